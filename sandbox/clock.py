@@ -1,0 +1,32 @@
+"""The virtual clock that domain state lives by: how old a job is, whether a role has arrived.
+
+Tokens do not: SDKs cache them by the wall clock, so a token that expired in virtual time would be refused for ever.
+"""
+
+import time
+from datetime import UTC, datetime
+
+START = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
+
+
+class Clock:
+    """Virtual time: stands still unless advanced, or runs at `rate` virtual seconds per real second."""
+
+    def __init__(self, start: datetime = START, *, rate: float = 0.0) -> None:
+        self._base = start.timestamp()
+        self._rate = rate
+        self._since = time.monotonic()
+
+    def time(self) -> float:
+        """Virtual seconds since the epoch."""
+        return self._base + (time.monotonic() - self._since) * self._rate
+
+    def now(self) -> datetime:
+        """Virtual time as an aware UTC datetime."""
+        return datetime.fromtimestamp(self.time(), UTC)
+
+    def advance(self, seconds: float) -> None:
+        """Move forward by `seconds` (never back: services do not see time go backwards)."""
+        if seconds < 0:
+            raise ValueError("the clock only goes forward")
+        self._base += seconds

@@ -1,0 +1,118 @@
+"""What a stand-in service is made of: operations with the official operationId, called with a Call, answering a Reply.
+
+A service knows nothing of sockets, faults or traces; the server (server.py) puts those around it.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who a token speaks for."""
+
+    object_id: str
+    tenant_id: str
+    kind: str  # "User" or "ServicePrincipal", as in a role assignment's principalType
+    name: str
+    app_id: str
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request as a handler sees it. Header and query names are lower case; `params` come from the path template."""
+
+    method: str
+    host: str
+    path: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: bytes = b""
+    params: Mapping[str, str] = field(default_factory=dict)
+    caller: Caller | None = None
+
+    @cached_property
+    def json(self) -> Any:
+        """The body as JSON.
+
+        Raises:
+            MalformedBodyError: the body is not JSON; the service answers in its own shape.
+        """
+        try:
+            return json.loads(self.body)
+        except ValueError as error:
+            raise MalformedBodyError(str(error)) from error
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What goes back: `body` is JSON-ready data, bytes, an iterator of bytes (streamed), or None."""
+
+    status: int = 200
+    body: dict[str, Any] | list[Any] | bytes | Iterator[bytes] | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class MalformedBodyError(Exception):
+    """The request's body is not what the operation takes."""
+
+
+class ServiceError(Exception):
+    """A refusal: raised anywhere in a handler, it becomes the reply."""
+
+    def __init__(
+        self, status: int, body: dict[str, Any] | None = None, headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(f"{status} {body}")
+        self.reply = Reply(status, body, headers or {})
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One operation: `id` is the official operationId (faults and counts are addressed by it).
+
+    `path` is a template as in the official descriptions: `{name}` is one segment, `{+name}` any number of them.
+    Matching ignores letter case and a trailing slash, as ARM does.
+    """
+
+    id: str
+    method: str
+    path: str
+    handle: Callable[[Call], Reply]
+    writes: bool = False  # counted as a write in "second run: 0 writes"
+
+    @cached_property
+    def pattern(self) -> re.Pattern[str]:
+        """The path template as a regular expression with one named group per parameter."""
+        out = ""
+        for token in re.split(r"(\{\+?\w+\})", self.path):
+            if token.startswith("{+"):
+                out += f"(?P<{token[2:-1]}>.+)"
+            elif token.startswith("{"):
+                out += f"(?P<{token[1:-1]}>[^/]+)"
+            else:
+                out += re.escape(token)
+        return re.compile(out + "/?", re.IGNORECASE)
+
+
+class Service(Protocol):
+    """A stand-in for one real service, found by host name."""
+
+    name: str
+    operations: Sequence[Operation]
+
+    def serves(self, host: str) -> bool:
+        """Whether requests for this host are for this service."""
+
+    def authenticate(self, call: Call) -> Caller | None:
+        """Who calls; raises ServiceError in the service's own shape when the credentials are missing or wrong."""
+
+    def unknown(self, call: Call) -> Reply:
+        """The answer to a path that is no operation here: names itself, so that a test that needs it fails loudly."""
+
+    def malformed(self, call: Call, why: str) -> Reply:
+        """The answer to a body that is not JSON."""
