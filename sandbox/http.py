@@ -24,7 +24,10 @@ class Caller:
 
 @dataclass(frozen=True)
 class Call:
-    """One request as a handler sees it. Header and query names are lower case; `params` come from the path template."""
+    """One request as a handler sees it. Header and query names are lower case, `path` is as sent (percent-encoded).
+
+    `params` come from the path template, decoded.
+    """
 
     method: str
     host: str
@@ -34,6 +37,14 @@ class Call:
     body: bytes = b""
     params: Mapping[str, str] = field(default_factory=dict)
     caller: Caller | None = None
+    url: str = ""  # as it was asked for, with its query
+
+    @property
+    def who(self) -> Caller:
+        """The caller, in operations that nobody may call without a name."""
+        if self.caller is None:
+            raise ServiceError(401)
+        return self.caller
 
     @cached_property
     def json(self) -> Any:
@@ -107,6 +118,12 @@ class Service(Protocol):
 
     def serves(self, host: str) -> bool:
         """Whether requests for this host are for this service."""
+
+    def identify(self, operation: Operation, call: Call) -> tuple[str, bool]:
+        """The operation's name for faults, counts and traces, and whether it writes.
+
+        Mostly `(operation.id, operation.writes)`; GraphQL has one path and says both in the body.
+        """
 
     def authenticate(self, call: Call) -> Caller | None:
         """Who calls; raises ServiceError in the service's own shape when the credentials are missing or wrong."""

@@ -1,0 +1,178 @@
+"""The state of the tenant: principals, subscription, accounts, vaults and what lies in them. No protocol here."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from .clock import Clock
+from .rbac import Rbac
+
+
+@dataclass(frozen=True)
+class CloudNames:
+    """The host names and audiences of one Azure cloud (azure-core, `AzureClouds`; Microsoft, national clouds)."""
+
+    login: str
+    arm: str
+    arm_audiences: tuple[str, ...]
+    graph: str
+    vault_suffix: str
+    vault_audience: str
+    openai_suffix: str
+    openai_audiences: tuple[str, ...]
+
+
+PUBLIC = CloudNames(
+    login="login.microsoftonline.com",
+    arm="management.azure.com",
+    arm_audiences=("https://management.azure.com", "https://management.core.windows.net"),
+    graph="graph.microsoft.com",
+    vault_suffix="vault.azure.net",
+    vault_audience="https://vault.azure.net",
+    openai_suffix="openai.azure.com",
+    openai_audiences=("https://cognitiveservices.azure.com", "https://ai.azure.com"),
+)
+US_GOVERNMENT = CloudNames(
+    login="login.microsoftonline.us",
+    arm="management.usgovcloudapi.net",
+    arm_audiences=("https://management.core.usgovcloudapi.net", "https://management.usgovcloudapi.net"),
+    graph="graph.microsoft.us",
+    vault_suffix="vault.usgovcloudapi.net",
+    vault_audience="https://vault.usgovcloudapi.net",
+    openai_suffix="openai.azure.us",
+    openai_audiences=("https://cognitiveservices.azure.us",),
+)
+
+
+@dataclass(frozen=True)
+class Principal:
+    """A user, group, application or managed identity of the tenant."""
+
+    object_id: str
+    name: str  # user principal name or display name
+    kind: str  # "User" | "Group" | "ServicePrincipal"
+    app_id: str = ""
+    client_secret: str | None = None
+    managed_identity: bool = False
+    alias: str = ""  # the scenario's word for it
+
+
+@dataclass
+class AccessPolicy:
+    """One entry of a vault's access policies."""
+
+    object_id: str
+    permissions: dict[str, list[str]]
+    application_id: str | None = None
+
+    def as_arm(self, tenant_id: str) -> dict[str, Any]:
+        """As ARM shows it."""
+        entry: dict[str, Any] = {"tenantId": tenant_id, "objectId": self.object_id}
+        if self.application_id:
+            entry["applicationId"] = self.application_id
+        return {**entry, "permissions": self.permissions}
+
+
+@dataclass
+class SecretVersion:
+    """One version of a secret; times are epoch seconds."""
+
+    version: str
+    value: str
+    created: int
+    updated: int
+    enabled: bool = True
+    expires: int | None = None
+    not_before: int | None = None
+    content_type: str | None = None
+    tags: dict[str, str] | None = None
+
+
+@dataclass
+class Secret:
+    """A secret: versions oldest first. `hidden` counts the reads that still miss it after a recover (or delete)."""
+
+    name: str
+    versions: list[SecretVersion] = field(default_factory=list)
+    deleted: int | None = None
+    hidden: int = 0
+
+
+@dataclass
+class Vault:
+    """A Key Vault, its control-plane properties and its secrets."""
+
+    id: str
+    name: str
+    location: str
+    uri: str
+    rbac: bool | None = None  # None: never said, which old vaults read as access policies
+    policies: list[AccessPolicy] = field(default_factory=list)
+    secrets: dict[str, Secret] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
+    purge_protection: bool | None = None
+    retention_days: int = 90
+    public_network: bool = True
+    firewall: bool = False
+    deleted: float | None = None
+
+
+@dataclass
+class Account:
+    """An Azure OpenAI account's control plane."""
+
+    id: str
+    name: str
+    location: str
+    kind: str
+    endpoint: str
+    custom_subdomain: bool = True
+    system_identity: str | None = None  # the principal's object id
+    user_identities: dict[str, dict[str, str]] = field(default_factory=dict)  # ARM id -> principalId, clientId
+    state: str = "Succeeded"
+    local_auth: bool = True
+
+
+@dataclass
+class Transitions:
+    """How long the service takes. Times in virtual seconds; `polls` and `reads` count requests."""
+
+    rbac_propagation: float = 90.0
+    identity_polls: int = 1
+    recover_reads: int = 2
+    replication_refusals: int = 0  # PrincipalNotFound answers for a new identity when principalType is not sent
+
+
+@dataclass
+class Tenant:
+    """One Entra tenant with one subscription."""
+
+    tenant_id: str
+    subscription_id: str
+    subscription_name: str
+    clock: Clock
+    names: CloudNames = PUBLIC
+    groups: dict[str, str] = field(default_factory=dict)  # resource group, lower case -> its name as created
+    principals: dict[str, Principal] = field(default_factory=dict)  # by object id, lower case
+    accounts: dict[str, Account] = field(default_factory=dict)  # by ARM id, lower case
+    vaults: dict[str, Vault] = field(default_factory=dict)  # by name, lower case: names are global
+    rbac: Rbac = field(default_factory=Rbac)
+    transitions: Transitions = field(default_factory=Transitions)
+
+    def named(self, name: str) -> Principal:
+        """The principal of this name, as a scenario names it.
+
+        Raises:
+            KeyError: nobody is called so.
+        """
+        for principal in self.principals.values():
+            if name in (principal.alias, principal.name, principal.object_id):
+                return principal
+        raise KeyError(f"no principal is called {name!r}")
+
+    def resource_id(self, group: str, provider: str, name: str) -> str:
+        """An ARM id such as /subscriptions/…/providers/Microsoft.KeyVault/vaults/kv-ml."""
+        return f"/subscriptions/{self.subscription_id}/resourceGroups/{group}/providers/{provider}/{name}"
+
+    def may(self, principal_id: str, action: str, scope: str, *, data: bool = False) -> bool:
+        """Whether RBAC lets the principal do this, as of now."""
+        return self.rbac.allows(principal_id, action, scope, data=data, now=self.clock.time())

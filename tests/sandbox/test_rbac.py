@@ -1,0 +1,73 @@
+"""RBAC as Azure does it: scopes by segment, data actions apart from actions, exclusions per role, groups, effect in time."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sandbox.rbac import ROLE_IDS, ROLES, Assignment, Rbac, Role, within
+
+SUB = "/subscriptions/s"
+VAULT = f"{SUB}/resourceGroups/rg/providers/Microsoft.KeyVault/vaults/kv"
+GET = "Microsoft.KeyVault/vaults/secrets/getSecret/action"
+
+segments = st.lists(st.text("abcXYZ-1", min_size=1, max_size=4), min_size=1, max_size=5)
+
+
+def holding(role: str, scope: str, *, effective: float = 0.0, who: str = "p") -> Rbac:
+    rbac = Rbac()
+    rbac.add(Assignment("n", scope, ROLE_IDS[role], who, "User", 0.0, effective))
+    return rbac
+
+
+@given(segments, segments)
+def test_a_scope_reaches_down_and_never_sideways(parent: list[str], rest: list[str]) -> None:
+    above, below = "/" + "/".join(parent), "/" + "/".join([*parent, *rest])
+    assert within(below.upper(), above.lower())
+    assert within(above, above + "/")
+    assert not within(above, below)
+    assert not within(above + "x", above)  # a longer name is another resource, not a child
+
+
+@pytest.mark.parametrize(
+    ("role", "action", "data", "allowed"),
+    [
+        ("Owner", GET, True, False),
+        ("Owner", "Microsoft.KeyVault/vaults/write", False, True),
+        ("Contributor", "Microsoft.Authorization/roleAssignments/write", False, False),
+        ("Contributor", "Microsoft.KeyVault/vaults/WRITE", False, True),
+        ("User Access Administrator", "Microsoft.Authorization/roleAssignments/write", False, True),
+        ("Key Vault Secrets Officer", GET, True, True),
+        ("Key Vault Secrets User", GET, True, True),
+        ("Key Vault Secrets User", "Microsoft.KeyVault/vaults/secrets/setSecret/action", True, False),
+        ("Key Vault Reader", GET, True, False),
+        ("Key Vault Contributor", "Microsoft.KeyVault/locations/deletedVaults/purge/action", False, False),
+        ("Cognitive Services OpenAI User", "Microsoft.CognitiveServices/accounts/OpenAI/fine-tunes/read", True, True),
+        ("Cognitive Services OpenAI User", "Microsoft.CognitiveServices/accounts/OpenAI/fine-tunes/write", True, False),
+    ],
+)
+def test_built_in_roles_allow_what_microsoft_lists(role: str, action: str, data: bool, allowed: bool) -> None:
+    assert holding(role, SUB).allows("p", action, VAULT, data=data, now=0.0) is allowed
+
+
+def test_an_assignment_works_only_from_its_time_on() -> None:
+    rbac = holding("Key Vault Secrets User", VAULT, effective=90.0)
+    assert not rbac.allows("p", GET, VAULT, data=True, now=89.9)
+    assert rbac.allows("p", GET, VAULT, data=True, now=90.0)
+
+
+def test_a_member_has_what_its_group_has() -> None:
+    rbac = holding("Key Vault Secrets User", VAULT, who="g")
+    assert not rbac.allows("p", GET, VAULT, data=True, now=0.0)
+    rbac.groups = {"p": frozenset({"g"})}
+    assert rbac.allows("p", GET, VAULT, data=True, now=0.0)
+
+
+def test_an_exclusion_takes_away_only_from_its_own_role() -> None:
+    excluding = Role("r", "R", actions=("*",), not_actions=("a/b/write",))
+    assert not excluding.permits("a/b/write", data=False)
+    assert Role("o", "O", actions=("a/*",)).permits("a/b/write", data=False)
+
+
+def test_role_ids_are_guids_and_names_are_unique() -> None:
+    assert all(len(i) == 36 and i == i.lower() for i in ROLES)
+    assert len(ROLE_IDS) == len(ROLES)
