@@ -1,0 +1,371 @@
+"""A job is a pure function of (script, now): what was seen once stays, and things happen in the order of life."""
+
+import base64
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from sandbox.job_course import Action
+from sandbox.job_metrics import text
+from sandbox.job_script import JobScript
+from sandbox.jobs import Job
+
+ORIGIN = 1_772_438_400.0
+JOB = "ftjob-0123456789abcdef0123456789abcdef"
+LATE = ORIGIN + 1e9
+
+
+def script(**fields: Any) -> JobScript:
+    base = {"id": JOB, "model": "gpt-4o-mini-2024-07-18", "training_file": "file-train"}
+    return JobScript.model_validate(base | fields)
+
+
+def job(**fields: Any) -> Job:
+    return Job(script(**fields), ORIGIN)
+
+
+def events(job: Job, now: float) -> list[dict[str, Any]]:
+    """Oldest first."""
+    return [job.event(i) for i in range(job.event_count(now))]
+
+
+def messages(job: Job, now: float = LATE) -> list[str]:
+    return [event["message"] for event in events(job, now)]
+
+
+def rows(job: Job, now: float = LATE) -> list[list[str]]:
+    return [line.split(",") for line in job.results(now).decode().splitlines()]
+
+
+@st.composite
+def scripts(draw: st.DrawFn) -> JobScript:
+    steps = draw(st.integers(1, 60))
+    seconds = st.sampled_from([0.0, 7.5, 60.0])
+    timeline = {
+        "steps": steps,
+        "epochs": draw(st.integers(1, 5)),
+        "seconds_per_step": draw(st.sampled_from([0.1, 3.0, 61.3])),
+        **{name: draw(seconds) for name in ("queued", "preprocessing", "gpu_wait", "postprocessing", "evaluation")},
+        "finished_after": draw(seconds),
+    }
+    step = st.integers(0, steps)
+    outcome = draw(
+        st.sampled_from(["succeeded", "pending"])
+        | st.builds(
+            lambda status, at: {"status": status, "at_step": at}, st.sampled_from(["failed", "cancelled"]), step
+        )
+        | st.builds(
+            lambda status, during: {"status": status, "during": during},
+            st.sampled_from(["failed", "cancelled", "on_holiday"]),
+            st.sampled_from(["queue", "preprocessing", "postprocessing"]),
+        )
+    )
+    pauses = draw(
+        st.lists(
+            st.builds(
+                lambda at, lasts: {"at_step": at, "lasts": lasts},
+                st.integers(1, steps),
+                st.sampled_from([None, 0.0, 90.0]),
+            ),
+            max_size=2,
+            unique_by=lambda pause: pause["at_step"],
+        )
+    )
+    return script(
+        timeline=timeline,
+        outcome=outcome,
+        pauses=pauses,
+        validation_file=draw(st.sampled_from([None, "file-valid"])),
+        validation_every=draw(st.integers(1, 7)),
+        events={"every": draw(st.integers(1, 12)), "first_step": draw(st.booleans())},
+        results={"cut": draw(st.booleans())},
+    )
+
+
+moments = st.floats(0, 8000, allow_nan=False)
+actions = st.lists(
+    st.builds(Action, moments.map(lambda at: ORIGIN + at), st.sampled_from(["cancel", "pause", "resume"])), max_size=3
+)
+
+
+@given(scripts(), moments, moments)
+def test_what_was_seen_once_is_still_there_later(script: JobScript, a: float, b: float) -> None:
+    job, earlier, later = Job(script, ORIGIN), ORIGIN + min(a, b), ORIGIN + max(a, b)
+    seen = events(job, earlier)
+    assert events(job, later)[: len(seen)] == seen
+    if job.has_results(earlier):
+        assert job.results(later).startswith(job.results(earlier))
+    assert all(event["created_at"] <= earlier for event in seen)
+
+
+@given(scripts(), moments)
+def test_a_fresh_job_object_reads_the_same(script: JobScript, at: float) -> None:
+    """Caches must not show: a job asked at many moments answers as one that was never asked before."""
+    used, fresh, now = Job(script, ORIGIN), Job(script, ORIGIN), ORIGIN + at
+    for moment in (0.0, at / 2, 8000.0):
+        used.results(ORIGIN + moment)
+    assert used.body(now) == fresh.body(now)
+    assert used.results(now) == fresh.results(now)
+    assert used.checkpoints(now) == fresh.checkpoints(now)
+
+
+@given(scripts(), actions, moments)
+def test_an_action_changes_the_future_only(script: JobScript, actions: list[Action], at: float) -> None:
+    before, after = Job(script, ORIGIN), Job(script, ORIGIN, actions)
+    first = min((action.at for action in actions), default=math.inf)
+    now = math.nextafter(min(ORIGIN + at, first), -math.inf)
+    if now >= ORIGIN:
+        assert after.body(now) == before.body(now)
+        assert events(after, now) == events(before, now)
+
+
+@given(scripts(), actions)
+def test_life_goes_in_order(script: JobScript, actions: list[Action]) -> None:
+    job = Job(script, ORIGIN, actions)
+    times = [event["created_at"] for event in events(job, LATE)]
+    assert times == sorted(times)
+    states = [status for _, status in job.course.states]
+    assert states[0] == "pending"
+    assert [at for at, _ in job.course.states] == sorted(at for at, _ in job.course.states)
+    assert not {"succeeded", "failed", "cancelled"} & set(states[:-1])
+    if job.body(LATE)["status"] in ("succeeded", "failed", "cancelled"):
+        assert job.body(LATE)["finished_at"] == int(job.course.states[-1][0])
+    else:
+        assert "finished_at" not in job.body(LATE)
+
+
+@given(scripts(), actions, moments)
+def test_rows_events_and_checkpoints_tell_the_same_steps(script: JobScript, actions: list[Action], at: float) -> None:
+    job, now = Job(script, ORIGIN, actions), ORIGIN + at
+    done = job.course.steps(now)
+    content = job.results(now).decode()
+    table = [line.split(",") for line in content[: content.rfind("\n")].split("\n")]
+    assert [row[0] for row in table[1:]] == [str(step) for step in range(1, done + 1)]
+    for event in events(job, now):
+        if event["type"] == "metrics":
+            row = dict(zip(table[0], table[event["data"]["step"]], strict=True))
+            assert {name: float(cell) for name, cell in row.items() if cell} == event["data"]
+    kept = job.checkpoints(now)
+    assert len(kept) <= 3
+    assert [c["step_number"] for c in kept] == sorted((c["step_number"] for c in kept), reverse=True)
+    assert all(c["step_number"] <= done and c["created_at"] <= now for c in kept)
+
+
+@given(scripts())
+def test_every_event_is_found_by_its_id_and_no_other_id_is(script: JobScript) -> None:
+    job = Job(script, ORIGIN)
+    ids = [event["id"] for event in events(job, LATE)]
+    assert len(set(ids)) == len(ids)
+    assert [job.event_index(id_) for id_ in ids] == list(range(len(ids)))
+    assert job.event_index("ftevent-" + "0" * 32) is None
+    assert job.event_index("") is None
+    with pytest.raises(IndexError):
+        job.event(len(ids))
+
+
+def test_a_successful_jobs_messages_are_the_recorded_ones_in_order() -> None:
+    said = [m for m in messages(job(validation_file="file-valid", timeline={"steps": 20})) if not m.startswith("Step")]
+    results = script().results_file
+    assert said == [
+        "Job enqueued. Waiting for jobs ahead to complete.",
+        "Preprocessing running for file training file.",
+        "Preprocessing completed for file training file.",
+        "Preprocessing completed for file validation file.",
+        "Job started.",
+        "Data Import started.",
+        "Finetuning started.",
+        "Job queued, waiting for GPUs.",
+        "Training started.",
+        f"Created results file: {results}",
+        "Job succeeded.",
+        "Model Evaluation Passed.",
+        f"Completed results file: {results}",
+        "Training tokens billed: 2740",
+    ]
+
+
+def test_events_come_on_after_the_job_has_succeeded() -> None:
+    one = job()
+    succeeded = next(at for at, status in one.course.states if status == "succeeded")
+    assert one.body(succeeded)["status"] == "succeeded"
+    assert messages(one, succeeded)[-1] == "Job succeeded."
+    assert messages(one)[-1].startswith("Training tokens billed")
+
+
+def test_metrics_events_come_at_the_first_step_and_every_tenth() -> None:
+    steps = [e["data"]["step"] for e in events(job(timeline={"steps": 35}), LATE) if e["type"] == "metrics"]
+    assert steps == [1, 10, 20, 30]
+    every = job(timeline={"steps": 5}, events={"every": 1})
+    assert [e["data"]["step"] for e in events(every, LATE) if e["type"] == "metrics"] == [1, 2, 3, 4, 5]
+
+
+def test_given_points_come_out_as_given_and_lines_lie_between_them() -> None:
+    points = {10: 0.07380199432373047, 20: 0.0016478220932185650}
+    one = job(timeline={"steps": 30}, metrics={"train_loss": {"points": points}})
+    table = rows(one)
+    assert (table[10][1], table[20][1]) == ("0.07380199432373047", "0.001647822093218565")
+    assert float(table[15][1]) == pytest.approx(sum(points.values()) / 2)
+    assert table[1][1] == text(pytest.approx(points[10]).expected) or float(table[1][1]) == pytest.approx(points[10])
+    assert "Step 10: training loss=0.07380199432373047" in messages(one)
+
+
+def test_numbers_are_written_as_the_service_writes_them() -> None:
+    assert text(3.814697265625e-06) == "3.814697265625E-06"
+    assert text(1.0) == "1"
+    assert text(0.0001) == "0.0001"
+    whole = job(timeline={"steps": 10}, metrics={"train_mean_token_accuracy": {"points": {10: 1.0}}})
+    last = [e for e in events(whole, LATE) if e["type"] == "metrics"][-1]
+    assert last["data"]["train_mean_token_accuracy"] == 1
+    assert isinstance(last["data"]["train_mean_token_accuracy"], int)
+
+
+def test_curves_are_seeded_by_the_job_and_noise_stays_within_bounds() -> None:
+    curve = {"shape": "linear", "start": 0.9, "end": 1.0, "noise": 0.2, "low": 0.0, "high": 1.0, "levels": 8}
+    fields = {"timeline": {"steps": 200}, "metrics": {"train_mean_token_accuracy": curve}}
+    values = [float(row[1]) for row in rows(job(**fields))[1:]]
+    assert max(values) == 1
+    assert all(0 <= v <= 1 and (v * 8).is_integer() for v in values)
+    assert rows(job(**fields)) == rows(job(**fields))
+    assert rows(job(**fields, id="ftjob-other")) != rows(job(**fields))
+    assert rows(job(**fields, seed=7)) != rows(job(**fields))
+
+
+def test_full_validation_stands_at_the_ends_of_epochs_only() -> None:
+    table = rows(job(validation_file="file-valid", timeline={"steps": 25, "epochs": 3}, validation_every=5))
+    full, valid = table[0].index("full_valid_loss"), table[0].index("valid_loss")
+    assert [i for i, row in enumerate(table) if i and row[full]] == [8, 16, 25]
+    assert [i for i, row in enumerate(table) if i and row[valid]] == [5, 10, 15, 20, 25]
+
+
+def test_the_script_chooses_columns_and_how_a_missing_value_is_written() -> None:
+    columns = ["train_loss", "valid_loss", "validation_mean_token_accuracy"]
+    table = rows(
+        job(validation_file="file-valid", timeline={"steps": 10}, results={"columns": columns, "missing": "-1"})
+    )
+    assert table[0] == ["step", *columns]
+    assert table[1][2:] == ["-1", "-1"]
+    assert 0 < float(table[10][3]) <= 1
+
+
+def test_a_read_during_training_can_end_in_the_middle_of_a_row() -> None:
+    one = job(timeline={"steps": 10}, results={"cut": True})
+    now = one.course.step_at(4)
+    assert not one.results(now).endswith(b"\n")
+    assert one.results(now).count(b"\n") == 5
+    assert one.results(LATE).endswith(b"\n")
+
+
+def test_base64_results_hold_the_same_table() -> None:
+    plain, encoded = job(timeline={"steps": 5}), job(timeline={"steps": 5}, results={"base64": True})
+    assert base64.b64decode(encoded.results(LATE)) == plain.results(LATE)
+
+
+def test_only_the_last_three_epochs_keep_a_checkpoint_and_the_last_has_the_models_name() -> None:
+    one = job(suffix="tickets", timeline={"steps": 50, "epochs": 5})
+    kept = one.checkpoints(LATE)
+    assert [c["step_number"] for c in kept] == [50, 40, 30]
+    name = "gpt-4o-mini-2024-07-18.ft-0123456789abcdef0123456789abcdef-tickets"
+    assert one.body(LATE)["fine_tuned_model"] == name
+    names = [c["fine_tuned_model_checkpoint"] for c in kept]
+    assert names == [name, f"{name}:ckpt-step-40", f"{name}:ckpt-step-30"]
+    assert [c["step_number"] for c in one.checkpoints(one.course.step_at(39))] == [30, 20, 10]
+
+
+def test_absent_fields_are_absent_not_null() -> None:
+    one = job(hyperparameters={"n_epochs": 2, "batch_size": 4}, auto=["batch_size"])
+    pending = one.body(ORIGIN)
+    assert None not in pending.values()
+    assert not {"fine_tuned_model", "result_files", "finished_at", "error", "suffix", "validation_file"} & set(pending)
+    assert pending["hyperparameters"] == {"n_epochs": 2, "batch_size": -1}
+    assert one.body(LATE)["hyperparameters"] == {"n_epochs": 2, "batch_size": 4}
+
+
+def test_a_failed_job_says_why() -> None:
+    error = {"code": "jsonlValidationFailed", "message": "Line 3 is not JSON.", "param": "training_file"}
+    one = job(outcome={"status": "failed", "during": "preprocessing", "error": error})
+    body = one.body(LATE)
+    assert (body["status"], body["error"]) == ("failed", error)
+    assert "result_files" not in body
+    assert events(one, LATE)[-1]["level"] == "error"
+    assert "error" not in one.body(ORIGIN)
+
+
+def test_a_job_cancelled_at_a_step_has_the_rows_up_to_it() -> None:
+    one = job(outcome={"status": "cancelled", "at_step": 7})
+    assert one.body(LATE)["status"] == "cancelled"
+    assert rows(one)[-1][0] == "7"
+    assert "fine_tuned_model" not in one.body(LATE)
+
+
+def test_a_pause_moves_what_comes_after_it() -> None:
+    plain, paused = job(), job(pauses=[{"at_step": 40, "lasts": "1h"}])
+    at = paused.course.step_at(40)
+    assert paused.status(at + 1800) == "paused"
+    assert paused.course.steps(at + 1800) == 40
+    assert [s for _, s in paused.course.states] == [
+        "pending",
+        "running",
+        "pausing",
+        "paused",
+        "resuming",
+        "running",
+        "succeeded",
+    ]
+    assert paused.course.finished > plain.course.finished + 3600
+
+
+def test_a_pause_without_end_lasts_until_somebody_resumes() -> None:
+    for_ever = script(outcome={"status": "paused", "at_step": 40})
+    assert Job(for_ever, ORIGIN).status(LATE) == "paused"
+    asked = Action(ORIGIN + 10_000, "resume")
+    resumed = Job(for_ever, ORIGIN, [asked])
+    assert (resumed.status(LATE), resumed.course.steps(LATE)) == ("succeeded", 100)
+
+
+def test_a_status_nobody_has_heard_of_is_shown_as_it_is() -> None:
+    assert job(outcome={"status": "on_holiday", "during": "queue"}).body(LATE)["status"] == "on_holiday"
+
+
+def test_the_platforms_style_has_its_own_statuses_nulls_and_words() -> None:
+    one = job(style="openai", method={"type": "reinforcement"})
+    first = one.body(ORIGIN)
+    assert (first["status"], first["error"], first["result_files"]) == ("validating_files", {}, [])
+    assert first["fine_tuned_model"] is None
+    assert one.status(ORIGIN + 61) == "queued"
+    assert any(m.startswith("Step 10/100: ") for m in messages(one))
+
+
+def test_thousands_of_steps_cost_no_more_than_what_is_asked_for() -> None:
+    """A page of events of a job of ten million steps: nothing may walk over all of them."""
+    one = job(created="-3650d", timeline={"steps": 10_000_000, "seconds_per_step": 1.0, "epochs": 3})
+    count = one.event_count(LATE)
+    assert count == 1_000_001 + 13
+    assert one.event(count - 5)["data"]["step"] == 10_000_000
+    assert [c["step_number"] for c in one.checkpoints(LATE)] == [10_000_000, 6_666_666, 3_333_333]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"outcome": {"status": "failed"}},
+        {"outcome": {"status": "failed", "during": "training"}},
+        {"outcome": {"status": "failed", "at_step": 101}},
+        {"pauses": [{"at_step": 101}]},
+        {"metrics": {"train_loss": {"start": 1.0, "end": 0.0}}},
+        {"timeline": {"steps": "100"}},
+        {"created": "yesterday"},
+        {"colour": "blue"},
+    ],
+)
+def test_a_script_that_makes_no_sense_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        script(**wrong)
+
+
+def test_moments_are_offsets_or_iso_times() -> None:
+    assert job(created="-1h30m").created == ORIGIN - 5400
+    assert job(created="2026-03-01T12:00:00Z").created == job(created="2026-03-01T12:00:00").created == 1772366400

@@ -1,0 +1,475 @@
+"""The unmodified openai SDK, on production host names, sees fine-tuning jobs and files as Azure OpenAI shows them."""
+
+import base64
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from typing import Any, cast
+
+import httpx2
+import openai
+import pytest
+from azure.identity import AzureCliCredential, ManagedIdentityCredential, get_bearer_token_provider
+from openai import AzureOpenAI, OpenAI
+
+from sandbox.cloud import Cloud
+
+Load = Callable[[Mapping[str, Any]], Cloud]
+ENDPOINT = "https://aoai-ml.openai.azure.com"
+SCOPE = "https://cognitiveservices.azure.com/.default"
+KEY = "not-a-real-key-of-aoai-ml"
+FILES: list[dict[str, Any]] = [
+    {"id": "file-train", "filename": "tickets.jsonl", "created": "-9d", "count": 50},
+    {"id": "file-valid", "filename": "tickets-validation.jsonl", "created": "-9d", "count": 5},
+    {"id": "file-gone", "created": "-9d", "deleted": True},
+    {"id": "file-bad", "created": "-9d", "status": "error", "status_details": "Validation of jsonl file failed."},
+]
+DONE: dict[str, Any] = {
+    "id": "ftjob-00000000000000000000000000000001",
+    "model": "gpt-4o-mini-2024-07-18",
+    "suffix": "tickets",
+    "training_file": "file-train",
+    "validation_file": "file-valid",
+    "created": "-2d",
+    "hyperparameters": {"n_epochs": 4, "batch_size": 1, "learning_rate_multiplier": 1},
+    "integrations": [{"type": "wandb", "wandb": {"project": "tickets"}}],
+    "training_type": "globalStandard",
+}
+TRAINING: dict[str, Any] = DONE | {
+    "id": "ftjob-00000000000000000000000000000002",
+    "created": "-5m",
+    "timeline": {"queued": 60, "preprocessing": 60, "gpu_wait": 0, "steps": 100, "seconds_per_step": 6},
+    "suffix": None,
+}
+NEVER: dict[str, Any] = {
+    "id": "ftjob-none",
+    "model": "m",
+    "training_file": "file-gone",
+    "created": "-1d",
+    "outcome": "pending",
+}
+
+
+@pytest.fixture
+def account(load: Load) -> Callable[..., Cloud]:
+    """A world with this account on aoai-ml's host; by default with two jobs, four files and a key."""
+
+    def account(**fields: Any) -> Cloud:
+        own = {"name": "aoai-ml", "group": "rg-ml", "api_key": KEY, "files": FILES, "jobs": [DONE, TRAINING, NEVER]}
+        return load({"extends": "contoso", "accounts": [own | fields]})
+
+    return account
+
+
+@pytest.fixture
+def undescribed(cloud: Cloud) -> Iterator[None]:
+    """For a test that asks, on purpose, what the official descriptions do not have: its traffic is not held to them."""
+    yield
+    cloud.world.trace.exchanges.clear()
+
+
+_clients = ExitStack()
+
+
+@pytest.fixture(autouse=True)
+def _closed_clients() -> Iterator[None]:
+    with _clients:
+        yield
+
+
+def azure(version: str = "2024-10-21", **fields: Any) -> AzureOpenAI:
+    client = AzureOpenAI(azure_endpoint=ENDPOINT, api_version=version, max_retries=0, **({"api_key": KEY} | fields))
+    return _clients.enter_context(client)
+
+
+def plain(base_url: str = f"{ENDPOINT}/openai/v1/", key: str = KEY) -> OpenAI:
+    """The client without Azure in its name, as people use it for the v1 surface."""
+    return _clients.enter_context(OpenAI(base_url=base_url, api_key=key, max_retries=0))
+
+
+def become(cloud: Cloud, principal: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in cloud.environment(principal).items():
+        monkeypatch.setenv(name, value)
+
+
+def body_of(error: openai.APIStatusError) -> Any:
+    return error.response.json()
+
+
+# -- who may
+
+
+def test_a_managed_identity_with_openai_user_reads(
+    account: Callable[..., Cloud], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    become(account(), "function-app", monkeypatch)
+    provider = get_bearer_token_provider(ManagedIdentityCredential(), SCOPE)
+    assert len(azure(api_key=None, azure_ad_token_provider=provider).fine_tuning.jobs.list().data) == 3
+
+
+def test_an_identity_that_may_read_may_not_write(
+    account: Callable[..., Cloud], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    become(account(), "function-app", monkeypatch)
+    client = azure(api_key=None, azure_ad_token_provider=get_bearer_token_provider(ManagedIdentityCredential(), SCOPE))
+    for write in (
+        lambda: client.fine_tuning.jobs.cancel(TRAINING["id"]),
+        lambda: client.fine_tuning.jobs.create(model="m", training_file="file-train"),
+        lambda: client.files.delete("file-train"),
+    ):
+        with pytest.raises(openai.AuthenticationError, match="lacks the required data action"):
+            write()
+
+
+def test_an_owner_without_a_data_role_is_refused_with_401(account: Callable[..., Cloud]) -> None:
+    cloud = account()
+    client = azure(api_key=None, azure_ad_token_provider=get_bearer_token_provider(AzureCliCredential(), SCOPE))
+    with pytest.raises(openai.AuthenticationError) as refused:
+        client.fine_tuning.jobs.list()
+    operator = cloud.world.tenant.named("operator").object_id
+    assert refused.value.code == "PermissionDenied"
+    assert body_of(refused.value) == {
+        "error": {
+            "code": "PermissionDenied",
+            "message": f"The principal `{operator}` lacks the required data action "
+            "`Microsoft.CognitiveServices/accounts/OpenAI/fine-tunes/read` "
+            "to perform `GET /openai/fine_tuning/jobs` operation.",
+        }
+    }
+
+
+@pytest.mark.usefixtures("undescribed")
+def test_a_bad_token_or_none_is_refused_without_an_envelope(account: Callable[..., Cloud]) -> None:
+    account()
+    with pytest.raises(openai.AuthenticationError) as refused:
+        azure(api_key=None, azure_ad_token="nonsense").fine_tuning.jobs.list()
+    assert refused.value.code is None
+    without = httpx2.get(f"{ENDPOINT}/openai/fine_tuning/jobs?api-version=2024-10-21")
+    assert without.status_code == 401
+    assert set(without.json()) == set(body_of(refused.value)) == {"statusCode", "message"}
+
+
+def test_a_token_for_another_plane_is_refused(account: Callable[..., Cloud]) -> None:
+    account()
+    token = AzureCliCredential().get_token("https://vault.azure.net/.default").token
+    with pytest.raises(openai.AuthenticationError, match="audience is incorrect"):
+        azure(api_key=None, azure_ad_token=token).fine_tuning.jobs.list()
+
+
+def test_a_token_needs_a_custom_subdomain(account: Callable[..., Cloud]) -> None:
+    account(custom_subdomain=False)
+    token = AzureCliCredential().get_token(SCOPE).token
+    with pytest.raises(openai.BadRequestError, match="Please provide a custom subdomain"):
+        azure(api_key=None, azure_ad_token=token).fine_tuning.jobs.list()
+    assert azure().fine_tuning.jobs.list().data
+
+
+@pytest.mark.usefixtures("undescribed")
+def test_keys_work_unless_wrong_or_switched_off(account: Callable[..., Cloud]) -> None:
+    account()
+    with pytest.raises(openai.AuthenticationError, match="invalid subscription key"):
+        azure(api_key="another").fine_tuning.jobs.list()
+    account(local_auth=False)
+    for client in (azure(), plain()):
+        with pytest.raises(openai.PermissionDeniedError) as refused:
+            client.fine_tuning.jobs.list()
+        assert refused.value.code == "AuthenticationTypeDisabled"
+
+
+@pytest.mark.usefixtures("undescribed")
+def test_the_classic_surface_needs_a_version_that_exists(account: Callable[..., Cloud]) -> None:
+    account()
+    with pytest.raises(openai.BadRequestError, match="API version not supported"):
+        azure("2020-01-01").fine_tuning.jobs.list()
+    without = plain(f"{ENDPOINT}/openai/")
+    with pytest.raises(openai.NotFoundError, match="Resource not found"):
+        without.fine_tuning.jobs.list()
+
+
+# -- jobs
+
+
+def test_jobs_come_newest_first_in_pages_of_twenty(account: Callable[..., Cloud]) -> None:
+    account(jobs=[DONE | {"id": f"ftjob-{i:032x}", "created": f"-{50 - i}h"} for i in range(45)])
+    client = azure()
+    page = client.fine_tuning.jobs.list()
+    assert (len(page.data), page.has_more) == (20, True)
+    assert [job.id for job in client.fine_tuning.jobs.list(limit=7)] == [f"ftjob-{i:032x}" for i in range(44, -1, -1)]
+
+
+def test_jobs_of_the_future_are_not_there_yet(account: Callable[..., Cloud]) -> None:
+    cloud = account(jobs=[DONE | {"created": "1h"}])
+    assert azure().fine_tuning.jobs.list().data == []
+    cloud.clock.advance(3600)
+    assert azure().fine_tuning.jobs.retrieve(DONE["id"]).status == cast(Any, "pending")
+
+
+@pytest.mark.usefixtures("undescribed")
+def test_a_jobs_body_has_the_fields_of_the_version_asked_for(account: Callable[..., Cloud]) -> None:
+    account()
+
+    def fields(client: OpenAI) -> set[str]:
+        return set(client.fine_tuning.jobs.retrieve(DONE["id"]).to_dict())
+
+    stable, preview, newest = fields(azure()), fields(azure("2025-04-01-preview")), fields(plain())
+    assert not {"method", "integrations", "trainingType"} & stable
+    assert preview - stable == {"method", "integrations"}
+    assert newest - preview == {"trainingType"}
+
+
+def test_the_curve_grows_while_the_clock_runs(account: Callable[..., Cloud]) -> None:
+    cloud, client = account(), azure()
+    rows = []
+    for _ in range(3):
+        job = client.fine_tuning.jobs.retrieve(TRAINING["id"])
+        assert (job.status, job.finished_at) == ("running", None)
+        rows.append(client.files.content(job.result_files[0]).text.splitlines())
+        cloud.clock.advance(60)
+    assert [len(r) for r in rows] == [31, 41, 51]
+    assert rows[2][:31] == rows[0]
+    cloud.clock.advance(3600)
+    assert client.fine_tuning.jobs.retrieve(TRAINING["id"]).status == "succeeded"
+
+
+@pytest.mark.parametrize("limit", [1, 3, 20, 1000])
+def test_events_are_the_same_whatever_the_page(account: Callable[..., Cloud], limit: int) -> None:
+    account()
+    events = list(azure().fine_tuning.jobs.list_events(DONE["id"], limit=limit))
+    assert len({e.id for e in events}) == len(events) == 25
+    assert events[0].message.startswith("Training tokens billed")
+    assert [e.created_at for e in events] == sorted((e.created_at for e in events), reverse=True)
+    assert {e.type for e in events} == {"message", "metrics"}
+
+
+def test_new_events_do_not_shift_a_reader_who_pages(account: Callable[..., Cloud]) -> None:
+    cloud, client = account(), azure()
+    first = client.fine_tuning.jobs.list_events(TRAINING["id"], limit=2)
+    cloud.clock.advance(300)
+    second = client.fine_tuning.jobs.list_events(TRAINING["id"], limit=2, after=first.data[-1].id)
+    again = list(client.fine_tuning.jobs.list_events(TRAINING["id"]))
+    ids = [e.id for e in again]
+    assert [e.id for e in [*first.data, *second.data]] == ids[ids.index(first.data[0].id) :][:4]
+
+
+def test_checkpoints_are_the_last_three_epochs(account: Callable[..., Cloud]) -> None:
+    account()
+    found = list(azure().fine_tuning.jobs.checkpoints.list(DONE["id"], limit=2))
+    assert [c.step_number for c in found] == [100, 75, 50]
+    assert found[0].metrics.step == 100.0
+    assert found[0].fine_tuned_model_checkpoint.endswith("-tickets")
+
+
+def test_what_is_not_there_is_404_in_the_services_shape(account: Callable[..., Cloud]) -> None:
+    account(jobs=[DONE | {"results": {"purged": True}}])
+    client = azure()
+    results = client.fine_tuning.jobs.retrieve(DONE["id"]).result_files[0]
+    for read in (
+        lambda: client.fine_tuning.jobs.retrieve("ftjob-unknown"),
+        lambda: client.fine_tuning.jobs.list_events("ftjob-unknown"),
+        lambda: client.fine_tuning.jobs.list_events(DONE["id"], after="ftevent-unknown"),
+        lambda: client.fine_tuning.jobs.list(after="ftjob-unknown"),
+        lambda: client.files.retrieve("file-gone"),
+        lambda: client.files.content(results),
+    ):
+        with pytest.raises(openai.NotFoundError) as missing:
+            read()
+        assert body_of(missing.value) == {
+            "error": {"code": "notFound", "message": "The specified entity cannot be found."}
+        }
+
+
+@pytest.mark.usefixtures("undescribed")
+@pytest.mark.parametrize("limit", [0, -1, "many", "1.5", "²"])
+def test_a_limit_that_is_no_limit_is_refused(account: Callable[..., Cloud], limit: Any) -> None:
+    account()
+    with pytest.raises(openai.BadRequestError, match="limit"):
+        azure().fine_tuning.jobs.list(limit=limit)
+
+
+# -- writing
+
+
+def test_a_created_job_lives(account: Callable[..., Cloud]) -> None:
+    cloud, client = account(new_jobs={"timeline": {"steps": 10}}), azure()
+    raw = client.fine_tuning.jobs.with_raw_response.create(
+        model="gpt-4o-mini-2024-07-18", training_file="file-train", suffix="mine", hyperparameters={"n_epochs": 2}
+    )
+    job = raw.parse()
+    assert raw.status_code == 201
+    # Recorded: the Location of a job lacks "jobs/".
+    assert raw.headers["location"] == f"{ENDPOINT}/openai/fine_tuning/{job.id}?api-version=2024-10-21"
+    assert (job.status, job.hyperparameters.batch_size) == ("pending", -1)
+    assert client.fine_tuning.jobs.list().data[0].id == job.id
+    cloud.clock.advance(3600)
+    done = client.fine_tuning.jobs.retrieve(job.id)
+    assert (done.status, done.hyperparameters.n_epochs) == ("succeeded", 2)
+    assert cast(str, done.fine_tuned_model).endswith("-mine")
+
+
+@pytest.mark.usefixtures("undescribed")
+def test_v1_creates_with_200_and_takes_method_and_integrations(account: Callable[..., Cloud]) -> None:
+    account()
+    raw = plain().fine_tuning.jobs.with_raw_response.create(
+        model="gpt-4.1-2025-04-14",
+        training_file="file-train",
+        method={"type": "dpo", "dpo": {"hyperparameters": {"n_epochs": 1, "batch_size": "auto"}}},
+        integrations=[{"type": "wandb", "wandb": {"project": "p"}}],
+        extra_body={"trainingType": "developerTier"},
+    )
+    job = raw.parse().to_dict()
+    assert raw.status_code == 200
+    assert (job["method"], job["trainingType"]) == ({"type": "dpo"}, "developerTier")
+    assert job["hyperparameters"] == {"n_epochs": 1, "batch_size": -1, "learning_rate_multiplier": 1}
+    assert job["integrations"] == [{"type": "wandb", "wandb": {"project": "p"}}]
+
+
+@pytest.mark.usefixtures("undescribed")
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"training_file": "file-unknown", "model": "m"},
+        {"training_file": "file-train", "model": ""},
+        {"training_file": "file-train", "model": "m", "validation_file": "file-gone"},
+        {"training_file": "file-train", "model": "m", "seed": "five"},
+        {"training_file": "file-train", "model": "m", "method": {"type": "magic"}},
+        {"training_file": "file-train", "model": "m", "method": "dpo"},
+        {"training_file": "file-train", "model": "m", "hyperparameters": {"n_epochs": "lots"}},
+        {"training_file": "file-train", "model": "m", "hyperparameters": 3},
+        {"training_file": ["file-train"], "model": "m"},
+        {"training_file": "file-train"},
+        {},
+    ],
+)
+def test_a_job_that_cannot_be_is_refused(account: Callable[..., Cloud], wrong: dict[str, Any]) -> None:
+    account()
+    with pytest.raises(openai.BadRequestError) as refused:
+        azure().fine_tuning.jobs.create(**({"model": openai.omit, "training_file": openai.omit} | wrong))
+    assert refused.value.code == "invalidPayload"
+
+
+def test_cancel_says_so_at_once_and_stops_the_steps(account: Callable[..., Cloud]) -> None:
+    cloud, client = account(), azure()
+    cancelled = client.fine_tuning.jobs.cancel(TRAINING["id"])
+    assert (cancelled.status, cancelled.finished_at) == ("cancelled", int(cloud.clock.time()))
+    cloud.clock.advance(3600)
+    assert len(client.files.content(cancelled.result_files[0]).text.splitlines()) == 31
+    with pytest.raises(openai.BadRequestError, match="Cannot cancel"):
+        client.fine_tuning.jobs.cancel(TRAINING["id"])
+
+
+@pytest.mark.usefixtures("undescribed")
+def test_pause_and_resume_are_preview(account: Callable[..., Cloud]) -> None:
+    cloud = account()
+    with pytest.raises(openai.NotFoundError):
+        azure().fine_tuning.jobs.pause(TRAINING["id"])
+    client = azure("2025-04-01-preview")
+    assert client.fine_tuning.jobs.pause(TRAINING["id"]).status == cast(Any, "pausing")
+    cloud.clock.advance(7200)
+    assert client.fine_tuning.jobs.retrieve(TRAINING["id"]).status == cast(Any, "paused")
+    assert client.fine_tuning.jobs.resume(TRAINING["id"]).status == cast(Any, "resuming")
+    cloud.clock.advance(3600)
+    assert client.fine_tuning.jobs.retrieve(TRAINING["id"]).status == "succeeded"
+    with pytest.raises(openai.BadRequestError):
+        client.fine_tuning.jobs.pause(TRAINING["id"])
+
+
+def test_deleting_a_job_is_204_whether_it_was_there_or_not(account: Callable[..., Cloud]) -> None:
+    cloud, client = account(), azure()
+    for job in (DONE["id"], DONE["id"], "ftjob-unknown"):
+        client.delete(f"/fine_tuning/jobs/{job}", cast_to=type(None))
+    assert {e.status for e in cloud.world.trace.exchanges} == {204}
+    assert len(client.fine_tuning.jobs.list().data) == 2
+
+
+# -- files
+
+
+def test_files_come_in_one_list_without_pages(account: Callable[..., Cloud]) -> None:
+    account()
+    listed = azure().files.with_raw_response.list().http_response.json()
+    assert set(listed) == {"data", "object"}
+    by_id = {f["id"]: f for f in listed["data"]}
+    assert {f["purpose"] for f in by_id.values()} == {"fine-tune", "fine-tune-results"}
+    assert "file-gone" not in by_id
+    assert by_id["file-bad"]["status_details"] == "Validation of jsonl file failed."
+    assert len(azure().files.list(purpose="fine-tune-results").data) == 2
+
+
+@pytest.mark.usefixtures("undescribed")
+def test_files_have_no_second_page_so_reading_on_reads_the_same_again(account: Callable[..., Cloud]) -> None:
+    """The SDK asks for a further page after every list without has_more: `for file in files.list()` never ends."""
+    account()
+    first = azure().files.list()
+    assert first.has_next_page()
+    assert [f.id for f in first.get_next_page().data] == [f.id for f in first.data]
+
+
+def test_a_file_is_as_long_as_it_says(account: Callable[..., Cloud]) -> None:
+    account()
+    client = azure()
+    for file in client.files.list().data:
+        response = client.files.content(file.id)
+        assert len(response.content) == file.bytes
+        assert response.response.headers["content-type"] == "application/octet-stream"
+
+
+def test_an_upload_comes_back_byte_by_byte_and_is_validated(account: Callable[..., Cloud]) -> None:
+    cloud, client = account(), azure()
+    good = b'{"messages": []}\r\n\n{"n": "\xc3\xa4"}\n'
+    made = client.files.create(file=("mine.jsonl", good), purpose="fine-tune")
+    bad = client.files.create(file=("bad.jsonl", b'{"a": 1}\nnot json'), purpose="fine-tune")
+    assert (made.status, made.filename, made.bytes) == (cast(Any, "pending"), "mine.jsonl", len(good))
+    cloud.clock.advance(10)
+    assert client.files.content(made.id).content == good
+    assert client.files.retrieve(made.id).status == "processed"
+    refused = client.files.retrieve(bad.id)
+    assert refused.status == "error"
+    assert refused.status_details == "Validation of jsonl file failed: Deserialization of line #1 failed."
+
+
+def test_deleting_a_file_twice_is_no_error(account: Callable[..., Cloud]) -> None:
+    account()
+    assert [azure().files.delete("file-train").deleted for _ in range(2)] == [True, False]
+    assert azure().fine_tuning.jobs.retrieve(DONE["id"]).training_file == "file-train"
+
+
+@pytest.mark.usefixtures("undescribed")
+def test_an_upload_that_is_no_form_is_refused(account: Callable[..., Cloud]) -> None:
+    account()
+    with pytest.raises(openai.BadRequestError, match="multipart"):
+        azure().post("/files", body={"purpose": "fine-tune"}, cast_to=object)
+
+
+# -- the rest
+
+
+def test_replies_carry_the_gateways_headers(account: Callable[..., Cloud]) -> None:
+    account()
+    headers = [azure().fine_tuning.jobs.with_raw_response.list().headers for _ in range(2)]
+    assert headers[0]["x-ms-region"] == "Sweden Central"
+    assert headers[0]["apim-request-id"] != headers[1]["apim-request-id"]
+
+
+def test_openais_own_platform_has_its_own_host_key_and_words(load: Load) -> None:
+    own = {"name": "org", "group": "rg-ml", "platform": True, "api_key": "sk-test", "files": FILES, "jobs": [DONE]}
+    load({"extends": "contoso", "accounts": [own]})
+    client = plain("https://api.openai.com/v1", "sk-test")
+    job = client.fine_tuning.jobs.list().data[0]
+    assert cast(str, job.fine_tuned_model).startswith("ft:gpt-4o-mini-2024-07-18:")
+    table = base64.b64decode(client.files.content(job.result_files[0]).content).decode()
+    assert table.startswith("step,train_loss,")
+    assert list(client.fine_tuning.jobs.list_events(job.id))[-1].message.startswith("Created fine-tuning job")
+    with pytest.raises(openai.AuthenticationError) as refused:
+        plain("https://api.openai.com/v1", "sk-other").fine_tuning.jobs.list()
+    assert refused.value.code == "invalid_api_key"
+
+
+def test_the_same_scenario_gives_the_same_bytes(account: Callable[..., Cloud]) -> None:
+    def everything() -> list[Any]:
+        account()
+        client = azure("2025-04-01-preview")
+        jobs = client.fine_tuning.jobs.list().to_dict()
+        events = [e.to_dict() for e in client.fine_tuning.jobs.list_events(DONE["id"])]
+        return [jobs, events, client.files.content("file-train").text]
+
+    assert json.dumps(everything()) == json.dumps(everything())
