@@ -1,0 +1,60 @@
+"""Who there is in W&B: users with their keys, and entities (people, teams, organizations) with members and roles."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+REGISTRY = "wandb-registry-"
+
+
+class Role(StrEnum):
+    """What a member may do in a team, most first (W&B docs, "Manage teams": view-only members cannot write)."""
+
+    ADMIN = "admin"
+    MEMBER = "member"
+    VIEW_ONLY = "view-only"
+
+
+class EntityKind(StrEnum):
+    """What owns projects. An organization's entity owns its registries."""
+
+    USER = "USER"
+    TEAM = "TEAM"
+    ORGANIZATION = "ORGANIZATION"
+
+
+@dataclass(frozen=True)
+class User:
+    """An account. Keys are kept elsewhere: a user is passed around, a key is not."""
+
+    number: int
+    username: str
+    name: str
+    email: str
+    default_entity: str
+
+
+@dataclass(frozen=True)
+class Organization:
+    """Teams under one contract; its entity holds the registries."""
+
+    name: str
+    entity: str
+
+
+@dataclass
+class Entity:
+    """A person's own space, a team, or an organization's entity."""
+
+    number: int
+    name: str
+    kind: EntityKind
+    organization: Organization | None = None
+    members: dict[str, Role] = field(default_factory=dict)  # by username
+
+    def may_read(self, user: User) -> bool:
+        """Members see; projects are private here, as a team's are by default."""
+        return user.username in self.members
+
+    def may_write(self, user: User) -> bool:
+        """Members write unless they are view-only."""
+        return self.members.get(user.username, Role.VIEW_ONLY) is not Role.VIEW_ONLY

@@ -1,0 +1,157 @@
+"""Artifacts, as the real SDK logs, uses, links and reads them."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import wandb
+
+from .wandb_sdk import ENTITY, PROJECT, Sdk, sdk
+
+__all__ = ["sdk"]
+
+PATH = f"{ENTITY}/{PROJECT}"
+
+
+def made(tmp_path: Path, content: str, name: str = "data", kind: str = "dataset", **arguments: Any) -> wandb.Artifact:
+    file = tmp_path / "train.jsonl"
+    file.write_text(content)
+    artifact = wandb.Artifact(name, kind, **arguments)
+    artifact.add_file(str(file))
+    return artifact
+
+
+def test_a_logged_artifact_is_a_version_with_its_bytes_metadata_and_aliases(sdk: Sdk, tmp_path: Path) -> None:
+    artifact = made(tmp_path, "hello", metadata={"rows": 1}, description="training data")
+    artifact.add_reference("https://example.com/file-1", name="remote", checksum=False)
+    with sdk.init("job-1") as run:
+        version = run.log_artifact(artifact, aliases=["file-1"]).wait()
+        assert (version.version, sorted(version.aliases)) == ("v0", ["file-1", "latest"])
+
+    (stored,) = sdk.store.artifacts(ENTITY, PROJECT)
+    assert (stored.name, stored.type, stored.description) == ("data:v0", "dataset", "training data")
+    assert (stored.metadata, sorted(stored.aliases)) == ({"rows": 1}, ["file-1", "latest"])
+    assert stored.read("train.jsonl") == b"hello"
+    assert stored.entries["remote"].ref == "https://example.com/file-1"
+    assert sdk.store.run(ENTITY, PROJECT, "job-1").logged == [stored]
+
+
+def test_equal_content_is_the_same_version_and_other_content_the_next(sdk: Sdk, tmp_path: Path) -> None:
+    with sdk.init("job-1") as run:
+        versions = [run.log_artifact(made(tmp_path, text)).wait().version for text in ("a", "a", "b")]
+
+    assert versions == ["v0", "v0", "v1"]
+    collection = sdk.store.collection(ENTITY, PROJECT, "data")
+    assert [version.aliases for version in collection.versions] == [[], ["latest"]]
+
+
+def test_a_collection_has_one_type(sdk: Sdk, tmp_path: Path) -> None:
+    with sdk.init("job-1") as run:
+        run.log_artifact(made(tmp_path, "a")).wait()
+        with pytest.raises(ValueError, match="already exists with type"):
+            run.log_artifact(made(tmp_path, "b", kind="model")).wait()
+
+
+def test_an_alias_is_on_one_version_of_its_collection(sdk: Sdk, tmp_path: Path) -> None:
+    with sdk.init("job-1") as run:
+        first = run.log_artifact(made(tmp_path, "a"), aliases=["best"]).wait()
+        second = run.log_artifact(made(tmp_path, "b")).wait()
+        second.aliases.append("best")
+        second.aliases.append("prod")
+        second.save()
+        second.aliases.remove("prod")
+        second.tags = ["checked"]
+        second.metadata["rows"] = 2
+        second.save()
+        first.description = "older"
+        first.save()
+
+    collection = sdk.store.collection(ENTITY, PROJECT, "data")
+    assert {alias: member.index for alias, member in collection.by_alias.items()} == {"latest": 1, "best": 1}
+    assert (collection.versions[1].tags, collection.versions[1].metadata) == (["checked"], {"rows": 2})
+    assert [version.description for version in collection.versions] == ["older", None]
+
+
+def test_using_an_artifact_is_lineage_on_both_sides(sdk: Sdk, tmp_path: Path) -> None:
+    with sdk.init("job-1") as run:
+        run.log_artifact(made(tmp_path, "hello")).wait()
+    with sdk.init("job-2") as run:
+        used = run.use_artifact("data:latest")
+        again = run.use_artifact("data:v0")
+        assert Path(used.download(str(tmp_path / "out")), "train.jsonl").read_text() == "hello"
+        assert used.id == again.id
+
+    read = sdk.api().artifact(f"{PATH}/data:v0")
+    creator = read.logged_by()
+    assert creator is not None
+    assert (creator.id, [user.id for user in read.used_by()]) == ("job-1", ["job-2"])
+    run_2 = sdk.api().run(f"{PATH}/job-2")
+    assert [each.name for each in run_2.used_artifacts()] == ["data:v0"]
+    assert [each.name for each in sdk.store.run(ENTITY, PROJECT, "job-2").used] == ["data:v0"]
+
+
+def test_a_draft_that_is_used_is_made_first(sdk: Sdk, tmp_path: Path) -> None:
+    with sdk.init("job-1") as run:
+        run.use_artifact(made(tmp_path, "hello")).wait()
+
+    stored = sdk.store.run(ENTITY, PROJECT, "job-1")
+    assert [each.name for each in stored.used] == ["data:v0"]
+
+
+def test_versions_collections_and_types_are_listed(sdk: Sdk, tmp_path: Path) -> None:
+    with sdk.init("job-1") as run:
+        for text in ("a", "b", "c"):
+            run.log_artifact(made(tmp_path, text)).wait()
+        run.log_artifact(made(tmp_path, "m", name="model", kind="model")).wait()
+
+    api = sdk.api()
+    assert [each.version for each in api.artifacts("dataset", f"{PATH}/data", per_page=2)] == ["v2", "v1", "v0"]
+    assert [each.name for each in api.artifact_types(PATH)] == ["dataset", "model"]
+    assert [each.name for each in api.artifact_collections(PATH, "model")] == ["model"]
+    assert [file.name for file in api.artifact(f"{PATH}/data:v1").files()] == ["train.jsonl"]
+    assert [api.artifact_exists(f"{PATH}/data:{alias}") for alias in ("v2", "v3")] == [True, False]
+
+
+def test_a_version_is_linked_to_a_registry_under_its_own_number_and_aliases(sdk: Sdk, tmp_path: Path) -> None:
+    with sdk.init("job-1") as run:
+        run.log_artifact(made(tmp_path, "a", name="model", kind="model")).wait()
+        version = run.log_artifact(made(tmp_path, "b", name="model", kind="model")).wait()
+        linked = run.link_artifact(version, "wandb-registry-model/fine-tunes", aliases=["champion"])
+        assert linked is not None
+        assert linked.qualified_name == "acme-org/wandb-registry-model/fine-tunes:v0"
+
+    linked_again = sdk.api().artifact(f"{PATH}/model:v1").linked_artifacts
+    assert [each.qualified_name for each in linked_again] == ["acme-org/wandb-registry-model/fine-tunes:v0"]
+    portfolio = sdk.store.collection("acme-org", "wandb-registry-model", "fine-tunes")
+    assert [member.artifact.name for member in portfolio.memberships] == ["model:v1"]
+    assert set(portfolio.by_alias) == {"champion", "latest"}
+    read = sdk.api().artifact("wandb-registry-model/fine-tunes:champion")
+    assert read.source_qualified_name == f"{PATH}/model:v1"
+    read.unlink()
+    assert portfolio.memberships == []
+
+
+def test_a_registry_that_does_not_exist_takes_no_links(sdk: Sdk, tmp_path: Path) -> None:
+    with sdk.init("job-1") as run:
+        version = run.log_artifact(made(tmp_path, "a")).wait()
+        with pytest.raises(wandb.errors.CommError, match="project acme-org/wandb-registry-nope not found"):
+            version.link("wandb-registry-nope/x")
+
+
+def test_a_deleted_version_is_gone_and_its_number_is_not_given_again(sdk: Sdk, tmp_path: Path) -> None:
+    with sdk.init("job-1") as run:
+        run.log_artifact(made(tmp_path, "a")).wait()
+        run.log_artifact(made(tmp_path, "b"), aliases=["best"]).wait()
+    read = sdk.api().artifact(f"{PATH}/data:v1")
+    with pytest.raises(wandb.errors.CommError, match="it has aliases best"):
+        read.delete()
+    read.delete(delete_aliases=True)
+    assert sdk.api().artifact(f"{PATH}/data:latest").version == "v0"
+    with sdk.init("job-2") as run:
+        run.log_artifact(made(tmp_path, "b")).wait()
+
+    collection = sdk.store.collection(ENTITY, PROJECT, "data")
+    assert [(version.name, version.aliases) for version in collection.versions] == [
+        ("data:v0", []),
+        ("data:v2", ["latest"]),
+    ]

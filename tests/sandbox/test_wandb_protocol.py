@@ -1,0 +1,545 @@
+"""What W&B's stand-in holds clients to, asked without an SDK."""
+
+import base64
+import dataclasses
+import hashlib
+import json
+from dataclasses import replace
+from inspect import getattr_static, signature
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import pytest
+from graphql import GraphQLObjectType, build_schema
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sandbox import (
+    wandb_artifact_mutations,
+    wandb_artifact_nodes,
+    wandb_file_nodes,
+    wandb_nodes,
+    wandb_paging,
+    wandb_people,
+    wandb_queries,
+    wandb_run_mutations,
+)
+from sandbox.clock import Clock
+from sandbox.http import Call, Operation, Reply, ServiceError
+from sandbox.wandb import Mutation, Wandb, WandbScript
+from sandbox.wandb_filters import matching, ordered
+from sandbox.wandb_graphql import RENAMED, SCHEMA, snake_case
+from sandbox.wandb_history import sampled
+from sandbox.wandb_rules import RefusedError
+from sandbox.wandb_runs import Chunk, FileStreamPost
+from sandbox.wandb_store import Store
+
+KEY, VIEWER = "k" * 40, "v" * 40
+WORLD = {
+    "users": [{"username": "ann", "default_entity": "acme", "keys": [KEY]}, {"username": "vera", "keys": [VIEWER]}],
+    "teams": [{"name": "acme", "members": {"ann": "member", "vera": "view-only"}}],
+    "runs": [
+        {
+            "entity": "acme",
+            "project": "p",
+            "id": "old",
+            "user": "ann",
+            "config": {"lr": 1},
+            "history": [{"loss": 2}, {"loss": 1}],
+            "age": 3600,
+        }
+    ],
+}
+
+
+class Client:
+    """Calls the service's handlers as the server does."""
+
+    def __init__(self, host: str = "api.wandb.ai", key: str = KEY) -> None:
+        self.clock = Clock()
+        self.service = Wandb(WandbScript.model_validate(WORLD), self.clock)
+        self.host = host
+        self.authorization = "Basic " + base64.b64encode(f"api:{key}".encode()).decode()
+
+    @property
+    def store(self) -> Store:
+        return self.service.store
+
+    def call(self, method: str, url: str, body: bytes = b"", authorization: str | None = None) -> Reply:
+        parts = urlsplit(url)
+        headers = {"authorization": authorization} if authorization else {}
+        query = {key.lower(): value for key, value in parse_qsl(parts.query)}
+        call = Call(method, parts.netloc or self.host, parts.path, query, headers, body)
+        operation, params = self._find(call)
+        if operation is None:
+            return self.service.unknown(call)
+        try:
+            call = replace(call, params=params)
+            return operation.handle(replace(call, caller=self.service.authenticate(call)))
+        except ServiceError as refused:
+            return refused.reply
+
+    def _find(self, call: Call) -> tuple[Operation | None, dict[str, str]]:
+        for operation in self.service.operations:
+            if operation.method == call.method and (match := operation.pattern.fullmatch(call.path)):
+                return operation, {key: unquote(value) for key, value in match.groupdict().items()}
+        return None, {}
+
+    def graphql(self, query: str, **variables: Any) -> tuple[int, Any]:
+        body = json.dumps({"query": query, "variables": variables, "operationName": ""}).encode()
+        reply = self.call("POST", "/graphql", body, self.authorization)
+        return reply.status, reply.body
+
+    def data(self, query: str, **variables: Any) -> Any:
+        status, body = self.graphql(query, **variables)
+        assert status == 200, body
+        return body["data"]
+
+    def stream(self, run_id: str, **post: Any) -> Reply:
+        return self.call("POST", f"/files/acme/p/{run_id}/file_stream", json.dumps(post).encode(), self.authorization)
+
+
+UPSERT = """mutation UpsertBucket($name: String, $tags: [String!]) {
+  upsertBucket(input: {entityName: "acme", modelName: "p", name: $name, tags: $tags}) { inserted bucket { id name state } }
+}"""
+CREATE = """mutation CreateArtifact($input: CreateArtifactInput!) { createArtifact(input: $input) { artifact { id state } } }"""
+MANIFEST = """mutation M($id: ID!) { createArtifactManifest(input: {artifactID: $id, name: "wandb_manifest.json", digest: "",
+  entityName: "acme", projectName: "p", runName: "old", type: FULL}) { artifactManifest { file { uploadUrl } } } }"""
+FILES = """mutation F($input: CreateArtifactFilesInput!) { createArtifactFiles(input: $input) {
+  files { edges { node { name uploadUrl storagePath } } } } }"""
+COMMIT = """mutation C($id: ID!) { commitArtifact(input: {artifactID: $id}) { artifact { id state versionIndex } } }"""
+
+
+def draft(client: Client, **more: Any) -> tuple[int, Any]:
+    names = {"entityName": "acme", "projectName": "p", "artifactTypeName": "dataset", "digest": "d1", **more}
+    return client.graphql(CREATE, input={"artifactCollectionNames": ["data"], **names})
+
+
+# --- the schema and its resolvers
+
+
+def test_a_field_that_the_schema_does_not_have_is_refused_by_name_and_remembered() -> None:
+    client = Client()
+    status, body = client.graphql("query Q { viewer { shoeSize } }")
+
+    assert status == 400
+    assert "Cannot query field 'shoeSize' on type 'User'." in body["errors"][0]["message"]
+    assert client.service.unsupported == [body["errors"][0]["message"]]
+
+
+def test_an_input_that_the_schema_does_not_have_is_refused_by_name_and_remembered() -> None:
+    client = Client()
+    status, body = draft(client, shoeSize=44)
+
+    assert status == 501
+    assert "unknown field 'shoeSize'" in body["errors"][0]["message"]
+    assert client.service.unsupported != []
+
+
+def test_an_unknown_path_names_itself() -> None:
+    client = Client()
+    reply = client.call("GET", "/oidc/session")
+
+    assert (reply.status, reply.body) == (
+        501,
+        {"errors": [{"message": "the sandbox does not model GET api.wandb.ai/oidc/session"}]},
+    )
+    assert client.service.unsupported != []
+
+
+def test_telemetry_is_answered_like_a_server_without_any() -> None:
+    client = Client()
+    assert client.call("POST", "/sdk/otel/v1/metrics", b"{}").status == 404
+    assert client.service.unsupported == []
+
+
+def node_classes() -> dict[str, Any]:
+    """Each object type of the schema with the class of its nodes."""
+    modules = (
+        wandb_nodes,
+        wandb_artifact_nodes,
+        wandb_file_nodes,
+        wandb_people,
+        wandb_queries,
+        wandb_run_mutations,
+        wandb_artifact_mutations,
+        wandb_paging,
+    )
+    classes = {name: each for module in modules for name, each in vars(module).items() if isinstance(each, type)}
+    classes |= {name.removesuffix("Node"): each for name, each in classes.items() if name.endswith("Node")}
+    classes |= {"Mutation": Mutation, "SuccessPayload": wandb_run_mutations.Success}
+    classes |= {"CreateArtifactPayload": wandb_artifact_mutations.ArtifactPayload}
+    classes |= {"ArtifactSequence": classes["Collection"], "ArtifactPortfolio": classes["Collection"]}
+    classes |= {"ArtifactAlias": classes["Alias"], "ArtifactType": classes["Type"]}
+    classes |= {"ArtifactCollectionMembership": classes["Membership"], "ArtifactManifest": classes["Manifest"]}
+    return classes | {"ClientIDMapping": wandb_queries.ClientIdMapping}
+
+
+UNSERVED = {"ApiKey", "UploadUrls", "UploadUrlPart"}  # types of fields that are always empty
+
+
+def object_types() -> list[str]:
+    schema = build_schema(SCHEMA.read_text())
+    objects = [each for each in schema.type_map.values() if isinstance(each, GraphQLObjectType)]
+    names = [each.name for each in objects if not each.name.startswith("__")]
+    return [name for name in names if not name.endswith(("Connection", "Edge")) and name not in UNSERVED]
+
+
+@pytest.mark.parametrize("type_name", object_types())
+def test_every_field_of_the_schema_has_a_resolver_that_takes_its_arguments(type_name: str) -> None:
+    declared = build_schema(SCHEMA.read_text()).type_map[type_name]
+    assert isinstance(declared, GraphQLObjectType)
+    node_class = node_classes()[type_name]
+    fields = {field.name for field in dataclasses.fields(node_class)}
+    for name, field in declared.fields.items():
+        attribute = snake_case(name)
+        assert attribute in fields or hasattr(node_class, attribute), f"{type_name}.{name}"
+        if field.args:
+            taken = signature(getattr_static(node_class, attribute)).parameters
+            assert {RENAMED.get(arg, snake_case(arg)) for arg in field.args} <= set(taken), f"{type_name}.{name}"
+
+
+def test_operations_go_by_the_name_in_the_document_and_only_mutations_write() -> None:
+    service = Client().service
+    (graphql,) = [operation for operation in service.operations if operation.id == "GraphQL"]
+
+    def identified(query: str) -> tuple[str, bool]:
+        body = json.dumps({"query": query, "operationName": ""}).encode()
+        return service.identify(graphql, Call("POST", "api.wandb.ai", "/graphql", {}, {}, body))
+
+    assert identified("fragment F on User { id } query Viewer { viewer { ...F } }") == ("Viewer", False)
+    assert identified(UPSERT) == ("UpsertBucket", True)
+    assert identified("not graphql {") == ("GraphQL", False)
+    writes = {operation.id: operation.writes for operation in service.operations}
+    assert writes == {
+        "GraphQL": False,
+        "FileStream": True,
+        "UploadFile": True,
+        "DownloadFile": False,
+        "Telemetry": False,
+    }
+
+
+# --- who may do what
+
+
+def test_a_key_is_taken_as_basic_or_bearer_and_nothing_else() -> None:
+    client = Client()
+    body = json.dumps({"query": "query Viewer { viewer { username } }"}).encode()
+    for authorization, status in (
+        (f"Bearer {KEY}", 200),
+        (client.authorization, 200),
+        (f"Token {KEY}", 401),
+        ("", 401),
+    ):
+        assert client.call("POST", "/graphql", body, authorization).status == status
+
+
+def test_a_view_only_member_reads_and_does_not_write() -> None:
+    client = Client(key=VIEWER)
+    read = 'query Q { project(name: "p", entityName: "acme") { readOnly run(name: "old") { state readOnly } } }'
+    assert client.data(read) == {"project": {"readOnly": True, "run": {"state": "finished", "readOnly": True}}}
+
+    status, body = client.graphql(UPSERT, name="new")
+    assert (status, body["data"]) == (403, {"upsertBucket": None})
+    assert body["errors"] == [
+        {"message": "permission denied", "path": ["upsertBucket"], "extensions": {"code": "PERMISSION_ERROR"}}
+    ]
+    assert client.stream("old", complete=True, exitcode=1).status == 403
+
+
+def test_another_ones_space_is_as_if_it_did_not_exist() -> None:
+    query = 'query Q { project(name: "p", entityName: "vera") { id } entity(name: "vera") { id } }'
+    assert Client().data(query) == {"project": None, "entity": None}
+
+
+# --- filestream
+
+
+@given(st.lists(st.tuples(st.integers(0, 30), st.integers(1, 8)), max_size=8))
+def test_chunks_sent_again_overwrite_at_their_offset_and_never_double(chunks: list[tuple[int, int]]) -> None:
+    client = Client()
+    lines = [json.dumps({"_step": step}) for step in range(40)]
+    client.graphql(UPSERT, name="new")
+    run = client.store.run("acme", "p", "new")
+    sent = 0
+    for offset, length in chunks:
+        chunk = Chunk(offset=offset, content=lines[offset : offset + length])
+        post = FileStreamPost(files={"wandb-history.jsonl": chunk})
+        if offset > sent:
+            with pytest.raises(RefusedError, match="leaves a gap"):
+                run.receive(post, client.clock.time())
+        else:
+            run.receive(post, client.clock.time())
+            sent = max(sent, offset + length)
+    assert run.history_lines == lines[:sent]
+
+
+@pytest.mark.parametrize(
+    ("posts", "state"),
+    [
+        ([{}], "running"),
+        ([{"complete": True, "exitcode": 0}], "finished"),
+        ([{"complete": True, "exitcode": 2}], "failed"),
+        ([{"preempting": True}], "preempting"),
+        ([{"preempting": True}, {}], "preempting"),
+        ([{"preempting": True}, {"complete": True, "exitcode": 1}], "preempted"),
+        ([{"preempting": True}, {"complete": True, "exitcode": 0}], "finished"),
+        ([{"complete": True, "exitcode": 0}, {"uploaded": ["x"]}], "running"),
+    ],
+)
+def test_the_state_follows_from_the_stream(posts: list[dict[str, Any]], state: str) -> None:
+    client = Client()
+    client.graphql(UPSERT, name="new")
+    for post in posts:
+        assert client.stream("new", **post).status == 200
+    assert client.store.run("acme", "p", "new").state(client.clock.time()) == state
+
+
+@pytest.mark.parametrize(
+    ("post", "state"),
+    [({}, "crashed"), ({"preempting": True}, "preempted"), ({"complete": True, "exitcode": 0}, "finished")],
+)
+def test_five_minutes_of_silence_end_a_run_that_has_not_ended(post: dict[str, Any], state: str) -> None:
+    client = Client()
+    client.graphql(UPSERT, name="new")
+    client.stream("new", **post)
+    client.clock.advance(301)
+    assert client.data('query Q { project(name: "p", entityName: "acme") { run(name: "new") { state } } }') == {
+        "project": {"run": {"state": state}}
+    }
+
+
+def test_the_last_summary_line_is_the_summary_and_console_lines_may_come_in_any_order() -> None:
+    client = Client()
+    summary = {"offset": 0, "content": ['{"a": 1}', '{"b": 2}']}
+    client.stream("old", files={"wandb-summary.json": summary, "output.log": {"offset": 2, "content": ["third"]}})
+    client.stream("old", files={"output.log": {"offset": 0, "content": ["first"]}})
+
+    run = client.store.run("acme", "p", "old")
+    assert (run.summary, run.output_lines) == ({"b": 2}, ["first", "", "third"])
+
+
+def test_the_stream_of_a_run_that_is_gone_is_404_and_a_strange_post_400() -> None:
+    client = Client()
+    assert client.stream("nobody").status == 404
+    assert client.stream("old", surprise=1).status == 400
+    assert len(client.service.unsupported) == 1
+
+
+# --- runs made before
+
+
+def test_a_run_of_the_scenario_can_be_resumed_where_it_ended() -> None:
+    resume = """query RunResumeStatus { model(name: "p", entityName: "acme") { bucket(name: "old", missingOk: true) {
+      historyLineCount historyTail wandbConfig(keys: ["t"]) config createdAt } } }"""
+    bucket = Client().data(resume)["model"]["bucket"]
+
+    assert bucket["historyLineCount"] == 2
+    assert json.loads(json.loads(bucket["historyTail"])[0]) == {"_step": 1, "loss": 1}
+    assert "t" in json.loads(bucket["wandbConfig"])
+    assert json.loads(bucket["config"])["lr"] == {"value": 1}
+    assert bucket["createdAt"] == "2026-03-02T07:00:00Z"
+
+
+def test_a_scenario_with_a_word_or_a_name_too_many_is_refused() -> None:
+    with pytest.raises(ValueError, match="shoes"):
+        WandbScript.model_validate({"shoes": 1})
+    with pytest.raises(ValueError, match="unknown nobody"):
+        WandbScript.model_validate({"teams": [{"name": "acme", "members": {"nobody": "admin"}}]})
+
+
+# --- artifacts and the object store
+
+
+def uploaded(client: Client, url: str, content: bytes) -> int:
+    return client.call("PUT", url, content).status
+
+
+def manifest(entries: dict[str, Any]) -> bytes:
+    policy = {"version": 1, "storagePolicy": "wandb-storage-policy-v1", "storagePolicyConfig": {"storageLayout": "V2"}}
+    return json.dumps({**policy, "contents": entries}).encode()
+
+
+def test_an_artifact_commits_only_when_its_manifest_and_every_file_are_there() -> None:
+    client = Client()
+    md5 = base64.b64encode(hashlib.md5(b"hello", usedforsecurity=False).digest()).decode()
+    artifact_id = draft(client)[1]["data"]["createArtifact"]["artifact"]["id"]
+
+    status, body = client.graphql(COMMIT, id=artifact_id)
+    assert (status, "manifest was not uploaded" in body["errors"][0]["message"]) == (400, True)
+    url = client.data(MANIFEST, id=artifact_id)["createArtifactManifest"]["artifactManifest"]["file"]["uploadUrl"]
+    assert uploaded(client, url, manifest({"f.txt": {"digest": md5, "size": 5}})) == 200
+    status, body = client.graphql(COMMIT, id=artifact_id)
+    assert (status, "file 'f.txt' was not uploaded" in body["errors"][0]["message"]) == (400, True)
+
+    spec = {"artifactFiles": [{"artifactID": artifact_id, "name": "f.txt", "md5": md5}]}
+    (edge,) = client.data(FILES, input=spec)["createArtifactFiles"]["files"]["edges"]
+    assert uploaded(client, edge["node"]["uploadUrl"], b"other bytes") == 400
+    assert uploaded(client, edge["node"]["uploadUrl"], b"hello") == 200
+    assert client.data(COMMIT, id=artifact_id)["commitArtifact"]["artifact"]["versionIndex"] == 0
+    assert client.store.artifacts("acme", "p")[0].read("f.txt") == b"hello"
+
+    other = draft(client, digest="d2")[1]["data"]["createArtifact"]["artifact"]["id"]
+    spec["artifactFiles"][0]["artifactID"] = other
+    (edge,) = client.data(FILES, input=spec)["createArtifactFiles"]["files"]["edges"]
+    assert edge["node"]["uploadUrl"] is None  # these bytes are stored already
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"artifactCollectionNames": ["a/b"]}, "invalid artifact name"),
+        ({"artifactCollectionNames": ["a" * 129]}, "invalid artifact name"),
+        ({"artifactTypeName": "a:b"}, "invalid artifact type"),
+        ({"aliases": [{"artifactCollectionName": "data", "alias": "a:b"}]}, "invalid alias"),
+        ({"tags": [{"tagName": "a/b"}]}, "invalid tag"),
+        ({"metadata": json.dumps({str(key): key for key in range(101)})}, "at most 100"),
+        ({"metadata": "[]"}, "not a JSON object"),
+    ],
+)
+def test_names_and_sizes_of_artifacts_are_held_to(more: dict[str, Any], message: str) -> None:
+    client = Client()
+    status, body = draft(client, **more)
+    assert (status, message in body["errors"][0]["message"]) == (400, True)
+    assert client.store.artifacts("acme", "p") == []
+
+
+@pytest.mark.parametrize(
+    ("name", "tags", "message"),
+    [
+        ("a/b", None, "invalid run name"),
+        ("x" * 129, None, "invalid run name"),
+        (" a", None, "invalid run name"),
+        ("a", ["t" * 65], "invalid tag"),
+        ("a", [""], "invalid tag"),
+    ],
+)
+def test_names_and_sizes_of_runs_are_held_to(name: str, tags: list[str] | None, message: str) -> None:
+    status, body = Client().graphql(UPSERT, name=name, tags=tags)
+    assert (status, message in body["errors"][0]["message"]) == (400, True)
+
+
+RUN_FILES = """mutation CreateRunFiles { createRunFiles(input: {entityName: "acme", projectName: "p", runName: "old",
+  files: ["a b.txt"]}) { files { uploadUrl } } }"""
+
+
+def run_file_url(client: Client) -> str:
+    url: str = client.data(RUN_FILES)["createRunFiles"]["files"][0]["uploadUrl"]
+    return url
+
+
+@pytest.mark.parametrize(
+    ("host", "base"),
+    [
+        ("api.forge.coreweave.com", "https://storage.googleapis.com/"),
+        ("api.wandb.ai", "https://storage.googleapis.com/"),
+        ("127.0.0.1:1234", "http://127.0.0.1:1234/"),
+    ],
+)
+def test_files_go_to_the_object_store_of_the_side_one_came_from(host: str, base: str) -> None:
+    client = Client(host)
+    url = run_file_url(client)
+    assert url.startswith(base)
+    assert client.service.serves(urlsplit(url).netloc)
+    assert uploaded(client, url, b"x") == 200
+    assert client.store.run("acme", "p", "old").files["a b.txt"].content == b"x"
+
+
+def test_a_signed_url_is_good_for_its_object_and_method_only() -> None:
+    client = Client()
+    url = run_file_url(client)
+    assert uploaded(client, url.replace("a%20b", "c"), b"x") == 403
+    assert client.call("GET", url).status == 403
+    assert uploaded(client, url.partition("?")[0], b"x") == 403
+    client.store.storage.lifetime = -1
+    assert uploaded(client, run_file_url(client), b"x") == 403
+    assert client.store.run("acme", "p", "old").files == {}
+
+
+def test_a_key_sent_to_the_object_store_is_a_leak() -> None:
+    client = Client()
+    assert client.call("PUT", run_file_url(client), b"x", client.authorization).status == 400
+    assert "a key was sent to the object store" in client.service.unsupported[0]
+
+
+# --- filters, orders, pages
+
+
+def value(row: dict[str, Any], key: str) -> Any:
+    from sandbox.wandb_filters import MISSING
+
+    return row.get(key, MISSING)
+
+
+ROWS: list[dict[str, Any]] = [
+    {"n": 1, "t": ["a"]},
+    {"n": 2, "t": ["a", "b"]},
+    {"n": 3.5, "t": []},
+    {"t": ["c"], "s": "abc"},
+]
+
+
+@pytest.mark.parametrize(
+    ("condition", "found"),
+    [
+        ({}, [0, 1, 2, 3]),
+        ({"n": 2}, [1]),
+        ({"n": {"$gt": 1, "$lt": 3.5}}, [1]),
+        ({"n": {"$ne": 1}}, [1, 2, 3]),
+        ({"n": {"$exists": False}}, [3]),
+        ({"n": None}, [3]),
+        ({"t": "a"}, [0, 1]),
+        ({"t": {"$in": ["b", "c"]}}, [1, 3]),
+        ({"t": {"$nin": ["a"]}}, [2, 3]),
+        ({"s": {"$regex": "^ab"}}, [3]),
+        ({"s": {"$not": {"$regex": "^ab"}}}, [0, 1, 2]),
+        ({"$not": {"t": "a"}}, [2, 3]),
+        ({"$nor": [{"n": 1}, {"n": 2}]}, [2, 3]),
+        ({"$and": [{"t": "a"}, {"$or": [{"n": 2}, {"n": 3.5}]}]}, [1]),
+        ({"n": {"$gt": "1"}}, []),
+    ],
+)
+def test_filters_mean_what_they_mean_in_mongo(condition: dict[str, Any], found: list[int]) -> None:
+    assert [ROWS.index(row) for row in matching(ROWS, json.dumps(condition), value)] == found
+
+
+def test_unknown_operators_and_keys_are_refused() -> None:
+    with pytest.raises(RefusedError, match="near"):
+        matching(ROWS, '{"n": {"$near": 1}}', value)
+    status, body = Client().graphql(
+        'query Q($f: JSONString) { project(name: "p", entityName: "acme") { runCount(filters: $f) } }', f='{"shoe": 1}'
+    )
+    assert (status, "unknown key 'shoe'" in body["errors"][0]["message"]) == (400, True)
+
+
+@given(st.lists(st.one_of(st.integers(), st.floats(allow_nan=False), st.text(), st.none())), st.booleans())
+def test_orders_sort_what_has_the_key_and_put_the_rest_last(values: list[Any], down: bool) -> None:
+    rows = [{"n": each} for each in values]
+    out = [row["n"] for row in ordered(rows, "-n" if down else "+n", "n", value)]
+    known = [each for each in out if each is not None]
+    assert out == known + [None] * values.count(None)
+    numbers = [each for each in known if not isinstance(each, str)]
+    assert numbers == sorted(numbers, reverse=down)
+
+
+@given(st.integers(0, 50), st.integers(1, 7))
+def test_pages_hold_every_node_once_and_in_order(count: int, first: int) -> None:
+    nodes, seen, after = list(range(count)), [], None
+    while True:
+        found = wandb_paging.page(nodes, first, after)
+        seen += [edge.node for edge in found.edges]
+        if not found.page_info.has_next_page:
+            break
+        after = found.page_info.end_cursor
+    assert (seen, found.total_count) == (nodes, count)
+
+
+@given(st.integers(0, 200), st.integers(1, 50))
+def test_samples_keep_order_and_both_ends(count: int, samples: int) -> None:
+    lines = [str(number) for number in range(count)]
+    out = sampled(lines, samples)
+    assert len(out) == min(count, samples)
+    assert [int(each) for each in out] == sorted({int(each) for each in out})
+    assert out[:1] == lines[:1]
+    assert samples == 1 or out[-1:] == lines[-1:]

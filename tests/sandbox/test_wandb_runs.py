@@ -1,0 +1,249 @@
+"""Runs, as the real SDK makes, resumes, edits and reads them.
+
+A run id whose `init` was refused stays "in use" in the SDK's service, which lives as long as this process: tests that
+provoke a refusal have run ids of their own.
+"""
+
+from typing import Any
+
+import pytest
+import wandb
+
+from sandbox.wandb_users import Role
+
+from .wandb_sdk import ENTITY, PROJECT, STRANGER, VIEWER, WRITER, Sdk, sdk
+
+__all__ = ["sdk"]
+
+LIVE = {"x_update_finish_state": False, "x_primary": False}
+
+
+def test_a_finished_run_has_its_rows_config_summary_identity_and_files(sdk: Sdk) -> None:
+    with sdk.init("job-1", name="first", tags=["a", "b"], notes="n", group="g", job_type="t", config={"lr": 2}) as run:
+        run.define_metric("loss", summary="min")
+        for step in range(1, 6):
+            run.log({"loss": 1 / step, "_timestamp": 1000 + step}, step=step)
+        run.summary["status"] = "succeeded"
+
+    stored = sdk.store.run(ENTITY, PROJECT, "job-1")
+    assert [row["_step"] for row in stored.history] == [1, 2, 3, 4, 5]
+    assert [row["_timestamp"] for row in stored.history] == [1001, 1002, 1003, 1004, 1005]
+    assert (stored.name, stored.tags, stored.notes) == ("first", ["a", "b"], "n")
+    assert (stored.group, stored.job_type) == ("g", "t")
+    assert stored.config == {"lr": 2}
+    assert stored.summary["status"] == "succeeded"
+    assert stored.summary["loss"] == {"min": 0.2}
+    assert [metric["1"] for metric in stored.telemetry["m"]] == ["loss"]
+    assert {"config.yaml", "wandb-summary.json"} <= set(stored.files)
+    assert sdk.state("job-1") == "finished"
+
+
+def test_a_run_that_exits_with_an_error_is_failed(sdk: Sdk) -> None:
+    sdk.init("job-1").finish(exit_code=1)
+
+    assert sdk.state("job-1") == "failed"
+
+
+def test_a_run_left_open_is_running_then_crashed_and_a_resume_revives_it(sdk: Sdk) -> None:
+    run = sdk.init("job-1", settings=LIVE)
+    run.log({"loss": 1}, step=3)
+    run.finish()
+    states = [sdk.state("job-1")]
+    sdk.cloud.clock.advance(300)
+    states.append(sdk.state("job-1"))
+    sdk.cloud.clock.advance(1)
+    states.append(sdk.state("job-1"))
+
+    resumed = sdk.init("job-1", resume="allow", settings=LIVE)
+    states.append(sdk.state("job-1"))
+    assert resumed.resumed
+    assert resumed.starting_step == 4
+    resumed.log({"loss": 2}, step=3)  # below the starting step: the SDK drops it
+    resumed.log({"loss": 3}, step=8)
+    resumed.finish()
+
+    assert states == ["running", "running", "crashed", "running"]
+    rows = sdk.store.run(ENTITY, PROJECT, "job-1").history
+    assert [(row["_step"], row["loss"]) for row in rows] == [(3, 1), (8, 3)]
+
+
+def test_a_preempting_run_that_fails_is_preempted(sdk: Sdk) -> None:
+    run = sdk.init("job-1")
+    run.log({"loss": 1})
+    run.mark_preempting()
+    run.finish(exit_code=3)
+
+    assert sdk.state("job-1") == "preempted"
+
+
+def test_resuming_without_identity_keeps_what_people_edited(sdk: Sdk) -> None:
+    sdk.init("job-1", name="ours", tags=["ours"], notes="ours", config={"lr": 1, "seed": 7}).finish()
+    stored = sdk.store.run(ENTITY, PROJECT, "job-1")
+    stored.name, stored.notes = "theirs", "theirs"
+    stored.set_tags(["theirs"])
+    stored.set_config("lr", 2)
+
+    sdk.init("job-1", resume="allow", config={"n_epochs": 3}).finish()
+
+    assert (stored.name, stored.notes, stored.tags) == ("theirs", "theirs", ["theirs"])
+    assert stored.config == {"lr": 2, "seed": 7, "n_epochs": 3}
+
+
+def test_resuming_with_identity_overwrites_what_people_edited(sdk: Sdk) -> None:
+    sdk.init("job-1", name="ours", tags=["ours"], notes="ours").finish()
+    stored = sdk.store.run(ENTITY, PROJECT, "job-1")
+    stored.name, stored.notes = "theirs", "theirs"
+    stored.set_tags(["theirs"])
+
+    sdk.init("job-1", resume="allow", name="ours", tags=["ours"], notes="ours").finish()
+
+    assert (stored.name, stored.notes, stored.tags) == ("ours", "ours", ["ours"])
+
+
+def test_resume_never_and_must_are_held_to(sdk: Sdk) -> None:
+    sdk.init("there").finish()
+
+    with pytest.raises(wandb.errors.UsageError, match="already exists"):
+        sdk.init("there", resume="never")
+    with pytest.raises(wandb.errors.UsageError, match="does not exist"):
+        sdk.init("missing", resume="must")
+
+
+def test_a_deleted_run_cannot_come_back_and_the_sdk_tries_until_its_timeout(sdk: Sdk) -> None:
+    sdk.init("deleted").finish()
+    sdk.api().run(f"{ENTITY}/{PROJECT}/deleted").delete()
+    assert sdk.store.runs(ENTITY, PROJECT) == []
+
+    with pytest.raises(wandb.errors.CommError, match=r"HTTP 409: run .*/deleted was previously created and deleted"):
+        sdk.init("deleted", resume="allow", settings={"init_timeout": 1.0})
+
+
+def test_who_may_not_write_is_told_so(sdk: Sdk) -> None:
+    with pytest.raises(wandb.errors.CommError, match="permission denied"):
+        sdk.init("read-only", key=VIEWER)
+    with pytest.raises(wandb.errors.CommError, match="entity nobody not found during upsertBucket"):
+        sdk.init("nowhere", entity="nobody")
+    with pytest.raises(wandb.errors.CommError, match="user is not logged in"):
+        sdk.init("stranger", key=STRANGER)
+    assert sdk.store.runs(ENTITY, PROJECT) == []
+
+
+def test_a_role_that_is_taken_away_counts_at_once(sdk: Sdk) -> None:
+    sdk.init("demoted").finish()
+    sdk.store.set_role(ENTITY, "sync-bot", Role.VIEW_ONLY)
+
+    with pytest.raises(wandb.errors.CommError, match="permission denied"):
+        sdk.init("demoted", resume="allow")
+
+
+def test_login_knows_users_and_refuses_unknown_and_revoked_keys(sdk: Sdk) -> None:
+    api = sdk.api()
+    assert (api.viewer.username, api.default_entity, api.viewer.teams) == ("sync-bot", ENTITY, ["sync-bot", ENTITY])
+    assert [(member.name, member.admin) for member in api.team(ENTITY).members] == [
+        ("sync-bot", False),
+        ("vera", False),
+    ]
+    assert not sdk.api().team(ENTITY).read_only
+    assert sdk.api(VIEWER).team(ENTITY).read_only
+
+    sdk.store.revoke(WRITER)
+    for key in (STRANGER, WRITER):
+        with pytest.raises(wandb.errors.AuthenticationError, match="user is not logged in"):
+            sdk.api(key).viewer  # noqa: B018 - asking is the test
+
+
+def test_alerts_arrive_with_their_run(sdk: Sdk) -> None:
+    with sdk.init("job-1") as run:
+        run.alert("Job failed", "no quota", level="ERROR")
+
+    (alert,) = sdk.store.alerts
+    assert (alert.run_id, alert.title, alert.text, alert.severity) == ("job-1", "Job failed", "no quota", "ERROR")
+
+
+def test_listing_filters_orders_and_pages(sdk: Sdk) -> None:
+    for number, state in ((1, 0), (2, 1), (3, 0)):
+        sdk.init(f"job-{number}", tags=[f"t{number}"], config={"lr": number}, group="g").finish(exit_code=state)
+        sdk.cloud.clock.advance(60)
+
+    def ids(**arguments: Any) -> list[str]:
+        found = sdk.api().runs(f"{ENTITY}/{PROJECT}", **arguments)
+        return [run.id for run in found]
+
+    assert ids() == ["job-1", "job-2", "job-3"]
+    assert ids(order="-created_at", per_page=1) == ["job-3", "job-2", "job-1"]
+    assert ids(order="-config.lr.value", per_page=2) == ["job-3", "job-2", "job-1"]
+    assert ids(filters={"name": {"$in": ["job-1", "job-3", "job-9"]}}, lazy=False) == ["job-1", "job-3"]
+    assert ids(filters={"state": "failed"}) == ["job-2"]
+    assert ids(filters={"$or": [{"tags": "t1"}, {"config.lr": {"$gte": 3}}]}) == ["job-1", "job-3"]
+    assert ids(filters={"display_name": {"$regex": "^nothing"}}) == []
+    full = sdk.api().runs(f"{ENTITY}/{PROJECT}", lazy=False)
+    assert [run.config for run in full] == [{"lr": 1}, {"lr": 2}, {"lr": 3}]
+    assert len(full) == 3
+
+
+def test_history_reads_back_whole_sampled_and_by_key(sdk: Sdk) -> None:
+    with sdk.init("job-1") as run:
+        for step in range(1, 41):
+            run.log({"loss": step, "acc": 1} if step % 2 else {"loss": step}, step=step)
+
+    read = sdk.api().run(f"{ENTITY}/{PROJECT}/job-1")
+    assert [row["_step"] for row in read.scan_history()] == list(range(1, 41))
+    assert [row["loss"] for row in read.scan_history(keys=["loss", "acc"])] == list(range(1, 41, 2))
+    assert [row["_step"] for row in read.history(samples=3, pandas=False)] == [1, 20, 40]
+    assert len(read.history(keys=["acc"], pandas=False)) == 20
+    assert read.lastHistoryStep == 40
+
+
+def test_editing_through_the_api_does_not_start_the_run_again(sdk: Sdk) -> None:
+    sdk.init("job-1", tags=["ours"], config={"lr": 1, "old": 1}).finish(exit_code=1)
+
+    read = sdk.api().run(f"{ENTITY}/{PROJECT}/job-1")
+    read.tags.append("theirs")
+    read.notes = "by hand"  # type: ignore[attr-defined] # the SDK keeps a run's fields in a dict
+    read.name = "renamed"
+    read.config["lr"] = 5
+    del read.config["old"]
+    read.summary["cost"] = 3
+    read.update()
+
+    stored = sdk.store.run(ENTITY, PROJECT, "job-1")
+    assert (stored.name, stored.notes, stored.tags) == ("renamed", "by hand", ["ours", "theirs"])
+    assert (stored.config, stored.summary["cost"]) == ({"lr": 5}, 3)
+    assert sdk.state("job-1") == "failed"
+
+
+def test_files_of_a_run_are_listed_read_and_deleted(sdk: Sdk) -> None:
+    with sdk.init("job-1") as run:
+        run.log({"examples": wandb.Table(columns=["n"], data=[[1], [2]])})
+
+    read = sdk.api().run(f"{ENTITY}/{PROJECT}/job-1")
+    (table,) = [file for file in read.files() if file.name.startswith("media/table/")]
+    with table.download(root=str(sdk.cloud.directory), replace=True) as content:
+        assert '"data":[[1],[2]]' in content.read().replace(" ", "")
+    table.delete()
+    assert [name for name in sdk.store.run(ENTITY, PROJECT, "job-1").files if name.startswith("media/")] == []
+    assert [artifact.name for artifact in read.logged_artifacts()] == ["run-job-1-examples:v0"]
+
+
+def test_projects_are_listed_and_made(sdk: Sdk) -> None:
+    sdk.init("job-1").finish()
+    sdk.api().create_project("by-hand", ENTITY)
+
+    assert [project.name for project in sdk.api().projects(ENTITY)] == [PROJECT, "by-hand"]
+
+
+def test_a_run_asked_to_stop_hears_of_it(sdk: Sdk) -> None:
+    run = sdk.init("job-1")
+    sdk.api().run(f"{ENTITY}/{PROJECT}/job-1").stop()
+    assert sdk.store.run(ENTITY, PROJECT, "job-1").stop_requested
+    run.finish()
+
+
+def test_states_can_be_moved_as_the_sdk_says(sdk: Sdk) -> None:
+    sdk.init("job-1", settings=LIVE).finish()
+    read = sdk.api().run(f"{ENTITY}/{PROJECT}/job-1")
+
+    read.update_state("failed")
+    assert sdk.state("job-1") == "failed"
+    read.update_state("pending")
+    assert sdk.state("job-1") == "pending"
