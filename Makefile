@@ -8,7 +8,7 @@ RUN = $(VENV)/bin/
 demo: $(VENV)/.demo
 	$(RUN)python -m sandbox demo
 
-test: $(VENV)/.dev
+test: $(VENV)/.dev $(VENV)/functions-worker
 	$(RUN)python -m pytest -n auto
 
 lint: $(VENV)/.dev
@@ -31,6 +31,12 @@ $(VENV)/.demo: $(VENV)/bin/python pyproject.toml constraints.txt
 $(VENV)/.dev: $(VENV)/bin/python pyproject.toml constraints.txt
 	$(RUN)python -m pip install --quiet -c constraints.txt -e '.[provisioning,sandbox,dev]'
 	touch $@
+
+# Microsoft's Functions worker library declares Python >= 3.13 and runs on 3.11; its v1 wheel carries a top-level `tests`,
+# which must not shadow ours: hence a folder of its own.
+$(VENV)/functions-worker: $(VENV)/bin/python
+	$(RUN)python -m pip install --quiet --no-deps --ignore-requires-python --target $@ \
+		azure-functions-runtime==1.3.0 azure-functions-runtime-v1==1.2.0
 
 # requirements.txt is what Azure installs; constraints.txt pins everything else. Both follow pyproject.toml.
 lock: $(VENV)/.dev

@@ -1,0 +1,117 @@
+"""`python -m sandbox run | up | demo`."""
+
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+
+from .cloud import Cloud
+from .demo import demo as play_demo
+from .demo import wait_for_interrupt
+from .pages import page
+from .scenario import Scenario
+
+_SCENARIO = click.option(
+    "--scenario", "-s", default="contoso", show_default=True, help="The world to start from: a name, or a YAML file."
+)
+_TRACE = click.option(
+    "--trace",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    help="Write every HTTP exchange to this file, one JSON object a line, secrets masked.",
+)
+_AS = click.option(
+    "--as",
+    "principal",
+    default="operator",
+    show_default=True,
+    help="Who the command is signed in as: a principal of the scenario; 'nobody' for no one.",
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """A loopback Azure and W&B for development, tests and the demo.
+
+    Programs run in it unmodified, on their production host names: the sandbox only gives them an environment (a proxy,
+    a throw-away certificate authority, a way to get tokens). Nothing reaches the internet, no account is needed.
+    """
+
+
+@main.command(context_settings={"ignore_unknown_options": True})
+@_SCENARIO
+@_TRACE
+@_AS
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+def run(scenario: str, trace: Path | None, principal: str, command: tuple[str, ...]) -> None:
+    """Run COMMAND inside the sandbox; its exit status is the sandbox's.
+
+    Variables that name accounts or keys (AZURE_…, WANDB_…, OPENAI_…) are not passed on, so that nothing real is used by
+    mistake; set them for the command itself:
+
+    python -m sandbox run -- env WANDB_ENTITY=acme python -m function_app sync --dry-run
+    """
+    with Cloud(_load(scenario), trace=trace, page=page) as cloud:
+        status = _child(cloud, principal, command)
+        for what in cloud.world.unmodelled:
+            click.echo(f"sandbox: nothing here answers {what}", err=True)
+        for host in cloud.denied:
+            click.echo(f"sandbox: {host} is not part of this world and was refused", err=True)
+    sys.exit(status)
+
+
+@main.command()
+@_SCENARIO
+@_TRACE
+@_AS
+def up(scenario: str, trace: Path | None, principal: str) -> None:
+    """Keep a sandbox open: prints its environment as shell lines and its page's address, until Ctrl-C."""
+    with Cloud(_load(scenario), trace=trace, page=page) as cloud:
+        for name, value in sorted(_environment(cloud, principal).items()):
+            if os.environ.get(name) != value:
+                click.echo(f"export {name}={shlex.quote(value)}")
+        click.echo(
+            f"\nPage: {cloud.url}/   Move the clock: curl -d '{{\"advance\": 60}}' {cloud.url}/_sandbox/clock", err=True
+        )
+        click.echo("Ctrl-C ends it.", err=True)
+        wait_for_interrupt()
+
+
+@main.command()
+@click.option(
+    "--page/--no-page", "show_page", default=None, help="Keep a page open at the end (default: on a terminal)."
+)
+@_TRACE
+def demo(*, show_page: bool | None, trace: Path | None) -> None:
+    """Provision, sync and show: the whole road on real SDKs, in under half a minute."""
+    keep = sys.stdout.isatty() if show_page is None else show_page
+    sys.exit(play_demo(keep_page=keep, trace=trace))
+
+
+def _load(name: str) -> Scenario:
+    try:
+        return Scenario.load(name)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--scenario") from None
+
+
+def _environment(cloud: Cloud, principal: str) -> dict[str, str]:
+    try:
+        return cloud.environment(None if principal == "nobody" else principal)
+    except KeyError as error:
+        raise click.BadParameter(str(error.args[0]), param_hint="--as") from None
+
+
+def _child(cloud: Cloud, principal: str, command: tuple[str, ...]) -> int:
+    """Run to the end; Ctrl-C reaches the child too (same terminal), so it is left to end in its own way."""
+    try:
+        child = subprocess.Popen(command, env=_environment(cloud, principal))
+    except OSError as error:
+        raise click.ClickException(f"{command[0]} cannot be started: {error.strerror}") from None
+    while True:
+        try:
+            return child.wait()
+        except KeyboardInterrupt:
+            continue

@@ -1,0 +1,217 @@
+"""Starts and stops the sandbox, and says what environment a program needs to live in it.
+
+The environment is all there is: production host names, `HTTPS_PROXY`, a throw-away CA, and a token endpoint (or an `az`
+on the PATH). Programs are not told that they are in a sandbox.
+"""
+
+import asyncio
+import os
+import socket
+import sys
+import tempfile
+import threading
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import trustme
+import uvicorn
+
+from .clock import Clock
+from .relay import Relay
+from .scenario import Scenario
+from .server import Server
+from .tenant import PUBLIC, US_GOVERNMENT, Principal
+from .world import Page, World
+
+_CERTIFIED = [
+    *(
+        name
+        for names in (PUBLIC, US_GOVERNMENT)
+        for name in (names.login, names.arm, names.graph, f"*.{names.vault_suffix}", f"*.{names.openai_suffix}")
+    ),
+    "api.forge.coreweave.com",
+    "api.wandb.ai",
+    "storage.googleapis.com",
+    "api.openai.com",
+]
+_FOREIGN = ("AZURE_", "WANDB_", "OPENAI_", "IDENTITY_", "MSI_", "IMDS_", "ARM_", "SANDBOX_")
+_REPLACED = {
+    name
+    for upper in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR")
+    for name in (upper, upper.lower())
+} | {"REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"}
+
+
+class Cloud:
+    """The sandbox as a context manager. `load` puts another world behind the same ports."""
+
+    def __init__(self, scenario: Scenario, *, trace: Path | None = None, page: Page | None = None) -> None:
+        self._page = page
+        self._sessions: dict[str, str] = {}
+        self.world = World(scenario, self._sessions, trace=trace, page=page)
+        self._ready = threading.Event()
+        self._failed: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="sandbox", daemon=True)
+        self._directory = tempfile.TemporaryDirectory(prefix="sandbox-")
+        self.directory = Path(self._directory.name)
+        self._relay: Relay | None = None
+        self._plain_port = 0
+
+    # --- life -----------------------------------------------------------------------------------------------------
+
+    def __enter__(self) -> Self:
+        """Listen; returns when the ports answer."""
+        self._certify()
+        self._install_az()
+        self._thread.start()
+        self._ready.wait()
+        if self._failed:
+            raise self._failed
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the ports, write what the trace still holds, forget the CA."""
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join()
+        self.world.trace.close()
+        self._directory.cleanup()
+
+    def load(self, scenario: Scenario) -> World:
+        """A fresh world; programs that are connected stay so. A trace file goes on only with the first world."""
+        self.world.trace.close()
+        self.world = World(scenario, self._sessions, page=self._page)
+        return self.world
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._main())
+        except BaseException as error:  # noqa: BLE001 - handed to the thread that waits for us
+            self._failed = error
+            self._ready.set()
+
+    async def _main(self) -> None:
+        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+        application = Server(lambda: self.world, self._abort)
+        plain, tls = _listener(), _listener()
+        self._plain_port = plain.getsockname()[1]
+        common = {"log_level": "critical", "lifespan": "off", "ws": "none", "http": "h11", "timeout_keep_alive": 300}
+        common |= {"date_header": False}  # the server gives the virtual time
+        servers = [
+            (uvicorn.Server(uvicorn.Config(application, **common)), plain),  # type: ignore[arg-type] # one dict for both
+            (
+                uvicorn.Server(
+                    uvicorn.Config(
+                        application,
+                        ssl_certfile=str(self.directory / "server.pem"),
+                        ssl_keyfile=str(self.directory / "server.key"),
+                        **common,  # type: ignore[arg-type] # as above
+                    )
+                ),
+                tls,
+            ),
+        ]
+        self._relay = Relay(self._serves, tls.getsockname()[1])
+        await self._relay.start()
+        tasks = [asyncio.create_task(server.serve(sockets=[sock])) for server, sock in servers]
+        while not all(server.started for server, _ in servers):
+            await asyncio.sleep(0.005)
+        self._ready.set()
+        await self._stop.wait()
+        for server, _ in servers:
+            server.should_exit = server.force_exit = True
+        await self._relay.stop()
+        await asyncio.gather(*tasks)
+
+    def _serves(self, host: str) -> bool:
+        return self.world.serves(host)  # looked up each time: load() puts another world here
+
+    def _abort(self, client_port: int) -> None:
+        if self._relay:
+            self._relay.abort(client_port)
+
+    def _certify(self) -> None:
+        authority = trustme.CA(organization_name="sandbox", organization_unit_name="throw-away")
+        leaf = authority.issue_cert(*_CERTIFIED)
+        authority.cert_pem.write_to_path(str(self.directory / "ca.pem"))
+        leaf.private_key_pem.write_to_path(str(self.directory / "server.key"))
+        for pem in leaf.cert_chain_pems:
+            pem.write_to_path(str(self.directory / "server.pem"), append=True)
+
+    def _install_az(self) -> None:
+        az = self.directory / "bin" / "az"
+        az.parent.mkdir()
+        az.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m sandbox.az "$@"\n')
+        az.chmod(0o755)
+        (self.directory / "home").mkdir()
+
+    # --- what one may look at ------------------------------------------------------------------------------------
+
+    @property
+    def clock(self) -> Clock:
+        """The world's virtual clock."""
+        return self.world.clock
+
+    @property
+    def url(self) -> str:
+        """The page's address, plain HTTP on loopback."""
+        return f"http://127.0.0.1:{self._plain_port}"
+
+    @property
+    def denied(self) -> list[str]:
+        """Host names that a program asked for and that are nobody's here."""
+        return self._relay.denied if self._relay else []
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How often each operation was asked."""
+        return dict(self.world.trace.counts)
+
+    @property
+    def writes(self) -> int:
+        """How many writes the services accepted."""
+        return len(self.world.trace.writes())
+
+    # --- the environment of a program ----------------------------------------------------------------------------
+
+    def environment(self, principal: str | None = "operator") -> dict[str, str]:
+        """The whole environment for a child process that acts as this principal; None: nobody is signed in.
+
+        A user is signed in through `az`, a managed identity has App Service's token endpoint, an application has its
+        client secret in the variables that azure-identity reads.
+        """
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(_FOREIGN) and k not in _REPLACED}
+        if self._relay is None:
+            raise RuntimeError("the sandbox is not running")
+        proxy, authority = f"http://127.0.0.1:{self._relay.port}", str(self.directory / "ca.pem")
+        kept |= dict.fromkeys(("HTTPS_PROXY", "HTTP_PROXY"), proxy)
+        kept |= dict.fromkeys(("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"), authority)
+        kept |= {"NO_PROXY": "127.0.0.1,localhost", "SSL_CERT_DIR": ""}
+        kept |= {"HOME": str(self.directory / "home"), "AZURE_CONFIG_DIR": str(self.directory / "home" / ".azure")}
+        kept |= {"PATH": f"{self.directory / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}"}
+        kept |= {"SANDBOX_CONTROL": f"{self.url}/_sandbox"}
+        if sys.platform in ("darwin", "win32"):  # Go programs there do not read SSL_CERT_FILE; UNVERIFIED
+            kept |= {"WANDB_BASE_URL": self.url}
+        return kept | (self._credentials(self.world.tenant.named(principal)) if principal else {})
+
+    def _credentials(self, principal: Principal) -> dict[str, str]:
+        session = self.world.desk.session(principal)
+        if principal.kind == "User":
+            return {"SANDBOX_SESSION": session}
+        if principal.managed_identity:
+            return {"IDENTITY_ENDPOINT": f"{self.url}/msi/token", "IDENTITY_HEADER": session}
+        return {
+            "AZURE_TENANT_ID": self.world.tenant.tenant_id,
+            "AZURE_CLIENT_ID": principal.app_id,
+            "AZURE_CLIENT_SECRET": principal.client_secret or "",
+        }
+
+
+def _listener() -> socket.socket:
+    # asyncio switches Nagle off only where the protocol is named: without it every reply waits 40 ms.
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listening.bind(("127.0.0.1", 0))
+    return listening

@@ -1,0 +1,84 @@
+"""The page's content for a terminal: plain text, at most 100 columns, a screen or two."""
+
+from collections.abc import Iterator, Sequence
+from textwrap import wrap
+
+from . import page_chain, page_runs, page_traffic
+from .page_charts import sparkline
+from .page_format import count, number, shortened
+from .world import World
+
+WIDTH = 100
+_SYMBOLS = {"ok": "✓", "waiting": "◷", "bad": "✕", "off": "○"}
+_DEEP = " " * 6
+_MOST = 20  # lines of one kind; a terminal is for a glance, the page has them all
+
+
+def summary(world: World) -> str:
+    """The chain, the runs, the artifacts and the traffic."""
+    parts = [_chain(world), _runs(world), _artifacts(world), _traffic(world)]
+    return "\n\n".join("\n".join(shortened(_printable(line), WIDTH) for line in part) for part in parts)
+
+
+def _printable(line: str) -> str:
+    """People name runs as they like: what would move the cursor or colour the terminal is shown as a mark."""
+    return "".join(c if c.isprintable() else "\ufffd" for c in line)
+
+
+def _chain(world: World) -> Iterator[str]:
+    yield f"The chain, at {world.virtual_time()}"
+    for account, links in page_chain.chains(world):
+        yield f"  {account}"
+        for link in links:
+            yield f"    {_SYMBOLS[link.mark]} {link.title:<24} {link.words}" + (
+                f" ({link.detail})" if link.detail else ""
+            )
+    for vault in page_chain.vault_views(world):
+        late = [grant for grant in vault.grants if grant.mark == "waiting"]
+        yield f"  {vault.name}: {count(len(vault.grants), 'role assignment')} reach it, {len(late)} not in effect yet"
+
+
+def _runs(world: World) -> Iterator[str]:
+    runs = page_runs.runs(world)
+    yield f"Runs in W&B: {len(runs)} ({_SYMBOLS['ok']} shows what Azure says)"
+    yield f"    {'run':<30} {'state':<9} {'step':>14} {'train_loss':>10}"
+    jobs = {job.id: job for job in page_runs.jobs(world, runs)}
+    for run in runs[:_MOST]:
+        losses = [value for _, value in run.series.get("train_loss", ())]
+        loss = number(losses[-1]) if losses else "–"
+        steps = f"{run.steps:,}" + (f" of {run.of:,}" if run.of else "")
+        mark = _SYMBOLS[jobs[run.id].agreement.mark] if run.id in jobs else " "
+        name = f"{shortened(run.name, 24)} …{run.id[-4:]}"
+        yield f"  {mark} {name:<30} {run.state:<9} {steps:>14} {loss:>10}  {sparkline(losses, 24)}"
+        if run.error:
+            yield from wrap(run.error, WIDTH, initial_indent=_DEEP, subsequent_indent=_DEEP)
+    yield from _rest(len(runs), "run")
+    owed = [job for job in jobs.values() if job.run is None]
+    yield from (f"  {job.id}: {job.status} in Azure, {job.agreement.words}" for job in owed[:_MOST])
+
+
+def _artifacts(world: World) -> Iterator[str]:
+    found = page_runs.collections(world)
+    yield "Datasets and models in W&B" + ("" if found else ": none")
+    for c in found[:_MOST]:
+        lineage = [
+            f"{verb} {', '.join(runs.values())}"
+            for verb, runs in (("made by", c.made_by), ("used by", c.used_by))
+            if runs
+        ]
+        yield f"  {c.type:<8} {shortened(c.title or c.name, 34):<34} {count(len(c.versions), 'version')}; {'; '.join(lineage)}"
+    yield from _rest(len(found), "collection")
+
+
+def _traffic(world: World) -> Iterator[str]:
+    requests, writes = world.trace.requests, len(world.trace.writes())
+    yield f"Traffic: {count(requests, 'request')}, {count(writes, 'write')}"
+    tallies = page_traffic.by_service(world.trace.exchanges)
+    if tallies:
+        yield f"  {'':<24} {'requests':>9} {'writes':>7} {'refused':>8} {'mean ms':>8}"
+    for t in tallies:
+        yield f"  {page_traffic.title(t.service):<24} {t.requests:>9,} {t.writes:>7,} {t.errors:>8,} {t.mean_ms:>8.1f}"
+
+
+def _rest(total: int, thing: str) -> Sequence[str]:
+    return [f"  … and {count(total - _MOST, f'more {thing}')}"] if total > _MOST else []

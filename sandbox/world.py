@@ -1,0 +1,83 @@
+"""One scenario come to life: its tenant, its services, its clock. The server serves it; a test may look into it."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from .arm import Arm
+from .clock import Clock
+from .faults import Faults
+from .http import Call, Reply, Service, ServiceError
+from .identity import Desk, Entra, Tokens
+from .keyvault import KeyVault
+from .openai import OpenAI
+from .scenario import Scenario
+from .trace import Trace
+from .wandb import Wandb
+
+Page = Callable[["World", Call], Reply | None]
+
+
+class World:
+    """The state behind the host names. `services` is in no order that matters: hosts do not overlap."""
+
+    def __init__(
+        self, scenario: Scenario, sessions: dict[str, str], *, trace: Path | None = None, page: Page | None = None
+    ) -> None:
+        self.scenario = scenario
+        self.clock = Clock(scenario.clock.start, rate=scenario.clock.rate)
+        self.tenant = scenario.tenant(self.clock)
+        self.faults = Faults(list(scenario.faults))
+        self.trace = Trace(trace)
+        self.unmodelled: list[str] = []
+        self._page = page
+        tokens = Tokens(self.tenant)
+        self.desk = Desk(self.tenant, tokens, sessions)
+        self.wandb = Wandb(scenario.wandb, self.clock)
+        self.openai = OpenAI(scenario.openai_accounts(), self.clock, tokens.verify, self._allowed)
+        self.services: Sequence[Service] = (
+            Entra(self.tenant, tokens),
+            Arm(self.tenant, tokens),
+            KeyVault(self.tenant, tokens),
+            self.openai,
+            self.wandb,
+        )
+
+    def serves(self, host: str) -> bool:
+        """Whether some service answers for this host name."""
+        return any(s.serves(host) for s in self.services)
+
+    def virtual_time(self) -> str:
+        """Now, as ISO."""
+        return self.clock.now().isoformat(timespec="seconds")
+
+    def local(self, call: Call) -> Reply | None:
+        """Plain requests on loopback. None: W&B's API over plain HTTP, for programs that cannot use our CA."""
+        try:
+            if call.path == "/msi/token":
+                return self.desk.managed_identity(call)
+            if call.path.startswith("/_sandbox/"):
+                return self._control(call)
+        except ServiceError as refused:
+            return refused.reply
+        return self._page(self, call) if self._page else None
+
+    def _control(self, call: Call) -> Reply:
+        what = call.path.removeprefix("/_sandbox/")
+        if what == "token":
+            return self.desk.cli_token(call)
+        if what == "clock":
+            if call.method == "POST":
+                self.clock.advance(float(call.json["advance"]))
+            return Reply(200, {"now": self.virtual_time()})
+        if what == "counts":
+            return Reply(200, self.counts())
+        raise ServiceError(404, {"error": f"no such control: {what}"})
+
+    def counts(self) -> dict[str, Any]:
+        """Requests and writes so far, by operation."""
+        writes = [e.operation for e in self.trace.writes()]
+        return {"requests": self.trace.requests, "writes": len(writes), "operations": dict(self.trace.counts)}
+
+    def _allowed(self, caller: Any, action: str, resource_id: str) -> bool:
+        return self.tenant.may(caller.object_id, action, resource_id, data=True)

@@ -1,0 +1,92 @@
+"""One sandbox per test process, a fresh world per test, and whole commands as child processes."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+
+from sandbox.cloud import Cloud
+from sandbox.scenario import Scenario
+from tests.contracts import findings
+
+ROOT = Path(__file__).parent.parent
+
+
+class Run(Protocol):
+    """Runs `python -m ARGV` as a principal of the sandbox and waits for it."""
+
+    def __call__(
+        self,
+        *argv: str,
+        principal: str | None = "operator",
+        env: Mapping[str, str] | None = None,
+        input: str | None = None,  # noqa: A002 - subprocess's own word
+    ) -> subprocess.CompletedProcess[str]: ...
+
+
+@pytest.fixture(scope="session")
+def _running_cloud() -> Iterator[Cloud]:
+    """The test process itself lives in the sandbox's environment: SDKs can be used in-process."""
+    before = dict(os.environ)
+    with Cloud(Scenario.load("contoso")) as cloud:
+        os.environ.clear()
+        os.environ.update(cloud.environment())
+        yield cloud
+        os.environ.clear()
+        os.environ.update(before)
+
+
+@pytest.fixture
+def cloud(_running_cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
+    """The sandbox with a fresh `contoso` world; whoever is signed in is the operator.
+
+    A test fails that used an operation nobody modelled or a host that is nobody's, that set a fault which nothing met, or
+    whose traffic is not what the official API descriptions say (checked where they are present).
+    """
+    world = _running_cloud.load(Scenario.load("contoso"))
+    for name, value in _running_cloud.environment().items():
+        monkeypatch.setenv(name, value)
+    denied = len(_running_cloud.denied)
+    yield _running_cloud
+    world = _running_cloud.world
+    assert world.unmodelled == []
+    assert world.faults.unmet == []
+    assert _running_cloud.denied[denied:] == []
+    assert findings(e.as_json() for e in world.trace.exchanges if not e.fault and e.status) == []
+
+
+@pytest.fixture
+def load(cloud: Cloud) -> Callable[[Mapping[str, Any]], Cloud]:
+    """Put a world of the test's own behind the ports; `{"extends": NAME, …}` starts from a known scenario."""
+
+    def load(data: Mapping[str, Any]) -> Cloud:
+        from sandbox.scenario import read
+
+        base = data.get("extends")
+        own = {k: v for k, v in data.items() if k != "extends"}
+        cloud.load(Scenario.parse({**(read(base) if base else {}), **own}))
+        return cloud
+
+    return load
+
+
+@pytest.fixture
+def run(cloud: Cloud) -> Run:
+    """Whole commands, as a person or a host would run them."""
+
+    def run(
+        *argv: str,
+        principal: str | None = "operator",
+        env: Mapping[str, str] | None = None,
+        input: str | None = None,  # noqa: A002
+    ) -> subprocess.CompletedProcess[str]:
+        whole = cloud.environment(principal) | dict(env or {})
+        return subprocess.run(
+            [sys.executable, "-m", *argv], env=whole, input=input, capture_output=True, text=True, timeout=300, cwd=ROOT
+        )
+
+    return run

@@ -1,0 +1,193 @@
+"""The unmodified Azure SDKs, on their production host names, see the stand-in behave as Azure is known to."""
+
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+from azure.core.exceptions import (
+    ClientAuthenticationError,
+    HttpResponseError,
+    ResourceExistsError,
+    ResourceNotFoundError,
+)
+from azure.identity import AzureCliCredential, ClientSecretCredential, DefaultAzureCredential, ManagedIdentityCredential
+from azure.keyvault.secrets import SecretClient
+from azure.mgmt.authorization import AuthorizationManagementClient
+from azure.mgmt.cognitiveservices import CognitiveServicesManagementClient
+from azure.mgmt.keyvault import KeyVaultManagementClient
+
+from sandbox.cloud import Cloud
+from sandbox.rbac import ROLE_IDS
+
+Load = Callable[[Mapping[str, Any]], Cloud]
+SUBSCRIPTION = "5b1f6d1c-0000-4000-8000-0000000000aa"
+SUBSCRIPTION_ID = f"/subscriptions/{SUBSCRIPTION}"
+GROUP = f"{SUBSCRIPTION_ID}/resourceGroups/rg-ml"
+VAULT = f"{GROUP}/providers/Microsoft.KeyVault/vaults/kv-ml"
+URL = "https://kv-ml.vault.azure.net/"
+
+
+def authorization() -> AuthorizationManagementClient:
+    return AuthorizationManagementClient(AzureCliCredential(), SUBSCRIPTION)
+
+
+def assign(cloud: Cloud, who: str, role: str, scope: str = VAULT, name: str | None = None) -> Any:
+    principal = cloud.world.tenant.named(who)
+    body: Any = {
+        "properties": {
+            "roleDefinitionId": f"{SUBSCRIPTION_ID}/providers/Microsoft.Authorization/roleDefinitions/{ROLE_IDS[role]}",
+            "principalId": principal.object_id,
+            "principalType": principal.kind,
+        }
+    }
+    return authorization().role_assignments.create(scope, name or str(uuid.uuid4()), body)
+
+
+def test_a_person_is_signed_in_through_az_and_default_credential_finds_it(cloud: Cloud) -> None:
+    token = DefaultAzureCredential().get_token("https://management.azure.com/.default")
+    assert token.token.count(".") == 2
+
+
+def test_nobody_signed_in_is_told_so(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SANDBOX_SESSION")
+    with pytest.raises(ClientAuthenticationError, match="az login"):
+        AzureCliCredential().get_token("https://management.azure.com/.default")
+
+
+def test_a_token_for_one_plane_is_refused_on_another(cloud: Cloud) -> None:
+    class VaultToken:
+        def get_token(self, *_: str, **__: Any) -> Any:
+            return AzureCliCredential().get_token("https://vault.azure.net/.default")
+
+    client = KeyVaultManagementClient(VaultToken(), SUBSCRIPTION)
+    with pytest.raises(ClientAuthenticationError, match="wrong audience"):
+        client.vaults.get("rg-ml", "kv-ml")
+
+
+def test_switching_the_identity_on_is_a_long_running_operation(cloud: Cloud) -> None:
+    client = CognitiveServicesManagementClient(AzureCliCredential(), SUBSCRIPTION, polling_interval=0)
+    assert client.accounts.get("rg-ml", "aoai-ml").identity is None
+    body: Any = {"identity": {"type": "SystemAssigned"}}
+    account = client.accounts.begin_update("rg-ml", "aoai-ml", body).result()
+    assert account.identity is not None
+    assert account.identity.principal_id is not None
+    assert cloud.counts["Accounts_OperationResult"] >= 1
+    assert client.accounts.get("rg-ml", "aoai-ml").identity == account.identity
+
+
+def test_what_is_not_there_is_named(cloud: Cloud) -> None:
+    client = KeyVaultManagementClient(AzureCliCredential(), SUBSCRIPTION)
+    with pytest.raises(ResourceNotFoundError, match="ResourceNotFound"):
+        client.vaults.get("rg-ml", "kv-other")
+    with pytest.raises(HttpResponseError, match=r"SubscriptionNotFound|AuthorizationFailed"):
+        KeyVaultManagementClient(AzureCliCredential(), str(uuid.uuid4())).vaults.get("rg-ml", "kv-ml")
+
+
+def test_a_role_works_only_after_it_has_propagated_though_arm_shows_it_at_once(cloud: Cloud) -> None:
+    vaults = KeyVaultManagementClient(AzureCliCredential(), SUBSCRIPTION).vaults
+    body: Any = {"properties": {"enableRbacAuthorization": True}}
+    vaults.update("rg-ml", "kv-ml", body)
+    created = assign(cloud, "operator", "Key Vault Secrets Officer")
+    assert created.id in [a.id for a in authorization().role_assignments.list_for_scope(VAULT, filter="atScope()")]
+    secrets = SecretClient(URL, AzureCliCredential())
+    with pytest.raises(HttpResponseError) as refused:
+        secrets.set_secret("wandb-api-key", "k" * 40)
+    assert refused.value.status_code == 403
+    assert "ForbiddenByRbac" in str(refused.value.error.innererror)  # type: ignore[union-attr]
+    cloud.clock.advance(91)
+    assert secrets.set_secret("wandb-api-key", "k" * 40).properties.version
+
+
+def test_access_policies_count_until_the_switch_and_not_after(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in cloud.environment("billing-api").items():
+        monkeypatch.setenv(name, value)
+    secrets = SecretClient(URL, ManagedIdentityCredential())
+    assert secrets.get_secret("billing-db-password").value == "correct-horse-battery-staple"
+    cloud.world.tenant.vaults["kv-ml"].rbac = True
+    with pytest.raises(HttpResponseError, match=r"ForbiddenByRbac|not authorized"):
+        secrets.get_secret("billing-db-password")
+
+
+def test_an_application_signs_in_with_its_secret(cloud: Cloud) -> None:
+    app = cloud.world.tenant.named("reports-job")
+    credential = ClientSecretCredential(cloud.world.tenant.tenant_id, app.app_id, "reports-secret")
+    assert SecretClient(URL, credential).get_secret("billing-db-password").value
+    with pytest.raises(ClientAuthenticationError, match="7000215"):
+        ClientSecretCredential(cloud.world.tenant.tenant_id, app.app_id, "wrong").get_token(
+            "https://vault.azure.net/.default"
+        )
+
+
+def test_the_same_grant_under_another_name_is_a_conflict_that_names_the_first(cloud: Cloud) -> None:
+    first = assign(cloud, "dana", "Key Vault Secrets User")
+    with pytest.raises(ResourceExistsError, match=first.name.replace("-", "")):
+        assign(cloud, "dana", "Key Vault Secrets User")
+    assert assign(cloud, "dana", "Key Vault Secrets User", name=first.name).id == first.id
+    with pytest.raises(HttpResponseError, match="RoleAssignmentUpdateNotPermitted"):
+        assign(cloud, "billing-api", "Key Vault Secrets User", name=first.name)
+
+
+def test_owner_may_not_read_secrets_by_rbac(cloud: Cloud) -> None:
+    cloud.world.tenant.vaults["kv-ml"].rbac = True
+    with pytest.raises(HttpResponseError) as refused:
+        SecretClient(URL, AzureCliCredential()).get_secret("billing-db-password")
+    assert refused.value.status_code == 403
+
+
+def test_a_deleted_secret_comes_back_a_little_after_recover(cloud: Cloud) -> None:
+    cloud.world.tenant.vaults["kv-ml"].policies[2].object_id = cloud.world.tenant.named("operator").object_id
+    cloud.world.tenant.vaults["kv-ml"].policies[2].permissions["secrets"] += ["recover"]
+    secrets = SecretClient(URL, AzureCliCredential())
+    secrets.begin_delete_secret("billing-db-password", _polling_interval=0.01).wait()  # type: ignore[no-untyped-call]
+    with pytest.raises(ResourceExistsError, match="deleted but recoverable"):
+        secrets.set_secret("billing-db-password", "x")
+    secrets.begin_recover_deleted_secret("billing-db-password", _polling_interval=0.01).wait()  # type: ignore[no-untyped-call]
+    assert secrets.get_secret("billing-db-password").value == "correct-horse-battery-staple"
+
+
+def test_a_firewalled_vault_says_so_and_never_heals(cloud: Cloud) -> None:
+    cloud.world.tenant.vaults["kv-ml"].firewall = True
+    with pytest.raises(HttpResponseError) as refused:
+        SecretClient(URL, AzureCliCredential()).get_secret("billing-db-password")
+    assert "ForbiddenByFirewall" in str(refused.value.error.innererror)  # type: ignore[union-attr]
+
+
+def test_permissions_of_the_caller_are_those_of_its_roles(cloud: Cloud) -> None:
+    found = list(authorization().permissions.list_for_resource_group("rg-ml"))
+    assert [p.actions for p in found] == [["*"]]
+
+
+@pytest.mark.parametrize(
+    ("do", "raises"), [({"status": 503}, None), ({"reset": True}, None), ({"lost_response": True}, None)]
+)
+def test_a_fault_is_met_once_and_the_sdk_gets_over_it(load: Load, do: dict[str, Any], raises: None) -> None:
+    cloud = load({"extends": "contoso", "faults": [{"op": "Vaults_Get", "when": {"nth": [1]}, "do": do}]})
+    client = KeyVaultManagementClient(AzureCliCredential(), SUBSCRIPTION, retry_backoff_factor=0)
+    assert client.vaults.get("rg-ml", "kv-ml").name == "kv-ml"
+    assert cloud.counts["Vaults_Get"] == 2
+
+
+def test_hosts_that_are_nobodys_are_refused_and_noted(cloud: Cloud) -> None:
+    import requests
+
+    with pytest.raises(requests.exceptions.ProxyError):
+        requests.get("https://example.com/", timeout=10)
+    assert cloud.denied.pop() == "example.com"
+
+
+def test_the_trace_holds_no_secret_and_folds_polls_under_their_operation(cloud: Cloud) -> None:
+    client = CognitiveServicesManagementClient(AzureCliCredential(), SUBSCRIPTION, polling_interval=0)
+    body: Any = {"identity": {"type": "SystemAssigned"}}
+    client.accounts.begin_update("rg-ml", "aoai-ml", body).result()
+    app = cloud.world.tenant.named("reports-job")
+    SecretClient(URL, ClientSecretCredential(cloud.world.tenant.tenant_id, app.app_id, "reports-secret")).get_secret(
+        "billing-db-password"
+    )
+    text = str([e.as_json() for e in cloud.world.trace.exchanges])
+    assert "correct-horse" not in text
+    assert "reports-secret" not in text
+    assert "eyJ" not in text  # the start of any JWT
+    assert "billing-db-password" in text
+    update = next(e for e in cloud.world.trace.exchanges if e.operation == "Accounts_Update")
+    assert [p["response"]["body"]["status"] for p in update.polls][-1] == "Succeeded"
