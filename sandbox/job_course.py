@@ -47,8 +47,8 @@ class Span:
             return self.first - 1
         if math.isinf(now):
             return self.last
-        # The margin keeps a step that is done "now" from being lost to the division's rounding.
-        return min(self.last, self.first - 1 + max(0, math.floor((now - self.begins) / self.pace + 1e-9)))
+        # Epoch seconds are only good to a quarter of a microsecond: a step that is done "now" must not be lost to that.
+        return min(self.last, self.first - 1 + max(0, math.floor((now - self.begins + 1e-6) / self.pace)))
 
 
 @dataclass(frozen=True)

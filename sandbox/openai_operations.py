@@ -136,7 +136,7 @@ def create_job(request: Request) -> Reply:
         asked = _Creation.model_validate(request.call.json)
     except ValidationError as error:
         first = error.errors()[0]
-        raise invalid(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+        raise invalid(f"{'.'.join(map(str, first['loc'])) or 'body'}: {first['msg']}") from error
     for file in filter(None, (asked.training_file, asked.validation_file)):
         if not request.store.file(file, request.now):
             raise invalid(f"The file {file!r} does not exist.")
@@ -225,7 +225,10 @@ def list_checkpoints(request: Request) -> Reply:
 
 
 def list_files(request: Request) -> Reply:
-    """All of them: this list has no pages on the classic surface."""
+    """All of them: the classic surface's list has no pages and takes no notice of `after`.
+
+    The openai SDK reads on after a list without has_more, so iterating it never ends: take `.data`.
+    """
     purpose = request.call.query.get("purpose")
     files = [f.body() for f in request.store.files(request.now) if purpose in (None, f.purpose)]
     # OpenAI's client pages by has_more; Azure's classic list has no such field.

@@ -233,5 +233,8 @@ def multipart(content_type: str, body: bytes) -> dict[str, tuple[str | None, byt
         name = re.search(rb'[; ]name="([^"]*)"', head)
         filename = re.search(rb'filename="([^"]*)"', head)
         if name:
-            parts[name[1].decode()] = (filename[1].decode() if filename else None, content)
+            parts[name[1].decode(errors="replace")] = (
+                filename[1].decode(errors="replace") if filename else None,
+                content,
+            )
     return parts

@@ -19,6 +19,7 @@ from .tenant import (
     US_GOVERNMENT,
     AccessPolicy,
     Account,
+    CloudNames,
     Principal,
     Secret,
     SecretVersion,
@@ -109,7 +110,7 @@ class AccountScript(OpenAIAccount):
     group: str
     kind: Literal["OpenAI", "AIServices", "FormRecognizer"] = "OpenAI"
     system_identity: bool = False
-    user_identities: tuple[str, ...] = ()
+    user_identities: list[str] = Field(default_factory=list)
 
 
 class TransitionsScript(_Script):
@@ -169,7 +170,19 @@ class Scenario(_Script):
 
     def openai_accounts(self) -> list[OpenAIAccount]:
         """The accounts as the data plane wants them, with their ARM ids."""
-        return [a.model_copy(update={"resource_id": self._account_id(a)}) for a in self.accounts]
+        suffix = self._names().openai_suffix
+        return [
+            a.model_copy(
+                update={
+                    "resource_id": self._account_id(a),
+                    "endpoint": a.endpoint or (None if a.platform else f"{a.name}.{suffix}"),
+                }
+            )
+            for a in self.accounts
+        ]
+
+    def _names(self) -> CloudNames:
+        return PUBLIC if self.cloud == "public" else US_GOVERNMENT
 
     def _account_id(self, account: AccountScript) -> str:
         return self._id(account.group, f"Microsoft.CognitiveServices/accounts/{account.name}")
@@ -181,8 +194,7 @@ class Scenario(_Script):
 
     def tenant(self, clock: Clock) -> Tenant:
         """A tenant in the state that this scenario starts from."""
-        names = PUBLIC if self.cloud == "public" else US_GOVERNMENT
-        tenant = Tenant(self.tenant_id, self.subscription.id, self.subscription.name, clock, names)
+        tenant = Tenant(self.tenant_id, self.subscription.id, self.subscription.name, clock, self._names())
         tenant.transitions = Transitions(**self.transitions.model_dump())
         tenant.groups = {g.lower(): g for g in self.groups}
         ids = {p.name: _object_id(p) for p in self.principals}

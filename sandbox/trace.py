@@ -26,6 +26,7 @@ _SECRET_KEYS = {
     "password",
     "apikey",
 }
+_SIGNED = re.compile(r"([?&](?:Signature|X-Goog-Signature|sig)=)[^&]*", re.IGNORECASE)  # an upload address is a key
 _LARGEST_BODY = 64 * 1024
 
 
@@ -119,13 +120,13 @@ class Trace:
 
 def masked_request(call: Call, *, keep: bool) -> dict[str, Any]:
     """The request as the trace shows it. `keep`: bodies of any size (services that have an official description)."""
-    headers = _masked_headers(call.headers)
+    headers, url = _masked_headers(call.headers), _SIGNED.sub(rf"\1{MASK}", call.url)
     if call.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
         form = urlencode([(k, MASK if k in _SECRET_KEYS else v) for k, v in parse_qsl(call.body.decode())])
-        return {"method": call.method, "url": call.url, "headers": headers, "body": form}
+        return {"method": call.method, "url": url, "headers": headers, "body": form}
     return {
         "method": call.method,
-        "url": call.url,
+        "url": url,
         "headers": headers,
         "body": _masked_body(call.body, call.host, keep=keep),
     }

@@ -1,6 +1,7 @@
 """The state of W&B: users, entities, projects, runs and artifacts. No protocol here.
 
-What tests, pages and the demo read, and where a person's work in the W&B app is played (`rename`, `delete_run`, …).
+What tests, pages and the demo read, and where a person's work in the W&B app is played: `delete_run`, `revoke`,
+`set_role`; a run's name, notes, tags and config are edited on the run.
 """
 
 import base64
@@ -151,7 +152,7 @@ class Store:
         """Take a run away for good; W&B keeps deleted ones for some days, which nothing here needs."""
         project = self._projects[run.entity, run.project]
         del project.runs[run.id]
-        pass
+        project.deleted_runs.add(run.id)
 
     # artifacts
 

@@ -34,7 +34,13 @@ class World:
         tokens = Tokens(self.tenant)
         self.desk = Desk(self.tenant, tokens, sessions)
         self.wandb = Wandb(scenario.wandb, self.clock)
-        self.openai = OpenAI(scenario.openai_accounts(), self.clock, tokens.verify, self._allowed)
+        self.openai = OpenAI(
+            scenario.openai_accounts(),
+            self.clock,
+            tokens.verify,
+            self._allowed,
+            audiences=self.tenant.names.openai_audiences,
+        )
         self.services: Sequence[Service] = (
             Entra(self.tenant, tokens),
             Arm(self.tenant, tokens),

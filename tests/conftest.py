@@ -54,6 +54,7 @@ def cloud(_running_cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cl
     yield _running_cloud
     world = _running_cloud.world
     assert world.unmodelled == []
+    assert world.wandb.unsupported == []
     assert world.faults.unmet == []
     assert _running_cloud.denied[denied:] == []
     assert findings(e.as_json() for e in world.trace.exchanges if not e.fault and e.status) == []

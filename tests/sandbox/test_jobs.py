@@ -196,6 +196,19 @@ def test_events_come_on_after_the_job_has_succeeded() -> None:
     assert messages(one)[-1].startswith("Training tokens billed")
 
 
+@given(st.floats(0.01, 1e4), st.integers(1, 500), moments)
+def test_a_step_is_done_at_the_moment_that_it_is_done(pace: float, step: int, queued: float) -> None:
+    one = job(timeline={"steps": 500, "seconds_per_step": pace, "queued": queued})
+    assert one.course.steps(one.course.step_at(step)) == step
+
+
+def test_the_status_can_turn_hours_after_the_last_event() -> None:
+    one = job(timeline={"finished_after": "2h"})
+    billed = events(one, LATE)[-1]["created_at"]
+    assert one.status(billed + 3600) == "running"
+    assert one.body(LATE)["finished_at"] == billed - 9 + 7200
+
+
 def test_metrics_events_come_at_the_first_step_and_every_tenth() -> None:
     steps = [e["data"]["step"] for e in events(job(timeline={"steps": 35}), LATE) if e["type"] == "metrics"]
     assert steps == [1, 10, 20, 30]

@@ -197,6 +197,15 @@ def test_jobs_come_newest_first_in_pages_of_twenty(account: Callable[..., Cloud]
     assert [job.id for job in client.fine_tuning.jobs.list(limit=7)] == [f"ftjob-{i:032x}" for i in range(44, -1, -1)]
 
 
+def test_a_page_that_ends_with_the_last_item_says_that_there_is_no_more(account: Callable[..., Cloud]) -> None:
+    account()
+    jobs, job = azure().fine_tuning.jobs, DONE["id"]
+    assert [jobs.list(limit=n).has_more for n in (2, 3, 4)] == [True, False, False]
+    assert [jobs.list_events(job, limit=n).has_more for n in (24, 25, 26)] == [True, False, False]
+    assert [jobs.checkpoints.list(job, limit=n).has_more for n in (2, 3, 4)] == [True, False, False]
+    assert [len(jobs.list_events(job).data), len(jobs.checkpoints.list(job).data)] == [20, 3]
+
+
 def test_jobs_of_the_future_are_not_there_yet(account: Callable[..., Cloud]) -> None:
     cloud = account(jobs=[DONE | {"created": "1h"}])
     assert azure().fine_tuning.jobs.list().data == []
@@ -417,6 +426,7 @@ def test_an_upload_comes_back_byte_by_byte_and_is_validated(account: Callable[..
     cloud, client = account(), azure()
     good = b'{"messages": []}\r\n\n{"n": "\xc3\xa4"}\n'
     made = client.files.create(file=("mine.jsonl", good), purpose="fine-tune")
+    client.files.create(file=("gr\u00fc\u00dfe.jsonl", good), purpose="fine-tune")
     bad = client.files.create(file=("bad.jsonl", b'{"a": 1}\nnot json'), purpose="fine-tune")
     assert (made.status, made.filename, made.bytes) == (cast(Any, "pending"), "mine.jsonl", len(good))
     cloud.clock.advance(10)

@@ -198,7 +198,7 @@ def test_editing_through_the_api_does_not_start_the_run_again(sdk: Sdk) -> None:
     sdk.init("job-1", tags=["ours"], config={"lr": 1, "old": 1}).finish(exit_code=1)
 
     read = sdk.api().run(f"{ENTITY}/{PROJECT}/job-1")
-    read.tags.append("theirs")
+    read.tags = []  # type: ignore[attr-defined] # the SDK keeps a run's fields in a dict
     read.notes = "by hand"  # type: ignore[attr-defined] # the SDK keeps a run's fields in a dict
     read.name = "renamed"
     read.config["lr"] = 5
@@ -207,7 +207,7 @@ def test_editing_through_the_api_does_not_start_the_run_again(sdk: Sdk) -> None:
     read.update()
 
     stored = sdk.store.run(ENTITY, PROJECT, "job-1")
-    assert (stored.name, stored.notes, stored.tags) == ("renamed", "by hand", ["ours", "theirs"])
+    assert (stored.name, stored.notes, stored.tags) == ("renamed", "by hand", [])
     assert (stored.config, stored.summary["cost"]) == ({"lr": 5}, 3)
     assert sdk.state("job-1") == "failed"
 

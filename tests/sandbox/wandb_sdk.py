@@ -21,6 +21,7 @@ class Sdk:
 
     def __init__(self, cloud: Cloud) -> None:
         self.cloud = cloud
+        self.opened: list[wandb.Run] = []
 
     @property
     def store(self) -> Store:
@@ -35,7 +36,7 @@ class Sdk:
         settings: dict[str, Any] = {"console": "off", "silent": True, "disable_git": True, "x_disable_stats": True}
         settings |= {"x_disable_meta": True, "x_disable_machine_info": True, "x_save_requirements": False}
         settings |= {"api_key": key, "init_timeout": 10.0, **arguments.pop("settings", {})}
-        return wandb.init(
+        run = wandb.init(
             entity=entity,
             project=PROJECT,
             id=run_id,
@@ -43,6 +44,8 @@ class Sdk:
             settings=wandb.Settings(**settings),
             **arguments,
         )
+        self.opened.append(run)
+        return run
 
     def api(self, key: str = WRITER) -> wandb.Api:
         return wandb.Api(api_key=key, timeout=10)
@@ -58,5 +61,8 @@ def sdk(cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
         monkeypatch.setenv(f"WANDB_{name}", str(tmp_path))
     monkeypatch.setenv("WANDB_ERROR_REPORTING", "false")
     monkeypatch.setenv("WANDB_SILENT", "true")
-    yield Sdk(cloud)
+    sdk = Sdk(cloud)
+    yield sdk
+    for run in sdk.opened:  # of a test that failed: at exit the SDK would wait for a W&B that is gone
+        run.finish()
     assert cloud.world.wandb.unsupported == []
