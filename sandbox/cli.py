@@ -83,11 +83,12 @@ def up(scenario: str, trace: Path | None, principal: str) -> None:
 @click.option(
     "--page/--no-page", "show_page", default=None, help="Keep a page open at the end (default: on a terminal)."
 )
+@click.option("--scenario", "-s", default="demo", show_default=True, help="Another world to play it in: a YAML file.")
 @_TRACE
-def demo(*, show_page: bool | None, trace: Path | None) -> None:
+def demo(*, show_page: bool | None, scenario: str, trace: Path | None) -> None:
     """Provision, sync and show: the whole road on real SDKs, in under half a minute."""
     keep = sys.stdout.isatty() if show_page is None else show_page
-    sys.exit(play_demo(keep_page=keep, trace=trace))
+    sys.exit(play_demo(_load(scenario), keep_page=keep, trace=trace))
 
 
 def _load(name: str) -> Scenario:

@@ -1,6 +1,5 @@
 """`python -m sandbox demo`: provision, sync, watch a job train, do it all again for nothing, show what is there."""
 
-import os
 import subprocess
 import sys
 import time
@@ -25,7 +24,7 @@ _SETTINGS = {
     "WANDB_ENTITY": ENTITY,
     "WANDB_PROJECT": PROJECT,
 }
-_MINUTES = 12  # virtual, between the ticks: a quarter of the running job's steps
+_MINUTES = 16  # virtual, between the ticks: a third of the running job's steps
 _MOST_TICKS = 8
 
 
@@ -101,15 +100,19 @@ class Demo:
             raise DemoFailedError(f"python -m {' '.join(argv[:2])} ended with exit status {child.returncode}")
 
 
-def demo(*, keep_page: bool, trace: Path | None = None) -> int:
+def demo(scenario: Scenario, *, keep_page: bool, trace: Path | None = None) -> int:
     """Play the demo; the exit status. With `keep_page`, a page stays open until Ctrl-C."""
-    os.environ.pop("COLUMNS", None)
-    with Cloud(Scenario.load("demo"), trace=trace, page=page) as cloud:
+    with Cloud(scenario, trace=trace, page=page) as cloud:
+        if keep_page:
+            click.secho(f"Watch it on a page while it runs: {cloud.url}/", bold=True)
         try:
             Demo(cloud).play()
         except DemoFailedError as error:
             click.secho(f"\nThe demo failed: {error}", fg="red", err=True)
             return 1
+        except KeyboardInterrupt:
+            click.echo("\nStopped. Nothing is left behind: the sandbox was all in memory.", err=True)
+            return 130
         click.echo()
         click.echo(summary(cloud.world))
         for host in dict.fromkeys(cloud.denied):

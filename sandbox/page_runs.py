@@ -17,6 +17,7 @@ from .wandb_store import Project
 from .world import World
 
 ROWS_SHOWN = 3
+MOST = 60  # runs or jobs in one view: whoever has thousands looks at the newest
 _LARGEST_TABLE = 8 * 1024 * 1024  # bytes; a larger one is not read for a page
 _ENDED = {"succeeded": RunState.FINISHED, "failed": RunState.FAILED, "cancelled": RunState.FAILED}
 
@@ -122,13 +123,18 @@ def href(entity: str, project: str, run_id: str) -> str:
     return "/runs/" + "/".join(quote(part, safe="") for part in (entity, project, run_id))
 
 
-def runs(world: World) -> list[RunView]:
-    """Every run; those whose job is the newest first."""
+def runs(world: World, most: int = MOST) -> list[RunView]:
+    """The runs whose jobs are the newest, newest first, `most` at most."""
     known = {job.id: job for _, job in _jobs(world)}
     found = [run for project in _projects(world) for run in project.runs.values()]
     found.sort(key=lambda run: known[run.id].created if run.id in known else run.created_at, reverse=True)
     now = world.clock.time()
-    return [view(run, now, known[run.id].script.timeline.steps if run.id in known else 0) for run in found]
+    return [view(run, now, known[run.id].script.timeline.steps if run.id in known else 0) for run in found[:most]]
+
+
+def totals(world: World) -> tuple[int, int]:
+    """How many runs W&B has and how many jobs Azure OpenAI."""
+    return sum(len(project.runs) for project in _projects(world)), sum(1 for _ in _jobs(world))
 
 
 def find(world: World, entity: str, project: str, run_id: str) -> RunView | None:
@@ -141,18 +147,20 @@ def find(world: World, entity: str, project: str, run_id: str) -> RunView | None
     return view(run, world.clock.time(), of)
 
 
-def jobs(world: World, known: Sequence[RunView]) -> list[JobView]:
-    """Every job there is by now, newest first, each with its run among `known`."""
-    now = world.clock.time()
+def jobs(world: World, known: Sequence[RunView], most: int = MOST) -> list[JobView]:
+    """The newest jobs, newest first, `most` at most, each with its run among `known`."""
     by_id = {run.id: run for run in known}
-    deleted = {run_id for project in _projects(world) for run_id in project.deleted_runs}
-    out = []
-    for account, job in _jobs(world):
-        run, status, step = by_id.get(job.id), job.status(now), job.course.steps(now)
-        state, have = (run.state, run.steps) if run else ("", 0)
-        agreed = agreement(status, step, state, have, deleted=job.id in deleted)
-        out.append(JobView(account, job.id, job.script.model, status, step, job.script.timeline.steps, run, agreed))
-    return out
+    newest = sorted(_jobs(world), key=lambda pair: (pair[1].created, pair[1].id), reverse=True)
+    return [_job(world, account, job, by_id.get(job.id)) for account, job in newest[:most]]
+
+
+def _job(world: World, account: str, job: Job, run: RunView | None) -> JobView:
+    now, of = world.clock.time(), job.script.timeline.steps
+    status, step = job.status(now), job.course.steps(now)
+    deleted = any(job.id in project.deleted_runs for project in _projects(world))
+    state, have = (run.state, run.steps) if run else ("", 0)
+    agreed = agreement(status, step, state, have, deleted=deleted)
+    return JobView(account, job.id, job.script.model, status, step, of, run, agreed)
 
 
 def agreement(status: str, step: int, state: str, have: int, *, deleted: bool = False) -> Agreement:

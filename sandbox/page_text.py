@@ -39,34 +39,36 @@ def _chain(world: World) -> Iterator[str]:
 
 
 def _runs(world: World) -> Iterator[str]:
-    runs = page_runs.runs(world)
-    yield f"Runs in W&B: {len(runs)} ({_SYMBOLS['ok']} shows what Azure says)"
+    all_runs, all_jobs = page_runs.totals(world)
+    runs = page_runs.runs(world, _MOST)
+    yield f"Runs in W&B: {all_runs:,} ({_SYMBOLS['ok']} shows what Azure says)"
     yield f"    {'run':<30} {'state':<9} {'step':>14} {'train_loss':>10}"
-    jobs = {job.id: job for job in page_runs.jobs(world, runs)}
-    for run in runs[:_MOST]:
-        losses = [value for _, value in run.series.get("train_loss", ())]
-        loss = number(losses[-1]) if losses else "–"
-        steps = f"{run.steps:,}" + (f" of {run.of:,}" if run.of else "")
-        mark = _SYMBOLS[jobs[run.id].agreement.mark] if run.id in jobs else " "
-        name = f"{shortened(run.name, 24)} …{run.id[-4:]}"
-        yield f"  {mark} {name:<30} {run.state:<9} {steps:>14} {loss:>10}  {sparkline(losses, 24)}"
+    jobs = {job.id: job for job in page_runs.jobs(world, runs, _MOST)}
+    for run in runs:
+        yield _run(run, _SYMBOLS[jobs[run.id].agreement.mark] if run.id in jobs else " ")
         if run.error:
             yield from wrap(run.error, WIDTH, initial_indent=_DEEP, subsequent_indent=_DEEP)
-    yield from _rest(len(runs), "run")
-    owed = [job for job in jobs.values() if job.run is None]
-    yield from (f"  {job.id}: {job.status} in Azure, {job.agreement.words}" for job in owed[:_MOST])
+    yield from _rest(all_runs, "run")
+    yield from (f"  {job.id}: {job.status} in Azure, {job.agreement.words}" for job in jobs.values() if job.run is None)
+    yield from _rest(all_jobs, "job")
+
+
+def _run(run: page_runs.RunView, mark: str) -> str:
+    losses = [value for _, value in run.series.get("train_loss", ())]
+    loss = number(losses[-1]) if losses else "–"
+    steps = f"{run.steps:,}" + (f" of {run.of:,}" if run.of else "")
+    name = f"{shortened(run.name, 24)} …{run.id[-4:]}"
+    return f"  {mark} {name:<30} {run.state:<9} {steps:>14} {loss:>10}  {sparkline(losses, 24)}".rstrip()
 
 
 def _artifacts(world: World) -> Iterator[str]:
     found = page_runs.collections(world)
     yield "Datasets and models in W&B" + ("" if found else ": none")
     for c in found[:_MOST]:
-        lineage = [
-            f"{verb} {', '.join(runs.values())}"
-            for verb, runs in (("made by", c.made_by), ("used by", c.used_by))
-            if runs
-        ]
-        yield f"  {c.type:<8} {shortened(c.title or c.name, 34):<34} {count(len(c.versions), 'version')}; {'; '.join(lineage)}"
+        told = [f"made by {', '.join(c.made_by.values())}"] if c.made_by else []
+        told += [f"used by {', '.join(c.used_by.values())}"] if c.used_by else []
+        name, versions = shortened(c.title or c.name, 34), count(len(c.versions), "version")
+        yield f"  {c.type:<8} {name:<34} {versions:<10}  {'; '.join(told)}"
     yield from _rest(len(found), "collection")
 
 

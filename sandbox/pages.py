@@ -1,7 +1,7 @@
 """What happened, to look at: a page on loopback, rendered here, with nothing loaded from anywhere else."""
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any
 from urllib.parse import unquote
@@ -12,6 +12,7 @@ from markupsafe import Markup
 from . import page_chain, page_format, page_runs, page_traffic
 from .http import Call, Reply
 from .page_charts import Frame, charts
+from .page_lineage import Map, Node, lineage
 from .page_text import summary
 from .world import World
 
@@ -40,15 +41,26 @@ def page(world: World, call: Call) -> Reply | None:
 
 def _home(world: World) -> dict[str, Any]:
     runs = page_runs.runs(world)
+    collections = page_runs.collections(world)
+    all_runs, all_jobs = page_runs.totals(world)
     return {
+        "all_runs": all_runs,
+        "all_jobs": all_jobs,
         "chains": page_chain.chains(world),
         "vaults": page_chain.vault_views(world),
         "runs": [(run, charts(run.series, _SMALL, until=run.of)[:2]) for run in runs],
         "jobs": page_runs.jobs(world, runs),
-        "collections": page_runs.collections(world),
+        "collections": collections,
+        "map": _map(runs, collections),
         "services": page_traffic.by_service(world.trace.exchanges),
         "unmodelled": list(dict.fromkeys(world.unmodelled)),
     }
+
+
+def _map(runs: Sequence[page_runs.RunView], collections: Sequence[page_runs.CollectionView]) -> Map:
+    datasets = [Node(c.title or c.name, list(c.used_by)) for c in collections if c.used_by]
+    models = [Node(c.title or c.name, list(c.made_by)) for c in collections if c.made_by and not c.used_by]
+    return lineage(datasets, {run.href: (run.name, run.state) for run in runs}, models)
 
 
 def _run(run: page_runs.RunView) -> dict[str, Any]:

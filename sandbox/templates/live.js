@@ -10,8 +10,10 @@ async function refresh() {
   const began = performance.now();
   if (live && !document.hidden && getSelection().isCollapsed) {
     try {
-      const answer = await fetch(location.pathname);
-      const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").querySelector("main");
+      const text = await (await fetch(location.pathname)).text();
+      // Only what changes is parsed: the whole would bring its own style, which this page's policy refuses.
+      const part = text.slice(text.indexOf("<main"), text.lastIndexOf("</main>"));
+      const fresh = new DOMParser().parseFromString(part, "text/html").querySelector("main");
       const main = document.querySelector("main");
       for (const open of main.querySelectorAll("details[open]")) {
         const same = open.id && fresh.querySelector("#" + CSS.escape(open.id));

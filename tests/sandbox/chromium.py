@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,6 +14,16 @@ from types import TracebackType
 from typing import Any, Self
 
 EXECUTABLE = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+# Puts the pipes' ends where Chromium looks for them, whatever numbers they have here, and becomes Chromium.
+_PLUMBING = """
+import fcntl, os, sys
+high = [fcntl.fcntl(int(end), fcntl.F_DUPFD, 10) for end in sys.argv[1:3]]
+os.dup2(high[0], 3)
+os.dup2(high[1], 4)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
 
 
 class BrowserError(Exception):
@@ -35,16 +46,8 @@ class Chromium:
         self._profile = tempfile.TemporaryDirectory(prefix="chromium-", ignore_cleanup_errors=True)
         theirs_in, self._out = os.pipe()
         self._in, theirs_out = os.pipe()
-        # The shell puts the pipe's ends where Chromium looks for them, whatever numbers they have here.
         self._process = subprocess.Popen(
-            [
-                "/bin/sh",
-                "-c",
-                f'exec "$@" 3<&{theirs_in} 4>&{theirs_out}',
-                "sh",
-                EXECUTABLE,
-                *_flags(self._profile.name),
-            ],
+            [sys.executable, "-c", _PLUMBING, str(theirs_in), str(theirs_out), EXECUTABLE, *_flags(self._profile.name)],
             pass_fds=(theirs_in, theirs_out),
             stderr=subprocess.DEVNULL,
             env={"PATH": os.environ["PATH"], "HOME": self._profile.name},  # no proxy: the page is on loopback
@@ -52,11 +55,18 @@ class Chromium:
         os.close(theirs_in)
         os.close(theirs_out)
         self._buffer = b""
+        try:
+            self._attach()
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def _attach(self) -> None:
         target = self.send("Target.createTarget", url="about:blank")["targetId"]
         self._session = self.send("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.send(f"{domain}.enable")
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
