@@ -49,7 +49,8 @@ class Cloud:
     def __init__(self, scenario: Scenario, *, trace: Path | None = None, page: Page | None = None) -> None:
         self._page = page
         self._sessions: dict[str, str] = {}
-        self.world = World(scenario, self._sessions, trace=trace, page=page)
+        self.denied: list[str] = []
+        self.world = World(scenario, self._sessions, self.denied, trace=trace, page=page)
         self._ready = threading.Event()
         self._failed: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="sandbox", daemon=True)
@@ -82,7 +83,7 @@ class Cloud:
     def load(self, scenario: Scenario) -> World:
         """A fresh world; programs that are connected stay so. A trace file goes on only with the first world."""
         self.world.trace.close()
-        self.world = World(scenario, self._sessions, page=self._page)
+        self.world = World(scenario, self._sessions, self.denied, page=self._page)
         return self.world
 
     def _run(self) -> None:
@@ -113,7 +114,7 @@ class Cloud:
                 tls,
             ),
         ]
-        self._relay = Relay(self._serves, tls.getsockname()[1])
+        self._relay = Relay(self._serves, tls.getsockname()[1], self.denied)
         await self._relay.start()
         tasks = [asyncio.create_task(server.serve(sockets=[sock])) for server, sock in servers]
         while not all(server.started for server, _ in servers):
@@ -158,11 +159,6 @@ class Cloud:
     def url(self) -> str:
         """The page's address, plain HTTP on loopback."""
         return f"http://127.0.0.1:{self._plain_port}"
-
-    @property
-    def denied(self) -> list[str]:
-        """Host names that a program asked for and that are nobody's here."""
-        return self._relay.denied if self._relay else []
 
     @property
     def counts(self) -> dict[str, int]:

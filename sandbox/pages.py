@@ -53,7 +53,7 @@ def _home(world: World) -> dict[str, Any]:
         "collections": collections,
         "map": _map(runs, collections),
         "services": page_traffic.by_service(world.trace.exchanges),
-        "unmodelled": list(dict.fromkeys(world.unmodelled)),
+        "unmodelled": list(dict.fromkeys([*world.unmodelled, *world.denied])),
     }
 
 

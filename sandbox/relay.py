@@ -14,14 +14,14 @@ _IMDS = "//169.254.169.254/"  # every credential chain looks whether this is a v
 
 
 class Relay:
-    """Listens on loopback; splices each allowed tunnel to the sandbox's TLS port."""
+    """Listens on loopback; splices each allowed tunnel to the sandbox's TLS port, notes the names of the others."""
 
-    def __init__(self, allowed: Callable[[str], bool], target: int) -> None:
+    def __init__(self, allowed: Callable[[str], bool], target: int, denied: list[str]) -> None:
         self._allowed = allowed
         self._target = target
         self._tunnels: dict[int, tuple[asyncio.StreamWriter, asyncio.StreamWriter]] = {}
         self._server: asyncio.Server | None = None
-        self.denied: list[str] = []  # host names that somebody wanted and did not get
+        self._denied = denied
         self.port = 0
 
     async def start(self) -> None:
@@ -55,7 +55,7 @@ class Relay:
         host = where.rsplit(":", 1)[0].lower()
         if method != "CONNECT" or not self._allowed(host):
             if _IMDS not in where:
-                self.denied.append(host if method == "CONNECT" else where)
+                self._denied.append(host if method == "CONNECT" else where)
             writer.write(_UNKNOWN if method == "CONNECT" else _REFUSED)
             with contextlib.suppress(ConnectionError):
                 await writer.drain()

@@ -22,7 +22,13 @@ class World:
     """The state behind the host names. `services` is in no order that matters: hosts do not overlap."""
 
     def __init__(
-        self, scenario: Scenario, sessions: dict[str, str], *, trace: Path | None = None, page: Page | None = None
+        self,
+        scenario: Scenario,
+        sessions: dict[str, str],
+        denied: list[str],
+        *,
+        trace: Path | None = None,
+        page: Page | None = None,
     ) -> None:
         self.scenario = scenario
         self.clock = Clock(scenario.clock.start, rate=scenario.clock.rate)
@@ -30,6 +36,7 @@ class World:
         self.faults = Faults(list(scenario.faults))
         self.trace = Trace(trace)
         self.unmodelled: list[str] = []
+        self.denied = denied  # host names that somebody wanted and that are nobody's here
         self._page = page
         tokens = Tokens(self.tenant)
         self.desk = Desk(self.tenant, tokens, sessions)

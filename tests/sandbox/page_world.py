@@ -54,7 +54,7 @@ def scenario(**more: Any) -> Scenario:
 
 def page_world(**more: Any) -> World:
     """The world of `scenario`, with a dataset that a run used and a model that it made."""
-    world = World(scenario(**more), {}, page=page)
+    world = World(scenario(**more), {}, [], page=page)
     run = world.wandb.store.run(ENTITY, PROJECT, DONE)
     rows = [[i, f"question {i}", ""] for i in range(1, 8)]
     table = {"columns": ["line", "prompt", "tools"], "data": rows}

@@ -139,10 +139,10 @@ def test_a_deleted_secret_comes_back_a_little_after_recover(cloud: Cloud) -> Non
     cloud.world.tenant.vaults["kv-ml"].policies[2].object_id = cloud.world.tenant.named("operator").object_id
     cloud.world.tenant.vaults["kv-ml"].policies[2].permissions["secrets"] += ["recover"]
     secrets = SecretClient(URL, AzureCliCredential())
-    secrets.begin_delete_secret("billing-db-password", _polling_interval=0.01).wait()  # type: ignore[no-untyped-call]
+    secrets.begin_delete_secret("billing-db-password", _polling_interval=0.01).wait()
     with pytest.raises(ResourceExistsError, match="deleted but recoverable"):
         secrets.set_secret("billing-db-password", "x")
-    secrets.begin_recover_deleted_secret("billing-db-password", _polling_interval=0.01).wait()  # type: ignore[no-untyped-call]
+    secrets.begin_recover_deleted_secret("billing-db-password", _polling_interval=0.01).wait()
     assert secrets.get_secret("billing-db-password").value == "correct-horse-battery-staple"
 
 

@@ -193,7 +193,7 @@ def test_a_runs_page_has_its_lineage_the_first_rows_its_config_and_summary(world
 
 
 def test_an_empty_world_is_told_as_such() -> None:
-    empty = World(Scenario.parse({}), {})
+    empty = World(Scenario.parse({}), {}, [])
     text = checked(empty, "/").text
     assert "no Azure OpenAI account" in text
     assert "No runs yet" in text
