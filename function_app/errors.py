@@ -1,0 +1,77 @@
+"""What can go wrong, for people: what happened, what to do next, and whether trying again can help.
+
+SyncError
+├── SettingsError            a setting is missing or malformed
+├── VaultError               the key cannot be read from Key Vault
+├── AccountError             Azure OpenAI (or OpenAI)
+│   ├── AccessError          … does not let us in
+│   ├── NotThereError        … has no such job or file
+│   └── AccountBusyError     … cannot be reached, is busy or broken: later
+└── WandbError               W&B
+    ├── KeyRefusedError      … does not take the key
+    ├── RunDeletedError      … somebody deleted the run there; its id cannot come back
+    └── WandbBusyError       … cannot be reached, is busy or broken: later
+"""
+
+
+class SyncError(Exception):
+    """Something expected went wrong.
+
+    Attributes:
+        message: what happened and what that means.
+        hint: the next step; empty when there is none.
+        retry: whether the same thing may work later, as it is.
+    """
+
+    retry = False
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        if hint:
+            self.add_note(hint)  # so that a traceback, which is what the Functions host keeps, ends with it
+
+
+class SettingsError(SyncError):
+    """A setting is missing or malformed."""
+
+
+class VaultError(SyncError):
+    """The W&B API key cannot be read from Key Vault."""
+
+
+class AccountError(SyncError):
+    """Azure OpenAI, or OpenAI, refused."""
+
+
+class AccessError(AccountError):
+    """The account does not let this identity do it."""
+
+
+class NotThereError(AccountError):
+    """The account has no such job or file (any more)."""
+
+
+class AccountBusyError(AccountError):
+    """The account cannot be reached, is throttling, or failed; the next tick tries again."""
+
+    retry = True
+
+
+class WandbError(SyncError):
+    """W&B refused."""
+
+
+class KeyRefusedError(WandbError):
+    """W&B does not take the API key."""
+
+
+class RunDeletedError(WandbError):
+    """Somebody deleted the run in W&B, which never gives the same id out again."""
+
+
+class WandbBusyError(WandbError):
+    """W&B cannot be reached, is throttling, or failed; the next tick tries again."""
+
+    retry = True

@@ -1,0 +1,180 @@
+"""Settings: app settings in Azure, environment variables on a laptop; the names are the same (docs/, DESIGN)."""
+
+import re
+from enum import StrEnum
+from typing import Annotated, Self
+from urllib.parse import urlsplit
+
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from function_app.errors import SettingsError
+
+EVERY_TWO_MINUTES = "0 */2 * * * *"
+"""NCRONTAB: W&B is said to call a run crashed after about five minutes of silence."""
+
+_CRON_FIELDS = (
+    ("second", 0, 59),
+    ("minute", 0, 59),
+    ("hour", 0, 23),
+    ("day", 1, 31),
+    ("month", 1, 12),
+    ("weekday", 0, 7),
+)
+_CRON_NAMES = {
+    "month": ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"),
+    "weekday": ("sun", "mon", "tue", "wed", "thu", "fri", "sat"),
+}
+_CRON_PART = re.compile(r"(?:\*|(?P<low>\w+)(?:-(?P<high>\w+))?)(?:/(?P<step>[1-9]\d*))?")
+_TIME_SPAN = re.compile(r"(?:\d+\.)?\d{1,2}:\d{2}(?::\d{2})?")
+_ENTITY_OR_PROJECT = re.compile(r"[^/\\#?%:]{1,128}")  # (wandb.Settings.project)
+
+
+class DatasetPolicy(StrEnum):
+    """How much of a training file goes to W&B. Training data is private."""
+
+    FULL = "full"  # the file and a table of its examples
+    SAMPLE = "sample"  # a table of some examples
+    REFERENCE = "reference"  # that it was used, its id, size and statistics; none of its text
+    OFF = "off"  # nothing
+
+
+class Settings(BaseSettings):
+    """Everything that can be set.
+
+    Raises:
+        SettingsError: by `Settings.load`; pydantic's ValidationError when built directly.
+    """
+
+    model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", frozen=True, populate_by_name=True)
+
+    azure_openai_endpoints: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), validation_alias=AliasChoices("AZURE_OPENAI_ENDPOINTS", "AZURE_OPENAI_ENDPOINT")
+    )
+    azure_openai_api_version: str = "2024-10-21"
+    azure_openai_api_key: SecretStr | None = None
+    openai_api_key: SecretStr | None = None
+    key_vault_url: str | None = None
+    wandb_secret_name: str = "wandb-api-key"  # noqa: S105 (the name of a secret, not one)
+    wandb_api_key: SecretStr | None = None
+    wandb_entity: str | None = None
+    wandb_project: str = "OpenAI-Fine-Tune"
+    wandb_base_url: str | None = None
+    sync_schedule: str = EVERY_TWO_MINUTES
+    sync_datasets: DatasetPolicy = DatasetPolicy.FULL
+    sync_concurrency: int = Field(default=8, ge=1, le=32)
+    azure_client_id: str | None = None
+
+    @classmethod
+    def load(cls) -> Self:
+        """Read the environment.
+
+        Raises:
+            SettingsError: names every setting that is wrong or missing, and how to put it right; quotes no secret.
+        """
+        try:
+            return cls()
+        except ValidationError as error:
+            raise SettingsError(
+                _told(error), "Set them as environment variables, or as app settings in Azure."
+            ) from None
+
+    @field_validator("azure_openai_endpoints", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return re.split(r"[\s,;]+", value.strip(" \t\r\n,;")) if isinstance(value, str) else value
+
+    @field_validator("azure_openai_endpoints")
+    @classmethod
+    def _endpoints(cls, endpoints: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(_https(endpoint, "https://<account>.openai.azure.com/") for endpoint in endpoints))
+
+    @field_validator("key_vault_url")
+    @classmethod
+    def _vault(cls, url: str | None) -> str | None:
+        return url and _https(url, "https://<vault>.vault.azure.net/")
+
+    @field_validator("wandb_base_url")
+    @classmethod
+    def _wandb(cls, url: str | None) -> str | None:
+        if url and (urlsplit(url).scheme not in ("https", "http") or not urlsplit(url).hostname):
+            raise ValueError(f"{url!r} is not an address such as https://api.wandb.ai")
+        return url and url.rstrip("/")
+
+    @field_validator("azure_openai_api_version")
+    @classmethod
+    def _api_version(cls, version: str) -> str:
+        if version != "v1" and not re.fullmatch(r"\d{4}-\d{2}-\d{2}(-preview)?", version):
+            raise ValueError(f"{version!r} is neither a date as 2024-10-21 (or 2025-04-01-preview) nor v1")
+        return version
+
+    @field_validator("wandb_entity", "wandb_project")
+    @classmethod
+    def _name(cls, name: str | None) -> str | None:
+        if name is not None and not _ENTITY_OR_PROJECT.fullmatch(name):
+            raise ValueError(f"{name!r} has more than 128 characters or one of / \\ # ? % :")
+        return name
+
+    @field_validator("sync_schedule")
+    @classmethod
+    def _schedule(cls, schedule: str) -> str:
+        if not _TIME_SPAN.fullmatch(schedule):
+            _check_ncrontab(schedule)
+        return schedule
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if not self.azure_openai_endpoints and not self.openai_api_key:
+            raise ValueError(
+                "AZURE_OPENAI_ENDPOINTS is not set: the endpoint of the Azure OpenAI account, several with commas between"
+                " (or OPENAI_API_KEY, for OpenAI's own platform)"
+            )
+        if not self.key_vault_url and not self.wandb_api_key:
+            raise ValueError("KEY_VAULT_URL is not set: the vault that has the W&B API key (or WANDB_API_KEY, the key)")
+        return self
+
+
+def _https(url: str, example: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme != "https" or not parts.hostname or "." not in parts.hostname or parts.username or parts.query:
+        raise ValueError(f"{url!r} is not an address such as {example}")
+    return f"https://{parts.netloc}/"
+
+
+def _check_ncrontab(schedule: str) -> None:
+    fields = schedule.split()
+    if len(fields) != len(_CRON_FIELDS):
+        raise ValueError(
+            f"{schedule!r} has {len(fields)} fields where NCRONTAB has six, seconds first: {EVERY_TWO_MINUTES!r} is every"
+            " two minutes"
+        )
+    for text, (name, low, high) in zip(fields, _CRON_FIELDS, strict=True):
+        if not all(_is_cron_part(part, name, low, high) for part in text.split(",")):
+            raise ValueError(
+                f"{schedule!r} has {text!r} for the {name}, where {low} to {high}, *, */n, a-b and lists go"
+            )
+
+
+def _is_cron_part(part: str, name: str, low: int, high: int) -> bool:
+    match = _CRON_PART.fullmatch(part)
+    if not match:
+        return False
+    bounds = [_cron_number(text, name) for text in (match["low"], match["high"]) if text]
+    return all(bound is not None and low <= bound <= high for bound in bounds)
+
+
+def _cron_number(text: str, name: str) -> int | None:
+    if text.isascii() and text.isdigit():
+        return int(text)
+    names = _CRON_NAMES.get(name, ())
+    return names.index(text.lower()) + (name == "month") if text.lower() in names else None
+
+
+def _told(error: ValidationError) -> str:
+    """What is wrong, one line a setting; pydantic's own text would quote the values, secrets among them."""
+    lines = []
+    for problem in error.errors(include_input=False, include_url=False):
+        where = "_".join(str(part) for part in problem["loc"][:1]).upper()
+        what = problem["msg"].removeprefix("Value error, ")
+        lines.append(f"{where}: {what}" if where else what)
+    return "\n".join(lines)

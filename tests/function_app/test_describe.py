@@ -1,0 +1,102 @@
+"""A job in W&B's terms."""
+
+import re
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from function_app.azure_openai import OPENAI
+from function_app.describe import (
+    artifact_name,
+    base_model,
+    best_of,
+    config_changes,
+    config_of,
+    family_of,
+    iso,
+    model_metadata,
+    tags_of,
+)
+from function_app.model import Checkpoint, Job, JobError, MetricRow
+
+
+def a_job(**said: object) -> Job:
+    base: dict[str, object] = {
+        "id": "ftjob-1",
+        "account": "aoai-ml",
+        "status": "succeeded",
+        "model": "gpt-4o-2024-08-06",
+    }
+    base |= {"created_at": 1_747_468_736, "training_file": "file-1"}
+    return Job(**(base | said))  # type: ignore[arg-type]
+
+
+def test_the_config_is_typed_nested_and_without_empty_values() -> None:
+    job = a_job(
+        hyperparameters={"n_epochs": 3, "batch_size": -1, "learning_rate_multiplier": "auto"},
+        error=JobError("oom", "too big"),
+        finished_at=1_747_507_995,
+    )
+    config = config_of(job)
+    assert config["hyperparameters"] == {"n_epochs": 3, "batch_size": "auto", "learning_rate_multiplier": "auto"}
+    assert (config["created_at"], config["finished_at"]) == ("2025-05-17T07:58:56Z", "2025-05-17T18:53:15Z")
+    assert config["error"] == {"code": "oom", "message": "too big"}
+    assert "suffix" not in config
+    assert "method" not in config  # nobody said
+    assert None not in config.values()
+
+
+def test_only_what_the_service_changes_is_written_over_what_is_there() -> None:
+    have = {"status": "running", "suffix": "renamed by hand", "hyperparameters": {"n_epochs": "auto", "batch_size": 2}}
+    want = {"status": "succeeded", "suffix": "tickets", "seed": 7, "hyperparameters": {"n_epochs": 3, "batch_size": 8}}
+    assert config_changes(have, want) == {
+        "status": "succeeded",
+        "seed": 7,
+        "hyperparameters": {"n_epochs": 3, "batch_size": 2},
+    }
+
+
+@given(st.dictionaries(st.sampled_from(["status", "suffix", "seed", "account"]), st.integers() | st.text()))
+def test_what_is_as_wanted_is_not_written_again(config: dict[str, object]) -> None:
+    assert config_changes(config, config) == {}
+
+
+def test_a_job_that_goes_on_training_a_model_is_of_the_same_family() -> None:
+    azure = a_job(model="gpt-4.1-2025-04-14.ft-70ee3e-chart", suffix="chart")
+    openai = a_job(model="ft:gpt-4.1-2025-04-14:acme:chart:9aBc", suffix="chart")
+    assert family_of(azure) == family_of(openai) == "gpt-4.1-2025-04-14-chart"
+    assert base_model(a_job()) == "gpt-4o-2024-08-06"
+
+
+@given(st.text(max_size=300))
+def test_any_text_makes_an_artifact_name(text: str) -> None:
+    assert re.fullmatch(r"[A-Za-z0-9_.-]{1,128}", artifact_name(text))
+
+
+@given(st.text(max_size=100))
+def test_tags_have_at_most_64_characters(suffix: str) -> None:
+    assert all(1 <= len(tag) <= 64 for tag in tags_of(a_job(model="gpt-4o" + suffix), OPENAI))
+
+
+def test_openais_own_platform_is_no_azure_account() -> None:
+    assert "azure/aoai-ml" in tags_of(a_job(), OPENAI)
+    assert not any(tag.startswith("azure/") for tag in tags_of(a_job(account=OPENAI), OPENAI))
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=50))
+def test_the_best_loss_is_the_lowest_the_best_accuracy_the_highest_each_at_its_first_step(values: list[float]) -> None:
+    rows = [MetricRow(step, {"valid_loss": v, "mean_token_accuracy": v}) for step, v in enumerate(values)]
+    best = best_of(rows)
+    assert best["valid_loss"] == {"value": min(values), "step": values.index(min(values))}
+    assert best["mean_token_accuracy"] == {"value": max(values), "step": values.index(max(values))}
+
+
+def test_the_same_model_always_gives_the_same_metadata_while_its_job_lives_on() -> None:
+    job, checkpoint = a_job(fine_tuned_model="m"), Checkpoint("c", 1, 30, "m", {"train_loss": 0.5})
+    said = model_metadata(job, "m", checkpoint)
+    assert said == model_metadata(a_job(fine_tuned_model="m", result_files=("file-9",)), "m", checkpoint)
+    assert (said["final"], said["step"], said["metrics"]) == (True, 30, {"train_loss": 0.5})
+
+
+def test_times_are_iso_and_utc() -> None:
+    assert iso(0) == "1970-01-01T00:00:00Z"

@@ -1,0 +1,321 @@
+"""Results files and metrics events become metric rows: nothing invented, nothing lost that could be a step."""
+
+import base64
+import itertools
+import math
+import tracemalloc
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from function_app.model import Event, MetricRow
+from function_app.results import ResultsError, parse_results, rows_from_events, with_event_times
+
+HEADER = "step,train_loss,train_mean_token_accuracy,valid_loss,validation_mean_token_accuracy"
+
+
+def parse(text: str | bytes, *, complete: bool = True) -> list[MetricRow]:
+    data = text.encode() if isinstance(text, str) else text
+    return list(parse_results([data], complete=complete))
+
+
+def metrics(step: int, at: int, **data: float) -> Event:
+    return Event(f"e{step}", at, f"Step {step}: training loss=0.5", type="metrics", data={"step": step, **data})
+
+
+def message(text: str, at: int) -> Event:
+    return Event(text, at, text)
+
+
+# --- the results file
+
+
+def test_every_numeric_column_is_a_metric_under_its_own_name() -> None:
+    assert parse(f"{HEADER}\n1,3.814697265625E-06,1,0.5,0.75\n") == [
+        MetricRow(
+            1,
+            {
+                "train_loss": 3.814697265625e-06,
+                "train_mean_token_accuracy": 1.0,
+                "valid_loss": 0.5,
+                "validation_mean_token_accuracy": 0.75,
+            },
+        )
+    ]
+
+
+def test_both_spellings_of_the_validation_accuracy_are_kept_as_they_are() -> None:
+    (row,) = parse("step,valid_mean_token_accuracy,validation_mean_token_accuracy\n1,0.25,0.5\n")
+    assert row.values == {"valid_mean_token_accuracy": 0.25, "validation_mean_token_accuracy": 0.5}
+
+
+def test_unknown_columns_in_any_place_are_taken_and_text_is_not() -> None:
+    (row,) = parse("phase,rewards/margins,step,,note\ntrain,-0.5,7,3,1_000\n")
+    assert row == MetricRow(7, {"rewards/margins": -0.5})
+
+
+@pytest.mark.parametrize("nothing", ["", " ", "-1", "-1.0", "nan", "NaN", "inf", "-Infinity", "None", "n/a"])
+def test_a_cell_that_means_no_value_is_absent(nothing: str) -> None:
+    assert parse(f"step,train_loss,valid_loss\n1,0.5,{nothing}\n") == [MetricRow(1, {"train_loss": 0.5})]
+
+
+@pytest.mark.parametrize(
+    "line", ["", "   ", "x,0.5", ",0.5", "-1,0.5", "4.5,0.5", "nan,0.5", "4,", "4", "4,-1", "step,a"]
+)
+def test_a_line_without_a_step_or_without_a_value_is_no_row(line: str) -> None:
+    assert [row.step for row in parse(f"step,a\n1,0.5\n{line}\n9,0.5\n")] == [1, 9]
+
+
+def test_a_half_line_is_left_out_while_the_file_grows_and_counts_when_it_is_complete() -> None:
+    text = "step,a\n1,0.5\n12,0.2"
+    assert [row.step for row in parse(text, complete=False)] == [1]
+    assert [row.step for row in parse(text, complete=True)] == [1, 12]
+
+
+@pytest.mark.parametrize("text", ["", "\n\n", "step,a", "ste"])
+def test_a_file_that_has_no_line_yet_has_no_rows(text: str) -> None:
+    assert parse(text, complete=False) == []
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("bom", [b"", b"\xef\xbb\xbf"])
+def test_bom_and_any_newline_are_read(newline: str, bom: bytes) -> None:
+    text = newline.join([" step , a", "1,0.5", '"2","0.25"', ""])
+    assert parse(bom + text.encode()) == [MetricRow(1, {"a": 0.5}), MetricRow(2, {"a": 0.25})]
+
+
+def test_a_stray_quote_costs_its_own_line_only() -> None:
+    assert [row.step for row in parse('step,a\n1,0.5\n2,"0.4\n3,0.3\n')] == [1, 2, 3]
+
+
+def test_lines_of_one_step_are_one_row_and_a_step_that_was_passed_does_not_come_again() -> None:
+    text = "step,a,b\n1,0.5,\n1,0.6,7\n2,0.4,\n1,9,9\n2,0.1,3\n3,0.3,\n"
+    assert parse(text) == [
+        MetricRow(1, {"a": 0.5, "b": 7.0}),
+        MetricRow(2, {"a": 0.4, "b": 3.0}),
+        MetricRow(3, {"a": 0.3}),
+    ]
+
+
+@pytest.mark.parametrize("text", ["epoch,loss\n1,2\n", '{"messages": []}\n', "just words\n", "c3RlcA\n"])
+def test_a_file_without_step_is_refused_without_quoting_it(text: str) -> None:
+    with pytest.raises(ResultsError, match="no 'step' column") as refusal:
+        parse(text)
+    assert text.strip() not in str(refusal.value)
+
+
+def test_a_line_without_end_is_refused_before_it_fills_the_memory() -> None:
+    endless = itertools.chain([b"step,a\n"], itertools.repeat(b"1," * 5_000, 1_000))
+    with pytest.raises(ResultsError, match="it is no CSV"):
+        list(parse_results(endless, complete=True))
+
+
+def test_base64_of_the_file_as_openai_serves_it_reads_like_the_file() -> None:
+    text = f"{HEADER}\n" + "".join(f"{step},{1 / step},1,,\n" for step in range(1, 200))
+    assert (
+        parse(base64.b64encode(text.encode()))
+        == parse(base64.encodebytes(b"\xef\xbb\xbf" + text.encode()))
+        == parse(text)
+    )
+
+
+def test_base64_without_padding_loses_nothing() -> None:
+    text = f"{HEADER}\n1,0.5,1,,\n2,0.25,1,,\n"
+    for more in ("", "3", "33"):
+        assert parse(base64.b64encode(f"{text}3,{more}1,1,,".encode()).rstrip(b"="))[-1].step == 3
+
+
+def test_base64_that_turns_into_something_else_is_an_error_and_not_a_short_run() -> None:
+    encoded = base64.b64encode(f"{HEADER}\n1,0.5,1,,\n".encode())
+    with pytest.raises(ResultsError, match="begins as base64"):
+        parse(encoded + b"<html>")
+
+
+def test_a_growing_base64_file_gives_the_whole_lines_of_what_is_there() -> None:
+    encoded = base64.b64encode(f"{HEADER}\n1,0.5,1,,\n2,0.25,1,,\n".encode())
+    steps = [[row.step for row in parse(encoded[:cut], complete=False)] for cut in range(len(encoded) + 1)]
+    assert steps == sorted(steps, key=len)
+    assert steps[-1] == [1, 2]
+
+
+def csv_of(rows: list[MetricRow]) -> bytes:
+    names = sorted({name for row in rows for name in row.values})
+    lines = [",".join(["step", *names])]
+    lines += [
+        ",".join([str(row.step), *(repr(row.values[n]) if n in row.values else "" for n in names)]) for row in rows
+    ]
+    return ("\n".join(lines) + "\n").encode()
+
+
+def chunked(data: bytes, cuts: list[int]) -> Iterator[bytes]:
+    places = sorted({cut % (len(data) + 1) for cut in cuts} | {0, len(data)})
+    return (data[a:b] for a, b in itertools.pairwise(places))
+
+
+numbers = st.floats(allow_nan=False, allow_infinity=False).filter(lambda x: x != -1)
+row_lists = st.lists(
+    st.dictionaries(st.sampled_from(["train_loss", "valid_loss", "reward"]), numbers, min_size=1),
+    min_size=1,
+    max_size=8,
+).map(lambda all_values: [MetricRow(step, values) for step, values in enumerate(all_values, 1)])
+
+
+@given(row_lists, st.lists(st.integers(0, 10_000)), st.booleans())
+def test_what_was_written_is_read_however_the_bytes_are_cut(
+    rows: list[MetricRow], cuts: list[int], encoded: bool
+) -> None:
+    data = csv_of(rows)
+    wire = base64.b64encode(data) if encoded else data
+    assert list(parse_results(chunked(wire, cuts), complete=True)) == rows
+
+
+@given(row_lists, st.data())
+def test_a_growing_file_only_ever_adds_rows(rows: list[MetricRow], data: st.DataObject) -> None:
+    """What a tick wrote to W&B stays right, wherever its read of the file ended."""
+    text = csv_of(rows)
+    seen = parse(text[: data.draw(st.integers(0, len(text)))], complete=False)
+    assert seen == rows[: len(seen)]
+
+
+@given(st.lists(st.binary(max_size=80), max_size=6), st.booleans())
+@example([b"step,a\n", b"9" * 400 + b",1\n", b"1," + b"9" * 400], True)
+def test_junk_is_refused_or_read_and_rows_are_always_rising_and_finite(chunks: list[bytes], complete: bool) -> None:
+    for data in (chunks, [b"step,a,b\n", *chunks]):
+        try:
+            rows = list(parse_results(data, complete=complete))
+        except ResultsError:
+            continue
+        assert all(a.step < b.step for a, b in itertools.pairwise(rows))
+        assert all(row.values and all(map(math.isfinite, row.values.values())) for row in rows)
+
+
+def test_a_long_file_takes_no_more_memory_than_a_short_one() -> None:
+    def chunks() -> Iterator[bytes]:
+        yield HEADER.encode() + b"\n"
+        for step in range(20_000):
+            yield b"%d,0.5,1,,\n" % step
+
+    tracemalloc.start()
+    try:
+        assert sum(1 for _ in parse_results(chunks(), complete=True)) == 20_000
+        assert tracemalloc.get_traced_memory()[1] < 100_000
+    finally:
+        tracemalloc.stop()
+
+
+# --- events
+
+
+# Figures of a real 100-step job (Microsoft's fine-tuning tutorial shows its last events, newest first).
+RECORDED = [
+    message("Completed results file: file-175c81c590074388bdb49e8e0d91bac3", 1715826339),
+    message("Job succeeded.", 1715826303),
+    metrics(
+        100, 1715825614, train_loss=0.001647822093218565, train_mean_token_accuracy=1, valid_loss=1.5170825719833374
+    ),
+    metrics(90, 1715825604, train_loss=0.00971441250294447, train_mean_token_accuracy=1, valid_loss=1.3702410459518433),
+]
+
+
+def test_events_that_come_newest_first_give_rows_by_step_with_their_times() -> None:
+    rows = list(rows_from_events(RECORDED))
+    assert [(row.step, row.at) for row in rows] == [(90, 1715825604.0), (100, 1715825614.0)]
+    assert rows[1].values == {
+        "train_loss": 0.001647822093218565,
+        "train_mean_token_accuracy": 1.0,
+        "valid_loss": 1.5170825719833374,
+    }
+
+
+@pytest.mark.parametrize(
+    ("said", "values"),
+    [
+        ("Step 8250: training loss=3.814697265625E-06", {"train_loss": 3.814697265625e-06}),
+        ("Step 8250/9000: training loss=0.25, validation loss=0.5", {"train_loss": 0.25, "valid_loss": 0.5}),
+    ],
+)
+def test_an_event_without_data_still_says_its_losses(said: str, values: dict[str, float]) -> None:
+    assert list(rows_from_events([message(said, 5)])) == [MetricRow(8250, values, 5.0)]
+
+
+def test_events_that_are_not_about_a_step_give_no_row() -> None:
+    odd = Event("x", 1, "?", type="metrics", data={"step": "many", "train_loss": 0.5})
+    flags = Event("y", 1, "?", type="metrics", data={"step": 3, "done": True})
+    assert list(rows_from_events([message("Job succeeded.", 1), message("Step by step", 2), odd, flags])) == []
+
+
+def test_of_a_step_told_twice_the_first_telling_counts() -> None:
+    told = [metrics(10, 200, a=2.0, b=3.0), metrics(10, 100, a=1.0), metrics(20, 150, a=4.0)]
+    assert list(rows_from_events(told)) == [
+        MetricRow(10, {"a": 1.0, "b": 3.0}, 100.0),
+        MetricRow(20, {"a": 4.0}, 150.0),
+    ]
+
+
+# --- times
+
+
+def times(steps: list[int], events: list[Event]) -> list[float | None]:
+    return [row.at for row in with_event_times((MetricRow(step, {"a": 1.0}) for step in steps), events)]
+
+
+def test_between_two_events_time_goes_by_in_proportion() -> None:
+    assert times([10, 15, 20], [metrics(20, 1100, a=1.0), metrics(10, 1000, a=1.0)]) == [1000, 1050, 1100]
+
+
+def test_training_started_is_step_zero_and_the_pace_goes_on_after_the_last_event() -> None:
+    events = [message("Job enqueued.", 10), message("Training started.", 1000), metrics(10, 1100, a=1.0)]
+    assert times([1, 5, 10, 12], events) == [1010, 1050, 1100, 1120]
+
+
+def test_the_pace_does_not_lead_out_of_the_time_that_the_events_tell_of() -> None:
+    events = [
+        message("Job started.", 995),
+        metrics(10, 1000, a=1),
+        metrics(20, 1100, a=1),
+        message("Job succeeded.", 1130),
+    ]
+    assert times([1, 25], events) == [995, 1130]
+
+
+def test_one_event_dates_its_own_step_and_bounds_the_others() -> None:
+    assert times([1, 10, 11], [metrics(10, 1000, a=1.0)]) == [1000, 1000, 1000]
+
+
+def test_without_metrics_events_rows_stay_undated() -> None:
+    assert times([1, 2], [message("Training started.", 1000)]) == [None, None]
+
+
+def test_a_row_that_has_a_time_keeps_it() -> None:
+    dated = MetricRow(15, {"a": 1.0}, at=7.0)
+    assert list(with_event_times([dated], [metrics(10, 1000, a=1.0), metrics(20, 1100, a=1.0)])) == [dated]
+
+
+event_lists = st.lists(
+    st.one_of(
+        st.builds(metrics, st.integers(0, 60), st.integers(1_700_000_000, 1_700_000_500), a=st.just(1.0)),
+        st.builds(
+            message, st.sampled_from(["Training started.", "Job succeeded."]), st.integers(1_699_999_900, 1_700_000_900)
+        ),
+    ),
+    max_size=12,
+)
+
+
+@given(event_lists)
+def test_times_never_fall_and_hold_at_the_events(events: list[Event]) -> None:
+    found = times(list(range(80)), events)
+    dated = [at for at in found if at is not None]
+    assert dated == sorted(dated)
+    assert len(dated) == (80 if any(e.type == "metrics" for e in events) else 0)
+    if dated:
+        assert min(dated) >= min(event.created_at for event in events)
+
+
+@given(st.dictionaries(st.integers(1, 60), st.integers(0, 9), min_size=1))
+def test_at_an_event_a_row_has_the_events_time(paces: dict[int, int]) -> None:
+    steps = sorted(paces)
+    at = dict(zip(steps, itertools.accumulate((paces[step] for step in steps), initial=1_700_000_000), strict=False))
+    assert times(steps, [metrics(step, at[step], a=1.0) for step in steps]) == [at[step] for step in steps]

@@ -1,0 +1,137 @@
+"""Settings: what is taken, and one clear error for what is not."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import SecretStr, ValidationError
+
+from function_app.errors import SettingsError
+from function_app.settings import DatasetPolicy, Settings
+
+GOOD = {"AZURE_OPENAI_ENDPOINTS": "https://a.openai.azure.com/", "WANDB_API_KEY": "k" * 40}
+NAMES = ("AZURE_OPENAI_ENDPOINT", "OPENAI_API_KEY", "KEY_VAULT_URL", "WANDB_ENTITY", "WANDB_PROJECT", "WANDB_BASE_URL")
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    for name in (*NAMES, "SYNC_SCHEDULE", "SYNC_DATASETS", "SYNC_CONCURRENCY", "AZURE_OPENAI_API_VERSION"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in GOOD.items():
+        monkeypatch.setenv(name, value)
+    return monkeypatch
+
+
+def test_the_defaults_are_those_of_the_design(environment: pytest.MonkeyPatch) -> None:
+    settings = Settings.load()
+    assert settings.azure_openai_api_version == "2024-10-21"
+    assert settings.wandb_project == "OpenAI-Fine-Tune"
+    assert settings.wandb_secret_name == "wandb-api-key"
+    assert settings.sync_schedule == "0 */2 * * * *"
+    assert settings.sync_datasets is DatasetPolicy.FULL
+
+
+@pytest.mark.parametrize("separator", [",", " ", "\n", " , ", ";"])
+def test_several_endpoints_may_stand_in_one_setting(environment: pytest.MonkeyPatch, separator: str) -> None:
+    environment.setenv(
+        "AZURE_OPENAI_ENDPOINTS", separator.join(["https://a.openai.azure.com", "https://b.openai.azure.us/"])
+    )
+    assert Settings.load().azure_openai_endpoints == ("https://a.openai.azure.com/", "https://b.openai.azure.us/")
+
+
+def test_one_endpoint_may_be_called_so(environment: pytest.MonkeyPatch) -> None:
+    environment.delenv("AZURE_OPENAI_ENDPOINTS")
+    environment.setenv("AZURE_OPENAI_ENDPOINT", "https://a.openai.azure.com/")
+    assert Settings.load().azure_openai_endpoints == ("https://a.openai.azure.com/",)
+
+
+def test_openais_own_platform_needs_no_endpoint(environment: pytest.MonkeyPatch) -> None:
+    environment.delenv("AZURE_OPENAI_ENDPOINTS")
+    environment.setenv("OPENAI_API_KEY", "sk-x")
+    assert Settings.load().azure_openai_endpoints == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        (
+            "AZURE_OPENAI_ENDPOINTS",
+            "a.openai.azure.com",
+            "AZURE_OPENAI_ENDPOINTS: 'a.openai.azure.com' is not an address",
+        ),
+        ("AZURE_OPENAI_ENDPOINTS", "http://a.openai.azure.com", "is not an address"),
+        ("AZURE_OPENAI_ENDPOINTS", "", "AZURE_OPENAI_ENDPOINTS is not set"),
+        ("KEY_VAULT_URL", "kv-ml", "KEY_VAULT_URL: 'kv-ml' is not an address"),
+        ("WANDB_API_KEY", "", "KEY_VAULT_URL is not set"),
+        ("SYNC_SCHEDULE", "*/2 * * * *", "has 5 fields where NCRONTAB has six"),
+        ("SYNC_SCHEDULE", "0 */0 * * * *", "for the minute"),
+        ("SYNC_SCHEDULE", "0 61 * * * *", "for the minute"),
+        ("SYNC_SCHEDULE", "0 0 0 * monday *", "for the month"),
+        ("SYNC_DATASETS", "some", "SYNC_DATASETS"),
+        ("SYNC_CONCURRENCY", "0", "SYNC_CONCURRENCY"),
+        ("SYNC_CONCURRENCY", "many", "SYNC_CONCURRENCY"),
+        ("AZURE_OPENAI_API_VERSION", "latest", "AZURE_OPENAI_API_VERSION: 'latest' is neither a date"),
+        ("WANDB_PROJECT", "a/b", "WANDB_PROJECT"),
+        ("WANDB_BASE_URL", "wandb.acme.example", "WANDB_BASE_URL: 'wandb.acme.example' is not an address"),
+    ],
+)
+def test_a_wrong_setting_is_named_with_what_would_be_right(
+    environment: pytest.MonkeyPatch, name: str, value: str, said: str
+) -> None:
+    environment.setenv(name, value)
+    with pytest.raises(SettingsError) as caught:
+        Settings.load()
+    assert said in caught.value.message
+    assert caught.value.hint
+
+
+def test_no_secret_is_in_what_is_said(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("SYNC_CONCURRENCY", "many")
+    with pytest.raises(SettingsError) as caught:
+        Settings.load()
+    assert "kkkk" not in str(caught.value)
+    environment.delenv("SYNC_CONCURRENCY")
+    assert "kkkk" not in repr(Settings.load())
+
+
+FIELDS = [(0, 59), (0, 59), (0, 23), (1, 31), (1, 12), (0, 7)]
+
+
+@st.composite
+def schedules(draw: st.DrawFn) -> str:
+    fields = []
+    for low, high in FIELDS:
+        number = st.integers(low, high).map(str)
+        every = st.integers(1, high).map(lambda n: f"*/{n}")
+        span = st.tuples(number, number).map("-".join)
+        part = st.just("*") | number | every | span
+        fields.append(draw(st.lists(part, min_size=1, max_size=3).map(",".join)))
+    return " ".join(fields)
+
+
+@given(schedules())
+def test_every_ncrontab_of_numbers_spans_steps_and_lists_is_taken(schedule: str) -> None:
+    settings = Settings(
+        azure_openai_endpoints=("https://a.openai.azure.com",),
+        wandb_api_key=SecretStr("k"),
+        sync_schedule=schedule,
+    )
+    assert settings.sync_schedule == schedule
+
+
+@pytest.mark.parametrize("schedule", ["0 0 9 * JAN-mar Mon-Fri", "00:02:00", "1.00:00:00", "0 0 0 1 1 7"])
+def test_names_and_time_spans_are_taken_too(environment: pytest.MonkeyPatch, schedule: str) -> None:
+    environment.setenv("SYNC_SCHEDULE", schedule)
+    assert Settings.load().sync_schedule == schedule
+
+
+@given(st.text(max_size=30))
+def test_any_text_is_a_schedule_or_a_clear_error(schedule: str) -> None:
+    try:
+        Settings(
+            azure_openai_endpoints=("https://a.openai.azure.com",),
+            wandb_api_key=SecretStr("k"),
+            sync_schedule=schedule,
+        )
+    except ValidationError as error:
+        problems = error.errors()
+        assert [problem["loc"] for problem in problems] == [("sync_schedule",)]
