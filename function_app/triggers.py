@@ -1,0 +1,140 @@
+"""What Azure Functions calls: a timer that finds the jobs that are owed something, a queue that has them mirrored.
+
+Thin on purpose: the engine does the work, the host schedules, retries and counts. A message carries ids only.
+"""
+
+import json
+import logging
+import time
+from collections import Counter
+from dataclasses import asdict, dataclass
+from functools import cache
+from typing import TYPE_CHECKING, List  # noqa: UP035 (see find_jobs)
+
+import azure.functions as func
+
+from function_app.decide import Owed
+from function_app.errors import SyncError
+from function_app.model import Result
+
+if TYPE_CHECKING:
+    from function_app.tick import Engine
+
+log = logging.getLogger(__name__)
+
+QUEUE = "finetune-jobs"
+POISON_QUEUE = f"{QUEUE}-poison"  # the host's own name for where messages go that failed maxDequeueCount times
+STORAGE = "AzureWebJobsStorage"  # the setting (or, with an identity, the prefix of settings) that says where queues are
+
+app = func.FunctionApp()
+
+# These write a line for every request at INFO, and the worker forwards all from INFO up.
+for chatty in ("azure.core", "azure.identity", "httpx", "httpx2"):
+    logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+@dataclass(frozen=True)
+class Request:
+    """A message of the queue: have a look at this job."""
+
+    account: str
+    job: str
+
+    @classmethod
+    def parse(cls, body: bytes) -> "Request":
+        """Read a message.
+
+        Raises:
+            SyncError: it is none of ours.
+        """
+        try:
+            ids = json.loads(body)
+            return cls(str(ids["account"]), str(ids["job"]))
+        except (ValueError, TypeError, KeyError) as error:
+            raise SyncError(
+                f"a message in {QUEUE} is not {{account, job}}", "Only find_jobs should put messages there."
+            ) from error
+
+    def body(self) -> str:
+        """The message as it stands in the queue."""
+        return json.dumps(asdict(self))
+
+
+@app.timer_trigger(arg_name="timer", schedule="%SYNC_SCHEDULE%", run_on_startup=False, use_monitor=True)
+@app.queue_output(arg_name="requests", queue_name=QUEUE, connection=STORAGE)
+def find_jobs(
+    timer: func.TimerRequest,
+    requests: func.Out[List[str]],  # noqa: UP006 (the worker does not load a function that says list[str])
+) -> None:
+    """Ask for every job that is owed something.
+
+    An account that cannot be asked is an error in the log and holds up no other; an exception would, as the host then
+    sends none of the messages. Only when there is nothing to go by, the tick fails.
+
+    Raises:
+        SyncError: settings, vault, W&B or all accounts refuse.
+    """
+    started = time.monotonic()
+    engine = _engine()
+    candidates, failed = engine.look()
+    for outcome in failed:
+        log.error("account not listed account=%s why=%s %s", outcome.account, outcome.why, outcome.hint)
+    if failed and len(failed) == len(engine.accounts):
+        raise SyncError(f"no account could be listed: {failed[0].why}", failed[0].hint)
+    owed = [Request(each.account.name, each.job.id).body() for each in candidates if each.decision.owed is Owed.MIRROR]
+    if owed:
+        requests.set(owed)
+    counts = Counter(each.decision.owed for each in candidates)
+    log.info(
+        "tick accounts=%d accounts_failed=%d jobs=%d owed=%d current=%d skipped=%d past_due=%s seconds=%.1f",
+        len(engine.accounts),
+        len(failed),
+        len(candidates),
+        len(owed),
+        counts[Owed.NOTHING],
+        counts[Owed.SKIP],
+        timer.past_due,
+        time.monotonic() - started,
+    )
+
+
+@app.queue_trigger(arg_name="message", queue_name=QUEUE, connection=STORAGE)
+def sync_job(message: func.QueueMessage) -> None:
+    """Look at one job anew and mirror it if that is still owed. Delivered twice or late, it costs one look.
+
+    Raises:
+        SyncError: the job could not be mirrored; the host tries the message again, then calls it poison.
+    """
+    request = Request.parse(message.get_body())
+    outcome = _engine().sync_job(request.account, request.job)
+    log.info(
+        "message result=%s job=%s account=%s run=%s attempt=%s why=%s",
+        outcome.result.value,
+        request.job,
+        request.account,
+        outcome.run_url,
+        message.dequeue_count,
+        outcome.why,
+    )
+    if outcome.result is Result.FAILED:
+        raise SyncError(f"job {request.job} of {request.account} was not mirrored: {outcome.why}", outcome.hint)
+
+
+@app.queue_trigger(arg_name="message", queue_name=POISON_QUEUE, connection=STORAGE)
+def report_poison(message: func.QueueMessage) -> None:
+    """Say that a message was given up: otherwise nobody hears of it. The job is asked for again while it is owed."""
+    try:
+        request = Request.parse(message.get_body())
+    except SyncError as error:
+        log.error("poison message=%s why=%s", message.id, error.message)
+        return
+    log.error("poison job=%s account=%s: every attempt failed, see sync_job's exceptions", request.job, request.account)
+
+
+@cache
+def _engine() -> "Engine":
+    """The engine of this process, made at the first invocation: the SDKs take a second to import, indexing needs none."""
+    from function_app.settings import Settings
+    from function_app.tick import engine_from
+
+    return engine_from(Settings.load(), managed_identity=True)

@@ -1,0 +1,151 @@
+"""Where the W&B API key comes from: Key Vault through an Azure identity, or the environment. Never os.environ afterwards."""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from azure.core.credentials import TokenCredential
+from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError, ResourceNotFoundError
+from azure.identity import CredentialUnavailableError, DefaultAzureCredential, ManagedIdentityCredential
+from azure.keyvault.secrets import SecretClient
+from pydantic import SecretStr
+
+from function_app.errors import SettingsError, VaultError
+from function_app.settings import Settings
+
+FRESH_FOR = 300.0
+"""Seconds that a key is used before the vault is asked again. A key that W&B refuses is asked for again at once."""
+
+_WHAT_403_MEANS = {
+    "ForbiddenByRbac": (
+        "this identity has no role on the secret",
+        "Assign it 'Key Vault Secrets User' on the secret (infra/ does); a new role takes up to ten minutes to count.",
+    ),
+    "ForbiddenByPolicy": (
+        "the vault is on access policies and none lets this identity read secrets",
+        "Run `python -m provisioning setup`, which moves the vault to Azure RBAC.",
+    ),
+    "AccessDenied": (
+        "the vault is on access policies and none lets this identity read secrets",
+        "Run `python -m provisioning setup`, which moves the vault to Azure RBAC.",
+    ),
+    "ForbiddenByFirewall": (
+        "the vault's firewall does not let this address in",
+        "Add the address or the app's subnet to the vault's network rules; trying again does not help.",
+    ),
+    "SecretDisabled": ("the secret is disabled", "Enable it, or run `python -m provisioning rotate-key`."),
+}
+
+
+class KeySource(Protocol):
+    """Something that knows the W&B API key."""
+
+    def get(self, *, fresh: bool = False) -> SecretStr:
+        """The key; `fresh` when the last one was refused.
+
+        Raises:
+            VaultError: it cannot be read.
+        """
+
+    def close(self) -> None:
+        """Close whatever is open."""
+
+
+class GivenKey:
+    """A key that came with the environment."""
+
+    def __init__(self, key: SecretStr) -> None:
+        self._key = key
+
+    def get(self, *, fresh: bool = False) -> SecretStr:
+        """The key."""
+        return self._key
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class VaultKey:
+    """A key kept in Key Vault, read again every few minutes, so that a rotation needs no restart."""
+
+    def __init__(
+        self, vault_url: str, name: str, credential: TokenCredential, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._name = name
+        self._url = vault_url
+        self._client = SecretClient(vault_url, credential)
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._key: SecretStr | None = None
+        self._read_at = 0.0
+
+    def get(self, *, fresh: bool = False) -> SecretStr:
+        """The key, from the vault when the last reading is older than FRESH_FOR or `fresh` asks for it.
+
+        Raises:
+            VaultError: the vault does not give it.
+        """
+        with self._lock:
+            if self._key is None or fresh or self._clock() - self._read_at > FRESH_FOR:
+                self._key = self._read()
+                self._read_at = self._clock()
+            return self._key
+
+    def close(self) -> None:
+        """Close its connections."""
+        self._client.close()
+
+    def _read(self) -> SecretStr:
+        where = f"secret {self._name} in {self._url}"
+        try:
+            value = self._client.get_secret(self._name).value
+        except ResourceNotFoundError:
+            raise VaultError(
+                f"There is no {where}.", "Run `python -m provisioning setup`, or correct WANDB_SECRET_NAME."
+            ) from None
+        except (ClientAuthenticationError, CredentialUnavailableError) as error:
+            raise VaultError(
+                f"No Azure identity to read {where} with: {_first_line(error)}",
+                "On a laptop: `az login`. In Azure: give the app an identity, and AZURE_CLIENT_ID if it is user-assigned.",
+            ) from error
+        except HttpResponseError as error:
+            raise _refused(error, where) from error
+        except AzureError as error:
+            raise VaultError(
+                f"Cannot reach {where}: {_first_line(error)}", "Check KEY_VAULT_URL and the network."
+            ) from error
+        if not value:
+            raise VaultError(f"The {where} is empty.", "Run `python -m provisioning rotate-key`.")
+        return SecretStr(value.strip())
+
+
+def key_source(settings: Settings, credential: Callable[[], TokenCredential]) -> KeySource:
+    """The vault if one is set, else the key that came with the environment."""
+    if settings.key_vault_url:
+        return VaultKey(settings.key_vault_url, settings.wandb_secret_name, credential())
+    if settings.wandb_api_key:
+        return GivenKey(settings.wandb_api_key)
+    raise SettingsError("Neither KEY_VAULT_URL nor WANDB_API_KEY is set.")
+
+
+def azure_credential(
+    settings: Settings, *, managed_identity: bool
+) -> ManagedIdentityCredential | DefaultAzureCredential:
+    """The app's own identity in Functions; on a laptop whatever azure-identity finds, `az login` mostly."""
+    if managed_identity:
+        return ManagedIdentityCredential(client_id=settings.azure_client_id)
+    return DefaultAzureCredential()
+
+
+def _refused(error: HttpResponseError, where: str) -> VaultError:
+    inner = getattr(error.error, "innererror", None) or {}
+    code = inner.get("code", "") if isinstance(inner, dict) else ""
+    if code in _WHAT_403_MEANS:
+        what, hint = _WHAT_403_MEANS[code]
+        return VaultError(f"Cannot read {where}: {what}.", hint)
+    return VaultError(f"Cannot read {where}: {_first_line(error)}")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

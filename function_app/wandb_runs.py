@@ -1,0 +1,179 @@
+"""The one door to W&B runs: open one, bring it up to date, leave it running or end it."""
+
+import tempfile
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+import wandb
+from wandb.sdk import wandb_setup
+from wandb.sdk.lib.service.service_connection import WandbAttachFailedError
+from wandb.sdk.mailbox import HandleAbandonedError, MailboxClosedError
+from wandb.sdk.mailbox.mailbox_handle import ServerResponseError
+
+from function_app.errors import WandbBusyError
+from function_app.model import MetricRow
+from function_app.wandb_api import STATE, WandbApi
+from function_app.wandb_sdk import errors, settings
+
+_INIT_TIMEOUT = 60.0
+_FINISH_TIMEOUT = 300.0  # seconds; what a big dataset may take, and less than a Functions host waits
+_RELEASE_TIMEOUT = 10.0
+_ALERT_TITLE = 63  # characters
+
+_artifacts = threading.Lock()
+"""Held while a wandb.Artifact is made: the constructor is not thread-safe (0.31: KeyError in its cache under load)."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What a run is called and filed under. Given on creation only, so that what people change in W&B stays."""
+
+    name: str
+    group: str
+    tags: tuple[str, ...]
+    config: Mapping[str, Any]
+    job_type: str = "fine-tune"
+    notes: str | None = None
+
+
+class OpenRun:
+    """A run of W&B while it is being brought up to date."""
+
+    def __init__(self, handle: wandb.Run) -> None:
+        self.handle = handle
+        self.id: str = handle.id
+        self.url: str = handle.url or ""
+        self.resumed: bool = handle.resumed
+        self.starting_step: int = handle.starting_step
+        self.exit_code = 0
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """The run's config, with what people have changed in W&B."""
+        return dict(self.handle.config)
+
+    def configure(self, values: Mapping[str, Any]) -> None:
+        """Set config values; the others stay."""
+        if values:
+            self.handle.config.update(dict(values), allow_val_change=True)  # type: ignore[no-untyped-call] # wandb's
+
+    def log(self, rows: Iterable[MetricRow]) -> int:
+        """Write the rows that the run does not have yet; W&B takes no step below its last. Returns how many."""
+        written = 0
+        for row in rows:
+            if row.step < self.starting_step or not row.values:
+                continue
+            at = {} if row.at is None else {"_timestamp": row.at}
+            self.handle.log({**row.values, **at}, step=row.step)
+            written += 1
+        return written
+
+    def summarise(self, values: Mapping[str, Any]) -> None:
+        """Set summary values; the others stay."""
+        self.handle.summary.update(dict(values))
+
+    def remember(self, values: Mapping[str, Any]) -> None:
+        """Keep in the summary what the next tick has to know, in place of what was kept there."""
+        self.summarise({STATE: {name: value for name, value in values.items() if value is not None}})
+
+    def alert(self, title: str, text: str) -> None:
+        """Tell people, as their W&B settings have it."""
+        self.handle.alert(title[:_ALERT_TITLE], text, level="ERROR")
+
+
+@contextmanager
+def open_run(api: WandbApi, run_id: str, new: Identity | None, *, ends: bool) -> Iterator[OpenRun]:
+    """Open the run of this id, or make it; closing it waits until W&B has everything.
+
+    Args:
+        api: the project.
+        run_id: the id, which is the job's.
+        new: what to call it, if it is new; None leaves everything that people may have changed as it is.
+        ends: whether closing it ends the run (by `exit_code`); a run that does not end shows as running.
+
+    Raises:
+        RunDeletedError: the id was deleted in W&B.
+        KeyRefusedError, WandbBusyError, WandbError: as they say.
+    """
+    with tempfile.TemporaryDirectory(prefix="finetune-run-", ignore_cleanup_errors=True) as directory:
+        run = api.with_key(lambda key: _init(api, run_id, new, key, directory, ends=ends))
+        try:
+            yield run
+        finally:
+            try:
+                with errors(api.base_url):
+                    run.handle.finish(exit_code=run.exit_code)
+            except TimeoutError:
+                raise WandbBusyError(f"W&B did not take everything within {_FINISH_TIMEOUT:.0f} s.") from None
+
+
+def new_artifact(name: str, kind: str, metadata: Mapping[str, Any]) -> wandb.Artifact:
+    """A draft; at most 100 metadata keys (wandb 0.31)."""
+    with _artifacts:
+        return wandb.Artifact(name, type=kind, metadata=dict(metadata))
+
+
+def _init(api: WandbApi, run_id: str, new: Identity | None, key: str, directory: str, *, ends: bool) -> OpenRun:
+    chosen = settings(key, api.base_url)
+    chosen.root_dir = directory
+    chosen.mode = "online"
+    chosen.init_timeout = _INIT_TIMEOUT
+    chosen.finish_timeout = _FINISH_TIMEOUT
+    chosen.finish_timeout_raises = True
+    chosen.stop_fn = _nothing_to_stop
+    # Nothing of this machine, its code or its output belongs into the run.
+    chosen.console = "off"
+    chosen.disable_git = chosen.disable_code = True
+    chosen.save_code = chosen.x_save_requirements = False
+    chosen.x_disable_stats = chosen.x_disable_meta = chosen.x_disable_machine_info = True
+    chosen.label_disable = True
+    chosen.symlink = False
+    # Not the run's primary writer: saves the upload of config.yaml and wandb-summary.json, which repeat what W&B has.
+    chosen.x_primary = False
+    chosen.x_update_finish_state = ends
+    chosen.x_skip_transaction_log = True
+    identity: dict[str, Any] = {}
+    if new:
+        identity = {"name": new.name, "group": new.group, "tags": new.tags, "job_type": new.job_type}
+        identity |= {"notes": new.notes, "config": dict(new.config)}
+    with errors(api.base_url), _released_on_error(run_id):
+        handle = wandb.init(
+            entity=api.entity,
+            project=api.project,
+            id=run_id,
+            resume="allow",
+            reinit="create_new",
+            settings=chosen,
+            **identity,
+        )
+    return OpenRun(handle)
+
+
+@contextmanager
+def _released_on_error(run_id: str) -> Iterator[None]:
+    """Have wandb-core let go of a run that could not be opened.
+
+    wandb.init does not (0.31), and the run would be "in use" for the life of the process. An exit record has to go first:
+    without one, wandb-core stops answering anybody.
+
+    Raises:
+        WandbBusyError: the run is open in this process already; that one is left alone.
+    """
+    try:
+        yield
+    except ServerResponseError as error:
+        raise WandbBusyError(f"The run is being written already: {error}") from error
+    except BaseException:
+        with suppress(WandbAttachFailedError, HandleAbandonedError, MailboxClosedError, ConnectionError, TimeoutError):
+            service = wandb_setup.singleton().ensure_service()
+            _, interface = service.inform_attach(run_id)
+            interface.deliver_exit(1).wait_or(timeout=_RELEASE_TIMEOUT)
+            service.inform_finish(run_id=run_id)
+        raise
+
+
+def _nothing_to_stop() -> None:
+    """Somebody pressed "Stop run" in W&B. Without this the SDK would interrupt the main thread of the whole process."""

@@ -1,0 +1,118 @@
+"""The W&B SDK: how it is set up, what its errors mean, and what to do when its own process has died."""
+
+import atexit
+import functools
+import logging
+import os
+import shutil
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import wandb
+from wandb.errors import AuthenticationError
+from wandb.errors import Error as SdkError
+from wandb.sdk import wandb_setup
+from wandb.sdk.lib.service.service_connection import WandbApiFailedError
+from wandb.sdk.mailbox import HandleAbandonedError, MailboxClosedError
+
+from function_app.errors import KeyRefusedError, RunDeletedError, WandbBusyError, WandbError
+
+log = logging.getLogger(__name__)
+
+TIMEOUT = 30.0  # seconds for one query, the SDK's own retries included
+
+_reviving = threading.Lock()
+
+
+@functools.cache
+def prepare() -> None:
+    """Keep the SDK's files in a directory that goes away with the process, and its telemetry off.
+
+    Functions has a read-only working directory. The settings that it has no argument for are environment variables; what
+    is already set stays. The telemetry costs a third of the time of a sync and reports to W&B what happens here.
+    """
+    directory = tempfile.mkdtemp(prefix="finetune-wandb-")
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    for name in ("WANDB_DIR", "WANDB_CACHE_DIR", "WANDB_DATA_DIR", "WANDB_CONFIG_DIR", "WANDB_ARTIFACT_DIR"):
+        os.environ.setdefault(name, directory)
+    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
+    logging.getLogger("wandb").propagate = False  # it tells every run's config at INFO
+    _set_up()
+
+
+def settings(key: str, base_url: str | None) -> wandb.Settings:
+    """The SDK's settings that everything here shares; the key goes in here and nowhere else."""
+    chosen = wandb.Settings(
+        api_key=key,
+        silent=True,
+        # Few retries: the next tick is the better one, and a deleted run's 409 is retried like any other.
+        x_graphql_retry_max=4,
+        x_graphql_retry_wait_min_seconds=0.5,
+        x_graphql_retry_wait_max_seconds=4,
+        x_graphql_timeout_seconds=TIMEOUT,
+    )
+    if base_url:
+        chosen.base_url = base_url
+    return chosen
+
+
+@contextmanager
+def errors(base_url: str | None) -> Iterator[None]:
+    """Turn the SDK's errors into ours, by status where there is one, else by W&B's own words."""
+    try:
+        yield
+    except WandbApiFailedError as error:
+        status = error.response.http_status if error.response else 0
+        raise _meaning(str(error), status, base_url) from error
+    except AuthenticationError as error:
+        raise _meaning(str(error), 401, base_url) from error
+    except (MailboxClosedError, HandleAbandonedError, ConnectionError) as error:
+        _revive()
+        raise WandbBusyError("wandb-core, the SDK's own process, had stopped. It was started anew.") from error
+    except SdkError as error:
+        raise _meaning(str(error), 0, base_url) from error
+
+
+def _meaning(said: str, status: int, base_url: str | None) -> WandbError:
+    where = base_url or wandb.Settings().base_url
+    words = said.lower()
+    if "previously created and deleted" in words:
+        return RunDeletedError("The run was deleted in W&B, which never gives an id out again.")
+    if status == 401 or any(sign in words for sign in ("401", "not logged in", "unauthorized", "invalid api key")):
+        return KeyRefusedError(
+            f"W&B at {where} does not take the API key.",
+            "Run `python -m provisioning rotate-key`, or set a WANDB_API_KEY that works; check WANDB_BASE_URL.",
+        )
+    if status == 403 or "permission denied" in words or "403" in words:
+        return WandbError(
+            "The W&B API key may not do this in this project.",
+            "Use the key of a member or service account of the team in WANDB_ENTITY who may write to WANDB_PROJECT.",
+        )
+    if status == 404 or "not found" in words or "404" in words:
+        return WandbError(
+            f"W&B at {where} does not know the entity or project.", "Check WANDB_ENTITY and WANDB_PROJECT."
+        )
+    return WandbBusyError(f"W&B at {where} cannot be reached or failed: {said_briefly(said)}")
+
+
+def said_briefly(text: str) -> str:
+    """The first line of what the SDK says, without the response's body that it quotes."""
+    return (text.strip().splitlines() or ["no word why"])[0].partition("{")[0].strip(": ")[:200]
+
+
+def _set_up() -> None:
+    wandb.setup(wandb.Settings(silent=True, console="off"))
+
+
+def _revive() -> None:
+    """Start wandb-core again if it is gone; without this a worker that lost it fails at everything until it is restarted."""
+    with _reviving:
+        try:
+            wandb_setup.singleton().ensure_service().api_init_request(wandb.Settings().to_proto())
+        except (MailboxClosedError, HandleAbandonedError, WandbApiFailedError, ConnectionError):
+            log.warning("wandb-core is gone; starting it again")
+            with suppress(ConnectionError):
+                wandb.teardown()
+            _set_up()

@@ -1,0 +1,112 @@
+"""An engine on the sandbox, in this process, with the real SDKs."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from function_app.model import ALL, Outcome, Selection
+from function_app.settings import DatasetPolicy, Settings
+from function_app.tick import Engine, engine_from
+from sandbox.cloud import Cloud
+from sandbox.wandb_runs import Run
+
+KEY = "5a4db0c5a4db0c5a4db0c5a4db0c5a4db0c00001"  # the key of sync-bot, a member of acme, in the contoso scenario
+ENDPOINT = "https://aoai-ml.openai.azure.com/"
+CLOSED_ENDPOINT = "https://aoai-closed.openai.azure.com/"
+ACCOUNT = "rg-ml/Microsoft.CognitiveServices/accounts/aoai-ml"
+ENTITY, PROJECT = "acme", "fine-tuning"
+JOB = "ftjob-" + "1" * 32
+OTHER_JOB = "ftjob-" + "2" * 32
+FILE = "file-" + "a" * 32
+VALIDATION_FILE = "file-" + "b" * 32
+
+
+def a_job(**said: Any) -> dict[str, Any]:
+    """A job of 30 steps that ended long ago; whatever is said of it goes before."""
+    return {
+        "id": JOB,
+        "model": "gpt-4o-mini-2024-07-18",
+        "created": "-2d",
+        "training_file": FILE,
+        "timeline": {"steps": 30},
+        **said,
+    }
+
+
+def a_file(**said: Any) -> dict[str, Any]:
+    """A training file of eight conversations."""
+    return {"id": FILE, "filename": "train.jsonl", "created": "-3d", "count": 8, **said}
+
+
+@dataclass
+class Bench:
+    """The sandbox, and engines that work on it."""
+
+    cloud: Cloud
+    load: Callable[[Mapping[str, Any]], Cloud]
+    engines: ExitStack
+
+    def world(self, *jobs: Mapping[str, Any], files: Any = None, **said: Any) -> None:
+        """A fresh world with these jobs in one account; `said` is of the scenario's own words."""
+        held = {"name": "aoai-ml", "group": "rg-ml", "jobs": list(jobs), "files": files or [a_file()]}
+        closed = {"name": "aoai-closed", "group": "rg-ml"}  # an account where the operator has no role
+        roles = [
+            {"principal": "operator", "role": "Owner", "scope": "rg-ml"},
+            {"principal": "operator", "role": "Cognitive Services OpenAI User", "scope": ACCOUNT},
+            {"principal": "operator", "role": "Key Vault Secrets Officer", "scope": "rg-ml"},
+        ]
+        self.load({"extends": "contoso", "accounts": [held, closed], "assignments": roles, **said})
+
+    def settings(self, **said: Any) -> Settings:
+        """Settings for the sandbox's account and project."""
+        defaults: dict[str, Any] = {
+            "azure_openai_endpoints": (ENDPOINT,),
+            "wandb_api_key": SecretStr(KEY),
+            "wandb_entity": ENTITY,
+            "wandb_project": PROJECT,
+            "sync_datasets": DatasetPolicy.FULL,
+        }
+        return Settings(**(defaults | said))
+
+    def engine(self, **said: Any) -> Engine:
+        """A new engine, as a new process would have it."""
+        return self.engines.enter_context(engine_from(self.settings(**said), managed_identity=False))
+
+    def tick(self, engine: Engine | None = None, selection: Selection = ALL) -> dict[str, Outcome]:
+        """One tick; the outcomes by job id."""
+        return {outcome.job: outcome for outcome in (engine or self.engine()).sync(selection)}
+
+    def run(self, job: str = JOB) -> Run:
+        """What W&B has for a job."""
+        return self.cloud.world.wandb.store.run(ENTITY, PROJECT, job)
+
+    def state(self, job: str = JOB) -> str:
+        """The state that W&B shows for it."""
+        return str(self.run(job).state(self.cloud.clock.time()))
+
+    def steps(self, job: str = JOB) -> list[int]:
+        """The steps of its history, in the order of the file."""
+        return [row["_step"] for row in self.run(job).history]
+
+    def aliases(self, collection: str) -> dict[str, list[str]]:
+        """Version → aliases of an artifact collection."""
+        found = self.cloud.world.wandb.store.collection(ENTITY, PROJECT, collection)
+        return {f"v{version.index}": sorted(found.aliases_of(version)) for version in found.versions}
+
+    def counted(self, do: Callable[[], Any]) -> tuple[dict[str, int], int]:
+        """What the services were asked while `do` ran, by operation, and how many writes."""
+        before, writes = dict(self.cloud.counts), self.cloud.writes
+        do()
+        asked = {name: n - before.get(name, 0) for name, n in self.cloud.counts.items() if n > before.get(name, 0)}
+        return asked, self.cloud.writes - writes
+
+
+@pytest.fixture
+def bench(cloud: Cloud, load: Callable[[Mapping[str, Any]], Cloud]) -> Iterator[Bench]:
+    """An engine's place to work."""
+    with ExitStack() as engines:
+        yield Bench(cloud, load, engines)

@@ -1,0 +1,176 @@
+"""The door to jobs and files: every shape that was seen, every refusal with what it means."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import SecretStr
+
+from function_app.azure_openai import Account, checkpoint_from, event_from, job_from
+from function_app.errors import AccessError, AccountBusyError, AccountError, NotThereError
+from function_app.model import Event, Job, JobError
+
+from .conftest import CLOSED_ENDPOINT, ENDPOINT, FILE, JOB, Bench, a_job
+
+SEEN = {  # the fields of a real job of Azure's stable api-version: what has no value is absent
+    "id": "ftjob-70ee3e37776e4428b20685fcd0728abb",
+    "created_at": 1747468736,
+    "hyperparameters": {"batch_size": 4, "learning_rate_multiplier": 2.0, "n_epochs": 3},
+    "model": "gpt-4.1-2025-04-14",
+    "status": "pending",
+    "training_file": "file-2290bb28ee454f0898f4684878eeef0a",
+}
+
+
+def account(bench: Bench, **said: Any) -> Account:
+    [found] = bench.engine(**said).accounts
+    assert isinstance(found, Account)
+    return found
+
+
+def test_absent_null_and_empty_all_mean_nothing() -> None:
+    empty: dict[str, Any] = {
+        "error": {},
+        "result_files": [],
+        "integrations": [],
+        "metadata": None,
+        "finished_at": None,
+        "method": None,
+    }
+    assert job_from("a", SEEN) == job_from("a", SEEN | empty)
+    job = job_from("a", SEEN)
+    assert (job.error, job.result_files, job.method, job.suffix) == (None, (), None, None)
+
+
+def test_a_method_brings_its_own_hyperparameters_and_options() -> None:
+    method = {
+        "type": "reinforcement",
+        "reinforcement": {"hyperparameters": {"n_epochs": 2}, "grader": {"type": "multi"}},
+    }
+    job = job_from("a", SEEN | {"method": method, "hyperparameters": None})
+    assert (job.method, job.hyperparameters, job.method_options) == (
+        "reinforcement",
+        {"n_epochs": 2},
+        {"grader": {"type": "multi"}},
+    )
+
+
+def test_what_has_two_names_is_found_under_either_and_the_unknown_is_kept() -> None:
+    job = job_from("a", SEEN | {"user_provided_suffix": "s", "trainingType": "developerTier", "eval_id": "e"})
+    assert (job.suffix, job.training_type, job.extras) == ("s", "developerTier", {"eval_id": "e"})
+
+
+def test_a_failure_has_its_reason() -> None:
+    error = {"code": "invalidPayload", "message": "Line 17", "param": None}
+    assert job_from("a", SEEN | {"error": error}).error == JobError("invalidPayload", "Line 17")
+
+
+@given(st.sampled_from(["paused", "pausing", "resuming", "queued", "validating_files", "notRunning"]) | st.text())
+def test_only_three_statuses_are_terminal(status: str) -> None:
+    assert job_from("a", SEEN | {"status": status}).terminal == (status in {"succeeded", "failed", "cancelled"})
+
+
+def test_a_checkpoints_step_is_a_whole_number_and_its_metrics_are_numbers() -> None:
+    checkpoint = checkpoint_from(
+        {
+            "id": "ftchkpt-1",
+            "created_at": 1715743013,
+            "fine_tuned_model_checkpoint": "m:ckpt-step-90",
+            "metrics": {"step": 90.0, "train_loss": 0.0011, "valid_loss": None},
+            "step_number": 90,
+        }
+    )
+    assert (checkpoint.step, checkpoint.metrics) == (90, {"train_loss": 0.0011})
+
+
+def test_an_event_without_data_has_none() -> None:
+    assert event_from({"id": "e", "created_at": 1, "message": "Job succeeded.", "data": None}).data == {}
+
+
+def test_all_pages_of_jobs_come_newest_first(bench: Bench) -> None:
+    bench.world(*(a_job(id=f"ftjob-{n:032x}", created=f"-{n + 1}h") for n in range(130)))
+    jobs: list[Job] = []
+    asked, _ = bench.counted(lambda: jobs.extend(account(bench).jobs()))
+    assert [job.id for job in jobs] == [f"ftjob-{n:032x}" for n in range(130)]
+    assert asked == {"FineTuning_List": 2}
+
+
+def test_events_are_read_back_to_what_is_known_and_no_further(bench: Bench) -> None:
+    bench.world(a_job(timeline={"steps": 3000}))
+    whole = account(bench).events(JOB)
+    times = [event.created_at for event in whole]
+    assert times == sorted(times)
+    assert max(event.data.get("step", 0) for event in whole) == 3000
+    tail: list[Event] = []
+    asked, _ = bench.counted(lambda: tail.extend(account(bench).events(JOB, known_step=2900)))
+    assert asked == {"FineTuning_GetEvents": 1}
+    assert {event.data["step"] for event in tail if event.data} >= set(range(2900, 3001, 10))
+
+
+def test_the_v1_surface_is_another_address_without_api_version(bench: Bench) -> None:
+    [found] = bench.engine(azure_openai_api_version="v1", azure_openai_api_key=SecretStr("k")).accounts
+    assert str(found._client.base_url) == f"{ENDPOINT}openai/v1/"
+    assert not found._client.default_query
+
+
+def test_now_is_the_accounts_now(bench: Bench) -> None:
+    bench.world(a_job())
+    bench.cloud.clock.advance(7 * 86400)
+    found = account(bench)
+    found.jobs()
+    assert abs(found.now() - bench.cloud.clock.time()) < 60
+
+
+REFUSALS: list[tuple[dict[str, Any], type[AccountError], str]] = [
+    (
+        {"status": 401, "body": {"error": {"code": "PermissionDenied", "message": "lacks"}}},
+        AccessError,
+        "lacks the role",
+    ),
+    ({"status": 401, "body": {"statusCode": 401, "message": "Unauthorized."}}, AccessError, "does not accept"),
+    ({"status": 403, "body": {"error": {"code": "403", "message": "firewall"}}}, AccessError, "does not accept"),
+    (
+        {"status": 404, "body": {"error": {"code": "404", "message": "Resource not found"}}},
+        NotThereError,
+        "nothing there",
+    ),
+    (
+        {
+            "status": 400,
+            "body": {"error": {"code": "BadRequest", "message": "Please provide a custom subdomain for …"}},
+        },
+        AccessError,
+        "no custom subdomain",
+    ),
+    ({"status": 400, "body": {"error": {"code": "invalidPayload", "message": "no"}}}, AccountError, "HTTP 400"),
+    ({"status": 429, "headers": {"retry-after-ms": "1"}}, AccountBusyError, "HTTP 429"),
+    ({"status": 500, "headers": {"retry-after-ms": "1"}}, AccountBusyError, "HTTP 500"),
+    ({"reset": True}, AccountBusyError, "Cannot reach"),
+    ({"status": 200, "body": {"object": "list", "data": [{"object": "fine_tuning.job"}]}}, AccountBusyError, "nobody"),
+    ({"malformed_json": True}, AccountBusyError, "nobody understands"),
+]
+
+
+@pytest.mark.parametrize(("do", "kind", "said"), REFUSALS)
+def test_every_refusal_says_what_it_means(
+    bench: Bench, do: dict[str, Any], kind: type[AccountError], said: str
+) -> None:
+    bench.world(a_job(), faults=[{"op": "FineTuning_List", "do": do}])
+    with pytest.raises(AccountError, match=said) as caught:
+        account(bench).jobs()
+    assert type(caught.value) is kind
+    assert caught.value.retry == (kind is AccountBusyError)
+
+
+def test_a_missing_role_is_told_from_a_bad_token(bench: Bench) -> None:
+    bench.world()
+    with pytest.raises(AccessError) as caught:
+        account(bench, azure_openai_endpoints=(CLOSED_ENDPOINT,)).jobs()
+    assert "Cognitive Services OpenAI User" in caught.value.hint
+
+
+def test_a_file_that_breaks_off_is_trouble_for_later_not_half_a_file(bench: Bench) -> None:
+    bench.world(a_job(), faults=[{"op": "Files_GetContent", "do": {"cut_body": 500}}])
+    with pytest.raises(AccountBusyError, match="broke off"), account(bench).content(FILE) as chunks:
+        list(chunks)

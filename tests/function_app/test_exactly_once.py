@@ -1,0 +1,200 @@
+"""Whatever happens on the way, the runs end the same: kills before and after any request, overlaps, lost answers."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sandbox.cloud import Cloud
+from sandbox.wandb_runs import Run
+
+from .conftest import ENDPOINT, ENTITY, FILE, JOB, KEY, PROJECT, Bench, a_job
+
+ROOT = Path(__file__).parents[2]
+FAMILY = "gpt-4o-mini-2024-07-18"
+STEPS = list(range(1, 31))
+
+# Every request that a first mirroring of this job makes of W&B, by operation and how many there are.
+BOUNDARIES = {
+    "Runs": 1,
+    "RunResumeStatus": 1,
+    "UpsertBucket": 2,
+    "FileStream": 2,
+    "ArtifactMembershipByName": 1,
+    "Viewer": 1,
+    "ArtifactType": 2,
+    "CreateArtifact": 2,
+    "CreateArtifactManifest": 4,
+    "CreateArtifactFiles": 2,
+    "UploadFile": 5,
+    "CommitArtifact": 2,
+    "ArtifactByID": 2,
+    "UseArtifact": 1,
+    "ProjectArtifacts": 1,
+}
+
+
+def child(cloud: Cloud, *argv: str) -> "subprocess.Popen[bytes]":
+    """A whole process that syncs, or does what `argv` says."""
+    said = {
+        "AZURE_OPENAI_ENDPOINTS": ENDPOINT,
+        "WANDB_API_KEY": KEY,
+        "WANDB_ENTITY": ENTITY,
+        "WANDB_PROJECT": PROJECT,
+        "SYNC_DATASETS": "full",
+    }
+    return subprocess.Popen(
+        [sys.executable, *(argv or ("-m", "function_app", "sync"))],
+        env=cloud.environment() | said,
+        cwd=ROOT,
+        stdout=subprocess.PIPE if argv else subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def essence(run: Run) -> dict[str, Any]:
+    """What two runs must agree in, however they came about."""
+    history = [{name: value for name, value in row.items() if name != "_runtime"} for row in run.history]
+    summary = {name: value for name, value in run.summary.items() if name not in ("_runtime", "_wandb")}
+    return {"history": history, "summary": summary, "config": run.config, "exit": run.exit_code}
+
+
+def finished_in_peace(bench: Bench) -> dict[str, Any]:
+    """The run of an undisturbed tick."""
+    bench.world(a_job())
+    assert bench.tick()[JOB].final
+    return essence(bench.run())
+
+
+def check_all_is_there_once(bench: Bench) -> None:
+    assert bench.state() == "finished"
+    assert bench.steps() == STEPS
+    assert bench.run().summary["sync"]["rule"] == 1
+    assert bench.run().config["status"] == "succeeded"
+    assert {name for aliases in bench.aliases(FAMILY).values() for name in aliases} == {JOB, f"{JOB}-step-30", "latest"}
+    assert "latest" in bench.aliases(FILE)["v0"]
+    assert [used.sequence.name for used in bench.run().used] == [FILE]
+
+
+def test_the_boundaries_are_all_there_are(bench: Bench) -> None:
+    """Keeps the list above true, so that the crash matrix below leaves nothing out."""
+    bench.world(a_job())
+    asked, _ = bench.counted(bench.tick)
+    ignored = ("FineTuning_", "Files_", "ServerFeatures")
+    assert {name: n for name, n in asked.items() if not name.startswith(ignored)} == BOUNDARIES
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize(
+    ("operation", "nth"), [(name, nth) for name, n in BOUNDARIES.items() for nth in sorted({1, n})]
+)
+def test_killed_at_any_request_and_run_again_everything_is_there_once(
+    bench: Bench, operation: str, nth: int, when: str
+) -> None:
+    do = {"reset": True} if when == "before" else {"lost_response": True}
+    bench.world(a_job(), faults=[{"op": operation, "when": {"nth": [nth]}, "do": do}])
+    process = child(bench.cloud)
+    while bench.cloud.world.faults.unmet and process.poll() is None:
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert bench.cloud.world.faults.unmet == []
+    bench.tick()
+    check_all_is_there_once(bench)
+
+
+@pytest.mark.parametrize(
+    "operation", ["RunResumeStatus", "UpsertBucket", "FileStream", "CreateArtifact", "CommitArtifact"]
+)
+def test_a_lost_answer_changes_nothing(bench: Bench, operation: str) -> None:
+    expected = finished_in_peace(bench)
+    bench.world(a_job(), faults=[{"op": operation, "when": {"nth": [1]}, "do": {"lost_response": True}}])
+    bench.tick()
+    bench.tick()
+    check_all_is_there_once(bench)
+    times = {"created_at", "finished_at"}
+    mine = essence(bench.run())
+    assert {k: v for k, v in mine["config"].items() if k not in times} == {
+        k: v for k, v in expected["config"].items() if k not in times
+    }
+    assert [row["train_loss"] for row in mine["history"]] == [row["train_loss"] for row in expected["history"]]
+
+
+def test_two_processes_at_once_leave_every_step_once(bench: Bench) -> None:
+    bench.world(a_job())
+    processes = [child(bench.cloud), child(bench.cloud)]
+    for process in processes:
+        process.wait(timeout=60)
+    bench.tick()
+    check_all_is_there_once(bench)
+
+
+def test_an_interrupted_job_stands_as_it_is_and_goes_on_from_there(bench: Bench) -> None:
+    bench.world(a_job())
+    engine = bench.engine()
+    engine.interrupt()
+    [candidate] = engine.look()[0]
+    outcome = engine.mirror(candidate)
+    assert (outcome.steps, outcome.final) == (0, False)
+    assert "rule" not in bench.run().summary["sync"]
+    assert bench.tick()[JOB].final
+    check_all_is_there_once(bench)
+
+
+def test_an_outage_of_the_whole_of_wandb_is_made_good_by_the_next_tick(bench: Bench) -> None:
+    bench.world(a_job(), faults=[{"op": "RunResumeStatus", "when": {"times": 5}, "do": {"status": 503}}])
+    engine = bench.engine()
+    assert bench.tick(engine)[JOB].result == "failed"
+    assert bench.tick(engine)[JOB].final  # the same process: wandb-core has let go of the run
+    check_all_is_there_once(bench)
+
+
+LOSES_ITS_CORE = """
+import os, pathlib, signal
+from function_app.errors import WandbBusyError
+from function_app.settings import Settings
+from function_app.tick import engine_from
+
+def is_our_core(process):
+    parent = int((process / "stat").read_text().rpartition(")")[2].split()[1])
+    return parent == os.getpid() and "wandb-core" in (process / "cmdline").read_text()
+
+with engine_from(Settings.load(), managed_identity=False) as engine:
+    engine.look()
+    [core] = filter(is_our_core, pathlib.Path("/proc").glob(f"[0-9]*"))
+    os.kill(int(core.name), signal.SIGKILL)
+    os.waitpid(int(core.name), 0)
+    try:
+        engine.sync()
+    except WandbBusyError as error:
+        print(error)
+    print([outcome.final for outcome in engine.sync()])
+"""
+
+
+def test_a_worker_that_loses_wandb_core_fails_once_and_goes_on(bench: Bench) -> None:
+    bench.world(a_job())
+    process = child(bench.cloud, "-c", LOSES_ITS_CORE)
+    said, _ = process.communicate(timeout=60)
+    assert said.decode().splitlines() == [
+        "wandb-core, the SDK's own process, had stopped. It was started anew.",
+        "[True]",
+    ]
+    check_all_is_there_once(bench)
+
+
+def test_ctrl_c_says_what_stands_and_ends_with_130(bench: Bench) -> None:
+    bench.world(a_job(), faults=[{"op": "FineTuning_GetEvents", "when": {"nth": [1]}, "do": {"delay": 2.0}}])
+    process = child(bench.cloud)
+    while bench.cloud.world.faults.unmet and process.poll() is None:
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGINT)
+    assert process.wait(timeout=60) == 130
+    bench.tick()
+    check_all_is_there_once(bench)
