@@ -1,0 +1,333 @@
+"""The app in Microsoft's own Functions worker library: what it shows to the host, and what it does when the host calls.
+
+The host's own part (schedule, leases, retries, moving messages to the poison queue, %SETTING%) is not here.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from function_app.triggers import POISON_QUEUE, QUEUE, STORAGE
+from sandbox.cloud import Cloud
+
+ROOT = Path(__file__).parent.parent.parent
+LIBRARY = Path(sys.prefix) / "functions-worker"
+KEY = "5a4db0c5a4db0c5a4db0c5a4db0c5a4db0c00001"
+SETTINGS = {
+    "AZURE_OPENAI_ENDPOINTS": "https://aoai-ml.openai.azure.com/",
+    "AZURE_OPENAI_API_VERSION": "2025-04-01-preview",  # the stable version does not show a job's integrations
+    "KEY_VAULT_URL": "https://kv-ml.vault.azure.net/",
+    "WANDB_ENTITY": "acme",
+    "WANDB_PROJECT": "tuning",
+    "SYNC_SCHEDULE": "0 */2 * * * *",
+}
+JOB = {
+    "model": "gpt-4.1-mini-2025-04-14",
+    "training_file": "file-train",
+    "hyperparameters": {"n_epochs": 2, "batch_size": 1, "learning_rate_multiplier": 1.0},
+    "timeline": {"steps": 20, "seconds_per_step": 6},
+}
+WORLD: dict[str, Any] = {
+    "extends": "contoso",
+    "accounts": [
+        {
+            "name": "aoai-ml",
+            "group": "rg-ml",
+            "files": [{"id": "file-train", "filename": "train.jsonl", "created": "-6d", "count": 5}],
+            "jobs": [
+                {"id": "ftjob-done", "created": "-2d", **JOB},
+                {"id": "ftjob-running", "created": "-5m", **JOB, "timeline": {"steps": 500, "seconds_per_step": 6}},
+                {
+                    "id": "ftjob-native",
+                    "created": "-1d",
+                    **JOB,
+                    "integrations": [{"type": "wandb", "wandb": {"project": "p"}}],
+                },
+            ],
+        }
+    ],
+    "vaults": [{"name": "kv-ml", "group": "rg-ml", "rbac": True, "secrets": [{"name": "wandb-api-key", "value": KEY}]}],
+}
+
+Answer = dict[str, Any]
+Host = Callable[..., Answer]
+Load = Callable[[Mapping[str, Any]], Cloud]
+
+worker = pytest.mark.skipif(
+    not LIBRARY.is_dir(), reason=f"Microsoft's worker library is not in {LIBRARY}: `make test` installs it there"
+)
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Host:
+    """Starts the worker on an app, in a process of its own, invokes in order and answers with all that the host gets."""
+
+    def host(
+        *invocations: Mapping[str, Any], env: Mapping[str, str], app: Path = ROOT, specialised: bool = False
+    ) -> Answer:
+        orders, answers = tmp_path / "orders.json", tmp_path / "answers.json"
+        answers.unlink(missing_ok=True)
+        orders.write_text(json.dumps({"invocations": invocations, "specialised": dict(env) if specialised else None}))
+        child = subprocess.run(
+            [sys.executable, str(Path(__file__).parent / "host.py"), str(LIBRARY), str(app), str(orders), str(answers)],
+            env=bare() if specialised else dict(env),
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert child.returncode == 0, child.stderr
+        answer: Answer = json.loads(answers.read_text()) | {"console": child.stdout + child.stderr}
+        assert answer["start"]["ok"], answer["start"]
+        return answer
+
+    return host
+
+
+def bare() -> dict[str, str]:
+    """An environment without a setting in it."""
+    return {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/tmp")}
+
+
+def azure(cloud: Cloud, **settings: str) -> dict[str, str]:
+    """The environment of the deployed app: its managed identity and its app settings."""
+    return cloud.environment("function-app") | SETTINGS | settings
+
+
+def tick(*, past_due: bool = False) -> dict[str, Any]:
+    status = {"Last": "2026-03-02T08:00:00", "Next": "2026-03-02T08:02:00", "LastUpdated": "2026-03-02T08:00:00"}
+    timer = {"IsPastDue": past_due, "ScheduleStatus": status, "Schedule": {"AdjustForDST": True}}
+    return {"function": "find_jobs", "parameter": "timer", "data": {"json": json.dumps(timer)}}
+
+
+def delivered(message: str, *, function: str = "sync_job", attempt: int = 1) -> dict[str, Any]:
+    times = dict.fromkeys(("ExpirationTime", "InsertionTime", "NextVisibleTime"), "2026-03-02T08:00:00+00:00")
+    metadata = {"Id": "m-1", "DequeueCount": str(attempt), "PopReceipt": "r", **times}
+    return {"function": function, "parameter": "message", "data": {"string": message}, "metadata": metadata}
+
+
+def message(job: str, account: str = "aoai-ml") -> str:
+    return json.dumps({"account": account, "job": job})
+
+
+def asked_for(invocation: Answer) -> list[str]:
+    """The jobs of the messages that a tick sends."""
+    messages = json.loads(invocation["outputs"].get("requests", "[]"))
+    return [json.loads(each)["job"] for each in messages]
+
+
+def logged(invocation: Answer, level: str = "INFO") -> list[str]:
+    return [
+        line["message"]
+        for line in invocation["logs"]
+        if line["level"] == level and line["logger"].startswith("function_app")
+    ]
+
+
+# --- what the host sees
+
+
+@worker
+@pytest.mark.parametrize("specialised", [False, True], ids=["at start", "after waiting as a placeholder"])
+def test_the_host_sees_timer_queue_and_poison_with_their_bindings(host: Host, specialised: bool) -> None:
+    answer = host(env=bare(), specialised=specialised)
+    assert answer["package"] == str(ROOT / "function_app" / "__init__.py")
+    bindings = {name: each["bindings"] for name, each in answer["functions"].items()}
+    kept = ("type", "direction", "name", "schedule", "runOnStartup", "useMonitor", "queueName", "connection")
+    assert {name: [{k: b[k] for k in kept if k in b} for b in bound] for name, bound in bindings.items()} == {
+        "find_jobs": [
+            {"type": "queue", "direction": "OUT", "name": "requests", "queueName": QUEUE, "connection": STORAGE},
+            {
+                "type": "timerTrigger",
+                "direction": "IN",
+                "name": "timer",
+                "schedule": "%SYNC_SCHEDULE%",
+                "runOnStartup": False,
+                "useMonitor": True,
+            },
+        ],
+        "sync_job": [
+            {"type": "queueTrigger", "direction": "IN", "name": "message", "queueName": QUEUE, "connection": STORAGE}
+        ],
+        "report_poison": [
+            {
+                "type": "queueTrigger",
+                "direction": "IN",
+                "name": "message",
+                "queueName": POISON_QUEUE,
+                "connection": STORAGE,
+            }
+        ],
+    }
+
+
+@worker
+def test_only_the_marker_and_the_package_are_needed_to_load_the_app(host: Host, tmp_path: Path) -> None:
+    """And the marker is never run: this one would stop the app from loading."""
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app" / "function_app.py").write_text("raise RuntimeError('the marker was run')\n")
+    shutil.copytree(ROOT / "function_app", tmp_path / "app" / "function_app")
+    answer = host(env=bare(), app=tmp_path / "app")
+    assert answer["package"] == str(tmp_path / "app" / "function_app" / "__init__.py")
+    assert sorted(answer["functions"]) == ["find_jobs", "report_poison", "sync_job"]
+
+
+# --- what it does
+
+
+@worker
+def test_a_tick_asks_for_each_owed_job_once_and_the_queue_function_mirrors_it(host: Host, load: Load) -> None:
+    cloud = load(WORLD)
+    (first,) = host(tick(), env=azure(cloud))["invocations"]
+    assert first["ok"], first["error"]
+    assert asked_for(first) == ["ftjob-running", "ftjob-done"]
+    assert any("tick accounts=1 accounts_failed=0 jobs=3 owed=2 current=0 skipped=1" in line for line in logged(first))
+    assert cloud.world.wandb.store.project("acme", "tuning") is None
+
+    messages = json.loads(first["outputs"]["requests"])
+    answer = host(*map(delivered, messages), delivered(messages[1]), tick(), env=azure(cloud))
+    running, done, again, second = answer["invocations"]
+    assert [each["ok"] for each in answer["invocations"]] == [True] * 4, answer
+    project = cloud.world.wandb.store.project("acme", "tuning")
+    assert project is not None
+    assert sorted(project.runs) == ["ftjob-done", "ftjob-running"]
+    assert [row["_step"] for row in project.runs["ftjob-done"].history] == list(range(1, 21))
+    assert any("result=synced job=ftjob-running" in line for line in logged(running))
+    assert any("result=synced job=ftjob-done" in line for line in logged(done))
+    assert any("result=current job=ftjob-done" in line for line in logged(again))
+    assert asked_for(second) == ["ftjob-running"]
+
+
+@worker
+def test_with_nothing_owed_a_tick_sends_nothing_and_says_so(host: Host, load: Load) -> None:
+    cloud = load({**WORLD, "accounts": [{"name": "aoai-ml", "group": "rg-ml"}]})
+    (only,) = host(tick(past_due=True), env=azure(cloud))["invocations"]
+    assert (only["ok"], only["outputs"]) == (True, {})
+    assert any("jobs=0 owed=0" in line and "past_due=True" in line for line in logged(only))
+
+
+@worker
+def test_the_logs_hold_neither_the_key_nor_a_line_for_every_request(host: Host, load: Load) -> None:
+    cloud = load(WORLD)
+    answer = host(tick(), delivered(message("ftjob-done")), env=azure(cloud))
+    assert KEY not in json.dumps(answer)
+    assert answer["console"] == "", "the host takes what stands on the console for log lines of its own"
+    loggers = {line["logger"] for each in answer["invocations"] for line in each["logs"]}
+    assert {name.partition(".")[0] for name in loggers} <= {"function_app", "azure"}
+    assert {name for name in loggers if name.startswith("azure")} <= {"azure.functions"}
+
+
+# --- failure is reported as failure
+
+
+@worker
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"AZURE_OPENAI_ENDPOINTS": ""}, "AZURE_OPENAI_ENDPOINTS is not set"),
+        ({"WANDB_SECRET_NAME": "no-such-secret"}, "no-such-secret"),
+    ],
+)
+def test_a_tick_that_cannot_do_its_work_fails(host: Host, load: Load, change: dict[str, str], why: str) -> None:
+    cloud = load(WORLD)
+    (only,) = host(tick(), env=azure(cloud, **change))["invocations"]
+    assert not only["ok"]
+    assert why in only["error"]
+    assert only["outputs"] == {}
+
+
+@worker
+def test_a_tick_fails_when_no_account_can_be_listed(host: Host, load: Load) -> None:
+    no_role = [{"principal": "function-app", "role": "Key Vault Secrets User", "scope": "rg-ml"}]
+    cloud = load({**WORLD, "assignments": no_role})
+    (only,) = host(tick(), env=azure(cloud))["invocations"]
+    assert not only["ok"]
+    assert "no account could be listed" in only["error"]
+    assert "Assign it 'Cognitive Services OpenAI User' on the account" in only["trace"], "the hint reaches the log"
+
+
+@worker
+def test_an_account_that_cannot_be_listed_is_an_error_in_the_log_and_holds_up_no_other(host: Host, load: Load) -> None:
+    other = {"name": "aoai-locked", "group": "rg-ml"}
+    cloud = load({**WORLD, "accounts": [*WORLD["accounts"], other]})
+    both = SETTINGS["AZURE_OPENAI_ENDPOINTS"] + ",https://aoai-locked.openai.azure.com/"
+    (only,) = host(tick(), env=azure(cloud, AZURE_OPENAI_ENDPOINTS=both))["invocations"]
+    assert only["ok"], only["error"]
+    assert asked_for(only) == ["ftjob-running", "ftjob-done"]
+    assert [line for line in logged(only, "ERROR") if "account=aoai-locked" in line] != []
+
+
+@worker
+def test_a_message_that_cannot_be_served_fails_so_that_the_host_makes_it_poison(host: Host, load: Load) -> None:
+    cloud = load(WORLD)
+    bodies = {
+        message("ftjob-done", account="aoai-other"): "no such account",
+        "ftjob-done": "is not {account, job}",
+        '{"job": "ftjob-done"}': "is not {account, job}",
+        "[]": "is not {account, job}",
+    }
+    answers = host(*map(delivered, bodies), env=azure(cloud))["invocations"]
+    for why, answer in zip(bodies.values(), answers, strict=True):
+        assert not answer["ok"]
+        assert why in answer["error"]
+
+
+@worker
+def test_a_job_that_could_not_be_mirrored_fails_its_message_and_the_next_attempt_goes_on(
+    host: Host, load: Load
+) -> None:
+    refusal = {"error": {"code": "PermissionDenied", "message": "The principal lacks the required data action."}}
+    broken = {"op": "Files_GetContent", "when": {"times": 1}, "do": {"status": 401, "body": refusal}}
+    cloud = load({**WORLD, "faults": [broken]})
+    asked = message("ftjob-done")
+    first, second = host(delivered(asked), delivered(asked, attempt=2), env=azure(cloud))["invocations"]
+    assert not first["ok"]
+    assert "job ftjob-done of aoai-ml was not mirrored" in first["error"]
+    assert second["ok"], second["error"]
+    assert any("result=synced job=ftjob-done" in line and "attempt=2" in line for line in logged(second))
+
+
+@worker
+def test_poison_is_said_aloud_and_taken_off_the_queue_whatever_it_is(host: Host, load: Load) -> None:
+    cloud = load(WORLD)
+    bodies = (message("ftjob-done"), "not ours")
+    answers = host(*(delivered(body, function="report_poison") for body in bodies), env=azure(cloud))["invocations"]
+    ours, other = answers
+    assert (ours["ok"], other["ok"]) == (True, True)
+    assert any("poison job=ftjob-done account=aoai-ml" in line for line in logged(ours, "ERROR"))
+    assert any("poison message=m-1" in line for line in logged(other, "ERROR"))
+
+
+# --- what must stay so for the app to load at all
+
+
+def test_the_marker_file_holds_no_code() -> None:
+    """Python imports the package of that name and never runs the file: code in it would be code that nobody runs."""
+    lines = (ROOT / "function_app.py").read_text().splitlines()
+    assert lines
+    assert all(line.startswith("#") or not line.strip() for line in lines)
+
+
+def test_importing_the_app_imports_no_sdk() -> None:
+    """Indexing happens at every cold start; wandb, openai and the Azure SDKs wait for the first invocation."""
+    heavy = ["wandb", "openai", "pandas", "numpy", "azure.identity", "azure.keyvault", "pydantic", "httpx2", "google"]
+    program = f"import sys, function_app; print([name for name in {heavy!r} if name in sys.modules])"
+    child = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert child.stdout.strip() == "[]"
+
+
+def test_the_app_is_the_only_thing_that_the_worker_can_take_for_one() -> None:
+    """It refuses a package with two, even if both are the same object (azure_functions_runtime, loader.py)."""
+    import azure.functions as func
+
+    import function_app
+
+    assert [name for name in dir(function_app) if isinstance(getattr(function_app, name), func.FunctionRegister)] == [
+        "app"
+    ]
