@@ -33,8 +33,9 @@ def _running_cloud() -> Iterator[Cloud]:
     """The test process itself lives in the sandbox's environment: SDKs can be used in-process."""
     before = dict(os.environ)
     with Cloud(Scenario.load("contoso")) as cloud:
+        inside = cloud.environment()
         os.environ.clear()
-        os.environ.update(cloud.environment())
+        os.environ.update(inside)
         yield cloud
         os.environ.clear()
         os.environ.update(before)
