@@ -1,0 +1,127 @@
+"""The data plane of one Key Vault: one secret, read, written and recovered."""
+
+from typing import Any
+
+from azure.core.credentials import TokenCredential
+from azure.core.exceptions import HttpResponseError, ResourceNotFoundError, ServiceRequestError, ServiceResponseError
+from azure.keyvault.secrets import SecretClient
+from pydantic import SecretStr
+
+from .errors import AccessNotEffectiveError, ConflictError, VaultUnreachableError
+from .http_log import log_response
+from .model import Secret, SecretState
+from .sdk_errors import code, inner_code, text, translated
+
+_TAGS = {"created-by": "azure-openai-wandb"}
+_ONCE: dict[str, Any] = {"retry_connect": 0, "retry_read": 0}  # options of azure-core's RetryPolicy for one call
+
+
+class SecretDeletedError(ConflictError):
+    """The name belongs to a deleted secret that can be recovered."""
+
+
+class VaultSecrets:
+    """Secrets of the vault at `uri`."""
+
+    def __init__(self, uri: str, credential: TokenCredential) -> None:
+        self._uri = uri
+        self._client = SecretClient(uri, credential, raw_response_hook=log_response)
+
+    def read(self, name: str) -> Secret:
+        """The secret's current version. Not being allowed to see it is an answer: SecretState.UNKNOWN.
+
+        Raises:
+            VaultUnreachableError: a firewall or private endpoint keeps this machine out.
+            ProvisioningError: as sdk_errors translates.
+        """
+        try:
+            with translated(f"Reading secret {name}"):
+                return self._read(name)
+        except AccessNotEffectiveError:
+            return Secret(SecretState.UNKNOWN)
+
+    def _read(self, name: str) -> Secret:
+        try:
+            found = self._client.get_secret(name)
+        except ResourceNotFoundError:
+            return self._deleted(name)
+        except HttpResponseError as error:
+            # The inner code of a disabled secret is not documented; the message says so (UNVERIFIED wording).
+            if error.status_code == 403 and (inner_code(error) == "SecretDisabled" or "disabled secret" in text(error)):
+                return Secret(SecretState.DISABLED)
+            self._explain(error)
+            raise
+        return Secret(SecretState.PRESENT, SecretStr(found.value or ""))
+
+    def _deleted(self, name: str) -> Secret:
+        try:
+            self._client.get_deleted_secret(name)
+        except ResourceNotFoundError:
+            return Secret(SecretState.MISSING)
+        except HttpResponseError as error:
+            if error.status_code != 403:
+                raise
+            return Secret(SecretState.MISSING)  # may read, may not list: writing will tell
+        return Secret(SecretState.DELETED)
+
+    def write(self, name: str, value: SecretStr) -> None:
+        """A new version of the secret.
+
+        Raises:
+            AccessNotEffectiveError: the vault does not (yet) let this identity.
+            SecretDeletedError: the name belongs to a deleted secret; recover it first.
+            VaultUnreachableError: a firewall or private endpoint keeps this machine out.
+            ProvisioningError: as sdk_errors translates.
+        """
+        with translated(f"Writing secret {name}"):
+            try:
+                self._write(name, value)
+            except (ServiceRequestError, ServiceResponseError):
+                # No answer, so the version may be there or not. The SDK would ask again and so write another one;
+                # a connection that broke is a ServiceRequestError to it, whether or not the request got through.
+                if self._read(name).value != value:
+                    raise
+            except HttpResponseError as error:
+                self._explain(error)
+                if error.status_code == 409 and inner_code(error).startswith("Object"):
+                    raise SecretDeletedError(
+                        f"Secret {name} is deleted and can be recovered ({inner_code(error)}).",
+                        hint=f"az keyvault secret recover --id {self._uri}deletedsecrets/{name}",
+                    ) from error
+                raise
+
+    def _write(self, name: str, value: SecretStr) -> None:
+        self._client.set_secret(
+            name, value.get_secret_value(), content_type="Weights & Biases API key", tags=_TAGS, **_ONCE
+        )
+
+    def recover(self, name: str) -> None:
+        """Bring a deleted secret back. It is readable some moments later.
+
+        Raises:
+            ProvisioningError: as sdk_errors translates; nothing where it was recovered already.
+        """
+        with translated(f"Recovering secret {name}"):
+            try:
+                self._client.begin_recover_deleted_secret(name)
+            except ResourceNotFoundError:
+                return
+            except HttpResponseError as error:
+                self._explain(error)
+                raise
+
+    def _explain(self, error: HttpResponseError) -> None:
+        """Raise ours for refusals of the data plane. They share status and code; only the inner code differs."""
+        if error.status_code != 403:
+            return
+        if inner_code(error) in ("ForbiddenByFirewall", "ForbiddenByConnection"):
+            raise VaultUnreachableError(
+                f"The vault's network rules keep this machine out: {text(error)}",
+                hint="Run this from an allowed network, or add this machine's address: "
+                "az keyvault network-rule add --ip-address … (Azure OpenAI and Functions need a way in, too: "
+                "they are not among Key Vault's trusted services).",
+            ) from error
+        raise AccessNotEffectiveError(
+            f"{self._uri} does not let you in ({inner_code(error) or code(error)}): {text(error)}",
+            hint="A new role takes up to ten minutes: run the same command again.",
+        ) from error

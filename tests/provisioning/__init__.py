@@ -1,0 +1,1 @@
+"""Tests of provisioning/: pure functions, the door to Azure, whole commands."""

@@ -1,0 +1,117 @@
+"""A bench for commands: in this process, against the sandbox, on the sandbox's clock."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from azure.core.credentials import AccessToken
+from pydantic import SecretStr
+
+from provisioning.azure import Azure
+from provisioning.model import Step, Target, WandbAccount
+from provisioning.signin import cloud as azure_cloud
+from provisioning.ui import Ui
+from provisioning.wandb_key import Key
+from provisioning.workflow import Workflow
+from sandbox.cloud import Cloud
+from sandbox.http import Call
+
+GOOD_KEY = "5a4db0c5a4db0c5a4db0c5a4db0c5a4db0c00001"
+VIEWERS_KEY = "5a4db0c5a4db0c5a4db0c5a4db0c5a4db0c00002"
+OPERATOR_ENV = {
+    "AZURE_RESOURCE_GROUP": "rg-ml",
+    "AZURE_OPENAI_ACCOUNT": "aoai-ml",
+    "AZURE_KEY_VAULT": "kv-ml",
+}
+
+
+@dataclass
+class VirtualClock:
+    """The sandbox's clock. Sleeping moves it, and `before` each nap something may happen."""
+
+    cloud: Cloud
+    slept: float = 0.0
+    before: Callable[[], None] = lambda: None
+
+    def now(self) -> datetime:
+        return self.cloud.clock.now()
+
+    def sleep(self, seconds: float) -> None:
+        self.before()
+        self.slept += seconds
+        self.cloud.clock.advance(seconds)
+
+
+@dataclass
+class Desk:
+    """A credential that gets the operator's tokens without starting `az` each time."""
+
+    cloud: Cloud
+
+    def get_token(self, *scopes: str, **_: Any) -> AccessToken:
+        desk = self.cloud.world.desk
+        session = desk.session(self.cloud.world.tenant.named("operator"))
+        query = {"resource": scopes[0].removesuffix("/.default")}
+        reply = desk.managed_identity(Call("GET", "", "", query, {"x-identity-header": session}))
+        assert isinstance(reply.body, dict)
+        return AccessToken(reply.body["access_token"], int(reply.body["expires_on"]))
+
+
+@dataclass
+class Listener(Ui):
+    """An Ui that remembers what was done, and may do something after each step."""
+
+    steps: list[Step] = field(default_factory=list)
+    after: Callable[[Step], None] = lambda step: None
+
+    def __post_init__(self) -> None:
+        super().__init__(as_json=True)
+
+    def done(self, step: Step, seconds: float, note: str) -> None:
+        super().done(step, seconds, note)
+        self.steps.append(step)
+        self.after(step)
+
+
+@dataclass
+class Bench:
+    """Runs setup in this process, as the operator."""
+
+    cloud: Cloud
+    clock: VirtualClock
+    target: Target
+    ui: Listener
+    key: str | None = GOOD_KEY
+
+    def flow(self, **more: Any) -> Workflow:
+        target = replace(self.target, **{k: more.pop(k) for k in list(more) if hasattr(self.target, k)})
+        return Workflow(
+            target=target,
+            ui=self.ui,
+            clock=self.clock,
+            connect=lambda: Azure(azure_cloud(None), Desk(self.cloud), None, poll_seconds=0),
+            given_key=lambda: Key(SecretStr(self.key), "the test") if self.key else None,
+            ask_key=_nobody_asks,
+            check_key=_known,
+            **more,
+        )
+
+    def setup(self, **more: Any) -> Workflow:
+        flow = self.flow(**more)
+        flow.setup(yes=True, interactive=False)
+        return flow
+
+    @property
+    def vault(self) -> Any:
+        return self.cloud.world.tenant.vaults["kv-ml"]
+
+
+def _known(key: Key, base_url: str | None, entity: str | None) -> WandbAccount:
+    """W&B, where W&B is not the point."""
+    del key, base_url
+    return WandbAccount("sync-bot", entity or "acme", ("acme",), may_write=True)
+
+
+def _nobody_asks() -> Key:
+    raise AssertionError("nobody should be asked for a key")

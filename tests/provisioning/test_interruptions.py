@@ -1,0 +1,191 @@
+"""Stopped anywhere, by anything, and run again: the same end, and then nothing left to write."""
+
+import contextlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+
+from provisioning import errors
+from provisioning.model import Step
+from sandbox.cloud import Cloud
+
+from .bench import GOOD_KEY, Bench
+
+Load = Callable[[Mapping[str, Any]], Cloud]
+
+ONE_POLICY = [{"principal": "billing-api", "secrets": ["get"]}]
+SMALL = {"extends": "contoso", "vaults": [{"name": "kv-ml", "group": "rg-ml", "policies": ONE_POLICY}]}
+STEPS = 6  # of a plan for SMALL that write or wait, plus the wait
+
+WRITES = [("Accounts_Update", 1), *(("RoleAssignments_Create", n) for n in (1, 2, 3)), ("Vaults_Update", 1)]
+READS = [
+    ("Subscriptions_List", 1),
+    ("Accounts_Get", 1),
+    ("Accounts_Get", 2),  # the poll's end
+    ("Accounts_Get", 3),  # the last look
+    ("Vaults_Get", 2),
+    ("RoleAssignments_ListForScope", 2),  # reading back before the switch
+    ("RoleDefinitions_Get", 4),
+    ("GetSecret", 2),
+    ("GetSecret", 3),  # the probe after the switch
+]
+
+
+def end(bench: Bench) -> tuple[object, ...]:
+    tenant = bench.cloud.world.tenant
+    account = next(iter(tenant.accounts.values()))
+    roles = {
+        (tenant.principals[a.principal_id].alias or "the account", a.role_id)
+        for a in tenant.rbac.assignments.values()
+        if a.scope == bench.vault.id
+    }
+    secret = bench.vault.secrets.get("wandb-api-key")
+    return bool(account.system_identity), roles, bench.vault.rbac, [v.value for v in secret.versions] if secret else []
+
+
+@pytest.fixture
+def whole(load: Load, bench: Bench) -> tuple[object, ...]:
+    """The end of a run that nothing stopped."""
+    load(SMALL)
+    bench.setup()
+    reached = end(bench)
+    load(SMALL)
+    return reached
+
+
+def finish(bench: Bench, whole: tuple[object, ...]) -> None:
+    bench.setup()
+    assert end(bench) == whole
+    writes = bench.cloud.writes
+    bench.setup()
+    assert bench.cloud.writes == writes
+
+
+@pytest.mark.parametrize(("op", "nth"), [*WRITES, ("SetSecret", 1), *READS])
+def test_a_request_that_fails_before_it_acts(
+    load: Load, bench: Bench, whole: tuple[object, ...], op: str, nth: int
+) -> None:
+    load(SMALL | {"faults": [{"op": op, "when": {"nth": [nth]}, "do": {"status": 400}}]})
+    with pytest.raises(errors.ProvisioningError) as caught:
+        bench.setup()
+    assert caught.value.hint
+    finish(bench, whole)
+
+
+@pytest.mark.parametrize(("op", "nth"), [*WRITES, ("SetSecret", 1)])
+def test_a_request_that_acts_and_whose_answer_is_lost(
+    load: Load, bench: Bench, whole: tuple[object, ...], op: str, nth: int
+) -> None:
+    load(SMALL | {"faults": [{"op": op, "when": {"nth": [nth]}, "do": {"lost_response": True}}]})
+    with contextlib.suppress(errors.UnreachableError):  # the SDK asks again by itself where asking twice is harmless
+        bench.setup()
+    finish(bench, whole)
+
+
+@pytest.mark.parametrize("at", range(STEPS))
+def test_ctrl_c_between_steps_says_what_stands(load: Load, bench: Bench, whole: tuple[object, ...], at: int) -> None:
+    load(SMALL)
+
+    def stop(step: Step) -> None:
+        if len(bench.ui.steps) == at + 1:
+            bench.ui.after = lambda step: None
+            raise KeyboardInterrupt
+
+    bench.ui.steps.clear()
+    bench.ui.after = stop
+    flow = bench.flow()
+    with pytest.raises(errors.InterruptedByUserError) as caught:
+        flow.setup(yes=True, interactive=False)
+    assert caught.value.exit_status == 130
+    assert f"{len(flow.facts['applied'])} of 6 changes stand" in caught.value.message
+    finish(bench, whole)
+
+
+def test_ctrl_c_in_the_wait_and_the_next_run_waits_only_the_rest(
+    load: Load, bench: Bench, whole: tuple[object, ...]
+) -> None:
+    load(SMALL)
+    bench.clock.slept = 0
+
+    def stop() -> None:
+        if bench.clock.slept >= 400:
+            bench.clock.before = lambda: None
+            raise KeyboardInterrupt
+
+    bench.clock.before = stop
+    with pytest.raises(errors.InterruptedByUserError, match="while waiting for: roles take effect"):
+        bench.setup()
+    assert not bench.vault.rbac
+    finish(bench, whole)
+    assert 598 <= bench.clock.slept <= 605
+
+
+def test_ctrl_c_while_the_vault_does_not_answer_leaves_the_switch_to_the_next_run(
+    load: Load, bench: Bench, whole: tuple[object, ...]
+) -> None:
+    load(SMALL | {"transitions": {"rbac_propagation": 700}})
+
+    def stop() -> None:
+        if bench.vault.rbac:
+            bench.clock.before = lambda: None
+            raise KeyboardInterrupt
+
+    bench.clock.before = stop
+    with pytest.raises(errors.InterruptedByUserError, match="in the middle of: vault access model"):
+        bench.setup()
+    assert bench.vault.rbac
+    finish(bench, whole)
+
+
+def test_a_directory_that_does_not_know_the_new_identity_yet_is_asked_again(load: Load, bench: Bench) -> None:
+    body = {"error": {"code": "PrincipalNotFound", "message": "Principal x does not exist in the directory y."}}
+    refused = {"op": "RoleAssignments_Create", "when": {"nth": [3, 4, 5]}, "do": {"status": 400, "body": body}}
+    load(SMALL | {"faults": [refused], "transitions": {"rbac_propagation": 0}})
+    bench.setup(propagation_wait=bench.target.propagation_wait * 0)
+    assert bench.clock.slept == 1 + 2 + 4
+    assert end(bench)[3] == [GOOD_KEY]
+
+
+def test_an_assignment_that_exists_by_the_time_it_is_made_is_adopted(load: Load, bench: Bench) -> None:
+    """Somebody assigned it under another name between the plan and the step."""
+    load(SMALL)
+    tenant = bench.cloud.world.tenant
+    operator = tenant.named("operator").object_id
+
+    def meanwhile(step: Step) -> None:
+        if step.resource == "account identity":
+            mine = next(iter(tenant.rbac.assignments.values()))
+            role = "b86a8fe4-44ce-4948-aee5-eccb2c155cd7"
+            other = type(mine)("a1b2c3d4-0000-4000-8000-00000000000b", bench.vault.id, role, operator, "User", 0, 0)
+            tenant.rbac.add(other)
+
+    bench.ui.after = meanwhile
+    bench.setup()
+    held = [a for a in tenant.rbac.assignments.values() if a.principal_id == operator and a.scope == bench.vault.id]
+    assert [a.name for a in held] == ["a1b2c3d4-0000-4000-8000-00000000000b"]
+
+
+def test_a_switch_whose_way_back_fails_says_how_to_go_back(load: Load, bench: Bench) -> None:
+    faults = [{"op": "Vaults_Update", "when": {"nth": [2]}, "do": {"status": 400}}]
+    load(SMALL | {"faults": faults, "transitions": {"rbac_propagation": 7200}})
+    with pytest.raises(errors.AccessNotEffectiveError) as caught:
+        bench.setup()
+    assert bench.vault.rbac
+    assert "is still on Azure RBAC" in caught.value.message
+    assert "--enable-rbac-authorization false" in caught.value.hint
+
+
+def test_a_role_that_is_taken_away_before_the_switch_stops_it(load: Load, bench: Bench) -> None:
+    load(SMALL)
+    rbac = bench.cloud.world.tenant.rbac
+    billing = bench.cloud.world.tenant.named("billing-api").object_id
+
+    def take_away(step: Step) -> None:
+        for name in [n for n, a in rbac.assignments.items() if a.principal_id == billing]:
+            del rbac.assignments[name]
+
+    bench.ui.after = take_away
+    with pytest.raises(errors.ConflictError, match="was not switched"):
+        bench.setup()
+    assert not bench.vault.rbac

@@ -1,0 +1,328 @@
+"""setup against the sandbox, in this process: what it brings in place, and from which starting states."""
+
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from provisioning import errors
+from provisioning.access import CANDIDATES
+from provisioning.model import AssignRole, AwaitRoles, Verb
+from provisioning.roles import assignment_name
+from sandbox.cloud import Cloud
+
+from .bench import GOOD_KEY, Bench
+
+Load = Callable[[Mapping[str, Any]], Cloud]
+
+OFFICER = "Key Vault Secrets Officer"
+CONTOSO_VAULT = {"name": "kv-ml", "group": "rg-ml"}
+POLICIES = [
+    {"principal": "billing-api", "secrets": ["Get", "List"]},
+    {"principal": "dana", "secrets": ["get", "list", "set", "delete"]},
+]
+
+
+def vault(**more: Any) -> dict[str, Any]:
+    return {"extends": "contoso", "vaults": [CONTOSO_VAULT | more]}
+
+
+def account(**more: Any) -> dict[str, Any]:
+    return {"extends": "contoso", "accounts": [{"name": "aoai-ml", "group": "rg-ml", **more}]}
+
+
+def held(bench: Bench) -> set[tuple[str, str]]:
+    """(who, role) at the vault."""
+    tenant = bench.cloud.world.tenant
+    return {
+        (tenant.principals[a.principal_id].alias or tenant.principals[a.principal_id].name, CANDIDATES[a.role_id])
+        for a in tenant.rbac.assignments.values()
+        if a.scope == bench.vault.id
+    }
+
+
+def stored(bench: Bench) -> list[str]:
+    secret = bench.vault.secrets.get("wandb-api-key")
+    return [v.value for v in secret.versions] if secret else []
+
+
+def test_everything_is_brought_in_place_and_nobody_loses_access(bench: Bench) -> None:
+    bench.setup()
+    account = next(iter(bench.cloud.world.tenant.accounts.values()))
+    assert account.system_identity
+    assert bench.vault.rbac is True
+    assert held(bench) == {
+        ("operator", OFFICER),
+        ("aoai-ml", OFFICER),
+        ("billing-api", "Key Vault Secrets User"),
+        ("reports-job", "Key Vault Secrets User"),
+        ("reports-job", "Key Vault Crypto Service Encryption User"),
+        ("dana", OFFICER),
+        ("dana", "Key Vault Certificate User"),
+    }
+    assert stored(bench) == [GOOD_KEY]
+    assert len(bench.vault.policies) == 3, "access policies stay stored: they are the way back"
+
+
+def test_a_second_run_writes_nothing_and_asks_little(bench: Bench) -> None:
+    bench.setup()
+    writes, requests = bench.cloud.writes, sum(bench.cloud.counts.values())
+    bench.setup()
+    assert bench.cloud.writes == writes
+    assert sum(bench.cloud.counts.values()) - requests <= 7, bench.cloud.counts
+
+
+def test_everybody_can_use_the_vault_at_every_moment(bench: Bench) -> None:
+    """Asked of the sandbox's own authority at each step and each second of the wait."""
+    tenant = bench.cloud.world.tenant
+    action = "Microsoft.KeyVault/vaults/secrets/getSecret/action"
+    people = [tenant.named(name).object_id for name in ("billing-api", "reports-job", "dana")]
+
+    def look() -> None:
+        if bench.vault.rbac:
+            assert all(tenant.may(who, action, bench.vault.id, data=True) for who in people)
+
+    bench.clock.before = look
+    bench.ui.after = lambda step: look()
+    bench.cloud.world.tenant.transitions.rbac_propagation = 590
+    bench.setup()
+    assert bench.clock.slept >= 600
+
+
+def test_the_wait_counts_from_the_last_role_and_is_skipped_where_nobody_else_depends(load: Load, bench: Bench) -> None:
+    load(vault(policies=[]) | {"transitions": {"rbac_propagation": 0}})
+    bench.setup()
+    assert bench.clock.slept == 0
+    assert not any(isinstance(s.action, AwaitRoles) for s in bench.ui.steps)
+
+
+def test_after_the_switch_the_operator_is_waited_for_as_long_as_it_takes(load: Load, bench: Bench) -> None:
+    load(vault(policies=[]) | {"transitions": {"rbac_propagation": 300}})
+    bench.setup()
+    assert 300 <= bench.clock.slept <= 320
+
+
+def test_a_vault_that_lets_nobody_in_is_switched_back(load: Load, bench: Bench) -> None:
+    load(vault(policies=POLICIES) | {"transitions": {"rbac_propagation": 3600}})
+    with pytest.raises(errors.AccessNotEffectiveError, match="switched back to access policies") as caught:
+        bench.setup()
+    assert bench.vault.rbac is False
+    assert "--access-timeout" in caught.value.hint
+    assert stored(bench) == []
+    bench.cloud.clock.advance(3600)
+    bench.setup()
+    assert bench.vault.rbac is True
+    assert stored(bench) == [GOOD_KEY]
+
+
+def test_a_vault_on_rbac_is_never_switched_back(load: Load, bench: Bench) -> None:
+    load(vault(rbac=True) | {"transitions": {"rbac_propagation": 3600}})
+    with pytest.raises(errors.AccessNotEffectiveError):
+        bench.setup()
+    assert bench.vault.rbac is True
+    bench.cloud.clock.advance(3600)
+    bench.setup()
+    assert stored(bench) == [GOOD_KEY]
+
+
+@pytest.mark.parametrize("rbac", [True, False, None])
+def test_every_access_model_is_a_start(load: Load, bench: Bench, rbac: bool | None) -> None:
+    load(vault(rbac=rbac, policies=POLICIES))
+    bench.setup()
+    assert bench.vault.rbac is True
+    assert ("billing-api" in {who for who, _ in held(bench)}) is (not rbac)
+
+
+def test_user_assigned_identities_are_kept(load: Load, bench: Bench) -> None:
+    load(account(user_identities=["uami-one"]))
+    bench.setup()
+    found = next(iter(bench.cloud.world.tenant.accounts.values()))
+    assert found.system_identity
+    assert [name.rsplit("/", 1)[-1] for name in found.user_identities] == ["uami-one"]
+
+
+def test_an_identity_that_is_there_is_used(load: Load, bench: Bench) -> None:
+    load(account(system_identity=True))
+    bench.setup()
+    assert bench.cloud.counts.get("Accounts_Update") is None
+    assert ("aoai-ml", OFFICER) in held(bench)
+
+
+@pytest.mark.parametrize(
+    ("secret", "versions"),
+    [
+        ({"value": GOOD_KEY}, [GOOD_KEY]),
+        ({"value": "another"}, ["another", GOOD_KEY]),
+        ({"value": GOOD_KEY, "enabled": False}, [GOOD_KEY, GOOD_KEY]),
+        ({"value": GOOD_KEY, "deleted": True}, [GOOD_KEY]),
+        ({"value": "another", "deleted": True}, ["another", GOOD_KEY]),
+    ],
+    ids=["same", "different", "disabled", "deleted and same", "deleted and different"],
+)
+def test_the_secret_gets_a_version_only_when_it_has_to(
+    load: Load, bench: Bench, secret: dict[str, Any], versions: list[str]
+) -> None:
+    load(vault(rbac=True, secrets=[{"name": "wandb-api-key", **secret}]))
+    bench.setup()
+    assert stored(bench) == versions
+    assert bench.vault.secrets["wandb-api-key"].deleted is None
+
+
+def test_the_names_of_assignments_are_those_a_template_would_give(bench: Bench) -> None:
+    bench.setup()
+    tenant = bench.cloud.world.tenant
+    for each in tenant.rbac.assignments.values():
+        if each.scope == bench.vault.id:
+            assert each.name == assignment_name(bench.vault.id, each.principal_id, each.role_id)
+
+
+def test_an_assignment_under_another_name_is_adopted(load: Load, bench: Bench) -> None:
+    scope = "rg-ml/Microsoft.KeyVault/vaults/kv-ml"
+    theirs = {"principal": "operator", "role": OFFICER, "scope": scope, "name": "a1b2c3d4-0000-4000-8000-00000000000a"}
+    owner = {"principal": "operator", "role": "Owner", "scope": "rg-ml"}
+    load({"extends": "contoso", "assignments": [owner, theirs]})
+    bench.setup()
+    mine = [a.name for a in bench.cloud.world.tenant.rbac.assignments.values() if a.role_id in CANDIDATES]
+    assert theirs["name"] in mine
+    assert ("operator", OFFICER) not in [
+        (s.action.principal and s.action.principal.label, s.action.role_name)
+        for s in bench.ui.steps
+        if isinstance(s.action, AssignRole)
+    ]
+
+
+def test_a_role_under_a_condition_stops_setup_with_a_way_out(load: Load, bench: Bench) -> None:
+    scope = "rg-ml/Microsoft.KeyVault/vaults/kv-ml"
+    theirs = {"principal": "operator", "role": OFFICER, "scope": scope, "condition": "@Resource[x] StringEquals 'y'"}
+    owner = {"principal": "operator", "role": "Owner", "scope": "rg-ml"}
+    load({"extends": "contoso", "assignments": [owner, theirs]})
+    with pytest.raises(errors.ConditionalRoleError) as caught:
+        bench.setup()
+    assert "az role assignment list" in caught.value.hint
+    assert bench.vault.rbac is None
+
+
+def test_an_operator_with_rights_on_the_two_resources_only_is_enough(load: Load, bench: Bench) -> None:
+    scopes = ("Microsoft.KeyVault/vaults/kv-ml", "Microsoft.CognitiveServices/accounts/aoai-ml")
+    load(
+        {"extends": "contoso"}
+        | {"assignments": [{"principal": "operator", "role": "Owner", "scope": f"rg-ml/{s}"} for s in scopes]}
+    )
+    bench.setup()
+    assert stored(bench) == [GOOD_KEY]
+
+
+def test_who_cannot_be_carried_over_stops_setup_before_anything_is_written(load: Load, bench: Bench) -> None:
+    compound = {"principal": "dana", "secrets": ["get"], "application_id": "11111111-0000-4000-8000-000000000001"}
+    gone = {"principal": "99999999-0000-4000-8000-000000000009", "secrets": ["get"]}
+    load(vault(policies=[*POLICIES[:1], compound, gone]))
+    with pytest.raises(errors.AccessWouldBeLostError) as caught:
+        bench.setup()
+    assert "compound" in caught.value.message
+    assert "99999999" in caught.value.message
+    assert bench.cloud.writes == 0
+    bench.setup(accept_loss=True)
+    assert bench.vault.rbac is True
+
+
+def test_a_principal_that_only_azure_knows_to_be_gone_stops_the_switch(load: Load, bench: Bench) -> None:
+    gone = {"principal": "99999999-0000-4000-8000-000000000009", "secrets": ["get"]}
+    refused = {"op": "DirectoryObjects_GetByIds", "do": {"status": 403}}
+    load(vault(policies=[gone]) | {"faults": [refused]})
+    with pytest.raises(errors.PrincipalMissingError, match="99999999") as caught:
+        bench.setup()
+    assert "delete-policy" in caught.value.hint
+    assert not bench.vault.rbac
+    bench.setup(accept_loss=True)
+    assert bench.vault.rbac
+
+
+def test_names_are_a_nicety(load: Load, bench: Bench) -> None:
+    load(vault(policies=POLICIES) | {"faults": [{"op": "DirectoryObjects_GetByIds", "do": {"status": 403}}]})
+    bench.setup()
+    assert ("billing-api", "Key Vault Secrets User") in held(bench)
+
+
+def test_a_group_keeps_its_access_as_a_group(load: Load, bench: Bench) -> None:
+    extra = {"name": "auditors", "kind": "group", "members": ["dana"]}
+    base = [
+        {"name": "operator", "kind": "user", "display_name": "you@contoso.example"},
+        {"name": "dana", "kind": "user"},
+        extra,
+    ]
+    owner = {"principal": "operator", "role": "Owner", "scope": "rg-ml"}
+    policies = [{"principal": "auditors", "secrets": ["list"]}]
+    load(vault(policies=policies) | {"principals": base, "assignments": [owner]})
+    bench.setup()
+    assert ("auditors", "Key Vault Reader") in held(bench)
+
+
+@pytest.mark.parametrize(
+    ("world", "error", "words"),
+    [
+        (account(kind="FormRecognizer"), errors.WrongAccountError, "FormRecognizer"),
+        (account(custom_subdomain=False), errors.WrongAccountError, "--custom-domain"),
+        (vault(firewall=True), errors.VaultUnreachableError, "network-rule"),
+        (vault(rbac=True, public_network=False), errors.VaultUnreachableError, "network-rule"),
+        ({"extends": "contoso", "assignments": []}, errors.NotFoundError, "--subscription"),
+    ],
+    ids=["other kind", "no subdomain", "firewall", "private", "no rights at all"],
+)
+def test_what_is_not_ready_is_said_before_anything_is_written(
+    load: Load, bench: Bench, world: dict[str, Any], error: type[errors.NotReadyError], words: str
+) -> None:
+    load(world)
+    with pytest.raises(error) as caught:
+        bench.setup()
+    assert words in caught.value.message + caught.value.hint
+    assert bench.cloud.writes == 0
+
+
+def test_names_near_a_wrong_one_are_offered(bench: Bench) -> None:
+    with pytest.raises(errors.NotFoundError) as caught:
+        bench.setup(account="aoai-lm")
+    assert "The group has: aoai-ml." in caught.value.hint
+    with pytest.raises(errors.NotFoundError) as caught:
+        bench.setup(vault="kv-mll")
+    assert "The group has: kv-ml." in caught.value.hint
+
+
+@pytest.mark.parametrize("role", ["Contributor", "Reader"])
+def test_missing_rights_are_named_with_the_role_that_gives_them(load: Load, bench: Bench, role: str) -> None:
+    load({"extends": "contoso", "assignments": [{"principal": "operator", "role": role, "scope": "rg-ml"}]})
+    with pytest.raises(errors.MissingRightsError) as caught:
+        bench.setup()
+    assert "Microsoft.Authorization/roleAssignments/write" in caught.value.message
+    assert ("vaults/write" in caught.value.message) is (role == "Reader")
+    assert "Role Based Access Control Administrator" in caught.value.hint
+    assert bench.cloud.writes == 0
+
+
+def test_plan_shows_and_writes_nothing(bench: Bench) -> None:
+    made = bench.flow().plan()
+    assert len(made.changes) == 10
+    assert bench.cloud.writes == 0
+
+
+def test_status_tells_drift_from_in_place(bench: Bench) -> None:
+    assert bench.flow().status().work
+    bench.setup()
+    assert not bench.flow().status().work
+    bench.vault.rbac = False
+    drift = [s.resource for s in bench.flow().status().work if s.verb is Verb.CHANGE]
+    assert drift == ["vault access model"]
+
+
+def test_the_key_in_the_vault_is_used_when_none_is_given(bench: Bench) -> None:
+    bench.setup()
+    bench.key = None
+    writes = bench.cloud.writes
+    bench.setup()
+    assert bench.cloud.writes == writes
+
+
+def test_a_shorter_wait_is_the_operators_to_choose(bench: Bench) -> None:
+    bench.cloud.world.tenant.transitions.rbac_propagation = 30
+    bench.setup(propagation_wait=timedelta(seconds=45))
+    assert 45 <= bench.clock.slept <= 50

@@ -1,0 +1,79 @@
+"""Time spans in words, and waiting by a clock that is passed in."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from provisioning import timespan
+from provisioning.waiting import attempts, pause_until
+
+START = datetime(2026, 3, 2, tzinfo=UTC)
+
+
+class Watch:
+    def __init__(self) -> None:
+        self.slept = 0.0
+        self.told: list[float] = []
+
+    def now(self) -> datetime:
+        return START + timedelta(seconds=self.slept)
+
+    def sleep(self, seconds: float) -> None:
+        self.slept += seconds
+
+    def tell(self, elapsed: timedelta, budget: timedelta) -> None:
+        assert timedelta(0) <= elapsed <= budget
+        self.told.append(elapsed.total_seconds())
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90s", 90), ("10m", 600), ("1h", 3600), ("1m30s", 90), ("45", 45), ("0", 0), ("1.5m", 90)]
+)
+def test_a_time_span_is_read(text: str, seconds: float) -> None:
+    assert timespan.parse(text) == timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize("text", ["", "soon", "-5m", "10 minutes", "5d"])
+def test_what_is_no_time_span_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="time span"):
+        timespan.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(0, "0 s"), (0.42, "0.4 s"), (4, "4 s"), (59.7, "1 m"), (100, "1 m 40 s"), (3600, "1 h")]
+)
+def test_a_time_span_is_spelled(seconds: float, words: str) -> None:
+    assert timespan.spell(timedelta(seconds=seconds)) == words
+
+
+@given(st.integers(min_value=10, max_value=10**6))
+def test_what_is_spelled_can_be_read(seconds: int) -> None:
+    assert timespan.parse(timespan.spell(timedelta(seconds=seconds))) == timedelta(seconds=seconds)
+
+
+def test_attempts_come_less_and_less_often_and_the_last_one_when_the_budget_is_spent() -> None:
+    watch = Watch()
+    at = [elapsed.total_seconds() for elapsed in attempts(watch, timedelta(seconds=40), watch.tell)]
+    assert at == [0, 1, 3, 7, 15, 30, 40]
+    assert watch.told == list(range(40)), "told every second"
+
+
+def test_without_a_budget_there_is_one_attempt() -> None:
+    watch = Watch()
+    assert len(list(attempts(watch, timedelta(0), watch.tell))) == 1
+    assert watch.slept == 0
+
+
+def test_a_pause_ends_on_time_and_elapsed_counts_up_to_the_budget() -> None:
+    watch = Watch()
+    pause_until(watch, START + timedelta(seconds=2.5), timedelta(seconds=10), watch.tell)
+    assert watch.slept == 2.5
+    assert watch.told == [7.5, 8.5, 9.5]
+
+
+def test_a_pause_until_the_past_is_none() -> None:
+    watch = Watch()
+    pause_until(watch, START - timedelta(seconds=1), timedelta(seconds=10), watch.tell)
+    assert watch.slept == 0
