@@ -3,12 +3,16 @@ PYTHON ?= python3
 VENV ?= .venv
 RUN = $(VENV)/bin/
 
-.PHONY: demo test lint format lock clean
+.PHONY: demo test test-all lint format lock clean
 
 demo: $(VENV)/.demo
 	$(RUN)python -m sandbox demo
 
 test: $(VENV)/.dev $(VENV)/functions-worker
+	$(RUN)python -m pytest -n auto -m "not slow"
+
+# With the crash matrices, which take minutes.
+test-all: $(VENV)/.dev $(VENV)/functions-worker
 	$(RUN)python -m pytest -n auto
 
 lint: $(VENV)/.dev
