@@ -29,6 +29,7 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.demo: $(VENV)/bin/python pyproject.toml constraints.txt
+	@echo "Installing into $(VENV)/, which takes about half a minute the first time."
 	$(RUN)python -m pip install --quiet -c constraints.txt -e '.[provisioning,sandbox]'
 	touch $@
 

@@ -17,7 +17,7 @@ from function_app.model import Outcome, Result, Selection
 from function_app.settings import DatasetPolicy, Settings
 
 _INTERRUPTED = 130
-_COLUMNS = ("RESULT", "JOB", "STATUS", "STEPS", "WHAT", "RUN")
+_COLUMNS = ("RESULT", "JOB", "STATUS", "STEP", "WHAT", "RUN")
 _WIDTHS = (7, 38, 9, 6, 44, 0)
 _COLOURS = {Result.SYNCED: "green", Result.FAILED: "red", Result.SKIPPED: "yellow", Result.OWED: "cyan"}
 
@@ -138,7 +138,8 @@ class _Table:
             click.secho(_line(_COLUMNS), bold=True)
             self._headed = True
         what = "; ".join(outcome.did) or outcome.why
-        cells = (outcome.result, outcome.job or f"({outcome.account})", outcome.status, str(outcome.steps or ""), what)
+        step = "" if outcome.last_step is None else str(outcome.last_step)
+        cells = (outcome.result, outcome.job or f"({outcome.account})", outcome.status, step, what)
         click.secho(_line((*cells, outcome.run_url)), fg=_COLOURS.get(outcome.result))
         if outcome.result is Result.FAILED:
             click.echo(f"  {outcome.job or outcome.account}: {outcome.why} {outcome.hint}".rstrip(), err=True)

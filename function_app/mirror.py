@@ -30,6 +30,7 @@ class Mirrored:
 
     url: str = ""
     steps: int = 0
+    last_step: int | None = None
     did: list[str] = field(default_factory=list)
     final: bool = False
 
@@ -62,7 +63,7 @@ def mirror(
     final = settled(job, events, account.now())
     new = None if run else Identity(name_of(job), family_of(job), tags_of(job, OPENAI), config_of(job))
     with open_run(api, job.id, new, ends=final) as opened:
-        done.url = opened.url
+        done.url, done.last_step = opened.url, opened.last_step
         opened.exit_code = int(final and job.status != "succeeded")
         _Mirroring(account, job, run, api, opened, events, final, done, interrupted).go(datasets)
     done.final = final and not interrupted()
@@ -155,8 +156,9 @@ class _Mirroring:
 
         written = self.run.log(until_interrupted())
         self.done.steps += written
+        self.done.last_step = self.run.last_step
         if written:
-            self.done.did.append(f"{written} steps")
+            self.done.did.append(f"{written} new steps")
 
     def _keep_results(self, file_id: str) -> None:
         """The curve has only a part of the steps, and W&B takes none below the last: keep the file beside it."""

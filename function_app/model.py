@@ -210,7 +210,8 @@ class Outcome:
         why: one sentence for people; empty when there is nothing to say.
         hint: what to do about it; empty when there is nothing to do.
         steps: metric rows written by this tick.
-        did: what was done, as short phrases ("104 steps", "2 models", "settled").
+        last_step: the last training step that the run shows now; None when it shows none.
+        did: what was done, as short phrases ("104 new steps", "2 models", "settled").
         run_url: the run in W&B; empty when there is none.
         final: whether nothing more is to come for this job, or waiting would not change what stands in its way.
     """
@@ -222,6 +223,7 @@ class Outcome:
     why: str = ""
     hint: str = ""
     steps: int = 0
+    last_step: int | None = None
     did: tuple[str, ...] = ()
     run_url: str = ""
     final: bool = False

@@ -222,6 +222,7 @@ def _outcome(each: Candidate, result: Result, done: Mirrored, error: SyncError |
         why=error.message if error else "",
         hint=_hint(error) if error else "",
         steps=done.steps,
+        last_step=done.last_step,
         did=tuple(done.did),
         run_url=done.url or (each.run.url if each.run else ""),
         final=done.final or result is Result.SKIPPED or (error is not None and not error.retry),
@@ -236,6 +237,7 @@ def _not_done(each: Candidate) -> Outcome:
         result=results[each.decision.owed],
         status=each.job.status,
         why=each.decision.why,
+        last_step=each.run.last_step if each.run and each.run.last_step >= 0 else None,
         run_url=each.run.url if each.run else "",
         final=each.decision.owed is not Owed.MIRROR,
     )

@@ -48,6 +48,7 @@ class OpenRun:
         self.url: str = handle.url or ""
         self.resumed: bool = handle.resumed
         self.starting_step: int = handle.starting_step
+        self.last_step: int | None = handle.starting_step - 1 if handle.starting_step else None
         self.exit_code = 0
 
     @property
@@ -68,6 +69,7 @@ class OpenRun:
                 continue
             at = {} if row.at is None else {"_timestamp": row.at}
             self.handle.log({**row.values, **at}, step=row.step)
+            self.last_step = row.step
             written += 1
         return written
 

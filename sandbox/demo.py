@@ -52,6 +52,8 @@ class Demo:
         key = self._cloud.world.scenario.wandb.users[0].keys[0]
         setup = ["provisioning", "setup", *_TARGET, "--yes", "--propagation-wait", "3s"]
         self._run("operator", setup, {"WANDB_API_KEY": key})
+        self._title("Another user of the vault", "billing-api, which had its access by access policy, reads its secret")
+        self._run("billing-api", ["sandbox.bystander", "https://kv-ml.vault.azure.net/", "billing-db-password"], {})
         self._sync_until_settled()
         self._nothing_more_to_do(setup, key)
 

@@ -24,7 +24,7 @@ def test_a_line_a_job_and_one_that_sums_up(bench: Bench, run: Command) -> None:
     [header, *lines] = done.stdout.splitlines()
     assert header.split()[:3] == ["RESULT", "JOB", "STATUS"]
     [line] = [line for line in lines if JOB in line]
-    assert "30 steps; 1 dataset; 1 model; settled" in line
+    assert "30 new steps; 1 dataset; 1 model; settled" in line
     assert line.endswith(f"/{ENTITY}/{PROJECT}/runs/{JOB}")
     assert done.stderr.splitlines()[-1] == "2 jobs: 2 synced"
     assert KEY not in done.stdout + done.stderr
@@ -34,7 +34,9 @@ def test_one_document_with_output_json(bench: Bench, run: Command) -> None:
     bench.world(a_job())
     document: dict[str, Any] = json.loads(run("function_app", "sync", "-o", "json", env=SETTINGS).stdout)
     assert document["ok"]
-    assert [(job["job"], job["result"], job["steps"]) for job in document["jobs"]] == [(JOB, "synced", 30)]
+    assert [(job["job"], job["result"], job["steps"], job["last_step"]) for job in document["jobs"]] == [
+        (JOB, "synced", 30, 30)
+    ]
 
 
 def test_a_dry_run_says_what_is_owed_and_writes_nothing(bench: Bench, run: Command) -> None:

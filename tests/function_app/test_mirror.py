@@ -32,9 +32,12 @@ def test_a_training_jobs_run_grows_tick_by_tick_with_every_step_once(bench: Benc
     bench.world(a_job(**LIVE))
     seen = []
     for _ in range(4):
-        assert bench.tick()[JOB].result is Result.SYNCED
+        outcome = bench.tick()[JOB]
+        assert outcome.result is Result.SYNCED
         assert bench.state() == "running"
         seen.append(len(bench.steps()))
+        assert outcome.last_step == bench.steps()[-1]
+        assert outcome.steps == seen[-1] - sum(seen[-2:-1])
         bench.cloud.clock.advance(120)
     assert seen == sorted(set(seen))  # more at every tick
     assert bench.steps() == list(range(1, seen[-1] + 1))
