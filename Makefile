@@ -1,6 +1,7 @@
 # Two commands: `make demo` shows what this does, `make test` proves it. Both install what they need into .venv/.
 PYTHON ?= python3
 VENV ?= .venv
+TESTS ?= tests
 RUN = $(VENV)/bin/
 
 .PHONY: demo test test-all lint format lock clean
@@ -9,11 +10,11 @@ demo: $(VENV)/.demo
 	$(RUN)python -m sandbox demo
 
 test: $(VENV)/.dev $(VENV)/functions-worker
-	$(RUN)python -m pytest -n auto -m "not slow"
+	$(RUN)python -m pytest -n auto -m "not slow" $(TESTS)
 
 # With the crash matrices, which take minutes.
 test-all: $(VENV)/.dev $(VENV)/functions-worker
-	$(RUN)python -m pytest -n auto
+	$(RUN)python -m pytest -n auto $(TESTS)
 
 lint: $(VENV)/.dev
 	$(RUN)ruff check .

@@ -77,9 +77,10 @@ def log_models(api: WandbApi, run: OpenRun, job: Job, checkpoints: Sequence[Chec
         said = model_metadata(job, model, checkpoint)
         final = [artifact_name(job.id)] if said["final"] else []
         artifact = new_artifact(family, MODEL, {**said, "job_created_at": iso(job.created_at)})
-        with artifact.new_file("model_metadata.json", mode="w", encoding="utf-8") as file:
-            json.dump(said, file, indent=2, sort_keys=True)
-        with _uploading(api):
+        with tempfile.TemporaryDirectory(prefix="finetune-model-") as directory, _uploading(api):
+            path = Path(directory) / "model_metadata.json"
+            path.write_text(json.dumps(said, indent=2, sort_keys=True), encoding="utf-8")
+            _add_file(artifact, path, path.name)
             run.handle.log_artifact(artifact, aliases=list(dict.fromkeys([alias, *final]))).wait()
         written.append(alias)
     _settle_latest(api, family)
@@ -96,9 +97,9 @@ def log_results(api: WandbApi, run: OpenRun, job: Job, content: Iterable[bytes])
             rows = parse_results(iter(lambda: file.read(_CHUNK), b""), complete=True)
             table = [{"step": row.step, **row.values} for row in islice(rows, _TABLE_ROWS)]
         artifact = new_artifact(artifact_name(f"results-{job.id}"), RESULTS, {"job_id": job.id})
-        artifact.add_file(str(path), name="results.csv")
+        _add_file(artifact, path, path.name)
         columns = list(dict.fromkeys(name for row in table for name in row))
-        artifact.add(_table(columns, table), "steps")
+        _add_table(artifact, Path(directory), "steps", columns, table)
         with _uploading(api):
             run.handle.log_artifact(artifact).wait()
 
@@ -169,17 +170,28 @@ def _dataset(account: Account, file_id: str, policy: DatasetPolicy, directory: P
     metadata["rows_in_table"] = len(rows)
     artifact = new_artifact(artifact_name(file_id), DATASET, metadata)
     if policy is DatasetPolicy.FULL:
-        artifact.add_file(str(path), name=Path(said.name).name or f"{file_id}.jsonl", policy="immutable")
+        _add_file(artifact, path, Path(said.name).name or f"{file_id}.jsonl")
     else:
         artifact.add_reference(f"azureopenai://{account.name}/files/{file_id}", name="file", checksum=False)
     if rows:
-        artifact.add(_table(columns_of(rows[:1]), [row.cells for row in rows]), "examples")
+        _add_table(artifact, directory, "examples", columns_of(rows[:1]), [row.cells for row in rows])
     return artifact
 
 
-def _table(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> wandb.Table:
+def _add_file(artifact: wandb.Artifact, path: Path, name: str) -> None:
+    """Add a file that stays where it is until it is uploaded: else the SDK makes copies, and keeps them on the disk."""
+    artifact.add_file(str(path), name=name, policy="immutable", skip_cache=True)
+
+
+def _add_table(
+    artifact: wandb.Artifact, directory: Path, name: str, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]
+) -> None:
+    """Add a table as `Artifact.add` does, which would add the file twice and leave one copy behind."""
     cells = [[row.get(column) for column in columns] for row in rows]
-    return wandb.Table(columns=[*columns], data=cells, allow_mixed_types=True)
+    table = wandb.Table(columns=[*columns], data=cells, allow_mixed_types=True)
+    path = directory / table.with_suffix(name)
+    path.write_text(json.dumps(table.to_json(artifact), sort_keys=True), encoding="utf-8")
+    _add_file(artifact, path, path.name)
 
 
 def _rows(path: Path, file_id: str, policy: DatasetPolicy, tally: Tally, size: int) -> list[TableRow]:

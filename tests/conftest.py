@@ -1,6 +1,7 @@
 """One sandbox per test process, a fresh world per test, and whole commands as child processes."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -32,6 +33,8 @@ class Run(Protocol):
 def _running_cloud() -> Iterator[Cloud]:
     """The test process itself lives in the sandbox's environment: SDKs can be used in-process."""
     before = dict(os.environ)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # started in the background: children would not hear Ctrl-C
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     with Cloud(Scenario.load("contoso")) as cloud:
         inside = cloud.environment()
         os.environ.clear()

@@ -1,7 +1,10 @@
 """What the engine leaves in W&B, job by job: the real SDKs against the sandbox."""
 
+import os
+import tempfile
 from datetime import UTC, datetime
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
@@ -123,6 +126,18 @@ def test_a_state_that_is_not_terminal_is_shown_and_nobody_waits(bench: Bench, st
     assert outcomes[JOB].status == bench.run().config["status"] == status
     assert bench.state() == "running"
     assert outcomes[OTHER_JOB].final
+
+
+def test_a_tick_leaves_no_file_behind(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker lives for days and has little disk: a file stays only in the SDK's own directory, and there empty ones."""
+    bench.world(a_job())
+    engine = bench.engine()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    assert bench.tick(engine)[JOB].final
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+    sdk = Path(os.environ["WANDB_DATA_DIR"])
+    left = [path for path in (sdk / "artifacts").rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in left) == 0, left
 
 
 def test_thousands_of_steps_all_arrive(bench: Bench) -> None:
