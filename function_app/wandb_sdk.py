@@ -94,7 +94,10 @@ def _meaning(said: str, status: int, base_url: str | None) -> WandbError:
         return WandbError(
             f"W&B at {where} does not know the entity or project.", "Check WANDB_ENTITY and WANDB_PROJECT."
         )
-    return WandbBusyError(f"W&B at {where} cannot be reached or failed: {said_briefly(said)}")
+    return WandbBusyError(
+        f"W&B at {where} cannot be reached or failed: {said_briefly(said)}",
+        "Check the network (DNS, proxy, firewall) and WANDB_BASE_URL. Nothing is lost: the next sync goes on from here.",
+    )
 
 
 def said_briefly(text: str) -> str:

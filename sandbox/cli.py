@@ -55,9 +55,9 @@ def run(scenario: str, trace: Path | None, principal: str, command: tuple[str, .
     """
     with Cloud(_load(scenario), trace=trace, page=page) as cloud:
         status = _child(cloud, principal, command)
-        for what in cloud.world.unmodelled:
+        for what in dict.fromkeys(cloud.world.unmodelled):
             click.echo(f"sandbox: nothing here answers {what}", err=True)
-        for host in cloud.denied:
+        for host in dict.fromkeys(cloud.denied):
             click.echo(f"sandbox: {host} is not part of this world and was refused", err=True)
     sys.exit(status)
 
