@@ -102,19 +102,18 @@ class WandbApi:
             self._entity = self._ask(lambda session: session.authenticate().default_entity)
         return self._entity
 
-    def url(self, run_id: str) -> str:
-        """Where people look at a run."""
-        app = self._ask(lambda session: session.app_url)
-        return f"{app}{quote(self.entity)}/{quote(self.project)}/runs/{quote(run_id)}"
-
     def states(self, job_ids: Sequence[str]) -> dict[str, RunState]:
         """What W&B shows for these ids; ids without a run are absent. One query for every thousand ids."""
         states: dict[str, RunState] = {}
+        if not job_ids:
+            return states
+        app = self._ask(lambda session: session.app_url)
+        where = f"{app}{quote(self.entity)}/{quote(self.project)}/runs/"
         for start in range(0, len(job_ids), IDS_PER_QUERY):
             wanted = list(job_ids[start : start + IDS_PER_QUERY])
             variables = {"filters": json.dumps({"name": {"$in": wanted}}), "perPage": len(wanted)}
             for node in self._pages(_RUNS, variables, ("runs",)):
-                states[node["name"]] = _state(node, self.url(node["name"]))
+                states[node["name"]] = _state(node, where + quote(node["name"]))
         return states
 
     def versions(self, kind: str, collection: str) -> list[Version]:

@@ -183,8 +183,7 @@ class Arm:
         if running is None:
             raise arm_error(404, "NotFound", "The operation is not known.")
         done = self._look_at(running)
-        path = call.path if call.path.startswith("/") else f"/{call.path}"
-        body = {"id": path, "name": running.id, "status": "Succeeded" if done else "Updating"}
+        body = {"id": call.path, "name": running.id, "status": "Succeeded" if done else "Updating"}
         body["startTime"] = _iso(running.started)
         if done:
             body["endTime"] = _iso(self._tenant.clock.time())

@@ -113,15 +113,6 @@ class AccountScript(OpenAIAccount):
     user_identities: list[str] = Field(default_factory=list)
 
 
-class TransitionsScript(_Script):
-    """How long the services take; see tenant.Transitions."""
-
-    rbac_propagation: float = 90.0
-    identity_polls: int = 1
-    recover_reads: int = 2
-    replication_refusals: int = 0
-
-
 class SubscriptionScript(_Script):
     """The tenant's one subscription."""
 
@@ -143,18 +134,18 @@ class Scenario(_Script):
     vaults: list[VaultScript] = []
     accounts: list[AccountScript] = []
     wandb: WandbScript = Field(default_factory=WandbScript)
-    transitions: TransitionsScript = TransitionsScript()
+    transitions: Transitions = Field(default_factory=Transitions)
     faults: list[Fault] = []
 
     @classmethod
     def parse(cls, data: Mapping[str, Any]) -> "Scenario":
-        """From data as a YAML file holds it.
+        """From data as a YAML file holds it; `extends: NAME` starts from another and replaces its top-level keys.
 
         Raises:
             ValueError: with one line for each thing that is wrong.
         """
         try:
-            return cls.model_validate(data)
+            return cls.model_validate(_extended(data))
         except ValidationError as error:
             lines = [f"  {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
             raise ValueError("this scenario cannot be read:\n" + "\n".join(lines)) from None
@@ -166,7 +157,7 @@ class Scenario(_Script):
         Raises:
             ValueError: no such scenario, or it cannot be read.
         """
-        return cls.parse(read(name))
+        return cls.parse(_file(name))
 
     def openai_accounts(self) -> list[OpenAIAccount]:
         """The accounts as the data plane wants them, with their ARM ids."""
@@ -195,7 +186,7 @@ class Scenario(_Script):
     def tenant(self, clock: Clock) -> Tenant:
         """A tenant in the state that this scenario starts from."""
         tenant = Tenant(self.tenant_id, self.subscription.id, self.subscription.name, clock, self._names())
-        tenant.transitions = Transitions(**self.transitions.model_dump())
+        tenant.transitions = self.transitions.model_copy()
         tenant.groups = {g.lower(): g for g in self.groups}
         ids = {p.name: _object_id(p) for p in self.principals}
         tenant.principals = {ids[p.name]: _principal(p, ids[p.name]) for p in self.principals if not p.deleted}
@@ -289,11 +280,20 @@ class Scenario(_Script):
 
 
 def read(name: str) -> dict[str, Any]:
-    """The data of a scenario, by name or path; `extends: NAME` starts from another and replaces its top-level keys.
+    """The whole data of a scenario, by name or path, with what it extends.
 
     Raises:
         ValueError: there is none of this name, or it is not YAML.
     """
+    return _extended(_file(name))
+
+
+def _extended(data: Mapping[str, Any]) -> dict[str, Any]:
+    own = {key: value for key, value in data.items() if key != "extends"}
+    return {**read(data["extends"]), **own} if "extends" in data else own
+
+
+def _file(name: str) -> dict[str, Any]:
     here = resources.files(__package__) / "scenarios"
     known = sorted(f.name.removesuffix(".yaml") for f in here.iterdir() if f.name.endswith(".yaml"))
     if name in known:
@@ -306,8 +306,7 @@ def read(name: str) -> dict[str, Any]:
         data: dict[str, Any] = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise ValueError(f"{name} is not YAML: {error}") from None
-    base = data.pop("extends", None)
-    return {**read(base), **data} if base else data
+    return data
 
 
 def _object_id(script: PrincipalScript) -> str:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict
+
 from .clock import Clock
 from .rbac import Rbac
 
@@ -132,9 +134,10 @@ class Account:
     local_auth: bool = True
 
 
-@dataclass
-class Transitions:
+class Transitions(BaseModel):
     """How long the service takes. Times in virtual seconds; `polls` and `reads` count requests."""
+
+    model_config = ConfigDict(extra="forbid")
 
     rbac_propagation: float = 90.0
     identity_polls: int = 1

@@ -37,15 +37,10 @@ class ServerInfo:
     features: Sequence[ServerFeature] = tuple(map(ServerFeature, FEATURES))
 
 
-@dataclass(frozen=True)
-class UserNode:
-    """A user."""
+class _Person:
+    """What a user shows of themselves, on their own and as a member of a team."""
 
     user: User
-    context: Context
-    admin: bool = False
-    flags: str = "{}"
-    deleted_at: str | None = None
 
     @property
     def id(self) -> str:
@@ -66,6 +61,17 @@ class UserNode:
     def email(self) -> str:
         """Where alerts go."""
         return self.user.email
+
+
+@dataclass(frozen=True)
+class UserNode(_Person):
+    """A user."""
+
+    user: User
+    context: Context
+    admin: bool = False
+    flags: str = "{}"
+    deleted_at: str | None = None
 
     @property
     def entity(self) -> str:
@@ -94,7 +100,7 @@ class UserNode:
 
 
 @dataclass(frozen=True)
-class MemberNode:
+class MemberNode(_Person):
     """A member of a team."""
 
     user: User
@@ -105,29 +111,9 @@ class MemberNode:
     api_key: str | None = None
 
     @property
-    def id(self) -> str:
-        """Stable."""
-        return encoded_id("User", self.user.number)
-
-    @property
     def admin(self) -> bool:
         """Whether an admin of the team."""
         return self.role is Role.ADMIN
-
-    @property
-    def name(self) -> str:
-        """As people write it."""
-        return self.user.name
-
-    @property
-    def username(self) -> str:
-        """Unique."""
-        return self.user.username
-
-    @property
-    def email(self) -> str:
-        """Where alerts go."""
-        return self.user.email
 
 
 @dataclass(frozen=True)

@@ -69,11 +69,7 @@ def load(cloud: Cloud) -> Callable[[Mapping[str, Any]], Cloud]:
     """Put a world of the test's own behind the ports; `{"extends": NAME, …}` starts from a known scenario."""
 
     def load(data: Mapping[str, Any]) -> Cloud:
-        from sandbox.scenario import read
-
-        base = data.get("extends")
-        own = {k: v for k, v in data.items() if k != "extends"}
-        cloud.load(Scenario.parse({**(read(base) if base else {}), **own}))
+        cloud.load(Scenario.parse(data))
         return cloud
 
     return load
