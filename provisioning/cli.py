@@ -8,15 +8,16 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
+from . import setup as setup_command
 from . import wandb_key
 from .azure import Azure
 from .errors import InterruptedByUserError, ProvisioningError, UsageError
 from .model import Target
 from .options import Span, key_options, target_options
+from .session import Session
 from .signin import cloud, credential
 from .ui import Ui
 from .waiting import SystemClock
-from .workflow import Workflow
 
 _Result = TypeVar("_Result")
 
@@ -44,7 +45,7 @@ def cli() -> None:
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 when there is something to do.")
 def plan(*, detailed_exitcode: bool, **given: Any) -> int:
     """Show what setup would do. Writes nothing; needs no W&B key, but compares one that is given."""
-    made = _run(given, Workflow.plan)
+    made = _run(given, setup_command.plan)
     return 2 if detailed_exitcode and made.work else 0
 
 
@@ -66,10 +67,10 @@ def setup(*, yes: bool, dry_run: bool, **given: Any) -> int:
     Interrupted or failed half way, run it again: what is done is recognised. A second run writes nothing.
     """
     if dry_run:
-        _run(given, Workflow.plan)
+        _run(given, setup_command.plan)
     else:
         interactive = sys.stdin.isatty()
-        _run(given, lambda flow: flow.setup(yes=yes, interactive=interactive))
+        _run(given, lambda session: setup_command.setup(session, yes=yes, interactive=interactive))
     return 0
 
 
@@ -77,27 +78,27 @@ def setup(*, yes: bool, dry_run: bool, **given: Any) -> int:
 @target_options
 def status(**given: Any) -> int:
     """Say what is in place and what is not, thing by thing. Exit status 2 when something differs."""
-    return 2 if _run(given, Workflow.status).work else 0
+    return 2 if _run(given, setup_command.status).work else 0
 
 
-def _run(given: dict[str, Any], command: Callable[[Workflow], _Result]) -> _Result:
+def _run(given: dict[str, Any], command: Callable[[Session], _Result]) -> _Result:
     """Run one command; whatever it raises for people, they get in three parts and with its exit status."""
     ui = Ui(as_json=given["output"] == "json")
     if given["verbose"]:
         _show_requests()
-    flow = _workflow(ui, given)
+    session = _session(ui, given)
     try:
-        return command(flow)
+        return command(session)
     except ProvisioningError as error:
-        _fail(ui, error, flow.facts)
+        _fail(ui, error, session.facts)
     except KeyboardInterrupt:
-        _fail(ui, _interrupted(flow), flow.facts)
+        _fail(ui, _interrupted(session), session.facts)
 
 
-def _workflow(ui: Ui, given: dict[str, Any]) -> Workflow:
+def _session(ui: Ui, given: dict[str, Any]) -> Session:
     where = cloud(given["cloud"])
     base_url = given.get("wandb_base_url")
-    return Workflow(
+    return Session(
         target=Target(
             resource_group=given["resource_group"],
             account=given["openai_account"],
@@ -117,8 +118,8 @@ def _workflow(ui: Ui, given: dict[str, Any]) -> Workflow:
     )
 
 
-def _interrupted(flow: Workflow) -> InterruptedByUserError:
-    if flow.facts.get("applied"):
+def _interrupted(session: Session) -> InterruptedByUserError:
+    if session.facts.get("applied"):
         return InterruptedByUserError(
             "Interrupted after all changes were made.", hint="`status` shows what is in place."
         )

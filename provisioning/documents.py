@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from .model import Loss, Observed, Plan, Step, Target, Verb, WandbAccount
+from .model import Observed, Target, WandbAccount
+from .steps import Loss, Plan, Step, Verb
 
 
 def settings(observed: Observed, target: Target, wandb: WandbAccount | None, base_url: str | None) -> dict[str, str]:

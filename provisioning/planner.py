@@ -5,27 +5,30 @@ from datetime import datetime
 
 from pydantic import SecretStr
 
-from .access import CANDIDATES, Coverage, cover, data_actions, grants, summary
+from .access import CANDIDATES
+from .carry_over import carry_over
 from .model import (
     CHANGING,
     SECRETS_OFFICER,
-    AccessPolicy,
-    AssignRole,
-    AwaitAccount,
-    AwaitRoles,
-    EnableIdentity,
     KeyState,
-    Loss,
     Observed,
-    Plan,
     Principal,
     RoleDefinition,
     Secret,
     SecretState,
+    Target,
+)
+from .people import account_identity, held_by, is_operator, operator
+from .steps import (
+    AssignRole,
+    AwaitAccount,
+    AwaitRoles,
+    EnableIdentity,
+    Loss,
+    Plan,
     Step,
     StoreSecret,
     SwitchToRbac,
-    Target,
     Verb,
 )
 from .timespan import spell
@@ -51,11 +54,11 @@ def plan(target: Target, observed: Observed, key: KeyState) -> Plan:
     newest: datetime | None = None
     if not observed.vault.rbac:
         for policy in observed.vault.policies:
-            carried, lost, since = _carry_over(observed, policy)
-            steps += carried
-            losses += lost
-            newest = max((t for t in (newest, since) if t), default=None)
-    steps += [_officer(observed, _operator(observed)), _officer(observed, _account_identity(observed))]
+            carried = carry_over(observed, policy, _given(observed, policy.object_id))
+            steps += carried.steps
+            losses += carried.losses
+            newest = max((t for t in (newest, carried.newest) if t), default=None)
+    steps += [_officer(observed, operator(observed)), _officer(observed, account_identity(observed))]
     if not observed.vault.rbac:
         steps += _switch(target, observed, steps, newest)
     else:
@@ -108,22 +111,13 @@ def _identity(observed: Observed) -> Iterable[Step]:
         )
 
 
-def _operator(observed: Observed) -> Principal:
-    return Principal(observed.caller.object_id, "you", observed.caller.kind)
-
-
-def _account_identity(observed: Observed) -> Principal | None:
-    account = observed.account
-    return Principal(account.principal_id, account.name, "ServicePrincipal") if account.principal_id else None
-
-
 def _officer(observed: Observed, principal: Principal | None) -> Step:
     """Key Vault Secrets Officer, which Microsoft's page asks for; for an identity still to come, too."""
     name = CANDIDATES[SECRETS_OFFICER]
     label = principal.label if principal else observed.account.name
-    if principal and SECRETS_OFFICER in _held(observed, principal.object_id):
+    if principal and SECRETS_OFFICER in held_by(observed, principal.object_id):
         return Step(Verb.ALREADY, "role", f"{name} → {label}")
-    mine = principal is not None and _is_operator(observed, principal.object_id)
+    mine = principal is not None and is_operator(observed, principal.object_id)
     had_policy = principal is not None and any(
         p.object_id.lower() == principal.object_id.lower() for p in observed.vault.policies
     )
@@ -137,82 +131,10 @@ def _officer(observed: Observed, principal: Principal | None) -> Step:
     )
 
 
-def _held(observed: Observed, object_id: str) -> dict[str, datetime | None]:
-    """The roles that a principal holds at the vault without conditions, and since when: the longest counts."""
-    held: dict[str, datetime | None] = {}
-    for each in observed.assignments:
-        if each.principal_id.lower() == object_id.lower() and not each.conditional:
-            known = [t for t in (held.get(each.role_id), each.created) if t]
-            held[each.role_id] = min(known, default=None)
-    return held
-
-
-def _carry_over(observed: Observed, policy: AccessPolicy) -> tuple[list[Step], list[Loss], datetime | None]:
-    """The roles that keep one access policy's principal working, what is lost, and how new the roles are that help."""
-    principal = _principal(observed, policy.object_id)
-    had = "; ".join(f"{kind} {', '.join(verbs)}" for kind, verbs in policy.permissions.items() if verbs)
-    losses = [Loss(principal.label, policy.object_id, reason) for reason in _not_carried(policy, principal)]
-    needed, _ = data_actions(policy)
-    if policy.application_id or principal.missing or not needed:
-        return [], losses, None
-
-    held = _held(observed, policy.object_id)
-    roles = [observed.roles[role_id] for role_id in held if role_id in observed.roles]
-    given = [observed.roles[SECRETS_OFFICER]] if _becomes_officer(observed, policy.object_id) else []
-    coverage = cover(needed, roles + given, [r for i, r in observed.roles.items() if i in CANDIDATES])
-    if coverage.uncovered:
-        reason = f"no role fits {summary(coverage.uncovered)}"
-        losses.append(Loss(principal.label, policy.object_id, reason))
-
-    helping = [r for r in roles if any(grants(r, action) for action in needed)]
-    steps = [_grant(observed, principal, role, had, coverage) for role in coverage.add]
-    if not steps and helping:
-        names = ", ".join(r.name for r in helping)
-        steps = [Step(Verb.ALREADY, "role", f"{names} → {principal.label}", before=had)]
-    if _is_operator(observed, policy.object_id):
-        return steps, losses, None
-    return steps, losses, max((t for r in helping if (t := held[r.id])), default=None)
-
-
-def _not_carried(policy: AccessPolicy, principal: Principal) -> Iterable[str]:
-    _, unknown = data_actions(policy)
-    if policy.application_id:
-        yield f"only through application {policy.application_id}: Azure RBAC has no compound identities"
-    elif principal.missing:
-        yield "the directory does not know this principal (any more)"
-    if unknown:
-        yield f"no role is known for {', '.join(unknown)}"
-
-
-def _grant(observed: Observed, principal: Principal, role: RoleDefinition, had: str, coverage: Coverage) -> Step:
-    extra = summary({a for a in coverage.over_grant if grants(role, a)})
-    return Step(
-        Verb.ADD,
-        "role",
-        f"{role.name} → {principal.label}",
-        why=f"had {had} by access policy",
-        before=had,
-        after=role.name,
-        danger=f"also gives {extra}" if extra else "",
-        action=AssignRole(role.id, role.name, principal, guards=not _is_operator(observed, principal.object_id)),
-    )
-
-
-def _principal(observed: Observed, object_id: str) -> Principal:
-    if _is_operator(observed, object_id):
-        return _operator(observed)
-    account = _account_identity(observed)
-    if account and account.object_id.lower() == object_id.lower():
-        return account
-    return observed.principals.get(object_id.lower(), Principal(object_id))
-
-
-def _is_operator(observed: Observed, object_id: str) -> bool:
-    return object_id.lower() == observed.caller.object_id.lower()
-
-
-def _becomes_officer(observed: Observed, object_id: str) -> bool:
-    return object_id.lower() in (observed.caller.object_id.lower(), (observed.account.principal_id or "").lower())
+def _given(observed: Observed, object_id: str) -> tuple[RoleDefinition, ...]:
+    """The roles that this plan gives the principal whatever access policies say."""
+    officers = (observed.caller.object_id.lower(), (observed.account.principal_id or "").lower())
+    return (observed.roles[SECRETS_OFFICER],) if object_id.lower() in officers else ()
 
 
 def _switch(target: Target, observed: Observed, so_far: Iterable[Step], newest: datetime | None) -> Iterable[Step]:

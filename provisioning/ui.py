@@ -11,7 +11,8 @@ from rich.status import Status
 from rich.text import Text
 
 from .errors import ProvisioningError
-from .model import Caller, Plan, Step, Subscription, Verb
+from .model import Caller, Subscription
+from .steps import Plan, Step, Verb
 from .timespan import spell
 
 _SIGNS = {

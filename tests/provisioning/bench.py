@@ -8,12 +8,14 @@ from typing import Any
 from azure.core.credentials import AccessToken
 from pydantic import SecretStr
 
+from provisioning import setup
 from provisioning.azure import Azure
-from provisioning.model import Step, Target, WandbAccount
+from provisioning.model import Target, WandbAccount
+from provisioning.session import Session
 from provisioning.signin import cloud as azure_cloud
+from provisioning.steps import Step
 from provisioning.ui import Ui
 from provisioning.wandb_key import Key
-from provisioning.workflow import Workflow
 from sandbox.cloud import Cloud
 from sandbox.http import Call
 
@@ -84,9 +86,9 @@ class Bench:
     ui: Listener
     key: str | None = GOOD_KEY
 
-    def flow(self, **more: Any) -> Workflow:
+    def session(self, **more: Any) -> Session:
         target = replace(self.target, **{k: more.pop(k) for k in list(more) if hasattr(self.target, k)})
-        return Workflow(
+        return Session(
             target=target,
             ui=self.ui,
             clock=self.clock,
@@ -97,10 +99,10 @@ class Bench:
             **more,
         )
 
-    def setup(self, **more: Any) -> Workflow:
-        flow = self.flow(**more)
-        flow.setup(yes=True, interactive=False)
-        return flow
+    def setup(self, **more: Any) -> Session:
+        session = self.session(**more)
+        setup.setup(session, yes=True, interactive=False)
+        return session
 
     @property
     def vault(self) -> Any:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from provisioning import errors
-from provisioning.model import Step
+from provisioning import errors, setup
+from provisioning.steps import Step
 from sandbox.cloud import Cloud
 
 from .bench import GOOD_KEY, Bench
@@ -94,11 +94,11 @@ def test_ctrl_c_between_steps_says_what_stands(load: Load, bench: Bench, whole: 
 
     bench.ui.steps.clear()
     bench.ui.after = stop
-    flow = bench.flow()
+    session = bench.session()
     with pytest.raises(errors.InterruptedByUserError) as caught:
-        flow.setup(yes=True, interactive=False)
+        setup.setup(session, yes=True, interactive=False)
     assert caught.value.exit_status == 130
-    assert f"{len(flow.facts['applied'])} of 6 changes stand" in caught.value.message
+    assert f"{len(session.facts['applied'])} of 6 changes stand" in caught.value.message
     finish(bench, whole)
 
 

@@ -14,27 +14,29 @@ from provisioning.model import (
     AccessPolicy,
     Account,
     Assignment,
-    AssignRole,
-    AwaitAccount,
-    AwaitRoles,
     Caller,
-    EnableIdentity,
     KeyState,
     Observed,
-    Plan,
     Principal,
     RoleDefinition,
     Secret,
     SecretState,
-    Step,
-    StoreSecret,
     Subscription,
-    SwitchToRbac,
     Target,
     Vault,
-    Verb,
 )
 from provisioning.planner import key_state, plan, rights
+from provisioning.steps import (
+    AssignRole,
+    AwaitAccount,
+    AwaitRoles,
+    EnableIdentity,
+    Plan,
+    Step,
+    StoreSecret,
+    SwitchToRbac,
+    Verb,
+)
 from sandbox.rbac import ROLES
 
 NOW = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)

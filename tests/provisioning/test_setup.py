@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from provisioning import errors
+from provisioning import errors, setup
 from provisioning.access import CANDIDATES
-from provisioning.model import AssignRole, AwaitRoles, Verb
 from provisioning.roles import assignment_name
+from provisioning.steps import AssignRole, AwaitRoles, Verb
 from sandbox.cloud import Cloud
 
 from .bench import GOOD_KEY, Bench
@@ -300,17 +300,17 @@ def test_missing_rights_are_named_with_the_role_that_gives_them(load: Load, benc
 
 
 def test_plan_shows_and_writes_nothing(bench: Bench) -> None:
-    made = bench.flow().plan()
+    made = setup.plan(bench.session())
     assert len(made.changes) == 10
     assert bench.cloud.writes == 0
 
 
 def test_status_tells_drift_from_in_place(bench: Bench) -> None:
-    assert bench.flow().status().work
+    assert setup.status(bench.session()).work
     bench.setup()
-    assert not bench.flow().status().work
+    assert not setup.status(bench.session()).work
     bench.vault.rbac = False
-    drift = [s.resource for s in bench.flow().status().work if s.verb is Verb.CHANGE]
+    drift = [s.resource for s in setup.status(bench.session()).work if s.verb is Verb.CHANGE]
     assert drift == ["vault access model"]
 
 

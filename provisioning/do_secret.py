@@ -1,0 +1,54 @@
+"""What the executor does to the secret."""
+
+from pydantic import SecretStr
+
+from .context import SETTLING, Context
+from .do_vault import let_in
+from .errors import AccessNotEffectiveError, BusyError, KeyNotGivenError
+from .model import Secret, SecretState
+from .timespan import spell
+from .vault_secrets import SecretDeletedError
+from .waiting import attempts
+
+
+def store(ctx: Context) -> str:
+    """Write the key, unless the vault turns out to hold it."""
+    if ctx.key is None:
+        raise KeyNotGivenError("There is no W&B key to store.", hint="Give one: WANDB_API_KEY or --wandb-key-file.")
+    key = ctx.key
+    found, _ = let_in(ctx)
+    if found.state is SecretState.DELETED:
+        found = _recover(ctx)
+    if holds(found, key):
+        return "the vault held this key already"
+    try:
+        _write(ctx, key)
+    except SecretDeletedError:  # deleted, and reading deleted ones is not allowed: only writing could tell
+        if not holds(_recover(ctx), key):
+            _write(ctx, key)
+    return ""
+
+
+def _write(ctx: Context, key: SecretStr) -> None:
+    secrets = ctx.azure.secrets(ctx.observed.vault)
+    progress = ctx.telling("the vault to let you write")
+    ctx.insist(lambda: secrets.write(ctx.target.secret, key), AccessNotEffectiveError, ctx.access_timeout, progress)
+
+
+def _recover(ctx: Context) -> Secret:
+    """Recover the deleted secret and wait until it can be read, which takes some moments."""
+    secrets, name = ctx.azure.secrets(ctx.observed.vault), ctx.target.secret
+    secrets.recover(name)
+    for _ in attempts(ctx.clock, SETTLING, ctx.telling("the recovered secret to appear")):
+        found = secrets.read(name)
+        if found.state in (SecretState.PRESENT, SecretState.DISABLED):
+            return found
+    raise BusyError(
+        f"Secret {name} was recovered and cannot be read after {spell(SETTLING)}.",
+        hint="Run the same command again in a minute.",
+    )
+
+
+def holds(secret: Secret, key: SecretStr) -> bool:
+    """Whether the secret's current version is this key."""
+    return secret.state is SecretState.PRESENT and secret.value == key
