@@ -1,18 +1,19 @@
 """Azure Resource Manager: the front door (tokens, api-versions, permissions) and Cognitive Services accounts.
 
-Vaults are in arm_vaults.py, role assignments in arm_authorization.py.
+Vaults are in arm_vaults.py, role assignments in arm_authorization.py, function apps in arm_web.py.
 """
 
 import re
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from .arm_authorization import Authorization
-from .arm_errors import arm_error, authorize, not_found
+from .arm_errors import arm_error, arm_time, authorize, not_found
+from .arm_resources import Resources
 from .arm_vaults import Vaults
+from .arm_web import Web
 from .http import Call, Caller, Operation, Reply
 from .identity import Tokens
 from .tenant import Account, Principal, Tenant
@@ -55,7 +56,9 @@ class Arm:
                 self._poll,
             ),
             *Vaults(tenant).operations,
+            *Resources(tenant).operations,
             *Authorization(tenant).operations,
+            *Web(tenant).operations,
         )
 
     def serves(self, host: str) -> bool:
@@ -161,7 +164,12 @@ class Arm:
         if "SystemAssigned" in kinds:
             if account.system_identity is None:
                 principal = Principal(
-                    str(uuid.uuid4()), account.name, "ServicePrincipal", app_id=str(uuid.uuid4()), managed_identity=True
+                    str(uuid.uuid4()),
+                    account.name,
+                    "ServicePrincipal",
+                    app_id=str(uuid.uuid4()),
+                    managed_identity=True,
+                    alias=account.name,
                 )
                 self._tenant.principals[principal.object_id] = principal
                 account.system_identity = principal.object_id
@@ -184,9 +192,9 @@ class Arm:
             raise arm_error(404, "NotFound", "The operation is not known.")
         done = self._look_at(running)
         body = {"id": call.path, "name": running.id, "status": "Succeeded" if done else "Updating"}
-        body["startTime"] = _iso(running.started)
+        body["startTime"] = arm_time(running.started)
         if done:
-            body["endTime"] = _iso(self._tenant.clock.time())
+            body["endTime"] = arm_time(self._tenant.clock.time())
         return Reply(200, body)
 
     def _look_at(self, running: _Running) -> bool:
@@ -211,13 +219,15 @@ class Arm:
                 "provisioningState": account.state,
                 "isMigrated": False,
                 "privateEndpointConnections": [],
-                "publicNetworkAccess": "Enabled",
+                "publicNetworkAccess": "Enabled" if account.public_network else "Disabled",
                 "disableLocalAuth": not account.local_auth,
                 "endpoints": {"OpenAI Language Model Instance API": account.endpoint},
             },
         }
         if account.custom_subdomain:
             body["properties"]["customSubDomainName"] = account.name
+        if account.firewall:
+            body["properties"]["networkAcls"] = {"defaultAction": "Deny", "ipRules": [], "virtualNetworkRules": []}
         identity = self._identity(account)
         if identity:  # an account without one has no such key at all
             body["identity"] = identity
@@ -236,7 +246,3 @@ class Arm:
         if account.user_identities:
             identity["userAssignedIdentities"] = account.user_identities
         return identity
-
-
-def _iso(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

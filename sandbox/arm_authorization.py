@@ -81,7 +81,9 @@ class Authorization:
         for known in self._tenant.rbac.assignments.values():
             same = _same(known, wanted)
             if known.name.lower() == wanted.name.lower():
-                if same:
+                if same:  # its description and its condition are what may change
+                    known.description, known.condition = wanted.description, wanted.condition
+                    known.condition_version = wanted.condition_version
                     return Reply(200, _shown(known))
                 raise arm_error(
                     400,
@@ -118,6 +120,7 @@ class Authorization:
             created_by=call.who.object_id,
             description=properties.get("description"),
             condition=properties.get("condition"),
+            condition_version=properties.get("conditionVersion"),
         )
 
     def _principal_type(self, principal_id: str, said: str | None) -> str:
@@ -222,7 +225,7 @@ def _shown(assignment: Assignment) -> dict[str, Any]:
         "principalType": assignment.principal_type,
         "scope": assignment.scope,
         "condition": assignment.condition,
-        "conditionVersion": "2.0" if assignment.condition else None,
+        "conditionVersion": assignment.condition_version,
         "createdOn": when,
         "updatedOn": when,
         "createdBy": assignment.created_by or None,

@@ -1,9 +1,15 @@
-"""ARM's refusals (Microsoft, "Troubleshoot Azure RBAC" and "Resolve errors for resource not found")."""
+"""What ARM's answers have in common: times, and refusals (Microsoft, "Troubleshoot Azure RBAC", "Resource not found")."""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 
 from .http import Call, Caller, ServiceError
 from .tenant import Tenant
+
+
+def arm_time(seconds: float) -> str:
+    """A moment, given in seconds since the epoch, as ARM writes it."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def arm_error(status: int, code: str, message: str) -> ServiceError:

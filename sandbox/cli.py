@@ -27,7 +27,8 @@ _AS = click.option(
     "principal",
     default="operator",
     show_default=True,
-    help="Who the command is signed in as: a principal of the scenario; 'nobody' for no one.",
+    help="Who the command is signed in as: a user (through az), application (AZURE_* variables) or managed identity "
+    "(token endpoint) of the scenario; 'nobody' for no one.",
 )
 
 
@@ -67,7 +68,13 @@ def run(scenario: str, trace: Path | None, principal: str, command: tuple[str, .
 @_TRACE
 @_AS
 def up(scenario: str, trace: Path | None, principal: str) -> None:
-    """Keep a sandbox open: prints its environment as shell lines and its page's address, until Ctrl-C."""
+    """Keep a sandbox open: prints its environment as shell lines and its page's address, until Ctrl-C.
+
+    A real Azure CLI works in there too, called by its path (the az on the PATH only stands for a signed-in person):
+    `az login --identity`, `--service-principal`, or `--use-device-code`, whose code one enters with
+
+    curl -d '{"user_code": "CODE", "principal": "operator"}' $SANDBOX_CONTROL/device
+    """
     with Cloud(_load(scenario), trace=trace, page=page) as cloud:
         for name, value in sorted(_environment(cloud, principal).items()):
             if os.environ.get(name) != value:
@@ -101,7 +108,7 @@ def _load(name: str) -> Scenario:
 def _environment(cloud: Cloud, principal: str) -> dict[str, str]:
     try:
         return cloud.environment(None if principal == "nobody" else principal)
-    except KeyError as error:
+    except (KeyError, ValueError) as error:
         raise click.BadParameter(str(error.args[0]), param_hint="--as") from None
 
 

@@ -21,13 +21,13 @@ from .clock import Clock
 from .relay import Relay
 from .scenario import Scenario
 from .server import Server
-from .tenant import PUBLIC, US_GOVERNMENT, Principal
+from .tenant import CLOUDS, Principal
 from .world import Page, World
 
 _CERTIFIED = [
     *(
         name
-        for names in (PUBLIC, US_GOVERNMENT)
+        for names in CLOUDS.values()
         for name in (names.login, names.arm, names.graph, f"*.{names.vault_suffix}", f"*.{names.openai_suffix}")
     ),
     "api.forge.coreweave.com",
@@ -176,7 +176,12 @@ class Cloud:
         """The whole environment for a child process that acts as this principal; None: nobody is signed in.
 
         A user is signed in through `az`, a managed identity has App Service's token endpoint, an application has its
-        client secret in the variables that azure-identity reads.
+        client secret in the variables that azure-identity reads. These are the credentials that AzureCliCredential,
+        ManagedIdentityCredential and EnvironmentCredential look for, and DefaultAzureCredential finds each.
+
+        Raises:
+            KeyError: nobody is called so.
+            ValueError: who is called so cannot sign in.
         """
         kept = {k: v for k, v in os.environ.items() if not k.startswith(_FOREIGN) and k not in _REPLACED}
         if self._relay is None:
@@ -193,15 +198,18 @@ class Cloud:
         return kept | (self._credentials(self.world.tenant.named(principal)) if principal else {})
 
     def _credentials(self, principal: Principal) -> dict[str, str]:
-        session = self.world.desk.session(principal)
         if principal.kind == "User":
-            return {"SANDBOX_SESSION": session}
+            return {"SANDBOX_SESSION": self.world.desk.session(principal)}
         if principal.managed_identity:
+            session = self.world.desk.session(principal)
             return {"IDENTITY_ENDPOINT": f"{self.url}/msi/token", "IDENTITY_HEADER": session}
+        if principal.client_secret is None:
+            why = "a group cannot sign in" if principal.kind == "Group" else "the scenario gives it no client_secret"
+            raise ValueError(f"{principal.name} cannot be signed in: {why}")
         return {
             "AZURE_TENANT_ID": self.world.tenant.tenant_id,
             "AZURE_CLIENT_ID": principal.app_id,
-            "AZURE_CLIENT_SECRET": principal.client_secret or "",
+            "AZURE_CLIENT_SECRET": principal.client_secret,
         }
 
 

@@ -1,17 +1,19 @@
-"""Entra ID: discovery, tokens for secrets and managed identities, Microsoft Graph's names of principals."""
+"""Who somebody is: access tokens and what is in them, and the machines where one is signed in without a secret."""
 
 import secrets
 import time
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 import jwt
 
-from .http import Call, Caller, Operation, Reply, ServiceError
-from .tenant import Principal, Tenant
+from .http import Call, Caller, Reply, ServiceError
+from .tenant import Account, FunctionApp, Principal, Tenant
 
 TOKEN_SECONDS = 3600
+AZURE_CLI = "04b07795-8ddb-461a-bbee-02f9e1bf7b46"
+"""The application id of the Azure CLI, through which a person asks for tokens."""
 
 
 class Tokens:
@@ -30,7 +32,7 @@ class Tokens:
             "tid": self._tenant.tenant_id,
             "oid": principal.object_id,
             "sub": principal.object_id,
-            "appid": principal.app_id or "04b07795-8ddb-461a-bbee-02f9e1bf7b46",  # the Azure CLI's, for a person
+            "appid": principal.app_id or AZURE_CLI,
             "idtyp": "user" if principal.kind == "User" else "app",
             "iat": now,
             "nbf": now,
@@ -39,7 +41,35 @@ class Tokens:
         }
         if principal.kind == "User":
             claims |= {"upn": principal.name, "unique_name": principal.name, "name": principal.name.split("@")[0]}
+            claims |= {"scp": "user_impersonation"}
+        if principal.managed_identity:
+            claims |= {"xms_mirid": self._identity_resource(principal)}
         return jwt.encode(claims, self._key, algorithm="HS256")
+
+    def identify(self, principal: Principal, client_id: str) -> str:
+        """An ID token: who signed in, for the program that asked (OpenID Connect Core, "ID Token")."""
+        now = int(time.time())
+        claims = {
+            "aud": client_id,
+            "iss": f"https://{self._tenant.names.login}/{self._tenant.tenant_id}/v2.0",
+            "tid": self._tenant.tenant_id,
+            "oid": principal.object_id,
+            "sub": principal.object_id,
+            "preferred_username": principal.name,
+            "name": principal.name.split("@")[0],
+            "iat": now,
+            "exp": now + TOKEN_SECONDS,
+        }
+        return jwt.encode(claims, self._key, algorithm="HS256")
+
+    def _identity_resource(self, principal: Principal) -> str:
+        """The ARM id of the resource that this identity is, or is of."""
+        resources: list[Account | FunctionApp] = [*self._tenant.accounts.values(), *self._tenant.function_apps.values()]
+        for resource in resources:
+            if resource.system_identity == principal.object_id:
+                return resource.id
+        group = next(iter(self._tenant.groups.values()))
+        return self._tenant.resource_id(group, "Microsoft.ManagedIdentity/userAssignedIdentities", principal.name)
 
     def verify(self, call: Call, audiences: Sequence[str]) -> Caller:
         """Who the bearer token of this call speaks for.
@@ -73,105 +103,6 @@ def _refused(code: str, message: str) -> ServiceError:
     return ServiceError(401, body, {"www-authenticate": f'Bearer error="invalid_token", error_description="{message}"'})
 
 
-class Entra:
-    """login.microsoftonline.com and graph.microsoft.com, as far as the SDKs and `az` ask."""
-
-    name = "entra"
-
-    def __init__(self, tenant: Tenant, tokens: Tokens) -> None:
-        self._tenant = tenant
-        self._tokens = tokens
-        self.operations: Sequence[Operation] = (
-            Operation("InstanceDiscovery", "GET", "/common/discovery/instance", self._instance),
-            Operation("OpenIdConfiguration", "GET", "/{tenant}/v2.0/.well-known/openid-configuration", self._openid),
-            Operation("Token", "POST", "/{tenant}/oauth2/v2.0/token", self._token),
-            Operation("DirectoryObjects_GetByIds", "POST", "/v1.0/directoryObjects/getByIds", self._by_ids),
-        )
-
-    def serves(self, host: str) -> bool:
-        """The login and Graph hosts of this cloud."""
-        return host in (self._tenant.names.login, self._tenant.names.graph, "login.windows.net")
-
-    def identify(self, operation: Operation, call: Call) -> tuple[str, bool]:
-        """See Service."""
-        return operation.id, operation.writes
-
-    def authenticate(self, call: Call) -> Caller | None:
-        """Graph wants a token for Graph; the login host is open."""
-        if call.host != self._tenant.names.graph:
-            return None
-        return self._tokens.verify(call, (f"https://{self._tenant.names.graph}",))
-
-    def unknown(self, call: Call) -> Reply:
-        """See Service."""
-        return Reply(501, {"error": "not_implemented", "error_description": f"{call.method} {call.host}{call.path}"})
-
-    def malformed(self, call: Call, why: str) -> Reply:
-        """See Service."""
-        return Reply(400, {"error": "invalid_request", "error_description": why})
-
-    def _instance(self, call: Call) -> Reply:
-        login = self._tenant.names.login
-        base = f"https://{login}/{self._tenant.tenant_id}"
-        metadata = [{"preferred_network": login, "preferred_cache": login, "aliases": [login]}]
-        del call
-        return Reply(
-            200,
-            {
-                "tenant_discovery_endpoint": f"{base}/v2.0/.well-known/openid-configuration",
-                "api-version": "1.1",
-                "metadata": metadata,
-            },
-        )
-
-    def _openid(self, call: Call) -> Reply:
-        base = f"https://{call.host}/{self._tenant.tenant_id}"
-        return Reply(
-            200,
-            {
-                "token_endpoint": f"{base}/oauth2/v2.0/token",
-                "authorization_endpoint": f"{base}/oauth2/v2.0/authorize",
-                "device_authorization_endpoint": f"{base}/oauth2/v2.0/devicecode",
-                "issuer": f"{base}/v2.0",
-                "jwks_uri": f"{base}/discovery/v2.0/keys",
-                "token_endpoint_auth_methods_supported": ["client_secret_post", "private_key_jwt"],
-                "response_types_supported": ["code", "id_token"],
-                "tenant_region_scope": None,
-            },
-        )
-
-    def _token(self, call: Call) -> Reply:
-        form = {k: v[0] for k, v in parse_qs(call.body.decode()).items()}
-        for principal in self._tenant.principals.values():
-            if principal.app_id == form.get("client_id") and principal.client_secret is not None:
-                if form.get("client_secret") != principal.client_secret:
-                    break
-                audience = form.get("scope", "").split()[0].removesuffix("/.default")
-                token = self._tokens.issue(principal, audience)
-                body = {"token_type": "Bearer", "expires_in": TOKEN_SECONDS, "ext_expires_in": TOKEN_SECONDS}
-                return Reply(200, {**body, "access_token": token})
-        message = "AADSTS7000215: Invalid client secret provided, or the application is not in this tenant."
-        return Reply(401, {"error": "invalid_client", "error_description": message, "error_codes": [7000215]})
-
-    def _by_ids(self, call: Call) -> Reply:
-        found = [self._tenant.principals.get(i.lower()) for i in call.json.get("ids", [])]
-        return Reply(200, {"value": [_graph(p) for p in found if p]})
-
-
-def _graph(principal: Principal) -> dict[str, Any]:
-    if principal.kind == "User":
-        shape = {"@odata.type": "#microsoft.graph.user", "userPrincipalName": principal.name}
-    elif principal.kind == "Group":
-        shape = {"@odata.type": "#microsoft.graph.group"}
-    else:
-        shape = {
-            "@odata.type": "#microsoft.graph.servicePrincipal",
-            "appId": principal.app_id,
-            "servicePrincipalType": "ManagedIdentity" if principal.managed_identity else "Application",
-        }
-    return {"id": principal.object_id, "displayName": principal.name.split("@")[0], **shape}
-
-
 class Desk:
     """The machine the operator sits at, and the host the function runs on: where tokens come from without a secret.
 
@@ -194,8 +125,10 @@ class Desk:
         return word
 
     def _speaker(self, word: str | None) -> Principal | None:
-        alias = self._sessions.get(word or "")
-        return next((p for p in self._tenant.principals.values() if alias and p.alias == alias), None)
+        try:
+            return self._tenant.named(self._sessions[word or ""])
+        except KeyError:  # nobody's word, or somebody who is not in this world
+            return None
 
     def managed_identity(self, call: Call) -> Reply:
         """App Service's local token endpoint (Microsoft, "managed identities for App Service", api 2019-08-01)."""

@@ -19,6 +19,7 @@ _ACTIONS = {  # access-policy permission -> data action (Microsoft, "Migrate to 
     "purge": "purge/action",
 }
 _PAGE = 25
+CLIENT_ADDRESS = "203.0.113.7"  # what every client's address is to the network rules
 
 
 class KeyVault:
@@ -37,6 +38,7 @@ class KeyVault:
             Operation("GetSecret", "GET", one, self._get),  # the SDK asks for the latest as /secrets/NAME/
             Operation("SetSecret", "PUT", one, self._set, writes=True),
             Operation("UpdateSecret", "PATCH", one + "/{version}", self._update, writes=True),
+            Operation("UpdateSecret", "PATCH", one, self._update, writes=True),  # as above
             Operation("DeleteSecret", "DELETE", one, self._delete, writes=True),
             Operation("GetDeletedSecrets", "GET", "/deletedsecrets", self._list_deleted),
             Operation("GetDeletedSecret", "GET", "/deletedsecrets/{name}", self._get_deleted),
@@ -48,7 +50,7 @@ class KeyVault:
         """A vault's own host; the name of a vault that is not there does not resolve."""
         name, _, suffix = host.partition(".")
         vault = self._tenant.vaults.get(name.lower())
-        return suffix == self._tenant.names.vault_suffix and vault is not None and vault.deleted is None
+        return suffix == self._tenant.names.vault_suffix and vault is not None and vault.live
 
     def identify(self, operation: Operation, call: Call) -> tuple[str, bool]:
         """See Service."""
@@ -81,7 +83,7 @@ class KeyVault:
 
     def _authorize(self, call: Call, permission: str, secret: str | None = None) -> Vault:
         vault = self._vault(call)
-        if vault.firewall or not vault.public_network:
+        if not vault.admits(CLIENT_ADDRESS):
             raise _firewalled(vault, call.who)
         if vault.rbac:
             action = f"Microsoft.KeyVault/vaults/secrets/{_ACTIONS[permission]}"
@@ -110,24 +112,25 @@ class KeyVault:
         secret = vault.secrets.get(name.lower())
         if secret is None or secret.deleted is not None:
             raise _missing(name)
-        if secret.hidden:  # just recovered: reads find it a little later
-            secret.hidden -= 1
+        if self._awaited(secret):  # just recovered: reads find it a little later
             raise _missing(name)
         return secret
+
+    def _awaited(self, secret: Secret) -> bool:
+        """Whether what was asked last, a delete or a recover, is still to be seen: this request counts as one look."""
+        if not secret.hidden:
+            return False
+        secret.hidden -= 1
+        return True
 
     def _get(self, call: Call) -> Reply:
         name = call.params["name"]
         vault = self._authorize(call, "get", name)
         secret = self._found(vault, name)
-        wanted = call.params.get("version")
-        for version in reversed(secret.versions):
-            if wanted in (None, "", version.version):
-                if not version.enabled:
-                    raise _error(
-                        403, "Forbidden", "Operation get is not allowed on a disabled secret.", "SecretDisabled"
-                    )
-                return Reply(200, _bundle(vault, secret, version))
-        raise _missing(f"{name}/{wanted}")
+        version = _version(secret, call.params.get("version"))
+        if not version.enabled:  # exp and nbf only inform: an expired version is readable (Microsoft, about secrets)
+            raise _error(403, "Forbidden", "Operation get is not allowed on a disabled secret.", "SecretDisabled")
+        return Reply(200, _bundle(vault, secret, version))
 
     def _set(self, call: Call) -> Reply:
         name = call.params["name"]
@@ -138,14 +141,8 @@ class KeyVault:
         if not isinstance(body.get("value"), str) or len(body["value"].encode()) > 25 * 1024:
             raise _error(400, "BadParameter", "Property value is missing, or larger than 25 KB.")
         secret = vault.secrets.setdefault(name.lower(), Secret(name))
-        if secret.deleted is not None:
-            raise _error(
-                409,
-                "Conflict",
-                f"Secret {name} is currently in a deleted but recoverable state, and its name cannot be reused; in this "
-                "state, the secret can only be recovered or purged.",
-                "ObjectIsDeletedButRecoverable",
-            )
+        if self._awaited(secret) or secret.deleted is not None:
+            raise _occupied(secret)
         version = SecretVersion(uuid.uuid4().hex, body["value"], self._now(), self._now())
         self._change(version, body)
         secret.versions.append(version)
@@ -155,9 +152,7 @@ class KeyVault:
         name = call.params["name"]
         vault = self._authorize(call, "update", name)
         secret = self._found(vault, name)
-        version = next((v for v in secret.versions if v.version == call.params["version"]), None)
-        if version is None:
-            raise _missing(f"{name}/{call.params['version']}")
+        version = _version(secret, call.params.get("version"))
         self._change(version, call.json)
         version.updated = self._now()
         bundle = _bundle(vault, secret, version)
@@ -181,8 +176,10 @@ class KeyVault:
         name = call.params["name"]
         vault = self._authorize(call, "list", name)
         secret = vault.secrets.get(name.lower())
-        versions = secret.versions if secret and secret.deleted is None else []
-        return _page(call, [_item(vault, secret, v, versioned=True) for v in versions if secret])
+        if secret is None or secret.deleted is not None:
+            return _page(call, [])
+        ordered = sorted(secret.versions, key=lambda v: v.version)  # by name, not by age (recorded)
+        return _page(call, [_item(vault, secret, v, versioned=True) for v in ordered])
 
     def _delete(self, call: Call) -> Reply:
         name = call.params["name"]
@@ -196,8 +193,7 @@ class KeyVault:
         secret = vault.secrets.get(name.lower())
         if secret is None or secret.deleted is None:
             raise _missing(name)
-        if secret.hidden:
-            secret.hidden -= 1
+        if self._awaited(secret):
             raise _missing(name)
         return secret
 
@@ -224,10 +220,24 @@ class KeyVault:
     def _purge(self, call: Call) -> Reply:
         vault = self._authorize(call, "purge", call.params["name"])
         if vault.purge_protection:
-            raise _error(403, "Forbidden", "Operation purge is not allowed: the vault has purge protection.")
+            raise _error(
+                403,
+                "Forbidden",
+                'Operation "purge" is not allowed because purge protection is enabled for this vault. Key Vault service '
+                "will automatically purge it after the retention period has passed.\r\n"
+                f"Vault: {vault.name};location={vault.location}",
+            )
         secret = self._gone(vault, call.params["name"])
         del vault.secrets[secret.name.lower()]
         return Reply(204)
+
+
+def _version(secret: Secret, wanted: str | None) -> SecretVersion:
+    """The version of this name; the latest where none is named."""
+    for version in reversed(secret.versions):
+        if wanted in (None, "", version.version):
+            return version
+    raise _missing(f"{secret.name}/{wanted}")
 
 
 def _attributes(vault: Vault, version: SecretVersion) -> dict[str, Any]:
@@ -297,6 +307,21 @@ def _missing(name: str) -> ServiceError:
     return _error(404, "SecretNotFound", f"A secret with (name/id) {name} was not found in this key vault.")
 
 
+def _occupied(secret: Secret) -> ServiceError:
+    """409: the name is not free, for one of three reasons (azure-sdk-for-net issues 31581 and 34322, Sample 4)."""
+    if secret.deleted is None:
+        why = "is currently being recovered and cannot be re-created; retry later."
+        return _error(409, "Conflict", f"Secret {secret.name} {why}", "ObjectIsBeingRecovered")
+    if secret.hidden:
+        why = "is currently being deleted and cannot be re-created; retry later."
+        return _error(409, "Conflict", f"Secret {secret.name} {why}", "ObjectIsBeingDeleted")
+    why = (
+        "is currently in a deleted but recoverable state, and its name cannot be reused; in this state, the secret can only "
+        "be recovered or purged."
+    )
+    return _error(409, "Conflict", f"Secret {secret.name} {why}", "ObjectIsDeletedButRecoverable")
+
+
 def _speaker(caller: Caller) -> str:
     return f"appid={caller.app_id};oid={caller.object_id};iss=https://sts.windows.net/{caller.tenant_id}/"
 
@@ -320,13 +345,13 @@ def _forbidden_by_policy(vault: Vault, caller: Caller, permission: str) -> Servi
 
 
 def _firewalled(vault: Vault, caller: Caller) -> ServiceError:
+    """403 of the network rules. A captured refusal of a private vault says ForbiddenByConnection (multimodal-ai issue
+    171), where Microsoft's private-link diagnostics say ForbiddenByFirewall."""
     where = f"Caller: {_speaker(caller)}\r\nVault: {vault.name};location={vault.location}"
     if vault.public_network:
         why = "Client address is not authorized and caller is not a trusted service."
-        message = f"{why}\r\nClient address: 203.0.113.7\r\n{where}"
-    else:
-        message = (
-            "Public network access is disabled and request is not from a trusted service nor via an approved private link."
-            f"\r\n{where}"
-        )
-    return _error(403, "Forbidden", message, "ForbiddenByFirewall")
+        return _error(403, "Forbidden", f"{why}\r\nClient address: {CLIENT_ADDRESS}\r\n{where}", "ForbiddenByFirewall")
+    why = (
+        "Public network access is disabled and request is not from a trusted service nor via an approved private link."
+    )
+    return _error(403, "Forbidden", f"{why}\r\n{where}", "ForbiddenByConnection")

@@ -16,11 +16,13 @@ from .http import Call, Caller, Operation, Reply, ServiceError
 from .openai_errors import (
     denied,
     error,
+    firewalled,
     invalid,
     keys_disabled,
     no_route,
     no_subdomain,
     platform_key,
+    private_only,
     unauthorized,
     wrong_key,
 )
@@ -117,6 +119,10 @@ class OpenAI:
             if _is_key(account, bearer):
                 return None
             raise platform_key()
+        if not account.public_network:
+            raise private_only()
+        if account.firewall:
+            raise firewalled()
         # The plain OpenAI client, which people use with the v1 surface, sends the key as a bearer token.
         if key := call.headers.get("api-key") or (bearer if _is_key(account, bearer) else ""):
             if not account.local_auth:

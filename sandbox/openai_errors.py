@@ -54,6 +54,16 @@ def no_subdomain() -> ServiceError:
     )
 
 
+def firewalled() -> ServiceError:
+    """A client that the account's network rules do not name (azure-sql-db-chatbot issue 3)."""
+    return error(403, "403", "Access denied due to Virtual Network/Firewall rules.")
+
+
+def private_only() -> ServiceError:
+    """An account that only private endpoints reach (message: TabularEditor3 issue 1557; code UNVERIFIED)."""
+    return error(403, "403", "Public access is disabled. Please configure private endpoint.")
+
+
 def wrong_key() -> ServiceError:
     """An api-key that is not the account's. UNVERIFIED wording."""
     return error(401, "401", "Access denied due to invalid subscription key or wrong API endpoint.")

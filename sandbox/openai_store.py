@@ -31,6 +31,8 @@ class OpenAIAccount(Script):
     location: str = "swedencentral"
     api_key: SecretStr | None = None
     local_auth: bool = True
+    firewall: bool = False
+    public_network: bool = True
     platform: bool = False
     jobs: list[JobScript] = Field(default_factory=list)
     files: list[FileScript] = Field(default_factory=list)

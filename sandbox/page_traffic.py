@@ -13,6 +13,7 @@ from .world import World
 LATEST = 100
 NAMES = {
     "entra": "Microsoft Entra",
+    "graph": "Microsoft Graph",
     "arm": "Azure Resource Manager",
     "keyvault": "Key Vault",
     "openai": "Azure OpenAI",

@@ -40,6 +40,8 @@ class Assignment:
     effective: float
     created_by: str = ""
     condition: str | None = None
+    condition_version: str | None = None
+    condition_met: bool = True  # whether the condition, where there is one, lets the calls through
     description: str | None = None
 
     @property
@@ -65,12 +67,16 @@ class Rbac:
         return [
             ROLES[a.role_id]
             for a in self.assignments.values()
-            if a.principal_id.lower() in who and a.effective <= now and within(scope, a.scope)
+            if a.principal_id.lower() in who and a.effective <= now and a.condition_met and within(scope, a.scope)
         ]
 
     def add(self, assignment: Assignment) -> None:
         """Put an assignment where it will be found."""
         self.assignments[assignment.name.lower()] = assignment
+
+    def forget(self, scope: str) -> None:
+        """Drop what is assigned at or below a scope: its resource is gone."""
+        self.assignments = {k: a for k, a in self.assignments.items() if not within(a.scope, scope)}
 
 
 def within(scope: str, parent: str) -> bool:

@@ -8,18 +8,18 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from .clock import Clock
 from .faults import Fault
 from .openai import OpenAIAccount
 from .rbac import ROLE_IDS, Assignment, Rbac, assignment_name
 from .tenant import (
-    PUBLIC,
-    US_GOVERNMENT,
+    CLOUDS,
     AccessPolicy,
     Account,
     CloudNames,
+    FunctionApp,
     Principal,
     Secret,
     SecretVersion,
@@ -27,14 +27,20 @@ from .tenant import (
     Transitions,
     Vault,
 )
+from .tenant_script import (
+    AccountScript,
+    AssignmentScript,
+    FunctionAppScript,
+    PrincipalScript,
+    Script,
+    SecretScript,
+    SubscriptionScript,
+    VaultScript,
+)
 from .wandb import WandbScript
 
 
-class _Script(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class ClockScript(_Script):
+class ClockScript(Script):
     """When virtual time starts, and how many virtual seconds pass in a real one (0: only when advanced).
 
     It starts now unless said: programs compare the service's times with the clock of the machine they run on.
@@ -44,98 +50,23 @@ class ClockScript(_Script):
     rate: float = 0.0
 
 
-class PrincipalScript(_Script):
-    """Someone in the tenant. `name` is the word for it in the rest of the scenario."""
-
-    name: str
-    kind: Literal["user", "group", "application", "managed identity"]
-    id: str = ""
-    display_name: str = ""  # of a user: the user principal name
-    client_secret: str | None = None
-    members: list[str] = []
-    deleted: bool = False  # gone from the directory, still named in policies and assignments
-
-
-class AssignmentScript(_Script):
-    """A role that somebody holds from the start, effective already. `scope`: subscription, a group, or an ARM id."""
-
-    principal: str
-    role: str
-    scope: str = "subscription"
-    condition: str | None = None
-    name: str | None = None
-
-
-class PolicyScript(_Script):
-    """An entry of a vault's access policies."""
-
-    principal: str
-    secrets: list[str] = []
-    keys: list[str] = []
-    certificates: list[str] = []
-    storage: list[str] = []
-    application_id: str | None = None
-
-
-class SecretScript(_Script):
-    """A secret that is there from the start."""
-
-    name: str
-    value: str
-    enabled: bool = True
-    expires_in_days: float | None = None
-    tags: dict[str, str] | None = None
-    deleted: bool = False
-
-
-class VaultScript(_Script):
-    """A Key Vault."""
-
-    name: str
-    group: str
-    location: str = "swedencentral"
-    rbac: bool | None = None
-    policies: list[PolicyScript] = []
-    secrets: list[SecretScript] = []
-    tags: dict[str, str] = {}
-    purge_protection: bool = False
-    firewall: bool = False
-    public_network: bool = True
-    deleted: bool = False
-
-
-class AccountScript(OpenAIAccount):
-    """An Azure OpenAI account: its control plane here, its jobs and files as OpenAIAccount says."""
-
-    group: str
-    kind: Literal["OpenAI", "AIServices", "FormRecognizer"] = "OpenAI"
-    system_identity: bool = False
-    user_identities: list[str] = Field(default_factory=list)
-
-
-class SubscriptionScript(_Script):
-    """The tenant's one subscription."""
-
-    id: str = "5b1f6d1c-0000-4000-8000-0000000000aa"
-    name: str = "contoso-ml"
-
-
-class Scenario(_Script):
+class Scenario(Script):
     """Everything a world starts from."""
 
     title: str = ""
     clock: ClockScript = Field(default_factory=ClockScript)
-    cloud: Literal["public", "us government"] = "public"
+    cloud: Literal["public", "us government", "china"] = "public"
     tenant_id: str = "72f988bf-0000-4000-8000-0000000000bb"
     subscription: SubscriptionScript = SubscriptionScript()
-    groups: list[str] = ["rg-ml"]
-    principals: list[PrincipalScript] = []
-    assignments: list[AssignmentScript] = []
-    vaults: list[VaultScript] = []
-    accounts: list[AccountScript] = []
+    groups: list[str] = Field(default_factory=lambda: ["rg-ml"])
+    principals: list[PrincipalScript] = Field(default_factory=list)
+    assignments: list[AssignmentScript] = Field(default_factory=list)
+    vaults: list[VaultScript] = Field(default_factory=list)
+    accounts: list[AccountScript] = Field(default_factory=list)
+    function_apps: list[FunctionAppScript] = Field(default_factory=list)
     wandb: WandbScript = Field(default_factory=WandbScript)
     transitions: Transitions = Field(default_factory=Transitions)
-    faults: list[Fault] = []
+    faults: list[Fault] = Field(default_factory=list)
 
     @classmethod
     def parse(cls, data: Mapping[str, Any]) -> "Scenario":
@@ -173,7 +104,7 @@ class Scenario(_Script):
         ]
 
     def _names(self) -> CloudNames:
-        return PUBLIC if self.cloud == "public" else US_GOVERNMENT
+        return CLOUDS[self.cloud]
 
     def _account_id(self, account: AccountScript) -> str:
         return self._id(account.group, f"Microsoft.CognitiveServices/accounts/{account.name}")
@@ -194,11 +125,39 @@ class Scenario(_Script):
         for account in self.accounts:
             known = self._account(account, tenant)
             tenant.accounts[known.id.lower()] = known
+        for app in self.function_apps:
+            shown = self._function_app(app, tenant)
+            tenant.function_apps[shown.id.lower()] = shown
+        ids |= {p.alias: p.object_id for p in tenant.principals.values()}  # identities of accounts and apps among them
         for vault in self.vaults:
             tenant.vaults[vault.name.lower()] = self._vault(vault, ids, tenant)
         for entry in self.assignments:
             tenant.rbac.add(self._assignment(entry, ids, tenant))
+        for gone in [v for v in tenant.vaults.values() if v.deleted is not None]:
+            tenant.rbac.forget(gone.id)
+        for taken in [v.name.lower() for v in self.vaults if v.elsewhere]:
+            tenant.foreign_vaults.add(taken)
+            del tenant.vaults[taken]
         return tenant
+
+    def _function_app(self, script: FunctionAppScript, tenant: Tenant) -> FunctionApp:
+        app = FunctionApp(
+            id=self._id(script.group, f"Microsoft.Web/sites/{script.name}"),
+            name=script.name,
+            location=script.location,
+            state=script.state,
+            functions=list(script.functions),
+            settings=dict(script.settings),
+        )
+        for name in [script.identity] if isinstance(script.identity, str) else script.identity:
+            if name == "system":
+                own = _identity_of(app.id, script.name)
+                tenant.principals[own.object_id] = own
+                app.system_identity = own.object_id
+            else:
+                known = self._id(script.group, f"Microsoft.ManagedIdentity/userAssignedIdentities/{name}")
+                app.identities[known] = tenant.named(name)
+        return app
 
     def _memberships(self, ids: Mapping[str, str]) -> dict[str, frozenset[str]]:
         out: dict[str, frozenset[str]] = {}
@@ -213,17 +172,14 @@ class Scenario(_Script):
             name=script.name,
             location=script.location,
             kind=script.kind,
-            endpoint=f"https://{script.name}.{tenant.names.openai_suffix}/",
+            endpoint=f"https://{script.host if script.endpoint else f'{script.name}.{tenant.names.openai_suffix}'}/",
             custom_subdomain=script.custom_subdomain,
+            local_auth=script.local_auth,
+            firewall=script.firewall,
+            public_network=script.public_network,
         )
         if script.system_identity:
-            principal = Principal(
-                _guid(f"{account.id} identity"),
-                script.name,
-                "ServicePrincipal",
-                _guid(account.id),
-                managed_identity=True,
-            )
+            principal = _identity_of(account.id, script.name)
             tenant.principals[principal.object_id] = principal
             account.system_identity = principal.object_id
         for name in script.user_identities:
@@ -251,6 +207,8 @@ class Scenario(_Script):
             secrets={s.name.lower(): _secret(s, int(start)) for s in script.secrets},
             tags=dict(script.tags),
             purge_protection=script.purge_protection or None,
+            retention_days=script.retention_days,
+            ip_rules=[str(rule) for rule in script.ip_rules],
             public_network=script.public_network,
             firewall=script.firewall,
             deleted=start if script.deleted else None,
@@ -266,16 +224,19 @@ class Scenario(_Script):
             group, _, rest = scope.partition("/")
             scope = self._id(group, rest)
         who = ids.get(script.principal, script.principal)
-        principal = tenant.principals.get(who)
+        kind = next((_kind(p) for p in self.principals if p.name == script.principal), "ServicePrincipal")
         return Assignment(
             name=script.name or assignment_name(scope, who, script.role),
             scope=scope,
             role_id=ROLE_IDS[script.role],
             principal_id=who,
-            principal_type=principal.kind if principal else "ServicePrincipal",
+            principal_type=kind,  # as it was said; that of a deleted principal stays
             created=0.0,
             effective=0.0,
             condition=script.condition,
+            condition_version="2.0" if script.condition else None,
+            condition_met=script.condition_met,
+            description=script.description,
         )
 
 
@@ -314,7 +275,7 @@ def _object_id(script: PrincipalScript) -> str:
 
 
 def _principal(script: PrincipalScript, object_id: str) -> Principal:
-    kind = {"user": "User", "group": "Group"}.get(script.kind, "ServicePrincipal")
+    kind = _kind(script)
     return Principal(
         object_id,
         script.display_name or script.name,
@@ -326,18 +287,35 @@ def _principal(script: PrincipalScript, object_id: str) -> Principal:
     )
 
 
+def _kind(script: PrincipalScript) -> str:
+    """What role assignments call the principal's type."""
+    return {"user": "User", "group": "Group"}.get(script.kind, "ServicePrincipal")
+
+
+def _identity_of(resource_id: str, name: str) -> Principal:
+    """The system-assigned identity of a resource; it has the resource's name."""
+    known = _guid(f"{resource_id} identity")
+    return Principal(known, name, "ServicePrincipal", _guid(resource_id), managed_identity=True, alias=name)
+
+
 def _secret(script: SecretScript, start: int) -> Secret:
-    expires = None if script.expires_in_days is None else start + int(script.expires_in_days * 86400)
-    version = SecretVersion(
-        _guid(f"version {script.name}").replace("-", ""),
-        script.value,
-        start,
-        start,
-        enabled=script.enabled,
-        expires=expires,
-        tags=script.tags,
-    )
-    return Secret(script.name, [version], deleted=start if script.deleted else None)
+    secret = Secret(script.name, deleted=start if script.deleted else None)
+    for number, version in enumerate(script.history()):
+        created = start - int(version.created_days_ago * 86400)
+        days = version.expires_in_days
+        secret.versions.append(
+            SecretVersion(
+                uuid.uuid5(uuid.NAMESPACE_URL, f"version {number} of {script.name}").hex,
+                version.value,
+                created,
+                created,
+                enabled=version.enabled,
+                expires=None if days is None else start + int(days * 86400),
+                content_type=version.content_type,
+                tags=version.tags,
+            )
+        )
+    return secret
 
 
 def _guid(of: str) -> str:

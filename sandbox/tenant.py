@@ -1,6 +1,7 @@
 """The state of the tenant: principals, subscription, accounts, vaults and what lies in them. No protocol here."""
 
 from dataclasses import dataclass, field
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -21,6 +22,7 @@ class CloudNames:
     vault_audience: str
     openai_suffix: str
     openai_audiences: tuple[str, ...]
+    web_suffix: str
 
 
 PUBLIC = CloudNames(
@@ -32,6 +34,7 @@ PUBLIC = CloudNames(
     vault_audience="https://vault.azure.net",
     openai_suffix="openai.azure.com",
     openai_audiences=("https://cognitiveservices.azure.com", "https://ai.azure.com"),
+    web_suffix="azurewebsites.net",
 )
 US_GOVERNMENT = CloudNames(
     login="login.microsoftonline.us",
@@ -42,7 +45,24 @@ US_GOVERNMENT = CloudNames(
     vault_audience="https://vault.usgovcloudapi.net",
     openai_suffix="openai.azure.us",
     openai_audiences=("https://cognitiveservices.azure.us",),
+    web_suffix="azurewebsites.us",
 )
+
+
+CHINA = CloudNames(
+    login="login.chinacloudapi.cn",
+    arm="management.chinacloudapi.cn",
+    arm_audiences=("https://management.chinacloudapi.cn", "https://management.core.chinacloudapi.cn"),
+    graph="microsoftgraph.chinacloudapi.cn",
+    vault_suffix="vault.azure.cn",
+    vault_audience="https://vault.azure.cn",
+    # Azure OpenAI in Azure China: UNVERIFIED, formed after the other services' names there.
+    openai_suffix="openai.azure.cn",
+    openai_audiences=("https://cognitiveservices.azure.cn",),
+    web_suffix="chinacloudsites.cn",
+)
+CLOUDS = {"public": PUBLIC, "us government": US_GOVERNMENT, "china": CHINA}
+"""The clouds by the name that a scenario gives them."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +121,10 @@ class Secret:
 
 @dataclass
 class Vault:
-    """A Key Vault, its control-plane properties and its secrets."""
+    """A Key Vault, its control-plane properties and its secrets.
+
+    `registering`: while the vault is new or just recovered, how many reads still find its DNS name being registered.
+    """
 
     id: str
     name: str
@@ -114,8 +137,40 @@ class Vault:
     purge_protection: bool | None = None
     retention_days: int = 90
     public_network: bool = True
-    firewall: bool = False
+    firewall: bool = False  # only what the rules name gets in
+    bypass: str = "AzureServices"
+    ip_rules: list[str] = field(default_factory=list)  # addresses and CIDR ranges
+    subnets: list[str] = field(default_factory=list)  # ARM ids
+    sku: str = "standard"
+    flags: dict[str, bool] = field(default_factory=dict)  # enabledForDeployment and its like, as they were said
+    registering: int = 0
     deleted: float | None = None
+
+    @property
+    def live(self) -> bool:
+        """Whether it is there and its host name resolves."""
+        return self.deleted is None and not self.registering
+
+    def admits(self, address: str) -> bool:
+        """Whether the network rules let this client in on the data plane."""
+        if not self.public_network:
+            return False
+        client = ip_address(address)
+        return not self.firewall or any(client in ip_network(rule, strict=False) for rule in self.ip_rules)
+
+
+@dataclass
+class FunctionApp:
+    """A function app as App Service shows it. `identities`: ARM id of a user-assigned identity -> its principal."""
+
+    id: str
+    name: str
+    location: str
+    state: str = "Running"
+    system_identity: str | None = None  # the principal's object id
+    identities: dict[str, Principal] = field(default_factory=dict)
+    functions: list[str] = field(default_factory=list)
+    settings: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -132,6 +187,8 @@ class Account:
     user_identities: dict[str, dict[str, str]] = field(default_factory=dict)  # ARM id -> principalId, clientId
     state: str = "Succeeded"
     local_auth: bool = True
+    firewall: bool = False
+    public_network: bool = True
 
 
 class Transitions(BaseModel):
@@ -141,6 +198,7 @@ class Transitions(BaseModel):
 
     rbac_propagation: float = 90.0
     identity_polls: int = 1
+    vault_polls: int = 1  # reads of a new or recovered vault that still say RegisteringDns; also polls of a purge
     recover_reads: int = 2
     replication_refusals: int = 0  # PrincipalNotFound answers for a new identity when principalType is not sent
 
@@ -158,6 +216,8 @@ class Tenant:
     principals: dict[str, Principal] = field(default_factory=dict)  # by object id, lower case
     accounts: dict[str, Account] = field(default_factory=dict)  # by ARM id, lower case
     vaults: dict[str, Vault] = field(default_factory=dict)  # by name, lower case: names are global
+    foreign_vaults: set[str] = field(default_factory=set)  # names, lower case, that somebody in another tenant holds
+    function_apps: dict[str, FunctionApp] = field(default_factory=dict)  # by ARM id, lower case
     rbac: Rbac = field(default_factory=Rbac)
     transitions: Transitions = field(default_factory=Transitions)
 

@@ -21,6 +21,9 @@ _SECRET_KEYS = {
     "access_token",
     "accesstoken",
     "refresh_token",
+    "id_token",
+    "device_code",
+    "client_info",
     "client_secret",
     "client_assertion",
     "password",
@@ -78,7 +81,8 @@ class Trace:
                 self._close(began)
             return
         self.exchanges.append(exchange)
-        address = exchange.response["headers"].get("azure-asyncoperation")
+        headers = exchange.response["headers"]
+        address = headers.get("azure-asyncoperation") or (headers.get("location") if exchange.status == 202 else None)
         if address:
             self._open[_path(address)] = exchange
         else:

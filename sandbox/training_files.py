@@ -59,7 +59,8 @@ _MALFORMED = ('{"messages": [{"role": "user", "content": "cut off', "not json", 
 class FileScript(Script):
     """A file of a scenario: either `lines`, given word for word, or `count` generated examples of a `format`.
 
-    `malformed` of the generated lines are broken, spread evenly. `images` of vision examples are data URLs or links.
+    `malformed` of the generated lines are broken, spread evenly. `padding` characters more are in every answer, for big
+    files. `images` of vision examples are data URLs or links.
     A `deleted` file answers 404 though jobs still name it.
     """
 
@@ -70,6 +71,7 @@ class FileScript(Script):
     format: Format = "chat_with_system"
     count: int = Field(default=20, ge=0)
     malformed: int = Field(default=0, ge=0)
+    padding: int = Field(default=0, ge=0)
     turns: int = Field(default=3, ge=1)  # of a conversation
     images: Literal["data", "https"] = "https"
     seed: int = 0
@@ -140,7 +142,8 @@ class _Ticket:
         product = _PRODUCTS[picks % 6]
         self.number = 10_000 + (picks >> 8) % 90_000
         self.kind = (picks >> 32) % len(_PROBLEMS)
-        problem, self.answer = _PROBLEMS[self.kind]
+        problem, answer = _PROBLEMS[self.kind]
+        self.answer = answer + (f" {answer}" * (script.padding // len(answer) + 1))[: script.padding]
         tone = _TONES[(picks >> 40) % len(_TONES)]
         self.question = f"Ticket {self.number}, {product}: a customer {problem} and writes {tone}. What do we reply?"
 

@@ -6,9 +6,11 @@ from typing import Any
 
 from .arm import Arm
 from .clock import Clock
+from .entra import Entra
 from .faults import Faults
+from .graph import Graph
 from .http import Call, Reply, Service, ServiceError
-from .identity import Desk, Entra, Tokens
+from .identity import Desk, Tokens
 from .keyvault import KeyVault
 from .openai import OpenAI
 from .scenario import Scenario
@@ -40,6 +42,7 @@ class World:
         self._page = page
         tokens = Tokens(self.tenant)
         self.desk = Desk(self.tenant, tokens, sessions)
+        self.entra = Entra(self.tenant, tokens)
         self.wandb = Wandb(scenario.wandb, self.clock)
         self.openai = OpenAI(
             scenario.openai_accounts(),
@@ -49,7 +52,8 @@ class World:
             audiences=self.tenant.names.openai_audiences,
         )
         self.services: Sequence[Service] = (
-            Entra(self.tenant, tokens),
+            self.entra,
+            Graph(self.tenant, tokens),
             Arm(self.tenant, tokens),
             KeyVault(self.tenant, tokens),
             self.openai,
@@ -79,6 +83,8 @@ class World:
         what = call.path.removeprefix("/_sandbox/")
         if what == "token":
             return self.desk.cli_token(call)
+        if what == "device":
+            return self.entra.approve(call)
         if what == "clock":
             if call.method == "POST":
                 self.clock.advance(float(call.json["advance"]))

@@ -10,6 +10,7 @@ import httpx2
 import openai
 import pytest
 from azure.identity import AzureCliCredential, ManagedIdentityCredential, get_bearer_token_provider
+from azure.mgmt.cognitiveservices import CognitiveServicesManagementClient
 from openai import AzureOpenAI, OpenAI
 
 from sandbox.cloud import Cloud
@@ -162,6 +163,30 @@ def test_a_token_needs_a_custom_subdomain(account: Callable[..., Cloud]) -> None
     with pytest.raises(openai.BadRequestError, match="Please provide a custom subdomain"):
         azure(api_key=None, azure_ad_token=token).fine_tuning.jobs.list()
     assert azure().fine_tuning.jobs.list().data
+
+
+@pytest.mark.parametrize(
+    ("rules", "says", "shown"),
+    [
+        ({"firewall": True}, "Virtual Network/Firewall rules", ("Enabled", "Deny")),
+        ({"public_network": False}, "configure private endpoint", ("Disabled", None)),
+    ],
+)
+@pytest.mark.usefixtures("undescribed")
+def test_network_rules_refuse_keys_and_tokens_alike(
+    account: Callable[..., Cloud], rules: dict[str, Any], says: str, shown: tuple[str, str | None]
+) -> None:
+    cloud = account(**rules)
+    token = AzureCliCredential().get_token(SCOPE).token
+    for client in (azure(), azure(api_key=None, azure_ad_token=token)):
+        with pytest.raises(openai.PermissionDeniedError, match=says) as refused:
+            client.fine_tuning.jobs.list()
+        assert refused.value.code == "403"
+    control_plane = CognitiveServicesManagementClient(AzureCliCredential(), cloud.world.tenant.subscription_id)
+    properties = control_plane.accounts.get("rg-ml", "aoai-ml").properties
+    assert properties is not None
+    acls = properties.network_acls
+    assert (properties.public_network_access, acls and acls.default_action) == shown
 
 
 @pytest.mark.usefixtures("undescribed")
@@ -474,9 +499,12 @@ def test_openais_own_platform_has_its_own_host_key_and_words(load: Load) -> None
     assert refused.value.code == "invalid_api_key"
 
 
-def test_the_same_scenario_gives_the_same_bytes(account: Callable[..., Cloud]) -> None:
+def test_the_same_scenario_gives_the_same_bytes(load: Load) -> None:
+    clock = {"start": "2026-03-02T08:00:00Z"}  # not now, which may be another second the next time
+    account = {"name": "aoai-ml", "group": "rg-ml", "api_key": KEY, "files": FILES, "jobs": [DONE, TRAINING, NEVER]}
+
     def everything() -> list[Any]:
-        account()
+        load({"extends": "contoso", "clock": clock, "accounts": [account]})
         client = azure("2025-04-01-preview")
         jobs = client.fine_tuning.jobs.list().to_dict()
         events = [e.to_dict() for e in client.fine_tuning.jobs.list_events(DONE["id"])]

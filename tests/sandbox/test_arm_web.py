@@ -1,0 +1,119 @@
+"""A function app looked at from outside, by plain ARM requests: identity, state, indexed functions, settings."""
+
+import json
+from typing import Any
+
+import pytest
+from azure.core.exceptions import HttpResponseError
+from azure.core.pipeline.policies import BearerTokenCredentialPolicy
+from azure.core.rest import HttpRequest
+from azure.identity import AzureCliCredential
+from azure.mgmt.core import ARMPipelineClient
+
+from tests.contracts import CONTRACTS, PRESENT, WHY_ABSENT
+from tests.sandbox.azure import GROUP, Load, tenant_of
+
+APP: dict[str, Any] = {
+    "name": "func-wandb",
+    "group": "rg-ml",
+    "functions": ["find_jobs", "sync_job", "report_poison"],
+    "settings": {"WANDB_ENTITY": "acme"},
+}
+IDENTITY = {"name": "id-func", "kind": "managed identity"}
+
+
+def ask(path: str = "", method: str = "GET", url: str = "") -> Any:
+    policies = [BearerTokenCredentialPolicy(AzureCliCredential(), "https://management.azure.com/.default")]
+    client: Any = ARMPipelineClient("https://management.azure.com", policies=policies)
+    where = (
+        url
+        or f"https://management.azure.com{GROUP}/providers/Microsoft.Web/sites/func-wandb{path}?api-version=2024-11-01"
+    )
+    answer = client.send_request(HttpRequest(method, where))
+    if answer.status_code >= 400:
+        raise HttpResponseError(response=answer)
+    return answer.json()
+
+
+def with_app(role: str = "Owner", **more: Any) -> dict[str, Any]:
+    scenario = tenant_of(role=role, function_apps=[{**APP, **more}])
+    return scenario | {"principals": [*scenario["principals"], IDENTITY]}
+
+
+def test_a_user_assigned_identity_is_shown_with_both_its_ids(load: Load) -> None:
+    cloud = load(with_app(identity="id-func"))
+    site, principal = ask(), cloud.world.tenant.named("id-func")
+    assert site["identity"]["type"] == "UserAssigned"
+    assert list(site["identity"]["userAssignedIdentities"].values()) == [
+        {"principalId": principal.object_id, "clientId": principal.app_id}
+    ]
+    assert (site["kind"], site["properties"]["state"]) == ("functionapp,linux", "Running")
+    assert site["properties"]["defaultHostName"] == "func-wandb.azurewebsites.net"
+
+
+def test_a_system_identity_is_a_principal_of_the_apps_name(load: Load) -> None:
+    cloud = load(with_app(identity=["system", "id-func"], state="Stopped"))
+    site = ask()
+    assert site["identity"]["type"] == "SystemAssigned, UserAssigned"
+    assert site["identity"]["principalId"] == cloud.world.tenant.named("func-wandb").object_id
+    assert site["properties"]["state"] == "Stopped"
+
+
+def test_an_app_without_identity_has_no_such_key(load: Load) -> None:
+    load(with_app())
+    assert "identity" not in ask()
+
+
+def test_functions_come_in_pages(load: Load) -> None:
+    load(with_app())
+    first = ask("/functions")
+    second = ask(url=first["nextLink"])
+    names = [f["properties"]["name"] for page in (first, second) for f in page["value"]]
+    assert (names, second["nextLink"]) == (APP["functions"], None)
+    assert first["value"][0]["name"] == "func-wandb/find_jobs"
+
+
+def test_settings_need_more_than_reading(load: Load) -> None:
+    load(with_app())
+    assert ask("/config/appsettings/list", "POST")["properties"] == {"WANDB_ENTITY": "acme"}
+    load(with_app(role="Reader"))
+    assert ask()["name"] == "func-wandb"
+    with pytest.raises(HttpResponseError, match=r"Microsoft\.Web/sites/config/list/action"):
+        ask("/config/appsettings/list", "POST")
+
+
+def test_an_app_that_is_not_there_is_named(load: Load) -> None:
+    load(tenant_of())
+    with pytest.raises(HttpResponseError, match=r"Microsoft\.Web/sites/func-wandb"):
+        ask()
+
+
+@pytest.mark.contract
+@pytest.mark.skipif(not PRESENT, reason=WHY_ABSENT)
+def test_a_site_has_no_property_that_microsofts_type_does_not_know(load: Load) -> None:
+    load(with_app(identity=["system", "id-func"]))
+    generated = json.loads((CONTRACTS / "bicep-types" / "microsoft.web_sites@2024-11-01.json").read_text())
+    assert unknown(ask(), generated["types"], str(generated["body"])) == []
+
+
+def unknown(shown: Any, types: dict[str, Any], kind: str, path: str = "") -> list[str]:
+    """The properties of some JSON that a generated type does not name."""
+    described = types[kind]
+    if not isinstance(shown, dict) or "properties" not in described:
+        return []
+    rest, found = described.get("additionalProperties"), []
+    for name, value in shown.items():
+        known = described["properties"].get(name, {}).get("type") or rest
+        if known is None:
+            found.append(f"{path}/{name}")
+        else:
+            found += unknown(value, types, known["$ref"].removeprefix("#/"), f"{path}/{name}")
+    return found
+
+
+@pytest.mark.contract
+@pytest.mark.skipif(not PRESENT, reason=WHY_ABSENT)
+def test_the_check_of_a_sites_properties_notices_a_wrong_one() -> None:
+    generated = json.loads((CONTRACTS / "bicep-types" / "microsoft.web_sites@2024-11-01.json").read_text())
+    wrong = {"properties": {"stat": "Running"}, "identity": {"principal": "x"}}
+    assert unknown(wrong, generated["types"], str(generated["body"])) == ["/properties/stat", "/identity/principal"]

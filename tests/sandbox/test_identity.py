@@ -1,0 +1,232 @@
+"""Who somebody is: every kind of principal signs in with the real credentials, and sees of the directory what it may."""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jwt
+import pytest
+import requests
+from azure.core.exceptions import ClientAuthenticationError
+from azure.identity import (
+    AzureCliCredential,
+    ClientSecretCredential,
+    DefaultAzureCredential,
+    DeviceCodeCredential,
+    EnvironmentCredential,
+    ManagedIdentityCredential,
+)
+from click.testing import CliRunner
+
+from sandbox import cli
+from sandbox.cloud import Cloud
+
+Load = Callable[[Mapping[str, Any]], Cloud]
+Become = Callable[[str], None]
+
+ARM = "https://management.azure.com"
+GRAPH = "https://graph.microsoft.com"
+LOGIN = "https://login.microsoftonline.com"
+AZURE_CLI = "04b07795-8ddb-461a-bbee-02f9e1bf7b46"
+KINDS = {"operator": AzureCliCredential, "reports-job": EnvironmentCredential, "billing-api": ManagedIdentityCredential}
+
+
+@pytest.fixture
+def become(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Become:
+    """Sign this process in as somebody else."""
+
+    def become(principal: str) -> None:
+        for name in ("SANDBOX_SESSION", "AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET", "AZURE_TENANT_ID", "IDENTITY_HEADER"):
+            monkeypatch.delenv(name, raising=False)
+        for name, value in cloud.environment(principal).items():
+            monkeypatch.setenv(name, value)
+
+    return become
+
+
+def claims(credential: Any, service: str = ARM) -> dict[str, Any]:
+    """What the credential's token says."""
+    shown: dict[str, Any] = jwt.decode(
+        credential.get_token(f"{service}/.default").token, options={"verify_signature": False}
+    )
+    return shown
+
+
+def get(url: str, credential: Any) -> requests.Response:
+    """The answer to a plain GET with a token for the service."""
+    service = "/".join(url.split("/")[:3])
+    token = credential.get_token(f"{service}/.default").token
+    return requests.get(url, headers={"authorization": f"Bearer {token}"}, timeout=10)
+
+
+def enter(cloud: Cloud, user_code: str, person: str) -> requests.Response:
+    """A person enters a code, as if in a browser."""
+    return requests.post(f"{cloud.url}/_sandbox/device", json={"user_code": user_code, "principal": person}, timeout=10)
+
+
+# --- signing in -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("principal", KINDS)
+def test_each_kind_of_principal_signs_in_with_its_credential_and_default_credential_finds_it(
+    cloud: Cloud, become: Become, principal: str
+) -> None:
+    become(principal)
+    for credential in (KINDS[principal](), DefaultAzureCredential()):
+        said = claims(credential)
+        assert said["oid"] == cloud.world.tenant.named(principal).object_id
+        assert said["idtyp"] == ("user" if principal == "operator" else "app")
+
+
+@pytest.mark.parametrize("principal", KINDS)
+def test_nobody_has_the_credentials_of_another_kind(become: Become, principal: str) -> None:
+    become(principal)
+    for other in KINDS.keys() - {principal}:
+        with pytest.raises(ClientAuthenticationError):
+            KINDS[other]().get_token(f"{ARM}/.default")
+
+
+def test_an_accounts_own_identity_signs_in_by_the_accounts_name(load: Load, become: Become) -> None:
+    account = {"name": "aoai-ml", "group": "rg-ml", "location": "swedencentral", "system_identity": True}
+    cloud = load({"extends": "contoso", "accounts": [account]})
+    become("aoai-ml")
+    said = claims(ManagedIdentityCredential())
+    known = next(iter(cloud.world.tenant.accounts.values()))
+    assert said["oid"] == known.system_identity
+    assert said["xms_mirid"] == known.id
+
+
+def test_an_identity_is_named_in_its_token_by_the_resource_that_it_is(become: Become) -> None:
+    become("billing-api")
+    mirid = claims(ManagedIdentityCredential())["xms_mirid"]
+    assert mirid.endswith("/Microsoft.ManagedIdentity/userAssignedIdentities/billing-api")
+
+
+@pytest.mark.parametrize(
+    ("principal", "why"),
+    [
+        ("nosuch", "no principal is called 'nosuch'"),
+        ("ml-team", "a group cannot sign in"),
+        ("bare", "no client_secret"),
+    ],
+)
+def test_who_cannot_sign_in_is_refused_before_the_command_runs(tmp_path: Any, principal: str, why: str) -> None:
+    world = tmp_path / "world.yaml"
+    names = [{"name": "ml-team", "kind": "group"}, {"name": "bare", "kind": "application"}]
+    world.write_text(json.dumps({"principals": names}))
+    result = CliRunner().invoke(
+        cli.main, ["run", "-s", str(world), "--as", principal, "--", "touch", str(tmp_path / "ran")]
+    )
+    assert result.exit_code == 2
+    assert "--as" in result.output
+    assert why in result.output.replace("\n", " ")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_tenant_that_is_not_of_this_world_is_not_found(cloud: Cloud) -> None:
+    other = "11111111-1111-4111-8111-111111111111"
+    app = cloud.world.tenant.named("reports-job")
+    with pytest.raises(ClientAuthenticationError, match="tenant"):
+        ClientSecretCredential(other, app.app_id, "reports-secret").get_token(f"{ARM}/.default")
+    refused = requests.get(f"{LOGIN}/{other}/v2.0/.well-known/openid-configuration", timeout=10)
+    assert (refused.status_code, refused.json()["error"]) == (400, "invalid_tenant")
+
+
+def test_an_application_that_the_directory_does_not_know_is_told_so(cloud: Cloud) -> None:
+    unknown = ClientSecretCredential(cloud.world.tenant.tenant_id, "22222222-2222-4222-8222-222222222222", "x")
+    with pytest.raises(ClientAuthenticationError, match="AADSTS700016"):
+        unknown.get_token(f"{ARM}/.default")
+
+
+# --- a person with a device code -------------------------------------------------------------------------------------
+
+
+def test_a_person_signs_in_once_with_a_device_code_and_gets_tokens_for_every_service(cloud: Cloud) -> None:
+    prompts: list[str] = []
+
+    def prompted(_: str, user_code: str, __: Any) -> None:
+        prompts.append(user_code)
+        assert enter(cloud, user_code, "dana").status_code == 204
+
+    credential = DeviceCodeCredential(client_id=AZURE_CLI, prompt_callback=prompted)
+    for service in (ARM, "https://vault.azure.net"):
+        said = claims(credential, service)
+        assert said["aud"] == service
+        assert said["oid"] == cloud.world.tenant.named("dana").object_id
+    assert len(prompts) == 1
+    kept = json.dumps([e.as_json() for e in cloud.world.trace.exchanges])
+    assert "eyJ" not in kept, "every token begins so"
+
+
+def test_a_device_code_waits_for_its_person_and_nobody_else(cloud: Cloud) -> None:
+    form = {"client_id": AZURE_CLI, "scope": f"{ARM}//.default openid"}
+    base = f"{LOGIN}/organizations/oauth2/v2.0"
+    flow = requests.post(f"{base}/devicecode", data=form, timeout=10).json()
+    grant = form | {"grant_type": "urn:ietf:params:oauth:grant-type:device_code", "device_code": flow["device_code"]}
+    pending = requests.post(f"{base}/token", data=grant, timeout=10)
+    assert (pending.status_code, pending.json()["error"]) == (400, "authorization_pending")
+    assert enter(cloud, "NOTTHEIRS", "operator").status_code == 404
+    assert requests.post(f"{base}/token", data=grant, timeout=10).status_code == 400
+    enter(cloud, flow["user_code"], "operator")
+    assert requests.post(f"{base}/token", data=grant, timeout=10).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("grant", "error"),
+    [
+        ({"grant_type": "refresh_token", "refresh_token": "made-up"}, "invalid_grant"),
+        ({"grant_type": "urn:ietf:params:oauth:grant-type:device_code", "device_code": "x"}, "bad_verification_code"),
+        ({"grant_type": "password", "username": "operator", "password": "x"}, "unsupported_grant_type"),
+        ({"grant_type": "client_credentials", "client_secret": "reports-secret", "scope": "openid"}, "invalid_request"),
+    ],
+)
+def test_what_proves_nothing_or_asks_for_nothing_gets_no_token(cloud: Cloud, grant: dict[str, str], error: str) -> None:
+    token = f"{LOGIN}/{cloud.world.tenant.tenant_id}/oauth2/v2.0/token"
+    form = {"scope": f"{ARM}/.default", "client_id": cloud.world.tenant.named("reports-job").app_id} | grant
+    refused = requests.post(token, data=form, timeout=10)
+    assert (refused.status_code, refused.json()["error"]) == (400, error)
+
+
+# --- what one sees --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("principal", ["reports-job", "billing-api"])
+def test_the_directory_is_closed_to_applications_and_identities(become: Become, principal: str) -> None:
+    become(principal)
+    refused = get(f"{GRAPH}/v1.0/users?$filter=userPrincipalName eq 'dana@contoso.example'", KINDS[principal]())
+    assert refused.status_code == 403
+    assert refused.json()["error"]["code"] == "Authorization_RequestDenied"
+
+
+def test_a_person_finds_people_and_applications_in_the_directory(cloud: Cloud) -> None:
+    tenant, az = cloud.world.tenant, AzureCliCredential()
+    dana, reports = tenant.named("dana"), tenant.named("reports-job")
+    by_name = get(f"{GRAPH}/v1.0/users?$filter=userPrincipalName eq 'Dana@contoso.example'", az).json()["value"]
+    assert [u["id"] for u in by_name] == [dana.object_id]
+    by_app = f"{GRAPH}/v1.0/servicePrincipals?$filter=servicePrincipalNames/any(c:c eq '{reports.app_id}')"
+    assert [s["id"] for s in get(by_app, az).json()["value"]] == [reports.object_id]
+    assert get(f"{GRAPH}/v1.0/users/dana@contoso.example", az).json()["id"] == dana.object_id
+    assert get(f"{GRAPH}/v1.0/servicePrincipals/{reports.object_id}", az).json()["appId"] == reports.app_id
+    assert get(f"{GRAPH}/v1.0/me", az).json()["userPrincipalName"] == "you@contoso.example"
+    missing = get(f"{GRAPH}/v1.0/users/{reports.object_id}", az)
+    assert (missing.status_code, missing.json()["error"]["code"]) == (404, "Request_ResourceNotFound")
+    unsupported = get(f"{GRAPH}/v1.0/users?$filter=startsWith(displayName,'d')", az)
+    assert unsupported.json()["error"]["code"] == "Request_UnsupportedQuery"
+
+
+def test_a_listing_of_resources_shows_what_one_may_read_and_the_filter_lets_through(
+    cloud: Cloud, become: Become
+) -> None:
+    everything = f"{ARM}/subscriptions/{cloud.world.tenant.subscription_id}/resources?api-version=2021-04-01"
+    assert {r["name"] for r in get(everything, AzureCliCredential()).json()["value"]} == {"aoai-ml", "kv-ml"}
+    one = everything + "&$filter=resourceType eq 'Microsoft.KeyVault/vaults' and name eq 'KV-ML'"
+    assert [r["name"] for r in get(one, AzureCliCredential()).json()["value"]] == ["kv-ml"]
+    odd = get(everything + "&$filter=color eq 'red'", AzureCliCredential())
+    assert (odd.status_code, odd.json()["error"]["code"]) == (400, "InvalidFilterInQueryString")
+    become("dana")
+    assert get(everything, AzureCliCredential()).json()["value"] == []
+
+
+def test_one_sees_the_tenant_that_one_signed_in_to(cloud: Cloud) -> None:
+    shown = get(f"{ARM}/tenants?api-version=2022-12-01", AzureCliCredential()).json()["value"]
+    assert [t["tenantId"] for t in shown] == [cloud.world.tenant.tenant_id]

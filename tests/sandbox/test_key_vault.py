@@ -1,0 +1,154 @@
+"""Secrets as clients see them: versions, what blocks a read, what is refused and with which inner code."""
+
+from typing import Any
+
+import pytest
+from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceNotFoundError
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sandbox.tenant import Vault
+from tests.sandbox.azure import Load, inner_code, secrets, tenant_of
+
+DAY = 86400
+KEY = {"name": "key", "value": "k" * 40}
+
+
+def officer(*vaults: dict[str, Any], **rest: Any) -> dict[str, Any]:
+    return tenant_of(*vaults, role="Key Vault Secrets Officer", **rest)
+
+
+def vault(*kept: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {"name": "kv-ml", "rbac": True, "secrets": list(kept), **more}
+
+
+def test_every_version_keeps_its_own_dates_tags_and_state(load: Load) -> None:
+    versions = [
+        {"value": "old", "enabled": False, "created_days_ago": 90, "tags": {"by": "setup"}},
+        {"value": "expired", "created_days_ago": 60, "expires_in_days": -30, "content_type": "text/plain"},
+        {"value": "new", "expires_in_days": 30},
+    ]
+    cloud = load(officer(vault({"name": "key", "versions": versions})))
+    now = int(cloud.clock.time())
+    shown = sorted(secrets().list_properties_of_secret_versions("key"), key=lambda p: p.created_on or 0)
+    assert [p.enabled for p in shown] == [False, True, True]
+    assert [int(p.created_on.timestamp()) - now for p in shown if p.created_on] == [-90 * DAY, -60 * DAY, 0]
+    assert [p.expires_on and round((p.expires_on.timestamp() - now) / DAY) for p in shown] == [None, -30, 30]
+    assert [p.tags for p in shown] == [{"by": "setup"}, None, None]
+    latest = secrets().get_secret("key")
+    assert (latest.value, latest.properties.version) == ("new", shown[2].version)
+    expired = secrets().get_secret("key", shown[1].version)
+    assert (expired.value, expired.properties.content_type) == ("expired", "text/plain")
+
+
+def test_versions_are_listed_in_pages_by_name_and_not_by_age(load: Load) -> None:
+    load(officer(vault({"name": "key", "versions": [{"value": str(n)} for n in range(30)]})))
+    listed = [p.version or "" for p in secrets().list_properties_of_secret_versions("key", max_page_size=7)]
+    assert len(listed) == 30
+    assert listed == sorted(listed)
+    assert secrets().get_secret("key").value == "29"
+
+
+def test_an_older_version_can_be_disabled_while_the_latest_goes_on(load: Load) -> None:
+    load(officer(vault(KEY)))
+    old = secrets().get_secret("key").properties.version
+    secrets().set_secret("key", "n" * 40, tags={"rotated": "yes"})
+    updated = secrets().update_secret_properties("key", old, enabled=False, tags={"retired": "yes"})
+    assert (updated.enabled, updated.tags) == (False, {"retired": "yes"})
+    with pytest.raises(HttpResponseError, match="disabled secret") as refused:
+        secrets().get_secret("key", old)
+    assert (refused.value.status_code, inner_code(refused.value)) == (403, "SecretDisabled")
+    latest = secrets().get_secret("key")
+    assert (latest.value, latest.properties.tags) == ("n" * 40, {"rotated": "yes"})
+
+
+def test_properties_of_the_latest_version_change_without_naming_it(load: Load) -> None:
+    load(officer(vault(KEY)))
+    assert secrets().update_secret_properties("key", content_type="W&B API key").content_type == "W&B API key"
+    assert secrets().get_secret("key").properties.content_type == "W&B API key"
+
+
+def test_a_disabled_latest_version_hides_the_value_but_not_that_it_is_there(load: Load) -> None:
+    load(officer(vault({**KEY, "enabled": False})))
+    with pytest.raises(HttpResponseError) as refused:
+        secrets().get_secret("key")
+    assert inner_code(refused.value) == "SecretDisabled"
+    assert [(p.name, p.enabled) for p in secrets().list_properties_of_secrets()] == [("key", False)]
+    assert secrets().set_secret("key", "n" * 40).properties.enabled
+
+
+def test_a_name_is_occupied_while_deleted_while_being_deleted_and_while_being_recovered(load: Load) -> None:
+    load(officer(vault({**KEY, "deleted": True}, {"name": "other", "value": "v"}), transitions={"recover_reads": 3}))
+
+    def refusal(name: str) -> str:
+        with pytest.raises(ResourceExistsError) as refused:
+            secrets().set_secret(name, "n" * 40)
+        return inner_code(refused.value)
+
+    assert refusal("key") == "ObjectIsDeletedButRecoverable"
+    with pytest.raises(ResourceNotFoundError):
+        secrets().get_secret("key")
+    secrets().begin_delete_secret("other")
+    assert refusal("other") == "ObjectIsBeingDeleted"
+    poller = secrets().begin_recover_deleted_secret("key", _polling_interval=0.01)
+    assert refusal("key") == "ObjectIsBeingRecovered"
+    poller.wait()
+    assert secrets().get_secret("key").value == "k" * 40
+    assert secrets().set_secret("key", "n" * 40).value == "n" * 40
+
+
+def test_a_purge_is_refused_where_the_vault_is_protected_and_frees_the_name_where_not(load: Load) -> None:
+    gone = {**KEY, "deleted": True}
+    role = {"role": "Key Vault Administrator"}
+    load(tenant_of(vault(gone, purge_protection=True), {**vault(gone), "name": "kv-2"}, **role))
+    with pytest.raises(HttpResponseError, match="purge protection is enabled"):
+        secrets().purge_deleted_secret("key")
+    secrets("kv-2").purge_deleted_secret("key")
+    assert secrets("kv-2").set_secret("key", "n").value == "n"
+
+
+def test_an_unknown_version_is_not_found(load: Load) -> None:
+    load(officer(vault(KEY)))
+    with pytest.raises(ResourceNotFoundError, match="SecretNotFound"):
+        secrets().get_secret("key", "0" * 32)
+
+
+@pytest.mark.parametrize(
+    ("rules", "code", "says"),
+    [
+        ({"firewall": True}, "ForbiddenByFirewall", "Client address is not authorized"),
+        ({"firewall": True, "ip_rules": ["198.51.100.0/24"]}, "ForbiddenByFirewall", "Client address: 203.0.113.7"),
+        (
+            {"public_network": False, "ip_rules": ["203.0.113.7"]},
+            "ForbiddenByConnection",
+            "Public network access is disabled",
+        ),
+    ],
+)
+def test_network_rules_refuse_before_any_right_counts(load: Load, rules: dict[str, Any], code: str, says: str) -> None:
+    load(officer(vault(KEY, **rules)))
+    with pytest.raises(HttpResponseError, match=says) as refused:
+        secrets().get_secret("key")
+    assert (refused.value.status_code, inner_code(refused.value)) == (403, code)
+
+
+def test_a_client_that_the_firewall_names_gets_in(load: Load) -> None:
+    load(officer(vault(KEY, firewall=True, ip_rules=["203.0.113.0/28"])))
+    assert secrets().get_secret("key").value == "k" * 40
+
+
+@given(st.ip_addresses(v=4), st.integers(0, 32))
+def test_the_firewall_admits_whom_a_range_names(address: Any, bits: int) -> None:
+    shut = Vault("id", "kv", "here", "https://kv/", firewall=True, ip_rules=[f"{address}/{bits}"])
+    assert shut.admits(str(address))
+    beyond = int(address) ^ (1 << (32 - bits)) if bits else None
+    assert beyond is None or not shut.admits(".".join(str(beyond >> s & 255) for s in (24, 16, 8, 0)))
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [{"name": "s"}, {"name": "s", "value": "v", "versions": [{"value": "w"}]}, {"name": "s", "tags": {"a": "b"}}],
+)
+def test_a_secret_in_a_scenario_says_its_value_once(load: Load, secret: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="a value, or a list of versions"):
+        load(officer(vault(secret)))
