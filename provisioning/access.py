@@ -95,6 +95,11 @@ def data_actions(policy: AccessPolicy) -> tuple[frozenset[str], tuple[str, ...]]
     return frozenset(found), tuple(unknown)
 
 
+def permissions_today(policy: AccessPolicy) -> str:
+    """What an access policy permits, as it says it: "secrets get, list; keys sign"."""
+    return "; ".join(f"{kind} {', '.join(verbs)}" for kind, verbs in policy.permissions.items() if verbs)
+
+
 def summary(actions: Collection[str]) -> str:
     """Data actions in the words of access policies, which people know: "secrets set, delete; keys get"."""
     parts = []

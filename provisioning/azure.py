@@ -1,33 +1,31 @@
-"""The one door to Azure: accounts, vaults, the directory here; `roles` and `secrets` beside it. Our types go in and out.
+"""The one door to Azure: accounts and the directory here, the rest beside it. Our types go in and out.
 
 The SDK's clients stay inside, and so do its errors (sdk_errors.py). Where no installed SDK has an operation
 (subscriptions, permissions at one resource, Microsoft Graph), a plain azure-core pipeline asks (rest.py).
 """
 
-import difflib
 import uuid
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from enum import Enum
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from azure.core.credentials import TokenCredential
-from azure.core.exceptions import AzureError, HttpResponseError
+from azure.core.exceptions import AzureError
 from azure.mgmt.cognitiveservices import CognitiveServicesManagementClient
 from azure.mgmt.cognitiveservices.models import Account as SdkAccount
-from azure.mgmt.cognitiveservices.models import Identity, UserAssignedIdentity
-from azure.mgmt.keyvault import KeyVaultManagementClient
-from azure.mgmt.keyvault.models import Vault as SdkVault
-from azure.mgmt.keyvault.models import VaultPatchParameters, VaultPatchProperties
+from azure.mgmt.cognitiveservices.models import AccountProperties, Identity, UserAssignedIdentity
 
 from .errors import NotFoundError
+from .fine_tuning import FineTuningJobs
+from .function_apps import FunctionApps
 from .http_log import log_response
-from .model import AccessPolicy, Account, Principal, Subscription, Vault
+from .model import Account, Network, Principal, Subscription, Vault
+from .not_found import named
 from .rest import Rest
 from .roles import Roles
-from .sdk_errors import code, text, translated
+from .sdk_errors import translated
 from .signin import Cloud, who
 from .vault_secrets import VaultSecrets
+from .vaults import Vaults
 
 POLL_SECONDS = 2.0
 """Between two looks at a long-running operation that names no pace itself; the SDK's own default is 30."""
@@ -62,8 +60,10 @@ class Azure:
             "raw_response_hook": log_response,
         }
         self._accounts = CognitiveServicesManagementClient(credential, self.subscription.id, **shared).accounts
-        self._vaults = KeyVaultManagementClient(credential, self.subscription.id, **shared).vaults
+        self.vaults = Vaults(credential, self.subscription.id, self.caller.tenant_id, shared)
         self.roles = Roles(arm, credential, self.subscription.id, shared)
+        self.function_apps = FunctionApps(arm, self.subscription.id)
+        self._openai_scope = cloud.openai_scope
 
     # --- what is there -----------------------------------------------------------------------------------------
 
@@ -91,17 +91,9 @@ class Azure:
         """The Azure OpenAI account; NotFoundError with names like it."""
         with (
             translated(f"Reading Azure OpenAI account {name}"),
-            _named("Azure OpenAI account", name, group, "--openai-account", self._accounts.list_by_resource_group),
+            named("Azure OpenAI account", name, group, "--openai-account", self._accounts.list_by_resource_group),
         ):
             return _account(self._accounts.get(group, name))
-
-    def vault(self, group: str, name: str) -> Vault:
-        """The Key Vault; NotFoundError with names like it."""
-        with (
-            translated(f"Reading Key Vault {name}"),
-            _named("Key Vault", name, group, "--key-vault", self._vaults.list_by_resource_group),
-        ):
-            return _vault(self._vaults.get(group, name))
 
     def principals(self, object_ids: Collection[str]) -> Mapping[str, Principal]:
         """Who these are, by object id in lower case. Nothing where this identity may not read the directory."""
@@ -123,6 +115,10 @@ class Azure:
             self._secrets[vault.uri] = VaultSecrets(vault.uri, self._credential)
         return self._secrets[vault.uri]
 
+    def jobs(self, account: Account) -> FineTuningJobs:
+        """The account's data plane: its fine-tuning jobs."""
+        return FineTuningJobs(account, self._credential, self._openai_scope)
+
     # --- what changes ------------------------------------------------------------------------------------------
 
     def enable_identity(self, group: str, account: Account) -> Account:
@@ -136,42 +132,6 @@ class Azure:
             identity = Identity(type="SystemAssigned, UserAssigned", user_assigned_identities=kept)
         with translated(f"Giving {account.name} an identity"):
             return _account(self._accounts.begin_update(group, account.name, SdkAccount(identity=identity)).result())
-
-    def use_rbac(self, group: str, vault: Vault, *, enabled: bool) -> Vault:
-        """Put the vault on Azure RBAC, or back on its access policies, which it keeps meanwhile."""
-        change = VaultPatchParameters(properties=VaultPatchProperties(enable_rbac_authorization=enabled))
-        model = "Azure RBAC" if enabled else "access policies"
-        with translated(f"Putting vault {vault.name} on {model}"):
-            return _vault(self._vaults.update(group, vault.name, change))
-
-
-@contextmanager
-def _named(what: str, name: str, group: str, flag: str, everything: Callable[[str], Any]) -> Iterator[None]:
-    """Make "not there" helpful. ARM says 403 for a group that is not there to who has no rights beyond his own."""
-    try:
-        yield
-    except HttpResponseError as error:
-        if error.status_code not in (403, 404):
-            raise
-        if code(error) == "ResourceGroupNotFound":
-            message = f"There is no resource group {group}."
-            hint = "Check -g/--resource-group and --subscription."
-        elif error.status_code == 403:
-            message = f"{what} {name} in resource group {group} is not there, or you may not read it: {text(error)}"
-            hint = f"Check {flag}, -g/--resource-group and --subscription; reading takes the Reader role."
-        else:
-            message = f"There is no {what} {name} in resource group {group}."
-            hint = f"Check {flag}, -g/--resource-group and --subscription.{_near(name, group, everything)}"
-        raise NotFoundError(message, hint=hint) from error
-
-
-def _near(name: str, group: str, everything: Callable[[str], Any]) -> str:
-    try:
-        names = [str(resource.name) for resource in everything(group)]
-    except AzureError:  # a guess less; the error itself is told anyway
-        return ""
-    close = difflib.get_close_matches(name, names, n=3, cutoff=0.5) or names[:5]
-    return f" The group has: {', '.join(close)}." if close else " The group has none."
 
 
 def _is_guid(text: str) -> bool:
@@ -194,36 +154,17 @@ def _account(sdk: SdkAccount) -> Account:
         custom_subdomain=properties.custom_sub_domain_name if properties else None,
         principal_id=(identity.principal_id or None) if identity else None,
         user_identities=tuple(users or ()),
+        location=str(sdk.location or ""),
+        network=_network(properties),
     )
 
 
-def _vault(sdk: SdkVault) -> Vault:
-    """ARM's vault. A model that was never said means access policies (Microsoft, "prepare for API 2026-02-01")."""
-    properties = sdk.properties
-    return Vault(
-        id=str(sdk.id),
-        name=str(sdk.name),
-        uri=(properties.vault_uri or "").rstrip("/") + "/",
-        rbac=bool(properties.enable_rbac_authorization),
-        policies=tuple(
-            AccessPolicy(
-                object_id=entry.object_id,
-                application_id=entry.application_id or None,
-                permissions={
-                    "keys": _words(entry.permissions.keys_property),
-                    "secrets": _words(entry.permissions.secrets),
-                    "certificates": _words(entry.permissions.certificates),
-                    "storage": _words(entry.permissions.storage),
-                },
-            )
-            for entry in properties.access_policies or ()
-        ),
-    )
-
-
-def _words(verbs: Iterable[str | Enum] | None) -> tuple[str, ...]:
-    """Permissions as plain words: the SDK makes an enum of those that it knows, in the letter case that it knows."""
-    return tuple(str(verb.value if isinstance(verb, Enum) else verb) for verb in verbs or ())
+def _network(properties: AccountProperties | None) -> Network:
+    """Whom the account's data plane answers."""
+    if properties and (properties.public_network_access or "enabled").lower() == "disabled":
+        return Network.PRIVATE
+    rules = properties.network_acls if properties else None
+    return Network.FIREWALL if rules and (rules.default_action or "allow").lower() == "deny" else Network.OPEN
 
 
 def _principal(shown: Mapping[str, Any]) -> Principal:

@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from .access import CANDIDATES, Coverage, cover, data_actions, grants, summary
+from .access import CANDIDATES, Coverage, cover, data_actions, grants, permissions_today, summary
+from .marks import Purpose
 from .model import AccessPolicy, Observed, Principal, RoleDefinition
 from .people import held_by, is_operator, principal
 from .steps import AssignRole, Loss, Step, Verb
@@ -28,7 +29,7 @@ class Carried:
 def carry_over(observed: Observed, policy: AccessPolicy, given: Iterable[RoleDefinition]) -> Carried:
     """The roles that keep one access policy's principal working; `given` are those that the plan gives it anyway."""
     who = principal(observed, policy.object_id)
-    had = "; ".join(f"{kind} {', '.join(verbs)}" for kind, verbs in policy.permissions.items() if verbs)
+    had = permissions_today(policy)
     losses = [Loss(who.label, policy.object_id, reason) for reason in _not_carried(policy, who)]
     needed, _ = data_actions(policy)
     if policy.application_id or who.missing or not needed:
@@ -45,7 +46,7 @@ def carry_over(observed: Observed, policy: AccessPolicy, given: Iterable[RoleDef
     steps = [_grant(observed, who, role, had, coverage) for role in coverage.add]
     if not steps and helping:
         names = ", ".join(r.name for r in helping)
-        steps = [Step(Verb.ALREADY, "role", f"{names} → {who.label}", before=had)]
+        steps = [Step(Verb.ALREADY, "role", f"{names} → {who.label}", why=f"has {had} by access policy", before=had)]
     newest = max((t for r in helping if (t := held[r.id])), default=None)
     return Carried(tuple(steps), tuple(losses), None if is_operator(observed, policy.object_id) else newest)
 
@@ -70,5 +71,7 @@ def _grant(observed: Observed, who: Principal, role: RoleDefinition, had: str, c
         before=had,
         after=role.name,
         danger=f"also gives {extra}" if extra else "",
-        action=AssignRole(role.id, role.name, who, guards=not is_operator(observed, who.object_id)),
+        action=AssignRole(
+            role.id, role.name, who, guards=not is_operator(observed, who.object_id), purpose=Purpose.CARRIED_OVER
+        ),
     )

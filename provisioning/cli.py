@@ -3,17 +3,33 @@
 import logging
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import fields
 from typing import Any, NoReturn, TypeVar
 
 import click
 
+from . import doctor as doctor_command
+from . import rotation, wandb_key
 from . import setup as setup_command
-from . import wandb_key
+from . import teardown as teardown_command
 from .azure import Azure
+from .doctor_app import AppName
 from .errors import InterruptedByUserError, ProvisioningError, UsageError
-from .model import Target
-from .options import Span, key_options, target_options
+from .model import Scope, Target
+from .options import (
+    Span,
+    chain_options,
+    consent_options,
+    function_app_options,
+    key_options,
+    lifetime_option,
+    target_options,
+    teardown_options,
+    vault_options,
+    wandb_options,
+)
 from .session import Session
 from .signin import cloud, credential
 from .ui import Ui
@@ -32,7 +48,7 @@ def cli() -> None:
     What `setup` brings in place, and `status` watches:
       - the Azure OpenAI account has a system-assigned managed identity
       - the Key Vault is on Azure RBAC, and everybody who had access by access policy has it by role
-      - you and the account's identity are Key Vault Secrets Officers
+      - you and the account's identity are Key Vault Secrets Officers, unless you choose less for the identity
       - the vault holds the W&B API key, and W&B knows the key
 
     You are whoever `az login` signed in, or what DefaultAzureCredential finds. Running it again is always safe.
@@ -41,7 +57,9 @@ def cli() -> None:
 
 @cli.command()
 @target_options
+@vault_options
 @key_options
+@lifetime_option
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 when there is something to do.")
 def plan(*, detailed_exitcode: bool, **given: Any) -> int:
     """Show what setup would do. Writes nothing; needs no W&B key, but compares one that is given."""
@@ -51,9 +69,10 @@ def plan(*, detailed_exitcode: bool, **given: Any) -> int:
 
 @cli.command()
 @target_options
+@vault_options
 @key_options
-@click.option("-y", "--yes", is_flag=True, help="Apply without asking.")
-@click.option("--dry-run", is_flag=True, help="The same as plan.")
+@lifetime_option
+@consent_options
 @click.option(
     "--access-timeout",
     default="10m",
@@ -81,14 +100,66 @@ def status(**given: Any) -> int:
     return 2 if _run(given, setup_command.status).work else 0
 
 
+@cli.command("rotate-key")
+@chain_options
+@key_options
+@lifetime_option
+@consent_options
+def rotate_key(*, yes: bool, dry_run: bool, **given: Any) -> int:
+    """Put a new W&B key in place of the one in the vault.
+
+    The new key comes as in setup, and W&B is asked about it before anything is written. It becomes a new version of
+    the secret; when that reads back, the versions before it that setup or rotate-key wrote are disabled. Interrupted,
+    run it again with the same key. Running functions take the key up within minutes, without a restart.
+    """
+    interactive = sys.stdin.isatty()
+    _run(given, lambda session: rotation.rotate(session, yes=yes, interactive=interactive, dry_run=dry_run))
+    return 0
+
+
+@cli.command()
+@chain_options
+@teardown_options
+@consent_options
+def teardown(*, restore_access_policies: bool, yes: bool, dry_run: bool, **given: Any) -> int:
+    """Take away what setup added, and never what was there before.
+
+    That is: the secret (it can be recovered), the roles that setup assigned, the access policies that it created. The
+    account's identity stays. So does the vault's switch to Azure RBAC, with the roles that keep others working on it,
+    unless you ask for the way back. Interrupted, run it again.
+    """
+    interactive, restore = sys.stdin.isatty(), restore_access_policies
+    _run(
+        given,
+        lambda session: teardown_command.teardown(
+            session, restore=restore, yes=yes, interactive=interactive, dry_run=dry_run
+        ),
+    )
+    return 0
+
+
+@cli.command()
+@chain_options
+@wandb_options
+@function_app_options
+def doctor(*, function_app: str | None, function_app_group: str | None, **given: Any) -> int:
+    """Go along the whole chain and name the link that is broken, with its remedy. Writes nothing.
+
+    From who you are to the functions of the app: account, vault, secret, W&B, job list, identities. A check that
+    depends on a broken one is skipped; the others are made all the same. Exit status 1 when one failed.
+    """
+    app = AppName(function_app_group or given["resource_group"], function_app) if function_app else None
+    _run(given, lambda session: doctor_command.doctor(session, app))
+    return 0
+
+
 def _run(given: dict[str, Any], command: Callable[[Session], _Result]) -> _Result:
     """Run one command; whatever it raises for people, they get in three parts and with its exit status."""
     ui = Ui(as_json=given["output"] == "json")
-    if given["verbose"]:
-        _show_requests()
     session = _session(ui, given)
     try:
-        return command(session)
+        with _requests_shown() if given["verbose"] else nullcontext():
+            return command(session)
     except ProvisioningError as error:
         _fail(ui, error, session.facts)
     except KeyboardInterrupt:
@@ -96,20 +167,12 @@ def _run(given: dict[str, Any], command: Callable[[Session], _Result]) -> _Resul
 
 
 def _session(ui: Ui, given: dict[str, Any]) -> Session:
-    where = cloud(given["cloud"])
     base_url = given.get("wandb_base_url")
     return Session(
-        target=Target(
-            resource_group=given["resource_group"],
-            account=given["openai_account"],
-            vault=given["key_vault"],
-            secret=given["secret_name"],
-            propagation_wait=given["propagation_wait"],
-            accept_loss=given["accept_loss"],
-        ),
+        target=_target(given),
         ui=ui,
         clock=SystemClock(),
-        connect=lambda: Azure(where, credential(where), given["subscription"]),
+        connect=lambda: _connect(given["cloud"], given["subscription"]),
         given_key=lambda: wandb_key.given(os.environ, given["wandb_key_file"], sys.stdin),
         ask_key=lambda: wandb_key.asked(sys.stdin, base_url),
         wandb_base_url=base_url,
@@ -118,20 +181,43 @@ def _session(ui: Ui, given: dict[str, Any]) -> Session:
     )
 
 
+def _target(given: dict[str, Any]) -> Target:
+    """What the command's options say of it; options are called as the fields that they fill."""
+    if given.get("create_vault") and given.get("recover_vault"):
+        raise click.UsageError("--create-key-vault makes a new vault, --recover-key-vault brings one back: give one")
+    if given.get("by_access_policy") and given.get("identity_scope") is Scope.SECRET:
+        raise click.UsageError(
+            "an access policy reaches every secret of the vault: --identity-scope secret needs roles"
+        )
+    said = {field.name: given[field.name] for field in fields(Target) if field.name in given}
+    named = {"account": given["openai_account"], "vault": given["key_vault"], "secret": given["secret_name"]}
+    return Target(**(said | named))
+
+
+def _connect(cloud_name: str | None, subscription: str | None) -> Azure:
+    where = cloud(cloud_name)
+    return Azure(where, credential(where), subscription)
+
+
 def _interrupted(session: Session) -> InterruptedByUserError:
     if session.facts.get("applied"):
         return InterruptedByUserError(
-            "Interrupted after all changes were made.", hint="`status` shows what is in place."
+            "Interrupted; what was done before stands.", hint="`status` shows what is in place."
         )
     return InterruptedByUserError("Interrupted; nothing was written.", hint="Run the command again when you like.")
 
 
-def _show_requests() -> None:
+@contextmanager
+def _requests_shown() -> Iterator[None]:
     shown = logging.StreamHandler()
     shown.setFormatter(logging.Formatter("%(message)s"))
     logger = logging.getLogger("provisioning")
     logger.setLevel(logging.INFO)
     logger.addHandler(shown)
+    try:
+        yield
+    finally:
+        logger.removeHandler(shown)
 
 
 def _fail(ui: Ui, error: ProvisioningError, facts: dict[str, Any]) -> NoReturn:

@@ -37,9 +37,12 @@ class Context:
     """What the steps of one run need, and what earlier ones leave for later ones.
 
     Attributes:
+        entity: the W&B entity that the key was checked for.
+        deleted: whether the secret was deleted in this run.
         identity: the account's identity, once there is one.
-        granted: (principal, role) of each assignment made: read back before anything depends on it.
+        granted: (principal, role) of each assignment made at the vault: read back before anything depends on it.
         guarded_at: when the last role was assigned that somebody else depends on.
+        named_at: when this run saw the vault's host name come into being.
     """
 
     azure: Azure
@@ -49,9 +52,12 @@ class Context:
     clock: Clock
     narrator: Narrator
     access_timeout: timedelta
+    entity: str | None = None
+    deleted: bool = False
     identity: Principal | None = None
     granted: list[tuple[str, str]] = field(default_factory=list)
     guarded_at: datetime | None = None
+    named_at: datetime | None = None
 
     def insist(self, call: Callable[[], _T], on: type[ProvisioningError], budget: timedelta, progress: Progress) -> _T:
         """Call again while it raises `on`, until the budget is spent."""

@@ -1,9 +1,12 @@
 """What the executor does about roles: assign them, see them listed, give them time."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 from .context import SETTLING, Context
 from .errors import ConflictError, PrincipalMissingError
+from .marks import description
+from .model import Principal
 from .steps import AssignRole, AwaitRoles
 from .waiting import attempts, pause_until
 
@@ -13,14 +16,12 @@ REPLICATION = timedelta(minutes=2)
 
 def assign(ctx: Context, wanted: AssignRole) -> str:
     """Assign a role; the directory gets some time to know an identity that is new."""
-    principal = wanted.principal or ctx.identity
-    if principal is None:
-        raise ConflictError(
-            "The account's identity is gone before it got its role.", hint="Run the same command again."
-        )
+    principal, scope = whose(ctx, wanted.principal), ctx.observed.vault.scope(wanted.secret)
     try:
         ctx.insist(
-            lambda: ctx.azure.roles.assign(ctx.observed.vault.id, principal, wanted.role_id),
+            lambda: ctx.azure.roles.assign(
+                scope, principal, wanted.role_id, description(wanted.purpose, ctx.target.account)
+            ),
             PrincipalMissingError,
             REPLICATION if wanted.fresh else timedelta(0),
             ctx.telling(f"the directory to know {principal.label}"),
@@ -29,10 +30,24 @@ def assign(ctx: Context, wanted: AssignRole) -> str:
         if wanted.guards and ctx.target.accept_loss:
             return "skipped: the directory does not know it"
         raise
-    ctx.granted.append((principal.object_id.lower(), wanted.role_id))
+    grant = (principal.object_id.lower(), wanted.role_id)
+    if wanted.secret:
+        _see_listed(ctx, scope, [grant])
+        return ""
+    ctx.granted.append(grant)
     if wanted.guards:
         ctx.guarded_at = ctx.clock.now()
     return ""
+
+
+def whose(ctx: Context, principal: Principal | None) -> Principal:
+    """Who a grant is for: who was named, or the account's identity, which an earlier step has made."""
+    who = principal or ctx.identity
+    if who is None:
+        raise ConflictError(
+            "The account's identity is gone before it got its access.", hint="Run the same command again."
+        )
+    return who
 
 
 def await_roles(ctx: Context, wait: AwaitRoles) -> str:
@@ -49,14 +64,19 @@ def await_roles(ctx: Context, wait: AwaitRoles) -> str:
 
 
 def read_back(ctx: Context) -> None:
-    """See every role in Azure's own listing before anything depends on it."""
+    """See every role at the vault in Azure's own listing before anything depends on it."""
+    if ctx.granted:
+        _see_listed(ctx, ctx.observed.vault.id, ctx.granted, "the vault was not switched")
+
+
+def _see_listed(ctx: Context, scope: str, granted: Sequence[tuple[str, str]], meaning: str = "") -> None:
     missing: list[tuple[str, str]] = []
     for _ in attempts(ctx.clock, SETTLING, ctx.telling("the new roles to be listed")):
-        listed = {(a.principal_id.lower(), a.role_id) for a in ctx.azure.roles.at(ctx.observed.vault.id)}
-        missing = [pair for pair in ctx.granted if pair not in listed]
+        listed = {(a.principal_id.lower(), a.role_id) for a in ctx.azure.roles.at(scope)}
+        missing = [pair for pair in granted if pair not in listed]
         if not missing:
             return
     raise ConflictError(
-        f"{len(missing)} of the roles just assigned are not listed; the vault was not switched.",
+        f"{len(missing)} of the roles just assigned are not listed" + (f"; {meaning}." if meaning else "."),
         hint="Somebody may be taking them away: run the same command again.",
     )

@@ -4,8 +4,10 @@ from pydantic import SecretStr
 
 from .context import SETTLING, Context
 from .do_vault import let_in
-from .errors import AccessNotEffectiveError, BusyError, KeyNotGivenError
+from .errors import AccessNotEffectiveError, BusyError, ConflictError, KeyNotGivenError
+from .marks import secret_tags
 from .model import Secret, SecretState
+from .secret_step import expiry
 from .timespan import spell
 from .vault_secrets import SecretDeletedError
 from .waiting import attempts
@@ -29,10 +31,36 @@ def store(ctx: Context) -> str:
     return ""
 
 
+def rotate(ctx: Context) -> str:
+    """Write the new key and wait until the vault gives it out: only then may older versions be disabled."""
+    note = store(ctx)
+    secrets, key = ctx.azure.secrets(ctx.observed.vault), ctx.key
+    for _ in attempts(ctx.clock, SETTLING, ctx.telling("the new version to read back")):
+        found = secrets.read(ctx.target.secret)
+        if key is not None and holds(found, key):
+            return note or f"version {found.version} reads back"
+    raise ConflictError(
+        f"The new version of secret {ctx.target.secret} was written, and the vault gives out another. Nothing was disabled.",
+        hint="Somebody else may be writing to it: look at its versions in the portal, then run the same command again.",
+    )
+
+
+def disable(ctx: Context, version: str) -> str:
+    """Let nobody read an older version."""
+    ctx.azure.secrets(ctx.observed.vault).disable(ctx.target.secret, version)
+    return ""
+
+
 def _write(ctx: Context, key: SecretStr) -> None:
     secrets = ctx.azure.secrets(ctx.observed.vault)
     progress = ctx.telling("the vault to let you write")
-    ctx.insist(lambda: secrets.write(ctx.target.secret, key), AccessNotEffectiveError, ctx.access_timeout, progress)
+    expires, tags = expiry(ctx.target, ctx.clock.now()), secret_tags(ctx.target.account, ctx.entity)
+    ctx.insist(
+        lambda: secrets.write(ctx.target.secret, key, expires, tags),
+        AccessNotEffectiveError,
+        ctx.access_timeout,
+        progress,
+    )
 
 
 def _recover(ctx: Context) -> Secret:

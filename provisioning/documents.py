@@ -1,10 +1,14 @@
 """The JSON documents and the closing lines of each command: what programs and people get from the same facts. Pure."""
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from .model import Observed, Target, WandbAccount
+from .diagnosis import Check, State
+from .model import Caller, Observed, Subscription, Target, WandbAccount
 from .steps import Loss, Plan, Step, Verb
+from .timespan import spell
 
 
 def settings(observed: Observed, target: Target, wandb: WandbAccount | None, base_url: str | None) -> dict[str, str]:
@@ -28,27 +32,44 @@ def step(each: Step) -> dict[str, str]:
     return shown | {name: text for name, text in rest.items() if text}
 
 
-def scene(observed: Observed, target: Target) -> dict[str, Any]:
-    """Who acted on what."""
-    caller, subscription = observed.caller, observed.subscription
+def signed_in(caller: Caller, subscription: Subscription) -> dict[str, Any]:
+    """Who acts, and where."""
     return {
         "signed_in": {"name": caller.name, "object_id": caller.object_id, "kind": caller.kind, "via": caller.via},
         "subscription": {"id": subscription.id, "name": subscription.name},
+    }
+
+
+def scene(observed: Observed, target: Target) -> dict[str, Any]:
+    """Who acted on what."""
+    return {
+        **signed_in(observed.caller, observed.subscription),
         "resource_group": target.resource_group,
         "account": {"name": observed.account.name, "id": observed.account.id, "endpoint": observed.account.endpoint},
         "vault": {"name": observed.vault.name, "id": observed.vault.id, "url": observed.vault.uri},
         "secret": target.secret,
+        "secret_expires": moment(observed.secret.expires),
     }
 
 
 def plan(each: Plan) -> dict[str, Any]:
     """A plan: its steps in order, and what cannot be carried over."""
-    return {"changes": len(each.changes), "steps": [step(s) for s in each.steps], "losses": losses(each.losses)}
+    return {
+        "changes": len(each.changes),
+        "steps": [step(s) for s in each.steps],
+        "losses": losses(each.losses),
+        "warnings": [f"{s.resource}: {s.danger}" for s in each.steps if s.danger and s.action is None],
+    }
 
 
 def losses(each: Iterable[Loss]) -> list[dict[str, str]]:
     """Access that the switch to Azure RBAC would take away."""
     return [{"principal": x.principal, "object_id": x.object_id, "reason": x.reason} for x in each]
+
+
+def rights(missing: Iterable[tuple[str, str]]) -> list[dict[str, str]]:
+    """Actions of the control plane that the caller lacks, each with the scope where it would be needed."""
+    return [{"action": action, "scope": scope} for action, scope in missing]
 
 
 def wandb(account: WandbAccount | None) -> dict[str, Any] | None:
@@ -72,10 +93,74 @@ def in_place(observed: Observed, target: Target, known: Mapping[str, str]) -> li
     ]
 
 
+def moment(when: datetime | None) -> str | None:
+    """A time as ISO 8601 in UTC."""
+    return when.astimezone(UTC).isoformat(timespec="seconds") if when else None
+
+
+def rotated(
+    observed: Observed, target: Target, base_url: str | None, taken_up: timedelta, *, written: bool
+) -> list[str]:
+    """What rotate-key leaves, and what is still to be done in W&B, where the old key goes on working."""
+    until = f", expires {observed.secret.expires:%Y-%m-%d}" if observed.secret.expires else ""
+    lines = [
+        "Rotated." if written else "The vault holds this key already: nothing to rotate.",
+        f"  secret {target.secret} in {observed.vault.uri}, version {observed.secret.version}{until}",
+    ]
+    if not written:
+        return lines
+    where = base_url.rstrip("/") if base_url else "https://wandb.ai"
+    return [
+        *lines,
+        f"Running functions take up the new key within {spell(taken_up)}, without a restart.",
+        f"Next: revoke the old key, which W&B accepts until then: {where}/settings, or the team's for a service account.",
+    ]
+
+
+def torn_down(target: Target, stays: Collection[Step], *, changed: bool, deleted: bool) -> list[str]:
+    """What teardown did and what it left; what a deleted secret can still become."""
+    lines = ["Taken away." if changed else "Nothing to take away."]
+    if deleted:
+        named = f"--vault-name {target.vault} -n {target.secret}"
+        lines += [
+            "The secret can be recovered until Azure purges it: `setup` does it, or, with a role on the vault's secrets,",
+            f"  back      az keyvault secret recover {named}",
+            f"  for good  az keyvault secret purge {named}",
+        ]
+    width = max((len(s.resource) for s in stays), default=0)
+    notes = [f"  {s.resource:<{width}}  {s.detail}" for s in stays]
+    return [*lines, "What stays:", *notes] if notes else lines
+
+
 def status(each: Plan) -> list[str]:
     """Drift, resource by resource."""
-    words = {Verb.ALREADY: "in place", Verb.ADD: "missing", Verb.CHANGE: "differs", Verb.WAIT: "not settled"}
+    words = {
+        Verb.ALREADY: "in place",
+        Verb.ADD: "missing",
+        Verb.CHANGE: "differs",
+        Verb.WAIT: "not settled",
+        Verb.NOTE: "note",
+    }
     width = max(len(s.resource) for s in each.steps)
-    lines = [f"  {words[s.verb]:<11}  {s.resource:<{width}}  {s.detail}" for s in each.steps]
+    lines = [
+        f"  {words[s.verb]:<11}  {s.resource:<{width}}  {s.detail}" + (f"  ! {s.danger}" if s.danger else "")
+        for s in each.steps
+    ]
     verdict = "in place" if not each.work else f"{len(each.changes)} things differ; `setup` puts them right"
     return [f"{each.about}: {verdict}", *lines]
+
+
+def check(each: Check) -> dict[str, str]:
+    """One link of the chain, as doctor found it."""
+    shown = {"name": each.name, "state": each.state.value, "seen": each.seen}
+    return shown | ({"remedy": each.remedy} if each.remedy else {})
+
+
+def healthy(checks: Collection[Check]) -> list[str]:
+    """doctor's closing line when nothing failed."""
+    counts = Counter(each.state for each in checks)
+    rest = ", ".join(f"{counts[state]} {word}" for state, word in _NOTABLE.items() if counts[state])
+    return [f"{counts[State.OK]} of {len(checks)} checks ok" + (f"; {rest}" if rest else "") + "."]
+
+
+_NOTABLE = {State.WARNING: "to look at", State.SKIPPED: "skipped"}

@@ -7,9 +7,14 @@ ProvisioningError
 │   └── NotConfirmedError           changes to make, and nobody to ask
 ├── NotReadyError              3    something named does not exist or is not ready
 │   ├── NotFoundError
+│   ├── KeyNotStoredError           there is no secret to rotate
 │   ├── WrongAccountError           the account cannot be used for this
+│   ├── WrongVaultError             the vault cannot be used as asked
+│   ├── VaultDeletedError           the vault is in the deleted state
+│   ├── VaultNameTakenError         no vault can be made under this name
 │   ├── BusyError                   the resource is being changed or deleted
-│   └── VaultUnreachableError       a firewall or private endpoint is in the way
+│   ├── VaultUnreachableError       a firewall or private endpoint is in the way
+│   └── AccountUnreachableError     the same, of the account
 ├── RefusedError               1    somebody said no
 │   ├── NotSignedInError
 │   ├── MissingRightsError
@@ -17,6 +22,7 @@ ProvisioningError
 │   ├── AccessWouldBeLostError      principals that cannot be carried over to Azure RBAC
 │   ├── PrincipalMissingError       the directory does not know who should get a role
 │   ├── ConditionalRoleError        the role is there, under a condition
+│   ├── NotOursError                what should be undone was not done by setup
 │   ├── KeyRefusedError             W&B does not know the key
 │   └── EntityRefusedError          W&B knows the key, which may not write there
 ├── FailedError                1    it was tried and did not work
@@ -24,7 +30,8 @@ ProvisioningError
 │   ├── ServiceError                an answer that nobody asked for
 │   ├── ConflictError               the state changed under our hands
 │   ├── AccessNotEffectiveError     a role did not take effect in time
-│   └── NotInPlaceError             everything was done, and yet something is missing
+│   ├── NotInPlaceError             everything was done, and yet something is missing
+│   └── BrokenLinkError             doctor found a link of the chain that does not hold
 └── InterruptedByUserError     130  Ctrl-C
 """
 
@@ -90,10 +97,34 @@ class NotFoundError(NotReadyError):
     code = "not-found"
 
 
+class KeyNotStoredError(NotReadyError):
+    """There is no secret whose key could be changed."""
+
+    code = "wandb-key-not-stored"
+
+
 class WrongAccountError(NotReadyError):
     """The account exists and cannot be used for this."""
 
     code = "wrong-account"
+
+
+class WrongVaultError(NotReadyError):
+    """The vault exists and cannot be used as asked."""
+
+    code = "wrong-vault"
+
+
+class VaultDeletedError(NotReadyError):
+    """The vault is in the deleted state and can be recovered."""
+
+    code = "vault-deleted"
+
+
+class VaultNameTakenError(NotReadyError):
+    """No vault can be made under this name."""
+
+    code = "vault-name-taken"
 
 
 class BusyError(NotReadyError):
@@ -106,6 +137,12 @@ class VaultUnreachableError(NotReadyError):
     """The vault's firewall, or its lack of a public endpoint, keeps this machine out."""
 
     code = "vault-unreachable"
+
+
+class AccountUnreachableError(NotReadyError):
+    """The account's firewall, or its lack of a public endpoint, keeps this machine out."""
+
+    code = "account-unreachable"
 
 
 class RefusedError(ProvisioningError):
@@ -148,6 +185,12 @@ class ConditionalRoleError(RefusedError):
     """The assignment exists under a condition, so it may not grant what its role says."""
 
     code = "conditional-role"
+
+
+class NotOursError(RefusedError):
+    """What should be undone was not done by setup, or no mark tells that it was."""
+
+    code = "not-ours"
 
 
 class KeyRefusedError(RefusedError):
@@ -196,6 +239,12 @@ class NotInPlaceError(FailedError):
     """Everything was done, and a last look shows that something is missing."""
 
     code = "not-in-place"
+
+
+class BrokenLinkError(FailedError):
+    """doctor found a link of the chain that does not hold."""
+
+    code = "broken-link"
 
 
 class InterruptedByUserError(ProvisioningError):

@@ -3,15 +3,25 @@
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from . import do_account, do_roles, do_secret, do_vault
+from . import do_account, do_removal, do_roles, do_secret, do_vault
 from .context import Context, Narrator
 from .errors import InterruptedByUserError
 from .steps import (
+    AllowByPolicy,
     AssignRole,
     AwaitAccount,
     AwaitRoles,
+    AwaitVault,
+    CreateVault,
+    DisableVersion,
     EnableIdentity,
     Plan,
+    RecoverVault,
+    RemoveEntries,
+    RemoveRole,
+    RemoveSecret,
+    RestoreAccessPolicies,
+    RotateSecret,
     Step,
     StoreSecret,
     SwitchToRbac,
@@ -63,20 +73,40 @@ class Apply:
         except KeyboardInterrupt:
             raise InterruptedByUserError(self._standing(plan, under_way), hint=_AGAIN) from None
 
-    def _do(self, step: Step) -> str:
+    def _do(self, step: Step) -> str:  # noqa: C901 - one line for each action, and mypy sees that none is missing
         match step.action:
+            case CreateVault() as creation:
+                return do_vault.create(self.ctx, creation)
+            case RecoverVault() as recovery:
+                return do_vault.recover(self.ctx, recovery)
+            case AwaitVault():
+                return do_vault.await_vault(self.ctx)
             case EnableIdentity():
                 return do_account.enable_identity(self.ctx)
             case AwaitAccount():
                 return do_account.await_account(self.ctx)
             case AssignRole() as assign:
                 return do_roles.assign(self.ctx, assign)
+            case AllowByPolicy() as entry:
+                return do_vault.allow(self.ctx, entry)
             case AwaitRoles() as wait:
                 return do_roles.await_roles(self.ctx, wait)
             case SwitchToRbac():
                 return do_vault.switch(self.ctx)
             case StoreSecret():
                 return do_secret.store(self.ctx)
+            case RotateSecret():
+                return do_secret.rotate(self.ctx)
+            case DisableVersion(version):
+                return do_secret.disable(self.ctx, version)
+            case RemoveSecret():
+                return do_removal.remove_secret(self.ctx)
+            case RemoveRole(assignment):
+                return do_removal.remove_role(self.ctx, assignment)
+            case RestoreAccessPolicies():
+                return do_removal.restore_access_policies(self.ctx)
+            case RemoveEntries(object_ids):
+                return do_removal.remove_entries(self.ctx, object_ids)
             case None:
                 return ""
 

@@ -9,20 +9,47 @@ from pydantic import SecretStr
 
 SECRETS_OFFICER = "b86a8fe4-44ce-4948-aee5-eccb2c155cd7"
 """The role that W&B's page in Microsoft's documentation asks for, for the operator and for the account's identity."""
+SECRETS_USER = "4633458b-17de-408a-b874-0445c86b69e6"
+"""The role that reads secrets and changes none."""
 CHANGING = ("accepted", "creating", "updating", "moving", "resolvingdns")
 """Provisioning states, in lower case, in which an account takes no further change."""
 
 
+class Scope(StrEnum):
+    """How far a grant reaches."""
+
+    VAULT = "vault"
+    SECRET = "secret"  # noqa: S105 - a place, not a password
+
+
 @dataclass(frozen=True)
 class Target:
-    """What the operator named."""
+    """What the operator named.
+
+    Attributes:
+        identity_role: GUID of the role that the account's identity gets, `identity_scope` where.
+        readers: object ids of those who may read the one secret, such as a function app's identity.
+        by_access_policy: the vault stays on access policies, and every grant is an entry there.
+        create_vault: make the vault where it is missing, with or without `purge_protection`.
+        recover_vault: bring the vault back where it is deleted.
+        location: where to make it, or where it was, as Azure names regions; None: where the account is.
+    """
 
     resource_group: str
     account: str
     vault: str
     secret: str
-    propagation_wait: timedelta
+    propagation_wait: timedelta = timedelta(minutes=10)
     accept_loss: bool = False
+    identity_role: str = SECRETS_OFFICER
+    identity_scope: Scope = Scope.VAULT
+    readers: tuple[str, ...] = ()
+    by_access_policy: bool = False
+    create_vault: bool = False
+    purge_protection: bool = True
+    recover_vault: bool = False
+    location: str | None = None
+    secret_lifetime: timedelta | None = timedelta(days=180)  # None: what is written does not expire
 
 
 @dataclass(frozen=True)
@@ -44,6 +71,25 @@ class Caller:
     via: str
 
 
+class Network(StrEnum):
+    """Which networks a resource's data plane answers, as its properties say."""
+
+    OPEN = "all networks"
+    FIREWALL = "selected networks"
+    PRIVATE = "private endpoints"
+    PERIMETER = "its network security perimeter"
+
+    @property
+    def public(self) -> bool:
+        """Whether anybody on the internet may get in: all, or whom the firewall names."""
+        return self in (Network.OPEN, Network.FIREWALL)
+
+    @property
+    def firewalled(self) -> bool:
+        """Whether the firewall's rules name who gets in."""
+        return self is Network.FIREWALL
+
+
 @dataclass(frozen=True)
 class Account:
     """An Azure OpenAI account (or AI Services: the same with more in it)."""
@@ -56,6 +102,8 @@ class Account:
     custom_subdomain: str | None
     principal_id: str | None  # of the system-assigned identity
     user_identities: tuple[str, ...] = ()  # ARM ids
+    location: str = ""
+    network: Network = Network.OPEN
 
 
 @dataclass(frozen=True)
@@ -67,15 +115,50 @@ class AccessPolicy:
     application_id: str | None = None  # set: a compound identity, this principal through that application only
 
 
+class VaultState(StrEnum):
+    """How much of a vault there is."""
+
+    READY = "ready"
+    REGISTERING = "registering its host name"  # new or just recovered: its data plane is not there yet
+    MISSING = "missing"
+    DELETED = "deleted, recoverable"
+
+
 @dataclass(frozen=True)
 class Vault:
-    """A Key Vault's control plane. `uri` ends in a slash."""
+    """A Key Vault's control plane. `uri` ends in a slash.
+
+    Of a vault that is missing, `rbac` is how it would be made; of a deleted one, only id, name and location are known.
+    """
 
     id: str
     name: str
     uri: str
     rbac: bool
     policies: tuple[AccessPolicy, ...] = ()
+    tags: Mapping[str, str] = field(default_factory=dict)
+    location: str = ""
+    state: VaultState = VaultState.READY
+    network: Network = Network.OPEN
+
+    @property
+    def group_id(self) -> str:
+        """The ARM id of its resource group."""
+        return self.id.partition("/providers/")[0]
+
+    def scope(self, secret: str = "") -> str:
+        """Where a role reaches the whole vault, or only the one secret (Microsoft, Azure RBAC for Key Vault)."""
+        return f"{self.id}/secrets/{secret}" if secret else self.id
+
+
+@dataclass(frozen=True)
+class DeletedVault:
+    """A vault in the deleted state: `id` is the one that it had."""
+
+    id: str
+    location: str
+    deleted: datetime | None
+    purged: datetime | None  # when Azure does away with it
 
 
 @dataclass(frozen=True)
@@ -106,6 +189,8 @@ class Assignment:
     principal_id: str
     created: datetime | None = None
     conditional: bool = False  # a condition may take away what the role gives
+    description: str | None = None
+    derived: bool = False  # its name is the one that setup, or a template with guid(), would give it
 
 
 @dataclass(frozen=True)
@@ -135,10 +220,25 @@ class SecretState(StrEnum):
 
 @dataclass(frozen=True)
 class Secret:
-    """The secret as it was read; the value only where reading was allowed."""
+    """The secret as it was read: the rest only where reading was allowed."""
 
     state: SecretState
     value: SecretStr | None = None
+    version: str = ""
+    expires: datetime | None = None  # only informs: an expired version can still be read (Microsoft, about secrets)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    purge: datetime | None = None  # until when a deleted one can be recovered
+
+
+@dataclass(frozen=True)
+class SecretVersion:
+    """One version of the secret, as a list of them shows it."""
+
+    version: str
+    enabled: bool
+    created: datetime | None
+    expires: datetime | None
+    tags: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,23 @@ from collections.abc import Mapping
 
 from .access import CANDIDATES
 from .azure import Azure
-from .errors import BusyError, NotFoundError, WrongAccountError
-from .model import SECRETS_OFFICER, Account, Assignment, Observed, Principal, RoleDefinition, Target, Vault
+from .errors import BusyError, NotFoundError, VaultUnreachableError, WrongAccountError
+from .fine_tuning import subdomain_hint
+from .model import (
+    SECRETS_OFFICER,
+    Account,
+    Assignment,
+    Observed,
+    Principal,
+    RoleDefinition,
+    Scope,
+    Secret,
+    SecretState,
+    Target,
+    Vault,
+    VaultState,
+)
+from .observe_vault import look_for, shut_out
 from .waiting import Clock
 
 _KINDS = ("openai", "aiservices")
@@ -17,29 +32,60 @@ def observe(azure: Azure, target: Target, clock: Clock) -> Observed:
     Raises:
         NotFoundError: account, vault or group is not there or not visible.
         WrongAccountError: the account is of another kind or has no custom subdomain.
+        WrongVaultError: access policies were asked for, and the vault is on Azure RBAC.
+        VaultDeletedError: the vault is in the deleted state, and is not to be recovered.
+        VaultNameTakenError: no vault can be made under this name.
         BusyError: the account is being deleted.
         VaultUnreachableError: network rules keep this machine away from the vault's secrets.
         ProvisioningError: as the door to Azure raises.
     """
     account = azure.account(target.resource_group, target.account)
-    _check(account, target.resource_group)
-    vault = azure.vault(target.resource_group, target.vault)
-    assignments = azure.roles.at(vault.id)
-    others = {p.object_id for p in vault.policies} - {azure.caller.object_id, account.principal_id}
+    check_account(account)
+    vault = look_for(azure, target, account)
+    there = vault.state in (VaultState.READY, VaultState.REGISTERING)
+    assignments = () if target.by_access_policy or not there else _assignments(azure, target, vault)
+    switching = there and not vault.rbac and not target.by_access_policy
+    others = {r.lower() for r in target.readers} | {p.object_id for p in vault.policies if switching}
     return Observed(
         caller=azure.caller,
         subscription=azure.subscription,
         account=account,
         vault=vault,
-        secret=azure.secrets(vault).read(target.secret),
+        secret=_secret(azure, target, vault),
         at=clock.now(),
         assignments=assignments,
-        roles={} if vault.rbac else _roles(azure, vault, assignments),
-        principals={} if vault.rbac else _principals(azure, others),
+        roles=_roles(azure, target, vault, assignments) if switching else {},
+        principals=_principals(azure, others - {azure.caller.object_id, account.principal_id}),
     )
 
 
-def _check(account: Account, group: str) -> None:
+def _secret(azure: Azure, target: Target, vault: Vault) -> Secret:
+    """The secret, where there is a data plane to ask."""
+    match vault.state:
+        case VaultState.READY:
+            try:
+                return azure.secrets(vault).read(target.secret)
+            except VaultUnreachableError as error:
+                raise shut_out(vault, error) from error
+        case VaultState.MISSING:
+            return Secret(SecretState.MISSING)
+        case _:
+            return Secret(SecretState.UNKNOWN)
+
+
+def _assignments(azure: Azure, target: Target, vault: Vault) -> tuple[Assignment, ...]:
+    """Everybody's at or above the vault; at or above the one secret where a role there was asked for."""
+    on_secret = target.readers or target.identity_scope is Scope.SECRET
+    return azure.roles.at(vault.scope(target.secret if on_secret else ""))
+
+
+def check_account(account: Account) -> None:
+    """Refuse an account that cannot be used for this.
+
+    Raises:
+        WrongAccountError: it is of another kind or has no custom subdomain.
+        BusyError: it is being deleted.
+    """
     if account.kind.lower() not in _KINDS:
         raise WrongAccountError(
             f"{account.name} is a Cognitive Services account of kind {account.kind}, which does not fine-tune.",
@@ -50,20 +96,24 @@ def _check(account: Account, group: str) -> None:
     if not account.custom_subdomain:
         raise WrongAccountError(
             f"{account.name} has no custom subdomain, without which nobody can sign in to it through Entra ID.",
-            hint=f"az cognitiveservices account update -g {group} -n {account.name} --custom-domain {account.name}",
+            hint=subdomain_hint(account),
         )
 
 
-def _roles(azure: Azure, vault: Vault, assignments: tuple[Assignment, ...]) -> Mapping[str, RoleDefinition]:
+def _roles(
+    azure: Azure, target: Target, vault: Vault, assignments: tuple[Assignment, ...]
+) -> Mapping[str, RoleDefinition]:
     """What the roles give that may be assigned, and those that the access policies' principals hold already."""
     principals = {p.object_id.lower() for p in vault.policies}
     held = {a.role_id for a in assignments if a.principal_id.lower() in principals}
     found = {i: azure.roles.definition(vault.id, i) for i in sorted({*CANDIDATES, *held})}
-    if found[SECRETS_OFFICER] is None:
-        raise NotFoundError(
-            f"This cloud has no role with the id {SECRETS_OFFICER} (Key Vault Secrets Officer).",
-            hint="az role definition list --name 'Key Vault Secrets Officer' shows whether it has another id here.",
-        )
+    for wanted in (SECRETS_OFFICER, target.identity_role):
+        if found[wanted] is None:
+            name = CANDIDATES[wanted]
+            raise NotFoundError(
+                f"This cloud has no role with the id {wanted} ({name}).",
+                hint=f"az role definition list --name '{name}' shows whether it has another id here.",
+            )
     return {i: role for i, role in found.items() if role}
 
 

@@ -32,10 +32,11 @@ def is_operator(observed: Observed, object_id: str) -> bool:
 
 
 def held_by(observed: Observed, object_id: str) -> dict[str, datetime | None]:
-    """The roles that a principal holds at the vault without conditions, and since when: the longest counts."""
+    """The roles that a principal holds on the whole vault without conditions, and since when: the longest counts."""
     found: dict[str, datetime | None] = {}
     for each in observed.assignments:
-        if each.principal_id.lower() == object_id.lower() and not each.conditional:
+        mine = each.principal_id.lower() == object_id.lower() and not each.conditional
+        if mine and not each.scope.lower().startswith(observed.vault.id.lower() + "/"):
             known = [t for t in (found.get(each.role_id), each.created) if t]
             found[each.role_id] = min(known, default=None)
     return found

@@ -5,33 +5,29 @@ from datetime import datetime
 
 from pydantic import SecretStr
 
-from .access import CANDIDATES
+from . import grants
 from .carry_over import carry_over
-from .model import (
-    CHANGING,
-    SECRETS_OFFICER,
-    KeyState,
-    Observed,
-    Principal,
-    RoleDefinition,
-    Secret,
-    SecretState,
-    Target,
-)
-from .people import account_identity, held_by, is_operator, operator
+from .model import CHANGING, KeyState, Observed, Secret, SecretState, Target, VaultState
+from .secret_step import secret_step
 from .steps import (
+    AllowByPolicy,
     AssignRole,
     AwaitAccount,
     AwaitRoles,
+    CreateVault,
     EnableIdentity,
     Loss,
     Plan,
+    RecoverVault,
+    RemoveEntries,
+    RemoveRole,
+    RestoreAccessPolicies,
     Step,
-    StoreSecret,
     SwitchToRbac,
     Verb,
 )
 from .timespan import spell
+from .vault_steps import network_note, vault_steps
 
 
 def key_state(secret: Secret, key: SecretStr | None) -> KeyState:
@@ -46,31 +42,60 @@ def key_state(secret: Secret, key: SecretStr | None) -> KeyState:
 def plan(target: Target, observed: Observed, key: KeyState) -> Plan:
     """Everything that is wanted, as steps in the order they have to happen; what is so already is a step too.
 
-    Roles come before the switch of the vault, so that nobody is without access in between; the secret comes last,
-    when the operator's role can be used.
+    Roles come before the switch of the vault, so that nobody is without access in between; the secret comes when the
+    operator's role can be used, and roles on the secret when it is there. A deleted vault has to come back before
+    more can be planned.
     """
-    steps = [*_identity(observed)]
+    about = f"{observed.account.name} → {observed.vault.name}"
+    steps = [*vault_steps(target, observed)]
+    if observed.vault.state is VaultState.DELETED:
+        return Plan(about, tuple(steps), partial=True)
+    steps += _identity(observed)
+    losses: list[Loss] = []
+    if target.by_access_policy:
+        steps += _entries(target, observed)
+        steps.append(secret_step(target, observed, key))
+    else:
+        access, losses = _roles(target, observed)
+        steps += [*access, secret_step(target, observed, key)]
+        steps += grants.on_secret(target, observed)
+        steps += grants.more_than_asked(target, observed)
+    steps += network_note(observed)
+    return Plan(about, tuple(steps), tuple(losses))
+
+
+def _entries(target: Target, observed: Observed) -> Iterable[Step]:
+    """Access-policy entries for all who need them. The vault stays on its access policies: no switch and no wait."""
+    yield from grants.by_policy(target, observed)
+    if observed.vault.state is not VaultState.MISSING:
+        yield Step(Verb.ALREADY, "vault access model", "access policies (--vault-access-policy)")
+
+
+def _roles(target: Target, observed: Observed) -> tuple[list[Step], list[Loss]]:
+    """Roles on the vault for all who need them, then the switch that makes them count; and what cannot be given."""
+    steps: list[Step] = []
     losses: list[Loss] = []
     newest: datetime | None = None
     if not observed.vault.rbac:
         for policy in observed.vault.policies:
-            carried = carry_over(observed, policy, _given(observed, policy.object_id))
+            carried = carry_over(observed, policy, grants.given(target, observed, policy.object_id))
             steps += carried.steps
             losses += carried.losses
             newest = max((t for t in (newest, carried.newest) if t), default=None)
-    steps += [_officer(observed, operator(observed)), _officer(observed, account_identity(observed))]
+    steps += grants.on_vault(target, observed)
     if not observed.vault.rbac:
         steps += _switch(target, observed, steps, newest)
-    else:
+    elif observed.vault.state is not VaultState.MISSING:
         steps.append(Step(Verb.ALREADY, "vault access model", "Azure RBAC"))
-    steps.append(_secret(target, observed, key))
-    return Plan(f"{observed.account.name} → {observed.vault.name}", tuple(steps), tuple(losses))
+    return steps, losses
 
 
 def rights(made: Plan, observed: Observed) -> tuple[tuple[str, str], ...]:
     """What the caller must be allowed to do for this plan: actions of the control plane, each with its scope."""
     account, vault = observed.account.id, observed.vault.id
-    assign = ("Microsoft.Authorization/roleAssignments/write", vault)
+    if observed.vault.state in (VaultState.MISSING, VaultState.DELETED):
+        vault = observed.vault.group_id  # where there is no vault yet, rights are those on its group
+    assign, write = ("Microsoft.Authorization/roleAssignments/write", vault), ("Microsoft.KeyVault/vaults/write", vault)
     needed: dict[tuple[str, str], None] = {}
     for step in made.work:
         match step.action:
@@ -78,9 +103,15 @@ def rights(made: Plan, observed: Observed) -> tuple[tuple[str, str], ...]:
                 needed[("Microsoft.CognitiveServices/accounts/write", account)] = None
             case AssignRole():
                 needed[assign] = None
-            case SwitchToRbac():
+            case CreateVault() | RecoverVault():
+                needed[write] = None
+            case AllowByPolicy() | RemoveEntries():  # the vault's tag says which entries are setup's
+                needed |= {("Microsoft.KeyVault/vaults/accessPolicies/write", vault): None, write: None}
+            case SwitchToRbac() | RestoreAccessPolicies():
                 # Microsoft's pages disagree whether vaults/write is enough; the stricter one asks for both.
-                needed |= {("Microsoft.KeyVault/vaults/write", vault): None, assign: None}
+                needed |= {write: None, assign: None}
+            case RemoveRole():
+                needed[("Microsoft.Authorization/roleAssignments/delete", vault)] = None
             case _:
                 pass
     return tuple(needed)
@@ -111,32 +142,6 @@ def _identity(observed: Observed) -> Iterable[Step]:
         )
 
 
-def _officer(observed: Observed, principal: Principal | None) -> Step:
-    """Key Vault Secrets Officer, which Microsoft's page asks for; for an identity still to come, too."""
-    name = CANDIDATES[SECRETS_OFFICER]
-    label = principal.label if principal else observed.account.name
-    if principal and SECRETS_OFFICER in held_by(observed, principal.object_id):
-        return Step(Verb.ALREADY, "role", f"{name} → {label}")
-    mine = principal is not None and is_operator(observed, principal.object_id)
-    had_policy = principal is not None and any(
-        p.object_id.lower() == principal.object_id.lower() for p in observed.vault.policies
-    )
-    return Step(
-        Verb.ADD,
-        "role",
-        f"{name} → {label}",
-        why="to store the secret" if mine else "to read the secret when a fine-tuning job reports to W&B",
-        after=f"{name} on {observed.vault.name}",
-        action=AssignRole(SECRETS_OFFICER, name, principal, fresh=not mine, guards=had_policy and not mine),
-    )
-
-
-def _given(observed: Observed, object_id: str) -> tuple[RoleDefinition, ...]:
-    """The roles that this plan gives the principal whatever access policies say."""
-    officers = (observed.caller.object_id.lower(), (observed.account.principal_id or "").lower())
-    return (observed.roles[SECRETS_OFFICER],) if object_id.lower() in officers else ()
-
-
 def _switch(target: Target, observed: Observed, so_far: Iterable[Step], newest: datetime | None) -> Iterable[Step]:
     guarding = [s for s in so_far if isinstance(s.action, AssignRole) and s.action.guards]
     young = newest is not None and newest + target.propagation_wait > observed.at
@@ -158,24 +163,4 @@ def _switch(target: Target, observed: Observed, so_far: Iterable[Step], newest: 
         after="Azure RBAC",
         danger=f"its {count} access {plural} counting (they stay stored)" if count else "",
         action=SwitchToRbac(),
-    )
-
-
-def _secret(target: Target, observed: Observed, key: KeyState) -> Step:
-    resource = f"secret {target.secret}"
-    state = observed.secret.state
-    if key is KeyState.SAME:
-        return Step(Verb.ALREADY, resource, "holds this key")
-    if key is KeyState.NONE and state is SecretState.PRESENT:
-        return Step(Verb.ALREADY, resource, "present (no key given to compare with)")
-    found = state in (SecretState.PRESENT, SecretState.DISABLED, SecretState.DELETED)
-    return Step(
-        Verb.CHANGE if found else Verb.ADD,
-        resource,
-        "a new version with the W&B key" if found else "the W&B key",
-        why="" if key is KeyState.OTHER else "setup asks for the key",
-        before=state.value,
-        after="the W&B key",
-        danger="the vault holds another value now; its version stays readable" if state is SecretState.PRESENT else "",
-        action=StoreSecret(),
     )

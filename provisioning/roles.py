@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from azure.core.credentials import TokenCredential
@@ -27,6 +28,12 @@ def assignment_name(scope: str, principal_id: str, role_id: str) -> str:
     return str(uuid.uuid5(_GUID_NAMESPACE, "-".join((scope, principal_id.lower(), role_id))))
 
 
+def within(scope: str, parent: str) -> bool:
+    """Whether `scope` is `parent` or below it. Letter case of ARM ids does not count."""
+    low, above = scope.lower().rstrip("/"), parent.lower().rstrip("/")
+    return low == above or low.startswith(above + "/")
+
+
 class Roles:
     """Microsoft.Authorization as the signed-in identity. Every method raises as sdk_errors translates."""
 
@@ -38,7 +45,23 @@ class Roles:
     def at(self, scope: str) -> tuple[Assignment, ...]:
         """Everybody's assignments at the scope and above it."""
         with translated("Listing role assignments"):
-            return tuple(map(_assignment, self._client.role_assignments.list_for_scope(scope, filter="atScope()")))
+            listed = self._client.role_assignments.list_for_scope(scope, filter="atScope()")
+            return tuple(_assignment(each, scope) for each in listed)
+
+    def around(self, scope: str) -> tuple[Assignment, ...]:
+        """Everybody's assignments at the scope, above it and below it.
+
+        Only `atScope()` leaves out those below (Microsoft, "List Azure role assignments using the REST API").
+        """
+        with translated("Listing role assignments"):
+            return tuple(_assignment(each, scope) for each in self._client.role_assignments.list_for_scope(scope))
+
+    def of(self, scope: str, principal_id: str) -> tuple[Assignment, ...]:
+        """The assignments at the scope or above it that one principal holds, itself or through groups."""
+        # Whether `assignedTo` leaves out those below the scope is not documented, so that this does it.
+        with translated("Listing role assignments"):
+            listed = self._client.role_assignments.list_for_scope(scope, filter=f"assignedTo('{principal_id}')")
+            return tuple(a for a in map(_assignment, listed) if within(scope, a.scope))
 
     def definition(self, scope: str, role_id: str) -> RoleDefinition | None:
         """The role with this GUID as this tenant defines it; None where the cloud does not have it."""
@@ -79,11 +102,11 @@ class Roles:
                 for p in self._arm.pages(path)
             )
 
-    def assign(self, scope: str, principal: Principal, role_id: str) -> Assignment:
+    def assign(self, scope: str, principal: Principal, role_id: str, description: str) -> Assignment:
         """Assign the role, or adopt the assignment that says the same under another name.
 
         The principal's type is always decided here: the SDK's default is "User". Where it is not known, none is
-        sent, and Azure looks the principal up.
+        sent, and Azure looks the principal up; so it does where what was assumed turns out to be wrong.
 
         Raises:
             PrincipalMissingError: the directory does not know the principal (yet).
@@ -95,6 +118,7 @@ class Roles:
             f"/providers/Microsoft.Authorization/roleDefinitions/{role_id}",
             principal_id=principal.object_id,
             principal_type=principal.kind,  # type: ignore[arg-type]  # None sends none; the stub knows only its default
+            description=description,
         )
         name = assignment_name(scope, principal.object_id, role_id)
         with translated(f"Assigning a role to {principal.label}"):
@@ -103,8 +127,16 @@ class Roles:
             except HttpResponseError as error:
                 if code(error) == "RoleAssignmentExists":
                     return self._adopt(scope, principal, role_id, error)
+                if code(error) == "UnmatchedPrincipalType" and principal.kind:
+                    return self.assign(scope, replace(principal, kind=None), role_id, description)
                 _explain(principal, name, error)
                 raise
+
+    def remove(self, assignment: Assignment) -> None:
+        """Take the assignment away; where it is gone already, nothing happens."""
+        name = assignment.id.rsplit("/", 1)[-1]
+        with translated(f"Taking away role assignment {name}"):
+            self._client.role_assignments.delete(assignment.scope, name)
 
     def _adopt(self, scope: str, principal: Principal, role_id: str, error: HttpResponseError) -> Assignment:
         """The assignment that is there under another name. Its id in the message is not always given."""
@@ -137,13 +169,22 @@ def _explain(principal: Principal, name: str, error: HttpResponseError) -> None:
         ) from error
 
 
-def _assignment(sdk: SdkAssignment) -> Assignment:
-    """ARM's assignment. Only the GUID of the role counts: its id comes with and without a subscription."""
+def _assignment(sdk: SdkAssignment, asked: str = "") -> Assignment:
+    """ARM's assignment. Only the GUID of the role counts: its id comes with and without a subscription.
+
+    Names are derived from the scope as it was spelled then: as ARM shows it, or as in `asked`, at or below it.
+    """
+    scope, principal_id = str(sdk.scope), str(sdk.principal_id)
+    role_id = str(sdk.role_definition_id).rsplit("/", 1)[-1].lower()
+    spelled = asked[: len(scope)] if asked.lower().startswith(scope.lower()) else scope
+    names = {assignment_name(each, principal_id, role_id) for each in (scope, spelled)}
     return Assignment(
         id=str(sdk.id),
-        scope=str(sdk.scope),
-        role_id=str(sdk.role_definition_id).rsplit("/", 1)[-1].lower(),
-        principal_id=str(sdk.principal_id),
+        scope=scope,
+        role_id=role_id,
+        principal_id=principal_id,
         created=sdk.created_on,
         conditional=bool(sdk.condition),
+        description=sdk.description,
+        derived=str(sdk.name).lower() in names,
     )

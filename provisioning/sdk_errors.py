@@ -32,7 +32,7 @@ def translated(doing: str) -> Iterator[None]:
     try:
         yield
     except AzureError as error:
-        _log.info("%s: %s", doing, error)
+        _log.info("%s: %s", doing, _words(error))
         raise _ours(doing, error) from error
 
 
@@ -68,7 +68,7 @@ def _ours(doing: str, error: AzureError) -> ProvisioningError:
     if isinstance(error, HttpResponseError) and error.response is not None:
         return _answered(doing, error, error.response.status_code or 0)
     return ServiceError(
-        f"{doing} failed: {' '.join(str(error).split())}",
+        f"{doing} failed: {_words(error)}",
         hint="Run the same command again; what is done already is recognised. -v shows the requests.",
     )
 
@@ -98,5 +98,10 @@ def _reason(error: AzureError) -> str:
     """The innermost cause, which names the host; outer ones wrap it in the transport's own words."""
     request = getattr(error, "request", None)
     host = urlsplit(getattr(request, "url", "") or "").hostname
-    words = " ".join(str(error).split())
+    words = _words(error)
     return f"{host}: {words}" if host and host not in words else words
+
+
+def _words(error: AzureError) -> str:
+    """What the error says, on one line. As a string it may quote the answer's body, which may be a secret."""
+    return " ".join(str(error.message).split())

@@ -5,9 +5,12 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+from pydantic import SecretStr
+
 from . import documents, wandb_key
 from .access import permits
 from .azure import Azure
+from .context import Context
 from .errors import (
     AccessWouldBeLostError,
     DeclinedError,
@@ -15,6 +18,7 @@ from .errors import (
     MissingRightsError,
     NotConfirmedError,
 )
+from .executor import Apply
 from .model import (
     Observed,
     SecretState,
@@ -31,7 +35,9 @@ from .wandb_key import Key
 _ROLE_FOR = {
     "Microsoft.CognitiveServices/accounts/write": "Cognitive Services Contributor",
     "Microsoft.KeyVault/vaults/write": "Key Vault Contributor",
+    "Microsoft.KeyVault/vaults/accessPolicies/write": "Key Vault Contributor",
     "Microsoft.Authorization/roleAssignments/write": "Role Based Access Control Administrator",
+    "Microsoft.Authorization/roleAssignments/delete": "Role Based Access Control Administrator",
 }
 
 
@@ -79,20 +85,48 @@ class Session:
         asked = self.ask_key()
         return asked, self.check(asked)
 
-    def preflight(self, azure: Azure, observed: Observed, made: Plan) -> None:
-        """Refuse before anything is written what is bound to fail, or to take access away."""
+    def new_key(self) -> tuple[Key, WandbAccount]:
+        """The key to change to: given, else asked for; never the one in the vault."""
+        key = self.given_key()
+        if key is None:
+            self.ui.note(f"Asking for the new key, which replaces the one in secret {self.target.secret}.")
+            key = self.ask_key()
+        return key, self.check(key)
+
+    def context(
+        self, azure: Azure, observed: Observed, key: SecretStr | None = None, entity: str | None = None
+    ) -> Context:
+        """What the executor needs to apply a plan made of what was observed."""
+        return Context(azure, self.target, observed, key, self.clock, self.ui, self.access_timeout, entity)
+
+    def apply(self, ctx: Context, made: Plan) -> None:
+        """Do what the plan says; the document tells what stands, also when it fails half way."""
+        run = Apply(ctx)
+        try:
+            run.run(made)
+        finally:
+            self.facts["applied"] = [*self.facts.get("applied", ()), *map(documents.step, run.done)]
+
+    @property
+    def written(self) -> str:
+        """What to say of a refusal: setup may have recovered the vault before it."""
+        return "Nothing more was written." if self.facts.get("applied") else "Nothing was written."
+
+    def preflight(self, azure: Azure, observed: Observed, made: Plan, taking: str = "The switch to Azure RBAC") -> None:
+        """Refuse before anything is written what is bound to fail, or to take access away; `taking` is what would."""
         if made.losses and not self.target.accept_loss:
             who = "; ".join(f"{loss.principal}: {loss.reason}" for loss in made.losses)
             self.facts["losses"] = documents.losses(made.losses)
             raise AccessWouldBeLostError(
-                f"The switch to Azure RBAC would take access away from {len(made.losses)}: {who}. Nothing was written.",
-                hint="Assign them roles by hand, or remove their access policies; --accept-loss goes on without them.",
+                f"{taking} would take access away from {len(made.losses)}: {who}. {self.written}",
+                hint="Give them another way in first, or take away what they do not need; --accept-loss goes on without "
+                "them.",
             )
         if missing := self.missing_rights(azure, observed, made):
             what = "; ".join(f"{action} at {scope}" for action, scope in missing)
             roles = ", ".join(dict.fromkeys(_ROLE_FOR[action] for action, _ in missing))
             raise MissingRightsError(
-                f"You ({azure.caller.name}) may not: {what}. Nothing was written.",
+                f"You ({azure.caller.name}) may not: {what}. {self.written}",
                 hint=f"These roles give it: {roles} (Owner gives all). If one was assigned minutes ago, run `az login` "
                 "again; an eligible role (PIM) has to be activated first.",
             )
@@ -113,8 +147,8 @@ class Session:
             return
         if not interactive:
             raise NotConfirmedError(
-                f"There are {len(made.changes)} changes to make and no terminal to ask on. Nothing was written.",
+                f"There are {len(made.changes)} changes to make and no terminal to ask on. {self.written}",
                 hint="Read the plan above, then run the command again with --yes.",
             )
         if not self.ui.confirm(f"Apply these {len(made.changes)} changes?"):
-            raise DeclinedError("Nothing was written.", hint="Run the command again when you want the changes.")
+            raise DeclinedError(self.written, hint="Run the command again when you want the changes.")

@@ -2,15 +2,10 @@
 
 from . import documents, planner
 from .azure import Azure
-from .context import Context
-from .errors import (
-    NotInPlaceError,
-)
-from .executor import Apply, Show
-from .model import (
-    KeyState,
-    Observed,
-)
+from .context import SETTLING
+from .errors import NotInPlaceError, UnreachableError
+from .executor import Show
+from .model import KeyState, Observed
 from .observe import observe
 from .session import Session
 from .steps import AssignRole, Plan
@@ -24,7 +19,11 @@ def plan(session: Session) -> Plan:
     account = session.check(key) if key else None
     made = planner.plan(session.target, observed, planner.key_state(observed.secret, key.value if key else None))
     missing = session.missing_rights(azure, observed, made)
-    session.facts |= {**documents.plan(made), "wandb": documents.wandb(account), "missing_rights": missing}
+    session.facts |= {
+        **documents.plan(made),
+        "wandb": documents.wandb(account),
+        "missing_rights": documents.rights(missing),
+    }
     Show(session.ui).run(made)
     for action, scope in missing:
         session.ui.note(f"  ! you may not {action} at {scope}", "red")
@@ -46,20 +45,26 @@ def setup(session: Session, *, yes: bool, interactive: bool) -> None:
     azure, observed = session.look()
     session.preflight(azure, observed, planner.plan(session.target, observed, KeyState.NONE))
     key, account = session.key(observed)
-    made = planner.plan(session.target, observed, planner.key_state(observed.secret, key.value))
-    session.facts |= {**documents.plan(made), "wandb": documents.wandb(account), "applied": []}
-    session.ui.proposal(made)
-    if made.changes:
-        session.consent(made, yes=yes, interactive=interactive)
-    ctx = Context(azure, session.target, observed, key.value, session.clock, session.ui, session.access_timeout)
-    apply = Apply(ctx)
-    try:
-        apply.run(made)
-    finally:
-        session.facts["applied"] = [documents.step(s) for s in apply.done]
-    if made.work:
+    session.facts |= {"wandb": documents.wandb(account), "applied": []}
+
+    def bring_about(observed: Observed) -> Plan:
+        made = planner.plan(session.target, observed, planner.key_state(observed.secret, key.value))
+        session.facts |= documents.plan(made)
+        session.ui.proposal(made)
+        if made.changes:
+            session.consent(made, yes=yes, interactive=interactive)
+        session.apply(session.context(azure, observed, key.value, account.entity), made)
+        return made
+
+    made = bring_about(observed)
+    work = made.work
+    if made.partial:
+        observed = _look_again(session, azure, observed)
+        session.preflight(azure, observed, planner.plan(session.target, observed, KeyState.NONE))
+        work += bring_about(observed).work
+    if work:
         observed = _verified(session, azure, key)
-        if any(isinstance(s.action, AssignRole) for s in made.work):
+        if any(isinstance(s.action, AssignRole) for s in work):
             session.ui.note("New roles of others than you may take up to ten minutes to take effect.")
     known = documents.settings(observed, session.target, account, session.wandb_base_url)
     form = {"vault_url": observed.vault.uri, "secret_name": session.target.secret}
@@ -68,6 +73,13 @@ def setup(session: Session, *, yes: bool, interactive: bool) -> None:
         {"ok": True, **session.facts, "portal_form": form, "settings": known},
         documents.in_place(observed, session.target, known),
     )
+
+
+def _look_again(session: Session, azure: Azure, before: Observed) -> Observed:
+    """What there is after a recovery. Name servers may take a while to know the vault's host again."""
+    ctx = session.context(azure, before)
+    waiting = ctx.telling("the recovered vault to answer")
+    return ctx.insist(lambda: observe(azure, session.target, session.clock), UnreachableError, SETTLING, waiting)
 
 
 def _verified(session: Session, azure: Azure, key: Key) -> Observed:

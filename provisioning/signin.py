@@ -15,6 +15,7 @@ from azure.core.settings import settings
 from azure.identity import AzureAuthorityHosts, DefaultAzureCredential
 from azure.mgmt.core.tools import get_arm_endpoints
 
+from .errors import UsageError
 from .model import Caller
 
 CLOUDS = {
@@ -33,6 +34,11 @@ _GRAPH = {  # Microsoft, "national cloud deployments" of Microsoft Graph
     AzureClouds.AZURE_PUBLIC_CLOUD: "https://graph.microsoft.com",
     AzureClouds.AZURE_US_GOVERNMENT: "https://graph.microsoft.us",
     AzureClouds.AZURE_CHINA_CLOUD: "https://microsoftgraph.chinacloudapi.cn",
+}
+_OPENAI = {  # Microsoft, "Azure OpenAI in Azure Government"; Azure China's is UNVERIFIED, named as its other services
+    AzureClouds.AZURE_PUBLIC_CLOUD: "https://cognitiveservices.azure.com/.default",
+    AzureClouds.AZURE_US_GOVERNMENT: "https://cognitiveservices.azure.us/.default",
+    AzureClouds.AZURE_CHINA_CLOUD: "https://cognitiveservices.azure.cn/.default",
 }
 _VIA = {
     "AzureCliCredential": "az login",
@@ -53,17 +59,29 @@ class Cloud:
     scope: str
     authority: str
     graph: str
+    openai_scope: str
 
 
 def cloud(name: str | None) -> Cloud:
-    """The cloud of this name, or the one azure-core is set to."""
-    chosen = CLOUDS[name] if name else settings.azure_cloud()
+    """The cloud of this name, or the one azure-core is set to.
+
+    Raises:
+        UsageError: azure-core is set to none that there is.
+    """
+    try:
+        default = settings.azure_cloud()  # also where another is named: the SDK's clients read it, too
+    except ValueError as error:
+        raise UsageError(
+            f"AZURE_SDK_CLOUD_CONF: {error}.", hint="Unset it, and name the cloud with --cloud."
+        ) from error
+    chosen = CLOUDS[name] if name else default
     endpoints = get_arm_endpoints(chosen)
     return Cloud(
         endpoints["resource_manager"].rstrip("/"),
         endpoints["credential_scopes"][0],
         os.environ.get("AZURE_AUTHORITY_HOST") or _AUTHORITIES[chosen],
         _GRAPH[chosen],
+        _OPENAI[chosen],
     )
 
 

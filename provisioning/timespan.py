@@ -3,27 +3,28 @@
 import re
 from datetime import timedelta
 
-_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}
+_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def parse(text: str) -> timedelta:
-    """A time span from "90s", "10m", "1h", "1m30s" or plain seconds.
+    """A time span from "90s", "10m", "1h", "180d", "1m30s" or plain seconds.
 
     Raises:
         ValueError: it is none of these.
     """
-    parts = re.findall(r"(\d+(?:\.\d+)?)\s*([smh]?)\s*", text.lower())
-    if not parts or not re.fullmatch(r"(?:\d+(?:\.\d+)?\s*[smh]?\s*)+", text.lower()):
-        raise ValueError(f"{text!r} is not a time span such as 90s, 10m or 1h")
+    parts = re.findall(r"(\d+(?:\.\d+)?)\s*([smhd]?)\s*", text.lower())
+    if not parts or not re.fullmatch(r"(?:\d+(?:\.\d+)?\s*[smhd]?\s*)+", text.lower()):
+        raise ValueError(f"{text!r} is not a time span such as 90s, 10m, 1h or 180d")
     return timedelta(seconds=sum(float(n) * _SECONDS[unit] for n, unit in parts))
 
 
 def spell(span: timedelta) -> str:
-    """4 s, 1 m 40 s, 10 m; tenths below ten seconds, because most steps take that little."""
+    """4 s, 1 m 40 s, 10 m, 180 d; tenths below ten seconds, because most steps take that little."""
     seconds = span.total_seconds()
     if seconds < 9.95 and seconds != int(seconds):
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
-    parts = [f"{n} {unit}" for n, unit in ((hours, "h"), (minutes, "m"), (rest, "s")) if n]
+    days, hours = divmod(hours, 24)
+    parts = [f"{n} {unit}" for n, unit in ((days, "d"), (hours, "h"), (minutes, "m"), (rest, "s")) if n]
     return " ".join(parts) or "0 s"

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.status import Status
 from rich.text import Text
 
+from .diagnosis import Check, State
 from .errors import ProvisioningError
 from .model import Caller, Subscription
 from .steps import Plan, Step, Verb
@@ -19,8 +20,11 @@ _SIGNS = {
     Verb.ALREADY: ("ok", "green"),
     Verb.ADD: ("+ add", "cyan"),
     Verb.CHANGE: ("~ change", "yellow"),
+    Verb.REMOVE: ("- remove", "magenta"),
     Verb.WAIT: (". wait", "dim"),
+    Verb.NOTE: ("! note", "yellow"),
 }
+_STATES = {State.OK: "green", State.WARNING: "yellow", State.FAILED: "bold red", State.SKIPPED: "dim"}
 _SAY_EVERY = timedelta(seconds=30)
 """How often a wait is mentioned where no line can be rewritten."""
 
@@ -75,6 +79,16 @@ class Ui:
             )
         for loss in plan.losses:
             console.print(Text(f"  ! loses     {loss.principal}: {loss.reason}", style="red"))
+
+    def check(self, check: Check) -> None:
+        """One link of the chain, as soon as it is known; the document says it in the end."""
+        if self.as_json:
+            return
+        self._quiet()
+        sign, style = check.state.value, _STATES[check.state]
+        self._out.print(Text.assemble((f"  {sign:<9}", style), f"{check.name:<17}  {check.seen}"))
+        if check.remedy:
+            self._out.print(Text.assemble((f"  {'':<9}next  ", "bold"), check.remedy))
 
     def done(self, step: Step, seconds: float, note: str) -> None:
         """A step is done."""

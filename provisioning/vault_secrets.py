@@ -1,5 +1,8 @@
-"""The data plane of one Key Vault: one secret, read, written and recovered."""
+"""The data plane of one Key Vault: one secret and its versions."""
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 
 from azure.core.credentials import TokenCredential
@@ -9,10 +12,10 @@ from pydantic import SecretStr
 
 from .errors import AccessNotEffectiveError, ConflictError, VaultUnreachableError
 from .http_log import log_response
-from .model import Secret, SecretState
+from .model import Secret, SecretState, SecretVersion
 from .sdk_errors import code, inner_code, text, translated
 
-_TAGS = {"created-by": "azure-openai-wandb"}
+_CONTENT_TYPE = "Weights & Biases API key"
 _ONCE: dict[str, Any] = {"retry_connect": 0, "retry_read": 0}  # options of azure-core's RetryPolicy for one call
 
 
@@ -51,21 +54,42 @@ class VaultSecrets:
                 return Secret(SecretState.DISABLED)
             self._explain(error)
             raise
-        return Secret(SecretState.PRESENT, SecretStr(found.value or ""))
+        known = found.properties
+        return Secret(
+            SecretState.PRESENT,
+            SecretStr(found.value or ""),
+            known.version or "",
+            known.expires_on,
+            dict(known.tags or {}),
+        )
 
     def _deleted(self, name: str) -> Secret:
         try:
-            self._client.get_deleted_secret(name)
+            found = self._client.get_deleted_secret(name)
         except ResourceNotFoundError:
             return Secret(SecretState.MISSING)
         except HttpResponseError as error:
             if error.status_code != 403:
                 raise
             return Secret(SecretState.MISSING)  # may read, may not list: writing will tell
-        return Secret(SecretState.DELETED)
+        return Secret(SecretState.DELETED, tags=dict(found.properties.tags or {}), purge=found.scheduled_purge_date)
 
-    def write(self, name: str, value: SecretStr) -> None:
-        """A new version of the secret.
+    def versions(self, name: str) -> tuple[SecretVersion, ...]:
+        """All versions of the secret, the newest first. None where it does not exist or is deleted.
+
+        Raises:
+            AccessNotEffectiveError: the vault does not (yet) let this identity.
+            ProvisioningError: as sdk_errors translates.
+        """
+        with self._spoken(f"Listing the versions of secret {name}"):
+            found = [
+                SecretVersion(p.version or "", bool(p.enabled), p.created_on, p.expires_on, dict(p.tags or {}))
+                for p in self._client.list_properties_of_secret_versions(name)
+            ]
+        return tuple(sorted(found, key=lambda v: v.created.timestamp() if v.created else 0.0, reverse=True))
+
+    def write(self, name: str, value: SecretStr, expires: datetime | None, tags: Mapping[str, str]) -> None:
+        """A new version of the secret, which from then on is the current one.
 
         Raises:
             AccessNotEffectiveError: the vault does not (yet) let this identity.
@@ -75,7 +99,7 @@ class VaultSecrets:
         """
         with translated(f"Writing secret {name}"):
             try:
-                self._write(name, value)
+                self._write(name, value, expires, tags)
             except (ServiceRequestError, ServiceResponseError):
                 # No answer, so the version may be there or not. The SDK would ask again and so write another one;
                 # a connection that broke is a ServiceRequestError to it, whether or not the request got through.
@@ -90,10 +114,38 @@ class VaultSecrets:
                     ) from error
                 raise
 
-    def _write(self, name: str, value: SecretStr) -> None:
+    def _write(self, name: str, value: SecretStr, expires: datetime | None, tags: Mapping[str, str]) -> None:
         self._client.set_secret(
-            name, value.get_secret_value(), content_type="Weights & Biases API key", tags=_TAGS, **_ONCE
+            name,
+            value.get_secret_value(),
+            content_type=_CONTENT_TYPE,
+            expires_on=expires,
+            tags=dict(tags),
+            **_ONCE,
         )
+
+    def disable(self, name: str, version: str) -> None:
+        """Let nobody read this version any more; it stays, and can be enabled again.
+
+        Raises:
+            AccessNotEffectiveError: the vault does not (yet) let this identity.
+            ProvisioningError: as sdk_errors translates.
+        """
+        with self._spoken(f"Disabling version {version} of secret {name}"):
+            self._client.update_secret_properties(name, version, enabled=False)
+
+    def delete(self, name: str) -> None:
+        """Delete the secret with all its versions. It stays recoverable; where it is gone already, nothing happens.
+
+        Raises:
+            AccessNotEffectiveError: the vault does not (yet) let this identity.
+            ProvisioningError: as sdk_errors translates.
+        """
+        with self._spoken(f"Deleting secret {name}"):
+            try:
+                self._client.begin_delete_secret(name)
+            except ResourceNotFoundError:
+                return
 
     def recover(self, name: str) -> None:
         """Bring a deleted secret back. It is readable some moments later.
@@ -101,11 +153,18 @@ class VaultSecrets:
         Raises:
             ProvisioningError: as sdk_errors translates; nothing where it was recovered already.
         """
-        with translated(f"Recovering secret {name}"):
+        with self._spoken(f"Recovering secret {name}"):
             try:
                 self._client.begin_recover_deleted_secret(name)
             except ResourceNotFoundError:
                 return
+
+    @contextmanager
+    def _spoken(self, doing: str) -> Iterator[None]:
+        """Let no SDK error out, and tell the data plane's refusals apart."""
+        with translated(doing):
+            try:
+                yield
             except HttpResponseError as error:
                 self._explain(error)
                 raise

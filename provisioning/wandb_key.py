@@ -3,7 +3,8 @@
 import getpass
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,9 @@ from .model import WandbAccount
 TIMEOUT = 10
 """Seconds that one question to W&B may take, unless WANDB_HTTP_TIMEOUT says otherwise. wandb-core retries within them."""
 
+ENDING = 15
+"""Seconds that wandb-core gets to end."""
+
 
 @dataclass(frozen=True)
 class Key:
@@ -38,24 +42,30 @@ class Key:
 def given(environ: Mapping[str, str], file: str | None, stdin: TextIO) -> Key | None:
     """The key from --wandb-key-file ("-" is stdin), else from WANDB_API_KEY, else none.
 
+    A terminal is no stdin to read a key from, because it would show it: there it is asked for, hidden.
+
     Raises:
-        MalformedKeyError: what was found is not one word.
+        MalformedKeyError: what was found cannot be a key.
         UsageError: the file cannot be read.
     """
     if file == "-":
-        return _key(SecretStr(stdin.read()), "stdin")
+        return None if stdin.isatty() else _read(stdin.read, "stdin")
     if file:
-        try:
-            return _key(SecretStr(Path(file).read_text(encoding="utf-8")), file)
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is not text"
-            raise UsageError(
-                f"The key file {file} cannot be read: {reason}.",
-                hint="--wandb-key-file names a file that holds the key.",
-            ) from None
+        return _read(lambda: Path(file).read_text(encoding="utf-8-sig"), file)  # Windows marks its text files
     if environ.get("WANDB_API_KEY"):
         return _key(SecretStr(environ["WANDB_API_KEY"]), "WANDB_API_KEY")
     return None
+
+
+def _read(read: Callable[[], str], origin: str) -> Key:
+    try:
+        return _key(SecretStr(read()), origin)
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise UsageError(
+            f"The W&B key cannot be read from {origin}: {reason}.",
+            hint="--wandb-key-file names a text file that holds the key and nothing else; - is stdin.",
+        ) from None  # a UnicodeDecodeError shows what it could not decode
 
 
 def asked(stdin: TextIO, base_url: str | None) -> Key:
@@ -80,8 +90,14 @@ def asked(stdin: TextIO, base_url: str | None) -> Key:
 
 def _key(raw: SecretStr, origin: str) -> Key:
     value = raw.get_secret_value().strip()
-    if not value or len(value.split()) != 1:
-        what = "nothing" if not value else "more than one word"
+    what = ""
+    if not value:
+        what = "nothing"
+    elif len(value.split()) != 1:
+        what = "more than one word"
+    elif not (value.isascii() and value.isprintable()):
+        what = "characters that no key has"
+    if what:
         raise MalformedKeyError(
             f"{origin} holds {what}, not a W&B key.", hint="A key is one word of 40 characters or more."
         )
@@ -118,12 +134,22 @@ def check(key: Key, base_url: str | None, entity: str | None) -> WandbAccount:
             raise _refusal(key, str(error) if cause is None else None, cause) from None
         except WandbApiFailedError as error:
             raise _refusal(key, None, error) from None
-        except ValidationError as error:
+        except ValidationError:
             raise UsageError(
-                f"{error.errors()[0]['input']!r} is not the URL of a W&B server.", hint="Check --wandb-base-url."
+                f"{base_url!r} is not the URL of a W&B server.", hint="Check --wandb-base-url (WANDB_BASE_URL)."
             ) from None
         finally:
-            wandb.teardown()  # ends wandb-core, which keeps files open in the temporary directory
+            _end(wandb.teardown)
+
+
+def _end(teardown: Callable[[], None]) -> None:
+    """End wandb-core, which keeps files open in the temporary directory.
+
+    The SDK waits for it without limit, and it may go on asking a server that gives no answer; it ends with us anyway.
+    """
+    ending = threading.Thread(target=teardown, name="wandb-teardown", daemon=True)
+    ending.start()
+    ending.join(ENDING)
 
 
 def _account(api: Any, wanted: str | None, failed: type[Exception]) -> WandbAccount:

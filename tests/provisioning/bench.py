@@ -8,7 +8,7 @@ from typing import Any
 from azure.core.credentials import AccessToken
 from pydantic import SecretStr
 
-from provisioning import setup
+from provisioning import rotation, setup, teardown
 from provisioning.azure import Azure
 from provisioning.model import Target, WandbAccount
 from provisioning.session import Session
@@ -47,13 +47,14 @@ class VirtualClock:
 
 @dataclass
 class Desk:
-    """A credential that gets the operator's tokens without starting `az` each time."""
+    """A credential that gets a person's tokens without starting `az` each time."""
 
     cloud: Cloud
+    who: str = "operator"
 
     def get_token(self, *scopes: str, **_: Any) -> AccessToken:
         desk = self.cloud.world.desk
-        session = desk.session(self.cloud.world.tenant.named("operator"))
+        session = desk.session(self.cloud.world.tenant.named(self.who))
         query = {"resource": scopes[0].removesuffix("/.default")}
         reply = desk.managed_identity(Call("GET", "", "", query, {"x-identity-header": session}))
         assert isinstance(reply.body, dict)
@@ -85,6 +86,7 @@ class Bench:
     target: Target
     ui: Listener
     key: str | None = GOOD_KEY
+    who: str = "operator"
 
     def session(self, **more: Any) -> Session:
         target = replace(self.target, **{k: more.pop(k) for k in list(more) if hasattr(self.target, k)})
@@ -92,7 +94,7 @@ class Bench:
             target=target,
             ui=self.ui,
             clock=self.clock,
-            connect=lambda: Azure(azure_cloud(None), Desk(self.cloud), None, poll_seconds=0),
+            connect=lambda: Azure(azure_cloud(None), Desk(self.cloud, self.who), None, poll_seconds=0),
             given_key=lambda: Key(SecretStr(self.key), "the test") if self.key else None,
             ask_key=_nobody_asks,
             check_key=_known,
@@ -102,6 +104,17 @@ class Bench:
     def setup(self, **more: Any) -> Session:
         session = self.session(**more)
         setup.setup(session, yes=True, interactive=False)
+        return session
+
+    def rotate(self, key: str, **more: Any) -> Session:
+        """rotate-key to this key."""
+        session = replace(self, key=key).session(**more)
+        rotation.rotate(session, yes=True, interactive=False)
+        return session
+
+    def teardown(self, *, restore: bool = False, **more: Any) -> Session:
+        session = self.session(**more)
+        teardown.teardown(session, restore=restore, yes=True, interactive=False)
         return session
 
     @property

@@ -11,6 +11,7 @@ from pydantic import SecretStr
 from provisioning.access import CANDIDATES
 from provisioning.model import (
     SECRETS_OFFICER,
+    SECRETS_USER,
     AccessPolicy,
     Account,
     Assignment,
@@ -19,17 +20,22 @@ from provisioning.model import (
     Observed,
     Principal,
     RoleDefinition,
+    Scope,
     Secret,
     SecretState,
     Subscription,
     Target,
     Vault,
+    VaultState,
 )
 from provisioning.planner import key_state, plan, rights
 from provisioning.steps import (
+    AllowByPolicy,
     AssignRole,
     AwaitAccount,
     AwaitRoles,
+    AwaitVault,
+    CreateVault,
     EnableIdentity,
     Plan,
     Step,
@@ -43,7 +49,6 @@ NOW = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 WAIT = timedelta(minutes=10)
 TARGET = Target("rg-ml", "aoai-ml", "kv-ml", "wandb-api-key", WAIT)
 OPERATOR, IDENTITY, BILLING, DANA = (f"0000000{i}-0000-4000-8000-000000000000" for i in range(1, 5))
-SECRETS_USER = "4633458b-17de-408a-b874-0445c86b69e6"
 VAULT_ID = "/subscriptions/s/resourceGroups/rg-ml/providers/Microsoft.KeyVault/vaults/kv-ml"
 DEFINED = {i: RoleDefinition(i, ROLES[i].name, tuple(ROLES[i].data_actions)) for i in CANDIDATES}
 
@@ -169,6 +174,12 @@ def test_letter_case_of_object_ids_does_not_count() -> None:
     held = (assigned(BILLING.upper(), SECRETS_USER),)
     made = planned(found(policy(BILLING.upper(), secrets="get"), assignments=held))
     assert not [who for who, _ in granted(made) if who.lower() == BILLING]
+
+
+def test_a_role_on_the_one_secret_is_none_on_the_vault() -> None:
+    on_secret = replace(assigned(OPERATOR, SECRETS_OFFICER), scope=f"{VAULT_ID}/secrets/wandb-api-key")
+    made = planned(replace(in_place(), assignments=(on_secret, assigned(IDENTITY, SECRETS_OFFICER))))
+    assert granted(made) == {(OPERATOR, "Key Vault Secrets Officer")}
 
 
 def test_a_role_that_covers_more_is_enough() -> None:
@@ -302,9 +313,18 @@ def after(observed: Observed, step: Step) -> Observed:
     match step.action:
         case EnableIdentity():
             return replace(observed, account=replace(observed.account, principal_id=IDENTITY))
-        case AssignRole(role_id, _, principal):
-            made = Assignment("id", VAULT_ID, role_id, principal.object_id if principal else IDENTITY, NOW)
+        case AssignRole(role_id, _, principal, secret):
+            who = principal.object_id if principal else IDENTITY
+            made = Assignment("id", observed.vault.scope(secret), role_id, who, NOW)
             return replace(observed, assignments=(*observed.assignments, made))
+        case AllowByPolicy(principal, permissions):
+            return replace(
+                observed, vault=allowed(observed.vault, principal.object_id if principal else IDENTITY, permissions)
+            )
+        case CreateVault(_, _, rbac):
+            return replace(observed, vault=replace(observed.vault, rbac=rbac, state=VaultState.READY))
+        case AwaitVault():
+            return replace(observed, vault=replace(observed.vault, state=VaultState.READY))
         case SwitchToRbac():
             return replace(observed, vault=replace(observed.vault, rbac=True))
         case StoreSecret():
@@ -313,29 +333,59 @@ def after(observed: Observed, step: Step) -> Observed:
             return observed
 
 
+def allowed(vault: Vault, who: str, permissions: tuple[str, ...]) -> Vault:
+    """What Azure makes of permissions that are added to an access policy."""
+    had = next((p for p in vault.policies if p.object_id == who), policy(who))
+    more = {**had.permissions, "secrets": (*had.permissions.get("secrets", ()), *permissions)}
+    return replace(vault, policies=(*(p for p in vault.policies if p is not had), AccessPolicy(who, more)))
+
+
 def key_after(observed: Observed) -> KeyState:
     return KeyState.SAME if observed.secret.state is SecretState.PRESENT else KeyState.OTHER
 
 
-@given(STATES)
-def test_a_plan_carried_out_leaves_nothing_to_do(observed: Observed) -> None:
-    for step in planned(observed).work:
+WANTED = st.builds(
+    lambda role, scope, readers: replace(TARGET, identity_role=role, identity_scope=scope, readers=tuple(readers)),
+    st.sampled_from([SECRETS_OFFICER, SECRETS_USER]),
+    st.sampled_from(Scope),
+    st.lists(st.sampled_from([BILLING, DANA, IDENTITY, OPERATOR]), max_size=2),
+)
+CHOICES = WANTED | st.just(replace(TARGET, by_access_policy=True, readers=(DANA,)))
+
+
+def start(target: Target, observed: Observed, state: VaultState) -> Observed:
+    """A state that setup may start from: with access policies asked for, it refuses Azure RBAC before any plan."""
+    vault = replace(observed.vault, state=state, rbac=observed.vault.rbac and not target.by_access_policy)
+    if state is VaultState.MISSING:
+        vault = replace(vault, rbac=not target.by_access_policy, policies=())
+    return replace(observed, vault=vault)
+
+
+THERE = st.sampled_from([VaultState.READY, VaultState.REGISTERING, VaultState.MISSING])
+
+
+@given(CHOICES, STATES, THERE)
+def test_a_plan_carried_out_leaves_nothing_to_do(target: Target, observed: Observed, state: VaultState) -> None:
+    observed = start(target, observed, state)
+    for step in plan(target, observed, KeyState.OTHER).work:
         observed = after(observed, step)
-    assert plan(TARGET, observed, key_after(observed)).work == ()
+    assert plan(target, observed, key_after(observed)).work == ()
 
 
-@given(STATES, st.integers(min_value=0, max_value=12))
-def test_a_plan_interrupted_anywhere_goes_on_to_the_same_end(observed: Observed, at: int) -> None:
-    through = observed
-    for step in planned(observed).work:
+@given(CHOICES, STATES, THERE, st.integers(min_value=0, max_value=12))
+def test_a_plan_interrupted_anywhere_goes_on_to_the_same_end(
+    target: Target, observed: Observed, state: VaultState, at: int
+) -> None:
+    through = observed = start(target, observed, state)
+    for step in plan(target, observed, KeyState.OTHER).work:
         through = after(through, step)
-    for step in planned(observed).work[:at]:
+    for step in plan(target, observed, KeyState.OTHER).work[:at]:
         observed = after(observed, step)
-    for step in plan(TARGET, observed, key_after(observed)).work:
+    for step in plan(target, observed, key_after(observed)).work:
         observed = after(observed, step)
 
     def end(state: Observed) -> tuple[object, ...]:
-        held = {(a.principal_id, a.role_id) for a in state.assignments}
+        held = {(a.principal_id, a.role_id, a.scope) for a in state.assignments}
         return state.account, state.vault, state.secret, held
 
     assert end(observed) == end(through)

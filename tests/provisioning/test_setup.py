@@ -264,7 +264,7 @@ def test_a_group_keeps_its_access_as_a_group(load: Load, bench: Bench) -> None:
         (account(kind="FormRecognizer"), errors.WrongAccountError, "FormRecognizer"),
         (account(custom_subdomain=False), errors.WrongAccountError, "--custom-domain"),
         (vault(firewall=True), errors.VaultUnreachableError, "network-rule"),
-        (vault(rbac=True, public_network=False), errors.VaultUnreachableError, "network-rule"),
+        (vault(rbac=True, public_network=False), errors.VaultUnreachableError, "private endpoint"),
         ({"extends": "contoso", "assignments": []}, errors.NotFoundError, "--subscription"),
     ],
     ids=["other kind", "no subdomain", "firewall", "private", "no rights at all"],

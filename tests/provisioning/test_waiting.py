@@ -29,20 +29,22 @@ class Watch:
 
 
 @pytest.mark.parametrize(
-    ("text", "seconds"), [("90s", 90), ("10m", 600), ("1h", 3600), ("1m30s", 90), ("45", 45), ("0", 0), ("1.5m", 90)]
+    ("text", "seconds"),
+    [("90s", 90), ("10m", 600), ("1h", 3600), ("1m30s", 90), ("45", 45), ("0", 0), ("1.5m", 90), ("180d", 15552000)],
 )
 def test_a_time_span_is_read(text: str, seconds: float) -> None:
     assert timespan.parse(text) == timedelta(seconds=seconds)
 
 
-@pytest.mark.parametrize("text", ["", "soon", "-5m", "10 minutes", "5d"])
+@pytest.mark.parametrize("text", ["", "soon", "-5m", "10 minutes", "5w"])
 def test_what_is_no_time_span_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="time span"):
         timespan.parse(text)
 
 
 @pytest.mark.parametrize(
-    ("seconds", "words"), [(0, "0 s"), (0.42, "0.4 s"), (4, "4 s"), (59.7, "1 m"), (100, "1 m 40 s"), (3600, "1 h")]
+    ("seconds", "words"),
+    [(0, "0 s"), (0.42, "0.4 s"), (4, "4 s"), (59.7, "1 m"), (100, "1 m 40 s"), (3600, "1 h"), (90000, "1 d 1 h")],
 )
 def test_a_time_span_is_spelled(seconds: float, words: str) -> None:
     assert timespan.spell(timedelta(seconds=seconds)) == words

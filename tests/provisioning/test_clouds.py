@@ -1,0 +1,90 @@
+"""Public, US Government and China: one setting; the hosts of resources come from the resources."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from sandbox.cloud import Cloud
+from sandbox.tenant import CLOUDS, CloudNames
+
+from . import chain
+from .bench import GOOD_KEY, OPERATOR_ENV
+from .conftest import Call
+
+NAMES = {"public": "AzureCloud", "us government": "AzureUSGovernment", "china": "AzureChinaCloud"}
+each_cloud = pytest.mark.parametrize("name", list(NAMES))
+
+
+def inside(name: str) -> Mapping[str, str]:
+    return OPERATOR_ENV | {"AZURE_CLOUD": NAMES[name], "WANDB_API_KEY": GOOD_KEY, "AZURE_FUNCTION_APP": "func-ml"}
+
+
+def document(call: Call, *argv: str, env: Mapping[str, str]) -> dict[str, Any]:
+    result = call(*argv, "-o", "json", env=env)
+    assert result.returncode == 0, result.stdout + result.stderr
+    answer: dict[str, Any] = json.loads(result.stdout)
+    return answer
+
+
+def hosts(cloud: Cloud) -> set[str]:
+    """Whom the program asked, W&B apart."""
+    return {urlsplit(e.request["url"]).hostname or "" for e in cloud.world.trace.exchanges if e.service != "wandb"}
+
+
+def of(names: CloudNames) -> set[str]:
+    return {
+        names.login,
+        names.arm,
+        names.graph,
+        f"kv-ml.{names.vault_suffix}",
+        f"aoai-ml.{names.openai_suffix}",
+    }
+
+
+@each_cloud
+def test_setup_brings_everything_in_place(cloud: Cloud, call: Call, name: str) -> None:
+    names = CLOUDS[name]
+    fresh: Any = {"vault": {"rbac": None}, "account": {"system_identity": False}, "secret": None, "app": None}
+    chain.put(cloud, cloud=name, **fresh, without=(("operator", "Key Vault Secrets Officer"),))
+    done = document(call, "setup", "--yes", "--propagation-wait", "0", env=inside(name))
+    assert done["settings"] == {
+        "AZURE_OPENAI_ENDPOINTS": f"https://aoai-ml.{names.openai_suffix}/",
+        "KEY_VAULT_URL": f"https://kv-ml.{names.vault_suffix}/",
+        "WANDB_SECRET_NAME": "wandb-api-key",
+        "WANDB_ENTITY": "acme",
+    }
+    assert document(call, "status", env=inside(name))["in_place"] is True
+    assert hosts(cloud) <= of(names)
+
+
+@each_cloud
+def test_doctor_goes_along_the_whole_chain(cloud: Cloud, call: Call, name: str) -> None:
+    names = CLOUDS[name]
+    chain.put(cloud, cloud=name)
+    checks = document(call, "doctor", env=inside(name))["checks"]
+    assert {each["state"] for each in checks} == {"ok"}, checks
+    assert hosts(cloud) <= of(names)
+    assert f"aoai-ml.{names.openai_suffix}" in hosts(cloud), "it asked for the jobs, with a token that was taken"
+
+
+def test_an_unknown_cloud_is_named_with_those_there_are(call: Call) -> None:
+    result = call("status", "-o", "json", env=OPERATOR_ENV | {"AZURE_CLOUD": "AzureGermanCloud"})
+    assert result.returncode == 2
+    error = json.loads(result.stdout)["error"]
+    assert error["code"] == "usage"
+    assert "AzureUSGovernment" in error["message"]
+
+
+def test_the_wrong_cloud_is_told_from_the_environment_of_the_sdks_too(call: Call) -> None:
+    result = call("status", "-o", "json", env=OPERATOR_ENV | {"AZURE_SDK_CLOUD_CONF": "AzureGermanCloud"})
+    assert result.returncode == 2
+    assert "AZURE_SDK_CLOUD_CONF" in json.loads(result.stdout)["error"]["message"]
+
+
+def test_without_the_option_the_sdks_own_setting_counts(cloud: Cloud, call: Call) -> None:
+    chain.put(cloud, cloud="us government")
+    env = OPERATOR_ENV | {"AZURE_SDK_CLOUD_CONF": "AZURE_US_GOVERNMENT"}
+    assert document(call, "status", env=env)["in_place"] is True

@@ -1,0 +1,385 @@
+"""doctor: for every link of the chain, a world in which exactly that one is broken, and what doctor says of it."""
+
+import json
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+
+import function_app
+from provisioning import doctor
+from provisioning.doctor_app import CHECKS as APP_CHECKS
+from provisioning.doctor_app import FUNCTIONS, AppName
+from provisioning.errors import BrokenLinkError
+from provisioning.wandb_key import check as ask_wandb
+from sandbox.cloud import Cloud
+
+from . import chain
+from .bench import GOOD_KEY, OPERATOR_ENV, VIEWERS_KEY, Bench
+from .conftest import Call
+
+APP = AppName("rg-ml", "func-ml")
+ALL = [*doctor.CHECKS, *APP_CHECKS]
+ENV = OPERATOR_ENV | {"AZURE_FUNCTION_APP": "func-ml"}
+
+
+def examined(
+    bench: Bench, app: AppName | None = APP, *, really: bool = False, **more: Any
+) -> dict[str, dict[str, str]]:
+    """doctor's checks by name. `really` asks W&B; it is taken as well otherwise."""
+    session = bench.session(**more)
+    if really:
+        session = replace(session, check_key=ask_wandb)
+    with suppress(BrokenLinkError):
+        doctor.doctor(session, app)
+    assert bench.cloud.writes == 0
+    checks = session.facts["checks"]
+    assert [each["name"] for each in checks] == (ALL if app else list(doctor.CHECKS))
+    for each in checks:
+        assert bool(each.get("remedy")) >= (each["state"] in ("failed", "warning")), each
+    return {each["name"]: each for each in checks}
+
+
+def not_ok(checks: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+    return {name: each["state"] for name, each in checks.items() if each["state"] != "ok"}
+
+
+def test_a_chain_that_holds_is_ok_in_every_link(bench: Bench) -> None:
+    chain.put(bench.cloud)
+    checks = examined(bench, really=True)
+    assert not_ok(checks) == {}
+    assert checks["sign-in"]["seen"].startswith("you@contoso.example")
+    assert "user sync-bot, entity acme, may write" in checks["W&B key"]["seen"]
+    assert "Key Vault Secrets Officer" in checks["identity access"]["seen"]
+    assert checks["app secret access"]["seen"] == "by Key Vault Secrets User"
+
+
+def test_without_a_function_app_the_walk_ends_at_the_jobs(bench: Bench) -> None:
+    chain.put(bench.cloud, app=None)
+    assert not_ok(examined(bench, None)) == {}
+
+
+@dataclass
+class Broken:
+    """One broken link: the world, the check that finds it with its state, words it says, words of the remedy."""
+
+    link: str
+    seen: str
+    remedy: str
+    state: str = "failed"
+    world: Mapping[str, Any] = field(default_factory=dict)
+    also: Mapping[str, str] = field(default_factory=dict)  # other checks that cannot be ok then, with their states
+    target: Mapping[str, Any] = field(default_factory=dict)
+
+
+def fault(op: str, status: int, body: dict[str, Any]) -> dict[str, Any]:
+    return {"faults": [{"op": op, "do": {"status": status, "body": body}}]}
+
+
+NO_ACCOUNT = dict.fromkeys(
+    ("account network", "account identity", "identity access", "job list", "app job access"), "skipped"
+)
+NO_SECRET = {"W&B key": "skipped"}
+SHUT_VAULT = {"secret": "skipped", "W&B key": "skipped"}
+NO_VAULT = dict.fromkeys(
+    ("vault network", "vault access", "secret", "identity access", "W&B key", "app secret access"), "skipped"
+)
+NO_APP_IDENTITY = {"app secret access": "skipped", "app job access": "skipped"}
+READER: Any = {"without": (("operator", "Owner"),), "plus": (("operator", "Reader", "rg-ml"),)}
+
+BROKEN = {
+    "no account": Broken(
+        "account", "There is no Azure OpenAI account aoai-lm", "aoai-ml", target={"account": "aoai-lm"}, also=NO_ACCOUNT
+    ),
+    "wrong kind": Broken(
+        "account", "kind FormRecognizer", "--openai-account", world={"account": {"kind": "FormRecognizer"}}
+    ),
+    "no custom subdomain": Broken(
+        "account",
+        "no custom subdomain",
+        "az cognitiveservices account update -g rg-ml -n aoai-ml --custom-domain aoai-ml",
+        world={"account": {"custom_subdomain": False}},
+        also={"job list": "failed"},
+    ),
+    "account firewall": Broken(
+        "job list",
+        "firewall keeps this machine out",
+        "az cognitiveservices account network-rule add -g rg-ml -n aoai-ml",
+        world={"account": {"firewall": True}},
+        also={"account network": "warning"},
+    ),
+    "private account": Broken(
+        "job list",
+        "no public endpoint",
+        "private endpoint",
+        world={"account": {"public_network": False}},
+        also={"account network": "warning"},
+    ),
+    "no account identity": Broken(
+        "account identity",
+        "no system-assigned identity",
+        "provisioning setup",
+        world={"account": {"system_identity": False}},
+        also={"identity access": "skipped"},
+    ),
+    "no vault": Broken("vault", "There is no Key Vault kv-lm", "kv-ml", target={"vault": "kv-lm"}, also=NO_VAULT),
+    "vault firewall": Broken(
+        "vault access",
+        "The firewall of kv-ml keeps this machine out",
+        "az keyvault network-rule add",
+        world={"vault": {"firewall": True}},
+        also={"vault network": "warning", **SHUT_VAULT},
+    ),
+    "private vault": Broken(
+        "vault access",
+        "kv-ml answers private endpoints only",
+        "private endpoint",
+        world={"vault": {"public_network": False}},
+        also={"vault network": "warning", **SHUT_VAULT},
+    ),
+    "vault out of reach": Broken(
+        "vault access",
+        "got no answer",
+        "name resolution",
+        world={"faults": [{"op": "GetSecret", "do": {"reset": True}}]},
+        also=SHUT_VAULT,
+    ),
+    "operator without role": Broken(
+        "vault access",
+        "no role lets you read secrets",
+        "provisioning setup",
+        world={"without": (("operator", "Key Vault Secrets Officer"),)},
+        also=SHUT_VAULT,
+    ),
+    "identity without role": Broken(
+        "identity access",
+        "aoai-ml may not read secret wandb-api-key",
+        "provisioning setup",
+        world={"without": (("aoai-ml", "Key Vault Secrets Officer"),)},
+    ),
+    "identity's role is conditional": Broken(
+        "identity access",
+        "Key Vault Secrets Officer, under a condition",
+        "az role assignment list",
+        "warning",
+        world={"condition": ("aoai-ml", "Key Vault Secrets Officer")},
+    ),
+    "deleted vault": Broken(
+        "vault",
+        "deleted",
+        "--recover-key-vault",
+        world={"vault": {"deleted": True}, "plus": (("operator", "Reader", "subscription"),)},
+        also=NO_VAULT,
+    ),
+    "no secret": Broken("secret", "no secret wandb-api-key", "setup", world={"secret": None}, also=NO_SECRET),
+    "disabled secret": Broken(
+        "secret", "disabled", "--enabled true", world={"secret": {"enabled": False}}, also=NO_SECRET
+    ),
+    "deleted secret": Broken("secret", "is deleted", "setup", world={"secret": {"deleted": True}}, also=NO_SECRET),
+    "expired secret": Broken(
+        "secret", "it expired on", "rotate-key", "warning", world={"secret": {"expires_in_days": -1}}
+    ),
+    "secret expires soon": Broken(
+        "secret", "it expires in 29 days", "rotate-key", "warning", world={"secret": {"expires_in_days": 29}}
+    ),
+    "no role on the jobs": Broken(
+        "job list",
+        "401 PermissionDenied",
+        '--role "Cognitive Services OpenAI User"',
+        world={"without": (("operator", "Cognitive Services OpenAI User"),)},
+    ),
+    "bad token": Broken(
+        "job list",
+        "401 without PermissionDenied, so it is no missing role",
+        "az login --tenant",
+        world=fault("FineTuning_List", 401, {"statusCode": 401, "message": "Unauthorized. Access token is missing."}),
+    ),
+    "no fine-tuning there": Broken(
+        "job list",
+        "knows no fine-tuning jobs (404)",
+        "region",
+        world=fault("FineTuning_List", 404, {"error": {"code": "404", "message": "Resource not found"}}),
+    ),
+    "no function app": Broken(
+        "function app",
+        "no function app func-ml",
+        "--function-app",
+        world={"app": None},
+        also=dict.fromkeys(APP_CHECKS[1:], "skipped"),
+    ),
+    "app is stopped": Broken(
+        "function app", "stopped", "az functionapp start -g rg-ml -n func-ml", world={"app": {"state": "Stopped"}}
+    ),
+    "app without identity": Broken(
+        "app identity",
+        "no managed identity",
+        "az functionapp identity assign",
+        world={"app": {"identity": []}, "settings": {"AZURE_CLIENT_ID": None}},
+        also=NO_APP_IDENTITY,
+    ),
+    "AZURE_CLIENT_ID not set": Broken(
+        "app identity",
+        "AZURE_CLIENT_ID is not set",
+        "--settings AZURE_CLIENT_ID=",
+        world={"settings": {"AZURE_CLIENT_ID": None}},
+        also=NO_APP_IDENTITY,
+    ),
+    "AZURE_CLIENT_ID hijacks the app's own identity": Broken(
+        "app identity",
+        "no user-assigned identity",
+        "--setting-names AZURE_CLIENT_ID",
+        world={"app": {"identity": "system"}},
+        also=NO_APP_IDENTITY,
+    ),
+    "app may not read the secret": Broken(
+        "app secret access",
+        "may not read secret wandb-api-key",
+        '--role "Key Vault Secrets User"',
+        world={"without": (("func-identity", "Key Vault Secrets User"),)},
+    ),
+    "app may not read the jobs": Broken(
+        "app job access",
+        "may not read fine-tuning jobs",
+        '--role "Cognitive Services OpenAI User"',
+        world={"without": (("func-identity", "Cognitive Services OpenAI User"),)},
+    ),
+    "functions not indexed": Broken(
+        "app functions",
+        "1 of 3 functions (find_jobs); missing: report_poison, sync_job",
+        "func azure functionapp publish func-ml",
+        world={"app": {"functions": ["find_jobs"]}},
+    ),
+    "another vault": Broken(
+        "app settings",
+        "KEY_VAULT_URL is https://kv-old.vault.azure.net/, not https://kv-ml.vault.azure.net/",
+        "--settings KEY_VAULT_URL=https://kv-ml.vault.azure.net/",
+        world={"settings": {"KEY_VAULT_URL": "https://kv-old.vault.azure.net/"}},
+    ),
+    "another secret": Broken(
+        "app settings",
+        "WANDB_SECRET_NAME is other, not wandb-api-key",
+        "--settings WANDB_SECRET_NAME=wandb-api-key",
+        world={"settings": {"WANDB_SECRET_NAME": "other"}},
+    ),
+    "another account": Broken(
+        "app settings",
+        "AZURE_OPENAI_ENDPOINTS is https://aoai-old.openai.azure.com/",
+        "AZURE_OPENAI_ENDPOINTS=https://aoai-old.openai.azure.com/,https://aoai-ml.openai.azure.com/",
+        world={"settings": {"AZURE_OPENAI_ENDPOINTS": "https://aoai-old.openai.azure.com/"}},
+    ),
+    "another entity": Broken(
+        "app settings",
+        "W&B entity rivals",
+        "--wandb-entity rivals",
+        "warning",
+        world={"settings": {"WANDB_ENTITY": "rivals"}},
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN.values(), ids=list(BROKEN))
+def test_the_broken_link_is_named_with_its_remedy_and_no_other(bench: Bench, case: Broken) -> None:
+    chain.put(bench.cloud, **case.world)
+    checks = examined(bench, **case.target)
+    assert not_ok(checks) == {case.link: case.state, **case.also}
+    assert case.seen in checks[case.link]["seen"]
+    assert case.remedy in checks[case.link]["remedy"]
+
+
+@pytest.mark.parametrize(
+    ("key", "seen", "remedy"),
+    [
+        ("5a4db0c5a4db0c5a4db0c5a4db0c5a4db0c0dead", "W&B does not know the key in secret wandb-api-key", "rotate-key"),
+        (VIEWERS_KEY, "may only look at acme", "member's seat"),
+        ("not-a-key", "cannot be a W&B key", "rotate-key"),
+    ],
+)
+def test_a_key_that_does_not_serve_is_told_apart(bench: Bench, key: str, seen: str, remedy: str) -> None:
+    chain.put(bench.cloud, secret={"value": key})
+    checks = examined(bench, really=True)
+    assert not_ok(checks) == {"W&B key": "failed"}
+    assert seen in checks["W&B key"]["seen"]
+    assert remedy in checks["W&B key"]["remedy"]
+    assert key not in json.dumps(checks)
+
+
+def test_wandb_out_of_reach_is_no_revoked_key(cloud: Cloud, call: Call) -> None:
+    chain.put(cloud)
+    result = call("doctor", env=ENV | {"WANDB_BASE_URL": "http://127.0.0.1:9", "WANDB_HTTP_TIMEOUT": "2"})
+    assert result.returncode == 1
+    assert re.search(r"^  failed   W&B key            W&B gave no answer", result.stdout, re.MULTILINE)
+    assert result.stdout.count("  failed ") == 1
+
+
+def test_nobody_signed_in_is_the_one_failure_and_the_rest_is_skipped(cloud: Cloud, call: Call) -> None:
+    result = call("doctor", "-o", "json", principal=None, env=ENV)
+    document = json.loads(result.stdout)
+    assert [each["state"] for each in document["checks"]] == ["failed"] + ["skipped"] * (len(ALL) - 1)
+    assert "az login" in document["error"]["hint"]
+    assert cloud.writes == 0
+
+
+def test_a_vault_on_access_policies_is_judged_by_them(bench: Bench) -> None:
+    policies = [{"principal": who, "secrets": ["Get", "List"]} for who in ("operator", "func-identity")]
+    chain.put(bench.cloud, vault={"rbac": False, "policies": policies})
+    checks = examined(bench)
+    assert not_ok(checks) == {"identity access": "failed"}, "its role does not count here"
+    assert checks["app secret access"]["seen"] == "by an access policy"
+
+
+def test_what_one_may_not_look_at_is_skipped_and_says_what_it_takes(bench: Bench) -> None:
+    chain.put(bench.cloud, **READER)
+    checks = examined(bench)
+    assert not_ok(checks) == {"app settings": "skipped"}
+    assert "you may not look" in checks["app settings"]["seen"]
+    assert checks["app identity"]["seen"].startswith("user-assigned func-identity"), "the only one it has"
+
+
+def test_with_several_identities_and_unreadable_settings_nothing_is_guessed(bench: Bench) -> None:
+    chain.put(bench.cloud, app={"identity": ["func-identity", "other-identity"]}, **READER)
+    checks = examined(bench)
+    assert not_ok(checks) == dict.fromkeys(("app settings", "app identity", *NO_APP_IDENTITY), "skipped")
+
+
+def test_a_role_held_through_a_group_counts(bench: Bench) -> None:
+    group = {"name": "sync-apps", "kind": "group", "members": ["func-identity"]}
+    chain.put(
+        bench.cloud,
+        principals=[*chain.PRINCIPALS, group],
+        without=(("func-identity", "Key Vault Secrets User"),),
+        plus=(("sync-apps", "Key Vault Secrets User", f"rg-ml/{chain.VAULT}"),),
+    )
+    assert not_ok(examined(bench)) == {}
+
+
+def test_a_role_that_is_younger_than_its_propagation_time_is_said_to_be(bench: Bench) -> None:
+    chain.put(bench.cloud)
+    for each in bench.cloud.world.tenant.rbac.assignments.values():
+        each.created = bench.cloud.clock.time()
+    bench.cloud.clock.advance(120)
+    assert "for 2 m" in examined(bench)["identity access"]["seen"]
+
+
+def test_the_functions_that_doctor_expects_are_those_of_the_function_app() -> None:
+    assert sorted(str(f.get_function_name()) for f in function_app.app.get_functions()) == sorted(FUNCTIONS)
+
+
+def test_text_is_a_line_a_check_and_the_first_remedy_is_what_comes_next(cloud: Cloud, call: Call) -> None:
+    chain.put(cloud, without=(("aoai-ml", "Key Vault Secrets Officer"),))
+    result = call("doctor", env=ENV)
+    assert result.returncode == 1
+    lines = result.stdout.splitlines()
+    assert [line[11:28].strip() for line in lines if line[2] != " "] == ALL
+    assert "error    1 of 17 checks failed: identity access." in result.stderr
+    assert "next     python -m provisioning setup" in result.stderr
+    assert GOOD_KEY not in result.stdout + result.stderr
+
+
+def test_exit_status_is_zero_with_warnings(cloud: Cloud, call: Call) -> None:
+    chain.put(cloud, secret={"expires_in_days": 3})
+    result = call("doctor", env=ENV)
+    assert result.returncode == 0, result.stdout
+    assert "16 of 17 checks ok; 1 to look at." in result.stdout

@@ -1,0 +1,106 @@
+"""docs/cli-output.md is a contract: every document of every command, every error code, every exit status."""
+
+import json
+import re
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator, FormatChecker
+
+from provisioning import doctor, doctor_app
+from provisioning.cli import cli
+from provisioning.diagnosis import State
+from provisioning.steps import Verb
+from sandbox.cloud import Cloud
+from tests.conftest import ROOT
+
+from .conftest import Call
+from .outcomes import OUTCOMES, Outcome, leaked
+from .test_errors import made, tree
+
+PAGE = (ROOT / "docs" / "cli-output.md").read_text(encoding="utf-8")
+BLOCKS = [json.loads(block) for block in re.findall(r"^```json\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)]
+SCHEMA: dict[str, Any] = BLOCKS[-1]
+DEFINITIONS: dict[str, Any] = SCHEMA["$defs"]
+SHARED = ("actor", "scene", "planned")
+
+
+def problems(document: object, kind: str) -> list[str]:
+    """What is wrong with a document of this kind."""
+    validator = Draft202012Validator(SCHEMA | {"$ref": f"#/$defs/{kind}"}, format_checker=FormatChecker())
+    return [f"{'/'.join(map(str, e.path))}: {e.message}" for e in validator.iter_errors(document)]
+
+
+def section(title: str) -> str:
+    """The page under a heading, up to the next one."""
+    found = re.search(rf"^## {re.escape(title)}\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL)
+    assert found, title
+    return found[1]
+
+
+def rows(text: str) -> dict[str, str]:
+    """The tables in a text: first cell, without its backticks, to second cell."""
+    found = re.findall(r"^\| `?([^|`]+?)`? \| ([^|]+?) \|", text, re.MULTILINE)
+    return {
+        first: second for first, second in found if second not in ("type", "status", "means") and "---" not in first
+    }
+
+
+@pytest.mark.parametrize("outcome", OUTCOMES.values(), ids=list(OUTCOMES))
+def test_every_document_is_as_the_page_says(cloud: Cloud, call: Call, outcome: Outcome) -> None:
+    result = outcome.of(cloud, call, "-o", "json")
+    assert result.returncode == outcome.status, result.stdout + result.stderr
+    document = json.loads(result.stdout)
+    assert document.get("error", {}).get("code", "") == outcome.code
+    assert document["ok"] is not bool(outcome.code)
+    kind = "plan" if outcome.argv == ("setup", "--dry-run") else outcome.argv[0]
+    assert problems(document, kind if document["ok"] else "failure") == []
+    assert not leaked(result)
+
+
+def test_the_outcomes_are_of_every_command_and_every_exit_status_that_needs_no_keyboard() -> None:
+    assert {outcome.argv[0] for outcome in OUTCOMES.values()} == set(cli.commands)
+    assert {outcome.status for outcome in OUTCOMES.values()} == {0, 1, 2, 3}
+
+
+def test_the_schema_is_one_and_refuses_what_it_does_not_know() -> None:
+    Draft202012Validator.check_schema(SCHEMA)
+    assert problems({"ok": False, "error": {"code": "x", "message": "m", "hint": ""}}, "failure")
+    assert problems({"ok": False, "error": {"code": "x", "message": "m", "hint": "h"}, "more": 1}, "failure")
+    assert problems({"ok": True}, "status")
+
+
+def test_the_examples_on_the_page_are_documents() -> None:
+    assert len(BLOCKS) == 3
+    for example in BLOCKS[:-1]:
+        assert problems(example, "failure") == []
+
+
+def test_every_error_code_is_on_the_page_with_its_exit_status_and_no_other() -> None:
+    names = {call.func.id for _, call in made() if hasattr(call.func, "id")}
+    used = {each.code: str(each.exit_status) for each in tree() if each.__name__ in names}
+    assert rows(section("When a command fails")) == used
+
+
+def test_every_exit_status_is_on_the_page() -> None:
+    statuses = {str(each.exit_status) for each in tree()} | {"0"}
+    assert set(rows(section("Exit statuses"))) == statuses
+
+
+@pytest.mark.parametrize("command", sorted(cli.commands))
+def test_a_command_section_names_exactly_the_fields_that_the_schema_has(command: str) -> None:
+    fields = {*DEFINITIONS[command]["properties"]} - {"ok"}
+    assert {*rows(section(command))} - {*DEFINITIONS["check"]["properties"]} == fields
+
+
+def test_the_shared_fields_are_those_of_the_schema() -> None:
+    fields = {name for part in SHARED for name in DEFINITIONS[part]["properties"]}
+    assert {*rows(section("Fields that all commands share"))} == fields | {"ok"}
+
+
+def test_words_of_the_schema_are_those_of_the_code() -> None:
+    assert DEFINITIONS["step"]["properties"]["verb"]["enum"] == [each.value for each in Verb]
+    check = DEFINITIONS["check"]["properties"]
+    assert check["state"]["enum"] == [each.value for each in State]
+    assert check["name"]["enum"] == [*doctor.CHECKS, *doctor_app.CHECKS]
+    assert [name for name in check["name"]["enum"] if f"`{name}`" not in section("doctor")] == []

@@ -1,0 +1,71 @@
+"""The error tree: drawn as it is, every refusal with a hint, every class of use."""
+
+import ast
+import inspect
+import pkgutil
+import re
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+import provisioning
+from provisioning import errors
+
+
+def tree(kind: type[errors.ProvisioningError] = errors.ProvisioningError) -> Iterator[type[errors.ProvisioningError]]:
+    """The class and all below it that provisioning/ has."""
+    for module in pkgutil.iter_modules(provisioning.__path__):
+        if module.name != "__main__":  # which would run
+            import_module(f"provisioning.{module.name}")
+    yield kind
+    for each in kind.__subclasses__():
+        yield from tree(each)
+
+
+def made() -> Iterator[tuple[str, ast.Call]]:
+    """Every place in provisioning/ where an error of the tree is made, with where it is."""
+    names = {each.__name__ for each in tree()}
+    for file in sorted(Path(provisioning.__path__[0]).glob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", None) in names:
+                yield f"{file.name}:{node.lineno}", node
+
+
+def test_the_tree_is_drawn_with_its_exit_statuses() -> None:
+    drawn = errors.__doc__ or ""
+    own = [each for each in tree() if each.__module__ == errors.__name__]
+    assert sorted(re.findall(r"\w+Error", drawn)) == sorted(each.__name__ for each in own)
+    for each in errors.ProvisioningError.__subclasses__():
+        assert re.search(rf"{each.__name__}\s+{each.exit_status}\b", drawn)
+
+
+def test_codes_are_unique_and_what_has_none_of_its_own_is_its_parent_to_programs() -> None:
+    own = [each for each in tree() if "code" in vars(each)]
+    assert len({each.code for each in own}) == len(own)
+    assert all(re.fullmatch(r"[a-z]+(-[a-z]+)*", each.code) for each in own)
+
+
+@pytest.mark.parametrize("kind", list(tree()), ids=lambda each: each.__name__)
+def test_no_error_can_be_made_without_a_hint(kind: type[errors.ProvisioningError]) -> None:
+    with pytest.raises(ValueError, match="without a hint"):
+        kind("what happened", hint="")
+    assert inspect.signature(kind).parameters["hint"].default is inspect.Parameter.empty
+    error = kind("what happened", hint="what to do")
+    assert (error.message, error.hint, str(error)) == ("what happened", "what to do", "what happened")
+    assert error.exit_status in (1, 2, 3, 130)
+
+
+def test_every_place_that_makes_an_error_gives_a_message_and_a_hint() -> None:
+    places = list(made())
+    assert len(places) > 50, "the walk sees them"
+    for where, call in places:
+        assert call.args, where
+        assert "hint" in [each.arg for each in call.keywords], where
+
+
+def test_every_class_of_the_tree_is_made_somewhere() -> None:
+    used = {call.func.id for _, call in made() if isinstance(call.func, ast.Name)}
+    groups = {each.__name__ for each in tree() if each.__subclasses__()}
+    assert {each.__name__ for each in tree()} - used <= groups

@@ -1,0 +1,338 @@
+"""Who gets what, by the operator's choice: as little as wanted, by role or by access policy, and never less than asked."""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+
+from provisioning import errors, setup
+from provisioning.marks import entries
+from provisioning.model import SECRETS_OFFICER, SECRETS_USER, Scope
+from provisioning.roles import assignment_name
+from provisioning.steps import AllowByPolicy, AwaitRoles, SwitchToRbac, Verb
+from sandbox.cloud import Cloud
+from sandbox.rbac import ROLES
+
+from .bench import GOOD_KEY, OPERATOR_ENV, Bench
+from .conftest import Call
+
+Load = Callable[[Mapping[str, Any]], Cloud]
+
+VAULT = "rg-ml/Microsoft.KeyVault/vaults/kv-ml"
+OWNER = {"principal": "operator", "role": "Owner", "scope": "rg-ml"}
+ALL = ["get", "list", "set", "delete", "recover", "backup", "restore", "purge"]
+
+
+def world(*assignments: dict[str, Any], vault: Mapping[str, Any] | None = None, **more: Any) -> dict[str, Any]:
+    """Contoso, and in its vault nobody but who is said."""
+    vaults = [{"name": "kv-ml", "group": "rg-ml", "rbac": True, **(vault or {})}]
+    return {"extends": "contoso", "vaults": vaults, "assignments": [OWNER, *assignments], **more}
+
+
+ON_POLICIES: dict[str, Any] = {"rbac": None, "policies": []}
+
+
+def id_of(bench: Bench, name: str) -> str:
+    return str(bench.cloud.world.tenant.named(name).object_id)
+
+
+def held(bench: Bench) -> set[tuple[str, str, str]]:
+    """(who, role, on which secret) at the vault or below it."""
+    tenant = bench.cloud.world.tenant
+    return {
+        (tenant.principals[a.principal_id].alias, ROLES[a.role_id].name, a.scope[len(bench.vault.id) :])
+        for a in tenant.rbac.assignments.values()
+        if a.scope.startswith(bench.vault.id)
+    }
+
+
+def allowed(bench: Bench) -> dict[str, list[str]]:
+    """Permissions on secrets by principal."""
+    tenant = bench.cloud.world.tenant
+    return {tenant.principals[p.object_id].alias: p.permissions.get("secrets", []) for p in bench.vault.policies}
+
+
+def notes(bench: Bench, **options: Any) -> list[str]:
+    made = setup.status(bench.session(**options))
+    assert not made.work, "more than asked is no drift"
+    return [s.detail for s in made.steps if s.verb is Verb.NOTE]
+
+
+def idle(bench: Bench, **options: Any) -> bool:
+    writes = bench.cloud.writes
+    bench.setup(**options)
+    return bench.cloud.writes == writes
+
+
+# --- roles -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("role", "scope", "expected"),
+    [
+        (SECRETS_OFFICER, Scope.VAULT, ("Key Vault Secrets Officer", "")),
+        (SECRETS_USER, Scope.VAULT, ("Key Vault Secrets User", "")),
+        (SECRETS_OFFICER, Scope.SECRET, ("Key Vault Secrets Officer", "/secrets/wandb-api-key")),
+        (SECRETS_USER, Scope.SECRET, ("Key Vault Secrets User", "/secrets/wandb-api-key")),
+    ],
+)
+@pytest.mark.parametrize("rbac", [True, None], ids=["on RBAC", "switched"])
+def test_the_accounts_identity_gets_the_role_that_was_asked_for_where_it_was_asked_for(
+    load: Load, bench: Bench, role: str, scope: Scope, expected: tuple[str, str], *, rbac: bool | None
+) -> None:
+    load(world(vault={"rbac": rbac}))
+    asked: dict[str, Any] = {"identity_role": role, "identity_scope": scope}
+    bench.setup(**asked)
+    assert held(bench) == {("operator", "Key Vault Secrets Officer", ""), ("aoai-ml", *expected)}
+    assert idle(bench, **asked)
+
+
+def test_readers_get_the_one_secret_and_nothing_else(load: Load, bench: Bench) -> None:
+    load(world())
+    readers = (id_of(bench, "function-app"), id_of(bench, "dana").upper(), id_of(bench, "dana"))
+    bench.setup(readers=readers)
+    mine = {("function-app", "Key Vault Secrets User"), ("dana", "Key Vault Secrets User")}
+    assert {(who, role) for who, role, where in held(bench) if where == "/secrets/wandb-api-key"} == mine
+    assert [s.resource.split()[0] for s in bench.ui.steps[-3:]] == ["secret", "role", "role"], (
+        "when the secret is there"
+    )
+    assert idle(bench, readers=readers)
+
+
+def test_names_of_assignments_on_the_secret_are_those_a_template_would_give(load: Load, bench: Bench) -> None:
+    load(world())
+    bench.setup(readers=(id_of(bench, "function-app"),))
+    scope = f"{bench.vault.id}/secrets/wandb-api-key"
+    name = assignment_name(scope, id_of(bench, "function-app"), SECRETS_USER)
+    assert bench.cloud.world.tenant.rbac.assignments[name].scope == scope
+
+
+def test_a_role_on_the_secret_is_read_back_and_a_listing_that_lags_is_asked_again(load: Load, bench: Bench) -> None:
+    late = {"op": "RoleAssignments_ListForScope", "when": {"nth": [2, 3]}, "do": {"status": 200, "body": {"value": []}}}
+    load(world(faults=[late], transitions={"rbac_propagation": 0}))
+    bench.setup(readers=(id_of(bench, "function-app"),))
+    assert bench.clock.slept == 1 + 2
+
+
+def test_what_a_template_assigned_under_another_name_is_adopted(load: Load, bench: Bench) -> None:
+    theirs = {"principal": "function-app", "role": "Key Vault Secrets User", "scope": f"{VAULT}/secrets/wandb-api-key"}
+    load(world(theirs))
+    bench.setup(readers=(id_of(bench, "function-app"),))
+    assert not any("function-app" in s.detail for s in bench.ui.steps)
+
+
+def test_a_reader_under_a_condition_stops_setup_with_a_way_out(load: Load, bench: Bench) -> None:
+    scope = f"{VAULT}/secrets/wandb-api-key"
+    load(world({"principal": "dana", "role": "Key Vault Secrets User", "scope": scope, "condition": "@x"}))
+    with pytest.raises(errors.ConditionalRoleError, match="dana"):
+        bench.setup(readers=(id_of(bench, "dana"),))
+
+
+@pytest.mark.parametrize("reader", ["function-app", "dana", "auditors"])
+def test_a_readers_kind_is_looked_up(load: Load, bench: Bench, reader: str) -> None:
+    people = [
+        {"name": "operator", "kind": "user"},
+        {"name": "dana", "kind": "user"},
+        {"name": "function-app", "kind": "managed identity"},
+        {"name": "auditors", "kind": "group", "members": ["dana"]},
+    ]
+    load(world(principals=people))
+    bench.setup(readers=(id_of(bench, reader),))
+    assert (reader, "Key Vault Secrets User", "/secrets/wandb-api-key") in held(bench)
+
+
+@pytest.mark.parametrize("reader", ["function-app", "dana"])
+def test_a_reader_of_whom_the_directory_says_nothing_is_taken_for_a_service_principal(
+    load: Load, bench: Bench, reader: str
+) -> None:
+    """And where Azure says that this is wrong, Azure is left to find out."""
+    load(world(faults=[{"op": "DirectoryObjects_GetByIds", "do": {"status": 403}}]))
+    bench.setup(readers=(id_of(bench, reader),))
+    assert (reader, "Key Vault Secrets User", "/secrets/wandb-api-key") in held(bench)
+    refused = [
+        e for e in bench.cloud.world.trace.exchanges if e.operation == "RoleAssignments_Create" and e.status == 400
+    ]
+    assert len(refused) == (reader == "dana")
+
+
+def test_narrowing_adds_what_was_asked_takes_nothing_away_and_tells(load: Load, bench: Bench) -> None:
+    load(world())
+    bench.setup()
+    assert notes(bench) == []
+    narrow: dict[str, Any] = {"identity_role": SECRETS_USER, "identity_scope": Scope.SECRET}
+    bench.setup(**narrow)
+    assert {where for who, _, where in held(bench) if who == "aoai-ml"} == {"", "/secrets/wandb-api-key"}
+    [told] = notes(bench, **narrow)
+    assert told == "Key Vault Secrets Officer → aoai-ml at kv-ml; asked for: Key Vault Secrets User on the secret"
+    rbac = bench.cloud.world.tenant.rbac
+    identity = id_of(bench, "aoai-ml")
+    for name in [n for n, a in rbac.assignments.items() if a.principal_id == identity and a.scope == bench.vault.id]:
+        del rbac.assignments[name]
+    assert notes(bench, **narrow) == []
+    assert idle(bench, **narrow), "what is left is enough"
+
+
+def test_a_reader_who_may_more_is_told_of(load: Load, bench: Bench) -> None:
+    load(world({"principal": "dana", "role": "Key Vault Administrator", "scope": "rg-ml"}))
+    reader = (id_of(bench, "dana"),)
+    bench.setup(readers=reader)
+    [told] = notes(bench, readers=reader)
+    assert told.startswith("Key Vault Administrator → dana@contoso.example at rg-ml")
+
+
+@pytest.mark.parametrize("kind", ["user", "application", "managed identity"])
+def test_the_operator_may_be_anybody(load: Load, bench: Bench, kind: str) -> None:
+    principals = [{"name": "operator", "kind": kind}, {"name": "billing-api", "kind": "managed identity"}]
+    policies = [{"principal": "billing-api", "secrets": ["get"]}]
+    load(world(principals=principals, vault={"rbac": None, "policies": policies}))
+    bench.setup()
+    mine = next(a for a in bench.cloud.world.tenant.rbac.assignments.values() if a.role_id == SECRETS_OFFICER)
+    assert {a.principal_type for a in [mine]} == {"User" if kind == "user" else "ServicePrincipal"}
+    assert ("billing-api", "Key Vault Secrets User", "") in held(bench)
+
+
+# --- carrying over: every kind of principal and of permission ---------------------------------------------------------
+
+KINDS = ["user", "group", "application", "managed identity"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_principal_is_carried_over(load: Load, bench: Bench, kind: str) -> None:
+    principals = [{"name": "operator", "kind": "user"}, {"name": "someone", "kind": kind}]
+    policies = [{"principal": "someone", "secrets": ["get"]}]
+    load(world(principals=principals, vault={"rbac": False, "policies": policies}))
+    bench.setup()
+    assert ("someone", "Key Vault Secrets User", "") in held(bench)
+
+
+@pytest.mark.parametrize(
+    ("permissions", "roles"),
+    [
+        ({"keys": ["get", "sign"]}, {"Key Vault Crypto User"}),
+        ({"secrets": ["get"]}, {"Key Vault Secrets User"}),
+        ({"certificates": ["get", "create"]}, {"Key Vault Certificates Officer"}),
+        ({"storage": ["get"]}, None),
+    ],
+    ids=["keys", "secrets", "certificates", "storage"],
+)
+def test_every_kind_of_permission_is_carried_over_or_stops_setup(
+    load: Load, bench: Bench, permissions: dict[str, list[str]], roles: set[str] | None
+) -> None:
+    load(world(vault={"rbac": False, "policies": [{"principal": "dana", **permissions}]}))
+    if roles is None:
+        with pytest.raises(errors.AccessWouldBeLostError, match="storage get"):
+            bench.setup()
+        assert bench.cloud.writes == 0
+        return
+    bench.setup()
+    assert {role for who, role, _ in held(bench) if who == "dana"} == roles
+
+
+def test_the_plan_shows_principal_permissions_today_roles_then_and_over_grant(call: Call, cloud: Cloud) -> None:
+    out = call("plan", env=OPERATOR_ENV).stdout
+    [dana] = [line for line in out.splitlines() if "Secrets Officer → dana@contoso.example" in line]
+    assert "had secrets get, list, set, delete; certificates get, list by access policy" in dana
+    assert "! also gives" in dana
+    assert "purge" in dana
+    del cloud
+
+
+# --- access policies -------------------------------------------------------------------------------------------------
+
+
+def test_a_vault_may_stay_on_access_policies(load: Load, bench: Bench) -> None:
+    theirs = {"principal": "billing-api", "secrets": ["Get"], "keys": ["sign"]}
+    load(world(vault={"rbac": None, "policies": [theirs]}))
+    options: dict[str, Any] = {"by_access_policy": True, "readers": (id_of(bench, "function-app"),)}
+    bench.setup(**options)
+    assert bench.vault.rbac is None
+    assert allowed(bench) == {"billing-api": ["Get"], "operator": ALL, "aoai-ml": ALL, "function-app": ["get"]}
+    assert bench.vault.policies[0].permissions["keys"] == ["sign"], "others' entries stay as they are"
+    assert bench.vault.secrets["wandb-api-key"].versions[-1].value == GOOD_KEY
+    assert not any(isinstance(s.action, AwaitRoles | SwitchToRbac) for s in bench.ui.steps)
+    assert bench.clock.slept == 0
+    assert idle(bench, **options)
+
+
+def test_on_access_policies_the_identity_may_get_less(load: Load, bench: Bench) -> None:
+    load(world(vault=ON_POLICIES))
+    bench.setup(by_access_policy=True, identity_role=SECRETS_USER)
+    assert allowed(bench)["aoai-ml"] == ["get", "list"]
+
+
+def test_an_entry_that_is_there_gets_what_is_missing_and_keeps_the_rest(load: Load, bench: Bench) -> None:
+    load(world(vault={"rbac": None, "policies": [{"principal": "operator", "secrets": ["Get"], "keys": ["list"]}]}))
+    bench.setup(by_access_policy=True)
+    [mine] = [p for p in bench.vault.policies if p.object_id == id_of(bench, "operator")]
+    assert {v.lower() for v in mine.permissions["secrets"]} == set(ALL)
+    assert mine.permissions["keys"] == ["list"]
+    added = next(s for s in bench.ui.steps if isinstance(s.action, AllowByPolicy))
+    assert added.verb is Verb.CHANGE
+    assert "has keys list; secrets Get" in added.why
+
+
+def test_the_vault_remembers_which_entries_are_setups(load: Load, bench: Bench) -> None:
+    theirs = {"principal": "operator", "secrets": ["get"]}
+    load(world(vault={"rbac": None, "policies": [theirs], "tags": {"team": "ml"}}))
+    bench.setup(by_access_policy=True)
+    assert bench.vault.tags["team"] == "ml"
+    assert entries(bench.vault.tags) == {id_of(bench, "aoai-ml")}, "the operator had one before"
+
+
+def test_all_means_all(load: Load, bench: Bench) -> None:
+    load(world(vault={"rbac": None, "policies": [{"principal": "operator", "secrets": ["all"]}]}))
+    bench.setup(by_access_policy=True)
+    assert [s.detail for s in bench.ui.steps if "you" in s.detail.split()] == []
+
+
+def test_access_policies_on_a_vault_with_rbac_are_refused_with_a_reason(load: Load, bench: Bench) -> None:
+    load(world())
+    with pytest.raises(errors.WrongVaultError, match="count for nothing") as caught:
+        bench.setup(by_access_policy=True)
+    assert "--enable-rbac-authorization false" in caught.value.hint
+    assert bench.cloud.writes == 0
+
+
+def test_adding_to_access_policies_takes_a_right_which_is_looked_for_first(load: Load, bench: Bench) -> None:
+    roles = ["Reader", "Cognitive Services Contributor"]
+    load(
+        world(vault=ON_POLICIES)
+        | {"assignments": [{"principal": "operator", "role": r, "scope": "rg-ml"} for r in roles]}
+    )
+    with pytest.raises(errors.MissingRightsError, match="accessPolicies/write") as caught:
+        bench.setup(by_access_policy=True)
+    assert "Key Vault Contributor" in caught.value.hint
+    assert bench.cloud.writes == 0
+
+
+def test_a_new_vault_can_start_on_access_policies(load: Load, bench: Bench) -> None:
+    load(world() | {"vaults": []})
+    bench.setup(by_access_policy=True, create_vault=True)
+    assert bench.vault.rbac is False
+    assert set(allowed(bench)) == {"operator", "aoai-ml"}
+
+
+# --- the options -----------------------------------------------------------------------------------------------------
+
+
+def test_an_access_policy_cannot_be_for_one_secret(call: Call) -> None:
+    done = call("plan", "--vault-access-policy", "--identity-scope", "secret", "-o", "json", env=OPERATOR_ENV)
+    assert done.returncode == 2
+    assert "needs roles" in json.loads(done.stdout)["error"]["message"]
+
+
+def test_a_reader_is_named_by_object_id(call: Call) -> None:
+    done = call("plan", "--reader", "function-app", env=OPERATOR_ENV)
+    assert done.returncode == 2
+    assert "not an object id" in done.stderr
+
+
+def test_what_was_chosen_on_the_command_line_is_what_the_plan_does(call: Call, cloud: Cloud) -> None:
+    dana = cloud.world.tenant.named("dana").object_id
+    narrow = ("--identity-role", "secrets-user", "--identity-scope", "secret")
+    done = call("plan", *narrow, "-o", "json", env=OPERATOR_ENV | {"KEY_VAULT_READERS": dana})
+    steps = [s["detail"] for s in json.loads(done.stdout)["steps"]]
+    assert "Key Vault Secrets User → aoai-ml on secret wandb-api-key" in steps
+    assert "Key Vault Secrets User → dana@contoso.example on secret wandb-api-key" in steps
+    assert "Key Vault Secrets Officer → aoai-ml" not in steps

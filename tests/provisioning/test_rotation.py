@@ -1,0 +1,281 @@
+"""rotate-key: the new key is in place and the old one disabled, wherever it is stopped; nobody else's version is touched."""
+
+import contextlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from function_app.vault import FRESH_FOR
+from provisioning import errors, rotation
+from provisioning.steps import Step
+from sandbox.cloud import Cloud
+from sandbox.tenant import SecretVersion
+
+from .bench import GOOD_KEY, OPERATOR_ENV, VIEWERS_KEY, Bench
+from .conftest import Call
+from .terminal import Terminal
+
+Load = Callable[[Mapping[str, Any]], Cloud]
+
+NEW_KEY = "5a4db0c5a4db0c5a4db0c5a4db0c5a4db0c00009"
+OURS = {"created-by": "azure-openai-wandb"}
+OLD = {"value": GOOD_KEY, "tags": OURS, "created_days_ago": 90}
+
+
+def world(*versions: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """A vault on Azure RBAC whose operator may work with secrets."""
+    officer = {"principal": "operator", "role": "Key Vault Secrets Officer", "scope": "rg-ml"}
+    reader = {"principal": "operator", "role": "Reader", "scope": "rg-ml"}
+    secrets = [{"name": "wandb-api-key", "versions": list(versions)}] if versions else []
+    team = {"name": "acme", "members": {"sync-bot": "member", "vera": "view-only"}}
+    users = [
+        {"username": "sync-bot", "default_entity": "acme", "keys": [GOOD_KEY, NEW_KEY]},
+        {"username": "vera", "default_entity": "acme", "keys": [VIEWERS_KEY]},
+    ]
+    return {
+        "extends": "contoso",
+        "vaults": [{"name": "kv-ml", "group": "rg-ml", "rbac": True, "secrets": secrets}],
+        "assignments": [officer, reader],
+        "wandb": {"teams": [team], "users": users},
+        **more,
+    }
+
+
+def versions(bench: Bench) -> list[tuple[str, bool]]:
+    """(value, enabled), the oldest first."""
+    return [(v.value, v.enabled) for v in bench.vault.secrets["wandb-api-key"].versions]
+
+
+def test_the_new_key_becomes_the_current_version_with_expiry_and_tags_and_the_old_one_is_disabled(
+    load: Load, bench: Bench
+) -> None:
+    load(world(OLD))
+    session = bench.rotate(NEW_KEY)
+    assert versions(bench) == [(GOOD_KEY, False), (NEW_KEY, True)]
+    new = bench.vault.secrets["wandb-api-key"].versions[-1]
+    assert new.expires == pytest.approx(bench.cloud.clock.time() + 180 * 86400, abs=60)
+    assert new.tags == OURS | {"azure-openai-account": "aoai-ml", "wandb-entity": "acme"}
+    assert [s["detail"].split()[0] for s in session.facts["applied"]] == ["a", "disable"]
+
+
+def test_rotating_to_the_key_that_is_there_writes_nothing(load: Load, bench: Bench) -> None:
+    load(world(OLD))
+    bench.rotate(GOOD_KEY)
+    assert bench.cloud.writes == 0
+
+
+def test_what_an_interrupted_rotation_left_is_finished(load: Load, bench: Bench) -> None:
+    load(world(OLD, {"value": NEW_KEY, "tags": OURS}))
+    session = bench.rotate(NEW_KEY)
+    assert versions(bench) == [(GOOD_KEY, False), (NEW_KEY, True)]
+    assert session.facts["changes"] == 1
+
+
+def test_versions_of_others_are_shown_and_stay(load: Load, bench: Bench) -> None:
+    theirs = {"value": "by hand", "created_days_ago": 400}
+    load(world(theirs, OLD, {"value": "older and disabled", "enabled": False}))
+    session = bench.rotate(NEW_KEY)
+    assert versions(bench) == [
+        ("by hand", True),
+        (GOOD_KEY, False),
+        ("older and disabled", False),
+        (NEW_KEY, True),
+    ]
+    (note,) = [s for s in session.facts["steps"] if s["verb"] == "note"]
+    assert "neither setup nor rotate-key wrote it" in note["detail"]
+
+
+def test_a_disabled_current_version_gets_a_successor(load: Load, bench: Bench) -> None:
+    load(world(OLD | {"enabled": False}))
+    bench.rotate(NEW_KEY)
+    assert versions(bench) == [(GOOD_KEY, False), (NEW_KEY, True)]
+
+
+@pytest.mark.parametrize(
+    ("secret", "words"),
+    [([], "is missing"), ([{"name": "wandb-api-key", "value": GOOD_KEY, "deleted": True}], "is deleted, recoverable")],
+    ids=["missing", "deleted"],
+)
+def test_without_a_secret_there_is_nothing_to_rotate(
+    load: Load, bench: Bench, secret: list[dict[str, Any]], words: str
+) -> None:
+    data = world()
+    data["vaults"][0]["secrets"] = secret
+    load(data)
+    with pytest.raises(errors.KeyNotStoredError, match=words) as caught:
+        bench.rotate(NEW_KEY)
+    assert "`setup`" in caught.value.hint
+    assert bench.cloud.writes == 0
+
+
+def test_who_may_not_see_the_secret_is_told_before_a_key_is_asked_for(load: Load, bench: Bench) -> None:
+    data = world(OLD)
+    load(data | {"assignments": [a for a in data["assignments"] if a["role"] == "Reader"]})
+    bench.key = None  # the bench's prompt fails the test
+    with pytest.raises(errors.MissingRightsError, match="does not let you see"):
+        rotation.rotate(bench.session(), yes=True, interactive=False)
+    assert bench.clock.slept == 0
+
+
+def test_who_may_only_read_disables_nothing(load: Load, bench: Bench) -> None:
+    roles = [{"principal": "operator", "role": r, "scope": "rg-ml"} for r in ("Key Vault Secrets User", "Reader")]
+    load(world(OLD, assignments=roles))
+    with pytest.raises(errors.AccessNotEffectiveError, match="setSecret"):
+        bench.rotate(NEW_KEY)
+    assert versions(bench) == [(GOOD_KEY, True)]
+    assert bench.clock.slept == 0, "waiting would not help"
+
+
+# --- stopped anywhere, and run again with the same key ----------------------------------------------------------------
+
+
+WRITES = [("SetSecret", 1), ("UpdateSecret", 1), ("UpdateSecret", 2)]
+READS = [
+    ("Accounts_Get", 1),
+    ("Vaults_Get", 1),
+    ("GetSecret", 1),
+    ("GetSecret", 2),  # before the write
+    ("GetSecret", 3),  # reading back
+    ("GetSecret", 4),  # the last look
+    ("GetSecretVersions", 1),
+    ("GetSecretVersions", 2),
+]
+TWO_OLD = (OLD | {"value": "the first"}, OLD)
+END = [("the first", False), (GOOD_KEY, False), (NEW_KEY, True)]
+
+
+def finish(bench: Bench) -> None:
+    bench.rotate(NEW_KEY)
+    assert versions(bench) == END
+    writes = bench.cloud.writes
+    bench.rotate(NEW_KEY)
+    assert bench.cloud.writes == writes
+
+
+@pytest.mark.parametrize(("op", "nth"), [*WRITES, *READS])
+def test_a_request_that_fails_before_it_acts(load: Load, bench: Bench, op: str, nth: int) -> None:
+    load(world(*TWO_OLD, faults=[{"op": op, "when": {"nth": [nth]}, "do": {"status": 400}}]))
+    with pytest.raises(errors.ProvisioningError) as caught:
+        bench.rotate(NEW_KEY)
+    assert caught.value.hint
+    finish(bench)
+
+
+@pytest.mark.parametrize(("op", "nth"), WRITES)
+def test_a_request_that_acts_and_whose_answer_is_lost(load: Load, bench: Bench, op: str, nth: int) -> None:
+    load(world(*TWO_OLD, faults=[{"op": op, "when": {"nth": [nth]}, "do": {"lost_response": True}}]))
+    with contextlib.suppress(errors.UnreachableError):
+        bench.rotate(NEW_KEY)
+    finish(bench)
+
+
+@pytest.mark.parametrize("at", range(3))
+def test_ctrl_c_between_steps_says_what_stands(load: Load, bench: Bench, at: int) -> None:
+    load(world(*TWO_OLD))
+    bench.ui.steps.clear()
+
+    def stop(step: Step) -> None:
+        if len(bench.ui.steps) == at + 1:
+            bench.ui.after = lambda step: None
+            raise KeyboardInterrupt
+
+    bench.ui.after = stop
+    with pytest.raises(errors.InterruptedByUserError, match=f"{at + 1} of 3 changes stand"):
+        bench.rotate(NEW_KEY)
+    finish(bench)
+
+
+def test_nothing_is_disabled_while_the_vault_gives_out_another_key(load: Load, bench: Bench) -> None:
+    """Somebody writes a version right after ours."""
+    load(world(OLD))
+    secret = bench.vault.secrets["wandb-api-key"]
+
+    class Crowded(list[SecretVersion]):
+        def append(self, version: SecretVersion) -> None:
+            super().append(version)
+            super().append(replace(version, version="f" * 32, value="theirs", tags=None))
+
+    secret.versions = Crowded(secret.versions)
+    with pytest.raises(errors.ConflictError, match="Nothing was disabled"):
+        bench.rotate(NEW_KEY)
+    assert versions(bench) == [(GOOD_KEY, True), (NEW_KEY, True), ("theirs", True)]
+
+
+# --- the command ------------------------------------------------------------------------------------------------------
+
+
+def test_the_command_tells_what_happens_next(load: Load, call: Call) -> None:
+    load(world(OLD))
+    done = call("rotate-key", "--yes", env=OPERATOR_ENV | {"WANDB_API_KEY": NEW_KEY})
+    assert done.returncode == 0, done.stderr
+    assert "Rotated." in done.stdout
+    assert "within 5 m, without a restart" in done.stdout
+    assert "revoke the old key" in done.stdout
+    again = call("rotate-key", env=OPERATOR_ENV | {"WANDB_API_KEY": NEW_KEY})  # nothing to consent to
+    assert again.returncode == 0, again.stderr
+    assert "nothing to rotate" in again.stdout
+    assert "revoke" not in again.stdout
+
+
+def test_functions_take_up_a_key_within_the_time_that_is_told() -> None:
+    assert rotation.TAKEN_UP.total_seconds() == FRESH_FOR
+
+
+def test_the_document_names_version_and_expiry_and_never_a_key(load: Load, call: Call) -> None:
+    cloud = load(world(OLD))
+    env = OPERATOR_ENV | {"WANDB_API_KEY": NEW_KEY}
+    result = call("rotate-key", "--yes", "--secret-lifetime", "30d", "-o", "json", "-v", env=env)
+    document = json.loads(result.stdout)
+    current = cloud.world.tenant.vaults["kv-ml"].secrets["wandb-api-key"].versions[-1]
+    assert (document["ok"], document["rotated"], document["version"]) == (True, True, current.version)
+    assert document["expires"]
+    assert len(document["applied"]) == document["changes"] == 2
+    for key in (GOOD_KEY, NEW_KEY):
+        assert key not in result.stdout + result.stderr
+
+
+def test_dry_run_and_no_consent_write_nothing(load: Load, call: Call) -> None:
+    cloud = load(world(OLD))
+    env = OPERATOR_ENV | {"WANDB_API_KEY": NEW_KEY}
+    shown = call("rotate-key", "--dry-run", env=env)
+    assert shown.returncode == 0
+    assert "a new version with the new W&B key" in shown.stdout
+    refused = call("rotate-key", env=env)
+    assert refused.returncode == 2
+    assert "--yes" in refused.stderr
+    assert cloud.writes == 0
+
+
+@pytest.mark.parametrize(
+    ("key", "code"),
+    [("0" * 40, "wandb-key-refused"), (VIEWERS_KEY, "wandb-entity-refused"), ("x y", "wandb-key-malformed")],
+)
+def test_a_key_that_does_not_serve_is_refused_before_anything_is_written(
+    load: Load, call: Call, key: str, code: str
+) -> None:
+    cloud = load(world(OLD))
+    result = call("rotate-key", "--yes", "-o", "json", env=OPERATOR_ENV | {"WANDB_API_KEY": key})
+    assert json.loads(result.stdout)["error"]["code"] == code
+    assert cloud.writes == 0
+
+
+@pytest.mark.parametrize("lifetime", ["never", "180d", "0", "12h", "soon"])
+def test_a_lifetime_is_a_day_at_least_or_never(load: Load, call: Call, lifetime: str) -> None:
+    load(world(OLD))
+    env = OPERATOR_ENV | {"WANDB_API_KEY": NEW_KEY, "WANDB_SECRET_LIFETIME": lifetime}
+    assert call("rotate-key", "--dry-run", env=env).returncode == (0 if lifetime in ("never", "180d") else 2)
+
+
+def test_on_a_terminal_the_new_key_is_asked_for_hidden(load: Load, terminal: Callable[..., Terminal]) -> None:
+    load(world(OLD))
+    screen = terminal("provisioning", "rotate-key", env=OPERATOR_ENV)
+    screen.until("hidden: ")
+    assert "the new key, which replaces the one in secret wandb-api-key" in screen.seen
+    screen.type(NEW_KEY + "\n")
+    screen.until("Apply these 2 changes? [y/N]")
+    screen.type("y\n")
+    assert screen.end() == 0, screen.seen
+    assert NEW_KEY not in screen.seen

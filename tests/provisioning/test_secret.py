@@ -1,0 +1,140 @@
+"""The secret's life as setup and status see it: expiry, tags, and every state it can be found in."""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from provisioning import setup
+from provisioning.secret_step import warning
+from provisioning.steps import Step, Verb
+from sandbox.cloud import Cloud
+
+from .bench import GOOD_KEY, OPERATOR_ENV, Bench
+from .conftest import Call
+
+Load = Callable[[Mapping[str, Any]], Cloud]
+
+NOW = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
+DAY = 86400
+OURS = {"created-by": "azure-openai-wandb"}
+
+
+def world(**secret: Any) -> dict[str, Any]:
+    """A vault on Azure RBAC where everything else is in place already."""
+    scope = "rg-ml/Microsoft.KeyVault/vaults/kv-ml"
+    officer = "Key Vault Secrets Officer"
+    return {
+        "extends": "contoso",
+        "vaults": [{"name": "kv-ml", "group": "rg-ml", "rbac": True, "secrets": [{"name": "wandb-api-key", **secret}]}],
+        "assignments": [
+            {"principal": "operator", "role": "Owner", "scope": "rg-ml"},
+            {"principal": "operator", "role": officer, "scope": scope},
+        ],
+    }
+
+
+def about_secret(steps: tuple[Step, ...]) -> Step:
+    (found,) = [s for s in steps if s.resource == "secret wandb-api-key"]
+    return found
+
+
+def test_a_version_carries_expiry_content_type_and_tags(bench: Bench) -> None:
+    bench.setup(secret_lifetime=timedelta(days=90))
+    (version,) = bench.vault.secrets["wandb-api-key"].versions
+    assert version.expires == pytest.approx(bench.cloud.clock.time() + 90 * DAY, abs=60)
+    assert version.content_type == "Weights & Biases API key"
+    assert version.tags == OURS | {"azure-openai-account": "aoai-ml", "wandb-entity": "acme"}
+
+
+def test_never_means_no_expiry(bench: Bench) -> None:
+    bench.setup(secret_lifetime=None)
+    (version,) = bench.vault.secrets["wandb-api-key"].versions
+    assert version.expires is None
+    assert "does not expire" in about_secret(setup.status(bench.session()).steps).detail
+
+
+def test_another_lifetime_alone_writes_nothing(bench: Bench) -> None:
+    bench.setup()
+    writes = bench.cloud.writes
+    bench.setup(secret_lifetime=timedelta(days=7))
+    assert bench.cloud.writes == writes
+
+
+@pytest.mark.parametrize(
+    ("days", "words"),
+    [
+        (31, ""),
+        (30, "it expires in 30 days"),
+        (1.2, "it expires in 1 day;"),
+        (0.001, "it expires in 1 day;"),
+        (0, "it expired on 2026-03-02"),
+        (-400, "it expired on 2025-01-26"),
+    ],
+)
+def test_within_thirty_days_of_its_expiry_and_after_it_the_secret_is_a_warning(days: float, words: str) -> None:
+    said = warning(NOW + timedelta(days=days), NOW)
+    assert said.startswith(words)
+    assert bool(said) is bool(words)
+    assert ("`rotate-key`" in said) is bool(words)
+
+
+def test_a_secret_without_expiry_is_no_warning() -> None:
+    assert warning(None, NOW) == ""
+
+
+@pytest.mark.parametrize(("days", "words"), [(12, "it expires in 12 days"), (-3, "it expired on ")])
+def test_a_warning_is_shown_and_is_no_drift(load: Load, call: Call, days: float, words: str) -> None:
+    cloud = load(world(value=GOOD_KEY, expires_in_days=days, tags=OURS))
+    env = OPERATOR_ENV | {"WANDB_API_KEY": GOOD_KEY}
+    assert call("setup", "--yes", env=env).returncode == 0
+    versions = cloud.world.tenant.vaults["kv-ml"].secrets["wandb-api-key"].versions
+    assert len(versions) == 1, "an expiry is no reason to write"
+    status = call("status", env=OPERATOR_ENV)
+    assert status.returncode == 0
+    assert f"! {words}" in status.stdout
+    plan = call("plan", "--detailed-exitcode", "-o", "json", env=env)
+    assert plan.returncode == 0
+    assert words in plan.stdout
+
+
+@pytest.mark.parametrize(
+    ("secret", "verb", "words"),
+    [
+        ({"value": GOOD_KEY}, Verb.ALREADY, "holds this key"),
+        ({"value": "another"}, Verb.CHANGE, "a new version"),
+        ({"value": GOOD_KEY, "enabled": False}, Verb.CHANGE, "somebody disabled the version"),
+        ({"value": GOOD_KEY, "expires_in_days": -1}, Verb.ALREADY, "it expired on"),
+        ({"value": GOOD_KEY, "deleted": True}, Verb.CHANGE, "recovered"),
+    ],
+    ids=["same", "different", "disabled", "expired", "deleted"],
+)
+def test_every_state_of_the_secret_is_said_and_served(
+    load: Load, bench: Bench, secret: dict[str, Any], verb: Verb, words: str
+) -> None:
+    load(world(**secret))
+    planned = about_secret(setup.plan(bench.session()).steps)
+    assert planned.verb is verb
+    assert words in planned.detail + planned.danger
+    bench.setup()
+    versions = bench.vault.secrets["wandb-api-key"].versions
+    assert (versions[-1].value, versions[-1].enabled) == (GOOD_KEY, True)
+    assert len(versions) == (1 if verb is Verb.ALREADY or secret.get("deleted") else 2)
+
+
+def test_a_disabled_version_stays_disabled(load: Load, bench: Bench) -> None:
+    load(world(value="another", enabled=False))
+    bench.setup()
+    assert [v.enabled for v in bench.vault.secrets["wandb-api-key"].versions] == [False, True]
+
+
+def test_when_the_secret_expires_is_in_the_document(bench: Bench) -> None:
+    bench.setup()
+    session = bench.session()
+    setup.status(session)
+    expires = datetime.fromisoformat(session.facts["secret_expires"])
+    assert expires - bench.clock.now() == pytest.approx(timedelta(days=180), abs=timedelta(minutes=1))
+    session = bench.session(secret="not-there")
+    setup.status(session)
+    assert session.facts["secret_expires"] is None

@@ -1,0 +1,353 @@
+"""teardown: what setup added goes, what was there stays, and setup can follow."""
+
+import json
+
+import pytest
+
+from provisioning import errors
+from provisioning.roles import assignment_name
+from sandbox.rbac import ROLE_IDS
+
+from .bench import GOOD_KEY, OPERATOR_ENV, Bench
+from .conftest import Call
+from .vault_in_use import OFFICER, OWNER, SCOPE, SOON, USER, Load, held, policies, world
+
+# --- what goes and what stays ----------------------------------------------------------------------------------------
+
+
+def test_what_setup_added_goes_and_what_keeps_others_working_stays(load: Load, bench: Bench) -> None:
+    load(world())
+    before = held(bench)
+    bench.setup()
+    assert bench.vault.tags["cost-center"] == "ml", "tags of others survive the switch"
+    bench.teardown()
+    secret = bench.vault.secrets["wandb-api-key"]
+    assert secret.deleted is not None
+    assert held(bench) == before | {("billing-api", USER)}
+    assert bench.vault.rbac is True
+    assert next(iter(bench.cloud.world.tenant.accounts.values())).system_identity
+
+
+def test_the_way_back_leaves_the_vault_as_it_was(load: Load, bench: Bench) -> None:
+    load(world())
+    before = held(bench), policies(bench), dict(bench.vault.tags)
+    bench.setup()
+    bench.teardown(restore=True)
+    assert bench.vault.rbac is False
+    assert (held(bench), policies(bench), dict(bench.vault.tags)) == before
+    assert bench.vault.secrets["wandb-api-key"].deleted is not None
+
+
+@pytest.mark.parametrize("restore", [False, True])
+def test_a_second_teardown_writes_nothing(load: Load, bench: Bench, restore: bool) -> None:
+    load(world())
+    bench.setup()
+    bench.teardown(restore=restore)
+    writes = bench.cloud.writes
+    bench.teardown(restore=restore)
+    assert bench.cloud.writes == writes
+
+
+@pytest.mark.parametrize("restore", [False, True])
+def test_setup_after_teardown_recovers_the_secret_without_a_new_version(
+    load: Load, bench: Bench, restore: bool
+) -> None:
+    load(world())
+    bench.setup()
+    reached = held(bench), dict(bench.vault.tags)
+    bench.teardown(restore=restore)
+    bench.setup()
+    assert (held(bench), dict(bench.vault.tags)) == reached
+    secret = bench.vault.secrets["wandb-api-key"]
+    assert (secret.deleted, [v.value for v in secret.versions]) == (None, [GOOD_KEY])
+
+
+def test_the_way_back_can_follow_later(load: Load, bench: Bench) -> None:
+    load(world())
+    before = held(bench)
+    bench.setup()
+    bench.teardown()
+    bench.teardown(restore=True)
+    assert bench.vault.rbac is False
+    assert held(bench) == before
+
+
+def test_what_was_there_before_stays(load: Load, bench: Bench) -> None:
+    """Roles under other names or without the mark, a vault on Azure RBAC, a secret that somebody else wrote."""
+    secret = {"name": "wandb-api-key", "value": GOOD_KEY}
+    load(world(rbac=True, policies=[], secrets=[secret]))
+    tenant = bench.cloud.world.tenant
+    operator = tenant.named("operator").object_id
+    role = ROLE_IDS[OFFICER]
+    derived = assignment_name(bench.vault.id, operator, role)  # as a template would have named it
+    mine = next(a for a in tenant.rbac.assignments.values() if a.principal_id == operator)
+    tenant.rbac.add(type(mine)(derived, bench.vault.id, role, operator, "User", 0, 0))
+    bench.setup()
+    assert ("aoai-ml", OFFICER) in held(bench)
+    bench.teardown()
+    assert ("operator", OFFICER) in held(bench)
+    assert ("aoai-ml", OFFICER) not in held(bench)
+    assert bench.vault.secrets["wandb-api-key"].deleted is None
+
+
+def test_a_mark_under_a_name_that_setup_does_not_give_is_not_believed(load: Load, bench: Bench) -> None:
+    said = {"principal": "dana", "role": USER, "scope": SCOPE, "description": "azure-openai-wandb: reader"}
+    other = said | {"name": "a1b2c3d4-0000-4000-8000-00000000000a"}
+    load(world(rbac=True, policies=[]) | {"assignments": [OWNER, other]})
+    bench.setup()
+    bench.teardown()
+    assert ("dana", USER) in held(bench)
+
+
+def test_versions_of_others_keep_the_secret_and_ours_are_disabled(load: Load, bench: Bench) -> None:
+    load(world(rbac=True, policies=[], secrets=[{"name": "wandb-api-key", "value": "by hand"}]))
+    bench.setup()
+    bench.teardown()
+    secret = bench.vault.secrets["wandb-api-key"]
+    assert secret.deleted is None
+    assert [(v.value, v.enabled) for v in secret.versions] == [("by hand", True), (GOOD_KEY, False)]
+    bench.setup()
+    bench.teardown()
+    writes = bench.cloud.writes
+    bench.teardown()
+    assert bench.cloud.writes == writes
+
+
+def test_who_had_an_access_policy_before_keeps_the_role_that_carries_it_until_the_way_back(
+    load: Load, bench: Bench
+) -> None:
+    load(world(policies=[{"principal": "operator", "secrets": ["get", "list"]}]))
+    bench.setup()
+    bench.teardown()
+    assert ("operator", OFFICER) in held(bench)
+    bench.teardown()  # sees the secret, which is deleted
+    bench.teardown(restore=True)
+    assert ("operator", OFFICER) not in held(bench)
+
+
+def test_a_reader_goes_too(load: Load, bench: Bench) -> None:
+    load(world() | {"assignments": [OWNER]})
+    reader = bench.cloud.world.tenant.named("function-app").object_id
+    bench.setup(readers=(reader,))
+    assert ("function-app", USER) in held(bench)
+    bench.teardown()
+    assert ("function-app", USER) not in held(bench)
+
+
+# --- accounts that share the vault -----------------------------------------------------------------------------------
+
+
+SHARED = world() | {
+    "accounts": [{"name": "aoai-ml", "group": "rg-ml"}, {"name": "aoai-b", "group": "rg-ml"}],
+    "assignments": [OWNER],
+}
+
+
+def test_another_account_that_uses_the_vault_keeps_what_it_needs(load: Load, bench: Bench) -> None:
+    load(SHARED)
+    bench.setup()
+    bench.setup(account="aoai-b")
+    bench.teardown()
+    assert ("aoai-ml", OFFICER) not in held(bench)
+    assert {("aoai-b", OFFICER), ("operator", OFFICER)} <= held(bench)
+    assert bench.vault.secrets["wandb-api-key"].deleted is None
+    bench.teardown(account="aoai-b")
+    assert bench.vault.secrets["wandb-api-key"].deleted is not None
+    assert held(bench) == {("billing-api", USER)}
+
+
+def test_the_way_back_is_refused_while_another_account_would_lose_access(load: Load, bench: Bench) -> None:
+    load(SHARED)
+    bench.setup()
+    bench.setup(account="aoai-b")
+    writes = bench.cloud.writes
+    with pytest.raises(errors.AccessWouldBeLostError, match="aoai-b"):
+        bench.teardown(restore=True)
+    assert bench.cloud.writes == writes
+
+
+def test_the_identity_of_an_account_that_is_gone_holds_nothing_back(load: Load, bench: Bench) -> None:
+    load(SHARED)
+    bench.setup()
+    bench.setup(account="aoai-b")
+    tenant = bench.cloud.world.tenant
+    gone = next(a for a in tenant.accounts.values() if a.name == "aoai-b").system_identity
+    assert gone
+    del tenant.principals[gone]
+    bench.teardown()
+    assert bench.vault.secrets["wandb-api-key"].deleted is not None
+    assert held(bench) == {("billing-api", USER)}
+
+
+# --- what is refused -------------------------------------------------------------------------------------------------
+
+
+def test_a_vault_that_setup_did_not_switch_is_not_switched_back(load: Load, bench: Bench) -> None:
+    load(world(rbac=True))
+    bench.setup()
+    writes = bench.cloud.writes
+    with pytest.raises(errors.NotOursError) as caught:
+        bench.teardown(restore=True)
+    assert "--enable-rbac-authorization false" in caught.value.hint
+    assert bench.cloud.writes == writes
+
+
+def test_who_got_a_role_after_the_switch_is_listed_and_loses_it_only_when_that_is_accepted(
+    load: Load, bench: Bench
+) -> None:
+    load(world())
+    bench.setup()
+    tenant = bench.cloud.world.tenant
+    mine = next(iter(tenant.rbac.assignments.values()))
+    dana, billing = (tenant.named(name).object_id for name in ("dana", "billing-api"))
+    for name, who in (("a" * 8, dana), ("b" * 8, billing)):
+        tenant.rbac.add(
+            type(mine)(f"{name}-0000-4000-8000-000000000000", bench.vault.id, ROLE_IDS[OFFICER], who, "User", 0, 0)
+        )
+    writes = bench.cloud.writes
+    with pytest.raises(errors.AccessWouldBeLostError) as caught:
+        bench.teardown(restore=True)
+    assert (
+        "dana@contoso.example: Key Vault Secrets Officer by role, and it has no access policy" in caught.value.message
+    )
+    assert "billing-api: Key Vault Secrets Officer by role, and its access policy does not give" in caught.value.message
+    assert bench.cloud.writes == writes
+    bench.teardown(restore=True, accept_loss=True)
+    assert bench.vault.rbac is False
+
+
+def test_a_role_on_the_secret_that_goes_is_no_loss(load: Load, bench: Bench) -> None:
+    """As infra/ assigns it to the function app; the contoso world has one."""
+    load(world())
+    assert ("function-app", USER) in held(bench)
+    bench.setup()
+    bench.teardown(restore=True)
+    assert bench.vault.rbac is False
+    assert ("function-app", USER) in held(bench)
+
+
+def test_a_secret_that_cannot_be_seen_is_not_left_behind(load: Load, bench: Bench) -> None:
+    """Another operator, who has no role on the vault."""
+    load(world())
+    bench.setup()
+    tenant = bench.cloud.world.tenant
+    operator, dana = tenant.named("operator"), tenant.named("dana")
+    mine = next(a for a in tenant.rbac.assignments.values() if a.principal_id == operator.object_id)
+    tenant.rbac.add(type(mine)("c" * 36, mine.scope, ROLE_IDS["Owner"], dana.object_id, "User", 0, 0))
+    writes = bench.cloud.writes
+    bench.who = "dana"
+    with pytest.raises(errors.MissingRightsError, match="does not let you see secret") as caught:
+        bench.teardown()
+    assert "`setup`" in caught.value.hint
+    assert bench.cloud.writes == writes
+    bench.setup()
+    bench.teardown()
+    assert bench.vault.secrets["wandb-api-key"].deleted is not None
+    assert held(bench) == {("billing-api", USER), ("function-app", USER)}
+
+
+def test_with_the_vault_deleted_it_says_what_is_left(load: Load, bench: Bench) -> None:
+    everywhere = OWNER | {"scope": "subscription"}  # to see deleted vaults takes a right there
+    load(world(deleted=True) | {"assignments": [everywhere]})
+    with pytest.raises(errors.VaultDeletedError) as caught:
+        bench.teardown()
+    assert "az cognitiveservices account identity remove -g rg-ml -n aoai-ml" in caught.value.hint
+
+
+def test_a_vault_that_somebody_switched_back_by_hand_is_not_taken_for_clean(load: Load, bench: Bench) -> None:
+    load(world())
+    bench.setup()
+    bench.vault.rbac = False
+    with pytest.raises(errors.MissingRightsError, match="does not let you see secret"):
+        bench.teardown()
+
+
+@pytest.mark.parametrize(
+    ("restore", "missing"),
+    [(False, ["roleAssignments/delete"]), (True, ["roleAssignments/delete", "vaults/write"])],
+)
+def test_missing_rights_are_named_before_anything_is_written(
+    load: Load, bench: Bench, restore: bool, missing: list[str]
+) -> None:
+    load(world())
+    bench.setup()
+    rbac = bench.cloud.world.tenant.rbac
+    operator = bench.cloud.world.tenant.named("operator").object_id
+    owner = next(
+        n for n, a in rbac.assignments.items() if a.principal_id == operator and a.role_id == ROLE_IDS["Owner"]
+    )
+    known = rbac.assignments.pop(owner)
+    rbac.add(type(known)(known.name, known.scope, ROLE_IDS["Reader"], operator, "User", 0, 0))
+    writes = bench.cloud.writes
+    with pytest.raises(errors.MissingRightsError) as caught:
+        bench.teardown(restore=restore)
+    for action in missing:
+        assert action in caught.value.message
+    assert bench.cloud.writes == writes
+
+
+# --- entries on a vault that stays on access policies ----------------------------------------------------------------
+
+
+def test_access_policies_that_setup_created_go_and_those_it_added_to_stay(load: Load, bench: Bench) -> None:
+    load(world())
+    before = policies(bench), dict(bench.vault.tags)
+    bench.setup(by_access_policy=True)
+    assert {who for who, _ in policies(bench)} == {"billing-api", "operator", "aoai-ml"}
+    bench.teardown()
+    assert (policies(bench), dict(bench.vault.tags)) == before
+    assert bench.vault.secrets["wandb-api-key"].deleted is not None
+    writes = bench.cloud.writes
+    bench.teardown()
+    assert bench.cloud.writes == writes
+
+
+def test_an_access_policy_that_somebody_added_to_is_theirs_too(load: Load, bench: Bench) -> None:
+    load(world())
+    bench.setup(by_access_policy=True)
+    mine = next(p for p in bench.vault.policies if p.object_id == bench.cloud.world.tenant.named("operator").object_id)
+    mine.permissions["keys"] = ["get"]
+    bench.teardown()
+    assert [who for who, _ in policies(bench)] == ["billing-api", "operator"]
+    assert bench.vault.tags == {"cost-center": "ml"}
+
+
+# --- the command -----------------------------------------------------------------------------------------------------
+
+
+WITH_KEY = OPERATOR_ENV | {"WANDB_API_KEY": GOOD_KEY}
+
+
+def test_the_command_shows_asks_and_says_what_stays(load: Load, call: Call) -> None:
+    cloud = load(world() | SOON)
+    assert call("setup", "--yes", "--propagation-wait", "0", env=WITH_KEY).returncode == 0
+    writes = cloud.writes
+    shown = call("teardown", "--dry-run", env=OPERATOR_ENV)
+    assert shown.returncode == 0
+    assert "- remove secret wandb-api-key" in shown.stdout
+    refused = call("teardown", env=OPERATOR_ENV)
+    assert refused.returncode == 2
+    assert "--yes" in refused.stderr
+    assert cloud.writes == writes
+    done = call("teardown", "--yes", env=OPERATOR_ENV)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("Taken away.")
+    assert "az keyvault secret recover --vault-name kv-ml -n wandb-api-key" in done.stdout
+    assert "az keyvault secret purge --vault-name kv-ml -n wandb-api-key" in done.stdout
+    assert "az cognitiveservices account identity remove -g rg-ml -n aoai-ml" in done.stdout
+    again = call("teardown", env=OPERATOR_ENV)
+    assert again.returncode == 0, again.stderr
+    assert again.stdout.startswith("Nothing to take away.")
+
+
+def test_the_document_says_what_was_applied_and_what_stays(load: Load, call: Call) -> None:
+    load(world() | SOON)
+    call("setup", "--yes", "--propagation-wait", "0", env=WITH_KEY)
+    result = call("teardown", "--restore-access-policies", "--yes", "-o", "json", env=OPERATOR_ENV)
+    document = json.loads(result.stdout)
+    assert document["ok"] is True
+    assert document["applied"] == [s for s in document["steps"] if s["verb"] != "note"]
+    assert document["applied"][0]["resource"] == "secret wandb-api-key"
+    assert document["applied"][-1]["detail"] == f"{OFFICER} → you"
+    assert document["secret_deleted"] is True
+    assert [s["resource"] for s in document["stays"]] == ["account identity"]

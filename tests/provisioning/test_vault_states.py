@@ -1,0 +1,312 @@
+"""setup where the vault is not simply there: missing, deleted, still coming into being, or behind network rules."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Self, cast
+
+import pytest
+
+from provisioning import errors, setup
+from provisioning.azure import Azure
+from provisioning.context import SETTLING
+from provisioning.do_vault import let_in
+from provisioning.model import Secret, SecretState
+from provisioning.steps import AwaitVault, CreateVault, RecoverVault, Verb
+from sandbox.cloud import Cloud
+from sandbox.keyvault import CLIENT_ADDRESS
+from sandbox.tenant import AccessPolicy, Vault
+
+from .bench import GOOD_KEY, Bench
+from .conftest import Call
+
+Load = Callable[[Mapping[str, Any]], Cloud]
+
+OFFICER = "b86a8fe4-44ce-4948-aee5-eccb2c155cd7"
+SUBSCRIPTION_OWNER = [{"principal": "operator", "role": "Owner"}]
+GROUP_OWNER = [{"principal": "operator", "role": "Owner", "scope": "rg-ml"}]
+KEPT = [{"name": "wandb-api-key", "value": GOOD_KEY}]
+
+
+def world(*, seen: bool = True, vaults: list[dict[str, Any]] | None = None, **more: Any) -> dict[str, Any]:
+    """Contoso with these vaults, and an operator who may look round the whole subscription, or the group only."""
+    owner = SUBSCRIPTION_OWNER if seen else GROUP_OWNER
+    return {"extends": "contoso", "vaults": vaults or [], "assignments": owner, **more}
+
+
+def deleted(**more: Any) -> list[dict[str, Any]]:
+    return [{"name": "kv-ml", "group": "rg-ml", "deleted": True} | more]
+
+
+def officers(bench: Bench) -> set[str]:
+    tenant = bench.cloud.world.tenant
+    held = [a for a in tenant.rbac.assignments.values() if a.scope == bench.vault.id and a.role_id == OFFICER]
+    return {tenant.principals[a.principal_id].alias for a in held}
+
+
+def stored(bench: Bench) -> list[str]:
+    return [v.value for v in bench.vault.secrets["wandb-api-key"].versions]
+
+
+def idle(bench: Bench, **options: Any) -> bool:
+    writes = bench.cloud.writes
+    bench.setup(**options)
+    return bench.cloud.writes == writes
+
+
+# --- missing ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seen", [True, False], ids=["subscription", "group only"])
+def test_a_missing_vault_is_an_error_that_names_the_way_to_make_one(load: Load, bench: Bench, *, seen: bool) -> None:
+    load(world(seen=seen))
+    with pytest.raises(errors.NotFoundError) as caught:
+        bench.setup()
+    assert "--create-key-vault" in caught.value.hint
+    assert bench.cloud.writes == 0
+
+
+@pytest.mark.parametrize("seen", [True, False], ids=["subscription", "group only"])
+def test_a_vault_is_made_and_everything_in_it_in_one_plan(load: Load, bench: Bench, *, seen: bool) -> None:
+    load(world(seen=seen))
+    bench.setup(create_vault=True)
+    assert isinstance(bench.ui.steps[0].action, CreateVault), "first: what can be refused comes before what is written"
+    vault = bench.vault
+    assert (vault.rbac, vault.purge_protection, vault.retention_days, vault.sku) == (True, True, 90, "standard")
+    assert vault.location == "swedencentral", "where the account is"
+    assert officers(bench) == {"operator", "aoai-ml"}
+    assert stored(bench) == [GOOD_KEY]
+    assert idle(bench, create_vault=True)
+
+
+def test_where_a_new_vault_goes_and_how_it_is_protected_is_the_operators_choice(load: Load, bench: Bench) -> None:
+    load(world())
+    bench.setup(create_vault=True, location="westeurope", purge_protection=False)
+    assert (bench.vault.location, bench.vault.purge_protection) == ("westeurope", None)
+
+
+def test_the_plan_says_that_purge_protection_is_for_good(load: Load, bench: Bench) -> None:
+    load(world())
+    on, off = (setup.plan(bench.session(create_vault=True, purge_protection=p)).steps[0] for p in (True, False))
+    assert "irreversible" in on.danger
+    assert "purged for good" in off.danger
+    assert bench.cloud.writes == 0
+
+
+@pytest.mark.parametrize("seen", [True, False], ids=["before anything", "by creating"])
+def test_a_name_that_somebody_else_has_stops_setup_before_anything_is_written(
+    load: Load, bench: Bench, *, seen: bool
+) -> None:
+    load(world(seen=seen, vaults=[{"name": "kv-ml", "group": "rg-ml", "elsewhere": True}]))
+    with pytest.raises(errors.VaultNameTakenError, match="already in use") as caught:
+        bench.setup(create_vault=True)
+    assert "--key-vault" in caught.value.hint
+    assert not any(a.system_identity for a in bench.cloud.world.tenant.accounts.values())
+    assert ("Vaults_CreateOrUpdate" in bench.cloud.counts) is not seen
+
+
+def test_making_a_vault_takes_a_right_on_the_group_which_is_looked_for_first(load: Load, bench: Bench) -> None:
+    roles = ["Reader", "Cognitive Services Contributor", "Key Vault Data Access Administrator"]
+    load(world(assignments=[{"principal": "operator", "role": r, "scope": "rg-ml"} for r in roles]))
+    with pytest.raises(errors.MissingRightsError, match=r"vaults/write at \S+/resourceGroups/rg-ml[;.]") as caught:
+        bench.setup(create_vault=True)
+    assert "Key Vault Contributor" in caught.value.hint
+    assert bench.cloud.writes == 0
+
+
+def test_a_vault_that_came_into_being_meanwhile_is_not_replaced(load: Load, bench: Bench) -> None:
+    load(world())
+    tenant = bench.cloud.world.tenant
+    scope = tenant.resource_id("rg-ml", "Microsoft.KeyVault/vaults", "kv-ml")
+    theirs = Vault(scope, "kv-ml", "swedencentral", "", policies=[AccessPolicy("dana", {"secrets": ["get"]})])
+
+    def think(question: str) -> bool:
+        tenant.vaults["kv-ml"] = theirs
+        return True
+
+    bench.ui.confirm = think  # type: ignore[method-assign]  # the operator thinks the plan over
+    with pytest.raises(errors.ConflictError, match="come into being"):
+        setup.setup(bench.session(create_vault=True), yes=False, interactive=True)
+    assert len(bench.vault.policies) == 1
+
+
+def test_a_vault_whose_name_is_being_registered_is_waited_for(load: Load, bench: Bench) -> None:
+    """As an interrupted run leaves it: no data plane yet, so nobody asks it."""
+    load(world(vaults=[{"name": "kv-ml", "group": "rg-ml", "rbac": True}]))
+    bench.vault.registering = 3
+    bench.setup(create_vault=True)
+    assert isinstance(bench.ui.steps[0].action, AwaitVault)
+    assert bench.ui.steps[0].verb is Verb.WAIT
+    assert stored(bench) == [GOOD_KEY]
+
+
+def test_a_name_that_is_never_registered_ends_in_words(load: Load, bench: Bench) -> None:
+    load(world(vaults=[{"name": "kv-ml", "group": "rg-ml", "rbac": True}]))
+    bench.vault.registering = 1000
+    with pytest.raises(errors.BusyError, match="host name"):
+        bench.setup()
+
+
+@dataclass
+class Unresolved:
+    """A door to a vault whose host name nobody knows for the first so many reads."""
+
+    reads_left: int
+
+    def secrets(self, vault: object) -> Self:
+        return self
+
+    def read(self, name: str) -> Secret:
+        self.reads_left -= 1
+        if self.reads_left >= 0:
+            raise errors.UnreachableError("kv-ml.vault.azure.net does not resolve", hint="wait")
+        return Secret(SecretState.MISSING)
+
+
+def test_the_name_of_a_new_vault_is_asked_for_again_and_that_of_an_old_one_is_not(bench: Bench) -> None:
+    session = bench.session()
+    azure, observed = session.look()
+    ctx = session.context(azure, observed)
+    ctx.azure = cast(Azure, Unresolved(2))
+    with pytest.raises(errors.UnreachableError):
+        let_in(ctx)
+    ctx.azure, ctx.named_at = cast(Azure, Unresolved(2)), bench.clock.now()
+    found, _ = let_in(ctx)
+    assert found.state is SecretState.MISSING
+    assert bench.clock.slept == 1 + 2
+    ctx.azure = cast(Azure, Unresolved(1000))
+    with pytest.raises(errors.UnreachableError):
+        let_in(ctx)
+    assert bench.clock.slept < SETTLING.total_seconds() + 20, "for some minutes, not for ever"
+
+
+# --- deleted ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_deleted_vault_is_an_error_that_says_since_when_and_until_when(load: Load, bench: Bench) -> None:
+    load(world(vaults=deleted(), clock={"start": "2026-03-02T08:00:00Z"}))
+    with pytest.raises(errors.VaultDeletedError, match=r"on 2026-03-02 .* until 2026-05-31") as caught:
+        bench.setup()
+    assert "--recover-key-vault" in caught.value.hint
+    assert bench.cloud.writes == 0
+
+
+def test_a_deleted_vault_that_cannot_be_seen_is_said_when_its_name_is_refused(load: Load, bench: Bench) -> None:
+    load(world(seen=False, vaults=deleted()))
+    with pytest.raises(errors.VaultDeletedError) as caught:
+        bench.setup(create_vault=True)
+    assert "--recover-key-vault" in caught.value.hint
+
+
+@pytest.mark.parametrize("seen", [True, False], ids=["subscription", "group only"])
+def test_a_recovered_vault_is_looked_at_again_and_what_it_lost_is_given_again(
+    load: Load, bench: Bench, *, seen: bool
+) -> None:
+    load(world(seen=seen, vaults=deleted(rbac=True, secrets=KEPT)))
+    bench.setup(recover_vault=True)
+    assert isinstance(bench.ui.steps[0].action, RecoverVault)
+    assert officers(bench) == {"operator", "aoai-ml"}
+    assert stored(bench) == [GOOD_KEY], "the right key is adopted"
+    assert idle(bench, recover_vault=True)
+
+
+def test_a_recovered_vault_on_access_policies_is_carried_over_in_the_second_plan(load: Load, bench: Bench) -> None:
+    load(world(vaults=deleted(policies=[{"principal": "billing-api", "secrets": ["get"]}])))
+    bench.setup(recover_vault=True)
+    assert bench.vault.rbac is True
+    assert any("billing-api" in s.detail for s in bench.ui.steps)
+
+
+def test_who_would_lose_access_stops_setup_between_the_two_plans(load: Load, bench: Bench) -> None:
+    compound = {"principal": "dana", "secrets": ["get"], "application_id": "11111111-0000-4000-8000-000000000001"}
+    load(world(vaults=deleted(policies=[compound])))
+    session = bench.session(recover_vault=True)
+    with pytest.raises(errors.AccessWouldBeLostError, match="Nothing more was written"):
+        setup.setup(session, yes=True, interactive=False)
+    assert [s["resource"] for s in session.facts["applied"]] == ["vault"]
+    assert not bench.vault.rbac
+
+
+def test_the_plan_of_a_recovery_warns_of_what_does_not_come_back(load: Load, bench: Bench) -> None:
+    load(world(vaults=deleted()))
+    made = setup.plan(bench.session(recover_vault=True))
+    assert made.partial
+    assert "role assignments do not come back" in made.changes[0].danger
+    assert bench.cloud.writes == 0
+
+
+def test_each_of_the_two_plans_is_shown_and_asked_about(load: Load, bench: Bench) -> None:
+    load(world(vaults=deleted(rbac=True)))
+    asked: list[str] = []
+
+    def confirm(question: str) -> bool:
+        asked.append(question)
+        return len(asked) == 1
+
+    bench.ui.confirm = confirm  # type: ignore[method-assign]  # the operator's answers
+    with pytest.raises(errors.DeclinedError, match="Nothing more was written"):
+        setup.setup(bench.session(recover_vault=True), yes=False, interactive=True)
+    assert len(asked) == 2
+    assert bench.vault.deleted is None
+    assert officers(bench) == set()
+
+
+def test_what_was_deleted_in_another_group_is_not_recovered_here(load: Load, bench: Bench) -> None:
+    load(world(vaults=deleted(group="rg-old"), groups=["rg-ml", "rg-old"]))
+    with pytest.raises(errors.NotFoundError, match="rg-old") as caught:
+        bench.setup(recover_vault=True)
+    assert "-g" in caught.value.hint
+
+
+@pytest.mark.parametrize("seen", [True, False], ids=["subscription", "group only"])
+def test_nothing_to_recover_is_said(load: Load, bench: Bench, *, seen: bool) -> None:
+    load(world(seen=seen))
+    with pytest.raises(errors.NotFoundError, match="deleted") as caught:
+        bench.setup(recover_vault=True)
+    assert "--create-key-vault" in caught.value.hint
+
+
+def test_making_and_recovering_are_two_things(call: Call) -> None:
+    where = ("-g", "rg-ml", "--openai-account", "aoai-ml", "--key-vault", "kv-ml")
+    done = call("plan", *where, "--create-key-vault", "--recover-key-vault", "-o", "json")
+    assert done.returncode == 2
+    assert "give one" in json.loads(done.stdout)["error"]["message"]
+
+
+@pytest.mark.parametrize("name", ["kv", "-kv-ml", "kv-ml-", "kv--ml", "1kv-ml", "k" * 25, "kv_ml"])
+def test_what_cannot_be_a_vaults_name_is_refused_at_once(call: Call, name: str) -> None:
+    done = call("plan", "-g", "rg-ml", "--openai-account", "aoai-ml", f"--key-vault={name}")
+    assert done.returncode == 2
+    assert "not a name for a Key Vault" in done.stderr
+
+
+# --- network rules ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("rules", "words"),
+    [({"firewall": True}, "az keyvault network-rule add"), ({"public_network": False}, "private endpoint")],
+    ids=["firewall", "private"],
+)
+def test_a_vault_out_of_reach_is_asked_once_and_told_apart(
+    load: Load, bench: Bench, rules: dict[str, Any], words: str
+) -> None:
+    load(world(vaults=[{"name": "kv-ml", "group": "rg-ml", "rbac": True, **rules}]))
+    with pytest.raises(errors.VaultUnreachableError) as caught:
+        bench.setup()
+    assert words in caught.value.hint
+    assert "trusted services" in caught.value.hint
+    assert bench.cloud.writes == 0
+    assert bench.cloud.counts["GetSecret"] == 1, "a firewall never heals"
+    assert bench.clock.slept == 0
+
+
+def test_an_operator_inside_the_allowed_network_goes_on_and_is_warned_for_the_others(load: Load, bench: Bench) -> None:
+    load(world(vaults=[{"name": "kv-ml", "group": "rg-ml", "firewall": True, "ip_rules": [CLIENT_ADDRESS]}]))
+    session = bench.session()
+    setup.setup(session, yes=True, interactive=False)
+    assert stored(bench) == [GOOD_KEY]
+    note = next(s for s in session.facts["steps"] if s["resource"] == "vault network")
+    assert note["verb"] == "note"
+    assert "aoai-ml and the function app may be shut out" in note["danger"]
+    assert not setup.status(bench.session()).work, "a warning is no drift"
