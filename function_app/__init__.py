@@ -1,5 +1,21 @@
-"""Carries fine-tuning jobs into W&B. `app` is what the Azure Functions worker looks for, and must stay the only one."""
+"""Carries fine-tuning jobs into W&B. `app` is what the Azure Functions worker looks for, and must stay the only one.
+
+`sync` is for scripts and notebooks. It is looked up when it is asked for, because its SDKs take a second to import.
+"""
+
+from typing import TYPE_CHECKING, Any
 
 from function_app.triggers import app
 
-__all__ = ["app"]
+if TYPE_CHECKING:
+    from function_app.moving import sync
+
+__all__ = ["app", "sync"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "sync":
+        from function_app.moving import sync
+
+        return sync
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,12 +1,14 @@
 """The one door to fine-tuning jobs, their events, checkpoints and files: Azure OpenAI, or OpenAI's own platform."""
 
+import functools
 import logging
+import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
 from itertools import pairwise
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit
 
 import httpx2
@@ -17,8 +19,9 @@ from azure.identity import get_bearer_token_provider
 
 from function_app.errors import AccessError, AccountBusyError, AccountError, NotThereError, SettingsError
 from function_app.model import Checkpoint, Event, File, Job, JobError
-from function_app.settings import Settings
+from function_app.settings import V1, Settings
 
+_T = TypeVar("_T")
 log = logging.getLogger(__name__)
 
 OPENAI = "openai"
@@ -41,10 +44,24 @@ class Account:
     Every method raises AccessError, NotThereError, AccountBusyError or AccountError, with what to do about it.
     """
 
-    def __init__(self, name: str, client: Callable[[httpx2.Client], openai.OpenAI]) -> None:
+    def __init__(
+        self,
+        name: str,
+        client: Callable[[httpx2.Client], openai.OpenAI],
+        *others: Callable[[httpx2.Client], openai.OpenAI],
+    ) -> None:
+        """An account by its name.
+
+        Args:
+            name: what it is called in W&B, and in a queue message.
+            client: makes a client of it from an HTTP client.
+            others: the same in other versions of the API, for an account that refuses those before.
+        """
         self.name = name
+        self.region: str | None = None
         self._skew = 0.0
-        self._client = client(openai.DefaultHttpxClient(event_hooks={"response": [self._note_the_time]}))
+        http = openai.DefaultHttpxClient(event_hooks={"response": [self._note]})
+        self._clients = [make(http) for make in (client, *others)]
 
     def now(self) -> float:
         """Seconds since the epoch by the account's own clock (its answers' Date header): the clock of its jobs' times."""
@@ -53,13 +70,15 @@ class Account:
     def jobs(self) -> list[Job]:
         """All jobs, newest first, whatever order the service lists them in. One request a page of 100."""
         with self._reading("list fine-tuning jobs"):
-            jobs = [job_from(self.name, job.to_dict()) for job in self._client.fine_tuning.jobs.list(limit=_PAGE)]
+            found = self._ask(lambda client: [job.to_dict() for job in client.fine_tuning.jobs.list(limit=_PAGE)])
+            jobs = [job_from(self.name, job, self.region) for job in found]
         return sorted(jobs, key=lambda job: (job.created_at, job.id), reverse=True)
 
     def job(self, job_id: str) -> Job:
         """One job."""
         with self._reading(f"read job {job_id}"):
-            return job_from(self.name, self._client.fine_tuning.jobs.retrieve(job_id).to_dict())
+            found = self._ask(lambda client: client.fine_tuning.jobs.retrieve(job_id).to_dict())
+            return job_from(self.name, found, self.region)
 
     def events(self, job_id: str, *, known_step: int = -1) -> list[Event]:
         """A job's log, oldest first: the whole of it, or what is needed to go on after `known_step`.
@@ -98,9 +117,36 @@ class Account:
 
     def close(self) -> None:
         """Close its connections."""
-        self._client.close()
+        self._client.close()  # they share one HTTP client
 
-    def _note_the_time(self, response: httpx2.Response) -> None:
+    @property
+    def _client(self) -> openai.OpenAI:
+        """In the version that the account is taken to know; jobs are what is asked for first, and show whether it does."""
+        return self._clients[0]
+
+    def _ask(self, question: Callable[[openai.OpenAI], _T]) -> _T:
+        """Ask in the newest version of the API that the account takes; one that it refuses is not tried again."""
+        *newer, oldest = self._clients
+        for number, client in enumerate(newer):
+            try:
+                answer = question(client)
+            except openai.APIStatusError as error:
+                if not _refuses_version(error):
+                    raise
+            else:
+                self._clients = [*newer[number:], oldest]
+                return answer
+        answer = question(oldest)
+        if newer:
+            log.warning("account=%s takes only an older api-version, which may not show everything", self.name)
+            self._clients = [oldest]
+        return answer
+
+    def _note(self, response: httpx2.Response) -> None:
+        # Recorded on Azure as "Sweden Central"; az and ARM write swedencentral. That it is always the account's own
+        # region is UNVERIFIED.
+        if region := response.headers.get("x-ms-region"):
+            self.region = region.replace(" ", "").lower()
         try:
             self._skew = parsedate_to_datetime(response.headers["date"]).timestamp() - time.time()
         except (KeyError, ValueError):  # no Date header, or no date: the local clock will do
@@ -146,21 +192,19 @@ def accounts_from(settings: Settings, credential: Callable[[], TokenCredential])
         return [_platform(settings)]
     if settings.azure_openai_api_key:
         key = settings.azure_openai_api_key.get_secret_value()
-        return [
-            _azure(endpoint, settings.azure_openai_api_version, key) for endpoint in settings.azure_openai_endpoints
-        ]
+        return [_azure(endpoint, settings.api_versions, key) for endpoint in settings.azure_openai_endpoints]
     identity = credential()
     return [
-        _azure(endpoint, settings.azure_openai_api_version, get_bearer_token_provider(identity, _scope(endpoint)))
+        _azure(endpoint, settings.api_versions, get_bearer_token_provider(identity, _scope(endpoint)))
         for endpoint in settings.azure_openai_endpoints
     ]
 
 
-def _azure(endpoint: str, version: str, key_or_token: str | Callable[[], str]) -> Account:
+def _azure(endpoint: str, versions: Sequence[str], key_or_token: str | Callable[[], str]) -> Account:
     name = (urlsplit(endpoint).hostname or endpoint).partition(".")[0]
 
-    def client(http: httpx2.Client) -> openai.OpenAI:
-        if version == "v1":
+    def client(http: httpx2.Client, version: str) -> openai.OpenAI:
+        if version == V1:
             return openai.OpenAI(
                 base_url=f"{endpoint}openai/v1/",
                 api_key=key_or_token,
@@ -180,7 +224,7 @@ def _azure(endpoint: str, version: str, key_or_token: str | Callable[[], str]) -
             max_retries=3,
         )
 
-    return Account(name, client)
+    return Account(name, *(functools.partial(client, version=version) for version in versions))
 
 
 def _platform(settings: Settings) -> Account:
@@ -198,8 +242,8 @@ def _scope(endpoint: str) -> str:
     return "https://cognitiveservices.azure.com/.default"
 
 
-def job_from(account: str, job: Mapping[str, Any]) -> Job:
-    """A job as the service says it. Absent, null, `[]` and `{}` all mean that there is nothing."""
+def job_from(account: str, job: Mapping[str, Any], region: str | None = None) -> Job:
+    """A job as the service says it; `region` is the account's. Absent, null, `[]` and `{}` all mean that there is nothing."""
     method = job.get("method") or {}
     kind = method.get("type") or None
     options = dict(method.get(kind) or {})
@@ -225,6 +269,7 @@ def job_from(account: str, job: Mapping[str, Any]) -> Job:
         error=_job_error(error) if error.get("code") or error.get("message") else None,
         integrations=tuple(job.get("integrations") or ()),
         training_type=job.get("trainingType") or job.get("training_type") or None,
+        region=region,
         metadata=job.get("metadata") or {},
         extras={name: value for name, value in job.items() if name not in _KNOWN and value is not None},
     )
@@ -270,6 +315,18 @@ def _reaches_back(events: list[Event], known_step: int) -> bool:
     return (
         known_step >= 0 and newest_first and any(isinstance(step, int | float) and step <= known_step for step in steps)
     )
+
+
+def _refuses_version(error: openai.APIStatusError) -> bool:
+    """Whether it is the api-version that the service does not know, and not what was asked for.
+
+    That is the gateway's 404 "Resource not found" (public reports, e.g. Azure-Samples/openai#73) or a 400 that says so
+    ("API version not supported", mindsdb/mindshub#11563); both UNVERIFIED for fine-tuning. What a job that is not there
+    gets has the code notFound (recorded).
+    """
+    if error.status_code == 404:
+        return str(error.code or "404") == "404"
+    return error.status_code == 400 and re.search(r"api[ -]version", error.message, re.IGNORECASE) is not None
 
 
 def _refusal(error: openai.APIStatusError, account: str, doing: str) -> AccountError:

@@ -1,25 +1,21 @@
 """The engine's commands. Data goes to stdout, everything else to stderr."""
 
-import json
 import logging
 import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import NoReturn, Protocol
+from typing import NoReturn
 
 import click
 
 from function_app.errors import SettingsError, SyncError
-from function_app.model import Outcome, Result, Selection
-from function_app.settings import DatasetPolicy, Settings
+from function_app.model import DatasetPolicy, Outcome, Result, Selection
+from function_app.report import Document, Report, Table, added_up
+from function_app.settings import Settings
 
 _INTERRUPTED = 130
-_COLUMNS = ("RESULT", "JOB", "STATUS", "STEP", "WHAT", "RUN")
-_WIDTHS = (7, 38, 9, 6, 44, 0)
-_COLOURS = {Result.SYNCED: "green", Result.FAILED: "red", Result.SKIPPED: "yellow", Result.OWED: "cyan"}
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -36,9 +32,19 @@ def main() -> None:
 @click.option("--last", type=click.IntRange(min=1), metavar="N", help="Only the N newest jobs of each account.")
 @click.option("--since", type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]), help="Only jobs created since (UTC).")
 @click.option("--dry-run", is_flag=True, help="Show what is owed and write nothing.")
-@click.option("--follow", is_flag=True, help="Go on until every selected job has come to its end.")
 @click.option(
-    "--interval", default=30.0, show_default=True, metavar="SECONDS", help="With --follow: between two looks."
+    "--overwrite", is_flag=True, help="Make a clean run in place of the one there, which is marked superseded."
+)
+@click.option(
+    "--follow", is_flag=True, help="Go on until every selected job has ended; a paused one is not waited for."
+)
+@click.option(
+    "--interval",
+    type=click.FloatRange(min=0, min_open=True),
+    default=30.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="With --follow: between two looks.",
 )
 @click.option(
     "--datasets",
@@ -53,6 +59,7 @@ def sync(
     since: datetime | None,
     *,
     dry_run: bool,
+    overwrite: bool,
     follow: bool,
     interval: float,
     datasets: str | None,
@@ -72,111 +79,64 @@ def sync(
     Exit status: 0 all well, 1 some job or account failed (the others are done), 2 usage or settings,
     130 interrupted (what was done stays done; run it again to go on).
     """
+    if dry_run and follow:
+        raise click.UsageError("--follow waits for jobs to be mirrored, and --dry-run mirrors none: use one of them.")
+    if overwrite and not (jobs or last or since):
+        raise click.UsageError(
+            "--overwrite makes a new run for every job: say for which ones, with --job, --last or --since."
+        )
     _log_to_stderr(verbose)
-    show: _Shown = _Json() if output == "json" else _Table(everything=verbose > 0)
+    report: Report = Document() if output == "json" else Table(everything=verbose > 0)
     try:
         settings = Settings.load()
         if datasets:
             settings = settings.model_copy(update={"sync_datasets": DatasetPolicy(datasets)})
         created = since.replace(tzinfo=UTC).timestamp() if since else None
         chosen = Selection(frozenset(jobs), last, created)
-        _sync(settings, chosen, show, dry_run=dry_run, pause=interval if follow else None)
+        _sync(settings, chosen, report, dry_run=dry_run, overwrite=overwrite, pause=interval if follow else None)
     except SettingsError as error:
-        show.failed(error, 2)
+        report.failed(error, 2)
     except SyncError as error:
-        show.failed(error, 1)
+        report.failed(error, 1)
 
 
-def _sync(settings: Settings, selection: Selection, show: "_Shown", *, dry_run: bool, pause: float | None) -> NoReturn:
-    from function_app.tick import (
-        Interrupted,
-        engine_from,
-    )  # the SDKs take a second to import; --help does not need them
+def _sync(
+    settings: Settings, selection: Selection, report: Report, *, dry_run: bool, overwrite: bool, pause: float | None
+) -> NoReturn:
+    # The SDKs take a second to import, which --help does not need.
+    from function_app.tick import Interrupted, engine_from
 
-    outcomes: Sequence[Outcome] = ()
-    with engine_from(settings, managed_identity=False) as engine:
-        try:
+    told: list[Outcome] = []
+    try:
+        with engine_from(settings, managed_identity=False) as engine:
             while True:
-                outcomes = engine.sync(selection, dry_run=dry_run, report=show.outcome)
-                if pause is None or all(outcome.final for outcome in outcomes):
+                outcomes = engine.sync(
+                    selection, dry_run=dry_run, overwrite=overwrite, begins=report.begins, report=report.outcome
+                )
+                told = added_up(told, outcomes)
+                moving = sum(outcome.moving for outcome in outcomes)
+                if pause is None or not moving:
                     break
+                overwrite = False  # the first look has made the new runs
+                report.waits(moving, pause)
                 time.sleep(pause)
-        except Interrupted as stopped:
-            show.done(stopped.outcomes, interrupted=True)
-            sys.exit(_INTERRUPTED)
-        except KeyboardInterrupt:
-            show.done(outcomes, interrupted=True)
-            sys.exit(_INTERRUPTED)
-    show.done(outcomes)
-    sys.exit(int(any(outcome.result is Result.FAILED for outcome in outcomes)))
+    except Interrupted as stopped:
+        report.done(added_up(told, stopped.outcomes), interrupted=True)
+        sys.exit(_INTERRUPTED)
+    except KeyboardInterrupt:
+        report.done(told, interrupted=True)
+        sys.exit(_INTERRUPTED)
+    report.done(told, note="" if pause is None else _standing_still(told))
+    sys.exit(int(any(outcome.result is Result.FAILED for outcome in told)))
 
 
-class _Shown(Protocol):
-    """How outcomes reach people, or programs."""
-
-    def outcome(self, outcome: Outcome) -> None:
-        """One job is done."""
-
-    def done(self, outcomes: Sequence[Outcome], *, interrupted: bool = False) -> None:
-        """The tick is done, or was interrupted."""
-
-    def failed(self, error: SyncError, status: int) -> NoReturn:
-        """Nothing could be done at all."""
-
-
-class _Table:
-    """A line for each job as it is done, and one that sums up."""
-
-    def __init__(self, *, everything: bool) -> None:
-        self._everything = everything
-        self._headed = False
-
-    def outcome(self, outcome: Outcome) -> None:
-        if outcome.result is Result.CURRENT and not self._everything:
-            return
-        if not self._headed:
-            click.secho(_line(_COLUMNS), bold=True)
-            self._headed = True
-        what = "; ".join(outcome.did) or outcome.why
-        step = "" if outcome.last_step is None else str(outcome.last_step)
-        cells = (outcome.result, outcome.job or f"({outcome.account})", outcome.status, step, what)
-        click.secho(_line((*cells, outcome.run_url)), fg=_COLOURS.get(outcome.result))
-        if outcome.result is Result.FAILED:
-            click.echo(f"  {outcome.job or outcome.account}: {outcome.why} {outcome.hint}".rstrip(), err=True)
-
-    def done(self, outcomes: Sequence[Outcome], *, interrupted: bool = False) -> None:
-        counts = Counter(outcome.result for outcome in outcomes)
-        said = ", ".join(f"{counts[result]} {result}" for result in Result if counts[result]) or "no jobs"
-        click.echo(f"{len([each for each in outcomes if each.job])} jobs: {said}", err=True)
-        if interrupted:
-            click.echo("Interrupted. What is shown stands; run the same command again to go on.", err=True)
-
-    def failed(self, error: SyncError, status: int) -> NoReturn:
-        click.secho(f"Error: {error.message}", fg="red", err=True)
-        if error.hint:
-            click.echo(error.hint, err=True)
-        sys.exit(status)
-
-
-class _Json:
-    """One document at the end, also of a failure."""
-
-    def outcome(self, outcome: Outcome) -> None:
-        """The document comes when all is done."""
-
-    def done(self, outcomes: Sequence[Outcome], *, interrupted: bool = False) -> None:
-        ok = not interrupted and all(outcome.result is not Result.FAILED for outcome in outcomes)
-        document = {"ok": ok, "interrupted": interrupted, "jobs": [asdict(outcome) for outcome in outcomes]}
-        click.echo(json.dumps(document, indent=2))
-
-    def failed(self, error: SyncError, status: int) -> NoReturn:
-        said = {"code": type(error).__name__, "message": error.message, "hint": error.hint}
-        click.echo(json.dumps({"ok": False, "error": said}, indent=2))
-        sys.exit(status)
-
-
-def _line(cells: Sequence[str]) -> str:
-    return "  ".join(cell.ljust(width) for cell, width in zip(cells, _WIDTHS, strict=True)).rstrip()
+def _standing_still(outcomes: Sequence[Outcome]) -> str:
+    """Why --follow ended before every job did."""
+    statuses = Counter(outcome.status for outcome in outcomes if not outcome.final)
+    if not statuses:
+        return ""
+    said = ", ".join(f"{count} {status}" for status, count in statuses.items())
+    return f"Not waited for: {said}. Nothing more comes until somebody goes on with them; sync again then."
 
 
 def _log_to_stderr(verbose: int) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from hashlib import blake2b
-from heapq import nsmallest
+from heapq import heappop, heappush
 from typing import Any
 
 from function_app.model import Cell, Malformed, TableRow
@@ -20,7 +20,11 @@ from function_app.model import Cell, Malformed, TableRow
 LONGEST_LINE = 16 * 1024 * 1024
 """Bytes. A longer line counts as malformed: parsing takes several times a line's size, and a row that big helps nobody."""
 
-_MALFORMED_SHOWN = 20
+MALFORMED_KEPT = 1000
+"""Of a file's malformed lines, so many are told one by one; all are counted."""
+
+_MALFORMED_SHOWN = 20  # in the metadata
+_ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
 _LONGEST_INLINE = 200  # characters of base64 that still go into a cell; more is contents and no text to read
 _DATA_URL = re.compile(r"data:(?P<type>[\w.+-]+/[\w.+-]+)(?:;[\w.+=-]+)*;base64,")
 _BASE64 = re.compile(r"[A-Za-z0-9+/=]+")
@@ -51,6 +55,9 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
 counts the answers of weight 0. ``messages``, ``tools`` and ``fields`` are JSON; ``fields`` has every other top-level
 field, which is where reference answers and metadata are.
 """
+
+NUMBERS = frozenset({"line", "n_messages", "untrained", "tool_calls", "images"})
+"""The columns that hold whole numbers; the others hold text."""
 
 
 class _NotAnExampleError(ValueError):
@@ -83,19 +90,55 @@ def read_rows(lines: Iterable[bytes]) -> Iterator[TableRow | Malformed]:
             yield TableRow(number, {"line": number, **cells}, line_format)
 
 
-def columns_of(rows: Iterable[TableRow]) -> list[str]:
-    """Name the columns of a table of these rows. All rows of a file have one format: of a stream, the first row will do."""
-    formats = dict.fromkeys(row.format for row in rows)
-    return list(dict.fromkeys(column for each in formats for column in COLUMNS[each]))
+def lines_of(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Cut a stream of bytes into lines. Of a line longer than `LONGEST_LINE` only so much is held as shows that it is."""
+    held = bytearray()
+    for chunk in chunks:
+        *lines, rest = chunk.split(b"\n")
+        for line in lines:
+            yield bytes(held + line)[: LONGEST_LINE + 1]
+            held.clear()
+        if len(held) <= LONGEST_LINE:
+            held += rest
+    if held:
+        yield bytes(held[: LONGEST_LINE + 1])
 
 
-def sample(rows: Iterable[TableRow], size: int, *, seed: str) -> list[TableRow]:
-    """Choose `size` rows at random, always the same for one `seed` (the file id), in the order of the file.
+class Sample:
+    """A choice of rows at random that is always the same for one `seed` (the file id), however the rows come.
 
-    Holds no more than `size` rows. A larger sample has every row of a smaller one.
+    Holds no more than `rows` rows and `size` bytes (but one row, however big it is). A larger sample has every row of a
+    smaller one.
     """
-    chosen = nsmallest(size, rows, key=lambda row: blake2b(f"{seed} {row.line}".encode(), digest_size=8).digest())
-    return sorted(chosen, key=lambda row: row.line)
+
+    def __init__(self, rows: int, size: int, *, seed: str) -> None:
+        self._rows = rows
+        self._size = size
+        self._seed = seed
+        self._held: list[tuple[int, int, bytes]] = []  # the rows of lowest rank, the highest of them first to go
+        self._bytes = 0
+        self._limit = 0 if rows == 0 else 1 << 64  # from this rank on a row has no place
+
+    def offer(self, line: int, encoded: Callable[[], bytes]) -> None:
+        """Take a row in if it is chosen; only then it is encoded."""
+        rank = int.from_bytes(blake2b(f"{self._seed} {line}".encode(), digest_size=8).digest())
+        if rank >= self._limit:
+            return
+        data = encoded()
+        heappush(self._held, (-rank, line, data))
+        self._bytes += len(data)
+        while len(self._held) > self._rows or (self._bytes > self._size and len(self._held) > 1):
+            out, _, gone = heappop(self._held)
+            self._limit = -out
+            self._bytes -= len(gone)
+
+    def __len__(self) -> int:
+        """How many rows are chosen."""
+        return len(self._held)
+
+    def __iter__(self) -> Iterator[bytes]:
+        """The chosen rows in the order of the file."""
+        return (data for _, data in sorted((line, data) for _, line, data in self._held))
 
 
 @dataclass
@@ -122,7 +165,7 @@ class Tally:
         for item in items:
             if isinstance(item, Malformed):
                 self.malformed += 1
-                if len(self.shown) < _MALFORMED_SHOWN:
+                if len(self.shown) < MALFORMED_KEPT:
                     self.shown.append(item)
                 continue
             self._count(item)
@@ -131,7 +174,9 @@ class Tally:
     def _count(self, row: TableRow) -> None:
         self.format = row.format
         self.examples += 1
-        self.messages.update(str(row.cells.get("roles", "")).split())
+        # A role is the file's own text: one that no format knows is counted, not quoted.
+        roles = str(row.cells.get("roles", "")).split()
+        self.messages.update(role if role in _ROLES else "other" for role in roles)
         self.tool_calls += _whole(row.cells.get("tool_calls"))
         self.images += _whole(row.cells.get("images"))
         self.with_tools += bool(row.cells.get("tools"))
@@ -142,9 +187,9 @@ class Tally:
             "format": self.format,
             "examples": self.examples,
             "malformed_lines": self.malformed,
-            "malformed": [f"line {each.line} {each.why}" for each in self.shown],
+            "malformed": [f"line {each.line} {each.why}" for each in self.shown[:_MALFORMED_SHOWN]],
             "messages": self.messages.total(),
-            "messages_by_role": dict(self.messages.most_common(10)),
+            "messages_by_role": dict(self.messages.most_common()),
             "tool_calls": self.tool_calls,
             "examples_with_tools": self.with_tools,
             "images": self.images,

@@ -9,16 +9,17 @@ from function_app.model import Checkpoint, Job, MetricRow
 
 _TAG_LENGTH = 64
 _NAME_LENGTH = 128
-_AUTO = frozenset({-1, "auto"})
+_AUTO = (-1, "auto")
+_NUMBER = re.compile(r"-?\d{1,18}(\.\d{1,18})?([eE]-?\d{1,2})?", re.ASCII)
 _LIVE = frozenset(
     {
         "status",
         "finished_at",
         "fine_tuned_model",
         "trained_tokens",
+        "duration_s",
         "error",
         "result_files",
-        "estimated_finish",
         "curve",
     }
 )
@@ -26,15 +27,21 @@ _LIVE = frozenset(
 
 
 def config_of(job: Job) -> dict[str, Any]:
-    """The job, typed and nested, so that every value can be filtered and grouped by; nothing without a value is in it."""
+    """The job, typed and nested, so that every value can be filtered and grouped by; nothing without a value is in it.
+
+    Times are ISO 8601 in UTC, `duration_s` is seconds from the job's creation to its end. A hyperparameter that the service
+    has not chosen yet is "auto".
+    """
     config: dict[str, Any] = {
         "job_id": job.id,
         "account": job.account,
+        "region": job.region,
         "status": job.status,
         "model": job.model,
+        "base_model": base_model(job),
         "fine_tuned_model": job.fine_tuned_model,
         "method": job.method,
-        "hyperparameters": {name: "auto" if value in _AUTO else value for name, value in job.hyperparameters.items()},
+        "hyperparameters": {name: _typed(value) for name, value in job.hyperparameters.items()},
         "method_options": dict(job.method_options),
         "suffix": job.suffix,
         "seed": job.seed,
@@ -44,6 +51,7 @@ def config_of(job: Job) -> dict[str, Any]:
         "result_files": list(job.result_files),
         "created_at": iso(job.created_at),
         "finished_at": iso(job.finished_at) if job.finished_at else None,
+        "duration_s": _duration(job),
         "trained_tokens": job.trained_tokens,
         "error": error_of(job),
         "metadata": dict(job.metadata),
@@ -51,11 +59,13 @@ def config_of(job: Job) -> dict[str, Any]:
     return {name: value for name, value in config.items() if value not in (None, {}, [], "")}
 
 
-def config_changes(have: Mapping[str, Any], want: Mapping[str, Any]) -> dict[str, Any]:
+def config_changes(have: Mapping[str, Any], want: Mapping[str, Any], *, adopted: bool = False) -> dict[str, Any]:
     """What of `want` has to be written over `have`: the missing, what the service changes, and "auto" once it is chosen.
 
-    Whatever else differs was changed by people, and stays.
+    Whatever else differs was changed by people, and stays; in a run `adopted` from another tool it was that tool.
     """
+    if adopted:
+        return {name: value for name, value in want.items() if value != have.get(name)}
     changes = {}
     for name, value in want.items():
         before = have.get(name)
@@ -74,10 +84,21 @@ def summary_of(job: Job) -> dict[str, Any]:
         "status": job.status,
         "fine_tuned_model": job.fine_tuned_model,
         "trained_tokens": job.trained_tokens,
-        "duration_s": job.finished_at - job.created_at if job.finished_at else None,
+        "duration_s": _duration(job),
         "error": error_of(job),
     }
     return {name: value for name, value in summary.items() if value is not None}
+
+
+def _typed(value: Any) -> Any:
+    """A hyperparameter as a number, "auto" for one that is not chosen yet, anything else as it came."""
+    if isinstance(value, str) and _NUMBER.fullmatch(value):
+        value = float(value) if set(value) & set(".eE") else int(value)
+    return "auto" if value in _AUTO else value
+
+
+def _duration(job: Job) -> int | None:
+    return job.finished_at - job.created_at if job.finished_at else None
 
 
 def error_of(job: Job) -> dict[str, str] | None:

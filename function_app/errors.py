@@ -3,6 +3,8 @@
 SyncError
 ├── SettingsError            a setting is missing or malformed
 ├── VaultError               the key cannot be read from Key Vault
+├── StorageError             the app's storage account cannot be asked
+├── TakenError               another worker has the job
 ├── AccountError             Azure OpenAI (or OpenAI)
 │   ├── AccessError          … does not let us in
 │   ├── NotThereError        … has no such job or file
@@ -39,6 +41,16 @@ class SettingsError(SyncError):
 
 class VaultError(SyncError):
     """The W&B API key cannot be read from Key Vault."""
+
+
+class StorageError(SyncError):
+    """The app's own storage account refuses or cannot be reached: later, as a new role takes minutes to count."""
+
+    retry = True
+
+
+class TakenError(SyncError):
+    """Another worker has the job's lease, or has taken it over."""
 
 
 class AccountError(SyncError):

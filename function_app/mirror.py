@@ -4,7 +4,7 @@ Every write is safe to repeat: rows below the run's last step are not written, c
 says, artifacts are looked up first. The mark that a run is final goes last, after everything that it vouches for.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,15 +13,27 @@ from function_app.datasets import Format
 from function_app.decide import RULE, results_file, settled
 from function_app.describe import best_of, config_changes, config_of, family_of, name_of, summary_of, tags_of
 from function_app.errors import NotThereError
-from function_app.model import Event, Job, MetricRow, RunState
+from function_app.model import (
+    DELETED,
+    TERMINAL,
+    USUAL,
+    Conventions,
+    DatasetPolicy,
+    Event,
+    Job,
+    MetricRow,
+    RunState,
+)
 from function_app.results import ResultsError, parse_results, rows_from_events, with_event_times
-from function_app.settings import DatasetPolicy
-from function_app.wandb_api import WandbApi
-from function_app.wandb_artifacts import attach_dataset, log_models, log_results, said_of
+from function_app.routing import Registry
+from function_app.wandb_api import SUPERSEDES, WandbApi
+from function_app.wandb_artifacts import attach_datasets, log_results, said_of
+from function_app.wandb_models import log_models, use_earlier_model
 from function_app.wandb_runs import Identity, OpenRun, open_run
 
 _ALERT_FOR = 24 * 3600.0  # seconds after its end that a failure is news
 _FILE, _EVENTS, _MIXED = "file", "events", "mixed"
+_EVERY_STEP, _SAMPLED, _NO_CURVE = "every step", "sampled", "none: neither results file nor metrics events"
 
 
 @dataclass
@@ -32,6 +44,7 @@ class Mirrored:
     steps: int = 0
     last_step: int | None = None
     did: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
     final: bool = False
 
 
@@ -43,6 +56,10 @@ def mirror(
     done: Mirrored,
     *,
     datasets: DatasetPolicy,
+    run_id: str,
+    replaces: Sequence[str] = (),
+    conventions: Conventions = USUAL,
+    registry: Registry | None = None,
     interrupted: Callable[[], bool] = lambda: False,
 ) -> None:
     """Bring a job's run up to date: open it, write what it does not have, end it when the job is settled.
@@ -54,19 +71,64 @@ def mirror(
         api: the project that the run is in.
         done: told what is done as it is done; it stands when something goes wrong after it.
         datasets: how much of the job's files goes to W&B.
-        interrupted: asked between rows; True leaves the run as it stands, not final.
+        run_id: of `run`, or what a new one is to have.
+        replaces: the job's other runs, which are told so once this one stands.
+        conventions: what a new run is to be called.
+        registry: where the final model is linked to; None for nowhere.
+        interrupted: asked between rows and before each further part; True leaves the run as it stands, not final.
 
     Raises:
         SyncError: what went wrong; what was written stays, and asking again goes on from there.
     """
-    events = account.events(job.id, known_step=run.last_step if run else -1)
+    try:
+        events = account.events(job.id, known_step=run.last_step if run else -1)
+    except NotThereError:
+        if run is None:
+            raise
+        mark_deleted(api, run, done)
+        return
     final = settled(job, events, account.now())
-    new = None if run else Identity(name_of(job), family_of(job), tags_of(job, OPENAI), config_of(job))
-    with open_run(api, job.id, new, ends=final) as opened:
+    new = None if run else _identity(job, run_id, conventions)
+    with open_run(api, run_id, new, ends=final) as opened:
         done.url, done.last_step = opened.url, opened.last_step
         opened.exit_code = int(final and job.status != "succeeded")
-        _Mirroring(account, job, run, api, opened, events, final, done, interrupted).go(datasets)
-    done.final = final and not interrupted()
+        _Mirroring(account, job, run, api, opened, events, final, done, interrupted, conventions, registry).go(datasets)
+    if interrupted():
+        return
+    for earlier in replaces:
+        api.supersede(earlier, run_id)
+        done.did.append(f"replaces {earlier}")
+    done.final = final
+
+
+def mark_deleted(api: WandbApi, run: RunState, done: Mirrored) -> None:
+    """Say in a job's run that the job was deleted before its last figures were read, and end the run.
+
+    It ends as failed unless the job was last seen succeeded. Should the job be there again, its run goes on.
+    """
+    status = run.status if run.status in TERMINAL else DELETED
+    with open_run(api, run.id, None, ends=True) as opened:
+        done.url, done.last_step = opened.url, opened.last_step
+        opened.exit_code = int(status != "succeeded")
+        opened.configure({"status": status, "job_deleted": True})
+        opened.summarise({"status": status})
+        kept = {"source": run.source, "results_file": run.results_file, "datasets": run.datasets}
+        opened.remember({**kept, "status": status, "account": run.account, "rule": RULE})
+    done.did.append("the job was deleted: its run was ended")
+    done.final = True
+
+
+def _identity(job: Job, run_id: str, said: Conventions) -> Identity:
+    """What a new run is called: as was said, else as the engine does it."""
+    supersedes = {SUPERSEDES: job.id} if run_id != job.id else {}
+    return Identity(
+        name=said.name or name_of(job),
+        group=said.group or family_of(job),
+        tags=tuple(dict.fromkeys([*tags_of(job, OPENAI), *said.tags])),
+        config={**said.config, **config_of(job), **supersedes},
+        job_type=said.job_type or "fine-tune",
+        notes=said.notes,
+    )
 
 
 @dataclass
@@ -80,32 +142,45 @@ class _Mirroring:
     final: bool
     done: Mirrored
     interrupted: Callable[[], bool]
+    conventions: Conventions
+    registry: Registry | None
+    state: dict[str, Any] = field(default_factory=dict)
 
     def go(self, policy: DatasetPolicy) -> None:
         """Write in the order in which a crash does least harm: rows, files, models, and the mark that vouches for them."""
         known = self.known
         file_id = results_file(self.job, self.events, known)
-        state: dict[str, Any] = {"status": self.job.status, "account": self.job.account, "results_file": file_id}
-        before = {"source": known.source, "datasets": known.datasets} if known else {}
-        self.run.remember(before | state)
-        state["source"], best = self._curve(file_id)
-        self.run.remember(before | state)
+        self.state = {"source": known.source, "datasets": known.datasets, "told": known.told} if known else {}
+        self._remember(status=self.job.status, account=self.job.account, results_file=file_id)
+        source, best = self._curve(file_id)
+        self._remember(source=source)
+        if self.interrupted():
+            return
         config = config_of(self.job)
-        if state["source"]:
-            config["curve"] = "every step" if state["source"] == _FILE else "sampled"
+        if source:
+            config["curve"] = _EVERY_STEP if source == _FILE else _SAMPLED
+        elif self.final and self.job.status != "failed":
+            config["curve"] = _NO_CURVE
         if not (known and known.datasets):
             config |= self._datasets(policy)
-        state["datasets"] = True
-        self.run.configure(config_changes(self.run.config, config))
+            if use_earlier_model(self.api, self.run, self.job):
+                self.done.did.append("earlier model")
+        adopted = self.known is not None and self.known.foreign
+        self.run.configure(config_changes(self.run.config, config, adopted=adopted))
         self.run.summarise(summary_of(self.job) | ({"best": best} if best else {}))
         self._tell_of_failure()
         if self.final and not self.interrupted():
-            if state["source"] == _MIXED and file_id:
+            if source == _MIXED and file_id:
                 self._keep_results(file_id)
             self._models()
-            state["rule"] = RULE
+            self.state["rule"] = RULE
             self.done.did.append("settled")
-        self.run.remember(state)
+        self._remember(datasets=True)
+
+    def _remember(self, **news: Any) -> None:
+        """Have the next tick know this, too."""
+        self.state |= news
+        self.run.remember(self.state)
 
     # --- the curve ------------------------------------------------------------------------------------------------
 
@@ -119,12 +194,16 @@ class _Mirroring:
                     return (_MIXED if known == _MIXED or (known == _EVENTS and missed) else _FILE), best
                 if not self.final:
                     return known, {}
-            except (NotThereError, ResultsError) as error:
-                self.done.did.append(f"no results file ({type(error).__name__})")
+            except NotThereError:
+                self.done.did.append("no results file: it was deleted")
+            except ResultsError as error:
+                self.done.did.append(f"results file not readable: {error}")
         rows_of_events = list(rows_from_events(self.events))
         if rows_of_events:
+            source = _MIXED if known in (_FILE, _MIXED) else _EVENTS
+            self._remember(source=source)  # before the first row: after a crash it must not pass for the whole curve
             self._write(rows_of_events)
-            return (_MIXED if known in (_FILE, _MIXED) else _EVENTS), best_of(rows_of_events)
+            return source, best_of(rows_of_events, self.run.kept("best"))
         return known, {}
 
     def _from_file(self, file_id: str) -> tuple[int, bool, dict[str, Any]]:
@@ -144,7 +223,7 @@ class _Mirroring:
 
         with self.account.content(file_id) as chunks:
             rows = watched(parse_results(chunks, complete=self.final))
-            self._write(with_event_times(rows, self.events))
+            self._write(with_event_times(rows, self.events, now=self.account.now()))
         return read, missed, best
 
     def _write(self, rows: Iterable[MetricRow]) -> None:
@@ -154,18 +233,15 @@ class _Mirroring:
                     return
                 yield row
 
-        written = self.run.log(until_interrupted())
-        self.done.steps += written
+        self.done.steps += self.run.log(until_interrupted())
         self.done.last_step = self.run.last_step
-        if written:
-            self.done.did.append(f"{written} new steps")
 
     def _keep_results(self, file_id: str) -> None:
         """The curve has only a part of the steps, and W&B takes none below the last: keep the file beside it."""
         try:
             with self.account.content(file_id) as chunks:
                 log_results(self.api, self.run, self.job, chunks)
-        except NotThereError:
+        except (NotThereError, ResultsError):  # which was said when its rows were read
             return
         self.done.did.append("results file")
 
@@ -174,10 +250,7 @@ class _Mirroring:
     def _datasets(self, policy: DatasetPolicy) -> dict[str, Any]:
         named = {"training": self.job.training_file, "validation": self.job.validation_file}
         roles = {role: file_id for role, file_id in named.items() if file_id}
-        known = {
-            file_id: attach_dataset(self.api, self.run, self.account, file_id, policy)
-            for file_id in dict.fromkeys(roles.values())
-        }
+        known = attach_datasets(self.api, self.run, self.account, roles.values(), policy)
         if any(known.values()):
             self.done.did.append(f"{len(known)} dataset{'s' * (len(known) > 1)}")
         said: dict[str, Any] = {}
@@ -190,13 +263,28 @@ class _Mirroring:
     def _models(self) -> None:
         if self.job.status == "failed":
             return
-        written = log_models(self.api, self.run, self.job, self.account.checkpoints(self.job.id))
-        if written:
-            self.done.did.append(f"{len(written)} model{'s' * (len(written) > 1)}")
+        said = self.conventions
+        models = log_models(
+            self.api,
+            self.run,
+            self.job,
+            self.account.checkpoints(self.job.id),
+            collection=said.model_artifact,
+            kind=said.model_type,
+            registry=self.registry,
+        )
+        self.done.warnings += models.warnings
+        if models.written:
+            self.done.did.append(f"{models.written} model{'s' * (models.written > 1)}")
+        if models.linked:
+            self.done.did.append(f"linked to registry {models.linked}")
 
     def _tell_of_failure(self) -> None:
-        """Once, when the failure is first seen, and only while it is news: a backfill wakes nobody up."""
-        if self.job.status != "failed" or (self.known and self.known.status == "failed"):
+        """When the failure is first seen, and only while it is news: a backfill wakes nobody up.
+
+        Once, but for a crash between the alert and the mark that it was sent: better told twice than not at all.
+        """
+        if self.job.status != "failed" or (self.known and self.known.told):
             return
         ended = self.job.finished_at or self.job.created_at
         if self.account.now() - ended > _ALERT_FOR:
@@ -204,4 +292,5 @@ class _Mirroring:
         error = self.job.error
         why = f"{error.code}: {error.message}" if error else "no reason given"
         self.run.alert(f"Fine-tuning failed: {name_of(self.job)}", f"{self.job.id} on {self.job.account}\n{why}")
+        self._remember(told=True)
         self.done.did.append("alert")

@@ -8,7 +8,7 @@ The pure modules meet the engine at these signatures:
 * ``results.with_event_times(rows: Iterable[MetricRow], events: Iterable[Event]) -> Iterator[MetricRow]``: the same rows with
   ``at`` taken from the metrics events, interpolated between them.
 * ``datasets.read_rows(lines: Iterable[bytes]) -> Iterator[TableRow | Malformed]``: a training file line by line, any format.
-* ``datasets.columns_of(rows: Iterable[TableRow]) -> list[str]``: every column that occurs, in the order people expect.
+* ``datasets.COLUMNS[format]``: the columns of a table of these rows, in the order people expect.
 """
 
 from collections.abc import Iterable, Mapping
@@ -19,8 +19,23 @@ from typing import Any
 TERMINAL = frozenset({"succeeded", "failed", "cancelled"})
 """The statuses after which a job does not change. Everything else, unknown ones too, is still going on."""
 
+DELETED = "deleted"
+"""The status that a run shows when its job was deleted before its end was seen."""
+
+MOVING = frozenset({"created", "validating_files", "pending", "queued", "running", "pausing", "resuming"})
+"""The statuses that pass by themselves. A paused job waits for a person, and of an unknown status nobody can say."""
+
 Cell = str | int | float | bool | None
 """What a table holds in one place."""
+
+
+class DatasetPolicy(StrEnum):
+    """How much of a training file goes to W&B. Training data is private."""
+
+    FULL = "full"  # the file and a table of its examples
+    SAMPLE = "sample"  # a table of some examples
+    REFERENCE = "reference"  # that it was used, its id, size and statistics; none of its text
+    OFF = "off"  # nothing
 
 
 @dataclass(frozen=True)
@@ -80,7 +95,8 @@ class Job:
             stable api-version 2024-10-21 does not).
         hyperparameters: as the job's method has them; "auto" and -1 mean that the service has not chosen yet.
         method_options: what else the method carries (a grader, a response format), unpacked as it came.
-        training_type: Azure's trainingType ("Standard", "GlobalStandard", "developerTier", …).
+        training_type: Azure's trainingType ("Standard", "GlobalStandard", "developerTier", …); the v1 surface shows it.
+        region: Azure's name of the account's region ("swedencentral"); None where nobody says.
         integrations: the job's own reporting ("wandb": it already logs there by itself).
         extras: fields no type here knows, kept as they came.
     """
@@ -104,6 +120,7 @@ class Job:
     error: JobError | None = None
     integrations: tuple[Mapping[str, Any], ...] = ()
     training_type: str | None = None
+    region: str | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
     extras: Mapping[str, Any] = field(default_factory=dict)
 
@@ -141,31 +158,67 @@ class Malformed:
 
 @dataclass(frozen=True)
 class RunState:
-    """What W&B shows for a job id.
+    """What W&B shows for a job: the newest of its runs, as there are several once one was made to replace another.
 
     Attributes:
-        id: the run id, which is the job id.
+        id: the run id: the job's id, `<job id>-2` of the run that replaced that one, and so on.
+        number: which of the job's runs it is, from 1 up.
         state: W&B's word: "running", "finished", "failed", "crashed", …
         url: where people look at it.
-        status: the job status that the run was last brought to; None when another tool made the run.
+        status: the job status that the run was last brought to; of another tool's run, what its summary says.
+        model: the fine-tuned model that its summary names.
+        account: whose job it is, as the run was told; None when another tool made it.
         rule: the version of the settling rule under which the run was marked final; None when it was not.
         last_step: the highest training step the run has; -1 without any.
         source: where its rows came from, "file" or "events"; None without any.
         results_file: the id of the job's results file, once it was known.
         datasets: whether the job's files are attached.
-        foreign: whether another tool (wandb's own WandbLogger) filled it.
+        told: whether people were told that the job failed.
+        foreign: whether another tool (wandb's own WandbLogger) made it.
+        superseded_by: the id of the run that replaced it, which is gone, as else that one would be shown here.
+        unmarked: ids of the job's earlier runs that do not say yet that they were replaced.
     """
 
     id: str
     state: str
     url: str = ""
     status: str | None = None
+    account: str | None = None
     rule: int | None = None
     last_step: int = -1
     source: str | None = None
     results_file: str | None = None
     datasets: bool = False
+    told: bool = False
     foreign: bool = False
+    number: int = 1
+    model: str | None = None
+    superseded_by: str | None = None
+    unmarked: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Conventions:
+    """What people who call `sync()` want new runs and models to be called. Nothing set: as the engine does it.
+
+    Attributes:
+        tags: beside the engine's own.
+        config: beside the job's own values, which win.
+        model_artifact: one name for the models of all jobs; None is one for each family of jobs.
+        model_type: the artifact type of models.
+    """
+
+    name: str | None = None
+    notes: str | None = None
+    group: str | None = None
+    job_type: str | None = None
+    tags: tuple[str, ...] = ()
+    config: Mapping[str, Any] = field(default_factory=dict)
+    model_artifact: str | None = None
+    model_type: str = "model"
+
+
+USUAL = Conventions()
 
 
 @dataclass(frozen=True)
@@ -212,6 +265,7 @@ class Outcome:
         steps: metric rows written by this tick.
         last_step: the last training step that the run shows now; None when it shows none.
         did: what was done, as short phrases ("104 new steps", "2 models", "settled").
+        warnings: what was left undone without failing the job, each with what to do about it.
         run_url: the run in W&B; empty when there is none.
         final: whether nothing more is to come for this job, or waiting would not change what stands in its way.
     """
@@ -225,5 +279,11 @@ class Outcome:
     steps: int = 0
     last_step: int | None = None
     did: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     run_url: str = ""
     final: bool = False
+
+    @property
+    def moving(self) -> bool:
+        """Whether waiting brings more: late events, further steps, an account that answers again."""
+        return not self.final and self.status in {"", *MOVING, *TERMINAL}

@@ -19,7 +19,8 @@ from itertools import accumulate, chain
 from function_app.model import Event, MetricRow
 
 _STEP = "step"
-_NO_VALUE = -1
+_NEVER_NEGATIVE = re.compile(r"loss|accuracy|perplexity|tokens")
+_VALIDATION = re.compile(r"^(full_)?validation_")
 _LONGEST_LINE = 100_000  # characters; a results line has hundreds, csv itself stops at 131,072 in a field
 _HEAD = 64  # bytes that are enough to tell base64 from CSV
 _BASE64 = re.compile(rb"[A-Za-z0-9+/=\s]+")
@@ -35,10 +36,12 @@ class ResultsError(ValueError):
 def parse_results(chunks: Iterable[bytes], *, complete: bool) -> Iterator[MetricRow]:
     """Read a results file in chunks of any size, never holding more than a line of it.
 
-    Every numeric column is a metric under its own name. Blank, NaN, infinite and -1 mean no value (azureml's own reader
-    of these files drops -1); cells that are no numbers are left out. Steps only rise, as W&B cannot take one below the
-    last: of a step that comes again (a training that went back to a checkpoint) the first row counts; lines that follow
-    one another with the same step are one row.
+    Every numeric column is a metric under its own name, but `validation_…` is `valid_…`, as events and checkpoints say
+    (Microsoft's documentation has the one, its own notebooks read the other). Blank, NaN and infinite mean no value. So
+    does -1 (azureml's own reader of these files drops it) where a value cannot be negative: in losses, accuracies and
+    counts of tokens. A reward can be -1. Cells that are no numbers are left out. Steps only rise, as W&B cannot take one
+    below the last: of a step that comes again (a training that went back to a checkpoint) the first row counts; lines
+    that follow one another with the same step are one row.
 
     Args:
         chunks: the file's bytes.
@@ -68,19 +71,22 @@ def rows_from_events(events: Iterable[Event]) -> Iterator[MetricRow]:
     return _rising(rows)
 
 
-def with_event_times(rows: Iterable[MetricRow], events: Iterable[Event]) -> Iterator[MetricRow]:
+def with_event_times(
+    rows: Iterable[MetricRow], events: Iterable[Event], *, now: float = math.inf
+) -> Iterator[MetricRow]:
     """Say of each row when it happened: a metrics event's time at its step, in proportion between two of them.
 
     Before the first and after the last the average pace goes on, but not out of the span of time that the events tell
-    of; only after the last event of all nothing bounds it. Times never fall as steps rise. A row that has a time keeps
-    it; without any metrics event all rows stay as they are.
+    of, nor past `now`, in seconds since the epoch. Times never fall as steps rise. A row that has a time keeps it; without
+    any metrics event all rows stay as they are.
     """
     known = sorted(events, key=lambda event: event.created_at)
     anchors = _anchors(known)
     if not anchors:
         yield from rows
         return
-    times = _Times(anchors, earliest=known[0].created_at, latest=known[-1].created_at)
+    latest = known[-1].created_at if known[-1].created_at > anchors[-1][1] else now
+    times = _Times(anchors, earliest=known[0].created_at, latest=max(latest, anchors[-1][1]))
     for row in rows:
         yield replace(row, at=times.at(row.step)) if row.at is None else row
 
@@ -88,11 +94,11 @@ def with_event_times(rows: Iterable[MetricRow], events: Iterable[Event]) -> Iter
 class _Times:
     """When any step happened, from the (step, seconds) of some of them, both rising."""
 
-    def __init__(self, anchors: list[tuple[int, int]], *, earliest: int, latest: int) -> None:
+    def __init__(self, anchors: list[tuple[int, int]], *, earliest: float, latest: float) -> None:
         self._steps = [step for step, _ in anchors]
         self._times = [time for _, time in anchors]
         self._earliest = earliest
-        self._latest = latest if latest > self._times[-1] else math.inf
+        self._latest = latest
         steps = self._steps[-1] - self._steps[0]
         self._pace = (self._times[-1] - self._times[0]) / steps if steps else 0.0
 
@@ -135,9 +141,13 @@ def _event_row(event: Event) -> MetricRow | None:
 
 def _row(cells: Iterable[tuple[str, object]]) -> MetricRow | None:
     """Named cells as a row; None when there is nothing to log, or no step to log it at."""
-    values = {name: number for name, cell in cells if name and (number := _number(cell)) is not None}
+    values: dict[str, float] = {}
+    for name, cell in cells:
+        number = _number(cell)
+        if name and number is not None and not (number == -1 and _NEVER_NEGATIVE.search(name)):
+            values.setdefault(_VALIDATION.sub(r"\1valid_", name), number)
     step = values.pop(_STEP, None)
-    if not values or step is None or not step.is_integer():
+    if not values or step is None or step < 0 or not step.is_integer():
         return None
     return MetricRow(int(step), values)
 
@@ -152,7 +162,7 @@ def _number(cell: object) -> float | None:
         number = float(cell)
     except (ValueError, OverflowError):
         return None
-    return number if math.isfinite(number) and number != _NO_VALUE else None
+    return number if math.isfinite(number) else None
 
 
 def _rising(rows: Iterable[MetricRow | None]) -> Iterator[MetricRow]:

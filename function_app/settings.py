@@ -1,17 +1,22 @@
 """Settings: app settings in Azure, environment variables on a laptop; the names are the same (docs/, DESIGN)."""
 
 import re
-from enum import StrEnum
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from function_app.errors import SettingsError
+from function_app.model import DatasetPolicy
+from function_app.routing import Destination, Registry, Routes, Rule, checked_name, parse_registry, parse_routes
 
 EVERY_TWO_MINUTES = "0 */2 * * * *"
 """NCRONTAB: W&B is said to call a run crashed after about five minutes of silence."""
+
+AUTO = "auto"
+V1 = "v1"
+_PREVIEW, _STABLE = "2025-04-01-preview", "2024-10-21"
 
 _CRON_FIELDS = (
     ("second", 0, 59),
@@ -27,16 +32,6 @@ _CRON_NAMES = {
 }
 _CRON_PART = re.compile(r"(?:\*|(?P<low>\w+)(?:-(?P<high>\w+))?)(?:/(?P<step>[1-9]\d*))?")
 _TIME_SPAN = re.compile(r"(?:\d+\.)?\d{1,2}:\d{2}(?::\d{2})?")
-_ENTITY_OR_PROJECT = re.compile(r"[^/\\#?%:]{1,128}")  # (wandb.Settings.project)
-
-
-class DatasetPolicy(StrEnum):
-    """How much of a training file goes to W&B. Training data is private."""
-
-    FULL = "full"  # the file and a table of its examples
-    SAMPLE = "sample"  # a table of some examples
-    REFERENCE = "reference"  # that it was used, its id, size and statistics; none of its text
-    OFF = "off"  # nothing
 
 
 class Settings(BaseSettings):
@@ -51,7 +46,7 @@ class Settings(BaseSettings):
     azure_openai_endpoints: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(), validation_alias=AliasChoices("AZURE_OPENAI_ENDPOINTS", "AZURE_OPENAI_ENDPOINT")
     )
-    azure_openai_api_version: str = "2024-10-21"
+    azure_openai_api_version: str = AUTO
     azure_openai_api_key: SecretStr | None = None
     openai_api_key: SecretStr | None = None
     key_vault_url: str | None = None
@@ -59,6 +54,8 @@ class Settings(BaseSettings):
     wandb_api_key: SecretStr | None = None
     wandb_entity: str | None = None
     wandb_project: str = "OpenAI-Fine-Tune"
+    wandb_routes: Annotated[tuple[Rule, ...], NoDecode] = ()
+    wandb_registry: Annotated[Registry | None, NoDecode] = None
     wandb_base_url: str | None = None
     sync_schedule: str = EVERY_TWO_MINUTES
     sync_datasets: DatasetPolicy = DatasetPolicy.FULL
@@ -66,18 +63,35 @@ class Settings(BaseSettings):
     azure_client_id: str | None = None
 
     @classmethod
-    def load(cls) -> Self:
-        """Read the environment.
+    def load(cls, **given: Any) -> Self:
+        """Read the environment; what is `given`, by the names of the fields, goes before it.
 
         Raises:
             SettingsError: names every setting that is wrong or missing, and how to put it right; quotes no secret.
         """
         try:
-            return cls()
+            return cls(**given)
         except ValidationError as error:
             raise SettingsError(
                 _told(error), "Set them as environment variables, or as app settings in Azure."
             ) from None
+
+    @property
+    def api_versions(self) -> tuple[str, ...]:
+        """The versions of Azure's API to ask with; each further one is for an account that does not know those before.
+
+        The stable classic version shows neither how a job was trained nor that it logs to W&B by itself, and only v1
+        shows metadata (Microsoft, the API descriptions). Where routes go by metadata an account without v1 is an error:
+        in an older version its jobs would fit other rules and go elsewhere.
+        """
+        if self.azure_openai_api_version != AUTO:
+            return (self.azure_openai_api_version,)
+        return (V1,) if any(rule.needs_metadata for rule in self.wandb_routes) else (_PREVIEW, _STABLE)
+
+    @property
+    def routes(self) -> Routes:
+        """Where which job goes."""
+        return Routes(Destination(self.wandb_entity, self.wandb_project, self.sync_datasets), self.wandb_routes)
 
     @field_validator("azure_openai_endpoints", mode="before")
     @classmethod
@@ -104,16 +118,24 @@ class Settings(BaseSettings):
     @field_validator("azure_openai_api_version")
     @classmethod
     def _api_version(cls, version: str) -> str:
-        if version != "v1" and not re.fullmatch(r"\d{4}-\d{2}-\d{2}(-preview)?", version):
-            raise ValueError(f"{version!r} is neither a date as 2024-10-21 (or 2025-04-01-preview) nor v1")
+        if version not in (AUTO, V1) and not re.fullmatch(r"\d{4}-\d{2}-\d{2}(-preview)?", version):
+            raise ValueError(f"{version!r} is neither a date as {_STABLE} (or {_PREVIEW}) nor {V1} nor {AUTO}")
         return version
+
+    @field_validator("wandb_routes", mode="before")
+    @classmethod
+    def _routes(cls, value: object) -> object:
+        return parse_routes(value) if isinstance(value, str) else value
+
+    @field_validator("wandb_registry", mode="before")
+    @classmethod
+    def _registry(cls, value: object) -> object:
+        return parse_registry(value) if isinstance(value, str) else value
 
     @field_validator("wandb_entity", "wandb_project")
     @classmethod
     def _name(cls, name: str | None) -> str | None:
-        if name is not None and not _ENTITY_OR_PROJECT.fullmatch(name):
-            raise ValueError(f"{name!r} has more than 128 characters or one of / \\ # ? % :")
-        return name
+        return None if name is None else checked_name(name)
 
     @field_validator("sync_schedule")
     @classmethod
@@ -131,6 +153,12 @@ class Settings(BaseSettings):
             )
         if not self.key_vault_url and not self.wandb_api_key:
             raise ValueError("KEY_VAULT_URL is not set: the vault that has the W&B API key (or WANDB_API_KEY, the key)")
+        versions = set(self.api_versions)
+        if self.azure_openai_endpoints and versions != {V1} and any(rule.needs_metadata for rule in self.wandb_routes):
+            raise ValueError(
+                f"WANDB_ROUTES has a rule on metadata, which Azure does not show in AZURE_OPENAI_API_VERSION"
+                f" {self.azure_openai_api_version}: set it to {V1}, or leave it away"
+            )
         return self
 
 

@@ -4,37 +4,45 @@ import functools
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 from azure.core.credentials import TokenCredential
 
 from function_app.azure_openai import Account, accounts_from
-from function_app.decide import Decision, Owed, decide
-from function_app.errors import AccountError, NotThereError, RunDeletedError, SyncError
-from function_app.mirror import Mirrored, mirror
-from function_app.model import ALL, Job, Outcome, Result, RunState, Selection
-from function_app.settings import DatasetPolicy, Settings
+from function_app.decide import Decision, Owed, decide, run_id, run_of
+from function_app.errors import AccountError, NotThereError, RunDeletedError, SyncError, TakenError, WandbError
+from function_app.leases import Leases, Lost, never, no_lease
+from function_app.mirror import Mirrored, mark_deleted, mirror
+from function_app.model import (
+    ALL,
+    DELETED,
+    USUAL,
+    Conventions,
+    DatasetPolicy,
+    Job,
+    Outcome,
+    Result,
+    RunState,
+    Selection,
+)
+from function_app.outcomes import Candidate, failed_outcome, not_done, outcome_of, tell
+from function_app.routing import Destination, LeftOut, Registry, Routes, Rule
+from function_app.settings import Settings
 from function_app.vault import azure_credential, key_source
 from function_app.wandb_api import WandbApi
-from function_app.wandb_sdk import said_briefly
+from function_app.wandb_sdk import prepare, said_briefly
 
 log = logging.getLogger(__name__)
 
-_AGAIN = "The next tick tries again."
+_DELETED_AT_MOST = 20  # runs of one job that people have deleted, one after the other
 
 
-@dataclass(frozen=True)
-class Candidate:
-    """A job, what W&B shows of it, and what that makes owed."""
-
-    account: Account
-    job: Job
-    run: RunState | None
-    decision: Decision
+_Place = tuple[str | None, str]  # entity and project; without an entity it is the engine's own
+_Projects = dict[_Place, dict[str, tuple[Account, Job, DatasetPolicy]]]
 
 
 class Interrupted(Exception):  # noqa: N818 (nothing went wrong)
@@ -47,14 +55,19 @@ class Interrupted(Exception):  # noqa: N818 (nothing went wrong)
 
 @dataclass
 class Engine:
-    """Mirrors the jobs of some accounts into one W&B project. Keeps nothing that W&B does not know, but for the ids that
-    W&B said were deleted, so as not to ask for them at every tick of this process."""
+    """Mirrors the jobs of some accounts into W&B: into one project, or those that `rules` send them to. Keeps nothing that
+    W&B does not know, but for the ids that W&B said were deleted, so as not to ask for them at every tick of this process."""
 
     accounts: Sequence[Account]
     api: WandbApi
     datasets: DatasetPolicy = DatasetPolicy.FULL
     concurrency: int = 8
+    rules: tuple[Rule, ...] = ()
+    registry: Registry | None = None
     resources: ExitStack = field(default_factory=ExitStack)
+    conventions: Conventions = USUAL
+    leases: Leases = no_lease
+    _apis: dict[_Place, WandbApi] = field(default_factory=dict)
     _deleted: set[str] = field(default_factory=set)
     _stop: threading.Event = field(default_factory=threading.Event)
 
@@ -74,10 +87,11 @@ class Engine:
         """Have the runs at work left as they stand, soon."""
         self._stop.set()
 
-    def look(self, selection: Selection = ALL) -> tuple[list[Candidate], list[Outcome]]:
-        """What is owed, running jobs first, then the newest; and the accounts that could not be asked.
+    def look(self, selection: Selection = ALL, *, overwrite: bool = False) -> tuple[list[Candidate], list[Outcome]]:
+        """What is owed, running jobs first, then the newest; what could not be asked: accounts, and jobs whose project
+        refuses.
 
-        One listing an account and one W&B query a thousand jobs.
+        One listing an account, and one W&B query a thousand jobs of each project.
 
         Raises:
             WandbError, VaultError: W&B cannot be asked; nothing can be decided.
@@ -88,7 +102,7 @@ class Engine:
             try:
                 found += ((account, job) for job in selection.of(account.jobs()))
             except AccountError as error:
-                failed.append(_failed("", account.name, error))
+                failed.append(failed_outcome("", account.name, error))
         missing = selection.jobs - {job.id for _, job in found}
         if missing and not failed:
             names = ", ".join(account.name for account in self.accounts)
@@ -96,32 +110,39 @@ class Engine:
                 Outcome(job, names, Result.FAILED, why="no such job in these accounts", final=True)
                 for job in sorted(missing)
             )
-        runs = self.api.states([job.id for _, job in found])
-        candidates = [self._candidate(account, job, runs.get(job.id)) for account, job in found]
-        return sorted(candidates, key=lambda each: (each.job.terminal, -each.job.created_at)), failed
+        whole = selection == ALL and not failed
+        candidates, refused = self._decided(found, overwrite=overwrite, whole=whole)
+        return sorted(candidates, key=lambda each: (each.job.terminal, -each.job.created_at)), failed + refused
 
     def sync(
         self,
         selection: Selection = ALL,
         *,
         dry_run: bool = False,
+        overwrite: bool = False,
+        begins: Callable[[int], None] = lambda jobs: None,
         report: Callable[[Outcome], None] = lambda outcome: None,
     ) -> list[Outcome]:
-        """Mirror everything that is owed, at most `concurrency` jobs at once; `report` hears of each as it is done.
+        """Mirror everything that is owed, at most `concurrency` jobs at once.
+
+        `begins` hears how many jobs that is, `report` of each job as it is done.
+
+        With `overwrite` every selected job gets a clean run, which replaces the one it has.
 
         Raises:
             Interrupted: on Ctrl-C, after the runs at work were left as they stand.
             WandbError, VaultError: W&B cannot be asked.
         """
-        candidates, outcomes = self.look(selection)
+        candidates, outcomes = self.look(selection, overwrite=overwrite)
         owed = []
         for each in candidates:
             if each.decision.owed is Owed.MIRROR and not dry_run:
                 owed.append(each)
             else:
-                outcomes.append(_not_done(each))
+                outcomes.append(not_done(each))
         for outcome in outcomes:
             report(outcome)
+        begins(len(owed))
 
         def done(outcome: Outcome) -> None:
             outcomes.append(outcome)
@@ -134,18 +155,47 @@ class Engine:
         return outcomes
 
     def sync_job(self, account_name: str, job_id: str) -> Outcome:
-        """Look at one job anew and mirror it if it is still owed: what a queue message asks for."""
+        """Look at one job anew and mirror it if it is still owed: what a queue message asks for.
+
+        It looks once it has the job's lease: what it sees is then nobody's unfinished work.
+        """
         account = next((account for account in self.accounts if account.name == account_name), None)
         if account is None:
             return Outcome(job_id, account_name, Result.FAILED, why="no such account in AZURE_OPENAI_ENDPOINTS")
         try:
-            job = account.job(job_id)
-            candidate = self._candidate(account, job, self.api.states([job_id]).get(job_id))
-        except NotThereError as error:
+            with self.leases(job_id) as lost:
+                return self._sync_job(account, job_id, lost)
+        except TakenError as error:
             return Outcome(job_id, account_name, Result.SKIPPED, why=error.message)
         except SyncError as error:
-            return _failed(job_id, account_name, error)
-        return self.mirror(candidate) if candidate.decision.owed is Owed.MIRROR else _not_done(candidate)
+            return failed_outcome(job_id, account_name, error)
+
+    def _sync_job(self, account: Account, job_id: str, lost: Lost) -> Outcome:
+        try:
+            [candidate] = self._decided([(account, account.job(job_id))])[0]
+        except NotThereError as error:
+            return self._gone(job_id, account.name, error)
+        return self.mirror(candidate, lost) if candidate.decision.owed is Owed.MIRROR else not_done(candidate)
+
+    def _gone(self, job_id: str, account_name: str, error: NotThereError) -> Outcome:
+        """A job that was deleted: its run is told so, in whichever project it is, as nobody can say how it was routed."""
+        outcome = Outcome(job_id, account_name, Result.SKIPPED, why=error.message, final=True)
+        try:
+            for place in self._places():
+                api = self._api(place)
+                run = api.states([job_id]).get(job_id)
+                if run and run.account == account_name and run.rule is None:
+                    done = Mirrored()
+                    mark_deleted(api, run, done)
+                    return replace(outcome, result=Result.SYNCED, why="", did=tuple(done.did), run_url=done.url)
+        except SyncError as refusal:
+            return failed_outcome(job_id, account_name, refusal)
+        return outcome
+
+    def _places(self) -> list[_Place]:
+        """Every project that a job may go to."""
+        ruled = ((rule.entity, rule.project) for rule in self.rules if rule.project)
+        return list(dict.fromkeys([(None, self.api.project), *ruled]))
 
     def _all(self, owed: Sequence[Candidate], done: Callable[[Outcome], None]) -> None:
         self._stop.clear()
@@ -164,38 +214,154 @@ class Engine:
                         done(future.result())
                 raise
 
-    def _candidate(self, account: Account, job: Job, run: RunState | None) -> Candidate:
-        return Candidate(account, job, run, decide(job, run, deleted=run is None and job.id in self._deleted))
+    def _decided(
+        self, found: Sequence[tuple[Account, Job]], *, overwrite: bool = False, whole: bool = False
+    ) -> tuple[list[Candidate], list[Outcome]]:
+        """What is owed for these jobs, project by project; and those of projects that refuse.
 
-    def mirror(self, each: Candidate) -> Outcome:
-        """Bring one job's run up to date; whatever goes wrong is in the outcome."""
+        When they are the `whole` of the accounts' jobs, a run that goes on for a job which is not among them is owed its
+        end: its job seems to have been deleted.
+
+        Raises:
+            WandbError: every project refuses.
+        """
+        candidates, projects = self._routed(found)
+        listed = {job.id for _, job in found}
+        failed: list[Outcome] = []
+        refusals: list[WandbError] = []
+        for place, jobs in projects.items():
+            try:
+                api = self._api(place)
+                runs = api.states([*jobs], accounts=[each.name for each in self.accounts] if whole else [])
+            except WandbError as error:
+                refusals.append(error)
+                failed += (
+                    failed_outcome(job.id, account.name, error, job.status, self._named(place))
+                    for account, job, _ in jobs.values()
+                )
+                continue
+            for account, job, datasets in jobs.values():
+                run = runs.get(job.id)
+                decision = self._decide(job, run, overwrite=overwrite)
+                candidates.append(Candidate(account, job, run, decision, api, datasets, self._named(place)))
+            gone = [run for name, run in runs.items() if name not in jobs and run_of(name, listed) is None]
+            candidates += (self._without_job(run, api, place) for run in gone)
+        if refusals and len(refusals) == len(projects):
+            raise refusals[0]
+        return candidates, failed
+
+    def _routed(self, found: Iterable[tuple[Account, Job]]) -> tuple[list[Candidate], _Projects]:
+        """The jobs that go nowhere, and the others by project and id.
+
+        A run's id comes from its job's, which no two jobs share: 32 random hex digits. The same id again is the same job,
+        seen through another endpoint of its account, and is taken once.
+        """
+        routes = Routes(Destination(None, self.api.project, self.datasets), self.rules)
+        nowhere: list[Candidate] = []
+        projects: _Projects = {}
+        for account, job in found:
+            goes = routes.of(job)
+            if isinstance(goes, LeftOut):
+                nowhere.append(Candidate(account, job, None, Decision(Owed.SKIP, goes.why)))
+            else:
+                jobs = projects.setdefault((goes.entity, goes.project), {})
+                jobs.setdefault(job.id, (account, job, goes.datasets))
+        return nowhere, projects
+
+    def _without_job(self, run: RunState, api: WandbApi, place: _Place) -> Candidate:
+        account = next(each for each in self.accounts if each.name == run.account)
+        job = Job(run.id, account.name, DELETED, "", 0, "")
+        decision = Decision(Owed.MIRROR, "its account does not list it any more")
+        return Candidate(account, job, run, decision, api, where=self._named(place))
+
+    def _decide(self, job: Job, run: RunState | None, *, overwrite: bool) -> Decision:
+        return decide(job, run, deleted=run is None and job.id in self._deleted, overwrite=overwrite)
+
+    def _api(self, place: _Place) -> WandbApi:
+        """The door to a project."""
+        entity, project = place
+        if place not in self._apis:
+            own = entity is None and project == self.api.project
+            self._apis[place] = self.api if own else self.api.elsewhere(project, entity)
+        return self._apis[place]
+
+    def _named(self, place: _Place) -> str:
+        """What to call a project when it refuses; nothing for the engine's own, which is the settings' to name."""
+        entity, project = place
+        if entity is None and project == self.api.project:
+            return ""
+        return f"{entity}/{project}: " if entity else f"{project}: "
+
+    def mirror(self, each: Candidate, lost: Lost = never) -> Outcome:
+        """Bring one job's run up to date; whatever goes wrong is in the outcome. Stops when its lease is `lost`."""
         started, done = time.monotonic(), Mirrored()
         try:
-            stop = self._stop.is_set
-            mirror(each.account, each.job, each.run, self.api, done, datasets=self.datasets, interrupted=stop)
-            outcome = _outcome(each, Result.SYNCED, done)
+            self._mirror(each, done, lambda: self._stop.is_set() or lost())
+            if lost() and not done.final:
+                raise TakenError("its lease was lost on the way: whoever has it now, or the next tick, goes on")
+            outcome = outcome_of(each, Result.SYNCED, done)
+        except TakenError as error:
+            outcome = replace(outcome_of(each, Result.SKIPPED, done, error), final=False)
         except RunDeletedError as error:
             self._deleted.add(each.job.id)
-            outcome = _outcome(each, Result.SKIPPED, done, error)
+            outcome = outcome_of(each, Result.SKIPPED, done, error)
         except NotThereError as error:
-            outcome = _outcome(each, Result.SKIPPED, done, error)
+            outcome = outcome_of(each, Result.SKIPPED, done, error)
         except SyncError as error:
-            outcome = _outcome(each, Result.FAILED, done, error)
+            outcome = outcome_of(each, Result.FAILED, done, error)
         except Exception as error:  # the boundary: one job's surprise is nobody else's
             log.error("unexpected job=%s account=%s error=%s", each.job.id, each.job.account, type(error).__name__)
             log.debug("unexpected job=%s", each.job.id, exc_info=error)
             surprise = SyncError(f"unexpected {type(error).__name__}: {said_briefly(str(error))}", "Please report it.")
-            outcome = _outcome(each, Result.FAILED, done, surprise)
-        _tell(outcome, time.monotonic() - started)
+            outcome = outcome_of(each, Result.FAILED, done, surprise)
+        tell(outcome, time.monotonic() - started)
         return outcome
 
+    def _mirror(self, each: Candidate, done: Mirrored, interrupted: Callable[[], bool]) -> None:
+        """Into the job's run, or into a new one, whose id is the next that W&B has not seen deleted."""
+        have = each.run
+        if have and each.job.status == DELETED:
+            with suppress(NotThereError):
+                each.account.job(each.job.id)
+                return  # it is there, the next listing will have it
+            mark_deleted(each.api or self.api, have, done)
+            return
+        anew = each.decision.anew
+        earlier = have.unmarked if have else ()
+        if have and anew:
+            earlier = (*earlier, have.id)
+        number = have.number if have else int(each.job.id in self._deleted)
+        number += anew or not have
+        for attempt in range(number, number + _DELETED_AT_MOST):
+            try:
+                mirror(
+                    each.account,
+                    each.job,
+                    None if anew else have,
+                    each.api or self.api,
+                    done,
+                    datasets=each.datasets,
+                    registry=self.registry,
+                    run_id=run_id(each.job.id, attempt),
+                    replaces=earlier,
+                    conventions=self.conventions,
+                    interrupted=interrupted,
+                )
+            except RunDeletedError:
+                if not anew or attempt == number + _DELETED_AT_MOST - 1:
+                    raise
+            else:
+                return
 
-def engine_from(settings: Settings, *, managed_identity: bool) -> Engine:
-    """The engine that the settings describe; `managed_identity` in Functions, where nobody is signed in.
+
+def engine_from(settings: Settings, *, managed_identity: bool, leases: Leases = no_lease) -> Engine:
+    """The engine that the settings describe; `managed_identity` in Functions, where nobody is signed in, and `leases`
+    there, as several workers take jobs from one queue.
 
     Raises:
         SettingsError: they contradict each other.
     """
+    prepare()
     with ExitStack() as resources:
 
         @functools.cache
@@ -210,58 +376,13 @@ def engine_from(settings: Settings, *, managed_identity: bool) -> Engine:
         for account in accounts:
             resources.callback(account.close)
         api = WandbApi(settings.wandb_project, keys, entity=settings.wandb_entity, base_url=settings.wandb_base_url)
-        return Engine(accounts, api, settings.sync_datasets, settings.sync_concurrency, resources.pop_all())
-
-
-def _outcome(each: Candidate, result: Result, done: Mirrored, error: SyncError | None = None) -> Outcome:
-    return Outcome(
-        job=each.job.id,
-        account=each.job.account,
-        result=result,
-        status=each.job.status,
-        why=error.message if error else "",
-        hint=_hint(error) if error else "",
-        steps=done.steps,
-        last_step=done.last_step,
-        did=tuple(done.did),
-        run_url=done.url or (each.run.url if each.run else ""),
-        final=done.final or result is Result.SKIPPED or (error is not None and not error.retry),
-    )
-
-
-def _not_done(each: Candidate) -> Outcome:
-    results = {Owed.MIRROR: Result.OWED, Owed.NOTHING: Result.CURRENT, Owed.SKIP: Result.SKIPPED}
-    return Outcome(
-        job=each.job.id,
-        account=each.job.account,
-        result=results[each.decision.owed],
-        status=each.job.status,
-        why=each.decision.why,
-        last_step=each.run.last_step if each.run and each.run.last_step >= 0 else None,
-        run_url=each.run.url if each.run else "",
-        final=each.decision.owed is not Owed.MIRROR,
-    )
-
-
-def _failed(job: str, account: str, error: SyncError) -> Outcome:
-    return Outcome(job, account, Result.FAILED, why=error.message, hint=_hint(error), final=not error.retry)
-
-
-def _hint(error: SyncError) -> str:
-    return error.hint or (_AGAIN if error.retry else "")
-
-
-def _tell(outcome: Outcome, seconds: float) -> None:
-    log.log(
-        logging.WARNING if outcome.result is Result.FAILED else logging.INFO,
-        "%s job=%s account=%s status=%s steps=%d run=%s seconds=%.1f did=%s why=%s",
-        outcome.result.value,
-        outcome.job,
-        outcome.account,
-        outcome.status,
-        outcome.steps,
-        outcome.run_url,
-        seconds,
-        "; ".join(outcome.did),
-        outcome.why,
-    )
+        return Engine(
+            accounts,
+            api,
+            settings.sync_datasets,
+            settings.sync_concurrency,
+            settings.wandb_routes,
+            settings.wandb_registry,
+            resources.pop_all(),
+            leases=leases,
+        )

@@ -5,6 +5,7 @@ Thin on purpose: the engine does the work, the host schedules, retries and count
 
 import json
 import logging
+import os
 import time
 from collections import Counter
 from dataclasses import asdict, dataclass
@@ -13,11 +14,13 @@ from typing import TYPE_CHECKING, List  # noqa: UP035 (see find_jobs)
 
 import azure.functions as func
 
+from function_app.backlog import top_up
 from function_app.decide import Owed
 from function_app.errors import SyncError
 from function_app.model import Result
 
 if TYPE_CHECKING:
+    from function_app.storage import Storage
     from function_app.tick import Engine
 
 log = logging.getLogger(__name__)
@@ -66,33 +69,49 @@ def find_jobs(
     timer: func.TimerRequest,
     requests: func.Out[List[str]],  # noqa: UP006 (the worker does not load a function that says list[str])
 ) -> None:
-    """Ask for every job that is owed something.
+    """Ask for the jobs that are owed something, as many as the queue has room for.
 
-    An account that cannot be asked is an error in the log and holds up no other; an exception would, as the host then
-    sends none of the messages. Only when there is nothing to go by, the tick fails.
+    An account or a W&B project that cannot be asked is an error in the log and holds up no other; an exception would, as
+    the host then sends none of the messages. Only when there is nothing to go by, the tick fails.
 
     Raises:
-        SyncError: settings, vault, W&B or all accounts refuse.
+        SyncError: settings, vault, W&B, all accounts or the storage account refuse. Without knowing how deep the queue
+            is, nothing is asked for: it would grow with every tick.
     """
     started = time.monotonic()
     engine = _engine()
     candidates, failed = engine.look()
-    for outcome in failed:
+    unlisted = [outcome for outcome in failed if not outcome.job]
+    for outcome in unlisted:
         log.error("account not listed account=%s why=%s %s", outcome.account, outcome.why, outcome.hint)
-    if failed and len(failed) == len(engine.accounts):
-        raise SyncError(f"no account could be listed: {failed[0].why}", failed[0].hint)
-    owed = [Request(each.account.name, each.job.id).body() for each in candidates if each.decision.owed is Owed.MIRROR]
-    if owed:
-        requests.set(owed)
+    if unlisted and len(unlisted) == len(engine.accounts):
+        raise SyncError(f"no account could be listed: {unlisted[0].why}", unlisted[0].hint)
+    refused = Counter((outcome.account, outcome.why, outcome.hint) for outcome in failed if outcome.job)
+    for (account, why, hint), jobs in refused.items():
+        log.error("jobs not compared with W&B account=%s jobs=%d why=%s %s", account, jobs, why, hint)
+    owed = {
+        Request(each.account.name, each.job.id): each.job.terminal
+        for each in candidates
+        if each.decision.owed is Owed.MIRROR
+    }
+    depth = _storage().depth(QUEUE)
+    going, ended = ([request for request in owed if owed[request] is over] for over in (False, True))
+    asked = top_up(going, ended, depth=depth, turn=int(time.time() // 60))
+    if asked:
+        requests.set([request.body() for request in asked])
     counts = Counter(each.decision.owed for each in candidates)
     log.info(
-        "tick accounts=%d accounts_failed=%d jobs=%d owed=%d current=%d skipped=%d past_due=%s seconds=%.1f",
+        "tick accounts=%d accounts_failed=%d jobs=%d owed=%d asked=%d queued=%d current=%d skipped=%d refused=%d past_due=%s"
+        " seconds=%.1f",
         len(engine.accounts),
-        len(failed),
+        len(unlisted),
         len(candidates),
         len(owed),
+        len(asked),
+        depth,
         counts[Owed.NOTHING],
         counts[Owed.SKIP],
+        refused.total(),
         timer.past_due,
         time.monotonic() - started,
     )
@@ -100,7 +119,8 @@ def find_jobs(
 
 @app.queue_trigger(arg_name="message", queue_name=QUEUE, connection=STORAGE)
 def sync_job(message: func.QueueMessage) -> None:
-    """Look at one job anew and mirror it if that is still owed. Delivered twice or late, it costs one look.
+    """Look at one job anew and mirror it if that is still owed. Delivered twice or late, it costs one look; while another
+    worker is at the job, not even that, and the next tick asks again.
 
     Raises:
         SyncError: the job could not be mirrored; the host tries the message again, then calls it poison.
@@ -132,9 +152,17 @@ def report_poison(message: func.QueueMessage) -> None:
 
 
 @cache
+def _storage() -> "Storage":
+    """The storage account that the host's connection names."""
+    from function_app.storage import Connection, Storage
+
+    return Storage(Connection.read(STORAGE, os.environ))
+
+
+@cache
 def _engine() -> "Engine":
     """The engine of this process, made at the first invocation: the SDKs take a second to import, indexing needs none."""
     from function_app.settings import Settings
     from function_app.tick import engine_from
 
-    return engine_from(Settings.load(), managed_identity=True)
+    return engine_from(Settings.load(), managed_identity=True, leases=_storage().lease)

@@ -1,84 +1,54 @@
-"""What the engine asks W&B besides runs: which runs there are, which artifact versions; and what W&B's refusals mean."""
+"""What the engine asks W&B besides runs: which runs there are, which artifact versions; small writes without a run open."""
 
-import functools
 import json
 import threading
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
 from typing import Any, TypeVar
 from urllib.parse import quote
 
 from wandb.apis.public.service_api import ServiceApi
 from wandb.sdk import wandb_setup
 
+from function_app.decide import run_of
 from function_app.errors import KeyRefusedError
 from function_app.model import RunState
 from function_app.vault import KeySource
-from function_app.wandb_sdk import TIMEOUT, errors, prepare, settings
+from function_app.wandb_sdk import TIMEOUT, errors, settings
 
 _T = TypeVar("_T")
 
-IDS_PER_QUERY = 1000
+IDS_PER_QUERY = RUNS_PER_PAGE = 1000
 STATE = "sync"
 """The key of the run summary under which the engine keeps what it has to know at the next tick."""
+SUPERSEDES = "supersedes"
+"""The config key by which a run that replaces others is found: it has the job's id. Runs that replace none lack it."""
+SUPERSEDED = "superseded"
+"""The tag of runs that were replaced; their summary says by which, under `superseded_by`."""
 
 _RUNS = """
 query Runs($entity: String!, $project: String!, $filters: JSONString, $cursor: String, $perPage: Int) {
   project(name: $project, entityName: $entity) {
     runs(filters: $filters, after: $cursor, first: $perPage) {
-      edges { node { name state summaryMetrics } cursor }
+      edges { node { name state tags summaryMetrics } cursor }
       pageInfo { endCursor hasNextPage }
     }
   }
 }
 """
 
-_VERSIONS = """
-query ProjectArtifacts(
-  $entity: String!, $project: String!, $type: String!, $collection: String!, $filters: JSONString, $cursor: String, $perPage: Int
-) {
-  project(entityName: $entity, name: $project) {
-    artifactType(name: $type) {
-      artifactCollection(name: $collection) {
-        artifacts(after: $cursor, first: $perPage, filters: $filters) {
-          pageInfo { endCursor hasNextPage }
-          edges { version node { id metadata aliases { alias } } }
-        }
-      }
-    }
-  }
+_RUN = """
+query Run($entity: String!, $project: String!, $name: String!) {
+  project(name: $project, entityName: $entity) { run(name: $name) { id tags summaryMetrics } }
 }
 """
 
-_LATEST = """
-query ArtifactMembershipByName($entity: String!, $project: String!, $name: String!) {
-  project(name: $project, entityName: $entity) {
-    artifactCollectionMembership(name: $name) { versionIndex artifact { id metadata aliases { alias } } }
-  }
+_EDIT_RUN = """
+mutation UpsertBucket($id: String!, $tags: [String!], $summaryMetrics: JSONString) {
+  upsertBucket(input: { id: $id, tags: $tags, summaryMetrics: $summaryMetrics }) { bucket { id } }
 }
 """
-
-_USE = """
-mutation UseArtifact($entityName: String!, $projectName: String!, $runName: String!, $artifactID: ID!) {
-  useArtifact(input: {
-    entityName: $entityName, projectName: $projectName, runName: $runName, artifactID: $artifactID
-  }) { artifact { id } }
-}
-"""
-
-_ADD_ALIASES = """
-mutation AddAliases($input: AddAliasesInput!) { addAliases(input: $input) { success } }
-"""
-
-
-@dataclass(frozen=True)
-class Version:
-    """One version of an artifact collection."""
-
-    id: str
-    version: str
-    aliases: tuple[str, ...] = ()
-    metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
 class WandbApi:
@@ -87,13 +57,16 @@ class WandbApi:
     def __init__(
         self, project: str, keys: KeySource, *, entity: str | None = None, base_url: str | None = None
     ) -> None:
-        prepare()
         self.project = project
         self.keys = keys
         self.base_url = base_url
         self._entity = entity
         self._lock = threading.Lock()
         self._session: tuple[str, object, ServiceApi] | None = None
+
+    def elsewhere(self, project: str, entity: str | None = None) -> "WandbApi":
+        """The same W&B with the same key, in another project; of the same entity if no other is named."""
+        return WandbApi(project, self.keys, entity=entity or self.entity, base_url=self.base_url)
 
     @property
     def entity(self) -> str:
@@ -102,47 +75,43 @@ class WandbApi:
             self._entity = self._ask(lambda session: session.authenticate().default_entity)
         return self._entity
 
-    def states(self, job_ids: Sequence[str]) -> dict[str, RunState]:
-        """What W&B shows for these ids; ids without a run are absent. One query for every thousand ids."""
-        states: dict[str, RunState] = {}
+    def states(self, job_ids: Sequence[str], *, accounts: Sequence[str] = ()) -> dict[str, RunState]:
+        """What W&B shows for these jobs, each by its newest run; jobs without one are absent. One query a thousand jobs.
+
+        The same query finds, by their own ids, the other runs of these `accounts` that go on.
+
+        That a filter may ask for run ids or a config value is documented one by one (wandb 0.31, Api.runs); how W&B takes
+        both in one `$or` is UNVERIFIED. Were the second part to find nothing, replaced runs would be told apart still.
+        """
         if not job_ids:
-            return states
+            return {}
+        found: dict[str, list[RunState]] = defaultdict(list)
+        known = set(job_ids)
         app = self._ask(lambda session: session.app_url)
         where = f"{app}{quote(self.entity)}/{quote(self.project)}/runs/"
         for start in range(0, len(job_ids), IDS_PER_QUERY):
             wanted = list(job_ids[start : start + IDS_PER_QUERY])
-            variables = {"filters": json.dumps({"name": {"$in": wanted}}), "perPage": len(wanted)}
-            for node in self._pages(_RUNS, variables, ("runs",)):
-                states[node["name"]] = _state(node, where + quote(node["name"]))
-        return states
+            either: list[dict[str, Any]] = [{"name": {"$in": wanted}}, {f"config.{SUPERSEDES}": {"$in": wanted}}]
+            if accounts:
+                either.append({"state": {"$in": ["running", "crashed"]}, "config.account": {"$in": [*accounts]}})
+            filters = {"$or": either}
+            for node in self._runs({"filters": json.dumps(filters), "perPage": RUNS_PER_PAGE}):
+                if whose := run_of(node["name"], set(wanted)):
+                    found[whose[0]].append(_state(node, *whose, where + quote(node["name"])))
+                elif run_of(node["name"], known) is None:
+                    other = _state(node, node["name"], 1, where + quote(node["name"]))
+                    if other.account in accounts and other.rule is None:
+                        found[other.id] = [other]
+        return {job_id: _newest(runs) for job_id, runs in found.items()}
 
-    def versions(self, kind: str, collection: str) -> list[Version]:
-        """The committed versions of an artifact collection, as W&B lists them; empty when there is no such collection."""
-        variables = {
-            "type": kind,
-            "collection": collection,
-            "filters": json.dumps({"state": "COMMITTED"}),
-            "perPage": 100,
-        }
-        path = ("artifactType", "artifactCollection", "artifacts")
-        return [_version(node, str(node["version"])) for node in self._pages(_VERSIONS, variables, path)]
-
-    def latest(self, collection: str) -> Version | None:
-        """The newest version of an artifact collection; None when there is no such collection."""
-        project = self._query(_LATEST, {"name": f"{collection}:latest"}).get("project") or {}
-        membership = project.get("artifactCollectionMembership") or {}
-        artifact = membership.get("artifact")
-        return _version(artifact, f"v{membership.get('versionIndex')}") if artifact else None
-
-    def use(self, run_id: str, version: Version) -> None:
-        """Say that a run had this version as its input. Saying it twice is saying it once."""
-        names = {"entityName": self.entity, "projectName": self.project, "runName": run_id, "artifactID": version.id}
-        self._query(_USE, names)
-
-    def point(self, collection: str, alias: str, version: Version) -> None:
-        """Move an alias to this version."""
-        target = {"entityName": self.entity, "projectName": self.project, "artifactCollectionName": collection}
-        self._query(_ADD_ALIASES, {"input": {"artifactID": version.id, "aliases": [{**target, "alias": alias}]}})
+    def supersede(self, run_id: str, successor: str) -> None:
+        """Say of a run that another one has replaced it; all else of it stays. Nothing happens when it is gone."""
+        run = (self.query(_RUN, {"name": run_id}).get("project") or {}).get("run")
+        if run is None:
+            return
+        tags = list(dict.fromkeys([*(run.get("tags") or []), SUPERSEDED]))
+        summary = _summary(run) | {f"{SUPERSEDED}_by": successor}
+        self.query(_EDIT_RUN, {"id": run["id"], "tags": tags, "summaryMetrics": json.dumps(summary)})
 
     def with_key(self, call: Callable[[str], _T]) -> _T:
         """Do something with the API key; when W&B refuses it, once more with the key read anew, if that is another.
@@ -159,21 +128,18 @@ class WandbApi:
                 raise
             return call(fresh.get_secret_value())
 
-    def _pages(self, query: str, variables: Mapping[str, Any], path: Sequence[str]) -> Iterator[dict[str, Any]]:
+    def _runs(self, variables: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         cursor = None
         while True:
-            answer = self._query(query, {**variables, "cursor": cursor})
-            found: dict[str, Any] = functools.reduce(
-                lambda at, name: at.get(name) or {}, path, answer.get("project") or {}
-            )
-            for edge in found.get("edges") or []:
-                yield {**edge["node"], "version": edge.get("version")}
+            found = (self.query(_RUNS, {**variables, "cursor": cursor}).get("project") or {}).get("runs") or {}
+            yield from (edge["node"] for edge in found.get("edges") or [])
             info = found.get("pageInfo") or {}
             cursor = info.get("endCursor")
             if not info.get("hasNextPage") or cursor is None:
                 return
 
-    def _query(self, query: str, variables: Mapping[str, Any]) -> dict[str, Any]:
+    def query(self, query: str, variables: Mapping[str, Any]) -> dict[str, Any]:
+        """Ask a question or write something; `$entity` and `$project` are the project's when they are declared."""
         project = {"entity": self.entity, "project": self.project} if "$entity:" in query else {}
         return self._ask(lambda session: session.execute_graphql(query, {**project, **variables}))
 
@@ -192,24 +158,37 @@ class WandbApi:
             return self._session[2]
 
 
-def _state(node: Mapping[str, Any], url: str) -> RunState:
-    summary = json.loads(node.get("summaryMetrics") or "{}")
+def _state(node: Mapping[str, Any], job_id: str, number: int, url: str) -> RunState:
+    summary = _summary(node)
     kept = summary.get(STATE)
     ours = kept if isinstance(kept, dict) else {}
+    # The tag is there from the first request on, before anything could be kept.
+    foreign = not ours and number == 1 and f"openai/{job_id}" not in (node.get("tags") or [])
     return RunState(
         id=node["name"],
+        number=number,
         state=node.get("state") or "",
         url=url,
-        status=ours.get("status"),
+        status=summary.get("status") if foreign else ours.get("status"),
+        model=summary.get("fine_tuned_model"),
+        account=ours.get("account"),
         rule=ours.get("rule"),
         last_step=int(summary.get("_step", -1)),
         source=ours.get("source"),
         results_file=ours.get("results_file"),
         datasets=bool(ours.get("datasets")),
-        foreign=not ours and summary.get("status") == "succeeded",  # how WandbLogger marks what it has done
+        told=bool(ours.get("told")),
+        foreign=foreign,
+        superseded_by=summary.get(f"{SUPERSEDED}_by"),
     )
 
 
-def _version(node: Mapping[str, Any], version: str) -> Version:
-    aliases = tuple(alias["alias"] for alias in node.get("aliases") or [])
-    return Version(str(node["id"]), version, aliases, json.loads(node.get("metadata") or "{}"))
+def _newest(runs: Sequence[RunState]) -> RunState:
+    """A job's newest run, with those of its earlier ones that do not say so."""
+    *earlier, newest = sorted(runs, key=lambda run: run.number)
+    return replace(newest, unmarked=tuple(run.id for run in earlier if not run.superseded_by))
+
+
+def _summary(node: Mapping[str, Any]) -> dict[str, Any]:
+    summary: dict[str, Any] = json.loads(node.get("summaryMetrics") or "{}")
+    return summary

@@ -77,9 +77,14 @@ class OpenRun:
         """Set summary values; the others stay."""
         self.handle.summary.update(dict(values))
 
+    def kept(self, name: str) -> dict[str, dict[str, Any]]:
+        """A summary value of two levels as the run has it; empty when it has none."""
+        value = self.handle.summary.get(name)  # type: ignore[no-untyped-call] # wandb's
+        return {} if value is None else {key: dict(each) for key, each in value.items()}
+
     def remember(self, values: Mapping[str, Any]) -> None:
-        """Keep in the summary what the next tick has to know, in place of what was kept there."""
-        self.summarise({STATE: {name: value for name, value in values.items() if value is not None}})
+        """Keep in the summary what the next tick has to know, in place of what was kept there; what is false is not kept."""
+        self.summarise({STATE: {name: value for name, value in values.items() if value}})
 
     def alert(self, title: str, text: str) -> None:
         """Tell people, as their W&B settings have it."""
@@ -112,10 +117,10 @@ def open_run(api: WandbApi, run_id: str, new: Identity | None, *, ends: bool) ->
                 raise WandbBusyError(f"W&B did not take everything within {_FINISH_TIMEOUT:.0f} s.") from None
 
 
-def new_artifact(name: str, kind: str, metadata: Mapping[str, Any]) -> wandb.Artifact:
+def new_artifact(name: str, kind: str, metadata: Mapping[str, Any], description: str | None = None) -> wandb.Artifact:
     """A draft; at most 100 metadata keys (wandb 0.31)."""
     with _artifacts:
-        return wandb.Artifact(name, type=kind, metadata=dict(metadata))
+        return wandb.Artifact(name, type=kind, metadata=dict(metadata), description=description)
 
 
 def _init(api: WandbApi, run_id: str, new: Identity | None, key: str, directory: str, *, ends: bool) -> OpenRun:

@@ -11,9 +11,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 import wandb
+from pydantic import SecretStr
 from wandb.errors import AuthenticationError
 from wandb.errors import Error as SdkError
 from wandb.sdk import wandb_setup
+from wandb.sdk.lib import wbauth
 from wandb.sdk.lib.service.service_connection import WandbApiFailedError
 from wandb.sdk.mailbox import HandleAbandonedError, MailboxClosedError
 
@@ -42,6 +44,24 @@ def prepare() -> None:
     _set_up()
 
 
+@contextmanager
+def as_a_guest(base_url: str | None) -> Iterator[None]:
+    """In a process that is somebody else's: the SDK keeps its messages to itself meanwhile, and they stay signed in as they
+    were. A run that is opened with a key signs the whole process in with it (wandb 0.31).
+    """
+    theirs = wandb_setup.singleton().settings
+    before = wbauth.session_credentials(host=base_url or theirs.base_url)
+    wandb.termsetup(theirs.model_copy(update={"silent": True}), None)
+    try:
+        yield
+    finally:
+        if before is None:
+            wbauth.unauthenticate_session()
+        else:
+            wbauth.use_explicit_auth(before, source="function_app")
+        wandb.termsetup(theirs, None)
+
+
 def settings(key: str, base_url: str | None) -> wandb.Settings:
     """The SDK's settings that everything here shares; the key goes in here and nowhere else."""
     chosen = wandb.Settings(
@@ -56,6 +76,19 @@ def settings(key: str, base_url: str | None) -> wandb.Settings:
     if base_url:
         chosen.base_url = base_url
     return chosen
+
+
+def signed_in_key(base_url: str | None) -> SecretStr | None:
+    """The API key of whoever is signed in to W&B here, found where the SDK finds it: `wandb.login()` in this process,
+    WANDB_API_KEY, or the netrc file that `wandb login` writes. None when nobody is; nobody is asked.
+
+    Raises:
+        KeyRefusedError: what is there cannot be a key.
+    """
+    with errors(base_url):
+        host = base_url or wandb.Settings().base_url
+        found = wbauth.authenticate_session(host=host, source="function_app", prompt=False, update_session=False)
+    return SecretStr(found.api_key) if isinstance(found, wbauth.AuthApiKey) else None
 
 
 @contextmanager

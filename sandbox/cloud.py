@@ -34,6 +34,8 @@ _CERTIFIED = [
     "api.wandb.ai",
     "storage.googleapis.com",
     "api.openai.com",
+    "*.blob.core.windows.net",
+    "*.queue.core.windows.net",
 ]
 _FOREIGN = ("AZURE_", "WANDB_", "OPENAI_", "IDENTITY_", "MSI_", "IMDS_", "ARM_", "SANDBOX_")
 _REPLACED = {
@@ -57,7 +59,8 @@ class Cloud:
         self._directory = tempfile.TemporaryDirectory(prefix="sandbox-")
         self.directory = Path(self._directory.name)
         self._relay: Relay | None = None
-        self._plain_port = 0
+        self._plain_port = self._tls_port = 0
+        self._led: dict[str, int] = {}
 
     # --- life -----------------------------------------------------------------------------------------------------
 
@@ -86,6 +89,10 @@ class Cloud:
         self.world = World(scenario, self._sessions, self.denied, page=self._page)
         return self.world
 
+    def lead(self, host: str, port: int) -> None:
+        """Lead a host name to another stand-in on loopback, which has the certificate of `directory`: Azurite."""
+        self._led[host] = port
+
     def _run(self) -> None:
         try:
             asyncio.run(self._main())
@@ -97,7 +104,7 @@ class Cloud:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         application = Server(lambda: self.world, self._abort)
         plain, tls = _listener(), _listener()
-        self._plain_port = plain.getsockname()[1]
+        self._plain_port, self._tls_port = plain.getsockname()[1], tls.getsockname()[1]
         common = {"log_level": "critical", "lifespan": "off", "ws": "none", "http": "h11", "timeout_keep_alive": 300}
         common |= {"date_header": False}  # the server gives the virtual time
         servers = [
@@ -114,7 +121,7 @@ class Cloud:
                 tls,
             ),
         ]
-        self._relay = Relay(self._serves, tls.getsockname()[1], self.denied)
+        self._relay = Relay(self._port_of, self.denied)
         await self._relay.start()
         tasks = [asyncio.create_task(server.serve(sockets=[sock])) for server, sock in servers]
         while not all(server.started for server, _ in servers):
@@ -126,8 +133,11 @@ class Cloud:
         await self._relay.stop()
         await asyncio.gather(*tasks)
 
-    def _serves(self, host: str) -> bool:
-        return self.world.serves(host)  # looked up each time: load() puts another world here
+    def _port_of(self, host: str) -> int | None:
+        if host in self._led:
+            return self._led[host]
+        served = self.world.serves(host)  # looked up each time: load() puts another world here
+        return self._tls_port if served else None
 
     def _abort(self, client_port: int) -> None:
         if self._relay:

@@ -14,11 +14,10 @@ _IMDS = "//169.254.169.254/"  # every credential chain looks whether this is a v
 
 
 class Relay:
-    """Listens on loopback; splices each allowed tunnel to the sandbox's TLS port, notes the names of the others."""
+    """Listens on loopback; splices a tunnel to the TLS port that `port_of` knows for its host, notes the names of others."""
 
-    def __init__(self, allowed: Callable[[str], bool], target: int, denied: list[str]) -> None:
-        self._allowed = allowed
-        self._target = target
+    def __init__(self, port_of: Callable[[str], int | None], denied: list[str]) -> None:
+        self._port_of = port_of
         self._tunnels: dict[int, tuple[asyncio.StreamWriter, asyncio.StreamWriter]] = {}
         self._server: asyncio.Server | None = None
         self._denied = denied
@@ -53,7 +52,8 @@ class Relay:
             return
         method, where, *_ = [*head.split("\r\n", 1)[0].split(), "", ""]
         host = where.rsplit(":", 1)[0].lower()
-        if method != "CONNECT" or not self._allowed(host):
+        port = self._port_of(host) if method == "CONNECT" else None
+        if port is None:
             if _IMDS not in where:
                 self._denied.append(host if method == "CONNECT" else where)
             writer.write(_UNKNOWN if method == "CONNECT" else _REFUSED)
@@ -61,10 +61,10 @@ class Relay:
                 await writer.drain()
             writer.close()
             return
-        await self._splice(reader, writer)
+        await self._splice(reader, writer, port)
 
-    async def _splice(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._target)
+    async def _splice(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, target: int) -> None:
+        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", target)
         port = far_writer.get_extra_info("sockname")[1]
         self._tunnels[port] = (writer, far_writer)
         writer.write(_READY)

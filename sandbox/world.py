@@ -14,6 +14,7 @@ from .identity import Desk, Tokens
 from .keyvault import KeyVault
 from .openai import OpenAI
 from .scenario import Scenario
+from .storage import Storage
 from .trace import Trace
 from .wandb import Wandb
 
@@ -51,6 +52,7 @@ class World:
             self._allowed,
             audiences=self.tenant.names.openai_audiences,
         )
+        self.storage = Storage(self.clock, tokens.verify)
         self.services: Sequence[Service] = (
             self.entra,
             Graph(self.tenant, tokens),
@@ -58,6 +60,7 @@ class World:
             KeyVault(self.tenant, tokens),
             self.openai,
             self.wandb,
+            self.storage,
         )
 
     def serves(self, host: str) -> bool:

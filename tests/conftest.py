@@ -13,8 +13,20 @@ import pytest
 from sandbox.cloud import Cloud
 from sandbox.scenario import Scenario
 from tests.contracts import findings
+from tests.storage.azurite import PROGRAM, Azurite
 
 ROOT = Path(__file__).parent.parent
+
+
+def start_wandb_core() -> None:
+    """As the engine does, before a test puts a key into the environment: the process outlives the test, and others count its
+    requests and look for keys in it."""
+    from wandb.sdk import wandb_setup
+
+    from function_app.wandb_sdk import prepare
+
+    prepare()
+    wandb_setup.singleton().ensure_service()
 
 
 class Run(Protocol):
@@ -62,6 +74,15 @@ def cloud(_running_cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cl
     assert world.faults.unmet == []
     assert _running_cloud.denied[denied:] == []
     assert findings(e.as_json() for e in world.trace.exchanges if not e.fault and e.status) == []
+
+
+@pytest.fixture(scope="session")
+def azurite(_running_cloud: Cloud) -> Iterator[Azurite]:
+    """Microsoft's storage emulator, beside the sandbox; it keeps what it has from test to test."""
+    if not PROGRAM.exists():
+        pytest.skip(f"Azurite is not in {PROGRAM.parents[2]}: `make test` installs it there where there is Node")
+    with Azurite(_running_cloud) as running:
+        yield running
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from function_app.model import ALL, Outcome, Selection
-from function_app.settings import DatasetPolicy, Settings
+from function_app.model import ALL, DatasetPolicy, Outcome, Selection
+from function_app.settings import Settings
 from function_app.tick import Engine, engine_from
 from sandbox.cloud import Cloud
 from sandbox.wandb_runs import Run

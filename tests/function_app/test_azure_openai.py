@@ -1,17 +1,17 @@
 """The door to jobs and files: every shape that was seen, every refusal with what it means."""
 
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import SecretStr
 
 from function_app.azure_openai import Account, checkpoint_from, event_from, job_from
 from function_app.errors import AccessError, AccountBusyError, AccountError, NotThereError
 from function_app.model import Event, Job, JobError
 
-from .conftest import CLOSED_ENDPOINT, ENDPOINT, FILE, JOB, Bench, a_job
+from .conftest import CLOSED_ENDPOINT, FILE, JOB, Bench, a_job
 
 SEEN = {  # the fields of a real job of Azure's stable api-version: what has no value is absent
     "id": "ftjob-70ee3e37776e4428b20685fcd0728abb",
@@ -108,18 +108,98 @@ def test_events_are_read_back_to_what_is_known_and_no_further(bench: Bench) -> N
     assert {event.data["step"] for event in tail if event.data} >= set(range(2900, 3001, 10))
 
 
-def test_the_v1_surface_is_another_address_without_api_version(bench: Bench) -> None:
-    [found] = bench.engine(azure_openai_api_version="v1", azure_openai_api_key=SecretStr("k")).accounts
-    assert str(found._client.base_url) == f"{ENDPOINT}openai/v1/"
-    assert not found._client.default_query
+def versions(bench: Bench) -> list[tuple[str, str, int]]:
+    """Operation, version of the API ("v1" for that surface) and status of every question to the account, in order."""
+    asked = []
+    for exchange in bench.cloud.world.trace.exchanges:
+        request = exchange.as_json()["request"]
+        where = urlsplit(request["url"])
+        if where.hostname == "aoai-ml.openai.azure.com":
+            version = "v1" if "/openai/v1/" in where.path else parse_qs(where.query).get("api-version", [""])[0]
+            asked.append((exchange.operation, version, exchange.status))
+    return asked
 
 
-def test_now_is_the_accounts_now(bench: Bench) -> None:
+def a_rich_job() -> dict[str, Any]:
+    """A job with everything that a version of the API may not show."""
+    wandb = [{"type": "wandb", "wandb": {"project": "theirs"}}]
+    shown = {"hyperparameters": {"n_epochs": 2}, "training_type": "GlobalStandard", "metadata": {"team": "search"}}
+    return a_job(method="dpo", integrations=wandb, **shown)
+
+
+@pytest.mark.parametrize(
+    ("version", "shown"),
+    [
+        ("2024-10-21", (None, False, None, {})),
+        ("2025-04-01-preview", ("dpo", True, None, {})),
+        ("v1", ("dpo", True, "GlobalStandard", {"team": "search"})),
+        ("auto", ("dpo", True, None, {})),
+    ],
+)
+def test_each_version_of_the_api_shows_the_job_as_far_as_it_can(bench: Bench, version: str, shown: object) -> None:
+    bench.world(a_rich_job())
+    asked = account(bench, azure_openai_api_version=version)
+    [listed] = asked.jobs()
+    assert asked.job(JOB) == listed
+    assert (listed.method, bool(listed.integrations), listed.training_type, listed.metadata) == shown
+    assert listed.hyperparameters["n_epochs"] == 2
+    assert listed.region == "swedencentral"
+
+
+@pytest.mark.parametrize("version", ["2024-10-21", "2025-04-01-preview", "v1"])
+def test_a_set_version_is_the_one_that_is_asked_for_in_everything(bench: Bench, version: str) -> None:
     bench.world(a_job())
-    bench.cloud.clock.advance(7 * 86400)
-    found = account(bench)
-    found.jobs()
-    assert abs(found.now() - bench.cloud.clock.time()) < 60
+    asked = account(bench, azure_openai_api_version=version)
+    asked.jobs()
+    asked.events(JOB)
+    asked.checkpoints(JOB)
+    asked.file(FILE)
+    with asked.content(FILE) as chunks:
+        assert b"".join(chunks)
+    assert {each for _, each, _ in versions(bench)} == {version}
+
+
+REFUSED_VERSIONS: list[dict[str, Any]] = [
+    {"status": 404, "body": {"error": {"code": "404", "message": "Resource not found"}}},
+    {"status": 404, "body": {"statusCode": 404, "message": "Resource not found"}},
+    {"status": 400, "body": {"error": {"code": "BadRequest", "message": "API version not supported"}}},
+]
+
+
+@pytest.mark.parametrize("do", REFUSED_VERSIONS)
+def test_an_account_that_does_not_know_the_newest_version_is_asked_in_the_older_one_from_then_on(
+    bench: Bench, do: dict[str, Any]
+) -> None:
+    bench.world(a_rich_job(), faults=[{"op": "FineTuning_List", "when": {"times": 1}, "do": do}])
+    asked = account(bench)
+    assert [job.method for job in asked.jobs()] == [None]
+    asked.events(JOB)
+    asked.jobs()
+    assert [(operation, version) for operation, version, _ in versions(bench)] == [
+        ("FineTuning_List", "2025-04-01-preview"),
+        ("FineTuning_List", "2024-10-21"),
+        ("FineTuning_GetEvents", "2024-10-21"),
+        ("FineTuning_List", "2024-10-21"),
+    ]
+
+
+def test_a_set_version_is_not_exchanged_for_another(bench: Bench) -> None:
+    bench.world(a_job(), faults=[{"op": "FineTuning_List", "do": REFUSED_VERSIONS[2]}])
+    with pytest.raises(AccountError):
+        account(bench, azure_openai_api_version="2025-04-01-preview").jobs()
+    assert len(versions(bench)) == 1
+
+
+def test_what_is_not_there_is_not_taken_for_an_unknown_version(bench: Bench) -> None:
+    bench.world(a_job())
+    asked = account(bench)
+    with pytest.raises(NotThereError):
+        asked.job("ftjob-gone")
+    with pytest.raises(NotThereError), asked.content("file-gone"):
+        pass
+    asked.jobs()
+    assert {version for _, version, _ in versions(bench)} == {"2025-04-01-preview"}
+    assert len(versions(bench)) == 3
 
 
 REFUSALS: list[tuple[dict[str, Any], type[AccountError], str]] = [

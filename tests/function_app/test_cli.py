@@ -1,10 +1,20 @@
 """`python -m function_app sync` as people and programs run it."""
 
+import fcntl
 import json
+import os
+import pty
+import struct
+import subprocess
+import sys
+import termios
+from contextlib import suppress
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from tests.conftest import ROOT
 from tests.conftest import Run as Command
 
 from .conftest import CLOSED_ENDPOINT, ENDPOINT, ENTITY, JOB, KEY, OTHER_JOB, PROJECT, Bench, a_job
@@ -14,29 +24,59 @@ SETTINGS = {
     "WANDB_API_KEY": KEY,
     "WANDB_ENTITY": ENTITY,
     "WANDB_PROJECT": PROJECT,
+    "COLUMNS": "100",  # pytest-xdist has a width of its own
 }
+NOT_FOUND = {"status": 404, "body": {"error": {"code": "notFound", "message": "no such file"}}}
 
 
-def test_a_line_a_job_and_one_that_sums_up(bench: Bench, run: Command) -> None:
+def test_a_job_is_a_row_and_its_link_and_one_line_sums_up(bench: Bench, run: Command) -> None:
     bench.world(a_job(), a_job(id=OTHER_JOB, outcome={"status": "failed", "during": "preprocessing"}))
     done = run("function_app", "sync", env=SETTINGS)
     assert done.returncode == 0
     [header, *lines] = done.stdout.splitlines()
-    assert header.split()[:3] == ["RESULT", "JOB", "STATUS"]
-    [line] = [line for line in lines if JOB in line]
-    assert "30 new steps; 1 dataset; 1 model; settled" in line
-    assert line.endswith(f"/{ENTITY}/{PROJECT}/runs/{JOB}")
+    assert header.split() == ["RESULT", "JOB", "STATUS", "STEP", "WHAT"]
+    at = next(number for number, line in enumerate(lines) if JOB in line)
+    row = "  ".join(("synced", JOB, "succeeded", "30")).split()
+    assert lines[at].split()[:4] == row
+    assert "30 new steps; 1 dataset; 1 model; settled" in " ".join(" ".join(lines[at : at + 2]).split())
+    assert any(line.strip().endswith(f"/{ENTITY}/{PROJECT}/runs/{JOB}") for line in lines[at:])
     assert done.stderr.splitlines()[-1] == "2 jobs: 2 synced"
     assert KEY not in done.stdout + done.stderr
+    again = run("function_app", "sync", env=SETTINGS)
+    assert (again.stdout, again.stderr.splitlines()[-1]) == (
+        "",
+        "2 jobs: 2 current; -v lists those that are current",
+    )
+    assert JOB in run("function_app", "sync", "-v", env=SETTINGS).stdout
+
+
+@pytest.mark.parametrize("width", [60, 100])
+def test_every_line_fits_the_terminal_and_links_stay_in_one_piece(bench: Bench, run: Command, width: int) -> None:
+    gone = {"op": "Files_GetContent", "when": {"path": "/files/file-"}, "do": NOT_FOUND}
+    bench.world(a_job(validation_file="file-" + "b" * 32), faults=[gone])
+    done = run("function_app", "sync", env=SETTINGS | {"COLUMNS": str(width)})
+    links = [line for line in done.stdout.splitlines() if "https://" in line]
+    assert [line.split()[-1].rpartition("/")[2] for line in links] == [JOB]
+    assert max(len(line) for line in done.stdout.splitlines() if line not in links) <= width
+    assert "no results file: it was deleted" in " ".join(done.stdout.split())
 
 
 def test_one_document_with_output_json(bench: Bench, run: Command) -> None:
     bench.world(a_job())
-    document: dict[str, Any] = json.loads(run("function_app", "sync", "-o", "json", env=SETTINGS).stdout)
+    done = run("function_app", "sync", "-o", "json", env=SETTINGS)
+    document: dict[str, Any] = json.loads(done.stdout)
+    assert done.stderr == ""
     assert document["ok"]
-    assert [(job["job"], job["result"], job["steps"], job["last_step"]) for job in document["jobs"]] == [
-        (JOB, "synced", 30, 30)
-    ]
+    [job] = document["jobs"]
+    assert (job["job"], job["result"], job["status"], job["steps"], job["last_step"]) == (
+        JOB,
+        "synced",
+        "succeeded",
+        30,
+        30,
+    )
+    assert job["did"] == ["1 dataset", "1 model", "settled"]
+    assert job["run_url"].endswith(JOB)
 
 
 def test_a_dry_run_says_what_is_owed_and_writes_nothing(bench: Bench, run: Command) -> None:
@@ -48,21 +88,108 @@ def test_a_dry_run_says_what_is_owed_and_writes_nothing(bench: Bench, run: Comma
 
 def test_only_the_jobs_that_are_asked_for(bench: Bench, run: Command) -> None:
     bench.world(a_job(), a_job(id=OTHER_JOB, created="-9d"))
+    days_ago = (bench.cloud.clock.now() - timedelta(days=5)).strftime("%Y-%m-%d")
     for flags, expected in (
         (["--job", OTHER_JOB], {OTHER_JOB}),
+        (["--job", OTHER_JOB, "--job", JOB], {JOB, OTHER_JOB}),
         (["--last", "1"], {JOB}),
-        (["--since", bench.cloud.clock.now().strftime("%Y-%m-01")], {JOB, OTHER_JOB}),
+        (["--since", days_ago], {JOB}),
+        (["--since", "2000-01-01T00:00:00"], {JOB, OTHER_JOB}),
     ):
         done = run("function_app", "sync", "--dry-run", "-o", "json", *flags, env=SETTINGS)
-        found = {job["job"] for job in json.loads(done.stdout)["jobs"]}
-        assert JOB in found if "--since" in flags else found == expected
+        assert {job["job"] for job in json.loads(done.stdout)["jobs"]} == expected
+
+
+def test_a_job_that_is_not_there_is_a_failure_and_named(bench: Bench, run: Command) -> None:
+    bench.world(a_job())
+    done = run("function_app", "sync", "--job", "ftjob-typo", env=SETTINGS)
+    assert done.returncode == 1
+    assert "ftjob-typo" in done.stdout
+    assert "no such job in these accounts" in " ".join(done.stdout.split())
+
+
+def test_no_jobs_at_all_is_said_and_no_failure(bench: Bench, run: Command) -> None:
+    bench.world()
+    done = run("function_app", "sync", env=SETTINGS)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "No fine-tuning jobs found.\n")
 
 
 def test_follow_goes_on_until_every_job_has_come_to_its_end(bench: Bench, run: Command) -> None:
-    bench.world(a_job(created="-10m", timeline={"steps": 10}), clock={"rate": 400})  # a virtual minute takes 0.15 s
-    done = run("function_app", "sync", "--follow", "--interval", "0.2", env=SETTINGS)
+    """One document sums up all looks: 60 steps, however many looks it took to see them."""
+    timeline = {"queued": 60, "preprocessing": 60, "gpu_wait": 30, "steps": 60, "seconds_per_step": 10}
+    bench.world(a_job(created="-3m", timeline=timeline), clock={"rate": 400})  # a virtual minute takes 0.15 s
+    done = run("function_app", "sync", "--follow", "--interval", "0.2", "-o", "json", env=SETTINGS)
     assert done.returncode == 0
     assert bench.state() == "finished"
+    [job] = json.loads(done.stdout)["jobs"]
+    assert (job["result"], job["steps"], job["last_step"], job["final"]) == ("synced", 60, 60, True)
+    assert "settled" in job["did"]
+
+
+@pytest.mark.parametrize("status", ["paused", "dreaming"])
+def test_follow_does_not_wait_for_a_job_that_only_a_person_can_move(bench: Bench, run: Command, status: str) -> None:
+    bench.world(a_job(outcome={"status": status, "during": "queue"}), a_job(id=OTHER_JOB))
+    done = run("function_app", "sync", "--follow", "--interval", "60", env=SETTINGS)
+    assert done.returncode == 0
+    assert f"Not waited for: 1 {status}." in done.stderr
+    assert bench.state(OTHER_JOB) == "finished"
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--follow", "--dry-run"], "--follow waits"),
+        (["--follow", "--interval", "0"], "--interval"),
+        (["--last", "0"], "--last"),
+        (["--since", "yesterday"], "--since"),
+        (["--datasets", "some"], "--datasets"),
+        (["--overwrite"], "--job, --last or --since"),
+    ],
+)
+def test_flags_that_make_no_sense_are_status_2_before_anything_is_asked(
+    bench: Bench, run: Command, flags: list[str], said: str
+) -> None:
+    bench.world(a_job())
+    asked: dict[str, int] = {}
+
+    def try_it() -> None:
+        done = run("function_app", "sync", *flags, env=SETTINGS)
+        assert done.returncode == 2
+        assert said in done.stderr
+
+    asked, _ = bench.counted(try_it)
+    assert asked == {}
+
+
+def test_the_policy_of_the_flag_goes_before_that_of_the_settings(bench: Bench, run: Command) -> None:
+    bench.world(a_job())
+    run("function_app", "sync", "--datasets", "off", env=SETTINGS | {"SYNC_DATASETS": "full"})
+    assert bench.run().used == []
+
+
+def on_a_terminal(bench: Bench, *flags: str) -> str:
+    """What somebody sees who runs it on a terminal of 100 columns."""
+    primary, secondary = pty.openpty()
+    fcntl.ioctl(secondary, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 0, 0))
+    command = [sys.executable, "-m", "function_app", "sync", *flags]
+    environment = bench.cloud.environment() | SETTINGS
+    process = subprocess.Popen(command, env=environment, cwd=ROOT, stdin=secondary, stdout=secondary, stderr=secondary)
+    os.close(secondary)
+    seen = b""
+    with os.fdopen(primary, "rb", buffering=0) as screen, suppress(OSError):  # EIO is how a terminal's end is read
+        while part := screen.read(4096):
+            seen += part
+    assert process.wait() == 0
+    return seen.decode()
+
+
+def test_on_a_terminal_one_sees_how_far_it_has_come(bench: Bench) -> None:
+    bench.world(a_job(), a_job(id=OTHER_JOB))
+    seen = on_a_terminal(bench)
+    assert "\r0 of 2 jobs done" in seen
+    assert "\r1 of 2 jobs done" in seen
+    assert seen.rstrip().endswith("2 jobs: 2 synced")
+    assert seen.count("\x1b[K") > 2  # what was shown on the way is wiped off
 
 
 def test_a_job_that_failed_to_sync_is_exit_status_1_and_the_others_are_done(bench: Bench, run: Command) -> None:

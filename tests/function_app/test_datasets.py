@@ -2,7 +2,8 @@
 
 import itertools
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from function_app import datasets
-from function_app.datasets import COLUMNS, Format, Tally, columns_of, read_rows, sample
+from function_app.datasets import COLUMNS, LONGEST_LINE, NUMBERS, Sample, Tally, lines_of, read_rows
 from function_app.model import Cell, Malformed, TableRow
 
 IMAGE = "data:image/png;base64," + "iVBORw0KGgo=" * 1000
@@ -159,7 +160,7 @@ def test_columns_are_those_of_the_format_whatever_an_example_has(example: Mappin
     (row,) = read(example)
     assert isinstance(row, TableRow)
     assert sorted(row.cells) == sorted(COLUMNS[row.format])
-    assert columns_of([row, row]) == list(COLUMNS[row.format])
+    assert {name for name, cell in row.cells.items() if isinstance(cell, int)} == NUMBERS & set(COLUMNS[row.format])
 
 
 def test_half_a_character_does_not_break_the_table() -> None:
@@ -296,24 +297,65 @@ def test_every_cell_of_a_column_has_one_type(data: list[bytes]) -> None:
 
 # --- sample and tally
 
-numbered = [TableRow(line, {"line": line}, Format.CHAT) for line in range(1, 501)]
+LINES = range(1, 501)
+
+
+def chosen_of(lines: Iterable[int], rows: int, size: int = 1 << 30, *, seed: str = "file-a") -> list[int]:
+    sample = Sample(rows, size, seed=seed)
+    for line in lines:
+        sample.offer(line, str(line).encode)
+    assert len(sample) == len(list(sample))
+    return [int(data) for data in sample]
 
 
 @given(st.integers(0, 600), st.integers(0, 600), st.text(max_size=5))
 def test_a_sample_is_always_the_same_and_grows_with_its_size(small: int, large: int, seed: str) -> None:
     small, large = sorted((small, large))
-    chosen = sample(numbered, small, seed=seed)
-    assert len(chosen) == min(small, len(numbered))
-    assert [row.line for row in chosen] == sorted({row.line for row in chosen})
-    assert chosen == sample(iter(numbered), small, seed=seed)
-    assert {row.line for row in chosen} <= {row.line for row in sample(numbered, large, seed=seed)}
+    chosen = chosen_of(LINES, small, seed=seed)
+    assert len(chosen) == min(small, len(LINES))
+    assert chosen == sorted(chosen)
+    assert set(chosen) <= set(chosen_of(LINES, large, seed=seed))
+
+
+@given(st.permutations(range(1, 40)), st.integers(0, 45), st.integers(0, 90))
+def test_a_sample_does_not_depend_on_how_the_rows_come(lines: list[int], rows: int, size: int) -> None:
+    assert sorted(chosen_of(lines, rows, size)) == chosen_of(sorted(lines), rows, size)
+
+
+@given(st.integers(1, 1600))
+def test_a_sample_holds_no_more_bytes_than_it_may_but_always_a_row(size: int) -> None:
+    held = sum(len(str(line)) for line in chosen_of(LINES, 500, size))
+    assert 0 < held <= max(size, 3)
+
+
+def test_what_is_not_chosen_is_not_even_encoded() -> None:
+    sample = Sample(10, 1 << 30, seed="file-a")
+    encodings = itertools.count()
+    for line in LINES:
+        sample.offer(line, lambda: b"%d" % next(encodings))
+    assert len(sample) == 10
+    assert next(encodings) < 100
 
 
 def test_samples_of_two_files_differ_and_come_from_everywhere() -> None:
-    one, other = sample(numbered, 100, seed="file-a"), sample(numbered, 100, seed="file-b")
+    one, other = chosen_of(LINES, 100, seed="file-a"), chosen_of(LINES, 100, seed="file-b")
     assert one != other
     for part in range(5):
-        assert any(part * 100 < row.line <= (part + 1) * 100 for row in one)
+        assert any(part * 100 < line <= (part + 1) * 100 for line in one)
+
+
+@given(st.lists(st.binary(max_size=8)), st.lists(st.integers(0, 100)))
+def test_lines_are_the_same_however_the_bytes_are_cut(parts: list[bytes], cuts: list[int]) -> None:
+    data = b"\n".join(parts)
+    places = sorted({0, len(data), *(cut % (len(data) + 1) for cut in cuts)})
+    chunks = [data[a:b] for a, b in pairwise(places)]
+    expected = data.split(b"\n")
+    assert list(lines_of(chunks)) == (expected if expected[-1] else expected[:-1])
+
+
+def test_of_a_line_that_is_too_long_only_so_much_is_held_as_shows_it() -> None:
+    chunks = [b"a\n", *[b"x" * 65536] * (LONGEST_LINE // 65536 + 500), b"x\nb\n"]
+    assert [len(line) for line in lines_of(chunks)] == [1, LONGEST_LINE + 1, 1]
 
 
 def test_a_tally_counts_what_goes_by_without_a_word_of_its_text() -> None:
@@ -341,7 +383,14 @@ def test_a_tally_counts_what_goes_by_without_a_word_of_its_text() -> None:
 
 def test_of_many_malformed_lines_all_are_counted_and_the_first_are_shown() -> None:
     tally = Tally()
-    assert list(tally.rows(read(*range(1000)))) == []
-    assert tally.malformed == 1000
-    assert [each.line for each in tally.shown] == list(range(1, 21))
+    assert list(tally.rows(read(*range(1500)))) == []
+    assert tally.malformed == 1500
+    assert [each.line for each in tally.shown] == list(range(1, 1001))
+    assert len(tally.metadata()["malformed"]) == 20
     assert tally.metadata()["examples"] == 0
+
+
+def test_a_role_that_no_format_knows_is_text_of_the_file_and_not_told() -> None:
+    tally = Tally()
+    list(tally.rows(read({"messages": [says("user", "hi"), says("Jane-Doe", "private")]})))
+    assert tally.metadata()["messages_by_role"] == {"user": 1, "other": 1}

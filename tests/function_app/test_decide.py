@@ -1,9 +1,10 @@
 """What is owed for a job, from what it is and what W&B shows: every case, no I/O."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from function_app.decide import GRACE, RULE, Owed, decide, results_file, settled
+from function_app.decide import GRACE, RULE, Owed, decide, results_file, run_id, run_of, settled
 from function_app.model import Event, Job, RunState
 
 STATUSES = st.sampled_from(["pending", "running", "paused", "succeeded", "failed", "cancelled"]) | st.text(min_size=1)
@@ -42,14 +43,64 @@ def test_a_run_without_the_mark_or_with_an_older_one_or_of_another_end_is_owed_a
         assert decide(a_job(), run).owed is Owed.MIRROR
 
 
-def test_a_deleted_run_a_foreign_run_and_a_job_that_logs_by_itself_are_left_alone_and_it_is_said_why() -> None:
+def test_what_is_left_alone_is_said_why() -> None:
+    """A deleted run, a run that replaced another and was deleted, one that is being written, a job that logs by itself."""
     for decision in (
         decide(a_job(), None, deleted=True),
-        decide(a_job(), a_run(foreign=True, rule=None, status=None)),
+        decide(a_job(), a_run(superseded_by="ftjob-1-2")),
+        decide(a_job(), a_run(state="running", foreign=True, rule=None, status=None)),
         decide(a_job(integrations=({"type": "wandb", "wandb": {"project": "p"}},)), None),
     ):
         assert decision.owed is Owed.SKIP
         assert decision.why
+
+
+@given(STATUSES, st.booleans(), st.none() | st.builds(a_run, foreign=st.booleans(), status=STATUSES))
+def test_overwrite_is_a_new_run_whatever_is_there(status: str, deleted: bool, run: RunState | None) -> None:
+    decision = decide(a_job(status), run, deleted=deleted, overwrite=True)
+    assert (decision.owed, decision.anew) == (Owed.MIRROR, True)
+
+
+def test_overwrite_leaves_a_job_alone_that_logs_by_itself() -> None:
+    job = a_job(integrations=({"type": "wandb", "wandb": {"project": "p"}},))
+    assert decide(job, None, overwrite=True).owed is Owed.SKIP
+
+
+def test_an_earlier_run_without_its_mark_is_owed_one() -> None:
+    assert decide(a_job(), a_run(id="ftjob-1-2", number=2, unmarked=("ftjob-1",))).owed is Owed.MIRROR
+
+
+@given(STATUSES, STATUSES | st.none(), st.sampled_from(["finished", "failed", "crashed", "running"]))
+def test_of_another_tools_runs_only_a_complete_one_of_a_job_that_succeeded_is_current(
+    status: str, said: str | None, state: str
+) -> None:
+    job = a_job(status, fine_tuned_model="mine")
+    run = a_run(foreign=True, rule=None, status=said, state=state, model="mine")
+    complete = (status, said, state) == ("succeeded", "succeeded", "finished")
+    assert (decide(job, run).owed is Owed.NOTHING) == complete
+
+
+def test_another_tools_run_with_another_jobs_model_is_not_built_upon() -> None:
+    run = a_run(foreign=True, rule=None, status="succeeded", model="another")
+    assert decide(a_job(fine_tuned_model="mine"), run).anew
+    assert decide(a_job("failed"), run).anew
+    assert not decide(a_job(fine_tuned_model="another"), run).anew
+
+
+@given(st.sampled_from(["ftjob-1", "ftjob-12", "ftjob-1-2"]), st.integers(1, 10**6))
+def test_a_run_id_says_whose_run_it_is_and_which(job_id: str, number: int) -> None:
+    assert run_of(run_id(job_id, number), {job_id}) == (job_id, number)
+
+
+@pytest.mark.parametrize(
+    "other", ["ftjob-2", "ftjob-1-eval", "ftjob-1-02", "ftjob-1-1", "ftjob-1-0", "ftjob-1-²", "ftjob-1-"]
+)
+def test_an_id_that_only_looks_like_it_is_nobodys(other: str) -> None:
+    assert run_of(other, {"ftjob-1"}) is None
+
+
+def test_a_job_whose_own_id_looks_like_anothers_second_run_is_itself() -> None:
+    assert run_of("ftjob-1-2", {"ftjob-1", "ftjob-1-2"}) == ("ftjob-1-2", 1)
 
 
 @given(STATUSES, st.integers(0, 10**9))

@@ -5,7 +5,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from function_app.azure_openai import OPENAI
+from function_app.azure_openai import OPENAI, job_from
 from function_app.describe import (
     artifact_name,
     base_model,
@@ -44,6 +44,76 @@ def test_the_config_is_typed_nested_and_without_empty_values() -> None:
     assert "suffix" not in config
     assert "method" not in config  # nobody said
     assert None not in config.values()
+
+
+def test_the_whole_config_of_a_rich_job() -> None:
+    """Every value can be filtered and grouped by: numbers are numbers, times are UTC, nothing is a text of a structure."""
+    job = job_from(
+        "aoai-eu",
+        {
+            "id": "ftjob-2",
+            "object": "fine_tuning.job",
+            "created_at": 1_747_468_736,
+            "finished_at": 1_747_507_995,
+            "status": "succeeded",
+            "model": "gpt-4.1-2025-04-14.ft-70ee3e-chart",
+            "fine_tuned_model": "gpt-4.1-2025-04-14.ft-81ab2c-chart",
+            "method": {
+                "type": "reinforcement",
+                "reinforcement": {
+                    "hyperparameters": {"n_epochs": "3", "batch_size": -1, "learning_rate_multiplier": "0.5"},
+                    "grader": {"type": "score_model", "model": "gpt-4o"},
+                },
+            },
+            "hyperparameters": None,
+            "suffix": "chart",
+            "seed": 0,
+            "trainingType": "GlobalStandard",
+            "training_file": "file-1",
+            "validation_file": "file-2",
+            "result_files": ["file-9"],
+            "trained_tokens": 129_488_088,
+            "error": {},
+            "integrations": [],
+            "metadata": {"team": "search"},
+        },
+        "swedencentral",
+    )
+    assert config_of(job) == {
+        "job_id": "ftjob-2",
+        "account": "aoai-eu",
+        "region": "swedencentral",
+        "status": "succeeded",
+        "model": "gpt-4.1-2025-04-14.ft-70ee3e-chart",
+        "base_model": "gpt-4.1-2025-04-14",
+        "fine_tuned_model": "gpt-4.1-2025-04-14.ft-81ab2c-chart",
+        "method": "reinforcement",
+        "hyperparameters": {"n_epochs": 3, "batch_size": "auto", "learning_rate_multiplier": 0.5},
+        "method_options": {"grader": {"type": "score_model", "model": "gpt-4o"}},
+        "suffix": "chart",
+        "seed": 0,
+        "training_type": "GlobalStandard",
+        "training_file": "file-1",
+        "validation_file": "file-2",
+        "result_files": ["file-9"],
+        "created_at": "2025-05-17T07:58:56Z",
+        "finished_at": "2025-05-17T18:53:15Z",
+        "duration_s": 39_259,
+        "trained_tokens": 129_488_088,
+        "metadata": {"team": "search"},
+    }
+
+
+@given(st.integers(-(10**17), 10**17) | st.floats(0, 1e6).map(lambda value: round(value, 6)))
+def test_a_hyperparameter_that_comes_as_text_is_the_number(value: float) -> None:
+    [typed] = config_of(a_job(hyperparameters={"h": str(value)}))["hyperparameters"].values()
+    assert typed == ("auto" if value == -1 else value)
+    assert type(typed) in (type(value), str if value == -1 else type(value))
+
+
+@given(st.text(max_size=20) | st.none() | st.lists(st.integers()))
+def test_any_hyperparameter_is_taken_as_it_is_or_as_a_number(value: object) -> None:
+    config_of(a_job(hyperparameters={"h": value}))
 
 
 def test_only_what_the_service_changes_is_written_over_what_is_there() -> None:

@@ -10,7 +10,7 @@ from azure.identity import DefaultAzureCredential
 from pydantic import SecretStr
 
 from function_app.errors import KeyRefusedError, VaultError
-from function_app.model import Result
+from function_app.model import DatasetPolicy, Result
 from function_app.vault import FRESH_FOR, VaultKey
 from sandbox.cloud import Cloud
 
@@ -103,13 +103,19 @@ def test_the_key_is_in_no_environment_and_no_file(bench: Bench) -> None:
         return False
 
     from function_app.mirror import Mirrored, mirror
-    from function_app.settings import DatasetPolicy
 
     engine = bench.engine(wandb_api_key=None, key_vault_url=VAULT)
     [candidate] = engine.look()[0]
     done = Mirrored()
     mirror(
-        candidate.account, candidate.job, None, engine.api, done, datasets=DatasetPolicy.FULL, interrupted=look_around
+        candidate.account,
+        candidate.job,
+        None,
+        engine.api,
+        done,
+        datasets=DatasetPolicy.FULL,
+        run_id=candidate.job.id,
+        interrupted=look_around,
     )
     assert done.final
     assert seen == []

@@ -40,15 +40,33 @@ def test_every_numeric_column_is_a_metric_under_its_own_name() -> None:
                 "train_loss": 3.814697265625e-06,
                 "train_mean_token_accuracy": 1.0,
                 "valid_loss": 0.5,
-                "validation_mean_token_accuracy": 0.75,
+                "valid_mean_token_accuracy": 0.75,
             },
         )
     ]
 
 
-def test_both_spellings_of_the_validation_accuracy_are_kept_as_they_are() -> None:
-    (row,) = parse("step,valid_mean_token_accuracy,validation_mean_token_accuracy\n1,0.25,0.5\n")
-    assert row.values == {"valid_mean_token_accuracy": 0.25, "validation_mean_token_accuracy": 0.5}
+@pytest.mark.parametrize(
+    ("column", "metric"),
+    [
+        ("valid_loss", "valid_loss"),
+        ("validation_loss", "valid_loss"),
+        ("validation_mean_token_accuracy", "valid_mean_token_accuracy"),
+        ("full_validation_loss", "full_valid_loss"),
+        ("invalidation_rate", "invalidation_rate"),
+        ("validation", "validation"),
+    ],
+)
+def test_validation_metrics_have_one_name_in_file_and_events(column: str, metric: str) -> None:
+    """A run must not have two half curves because its file says `validation_` where its events say `valid_`."""
+    assert parse(f"step,{column}\n10,0.5\n") == [MetricRow(10, {metric: 0.5})]
+    event = Event("e", 5, "?", type="metrics", data={"step": 10, column: 0.5})
+    assert [row.values for row in rows_from_events([event])] == [{metric: 0.5}]
+
+
+def test_of_both_spellings_in_one_line_the_first_with_a_value_counts() -> None:
+    text = "step,valid_loss,validation_loss\n1,0.25,0.5\n2,,0.5\n"
+    assert [row.values for row in parse(text)] == [{"valid_loss": 0.25}, {"valid_loss": 0.5}]
 
 
 def test_unknown_columns_in_any_place_are_taken_and_text_is_not() -> None:
@@ -62,10 +80,27 @@ def test_a_cell_that_means_no_value_is_absent(nothing: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["", "   ", "x,0.5", ",0.5", "-1,0.5", "4.5,0.5", "nan,0.5", "4,", "4", "4,-1", "step,a"]
+    ("column", "there"),
+    [
+        *((name, False) for name in ("train_loss", "full_valid_loss", "train_mean_token_accuracy")),
+        *((name, False) for name in ("valid_reasoning_tokens_mean", "validation_perplexity")),
+        *((name, True) for name in ("train_reward_mean", "valid_reward_mean", "rewards/margins", "logps/chosen", "kl")),
+    ],
+)
+def test_minus_one_is_a_value_where_a_value_can_be_negative(column: str, there: bool) -> None:
+    """A reward of exactly -1 is a reward; a loss of -1 is Azure's way to say that there is none."""
+    assert parse(f"step,other,{column}\n1,0.5,-1\n") == [
+        MetricRow(1, {"other": 0.5} | ({column: -1.0} if there else {}))
+    ]
+    event = Event("e", 5, "?", type="metrics", data={"step": 1, "other": 0.5, column: -1})
+    assert [column in row.values for row in rows_from_events([event])] == [there]
+
+
+@pytest.mark.parametrize(
+    "line", ["", "   ", "x,0.5", ",0.5", "-1,0.5", "-5,0.5", "4.5,0.5", "nan,0.5", "4,", "4", "4,-1", "step,a"]
 )
 def test_a_line_without_a_step_or_without_a_value_is_no_row(line: str) -> None:
-    assert [row.step for row in parse(f"step,a\n1,0.5\n{line}\n9,0.5\n")] == [1, 9]
+    assert [row.step for row in parse(f"step,loss\n1,0.5\n{line}\n9,0.5\n")] == [1, 9]
 
 
 def test_a_half_line_is_left_out_while_the_file_grows_and_counts_when_it_is_complete() -> None:
@@ -154,7 +189,7 @@ def chunked(data: bytes, cuts: list[int]) -> Iterator[bytes]:
     return (data[a:b] for a, b in itertools.pairwise(places))
 
 
-numbers = st.floats(allow_nan=False, allow_infinity=False).filter(lambda x: x != -1)
+numbers = st.floats(min_value=-0.5, allow_nan=False, allow_infinity=False)
 row_lists = st.lists(
     st.dictionaries(st.sampled_from(["train_loss", "valid_loss", "reward"]), numbers, min_size=1),
     min_size=1,
@@ -278,6 +313,15 @@ def test_the_pace_does_not_lead_out_of_the_time_that_the_events_tell_of() -> Non
         message("Job succeeded.", 1130),
     ]
     assert times([1, 25], events) == [995, 1130]
+
+
+def test_no_step_happens_in_the_future() -> None:
+    """The file is read up to `now`; a pace that slows down must not date a step after that."""
+    events = [metrics(10, 1000, a=1), metrics(20, 1100, a=1)]
+    rows = with_event_times((MetricRow(step, {"a": 1.0}) for step in (20, 21, 25)), events, now=1015)
+    assert [row.at for row in rows] == [1100, 1100, 1100]
+    rows = with_event_times((MetricRow(step, {"a": 1.0}) for step in (20, 21, 25)), events, now=1115)
+    assert [row.at for row in rows] == [1100, 1110, 1115]
 
 
 def test_one_event_dates_its_own_step_and_bounds_the_others() -> None:

@@ -6,7 +6,9 @@ from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
 from function_app.errors import SettingsError
-from function_app.settings import DatasetPolicy, Settings
+from function_app.model import DatasetPolicy
+from function_app.routing import Destination, Registry, Routes
+from function_app.settings import Settings
 
 GOOD = {"AZURE_OPENAI_ENDPOINTS": "https://a.openai.azure.com/", "WANDB_API_KEY": "k" * 40}
 NAMES = ("AZURE_OPENAI_ENDPOINT", "OPENAI_API_KEY", "KEY_VAULT_URL", "WANDB_ENTITY", "WANDB_PROJECT", "WANDB_BASE_URL")
@@ -14,7 +16,15 @@ NAMES = ("AZURE_OPENAI_ENDPOINT", "OPENAI_API_KEY", "KEY_VAULT_URL", "WANDB_ENTI
 
 @pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    for name in (*NAMES, "SYNC_SCHEDULE", "SYNC_DATASETS", "SYNC_CONCURRENCY", "AZURE_OPENAI_API_VERSION"):
+    for name in (
+        *NAMES,
+        "SYNC_SCHEDULE",
+        "SYNC_DATASETS",
+        "SYNC_CONCURRENCY",
+        "AZURE_OPENAI_API_VERSION",
+        "WANDB_ROUTES",
+        "WANDB_REGISTRY",
+    ):
         monkeypatch.delenv(name, raising=False)
     for name, value in GOOD.items():
         monkeypatch.setenv(name, value)
@@ -23,7 +33,9 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
 def test_the_defaults_are_those_of_the_design(environment: pytest.MonkeyPatch) -> None:
     settings = Settings.load()
-    assert settings.azure_openai_api_version == "2024-10-21"
+    assert settings.api_versions == ("2025-04-01-preview", "2024-10-21")
+    assert settings.routes == Routes(Destination(None, "OpenAI-Fine-Tune", DatasetPolicy.FULL))
+    assert settings.wandb_registry is None
     assert settings.wandb_project == "OpenAI-Fine-Tune"
     assert settings.wandb_secret_name == "wandb-api-key"
     assert settings.sync_schedule == "0 */2 * * * *"
@@ -71,6 +83,8 @@ def test_openais_own_platform_needs_no_endpoint(environment: pytest.MonkeyPatch)
         ("SYNC_CONCURRENCY", "many", "SYNC_CONCURRENCY"),
         ("AZURE_OPENAI_API_VERSION", "latest", "AZURE_OPENAI_API_VERSION: 'latest' is neither a date"),
         ("WANDB_PROJECT", "a/b", "WANDB_PROJECT"),
+        ("WANDB_ROUTES", "account=a -> x; suffix -> off", "WANDB_ROUTES: rule 2 ('suffix -> off'): 'suffix' is not"),
+        ("WANDB_REGISTRY", "model/a b", "WANDB_REGISTRY: 'model/a b': a collection's name has"),
         ("WANDB_BASE_URL", "wandb.acme.example", "WANDB_BASE_URL: 'wandb.acme.example' is not an address"),
     ],
 )
@@ -82,6 +96,36 @@ def test_a_wrong_setting_is_named_with_what_would_be_right(
         Settings.load()
     assert said in caught.value.message
     assert caught.value.hint
+
+
+def test_routes_and_registry_are_read(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("WANDB_ENTITY", "acme")
+    environment.setenv("WANDB_ROUTES", "account=aoai-eu -> acme-eu/finetune datasets=off")
+    environment.setenv("WANDB_REGISTRY", "model/support-bot")
+    settings = Settings.load()
+    assert settings.routes.default == Destination("acme", "OpenAI-Fine-Tune", DatasetPolicy.FULL)
+    assert [(rule.entity, rule.project, rule.datasets) for rule in settings.routes.rules] == [
+        ("acme-eu", "finetune", DatasetPolicy.OFF)
+    ]
+    assert settings.wandb_registry == Registry("model", "support-bot")
+
+
+@pytest.mark.parametrize(("version", "asked"), [("v1", ("v1",)), ("2024-10-21", ("2024-10-21",))])
+def test_a_version_that_is_set_is_the_only_one(
+    environment: pytest.MonkeyPatch, version: str, asked: tuple[str, ...]
+) -> None:
+    environment.setenv("AZURE_OPENAI_API_VERSION", version)
+    assert Settings.load().api_versions == asked
+
+
+def test_rules_on_metadata_need_the_surface_that_shows_it(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("WANDB_ROUTES", "metadata.team=search -> search")
+    assert Settings.load().api_versions == ("v1",)
+    environment.setenv("AZURE_OPENAI_API_VERSION", "2025-04-01-preview")
+    with pytest.raises(
+        SettingsError, match="does not show in AZURE_OPENAI_API_VERSION 2025-04-01-preview: set it to v1"
+    ):
+        Settings.load()
 
 
 def test_no_secret_is_in_what_is_said(environment: pytest.MonkeyPatch) -> None:

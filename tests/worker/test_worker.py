@@ -16,6 +16,8 @@ import pytest
 
 from function_app.triggers import POISON_QUEUE, QUEUE, STORAGE
 from sandbox.cloud import Cloud
+from sandbox.storage import ACCOUNT
+from tests.storage.azurite import connection
 
 ROOT = Path(__file__).parent.parent.parent
 LIBRARY = Path(sys.prefix) / "functions-worker"
@@ -97,7 +99,7 @@ def bare() -> dict[str, str]:
 
 def azure(cloud: Cloud, **settings: str) -> dict[str, str]:
     """The environment of the deployed app: its managed identity and its app settings."""
-    return cloud.environment("function-app") | SETTINGS | settings
+    return cloud.environment("function-app") | connection(ACCOUNT) | SETTINGS | settings
 
 
 def tick(*, past_due: bool = False) -> dict[str, Any]:
@@ -187,7 +189,10 @@ def test_a_tick_asks_for_each_owed_job_once_and_the_queue_function_mirrors_it(ho
     (first,) = host(tick(), env=azure(cloud))["invocations"]
     assert first["ok"], first["error"]
     assert asked_for(first) == ["ftjob-running", "ftjob-done"]
-    assert any("tick accounts=1 accounts_failed=0 jobs=3 owed=2 current=0 skipped=1" in line for line in logged(first))
+    assert any(
+        "tick accounts=1 accounts_failed=0 jobs=3 owed=2 asked=2 queued=0 current=0 skipped=1" in line
+        for line in logged(first)
+    )
     assert cloud.world.wandb.store.project("acme", "tuning") is None
 
     messages = json.loads(first["outputs"]["requests"])

@@ -1,0 +1,165 @@
+"""`python -m benchmarks.incumbent`: wandb's own WandbLogger.sync and this project's sync() on the same scenarios.
+
+Each row gives both tools a fresh sandbox with the same jobs, calls them with the same arguments, and computes from what W&B
+shows afterwards whether that is what the jobs are. Exit status 1 when ours is wrong in any row.
+
+WandbLogger needs pandas and numpy, which the project does not: it runs in `.venv-benchmarks`, made at the first time
+(--python for another).
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import textwrap
+import time
+import venv
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from sandbox.cloud import Cloud
+from sandbox.scenario import Scenario
+
+from .rows import KEY, ROWS, Row
+from .truth import Truth
+
+ROOT = Path(__file__).parent.parent
+INCUMBENT, OURS = "wandblogger", "ours"
+_NAMES = {INCUMBENT: "WandbLogger.sync", OURS: "function_app.sync"}
+_WIDTHS = (36, 46, 46)
+_WORDS = 120  # characters of an error
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How one tool did in one row; it did right when nothing is wrong."""
+
+    wrong: tuple[str, ...]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One row, by tool."""
+
+    row: Row
+    verdicts: dict[str, Verdict]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Compare, print, and say how ours did by exit status."""
+    said = _parser().parse_args(arguments)
+    rows = [row for row in ROWS if not said.row or any(word.lower() in row.name.lower() for word in said.row)]
+    pythons = {OURS: sys.executable}
+    if not said.ours_only:
+        pythons = {INCUMBENT: said.python or str(_environment()), **pythons}
+    compared = []
+    with Cloud(Scenario.load("contoso")) as cloud:
+        for row in rows:
+            verdicts = {tool: judge(cloud, row, tool, python, said.limit) for tool, python in pythons.items()}
+            compared.append(Compared(row, verdicts))
+            if not said.json:
+                _show(compared[-1], first=len(compared) == 1)
+    if said.json:
+        print(json.dumps([_as_data(each) for each in compared], indent=2))
+    else:
+        _sum_up(compared)
+    return int(any(each.verdicts[OURS].wrong for each in compared))
+
+
+def judge(cloud: Cloud, row: Row, tool: str, python: str, limit: float) -> Verdict:
+    """Have a tool do a row in a world of its own, and see what W&B shows.
+
+    Args:
+        cloud: the sandbox.
+        row: what to do.
+        tool: INCUMBENT or OURS.
+        python: an interpreter that has it.
+        limit: real seconds after which a tool that still waits is ended.
+    """
+    cloud.load(Scenario.parse(row.scenario))
+    environment = cloud.environment(None) | {"WANDB_API_KEY": KEY, "WANDB_SILENT": "true"} | row.environment
+    begun = time.monotonic()
+    wrong = []
+    try:
+        done = subprocess.run(
+            [python, str(ROOT / "benchmarks" / "caller.py"), tool],
+            env=environment | ({"PYTHONPATH": str(ROOT)} if tool == OURS else {}),
+            cwd=cloud.directory,
+            check=False,  # that it failed is what is wrong
+            input=json.dumps(row.plan),
+            capture_output=True,
+            text=True,
+            timeout=limit,
+        )
+        if done.returncode:
+            wrong.append(f"ended with {_last_line(done.stderr)}")
+    except subprocess.TimeoutExpired:
+        wrong.append(f"still waiting after {limit:g} s")
+    seconds = time.monotonic() - begun
+    return Verdict((*wrong, *row.wrong(Truth(cloud.world))), seconds)
+
+
+def _environment() -> Path:
+    """An environment with WandbLogger and what it needs; made when there is none."""
+    folder = ROOT / ".venv-benchmarks"
+    python = folder / ("Scripts" if sys.platform == "win32" else "bin") / "python"
+    if not (folder / ".complete").exists():
+        print(f"Installing wandb, openai, pandas and numpy into {folder.name}/, the first time.", file=sys.stderr)
+        venv.create(folder, with_pip=True)
+        extra = ["-c", "constraints.txt", "-e", ".[benchmarks]"]
+        subprocess.run([python, "-m", "pip", "install", "--quiet", *extra], cwd=ROOT, check=True)
+        (folder / ".complete").touch()
+    return python
+
+
+def _last_line(text: str) -> str:
+    lines = [line for line in text.splitlines() if line and not line.startswith((" ", "wandb:"))]
+    return (lines or ["no word"])[-1][:_WORDS]
+
+
+def _show(compared: Compared, *, first: bool) -> None:
+    tools = list(compared.verdicts)
+    if first:
+        _print_cells(["ROW", *(_NAMES[tool] for tool in tools)])
+    cells = [compared.row.name + (" *" if compared.row.assumes else "")]
+    cells += ["right" if not each.wrong else "WRONG  " + "; ".join(each.wrong) for each in compared.verdicts.values()]
+    _print_cells(cells)
+
+
+def _print_cells(cells: Sequence[str]) -> None:
+    columns = [textwrap.wrap(cell, width) or [""] for cell, width in zip(cells, _WIDTHS, strict=False)]
+    for number in range(max(map(len, columns))):
+        lines = [column[number] if number < len(column) else "" for column in columns]
+        print("  ".join(line.ljust(width) for line, width in zip(lines, _WIDTHS, strict=False)).rstrip(), flush=True)
+
+
+def _sum_up(compared: Sequence[Compared]) -> None:
+    for each in compared:
+        if each.row.assumes:
+            print(f"* {each.row.name}: assumes {each.row.assumes}")
+    for tool in compared[0].verdicts if compared else ():
+        verdicts = [each.verdicts[tool] for each in compared]
+        right = sum(not verdict.wrong for verdict in verdicts)
+        print(f"{_NAMES[tool]}: right in {right} of {len(verdicts)} rows, {sum(v.seconds for v in verdicts):.0f} s")
+
+
+def _as_data(compared: Compared) -> dict[str, Any]:
+    tools = {tool: {"right": not verdict.wrong, **asdict(verdict)} for tool, verdict in compared.verdicts.items()}
+    return {"row": compared.row.name, "assumes": compared.row.assumes, **tools}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.incumbent", description=__doc__)
+    parser.add_argument("--row", action="append", metavar="WORDS", help="only rows with these words in the name")
+    parser.add_argument("--json", action="store_true", help="one document in place of the table")
+    parser.add_argument("--ours-only", action="store_true", help="leave WandbLogger out")
+    parser.add_argument("--python", metavar="PATH", help="an interpreter that has wandb, openai, pandas and numpy")
+    parser.add_argument("--limit", type=float, default=60.0, metavar="SECONDS", help="how long a tool may take (60)")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

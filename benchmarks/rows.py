@@ -1,0 +1,158 @@
+"""The rows of the comparison: a scenario, how the tool is called, and what W&B has to show afterwards."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from .truth import ENTITY, PROJECT, Truth
+
+KEY = "5a4db0c5a4db0c5a4db0c5a4db0c5a4db0c00001"  # of sync-bot, who is in the team acme, in the contoso scenario
+_ENDPOINT = "https://aoai-ml.openai.azure.com"
+_AZURE_KEY, _PLATFORM_KEY = "sandbox-account-key", "sk-sandbox"
+
+Check = Callable[[Truth], list[str]]
+EVERYTHING: tuple[dict[str, Any], ...] = ({},)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One comparison.
+
+    Attributes:
+        name: what it is about.
+        jobs: of the account, as in a scenario.
+        checks: what W&B has to show; each says what is wrong.
+        files: of the account; the training file unless said otherwise.
+        calls: the keyword arguments of one call after the other (`with`), and how many virtual seconds pass before (`after`).
+        platform: whether the jobs are on OpenAI's own platform.
+        own_run: whether the process has a W&B run of its own open.
+        environment: beside the sandbox's.
+        assumes: what of the outcome depends on how the stand-in models W&B.
+    """
+
+    name: str
+    jobs: Sequence[dict[str, Any]]
+    checks: Sequence[Check] = (Truth.faithful,)
+    files: Sequence[dict[str, Any]] = ()
+    calls: Sequence[dict[str, Any]] = EVERYTHING
+    platform: bool = False
+    own_run: bool = False
+    environment: dict[str, str] = field(default_factory=dict)
+    assumes: str = ""
+
+    @property
+    def scenario(self) -> dict[str, Any]:
+        """The world that it begins in."""
+        account: dict[str, Any] = {"name": "aoai-ml", "group": "rg-ml", "api_key": _AZURE_KEY}
+        if self.platform:
+            account = {"name": "org", "group": "rg-ml", "platform": True, "api_key": _PLATFORM_KEY}
+        account |= {"jobs": list(self.jobs), "files": list(self.files or [_file()])}
+        return {"extends": "contoso", "accounts": [account], "assignments": []}
+
+    @property
+    def plan(self) -> dict[str, Any]:
+        """What caller.py wants to know."""
+        return {
+            "platform": self.platform,
+            "endpoint": _ENDPOINT,
+            "api_key": _PLATFORM_KEY if self.platform else _AZURE_KEY,
+            "entity": ENTITY,
+            "project": PROJECT,
+            "own_run": self.own_run,
+            "calls": list(self.calls),
+        }
+
+    def wrong(self, truth: Truth) -> list[str]:
+        """What W&B shows that is not so."""
+        return [what for check in self.checks for what in check(truth)]
+
+
+def _id(number: int) -> str:
+    return f"ftjob-{number:032x}"
+
+
+def _job(number: int = 1, **said: Any) -> dict[str, Any]:
+    """A job of ten steps that succeeded; the higher its number, the newer."""
+    return {
+        "id": _id(number),
+        "model": "gpt-4o-mini-2024-07-18",
+        "created": f"-{40 - number}h",
+        "training_file": "file-training",
+        "timeline": {"steps": 10},
+        **said,
+    }
+
+
+def _file(**said: Any) -> dict[str, Any]:
+    """The training file: six conversations of system, user and assistant, all that WandbLogger has tables for."""
+    return {"id": "file-training", "created": "-60h", "count": 6, **said}
+
+
+def _failed(number: int) -> dict[str, Any]:
+    error = {"code": "invalidPayload", "message": "Line 3 has no assistant message."}
+    return _job(number, outcome={"status": "failed", "during": "preprocessing", "error": error})
+
+
+def _sampled(truth: Truth) -> list[str]:
+    return truth.faithful(sampled=True)
+
+
+def _two(truth: Truth) -> list[str]:
+    return truth.only(2)
+
+
+def _format(name: str, what: str, **said: Any) -> Row:
+    return Row(name, [_job(method=what if what in ("dpo", "reinforcement") else "supervised")], _SHOWN, [_file(**said)])
+
+
+_SHOWN = (Truth.faithful, Truth.tables)
+_APPENDS = "that W&B appends when a run is opened again without resume (UNVERIFIED)"
+_NEW, _OLD = _job(2), _job(1)
+
+ROWS: tuple[Row, ...] = (
+    Row("a new job beside one that is synced", [_NEW, _OLD], calls=[{"with": {"fine_tune_job_id": _id(2)}}, {}]),
+    Row("a failed job first", [_failed(2), _OLD], (Truth.faithful, Truth.explained)),
+    Row("25 jobs", [_job(number, timeline={"steps": 2}) for number in range(1, 26)]),
+    Row(
+        "num_fine_tunes=2 of four",
+        [_job(number) for number in range(1, 5)],
+        (_two,),
+        calls=[{"with": {"num_fine_tunes": 2}}],
+    ),
+    _format("chats of system, user, assistant", "supervised"),
+    _format("two-message chats", "supervised", format="chat"),
+    _format("chats of any length", "supervised", format="conversation"),
+    _format("tool calls", "supervised", format="tools"),
+    _format("pictures", "supervised", format="vision"),
+    _format("DPO", "dpo", format="dpo"),
+    _format("reinforcement", "reinforcement", format="reinforcement"),
+    _format("prompt and completion", "supervised", format="completion"),
+    Row("a paused job first", [_job(2, pauses=[{"at_step": 4}]), _OLD]),
+    Row("no results file", [_job(2, results={"listed": "never"}), _OLD], (_sampled,)),
+    Row("results as plain CSV", [_OLD], (Truth.faithful, Truth.read_once)),
+    Row("results as base64 (OpenAI's platform)", [_OLD], (Truth.faithful, Truth.read_once), platform=True),
+    Row(
+        "a long-lived process, one tick while it trains, two after",
+        [_job(created="-5m")],
+        calls=[{"with": {"wait_for_job_success": False}, "after": seconds} for seconds in (0, 7200, 120)],
+        assumes=_APPENDS,
+    ),
+    Row(
+        "config that can be queried",
+        [_job(method={"type": "dpo"}, hyperparameters={"n_epochs": 2, "batch_size": 4})],
+        (Truth.faithful, Truth.queryable),
+        environment={"TZ": "America/Los_Angeles"},
+    ),
+    Row("when the steps happened", [_OLD], (Truth.faithful, Truth.training_times)),
+    Row("the latest model", [_NEW, _OLD], (Truth.faithful, Truth.newest_model)),
+    Row(
+        "overwrite",
+        [_OLD],
+        (Truth.faithful, Truth.clean),
+        calls=[{}, {"with": {"fine_tune_job_id": _id(1), "overwrite": True}}],
+        assumes=_APPENDS,
+    ),
+    Row("a run of the user's own is open", [_OLD], (Truth.faithful, Truth.undisturbed), own_run=True),
+    Row("OpenAI's cookbook: sync(id=…)", [_OLD], calls=[{"with": {"id": _id(1)}}]),
+    Row("nothing of the machine in W&B", [_OLD], (Truth.faithful, Truth.discreet)),
+)

@@ -1,0 +1,87 @@
+"""Our side of the comparison with WandbLogger: right in every row. WandbLogger's side is run by the benchmark itself."""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from wandb.sdk.lib import wbauth
+
+from benchmarks.caller import perform
+from benchmarks.rows import KEY, ROWS, Row
+from benchmarks.truth import Truth
+from sandbox.cloud import Cloud
+from sandbox.wandb_runs import Run
+from tests.conftest import Run as Command
+from tests.conftest import start_wandb_core
+
+Load = Callable[[Mapping[str, Any]], Cloud]
+PLAIN = next(row for row in ROWS if row.name == "results as plain CSV")
+
+
+@pytest.fixture
+def ours(load: Load, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[Row], Truth]:
+    """Has ours do a row in this process."""
+
+    def ours(row: Row) -> Truth:
+        cloud = load(row.scenario)
+        start_wandb_core()
+        said = {"WANDB_API_KEY": KEY, "WANDB_SILENT": "true"}
+        for name, value in (said | row.environment).items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.chdir(tmp_path)  # where a run of the user's own has its files
+        wbauth.unauthenticate_session()
+        perform("ours", row.plan)
+        return Truth(cloud.world)
+
+    return ours
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def test_ours_is_right(row: Row, ours: Callable[[Row], Truth]) -> None:
+    assert row.wrong(ours(row)) == []
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def test_a_world_where_nothing_was_synced_is_wrong_in_every_row(row: Row, load: Load) -> None:
+    """No row is right by having nothing to look at."""
+    assert row.wrong(Truth(load(row.scenario).world))
+
+
+def _said_twice(run: Run) -> None:
+    run.history_lines.append(run.history_lines[-1])
+
+
+def _cut_short(run: Run) -> None:
+    run.history_lines.pop()
+
+
+def _of_another_job(run: Run) -> None:
+    run.history_lines[3] = json.dumps({**run.history[3], "train_loss": 99.0})
+
+
+def _other_model(run: Run) -> None:
+    run.summary["fine_tuned_model"] = "another"
+
+
+def _left_open(run: Run) -> None:
+    run.start(run.heartbeat_at)
+
+
+@pytest.mark.parametrize("mangle", [_said_twice, _cut_short, _of_another_job, _other_model, _left_open])
+def test_what_is_mangled_is_seen(ours: Callable[[Row], Truth], mangle: Callable[[Run], None]) -> None:
+    truth = ours(PLAIN)
+    assert truth.faithful() == []
+    mangle(truth.runs[0])
+    assert len(truth.faithful()) == 1
+
+
+def test_the_exit_status_is_whether_ours_is_right(run: Command) -> None:
+    right = run("benchmarks.incumbent", "--ours-only", "--row", "plain CSV", "--json")
+    assert right.returncode == 0, right.stderr
+    [row] = json.loads(right.stdout)
+    assert (row["row"], row["ours"]["right"], row["ours"]["wrong"]) == (PLAIN.name, True, [])
+    wrong = run("benchmarks.incumbent", "--ours-only", "--row", "plain CSV", "--limit", "0.01")
+    assert wrong.returncode == 1
+    assert "WRONG  still waiting after" in wrong.stdout

@@ -1,0 +1,49 @@
+"""Who is told that a job failed, and how often."""
+
+import pytest
+
+from function_app.model import Result
+
+from .conftest import JOB, Bench, a_job
+
+FAILING = {"status": "failed", "during": "preprocessing", "error": {"code": "oom", "message": "too big"}}
+
+
+def alerts(bench: Bench) -> list[str]:
+    return [alert.run_id for alert in bench.cloud.world.wandb.store.alerts]
+
+
+def test_a_failure_is_told_once_however_often_it_is_looked_at(bench: Bench) -> None:
+    bench.world(a_job(created="-5m", outcome=FAILING))
+    for _ in range(3):
+        bench.tick()
+        bench.cloud.clock.advance(300)
+    assert bench.tick()[JOB].result is Result.CURRENT
+    assert alerts(bench) == [JOB]
+
+
+def test_a_failure_that_was_noted_before_a_crash_but_not_told_is_told(bench: Bench) -> None:
+    """W&B may have the job's status before the alert is sent: a kill between the two must not silence it."""
+    bench.world(a_job(created="-5m", outcome=FAILING))
+    bench.tick()
+    bench.cloud.world.wandb.store.alerts.clear()
+    del bench.run().summary["sync"]["told"]
+    assert bench.run().summary["sync"]["status"] == "failed"
+    bench.tick()
+    bench.tick()
+    assert alerts(bench) == [JOB]
+
+
+def test_an_alert_that_wandb_does_not_take_does_not_hold_up_the_job(bench: Bench) -> None:
+    refused = {"op": "NotifyScriptableRunAlert", "do": {"status": 403}}
+    bench.world(a_job(created="-20m", outcome=FAILING), faults=[refused])
+    assert bench.tick()[JOB].final
+    assert bench.state() == "failed"
+
+
+@pytest.mark.parametrize(("created", "told"), [("-23h", [JOB]), ("-25h", [])])
+def test_a_failure_older_than_a_day_is_recorded_in_silence(bench: Bench, created: str, told: list[str]) -> None:
+    bench.world(a_job(created=created, outcome=FAILING))
+    assert bench.tick()[JOB].final
+    assert bench.run().config["error"] == FAILING["error"]
+    assert alerts(bench) == told

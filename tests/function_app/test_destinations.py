@@ -1,0 +1,157 @@
+"""Jobs of several accounts in several W&B projects: the engine with rules, against the sandbox."""
+
+from typing import Any
+
+import pytest
+
+from function_app.errors import WandbError
+from function_app.model import DatasetPolicy, Outcome, Result
+from function_app.routing import parse_routes
+from function_app.tick import Engine
+
+from .conftest import ENDPOINT, ENTITY, FILE, JOB, KEY, OTHER_JOB, PROJECT, Bench, a_file, a_job
+
+THIRD_JOB = "ftjob-" + "3" * 32
+EU_ENDPOINT = "https://aoai-eu.openai.azure.com/"
+REFUSED = {"status": 403, "body": {"errors": [{"message": "permission denied"}]}}
+WANDB = {
+    "teams": [
+        {"name": "acme", "members": {"sync-bot": "member"}},
+        {"name": "acme-eu", "members": {"sync-bot": "member"}},
+        {"name": "acme-hq", "members": {"sync-bot": "view-only"}},
+    ],
+    "users": [{"username": "sync-bot", "default_entity": "acme", "keys": [KEY]}],
+}
+
+
+def two_accounts(bench: Bench, *jobs: dict[str, Any], eu: tuple[dict[str, Any], ...] = (), **said: Any) -> None:
+    """A world with jobs in aoai-ml and in aoai-eu, and with three W&B teams, into one of which nobody may write."""
+    accounts = [
+        {"name": "aoai-ml", "group": "rg-ml", "jobs": list(jobs), "files": [a_file()]},
+        {"name": "aoai-eu", "group": "rg-ml", "location": "westeurope", "jobs": list(eu), "files": [a_file()]},
+    ]
+    roles = [
+        {"principal": "operator", "role": "Owner", "scope": "rg-ml"},
+        {"principal": "operator", "role": "Cognitive Services OpenAI User", "scope": "rg-ml"},
+    ]
+    bench.load({"extends": "contoso", "accounts": accounts, "assignments": roles, "wandb": WANDB, **said})
+
+
+def engine(bench: Bench, rules: str, **said: Any) -> Engine:
+    endpoints = {"azure_openai_endpoints": (ENDPOINT, EU_ENDPOINT)}
+    return bench.engine(wandb_routes=parse_routes(rules), **(endpoints | said))
+
+
+def places(bench: Bench) -> dict[str, str]:
+    """Run id → entity/project, of every run in W&B."""
+    store = bench.cloud.world.wandb.store
+    return {
+        run.id: f"{entity}/{project.name}"
+        for entity in store.entities
+        for project in store.projects(entity)
+        for run in store.runs(entity, project.name)
+    }
+
+
+def test_each_job_goes_where_its_rule_sends_it_with_the_files_that_the_rule_allows(bench: Bench) -> None:
+    two_accounts(bench, a_job(), a_job(id=OTHER_JOB, suffix="scratch-1"), eu=(a_job(id=THIRD_JOB),))
+    rules = "account=aoai-eu -> acme-eu/finetune datasets=reference; suffix=scratch* -> off"
+    outcomes = bench.tick(engine(bench, rules))
+    assert places(bench) == {JOB: f"{ENTITY}/{PROJECT}", THIRD_JOB: "acme-eu/finetune"}
+    assert outcomes[OTHER_JOB].result is Result.SKIPPED
+    assert "rule 2 of WANDB_ROUTES" in outcomes[OTHER_JOB].why
+    store = bench.cloud.world.wandb.store
+    here, there = store.run(ENTITY, PROJECT, JOB), store.run("acme-eu", "finetune", THIRD_JOB)
+    assert [sorted(file.entries) for run in (here, there) for file in run.used] == [
+        ["examples.table.json", "train.jsonl"],
+        ["file"],
+    ]
+    assert (there.config["account"], there.config["region"]) == ("aoai-eu", "westeurope")
+    assert outcomes[THIRD_JOB].run_url.endswith(f"/acme-eu/finetune/runs/{THIRD_JOB}")
+
+
+def test_an_idle_tick_asks_each_project_in_use_once_and_no_other(bench: Bench) -> None:
+    two_accounts(bench, a_job(), a_job(id=OTHER_JOB, suffix="scratch-1"), eu=(a_job(id=THIRD_JOB),))
+    rules = "account=aoai-eu -> acme-eu/finetune; suffix=never -> elsewhere; suffix=scratch* -> off"
+    bench.tick(engine(bench, rules))
+    again = engine(bench, rules)
+    asked, writes = bench.counted(lambda: bench.tick(again))
+    assert (asked, writes) == ({"FineTuning_List": 2, "Runs": 2}, 0)
+
+
+def test_a_queue_message_carries_ids_only_and_the_worker_finds_the_way_again(bench: Bench) -> None:
+    two_accounts(bench, a_job(suffix="scratch-1"), eu=(a_job(id=THIRD_JOB),))
+    worker = engine(bench, "account=aoai-eu -> acme-eu/finetune; suffix=scratch* -> off")
+    assert worker.sync_job("aoai-eu", THIRD_JOB).final
+    assert worker.sync_job("aoai-ml", JOB).result is Result.SKIPPED
+    assert places(bench) == {THIRD_JOB: "acme-eu/finetune"}
+
+
+def test_a_project_alone_is_of_the_same_entity_even_if_that_is_the_keys_default(bench: Bench) -> None:
+    two_accounts(bench, a_job(), eu=(a_job(id=THIRD_JOB),))
+    bench.tick(engine(bench, "account=aoai-eu -> europe", wandb_entity=None))
+    assert places(bench) == {JOB: f"{ENTITY}/{PROJECT}", THIRD_JOB: f"{ENTITY}/europe"}
+
+
+def test_a_project_that_takes_no_writes_fails_its_own_jobs_only(bench: Bench) -> None:
+    two_accounts(bench, a_job(), eu=(a_job(id=THIRD_JOB),))
+    outcomes = bench.tick(engine(bench, "account=aoai-eu -> acme-hq/finetune"))
+    assert outcomes[JOB].final
+    refused = outcomes[THIRD_JOB]
+    assert refused.result is Result.FAILED
+    assert refused.why.startswith("acme-hq/finetune: The W&B API key may not do this")
+
+
+def look_twice(bench: Bench, times: int) -> tuple[Engine, dict[str, Outcome]]:
+    """An engine with two projects, of which W&B refuses to list the runs so many times."""
+    fault = {"op": "Runs", "when": {"times": times}, "do": REFUSED}
+    two_accounts(bench, a_job(), eu=(a_job(id=THIRD_JOB),), faults=[fault])
+    looking = engine(bench, "account=aoai-eu -> acme-eu/finetune")
+    return looking, {outcome.job: outcome for outcome in looking.sync()}
+
+
+def test_a_project_that_cannot_be_listed_holds_up_no_other(bench: Bench) -> None:
+    looking, outcomes = look_twice(bench, times=1)
+    assert {job: outcome.result for job, outcome in outcomes.items()} == {
+        JOB: Result.FAILED,
+        THIRD_JOB: Result.SYNCED,
+    }
+    assert outcomes[JOB].status == "succeeded"
+    assert {outcome.result for outcome in looking.sync()} == {Result.SYNCED, Result.CURRENT}
+
+
+def test_when_every_project_refuses_nothing_can_be_decided(bench: Bench) -> None:
+    with pytest.raises(WandbError, match="may not do this"):
+        look_twice(bench, times=2)
+
+
+def test_the_same_job_through_two_endpoints_of_its_account_is_one_job(bench: Bench) -> None:
+    two_accounts(bench, a_job(), eu=(a_job(),))
+    outcomes = engine(bench, "").sync()
+    assert [(outcome.job, outcome.account) for outcome in outcomes] == [(JOB, "aoai-ml")]
+    assert bench.steps() == list(range(1, 31))
+
+
+def test_a_file_is_uploaded_once_for_each_project(bench: Bench) -> None:
+    two_accounts(bench, a_job(), a_job(id=OTHER_JOB), a_job(id=THIRD_JOB, suffix="other"))
+    bench.tick(engine(bench, "suffix=other -> other datasets=full", sync_datasets=DatasetPolicy.FULL))
+    store = bench.cloud.world.wandb.store
+    assert [len(store.collection(ENTITY, project, FILE).versions) for project in (PROJECT, "other")] == [1, 1]
+
+
+def test_rules_on_metadata_work_as_the_settings_are(bench: Bench) -> None:
+    """Azure shows a job's metadata on the v1 surface only, which is what is asked then."""
+    two_accounts(bench, a_job(metadata={"team": "search"}), a_job(id=OTHER_JOB))
+    bench.tick(engine(bench, "metadata.team=search -> search"))
+    assert places(bench) == {JOB: f"{ENTITY}/search", OTHER_JOB: f"{ENTITY}/{PROJECT}"}
+
+
+def test_an_account_without_the_surface_that_shows_metadata_fails_rather_than_sending_its_jobs_elsewhere(
+    bench: Bench,
+) -> None:
+    missing = {"status": 404, "body": {"error": {"code": "404", "message": "Resource not found"}}}
+    refused = {"op": "FineTuning_List", "when": {"path": "/openai/v1/"}, "do": missing}
+    two_accounts(bench, a_job(metadata={"team": "search"}), faults=[refused])
+    outcomes = engine(bench, "metadata.team=search -> search", azure_openai_endpoints=(ENDPOINT,)).sync()
+    assert [(outcome.job, outcome.result) for outcome in outcomes] == [("", Result.FAILED)]
+    assert places(bench) == {}

@@ -1,0 +1,97 @@
+"""A job's lease and the engine: who does not get it leaves the job alone, and who loses it stops between two rows."""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+
+import pytest
+
+from function_app.errors import StorageError, SyncError, TakenError
+from function_app.leases import Lost
+from tests.function_app.conftest import JOB, Bench, a_job
+
+ACCOUNT = "aoai-ml"
+
+
+def refused(error: SyncError) -> AbstractContextManager[Lost]:
+    @contextmanager
+    def lease() -> Iterator[Lost]:
+        raise error
+        yield
+
+    return lease()
+
+
+def lost_after(asked: int) -> Lost:
+    """A lease that is lost when it is asked for the so-and-so-manieth time, and stays so."""
+    left = [asked]
+
+    def lost() -> bool:
+        left[0] -= 1
+        return left[0] < 0
+
+    return lost
+
+
+@pytest.mark.parametrize(
+    ("error", "result", "final"),
+    [
+        (TakenError("another worker is at it"), "skipped", False),
+        (StorageError("storage is down"), "failed", False),
+    ],
+)
+def test_without_the_lease_nothing_is_asked_and_nothing_written(
+    bench: Bench, error: SyncError, result: str, final: bool
+) -> None:
+    bench.world(a_job())
+    engine = bench.engine()
+    engine.leases = lambda job: refused(error)
+    before = bench.cloud.counts
+    outcome = engine.sync_job(ACCOUNT, JOB)
+    assert (outcome.result, outcome.why, outcome.final) == (result, error.message, final)
+    assert bench.cloud.counts == before
+
+
+def test_the_lease_is_the_jobs_and_is_held_while_its_run_is_written(bench: Bench) -> None:
+    bench.world(a_job())
+    engine = bench.engine()
+    told: list[str] = []
+
+    @contextmanager
+    def lease(job: str) -> Iterator[Lost]:
+        told.append(f"{job} taken, runs written {bench.cloud.counts.get('UpsertBucket', 0) > 0}")
+        yield lambda: False
+        told.append(f"{job} given back, settled {'rule' in bench.run().summary['sync']}")
+
+    engine.leases = lease
+    assert engine.sync_job(ACCOUNT, JOB).result == "synced"
+    assert told == [f"{JOB} taken, runs written False", f"{JOB} given back, settled True"]
+
+
+@pytest.mark.parametrize("rows", [0, 7, 29])
+def test_who_loses_the_lease_stops_between_two_rows_and_finishes_nothing(bench: Bench, rows: int) -> None:
+    bench.world(a_job())
+    engine = bench.engine()
+    engine.leases = lambda job: nullcontext(lost_after(rows))
+    outcome = engine.sync_job(ACCOUNT, JOB)
+    assert (outcome.result, outcome.steps, outcome.final) == ("skipped", rows, False)
+    assert "lease was lost" in outcome.why
+    assert "rule" not in bench.run().summary["sync"]
+    assert bench.cloud.counts.get("CreateArtifact", 0) == 0
+    assert bench.tick()[JOB].final
+    assert [row["_step"] for row in bench.run().history] == list(range(1, 31))
+
+
+def test_a_lease_that_is_lost_when_all_is_done_changes_nothing(bench: Bench) -> None:
+    bench.world(a_job())
+    first, second = bench.engine(), bench.engine()
+    asked = 0
+
+    def counted() -> bool:
+        nonlocal asked
+        asked += 1
+        return False
+
+    first.leases = lambda job: nullcontext(counted)
+    assert first.sync_job(ACCOUNT, JOB).final
+    assert second.sync_job(ACCOUNT, JOB).result == "current"
+    assert asked > 30

@@ -1,0 +1,164 @@
+"""What of a training file gets into W&B: a table of every format, the broken lines by number, no more than the policy lets go."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import wandb
+
+from function_app.datasets import COLUMNS
+from function_app.model import DatasetPolicy
+from function_app.wandb_files import TABLE_ROWS
+from sandbox.wandb_artifacts import Artifact
+
+from .conftest import ENTITY, FILE, JOB, PROJECT, Bench, a_file, a_job
+
+SECRET = "the-word-that-must-not-leave"
+
+
+def dataset(bench: Bench) -> Artifact:
+    [used] = bench.run().used
+    return used
+
+
+def table(bench: Bench, name: str = "examples") -> list[dict[str, Any]]:
+    """A table as people see it: rows by column."""
+    held = json.loads(dataset(bench).read(f"{name}.table.json"))
+    assert (held["_type"], held["ncols"], held["nrows"]) == ("table", len(held["columns"]), len(held["data"]))
+    return [dict(zip(held["columns"], row, strict=True)) for row in held["data"]]
+
+
+def everything_sent(bench: Bench) -> Iterator[str]:
+    """All that W&B was sent, as text: runs, and every object of its storage, whoever it belongs to."""
+    store = bench.cloud.world.wandb.store
+    yield from (stored.content.decode() for stored in store.storage.under("").values())
+    yield from (
+        json.dumps(artifact.metadata) + str(artifact.description) for artifact in store.artifacts(ENTITY, PROJECT)
+    )
+    yield json.dumps([bench.run().config, bench.run().summary, bench.run().notes, bench.run().tags])
+
+
+FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
+    "chat": ("chat", {"roles": "user assistant", "n_messages": 2}),
+    "chat_with_system": ("chat", {"roles": "system user assistant", "n_messages": 3}),
+    "conversation": ("chat", {"n_messages": 5}),
+    "tools": ("chat", {"tool_calls": 1, "n_messages": 5}),
+    "vision": ("chat", {"images": 1}),
+    "dpo": ("preference", {"non_preferred": "Please read the manual."}),
+    "reinforcement": ("chat", {"completion": ""}),
+    "completion": ("completion", {}),
+}
+
+
+@pytest.mark.parametrize("written", FORMATS)
+def test_every_format_is_a_table_of_all_its_examples(bench: Bench, written: str) -> None:
+    kind, first = FORMATS[written]
+    bench.world(a_job(), files=[a_file(format=written, count=6)])
+    assert bench.tick()[JOB].final
+    rows = table(bench)
+    assert [row["line"] for row in rows] == [1, 2, 3, 4, 5, 6]
+    assert list(rows[0]) == list(COLUMNS[kind])
+    assert rows[0].items() >= first.items()
+    assert dataset(bench).metadata["format"] == bench.run().config["training_data"]["format"] == kind
+    if written == "reinforcement":
+        assert "reference_category" in json.loads(rows[0]["fields"])
+
+
+def test_the_table_is_what_wandbs_own_table_would_be(bench: Bench) -> None:
+    """It is written line by line, because wandb.Table holds everything several times."""
+    bench.world(a_job(), files=[a_file(format="tools", count=4)])
+    bench.tick()
+    held = json.loads(dataset(bench).read("examples.table.json"))
+    theirs = wandb.Table(columns=held["columns"], data=held["data"]).to_json(wandb.Artifact("x", "dataset"))
+    assert held == theirs
+
+
+def test_an_image_in_the_file_is_named_with_its_size_and_not_in_the_table(bench: Bench) -> None:
+    png = "iVBORw0KGgo" * 400
+    parts = [
+        {"type": "text", "text": "Which?"},
+        {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{png}"}},
+    ]
+    line = {"messages": [{"role": "user", "content": parts}, {"role": "assistant", "content": "That one."}]}
+    bench.world(a_job(), files=[a_file(lines=[json.dumps(line)])])
+    bench.tick()
+    [row] = table(bench)
+    assert row["prompt"] == "Which?\n[image: data:image/png (3,300 bytes)]"
+    assert png not in json.dumps(row)
+
+
+def test_broken_lines_are_counted_and_each_is_shown_by_number_and_reason_but_not_quoted(bench: Bench) -> None:
+    good = json.dumps({"messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "ho"}]})
+    lines = [good, SECRET, good, json.dumps({SECRET: 1}), json.dumps({"messages": SECRET}), f"[{good}]"]
+    bench.world(a_job(), files=[a_file(lines=lines)])
+    assert bench.tick()[JOB].final
+    assert [row["line"] for row in table(bench)] == [1, 3]
+    told = table(bench, "malformed")
+    assert [row["line"] for row in told] == [2, 4, 5, 6]
+    assert all(row["why"] for row in told)
+    assert SECRET not in json.dumps([told, dataset(bench).metadata, dataset(bench).description])
+    assert bench.run().config["training_data"]["malformed_lines"] == dataset(bench).metadata["malformed_lines"] == 4
+    assert dataset(bench).description == "2 examples of format chat; 4 lines are malformed, see the table malformed."
+
+
+def test_more_examples_than_a_table_shows_are_not_cut_in_silence(bench: Bench) -> None:
+    count = TABLE_ROWS + 500
+    bench.world(a_job(), files=[a_file(format="chat", count=count)])
+    assert bench.tick()[JOB].final
+    lines = [row["line"] for row in table(bench)]
+    assert len(lines) == TABLE_ROWS
+    assert lines == sorted(set(lines))
+    assert lines[-1] > TABLE_ROWS  # a choice from everywhere, not the head
+    assert dataset(bench).read("train.jsonl").count(b"\n") == count
+    assert (
+        dataset(bench).description
+        == "10,500 examples of format chat; the table shows 10,000 of them, chosen at random."
+    )
+    said = bench.run().config["training_data"]
+    assert (said["examples"], said["rows_in_table"]) == (count, TABLE_ROWS)
+
+
+def secret_file(**said: Any) -> dict[str, Any]:
+    """120 examples, each of which says the word; one broken line says it, and one role is it."""
+    turns = [
+        {"role": "user", "content": SECRET},
+        {"role": SECRET, "content": "?"},
+        {"role": "assistant", "content": "."},
+    ]
+    return a_file(lines=[*[json.dumps({"messages": turns})] * 120, f"{SECRET} is no JSON"], **said)
+
+
+@pytest.mark.parametrize("policy", [DatasetPolicy.REFERENCE, DatasetPolicy.OFF])
+def test_under_reference_and_off_no_word_of_a_file_leaves(bench: Bench, policy: DatasetPolicy) -> None:
+    bench.world(a_job(validation_file=FILE), files=[secret_file()])
+    assert bench.tick(bench.engine(sync_datasets=policy))[JOB].final
+    assert [text for text in everything_sent(bench) if SECRET in text] == []
+
+
+def test_reference_says_what_the_file_is_like(bench: Bench) -> None:
+    bench.world(a_job(), files=[secret_file()])
+    bench.tick(bench.engine(sync_datasets=DatasetPolicy.REFERENCE))
+    assert sorted(dataset(bench).entries) == ["file", "malformed.table.json"]
+    metadata = dataset(bench).metadata
+    assert (metadata["examples"], metadata["malformed_lines"], metadata["rows_in_table"]) == (120, 1, 0)
+    assert metadata["messages_by_role"] == {"user": 120, "assistant": 120, "other": 120}
+    assert "none of them is in W&B" in str(dataset(bench).description)
+
+
+def test_off_says_nothing_of_a_file_but_its_id(bench: Bench) -> None:
+    bench.world(a_job(), files=[secret_file()])
+    asked, _ = bench.counted(lambda: bench.tick(bench.engine(sync_datasets=DatasetPolicy.OFF)))
+    assert bench.run().used == []
+    assert "training_data" not in bench.run().config
+    assert bench.run().config["training_file"] == FILE
+    assert asked["Files_GetContent"] == 1  # the results file
+
+
+def test_sample_lets_a_hundred_examples_go_and_not_the_file(bench: Bench) -> None:
+    bench.world(a_job(), files=[secret_file()])
+    bench.tick(bench.engine(sync_datasets=DatasetPolicy.SAMPLE))
+    assert sorted(dataset(bench).entries) == ["examples.table.json", "file", "malformed.table.json"]
+    assert len(table(bench)) == dataset(bench).metadata["rows_in_table"] == 100
+    assert sum(text.count(SECRET) for text in everything_sent(bench)) >= 100
+    assert dataset(bench).entries["file"].ref == f"azureopenai://aoai-ml/files/{FILE}"

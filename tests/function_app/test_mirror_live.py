@@ -1,0 +1,119 @@
+"""While a job trains: its run shows every step so far, as the service told it, and when each of them happened."""
+
+import csv
+import io
+import json
+from datetime import datetime
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from .conftest import ENTITY, JOB, PROJECT, Bench, a_file, a_job
+
+LIVE = {
+    "created": "-3m",
+    "timeline": {"queued": 60, "preprocessing": 60, "gpu_wait": 30, "steps": 60, "seconds_per_step": 10},
+}
+UNREADABLE = {"status": 404, "body": {"error": {"code": "notFound", "message": "no such file"}}}
+
+
+def told(bench: Bench) -> dict[int, dict[str, str]]:
+    """What the results file says now, read by Python's own csv: the whole lines only, by step."""
+    now = bench.cloud.clock.time()
+    job = bench.cloud.world.openai.stores[0].job(JOB, now)
+    assert job is not None
+    if not job.has_results(now):
+        return {}
+    text = job.results(now).decode()
+    return {int(row["step"]): row for row in csv.DictReader(io.StringIO(text[: text.rindex("\n") + 1]))}
+
+
+def metrics(row: dict[str, Any]) -> dict[str, float]:
+    return {name: value for name, value in row.items() if not name.startswith("_")}
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"results": {"cut": True}},
+        {"results": {"cut": True, "missing": "-1"}, "validation_every": 3},
+        {"results": {"listed": "succeeded"}},
+        {"metrics": {"train_loss": {"start": 1e-3, "end": 4e-7}, "train_mean_token_accuracy": {"shape": "linear"}}},
+    ],
+    ids=["half a line at the end", "-1 for no value", "only an event names the file", "E-notation and whole numbers"],
+)
+def test_every_tick_shows_every_step_of_the_file_and_all_that_it_says(bench: Bench, said: dict[str, Any]) -> None:
+    bench.world(a_job(**LIVE, **said))
+    for _ in range(5):
+        bench.tick()
+        expected = {
+            step: {name: float(cell) for name, cell in row.items() if name != "step" and cell not in ("", "-1")}
+            for step, row in told(bench).items()
+        }
+        assert {row["_step"]: metrics(row) for row in bench.run().history} == expected
+        bench.cloud.clock.advance(97)
+    assert len(bench.steps()) > 30
+
+
+def test_columns_that_nobody_knows_are_shown_and_those_of_validation_have_the_events_name(bench: Bench) -> None:
+    columns = ["train_loss", "validation_loss", "grad_norm"]
+    curves = {
+        "train_loss": {},
+        "valid_loss": {},
+        "grad_norm": {"shape": "linear", "start": -2.0, "end": 0.0, "points": {1: -1.0}},
+    }
+    bench.world(a_job(metrics=curves, results={"columns": columns}))
+    bench.tick()
+    assert set(metrics(bench.run().history[9])) == {"train_loss", "valid_loss", "grad_norm"}
+    assert bench.run().history[0]["grad_norm"] == -1
+
+
+def test_a_reward_of_minus_one_is_in_the_curve(bench: Bench) -> None:
+    rewards = {"train_reward_mean": {"points": {1: -1.0, 30: 1.0}}}
+    bench.world(a_job(method="reinforcement", metrics=rewards), files=[a_file(format="reinforcement")])
+    bench.tick()
+    assert bench.run().history[0]["train_reward_mean"] == -1
+    assert bench.run().summary["best"]["train_reward_mean"] == {"value": 1.0, "step": 30}
+
+
+def test_from_events_alone_the_best_is_the_best_of_all_ticks(bench: Bench) -> None:
+    """A later tick reads only the later events; what it does not see must not be forgotten."""
+    losses = {"train_loss": {"points": {1: 3.0, 10: 0.125, 20: 2.0, 300: 1.0}}}
+    fault = {"op": "Files_GetContent", "when": {"path": "/files/file-"}, "do": UNREADABLE}
+    timeline = {"queued": 60, "preprocessing": 60, "gpu_wait": 30, "steps": 300, "seconds_per_step": 10}
+    bench.world(a_job(created="-3m", timeline=timeline, metrics=losses, events={"every": 1}), faults=[fault])
+    for _ in range(4):
+        bench.tick()
+        bench.cloud.clock.advance(1200)
+    assert bench.steps() == list(range(1, 301))
+    assert bench.run().summary["best"]["train_loss"] == {"value": 0.125, "step": 10}
+
+
+def test_a_step_is_dated_when_it_happened_and_never_later_than_it_was_read(bench: Bench) -> None:
+    bench.world(a_job(**LIVE))
+    for _ in range(6):
+        bench.tick()
+        times = [row["_timestamp"] for row in bench.run().history]
+        assert times == sorted(times)
+        assert not times or times[-1] <= bench.cloud.clock.time() + 1
+        bench.cloud.clock.advance(97)
+    gaps = [later - earlier for earlier, later in pairwise(times)]
+    assert 9 <= sum(gaps) / len(gaps) <= 11
+    assert times[0] > datetime.fromisoformat(bench.run().config["created_at"]).timestamp() + 150
+
+
+def test_a_file_that_can_be_read_only_later_is_kept_beside_the_sampled_curve(bench: Bench) -> None:
+    """W&B takes no step below the last, so that the steps between the events cannot be made good in the curve."""
+    fault = {"op": "Files_GetContent", "when": {"times": 1}, "do": UNREADABLE}
+    bench.world(a_job(**(LIVE | {"created": "-8m"})), faults=[fault])
+    bench.tick()
+    first = bench.steps()
+    assert len(first) < first[-1]
+    bench.cloud.clock.advance(3600)
+    assert bench.tick()[JOB].final
+    assert bench.steps() == [*first, *range(first[-1] + 1, 61)]
+    assert bench.run().config["curve"] == "sampled"
+    [kept] = [each for each in bench.cloud.world.wandb.store.artifacts(ENTITY, PROJECT) if each.type == "results"]
+    table = json.loads(kept.read("steps.table.json"))
+    assert [row[0] for row in table["data"]] == list(range(1, 61))

@@ -1,0 +1,178 @@
+"""How a job ended, and what of it was gone by then, stands in its run for people to read; nothing else is held up by it."""
+
+from typing import Any
+
+import pytest
+
+from function_app.model import Result, Selection
+from sandbox.faults import Fault
+from sandbox.openai_store import Store
+
+from .conftest import FILE, JOB, OTHER_JOB, Bench, a_file, a_job
+
+LIVE = {
+    "created": "-8m",
+    "timeline": {"queued": 60, "preprocessing": 60, "gpu_wait": 30, "steps": 60, "seconds_per_step": 10},
+}
+
+
+def store(bench: Bench) -> Store:
+    return bench.cloud.world.openai.stores[0]
+
+
+def shown(bench: Bench, job: str = JOB) -> dict[str, Any]:
+    """What a person reads of a run's summary, in the columns of the runs table."""
+    return {name: bench.run(job).summary.get(name) for name in ("status", "error", "duration_s", "fine_tuned_model")}
+
+
+def test_what_a_person_reads_of_a_job_that_succeeded(bench: Bench) -> None:
+    bench.world(a_job(suffix="tickets"))
+    bench.tick()
+    run = bench.run()
+    read = {name: value for name, value in run.summary.items() if not name.startswith("_") and name != "sync"}
+    assert read == {
+        "status": "succeeded",
+        "fine_tuned_model": run.config["fine_tuned_model"],
+        "trained_tokens": run.config["trained_tokens"],
+        "duration_s": run.summary["duration_s"],
+        "best": run.summary["best"],
+        "train_loss": run.history[-1]["train_loss"],
+        "train_mean_token_accuracy": run.history[-1]["train_mean_token_accuracy"],
+    }
+    assert run.summary["duration_s"] > 30 * 6
+    losses = {row["train_loss"]: row["_step"] for row in run.history}
+    assert run.summary["best"]["train_loss"] == {"value": min(losses), "step": losses[min(losses)]}
+    assert run.config["training_data"] == {
+        "examples": 8,
+        "format": "chat",
+        "malformed_lines": 0,
+        "rows_in_table": 8,
+        "bytes": run.used[0].metadata["bytes"],
+    }
+    assert run.config["curve"] == "every step"
+
+
+def test_a_failed_job_says_its_code_and_message_and_what_it_was_trained_on(bench: Bench) -> None:
+    error = {"code": "outOfMemory", "message": "The batch does not fit."}
+    bench.world(a_job(outcome={"status": "failed", "during": "training", "at_step": 12, "error": error}))
+    bench.tick()
+    assert bench.state() == "failed"
+    assert bench.steps() == list(range(1, 13))
+    assert (shown(bench)["status"], shown(bench)["error"]) == ("failed", error)
+    assert [dataset.sequence.name for dataset in bench.run().used] == [FILE]
+    assert bench.run().config["training_data"]["examples"] == 8
+
+
+@pytest.mark.parametrize(
+    ("said", "curve"),
+    [
+        ({"results": {"purged": True}}, "sampled"),
+        (
+            {"results": {"purged": True}, "events": {"every": 1000, "first_step": False}},
+            "none: neither results file nor metrics events",
+        ),
+        ({"results": {"listed": "never"}}, "every step"),
+    ],
+    ids=["file deleted", "file deleted, no metrics events", "file named in an event only"],
+)
+def test_a_job_that_succeeded_is_final_whatever_became_of_its_results_file(
+    bench: Bench, said: dict[str, Any], curve: str
+) -> None:
+    bench.world(a_job(**said), a_job(id=OTHER_JOB))
+    outcomes = bench.tick()
+    assert outcomes[JOB].final
+    assert outcomes[OTHER_JOB].final
+    assert bench.state() == "finished"
+    assert bench.run().config["curve"] == curve
+    assert bench.tick()[JOB].result is Result.CURRENT
+
+
+def test_a_training_file_deleted_before_is_said_to_be_missing(bench: Bench) -> None:
+    bench.world(a_job(), files=[a_file(deleted=True)])
+    assert bench.tick()[JOB].final
+    assert bench.run().config["training_data"] == {"missing": True}
+    assert bench.run().used == []
+
+
+def test_a_training_file_deleted_after_one_job_is_still_the_input_of_the_next(bench: Bench) -> None:
+    """W&B has it: that the account has it no more takes nothing away from whoever else trained on it."""
+    bench.world(a_job(), a_job(id=OTHER_JOB))
+    engine = bench.engine()
+    assert engine.sync_job("aoai-ml", JOB).final
+    store(bench).delete_file(FILE, bench.cloud.clock.time())
+    assert engine.sync_job("aoai-ml", OTHER_JOB).final
+    assert bench.run(OTHER_JOB).used == bench.run().used
+    assert bench.run(OTHER_JOB).config["training_data"] == bench.run().config["training_data"]
+
+
+@pytest.mark.parametrize("how", ["timer", "queue", "between listing and reading"])
+def test_a_job_that_is_deleted_while_its_run_goes_on_is_recorded_as_deleted(bench: Bench, how: str) -> None:
+    bench.world(a_job(**LIVE), a_job(id=OTHER_JOB, created="-3d"))
+    engine = bench.engine()
+    bench.tick(engine)
+    steps = bench.steps()
+    bench.cloud.clock.advance(100)
+    [candidate] = [each for each in engine.look()[0] if each.job.id == JOB]
+    store(bench).delete_job(JOB)
+    match how:
+        case "timer":
+            outcome = bench.tick(engine)[JOB]
+        case "queue":
+            outcome = engine.sync_job("aoai-ml", JOB)
+        case _:
+            outcome = engine.mirror(candidate)
+    assert (outcome.result, outcome.final) == (Result.SYNCED, True)
+    assert "deleted" in "; ".join(outcome.did)
+    run = bench.run()
+    assert (bench.state(), bench.steps()) == ("failed", steps)
+    assert (run.config["status"], run.config["job_deleted"], run.summary["status"]) == ("deleted", True, "deleted")
+    asked, writes = bench.counted(lambda: bench.tick(engine))
+    assert (asked, writes) == ({"FineTuning_List": 1, "Runs": 1}, 0)
+
+
+def test_a_job_deleted_between_its_end_and_its_last_events_is_a_finished_run(bench: Bench) -> None:
+    bench.world(a_job(created="-16m", timeline={"steps": 10, "evaluation": 3600}), a_job(id=OTHER_JOB, created="-3d"))
+    bench.tick()
+    assert bench.run().summary["sync"]["status"] == "succeeded"
+    assert bench.state() == "running"
+    store(bench).delete_job(JOB)
+    assert bench.tick()[JOB].final
+    assert (bench.state(), bench.run().config["status"], bench.run().config["job_deleted"]) == (
+        "finished",
+        "succeeded",
+        True,
+    )
+
+
+def test_a_listing_that_leaves_a_job_out_by_mistake_does_not_end_its_run(bench: Bench) -> None:
+    """Only the job's own 404 counts."""
+    bench.world(a_job(**LIVE), a_job(id=OTHER_JOB, created="-3d"))
+    engine = bench.engine()
+    bench.tick(engine)
+    now = bench.cloud.clock.time()
+    data = [job.body(now) for job in store(bench).jobs(now) if job.id != JOB]
+    partial = {"object": "list", "has_more": False, "data": data}
+    listing = {"op": "FineTuning_List", "when": {"times": 1}, "do": {"status": 200, "body": partial}}
+    before = len(bench.run().history)
+    bench.cloud.world.faults.faults.append(Fault.model_validate(listing))
+    outcome = bench.tick(engine)[JOB]
+    assert not outcome.final
+    assert (bench.state(), len(bench.run().history)) == ("running", before)
+
+
+def test_only_some_jobs_asked_for_is_no_sign_that_the_others_are_gone(bench: Bench) -> None:
+    bench.world(a_job(**LIVE), a_job(id=OTHER_JOB, created="-3d"))
+    bench.tick()
+    outcomes = bench.tick(selection=Selection(frozenset({OTHER_JOB})))
+    assert list(outcomes) == [OTHER_JOB]
+
+
+def test_a_paused_job_is_shown_as_paused_and_goes_on_when_it_is_resumed(bench: Bench) -> None:
+    bench.world(a_job(**LIVE, pauses=[{"at_step": 10, "lasts": 3600}]))
+    bench.tick()
+    assert bench.run().config["status"] == shown(bench)["status"] == "paused"
+    assert bench.steps() == list(range(1, 11))
+    bench.cloud.clock.advance(6000)
+    assert bench.tick()[JOB].final
+    assert bench.steps() == list(range(1, 61))
+    assert bench.run().config["status"] == shown(bench)["status"] == "succeeded"

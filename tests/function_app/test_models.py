@@ -1,0 +1,169 @@
+"""Models in W&B: versions, the lineage between jobs, and the registry, against the sandbox."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from function_app.decide import RULE
+from function_app.model import Result
+from function_app.routing import Registry
+from sandbox.wandb_artifacts import Artifact, Collection
+
+from .conftest import ENTITY, JOB, KEY, OTHER_JOB, PROJECT, Bench, a_job
+
+FAMILY = "gpt-4o-mini-2024-07-18-tickets"
+TICKETS: dict[str, Any] = {"suffix": "tickets", "hyperparameters": {"n_epochs": 3}}
+FIRST = {"id": JOB, "created": "-4d", **TICKETS}
+MODEL = f"gpt-4o-mini-2024-07-18.ft-{JOB.removeprefix('ftjob-')}-tickets"
+REGISTRY = Registry("model")
+
+
+def collection(bench: Bench, name: str = FAMILY) -> Collection:
+    return bench.cloud.world.wandb.store.collection(ENTITY, PROJECT, name)
+
+
+def linked(bench: Bench, name: str = FAMILY, registry: str = "model") -> Collection:
+    """A collection of the organization's registry."""
+    return bench.cloud.world.wandb.store.collection("acme-org", f"wandb-registry-{registry}", name)
+
+
+def said(version: Artifact) -> Mapping[str, Any]:
+    return version.metadata
+
+
+def test_a_models_file_and_metadata_say_what_it_is_and_how_it_was_trained(bench: Bench) -> None:
+    bench.world(a_job(**FIRST))
+    bench.tick()
+    first, second, final = collection(bench).versions
+    assert [list(each.entries) for each in (first, second, final)] == [["model_metadata.json"]] * 3
+    assert [said(each)["step"] for each in (first, second, final)] == [10, 20, 30]
+    assert [said(each)["final"] for each in (first, second, final)] == [False, False, True]
+    assert said(first)["fine_tuned_model"] == f"{MODEL}:ckpt-step-10"
+    assert said(final)["fine_tuned_model"] == bench.run().config["fine_tuned_model"] == MODEL
+    job = said(final)["job"]
+    assert (job["hyperparameters"]["n_epochs"], job["suffix"], job["trained_tokens"]) == (
+        3,
+        "tickets",
+        bench.run().config["trained_tokens"],
+    )
+    assert bench.run().logged == [first, second, final]
+
+
+@pytest.mark.parametrize("model", [MODEL, f"{MODEL}:ckpt-step-20"])
+@pytest.mark.parametrize("order", [(JOB, OTHER_JOB), (OTHER_JOB, JOB)])
+def test_a_job_that_goes_on_training_a_model_has_it_as_input_whichever_is_mirrored_first(
+    bench: Bench, model: str, order: tuple[str, str]
+) -> None:
+    bench.world(a_job(**FIRST), a_job(id=OTHER_JOB, model=model, suffix="more"))
+    for job in order:
+        assert bench.engine().sync_job("aoai-ml", job).final
+    [version] = [each for each in collection(bench).versions if said(each)["fine_tuned_model"] == model]
+    assert [each for each in bench.run(OTHER_JOB).used if each.type == "model"] == [version]
+    assert [each for each in bench.run().used if each.type == "model"] == []
+    assert version.created_by is bench.run()
+    assert bench.run(OTHER_JOB).config["base_model"] == "gpt-4o-mini-2024-07-18"
+
+
+def test_an_earlier_model_that_the_project_does_not_have_stops_nothing(bench: Bench) -> None:
+    bench.world(a_job(model=MODEL.replace("1" * 32, "9" * 32)))
+    outcome = bench.tick()[JOB]
+    assert (outcome.result, outcome.final, outcome.warnings) == (Result.SYNCED, True, ())
+    assert [each.type for each in bench.run().used] == ["dataset"]
+
+
+def test_the_final_model_is_in_the_registry_under_its_family(bench: Bench) -> None:
+    bench.world(a_job(**FIRST))
+    outcome = bench.engine(wandb_registry=REGISTRY).sync()[0]
+    assert "linked to registry model/" + FAMILY in outcome.did
+    assert linked(bench).versions == [collection(bench).versions[-1]]
+    assert linked(bench).portfolio
+
+
+def test_a_registrys_collection_can_be_one_for_all_and_its_latest_is_the_youngest_jobs(bench: Bench) -> None:
+    bench.world(a_job(**FIRST), a_job(id=OTHER_JOB, created="-2d"))
+    for job in (OTHER_JOB, JOB):  # the older one is mirrored later
+        assert bench.engine(wandb_registry=Registry("model", "support-bot")).sync_job("aoai-ml", job).final
+    shelf = linked(bench, "support-bot")
+    assert [said(each)["job"]["job_id"] for each in shelf.versions] == [OTHER_JOB, JOB]
+    assert shelf.latest is shelf.versions[0]
+    for family, job in ((FAMILY, JOB), ("gpt-4o-mini-2024-07-18", OTHER_JOB)):
+        latest = collection(bench, family).latest
+        assert latest is not None
+        assert said(latest)["job"]["job_id"] == job
+
+
+@pytest.mark.parametrize("outcome", [{"status": "failed"}, {"status": "cancelled", "at_step": 25}])
+def test_only_a_job_that_succeeded_puts_a_model_into_the_registry(bench: Bench, outcome: dict[str, Any]) -> None:
+    failed = {"during": "training", "at_step": 25, "error": {"code": "oom", "message": "too big"}}
+    bench.world(a_job(**FIRST, outcome=outcome if outcome["status"] == "cancelled" else outcome | failed))
+    asked, _ = bench.counted(lambda: bench.tick(bench.engine(wandb_registry=REGISTRY)))
+    assert "LinkArtifact" not in asked
+
+
+def test_a_link_is_made_once_though_the_mark_that_it_was_made_is_lost(bench: Bench) -> None:
+    bench.world(a_job(**FIRST))
+    bench.tick(bench.engine(wandb_registry=REGISTRY))
+    del bench.run().summary["sync"]["rule"]  # as a kill between the link and the mark leaves it
+    asked, _ = bench.counted(lambda: bench.tick(bench.engine(wandb_registry=REGISTRY)))
+    assert bench.run().summary["sync"]["rule"] == RULE
+    assert asked["FetchLinkedArtifacts"] == 1
+    assert "LinkArtifact" not in asked
+    assert len(linked(bench).versions) == 1
+
+
+def test_a_link_that_was_not_made_before_a_kill_is_made_after_it(bench: Bench) -> None:
+    bench.world(a_job(**FIRST))
+    bench.tick()
+    del bench.run().summary["sync"]["rule"]
+    assert bench.tick(bench.engine(wandb_registry=REGISTRY))[JOB].final
+    assert linked(bench).versions == [collection(bench).versions[-1]]
+
+
+@pytest.mark.parametrize(
+    ("world", "registry", "why"),
+    [
+        ({}, "prod", "does not know the entity or project"),
+        (
+            {
+                "wandb": {
+                    "teams": [{"name": "acme", "members": {"sync-bot": "member"}}],
+                    "users": [{"username": "sync-bot", "default_entity": "acme", "keys": [KEY]}],
+                }
+            },
+            "model",
+            "acme belongs to no organization",
+        ),
+        (
+            {
+                "faults": [
+                    {
+                        "op": "LinkArtifact",
+                        "do": {"status": 403, "body": {"errors": [{"message": "permission denied"}]}},
+                    }
+                ]
+            },
+            "model",
+            "may not do this",
+        ),
+    ],
+)
+def test_a_registry_that_refuses_is_a_warning_and_the_job_is_done(
+    bench: Bench, world: dict[str, Any], registry: str, why: str
+) -> None:
+    bench.world(a_job(**FIRST), **world)
+    outcome = bench.tick(bench.engine(wandb_registry=Registry(registry)))[JOB]
+    assert (outcome.result, outcome.final) == (Result.SYNCED, True)
+    [warning] = outcome.warnings
+    assert warning.startswith(f"The model is not in the registry {registry!r}: ")
+    assert why in warning
+    assert "WANDB_REGISTRY" in warning
+    assert bench.tick(bench.engine(wandb_registry=Registry(registry)))[JOB].result is Result.CURRENT
+
+
+def test_a_registry_that_is_out_of_reach_is_asked_again(bench: Bench) -> None:
+    bench.world(a_job(**FIRST), faults=[{"op": "LinkArtifact", "when": {"times": 5}, "do": {"status": 500}}])
+    engine = bench.engine(wandb_registry=REGISTRY)
+    assert bench.tick(engine)[JOB].result is Result.FAILED
+    assert bench.tick(engine)[JOB].final
+    assert len(linked(bench).versions) == 1

@@ -1,0 +1,309 @@
+"""`sync()` as those know it who come from WandbLogger.sync: its parameters, with the meaning that W&B documents."""
+
+import ast
+import inspect
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import openai
+import pytest
+import wandb
+from azure.identity import DefaultAzureCredential, get_bearer_token_provider
+from wandb.sdk.lib import wbauth
+
+from function_app.errors import AccountError, KeyRefusedError, NotThereError, SettingsError
+from function_app.model import Outcome, Result, Selection
+from function_app.moving import EVERY, account_name, follow, sync
+from tests.conftest import ROOT, start_wandb_core
+
+from .conftest import CLOSED_ENDPOINT, ENDPOINT, ENTITY, FILE, JOB, KEY, OTHER_JOB, PROJECT, Bench, a_job
+
+PLATFORM = {"name": "org", "group": "rg-ml", "platform": True, "api_key": "sk-sandbox"}
+THERE = {"project": PROJECT, "entity": ENTITY}
+Script = Callable[..., dict[str, Outcome]]
+
+
+@pytest.fixture
+def script(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Script:
+    """`sync()` in a process of somebody who has the W&B key in the environment; the outcomes by job."""
+    start_wandb_core()
+    monkeypatch.setenv("WANDB_API_KEY", KEY)
+    wbauth.unauthenticate_session()  # what other tests' runs left in this process
+
+    def script(*arguments: Any, **said: Any) -> dict[str, Outcome]:
+        with DefaultAzureCredential() as credential:
+            scope = "https://cognitiveservices.azure.com/.default"
+            client = openai.AzureOpenAI(
+                azure_endpoint=said.pop("endpoint", ENDPOINT),
+                api_version="2025-04-01-preview",
+                azure_ad_token_provider=get_bearer_token_provider(credential, scope),
+            )
+            with client:
+                usual: dict[str, Any] = {"openai_client": client, "wait_for_job_success": False, **THERE}
+                outcomes = sync(*arguments, **(usual | said))
+        return {outcome.job: outcome for outcome in outcomes}
+
+    return script
+
+
+def test_the_parameters_are_wandbloggers_in_its_order_with_its_defaults() -> None:
+    source = Path(wandb.__file__).parent / "integration" / "openai" / "fine_tuning.py"
+    logger = next(
+        node
+        for node in ast.walk(ast.parse(source.read_text()))
+        if isinstance(node, ast.FunctionDef) and node.name == "sync"
+    )
+    defaults = [ast.literal_eval(default) for default in logger.args.defaults]
+    theirs = list(zip([argument.arg for argument in logger.args.args[1:]], defaults, strict=True))
+    ours = inspect.signature(sync).parameters.values()
+    assert [(each.name, each.default) for each in ours if each.kind is not each.VAR_KEYWORD] == theirs
+    assert [each.name for each in ours][-1] == logger.args.kwarg.arg if logger.args.kwarg else None
+
+
+def test_it_is_imported_from_the_package_and_only_when_it_is_asked_for() -> None:
+    said = "import sys, function_app; assert not {'wandb', 'openai'} & set(sys.modules); from function_app import sync"
+    subprocess.run([sys.executable, "-c", said], check=True)
+
+
+def test_every_job_gets_its_run_and_a_line_and_the_outcomes_say_what_was_done(
+    bench: Bench, script: Script, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench.world(a_job(), a_job(id=OTHER_JOB, outcome={"status": "failed", "during": "preprocessing"}))
+    outcomes = script()
+    assert {job: (each.result, each.status, each.account) for job, each in outcomes.items()} == {
+        JOB: (Result.SYNCED, "succeeded", "aoai-ml"),
+        OTHER_JOB: (Result.SYNCED, "failed", "aoai-ml"),
+    }
+    assert (bench.state(), bench.state(OTHER_JOB), bench.steps()) == ("finished", "failed", list(range(1, 31)))
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2
+    assert all(any(outcome.run_url in line for line in lines) for outcome in outcomes.values())
+    assert sum("30 new steps" in line for line in lines) == 1
+    assert KEY not in "".join(lines)
+    assert [each.result for each in script().values()] == [Result.CURRENT, Result.CURRENT]
+
+
+def test_a_process_of_somebody_else_hears_nothing_of_the_sdk_and_keeps_its_environment(bench: Bench) -> None:
+    """The SDK would tell of sessions and products, and a WANDB_DIR of ours would take the runs of theirs with it."""
+    said = f"""
+import os, openai
+from function_app import sync
+before = dict(os.environ)
+client = openai.AzureOpenAI(azure_endpoint={ENDPOINT!r}, api_key="sandbox-key", api_version="2024-10-21")
+assert sync({JOB!r}, client, project={PROJECT!r}, entity={ENTITY!r})[0].final
+assert {{name for name in os.environ if os.environ[name] != before.get(name)}} <= {{"WANDB_SERVICE"}}
+"""
+    account = {"name": "aoai-ml", "group": "rg-ml", "api_key": "sandbox-key"}
+    bench.world(accounts=[account | {"jobs": [a_job()], "files": [{"id": FILE, "created": "-3d"}]}], assignments=[])
+    done = subprocess.run(
+        [sys.executable, "-c", said],
+        env=bench.cloud.environment(None) | {"WANDB_API_KEY": KEY, "PYTHONPATH": str(ROOT)},
+        cwd=bench.cloud.directory,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == ""
+    [line] = done.stderr.splitlines()
+    assert line.startswith(f"synced    {JOB}")
+    assert not (bench.cloud.directory / "wandb").exists()
+
+
+def test_one_job_by_its_id_also_as_openais_cookbook_calls_it(bench: Bench, script: Script) -> None:
+    bench.world(a_job(), a_job(id=OTHER_JOB))
+    assert list(script(OTHER_JOB)) == [OTHER_JOB]
+    assert list(script(id=JOB)) == [JOB]
+    with pytest.raises(SettingsError, match="a run's id is its job's"):
+        script(OTHER_JOB, id=JOB)
+
+
+def test_num_fine_tunes_are_the_most_recent(bench: Bench, script: Script) -> None:
+    jobs = [f"ftjob-{n:032x}" for n in range(1, 6)]
+    bench.world(*(a_job(id=job, created=f"-{n}d", timeline={"steps": 3}) for n, job in enumerate(jobs, start=2)))
+    assert sorted(script(None, num_fine_tunes=2)) == jobs[:2]
+    assert script(None, num_fine_tunes=0) == {}
+
+
+def test_without_log_datasets_none_of_a_jobs_files_leave(bench: Bench, script: Script) -> None:
+    bench.world(a_job())
+    asked, _ = bench.counted(lambda: script(log_datasets=False))
+    assert bench.run().used == []
+    assert asked["Files_GetContent"] == 1  # the results
+
+
+def test_a_job_is_waited_for_while_it_can_end_and_a_paused_one_is_not(bench: Bench) -> None:
+    bench.world(
+        a_job(created="-5m"),
+        a_job(id=OTHER_JOB, created="-1d", pauses=[{"at_step": 10}]),
+    )
+    said: list[str] = []
+    waits: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        bench.cloud.clock.advance(seconds)
+
+    with_pause = follow(bench.engine(), Selection(), overwrite=False, wait=True, say=said.append, sleep=sleep)
+    assert {each.job: (each.status, each.final) for each in with_pause} == {
+        JOB: ("succeeded", True),
+        OTHER_JOB: ("paused", False),
+    }
+    assert set(waits) == {EVERY}
+    assert (bench.state(), bench.steps()) == ("finished", list(range(1, 31)))
+    assert len([line for line in said if JOB in line]) == 2  # at the first look and at the end
+
+
+def test_waiting_outlasts_trouble_that_passes_and_not_trouble_that_stays(bench: Bench) -> None:
+    outage = {"op": "Runs", "when": {"nth": [2, 3]}, "do": {"status": 400}}
+    bench.world(a_job(created="-5m"), faults=[outage])
+    waits: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        bench.cloud.clock.advance(seconds)
+
+    def told(_: str) -> None:
+        """Nobody listens."""
+
+    [outcome] = follow(bench.engine(), Selection(), overwrite=False, wait=True, say=told, sleep=sleep)
+    assert outcome.final
+    bench.world(
+        a_job(created="-5m"), faults=[{"op": "FineTuning_GetEvents", "when": {"times": 99}, "do": {"status": 400}}]
+    )
+    waits.clear()
+    [outcome] = follow(bench.engine(), Selection(), overwrite=False, wait=True, say=told, sleep=sleep)
+    assert (outcome.result, len(waits)) == (Result.FAILED, 0)
+
+
+def test_what_new_runs_are_to_be_called_is_said_once_and_then_people_s(bench: Bench, script: Script) -> None:
+    bench.world(a_job())
+    script(
+        name="spring", notes="first try", group="tickets", job_type="training", tags=["mine"], config={"team": "search"}
+    )
+    run = bench.run()
+    assert (run.name, run.notes, run.group, run.job_type) == ("spring", "first try", "tickets", "training")
+    assert run.tags == ["openai/finetune", "openai/gpt-4o-mini-2024-07-18", f"openai/{JOB}", "azure/aoai-ml", "mine"]
+    assert (run.config["team"], run.config["job_id"]) == ("search", JOB)
+    script(name="autumn", tags=["other"])
+    assert (run.name, run.tags[-1]) == ("spring", "mine")
+
+
+def test_models_are_versions_of_the_artifact_that_was_named(bench: Bench, script: Script) -> None:
+    bench.world(a_job())
+    script(model_artifact_name="our models", model_artifact_type="finetuned")
+    assert list(bench.aliases("our-models")) == ["v0"]
+    assert bench.cloud.world.wandb.store.collection(ENTITY, PROJECT, "our-models").type == "finetuned"
+
+
+def test_whoever_is_signed_in_stays_signed_in(bench: Bench, script: Script, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The runs are written with the vault's key, which signs the process in while they are open (wandb 0.31)."""
+    vault = {"name": "kv-open", "group": "rg-ml", "rbac": True, "secrets": [{"name": "wandb-api-key", "value": KEY}]}
+    bench.world(a_job(), vaults=[vault])
+    host = wandb.Settings().base_url
+    wbauth.unauthenticate_session()
+    script()
+    assert wbauth.session_credentials(host=host) is None
+    other = wbauth.AuthApiKey(host=host, api_key="7" * 40)
+    wbauth.use_explicit_auth(other, source="a test")
+    monkeypatch.setenv("KEY_VAULT_URL", "https://kv-open.vault.azure.net/")
+    script(overwrite=True)
+    assert wbauth.session_credentials(host=host) is other
+    wbauth.unauthenticate_session()
+
+
+def test_a_run_of_ones_own_goes_on_undisturbed(bench: Bench, script: Script, tmp_path: Path) -> None:
+    bench.world(a_job())
+    quiet = wandb.Settings(silent=True, console="off")
+    mine = wandb.init(entity=ENTITY, project=PROJECT, id="mine", dir=tmp_path, settings=quiet)
+    try:
+        mine.log({"loss": 2.0})
+        assert script()[JOB].final
+        assert wandb.run is mine
+        mine.log({"loss": 1.0})
+    finally:
+        mine.finish()
+    assert [row["loss"] for row in bench.run("mine").history] == [2.0, 1.0]
+    assert (bench.state("mine"), bench.state()) == ("finished", "finished")
+    assert "job_id" not in bench.run("mine").config
+
+
+def test_the_key_is_found_where_wandb_login_left_it(
+    bench: Bench, script: Script, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    bench.world(a_job())
+    monkeypatch.delenv("WANDB_API_KEY")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    with pytest.raises(SettingsError, match="Nobody is signed in"):
+        script()
+    (tmp_path / "netrc").write_text(f"machine api.forge.coreweave.com\n  login user\n  password {KEY}\n")
+    assert script()[JOB].final
+
+
+def test_openais_own_platform_by_its_key_alone(bench: Bench, script: Script, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its results file is base64 of a CSV."""
+    bench.world(accounts=[PLATFORM | {"jobs": [a_job()], "files": [{"id": FILE, "created": "-3d"}]}], assignments=[])
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-sandbox")
+    outcome = script(openai_client=None)[JOB]
+    assert (outcome.account, outcome.final, bench.steps()) == ("openai", True, list(range(1, 31)))
+    assert not any(tag.startswith("azure/") for tag in bench.run().tags)
+
+
+@pytest.mark.parametrize(
+    ("said", "error", "words"),
+    [
+        ({"mode": "offline"}, SettingsError, "W&B is offline"),
+        ({"openai_client": "https://aoai-ml"}, SettingsError, "openai_client is of type str"),
+        ({"openai_client": None}, SettingsError, "AZURE_OPENAI_ENDPOINTS is not set"),
+        ({"num_fine_tunes": -1}, SettingsError, "num_fine_tunes is -1"),
+        ({"config": 7}, SettingsError, "config is of type int"),
+        ({"project": "a/b"}, SettingsError, "WANDB_PROJECT"),
+        ({"overwite": True}, TypeError, "unexpected keyword argument 'overwite'"),
+        ({"fine_tune_job_id": "ftjob-gone"}, NotThereError, "aoai-ml has no job ftjob-gone"),
+        ({"endpoint": CLOSED_ENDPOINT}, AccountError, "does not let this identity"),
+    ],
+)
+def test_what_cannot_be_done_at_all_is_an_error_and_writes_nothing(
+    bench: Bench, script: Script, said: dict[str, Any], error: type[Exception], words: str
+) -> None:
+    bench.world(a_job())
+    with pytest.raises(error, match=words):
+        script(**said)
+    assert bench.cloud.writes == 0
+
+
+def test_a_key_that_wandb_does_not_take_is_an_error(
+    bench: Bench, script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.world(a_job())
+    for key in ("9" * 40, "short"):
+        monkeypatch.setenv("WANDB_API_KEY", key)
+        with pytest.raises(KeyRefusedError):
+            script()
+    assert bench.cloud.writes == 0
+
+
+def test_parameters_of_wandb_init_that_have_no_use_here_are_named(
+    bench: Bench, script: Script, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench.world(a_job())
+    assert script(dir="/tmp", resume="allow", mode="online")[JOB].final
+    assert "Not used: dir, resume." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("https://aoai-ml.openai.azure.com/openai/", "aoai-ml"),
+        ("https://aoai-ml.openai.azure.com/openai/v1/", "aoai-ml"),
+        ("https://eastus2.api.cognitive.microsoft.com/openai/", "eastus2"),
+        ("https://api.openai.com/v1/", "openai"),
+        ("https://eu.api.openai.com/v1/", "openai"),
+        ("http://localhost:8080/v1", "localhost"),
+        ("http://10.1.2.3/v1", "10.1.2.3"),
+    ],
+)
+def test_an_account_is_called_by_its_clients_address(url: str, name: str) -> None:
+    assert account_name(url) == name

@@ -1,0 +1,251 @@
+"""Runs that were there before: made by WandbLogger, replaced with --overwrite, deleted by people."""
+
+import json
+from typing import Any
+
+import pytest
+
+from function_app.model import Outcome, Result, Selection
+from sandbox.faults import Fault
+from sandbox.wandb_runs import Run
+from tests.conftest import Run as Command
+
+from .conftest import ENDPOINT, ENTITY, FILE, JOB, KEY, OTHER_JOB, PROJECT, Bench, a_job
+
+MODEL = f"gpt-4o-mini-2024-07-18.ft-{'1' * 32}"
+NEW = f"{JOB}-2"
+IDLE = {"FineTuning_List": 1, "Runs": 1}
+
+
+def wandblogger_left(**said: Any) -> dict[str, Any]:
+    """A run as WandbLogger of wandb 0.31 leaves it when all went well; whatever is said of it goes before."""
+    rows = [{"_step": step, "train_loss": 9.0 - step / 10} for step in range(1, 31)]
+    return {
+        "runs": [
+            {
+                "entity": ENTITY,
+                "project": PROJECT,
+                "id": JOB,
+                "user": "sync-bot",
+                "name": JOB,
+                "job_type": "fine-tune",
+                "age": 900.0,
+                "config": {"id": JOB, "created_at": "2026-03-01 01:55:00", "method": "Method(type='supervised')"},
+                "history": [*rows, {"_step": 31, "train_data": {"_type": "table-file"}}],
+                "summary": {"_step": 31, "fine_tuned_model": MODEL, "status": "succeeded"},
+                **said,
+            }
+        ]
+    }
+
+
+def world(bench: Bench, *jobs: Any, **said: Any) -> None:
+    """A world with these jobs and WandbLogger's run of the first one."""
+    wandb = {
+        "users": [{"username": "sync-bot", "default_entity": "acme", "keys": [KEY]}],
+        "teams": [{"name": "acme", "members": {"sync-bot": "member"}}],
+    }
+    bench.world(*(jobs or [a_job()]), wandb=wandb | wandblogger_left(**said))
+
+
+def overwritten(bench: Bench, job: str = JOB) -> Outcome:
+    """The outcome of a sync with overwrite, of a process of its own."""
+    [outcome] = bench.engine().sync(Selection(frozenset({job})), overwrite=True)
+    return outcome
+
+
+def seen(run: Run) -> dict[str, Any]:
+    """What people see of a run."""
+    return {"config": run.config, "summary": run.summary, "history": run.history, "name": run.name, "tags": run.tags}
+
+
+# --- WandbLogger's runs -------------------------------------------------------------------------------------------------
+
+
+def test_a_run_that_wandblogger_completed_is_current_and_stays_as_it_is(bench: Bench) -> None:
+    world(bench)
+    engine = bench.engine()
+    before = seen(bench.run())
+    asked, writes = bench.counted(lambda: bench.tick(engine))
+    assert (asked, writes) == (IDLE, 0)
+    outcome = bench.tick(engine)[JOB]
+    assert (outcome.result, outcome.final, outcome.why) == (Result.CURRENT, True, "logged by WandbLogger")
+    assert seen(bench.run()) == before
+
+
+def test_a_run_that_wandblogger_broke_off_is_completed_with_nothing_twice(bench: Bench) -> None:
+    """Its rows stay, the missing ones follow, and its config, which it wrote in local time and as text, is put right."""
+    rows = [{"_step": step, "train_loss": 9.0} for step in range(1, 13)]
+    world(bench, state="crashed", history=rows, summary={"_step": 12}, notes="by hand", tags=["keep"])
+    outcome = bench.tick()[JOB]
+    assert (outcome.result, outcome.final, outcome.steps) == (Result.SYNCED, True, 18)
+    run = bench.run()
+    assert bench.steps() == list(range(1, 31))
+    assert [row["train_loss"] for row in run.history[:12]] == [9.0] * 12
+    assert (run.config["method"], run.config["created_at"][-1], run.config["status"]) == (
+        "supervised",
+        "Z",
+        "succeeded",
+    )
+    assert (run.name, run.notes, run.tags) == (JOB, "by hand", ["keep"])
+    assert [dataset.sequence.name for dataset in run.used] == [FILE]
+    assert (bench.state(), bench.tick()[JOB].result) == ("finished", Result.CURRENT)
+
+
+def test_a_failed_job_that_wandblogger_left_as_an_empty_finished_run_is_told_as_failed(bench: Bench) -> None:
+    error = {"code": "invalidPayload", "message": "Line 3 has no assistant message."}
+    job = a_job(outcome={"status": "failed", "during": "preprocessing", "error": error})
+    world(bench, job, history=[], summary={}, config={})
+    assert bench.tick()[JOB].final
+    run = bench.run()
+    assert (bench.state(), run.config["error"], run.config["status"]) == ("failed", error, "failed")
+
+
+def test_a_run_that_wandblogger_is_writing_is_left_until_it_is_done(bench: Bench) -> None:
+    world(bench, state="running", history=[], summary={})
+    outcome = bench.tick()[JOB]
+    assert (outcome.result, outcome.final) == (Result.SKIPPED, False)
+    assert outcome.why == "another program is writing its run"
+    assert bench.cloud.writes == 0
+    bench.cloud.clock.advance(3600)  # it has stopped without a word
+    assert bench.tick()[JOB].final
+    assert bench.steps() == list(range(1, 31))
+
+
+@pytest.mark.parametrize("status", ["succeeded", "failed"])
+def test_a_run_that_holds_another_jobs_data_is_replaced(bench: Bench, status: str) -> None:
+    """After a job that did not succeed WandbLogger writes the next one into that job's run."""
+    job = a_job() if status == "succeeded" else a_job(outcome={"status": "failed", "at_step": 10})
+    world(bench, job, summary={"_step": 31, "fine_tuned_model": "another-model", "status": "succeeded"})
+    mixed_up = bench.run().history
+    assert bench.tick()[JOB].run_url.endswith(f"/{NEW}")
+    assert bench.state(NEW) == ("finished" if status == "succeeded" else "failed")
+    assert bench.run(NEW).config["status"] == status
+    old = bench.run()
+    assert (old.history, old.tags, old.summary["superseded_by"]) == (mixed_up, ["superseded"], NEW)
+    assert bench.tick()[JOB].result is Result.CURRENT
+
+
+# --- overwrite ----------------------------------------------------------------------------------------------------------
+
+
+def test_overwrite_makes_a_clean_run_and_marks_the_old_one(bench: Bench) -> None:
+    bench.world(a_job())
+    bench.tick()
+    old = bench.run()
+    old.set_tags([*old.tags, "keep"])
+    old.notes = "looked odd"
+    before = seen(old)
+    outcome = overwritten(bench)
+    assert (outcome.result, outcome.final, outcome.steps) == (Result.SYNCED, True, 30)
+    assert f"replaces {JOB}" in outcome.did
+    assert (bench.steps(NEW), bench.state(NEW)) == (list(range(1, 31)), "finished")
+    assert bench.run(NEW).config["supersedes"] == JOB
+    assert "superseded" not in bench.run(NEW).tags
+    assert seen(old) == before | {
+        "tags": [*before["tags"], "superseded"],
+        "summary": before["summary"] | {"superseded_by": NEW},
+    }
+    assert (old.notes, bench.state()) == ("looked odd", "finished")
+    assert [
+        version.used_by
+        for version in bench.cloud.world.wandb.store.artifacts(ENTITY, PROJECT)
+        if version.type == "dataset"
+    ] == [[old, bench.run(NEW)]]
+
+
+def test_after_overwrite_the_new_run_counts_and_an_idle_tick_asks_no_more_than_before(bench: Bench) -> None:
+    bench.world(a_job(), a_job(id=OTHER_JOB))
+    bench.tick()
+    overwritten(bench)
+    engine = bench.engine()
+    asked, writes = bench.counted(lambda: bench.tick(engine))
+    assert (asked, writes) == (IDLE, 0)
+    outcomes = bench.tick(engine)
+    assert {outcome.result for outcome in outcomes.values()} == {Result.CURRENT}
+    assert outcomes[JOB].run_url.endswith(f"/{NEW}")
+    assert overwritten(bench).run_url.endswith(f"/{JOB}-3")
+    assert [bench.run(each).summary["superseded_by"] for each in (JOB, NEW)] == [NEW, f"{JOB}-3"]
+
+
+def test_a_running_jobs_new_run_is_the_one_that_goes_on(bench: Bench) -> None:
+    bench.world(a_job(created="-6m"))
+    bench.tick()
+    overwritten(bench)
+    stood = bench.steps()
+    bench.cloud.clock.advance(3600)
+    assert bench.tick()[JOB].final
+    assert (bench.steps(NEW), bench.steps()) == (list(range(1, 31)), stood)
+
+
+@pytest.mark.parametrize("operation", ["Run", "UpsertBucket"])
+def test_a_mark_that_did_not_get_there_is_set_by_the_next_tick(bench: Bench, operation: str) -> None:
+    """The new run stands already, so that it counts; reading the old one fails, or writing to it."""
+    bench.world(a_job())
+    bench.tick()
+    nth = {"Run": [1], "UpsertBucket": [5]}[operation]  # after those that make the two runs
+    bench.cloud.world.faults.faults.append(a_fault(operation, nth))
+    assert overwritten(bench).result is Result.FAILED
+    assert bench.cloud.world.faults.unmet == []
+    assert (bench.steps(NEW), "superseded_by" in bench.run().summary) == (list(range(1, 31)), False)
+    outcome = bench.tick()[JOB]
+    assert (outcome.result, outcome.steps, bench.run().summary["superseded_by"]) == (Result.SYNCED, 0, NEW)
+    assert bench.tick()[JOB].result is Result.CURRENT
+
+
+def a_fault(operation: str, nth: list[int]) -> Fault:
+    return Fault.model_validate({"op": operation, "when": {"nth": nth}, "do": {"status": 403}})
+
+
+def test_a_deleted_run_stays_skipped_and_with_overwrite_gets_a_new_one(bench: Bench) -> None:
+    bench.world(a_job())
+    bench.tick()
+    bench.cloud.world.wandb.store.delete_run(bench.run())
+    engine = bench.engine()
+    assert engine.sync()[0].result is Result.SKIPPED
+    assert engine.sync(overwrite=True)[0].run_url.endswith(f"/{NEW}")
+    assert bench.steps(NEW) == list(range(1, 31))
+    assert engine.sync()[0].result is Result.CURRENT
+
+
+def test_a_deleted_new_run_does_not_bring_back_the_one_it_replaced(bench: Bench) -> None:
+    bench.world(a_job())
+    bench.tick()
+    overwritten(bench)
+    bench.cloud.world.wandb.store.delete_run(bench.run(NEW))
+    outcome = bench.tick()[JOB]
+    assert (outcome.result, outcome.final) == (Result.SKIPPED, True)
+    assert f"{NEW} was deleted in W&B" in outcome.why
+    assert overwritten(bench).run_url.endswith(f"/{JOB}-3")
+
+
+def test_a_run_that_people_made_of_a_job_is_not_taken_for_the_jobs(bench: Bench) -> None:
+    """An evaluation may well carry the job's id in its config."""
+    bench.world(a_job())
+    bench.tick()
+    store = bench.cloud.world.wandb.store
+    evaluation = store.add_run(store.add_project(ENTITY, PROJECT), f"{JOB}-eval", store.users["sync-bot"])
+    evaluation.set_config("job_id", JOB)
+    evaluation.set_config("supersedes", JOB)
+    before = seen(evaluation)
+    assert bench.tick()[JOB].run_url.endswith(f"/{JOB}")
+    assert seen(evaluation) == before
+
+
+def test_overwrite_on_the_command_line_is_of_named_jobs(bench: Bench, run: Command) -> None:
+    bench.world(a_job(), a_job(id=OTHER_JOB))
+    bench.tick()
+    environment = {
+        "AZURE_OPENAI_ENDPOINTS": ENDPOINT,
+        "WANDB_API_KEY": KEY,
+        "WANDB_ENTITY": ENTITY,
+        "WANDB_PROJECT": PROJECT,
+    }
+    refused = run("function_app", "sync", "--overwrite", env=environment)
+    assert (refused.returncode, "--job" in refused.stderr) == (2, True)
+    shown = run("function_app", "sync", "--overwrite", "--dry-run", "--job", JOB, "-o", "json", env=environment)
+    assert [job["result"] for job in json.loads(shown.stdout)["jobs"]] == ["owed"]
+    done = run("function_app", "sync", "--overwrite", "--job", JOB, "--follow", env=environment)
+    assert done.returncode == 0, done.stderr
+    runs = bench.cloud.world.wandb.store.runs(ENTITY, PROJECT)
+    assert sorted(each.id for each in runs) == [JOB, NEW, OTHER_JOB]

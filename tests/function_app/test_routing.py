@@ -1,0 +1,159 @@
+"""Where jobs go: the rules, as people write them and as they are applied."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from function_app.model import DatasetPolicy, Job
+from function_app.routing import (
+    Destination,
+    LeftOut,
+    Registry,
+    Routes,
+    checked_name,
+    parse_registry,
+    parse_routes,
+)
+
+HOME = Destination("acme", "OpenAI-Fine-Tune", DatasetPolicy.SAMPLE)
+
+
+def a_job(**said: object) -> Job:
+    base: dict[str, object] = {"id": "ftjob-1", "account": "aoai-us", "status": "running", "model": "gpt-4o-2024-08-06"}
+    return Job(**(base | {"created_at": 1, "training_file": "file-1"} | said))  # type: ignore[arg-type]
+
+
+def goes(text: str, **said: object) -> Destination | LeftOut:
+    return Routes(HOME, parse_routes(text)).of(a_job(**said))
+
+
+RULES = """
+    account=aoai-eu, model=gpt-4.1* -> acme-eu/finetune
+    metadata.team=search -> search datasets=off; suffix=scratch* -> off
+    account=aoai-eu -> acme-eu/other things DATASETS=full;
+"""
+
+
+@pytest.mark.parametrize(
+    ("said", "where"),
+    [
+        ({}, HOME),
+        (
+            {"account": "aoai-eu", "model": "gpt-4.1-2025-04-14"},
+            Destination("acme-eu", "finetune", DatasetPolicy.SAMPLE),
+        ),
+        ({"account": "AOAI-EU", "model": "GPT-4.1"}, Destination("acme-eu", "finetune", DatasetPolicy.SAMPLE)),
+        ({"account": "aoai-eu"}, Destination("acme-eu", "other things", DatasetPolicy.FULL)),
+        ({"account": "aoai-eu-2"}, HOME),
+        ({"metadata": {"team": "search"}}, Destination("acme", "search", DatasetPolicy.OFF)),
+        ({"metadata": {"Team": "search"}}, HOME),
+        (
+            {"metadata": {"team": "search"}, "suffix": "scratch-1"},
+            Destination("acme", "search", DatasetPolicy.OFF),
+        ),
+    ],
+)
+def test_the_first_rule_that_fits_counts_and_everything_else_goes_to_the_default(
+    said: dict[str, object], where: Destination
+) -> None:
+    assert goes(RULES, **said) == where
+
+
+def test_a_job_that_is_left_out_says_by_which_rule() -> None:
+    left_out = goes(RULES, suffix="Scratch-7")
+    assert isinstance(left_out, LeftOut)
+    assert left_out.why == "rule 3 of WANDB_ROUTES leaves it out (suffix=scratch* -> off)"
+
+
+def test_what_a_job_does_not_have_fits_no_pattern() -> None:
+    assert goes("suffix=* -> off") == goes("metadata.team=* -> off") == HOME
+    assert isinstance(goes("suffix=* -> off", suffix="s"), LeftOut)
+
+
+@pytest.mark.parametrize("model", ["gpt-4.1-2025-04-14.ft-70ee3e-chart", "ft:gpt-4.1-2025-04-14:acme:chart:9aBc"])
+def test_a_model_that_was_trained_on_is_found_by_its_base_and_by_its_own_name(model: str) -> None:
+    assert isinstance(goes("model=gpt-4.1-2025-04-14 -> off", model=model), LeftOut)
+    assert isinstance(goes("model=*chart* -> off", model=model), LeftOut)
+
+
+def test_every_job_can_be_meant() -> None:
+    assert goes("account=* -> all") == Destination("acme", "all", DatasetPolicy.SAMPLE)
+
+
+def test_nothing_is_no_rule() -> None:
+    assert parse_routes(" ;\n; ") == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("suffix=a* off", "rule 1 ('suffix=a* off'): there is no '->'"),
+        (
+            "account=a -> x; suffix scratch* -> off",
+            "rule 2 ('suffix scratch* -> off'): 'suffix scratch*' is not FIELD=",
+        ),
+        ("suffix= -> off", "'suffix=' is not FIELD=PATTERN"),
+        ("account=a, -> off", "'' is not FIELD=PATTERN"),
+        ("-> off", "no condition; 'account=*' fits every job"),
+        ("region=eu -> x", "'region' is none of account, model, suffix, metadata.KEY"),
+        ("metadata.=x -> x", "'metadata.' is none of"),
+        ("account=a, Account=b -> x", "'Account' stands there twice"),
+        ("account=a ->", "nothing stands behind '->'"),
+        ("account=a -> datasets=off", "nothing stands behind '->'"),
+        ("account=a -> x dataset=off", "'dataset=off' is no option"),
+        ("account=a -> x datasets=some", "datasets is one of full, sample, reference, off"),
+        ("account=a -> off datasets=full", "takes no 'datasets='"),
+        ("account=a -> a/b/c", "'a/b' is empty, has more than 128"),
+        ("account=a -> a/", "'' is empty"),
+        ("account=a -> /b", "'' is empty"),
+        ("account=a -> what?", "'what?' is empty, has more than 128 characters, or one of"),
+    ],
+)
+def test_a_wrong_rule_is_named_with_what_is_wrong_and_an_example(text: str, said: str) -> None:
+    with pytest.raises(ValueError, match="A rule looks like 'account=aoai-eu") as caught:
+        parse_routes(text)
+    assert said in str(caught.value)
+
+
+def test_all_wrong_rules_are_named_at_once() -> None:
+    with pytest.raises(ValueError, match="rule 1") as caught:
+        parse_routes("a -> b; account=x -> y; c -> d")
+    assert [line.split(" (")[0] for line in str(caught.value).splitlines()[:-1]] == ["rule 1", "rule 3"]
+
+
+@given(st.text("acount=*->, ;/\n.odfmel", max_size=40))
+def test_any_text_is_rules_or_a_clear_error(text: str) -> None:
+    try:
+        rules = parse_routes(text)
+    except ValueError:
+        return
+    assert [rule.number for rule in rules] == list(range(1, len(rules) + 1))
+    Routes(HOME, rules).of(a_job(suffix="s", metadata={"a": "b"}))
+
+
+@pytest.mark.parametrize(
+    ("text", "registry"),
+    [
+        ("model", Registry("model")),
+        (" model/support-bot ", Registry("model", "support-bot")),
+        ("wandb-registry-model/support-bot", Registry("model", "support-bot")),
+    ],
+)
+def test_a_registry_may_have_a_collection(text: str, registry: Registry) -> None:
+    assert parse_registry(text) == registry
+    assert registry.project == "wandb-registry-model"
+    assert registry.collection_of("family") == (registry.collection or "family")
+
+
+@pytest.mark.parametrize("text", ["", "/a", "model/", "model/a/b", "model/a b", "mod:el"])
+def test_what_is_no_registry_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"is empty|letters, digits"):
+        parse_registry(text)
+
+
+@given(st.text(max_size=140))
+def test_a_checked_name_is_one_that_wandb_takes(name: str) -> None:
+    try:
+        assert checked_name(name) == name
+    except ValueError:
+        assert not 0 < len(name) <= 128 or set(name) & set("/\\#?%:")

@@ -1,0 +1,119 @@
+"""What a tick asks for: a simulation of ticks and workers, with as many jobs and as slow workers as one likes."""
+
+import itertools
+from collections import deque
+from dataclasses import dataclass, field
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from function_app.backlog import BOUND, top_up
+
+SMALL = 16  # a bound, small so that the examples are
+
+
+@dataclass
+class Simulation:
+    """Workers that take `pace` messages between two ticks. Jobs are numbers; the ended ones go down, newest first."""
+
+    going: list[int]
+    ended: list[int]
+    pace: int
+    bound: int = SMALL
+    broken: frozenset[int] = frozenset()  # fail whenever they are looked at
+    queue: deque[int] = field(default_factory=deque)
+    served: list[int] = field(default_factory=list)
+    deepest: int = 0
+
+    def tick(self, turn: int) -> list[int]:
+        asked = top_up(self.going, self.ended, depth=len(self.queue), turn=turn, bound=self.bound)
+        self.queue += asked
+        self.deepest = max(self.deepest, len(self.queue))
+        for _ in range(min(self.pace, len(self.queue))):
+            job = self.queue.popleft()
+            self.served.append(job)
+            if job in self.ended and job not in self.broken:
+                self.ended.remove(job)
+        return asked
+
+
+counts = st.integers(0, 60)
+paces = st.integers(1, 40)
+turns = st.integers(0, 30_000_000)
+
+
+@given(going=counts, ended=counts, pace=paces, start=turns, stride=st.sampled_from([1, 2, 5, 15]))
+def test_the_queue_stays_bounded_and_every_job_arrives(
+    going: int, ended: int, pace: int, start: int, stride: int
+) -> None:
+    """However many go on for ever, and however slow the workers are. A tick's turn is the minute of its schedule."""
+    world = Simulation(list(range(1000, 1000 + going)), list(range(ended, 0, -1)), pace)
+    everybody = {*world.going, *world.ended}
+    ticks = 0
+    while not everybody <= set(world.served):
+        world.tick(start + stride * ticks)
+        ticks += 1
+        assert ticks <= 100 + 40 * len(everybody)
+    assert world.deepest <= SMALL
+
+
+@given(going=counts, ended=counts, depth=st.integers(0, 40), turn=turns)
+def test_a_tick_asks_for_nobody_twice_and_for_nothing_that_is_not_owed(
+    going: int, ended: int, depth: int, turn: int
+) -> None:
+    on, over = list(range(1000, 1000 + going)), list(range(ended, 0, -1))
+    asked = top_up(on, over, depth=depth, turn=turn, bound=SMALL)
+    assert len(asked) == len(set(asked)) <= max(0, SMALL - depth)
+    assert {*asked} <= {*on, *over}
+    assert asked == sorted(asked, key=lambda job: job < 1000), "those that go on come first"
+
+
+@given(going=st.integers(0, 10), ended=st.integers(0, 500), turn=turns)
+def test_jobs_that_go_on_are_all_asked_for_where_there_is_room_and_wait_for_one_bound_of_messages(
+    going: int, ended: int, turn: int
+) -> None:
+    on = list(range(1000, 1000 + going))
+    depth = SMALL - going - 3  # what is kept for the others is an eighth, rounded up
+    asked = top_up(on, list(range(ended, 0, -1)), depth=depth, turn=turn, bound=SMALL)
+    assert asked[:going] == on
+    assert depth + going <= SMALL
+
+
+@given(going=st.integers(1, 8), ended=st.integers(0, 300), pace=st.integers(1, 20), start=turns)
+def test_a_job_that_goes_on_is_not_starved_by_a_backfill(going: int, ended: int, pace: int, start: int) -> None:
+    """Between two looks at it, at most three bounds of messages are worked through: one until there is room, one until it
+    is its turn, one in front of its own message."""
+    world = Simulation(list(range(1000, 1000 + going)), list(range(ended, 0, -1)), pace)
+    for turn in range(start, start + 60):
+        world.tick(turn)
+    for job in world.going:
+        looks = [-1, *(at for at, served in enumerate(world.served) if served == job), len(world.served)]
+        assert max(b - a for a, b in itertools.pairwise(looks)) <= 3 * SMALL
+
+
+@given(broken=st.integers(0, 40), ended=st.integers(1, 40), pace=paces, start=turns)
+def test_jobs_that_always_fail_do_not_keep_older_ones_out(broken: int, ended: int, pace: int, start: int) -> None:
+    newest_first = list(range(broken + ended, 0, -1))
+    world = Simulation([], newest_first, pace, broken=frozenset(newest_first[:broken]))
+    for turn in range(start, start + 100 + 40 * len(newest_first)):
+        world.tick(turn)
+    assert set(world.ended) == world.broken
+    assert world.deepest <= SMALL
+
+
+def test_a_backfill_is_asked_for_the_newest_first_and_hardly_ever_twice() -> None:
+    world = Simulation([], list(range(1000, 0, -1)), pace=100, bound=BOUND)
+    turn = 1
+    first = world.tick(turn)
+    assert first[:112] == list(range(1000, 888, -1))
+    assert len(first) == BOUND
+    while world.ended:
+        turn += 1
+        world.tick(turn)
+    assert turn <= 1000 / 100 + 5
+    assert len(world.served) <= 1000 * 1.25
+
+
+def test_a_queue_at_its_bound_gets_nothing() -> None:
+    assert top_up([1], [2], depth=BOUND, turn=1) == []
+    assert top_up([1], [2], depth=BOUND + 5, turn=1) == []

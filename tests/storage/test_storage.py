@@ -1,0 +1,346 @@
+"""The storage account through Microsoft's SDKs, in the sandbox and in Azurite: leases, their loss and renewal, and how deep
+a queue is."""
+
+import base64
+import re
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
+from typing import Protocol
+
+import pytest
+from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceNotFoundError
+from azure.storage.blob import BlobLeaseClient, BlobServiceClient, ContainerClient
+from azure.storage.queue import QueueClient, TextBase64EncodePolicy
+
+import sandbox.storage
+import tests.storage.azurite
+from function_app.errors import SettingsError, StorageError, TakenError
+from function_app.leases import Lost, held
+from function_app.storage import LEASES, BlobLock, Connection, Storage
+from function_app.triggers import QUEUE, STORAGE
+from sandbox.cloud import Cloud
+from tests.storage.azurite import Azurite, connection
+
+LONG = 30.0  # seconds to wait at most for what another thread is about to do
+JOB = "ftjob-7"
+BLOB = f"{JOB}.lease"
+
+
+class Place(Protocol):
+    """An account seen from outside the app."""
+
+    account: str
+
+    def blobs(self) -> list[str]:
+        """The names of the blobs in the container of the leases."""
+
+    def end_lease(self) -> None:
+        """Break the lease on JOB off, as a person can do in the portal."""
+
+    def remove(self) -> None:
+        """Delete the blob of JOB, or without one the container."""
+
+
+class InSandbox:
+    """The sandbox's own account."""
+
+    account = sandbox.storage.ACCOUNT
+
+    def __init__(self, cloud: Cloud) -> None:
+        self._storage = cloud.world.storage
+
+    def blobs(self) -> list[str]:
+        return [*self._storage.containers[LEASES]]
+
+    def end_lease(self) -> None:
+        self._storage.break_lease(LEASES, BLOB)
+
+    def remove(self) -> None:
+        if not self._storage.containers[LEASES].pop(BLOB, None):
+            del self._storage.containers[LEASES]
+
+
+class InAzurite:
+    """Azurite's, with its key."""
+
+    account = tests.storage.azurite.ACCOUNT
+
+    def __init__(self, container: ContainerClient) -> None:
+        self._container = container
+
+    def blobs(self) -> list[str]:
+        return [*self._container.list_blob_names()]
+
+    def end_lease(self) -> None:
+        BlobLeaseClient(self._container.get_blob_client(BLOB)).break_lease(0)
+
+    def remove(self) -> None:
+        try:
+            self._container.delete_blob(BLOB)
+        except ResourceNotFoundError:
+            self._container.delete_container()
+
+
+@pytest.fixture(params=["sandbox", "azurite"])
+def place(request: pytest.FixtureRequest, cloud: Cloud) -> Iterator[Place]:
+    """Microsoft's emulator and ours: what holds for the one holds for the other, or ours is wrong."""
+    if request.param == "sandbox":
+        yield InSandbox(cloud)
+        return
+    azurite: Azurite = request.getfixturevalue("azurite")
+    with BlobServiceClient.from_connection_string(azurite.connection_string) as account:
+        container = account.get_container_client(LEASES)
+        with suppress(ResourceExistsError):
+            container.create_container()
+        yield InAzurite(container)
+        for blob in container.list_blob_names():
+            with suppress(ResourceExistsError):
+                BlobLeaseClient(container.get_blob_client(blob)).break_lease(0)
+            container.delete_blob(blob)
+
+
+@pytest.fixture
+def connect(place: Place, cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Storage]:
+    """Each call is another worker, as the app's managed identity."""
+    inside = cloud.environment("function-app") | connection(place.account)
+    for name in ("IDENTITY_ENDPOINT", "IDENTITY_HEADER"):
+        monkeypatch.setenv(name, inside[name])
+    return lambda: Storage(Connection.read(STORAGE, inside))
+
+
+@pytest.fixture
+def storage(connect: Callable[[], Storage]) -> Iterator[Storage]:
+    with closing(connect()) as storage:
+        yield storage
+
+
+@pytest.fixture
+def other(connect: Callable[[], Storage]) -> Iterator[Storage]:
+    with closing(connect()) as storage:
+        yield storage
+
+
+@pytest.fixture
+def queue(azurite: Azurite, cloud: Cloud) -> Iterator[QueueClient]:
+    """The queue as the host sees it."""
+    encode = TextBase64EncodePolicy()
+    with QueueClient.from_connection_string(azurite.connection_string, QUEUE, message_encode_policy=encode) as queue:
+        queue.create_queue()
+        yield queue
+        queue.delete_queue()
+
+
+def lock_of(storage: Storage) -> BlobLock:
+    return BlobLock(storage._leases, storage._leases.get_blob_client(BLOB), storage._errors)
+
+
+def eventually(lost: Lost) -> bool:
+    """Whether it is lost soon, asked again and again as a writer does between rows."""
+    pause = threading.Event()
+    return any(lost() or pause.wait(0.02) for _ in range(int(LONG / 0.02)))
+
+
+azurite_only = pytest.mark.parametrize("place", ["azurite"], indirect=True)
+
+
+# --- leases
+
+
+def test_of_two_workers_one_gets_a_job_and_the_other_gets_it_after(
+    storage: Storage, other: Storage, place: Place
+) -> None:
+    with storage.lease(JOB) as lost:
+        with pytest.raises(TakenError, match="another worker"), other.lease(JOB):
+            raise AssertionError("two have it")
+        with other.lease("ftjob-8") as lost_too:
+            assert not lost_too()
+        assert not lost()
+    with other.lease(JOB) as lost:
+        assert not lost()
+
+
+def test_nothing_is_left_behind_also_when_the_work_fails(storage: Storage, place: Place) -> None:
+    with storage.lease(JOB):
+        assert place.blobs() == [BLOB]
+    with pytest.raises(ZeroDivisionError), storage.lease(JOB):
+        raise ZeroDivisionError
+    assert place.blobs() == []
+
+
+def test_a_lease_ends_by_itself_when_its_holder_was_killed(storage: Storage, other: Storage, place: Place) -> None:
+    """The service gives it away after a minute; here it is broken off, which ends the same."""
+    lock_of(storage).acquire()
+    with pytest.raises(TakenError), other.lease(JOB):
+        raise AssertionError("two have it")
+    place.end_lease()
+    with other.lease(JOB) as lost:
+        assert not lost()
+
+
+def test_a_lease_that_another_has_now_is_lost_and_the_others_is_not_given_back_by_mistake(
+    storage: Storage, other: Storage, place: Place
+) -> None:
+    with held(lock_of(storage), JOB, renew_every=0.05) as lost:
+        place.end_lease()
+        with other.lease(JOB) as others:
+            assert eventually(lost)
+            assert not others()
+            with pytest.raises(TakenError, match="LeaseIdMismatch"):
+                lock_of(storage).release()
+            assert place.blobs() == [BLOB]
+
+
+def test_a_lease_whose_blob_somebody_deleted_is_lost(storage: Storage, place: Place) -> None:
+    with held(lock_of(storage), JOB, renew_every=0.05) as lost:
+        place.end_lease()
+        place.remove()
+        assert eventually(lost)
+
+
+def test_a_renewed_lease_is_kept(storage: Storage, place: Place) -> None:
+    lock = lock_of(storage)
+    lock.acquire()
+    for _ in range(3):
+        lock.renew()
+    lock.release()
+    with pytest.raises(TakenError, match="BlobNotFound"):
+        lock.renew()
+
+
+def test_a_request_that_is_sent_twice_gets_the_same_lease(storage: Storage, place: Place) -> None:
+    """As when its answer got lost on the way."""
+    lock = lock_of(storage)
+    lock.acquire()
+    lock.acquire()
+    lock.release()
+    assert place.blobs() == []
+
+
+def test_the_container_is_made_where_nobody_did(storage: Storage, place: Place) -> None:
+    place.remove()
+    with storage.lease(JOB) as lost:
+        assert not lost()
+        assert place.blobs() == [BLOB]
+
+
+@pytest.mark.parametrize("job", ["../escape", "a/b", "..", "naïve job?x=1#y", "%2e"])
+def test_any_id_makes_one_name(job: str, storage: Storage, other: Storage, place: Place) -> None:
+    with storage.lease(job):
+        assert len(place.blobs()) == 1
+        with pytest.raises(TakenError), other.lease(job):
+            raise AssertionError("two have it")
+
+
+# --- the queue
+
+
+def test_the_depth_is_what_the_account_says(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    inside = cloud.environment("function-app") | connection(sandbox.storage.ACCOUNT)
+    for name in ("IDENTITY_ENDPOINT", "IDENTITY_HEADER"):
+        monkeypatch.setenv(name, inside[name])
+    cloud.world.storage.queues[QUEUE] = 77
+    with closing(Storage(Connection.read(STORAGE, inside))) as storage:
+        assert storage.depth(QUEUE) == 77
+        assert cloud.counts["Queue_GetProperties"] == 1
+
+
+@azurite_only
+def test_the_depth_counts_what_waits_and_what_is_at_work(storage: Storage, queue: QueueClient) -> None:
+    assert storage.depth(QUEUE) == 0
+    for number in range(40):
+        queue.send_message(f"m{number}")
+    assert storage.depth(QUEUE) == 40
+    for taken in queue.receive_messages(max_messages=5, visibility_timeout=600):
+        queue.delete_message(taken)
+        break
+    assert storage.depth(QUEUE) == 39
+    queue.send_message("later", visibility_timeout=600)
+    assert storage.depth(QUEUE) == 40
+
+
+def test_a_queue_that_nobody_made_yet_is_empty(storage: Storage) -> None:
+    assert storage.depth("no-such-queue") == 0
+
+
+def test_a_message_that_is_not_deleted_comes_again_and_is_counted(queue: QueueClient) -> None:
+    """What the host's poison rule counts (maxDequeueCount)."""
+    queue.send_message("m")
+    counts = [message.dequeue_count for _ in range(3) for message in queue.receive_messages(visibility_timeout=1)]
+    assert counts == [1]
+    message = queue.peek_messages(1)
+    assert message == [], "it is hidden while somebody works on it"
+
+
+# --- what goes wrong
+
+
+def test_without_a_connection_there_is_a_word_on_how_to_set_it() -> None:
+    with pytest.raises(SettingsError, match="AzureWebJobsStorage is not set") as caught:
+        Connection.read(STORAGE, {"AzureWebJobsStorage__blobServiceUri": "https://st.blob.core.windows.net"})
+    assert "UseDevelopmentStorage=true" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "string", ["AccountKey=c2VjcmV0", "nonsense", "AccountName=a;AccountKey=c2VjcmV0;BlobEndpoint"]
+)
+def test_a_malformed_connection_string_is_told_without_its_key(string: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        Storage(Connection.read(STORAGE, {STORAGE: string}))
+    assert "c2VjcmV0" not in str(caught.value) + caught.value.hint
+    assert "c2VjcmV0" not in repr(Connection.read(STORAGE, {STORAGE: string}))
+
+
+def test_the_ways_to_name_an_account() -> None:
+    """As the Functions host reads them."""
+    with closing(Storage(Connection.read(STORAGE, {STORAGE: "UseDevelopmentStorage=true"}))) as local:
+        assert local._leases.url == f"http://127.0.0.1:10000/devstoreaccount1/{LEASES}"
+    named = Connection.read(STORAGE, {"AzureWebJobsStorage__accountName": "st", "AzureWebJobsStorage__clientId": "me"})
+    assert (named.blobs, named.queues) == ("https://st.blob.core.windows.net", "https://st.queue.core.windows.net")
+    assert (named.managed_identity, named.client_id) == (False, "me")
+
+
+def test_a_connection_string_works_too(azurite: Azurite, cloud: Cloud, queue: QueueClient) -> None:
+    with closing(Storage(Connection.read(STORAGE, {STORAGE: azurite.connection_string}))) as storage:
+        assert storage.depth(QUEUE) == 0
+        with storage.lease(JOB) as lost:
+            assert not lost()
+
+
+def test_storage_that_refuses_is_an_error_to_be_tried_again_and_nobody_works_without_a_lease(
+    azurite: Azurite, cloud: Cloud
+) -> None:
+    other_key = base64.b64encode(bytes(32)).decode()
+    wrong = re.sub("AccountKey=[^;]+", f"AccountKey={other_key}", azurite.connection_string)
+    with (
+        closing(Storage(Connection.read(STORAGE, {STORAGE: wrong}))) as storage,
+        pytest.raises(StorageError, match="Storage refuses the lease ftjob-7") as caught,
+        storage.lease(JOB),
+    ):
+        raise AssertionError("worked without a lease")
+    assert caught.value.retry
+
+
+def test_an_identity_that_gets_no_token_is_told_as_such(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IDENTITY_HEADER", "of another app")
+    with pytest.raises(StorageError, match="sign in") as caught:
+        lock_of(storage).renew()  # which is tried once; the others take ten seconds to give up
+    assert "identity" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("code", "remedy"),
+    [
+        ("AuthorizationPermissionMismatch", "'Storage Blob Data Owner' and 'Storage Queue Data Contributor'"),
+        ("AuthorizationFailure", "network rules"),
+        ("KeyBasedAuthenticationNotPermitted", "Set AzureWebJobsStorage__blobServiceUri"),
+    ],
+)
+def test_a_refusal_that_azurite_does_not_know_has_its_remedy(code: str, remedy: str, storage: Storage) -> None:
+    """The codes are Microsoft's (Blob Storage, error codes); they reach people through the same words."""
+    refusal = HttpResponseError("This request is not authorized.")
+    refusal.status_code = 403
+    refusal.error_code = code  # type: ignore[attr-defined] # as the storage SDK sets it
+    with pytest.raises(StorageError, match=code) as caught, storage._errors("the lease of ftjob-7"):
+        raise refusal
+    assert remedy in caught.value.hint

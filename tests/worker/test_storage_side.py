@@ -1,0 +1,95 @@
+"""The app in Microsoft's worker library and its storage account: how many messages a tick sends, and who gets a job."""
+
+from typing import Any
+
+from function_app.backlog import BOUND
+from function_app.storage import LEASES
+from function_app.triggers import QUEUE
+from sandbox.storage import Blob
+from tests.worker.test_worker import (
+    JOB,
+    WORLD,
+    Host,
+    Load,
+    asked_for,
+    azure,
+    delivered,
+    host,
+    logged,
+    message,
+    tick,
+    worker,
+)
+
+__all__ = ["host"]  # a fixture
+
+OLD = [{"id": f"ftjob-{number:03}", "created": f"-{number}d", **JOB} for number in range(3, 203)]
+ACCOUNT = WORLD["accounts"][0]
+BACKLOG: dict[str, Any] = {**WORLD, "accounts": [{**ACCOUNT, "jobs": [*OLD, *ACCOUNT["jobs"]]}]}
+
+
+@worker
+def test_a_tick_fills_the_queue_up_to_its_bound_with_running_jobs_first(host: Host, load: Load) -> None:
+    cloud = load(BACKLOG)
+    cloud.world.storage.queues[QUEUE] = BOUND - 8
+    (some,) = host(tick(), env=azure(cloud))["invocations"]
+    assert len(asked_for(some)) == 8
+    assert asked_for(some)[0] == "ftjob-running"
+    skipped = BOUND - 8 - 1  # with ftjob-done, which is newer than these
+    assert asked_for(some)[1] == f"ftjob-{3 + skipped:03}", "what the queue probably holds is left out"
+    assert any(f"owed=202 asked=8 queued={BOUND - 8} " in line for line in logged(some))
+
+
+@worker
+def test_a_queue_at_its_bound_gets_nothing_and_that_is_no_failure(host: Host, load: Load) -> None:
+    cloud = load(WORLD)
+    cloud.world.storage.queues[QUEUE] = BOUND
+    (none,) = host(tick(), env=azure(cloud))["invocations"]
+    assert (none["ok"], asked_for(none)) == (True, [])
+    assert any(f"owed=2 asked=0 queued={BOUND} " in line for line in logged(none))
+
+
+@worker
+def test_a_tick_that_cannot_see_the_queue_fails_and_sends_nothing(host: Host, load: Load) -> None:
+    """Else the queue would grow with every tick, or jobs wait without a word."""
+    cloud = load({**WORLD, "faults": [{"op": "Queue_GetProperties", "when": {"times": 1}, "do": {"status": 403}}]})
+    (only,) = host(tick(), env=azure(cloud))["invocations"]
+    assert not only["ok"]
+    assert "Storage refuses queue finetune-jobs" in only["error"]
+    assert only["outputs"] == {}
+
+
+@worker
+def test_a_job_that_another_worker_has_is_left_to_it(host: Host, load: Load) -> None:
+    cloud = load(WORLD)
+    leases = cloud.world.storage.containers[LEASES]
+    leases["ftjob-done.lease"] = Blob("another's", cloud.clock.time() + 60)
+    (only,) = host(delivered(message("ftjob-done")), env=azure(cloud))["invocations"]
+    assert only["ok"], only["error"]
+    assert any("result=skipped job=ftjob-done" in line and "another worker is at it" in line for line in logged(only))
+    assert cloud.world.wandb.store.project("acme", "tuning") is None
+
+    cloud.clock.advance(61)  # that worker was killed
+    (again,) = host(delivered(message("ftjob-done")), env=azure(cloud))["invocations"]
+    assert any("result=synced job=ftjob-done" in line for line in logged(again))
+    assert leases == {}, "it is given back, and nothing is left behind"
+
+
+@worker
+def test_without_storage_no_job_is_written_and_its_message_comes_again(host: Host, load: Load) -> None:
+    cloud = load({**WORLD, "faults": [{"op": "Blob_AcquireLease", "when": {"times": 1}, "do": {"status": 403}}]})
+    asked = message("ftjob-done")
+    first, second = host(delivered(asked), delivered(asked, attempt=2), env=azure(cloud))["invocations"]
+    assert not first["ok"]
+    assert "Storage refuses the lease ftjob-done.lease" in first["error"]
+    assert second["ok"], second["error"]
+    assert any("result=synced job=ftjob-done" in line for line in logged(second))
+
+
+@worker
+def test_an_app_without_a_connection_to_storage_says_what_to_set(host: Host, load: Load) -> None:
+    cloud = load(WORLD)
+    nowhere = {name: value for name, value in azure(cloud).items() if not name.startswith("AzureWebJobsStorage")}
+    (only,) = host(tick(), env=nowhere)["invocations"]
+    assert not only["ok"]
+    assert "AzureWebJobsStorage is not set" in only["error"]
