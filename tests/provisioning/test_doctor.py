@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-import function_app
 from provisioning import doctor
 from provisioning.doctor_app import CHECKS as APP_CHECKS
 from provisioning.doctor_app import FUNCTIONS, AppName
 from provisioning.errors import BrokenLinkError
 from provisioning.wandb_key import check as ask_wandb
 from sandbox.cloud import Cloud
+from tests.functions import declared
 
 from . import chain
 from .bench import GOOD_KEY, OPERATOR_ENV, VIEWERS_KEY, Bench
@@ -364,7 +364,7 @@ def test_a_role_that_is_younger_than_its_propagation_time_is_said_to_be(bench: B
 
 
 def test_the_functions_that_doctor_expects_are_those_of_the_function_app() -> None:
-    assert sorted(str(f.get_function_name()) for f in function_app.app.get_functions()) == sorted(FUNCTIONS)
+    assert declared().keys() == set(FUNCTIONS)
 
 
 def test_text_is_a_line_a_check_and_the_first_remedy_is_what_comes_next(cloud: Cloud, call: Call) -> None:

@@ -11,7 +11,7 @@ import pathspec
 import pytest
 
 from function_app.settings import Settings
-from function_app.triggers import app
+from tests.functions import declared
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -62,8 +62,7 @@ def test_every_value_of_host_json_has_its_reason() -> None:
 
 def test_the_timers_schedule_is_one_of_the_settings() -> None:
     """A %NAME% that no app setting has keeps the host from starting the function."""
-    timer = next(f for f in app.get_functions() if f.get_function_name() == "find_jobs")
-    bindings = [json.loads(raw) for raw in timer.get_raw_bindings()]
+    bindings = [json.loads(raw) for raw in declared()["find_jobs"].get_raw_bindings()]
     schedule = next(binding["schedule"] for binding in bindings if binding["type"] == "timerTrigger")
     assert schedule == "%SYNC_SCHEDULE%"
     assert schedule.strip("%").lower() in Settings.model_fields

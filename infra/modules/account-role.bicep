@@ -1,0 +1,21 @@
+metadata description = 'Lets an identity read the fine-tuning jobs and files of an Azure OpenAI account that is there already.'
+
+param accountName string
+param principalId string
+
+// The documented role. It permits inference too; tighter ones exist, and nobody has shown that they give file content.
+var cognitiveServicesOpenAiUser = '5e0bd9bd-7b93-4f28-af87-19fc36ad61bd'
+
+resource account 'Microsoft.CognitiveServices/accounts@2025-06-01' existing = {
+  name: accountName
+}
+
+resource reader 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
+  name: guid(account.id, principalId, cognitiveServicesOpenAiUser)
+  scope: account
+  properties: {
+    principalId: principalId
+    principalType: 'ServicePrincipal'
+    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', cognitiveServicesOpenAiUser)
+  }
+}

@@ -1,0 +1,120 @@
+metadata description = 'Who is told what: no successful tick, jobs that fail, poison messages, a W&B key that is refused or about to expire.'
+
+param name string
+param location string
+param tags object
+@description('Log Analytics workspace that the app\'s Application Insights writes to.')
+param workspaceId string
+@description('Name of the function app, by which its lines are found among those of others.')
+param appName string
+param emails array
+param heartbeatMinutes int
+
+// The lines and their words: docs/observability.md, held by a test.
+var requests = 'AppRequests | where AppRoleName =~ "${appName}"'
+var traces = 'AppTraces | where AppRoleName =~ "${appName}"'
+
+var rules = [
+  {
+    name: 'no-tick'
+    severity: 1
+    description: 'find_jobs has not run with success for ${heartbeatMinutes} minutes: nothing reaches W&B. See docs/runbook.md, "nothing arrives".'
+    query: '${requests} and Name == "find_jobs" and Success | summarize Ticks = count()'
+    measure: 'Ticks'
+    operator: 'LessThan'
+    threshold: 1
+    minutes: heartbeatMinutes
+  }
+  {
+    name: 'jobs-failing'
+    severity: 2
+    description: 'Jobs fail to be mirrored. They are tried again at every tick. See docs/runbook.md, "one job missing".'
+    query: '${requests} and Name == "sync_job" and not(Success) | summarize Failures = count()'
+    measure: 'Failures'
+    operator: 'GreaterThan'
+    threshold: 5
+    minutes: 30
+  }
+  {
+    name: 'poison'
+    severity: 2
+    description: 'A message was given up after five attempts. The job is asked for again while it is owed. See docs/runbook.md, "poison messages".'
+    query: '${requests} and Name == "report_poison" | summarize Messages = count()'
+    measure: 'Messages'
+    operator: 'GreaterThan'
+    threshold: 0
+    minutes: 15
+  }
+  {
+    name: 'key-refused'
+    severity: 1
+    description: 'W&B refuses the key in the vault. See docs/runbook.md, "key refused".'
+    query: '${traces} and Message startswith "key " and Message has "state=refused" | summarize Refusals = count()'
+    measure: 'Refusals'
+    operator: 'GreaterThan'
+    threshold: 0
+    minutes: 15
+  }
+  {
+    name: 'key-expiring'
+    severity: 3
+    description: 'The secret with the W&B key expires within 30 days: python -m provisioning rotate-key.'
+    query: '${traces} and Message startswith "key " and Message has "state=expiring" | summarize Warnings = count()'
+    measure: 'Warnings'
+    operator: 'GreaterThan'
+    threshold: 0
+    minutes: 60
+  }
+]
+
+resource people 'Microsoft.Insights/actionGroups@2023-01-01' = if (!empty(emails)) {
+  name: 'ag-${name}'
+  location: 'global'
+  tags: tags
+  properties: {
+    enabled: true
+    groupShortName: 'finetune'
+    emailReceivers: [for (address, index) in emails: {
+      name: 'email-${index}'
+      emailAddress: address
+      useCommonAlertSchema: true
+    }]
+  }
+}
+
+resource alerts 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = [for rule in rules: {
+  name: 'alert-${name}-${rule.name}'
+  location: location
+  tags: tags
+  kind: 'LogAlert'
+  properties: {
+    displayName: '${name}: ${rule.name}'
+    description: rule.description
+    severity: rule.severity
+    enabled: true
+    scopes: [workspaceId]
+    evaluationFrequency: 'PT5M'
+    windowSize: rule.minutes == 60 ? 'PT1H' : 'PT${rule.minutes}M'
+    autoMitigate: true
+    // The tables come into being with the first line; until then the query would be refused.
+    skipQueryValidation: true
+    criteria: {
+      allOf: [
+        {
+          query: rule.query
+          metricMeasureColumn: rule.measure
+          timeAggregation: 'Total'
+          operator: rule.operator
+          threshold: rule.threshold
+          failingPeriods: {
+            numberOfEvaluationPeriods: 1
+            minFailingPeriodsToAlert: 1
+          }
+        }
+      ]
+    }
+    actions: {
+      actionGroups: empty(emails) ? [] : [people.id]
+    }
+  }
+}]

@@ -1,0 +1,51 @@
+metadata description = 'Where logs go: a workspace, and Application Insights on it that takes Entra tokens only.'
+
+param name string
+param location string
+param tags object
+param retentionDays int
+@description('Who writes: the app\'s identity.')
+param principalId string
+
+var monitoringMetricsPublisher = '3913510d-42f4-4e42-8a64-420c390055eb'
+
+resource workspace 'Microsoft.OperationalInsights/workspaces@2025-02-01' = {
+  name: 'log-${name}'
+  location: location
+  tags: tags
+  properties: {
+    retentionInDays: retentionDays
+    sku: {
+      name: 'PerGB2018'
+    }
+    features: {
+      disableLocalAuth: true
+    }
+  }
+}
+
+resource insights 'Microsoft.Insights/components@2020-02-02' = {
+  name: 'appi-${name}'
+  location: location
+  tags: tags
+  kind: 'web'
+  properties: {
+    Application_Type: 'web'
+    DisableLocalAuth: true
+    WorkspaceResourceId: workspace.id
+  }
+}
+
+resource publisher 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
+  name: guid(insights.id, principalId, monitoringMetricsPublisher)
+  scope: insights
+  properties: {
+    principalId: principalId
+    principalType: 'ServicePrincipal'
+    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', monitoringMetricsPublisher)
+  }
+}
+
+output workspaceId string = workspace.id
+output insightsId string = insights.id
+output connectionString string = insights.properties.ConnectionString

@@ -1,0 +1,76 @@
+metadata description = 'The storage account that the Functions host, the queue and the leases live in. It takes no keys.'
+
+param name string
+param location string
+param tags object
+@description('Who works in it: the app\'s identity.')
+param principalId string
+@allowed(['Enabled', 'Disabled'])
+param publicNetworkAccess string
+
+// The host keeps its locks and the timer's state in blobs, the app its leases.
+var storageBlobDataOwner = 'b7e6dc6d-f1e8-4753-8033-0f276bb0955b'
+var storageQueueDataContributor = '974c5e8b-45b9-4653-ba55-5f855dd0fb88'
+// The host writes diagnostic events to a table.
+var storageTableDataContributor = '0a9a7e1f-b9d0-4cc4-a60d-0319b160aaa3'
+
+resource account 'Microsoft.Storage/storageAccounts@2024-01-01' = {
+  name: name
+  location: location
+  tags: tags
+  kind: 'StorageV2'
+  sku: {
+    name: 'Standard_ZRS'
+  }
+  properties: {
+    allowBlobPublicAccess: false
+    allowSharedKeyAccess: false
+    defaultToOAuthAuthentication: true
+    minimumTlsVersion: 'TLS1_2'
+    supportsHttpsTrafficOnly: true
+    publicNetworkAccess: publicNetworkAccess
+    networkAcls: {
+      bypass: 'None'
+      defaultAction: publicNetworkAccess == 'Enabled' ? 'Allow' : 'Deny'
+    }
+  }
+
+  resource blobs 'blobServices' = {
+    name: 'default'
+
+    resource package 'containers' = {
+      name: 'app-package'
+    }
+
+    resource leases 'containers' = {
+      name: 'finetune-leases'
+    }
+  }
+
+  resource queues 'queueServices' = {
+    name: 'default'
+
+    resource jobs 'queues' = {
+      name: 'finetune-jobs'
+    }
+
+    // Made here, so that its trigger has something to listen to before the first message fails.
+    resource poison 'queues' = {
+      name: 'finetune-jobs-poison'
+    }
+  }
+}
+
+resource roles 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for role in [storageBlobDataOwner, storageQueueDataContributor, storageTableDataContributor]: {
+  name: guid(account.id, principalId, role)
+  scope: account
+  properties: {
+    principalId: principalId
+    principalType: 'ServicePrincipal'
+    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', role)
+  }
+}]
+
+output id string = account.id
+output name string = account.name
+output packageContainer string = account::blobs::package.name
