@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import combinations
 
+from .ids import same
 from .model import AccessPolicy, Permissions, RoleDefinition
 
 _VAULTS = "Microsoft.KeyVault/vaults/"
@@ -93,6 +94,11 @@ def data_actions(policy: AccessPolicy) -> tuple[frozenset[str], tuple[str, ...]]
             else:
                 unknown.append(f"{kind} {verb}")
     return frozenset(found), tuple(unknown)
+
+
+def own_policies(policies: Iterable[AccessPolicy], object_id: str) -> tuple[AccessPolicy, ...]:
+    """The principal's own access policies; one through an application only (a compound identity) is none."""
+    return tuple(p for p in policies if same(p.object_id, object_id) and not p.application_id)
 
 
 def permissions_today(policy: AccessPolicy) -> str:

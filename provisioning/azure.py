@@ -58,6 +58,7 @@ class Azure:
             "credential_scopes": [cloud.scope],
             "polling_interval": poll_seconds,
             "raw_response_hook": log_response,
+            "enable_cae": True,
         }
         self._accounts = CognitiveServicesManagementClient(credential, self.subscription.id, **shared).accounts
         self.vaults = Vaults(credential, self.subscription.id, self.caller.tenant_id, shared)
@@ -80,12 +81,7 @@ class Azure:
         matching = [s for s in visible if not wanted or s.name.lower() == wanted.lower()]
         if len(matching) == 1:
             return matching[0]
-        what = f"is named {wanted!r}" if wanted else "is the only one"
-        raise NotFoundError(
-            f"No subscription {what}; {self.caller.name} sees: {', '.join(s.name for s in visible) or 'none'}.",
-            hint="Name one with --subscription ID (or AZURE_SUBSCRIPTION_ID); for another tenant's, first "
-            "`az login --tenant TENANT`.",
-        )
+        raise _no_subscription(self.caller.name, wanted, [s.name for s in visible])
 
     def account(self, group: str, name: str) -> Account:
         """The Azure OpenAI account; NotFoundError with names like it."""
@@ -132,6 +128,22 @@ class Azure:
             identity = Identity(type="SystemAssigned, UserAssigned", user_assigned_identities=kept)
         with translated(f"Giving {account.name} an identity"):
             return _account(self._accounts.begin_update(group, account.name, SdkAccount(identity=identity)).result())
+
+
+def _no_subscription(who: str, wanted: str | None, visible: Collection[str]) -> NotFoundError:
+    if not visible:
+        return NotFoundError(
+            f"{who} sees no subscription.",
+            hint="Ask for a role in it (Reader at least), or sign in to its tenant: az login --tenant TENANT",
+        )
+    names = ", ".join(visible)
+    return NotFoundError(
+        f"No subscription is named {wanted!r}; {who} sees: {names}."
+        if wanted
+        else f"{who} sees {len(visible)} subscriptions, and none was named: {names}.",
+        hint="Name one with --subscription ID (or AZURE_SUBSCRIPTION_ID); for another tenant's, first "
+        "`az login --tenant TENANT`.",
+    )
 
 
 def _is_guid(text: str) -> bool:

@@ -11,7 +11,7 @@ from typing import Any, NoReturn, TypeVar
 import click
 
 from . import doctor as doctor_command
-from . import rotation, wandb_key
+from . import rotation, streams, wandb_key
 from . import setup as setup_command
 from . import teardown as teardown_command
 from .azure import Azure
@@ -25,6 +25,7 @@ from .options import (
     function_app_options,
     key_options,
     lifetime_option,
+    output_options,
     target_options,
     teardown_options,
     vault_options,
@@ -47,8 +48,10 @@ def cli() -> None:
     \b
     What `setup` brings in place, and `status` watches:
       - the Azure OpenAI account has a system-assigned managed identity
-      - the Key Vault is on Azure RBAC, and everybody who had access by access policy has it by role
-      - you and the account's identity are Key Vault Secrets Officers, unless you choose less for the identity
+      - the Key Vault is on Azure RBAC, and everybody who had access by access
+        policy has it by role
+      - you and the account's identity are Key Vault Secrets Officers, unless
+        you choose less for the identity
       - the vault holds the W&B API key, and W&B knows the key
 
     You are whoever `az login` signed in, or what DefaultAzureCredential finds. Running it again is always safe.
@@ -61,6 +64,7 @@ def cli() -> None:
 @key_options
 @lifetime_option
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 when there is something to do.")
+@output_options
 def plan(*, detailed_exitcode: bool, **given: Any) -> int:
     """Show what setup would do. Writes nothing; needs no W&B key, but compares one that is given."""
     made = _run(given, setup_command.plan)
@@ -80,6 +84,7 @@ def plan(*, detailed_exitcode: bool, **given: Any) -> int:
     metavar="TIME",
     help="How long the vault may take to let you in; after the switch it is then switched back.",
 )
+@output_options
 def setup(*, yes: bool, dry_run: bool, **given: Any) -> int:
     """Show the plan, ask, apply it, and check the result.
 
@@ -88,13 +93,14 @@ def setup(*, yes: bool, dry_run: bool, **given: Any) -> int:
     if dry_run:
         _run(given, setup_command.plan)
     else:
-        interactive = sys.stdin.isatty()
+        interactive = streams.stdin().isatty()
         _run(given, lambda session: setup_command.setup(session, yes=yes, interactive=interactive))
     return 0
 
 
 @cli.command()
 @target_options
+@output_options
 def status(**given: Any) -> int:
     """Say what is in place and what is not, thing by thing. Exit status 2 when something differs."""
     return 2 if _run(given, setup_command.status).work else 0
@@ -105,6 +111,7 @@ def status(**given: Any) -> int:
 @key_options
 @lifetime_option
 @consent_options
+@output_options
 def rotate_key(*, yes: bool, dry_run: bool, **given: Any) -> int:
     """Put a new W&B key in place of the one in the vault.
 
@@ -112,7 +119,7 @@ def rotate_key(*, yes: bool, dry_run: bool, **given: Any) -> int:
     the secret; when that reads back, the versions before it that setup or rotate-key wrote are disabled. Interrupted,
     run it again with the same key. Running functions take the key up within minutes, without a restart.
     """
-    interactive = sys.stdin.isatty()
+    interactive = streams.stdin().isatty()
     _run(given, lambda session: rotation.rotate(session, yes=yes, interactive=interactive, dry_run=dry_run))
     return 0
 
@@ -121,6 +128,7 @@ def rotate_key(*, yes: bool, dry_run: bool, **given: Any) -> int:
 @chain_options
 @teardown_options
 @consent_options
+@output_options
 def teardown(*, restore_access_policies: bool, yes: bool, dry_run: bool, **given: Any) -> int:
     """Take away what setup added, and never what was there before.
 
@@ -128,7 +136,7 @@ def teardown(*, restore_access_policies: bool, yes: bool, dry_run: bool, **given
     account's identity stays. So does the vault's switch to Azure RBAC, with the roles that keep others working on it,
     unless you ask for the way back. Interrupted, run it again.
     """
-    interactive, restore = sys.stdin.isatty(), restore_access_policies
+    interactive, restore = streams.stdin().isatty(), restore_access_policies
     _run(
         given,
         lambda session: teardown_command.teardown(
@@ -142,10 +150,11 @@ def teardown(*, restore_access_policies: bool, yes: bool, dry_run: bool, **given
 @chain_options
 @wandb_options
 @function_app_options
+@output_options
 def doctor(*, function_app: str | None, function_app_group: str | None, **given: Any) -> int:
-    """Go along the whole chain and name the link that is broken, with its remedy. Writes nothing.
+    """Find the link of the chain that is broken, and its remedy.
 
-    From who you are to the functions of the app: account, vault, secret, W&B, job list, identities. A check that
+    Writes nothing. From who you are to the functions of the app: account, vault, secret, W&B, job list, identities. A check that
     depends on a broken one is skipped; the others are made all the same. Exit status 1 when one failed.
     """
     app = AppName(function_app_group or given["resource_group"], function_app) if function_app else None
@@ -168,13 +177,14 @@ def _run(given: dict[str, Any], command: Callable[[Session], _Result]) -> _Resul
 
 def _session(ui: Ui, given: dict[str, Any]) -> Session:
     base_url = given.get("wandb_base_url")
+    from_environment = wandb_key.taken(os.environ)
     return Session(
         target=_target(given),
         ui=ui,
         clock=SystemClock(),
         connect=lambda: _connect(given["cloud"], given["subscription"]),
-        given_key=lambda: wandb_key.given(os.environ, given["wandb_key_file"], sys.stdin),
-        ask_key=lambda: wandb_key.asked(sys.stdin, base_url),
+        given_key=lambda: wandb_key.given(from_environment, given["wandb_key_file"], streams.stdin()),
+        ask_key=lambda: wandb_key.asked(streams.stdin(), base_url),
         wandb_base_url=base_url,
         wandb_entity=given.get("wandb_entity"),
         **({"access_timeout": given["access_timeout"]} if "access_timeout" in given else {}),
@@ -227,6 +237,7 @@ def _fail(ui: Ui, error: ProvisioningError, facts: dict[str, Any]) -> NoReturn:
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit."""
+    streams.spell_out()
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         sys.exit(cli.main(arguments, prog_name=PROGRAM, standalone_mode=False))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from .access import grants
+from .access import grants, own_policies
 from .model import AccessPolicy, Assignment, RoleDefinition
 from .timespan import spell
 
@@ -94,8 +94,7 @@ def by_role(assignments: Iterable[Assignment], roles: Mapping[str, RoleDefinitio
 
 def by_policy(policies: Iterable[AccessPolicy], object_id: str, verb: str) -> Access:
     """The access to secrets that a vault's access policies give a principal, which is itself and no application's user."""
-    own = [p for p in policies if p.object_id.lower() == object_id.lower() and not p.application_id]
-    verbs = {v.lower() for p in own for v in p.permissions.get("secrets", ())}
+    verbs = {v.lower() for p in own_policies(policies, object_id) for v in p.permissions.get("secrets", ())}
     return Access(by=("an access policy",)) if verbs & {verb, "all"} else Access()
 
 

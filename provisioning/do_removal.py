@@ -31,7 +31,7 @@ def remove_secret(ctx: Context) -> str:
     for _ in attempts(ctx.clock, SETTLING, ctx.telling("the secret to be deleted")):
         found = secrets.read(name)
         if found.state is SecretState.DELETED:
-            return f"that is until {found.purge:%Y-%m-%d}" if found.purge else ""
+            return f"which will be on {found.purge:%Y-%m-%d}" if found.purge else ""
     if found.state is SecretState.MISSING:  # this identity may not see deleted secrets
         return ""
     raise BusyError(

@@ -7,7 +7,7 @@ from .do_vault import let_in
 from .errors import AccessNotEffectiveError, BusyError, ConflictError, KeyNotGivenError
 from .marks import secret_tags
 from .model import Secret, SecretState
-from .secret_step import expiry
+from .secret_step import expiry, until
 from .timespan import spell
 from .vault_secrets import SecretDeletedError
 from .waiting import attempts
@@ -22,13 +22,19 @@ def store(ctx: Context) -> str:
     if found.state is SecretState.DELETED:
         found = _recover(ctx)
     if holds(found, key):
-        return "the vault held this key already"
+        return _held(found)
     try:
         _write(ctx, key)
     except SecretDeletedError:  # deleted, and reading deleted ones is not allowed: only writing could tell
-        if not holds(_recover(ctx), key):
-            _write(ctx, key)
+        found = _recover(ctx)
+        if holds(found, key):
+            return _held(found)
+        _write(ctx, key)
     return ""
+
+
+def _held(found: Secret) -> str:
+    return f"the vault held this key already, which {until(found.expires)}"
 
 
 def rotate(ctx: Context) -> str:

@@ -46,7 +46,7 @@ def doctor(session: Session, app: AppName | None) -> None:
 def _walk(walk: Walk, session: Session, app: AppName | None) -> None:
     azure = _sign_in(walk, session)
     if azure is None:
-        walk.skip("nobody is signed in", *CHECKS[1:], *(APP_CHECKS if app else ()))
+        walk.skip("sign-in failed", *CHECKS[1:], *(APP_CHECKS if app else ()))
         return
     account = chain_checks.account(walk, azure, session)
     vault = chain_checks.vault(walk, azure, session, account)

@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from .diagnosis import Check, State
-from .model import Caller, Observed, Subscription, Target, WandbAccount
+from .layout import Row
+from .model import Caller, Observed, SecretState, Subscription, Target, WandbAccount
 from .steps import Loss, Plan, Step, Verb
 from .timespan import spell
 
@@ -29,6 +30,7 @@ def step(each: Step) -> dict[str, str]:
     """One line of a plan."""
     shown = {"verb": each.verb.value, "resource": each.resource, "detail": each.detail}
     rest = {"why": each.why, "before": each.before, "after": each.after, "danger": each.danger}
+    rest["command"] = each.command
     return shown | {name: text for name, text in rest.items() if text}
 
 
@@ -84,7 +86,7 @@ def in_place(observed: Observed, target: Target, known: Mapping[str, str]) -> li
     return [
         "In place.",
         "",
-        "For the portal form (Foundry (classic) portal: fine-tuning, Manage integrations, Weights & Biases):",
+        "For the portal form (Foundry (classic): fine-tuning, Manage integrations):",
         f"  Key Vault URL  {observed.vault.uri}",
         f"  Secret name    {target.secret}",
         "",
@@ -113,41 +115,49 @@ def rotated(
     return [
         *lines,
         f"Running functions take up the new key within {spell(taken_up)}, without a restart.",
-        f"Next: revoke the old key, which W&B accepts until then: {where}/settings, or the team's for a service account.",
+        "Next: revoke the old key, which W&B accepts until then:",
+        f"  {where}/settings, or the team's settings where it is a service account's",
     ]
 
 
-def torn_down(target: Target, stays: Collection[Step], *, changed: bool, deleted: bool) -> list[str]:
+def torn_down(target: Target, stays: Collection[Step], *, changed: bool, deleted: bool) -> list[str | Row]:
     """What teardown did and what it left; what a deleted secret can still become."""
-    lines = ["Taken away." if changed else "Nothing to take away."]
+    lines: list[str | Row] = ["Taken away." if changed else "Nothing to take away."]
     if deleted:
         named = f"--vault-name {target.vault} -n {target.secret}"
         lines += [
-            "The secret can be recovered until Azure purges it: `setup` does it, or, with a role on the vault's secrets,",
+            "The secret can be recovered until Azure purges it: `setup` does that.",
+            "By hand, with a role on the vault's secrets:",
             f"  back      az keyvault secret recover {named}",
             f"  for good  az keyvault secret purge {named}",
         ]
-    width = max((len(s.resource) for s in stays), default=0)
-    notes = [f"  {s.resource:<{width}}  {s.detail}" for s in stays]
+    notes = [Row("", s.resource, s.detail, command=s.command) for s in stays]
     return [*lines, "What stays:", *notes] if notes else lines
 
 
-def status(each: Plan) -> list[str]:
+def status(each: Plan) -> list[str | Row]:
     """Drift, resource by resource."""
-    words = {
-        Verb.ALREADY: "in place",
-        Verb.ADD: "missing",
-        Verb.CHANGE: "differs",
-        Verb.WAIT: "not settled",
-        Verb.NOTE: "note",
-    }
-    width = max(len(s.resource) for s in each.steps)
-    lines = [
-        f"  {words[s.verb]:<11}  {s.resource:<{width}}  {s.detail}" + (f"  ! {s.danger}" if s.danger else "")
-        for s in each.steps
-    ]
-    verdict = "in place" if not each.work else f"{len(each.changes)} things differ; `setup` puts them right"
-    return [f"{each.about}: {verdict}", *lines]
+    verdict = "in place" if not each.work else f"{_things(len(each.changes))}; `setup` puts it right"
+    rows = [Row(_found(s), s.resource, s.detail, danger=s.danger, command=s.command) for s in each.steps]
+    return [f"{each.about}: {verdict}", *rows]
+
+
+def _things(count: int) -> str:
+    return "1 thing differs" if count == 1 else f"{count} things differ"
+
+
+def _found(each: Step) -> str:
+    """What drift is called: not to see a thing is not to know that it is missing."""
+    return "not visible" if each.before == SecretState.UNKNOWN else _FOUND[each.verb]
+
+
+_FOUND = {
+    Verb.ALREADY: "in place",
+    Verb.ADD: "missing",
+    Verb.CHANGE: "differs",
+    Verb.WAIT: "not settled",
+    Verb.NOTE: "note",
+}
 
 
 def check(each: Check) -> dict[str, str]:

@@ -1,7 +1,6 @@
 """Applies a plan, one step after the other. Each step can be done again: what is so already is no error."""
 
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from . import do_account, do_removal, do_roles, do_secret, do_vault
 from .context import Context, Narrator
@@ -29,13 +28,6 @@ from .steps import (
 )
 
 
-class Executor(Protocol):
-    """What a plan is handed to."""
-
-    def run(self, plan: Plan) -> None:
-        """Do with the plan what this executor does."""
-
-
 @dataclass
 class Show:
     """Shows the plan and does nothing: this is `plan` and `--dry-run`."""
@@ -43,7 +35,7 @@ class Show:
     narrator: Narrator
 
     def run(self, plan: Plan) -> None:
-        """See Executor."""
+        """Tell the steps."""
         self.narrator.plan(plan)
 
 
@@ -55,7 +47,7 @@ class Apply:
     done: list[Step] = field(default_factory=list)
 
     def run(self, plan: Plan) -> None:
-        """See Executor.
+        """Do one step after the other.
 
         Raises:
             InterruptedByUserError: Ctrl-C; says what stands.

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable, Iterator
 
-from .access import CANDIDATES, data_actions, permissions_today
+from .access import CANDIDATES, data_actions, own_policies, permissions_today
+from .ids import below, same
 from .marks import Purpose
 from .model import (
     SECRETS_OFFICER,
@@ -15,7 +16,7 @@ from .model import (
     Scope,
     Target,
 )
-from .people import account_identity, held_by, operator, principal
+from .people import account_identity, held_by, is_operator, operator, principal
 from .steps import AllowByPolicy, AssignRole, Step, Verb
 
 _ADMINISTRATOR = "00482a5a-887f-4fb3-b363-3b7fe8e74483"
@@ -39,9 +40,9 @@ _WHY = {
 def given(target: Target, observed: Observed, object_id: str) -> tuple[RoleDefinition, ...]:
     """The roles on the whole vault that the plan gives a principal whatever access policies say."""
     identity = observed.account.principal_id or ""
-    if object_id.lower() == observed.caller.object_id.lower():
+    if is_operator(observed, object_id):
         return (observed.roles[SECRETS_OFFICER],)
-    if object_id.lower() == identity.lower() and target.identity_scope is Scope.VAULT:
+    if same(object_id, identity) and target.identity_scope is Scope.VAULT:
         return (observed.roles[target.identity_role],)
     return ()
 
@@ -76,24 +77,21 @@ def more_than_asked(target: Target, observed: Observed) -> Iterator[Step]:
     asked += [(reader, SECRETS_USER, Scope.SECRET) for reader in _readers(target, observed)]
     for who, role_id, scope in asked:
         for each in observed.assignments:
-            if each.principal_id.lower() == who.object_id.lower() and _beyond(observed, each, role_id, scope):
+            if same(each.principal_id, who.object_id) and _beyond(observed, each, role_id, scope):
                 where = each.scope.rsplit("/", 1)[-1]
                 yield Step(
                     Verb.NOTE,
                     "more than asked",
                     f"{CANDIDATES[each.role_id]} → {who.label} at {where}; asked for: {CANDIDATES[role_id]} on the {scope}",
-                    danger=f"setup takes nothing away; this does: az role assignment delete --ids {each.id}",
+                    danger="setup takes nothing away that others may count on",
+                    command=f"az role assignment delete --ids {each.id}",
                 )
 
 
 def _beyond(observed: Observed, held: Assignment, role_id: str, scope: Scope) -> bool:
     power, wanted = _POWER.get(held.role_id, 0), _POWER[role_id]
-    wider = scope is Scope.SECRET and not _below(observed, held.scope)
+    wider = scope is Scope.SECRET and not below(held.scope, observed.vault.id)
     return power > wanted or (wider and power == wanted)
-
-
-def _below(observed: Observed, scope: str) -> bool:
-    return scope.lower().startswith(observed.vault.id.lower() + "/")
 
 
 def _readers(target: Target, observed: Observed) -> Iterable[Principal]:
@@ -133,18 +131,16 @@ def _role(observed: Observed, who: Principal | None, role_id: str, purpose: Purp
 def _held(observed: Observed, who: Principal, secret: str) -> Iterable[str]:
     if not secret:
         return held_by(observed, who.object_id)
-    scope = observed.vault.scope(secret).lower()
+    scope = observed.vault.scope(secret)
     return [
         a.role_id
         for a in observed.assignments
-        if a.principal_id.lower() == who.object_id.lower() and a.scope.lower() == scope and not a.conditional
+        if same(a.principal_id, who.object_id) and same(a.scope, scope) and not a.conditional
     ]
 
 
 def _policy_of(observed: Observed, who: Principal | None) -> AccessPolicy | None:
-    """The principal's own access policy; one through an application only is not."""
-    mine = (p for p in observed.vault.policies if who and p.object_id.lower() == who.object_id.lower())
-    return next((p for p in mine if not p.application_id), None)
+    return next(iter(own_policies(observed.vault.policies, who.object_id)), None) if who else None
 
 
 def _entry(observed: Observed, who: Principal | None, wanted: tuple[str, ...], purpose: Purpose) -> Step:

@@ -1,5 +1,6 @@
 """Which vault is meant, and what state it is in: there, missing, deleted, out of reach. Reads only."""
 
+import re
 from contextlib import suppress
 from dataclasses import replace
 
@@ -64,7 +65,7 @@ def _absent(azure: Azure, target: Target, account: Account) -> Vault:
                 raise name_taken(target.vault, refusal)
     elif not target.recover_vault:
         missing = azure.vaults.missing(target.resource_group, target.vault)
-        raise NotFoundError(missing.message, hint=f"{missing.hint} --create-key-vault makes a new one.")
+        raise NotFoundError(missing.message, hint=f"{missing.hint} `setup --create-key-vault` makes it.")
     return vault
 
 
@@ -84,18 +85,24 @@ def shut_out(vault: Vault, refusal: VaultUnreachableError) -> VaultUnreachableEr
     """The refusal of the data plane, with what the vault's own properties say about its cause."""
     match vault.network:
         case Network.PRIVATE | Network.PERIMETER:
-            message = f"{vault.name} answers {vault.network} only, and this machine is outside"
+            message = f"{vault.name} answers {vault.network} only, and this machine is outside."
             hint = (
                 "Run this from a network that has a private endpoint to the vault (a machine in that virtual network, "
                 "or a VPN into it)"
             )
         case _:
-            message = f"The firewall of {vault.name} keeps this machine out"
+            message = f"The firewall of {vault.name} keeps this machine out."
             hint = (
                 f"Run this from an allowed network, or allow this one: az keyvault network-rule add -n {vault.name} "
-                "--ip-address ADDRESS"
+                f"--ip-address {_address(refusal) or 'ADDRESS'}"
             )
     return VaultUnreachableError(
-        f"{message}. Trying again does not help. {refusal.message}",
-        hint=f"{hint}. The function app and Azure OpenAI need a way in, too: {UNTRUSTED}.",
+        f"{message} Trying again does not help. {refusal.message}",
+        hint=f"{hint} (the function app and Azure OpenAI need a way in, too: {UNTRUSTED})",
     )
+
+
+def _address(refusal: VaultUnreachableError) -> str | None:
+    """Whom the vault saw, where it says so (wording of public reports, UNVERIFIED)."""
+    found = re.search(r"Client address: ([0-9a-fA-F.:]*[0-9a-fA-F])", refusal.message)
+    return found[1] if found else None

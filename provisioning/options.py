@@ -88,13 +88,13 @@ _ROLES = {"secrets-officer": SECRETS_OFFICER, "secrets-user": SECRETS_USER}
 
 
 def target_options(command: _Command) -> _Command:
-    """What is to be set up, where, how, and how it is told."""
-    return _where(_granting(_switching(_telling(command))))
+    """What is to be set up, where and how."""
+    return chain_options(_granting(_switching(command)))
 
 
 def chain_options(command: _Command) -> _Command:
-    """What is to be looked at, where, and how it is told."""
-    return _where(_telling(command))
+    """Which account, vault and secret, and where."""
+    return _where(_which(command))
 
 
 def _where(command: _Command) -> _Command:
@@ -114,6 +114,12 @@ def _where(command: _Command) -> _Command:
             required=True,
             help="Resource group of the account and the vault.",
         ),
+    )
+
+
+def _which(command: _Command) -> _Command:
+    return _all(
+        command,
         _option(
             "--openai-account",
             env="AZURE_OPENAI_ACCOUNT",
@@ -229,7 +235,8 @@ def _switching(command: _Command) -> _Command:
     )
 
 
-def _telling(command: _Command) -> _Command:
+def output_options(command: _Command) -> _Command:
+    """How it is told."""
     return _all(
         command,
         _option(

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from .ids import below, same
 from .model import Observed, Principal
 
 
@@ -21,22 +22,22 @@ def principal(observed: Observed, object_id: str) -> Principal:
     if is_operator(observed, object_id):
         return operator(observed)
     account = account_identity(observed)
-    if account and account.object_id.lower() == object_id.lower():
+    if account and same(account.object_id, object_id):
         return account
     return observed.principals.get(object_id.lower(), Principal(object_id))
 
 
 def is_operator(observed: Observed, object_id: str) -> bool:
-    """Whether that is who is signed in. Letter case of object ids does not count."""
-    return object_id.lower() == observed.caller.object_id.lower()
+    """Whether that is who is signed in."""
+    return same(object_id, observed.caller.object_id)
 
 
 def held_by(observed: Observed, object_id: str) -> dict[str, datetime | None]:
     """The roles that a principal holds on the whole vault without conditions, and since when: the longest counts."""
     found: dict[str, datetime | None] = {}
     for each in observed.assignments:
-        mine = each.principal_id.lower() == object_id.lower() and not each.conditional
-        if mine and not each.scope.lower().startswith(observed.vault.id.lower() + "/"):
+        mine = same(each.principal_id, object_id) and not each.conditional
+        if mine and not below(each.scope, observed.vault.id):
             known = [t for t in (found.get(each.role_id), each.created) if t]
             found[each.role_id] = min(known, default=None)
     return found

@@ -5,6 +5,7 @@ from typing import Any
 
 from azure.core import PipelineClient
 from azure.core.credentials import TokenCredential
+from azure.core.exceptions import DecodeError
 from azure.core.pipeline.policies import (
     BearerTokenCredentialPolicy,
     CustomHookPolicy,
@@ -25,7 +26,7 @@ class Rest:
             RequestIdPolicy(),
             UserAgentPolicy(),
             RetryPolicy(),
-            BearerTokenCredentialPolicy(credential, scope),
+            BearerTokenCredentialPolicy(credential, scope, enable_cae=True),
             CustomHookPolicy(raw_response_hook=log_response),
         ]
         self._client: PipelineClient[Any, Any] = PipelineClient(base_url, policies=policies)
@@ -50,4 +51,7 @@ class Rest:
         request.url = self._client.format_url(request.url)
         response = self._client.send_request(request)
         response.raise_for_status()
-        return response.json()
+        try:
+            return response.json()
+        except ValueError as error:
+            raise DecodeError(f"JSON is invalid: {error}", response=response) from error

@@ -12,6 +12,7 @@ from azure.mgmt.authorization.v2022_04_01.models import RoleAssignment as SdkAss
 from azure.mgmt.authorization.v2022_04_01.models import RoleAssignmentCreateParameters
 
 from .errors import ConditionalRoleError, ConflictError, PrincipalMissingError
+from .ids import same, within
 from .model import Assignment, Permissions, Principal, RoleDefinition
 from .rest import Rest
 from .sdk_errors import code, text, translated
@@ -26,12 +27,6 @@ def assignment_name(scope: str, principal_id: str, role_id: str) -> str:
     the role's bare GUID, both in lower case; `guid()` tells letter case and a longer role id apart.
     """
     return str(uuid.uuid5(_GUID_NAMESPACE, "-".join((scope, principal_id.lower(), role_id))))
-
-
-def within(scope: str, parent: str) -> bool:
-    """Whether `scope` is `parent` or below it. Letter case of ARM ids does not count."""
-    low, above = scope.lower().rstrip("/"), parent.lower().rstrip("/")
-    return low == above or low.startswith(above + "/")
 
 
 class Roles:
@@ -142,7 +137,7 @@ class Roles:
         """The assignment that is there under another name. Its id in the message is not always given."""
         listed = self._client.role_assignments.list_for_scope(scope, filter=f"principalId eq '{principal.object_id}'")
         for found in map(_assignment, listed):
-            if (found.role_id, found.scope.lower()) == (role_id, scope.lower()):
+            if found.role_id == role_id and same(found.scope, scope):
                 if found.conditional:
                     raise ConditionalRoleError(
                         f"{principal.label} has the role already, under a condition that may take it away again.",

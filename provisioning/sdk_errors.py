@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from azure.core.exceptions import (
     AzureError,
     ClientAuthenticationError,
+    DecodeError,
     HttpResponseError,
     ServiceRequestError,
     ServiceResponseError,
@@ -24,6 +25,8 @@ from .errors import (
 )
 
 _log = logging.getLogger(__name__)
+
+_AGAIN = "Run the same command again; what is done already is recognised. -v shows the requests."
 
 
 @contextmanager
@@ -65,11 +68,13 @@ def _ours(doing: str, error: AzureError) -> ProvisioningError:
             hint="Check the network, HTTPS_PROXY and name resolution, then run the same command again; "
             "what is done already is recognised.",
         )
+    if isinstance(error, DecodeError):
+        return ServiceError(f"{doing}: the answer cannot be read. {_words(error)}", hint=_AGAIN)
     if isinstance(error, HttpResponseError) and error.response is not None:
         return _answered(doing, error, error.response.status_code or 0)
     return ServiceError(
         f"{doing} failed: {_words(error)}",
-        hint="Run the same command again; what is done already is recognised. -v shows the requests.",
+        hint=_AGAIN,
     )
 
 
@@ -89,9 +94,7 @@ def _answered(doing: str, error: HttpResponseError, status: int) -> Provisioning
         return ConflictError(said, hint="Somebody else may be changing it: run the same command again in a minute.")
     if status == 429:
         return ServiceError(said, hint="Azure asks for a slower pace: run the same command again in some minutes.")
-    return ServiceError(
-        said, hint="Run the same command again; what is done already is recognised. -v shows the requests."
-    )
+    return ServiceError(said, hint=_AGAIN)
 
 
 def _reason(error: AzureError) -> str:

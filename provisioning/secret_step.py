@@ -1,5 +1,6 @@
 """What a plan says about the secret: whether it holds the key, and until when. Pure."""
 
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from .model import KeyState, Observed, Secret, SecretState, Target
@@ -21,12 +22,19 @@ def secret_step(target: Target, observed: Observed, key: KeyState) -> Step:
         Verb.CHANGE if found.state in _DIFFERS else Verb.ADD,
         resource,
         f"{detail}; {until(expiry(target, observed.at))}",
-        why="" if key is KeyState.OTHER else "setup asks for the key",
+        why="; ".join(_why(found.state, key)),
         before=found.state.value,
         after="the W&B key",
         danger=danger,
         action=StoreSecret(),
     )
+
+
+def _why(found: SecretState, key: KeyState) -> Iterator[str]:
+    if found is SecretState.UNKNOWN:
+        yield "unless it is there already, which you cannot see yet"
+    if key is KeyState.NONE:
+        yield "setup asks for the key"
 
 
 _DIFFERS = {

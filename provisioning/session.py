@@ -41,6 +41,11 @@ _ROLE_FOR = {
 }
 
 
+def may_not(action: str, scope: str) -> str:
+    """An action that the caller lacks, with the name of the resource or group where."""
+    return f"{action} at {scope.rsplit('/', 1)[-1]}"
+
+
 @dataclass
 class Session:
     """One command's run: what was asked, and the doors to the outside."""
@@ -123,10 +128,11 @@ class Session:
                 "them.",
             )
         if missing := self.missing_rights(azure, observed, made):
-            what = "; ".join(f"{action} at {scope}" for action, scope in missing)
+            self.facts["missing_rights"] = documents.rights(missing)
+            what = "; ".join(may_not(action, scope) for action, scope in missing)
             roles = ", ".join(dict.fromkeys(_ROLE_FOR[action] for action, _ in missing))
             raise MissingRightsError(
-                f"You ({azure.caller.name}) may not: {what}. {self.written}",
+                f"{azure.caller.name} may not {what}. {self.written}",
                 hint=f"These roles give it: {roles} (Owner gives all). If one was assigned minutes ago, run `az login` "
                 "again; an eligible role (PIM) has to be activated first.",
             )

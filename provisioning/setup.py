@@ -7,7 +7,7 @@ from .errors import NotInPlaceError, UnreachableError
 from .executor import Show
 from .model import KeyState, Observed
 from .observe import observe
-from .session import Session
+from .session import Session, may_not
 from .steps import AssignRole, Plan
 from .wandb_key import Key
 
@@ -26,7 +26,7 @@ def plan(session: Session) -> Plan:
     }
     Show(session.ui).run(made)
     for action, scope in missing:
-        session.ui.note(f"  ! you may not {action} at {scope}", "red")
+        session.ui.note(f"  ! you may not {may_not(action, scope)}", "red")
     session.ui.answer({"ok": True, **session.facts}, ())
     return made
 

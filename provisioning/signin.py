@@ -93,11 +93,14 @@ def credential(chosen: Cloud) -> TokenCredential:
 def who(credential: TokenCredential, scope: str) -> Caller:
     """Who the credential speaks for, from the claims of its token (Microsoft, access token claims).
 
+    Every token here is asked for with Continuous Access Evaluation, as Key Vault's client does by itself: tokens of the
+    two kinds come from separate caches, and each would sign in for itself.
+
     Raises:
         azure.core.exceptions.ClientAuthenticationError: no credential gave a token.
     """
     with _noting_credential() as noted:
-        token = credential.get_token(scope).token
+        token = credential.get_token(scope, enable_cae=True).token
     claims = _claims(token)
     user = claims.get("idtyp") == "user" or ("idtyp" not in claims and "scp" in claims)
     identity = str(claims.get("xms_mirid", "")).rsplit("/", 1)[-1]

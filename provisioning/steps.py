@@ -150,7 +150,7 @@ Action = (
 
 @dataclass(frozen=True)
 class Step:
-    """One line of the plan. A line without an action is already so."""
+    """One line of the plan. A line without an action is already so, or is left to people, who may run `command`."""
 
     verb: Verb
     resource: str
@@ -159,6 +159,7 @@ class Step:
     before: str = ""
     after: str = ""
     danger: str = ""
+    command: str = ""
     action: Action | None = None
 
 

@@ -44,8 +44,6 @@ def teardown(session: Session, *, restore: bool, yes: bool, interactive: bool, d
         session.apply(ctx, made)
         after = _verified(session, azure, restore=restore)
     notes = [s for s in after.steps if s.verb is Verb.NOTE]
-    if ctx.deleted:  # and out of sight with the operator's role, which is not worth telling
-        notes = [s for s in notes if s.resource != f"secret {session.target.secret}"]
     session.ui.answer(
         {"ok": True, **session.facts, "secret_deleted": ctx.deleted, "stays": [documents.step(s) for s in notes]},
         documents.torn_down(session.target, notes, changed=bool(made.work), deleted=ctx.deleted),

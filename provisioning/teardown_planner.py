@@ -6,7 +6,8 @@ next run finds the marks that are left and goes on.
 
 from collections.abc import Collection, Iterable, Iterator
 
-from .access import CANDIDATES, KNOWN_ACTIONS, data_actions, grants, summary
+from .access import CANDIDATES, KNOWN_ACTIONS, data_actions, grants, own_policies, summary
+from .ids import same, within
 from .marks import Purpose, account_of, entries, purpose_of, was_switched, wrote
 from .model import AccessPolicy, Assignment, Observed, Principal, SecretState, SecretVersion, Target
 from .people import is_operator, principal
@@ -37,13 +38,10 @@ def plan(target: Target, observed: Observed, versions: Collection[SecretVersion]
 
 def added(observed: Observed) -> tuple[Assignment, ...]:
     """The role assignments at the vault and below that setup made: they say so, and have the name it gives them."""
-    vault = observed.vault.id.lower()
     return tuple(
         each
         for each in observed.assignments
-        if each.derived
-        and purpose_of(each.description)
-        and (each.scope.lower() == vault or each.scope.lower().startswith(f"{vault}/"))
+        if each.derived and purpose_of(each.description) and within(each.scope, observed.vault.id)
     )
 
 
@@ -52,9 +50,7 @@ def shared_with(target: Target, observed: Observed) -> tuple[str, ...]:
     others = {
         account
         for each in added(observed)
-        if (account := account_of(each.description))
-        and account.lower() != target.account.lower()
-        and not _gone(observed, each)
+        if (account := account_of(each.description)) and not same(account, target.account) and not _gone(observed, each)
     }
     return tuple(sorted(others))
 
@@ -87,7 +83,7 @@ def _leaving(target: Target, observed: Observed) -> tuple[Assignment, ...]:
         if purpose is Purpose.CARRIED_OVER or each.principal_id.lower() in before:
             continue
         if purpose is Purpose.IDENTITY:
-            if account.lower() == target.account.lower() or _gone(observed, each):
+            if same(account, target.account) or _gone(observed, each):
                 found.append(each)
         elif not sharing:
             found.append(each)
@@ -139,7 +135,9 @@ def _secret(target: Target, observed: Observed, versions: Collection[SecretVersi
     if sharing:
         return Step(Verb.NOTE, resource, f"stays: {', '.join(sharing)} may use it, too")
     if state is SecretState.UNKNOWN and not _let_in_soon(observed):
-        return Step(Verb.NOTE, resource, "not visible to you; teardown deletes it before it takes your access away")
+        return Step(
+            Verb.ALREADY, resource, "not visible to you; no mark of setup is left, and teardown deletes it first"
+        )
     ours = [v for v in versions if wrote(v.tags)]
     if versions and not ours:
         return Step(Verb.NOTE, resource, "stays: setup did not write it")
@@ -147,7 +145,7 @@ def _secret(target: Target, observed: Observed, versions: Collection[SecretVersi
         return Step(
             Verb.REMOVE,
             resource,
-            f"deleted{'' if versions else ', if setup wrote it'}; it can be recovered until Azure purges it",
+            f"deleted{'' if versions else ', if setup wrote it'}; recoverable until Azure purges it",
             before=state.value,
             danger="the function app, and jobs that report to W&B by themselves, get no key any more",
             action=RemoveSecret(),
@@ -245,7 +243,7 @@ def _identity(target: Target, observed: Observed) -> Step:
     if not account.principal_id:
         return Step(Verb.ALREADY, "account identity", "no system-assigned one")
     command = f"az cognitiveservices account identity remove -g {target.resource_group} -n {account.name}"
-    return Step(Verb.NOTE, "account identity", f"stays, because others may use it; {command} takes it away")
+    return Step(Verb.NOTE, "account identity", "stays, because others may use it; to take it away", command=command)
 
 
 def _named(observed: Observed, each: Assignment) -> str:
@@ -265,10 +263,10 @@ def _losses(target: Target, observed: Observed, going: Collection[Assignment]) -
 
     A role on the one secret is no loss where the secret goes, too.
     """
-    of_secret = "" if shared_with(target, observed) else observed.vault.scope(target.secret).lower()
+    of_secret = "" if shared_with(target, observed) else observed.vault.scope(target.secret)
     staying: dict[str, list[Assignment]] = {}
     for each in observed.assignments:
-        if each not in going and each.scope.lower() != of_secret and _granted(observed, [each]):
+        if each not in going and not same(each.scope, of_secret) and _granted(observed, [each]):
             staying.setdefault(each.principal_id.lower(), []).append(each)
     for object_id, held in staying.items():
         has = _permitted(observed, object_id)
@@ -286,5 +284,5 @@ def _granted(observed: Observed, held: Iterable[Assignment]) -> frozenset[str]:
 
 
 def _permitted(observed: Observed, object_id: str) -> frozenset[str]:
-    policies = (p for p in observed.vault.policies if p.object_id.lower() == object_id and not p.application_id)
+    policies = own_policies(observed.vault.policies, object_id)
     return frozenset[str]().union(*(data_actions(p)[0] for p in policies))

@@ -1,8 +1,8 @@
 """What the operator sees. Data goes to stdout, everything else to stderr; colour is never the only sign."""
 
 import json
-import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -12,6 +12,7 @@ from rich.text import Text
 
 from .diagnosis import Check, State
 from .errors import ProvisioningError
+from .layout import Columns, Row, lines, wrapped
 from .model import Caller, Subscription
 from .steps import Plan, Step, Verb
 from .timespan import spell
@@ -25,6 +26,9 @@ _SIGNS = {
     Verb.NOTE: ("! note", "yellow"),
 }
 _STATES = {State.OK: "green", State.WARNING: "yellow", State.FAILED: "bold red", State.SKIPPED: "dim"}
+_PLANNED = Columns(lead=2, sign=9)
+_CHECKED = Columns(lead=2, sign=9, about=17)
+_TOLD = Columns(lead=0, sign=9)
 _SAY_EVERY = timedelta(seconds=30)
 """How often a wait is mentioned where no line can be rewritten."""
 
@@ -44,8 +48,7 @@ class Ui:
 
     def note(self, text: str, style: str = "") -> None:
         """Something to know, on stderr."""
-        self._quiet()
-        self._err.print(Text(text, style=style))
+        self._say(self._err, text, style)
 
     def signed_in(self, caller: Caller, subscription: Subscription) -> None:
         """Who acts, and where."""
@@ -63,51 +66,45 @@ class Ui:
         self._steps(self._err, plan)
 
     def _steps(self, console: Console, plan: Plan) -> None:
-        self._quiet()
         counts = f"{len(plan.changes)} to change, {len(plan.already)} already so"
-        console.print(Text(f"Plan for {plan.about}: {counts}", style="bold"))
+        self._say(console, f"Plan for {plan.about}: {counts}", "bold")
         self._width = max((len(s.resource) for s in plan.steps), default=0)
         for step in plan.steps:
             sign, style = _SIGNS[step.verb]
-            console.print(
-                Text.assemble(
-                    (f"  {sign:<9}", style),
-                    f"{step.resource:<{self._width}}  {step.detail}",
-                    (f"  ({step.why})" if step.why else "", "dim"),
-                    (f"  ! {step.danger}" if step.danger else "", "bold yellow"),
-                )
+            self._row(
+                console, Row(sign, step.resource, step.detail, step.why, step.danger, step.command, style), _PLANNED
             )
         for loss in plan.losses:
-            console.print(Text(f"  ! loses     {loss.principal}: {loss.reason}", style="red"))
+            self._row(console, Row("! loses", "", f"{loss.principal}: {loss.reason}", style="red"), _PLANNED)
 
     def check(self, check: Check) -> None:
         """One link of the chain, as soon as it is known; the document says it in the end."""
-        if self.as_json:
-            return
-        self._quiet()
-        sign, style = check.state.value, _STATES[check.state]
-        self._out.print(Text.assemble((f"  {sign:<9}", style), f"{check.name:<17}  {check.seen}"))
-        if check.remedy:
-            self._out.print(Text.assemble((f"  {'':<9}next  ", "bold"), check.remedy))
+        if not self.as_json:
+            row = Row(check.state.value, check.name, check.seen, command=check.remedy, style=_STATES[check.state])
+            self._row(self._out, row, _CHECKED)
 
     def done(self, step: Step, seconds: float, note: str) -> None:
         """A step is done."""
-        what = step.detail + (f"; {note}" if note else "")
+        sign = "waited" if step.verb is Verb.WAIT else "done"
+        what = step.detail + (f"; {note}" if note else "") + f"  {spell(timedelta(seconds=seconds))}"
+        self._row(self._err, Row(sign, step.resource, what, style="green"), _TOLD)
+
+    def _say(self, console: Console, text: str, style: str) -> None:
         self._quiet()
-        self._err.print(
-            Text.assemble(
-                ("waited   " if step.verb is Verb.WAIT else "done     ", "green"),
-                f"{step.resource:<{self._width}}  {what}",
-                (f"  {spell(timedelta(seconds=seconds))}", "dim"),
-            )
-        )
+        for line in wrapped(text, console.width) if console.is_terminal else [text]:
+            console.print(Text(line, style=style))
+
+    def _row(self, console: Console, row: Row, columns: Columns) -> None:
+        self._quiet()
+        for line in lines(row, replace(columns, about=columns.about or self._width), console):
+            console.print(line)
 
     def waiting(self, what: str, elapsed: timedelta, budget: timedelta) -> None:
         """Still waiting: a line that renews itself on a terminal, elsewhere one every half minute."""
-        line = f"waiting  for {what}: {spell(elapsed)} of {spell(budget)}"
-        if self._err.is_terminal:
+        line = f"waiting  for {what}: {spell(timedelta(seconds=int(elapsed.total_seconds())))} of {spell(budget)}"
+        if self._err.is_terminal and not self._err.is_dumb_terminal:
             if self._status is None:
-                self._status = self._err.status("")
+                self._status = self._err.status("", spinner="line")
                 self._status.start()
             self._status.update(Text(line))
             return
@@ -122,21 +119,32 @@ class Ui:
             self._status = None
 
     def confirm(self, question: str) -> bool:
-        """Ask on the terminal; anything but yes is no."""
+        """Ask on the terminal; anything but yes is no, Ctrl-D too."""
         self._quiet()
         self._err.print(f"{question} [y/N] ", end="")
-        return input().strip().lower() in ("y", "yes")
+        try:
+            return input().strip().lower() in ("y", "yes")
+        except EOFError:
+            self._err.print()
+            return False
 
     # --- answering ---------------------------------------------------------------------------------------------
 
-    def answer(self, document: Mapping[str, Any], lines: Sequence[str]) -> None:
-        """The command's result: lines for people, the document for programs."""
+    def answer(self, document: Mapping[str, Any], said: Sequence[str | Row]) -> None:
+        """The command's result: lines for people, the document for programs, which is ASCII whatever the locale."""
         self._quiet()
         if self.as_json:
-            sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+            self._out.file.write(json.dumps(document, indent=2) + "\n")
+            self._out.file.flush()  # a reader who is gone shows here, and not when Python ends
             return
-        for line in lines:
-            self._out.print(line)
+        rows = [each for each in said if isinstance(each, Row)]
+        columns = Columns(2, max((len(r.sign) + 2 for r in rows if r.sign), default=0))
+        self._width = max((len(r.about) for r in rows), default=0)
+        for each in said:
+            if isinstance(each, Row):
+                self._row(self._out, each, columns)
+            else:
+                self._out.print(each)
 
     def failed(self, error: ProvisioningError, document: Mapping[str, Any]) -> None:
         """What went wrong and what to do next."""
@@ -145,5 +153,5 @@ class Ui:
             shown = {"code": error.code, "message": error.message, "hint": error.hint}
             self.answer({"ok": False, "error": shown, **document}, ())
             return
-        self._err.print(Text.assemble(("error    ", "bold red"), error.message))
+        self._row(self._err, Row("error", "", error.message, style="bold red"), _TOLD)
         self._err.print(Text.assemble(("next     ", "bold"), error.hint))

@@ -6,7 +6,13 @@ from datetime import datetime
 from typing import Any
 
 from azure.core.credentials import TokenCredential
-from azure.core.exceptions import HttpResponseError, ResourceNotFoundError, ServiceRequestError, ServiceResponseError
+from azure.core.exceptions import (
+    DecodeError,
+    HttpResponseError,
+    ResourceNotFoundError,
+    ServiceRequestError,
+    ServiceResponseError,
+)
 from azure.keyvault.secrets import SecretClient
 from pydantic import SecretStr
 
@@ -16,7 +22,10 @@ from .model import Secret, SecretState, SecretVersion
 from .sdk_errors import code, inner_code, text, translated
 
 _CONTENT_TYPE = "Weights & Biases API key"
-_ONCE: dict[str, Any] = {"retry_connect": 0, "retry_read": 0}  # options of azure-core's RetryPolicy for one call
+_ONCE: dict[str, Any] = {"retry_on_methods": frozenset()}
+"""An option of azure-core's RetryPolicy for one call: it asks again only where the service says when (Retry-After), and so has
+done nothing. Its counts for connecting and reading are not enough: an answer that is cut off counts as neither.
+"""
 
 
 class SecretDeletedError(ConflictError):
@@ -100,8 +109,8 @@ class VaultSecrets:
         with translated(f"Writing secret {name}"):
             try:
                 self._write(name, value, expires, tags)
-            except (ServiceRequestError, ServiceResponseError):
-                # No answer, so the version may be there or not. The SDK would ask again and so write another one;
+            except (ServiceRequestError, ServiceResponseError, DecodeError):
+                # No answer that can be read, so the version may be there or not, and asking again would write another one;
                 # a connection that broke is a ServiceRequestError to it, whether or not the request got through.
                 if self._read(name).value != value:
                     raise
@@ -175,10 +184,8 @@ class VaultSecrets:
             return
         if inner_code(error) in ("ForbiddenByFirewall", "ForbiddenByConnection"):
             raise VaultUnreachableError(
-                f"The vault's network rules keep this machine out: {text(error)}",
-                hint="Run this from an allowed network, or add this machine's address: "
-                "az keyvault network-rule add --ip-address … (Azure OpenAI and Functions need a way in, too: "
-                "they are not among Key Vault's trusted services).",
+                f"{self._uri} refuses this machine ({inner_code(error)}): {text(error)}",
+                hint="Run this from a network that the vault's rules allow: az keyvault network-rule list shows them.",
             ) from error
         raise AccessNotEffectiveError(
             f"{self._uri} does not let you in ({inner_code(error) or code(error)}): {text(error)}",

@@ -177,8 +177,8 @@ def name_taken(name: str, said: str) -> VaultNameTakenError:
     """The name is not to be had, for a reason that Azure gives."""
     return VaultNameTakenError(
         f"A Key Vault cannot be called {name}: {said}",
-        hint="Choose another name with --key-vault. If the vault is your own and was deleted, bring it back with "
-        "--recover-key-vault.",
+        hint="Choose another name with --key-vault. If the vault is your own and was deleted, "
+        "`setup --recover-key-vault` brings it back.",
     )
 
 
@@ -187,8 +187,8 @@ def deleted_vault(name: str, known: DeletedVault | None) -> VaultDeletedError:
     when = f" on {known.deleted:%Y-%m-%d}" if known and known.deleted else ""
     until = f" until {known.purged:%Y-%m-%d}, when Azure purges it" if known and known.purged else ""
     return VaultDeletedError(
-        f"Key Vault {name} was deleted{when} and can be recovered{until}. Nothing was written.",
-        hint="Bring it back, with all that is in it, by --recover-key-vault; or choose another name with --key-vault.",
+        f"Key Vault {name} was deleted{when} and can be recovered{until}.",
+        hint="`setup --recover-key-vault` brings it back, with all that is in it; or name another with --key-vault.",
     )
 
 

@@ -4,7 +4,7 @@ import getpass
 import os
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,8 +39,14 @@ class Key:
     origin: str
 
 
-def given(environ: Mapping[str, str], file: str | None, stdin: TextIO) -> Key | None:
-    """The key from --wandb-key-file ("-" is stdin), else from WANDB_API_KEY, else none.
+def taken(environ: MutableMapping[str, str]) -> SecretStr | None:
+    """What WANDB_API_KEY holds, which is then no longer there: the programs that are started from here inherit no key."""
+    value = environ.pop("WANDB_API_KEY", "")
+    return SecretStr(value) if value else None
+
+
+def given(environment: SecretStr | None, file: str | None, stdin: TextIO) -> Key | None:
+    """The key from --wandb-key-file ("-" is stdin), else the one taken from WANDB_API_KEY, else none.
 
     A terminal is no stdin to read a key from, because it would show it: there it is asked for, hidden.
 
@@ -52,9 +58,7 @@ def given(environ: Mapping[str, str], file: str | None, stdin: TextIO) -> Key | 
         return None if stdin.isatty() else _read(stdin.read, "stdin")
     if file:
         return _read(lambda: Path(file).read_text(encoding="utf-8-sig"), file)  # Windows marks its text files
-    if environ.get("WANDB_API_KEY"):
-        return _key(SecretStr(environ["WANDB_API_KEY"]), "WANDB_API_KEY")
-    return None
+    return _key(environment, "WANDB_API_KEY") if environment else None
 
 
 def _read(read: Callable[[], str], origin: str) -> Key:

@@ -61,8 +61,8 @@ def terminal(cloud: Cloud) -> Iterator[Callable[..., Terminal]]:
     """Starts commands on terminals, which are hung up in the end."""
     started: list[Terminal] = []
 
-    def start(*argv: str, env: Mapping[str, str]) -> Terminal:
-        started.append(Terminal(cloud, *argv, env=env))
+    def start(*argv: str, env: Mapping[str, str], columns: int = 200) -> Terminal:
+        started.append(Terminal(cloud, *argv, env=env, columns=columns))
         return started[-1]
 
     yield start

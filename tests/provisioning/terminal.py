@@ -1,10 +1,13 @@
 """A command on a pseudo terminal."""
 
+import fcntl
 import os
 import pty
 import select
+import struct
 import subprocess
 import sys
+import termios
 from collections.abc import Mapping
 
 from sandbox.cloud import Cloud
@@ -14,12 +17,14 @@ from tests.conftest import ROOT
 class Terminal:
     """A command on a pseudo terminal: stdin, stdout and stderr."""
 
-    def __init__(self, cloud: Cloud, *argv: str, env: Mapping[str, str]) -> None:
+    def __init__(self, cloud: Cloud, *argv: str, env: Mapping[str, str], columns: int = 200) -> None:
         ours, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
         self._fd = ours
+        clean = {"TERM": "xterm", "COLUMNS": ""}  # pytest sets COLUMNS, which counts more than the terminal's own width
         self._process = subprocess.Popen(
             [sys.executable, "-c", _TAKE_TERMINAL, *argv],
-            env=cloud.environment("operator") | {"TERM": "xterm"} | dict(env),
+            env=cloud.environment("operator") | clean | dict(env),
             stdin=theirs,
             stdout=theirs,
             stderr=theirs,
@@ -47,10 +52,14 @@ class Terminal:
         """As if typed."""
         os.write(self._fd, text.encode())
 
-    def interrupt(self) -> None:
-        """Ctrl-C, and again if nothing happens: one that comes just before CPython blocks in a read waits for it."""
+    def interrupt(self, *, hidden: bool = False) -> None:
+        """Ctrl-C, and again if nothing happens: one that comes just before CPython blocks in a read waits for it.
+
+        A `hidden` prompt does not show it.
+        """
         self.type("\x03")
-        self.until("^C")
+        if not hidden:
+            self.until("^C")
         while not select.select([self._fd], [], [], 2)[0]:
             self.type("\x03")
 

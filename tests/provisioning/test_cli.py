@@ -75,6 +75,9 @@ def test_exit_status_of_plan_and_status_tells_drift(load: Load, call: Call) -> N
     drift = call("status", "--output", "json", env=OPERATOR_ENV)
     assert drift.returncode == 2
     assert json.loads(drift.stdout)["in_place"] is False
+    seen = call("status", env=OPERATOR_ENV).stdout
+    assert "  not visible  secret wandb-api-key  " in seen, "nobody knows yet whether it is missing"
+    assert "  missing      role" in seen
     assert call("setup", "--dry-run", env=OPERATOR_ENV).returncode == 0
     assert cloud.writes == 0
     call("setup", *NOW, env=WITH_KEY)
@@ -273,10 +276,11 @@ def test_on_a_terminal_the_key_is_asked_for_hidden_and_consent_is_a_yes(
     assert GOOD_KEY not in screen.seen
 
 
-def test_on_a_terminal_anything_but_yes_is_no(cloud: Cloud, terminal: Callable[..., Terminal]) -> None:
+@pytest.mark.parametrize("typed", ["\n", "maybe\n", "\x04"], ids=["enter", "another word", "Ctrl-D"])
+def test_on_a_terminal_anything_but_yes_is_no(cloud: Cloud, terminal: Callable[..., Terminal], typed: str) -> None:
     screen = terminal("provisioning", "setup", env=WITH_KEY)
     screen.until("[y/N]")
-    screen.type("\n")
+    screen.type(typed)
     assert screen.end() == 1
     assert "Nothing was written." in screen.seen
     assert cloud.writes == 0

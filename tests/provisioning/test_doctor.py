@@ -170,7 +170,7 @@ BROKEN = {
     "deleted vault": Broken(
         "vault",
         "deleted",
-        "--recover-key-vault",
+        "`setup --recover-key-vault`",
         world={"vault": {"deleted": True}, "plus": (("operator", "Reader", "subscription"),)},
         also=NO_VAULT,
     ),

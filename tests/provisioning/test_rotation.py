@@ -188,6 +188,20 @@ def test_ctrl_c_between_steps_says_what_stands(load: Load, bench: Bench, at: int
     finish(bench)
 
 
+@pytest.mark.parametrize("do", [{"status": 400}, {"lost_response": True}], ids=["refused", "lost"])
+@pytest.mark.parametrize(("op", "nth"), WRITES)
+def test_stopped_on_a_vault_with_access_policies_it_goes_on(
+    load: Load, bench: Bench, op: str, nth: int, do: dict[str, Any]
+) -> None:
+    data = world(*TWO_OLD, faults=[{"op": op, "when": {"nth": [nth]}, "do": do}])
+    data["vaults"][0] |= {"rbac": False, "policies": [{"principal": "operator", "secrets": ["get", "list", "set"]}]}
+    load(data | {"assignments": [a for a in data["assignments"] if a["role"] == "Reader"]})
+    with contextlib.suppress(errors.ProvisioningError):
+        bench.rotate(NEW_KEY)
+    assert bench.cloud.world.faults.unmet == []
+    finish(bench)
+
+
 def test_nothing_is_disabled_while_the_vault_gives_out_another_key(load: Load, bench: Bench) -> None:
     """Somebody writes a version right after ours."""
     load(world(OLD))

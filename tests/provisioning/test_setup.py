@@ -263,9 +263,9 @@ def test_a_group_keeps_its_access_as_a_group(load: Load, bench: Bench) -> None:
     [
         (account(kind="FormRecognizer"), errors.WrongAccountError, "FormRecognizer"),
         (account(custom_subdomain=False), errors.WrongAccountError, "--custom-domain"),
-        (vault(firewall=True), errors.VaultUnreachableError, "network-rule"),
+        (vault(firewall=True), errors.VaultUnreachableError, "network-rule add -n kv-ml --ip-address 203.0.113.7 "),
         (vault(rbac=True, public_network=False), errors.VaultUnreachableError, "private endpoint"),
-        ({"extends": "contoso", "assignments": []}, errors.NotFoundError, "--subscription"),
+        ({"extends": "contoso", "assignments": []}, errors.NotFoundError, "az login --tenant"),
     ],
     ids=["other kind", "no subdomain", "firewall", "private", "no rights at all"],
 )
@@ -291,9 +291,11 @@ def test_names_near_a_wrong_one_are_offered(bench: Bench) -> None:
 @pytest.mark.parametrize("role", ["Contributor", "Reader"])
 def test_missing_rights_are_named_with_the_role_that_gives_them(load: Load, bench: Bench, role: str) -> None:
     load({"extends": "contoso", "assignments": [{"principal": "operator", "role": role, "scope": "rg-ml"}]})
+    session = bench.session()
     with pytest.raises(errors.MissingRightsError) as caught:
-        bench.setup()
-    assert "Microsoft.Authorization/roleAssignments/write" in caught.value.message
+        setup.setup(session, yes=True, interactive=False)
+    assert "Microsoft.Authorization/roleAssignments/write at kv-ml" in caught.value.message
+    assert [r["scope"] for r in session.facts["missing_rights"] if "roleAssignments" in r["action"]] == [bench.vault.id]
     assert ("vaults/write" in caught.value.message) is (role == "Reader")
     assert "Role Based Access Control Administrator" in caught.value.hint
     assert bench.cloud.writes == 0

@@ -338,6 +338,9 @@ def test_the_command_shows_asks_and_says_what_stays(load: Load, call: Call) -> N
     again = call("teardown", env=OPERATOR_ENV)
     assert again.returncode == 0, again.stderr
     assert again.stdout.startswith("Nothing to take away.")
+    stays = again.stdout.partition("What stays:")[2]
+    assert "account identity" in stays
+    assert "wandb-api-key" not in stays, "it was deleted, and who may not look any more must not think otherwise"
 
 
 def test_the_document_says_what_was_applied_and_what_stays(load: Load, call: Call) -> None:

@@ -108,7 +108,7 @@ def test_a_name_that_somebody_else_has_stops_setup_before_anything_is_written(
 def test_making_a_vault_takes_a_right_on_the_group_which_is_looked_for_first(load: Load, bench: Bench) -> None:
     roles = ["Reader", "Cognitive Services Contributor", "Key Vault Data Access Administrator"]
     load(world(assignments=[{"principal": "operator", "role": r, "scope": "rg-ml"} for r in roles]))
-    with pytest.raises(errors.MissingRightsError, match=r"vaults/write at \S+/resourceGroups/rg-ml[;.]") as caught:
+    with pytest.raises(errors.MissingRightsError, match=r"vaults/write at rg-ml[;.]") as caught:
         bench.setup(create_vault=True)
     assert "Key Vault Contributor" in caught.value.hint
     assert bench.cloud.writes == 0

@@ -17,6 +17,7 @@ import pytest
 from azure.core.exceptions import DecodeError
 from hypothesis import example, given
 from hypothesis import strategies as st
+from pydantic import SecretStr
 
 from provisioning import wandb_key
 from provisioning.errors import ProvisioningError
@@ -43,24 +44,33 @@ class TtyStdin(io.StringIO):
 def test_a_file_may_end_in_newlines_and_begin_with_a_byte_order_mark(tmp_path: Path, content: str) -> None:
     file = tmp_path / "key"
     file.write_bytes(content.encode())
-    found = wandb_key.given({}, str(file), io.StringIO())
+    found = wandb_key.given(None, str(file), io.StringIO())
     assert found is not None
     assert (found.value.get_secret_value(), found.origin) == (GOOD_KEY, str(file))
 
 
 def test_the_file_is_preferred_to_the_environment_and_the_environment_to_asking() -> None:
-    environ = {"WANDB_API_KEY": GOOD_KEY}
+    environ = SecretStr(GOOD_KEY)
     from_stdin = wandb_key.given(environ, "-", io.StringIO(f"{NEW_KEY}\n"))
     from_environ = wandb_key.given(environ, None, io.StringIO(NEW_KEY))
     assert from_stdin is not None
     assert from_environ is not None
     assert (from_stdin.value.get_secret_value(), from_stdin.origin) == (NEW_KEY, "stdin")
     assert (from_environ.value.get_secret_value(), from_environ.origin) == (GOOD_KEY, "WANDB_API_KEY")
-    assert wandb_key.given({"WANDB_API_KEY": ""}, None, io.StringIO(NEW_KEY)) is None
+    assert wandb_key.given(None, None, io.StringIO(NEW_KEY)) is None
+
+
+def test_the_key_is_taken_out_of_the_environment() -> None:
+    environ = {"WANDB_API_KEY": GOOD_KEY, "HOME": "/root"}
+    taken = wandb_key.taken(environ)
+    assert taken is not None
+    assert taken.get_secret_value() == GOOD_KEY
+    assert environ == {"HOME": "/root"}
+    assert wandb_key.taken({"WANDB_API_KEY": ""}) is None
 
 
 def test_a_terminal_is_no_stdin_because_it_would_show_the_key() -> None:
-    assert wandb_key.given({}, "-", TtyStdin(GOOD_KEY)) is None
+    assert wandb_key.given(None, "-", TtyStdin(GOOD_KEY)) is None
 
 
 def _missing(directory: Path) -> Path:
@@ -111,13 +121,13 @@ def test_a_file_that_may_not_be_read_is_named(tmp_path: Path) -> None:
     file.write_text(GOOD_KEY)
     file.chmod(0)
     with pytest.raises(ProvisioningError, match="Permission denied"):
-        wandb_key.given({}, str(file), io.StringIO())
+        wandb_key.given(None, str(file), io.StringIO())
 
 
 def test_stdin_that_is_no_text_is_refused_without_showing_it() -> None:
     stdin = io.TextIOWrapper(io.BytesIO(b"\xff" + GOOD_KEY.encode()), encoding="utf-8")
     with pytest.raises(ProvisioningError, match="not text") as refused:
-        wandb_key.given({}, "-", stdin)
+        wandb_key.given(None, "-", stdin)
     assert refused.value.__suppress_context__
 
 
@@ -127,7 +137,7 @@ def test_stdin_that_is_no_text_is_refused_without_showing_it() -> None:
 def test_whatever_is_given_is_a_key_or_an_error_that_does_not_quote_it(text: str) -> None:
     told = ""
     try:
-        found = wandb_key.given({"WANDB_API_KEY": text}, None, io.StringIO())
+        found = wandb_key.given(SecretStr(text), None, io.StringIO())
     except ProvisioningError as error:
         found, told = None, (error.message + error.hint).replace("WANDB_API_KEY", "")
     assert text not in told
@@ -180,34 +190,35 @@ def _processes(mark: str) -> Iterator[tuple[str, str]]:
     for process in Path("/proc").iterdir():
         if process.name.isdigit():
             try:
-                shown = (process / "cmdline").read_text("latin-1"), (process / "environ").read_text("latin-1")
+                argv, env = (process / "cmdline").read_text("latin-1"), (process / "environ").read_text("latin-1")
             except OSError:  # gone, or somebody else's
                 continue
-            if mark in shown[1]:
-                yield shown
+            if mark in env:
+                yield argv, env
 
 
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="needs Linux's /proc")
-def test_the_list_of_processes_never_shows_the_key(cloud: Cloud, tmp_path: Path) -> None:
+@pytest.mark.parametrize("origin", ["file", "environment"])
+def test_the_list_of_processes_never_shows_the_key_and_none_inherits_it(
+    cloud: Cloud, tmp_path: Path, origin: str
+) -> None:
     chain.put(cloud, **FRESH)
     file, seen = tmp_path / "key", set[str]()
     file.write_text(GOOD_KEY)
-    command = [sys.executable, "-m", "provisioning", "setup", *YES, "--wandb-key-file"]
+    command = [sys.executable, "-m", "provisioning", "setup", *YES]
     env = cloud.environment() | OPERATOR_ENV | {"MARK": str(tmp_path)}
-    with (
-        subprocess.Popen(
-            [*command, str(file)],
-            env=env,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            cwd=ROOT,
-        ) as running,
-    ):
+    if origin == "file":
+        command += ["--wandb-key-file", str(file)]
+    else:
+        env |= {"WANDB_API_KEY": GOOD_KEY}
+    nowhere = subprocess.DEVNULL
+    with subprocess.Popen(command, env=env, stdin=nowhere, stdout=nowhere, stderr=nowhere, cwd=ROOT) as running:
         while running.poll() is None:
-            for shown in _processes(f"MARK={tmp_path}"):
-                assert GOOD_KEY not in "".join(shown)
-                seen |= {program for program in ("provisioning", "wandb-core") if program in shown[0]}
+            for argv, environ in _processes(f"MARK={tmp_path}"):
+                itself = "provisioning" in argv  # or a copy of it that is just about to become another program
+                assert GOOD_KEY not in argv
+                assert GOOD_KEY not in environ or (itself and origin == "environment"), argv
+                seen |= {program for program in ("provisioning", "wandb-core") if program in argv}
             time.sleep(0.05)
     assert running.returncode == 0
     assert seen == {"provisioning", "wandb-core"}, "it was looked at while W&B was asked"

@@ -1,0 +1,135 @@
+"""Whatever terminal, locale and streams a command finds: its words are whole, and it never ends in a traceback."""
+
+import io
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from provisioning.layout import Columns, Row, lines
+from sandbox.cloud import Cloud
+from tests.conftest import ROOT, Run
+
+from . import chain
+from .bench import GOOD_KEY, OPERATOR_ENV
+from .outcomes import FRESH, YES
+from .terminal import Terminal
+
+ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+C_LOCALE = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+WORDS = st.lists(st.text("abc-/.", min_size=1, max_size=30), min_size=1, max_size=12).map(" ".join)
+ROWS = st.builds(Row, sign=st.just("+ add"), about=WORDS, text=WORDS, why=WORDS, danger=WORDS, command=WORDS)
+COLUMNS = Columns(lead=2, sign=9, about=20)
+
+
+def printed(row: Row, *, terminal: bool, width: int) -> list[str]:
+    console = Console(file=io.StringIO(), force_terminal=terminal, width=width)
+    return [line.plain for line in lines(row, COLUMNS, console)]
+
+
+# --- rows --------------------------------------------------------------------------------------------------------
+
+
+@given(ROWS, st.integers(20, 300))
+def test_a_row_is_whole_and_keeps_to_the_width_of_the_terminal_as_far_as_words_allow(row: Row, width: int) -> None:
+    *shown, command = printed(row, terminal=True, width=width)
+    told = f"+ add {row.about} {row.text} ({row.why}) ! {row.danger}"
+    assert " ".join(shown).split() == told.split()
+    longest = max(map(len, told.split()))
+    assert all(len(line) <= max(width, 11 + max(20, longest)) for line in shown)
+    assert command == f"{'':11}next  {row.command}", "it can be copied, however long it is"
+
+
+@given(ROWS, st.integers(20, 300))
+def test_where_there_is_no_terminal_a_row_is_one_line(row: Row, width: int) -> None:
+    shown = printed(row, terminal=False, width=width)
+    assert len(shown) == 2, "the other one is the command"
+
+
+# --- terminals ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("columns", [40, 60, 80])
+def test_a_narrow_terminal_breaks_lines_between_words(
+    cloud: Cloud, terminal: Callable[..., Terminal], columns: int
+) -> None:
+    screen = terminal("provisioning", "plan", env=OPERATOR_ENV, columns=columns)
+    assert screen.end() == 0, screen.seen
+    shown = ESCAPE.sub("", screen.seen).splitlines()
+    assert max(map(len, shown)) <= columns
+    told = " ".join(" ".join(shown).split())
+    assert "+ add role Key Vault Secrets Officer → dana@contoso.example (had secrets get, list, set, delete;" in told
+    assert "! also gives secrets recover, backup, restore, purge" in told
+
+
+def test_a_dumb_terminal_gets_lines_without_escape_sequences_also_while_something_is_waited_for(
+    cloud: Cloud, terminal: Callable[..., Terminal]
+) -> None:
+    screen = terminal("provisioning", "setup", "--yes", env=OPERATOR_ENV | {"TERM": "dumb", "WANDB_API_KEY": GOOD_KEY})
+    screen.until("waiting  for roles to take effect before the switch: 0 s of 10 m")
+    screen.interrupt()
+    assert screen.end() == 130
+    assert "8 of 10 changes stand" in screen.seen
+    assert "\x1b" not in screen.seen
+
+
+def test_ctrl_c_at_the_hidden_prompt_leaves_everything_as_it_was(
+    cloud: Cloud, terminal: Callable[..., Terminal]
+) -> None:
+    screen = terminal("provisioning", "setup", env=OPERATOR_ENV)
+    screen.until("hidden: ")
+    screen.interrupt(hidden=True)
+    assert screen.end() == 130
+    assert "nothing was written" in screen.seen
+    assert "Traceback" not in screen.seen
+    assert cloud.writes == 0
+
+
+# --- locales and streams -----------------------------------------------------------------------------------------
+
+
+def test_a_locale_without_our_signs_gets_others(cloud: Cloud, run: Run) -> None:
+    chain.put(cloud, **FRESH)
+    done = run("provisioning", "setup", *YES, env=OPERATOR_ENV | C_LOCALE | {"WANDB_API_KEY": GOOD_KEY})
+    assert done.returncode == 0, done.stderr
+    assert "done     role                  Key Vault Secrets Officer -> aoai-ml" in done.stderr
+    assert "subscription contoso-ml (...00aa)" in done.stderr
+    assert run("provisioning", "status", env=OPERATOR_ENV | C_LOCALE).stdout.startswith("aoai-ml -> kv-ml: in place\n")
+
+
+def test_the_document_is_the_same_in_every_locale(run: Run) -> None:
+    found = run("provisioning", "plan", "-o", "json", env=OPERATOR_ENV | C_LOCALE)
+    assert found.stdout.isascii()
+    details = [step["detail"] for step in json.loads(found.stdout)["steps"]]
+    assert "Key Vault Secrets Officer → aoai-ml" in details
+
+
+SHORT = ("status", "-o", "json", "--key-vault", "kv-lm")  # shorter than what Python keeps back until it ends
+
+
+@pytest.mark.parametrize("argv", [("status",), ("status", "-o", "json"), ("doctor",), SHORT])
+def test_a_reader_who_is_gone_ends_the_command_without_a_word(cloud: Cloud, argv: tuple[str, ...]) -> None:
+    command = [sys.executable, "-m", "provisioning", *argv]
+    env = cloud.environment() | OPERATOR_ENV | {"PYTHONUNBUFFERED": ""}  # buffered, as it is for most people
+    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT) as running:
+        assert running.stdout
+        assert running.stderr
+        running.stdout.close()
+        said = running.stderr.read().decode()
+    assert running.returncode == 1
+    assert not re.search("Traceback|Exception|Error", said), said
+
+
+def test_a_service_that_has_no_stdin_is_nobody_to_ask(cloud: Cloud) -> None:
+    command = ["sh", "-c", f"exec {sys.executable} -m provisioning setup -o json <&-"]
+    env = cloud.environment() | OPERATOR_ENV
+    ended = subprocess.run(command, env=env, capture_output=True, text=True, cwd=ROOT, check=False)
+    assert ended.returncode == 2, ended.stderr
+    assert json.loads(ended.stdout)["error"]["code"] == "wandb-key-not-given"
+    assert cloud.writes == 0
