@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     rows = [row for row in ROWS if not said.row or any(word.lower() in row.name.lower() for word in said.row)]
     pythons = {OURS: sys.executable}
     if not said.ours_only:
-        pythons = {INCUMBENT: said.python or str(_environment()), **pythons}
+        pythons = {INCUMBENT: said.python or str(environment()), **pythons}
     compared = []
     with Cloud(Scenario.load("contoso")) as cloud:
         for row in rows:
@@ -102,16 +102,20 @@ def judge(cloud: Cloud, row: Row, tool: str, python: str, limit: float) -> Verdi
     return Verdict((*wrong, *row.wrong(Truth(cloud.world))), seconds)
 
 
-def _environment() -> Path:
-    """An environment with WandbLogger and what it needs; made when there is none."""
+def environment() -> Path:
+    """An environment with WandbLogger and what it needs; made when there is none, or one of other versions."""
     folder = ROOT / ".venv-benchmarks"
     python = folder / ("Scripts" if sys.platform == "win32" else "bin") / "python"
-    if not (folder / ".complete").exists():
-        print(f"Installing wandb, openai, pandas and numpy into {folder.name}/, the first time.", file=sys.stderr)
+    versions, made_with = (ROOT / "constraints.txt").read_text(), folder / "constraints.txt"
+    if not made_with.exists() or made_with.read_text() != versions:
+        print(f"Installing wandb, openai, pandas and numpy into {folder.name}/, half a minute or two.", file=sys.stderr)
         venv.create(folder, with_pip=True)
         extra = ["-c", "constraints.txt", "-e", ".[benchmarks]"]
-        subprocess.run([python, "-m", "pip", "install", "--quiet", *extra], cwd=ROOT, check=True)
-        (folder / ".complete").touch()
+        if subprocess.run([python, "-m", "pip", "install", "--quiet", *extra], cwd=ROOT, check=False).returncode:
+            sys.exit(
+                "They could not be installed. Name an interpreter that has them with --python, or use --ours-only."
+            )
+        made_with.write_text(versions)
     return python
 
 

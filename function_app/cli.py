@@ -10,12 +10,16 @@ from typing import NoReturn
 
 import click
 
+from function_app.check_command import check
+from function_app.dashboard_command import dashboard
 from function_app.errors import SettingsError, SyncError
 from function_app.model import DatasetPolicy, Outcome, Result, Selection
 from function_app.report import Document, Report, Table, added_up
 from function_app.settings import Settings
+from function_app.submit_command import submit
 
 _INTERRUPTED = 130
+_DRY = "Nothing was written: this was a dry run."
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -30,7 +34,12 @@ def main() -> None:
 @main.command()
 @click.option("--job", "jobs", multiple=True, metavar="ID", help="Only this job (repeatable).")
 @click.option("--last", type=click.IntRange(min=1), metavar="N", help="Only the N newest jobs of each account.")
-@click.option("--since", type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]), help="Only jobs created since (UTC).")
+@click.option(
+    "--since",
+    type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ"]),
+    metavar="TIME",
+    help="Only jobs created since, in UTC: 2026-11-30, or 2026-11-30T12:00:00Z as W&B shows it.",
+)
 @click.option("--dry-run", is_flag=True, help="Show what is owed and write nothing.")
 @click.option(
     "--overwrite", is_flag=True, help="Make a clean run in place of the one there, which is marked superseded."
@@ -111,7 +120,12 @@ def _sync(
         with engine_from(settings, managed_identity=False) as engine:
             while True:
                 outcomes = engine.sync(
-                    selection, dry_run=dry_run, overwrite=overwrite, begins=report.begins, report=report.outcome
+                    selection,
+                    dry_run=dry_run,
+                    overwrite=overwrite,
+                    begins=report.begins,
+                    report=report.outcome,
+                    stops=report.stops,
                 )
                 told = added_up(told, outcomes)
                 moving = sum(outcome.moving for outcome in outcomes)
@@ -126,7 +140,7 @@ def _sync(
     except KeyboardInterrupt:
         report.done(told, interrupted=True)
         sys.exit(_INTERRUPTED)
-    report.done(told, note="" if pause is None else _standing_still(told))
+    report.done(told, note=_DRY if dry_run else _standing_still(told) if pause is not None else "")
     sys.exit(int(any(outcome.result is Result.FAILED for outcome in told)))
 
 
@@ -146,3 +160,8 @@ def _log_to_stderr(verbose: int) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
     ours.addHandler(handler)
+
+
+main.add_command(check)
+main.add_command(submit)
+main.add_command(dashboard)

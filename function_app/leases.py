@@ -3,6 +3,7 @@
 What the lease is made of is the caller's (`storage.BlobLock` in Azure); here is when to renew it and when to call it lost.
 """
 
+import contextvars
 import logging
 import threading
 import time
@@ -81,7 +82,8 @@ def held(
     """
     lease = _Lease(lock, name, clock)
     over = threading.Event()
-    renewer = threading.Thread(target=lease.keep, args=(over, renew_every), name=f"lease {name}", daemon=True)
+    here = contextvars.copy_context()  # what it asks for belongs to the job, too
+    renewer = threading.Thread(target=here.run, args=(lease.keep, over, renew_every), name=f"lease {name}", daemon=True)
     renewer.start()
     try:
         yield lease.lost

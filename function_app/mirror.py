@@ -4,7 +4,7 @@ Every write is safe to repeat: rows below the run's last step are not written, c
 says, artifacts are looked up first. The mark that a run is final goes last, after everything that it vouches for.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,9 +27,11 @@ from function_app.model import (
 from function_app.results import ResultsError, parse_results, rows_from_events, with_event_times
 from function_app.routing import Registry
 from function_app.wandb_api import SUPERSEDES, WandbApi
-from function_app.wandb_artifacts import attach_datasets, log_results, said_of
-from function_app.wandb_models import log_models, use_earlier_model
+from function_app.wandb_artifacts import asks_for, attach_datasets, said_of, send_results
+from function_app.wandb_models import earlier_model, log_models
 from function_app.wandb_runs import Identity, OpenRun, open_run
+from function_app.wandb_uploads import Uploads
+from function_app.wandb_versions import Change, use, write
 
 _ALERT_FOR = 24 * 3600.0  # seconds after its end that a failure is news
 _FILE, _EVENTS, _MIXED = "file", "events", "mixed"
@@ -38,7 +40,7 @@ _EVERY_STEP, _SAMPLED, _NO_CURVE = "every step", "sampled", "none: neither resul
 
 @dataclass
 class Mirrored:
-    """What was done for one job; `final`: nothing more is to come."""
+    """What was done for one job; `final`: nothing more is to come; `broken_off`: not all that was owed, on request."""
 
     url: str = ""
     steps: int = 0
@@ -46,6 +48,7 @@ class Mirrored:
     did: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     final: bool = False
+    broken_off: bool = False
 
 
 def mirror(
@@ -89,11 +92,13 @@ def mirror(
         return
     final = settled(job, events, account.now())
     new = None if run else _identity(job, run_id, conventions)
-    with open_run(api, run_id, new, ends=final) as opened:
+    exit_code = int(job.status != "succeeded") if final else None
+    asks = asks_for(_files_of(job).values(), datasets)
+    with open_run(api, run_id, new, exit_code=exit_code, asks=asks) as opened:
         done.url, done.last_step = opened.url, opened.last_step
-        opened.exit_code = int(final and job.status != "succeeded")
         _Mirroring(account, job, run, api, opened, events, final, done, interrupted, conventions, registry).go(datasets)
     if interrupted():
+        done.broken_off = True
         return
     for earlier in replaces:
         api.supersede(earlier, run_id)
@@ -107,9 +112,8 @@ def mark_deleted(api: WandbApi, run: RunState, done: Mirrored) -> None:
     It ends as failed unless the job was last seen succeeded. Should the job be there again, its run goes on.
     """
     status = run.status if run.status in TERMINAL else DELETED
-    with open_run(api, run.id, None, ends=True) as opened:
+    with open_run(api, run.id, None, exit_code=int(status != "succeeded")) as opened:
         done.url, done.last_step = opened.url, opened.last_step
-        opened.exit_code = int(status != "succeeded")
         opened.configure({"status": status, "job_deleted": True})
         opened.summarise({"status": status})
         kept = {"source": run.source, "results_file": run.results_file, "datasets": run.datasets}
@@ -161,18 +165,19 @@ class _Mirroring:
             config["curve"] = _EVERY_STEP if source == _FILE else _SAMPLED
         elif self.final and self.job.status != "failed":
             config["curve"] = _NO_CURVE
-        if not (known and known.datasets):
-            config |= self._datasets(policy)
-            if use_earlier_model(self.api, self.run, self.job):
-                self.done.did.append("earlier model")
-        adopted = self.known is not None and self.known.foreign
-        self.run.configure(config_changes(self.run.config, config, adopted=adopted))
-        self.run.summarise(summary_of(self.job) | ({"best": best} if best else {}))
-        self._tell_of_failure()
-        if self.final and not self.interrupted():
-            if source == _MIXED and file_id:
-                self._keep_results(file_id)
-            self._models()
+        with Uploads(self.api, self.run) as uploads:
+            if not (known and known.datasets):
+                config |= self._inputs(policy, uploads)
+            adopted = known is not None and known.foreign
+            self.run.configure(config_changes(self.run.config, config, adopted=adopted))
+            self.run.summarise(summary_of(self.job) | ({"best": best} if best else {}))
+            self._tell_of_failure()
+            ends = self.final and not self.interrupted()
+            if ends and source == _MIXED and file_id:
+                self._keep_results(file_id, uploads)
+            changes = self._models(uploads) if ends else []
+        write(self.api, [*(use(self.api, self.run.id, version) for version in uploads.inputs), *changes])
+        if ends:
             self.state["rule"] = RULE
             self.done.did.append("settled")
         self._remember(datasets=True)
@@ -221,9 +226,11 @@ class _Mirroring:
                 best_of([row], best)
                 yield row
 
+        ended = None if self.run.starting_step else self.job.finished_at  # what stands there was dated otherwise
+        span = (self.job.created_at, ended) if ended else None
         with self.account.content(file_id) as chunks:
             rows = watched(parse_results(chunks, complete=self.final))
-            self._write(with_event_times(rows, self.events, now=self.account.now()))
+            self._write(with_event_times(rows, self.events, now=self.account.now(), span=span))
         return read, missed, best
 
     def _write(self, rows: Iterable[MetricRow]) -> None:
@@ -236,37 +243,42 @@ class _Mirroring:
         self.done.steps += self.run.log(until_interrupted())
         self.done.last_step = self.run.last_step
 
-    def _keep_results(self, file_id: str) -> None:
+    def _keep_results(self, file_id: str, uploads: Uploads) -> None:
         """The curve has only a part of the steps, and W&B takes none below the last: keep the file beside it."""
         try:
             with self.account.content(file_id) as chunks:
-                log_results(self.api, self.run, self.job, chunks)
+                send_results(uploads, self.job, chunks)
         except (NotThereError, ResultsError):  # which was said when its rows were read
             return
         self.done.did.append("results file")
 
     # --- files and models -----------------------------------------------------------------------------------------
 
-    def _datasets(self, policy: DatasetPolicy) -> dict[str, Any]:
-        named = {"training": self.job.training_file, "validation": self.job.validation_file}
-        roles = {role: file_id for role, file_id in named.items() if file_id}
-        known = attach_datasets(self.api, self.run, self.account, roles.values(), policy)
-        if any(known.values()):
-            self.done.did.append(f"{len(known)} dataset{'s' * (len(known) > 1)}")
+    def _inputs(self, policy: DatasetPolicy, uploads: Uploads) -> dict[str, Any]:
+        """Have the files that the job was trained on, and the model that it trained further, as inputs; what there is to
+        say of them."""
+        roles = _files_of(self.job)
+        known = attach_datasets(self.api, self.run, uploads, self.account, roles.values(), policy)
+        self.done.did += _said_of_files(roles, known)
         said: dict[str, Any] = {}
         for role, file_id in roles.items():
             said |= said_of(role, known[file_id])
         if self.job.method is None and known.get(self.job.training_file, {}).get("format") == Format.PREFERENCE:
             said["method"] = "dpo"
+        if earlier := earlier_model(self.api, self.job):
+            uploads.inputs.append(earlier)
+            self.done.did.append("earlier model")
         return said
 
-    def _models(self) -> None:
+    def _models(self, uploads: Uploads) -> list[Change]:
+        """Send the job's models, and say what is to be changed once they are there."""
         if self.job.status == "failed":
-            return
+            return []
         said = self.conventions
         models = log_models(
             self.api,
             self.run,
+            uploads,
             self.job,
             self.account.checkpoints(self.job.id),
             collection=said.model_artifact,
@@ -278,6 +290,7 @@ class _Mirroring:
             self.done.did.append(f"{models.written} model{'s' * (models.written > 1)}")
         if models.linked:
             self.done.did.append(f"linked to registry {models.linked}")
+        return models.changes
 
     def _tell_of_failure(self) -> None:
         """When the failure is first seen, and only while it is news: a backfill wakes nobody up.
@@ -286,6 +299,9 @@ class _Mirroring:
         """
         if self.job.status != "failed" or (self.known and self.known.told):
             return
+        if not self.known or self.known.status != "failed":
+            code = self.job.error.code if self.job.error else ""
+            self.done.did.append(f"failed with {code}" if code else "failed")
         ended = self.job.finished_at or self.job.created_at
         if self.account.now() - ended > _ALERT_FOR:
             return
@@ -294,3 +310,19 @@ class _Mirroring:
         self.run.alert(f"Fine-tuning failed: {name_of(self.job)}", f"{self.job.id} on {self.job.account}\n{why}")
         self._remember(told=True)
         self.done.did.append("alert")
+
+
+def _files_of(job: Job) -> dict[str, str]:
+    """The files that it was trained on, by what they were for."""
+    named = {"training": job.training_file, "validation": job.validation_file}
+    return {role: file_id for role, file_id in named.items() if file_id}
+
+
+def _said_of_files(roles: Mapping[str, str], known: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """What people are told of a job's files: how many there are, what is wrong in them, which the account has deleted."""
+    there = [file for file in known.values() if file and "missing" not in file]
+    if there:
+        malformed = sum(int(file.get("malformed_lines", 0)) for file in there)
+        lines = f" ({malformed:,} malformed line{'s' * (malformed > 1)})" if malformed else ""
+        yield f"{len(there)} dataset{'s' * (len(there) > 1)}{lines}"
+    yield from (f"no {role} file: it was deleted" for role, file_id in roles.items() if "missing" in known[file_id])

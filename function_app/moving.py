@@ -22,6 +22,7 @@ from pydantic import SecretStr, model_validator
 from function_app.azure_openai import OPENAI, Account, accounts_from
 from function_app.errors import AccountError, NotThereError, SettingsError, SyncError
 from function_app.model import Conventions, DatasetPolicy, Outcome, Result, Selection
+from function_app.report import what_of
 from function_app.settings import Settings
 from function_app.tick import Engine, Interrupted
 from function_app.vault import azure_credential, key_source
@@ -283,10 +284,9 @@ def _can_end(outcome: Outcome) -> bool:
 
 
 def _line(outcome: Outcome) -> str:
-    steps = [f"{outcome.steps} new steps"] if outcome.steps else []
-    what = outcome.why or "; ".join([*steps, *outcome.did, *outcome.warnings])
-    hint = f" {outcome.hint}" if outcome.result is Result.FAILED and outcome.hint else ""
-    parts = (f"{outcome.result:<8}", outcome.job or outcome.account, outcome.status, what + hint, outcome.run_url)
+    hint = [outcome.hint] if outcome.result is Result.FAILED and outcome.hint else []
+    what = "; ".join([what_of(outcome), *outcome.warnings, *hint])
+    parts = (f"{outcome.result:<8}", outcome.job or outcome.account, outcome.status, what, outcome.run_url)
     return "  ".join(part for part in parts if part)
 
 

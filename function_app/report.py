@@ -1,6 +1,7 @@
 """How the outcomes of a sync reach people, or programs: a table that grows line by line, or one JSON document."""
 
 import json
+import re
 import shutil
 import sys
 import textwrap
@@ -21,6 +22,7 @@ _WHAT_AT = sum(_WIDTHS) + len(_GAP) * len(_WIDTHS)
 _INDENT = " " * (_WIDTHS[0] + len(_GAP))
 _TABLE_FROM = 90  # columns; on a narrower terminal a job takes several short lines
 _USUAL_WIDTH = 100  # where there is no terminal
+_UNEVENTFUL = (Result.CURRENT, Result.SKIPPED)
 _COLOURS = {Result.SYNCED: "green", Result.FAILED: "red", Result.SKIPPED: "yellow", Result.OWED: "cyan"}
 
 
@@ -36,6 +38,9 @@ class Report(Protocol):
     def waits(self, jobs: int, seconds: float) -> None:
         """So many jobs go on; the next look is in so many seconds."""
 
+    def stops(self) -> None:
+        """Somebody pressed Ctrl-C; the jobs at work are going to be left soon."""
+
     def done(self, outcomes: Sequence[Outcome], *, note: str = "", interrupted: bool = False) -> None:
         """All is done, or was interrupted; `note` is one sentence to add."""
 
@@ -46,10 +51,14 @@ class Report(Protocol):
 class Table:
     """A few lines for each job as it is done, and one that sums up; on a terminal also how far it has come."""
 
-    def __init__(self, *, everything: bool) -> None:
+    def __init__(self, *, everything: bool, width: int | None = None) -> None:
+        """A table on stdout: of `everything`, or of what is news; `width` in columns, the terminal's unless said."""
         self._everything = everything
-        self._width = shutil.get_terminal_size((_USUAL_WIDTH, 24)).columns
+        self._width = width or shutil.get_terminal_size((_USUAL_WIDTH, 24)).columns
         self._told: dict[tuple[str, str], Outcome] = {}
+        self._links: set[str] = set()
+        self._reasons: set[str] = set()
+        self._stopped = False
         self._headed = False
         self._progress = _Progress(self._width)
         self._jobs = self._done = 0
@@ -64,18 +73,20 @@ class Table:
         key = (outcome.account, outcome.job)
         before, self._told[key] = self._told.get(key), outcome
         self._done += outcome.result in (Result.SYNCED, Result.FAILED)
-        if _has_news(before, outcome) and (outcome.result is not Result.CURRENT or self._everything):
+        if _has_news(before, outcome) and self._belongs(outcome):
             self._progress.clear()
-            if self._width >= _TABLE_FROM and not self._headed:
-                click.secho(_row(_COLUMNS), bold=True)
-                self._headed = True
-            for line in _lines(outcome, self._width):
-                click.secho(line, fg=_COLOURS.get(outcome.result))
+            self._show(outcome)
         self._show_progress()
 
     def waits(self, jobs: int, seconds: float) -> None:
         """Show what is waited for."""
         self._progress.show(f"{_jobs(jobs)} going on; next look in {seconds:g} s, Ctrl-C ends this")
+
+    def stops(self) -> None:
+        """Say that it was heard."""
+        self._stopped = True
+        self._progress.clear()
+        click.echo("Stopping. Runs at work are left as they stand, which takes a moment …", err=True)
 
     def done(self, outcomes: Sequence[Outcome], *, note: str = "", interrupted: bool = False) -> None:
         """Sum up, and say what to do about what failed."""
@@ -84,9 +95,10 @@ class Table:
         for outcome in outcomes:
             for warning in outcome.warnings:
                 click.secho(f"{outcome.job}: {warning}", fg="yellow", err=True)
-        failures = Counter((each.why, each.hint) for each in outcomes if each.result is Result.FAILED)
-        for (why, hint), times in failures.items():  # what failed many times is said once
-            click.echo(f"{times} failed: {why} {hint}".rstrip(), err=True)
+        for result in (Result.SKIPPED, Result.FAILED):  # what happened many times is said once
+            told = Counter((each.why, each.hint) for each in outcomes if each.result is result)
+            for (why, hint), times in told.items():
+                click.echo(f"{times} {result}: {_sentence(why)} {hint}".rstrip(), err=True)
         if note:
             click.echo(note, err=True)
         if interrupted:
@@ -99,6 +111,28 @@ class Table:
         if error.hint:
             click.echo(error.hint, err=True)
         sys.exit(status)
+
+    def _belongs(self, outcome: Outcome) -> bool:
+        """Whether a job is one that people want to see, as something happened to it."""
+        if self._everything:
+            return True
+        if outcome.result is Result.OWED and self._stopped:
+            return bool(outcome.did or outcome.steps)
+        return outcome.result not in _UNEVENTFUL
+
+    def _show(self, outcome: Outcome) -> None:
+        if self._width >= _TABLE_FROM and not self._headed:
+            click.secho(_row(_COLUMNS), bold=True)
+            self._headed = True
+        again = outcome.result is Result.FAILED and outcome.why in self._reasons
+        self._reasons.add(outcome.why)
+        for line in _lines(replace(outcome, why="the same") if again else outcome, self._width):
+            click.secho(line, fg=_COLOURS.get(outcome.result))
+        if (
+            outcome.run_url and outcome.run_url not in self._links
+        ):  # in one piece, however long, so that it can be clicked
+            self._links.add(outcome.run_url)
+            click.secho(f"{_INDENT}{outcome.run_url}", fg=_COLOURS.get(outcome.result))
 
     def _show_progress(self) -> None:
         if self._done < self._jobs:
@@ -117,6 +151,9 @@ class Document:
     def waits(self, jobs: int, seconds: float) -> None:
         """Nothing: the document comes when all is done."""
 
+    def stops(self) -> None:
+        """Nothing: the document comes when all is done."""
+
     def done(self, outcomes: Sequence[Outcome], *, note: str = "", interrupted: bool = False) -> None:
         """Print it."""
         ok = not interrupted and all(outcome.result is not Result.FAILED for outcome in outcomes)
@@ -125,7 +162,7 @@ class Document:
 
     def failed(self, error: SyncError, status: int) -> NoReturn:
         """Print that instead."""
-        said = {"code": type(error).__name__, "message": error.message, "hint": error.hint}
+        said = {"code": _code(error), "message": error.message, "hint": error.hint}
         click.echo(json.dumps({"ok": False, "error": said}, indent=2))
         sys.exit(status)
 
@@ -155,29 +192,23 @@ def _has_news(before: Outcome | None, now: Outcome) -> bool:
 
 
 def _lines(outcome: Outcome, width: int) -> list[str]:
-    """One outcome: as a row of the table with its link below, or narrow."""
-    job, what = outcome.job or f"({outcome.account})", _what(outcome)
+    """One outcome: as a row of the table, or narrow."""
+    job, what = outcome.job or f"({outcome.account})", what_of(outcome)
     if width >= _TABLE_FROM:
         step = "" if outcome.last_step is None else str(outcome.last_step)
         first, *more = textwrap.wrap(what, width - _WHAT_AT) or [""]
-        lines = [_row((outcome.result, job, outcome.status, step, first)), *(" " * _WHAT_AT + line for line in more)]
-    else:
-        at = "" if outcome.last_step is None else f", step {outcome.last_step}"
-        said = f"{outcome.status}{at}: {what}" if outcome.status else what
-        lines = [f"{outcome.result:{_WIDTHS[0]}}{_GAP}{job}"]
-        lines += textwrap.wrap(said, width, initial_indent=_INDENT, subsequent_indent=_INDENT)
-    if outcome.run_url:  # in one piece, however long, so that it can be clicked
-        lines.append(f"{_INDENT}{outcome.run_url}")
-    return lines
+        return [_row((outcome.result, job, outcome.status, step, first)), *(" " * _WHAT_AT + line for line in more)]
+    at = "" if outcome.last_step is None else f", step {outcome.last_step}"
+    said = f"{outcome.status}{at}: {what}" if outcome.status else what
+    wrapped = textwrap.wrap(said, width, initial_indent=_INDENT, subsequent_indent=_INDENT)
+    return [f"{outcome.result:{_WIDTHS[0]}}{_GAP}{job}", *wrapped]
 
 
-def _what(outcome: Outcome) -> str:
+def what_of(outcome: Outcome) -> str:
+    """In one line: why something was not done, or what was."""
     steps = [f"{outcome.steps:,} new step{'s' * (outcome.steps > 1)}"] if outcome.steps else []
     why = [outcome.why.rstrip(".")] if outcome.why else []
-    said = "; ".join([*why, *steps, *outcome.did])
-    if said or outcome.result is not Result.OWED:
-        return said or "nothing new"
-    return "what is new since the last sync" if outcome.run_url else "a run"
+    return "; ".join([*why, *steps, *outcome.did]) or "nothing new"
 
 
 def _row(cells: Sequence[str]) -> str:
@@ -187,14 +218,29 @@ def _row(cells: Sequence[str]) -> str:
 def _summary(outcomes: Sequence[Outcome], *, everything: bool) -> str:
     if not outcomes:
         return "No fine-tuning jobs found."
-    counts = Counter(outcome.result for outcome in outcomes)
+    counts = Counter(outcome.result for outcome in outcomes if outcome.job)
     said = ", ".join(f"{counts[result]} {result}" for result in Result if counts[result])
-    hidden = "; -v lists those that are current" if counts[Result.CURRENT] and not everything else ""
-    return f"{_jobs(sum(bool(outcome.job) for outcome in outcomes))}: {said}{hidden}"
+    parts = [f"{_jobs(counts.total())}: {said}" if said else _jobs(0)]
+    if accounts := len(outcomes) - counts.total():
+        parts.append(f"{accounts} account{'s' * (accounts > 1)} could not be asked")
+    hidden = [result for result in _UNEVENTFUL if counts[result]]
+    if hidden and not everything:
+        parts.append(f"-v lists those that are {' or '.join(hidden)}")
+    return "; ".join(parts)
 
 
 def _jobs(count: int) -> str:
     return f"{count} job{'s' * (count != 1)}"
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith((".", "!", "?")) else f"{text}."
+
+
+def _code(error: SyncError) -> str:
+    """What programs know an error by: its class's name, as provisioning's codes are written."""
+    words = re.findall("[A-Z][a-z]*", type(error).__name__.removesuffix("Error"))
+    return "-".join(words).lower()
 
 
 class _Progress:

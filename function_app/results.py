@@ -14,17 +14,19 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from itertools import accumulate, chain
+from itertools import accumulate, chain, islice
 
 from function_app.model import Event, MetricRow
 
 _STEP = "step"
 _NEVER_NEGATIVE = re.compile(r"loss|accuracy|perplexity|tokens")
 _VALIDATION = re.compile(r"^(full_)?validation_")
+_EVALUATION = re.compile(r"(full_)?valid_")
 _LONGEST_LINE = 100_000  # characters; a results line has hundreds, csv itself stops at 131,072 in a field
 _HEAD = 64  # bytes that are enough to tell base64 from CSV
 _BASE64 = re.compile(rb"[A-Za-z0-9+/=\s]+")
-_STARTED = "Training started."
+_STARTED, _SUCCEEDED = "Training started.", "Job succeeded."
+_SPREAD_AT_MOST = 10_000  # rows, as they have to be held for it
 _STEP_MESSAGE = re.compile(r"Step (?P<step>\d+)(?:/\d+)?: (?P<metrics>.+)")
 _MESSAGE_METRICS = {"training loss": "train_loss", "validation loss": "valid_loss"}
 
@@ -39,7 +41,8 @@ def parse_results(chunks: Iterable[bytes], *, complete: bool) -> Iterator[Metric
     Every numeric column is a metric under its own name, but `validation_…` is `valid_…`, as events and checkpoints say
     (Microsoft's documentation has the one, its own notebooks read the other). Blank, NaN and infinite mean no value. So
     does -1 (azureml's own reader of these files drops it) where a value cannot be negative: in losses, accuracies and
-    counts of tokens. A reward can be -1. Cells that are no numbers are left out. Steps only rise, as W&B cannot take one
+    counts of tokens. A reward can be -1, but for one of an evaluation that was not made at this step: then those of its
+    figures that cannot be negative are -1, too. Cells that are no numbers are left out. Steps only rise, as W&B cannot take one
     below the last: of a step that comes again (a training that went back to a checkpoint) the first row counts; lines
     that follow one another with the same step are one row.
 
@@ -72,23 +75,43 @@ def rows_from_events(events: Iterable[Event]) -> Iterator[MetricRow]:
 
 
 def with_event_times(
-    rows: Iterable[MetricRow], events: Iterable[Event], *, now: float = math.inf
+    rows: Iterable[MetricRow],
+    events: Iterable[Event],
+    *,
+    now: float = math.inf,
+    span: tuple[float, float] | None = None,
 ) -> Iterator[MetricRow]:
     """Say of each row when it happened: a metrics event's time at its step, in proportion between two of them.
 
     Before the first and after the last the average pace goes on, but not out of the span of time that the events tell
-    of, nor past `now`, in seconds since the epoch. Times never fall as steps rise. A row that has a time keeps it; without
-    any metrics event all rows stay as they are.
+    of, nor past `now`, in seconds since the epoch. Times never fall as steps rise. A row that has a time keeps it.
+
+    Without any metrics event, as of a job that is shorter than the first one or so old that its events are gone, the rows
+    are spread evenly over `span`, from which to which second the job lasted; without that they stay as they are.
     """
     known = sorted(events, key=lambda event: event.created_at)
     anchors = _anchors(known)
     if not anchors:
-        yield from rows
+        yield from _spread(rows, known, *span) if span else rows
         return
     latest = known[-1].created_at if known[-1].created_at > anchors[-1][1] else now
     times = _Times(anchors, earliest=known[0].created_at, latest=max(latest, anchors[-1][1]))
     for row in rows:
         yield replace(row, at=times.at(row.step)) if row.at is None else row
+
+
+def _spread(rows: Iterable[MetricRow], events: list[Event], begun: float, ended: float) -> Iterator[MetricRow]:
+    """The same rows dated evenly between the job's bounds, or those of its training where the events tell them."""
+    source = iter(rows)
+    held = list(islice(source, _SPREAD_AT_MOST + 1))
+    if len(held) > _SPREAD_AT_MOST:
+        yield from chain(held, source)
+        return
+    said = {event.message: float(event.created_at) for event in events}
+    begun, ended = said.get(_STARTED, begun), said.get(_SUCCEEDED, ended)
+    for row in held:
+        share = row.step / max(held[-1].step, 1)
+        yield replace(row, at=begun + (ended - begun) * share) if row.at is None else row
 
 
 class _Times:
@@ -142,14 +165,25 @@ def _event_row(event: Event) -> MetricRow | None:
 def _row(cells: Iterable[tuple[str, object]]) -> MetricRow | None:
     """Named cells as a row; None when there is nothing to log, or no step to log it at."""
     values: dict[str, float] = {}
-    for name, cell in cells:
-        number = _number(cell)
-        if name and number is not None and not (number == -1 and _NEVER_NEGATIVE.search(name)):
-            values.setdefault(_VALIDATION.sub(r"\1valid_", name), number)
+    not_made: set[str] = set()
+    for said, cell in cells:
+        name, number = _VALIDATION.sub(r"\1valid_", said), _number(cell)
+        if number == -1 and _NEVER_NEGATIVE.search(name):
+            not_made.add(_evaluation(name))
+        elif name and number is not None:
+            values.setdefault(name, number)
+    not_made.discard("")
+    values = {name: number for name, number in values.items() if number != -1 or _evaluation(name) not in not_made}
     step = values.pop(_STEP, None)
     if not values or step is None or step < 0 or not step.is_integer():
         return None
     return MetricRow(int(step), values)
+
+
+def _evaluation(name: str) -> str:
+    """Which evaluation a metric is from, by its prefix; empty for those of training, which is at every step."""
+    found = _EVALUATION.match(name)
+    return found[0] if found else ""
 
 
 def _number(cell: object) -> float | None:

@@ -18,16 +18,18 @@ from pydantic import SecretStr
 
 from function_app.errors import SettingsError, StorageError, TakenError
 from function_app.leases import TERM, Lost, held
+from function_app.traffic import STORAGE, asked
 
 LEASES = "finetune-leases"
 """The container of the leases."""
 
-_OPTIONS: dict[str, Any] = {  # in seconds; the SDK's own would let one request take longer than a lease lasts
+_OPTIONS: dict[str, Any] = {  # times in seconds: the SDK's own would let one request take longer than a lease lasts
     "connection_timeout": 5,
     "read_timeout": 10,
     "initial_backoff": 1,
     "increment_base": 2,
     "random_jitter_range": 1,
+    "raw_request_hook": lambda _: asked(STORAGE),
 }
 _MAKE_AND_TAKE = 3  # attempts at a blob that its holders delete
 _HINTS = {

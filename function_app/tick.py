@@ -1,5 +1,6 @@
 """One tick: which jobs are owed something, and each of them mirrored, without one holding up another."""
 
+import contextvars
 import functools
 import logging
 import threading
@@ -32,6 +33,7 @@ from function_app.model import (
 from function_app.outcomes import Candidate, failed_outcome, not_done, outcome_of, tell
 from function_app.routing import Destination, LeftOut, Registry, Routes, Rule
 from function_app.settings import Settings
+from function_app.traffic import counted
 from function_app.vault import azure_credential, key_source
 from function_app.wandb_api import WandbApi
 from function_app.wandb_sdk import prepare, said_briefly
@@ -96,23 +98,36 @@ class Engine:
         Raises:
             WandbError, VaultError: W&B cannot be asked; nothing can be decided.
         """
-        found: list[tuple[Account, Job]] = []
-        failed: list[Outcome] = []
-        for account in self.accounts:
-            try:
-                found += ((account, job) for job in selection.of(account.jobs()))
-            except AccountError as error:
-                failed.append(failed_outcome("", account.name, error))
+        found, failed = self._listed(selection)
         missing = selection.jobs - {job.id for _, job in found}
         if missing and not failed:
             names = ", ".join(account.name for account in self.accounts)
-            failed += (
-                Outcome(job, names, Result.FAILED, why="no such job in these accounts", final=True)
-                for job in sorted(missing)
-            )
+            why, hint = f"no such job in {names}", "Check its id, and AZURE_OPENAI_ENDPOINTS."
+            failed += (Outcome(job, names, Result.FAILED, "", why, hint, final=True) for job in sorted(missing))
         whole = selection == ALL and not failed
         candidates, refused = self._decided(found, overwrite=overwrite, whole=whole)
         return sorted(candidates, key=lambda each: (each.job.terminal, -each.job.created_at)), failed + refused
+
+    def _listed(self, selection: Selection) -> tuple[list[tuple[Account, Job]], list[Outcome]]:
+        """The jobs of every account, at most `concurrency` of them asked at once; and those that did not answer."""
+
+        def ask(account: Account) -> list[Job] | AccountError:
+            try:
+                return account.jobs()
+            except AccountError as error:
+                return error
+
+        here = contextvars.copy_context()  # their requests count as those of who looks
+        found: list[tuple[Account, Job]] = []
+        failed: list[Outcome] = []
+        with ThreadPoolExecutor(self.concurrency, thread_name_prefix="list") as pool:
+            answers = pool.map(lambda account: here.copy().run(ask, account), self.accounts)
+            for account, answer in zip(self.accounts, answers, strict=True):
+                if isinstance(answer, AccountError):
+                    failed.append(failed_outcome("", account.name, answer))
+                else:
+                    found += ((account, job) for job in selection.of(answer))
+        return found, failed
 
     def sync(
         self,
@@ -122,10 +137,11 @@ class Engine:
         overwrite: bool = False,
         begins: Callable[[int], None] = lambda jobs: None,
         report: Callable[[Outcome], None] = lambda outcome: None,
+        stops: Callable[[], None] = lambda: None,
     ) -> list[Outcome]:
         """Mirror everything that is owed, at most `concurrency` jobs at once.
 
-        `begins` hears how many jobs that is, `report` of each job as it is done.
+        `begins` hears how many jobs that is, `report` of each job as it is done, `stops` of Ctrl-C at once.
 
         With `overwrite` every selected job gets a clean run, which replaces the one it has.
 
@@ -149,33 +165,34 @@ class Engine:
             report(outcome)
 
         try:
-            self._all(owed, done)
+            self._all(owed, done, stops)
         except KeyboardInterrupt:
             raise Interrupted(outcomes) from None
         return outcomes
 
-    def sync_job(self, account_name: str, job_id: str) -> Outcome:
+    def sync_job(self, account_name: str, job_id: str, *, stop: Callable[[], bool] = never) -> Outcome:
         """Look at one job anew and mirror it if it is still owed: what a queue message asks for.
 
-        It looks once it has the job's lease: what it sees is then nobody's unfinished work.
+        It looks once it has the job's lease: what it sees is then nobody's unfinished work. Once `stop` says so, the run
+        is left as it stands, soon.
         """
         account = next((account for account in self.accounts if account.name == account_name), None)
         if account is None:
             return Outcome(job_id, account_name, Result.FAILED, why="no such account in AZURE_OPENAI_ENDPOINTS")
         try:
             with self.leases(job_id) as lost:
-                return self._sync_job(account, job_id, lost)
+                return self._sync_job(account, job_id, lost, stop)
         except TakenError as error:
             return Outcome(job_id, account_name, Result.SKIPPED, why=error.message)
         except SyncError as error:
             return failed_outcome(job_id, account_name, error)
 
-    def _sync_job(self, account: Account, job_id: str, lost: Lost) -> Outcome:
+    def _sync_job(self, account: Account, job_id: str, lost: Lost, stop: Callable[[], bool]) -> Outcome:
         try:
             [candidate] = self._decided([(account, account.job(job_id))])[0]
         except NotThereError as error:
             return self._gone(job_id, account.name, error)
-        return self.mirror(candidate, lost) if candidate.decision.owed is Owed.MIRROR else not_done(candidate)
+        return self.mirror(candidate, lost, stop) if candidate.decision.owed is Owed.MIRROR else not_done(candidate)
 
     def _gone(self, job_id: str, account_name: str, error: NotThereError) -> Outcome:
         """A job that was deleted: its run is told so, in whichever project it is, as nobody can say how it was routed."""
@@ -197,21 +214,21 @@ class Engine:
         ruled = ((rule.entity, rule.project) for rule in self.rules if rule.project)
         return list(dict.fromkeys([(None, self.api.project), *ruled]))
 
-    def _all(self, owed: Sequence[Candidate], done: Callable[[Outcome], None]) -> None:
+    def _all(self, owed: Sequence[Candidate], done: Callable[[Outcome], None], stops: Callable[[], None]) -> None:
         self._stop.clear()
         with ThreadPoolExecutor(self.concurrency, thread_name_prefix="sync") as pool:
-            pending: set[Future[Outcome]] = {pool.submit(self.mirror, each) for each in owed}
+            pending: dict[Future[Outcome], Candidate] = {pool.submit(self.mirror, each): each for each in owed}
             try:
                 while pending:
-                    finished, pending = wait(pending, return_when=FIRST_COMPLETED)
-                    for future in finished:
+                    for future in wait(pending, return_when=FIRST_COMPLETED).done:
+                        del pending[future]
                         done(future.result())
             except KeyboardInterrupt:
                 self.interrupt()
+                stops()
                 pool.shutdown(wait=True, cancel_futures=True)
-                for future in pending:
-                    if future.done() and not future.cancelled():
-                        done(future.result())
+                for future, each in pending.items():
+                    done(not_done(each) if future.cancelled() else future.result())
                 raise
 
     def _decided(
@@ -286,36 +303,43 @@ class Engine:
         return self._apis[place]
 
     def _named(self, place: _Place) -> str:
-        """What to call a project when it refuses; nothing for the engine's own, which is the settings' to name."""
+        """What to call a project; nothing for the engine's own, which is the settings' to name."""
         entity, project = place
         if entity is None and project == self.api.project:
             return ""
-        return f"{entity}/{project}: " if entity else f"{project}: "
+        return f"{entity}/{project}" if entity else project
 
-    def mirror(self, each: Candidate, lost: Lost = never) -> Outcome:
-        """Bring one job's run up to date; whatever goes wrong is in the outcome. Stops when its lease is `lost`."""
-        started, done = time.monotonic(), Mirrored()
+    def mirror(self, each: Candidate, lost: Lost = never, stop: Callable[[], bool] = never) -> Outcome:
+        """Bring one job's run up to date; whatever goes wrong is in the outcome. Stops when its lease is `lost`, or when
+        `stop` says so.
+        """
+        started = time.monotonic()
+        with counted() as traffic:
+            outcome = self._outcome(each, lost, stop)
+        tell(outcome, time.monotonic() - started, traffic)
+        return outcome
+
+    def _outcome(self, each: Candidate, lost: Lost, stop: Callable[[], bool]) -> Outcome:
+        done = Mirrored()
         try:
-            self._mirror(each, done, lambda: self._stop.is_set() or lost())
+            self._mirror(each, done, lambda: self._stop.is_set() or stop() or lost())
             if lost() and not done.final:
                 raise TakenError("its lease was lost on the way: whoever has it now, or the next tick, goes on")
-            outcome = outcome_of(each, Result.SYNCED, done)
         except TakenError as error:
-            outcome = replace(outcome_of(each, Result.SKIPPED, done, error), final=False)
+            return replace(outcome_of(each, Result.SKIPPED, done, error), final=False)
         except RunDeletedError as error:
             self._deleted.add(each.job.id)
-            outcome = outcome_of(each, Result.SKIPPED, done, error)
+            return outcome_of(each, Result.SKIPPED, done, error)
         except NotThereError as error:
-            outcome = outcome_of(each, Result.SKIPPED, done, error)
+            return outcome_of(each, Result.SKIPPED, done, error)
         except SyncError as error:
-            outcome = outcome_of(each, Result.FAILED, done, error)
+            return outcome_of(each, Result.FAILED, done, error)
         except Exception as error:  # the boundary: one job's surprise is nobody else's
             log.error("unexpected job=%s account=%s error=%s", each.job.id, each.job.account, type(error).__name__)
             log.debug("unexpected job=%s", each.job.id, exc_info=error)
             surprise = SyncError(f"unexpected {type(error).__name__}: {said_briefly(str(error))}", "Please report it.")
-            outcome = outcome_of(each, Result.FAILED, done, surprise)
-        tell(outcome, time.monotonic() - started)
-        return outcome
+            return outcome_of(each, Result.FAILED, done, surprise)
+        return outcome_of(each, Result.OWED if done.broken_off else Result.SYNCED, done)
 
     def _mirror(self, each: Candidate, done: Mirrored, interrupted: Callable[[], bool]) -> None:
         """Into the job's run, or into a new one, whose id is the next that W&B has not seen deleted."""

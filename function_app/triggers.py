@@ -8,6 +8,7 @@ import logging
 import os
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from typing import TYPE_CHECKING, List  # noqa: UP035 (see find_jobs)
@@ -17,9 +18,11 @@ import azure.functions as func
 from function_app.backlog import top_up
 from function_app.decide import Owed
 from function_app.errors import SyncError
-from function_app.model import Result
+from function_app.model import Outcome, Result
+from function_app.traffic import counted
 
 if TYPE_CHECKING:
+    from function_app.outcomes import Candidate
     from function_app.storage import Storage
     from function_app.tick import Engine
 
@@ -28,6 +31,10 @@ log = logging.getLogger(__name__)
 QUEUE = "finetune-jobs"
 POISON_QUEUE = f"{QUEUE}-poison"  # the host's own name for where messages go that failed maxDequeueCount times
 STORAGE = "AzureWebJobsStorage"  # the setting (or, with an identity, the prefix of settings) that says where queues are
+
+STOP_AFTER = 20 * 60.0
+"""Seconds after which a job is left as it stands, for the next tick to go on. Past host.json's functionTimeout the host
+would restart the whole process and count a failed attempt; what is under way may take some minutes to come to its end."""
 
 app = func.FunctionApp()
 
@@ -79,42 +86,72 @@ def find_jobs(
             is, nothing is asked for: it would grow with every tick.
     """
     started = time.monotonic()
-    engine = _engine()
-    candidates, failed = engine.look()
-    unlisted = [outcome for outcome in failed if not outcome.job]
-    for outcome in unlisted:
-        log.error("account not listed account=%s why=%s %s", outcome.account, outcome.why, outcome.hint)
-    if unlisted and len(unlisted) == len(engine.accounts):
-        raise SyncError(f"no account could be listed: {unlisted[0].why}", unlisted[0].hint)
-    refused = Counter((outcome.account, outcome.why, outcome.hint) for outcome in failed if outcome.job)
-    for (account, why, hint), jobs in refused.items():
-        log.error("jobs not compared with W&B account=%s jobs=%d why=%s %s", account, jobs, why, hint)
-    owed = {
-        Request(each.account.name, each.job.id): each.job.terminal
-        for each in candidates
-        if each.decision.owed is Owed.MIRROR
-    }
-    depth = _storage().depth(QUEUE)
-    going, ended = ([request for request in owed if owed[request] is over] for over in (False, True))
-    asked = top_up(going, ended, depth=depth, turn=int(time.time() // 60))
+    with counted() as traffic:
+        engine = _engine()
+        candidates, failed = engine.look()
+        accounts_failed, refused = _tell_refusals(failed, len(engine.accounts))
+        depth = _storage().depth(QUEUE)
+    owed = [each for each in candidates if each.decision.owed is Owed.MIRROR]
+    asked = _asked(owed, depth)
     if asked:
         requests.set([request.body() for request in asked])
     counts = Counter(each.decision.owed for each in candidates)
+    fields = {
+        "accounts": len(engine.accounts),
+        "accounts_failed": accounts_failed,
+        "jobs": len(candidates),
+        "owed": len(owed),
+        "lag": _lag(owed),
+        "asked": len(asked),
+        "queued": depth,
+        "current": counts[Owed.NOTHING],
+        "skipped": counts[Owed.SKIP],
+        "refused": refused,
+        "past_due": timer.past_due,
+        "seconds": time.monotonic() - started,
+        **traffic.counts(),
+    }
     log.info(
-        "tick accounts=%d accounts_failed=%d jobs=%d owed=%d asked=%d queued=%d current=%d skipped=%d refused=%d past_due=%s"
-        " seconds=%.1f",
-        len(engine.accounts),
-        len(unlisted),
-        len(candidates),
-        len(owed),
-        len(asked),
-        depth,
-        counts[Owed.NOTHING],
-        counts[Owed.SKIP],
-        refused.total(),
-        timer.past_due,
-        time.monotonic() - started,
+        "tick accounts=%(accounts)d accounts_failed=%(accounts_failed)d jobs=%(jobs)d owed=%(owed)d asked=%(asked)d"
+        " queued=%(queued)d current=%(current)d skipped=%(skipped)d refused=%(refused)d lag=%(lag)d past_due=%(past_due)s"
+        " seconds=%(seconds).1f azure=%(azure)d wandb=%(wandb)d storage=%(storage)d vault=%(vault)d",
+        fields,
+        extra=fields,
     )
+
+
+def _tell_refusals(failed: Sequence[Outcome], accounts: int) -> tuple[int, int]:
+    """Log what could not be asked, what failed many times once; how many accounts that are, and how many jobs.
+
+    Raises:
+        SyncError: no account could be listed.
+    """
+    unlisted = [outcome for outcome in failed if not outcome.job]
+    for outcome in unlisted:
+        fields: dict[str, object] = {"account": outcome.account, "why": outcome.why, "hint": outcome.hint}
+        log.error("account not listed account=%(account)s why=%(why)s %(hint)s", fields, extra=fields)
+    if unlisted and len(unlisted) == accounts:
+        raise SyncError(f"no account could be listed: {unlisted[0].why}", unlisted[0].hint)
+    refused = Counter((outcome.account, outcome.why, outcome.hint) for outcome in failed if outcome.job)
+    for (account, why, hint), jobs in refused.items():
+        fields = {"account": account, "jobs": jobs, "why": why, "hint": hint}
+        told = "jobs not compared with W&B account=%(account)s jobs=%(jobs)d why=%(why)s %(hint)s"
+        log.error(told, fields, extra=fields)
+    return len(unlisted), refused.total()
+
+
+def _asked(owed: Sequence["Candidate"], depth: int) -> list[Request]:
+    """The messages to send: as many of the owed as the queue has room for."""
+    over = {Request(each.account.name, each.job.id): each.job.terminal for each in owed}
+    going = [request for request, is_over in over.items() if not is_over]
+    ended = [request for request, is_over in over.items() if is_over]
+    return top_up(going, ended, depth=depth, turn=int(time.time() // 60))
+
+
+def _lag(owed: Sequence["Candidate"]) -> int:
+    """For how many seconds that job has ended which has waited the longest; 0 when none of the owed has ended."""
+    now = time.time()
+    return int(max((now - (each.job.finished_at or now) for each in owed if each.job.terminal), default=0))
 
 
 @app.queue_trigger(arg_name="message", queue_name=QUEUE, connection=STORAGE)
@@ -125,16 +162,20 @@ def sync_job(message: func.QueueMessage) -> None:
     Raises:
         SyncError: the job could not be mirrored; the host tries the message again, then calls it poison.
     """
+    from function_app.outcomes import fields_of
+
     request = Request.parse(message.get_body())
-    outcome = _engine().sync_job(request.account, request.job)
+    started = time.monotonic()
+    with counted() as traffic:
+        outcome = _engine().sync_job(
+            request.account, request.job, stop=lambda: time.monotonic() - started >= STOP_AFTER
+        )
+    fields = {**fields_of(outcome, time.monotonic() - started, traffic), "attempt": message.dequeue_count}
     log.info(
-        "message result=%s job=%s account=%s run=%s attempt=%s why=%s",
-        outcome.result.value,
-        request.job,
-        request.account,
-        outcome.run_url,
-        message.dequeue_count,
-        outcome.why,
+        "message result=%(result)s job=%(job)s account=%(account)s status=%(status)s run=%(run)s attempt=%(attempt)s"
+        " seconds=%(seconds).1f azure=%(azure)d wandb=%(wandb)d storage=%(storage)d vault=%(vault)d why=%(why)s",
+        fields,
+        extra=fields,
     )
     if outcome.result is Result.FAILED:
         raise SyncError(f"job {request.job} of {request.account} was not mirrored: {outcome.why}", outcome.hint)
@@ -148,7 +189,10 @@ def report_poison(message: func.QueueMessage) -> None:
     except SyncError as error:
         log.error("poison message=%s why=%s", message.id, error.message)
         return
-    log.error("poison job=%s account=%s: every attempt failed, see sync_job's exceptions", request.job, request.account)
+    fields = {"job": request.job, "account": request.account}
+    log.error(
+        "poison job=%(job)s account=%(account)s: every attempt failed, see sync_job's exceptions", fields, extra=fields
+    )
 
 
 @cache

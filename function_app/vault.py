@@ -1,21 +1,34 @@
 """Where the W&B API key comes from: Key Vault through an Azure identity, or the environment. Never os.environ afterwards."""
 
+import logging
 import threading
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Protocol
 
 from azure.core.credentials import TokenCredential
 from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError, ResourceNotFoundError
 from azure.identity import CredentialUnavailableError, DefaultAzureCredential, ManagedIdentityCredential
-from azure.keyvault.secrets import SecretClient
+from azure.keyvault.secrets import KeyVaultSecret, SecretClient
 from pydantic import SecretStr
 
 from function_app.errors import SettingsError, VaultError
 from function_app.settings import Settings
+from function_app.traffic import VAULT, asked
+
+log = logging.getLogger(__name__)
 
 FRESH_FOR = 300.0
 """Seconds that a key is used before the vault is asked again. A key that W&B refuses is asked for again at once."""
+
+EXPIRING = 30
+"""Days before a key expires from which on every reading says so."""
+
+_OUTSIDE = (
+    "the vault lets nobody in from this address",
+    "Add the address or the app's subnet to the vault's network rules, or a private endpoint; trying again does not help.",
+)
 
 _WHAT_403_MEANS = {
     "ForbiddenByRbac": (
@@ -30,10 +43,8 @@ _WHAT_403_MEANS = {
         "the vault is on access policies and none lets this identity read secrets",
         "Run `python -m provisioning setup`, which moves the vault to Azure RBAC.",
     ),
-    "ForbiddenByFirewall": (
-        "the vault's firewall does not let this address in",
-        "Add the address or the app's subnet to the vault's network rules; trying again does not help.",
-    ),
+    "ForbiddenByFirewall": _OUTSIDE,
+    "ForbiddenByConnection": _OUTSIDE,  # of a vault without public access (captured in public issues)
     "SecretDisabled": ("the secret is disabled", "Enable it, or run `python -m provisioning rotate-key`."),
 }
 
@@ -41,8 +52,8 @@ _WHAT_403_MEANS = {
 class KeySource(Protocol):
     """Something that knows the W&B API key."""
 
-    def get(self, *, fresh: bool = False) -> SecretStr:
-        """The key; `fresh` when the last one was refused.
+    def get(self, *, refused: SecretStr | None = None) -> SecretStr:
+        """The key; another than that which W&B `refused`, if there is another.
 
         Raises:
             VaultError: it cannot be read.
@@ -58,7 +69,7 @@ class GivenKey:
     def __init__(self, key: SecretStr) -> None:
         self._key = key
 
-    def get(self, *, fresh: bool = False) -> SecretStr:
+    def get(self, *, refused: SecretStr | None = None) -> SecretStr:
         """The key."""
         return self._key
 
@@ -74,22 +85,26 @@ class VaultKey:
     ) -> None:
         self._name = name
         self._url = vault_url
-        self._client = SecretClient(vault_url, credential)
+        self._client = SecretClient(vault_url, credential, raw_request_hook=lambda _: asked(VAULT))
         self._clock = clock
         self._lock = threading.Lock()
         self._key: SecretStr | None = None
+        self._version = ""
         self._read_at = 0.0
 
-    def get(self, *, fresh: bool = False) -> SecretStr:
-        """The key, from the vault when the last reading is older than FRESH_FOR or `fresh` asks for it.
+    def get(self, *, refused: SecretStr | None = None) -> SecretStr:
+        """The key, from the vault when the last reading is older than FRESH_FOR or brought the `refused` one.
 
         Raises:
             VaultError: the vault does not give it.
         """
         with self._lock:
-            if self._key is None or fresh or self._clock() - self._read_at > FRESH_FOR:
+            if self._key is None or self._key == refused or self._clock() - self._read_at > FRESH_FOR:
                 self._key = self._read()
                 self._read_at = self._clock()
+            if self._key == refused:  # so it is the vault's key, and not one that was rotated just now
+                fields = {"version": self._version}
+                log.warning("key state=refused version=%(version)s", fields, extra=fields)
             return self._key
 
     def close(self) -> None:
@@ -99,7 +114,7 @@ class VaultKey:
     def _read(self) -> SecretStr:
         where = f"secret {self._name} in {self._url}"
         try:
-            value = self._client.get_secret(self._name).value
+            secret = self._client.get_secret(self._name)
         except ResourceNotFoundError:
             raise VaultError(
                 f"There is no {where}.", "Run `python -m provisioning setup`, or correct WANDB_SECRET_NAME."
@@ -115,9 +130,11 @@ class VaultKey:
             raise VaultError(
                 f"Cannot reach {where}: {_first_line(error)}", "Check KEY_VAULT_URL and the network."
             ) from error
-        if not value:
+        if not secret.value:
             raise VaultError(f"The {where} is empty.", "Run `python -m provisioning rotate-key`.")
-        return SecretStr(value.strip())
+        self._version = secret.properties.version or ""
+        _tell(secret)
+        return SecretStr(secret.value.strip())
 
 
 def key_source(settings: Settings, credential: Callable[[], TokenCredential]) -> KeySource:
@@ -136,6 +153,20 @@ def azure_credential(
     if managed_identity:
         return ManagedIdentityCredential(client_id=settings.azure_client_id)
     return DefaultAzureCredential()
+
+
+def _tell(secret: KeyVaultSecret) -> None:
+    """Log that the key was read, and whether it is time for another; of the key itself nothing."""
+    expires = secret.properties.expires_on
+    fields: dict[str, object] = {
+        "version": secret.properties.version,
+        "expires": expires.date().isoformat() if expires else "never",
+    }
+    log.info("key state=read version=%(version)s expires=%(expires)s", fields, extra=fields)
+    if expires and (days := (expires - datetime.now(UTC)).days) < EXPIRING:
+        fields["days"] = days
+        told = "key state=expiring days=%(days)d version=%(version)s expires=%(expires)s"
+        log.warning(told, fields, extra=fields)
 
 
 def _refused(error: HttpResponseError, where: str) -> VaultError:

@@ -4,7 +4,7 @@ import json
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -14,6 +14,7 @@ from wandb.sdk import wandb_setup
 from function_app.decide import run_of
 from function_app.errors import KeyRefusedError
 from function_app.model import RunState
+from function_app.traffic import WANDB, asked
 from function_app.vault import KeySource
 from function_app.wandb_sdk import TIMEOUT, errors, settings
 
@@ -22,6 +23,8 @@ _T = TypeVar("_T")
 IDS_PER_QUERY = RUNS_PER_PAGE = 1000
 STATE = "sync"
 """The key of the run summary under which the engine keeps what it has to know at the next tick."""
+LAST_STEP = "last_step"
+"""What is kept there beside: the last step that was written."""
 SUPERSEDES = "supersedes"
 """The config key by which a run that replaces others is found: it has the job's id. Runs that replace none lack it."""
 SUPERSEDED = "superseded"
@@ -38,17 +41,24 @@ query Runs($entity: String!, $project: String!, $filters: JSONString, $cursor: S
 }
 """
 
-_RUN = """
-query Run($entity: String!, $project: String!, $name: String!) {
-  project(name: $project, entityName: $entity) { run(name: $name) { id tags summaryMetrics } }
-}
-"""
-
 _EDIT_RUN = """
 mutation UpsertBucket($id: String!, $tags: [String!], $summaryMetrics: JSONString) {
   upsertBucket(input: { id: $id, tags: $tags, summaryMetrics: $summaryMetrics }) { bucket { id } }
 }
 """
+
+
+@dataclass(frozen=True)
+class Question:
+    """Something about a project that can be asked together with others.
+
+    Attributes:
+        fields: of GraphQL's Project.
+        variables: those in them: name → type and value.
+    """
+
+    fields: str
+    variables: Mapping[str, tuple[str, Any]]
 
 
 class WandbApi:
@@ -92,11 +102,11 @@ class WandbApi:
         for start in range(0, len(job_ids), IDS_PER_QUERY):
             wanted = list(job_ids[start : start + IDS_PER_QUERY])
             either: list[dict[str, Any]] = [{"name": {"$in": wanted}}, {f"config.{SUPERSEDES}": {"$in": wanted}}]
-            if accounts:
+            if accounts and not start:  # once is enough
                 either.append({"state": {"$in": ["running", "crashed"]}, "config.account": {"$in": [*accounts]}})
-            filters = {"$or": either}
+            filters, these = {"$or": either}, set(wanted)
             for node in self._runs({"filters": json.dumps(filters), "perPage": RUNS_PER_PAGE}):
-                if whose := run_of(node["name"], set(wanted)):
+                if whose := run_of(node["name"], these):
                     found[whose[0]].append(_state(node, *whose, where + quote(node["name"])))
                 elif run_of(node["name"], known) is None:
                     other = _state(node, node["name"], 1, where + quote(node["name"]))
@@ -104,9 +114,18 @@ class WandbApi:
                         found[other.id] = [other]
         return {job_id: _newest(runs) for job_id, runs in found.items()}
 
+    def written(self, run_id: str, *others: Question) -> tuple[dict[str, Any] | None, dict[str, Any]]:
+        """A run's summary as W&B has it now, None when neither rows nor anything of ours is in the run yet; and the project
+        with the answers to what else was asked.
+        """
+        project = self.ask("Run", _run(run_id), *others)
+        run = project.get("run") or {}
+        summary = _summary(run)
+        return summary if run.get("historyLineCount") or STATE in summary else None, project
+
     def supersede(self, run_id: str, successor: str) -> None:
         """Say of a run that another one has replaced it; all else of it stays. Nothing happens when it is gone."""
-        run = (self.query(_RUN, {"name": run_id}).get("project") or {}).get("run")
+        run = self.ask("Run", _run(run_id)).get("run")
         if run is None:
             return
         tags = list(dict.fromkeys([*(run.get("tags") or []), SUPERSEDED]))
@@ -123,7 +142,7 @@ class WandbApi:
         try:
             return call(key.get_secret_value())
         except KeyRefusedError:
-            fresh = self.keys.get(fresh=True)
+            fresh = self.keys.get(refused=key)
             if fresh == key:
                 raise
             return call(fresh.get_secret_value())
@@ -138,9 +157,25 @@ class WandbApi:
             if not info.get("hasNextPage") or cursor is None:
                 return
 
+    def ask(self, operation: str, *questions: Question) -> dict[str, Any]:
+        """Ask several things in one request; the project with all the answers, empty when W&B does not have it."""
+        variables = {name: said for question in questions for name, said in question.variables.items()}
+        declared = "".join(f", ${name}: {kind}" for name, (kind, _) in variables.items())
+        fields = "\n".join(question.fields for question in questions)
+        query = f"""
+query {operation}($entity: String!, $project: String!{declared}) {{
+  project(name: $project, entityName: $entity) {{
+{fields}
+  }}
+}}
+"""
+        found = self.query(query, {name: value for name, (_, value) in variables.items()}).get("project")
+        return found or {}
+
     def query(self, query: str, variables: Mapping[str, Any]) -> dict[str, Any]:
         """Ask a question or write something; `$entity` and `$project` are the project's when they are declared."""
         project = {"entity": self.entity, "project": self.project} if "$entity:" in query else {}
+        asked(WANDB)
         return self._ask(lambda session: session.execute_graphql(query, {**project, **variables}))
 
     def _ask(self, question: Callable[[ServiceApi], _T]) -> _T:
@@ -158,6 +193,10 @@ class WandbApi:
             return self._session[2]
 
 
+def _run(run_id: str) -> Question:
+    return Question("run(name: $run) { id tags summaryMetrics historyLineCount }", {"run": ("String!", run_id)})
+
+
 def _state(node: Mapping[str, Any], job_id: str, number: int, url: str) -> RunState:
     summary = _summary(node)
     kept = summary.get(STATE)
@@ -173,7 +212,7 @@ def _state(node: Mapping[str, Any], job_id: str, number: int, url: str) -> RunSt
         model=summary.get("fine_tuned_model"),
         account=ours.get("account"),
         rule=ours.get("rule"),
-        last_step=int(summary.get("_step", -1)),
+        last_step=max(int(summary.get("_step", -1)), int(ours.get(LAST_STEP, -1))),
         source=ours.get("source"),
         results_file=ours.get("results_file"),
         datasets=bool(ours.get("datasets")),

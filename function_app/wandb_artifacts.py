@@ -1,35 +1,36 @@
 """Files as W&B artifacts: training files once a project, with the lineage from file to run, and results files."""
 
-import tempfile
+import math
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
-
-import wandb
 
 from function_app.azure_openai import Account
 from function_app.describe import artifact_name
-from function_app.errors import NotThereError, WandbBusyError
+from function_app.errors import NotThereError
 from function_app.model import DatasetPolicy, Job
-from function_app.wandb_api import WandbApi
+from function_app.wandb_api import Question, WandbApi
 from function_app.wandb_files import dataset_artifact, results_artifact
 from function_app.wandb_runs import OpenRun
-from function_app.wandb_sdk import errors, said_briefly
-from function_app.wandb_versions import LATEST, latest_of, use
+from function_app.wandb_uploads import Uploads
+from function_app.wandb_versions import LATEST, Version, newest, newest_in
 
 _in_progress: dict[str, threading.Lock] = defaultdict(threading.Lock)
 """By file id: jobs of one tick that trained on the same file upload it once."""
+
+_uploaded_at: dict[str, float] = {}
+"""By file id: when that was done (`time.monotonic`), so that whoever has asked W&B before asks again."""
 
 _STRENGTH = {policy: strength for strength, policy in enumerate(reversed(DatasetPolicy))}
 
 
 def attach_datasets(
-    api: WandbApi, run: OpenRun, account: Account, file_ids: Iterable[str], policy: DatasetPolicy
+    api: WandbApi, run: OpenRun, uploads: Uploads, account: Account, file_ids: Iterable[str], policy: DatasetPolicy
 ) -> dict[str, dict[str, Any]]:
-    """Say that the run trained on these files; upload those that the project does not have yet.
+    """Have these files as the run's inputs; upload those that the project does not have yet.
 
     Returns what is known of each file (its size, format, number of examples), `{"missing": True}` when the account has
     deleted it.
@@ -41,61 +42,56 @@ def attach_datasets(
     if policy is DatasetPolicy.OFF or not wanted:
         return {file_id: {} for file_id in wanted}
     known: dict[str, dict[str, Any]] = {}
-    with ExitStack() as held:
-        for file_id in wanted:
-            held.enter_context(_in_progress[file_id])
-        there = latest_of(api, [artifact_name(file_id) for file_id in wanted])
-        for file_id in wanted:
+    turns = {file_id: ExitStack() for file_id in wanted}
+    with ExitStack() as all_turns:
+        for file_id, turn in turns.items():
+            all_turns.enter_context(turn).enter_context(_in_progress[file_id])
+        there = _newest(api, run, wanted)
+        for file_id, turn in turns.items():
             version = there.get(artifact_name(file_id))
-            if not version or _STRENGTH[policy] > _STRENGTH.get(version.metadata.get("policy", ""), 0):
-                known[file_id] = _upload_dataset(api, run, account, file_id, policy)
-    for file_id in (file_id for file_id in wanted if file_id not in known):
-        version = there[artifact_name(file_id)]
-        use(api, run.id, version.id)
-        known[file_id] = dict(version.metadata)
+            if version and _STRENGTH[policy] <= _STRENGTH.get(version.metadata.get("policy", ""), 0):
+                uploads.inputs.append(version.id)
+                known[file_id] = dict(version.metadata)
+                turn.close()
+        for file_id in (file_id for file_id in wanted if file_id not in known):
+            turns[file_id].callback(_note_upload, file_id)
+            uploads.hold(turns[file_id].pop_all())
+            known[file_id] = _send_dataset(uploads, account, file_id, policy)
     return known
 
 
-def log_results(api: WandbApi, run: OpenRun, job: Job, content: Iterable[bytes]) -> None:
+def asks_for(file_ids: Iterable[str], policy: DatasetPolicy) -> list[Question]:
+    """What `attach_datasets` has to know of these files, to be asked when the run is opened."""
+    wanted = sorted(set(file_ids))
+    return (
+        [newest([artifact_name(file_id) for file_id in wanted])] if wanted and policy is not DatasetPolicy.OFF else []
+    )
+
+
+def _newest(api: WandbApi, run: OpenRun, wanted: Sequence[str]) -> dict[str, Version]:
+    """The newest version of each of the files: as was asked when the run was opened, if that still holds."""
+    names = [artifact_name(file_id) for file_id in wanted]
+    holds = all(_uploaded_at.get(file_id, -math.inf) < run.answered_at for file_id in wanted)
+    project = run.answers if holds else api.ask("ArtifactMembershipByName", newest(names))
+    return newest_in(api, project, names)
+
+
+def _note_upload(file_id: str) -> None:
+    _uploaded_at[file_id] = time.monotonic()
+
+
+def send_results(uploads: Uploads, job: Job, content: Iterable[bytes]) -> None:
     """Keep the results file itself, and its rows as a table, for a run whose curve has only a part of the steps."""
-    with tempfile.TemporaryDirectory(prefix="finetune-results-") as directory:
-        upload(api, run, results_artifact(job, content, Path(directory)), [LATEST])
+    uploads.send(results_artifact(job, content, uploads.directory()), [LATEST])
 
 
-def upload(
-    api: WandbApi, run: OpenRun, artifact: wandb.Artifact, aliases: Sequence[str], *, used: bool = False
-) -> None:
-    """Log a draft as an output of the run, or with `used` as an input, and wait until W&B has all of it.
-
-    What `run.log_artifact(…).wait()` does, without what it asks around that (wandb 0.31): who the key belongs to, the type
-    of the collection, and the version that was just written, three requests for each artifact.
-
-    Raises:
-        WandbError: not taken.
-    """
-    artifact.finalize()
-    interface = run.handle._interface  # noqa: SLF001 (the SDK's own channel to wandb-core has no public name)
-    if interface is None:
-        raise WandbBusyError("The run was closed while an artifact was on its way.")
-    with errors(api.base_url):
-        handle = interface.deliver_artifact(
-            run.handle, artifact, aliases, is_user_created=used, use_after_commit=used, finalize=True
-        )
-        answer = handle.wait_or(timeout=None).response.log_artifact_response
-    if answer.error_message:
-        raise WandbBusyError(f"W&B did not take an artifact: {said_briefly(answer.error_message)}")
-
-
-def _upload_dataset(
-    api: WandbApi, run: OpenRun, account: Account, file_id: str, policy: DatasetPolicy
-) -> dict[str, Any]:
+def _send_dataset(uploads: Uploads, account: Account, file_id: str, policy: DatasetPolicy) -> dict[str, Any]:
     try:
-        with tempfile.TemporaryDirectory(prefix="finetune-file-") as directory:
-            artifact = dataset_artifact(account, file_id, policy, Path(directory))
-            upload(api, run, artifact, [LATEST], used=True)
-            return dict(artifact.metadata)
+        artifact = dataset_artifact(account, file_id, policy, uploads.directory())
     except NotThereError:
         return {"missing": True}
+    uploads.send(artifact, [LATEST], used=True)
+    return dict(artifact.metadata)
 
 
 def said_of(role: str, known: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,21 +2,20 @@
 
 import json
 import re
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from function_app.describe import artifact_name, base_model, family_of, iso, model_metadata
 from function_app.errors import KeyRefusedError, WandbBusyError, WandbError
 from function_app.model import Checkpoint, Job
 from function_app.routing import Registry
 from function_app.wandb_api import WandbApi
-from function_app.wandb_artifacts import upload
 from function_app.wandb_files import add_file
 from function_app.wandb_runs import OpenRun, new_artifact
+from function_app.wandb_uploads import Uploads
 from function_app.wandb_versions import (
     LATEST,
+    Change,
     Version,
     is_linked,
     link,
@@ -26,6 +25,7 @@ from function_app.wandb_versions import (
     use,
     versions,
     versions_and_runs,
+    write,
 )
 
 MODEL = "model"
@@ -36,9 +36,12 @@ _OF_AZURE = re.compile(r".+?\.ft-(?P<job>[0-9a-f]{32})(?:[-:].*)?")
 
 @dataclass
 class Models:
-    """What was done: how many versions were written, where the final one was linked to, and what was refused."""
+    """What was done: how many versions were written, where the final one was linked to, and what was refused; and the
+    `changes` of aliases and lineage that are to follow.
+    """
 
     written: int = 0
+    changes: list[Change] = field(default_factory=list)
     linked: str = ""
     warnings: list[str] = field(default_factory=list)
 
@@ -46,6 +49,7 @@ class Models:
 def log_models(
     api: WandbApi,
     run: OpenRun,
+    uploads: Uploads,
     job: Job,
     checkpoints: Sequence[Checkpoint],
     *,
@@ -69,12 +73,12 @@ def log_models(
     known = {alias for each in (versions(api, kind, family) if run.resumed else []) for alias in each.aliases}
     for model, checkpoint in _models(job, checkpoints):
         if _alias(job, checkpoint) not in known:
-            _log_model(api, run, job, model, checkpoint, family, kind)
+            _send_model(uploads, job, model, checkpoint, family, kind)
             done.written += 1
+    uploads.wait()
     made = [model for model, _ in _models(job, checkpoints)]
     there, further = versions_and_runs(api, kind, family, made)
-    _settle_latest(api, family, there)
-    _give_to(api, further, there)
+    done.changes += [*_latest(api, family, there), *_given(api, further, there)]
     final = next((each for each in there if _alias(job) in each.aliases), None)
     if registry and final and job.status == "succeeded":
         try:
@@ -86,33 +90,27 @@ def log_models(
     return done
 
 
-def use_earlier_model(api: WandbApi, run: OpenRun, job: Job) -> bool:
-    """Give a run that trains an earlier model further that model as its input; whether the project has it.
+def earlier_model(api: WandbApi, job: Job) -> str | None:
+    """For a job that trains an earlier model further: the version that this model is, if the project has it.
 
     Azure's models carry the id of their job, which is the id of its run; OpenAI's are found by the run's config.
     """
     if base_model(job) == job.model:
-        return False
+        return None
     azure = _OF_AZURE.fullmatch(job.model)
     runs = [f"ftjob-{azure['job']}"] if azure else []
     found = made_by(api, runs, job.model.partition(":ckpt-step-")[0])
-    earlier = next((each for each in found if each.metadata.get("fine_tuned_model") == job.model), None)
-    if earlier:
-        use(api, run.id, earlier.id)
-    return earlier is not None
+    return next((each.id for each in found if each.metadata.get("fine_tuned_model") == job.model), None)
 
 
-def _log_model(
-    api: WandbApi, run: OpenRun, job: Job, model: str, checkpoint: Checkpoint | None, family: str, kind: str
-) -> None:
+def _send_model(uploads: Uploads, job: Job, model: str, checkpoint: Checkpoint | None, family: str, kind: str) -> None:
     said = model_metadata(job, model, checkpoint)
     aliases = dict.fromkeys([_alias(job, checkpoint), *([_alias(job)] if said["final"] else [])])
     artifact = new_artifact(family, kind, {**said, "job_created_at": iso(job.created_at)})
-    with tempfile.TemporaryDirectory(prefix="finetune-model-") as directory:
-        path = Path(directory) / "model_metadata.json"
-        path.write_text(json.dumps(said, indent=2, sort_keys=True), encoding="utf-8")
-        add_file(artifact, path, path.name)
-        upload(api, run, artifact, [*aliases])
+    path = uploads.directory() / "model_metadata.json"
+    path.write_text(json.dumps(said, indent=2, sort_keys=True), encoding="utf-8")
+    add_file(artifact, path, path.name)
+    uploads.send(artifact, [*aliases])
 
 
 def _alias(job: Job, checkpoint: Checkpoint | None = None) -> str:
@@ -129,17 +127,16 @@ def _models(job: Job, checkpoints: Sequence[Checkpoint]) -> Iterator[tuple[str, 
         yield final, next((checkpoint for checkpoint in kept if checkpoint.model == final), None)
 
 
-def _settle_latest(api: WandbApi, collection: str, there: Iterable[Version]) -> None:
+def _latest(api: WandbApi, collection: str, there: Iterable[Version]) -> list[Change]:
     newest = max((version for version in there if _job_created_at(version)), key=_age, default=None)
-    if newest and LATEST not in newest.aliases:
-        point(api, collection, LATEST, newest.id)
+    if newest is None or LATEST in newest.aliases:
+        return []
+    return [point(api, collection, LATEST, newest.id)]
 
 
-def _give_to(api: WandbApi, further: dict[str, str], there: Iterable[Version]) -> None:
+def _given(api: WandbApi, further: dict[str, str], there: Iterable[Version]) -> list[Change]:
     by_model = {version.metadata.get("fine_tuned_model"): version for version in there}
-    for run_id, model in further.items():
-        if version := by_model.get(model):
-            use(api, run_id, version.id)
+    return [use(api, run_id, by_model[model].id) for run_id, model in further.items() if model in by_model]
 
 
 def _link(api: WandbApi, registry: Registry, family: str, kind: str, final: Version, *, new: bool) -> str:
@@ -154,7 +151,7 @@ def _link(api: WandbApi, registry: Registry, family: str, kind: str, final: Vers
     if not new and is_linked(api, final.id, place, collection):
         return ""
     link(place, collection, final.id)
-    _settle_latest(place, collection, versions(place, kind, collection))
+    write(place, _latest(place, collection, versions(place, kind, collection)))
     return f"{registry.name}/{collection}"
 
 

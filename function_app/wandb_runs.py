@@ -1,8 +1,10 @@
 """The one door to W&B runs: open one, bring it up to date, leave it running or end it."""
 
+import math
 import tempfile
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +17,8 @@ from wandb.sdk.mailbox.mailbox_handle import ServerResponseError
 
 from function_app.errors import WandbBusyError
 from function_app.model import MetricRow
-from function_app.wandb_api import STATE, WandbApi
+from function_app.wandb_api import LAST_STEP, STATE, Question, WandbApi
+from function_app.wandb_rows import Rows
 from function_app.wandb_sdk import errors, settings
 
 _INIT_TIMEOUT = 60.0
@@ -49,7 +52,8 @@ class OpenRun:
         self.resumed: bool = handle.resumed
         self.starting_step: int = handle.starting_step
         self.last_step: int | None = handle.starting_step - 1 if handle.starting_step else None
-        self.exit_code = 0
+        self.answers: Mapping[str, Any] = {}
+        self.answered_at = -math.inf
 
     @property
     def config(self) -> Mapping[str, Any]:
@@ -64,13 +68,14 @@ class OpenRun:
     def log(self, rows: Iterable[MetricRow]) -> int:
         """Write the rows that the run does not have yet; W&B takes no step below its last. Returns how many."""
         written = 0
-        for row in rows:
-            if row.step < self.starting_step or not row.values:
-                continue
-            at = {} if row.at is None else {"_timestamp": row.at}
-            self.handle.log({**row.values, **at}, step=row.step)
-            self.last_step = row.step
-            written += 1
+        with Rows(self.handle) as waiting:
+            for row in rows:
+                if row.step < self.starting_step or not row.values:
+                    continue
+                at = {} if row.at is None else {"_timestamp": row.at}
+                waiting.log({**row.values, **at}, row.step)
+                self.last_step = row.step
+                written += 1
         return written
 
     def summarise(self, values: Mapping[str, Any]) -> None:
@@ -83,8 +88,13 @@ class OpenRun:
         return {} if value is None else {key: dict(each) for key, each in value.items()}
 
     def remember(self, values: Mapping[str, Any]) -> None:
-        """Keep in the summary what the next tick has to know, in place of what was kept there; what is false is not kept."""
-        self.summarise({STATE: {name: value for name, value in values.items() if value}})
+        """Keep in the summary what the next tick has to know, in place of what was kept there; what is false is not kept.
+
+        The last step is among it. W&B's own `_step` is the SDK's, which knows only what its own process has written: after
+        a kill between rows and summary nobody would say it.
+        """
+        kept = {**values, LAST_STEP: self.last_step}
+        self.summarise({STATE: {name: value for name, value in kept.items() if value}})
 
     def alert(self, title: str, text: str) -> None:
         """Tell people, as their W&B settings have it."""
@@ -92,29 +102,59 @@ class OpenRun:
 
 
 @contextmanager
-def open_run(api: WandbApi, run_id: str, new: Identity | None, *, ends: bool) -> Iterator[OpenRun]:
+def open_run(
+    api: WandbApi, run_id: str, new: Identity | None, *, exit_code: int | None, asks: Sequence[Question] = ()
+) -> Iterator[OpenRun]:
     """Open the run of this id, or make it; closing it waits until W&B has everything.
 
     Args:
         api: the project.
         run_id: the id, which is the job's.
         new: what to call it, if it is new; None leaves everything that people may have changed as it is.
-        ends: whether closing it ends the run (by `exit_code`); a run that does not end shows as running.
+        exit_code: closing it ends the run, as failed unless this is 0; None leaves it as one that is running.
+        asks: what else is asked when it is seen whether a new run is new; `answers` has the project then.
 
     Raises:
         RunDeletedError: the id was deleted in W&B.
         KeyRefusedError, WandbBusyError, WandbError: as they say.
     """
     with tempfile.TemporaryDirectory(prefix="finetune-run-", ignore_cleanup_errors=True) as directory:
-        run = api.with_key(lambda key: _init(api, run_id, new, key, directory, ends=ends))
-        try:
+        with _at_work(api, run_id, new, directory, exit_code) as run:
+            if run.resumed or not _overtaken(api, run, asks):
+                yield run
+                return
+        with _at_work(api, run_id, None, directory, exit_code) as run:
             yield run
-        finally:
-            try:
-                with errors(api.base_url):
-                    run.handle.finish(exit_code=run.exit_code)
-            except TimeoutError:
-                raise WandbBusyError(f"W&B did not take everything within {_FINISH_TIMEOUT:.0f} s.") from None
+
+
+@contextmanager
+def _at_work(
+    api: WandbApi, run_id: str, new: Identity | None, directory: str, exit_code: int | None
+) -> Iterator[OpenRun]:
+    run = api.with_key(lambda key: _init(api, run_id, new, key, directory, ends=exit_code is not None))
+    try:
+        yield run
+    finally:
+        try:
+            with errors(api.base_url):
+                run.handle.finish(exit_code=exit_code or 0)
+        except TimeoutError:
+            raise WandbBusyError(f"W&B did not take everything within {_FINISH_TIMEOUT:.0f} s.") from None
+
+
+def _overtaken(api: WandbApi, run: OpenRun, asks: Sequence[Question]) -> bool:
+    """Whether another process made the run between its being asked for here, when there was none, and made here.
+
+    wandb-core takes it for new all the same, and would append all rows once more (0.31; W&B itself: UNVERIFIED) and write
+    a summary without those of the other's. So it is given that summary and closed; opened again, it is known to be there.
+    """
+    at = time.monotonic()
+    theirs, project = api.written(run.id, *asks)
+    if theirs is None:
+        run.answers, run.answered_at = project, at
+        return False
+    run.summarise({name: value for name, value in theirs.items() if name != "_wandb"})
+    return True
 
 
 def new_artifact(name: str, kind: str, metadata: Mapping[str, Any], description: str | None = None) -> wandb.Artifact:

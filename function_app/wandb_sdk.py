@@ -4,6 +4,7 @@ import atexit
 import functools
 import logging
 import os
+import re
 import shutil
 import tempfile
 import threading
@@ -25,6 +26,7 @@ log = logging.getLogger(__name__)
 
 TIMEOUT = 30.0  # seconds for one query, the SDK's own retries included
 
+_REQUEST = re.compile(r"^(?:[A-Z]+ \S+ )?giving up after \d+ attempt\(s\): (?:[A-Z][a-z]+ \"[^\"]*\": )?")
 _reviving = threading.Lock()
 
 
@@ -134,8 +136,9 @@ def _meaning(said: str, status: int, base_url: str | None) -> WandbError:
 
 
 def said_briefly(text: str) -> str:
-    """The first line of what the SDK says, without the response's body that it quotes."""
-    return (text.strip().splitlines() or ["no word why"])[0].partition("{")[0].strip(": ")[:200]
+    """The first line of what the SDK says, without the request that it repeats and the response's body that it quotes."""
+    first = (text.strip().splitlines() or ["no word why"])[0]
+    return _REQUEST.sub("", first).partition("{")[0].strip(": ")[:200]
 
 
 def _set_up() -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from function_app.errors import WandbError
-from function_app.wandb_api import WandbApi
+from function_app.wandb_api import Question, WandbApi
 
 LATEST = "latest"
 _PAGE = 100
@@ -47,18 +47,6 @@ query Runs($entity: String!, $project: String!, $filters: JSONString, $perPage: 
 }}
 """
 
-_USE = """
-mutation UseArtifact($entityName: String!, $projectName: String!, $runName: String!, $artifactID: ID!) {
-  useArtifact(input: {
-    entityName: $entityName, projectName: $projectName, runName: $runName, artifactID: $artifactID
-  }) { artifact { id } }
-}
-"""
-
-_ADD_ALIASES = """
-mutation AddAliases($input: AddAliasesInput!) { addAliases(input: $input) { success } }
-"""
-
 _ORGANIZATIONS = """
 query FetchOrgInfoFromEntity($entity: String!) {
   entity(name: $entity) { organization { orgEntity { name } } user { organizations { orgEntity { name } } } }
@@ -87,21 +75,38 @@ class Version:
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
-def latest_of(api: WandbApi, collections: Sequence[str]) -> dict[str, Version]:
-    """The newest version of each of these collections that exists, in one query."""
-    wanted = {f"c{number}": name for number, name in enumerate(collections)}
-    declared = "".join(f", ${key}: String!" for key in wanted)
-    asked = "".join(
-        f"{key}: artifactCollectionMembership(name: ${key}) {{ artifact {{ {_VERSION} }} }}\n" for key in wanted
+@dataclass(frozen=True)
+class Change:
+    """A small write that can go with others in one request; saying it twice is saying it once.
+
+    Attributes:
+        field: of GraphQL's mutations, whose input `given` is.
+        answer: what to have back, as GraphQL wants something asked.
+    """
+
+    field: str
+    given: Mapping[str, Any]
+    answer: str
+
+    @property
+    def operation(self) -> str:
+        """The SDK's name for it."""
+        return self.field[0].upper() + self.field[1:]
+
+
+def newest(collections: Sequence[str]) -> Question:
+    """Which is the newest version of each of these collections; `newest_in` reads the answer."""
+    asked = (
+        f"c{number}: artifactCollectionMembership(name: $c{number}) {{ artifact {{ {_VERSION} }} }}"
+        for number in range(len(collections))
     )
-    query = f"""
-query ArtifactMembershipByName($entity: String!, $project: String!{declared}) {{
-  project(name: $project, entityName: $entity) {{
-{asked}  }}
-}}
-"""
-    answer = api.query(query, {key: f"{name}:{LATEST}" for key, name in wanted.items()}).get("project") or {}
-    found = {name: (answer.get(key) or {}).get("artifact") for key, name in wanted.items()}
+    variables = {f"c{number}": ("String!", f"{name}:{LATEST}") for number, name in enumerate(collections)}
+    return Question("\n".join(asked), variables)
+
+
+def newest_in(api: WandbApi, project: Mapping[str, Any], collections: Sequence[str]) -> dict[str, Version]:
+    """The newest version of each of these collections that exists, by name."""
+    found = {name: (project.get(f"c{number}") or {}).get("artifact") for number, name in enumerate(collections)}
     return {name: _version(api, name, artifact) for name, artifact in found.items() if artifact}
 
 
@@ -147,16 +152,29 @@ def made_by(api: WandbApi, run_ids: Sequence[str], model: str) -> list[Version]:
     return [_version(api, "", node) for run in runs for node in _nodes(run.get("outputArtifacts"))]
 
 
-def use(api: WandbApi, run_id: str, version_id: str) -> None:
-    """Say that a run had this version as its input. Saying it twice is saying it once."""
+def use(api: WandbApi, run_id: str, version_id: str) -> Change:
+    """That a run had this version as its input."""
     names = {"entityName": api.entity, "projectName": api.project, "runName": run_id, "artifactID": version_id}
-    api.query(_USE, names)
+    return Change("useArtifact", names, "artifact { id }")
 
 
-def point(api: WandbApi, collection: str, alias: str, version_id: str) -> None:
-    """Move an alias of a collection to this version."""
+def point(api: WandbApi, collection: str, alias: str, version_id: str) -> Change:
+    """That an alias of a collection is at this version, and nowhere else."""
     target = {"entityName": api.entity, "projectName": api.project, "artifactCollectionName": collection}
-    api.query(_ADD_ALIASES, {"input": {"artifactID": version_id, "aliases": [{**target, "alias": alias}]}})
+    return Change("addAliases", {"artifactID": version_id, "aliases": [{**target, "alias": alias}]}, "success")
+
+
+def write(api: WandbApi, changes: Sequence[Change]) -> None:
+    """Make these changes in their order (GraphQL does the fields of a mutation one after the other), in one request."""
+    if not changes:
+        return
+    declared = ", ".join(f"$c{number}: {change.operation}Input!" for number, change in enumerate(changes))
+    asked = "".join(
+        f"  c{number}: {change.field}(input: $c{number}) {{ {change.answer} }}\n"
+        for number, change in enumerate(changes)
+    )
+    query = f"mutation {changes[0].operation}({declared}) {{\n{asked}}}\n"
+    api.query(query, {f"c{number}": change.given for number, change in enumerate(changes)})
 
 
 def organization_of(api: WandbApi) -> str:

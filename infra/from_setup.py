@@ -18,16 +18,18 @@ from typing import Any
 PARAMETERS = Path(__file__).parent / "main.parameters.json"
 """Says which variable of azd's environment is which parameter of main.bicep."""
 _LISTED = ("AZURE_OPENAI_ENDPOINTS", "AZURE_OPENAI_ACCOUNT_IDS")
-_OF_THE_FIRST = ("AZURE_SUBSCRIPTION_ID", "AZURE_RESOURCE_GROUP")
-_AGAIN = "Run setup again, which changes nothing that is in place: python -m provisioning setup … --output json > setup.json"
+_OF_THE_FIRST = "AZURE_SUBSCRIPTION_ID"
+_AGAIN = (
+    "Run setup again, which changes nothing that is in place: python -m provisioning setup … --output json > setup.json"
+)
 
 
 class DocumentError(Exception):
     """A document is not what setup prints, or two do not belong together; the text says what to do."""
 
 
-def variables(text: str) -> dict[str, str]:
-    """The variables that one document of setup gives.
+def variables(text: str | bytes) -> dict[str, str]:
+    """The variables that one document of setup gives; bytes may be UTF-16 too, as Windows PowerShell redirects.
 
     Raises:
         DocumentError: it is none, or one of a setup that failed.
@@ -38,7 +40,6 @@ def variables(text: str) -> dict[str, str]:
             raise DocumentError(f"setup did not succeed: {document['error']['message']}\n{document['error']['hint']}")
         return {
             "AZURE_SUBSCRIPTION_ID": document["subscription"]["id"],
-            "AZURE_RESOURCE_GROUP": document["resource_group"],
             "AZURE_OPENAI_ACCOUNT_IDS": document["account"]["id"],
             "KEY_VAULT_ID": document["vault"]["id"],
             **document["settings"],
@@ -48,7 +49,7 @@ def variables(text: str) -> dict[str, str]:
 
 
 def merged(documents: Iterable[Mapping[str, str]]) -> dict[str, str]:
-    """One deployment for all accounts. The app itself goes to the first one's resource group.
+    """One deployment for all accounts, in the first one's subscription; its resource group is for its owner to choose.
 
     Raises:
         DocumentError: they name different vaults, secrets or W&B entities, of which an app has one.
@@ -59,7 +60,7 @@ def merged(documents: Iterable[Mapping[str, str]]) -> dict[str, str]:
             known = whole.setdefault(name, value)
             if name in _LISTED and value not in known.split(","):
                 whole[name] = f"{known},{value}"
-            elif known != value and name not in _LISTED + _OF_THE_FIRST:
+            elif known != value and name not in (*_LISTED, _OF_THE_FIRST):
                 raise DocumentError(
                     f"{name} is {known} in one document and {value} in another, and a function app has one. Run setup for"
                     " each account with the same --key-vault, --secret-name and --wandb-entity, or deploy an app for each."
@@ -93,10 +94,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         description="Turn what `python -m provisioning setup --output json` printed into azd's environment.",
     )
     parser.add_argument("--bicep", action="store_true", help="print Bicep parameters instead, for `az deployment`")
-    parser.add_argument("documents", nargs="+", metavar="FILE", help="what setup printed, one for each account; - is stdin")
+    parser.add_argument(
+        "documents", nargs="+", metavar="FILE", help="what setup printed, one for each account; - is stdin"
+    )
     given = parser.parse_args(argv)
     try:
-        texts = (sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8") for name in given.documents)
+        texts = (sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes() for name in given.documents)
         values = merged(map(variables, texts))
         template = PARAMETERS.read_text(encoding="utf-8")
         sys.stdout.write(parameters(values, template) if given.bicep else dotenv(values))

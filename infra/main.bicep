@@ -2,13 +2,13 @@ metadata description = 'The function app that mirrors Azure OpenAI fine-tuning j
 
 targetScope = 'resourceGroup'
 
-@description('What the resources are called after. Storage gets it without hyphens.')
+@description('What the resources are called after: letters, digits and hyphens. Storage gets it in lower case without hyphens.')
 @minLength(3)
 @maxLength(24)
 param name string = 'finetune-wandb'
 
-@description('Where the resources go. It has to be a region with Flex Consumption.')
-param location string = resourceGroup().location
+@description('Where the resources go, a region with Flex Consumption; empty is where the resource group is.')
+param location string = ''
 
 @description('Tags for every resource.')
 param tags object = {}
@@ -42,7 +42,7 @@ param wandbProject string = 'OpenAI-Fine-Tune'
 @description('W&B server, when it is your own.')
 param wandbBaseUrl string = ''
 
-@description('Rules that send jobs to other entities and projects; see docs/settings.md.')
+@description('Rules that send jobs to other entities and projects; see WANDB_ROUTES in README.md.')
 param wandbRoutes string = ''
 
 @description('W&B registry, or registry/collection, that final models are linked to; empty is none.')
@@ -66,7 +66,7 @@ param instanceMemoryMB int = 2048
 @maxValue(1000)
 param maximumInstanceCount int = 40
 
-@description('Let the app reach storage, vault and accounts through private endpoints only.')
+@description('Let the app reach storage, vault and accounts through private endpoints, and everything else from one address.')
 param privateNetworking bool = false
 
 @description('Address space of the virtual network, when there is one: a /24 or larger.')
@@ -84,13 +84,15 @@ param alertEmails string = ''
 @allowed([10, 15, 30, 45, 60])
 param heartbeatMinutes int = 15
 
-var token = toLower(uniqueString(resourceGroup().id, name, location))
+// azd gives a variable that is not set as an empty text, in place of a parameter's default.
+var region = empty(location) ? resourceGroup().location : location
+var token = toLower(uniqueString(resourceGroup().id, name, region))
 var accountIds = map(split(azureOpenAiAccountIds, ','), id => trim(id))
 var emails = empty(alertEmails) ? [] : map(split(alertEmails, ','), address => trim(address))
 
 resource identity 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30' = {
   name: 'id-${name}'
-  location: location
+  location: region
   tags: tags
 }
 
@@ -98,7 +100,7 @@ module network 'modules/network.bicep' = if (privateNetworking) {
   name: 'network'
   params: {
     name: name
-    location: location
+    location: region
     tags: tags
     addressPrefix: networkAddressPrefix
     storageAccountId: storage.outputs.id
@@ -110,8 +112,8 @@ module network 'modules/network.bicep' = if (privateNetworking) {
 module storage 'modules/storage.bicep' = {
   name: 'storage'
   params: {
-    name: 'st${take(replace(name, '-', ''), 9)}${take(token, 13)}'
-    location: location
+    name: 'st${take(replace(toLower(name), '-', ''), 9)}${take(token, 13)}'
+    location: region
     tags: tags
     principalId: identity.properties.principalId
     publicNetworkAccess: privateNetworking ? 'Disabled' : 'Enabled'
@@ -122,7 +124,7 @@ module monitoring 'modules/monitoring.bicep' = {
   name: 'monitoring'
   params: {
     name: name
-    location: location
+    location: region
     tags: tags
     retentionDays: logRetentionDays
     principalId: identity.properties.principalId
@@ -152,7 +154,7 @@ module app 'modules/app.bicep' = {
   name: 'app'
   params: {
     name: 'func-${name}-${take(token, 7)}'
-    location: location
+    location: region
     tags: tags
     identityId: identity.id
     identityClientId: identity.properties.clientId
@@ -186,7 +188,7 @@ module alerts 'modules/alerts.bicep' = {
   name: 'alerts'
   params: {
     name: name
-    location: location
+    location: region
     tags: tags
     workspaceId: monitoring.outputs.workspaceId
     appName: app.outputs.name
@@ -199,13 +201,17 @@ module workbook 'modules/workbook.bicep' = {
   name: 'workbook'
   params: {
     name: name
-    location: location
+    location: region
     tags: tags
     workspaceId: monitoring.outputs.workspaceId
     appName: app.outputs.name
   }
 }
 
-output AZURE_LOCATION string = location
+output AZURE_LOCATION string = region
 output AZURE_FUNCTION_APP string = app.outputs.name
+output AZURE_FUNCTION_APP_GROUP string = resourceGroup().name
 output AZURE_FUNCTION_APP_PRINCIPAL_ID string = identity.properties.principalId
+
+@description('Where the app comes from when it reaches W&B, for the firewall of a W&B server of your own.')
+output AZURE_OUTBOUND_ADDRESS string = privateNetworking ? network!.outputs.outboundAddress : ''

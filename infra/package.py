@@ -74,7 +74,7 @@ def dependencies(requirements: Path, into: Path) -> Iterator[Entry]:
         )
     command = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--target", str(into), "-r", str(requirements)]
     command += ["--python-version", PYTHON, "--python-platform", PLATFORM, "--only-binary", ":all:", "--no-deps"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 (nothing in it comes from outside)
     if done.returncode:
         raise PackageError(f"{requirements.name} cannot be installed for Python {PYTHON} on Linux:\n{done.stderr}")
     for path in (path for path in into.rglob("*") if path.is_file()):

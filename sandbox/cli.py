@@ -15,7 +15,7 @@ from .pages import page
 from .scenario import Scenario
 
 _SCENARIO = click.option(
-    "--scenario", "-s", default="contoso", show_default=True, help="The world to start from: a name, or a YAML file."
+    "--scenario", "-s", default="demo", show_default=True, help="The world to start from: a name, or a YAML file."
 )
 _TRACE = click.option(
     "--trace",
@@ -90,7 +90,7 @@ def up(scenario: str, trace: Path | None, principal: str) -> None:
 @click.option(
     "--page/--no-page", "show_page", default=None, help="Keep a page open at the end (default: on a terminal)."
 )
-@click.option("--scenario", "-s", default="demo", show_default=True, help="Another world to play it in: a YAML file.")
+@_SCENARIO
 @_TRACE
 def demo(*, show_page: bool | None, scenario: str, trace: Path | None) -> None:
     """Provision, sync and show: the whole road on real SDKs, in under half a minute."""

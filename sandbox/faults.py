@@ -1,5 +1,7 @@
 """Faults on purpose: which operation, which time, and what goes wrong. Deterministic, so that a failure repeats."""
 
+import asyncio
+import threading
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
@@ -81,6 +83,32 @@ class Faults:
     def unmet(self) -> list[Fault]:
         """Faults that no request ran into: a test that sets one and never meets it proves nothing."""
         return [f for i, f in enumerate(self.faults) if i not in self.met]
+
+
+@dataclass
+class Gate:
+    """Notes every request's operation as it arrives, and holds one of them: whoever watches has time to end the client.
+
+    It counts requests that are refused for want of a token, too, which no fault meets. The held request's connection
+    breaks once `opened` is set; `acted` says whether the service acts on it before.
+    """
+
+    operation: str = ""  # none: only note what comes by
+    nth: int = 1
+    acted: bool = False
+    seen: list[str] = field(default_factory=list)
+    reached: threading.Event = field(default_factory=threading.Event)
+    opened: threading.Event = field(default_factory=threading.Event)
+
+    def meet(self, operation: str) -> bool:
+        """Note a request; whether it is the one to hold."""
+        self.seen.append(operation)
+        return operation == self.operation and self.seen.count(operation) == self.nth
+
+    async def hold(self) -> None:
+        """Say that the request is here, and wait until it may go."""
+        self.reached.set()
+        await asyncio.to_thread(self.opened.wait)
 
 
 def refusal(do: Do) -> Reply:

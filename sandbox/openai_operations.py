@@ -108,12 +108,18 @@ class _Parameters(BaseModel):
     hyperparameters: dict[str, float | int | Literal["auto"]] | None = None
 
 
+class _Reinforcement(BaseModel):
+    model_config = ConfigDict(strict=True)
+    grader: dict[str, Any]
+    hyperparameters: dict[str, float | int | Literal["auto", "default", "low", "medium", "high"]] | None = None
+
+
 class _Method(BaseModel):
     model_config = ConfigDict(strict=True)
     type: Literal["supervised", "dpo", "reinforcement"] = "supervised"
     supervised: _Parameters | None = None
     dpo: _Parameters | None = None
-    reinforcement: _Parameters | None = None
+    reinforcement: _Reinforcement | None = None
 
 
 class _Creation(_Parameters):
@@ -137,9 +143,19 @@ def create_job(request: Request) -> Reply:
     except ValidationError as error:
         first = error.errors()[0]
         raise invalid(f"{'.'.join(map(str, first['loc'])) or 'body'}: {first['msg']}") from error
-    for file in filter(None, (asked.training_file, asked.validation_file)):
-        if not request.store.file(file, request.now):
-            raise invalid(f"The file {file!r} does not exist.")
+    for file_id in filter(None, (asked.training_file, asked.validation_file)):
+        file = request.store.file(file_id, request.now)
+        if not file:
+            raise invalid(f"The file {file_id!r} does not exist.")
+        if file.status != "processed":  # OpenAI says so; Azure's wording is UNVERIFIED
+            raise invalid(f"File {file_id!r} is {file.status} and is not ready to be used for fine-tuning.")
+    if (
+        asked.method
+        and asked.method.type == "reinforcement"
+        and not (asked.method.reinforcement and asked.validation_file)
+    ):
+        # (Microsoft, Reinforcement fine-tuning: both a grader and a validation dataset must be provided)
+        raise invalid("method.reinforcement: a grader and a validation_file are required.")
     job = request.store.create(_job_fields(asked), request.now)
     if request.surface != "classic":
         return Reply(200, request.written(job))
@@ -151,12 +167,16 @@ def create_job(request: Request) -> Reply:
 def _job_fields(asked: _Creation) -> dict[str, Any]:
     """A JobScript's fields. Hyperparameters left to the service read -1 until training starts (recorded)."""
     method = asked.method or _Method()
-    parameters: _Parameters | None = getattr(method, method.type)
+    parameters: _Parameters | _Reinforcement | None = getattr(method, method.type)
     given = (parameters and parameters.hyperparameters) or asked.hyperparameters or {}
-    numbers = {name: value for name, value in given.items() if value not in ("auto", -1)}
+    numbers = {name: value for name, value in given.items() if value != -1 and not isinstance(value, str)}
     fields = asked.model_dump(include={"model", "training_file", "validation_file", "suffix", "seed", "training_type"})
     return fields | {
-        "method": {"type": method.type, "shown": asked.method is not None},
+        "method": {
+            "type": method.type,
+            "shown": asked.method is not None,
+            "parameters": parameters.model_dump(exclude={"hyperparameters"}) if parameters else {},
+        },
         "hyperparameters": {"n_epochs": 3, "batch_size": 1, "learning_rate_multiplier": 1, **numbers},
         "auto": [name for name in ("n_epochs", "batch_size") if name not in numbers],
         "integrations": asked.integrations,

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import Field, ValidationError
@@ -67,6 +67,8 @@ class Scenario(Script):
     wandb: WandbScript = Field(default_factory=WandbScript)
     transitions: Transitions = Field(default_factory=Transitions)
     faults: list[Fault] = Field(default_factory=list)
+    latency: Annotated[float, Field(ge=0)] = 0.0
+    """Real seconds that a request is on its way, whichever service it is for."""
 
     @classmethod
     def parse(cls, data: Mapping[str, Any]) -> "Scenario":

@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, unquote
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Receive, Scope, Send
 
-from .faults import Do, Faults, refusal
+from .faults import Do, Faults, Gate, refusal
 from .http import Call, MalformedBodyError, Operation, Reply, Service, ServiceError
 from .trace import Exchange, Trace, masked_request, masked_response
 
@@ -24,6 +24,8 @@ class World(Protocol):
     """What the server needs of the world that it serves."""
 
     faults: Faults
+    gate: Gate
+    latency: float
     trace: Trace
     unmodelled: list[str]
 
@@ -76,13 +78,20 @@ class Server:
         if service is None:
             await _send(421, {}, [b""], send)
             return
+        gate = world.gate
+        held = gate.meet(_name(service, call))
+        if held and not gate.acted:
+            await gate.hold()
+            raise Gone
         started = time.monotonic()
+        if world.latency:
+            await asyncio.sleep(world.latency)
         name, write, call, reply, do = await _answer(world, service, call)
         reply = replace(reply, headers={"date": _http_date(world.virtual_time()), **reply.headers})
         keep = service.name in _DESCRIBED
         chunks = _bytes(reply)
         known = b"".join(chunks) if isinstance(chunks, list) else None
-        lost = do is not None and (do.reset or do.lost_response)
+        lost = held or (do is not None and (do.reset or do.lost_response))
         world.trace.add(
             Exchange(
                 service=service.name,
@@ -96,6 +105,8 @@ class Server:
                 response=masked_response(0 if lost else reply.status, reply.headers, known, call.host, keep=keep),
             )
         )
+        if held:
+            await gate.hold()
         if lost:
             raise Gone
         await self._reply(reply, chunks, do, send)
@@ -138,6 +149,17 @@ def _find(service: Service, call: Call) -> tuple[Operation, dict[str, str]] | No
         if operation.method == call.method and (match := operation.pattern.fullmatch(call.path)):
             return operation, {k: unquote(v) for k, v in match.groupdict().items()}
     return None
+
+
+def _name(service: Service, call: Call) -> str:
+    """What a request is counted as, whoever sends it."""
+    found = _find(service, call)
+    if found is None:
+        return "Unmodelled"
+    try:
+        return service.identify(found[0], call)[0]
+    except MalformedBodyError:
+        return found[0].id
 
 
 async def _answer(world: World, service: Service, call: Call) -> tuple[str, bool, Call, Reply, Do | None]:

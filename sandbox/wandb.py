@@ -19,6 +19,7 @@ from .wandb_rules import RefusedError, not_logged_in
 from .wandb_run_mutations import RunMutations
 from .wandb_runs import FileStreamPost
 from .wandb_script import WandbScript
+from .wandb_view_mutations import ViewMutations
 
 __all__ = ["Wandb", "WandbScript"]
 
@@ -27,7 +28,7 @@ API_HOSTS = frozenset({"api.forge.coreweave.com", "api.wandb.ai"})
 LOOPBACK = frozenset({"127.0.0.1", "localhost"})
 
 
-class Mutation(RunMutations, ArtifactMutations):
+class Mutation(RunMutations, ArtifactMutations, ViewMutations):
     """The root of the mutations."""
 
 

@@ -14,7 +14,7 @@ MISSING = object()
 
 def matching(items: Sequence[T], filters: str | None, lookup: Lookup[T]) -> list[T]:
     """The items that pass a filter; `lookup(item, key)` gives a key's value or MISSING, and refuses unknown keys."""
-    condition = parsed_object(filters or "{}", "filters")
+    condition = _prepared(parsed_object(filters or "{}", "filters"))
     return [item for item in items if _passes(item, condition, lookup)]
 
 
@@ -34,6 +34,32 @@ def _sortable(value: Any) -> tuple[bool, Any]:
     """Numbers before texts, so that a mixed column sorts."""
     number = isinstance(value, int | float)
     return (not number, value if number else str(value))
+
+
+class _Members(list[Any]):
+    """The operand of `$in`, in which a plain value is found at once: there may be a thousand, for ten thousand runs."""
+
+    def __init__(self, values: Sequence[Any]) -> None:
+        super().__init__(values)
+        self._plain = frozenset(value for value in values if not isinstance(value, list | dict))
+
+    def have(self, value: Any) -> bool:
+        """Whether the value equals one of them."""
+        if isinstance(value, list | dict):
+            return any(_equal(value, each) for each in self)
+        return (None if value is MISSING else value) in self._plain
+
+
+def _prepared(condition: Any) -> Any:
+    """The same condition with every operand of `$in` and `$nin` as _Members."""
+    if isinstance(condition, list):
+        return [_prepared(each) for each in condition]
+    if not isinstance(condition, Mapping):
+        return condition
+    return {
+        key: _Members(each) if key in ("$in", "$nin") and isinstance(each, list) else _prepared(each)
+        for key, each in condition.items()
+    }
 
 
 def _passes(item: T, condition: Mapping[str, Any], lookup: Lookup[T]) -> bool:
@@ -80,8 +106,8 @@ def _order(value: Any, operand: Any, accept: Callable[[Any, Any], bool]) -> bool
 OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     "$eq": _equal,
     "$ne": lambda value, operand: not _equal(value, operand),
-    "$in": lambda value, operand: any(_equal(value, each) for each in operand),
-    "$nin": lambda value, operand: not any(_equal(value, each) for each in operand),
+    "$in": lambda value, operand: operand.have(value),
+    "$nin": lambda value, operand: not operand.have(value),
     "$gt": lambda value, operand: _order(value, operand, lambda a, b: a > b),
     "$gte": lambda value, operand: _order(value, operand, lambda a, b: a >= b),
     "$lt": lambda value, operand: _order(value, operand, lambda a, b: a < b),

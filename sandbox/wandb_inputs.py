@@ -106,6 +106,21 @@ class UpsertModelInput:
 
 
 @dataclass(frozen=True)
+class UpsertViewInput:
+    """A saved view, over the one with this `id` or by names; `type` is "project-view" for a workspace."""
+
+    id: str | None = None
+    entity_name: str | None = None
+    project_name: str | None = None
+    name: str | None = None
+    display_name: str | None = None
+    description: str | None = None
+    type: str | None = None
+    spec: str | None = None
+    created_using: str | None = None
+
+
+@dataclass(frozen=True)
 class ArtifactAliasInput:
     """An alias in a collection of the project that the mutation names."""
 
@@ -300,6 +315,7 @@ INPUTS: tuple[type, ...] = (
     DeleteFilesInput,
     NotifyScriptableRunAlertInput,
     UpsertModelInput,
+    UpsertViewInput,
     ArtifactAliasInput,
     ArtifactCollectionAliasInput,
     TagInput,

@@ -2,6 +2,7 @@
 
 import fnmatch
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ from .wandb_people import EntityNode, UserNode
 from .wandb_rules import invalid, not_found, parsed_object
 from .wandb_runs import Run, RunState
 from .wandb_store import Project, encoded_id
+from .wandb_views import ViewNode, views_of
 
 
 def run_storage_id(run: Run) -> str:
@@ -98,6 +100,12 @@ class ProjectNode:
         kept = ordered(self._matching(filters), order, "-created_at", self._run_value)
         return page([RunNode(run, self.context) for run in kept], first, after)
 
+    def all_views(
+        self, view_type: str | None = None, view_name: str | None = None, user_name: str | None = None
+    ) -> "Connection[ViewNode]":
+        """Saved views of a type."""
+        return views_of(self.project, view_type, view_name, user_name)
+
     def run_count(self, filters: str | None = None) -> int:
         """How many runs pass a filter."""
         return len(self._matching(filters))
@@ -146,28 +154,32 @@ class ProjectNode:
         return collection_page(list(self.project.collections.values()), self.context, after, first, filters, order)
 
 
+_RUN_VALUES: dict[str, Callable[[Run, float], Any]] = {
+    "state": lambda run, now: str(run.state(now)),
+    "name": lambda run, _: run.id,
+    "display_name": lambda run, _: run.name,
+    "displayName": lambda run, _: run.name,
+    "tags": lambda run, _: run.tags,
+    "group": lambda run, _: run.group,
+    "jobType": lambda run, _: run.job_type,
+    "job_type": lambda run, _: run.job_type,
+    "notes": lambda run, _: run.notes,
+    "username": lambda run, _: run.user.username,
+    "created_at": lambda run, _: when(run.created_at),
+    "createdAt": lambda run, _: when(run.created_at),
+    "heartbeat_at": lambda run, _: when(run.heartbeat_at),
+    "heartbeatAt": lambda run, _: when(run.heartbeat_at),
+}
+
+
 def run_value(run: Run, key: str, now: float) -> Any:
     """What a filter or an order means by a key (W&B docs, "Filter runs" and wandb 0.31, Api.runs)."""
-    plain: dict[str, Any] = {
-        "state": str(run.state(now)),
-        "name": run.id,
-        "display_name": run.name,
-        "displayName": run.name,
-        "tags": run.tags,
-        "group": run.group,
-        "jobType": run.job_type,
-        "job_type": run.job_type,
-        "notes": run.notes,
-        "username": run.user.username,
-        "created_at": when(run.created_at),
-        "createdAt": when(run.created_at),
-        "heartbeat_at": when(run.heartbeat_at),
-        "heartbeatAt": when(run.heartbeat_at),
-    }
-    if key in plain:
-        return plain[key]
+    if key in _RUN_VALUES:
+        return _RUN_VALUES[key](run, now)
     kind, _, path = key.partition(".")
     if kind == "config":
+        if "." not in path and path not in run.raw_config:
+            return MISSING
         found = inside(run.config, path)
         return inside(run.config, path.removesuffix(".value")) if found is MISSING else found
     if kind in {"summary_metrics", "summaryMetrics"}:

@@ -25,6 +25,19 @@ from .wandb_users import Entity, Role, User
 
 
 @dataclass(eq=False)
+class View:
+    """A saved view of a project's workspace; `spec` is JSON."""
+
+    number: int
+    name: str
+    type: str
+    display_name: str
+    description: str
+    spec: str
+    created_by: User
+
+
+@dataclass(eq=False)
 class Project:
     """A project of an entity; a registry is one, too."""
 
@@ -37,6 +50,7 @@ class Project:
     runs: dict[str, Run] = field(default_factory=dict)  # by id, oldest first
     deleted_runs: set[str] = field(default_factory=set)  # their ids are taken for ever
     collections: dict[str, Collection] = field(default_factory=dict)
+    views: list[View] = field(default_factory=list)
 
     def collections_of(self, type_name: str) -> list[Collection]:
         """The collections of a type."""

@@ -7,7 +7,7 @@ from typing import Any
 from .arm import Arm
 from .clock import Clock
 from .entra import Entra
-from .faults import Faults
+from .faults import Faults, Gate
 from .graph import Graph
 from .http import Call, Reply, Service, ServiceError
 from .identity import Desk, Tokens
@@ -37,6 +37,8 @@ class World:
         self.clock = Clock(scenario.clock.start, rate=scenario.clock.rate)
         self.tenant = scenario.tenant(self.clock)
         self.faults = Faults(list(scenario.faults))
+        self.gate = Gate()
+        self.latency = scenario.latency
         self.trace = Trace(trace)
         self.unmodelled: list[str] = []
         self.denied = denied  # host names that somebody wanted and that are nobody's here

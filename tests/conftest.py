@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+import hypothesis
 import pytest
 
 from sandbox.cloud import Cloud
@@ -16,6 +17,10 @@ from tests.contracts import findings
 from tests.storage.azurite import PROGRAM, Azurite
 
 ROOT = Path(__file__).parent.parent
+
+# How long an example may take says how busy the machine is.
+hypothesis.settings.register_profile("unhurried", deadline=None)
+hypothesis.settings.load_profile("unhurried")
 
 
 def start_wandb_core() -> None:

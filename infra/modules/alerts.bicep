@@ -1,4 +1,4 @@
-metadata description = 'Who is told what: no successful tick, jobs that fail, poison messages, a W&B key that is refused or about to expire.'
+metadata description = 'Who is told what: no successful tick, accounts that refuse, jobs that fail, poison messages, a W&B key that is refused or expires.'
 
 param name string
 param location string
@@ -10,7 +10,7 @@ param appName string
 param emails array
 param heartbeatMinutes int
 
-// The lines and their words: docs/observability.md, held by a test.
+// The lines of the log and their fields are the app's: a test holds the queries to what it writes.
 var requests = 'AppRequests | where AppRoleName =~ "${appName}"'
 var traces = 'AppTraces | where AppRoleName =~ "${appName}"'
 
@@ -18,7 +18,7 @@ var rules = [
   {
     name: 'no-tick'
     severity: 1
-    description: 'find_jobs has not run with success for ${heartbeatMinutes} minutes: nothing reaches W&B. See docs/runbook.md, "nothing arrives".'
+    description: 'find_jobs has not run with success for ${heartbeatMinutes} minutes: nothing reaches W&B. See docs/runbook.md, "Nothing arrives".'
     query: '${requests} and Name == "find_jobs" and Success | summarize Ticks = count()'
     measure: 'Ticks'
     operator: 'LessThan'
@@ -26,9 +26,19 @@ var rules = [
     minutes: heartbeatMinutes
   }
   {
+    name: 'refused'
+    severity: 2
+    description: 'Ticks go well but for some accounts or W&B projects, whose jobs do not arrive. See docs/runbook.md, "Nothing arrives".'
+    query: '${traces} and Message startswith "tick " | extend Refused = toint(extract("accounts_failed=([0-9]+)", 1, Message)) + toint(extract(" refused=([0-9]+)", 1, Message)) | summarize Ticks = countif(Refused > 0)'
+    measure: 'Ticks'
+    operator: 'GreaterThan'
+    threshold: 2
+    minutes: 15
+  }
+  {
     name: 'jobs-failing'
     severity: 2
-    description: 'Jobs fail to be mirrored. They are tried again at every tick. See docs/runbook.md, "one job missing".'
+    description: 'Jobs fail to be mirrored. They are tried again at every tick. See docs/runbook.md, "One job is missing".'
     query: '${requests} and Name == "sync_job" and not(Success) | summarize Failures = count()'
     measure: 'Failures'
     operator: 'GreaterThan'
@@ -38,7 +48,7 @@ var rules = [
   {
     name: 'poison'
     severity: 2
-    description: 'A message was given up after five attempts. The job is asked for again while it is owed. See docs/runbook.md, "poison messages".'
+    description: 'A message was given up after five attempts. The job is asked for again while it is owed. See docs/runbook.md, "Poison messages".'
     query: '${requests} and Name == "report_poison" | summarize Messages = count()'
     measure: 'Messages'
     operator: 'GreaterThan'
@@ -48,7 +58,7 @@ var rules = [
   {
     name: 'key-refused'
     severity: 1
-    description: 'W&B refuses the key in the vault. See docs/runbook.md, "key refused".'
+    description: 'W&B refuses the key in the vault. See docs/runbook.md, "W&B refuses the key".'
     query: '${traces} and Message startswith "key " and Message has "state=refused" | summarize Refusals = count()'
     measure: 'Refusals'
     operator: 'GreaterThan'
@@ -58,7 +68,7 @@ var rules = [
   {
     name: 'key-expiring'
     severity: 3
-    description: 'The secret with the W&B key expires within 30 days: python -m provisioning rotate-key.'
+    description: 'The secret with the W&B key expires within 30 days. See docs/runbook.md, "The key expires soon".'
     query: '${traces} and Message startswith "key " and Message has "state=expiring" | summarize Warnings = count()'
     measure: 'Warnings'
     operator: 'GreaterThan'

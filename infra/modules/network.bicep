@@ -8,25 +8,64 @@ param storageAccountId string
 param keyVaultId string
 param azureOpenAiAccountIds array
 
-var zones = {
-  blob: 'privatelink.blob.${environment().suffixes.storage}'
-  queue: 'privatelink.queue.${environment().suffixes.storage}'
-  table: 'privatelink.table.${environment().suffixes.storage}'
-  vault: replace('privatelink${environment().suffixes.keyvaultDns}', 'privatelink.vault.', 'privatelink.vaultcore.')
-  account: environment().name == 'AzureUSGovernment' ? 'privatelink.openai.azure.us' : 'privatelink.openai.azure.com'
-}
+var suffix = environment().suffixes.storage
+var storageZones = map(['blob', 'queue', 'table'], service => 'privatelink.${service}.${suffix}')
+var vaultZone = replace('privatelink${environment().suffixes.keyvaultDns}', 'privatelink.vault.', 'privatelink.vaultcore.')
+// An account answers under all of these: which one it calls its endpoint depends on its kind.
+var publicZones = [
+  'privatelink.openai.azure.com'
+  'privatelink.cognitiveservices.azure.com'
+  'privatelink.services.ai.azure.com'
+]
+var governmentZones = [
+  'privatelink.openai.azure.us'
+  'privatelink.cognitiveservices.azure.us'
+]
+var accountZones = environment().name == 'AzureUSGovernment' ? governmentZones : publicZones
+var zones = concat(storageZones, [vaultZone], accountZones)
+
 var accounts = map(range(0, length(azureOpenAiAccountIds)), index => {
   name: 'account-${index}'
   service: azureOpenAiAccountIds[index]
   group: 'account'
-  zone: zones.account
+  zones: accountZones
 })
 var endpoints = concat([
-  { name: 'blob', service: storageAccountId, group: 'blob', zone: zones.blob }
-  { name: 'queue', service: storageAccountId, group: 'queue', zone: zones.queue }
-  { name: 'table', service: storageAccountId, group: 'table', zone: zones.table }
-  { name: 'vault', service: keyVaultId, group: 'vault', zone: zones.vault }
+  { name: 'blob', service: storageAccountId, group: 'blob', zones: [storageZones[0]] }
+  { name: 'queue', service: storageAccountId, group: 'queue', zones: [storageZones[1]] }
+  { name: 'table', service: storageAccountId, group: 'table', zones: [storageZones[2]] }
+  { name: 'vault', service: keyVaultId, group: 'vault', zones: [vaultZone] }
 ], accounts)
+
+// W&B and Azure Monitor are on the internet, and a new subnet has no way there of its own (Microsoft, "Default outbound
+// access"). UNVERIFIED: nobody has run this template; that a NAT gateway serves Flex Consumption is documentation.
+resource address 'Microsoft.Network/publicIPAddresses@2024-05-01' = {
+  name: 'pip-${name}'
+  location: location
+  tags: tags
+  sku: {
+    name: 'Standard'
+  }
+  properties: {
+    publicIPAllocationMethod: 'Static'
+  }
+}
+
+resource gateway 'Microsoft.Network/natGateways@2024-05-01' = {
+  name: 'ng-${name}'
+  location: location
+  tags: tags
+  sku: {
+    name: 'Standard'
+  }
+  properties: {
+    publicIpAddresses: [
+      {
+        id: address.id
+      }
+    ]
+  }
+}
 
 resource network 'Microsoft.Network/virtualNetworks@2024-05-01' = {
   name: 'vnet-${name}'
@@ -41,6 +80,10 @@ resource network 'Microsoft.Network/virtualNetworks@2024-05-01' = {
         name: 'app'
         properties: {
           addressPrefix: cidrSubnet(addressPrefix, 26, 0)
+          defaultOutboundAccess: false
+          natGateway: {
+            id: gateway.id
+          }
           // What Flex Consumption asks for.
           delegations: [
             {
@@ -71,13 +114,13 @@ resource network 'Microsoft.Network/virtualNetworks@2024-05-01' = {
   }
 }
 
-resource dns 'Microsoft.Network/privateDnsZones@2024-06-01' = [for zone in items(zones): {
-  name: zone.value
+resource dns 'Microsoft.Network/privateDnsZones@2024-06-01' = [for zone in zones: {
+  name: zone
   location: 'global'
   tags: tags
 }]
 
-resource links 'Microsoft.Network/privateDnsZones/virtualNetworkLinks@2024-06-01' = [for (zone, index) in items(zones): {
+resource links 'Microsoft.Network/privateDnsZones/virtualNetworkLinks@2024-06-01' = [for (zone, index) in zones: {
   name: 'vnet-${name}'
   parent: dns[index]
   location: 'global'
@@ -114,14 +157,12 @@ resource zoneGroups 'Microsoft.Network/privateEndpoints/privateDnsZoneGroups@202
   name: 'default'
   parent: privateEndpoints[index]
   properties: {
-    privateDnsZoneConfigs: [
-      {
-        name: endpoint.group
-        properties: {
-          privateDnsZoneId: resourceId('Microsoft.Network/privateDnsZones', endpoint.zone)
-        }
+    privateDnsZoneConfigs: map(endpoint.zones, zone => {
+      name: replace(zone, '.', '-')
+      properties: {
+        privateDnsZoneId: resourceId('Microsoft.Network/privateDnsZones', zone)
       }
-    ]
+    })
   }
   dependsOn: [
     dns
@@ -129,3 +170,4 @@ resource zoneGroups 'Microsoft.Network/privateEndpoints/privateDnsZoneGroups@202
 }]
 
 output appSubnetId string = network::appSubnet.id
+output outboundAddress string = address.properties.ipAddress

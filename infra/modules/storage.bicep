@@ -20,7 +20,8 @@ resource account 'Microsoft.Storage/storageAccounts@2024-01-01' = {
   tags: tags
   kind: 'StorageV2'
   sku: {
-    name: 'Standard_ZRS'
+    // Everything in it can be lost: the next tick asks again for what is owed. It exists in every region, too.
+    name: 'Standard_LRS'
   }
   properties: {
     allowBlobPublicAccess: false
@@ -57,6 +58,35 @@ resource account 'Microsoft.Storage/storageAccounts@2024-01-01' = {
     // Made here, so that its trigger has something to listen to before the first message fails.
     resource poison 'queues' = {
       name: 'finetune-jobs-poison'
+    }
+  }
+}
+
+// A lease's blob goes when its job is done; what stays is of workers that were killed.
+resource lifecycle 'Microsoft.Storage/storageAccounts/managementPolicies@2024-01-01' = {
+  name: 'default'
+  parent: account
+  properties: {
+    policy: {
+      rules: [
+        {
+          name: 'left-over-leases'
+          type: 'Lifecycle'
+          definition: {
+            filters: {
+              blobTypes: ['blockBlob']
+              prefixMatch: ['${account::blobs::leases.name}/']
+            }
+            actions: {
+              baseBlob: {
+                delete: {
+                  daysAfterModificationGreaterThan: 7
+                }
+              }
+            }
+          }
+        }
+      ]
     }
   }
 }

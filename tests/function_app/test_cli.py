@@ -17,7 +17,7 @@ import pytest
 from tests.conftest import ROOT
 from tests.conftest import Run as Command
 
-from .conftest import CLOSED_ENDPOINT, ENDPOINT, ENTITY, JOB, KEY, OTHER_JOB, PROJECT, Bench, a_job
+from .conftest import CLOSED_ENDPOINT, ENDPOINT, ENTITY, JOB, KEY, OTHER_JOB, PROJECT, Bench, a_file, a_job
 
 SETTINGS = {
     "AZURE_OPENAI_ENDPOINTS": ENDPOINT,
@@ -83,21 +83,48 @@ def test_a_dry_run_says_what_is_owed_and_writes_nothing(bench: Bench, run: Comma
     bench.world(a_job())
     done = run("function_app", "sync", "--dry-run", env=SETTINGS)
     assert (done.returncode, done.stdout.splitlines()[1].split()[:2]) == (0, ["owed", JOB])
+    assert "no run in W&B yet" in done.stdout
+    assert done.stderr.splitlines() == ["1 job: 1 owed", "Nothing was written: this was a dry run."]
     assert bench.cloud.writes == 0
 
 
-def test_only_the_jobs_that_are_asked_for(bench: Bench, run: Command) -> None:
-    bench.world(a_job(), a_job(id=OTHER_JOB, created="-9d"))
-    days_ago = (bench.cloud.clock.now() - timedelta(days=5)).strftime("%Y-%m-%d")
-    for flags, expected in (
+def test_a_dry_run_tells_a_new_run_from_one_that_goes_on_and_one_that_is_replaced(bench: Bench, run: Command) -> None:
+    going_on = {"queued": 60, "preprocessing": 60, "gpu_wait": 30, "steps": 600, "seconds_per_step": 10}
+    bench.world(a_job(created="-9m", timeline=going_on))
+    said = []
+    for flags in ([], [], ["--last", "1", "--overwrite"]):
+        done = run("function_app", "sync", "--dry-run", "-o", "json", *flags, env=SETTINGS)
+        [job] = json.loads(done.stdout)["jobs"]
+        said.append(job["why"])
+        bench.tick()
+    assert said == ["no run in W&B yet", "its run is not up to date", "a new run would replace it"]
+
+
+def test_a_dry_run_says_where_a_rule_sends_a_job(bench: Bench, run: Command) -> None:
+    bench.world(a_job(suffix="eu"))
+    rules = {"WANDB_ROUTES": "suffix=eu -> acme/europe"}
+    [job] = json.loads(run("function_app", "sync", "--dry-run", "-o", "json", env=SETTINGS | rules).stdout)["jobs"]
+    assert job["why"] == "no run in acme/europe yet"
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
         (["--job", OTHER_JOB], {OTHER_JOB}),
         (["--job", OTHER_JOB, "--job", JOB], {JOB, OTHER_JOB}),
         (["--last", "1"], {JOB}),
-        (["--since", days_ago], {JOB}),
+        (["--since", "%Y-%m-%d"], {JOB}),
+        (["--since", "%Y-%m-%dT00:00:00Z"], {JOB}),
         (["--since", "2000-01-01T00:00:00"], {JOB, OTHER_JOB}),
-    ):
-        done = run("function_app", "sync", "--dry-run", "-o", "json", *flags, env=SETTINGS)
-        assert {job["job"] for job in json.loads(done.stdout)["jobs"]} == expected
+    ],
+)
+def test_only_the_jobs_that_are_asked_for(bench: Bench, run: Command, flags: list[str], expected: set[str]) -> None:
+    """Dates are five days ago, between the two jobs."""
+    bench.world(a_job(), a_job(id=OTHER_JOB, created="-9d"))
+    days_ago = bench.cloud.clock.now() - timedelta(days=5)
+    said = [days_ago.strftime(flag) for flag in flags]
+    done = run("function_app", "sync", "--dry-run", "-o", "json", *said, env=SETTINGS)
+    assert {job["job"] for job in json.loads(done.stdout)["jobs"]} == expected
 
 
 def test_a_job_that_is_not_there_is_a_failure_and_named(bench: Bench, run: Command) -> None:
@@ -105,7 +132,10 @@ def test_a_job_that_is_not_there_is_a_failure_and_named(bench: Bench, run: Comma
     done = run("function_app", "sync", "--job", "ftjob-typo", env=SETTINGS)
     assert done.returncode == 1
     assert "ftjob-typo" in done.stdout
-    assert "no such job in these accounts" in " ".join(done.stdout.split())
+    assert done.stderr.splitlines() == [
+        "1 job: 1 failed",
+        "1 failed: no such job in aoai-ml. Check its id, and AZURE_OPENAI_ENDPOINTS.",
+    ]
 
 
 def test_no_jobs_at_all_is_said_and_no_failure(bench: Bench, run: Command) -> None:
@@ -124,6 +154,19 @@ def test_follow_goes_on_until_every_job_has_come_to_its_end(bench: Bench, run: C
     [job] = json.loads(done.stdout)["jobs"]
     assert (job["result"], job["steps"], job["last_step"], job["final"]) == ("synced", 60, 60, True)
     assert "settled" in job["did"]
+
+
+def test_what_a_job_was_trained_on_and_why_it_failed_are_in_its_line(bench: Bench, run: Command) -> None:
+    failed = {"status": "failed", "during": "preprocessing", "error": {"code": "badLine", "message": "Line 2."}}
+    gone = "file-" + "b" * 32
+    files = [a_file(malformed=2), a_file(id=gone, deleted=True)]
+    bench.world(a_job(validation_file=gone), a_job(id=OTHER_JOB, outcome=failed), files=files)
+    jobs = {
+        job["job"]: job["did"]
+        for job in json.loads(run("function_app", "sync", "-o", "json", env=SETTINGS).stdout)["jobs"]
+    }
+    assert jobs[JOB][:2] == ["1 dataset (2 malformed lines)", "no validation file: it was deleted"]
+    assert "failed with badLine" in jobs[OTHER_JOB]
 
 
 @pytest.mark.parametrize("status", ["paused", "dreaming"])
@@ -222,6 +265,18 @@ def test_what_is_wrong_is_said_once_with_the_next_step_and_nothing_is_written(
     assert bench.cloud.writes == 0
     failed = json.loads(run("function_app", "sync", "-o", "json", env=SETTINGS | changed).stdout)
     assert failed["ok"] is False
+
+
+def test_the_codes_of_errors_are_written_as_those_of_provisioning(bench: Bench, run: Command) -> None:
+    bench.world(a_job())
+    for changed, code in (
+        ({"WANDB_API_KEY": "9" * 40}, "key-refused"),
+        ({"AZURE_OPENAI_ENDPOINTS": ""}, "settings"),
+        ({"WANDB_BASE_URL": "http://127.0.0.1:9"}, "wandb-busy"),
+    ):
+        document = json.loads(run("function_app", "sync", "-o", "json", env=SETTINGS | changed).stdout)
+        assert document["error"]["code"] == code
+    assert document["error"]["message"].startswith("W&B at http://127.0.0.1:9 cannot be reached or failed: dial tcp")
 
 
 def test_nobody_signed_in_is_told_to_sign_in(bench: Bench, run: Command) -> None:

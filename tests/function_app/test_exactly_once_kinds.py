@@ -29,6 +29,7 @@ KINDS: dict[str, tuple[dict[str, Any], str]] = {
 }
 WRITES = ("UpsertBucket", "FileStream", "CreateArtifact", "UploadFile", "CommitArtifact", "UseArtifact")
 TIMES = {"created_at", "finished_at"}
+SDKS_OWN = {"_runtime", "_timestamp", "_wandb", "_step"}  # of the process that wrote last
 
 
 def world(bench: Bench, kind: str, *faults: dict[str, Any]) -> None:
@@ -45,7 +46,7 @@ def left(bench: Bench) -> dict[str, Any]:
         "state": bench.state(),
         "history": [{name: row[name] for name in row if name not in ("_runtime", "_timestamp")} for row in run.history],
         "config": {name: value for name, value in run.config.items() if name not in TIMES},
-        "summary": {n: v for n, v in run.summary.items() if n not in ("_runtime", "_timestamp", "_wandb")},
+        "summary": {n: v for n, v in run.summary.items() if n not in SDKS_OWN},
         "inputs": sorted(used.sequence.name for used in run.used),
         "versions": sorted((each.type, each.sequence.name, sorted(each.aliases)) for each in artifacts if each.entries),
     }

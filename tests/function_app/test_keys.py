@@ -1,7 +1,11 @@
 """The W&B API key: from the vault, kept for minutes, read again when refused, and in no place where it could be seen."""
 
+import logging
+import math
 import os
+import re
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +15,7 @@ from pydantic import SecretStr
 
 from function_app.errors import KeyRefusedError, VaultError
 from function_app.model import DatasetPolicy, Result
-from function_app.vault import FRESH_FOR, VaultKey
+from function_app.vault import EXPIRING, FRESH_FOR, VaultKey
 from sandbox.cloud import Cloud
 
 from .conftest import JOB, KEY, Bench, a_job
@@ -20,10 +24,23 @@ VAULT = "https://kv-ml.vault.azure.net/"
 NEW_KEY = "5a4db0c5a4db0c5a4db0c5a4db0c5a4db0c0000f"
 
 
-def with_secret(bench: Bench, value: str) -> None:
-    """A world whose vault is on Azure RBAC and has the key."""
-    secret = {"name": "wandb-api-key", "value": value}
-    bench.world(a_job(), vaults=[{"name": "kv-ml", "group": "rg-ml", "rbac": True, "secrets": [secret]}])
+def with_secret(bench: Bench, value: str, *, vault: Any = (), **said: Any) -> None:
+    """A world whose vault is on Azure RBAC and has the key; `said` is of the secret, `vault` of the vault."""
+    secret = {"name": "wandb-api-key", "value": value, **said}
+    bench.world(a_job(), vaults=[{"name": "kv-ml", "group": "rg-ml", "rbac": True, "secrets": [secret], **dict(vault)}])
+
+
+@pytest.fixture
+def lines(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
+    """What the log says of the key since it was asked last."""
+    caplog.set_level(logging.INFO, "function_app")
+
+    def lines() -> list[str]:
+        said = [record.getMessage() for record in caplog.records if record.name == "function_app.vault"]
+        caplog.clear()
+        return said
+
+    return lines
 
 
 @pytest.fixture
@@ -49,7 +66,8 @@ def test_the_key_is_read_from_the_vault_and_kept_for_minutes(bench: Bench, key: 
     assert bench.counted(source.get) == ({}, 0)
     now = FRESH_FOR + 1
     assert bench.counted(source.get) == ({"GetSecret": 1}, 0)
-    assert bench.counted(lambda: source.get(fresh=True)) == ({"GetSecret": 1}, 0)
+    assert bench.counted(lambda: source.get(refused=SecretStr(KEY))) == ({"GetSecret": 1}, 0)
+    assert bench.counted(lambda: source.get(refused=SecretStr(NEW_KEY))) == ({}, 0), "not the one that it has"
 
 
 @pytest.mark.parametrize(
@@ -65,6 +83,73 @@ def test_a_vault_that_does_not_give_it_is_told_apart(
         key(name).get()
     assert said in caught.value.message
     assert caught.value.hint
+
+
+@pytest.mark.parametrize("network", [{"firewall": True}, {"public_network": False}])
+def test_a_vault_that_lets_nobody_in_says_that_it_is_the_network(
+    bench: Bench, key: Callable[..., VaultKey], network: dict[str, bool]
+) -> None:
+    with_secret(bench, KEY, vault=network)
+    with pytest.raises(VaultError, match="lets nobody in from this address") as caught:
+        key().get()
+    assert "private endpoint" in caught.value.hint
+
+
+def test_each_reading_is_one_line_with_version_and_expiry(
+    bench: Bench, key: Callable[..., VaultKey], lines: Callable[[], list[str]]
+) -> None:
+    with_secret(bench, KEY, expires_in_days=90)
+    source = key()
+    source.get()
+    source.get()
+    [line] = lines()
+    on = (bench.cloud.clock.now() + timedelta(days=90)).date().isoformat()
+    assert re.fullmatch(rf"key state=read version=[0-9a-f]{{32}} expires={on}", line)
+
+
+def test_a_key_without_expiry_never_expires(
+    bench: Bench, key: Callable[..., VaultKey], lines: Callable[[], list[str]]
+) -> None:
+    with_secret(bench, KEY)
+    key().get()
+    [line] = lines()
+    assert line.endswith(" expires=never")
+
+
+@pytest.mark.parametrize(("left", "said"), [(EXPIRING + 1, False), (EXPIRING - 0.5, True), (0.5, True), (-1.5, True)])
+def test_a_key_that_soon_expires_is_told_at_every_reading(
+    bench: Bench, key: Callable[..., VaultKey], lines: Callable[[], list[str]], left: float, said: bool
+) -> None:
+    with_secret(bench, KEY, expires_in_days=left)
+    now = 0.0
+    source = key(clock=lambda: now)
+    for _ in range(2):
+        source.get()
+        now += FRESH_FOR + 1
+    expiring = [line for line in lines() if "state=expiring" in line]
+    assert len(expiring) == 2 * said
+    assert all(f" days={math.floor(left)} " in line for line in expiring)
+
+
+def test_a_key_that_wandb_refuses_is_told_as_refused_only_while_the_vault_has_no_other(
+    bench: Bench, lines: Callable[[], list[str]]
+) -> None:
+    """So that a rotation wakes nobody up."""
+    with_secret(bench, KEY)
+    engine = bench.engine(wandb_api_key=None, key_vault_url=VAULT)
+    engine.look()
+    store = bench.cloud.world.wandb.store
+    store.revoke(KEY)
+    lines()
+    with pytest.raises(KeyRefusedError):
+        engine.look()
+    refusals = [line for line in lines() if "state=refused" in line]
+    assert len(refusals) == 1
+    assert re.fullmatch(r"key state=refused version=[0-9a-f]{32}", refusals[0])
+    store.add_key("sync-bot", NEW_KEY)
+    set_secret(bench.cloud, NEW_KEY)
+    engine.look()
+    assert [line.split()[1] for line in lines()] == ["state=read"]
 
 
 def test_a_rotated_key_needs_no_restart(bench: Bench) -> None:

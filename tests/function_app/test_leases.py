@@ -81,6 +81,17 @@ def test_who_loses_the_lease_stops_between_two_rows_and_finishes_nothing(bench: 
     assert [row["_step"] for row in bench.run().history] == list(range(1, 31))
 
 
+@pytest.mark.parametrize("rows", [0, 7])
+def test_a_job_whose_time_is_up_is_left_between_two_rows_for_the_next_tick(bench: Bench, rows: int) -> None:
+    """No failure: nothing is wrong with it, and what was written stands."""
+    bench.world(a_job())
+    outcome = bench.engine().sync_job(ACCOUNT, JOB, stop=lost_after(rows))
+    assert (outcome.result, outcome.steps, outcome.final) == ("owed", rows, False)
+    assert "rule" not in bench.run().summary["sync"]
+    assert bench.tick()[JOB].final
+    assert [row["_step"] for row in bench.run().history] == list(range(1, 31))
+
+
 def test_a_lease_that_is_lost_when_all_is_done_changes_nothing(bench: Bench) -> None:
     bench.world(a_job())
     first, second = bench.engine(), bench.engine()

@@ -103,6 +103,19 @@ def test_a_step_is_dated_when_it_happened_and_never_later_than_it_was_read(bench
     assert times[0] > datetime.fromisoformat(bench.run().config["created_at"]).timestamp() + 150
 
 
+def test_steps_of_an_old_job_without_metrics_events_are_dated_within_its_training(bench: Bench) -> None:
+    """A job of nine steps may have no metrics event at all; that it was mirrored days later is no time of a step."""
+    events = {"every": 1000, "first_step": False}
+    bench.world(a_job(timeline={"steps": 9, "seconds_per_step": 60}, events=events))
+    bench.tick()
+    job = bench.cloud.world.openai.stores[0].job(JOB, bench.cloud.clock.time())
+    assert job is not None
+    times = [row["_timestamp"] for row in bench.run().history]
+    assert len(times) == 9
+    assert times == sorted(times)
+    assert job.course.training < times[0] < times[-1] <= job.course.finished
+
+
 def test_a_file_that_can_be_read_only_later_is_kept_beside_the_sampled_curve(bench: Bench) -> None:
     """W&B takes no step below the last, so that the steps between the events cannot be made good in the curve."""
     fault = {"op": "Files_GetContent", "when": {"times": 1}, "do": UNREADABLE}

@@ -183,7 +183,7 @@ def test_a_mark_that_did_not_get_there_is_set_by_the_next_tick(bench: Bench, ope
     """The new run stands already, so that it counts; reading the old one fails, or writing to it."""
     bench.world(a_job())
     bench.tick()
-    nth = {"Run": [1], "UpsertBucket": [5]}[operation]  # after those that make the two runs
+    nth = {"Run": [3], "UpsertBucket": [5]}[operation]  # after those that make the two runs
     bench.cloud.world.faults.faults.append(a_fault(operation, nth))
     assert overwritten(bench).result is Result.FAILED
     assert bench.cloud.world.faults.unmet == []

@@ -5,6 +5,7 @@ import itertools
 import math
 import tracemalloc
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from hypothesis import example, given
@@ -94,6 +95,25 @@ def test_minus_one_is_a_value_where_a_value_can_be_negative(column: str, there: 
     ]
     event = Event("e", 5, "?", type="metrics", data={"step": 1, "other": 0.5, column: -1})
     assert [column in row.values for row in rows_from_events([event])] == [there]
+
+
+def test_a_reward_of_an_evaluation_that_was_not_made_is_no_value_in_any_order_of_columns() -> None:
+    """What says so is a count of tokens that cannot be -1; training is at every step, and each evaluation for itself."""
+    names = ["valid_reward_mean", "valid_reasoning_tokens_mean", "full_validation_reward_mean", "train_reward_mean"]
+    not_made = dict(zip(names, (-1, -1, -1, -1), strict=True)) | {"train_reasoning_tokens_mean": -1}
+    made = not_made | {"valid_reasoning_tokens_mean": 7}
+    for columns in (list(not_made), list(reversed(not_made))):
+        lines = [",".join(str(row[name]) for name in columns) for row in (not_made, made)]
+        rows = parse(f"step,{','.join(columns)}\n1,{lines[0]}\n2,{lines[1]}\n")
+        assert [dict(row.values) for row in rows] == [
+            {"full_valid_reward_mean": -1, "train_reward_mean": -1},
+            {
+                "valid_reward_mean": -1,
+                "valid_reasoning_tokens_mean": 7,
+                "full_valid_reward_mean": -1,
+                "train_reward_mean": -1,
+            },
+        ]
 
 
 @pytest.mark.parametrize(
@@ -326,6 +346,21 @@ def test_no_step_happens_in_the_future() -> None:
 
 def test_one_event_dates_its_own_step_and_bounds_the_others() -> None:
     assert times([1, 10, 11], [metrics(10, 1000, a=1.0)]) == [1000, 1000, 1000]
+
+
+def test_without_metrics_events_rows_are_spread_over_the_training_or_the_job() -> None:
+    told = [Event("a", 100, "Training started."), Event("b", 500, "Job succeeded."), Event("c", 900, "Completed")]
+    rows = [MetricRow(step, {"train_loss": 1.0}) for step in (1, 2, 4)]
+    assert [row.at for row in with_event_times(rows, told, span=(0, 1000))] == [200, 300, 500]
+    assert [row.at for row in with_event_times(rows, [], span=(0, 1000))] == [250, 500, 1000]
+    assert [row.at for row in with_event_times([replace(rows[0], at=7.0)], [], span=(0, 1000))] == [7.0]
+    assert list(with_event_times([], [], span=(0, 1000))) == []
+
+
+def test_more_rows_than_can_be_held_are_spread_no_more_and_none_is_lost() -> None:
+    rows = (MetricRow(step, {"train_loss": 1.0}) for step in range(1, 10_102))
+    spread = list(with_event_times(rows, [], span=(0, 1000)))
+    assert ([row.step for row in spread], spread[-1].at) == (list(range(1, 10_102)), None)
 
 
 def test_without_metrics_events_rows_stay_undated() -> None:

@@ -23,6 +23,8 @@ from sandbox import (
     wandb_people,
     wandb_queries,
     wandb_run_mutations,
+    wandb_view_mutations,
+    wandb_views,
 )
 from sandbox.clock import Clock
 from sandbox.http import Call, Operation, Reply, ServiceError
@@ -164,6 +166,8 @@ def node_classes() -> dict[str, Any]:
         wandb_run_mutations,
         wandb_artifact_mutations,
         wandb_paging,
+        wandb_view_mutations,
+        wandb_views,
     )
     classes = {name: each for module in modules for name, each in vars(module).items() if isinstance(each, type)}
     classes |= {name.removesuffix("Node"): each for name, each in classes.items() if name.endswith("Node")}

@@ -4,12 +4,13 @@ import itertools
 from collections import deque
 from dataclasses import dataclass, field
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from function_app.backlog import BOUND, top_up
 
 SMALL = 16  # a bound, small so that the examples are
+patient = settings(deadline=None)  # a busy machine is no failure
 
 
 @dataclass
@@ -42,6 +43,7 @@ paces = st.integers(1, 40)
 turns = st.integers(0, 30_000_000)
 
 
+@patient
 @given(going=counts, ended=counts, pace=paces, start=turns, stride=st.sampled_from([1, 2, 5, 15]))
 def test_the_queue_stays_bounded_and_every_job_arrives(
     going: int, ended: int, pace: int, start: int, stride: int
@@ -57,6 +59,7 @@ def test_the_queue_stays_bounded_and_every_job_arrives(
     assert world.deepest <= SMALL
 
 
+@patient
 @given(going=counts, ended=counts, depth=st.integers(0, 40), turn=turns)
 def test_a_tick_asks_for_nobody_twice_and_for_nothing_that_is_not_owed(
     going: int, ended: int, depth: int, turn: int
@@ -68,6 +71,7 @@ def test_a_tick_asks_for_nobody_twice_and_for_nothing_that_is_not_owed(
     assert asked == sorted(asked, key=lambda job: job < 1000), "those that go on come first"
 
 
+@patient
 @given(going=st.integers(0, 10), ended=st.integers(0, 500), turn=turns)
 def test_jobs_that_go_on_are_all_asked_for_where_there_is_room_and_wait_for_one_bound_of_messages(
     going: int, ended: int, turn: int
@@ -79,6 +83,7 @@ def test_jobs_that_go_on_are_all_asked_for_where_there_is_room_and_wait_for_one_
     assert depth + going <= SMALL
 
 
+@patient
 @given(going=st.integers(1, 8), ended=st.integers(0, 300), pace=st.integers(1, 20), start=turns)
 def test_a_job_that_goes_on_is_not_starved_by_a_backfill(going: int, ended: int, pace: int, start: int) -> None:
     """Between two looks at it, at most three bounds of messages are worked through: one until there is room, one until it
@@ -91,6 +96,7 @@ def test_a_job_that_goes_on_is_not_starved_by_a_backfill(going: int, ended: int,
         assert max(b - a for a, b in itertools.pairwise(looks)) <= 3 * SMALL
 
 
+@patient
 @given(broken=st.integers(0, 40), ended=st.integers(1, 40), pace=paces, start=turns)
 def test_jobs_that_always_fail_do_not_keep_older_ones_out(broken: int, ended: int, pace: int, start: int) -> None:
     newest_first = list(range(broken + ended, 0, -1))

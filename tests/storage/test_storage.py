@@ -2,10 +2,12 @@
 a queue is."""
 
 import base64
+import json
 import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
+from pathlib import Path
 from typing import Protocol
 
 import pytest
@@ -22,6 +24,8 @@ from function_app.triggers import QUEUE, STORAGE
 from sandbox.cloud import Cloud
 from tests.storage.azurite import Azurite, connection
 
+HOST = json.loads((Path(__file__).parent.parent.parent / "host.json").read_text(encoding="utf-8"))
+MAX_DEQUEUE = HOST["extensions"]["queues"]["maxDequeueCount"]
 LONG = 30.0  # seconds to wait at most for what another thread is about to do
 JOB = "ftjob-7"
 BLOB = f"{JOB}.lease"
@@ -263,13 +267,21 @@ def test_a_queue_that_nobody_made_yet_is_empty(storage: Storage) -> None:
     assert storage.depth("no-such-queue") == 0
 
 
-def test_a_message_that_is_not_deleted_comes_again_and_is_counted(queue: QueueClient) -> None:
-    """What the host's poison rule counts (maxDequeueCount)."""
+def test_a_message_that_fails_is_hidden_while_at_work_and_comes_again_with_its_attempts_counted(
+    queue: QueueClient,
+) -> None:
+    """What the host's poison rule counts (maxDequeueCount): it gives a failed message back, as here."""
     queue.send_message("m")
-    counts = [message.dequeue_count for _ in range(3) for message in queue.receive_messages(visibility_timeout=1)]
-    assert counts == [1]
-    message = queue.peek_messages(1)
-    assert message == [], "it is hidden while somebody works on it"
+    attempts = []
+    for _ in range(MAX_DEQUEUE):
+        [message] = queue.receive_messages(visibility_timeout=600)
+        assert [*queue.receive_messages()] == [], "nobody else gets it meanwhile"
+        attempts.append(message.dequeue_count)
+        queue.update_message(message, visibility_timeout=0)
+    assert attempts == list(range(1, MAX_DEQUEUE + 1))
+    assert queue.get_queue_properties().approximate_message_count == 1, (
+        "a poisoned message is counted until it is moved"
+    )
 
 
 # --- what goes wrong

@@ -228,6 +228,26 @@ def test_the_logs_hold_neither_the_key_nor_a_line_for_every_request(host: Host, 
     assert {name for name in loggers if name.startswith("azure")} <= {"azure.functions"}
 
 
+@worker
+@pytest.mark.parametrize("assigned", ["by the system", "by a user"])
+def test_the_app_signs_in_with_either_kind_of_managed_identity(host: Host, load: Load, assigned: str) -> None:
+    """A user-assigned one has to be named, as an app may have several: AZURE_CLIENT_ID, which infra/ sets."""
+    cloud = load(WORLD)
+    client = cloud.world.tenant.named("function-app").app_id
+    named = {"AZURE_CLIENT_ID": client, "AzureWebJobsStorage__clientId": client} if assigned == "by a user" else {}
+    (only,) = host(tick(), env=azure(cloud, **named))["invocations"]
+    assert only["ok"], only["error"]
+    assert asked_for(only) == ["ftjob-running", "ftjob-done"]
+
+
+@worker
+def test_an_identity_that_the_app_does_not_have_is_told_with_the_setting_to_look_at(host: Host, load: Load) -> None:
+    cloud = load(WORLD)
+    (only,) = host(tick(), env=azure(cloud, AZURE_CLIENT_ID="00000000-0000-0000-0000-000000000001"))["invocations"]
+    assert not only["ok"]
+    assert "AZURE_CLIENT_ID if it is user-assigned" in only["trace"]
+
+
 # --- failure is reported as failure
 
 
@@ -296,6 +316,26 @@ def test_a_job_that_could_not_be_mirrored_fails_its_message_and_the_next_attempt
     assert "job ftjob-done of aoai-ml was not mirrored" in first["error"]
     assert second["ok"], second["error"]
     assert any("result=synced job=ftjob-done" in line and "attempt=2" in line for line in logged(second))
+
+
+@worker
+def test_a_job_whose_time_is_up_is_no_failure_and_goes_on_with_the_next_message(
+    host: Host, load: Load, tmp_path: Path
+) -> None:
+    """In an app whose time is up at once."""
+    cloud = load(WORLD)
+    hasty = tmp_path / "app"
+    shutil.copytree(ROOT / "function_app", hasty / "function_app")
+    (hasty / "function_app.py").touch()
+    triggers = hasty / "function_app" / "triggers.py"
+    text = triggers.read_text()
+    triggers.write_text(text.replace("STOP_AFTER = 20 * 60.0", "STOP_AFTER = 0.0"))
+    assert triggers.read_text() != text
+    (only,) = host(delivered(message("ftjob-done")), env=azure(cloud), app=hasty)["invocations"]
+    assert only["ok"], only["error"]
+    assert any("message result=owed job=ftjob-done" in line for line in logged(only))
+    (again,) = host(delivered(message("ftjob-done")), env=azure(cloud))["invocations"]
+    assert any("message result=synced job=ftjob-done" in line for line in logged(again))
 
 
 @worker

@@ -1,0 +1,109 @@
+"""One instance of the function app, for benchmarks.scale: the functions that a host would call, called in a process of
+their own. One order a line on stdin, one answer a line on stdout, both JSON; it ends with its stdin.
+
+    {"tick": true}  or  {"message": BODY, "attempt": 1}   →   {"ok": …, "error": …, "seconds": …, "asked": […], …}
+"""
+
+import json
+import logging
+import resource
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import azure.functions as func
+from azure.functions.queue import QueueMessage as Message
+
+from function_app import app
+
+
+class Timer(func.TimerRequest):
+    """A timer that is on time."""
+
+    past_due = False
+
+
+class Sent(func.Out[list[str]]):
+    """What a tick puts into the queue."""
+
+    def __init__(self) -> None:
+        self.messages: list[str] = []
+
+    def set(self, val: list[str]) -> None:
+        """Take it."""
+        self.messages = val
+
+    def get(self) -> list[str]:
+        """What was taken."""
+        return self.messages
+
+
+class Lines(logging.Handler):
+    """The app's own log lines."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.INFO)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep one."""
+        self.lines.append(record.getMessage())
+
+
+def answer(functions: Mapping[str | None, Callable[..., Any]], order: dict[str, Any], lines: Lines) -> dict[str, Any]:
+    """Do what an order says, by the function of that name."""
+    sent, lines.lines = Sent(), []
+    started, cpu, error = time.monotonic(), time.process_time(), ""
+    try:
+        if order.get("tick"):
+            functions["find_jobs"](Timer(), sent)
+        else:
+            body = order["message"].encode()
+            message = Message(id="m", body=body, dequeue_count=order["attempt"])  # type: ignore[no-untyped-call] # Microsoft's
+            functions["sync_job"](message)
+    except Exception as raised:  # noqa: BLE001 (the host's part: an invocation that raises has failed)
+        error = f"{type(raised).__name__}: {raised}"
+    return {
+        "ok": not error,
+        "error": error,
+        "seconds": time.monotonic() - started,
+        "cpu_seconds": time.process_time() - cpu,
+        "asked": sent.messages,
+        "lines": lines.lines,
+        "process_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "wandb_core_mib": max((peak_of(child) for child in children()), default=0.0),
+    }
+
+
+def children() -> list[int]:
+    """The processes that this one started: wandb-core. Linux only; none elsewhere."""
+    try:
+        tasks = list(Path("/proc/self/task").iterdir())
+        return [int(child) for task in tasks for child in (task / "children").read_text().split()]
+    except OSError:
+        return []
+
+
+def peak_of(pid: int) -> float:
+    """The most memory that a process has had, in MiB."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:")), 0.0)
+
+
+def main() -> None:
+    """Answer until nobody asks."""
+    lines = Lines()
+    ours = logging.getLogger("function_app")
+    ours.addHandler(lines)
+    ours.setLevel(logging.INFO)
+    ours.propagate = False
+    logging.getLogger().addHandler(logging.NullHandler())  # else azure.functions makes one that prints
+    functions = {each.get_function_name(): each.get_user_function() for each in app.get_functions()}
+    for line in sys.stdin:
+        print(json.dumps(answer(functions, json.loads(line), lines)), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,365 @@
+"""What many accounts with many jobs cost: `python -m benchmarks.scale`.
+
+The sandbox has 100 accounts of 100 jobs, which W&B shows all but 200. Measured are a tick with nothing to do, and the way
+from there until every job has arrived: ticks and instances of the app are processes of their own that run its functions,
+and the queue between them is kept here as the Functions host keeps it. Whatever is asked is counted where it arrives.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from benchmarks import crowd
+from function_app.backlog import BOUND
+from function_app.triggers import QUEUE
+from sandbox.cloud import Cloud
+
+ROOT = Path(__file__).parent.parent
+ATTEMPTS = 5
+"""As host.json has it (maxDequeueCount)."""
+TICK_EVERY = 120.0
+"""Virtual seconds between ticks."""
+SERVICES: Mapping[str, Sequence[str]] = {
+    "lists of jobs": ("FineTuning_List",),
+    "W&B queries": ("Runs",),
+    "of single jobs": ("FineTuning_Get", "FineTuning_GetEvents", "FineTuning_GetCheckpoints"),
+    "of files": ("Files_Get", "Files_GetContent"),
+    "of the key": ("GetSecret",),
+    "of storage": (
+        "Queue_GetProperties",
+        "Blob_AcquireLease",
+        "Blob_RenewLease",
+        "BlockBlob_Upload",
+        "Blob_Delete",
+        "Container_Create",
+    ),
+}
+"""What is asked, by operation; the other requests are W&B's."""
+_TICK_AFTER = 32  # messages served, so that ticks come while instances are at work
+
+
+class Instance:
+    """A process that answers orders, one after the other: one instance of the app, whose concurrency is one."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        command = [sys.executable, "-m", "benchmarks.instance"]
+        pipe = subprocess.PIPE
+        self._process = subprocess.Popen(command, env=dict(environment), cwd=ROOT, stdin=pipe, stdout=pipe, text=True)
+        self.process_mib = self.wandb_core_mib = 0.0
+
+    def __enter__(self) -> Self:
+        """Itself; leaving ends it."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End it."""
+        assert self._process.stdin
+        assert self._process.stdout
+        self._process.stdin.close()
+        self._process.wait()
+        self._process.stdout.close()
+
+    def answer(self, **order: Any) -> dict[str, Any]:
+        """Send an order and wait for what becomes of it."""
+        assert self._process.stdin
+        assert self._process.stdout
+        self._process.stdin.write(json.dumps(order) + "\n")
+        self._process.stdin.flush()
+        answered: dict[str, Any] = json.loads(self._process.stdout.readline())
+        self.process_mib, self.wandb_core_mib = answered["process_mib"], answered["wandb_core_mib"]
+        return answered
+
+
+@dataclass(frozen=True)
+class Idle:
+    """One tick with nothing owed: its time and that of the processor, by operation what was asked, and its line in the log."""
+
+    seconds: float
+    cpu_seconds: float
+    requests: Mapping[str, int]
+    line: str
+
+
+@dataclass(frozen=True)
+class Backfill:
+    """The way until every job has arrived.
+
+    Attributes:
+        results: how many messages came to what.
+        deepest: the most messages that the queue held, those at work among them.
+        missing: jobs that have not arrived.
+        waited: for each running job, how many messages were taken before its first.
+    """
+
+    seconds: float
+    ticks: int
+    messages: int
+    results: Mapping[str, int]
+    poison: int
+    deepest: int
+    missing: Sequence[str]
+    waited: Sequence[int]
+    requests: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Peak:
+    """The most memory that an instance took, in MiB: its own process, and wandb-core's."""
+
+    process: float
+    wandb_core: float
+
+
+@dataclass(frozen=True)
+class Figures:
+    """All that was measured."""
+
+    accounts: int
+    jobs: int
+    owed: int
+    idle: Idle
+    backfill: Backfill
+    ticking: Peak
+    working: Peak
+
+    @property
+    def good(self) -> bool:
+        """Whether every job arrived, none was given up, and the queue stayed bounded."""
+        backfill = self.backfill
+        return not backfill.missing and not backfill.poison and backfill.deepest <= BOUND
+
+
+@dataclass
+class Host:
+    """The Functions host's part: the queue, who gets a message, what becomes of one that fails."""
+
+    cloud: Cloud
+    ticking: Instance
+    workers: Sequence[Instance]
+    waiting: deque[tuple[str, int]] = field(default_factory=deque)
+    taken: list[str] = field(default_factory=list)
+    served: int = 0
+    results: Counter[str] = field(default_factory=Counter)
+    poison: list[str] = field(default_factory=list)
+    deepest: int = 0
+    ticks: int = 0
+    _at_work: int = 0
+    _over: bool = False
+    _changed: threading.Condition = field(default_factory=threading.Condition)
+
+    def mirror_first(self) -> None:
+        """Have the oldest job of the first account mirrored.
+
+        Raises:
+            RuntimeError: it failed.
+        """
+        message = json.dumps({"account": crowd.account_name(0), "job": crowd.job_id(0, 0)})
+        answer = self.workers[0].answer(message=message, attempt=1)
+        if not answer["ok"]:
+            raise RuntimeError(answer["error"])
+
+    def tick(self) -> dict[str, Any]:
+        """Call the timer's function and put what it sends into the queue.
+
+        Raises:
+            RuntimeError: it failed.
+        """
+        with self._changed:
+            self.cloud.world.storage.queues[QUEUE] = len(self.waiting) + self._at_work
+        answer = self.ticking.answer(tick=True)
+        if not answer["ok"]:
+            raise RuntimeError(f"a tick failed: {answer['error']}")
+        with self._changed:
+            self.ticks += 1
+            self.waiting += ((message, 1) for message in answer["asked"])
+            self.deepest = max(self.deepest, len(self.waiting) + self._at_work)
+            self._changed.notify_all()
+        return answer
+
+    def until_served(self, messages: int) -> None:
+        """Wait until so many messages more were served, or none is left."""
+        with self._changed:
+            goal = self.served + messages
+            self._changed.wait_for(lambda: self.served >= goal or not (self.waiting or self._at_work))
+
+    def work(self, worker: Instance) -> None:
+        """Serve messages with one instance until all is over."""
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self.waiting or self._over)
+                if self._over:
+                    return
+                message, attempt = self.waiting.popleft()
+                self.taken.append(json.loads(message)["job"])
+                self._at_work += 1
+            answer = worker.answer(message=message, attempt=attempt)
+            with self._changed:
+                self._at_work -= 1
+                self._served(message, attempt, answer)
+                self._changed.notify_all()
+
+    def end(self) -> None:
+        """Let everybody go home."""
+        with self._changed:
+            self._over = True
+            self._changed.notify_all()
+
+    def _served(self, message: str, attempt: int, answer: Mapping[str, Any]) -> None:
+        self.served += 1
+        self.results[_field(answer, "message ", "result") if answer["ok"] else "failed"] += 1
+        if answer["ok"]:
+            return
+        if attempt < ATTEMPTS:
+            self.waiting.append((message, attempt + 1))
+        else:
+            self.poison.append(message)
+
+
+def measured(accounts: int, jobs: int, owed: int, *, running: int, instances: int, latency: float = 0.0) -> Figures:
+    """Make the world, tick with nothing to do, then let `running` jobs begin, have W&B forget others, and catch up.
+
+    Args:
+        accounts: how many.
+        jobs: in each of them.
+        owed: how many of all W&B does not show when it is time to catch up, the running ones among them.
+        running: how many of these go on.
+        instances: how many serve the queue.
+        latency: seconds that each listing and each W&B query takes.
+
+    Raises:
+        RuntimeError: a tick, or the first job, failed.
+    """
+    with ExitStack() as stack:
+        cloud = stack.enter_context(Cloud(crowd.scenario(accounts, jobs, running, latency)))
+        environment = crowd.environment(cloud, accounts)
+        ticking, *workers = (stack.enter_context(Instance(environment)) for _ in range(instances + 1))
+        host = Host(cloud, ticking, workers)
+        host.mirror_first()
+        crowd.settle(cloud, accounts, jobs, running)
+        host.tick()  # the first of a process signs in
+        idle = _idle(cloud, host)
+        cloud.clock.advance(3600)
+        ended = crowd.forget(cloud, owed - running, accounts, jobs)
+        going = {crowd.job_id(account, jobs - 1) for account in range(running)}
+        backfill = _caught_up(cloud, host, ended, going)
+    return Figures(accounts, accounts * jobs, owed, idle, backfill, _peak(ticking), _peak(*workers))
+
+
+def _peak(*instances: Instance) -> Peak:
+    return Peak(max(each.process_mib for each in instances), max(each.wandb_core_mib for each in instances))
+
+
+def _idle(cloud: Cloud, host: Host) -> Idle:
+    before = Counter(cloud.counts)
+    answer = host.tick()
+    return Idle(answer["seconds"], answer["cpu_seconds"], dict(Counter(cloud.counts) - before), _line(answer, "tick "))
+
+
+def _caught_up(cloud: Cloud, host: Host, ended: set[str], going: set[str]) -> Backfill:
+    before, started, ticks = Counter(cloud.counts), time.monotonic(), host.ticks
+    threads = [threading.Thread(target=host.work, args=(worker,)) for worker in host.workers]
+    for thread in threads:
+        thread.start()
+    try:
+        while int(_field(host.tick(), "tick ", "owed")) > len(going):
+            host.until_served(_TICK_AFTER)
+            cloud.clock.advance(TICK_EVERY)
+        host.until_served(sys.maxsize)
+    finally:
+        host.end()
+        for thread in threads:
+            thread.join()
+    runs = cloud.world.wandb.store.project(crowd.ENTITY, crowd.PROJECT)
+    assert runs is not None
+    arrived = {run.id for run in runs.runs.values() if "rule" in run.summary.get("sync", {}) or run.id in going}
+    return Backfill(
+        time.monotonic() - started,
+        host.ticks - ticks,
+        host.served,
+        dict(host.results),
+        len(host.poison),
+        host.deepest,
+        sorted((ended | going) - arrived),
+        [host.taken.index(job) for job in sorted(going & set(host.taken))],
+        dict(Counter(cloud.counts) - before),
+    )
+
+
+def _line(answer: Mapping[str, Any], event: str) -> str:
+    lines: list[str] = answer["lines"]
+    return next(line for line in lines if line.startswith(event))
+
+
+def _field(answer: Mapping[str, Any], event: str, name: str) -> str:
+    return _line(answer, event).partition(f" {name}=")[2].partition(" ")[0]
+
+
+def main() -> int:
+    """Measure, print, and say whether all arrived."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--accounts", type=int, default=100)
+    parser.add_argument("--jobs", type=int, default=100, help="in each account")
+    parser.add_argument("--owed", type=int, default=200, help="jobs that W&B does not show")
+    parser.add_argument("--running", type=int, default=10, help="of these, jobs that go on")
+    parser.add_argument("--instances", type=int, default=4, help="that serve the queue")
+    parser.add_argument("--latency", type=float, default=100, metavar="MS", help="of each listing and W&B query")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    said = parser.parse_args()
+    figures = measured(
+        said.accounts,
+        said.jobs,
+        said.owed,
+        running=said.running,
+        instances=said.instances,
+        latency=said.latency / 1000,
+    )
+    if said.json:
+        print(json.dumps({"ok": figures.good, **asdict(figures)}, indent=2))
+    else:
+        print("\n".join(_table(figures)))
+    return int(not figures.good)
+
+
+def _table(figures: Figures) -> Iterator[str]:
+    idle, backfill = figures.idle, figures.backfill
+    yield f"{figures.jobs:,} jobs in {figures.accounts} accounts, {figures.owed} of them owed"
+    yield ""
+    yield f"{'':28}{'idle tick':>12}{'backfill':>12}"
+    yield f"{'seconds':28}{idle.seconds:12.1f}{backfill.seconds:12.1f}"
+    yield f"{'of them at work':28}{idle.cpu_seconds:12.1f}"
+    for what, operations in SERVICES.items():
+        both = (sum(asked.get(each, 0) for each in operations) for asked in (idle.requests, backfill.requests))
+        yield f"{what:28}" + "".join(f"{number:12,}" for number in both)
+    others = (
+        sum(n for name, n in asked.items() if not any(name in each for each in SERVICES.values()))
+        for asked in (idle.requests, backfill.requests)
+    )
+    yield f"{'other requests to W&B':28}" + "".join(f"{number:12,}" for number in others)
+    yield ""
+    yield f"backfill: {backfill.ticks} ticks, {backfill.messages} messages ({_counted(backfill.results)})"
+    yield f"queue: {backfill.deepest} messages at most, bound {BOUND}; poison {backfill.poison}"
+    if backfill.waited:
+        yield f"a running job's first message came after {max(backfill.waited)} others at most"
+    yield f"memory of the tick's instance: {_memory(figures.ticking)}; of one that serves the queue: {_memory(figures.working)}"
+    yield "every job arrived" if not backfill.missing else f"missing: {', '.join(backfill.missing)}"
+
+
+def _counted(results: Mapping[str, int]) -> str:
+    return ", ".join(f"{number} {result}" for result, number in sorted(results.items()))
+
+
+def _memory(peak: Peak) -> str:
+    return f"{peak.process:.0f} MiB and wandb-core's {peak.wandb_core:.0f}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

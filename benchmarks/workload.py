@@ -1,0 +1,89 @@
+"""The world of benchmarks.speed: finished jobs with files of their own, and a network on which every request takes its time."""
+
+import json
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from sandbox.cloud import Cloud
+from sandbox.scenario import Scenario
+from sandbox.training_files import FileScript, example
+
+from .rows import KEY
+from .truth import ENTITY, PROJECT
+
+STEPS = range(100, 1001, 100)
+"""How many steps the jobs have, in turn."""
+TRAINING, VALIDATION = 1_000, 200
+"""Examples in each job's training and validation file: chats of system, user, assistant, all that WandbLogger has tables for."""
+_ACCOUNT, _AZURE_KEY = "aoai-ml", "sandbox-account-key"
+
+
+def job_id(number: int) -> str:
+    """The id of a job; the higher its number, the newer it is."""
+    return f"ftjob-{number:032x}"
+
+
+def scenario(
+    jobs: int, *, latency: float, training: int = TRAINING, validation: int = VALIDATION, shared: bool = False
+) -> Scenario:
+    """So many supervised jobs that have succeeded, with one model each.
+
+    Args:
+        jobs: how many.
+        latency: seconds that each request takes, to Azure and to W&B.
+        training: examples in each training file.
+        validation: examples in each validation file.
+        shared: whether all jobs have the same validation file; training files are always their own.
+    """
+    numbers = range(1, jobs + 1)
+    files = [_file(2 * number, training) for number in numbers]
+    files += [_file(2 * number + 1, validation) for number in (numbers[:1] if shared else numbers)]
+    account = {"name": _ACCOUNT, "group": "rg-ml", "api_key": _AZURE_KEY, "files": files}
+    account |= {"jobs": [_job(number, validation=1 if shared else number) for number in numbers]}
+    return Scenario.parse({"extends": "contoso", "accounts": [account], "assignments": [], "latency": latency})
+
+
+def environment(cloud: Cloud) -> dict[str, str]:
+    """What either tool is told: where the jobs are and where they go. The SDK's files stay with the sandbox's."""
+    return cloud.environment(None) | {
+        "AZURE_OPENAI_ENDPOINTS": f"https://{_ACCOUNT}.openai.azure.com/",
+        "AZURE_OPENAI_API_KEY": _AZURE_KEY,
+        "WANDB_API_KEY": KEY,
+        "WANDB_ENTITY": ENTITY,
+        "WANDB_PROJECT": PROJECT,
+        "WANDB_SILENT": "true",
+        "WANDB_DIR": str(cloud.directory),
+    }
+
+
+def _job(number: int, *, validation: int) -> Mapping[str, Any]:
+    return {
+        "id": job_id(number),
+        "model": "gpt-4o-mini-2024-07-18",
+        "created": f"-{1_000 - number}h",
+        "training_file": _file_id(2 * number),
+        "validation_file": _file_id(2 * validation + 1),
+        "timeline": {"steps": STEPS[number % len(STEPS)], "seconds_per_step": 1},
+    }
+
+
+def _file(number: int, examples: int) -> Mapping[str, Any]:
+    return {
+        "id": _file_id(number),
+        "filename": f"data-{number}.jsonl",
+        "created": "-60d",
+        "count": examples,
+        "lines": _lines(number, examples),
+    }
+
+
+@cache
+def _lines(number: int, examples: int) -> list[str]:
+    """A file's lines, made before the clock runs. No file is another's: W&B takes what it has already without its being sent."""
+    script = FileScript(id=_file_id(number), count=examples, seed=number)
+    return [json.dumps(example(script, index), ensure_ascii=False) for index in range(examples)]
+
+
+def _file_id(number: int) -> str:
+    return f"file-{number:032x}"

@@ -1,0 +1,48 @@
+"""The sums of docs/cost.md are those of its own formulas and prices."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+PAGE = (Path(__file__).parent.parent.parent / "docs" / "cost.md").read_text(encoding="utf-8")
+TICKS, MEMORY = 21_600, 2.0
+SIZES = ((20, 2, 1.0), (200, 2, 1.0), (1_000, 3, 4.0))  # jobs a month, hours of each, seconds of a tick
+
+
+def row(name: str) -> list[str]:
+    """The cells of a row of the page's last table but one, without its name and price."""
+    [cells] = re.findall(rf"^\| {re.escape(name)}[^|]*\|[^|]*\|(.*)\|$", PAGE, re.MULTILINE)
+    return [cell.strip(" *") for cell in cells.split("|")]
+
+
+def dollars(cell: str) -> float:
+    return float(cell.rpartition("$")[2])
+
+
+@pytest.mark.parametrize("column", range(len(SIZES)))
+def test_the_sums_are_those_of_the_formulas(column: int) -> None:
+    jobs, hours, tick = SIZES[column]
+    messages = jobs * (30 * hours + 5)
+    gigabyte_seconds = (TICKS * max(1.0, tick) + messages * 1.5) * MEMORY
+    storage = 3 * TICKS + 8 * messages + 172_800
+    logged = (TICKS * 5 + messages * 6) / 1e6
+    prices = {
+        "GB-s": max(0.0, gigabyte_seconds - 100_000) * 0.000026,
+        "storage operations": storage / 10_000 * 0.05,
+        "vault operations": (8_640 + messages / 5) / 10_000 * 0.03,
+        "log data": max(0.0, logged - 5) * 2.30,
+        "6 alert rules": 6 * 1.50,
+    }
+    assert row("messages")[column] == f"{messages:,}"
+    assert row("GB-s")[column].startswith(f"{gigabyte_seconds:,.0f}: ")
+    for name, price in prices.items():
+        assert dollars(row(name)[column]) == pytest.approx(price, abs=0.011)
+    assert dollars(row("**together**")[column]) == round(sum(prices.values()))
+    assert TICKS + messages < 250_000, "the free executions"
+
+
+def test_there_are_as_many_alert_rules_as_are_paid_for() -> None:
+    alerts = Path(__file__).parent.parent.parent / "infra" / "modules" / "alerts.bicep"
+    rules = re.findall(r"^    name: '[\w-]+'$", alerts.read_text(encoding="utf-8"), re.MULTILINE)
+    assert f"| {len(rules)} alert rules, every 5 minutes |" in PAGE

@@ -1,0 +1,232 @@
+"""`dashboard`: a W&B workspace for fine-tuning runs, saved once and brought up to date in place."""
+
+import hashlib
+import json
+import re
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from function_app.cli import main
+from function_app.dashboard import view_id
+from sandbox.wandb_store import View
+from tests.conftest import Run as Command
+
+from .conftest import ENTITY, KEY, PROJECT, VALIDATION_FILE, Bench, a_file, a_job
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)  # wandb-workspaces 0.4.13 has validators of Pydantic 1
+    pytest.importorskip("wandb_workspaces.workspaces", reason="the extra `dashboard` is not installed")
+    from function_app.dashboard_panels import ABOUT, COLUMNS, EDITION, workspace
+
+SETTINGS = {"WANDB_API_KEY": KEY, "WANDB_ENTITY": ENTITY, "WANDB_PROJECT": PROJECT, "COLUMNS": "100"}
+REFUSED = {"status": 401, "body": {"errors": [{"message": "not logged in"}]}}
+
+
+def tried(*flags: str, env: Mapping[str, str] | None = None) -> Result:
+    """The command, run in this process."""
+    return CliRunner().invoke(main, ["dashboard", *flags], env=SETTINGS | dict(env or {}))
+
+
+def saved(*flags: str, env: Mapping[str, str] | None = None) -> dict[str, Any]:
+    done = tried("-o", "json", *flags, env=env)
+    assert done.exit_code == 0, done.output
+    document: dict[str, Any] = json.loads(done.stdout)
+    return document
+
+
+def views(bench: Bench, project: str = PROJECT) -> list[View]:
+    found = bench.cloud.world.wandb.store.project(ENTITY, project)
+    return found.views if found else []
+
+
+def sections(view: View) -> dict[str, list[dict[str, Any]]]:
+    """Section → its panels, as W&B has them."""
+    bank = json.loads(view.spec)["section"]["panelBankConfig"]
+    return {section["name"]: section["panels"] for section in bank["sections"]}
+
+
+def strings(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        for inner in value.values():
+            yield from strings(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from strings(inner)
+    elif isinstance(value, str):
+        yield value
+
+
+@pytest.fixture
+def synced(bench: Bench) -> Bench:
+    """A project with a run."""
+    files = [a_file(), a_file(id=VALIDATION_FILE)]
+    bench.world(a_job(validation_file=VALIDATION_FILE, hyperparameters={"n_epochs": 3}), files=files)
+    bench.tick()
+    return bench
+
+
+def test_people_get_its_address_and_it_has_what_they_ask_for(synced: Bench, run: Command) -> None:
+    done = run("function_app", "dashboard", env=SETTINGS)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip().endswith(f"/{ENTITY}/{PROJECT}?nw={view_id(ENTITY, PROJECT)}")
+    assert done.stderr == "Saved. Whoever may see the project may open it.\n"
+    [view] = views(synced)
+    assert (view.name, view.type) == (f"nw-{view_id(ENTITY, PROJECT)}-v", "project-view")
+    assert list(sections(view)) == [
+        ABOUT,
+        "Loss",
+        "Accuracy",
+        "Reward (reinforcement)",
+        "Hyperparameters against the final validation loss",
+        "Failures",
+        "Datasets",
+        "Side by side",
+    ]
+
+
+def test_every_metric_config_and_summary_in_it_is_one_that_a_run_has(synced: Bench) -> None:
+    saved()
+    told = set(strings(json.loads(views(synced)[0].spec)))
+    run = synced.run()
+    logged = {name for row in run.history for name in row} | {"_step"}
+    for name in dashboard_metrics(told):
+        assert name in logged | {"train_reward_mean", "valid_reward_mean"} | {
+            "train_reasoning_tokens_mean",
+            "valid_reasoning_tokens_mean",
+        }
+    for path in (
+        each.removeprefix("summary:").split(".") for each in told | set(COLUMNS) if each.startswith("summary:")
+    ):
+        assert path[0] in {*run.summary, "error", "fine_tuned_model"}
+    for path in (each.removeprefix("config:").split(".") for each in told | set(COLUMNS) if each.startswith("config:")):
+        assert path[1] == "value"
+        assert path[0] in {*run.config, "method"}
+
+
+def dashboard_metrics(told: set[str]) -> set[str]:
+    """The names of metrics among all strings of a view."""
+    return {each for each in told if re.fullmatch(r"(train|valid|full_valid)_\w+", each)}
+
+
+def test_run_again_it_is_the_same_view_and_nothing_is_written(synced: Bench) -> None:
+    first = saved()
+    writes = synced.cloud.writes
+    again = saved()
+    assert (first["dashboard"], again["dashboard"]) == ("created", "current")
+    assert (again["url"], len(views(synced)), synced.cloud.writes) == (first["url"], 1, writes)
+
+
+def changed(view: View, change: Any) -> None:
+    """What somebody does to it in the app."""
+    spec = json.loads(view.spec)
+    change(spec["section"]["panelBankConfig"]["sections"])
+    view.spec = json.dumps(spec)
+
+
+def rename_and_add(named: list[dict[str, Any]]) -> None:
+    named[1]["panels"] = named[1]["panels"][:1]
+    named.append({**named[1], "name": "Ours"})
+
+
+def test_what_people_changed_stays_until_a_new_edition_which_keeps_their_own_sections(synced: Bench) -> None:
+    saved()
+    [view] = views(synced)
+    changed(view, rename_and_add)
+    assert saved()["dashboard"] == "current"
+    assert len(sections(view)["Loss"]) == 1
+    view.spec = view.spec.replace(f"Edition {EDITION}.", f"Edition {EDITION - 1}.")
+    assert saved()["dashboard"] == "updated"
+    assert len(sections(view)["Loss"]) == 3
+    assert list(sections(view))[-1] == "Ours"
+    assert views(synced) == [view]
+    assert saved()["dashboard"] == "current"
+
+
+def test_overwrite_puts_the_standard_one_into_the_same_view(synced: Bench) -> None:
+    saved()
+    [view] = views(synced)
+    changed(view, rename_and_add)
+    assert saved("--overwrite")["dashboard"] == "updated"
+    assert "Ours" not in sections(view)
+    assert views(synced) == [view]
+
+
+def test_a_view_of_a_form_nobody_knows_is_told_and_left_alone(synced: Bench) -> None:
+    saved()
+    [view] = views(synced)
+    view.spec = json.dumps({**json.loads(view.spec), "version": 7})
+    before = view.spec
+    done = tried()
+    assert done.exit_code == 1
+    assert "--overwrite" in done.stderr
+    assert view.spec == before
+
+
+def test_another_project_has_another_view(synced: Bench) -> None:
+    synced.tick(synced.engine(wandb_project="elsewhere"))
+    here, there = saved(), saved("--project", "elsewhere")
+    assert here["url"].rpartition("=")[2] != there["url"].rpartition("=")[2]
+    assert (len(views(synced)), len(views(synced, "elsewhere"))) == (1, 1)
+
+
+def test_every_project_has_a_name_of_its_own_for_the_view_as_wandb_workspaces_makes_them() -> None:
+    assert re.fullmatch(r"[0-9a-z]{11}", view_id(ENTITY, PROJECT))
+    assert len({view_id(ENTITY, f"p{number}") for number in range(1000)}) == 1000
+
+
+def test_a_change_of_the_dashboard_is_a_new_edition() -> None:
+    """Else those who have saved it before would not get it. Another wandb-workspaces may write the same otherwise: then
+    only the digest here changes."""
+    whole = workspace("e", "p", "https://wandb.ai/e/p")
+    spec = whole._to_model().spec.model_dump(by_alias=True, exclude_none=True)
+    text = re.sub(r"'__id__': '\w+', ", "", str(spec))
+    assert (EDITION, hashlib.sha256(text.encode()).hexdigest()[:16]) == (1, "28b5977b8c441848")
+
+
+# --- what is wrong is said, with the next step
+
+
+def test_a_project_without_runs_is_told_and_not_made(bench: Bench) -> None:
+    bench.world()
+    done = tried()
+    assert (done.exit_code, bench.cloud.writes) == (1, 0)
+    assert f"no project {ENTITY}/{PROJECT}" in done.stderr
+    assert "function_app sync" in done.stderr
+    assert "check WANDB_ENTITY and WANDB_PROJECT" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("env", "status", "said"),
+    [
+        ({"WANDB_API_KEY": "9" * 40}, 1, "does not take the API key"),
+        ({"WANDB_API_KEY": "5a4db0c5a4db0c5a4db0c5a4db0c5a4db0c00002"}, 1, "may not"),
+        ({"WANDB_API_KEY": ""}, 2, "KEY_VAULT_URL is not set"),
+        ({"WANDB_PROJECT": "a/b"}, 2, "WANDB_PROJECT"),
+    ],
+)
+def test_what_is_wrong_is_said_once_and_nothing_is_written(
+    synced: Bench, env: dict[str, str], status: int, said: str
+) -> None:
+    writes = synced.cloud.writes
+    done = tried(env=env)
+    assert (done.exit_code, synced.cloud.writes) == (status, writes), done.stderr
+    assert said in done.stderr
+    assert "Traceback" not in done.output
+    assert "5a4db0c" not in done.output
+
+
+def test_a_flag_that_cannot_be_a_project_is_status_2(bench: Bench) -> None:
+    assert tried("--project", "a/b?c").exit_code == 2
+
+
+def test_without_wandb_workspaces_it_says_what_to_install(synced: Bench, run: Command, tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['wandb_workspaces'] = None\n")
+    done = run("function_app", "dashboard", env=SETTINGS | {"PYTHONPATH": str(tmp_path)})
+    assert (done.returncode, views(synced)) == (1, [])
+    assert "pip install '.[dashboard]'" in done.stderr
+    assert "Traceback" not in done.stderr

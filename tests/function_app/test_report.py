@@ -1,0 +1,81 @@
+"""What a person reads while a sync runs and at its end: each thing once, and nothing that did not happen."""
+
+from collections.abc import Iterable
+
+import pytest
+
+from function_app.model import Outcome, Result
+from function_app.report import Table
+
+URL = "https://wandb.example/acme/fine-tuning/runs/"
+
+
+def outcome(number: int, result: Result, **said: object) -> Outcome:
+    job = f"ftjob-{number:032x}"
+    usual = {"account": "aoai-ml", "status": "running", "run_url": URL + job}
+    return Outcome(job=job, result=result, **(usual | said))  # type: ignore[arg-type] # as the tests say
+
+
+def shown(
+    capsys: pytest.CaptureFixture[str], outcomes: Iterable[Outcome], *, everything: bool = False, stopped: bool = False
+) -> tuple[str, list[str]]:
+    """Stdout with its line breaks taken out, and the lines on stderr."""
+    table = Table(everything=everything, width=100)
+    if stopped:
+        table.stops()
+    told = [*outcomes]
+    for each in told:
+        table.outcome(each)
+    last = {(each.account, each.job): each for each in told}
+    table.done([*last.values()], interrupted=stopped)
+    said = capsys.readouterr()
+    return " ".join(said.out.split()), said.err.splitlines()
+
+
+def test_a_link_is_shown_once_and_every_look_that_brought_something(capsys: pytest.CaptureFixture[str]) -> None:
+    looks = [outcome(1, Result.SYNCED, steps=steps, last_step=9) for steps in (6, 0, 3)]
+    said, _ = shown(capsys, looks)
+    assert said.count(URL) == 1
+    assert ("6 new steps" in said, "3 new steps" in said, "nothing new" in said) == (True, True, False)
+
+
+@pytest.mark.parametrize("result", [Result.CURRENT, Result.SKIPPED])
+def test_jobs_to_which_nothing_happened_are_counted_and_listed_with_v(
+    capsys: pytest.CaptureFixture[str], result: Result
+) -> None:
+    jobs = [outcome(number, result, why="it logs by itself") for number in range(3)]
+    said, [counted, *_] = shown(capsys, jobs)
+    assert (said, counted) == ("", f"3 jobs: 3 {result}; -v lists those that are {result}")
+    said, [counted, *_] = shown(capsys, jobs, everything=True)
+    assert (said.count("ftjob-0"), counted) == (6, f"3 jobs: 3 {result}")  # each and its link
+
+
+def test_why_jobs_are_skipped_is_said_once_for_each_reason(capsys: pytest.CaptureFixture[str]) -> None:
+    reasons = ["it logs by itself", "it logs by itself", "its run was deleted"]
+    _, [_, *said] = shown(capsys, [outcome(number, Result.SKIPPED, why=why) for number, why in enumerate(reasons)])
+    assert said == ["2 skipped: it logs by itself.", "1 skipped: its run was deleted."]
+
+
+def test_what_fails_many_jobs_is_said_once_with_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
+    failed = [outcome(number, Result.FAILED, why="W&B says no", hint="Ask W&B.") for number in range(4)]
+    said, lines = shown(capsys, failed)
+    assert (said.count("W&B says no"), said.count("the same"), said.count("failed")) == (1, 3, 4)
+    assert lines == ["4 jobs: 4 failed", "4 failed: W&B says no. Ask W&B."]
+
+
+def test_an_account_that_cannot_be_asked_is_no_job(capsys: pytest.CaptureFixture[str]) -> None:
+    account = Outcome("", "aoai-eu", Result.FAILED, why="No token.", hint="Run az login.")
+    said, lines = shown(capsys, [account, outcome(1, Result.SYNCED, steps=1)])
+    assert "failed (aoai-eu)" in said
+    assert lines == ["1 job: 1 synced; 1 account could not be asked", "1 failed: No token. Run az login."]
+
+
+def test_after_ctrl_c_jobs_that_were_not_begun_are_counted_and_those_broken_off_shown(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    broken_off = outcome(1, Result.OWED, why="interrupted on the way", steps=4)
+    said, lines = shown(capsys, [broken_off, outcome(2, Result.OWED, why="no run in W&B yet")], stopped=True)
+    assert "interrupted on the way; 4 new steps" in said
+    assert "no run" not in said
+    assert (lines[0].partition(".")[0], lines[1]) == ("Stopping", "2 jobs: 2 owed")
+    assert lines[-1].startswith("Interrupted.")

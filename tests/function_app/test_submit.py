@@ -1,0 +1,409 @@
+"""`submit`: from files to a fine-tuning job, once, whatever happens on the way."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from function_app.azure_openai_submit import JobRequest
+from function_app.check_rules import Method
+from function_app.cli import main
+from function_app.model import Job
+from function_app.submit import like
+from sandbox.openai_store import Store
+from sandbox.training_files import FileScript, TrainingFile
+from tests.conftest import ROOT
+from tests.conftest import Run as Command
+
+from .conftest import ACCOUNT, CLOSED_ENDPOINT, ENDPOINT, ENTITY, JOB, KEY, PROJECT, Bench, a_job
+
+MODEL = "gpt-4o-mini-2024-07-18"
+STABLE = "2024-10-21"
+SETTINGS = {"AZURE_OPENAI_ENDPOINTS": ENDPOINT, "WANDB_ENTITY": ENTITY, "WANDB_PROJECT": PROJECT, "COLUMNS": "100"}
+MAY_WRITE = [
+    {"principal": "operator", "role": "Cognitive Services OpenAI Contributor", "scope": ACCOUNT},
+    {"principal": "operator", "role": "Key Vault Secrets Officer", "scope": "rg-ml"},
+]
+GRADER = {"type": "string_check", "name": "same", "operation": "eq", "input": "{{sample.output_text}}"}
+GRADER |= {"reference": "{{item.reference_category}}"}
+
+
+def open_world(bench: Bench, *jobs: Mapping[str, Any], **said: Any) -> Store:
+    """A world where the operator may start jobs and a file is processed within a tenth of a second; its account."""
+    bench.world(*jobs, **({"assignments": MAY_WRITE, "clock": {"rate": 100}} | said))
+    return next(store for store in bench.cloud.world.openai.stores if store.account.name == "aoai-ml")
+
+
+def a_training_file(tmp_path: Path, name: str = "train.jsonl", **said: Any) -> Path:
+    script = FileScript.model_validate({"id": "file-1", "count": 12, **said})
+    path = tmp_path / name
+    path.write_bytes(b"".join(TrainingFile(script, 0.0).content()))
+    return path
+
+
+def tried(training: Path, *flags: str, env: Mapping[str, str] | None = None) -> Result:
+    """The command, run in this process, which is several times as fast as in one of its own."""
+    argv = ["submit", "--model", MODEL, "--training", str(training), "--interval", "0.05", *flags]
+    return CliRunner().invoke(main, argv, env=SETTINGS | dict(env or {}))
+
+
+def submit(training: Path, *flags: str, env: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """What it says in JSON, when it ends well."""
+    done = tried(training, "-o", "json", *flags, env=env)
+    assert done.exit_code == 0, done.output
+    document: dict[str, Any] = json.loads(done.stdout)
+    return document
+
+
+def child(bench: Bench, training: Path) -> subprocess.Popen[str]:
+    """The command in a process of its own, to be stopped."""
+    argv = ["submit", "--model", MODEL, "--training", str(training), "--interval", "0.05"]
+    return subprocess.Popen(
+        [sys.executable, "-m", "function_app", *argv],
+        env=bench.cloud.environment() | SETTINGS,
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def copies(bench: Bench, store: Store, path: Path) -> list[str]:
+    """The ids of the account's files that have this file's content; another one of its name is there from the start."""
+    return [file.id for file in store.files(bench.cloud.clock.time()) if file.content() == path.read_bytes()]
+
+
+def made(bench: Bench, store: Store) -> list[dict[str, Any]]:
+    """The account's jobs, as it shows them, newest first."""
+    now = bench.cloud.clock.time()
+    return [job.body(now) for job in store.jobs(now)]
+
+
+def test_files_become_a_job_that_the_next_sync_shows_in_wandb(bench: Bench, tmp_path: Path) -> None:
+    store = open_world(bench)
+    training = a_training_file(tmp_path)
+    validation = a_training_file(tmp_path, "valid.jsonl", count=4, seed=1)
+    flags = ["--validation", str(validation), "--suffix", "tickets-2", "--seed", "7", "--hyperparameters", "n_epochs=2"]
+    said = submit(training, *flags, "--hyperparameters", "batch_size=auto,learning_rate_multiplier=0.5")
+    assert said["created"] is True
+    assert len(said["uploaded"]) == 2
+    [job] = made(bench, store)
+    assert (job["id"], job["model"], job["suffix"], job["seed"]) == (said["job"], MODEL, "tickets-2", 7)
+    assert (job["hyperparameters"]["n_epochs"], job["hyperparameters"]["learning_rate_multiplier"]) == (2, 0.5)
+    assert job["training_file"] == said["training_file"] == said["uploaded"][0]
+    held = store.file(said["training_file"], bench.cloud.clock.time())
+    assert held is not None
+    assert (held.filename, held.content()) == ("train.jsonl", training.read_bytes())
+    assert said["run_url"].endswith(f"/{ENTITY}/{PROJECT}/runs/{said['job']}")
+    bench.cloud.clock.advance(86_400)
+    bench.tick()
+    assert bench.state(said["job"]) == "finished"
+
+
+def test_people_get_the_id_on_stdout_and_what_comes_next_beside_it(bench: Bench, run: Command, tmp_path: Path) -> None:
+    open_world(bench)
+    argv = ["submit", "--model", MODEL, "--training", str(a_training_file(tmp_path)), "--interval", "0.05"]
+    done = run("function_app", *argv, env=SETTINGS)
+    assert done.returncode == 0, done.stderr
+    job = done.stdout.strip()
+    assert job.startswith("ftjob-")
+    for said in ("12 examples", "Uploading train.jsonl", "Created in aoai-ml", f"runs/{job}", f"sync --job {job}"):
+        assert said in done.stderr
+
+
+@pytest.mark.parametrize("version", ["v1", "2025-04-01-preview", STABLE])
+def test_every_version_of_the_api_takes_a_supervised_job(bench: Bench, tmp_path: Path, version: str) -> None:
+    store = open_world(bench)
+    env = {"AZURE_OPENAI_API_VERSION": version}
+    submit(a_training_file(tmp_path), "--hyperparameters", "n_epochs=1", env=env)
+    [job] = made(bench, store)
+    assert job["hyperparameters"]["n_epochs"] == 1
+
+
+def test_an_account_without_v1_is_asked_in_an_older_version(bench: Bench, tmp_path: Path) -> None:
+    unknown = {"status": 404, "body": {"error": {"code": "404", "message": "Resource not found"}}}
+    open_world(bench, faults=[{"op": "FineTuning_List", "when": {"path": "/openai/v1/", "times": 1}, "do": unknown}])
+    assert submit(a_training_file(tmp_path))["created"] is True
+
+
+def test_openais_own_platform_by_its_key_alone(bench: Bench, tmp_path: Path) -> None:
+    """Its suffixes may be longer than Azure's."""
+    account = {"name": "org", "group": "rg-ml", "platform": True, "api_key": "sk-sandbox"}
+    bench.world(accounts=[account], clock={"rate": 100}, assignments=[])
+    [store] = bench.cloud.world.openai.stores
+    env = {"AZURE_OPENAI_ENDPOINTS": "", "OPENAI_API_KEY": "sk-sandbox"}
+    training = a_training_file(tmp_path)
+    said = submit(training, "--suffix", "x" * 50, env=env)
+    assert (said["account"], said["created"]) == ("openai", True)
+    assert submit(training, "--suffix", "x" * 50, env=env)["created"] is False
+    [job] = made(bench, store)
+    assert (job["id"], job["user_provided_suffix"]) == (said["job"], "x" * 50)
+
+
+def test_preferences_are_dpo_with_its_own_hyperparameters(bench: Bench, tmp_path: Path) -> None:
+    store = open_world(bench)
+    submit(a_training_file(tmp_path, format="dpo"), "--hyperparameters", "beta=0.1")
+    [job] = made(bench, store)
+    assert job["method"]["type"] == "dpo"
+    assert job["hyperparameters"]["beta"] == 0.1
+
+
+def test_reinforcement_takes_its_grader_along(bench: Bench, tmp_path: Path) -> None:
+    store = open_world(bench)
+    grader = tmp_path / "grader.json"
+    grader.write_text(json.dumps(GRADER))
+    training = a_training_file(tmp_path, format="reinforcement")
+    validation = a_training_file(tmp_path, "valid.jsonl", format="reinforcement", count=3, seed=2)
+    flags = ["--validation", str(validation), "--grader", str(grader), "--training-type", "GlobalStandard"]
+    submit(training, *flags, "--hyperparameters", "reasoning_effort=low,eval_interval=5")
+    [job] = made(bench, store)
+    assert job["method"] == {"type": "reinforcement", "reinforcement": {"grader": GRADER}}
+    assert job["trainingType"] == "GlobalStandard"
+
+
+# --- once
+
+
+def test_the_same_command_again_creates_and_uploads_nothing_more(bench: Bench, tmp_path: Path) -> None:
+    store = open_world(bench)
+    training = a_training_file(tmp_path)
+    first = submit(training, "--suffix", "mine")
+    writes = bench.cloud.writes
+    again = submit(training, "--suffix", "mine")
+    assert (again["created"], again["job"], again["uploaded"]) == (False, first["job"], [])
+    assert bench.cloud.writes == writes
+    other = submit(training, "--suffix", "mine", "--again")
+    assert (other["created"], other["uploaded"], len(made(bench, store))) == (True, [], 2)
+
+
+def test_another_suffix_or_hyperparameter_is_another_job_on_the_same_file(bench: Bench, tmp_path: Path) -> None:
+    store = open_world(bench)
+    training = a_training_file(tmp_path)
+    files = {
+        submit(training, *flags)["training_file"]
+        for flags in (["--hyperparameters", "n_epochs=1"], ["--hyperparameters", "n_epochs=2"], ["--suffix", "b"])
+    }
+    assert (len(files), len(made(bench, store))) == (1, 3)
+
+
+def test_a_corrected_file_of_the_same_name_and_size_is_uploaded(bench: Bench, tmp_path: Path) -> None:
+    store = open_world(bench)
+    training = a_training_file(tmp_path)
+    before = submit(training)
+    training.write_bytes(training.read_bytes().replace(b"politely", b"PoLiTeLy").replace(b"Please", b"please"))
+    after = submit(training)
+    assert (after["created"], len(after["uploaded"])) == (True, 1)
+    assert after["training_file"] != before["training_file"]
+    assert len(made(bench, store)) == 2
+
+
+BROKEN = {"before": "reset", "after": "lost_response"}
+OPERATIONS = ("FineTuning_List", "Files_List", "Files_Upload", "Files_Get", "FineTuning_Create")
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_killed_at_any_request_and_run_again_it_ends_with_one_file_and_one_job(
+    bench: Bench, tmp_path: Path, operation: str, moment: str
+) -> None:
+    """The connection breaks at that request, before the service acted or after it did, and the command is killed."""
+    store = open_world(
+        bench, clock={"rate": 20}, faults=[{"op": operation, "when": {"nth": [1]}, "do": {BROKEN[moment]: True}}]
+    )
+    training = a_training_file(tmp_path)
+    process = child(bench, training)
+    try:
+        while not bench.cloud.world.faults.met and process.poll() is None:
+            time.sleep(0.005)
+    finally:
+        process.kill()
+        process.communicate()
+    submit(training)
+    assert len(made(bench, store)) == 1
+    assert len(copies(bench, store, training)) == 1
+
+
+@pytest.mark.parametrize("failure", [{"lost_response": True}, {"reset": True}, {"status": 503}])
+def test_a_creation_whose_answer_is_lost_is_looked_for_and_never_asked_twice(
+    bench: Bench, tmp_path: Path, failure: dict[str, Any]
+) -> None:
+    store = open_world(bench, faults=[{"op": "FineTuning_Create", "when": {"nth": [1]}, "do": failure}])
+    training = a_training_file(tmp_path)
+    done = tried(training, "-o", "json")
+    assert bench.cloud.counts["FineTuning_Create"] == 1
+    if "lost_response" in failure:
+        said = json.loads(done.stdout)
+        assert (said["created"], said["answer_lost"], done.exit_code) == (True, True, 0)
+    else:
+        error = json.loads(done.stdout)["error"]
+        assert (error["code"], done.exit_code) == ("lost-answer", 1)
+        assert "Run the same command again" in error["hint"]
+        assert submit(training)["created"] is True
+    assert len(made(bench, store)) == 1
+
+
+@pytest.mark.parametrize("failure", [{"lost_response": True}, {"reset": True}, {"status": 503}])
+def test_an_upload_whose_answer_is_lost_is_not_repeated_before_somebody_looks(
+    bench: Bench, tmp_path: Path, failure: dict[str, Any]
+) -> None:
+    store = open_world(bench, faults=[{"op": "Files_Upload", "when": {"nth": [1]}, "do": failure}])
+    training = a_training_file(tmp_path)
+    done = tried(training)
+    assert (done.exit_code, bench.cloud.counts["Files_Upload"]) == (1, 1)
+    assert "did not say whether it did" in done.stderr
+    assert len(submit(training)["uploaded"]) == ("lost_response" not in failure)
+    assert len(copies(bench, store, training)) == 1
+
+
+def test_ctrl_c_while_a_file_is_processed_says_how_to_go_on(bench: Bench, tmp_path: Path) -> None:
+    open_world(bench, clock={"rate": 0})
+    training = a_training_file(tmp_path)
+    process = child(bench, training)
+    assert process.stderr is not None
+    said = ""
+    while "is pending" not in said:
+        said = process.stderr.readline()
+        assert said, "it ended without having waited"
+    process.send_signal(signal.SIGINT)
+    _, rest = process.communicate()
+    assert process.returncode == 130
+    assert "run the same command again" in rest
+    assert "Traceback" not in rest
+    bench.cloud.clock.advance(60)
+    assert submit(training)["uploaded"] == []
+
+
+REQUEST = JobRequest(MODEL, "file-1", Method.SUPERVISED, hyperparameters={"n_epochs": 3})
+SHOWN = Job(
+    JOB, "aoai-ml", "running", MODEL, 5, "file-1", hyperparameters={"n_epochs": 3, "batch_size": 4}, seed=9, method=None
+)
+
+
+@pytest.mark.parametrize(
+    ("shown", "alike"),
+    [
+        ({}, True),
+        ({"status": "succeeded"}, True),
+        ({"status": "failed"}, False),
+        ({"status": "cancelled"}, False),
+        ({"training_file": "file-2"}, False),
+        ({"validation_file": "file-3"}, False),
+        ({"model": "gpt-4o-mini"}, False),
+        ({"suffix": "x"}, False),
+        ({"method": "dpo"}, False),
+        ({"method": "supervised"}, True),
+        ({"hyperparameters": {"n_epochs": 2}}, False),
+        ({"hyperparameters": {}}, True),
+        ({"hyperparameters": {"n_epochs": -1}}, False),
+    ],
+)
+def test_a_job_is_like_a_request_when_nothing_that_it_shows_says_otherwise(shown: dict[str, Any], alike: bool) -> None:
+    job = replace(SHOWN, **shown)
+    assert (like(REQUEST, [job]) is job) is alike
+
+
+def test_a_model_without_its_date_is_the_model_with_it_and_no_other_one() -> None:
+    request = replace(REQUEST, model="gpt-4o")
+    assert like(request, [replace(SHOWN, model="gpt-4o-2024-08-06")])
+    assert not like(request, [replace(SHOWN, model="gpt-4o-mini-2024-07-18")])
+
+
+# --- what is wrong is said, with the next step
+
+
+def test_a_file_that_would_be_refused_is_not_uploaded_unless_one_insists(bench: Bench, tmp_path: Path) -> None:
+    open_world(bench)
+    training = a_training_file(tmp_path, malformed=2)
+    done = tried(training)
+    assert (done.exit_code, done.stdout, bench.cloud.writes) == (1, "", 0)
+    assert "line 6 is no JSON" in done.stderr
+    assert f"check {training}" in done.stderr
+    insisting = tried(training, "--unchecked")
+    assert insisting.exit_code == 1
+    assert "cannot use train.jsonl" in insisting.stderr
+    assert "Deserialization of line #5 failed" in insisting.stderr
+    assert "FineTuning_Create" not in bench.cloud.counts
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "message", "hint"),
+    [
+        (400, "quotaExceeded", "You have reached the maximum number of jobs.", "wait for one to end"),
+        (400, "invalidPayload", "The specified base model does not support fine-tuning.", "--training-type"),
+        (400, "jsonlValidationFailed", "Validation of the file failed.", "function_app check"),
+        (429, "429", "Requests have exceeded the rate limit.", "wait for one to end"),
+        (400, "invalidPayload", "suffix: too odd", ""),
+    ],
+)
+def test_a_refusal_is_in_the_services_words_with_what_it_mostly_means(
+    bench: Bench, tmp_path: Path, status: int, code: str, message: str, hint: str
+) -> None:
+    body = {"error": {"code": code, "message": message}}
+    open_world(bench, faults=[{"op": "FineTuning_Create", "do": {"status": status, "body": body}}])
+    done = tried(a_training_file(tmp_path), "-o", "json")
+    error = json.loads(done.stdout)["error"]
+    assert done.exit_code == 1
+    assert message in error["message"]
+    assert hint in error["hint"]
+    assert bench.cloud.counts["FineTuning_Create"] == 1
+
+
+def test_without_the_role_it_says_which_one(bench: Bench, tmp_path: Path) -> None:
+    open_world(bench, assignments=[{**MAY_WRITE[0], "role": "Cognitive Services OpenAI User"}])
+    done = tried(a_training_file(tmp_path))
+    assert done.exit_code == 1
+    assert "'Cognitive Services OpenAI Contributor'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--hyperparameters", "epochs=3"], "takes batch_size, learning_rate_multiplier, n_epochs"),
+        (["--hyperparameters", "n_epochs"], "is not NAME=VALUE"),
+        (["--suffix", "no spaces"], "--suffix"),
+        (["--method", "reinforcement"], "--grader and --validation"),
+        (["--account", "aoai-other"], "the settings have aoai-ml"),
+        (["--training", "/nowhere.jsonl"], "does not exist"),
+    ],
+)
+def test_what_makes_no_sense_is_status_2_and_nothing_is_written(
+    bench: Bench, tmp_path: Path, flags: list[str], said: str
+) -> None:
+    open_world(bench)
+    training = a_training_file(tmp_path, format="reinforcement" if "reinforcement" in flags else "chat")
+    done = tried(training, *flags)
+    assert (done.exit_code, bench.cloud.writes) == (2, 0), done.stderr
+    assert said in done.stderr
+
+
+def test_several_accounts_ask_which_one_and_one_is_named(bench: Bench, tmp_path: Path) -> None:
+    open_world(bench)
+    both = {"AZURE_OPENAI_ENDPOINTS": f"{ENDPOINT},{CLOSED_ENDPOINT}"}
+    training = a_training_file(tmp_path)
+    done = tried(training, env=both)
+    assert (done.exit_code, bench.cloud.writes) == (2, 0)
+    assert "which one of aoai-ml, aoai-closed" in done.stderr
+    assert submit(training, "--account", "aoai-ml", env=both)["account"] == "aoai-ml"
+
+
+def test_no_wandb_key_is_needed_nor_asked_for(bench: Bench, tmp_path: Path) -> None:
+    open_world(bench)
+    said = submit(a_training_file(tmp_path), env={"WANDB_ENTITY": ""})
+    assert (said["created"], said["run_url"], said["run_project"]) == (True, None, PROJECT)
+    assert not [name for name in bench.cloud.counts if name in ("Viewer", "ServerInfo", "Runs")]
+
+
+def test_a_job_that_the_routes_leave_out_is_told_so(bench: Bench, tmp_path: Path) -> None:
+    open_world(bench, a_job())
+    routes = {"WANDB_ROUTES": "suffix=scratch* -> off", "WANDB_API_KEY": KEY}
+    done = tried(a_training_file(tmp_path), "--suffix", "scratch-1", env=routes)
+    assert done.exit_code == 0
+    assert "It will not be in W&B" in done.stderr

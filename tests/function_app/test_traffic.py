@@ -1,0 +1,30 @@
+"""Counting requests: of the work that makes them, its parts among them, and of nobody else."""
+
+import contextvars
+import threading
+
+from function_app.traffic import AZURE, SERVICES, VAULT, WANDB, asked, counted
+
+
+def test_what_is_asked_counts_for_the_part_and_for_the_whole() -> None:
+    asked(AZURE)  # by nobody who counts
+    with counted() as whole:
+        asked(WANDB)
+        with counted() as part:
+            asked(AZURE)
+            asked(AZURE)
+        asked(VAULT)
+    asked(AZURE)
+    assert part.counts() == dict.fromkeys(SERVICES, 0) | {AZURE: 2}
+    assert whole.counts() == dict.fromkeys(SERVICES, 0) | {AZURE: 2, WANDB: 1, VAULT: 1}
+
+
+def test_a_thread_counts_for_who_started_it_in_a_copy_of_the_context_and_for_nobody_else() -> None:
+    with counted() as traffic:
+        helpers = [threading.Thread(target=contextvars.copy_context().run, args=(asked, AZURE)) for _ in range(8)]
+        helpers.append(threading.Thread(target=asked, args=(WANDB,)))
+        for helper in helpers:
+            helper.start()
+        for helper in helpers:
+            helper.join()
+    assert traffic.counts() == dict.fromkeys(SERVICES, 0) | {AZURE: 8}

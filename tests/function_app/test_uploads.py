@@ -1,0 +1,103 @@
+"""Artifacts that are uploaded side by side: their files, their failures, and what is said of them in one request."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from function_app.errors import WandbError
+from function_app.wandb_files import add_file
+from function_app.wandb_runs import Identity, OpenRun, new_artifact, open_run
+from function_app.wandb_uploads import Uploads
+from function_app.wandb_versions import LATEST, point, use, write
+from sandbox.faults import Fault
+from tests.function_app.conftest import ENTITY, JOB, PROJECT, Bench, a_job
+
+NAMES = ("first", "second")
+
+
+@pytest.fixture
+def run(bench: Bench) -> Iterator[OpenRun]:
+    """A new run."""
+    bench.world()
+    with open_run(bench.engine().api, JOB, Identity("a run", "group", (), {}), exit_code=0) as run:
+        yield run
+
+
+def send(uploads: Uploads, name: str, *, used: bool = False) -> Path:
+    """Upload a file of 1,000 bytes; where it is meanwhile."""
+    directory = uploads.directory()
+    path = directory / "data"
+    path.write_text(name.ljust(1_000, "."))
+    artifact = new_artifact(name, "dataset", {})
+    add_file(artifact, path, path.name)
+    uploads.send(artifact, [LATEST], used=used)
+    return directory
+
+
+def there(bench: Bench) -> list[str]:
+    """The collections that have a version."""
+    return [each.name for each in bench.cloud.world.wandb.store.all_collections() if each.versions]
+
+
+def test_files_stay_until_wandb_has_them_and_go_then(bench: Bench, run: OpenRun) -> None:
+    with Uploads(bench.engine().api, run) as uploads:
+        directories = [send(uploads, name) for name in NAMES]
+        assert all(directory.exists() for directory in directories)
+    assert sorted(there(bench)) == sorted(NAMES)
+    assert not any(directory.exists() for directory in directories)
+
+
+def test_no_more_waits_on_the_disk_than_may(bench: Bench, run: OpenRun) -> None:
+    """A small disk does not have to hold all of a job's files at once."""
+    with Uploads(bench.engine().api, run, on_disk=999) as uploads:
+        for name in NAMES:
+            assert not send(uploads, name).exists()
+            assert name in there(bench)
+
+
+def test_one_that_is_refused_is_told_and_the_other_is_there(bench: Bench, run: OpenRun) -> None:
+    refused = {"op": "CommitArtifact", "when": {"times": 1}, "do": {"status": 400}}
+    bench.cloud.world.faults.faults.append(Fault.model_validate(refused))
+    uploads = Uploads(bench.engine().api, run)
+    for name in NAMES:
+        send(uploads, name, used=True)
+    with pytest.raises(WandbError, match="did not take an artifact"):
+        uploads.wait()
+    assert len(there(bench)) == len(uploads.inputs) == 1
+
+
+def test_an_error_of_the_block_waits_for_what_was_sent_and_tells_nothing_of_it(bench: Bench, run: OpenRun) -> None:
+    """Be what was sent taken or refused, as in the second round."""
+    for name, refused in zip(NAMES, (False, True), strict=True):
+        if refused:
+            fault = {"op": "CommitArtifact", "when": {"times": 1}, "do": {"status": 400}}
+            bench.cloud.world.faults.faults.append(Fault.model_validate(fault))
+        uploads = Uploads(bench.engine().api, run)
+        directory = send(uploads, name)
+        uploads.__exit__(KeyError, KeyError("mine"), None)
+        assert (name in there(bench)) is not refused
+        assert not directory.exists()
+
+
+def test_inputs_and_aliases_are_said_in_one_request(bench: Bench, run: OpenRun) -> None:
+    api = bench.engine().api
+    with Uploads(api, run) as uploads:
+        for name in NAMES:
+            send(uploads, name, used=True)
+    inputs = [use(api, run.id, version) for version in uploads.inputs]
+    asked, writes = bench.counted(lambda: write(api, [*inputs, point(api, "first", "best", uploads.inputs[0])]))
+    assert (asked, writes) == ({"UseArtifact": 1}, 1)
+    assert sorted(each.sequence.name for each in bench.run().used) == sorted(NAMES)
+    found = bench.cloud.world.wandb.store.collection(ENTITY, PROJECT, "first")
+    assert "best" in found.aliases_of(found.versions[0])
+    assert bench.counted(lambda: write(api, [])) == ({}, 0)
+
+
+def test_jobs_at_work_together_upload_a_file_that_they_share_once(bench: Bench) -> None:
+    """What each has asked W&B of the file, when it opened its run, does not hold any more when it comes to its turn."""
+    jobs = [f"ftjob-{number:032x}" for number in range(1, 5)]
+    bench.world(*(a_job(id=job) for job in jobs))
+    asked, _ = bench.counted(bench.tick)
+    assert asked["CreateArtifact"] == len(jobs) + 1  # their models, and the file
+    assert [[used.index for used in bench.run(job).used] for job in jobs] == [[0]] * len(jobs)

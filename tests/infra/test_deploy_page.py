@@ -1,0 +1,67 @@
+"""docs/deploy.md names what there is: azd's variables, the template's outputs, commands and their options, the workbook."""
+
+import importlib
+import re
+from pathlib import Path
+
+import pytest
+
+from infra.from_setup import PARAMETERS
+from provisioning.cli import cli
+
+ROOT = Path(__file__).parent.parent.parent
+PAGE = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
+PASSED_ON = dict(re.findall(r'"(\w+)": \{ "value": "\$\{(\w+)', PARAMETERS.read_text(encoding="utf-8")))
+OF_AZD_ITSELF = {"AZURE_ENV_NAME", "AZURE_LOCATION", "AZURE_SUBSCRIPTION_ID", "AZURE_RESOURCE_GROUP"}
+
+
+def test_every_variable_that_azd_passes_on_is_in_the_table_and_no_other() -> None:
+    rows = re.findall(r"^\| (`[A-Z_`, ]+) \| (.+?) \| .+\|$", PAGE, re.MULTILINE)
+    said = {name for names, _ in rows for name in re.findall(r"`([A-Z_]+)`", names)}
+    assert said == set(PASSED_ON.values()) - OF_AZD_ITSELF
+    for names, parameters in rows:
+        for variable, parameter in zip(re.findall(r"\w+", names), re.findall(r"`(\w+)`", parameters), strict=False):
+            assert PASSED_ON[parameter] == variable
+
+
+def test_outputs_and_parameters_that_it_speaks_of_are_in_the_template() -> None:
+    template = (ROOT / "infra" / "main.bicep").read_text(encoding="utf-8")
+    outputs = set(re.findall(r"^output (\w+)", template, re.MULTILINE))
+    assert {"AZURE_OUTBOUND_ADDRESS", "AZURE_FUNCTION_APP_PRINCIPAL_ID"} <= outputs
+    for name in re.findall(r"`(AZURE_\w+)`", PAGE):
+        assert name in outputs | set(PASSED_ON.values()) | OF_AZD_ITSELF
+    for name in re.findall(r"-p (\w+)=", PAGE):
+        assert re.search(rf"^param {name} ", template, re.MULTILINE)
+
+
+def test_tiles_that_it_sends_people_to_are_in_the_workbook() -> None:
+    workbook = (ROOT / "infra" / "workbook.json").read_text(encoding="utf-8")
+    named = re.findall(r"the workbook, (.+?) \|", PAGE)
+    assert len(named) > 1
+    for title in (title for names in named for title in re.findall(r"\*(.+?)\*", names)):
+        assert title in workbook
+
+
+@pytest.mark.parametrize(
+    ("command", "options"),
+    sorted(set(re.findall(r"python -m provisioning ([\w-]+)((?: [^\n`>]*(?:\\\n)?[^\n`>]*)?)", PAGE))),
+)
+def test_commands_and_options_are_the_programs(command: str, options: str) -> None:
+    known = {option for parameter in cli.commands[command].params for option in parameter.opts}
+    assert set(re.findall(r"(?<!\S)--?[a-z][\w-]*", options)) <= known
+
+
+def test_modules_that_it_runs_are_there() -> None:
+    modules = set(re.findall(r"python -m (infra\.\w+)", PAGE))
+    assert modules == {"infra.from_setup"}
+    for name in modules:
+        assert callable(importlib.import_module(name).main)
+
+
+def test_what_the_identity_may_do_is_what_the_templates_assign() -> None:
+    templates = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "infra").rglob("*.bicep"))
+    assigned = set(re.findall(r"^var (\w+) = '[0-9a-f-]{36}'", templates, re.MULTILINE))
+    table = PAGE.partition("## What the app's identity may do")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (\*.+?) \| ", table, re.MULTILINE)
+    said = {re.sub(r"\W", "", role).lower() for row in rows for role in re.findall(r"\*(.+?)\*", row)}
+    assert said == {name.lower() for name in assigned}

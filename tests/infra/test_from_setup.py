@@ -1,0 +1,140 @@
+"""From what `provisioning setup` prints to a deployment: azd's environment, or Bicep's parameters."""
+
+import json
+import re
+import shlex
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dotenv import dotenv_values
+
+from infra import from_setup
+from sandbox.cloud import Cloud
+from tests.conftest import Run
+
+ROOT = Path(__file__).parent.parent.parent
+KEY = "5a4db0c5a4db0c5a4db0c5a4db0c5a4db0c00001"
+SUBSCRIPTION = "5b1f6d1c-0000-4000-8000-0000000000aa"
+ACCOUNTS = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/rg-ml/providers/Microsoft.CognitiveServices/accounts"
+WORLD: dict[str, Any] = {
+    "extends": "contoso",
+    "transitions": {"rbac_propagation": 0},
+    "accounts": [{"name": "aoai-ml", "group": "rg-ml"}],
+    "vaults": [{"name": "kv-ml", "group": "rg-ml", "rbac": True}],
+}
+VAULT = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/rg-ml/providers/Microsoft.KeyVault/vaults/kv-ml"
+SETTINGS = {
+    "AZURE_OPENAI_ENDPOINTS": "https://aoai-ml.openai.azure.com/",
+    "KEY_VAULT_URL": "https://kv-ml.vault.azure.net/",
+    "WANDB_ENTITY": "acme",
+}
+PASSED_ON = dict(re.findall(r'"(\w+)": \{ "value": "\$\{(\w+)', from_setup.PARAMETERS.read_text(encoding="utf-8")))
+
+
+def document(**changed: Any) -> str:
+    """What setup prints, as far as it matters here."""
+    whole = {
+        "ok": True,
+        "subscription": {"id": SUBSCRIPTION, "name": "contoso-ml"},
+        "account": {"name": "aoai-ml", "id": f"{ACCOUNTS}/aoai-ml", "endpoint": "https://aoai-ml.openai.azure.com/"},
+        "vault": {"name": "kv-ml", "id": VAULT, "url": "https://kv-ml.vault.azure.net/"},
+        "settings": SETTINGS,
+    }
+    return json.dumps(whole | changed)
+
+
+def test_what_setup_prints_is_all_that_a_deployment_asks_for(
+    load: Callable[[Mapping[str, Any]], Cloud], run: Run, tmp_path: Path
+) -> None:
+    load(WORLD)
+    argv = ["setup", "-g", "rg-ml", "--openai-account", "aoai-ml", "--key-vault", "kv-ml", "-y", "-o", "json"]
+    done = run("provisioning", *argv, env={"WANDB_API_KEY": KEY, "WANDB_ENTITY": "acme"})
+    assert done.returncode == 0, done.stderr
+    (tmp_path / "setup.json").write_text(done.stdout)
+
+    environment = run("infra.from_setup", str(tmp_path / "setup.json"))
+    assert (environment.returncode, environment.stderr) == (0, "")
+    values = dict(line.split("=", 1) for line in shlex.split(environment.stdout))
+    assert values == {
+        "AZURE_SUBSCRIPTION_ID": SUBSCRIPTION,
+        "AZURE_OPENAI_ACCOUNT_IDS": f"{ACCOUNTS}/aoai-ml",
+        "AZURE_OPENAI_ENDPOINTS": "https://aoai-ml.openai.azure.com/",
+        "KEY_VAULT_ID": VAULT,
+        "KEY_VAULT_URL": "https://kv-ml.vault.azure.net/",
+        "WANDB_SECRET_NAME": "wandb-api-key",
+        "WANDB_ENTITY": "acme",
+    }, "and no AZURE_RESOURCE_GROUP: azd deletes groups whole, so the app must not land in the account's unasked"
+    template = (ROOT / "infra" / "main.bicep").read_text(encoding="utf-8")
+    required = set(re.findall(r"^param (\w+) \w+$", template, re.MULTILINE))
+    assert required <= {name for name, variable in PASSED_ON.items() if variable in values}
+
+    bicep = json.loads(run("infra.from_setup", "--bicep", str(tmp_path / "setup.json")).stdout)
+    assert bicep["$schema"].endswith("/deploymentParameters.json#")
+    given = {PASSED_ON[name]: entry["value"] for name, entry in bicep["parameters"].items()}
+    assert given == {name: value for name, value in values.items() if name != "AZURE_SUBSCRIPTION_ID"}
+
+
+def test_several_accounts_are_one_deployment(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    endpoints = {"AZURE_OPENAI_ENDPOINTS": "https://aoai-eu.openai.azure.com/"}
+    other = {"name": "aoai-eu", "id": f"{ACCOUNTS}/aoai-eu", "endpoint": "https://aoai-eu.openai.azure.com/"}
+    for name, text in (("ml", document()), ("eu", document(account=other, settings=SETTINGS | endpoints))):
+        (tmp_path / name).write_text(text)
+    assert from_setup.main(["--bicep", *(str(tmp_path / name) for name in ("ml", "eu", "ml"))]) == 0
+    given = json.loads(capsys.readouterr().out)["parameters"]
+    assert given["azureOpenAiAccountIds"]["value"].split(",") == [f"{ACCOUNTS}/aoai-ml", f"{ACCOUNTS}/aoai-eu"]
+    assert given["azureOpenAiEndpoints"]["value"].split(",") == [
+        "https://aoai-ml.openai.azure.com/",
+        "https://aoai-eu.openai.azure.com/",
+    ]
+    assert given["wandbEntity"]["value"] == "acme"
+
+
+def test_documents_that_name_different_vaults_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    other = SETTINGS | {"KEY_VAULT_URL": "https://kv-other.vault.azure.net/"}
+    for name, text in (("one", document()), ("two", document(settings=other))):
+        (tmp_path / name).write_text(text)
+    assert from_setup.main([str(tmp_path / "one"), str(tmp_path / "two")]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "KEY_VAULT_URL is https://kv-ml.vault.azure.net/ in one document and https://kv-other" in err
+
+
+def test_accounts_of_other_subscriptions_and_groups_come_along() -> None:
+    first, second = from_setup.variables(document()), from_setup.variables(document())
+    second |= {"AZURE_SUBSCRIPTION_ID": "other", "AZURE_OPENAI_ACCOUNT_IDS": "/other"}
+    whole = from_setup.merged([first, second])
+    assert whole["AZURE_SUBSCRIPTION_ID"] == SUBSCRIPTION
+    assert whole["AZURE_OPENAI_ACCOUNT_IDS"] == f"{ACCOUNTS}/aoai-ml,/other"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "not what setup prints"),
+        ("In place.", "not what setup prints"),
+        ("[]", "not what setup prints"),
+        ('{"ok": true, "changes": 0, "steps": []}', "not what setup prints"),
+        ('{"ok": false, "error": {"code": "x", "message": "No vault.", "hint": "Make one."}}', "No vault.\nMake one."),
+    ],
+)
+def test_anything_else_is_refused_with_the_next_command(text: str, said: str) -> None:
+    with pytest.raises(from_setup.DocumentError, match=said):
+        from_setup.variables(text)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_what_a_shell_on_windows_makes_of_it_is_read_too(encoding: str) -> None:
+    assert from_setup.variables(document().encode(encoding)) == from_setup.variables(document())
+
+
+def test_a_value_that_would_end_its_quotes_is_refused() -> None:
+    with pytest.raises(from_setup.DocumentError, match="WANDB_ENTITY"):
+        from_setup.dotenv({"WANDB_ENTITY": "a' AZURE_CLIENT_ID='b"})
+
+
+def test_the_environment_file_reads_back_the_same(tmp_path: Path) -> None:
+    values = {"A": "https://x/?a=$b", "B": "with space, and #", "C": "", "D": r"back\slash"}
+    (tmp_path / ".env").write_text(from_setup.dotenv(values))
+    assert dict(dotenv_values(tmp_path / ".env", interpolate=False)) == values

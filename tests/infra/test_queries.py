@@ -1,0 +1,110 @@
+"""The queries of alerts and workbook ask for lines and fields that the app writes: held to its own format strings."""
+
+import ast
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from function_app.model import Result
+
+ROOT = Path(__file__).parent.parent.parent
+EVENT = re.compile(r"Message startswith [\"'](.+?)[\"']")
+FIELD = re.compile(r"extract\([\"'] ?(\w+)=\(")
+STATE = re.compile(r"Message has \"(\w+)=(\w+)\"")
+
+
+def written() -> dict[str, set[str]]:
+    """Every line that the app logs: its first words, and the fields that follow in any of its variants."""
+    lines: dict[str, set[str]] = {}
+    for path in (ROOT / "function_app").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and "=%" in node.value:
+                start = re.match(r"(.*?)(\w+)=", node.value)
+                assert start
+                lines.setdefault(start[1].strip(), set()).update(re.findall(r"(\w+)=", node.value))
+    return lines
+
+
+def literals() -> set[str]:
+    """Every string in the app's code."""
+    trees = (ast.parse(path.read_text(encoding="utf-8")) for path in (ROOT / "function_app").glob("*.py"))
+    nodes = (node for tree in trees for node in ast.walk(tree))
+    return {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+
+
+def queries() -> Iterator[tuple[str, str]]:
+    """Where a query stands, and its text; a workbook's tiles are several in one."""
+    for item in json.loads((ROOT / "infra" / "workbook.json").read_text(encoding="utf-8"))["items"]:
+        for number, part in enumerate(item["content"].get("query", "").split(",\n(")):
+            if part:
+                yield f"{item['name']} {number}", part
+    alerts = (ROOT / "infra" / "modules" / "alerts.bicep").read_text(encoding="utf-8")
+    for name, query in re.findall(r"name: '([\w-]+)'\n.*?\n.*?\n    query: '(.*)'\n", alerts):
+        yield f"alert {name}", query
+
+
+QUERIES = dict(queries())
+WRITTEN = written()
+
+
+def line_of(event: str, lines: Mapping[str, set[str]]) -> tuple[str, set[str]]:
+    """The line that a query means by its beginning, and its fields."""
+    for words in sorted(lines, key=len, reverse=True):
+        if event.startswith(f"{words} "):
+            return words, lines[words]
+    raise AssertionError(f"no line of the app begins with {event!r}: {sorted(lines)}")
+
+
+def test_there_are_queries_and_lines_to_compare() -> None:
+    assert len(QUERIES) > 15
+    assert {"tick", "message"} <= set(WRITTEN)
+    assert {"alert no-tick", "alert refused", "alert jobs-failing", "alert poison", "alert key-refused"} <= set(QUERIES)
+
+
+@pytest.mark.parametrize("where", QUERIES)
+def test_a_query_asks_for_lines_and_fields_that_are_written(where: str) -> None:
+    query = QUERIES[where]
+    events = EVENT.findall(query)
+    fields = set(FIELD.findall(query))
+    assert events or not fields
+    for event in events:
+        words, known = line_of(event, WRITTEN)
+        assert fields <= known, f"{words!r} has no {fields - known}"
+        for name, value in re.findall(r"(\w+)=(\w+)", event):
+            assert name in known
+            assert value in {each.value for each in Result}
+        for name, value in STATE.findall(query):
+            assert name in known
+            assert value in literals() or any(f"{name}={value}" in text for text in literals())
+
+
+@pytest.mark.parametrize("where", QUERIES)
+def test_a_query_looks_at_this_app_only_and_at_tables_of_application_insights(where: str) -> None:
+    query = (
+        QUERIES[where]
+        .replace("${requests}", "AppRequests | where AppRoleName =~ '{app}'")
+        .replace("${traces}", "AppTraces | where AppRoleName =~ '{app}'")
+    )
+    tables = re.findall(r"\b(App\w+) \| where (.{11})", query)
+    assert tables
+    assert {name for name, _ in tables} <= {"AppRequests", "AppTraces", "AppExceptions"}
+    assert all(where_clause == "AppRoleName" for _, where_clause in tables)
+
+
+def test_an_alert_names_the_page_of_the_runbook_that_helps() -> None:
+    alerts = (ROOT / "infra" / "modules" / "alerts.bicep").read_text(encoding="utf-8")
+    runbook = (ROOT / "docs" / "runbook.md").read_text(encoding="utf-8")
+    descriptions = re.findall(r"^    description: '(.*)'$", alerts, re.MULTILINE)
+    assert len(descriptions) == len([name for name in QUERIES if name.startswith("alert ")])
+    for description in descriptions:
+        (section,) = re.findall(r'See docs/runbook\.md, "(.+?)"', description)
+        assert f"\n## {section}\n" in runbook
+
+
+def test_a_field_that_nobody_writes_any_more_is_noticed() -> None:
+    with pytest.raises(AssertionError, match="no line of the app"):
+        line_of("tock ", WRITTEN)
+    assert "owing" not in line_of("tick ", WRITTEN)[1]

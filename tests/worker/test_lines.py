@@ -1,0 +1,118 @@
+"""The log lines are an interface: alerts, the workbook and docs/observability.md read them."""
+
+import ast
+import json
+import logging
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from function_app.model import Outcome, Result
+from function_app.outcomes import tell
+from function_app.traffic import AZURE, SERVICES, asked, counted
+from function_app.triggers import STOP_AFTER
+from function_app.wandb_runs import _FINISH_TIMEOUT
+from tests.worker.test_worker import WORLD, Host, Load, azure, delivered, host, logged, message, tick, worker
+
+__all__ = ["host"]  # a fixture
+
+ROOT = Path(__file__).parent.parent.parent
+PAGE = (ROOT / "docs" / "observability.md").read_text(encoding="utf-8")
+LINE = re.compile(r"((?:\S+ )*?)(state=\w+ )?(?=\w+=%)")
+
+
+def formats() -> list[str]:
+    """The format string of every line that is logged, but for those of level debug."""
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in (ROOT / "function_app").glob("*.py")]
+    calls = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    debug = {id(each.args[0]) for each in calls if isinstance(each.func, ast.Attribute) and each.func.attr == "debug"}
+    texts = (node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Constant))
+    return [
+        text.value for text in texts if isinstance(text.value, str) and "=%" in text.value and id(text) not in debug
+    ]
+
+
+def written() -> Counter[tuple[str, tuple[str, ...]]]:
+    """Each line as what it begins with, and its fields."""
+    lines: Counter[tuple[str, tuple[str, ...]]] = Counter()
+    for text in formats():
+        start = LINE.match(text)
+        assert start, text
+        lines[start[0].strip(), tuple(re.findall(r"(\w+)=%", text))] += 1
+    return lines
+
+
+def said() -> Counter[tuple[str, tuple[str, ...]]]:
+    """The same as the page has it."""
+    rows = re.findall(r"^\| `([^|]+)` \| [^|]* \| [^|]* \| (`.*`) \|$", PAGE, re.MULTILINE)
+    return Counter((line, tuple(re.findall(r"`(\w+)`", fields))) for line, fields in rows)
+
+
+def test_the_page_has_every_line_with_its_fields_in_their_order_and_no_other() -> None:
+    assert len(written()) > 12
+    assert said() == written()
+
+
+def test_the_page_says_what_every_field_means() -> None:
+    meanings = PAGE.partition("| field | means |")[2].partition("\n\n")[0]
+    explained = {
+        name for cell in re.findall(r"^\| (`.*?`) \|", meanings, re.MULTILINE) for name in re.findall(r"\w+", cell)
+    }
+    assert explained == {field for _, fields in written() for field in fields}
+
+
+def test_the_pages_tick_is_one_that_the_app_could_write() -> None:
+    [fields] = [fields for line, fields in written() if line == "tick"]
+    [example] = re.findall(r"^tick .*$", PAGE, re.MULTILINE)
+    assert re.findall(r"(\w+)=", example) == [*fields]
+
+
+def test_what_a_line_says_are_attributes_of_its_record_too(caplog: pytest.LogCaptureFixture) -> None:
+    """OpenTelemetry makes dimensions of them; a name that logging itself uses would make the call fail."""
+    caplog.set_level(logging.INFO, "function_app")
+    with counted() as traffic:
+        asked(AZURE)
+    tell(Outcome("ftjob-1", "aoai-ml", Result.SYNCED, "succeeded", run_url="https://w/1"), 1.5, traffic)
+    [record] = caplog.records
+    kept = {name: getattr(record, name) for name in ("job", "account", "result", "run", "seconds", *SERVICES)}
+    assert kept == {
+        "job": "ftjob-1",
+        "account": "aoai-ml",
+        "result": "synced",
+        "run": "https://w/1",
+        "seconds": 1.5,
+        **dict.fromkeys(SERVICES, 0),
+        "azure": 1,
+    }
+
+
+@worker
+def test_ticks_and_messages_say_how_long_they_took_and_what_they_asked(host: Host, load: Load) -> None:
+    """As the services counted it. Key Vault answers a first request with what token it wants."""
+    cloud = load(WORLD)
+    ticked, served = host(tick(), delivered(message("ftjob-done")), env=azure(cloud))["invocations"]
+    [tick_line] = [line for line in logged(ticked) if line.startswith("tick ")]
+    assert re.search(r" lag=\d{5,} past_due=False seconds=\d+\.\d azure=1 wandb=1 storage=1 vault=2$", tick_line)
+    [line] = [line for line in logged(served) if line.startswith("message ")]
+    of_jobs = ("FineTuning_Get", "FineTuning_GetEvents", "FineTuning_GetCheckpoints", "Files_Get", "Files_GetContent")
+    requests = sum(cloud.counts.get(operation, 0) for operation in of_jobs)
+    assert re.search(rf" status=succeeded run=https://\S+ attempt=1 seconds=\d+\.\d azure={requests} wandb=\d+ ", line)
+    of_storage = [each for each in cloud.world.trace.exchanges if each.service == "storage"]
+    assert f" storage={len(of_storage) - 1} vault=0 why=" in line
+
+
+@worker
+def test_the_key_is_told_by_version_once_a_reading(host: Host, load: Load) -> None:
+    cloud = load(WORLD)
+    first, second = host(tick(), tick(), env=azure(cloud))["invocations"]
+    assert [line.split()[:2] for line in logged(first) if line.startswith("key ")] == [["key", "state=read"]]
+    assert not [line for line in logged(second) if line.startswith("key ")]
+
+
+def test_a_job_is_left_before_the_host_would_restart_the_process() -> None:
+    """With time for W&B to take what is on its way, twice."""
+    said = json.loads((ROOT / "host.json").read_text())["functionTimeout"]
+    hours, minutes, seconds = map(int, said.split(":"))
+    assert hours * 3600 + minutes * 60 + seconds >= STOP_AFTER + 2 * _FINISH_TIMEOUT

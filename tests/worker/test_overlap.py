@@ -1,0 +1,107 @@
+"""Workers that meet, and workers that are told to go: Microsoft's worker library in processes of their own, one job."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sandbox.cloud import Cloud
+from tests.worker.test_worker import LIBRARY, ROOT, WORLD, Answer, Load, azure, delivered, logged, message, worker
+
+PATIENCE = 200.0  # seconds to wait at most for what a worker is about to do; on a busy machine that is a while
+pytestmark = pytest.mark.timeout(2 * PATIENCE)
+SLOW = {"op": "Files_GetContent", "when": {"nth": [1]}, "do": {"delay": 4.0}}  # so that it is killed while at work
+JOB = "ftjob-done"
+
+
+class Worker:
+    """A worker at work."""
+
+    def __init__(self, directory: Path, env: Mapping[str, str], *invocations: Mapping[str, Any]) -> None:
+        directory.mkdir()
+        orders, self._answers = directory / "orders.json", directory / "answers.json"
+        orders.write_text(json.dumps({"invocations": invocations}))
+        command = [sys.executable, str(Path(__file__).parent / "host.py"), str(LIBRARY), str(ROOT)]
+        self.process = subprocess.Popen(
+            [*command, str(orders), str(self._answers)], env=dict(env), stdout=subprocess.DEVNULL
+        )
+
+    def invocations(self) -> list[Answer]:
+        """What became of the invocations, once all are over."""
+        assert self.process.wait(PATIENCE) == 0
+        answers: list[Answer] = json.loads(self._answers.read_text())["invocations"]
+        return answers
+
+
+Start = Callable[..., Worker]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Start a worker; none is left behind."""
+    started: list[Worker] = []
+
+    def start(env: Mapping[str, str], *invocations: Mapping[str, Any]) -> Worker:
+        started.append(Worker(tmp_path / str(len(started)), env, *invocations))
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.process.kill()
+        each.process.wait()
+
+
+def wait_for_fault(cloud: Cloud) -> None:
+    """Return once the world's fault is being met."""
+    until = time.monotonic() + PATIENCE
+    while not cloud.world.faults.met:
+        assert time.monotonic() < until, "nobody met the fault"
+        time.sleep(0.02)
+
+
+def steps(cloud: Cloud) -> list[int]:
+    return [row["_step"] for row in cloud.world.wandb.store.run("acme", "tuning", JOB).history]
+
+
+def results(invocations: list[Answer]) -> list[str]:
+    lines = [line for each in invocations for line in logged(each) if line.startswith("message ")]
+    return [line.split()[1] for line in lines]
+
+
+@worker
+def test_of_two_workers_with_the_same_message_one_writes_and_the_other_leaves_it(load: Load, start: Start) -> None:
+    """As when a message comes twice, or two ticks asked for one job. The other finds it taken, or done."""
+    cloud = load(WORLD)
+    both = [start(azure(cloud), delivered(message(JOB))) for _ in range(2)]
+    came_to = sorted(result for each in both for result in results(each.invocations()))
+    assert came_to in (["result=current", "result=synced"], ["result=skipped", "result=synced"])
+    assert steps(cloud) == list(range(1, 21))
+
+
+@worker
+@pytest.mark.parametrize("told", [signal.SIGTERM, signal.SIGKILL])
+def test_a_worker_that_is_told_to_go_leaves_nothing_that_the_next_does_not_make_whole(
+    load: Load, start: Start, told: signal.Signals
+) -> None:
+    """It goes at once: the Python worker has no drain (it declares no HandlesWorkerTerminateMessage). Its message is there
+    still, its lease ends by itself, and what it wrote stands."""
+    cloud = load({**WORLD, "faults": [SLOW]})
+    first = start(azure(cloud), delivered(message(JOB)))
+    wait_for_fault(cloud)
+    first.process.send_signal(told)
+    assert first.process.wait(PATIENCE) == -told
+    assert "rule" not in cloud.world.wandb.store.run("acme", "tuning", JOB).summary.get("sync", {})
+
+    early = start(azure(cloud), delivered(message(JOB), attempt=2))
+    assert results(early.invocations()) == ["result=skipped"]
+    cloud.clock.advance(61)
+    late = start(azure(cloud), delivered(message(JOB), attempt=3))
+    assert results(late.invocations()) == ["result=synced"]
+    assert steps(cloud) == list(range(1, 21))
+    assert cloud.world.wandb.store.run("acme", "tuning", JOB).summary["sync"]["rule"]
