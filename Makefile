@@ -3,22 +3,31 @@ PYTHON ?= python3
 VENV ?= .venv
 TESTS ?= tests
 RUN = $(VENV)/bin/
+LOCKED = --universal --python-version 3.11 --no-header --no-annotate -q
 
-.PHONY: demo test test-all test-azcli lint format lock clean
+.PHONY: demo test test-all test-azcli crash faults lint format docs pictures package lock clean
 
 demo: $(VENV)/.demo
 	$(RUN)python -m sandbox demo
 
-test: $(VENV)/.dev $(VENV)/functions-worker
-	$(RUN)python -m pytest -n auto -m "not slow and not azcli" $(TESTS)
+test: $(VENV)/.dev $(VENV)/functions-worker $(VENV)/azurite
+	$(RUN)python -m pytest -n auto --dist loadgroup -m "not slow and not azcli" $(TESTS)
 
 # With the crash matrices, which take minutes.
-test-all: $(VENV)/.dev $(VENV)/functions-worker
-	$(RUN)python -m pytest -n auto -m "not azcli" $(TESTS)
+test-all: $(VENV)/.dev $(VENV)/functions-worker $(VENV)/azurite
+	$(RUN)python -m pytest -n auto --dist loadgroup -m "not azcli" $(TESTS)
 
 # The real Azure CLI as a witness: installs it into .venv-azcli/ (733 MB, a minute or two) the first time.
 test-azcli: $(VENV)/.dev
 	$(RUN)python -m pytest -n 2 --dist loadfile -m azcli $(TESTS)
+
+# Every command killed before and after every HTTP request, and run again. WITH='--command sync --kind live' is a part of it.
+crash: $(VENV)/.dev
+	$(RUN)python -m evidence.crash $(WITH)
+
+# Every operation with everything that may go wrong with its request.
+faults: $(VENV)/.dev
+	$(RUN)python -m evidence.faults $(WITH)
 
 lint: $(VENV)/.dev
 	$(RUN)ruff check .
@@ -29,6 +38,18 @@ lint: $(VENV)/.dev
 format: $(VENV)/.dev
 	$(RUN)ruff check --fix .
 	$(RUN)ruff format .
+
+# The pages that are written by a program.
+docs: $(VENV)/.dev
+	$(RUN)python -m docs.reference
+
+# Needs Chromium.
+pictures: $(VENV)/.dev
+	$(RUN)python -m docs.pictures
+
+# The zip that is deployed. `make package WITH=--with-dependencies` puts the packages in, for Azure's Python.
+package: $(VENV)/.dev
+	$(RUN)python -m infra.package $(WITH)
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -48,11 +69,14 @@ $(VENV)/functions-worker: $(VENV)/bin/python
 	$(RUN)python -m pip install --quiet --no-deps --ignore-requires-python --target $@ \
 		azure-functions-runtime==1.3.0 azure-functions-runtime-v1==1.2.0
 
+# Microsoft's storage emulator, in a folder of its own. Where there is no Node, the tests that need it are skipped and say so.
+$(VENV)/azurite: $(VENV)/bin/python
+	npm install --silent --no-audit --no-fund --prefix $@ azurite@3.35.0 || echo "No Azurite: its tests will be skipped."
+
 # requirements.txt is what Azure installs; constraints.txt pins everything else. Both follow pyproject.toml.
 lock: $(VENV)/.dev
-	$(RUN)python -m pip install --quiet uv
-	$(RUN)uv pip compile pyproject.toml --universal --python-version 3.11 --no-header --no-annotate -q -o requirements.txt
-	$(RUN)uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --no-header --no-annotate -q -o constraints.txt
+	$(RUN)uv pip compile pyproject.toml --all-extras $(LOCKED) -o constraints.txt
+	$(RUN)uv pip compile pyproject.toml -c constraints.txt $(LOCKED) -o requirements.txt
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

@@ -1,0 +1,5 @@
+"""Claims of this project with the commands that prove them: what happens when a process is killed, or a request fails.
+
+`python -m evidence.crash` and `python -m evidence.faults`. Both run the real commands as processes of their own in the
+sandbox, and compare what is there in the end with what an undisturbed run leaves.
+"""

@@ -1,0 +1,152 @@
+"""setup in every starting state, rotate-key, teardown on both kinds of vault: their worlds, and all that is there in the end."""
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+from sandbox.tenant import Secret, Vault
+from sandbox.world import World
+
+from .case import GOOD_KEY, PIPELINE, Case, relative
+
+NEW_KEY = "5a4db0c5a4db0c5a4db0c5a4db0c5a4db0c00009"
+
+_DAY = 86400.0
+_PEOPLE = [
+    {"name": "operator", "kind": "user", "display_name": "you@contoso.example"},
+    {"name": PIPELINE, "kind": "managed identity"},
+    {"name": "dana", "kind": "user", "display_name": "dana@contoso.example"},
+    {"name": "billing-api", "kind": "managed identity"},
+]
+_OWNERS = [{"principal": who, "role": "Owner", "scope": "rg-ml"} for who in ("operator", PIPELINE)]
+_VAULT = {"name": "kv-ml", "group": "rg-ml"}
+_OTHERS = {
+    "tags": {"cost-center": "ml"},
+    "policies": [
+        {"principal": "billing-api", "secrets": ["Get", "List"]},
+        {"principal": "dana", "secrets": ["get", "list", "set", "delete"], "certificates": ["get", "list"]},
+    ],
+    "secrets": [{"name": "billing-db-password", "value": "correct-horse-battery-staple"}],
+}
+_OURS = {"created-by": "azure-openai-wandb"}
+_KEPT = {"name": "wandb-api-key", "value": GOOD_KEY, "tags": _OURS, "created_days_ago": 90}
+_ON_RBAC = [*_OWNERS, {"principal": PIPELINE, "role": "Key Vault Secrets Officer", "scope": "rg-ml"}]
+_TARGET = {"AZURE_RESOURCE_GROUP": "rg-ml", "AZURE_OPENAI_ACCOUNT": "aoai-ml", "AZURE_KEY_VAULT": "kv-ml"}
+_FREELY = ("--yes", "--output", "json")
+_SETUP = ("provisioning", "setup", "--propagation-wait", "0s", *_FREELY)
+_TEARDOWN = ("provisioning", "teardown", *_FREELY)
+_BY_POLICY = "--vault-access-policy"
+
+
+def end(world: World) -> Any:
+    """Everything in the tenant: identities, assignments, vaults with their policies and every version of every secret.
+
+    What may differ, and is left out: the ids that the service draws for identities (each stands as its resource's name) and
+    with them the names of assignments, which are made of them; the ids of versions; the seconds at which things were made,
+    as a second attempt is later than the first one; how often the service goes on saying that something is under way.
+    """
+    tenant = world.tenant
+    assignments = [
+        {key: value for key, value in asdict(each).items() if key not in ("name", "created", "effective")}
+        for each in tenant.rbac.assignments.values()
+    ]
+    told = {
+        "accounts": {name: asdict(account) for name, account in tenant.accounts.items()},
+        "principals": {each.alias: each.kind for each in tenant.principals.values()},
+        "assignments": assignments,
+        "vaults": {name: _vault(vault, world) for name, vault in tenant.vaults.items()},
+        "wandb": [run.id for run in world.wandb.store.runs("acme", "OpenAI-Fine-Tune")],
+    }
+    text = json.dumps(relative(told, world.clock.time()))
+    for each in tenant.principals.values():
+        text = text.replace(each.object_id, f"<{each.alias}>")
+    return _ordered(json.loads(text))
+
+
+def _ordered(told: Any) -> Any:
+    """In an order that does not depend on ids: assignments, and lists of principals in tags."""
+    told["assignments"].sort(key=json.dumps)
+    for vault in told["vaults"].values():
+        vault["tags"] = {name: " ".join(sorted(value.split())) for name, value in vault["tags"].items()}
+    return told
+
+
+def _vault(vault: Vault, world: World) -> dict[str, Any]:
+    told = {name: value for name, value in asdict(vault).items() if name not in ("secrets", "registering", "deleted")}
+    return told | {
+        "deleted": vault.deleted is not None,
+        "secrets": {name: _secret(secret, world.clock.time()) for name, secret in vault.secrets.items()},
+    }
+
+
+def _secret(secret: Secret, now: float) -> dict[str, Any]:
+    versions = [
+        {
+            "value": version.value,
+            "enabled": version.enabled,
+            # setup reckons by the machine's clock, which goes on while a command is run twice
+            "expires in days": None if version.expires is None else round((version.expires - now) / _DAY),
+            "content type": version.content_type,
+            "tags": version.tags,
+        }
+        for version in secret.versions
+    ]
+    return {"deleted": secret.deleted is not None, "versions": versions}
+
+
+def _world(**vault: Any) -> dict[str, Any]:
+    """A world with this vault where nothing takes long: what waiting does is tested where time is virtual."""
+    team = {"name": "acme", "members": {"sync-bot": "member"}}
+    user = {"username": "sync-bot", "default_entity": "acme", "keys": [GOOD_KEY, NEW_KEY]}
+    return {
+        "extends": "contoso",
+        "transitions": {"rbac_propagation": 0, "recover_reads": 1},
+        "principals": _PEOPLE,
+        "assignments": _OWNERS,
+        "vaults": [_VAULT | vault],
+        "wandb": {"teams": [team], "users": [user]},
+    }
+
+
+def _setup(kind: str, world: dict[str, Any], *flags: str, principal: str = PIPELINE) -> Case:
+    env = _TARGET | {"WANDB_API_KEY": GOOD_KEY}
+    return Case("setup", kind, (*_SETUP, *flags), world, end, env, principal=principal)
+
+
+def _teardown(kind: str, world: dict[str, Any], set_up: tuple[str, ...] = (), *flags: str) -> Case:
+    env = _TARGET | {"WANDB_API_KEY": GOOD_KEY}
+    return Case("teardown", kind, (*_TEARDOWN, *flags), world, end, env, before=((*_SETUP, *set_up),))
+
+
+_ROTATE = Case(
+    "rotate-key",
+    "a version of ours and one of somebody else's",
+    ("provisioning", "rotate-key", *_FREELY),
+    _world(
+        rbac=True,
+        secrets=[
+            {
+                "name": "wandb-api-key",
+                "versions": [
+                    {"value": "somebody else's", "created_days_ago": 400},
+                    {"value": GOOD_KEY, "tags": _OURS, "created_days_ago": 90},
+                ],
+            }
+        ],
+    )
+    | {"assignments": _ON_RBAC},
+    end,
+    _TARGET | {"WANDB_API_KEY": NEW_KEY},
+)
+
+CASES: tuple[Case, ...] = (
+    _setup("access policies with others", _world(**_OTHERS), principal="operator"),
+    _setup("Azure RBAC", _world(rbac=True, tags={"cost-center": "ml"})),
+    _setup("no vault", _world() | {"vaults": []}, "--create-key-vault"),
+    _setup("deleted vault", _world(deleted=True, rbac=True, secrets=[_KEPT]), "--recover-key-vault"),
+    _setup("kept on access policies", _world(**_OTHERS), _BY_POLICY),
+    _ROTATE,
+    _teardown("back to access policies", _world(**_OTHERS), (), "--restore-access-policies"),
+    _teardown("Azure RBAC", _world(rbac=True)),
+    _teardown("access policies", _world(**_OTHERS), (_BY_POLICY,)),
+)

@@ -1,0 +1,125 @@
+"""A sync of every kind of job: the worlds, and all that W&B has in the end."""
+
+import json
+from typing import Any
+
+from sandbox.wandb_artifacts import Artifact
+from sandbox.wandb_runs import Run
+from sandbox.world import World
+
+from .case import GOOD_KEY, PIPELINE, Case, relative
+
+ENTITY, PROJECT = "acme", "fine-tuning"
+JOB = "ftjob-" + "1" * 32
+FILE, VALIDATION_FILE = "file-" + "a" * 32, "file-" + "b" * 32
+
+_ACCOUNT = "rg-ml/Microsoft.CognitiveServices/accounts/aoai-ml"
+_ENV = {
+    "AZURE_OPENAI_ENDPOINTS": "https://aoai-ml.openai.azure.com/",
+    "WANDB_API_KEY": GOOD_KEY,
+    "WANDB_ENTITY": ENTITY,
+    "WANDB_PROJECT": PROJECT,
+    "SYNC_DATASETS": "full",
+}
+_SDKS_OWN = ("_wandb", "_runtime")
+"""How long a process had the run open, and what the SDK says of itself."""
+
+_WITH_A_ROW = "_step"
+"""The SDK puts it into the summary together with a row, and not when it goes on with a run whose rows are all there."""
+
+_LIVE = {
+    "created": "-8m",
+    "timeline": {"queued": 60, "preprocessing": 60, "gpu_wait": 30, "steps": 60, "seconds_per_step": 10},
+}
+_FAILED = {"status": "failed", "during": "training", "at_step": 12, "error": {"code": "oom", "message": "too big"}}
+KINDS: dict[str, tuple[dict[str, Any], str]] = {
+    "live": (_LIVE, "chat"),
+    "finished, with checkpoints and validation": (
+        {"validation_file": VALIDATION_FILE, "hyperparameters": {"n_epochs": 3}},
+        "chat",
+    ),
+    "failed": ({"outcome": _FAILED}, "chat"),
+    "cancelled": ({"outcome": {"status": "cancelled", "at_step": 20}}, "chat"),
+    "dpo": ({"method": "dpo", "hyperparameters": {"n_epochs": 2}}, "dpo"),
+    "reinforcement": ({"method": "reinforcement", "hyperparameters": {"n_epochs": 2}}, "reinforcement"),
+    "paused": (_LIVE | {"pauses": [{"at_step": 10}]}, "chat"),
+    "no results file": ({"results": {"purged": True}}, "chat"),
+}
+"""What a scenario says of the job, and the format of its training file."""
+
+
+def world(kind: str) -> dict[str, Any]:
+    """A scenario with one job of this kind."""
+    said, written = KINDS[kind]
+    job = {
+        "id": JOB,
+        "model": "gpt-4o-mini-2024-07-18",
+        "created": "-2d",
+        "training_file": FILE,
+        "timeline": {"steps": 30},
+    }
+    files = [
+        {"id": FILE, "filename": "train.jsonl", "created": "-3d", "count": 8, "format": written},
+        {"id": VALIDATION_FILE, "filename": "valid.jsonl", "created": "-3d", "count": 3},
+    ]
+    return {
+        "extends": "contoso",
+        "accounts": [{"name": "aoai-ml", "group": "rg-ml", "jobs": [job | said], "files": files}],
+        "principals": [{"name": PIPELINE, "kind": "managed identity"}],
+        "assignments": [{"principal": PIPELINE, "role": "Cognitive Services OpenAI User", "scope": _ACCOUNT}],
+    }
+
+
+def end(world: World) -> Any:
+    """Everything that people see in W&B: each run with each of its steps, each version with what is in it, each alert.
+
+    What may differ, and is left out: what the SDK says of itself, for how long it had a run open, which step it last put into
+    the summary (the steps of the history are all compared), and drafts of versions, which nobody sees until they are committed.
+    """
+    store = world.wandb.store
+    told = {
+        "runs": {run.id: _run(run, world) for run in store.runs(ENTITY, PROJECT)},
+        "artifacts": {each.name: _version(each) for each in store.artifacts(ENTITY, PROJECT)},
+        "alerts": [(alert.run_id, alert.title, alert.text, alert.severity) for alert in store.alerts],
+        "projects": sorted(project.name for project in store.projects(ENTITY)),
+    }
+    return relative(told, world.clock.time())
+
+
+def _run(run: Run, world: World) -> dict[str, Any]:
+    said = ("name", "group", "job_type", "notes", "description", "tags", "exit_code", "stop_requested")
+    return {name: getattr(run, name) for name in said} | {
+        "state": str(run.state(world.clock.time())),
+        "history": [_without_the_sdks_own(row) for row in run.history],
+        "summary": {k: v for k, v in _without_the_sdks_own(run.summary).items() if k != _WITH_A_ROW},
+        "config": run.config,
+        "used": sorted(each.name for each in run.used),
+        "logged": sorted(each.name for each in run.logged if each.state == "COMMITTED"),
+    }
+
+
+def _version(version: Artifact) -> dict[str, Any]:
+    return {
+        "type": version.type,
+        "aliases": sorted(version.aliases),
+        "metadata": version.metadata,
+        "description": version.description,
+        "files": {path: _content(version, path) for path in sorted(version.entries)},
+        "made by": version.created_by.id if version.created_by else None,
+        "used by": sorted(run.id for run in version.used_by),
+    }
+
+
+def _content(version: Artifact, path: str) -> Any:
+    """What JSON says, as times are in it; the digest of anything else."""
+    entry = version.entries[path]
+    return json.loads(version.read(path)) if path.endswith(".json") and entry.ref is None else entry.digest
+
+
+def _without_the_sdks_own(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name not in _SDKS_OWN}
+
+
+CASES = tuple(
+    Case("sync", kind, ("function_app", "sync", "--output", "json"), world(kind), end, _ENV) for kind in KINDS
+)

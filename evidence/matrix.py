@@ -1,0 +1,175 @@
+"""What both matrices share: which cases, several stages at once, and how it is told."""
+
+import json
+import queue
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
+
+import click
+
+from .commands import CASES
+from .commands.case import Case
+from .processes import Hangs
+from .stage import NotThere, Stage, Undisturbed
+
+_Point = TypeVar("_Point")
+_Result = TypeVar("_Result")
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+class Failed(Exception):  # noqa: N818 - a finding, not a fault of this program
+    """A point of a matrix does not hold; the text says why, for people."""
+
+
+@dataclass
+class Stages:
+    """So many sandboxes, each for one command at a time."""
+
+    jobs: int
+    fork: bool = True
+    _free: "queue.SimpleQueue[Stage]" = field(default_factory=queue.SimpleQueue)
+    _stack: ExitStack = field(default_factory=ExitStack)
+
+    def __enter__(self) -> "Stages":
+        """Start them."""
+        for _ in range(self.jobs):
+            self._free.put(self._stack.enter_context(Stage(fork=self.fork)))
+        self._pool = self._stack.enter_context(ThreadPoolExecutor(self.jobs, thread_name_prefix="stage"))
+        return self
+
+    def __exit__(self, *ended: object) -> None:
+        """Stop them, after what is at work."""
+        self._pool.shutdown(cancel_futures=True)
+        self._stack.close()
+
+    def each(self, do: Callable[[Stage, _Point], _Result], points: Sequence[_Point]) -> Iterator[_Result]:
+        """What `do` gives for every point, in order; on a terminal one sees how far it has come."""
+
+        def on_a_stage(point: _Point) -> _Result:
+            stage = self._free.get()
+            try:
+                return do(stage, point)
+            finally:
+                self._free.put(stage)
+
+        live = sys.stderr.isatty()
+        for number, result in enumerate(self._pool.map(on_a_stage, points), 1):
+            if live:
+                sys.stderr.write(f"\r{number} of {len(points)}\x1b[K" if number < len(points) else "\r\x1b[K")
+                sys.stderr.flush()
+            yield result
+
+
+def undisturbed(stage: Stage, case: Case) -> Undisturbed:
+    """What a case comes to by itself."""
+    return stage.undisturbed(case)
+
+
+def outcome(do: Callable[[], str]) -> str:
+    """The word for what a point came to, or why it does not hold after `FAILED: `."""
+    try:
+        return do()
+    except (Failed, Hangs, NotThere) as why:
+        return f"{FAILED}: {why}"
+
+
+FAILED = "FAILED"
+
+
+def told_once(failures: Iterable[tuple[str, str, str]]) -> list[str]:
+    """Failures as (where, why, how to repeat it): those with the same reason together, and how to repeat the first of them."""
+    by_reason: dict[str, list[tuple[str, str]]] = {}
+    for where, why, again in failures:
+        by_reason.setdefault(why, []).append((where, again))
+    return [
+        f"  {'; '.join(where for where, _ in found)}\n    {why}\n    repeat it: {found[0][1]}"
+        for why, found in by_reason.items()
+    ]
+
+
+def selected(command: str | None, kind: str | None) -> list[Case]:
+    """The cases of a command and kind; all of them where none is named.
+
+    Raises:
+        click.UsageError: there is no such case.
+    """
+    found = [c for c in CASES if command in (None, c.command) and (kind is None or kind in c.kind)]
+    if not found:
+        known = "; ".join(c.name for c in CASES)
+        raise click.UsageError(f"no such case. There are: {known}")
+    return found
+
+
+def options(command: _Command) -> _Command:
+    """The options of both."""
+    for option in reversed(
+        (
+            click.option("--command", type=click.Choice(sorted({c.command for c in CASES})), help="Only this command."),
+            click.option("--kind", metavar="TEXT", help="Only cases whose kind has this in it."),
+            click.option(
+                "--every",
+                type=click.IntRange(min=1),
+                default=1,
+                metavar="N",
+                help="Only every N-th point of each case, always the same ones.",
+            ),
+            click.option("--jobs", type=click.IntRange(min=1), default=2, show_default=True, help="At once."),
+            click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout."),
+            click.option(
+                "--fork/--no-fork",
+                default=True,
+                show_default=True,
+                help="Fork the commands from a process that has the SDKs imported, or start each anew.",
+            ),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+class Told(Protocol):
+    """What a case came to."""
+
+    @property
+    def line(self) -> str:
+        """For people."""
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """For programs."""
+
+    @property
+    def failures(self) -> Sequence[str]:
+        """What does not hold, each with how to repeat it."""
+
+
+@dataclass
+class Telling:
+    """Tells case by case, and sums up in the end."""
+
+    as_json: bool
+    told: list[Told] = field(default_factory=list)
+    _began: float = field(default_factory=time.monotonic)
+
+    def case(self, told: Told) -> None:
+        """One case is done."""
+        self.told.append(told)
+        where = sys.stderr if self.as_json else sys.stdout
+        where.write(told.line + "\n" + "".join(f"{failure}\n" for failure in told.failures))
+        where.flush()
+
+    def end(self, points: int, good: int, words: str) -> int:
+        """Sum up; gives the exit status."""
+        seconds = time.monotonic() - self._began
+        if self.as_json:
+            cases = [each.document for each in self.told]
+            document = {"ok": points == good, "points": points, "good": good, "seconds": round(seconds), "cases": cases}
+            sys.stdout.write(json.dumps(document, indent=2) + "\n")
+        else:
+            sys.stdout.write(f"{good} of {points} {words}, in {seconds / 60:.1f} minutes\n")
+        return int(points != good)
