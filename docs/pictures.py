@@ -1,0 +1,69 @@
+"""Takes the README's pictures from a real run in the sandbox: `make pictures`. Needs Chromium.
+
+`terminal.svg` is what `setup` and `sync` print; `page.png` is the sandbox's page afterwards, beside a job that still trains.
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from sandbox.cloud import Cloud
+from sandbox.pages import page
+from sandbox.scenario import Scenario
+from tests.sandbox.chromium import Chromium
+
+IMAGES = Path(__file__).parent / "images"
+COLUMNS = 118
+TARGET = ["-g", "rg-ml", "--openai-account", "aoai-ml", "--key-vault", "kv-ml"]
+SETTINGS = {
+    "AZURE_OPENAI_ENDPOINTS": "https://aoai-ml.openai.azure.com/",
+    "KEY_VAULT_URL": "https://kv-ml.vault.azure.net/",
+    "WANDB_ENTITY": "acme",
+    "WANDB_PROJECT": "fine-tuning",
+    "COLUMNS": str(COLUMNS),
+}
+
+
+def main() -> None:
+    """Set up, sync, let ten minutes pass, sync again; one picture of what was said, one of what is there."""
+    with Cloud(Scenario.load("demo"), page=page) as cloud:
+        key = cloud.world.scenario.wandb.users[0].keys[0]
+        setup = ["provisioning", "setup", *TARGET, "--yes", "--propagation-wait", "3s"]
+        said = [
+            _said(cloud, setup, "operator", {"WANDB_API_KEY": key}),
+            _said(cloud, ["function_app", "sync"], "function-app", {}),
+        ]
+        cloud.clock.advance(600)
+        _said(cloud, ["function_app", "sync"], "function-app", {})
+        _terminal("\n\n".join(said))
+        with Chromium() as browser:
+            browser.open(f"{cloud.url}/", width=1280, height=1500)
+            browser.screenshot(IMAGES / "page.png", whole=False)
+
+
+def _said(cloud: Cloud, argv: list[str], principal: str, env: dict[str, str]) -> str:
+    whole = cloud.environment(principal) | SETTINGS | env
+    done = subprocess.run(
+        [sys.executable, "-m", *argv],
+        env=whole,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=True,
+    )
+    return f"$ python -m {' '.join(argv)}\n{done.stdout.rstrip()}"
+
+
+def _terminal(text: str) -> None:
+    with Path("/dev/null").open("w") as nowhere:
+        console = Console(record=True, width=COLUMNS, file=nowhere, highlight=False)
+        for line in text.splitlines():
+            console.print(Text(line, style="bold" if line.startswith("$ ") else ""))
+        console.save_svg(str(IMAGES / "terminal.svg"), title="azure-openai-wandb", unique_id="terminal")
+
+
+if __name__ == "__main__":
+    main()
