@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 TESTS ?= tests
+# Tests wait more than they compute: for processes, for the W&B SDK's retries. More workers than cores pay.
+WORKERS ?= 4
 RUN = $(VENV)/bin/
 LOCKED = --universal --python-version 3.11 --no-header --no-annotate -q
 
@@ -11,11 +13,11 @@ demo: $(VENV)/.demo
 	$(RUN)python -m sandbox demo
 
 test: $(VENV)/.dev $(VENV)/functions-worker $(VENV)/azurite
-	$(RUN)python -m pytest -n auto --dist loadgroup -m "not slow and not azcli" $(TESTS)
+	$(RUN)python -m pytest -n $(WORKERS) --dist loadgroup -m "not slow and not azcli" $(TESTS)
 
 # With the crash matrices, which take minutes.
 test-all: $(VENV)/.dev $(VENV)/functions-worker $(VENV)/azurite
-	$(RUN)python -m pytest -n auto --dist loadgroup -m "not azcli" $(TESTS)
+	$(RUN)python -m pytest -n $(WORKERS) --dist loadgroup -m "not azcli" $(TESTS)
 
 # The real Azure CLI as a witness: installs it into .venv-azcli/ (733 MB, a minute or two) the first time.
 test-azcli: $(VENV)/.dev
