@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from sandbox.cloud import Cloud
+from sandbox.demo import SETTINGS
 from sandbox.pages import page
 from sandbox.scenario import Scenario
 from tests.sandbox.chromium import Chromium
@@ -18,13 +19,6 @@ from tests.sandbox.chromium import Chromium
 IMAGES = Path(__file__).parent / "images"
 COLUMNS = 118
 TARGET = ["-g", "rg-ml", "--openai-account", "aoai-ml", "--key-vault", "kv-ml"]
-SETTINGS = {
-    "AZURE_OPENAI_ENDPOINTS": "https://aoai-ml.openai.azure.com/",
-    "KEY_VAULT_URL": "https://kv-ml.vault.azure.net/",
-    "WANDB_ENTITY": "acme",
-    "WANDB_PROJECT": "fine-tuning",
-    "COLUMNS": str(COLUMNS),
-}
 
 
 def main() -> None:
@@ -45,7 +39,7 @@ def main() -> None:
 
 
 def _said(cloud: Cloud, argv: list[str], principal: str, env: dict[str, str]) -> str:
-    whole = cloud.environment(principal) | SETTINGS | env
+    whole = cloud.environment(principal) | SETTINGS | {"COLUMNS": str(COLUMNS)} | env
     done = subprocess.run(
         [sys.executable, "-m", *argv],
         env=whole,

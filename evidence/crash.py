@@ -9,7 +9,6 @@ as threads may change their order.
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import product
 from typing import Any
 
@@ -19,7 +18,7 @@ from sandbox.faults import Gate
 
 from . import matrix
 from .commands.case import Case, differences
-from .matrix import Failed, Stages, Telling, outcome, told_once
+from .matrix import Failed, Stages, Telling, examined, told_once
 from .stage import Request, Stage, Undisturbed
 
 _SHOWN = 12  # differences of one point
@@ -109,11 +108,7 @@ def points_of(whole: Undisturbed, every: int = 1) -> list[Point]:
 
 def examine(stages: Stages, case: Case, whole: Undisturbed, points: Sequence[Point]) -> Killed:
     """Kill and finish at each of these points."""
-
-    def at(stage: Stage, point: Point) -> str:
-        return outcome(partial(kill_and_finish, stage, case, whole, point))
-
-    return Killed(case, len(whole.requests), list(zip(points, stages.each(at, points), strict=True)))
+    return Killed(case, len(whole.requests), examined(stages, kill_and_finish, case, whole, points))
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})

@@ -13,7 +13,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 from typing import Any
 
 import click
@@ -23,7 +23,7 @@ from sandbox.trace import Exchange
 
 from . import matrix
 from .commands.case import Case, differences
-from .matrix import FAILED, Failed, Stages, Telling, outcome, told_once
+from .matrix import FAILED, Failed, Stages, Telling, examined, told_once
 from .processes import ROOT, Ended
 from .refusals import Trouble, troubles
 from .stage import Stage, Undisturbed
@@ -204,11 +204,7 @@ def _points(case_uses: Sequence[Use]) -> Iterator[Point]:
 
 def examine(stages: Stages, case: Case, whole: Undisturbed, points: Sequence[Point]) -> Tried:
     """Try these points."""
-
-    def at(stage: Stage, point: Point) -> str:
-        return outcome(partial(try_it, stage, case, whole, point))
-
-    return Tried(case, list(zip(points, stages.each(at, points), strict=True)))
+    return Tried(case, examined(stages, try_it, case, whole, points))
 
 
 def looked_at(stage: Stage, case: Case) -> tuple[Undisturbed, list[Use]]:

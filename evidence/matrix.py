@@ -70,12 +70,22 @@ def undisturbed(stage: Stage, case: Case) -> Undisturbed:
     return stage.undisturbed(case)
 
 
-def outcome(do: Callable[[], str]) -> str:
-    """The word for what a point came to, or why it does not hold after `FAILED: `."""
-    try:
-        return do()
-    except (Failed, Hangs, NotThere) as why:
-        return f"{FAILED}: {why}"
+def examined(
+    stages: Stages,
+    do: Callable[[Stage, Case, Undisturbed, _Point], str],
+    case: Case,
+    whole: Undisturbed,
+    points: Sequence[_Point],
+) -> list[tuple[_Point, str]]:
+    """Each of a case's points, with the word for what it came to, or why it does not hold after `FAILED: `."""
+
+    def at(stage: Stage, point: _Point) -> str:
+        try:
+            return do(stage, case, whole, point)
+        except (Failed, Hangs, NotThere) as why:
+            return f"{FAILED}: {why}"
+
+    return list(zip(points, stages.each(at, points), strict=True))
 
 
 FAILED = "FAILED"

@@ -75,22 +75,16 @@ def _named(project: str | None) -> tuple[str | None, str | None]:
 
 def _save(settings: Settings, entity: str | None, project: str, *, overwrite: bool) -> tuple[str, str]:
     # The SDKs take a second to import, which --help does not need.
-    from azure.core.credentials import TokenCredential
 
     from function_app.dashboard import save
-    from function_app.vault import azure_credential, key_source
+    from function_app.vault import identity_of, key_source
     from function_app.wandb_api import WandbApi
     from function_app.wandb_sdk import prepare
 
     prepare()
 
     with ExitStack() as resources:
-
-        def identity() -> TokenCredential:
-            credential = azure_credential(settings, managed_identity=False)
-            resources.callback(credential.close)
-            return credential
-
+        identity = identity_of(settings, resources)
         keys = key_source(settings, identity)
         resources.callback(keys.close)
         api = WandbApi(project, keys, entity=entity, base_url=settings.wandb_base_url)

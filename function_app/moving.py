@@ -16,7 +16,6 @@ from urllib.parse import urlsplit
 import click
 import openai
 import wandb
-from azure.core.credentials import TokenCredential
 from pydantic import SecretStr, model_validator
 
 from function_app.azure_openai import OPENAI, Account, accounts_from
@@ -25,7 +24,7 @@ from function_app.model import Conventions, DatasetPolicy, Outcome, Result, Sele
 from function_app.report import what_of
 from function_app.settings import Settings
 from function_app.tick import Engine, Interrupted
-from function_app.vault import azure_credential, key_source
+from function_app.vault import identity_of, key_source
 from function_app.wandb_api import WandbApi
 from function_app.wandb_sdk import as_a_guest, signed_in_key
 
@@ -219,12 +218,7 @@ def _engine(
     settings: Settings, client: openai.OpenAI | None, datasets: DatasetPolicy, conventions: Conventions
 ) -> Engine:
     with ExitStack() as resources:
-
-        def identity() -> TokenCredential:
-            credential = azure_credential(settings, managed_identity=False)
-            resources.callback(credential.close)
-            return credential
-
+        identity = identity_of(settings, resources)
         keys = key_source(settings, identity)
         resources.callback(keys.close)
         accounts = [_Given(client)] if client is not None else accounts_from(settings, identity)

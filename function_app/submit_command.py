@@ -22,6 +22,7 @@ from function_app.wandb_pages import project_page
 
 if TYPE_CHECKING:
     from function_app.submit import Submitted
+    from function_app.submit_request import Wanted
 
 _FILE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
 
@@ -103,8 +104,7 @@ def submit(
     """
     # The SDKs take a second to import, which --help does not need.
     from function_app.azure_openai_submit import JobRequest
-    from function_app.submit import Submission
-    from function_app.submit_request import SubmitSettings, Wanted, account_of, check_suffix, checked_request
+    from function_app.submit_request import Wanted
 
     wanted = Wanted(
         request=JobRequest(
@@ -123,13 +123,7 @@ def submit(
         unchecked=unchecked,
     )
     try:
-        settings = SubmitSettings.load()
-        with account_of(settings, account) as place:
-            check_suffix(suffix, place)
-            request = checked_request(wanted)
-            submission = Submission(place, lambda said: click.echo(said, err=True), interval)
-            done = submission.run(request, training, validation, again=again)
-        _report(done, settings, output)
+        _submit(wanted, account, output, interval=interval, again=again)
     except SettingsError as error:
         failed(error, output, 2)
     except SyncError as error:
@@ -139,6 +133,19 @@ def submit(
     except KeyboardInterrupt:
         click.echo("Interrupted. What was uploaded stays; run the same command again to go on.", err=True)
         sys.exit(INTERRUPTED)
+
+
+def _submit(wanted: "Wanted", account: str | None, output: str, *, interval: float, again: bool) -> None:
+    from function_app.submit import Submission
+    from function_app.submit_request import SubmitSettings, account_of, check_suffix, checked_request
+
+    settings = SubmitSettings.load()
+    with account_of(settings, account) as place:
+        check_suffix(wanted.request.suffix, place)
+        request = checked_request(wanted)
+        submission = Submission(place, lambda said: click.echo(said, err=True), interval)
+        done = submission.run(request, wanted.training, wanted.validation, again=again)
+    _report(done, settings, output)
 
 
 def _report(done: "Submitted", settings: Settings, output: str) -> None:

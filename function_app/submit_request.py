@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Self
 
 import click
-from azure.core.credentials import TokenCredential
 from pydantic import model_validator
 
 from function_app.azure_openai import OPENAI, Account, accounts_from
@@ -18,7 +17,7 @@ from function_app.check_rules import Method, Severity, fields_of_grader
 from function_app.errors import SyncError
 from function_app.settings import AUTO, V1, Settings
 from function_app.tokens import estimating
-from function_app.vault import azure_credential
+from function_app.vault import identity_of
 
 _COMMON = frozenset({"n_epochs", "batch_size", "learning_rate_multiplier"})
 HYPERPARAMETERS = {
@@ -77,13 +76,7 @@ def account_of(settings: Settings, name: str | None) -> Iterator[Account]:
         click.UsageError: none is called so, or there are several and nobody says which.
     """
     with ExitStack() as resources:
-
-        def identity() -> TokenCredential:
-            credential = azure_credential(settings, managed_identity=False)
-            resources.callback(credential.close)
-            return credential
-
-        accounts = accounts_from(settings, identity)
+        accounts = accounts_from(settings, identity_of(settings, resources))
         for each in accounts:
             resources.callback(each.close)
         names = ", ".join(each.name for each in accounts)

@@ -1,7 +1,6 @@
 """One tick: which jobs are owed something, and each of them mirrored, without one holding up another."""
 
 import contextvars
-import functools
 import logging
 import threading
 import time
@@ -10,8 +9,6 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from typing import Self
-
-from azure.core.credentials import TokenCredential
 
 from function_app.azure_openai import Account, accounts_from
 from function_app.decide import Decision, Owed, decide, run_id, run_of
@@ -34,7 +31,7 @@ from function_app.outcomes import Candidate, failed_outcome, not_done, outcome_o
 from function_app.routing import Destination, LeftOut, Registry, Routes, Rule
 from function_app.settings import Settings
 from function_app.traffic import counted
-from function_app.vault import azure_credential, key_source
+from function_app.vault import identity_of, key_source
 from function_app.wandb_api import WandbApi
 from function_app.wandb_sdk import prepare, said_briefly
 
@@ -387,13 +384,7 @@ def engine_from(settings: Settings, *, managed_identity: bool, leases: Leases = 
     """
     prepare()
     with ExitStack() as resources:
-
-        @functools.cache
-        def identity() -> TokenCredential:
-            credential = azure_credential(settings, managed_identity=managed_identity)
-            resources.callback(credential.close)
-            return credential
-
+        identity = identity_of(settings, resources, managed_identity=managed_identity)
         keys = key_source(settings, identity)
         resources.callback(keys.close)
         accounts = accounts_from(settings, identity)

@@ -4,7 +4,9 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from datetime import UTC, datetime
+from functools import cache
 from typing import Protocol
 
 from azure.core.credentials import TokenCredential
@@ -146,13 +148,25 @@ def key_source(settings: Settings, credential: Callable[[], TokenCredential]) ->
     raise SettingsError("Neither KEY_VAULT_URL nor WANDB_API_KEY is set.")
 
 
-def azure_credential(
-    settings: Settings, *, managed_identity: bool
-) -> ManagedIdentityCredential | DefaultAzureCredential:
-    """The app's own identity in Functions; on a laptop whatever azure-identity finds, `az login` mostly."""
-    if managed_identity:
-        return ManagedIdentityCredential(client_id=settings.azure_client_id)
-    return DefaultAzureCredential()
+def identity_of(
+    settings: Settings, resources: ExitStack, *, managed_identity: bool = False
+) -> Callable[[], TokenCredential]:
+    """Who this is: the app's own identity in Functions; on a laptop whatever azure-identity finds, `az login` mostly.
+
+    Made when it is first asked for, once, as a key may do without it; closed with the `resources`.
+    """
+
+    @cache
+    def identity() -> TokenCredential:
+        credential = (
+            ManagedIdentityCredential(client_id=settings.azure_client_id)
+            if managed_identity
+            else DefaultAzureCredential()
+        )
+        resources.callback(credential.close)
+        return credential
+
+    return identity
 
 
 def _tell(secret: KeyVaultSecret) -> None:

@@ -71,11 +71,10 @@ def _plan(target: Target, azure: Azure, observed: Observed, key: Key) -> Plan:
 
 def _verified(session: Session, azure: Azure, key: Key) -> Observed:
     observed = observe(azure, session.target, session.clock)
-    left = _plan(session.target, azure, observed, key).work
+    left = _plan(session.target, azure, observed, key).left
     if left:
-        what = "; ".join(f"{s.resource} {s.detail}" for s in left)
         raise NotInPlaceError(
-            f"Everything was done, and yet this is left: {what}.",
+            f"Everything was done, and yet this is left: {left}.",
             hint="Somebody else may be writing to the secret: run the same command again.",
         )
     session.ui.note("verified by looking again: the vault gives out the new key", "green")

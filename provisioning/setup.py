@@ -85,11 +85,10 @@ def _look_again(session: Session, azure: Azure, before: Observed) -> Observed:
 def _verified(session: Session, azure: Azure, key: Key) -> Observed:
     """Look once more, with fresh eyes: what still has to be done is what is not in place."""
     observed = observe(azure, session.target, session.clock)
-    left = planner.plan(session.target, observed, planner.key_state(observed.secret, key.value)).work
+    left = planner.plan(session.target, observed, planner.key_state(observed.secret, key.value)).left
     if left:
-        what = "; ".join(f"{s.resource} {s.detail}" for s in left)
         raise NotInPlaceError(
-            f"Everything was done, and yet this is not in place: {what}.",
+            f"Everything was done, and yet this is not in place: {left}.",
             hint="Azure may be slow to show it, or somebody else is changing it: run the same command again.",
         )
     session.ui.note("verified by looking again: roles and access model in Azure, the key in the vault", "green")

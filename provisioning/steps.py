@@ -195,6 +195,11 @@ class Plan:
         return tuple(s for s in self.steps if s.action is not None)
 
     @property
+    def left(self) -> str:
+        """The work in words, for who has to be told that it is not done; empty without any."""
+        return "; ".join(f"{s.resource} {s.detail}" for s in self.work)
+
+    @property
     def already(self) -> tuple[Step, ...]:
         """What needs nothing."""
         return tuple(s for s in self.steps if s.verb is Verb.ALREADY)

@@ -109,8 +109,7 @@ def _verified(session: Session, azure: Azure, *, restore: bool) -> Plan:
         if not after.work:
             session.ui.note("verified by looking again: what setup added is gone", "green")
             return after
-    what = "; ".join(f"{s.resource} {s.detail}" for s in after.work)
     raise NotInPlaceError(
-        f"Everything was done, and yet this is still there: {what}.",
+        f"Everything was done, and yet this is still there: {after.left}.",
         hint="Azure may be slow to show it, or somebody else is changing it: run the same command again.",
     )

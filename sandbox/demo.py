@@ -18,7 +18,7 @@ _TARGET = [
     *("--subscription", "5b1f6d1c-0000-4000-8000-0000000000aa", "--resource-group", "rg-ml"),
     *("--openai-account", "aoai-ml", "--key-vault", "kv-ml"),
 ]
-_SETTINGS = {
+SETTINGS = {
     "AZURE_OPENAI_ENDPOINTS": "https://aoai-ml.openai.azure.com/",
     "KEY_VAULT_URL": "https://kv-ml.vault.azure.net/",
     "WANDB_ENTITY": ENTITY,
@@ -63,7 +63,7 @@ class Demo:
             self._title(
                 f"Sync, tick {tick}: {more}", "python -m function_app sync   (as the function app's managed identity)"
             )
-            self._run("function-app", ["function_app", "sync"], _SETTINGS)
+            self._run("function-app", ["function_app", "sync"], SETTINGS)
             if self._settled():
                 return
             self._cloud.clock.advance(_MINUTES * 60)
@@ -79,7 +79,7 @@ class Demo:
         self._title("Both once more", "nothing is left to do; the services count what they are asked to write")
         for name, principal, argv, env in (
             ("setup", "operator", setup, {"WANDB_API_KEY": key}),
-            ("sync", "function-app", ["function_app", "sync"], _SETTINGS),
+            ("sync", "function-app", ["function_app", "sync"], SETTINGS),
         ):
             requests, writes = self._cloud.world.trace.requests, self._cloud.writes
             self._run(principal, argv, env)

@@ -19,6 +19,14 @@ ENDPOINT = "https://aoai-ml.openai.azure.com/"
 CLOSED_ENDPOINT = "https://aoai-closed.openai.azure.com/"
 ACCOUNT = "rg-ml/Microsoft.CognitiveServices/accounts/aoai-ml"
 ENTITY, PROJECT = "acme", "fine-tuning"
+SETTINGS = {
+    "AZURE_OPENAI_ENDPOINTS": ENDPOINT,
+    "WANDB_API_KEY": KEY,
+    "WANDB_ENTITY": ENTITY,
+    "WANDB_PROJECT": PROJECT,
+    "COLUMNS": "100",  # pytest-xdist has a width of its own
+}
+"""The environment of a sync by hand."""
 JOB = "ftjob-" + "1" * 32
 OTHER_JOB = "ftjob-" + "2" * 32
 FILE = "file-" + "a" * 32

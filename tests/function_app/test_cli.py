@@ -17,15 +17,8 @@ import pytest
 from tests.conftest import ROOT
 from tests.conftest import Run as Command
 
-from .conftest import CLOSED_ENDPOINT, ENDPOINT, ENTITY, JOB, KEY, OTHER_JOB, PROJECT, Bench, a_file, a_job
+from .conftest import CLOSED_ENDPOINT, ENDPOINT, ENTITY, JOB, KEY, OTHER_JOB, PROJECT, SETTINGS, Bench, a_file, a_job
 
-SETTINGS = {
-    "AZURE_OPENAI_ENDPOINTS": ENDPOINT,
-    "WANDB_API_KEY": KEY,
-    "WANDB_ENTITY": ENTITY,
-    "WANDB_PROJECT": PROJECT,
-    "COLUMNS": "100",  # pytest-xdist has a width of its own
-}
 NOT_FOUND = {"status": 404, "body": {"error": {"code": "notFound", "message": "no such file"}}}
 
 

@@ -14,7 +14,7 @@ import pytest
 from sandbox.cloud import Cloud
 from sandbox.wandb_runs import Run
 
-from .conftest import ENDPOINT, ENTITY, FILE, JOB, KEY, PROJECT, Bench, a_job
+from .conftest import ENTITY, FILE, JOB, PROJECT, SETTINGS, Bench, a_job
 
 ROOT = Path(__file__).parents[2]
 FAMILY = "gpt-4o-mini-2024-07-18"
@@ -39,13 +39,7 @@ BOUNDARIES = {
 
 def child(cloud: Cloud, *argv: str, **settings: str) -> "subprocess.Popen[bytes]":
     """A whole process that syncs, or does what `argv` says; `settings` go before the usual."""
-    said = {
-        "AZURE_OPENAI_ENDPOINTS": ENDPOINT,
-        "WANDB_API_KEY": KEY,
-        "WANDB_ENTITY": ENTITY,
-        "WANDB_PROJECT": PROJECT,
-        "SYNC_DATASETS": "full",
-    }
+    said = SETTINGS | {"SYNC_DATASETS": "full"}
     return subprocess.Popen(
         [sys.executable, *(argv or ("-m", "function_app", "sync"))],
         env=cloud.environment() | said | settings,

@@ -6,15 +6,9 @@ import pytest
 
 from benchmarks.memory import watched
 
-from .conftest import ENDPOINT, ENTITY, KEY, PROJECT, Bench, a_file, a_job
+from .conftest import SETTINGS, Bench, a_file, a_job
 
 SYNC = [sys.executable, "-m", "function_app", "sync"]
-SETTINGS = {
-    "AZURE_OPENAI_ENDPOINTS": ENDPOINT,
-    "WANDB_API_KEY": KEY,
-    "WANDB_ENTITY": ENTITY,
-    "WANDB_PROJECT": PROJECT,
-}
 
 
 def peak(bench: Bench, *, examples: int, steps: int) -> float:

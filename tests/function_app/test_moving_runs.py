@@ -10,7 +10,7 @@ from sandbox.faults import Fault
 from sandbox.wandb_runs import Run
 from tests.conftest import Run as Command
 
-from .conftest import ENDPOINT, ENTITY, FILE, JOB, KEY, OTHER_JOB, PROJECT, Bench, a_job
+from .conftest import ENTITY, FILE, JOB, KEY, OTHER_JOB, PROJECT, SETTINGS, Bench, a_job
 
 MODEL = f"gpt-4o-mini-2024-07-18.ft-{'1' * 32}"
 NEW = f"{JOB}-2"
@@ -235,17 +235,11 @@ def test_a_run_that_people_made_of_a_job_is_not_taken_for_the_jobs(bench: Bench)
 def test_overwrite_on_the_command_line_is_of_named_jobs(bench: Bench, run: Command) -> None:
     bench.world(a_job(), a_job(id=OTHER_JOB))
     bench.tick()
-    environment = {
-        "AZURE_OPENAI_ENDPOINTS": ENDPOINT,
-        "WANDB_API_KEY": KEY,
-        "WANDB_ENTITY": ENTITY,
-        "WANDB_PROJECT": PROJECT,
-    }
-    refused = run("function_app", "sync", "--overwrite", env=environment)
+    refused = run("function_app", "sync", "--overwrite", env=SETTINGS)
     assert (refused.returncode, "--job" in refused.stderr) == (2, True)
-    shown = run("function_app", "sync", "--overwrite", "--dry-run", "--job", JOB, "-o", "json", env=environment)
+    shown = run("function_app", "sync", "--overwrite", "--dry-run", "--job", JOB, "-o", "json", env=SETTINGS)
     assert [job["result"] for job in json.loads(shown.stdout)["jobs"]] == ["owed"]
-    done = run("function_app", "sync", "--overwrite", "--job", JOB, "--follow", env=environment)
+    done = run("function_app", "sync", "--overwrite", "--job", JOB, "--follow", env=SETTINGS)
     assert done.returncode == 0, done.stderr
     runs = bench.cloud.world.wandb.store.runs(ENTITY, PROJECT)
     assert sorted(each.id for each in runs) == [JOB, NEW, OTHER_JOB]

@@ -76,6 +76,17 @@ class Listener(Ui):
         self.steps.append(step)
         self.after(step)
 
+    def interrupt_after(self, steps: int) -> None:
+        """Have Ctrl-C pressed, once, when so many more steps are done."""
+        self.steps.clear()
+
+        def stop(step: Step) -> None:
+            if len(self.steps) == steps:
+                self.after = lambda step: None
+                raise KeyboardInterrupt
+
+        self.after = stop
+
 
 @dataclass
 class Bench:

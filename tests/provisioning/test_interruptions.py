@@ -86,14 +86,7 @@ def test_a_request_that_acts_and_whose_answer_is_lost(
 @pytest.mark.parametrize("at", range(STEPS))
 def test_ctrl_c_between_steps_says_what_stands(load: Load, bench: Bench, whole: tuple[object, ...], at: int) -> None:
     load(SMALL)
-
-    def stop(step: Step) -> None:
-        if len(bench.ui.steps) == at + 1:
-            bench.ui.after = lambda step: None
-            raise KeyboardInterrupt
-
-    bench.ui.steps.clear()
-    bench.ui.after = stop
+    bench.ui.interrupt_after(at + 1)
     session = bench.session()
     with pytest.raises(errors.InterruptedByUserError) as caught:
         setup.setup(session, yes=True, interactive=False)

@@ -9,7 +9,6 @@ import pytest
 
 from provisioning import errors, setup
 from provisioning.model import SECRETS_USER, Scope
-from provisioning.steps import Step
 from sandbox.cloud import Cloud
 
 from .bench import GOOD_KEY, Bench
@@ -119,17 +118,9 @@ def test_ctrl_c_after_any_step_leaves_the_rest_to_the_next_run(load: Load, bench
     whole, _, _ = run_whole(load, bench, path)
     for stop_after in range(1, len(bench.ui.steps) + 1):
         load(path.world())
-        done: list[Step] = []
-
-        def stop(step: Step, done: list[Step] = done, stop_after: int = stop_after) -> None:
-            done.append(step)
-            if len(done) == stop_after:
-                raise KeyboardInterrupt
-
-        bench.ui.after = stop
+        bench.ui.interrupt_after(stop_after)
         with pytest.raises(errors.InterruptedByUserError):
             setup.setup(bench.session(**path.options), yes=True, interactive=False)
-        bench.ui.after = lambda step: None
         bench.setup(**path.options)
         assert end(bench) == whole, stop_after
         writes = bench.cloud.writes

@@ -10,7 +10,6 @@ import pytest
 
 from function_app.vault import FRESH_FOR
 from provisioning import errors, rotation
-from provisioning.steps import Step
 from sandbox.cloud import Cloud
 from sandbox.tenant import SecretVersion
 
@@ -175,14 +174,7 @@ def test_a_request_that_acts_and_whose_answer_is_lost(load: Load, bench: Bench, 
 @pytest.mark.parametrize("at", range(3))
 def test_ctrl_c_between_steps_says_what_stands(load: Load, bench: Bench, at: int) -> None:
     load(world(*TWO_OLD))
-    bench.ui.steps.clear()
-
-    def stop(step: Step) -> None:
-        if len(bench.ui.steps) == at + 1:
-            bench.ui.after = lambda step: None
-            raise KeyboardInterrupt
-
-    bench.ui.after = stop
+    bench.ui.interrupt_after(at + 1)
     with pytest.raises(errors.InterruptedByUserError, match=f"{at + 1} of 3 changes stand"):
         bench.rotate(NEW_KEY)
     finish(bench)

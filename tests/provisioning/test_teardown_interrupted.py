@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from provisioning import errors
-from provisioning.steps import Step
 from sandbox.faults import Fault, Faults
 
 from .bench import Bench
@@ -79,14 +78,7 @@ def test_ctrl_c_between_steps_says_what_stands(load: Load, bench: Bench, at: int
     bench.teardown(restore=restore)
     reached = end(bench)
     bench.setup(propagation_wait=timedelta(0))
-    bench.ui.steps.clear()
-
-    def stop(step: Step) -> None:
-        if len(bench.ui.steps) == at + 1:
-            bench.ui.after = lambda step: None
-            raise KeyboardInterrupt
-
-    bench.ui.after = stop
+    bench.ui.interrupt_after(at + 1)
     with pytest.raises(errors.InterruptedByUserError, match=rf"{at + 1} of \d changes stand"):
         bench.teardown(restore=restore)
     bench.teardown(restore=restore)
