@@ -14,6 +14,7 @@ from .arm_errors import arm_error, arm_time, authorize, not_found
 from .arm_resources import Resources
 from .arm_vaults import Vaults
 from .arm_web import Web
+from .bodies import AccountBody
 from .http import Call, Caller, Operation, Reply
 from .identity import Tokens
 from .tenant import Account, Principal, Tenant
@@ -143,7 +144,7 @@ class Arm:
             raise arm_error(
                 409, "RequestConflict", f"Cannot modify resource with id '{account.id}': its state is {account.state}."
             )
-        body = call.json
+        body = call.read(AccountBody)
         if "identity" in body:
             self._set_identity(account, body["identity"])
         account.state = "Accepted"
@@ -179,7 +180,7 @@ class Arm:
         if "UserAssigned" not in kinds:
             account.user_identities.clear()
             return
-        wanted = {k.lower() for k in identity.get("userAssignedIdentities", {})}
+        wanted = {k.lower() for k in identity.get("userAssignedIdentities") or {}}
         known = {k.lower() for k in account.user_identities}
         if wanted - known:
             raise arm_error(

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from .arm_errors import arm_error, authorize
+from .bodies import AssignmentBody
 from .http import Call, Operation, Reply
 from .rbac import ROLES, Assignment, Role, within
 from .tenant import Tenant
@@ -44,7 +45,7 @@ class Authorization:
         found = [
             a for a in self._tenant.rbac.assignments.values() if self._listed(a, scope, call.query.get("$filter", ""))
         ]
-        start = int(call.query.get("$skiptoken", "0"))
+        start = call.number("$skiptoken", 0)
         body: dict[str, Any] = {"value": [_shown(a) for a in found[start : start + _PAGE]]}
         if len(found) > start + _PAGE:
             query = f"api-version={call.query['api-version']}&$skipToken={start + _PAGE}"
@@ -76,7 +77,7 @@ class Authorization:
 
     def _create(self, call: Call) -> Reply:
         scope = self._authorize(call, "roleAssignments/write")
-        properties = call.json.get("properties", {})
+        properties = call.read(AssignmentBody).get("properties", {})
         wanted = self._wanted(call, scope, properties)
         for known in self._tenant.rbac.assignments.values():
             same = _same(known, wanted)

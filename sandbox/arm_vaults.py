@@ -9,6 +9,7 @@ from typing import Any
 
 from .arm_deleted_vaults import DeletedVaults
 from .arm_errors import arm_error, authorize, not_found
+from .bodies import NameBody, PoliciesBody, VaultBody
 from .http import Call, Operation, Reply, ServiceError
 from .tenant import AccessPolicy, Tenant, Vault
 
@@ -79,7 +80,7 @@ class Vaults:
     def _check_name(self, call: Call) -> Reply:
         scope = f"/subscriptions/{self._tenant.subscription_id}"
         authorize(self._tenant, call, "Microsoft.KeyVault/checkNameAvailability/read", scope)
-        name = call.json["name"]
+        name = call.read(NameBody)["name"]
         if not _is_name(name):
             return Reply(200, {"nameAvailable": False, "reason": "AccountNameInvalid", "message": _name_rules(name)})
         if name.lower() in self._tenant.vaults or name.lower() in self._tenant.foreign_vaults:
@@ -96,7 +97,7 @@ class Vaults:
         if not _is_name(name):
             raise arm_error(400, "VaultNameNotValid", _name_rules(name))
         known = self._tenant.vaults.get(name.lower())
-        properties = call.json.get("properties") or {}
+        properties = call.read(VaultBody).get("properties") or {}
         if properties.get("createMode") == "recover":
             return Reply(200, self._body(self._recover(known, scope)))
         if name.lower() in self._tenant.foreign_vaults or (known and known.id.lower() != scope.lower()):
@@ -117,13 +118,14 @@ class Vaults:
         rbac = properties.get("enableRbacAuthorization")
         if rbac is None and call.query["api-version"] >= _RBAC_BY_DEFAULT_SINCE:
             rbac = True
+        retention = properties.get("softDeleteRetentionInDays")
         vault = Vault(
             id=scope,
             name=name,
             location=location,
             uri=f"https://{name.lower()}.{self._tenant.names.vault_suffix}/",
             rbac=rbac,
-            retention_days=properties.get("softDeleteRetentionInDays", 90),
+            retention_days=90 if retention is None else retention,
             sku=sku,
             registering=self._tenant.transitions.vault_polls + 1,
         )
@@ -153,7 +155,7 @@ class Vaults:
 
     def _update(self, call: Call) -> Reply:
         vault = self._vault(call, "write")
-        self._change(call, vault, call.json)
+        self._change(call, vault, call.read(VaultBody))
         return Reply(200, self._body(vault))
 
     def _change(self, call: Call, vault: Vault, body: Mapping[str, Any]) -> None:
@@ -198,7 +200,7 @@ class Vaults:
         vault, verb = self._vault(call, "accessPolicies/write"), call.params["verb"].lower()
         if verb not in ("add", "replace", "remove"):
             raise arm_error(400, "BadRequest", f"The operation kind '{call.params['verb']}' is not valid.")
-        for entry in call.json["properties"]["accessPolicies"]:
+        for entry in call.read(PoliciesBody)["properties"]["accessPolicies"]:
             _merge(vault, _policy(entry), verb)
         body = {
             "id": f"{vault.id}/accessPolicies/",

@@ -2,9 +2,12 @@
 
 The environment is all there is: production host names, `HTTPS_PROXY`, a throw-away CA, and a token endpoint (or an `az`
 on the PATH). Programs are not told that they are in a sandbox.
+
+Where SANDBOX_TRACES names a directory, every world of every sandbox writes a trace there, in a file of its own.
 """
 
 import asyncio
+import itertools
 import os
 import socket
 import sys
@@ -37,6 +40,8 @@ _CERTIFIED = [
     "*.blob.core.windows.net",
     "*.queue.core.windows.net",
 ]
+TRACES = "SANDBOX_TRACES"
+_numbers = itertools.count(1)
 _FOREIGN = ("AZURE_", "WANDB_", "OPENAI_", "IDENTITY_", "MSI_", "IMDS_", "ARM_", "SANDBOX_")
 _REPLACED = {
     name
@@ -52,7 +57,8 @@ class Cloud:
         self._page = page
         self._sessions: dict[str, str] = {}
         self.denied: list[str] = []
-        self.world = World(scenario, self._sessions, self.denied, trace=trace, page=page)
+        self._traces = os.environ.get(TRACES)
+        self.world = World(scenario, self._sessions, self.denied, trace=trace or self._trace(), page=page)
         self._ready = threading.Event()
         self._failed: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="sandbox", daemon=True)
@@ -84,14 +90,17 @@ class Cloud:
         self._directory.cleanup()
 
     def load(self, scenario: Scenario) -> World:
-        """A fresh world; programs that are connected stay so. A trace file goes on only with the first world."""
+        """A fresh world; programs that are connected stay so. A trace that was asked for is of the first world only."""
         self.world.trace.close()
-        self.world = World(scenario, self._sessions, self.denied, page=self._page)
+        self.world = World(scenario, self._sessions, self.denied, trace=self._trace(), page=self._page)
         return self.world
 
     def lead(self, host: str, port: int) -> None:
         """Lead a host name to another stand-in on loopback, which has the certificate of `directory`: Azurite."""
         self._led[host] = port
+
+    def _trace(self) -> Path | None:
+        return Path(self._traces) / f"{os.getpid()}-{next(_numbers):05}.jsonl" if self._traces else None
 
     def _run(self) -> None:
         try:

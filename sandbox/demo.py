@@ -63,6 +63,10 @@ class Demo:
             self._title(
                 f"Sync, tick {tick}: {more}", "python -m function_app sync   (as the function app's managed identity)"
             )
+            if tick == 1:
+                self._say(
+                    "Its links are what W&B would serve. Here nothing leaves this machine: the runs are in a stand-in."
+                )
             self._run("function-app", ["function_app", "sync"], SETTINGS)
             if self._settled():
                 return
@@ -92,7 +96,10 @@ class Demo:
         click.echo()
         click.secho(f"── {title} ", bold=True, nl=False)
         click.secho(f"[{time.monotonic() - self._began:.0f} s]", dim=True)
-        click.secho(f"   {detail}", dim=True)
+        self._say(detail)
+
+    def _say(self, text: str) -> None:
+        click.secho(f"   {text}", dim=True)
 
     def _run(self, principal: str, argv: list[str], env: Mapping[str, str]) -> None:
         """A command as its own process, its output as it comes."""

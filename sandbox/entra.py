@@ -201,7 +201,7 @@ class Entra:
 
 
 def _form(call: Call) -> dict[str, str]:
-    return {k: v[0] for k, v in parse_qs(call.body.decode()).items()}
+    return {k: v[0] for k, v in parse_qs(call.body.decode(errors="replace")).items()}
 
 
 def _audience(scope: str) -> str:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from .bodies import IdsBody
 from .http import Call, Caller, Operation, Reply, ServiceError
 from .identity import Tokens
 from .tenant import Principal, Tenant
@@ -59,7 +60,7 @@ class Graph:
     # --- operations ----------------------------------------------------------------------------------------------
 
     def _by_ids(self, call: Call) -> Reply:
-        found = [self._tenant.principals.get(i.lower()) for i in call.json.get("ids", [])]
+        found = [self._tenant.principals.get(i.lower()) for i in call.read(IdsBody).get("ids", [])]
         return _listed(p for p in found if p)
 
     def _me(self, call: Call) -> Reply:

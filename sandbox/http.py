@@ -10,6 +10,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
 
+from pydantic import BaseModel, ValidationError
+
+_HALF_A_CHARACTER = re.compile(rb"\\u[dD][89a-fA-F]")  # a surrogate, which may stand alone
+
 
 @dataclass(frozen=True)
 class Caller:
@@ -51,12 +55,41 @@ class Call:
         """The body as JSON.
 
         Raises:
-            MalformedBodyError: the body is not JSON; the service answers in its own shape.
+            MalformedBodyError: the body is not JSON, or is nested out of reason, or has half of a character; the service
+                answers in its own shape.
         """
         try:
-            return json.loads(self.body)
-        except ValueError as error:
+            data = json.loads(self.body)
+            if _HALF_A_CHARACTER.search(self.body):
+                json.dumps(data, ensure_ascii=False).encode()
+        except (ValueError, RecursionError) as error:
             raise MalformedBodyError(str(error)) from error
+        return data
+
+    def read(self, shape: type[BaseModel]) -> dict[str, Any]:
+        """The body as JSON of this shape, as it was sent.
+
+        Raises:
+            MalformedBodyError: it is not JSON, or of another shape; the service answers in its own.
+        """
+        try:
+            shape.model_validate(self.json)
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise MalformedBodyError(f"{'.'.join(map(str, first['loc'])) or 'body'}: {first['msg']}") from error
+        body: dict[str, Any] = self.json
+        return body
+
+    def number(self, name: str, default: int, least: int = 0) -> int:
+        """A number of the query.
+
+        Raises:
+            MalformedBodyError: it is none, or below `least`.
+        """
+        text = self.query.get(name, str(default))
+        if not re.fullmatch(r"[0-9]{1,9}", text) or int(text) < least:
+            raise MalformedBodyError(f"{name}: {text!r} is not a number of {least} or more")
+        return int(text)
 
 
 @dataclass(frozen=True)
@@ -69,7 +102,7 @@ class Reply:
 
 
 class MalformedBodyError(Exception):
-    """The request's body is not what the operation takes."""
+    """The request's body, or a number of its query, is not what the operation takes."""
 
 
 class ServiceError(Exception):

@@ -254,6 +254,14 @@ class Job:
         """Whether there is a results file at `now`: from the start of training, until it was purged."""
         return self.course.training <= now and not self.script.results.purged
 
+    def readable_steps(self, now: float) -> int:
+        """The newest step that somebody can read at `now`: in the results file or, where there is none, in the events."""
+        done = self.course.steps(now)
+        if self.has_results(now):
+            return done
+        reported = self._reported(done)
+        return self._nth_reported(reported - 1) if reported else 0
+
     def results(self, now: float) -> bytes:
         """The results file's content at `now`: the header and a row for every step that is done."""
         done = self.course.steps(now)

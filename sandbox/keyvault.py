@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Sequence
 from typing import Any
 
+from .bodies import SecretBody
 from .http import Call, Caller, Operation, Reply, ServiceError
 from .identity import Tokens
 from .tenant import Secret, SecretVersion, Tenant, Vault
@@ -98,7 +99,7 @@ class KeyVault:
         who = {caller.object_id} | self._tenant.rbac.groups.get(caller.object_id, frozenset())
         for policy in vault.policies:
             compound = policy.application_id is not None and policy.application_id != caller.app_id
-            allowed = {p.lower() for p in policy.permissions.get("secrets", [])}
+            allowed = {p.lower() for p in policy.permissions.get("secrets") or []}
             if policy.object_id in who and not compound and allowed & {permission, "all"}:
                 return True
         return False
@@ -137,7 +138,7 @@ class KeyVault:
         if not re.fullmatch(r"[0-9a-zA-Z-]{1,127}", name):
             raise _error(400, "BadParameter", f"The request URI contains an invalid name: {name}")
         vault = self._authorize(call, "set", name)
-        body = call.json
+        body = call.read(SecretBody)
         if not isinstance(body.get("value"), str) or len(body["value"].encode()) > 25 * 1024:
             raise _error(400, "BadParameter", "Property value is missing, or larger than 25 KB.")
         secret = vault.secrets.setdefault(name.lower(), Secret(name))
@@ -153,7 +154,7 @@ class KeyVault:
         vault = self._authorize(call, "update", name)
         secret = self._found(vault, name)
         version = _version(secret, call.params.get("version"))
-        self._change(version, call.json)
+        self._change(version, call.read(SecretBody))
         version.updated = self._now()
         bundle = _bundle(vault, secret, version)
         del bundle["value"]
@@ -161,7 +162,8 @@ class KeyVault:
 
     def _change(self, version: SecretVersion, body: dict[str, Any]) -> None:
         attributes = body.get("attributes") or {}
-        version.enabled = attributes.get("enabled", version.enabled)
+        if attributes.get("enabled") is not None:
+            version.enabled = attributes["enabled"]
         version.expires = attributes.get("exp", version.expires)
         version.not_before = attributes.get("nbf", version.not_before)
         version.content_type = body.get("contentType", version.content_type)
@@ -284,7 +286,7 @@ def _deleted(vault: Vault, secret: Secret) -> dict[str, Any]:
 
 
 def _page(call: Call, items: list[dict[str, Any]]) -> Reply:
-    start, size = int(call.query.get("$skiptoken", "0")), int(call.query.get("maxresults", _PAGE))
+    start, size = call.number("$skiptoken", 0), call.number("maxresults", _PAGE, least=1)
     rest = len(items) > start + size
     query = f"api-version={call.query.get('api-version', '')}&$skiptoken={start + size}&maxresults={size}"
     link = f"https://{call.host}{call.path}?{query}" if rest else None

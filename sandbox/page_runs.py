@@ -10,6 +10,7 @@ from urllib.parse import quote
 from .job_course import TERMINAL
 from .jobs import Job
 from .page_charts import Point
+from .page_format import count
 from .wandb_artifacts import Artifact, Collection
 from .wandb_history import last_step
 from .wandb_runs import Run, RunState
@@ -159,35 +160,42 @@ def _job(world: World, account: str, job: Job, run: RunView | None) -> JobView:
     status, step = job.status(now), job.course.steps(now)
     deleted = any(job.id in project.deleted_runs for project in _projects(world))
     state, have = (run.state, run.steps) if run else ("", 0)
-    agreed = agreement(status, step, state, have, deleted=deleted)
+    agreed = agreement(status, step, state, have, readable=job.readable_steps(now), deleted=deleted)
     return JobView(account, job.id, job.script.model, status, step, of, run, agreed)
 
 
-def agreement(status: str, step: int, state: str, have: int, *, deleted: bool = False) -> Agreement:
+def agreement(
+    status: str, step: int, state: str, have: int, *, readable: int | None = None, deleted: bool = False
+) -> Agreement:
     """What a job's (status, step) in Azure and its run's (state, last step) in W&B say of each other.
 
-    `state` is empty when there is no run.
+    `state` is empty when there is no run; `readable` is the newest step whose metrics Azure shows, `step` if not given.
     """
+    readable = step if readable is None else readable
     if deleted and not state:
         return Agreement("off", "deleted in W&B")
     if not state:
         return Agreement("waiting", "not in W&B yet")
     if status not in TERMINAL:
         if state == RunState.RUNNING:
-            return _in_step(step, have, "in step")
+            return _in_step(step, readable, have, "in step")
         words = "W&B has heard nothing for a while" if state == RunState.CRASHED else "W&B shows it as ended"
         return Agreement("waiting" if state == RunState.CRASHED else "bad", words)
     if state in (RunState.RUNNING, RunState.CRASHED):
         return Agreement("waiting", "W&B does not show the end yet")
     if state != _ENDED[status]:
         return Agreement("bad", "they differ")
-    return _in_step(step, have, "both say so")
+    return _in_step(step, readable, have, "both say so")
 
 
-def _in_step(step: int, have: int, words: str) -> Agreement:
+def _in_step(step: int, readable: int, have: int, words: str) -> Agreement:
     if have > step:
-        return Agreement("bad", f"W&B has {have - step} steps that Azure has not")
-    return Agreement("ok", words) if have == step else Agreement("waiting", f"W&B is {step - have} steps behind")
+        return Agreement("bad", f"W&B has {count(have - step, 'step')} that Azure has not")
+    if have < readable:
+        return Agreement("waiting", f"W&B is {count(readable - have, 'step')} behind")
+    if have < step:
+        words += "; Azure shows no more of the curve" if have else "; Azure shows no curve"
+    return Agreement("ok", words)
 
 
 def view(run: Run, now: float, of: int = 0) -> RunView:

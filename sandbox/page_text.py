@@ -11,6 +11,7 @@ from .world import World
 WIDTH = 100
 _SYMBOLS = {"ok": "✓", "waiting": "◷", "bad": "✕", "off": "○"}
 _DEEP = " " * 6
+_NAME = 30  # characters of a run's name
 _MOST = 20  # lines of one kind; a terminal is for a glance, the page has them all
 
 
@@ -42,7 +43,7 @@ def _runs(world: World) -> Iterator[str]:
     all_runs, all_jobs = page_runs.totals(world)
     runs = page_runs.runs(world, _MOST)
     yield f"Runs in W&B: {all_runs:,} ({_SYMBOLS['ok']} shows what Azure says)"
-    yield f"    {'run':<30} {'state':<9} {'step':>14} {'train_loss':>10}"
+    yield f"    {'run':<{_NAME}} {'state':<9} {'step':>14} {'train_loss':>10}"
     jobs = {job.id: job for job in page_runs.jobs(world, runs, _MOST)}
     for run in runs:
         yield _run(run, _SYMBOLS[jobs[run.id].agreement.mark] if run.id in jobs else " ")
@@ -57,8 +58,10 @@ def _run(run: page_runs.RunView, mark: str) -> str:
     losses = [value for _, value in run.series.get("train_loss", ())]
     loss = number(losses[-1]) if losses else "–"
     steps = f"{run.steps:,}" + (f" of {run.of:,}" if run.of else "")
-    name = f"{shortened(run.name, 24)} …{run.id[-4:]}"
-    return f"  {mark} {name:<30} {run.state:<9} {steps:>14} {loss:>10}  {sparkline(losses, 24)}".rstrip()
+    name = run.name
+    if len(name) > _NAME or name.split()[-1:] != [run.id.removeprefix("ftjob-")[:6]]:  # nothing in it tells runs apart
+        name = f"{shortened(name, _NAME - 6)} …{run.id[-4:]}"
+    return f"  {mark} {name:<{_NAME}} {run.state:<9} {steps:>14} {loss:>10}  {sparkline(losses, 24)}".rstrip()
 
 
 def _artifacts(world: World) -> Iterator[str]:

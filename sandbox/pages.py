@@ -66,6 +66,7 @@ def _map(runs: Sequence[page_runs.RunView], collections: Sequence[page_runs.Coll
 def _run(run: page_runs.RunView) -> dict[str, Any]:
     by_role = {run.config.get(f"{role}_file"): role for role in ("training", "validation")}
     used = [(by_role.get(a.sequence.name, ""), page_runs.artifact_view(a), page_runs.tables(a)) for a in run.used]
+    used.sort(key=lambda shown: shown[0] or "z")  # training, validation, whatever else
     logged = [(page_runs.artifact_view(a), page_runs.tables(a)) for a in run.logged]
     return {"run": run, "charts": charts(run.series, _LARGE, until=run.of), "used": used, "logged": logged}
 

@@ -6,6 +6,7 @@ their addresses are opaque to clients and in no API description.
 
 import json
 import re
+import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -47,6 +48,7 @@ class Exchange:
     response: Mapping[str, Any]
     fault: bool = False  # a scenario's fault made this answer
     polls: list[Mapping[str, Any]] = field(default_factory=list)
+    ended: float = field(default_factory=time.monotonic)  # real; `seconds` before, it came in
 
     @property
     def status(self) -> int:
@@ -62,12 +64,13 @@ class Exchange:
 
 
 class Trace:
-    """Collects exchanges; writes them to a file as well when it has one."""
+    """Collects exchanges; writes them to a file as well when it has a path for one."""
 
     def __init__(self, path: Path | None = None) -> None:
         self.exchanges: list[Exchange] = []
         self.polled: Counter[str] = Counter()
-        self._file: TextIO | None = path.open("w", encoding="utf-8") if path else None
+        self._path = path
+        self._file: TextIO | None = None
         self._open: dict[str, Exchange] = {}  # poll address -> the exchange that gave it out
 
     def add(self, exchange: Exchange) -> None:
@@ -93,7 +96,8 @@ class Trace:
         self._write(began)
 
     def _write(self, exchange: Exchange) -> None:
-        if self._file:
+        if self._path:  # a world that nobody asks anything leaves no file
+            self._file = self._file or self._path.open("w", encoding="utf-8", errors="backslashreplace")
             self._file.write(json.dumps(exchange.as_json(), ensure_ascii=False) + "\n")
             self._file.flush()
 
@@ -103,7 +107,7 @@ class Trace:
             self._close(began)
         if self._file:
             self._file.close()
-            self._file = None
+        self._path = self._file = None
 
     @property
     def counts(self) -> Counter[str]:
@@ -126,7 +130,9 @@ def masked_request(call: Call, *, keep: bool) -> dict[str, Any]:
     """The request as the trace shows it. `keep`: bodies of any size (services that have an official description)."""
     headers, url = _masked_headers(call.headers), _SIGNED.sub(rf"\1{MASK}", call.url)
     if call.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
-        form = urlencode([(k, MASK if k in _SECRET_KEYS else v) for k, v in parse_qsl(call.body.decode())])
+        form = urlencode(
+            [(k, MASK if k in _SECRET_KEYS else v) for k, v in parse_qsl(call.body.decode(errors="replace"))]
+        )
         return {"method": call.method, "url": url, "headers": headers, "body": form}
     return {
         "method": call.method,
@@ -153,7 +159,7 @@ def _masked_body(body: bytes, host: str, *, keep: bool) -> Any:
         return None
     try:
         data = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return _masked(data, vault=".vault." in host)
 

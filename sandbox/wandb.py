@@ -10,7 +10,7 @@ from .clock import Clock
 from .http import Call, Caller, Operation, Reply, ServiceError
 from .wandb_artifact_mutations import ArtifactMutations
 from .wandb_files import BUCKET, HOST, BadDigestError, BadUrlError
-from .wandb_graphql import Executor, statement
+from .wandb_graphql import Executor, GraphQLPost, statement
 from .wandb_inputs import INPUTS
 from .wandb_nodes import ProjectNode, RunNode
 from .wandb_paging import Context
@@ -60,8 +60,8 @@ class Wandb:
         if operation.id != "GraphQL":
             return operation.id, operation.writes
         try:
-            found = statement(str(call.json["query"]))
-        except (GraphQLSyntaxError, KeyError, TypeError):
+            found = statement(call.read(GraphQLPost)["query"])
+        except GraphQLSyntaxError:
             return operation.id, False
         return found.name, found.writes
 
@@ -87,7 +87,8 @@ class Wandb:
     def _graphql(self, call: Call) -> Reply:
         context = self._context(call)
         roots = {"query": Query(context), "mutation": Mutation(context)}
-        answer = self._executor.execute(call.json["query"], call.json.get("variables") or {}, roots)
+        post = call.read(GraphQLPost)
+        answer = self._executor.execute(post["query"], post.get("variables") or {}, roots)
         self.unsupported += answer.unsupported
         return Reply(answer.status, answer.body)
 

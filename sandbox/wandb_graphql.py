@@ -4,6 +4,7 @@ A field `displayName` of a type is the attribute or method `display_name` of its
 an input object as the dataclass that carries its name.
 """
 
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,12 +28,22 @@ from graphql import (
     parse,
     validate,
 )
+from pydantic import BaseModel, ConfigDict
 
 from .wandb_rules import RefusedError
 
 SCHEMA = Path(__file__).with_name("wandb_schema.graphql")
 # Arguments with names that Python has taken.
 RENAMED = {"input": "given", "id": "node_id"}
+
+
+class GraphQLPost(BaseModel):
+    """What is posted to /graphql."""
+
+    model_config = ConfigDict(strict=True)
+
+    query: str
+    variables: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -100,8 +111,14 @@ def _answer(result: ExecutionResult) -> Answer:
     refusals = [error.original_error for error in result.errors if isinstance(error.original_error, RefusedError)]
     if len(refusals) == len(result.errors):
         return Answer(refusals[0].status, body)
-    # Not a refusal: an argument of another shape than the schema's, or a resolver that broke. 501 is not retried.
-    return Answer(501, body, unsupported=tuple(str(error) for error in result.errors))
+    # A variable of another shape than the schema's is the client's mistake; else a resolver broke. Neither is retried.
+    status = 400 if all(_of_a_variable(error) for error in result.errors) else 501
+    return Answer(status, body, unsupported=tuple(str(error) for error in result.errors))
+
+
+def _of_a_variable(error: GraphQLError) -> bool:
+    """Errors of a field have its path."""
+    return error.path is None
 
 
 def _error(error: GraphQLError) -> dict[str, Any]:
@@ -127,6 +144,7 @@ def _faults(schema: GraphQLSchema, query: str) -> tuple[str, ...]:
 def _schema(inputs: tuple[type, ...]) -> GraphQLSchema:
     schema = build_schema(SCHEMA.read_text())
     dataclasses = {each.__name__: each for each in inputs}
+    schema.type_map["JSONString"].coerce_input_value = _json_text  # type: ignore[attr-defined] # a scalar, and graphql-core's way
     for named in schema.type_map.values():
         if isinstance(named, GraphQLInputObjectType):
             named.out_type = _constructor(dataclasses[named.name])  # type: ignore[method-assign,assignment] # graphql-core's way
@@ -137,6 +155,19 @@ def _schema(inputs: tuple[type, ...]) -> GraphQLSchema:
                 for name, argument in declared.args.items():
                     argument.out_name = RENAMED.get(name, snake_case(name))
     return schema
+
+
+def _json_text(value: Any) -> str:
+    """A JSONString as a variable.
+
+    Raises:
+        GraphQLError: it is no text, or what it says is not JSON.
+    """
+    try:
+        json.loads(value)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise GraphQLError(f"JSONString cannot represent {str(value)[:40]!r}: {error}") from None
+    return str(value)
 
 
 def _constructor(dataclass_type: type) -> Callable[[dict[str, Any]], Any]:

@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from .wandb_files import Storage, StoredObject, run_file_folder
 from .wandb_rules import check_run_tags, invalid
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 # After so long without a heartbeat a running run shows as crashed, and a preempting one as preempted. Five minutes are
 # what W&B documents for preempted runs (docs, "Resume preemptible Sweeps runs"); the same for crashed is UNVERIFIED.
 SILENCE = 5 * 60.0
+_SCREEN = 10_000  # lines that the console's output may be ahead
 
 
 class RunState(StrEnum):
@@ -36,13 +37,16 @@ class RunState(StrEnum):
 SILENT = {RunState.RUNNING: RunState.CRASHED, RunState.PREEMPTING: RunState.PREEMPTED}
 
 
+_File = Literal["wandb-history.jsonl", "wandb-events.jsonl", "wandb-summary.json", "output.log"]
+
+
 class Chunk(BaseModel):
     """Lines for one file of the stream, to be written from line `offset` on."""
 
     model_config = ConfigDict(extra="forbid")
 
-    offset: int
-    content: list[str]
+    offset: int = Field(ge=0)
+    content: list[str] = Field(min_length=1)
 
 
 class FileStreamPost(BaseModel):
@@ -50,11 +54,21 @@ class FileStreamPost(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    files: dict[Literal["wandb-history.jsonl", "wandb-events.jsonl", "wandb-summary.json", "output.log"], Chunk] = {}
+    files: dict[_File, Chunk] = {}
     uploaded: list[str] | None = None
     preempting: bool | None = None
     complete: bool | None = None
     exitcode: int | None = None
+
+    @field_validator("files")
+    @classmethod
+    def _of_objects(cls, files: dict[_File, Chunk]) -> dict[_File, Chunk]:
+        """What all files but the console's output consist of."""
+        for name, chunk in files.items():
+            for line in chunk.content if name != "output.log" else ():
+                if not isinstance(json.loads(line), dict):
+                    raise ValueError(f"{name}: not a JSON object: {line[:40]}")
+        return files
 
 
 @dataclass(frozen=True)
@@ -165,7 +179,7 @@ class Run:
                     self._write(self.event_lines, chunk, name)
                 case "output.log":
                     # the console is a screen: wandb-core may send a later line before an earlier one
-                    self.output_lines += [""] * (chunk.offset - len(self.output_lines))
+                    self.output_lines += [""] * min(chunk.offset - len(self.output_lines), _SCREEN)
                     self._write(self.output_lines, chunk, name)
         self.heartbeat_at = now
         self.phase = self._next_phase(post)

@@ -20,7 +20,8 @@ def ask(method: str, bearer: str) -> str:
     """The secret's value after a GET or a PUT."""
     body = json.dumps({"value": VALUE}).encode() if method == "PUT" else None
     headers = {"Authorization": f"Bearer {bearer}", "Content-Type": "application/json"}
-    with urlopen(Request(f"{SECRET}?api-version=7.4", data=body, headers=headers, method=method)) as answer:
+    which = SECRET if method == "PUT" else f"{SECRET}/"  # the latest version
+    with urlopen(Request(f"{which}?api-version=7.5", data=body, headers=headers, method=method)) as answer:
         return str(json.load(answer)["value"])
 
 

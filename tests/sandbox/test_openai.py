@@ -62,13 +62,6 @@ def account(load: Load) -> Callable[..., Cloud]:
     return account
 
 
-@pytest.fixture
-def undescribed(cloud: Cloud) -> Iterator[None]:
-    """For a test that asks, on purpose, what the official descriptions do not have: its traffic is not held to them."""
-    yield
-    cloud.world.trace.exchanges.clear()
-
-
 _clients = ExitStack()
 
 
@@ -139,7 +132,6 @@ def test_an_owner_without_a_data_role_is_refused_with_401(account: Callable[...,
     }
 
 
-@pytest.mark.usefixtures("undescribed")
 def test_a_bad_token_or_none_is_refused_without_an_envelope(account: Callable[..., Cloud]) -> None:
     account()
     with pytest.raises(openai.AuthenticationError) as refused:
@@ -172,7 +164,6 @@ def test_a_token_needs_a_custom_subdomain(account: Callable[..., Cloud]) -> None
         ({"public_network": False}, "configure private endpoint", ("Disabled", None)),
     ],
 )
-@pytest.mark.usefixtures("undescribed")
 def test_network_rules_refuse_keys_and_tokens_alike(
     account: Callable[..., Cloud], rules: dict[str, Any], says: str, shown: tuple[str, str | None]
 ) -> None:
@@ -189,7 +180,6 @@ def test_network_rules_refuse_keys_and_tokens_alike(
     assert (properties.public_network_access, acls and acls.default_action) == shown
 
 
-@pytest.mark.usefixtures("undescribed")
 def test_keys_work_unless_wrong_or_switched_off(account: Callable[..., Cloud]) -> None:
     account()
     with pytest.raises(openai.AuthenticationError, match="invalid subscription key"):
@@ -201,7 +191,7 @@ def test_keys_work_unless_wrong_or_switched_off(account: Callable[..., Cloud]) -
         assert refused.value.code == "AuthenticationTypeDisabled"
 
 
-@pytest.mark.usefixtures("undescribed")
+@pytest.mark.malformed
 def test_the_classic_surface_needs_a_version_that_exists(account: Callable[..., Cloud]) -> None:
     account()
     with pytest.raises(openai.BadRequestError, match="API version not supported"):
@@ -238,7 +228,6 @@ def test_jobs_of_the_future_are_not_there_yet(account: Callable[..., Cloud]) -> 
     assert azure().fine_tuning.jobs.retrieve(DONE["id"]).status == cast(Any, "pending")
 
 
-@pytest.mark.usefixtures("undescribed")
 def test_a_jobs_body_has_the_fields_of_the_version_asked_for(account: Callable[..., Cloud]) -> None:
     account()
 
@@ -312,7 +301,7 @@ def test_what_is_not_there_is_404_in_the_services_shape(account: Callable[..., C
         }
 
 
-@pytest.mark.usefixtures("undescribed")
+@pytest.mark.malformed
 @pytest.mark.parametrize("limit", [0, -1, "many", "1.5", "²"])
 def test_a_limit_that_is_no_limit_is_refused(account: Callable[..., Cloud], limit: Any) -> None:
     account()
@@ -340,7 +329,6 @@ def test_a_created_job_lives(account: Callable[..., Cloud]) -> None:
     assert cast(str, done.fine_tuned_model).endswith("-mine")
 
 
-@pytest.mark.usefixtures("undescribed")
 def test_v1_creates_with_200_and_takes_method_and_integrations(account: Callable[..., Cloud]) -> None:
     account()
     raw = plain().fine_tuning.jobs.with_raw_response.create(
@@ -357,7 +345,7 @@ def test_v1_creates_with_200_and_takes_method_and_integrations(account: Callable
     assert job["integrations"] == [{"type": "wandb", "wandb": {"project": "p"}}]
 
 
-@pytest.mark.usefixtures("undescribed")
+@pytest.mark.malformed
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -391,7 +379,7 @@ def test_cancel_says_so_at_once_and_stops_the_steps(account: Callable[..., Cloud
         client.fine_tuning.jobs.cancel(TRAINING["id"])
 
 
-@pytest.mark.usefixtures("undescribed")
+@pytest.mark.malformed
 def test_pause_and_resume_are_preview(account: Callable[..., Cloud]) -> None:
     cloud = account()
     with pytest.raises(openai.NotFoundError):
@@ -429,7 +417,7 @@ def test_files_come_in_one_list_without_pages(account: Callable[..., Cloud]) -> 
     assert len(azure().files.list(purpose="fine-tune-results").data) == 2
 
 
-@pytest.mark.usefixtures("undescribed")
+@pytest.mark.malformed
 def test_files_have_no_second_page_so_reading_on_reads_the_same_again(account: Callable[..., Cloud]) -> None:
     """The SDK asks for a further page after every list without has_more: `for file in files.list()` never ends."""
     account()
@@ -468,7 +456,6 @@ def test_deleting_a_file_twice_is_no_error(account: Callable[..., Cloud]) -> Non
     assert azure().fine_tuning.jobs.retrieve(DONE["id"]).training_file == "file-train"
 
 
-@pytest.mark.usefixtures("undescribed")
 def test_an_upload_that_is_no_form_is_refused(account: Callable[..., Cloud]) -> None:
     account()
     with pytest.raises(openai.BadRequestError, match="multipart"):

@@ -10,6 +10,7 @@ from sandbox import page_chain, page_runs, page_traffic
 from sandbox.http import Call, Caller
 from sandbox.page_format import count, duration, moment, number, shortened, size
 from sandbox.rbac import ROLE_IDS, Assignment
+from sandbox.scenario import read
 from sandbox.tenant import Secret, SecretVersion
 from sandbox.trace import Exchange, masked_request, masked_response
 from sandbox.wandb_runs import SILENCE
@@ -187,6 +188,33 @@ def test_the_two_sides_agree_only_when_state_and_step_do(
     status: str, step: int, state: str, have: int, mark: str
 ) -> None:
     assert page_runs.agreement(status, step, state, have).mark == mark
+
+
+@pytest.mark.parametrize(
+    ("have", "mark", "words"),
+    [
+        (0, "waiting", "W&B is 60 steps behind"),
+        (59, "waiting", "W&B is 1 step behind"),
+        (60, "ok", "both say so; Azure shows no more of the curve"),
+        (63, "ok", "both say so; Azure shows no more of the curve"),
+        (65, "ok", "both say so"),
+        (66, "bad", "W&B has 1 step that Azure has not"),
+    ],
+)
+def test_a_run_is_not_behind_where_azure_shows_no_more_steps(have: int, mark: str, words: str) -> None:
+    """A results file that is gone leaves the sampled events, and what W&B got from it before stays there."""
+    assert page_runs.agreement("succeeded", 65, "finished", have, readable=60) == page_runs.Agreement(mark, words)
+
+
+def test_a_job_that_shows_no_curve_at_all_is_told_as_that() -> None:
+    timeline = {"steps": 5, "seconds_per_step": 1}
+    job = {"id": DONE, "model": "gpt-4.1-mini", "training_file": "file-1", "created": "-5d", "timeline": timeline}
+    silent = {"events": {"every": 10, "first_step": False}, "results": {"purged": True}}
+    run = {"entity": ENTITY, "project": PROJECT, "id": DONE, "user": "sync-bot", "name": "without a curve"}
+    accounts = [{"name": "aoai-ml", "group": "rg-ml", "jobs": [job | silent], "files": [{"id": "file-1"}]}]
+    world = page_world(accounts=accounts, wandb={**read("contoso")["wandb"], "runs": [run]})
+    (shown,) = page_runs.jobs(world, page_runs.runs(world))
+    assert (shown.step, shown.agreement.words) == (5, "both say so; Azure shows no curve")
 
 
 def test_a_run_that_somebody_deleted_is_not_called_late() -> None:

@@ -19,7 +19,19 @@ from sandbox.pages import page, summary
 from sandbox.scenario import Scenario
 from sandbox.tenant import Secret, SecretVersion
 from sandbox.world import World
-from tests.sandbox.page_world import BAD, DONE, ENTITY, KEY, LIVE, NEW, PASSWORD, PROJECT, page_world, scenario
+from tests.sandbox.page_world import (
+    BAD,
+    DONE,
+    ENTITY,
+    KEY,
+    LIVE,
+    NEW,
+    PASSWORD,
+    PROJECT,
+    committed,
+    page_world,
+    scenario,
+)
 from tests.sandbox.test_page_data import exchange
 from tests.sandbox.wandb_sdk import PROJECT as SDK_PROJECT
 from tests.sandbox.wandb_sdk import Sdk, sdk
@@ -192,6 +204,20 @@ def test_a_runs_page_has_its_lineage_the_first_rows_its_config_and_summary(world
     assert "model_metadata.json" in text
 
 
+def test_a_runs_page_has_training_before_validation_and_names_in_order() -> None:
+    world = page_world()
+    run = world.wandb.store.run(ENTITY, PROJECT, DONE)
+    run.used.insert(0, committed(world, "file-2", "dataset", {"valid.jsonl": b"{}\n"}))
+    run.raw_config |= {
+        "zeta": {"value": 1},
+        "training_file": {"value": "file-1"},
+        "validation_file": {"value": "file-2"},
+    }
+    html = get(world, RUN + DONE)
+    assert html.index("training dataset") < html.index("validation dataset")
+    assert html.index("hyperparameters.n") < html.index("<dt>job") < html.index("<dt>zeta")
+
+
 def test_an_empty_world_is_told_as_such() -> None:
     empty = World(Scenario.parse({}), {}, [])
     text = checked(empty, "/").text
@@ -309,6 +335,22 @@ def test_the_text_says_the_same_in_a_hundred_columns(world: World) -> None:
     assert f"{NEW}: succeeded in Azure, not in W&B yet" in text
     (line,) = [line for line in lines if f"run of {DONE}" in line and "finished" in line]
     assert re.search("█[▂-▇]*▁+$", line)
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("gpt-4o-mini-2024-07-18 1d93b7", "gpt-4o-mini-2024-07-18 1d93b7"),
+        ("what somebody called it", "what somebody called it …0b04"),
+        ("a name that goes on and on and on 1d93b7", "a name that goes on and… …0b04"),
+    ],
+)
+def test_the_text_tells_runs_apart_by_name_or_by_the_end_of_their_id(name: str, shown: str) -> None:
+    world = page_world()
+    store = world.wandb.store
+    project = store.add_project(ENTITY, PROJECT)
+    store.add_run(project, "ftjob-1d93b7e26f7c4a4fa3b4a4ef0a1d0b04", store.users["sync-bot"]).name = name
+    assert f"  {shown:<30} " in summary(world)
 
 
 def test_the_text_does_not_grow_without_end_nor_let_a_name_move_the_cursor() -> None:

@@ -28,6 +28,25 @@ new Promise((done) => {
   look();
 })
 """
+# Every element with words of its own whose colour is too near to the first opaque ground behind it.
+_PALE = """
+[...document.querySelectorAll("body *")]
+  .filter((e) => e.getClientRects().length && !e.closest("script, style, title, desc"))
+  .filter((e) => [...e.childNodes].some((n) => n.nodeType === Node.TEXT_NODE && n.textContent.trim()))
+  .map((e) => {
+    const parts = (colour) => colour.match(/[\\d.]+/g).map(Number);
+    const linear = (c) => (c / 255 <= 0.04045 ? c / 255 / 12.92 : ((c / 255 + 0.055) / 1.055) ** 2.4);
+    const light = ([r, g, b]) => 0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b) + 0.05;
+    const opaque = (c) => c.length === 3 || c[3] === 1;
+    let behind = e;
+    while (behind.parentElement && !opaque(parts(getComputedStyle(behind).backgroundColor))) behind = behind.parentElement;
+    const style = getComputedStyle(e);
+    const word = light(parts(e.closest("svg") ? style.fill : style.color));
+    const ground = light(parts(getComputedStyle(behind).backgroundColor));
+    return [Math.max(word, ground) / Math.min(word, ground), e.outerHTML.slice(0, 120)];
+  })
+  .filter(([contrast]) => contrast < 4.5)
+"""
 PATHS = ["/", "/traffic", RUN + DONE, RUN + BAD]
 
 
@@ -63,6 +82,17 @@ def test_the_colours_follow_the_persons_scheme(cloud: Cloud, browser: Chromium, 
     browser.open(f"{cloud.url}/", dark=dark)
     ground = browser.evaluate("getComputedStyle(document.body).backgroundColor")
     assert (sum(map(int, ground[4:-1].split(","))) < 3 * 128) is dark
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("path", PATHS)
+def test_every_word_has_the_contrast_of_wcag_aa_to_what_is_behind_it(
+    cloud: Cloud, browser: Chromium, path: str, *, dark: bool
+) -> None:
+    browser.open(cloud.url + path, dark=dark)
+    assert browser.evaluate(_PALE) == []
+    browser.evaluate("document.querySelector('h1').style.color = getComputedStyle(document.body).backgroundColor")
+    assert len(browser.evaluate(_PALE)) == 1, "it would be noticed"
 
 
 def test_text_in_charts_stays_readable_on_a_phone(cloud: Cloud, browser: Chromium) -> None:

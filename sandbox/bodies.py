@@ -1,0 +1,133 @@
+"""What request bodies of Azure's services look like, as far as the stand-ins read them (the official descriptions).
+
+Whatever else is in a body is let through: the contract check, which has the whole descriptions, speaks of that.
+"""
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+_Moment = Annotated[int, Field(ge=0, le=253_402_300_799)]  # seconds since 1970, until the year 9999
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(strict=True, alias_generator=to_camel)
+
+
+# -- Microsoft.KeyVault
+
+
+class _Policy(_Body):
+    object_id: str
+    application_id: str | None = None
+    permissions: dict[str, list[str] | None] = {}
+
+
+class _Rule(_Body):
+    value: str
+
+
+class _Subnet(_Body):
+    id: str
+
+
+class _NetworkRules(_Body):
+    bypass: str | None = None
+    default_action: str | None = None
+    ip_rules: list[_Rule] | None = None
+    virtual_network_rules: list[_Subnet] | None = None
+
+
+class _Sku(_Body):
+    name: str | None = None
+
+
+class _VaultProperties(_Body):
+    create_mode: str | None = None
+    sku: _Sku | None = None
+    enable_rbac_authorization: bool | None = None
+    enable_purge_protection: bool | None = None
+    soft_delete_retention_in_days: int | None = None
+    access_policies: list[_Policy] | None = None
+    public_network_access: str | None = None
+    network_acls: _NetworkRules | None = None
+    enabled_for_deployment: bool | None = None
+    enabled_for_disk_encryption: bool | None = None
+    enabled_for_template_deployment: bool | None = None
+
+
+class VaultBody(_Body):
+    """Of a vault that is created, replaced or changed."""
+
+    location: str | None = None
+    properties: _VaultProperties | None = None
+    tags: dict[str, str] | None = None
+
+
+class _Policies(_Body):
+    access_policies: list[_Policy]
+
+
+class PoliciesBody(_Body):
+    """Of access policies that are added, replaced or removed."""
+
+    properties: _Policies
+
+
+class NameBody(_Body):
+    """Of the question whether a name is free."""
+
+    name: str
+
+
+# -- Microsoft.CognitiveServices, Microsoft.Authorization
+
+
+class _Identity(_Body):
+    type: str = "None"
+    user_assigned_identities: dict[str, Any] | None = None
+
+
+class AccountBody(_Body):
+    """Of an account that is changed."""
+
+    identity: _Identity = _Identity()
+
+
+class _Assignment(_Body):
+    role_definition_id: str = ""
+    principal_id: str = ""
+    principal_type: str | None = None
+    description: str | None = None
+    condition: str | None = None
+    condition_version: str | None = None
+
+
+class AssignmentBody(_Body):
+    """Of a role assignment."""
+
+    properties: _Assignment = _Assignment()
+
+
+# -- Key Vault, Microsoft Graph
+
+
+class _Attributes(_Body):
+    enabled: bool | None = None
+    exp: _Moment | None = None
+    nbf: _Moment | None = None
+
+
+class SecretBody(_Body):
+    """Of a secret that is set or changed; what its value may be, the service says in its own words."""
+
+    attributes: _Attributes | None = None
+    content_type: str | None = None
+    tags: dict[str, str] | None = None
+
+
+class IdsBody(_Body):
+    """Of the question who these are."""
+
+    ids: list[str] = []

@@ -1,0 +1,59 @@
+"""The official API descriptions as a check of recorded traffic, where they are present (here and in CI)."""
+
+import importlib.util
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+CONTRACTS = Path(os.environ.get("AZURE_CONTRACTS_DIR", Path(__file__).parents[3] / "shared" / "contracts"))
+TOOLS = CONTRACTS.parent / "tools"
+RECORDINGS = CONTRACTS.parent / "recordings"
+PRESENT = (TOOLS / "check_trace.py").is_file()
+WHY_ABSENT = f"the official API descriptions are not in {CONTRACTS} (AZURE_CONTRACTS_DIR)"
+
+
+@cache
+def _checker() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("check_trace", TOOLS / "check_trace.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["check_trace"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@cache
+def library() -> Any:
+    """Every operation of the official descriptions."""
+    return _checker().library()
+
+
+def checked(exchange: Mapping[str, Any]) -> list[str]:
+    """What the checker has to say about one line of a trace that an official description is for."""
+    from .deviations import as_public
+
+    request, response = exchange["request"], exchange["response"]
+    _, said = library().check(
+        request["method"],
+        as_public(request["url"]),
+        request.get("body") or None,
+        int(response["statusCode"]),
+        response.get("body"),
+        request.get("headers", {}),
+        response.get("headers", {}),
+    )
+    return [f"{exchange['operation']} {response['statusCode']} {f}" for f in said if f.severity == "error"]
+
+
+def findings(exchanges: Iterable[Mapping[str, Any]]) -> list[str]:
+    """What is wrong with these lines of a trace; nothing when the descriptions are absent."""
+    from .deviations import skipped
+
+    if not PRESENT:
+        return []
+    return sorted({each for exchange in exchanges if not skipped(exchange) for each in checked(exchange)})
