@@ -1,6 +1,6 @@
 """`python -m function_app`: the engine without Functions."""
 
-from function_app.cli import main
+from function_app.cli import run
 
 if __name__ == "__main__":
-    main()
+    run()

@@ -177,7 +177,9 @@ def _check_whole(checked: Checked) -> None:
         add(Severity.ERROR, "no-examples", "has no example that can be read")
     elif checked.examples < FEWEST_EXAMPLES and not checked.question.validation:
         add(
-            Severity.ERROR, "few-examples", f"has {checked.examples} examples; training takes {FEWEST_EXAMPLES} or more"
+            Severity.ERROR,
+            "few-examples",
+            f"has too few examples, {checked.examples}: training takes {FEWEST_EXAMPLES} or more",
         )
     if checked.with_images > MOST_WITH_IMAGES:
         add(

@@ -141,7 +141,8 @@ def tell(file: Path, checked: Checked) -> None:
     """What is known of the file, for people; of many findings the first twenty."""
     click.secho(str(file), bold=True)
     _row("looks like", _kind(checked))
-    _row("examples", f"{checked.examples:,} in {checked.lines:,} lines, {_size(checked.size)}")
+    lines = f"{checked.lines:,} line{'s' * (checked.lines != 1)}"
+    _row("examples", f"{checked.examples:,} in {lines}, {_size(checked.size)}")
     if checked.examples:
         _row("tokens", _tokens(checked))
         if not checked.question.validation:

@@ -1,11 +1,15 @@
 """The engine's commands. Data goes to stdout, everything else to stderr."""
 
+import errno
 import logging
+import os
 import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import NoReturn
 
 import click
@@ -19,7 +23,29 @@ from function_app.settings import Settings
 from function_app.submit_command import submit
 
 _INTERRUPTED = 130
+_UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 _DRY = "Nothing was written: this was a dry run."
+
+
+def run() -> None:
+    """Run the command line and exit.
+
+    A full disk, or a terminal that is gone, is no defect of ours: one line for whoever may still read it, status 1.
+    """
+    # What SDKs log goes nowhere, where Python would print it bare: what matters of it is told by us.
+    logging.getLogger().addHandler(logging.NullHandler())
+    try:
+        main()
+    except OSError as error:
+        if error.errno not in _UNWRITABLE:
+            raise
+        with suppress(OSError):
+            click.echo(f"Error: output or temporary files cannot be written: {error.strerror}.", err=True)
+            click.echo("Make room, and run the same command again: W&B holds what is done.", err=True)
+        with Path(os.devnull).open("wb") as nowhere:
+            for stream in (1, 2):  # what they still hold would fail once more when Python ends, with another status
+                os.dup2(nowhere.fileno(), stream)
+        sys.exit(1)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -97,7 +123,7 @@ def sync(
     _log_to_stderr(verbose)
     report: Report = Document() if output == "json" else Table(everything=verbose > 0)
     try:
-        settings = Settings.load()
+        settings = Settings.take()
         if datasets:
             settings = settings.model_copy(update={"sync_datasets": DatasetPolicy(datasets)})
         created = since.replace(tzinfo=UTC).timestamp() if since else None

@@ -50,7 +50,7 @@ def dashboard(project: str | None, *, overwrite: bool, output: str) -> None:
     """
     entity, name = _named(project)
     try:
-        settings = _Settings.load()
+        settings = _Settings.take()
         done = _save(settings, entity or settings.wandb_entity, name or settings.wandb_project, overwrite=overwrite)
     except SettingsError as error:
         failed(error, output, 2)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from hashlib import blake2b
 from heapq import heappop, heappush
+from math import inf
 from typing import Any
 
 from function_app.model import Cell, Malformed, TableRow
@@ -117,7 +118,7 @@ class Sample:
         self._seed = seed
         self._held: list[tuple[int, int, bytes]] = []  # the rows of lowest rank, the highest of them first to go
         self._bytes = 0
-        self._limit = 0 if rows == 0 else 1 << 64  # from this rank on a row has no place
+        self._limit = inf if rows else 0  # from this rank on a row has no place
 
     def offer(self, line: int, encoded: Callable[[], bytes]) -> None:
         """Take a row in if it is chosen; only then it is encoded."""
@@ -349,7 +350,7 @@ def _kind(part: object) -> object:
 def _part(part: object) -> str:
     """A part of a message: text as it is, anything else by its name."""
     if not isinstance(part, dict):
-        return _content(part) if isinstance(part, str) else _json(part)
+        return _content(part)
     for name in ("text", "refusal"):
         if isinstance(part.get(name), str):
             return _content(part[name])

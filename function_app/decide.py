@@ -104,7 +104,7 @@ def run_of(run: str, job_ids: Collection[str]) -> tuple[str, int] | None:
         return run, 1
     job_id, _, number = run.rpartition("-")
     if job_id in job_ids and number.isascii() and number.isdecimal() and run_id(job_id, int(number)) == run:
-        return (job_id, int(number)) if int(number) > 1 else None
+        return (job_id, int(number)) if int(number) >= 2 else None
     return None
 
 

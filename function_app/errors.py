@@ -5,14 +5,21 @@ SyncError
 ├── VaultError               the key cannot be read from Key Vault
 ├── StorageError             the app's storage account cannot be asked
 ├── TakenError               another worker has the job
+├── InvalidFileError         `check` finds errors in a file that is to be uploaded (submit_request)
+├── UnusableFileError        the account cannot use an uploaded file (submit)
+├── TokenizerError           tokens cannot be counted, only estimated (tokens)
 ├── AccountError             Azure OpenAI (or OpenAI)
 │   ├── AccessError          … does not let us in
 │   ├── NotThereError        … has no such job or file
 │   └── AccountBusyError     … cannot be reached, is busy or broken: later
+│       └── LostAnswerError  … may have created a job and did not say so (azure_openai_submit)
 └── WandbError               W&B
     ├── KeyRefusedError      … does not take the key
     ├── RunDeletedError      … somebody deleted the run there; its id cannot come back
+    ├── DashboardError       … does not save the workspace (dashboard)
     └── WandbBusyError       … cannot be reached, is busy or broken: later
+
+Those that one command alone knows stand in its module, named in brackets.
 """
 
 

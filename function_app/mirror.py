@@ -26,12 +26,13 @@ from function_app.model import (
 )
 from function_app.results import ResultsError, parse_results, rows_from_events, with_event_times
 from function_app.routing import Registry
-from function_app.wandb_api import SUPERSEDES, WandbApi
+from function_app.wandb_api import SUPERSEDES, Question, WandbApi
 from function_app.wandb_artifacts import asks_for, attach_datasets, said_of, send_results
-from function_app.wandb_models import earlier_model, log_models
+from function_app.wandb_changes import edit_run, write
+from function_app.wandb_models import Models, asks_before, collection_of, earlier_model
 from function_app.wandb_runs import Identity, OpenRun, open_run
 from function_app.wandb_uploads import Uploads
-from function_app.wandb_versions import Change, use, write
+from function_app.wandb_versions import use
 
 _ALERT_FOR = 24 * 3600.0  # seconds after its end that a failure is news
 _FILE, _EVENTS, _MIXED = "file", "events", "mixed"
@@ -93,7 +94,7 @@ def mirror(
     final = settled(job, events, account.now())
     new = None if run else _identity(job, run_id, conventions)
     exit_code = int(job.status != "succeeded") if final else None
-    asks = asks_for(_files_of(job).values(), datasets)
+    asks = _asks(job, run, datasets, conventions, final=final)
     with open_run(api, run_id, new, exit_code=exit_code, asks=asks) as opened:
         done.url, done.last_step = opened.url, opened.last_step
         _Mirroring(account, job, run, api, opened, events, final, done, interrupted, conventions, registry).go(datasets)
@@ -112,9 +113,11 @@ def mark_deleted(api: WandbApi, run: RunState, done: Mirrored) -> None:
     It ends as failed unless the job was last seen succeeded. Should the job be there again, its run goes on.
     """
     status = run.status if run.status in TERMINAL else DELETED
+    _, project = api.written(run.id)
+    # Before the run ends: no listing has the job any more, and who asks for runs without one asks for those that go on.
+    write(api, [edit_run(api, run.id, project, {"status": status, "job_deleted": True})])
     with open_run(api, run.id, None, exit_code=int(status != "succeeded")) as opened:
         done.url, done.last_step = opened.url, opened.last_step
-        opened.configure({"status": status, "job_deleted": True})
         opened.summarise({"status": status})
         kept = {"source": run.source, "results_file": run.results_file, "datasets": run.datasets}
         opened.remember({**kept, "status": status, "account": run.account, "rule": RULE})
@@ -133,6 +136,21 @@ def _identity(job: Job, run_id: str, said: Conventions) -> Identity:
         job_type=said.job_type or "fine-tune",
         notes=said.notes,
     )
+
+
+def _asks(
+    job: Job, run: RunState | None, datasets: DatasetPolicy, said: Conventions, *, final: bool
+) -> list[Question] | None:
+    """What is asked when the run is opened; None for a run that is only added to, of which nothing has to be known."""
+    if not _vouches(run, final=final):
+        return None
+    files = [] if run and run.datasets else asks_for(_files_of(job).values(), datasets)
+    return [*files, *([asks_before(collection_of(job, said.model_artifact))] if final else [])]
+
+
+def _vouches(run: RunState | None, *, final: bool) -> bool:
+    """Whether the run is to be marked with what keeps it from being written once more."""
+    return final or not (run and run.datasets)
 
 
 @dataclass
@@ -175,8 +193,9 @@ class _Mirroring:
             ends = self.final and not self.interrupted()
             if ends and source == _MIXED and file_id:
                 self._keep_results(file_id, uploads)
-            changes = self._models(uploads) if ends else []
-        write(self.api, [*(use(self.api, self.run.id, version) for version in uploads.inputs), *changes])
+            models = self._models(uploads) if ends and self.job.status != "failed" else None
+        if _vouches(known, final=self.final):
+            self._make_sure(uploads.inputs, models)
         if ends:
             self.state["rule"] = RULE
             self.done.did.append("settled")
@@ -270,27 +289,31 @@ class _Mirroring:
             self.done.did.append("earlier model")
         return said
 
-    def _models(self, uploads: Uploads) -> list[Change]:
-        """Send the job's models, and say what is to be changed once they are there."""
-        if self.job.status == "failed":
-            return []
-        said = self.conventions
-        models = log_models(
-            self.api,
-            self.run,
-            uploads,
-            self.job,
-            self.account.checkpoints(self.job.id),
-            collection=said.model_artifact,
-            kind=said.model_type,
-            registry=self.registry,
-        )
+    def _models(self, uploads: Uploads) -> Models:
+        """Send the job's models."""
+        collection = collection_of(self.job, self.conventions.model_artifact)
+        checkpoints = self.account.checkpoints(self.job.id)
+        models = Models(self.api, self.job, checkpoints, collection, self.conventions.model_type)
+        models.send(self.run, uploads)
+        return models
+
+    def _make_sure(self, inputs: Sequence[str], models: Models | None) -> None:
+        """Have W&B answer for what the marks are going to vouch for, in one request: that the run was made from these
+        inputs, its config, and where its models stand.
+        """
+        changes = [use(self.api, self.run.id, version) for version in inputs]
+        changes += models.given_back(self.run) if models else []
+        asks = models.asks if models else []
+        edit = edit_run(self.api, self.run.id, self.run.answers, self.run.config, *asks)
+        edited = write(self.api, [*changes, edit])[-1]
+        if not models:
+            return
+        models.place((edited.get("bucket") or {}).get("project") or {}, self.registry)
         self.done.warnings += models.warnings
         if models.written:
             self.done.did.append(f"{models.written} model{'s' * (models.written > 1)}")
         if models.linked:
             self.done.did.append(f"linked to registry {models.linked}")
-        return models.changes
 
     def _tell_of_failure(self) -> None:
         """When the failure is first seen, and only while it is news: a backfill wakes nobody up.

@@ -21,7 +21,7 @@ from function_app.model import Event, MetricRow
 _STEP = "step"
 _NEVER_NEGATIVE = re.compile(r"loss|accuracy|perplexity|tokens")
 _VALIDATION = re.compile(r"^(full_)?validation_")
-_EVALUATION = re.compile(r"(full_)?valid_")
+_EVALUATION = re.compile(r"(?:full_)?valid_")
 _LONGEST_LINE = 100_000  # characters; a results line has hundreds, csv itself stops at 131,072 in a field
 _HEAD = 64  # bytes that are enough to tell base64 from CSV
 _BASE64 = re.compile(rb"[A-Za-z0-9+/=\s]+")
@@ -217,7 +217,7 @@ def _rising(rows: Iterable[MetricRow | None]) -> Iterator[MetricRow]:
 
 def _cells(line: str) -> list[str]:
     """One CSV line. Lines are read one by one, so that a stray quote cannot swallow those after it."""
-    return next(csv.reader([line]), [])
+    return next(csv.reader([line]))
 
 
 def _lines(chunks: Iterable[bytes], *, complete: bool) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """Settings: app settings in Azure, environment variables on a laptop; the names are the same (docs/, DESIGN)."""
 
+import os
 import re
 from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
@@ -13,6 +14,9 @@ from function_app.routing import Destination, Registry, Routes, Rule, checked_na
 
 EVERY_TWO_MINUTES = "0 */2 * * * *"
 """NCRONTAB: W&B is said to call a run crashed after about five minutes of silence."""
+
+CONCURRENCY = 16
+"""Jobs at a time in one process, most of whose time is waiting for W&B."""
 
 AUTO = "auto"
 V1 = "v1"
@@ -59,7 +63,7 @@ class Settings(BaseSettings):
     wandb_base_url: str | None = None
     sync_schedule: str = EVERY_TWO_MINUTES
     sync_datasets: DatasetPolicy = DatasetPolicy.FULL
-    sync_concurrency: int = Field(default=8, ge=1, le=32)
+    sync_concurrency: int = Field(default=CONCURRENCY, ge=1, le=32)
     azure_client_id: str | None = None
 
     @classmethod
@@ -75,6 +79,19 @@ class Settings(BaseSettings):
             raise SettingsError(
                 _told(error), "Set them as environment variables, or as app settings in Azure."
             ) from None
+
+    @classmethod
+    def take(cls, **given: Any) -> Self:
+        """As `load`, in a process of our own: its environment loses the keys, as what it starts (wandb-core, az) inherits it.
+
+        Raises:
+            SettingsError: as `load`.
+        """
+        try:
+            return cls.load(**given)
+        finally:
+            for name in ("WANDB_API_KEY", "AZURE_OPENAI_API_KEY", "OPENAI_API_KEY"):
+                os.environ.pop(name, None)
 
     @property
     def api_versions(self) -> tuple[str, ...]:

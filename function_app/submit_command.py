@@ -129,6 +129,8 @@ def submit(
     except SyncError as error:
         failed(error, output)
     except OSError as error:
+        if error.filename is None:  # a stream that cannot be written: see cli.run
+            raise
         failed(SyncError(f"{error.filename} cannot be read: {error.strerror}."), output)
     except KeyboardInterrupt:
         click.echo("Interrupted. What was uploaded stays; run the same command again to go on.", err=True)
@@ -139,7 +141,7 @@ def _submit(wanted: "Wanted", account: str | None, output: str, *, interval: flo
     from function_app.submit import Submission
     from function_app.submit_request import SubmitSettings, account_of, check_suffix, checked_request
 
-    settings = SubmitSettings.load()
+    settings = SubmitSettings.take()
     with account_of(settings, account) as place:
         check_suffix(wanted.request.suffix, place)
         request = checked_request(wanted)

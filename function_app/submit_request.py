@@ -119,7 +119,7 @@ def _checked_file(path: Path, question: Question, *, unchecked: bool) -> Checked
             f"`python -m function_app check {path}` says it all; --unchecked uploads it all the same.",
         )
     verdict = "nothing found that would be refused" if found.ok else "errors found, uploaded all the same"
-    click.echo(f"{path.name}: {found.examples:,} examples, {verdict}.", err=True)
+    click.echo(f"{path.name}: {found.examples:,} example{'s' * (found.examples != 1)}, {verdict}.", err=True)
     return found
 
 

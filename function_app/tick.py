@@ -1,19 +1,19 @@
 """One tick: which jobs are owed something, and each of them mirrored, without one holding up another."""
 
-import contextvars
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from typing import Self
 
 from function_app.azure_openai import Account, accounts_from
-from function_app.decide import Decision, Owed, decide, run_id, run_of
-from function_app.errors import AccountError, NotThereError, RunDeletedError, SyncError, TakenError, WandbError
+from function_app.decide import Owed, run_id
+from function_app.errors import NotThereError, RunDeletedError, SyncError, TakenError
 from function_app.leases import Leases, Lost, never, no_lease
+from function_app.looking import Looking, Projects
 from function_app.mirror import Mirrored, mark_deleted, mirror
 from function_app.model import (
     ALL,
@@ -21,15 +21,13 @@ from function_app.model import (
     USUAL,
     Conventions,
     DatasetPolicy,
-    Job,
     Outcome,
     Result,
-    RunState,
     Selection,
 )
 from function_app.outcomes import Candidate, failed_outcome, not_done, outcome_of, tell
-from function_app.routing import Destination, LeftOut, Registry, Routes, Rule
-from function_app.settings import Settings
+from function_app.routing import Registry, Rule
+from function_app.settings import CONCURRENCY, Settings
 from function_app.traffic import counted
 from function_app.vault import identity_of, key_source
 from function_app.wandb_api import WandbApi
@@ -38,10 +36,6 @@ from function_app.wandb_sdk import prepare, said_briefly
 log = logging.getLogger(__name__)
 
 _DELETED_AT_MOST = 20  # runs of one job that people have deleted, one after the other
-
-
-_Place = tuple[str | None, str]  # entity and project; without an entity it is the engine's own
-_Projects = dict[_Place, dict[str, tuple[Account, Job, DatasetPolicy]]]
 
 
 class Interrupted(Exception):  # noqa: N818 (nothing went wrong)
@@ -60,15 +54,19 @@ class Engine:
     accounts: Sequence[Account]
     api: WandbApi
     datasets: DatasetPolicy = DatasetPolicy.FULL
-    concurrency: int = 8
+    concurrency: int = CONCURRENCY
     rules: tuple[Rule, ...] = ()
     registry: Registry | None = None
     resources: ExitStack = field(default_factory=ExitStack)
     conventions: Conventions = USUAL
     leases: Leases = no_lease
-    _apis: dict[_Place, WandbApi] = field(default_factory=dict)
+    _projects: Projects = field(init=False)
     _deleted: set[str] = field(default_factory=set)
     _stop: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        """Its projects follow from the rest."""
+        self._projects = Projects(self.api, self.rules)
 
     def __enter__(self) -> Self:
         """Itself; leaving closes its connections."""
@@ -87,44 +85,12 @@ class Engine:
         self._stop.set()
 
     def look(self, selection: Selection = ALL, *, overwrite: bool = False) -> tuple[list[Candidate], list[Outcome]]:
-        """What is owed, running jobs first, then the newest; what could not be asked: accounts, and jobs whose project
-        refuses.
+        """See `Looking.look`."""
+        return self._looking.look(selection, overwrite=overwrite)
 
-        One listing an account, and one W&B query a thousand jobs of each project.
-
-        Raises:
-            WandbError, VaultError: W&B cannot be asked; nothing can be decided.
-        """
-        found, failed = self._listed(selection)
-        missing = selection.jobs - {job.id for _, job in found}
-        if missing and not failed:
-            names = ", ".join(account.name for account in self.accounts)
-            why, hint = f"no such job in {names}", "Check its id, and AZURE_OPENAI_ENDPOINTS."
-            failed += (Outcome(job, names, Result.FAILED, "", why, hint, final=True) for job in sorted(missing))
-        whole = selection == ALL and not failed
-        candidates, refused = self._decided(found, overwrite=overwrite, whole=whole)
-        return sorted(candidates, key=lambda each: (each.job.terminal, -each.job.created_at)), failed + refused
-
-    def _listed(self, selection: Selection) -> tuple[list[tuple[Account, Job]], list[Outcome]]:
-        """The jobs of every account, at most `concurrency` of them asked at once; and those that did not answer."""
-
-        def ask(account: Account) -> list[Job] | AccountError:
-            try:
-                return account.jobs()
-            except AccountError as error:
-                return error
-
-        here = contextvars.copy_context()  # their requests count as those of who looks
-        found: list[tuple[Account, Job]] = []
-        failed: list[Outcome] = []
-        with ThreadPoolExecutor(self.concurrency, thread_name_prefix="list") as pool:
-            answers = pool.map(lambda account: here.copy().run(ask, account), self.accounts)
-            for account, answer in zip(self.accounts, answers, strict=True):
-                if isinstance(answer, AccountError):
-                    failed.append(failed_outcome("", account.name, answer))
-                else:
-                    found += ((account, job) for job in selection.of(answer))
-        return found, failed
+    @property
+    def _looking(self) -> Looking:
+        return Looking(self.accounts, self._projects, self.datasets, self.concurrency, self._deleted)
 
     def sync(
         self,
@@ -186,7 +152,7 @@ class Engine:
 
     def _sync_job(self, account: Account, job_id: str, lost: Lost, stop: Callable[[], bool]) -> Outcome:
         try:
-            [candidate] = self._decided([(account, account.job(job_id))])[0]
+            [candidate] = self._looking.decided([(account, account.job(job_id))])[0]
         except NotThereError as error:
             return self._gone(job_id, account.name, error)
         return self.mirror(candidate, lost, stop) if candidate.decision.owed is Owed.MIRROR else not_done(candidate)
@@ -195,8 +161,8 @@ class Engine:
         """A job that was deleted: its run is told so, in whichever project it is, as nobody can say how it was routed."""
         outcome = Outcome(job_id, account_name, Result.SKIPPED, why=error.message, final=True)
         try:
-            for place in self._places():
-                api = self._api(place)
+            for place in self._projects.places():
+                api = self._projects.api(place)
                 run = api.states([job_id]).get(job_id)
                 if run and run.account == account_name and run.rule is None:
                     done = Mirrored()
@@ -206,16 +172,15 @@ class Engine:
             return failed_outcome(job_id, account_name, refusal)
         return outcome
 
-    def _places(self) -> list[_Place]:
-        """Every project that a job may go to."""
-        ruled = ((rule.entity, rule.project) for rule in self.rules if rule.project)
-        return list(dict.fromkeys([(None, self.api.project), *ruled]))
-
     def _all(self, owed: Sequence[Candidate], done: Callable[[Outcome], None], stops: Callable[[], None]) -> None:
         self._stop.clear()
+        begun = 0
+        pending: dict[Future[Outcome], Candidate] = {}
         with ThreadPoolExecutor(self.concurrency, thread_name_prefix="sync") as pool:
-            pending: dict[Future[Outcome], Candidate] = {pool.submit(self.mirror, each): each for each in owed}
             try:
+                for each in owed:  # in here, as Ctrl-C may come while the first are at work already
+                    pending[pool.submit(self.mirror, each)] = each
+                    begun += 1
                 while pending:
                     for future in wait(pending, return_when=FIRST_COMPLETED).done:
                         del pending[future]
@@ -226,85 +191,9 @@ class Engine:
                 pool.shutdown(wait=True, cancel_futures=True)
                 for future, each in pending.items():
                     done(not_done(each) if future.cancelled() else future.result())
+                for each in owed[begun:]:
+                    done(not_done(each))
                 raise
-
-    def _decided(
-        self, found: Sequence[tuple[Account, Job]], *, overwrite: bool = False, whole: bool = False
-    ) -> tuple[list[Candidate], list[Outcome]]:
-        """What is owed for these jobs, project by project; and those of projects that refuse.
-
-        When they are the `whole` of the accounts' jobs, a run that goes on for a job which is not among them is owed its
-        end: its job seems to have been deleted.
-
-        Raises:
-            WandbError: every project refuses.
-        """
-        candidates, projects = self._routed(found)
-        listed = {job.id for _, job in found}
-        failed: list[Outcome] = []
-        refusals: list[WandbError] = []
-        for place, jobs in projects.items():
-            try:
-                api = self._api(place)
-                runs = api.states([*jobs], accounts=[each.name for each in self.accounts] if whole else [])
-            except WandbError as error:
-                refusals.append(error)
-                failed += (
-                    failed_outcome(job.id, account.name, error, job.status, self._named(place))
-                    for account, job, _ in jobs.values()
-                )
-                continue
-            for account, job, datasets in jobs.values():
-                run = runs.get(job.id)
-                decision = self._decide(job, run, overwrite=overwrite)
-                candidates.append(Candidate(account, job, run, decision, api, datasets, self._named(place)))
-            gone = [run for name, run in runs.items() if name not in jobs and run_of(name, listed) is None]
-            candidates += (self._without_job(run, api, place) for run in gone)
-        if refusals and len(refusals) == len(projects):
-            raise refusals[0]
-        return candidates, failed
-
-    def _routed(self, found: Iterable[tuple[Account, Job]]) -> tuple[list[Candidate], _Projects]:
-        """The jobs that go nowhere, and the others by project and id.
-
-        A run's id comes from its job's, which no two jobs share: 32 random hex digits. The same id again is the same job,
-        seen through another endpoint of its account, and is taken once.
-        """
-        routes = Routes(Destination(None, self.api.project, self.datasets), self.rules)
-        nowhere: list[Candidate] = []
-        projects: _Projects = {}
-        for account, job in found:
-            goes = routes.of(job)
-            if isinstance(goes, LeftOut):
-                nowhere.append(Candidate(account, job, None, Decision(Owed.SKIP, goes.why)))
-            else:
-                jobs = projects.setdefault((goes.entity, goes.project), {})
-                jobs.setdefault(job.id, (account, job, goes.datasets))
-        return nowhere, projects
-
-    def _without_job(self, run: RunState, api: WandbApi, place: _Place) -> Candidate:
-        account = next(each for each in self.accounts if each.name == run.account)
-        job = Job(run.id, account.name, DELETED, "", 0, "")
-        decision = Decision(Owed.MIRROR, "its account does not list it any more")
-        return Candidate(account, job, run, decision, api, where=self._named(place))
-
-    def _decide(self, job: Job, run: RunState | None, *, overwrite: bool) -> Decision:
-        return decide(job, run, deleted=run is None and job.id in self._deleted, overwrite=overwrite)
-
-    def _api(self, place: _Place) -> WandbApi:
-        """The door to a project."""
-        entity, project = place
-        if place not in self._apis:
-            own = entity is None and project == self.api.project
-            self._apis[place] = self.api if own else self.api.elsewhere(project, entity)
-        return self._apis[place]
-
-    def _named(self, place: _Place) -> str:
-        """What to call a project; nothing for the engine's own, which is the settings' to name."""
-        entity, project = place
-        if entity is None and project == self.api.project:
-            return ""
-        return f"{entity}/{project}" if entity else project
 
     def mirror(self, each: Candidate, lost: Lost = never, stop: Callable[[], bool] = never) -> Outcome:
         """Bring one job's run up to date; whatever goes wrong is in the outcome. Stops when its lease is `lost`, or when

@@ -96,21 +96,26 @@ def find_jobs(
     if asked:
         requests.set([request.body() for request in asked])
     counts = Counter(each.decision.owed for each in candidates)
-    fields = {
-        "accounts": len(engine.accounts),
-        "accounts_failed": accounts_failed,
-        "jobs": len(candidates),
-        "owed": len(owed),
-        "lag": _lag(owed),
-        "asked": len(asked),
-        "queued": depth,
-        "current": counts[Owed.NOTHING],
-        "skipped": counts[Owed.SKIP],
-        "refused": refused,
-        "past_due": timer.past_due,
-        "seconds": time.monotonic() - started,
-        **traffic.counts(),
-    }
+    _tell_tick(
+        {
+            "accounts": len(engine.accounts),
+            "accounts_failed": accounts_failed,
+            "jobs": len(candidates),
+            "owed": len(owed),
+            "lag": _lag(owed),
+            "asked": len(asked),
+            "queued": depth,
+            "current": counts[Owed.NOTHING],
+            "skipped": counts[Owed.SKIP],
+            "refused": refused,
+            "past_due": timer.past_due,
+            "seconds": time.monotonic() - started,
+            **traffic.counts(),
+        }
+    )
+
+
+def _tell_tick(fields: dict[str, object]) -> None:
     log.info(
         "tick accounts=%(accounts)d accounts_failed=%(accounts_failed)d jobs=%(jobs)d owed=%(owed)d asked=%(asked)d"
         " queued=%(queued)d current=%(current)d skipped=%(skipped)d refused=%(refused)d lag=%(lag)d past_due=%(past_due)s"

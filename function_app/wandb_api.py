@@ -194,7 +194,7 @@ query {operation}($entity: String!, $project: String!{declared}) {{
 
 
 def _run(run_id: str) -> Question:
-    return Question("run(name: $run) { id tags summaryMetrics historyLineCount }", {"run": ("String!", run_id)})
+    return Question("run(name: $run) { id tags config summaryMetrics historyLineCount }", {"run": ("String!", run_id)})
 
 
 def _state(node: Mapping[str, Any], job_id: str, number: int, url: str) -> RunState:

@@ -5,6 +5,7 @@ Everything is streamed: a file of any size is read once, on its way from the ser
 
 import hashlib
 import json
+import threading
 from base64 import b64encode
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import nullcontext
@@ -33,6 +34,11 @@ SAMPLE_ROWS = 100
 """What the policy `sample` lets go."""
 
 _TABLE_BYTES = 32 * 1024 * 1024  # of examples held at once; a table of very long ones has fewer rows, and says so
+READ_AT_ONCE = 4
+"""Training files of one process: what is held of their examples does not grow with the number of jobs at work."""
+
+_reading = threading.BoundedSemaphore(READ_AT_ONCE)
+
 _CHUNK = 1 << 16
 
 
@@ -51,6 +57,11 @@ def dataset_artifact(account: Account, file_id: str, policy: DatasetPolicy, dire
     Raises:
         AccountError: the file cannot be read; NotThereError when it was deleted.
     """
+    with _reading:
+        return _drafted(account, file_id, policy, directory)
+
+
+def _drafted(account: Account, file_id: str, policy: DatasetPolicy, directory: Path) -> wandb.Artifact:
     most = {DatasetPolicy.FULL: TABLE_ROWS, DatasetPolicy.SAMPLE: SAMPLE_ROWS}.get(policy, 0)
     sample = Sample(most, _TABLE_BYTES, seed=file_id)
     tally = Tally()

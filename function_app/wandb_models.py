@@ -2,92 +2,130 @@
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from function_app.describe import artifact_name, base_model, family_of, iso, model_metadata
 from function_app.errors import KeyRefusedError, WandbBusyError, WandbError
 from function_app.model import Checkpoint, Job
 from function_app.routing import Registry
-from function_app.wandb_api import WandbApi
+from function_app.wandb_api import Question, WandbApi
+from function_app.wandb_changes import Change, write
 from function_app.wandb_files import add_file
 from function_app.wandb_runs import OpenRun, new_artifact
 from function_app.wandb_uploads import Uploads
 from function_app.wandb_versions import (
     LATEST,
-    Change,
     Version,
+    going_on,
+    going_on_in,
     is_linked,
     link,
+    listing,
     made_by,
+    newest,
+    newest_in,
     organization_of,
     point,
     use,
     versions,
-    versions_and_runs,
-    write,
+    versions_in,
 )
 
 MODEL = "model"
 
 _BY_HAND = "Check WANDB_REGISTRY and the key's role there; it is not tried again, so link this model in W&B."
+_BEFORE = "m"  # under which name `latest` is asked for
 _OF_AZURE = re.compile(r".+?\.ft-(?P<job>[0-9a-f]{32})(?:[-:].*)?")
 
 
 @dataclass
 class Models:
-    """What was done: how many versions were written, where the final one was linked to, and what was refused; and the
-    `changes` of aliases and lineage that are to follow.
-    """
-
-    written: int = 0
-    changes: list[Change] = field(default_factory=list)
-    linked: str = ""
-    warnings: list[str] = field(default_factory=list)
-
-
-def log_models(
-    api: WandbApi,
-    run: OpenRun,
-    uploads: Uploads,
-    job: Job,
-    checkpoints: Sequence[Checkpoint],
-    *,
-    collection: str | None = None,
-    kind: str = MODEL,
-    registry: Registry | None = None,
-) -> Models:
-    """Make the job's models versions of its family's artifact, or of `collection`: checkpoints by step, the final one last.
+    """A job's models among the versions of their family: checkpoints by step, the final one last.
 
     `latest` is the newest model by the job's creation and step. W&B gives it to whatever was logged last, so that a job
     which is mirrored after a younger one has to give it back. Runs that train one of the models further get it as input;
     in a backfill, which begins with the youngest jobs, they are there first.
 
-    A registry that refuses is a warning: the models are logged, and W&B would refuse again.
-
-    Raises:
-        WandbError: not written; asking again goes on where this ended.
+    Attributes:
+        collection: the family's artifact, see `collection_of`.
+        kind: the artifact's type.
+        written: how many versions were sent.
+        linked: where the final model was linked to; empty when it was not, or before.
+        warnings: what was refused without failing the job.
     """
-    family = artifact_name(collection) if collection else family_of(job)
-    done = Models()
-    known = {alias for each in (versions(api, kind, family) if run.resumed else []) for alias in each.aliases}
-    for model, checkpoint in _models(job, checkpoints):
-        if _alias(job, checkpoint) not in known:
-            _send_model(uploads, job, model, checkpoint, family, kind)
-            done.written += 1
-    uploads.wait()
-    made = [model for model, _ in _models(job, checkpoints)]
-    there, further = versions_and_runs(api, kind, family, made)
-    done.changes += [*_latest(api, family, there), *_given(api, further, there)]
-    final = next((each for each in there if _alias(job) in each.aliases), None)
-    if registry and final and job.status == "succeeded":
-        try:
-            done.linked = _link(api, registry, family, kind, final, new=not known.intersection(final.aliases))
-        except (WandbBusyError, KeyRefusedError):
-            raise
-        except WandbError as error:
-            done.warnings.append(f"The model is not in the registry {registry.name!r}: {error.message} {_BY_HAND}")
-    return done
+
+    api: WandbApi
+    job: Job
+    checkpoints: Sequence[Checkpoint]
+    collection: str
+    kind: str = MODEL
+    written: int = 0
+    linked: str = ""
+    warnings: list[str] = field(default_factory=list)
+    _known: frozenset[str] = frozenset()
+
+    def send(self, run: OpenRun, uploads: Uploads) -> None:
+        """Have those on their way that W&B does not have."""
+        there = versions(self.api, self.kind, self.collection) if run.resumed else []
+        self._known = frozenset(alias for each in there for alias in each.aliases)
+        for model, checkpoint in _models(self.job, self.checkpoints):
+            if _alias(self.job, checkpoint) not in self._known:
+                _send_model(uploads, self.job, model, checkpoint, self.collection, self.kind)
+                self.written += 1
+
+    def given_back(self, run: OpenRun) -> list[Change]:
+        """`latest`, to the younger model that had it when the run was opened (`asks_before`)."""
+        before = newest_in(self.api, run.answers, [self.collection], _BEFORE).get(self.collection)
+        last = [checkpoint.step for _, checkpoint in _models(self.job, self.checkpoints) if checkpoint]
+        own = iso(self.job.created_at), float("inf") if self.job.fine_tuned_model else max(last, default=-1)
+        return [point(self.api, self.collection, LATEST, before.id)] if before and _age(before) > own else []
+
+    @property
+    def asks(self) -> list[Question]:
+        """What has to be known once W&B has the models: `place` reads the answers."""
+        return [listing(self.kind, self.collection), going_on(self._names)]
+
+    def place(self, project: Mapping[str, Any], registry: Registry | None) -> None:
+        """See that `latest` is right, that the models are the inputs they are, and the final one in the registry.
+
+        A registry that refuses is a warning: the models are logged, and W&B would refuse again.
+
+        Raises:
+            WandbError: not written; asking again goes on where this ended.
+        """
+        if not self._names:
+            return
+        if not project.get("artifactType"):  # W&B has the models: how it answers below a mutation is UNVERIFIED
+            project = self.api.ask("ProjectArtifacts", *self.asks)
+        there = versions_in(self.api, project, self.kind, self.collection)
+        further = going_on_in(project, self._names)
+        write(self.api, [*_latest(self.api, self.collection, there), *_given(self.api, further, there)])
+        final = next((each for each in there if _alias(self.job) in each.aliases), None)
+        if registry and final and self.job.status == "succeeded":
+            new = not self._known.intersection(final.aliases)
+            try:
+                self.linked = _link(self.api, registry, self.collection, self.kind, final, new=new)
+            except (WandbBusyError, KeyRefusedError):
+                raise
+            except WandbError as error:
+                said = f"The model is not in the registry {registry.name!r}: {error.message} {_BY_HAND}"
+                self.warnings.append(said)
+
+    @property
+    def _names(self) -> list[str]:
+        return [model for model, _ in _models(self.job, self.checkpoints)]
+
+
+def collection_of(job: Job, said: str | None = None) -> str:
+    """The artifact whose versions a job's models are: its family's, or what people have `said`."""
+    return artifact_name(said) if said else family_of(job)
+
+
+def asks_before(collection: str) -> Question:
+    """What `Models.given_back` has to know, to be asked when the run is opened."""
+    return newest([collection], _BEFORE)
 
 
 def earlier_model(api: WandbApi, job: Job) -> str | None:

@@ -19,12 +19,15 @@ from function_app.errors import WandbBusyError
 from function_app.model import MetricRow
 from function_app.wandb_api import LAST_STEP, STATE, Question, WandbApi
 from function_app.wandb_rows import Rows
-from function_app.wandb_sdk import errors, settings
+from function_app.wandb_sdk import complaints, errors, settings
 
 _INIT_TIMEOUT = 60.0
 _FINISH_TIMEOUT = 300.0  # seconds; what a big dataset may take, and less than a Functions host waits
 _RELEASE_TIMEOUT = 10.0
 _ALERT_TITLE = 63  # characters
+_PROGRAM = "azure-openai-wandb"
+_SDKS_OWN = "_wandb"
+"""What the SDK keeps of its own in config and summary."""
 
 _artifacts = threading.Lock()
 """Held while a wandb.Artifact is made: the constructor is not thread-safe (0.31: KeyError in its cache under load)."""
@@ -54,11 +57,12 @@ class OpenRun:
         self.last_step: int | None = handle.starting_step - 1 if handle.starting_step else None
         self.answers: Mapping[str, Any] = {}
         self.answered_at = -math.inf
+        self._remembered: Mapping[str, Any] | None = None
 
     @property
     def config(self) -> Mapping[str, Any]:
         """The run's config, with what people have changed in W&B."""
-        return dict(self.handle.config)
+        return {name: value for name, value in dict(self.handle.config).items() if name != _SDKS_OWN}
 
     def configure(self, values: Mapping[str, Any]) -> None:
         """Set config values; the others stay."""
@@ -94,25 +98,52 @@ class OpenRun:
         a kill between rows and summary nobody would say it.
         """
         kept = {**values, LAST_STEP: self.last_step}
-        self.summarise({STATE: {name: value for name, value in kept.items() if value}})
+        self._remembered = {name: value for name, value in kept.items() if value}
+        self.summarise({STATE: self._remembered})
 
     def alert(self, title: str, text: str) -> None:
         """Tell people, as their W&B settings have it."""
         self.handle.alert(title[:_ALERT_TITLE], text, level="ERROR")
 
+    def ask(self, api: WandbApi, asks: Sequence[Question]) -> dict[str, Any] | None:
+        """Ask for the run, and whatever else: `answers` has the project then. The summary, None for a run that is empty."""
+        self.answered_at = time.monotonic()
+        summary, self.answers = api.written(self.id, *asks)
+        return summary
+
+    def check(self, api: WandbApi) -> None:
+        """See that W&B has what was remembered last, and so all rows before it.
+
+        Raises:
+            WandbBusyError: it has not.
+        """
+        if self._remembered is None:
+            return
+        summary, _ = api.written(self.id)
+        if (summary or {}).get(STATE) != self._remembered:
+            raise WandbBusyError(
+                "W&B refused a part of what was written into the run.",
+                "Nothing is lost: the next sync goes on from what W&B has. Should it be refused again, check the key's role.",
+            )
+
 
 @contextmanager
 def open_run(
-    api: WandbApi, run_id: str, new: Identity | None, *, exit_code: int | None, asks: Sequence[Question] = ()
+    api: WandbApi, run_id: str, new: Identity | None, *, exit_code: int | None, asks: Sequence[Question] | None = None
 ) -> Iterator[OpenRun]:
     """Open the run of this id, or make it; closing it waits until W&B has everything.
+
+    Whether a new run is new is asked: another process may have made it since it was asked for here, when there was none.
+    wandb-core takes it for new all the same, and would append all rows once more (0.31; W&B itself: UNVERIFIED) and write
+    a summary without those of the other's. So it is given that summary and closed; opened again, it is known to be there.
 
     Args:
         api: the project.
         run_id: the id, which is the job's.
         new: what to call it, if it is new; None leaves everything that people may have changed as it is.
-        exit_code: closing it ends the run, as failed unless this is 0; None leaves it as one that is running.
-        asks: what else is asked when it is seen whether a new run is new; `answers` has the project then.
+        exit_code: how the run ends (0 finished, else failed) when it is closed; None leaves it running.
+        asks: what else is asked at the start, together with the run: `answers` has the project then. None asks nothing of a
+            run that was there before.
 
     Raises:
         RunDeletedError: the id was deleted in W&B.
@@ -120,10 +151,13 @@ def open_run(
     """
     with tempfile.TemporaryDirectory(prefix="finetune-run-", ignore_cleanup_errors=True) as directory:
         with _at_work(api, run_id, new, directory, exit_code) as run:
-            if run.resumed or not _overtaken(api, run, asks):
+            theirs = None if run.resumed and asks is None else run.ask(api, asks or ())
+            if run.resumed or theirs is None:
                 yield run
                 return
+            run.summarise({name: value for name, value in theirs.items() if name != _SDKS_OWN})
         with _at_work(api, run_id, None, directory, exit_code) as run:
+            run.ask(api, asks or ())
             yield run
 
 
@@ -132,6 +166,7 @@ def _at_work(
     api: WandbApi, run_id: str, new: Identity | None, directory: str, exit_code: int | None
 ) -> Iterator[OpenRun]:
     run = api.with_key(lambda key: _init(api, run_id, new, key, directory, ends=exit_code is not None))
+    before = complaints.heard
     try:
         yield run
     finally:
@@ -140,21 +175,8 @@ def _at_work(
                 run.handle.finish(exit_code=exit_code or 0)
         except TimeoutError:
             raise WandbBusyError(f"W&B did not take everything within {_FINISH_TIMEOUT:.0f} s.") from None
-
-
-def _overtaken(api: WandbApi, run: OpenRun, asks: Sequence[Question]) -> bool:
-    """Whether another process made the run between its being asked for here, when there was none, and made here.
-
-    wandb-core takes it for new all the same, and would append all rows once more (0.31; W&B itself: UNVERIFIED) and write
-    a summary without those of the other's. So it is given that summary and closed; opened again, it is known to be there.
-    """
-    at = time.monotonic()
-    theirs, project = api.written(run.id, *asks)
-    if theirs is None:
-        run.answers, run.answered_at = project, at
-        return False
-    run.summarise({name: value for name, value in theirs.items() if name != "_wandb"})
-    return True
+    if complaints.heard != before:
+        run.check(api)
 
 
 def new_artifact(name: str, kind: str, metadata: Mapping[str, Any], description: str | None = None) -> wandb.Artifact:
@@ -171,7 +193,8 @@ def _init(api: WandbApi, run_id: str, new: Identity | None, key: str, directory:
     chosen.finish_timeout = _FINISH_TIMEOUT
     chosen.finish_timeout_raises = True
     chosen.stop_fn = _nothing_to_stop
-    # Nothing of this machine, its code or its output belongs into the run.
+    # Nothing of this machine, its code or its output belongs into the run; without a name the SDK says what was started.
+    chosen.program = _PROGRAM
     chosen.console = "off"
     chosen.disable_git = chosen.disable_code = True
     chosen.save_code = chosen.x_save_requirements = False

@@ -27,7 +27,36 @@ log = logging.getLogger(__name__)
 TIMEOUT = 30.0  # seconds for one query, the SDK's own retries included
 
 _REQUEST = re.compile(r"^(?:[A-Z]+ \S+ )?giving up after \d+ attempt\(s\): (?:[A-Z][a-z]+ \"[^\"]*\": )?")
+_SIGNING_IN = "[wandb.login()]"
 _reviving = threading.Lock()
+
+
+class Complaints:
+    """What the SDK would print: how many warnings and errors. wandb-core warns when it gives up on a run's rows and summary,
+    of which `wandb.Run.finish` says nothing (0.31); of which run that is, it does not say.
+    """
+
+    def __init__(self) -> None:
+        self.heard = 0
+        self._lock = threading.Lock()
+
+    def info(self, msg: str) -> None:
+        """Nothing to worry about."""
+
+    def warning(self, msg: str) -> None:
+        """One more, unless it is that a key was given, which is told of every run."""
+        log.debug("%s", msg)
+        if _SIGNING_IN not in msg:
+            with self._lock:
+                self.heard += 1
+
+    def error(self, msg: str) -> None:
+        """One more."""
+        self.warning(msg)
+
+
+complaints = Complaints()
+"""The process's."""
 
 
 @functools.cache
@@ -42,6 +71,8 @@ def prepare() -> None:
     for name in ("WANDB_DIR", "WANDB_CACHE_DIR", "WANDB_DATA_DIR", "WANDB_CONFIG_DIR", "WANDB_ARTIFACT_DIR"):
         os.environ.setdefault(name, directory)
     os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
+    for name in ("WANDB_DEBUG", "WANDB_CORE_DEBUG"):  # with either on, wandb-core's log has the key in it (0.31)
+        os.environ.pop(name, None)
     logging.getLogger("wandb").propagate = False  # it tells every run's config at INFO
     _set_up()
 
@@ -53,7 +84,7 @@ def as_a_guest(base_url: str | None) -> Iterator[None]:
     """
     theirs = wandb_setup.singleton().settings
     before = wbauth.session_credentials(host=base_url or theirs.base_url)
-    wandb.termsetup(theirs.model_copy(update={"silent": True}), None)
+    wandb.termsetup(theirs.model_copy(update={"silent": True}), complaints)
     try:
         yield
     finally:
@@ -143,6 +174,7 @@ def said_briefly(text: str) -> str:
 
 def _set_up() -> None:
     wandb.setup(wandb.Settings(silent=True, console="off"))
+    wandb.termsetup(wandb.Settings(silent=True), complaints)
 
 
 def _revive() -> None:

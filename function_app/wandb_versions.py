@@ -1,41 +1,36 @@
-"""What the engine asks W&B about artifact versions, and the small writes that need no run open.
+"""What the engine asks W&B about artifact versions, and how they are pointed to, used and linked.
 
 Operations have the SDK's names. Every function raises KeyRefusedError, WandbBusyError or WandbError.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from function_app.errors import WandbError
 from function_app.wandb_api import Question, WandbApi
+from function_app.wandb_changes import Change
 
 LATEST = "latest"
+_LISTING = "ProjectArtifacts"
 _PAGE = 100
 _RUNS_THAT_GO_ON = 100  # runs that train one job's models further; more than that are not linked to them
 
 _VERSION = "id metadata aliases { alias artifactCollection { name project { name } } }"
 
-# The second part is for the lineage: it costs no request of its own. Filters on config are documented (W&B, Api.runs).
 _VERSIONS = f"""
-query ProjectArtifacts(
-  $entity: String!, $project: String!, $type: String!, $collection: String!, $filters: JSONString, $cursor: String,
-  $perPage: Int, $runs: JSONString, $runsPerPage: Int, $withRuns: Boolean!
-) {{
-  project(entityName: $entity, name: $project) {{
-    artifactType(name: $type) {{
-      artifactCollection(name: $collection) {{
-        artifacts(after: $cursor, first: $perPage, filters: $filters) {{
-          pageInfo {{ endCursor hasNextPage }}
-          edges {{ node {{ {_VERSION} }} }}
-        }}
-      }}
+artifactType(name: $type) {{
+  artifactCollection(name: $collection) {{
+    artifacts(after: $cursor, first: $perPage, filters: $filters) {{
+      pageInfo {{ endCursor hasNextPage }}
+      edges {{ node {{ {_VERSION} }} }}
     }}
-    runs(filters: $runs, first: $runsPerPage) @include(if: $withRuns) {{ edges {{ node {{ name config }} }} }}
   }}
 }}
 """
+
+_RUNS = "runs(filters: $runs, first: $runsPerPage) { edges { node { name config } } }"
 
 _MADE_BY = f"""
 query Runs($entity: String!, $project: String!, $filters: JSONString, $perPage: Int) {{
@@ -75,73 +70,67 @@ class Version:
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Change:
-    """A small write that can go with others in one request; saying it twice is saying it once.
-
-    Attributes:
-        field: of GraphQL's mutations, whose input `given` is.
-        answer: what to have back, as GraphQL wants something asked.
+def newest(collections: Sequence[str], prefix: str = "c") -> Question:
+    """Which is the newest version of each of these collections; `newest_in` reads the answer. Where this is asked twice in
+    one request, it is by two prefixes.
     """
-
-    field: str
-    given: Mapping[str, Any]
-    answer: str
-
-    @property
-    def operation(self) -> str:
-        """The SDK's name for it."""
-        return self.field[0].upper() + self.field[1:]
+    names = {f"{prefix}{number}": name for number, name in enumerate(collections)}
+    asked = (f"{key}: artifactCollectionMembership(name: ${key}) {{ artifact {{ {_VERSION} }} }}" for key in names)
+    return Question("\n".join(asked), {key: ("String!", f"{name}:{LATEST}") for key, name in names.items()})
 
 
-def newest(collections: Sequence[str]) -> Question:
-    """Which is the newest version of each of these collections; `newest_in` reads the answer."""
-    asked = (
-        f"c{number}: artifactCollectionMembership(name: $c{number}) {{ artifact {{ {_VERSION} }} }}"
-        for number in range(len(collections))
-    )
-    variables = {f"c{number}": ("String!", f"{name}:{LATEST}") for number, name in enumerate(collections)}
-    return Question("\n".join(asked), variables)
-
-
-def newest_in(api: WandbApi, project: Mapping[str, Any], collections: Sequence[str]) -> dict[str, Version]:
+def newest_in(
+    api: WandbApi, project: Mapping[str, Any], collections: Sequence[str], prefix: str = "c"
+) -> dict[str, Version]:
     """The newest version of each of these collections that exists, by name."""
-    found = {name: (project.get(f"c{number}") or {}).get("artifact") for number, name in enumerate(collections)}
+    found = {name: (project.get(f"{prefix}{number}") or {}).get("artifact") for number, name in enumerate(collections)}
     return {name: _version(api, name, artifact) for name, artifact in found.items() if artifact}
 
 
 def versions(api: WandbApi, kind: str, collection: str) -> list[Version]:
     """The committed versions of a collection, as W&B lists them; empty when there is no such collection."""
-    return versions_and_runs(api, kind, collection, ())[0]
+    return versions_in(api, api.ask(_LISTING, listing(kind, collection)), kind, collection)
 
 
-def versions_and_runs(
-    api: WandbApi, kind: str, collection: str, models: Iterable[str]
-) -> tuple[list[Version], dict[str, str]]:
-    """The committed versions of a collection, and which runs train one of these models further: run id → model."""
-    wanted = [*models]
-    variables = {
-        "type": kind,
-        "collection": collection,
-        "filters": json.dumps({"state": "COMMITTED"}),
-        "perPage": _PAGE,
-        "runs": json.dumps({"config.model": {"$in": wanted}}),
-        "runsPerPage": _RUNS_THAT_GO_ON,
-        "withRuns": bool(wanted),
-    }
+def listing(kind: str, collection: str, cursor: str | None = None) -> Question:
+    """Which versions of a collection are committed; `versions_in` reads the answer."""
+    committed = json.dumps({"state": "COMMITTED"})
+    return Question(
+        _VERSIONS,
+        {
+            "type": ("String!", kind),
+            "collection": ("String!", collection),
+            "filters": ("JSONString", committed),
+            "cursor": ("String", cursor),
+            "perPage": ("Int", _PAGE),
+        },
+    )
+
+
+def versions_in(api: WandbApi, project: Mapping[str, Any], kind: str, collection: str) -> list[Version]:
+    """The committed versions of a collection; where the answer has but some of them, the others are asked for."""
     found: list[Version] = []
-    runs: dict[str, str] = {}
-    cursor = None
     while True:
-        project = api.query(_VERSIONS, {**variables, "cursor": cursor}).get("project") or {}
-        runs |= {node["name"]: model for node in _nodes(project.get("runs")) if (model := _model(node)) in wanted}
         page = ((project.get("artifactType") or {}).get("artifactCollection") or {}).get("artifacts") or {}
         found += (_version(api, collection, node) for node in _nodes(page))
         info = page.get("pageInfo") or {}
         cursor = info.get("endCursor")
         if not info.get("hasNextPage") or cursor is None:
-            return found, runs
-        variables["withRuns"] = False
+            return found
+        project = api.ask(_LISTING, listing(kind, collection, cursor))
+
+
+def going_on(models: Sequence[str]) -> Question:
+    """Which runs train one of these models further; `going_on_in` reads the answer. Filters on config are documented (W&B,
+    Api.runs).
+    """
+    filters = json.dumps({"config.model": {"$in": [*models]}})
+    return Question(_RUNS, {"runs": ("JSONString", filters), "runsPerPage": ("Int", _RUNS_THAT_GO_ON)})
+
+
+def going_on_in(project: Mapping[str, Any], models: Sequence[str]) -> dict[str, str]:
+    """Run id → which of these models it trains further."""
+    return {node["name"]: model for node in _nodes(project.get("runs")) if (model := _model(node)) in models}
 
 
 def made_by(api: WandbApi, run_ids: Sequence[str], model: str) -> list[Version]:
@@ -162,19 +151,6 @@ def point(api: WandbApi, collection: str, alias: str, version_id: str) -> Change
     """That an alias of a collection is at this version, and nowhere else."""
     target = {"entityName": api.entity, "projectName": api.project, "artifactCollectionName": collection}
     return Change("addAliases", {"artifactID": version_id, "aliases": [{**target, "alias": alias}]}, "success")
-
-
-def write(api: WandbApi, changes: Sequence[Change]) -> None:
-    """Make these changes in their order (GraphQL does the fields of a mutation one after the other), in one request."""
-    if not changes:
-        return
-    declared = ", ".join(f"$c{number}: {change.operation}Input!" for number, change in enumerate(changes))
-    asked = "".join(
-        f"  c{number}: {change.field}(input: $c{number}) {{ {change.answer} }}\n"
-        for number, change in enumerate(changes)
-    )
-    query = f"mutation {changes[0].operation}({declared}) {{\n{asked}}}\n"
-    api.query(query, {f"c{number}": change.given for number, change in enumerate(changes)})
 
 
 def organization_of(api: WandbApi) -> str:

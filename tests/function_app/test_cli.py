@@ -228,6 +228,25 @@ def test_on_a_terminal_one_sees_how_far_it_has_come(bench: Bench) -> None:
     assert seen.count("\x1b[K") > 2  # what was shown on the way is wiped off
 
 
+@pytest.mark.parametrize(("into", "flags"), [("/dev/full", ("-o", "json")), ("/dev/full", ()), ("nobody", ())], ids=str)
+def test_output_that_cannot_be_written_is_status_1_without_a_traceback_and_what_is_done_stands(
+    bench: Bench, run: Command, into: str, flags: tuple[str, ...]
+) -> None:
+    """A full disk is said in two lines; a reader who is gone, as of `… | head -1`, needs no words."""
+    bench.world(a_job())
+    target = "> /dev/full" if into == "/dev/full" else "| exec sleep 0"
+    script = f'set -o pipefail; "{sys.executable}" -m function_app sync {" ".join(flags)} {target}'
+    environment = bench.cloud.environment() | SETTINGS | {"PYTHONUNBUFFERED": ""}  # buffered, as it is for most people
+    ended = subprocess.run(
+        ["bash", "-c", script], env=environment, capture_output=True, text=True, cwd=ROOT, check=False
+    )
+    assert ended.returncode == 1, ended.stderr
+    assert ("cannot be written: No space left on device." in ended.stderr) == (into == "/dev/full")
+    assert "Traceback" not in ended.stderr
+    assert "Exception" not in ended.stderr
+    assert "1 current" in run("function_app", "sync", env=SETTINGS).stderr
+
+
 def test_a_job_that_failed_to_sync_is_exit_status_1_and_the_others_are_done(bench: Bench, run: Command) -> None:
     bench.world(a_job())
     done = run("function_app", "sync", env=SETTINGS | {"AZURE_OPENAI_ENDPOINTS": f"{ENDPOINT},{CLOSED_ENDPOINT}"})
@@ -270,6 +289,17 @@ def test_the_codes_of_errors_are_written_as_those_of_provisioning(bench: Bench, 
         document = json.loads(run("function_app", "sync", "-o", "json", env=SETTINGS | changed).stdout)
         assert document["error"]["code"] == code
     assert document["error"]["message"].startswith("W&B at http://127.0.0.1:9 cannot be reached or failed: dial tcp")
+
+
+def test_what_sdks_grumble_about_on_the_way_is_not_on_the_screen(bench: Bench, run: Command) -> None:
+    """azure-core logs a warning for an answer that was cut off, and asks again."""
+    vault = {"name": "kv-ml", "group": "rg-ml", "rbac": True, "secrets": [{"name": "wandb-api-key", "value": KEY}]}
+    fault = {"op": "GetSecret", "when": {"times": 1}, "do": {"cut_body": 20}}
+    bench.world(a_job(), vaults=[vault], faults=[fault])
+    settings = {name: value for name, value in SETTINGS.items() if name != "WANDB_API_KEY"}
+    done = run("function_app", "sync", env=settings | {"KEY_VAULT_URL": "https://kv-ml.vault.azure.net/"})
+    assert done.returncode == 0
+    assert done.stderr.splitlines() == ["1 job: 1 synced"]
 
 
 def test_nobody_signed_in_is_told_to_sign_in(bench: Bench, run: Command) -> None:

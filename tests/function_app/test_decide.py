@@ -1,10 +1,10 @@
 """What is owed for a job, from what it is and what W&B shows: every case, no I/O."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from function_app.decide import GRACE, RULE, Owed, decide, results_file, run_id, run_of, settled
+from function_app.decide import GRACE, RULE, Decision, Owed, decide, results_file, run_id, run_of, settled
 from function_app.model import Event, Job, RunState
 
 STATUSES = st.sampled_from(["pending", "running", "paused", "succeeded", "failed", "cancelled"]) | st.text(min_size=1)
@@ -55,6 +55,30 @@ def test_what_is_left_alone_is_said_why() -> None:
         assert decision.why
 
 
+@pytest.mark.parametrize("state", ["running", "pending"])
+def test_a_run_that_another_program_is_writing_is_looked_at_again_later(state: str) -> None:
+    run = a_run(state=state, foreign=True, rule=None, status=None)
+    assert decide(a_job(), run) == Decision(Owed.SKIP, "another program is writing its run", later=True)
+
+
+def test_what_people_read_of_a_decision_is_why() -> None:
+    """Each sentence as it stands in logs and reports."""
+    deleted = "was deleted in W&B, which never gives an id out again"
+    by_itself = a_job(integrations=({"type": "other"}, {"type": "wandb"}))
+    complete = a_run(foreign=True, rule=None)
+    mixed_up = Decision(Owed.MIRROR, "the run there holds another job's data", anew=True)
+    assert decide(a_job(), None, deleted=True) == Decision(Owed.SKIP, f"its run {deleted}")
+    assert decide(a_job(), a_run(superseded_by="ftjob-1-2")) == Decision(Owed.SKIP, f"its run ftjob-1-2 {deleted}")
+    assert decide(by_itself, None) == Decision(Owed.SKIP, "it logs to W&B by itself (the job's own integration)")
+    assert decide(a_job(), complete) == Decision(Owed.NOTHING, "logged by WandbLogger")
+    assert decide(a_job("failed"), complete) == mixed_up
+
+
+def test_what_another_tool_began_is_brought_up_to_date_in_place() -> None:
+    for said in ({"status": "running"}, {"state": "crashed"}, {"status": None, "state": "failed"}):
+        assert decide(a_job(), a_run(**({"foreign": True, "rule": None} | said))) == Decision(Owed.MIRROR)
+
+
 @given(STATUSES, st.booleans(), st.none() | st.builds(a_run, foreign=st.booleans(), status=STATUSES))
 def test_overwrite_is_a_new_run_whatever_is_there(status: str, deleted: bool, run: RunState | None) -> None:
     decision = decide(a_job(status), run, deleted=deleted, overwrite=True)
@@ -88,6 +112,7 @@ def test_another_tools_run_with_another_jobs_model_is_not_built_upon() -> None:
 
 
 @given(st.sampled_from(["ftjob-1", "ftjob-12", "ftjob-1-2"]), st.integers(1, 10**6))
+@example("ftjob-1", 2)
 def test_a_run_id_says_whose_run_it_is_and_which(job_id: str, number: int) -> None:
     assert run_of(run_id(job_id, number), {job_id}) == (job_id, number)
 

@@ -6,11 +6,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from function_app.model import Outcome, Result
+from function_app.outcomes import Candidate
 from sandbox.cloud import Cloud
 from sandbox.wandb_runs import Run
 
@@ -33,7 +36,6 @@ BOUNDARIES = {
     "UploadFile": 5,
     "CommitArtifact": 2,
     "UseArtifact": 1,
-    "ProjectArtifacts": 1,
 }
 
 
@@ -224,6 +226,25 @@ def test_a_worker_that_loses_wandb_core_fails_once_and_goes_on(bench: Bench) -> 
         "[True]",
     ]
     check_all_is_there_once(bench)
+
+
+class InterruptedAfterTheFirst(list[Candidate]):
+    """Ctrl-C while jobs are still handed to the workers."""
+
+    def __iter__(self) -> Iterator[Candidate]:
+        yield self[0]
+        raise KeyboardInterrupt
+
+
+def test_ctrl_c_while_jobs_are_being_begun_leaves_out_none_of_them(bench: Bench) -> None:
+    ids = [JOB, *(f"ftjob-{number}" + "2" * 31 for number in (3, 4))]
+    bench.world(*(a_job(id=each) for each in ids))
+    engine = bench.engine()
+    told: list[Outcome] = []
+    with pytest.raises(KeyboardInterrupt):
+        engine._all(InterruptedAfterTheFirst(engine.look()[0]), told.append, stops=lambda: None)
+    assert {outcome.job for outcome in told} == set(ids)
+    assert [outcome.result for outcome in told][1:] == [Result.OWED] * 2
 
 
 def test_ctrl_c_says_what_stands_and_ends_with_130(bench: Bench) -> None:

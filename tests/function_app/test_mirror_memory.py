@@ -14,11 +14,11 @@ SYNC = [sys.executable, "-m", "function_app", "sync"]
 def peak(bench: Bench, *, examples: int, steps: int) -> float:
     """MiB that one sync of such a job takes, wandb-core not counted."""
     bench.world(a_job(timeline={"steps": steps, "seconds_per_step": 1}), files=[a_file(count=examples, padding=40_000)])
-    process, _, _, status = watched(SYNC, bench.cloud.environment() | SETTINGS)
-    assert status == 0
+    ran = watched(SYNC, bench.cloud.environment() | SETTINGS)
+    assert ran.status == 0
     assert bench.run().history[-1]["_step"] == steps
     assert bench.run().used[0].metadata["examples"] == examples
-    return process
+    return ran.process.mib
 
 
 @pytest.mark.slow

@@ -1,13 +1,16 @@
 """Models in W&B: versions, the lineage between jobs, and the registry, against the sandbox."""
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from function_app.decide import RULE
-from function_app.model import Result
+from function_app.model import DatasetPolicy, Result
 from function_app.routing import Registry
+from function_app.wandb_models import Models
+from function_app.wandb_versions import LATEST
 from sandbox.wandb_artifacts import Artifact, Collection
 
 from .conftest import ENTITY, JOB, KEY, OTHER_JOB, PROJECT, Bench, a_job
@@ -167,3 +170,46 @@ def test_a_registry_that_is_out_of_reach_is_asked_again(bench: Bench) -> None:
     assert bench.tick(engine)[JOB].result is Result.FAILED
     assert bench.tick(engine)[JOB].final
     assert len(linked(bench).versions) == 1
+
+
+def test_a_younger_model_keeps_latest_without_a_request_of_its_own(bench: Bench) -> None:
+    bench.world(a_job(**FIRST), a_job(id=OTHER_JOB, **TICKETS | {"created": "-2d"}))
+    engine = bench.engine()
+    assert engine.sync_job("aoai-ml", OTHER_JOB).final
+    asked, _ = bench.counted(lambda: engine.sync_job("aoai-ml", JOB))
+    latest = collection(bench).latest
+    assert latest is not None
+    assert said(latest)["job"]["job_id"] == OTHER_JOB
+    assert (asked["UseArtifact"], asked.get("AddAliases"), asked.get("ProjectArtifacts")) == (1, None, None)
+
+
+def test_a_younger_job_that_ends_meanwhile_has_latest_in_the_end(bench: Bench) -> None:
+    """When the older job's run was opened there was no younger model; W&B then gives `latest` to what comes last."""
+    bench.world(a_job(**FIRST), a_job(id=OTHER_JOB, **TICKETS | {"created": "-2d"}))
+    older, younger = bench.engine(sync_datasets=DatasetPolicy.OFF), bench.engine(sync_datasets=DatasetPolicy.OFF)
+    gate = bench.cloud.world.gate
+    gate.operation = "CommitArtifact"
+    with ThreadPoolExecutor(1) as pool:
+        slow = pool.submit(older.sync_job, "aoai-ml", JOB)
+        assert gate.reached.wait(timeout=60)
+        assert younger.sync_job("aoai-ml", OTHER_JOB).final
+        gate.opened.set()
+        assert slow.result(timeout=60).final
+    latest = collection(bench).latest
+    assert latest is not None
+    assert said(latest)["job"]["job_id"] == OTHER_JOB
+    assert said(collection(bench).versions[-1])["job"]["job_id"] == JOB
+
+
+def test_models_are_placed_though_wandb_does_not_answer_questions_with_a_change(bench: Bench) -> None:
+    """That it does is UNVERIFIED."""
+    bench.world(a_job(**FIRST), a_job(id=OTHER_JOB, **TICKETS | {"created": "-2d"}))
+    engine = bench.engine()
+    for job in (OTHER_JOB, JOB):
+        assert engine.sync_job("aoai-ml", job).final
+    wrong = collection(bench)
+    wrong.point([LATEST], wrong.versions[-1])
+    [account] = engine.accounts
+    Models(engine.api, account.job(JOB), account.checkpoints(JOB), FAMILY).place({}, None)
+    assert wrong.latest is not None
+    assert said(wrong.latest)["job"]["job_id"] == OTHER_JOB

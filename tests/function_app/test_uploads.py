@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from function_app.errors import WandbError
+from function_app.wandb_changes import write
 from function_app.wandb_files import add_file
 from function_app.wandb_runs import Identity, OpenRun, new_artifact, open_run
 from function_app.wandb_uploads import Uploads
-from function_app.wandb_versions import LATEST, point, use, write
+from function_app.wandb_versions import LATEST, point, use
 from sandbox.faults import Fault
 from tests.function_app.conftest import ENTITY, JOB, PROJECT, Bench, a_job
 

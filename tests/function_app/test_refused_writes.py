@@ -1,0 +1,159 @@
+"""What W&B did not take is told, marked nowhere as done, and sent again: the SDK itself says nothing of it."""
+
+import json
+from typing import Any
+
+import pytest
+
+from evidence.commands.case import differences
+from evidence.commands.sync import end
+from function_app.model import Result
+from sandbox.faults import Fault
+
+from .conftest import JOB, VALIDATION_FILE, Bench, a_file, a_job
+
+LIVE = {
+    "created": "-8m",
+    "timeline": {"queued": 60, "preprocessing": 60, "gpu_wait": 30, "steps": 60, "seconds_per_step": 10},
+}
+FILES = [a_file(), a_file(id=VALIDATION_FILE, filename="valid.jsonl", count=3)]
+REFUSED = {"status": 403, "body": {"errors": [{"message": "permission denied"}]}}
+REFUSED_WITH_200 = {"status": 200, "body": {"errors": [{"message": "permission denied"}], "data": None}}
+
+
+def lost(operation: str, nth: int, do: dict[str, Any] = REFUSED) -> dict[str, Any]:
+    """The n-th request of an operation is refused."""
+    return {"op": operation, "when": {"nth": [nth]}, "do": do}
+
+
+def left_in_peace(bench: Bench, said: dict[str, Any]) -> Any:
+    """What an undisturbed tick leaves."""
+    bench.world(a_job(validation_file=VALIDATION_FILE, **said), files=FILES)
+    bench.tick()
+    return end(bench.cloud.world)
+
+
+@pytest.mark.parametrize("do", [REFUSED, REFUSED_WITH_200], ids=["403", "200 with errors"])
+@pytest.mark.parametrize("said", [{}, LIVE], ids=["finished", "live"])
+def test_a_config_that_the_sdk_lost_is_there_all_the_same(
+    bench: Bench, said: dict[str, Any], do: dict[str, Any]
+) -> None:
+    """The SDK's second write of a run's config fails without a word: the engine has written it itself by then."""
+    expected = left_in_peace(bench, said)
+    bench.world(a_job(validation_file=VALIDATION_FILE, **said), files=FILES, faults=[lost("UpsertBucket", 2, do)])
+    assert bench.tick()[JOB].result is Result.SYNCED
+    assert differences(expected, end(bench.cloud.world)) == []
+
+
+@pytest.mark.parametrize("do", [REFUSED, REFUSED_WITH_200], ids=["403", "200 with errors"])
+@pytest.mark.parametrize("said", [{}, LIVE], ids=["finished", "live"])
+def test_inputs_and_config_that_wandb_refuses_are_told_and_written_by_the_next_tick(
+    bench: Bench, said: dict[str, Any], do: dict[str, Any]
+) -> None:
+    expected = left_in_peace(bench, said)
+    bench.world(a_job(validation_file=VALIDATION_FILE, **said), files=FILES, faults=[lost("UseArtifact", 1, do)])
+    engine = bench.engine()
+    outcome = bench.tick(engine)[JOB]
+    assert outcome.result is Result.FAILED
+    assert outcome.why
+    assert outcome.hint
+    assert "rule" not in bench.run().summary["sync"]
+    assert "datasets" not in bench.run().summary["sync"]
+    assert bench.tick(engine)[JOB].result is Result.SYNCED
+    assert differences(expected, end(bench.cloud.world)) == []
+
+
+@pytest.mark.parametrize("nth", [1, 2])
+@pytest.mark.parametrize("said", [{}, LIVE], ids=["finished", "live"])
+def test_rows_that_wandb_refused_are_told_and_sent_by_the_next_tick(
+    bench: Bench, said: dict[str, Any], nth: int
+) -> None:
+    """wandb-core then sends nothing more of the run, and ends it without an error."""
+    expected = left_in_peace(bench, said)
+    bench.world(a_job(validation_file=VALIDATION_FILE, **said), files=FILES, faults=[lost("FileStream", nth)])
+    engine = bench.engine()
+    outcome = bench.tick(engine)[JOB]
+    assert (outcome.result, outcome.final) == (Result.FAILED, False)
+    assert "refused" in outcome.why
+    assert outcome.hint
+    assert bench.tick(engine)[JOB].result is Result.SYNCED
+    assert differences(expected, end(bench.cloud.world)) == []
+
+
+def test_rows_that_wandb_refused_of_a_run_that_goes_on_are_told(bench: Bench) -> None:
+    bench.world(a_job(**LIVE), files=FILES)
+    engine = bench.engine()
+    bench.tick(engine)
+    before = bench.steps()
+    bench.cloud.clock.advance(60)
+    streamed = bench.cloud.counts["FileStream"]
+    bench.cloud.world.faults.faults.append(Fault.model_validate(lost("FileStream", streamed + 1)))
+    assert bench.tick(engine)[JOB].result is Result.FAILED
+    assert bench.steps() == before
+    assert bench.tick(engine)[JOB].result is Result.SYNCED
+    assert bench.steps() == list(range(1, len(bench.steps()) + 1))
+    assert len(bench.steps()) > len(before)
+
+
+def test_the_last_config_of_a_run_that_went_on_is_there_though_the_sdk_lost_it(bench: Bench) -> None:
+    bench.world(a_job(**LIVE), files=FILES)
+    engine = bench.engine()
+    bench.tick(engine)
+    bench.cloud.clock.advance(3600)
+    upserts = bench.cloud.counts["UpsertBucket"]
+    bench.cloud.world.faults.faults.append(Fault.model_validate(lost("UpsertBucket", upserts + 3)))
+    assert bench.tick(engine)[JOB].final
+    assert bench.run().config["status"] == "succeeded"
+    assert bench.tick(engine)[JOB].result is Result.CURRENT
+
+
+def test_a_deleted_jobs_end_that_wandb_refuses_is_told_and_written_by_the_next_tick(bench: Bench) -> None:
+    bench.world(a_job(**LIVE), a_job(id="ftjob-" + "2" * 32), files=FILES)
+    engine = bench.engine()
+    bench.tick(engine)
+    bench.cloud.world.openai.stores[0].delete_job(JOB)
+    upserts = bench.cloud.counts["UpsertBucket"]
+    bench.cloud.world.faults.faults.append(Fault.model_validate(lost("UpsertBucket", upserts + 1)))
+    assert bench.tick(engine)[JOB].result is Result.FAILED
+    assert bench.state() == "running"
+    assert "rule" not in bench.run().summary["sync"]
+    assert bench.tick(engine)[JOB].final
+    assert bench.run().config["job_deleted"] is True
+
+
+def test_what_the_sdk_keeps_of_its_own_in_the_config_is_not_written_over(bench: Bench) -> None:
+    """By it the SDK tells a run that is there: without it the next tick would begin anew."""
+    bench.world(a_job(**LIVE), files=FILES)
+    config = lost("UpsertBucket", 2)
+    bench.cloud.world.faults.faults.append(Fault.model_validate(config))
+    bench.tick()
+    assert bench.run().telemetry["t"]
+
+
+def test_nothing_is_asked_twice_where_nothing_was_refused(bench: Bench) -> None:
+    """What marks vouch for is asked for once, when they are set, and not at the ticks in between."""
+    bench.world(a_job(**LIVE), files=FILES)
+    engine = bench.engine()
+    asked = []
+    for wait in (60, 3600, 0):
+        asked.append(bench.counted(lambda: bench.tick(engine))[0].get("Run", 0))
+        bench.cloud.clock.advance(wait)
+    assert asked == [1, 0, 1]
+
+
+def test_jobs_at_work_together_ask_for_their_run_once_each(bench: Bench) -> None:
+    """What the SDK has to say at every run's beginning is no sign that W&B refused something."""
+    jobs = [f"ftjob-{number:032x}" for number in range(1, 5)]
+    bench.world(*(a_job(id=job) for job in jobs))
+    asked, _ = bench.counted(bench.tick)
+    assert asked["Run"] == len(jobs)
+
+
+def test_nothing_of_the_machine_goes_to_wandb(bench: Bench) -> None:
+    """Not what was started, nor where, nor by whom."""
+    bench.world(a_job(), files=FILES)
+    bench.tick()
+    sent = [each.request["body"] for each in bench.cloud.world.trace.exchanges if each.operation == "UpsertBucket"]
+    programs = {body["variables"].get("program") for body in sent}
+    assert programs <= {"azure-openai-wandb", None}
+    assert "pytest" not in json.dumps(sent)
