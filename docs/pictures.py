@@ -18,23 +18,24 @@ from tests.sandbox.chromium import Chromium
 
 IMAGES = Path(__file__).parent / "images"
 COLUMNS = 118
+STILL = {"extends": "demo", "clock": {"rate": 0}, "transitions": {"rbac_propagation": 0}}
+"""The demo's world, where time passes only when it is told to: the pictures do not depend on how fast this machine is."""
 TARGET = ["-g", "rg-ml", "--openai-account", "aoai-ml", "--key-vault", "kv-ml"]
 
 
 def main() -> None:
-    """Set up, sync, let ten minutes pass, sync again; one picture of what was said, one of what is there."""
-    with Cloud(Scenario.load("demo"), page=page) as cloud:
+    """Set up, sync while a job trains, sync again later; one picture of what was said, one of what is there."""
+    with Cloud(Scenario.parse(STILL), page=page) as cloud:
         key = cloud.world.scenario.wandb.users[0].keys[0]
         setup = ["provisioning", "setup", *TARGET, "--yes", "--propagation-wait", "3s"]
-        said = [
-            _said(cloud, setup, "operator", {"WANDB_API_KEY": key}),
-            _said(cloud, ["function_app", "sync"], "function-app", {}),
-        ]
-        cloud.clock.advance(600)
+        said = [_said(cloud, setup, "operator", {"WANDB_API_KEY": key})]
+        cloud.clock.advance(15 * 60)
+        said.append(_said(cloud, ["function_app", "sync"], "function-app", {}))
+        cloud.clock.advance(20 * 60)
         _said(cloud, ["function_app", "sync"], "function-app", {})
         _terminal("\n\n".join(said))
         with Chromium() as browser:
-            browser.open(f"{cloud.url}/", width=1280, height=1500)
+            browser.open(f"{cloud.url}/", width=1280, height=885)
             browser.screenshot(IMAGES / "page.png", whole=False)
 
 

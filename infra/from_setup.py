@@ -103,8 +103,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         values = merged(map(variables, texts))
         template = PARAMETERS.read_text(encoding="utf-8")
         sys.stdout.write(parameters(values, template) if given.bicep else dotenv(values))
-    except (DocumentError, OSError) as error:
+    except DocumentError as error:
         sys.stderr.write(f"{error}\n")
+        return 1
+    except OSError as error:
+        sys.stderr.write(f"{error.filename or 'The output'}: {error.strerror}. {_AGAIN}\n")
         return 1
     return 0
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import combinations
+from itertools import chain, combinations
 
 from .ids import same
 from .model import AccessPolicy, Permissions, RoleDefinition
@@ -152,21 +152,18 @@ def cover(needed: Collection[str], held: Iterable[RoleDefinition], candidates: C
     goal = (wanted - _STORAGE) & have.union(*gives.values())
     roles = sorted((r for r in candidates if gives[r.id] & (goal - have)), key=lambda r: r.id)
 
-    best: tuple[RoleDefinition, ...] = ()
-    rank: tuple[int, int, int, tuple[str, ...]] | None = None
-    for size in range(len(roles) + 1):
-        for chosen in combinations(roles, size):
-            total = have.union(*(gives[r.id] for r in chosen))
-            if not goal <= total:
-                continue
-            excess = total - wanted - _STORAGE
-            shown = sum(map(_only_shows, excess))
-            score = (len(excess) - shown, size, shown, tuple(r.id for r in chosen))
-            if rank is None or score < rank:
-                best, rank = chosen, score
-    total = have.union(*(gives[r.id] for r in best))
+    def total(chosen: tuple[RoleDefinition, ...]) -> frozenset[str]:
+        return have.union(*(gives[r.id] for r in chosen))
+
+    def rank(chosen: tuple[RoleDefinition, ...]) -> tuple[int, int, int, tuple[str, ...]]:
+        excess = total(chosen) - wanted - _STORAGE
+        shown = sum(map(_only_shows, excess))
+        return len(excess) - shown, len(chosen), shown, tuple(r.id for r in chosen)
+
+    sets = chain.from_iterable(combinations(roles, size) for size in range(len(roles) + 1))
+    best = min((each for each in sets if goal <= total(each)), key=rank)
     new = frozenset[str]().union(*(gives[r.id] for r in best))
-    return Coverage(best, new - wanted - have, wanted - total)
+    return Coverage(best, new - wanted - have, wanted - total(best))
 
 
 def permits(sets: Iterable[Permissions], action: str) -> bool:

@@ -4,8 +4,9 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import fields
+from itertools import zip_longest
 from typing import Any, NoReturn, TypeVar
 
 import click
@@ -238,9 +239,15 @@ def _fail(ui: Ui, error: ProvisioningError, facts: dict[str, Any]) -> NoReturn:
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit."""
     streams.spell_out()
+    # What SDKs log goes nowhere, where Python would print it bare: what matters of it is told by us.
+    logging.getLogger().addHandler(logging.NullHandler())
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         sys.exit(cli.main(arguments, prog_name=PROGRAM, standalone_mode=False))
+    except OSError as error:
+        if not streams.unwritable(error):
+            raise
+        _unheard(error)
     except click.Abort:
         sys.exit(InterruptedByUserError.exit_status)
     except click.ClickException as error:
@@ -250,9 +257,18 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
         _fail(Ui(as_json=True), UsageError(error.format_message(), hint=f"{PROGRAM} --help"), {})
 
 
+def _unheard(error: OSError) -> NoReturn:
+    """Nobody gets the answer, nor a document; whoever may still read stderr is told so."""
+    with suppress(OSError):
+        click.echo(f"error    The output cannot be written: {error.strerror}.", err=True)
+        click.echo("next     Make room and run the same command again; what is done already is recognised.", err=True)
+    streams.abandon()
+    sys.exit(ProvisioningError.exit_status)
+
+
 def _wants_json(arguments: Sequence[str]) -> bool:
     """Whether a command line that could not be parsed asks for JSON."""
     return any(
         word in ("-ojson", "--output=json") or (word in ("-o", "--output") and after == "json")
-        for word, after in zip(arguments, [*arguments[1:], ""], strict=True)
+        for word, after in zip_longest(arguments, arguments[1:])
     )

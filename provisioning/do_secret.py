@@ -1,5 +1,7 @@
 """What the executor does to the secret."""
 
+from datetime import timedelta
+
 from pydantic import SecretStr
 
 from .context import SETTLING, Context
@@ -9,8 +11,11 @@ from .marks import secret_tags
 from .model import Secret, SecretState
 from .secret_step import expiry, until
 from .timespan import spell
-from .vault_secrets import SecretDeletedError
+from .vault_secrets import SecretDeletedError, VaultBusyError
 from .waiting import attempts
+
+_BUSY_FOR = timedelta(minutes=1)
+"""How long a vault that is busy is asked to write, with growing pauses (Microsoft, Key Vault throttling guidance)."""
 
 
 def store(ctx: Context) -> str:
@@ -58,15 +63,22 @@ def disable(ctx: Context, version: str) -> str:
 
 
 def _write(ctx: Context, key: SecretStr) -> None:
-    secrets = ctx.azure.secrets(ctx.observed.vault)
-    progress = ctx.telling("the vault to let you write")
+    """Write once. A busy vault is asked again only after a look: each answer that was lost on its way is a version."""
+    secrets, name = ctx.azure.secrets(ctx.observed.vault), ctx.target.secret
     expires, tags = expiry(ctx.target, ctx.clock.now()), secret_tags(ctx.target.account, ctx.entity)
-    ctx.insist(
-        lambda: secrets.write(ctx.target.secret, key, expires, tags),
-        AccessNotEffectiveError,
-        ctx.access_timeout,
-        progress,
-    )
+    letting = ctx.telling("the vault to let you write")
+    asked = False
+
+    def write() -> None:
+        nonlocal asked
+        if asked and holds(secrets.read(name), key):
+            return
+        asked = True
+        ctx.insist(
+            lambda: secrets.write(name, key, expires, tags), AccessNotEffectiveError, ctx.access_timeout, letting
+        )
+
+    ctx.insist(write, VaultBusyError, _BUSY_FOR, ctx.telling("the vault, which is busy"))
 
 
 def _recover(ctx: Context) -> Secret:

@@ -1,5 +1,6 @@
 """doctor's checks of what setup brings in place: account, vault, secret, W&B, and the list of jobs."""
 
+from . import documents
 from .azure import Azure
 from .doctor_access import tell_access, to_secret
 from .errors import KeyRefusedError, MalformedKeyError, ProvisioningError, UnreachableError, VaultUnreachableError
@@ -13,8 +14,10 @@ from .vault_steps import UNTRUSTED
 from .walk import Walk
 from .wandb_key import Key
 
-SETUP = "python -m provisioning setup"
-ROTATE = "python -m provisioning rotate-key"
+
+def _next(command: str, session: Session) -> str:
+    """The command that mends this chain, whole. Whoever is here is signed in, so that the subscription is known."""
+    return documents.command(command, session.target, session.facts["subscription"]["id"])
 
 
 def account(walk: Walk, azure: Azure, session: Session) -> Account | None:
@@ -38,7 +41,7 @@ def account(walk: Walk, azure: Azure, session: Session) -> Account | None:
     if found.principal_id:
         walk.ok("account identity", f"system-assigned, principal {found.principal_id}")
     else:
-        walk.fail("account identity", f"{found.name} has no system-assigned identity", SETUP)
+        walk.fail("account identity", f"{found.name} has no system-assigned identity", _next("setup", session))
     return found
 
 
@@ -110,7 +113,11 @@ def secret(walk: Walk, azure: Azure, session: Session, held: Vault | None) -> Se
         return None
     if seen.state is SecretState.UNKNOWN:
         what = "no role" if held.rbac else "no access policy"
-        walk.fail("vault access", f"the vault answers; {what} lets you read secrets, or it is too new to work", SETUP)
+        walk.fail(
+            "vault access",
+            f"the vault answers; {what} lets you read secrets, or it is too new to work",
+            _next("setup", session),
+        )
         walk.skip("the vault does not let you in", "secret")
         return None
     walk.ok("vault access", "the vault answers and lets you in")
@@ -123,7 +130,7 @@ def _secret(walk: Walk, session: Session, held: Vault, seen: Secret) -> None:
     match seen.state:
         case SecretState.PRESENT:
             if danger := warning(seen.expires, session.clock.now()):
-                walk.warn("secret", f"{name}: {danger}", ROTATE)
+                walk.warn("secret", f"{name}: {danger}", _next("rotate-key", session))
             else:
                 walk.ok("secret", f"{name} is there, {until(seen.expires)}")
         case SecretState.DISABLED:
@@ -131,12 +138,12 @@ def _secret(walk: Walk, session: Session, held: Vault, seen: Secret) -> None:
                 "secret",
                 f"{name} is disabled: nobody can read it",
                 f"az keyvault secret set-attributes --vault-name {held.name} -n {name} --enabled true, if that was "
-                f"by mistake; with another key: {ROTATE}",
+                f"by mistake; with another key: {_next('rotate-key', session)}",
             )
         case SecretState.DELETED:
-            walk.fail("secret", f"{name} is deleted; setup recovers it", SETUP)
+            walk.fail("secret", f"{name} is deleted; setup recovers it", _next("setup", session))
         case _:
-            walk.fail("secret", f"there is no secret {name} in {held.name}", SETUP)
+            walk.fail("secret", f"there is no secret {name} in {held.name}", _next("setup", session))
 
 
 def identity_access(walk: Walk, azure: Azure, session: Session, known: Account | None, held: Vault | None) -> None:
@@ -149,7 +156,14 @@ def identity_access(walk: Walk, azure: Azure, session: Session, known: Account |
     else:
         with walk.checking(name, hidden=True):
             access = to_secret(azure, held, session.target.secret, known.principal_id)
-            tell_access(walk, name, session, access, f"{known.name} may not read secret {session.target.secret}", SETUP)
+            tell_access(
+                walk,
+                name,
+                session,
+                access,
+                f"{known.name} may not read secret {session.target.secret}",
+                _next("setup", session),
+            )
 
 
 def wandb(walk: Walk, session: Session, held: Secret | None) -> WandbAccount | None:
@@ -162,9 +176,13 @@ def wandb(walk: Walk, session: Session, held: Secret | None) -> WandbAccount | N
     try:
         found = session.check_key(key, session.wandb_base_url, session.wandb_entity)
     except KeyRefusedError:
-        walk.fail(name, f"W&B does not know the key in {key.origin}: it was revoked, or is another server's", ROTATE)
+        walk.fail(
+            name,
+            f"W&B does not know the key in {key.origin}: it was revoked, or is another server's",
+            _next("rotate-key", session),
+        )
     except MalformedKeyError as error:
-        walk.fail(name, error.message, ROTATE)
+        walk.fail(name, error.message, _next("rotate-key", session))
     except UnreachableError:
         walk.fail(
             name,

@@ -82,7 +82,7 @@ def wandb(account: WandbAccount | None) -> dict[str, Any] | None:
 
 
 def in_place(observed: Observed, target: Target, known: Mapping[str, str]) -> list[str]:
-    """What to do with what is now in place: the portal form, which has no public API, and the app's settings."""
+    """What to do with what is now in place: the portal form, which has no public API, the app's settings, the way on."""
     return [
         "In place.",
         "",
@@ -90,9 +90,19 @@ def in_place(observed: Observed, target: Target, known: Mapping[str, str]) -> li
         f"  Key Vault URL  {observed.vault.uri}",
         f"  Secret name    {target.secret}",
         "",
-        "Settings for the function app (infra/):",
+        "Settings for the function app:",
         *(f"  {name}={value}" for name, value in known.items()),
+        "",
+        "Next: deploy it, as docs/deploy.md in this project's repository says, with what `setup -o json` prints. Then:",
+        f"  {command('doctor', target, observed.subscription.id)} --function-app NAME --function-app-group GROUP",
     ]
+
+
+def command(name: str, target: Target, subscription_id: str) -> str:
+    """A command for the same chain, to be copied whatever was said by options and what by variables; but for --cloud."""
+    where = f"--subscription {subscription_id} -g {target.resource_group}"
+    which = f"--openai-account {target.account} --key-vault {target.vault} --secret-name {target.secret}"
+    return f"python -m provisioning {name} {where} {which}"
 
 
 def moment(when: datetime | None) -> str | None:

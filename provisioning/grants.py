@@ -78,7 +78,7 @@ def more_than_asked(target: Target, observed: Observed) -> Iterator[Step]:
     for who, role_id, scope in asked:
         for each in observed.assignments:
             if same(each.principal_id, who.object_id) and _beyond(observed, each, role_id, scope):
-                where = each.scope.rsplit("/", 1)[-1]
+                where = each.scope.rpartition("/")[2]
                 yield Step(
                     Verb.NOTE,
                     "more than asked",

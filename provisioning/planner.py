@@ -96,25 +96,23 @@ def rights(made: Plan, observed: Observed) -> tuple[tuple[str, str], ...]:
     if observed.vault.state in (VaultState.MISSING, VaultState.DELETED):
         vault = observed.vault.group_id  # where there is no vault yet, rights are those on its group
     assign, write = ("Microsoft.Authorization/roleAssignments/write", vault), ("Microsoft.KeyVault/vaults/write", vault)
-    needed: dict[tuple[str, str], None] = {}
+    needed: list[tuple[str, str]] = []
     for step in made.work:
         match step.action:
             case EnableIdentity():
-                needed[("Microsoft.CognitiveServices/accounts/write", account)] = None
+                needed.append(("Microsoft.CognitiveServices/accounts/write", account))
             case AssignRole():
-                needed[assign] = None
+                needed.append(assign)
             case CreateVault() | RecoverVault():
-                needed[write] = None
+                needed.append(write)
             case AllowByPolicy() | RemoveEntries():  # the vault's tag says which entries are setup's
-                needed |= {("Microsoft.KeyVault/vaults/accessPolicies/write", vault): None, write: None}
+                needed += [("Microsoft.KeyVault/vaults/accessPolicies/write", vault), write]
             case SwitchToRbac() | RestoreAccessPolicies():
                 # Microsoft's pages disagree whether vaults/write is enough; the stricter one asks for both.
-                needed |= {write: None, assign: None}
+                needed += [write, assign]
             case RemoveRole():
-                needed[("Microsoft.Authorization/roleAssignments/delete", vault)] = None
-            case _:
-                pass
-    return tuple(needed)
+                needed.append(("Microsoft.Authorization/roleAssignments/delete", vault))
+    return tuple(dict.fromkeys(needed))
 
 
 def _identity(observed: Observed) -> Iterable[Step]:

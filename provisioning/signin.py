@@ -16,6 +16,7 @@ from azure.identity import AzureAuthorityHosts, DefaultAzureCredential
 from azure.mgmt.core.tools import get_arm_endpoints
 
 from .errors import UsageError
+from .kept_tokens import KeptTokens
 from .model import Caller
 
 CLOUDS = {
@@ -87,7 +88,7 @@ def cloud(name: str | None) -> Cloud:
 
 def credential(chosen: Cloud) -> TokenCredential:
     """What DefaultAzureCredential finds. `az` may take a while to start, so it gets half a minute."""
-    return DefaultAzureCredential(authority=chosen.authority, process_timeout=30)
+    return KeptTokens(DefaultAzureCredential(authority=chosen.authority, process_timeout=30))
 
 
 def who(credential: TokenCredential, scope: str) -> Caller:

@@ -16,7 +16,7 @@ from azure.core.exceptions import (
 from azure.keyvault.secrets import SecretClient
 from pydantic import SecretStr
 
-from .errors import AccessNotEffectiveError, ConflictError, VaultUnreachableError
+from .errors import AccessNotEffectiveError, ConflictError, ServiceError, VaultUnreachableError
 from .http_log import log_response
 from .model import Secret, SecretState, SecretVersion
 from .sdk_errors import code, inner_code, text, translated
@@ -28,8 +28,16 @@ done nothing. Its counts for connecting and reading are not enough: an answer th
 """
 
 
+_BUSY = frozenset({429, 500, 503})
+"""Answers that say that the request did nothing, as far as the service knows. A gateway's 502 and 504 say less."""
+
+
 class SecretDeletedError(ConflictError):
     """The name belongs to a deleted secret that can be recovered."""
+
+
+class VaultBusyError(ServiceError):
+    """The vault is busy or broken for the moment, and most likely wrote nothing."""
 
 
 class VaultSecrets:
@@ -103,6 +111,7 @@ class VaultSecrets:
         Raises:
             AccessNotEffectiveError: the vault does not (yet) let this identity.
             SecretDeletedError: the name belongs to a deleted secret; recover it first.
+            VaultBusyError: after a pause and a look at what is there, asking again may help.
             VaultUnreachableError: a firewall or private endpoint keeps this machine out.
             ProvisioningError: as sdk_errors translates.
         """
@@ -120,6 +129,11 @@ class VaultSecrets:
                     raise SecretDeletedError(
                         f"Secret {name} is deleted and can be recovered ({inner_code(error)}).",
                         hint=f"az keyvault secret recover --id {self._uri}deletedsecrets/{name}",
+                    ) from error
+                if error.status_code in _BUSY:
+                    raise VaultBusyError(
+                        f"{self._uri} is busy or broken ({error.status_code} {code(error)}): {text(error)}",
+                        hint="Run the same command again in some minutes; what is done already is recognised.",
                     ) from error
                 raise
 

@@ -25,8 +25,6 @@ def vault_steps(target: Target, observed: Observed) -> Iterator[Step]:
                 why="it is new or was just recovered, perhaps by an interrupted run",
                 action=AwaitVault(),
             )
-        case VaultState.READY:
-            pass
 
 
 def network_note(observed: Observed) -> Iterator[Step]:

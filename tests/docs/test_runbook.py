@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from sandbox.cloud import Cloud
+from sandbox.keyvault import CLIENT_ADDRESS
 from tests.conftest import ROOT, Run
 from tests.provisioning import chain
 from tests.provisioning.bench import GOOD_KEY
@@ -62,6 +63,10 @@ def setup_has_run(cloud: Cloud, run: Run) -> None:
     assert run("provisioning", "setup", "--yes", env=ENVIRONMENT | {"WANDB_API_KEY": GOOD_KEY}).returncode == 0
 
 
+def this_machine_let_in(cloud: Cloud, run: Run) -> None:
+    cloud.world.tenant.vaults["kv-ml"].ip_rules.append(CLIENT_ADDRESS)
+
+
 def faults_over(cloud: Cloud, run: Run) -> None:
     cloud.world.faults.faults.clear()
 
@@ -88,10 +93,10 @@ WORLDS = {
     "W&B refuses the key": World({"account": account(), "secret": {"value": "0" * 40}}),
     "The key expires soon": World({"account": account(), "secret": {"expires_in_days": 12.5}}),
     "Poison messages": World({"account": account(), "faults": [BROKEN]}, between=faults_over),
-    "The vault is locked": World({"vault": {"firewall": True}}),
+    "The vault is locked": World({"vault": {"firewall": True}}, between=this_machine_let_in),
     "Somebody switched the vault back to access policies": World({"vault": {"rbac": False}}),
-    "Azure OpenAI throttles": World({"account": SAME_JOBS, "faults": [THROTTLED]}),
-    "W&B is down": World({"account": account(), "faults": NO_WANDB}),
+    "Azure OpenAI throttles": World({"account": SAME_JOBS, "faults": [THROTTLED]}, between=faults_over),
+    "W&B is down": World({"account": account(), "faults": NO_WANDB}, between=faults_over),
     "Taking it away": World({"secret": None, "without": (("aoai-ml", "Key Vault Secrets Officer"),)}, setup_has_run),
 }
 

@@ -8,7 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from provisioning.access import CANDIDATES, KNOWN_ACTIONS, cover, data_actions, grants, permits, summary
+from provisioning.access import (
+    CANDIDATES,
+    KNOWN_ACTIONS,
+    cover,
+    data_actions,
+    grants,
+    own_policies,
+    permissions_today,
+    permits,
+    summary,
+)
 from provisioning.model import AccessPolicy, Permissions, RoleDefinition
 from sandbox.rbac import ROLES
 
@@ -146,6 +156,23 @@ def test_not_data_actions_take_away() -> None:
 
 def test_data_actions_read_as_the_words_of_access_policies() -> None:
     assert summary(needs(secrets="set delete", keys="sign")) == "keys sign; secrets set, delete"
+
+
+def test_an_access_policy_is_told_as_it_says_it_without_what_permits_nothing() -> None:
+    assert permissions_today(policy(secrets="get List", keys="", storage="all")) == "secrets get, List; storage all"
+
+
+def test_a_policy_through_an_application_is_nobodys_own_and_letter_case_does_not_count() -> None:
+    own, through = AccessPolicy("Someone", {}), AccessPolicy("someone", {}, "an application")
+    assert own_policies([AccessPolicy("another", {}), through, own], "someONE") == (own,)
+
+
+@pytest.mark.parametrize("shows", ["keys/read", "secrets/readMetadata/action"])
+def test_a_role_that_shows_more_is_preferred_to_one_that_may_do_more(shows: str) -> None:
+    need = VAULTS + "secrets/getSecret/action"
+    showing = RoleDefinition("z", "shows more", (need, VAULTS + shows))
+    doing = RoleDefinition("a", "does more", (need, VAULTS + "secrets/purge/action"))
+    assert cover({need}, (), [doing, showing]).add == (showing,)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import pytest
 
 from provisioning import errors
 from sandbox.cloud import Cloud
+from sandbox.tenant import Secret, SecretVersion
 
 from .bench import GOOD_KEY, Bench
 from .vault_in_use import OWNER
@@ -19,6 +20,12 @@ def world(op: str, do: dict[str, Any]) -> dict[str, Any]:
     vault = {"name": "kv-ml", "group": "rg-ml", "rbac": True}
     fault = {"op": op, "when": {"nth": [1]}, "do": do}
     return {"extends": "contoso", "assignments": [OWNER], "vaults": [vault], "faults": [fault]}
+
+
+def busy(status: int, **when: int) -> dict[str, Any]:
+    """A vault that answers so and does not say for how long."""
+    fault = {"op": "SetSecret", "when": when, "do": {"status": status}}
+    return world("SetSecret", {}) | {"faults": [fault], "transitions": {"rbac_propagation": 0}}
 
 
 @pytest.mark.parametrize("do", [{"cut_body": 12}, {"malformed_json": True}, {"lost_response": True}], ids=str)
@@ -36,6 +43,49 @@ def test_a_vault_that_asks_for_a_pause_gets_it(load: Load, bench: Bench, status:
     load(world("SetSecret", {"status": status, "headers": {"retry-after": "1"}}))
     bench.setup()
     assert [version.value for version in bench.vault.secrets["wandb-api-key"].versions] == [GOOD_KEY]
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_a_vault_that_is_busy_is_asked_again_after_a_pause(load: Load, bench: Bench, status: int) -> None:
+    """Key Vault does not have to say for how long (Microsoft, throttling guidance)."""
+    load(busy(status, times=3))
+    bench.setup()
+    assert [version.value for version in bench.vault.secrets["wandb-api-key"].versions] == [GOOD_KEY]
+    assert bench.clock.slept == 1 + 2 + 4
+
+
+def test_what_a_busy_vault_wrote_nonetheless_is_found_and_not_written_twice(load: Load, bench: Bench) -> None:
+    load(busy(503, times=1))
+
+    def late() -> None:
+        assert bench.cloud.counts["SetSecret"] == 1
+        written = SecretVersion("late", GOOD_KEY, 0, 0)
+        bench.vault.secrets.setdefault("wandb-api-key", Secret("wandb-api-key", [written]))
+
+    bench.clock.before = late
+    bench.setup()
+    assert [version.version for version in bench.vault.secrets["wandb-api-key"].versions] == ["late"]
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_vault_that_stays_busy_ends_the_command_and_the_next_run_goes_on(
+    load: Load, bench: Bench, status: int
+) -> None:
+    cloud = load(busy(status))
+    with pytest.raises(errors.ServiceError, match=f"busy or broken \\({status}"):
+        bench.setup()
+    assert bench.clock.slept == 60
+    cloud.world.faults.faults.clear()
+    bench.setup()
+    assert [version.value for version in bench.vault.secrets["wandb-api-key"].versions] == [GOOD_KEY]
+
+
+def test_a_gateways_answer_is_no_reason_to_write_again(load: Load, bench: Bench) -> None:
+    """The vault behind it may still be at it."""
+    load(busy(504, times=1))
+    with pytest.raises(errors.ServiceError):
+        bench.setup()
+    assert bench.cloud.counts["SetSecret"] == 1
 
 
 @pytest.mark.parametrize("op", ["Subscriptions_List", "Vaults_Get", "RoleAssignments_Create"])

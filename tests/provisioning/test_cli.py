@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,9 @@ import pytest
 
 from provisioning import cli
 from sandbox.cloud import Cloud
-from tests.conftest import Run
+from tests.conftest import ROOT, Run
 
+from . import chain
 from .bench import GOOD_KEY, OPERATOR_ENV, VIEWERS_KEY
 from .conftest import Call
 from .terminal import Terminal
@@ -58,6 +60,17 @@ def test_setup_says_what_to_paste_and_a_second_run_writes_nothing(load: Load, ru
     assert cloud.writes == writes
 
 
+def test_setup_ends_with_the_next_command_whole(cloud: Cloud, run: Run) -> None:
+    """It can be copied: only what comes into being with the deployment is left to fill in."""
+    chain.put(cloud)
+    last = run("provisioning", "setup", env=WITH_KEY).stdout.splitlines()[-1].split()
+    assert last[:4] == ["python", "-m", "provisioning", "doctor"]
+    named = {"NAME": "func-ml", "GROUP": "rg-ml"}
+    shown = run(*(named.get(word, word) for word in last[2:]))
+    assert shown.returncode == 0, shown.stderr
+    assert "app functions" in shown.stdout
+
+
 def test_the_document_is_the_only_thing_on_stdout(load: Load, call: Call) -> None:
     load(SOON)
     result = call("setup", *NOW, "-o", "json", env=WITH_KEY)
@@ -99,8 +112,8 @@ def test_the_key_is_nowhere_but_in_the_vault(load: Load, run: Run, tmp_path: Pat
     assert GOOD_KEY not in result.stdout + result.stderr
     assert [v.value for v in cloud.world.tenant.vaults["kv-ml"].secrets["wandb-api-key"].versions] == [GOOD_KEY]
     assert GOOD_KEY not in json.dumps([e.as_json() for e in cloud.world.trace.exchanges], default=str)
-    home = cloud.directory / "home"
-    assert [f for f in home.rglob("*") if "wandb" in f.name or "netrc" in f.name] == []
+    files = [each for each in (cloud.directory / "home").rglob("*") if each.is_file()]
+    assert [each for each in files if GOOD_KEY.encode() in each.read_bytes() or "netrc" in each.name] == []
 
 
 def test_verbose_shows_requests_without_queries_or_bodies(run: Run) -> None:
@@ -167,6 +180,14 @@ def test_no_network(call: Call) -> None:
     assert "HTTPS_PROXY" in error["hint"]
 
 
+def test_what_sdks_grumble_about_on_the_way_is_not_on_the_screen(load: Load, run: Run) -> None:
+    """azure-core logs a warning for an answer that was cut off, and asks again."""
+    load({"extends": "contoso", "faults": [{"op": "Vaults_Get", "when": {"times": 1}, "do": {"cut_body": 20}}]})
+    done = run("provisioning", "plan", env=OPERATOR_ENV)
+    assert done.returncode == 0
+    assert [line.split()[0] for line in done.stderr.splitlines()] == ["Signed"]
+
+
 def test_wandb_out_of_reach(cloud: Cloud, call: Call) -> None:
     elsewhere = WITH_KEY | {"WANDB_BASE_URL": "http://127.0.0.1:9", "WANDB_HTTP_TIMEOUT": "2"}
     result = call("setup", *NOW, "-o", "json", env=elsewhere)
@@ -210,6 +231,24 @@ def test_a_command_that_cannot_be_parsed_answers_in_the_form_that_was_asked_for(
 def test_a_secret_name_that_key_vault_does_not_take_is_refused_at_once(call: Call) -> None:
     result = call("plan", "-o", "json", "--secret-name", "wandb_api_key", env=OPERATOR_ENV)
     assert "hyphens" in refused(result, 2, "usage")["message"]
+
+
+@pytest.mark.parametrize("program", ["provisioning", "function_app", "sandbox"])
+def test_whoever_types_no_command_is_shown_which_there_are(run: Run, program: str) -> None:
+    shown = run(program)
+    assert shown.returncode == 2
+    assert "Commands:" in shown.stderr
+    assert "Traceback" not in shown.stderr
+
+
+@pytest.mark.parametrize("program", ["provisioning", "sandbox"])
+def test_without_its_packages_it_says_how_to_install_them(program: str) -> None:
+    bare = [sys.executable, "-S", "-m", program]  # without site-packages
+    ended = subprocess.run(bare, capture_output=True, text=True, cwd=ROOT, check=False)
+    assert ended.returncode == 1
+    assert "is not installed for this Python" in ended.stderr
+    assert "pip install -c constraints.txt -e '.[provisioning" in ended.stderr
+    assert "Traceback" not in ended.stderr
 
 
 def test_usage_for_people(call: Call) -> None:

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -124,6 +125,17 @@ def test_a_reader_who_is_gone_ends_the_command_without_a_word(cloud: Cloud, argv
         said = running.stderr.read().decode()
     assert running.returncode == 1
     assert not re.search("Traceback|Exception|Error", said), said
+
+
+@pytest.mark.parametrize("argv", [("status",), ("status", "-o", "json"), ("doctor",), ("--help",), SHORT])
+def test_a_full_disk_is_said_in_one_line_and_is_no_traceback(cloud: Cloud, argv: tuple[str, ...]) -> None:
+    command = [sys.executable, "-m", "provisioning", *argv]
+    env = cloud.environment() | OPERATOR_ENV | {"PYTHONUNBUFFERED": ""}
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(command, env=env, stdout=full, stderr=subprocess.PIPE, text=True, cwd=ROOT, check=False)
+    assert ended.returncode == 1
+    assert "error    The output cannot be written: No space left on device.\nnext     Make room" in ended.stderr
+    assert not re.search("Traceback|Exception", ended.stderr), ended.stderr
 
 
 def test_a_service_that_has_no_stdin_is_nobody_to_ask(cloud: Cloud) -> None:

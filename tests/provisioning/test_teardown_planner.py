@@ -1,0 +1,403 @@
+"""What teardown takes away and what stays, line by line, without any service."""
+
+from collections.abc import Collection
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from provisioning.marks import Purpose, description, switched, with_entries
+from provisioning.model import (
+    SECRETS_OFFICER,
+    SECRETS_USER,
+    AccessPolicy,
+    Assignment,
+    Observed,
+    Principal,
+    Secret,
+    SecretState,
+    SecretVersion,
+)
+from provisioning.steps import Loss, Plan, RemoveEntries, RemoveRole, RemoveSecret, RestoreAccessPolicies, Step, Verb
+from provisioning.teardown_planner import hidden, plan
+
+from .planner_states import BILLING, DANA, GROUP_ID, IDENTITY, NOW, OPERATOR, TARGET, VAULT_ID, assigned, found, policy
+
+NAME, ABOUT = "secret wandb-api-key", "aoai-ml → kv-ml"
+SECRET_ID = f"{VAULT_ID}/secrets/wandb-api-key"
+OTHER_IDENTITY = "a0000005-0000-4000-8000-000000000000"
+CRYPTO_USER = "12338af0-0e69-4776-bea7-57ae8d297424"
+NO_KEY = "the function app, and jobs that report to W&B by themselves, get no key any more"
+OFFICER, USER = "Key Vault Secrets Officer", "Key Vault Secrets User"
+
+
+def marked(
+    who: str, role: str, purpose: Purpose, *, account: str = "aoai-ml", scope: str = VAULT_ID, mark: str = ""
+) -> Assignment:
+    said = mark or description(purpose, account)
+    name = f"{scope}/roles/{who}-{purpose.name}"
+    return Assignment(name, scope, role, who, NOW - timedelta(days=9), description=said, derived=True)
+
+
+YOURS = marked(OPERATOR, SECRETS_OFFICER, Purpose.OPERATOR)
+OF_ACCOUNT = marked(IDENTITY, SECRETS_OFFICER, Purpose.IDENTITY)
+OF_OTHER = marked(OTHER_IDENTITY, SECRETS_OFFICER, Purpose.IDENTITY, account="aoai-two")
+OF_THIRD = marked(DANA, SECRETS_OFFICER, Purpose.IDENTITY, account="aoai-three")
+READER = marked(DANA, SECRETS_USER, Purpose.READER, scope=SECRET_ID)
+CARRIED = marked(BILLING, SECRETS_USER, Purpose.CARRIED_OVER)
+ALL = (CARRIED, YOURS, OF_ACCOUNT, READER)
+BILLINGS_POLICY = policy(BILLING, secrets="get")
+
+
+def version(*, ours: bool = True, enabled: bool = True) -> SecretVersion:
+    return SecretVersion("v", enabled, NOW, None, {"created-by": "azure-openai-wandb"} if ours else {})
+
+
+def on_rbac(
+    *assignments: Assignment, policies: tuple[AccessPolicy, ...] = (), secret: SecretState = SecretState.PRESENT
+) -> Observed:
+    """A vault that setup has put on Azure RBAC."""
+    observed = found(*policies, assignments=assignments, identity=IDENTITY, rbac=True, secret=secret)
+    return replace(observed, vault=replace(observed.vault, tags=switched({}, NOW)))
+
+
+def on_policies(
+    *policies: AccessPolicy, noted: Collection[str] = (), secret: SecretState = SecretState.PRESENT
+) -> Observed:
+    """A vault on access policies, with the principals noted whose entries setup created."""
+    observed = found(*policies, identity=IDENTITY, secret=secret)
+    return replace(observed, vault=replace(observed.vault, tags=with_entries({}, noted)))
+
+
+DELETED = Step(
+    Verb.REMOVE,
+    NAME,
+    "deleted; recoverable until Azure purges it",
+    before="present",
+    danger=NO_KEY,
+    action=RemoveSecret(),
+)
+STAYS_FOR_OTHER = Step(Verb.NOTE, NAME, "stays: aoai-two may use it, too")
+STAYS_ON_RBAC = Step(
+    Verb.NOTE,
+    "vault access model",
+    "stays Azure RBAC, to which setup switched it; --restore-access-policies goes back",
+)
+ON_POLICIES = Step(Verb.ALREADY, "vault access model", "access policies")
+IDENTITY_STAYS = Step(
+    Verb.NOTE,
+    "account identity",
+    "stays, because others may use it; to take it away",
+    command="az cognitiveservices account identity remove -g rg-ml -n aoai-ml",
+)
+
+
+def removed(shown: str, assignment: Assignment, purpose: str) -> Step:
+    why = f"setup gave it: {purpose}"
+    return Step(Verb.REMOVE, "role", shown, why=why, before=assignment.scope, action=RemoveRole(assignment))
+
+
+def restored(policies: str) -> Step:
+    return Step(
+        Verb.CHANGE,
+        "vault access model",
+        "Azure RBAC → access policies",
+        before="Azure RBAC",
+        after="access policies",
+        danger=f"its {policies} again; roles on it, inherited ones too, give no access to what it holds",
+        action=RestoreAccessPolicies(),
+    )
+
+
+FROM_READER = removed(f"{USER} → dana", READER, "reader")
+FROM_ACCOUNT = removed(f"{OFFICER} → aoai-ml", OF_ACCOUNT, "account identity")
+FROM_YOU = removed(f"{OFFICER} → you", YOURS, "operator")
+FROM_BILLING = removed(f"{USER} → billing-api", CARRIED, "carried over from access policy")
+GAVE_BEFORE = "the vault's access policies gave that before"
+
+
+# --- roles -----------------------------------------------------------------------------------------------------------
+
+
+def test_what_setup_gave_goes_the_operators_own_role_last_and_what_policies_gave_before_stays() -> None:
+    observed = on_rbac(*ALL, assigned(BILLING, CRYPTO_USER), policies=(BILLINGS_POLICY,))
+    kept = Step(Verb.NOTE, "role", f"1 role stays: {GAVE_BEFORE} (billing-api)")
+    assert plan(TARGET, observed, (version(), version()), restore=False) == Plan(
+        ABOUT, (DELETED, STAYS_ON_RBAC, FROM_READER, FROM_ACCOUNT, FROM_YOU, kept, IDENTITY_STAYS)
+    )
+
+
+def test_on_the_way_back_to_access_policies_what_was_carried_over_goes_too_and_losses_are_told() -> None:
+    observed = on_rbac(*ALL, assigned(BILLING, CRYPTO_USER), policies=(BILLINGS_POLICY,))
+    keys = "keys get, list, update, backup, decrypt, encrypt, verify, sign, unwrapkey, wrapkey"
+    assert plan(TARGET, observed, (version(),), restore=True) == Plan(
+        ABOUT,
+        (
+            DELETED,
+            restored("1 access policy counts"),
+            FROM_BILLING,
+            FROM_READER,
+            FROM_ACCOUNT,
+            FROM_YOU,
+            IDENTITY_STAYS,
+        ),
+        (Loss("billing-api", BILLING, f"Key Vault Crypto User by role, and its access policy does not give {keys}"),),
+    )
+
+
+def test_what_another_account_uses_stays() -> None:
+    observed = on_rbac(*ALL, OF_OTHER, policies=(BILLINGS_POLICY,))
+    carried = Step(Verb.NOTE, "role", f"1 role stays: {GAVE_BEFORE} (billing-api)")
+    others = Step(Verb.NOTE, "role", "3 stay for aoai-two (aoai-two, dana, you)")
+    assert plan(TARGET, observed, (version(),), restore=False) == Plan(
+        ABOUT, (STAYS_FOR_OTHER, STAYS_ON_RBAC, FROM_ACCOUNT, carried, others, IDENTITY_STAYS)
+    )
+    none = "it has no access policy"
+    assert plan(TARGET, observed, (version(),), restore=True) == Plan(
+        ABOUT,
+        (
+            STAYS_FOR_OTHER,
+            restored("1 access policy counts"),
+            FROM_BILLING,
+            FROM_ACCOUNT,
+            others,
+            IDENTITY_STAYS,
+        ),
+        (
+            Loss("you", OPERATOR, f"{OFFICER} by role, and {none}"),
+            Loss("dana", DANA, f"{USER} by role, and {none}"),
+            Loss("aoai-two", OTHER_IDENTITY, f"{OFFICER} by role, and {none}"),
+        ),
+    )
+
+
+def test_several_roles_that_policies_gave_before_are_counted_and_each_is_named_once() -> None:
+    more = (marked(BILLING, CRYPTO_USER, Purpose.CARRIED_OVER), marked(DANA, SECRETS_USER, Purpose.CARRIED_OVER))
+    observed = on_rbac(CARRIED, *more, policies=(BILLINGS_POLICY, policy(DANA.upper(), secrets="get")))
+    kept = Step(Verb.NOTE, "role", f"3 roles stay: {GAVE_BEFORE} (billing-api, dana)")
+    assert kept in plan(TARGET, observed, (), restore=False).steps
+
+
+def test_a_role_that_was_carried_over_from_an_entry_that_is_gone_stays_for_others() -> None:
+    kept = Step(Verb.NOTE, "role", "1 stay for others (billing-api)")
+    assert kept in plan(TARGET, on_rbac(CARRIED), (), restore=False).steps
+
+
+def test_a_role_of_whom_a_policy_let_in_before_stays_whatever_it_was_given_for() -> None:
+    theirs = marked(BILLING.upper(), SECRETS_USER, Purpose.READER, scope=SECRET_ID)
+    made = plan(TARGET, on_rbac(theirs, policies=(BILLINGS_POLICY,)), (), restore=False)
+    assert Step(Verb.NOTE, "role", f"1 role stays: {GAVE_BEFORE} (billing-api)") in made.steps
+    assert not [step for step in made.work if isinstance(step.action, RemoveRole)]
+
+
+def test_on_the_way_back_a_role_goes_also_of_whom_a_policy_let_in_before() -> None:
+    theirs = marked(BILLING, SECRETS_USER, Purpose.READER, scope=SECRET_ID)
+    made = plan(TARGET, on_rbac(theirs, policies=(BILLINGS_POLICY,)), (), restore=True)
+    assert removed(f"{USER} → billing-api", theirs, "reader") in made.steps
+
+
+def test_the_role_of_an_identity_that_is_gone_goes_and_its_account_keeps_nothing() -> None:
+    observed = on_rbac(YOURS, OF_OTHER)
+    gone = {OTHER_IDENTITY: Principal(OTHER_IDENTITY, missing=True)}
+    made = plan(TARGET, replace(observed, principals=gone), (version(),), restore=False)
+    expected = (removed(f"{OFFICER} → aoai-two", OF_OTHER, "account identity"), FROM_YOU)
+    assert made == Plan(ABOUT, (DELETED, STAYS_ON_RBAC, *expected, IDENTITY_STAYS))
+
+
+def test_letter_case_of_accounts_does_not_count() -> None:
+    spelled = marked(IDENTITY, SECRETS_OFFICER, Purpose.IDENTITY, account="AOAI-ML")
+    made = plan(TARGET, on_rbac(spelled), (version(),), restore=False)
+    assert made.steps[2] == removed(f"{OFFICER} → AOAI-ML", spelled, "account identity")
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        replace(YOURS, derived=False),
+        replace(YOURS, description="made by hand"),
+        replace(YOURS, description=None),
+        replace(YOURS, scope=GROUP_ID),
+    ],
+    ids=["another name", "another description", "none", "above the vault"],
+)
+def test_what_is_not_marked_as_setups_or_is_not_the_vaults_is_left_alone(other: Assignment) -> None:
+    made = plan(TARGET, on_rbac(other), (), restore=False)
+    assert [step.resource for step in made.steps] == [NAME, "vault access model", "account identity"]
+
+
+def test_a_role_that_setup_does_not_know_is_named_as_the_tenant_names_it() -> None:
+    reader, unknown = "reader-of-this-tenant", "no-such-role"
+    mine = [marked(DANA, role, Purpose.READER, scope=SECRET_ID) for role in (reader, unknown, SECRETS_USER)]
+    mine = [replace(each, id=str(number)) for number, each in enumerate(mine)]
+    observed = on_rbac(*mine)
+    defined = replace(observed.roles[SECRETS_USER], id=reader, name="Custom reader")
+    made = plan(TARGET, replace(observed, roles={reader: defined}), (), restore=False)
+    names = ["Custom reader", "no-such-role", "Key Vault Secrets User"]
+    assert [step.detail for step in made.steps[2:5]] == [f"{name} → dana" for name in names]
+
+
+def test_within_a_purpose_roles_go_by_their_id_whatever_its_letter_case() -> None:
+    first, second = (replace(READER, id=name) for name in ("a", "B"))
+    for found_in in ((second, first), (first, second)):
+        made = plan(TARGET, on_rbac(*found_in), (), restore=False)
+        assert [step.action for step in made.work[1:]] == [RemoveRole(first), RemoveRole(second)]
+
+
+def test_on_the_way_back_only_what_a_policy_does_not_give_is_lost_by_whoever_has_it() -> None:
+    """Roles above the vault count, roles on the secret that goes do not, nor roles that give nothing in a vault."""
+    observed = on_rbac(
+        replace(assigned(OPERATOR, SECRETS_OFFICER), scope=GROUP_ID),
+        assigned(DANA, SECRETS_USER),
+        assigned(DANA.upper(), CRYPTO_USER),
+        assigned(DANA, SECRETS_USER),
+        assigned(BILLING, SECRETS_OFFICER),
+        replace(assigned(OTHER_IDENTITY, SECRETS_USER), scope=SECRET_ID.upper()),
+        assigned(IDENTITY, "a role that is not defined"),
+        policies=(BILLINGS_POLICY, policy(OPERATOR, secrets="all"), policy(DANA, "an application", secrets="all")),
+    )
+    made = plan(TARGET, observed, (), restore=True)
+    assert made.steps[1] == restored("3 access policies count")
+    lacks = "secrets list, set, delete, recover, backup, restore, purge"
+    assert made.losses == (
+        Loss("dana", DANA, f"{USER}, Key Vault Crypto User by role, and it has no access policy"),
+        Loss("billing-api", BILLING, f"{OFFICER} by role, and its access policy does not give {lacks}"),
+    )
+    assert plan(TARGET, observed, (), restore=False).losses == ()
+
+
+# --- access policies -------------------------------------------------------------------------------------------------
+
+
+def test_entries_that_setup_created_go_and_those_that_somebody_has_extended_stay() -> None:
+    observed = on_policies(
+        policy(OPERATOR, secrets="all"),
+        policy(BILLING, secrets="get", keys="get"),
+        policy(IDENTITY.upper(), secrets="get", keys=""),
+        policy(IDENTITY, "an application", secrets="get"),
+        policy(DANA, secrets="get"),
+        policy(OTHER_IDENTITY, secrets="get"),
+        noted=(OPERATOR, BILLING, IDENTITY, DANA),
+    )
+    gone = RemoveEntries((IDENTITY.upper(), DANA, OPERATOR))
+    extended = "of billing-api stays: somebody gave it more than secrets"
+    assert plan(TARGET, observed, (version(),), restore=False) == Plan(
+        ABOUT,
+        (
+            DELETED,
+            ON_POLICIES,
+            Step(Verb.NOTE, "access policy", extended),
+            Step(Verb.REMOVE, "access policies", "of aoai-ml, dana, you", before="secrets", action=gone),
+            IDENTITY_STAYS,
+        ),
+    )
+
+
+def test_where_all_entries_are_gone_already_the_note_of_them_goes() -> None:
+    tag = "the vault's tag that names those from setup"
+    step = Step(Verb.REMOVE, "access policies", tag, before="secrets", action=RemoveEntries(()))
+    assert step in plan(TARGET, on_policies(noted=(DANA,)), (), restore=False).steps
+
+
+def test_entries_stay_while_other_accounts_use_the_vault_and_all_of_these_are_named() -> None:
+    observed = replace(on_policies(BILLINGS_POLICY, noted=(BILLING,)), assignments=(OF_OTHER, OF_THIRD))
+    made = plan(TARGET, observed, (version(),), restore=False)
+    secret = Step(Verb.NOTE, NAME, "stays: aoai-three, aoai-two may use it, too")
+    stays = Step(Verb.NOTE, "access policies", "stay: aoai-three, aoai-two may use them, too")
+    kept = Step(Verb.NOTE, "role", "2 stay for aoai-three, aoai-two (aoai-three, aoai-two)")
+    assert made == Plan(ABOUT, (secret, ON_POLICIES, stays, kept, IDENTITY_STAYS))
+
+
+def test_of_a_vault_on_access_policies_all_that_setup_gave_by_role_goes() -> None:
+    observed = replace(on_policies(BILLINGS_POLICY), assignments=(YOURS, CARRIED))
+    made = plan(TARGET, observed, (version(),), restore=True)
+    assert made == Plan(ABOUT, (DELETED, ON_POLICIES, FROM_BILLING, FROM_YOU, IDENTITY_STAYS))
+
+
+# --- the secret ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("versions", "expected"),
+    [
+        ((version(), version(enabled=False)), DELETED),
+        ((), replace(DELETED, detail="deleted, if setup wrote it; recoverable until Azure purges it")),
+        ((version(ours=False),), Step(Verb.NOTE, NAME, "stays: setup did not write it")),
+        (
+            (version(enabled=False), version(ours=False)),
+            Step(Verb.NOTE, NAME, "stays: others wrote versions of it; those from here are disabled"),
+        ),
+        (
+            (version(), version(enabled=False), version(ours=False), version(ours=False), version(ours=False)),
+            Step(
+                Verb.CHANGE,
+                NAME,
+                "its versions from here are disabled; 3 by others stay",
+                before="enabled",
+                after="disabled",
+                danger=NO_KEY,
+                action=RemoveSecret(),
+            ),
+        ),
+    ],
+    ids=["all from here", "not seen", "none from here", "ours disabled already", "some of each"],
+)
+def test_a_secret_goes_where_every_version_is_from_here(versions: tuple[SecretVersion, ...], expected: Step) -> None:
+    assert plan(TARGET, on_rbac(YOURS), versions, restore=False).steps[0] == expected
+
+
+@pytest.mark.parametrize(
+    ("secret", "detail"),
+    [
+        (Secret(SecretState.MISSING), "not there"),
+        (Secret(SecretState.DELETED), "deleted already; recoverable"),
+        (Secret(SecretState.DELETED, purge=NOW), "deleted already; recoverable until 2026-03-02"),
+        (Secret(SecretState.UNKNOWN), "not visible to you; no mark of setup is left, and teardown deletes it first"),
+    ],
+)
+def test_a_secret_that_is_gone_needs_nothing(secret: Secret, detail: str) -> None:
+    observed = replace(on_rbac(OF_OTHER if secret.state is SecretState.DELETED else CARRIED), secret=secret)
+    assert plan(TARGET, observed, (), restore=False).steps[0] == Step(Verb.ALREADY, NAME, detail)
+
+
+def test_a_secret_that_the_operators_own_mark_will_show_is_deleted_unseen() -> None:
+    shown = replace(
+        DELETED, detail="deleted, if setup wrote it; recoverable until Azure purges it", before="not visible to you yet"
+    )
+    by_role = on_rbac(YOURS, secret=SecretState.UNKNOWN)
+    by_policy = on_policies(policy(OPERATOR, secrets="get"), noted=(OPERATOR,), secret=SecretState.UNKNOWN)
+    for observed in (by_role, by_policy):
+        assert plan(TARGET, observed, (), restore=False).steps[0] == shown
+        assert not hidden(TARGET, observed)
+
+
+@pytest.mark.parametrize(
+    ("observed", "expected"),
+    [
+        (on_rbac(OF_ACCOUNT, secret=SecretState.UNKNOWN), True),
+        (on_rbac(replace(YOURS, principal_id=DANA), secret=SecretState.UNKNOWN), True),
+        (on_rbac(replace(OF_ACCOUNT, principal_id=OPERATOR), secret=SecretState.UNKNOWN), True),
+        (on_rbac(OF_ACCOUNT), False),
+        (on_rbac(READER, CARRIED, secret=SecretState.UNKNOWN), False),
+        (on_rbac(OF_ACCOUNT, OF_OTHER, secret=SecretState.UNKNOWN), False),
+        (on_rbac(secret=SecretState.UNKNOWN), False),
+        (on_policies(BILLINGS_POLICY, noted=(BILLING,), secret=SecretState.UNKNOWN), True),
+        (on_policies(BILLINGS_POLICY, secret=SecretState.UNKNOWN), False),
+        (replace(found(), vault=replace(found().vault, tags=switched({}, NOW))), True),
+    ],
+)
+def test_a_secret_is_hidden_where_marks_of_setup_are_left_and_none_lets_the_operator_in(
+    observed: Observed, *, expected: bool
+) -> None:
+    assert hidden(TARGET, observed) is expected
+
+
+def test_what_setup_did_not_switch_and_what_is_not_there_is_said_so() -> None:
+    made = plan(TARGET, found(rbac=True, secret=SecretState.MISSING), (), restore=False)
+    assert made == Plan(
+        ABOUT,
+        (
+            Step(Verb.ALREADY, NAME, "not there"),
+            Step(Verb.NOTE, "vault access model", "stays Azure RBAC: setup did not switch it"),
+            Step(Verb.ALREADY, "account identity", "no system-assigned one"),
+        ),
+    )
