@@ -7,7 +7,7 @@ WORKERS ?= 4
 RUN = $(VENV)/bin/
 LOCKED = --universal --python-version 3.11 --no-header --no-annotate -q
 
-.PHONY: demo test test-all test-azcli crash faults lint format docs pictures package lock clean
+.PHONY: demo test test-all test-azcli crash faults canary mutation evidence lint format docs pictures package lock clean
 
 demo: $(VENV)/.demo
 	$(RUN)python -m sandbox demo
@@ -30,6 +30,19 @@ crash: $(VENV)/.dev
 # Every operation with everything that may go wrong with its request.
 faults: $(VENV)/.dev
 	$(RUN)python -m evidence.faults $(WITH)
+
+# Every command in every kind of trouble, searched for secrets.
+canary: $(VENV)/.dev $(VENV)/functions-worker
+	$(RUN)python -m evidence.canary $(WITH)
+
+# Small mistakes put into the code that plans, decides and reads: whether the tests notice. WITH='--module access' is a part of it.
+mutation: $(VENV)/.dev
+	$(RUN)python -m evidence.mutation $(WITH)
+
+# Runs all that this project claims, which takes hours, and writes docs/evidence.md. WITH='--only speed --only crash' is a part
+# of it, WITH=--list shows what there is.
+evidence: $(VENV)/.dev $(VENV)/functions-worker $(VENV)/azurite
+	$(RUN)python -m evidence.report $(WITH)
 
 lint: $(VENV)/.dev
 	$(RUN)ruff check .

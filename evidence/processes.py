@@ -71,9 +71,9 @@ class Running:
 
     def kill(self) -> None:
         """kill -9, its descendants too: what a machine does that loses power. Returns when all of them are gone."""
-        for each in _family(self.pid):  # nobody starts another one meanwhile
+        for each in lineage(self.pid):  # nobody starts another one meanwhile
             _signal(each, signal.SIGSTOP)
-        family = _family(self.pid)
+        family = lineage(self.pid)
         for each in family:
             _signal(each, signal.SIGKILL)
         self.wait(TIMEOUT)
@@ -158,7 +158,7 @@ def _signal(pid: int, number: signal.Signals) -> None:
         os.kill(pid, number)
 
 
-def _family(pid: int) -> list[int]:
+def lineage(pid: int) -> list[int]:
     """A process and its descendants (wandb-core has a session of its own, so that no process group has them all)."""
     children: dict[int, list[int]] = {}
     for each in Path("/proc").glob("[0-9]*"):

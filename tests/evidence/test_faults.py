@@ -139,11 +139,16 @@ def test_the_table_shows_the_worst_of_first_and_last() -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(300)  # a loaded machine
 @pytest.mark.parametrize(
-    ("command", "kind", "operation"),
-    [("setup", "Azure RBAC", "SetSecret"), ("sync", "live", "CommitArtifact")],
+    ("command", "kind", "operation", "some"),
+    [
+        ("setup", "Azure RBAC", "SetSecret", ("--every", "3")),
+        ("sync", "live", "CommitArtifact", ("--every", "3")),
+        ("sync", "finished", "UpsertBucket", ("--fault", "40")),  # 401 and 403, of which the SDK says nothing
+        ("sync", "finished", "FileStream", ("--fault", "40")),
+    ],
 )
-def test_a_slice_of_the_matrix(command: str, kind: str, operation: str) -> None:
-    argv = ["--command", command, "--kind", kind, "--operation", operation, "--every", "3", "--json"]
+def test_a_slice_of_the_matrix(command: str, kind: str, operation: str, some: tuple[str, str]) -> None:
+    argv = ["--command", command, "--kind", kind, "--operation", operation, *some, "--json"]
     done = subprocess.run([sys.executable, "-m", "evidence.faults", *argv], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     document = json.loads(done.stdout)

@@ -1,0 +1,61 @@
+"""Machines that act at random on a whole world: their profiles, their places to work, and the line they end with."""
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from evidence.processes import Processes
+from provisioning.model import Target
+from sandbox.cloud import Cloud
+from tests.function_app.conftest import Bench
+from tests.provisioning.bench import Bench as Provisioning
+from tests.provisioning.bench import Listener, VirtualClock
+
+from .figures import FIGURES, register
+from .places import PIPELINE, fresh
+
+register()
+_ENDED = pytest.StashKey[int]()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """What ran, as the last line; a worker of pytest-xdist has nobody to tell it to."""
+    if FIGURES.examples and not hasattr(config, "workerinput"):
+        sys.stdout.write(FIGURES.line(broken=bool(config.stash.get(_ENDED, 0))) + "\n")
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Remember how it ended."""
+    session.config.stash[_ENDED] = exitstatus
+
+
+@pytest.fixture(scope="session")
+def processes(_running_cloud: Cloud) -> Iterator[Processes]:
+    """Starts whole commands fast."""
+    with Processes(_running_cloud.directory, _running_cloud.environment(None)) as started:
+        yield started
+
+
+@pytest.fixture
+def sync_bench(
+    cloud: Cloud, load: Callable[[Mapping[str, Any]], Cloud], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Bench]:
+    """Where engines work, signed in as the pipeline."""
+    with ExitStack() as engines:
+        bench = Bench(cloud, load, engines)
+        fresh(bench)
+        monkeypatch.delenv("SANDBOX_SESSION")
+        for name, value in cloud.environment(PIPELINE).items():
+            monkeypatch.setenv(name, value)
+        yield bench
+
+
+@pytest.fixture
+def provisioning_bench(cloud: Cloud) -> Provisioning:
+    """Where commands are run, in this process and on the sandbox's clock, as the operator."""
+    target = Target("rg-ml", "aoai-ml", "kv-ml", "wandb-api-key", timedelta(minutes=10))
+    return Provisioning(cloud, VirtualClock(cloud), target, Listener())

@@ -1,0 +1,67 @@
+"""What the machines, and the making of them, have found, as small as it goes. An expected failure is a bug that is known."""
+
+from typing import Any
+
+import pytest
+
+from evidence.processes import Processes
+from sandbox.faults import Gate
+from tests.function_app.conftest import JOB, SETTINGS, Bench, a_job
+
+from .places import PIPELINE, after, fresh
+
+LIVE: dict[str, Any] = {
+    "created": "-4m",
+    "timeline": {"queued": 30, "preprocessing": 30, "gpu_wait": 30, "steps": 60, "seconds_per_step": 10},
+}
+
+
+@pytest.mark.xfail(
+    strict=True,
+    reason="Engine._decided asks W&B only about projects that a listed job goes to: with no job left, nobody looks",
+)
+def test_the_run_of_the_only_job_ends_when_the_job_is_deleted(sync_bench: Bench) -> None:
+    """An account that lists no job any more is asked about in W&B like any other."""
+    fresh(sync_bench, a_job(**LIVE))
+    engine = sync_bench.engine()
+    sync_bench.tick(engine)
+    assert sync_bench.state() == "running"
+    sync_bench.cloud.world.openai.stores[0].delete_job(JOB)
+    sync_bench.tick(engine)
+    assert sync_bench.state() == "failed"
+
+
+@pytest.mark.xfail(
+    strict=True,
+    reason="open_run is told to end the run before it is known whether all of it is written",
+)
+def test_a_run_that_is_broken_off_is_not_shown_as_finished(sync_bench: Bench) -> None:
+    """Until the next tick; and for ever, without a word, where the job is deleted before it."""
+    fresh(sync_bench, a_job())
+    engine = sync_bench.engine()
+    [candidate] = engine.look()[0]
+    engine.mirror(candidate, stop=after(10))
+    assert len(sync_bench.steps()) == 10
+    assert sync_bench.state() == "running"
+
+
+@pytest.mark.xfail(
+    strict=True,
+    reason="open_run looks whether another process was faster only where the run is new, and not where it has no rows yet",
+)
+def test_who_resumes_a_run_without_rows_while_another_writes_them_repeats_none(
+    sync_bench: Bench, processes: Processes
+) -> None:
+    """The resume is told that there are no rows; until it opens the run there are, and its own go behind them."""
+    fresh(sync_bench, a_job(created="0s", timeline=LIVE["timeline"]))
+    cloud, engine = sync_bench.cloud, sync_bench.engine()
+    sync_bench.tick(engine)
+    cloud.clock.advance(120)
+    gate = cloud.world.gate = Gate("UpsertBucket", 1, acted=False)
+    running = processes.start(("function_app", "sync"), cloud.environment(PIPELINE) | SETTINGS)
+    assert not running.ends_before(gate.reached.is_set)
+    sync_bench.tick(engine)
+    gate.opened.set()
+    running.ended()
+    steps = sync_bench.steps()
+    assert steps == sorted(set(steps))

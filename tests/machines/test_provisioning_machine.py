@@ -1,0 +1,306 @@
+"""Any mix of portal edits and commands, finished or not: after setup a plan is empty, and nobody has lost access."""
+
+import contextlib
+import io
+import logging
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+import pytest
+from azure.keyvault.secrets._shared import http_challenge_cache
+from hypothesis import strategies as st
+from hypothesis.stateful import initialize, rule, run_state_machine_as_test
+
+from evidence.refusals import troubles
+from provisioning import rotation, setup, teardown
+from provisioning.errors import ProvisioningError
+from provisioning.marks import entries
+from provisioning.model import SECRETS_USER, Scope
+from provisioning.session import Session
+from provisioning.steps import Plan, Step
+from sandbox.faults import Fault, Faults
+from sandbox.scenario import Scenario
+from tests.provisioning.bench import GOOD_KEY, Bench, Listener, VirtualClock
+
+from .access import SECRET, Access, Right, ours, repeated, told, wrote
+from .figures import FIGURES, how
+from .portal import PERMISSIONS, Portal
+
+OTHER_KEY = "5a4db0c5a4db0c5a4db0c5a4db0c5a4db0c00009"
+KEYS = (GOOD_KEY, OTHER_KEY)
+WAIT = 600.0
+"""Seconds that setup waits for roles before the switch: longer than any of them takes here."""
+
+SERVICES = {
+    "Subscriptions_List": "arm",
+    "Accounts_Get": "arm",
+    "Accounts_Update": "arm",
+    "Vaults_Get": "arm",
+    "Vaults_Update": "arm",
+    "Vaults_UpdateAccessPolicy": "arm",
+    "RoleAssignments_ListForScope": "arm",
+    "RoleAssignments_Create": "arm",
+    "RoleAssignments_Delete": "arm",
+    "RoleDefinitions_Get": "arm",
+    "Permissions_ListForResourceGroup": "arm",
+    "DirectoryObjects_GetByIds": "graph",
+    "GetSecret": "keyvault",
+    "SetSecret": "keyvault",
+    "UpdateSecret": "keyvault",
+    "DeleteSecret": "keyvault",
+    "RecoverDeletedSecret": "keyvault",
+    "GetSecretVersions": "keyvault",
+}
+_DEAR = ("429 s", "stall")
+"""What takes seconds of real time."""
+
+OPTIONS = st.fixed_dictionaries(
+    {},
+    optional={
+        "accept_loss": st.just(True),
+        "by_access_policy": st.just(True),
+        "identity_role": st.just(SECRETS_USER),
+        "identity_scope": st.just(Scope.SECRET),
+        "readers": st.just(("function-app",)),
+    },
+)
+VAULTS = st.sampled_from(("", "create_vault", "recover_vault"))
+
+
+class ProvisioningMachine(Portal):
+    """One account, one vault, people who edit both, and commands that are run, refused and interrupted."""
+
+    @initialize(
+        rbac=st.sampled_from((None, False, True)),
+        policies=st.lists(
+            st.tuples(st.sampled_from(("dana", "billing-api", "reports-job", "ml-team")), st.sampled_from(PERMISSIONS)),
+            min_size=1,
+            max_size=3,
+            unique_by=lambda each: each[0],
+        ),
+        propagation=st.sampled_from((0, 90, 590)),
+    )
+    def a_new_world(
+        self, rbac: bool | None, policies: list[tuple[str, dict[str, list[str]]]], propagation: int
+    ) -> None:
+        people = [
+            {"name": "operator", "kind": "user", "display_name": "you@contoso.example"},
+            {"name": "dana", "kind": "user", "display_name": "dana@contoso.example"},
+            {"name": "billing-api", "kind": "managed identity"},
+            {"name": "reports-job", "kind": "managed identity"},
+            {"name": "function-app", "kind": "managed identity"},
+            {"name": "ml-team", "kind": "group", "members": ["dana", "reports-job"]},
+        ]
+        stored = [{"principal": who, **given} for who, given in policies]
+        vault = {"name": "kv-ml", "group": "rg-ml", "rbac": rbac, "policies": stored}
+        world = {
+            "extends": "contoso",
+            "principals": people,
+            "vaults": [vault],
+            "assignments": [{"principal": "operator", "role": "Owner"}],
+            "transitions": {"rbac_propagation": propagation},
+        }
+        self.bench.cloud.load(Scenario.parse(world))
+        http_challenge_cache.clear()
+        self.operator = self._who("operator")
+
+    # --- running a command ------------------------------------------------------------------------------------------------
+
+    def _session(self, key: str, options: dict[str, Any]) -> Session:
+        named = tuple(self._who(each) for each in options.get("readers", ()))
+        self.bench.key, self.bench.ui = key, Listener()
+        self.bench.clock = VirtualClock(self.bench.cloud)
+        return self.bench.session(**{**options, "readers": named}, propagation_wait=timedelta(seconds=WAIT))
+
+    def _run(self, session: Session, do: Callable[[Session], object]) -> ProvisioningError | None:
+        """Do it; the error it ends with, if any. What it says never has a key in it, and no version is written twice."""
+        said, log = io.StringIO(), logging.StreamHandler(io.StringIO())
+        refused: ProvisioningError | None = None
+        users = set(self.account.user_identities)
+        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said), _logged_to(log):
+            try:
+                do(session)
+            except ProvisioningError as error:
+                refused = error
+        assert refused is None or refused.hint
+        whole = f"{said.getvalue()}{log.stream.getvalue()}{session.facts}{refused!r}{refused and refused.hint}"
+        assert [key for key in KEYS if key in whole] == [], "the key is in the output"
+        for vault in self.tenant.vaults.values():
+            if SECRET in vault.secrets:
+                assert repeated(vault.secrets[SECRET].versions) == [], "written twice"
+        assert set(self.account.user_identities) == users, "a user-assigned identity is lost"
+        assert self.bench.cloud.world.unmodelled == []
+        return refused
+
+    def _set_up(self, key: str, options: dict[str, Any], stop_after: int | None = None) -> ProvisioningError | None:
+        """setup; and that meanwhile and afterwards nobody has lost access, however it ended."""
+        session = self._session(key, options)
+        had = Access(self.tenant).now()
+
+        def look(step: Step | None = None) -> None:
+            lost = self._lost(session, had, Access(self.tenant).now())
+            assert [each for each in lost if each[0] != self.operator] == [], "lost on the way"
+            if step and stop_after is not None and len(self.bench.ui.steps) > stop_after:
+                raise KeyboardInterrupt
+
+        self.bench.ui.after, self.bench.clock.before = look, look
+        refused = self._run(session, lambda session: setup.setup(session, yes=True, interactive=False))
+        self.bench.ui.after, self.bench.clock.before = lambda step: None, lambda: None
+        look()
+        # The operator's own role may be on its way where setup was stopped at the switch.
+        later = WAIT if refused else 0.0
+        assert self._lost(session, had, Access(self.tenant).now(later)) == set(), "lost in the end"
+        return refused
+
+    def _lost(self, session: Session, had: frozenset[Right], have: frozenset[Right]) -> set[Right]:
+        """Rights that are gone, but for those whose loss was accepted."""
+        accepted = (
+            {each["object_id"] for each in session.facts.get("losses", ())} if session.target.accept_loss else set()
+        )
+        groups = self.tenant.rbac.groups
+        return {each for each in had - have if not accepted & {each[0], *groups.get(each[0], ())}}
+
+    def _in_place(self, key: str, options: dict[str, Any]) -> None:
+        """After a setup that ended well: everything is there, and there is nothing left to do."""
+        FIGURES.clean += 1
+        options = {name: value for name, value in options.items() if name not in ("create_vault", "recover_vault")}
+        writes = self.bench.cloud.writes
+        for look in (setup.plan, setup.status):
+            made: list[Plan] = []
+            assert self._run(self._session(key, options), partial(_note, look, made)) is None
+            assert made[0].work == (), f"after setup {look.__name__} shows: {made[0].left}"
+        assert self._set_up(key, options) is None
+        assert self.bench.cloud.writes == writes, "an idle setup wrote"
+        assert self.vault
+        current = self.vault.secrets[SECRET].versions[-1]
+        assert (current.value, current.enabled, self.vault.secrets[SECRET].deleted) == (key, True, None)
+        who = [self.account.system_identity, self.operator, *map(self._who, options.get("readers", ()))]
+        have = Access(self.tenant).now(WAIT)
+        place = f"/secrets/{SECRET}"
+        assert [each for each in who if each and (each, place, "secrets", "get") not in have] == []
+        assert self.account.system_identity
+
+    # --- commands ---------------------------------------------------------------------------------------------------------
+
+    @rule(key=st.sampled_from(KEYS), options=OPTIONS, vault=VAULTS)
+    def setup_is_run(self, key: str, options: dict[str, Any], vault: str) -> None:
+        options = options | ({vault: True} if vault else {})
+        if self._set_up(key, options) is None:
+            self._in_place(key, options)
+
+    @rule(key=st.sampled_from(KEYS), options=OPTIONS, vault=VAULTS, steps=st.integers(0, 6))
+    def setup_is_interrupted(self, key: str, options: dict[str, Any], vault: str, steps: int) -> None:
+        options = options | ({vault: True} if vault else {})
+        refused = self._set_up(key, options, stop_after=steps)
+        if refused is None:
+            self._in_place(key, options)
+
+    @rule(
+        data=st.data(),
+        operation=st.sampled_from(sorted(SERVICES)),
+        nth=st.integers(1, 5),
+        command=st.sampled_from(("setup", "setup", "setup", "rotate", "teardown")),
+        options=OPTIONS,
+    )
+    def a_command_meets_trouble(
+        self, data: st.DataObject, operation: str, nth: int, command: str, options: dict[str, Any]
+    ) -> None:
+        known = [each for each in troubles(SERVICES[operation], operation) if each.column not in _DEAR]
+        do = data.draw(st.sampled_from(known)).do
+        world = self.bench.cloud.world
+        world.faults = Faults([Fault.model_validate({"op": operation, "when": {"nth": [nth]}, "do": do})])
+        if command == "setup":
+            self._set_up(GOOD_KEY, options)
+        else:
+            self._run(self._session(OTHER_KEY, options), _rotate if command == "rotate" else _tear_down)
+        world.faults = Faults()
+
+    @rule(key=st.sampled_from(KEYS))
+    def the_key_is_rotated(self, key: str) -> None:
+        had = Access(self.tenant).now()
+        if self._run(self._session(key, {}), _rotate) is None:
+            assert self.vault
+            versions = self.vault.secrets[SECRET].versions
+            assert [each.value for each in versions if each.enabled and wrote(each)] == [key]
+            assert versions[-1].value == key
+            writes = self.bench.cloud.writes
+            assert self._run(self._session(key, {}), _rotate) is None
+            assert self.bench.cloud.writes == writes, "an idle rotate-key wrote"
+        assert had <= Access(self.tenant).now()
+
+    @rule(restore=st.booleans(), options=OPTIONS)
+    def it_is_torn_down(self, restore: bool, options: dict[str, Any]) -> None:
+        """What people have given and written stays."""
+        theirs, rights = self._theirs(), Access(self.tenant, people_only=True).now()
+        session = self._session(GOOD_KEY, options)
+
+        def do(session: Session) -> None:
+            teardown.teardown(session, restore=restore, yes=True, interactive=False)
+
+        if self._run(session, do) is None:
+            FIGURES.clean += 1
+            writes = self.bench.cloud.writes
+            assert self._run(self._session(GOOD_KEY, options), do) is None
+            assert self.bench.cloud.writes == writes, "an idle teardown wrote"
+        assert self._theirs() == theirs
+        assert self._lost(session, rights, Access(self.tenant).now()) == set()
+
+    def _theirs(self) -> tuple[object, ...]:
+        """What is people's: assignments, access policies, versions of the secret."""
+        vault = self.vault
+        assignments = sorted(each.name for each in self.tenant.rbac.assignments.values() if not ours(each))
+        if vault is None:
+            return (assignments,)
+        noted = getattr(self, "_noted", frozenset[str]()) | entries(vault.tags)
+        self._noted = noted
+        policies = told(each for each in vault.policies if each.object_id.lower() not in noted)
+        secret = vault.secrets.get(SECRET)
+        versions = [(each.version, each.enabled) for each in (secret.versions if secret else []) if not wrote(each)]
+        return assignments, policies, versions, bool(versions) and secret is not None and secret.deleted is None
+
+    def teardown(self) -> None:
+        """In the end, whatever is there, one command brings everything in place."""
+        if found := self.tenant.vaults.get("kv-ml"):
+            found.firewall = False
+        way = "create_vault" if found is None else "recover_vault"
+        options: dict[str, Any] = {way: True, "accept_loss": True}
+        refused = self._set_up(GOOD_KEY, options)
+        if refused is not None:
+            assert refused.code == "conditional-role", f"{refused.code}: {refused} {refused.hint}"
+            return
+        self._in_place(GOOD_KEY, {"accept_loss": True})
+
+
+def _note(look: Callable[[Session], Plan], made: list[Plan], session: Session) -> None:
+    made.append(look(session))
+
+
+def _rotate(session: Session) -> None:
+    rotation.rotate(session, yes=True, interactive=False)
+
+
+def _tear_down(session: Session) -> None:
+    teardown.teardown(session, restore=False, yes=True, interactive=False)
+
+
+@contextlib.contextmanager
+def _logged_to(handler: logging.Handler) -> Iterator[None]:
+    """Everything that is logged, at the most talkative level."""
+    root = logging.getLogger()
+    before = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.DEBUG)
+    try:
+        yield
+    finally:
+        root.setLevel(before)
+        root.removeHandler(handler)
+
+
+@pytest.mark.timeout(0)  # the deep profile takes its time
+def test_after_setup_a_plan_is_empty_and_nobody_has_lost_access(provisioning_bench: Bench) -> None:
+    """Nor is a version written twice, or the key in any output; and what people have given, teardown leaves."""
+    machine = partial(ProvisioningMachine, provisioning_bench)
+    run_state_machine_as_test(machine, settings=how(examples=20, steps=14))  # type: ignore[arg-type]  # it calls it, no more

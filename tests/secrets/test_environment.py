@@ -1,0 +1,36 @@
+"""What our commands start does not inherit the keys that a person gave them."""
+
+import os
+
+import pytest
+
+from function_app.errors import SettingsError
+from function_app.settings import Settings
+
+KEYS = {"WANDB_API_KEY": "a" * 40, "AZURE_OPENAI_API_KEY": "b" * 32, "OPENAI_API_KEY": "sk-c"}
+
+
+@pytest.fixture(autouse=True)
+def _given(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in KEYS.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("AZURE_OPENAI_ENDPOINTS", "https://aoai-ml.openai.azure.com/")
+
+
+def test_keys_are_taken_out_of_the_environment_once_they_are_read() -> None:
+    settings = Settings.take()
+    assert settings.wandb_api_key is not None
+    assert settings.wandb_api_key.get_secret_value() == KEYS["WANDB_API_KEY"]
+    assert not KEYS.keys() & os.environ.keys()
+
+
+def test_keys_are_taken_when_something_else_is_wrong_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SYNC_CONCURRENCY", "many")
+    with pytest.raises(SettingsError):
+        Settings.take()
+    assert not KEYS.keys() & os.environ.keys()
+
+
+def test_in_somebody_elses_process_they_stay() -> None:
+    Settings.load()
+    assert KEYS.items() <= os.environ.items()
