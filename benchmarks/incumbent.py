@@ -52,6 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Compare, print, and say how ours did by exit status."""
     said = _parser().parse_args(arguments)
     rows = [row for row in ROWS if not said.row or any(word.lower() in row.name.lower() for word in said.row)]
+    if not rows:
+        sys.exit("No row has these words in its name.")
     pythons = {OURS: sys.executable}
     if not said.ours_only:
         pythons = {INCUMBENT: said.python or str(environment()), **pythons}
@@ -144,10 +146,14 @@ def _sum_up(compared: Sequence[Compared]) -> None:
     for each in compared:
         if each.row.assumes:
             print(f"* {each.row.name}: assumes {each.row.assumes}")
-    for tool in compared[0].verdicts if compared else ():
+    said = []
+    for tool in reversed(compared[0].verdicts):
         verdicts = [each.verdicts[tool] for each in compared]
         right = sum(not verdict.wrong for verdict in verdicts)
-        print(f"{_NAMES[tool]}: right in {right} of {len(verdicts)} rows, {sum(v.seconds for v in verdicts):.0f} s")
+        said.append(
+            f"{_NAMES[tool]} is right in {right} of {len(verdicts)} rows ({sum(v.seconds for v in verdicts):.0f} s)"
+        )
+    print(", ".join(said))
 
 
 def _as_data(compared: Compared) -> dict[str, Any]:

@@ -7,6 +7,7 @@ keeps in memory what is uploaded to it.
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import time
@@ -56,20 +57,49 @@ def measured(what: str, *, file_mib: float = 0.1, steps: int = 100) -> Peak:
     role = {"principal": "operator", "role": "Cognitive Services OpenAI User", "scope": _ACCOUNT}
     scenario = Scenario.parse({"extends": "contoso", "accounts": [account], "assignments": [role]})
     with Cloud(scenario) as cloud:
-        peak = watched([sys.executable, "-m", "function_app", "sync"], cloud.environment() | _ENVIRONMENT)
-    return Peak(what, *peak)
+        ran = watched([sys.executable, "-m", "function_app", "sync"], cloud.environment() | _ENVIRONMENT)
+    return Peak(what, ran.process.mib, ran.wandb_core.mib, ran.seconds, ran.status)
 
 
-def watched(argv: list[str], environment: Mapping[str, str]) -> tuple[float, float, float, int]:
-    """Run a command to its end: its own peak, that of its wandb-core (MiB), its time (s) and its exit status."""
-    own = core = 0.0
-    started = time.monotonic()
+@dataclass(frozen=True)
+class Taken:
+    """What a process has taken so far: its peak in MiB, and seconds of the processor."""
+
+    mib: float = 0.0
+    cpu_seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Watched:
+    """How a command ran: what it and its wandb-core took, when it began and ended (time.monotonic), its exit status."""
+
+    process: Taken
+    wandb_core: Taken
+    began: float
+    ended: float
+    status: int
+
+    @property
+    def seconds(self) -> float:
+        """From start to exit."""
+        return self.ended - self.began
+
+
+def watched(argv: list[str], environment: Mapping[str, str]) -> Watched:
+    """Run a command to its end."""
+    own = core = Taken()
+    began = time.monotonic()
     process = subprocess.Popen(argv, env=dict(environment), cwd=ROOT, stdout=subprocess.DEVNULL)
     while process.poll() is None:
-        own = max(own, _peak(process.pid))
-        core = max(core, *(_peak(child) for child in _children(process.pid)), 0.0)
+        own = _more(own, process.pid)
+        for child in _children(process.pid):
+            core = _more(core, child)
         time.sleep(0.02)
-    return own, core, time.monotonic() - started, process.returncode
+    return Watched(own, core, began, time.monotonic(), process.returncode)
+
+
+def _more(before: Taken, pid: int) -> Taken:
+    return Taken(max(before.mib, _peak(pid)), max(before.cpu_seconds, _cpu(pid)))
 
 
 def _children(pid: int) -> list[int]:
@@ -86,6 +116,14 @@ def _peak(pid: int) -> float:
     except OSError:  # it ended just now
         return 0.0
     return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:")), 0.0)
+
+
+def _cpu(pid: int) -> float:
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:  # it ended just now
+        return 0.0
+    return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")  # utime and stime (proc_pid_stat(5))
 
 
 def main() -> int:
@@ -113,7 +151,9 @@ def main() -> int:
     if said.json:
         print(json.dumps({"ok": good, "limit_mib": LIMIT, "peaks": [asdict(peak) for peak in peaks]}, indent=2))
     else:
-        print(f"The process stays below {LIMIT:.0f} MiB." if good else f"Not below {LIMIT:.0f} MiB, or failed.")
+        failed = [peak.what for peak in peaks if peak.status]
+        most = max(peak.process for peak in peaks)
+        print(f"{most:.0f} MiB at most, asked less than {LIMIT:.0f}" + f"; failed: {'; '.join(failed)}" * bool(failed))
     return int(not good)
 
 

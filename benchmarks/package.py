@@ -7,6 +7,8 @@ functions; `engine` is what the first invocation imports on top.
 
 import argparse
 import json
+import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -43,10 +45,19 @@ def loaded(python: str, app: Path, *, bytecode: bool) -> dict[str, list[float]]:
     return seconds
 
 
+def _python() -> str:
+    """An interpreter of Azure's version, where there is one: pyenv's own, as its shim runs only what is switched on."""
+    versions = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    found = sorted(versions.glob(f"{PYTHON}*/bin/python"))
+    return str(found[-1]) if found else shutil.which(f"python{PYTHON}") or f"python{PYTHON}"
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """Measure and print."""
+    """Measure, print, and say whether a cold import is fast enough."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.package", description="Cold start of the package.")
-    parser.add_argument("--python", default=f"python{PYTHON}", help="an interpreter of Azure's version (%(default)s)")
+    parser.add_argument(
+        "--python", default=_python(), help=f"an interpreter of Azure's version, {PYTHON} (%(default)s)"
+    )
     parser.add_argument("--times", type=int, default=5, help="starts of each kind (%(default)s)")
     given = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as place:
@@ -61,13 +72,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         except (PackageError, OSError, subprocess.CalledProcessError) as error:
             sys.stderr.write(f"{error}\nIt takes a Python {PYTHON}: --python PATH\n")
             return 1
-        print(f"package of {output.stat().st_size / 1e6:.1f} MB; seconds, median of {given.times} (of the processor)")
+        megabytes = output.stat().st_size / 1e6
+    print(f"seconds, median of {given.times} (of the processor)")
     print(f"{'':<12}{'index':>14}{'engine':>14}")
     for kind, times in kinds.items():
         cells = ([statistics.median(each[part][n] for each in times) for n in (0, 1)] for part in ("index", "engine"))
         print(f"{kind:<12}" + "".join(f"{clock:>7.2f} ({cpu:.2f})" for clock, cpu in cells))
-    print(f"target: {TARGET:.0f} s for a cold import, which is index without bytecode")
-    return 0
+    cold = statistics.median(each["index"][0] for each in kinds["no bytecode"])
+    print(f"cold import (index without bytecode) {cold:.2f} s, asked at most {TARGET:g}; package of {megabytes:.1f} MB")
+    return int(cold > TARGET)
 
 
 if __name__ == "__main__":

@@ -133,9 +133,10 @@ class Figures:
 
     @property
     def good(self) -> bool:
-        """Whether every job arrived, none was given up, and the queue stayed bounded."""
+        """Whether every job arrived, none was given up, the queue stayed bounded, and an idle tick asked for no single job."""
         backfill = self.backfill
-        return not backfill.missing and not backfill.poison and backfill.deepest <= BOUND
+        asked = any(self.idle.requests.get(operation) for operation in SERVICES["of single jobs"])
+        return not (asked or backfill.missing or backfill.poison) and backfill.deepest <= BOUND
 
 
 @dataclass
@@ -325,11 +326,12 @@ def main() -> int:
     if said.json:
         print(json.dumps({"ok": figures.good, **asdict(figures)}, indent=2))
     else:
-        print("\n".join(_table(figures)))
+        print("\n".join(table(figures)))
     return int(not figures.good)
 
 
-def _table(figures: Figures) -> Iterator[str]:
+def table(figures: Figures) -> Iterator[str]:
+    """All of it for people; the last line sums it up."""
     idle, backfill = figures.idle, figures.backfill
     yield f"{figures.jobs:,} jobs in {figures.accounts} accounts, {figures.owed} of them owed"
     yield ""
@@ -350,7 +352,14 @@ def _table(figures: Figures) -> Iterator[str]:
     if backfill.waited:
         yield f"a running job's first message came after {max(backfill.waited)} others at most"
     yield f"memory of the tick's instance: {_memory(figures.ticking)}; of one that serves the queue: {_memory(figures.working)}"
-    yield "every job arrived" if not backfill.missing else f"missing: {', '.join(backfill.missing)}"
+    if backfill.missing:
+        yield f"missing: {', '.join(backfill.missing)}"
+    lists, queries, jobs, *_ = (sum(idle.requests.get(each, 0) for each in asked) for asked in SERVICES.values())
+    yield (
+        f"idle tick: {lists} lists, {queries} W&B queries, {jobs} requests for single jobs; "
+        f"{figures.owed - len(backfill.missing)} of {figures.owed} owed jobs arrived, {backfill.poison} given up, "
+        f"queue {backfill.deepest} of {BOUND} deep"
+    )
 
 
 def _counted(results: Mapping[str, int]) -> str:

@@ -85,3 +85,4 @@ def test_the_exit_status_is_whether_ours_is_right(run: Command) -> None:
     wrong = run("benchmarks.incumbent", "--ours-only", "--row", "plain CSV", "--limit", "0.01")
     assert wrong.returncode == 1
     assert "WRONG  still waiting after" in wrong.stdout
+    assert wrong.stdout.splitlines()[-1].startswith("function_app.sync is right in 0 of 1 rows (")

@@ -1,11 +1,12 @@
 """What a tick and a backfill ask for, counted at small size by the benchmark itself: nothing for each job, every job once."""
 
 import threading
+from dataclasses import replace
 
 import pytest
 from pydantic import SecretStr
 
-from benchmarks.scale import Figures, measured
+from benchmarks.scale import Figures, measured, table
 from function_app.azure_openai import Account
 from function_app.backlog import BOUND
 from function_app.model import Job
@@ -40,6 +41,20 @@ def test_in_a_backfill_every_job_arrives_and_each_message_is_one_sync(figures: F
     assert backfill.messages == OWED + RUNNING * (backfill.ticks - 1)
     assert set(backfill.results) == {"synced"}
     assert backfill.deepest <= BOUND
+
+
+def test_the_last_line_is_what_came_of_it(figures: Figures) -> None:
+    *_, last = table(figures)
+    assert last == (
+        f"idle tick: {ACCOUNTS} lists, 1 W&B queries, 0 requests for single jobs; {OWED} of {OWED} owed jobs arrived, 0 given "
+        f"up, queue {figures.backfill.deepest} of {BOUND} deep"
+    )
+
+
+def test_it_fails_when_a_job_is_missing_given_up_or_asked_for_with_nothing_to_do(figures: Figures) -> None:
+    assert not replace(figures, backfill=replace(figures.backfill, missing=["ftjob-1"])).good
+    assert not replace(figures, backfill=replace(figures.backfill, poison=1)).good
+    assert not replace(figures, idle=replace(figures.idle, requests={"FineTuning_Get": 1})).good
 
 
 def test_a_message_costs_one_look_at_its_job_and_one_query(figures: Figures) -> None:

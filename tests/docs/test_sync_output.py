@@ -1,0 +1,162 @@
+"""docs/sync-output.md is a contract: documents of a sync that went well, half well, not at all, was tried or interrupted."""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from function_app.model import Outcome, Result
+from sandbox.cloud import Cloud
+from tests.conftest import ROOT, Run
+from tests.function_app.conftest import CLOSED_ENDPOINT, ENDPOINT, JOB, OTHER_JOB, SETTINGS, a_file, a_job
+
+PAGE = (ROOT / "docs" / "sync-output.md").read_text(encoding="utf-8")
+*EXAMPLES, SCHEMA = (json.loads(block) for block in re.findall(r"^```json\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL))
+Load = Callable[[Mapping[str, Any]], Cloud]
+FAILED = {"status": "failed", "during": "preprocessing"}
+GOES_ON = {"queued": 60, "preprocessing": 60, "gpu_wait": 30, "steps": 600, "seconds_per_step": 10}
+REFUSED = {"op": "FineTuning_GetEvents", "when": {"path": OTHER_JOB}, "do": {"status": 403}}
+BOTH = {"AZURE_OPENAI_ENDPOINTS": f"{ENDPOINT},{CLOSED_ENDPOINT}"}
+
+
+@dataclass(frozen=True)
+class Said:
+    """A sync: how it is called, and what its document comes to: exit status, results of jobs, or the error's code."""
+
+    status: int
+    results: tuple[str, ...] = ()
+    flags: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    code: str = ""
+    before: tuple[str, ...] = ()  # a sync of these jobs goes before
+    faults: tuple[Mapping[str, Any], ...] = ()
+
+
+DOCUMENTS = {
+    "all well": Said(0, ("current", "synced", "synced"), before=("--job", JOB)),
+    "dry run": Said(0, ("owed", "owed", "owed"), ("--dry-run",)),
+    "no jobs": Said(0, (), ("--since", "2999-01-01")),
+    "an account refuses": Said(1, ("failed", "owed"), ("--dry-run", "--last", "1"), BOTH),
+    "a job fails": Said(1, ("failed", "synced"), ("--last", "2"), faults=(REFUSED,)),
+    "a job that is not there": Said(1, ("failed",), ("--job", "ftjob-typo")),
+    "followed to the end": Said(0, ("synced",), ("--follow", "--job", JOB)),
+    "a setting that is none": Said(2, code="settings", environment={"SYNC_SCHEDULE": "often"}),
+    "no vault": Said(1, code="vault", environment={"KEY_VAULT_URL": "https://kv-ml.vault.azure.net/"}),
+    "a key that nobody knows": Said(1, code="key-refused", environment={"WANDB_API_KEY": "9" * 40}),
+    "W&B is away": Said(1, code="wandb-busy", environment={"WANDB_BASE_URL": "http://127.0.0.1:9"}),
+    "W&B refuses": Said(1, code="wandb", faults=({"op": "Runs", "do": {"status": 403}},)),
+}
+
+
+def problems(document: object) -> list[str]:
+    """What is wrong with a document."""
+    found = Draft202012Validator(SCHEMA).iter_errors(document)
+    return [f"{'/'.join(map(str, each.path))}: {each.message}" for each in found]
+
+
+def section(title: str) -> str:
+    """The page under a heading, up to the next one."""
+    return PAGE.split(f"\n## {title}\n", 1)[1].split("\n## ", 1)[0]
+
+
+def first_cells(text: str, header: str) -> list[str]:
+    """The first column of the table with this header, without backticks."""
+    table = text.split(f"| {header} |", 1)[1].split("\n\n", 1)[0]
+    return re.findall(r"^\| `?([\w-]+)`? \|", table, re.MULTILINE)
+
+
+@pytest.fixture
+def world(load: Load) -> Callable[..., Cloud]:
+    """Two accounts, one of them closed to the operator; a job that succeeded, one that failed, one that goes on."""
+    jobs = [
+        a_job(created="-3d"),
+        a_job(id=OTHER_JOB, outcome=FAILED),
+        a_job(id="ftjob-" + "3" * 32, created="-9m", timeline=GOES_ON),
+    ]
+    scope = "rg-ml/Microsoft.CognitiveServices/accounts/aoai-ml"
+    role = {"principal": "operator", "role": "Cognitive Services OpenAI User", "scope": scope}
+
+    def world(*faults: Mapping[str, Any]) -> Cloud:
+        held = {"name": "aoai-ml", "group": "rg-ml", "jobs": jobs, "files": [a_file(created="-9d")]}
+        accounts = [held, {"name": "aoai-closed", "group": "rg-ml"}]
+        said = {"extends": "contoso", "accounts": accounts, "assignments": [role], "faults": list(faults)}
+        return load(said)
+
+    return world
+
+
+@pytest.mark.parametrize("said", DOCUMENTS.values(), ids=list(DOCUMENTS))
+def test_every_document_is_as_the_page_says(world: Callable[..., Cloud], run: Run, said: Said) -> None:
+    world(*said.faults)
+    if said.before:
+        assert run("function_app", "sync", *said.before, env=SETTINGS).returncode == 0
+    done = run("function_app", "sync", "-o", "json", *said.flags, env=SETTINGS | dict(said.environment))
+    assert done.returncode == said.status, done.stdout + done.stderr
+    document = json.loads(done.stdout)
+    assert problems(document) == []
+    assert document["ok"] is (said.status == 0)
+    assert document.get("error", {}).get("code", "") == said.code
+    assert tuple(sorted(job["result"] for job in document.get("jobs", []))) == said.results
+
+
+def test_after_ctrl_c_the_document_says_what_stands(world: Callable[..., Cloud]) -> None:
+    """The job that trains was first, the one at work is left as it stands, the last was not begun."""
+    cloud = world({"op": "FineTuning_GetEvents", "when": {"path": OTHER_JOB}, "do": {"delay": 2.0}})
+    environment = cloud.environment() | SETTINGS | {"SYNC_CONCURRENCY": "1"}
+    command = [sys.executable, "-m", "function_app", "sync", "-o", "json"]
+    with subprocess.Popen(command, env=environment, cwd=ROOT, stdout=subprocess.PIPE) as process:
+        while cloud.world.faults.unmet and process.poll() is None:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        said, _ = process.communicate()
+    document = json.loads(said)
+    assert (process.returncode, document["ok"], document["interrupted"]) == (130, False, True)
+    assert problems(document) == []
+    assert sorted(job["result"] for job in document["jobs"]) == ["owed", "owed", "synced"]
+
+
+def test_a_command_line_that_cannot_be_used_has_no_document(world: Callable[..., Cloud], run: Run) -> None:
+    world()
+    done = run("function_app", "sync", "-o", "json", "--last", "0", env=SETTINGS)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "--last" in done.stderr
+
+
+def test_the_schema_refuses_what_it_does_not_know() -> None:
+    Draft202012Validator.check_schema(SCHEMA)
+    good = EXAMPLES[0]
+    assert problems(good | {"more": 1})
+    assert problems(good | {"ok": True}), "a failed job"
+    assert problems(good | {"jobs": [good["jobs"][1] | {"result": "done"}]})
+    assert problems(good | {"jobs": [{"job": JOB}]})
+    assert problems({"ok": False, "error": {"code": "nobody", "message": "m", "hint": "h"}})
+
+
+def test_the_examples_are_documents() -> None:
+    assert len(EXAMPLES) == 2
+    assert [problems(example) for example in EXAMPLES] == [[], []]
+
+
+def test_the_tables_have_the_words_of_schema_and_code_and_no_other() -> None:
+    definitions = SCHEMA["$defs"]
+    done, failed = section("What was done"), section("When nothing could be done")
+    outcome = done.split("An **outcome**", 1)[1]
+    assert first_cells(done, "field") == ["field", *definitions["done"]["properties"]][1:]
+    assert first_cells(outcome, "field") == list(definitions["outcome"]["properties"])
+    assert first_cells(outcome, "field") == [each.name for each in fields(Outcome)]
+    assert (
+        set(first_cells(done, "result")) == set(definitions["outcome"]["properties"]["result"]["enum"]) == set(Result)
+    )
+    codes = definitions["failure"]["properties"]["error"]["properties"]["code"]["enum"]
+    assert first_cells(failed, "code") == codes
+    assert set(codes) == {said.code for said in DOCUMENTS.values()} - {""}
+    statuses = {str(said.status) for said in DOCUMENTS.values()} | {"130"}
+    assert set(first_cells(section("Exit statuses"), "status")) == statuses
