@@ -4,6 +4,7 @@ import base64
 import hashlib
 import hmac
 import mimetypes
+import re
 import secrets
 import time
 from dataclasses import dataclass, field
@@ -88,9 +89,9 @@ class Storage:
         Raises:
             BadUrlError: it did not, or not for this, or too long ago.
         """
-        if not expires.isdigit() or int(expires) < time.time():
+        if not re.fullmatch("[0-9]{1,12}", expires) or int(expires) < time.time():
             raise BadUrlError("ExpiredToken")
-        if not hmac.compare_digest(signature, self._signature(method, path, int(expires))):
+        if not hmac.compare_digest(signature.encode(), self._signature(method, path, int(expires)).encode()):
             raise BadUrlError("SignatureDoesNotMatch")
 
     def _signature(self, method: str, path: str, expires: int) -> str:

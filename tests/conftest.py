@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import hypothesis
 import pytest
+from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 from sandbox.cloud import TRACES, Cloud
 from sandbox.scenario import Scenario
@@ -33,6 +34,31 @@ def start_wandb_core() -> None:
 
     prepare()
     wandb_setup.singleton().ensure_service()
+
+
+# Files whose tests share a fixture that takes long: one process has all of them.
+TOGETHER = frozenset(
+    {
+        "tests/benchmarks/test_scale.py",
+        "tests/evidence/test_mutation.py",
+        "tests/sandbox/test_pages.py",
+        "tests/sandbox/test_pages_browser.py",
+        "tests/test_demo.py",
+    }
+)
+
+
+class Together(LoadScopeScheduling):  # type: ignore[misc] # pytest-xdist's classes are not typed
+    """Tests go to whichever process is free, but for those of some files. `xdist_group` does nothing under pytest 9.2."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return file if file in TOGETHER else nodeid
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling | None:
+    """pytest-xdist asks who spreads the tests, unless `--dist` says it."""
+    return Together(config, log) if config.getoption("dist") == "load" else None
 
 
 class Run(Protocol):

@@ -17,8 +17,6 @@ from sandbox.scenario import Scenario, read
 from sandbox.wandb_runs import Run, RunState
 from tests.contracts import PRESENT, TOOLS
 
-pytestmark = pytest.mark.xdist_group("demo")  # one process plays it, whatever the number of workers
-
 
 def rows_by_azure(job: Job, now: float) -> dict[int, dict[str, float]]:
     """The results file by another way than the engine's: step -> metrics that have a value."""

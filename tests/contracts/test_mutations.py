@@ -150,7 +150,7 @@ def attacks(cloud: Cloud, requests: Sequence[Mapping[str, Any]], examples: int) 
     attack()
 
 
-@pytest.mark.parametrize("examples", [25, pytest.param(1500, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("examples", [25, pytest.param(1500, marks=pytest.mark.long)])
 def test_no_mutant_of_a_request_makes_a_500(cloud: Cloud, run: Run, examples: int) -> None:
     requests = sent(cloud, run)
     services = {each["service"] for each in requests}

@@ -120,7 +120,7 @@ def test_no_request_of_a_description_makes_a_500(cloud: Cloud, description: Path
     attacks(cloud, description, 15)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("description", DESCRIPTIONS, ids=lambda path: f"{path.stem}-{path.parent.name}")
 def test_no_request_of_a_description_makes_a_500_at_length(cloud: Cloud, description: Path) -> None:
     attacks(cloud, description, 1000)

@@ -21,13 +21,14 @@ def peak(bench: Bench, *, examples: int, steps: int) -> float:
     return ran.process.mib
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the peak from /proc")
 def test_a_hundred_thousand_steps_are_streamed(bench: Bench) -> None:
     """Held as a list, the rows alone would take 60 MiB."""
     assert peak(bench, examples=10, steps=100_000) - peak(bench, examples=10, steps=500) < 30
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the peak from /proc")
 def test_a_job_of_many_steps_and_a_big_file_takes_no_more_memory_than_a_smaller_one(bench: Bench) -> None:
     """Both files fill the table's share of memory; held whole, the big one would take 48 MiB more, its rows twice that."""

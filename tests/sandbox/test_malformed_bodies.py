@@ -61,6 +61,12 @@ def test_it_is_refused_with_400(cloud: Cloud, method: str, url: str, body: Any) 
     cloud.world.wandb.unsupported.clear()
 
 
+@pytest.mark.parametrize("signed", ["Expires=99999999999&Signature=%C2%80", f"Expires={'9' * 5000}&Signature=x"])
+def test_an_upload_address_that_was_made_up_is_refused(cloud: Cloud, signed: str) -> None:
+    url = f"https://storage.googleapis.com/wandb-production.appspot.com/wandb_artifacts/8/file?{signed}"
+    assert Attacker(cloud).send("PUT", url, {}, b"") in (400, 403)
+
+
 @pytest.mark.parametrize("body", [b"[" * 100_000, b"\xff\xfe", b"{", b'{"value": "\\ud800"}'])
 def test_what_is_no_json_is_refused_with_400_however_deep(cloud: Cloud, body: bytes) -> None:
     cloud.load(Scenario.parse(_world()))

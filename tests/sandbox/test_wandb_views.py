@@ -25,12 +25,13 @@ VIEWER_KEY = "5a4db0c5a4db0c5a4db0c5a4db0c5a4db0c00002"
 @pytest.fixture
 def project(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
     """A project without runs, and somebody signed in who may write to it."""
+    wandb.teardown()  # forget whom earlier tests signed in
     start_wandb_core()
     monkeypatch.setenv("WANDB_API_KEY", KEY)
     store = cloud.world.wandb.store
     store.add_project("acme", "fine-tuning")
     yield cloud
-    wandb.teardown()  # forget who was signed in
+    wandb.teardown()
 
 
 def a_workspace(name: str = "nw-abcdefghijk-v") -> Workspace:
