@@ -1,7 +1,8 @@
 """What is owed: the accounts' jobs beside what W&B shows of them, project by project. Nothing is written here."""
 
 import contextvars
-from collections.abc import Iterable, Sequence
+import logging
+from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -13,6 +14,8 @@ from function_app.model import ALL, DELETED, DatasetPolicy, Job, Outcome, Result
 from function_app.outcomes import Candidate, failed_outcome
 from function_app.routing import Destination, LeftOut, Routes, Rule
 from function_app.wandb_api import WandbApi
+
+log = logging.getLogger(__name__)
 
 Place = tuple[str | None, str]
 """Entity and project; without an entity it is the engine's own."""
@@ -69,7 +72,8 @@ class Looking:
         """What is owed, running jobs first, then the newest; what could not be asked: accounts, and jobs whose project
         refuses.
 
-        One listing an account, and one W&B query a thousand jobs of each project.
+        One listing an account, and one W&B query a thousand jobs of each project; one of each project that jobs may go to
+        when the accounts are listed whole.
 
         Raises:
             WandbError, VaultError: W&B cannot be asked; nothing can be decided.
@@ -117,7 +121,11 @@ class Looking:
             WandbError: every project refuses.
         """
         candidates, by_place = self._routed(found)
+        if whole:  # a project may still show jobs that were the last to go there
+            for place in self.projects.places():
+                by_place.setdefault(place, {})
         listed = {job.id for _, job in found}
+        gone: dict[str, Candidate] = {}
         failed: list[Outcome] = []
         refusals: list[WandbError] = []
         for place, jobs in by_place.items():
@@ -126,20 +134,27 @@ class Looking:
                 runs = api.states([*jobs], accounts=[each.name for each in self.accounts] if whole else [])
             except WandbError as error:
                 refusals.append(error)
-                failed += (
-                    failed_outcome(job.id, account.name, error, job.status, self.projects.named(place))
-                    for account, job, _ in jobs.values()
-                )
+                failed += self._refused(place, jobs, error)
                 continue
             for account, job, datasets in jobs.values():
                 run = runs.get(job.id)
                 decision = self._decide(job, run, overwrite=overwrite)
                 candidates.append(Candidate(account, job, run, decision, api, datasets, self.projects.named(place)))
-            gone = [run for name, run in runs.items() if name not in jobs and run_of(name, listed) is None]
-            candidates += (self._without_job(run, api, place) for run in gone)
+            for name, run in runs.items():
+                if name not in jobs and run_of(name, listed) is None:
+                    gone.setdefault(run.url, self._without_job(run, api, place))  # two places may be one project
         if refusals and len(refusals) == len(by_place):
             raise refusals[0]
-        return candidates, failed
+        return [*candidates, *gone.values()], failed
+
+    def _refused(self, place: Place, jobs: _Jobs, error: WandbError) -> Iterator[Outcome]:
+        """A project that cannot be asked, job by job."""
+        where = self.projects.named(place)
+        if not jobs:  # nothing waits for it; whatever ran there last is ended once it can be asked
+            name = where or self.projects.own.project
+            log.warning("project not asked project=%s why=%s", name, error.message)
+        for account, job, _ in jobs.values():
+            yield failed_outcome(job.id, account.name, error, job.status, where)
 
     def _routed(self, found: Iterable[tuple[Account, Job]]) -> tuple[list[Candidate], dict[Place, _Jobs]]:
         """The jobs that go nowhere, and the others by project and id.

@@ -93,9 +93,8 @@ def mirror(
         return
     final = settled(job, events, account.now())
     new = None if run else _identity(job, run_id, conventions)
-    exit_code = int(job.status != "succeeded") if final else None
     asks = _asks(job, run, datasets, conventions, final=final)
-    with open_run(api, run_id, new, exit_code=exit_code, asks=asks) as opened:
+    with open_run(api, run_id, new, ends=final, asks=asks) as opened:
         done.url, done.last_step = opened.url, opened.last_step
         _Mirroring(account, job, run, api, opened, events, final, done, interrupted, conventions, registry).go(datasets)
     if interrupted():
@@ -116,11 +115,12 @@ def mark_deleted(api: WandbApi, run: RunState, done: Mirrored) -> None:
     _, project = api.written(run.id)
     # Before the run ends: no listing has the job any more, and who asks for runs without one asks for those that go on.
     write(api, [edit_run(api, run.id, project, {"status": status, "job_deleted": True})])
-    with open_run(api, run.id, None, exit_code=int(status != "succeeded")) as opened:
+    with open_run(api, run.id, None, ends=True) as opened:
         done.url, done.last_step = opened.url, opened.last_step
         opened.summarise({"status": status})
         kept = {"source": run.source, "results_file": run.results_file, "datasets": run.datasets}
         opened.remember({**kept, "status": status, "account": run.account, "rule": RULE})
+        opened.end(int(status != "succeeded"))
     done.did.append("the job was deleted: its run was ended")
     done.final = True
 
@@ -138,12 +138,8 @@ def _identity(job: Job, run_id: str, said: Conventions) -> Identity:
     )
 
 
-def _asks(
-    job: Job, run: RunState | None, datasets: DatasetPolicy, said: Conventions, *, final: bool
-) -> list[Question] | None:
-    """What is asked when the run is opened; None for a run that is only added to, of which nothing has to be known."""
-    if not _vouches(run, final=final):
-        return None
+def _asks(job: Job, run: RunState | None, datasets: DatasetPolicy, said: Conventions, *, final: bool) -> list[Question]:
+    """What is asked when the run is opened, beside the run itself."""
     files = [] if run and run.datasets else asks_for(_files_of(job).values(), datasets)
     return [*files, *([asks_before(collection_of(job, said.model_artifact))] if final else [])]
 
@@ -172,7 +168,7 @@ class _Mirroring:
         """Write in the order in which a crash does least harm: rows, files, models, and the mark that vouches for them."""
         known = self.known
         file_id = results_file(self.job, self.events, known)
-        self.state = {"source": known.source, "datasets": known.datasets, "told": known.told} if known else {}
+        self.state = self.run.recall("source", "datasets", "told")  # newer than `known` where others are at it, too
         self._remember(status=self.job.status, account=self.job.account, results_file=file_id)
         source, best = self._curve(file_id)
         self._remember(source=source)
@@ -200,6 +196,8 @@ class _Mirroring:
             self.state["rule"] = RULE
             self.done.did.append("settled")
         self._remember(datasets=True)
+        if ends:
+            self.run.end(int(self.job.status != "succeeded"))
 
     def _remember(self, **news: Any) -> None:
         """Have the next tick know this, too."""
@@ -210,7 +208,7 @@ class _Mirroring:
 
     def _curve(self, file_id: str | None) -> tuple[str | None, dict[str, Any]]:
         """Write the rows that the run does not have; say where they came from, and the best of them."""
-        known = self.known.source if self.known else None
+        known = self.state.get("source")
         if file_id:
             try:
                 rows, missed, best = self._from_file(file_id)
@@ -320,7 +318,7 @@ class _Mirroring:
 
         Once, but for a crash between the alert and the mark that it was sent: better told twice than not at all.
         """
-        if self.job.status != "failed" or (self.known and self.known.told):
+        if self.job.status != "failed" or self.state.get("told"):
             return
         if not self.known or self.known.status != "failed":
             code = self.job.error.code if self.job.error else ""

@@ -88,20 +88,23 @@ class WandbApi:
     def states(self, job_ids: Sequence[str], *, accounts: Sequence[str] = ()) -> dict[str, RunState]:
         """What W&B shows for these jobs, each by its newest run; jobs without one are absent. One query a thousand jobs.
 
-        The same query finds, by their own ids, the other runs of these `accounts` that go on.
+        The same query finds, by their own ids, the other runs of these `accounts` that go on. A project that W&B does not
+        have, as nothing was written into it yet, has no runs (wandb 0.31, Api.runs: the project is null then).
 
         That a filter may ask for run ids or a config value is documented one by one (wandb 0.31, Api.runs); how W&B takes
         both in one `$or` is UNVERIFIED. Were the second part to find nothing, replaced runs would be told apart still.
         """
-        if not job_ids:
+        if not job_ids and not accounts:
             return {}
         found: dict[str, list[RunState]] = defaultdict(list)
         known = set(job_ids)
         app = self._ask(lambda session: session.app_url)
         where = f"{app}{quote(self.entity)}/{quote(self.project)}/runs/"
-        for start in range(0, len(job_ids), IDS_PER_QUERY):
+        for start in range(0, len(job_ids) or 1, IDS_PER_QUERY):
             wanted = list(job_ids[start : start + IDS_PER_QUERY])
-            either: list[dict[str, Any]] = [{"name": {"$in": wanted}}, {f"config.{SUPERSEDES}": {"$in": wanted}}]
+            either: list[dict[str, Any]] = []
+            if wanted:
+                either += ({"name": {"$in": wanted}}, {f"config.{SUPERSEDES}": {"$in": wanted}})
             if accounts and not start:  # once is enough
                 either.append({"state": {"$in": ["running", "crashed"]}, "config.account": {"$in": [*accounts]}})
             filters, these = {"$or": either}, set(wanted)
@@ -194,7 +197,17 @@ query {operation}($entity: String!, $project: String!{declared}) {{
 
 
 def _run(run_id: str) -> Question:
-    return Question("run(name: $run) { id tags config summaryMetrics historyLineCount }", {"run": ("String!", run_id)})
+    fields = "id tags config summaryMetrics historyLineCount historyTail"
+    return Question(f"run(name: $run) {{ {fields} }}", {"run": ("String!", run_id)})
+
+
+def last_step_of(project: Mapping[str, Any]) -> int:
+    """The step of the last row that a run has, by what `WandbApi.written` said of it; -1 where it has none.
+
+    The tail is a list of rows, each a text, of which the SDK takes the step when it resumes a run (wandb-core, resume.go).
+    """
+    tail: list[str] = json.loads((project.get("run") or {}).get("historyTail") or "[]")
+    return int(json.loads(tail[-1]).get("_step", -1)) if tail else -1
 
 
 def _state(node: Mapping[str, Any], job_id: str, number: int, url: str) -> RunState:

@@ -1,4 +1,4 @@
-"""Rows on their way to wandb-core, the SDK's own process, many at a time."""
+"""What goes to wandb-core, the SDK's own process, by another way than the SDK's: many rows at a time, and a quiet end."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
@@ -20,10 +20,7 @@ class Rows(InterfaceSock):
     """
 
     def __init__(self, run: wandb.Run) -> None:
-        own = run._interface  # noqa: SLF001 (the SDK's own channel to wandb-core has no public name)
-        if not isinstance(own, InterfaceSock):
-            raise WandbBusyError("The run is not open.")
-        super().__init__(own._asyncer, own._client, own._stream_id)  # noqa: SLF001 (a second way into the same stream)
+        super().__init__(*_stream_of(run._interface))  # noqa: SLF001 (the SDK's channel to wandb-core has no public name)
         self._run = run
         self._waiting: list[Any] = []
 
@@ -55,3 +52,31 @@ class Rows(InterfaceSock):
     async def _publish_all(self, requests: Sequence[Any]) -> None:
         for request in requests:
             await self._client.publish(request)
+
+
+class GoesOn(InterfaceSock):
+    """A run's way to wandb-core on which closing the run does not make it a finished or failed one.
+
+    The SDK wants to know that when a run is opened (0.31: `x_update_finish_state`), when nobody can know what will go wrong;
+    wandb-core takes it with the exit, too.
+    """
+
+    def __init__(self, own: object) -> None:
+        super().__init__(*_stream_of(own))
+
+    def _make_exit(self, exit_code: int | None) -> Any:
+        record = super()._make_exit(exit_code)
+        record.not_complete = True
+        return record
+
+
+def leave_running(run: wandb.Run) -> None:
+    """Have `wandb.Run.finish` send everything, and leave the run as one that goes on."""
+    run._interface = GoesOn(run._interface)  # noqa: SLF001 (as above)
+
+
+def _stream_of(own: object) -> tuple[Any, Any, str]:
+    """What another way into the same stream of records is made of."""
+    if not isinstance(own, InterfaceSock):
+        raise WandbBusyError("The run is not open.")
+    return own._asyncer, own._client, own._stream_id  # noqa: SLF001 (another way into the same stream)

@@ -17,13 +17,15 @@ from wandb.sdk.mailbox.mailbox_handle import ServerResponseError
 
 from function_app.errors import WandbBusyError
 from function_app.model import MetricRow
-from function_app.wandb_api import LAST_STEP, STATE, Question, WandbApi
-from function_app.wandb_rows import Rows
-from function_app.wandb_sdk import complaints, errors, settings
+from function_app.scratch import scratch
+from function_app.wandb_api import LAST_STEP, STATE, Question, WandbApi, last_step_of
+from function_app.wandb_rows import GoesOn, Rows, leave_running
+from function_app.wandb_sdk import complaints, errors, listen, settings
 
 _INIT_TIMEOUT = 60.0
-_FINISH_TIMEOUT = 300.0  # seconds; what a big dataset may take, and less than a Functions host waits
+_FINISH_TIMEOUT = 120.0  # seconds for what is left of the rows; files have gone before, in the time that they take
 _RELEASE_TIMEOUT = 10.0
+_OPENED_AT_MOST = 8  # times, while another process writes into the same run
 _ALERT_TITLE = 63  # characters
 _PROGRAM = "azure-openai-wandb"
 _SDKS_OWN = "_wandb"
@@ -58,6 +60,7 @@ class OpenRun:
         self.answers: Mapping[str, Any] = {}
         self.answered_at = -math.inf
         self._remembered: Mapping[str, Any] | None = None
+        self._exit_code: int | None = None
 
     @property
     def config(self) -> Mapping[str, Any]:
@@ -91,6 +94,12 @@ class OpenRun:
         value = self.handle.summary.get(name)  # type: ignore[no-untyped-call] # wandb's
         return {} if value is None else {key: dict(each) for key, each in value.items()}
 
+    def recall(self, *names: str) -> dict[str, Any]:
+        """What was kept under these names when the run was opened, by whichever process wrote last; without those it lacks."""
+        kept = self.handle.summary.get(STATE)  # type: ignore[no-untyped-call] # wandb's
+        there = kept.keys() if hasattr(kept, "keys") else ()  # in W&B people may put anything there
+        return {name: kept[name] for name in names if name in there}
+
     def remember(self, values: Mapping[str, Any]) -> None:
         """Keep in the summary what the next tick has to know, in place of what was kept there; what is false is not kept.
 
@@ -105,10 +114,26 @@ class OpenRun:
         """Tell people, as their W&B settings have it."""
         self.handle.alert(title[:_ALERT_TITLE], text, level="ERROR")
 
-    def ask(self, api: WandbApi, asks: Sequence[Question]) -> dict[str, Any] | None:
-        """Ask for the run, and whatever else: `answers` has the project then. The summary, None for a run that is empty."""
+    def end(self, exit_code: int) -> None:
+        """Have the run end when it is closed (0 finished, else failed). To be said last: a run that is closed before it was
+        said goes on, whatever went wrong.
+        """
+        self._exit_code = exit_code
+
+    def close(self) -> None:
+        """Wait until W&B has everything."""
+        if self._exit_code is None:
+            leave_running(self.handle)
+        self.handle.finish(exit_code=self._exit_code or 0)
+
+    def overtaken(self, api: WandbApi, asks: Sequence[Question]) -> Mapping[str, Any] | None:
+        """Ask for the run, and whatever else: `answers` has the project then. None when it is as it was opened; its summary
+        when another process has written into it since it was asked for.
+        """
         self.answered_at = time.monotonic()
         summary, self.answers = api.written(self.id, *asks)
+        if self.resumed and last_step_of(self.answers) < self.starting_step:
+            return None
         return summary
 
     def check(self, api: WandbApi) -> None:
@@ -129,50 +154,51 @@ class OpenRun:
 
 @contextmanager
 def open_run(
-    api: WandbApi, run_id: str, new: Identity | None, *, exit_code: int | None, asks: Sequence[Question] | None = None
+    api: WandbApi, run_id: str, new: Identity | None, *, ends: bool, asks: Sequence[Question] | None = None
 ) -> Iterator[OpenRun]:
     """Open the run of this id, or make it; closing it waits until W&B has everything.
 
-    Whether a new run is new is asked: another process may have made it since it was asked for here, when there was none.
-    wandb-core takes it for new all the same, and would append all rows once more (0.31; W&B itself: UNVERIFIED) and write
-    a summary without those of the other's. So it is given that summary and closed; opened again, it is known to be there.
+    The SDK asks for a run's last step, and then opens it; wandb-core counts the run's lines in the answer to the second
+    (0.31). What another process writes in between it does not see: it would append the same steps behind the other's. So
+    the run is asked for once more; where another was faster, it is given the other's summary, closed, and opened anew.
 
     Args:
         api: the project.
         run_id: the id, which is the job's.
         new: what to call it, if it is new; None leaves everything that people may have changed as it is.
-        exit_code: how the run ends (0 finished, else failed) when it is closed; None leaves it running.
+        ends: whether it may end (`OpenRun.end`); one that may not goes on even if this process is shut down.
         asks: what else is asked at the start, together with the run: `answers` has the project then. None asks nothing of a
-            run that was there before.
+            run that was there before, and is for those who write no rows.
 
     Raises:
         RunDeletedError: the id was deleted in W&B.
-        KeyRefusedError, WandbBusyError, WandbError: as they say.
+        WandbBusyError: another process goes on writing into it, or what the error says.
+        KeyRefusedError, WandbError: as they say.
     """
-    with tempfile.TemporaryDirectory(prefix="finetune-run-", ignore_cleanup_errors=True) as directory:
-        with _at_work(api, run_id, new, directory, exit_code) as run:
-            theirs = None if run.resumed and asks is None else run.ask(api, asks or ())
-            if run.resumed or theirs is None:
-                yield run
-                return
-            run.summarise({name: value for name, value in theirs.items() if name != _SDKS_OWN})
-        with _at_work(api, run_id, None, directory, exit_code) as run:
-            run.ask(api, asks or ())
-            yield run
+    with tempfile.TemporaryDirectory(prefix="run-", dir=scratch(), ignore_cleanup_errors=True) as directory:
+        for attempt in range(_OPENED_AT_MOST):
+            with _at_work(api, run_id, None if attempt else new, directory, ends=ends) as run:
+                theirs = None if run.resumed and asks is None else run.overtaken(api, asks or ())
+                if theirs is None:
+                    yield run
+                    return
+                run.summarise({name: value for name, value in theirs.items() if name != _SDKS_OWN})
+    raise WandbBusyError(
+        "Another process is writing into this run.", "Nothing is lost: the next sync goes on from what W&B has."
+    )
 
 
 @contextmanager
-def _at_work(
-    api: WandbApi, run_id: str, new: Identity | None, directory: str, exit_code: int | None
-) -> Iterator[OpenRun]:
-    run = api.with_key(lambda key: _init(api, run_id, new, key, directory, ends=exit_code is not None))
-    before = complaints.heard
+def _at_work(api: WandbApi, run_id: str, new: Identity | None, directory: str, *, ends: bool) -> Iterator[OpenRun]:
+    listen()
+    before = complaints.heard  # the first request may be refused while the run is still being opened
+    run = api.with_key(lambda key: _init(api, run_id, new, key, directory, ends=ends))
     try:
         yield run
     finally:
         try:
             with errors(api.base_url):
-                run.handle.finish(exit_code=exit_code or 0)
+                run.close()
         except TimeoutError:
             raise WandbBusyError(f"W&B did not take everything within {_FINISH_TIMEOUT:.0f} s.") from None
     if complaints.heard != before:
@@ -240,7 +266,7 @@ def _released_on_error(run_id: str) -> Iterator[None]:
         with suppress(WandbAttachFailedError, HandleAbandonedError, MailboxClosedError, ConnectionError, TimeoutError):
             service = wandb_setup.singleton().ensure_service()
             _, interface = service.inform_attach(run_id)
-            interface.deliver_exit(1).wait_or(timeout=_RELEASE_TIMEOUT)
+            GoesOn(interface).deliver_exit(1).wait_or(timeout=_RELEASE_TIMEOUT)
             service.inform_finish(run_id=run_id)
         raise
 

@@ -1,12 +1,9 @@
 """The W&B SDK: how it is set up, what its errors mean, and what to do when its own process has died."""
 
-import atexit
 import functools
 import logging
 import os
 import re
-import shutil
-import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -21,10 +18,13 @@ from wandb.sdk.lib.service.service_connection import WandbApiFailedError
 from wandb.sdk.mailbox import HandleAbandonedError, MailboxClosedError
 
 from function_app.errors import KeyRefusedError, RunDeletedError, WandbBusyError, WandbError
+from function_app.scratch import scratch
 
 log = logging.getLogger(__name__)
 
 TIMEOUT = 30.0  # seconds for one query, the SDK's own retries included
+_RETRIES = 5
+_WAIT_MIN, _WAIT_MAX = 1.0, 8.0  # seconds, doubled each time; for less than 1 s wandb-core takes 2 s (0.31)
 
 _REQUEST = re.compile(r"^(?:[A-Z]+ \S+ )?giving up after \d+ attempt\(s\): (?:[A-Z][a-z]+ \"[^\"]*\": )?")
 _SIGNING_IN = "[wandb.login()]"
@@ -66,10 +66,8 @@ def prepare() -> None:
     Functions has a read-only working directory. The settings that it has no argument for are environment variables; what
     is already set stays. The telemetry costs a third of the time of a sync and reports to W&B what happens here.
     """
-    directory = tempfile.mkdtemp(prefix="finetune-wandb-")
-    atexit.register(shutil.rmtree, directory, ignore_errors=True)
     for name in ("WANDB_DIR", "WANDB_CACHE_DIR", "WANDB_DATA_DIR", "WANDB_CONFIG_DIR", "WANDB_ARTIFACT_DIR"):
-        os.environ.setdefault(name, directory)
+        os.environ.setdefault(name, str(scratch()))
     os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
     for name in ("WANDB_DEBUG", "WANDB_CORE_DEBUG"):  # with either on, wandb-core's log has the key in it (0.31)
         os.environ.pop(name, None)
@@ -84,7 +82,7 @@ def as_a_guest(base_url: str | None) -> Iterator[None]:
     """
     theirs = wandb_setup.singleton().settings
     before = wbauth.session_credentials(host=base_url or theirs.base_url)
-    wandb.termsetup(theirs.model_copy(update={"silent": True}), complaints)
+    listen()
     try:
         yield
     finally:
@@ -102,9 +100,18 @@ def settings(key: str, base_url: str | None) -> wandb.Settings:
         silent=True,
         # Few retries: the next tick is the better one, and a deleted run's 409 is retried like any other.
         x_graphql_retry_max=4,
-        x_graphql_retry_wait_min_seconds=0.5,
+        x_graphql_retry_wait_min_seconds=_WAIT_MIN,
         x_graphql_retry_wait_max_seconds=4,
         x_graphql_timeout_seconds=TIMEOUT,
+        # Half a minute for rows, and for a file. By itself wandb-core sends rows again for seven days, and a file for a
+        # quarter of an hour (0.31): the job would be at work all that time, and Ctrl-C would wait for it.
+        x_file_stream_retry_max=_RETRIES,
+        x_file_stream_retry_wait_min_seconds=_WAIT_MIN,
+        x_file_stream_retry_wait_max_seconds=_WAIT_MAX,
+        x_file_stream_timeout_seconds=TIMEOUT,
+        x_file_transfer_retry_max=_RETRIES,
+        x_file_transfer_retry_wait_min_seconds=_WAIT_MIN,
+        x_file_transfer_retry_wait_max_seconds=_WAIT_MAX,
     )
     if base_url:
         chosen.base_url = base_url
@@ -174,7 +181,17 @@ def said_briefly(text: str) -> str:
 
 def _set_up() -> None:
     wandb.setup(wandb.Settings(silent=True, console="off"))
-    wandb.termsetup(wandb.Settings(silent=True), complaints)
+    listen()
+
+
+@functools.cache
+def _quiet() -> wandb.Settings:
+    return wandb.Settings(silent=True)
+
+
+def listen() -> None:
+    """Hear what the SDK would print, which it prints nowhere then. Whoever else sets it up in this process ends that."""
+    wandb.termsetup(_quiet(), complaints)
 
 
 def _revive() -> None:

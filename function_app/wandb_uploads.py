@@ -10,6 +10,7 @@ import wandb
 from wandb.sdk.mailbox import MailboxHandle
 
 from function_app.errors import WandbBusyError, WandbError
+from function_app.scratch import scratch
 from function_app.wandb_api import WandbApi
 from function_app.wandb_runs import OpenRun
 from function_app.wandb_sdk import errors, said_briefly
@@ -46,7 +47,7 @@ class Uploads:
 
     def directory(self) -> Path:
         """A new directory, which is there until W&B has what was sent from it."""
-        return Path(self._files.enter_context(tempfile.TemporaryDirectory(prefix="finetune-artifact-")))
+        return Path(self._files.enter_context(tempfile.TemporaryDirectory(prefix="artifact-", dir=scratch())))
 
     def hold(self, what: AbstractContextManager[object]) -> None:
         """Leave this only when all is done."""

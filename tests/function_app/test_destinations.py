@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from function_app.errors import WandbError
-from function_app.model import DatasetPolicy, Outcome, Result
+from function_app.model import DatasetPolicy, Outcome, Result, Selection
 from function_app.routing import parse_routes
 from function_app.tick import Engine
 
@@ -70,13 +70,21 @@ def test_each_job_goes_where_its_rule_sends_it_with_the_files_that_the_rule_allo
     assert outcomes[THIRD_JOB].run_url.endswith(f"/acme-eu/finetune/runs/{THIRD_JOB}")
 
 
-def test_an_idle_tick_asks_each_project_in_use_once_and_no_other(bench: Bench) -> None:
+def test_an_idle_tick_asks_each_project_that_jobs_may_go_to_once(bench: Bench) -> None:
+    """Those that no job goes to now, too: a run may go on there whose job was deleted."""
     two_accounts(bench, a_job(), a_job(id=OTHER_JOB, suffix="scratch-1"), eu=(a_job(id=THIRD_JOB),))
     rules = "account=aoai-eu -> acme-eu/finetune; suffix=never -> elsewhere; suffix=scratch* -> off"
     bench.tick(engine(bench, rules))
     again = engine(bench, rules)
     asked, writes = bench.counted(lambda: bench.tick(again))
-    assert (asked, writes) == ({"FineTuning_List": 2, "Runs": 2}, 0)
+    assert (asked, writes) == ({"FineTuning_List": 2, "Runs": 3}, 0)
+
+
+def test_a_tick_of_chosen_jobs_asks_only_the_projects_that_they_go_to(bench: Bench) -> None:
+    two_accounts(bench, a_job(), eu=(a_job(id=THIRD_JOB),))
+    looking = engine(bench, "account=aoai-eu -> acme-eu/finetune")
+    asked, _ = bench.counted(lambda: looking.look(Selection(jobs=frozenset({JOB}))))
+    assert asked == {"FineTuning_List": 2, "Runs": 1}
 
 
 def test_a_queue_message_carries_ids_only_and_the_worker_finds_the_way_again(bench: Bench) -> None:

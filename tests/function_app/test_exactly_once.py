@@ -12,8 +12,11 @@ from typing import Any
 
 import pytest
 
-from function_app.model import Outcome, Result
+from function_app.errors import WandbBusyError
+from function_app.model import DatasetPolicy, Outcome, Result
 from function_app.outcomes import Candidate
+from function_app.wandb_api import Question, WandbApi
+from function_app.wandb_runs import Identity, open_run
 from sandbox.cloud import Cloud
 from sandbox.wandb_runs import Run
 
@@ -58,6 +61,21 @@ def essence(run: Run) -> dict[str, Any]:
     return {"history": history, "summary": summary, "config": run.config, "exit": run.exit_code}
 
 
+class Overtaken(WandbApi):
+    """A W&B in which a run has a later step each time it was opened."""
+
+    def written(self, run_id: str, *others: Question) -> tuple[dict[str, Any] | None, dict[str, Any]]:
+        """As it is, with one row more."""
+        summary, project = super().written(run_id, *others)
+        row = json.dumps({"_step": 99})
+        return summary or {}, project | {"run": project["run"] | {"historyTail": json.dumps([row])}}
+
+
+def overtaken(api: WandbApi) -> WandbApi:
+    """The same project, in which others are always faster."""
+    return Overtaken(api.project, api.keys, entity=api.entity)
+
+
 def finished_in_peace(bench: Bench) -> dict[str, Any]:
     """The run of an undisturbed tick."""
     bench.world(a_job())
@@ -86,26 +104,6 @@ def test_the_boundaries_are_all_there_are(bench: Bench) -> None:
     asked, _ = bench.counted(bench.tick)
     ignored = ("FineTuning_", "Files_", "ServerFeatures")
     assert {name: n for name, n in asked.items() if not name.startswith(ignored)} == BOUNDARIES
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize(
-    ("operation", "nth"), [(name, nth) for name, n in BOUNDARIES.items() for nth in sorted({1, n})]
-)
-def test_killed_at_any_request_and_run_again_everything_is_there_once(
-    bench: Bench, operation: str, nth: int, when: str
-) -> None:
-    do = {"reset": True} if when == "before" else {"lost_response": True}
-    bench.world(a_job(), faults=[{"op": operation, "when": {"nth": [nth]}, "do": do}])
-    process = child(bench.cloud)
-    while bench.cloud.world.faults.unmet and process.poll() is None:
-        time.sleep(0.002)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert bench.cloud.world.faults.unmet == []
-    bench.tick()
-    check_all_is_there_once(bench)
 
 
 @pytest.mark.parametrize(
@@ -158,6 +156,32 @@ def test_a_process_that_another_overtook_while_it_opened_the_run_repeats_nothing
         k: v for k, v in expected["summary"].items() if k not in not_compared
     }
     assert bench.tick()[JOB].result == "current"
+
+
+def test_a_process_that_was_overtaken_says_of_the_curve_what_the_others_rows_are(bench: Bench) -> None:
+    """The other could not read the results file, and wrote the steps that events tell of: every step is too late now."""
+    unreadable = {"status": 404, "body": {"error": {"code": "notFound", "message": "no such file"}}}
+    bench.world(a_job(), faults=[{"op": "Files_GetContent", "when": {"times": 1}, "do": unreadable}])
+    gate = bench.cloud.world.gate
+    gate.operation = "UpsertBucket"
+    slow = child(bench.cloud, SYNC_DATASETS="off")
+    assert gate.reached.wait(timeout=60)
+    bench.tick(bench.engine(sync_datasets=DatasetPolicy.OFF))
+    sampled = bench.steps()
+    assert 0 < len(sampled) < len(STEPS)
+    gate.opened.set()
+    assert slow.wait(timeout=60) == 0
+    assert bench.steps() == sampled
+    assert bench.run().config["curve"] == "sampled"
+
+
+def test_a_run_that_others_write_into_without_end_is_left_to_them(bench: Bench) -> None:
+    """As if somebody had written rows each time it was opened: it is not ended, and nobody is let in behind them."""
+    bench.world(a_job())
+    api, new = overtaken(bench.engine().api), Identity("a run", "group", (), {})
+    with pytest.raises(WandbBusyError, match="Another process"), open_run(api, JOB, new, ends=True, asks=()):
+        pytest.fail("it was opened for writing")
+    assert bench.state() == "running"
 
 
 def test_two_processes_at_a_job_that_trains_leave_every_step_once_tick_after_tick(bench: Bench) -> None:

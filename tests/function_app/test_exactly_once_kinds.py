@@ -42,6 +42,28 @@ def test_after_an_outage_in_the_middle_of_a_run_the_next_tick_goes_on_with_the_s
     assert [used.sequence.name for used in bench.run().used] == [FILE]
 
 
+@pytest.mark.parametrize(
+    ("operation", "outcome", "state"),
+    [
+        ("FineTuning_GetCheckpoints", {}, "finished"),
+        ("CommitArtifact", {}, "finished"),
+        ("UseArtifact", {}, "finished"),
+        ("UseArtifact", {"status": "failed", "during": "training", "at_step": 5}, "failed"),
+    ],
+)
+def test_a_run_is_not_shown_as_ended_before_everything_is_in_it(
+    bench: Bench, operation: str, outcome: dict[str, Any], state: str
+) -> None:
+    """Whatever is refused on the way, it goes on until the tick that brings the rest: nobody takes a part for the whole."""
+    fault = {"op": operation, "when": {"nth": [1]}, "do": {"status": 403}}
+    bench.world(a_job(**({"outcome": outcome} if outcome else {})), faults=[fault])
+    engine = bench.engine()
+    assert bench.tick(engine)[JOB].result is Result.FAILED
+    assert bench.state() == "running"
+    assert bench.tick(engine)[JOB].final
+    assert bench.state() == state
+
+
 def test_two_workers_of_one_process_with_the_same_message_leave_every_step_once(bench: Bench) -> None:
     bench.world(a_job())
     engine = bench.engine()

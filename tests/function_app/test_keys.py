@@ -15,6 +15,7 @@ from pydantic import SecretStr
 
 from function_app.errors import KeyRefusedError, VaultError
 from function_app.model import DatasetPolicy, Result
+from function_app.scratch import scratch
 from function_app.vault import EXPIRING, FRESH_FOR, VaultKey
 from sandbox.cloud import Cloud
 
@@ -174,16 +175,18 @@ def test_a_key_that_stays_refused_is_one_error_that_says_so(bench: Bench) -> Non
 
 
 def test_the_key_is_in_no_environment_and_no_file(bench: Bench) -> None:
-    """Ours, wandb-core's, the SDK's directories and the run's."""
+    """Ours, wandb-core's, the SDK's directories and the run's: everything temporary of this process."""
     with_secret(bench, KEY)
     seen: list[str] = []
+    searched: set[Path] = set()
 
     def look_around() -> bool:
         ours = [process for process in Path("/proc").glob("[0-9]*") if owned(process)]
         told = [content(each / "environ") + content(each / "cmdline") for each in ours]
         seen.extend(str(each) for each, text in zip(ours, told, strict=True) if KEY.encode() in text)
         assert len(ours) > 1  # wandb-core is there
-        for root in [Path(os.environ["WANDB_DIR"]), *Path("/tmp").glob("finetune-*")]:
+        searched.update(scratch().glob("run-*"))
+        for root in {Path(os.environ["WANDB_DIR"]), scratch()}:
             seen.extend(str(path) for path in root.rglob("*") if path.is_file() and KEY.encode() in content(path))
         return False
 
@@ -203,6 +206,7 @@ def test_the_key_is_in_no_environment_and_no_file(bench: Bench) -> None:
         interrupted=look_around,
     )
     assert done.final
+    assert searched
     assert seen == []
     assert KEY not in os.environ.values()
 

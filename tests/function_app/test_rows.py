@@ -13,7 +13,7 @@ from tests.function_app.conftest import JOB, Bench
 def opened(bench: Bench) -> AbstractContextManager[OpenRun]:
     """A new run in a world without jobs."""
     bench.world()
-    return open_run(bench.engine().api, JOB, Identity("a run", "group", (), {}), exit_code=0)
+    return open_run(bench.engine().api, JOB, Identity("a run", "group", (), {}), ends=True)
 
 
 def rows(count: int) -> Iterator[MetricRow]:

@@ -21,7 +21,7 @@ NAMES = ("first", "second")
 def run(bench: Bench) -> Iterator[OpenRun]:
     """A new run."""
     bench.world()
-    with open_run(bench.engine().api, JOB, Identity("a run", "group", (), {}), exit_code=0) as run:
+    with open_run(bench.engine().api, JOB, Identity("a run", "group", (), {}), ends=True) as run:
         yield run
 
 

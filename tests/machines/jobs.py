@@ -89,6 +89,8 @@ class Comparison:
             yield from _of_history(run, told)
             yield from _of_times(run, known.job, self.now)
             yield from (f"{run.id}: people's {what} is lost" for what in _lost(run, known.edits.get(run.id, {})))
+            if run.state(self.now) in ("finished", "failed") and "rule" not in run.summary.get("sync", {}):
+                yield f"{run.id}: is shown as {run.state(self.now)}, and nobody has said that all of it is there"
         if known.run_deleted and self.run(known) and not _superseded(self.run(known)):
             yield "its run was deleted in W&B and is back"
 
@@ -100,8 +102,7 @@ class Comparison:
         if known.run_deleted or known.by_itself:
             return
         if known.gone_at is not None:
-            listed = self.store.jobs(self.now)  # of an account that lists none any more: see test_found.py
-            if run and listed and run.state(self.now) in ("running", "crashed"):
+            if run and run.state(self.now) in ("running", "crashed"):
                 yield "its job is gone and it is still running"
             return
         if run is None:

@@ -1,0 +1,93 @@
+"""Runs of jobs that somebody deleted: ended wherever they go on, though no job goes there any more."""
+
+import logging
+from typing import Any
+
+import pytest
+
+from function_app.model import Result
+from sandbox.faults import Fault
+from tests.conftest import Run
+
+from .conftest import ENTITY, JOB, PROJECT, SETTINGS, Bench, a_file, a_job
+from .test_destinations import REFUSED, THIRD_JOB, engine, two_accounts
+
+LIVE: dict[str, Any] = {
+    "created": "-8m",
+    "timeline": {"queued": 60, "preprocessing": 60, "gpu_wait": 30, "steps": 60, "seconds_per_step": 10},
+}
+RULES = "account=aoai-eu -> acme-eu/finetune"
+
+
+def deleted(bench: Bench, account: int, job: str) -> None:
+    """Somebody deletes a job."""
+    bench.cloud.world.openai.stores[account].delete_job(job)
+
+
+def state(bench: Bench, entity: str, project: str, job: str) -> str:
+    """The state that W&B shows for its run."""
+    return str(bench.cloud.world.wandb.store.run(entity, project, job).state(bench.cloud.clock.time()))
+
+
+def test_the_run_of_an_accounts_last_job_ends_with_the_job(bench: Bench) -> None:
+    bench.world(a_job(**LIVE), files=[a_file()])
+    working = bench.engine()
+    bench.tick(working)
+    assert bench.state() == "running"
+    deleted(bench, 0, JOB)
+    outcome = bench.tick(working)[JOB]
+    assert (outcome.result, outcome.final) == (Result.SYNCED, True)
+    assert bench.state() == "failed"
+    assert bench.run().config["job_deleted"] is True
+    assert bench.counted(lambda: bench.tick(working)) == ({"FineTuning_List": 1, "Runs": 1}, 0), "it is told once"
+
+
+@pytest.mark.parametrize("rules", [RULES, f"{RULES}; suffix=x -> {ENTITY}/{PROJECT}"], ids=["a rule", "the own, twice"])
+def test_the_run_of_the_last_job_that_was_routed_to_a_project_ends_with_the_job(bench: Bench, rules: str) -> None:
+    """And once, where a rule names the project that the settings name, too."""
+    two_accounts(bench, a_job(**LIVE), eu=(a_job(id=THIRD_JOB, **LIVE),))
+    working = engine(bench, rules)
+    bench.tick(working)
+    deleted(bench, 0, JOB)
+    deleted(bench, 1, THIRD_JOB)
+    assert sorted(outcome.job for outcome in working.sync()) == [JOB, THIRD_JOB]
+    assert state(bench, ENTITY, PROJECT, JOB) == "failed"
+    assert state(bench, "acme-eu", "finetune", THIRD_JOB) == "failed"
+
+
+def test_runs_stay_as_they_are_while_an_account_cannot_be_listed(bench: Bench) -> None:
+    """Which of its jobs were deleted cannot be said then."""
+    two_accounts(bench, a_job(**LIVE), eu=(a_job(id=THIRD_JOB, **LIVE),))
+    working = engine(bench, RULES)
+    bench.tick(working)
+    deleted(bench, 0, JOB)
+    listed = bench.cloud.counts["FineTuning_List"]
+    refusal = {"op": "FineTuning_List", "when": {"nth": [listed + 1]}, "do": {"status": 403}}
+    bench.cloud.world.faults.faults.append(Fault.model_validate(refusal))
+    assert Result.FAILED in [outcome.result for outcome in working.sync()]
+    assert state(bench, ENTITY, PROJECT, JOB) == "running"
+    bench.tick(working)
+    assert state(bench, ENTITY, PROJECT, JOB) == "failed"
+
+
+def test_a_project_that_no_job_goes_to_and_that_refuses_is_logged_and_fails_no_job(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING, "function_app.looking")
+    fault = {"op": "Runs", "when": {"nth": [2]}, "do": REFUSED}
+    two_accounts(bench, a_job(), faults=[fault])
+    assert [outcome.result for outcome in engine(bench, RULES).sync()] == [Result.SYNCED]
+    [line] = [record.getMessage() for record in caplog.records]
+    assert "project=acme-eu/finetune why=" in line
+    assert "may not do this" in line
+
+
+def test_a_world_without_jobs_and_without_projects_costs_a_question_and_is_no_error(bench: Bench, run: Run) -> None:
+    """A fresh setup: W&B does not have the project yet, and does not get it either."""
+    bench.world()
+    done = run("function_app", "sync", env=SETTINGS)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "No fine-tuning jobs found.\n")
+    store = bench.cloud.world.wandb.store
+    assert not any(project.name == PROJECT for project in store.projects(ENTITY))
+    assert bench.cloud.counts["Runs"] == 1
+    assert bench.cloud.writes == 0

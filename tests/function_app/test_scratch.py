@@ -1,0 +1,64 @@
+"""A process's temporary directory: gone with it, and after a kill with the next process."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+Start = Callable[[], tuple["subprocess.Popen[str]", Path]]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Start a process that has its directory, with a file in it, and waits; tell of both."""
+    code = "from function_app.scratch import scratch; (scratch() / 'x').touch(); print(scratch(), flush=True); input()"
+    with ExitStack() as started:
+
+        def start() -> tuple["subprocess.Popen[str]", Path]:
+            process = subprocess.Popen(
+                [sys.executable, "-c", code],
+                env={**os.environ, "TMPDIR": str(tmp_path)},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+            started.enter_context(process)
+            started.callback(process.kill)
+            assert process.stdout
+            return process, Path(process.stdout.readline().strip())
+
+        yield start
+
+
+def test_a_directory_goes_with_its_process(start: Start, tmp_path: Path) -> None:
+    process, directory = start()
+    assert directory.is_relative_to(tmp_path)
+    process.communicate("\n")
+    assert not directory.exists()
+
+
+def test_what_a_killed_process_left_goes_with_the_next_one_and_what_is_in_use_stays(start: Start) -> None:
+    (killed, left), (_, used) = start(), start()
+    killed.kill()
+    killed.wait()
+    assert left.exists()
+    _, own = start()
+    assert not left.exists()
+    assert (used / "x").exists()
+    assert (own / "x").exists()
+
+
+def test_nothing_else_is_removed(start: Start, tmp_path: Path) -> None:
+    """No file, nothing behind a link, and nothing of another name."""
+    kept = [tmp_path / "other" / "x", tmp_path / "finetune-sync-file"]
+    kept[0].parent.mkdir()
+    for each in kept:
+        each.touch()
+    link = tmp_path / "finetune-sync-link"
+    link.symlink_to(kept[0].parent)
+    start()
+    assert all(each.exists() for each in [*kept, link])

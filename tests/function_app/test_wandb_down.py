@@ -1,0 +1,33 @@
+"""A W&B that takes nothing for as long as anybody tries: the job is told as failed soon, and the next tick goes on."""
+
+import pytest
+
+from evidence.commands.case import differences
+from evidence.commands.sync import end
+from function_app.model import Result
+
+from .conftest import JOB, Bench, a_job
+
+ATTEMPTS = 6  # 24 s apart from first to last: by itself wandb-core makes ten thousand for rows and twenty for a file
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("operation", "status", "each"), [("FileStream", 429, 1), ("FileStream", 500, 1), ("UploadFile", 503, 3)]
+)
+def test_what_wandb_never_takes_is_given_up_soon_and_sent_by_the_next_tick(
+    bench: Bench, operation: str, status: int, each: int
+) -> None:
+    """`each`: rows go in one request, and files (the dataset's, its table, the model's) in one each."""
+    bench.world(a_job())
+    bench.tick()
+    expected = end(bench.cloud.world)
+    bench.world(a_job(), faults=[{"op": operation, "do": {"status": status}}])
+    engine = bench.engine()
+    outcome = bench.tick(engine)[JOB]
+    assert bench.cloud.counts[operation] == ATTEMPTS * each
+    assert (outcome.result, outcome.final) == (Result.FAILED, False)
+    assert "next" in outcome.hint
+    bench.cloud.world.faults.faults.clear()
+    assert bench.tick(engine)[JOB].result is Result.SYNCED
+    assert differences(expected, end(bench.cloud.world)) == []
