@@ -13,7 +13,12 @@ ATTEMPTS = 6  # 24 s apart from first to last: by itself wandb-core makes ten th
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("operation", "status", "each"), [("FileStream", 429, 1), ("FileStream", 500, 1), ("UploadFile", 503, 3)]
+    ("operation", "status", "each"),
+    [
+        ("FileStream", 500, 1),
+        pytest.param("FileStream", 429, 1, marks=pytest.mark.long),
+        pytest.param("UploadFile", 503, 3, marks=pytest.mark.long),
+    ],
 )
 def test_what_wandb_never_takes_is_given_up_soon_and_sent_by_the_next_tick(
     bench: Bench, operation: str, status: int, each: int
