@@ -13,12 +13,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from queue import SimpleQueue
 from typing import Any
 
 import click
@@ -30,11 +28,10 @@ from sandbox.trace import Trace
 
 from .canary_commands import COMMANDS, DEMO, Command, secrets_of
 from .leaks import Leaks, Watch, watch_requests
+from .pool import Pool
 from .processes import ROOT
 
-_LONGEST = (
-    60.0  # seconds of one command; W&B's SDK goes on for a quarter of an hour with rows that it cannot get rid of
-)
+_LONGEST = 60.0  # seconds of one command; a sync tries for half a minute what W&B does not take
 _NOWHERE = "http://127.0.0.1:9"  # a proxy that nobody answers at
 _TROUBLES: tuple[tuple[str, dict[str, Any]], ...] = (
     ("403", {"status": 403}),
@@ -148,39 +145,6 @@ def disturbed(whole: Searched) -> list[Case]:
     return cases
 
 
-class Clouds:
-    """So many sandboxes, each for one case at a time."""
-
-    def __init__(self, jobs: int) -> None:
-        self._clouds = [Cloud(Scenario.load("contoso")) for _ in range(jobs)]
-        self._free: SimpleQueue[Cloud] = SimpleQueue()
-        self._pool = ThreadPoolExecutor(jobs, thread_name_prefix="canary")
-
-    def __enter__(self) -> "Clouds":
-        """Start them."""
-        for cloud in self._clouds:
-            self._free.put(cloud.__enter__())
-        return self
-
-    def __exit__(self, *ended: object) -> None:
-        """Stop them, after what is at work."""
-        self._pool.shutdown(cancel_futures=True)
-        for cloud in self._clouds:
-            cloud.__exit__(None, None, None)
-
-    def searched(self, cases: Iterable[Case]) -> Iterable[Searched]:
-        """What each case comes to, in order."""
-
-        def on_a_cloud(case: Case) -> Searched:
-            cloud = self._free.get()
-            try:
-                return play(cloud, case)
-            finally:
-                self._free.put(cloud)
-
-        return self._pool.map(on_a_cloud, cases)
-
-
 def tell(searched: Searched) -> bool:
     """One line for a case, more for its leaks; whether it had none."""
     wrong = (
@@ -206,11 +170,11 @@ def main(only: str | None, every: int, jobs: int) -> None:
     """
     began = time.monotonic()
     commands = [each for each in (*COMMANDS, DEMO) if each.there and (only is None or only in each.name)]
-    with Clouds(jobs) as clouds:
-        whole = list(clouds.searched(Case(each) for each in commands))
+    with Pool(lambda: Cloud(Scenario.load("contoso")), jobs) as clouds:
+        whole = list(clouds.each(play, [Case(each) for each in commands]))
         good = [tell(each) for each in whole]
         cases = [case for each in whole if each.case.command is not DEMO for case in disturbed(each)][::every]
-        good += [tell(each) for each in clouds.searched(cases)]
+        good += [tell(each) for each in clouds.each(play, cases)]
     for each in (*COMMANDS, DEMO):
         if not each.there:
             click.echo(f"not here: {each.name}")

@@ -130,7 +130,7 @@ def main(
 
     Exit status: 0 every end is the same, 1 some is not.
     """
-    telling, results = Telling(as_json), []
+    telling = Telling(as_json)
     with Stages(jobs, fork) as stages:
         cases = matrix.selected(command, kind)
         for case, whole in zip(cases, stages.each(matrix.undisturbed, cases), strict=True):
@@ -139,10 +139,8 @@ def main(
                 for point in points_of(whole, every)
                 if at in (None, str(point.request)) and (when is None or point.acted == (when == "after"))
             ]
-            results.append(examine(stages, case, whole, chosen))
-            telling.case(results[-1])
-    points, good = sum(len(each.points) for each in results), sum(each.good for each in results)
-    sys.exit(telling.end(points, good, "killed and run again: the same end"))
+            telling.case(examine(stages, case, whole, chosen))
+    sys.exit(telling.end("killed and run again: the same end"))
 
 
 if __name__ == "__main__":

@@ -232,7 +232,7 @@ def main(
 
     Exit status: 0 all do, 1 some does not.
     """
-    telling, results = Telling(as_json), []
+    telling = Telling(as_json)
     seen: set[tuple[str, str]] = set()
     with Stages(jobs, fork) as stages:
         cases = matrix.selected(command, kind)
@@ -245,10 +245,8 @@ def main(
                 if operation in (None, point.operation) and (fault is None or fault in point.trouble.name)
             ]
             if chosen:
-                results.append(examine(stages, case, whole, chosen))
-                telling.case(results[-1])
-    points, good = sum(len(each.points) for each in results), sum(each.good for each in results)
-    sys.exit(telling.end(points, good, "faults: the command ended right, or told why and healed"))
+                telling.case(examine(stages, case, whole, chosen))
+    sys.exit(telling.end("faults: the command ended right, or told why and healed"))
 
 
 if __name__ == "__main__":

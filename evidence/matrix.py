@@ -1,12 +1,9 @@
 """What both matrices share: which cases, several stages at once, and how it is told."""
 
 import json
-import queue
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
@@ -14,6 +11,7 @@ import click
 
 from .commands import CASES
 from .commands.case import Case
+from .pool import Pool
 from .processes import Hangs
 from .stage import NotThere, Stage, Undisturbed
 
@@ -26,41 +24,18 @@ class Failed(Exception):  # noqa: N818 - a finding, not a fault of this program
     """A point of a matrix does not hold; the text says why, for people."""
 
 
-@dataclass
-class Stages:
+class Stages(Pool[Stage]):
     """So many sandboxes, each for one command at a time."""
 
-    jobs: int
-    fork: bool = True
-    _free: "queue.SimpleQueue[Stage]" = field(default_factory=queue.SimpleQueue)
-    _stack: ExitStack = field(default_factory=ExitStack)
+    def __init__(self, jobs: int, fork: bool = True) -> None:  # noqa: FBT001, FBT002 (as --fork)
+        super().__init__(lambda: Stage(fork=fork), jobs)
 
-    def __enter__(self) -> "Stages":
-        """Start them."""
-        for _ in range(self.jobs):
-            self._free.put(self._stack.enter_context(Stage(fork=self.fork)))
-        self._pool = self._stack.enter_context(ThreadPoolExecutor(self.jobs, thread_name_prefix="stage"))
-        return self
-
-    def __exit__(self, *ended: object) -> None:
-        """Stop them, after what is at work."""
-        self._pool.shutdown(cancel_futures=True)
-        self._stack.close()
-
-    def each(self, do: Callable[[Stage, _Point], _Result], points: Sequence[_Point]) -> Iterator[_Result]:
+    def each(self, do: Callable[[Stage, _Point], _Result], items: Sequence[_Point]) -> Iterator[_Result]:
         """What `do` gives for every point, in order; on a terminal one sees how far it has come."""
-
-        def on_a_stage(point: _Point) -> _Result:
-            stage = self._free.get()
-            try:
-                return do(stage, point)
-            finally:
-                self._free.put(stage)
-
         live = sys.stderr.isatty()
-        for number, result in enumerate(self._pool.map(on_a_stage, points), 1):
+        for number, result in enumerate(super().each(do, items), 1):
             if live:
-                sys.stderr.write(f"\r{number} of {len(points)}\x1b[K" if number < len(points) else "\r\x1b[K")
+                sys.stderr.write(f"\r{number} of {len(items)}\x1b[K" if number < len(items) else "\r\x1b[K")
                 sys.stderr.flush()
             yield result
 
@@ -146,6 +121,14 @@ class Told(Protocol):
     """What a case came to."""
 
     @property
+    def points(self) -> Sequence[object]:
+        """All that was tried."""
+
+    @property
+    def good(self) -> int:
+        """How many of these hold."""
+
+    @property
     def line(self) -> str:
         """For people."""
 
@@ -173,8 +156,9 @@ class Telling:
         where.write(told.line + "\n" + "".join(f"{failure}\n" for failure in told.failures))
         where.flush()
 
-    def end(self, points: int, good: int, words: str) -> int:
+    def end(self, words: str) -> int:
         """Sum up; gives the exit status."""
+        points, good = sum(len(each.points) for each in self.told), sum(each.good for each in self.told)
         seconds = time.monotonic() - self._began
         if self.as_json:
             cases = [each.document for each in self.told]

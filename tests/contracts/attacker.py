@@ -1,12 +1,15 @@
 """Sends requests of every shape to a sandbox, over plain loopback HTTP, and says what they came to."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection
 from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
+
+from hypothesis import HealthCheck, Phase, settings
 
 from sandbox.cloud import Cloud
 
@@ -82,3 +85,24 @@ class Attacker:
         ask = Request(f"{self.cloud.url}/_sandbox/token?resource={resource}", headers={"X-Session": session})
         with urlopen(ask) as answer:
             return str(json.load(answer)["accessToken"])
+
+
+def repeatable(examples: int) -> settings:
+    """Hypothesis's settings for so many requests, the same ones every time."""
+    return settings(
+        max_examples=examples,
+        derandomize=True,
+        database=None,
+        phases=[Phase.generate, Phase.shrink],
+        suppress_health_check=list(HealthCheck),
+    )
+
+
+@contextmanager
+def also_unmodelled(cloud: Cloud) -> Iterator[None]:
+    """Around requests that may ask for what nobody modelled, which any other test must not: the sandbox answers 501."""
+    try:
+        yield
+    finally:
+        cloud.world.unmodelled.clear()
+        cloud.world.wandb.unsupported.clear()

@@ -10,14 +10,14 @@ from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sandbox.cloud import Cloud
 from sandbox.scenario import Scenario
 from tests.conftest import Run
 
-from .attacker import KEY, WORLD, Attacker
+from .attacker import KEY, WORLD, Attacker, also_unmodelled, repeatable
 
 pytestmark = [pytest.mark.malformed("addresses"), pytest.mark.timeout(600)]
 
@@ -135,13 +135,7 @@ def mutants(draw: st.DrawFn, requests: Sequence[Mapping[str, Any]]) -> tuple[str
 def attacks(cloud: Cloud, requests: Sequence[Mapping[str, Any]], examples: int) -> None:
     """Send as many mutants of these, one after the other, into the same world."""
 
-    @settings(
-        max_examples=examples,
-        derandomize=True,
-        database=None,
-        phases=[Phase.generate, Phase.shrink],
-        suppress_health_check=list(HealthCheck),
-    )
+    @repeatable(examples)
     @given(mutants(requests))
     def attack(mutant: tuple[str, str, dict[str, str], bytes]) -> None:
         status = Attacker(cloud).send(*mutant)
@@ -155,10 +149,7 @@ def test_no_mutant_of_a_request_makes_a_500(cloud: Cloud, run: Run, examples: in
     requests = sent(cloud, run)
     services = {each["service"] for each in requests}
     assert services == {"arm", "entra", "graph", "keyvault", "openai", "storage", "wandb"}
-    try:
+    with also_unmodelled(cloud):
         for service in sorted(services):
             of_it = [each for each in requests if each["service"] == service]
             attacks(cloud, of_it, examples * (3 if service == "wandb" else 1))
-    finally:  # most of these ask for what is not modelled
-        cloud.world.unmodelled.clear()
-        cloud.world.wandb.unsupported.clear()

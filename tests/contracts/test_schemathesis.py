@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from requests import Request
 from schemathesis import GenerationMode
@@ -16,7 +16,7 @@ from sandbox.scenario import Scenario
 from sandbox.world import World
 
 from . import CONTRACTS, PRESENT, WHY_ABSENT
-from .attacker import FILE, JOB, WORLD, Attacker
+from .attacker import FILE, JOB, WORLD, Attacker, also_unmodelled, repeatable
 
 pytestmark = [
     pytest.mark.contract,
@@ -91,13 +91,7 @@ def attacks(cloud: Cloud, description: Path, examples: int) -> None:
     """Send as many requests; each to a world that no other has changed."""
     prefix = "/openai" if DESCRIPTIONS[description] == _OPENAI else ""
 
-    @settings(
-        max_examples=examples,
-        derandomize=True,
-        database=None,
-        phases=[Phase.generate, Phase.shrink],
-        suppress_health_check=list(HealthCheck),
-    )
+    @repeatable(examples)
     @given(requests(description))
     def attack(case: Any) -> None:
         cloud.load(SCENARIO)
@@ -112,7 +106,8 @@ def attacks(cloud: Cloud, description: Path, examples: int) -> None:
         status = Attacker(cloud).send(method, url, {k: str(v) for k, v in prepared.headers.items()}, content)
         assert status < 500 or status == 501, (method, url, content)
 
-    attack()
+    with also_unmodelled(cloud):
+        attack()
 
 
 @pytest.mark.parametrize("description", DESCRIPTIONS, ids=lambda path: f"{path.stem}-{path.parent.name}")
