@@ -36,7 +36,8 @@ def _crash(command: str, of: tuple[str, ...], what: str) -> Claim:
 
 def _faults(command: str, of: tuple[str, ...], what: str) -> Claim:
     says = f"{what}, with every operation failing in every way, ends right, or says clearly why not and heals on the next run."
-    return Claim(f"faults-{command}", says, f"python -m evidence.faults --command {command}", of)
+    command_line = f"python -m evidence.faults --command {command} --jobs 6"  # most of it is waiting
+    return Claim(f"faults-{command}", says, command_line, of)
 
 
 _COMMANDS = (
@@ -82,6 +83,12 @@ CLAIMS: tuple[Claim, ...] = (
         "nothing to do at least 20 times as fast; less memory.",
         "python -m benchmarks.speed",
         SYNC,
+        missed="Only the number of requests is missed. Of the 31 that a job takes, 30 are the least that the SDK's protocol "
+        "has for such a job (benchmarks/speed.py counts them). The other one asks, once the run is open, whether another "
+        "process has written into it meanwhile, and which of its files W&B has: without it two syncs at once can write a step "
+        "twice, and files go up again. The fraction above 31 comes of jobs of one family that end at the same moment: who "
+        "sees another's model in the wrong order says once more which is the latest, and looks again. None of the 31 is a "
+        "repetition that could be dropped without dropping a promise, short of leaving the SDK.",
     ),
     Claim(
         "incumbent",

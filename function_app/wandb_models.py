@@ -2,6 +2,8 @@
 
 import json
 import re
+import threading
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -37,7 +39,14 @@ MODEL = "model"
 
 _BY_HAND = "Check WANDB_REGISTRY and the key's role there; it is not tried again, so link this model in W&B."
 _BEFORE = "m"  # under which name `latest` is asked for
+_LOOKS = 8  # at which version has `latest`, while others write theirs
 _OF_AZURE = re.compile(r".+?\.ft-(?P<job>[0-9a-f]{32})(?:[-:].*)?")
+
+_youngest: dict[tuple[str, str, str], tuple[float, Version]] = {}
+"""By collection (entity, project, name): the youngest model that this process has written and when (`time.monotonic`), so that
+jobs of a family that end together need not ask for each other's."""
+
+_youngest_lock = threading.Lock()
 
 
 @dataclass
@@ -72,15 +81,40 @@ class Models:
         self._known = frozenset(alias for each in there for alias in each.aliases)
         for model, checkpoint in _models(self.job, self.checkpoints):
             if _alias(self.job, checkpoint) not in self._known:
-                _send_model(uploads, self.job, model, checkpoint, self.collection, self.kind)
+                self._send(uploads, model, checkpoint)
                 self.written += 1
 
+    def _send(self, uploads: Uploads, model: str, checkpoint: Checkpoint | None) -> None:
+        said = model_metadata(self.job, model, checkpoint)
+        aliases = dict.fromkeys([_alias(self.job, checkpoint), *([_alias(self.job)] if said["final"] else [])])
+        metadata = {**said, "job_created_at": iso(self.job.created_at)}
+        artifact = new_artifact(self.collection, self.kind, metadata)
+        path = uploads.directory() / "model_metadata.json"
+        path.write_text(json.dumps(said, indent=2, sort_keys=True), encoding="utf-8")
+        add_file(artifact, path, path.name)
+        uploads.send(artifact, [*aliases], taken=lambda version_id: self._note(Version(version_id, (), metadata)))
+
+    def _note(self, version: Version) -> None:
+        with _youngest_lock:
+            _, before = _youngest.get(self._where, (0.0, None))
+            if before is None or _age(version) > _age(before):
+                _youngest[self._where] = time.monotonic(), version
+
+    @property
+    def _where(self) -> tuple[str, str, str]:
+        return self.api.entity, self.api.project, self.collection
+
     def given_back(self, run: OpenRun) -> list[Change]:
-        """`latest`, to the younger model that had it when the run was opened (`asks_before`)."""
-        before = newest_in(self.api, run.answers, [self.collection], _BEFORE).get(self.collection)
+        """`latest`, to the youngest model: the one that had it when the run was opened (`asks_before`), or that this process
+        has written since.
+        """
+        had = newest_in(self.api, run.answers, [self.collection], _BEFORE).get(self.collection)
+        at, written = _youngest.get(self._where, (0.0, None))
         last = [checkpoint.step for _, checkpoint in _models(self.job, self.checkpoints) if checkpoint]
         own = iso(self.job.created_at), float("inf") if self.job.fine_tuned_model else max(last, default=-1)
-        return [point(self.api, self.collection, LATEST, before.id)] if before and _age(before) > own else []
+        others = (had, written if at > run.answered_at else None)  # one that was there before may be gone since
+        younger = [version for version in others if version and _age(version) > own]
+        return [point(self.api, self.collection, LATEST, max(younger, key=_age).id)] if younger else []
 
     @property
     def asks(self) -> list[Question]:
@@ -101,7 +135,8 @@ class Models:
             project = self.api.ask("ProjectArtifacts", *self.asks)
         there = versions_in(self.api, project, self.kind, self.collection)
         further = going_on_in(project, self._names)
-        write(self.api, [*_latest(self.api, self.collection, there), *_given(self.api, further, there)])
+        write(self.api, _given(self.api, further, there))
+        _set_latest(self.api, self.kind, self.collection, there)
         final = next((each for each in there if _alias(self.job) in each.aliases), None)
         if registry and final and self.job.status == "succeeded":
             new = not self._known.intersection(final.aliases)
@@ -141,16 +176,6 @@ def earlier_model(api: WandbApi, job: Job) -> str | None:
     return next((each.id for each in found if each.metadata.get("fine_tuned_model") == job.model), None)
 
 
-def _send_model(uploads: Uploads, job: Job, model: str, checkpoint: Checkpoint | None, family: str, kind: str) -> None:
-    said = model_metadata(job, model, checkpoint)
-    aliases = dict.fromkeys([_alias(job, checkpoint), *([_alias(job)] if said["final"] else [])])
-    artifact = new_artifact(family, kind, {**said, "job_created_at": iso(job.created_at)})
-    path = uploads.directory() / "model_metadata.json"
-    path.write_text(json.dumps(said, indent=2, sort_keys=True), encoding="utf-8")
-    add_file(artifact, path, path.name)
-    uploads.send(artifact, [*aliases])
-
-
 def _alias(job: Job, checkpoint: Checkpoint | None = None) -> str:
     """What a version is called: the job's id for the final model, with the step for a checkpoint."""
     return artifact_name(f"{job.id}-step-{checkpoint.step}" if checkpoint else job.id)
@@ -163,6 +188,16 @@ def _models(job: Job, checkpoints: Sequence[Checkpoint]) -> Iterator[tuple[str, 
     yield from ((checkpoint.model, checkpoint) for checkpoint in kept if checkpoint.model != final)
     if final:
         yield final, next((checkpoint for checkpoint in kept if checkpoint.model == final), None)
+
+
+def _set_latest(api: WandbApi, kind: str, collection: str, there: Iterable[Version]) -> None:
+    """Who moves `latest` looks again: it may just have been given to a model that was not there before."""
+    for _ in range(_LOOKS):
+        moved = _latest(api, collection, there)
+        if not moved:
+            return
+        write(api, moved)
+        there = versions(api, kind, collection)
 
 
 def _latest(api: WandbApi, collection: str, there: Iterable[Version]) -> list[Change]:
@@ -189,7 +224,7 @@ def _link(api: WandbApi, registry: Registry, family: str, kind: str, final: Vers
     if not new and is_linked(api, final.id, place, collection):
         return ""
     link(place, collection, final.id)
-    write(place, _latest(place, collection, versions(place, kind, collection)))
+    _set_latest(place, kind, collection, versions(place, kind, collection))
     return f"{registry.name}/{collection}"
 
 

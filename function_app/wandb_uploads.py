@@ -1,7 +1,7 @@
 """Artifacts of a run on their way to W&B, several at a time."""
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from pathlib import Path
 from typing import Any, Self
@@ -30,7 +30,7 @@ class Uploads:
         self.inputs: list[str] = []
         self._api = api
         self._run = run
-        self._sent: list[tuple[MailboxHandle[Any], bool]] = []
+        self._sent: list[tuple[MailboxHandle[Any], Callable[[str], object]]] = []
         self._files = ExitStack()
         self._held = ExitStack()
         self._size = 0
@@ -53,8 +53,16 @@ class Uploads:
         """Leave this only when all is done."""
         self._held.push(what)
 
-    def send(self, artifact: wandb.Artifact, aliases: Sequence[str], *, used: bool = False) -> None:
-        """Log a draft as an output of the run, or with `used` as an input, and go on while it is uploaded.
+    def send(
+        self,
+        artifact: wandb.Artifact,
+        aliases: Sequence[str],
+        *,
+        used: bool = False,
+        taken: Callable[[str], object] = lambda version_id: None,
+    ) -> None:
+        """Log a draft as an output of the run, or with `used` as an input, and go on while it is uploaded; `taken` hears the
+        version's id once W&B has it.
 
         What `run.log_artifact(…)` does, without what it asks around that (wandb 0.31): who the key belongs to, the type of
         the collection, and the version that was just written, three requests for each artifact. Versions of one collection
@@ -71,7 +79,7 @@ class Uploads:
             handle = interface.deliver_artifact(
                 self._run.handle, artifact, aliases, is_user_created=used, use_after_commit=False, finalize=True
             )
-        self._sent.append((handle, used))
+        self._sent.append((handle, self.inputs.append if used else taken))
         self._size += artifact.size
         if self._size > self._on_disk:
             self.wait()
@@ -83,20 +91,18 @@ class Uploads:
             WandbError: it has not taken something; what it has taken stays.
         """
         refused: list[WandbError] = []
-        for handle, used in self._sent:
+        for handle, taken in self._sent:
             try:
-                version = self._taken(handle)
+                taken(self._version(handle))
             except WandbError as error:
                 refused.append(error)
-            else:
-                self.inputs += [version] if used else []
         self._sent.clear()
         self._files.close()
         self._size = 0
         if refused:
             raise refused[0]
 
-    def _taken(self, handle: MailboxHandle[Any]) -> str:
+    def _version(self, handle: MailboxHandle[Any]) -> str:
         with errors(self._api.base_url):
             answer = handle.wait_or(timeout=None).response.log_artifact_response
         if answer.error_message:

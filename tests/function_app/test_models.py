@@ -1,5 +1,6 @@
 """Models in W&B: versions, the lineage between jobs, and the registry, against the sandbox."""
 
+import json
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -11,9 +12,11 @@ from function_app.model import DatasetPolicy, Result
 from function_app.routing import Registry
 from function_app.wandb_models import Models
 from function_app.wandb_versions import LATEST
+from sandbox.faults import Gate
 from sandbox.wandb_artifacts import Artifact, Collection
 
 from .conftest import ENTITY, JOB, KEY, OTHER_JOB, PROJECT, Bench, a_job
+from .test_exactly_once import child
 
 FAMILY = "gpt-4o-mini-2024-07-18-tickets"
 TICKETS: dict[str, Any] = {"suffix": "tickets", "hyperparameters": {"n_epochs": 3}}
@@ -183,7 +186,7 @@ def test_a_younger_model_keeps_latest_without_a_request_of_its_own(bench: Bench)
     assert (asked["UseArtifact"], asked.get("AddAliases"), asked.get("ProjectArtifacts")) == (1, None, None)
 
 
-def test_a_younger_job_that_ends_meanwhile_has_latest_in_the_end(bench: Bench) -> None:
+def test_a_younger_job_that_ends_meanwhile_has_latest_without_a_request_of_its_own(bench: Bench) -> None:
     """When the older job's run was opened there was no younger model; W&B then gives `latest` to what comes last."""
     bench.world(a_job(**FIRST), a_job(id=OTHER_JOB, **TICKETS | {"created": "-2d"}))
     older, younger = bench.engine(sync_datasets=DatasetPolicy.OFF), bench.engine(sync_datasets=DatasetPolicy.OFF)
@@ -195,10 +198,41 @@ def test_a_younger_job_that_ends_meanwhile_has_latest_in_the_end(bench: Bench) -
         assert younger.sync_job("aoai-ml", OTHER_JOB).final
         gate.opened.set()
         assert slow.result(timeout=60).final
+    assert latest_of(bench) == OTHER_JOB
+    assert said(collection(bench).versions[-1])["job"]["job_id"] == JOB
+    [moved] = [each for each in bench.cloud.world.trace.exchanges if each.operation == "AddAliases"]
+    assert "upsertBucket" in json.dumps(moved.as_json()["request"])  # with all else that is said in the end
+
+
+def test_who_moves_latest_sees_a_younger_model_that_came_meanwhile(bench: Bench) -> None:
+    """Three processes: the first sees that the second's model is the youngest, and says so after the third's has come."""
+    youngest = "ftjob-00000000000000000000000000000003"
+    bench.world(
+        a_job(**FIRST),
+        a_job(id=OTHER_JOB, **TICKETS | {"created": "-2d"}),
+        a_job(id=youngest, **TICKETS | {"created": "-1d"}),
+    )
+    gate = bench.cloud.world.gate
+    gate.operation = "CommitArtifact"
+    slow = child(bench.cloud, "-m", "function_app", "sync", "--job", JOB, SYNC_DATASETS="off")
+    assert gate.reached.wait(timeout=60)
+    engine = bench.engine(sync_datasets=DatasetPolicy.OFF)
+    assert engine.sync_job("aoai-ml", OTHER_JOB).final
+    moving = bench.cloud.world.gate = Gate("AddAliases")
+    gate.opened.set()
+    assert moving.reached.wait(timeout=60)
+    assert engine.sync_job("aoai-ml", youngest).final
+    moving.opened.set()
+    slow.communicate(timeout=60)
+    assert slow.returncode == 0
+    assert latest_of(bench) == youngest
+
+
+def latest_of(bench: Bench) -> str:
+    """The job whose model has `latest`."""
     latest = collection(bench).latest
     assert latest is not None
-    assert said(latest)["job"]["job_id"] == OTHER_JOB
-    assert said(collection(bench).versions[-1])["job"]["job_id"] == JOB
+    return str(said(latest)["job"]["job_id"])
 
 
 def test_models_are_placed_though_wandb_does_not_answer_questions_with_a_change(bench: Bench) -> None:
