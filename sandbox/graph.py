@@ -24,13 +24,16 @@ class Graph:
     def __init__(self, tenant: Tenant, tokens: Tokens) -> None:
         self._tenant = tenant
         self._tokens = tokens
-        self.operations: Sequence[Operation] = (
-            Operation("DirectoryObjects_GetByIds", "POST", "/v1.0/directoryObjects/getByIds", self._by_ids),
-            Operation("Me_Get", "GET", "/v1.0/me", self._me),
-            Operation("Users_List", "GET", "/v1.0/users", self._users),
-            Operation("Users_Get", "GET", "/v1.0/users/{id}", self._user),
-            Operation("ServicePrincipals_List", "GET", "/v1.0/servicePrincipals", self._applications),
-            Operation("ServicePrincipals_Get", "GET", "/v1.0/servicePrincipals/{id}", self._application),
+        self.operations: Sequence[Operation] = tuple(
+            Operation(name, method, f"/v1.0/{path}", _for_people(handle))
+            for name, method, path, handle in (
+                ("DirectoryObjects_GetByIds", "POST", "directoryObjects/getByIds", self._by_ids),
+                ("Me_Get", "GET", "me", self._me),
+                ("Users_List", "GET", "users", self._users),
+                ("Users_Get", "GET", "users/{id}", self._user),
+                ("ServicePrincipals_List", "GET", "servicePrincipals", self._applications),
+                ("ServicePrincipals_Get", "GET", "servicePrincipals/{id}", self._application),
+            )
         )
 
     def serves(self, host: str) -> bool:
@@ -42,11 +45,8 @@ class Graph:
         return operation.id, operation.writes
 
     def authenticate(self, call: Call) -> Caller | None:
-        """A token for Graph, of somebody who may read the directory."""
-        caller = self._tokens.verify(call, (f"https://{self._tenant.names.graph}",))
-        if caller.kind != "User":
-            raise _error(403, "Authorization_RequestDenied", "Insufficient privileges to complete the operation.")
-        return caller
+        """A token for Graph."""
+        return self._tokens.verify(call, (f"https://{self._tenant.names.graph}",))
 
     def unknown(self, call: Call) -> Reply:
         """See Service."""
@@ -89,6 +89,17 @@ class Graph:
         for principal in self._all(kind, which):
             return Reply(200, _shown(principal))
         raise _error(404, "Request_ResourceNotFound", f"Resource '{call.params['id']}' does not exist.")
+
+
+def _for_people(handle: Callable[[Call], Reply]) -> Callable[[Call], Reply]:
+    """Refused to whoever may not read the directory; a request of theirs may come to nothing for another reason, too."""
+
+    def allowed(call: Call) -> Reply:
+        if call.who.kind != "User":
+            raise _error(403, "Authorization_RequestDenied", "Insufficient privileges to complete the operation.")
+        return handle(call)
+
+    return allowed
 
 
 def _matched(call: Call, pattern: str) -> str:

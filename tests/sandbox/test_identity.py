@@ -198,6 +198,13 @@ def test_the_directory_is_closed_to_applications_and_identities(become: Become, 
     assert refused.json()["error"]["code"] == "Authorization_RequestDenied"
 
 
+def test_what_goes_wrong_with_the_directory_goes_wrong_for_whoever_asks(load: Load, become: Become) -> None:
+    load({"extends": "contoso", "faults": [{"op": "Users_List", "when": {"times": 1}, "do": {"status": 503}}]})
+    become("billing-api")
+    url = f"{GRAPH}/v1.0/users?$filter=userPrincipalName eq 'dana@contoso.example'"
+    assert [get(url, ManagedIdentityCredential()).status_code for _ in range(2)] == [503, 403]
+
+
 def test_a_person_finds_people_and_applications_in_the_directory(cloud: Cloud) -> None:
     tenant, az = cloud.world.tenant, AzureCliCredential()
     dana, reports = tenant.named("dana"), tenant.named("reports-job")
