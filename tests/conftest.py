@@ -56,6 +56,7 @@ class Together(LoadScopeScheduling):  # type: ignore[misc] # pytest-xdist's clas
         return file if file in TOGETHER else nodeid
 
 
+@pytest.hookimpl(optionalhook=True)  # there is no xdist where mutmut runs the tests
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling | None:
     """pytest-xdist asks who spreads the tests, unless `--dist` says it."""
     return Together(config, log) if config.getoption("dist") == "load" else None

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from evidence.mutation import Examined, Mutant, MutationError, Subject, examine, read_reasons, report
+from evidence.mutation import ROOT, SUBJECTS, Examined, Mutant, MutationError, Subject, examine, read_reasons, report
 
 SOURCE = '''"""Ages."""
 
@@ -113,3 +113,9 @@ def test_an_explanation_is_of_one_change_and_told_when_it_explains_nothing(
 def test_tests_that_fail_without_any_mistake_are_no_result(project: Callable[[int], Path]) -> None:
     with pytest.raises(MutationError, match="mutmut run ended with"):
         examine(project(7), AGES)
+
+
+@pytest.mark.slow
+def test_the_projects_own_tests_notice_mistakes() -> None:
+    [decide] = (each for each in SUBJECTS if each.name == "decide")
+    assert examine(ROOT, decide, sample=3).killed == 3
