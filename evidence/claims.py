@@ -87,8 +87,8 @@ CLAIMS: tuple[Claim, ...] = (
         "has for such a job (benchmarks/speed.py counts them). The other one asks, once the run is open, whether another "
         "process has written into it meanwhile, and which of its files W&B has: without it two syncs at once can write a step "
         "twice, and files go up again. The fraction above 31 comes of jobs of one family that end at the same moment: who "
-        "sees another's model in the wrong order says once more which is the latest, and looks again. None of the 31 is a "
-        "repetition that could be dropped without dropping a promise, short of leaving the SDK.",
+        "sees another's model in the wrong order says once more which is the latest, and looks again. A model without its "
+        "model_metadata.json would save two requests; it is kept, as WandbLogger's users load that file.",
     ),
     Claim(
         "incumbent",
