@@ -30,6 +30,9 @@ SUPERSEDES = "supersedes"
 SUPERSEDED = "superseded"
 """The tag of runs that were replaced; their summary says by which, under `superseded_by`."""
 
+_GOING_ON = ["running", "crashed"]
+"""States of runs that nobody has ended."""
+
 _RUNS = """
 query Runs($entity: String!, $project: String!, $filters: JSONString, $cursor: String, $perPage: Int) {
   project(name: $project, entityName: $entity) {
@@ -106,14 +109,14 @@ class WandbApi:
             if wanted:
                 either += ({"name": {"$in": wanted}}, {f"config.{SUPERSEDES}": {"$in": wanted}})
             if accounts and not start:  # once is enough
-                either.append({"state": {"$in": ["running", "crashed"]}, "config.account": {"$in": [*accounts]}})
+                either.append({"state": {"$in": _GOING_ON}, "config.account": {"$in": [*accounts]}})
             filters, these = {"$or": either}, set(wanted)
             for node in self._runs({"filters": json.dumps(filters), "perPage": RUNS_PER_PAGE}):
                 if whose := run_of(node["name"], these):
                     found[whose[0]].append(_state(node, *whose, where + quote(node["name"])))
-                elif run_of(node["name"], known) is None:
-                    other = _state(node, node["name"], 1, where + quote(node["name"]))
-                    if other.account in accounts and other.rule is None:
+                elif run_of(node["name"], known) is None and node.get("state") in _GOING_ON:
+                    other = self._with_account(_state(node, node["name"], 1, where + quote(node["name"])))
+                    if other.account in accounts:
                         found[other.id] = [other]
         return {job_id: _newest(runs) for job_id, runs in found.items()}
 
@@ -149,6 +152,13 @@ class WandbApi:
             if fresh == key:
                 raise
             return call(fresh.get_secret_value())
+
+    def _with_account(self, run: RunState) -> RunState:
+        """Whose it is, if it is ours: by its config where whoever made it was killed before it could keep anything there."""
+        if run.account or run.foreign:
+            return run
+        config = json.loads((self.ask("Run", _run(run.id)).get("run") or {}).get("config") or "{}")
+        return replace(run, account=(config.get("account") or {}).get("value"))
 
     def _runs(self, variables: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         cursor = None

@@ -6,11 +6,13 @@ from typing import Any
 import pytest
 
 from function_app.model import Result
+from function_app.wandb_changes import edit_run, write
 from sandbox.faults import Fault
 from tests.conftest import Run
 
 from .conftest import ENTITY, JOB, PROJECT, SETTINGS, Bench, a_file, a_job
 from .test_destinations import REFUSED, THIRD_JOB, engine, two_accounts
+from .test_exactly_once import child
 
 LIVE: dict[str, Any] = {
     "created": "-8m",
@@ -40,6 +42,37 @@ def test_the_run_of_an_accounts_last_job_ends_with_the_job(bench: Bench) -> None
     assert bench.state() == "failed"
     assert bench.run().config["job_deleted"] is True
     assert bench.counted(lambda: bench.tick(working)) == ({"FineTuning_List": 1, "Runs": 1}, 0), "it is told once"
+
+
+def test_a_run_that_another_process_took_up_as_it_ended_is_ended_once_more(bench: Bench) -> None:
+    """Two ticks at once find the job gone: the second says so when the first has ended the run, and cannot open it."""
+    bench.world(a_job(**LIVE), files=[a_file()])
+    working = bench.engine()
+    bench.tick(working)
+    deleted(bench, 0, JOB)
+    bench.tick(working)
+    write(working.api, [edit_run(working.api, JOB, working.api.written(JOB)[1], {"status": "deleted"})])
+    assert bench.state() == "running"
+    assert bench.tick(working)[JOB].final
+    assert bench.state() == "failed"
+    assert bench.counted(lambda: bench.tick(working)) == ({"FineTuning_List": 1, "Runs": 1}, 0)
+
+
+def test_a_run_that_had_only_been_made_ends_with_its_job(bench: Bench) -> None:
+    """A process was killed before it could say in the run whose it is, and then the job was deleted."""
+    bench.world(a_job(**LIVE), files=[a_file()])
+    gate = bench.cloud.world.gate
+    gate.operation = "Run"
+    killed = child(bench.cloud)
+    assert gate.reached.wait(timeout=60)
+    killed.kill()
+    killed.wait()
+    gate.opened.set()
+    assert "sync" not in bench.run().summary
+    deleted(bench, 0, JOB)
+    assert bench.tick()[JOB].final
+    assert bench.state() == "failed"
+    assert bench.run().config["job_deleted"] is True
 
 
 @pytest.mark.parametrize("rules", [RULES, f"{RULES}; suffix=x -> {ENTITY}/{PROJECT}"], ids=["a rule", "the own, twice"])
