@@ -58,6 +58,14 @@ def restore_access_policies(ctx: Context) -> str:
     return ""
 
 
+def forget_switch(ctx: Context) -> str:
+    """Take away the mark of a switch that somebody has taken back."""
+    group, vault = ctx.target.resource_group, ctx.observed.vault
+    now = ctx.azure.vaults.get(group, vault.name)
+    ctx.azure.vaults.tag(group, vault, unswitched(now.tags))
+    return ""
+
+
 def remove_entries(ctx: Context, object_ids: Iterable[str]) -> str:
     """Take away the access-policy entries that setup created, then the mark."""
     group, vault = ctx.target.resource_group, ctx.observed.vault

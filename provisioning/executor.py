@@ -14,6 +14,7 @@ from .steps import (
     CreateVault,
     DisableVersion,
     EnableIdentity,
+    ForgetSwitch,
     Plan,
     RecoverVault,
     RemoveEntries,
@@ -97,6 +98,8 @@ class Apply:
                 return do_removal.remove_role(self.ctx, assignment)
             case RestoreAccessPolicies():
                 return do_removal.restore_access_policies(self.ctx)
+            case ForgetSwitch():
+                return do_removal.forget_switch(self.ctx)
             case RemoveEntries(object_ids):
                 return do_removal.remove_entries(self.ctx, object_ids)
             case None:

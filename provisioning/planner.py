@@ -16,6 +16,7 @@ from .steps import (
     AwaitRoles,
     CreateVault,
     EnableIdentity,
+    ForgetSwitch,
     Loss,
     Plan,
     RecoverVault,
@@ -103,7 +104,7 @@ def rights(made: Plan, observed: Observed) -> tuple[tuple[str, str], ...]:
                 needed.append(("Microsoft.CognitiveServices/accounts/write", account))
             case AssignRole():
                 needed.append(assign)
-            case CreateVault() | RecoverVault():
+            case CreateVault() | RecoverVault() | ForgetSwitch():
                 needed.append(write)
             case AllowByPolicy() | RemoveEntries():  # the vault's tag says which entries are setup's
                 needed += [("Microsoft.KeyVault/vaults/accessPolicies/write", vault), write]

@@ -122,6 +122,11 @@ class RestoreAccessPolicies:
 
 
 @dataclass(frozen=True)
+class ForgetSwitch:
+    """Take away the vault's mark that it was put on Azure RBAC; nothing else of it changes."""
+
+
+@dataclass(frozen=True)
 class RemoveEntries:
     """Take away these principals' access-policy entries in this order, and then the mark that says they were added."""
 
@@ -144,6 +149,7 @@ Action = (
     | RemoveSecret
     | RemoveRole
     | RestoreAccessPolicies
+    | ForgetSwitch
     | RemoveEntries
 )
 

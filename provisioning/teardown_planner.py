@@ -11,7 +11,7 @@ from .ids import same, within
 from .marks import Purpose, account_of, entries, purpose_of, was_switched, wrote
 from .model import AccessPolicy, Assignment, Observed, Principal, SecretState, SecretVersion, Target
 from .people import is_operator, principal
-from .steps import Loss, Plan, RemoveEntries, RemoveRole, RemoveSecret, RestoreAccessPolicies, Step, Verb
+from .steps import ForgetSwitch, Loss, Plan, RemoveEntries, RemoveRole, RemoveSecret, RestoreAccessPolicies, Step, Verb
 
 _ORDER = (Purpose.CARRIED_OVER, Purpose.READER, Purpose.IDENTITY, Purpose.OPERATOR)
 _ACCESS_MODEL = "vault access model"
@@ -26,7 +26,7 @@ def plan(target: Target, observed: Observed, versions: Collection[SecretVersion]
     going = going_roles(target, observed, restore=restore)
     steps = (
         _secret(target, observed, versions, sharing),
-        _access_model(observed, restore=restore),
+        _access_model(observed, sharing, restore=restore),
         *_entries(observed, sharing),
         *(_role(observed, each) for each in going),
         *_staying(target, observed, going),
@@ -163,10 +163,18 @@ def _secret(target: Target, observed: Observed, versions: Collection[SecretVersi
     )
 
 
-def _access_model(observed: Observed, *, restore: bool) -> Step:
+def _access_model(observed: Observed, sharing: Collection[str], *, restore: bool) -> Step:
     vault = observed.vault
     if not vault.rbac:
-        return Step(Verb.ALREADY, _ACCESS_MODEL, "access policies")
+        if sharing or not was_switched(vault.tags):
+            return Step(Verb.ALREADY, _ACCESS_MODEL, "access policies")
+        # As long as the tag is there, a secret that cannot be seen may be setup's (`hidden`).
+        return Step(
+            Verb.REMOVE,
+            _ACCESS_MODEL,
+            "access policies again; the vault's tag that says setup switched it",
+            action=ForgetSwitch(),
+        )
     if restore:
         count = len(vault.policies)
         plural = "policy counts" if count == 1 else "policies count"

@@ -262,6 +262,20 @@ def test_a_vault_that_somebody_switched_back_by_hand_is_not_taken_for_clean(load
         bench.teardown()
 
 
+def test_a_vault_that_somebody_switched_back_by_hand_loses_the_tag_of_the_switch(load: Load, bench: Bench) -> None:
+    """Whoever runs it again does not see the secret, and need not, as nothing says any more that it may be setup's."""
+    load(world())
+    tags = dict(bench.vault.tags)
+    bench.setup()
+    bench.vault.rbac = False
+    bench.setup(by_access_policy=True)
+    bench.teardown()
+    assert bench.vault.tags == tags
+    writes = bench.cloud.writes
+    bench.teardown()
+    assert bench.cloud.writes == writes
+
+
 @pytest.mark.parametrize(
     ("restore", "missing"),
     [(False, ["roleAssignments/delete"]), (True, ["roleAssignments/delete", "vaults/write"])],

@@ -18,7 +18,17 @@ from provisioning.model import (
     SecretState,
     SecretVersion,
 )
-from provisioning.steps import Loss, Plan, RemoveEntries, RemoveRole, RemoveSecret, RestoreAccessPolicies, Step, Verb
+from provisioning.steps import (
+    ForgetSwitch,
+    Loss,
+    Plan,
+    RemoveEntries,
+    RemoveRole,
+    RemoveSecret,
+    RestoreAccessPolicies,
+    Step,
+    Verb,
+)
 from provisioning.teardown_planner import hidden, plan
 
 from .planner_states import BILLING, DANA, GROUP_ID, IDENTITY, NOW, OPERATOR, TARGET, VAULT_ID, assigned, found, policy
@@ -311,6 +321,15 @@ def test_of_a_vault_on_access_policies_all_that_setup_gave_by_role_goes() -> Non
     observed = replace(on_policies(BILLINGS_POLICY), assignments=(YOURS, CARRIED))
     made = plan(TARGET, observed, (version(),), restore=True)
     assert made == Plan(ABOUT, (DELETED, ON_POLICIES, FROM_BILLING, FROM_YOU, IDENTITY_STAYS))
+
+
+def test_where_somebody_has_taken_the_switch_back_the_note_of_it_goes_once_no_other_account_uses_the_vault() -> None:
+    observed = replace(on_rbac(YOURS), vault=replace(on_rbac().vault, rbac=False))
+    said = "access policies again; the vault's tag that says setup switched it"
+    gone = Step(Verb.REMOVE, "vault access model", said, action=ForgetSwitch())
+    assert plan(TARGET, observed, (version(),), restore=False) == Plan(ABOUT, (DELETED, gone, FROM_YOU, IDENTITY_STAYS))
+    shared = plan(TARGET, replace(observed, assignments=(OF_OTHER,)), (version(),), restore=False)
+    assert shared.steps[:2] == (STAYS_FOR_OTHER, ON_POLICIES)
 
 
 # --- the secret ------------------------------------------------------------------------------------------------------
