@@ -4,6 +4,7 @@ import json
 import re
 import threading
 import time
+from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -42,11 +43,12 @@ _BEFORE = "m"  # under which name `latest` is asked for
 _LOOKS = 8  # at which version has `latest`, while others write theirs
 _OF_AZURE = re.compile(r".+?\.ft-(?P<job>[0-9a-f]{32})(?:[-:].*)?")
 
-_youngest: dict[tuple[str, str, str], tuple[float, Version]] = {}
-"""By collection (entity, project, name): the youngest model that this process has written and when (`time.monotonic`), so that
-jobs of a family that end together need not ask for each other's."""
+_written: dict[tuple[str, str, str], deque[tuple[float, Version]]] = defaultdict(lambda: deque(maxlen=100))
+"""By collection (entity, project, name): the models that this process has written last, each with when (`time.monotonic`), so
+that jobs of a family that end together need not ask for each other's."""
 
-_youngest_lock = threading.Lock()
+_writing = threading.Lock()
+"""Held where those are read or added to."""
 
 
 @dataclass
@@ -95,10 +97,8 @@ class Models:
         uploads.send(artifact, [*aliases], taken=lambda version_id: self._note(Version(version_id, (), metadata)))
 
     def _note(self, version: Version) -> None:
-        with _youngest_lock:
-            _, before = _youngest.get(self._where, (0.0, None))
-            if before is None or _age(version) > _age(before):
-                _youngest[self._where] = time.monotonic(), version
+        with _writing:
+            _written[self._where].append((time.monotonic(), version))
 
     @property
     def _where(self) -> tuple[str, str, str]:
@@ -109,11 +109,11 @@ class Models:
         has written since.
         """
         had = newest_in(self.api, run.answers, [self.collection], _BEFORE).get(self.collection)
-        at, written = _youngest.get(self._where, (0.0, None))
+        with _writing:  # one that was there when the run was opened may be gone since
+            since = [version for at, version in _written[self._where] if at > run.answered_at]
         last = [checkpoint.step for _, checkpoint in _models(self.job, self.checkpoints) if checkpoint]
         own = iso(self.job.created_at), float("inf") if self.job.fine_tuned_model else max(last, default=-1)
-        others = (had, written if at > run.answered_at else None)  # one that was there before may be gone since
-        younger = [version for version in others if version and _age(version) > own]
+        younger = [version for version in (had, *since) if version and _age(version) > own]
         return [point(self.api, self.collection, LATEST, max(younger, key=_age).id)] if younger else []
 
     @property
