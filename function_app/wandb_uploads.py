@@ -61,8 +61,8 @@ class Uploads:
         used: bool = False,
         taken: Callable[[str], object] = lambda version_id: None,
     ) -> None:
-        """Log a draft as an output of the run, or with `used` as an input, and go on while it is uploaded; `taken` hears the
-        version's id once W&B has it.
+        """Log a draft as an output of the run, or with `used` as an input, and go on while it is uploaded. Once W&B has it,
+        the version's id is among `inputs`, or, of an output, `taken` hears it.
 
         What `run.log_artifact(…)` does, without what it asks around that (wandb 0.31): who the key belongs to, the type of
         the collection, and the version that was just written, three requests for each artifact. Versions of one collection

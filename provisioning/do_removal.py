@@ -1,6 +1,6 @@
 """What the executor takes away again: the secret, roles, access-policy entries, and the vault's switch."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from .context import SETTLING, Context
 from .do_vault import let_in
@@ -60,9 +60,7 @@ def restore_access_policies(ctx: Context) -> str:
 
 def forget_switch(ctx: Context) -> str:
     """Take away the mark of a switch that somebody has taken back."""
-    group, vault = ctx.target.resource_group, ctx.observed.vault
-    now = ctx.azure.vaults.get(group, vault.name)
-    ctx.azure.vaults.tag(group, vault, unswitched(now.tags))
+    _retag(ctx, unswitched)
     return ""
 
 
@@ -73,6 +71,12 @@ def remove_entries(ctx: Context, object_ids: Iterable[str]) -> str:
     for object_id in object_ids:
         # Azure takes away the permissions that are named, in the letter case that it shows.
         ctx.azure.vaults.change_policy(group, vault, "remove", object_id, has[object_id])
-    now = ctx.azure.vaults.get(group, vault.name)
-    ctx.azure.vaults.tag(group, vault, without_entries(now.tags))
+    _retag(ctx, without_entries)
     return ""
+
+
+def _retag(ctx: Context, change: Callable[[Mapping[str, str]], dict[str, str]]) -> None:
+    """Change the vault's tags as they are now: Azure replaces the whole set, and an earlier step may have changed it."""
+    group, vault = ctx.target.resource_group, ctx.observed.vault
+    now = ctx.azure.vaults.get(group, vault.name)
+    ctx.azure.vaults.tag(group, vault, change(now.tags))
