@@ -190,10 +190,10 @@ def _processes(mark: str) -> Iterator[tuple[str, str]]:
     for process in Path("/proc").iterdir():
         if process.name.isdigit():
             try:
-                argv, env = (process / "cmdline").read_text("latin-1"), (process / "environ").read_text("latin-1")
+                argv, env, after = ((process / file).read_text("latin-1") for file in ("cmdline", "environ", "cmdline"))
             except OSError:  # gone, or somebody else's
                 continue
-            if mark in env:
+            if mark in env and argv == after:  # not if it became another program in between: its command line was empty
                 yield argv, env
 
 
