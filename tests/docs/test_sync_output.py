@@ -16,13 +16,13 @@ from jsonschema import Draft202012Validator
 from function_app.model import Outcome, Result
 from sandbox.cloud import Cloud
 from tests.conftest import ROOT, Run
-from tests.function_app.conftest import CLOSED_ENDPOINT, ENDPOINT, JOB, OTHER_JOB, SETTINGS, a_file, a_job
+from tests.function_app.conftest import CLOSED_ENDPOINT, ENDPOINT, JOB, OTHER_JOB, SETTINGS, TEN_MINUTES, a_file, a_job
 
 PAGE = (ROOT / "docs" / "sync-output.md").read_text(encoding="utf-8")
 *EXAMPLES, SCHEMA = (json.loads(block) for block in re.findall(r"^```json\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL))
 Load = Callable[[Mapping[str, Any]], Cloud]
 FAILED = {"status": "failed", "during": "preprocessing"}
-GOES_ON = {"queued": 60, "preprocessing": 60, "gpu_wait": 30, "steps": 600, "seconds_per_step": 10}
+GOES_ON = TEN_MINUTES | {"steps": 600}
 REFUSED = {"op": "FineTuning_GetEvents", "when": {"path": OTHER_JOB}, "do": {"status": 403}}
 BOTH = {"AZURE_OPENAI_ENDPOINTS": f"{ENDPOINT},{CLOSED_ENDPOINT}"}
 

@@ -1,5 +1,7 @@
 """An engine on the sandbox, in this process, with the real SDKs."""
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -13,6 +15,7 @@ from function_app.settings import Settings
 from function_app.tick import Engine, engine_from
 from sandbox.cloud import Cloud
 from sandbox.wandb_runs import Run
+from tests.conftest import ROOT
 
 KEY = "5a4db0c5a4db0c5a4db0c5a4db0c5a4db0c00001"  # the key of sync-bot, a member of acme, in the contoso scenario
 ENDPOINT = "https://aoai-ml.openai.azure.com/"
@@ -31,6 +34,12 @@ JOB = "ftjob-" + "1" * 32
 OTHER_JOB = "ftjob-" + "2" * 32
 FILE = "file-" + "a" * 32
 VALIDATION_FILE = "file-" + "b" * 32
+TEN_MINUTES = {"queued": 60, "preprocessing": 60, "gpu_wait": 30, "steps": 60, "seconds_per_step": 10}
+"""What becomes of a job that trains for ten minutes."""
+STARTED: dict[str, Any] = {"created": "-3m", "timeline": TEN_MINUTES}
+"""What is said of a job that has just begun to train."""
+LIVE = STARTED | {"created": "-8m"}
+"""What is said of one that is halfway through."""
 
 
 def a_job(**said: Any) -> dict[str, Any]:
@@ -48,6 +57,17 @@ def a_job(**said: Any) -> dict[str, Any]:
 def a_file(**said: Any) -> dict[str, Any]:
     """A training file of eight conversations."""
     return {"id": FILE, "filename": "train.jsonl", "created": "-3d", "count": 8, **said}
+
+
+def child(cloud: Cloud, *argv: str, **settings: str) -> "subprocess.Popen[bytes]":
+    """A whole process that syncs, or does what `argv` says; `settings` go before the usual."""
+    return subprocess.Popen(
+        [sys.executable, *(argv or ("-m", "function_app", "sync"))],
+        env=cloud.environment() | SETTINGS | {"SYNC_DATASETS": "full"} | settings,
+        cwd=ROOT,
+        stdout=subprocess.PIPE if argv else subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
 
 
 @dataclass

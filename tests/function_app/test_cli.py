@@ -17,7 +17,21 @@ import pytest
 from tests.conftest import ROOT
 from tests.conftest import Run as Command
 
-from .conftest import CLOSED_ENDPOINT, ENDPOINT, ENTITY, JOB, KEY, OTHER_JOB, PROJECT, SETTINGS, Bench, a_file, a_job
+from .conftest import (
+    CLOSED_ENDPOINT,
+    ENDPOINT,
+    ENTITY,
+    JOB,
+    KEY,
+    OTHER_JOB,
+    PROJECT,
+    SETTINGS,
+    STARTED,
+    TEN_MINUTES,
+    Bench,
+    a_file,
+    a_job,
+)
 
 NOT_FOUND = {"status": 404, "body": {"error": {"code": "notFound", "message": "no such file"}}}
 
@@ -82,7 +96,7 @@ def test_a_dry_run_says_what_is_owed_and_writes_nothing(bench: Bench, run: Comma
 
 
 def test_a_dry_run_tells_a_new_run_from_one_that_goes_on_and_one_that_is_replaced(bench: Bench, run: Command) -> None:
-    going_on = {"queued": 60, "preprocessing": 60, "gpu_wait": 30, "steps": 600, "seconds_per_step": 10}
+    going_on = TEN_MINUTES | {"steps": 600}
     bench.world(a_job(created="-9m", timeline=going_on))
     said = []
     for flags in ([], [], ["--last", "1", "--overwrite"]):
@@ -139,8 +153,7 @@ def test_no_jobs_at_all_is_said_and_no_failure(bench: Bench, run: Command) -> No
 
 def test_follow_goes_on_until_every_job_has_come_to_its_end(bench: Bench, run: Command) -> None:
     """One document sums up all looks: 60 steps, however many looks it took to see them."""
-    timeline = {"queued": 60, "preprocessing": 60, "gpu_wait": 30, "steps": 60, "seconds_per_step": 10}
-    bench.world(a_job(created="-3m", timeline=timeline), clock={"rate": 400})  # a virtual minute takes 0.15 s
+    bench.world(a_job(**STARTED), clock={"rate": 400})  # a virtual minute takes 0.15 s
     done = run("function_app", "sync", "--follow", "--interval", "0.2", "-o", "json", env=SETTINGS)
     assert done.returncode == 0
     assert bench.state() == "finished"

@@ -1,7 +1,6 @@
 """Runs of jobs that somebody deleted: ended wherever they go on, though no job goes there any more."""
 
 import logging
-from typing import Any
 
 import pytest
 
@@ -10,14 +9,9 @@ from function_app.wandb_changes import edit_run, write
 from sandbox.faults import Fault
 from tests.conftest import Run
 
-from .conftest import ENTITY, JOB, PROJECT, SETTINGS, Bench, a_file, a_job
+from .conftest import ENTITY, JOB, LIVE, PROJECT, SETTINGS, Bench, a_file, a_job, child
 from .test_destinations import REFUSED, THIRD_JOB, engine, two_accounts
-from .test_exactly_once import child
 
-LIVE: dict[str, Any] = {
-    "created": "-8m",
-    "timeline": {"queued": 60, "preprocessing": 60, "gpu_wait": 30, "steps": 60, "seconds_per_step": 10},
-}
 RULES = "account=aoai-eu -> acme-eu/finetune"
 
 

@@ -3,11 +3,8 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,12 +14,10 @@ from function_app.model import DatasetPolicy, Outcome, Result
 from function_app.outcomes import Candidate
 from function_app.wandb_api import Question, WandbApi
 from function_app.wandb_runs import Identity, open_run
-from sandbox.cloud import Cloud
 from sandbox.wandb_runs import Run
 
-from .conftest import ENTITY, FILE, JOB, PROJECT, SETTINGS, Bench, a_job
+from .conftest import ENTITY, FILE, JOB, PROJECT, TEN_MINUTES, Bench, a_job, child
 
-ROOT = Path(__file__).parents[2]
 FAMILY = "gpt-4o-mini-2024-07-18"
 STEPS = list(range(1, 31))
 
@@ -40,18 +35,6 @@ BOUNDARIES = {
     "CommitArtifact": 2,
     "UseArtifact": 1,
 }
-
-
-def child(cloud: Cloud, *argv: str, **settings: str) -> "subprocess.Popen[bytes]":
-    """A whole process that syncs, or does what `argv` says; `settings` go before the usual."""
-    said = SETTINGS | {"SYNC_DATASETS": "full"}
-    return subprocess.Popen(
-        [sys.executable, *(argv or ("-m", "function_app", "sync"))],
-        env=cloud.environment() | said | settings,
-        cwd=ROOT,
-        stdout=subprocess.PIPE if argv else subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
 
 
 def essence(run: Run) -> dict[str, Any]:
@@ -185,8 +168,7 @@ def test_a_run_that_others_write_into_without_end_is_left_to_them(bench: Bench) 
 
 
 def test_two_processes_at_a_job_that_trains_leave_every_step_once_tick_after_tick(bench: Bench) -> None:
-    timeline = {"queued": 60, "preprocessing": 60, "gpu_wait": 30, "steps": 60, "seconds_per_step": 10}
-    bench.world(a_job(created="-5m", timeline=timeline))
+    bench.world(a_job(created="-5m", timeline=TEN_MINUTES))
     for wait in (120, 3600):
         processes = [child(bench.cloud), child(bench.cloud)]
         assert [process.wait(timeout=60) for process in processes] == [0, 0]

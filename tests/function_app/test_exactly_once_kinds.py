@@ -7,12 +7,7 @@ import pytest
 
 from function_app.model import Result
 
-from .conftest import FILE, JOB, Bench, a_job
-
-LIVE = {
-    "created": "-8m",
-    "timeline": {"queued": 60, "preprocessing": 60, "gpu_wait": 30, "steps": 60, "seconds_per_step": 10},
-}
+from .conftest import FILE, JOB, LIVE, Bench, a_job
 
 
 def world(bench: Bench, *faults: dict[str, Any]) -> None:

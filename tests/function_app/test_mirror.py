@@ -10,26 +10,11 @@ import pytest
 
 from function_app.model import DatasetPolicy, Result
 
-from .conftest import (
-    CLOSED_ENDPOINT,
-    ENDPOINT,
-    FILE,
-    JOB,
-    OTHER_JOB,
-    VALIDATION_FILE,
-    Bench,
-    a_file,
-    a_job,
-)
-
-LIVE = {
-    "created": "-3m",
-    "timeline": {"queued": 60, "preprocessing": 60, "gpu_wait": 30, "steps": 60, "seconds_per_step": 10},
-}
+from .conftest import CLOSED_ENDPOINT, ENDPOINT, FILE, JOB, OTHER_JOB, STARTED, VALIDATION_FILE, Bench, a_file, a_job
 
 
 def test_a_training_jobs_run_grows_tick_by_tick_with_every_step_once(bench: Bench) -> None:
-    bench.world(a_job(**LIVE))
+    bench.world(a_job(**STARTED))
     seen = []
     for _ in range(4):
         outcome = bench.tick()[JOB]
@@ -166,7 +151,7 @@ def test_one_job_stays_within_its_requests(bench: Bench) -> None:
 
 
 def test_what_people_change_in_wandb_stays(bench: Bench) -> None:
-    bench.world(a_job(**LIVE))
+    bench.world(a_job(**STARTED))
     bench.tick()
     run = bench.run()
     run.name, run.notes, run.group = "our best one", "looks good", "spring"

@@ -9,12 +9,8 @@ from typing import Any
 
 import pytest
 
-from .conftest import ENTITY, JOB, PROJECT, Bench, a_file, a_job
+from .conftest import ENTITY, JOB, LIVE, PROJECT, STARTED, Bench, a_file, a_job
 
-LIVE = {
-    "created": "-3m",
-    "timeline": {"queued": 60, "preprocessing": 60, "gpu_wait": 30, "steps": 60, "seconds_per_step": 10},
-}
 UNREADABLE = {"status": 404, "body": {"error": {"code": "notFound", "message": "no such file"}}}
 
 
@@ -44,7 +40,7 @@ def metrics(row: dict[str, Any]) -> dict[str, float]:
     ids=["half a line at the end", "-1 for no value", "only an event names the file", "E-notation and whole numbers"],
 )
 def test_every_tick_shows_every_step_of_the_file_and_all_that_it_says(bench: Bench, said: dict[str, Any]) -> None:
-    bench.world(a_job(**LIVE, **said))
+    bench.world(a_job(**STARTED, **said))
     for _ in range(5):
         bench.tick()
         expected = {
@@ -91,7 +87,7 @@ def test_from_events_alone_the_best_is_the_best_of_all_ticks(bench: Bench) -> No
 
 
 def test_a_step_is_dated_when_it_happened_and_never_later_than_it_was_read(bench: Bench) -> None:
-    bench.world(a_job(**LIVE))
+    bench.world(a_job(**STARTED))
     for _ in range(6):
         bench.tick()
         times = [row["_timestamp"] for row in bench.run().history]
@@ -119,7 +115,7 @@ def test_steps_of_an_old_job_without_metrics_events_are_dated_within_its_trainin
 def test_a_file_that_can_be_read_only_later_is_kept_beside_the_sampled_curve(bench: Bench) -> None:
     """W&B takes no step below the last, so that the steps between the events cannot be made good in the curve."""
     fault = {"op": "Files_GetContent", "when": {"times": 1}, "do": UNREADABLE}
-    bench.world(a_job(**(LIVE | {"created": "-8m"})), faults=[fault])
+    bench.world(a_job(**LIVE), faults=[fault])
     bench.tick()
     first = bench.steps()
     assert len(first) < first[-1]

@@ -8,12 +8,7 @@ from function_app.model import Result, Selection
 from sandbox.faults import Fault
 from sandbox.openai_store import Store
 
-from .conftest import FILE, JOB, OTHER_JOB, Bench, a_file, a_job
-
-LIVE = {
-    "created": "-8m",
-    "timeline": {"queued": 60, "preprocessing": 60, "gpu_wait": 30, "steps": 60, "seconds_per_step": 10},
-}
+from .conftest import FILE, JOB, LIVE, OTHER_JOB, Bench, a_file, a_job
 
 
 def store(bench: Bench) -> Store:

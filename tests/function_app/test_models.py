@@ -15,8 +15,7 @@ from function_app.wandb_versions import LATEST
 from sandbox.faults import Gate
 from sandbox.wandb_artifacts import Artifact, Collection
 
-from .conftest import ENTITY, JOB, KEY, OTHER_JOB, PROJECT, Bench, a_job
-from .test_exactly_once import child
+from .conftest import ENTITY, JOB, KEY, OTHER_JOB, PROJECT, Bench, a_job, child
 
 FAMILY = "gpt-4o-mini-2024-07-18-tickets"
 TICKETS: dict[str, Any] = {"suffix": "tickets", "hyperparameters": {"n_epochs": 3}}

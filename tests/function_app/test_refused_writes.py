@@ -10,12 +10,8 @@ from evidence.commands.sync import end
 from function_app.model import Result
 from sandbox.faults import Fault
 
-from .conftest import JOB, VALIDATION_FILE, Bench, a_file, a_job
+from .conftest import JOB, LIVE, VALIDATION_FILE, Bench, a_file, a_job
 
-LIVE = {
-    "created": "-8m",
-    "timeline": {"queued": 60, "preprocessing": 60, "gpu_wait": 30, "steps": 60, "seconds_per_step": 10},
-}
 FILES = [a_file(), a_file(id=VALIDATION_FILE, filename="valid.jsonl", count=3)]
 REFUSED = {"status": 403, "body": {"errors": [{"message": "permission denied"}]}}
 REFUSED_WITH_200 = {"status": 200, "body": {"errors": [{"message": "permission denied"}], "data": None}}
