@@ -12,6 +12,7 @@ import hypothesis
 import pytest
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
+from evidence.processes import Processes
 from sandbox.cloud import TRACES, Cloud
 from sandbox.scenario import Scenario
 from tests.storage.azurite import PROGRAM, Azurite
@@ -63,7 +64,11 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeSch
 
 
 class Run(Protocol):
-    """Runs `python -m ARGV` as a principal of the sandbox and waits for it."""
+    """Runs `python -m ARGV` as a principal of the sandbox and waits for it.
+
+    It is forked from a process that has imported the SDKs, which is most of what a command takes. `anew`: it is not, for what
+    an interpreter reads of its environment as it starts; nor is what is told something on `input`.
+    """
 
     def __call__(
         self,
@@ -71,6 +76,7 @@ class Run(Protocol):
         principal: str | None = "operator",
         env: Mapping[str, str] | None = None,
         input: str | None = None,  # noqa: A002 - subprocess's own word
+        anew: bool = False,
     ) -> subprocess.CompletedProcess[str]: ...
 
 
@@ -127,8 +133,15 @@ def load(cloud: Cloud) -> Callable[[Mapping[str, Any]], Cloud]:
     return load
 
 
+@pytest.fixture(scope="session")
+def processes(_running_cloud: Cloud) -> Iterator[Processes]:
+    """Starts whole commands fast."""
+    with Processes(_running_cloud.directory, _running_cloud.environment(None)) as started:
+        yield started
+
+
 @pytest.fixture
-def run(cloud: Cloud) -> Run:
+def run(cloud: Cloud, processes: Processes) -> Run:
     """Whole commands, as a person or a host would run them."""
 
     def run(
@@ -136,8 +149,12 @@ def run(cloud: Cloud) -> Run:
         principal: str | None = "operator",
         env: Mapping[str, str] | None = None,
         input: str | None = None,  # noqa: A002
+        anew: bool = False,
     ) -> subprocess.CompletedProcess[str]:
         whole = cloud.environment(principal) | dict(env or {})
+        if not anew and input is None:
+            ended = processes.start(argv, whole).ended()
+            return subprocess.CompletedProcess(argv, ended.status, ended.out, ended.err)
         return subprocess.run(
             [sys.executable, "-m", *argv], env=whole, input=input, capture_output=True, text=True, timeout=300, cwd=ROOT
         )

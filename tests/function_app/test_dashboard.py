@@ -226,7 +226,7 @@ def test_a_flag_that_cannot_be_a_project_is_status_2(bench: Bench) -> None:
 
 def test_without_wandb_workspaces_it_says_what_to_install(synced: Bench, run: Command, tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['wandb_workspaces'] = None\n")
-    done = run("function_app", "dashboard", env=SETTINGS | {"PYTHONPATH": str(tmp_path)})
+    done = run("function_app", "dashboard", env=SETTINGS | {"PYTHONPATH": str(tmp_path)}, anew=True)
     assert (done.returncode, views(synced)) == (1, [])
     assert "pip install '.[dashboard]'" in done.stderr
     assert "Traceback" not in done.stderr

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from evidence.processes import Processes
 from provisioning.model import Target
 from sandbox.cloud import Cloud
 from tests.function_app.conftest import Bench
@@ -31,13 +30,6 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """Remember how it ended."""
     session.config.stash[_ENDED] = exitstatus
-
-
-@pytest.fixture(scope="session")
-def processes(_running_cloud: Cloud) -> Iterator[Processes]:
-    """Starts whole commands fast."""
-    with Processes(_running_cloud.directory, _running_cloud.environment(None)) as started:
-        yield started
 
 
 @pytest.fixture

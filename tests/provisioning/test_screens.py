@@ -97,15 +97,16 @@ def test_ctrl_c_at_the_hidden_prompt_leaves_everything_as_it_was(
 
 def test_a_locale_without_our_signs_gets_others(cloud: Cloud, run: Run) -> None:
     chain.put(cloud, **FRESH)
-    done = run("provisioning", "setup", *YES, env=OPERATOR_ENV | C_LOCALE | {"WANDB_API_KEY": GOOD_KEY})
+    done = run("provisioning", "setup", *YES, env=OPERATOR_ENV | C_LOCALE | {"WANDB_API_KEY": GOOD_KEY}, anew=True)
     assert done.returncode == 0, done.stderr
     assert "done     role                  Key Vault Secrets Officer -> aoai-ml" in done.stderr
     assert "subscription contoso-ml (...00aa)" in done.stderr
-    assert run("provisioning", "status", env=OPERATOR_ENV | C_LOCALE).stdout.startswith("aoai-ml -> kv-ml: in place\n")
+    shown = run("provisioning", "status", env=OPERATOR_ENV | C_LOCALE, anew=True).stdout
+    assert shown.startswith("aoai-ml -> kv-ml: in place\n")
 
 
 def test_the_document_is_the_same_in_every_locale(run: Run) -> None:
-    found = run("provisioning", "plan", "-o", "json", env=OPERATOR_ENV | C_LOCALE)
+    found = run("provisioning", "plan", "-o", "json", env=OPERATOR_ENV | C_LOCALE, anew=True)
     assert found.stdout.isascii()
     details = [step["detail"] for step in json.loads(found.stdout)["steps"]]
     assert "Key Vault Secrets Officer → aoai-ml" in details
