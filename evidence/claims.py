@@ -54,7 +54,7 @@ CLAIMS: tuple[Claim, ...] = (
         "machines",
         "Whatever happens between runs, to jobs, to runs and in the portal, W&B says what Azure says, each step once; "
         "after `setup` nothing is left to plan, and nobody has lost access.",
-        "python -m pytest tests/machines --hypothesis-profile deep -s --show-capture=no",
+        "python -m pytest tests/machines --hypothesis-profile deep -n 6 --show-capture=no",
         EVERYTHING,
         missed="What this run found is mended, each with a test: a deleted job's run that went on for ever (two ways to it), and "
         "a mark that teardown left. It takes more than an hour and has not been run whole since.",

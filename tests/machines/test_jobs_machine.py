@@ -382,6 +382,7 @@ def _worked(engine: Engine, messages: Sequence[str]) -> list[Outcome]:
 
 
 @pytest.mark.timeout(0)  # the deep profile takes its time
+@pytest.mark.usefixtures("part")
 def test_wandb_says_what_azure_says_whatever_happens(sync_bench: Bench, processes: Processes) -> None:
     """Each step once, statuses, inputs, models; what people changed stays; in the end nothing is left to write."""
     machine = partial(JobsMachine, sync_bench, processes)

@@ -300,6 +300,7 @@ def _logged_to(handler: logging.Handler) -> Iterator[None]:
 
 
 @pytest.mark.timeout(0)  # the deep profile takes its time
+@pytest.mark.usefixtures("part")
 def test_after_setup_a_plan_is_empty_and_nobody_has_lost_access(provisioning_bench: Bench) -> None:
     """Nor is a version written twice, or the key in any output; and what people have given, teardown leaves."""
     machine = partial(ProvisioningMachine, provisioning_bench)
