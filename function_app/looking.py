@@ -2,13 +2,13 @@
 
 import contextvars
 import logging
-from collections.abc import Iterable, Iterator, Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from function_app.azure_openai import Account
 from function_app.decide import Decision, Owed, decide, run_of
+from function_app.deleted_runs import DeletedRuns, name_of
 from function_app.errors import AccountError, WandbError
 from function_app.model import ALL, DELETED, DatasetPolicy, Job, Outcome, Result, RunState, Selection
 from function_app.outcomes import Candidate, failed_outcome
@@ -59,14 +59,14 @@ class Looking:
     Attributes:
         datasets: the policy where no rule has one of its own.
         concurrency: accounts that are asked at once.
-        deleted: the jobs whose run W&B said was deleted.
+        deleted: the runs that W&B said were deleted, asked for where W&B shows no run.
     """
 
     accounts: Sequence[Account]
     projects: Projects
     datasets: DatasetPolicy
     concurrency: int
-    deleted: AbstractSet[str]
+    deleted: DeletedRuns
 
     def look(self, selection: Selection = ALL, *, overwrite: bool = False) -> tuple[list[Candidate], list[Outcome]]:
         """What is owed, running jobs first, then the newest; what could not be asked: accounts, and jobs whose project
@@ -77,6 +77,7 @@ class Looking:
 
         Raises:
             WandbError, VaultError: W&B cannot be asked; nothing can be decided.
+            StorageError: nor can be what W&B said of deleted runs.
         """
         found, failed = self._listed(selection)
         missing = selection.jobs - {job.id for _, job in found}
@@ -119,12 +120,14 @@ class Looking:
 
         Raises:
             WandbError: every project refuses.
+            StorageError: nobody can say which runs were deleted.
         """
         candidates, by_place = self._routed(found)
         if whole:  # a project may still show jobs that were the last to go there
             for place in self.projects.places():
                 by_place.setdefault(place, {})
         listed = {job.id for _, job in found}
+        deleted: Collection[str] | None = None
         gone: dict[str, Candidate] = {}
         failed: list[Outcome] = []
         refusals: list[WandbError] = []
@@ -136,9 +139,12 @@ class Looking:
                 refusals.append(error)
                 failed += self._refused(place, jobs, error)
                 continue
+            if deleted is None and not overwrite and jobs.keys() - runs.keys():
+                deleted = self.deleted.known()
             for account, job, datasets in jobs.values():
                 run = runs.get(job.id)
-                decision = self._decide(job, run, overwrite=overwrite)
+                was_deleted = bool(deleted and run is None and name_of(job.id, api) in deleted)
+                decision = decide(job, run, deleted=was_deleted, overwrite=overwrite)
                 candidates.append(Candidate(account, job, run, decision, api, datasets, self.projects.named(place)))
             for name, run in runs.items():
                 if name not in jobs and run_of(name, listed) is None:
@@ -179,6 +185,3 @@ class Looking:
         job = Job(run.id, account.name, DELETED, "", 0, "")
         decision = Decision(Owed.MIRROR, "its account does not list it any more")
         return Candidate(account, job, run, decision, api, where=self.projects.named(place))
-
-    def _decide(self, job: Job, run: RunState | None, *, overwrite: bool) -> Decision:
-        return decide(job, run, deleted=run is None and job.id in self.deleted, overwrite=overwrite)

@@ -1,4 +1,5 @@
-"""The one door to the app's own storage account: the leases on jobs, and how many messages a queue holds.
+"""The one door to the app's own storage account: the leases on jobs, the runs that W&B said were deleted, and how many
+messages a queue holds.
 
 It is reached through the host's connection, read as the host reads it, so that there is nothing more to configure.
 """
@@ -21,7 +22,9 @@ from function_app.leases import TERM, Lost, held
 from function_app.traffic import STORAGE, asked
 
 LEASES = "finetune-leases"
-"""The container of the leases."""
+"""The container of the leases, and of DELETED."""
+DELETED = "deleted-runs/"
+"""What the names of blobs begin with which note a run that was deleted in W&B."""
 
 _OPTIONS: dict[str, Any] = {  # times in seconds: the SDK's own would let one request take longer than a lease lasts
     "connection_timeout": 5,
@@ -104,6 +107,7 @@ class Storage:
         self._credential = self._signed_in() if connection.string is None else None
         self._leases = self._client(BlobServiceClient, connection.blobs).get_container_client(LEASES)
         self._queues = self._client(QueueServiceClient, connection.queues)
+        self.deleted = BlobNames(self._leases, DELETED, self._errors)
 
     def close(self) -> None:
         """Close its connections."""
@@ -182,6 +186,44 @@ class Storage:
             )
         hint = _HINTS.get(code, "").format(name=self._connection.name)
         return StorageError(f"Storage refuses {where}: {code or _first_line(error)} ({error.status_code}).", hint)
+
+
+class BlobNames:
+    """A set of names, each an empty blob: instances add to it at once, and none has to know of the others.
+
+    Attributes:
+        prefix: what the names of its blobs begin with.
+    """
+
+    def __init__(
+        self, container: ContainerClient, prefix: str, errors: Callable[[str], AbstractContextManager[None]]
+    ) -> None:
+        self._container = container
+        self.prefix = prefix
+        self._errors = errors
+
+    def known(self) -> frozenset[str]:
+        """All of them, by one request for each 5,000 (Microsoft, List Blobs).
+
+        Raises:
+            StorageError: they cannot be listed.
+        """
+        with self._errors(f"the blobs {self.prefix}"):
+            try:
+                names = [*self._container.list_blob_names(name_starts_with=self.prefix)]
+            except ResourceNotFoundError:  # the container is made with the first lease
+                return frozenset()
+        return frozenset(name.removeprefix(self.prefix) for name in names)
+
+    def note(self, name: str) -> None:
+        """One more. The container is there: who has something to note has had a lease.
+
+        Raises:
+            StorageError: it cannot be written.
+        """
+        blob = self._container.get_blob_client(f"{self.prefix}{name}")
+        with self._errors(f"the blob {blob.blob_name}"):
+            blob.upload_blob(b"", overwrite=True)
 
 
 class BlobLock:

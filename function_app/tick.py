@@ -11,7 +11,8 @@ from typing import Self
 
 from function_app.azure_openai import Account, accounts_from
 from function_app.decide import Owed, run_id
-from function_app.errors import NotThereError, RunDeletedError, SyncError, TakenError
+from function_app.deleted_runs import DeletedRuns, InMemory, name_of
+from function_app.errors import NotThereError, RunDeletedError, StorageError, SyncError, TakenError
 from function_app.leases import Leases, Lost, never, no_lease
 from function_app.looking import Looking, Projects
 from function_app.mirror import Mirrored, mark_deleted, mirror
@@ -49,7 +50,7 @@ class Interrupted(Exception):  # noqa: N818 (nothing went wrong)
 @dataclass
 class Engine:
     """Mirrors the jobs of some accounts into W&B: into one project, or those that `rules` send them to. Keeps nothing that
-    W&B does not know, but for the ids that W&B said were deleted, so as not to ask for them at every tick of this process."""
+    W&B does not know, but for the runs that W&B said were deleted, so as not to ask for them at every tick."""
 
     accounts: Sequence[Account]
     api: WandbApi
@@ -60,8 +61,8 @@ class Engine:
     resources: ExitStack = field(default_factory=ExitStack)
     conventions: Conventions = USUAL
     leases: Leases = no_lease
+    deleted: DeletedRuns = field(default_factory=InMemory)
     _projects: Projects = field(init=False)
-    _deleted: set[str] = field(default_factory=set)
     _stop: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
@@ -90,7 +91,7 @@ class Engine:
 
     @property
     def _looking(self) -> Looking:
-        return Looking(self.accounts, self._projects, self.datasets, self.concurrency, self._deleted)
+        return Looking(self.accounts, self._projects, self.datasets, self.concurrency, self.deleted)
 
     def sync(
         self,
@@ -214,7 +215,7 @@ class Engine:
         except TakenError as error:
             return replace(outcome_of(each, Result.SKIPPED, done, error), final=False)
         except RunDeletedError as error:
-            self._deleted.add(each.job.id)
+            self._note(each)
             return outcome_of(each, Result.SKIPPED, done, error)
         except NotThereError as error:
             return outcome_of(each, Result.SKIPPED, done, error)
@@ -226,6 +227,16 @@ class Engine:
             surprise = SyncError(f"unexpected {type(error).__name__}: {said_briefly(str(error))}", "Please report it.")
             return outcome_of(each, Result.FAILED, done, surprise)
         return outcome_of(each, Result.OWED if done.broken_off else Result.SYNCED, done)
+
+    def _note(self, each: Candidate) -> None:
+        """That its run was deleted; where that cannot be kept, the next tick asks again."""
+        try:
+            self.deleted.note(self._name(each))
+        except StorageError as error:
+            log.warning("deleted run not noted job=%s why=%s", each.job.id, error.message)
+
+    def _name(self, each: Candidate) -> str:
+        return name_of(each.job.id, each.api or self.api)
 
     def _mirror(self, each: Candidate, done: Mirrored, interrupted: Callable[[], bool]) -> None:
         """Into the job's run, or into a new one, whose id is the next that W&B has not seen deleted."""
@@ -240,7 +251,7 @@ class Engine:
         earlier = have.unmarked if have else ()
         if have and anew:
             earlier = (*earlier, have.id)
-        number = have.number if have else int(each.job.id in self._deleted)
+        number = have.number if have else int(anew and self._name(each) in self.deleted.known())
         number += anew or not have
         for attempt in range(number, number + _DELETED_AT_MOST):
             try:
@@ -264,9 +275,11 @@ class Engine:
                 return
 
 
-def engine_from(settings: Settings, *, managed_identity: bool, leases: Leases = no_lease) -> Engine:
-    """The engine that the settings describe; `managed_identity` in Functions, where nobody is signed in, and `leases`
-    there, as several workers take jobs from one queue.
+def engine_from(
+    settings: Settings, *, managed_identity: bool, leases: Leases = no_lease, deleted: DeletedRuns | None = None
+) -> Engine:
+    """The engine that the settings describe; `managed_identity` in Functions, where nobody is signed in, and `leases` and
+    `deleted` there, as several workers take jobs from one queue.
 
     Raises:
         SettingsError: they contradict each other.
@@ -289,4 +302,5 @@ def engine_from(settings: Settings, *, managed_identity: bool, leases: Leases = 
             settings.wandb_registry,
             resources.pop_all(),
             leases=leases,
+            deleted=deleted or InMemory(),
         )

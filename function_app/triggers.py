@@ -214,4 +214,4 @@ def _engine() -> "Engine":
     from function_app.settings import Settings
     from function_app.tick import engine_from
 
-    return engine_from(Settings.load(), managed_identity=True, leases=_storage().lease)
+    return engine_from(Settings.load(), managed_identity=True, leases=_storage().lease, deleted=_storage().deleted)

@@ -1,10 +1,11 @@
-"""A storage account as far as the function app uses it: leases on blobs, and how many messages a queue holds.
+"""A storage account as far as the function app uses it: empty blobs, leases on them, and how many messages a queue holds.
 
 Queues are filled by the Functions host, so a test sets how deep one is. Roles are not looked at; Azurite does not either.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from xml.etree import ElementTree as ET
 
 from .clock import Clock
 from .http import Call, Caller, Operation, Reply, ServiceError
@@ -23,6 +24,10 @@ _MESSAGES = {
     "LeaseIdMissing": (412, "There is currently a lease on the blob and no lease ID was specified in the request."),
     "LeaseIdMismatchWithBlobOperation": (412, "The lease ID specified did not match the lease ID for the blob."),
     "LeaseNotPresentWithBlobOperation": (412, "There is currently no lease on the blob."),
+    "OutOfRangeQueryParameterValue": (
+        400,
+        "A query parameter specified in the request URI is outside the permissible range.",
+    ),
     "AuthenticationFailed": (403, "Server failed to authenticate the request."),
 }
 
@@ -47,7 +52,7 @@ class Storage:
 
     def __post_init__(self) -> None:
         self.operations: Sequence[Operation] = (
-            Operation("Queue_GetProperties", "GET", "/{queue}", self._depth),
+            Operation("Queue_GetProperties", "GET", "/{name}", self._look),
             Operation("Container_Create", "PUT", "/{container}", self._create, writes=True),
             Operation("BlockBlob_Upload", "PUT", "/{container}/{+blob}", self._put, writes=True),
             Operation("Blob_Delete", "DELETE", "/{container}/{+blob}", self._delete, writes=True),
@@ -58,7 +63,9 @@ class Storage:
         return host in (_BLOBS, _QUEUES)
 
     def identify(self, operation: Operation, call: Call) -> tuple[str, bool]:
-        """See Service: what a PUT of a blob does stands in its query and headers."""
+        """See Service: what a PUT of a blob does stands in its query and headers, what a GET is of in its host."""
+        if call.method == "GET" and call.host == _BLOBS:
+            return "Container_ListBlobFlatSegment", False
         action = call.headers.get("x-ms-lease-action", "").capitalize()
         return (f"Blob_{action}Lease" if call.query.get("comp") == "lease" else operation.id), operation.writes
 
@@ -83,10 +90,39 @@ class Storage:
 
     # --- operations -----------------------------------------------------------------------------------------------
 
+    def _look(self, call: Call) -> Reply:
+        return self._list(call) if call.host == _BLOBS else self._depth(call)
+
     def _depth(self, call: Call) -> Reply:
-        if call.params["queue"] not in self.queues:
+        if call.params["name"] not in self.queues:
             raise _error("QueueNotFound")
-        return Reply(200, b"", {"x-ms-approximate-messages-count": str(self.queues[call.params["queue"]])})
+        return Reply(200, b"", {"x-ms-approximate-messages-count": str(self.queues[call.params["name"]])})
+
+    def _list(self, call: Call) -> Reply:
+        """In the order of their names, at most 5,000 at once, also where more are asked for (List Blobs)."""
+        if call.query.get("comp") != "list":
+            return self.unknown(call)
+        if call.params["name"] not in self.containers:
+            raise _error("ContainerNotFound")
+        prefix, marker = call.query.get("prefix", ""), call.query.get("marker", "")
+        said = call.query.get("maxresults", str(_PAGE))
+        if not (said.isascii() and said.isdecimal() and int(said[:9])):
+            raise _error("OutOfRangeQueryParameterValue")
+        most = min(int(said[:9]), _PAGE)
+        blobs = self.containers[call.params["name"]]
+        *names, end = [*sorted(each for each in blobs if each.startswith(prefix) and each >= marker), ""][: most + 1]
+        found = ET.Element("EnumerationResults", {"ContainerName": call.params["name"]})
+        ET.SubElement(found, "Prefix").text = prefix
+        listed = ET.SubElement(found, "Blobs")
+        for name in names:
+            blob = ET.SubElement(listed, "Blob")
+            ET.SubElement(blob, "Name").text = name
+            properties = ET.SubElement(blob, "Properties")
+            for property_, value in _PROPERTIES.items():
+                ET.SubElement(properties, property_).text = value
+        ET.SubElement(found, "NextMarker").text = end
+        body = ET.tostring(found, encoding="utf-8", xml_declaration=True)
+        return Reply(200, body, {"content-type": "application/xml"})
 
     def _create(self, call: Call) -> Reply:
         if call.params["container"] in self.containers:
@@ -145,7 +181,14 @@ class Storage:
         return Reply(202, b"", _VERSION)
 
 
+_PAGE = 5000
 _VERSION = {"etag": '"0x8D"', "last-modified": "Mon, 02 Mar 2026 08:00:00 GMT"}
+_PROPERTIES = {
+    "Last-Modified": _VERSION["last-modified"],
+    "Etag": _VERSION["etag"].strip('"'),
+    "Content-Length": "0",
+    "BlobType": "BlockBlob",
+}
 
 
 def _error(code: str) -> ServiceError:

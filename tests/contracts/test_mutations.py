@@ -41,6 +41,7 @@ _STORAGE = [
     {"service": "storage", "method": method, "url": f"https://stfinetune.{where}", "headers": headers, "body": None}
     for method, where, headers in (
         ("PUT", "blob.core.windows.net/leases?restype=container", {}),
+        ("GET", "blob.core.windows.net/finetune-leases?restype=container&comp=list&maxresults=5", {}),
         ("PUT", "blob.core.windows.net/finetune-leases/run", {"x-ms-blob-type": "BlockBlob"}),
         (
             "PUT",

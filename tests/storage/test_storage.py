@@ -148,6 +148,39 @@ def eventually(lost: Lost) -> bool:
 azurite_only = pytest.mark.parametrize("place", ["azurite"], indirect=True)
 
 
+# --- names
+
+
+def test_a_name_that_one_worker_notes_the_others_know(storage: Storage, other: Storage, place: Place) -> None:
+    with storage.lease(JOB):
+        assert storage.deleted.known() == frozenset(), "a lease is none"
+        for name in (
+            "api.wandb.ai/acme/a%20b/ftjob-7",
+            "api.wandb.ai/acme/ü/ftjob-7",
+            "api.wandb.ai/acme/a%20b/ftjob-7",
+        ):
+            storage.deleted.note(name)
+    assert other.deleted.known() == {"api.wandb.ai/acme/a%20b/ftjob-7", "api.wandb.ai/acme/ü/ftjob-7"}
+    assert len(place.blobs()) == 2
+
+
+def test_more_names_than_one_answer_holds(storage: Storage, place: Place) -> None:
+    names = {f"api.wandb.ai/acme/tuning/ftjob-{n}" for n in range(5)}
+    with storage.lease(JOB):
+        for name in names:
+            storage.deleted.note(name)
+    few = storage._leases.list_blob_names(name_starts_with="deleted-runs/", results_per_page=2)
+    assert {name.removeprefix("deleted-runs/") for name in few} == storage.deleted.known() == names
+
+
+def test_where_nobody_has_had_a_lease_no_name_is_known(storage: Storage, place: Place) -> None:
+    place.remove()
+    assert storage.deleted.known() == frozenset()
+    with storage.lease(JOB):
+        storage.deleted.note("a")
+    assert storage.deleted.known() == {"a"}
+
+
 # --- leases
 
 

@@ -2,9 +2,12 @@
 
 from typing import Any
 
+import pytest
+
 from function_app.backlog import BOUND
-from function_app.storage import LEASES
+from function_app.storage import DELETED, LEASES
 from function_app.triggers import QUEUE
+from sandbox.faults import Fault
 from sandbox.storage import Blob
 from tests.worker.test_worker import (
     JOB,
@@ -50,12 +53,18 @@ def test_a_queue_at_its_bound_gets_nothing_and_that_is_no_failure(host: Host, lo
 
 
 @worker
-def test_a_tick_that_cannot_see_the_queue_fails_and_sends_nothing(host: Host, load: Load) -> None:
+@pytest.mark.parametrize(
+    ("operation", "what"),
+    [("Queue_GetProperties", "queue finetune-jobs"), ("Container_ListBlobFlatSegment", "the blobs deleted-runs/")],
+)
+def test_a_tick_that_cannot_ask_storage_fails_and_sends_nothing(
+    host: Host, load: Load, operation: str, what: str
+) -> None:
     """Else the queue would grow with every tick, or jobs wait without a word."""
-    cloud = load({**WORLD, "faults": [{"op": "Queue_GetProperties", "when": {"times": 1}, "do": {"status": 403}}]})
+    cloud = load({**WORLD, "faults": [{"op": operation, "when": {"times": 1}, "do": {"status": 403}}]})
     (only,) = host(tick(), env=azure(cloud))["invocations"]
     assert not only["ok"]
-    assert "Storage refuses queue finetune-jobs" in only["error"]
+    assert f"Storage refuses {what}" in only["error"]
     assert only["outputs"] == {}
 
 
@@ -73,6 +82,40 @@ def test_a_job_that_another_worker_has_is_left_to_it(host: Host, load: Load) -> 
     (again,) = host(delivered(message("ftjob-done")), env=azure(cloud))["invocations"]
     assert any("result=synced job=ftjob-done" in line for line in logged(again))
     assert leases == {}, "it is given back, and nothing is left behind"
+
+
+@worker
+def test_of_a_run_that_was_deleted_in_wandb_a_tick_in_another_process_asks_no_more(host: Host, load: Load) -> None:
+    """In Azure the timer and the queue have instances of their own, and each message would take its retries anew."""
+    cloud = load(WORLD)
+    host(delivered(message("ftjob-done")), env=azure(cloud))
+    store = cloud.world.wandb.store
+    store.delete_run(store.run("acme", "tuning", "ftjob-done"))
+    (before,) = host(tick(), env=azure(cloud))["invocations"]
+    assert "ftjob-done" in asked_for(before), "nobody can know before W&B has said so"
+    (told,) = host(delivered(message("ftjob-done")), env=azure(cloud))["invocations"]
+    assert any("result=skipped job=ftjob-done" in line and "deleted in W&B" in line for line in logged(told))
+    (after,) = host(tick(), env=azure(cloud))["invocations"]
+    assert asked_for(after) == ["ftjob-running"]
+
+    (elsewhere,) = host(tick(), env=azure(cloud, WANDB_PROJECT="tuning-2"))["invocations"]
+    assert "ftjob-done" in asked_for(elsewhere), "there its id is free"
+
+
+@worker
+def test_where_that_cannot_be_noted_the_next_tick_asks_again(host: Host, load: Load) -> None:
+    cloud = load(WORLD)
+    host(delivered(message("ftjob-done")), env=azure(cloud))
+    store = cloud.world.wandb.store
+    store.delete_run(store.run("acme", "tuning", "ftjob-done"))
+    noting = {"op": "BlockBlob_Upload", "when": {"path": DELETED}, "do": {"status": 403}}
+    cloud.world.faults.faults = [Fault.model_validate(noting)]
+    (told,) = host(delivered(message("ftjob-done")), env=azure(cloud))["invocations"]
+    assert told["ok"], told["error"]
+    [line] = logged(told, "WARNING")
+    assert line.startswith("deleted run not noted job=ftjob-done why=Storage refuses the blob deleted-runs/")
+    (again,) = host(tick(), env=azure(cloud))["invocations"]
+    assert "ftjob-done" in asked_for(again)
 
 
 @worker

@@ -1,0 +1,41 @@
+"""A run that was deleted in W&B: by which name that is known, and to whom."""
+
+from function_app.deleted_runs import InMemory, name_of
+from function_app.model import Result
+
+from .conftest import JOB, Bench, a_job
+
+
+def test_a_name_says_the_server_the_entity_the_project_and_the_job(bench: Bench) -> None:
+    def named(**said: str) -> str:
+        return name_of(JOB, bench.engine(**said).api)
+
+    usual = named()
+    assert usual == f"api.wandb.ai/acme/fine-tuning/{JOB}"
+    assert named(wandb_base_url="https://api.wandb.ai") == usual
+    assert (
+        named(wandb_base_url="https://wandb.contoso.example:8443")
+        == f"wandb.contoso.example%3A8443/acme/fine-tuning/{JOB}"
+    )
+    assert named(wandb_project="a b") == f"api.wandb.ai/acme/a%20b/{JOB}"
+
+
+def test_engines_that_share_what_is_known_ask_wandb_once(bench: Bench) -> None:
+    bench.world(a_job())
+    bench.tick()
+    bench.cloud.world.wandb.store.delete_run(bench.run())
+    one, other = bench.engine(), bench.engine()
+    one.deleted = other.deleted = InMemory()
+    assert bench.tick(one)[JOB].result is Result.SKIPPED
+    asked, writes = bench.counted(lambda: bench.tick(other))
+    assert (asked, writes) == ({"FineTuning_List": 1, "Runs": 1}, 0)
+
+
+def test_in_another_project_the_run_is_made(bench: Bench) -> None:
+    bench.world(a_job())
+    bench.tick()
+    bench.cloud.world.wandb.store.delete_run(bench.run())
+    one, other = bench.engine(), bench.engine(wandb_project="second")
+    one.deleted = other.deleted = InMemory()
+    bench.tick(one)
+    assert bench.tick(other)[JOB].result is Result.SYNCED
