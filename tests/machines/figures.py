@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant
 
 DEEP = "deep"
 """The profile for who has an hour: `python -m pytest tests/machines --hypothesis-profile deep -n 6`."""
-_PARTS = 10
+_PARTS = 25
 """A machine waits more than it computes, so that the deep profile has it run in parts, which go on at once."""
 
 _COMMON = settings(
