@@ -24,15 +24,17 @@ def plan(target: Target, observed: Observed, versions: Collection[SecretVersion]
     """
     sharing = shared_with(target, observed)
     going = going_roles(target, observed, restore=restore)
+    secret = _secret(target, observed, versions, sharing)
     steps = (
-        _secret(target, observed, versions, sharing),
+        secret,
         _access_model(observed, sharing, restore=restore),
         *_entries(observed, sharing),
         *(_role(observed, each) for each in going),
         *_staying(target, observed, going),
         _identity(target, observed),
     )
-    losses = tuple(_losses(target, observed, going)) if restore and observed.vault.rbac else ()
+    of_secret = observed.vault.scope(target.secret) if _goes(observed, secret) else ""
+    losses = tuple(_losses(observed, going, of_secret)) if restore and observed.vault.rbac else ()
     return Plan(f"{observed.account.name} → {observed.vault.name}", steps, losses)
 
 
@@ -163,6 +165,13 @@ def _secret(target: Target, observed: Observed, versions: Collection[SecretVersi
     )
 
 
+def _goes(observed: Observed, secret: Step) -> bool:
+    """Whether no secret is left there. One that cannot be seen yet may turn out to be others', and stay."""
+    state = observed.secret.state
+    seen = state is not SecretState.UNKNOWN
+    return state in (SecretState.MISSING, SecretState.DELETED) or (seen and secret.verb is Verb.REMOVE)
+
+
 def _access_model(observed: Observed, sharing: Collection[str], *, restore: bool) -> Step:
     vault = observed.vault
     if not vault.rbac:
@@ -266,15 +275,14 @@ def _whose(observed: Observed, each: Assignment) -> str:
 # --- who would lose access -------------------------------------------------------------------------------------------
 
 
-def _losses(target: Target, observed: Observed, going: Collection[Assignment]) -> Iterator[Loss]:
+def _losses(observed: Observed, going: Collection[Assignment], gone: str) -> Iterator[Loss]:
     """Principals whose roles give more than their access policies will: roles that came after the switch, mostly.
 
-    A role on the one secret is no loss where the secret goes, too.
+    A role on what is `gone` then is no loss.
     """
-    of_secret = "" if shared_with(target, observed) else observed.vault.scope(target.secret)
     staying: dict[str, list[Assignment]] = {}
     for each in observed.assignments:
-        if each not in going and not same(each.scope, of_secret) and _granted(observed, [each]):
+        if each not in going and not same(each.scope, gone) and _granted(observed, [each]):
             staying.setdefault(each.principal_id.lower(), []).append(each)
     for object_id, held in staying.items():
         has = _permitted(observed, object_id)

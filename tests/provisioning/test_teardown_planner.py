@@ -275,6 +275,35 @@ def test_on_the_way_back_only_what_a_policy_does_not_give_is_lost_by_whoever_has
     assert plan(TARGET, observed, (), restore=False).losses == ()
 
 
+@pytest.mark.parametrize(
+    ("state", "versions", "lost"),
+    [
+        (SecretState.PRESENT, (version(),), False),
+        (SecretState.DISABLED, (version(),), False),
+        (SecretState.DELETED, (), False),
+        (SecretState.MISSING, (), False),
+        (SecretState.PRESENT, (version(), version(ours=False)), True),
+        (SecretState.PRESENT, (version(ours=False),), True),
+        (SecretState.UNKNOWN, (), True),
+    ],
+    ids=["ours", "disabled", "deleted", "missing", "partly others'", "others'", "not seen yet"],
+)
+def test_a_role_on_the_secret_is_lost_where_the_secret_may_stay(
+    state: SecretState, versions: Collection[SecretVersion], lost: bool
+) -> None:
+    on_secret = replace(assigned(BILLING, SECRETS_USER), scope=SECRET_ID)
+    made = plan(TARGET, on_rbac(YOURS, OF_ACCOUNT, on_secret, secret=state), versions, restore=True)
+    told = Loss("billing-api", BILLING, f"{USER} by role, and it has no access policy")
+    assert made.losses == ((told,) if lost else ())
+
+
+def test_a_role_on_the_secret_is_lost_where_the_secret_stays_for_another_account() -> None:
+    on_secret = replace(assigned(BILLING, SECRETS_USER), scope=SECRET_ID)
+    observed = on_rbac(YOURS, OF_ACCOUNT, OF_OTHER, on_secret)
+    told = plan(TARGET, observed, (version(),), restore=True).losses
+    assert BILLING in [loss.object_id for loss in told]
+
+
 # --- access policies -------------------------------------------------------------------------------------------------
 
 
