@@ -7,6 +7,7 @@ import pytest
 from function_app.backlog import BOUND
 from function_app.storage import DELETED, LEASES
 from function_app.triggers import QUEUE
+from sandbox.cloud import Cloud
 from sandbox.faults import Fault
 from sandbox.storage import Blob
 from tests.worker.test_worker import (
@@ -29,6 +30,15 @@ __all__ = ["host"]  # a fixture
 OLD = [{"id": f"ftjob-{number:03}", "created": f"-{number}d", **JOB} for number in range(3, 203)]
 ACCOUNT = WORLD["accounts"][0]
 BACKLOG: dict[str, Any] = {**WORLD, "accounts": [{**ACCOUNT, "jobs": [*OLD, *ACCOUNT["jobs"]]}]}
+
+
+def with_a_deleted_run(host: Host, load: Load) -> Cloud:
+    """A world where ftjob-done was mirrored, and somebody has deleted its run."""
+    cloud = load(WORLD)
+    host(delivered(message("ftjob-done")), env=azure(cloud))
+    store = cloud.world.wandb.store
+    store.delete_run(store.run("acme", "tuning", "ftjob-done"))
+    return cloud
 
 
 @worker
@@ -87,10 +97,7 @@ def test_a_job_that_another_worker_has_is_left_to_it(host: Host, load: Load) -> 
 @worker
 def test_of_a_run_that_was_deleted_in_wandb_a_tick_in_another_process_asks_no_more(host: Host, load: Load) -> None:
     """In Azure the timer and the queue have instances of their own, and each message would take its retries anew."""
-    cloud = load(WORLD)
-    host(delivered(message("ftjob-done")), env=azure(cloud))
-    store = cloud.world.wandb.store
-    store.delete_run(store.run("acme", "tuning", "ftjob-done"))
+    cloud = with_a_deleted_run(host, load)
     (before,) = host(tick(), env=azure(cloud))["invocations"]
     assert "ftjob-done" in asked_for(before), "nobody can know before W&B has said so"
     (told,) = host(delivered(message("ftjob-done")), env=azure(cloud))["invocations"]
@@ -104,10 +111,7 @@ def test_of_a_run_that_was_deleted_in_wandb_a_tick_in_another_process_asks_no_mo
 
 @worker
 def test_where_that_cannot_be_noted_the_next_tick_asks_again(host: Host, load: Load) -> None:
-    cloud = load(WORLD)
-    host(delivered(message("ftjob-done")), env=azure(cloud))
-    store = cloud.world.wandb.store
-    store.delete_run(store.run("acme", "tuning", "ftjob-done"))
+    cloud = with_a_deleted_run(host, load)
     noting = {"op": "BlockBlob_Upload", "when": {"path": DELETED}, "do": {"status": 403}}
     cloud.world.faults.faults = [Fault.model_validate(noting)]
     (told,) = host(delivered(message("ftjob-done")), env=azure(cloud))["invocations"]
