@@ -4,10 +4,10 @@ import json
 from dataclasses import replace
 from typing import Any
 
+from sandbox.azure.storage import ACCOUNT as STORAGE_ACCOUNT
 from sandbox.cloud import Cloud
-from sandbox.scenario import Scenario
-from sandbox.storage import ACCOUNT as STORAGE_ACCOUNT
-from sandbox.wandb_runs import Run
+from sandbox.scenario.reader import Scenario
+from sandbox.wandb.runs import Run
 
 ENTITY, PROJECT = "acme", "fine-tuning"
 KEY = "5a4db0c5a4db0c5a4db0c5a4db0c5a4db0c00001"  # of sync-bot, in the contoso scenario

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from sandbox.cloud import Cloud
-from sandbox.scenario import Scenario
+from sandbox.scenario.reader import Scenario
 
 from .rows import KEY, ROWS, Row
 from .truth import Truth

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from sandbox.cloud import Cloud
-from sandbox.scenario import Scenario
+from sandbox.scenario.reader import Scenario
 
 ROOT = Path(__file__).parent.parent
 LIMIT = 200.0

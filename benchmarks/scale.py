@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from benchmarks import crowd
-from function_app.backlog import BOUND
-from function_app.triggers import QUEUE
+from function_app.engine.backlog import BOUND
+from function_app.functions import QUEUE
 from sandbox.cloud import Cloud
 
 ROOT = Path(__file__).parent.parent

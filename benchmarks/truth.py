@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from sandbox.jobs import Job
-from sandbox.openai_store import Store
-from sandbox.wandb_artifacts import Artifact
-from sandbox.wandb_runs import Run
+from sandbox.azure.openai.jobs import Job
+from sandbox.azure.openai.store import Store
+from sandbox.wandb.artifacts import Artifact
+from sandbox.wandb.runs import Run
 from sandbox.world import World
 
 ENTITY, PROJECT = "acme", "fine-tuning"

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
+from sandbox.azure.openai.training_files import FileScript, example
 from sandbox.cloud import Cloud
-from sandbox.scenario import Scenario
-from sandbox.training_files import FileScript, example
+from sandbox.scenario.reader import Scenario
 
 from .rows import KEY
 from .truth import ENTITY, PROJECT

@@ -12,8 +12,8 @@ from rich.text import Text
 
 from sandbox.cloud import Cloud
 from sandbox.demo import SETTINGS
-from sandbox.pages import page
-from sandbox.scenario import Scenario
+from sandbox.pages.site import page
+from sandbox.scenario.reader import Scenario
 from tests.sandbox.chromium import Chromium
 
 IMAGES = Path(__file__).parent / "images"

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import click
 
-import function_app.cli
-import provisioning.cli
+import function_app.cli.commands
+import provisioning.cli.commands
 import sandbox.cli
 
 PAGE = Path(__file__).parent / "commands.md"
 PROGRAMS: dict[str, click.Group] = {
-    "provisioning": provisioning.cli.cli,
-    "function_app": function_app.cli.main,
+    "provisioning": provisioning.cli.commands.cli,
+    "function_app": function_app.cli.commands.main,
     "sandbox": sandbox.cli.main,
 }
 WIDTH = 100

@@ -22,9 +22,9 @@ from typing import Any
 import click
 
 from sandbox.cloud import Cloud
-from sandbox.faults import Fault, Gate
-from sandbox.scenario import Scenario
-from sandbox.trace import Trace
+from sandbox.runtime.faults import Fault, Gate
+from sandbox.runtime.trace import Trace
+from sandbox.scenario.reader import Scenario
 
 from .canary_commands import COMMANDS, DEMO, Command, secrets_of
 from .leaks import Leaks, Watch, watch_requests

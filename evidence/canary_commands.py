@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sandbox.http import Call
-from sandbox.scenario import Scenario
-from sandbox.storage import ACCOUNT
-from sandbox.training_files import FileScript, TrainingFile
+from sandbox.azure.openai.training_files import FileScript, TrainingFile
+from sandbox.azure.storage import ACCOUNT
+from sandbox.runtime.http import Call
+from sandbox.scenario.reader import Scenario
 
 from .leaks import Secret
 from .processes import ROOT

@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from sandbox.faults import Gate
+from sandbox.runtime.faults import Gate
 
 from . import matrix
 from .commands.case import Case, differences

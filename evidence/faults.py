@@ -18,8 +18,8 @@ from typing import Any
 
 import click
 
-from sandbox.faults import Faults
-from sandbox.trace import Exchange
+from sandbox.runtime.faults import Faults
+from sandbox.runtime.trace import Exchange
 
 from . import matrix
 from .commands.case import Case, differences
@@ -36,7 +36,7 @@ _UNAUTHORIZED = 401
 
 @dataclass(frozen=True)
 class Point:
-    """What goes wrong, with the n-th request of an operation (as sandbox/faults.py counts them)."""
+    """What goes wrong, with the n-th request of an operation (as sandbox/runtime/faults.py counts them)."""
 
     operation: str
     nth: int

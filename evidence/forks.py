@@ -15,9 +15,9 @@ import threading
 from typing import Any, TextIO
 
 _IMPORTS = (
-    "provisioning.cli",
-    "function_app.cli",
-    "function_app.tick",
+    "provisioning.cli.commands",
+    "function_app.cli.commands",
+    "function_app.engine.engine",
     "wandb.apis.public",
     "wandb.sdk.wandb_run",
     "azure.mgmt.authorization",

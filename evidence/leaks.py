@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from urllib.parse import quote
 
-from sandbox.http import Call, Caller, Operation, Reply, Service
+from sandbox.runtime.http import Call, Caller, Operation, Reply, Service
 from sandbox.world import World
 
 from .processes import lineage

@@ -67,9 +67,9 @@ SUBJECTS = (
         tuple(f"provisioning/{name}.py" for name in ("planner", "carry_over", "grants", "secret_step", "vault_steps")),
         ("tests/provisioning/test_planner*.py",),
     ),
-    Subject("teardown", ("provisioning/teardown_planner.py",), ("tests/provisioning/test_teardown_planner.py",)),
-    Subject("rotation", ("provisioning/rotation_planner.py",), ("tests/provisioning/test_rotation_planner.py",)),
-    Subject("access", ("provisioning/access.py",), ("tests/provisioning/test_access*.py",)),
+    Subject("teardown", ("provisioning/planning/teardown.py",), ("tests/provisioning/test_teardown_planner.py",)),
+    Subject("rotation", ("provisioning/planning/rotation.py",), ("tests/provisioning/test_rotation_planner.py",)),
+    Subject("access", ("provisioning/planning/permissions.py",), ("tests/provisioning/test_access*.py",)),
     *map(_function_app, ("decide", "results", "datasets")),
 )
 

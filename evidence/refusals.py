@@ -1,4 +1,4 @@
-"""What goes wrong with a request, in the words of the service that it is for. Data for sandbox/faults.py.
+"""What goes wrong with a request, in the words of the service that it is for. Data for sandbox/runtime/faults.py.
 
 Codes and messages: Microsoft's documentation of ARM's and Key Vault's errors, recorded answers of Azure OpenAI, and W&B's
 messages as its SDK's issues quote them (wandb#8800, wandb#9620).
@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sandbox import openai_errors
-from sandbox.http import ServiceError
+from sandbox.azure.openai import errors as openai_errors
+from sandbox.runtime.http import ServiceError
 
 STALL = 30.0
 """Seconds of real time that a stalled request takes."""

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
+from sandbox.azure.tenant import Tenant
 from sandbox.cloud import Cloud
-from sandbox.faults import Fault
-from sandbox.scenario import Scenario
-from sandbox.tenant import Tenant
+from sandbox.runtime.faults import Fault
+from sandbox.scenario.reader import Scenario
 from sandbox.world import World
 
 from .commands.case import Case

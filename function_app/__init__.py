@@ -5,17 +5,17 @@
 
 from typing import TYPE_CHECKING, Any
 
-from function_app.triggers import app
+from function_app.functions import app
 
 if TYPE_CHECKING:
-    from function_app.moving import sync
+    from function_app.wandb_logger import sync
 
 __all__ = ["app", "sync"]
 
 
 def __getattr__(name: str) -> Any:
     if name == "sync":
-        from function_app.moving import sync
+        from function_app.wandb_logger import sync
 
         return sync
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -5,18 +5,18 @@ SyncError
 ├── VaultError               the key cannot be read from Key Vault
 ├── StorageError             the app's storage account cannot be asked
 ├── TakenError               another worker has the job
-├── InvalidFileError         `check` finds errors in a file that is to be uploaded (submit_request)
-├── UnusableFileError        the account cannot use an uploaded file (submit)
-├── TokenizerError           tokens cannot be counted, only estimated (tokens)
+├── InvalidFileError         `check` finds errors in a file that is to be uploaded (authoring.request)
+├── UnusableFileError        the account cannot use an uploaded file (authoring.submission)
+├── TokenizerError           tokens cannot be counted, only estimated (authoring.tokens)
 ├── AccountError             Azure OpenAI (or OpenAI)
 │   ├── AccessError          … does not let us in
 │   ├── NotThereError        … has no such job or file
 │   └── AccountBusyError     … cannot be reached, is busy or broken: later
-│       └── LostAnswerError  … may have created a job and did not say so (azure_openai_submit)
+│       └── LostAnswerError  … may have created a job and did not say so (authoring.job_creation)
 └── WandbError               W&B
     ├── KeyRefusedError      … does not take the key
     ├── RunDeletedError      … somebody deleted the run there; its id cannot come back
-    ├── DashboardError       … does not save the workspace (dashboard)
+    ├── DashboardError       … does not save the workspace (authoring.dashboard)
     └── WandbBusyError       … cannot be reached, is busy or broken: later
 
 Those that one command alone knows stand in its module, named in brackets.

@@ -8,9 +8,9 @@ from urllib.parse import urlsplit
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from function_app.engine.routing import Destination, Registry, Routes, Rule, checked_name, parse_registry, parse_routes
 from function_app.errors import SettingsError
-from function_app.model import DatasetPolicy
-from function_app.routing import Destination, Registry, Routes, Rule, checked_name, parse_registry, parse_routes
+from function_app.models import DatasetPolicy
 
 EVERY_TWO_MINUTES = "0 */2 * * * *"
 """NCRONTAB: W&B is said to call a run crashed after about five minutes of silence."""

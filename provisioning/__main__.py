@@ -3,7 +3,7 @@
 import sys
 
 try:
-    from .cli import main
+    from provisioning.cli.commands import main
 except ModuleNotFoundError as missing:
     if (missing.name or "").partition(".")[0] == __package__:
         raise  # ours, so a defect

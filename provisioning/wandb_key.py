@@ -12,7 +12,7 @@ from typing import Any, TextIO
 
 from pydantic import SecretStr, ValidationError
 
-from .errors import (
+from provisioning.errors import (
     EntityRefusedError,
     KeyNotGivenError,
     KeyRefusedError,
@@ -22,7 +22,7 @@ from .errors import (
     UnreachableError,
     UsageError,
 )
-from .model import WandbAccount
+from provisioning.models import WandbAccount
 
 TIMEOUT = 10
 """Seconds that one question to W&B may take, unless WANDB_HTTP_TIMEOUT says otherwise. wandb-core retries within them."""

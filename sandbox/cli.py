@@ -8,11 +8,11 @@ from pathlib import Path
 
 import click
 
-from .cloud import Cloud
-from .demo import demo as play_demo
-from .demo import wait_for_interrupt
-from .pages import page
-from .scenario import Scenario
+from sandbox.cloud import Cloud
+from sandbox.demo import demo as play_demo
+from sandbox.demo import wait_for_interrupt
+from sandbox.pages.site import page
+from sandbox.scenario.reader import Scenario
 
 _SCENARIO = click.option(
     "--scenario", "-s", default="demo", show_default=True, help="The world to start from: a name, or a YAML file."

@@ -20,12 +20,12 @@ from typing import Self
 import trustme
 import uvicorn
 
-from .clock import Clock
-from .relay import Relay
-from .scenario import Scenario
-from .server import Server
-from .tenant import CLOUDS, Principal
-from .world import Page, World
+from sandbox.azure.tenant import CLOUDS, Principal
+from sandbox.runtime.clock import Clock
+from sandbox.runtime.relay import Relay
+from sandbox.runtime.server import Server
+from sandbox.scenario.reader import Scenario
+from sandbox.world import Page, World
 
 _CERTIFIED = [
     *(

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import click
 
-from .cloud import Cloud
-from .pages import page, summary
-from .scenario import Scenario
-from .wandb_runs import RunState
+from sandbox.cloud import Cloud
+from sandbox.pages.site import page, summary
+from sandbox.scenario.reader import Scenario
+from sandbox.wandb.runs import RunState
 
 ENTITY, PROJECT = "acme", "fine-tuning"
 _TARGET = [
@@ -53,7 +53,9 @@ class Demo:
         setup = ["provisioning", "setup", *_TARGET, "--yes", "--propagation-wait", "3s"]
         self._run("operator", setup, {"WANDB_API_KEY": key})
         self._title("Another user of the vault", "billing-api, which had its access by access policy, reads its secret")
-        self._run("billing-api", ["sandbox.bystander", "https://kv-ml.vault.azure.net/", "billing-db-password"], {})
+        self._run(
+            "billing-api", ["sandbox.other_application", "https://kv-ml.vault.azure.net/", "billing-db-password"], {}
+        )
         self._sync_until_settled()
         self._nothing_more_to_do(setup, key)
 

@@ -4,19 +4,19 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from .arm import Arm
-from .clock import Clock
-from .entra import Entra
-from .faults import Faults, Gate
-from .graph import Graph
-from .http import Call, Reply, Service, ServiceError
-from .identity import Desk, Tokens
-from .keyvault import KeyVault
-from .openai import OpenAI
-from .scenario import Scenario
-from .storage import Storage
-from .trace import Trace
-from .wandb import Wandb
+from sandbox.azure.arm.service import Arm
+from sandbox.azure.entra import Entra
+from sandbox.azure.graph import Graph
+from sandbox.azure.identity import Desk, Tokens
+from sandbox.azure.key_vault import KeyVault
+from sandbox.azure.openai.service import OpenAI
+from sandbox.azure.storage import Storage
+from sandbox.runtime.clock import Clock
+from sandbox.runtime.faults import Faults, Gate
+from sandbox.runtime.http import Call, Reply, Service, ServiceError
+from sandbox.runtime.trace import Trace
+from sandbox.scenario.reader import Scenario
+from sandbox.wandb.service import Wandb
 
 Page = Callable[["World", Call], Reply | None]
 

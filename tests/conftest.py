@@ -14,7 +14,7 @@ from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 from evidence.processes import Processes
 from sandbox.cloud import TRACES, Cloud
-from sandbox.scenario import Scenario
+from sandbox.scenario.reader import Scenario
 from tests.storage.azurite import PROGRAM, Azurite
 
 pytest_plugins = ["tests.contracts.traffic"]
@@ -31,7 +31,7 @@ def start_wandb_core() -> None:
     requests and look for keys in it."""
     from wandb.sdk import wandb_setup
 
-    from function_app.wandb_sdk import prepare
+    from function_app.tracking.wandb.sdk import prepare
 
     prepare()
     wandb_setup.singleton().ensure_service()

@@ -4,7 +4,7 @@ from functools import cache
 
 from azure.functions import Function
 
-from function_app.triggers import app
+from function_app.functions import app
 
 
 @cache

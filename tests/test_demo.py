@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
+from sandbox.azure.openai.jobs import Job
 from sandbox.cloud import Cloud
 from sandbox.demo import ENTITY, PROJECT, Demo
-from sandbox.jobs import Job
-from sandbox.scenario import Scenario, read
-from sandbox.wandb_runs import Run, RunState
+from sandbox.scenario.reader import Scenario, read
+from sandbox.wandb.runs import Run, RunState
 from tests.contracts import PRESENT, TOOLS
 
 

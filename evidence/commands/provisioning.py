@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from sandbox.tenant import Secret, Vault
+from sandbox.azure.tenant import Secret, Vault
 from sandbox.world import World
 
 from .case import GOOD_KEY, PIPELINE, Case, relative

@@ -3,8 +3,8 @@
 import json
 from typing import Any
 
-from sandbox.wandb_artifacts import Artifact
-from sandbox.wandb_runs import Run
+from sandbox.wandb.artifacts import Artifact
+from sandbox.wandb.runs import Run
 from sandbox.world import World
 
 from .case import GOOD_KEY, PIPELINE, Case, relative

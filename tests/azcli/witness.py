@@ -12,7 +12,7 @@ from typing import Any, Self
 
 import yaml
 
-from sandbox.scenario import read
+from sandbox.scenario.reader import read
 from tests.conftest import ROOT
 from tests.provisioning.bench import GOOD_KEY, OPERATOR_ENV
 

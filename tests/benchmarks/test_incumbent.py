@@ -12,7 +12,7 @@ from benchmarks.caller import perform
 from benchmarks.rows import KEY, ROWS, Row
 from benchmarks.truth import Truth
 from sandbox.cloud import Cloud
-from sandbox.wandb_runs import Run
+from sandbox.wandb.runs import Run
 from tests.conftest import Run as Command
 from tests.conftest import start_wandb_core
 

@@ -7,11 +7,11 @@ import pytest
 from pydantic import SecretStr
 
 from benchmarks.scale import Figures, measured, table
-from function_app.azure_openai import Account
-from function_app.backlog import BOUND
-from function_app.model import Job
+from function_app.azure.openai import Account
+from function_app.engine.backlog import BOUND
+from function_app.engine.engine import engine_from
+from function_app.models import Job
 from function_app.settings import Settings
-from function_app.tick import engine_from
 from sandbox.cloud import Cloud
 from tests.function_app.conftest import KEY
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from sandbox.tenant import CLOUDS, PUBLIC
+from sandbox.azure.tenant import CLOUDS, PUBLIC
 
 Line = Mapping[str, Any]
-"""A line of a trace (sandbox/trace.py)."""
+"""A line of a trace (sandbox/runtime/trace.py)."""
 
 _DESCRIBED = (PUBLIC.arm, f".{PUBLIC.vault_suffix}", f".{PUBLIC.openai_suffix}")
 _PUBLIC_NAMES = {

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sandbox.cloud import Cloud
-from sandbox.scenario import Scenario
+from sandbox.scenario.reader import Scenario
 from tests.conftest import Run
 
 from .attacker import KEY, WORLD, Attacker, also_unmodelled, repeatable

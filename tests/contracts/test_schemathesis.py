@@ -12,7 +12,7 @@ from requests import Request
 from schemathesis import GenerationMode
 
 from sandbox.cloud import Cloud
-from sandbox.scenario import Scenario
+from sandbox.scenario.reader import Scenario
 from sandbox.world import World
 
 from . import CONTRACTS, PRESENT, WHY_ABSENT

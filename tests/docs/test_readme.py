@@ -8,7 +8,7 @@ import pytest
 from docs.pictures import STILL
 from sandbox.cloud import Cloud
 from sandbox.demo import SETTINGS
-from sandbox.scenario import Scenario
+from sandbox.scenario.reader import Scenario
 from tests.conftest import ROOT, Run
 from tests.docs.test_runbook import missing
 from tests.provisioning.bench import GOOD_KEY

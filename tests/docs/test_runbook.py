@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from sandbox.azure.key_vault import CLIENT_ADDRESS
 from sandbox.cloud import Cloud
-from sandbox.keyvault import CLIENT_ADDRESS
 from tests.conftest import ROOT, Run
 from tests.provisioning import chain
 from tests.provisioning.bench import GOOD_KEY

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from function_app.model import Outcome, Result
+from function_app.models import Outcome, Result
 from sandbox.cloud import Cloud
 from tests.conftest import ROOT, Run
 from tests.function_app.conftest import CLOSED_ENDPOINT, ENDPOINT, JOB, OTHER_JOB, SETTINGS, TEN_MINUTES, a_file, a_job

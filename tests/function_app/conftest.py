@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from function_app.model import ALL, DatasetPolicy, Outcome, Selection
+from function_app.engine.engine import Engine, engine_from
+from function_app.models import ALL, DatasetPolicy, Outcome, Selection
 from function_app.settings import Settings
-from function_app.tick import Engine, engine_from
 from sandbox.cloud import Cloud
-from sandbox.wandb_runs import Run
+from sandbox.wandb.runs import Run
 from tests.conftest import ROOT
 
 KEY = "5a4db0c5a4db0c5a4db0c5a4db0c5a4db0c00001"  # the key of sync-bot, a member of acme, in the contoso scenario

@@ -2,7 +2,7 @@
 
 import pytest
 
-from function_app.model import Result
+from function_app.models import Result
 
 from .conftest import JOB, Bench, a_job
 

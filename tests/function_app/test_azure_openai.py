@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from function_app.azure_openai import Account, checkpoint_from, event_from, job_from
+from function_app.azure.openai import Account, checkpoint_from, event_from, job_from
 from function_app.errors import AccessError, AccountBusyError, AccountError, NotThereError
-from function_app.model import Event, Job, JobError
+from function_app.models import Event, Job, JobError
 
 from .conftest import CLOSED_ENDPOINT, FILE, JOB, Bench, a_job
 

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from function_app.cli import main
-from function_app.tokens import TokenizerError, counting
-from sandbox.training_files import FileScript, TrainingFile
+from function_app.authoring.tokens import TokenizerError, counting
+from function_app.cli.commands import main
+from sandbox.azure.openai.training_files import FileScript, TrainingFile
 from tests.conftest import ROOT
 
 FORMATS = ("chat", "chat_with_system", "conversation", "tools", "vision", "dpo", "reinforcement", "completion")

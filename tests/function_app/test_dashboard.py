@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from function_app.cli import main
-from function_app.dashboard import view_id
-from sandbox.wandb_store import View
+from function_app.authoring.dashboard import view_id
+from function_app.cli.commands import main
+from sandbox.wandb.store import View
 from tests.conftest import Run as Command
 
 from .conftest import ENTITY, KEY, PROJECT, VALIDATION_FILE, Bench, a_file, a_job
@@ -21,7 +21,7 @@ from .conftest import ENTITY, KEY, PROJECT, VALIDATION_FILE, Bench, a_file, a_jo
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # wandb-workspaces 0.4.13 has validators of Pydantic 1
     pytest.importorskip("wandb_workspaces.workspaces", reason="the extra `dashboard` is not installed")
-    from function_app.dashboard_panels import ABOUT, COLUMNS, EDITION, workspace
+    from function_app.authoring.panels import ABOUT, COLUMNS, EDITION, workspace
 
 SETTINGS = {"WANDB_API_KEY": KEY, "WANDB_ENTITY": ENTITY, "WANDB_PROJECT": PROJECT, "COLUMNS": "100"}
 REFUSED = {"status": 401, "body": {"errors": [{"message": "not logged in"}]}}

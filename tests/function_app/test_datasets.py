@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from function_app import datasets
-from function_app.datasets import COLUMNS, LONGEST_LINE, NUMBERS, Sample, Tally, lines_of, read_rows
-from function_app.model import Cell, Malformed, TableRow
+from function_app.data import formats as datasets
+from function_app.data.formats import COLUMNS, LONGEST_LINE, NUMBERS, Sample, Tally, lines_of, read_rows
+from function_app.models import Cell, Malformed, TableRow
 
 IMAGE = "data:image/png;base64," + "iVBORw0KGgo=" * 1000
 CALL = {"id": "c1", "type": "function", "function": {"name": "weather", "arguments": '{"city": "Oslo"}'}}

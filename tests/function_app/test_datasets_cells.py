@@ -5,8 +5,8 @@ from collections.abc import Mapping
 
 import pytest
 
-from function_app.datasets import LONGEST_LINE, Sample, Tally, lines_of, read_rows
-from function_app.model import Cell, Malformed, TableRow
+from function_app.data.formats import LONGEST_LINE, Sample, Tally, lines_of, read_rows
+from function_app.models import Cell, Malformed, TableRow
 
 HI = {"role": "user", "content": "Hi"}
 HELLO = {"role": "assistant", "content": "Hello"}

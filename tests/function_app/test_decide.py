@@ -4,8 +4,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from function_app.decide import GRACE, RULE, Decision, Owed, decide, results_file, run_id, run_of, settled
-from function_app.model import Event, Job, RunState
+from function_app.engine.planner import GRACE, RULE, Decision, Owed, decide, results_file, run_id, run_of, settled
+from function_app.models import Event, Job, RunState
 
 STATUSES = st.sampled_from(["pending", "running", "paused", "succeeded", "failed", "cancelled"]) | st.text(min_size=1)
 

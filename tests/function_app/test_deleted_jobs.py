@@ -4,9 +4,9 @@ import logging
 
 import pytest
 
-from function_app.model import Result
-from function_app.wandb_changes import edit_run, write
-from sandbox.faults import Fault
+from function_app.models import Result
+from function_app.tracking.wandb.changes import edit_run, write
+from sandbox.runtime.faults import Fault
 from tests.conftest import Run
 
 from .conftest import ENTITY, JOB, LIVE, PROJECT, SETTINGS, Bench, a_file, a_job, child
@@ -100,7 +100,7 @@ def test_runs_stay_as_they_are_while_an_account_cannot_be_listed(bench: Bench) -
 def test_a_project_that_no_job_goes_to_and_that_refuses_is_logged_and_fails_no_job(
     bench: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.WARNING, "function_app.looking")
+    caplog.set_level(logging.WARNING, "function_app.engine.discovery")
     fault = {"op": "Runs", "when": {"nth": [2]}, "do": REFUSED}
     two_accounts(bench, a_job(), faults=[fault])
     assert [outcome.result for outcome in engine(bench, RULES).sync()] == [Result.SYNCED]

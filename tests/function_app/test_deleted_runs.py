@@ -1,7 +1,7 @@
 """A run that was deleted in W&B: by which name that is known, and to whom."""
 
-from function_app.deleted_runs import InMemory, name_of
-from function_app.model import Result
+from function_app.engine.deleted_runs import InMemory, name_of
+from function_app.models import Result
 
 from .conftest import JOB, Bench, a_job
 

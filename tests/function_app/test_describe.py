@@ -5,8 +5,8 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from function_app.azure_openai import OPENAI, job_from
-from function_app.describe import (
+from function_app.azure.openai import OPENAI, job_from
+from function_app.engine.description import (
     artifact_name,
     base_model,
     best_of,
@@ -17,7 +17,7 @@ from function_app.describe import (
     model_metadata,
     tags_of,
 )
-from function_app.model import Checkpoint, Job, JobError, MetricRow
+from function_app.models import Checkpoint, Job, JobError, MetricRow
 
 
 def a_job(**said: object) -> Job:

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
+from function_app.engine.engine import Engine
+from function_app.engine.routing import parse_routes
 from function_app.errors import WandbError
-from function_app.model import DatasetPolicy, Outcome, Result, Selection
-from function_app.routing import parse_routes
-from function_app.tick import Engine
+from function_app.models import DatasetPolicy, Outcome, Result, Selection
 
 from .conftest import ENDPOINT, ENTITY, FILE, JOB, KEY, OTHER_JOB, PROJECT, Bench, a_file, a_job
 

@@ -20,7 +20,7 @@ def drawn() -> Iterator[tuple[str, str, str]]:
     """The same, as the picture in the docstring has it."""
     above: dict[int, str] = {}
     for line in (errors.__doc__ or "").splitlines():
-        if found := re.match(r"([│├└─ ]*)(\w+Error)\b.*?(?:\((\w+)\))?$", line):
+        if found := re.match(r"([│├└─ ]*)(\w+Error)\b.*?(?:\(([\w.]+)\))?$", line):
             depth = len(found[1]) // 4
             above[depth] = found[2]
             if depth:
@@ -28,8 +28,10 @@ def drawn() -> Iterator[tuple[str, str, str]]:
 
 
 def test_the_tree_is_drawn_as_it_is() -> None:
-    for source in Path(errors.__file__).parent.glob("*.py"):
+    for source in Path(errors.__file__).parent.rglob("*.py"):
         if re.search(r"^class \w+Error\(", source.read_text(), re.MULTILINE):
-            import_module(f"function_app.{source.stem}")
+            import_module(
+                ".".join(("function_app", *source.relative_to(Path(errors.__file__).parent).with_suffix("").parts))
+            )
     ours = [each for each in real() if not each[2].startswith("tests.")]
     assert sorted(drawn()) == sorted(ours)

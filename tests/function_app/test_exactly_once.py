@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
+from function_app.engine.outcomes import Candidate
 from function_app.errors import WandbBusyError
-from function_app.model import DatasetPolicy, Outcome, Result
-from function_app.outcomes import Candidate
-from function_app.wandb_api import Question, WandbApi
-from function_app.wandb_runs import Identity, open_run
-from sandbox.wandb_runs import Run
+from function_app.models import DatasetPolicy, Outcome, Result
+from function_app.tracking.wandb.api import Question, WandbApi
+from function_app.tracking.wandb.runs import Identity, open_run
+from sandbox.wandb.runs import Run
 
 from .conftest import ENTITY, FILE, JOB, PROJECT, TEN_MINUTES, Bench, a_job, child
 

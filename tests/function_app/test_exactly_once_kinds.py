@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from function_app.model import Result
+from function_app.models import Result
 
 from .conftest import FILE, JOB, LIVE, Bench, a_job
 

@@ -13,10 +13,10 @@ import pytest
 from azure.identity import DefaultAzureCredential
 from pydantic import SecretStr
 
+from function_app.azure.key_vault import EXPIRING, FRESH_FOR, VaultKey
 from function_app.errors import KeyRefusedError, VaultError
-from function_app.model import DatasetPolicy, Result
-from function_app.scratch import scratch
-from function_app.vault import EXPIRING, FRESH_FOR, VaultKey
+from function_app.models import DatasetPolicy, Result
+from function_app.tracking.wandb.scratch import scratch
 from sandbox.cloud import Cloud
 
 from .conftest import JOB, KEY, Bench, a_job
@@ -37,7 +37,7 @@ def lines(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
     caplog.set_level(logging.INFO, "function_app")
 
     def lines() -> list[str]:
-        said = [record.getMessage() for record in caplog.records if record.name == "function_app.vault"]
+        said = [record.getMessage() for record in caplog.records if record.name == "function_app.azure.key_vault"]
         caplog.clear()
         return said
 
@@ -190,7 +190,7 @@ def test_the_key_is_in_no_environment_and_no_file(bench: Bench) -> None:
             seen.extend(str(path) for path in root.rglob("*") if path.is_file() and KEY.encode() in content(path))
         return False
 
-    from function_app.mirror import Mirrored, mirror
+    from function_app.engine.mirror import Mirrored, mirror
 
     engine = bench.engine(wandb_api_key=None, key_vault_url=VAULT)
     [candidate] = engine.look()[0]

@@ -5,8 +5,8 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import pytest
 
+from function_app.azure.leases import Lost
 from function_app.errors import StorageError, SyncError, TakenError
-from function_app.leases import Lost
 from tests.function_app.conftest import JOB, Bench, a_job
 
 ACCOUNT = "aoai-ml"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from function_app.model import DatasetPolicy, Result
+from function_app.models import DatasetPolicy, Result
 
 from .conftest import CLOSED_ENDPOINT, ENDPOINT, FILE, JOB, OTHER_JOB, STARTED, VALIDATION_FILE, Bench, a_file, a_job
 

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 import wandb
 
-from function_app.datasets import COLUMNS
-from function_app.model import DatasetPolicy
-from function_app.wandb_files import TABLE_ROWS
-from sandbox.wandb_artifacts import Artifact
+from function_app.data.formats import COLUMNS
+from function_app.models import DatasetPolicy
+from function_app.tracking.wandb.files import TABLE_ROWS
+from sandbox.wandb.artifacts import Artifact
 
 from .conftest import ENTITY, FILE, JOB, PROJECT, Bench, a_file, a_job
 

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from function_app.model import Result, Selection
-from sandbox.faults import Fault
-from sandbox.openai_store import Store
+from function_app.models import Result, Selection
+from sandbox.azure.openai.store import Store
+from sandbox.runtime.faults import Fault
 
 from .conftest import FILE, JOB, LIVE, OTHER_JOB, Bench, a_file, a_job
 

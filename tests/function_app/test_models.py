@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from function_app.decide import RULE
-from function_app.model import DatasetPolicy, Result
-from function_app.routing import Registry
-from function_app.wandb_models import Models
-from function_app.wandb_versions import LATEST
-from sandbox.faults import Gate
-from sandbox.wandb_artifacts import Artifact, Collection
+from function_app.engine.planner import RULE
+from function_app.engine.routing import Registry
+from function_app.models import DatasetPolicy, Result
+from function_app.tracking.wandb.models import Models
+from function_app.tracking.wandb.versions import LATEST
+from sandbox.runtime.faults import Gate
+from sandbox.wandb.artifacts import Artifact, Collection
 
 from .conftest import ENTITY, JOB, KEY, OTHER_JOB, PROJECT, Bench, a_job, child
 

@@ -15,8 +15,8 @@ from azure.identity import DefaultAzureCredential, get_bearer_token_provider
 from wandb.sdk.lib import wbauth
 
 from function_app.errors import AccountError, KeyRefusedError, NotThereError, SettingsError
-from function_app.model import Outcome, Result, Selection
-from function_app.moving import EVERY, account_name, follow, sync
+from function_app.models import Outcome, Result, Selection
+from function_app.wandb_logger import EVERY, account_name, follow, sync
 from tests.conftest import ROOT, start_wandb_core
 
 from .conftest import CLOSED_ENDPOINT, ENDPOINT, ENTITY, FILE, JOB, KEY, OTHER_JOB, PROJECT, Bench, a_job

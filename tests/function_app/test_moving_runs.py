@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from function_app.model import Outcome, Result, Selection
-from sandbox.faults import Fault
-from sandbox.wandb_runs import Run
+from function_app.models import Outcome, Result, Selection
+from sandbox.runtime.faults import Fault
+from sandbox.wandb.runs import Run
 from tests.conftest import Run as Command
 
 from .conftest import ENTITY, FILE, JOB, KEY, OTHER_JOB, PROJECT, SETTINGS, Bench, a_job

@@ -7,8 +7,8 @@ import pytest
 
 from evidence.commands.case import differences
 from evidence.commands.sync import end
-from function_app.model import Result
-from sandbox.faults import Fault
+from function_app.models import Result
+from sandbox.runtime.faults import Fault
 
 from .conftest import JOB, LIVE, VALIDATION_FILE, Bench, a_file, a_job
 

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 
 import pytest
 
-from function_app.model import Outcome, Result
-from function_app.report import Table
+from function_app.cli.report import Table
+from function_app.models import Outcome, Result
 
 URL = "https://wandb.example/acme/fine-tuning/runs/"
 

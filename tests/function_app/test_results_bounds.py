@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from function_app.model import Event, MetricRow
-from function_app.results import ResultsError, parse_results, rows_from_events, with_event_times
+from function_app.data.results import ResultsError, parse_results, rows_from_events, with_event_times
+from function_app.models import Event, MetricRow
 
 HELD_AT_MOST = 10_000
 

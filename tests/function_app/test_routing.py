@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from function_app.model import DatasetPolicy, Job
-from function_app.routing import (
+from function_app.engine.routing import (
     Destination,
     LeftOut,
     Registry,
@@ -14,6 +13,7 @@ from function_app.routing import (
     parse_registry,
     parse_routes,
 )
+from function_app.models import DatasetPolicy, Job
 
 HOME = Destination("acme", "OpenAI-Fine-Tune", DatasetPolicy.SAMPLE)
 

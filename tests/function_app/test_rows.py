@@ -5,8 +5,8 @@ from contextlib import AbstractContextManager
 
 import pytest
 
-from function_app.model import MetricRow
-from function_app.wandb_runs import Identity, OpenRun, open_run
+from function_app.models import MetricRow
+from function_app.tracking.wandb.runs import Identity, OpenRun, open_run
 from tests.function_app.conftest import JOB, Bench
 
 

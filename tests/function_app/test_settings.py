@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
+from function_app.engine.routing import Destination, Registry, Routes
 from function_app.errors import SettingsError
-from function_app.model import DatasetPolicy
-from function_app.routing import Destination, Registry, Routes
+from function_app.models import DatasetPolicy
 from function_app.settings import Settings
 
 GOOD = {"AZURE_OPENAI_ENDPOINTS": "https://a.openai.azure.com/", "WANDB_API_KEY": "k" * 40}

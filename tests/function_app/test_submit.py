@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from function_app.azure_openai_submit import JobRequest
-from function_app.check_rules import Method
-from function_app.cli import main
-from function_app.model import Job
-from function_app.submit import like
-from sandbox.openai_store import Store
-from sandbox.training_files import FileScript, TrainingFile
+from function_app.authoring.job_creation import JobRequest
+from function_app.authoring.rules import Method
+from function_app.authoring.submission import like
+from function_app.cli.commands import main
+from function_app.models import Job
+from sandbox.azure.openai.store import Store
+from sandbox.azure.openai.training_files import FileScript, TrainingFile
 from tests.conftest import ROOT
 from tests.conftest import Run as Command
 

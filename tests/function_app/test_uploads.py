@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from function_app.errors import WandbError
-from function_app.wandb_changes import write
-from function_app.wandb_files import add_file
-from function_app.wandb_runs import Identity, OpenRun, new_artifact, open_run
-from function_app.wandb_uploads import Uploads
-from function_app.wandb_versions import LATEST, point, use
-from sandbox.faults import Fault
+from function_app.tracking.wandb.changes import write
+from function_app.tracking.wandb.files import add_file
+from function_app.tracking.wandb.runs import Identity, OpenRun, new_artifact, open_run
+from function_app.tracking.wandb.uploads import Uploads
+from function_app.tracking.wandb.versions import LATEST, point, use
+from sandbox.runtime.faults import Fault
 from tests.function_app.conftest import ENTITY, JOB, PROJECT, Bench, a_job
 
 NAMES = ("first", "second")

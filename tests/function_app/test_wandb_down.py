@@ -4,7 +4,7 @@ import pytest
 
 from evidence.commands.case import differences
 from evidence.commands.sync import end
-from function_app.model import Result
+from function_app.models import Result
 
 from .conftest import JOB, Bench, a_job
 

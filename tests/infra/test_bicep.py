@@ -13,11 +13,11 @@ import yaml
 from pydantic import AliasChoices
 from tree_sitter import Language, Node, Parser
 
+from function_app.azure.storage import LEASES
+from function_app.functions import POISON_QUEUE, QUEUE, STORAGE
 from function_app.settings import Settings
-from function_app.storage import LEASES
-from function_app.triggers import POISON_QUEUE, QUEUE, STORAGE
 from infra.package import PYTHON
-from sandbox.rbac import ROLES
+from sandbox.azure.rbac import ROLES
 from tests.contracts import CONTRACTS, TOOLS
 from tests.functions import declared
 

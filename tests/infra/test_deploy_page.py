@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from infra.from_setup import PARAMETERS
-from provisioning.cli import cli
+from provisioning.cli.commands import cli
 
 ROOT = Path(__file__).parent.parent.parent
 PAGE = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")

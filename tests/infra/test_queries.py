@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from function_app.model import Result
+from function_app.models import Result
 
 ROOT = Path(__file__).parent.parent.parent
 EVENT = re.compile(r"Message startswith [\"'](.+?)[\"']")
@@ -19,7 +19,7 @@ STATE = re.compile(r"Message has \"(\w+)=(\w+)\"")
 def written() -> dict[str, set[str]]:
     """Every line that the app logs: its first words, and the fields that follow in any of its variants."""
     lines: dict[str, set[str]] = {}
-    for path in (ROOT / "function_app").glob("*.py"):
+    for path in (ROOT / "function_app").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Constant) and isinstance(node.value, str) and "=%" in node.value:
                 start = re.match(r"(.*?)(\w+)=", node.value)
@@ -30,7 +30,7 @@ def written() -> dict[str, set[str]]:
 
 def literals() -> set[str]:
     """Every string in the app's code."""
-    trees = (ast.parse(path.read_text(encoding="utf-8")) for path in (ROOT / "function_app").glob("*.py"))
+    trees = (ast.parse(path.read_text(encoding="utf-8")) for path in (ROOT / "function_app").rglob("*.py"))
     nodes = (node for tree in trees for node in ast.walk(tree))
     return {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
 

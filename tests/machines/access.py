@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from provisioning.marks import entries, purpose_of
-from sandbox.rbac import Assignment
-from sandbox.tenant import AccessPolicy, SecretVersion, Tenant, Vault
+from provisioning.planning.ownership import entries, purpose_of
+from sandbox.azure.rbac import Assignment
+from sandbox.azure.tenant import AccessPolicy, SecretVersion, Tenant, Vault
 
 SECRET = "wandb-api-key"
 _ACTIONS = {

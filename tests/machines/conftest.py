@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from provisioning.model import Target
+from provisioning.models import Target
 from sandbox.cloud import Cloud
 from tests.function_app.conftest import Bench
 from tests.provisioning.bench import Bench as Provisioning

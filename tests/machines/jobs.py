@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from benchmarks.truth import Truth
-from sandbox.job_course import TERMINAL
-from sandbox.jobs import Job
-from sandbox.openai_store import Store
-from sandbox.wandb_runs import Run
+from sandbox.azure.openai.course import TERMINAL
+from sandbox.azure.openai.jobs import Job
+from sandbox.azure.openai.store import Store
+from sandbox.wandb.runs import Run
 from sandbox.world import World
 from tests.function_app.conftest import ENTITY, PROJECT
 

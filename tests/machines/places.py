@@ -6,8 +6,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
+from function_app.azure.leases import Lost, held
 from function_app.errors import TakenError
-from function_app.leases import Lost, held
 from tests.function_app.conftest import ACCOUNT, VALIDATION_FILE, Bench, a_file
 
 PIPELINE = "pipeline"

@@ -5,8 +5,8 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
-from sandbox.rbac import ROLE_IDS, Assignment
-from sandbox.tenant import AccessPolicy, Account, Principal, SecretVersion, Tenant, Vault
+from sandbox.azure.rbac import ROLE_IDS, Assignment
+from sandbox.azure.tenant import AccessPolicy, Account, Principal, SecretVersion, Tenant, Vault
 from tests.provisioning.bench import Bench
 
 from .access import SECRET, ours

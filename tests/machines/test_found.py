@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from evidence.processes import Processes
-from sandbox.faults import Gate
+from sandbox.runtime.faults import Gate
 from tests.function_app.conftest import JOB, SETTINGS, Bench, a_job
 
 from .places import PIPELINE, after, fresh

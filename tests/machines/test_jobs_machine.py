@@ -13,14 +13,14 @@ from hypothesis.stateful import initialize, precondition, rule, run_state_machin
 from benchmarks.truth import Truth
 from evidence.processes import Processes
 from evidence.refusals import troubles
-from function_app.decide import Owed
+from function_app.engine.engine import Engine
+from function_app.engine.planner import Owed
 from function_app.errors import SyncError
-from function_app.model import Outcome, Result, Selection
-from function_app.tick import Engine
-from sandbox.faults import Fault, Faults, Gate
-from sandbox.job_script import JobCourse
-from sandbox.openai_store import Store
-from sandbox.wandb_runs import Run
+from function_app.models import Outcome, Result, Selection
+from sandbox.azure.openai.script import JobCourse
+from sandbox.azure.openai.store import Store
+from sandbox.runtime.faults import Fault, Faults, Gate
+from sandbox.wandb.runs import Run
 from tests.function_app.conftest import FILE, SETTINGS, VALIDATION_FILE, Bench
 
 from .figures import FIGURES, Counted, how

@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import initialize, rule, run_state_machine_as_test
 
 from evidence.refusals import troubles
-from provisioning import rotation, setup, teardown
+from provisioning.cli import rotation, setup, teardown
+from provisioning.cli.session import Session
 from provisioning.errors import ProvisioningError
-from provisioning.marks import entries
-from provisioning.model import SECRETS_USER, Scope
-from provisioning.session import Session
-from provisioning.steps import Plan, Step
-from sandbox.faults import Fault, Faults
-from sandbox.scenario import Scenario
+from provisioning.models import SECRETS_USER, Scope
+from provisioning.planning.ownership import entries
+from provisioning.planning.steps import Plan, Step
+from sandbox.runtime.faults import Fault, Faults
+from sandbox.scenario.reader import Scenario
 from tests.provisioning.bench import GOOD_KEY, Bench, Listener, VirtualClock
 
 from .access import SECRET, Access, Right, ours, repeated, told, wrote

@@ -8,16 +8,16 @@ from typing import Any
 from azure.core.credentials import AccessToken
 from pydantic import SecretStr
 
-from provisioning import rotation, setup, teardown
-from provisioning.azure import Azure
-from provisioning.model import Target, WandbAccount
-from provisioning.session import Session
-from provisioning.signin import cloud as azure_cloud
-from provisioning.steps import Step
-from provisioning.ui import Ui
+from provisioning.azure.client import Azure
+from provisioning.azure.sign_in import cloud as azure_cloud
+from provisioning.cli import rotation, setup, teardown
+from provisioning.cli.console import Ui
+from provisioning.cli.session import Session
+from provisioning.models import Target, WandbAccount
+from provisioning.planning.steps import Step
 from provisioning.wandb_key import Key
 from sandbox.cloud import Cloud
-from sandbox.http import Call
+from sandbox.runtime.http import Call
 
 GOOD_KEY = "5a4db0c5a4db0c5a4db0c5a4db0c5a4db0c00001"
 VIEWERS_KEY = "5a4db0c5a4db0c5a4db0c5a4db0c5a4db0c00002"

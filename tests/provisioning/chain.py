@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sandbox.clock import Clock
+from sandbox.azure.rbac import ROLE_IDS, Assignment
+from sandbox.azure.tenant import CLOUDS
 from sandbox.cloud import Cloud
-from sandbox.rbac import ROLE_IDS, Assignment
-from sandbox.scenario import Scenario
-from sandbox.tenant import CLOUDS
+from sandbox.runtime.clock import Clock
+from sandbox.scenario.reader import Scenario
 
 from .bench import GOOD_KEY
 

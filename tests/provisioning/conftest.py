@@ -10,8 +10,8 @@ from typing import Protocol
 
 import pytest
 
-from provisioning import cli
-from provisioning.model import Target
+from provisioning.cli import commands as cli
+from provisioning.models import Target
 from sandbox.cloud import Cloud
 
 from .bench import Bench, Listener, VirtualClock

@@ -2,8 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from provisioning.access import CANDIDATES
-from provisioning.model import (
+from provisioning.models import (
     AccessPolicy,
     Account,
     Assignment,
@@ -17,7 +16,8 @@ from provisioning.model import (
     Target,
     Vault,
 )
-from sandbox.rbac import ROLES
+from provisioning.planning.permissions import CANDIDATES
+from sandbox.azure.rbac import ROLES
 
 NOW = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 WAIT = timedelta(minutes=10)

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from provisioning.access import (
+from provisioning.models import AccessPolicy, Permissions, RoleDefinition
+from provisioning.planning.permissions import (
     CANDIDATES,
     KNOWN_ACTIONS,
     cover,
@@ -19,8 +20,7 @@ from provisioning.access import (
     permits,
     summary,
 )
-from provisioning.model import AccessPolicy, Permissions, RoleDefinition
-from sandbox.rbac import ROLES
+from sandbox.azure.rbac import ROLES
 
 TABLE = Path(__file__).parents[3] / "shared" / "recordings" / "keyvault_access_policy_to_rbac.csv"
 DEFINED = {

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from provisioning import errors
+from sandbox.azure.tenant import Secret, SecretVersion
 from sandbox.cloud import Cloud
-from sandbox.tenant import Secret, SecretVersion
 
 from .bench import GOOD_KEY, Bench
 from .vault_in_use import OWNER

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from provisioning import cli
+from provisioning.cli import commands as cli
 from sandbox.cloud import Cloud
 from tests.conftest import ROOT, Run
 

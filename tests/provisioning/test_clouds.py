@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from sandbox.azure.tenant import CLOUDS, CloudNames
 from sandbox.cloud import Cloud
-from sandbox.tenant import CLOUDS, CloudNames
 
 from . import chain
 from .bench import GOOD_KEY, OPERATOR_ENV

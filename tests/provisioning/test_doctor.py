@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from provisioning import doctor
-from provisioning.doctor_app import CHECKS as APP_CHECKS
-from provisioning.doctor_app import FUNCTIONS, AppName
+from provisioning.checks.function_app import CHECKS as APP_CHECKS
+from provisioning.checks.function_app import FUNCTIONS, AppName
+from provisioning.cli import doctor
 from provisioning.errors import BrokenLinkError
 from provisioning.wandb_key import check as ask_wandb
 from sandbox.cloud import Cloud

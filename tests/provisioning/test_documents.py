@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator, FormatChecker
 
-from provisioning import doctor, doctor_app
-from provisioning.cli import cli
-from provisioning.diagnosis import State
-from provisioning.steps import Verb
+from provisioning.checks import function_app as doctor_app
+from provisioning.checks.diagnosis import State
+from provisioning.cli import doctor
+from provisioning.cli.commands import cli
+from provisioning.planning.steps import Verb
 from sandbox.cloud import Cloud
 from tests.conftest import ROOT
 

@@ -16,9 +16,9 @@ from provisioning import errors
 
 def tree(kind: type[errors.ProvisioningError] = errors.ProvisioningError) -> Iterator[type[errors.ProvisioningError]]:
     """The class and all below it that provisioning/ has."""
-    for module in pkgutil.iter_modules(provisioning.__path__):
-        if module.name != "__main__":  # which would run
-            import_module(f"provisioning.{module.name}")
+    for module in pkgutil.walk_packages(provisioning.__path__, "provisioning."):
+        if not module.name.endswith("__main__"):  # which would run
+            import_module(module.name)
     yield kind
     for each in kind.__subclasses__():
         yield from tree(each)
@@ -27,7 +27,7 @@ def tree(kind: type[errors.ProvisioningError] = errors.ProvisioningError) -> Ite
 def made() -> Iterator[tuple[str, ast.Call]]:
     """Every place in provisioning/ where an error of the tree is made, with where it is."""
     names = {each.__name__ for each in tree()}
-    for file in sorted(Path(provisioning.__path__[0]).glob("*.py")):
+    for file in sorted(Path(provisioning.__path__[0]).rglob("*.py")):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and getattr(node.func, "id", None) in names:
                 yield f"{file.name}:{node.lineno}", node

@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 
-from provisioning import errors, setup
-from provisioning.marks import entries
-from provisioning.model import SECRETS_OFFICER, SECRETS_USER, Scope
-from provisioning.roles import assignment_name
-from provisioning.steps import AllowByPolicy, AwaitRoles, SwitchToRbac, Verb
+from provisioning import errors
+from provisioning.azure.roles import assignment_name
+from provisioning.cli import setup
+from provisioning.models import SECRETS_OFFICER, SECRETS_USER, Scope
+from provisioning.planning.ownership import entries
+from provisioning.planning.steps import AllowByPolicy, AwaitRoles, SwitchToRbac, Verb
+from sandbox.azure.rbac import ROLES
 from sandbox.cloud import Cloud
-from sandbox.rbac import ROLES
 
 from .bench import GOOD_KEY, OPERATOR_ENV, Bench
 from .conftest import Call

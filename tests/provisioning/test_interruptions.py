@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from provisioning import errors, setup
-from provisioning.steps import Step
+from provisioning import errors
+from provisioning.cli import setup
+from provisioning.planning.steps import Step
 from sandbox.cloud import Cloud
 
 from .bench import GOOD_KEY, Bench

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from provisioning import errors, setup
-from provisioning.model import SECRETS_USER, Scope
+from provisioning import errors
+from provisioning.cli import setup
+from provisioning.models import SECRETS_USER, Scope
 from sandbox.cloud import Cloud
 
 from .bench import GOOD_KEY, Bench

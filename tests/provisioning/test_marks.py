@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from provisioning import marks
-from provisioning.marks import Purpose
+from provisioning.planning import ownership as marks
+from provisioning.planning.ownership import Purpose
 
 WORDS = st.text(min_size=1, max_size=20)
 OTHERS = st.dictionaries(WORDS.filter(lambda name: not name.startswith(marks.OWNER)), WORDS, max_size=4)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from provisioning.model import (
+from provisioning.models import (
     SECRETS_OFFICER,
     SECRETS_USER,
     AccessPolicy,
@@ -23,8 +23,8 @@ from provisioning.model import (
     Vault,
     VaultState,
 )
-from provisioning.planner import key_state, plan, rights
-from provisioning.steps import (
+from provisioning.planning.setup import key_state, plan, rights
+from provisioning.planning.steps import (
     AllowByPolicy,
     AssignRole,
     AwaitAccount,

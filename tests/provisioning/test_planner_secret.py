@@ -5,11 +5,11 @@ from datetime import timedelta
 
 import pytest
 
-from provisioning.marks import Purpose
-from provisioning.model import SECRETS_USER, Assignment, KeyState, Secret, SecretState, VaultState
-from provisioning.planner import plan, rights
-from provisioning.secret_step import SOON, warning
-from provisioning.steps import (
+from provisioning.models import SECRETS_USER, Assignment, KeyState, Secret, SecretState, VaultState
+from provisioning.planning.ownership import Purpose
+from provisioning.planning.secret import SOON, warning
+from provisioning.planning.setup import plan, rights
+from provisioning.planning.steps import (
     Action,
     AllowByPolicy,
     AssignRole,

@@ -5,8 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from provisioning.marks import Purpose
-from provisioning.model import (
+from provisioning.models import (
     SECRETS_OFFICER,
     SECRETS_USER,
     AccessPolicy,
@@ -19,8 +18,9 @@ from provisioning.model import (
     SecretState,
     VaultState,
 )
-from provisioning.planner import plan
-from provisioning.steps import (
+from provisioning.planning.ownership import Purpose
+from provisioning.planning.setup import plan
+from provisioning.planning.steps import (
     AllowByPolicy,
     AssignRole,
     AwaitAccount,

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from function_app.vault import FRESH_FOR
-from provisioning import errors, rotation
+from function_app.azure.key_vault import FRESH_FOR
+from provisioning import errors
+from provisioning.cli import rotation
+from sandbox.azure.tenant import SecretVersion
 from sandbox.cloud import Cloud
-from sandbox.tenant import SecretVersion
 
 from .bench import GOOD_KEY, OPERATOR_ENV, VIEWERS_KEY, Bench
 from .conftest import Call

@@ -5,9 +5,9 @@ from datetime import timedelta
 
 import pytest
 
-from provisioning.model import KeyState, Secret, SecretState, SecretVersion, Target
-from provisioning.rotation_planner import plan
-from provisioning.steps import DisableVersion, Plan, RotateSecret, Step, Verb
+from provisioning.models import KeyState, Secret, SecretState, SecretVersion, Target
+from provisioning.planning.rotation import plan
+from provisioning.planning.steps import DisableVersion, Plan, RotateSecret, Step, Verb
 
 from .planner_states import NOW, TARGET, found
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from provisioning.layout import Columns, Row, lines
+from provisioning.cli.columns import Columns, Row, lines
 from sandbox.cloud import Cloud
 from tests.conftest import ROOT, Run
 

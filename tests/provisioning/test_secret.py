@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from provisioning import setup
-from provisioning.secret_step import warning
-from provisioning.steps import Step, Verb
+from provisioning.cli import setup
+from provisioning.planning.secret import warning
+from provisioning.planning.steps import Step, Verb
 from sandbox.cloud import Cloud
 
 from .bench import GOOD_KEY, OPERATOR_ENV, Bench

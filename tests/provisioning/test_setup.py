@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from provisioning import errors, setup
-from provisioning.access import CANDIDATES
-from provisioning.roles import assignment_name
-from provisioning.steps import AssignRole, AwaitRoles, Verb
+from provisioning import errors
+from provisioning.azure.roles import assignment_name
+from provisioning.cli import setup
+from provisioning.planning.permissions import CANDIDATES
+from provisioning.planning.steps import AssignRole, AwaitRoles, Verb
 from sandbox.cloud import Cloud
 
 from .bench import GOOD_KEY, Bench

@@ -10,7 +10,7 @@ from azure.core.credentials import AccessToken
 from hypothesis import given
 from hypothesis import strategies as st
 
-from provisioning.kept_tokens import KeptTokens
+from provisioning.azure.tokens import KeptTokens
 from sandbox.cloud import Cloud
 from tests.conftest import Run
 

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from provisioning import errors
-from provisioning.roles import assignment_name
-from sandbox.rbac import ROLE_IDS
+from provisioning.azure.roles import assignment_name
+from sandbox.azure.rbac import ROLE_IDS
 
 from .bench import GOOD_KEY, OPERATOR_ENV, Bench
 from .conftest import Call

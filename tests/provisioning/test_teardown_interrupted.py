@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from provisioning import errors
-from sandbox.faults import Fault, Faults
+from sandbox.runtime.faults import Fault, Faults
 
 from .bench import Bench
 from .vault_in_use import SOON, USER, Load, held, policies, world

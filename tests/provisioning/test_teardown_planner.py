@@ -6,8 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from provisioning.marks import Purpose, description, switched, with_entries
-from provisioning.model import (
+from provisioning.models import (
     SECRETS_OFFICER,
     SECRETS_USER,
     AccessPolicy,
@@ -18,7 +17,8 @@ from provisioning.model import (
     SecretState,
     SecretVersion,
 )
-from provisioning.steps import (
+from provisioning.planning.ownership import Purpose, description, switched, with_entries
+from provisioning.planning.steps import (
     ForgetSwitch,
     Loss,
     Plan,
@@ -29,7 +29,7 @@ from provisioning.steps import (
     Step,
     Verb,
 )
-from provisioning.teardown_planner import hidden, plan
+from provisioning.planning.teardown import hidden, plan
 
 from .planner_states import BILLING, DANA, GROUP_ID, IDENTITY, NOW, OPERATOR, TARGET, VAULT_ID, assigned, found, policy
 

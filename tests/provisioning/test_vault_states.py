@@ -7,15 +7,16 @@ from typing import Any, Self, cast
 
 import pytest
 
-from provisioning import errors, setup
-from provisioning.azure import Azure
-from provisioning.context import SETTLING
-from provisioning.do_vault import let_in
-from provisioning.model import Secret, SecretState
-from provisioning.steps import AwaitVault, CreateVault, RecoverVault, Verb
+from provisioning import errors
+from provisioning.azure.client import Azure
+from provisioning.cli import setup
+from provisioning.execution.context import SETTLING
+from provisioning.execution.vault import let_in
+from provisioning.models import Secret, SecretState
+from provisioning.planning.steps import AwaitVault, CreateVault, RecoverVault, Verb
+from sandbox.azure.key_vault import CLIENT_ADDRESS
+from sandbox.azure.tenant import AccessPolicy, Vault
 from sandbox.cloud import Cloud
-from sandbox.keyvault import CLIENT_ADDRESS
-from sandbox.tenant import AccessPolicy, Vault
 
 from .bench import GOOD_KEY, Bench
 from .conftest import Call

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from provisioning import timespan
-from provisioning.waiting import attempts, pause_until
+from provisioning import durations as timespan
+from provisioning.clock import attempts, pause_until
 
 START = datetime(2026, 3, 2, tzinfo=UTC)
 

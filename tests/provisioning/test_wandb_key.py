@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from provisioning import wandb_key
+from provisioning.azure.errors import translated
 from provisioning.errors import ProvisioningError
-from provisioning.sdk_errors import translated
 from sandbox.cloud import Cloud
 from tests.conftest import ROOT
 

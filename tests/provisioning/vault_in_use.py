@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from provisioning.access import CANDIDATES
+from provisioning.planning.permissions import CANDIDATES
 from sandbox.cloud import Cloud
 
 from .bench import Bench

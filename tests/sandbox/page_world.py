@@ -5,11 +5,11 @@ import hashlib
 import json
 from typing import Any
 
-from sandbox.pages import page
-from sandbox.scenario import Scenario, read
-from sandbox.wandb_artifacts import Artifact
-from sandbox.wandb_files import artifact_file_path
-from sandbox.wandb_runs import Run
+from sandbox.pages.site import page
+from sandbox.scenario.reader import Scenario, read
+from sandbox.wandb.artifacts import Artifact
+from sandbox.wandb.files import artifact_file_path
+from sandbox.wandb.runs import Run
 from sandbox.world import World
 
 ENTITY, PROJECT = "acme", "fine-tuning"

@@ -9,7 +9,7 @@ from azure.mgmt.keyvault import KeyVaultManagementClient
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox.arm_vaults import _is_name
+from sandbox.azure.arm.vaults import _is_name
 from sandbox.cloud import Cloud
 from tests.sandbox.azure import (
     SUBSCRIPTION,

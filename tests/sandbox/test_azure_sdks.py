@@ -17,8 +17,8 @@ from azure.mgmt.authorization import AuthorizationManagementClient
 from azure.mgmt.cognitiveservices import CognitiveServicesManagementClient
 from azure.mgmt.keyvault import KeyVaultManagementClient
 
+from sandbox.azure.rbac import ROLE_IDS
 from sandbox.cloud import Cloud
-from sandbox.rbac import ROLE_IDS
 
 Load = Callable[[Mapping[str, Any]], Cloud]
 SUBSCRIPTION = "5b1f6d1c-0000-4000-8000-0000000000aa"

@@ -11,7 +11,7 @@ from azure.identity import AzureCliCredential
 from azure.mgmt.keyvault import KeyVaultManagementClient
 
 from sandbox.cloud import Cloud
-from sandbox.scenario import Scenario
+from sandbox.scenario.reader import Scenario
 from tests.contracts import PRESENT, TOOLS, WHY_ABSENT, findings
 
 pytestmark = [pytest.mark.contract, pytest.mark.skipif(not PRESENT, reason=WHY_ABSENT)]

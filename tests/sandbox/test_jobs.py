@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from sandbox.job_course import Action
-from sandbox.job_metrics import text
-from sandbox.job_script import JobScript
-from sandbox.jobs import Job
+from sandbox.azure.openai.course import Action
+from sandbox.azure.openai.jobs import Job
+from sandbox.azure.openai.metrics import text
+from sandbox.azure.openai.script import JobScript
 
 ORIGIN = 1_772_438_400.0
 JOB = "ftjob-0123456789abcdef0123456789abcdef"

@@ -7,7 +7,7 @@ from azure.core.exceptions import HttpResponseError, ResourceExistsError, Resour
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox.tenant import Vault
+from sandbox.azure.tenant import Vault
 from tests.sandbox.azure import Load, inner_code, secrets, tenant_of
 
 DAY = 86400

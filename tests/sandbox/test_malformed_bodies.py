@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from sandbox.cloud import Cloud
-from sandbox.scenario import Scenario
+from sandbox.scenario.reader import Scenario
 from tests.contracts.attacker import KEY, WORLD, Attacker
 
 pytestmark = pytest.mark.malformed("addresses")

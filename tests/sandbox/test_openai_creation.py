@@ -6,7 +6,7 @@ import openai
 import pytest
 
 from sandbox.cloud import Cloud
-from sandbox.scenario import Scenario
+from sandbox.scenario.reader import Scenario
 
 KEY = "an-api-key"
 LINES = b'{"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]}\n' * 10

@@ -7,7 +7,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox.page_charts import (
+from sandbox.pages.charts import (
     Chart,
     Frame,
     Point,
@@ -19,7 +19,7 @@ from sandbox.page_charts import (
     thinned,
     ticks,
 )
-from sandbox.page_lineage import Map, Node, lineage
+from sandbox.pages.lineage import Map, Node, lineage
 
 FRAME = Frame(360, 150)
 VALUES = st.floats(min_value=-1e9, max_value=1e9, allow_nan=False, allow_subnormal=False)

@@ -6,14 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox import page_chain, page_runs, page_traffic
-from sandbox.http import Call, Caller
-from sandbox.page_format import count, duration, moment, number, shortened, size
-from sandbox.rbac import ROLE_IDS, Assignment
-from sandbox.scenario import read
-from sandbox.tenant import Secret, SecretVersion
-from sandbox.trace import Exchange, masked_request, masked_response
-from sandbox.wandb_runs import SILENCE
+from sandbox.azure.rbac import ROLE_IDS, Assignment
+from sandbox.azure.tenant import Secret, SecretVersion
+from sandbox.pages import chain as page_chain
+from sandbox.pages import runs as page_runs
+from sandbox.pages import traffic as page_traffic
+from sandbox.pages.format import count, duration, moment, number, shortened, size
+from sandbox.runtime.http import Call, Caller
+from sandbox.runtime.trace import Exchange, masked_request, masked_response
+from sandbox.scenario.reader import read
+from sandbox.wandb.runs import SILENCE
 from sandbox.world import World
 from tests.sandbox.page_world import BAD, DONE, ENTITY, KEY, LIVE, NEW, PROJECT, committed, page_world
 

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 import wandb
 
-from sandbox import page_text
+from sandbox.azure.tenant import Secret, SecretVersion
 from sandbox.cloud import Cloud
-from sandbox.http import Call
-from sandbox.pages import page, summary
-from sandbox.scenario import Scenario
-from sandbox.tenant import Secret, SecretVersion
+from sandbox.pages import text as page_text
+from sandbox.pages.site import page, summary
+from sandbox.runtime.http import Call
+from sandbox.scenario.reader import Scenario
 from sandbox.world import World
 from tests.sandbox.page_world import (
     BAD,

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from sandbox.cloud import Cloud
-from sandbox.pages import page
+from sandbox.pages.site import page
 from tests.sandbox.chromium import EXECUTABLE, Chromium
 from tests.sandbox.page_world import BAD, DONE, ENTITY, LIVE, PROJECT, page_world, scenario
 from tests.sandbox.test_page_data import exchange

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox.rbac import ROLE_IDS, ROLES, Assignment, Rbac, Role, within
+from sandbox.azure.rbac import ROLE_IDS, ROLES, Assignment, Rbac, Role, within
 
 SUB = "/subscriptions/s"
 VAULT = f"{SUB}/resourceGroups/rg/providers/Microsoft.KeyVault/vaults/kv"

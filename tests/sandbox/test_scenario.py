@@ -2,11 +2,11 @@
 
 import pytest
 
-from sandbox.clock import Clock
-from sandbox.http import Call, ServiceError
-from sandbox.keyvault import KeyVault
-from sandbox.scenario import Scenario, read
-from sandbox.tenant import CLOUDS
+from sandbox.azure.key_vault import KeyVault
+from sandbox.azure.tenant import CLOUDS
+from sandbox.runtime.clock import Clock
+from sandbox.runtime.http import Call, ServiceError
+from sandbox.scenario.reader import Scenario, read
 from sandbox.world import World
 
 

@@ -5,7 +5,7 @@ from typing import Any, get_args
 
 import pytest
 
-from sandbox.training_files import FileScript, Format, TrainingFile
+from sandbox.azure.openai.training_files import FileScript, Format, TrainingFile
 
 FORMATS = get_args(Format)
 

@@ -14,27 +14,25 @@ from graphql import GraphQLObjectType, build_schema
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox import (
-    wandb_artifact_mutations,
-    wandb_artifact_nodes,
-    wandb_file_nodes,
-    wandb_nodes,
-    wandb_paging,
-    wandb_people,
-    wandb_queries,
-    wandb_run_mutations,
-    wandb_view_mutations,
-    wandb_views,
-)
-from sandbox.clock import Clock
-from sandbox.http import Call, Operation, Reply, ServiceError
-from sandbox.wandb import Mutation, Wandb, WandbScript
-from sandbox.wandb_filters import matching, ordered
-from sandbox.wandb_graphql import RENAMED, SCHEMA, snake_case
-from sandbox.wandb_history import sampled
-from sandbox.wandb_rules import RefusedError
-from sandbox.wandb_runs import Chunk, FileStreamPost
-from sandbox.wandb_store import Store
+from sandbox.runtime.clock import Clock
+from sandbox.runtime.http import Call, Operation, Reply, ServiceError
+from sandbox.wandb.graphql import artifact_mutations as wandb_artifact_mutations
+from sandbox.wandb.graphql import artifact_nodes as wandb_artifact_nodes
+from sandbox.wandb.graphql import file_nodes as wandb_file_nodes
+from sandbox.wandb.graphql import paging as wandb_paging
+from sandbox.wandb.graphql import people as wandb_people
+from sandbox.wandb.graphql import queries as wandb_queries
+from sandbox.wandb.graphql import run_mutations as wandb_run_mutations
+from sandbox.wandb.graphql import run_nodes as wandb_nodes
+from sandbox.wandb.graphql import view_mutations as wandb_view_mutations
+from sandbox.wandb.graphql import views as wandb_views
+from sandbox.wandb.graphql.executor import RENAMED, SCHEMA, snake_case
+from sandbox.wandb.graphql.filters import matching, ordered
+from sandbox.wandb.history import sampled
+from sandbox.wandb.rules import RefusedError
+from sandbox.wandb.runs import Chunk, FileStreamPost
+from sandbox.wandb.service import Mutation, Wandb, WandbScript
+from sandbox.wandb.store import Store
 
 KEY, VIEWER = "k" * 40, "v" * 40
 WORLD = {
@@ -471,7 +469,7 @@ def test_a_key_sent_to_the_object_store_is_a_leak() -> None:
 
 
 def value(row: dict[str, Any], key: str) -> Any:
-    from sandbox.wandb_filters import MISSING
+    from sandbox.wandb.graphql.filters import MISSING
 
     return row.get(key, MISSING)
 

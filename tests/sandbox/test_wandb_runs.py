@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import wandb
 
-from sandbox.wandb_users import Role
+from sandbox.wandb.users import Role
 
 from .wandb_sdk import ENTITY, PROJECT, STRANGER, VIEWER, WRITER, Sdk, sdk
 

@@ -8,7 +8,7 @@ import pytest
 import wandb
 
 from sandbox.cloud import Cloud
-from sandbox.wandb_store import Store
+from sandbox.wandb.store import Store
 
 WRITER = "5a4db0c5a4db0c5a4db0c5a4db0c5a4db0c00001"
 VIEWER = "5a4db0c5a4db0c5a4db0c5a4db0c5a4db0c00002"

@@ -16,10 +16,10 @@ from evidence.canary import Case, Searched, play
 from evidence.canary_commands import COMMANDS, DEMO, KEY, Command, world
 from evidence.leaks import Leaks, Secret
 from evidence.processes import ROOT
-from function_app.cli import main as function_app
-from provisioning.cli import cli as provisioning
+from function_app.cli.commands import main as function_app
+from provisioning.cli.commands import cli as provisioning
 from sandbox.cloud import Cloud
-from sandbox.scenario import Scenario
+from sandbox.scenario.reader import Scenario
 
 LEAKY = str(Path(__file__).parent / "leaky.py")
 

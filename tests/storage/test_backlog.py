@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from function_app.backlog import BOUND, top_up
+from function_app.engine.backlog import BOUND, top_up
 
 SMALL = 16  # a bound, small so that the examples are
 patient = settings(deadline=None)  # a busy machine is no failure

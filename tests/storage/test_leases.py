@@ -4,8 +4,8 @@ import threading
 
 import pytest
 
+from function_app.azure.leases import RENEW_EVERY, STOP_BEFORE, TERM, held, no_lease
 from function_app.errors import StorageError, SyncError, TakenError
-from function_app.leases import RENEW_EVERY, STOP_BEFORE, TERM, held, no_lease
 
 SOON = 0.001  # seconds between renewals here
 LONG = 30.0  # seconds to wait at most for the renewing thread

@@ -15,12 +15,12 @@ from azure.core.exceptions import HttpResponseError, ResourceExistsError, Resour
 from azure.storage.blob import BlobLeaseClient, BlobServiceClient, ContainerClient
 from azure.storage.queue import QueueClient, TextBase64EncodePolicy
 
-import sandbox.storage
+import sandbox.azure.storage
 import tests.storage.azurite
+from function_app.azure.leases import Lost, held
+from function_app.azure.storage import LEASES, BlobLock, Connection, Storage
 from function_app.errors import SettingsError, StorageError, TakenError
-from function_app.leases import Lost, held
-from function_app.storage import LEASES, BlobLock, Connection, Storage
-from function_app.triggers import QUEUE, STORAGE
+from function_app.functions import QUEUE, STORAGE
 from sandbox.cloud import Cloud
 from tests.storage.azurite import Azurite, connection
 
@@ -49,7 +49,7 @@ class Place(Protocol):
 class InSandbox:
     """The sandbox's own account."""
 
-    account = sandbox.storage.ACCOUNT
+    account = sandbox.azure.storage.ACCOUNT
 
     def __init__(self, cloud: Cloud) -> None:
         self._storage = cloud.world.storage
@@ -273,7 +273,7 @@ def test_any_id_makes_one_name(job: str, storage: Storage, other: Storage, place
 
 
 def test_the_depth_is_what_the_account_says(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
-    inside = cloud.environment("function-app") | connection(sandbox.storage.ACCOUNT)
+    inside = cloud.environment("function-app") | connection(sandbox.azure.storage.ACCOUNT)
     for name in ("IDENTITY_ENDPOINT", "IDENTITY_HEADER"):
         monkeypatch.setenv(name, inside[name])
     cloud.world.storage.queues[QUEUE] = 77

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from function_app.model import Outcome, Result
-from function_app.outcomes import tell
+from function_app.engine.outcomes import tell
+from function_app.functions import STOP_AFTER
+from function_app.models import Outcome, Result
+from function_app.tracking.wandb.runs import _FINISH_TIMEOUT
 from function_app.traffic import AZURE, SERVICES, asked, counted
-from function_app.triggers import STOP_AFTER
-from function_app.wandb_runs import _FINISH_TIMEOUT
 from tests.worker.test_worker import WORLD, Host, Load, azure, delivered, host, logged, message, tick, worker
 
 __all__ = ["host"]  # a fixture
@@ -25,7 +25,7 @@ LINE = re.compile(r"((?:\S+ )*?)(state=\w+ )?(?=\w+=%)")
 
 def formats() -> list[str]:
     """The format string of every line that is logged, but for those of level debug."""
-    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in (ROOT / "function_app").glob("*.py")]
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in (ROOT / "function_app").rglob("*.py")]
     calls = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call)]
     debug = {id(each.args[0]) for each in calls if isinstance(each.func, ast.Attribute) and each.func.attr == "debug"}
     texts = (node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Constant))

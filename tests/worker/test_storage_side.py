@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
-from function_app.backlog import BOUND
-from function_app.storage import DELETED, LEASES
-from function_app.triggers import QUEUE
+from function_app.azure.storage import DELETED, LEASES
+from function_app.engine.backlog import BOUND
+from function_app.functions import QUEUE
+from sandbox.azure.storage import Blob
 from sandbox.cloud import Cloud
-from sandbox.faults import Fault
-from sandbox.storage import Blob
+from sandbox.runtime.faults import Fault
 from tests.worker.test_worker import (
     JOB,
     WORLD,

@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from function_app.triggers import POISON_QUEUE, QUEUE, STORAGE
+from function_app.functions import POISON_QUEUE, QUEUE, STORAGE
+from sandbox.azure.storage import ACCOUNT
 from sandbox.cloud import Cloud
-from sandbox.storage import ACCOUNT
 from tests.storage.azurite import connection
 
 ROOT = Path(__file__).parent.parent.parent

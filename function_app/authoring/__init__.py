@@ -1,0 +1,1 @@
+"""Prepares training: checks data, counts tokens, submits jobs, saves the dashboard. Not deployed to Azure."""

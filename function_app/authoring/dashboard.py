@@ -1,0 +1,136 @@
+"""Save the dashboard of fine-tuning runs as a view of a W&B project's workspace: once, and then over itself.
+
+wandb-workspaces gives every new view a name at random, so that saving again would make another one. Here the name follows
+from the project: whoever saves the dashboard finds the one that is there. That W&B shows a saved view to others than who
+saved it, as its links do, is documented; that it is found by name for them, too, is UNVERIFIED.
+"""
+
+import hashlib
+import string
+from dataclasses import dataclass
+from enum import StrEnum
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, cast
+
+import wandb
+from pydantic import ValidationError
+from wandb.sdk.lib import wbauth
+
+from function_app.errors import WandbError
+from function_app.tracking.wandb.api import WandbApi
+from function_app.tracking.wandb.pages import project_page
+from function_app.tracking.wandb.sdk import as_a_guest, errors
+
+if TYPE_CHECKING:
+    from wandb_workspaces.workspaces.interface import Workspace
+
+_NAME_LENGTH = 11  # as wandb-workspaces' own names
+_VIEW = """
+query View($entity: String!, $project: String!, $view: String!) {
+  project(name: $project, entityName: $entity) {
+    allViews(viewType: "project-view", viewName: $view) { edges { node { id } } }
+  }
+}
+"""
+
+
+class DashboardError(WandbError):
+    """The dashboard cannot be saved."""
+
+
+class Saved(StrEnum):
+    """What became of the dashboard."""
+
+    CREATED = "created"
+    UPDATED = "updated"
+    CURRENT = "current"
+
+
+@dataclass(frozen=True)
+class Dashboard:
+    """A saved dashboard: what was done, and where it is."""
+
+    saved: Saved
+    url: str
+
+
+def save(api: WandbApi, *, overwrite: bool = False) -> Dashboard:
+    """Save the dashboard in the project of `api`.
+
+    One of this edition that is there stays as people have made it, unless `overwrite` is set. One of another edition gets
+    the sections of this one in place of its own; sections with other names, which people have added, stay behind them.
+
+    Raises:
+        DashboardError: wandb-workspaces is not installed, or the project has no runs yet.
+        KeyRefusedError, WandbBusyError, WandbError: W&B refuses, or cannot be reached.
+    """
+    if find_spec("wandb_workspaces") is None:  # an extra of its own, which the function app does without
+        raise DashboardError("wandb-workspaces is not installed.", "`pip install '.[dashboard]'` brings it.")
+    found = api.query(_VIEW, {"view": _internal_name(api)}).get("project")
+    if found is None:
+        raise DashboardError(
+            f"There is no project {api.entity}/{api.project} in W&B yet, or the key may not see it.",
+            "`python -m function_app sync` makes it with the first run; check WANDB_ENTITY and WANDB_PROJECT.",
+        )
+    views = [edge["node"]["id"] for edge in (found.get("allViews") or {}).get("edges") or []]
+    return api.with_key(lambda key: _save_with(key, api, views[0] if views else None, overwrite=overwrite))
+
+
+def view_id(entity: str, project: str) -> str:
+    """What the dashboard's address ends with."""
+    number = int.from_bytes(hashlib.blake2b(f"{entity}/{project}".encode(), digest_size=16).digest())
+    digits = string.digits + string.ascii_lowercase
+    name = ""
+    for _ in range(_NAME_LENGTH):
+        number, digit = divmod(number, len(digits))
+        name += digits[digit]
+    return name
+
+
+def _internal_name(api: WandbApi) -> str:
+    """What W&B calls the view; an address has the middle of it (wandb-workspaces 0.4.13)."""
+    return f"nw-{view_id(api.entity, api.project)}-v"
+
+
+def _save_with(key: str, api: WandbApi, there: str | None, *, overwrite: bool) -> Dashboard:
+    """Save it, over the view of this id if there is one. wandb-workspaces asks with the key that the process is signed in
+    with.
+    """
+    with errors(api.base_url), as_a_guest(api.base_url):
+        host = api.base_url or wandb.Settings().base_url
+        wbauth.use_explicit_auth(wbauth.AuthApiKey(host=host, api_key=key), source="function_app")
+        return _save(api, there, overwrite=overwrite)
+
+
+def _save(api: WandbApi, there: str | None, *, overwrite: bool) -> Dashboard:
+    from function_app.authoring.panels import EDITION, edition_of, sections_of, workspace
+
+    page = project_page(api.entity, api.project, api.base_url)
+    url = f"{page}?nw={view_id(api.entity, api.project)}"
+    if there is None or overwrite:
+        ours = workspace(api.entity, api.project, page)
+        ours._internal_name = _internal_name(api)  # noqa: SLF001 - wandb-workspaces has no public word for it,
+        ours._internal_id = there or ""  # noqa: SLF001 - nor for this: by these two it knows a view again
+        ours.save()  # type: ignore[no-untyped-call] # wandb-workspaces'
+        return Dashboard(Saved.UPDATED if there else Saved.CREATED, url)
+    theirs = _loaded(api)
+    if edition_of(theirs) == EDITION:
+        return Dashboard(Saved.CURRENT, url)
+    theirs.sections = sections_of(page, theirs)
+    theirs.save()  # type: ignore[no-untyped-call] # wandb-workspaces'
+    return Dashboard(Saved.UPDATED, url)
+
+
+def _loaded(api: WandbApi) -> "Workspace":
+    from wandb_workspaces.workspaces.errors import SpecVersionError, UnsupportedViewError
+    from wandb_workspaces.workspaces.interface import Workspace
+
+    # Of the address it takes the entity, the project and the view; W&B's own has a further part since it is CoreWeave's.
+    address = f"https://wandb.ai/{api.entity}/{api.project}?nw={view_id(api.entity, api.project)}"
+    try:
+        return cast("Workspace", Workspace.from_url(address))
+    except (SpecVersionError, UnsupportedViewError, ValidationError) as error:
+        raise DashboardError(
+            f"The dashboard that is there is of a form that wandb-workspaces does not know ({type(error).__name__}).",
+            "Update wandb-workspaces, or put the standard one in its place with --overwrite.",
+        ) from error

@@ -1,0 +1,143 @@
+"""How many tokens a text has: counted by OpenAI's tiktoken where it is there, estimated where it is not."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from function_app.data.formats import Format
+from function_app.errors import SyncError
+
+TOKENS_PER_MESSAGE = 3
+TOKENS_PER_EXAMPLE = 3
+"""What a chat costs besides its texts (OpenAI cookbook, How to count tokens with tiktoken)."""
+
+_NEWEST = "o200k_base"  # the vocabulary of gpt-4o and everything since
+_PATIENCE = 20.0  # seconds for the vocabulary, which tiktoken fetches without a limit of its own
+_BYTES_PER_TOKEN = 4  # of English (OpenAI, What are tokens and how to count them); measured: of Chinese and German, too
+
+
+@dataclass(frozen=True)
+class Tokenizer:
+    """Counts a text's tokens.
+
+    Attributes:
+        name: the vocabulary, or "estimate".
+        exact: whether it counts; an estimate is for orders of magnitude.
+        note: why it is only an estimate; empty when it counts.
+    """
+
+    name: str
+    exact: bool
+    count: Callable[[str], int]
+    note: str = ""
+
+
+class TokenizerError(SyncError):
+    """tiktoken, or its vocabulary, is not to be had."""
+
+
+def counting(model: str | None, *, load: Callable[[str], Any] | None = None, patience: float = _PATIENCE) -> Tokenizer:
+    """tiktoken with the model's vocabulary; the newest one for a model it does not know, or none at all.
+
+    The vocabulary is a file of some megabytes that tiktoken fetches from OpenAI once and keeps (TIKTOKEN_CACHE_DIR says
+    where): nothing of the text goes anywhere.
+
+    Args:
+        load: makes an encoding of a vocabulary's name; None: tiktoken's own way.
+        patience: seconds for that.
+
+    Raises:
+        TokenizerError: tiktoken is not installed, or its vocabulary cannot be had.
+    """
+    try:
+        import tiktoken
+    except ImportError:
+        raise TokenizerError("tiktoken is not installed.", "`pip install tiktoken` to have tokens counted.") from None
+    try:
+        name = tiktoken.encoding_name_for_model(model) if model else _NEWEST
+    except KeyError:
+        name = _NEWEST
+    make = load or tiktoken.get_encoding
+    encoding = _within(patience, lambda: make(name))
+    return Tokenizer(f"tiktoken {name}", exact=True, count=lambda text: len(encoding.encode_ordinary(text)))
+
+
+def estimating(note: str = "") -> Tokenizer:
+    """A token for four bytes of UTF-8. Against o200k_base it is within a quarter for prose, more for Cyrillic, less for code."""
+    return Tokenizer("estimate", exact=False, count=_estimate, note=note)
+
+
+def tokens_of(example: Mapping[str, Any], file_format: Format, tokenizer: Tokenizer) -> int:
+    """An example's tokens: all of its texts, its tools as JSON, and what messages cost besides. Images are not counted."""
+    if file_format is Format.COMPLETION:
+        return sum(
+            tokenizer.count(text) for text in (example["prompt"], example["completion"]) if isinstance(text, str)
+        )
+    if file_format is Format.PREFERENCE:
+        asked = example["input"]
+        messages = [*asked["messages"], *example["preferred_output"], *example["non_preferred_output"]]
+        tools = asked.get("tools")
+    else:
+        messages, tools = example["messages"], example.get("tools")
+    texts = [text for message in messages for text in _texts(message)]
+    if tools:
+        texts.append(json.dumps(tools, ensure_ascii=False))
+    return sum(map(tokenizer.count, texts)) + TOKENS_PER_MESSAGE * len(messages) + TOKENS_PER_EXAMPLE
+
+
+def expected_epochs(examples: int) -> int:
+    """How often the examples are gone through when nobody says: three times, more often few, less often many of them
+    (OpenAI cookbook, Data preparation for chat fine-tuning). The service decides; Azure's rule is not published.
+    """
+    if examples <= 0:
+        return 1
+    if examples * 3 < 100:
+        return min(25, max(1, 100 // examples))
+    if examples * 3 > 25_000:
+        return max(1, 25_000 // examples)
+    return 3
+
+
+def _estimate(text: str) -> int:
+    return -(-len(text.encode(errors="replace")) // _BYTES_PER_TOKEN)
+
+
+def _texts(message: Mapping[str, Any]) -> Iterator[str]:
+    for name in ("role", "name", "content", "refusal"):
+        yield from _text(message.get(name))
+    calls = message.get("tool_calls") or message.get("function_call")
+    if calls:
+        yield json.dumps(calls, ensure_ascii=False)
+
+
+def _text(value: object) -> Sequence[str]:
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, list):
+        return [part["text"] for part in value if isinstance(part, dict) and isinstance(part.get("text"), str)]
+    return []
+
+
+def _within(seconds: float, load: Callable[[], Any]) -> Any:
+    """The vocabulary, or why there is none. A firewall that swallows packets would else hold the command for minutes."""
+    answer: list[Any] = []
+    failure: list[Exception] = []
+
+    def try_it() -> None:
+        try:
+            answer.append(load())
+        except (OSError, ValueError) as error:  # requests' errors are OSErrors; a damaged file is a ValueError
+            failure.append(error)
+
+    thread = threading.Thread(target=try_it, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if answer:
+        return answer[0]
+    why = f"({type(failure[0]).__name__})" if failure else f"within {seconds:g} seconds"
+    raise TokenizerError(
+        f"tiktoken's vocabulary could not be fetched from the internet {why}.",
+        "It is fetched once: let it out for that, or set TIKTOKEN_CACHE_DIR to where it was fetched before.",
+    )

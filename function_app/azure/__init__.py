@@ -1,0 +1,1 @@
+"""Clients for Azure: fine-tuning jobs and files, Key Vault, storage."""

@@ -1,0 +1,374 @@
+"""The one door to fine-tuning jobs, their events, checkpoints and files: Azure OpenAI, or OpenAI's own platform."""
+
+import functools
+import logging
+import re
+import ssl
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from email.utils import parsedate_to_datetime
+from itertools import pairwise
+from typing import Any, TypeVar, cast
+from urllib.parse import urlsplit
+
+import httpx2
+import openai
+from azure.core.credentials import TokenCredential
+from azure.core.exceptions import AzureError
+from azure.identity import get_bearer_token_provider
+
+from function_app.errors import AccessError, AccountBusyError, AccountError, NotThereError, SettingsError
+from function_app.models import Checkpoint, Event, File, Job, JobError
+from function_app.settings import V1, Settings
+from function_app.traffic import AZURE, asked
+
+_T = TypeVar("_T")
+log = logging.getLogger(__name__)
+
+OPENAI = "openai"
+"""The name of OpenAI's own platform among the accounts."""
+
+_PAGE = 100  # OpenAI's documented maximum; Azure documents only its defaults, 20 and 10
+_CHUNK = 1 << 16
+_TIMEOUT = httpx2.Timeout(60.0, connect=10.0)
+_NEW_ROLES = "New roles take up to ten minutes to count."
+_KNOWN = frozenset(
+    {"id", "object", "created_at", "status", "model", "fine_tuned_model", "training_file", "validation_file"}
+    | {"result_files", "finished_at", "trained_tokens", "error", "hyperparameters", "suffix", "user_provided_suffix"}
+    | {"seed", "integrations", "method", "metadata", "trainingType", "training_type"}
+)
+
+
+class Account:
+    """One Azure OpenAI account, or OpenAI's own platform.
+
+    Every method raises AccessError, NotThereError, AccountBusyError or AccountError, with what to do about it.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        client: Callable[[httpx2.Client], openai.OpenAI],
+        *others: Callable[[httpx2.Client], openai.OpenAI],
+        trust: ssl.SSLContext | bool = True,
+    ) -> None:
+        """An account by its name.
+
+        Args:
+            name: what it is called in W&B, and in a queue message.
+            client: makes a client of it from an HTTP client.
+            others: the same in other versions of the API, for an account that refuses those before.
+            trust: whose certificates are taken. Reading them anew for each of many accounts takes 30 ms and 0.8 MB.
+        """
+        self.name = name
+        self.region: str | None = None
+        self._skew = 0.0
+        http = openai.DefaultHttpxClient(event_hooks={"request": [_count], "response": [self._note]}, verify=trust)
+        self._clients = [make(http) for make in (client, *others)]
+
+    def now(self) -> float:
+        """Seconds since the epoch by the account's own clock (its answers' Date header): the clock of its jobs' times."""
+        return time.time() + self._skew
+
+    def jobs(self) -> list[Job]:
+        """All jobs, newest first, whatever order the service lists them in. One request a page of 100."""
+        with self._reading("list fine-tuning jobs"):
+            found = self._ask(lambda client: [job.to_dict() for job in client.fine_tuning.jobs.list(limit=_PAGE)])
+            jobs = [job_from(self.name, job, self.region) for job in found]
+        return sorted(jobs, key=lambda job: (job.created_at, job.id), reverse=True)
+
+    def job(self, job_id: str) -> Job:
+        """One job."""
+        with self._reading(f"read job {job_id}"):
+            found = self._ask(lambda client: client.fine_tuning.jobs.retrieve(job_id).to_dict())
+            return job_from(self.name, found, self.region)
+
+    def events(self, job_id: str, *, known_step: int = -1) -> list[Event]:
+        """A job's log, oldest first: the whole of it, or what is needed to go on after `known_step`.
+
+        Azure lists events newest first but promises nothing: the reading stops early only while the order shows it.
+        """
+        events: list[Event] = []
+        with self._reading(f"read the events of job {job_id}"):
+            for page in self._client.fine_tuning.jobs.list_events(job_id, limit=_PAGE).iter_pages():
+                events += (event_from(event.to_dict()) for event in page.data)
+                if _reaches_back(events, known_step):
+                    break
+        return sorted(events, key=lambda event: event.created_at)
+
+    def checkpoints(self, job_id: str) -> list[Checkpoint]:
+        """The models that a job kept on its way, by step."""
+        with self._reading(f"read the checkpoints of job {job_id}"):
+            found = self._client.fine_tuning.jobs.checkpoints.list(job_id, limit=_PAGE)
+            checkpoints = [checkpoint_from(checkpoint.to_dict()) for checkpoint in found]
+        return sorted(checkpoints, key=lambda checkpoint: checkpoint.step)
+
+    def file(self, file_id: str) -> File:
+        """What is known of a file without reading it."""
+        with self._reading(f"read file {file_id}"):
+            found = self._client.files.retrieve(file_id).to_dict()
+        return File(file_id, str(found.get("filename") or ""), cast("int | None", found.get("bytes")))
+
+    @contextmanager
+    def content(self, file_id: str) -> Iterator[Iterator[bytes]]:
+        """A file's bytes, streamed in chunks."""
+        with (
+            self._errors(f"read the content of file {file_id}"),
+            self._client.files.with_streaming_response.content(file_id) as response,
+        ):
+            yield response.iter_bytes(_CHUNK)
+
+    @contextmanager
+    def asking(self, doing: str) -> Iterator[openai.OpenAI]:
+        """The SDK's client, for what starts a job (`azure_openai_submit`): its errors become this account's."""
+        with self._reading(doing):
+            yield self._client
+
+    def close(self) -> None:
+        """Close its connections."""
+        self._client.close()  # they share one HTTP client
+
+    @property
+    def _client(self) -> openai.OpenAI:
+        """In the version that the account is taken to know; jobs are what is asked for first, and show whether it does."""
+        return self._clients[0]
+
+    def _ask(self, question: Callable[[openai.OpenAI], _T]) -> _T:
+        """Ask in the newest version of the API that the account takes; one that it refuses is not tried again."""
+        *newer, oldest = self._clients
+        for number, client in enumerate(newer):
+            try:
+                answer = question(client)
+            except openai.APIStatusError as error:
+                if not _refuses_version(error):
+                    raise
+            else:
+                self._clients = [*newer[number:], oldest]
+                return answer
+        answer = question(oldest)
+        if newer:
+            log.warning("older api-version account=%s which may not show everything", self.name)
+            self._clients = [oldest]
+        return answer
+
+    def _note(self, response: httpx2.Response) -> None:
+        # Recorded on Azure as "Sweden Central"; az and ARM write swedencentral. That it is always the account's own
+        # region is UNVERIFIED.
+        if region := response.headers.get("x-ms-region"):
+            self.region = region.replace(" ", "").lower()
+        try:
+            self._skew = parsedate_to_datetime(response.headers["date"]).timestamp() - time.time()
+        except (KeyError, ValueError):  # no Date header, or no date: the local clock will do
+            self._skew = 0.0
+
+    @contextmanager
+    def _reading(self, doing: str) -> Iterator[None]:
+        """Errors of a whole answer: those of `_errors`, and an answer that is not what it should be."""
+        try:
+            with self._errors(doing):
+                yield
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            what = type(error).__name__
+            raise AccountBusyError(
+                f"{self.name} answered what nobody understands ({what}), asked to {doing}."
+            ) from error
+
+    @contextmanager
+    def _errors(self, doing: str) -> Iterator[None]:
+        try:
+            yield
+        except openai.APIStatusError as error:
+            raise _refusal(error, self.name, doing) from error
+        except openai.APIConnectionError as error:
+            raise AccountBusyError(
+                f"Cannot reach {self.name} to {doing}: {error.__cause__ or error}",
+                "Check the endpoint's name, DNS and the network (proxy, firewall, private endpoint).",
+            ) from error
+        except httpx2.HTTPError as error:  # while a body was being streamed
+            raise AccountBusyError(f"{self.name} broke off while I tried to {doing}: {error}") from error
+        except openai.OpenAIError as error:
+            raise AccountError(f"Cannot {doing} of {self.name}: {error}") from error
+        except AzureError as error:
+            raise AccessError(
+                f"No token for {self.name}: {str(error).strip().splitlines()[0]}",
+                "On a laptop: `az login`. In Azure: give the app an identity, and AZURE_CLIENT_ID if it is user-assigned.",
+            ) from error
+
+
+def _count(_: httpx2.Request) -> None:
+    asked(AZURE)
+
+
+def accounts_from(settings: Settings, credential: Callable[[], TokenCredential]) -> list[Account]:
+    """The accounts that the settings name; `credential` is asked for only when Entra is what lets us in."""
+    if not settings.azure_openai_endpoints:
+        return [_platform(settings)]
+    trust = httpx2.create_ssl_context()
+    if settings.azure_openai_api_key:
+        key = settings.azure_openai_api_key.get_secret_value()
+        return [_azure(endpoint, settings.api_versions, key, trust) for endpoint in settings.azure_openai_endpoints]
+    identity = credential()
+    return [
+        _azure(endpoint, settings.api_versions, get_bearer_token_provider(identity, _scope(endpoint)), trust)
+        for endpoint in settings.azure_openai_endpoints
+    ]
+
+
+def _azure(
+    endpoint: str, versions: Sequence[str], key_or_token: str | Callable[[], str], trust: ssl.SSLContext
+) -> Account:
+    name = (urlsplit(endpoint).hostname or endpoint).partition(".")[0]
+
+    def client(http: httpx2.Client, version: str) -> openai.OpenAI:
+        if version == V1:
+            return openai.OpenAI(
+                base_url=f"{endpoint}openai/v1/",
+                api_key=key_or_token,
+                http_client=http,
+                timeout=_TIMEOUT,
+                max_retries=3,
+            )
+        key = key_or_token if isinstance(key_or_token, str) else None
+        token = None if isinstance(key_or_token, str) else key_or_token
+        return openai.AzureOpenAI(
+            azure_endpoint=endpoint.rstrip("/"),
+            api_version=version,
+            api_key=key,
+            azure_ad_token_provider=token,
+            http_client=http,
+            timeout=_TIMEOUT,
+            max_retries=3,
+        )
+
+    return Account(name, *(functools.partial(client, version=version) for version in versions), trust=trust)
+
+
+def _platform(settings: Settings) -> Account:
+    if settings.openai_api_key is None:
+        raise SettingsError("Neither AZURE_OPENAI_ENDPOINTS nor OPENAI_API_KEY is set.")
+    key = settings.openai_api_key.get_secret_value()
+    return Account(OPENAI, lambda http: openai.OpenAI(api_key=key, http_client=http, timeout=_TIMEOUT, max_retries=3))
+
+
+def _scope(endpoint: str) -> str:
+    host = urlsplit(endpoint).hostname or ""
+    for suffix in (".azure.us", ".azure.cn"):  # (azure.cn: UNVERIFIED)
+        if host.endswith(suffix):
+            return f"https://cognitiveservices{suffix}/.default"
+    return "https://cognitiveservices.azure.com/.default"
+
+
+def job_from(account: str, job: Mapping[str, Any], region: str | None = None) -> Job:
+    """A job as the service says it; `region` is the account's. Absent, null, `[]` and `{}` all mean that there is nothing."""
+    method = job.get("method") or {}
+    kind = method.get("type") or None
+    options = dict(method.get(kind) or {})
+    hyperparameters = options.pop("hyperparameters", None) or job.get("hyperparameters") or {}
+    error = job.get("error") or {}
+    return Job(
+        id=str(job["id"]),
+        account=account,
+        status=str(job.get("status") or "unknown"),
+        model=str(job.get("model") or ""),
+        created_at=int(job.get("created_at") or 0),
+        training_file=str(job.get("training_file") or ""),
+        finished_at=job.get("finished_at") or None,
+        fine_tuned_model=job.get("fine_tuned_model") or None,
+        method=kind,
+        hyperparameters={name: value for name, value in hyperparameters.items() if value is not None},
+        method_options=options,
+        suffix=job.get("suffix") or job.get("user_provided_suffix") or None,
+        seed=job.get("seed"),
+        validation_file=job.get("validation_file") or None,
+        result_files=tuple(job.get("result_files") or ()),
+        trained_tokens=job.get("trained_tokens"),
+        error=_job_error(error) if error.get("code") or error.get("message") else None,
+        integrations=tuple(job.get("integrations") or ()),
+        training_type=job.get("trainingType") or job.get("training_type") or None,
+        region=region,
+        metadata=job.get("metadata") or {},
+        extras={name: value for name, value in job.items() if name not in _KNOWN and value is not None},
+    )
+
+
+def event_from(event: Mapping[str, Any]) -> Event:
+    """One line of a job's log."""
+    return Event(
+        id=str(event.get("id") or ""),
+        created_at=int(event.get("created_at") or 0),
+        message=str(event.get("message") or ""),
+        level=str(event.get("level") or "info"),
+        type=str(event.get("type") or "message"),
+        data=event.get("data") or {},
+    )
+
+
+def checkpoint_from(checkpoint: Mapping[str, Any]) -> Checkpoint:
+    """One checkpoint; metrics without a value are left out."""
+    metrics = checkpoint.get("metrics") or {}
+    return Checkpoint(
+        id=str(checkpoint["id"]),
+        created_at=int(checkpoint.get("created_at") or 0),
+        step=int(checkpoint.get("step_number") or metrics.get("step") or 0),
+        model=str(checkpoint.get("fine_tuned_model_checkpoint") or ""),
+        metrics={
+            name: float(value)
+            for name, value in metrics.items()
+            if name != "step" and isinstance(value, int | float) and not isinstance(value, bool)
+        },
+    )
+
+
+def _job_error(error: Mapping[str, Any]) -> JobError:
+    return JobError(str(error.get("code") or ""), str(error.get("message") or ""), error.get("param") or None)
+
+
+def _reaches_back(events: list[Event], known_step: int) -> bool:
+    """Whether events that are listed newest first have come to one that was known before."""
+    times = [event.created_at for event in events]
+    newest_first = all(earlier >= later for earlier, later in pairwise(times))
+    steps = (event.data.get("step") for event in events if event.type == "metrics")
+    return (
+        known_step >= 0 and newest_first and any(isinstance(step, int | float) and step <= known_step for step in steps)
+    )
+
+
+def _refuses_version(error: openai.APIStatusError) -> bool:
+    """Whether it is the api-version that the service does not know, and not what was asked for.
+
+    That is the gateway's 404 "Resource not found" (public reports, e.g. Azure-Samples/openai#73) or a 400 that says so
+    ("API version not supported", mindsdb/mindshub#11563); both UNVERIFIED for fine-tuning. What a job that is not there
+    gets has the code notFound (recorded).
+    """
+    if error.status_code == 404:
+        return str(error.code or "404") == "404"
+    return error.status_code == 400 and re.search(r"api[ -]version", error.message, re.IGNORECASE) is not None
+
+
+def _refusal(error: openai.APIStatusError, account: str, doing: str) -> AccountError:
+    """What a refusal means. Azure says 401 for a missing role as well as for a bad token (Microsoft, Azure OpenAI RBAC)."""
+    status = error.status_code
+    code = str(error.code or "")
+    request = error.response.headers.get("apim-request-id") or error.request_id or "unknown"
+    log.debug("refused account=%s status=%s code=%s request=%s", account, status, code, request)
+    if status in (401, 403) and code == "PermissionDenied":
+        return AccessError(
+            f"{account} does not let this identity {doing}: it lacks the role.",
+            f"Assign it 'Cognitive Services OpenAI User' on the account. {_NEW_ROLES}",
+        )
+    if status in (401, 403):
+        return AccessError(
+            f"{account} does not accept these credentials to {doing} (HTTP {status}).",
+            "Check that the identity belongs to the account's tenant, or the API key to the account.",
+        )
+    if status == 404:
+        return NotThereError(f"{account} has nothing there, asked to {doing}.", "It may have been deleted.")
+    if status == 400 and "custom subdomain" in error.message:
+        return AccessError(
+            f"{account} has no custom subdomain, without which it takes no Entra tokens.",
+            "Give the account a custom subdomain name and set its endpoint, or set AZURE_OPENAI_API_KEY.",
+        )
+    if status in (408, 409, 429) or status >= 500:
+        return AccountBusyError(f"{account} is too busy or broken to {doing} (HTTP {status}, request {request}).")
+    return AccountError(f"{account} refused to {doing}: HTTP {status} {code} (request {request}).")

@@ -1,0 +1,1 @@
+"""The commands of `python -m function_app`. Not deployed to Azure."""

@@ -1,0 +1,193 @@
+"""The engine's commands. Data goes to stdout, everything else to stderr."""
+
+import errno
+import logging
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NoReturn
+
+import click
+
+from function_app.cli.check import check
+from function_app.cli.dashboard import dashboard
+from function_app.cli.report import Document, Report, Table, added_up
+from function_app.cli.submit import submit
+from function_app.errors import SettingsError, SyncError
+from function_app.models import DatasetPolicy, Outcome, Result, Selection
+from function_app.settings import Settings
+
+_INTERRUPTED = 130
+_UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+_DRY = "Nothing was written: this was a dry run."
+
+
+def run() -> None:
+    """Run the command line and exit.
+
+    A full disk, or a terminal that is gone, is no defect of ours: one line for whoever may still read it, status 1.
+    """
+    # What SDKs log goes nowhere, where Python would print it bare: what matters of it is told by us.
+    logging.getLogger().addHandler(logging.NullHandler())
+    try:
+        main()
+    except OSError as error:
+        if error.errno not in _UNWRITABLE:
+            raise
+        with suppress(OSError):
+            click.echo(f"Error: output or temporary files cannot be written: {error.strerror}.", err=True)
+            click.echo("Make room, and run the same command again: W&B holds what is done.", err=True)
+        with Path(os.devnull).open("wb") as nowhere:
+            for stream in (1, 2):  # what they still hold would fail once more when Python ends, with another status
+                os.dup2(nowhere.fileno(), stream)
+        sys.exit(1)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+def main() -> None:
+    """Mirror fine-tuning jobs of Azure OpenAI, or OpenAI, into Weights & Biases.
+
+    This is what the function app does at every tick, run by hand. W&B holds the state, so any command can be repeated
+    and interrupted; settings are environment variables with the names of the app settings.
+    """
+
+
+@main.command()
+@click.option("--job", "jobs", multiple=True, metavar="ID", help="Only this job (repeatable).")
+@click.option("--last", type=click.IntRange(min=1), metavar="N", help="Only the N newest jobs of each account.")
+@click.option(
+    "--since",
+    type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ"]),
+    metavar="TIME",
+    help="Only jobs created since, in UTC: 2026-11-30, or 2026-11-30T12:00:00Z as W&B shows it.",
+)
+@click.option("--dry-run", is_flag=True, help="Show what is owed and write nothing.")
+@click.option(
+    "--overwrite", is_flag=True, help="Make a clean run in place of the one there, which is marked superseded."
+)
+@click.option(
+    "--follow", is_flag=True, help="Go on until every selected job has ended; a paused one is not waited for."
+)
+@click.option(
+    "--interval",
+    type=click.FloatRange(min=0, min_open=True),
+    default=30.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="With --follow: between two looks.",
+)
+@click.option(
+    "--datasets",
+    type=click.Choice([policy.value for policy in DatasetPolicy]),
+    help="How much of the training files goes to W&B, in place of SYNC_DATASETS.",
+)
+@click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@click.option("-v", "--verbose", count=True, help="Every job, and a log on stderr; twice for more.")
+def sync(
+    jobs: tuple[str, ...],
+    last: int | None,
+    since: datetime | None,
+    *,
+    dry_run: bool,
+    overwrite: bool,
+    follow: bool,
+    interval: float,
+    datasets: str | None,
+    output: str,
+    verbose: int,
+) -> None:
+    """Bring W&B up to date with the jobs.
+
+    \b
+    Where the jobs are   AZURE_OPENAI_ENDPOINTS, one or several, with `az login` or AZURE_OPENAI_API_KEY;
+                         or OPENAI_API_KEY alone, for OpenAI's own platform
+    Where they go        WANDB_ENTITY, WANDB_PROJECT (OpenAI-Fine-Tune), WANDB_BASE_URL
+    With which key       KEY_VAULT_URL and WANDB_SECRET_NAME (wandb-api-key), or WANDB_API_KEY
+    With which data      SYNC_DATASETS: full (default), sample, reference or off
+
+    \b
+    Exit status: 0 all well, 1 some job or account failed (the others are done), 2 usage or settings,
+    130 interrupted (what was done stays done; run it again to go on).
+    """
+    if dry_run and follow:
+        raise click.UsageError("--follow waits for jobs to be mirrored, and --dry-run mirrors none: use one of them.")
+    if overwrite and not (jobs or last or since):
+        raise click.UsageError(
+            "--overwrite makes a new run for every job: say for which ones, with --job, --last or --since."
+        )
+    _log_to_stderr(verbose)
+    report: Report = Document() if output == "json" else Table(everything=verbose > 0)
+    try:
+        settings = Settings.take()
+        if datasets:
+            settings = settings.model_copy(update={"sync_datasets": DatasetPolicy(datasets)})
+        created = since.replace(tzinfo=UTC).timestamp() if since else None
+        chosen = Selection(frozenset(jobs), last, created)
+        _sync(settings, chosen, report, dry_run=dry_run, overwrite=overwrite, pause=interval if follow else None)
+    except SettingsError as error:
+        report.failed(error, 2)
+    except SyncError as error:
+        report.failed(error, 1)
+
+
+def _sync(
+    settings: Settings, selection: Selection, report: Report, *, dry_run: bool, overwrite: bool, pause: float | None
+) -> NoReturn:
+    # The SDKs take a second to import, which --help does not need.
+    from function_app.engine.engine import Interrupted, engine_from
+
+    told: list[Outcome] = []
+    try:
+        with engine_from(settings, managed_identity=False) as engine:
+            while True:
+                outcomes = engine.sync(
+                    selection,
+                    dry_run=dry_run,
+                    overwrite=overwrite,
+                    begins=report.begins,
+                    report=report.outcome,
+                    stops=report.stops,
+                )
+                told = added_up(told, outcomes)
+                moving = sum(outcome.moving for outcome in outcomes)
+                if pause is None or not moving:
+                    break
+                overwrite = False  # the first look has made the new runs
+                report.waits(moving, pause)
+                time.sleep(pause)
+    except Interrupted as stopped:
+        report.done(added_up(told, stopped.outcomes), interrupted=True)
+        sys.exit(_INTERRUPTED)
+    except KeyboardInterrupt:
+        report.done(told, interrupted=True)
+        sys.exit(_INTERRUPTED)
+    report.done(told, note=_DRY if dry_run else _standing_still(told) if pause is not None else "")
+    sys.exit(int(any(outcome.result is Result.FAILED for outcome in told)))
+
+
+def _standing_still(outcomes: Sequence[Outcome]) -> str:
+    """Why --follow ended before every job did."""
+    statuses = Counter(outcome.status for outcome in outcomes if not outcome.final)
+    if not statuses:
+        return ""
+    said = ", ".join(f"{count} {status}" for status, count in statuses.items())
+    return f"Not waited for: {said}. Nothing more comes until somebody goes on with them; sync again then."
+
+
+def _log_to_stderr(verbose: int) -> None:
+    """Ours at -v, with more at -vv; never the SDKs' own, which at DEBUG have bodies in them."""
+    ours = logging.getLogger("function_app")
+    ours.setLevel((logging.ERROR, logging.INFO, logging.DEBUG)[min(verbose, 2)])
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    ours.addHandler(handler)
+
+
+main.add_command(check)
+main.add_command(submit)
+main.add_command(dashboard)

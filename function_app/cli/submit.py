@@ -1,0 +1,207 @@
+"""`python -m function_app submit`: check, upload, wait, create a fine-tuning job."""
+
+import json
+import math
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+import click
+
+from function_app.authoring.rules import Method
+from function_app.cli.check import read_grader
+from function_app.cli.failing import INTERRUPTED, failed
+from function_app.engine.routing import Destination, LeftOut
+from function_app.errors import SettingsError, SyncError
+from function_app.models import Job
+from function_app.settings import Settings
+from function_app.tracking.wandb.pages import project_page
+
+if TYPE_CHECKING:
+    from function_app.authoring.request import Wanted
+    from function_app.authoring.submission import Submitted
+
+_FILE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
+
+
+def _hyperparameters(
+    _context: click.Context, _parameter: click.Parameter, given: Sequence[str]
+) -> dict[str, str | int | float]:
+    chosen: dict[str, str | int | float] = {}
+    for text in (part for each in given for part in each.split(",") if part.strip()):
+        name, equals, value = (part.strip() for part in text.partition("="))
+        if not equals or not name or not value:
+            raise click.BadParameter(f"{text!r} is not NAME=VALUE, as n_epochs=3 is")
+        chosen[name] = _number(value)
+    return chosen
+
+
+@click.command()
+@click.option("--model", required=True, metavar="NAME", help="The base model, or a fine-tuned one to go on with.")
+@click.option("--training", type=_FILE, required=True, help="The training file (JSONL).")
+@click.option("--validation", type=_FILE, help="The validation file; reinforcement needs one.")
+@click.option("--suffix", metavar="TEXT", help="Becomes a part of the model's name: 1 to 40 of A-Z, a-z, 0-9, - and _.")
+@click.option("--seed", type=int, help="The same seed, the same result, mostly.  [default: the service's choice]")
+@click.option(
+    "--method",
+    type=click.Choice([method.value for method in Method]),
+    help="How to train.  [default: what the training file's first example looks like]",
+)
+@click.option(
+    "--hyperparameters",
+    multiple=True,
+    callback=_hyperparameters,
+    metavar="NAME=VALUE",
+    help="Repeatable, or with commas; the service chooses the others.",
+)
+@click.option("--grader", type=_FILE, help="The grader of reinforcement, as JSON.")
+@click.option("--training-type", metavar="TYPE", help="Azure's: Standard, GlobalStandard or Developer.")
+@click.option("--account", metavar="NAME", help="Which one, where AZURE_OPENAI_ENDPOINTS has several.")
+@click.option("--again", is_flag=True, help="Create the job although one like it is there.")
+@click.option("--unchecked", is_flag=True, help="Upload the files although `check` finds errors in them.")
+@click.option(
+    "--interval",
+    type=click.FloatRange(min=0, min_open=True),
+    default=5.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Between two looks at a file that the service processes.",
+)
+@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def submit(
+    model: str,
+    training: Path,
+    *,
+    validation: Path | None,
+    suffix: str | None,
+    seed: int | None,
+    method: str | None,
+    hyperparameters: dict[str, str | int | float],
+    grader: Path | None,
+    training_type: str | None,
+    account: str | None,
+    again: bool,
+    unchecked: bool,
+    interval: float,
+    output: str,
+) -> None:
+    """Start a fine-tuning job, so that the next sync shows it in W&B.
+
+    Checks the files, uploads what the account does not have yet (same name, same content), waits until it is processed,
+    and creates the job. Killed half-way, run it again: it goes on, and a job like the one asked for is shown, not created
+    a second time (--again does). Two of these commands at the same moment do not see each other.
+
+    \b
+    Where   AZURE_OPENAI_ENDPOINTS, with `az login` or AZURE_OPENAI_API_KEY; or OPENAI_API_KEY alone
+    Role    Cognitive Services OpenAI Contributor on the account
+
+    \b
+    Exit status: 0 the job is there, 1 it is not (a file or the service says no), 2 usage or settings,
+    130 interrupted.
+    """
+    # The SDKs take a second to import, which --help does not need.
+    from function_app.authoring.job_creation import JobRequest
+    from function_app.authoring.request import Wanted
+
+    wanted = Wanted(
+        request=JobRequest(
+            model=model,
+            training_file="",
+            method=Method(method) if method else Method.SUPERVISED,
+            hyperparameters=hyperparameters,
+            suffix=suffix,
+            seed=seed,
+            grader=read_grader(grader) if grader else None,
+            training_type=training_type,
+        ),
+        training=training,
+        validation=validation,
+        guess=method is None,
+        unchecked=unchecked,
+    )
+    try:
+        _submit(wanted, account, output, interval=interval, again=again)
+    except SettingsError as error:
+        failed(error, output, 2)
+    except SyncError as error:
+        failed(error, output)
+    except OSError as error:
+        if error.filename is None:  # a stream that cannot be written: see cli.run
+            raise
+        failed(SyncError(f"{error.filename} cannot be read: {error.strerror}."), output)
+    except KeyboardInterrupt:
+        click.echo("Interrupted. What was uploaded stays; run the same command again to go on.", err=True)
+        sys.exit(INTERRUPTED)
+
+
+def _submit(wanted: "Wanted", account: str | None, output: str, *, interval: float, again: bool) -> None:
+    from function_app.authoring.request import SubmitSettings, account_of, check_suffix, checked_request
+    from function_app.authoring.submission import Submission
+
+    settings = SubmitSettings.take()
+    with account_of(settings, account) as place:
+        check_suffix(wanted.request.suffix, place)
+        request = checked_request(wanted)
+        submission = Submission(place, lambda said: click.echo(said, err=True), interval)
+        done = submission.run(request, wanted.training, wanted.validation, again=again)
+    _report(done, settings, output)
+
+
+def _report(done: "Submitted", settings: Settings, output: str) -> None:
+    job, goes = done.job, settings.routes.of(done.job)
+    url = None if isinstance(goes, LeftOut) else _run_url(job, goes, settings)
+    if output == "json":
+        said = {
+            "ok": True,
+            "job": job.id,
+            "account": job.account,
+            "status": job.status,
+            "created": done.created,
+            "answer_lost": done.lost,
+            "model": job.model,
+            "training_file": job.training_file,
+            "validation_file": job.validation_file,
+            "uploaded": list(done.uploaded),
+            "run_project": None if isinstance(goes, LeftOut) else goes.project,
+            "run_url": url,
+        }
+        click.echo(json.dumps(said, indent=2))
+        return
+    click.echo(job.id)
+    if done.lost:
+        click.echo(f"Created in {job.account}, {job.status}; its answer got lost, the list of jobs has it.", err=True)
+    elif done.created:
+        click.echo(f"Created in {job.account}, {job.status}.", err=True)
+    else:
+        click.echo(
+            f"Not created: {job.account} has it already, {job.status}. --again makes another one like it.", err=True
+        )
+    if isinstance(goes, LeftOut):
+        click.echo(f"It will not be in W&B: {goes.why}.", err=True)
+    else:
+        _say_what_comes(job, url or f"run {job.id} of the project {goes.project}")
+
+
+def _say_what_comes(job: Job, run: str) -> None:
+    click.echo(f"The next tick of the function app shows it: {run}", err=True)
+    click.echo(f"Or now: `python -m function_app sync --job {job.id} --follow`", err=True)
+
+
+def _run_url(job: Job, goes: Destination, settings: Settings) -> str | None:
+    """Where the run is going to be; nobody knows without an entity, which only the API key could tell."""
+    if goes.entity is None:
+        return None
+    return f"{project_page(goes.entity, goes.project, settings.wandb_base_url)}/runs/{quote(job.id)}"
+
+
+def _number(text: str) -> str | int | float:
+    if re.fullmatch(r"[+-]?\d+", text):
+        return int(text)
+    try:
+        number = float(text)
+    except ValueError:
+        return text
+    return number if math.isfinite(number) else text

@@ -1,0 +1,1 @@
+"""Parses what the services return: results files and datasets. Pure."""

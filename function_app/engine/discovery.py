@@ -1,0 +1,187 @@
+"""What is owed: the accounts' jobs beside what W&B shows of them, project by project. Nothing is written here."""
+
+import contextvars
+import logging
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from function_app.azure.openai import Account
+from function_app.engine.deleted_runs import DeletedRuns, name_of
+from function_app.engine.outcomes import Candidate, failed_outcome
+from function_app.engine.planner import Decision, Owed, decide, run_of
+from function_app.engine.routing import Destination, LeftOut, Routes, Rule
+from function_app.errors import AccountError, WandbError
+from function_app.models import ALL, DELETED, DatasetPolicy, Job, Outcome, Result, RunState, Selection
+from function_app.tracking.wandb.api import WandbApi
+
+log = logging.getLogger(__name__)
+
+Place = tuple[str | None, str]
+"""Entity and project; without an entity it is the engine's own."""
+
+_Jobs = dict[str, tuple[Account, Job, DatasetPolicy]]
+
+
+@dataclass
+class Projects:
+    """The W&B projects that jobs go to: the engine's own, and those that `rules` name."""
+
+    own: WandbApi
+    rules: tuple[Rule, ...] = ()
+    _apis: dict[Place, WandbApi] = field(default_factory=dict)
+
+    def places(self) -> list[Place]:
+        """Every project that a job may go to."""
+        ruled = ((rule.entity, rule.project) for rule in self.rules if rule.project)
+        return list(dict.fromkeys([(None, self.own.project), *ruled]))
+
+    def api(self, place: Place) -> WandbApi:
+        """The door to a project."""
+        entity, project = place
+        if place not in self._apis:
+            own = entity is None and project == self.own.project
+            self._apis[place] = self.own if own else self.own.elsewhere(project, entity)
+        return self._apis[place]
+
+    def named(self, place: Place) -> str:
+        """What to call a project; nothing for the engine's own, which is the settings' to name."""
+        entity, project = place
+        if entity is None and project == self.own.project:
+            return ""
+        return f"{entity}/{project}" if entity else project
+
+
+@dataclass(frozen=True)
+class Looking:
+    """Looks at accounts and projects and says what is owed.
+
+    Attributes:
+        datasets: the policy where no rule has one of its own.
+        concurrency: accounts that are asked at once.
+        deleted: the runs that W&B said were deleted, asked for where W&B shows no run.
+    """
+
+    accounts: Sequence[Account]
+    projects: Projects
+    datasets: DatasetPolicy
+    concurrency: int
+    deleted: DeletedRuns
+
+    def look(self, selection: Selection = ALL, *, overwrite: bool = False) -> tuple[list[Candidate], list[Outcome]]:
+        """What is owed, running jobs first, then the newest; what could not be asked: accounts, and jobs whose project
+        refuses.
+
+        One listing an account, and one W&B query a thousand jobs of each project; one of each project that jobs may go to
+        when the accounts are listed whole.
+
+        Raises:
+            WandbError, VaultError: W&B cannot be asked; nothing can be decided.
+            StorageError: nor can be what W&B said of deleted runs.
+        """
+        found, failed = self._listed(selection)
+        missing = selection.jobs - {job.id for _, job in found}
+        if missing and not failed:
+            names = ", ".join(account.name for account in self.accounts)
+            why, hint = f"no such job in {names}", "Check its id, and AZURE_OPENAI_ENDPOINTS."
+            failed += (Outcome(job, names, Result.FAILED, "", why, hint, final=True) for job in sorted(missing))
+        whole = selection == ALL and not failed
+        candidates, refused = self.decided(found, overwrite=overwrite, whole=whole)
+        return sorted(candidates, key=lambda each: (each.job.terminal, -each.job.created_at)), failed + refused
+
+    def _listed(self, selection: Selection) -> tuple[list[tuple[Account, Job]], list[Outcome]]:
+        """The jobs of every account, at most `concurrency` of them asked at once; and those that did not answer."""
+
+        def ask(account: Account) -> list[Job] | AccountError:
+            try:
+                return account.jobs()
+            except AccountError as error:
+                return error
+
+        here = contextvars.copy_context()  # their requests count as those of who looks
+        found: list[tuple[Account, Job]] = []
+        failed: list[Outcome] = []
+        with ThreadPoolExecutor(self.concurrency, thread_name_prefix="list") as pool:
+            answers = pool.map(lambda account: here.copy().run(ask, account), self.accounts)
+            for account, answer in zip(self.accounts, answers, strict=True):
+                if isinstance(answer, AccountError):
+                    failed.append(failed_outcome("", account.name, answer))
+                else:
+                    found += ((account, job) for job in selection.of(answer))
+        return found, failed
+
+    def decided(
+        self, found: Sequence[tuple[Account, Job]], *, overwrite: bool = False, whole: bool = False
+    ) -> tuple[list[Candidate], list[Outcome]]:
+        """What is owed for these jobs, project by project; and those of projects that refuse.
+
+        When they are the `whole` of the accounts' jobs, a run that goes on for a job which is not among them is owed its
+        end: its job seems to have been deleted.
+
+        Raises:
+            WandbError: every project refuses.
+            StorageError: nobody can say which runs were deleted.
+        """
+        candidates, by_place = self._routed(found)
+        if whole:  # a project may still show jobs that were the last to go there
+            for place in self.projects.places():
+                by_place.setdefault(place, {})
+        listed = {job.id for _, job in found}
+        deleted: Collection[str] | None = None
+        gone: dict[str, Candidate] = {}
+        failed: list[Outcome] = []
+        refusals: list[WandbError] = []
+        for place, jobs in by_place.items():
+            try:
+                api = self.projects.api(place)
+                runs = api.states([*jobs], accounts=[each.name for each in self.accounts] if whole else [])
+            except WandbError as error:
+                refusals.append(error)
+                failed += self._refused(place, jobs, error)
+                continue
+            if deleted is None and not overwrite and jobs.keys() - runs.keys():
+                deleted = self.deleted.known()
+            for account, job, datasets in jobs.values():
+                run = runs.get(job.id)
+                was_deleted = bool(deleted and run is None and name_of(job.id, api) in deleted)
+                decision = decide(job, run, deleted=was_deleted, overwrite=overwrite)
+                candidates.append(Candidate(account, job, run, decision, api, datasets, self.projects.named(place)))
+            for name, run in runs.items():
+                if name not in jobs and run_of(name, listed) is None:
+                    gone.setdefault(run.url, self._without_job(run, api, place))  # two places may be one project
+        if refusals and len(refusals) == len(by_place):
+            raise refusals[0]
+        return [*candidates, *gone.values()], failed
+
+    def _refused(self, place: Place, jobs: _Jobs, error: WandbError) -> Iterator[Outcome]:
+        """A project that cannot be asked, job by job."""
+        where = self.projects.named(place)
+        if not jobs:  # nothing waits for it; whatever ran there last is ended once it can be asked
+            name = where or self.projects.own.project
+            log.warning("project not asked project=%s why=%s", name, error.message)
+        for account, job, _ in jobs.values():
+            yield failed_outcome(job.id, account.name, error, job.status, where)
+
+    def _routed(self, found: Iterable[tuple[Account, Job]]) -> tuple[list[Candidate], dict[Place, _Jobs]]:
+        """The jobs that go nowhere, and the others by project and id.
+
+        A run's id comes from its job's, which no two jobs share: 32 random hex digits. The same id again is the same job,
+        seen through another endpoint of its account, and is taken once.
+        """
+        routes = Routes(Destination(None, self.projects.own.project, self.datasets), self.projects.rules)
+        nowhere: list[Candidate] = []
+        by_place: dict[Place, _Jobs] = {}
+        for account, job in found:
+            goes = routes.of(job)
+            if isinstance(goes, LeftOut):
+                nowhere.append(Candidate(account, job, None, Decision(Owed.SKIP, goes.why)))
+            else:
+                jobs = by_place.setdefault((goes.entity, goes.project), {})
+                jobs.setdefault(job.id, (account, job, goes.datasets))
+        return nowhere, by_place
+
+    def _without_job(self, run: RunState, api: WandbApi, place: Place) -> Candidate:
+        account = next(each for each in self.accounts if each.name == run.account)
+        job = Job(run.id, account.name, DELETED, "", 0, "")
+        decision = Decision(Owed.MIRROR, "its account does not list it any more")
+        return Candidate(account, job, run, decision, api, where=self.projects.named(place))

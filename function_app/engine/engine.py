@@ -1,0 +1,297 @@
+"""One tick: which jobs are owed something, and each of them mirrored, without one holding up another."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field, replace
+from typing import Self
+
+from function_app.azure.key_vault import identity_of, key_source
+from function_app.azure.leases import Leases, Lost, never, no_lease
+from function_app.azure.openai import Account, accounts_from
+from function_app.engine.deleted_runs import DeletedRuns, InMemory, name_of
+from function_app.engine.discovery import Looking, Projects
+from function_app.engine.mirror import Mirrored, mark_deleted, mirror
+from function_app.engine.outcomes import Candidate, failed_outcome, not_done, outcome_of, tell
+from function_app.engine.planner import Owed, run_id
+from function_app.engine.routing import Registry, Rule
+from function_app.errors import NotThereError, RunDeletedError, StorageError, SyncError, TakenError
+from function_app.models import ALL, DELETED, USUAL, Conventions, DatasetPolicy, Outcome, Result, Selection
+from function_app.settings import CONCURRENCY, Settings
+from function_app.tracking.wandb.api import WandbApi
+from function_app.tracking.wandb.sdk import prepare, said_briefly
+from function_app.traffic import counted
+
+log = logging.getLogger(__name__)
+
+_DELETED_AT_MOST = 20  # runs of one job that people have deleted, one after the other
+
+
+class Interrupted(Exception):  # noqa: N818 (nothing went wrong)
+    """Somebody pressed Ctrl-C; `outcomes` are of the jobs that were done by then."""
+
+    def __init__(self, outcomes: Sequence[Outcome]) -> None:
+        super().__init__("interrupted")
+        self.outcomes = tuple(outcomes)
+
+
+@dataclass
+class Engine:
+    """Mirrors the jobs of some accounts into W&B: into one project, or those that `rules` send them to. Keeps nothing that
+    W&B does not know, but for the runs that W&B said were deleted, so as not to ask for them at every tick."""
+
+    accounts: Sequence[Account]
+    api: WandbApi
+    datasets: DatasetPolicy = DatasetPolicy.FULL
+    concurrency: int = CONCURRENCY
+    rules: tuple[Rule, ...] = ()
+    registry: Registry | None = None
+    resources: ExitStack = field(default_factory=ExitStack)
+    conventions: Conventions = USUAL
+    leases: Leases = no_lease
+    deleted: DeletedRuns = field(default_factory=InMemory)
+    _projects: Projects = field(init=False)
+    _stop: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        """Its projects follow from the rest."""
+        self._projects = Projects(self.api, self.rules)
+
+    def __enter__(self) -> Self:
+        """Itself; leaving closes its connections."""
+        return self
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        """Close its connections."""
+        self.close()
+
+    def close(self) -> None:
+        """Close its connections."""
+        self.resources.close()
+
+    def interrupt(self) -> None:
+        """Have the runs at work left as they stand, soon."""
+        self._stop.set()
+
+    def look(self, selection: Selection = ALL, *, overwrite: bool = False) -> tuple[list[Candidate], list[Outcome]]:
+        """See `Looking.look`."""
+        return self._looking.look(selection, overwrite=overwrite)
+
+    @property
+    def _looking(self) -> Looking:
+        return Looking(self.accounts, self._projects, self.datasets, self.concurrency, self.deleted)
+
+    def sync(
+        self,
+        selection: Selection = ALL,
+        *,
+        dry_run: bool = False,
+        overwrite: bool = False,
+        begins: Callable[[int], None] = lambda jobs: None,
+        report: Callable[[Outcome], None] = lambda outcome: None,
+        stops: Callable[[], None] = lambda: None,
+    ) -> list[Outcome]:
+        """Mirror everything that is owed, at most `concurrency` jobs at once.
+
+        `begins` hears how many jobs that is, `report` of each job as it is done, `stops` of Ctrl-C at once.
+
+        With `overwrite` every selected job gets a clean run, which replaces the one it has.
+
+        Raises:
+            Interrupted: on Ctrl-C, after the runs at work were left as they stand.
+            WandbError, VaultError: W&B cannot be asked.
+        """
+        candidates, outcomes = self.look(selection, overwrite=overwrite)
+        owed = []
+        for each in candidates:
+            if each.decision.owed is Owed.MIRROR and not dry_run:
+                owed.append(each)
+            else:
+                outcomes.append(not_done(each))
+        for outcome in outcomes:
+            report(outcome)
+        begins(len(owed))
+
+        def done(outcome: Outcome) -> None:
+            outcomes.append(outcome)
+            report(outcome)
+
+        try:
+            self._all(owed, done, stops)
+        except KeyboardInterrupt:
+            raise Interrupted(outcomes) from None
+        return outcomes
+
+    def sync_job(self, account_name: str, job_id: str, *, stop: Callable[[], bool] = never) -> Outcome:
+        """Look at one job anew and mirror it if it is still owed: what a queue message asks for.
+
+        It looks once it has the job's lease: what it sees is then nobody's unfinished work. Once `stop` says so, the run
+        is left as it stands, soon.
+        """
+        account = next((account for account in self.accounts if account.name == account_name), None)
+        if account is None:
+            return Outcome(job_id, account_name, Result.FAILED, why="no such account in AZURE_OPENAI_ENDPOINTS")
+        try:
+            with self.leases(job_id) as lost:
+                return self._sync_job(account, job_id, lost, stop)
+        except TakenError as error:
+            return Outcome(job_id, account_name, Result.SKIPPED, why=error.message)
+        except SyncError as error:
+            return failed_outcome(job_id, account_name, error)
+
+    def _sync_job(self, account: Account, job_id: str, lost: Lost, stop: Callable[[], bool]) -> Outcome:
+        try:
+            [candidate] = self._looking.decided([(account, account.job(job_id))])[0]
+        except NotThereError as error:
+            return self._gone(job_id, account.name, error)
+        return self.mirror(candidate, lost, stop) if candidate.decision.owed is Owed.MIRROR else not_done(candidate)
+
+    def _gone(self, job_id: str, account_name: str, error: NotThereError) -> Outcome:
+        """A job that was deleted: its run is told so, in whichever project it is, as nobody can say how it was routed."""
+        outcome = Outcome(job_id, account_name, Result.SKIPPED, why=error.message, final=True)
+        try:
+            for place in self._projects.places():
+                api = self._projects.api(place)
+                run = api.states([job_id]).get(job_id)
+                if run and run.account == account_name and run.rule is None:
+                    done = Mirrored()
+                    mark_deleted(api, run, done)
+                    return replace(outcome, result=Result.SYNCED, why="", did=tuple(done.did), run_url=done.url)
+        except SyncError as refusal:
+            return failed_outcome(job_id, account_name, refusal)
+        return outcome
+
+    def _all(self, owed: Sequence[Candidate], done: Callable[[Outcome], None], stops: Callable[[], None]) -> None:
+        self._stop.clear()
+        begun = 0
+        pending: dict[Future[Outcome], Candidate] = {}
+        with ThreadPoolExecutor(self.concurrency, thread_name_prefix="sync") as pool:
+            try:
+                for each in owed:  # in here, as Ctrl-C may come while the first are at work already
+                    pending[pool.submit(self.mirror, each)] = each
+                    begun += 1
+                while pending:
+                    for future in wait(pending, return_when=FIRST_COMPLETED).done:
+                        del pending[future]
+                        done(future.result())
+            except KeyboardInterrupt:
+                self.interrupt()
+                stops()
+                pool.shutdown(wait=True, cancel_futures=True)
+                for future, each in pending.items():
+                    done(not_done(each) if future.cancelled() else future.result())
+                for each in owed[begun:]:
+                    done(not_done(each))
+                raise
+
+    def mirror(self, each: Candidate, lost: Lost = never, stop: Callable[[], bool] = never) -> Outcome:
+        """Bring one job's run up to date; whatever goes wrong is in the outcome. Stops when its lease is `lost`, or when
+        `stop` says so.
+        """
+        started = time.monotonic()
+        with counted() as traffic:
+            outcome = self._outcome(each, lost, stop)
+        tell(outcome, time.monotonic() - started, traffic)
+        return outcome
+
+    def _outcome(self, each: Candidate, lost: Lost, stop: Callable[[], bool]) -> Outcome:
+        done = Mirrored()
+        try:
+            self._mirror(each, done, lambda: self._stop.is_set() or stop() or lost())
+            if lost() and not done.final:
+                raise TakenError("its lease was lost on the way: whoever has it now, or the next tick, goes on")
+        except TakenError as error:
+            return replace(outcome_of(each, Result.SKIPPED, done, error), final=False)
+        except RunDeletedError as error:
+            self._note(each)
+            return outcome_of(each, Result.SKIPPED, done, error)
+        except NotThereError as error:
+            return outcome_of(each, Result.SKIPPED, done, error)
+        except SyncError as error:
+            return outcome_of(each, Result.FAILED, done, error)
+        except Exception as error:  # the boundary: one job's surprise is nobody else's
+            log.error("unexpected job=%s account=%s error=%s", each.job.id, each.job.account, type(error).__name__)
+            log.debug("unexpected job=%s", each.job.id, exc_info=error)
+            surprise = SyncError(f"unexpected {type(error).__name__}: {said_briefly(str(error))}", "Please report it.")
+            return outcome_of(each, Result.FAILED, done, surprise)
+        return outcome_of(each, Result.OWED if done.broken_off else Result.SYNCED, done)
+
+    def _note(self, each: Candidate) -> None:
+        """That its run was deleted; where that cannot be kept, the next tick asks again."""
+        try:
+            self.deleted.note(self._name(each))
+        except StorageError as error:
+            log.warning("deleted run not noted job=%s why=%s", each.job.id, error.message)
+
+    def _name(self, each: Candidate) -> str:
+        return name_of(each.job.id, each.api or self.api)
+
+    def _mirror(self, each: Candidate, done: Mirrored, interrupted: Callable[[], bool]) -> None:
+        """Into the job's run, or into a new one, whose id is the next that W&B has not seen deleted."""
+        have = each.run
+        if have and each.job.status == DELETED:
+            with suppress(NotThereError):
+                each.account.job(each.job.id)
+                return  # it is there, the next listing will have it
+            mark_deleted(each.api or self.api, have, done)
+            return
+        anew = each.decision.anew
+        earlier = have.unmarked if have else ()
+        if have and anew:
+            earlier = (*earlier, have.id)
+        number = have.number if have else int(anew and self._name(each) in self.deleted.known())
+        number += anew or not have
+        for attempt in range(number, number + _DELETED_AT_MOST):
+            try:
+                mirror(
+                    each.account,
+                    each.job,
+                    None if anew else have,
+                    each.api or self.api,
+                    done,
+                    datasets=each.datasets,
+                    registry=self.registry,
+                    run_id=run_id(each.job.id, attempt),
+                    replaces=earlier,
+                    conventions=self.conventions,
+                    interrupted=interrupted,
+                )
+            except RunDeletedError:
+                if not anew or attempt == number + _DELETED_AT_MOST - 1:
+                    raise
+            else:
+                return
+
+
+def engine_from(
+    settings: Settings, *, managed_identity: bool, leases: Leases = no_lease, deleted: DeletedRuns | None = None
+) -> Engine:
+    """The engine that the settings describe; `managed_identity` in Functions, where nobody is signed in, and `leases` and
+    `deleted` there, as several workers take jobs from one queue.
+
+    Raises:
+        SettingsError: they contradict each other.
+    """
+    prepare()
+    with ExitStack() as resources:
+        identity = identity_of(settings, resources, managed_identity=managed_identity)
+        keys = key_source(settings, identity)
+        resources.callback(keys.close)
+        accounts = accounts_from(settings, identity)
+        for account in accounts:
+            resources.callback(account.close)
+        api = WandbApi(settings.wandb_project, keys, entity=settings.wandb_entity, base_url=settings.wandb_base_url)
+        return Engine(
+            accounts,
+            api,
+            settings.sync_datasets,
+            settings.sync_concurrency,
+            settings.wandb_routes,
+            settings.wandb_registry,
+            resources.pop_all(),
+            leases=leases,
+            deleted=deleted or InMemory(),
+        )

@@ -1,0 +1,349 @@
+"""Brings the run of one job up to what the job is now. W&B holds the state: replay, overlap and crash end the same.
+
+Every write is safe to repeat: rows below the run's last step are not written, config and summary are set to what the job
+says, artifacts are looked up first. The mark that a run is final goes last, after everything that it vouches for.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from function_app.azure.openai import OPENAI, Account
+from function_app.data.formats import Format
+from function_app.data.results import ResultsError, parse_results, rows_from_events, with_event_times
+from function_app.engine.description import best_of, config_changes, config_of, family_of, name_of, summary_of, tags_of
+from function_app.engine.planner import RULE, results_file, settled
+from function_app.engine.routing import Registry
+from function_app.errors import NotThereError
+from function_app.models import (
+    DELETED,
+    TERMINAL,
+    USUAL,
+    Conventions,
+    DatasetPolicy,
+    Event,
+    Job,
+    MetricRow,
+    RunState,
+)
+from function_app.tracking.wandb.api import SUPERSEDES, Question, WandbApi
+from function_app.tracking.wandb.artifacts import asks_for, attach_datasets, said_of, send_results
+from function_app.tracking.wandb.changes import edit_run, write
+from function_app.tracking.wandb.models import Models, asks_before, collection_of, earlier_model
+from function_app.tracking.wandb.runs import Identity, OpenRun, open_run
+from function_app.tracking.wandb.uploads import Uploads
+from function_app.tracking.wandb.versions import use
+
+_ALERT_FOR = 24 * 3600.0  # seconds after its end that a failure is news
+_FILE, _EVENTS, _MIXED = "file", "events", "mixed"
+_EVERY_STEP, _SAMPLED, _NO_CURVE = "every step", "sampled", "none: neither results file nor metrics events"
+
+
+@dataclass
+class Mirrored:
+    """What was done for one job; `final`: nothing more is to come; `broken_off`: not all that was owed, on request."""
+
+    url: str = ""
+    steps: int = 0
+    last_step: int | None = None
+    did: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    final: bool = False
+    broken_off: bool = False
+
+
+def mirror(
+    account: Account,
+    job: Job,
+    run: RunState | None,
+    api: WandbApi,
+    done: Mirrored,
+    *,
+    datasets: DatasetPolicy,
+    run_id: str,
+    replaces: Sequence[str] = (),
+    conventions: Conventions = USUAL,
+    registry: Registry | None = None,
+    interrupted: Callable[[], bool] = lambda: False,
+) -> None:
+    """Bring a job's run up to date: open it, write what it does not have, end it when the job is settled.
+
+    Args:
+        account: where the job is.
+        job: as the account shows it now.
+        run: as W&B lists it; None when there is none.
+        api: the project that the run is in.
+        done: told what is done as it is done; it stands when something goes wrong after it.
+        datasets: how much of the job's files goes to W&B.
+        run_id: of `run`, or what a new one is to have.
+        replaces: the job's other runs, which are told so once this one stands.
+        conventions: what a new run is to be called.
+        registry: where the final model is linked to; None for nowhere.
+        interrupted: asked between rows and before each further part; True leaves the run as it stands, not final.
+
+    Raises:
+        SyncError: what went wrong; what was written stays, and asking again goes on from there.
+    """
+    try:
+        events = account.events(job.id, known_step=run.last_step if run else -1)
+    except NotThereError:
+        if run is None:
+            raise
+        mark_deleted(api, run, done)
+        return
+    final = settled(job, events, account.now())
+    new = None if run else _identity(job, run_id, conventions)
+    asks = _asks(job, run, datasets, conventions, final=final)
+    with open_run(api, run_id, new, ends=final, asks=asks) as opened:
+        done.url, done.last_step = opened.url, opened.last_step
+        _Mirroring(account, job, run, api, opened, events, final, done, interrupted, conventions, registry).go(datasets)
+    if interrupted():
+        done.broken_off = True
+        return
+    for earlier in replaces:
+        api.supersede(earlier, run_id)
+        done.did.append(f"replaces {earlier}")
+    done.final = final
+
+
+def mark_deleted(api: WandbApi, run: RunState, done: Mirrored) -> None:
+    """Say in a job's run that the job was deleted before its last figures were read, and end the run.
+
+    It ends as failed unless the job was last seen succeeded. Should the job be there again, its run goes on.
+    """
+    status = run.status if run.status in TERMINAL else DELETED
+    _, project = api.written(run.id)
+    # Before the run ends: no listing has the job any more, and who asks for runs without one asks for those that go on.
+    write(api, [edit_run(api, run.id, project, {"status": status, "job_deleted": True})])
+    with open_run(api, run.id, None, ends=True) as opened:
+        done.url, done.last_step = opened.url, opened.last_step
+        opened.summarise({"status": status})
+        kept = {"source": run.source, "results_file": run.results_file, "datasets": run.datasets}
+        opened.remember({**kept, "status": status, "account": run.account, "rule": RULE})
+        opened.end(int(status != "succeeded"))
+    done.did.append("the job was deleted: its run was ended")
+    done.final = True
+
+
+def _identity(job: Job, run_id: str, said: Conventions) -> Identity:
+    """What a new run is called: as was said, else as the engine does it."""
+    supersedes = {SUPERSEDES: job.id} if run_id != job.id else {}
+    return Identity(
+        name=said.name or name_of(job),
+        group=said.group or family_of(job),
+        tags=tuple(dict.fromkeys([*tags_of(job, OPENAI), *said.tags])),
+        config={**said.config, **config_of(job), **supersedes},
+        job_type=said.job_type or "fine-tune",
+        notes=said.notes,
+    )
+
+
+def _asks(job: Job, run: RunState | None, datasets: DatasetPolicy, said: Conventions, *, final: bool) -> list[Question]:
+    """What is asked when the run is opened, beside the run itself."""
+    files = [] if run and run.datasets else asks_for(_files_of(job).values(), datasets)
+    return [*files, *([asks_before(collection_of(job, said.model_artifact))] if final else [])]
+
+
+def _vouches(run: RunState | None, *, final: bool) -> bool:
+    """Whether the run is to be marked with what keeps it from being written once more."""
+    return final or not (run and run.datasets)
+
+
+@dataclass
+class _Mirroring:
+    account: Account
+    job: Job
+    known: RunState | None
+    api: WandbApi
+    run: OpenRun
+    events: list[Event]
+    final: bool
+    done: Mirrored
+    interrupted: Callable[[], bool]
+    conventions: Conventions
+    registry: Registry | None
+    state: dict[str, Any] = field(default_factory=dict)
+
+    def go(self, policy: DatasetPolicy) -> None:
+        """Write in the order in which a crash does least harm: rows, files, models, and the mark that vouches for them."""
+        known = self.known
+        file_id = results_file(self.job, self.events, known)
+        self.state = self.run.recall("source", "datasets", "told")  # newer than `known` where others are at it, too
+        self._remember(status=self.job.status, account=self.job.account, results_file=file_id)
+        source, best = self._curve(file_id)
+        self._remember(source=source)
+        if self.interrupted():
+            return
+        config = config_of(self.job)
+        if source:
+            config["curve"] = _EVERY_STEP if source == _FILE else _SAMPLED
+        elif self.final and self.job.status != "failed":
+            config["curve"] = _NO_CURVE
+        with Uploads(self.api, self.run) as uploads:
+            if not (known and known.datasets):
+                config |= self._inputs(policy, uploads)
+            adopted = known is not None and known.foreign
+            self.run.configure(config_changes(self.run.config, config, adopted=adopted))
+            self.run.summarise(summary_of(self.job) | ({"best": best} if best else {}))
+            self._tell_of_failure()
+            ends = self.final and not self.interrupted()
+            if ends and source == _MIXED and file_id:
+                self._keep_results(file_id, uploads)
+            models = self._models(uploads) if ends and self.job.status != "failed" else None
+        if _vouches(known, final=self.final):
+            self._make_sure(uploads.inputs, models)
+        if ends:
+            self.state["rule"] = RULE
+            self.done.did.append("settled")
+        self._remember(datasets=True)
+        if ends:
+            self.run.end(int(self.job.status != "succeeded"))
+
+    def _remember(self, **news: Any) -> None:
+        """Have the next tick know this, too."""
+        self.state |= news
+        self.run.remember(self.state)
+
+    # --- the curve ------------------------------------------------------------------------------------------------
+
+    def _curve(self, file_id: str | None) -> tuple[str | None, dict[str, Any]]:
+        """Write the rows that the run does not have; say where they came from, and the best of them."""
+        known = self.state.get("source")
+        if file_id:
+            try:
+                rows, missed, best = self._from_file(file_id)
+                if rows:
+                    return (_MIXED if known == _MIXED or (known == _EVENTS and missed) else _FILE), best
+                if not self.final:
+                    return known, {}
+            except NotThereError:
+                self.done.did.append("no results file: it was deleted")
+            except ResultsError as error:
+                self.done.did.append(f"results file not readable: {error}")
+        rows_of_events = list(rows_from_events(self.events))
+        if rows_of_events:
+            source = _MIXED if known in (_FILE, _MIXED) else _EVENTS
+            self._remember(source=source)  # before the first row: after a crash it must not pass for the whole curve
+            self._write(rows_of_events)
+            return source, best_of(rows_of_events, self.run.kept("best"))
+        return known, {}
+
+    def _from_file(self, file_id: str) -> tuple[int, bool, dict[str, Any]]:
+        """Write the file's rows: how many it has, whether it has steps that the run went past, and the best values."""
+        told = {row.step for row in rows_from_events(self.events)}
+        missed = False
+        read = 0
+        best: dict[str, Any] = {}
+
+        def watched(rows: Iterable[MetricRow]) -> Iterator[MetricRow]:
+            nonlocal missed, read
+            for row in rows:
+                read += 1
+                missed |= row.step < self.run.starting_step and row.step not in told
+                best_of([row], best)
+                yield row
+
+        ended = None if self.run.starting_step else self.job.finished_at  # what stands there was dated otherwise
+        span = (self.job.created_at, ended) if ended else None
+        with self.account.content(file_id) as chunks:
+            rows = watched(parse_results(chunks, complete=self.final))
+            self._write(with_event_times(rows, self.events, now=self.account.now(), span=span))
+        return read, missed, best
+
+    def _write(self, rows: Iterable[MetricRow]) -> None:
+        def until_interrupted() -> Iterator[MetricRow]:
+            for row in rows:
+                if self.interrupted():
+                    return
+                yield row
+
+        self.done.steps += self.run.log(until_interrupted())
+        self.done.last_step = self.run.last_step
+
+    def _keep_results(self, file_id: str, uploads: Uploads) -> None:
+        """The curve has only a part of the steps, and W&B takes none below the last: keep the file beside it."""
+        try:
+            with self.account.content(file_id) as chunks:
+                send_results(uploads, self.job, chunks)
+        except (NotThereError, ResultsError):  # which was said when its rows were read
+            return
+        self.done.did.append("results file")
+
+    # --- files and models -----------------------------------------------------------------------------------------
+
+    def _inputs(self, policy: DatasetPolicy, uploads: Uploads) -> dict[str, Any]:
+        """Have the files that the job was trained on, and the model that it trained further, as inputs; what there is to
+        say of them."""
+        roles = _files_of(self.job)
+        known = attach_datasets(self.api, self.run, uploads, self.account, roles.values(), policy)
+        self.done.did += _said_of_files(roles, known)
+        said: dict[str, Any] = {}
+        for role, file_id in roles.items():
+            said |= said_of(role, known[file_id])
+        if self.job.method is None and known.get(self.job.training_file, {}).get("format") == Format.PREFERENCE:
+            said["method"] = "dpo"
+        if earlier := earlier_model(self.api, self.job):
+            uploads.inputs.append(earlier)
+            self.done.did.append("earlier model")
+        return said
+
+    def _models(self, uploads: Uploads) -> Models:
+        """Send the job's models."""
+        collection = collection_of(self.job, self.conventions.model_artifact)
+        checkpoints = self.account.checkpoints(self.job.id)
+        models = Models(self.api, self.job, checkpoints, collection, self.conventions.model_type)
+        models.send(self.run, uploads)
+        return models
+
+    def _make_sure(self, inputs: Sequence[str], models: Models | None) -> None:
+        """Have W&B answer for what the marks are going to vouch for, in one request: that the run was made from these
+        inputs, its config, and where its models stand.
+        """
+        changes = [use(self.api, self.run.id, version) for version in inputs]
+        changes += models.given_back(self.run) if models else []
+        asks = models.asks if models else []
+        edit = edit_run(self.api, self.run.id, self.run.answers, self.run.config, *asks)
+        edited = write(self.api, [*changes, edit])[-1]
+        if not models:
+            return
+        models.place((edited.get("bucket") or {}).get("project") or {}, self.registry)
+        self.done.warnings += models.warnings
+        if models.written:
+            self.done.did.append(f"{models.written} model{'s' * (models.written > 1)}")
+        if models.linked:
+            self.done.did.append(f"linked to registry {models.linked}")
+
+    def _tell_of_failure(self) -> None:
+        """When the failure is first seen, and only while it is news: a backfill wakes nobody up.
+
+        Once, but for a crash between the alert and the mark that it was sent: better told twice than not at all.
+        """
+        if self.job.status != "failed" or self.state.get("told"):
+            return
+        if not self.known or self.known.status != "failed":
+            code = self.job.error.code if self.job.error else ""
+            self.done.did.append(f"failed with {code}" if code else "failed")
+        ended = self.job.finished_at or self.job.created_at
+        if self.account.now() - ended > _ALERT_FOR:
+            return
+        error = self.job.error
+        why = f"{error.code}: {error.message}" if error else "no reason given"
+        self.run.alert(f"Fine-tuning failed: {name_of(self.job)}", f"{self.job.id} on {self.job.account}\n{why}")
+        self._remember(told=True)
+        self.done.did.append("alert")
+
+
+def _files_of(job: Job) -> dict[str, str]:
+    """The files that it was trained on, by what they were for."""
+    named = {"training": job.training_file, "validation": job.validation_file}
+    return {role: file_id for role, file_id in named.items() if file_id}
+
+
+def _said_of_files(roles: Mapping[str, str], known: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """What people are told of a job's files: how many there are, what is wrong in them, which the account has deleted."""
+    there = [file for file in known.values() if file and "missing" not in file]
+    if there:
+        malformed = sum(int(file.get("malformed_lines", 0)) for file in there)
+        lines = f" ({malformed:,} malformed line{'s' * (malformed > 1)})" if malformed else ""
+        yield f"{len(there)} dataset{'s' * (len(there) > 1)}{lines}"
+    yield from (f"no {role} file: it was deleted" for role, file_id in roles.items() if "missing" in known[file_id])

@@ -1,0 +1,137 @@
+"""From what a job is and what W&B shows of it: what is owed. Pure."""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from function_app.models import Event, Job, RunState
+
+RULE = 1
+"""The version of the rule by which a run is called final. A new version makes every run owed once more."""
+
+GRACE = 600.0
+"""Seconds after its end that a job's late events are waited for. In recorded jobs the last came 36 s after the end."""
+
+_ENDED = frozenset({"finished", "failed", "killed"})
+_RESULTS_COMPLETE = "Completed results file"
+_RESULTS_CREATED = "Created results file: "
+_BEING_WRITTEN = frozenset({"running", "pending"})
+
+
+class Owed(StrEnum):
+    """What is to be done for a job."""
+
+    MIRROR = "mirror"
+    NOTHING = "nothing"
+    SKIP = "skip"
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What is owed, and why, where somebody has to know.
+
+    Attributes:
+        owed: what.
+        why: one sentence for people; empty when there is nothing to say.
+        anew: in a new run, which replaces the one there; without it what is there is brought up to date.
+        later: whether waiting may change that nothing is done.
+    """
+
+    owed: Owed
+    why: str = ""
+    anew: bool = False
+    later: bool = False
+
+
+def decide(job: Job, run: RunState | None, *, deleted: bool = False, overwrite: bool = False) -> Decision:
+    """Decide from two listings alone, so that a tick with nothing to do reads nothing else.
+
+    Args:
+        job: as its account lists it.
+        run: the newest of its runs as W&B lists it, None when there is none.
+        deleted: whether W&B has said that this id was deleted and cannot come back.
+        overwrite: whether a clean run is asked for, whatever is there.
+    """
+    if overwrite and not _logs_by_itself(job):
+        return Decision(Owed.MIRROR, anew=True)
+    if deleted:
+        return Decision(Owed.SKIP, "its run was deleted in W&B, which never gives an id out again")
+    if _logs_by_itself(job):
+        return Decision(Owed.SKIP, "it logs to W&B by itself (the job's own integration)")
+    if run is None:
+        return Decision(Owed.MIRROR)
+    if run.superseded_by:
+        return Decision(Owed.SKIP, f"its run {run.superseded_by} was deleted in W&B, which never gives an id out again")
+    if run.foreign:
+        return _of_another_tool(job, run)
+    if run.unmarked:
+        return Decision(Owed.MIRROR)
+    if job.terminal and run.rule == RULE and run.status == job.status and run.state in _ENDED:
+        return Decision(Owed.NOTHING)
+    return Decision(Owed.MIRROR)
+
+
+def _of_another_tool(job: Job, run: RunState) -> Decision:
+    """What wandb's WandbLogger left: complete, begun, or another job's.
+
+    It calls a run succeeded last, so that such a run has everything it would write. It also goes on writing in the run of
+    a job that did not succeed when it comes to the next job (wandb 0.31), which leaves the model of one job in the run of
+    another: what is mixed up so cannot be put right in place, as W&B takes no step twice.
+    """
+    if run.state in _BEING_WRITTEN:
+        return Decision(Owed.SKIP, "another program is writing its run", later=True)
+    if run.status != "succeeded":
+        return Decision(Owed.MIRROR)
+    if job.status != "succeeded" or (run.model and job.fine_tuned_model and run.model != job.fine_tuned_model):
+        return Decision(Owed.MIRROR, "the run there holds another job's data", anew=True)
+    if run.state != "finished":
+        return Decision(Owed.MIRROR)
+    return Decision(Owed.NOTHING, "logged by WandbLogger")
+
+
+def _logs_by_itself(job: Job) -> bool:
+    return any(integration.get("type") == "wandb" for integration in job.integrations)
+
+
+def run_id(job_id: str, number: int) -> str:
+    """The id of a job's first run, which WandbLogger gives it, too, or of one that replaces it: W&B gives no id twice."""
+    return job_id if number == 1 else f"{job_id}-{number}"
+
+
+def run_of(run: str, job_ids: Collection[str]) -> tuple[str, int] | None:
+    """Whose run this is, and which of its runs; None when it is none of these jobs'. The inverse of `run_id`."""
+    if run in job_ids:
+        return run, 1
+    job_id, _, number = run.rpartition("-")
+    if job_id in job_ids and number.isascii() and number.isdecimal() and run_id(job_id, int(number)) == run:
+        return (job_id, int(number)) if int(number) >= 2 else None
+    return None
+
+
+def settled(job: Job, events: Iterable[Event], now: float) -> bool:
+    """Whether nothing more is to come: the job has ended and its late events are in, or had time to come.
+
+    Events go on after "Job succeeded." (recorded on Azure); the last that matters says that the results file is complete.
+
+    Args:
+        job: as its account shows it now.
+        events: its log.
+        now: seconds since the epoch by the account's clock.
+    """
+    if not job.terminal:
+        return False
+    log = list(events)
+    if any(event.message.startswith(_RESULTS_COMPLETE) for event in log):
+        return True
+    ended = job.finished_at or max((event.created_at for event in log), default=job.created_at)
+    return now - ended >= GRACE
+
+
+def results_file(job: Job, events: Iterable[Event], run: RunState | None) -> str | None:
+    """The id of the results file: the job has it when it is done, the event log as soon as there is one."""
+    if job.result_files:
+        return job.result_files[0]
+    for event in events:
+        if event.message.startswith(_RESULTS_CREATED):
+            return event.message.removeprefix(_RESULTS_CREATED).strip()
+    return run.results_file if run else None

@@ -1,0 +1,217 @@
+"""What Azure Functions calls: a timer that finds the jobs that are owed something, a queue that has them mirrored.
+
+Thin on purpose: the engine does the work, the host schedules, retries and counts. A message carries ids only.
+"""
+
+import json
+import logging
+import os
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
+from typing import TYPE_CHECKING, List  # noqa: UP035 (see find_jobs)
+
+import azure.functions as func
+
+from function_app.engine.backlog import top_up
+from function_app.engine.planner import Owed
+from function_app.errors import SyncError
+from function_app.models import Outcome, Result
+from function_app.traffic import counted
+
+if TYPE_CHECKING:
+    from function_app.azure.storage import Storage
+    from function_app.engine.engine import Engine
+    from function_app.engine.outcomes import Candidate
+
+log = logging.getLogger(__name__)
+
+QUEUE = "finetune-jobs"
+POISON_QUEUE = f"{QUEUE}-poison"  # the host's own name for where messages go that failed maxDequeueCount times
+STORAGE = "AzureWebJobsStorage"  # the setting (or, with an identity, the prefix of settings) that says where queues are
+
+STOP_AFTER = 20 * 60.0
+"""Seconds after which a job is left as it stands, for the next tick to go on. Past host.json's functionTimeout the host
+would restart the whole process and count a failed attempt; what is under way may take some minutes to come to its end."""
+
+app = func.FunctionApp()
+
+# These write a line for every request at INFO, and the worker forwards all from INFO up.
+for chatty in ("azure.core", "azure.identity", "httpx", "httpx2"):
+    logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+@dataclass(frozen=True)
+class Request:
+    """A message of the queue: have a look at this job."""
+
+    account: str
+    job: str
+
+    @classmethod
+    def parse(cls, body: bytes) -> "Request":
+        """Read a message.
+
+        Raises:
+            SyncError: it is none of ours.
+        """
+        try:
+            ids = json.loads(body)
+            return cls(str(ids["account"]), str(ids["job"]))
+        except (ValueError, TypeError, KeyError) as error:
+            raise SyncError(
+                f"a message in {QUEUE} is not {{account, job}}", "Only find_jobs should put messages there."
+            ) from error
+
+    def body(self) -> str:
+        """The message as it stands in the queue."""
+        return json.dumps(asdict(self))
+
+
+@app.timer_trigger(arg_name="timer", schedule="%SYNC_SCHEDULE%", run_on_startup=False, use_monitor=True)
+@app.queue_output(arg_name="requests", queue_name=QUEUE, connection=STORAGE)
+def find_jobs(
+    timer: func.TimerRequest,
+    requests: func.Out[List[str]],  # noqa: UP006 (the worker does not load a function that says list[str])
+) -> None:
+    """Ask for the jobs that are owed something, as many as the queue has room for.
+
+    An account or a W&B project that cannot be asked is an error in the log and holds up no other; an exception would, as
+    the host then sends none of the messages. Only when there is nothing to go by, the tick fails.
+
+    Raises:
+        SyncError: settings, vault, W&B, all accounts or the storage account refuse. Without knowing how deep the queue
+            is, nothing is asked for: it would grow with every tick.
+    """
+    started = time.monotonic()
+    with counted() as traffic:
+        engine = _engine()
+        candidates, failed = engine.look()
+        accounts_failed, refused = _tell_refusals(failed, len(engine.accounts))
+        depth = _storage().depth(QUEUE)
+    owed = [each for each in candidates if each.decision.owed is Owed.MIRROR]
+    asked = _asked(owed, depth)
+    if asked:
+        requests.set([request.body() for request in asked])
+    counts = Counter(each.decision.owed for each in candidates)
+    _tell_tick(
+        {
+            "accounts": len(engine.accounts),
+            "accounts_failed": accounts_failed,
+            "jobs": len(candidates),
+            "owed": len(owed),
+            "lag": _lag(owed),
+            "asked": len(asked),
+            "queued": depth,
+            "current": counts[Owed.NOTHING],
+            "skipped": counts[Owed.SKIP],
+            "refused": refused,
+            "past_due": timer.past_due,
+            "seconds": time.monotonic() - started,
+            **traffic.counts(),
+        }
+    )
+
+
+def _tell_tick(fields: dict[str, object]) -> None:
+    log.info(
+        "tick accounts=%(accounts)d accounts_failed=%(accounts_failed)d jobs=%(jobs)d owed=%(owed)d asked=%(asked)d"
+        " queued=%(queued)d current=%(current)d skipped=%(skipped)d refused=%(refused)d lag=%(lag)d past_due=%(past_due)s"
+        " seconds=%(seconds).1f azure=%(azure)d wandb=%(wandb)d storage=%(storage)d vault=%(vault)d",
+        fields,
+        extra=fields,
+    )
+
+
+def _tell_refusals(failed: Sequence[Outcome], accounts: int) -> tuple[int, int]:
+    """Log what could not be asked, what failed many times once; how many accounts that are, and how many jobs.
+
+    Raises:
+        SyncError: no account could be listed.
+    """
+    unlisted = [outcome for outcome in failed if not outcome.job]
+    for outcome in unlisted:
+        fields: dict[str, object] = {"account": outcome.account, "why": outcome.why, "hint": outcome.hint}
+        log.error("account not listed account=%(account)s why=%(why)s %(hint)s", fields, extra=fields)
+    if unlisted and len(unlisted) == accounts:
+        raise SyncError(f"no account could be listed: {unlisted[0].why}", unlisted[0].hint)
+    refused = Counter((outcome.account, outcome.why, outcome.hint) for outcome in failed if outcome.job)
+    for (account, why, hint), jobs in refused.items():
+        fields = {"account": account, "jobs": jobs, "why": why, "hint": hint}
+        told = "jobs not compared with W&B account=%(account)s jobs=%(jobs)d why=%(why)s %(hint)s"
+        log.error(told, fields, extra=fields)
+    return len(unlisted), refused.total()
+
+
+def _asked(owed: Sequence["Candidate"], depth: int) -> list[Request]:
+    """The messages to send: as many of the owed as the queue has room for."""
+    over = {Request(each.account.name, each.job.id): each.job.terminal for each in owed}
+    going = [request for request, is_over in over.items() if not is_over]
+    ended = [request for request, is_over in over.items() if is_over]
+    return top_up(going, ended, depth=depth, turn=int(time.time() // 60))
+
+
+def _lag(owed: Sequence["Candidate"]) -> int:
+    """For how many seconds that job has ended which has waited the longest; 0 when none of the owed has ended."""
+    now = time.time()
+    return int(max((now - (each.job.finished_at or now) for each in owed if each.job.terminal), default=0))
+
+
+@app.queue_trigger(arg_name="message", queue_name=QUEUE, connection=STORAGE)
+def sync_job(message: func.QueueMessage) -> None:
+    """Look at one job anew and mirror it if that is still owed. Delivered twice or late, it costs one look; while another
+    worker is at the job, not even that, and the next tick asks again.
+
+    Raises:
+        SyncError: the job could not be mirrored; the host tries the message again, then calls it poison.
+    """
+    from function_app.engine.outcomes import fields_of
+
+    request = Request.parse(message.get_body())
+    started = time.monotonic()
+    with counted() as traffic:
+        outcome = _engine().sync_job(
+            request.account, request.job, stop=lambda: time.monotonic() - started >= STOP_AFTER
+        )
+    fields = {**fields_of(outcome, time.monotonic() - started, traffic), "attempt": message.dequeue_count}
+    log.info(
+        "message result=%(result)s job=%(job)s account=%(account)s status=%(status)s run=%(run)s attempt=%(attempt)s"
+        " seconds=%(seconds).1f azure=%(azure)d wandb=%(wandb)d storage=%(storage)d vault=%(vault)d why=%(why)s",
+        fields,
+        extra=fields,
+    )
+    if outcome.result is Result.FAILED:
+        raise SyncError(f"job {request.job} of {request.account} was not mirrored: {outcome.why}", outcome.hint)
+
+
+@app.queue_trigger(arg_name="message", queue_name=POISON_QUEUE, connection=STORAGE)
+def report_poison(message: func.QueueMessage) -> None:
+    """Say that a message was given up: otherwise nobody hears of it. The job is asked for again while it is owed."""
+    try:
+        request = Request.parse(message.get_body())
+    except SyncError as error:
+        log.error("poison message=%s why=%s", message.id, error.message)
+        return
+    fields = {"job": request.job, "account": request.account}
+    log.error(
+        "poison job=%(job)s account=%(account)s: every attempt failed, see sync_job's exceptions", fields, extra=fields
+    )
+
+
+@cache
+def _storage() -> "Storage":
+    """The storage account that the host's connection names."""
+    from function_app.azure.storage import Connection, Storage
+
+    return Storage(Connection.read(STORAGE, os.environ))
+
+
+@cache
+def _engine() -> "Engine":
+    """The engine of this process, made at the first invocation: the SDKs take a second to import, indexing needs none."""
+    from function_app.engine.engine import engine_from
+    from function_app.settings import Settings
+
+    return engine_from(Settings.load(), managed_identity=True, leases=_storage().lease, deleted=_storage().deleted)

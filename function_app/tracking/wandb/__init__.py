@@ -1,0 +1,1 @@
+"""The Weights & Biases tracker. Only this package imports the wandb SDK."""

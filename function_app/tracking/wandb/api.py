@@ -1,0 +1,256 @@
+"""What the engine asks W&B besides runs: which runs there are, which artifact versions; small writes without a run open."""
+
+import json
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+from wandb.apis.public.service_api import ServiceApi
+from wandb.sdk import wandb_setup
+
+from function_app.azure.key_vault import KeySource
+from function_app.engine.planner import run_of
+from function_app.errors import KeyRefusedError
+from function_app.models import RunState
+from function_app.tracking.wandb.sdk import TIMEOUT, errors, settings
+from function_app.traffic import WANDB, asked
+
+_T = TypeVar("_T")
+
+IDS_PER_QUERY = RUNS_PER_PAGE = 1000
+STATE = "sync"
+"""The key of the run summary under which the engine keeps what it has to know at the next tick."""
+LAST_STEP = "last_step"
+"""What is kept there beside: the last step that was written."""
+SUPERSEDES = "supersedes"
+"""The config key by which a run that replaces others is found: it has the job's id. Runs that replace none lack it."""
+SUPERSEDED = "superseded"
+"""The tag of runs that were replaced; their summary says by which, under `superseded_by`."""
+
+_GOING_ON = ["running", "crashed"]
+"""States of runs that nobody has ended."""
+
+_RUNS = """
+query Runs($entity: String!, $project: String!, $filters: JSONString, $cursor: String, $perPage: Int) {
+  project(name: $project, entityName: $entity) {
+    runs(filters: $filters, after: $cursor, first: $perPage) {
+      edges { node { name state tags summaryMetrics } cursor }
+      pageInfo { endCursor hasNextPage }
+    }
+  }
+}
+"""
+
+_EDIT_RUN = """
+mutation UpsertBucket($id: String!, $tags: [String!], $summaryMetrics: JSONString) {
+  upsertBucket(input: { id: $id, tags: $tags, summaryMetrics: $summaryMetrics }) { bucket { id } }
+}
+"""
+
+
+@dataclass(frozen=True)
+class Question:
+    """Something about a project that can be asked together with others.
+
+    Attributes:
+        fields: of GraphQL's Project.
+        variables: those in them: name → type and value.
+    """
+
+    fields: str
+    variables: Mapping[str, tuple[str, Any]]
+
+
+class WandbApi:
+    """Reads and small writes in one project. Every method raises KeyRefusedError, WandbBusyError or WandbError."""
+
+    def __init__(
+        self, project: str, keys: KeySource, *, entity: str | None = None, base_url: str | None = None
+    ) -> None:
+        self.project = project
+        self.keys = keys
+        self.base_url = base_url
+        self._entity = entity
+        self._lock = threading.Lock()
+        self._session: tuple[str, object, ServiceApi] | None = None
+
+    def elsewhere(self, project: str, entity: str | None = None) -> "WandbApi":
+        """The same W&B with the same key, in another project; of the same entity if no other is named."""
+        return WandbApi(project, self.keys, entity=entity or self.entity, base_url=self.base_url)
+
+    @property
+    def entity(self) -> str:
+        """Whose project it is: as set, or the key's own default."""
+        if self._entity is None:
+            self._entity = self._ask(lambda session: session.authenticate().default_entity)
+        return self._entity
+
+    def states(self, job_ids: Sequence[str], *, accounts: Sequence[str] = ()) -> dict[str, RunState]:
+        """What W&B shows for these jobs, each by its newest run; jobs without one are absent. One query a thousand jobs.
+
+        The same query finds, by their own ids, the other runs of these `accounts` that go on. A project that W&B does not
+        have, as nothing was written into it yet, has no runs (wandb 0.31, Api.runs: the project is null then).
+
+        That a filter may ask for run ids or a config value is documented one by one (wandb 0.31, Api.runs); how W&B takes
+        both in one `$or` is UNVERIFIED. Were the second part to find nothing, replaced runs would be told apart still.
+        """
+        if not job_ids and not accounts:
+            return {}
+        found: dict[str, list[RunState]] = defaultdict(list)
+        known = set(job_ids)
+        app = self._ask(lambda session: session.app_url)
+        where = f"{app}{quote(self.entity)}/{quote(self.project)}/runs/"
+        for start in range(0, len(job_ids) or 1, IDS_PER_QUERY):
+            wanted = list(job_ids[start : start + IDS_PER_QUERY])
+            either: list[dict[str, Any]] = []
+            if wanted:
+                either += ({"name": {"$in": wanted}}, {f"config.{SUPERSEDES}": {"$in": wanted}})
+            if accounts and not start:  # once is enough
+                either.append({"state": {"$in": _GOING_ON}, "config.account": {"$in": [*accounts]}})
+            filters, these = {"$or": either}, set(wanted)
+            for node in self._runs({"filters": json.dumps(filters), "perPage": RUNS_PER_PAGE}):
+                if whose := run_of(node["name"], these):
+                    found[whose[0]].append(_state(node, *whose, where + quote(node["name"])))
+                elif run_of(node["name"], known) is None and node.get("state") in _GOING_ON:
+                    other = self._with_account(_state(node, node["name"], 1, where + quote(node["name"])))
+                    if other.account in accounts:
+                        found[other.id] = [other]
+        return {job_id: _newest(runs) for job_id, runs in found.items()}
+
+    def written(self, run_id: str, *others: Question) -> tuple[dict[str, Any] | None, dict[str, Any]]:
+        """A run's summary as W&B has it now, None when neither rows nor anything of ours is in the run yet; and the project
+        with the answers to what else was asked.
+        """
+        project = self.ask("Run", _run(run_id), *others)
+        run = project.get("run") or {}
+        summary = _summary(run)
+        return summary if run.get("historyLineCount") or STATE in summary else None, project
+
+    def supersede(self, run_id: str, successor: str) -> None:
+        """Say of a run that another one has replaced it; all else of it stays. Nothing happens when it is gone."""
+        run = self.ask("Run", _run(run_id)).get("run")
+        if run is None:
+            return
+        tags = list(dict.fromkeys([*(run.get("tags") or []), SUPERSEDED]))
+        summary = _summary(run) | {f"{SUPERSEDED}_by": successor}
+        self.query(_EDIT_RUN, {"id": run["id"], "tags": tags, "summaryMetrics": json.dumps(summary)})
+
+    def with_key(self, call: Callable[[str], _T]) -> _T:
+        """Do something with the API key; when W&B refuses it, once more with the key read anew, if that is another.
+
+        Raises:
+            KeyRefusedError: W&B refuses the fresh key, too.
+        """
+        key = self.keys.get()
+        try:
+            return call(key.get_secret_value())
+        except KeyRefusedError:
+            fresh = self.keys.get(refused=key)
+            if fresh == key:
+                raise
+            return call(fresh.get_secret_value())
+
+    def _with_account(self, run: RunState) -> RunState:
+        """Whose it is, if it is ours: by its config where whoever made it was killed before it could keep anything there."""
+        if run.account or run.foreign:
+            return run
+        config = json.loads((self.ask("Run", _run(run.id)).get("run") or {}).get("config") or "{}")
+        return replace(run, account=(config.get("account") or {}).get("value"))
+
+    def _runs(self, variables: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        cursor = None
+        while True:
+            found = (self.query(_RUNS, {**variables, "cursor": cursor}).get("project") or {}).get("runs") or {}
+            yield from (edge["node"] for edge in found.get("edges") or [])
+            info = found.get("pageInfo") or {}
+            cursor = info.get("endCursor")
+            if not info.get("hasNextPage") or cursor is None:
+                return
+
+    def ask(self, operation: str, *questions: Question) -> dict[str, Any]:
+        """Ask several things in one request; the project with all the answers, empty when W&B does not have it."""
+        variables = {name: said for question in questions for name, said in question.variables.items()}
+        declared = "".join(f", ${name}: {kind}" for name, (kind, _) in variables.items())
+        fields = "\n".join(question.fields for question in questions)
+        query = f"""
+query {operation}($entity: String!, $project: String!{declared}) {{
+  project(name: $project, entityName: $entity) {{
+{fields}
+  }}
+}}
+"""
+        found = self.query(query, {name: value for name, (_, value) in variables.items()}).get("project")
+        return found or {}
+
+    def query(self, query: str, variables: Mapping[str, Any]) -> dict[str, Any]:
+        """Ask a question or write something; `$entity` and `$project` are the project's when they are declared."""
+        project = {"entity": self.entity, "project": self.project} if "$entity:" in query else {}
+        asked(WANDB)
+        return self._ask(lambda session: session.execute_graphql(query, {**project, **variables}))
+
+    def _ask(self, question: Callable[[ServiceApi], _T]) -> _T:
+        def ask(key: str) -> _T:
+            with errors(self.base_url):
+                return question(self._session_for(key))
+
+        return self.with_key(ask)
+
+    def _session_for(self, key: str) -> ServiceApi:
+        core = wandb_setup.singleton()  # another one after wandb-core had to be started again
+        with self._lock:
+            if self._session is None or self._session[:2] != (key, core):
+                self._session = (key, core, ServiceApi(settings(key, self.base_url), timeout=TIMEOUT))
+            return self._session[2]
+
+
+def _run(run_id: str) -> Question:
+    fields = "id tags config summaryMetrics historyLineCount historyTail"
+    return Question(f"run(name: $run) {{ {fields} }}", {"run": ("String!", run_id)})
+
+
+def last_step_of(project: Mapping[str, Any]) -> int:
+    """The step of the last row that a run has, by what `WandbApi.written` said of it; -1 where it has none.
+
+    The tail is a list of rows, each a text, of which the SDK takes the step when it resumes a run (wandb-core, resume.go).
+    """
+    tail: list[str] = json.loads((project.get("run") or {}).get("historyTail") or "[]")
+    return int(json.loads(tail[-1]).get("_step", -1)) if tail else -1
+
+
+def _state(node: Mapping[str, Any], job_id: str, number: int, url: str) -> RunState:
+    summary = _summary(node)
+    kept = summary.get(STATE)
+    ours = kept if isinstance(kept, dict) else {}
+    # The tag is there from the first request on, before anything could be kept.
+    foreign = not ours and number == 1 and f"openai/{job_id}" not in (node.get("tags") or [])
+    return RunState(
+        id=node["name"],
+        number=number,
+        state=node.get("state") or "",
+        url=url,
+        status=summary.get("status") if foreign else ours.get("status"),
+        model=summary.get("fine_tuned_model"),
+        account=ours.get("account"),
+        rule=ours.get("rule"),
+        last_step=max(int(summary.get("_step", -1)), int(ours.get(LAST_STEP, -1))),
+        source=ours.get("source"),
+        results_file=ours.get("results_file"),
+        datasets=bool(ours.get("datasets")),
+        told=bool(ours.get("told")),
+        foreign=foreign,
+        superseded_by=summary.get(f"{SUPERSEDED}_by"),
+    )
+
+
+def _newest(runs: Sequence[RunState]) -> RunState:
+    """A job's newest run, with those of its earlier ones that do not say so."""
+    *earlier, newest = sorted(runs, key=lambda run: run.number)
+    return replace(newest, unmarked=tuple(run.id for run in earlier if not run.superseded_by))
+
+
+def _summary(node: Mapping[str, Any]) -> dict[str, Any]:
+    summary: dict[str, Any] = json.loads(node.get("summaryMetrics") or "{}")
+    return summary

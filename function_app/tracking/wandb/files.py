@@ -1,0 +1,191 @@
+"""A job's files as W&B artifacts: the file itself where the policy lets it go, and tables of what is in it.
+
+Everything is streamed: a file of any size is read once, on its way from the service to the disk, and never held.
+"""
+
+import hashlib
+import json
+import threading
+from base64 import b64encode
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import nullcontext
+from functools import partial
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import wandb
+from wandb.sdk.artifacts.artifact_manifest_entry import ArtifactManifestEntry
+from wandb.sdk.lib.paths import LogicalPath
+
+from function_app.azure.openai import Account
+from function_app.data.formats import COLUMNS, NUMBERS, Sample, Tally, lines_of, read_rows
+from function_app.data.results import parse_results
+from function_app.engine.description import artifact_name
+from function_app.models import Cell, DatasetPolicy, Job, TableRow
+from function_app.tracking.wandb.runs import new_artifact
+
+DATASET = "dataset"
+RESULTS = "results"
+
+TABLE_ROWS = 10_000
+"""What the W&B app shows of a table. Of a file with more examples a random choice is shown, and the artifact says so."""
+
+SAMPLE_ROWS = 100
+"""What the policy `sample` lets go."""
+
+_TABLE_BYTES = 32 * 1024 * 1024  # of examples held at once; a table of very long ones has fewer rows, and says so
+READ_AT_ONCE = 4
+"""Training files of one process: what is held of their examples does not grow with the number of jobs at work."""
+
+_reading = threading.BoundedSemaphore(READ_AT_ONCE)
+
+_CHUNK = 1 << 16
+
+
+def dataset_artifact(account: Account, file_id: str, policy: DatasetPolicy, directory: Path) -> wandb.Artifact:
+    """Draft a training file's artifact: as much of it as the policy lets go, and what is known of it as metadata.
+
+    `full` has the file and a table of it, `sample` a table of some rows and a reference, `reference` no example at all.
+    Malformed lines are a table of line numbers and reasons, which quote nothing.
+
+    Args:
+        account: whose file.
+        file_id: the file, after which the artifact is named.
+        policy: not `off`.
+        directory: where the artifact's files stay until they are uploaded.
+
+    Raises:
+        AccountError: the file cannot be read; NotThereError when it was deleted.
+    """
+    with _reading:
+        return _drafted(account, file_id, policy, directory)
+
+
+def _drafted(account: Account, file_id: str, policy: DatasetPolicy, directory: Path) -> wandb.Artifact:
+    most = {DatasetPolicy.FULL: TABLE_ROWS, DatasetPolicy.SAMPLE: SAMPLE_ROWS}.get(policy, 0)
+    sample = Sample(most, _TABLE_BYTES, seed=file_id)
+    tally = Tally()
+    path = directory / "file.jsonl"
+    said = account.file(file_id)
+    with account.content(file_id) as chunks, path.open("wb") if policy is DatasetPolicy.FULL else nullcontext() as file:
+        stream = _Copy(chunks, file)
+        for row in tally.rows(read_rows(lines_of(stream))):
+            sample.offer(row.line, partial(_encoded_row, row))
+    metadata: dict[str, Any] = {
+        "file_id": file_id,
+        "account": account.name,
+        "filename": said.name,
+        "bytes": stream.size,
+        "sha256": stream.sha256.hexdigest(),
+        "policy": policy.value,
+        **tally.metadata(),
+        "format": str(tally.format),  # the SDK would write an enum's name
+        "rows_in_table": len(sample),
+    }
+    artifact = new_artifact(artifact_name(file_id), DATASET, metadata, _described(tally, sample, policy))
+    if policy is DatasetPolicy.FULL:
+        add_file(artifact, path, Path(said.name).name or f"{file_id}.jsonl")
+    else:
+        artifact.add_reference(f"azureopenai://{account.name}/files/{file_id}", name="file", checksum=False)
+    if len(sample):
+        columns = {name: int if name in NUMBERS else str for name in COLUMNS[tally.format]}
+        _add_table(artifact, directory, "examples", columns, sample)
+    if tally.shown:
+        lines = (_encoded([each.line, each.why]) for each in tally.shown)
+        _add_table(artifact, directory, "malformed", {"line": int, "why": str}, lines)
+    return artifact
+
+
+def results_artifact(job: Job, content: Iterable[bytes], directory: Path) -> wandb.Artifact:
+    """Draft an artifact of a job's results file and a table of its rows, every one of them.
+
+    Raises:
+        ResultsError: it is no results file.
+    """
+    path = directory / "results.csv"
+    with path.open("wb") as file:
+        file.writelines(content)
+    names = sorted({name for row in parse_results(_chunks(path), complete=True) for name in row.values})
+    rows = parse_results(_chunks(path), complete=True)
+    artifact = new_artifact(artifact_name(f"results-{job.id}"), RESULTS, {"job_id": job.id})
+    add_file(artifact, path, path.name)
+    lines = (_encoded([row.step, *(row.values.get(name) for name in names)]) for row in rows)
+    _add_table(artifact, directory, "steps", {"step": int} | dict.fromkeys(names, float), lines)
+    return artifact
+
+
+def add_file(artifact: wandb.Artifact, path: Path, name: str) -> None:
+    """Add a file that stays where it is until it is uploaded.
+
+    `Artifact.add_file` would map the whole file into memory to hash it, by default copy it, and leave the copy on the disk.
+    """
+    with path.open("rb") as file:
+        md5 = hashlib.file_digest(file, partial(hashlib.md5, usedforsecurity=False)).digest()
+    digest = b64encode(md5).decode()
+    entry = ArtifactManifestEntry(
+        path=LogicalPath(name), digest=digest, size=path.stat().st_size, local_path=str(path), skip_cache=True
+    )
+    artifact.manifest.add_entry(entry)
+
+
+class _Copy:
+    """Chunks that go by: counted, digested, and written to a file if there is one."""
+
+    def __init__(self, chunks: Iterable[bytes], file: BinaryIO | None) -> None:
+        self._chunks = chunks
+        self._file = file
+        self.size = 0
+        self.sha256 = hashlib.sha256()
+
+    def __iter__(self) -> Iterator[bytes]:
+        for chunk in self._chunks:
+            self.size += len(chunk)
+            self.sha256.update(chunk)
+            if self._file:
+                self._file.write(chunk)
+            yield chunk
+
+
+def _add_table(
+    artifact: wandb.Artifact, directory: Path, name: str, columns: Mapping[str, type], rows: Iterable[bytes]
+) -> None:
+    """Add a table of encoded rows. `wandb.Table` writes the same, but holds all rows, several times."""
+    table = wandb.Table(columns=[*columns], dtype=[*columns.values()])
+    said = table.to_json(artifact)
+    path = directory / table.with_suffix(name)
+    written = 0
+    with path.open("wb") as file:
+        file.write(b'{"data":[')
+        for row in rows:
+            file.write(b",\n" + row if written else b"\n" + row)
+            written += 1
+        rest = {key: value for key, value in said.items() if key not in ("data", "nrows")} | {"nrows": written}
+        file.write(b"\n]," + _encoded(rest)[1:])
+    add_file(artifact, path, path.name)
+
+
+def _encoded_row(row: TableRow) -> bytes:
+    return _encoded([row.cells.get(name) for name in COLUMNS[row.format]])
+
+
+def _encoded(value: list[Cell] | dict[str, Any]) -> bytes:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def _described(tally: Tally, sample: Sample, policy: DatasetPolicy) -> str:
+    """For the artifact's page: how much of the file is there to see."""
+    said = [f"{tally.examples:,} examples of format {tally.format}" if tally.examples else "No examples"]
+    if policy is DatasetPolicy.REFERENCE:
+        said.append("none of them is in W&B (policy reference)")
+    elif len(sample) < tally.examples:
+        said.append(f"the table shows {len(sample):,} of them, chosen at random")
+    if tally.malformed:
+        lines = "1 line is" if tally.malformed == 1 else f"{tally.malformed:,} lines are"
+        told = "" if len(tally.shown) == tally.malformed else f" the first {len(tally.shown):,} of"
+        said.append(f"{lines} malformed, see{told} the table malformed")
+    return "; ".join(said) + "."
+
+
+def _chunks(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        yield from iter(partial(file.read, _CHUNK), b"")

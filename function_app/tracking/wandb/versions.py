@@ -1,0 +1,204 @@
+"""What the engine asks W&B about artifact versions, and how they are pointed to, used and linked.
+
+Operations have the SDK's names. Every function raises KeyRefusedError, WandbBusyError or WandbError.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from function_app.errors import WandbError
+from function_app.tracking.wandb.api import Question, WandbApi
+from function_app.tracking.wandb.changes import Change
+
+LATEST = "latest"
+_LISTING = "ProjectArtifacts"
+_PAGE = 100
+_RUNS_THAT_GO_ON = 100  # runs that train one job's models further; more than that are not linked to them
+
+_VERSION = "id metadata aliases { alias artifactCollection { name project { name } } }"
+
+_VERSIONS = f"""
+artifactType(name: $type) {{
+  artifactCollection(name: $collection) {{
+    artifacts(after: $cursor, first: $perPage, filters: $filters) {{
+      pageInfo {{ endCursor hasNextPage }}
+      edges {{ node {{ {_VERSION} }} }}
+    }}
+  }}
+}}
+"""
+
+_RUNS = "runs(filters: $runs, first: $runsPerPage) { edges { node { name config } } }"
+
+_MADE_BY = f"""
+query Runs($entity: String!, $project: String!, $filters: JSONString, $perPage: Int) {{
+  project(name: $project, entityName: $entity) {{
+    runs(filters: $filters, first: $perPage) {{
+      edges {{ node {{ name outputArtifacts(first: 100) {{ edges {{ node {{ {_VERSION} }} }} }} }} }}
+    }}
+  }}
+}}
+"""
+
+_ORGANIZATIONS = """
+query FetchOrgInfoFromEntity($entity: String!) {
+  entity(name: $entity) { organization { orgEntity { name } } user { organizations { orgEntity { name } } } }
+}
+"""
+
+_PLACES = """
+query FetchLinkedArtifacts($artifactID: ID!) {
+  artifact(id: $artifactID) {
+    artifactMemberships { edges { node { artifactCollection { name project { name } } } } }
+  }
+}
+"""
+
+_LINK = """
+mutation LinkArtifact($input: LinkArtifactInput!) { linkArtifact(input: $input) { versionIndex } }
+"""
+
+
+@dataclass(frozen=True)
+class Version:
+    """One version of an artifact; `aliases` are those in the collection that was asked for."""
+
+    id: str
+    aliases: tuple[str, ...] = ()
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+def newest(collections: Sequence[str], prefix: str = "c") -> Question:
+    """Which is the newest version of each of these collections; `newest_in` reads the answer. Where this is asked twice in
+    one request, it is by two prefixes.
+    """
+    names = {f"{prefix}{number}": name for number, name in enumerate(collections)}
+    asked = (f"{key}: artifactCollectionMembership(name: ${key}) {{ artifact {{ {_VERSION} }} }}" for key in names)
+    return Question("\n".join(asked), {key: ("String!", f"{name}:{LATEST}") for key, name in names.items()})
+
+
+def newest_in(
+    api: WandbApi, project: Mapping[str, Any], collections: Sequence[str], prefix: str = "c"
+) -> dict[str, Version]:
+    """The newest version of each of these collections that exists, by name."""
+    found = {name: (project.get(f"{prefix}{number}") or {}).get("artifact") for number, name in enumerate(collections)}
+    return {name: _version(api, name, artifact) for name, artifact in found.items() if artifact}
+
+
+def versions(api: WandbApi, kind: str, collection: str) -> list[Version]:
+    """The committed versions of a collection, as W&B lists them; empty when there is no such collection."""
+    return versions_in(api, api.ask(_LISTING, listing(kind, collection)), kind, collection)
+
+
+def listing(kind: str, collection: str, cursor: str | None = None) -> Question:
+    """Which versions of a collection are committed; `versions_in` reads the answer."""
+    committed = json.dumps({"state": "COMMITTED"})
+    return Question(
+        _VERSIONS,
+        {
+            "type": ("String!", kind),
+            "collection": ("String!", collection),
+            "filters": ("JSONString", committed),
+            "cursor": ("String", cursor),
+            "perPage": ("Int", _PAGE),
+        },
+    )
+
+
+def versions_in(api: WandbApi, project: Mapping[str, Any], kind: str, collection: str) -> list[Version]:
+    """The committed versions of a collection; where the answer has but some of them, the others are asked for."""
+    found: list[Version] = []
+    while True:
+        page = ((project.get("artifactType") or {}).get("artifactCollection") or {}).get("artifacts") or {}
+        found += (_version(api, collection, node) for node in _nodes(page))
+        info = page.get("pageInfo") or {}
+        cursor = info.get("endCursor")
+        if not info.get("hasNextPage") or cursor is None:
+            return found
+        project = api.ask(_LISTING, listing(kind, collection, cursor))
+
+
+def going_on(models: Sequence[str]) -> Question:
+    """Which runs train one of these models further; `going_on_in` reads the answer. Filters on config are documented (W&B,
+    Api.runs).
+    """
+    filters = json.dumps({"config.model": {"$in": [*models]}})
+    return Question(_RUNS, {"runs": ("JSONString", filters), "runsPerPage": ("Int", _RUNS_THAT_GO_ON)})
+
+
+def going_on_in(project: Mapping[str, Any], models: Sequence[str]) -> dict[str, str]:
+    """Run id → which of these models it trains further."""
+    return {node["name"]: model for node in _nodes(project.get("runs")) if (model := _model(node)) in models}
+
+
+def made_by(api: WandbApi, run_ids: Sequence[str], model: str) -> list[Version]:
+    """What these runs have written, and those whose final model this is."""
+    asked = [{"config.fine_tuned_model": model}, *([{"name": {"$in": [*run_ids]}}] if run_ids else [])]
+    answer = api.query(_MADE_BY, {"filters": json.dumps({"$or": asked}), "perPage": _PAGE}).get("project") or {}
+    runs = _nodes(answer.get("runs"))
+    return [_version(api, "", node) for run in runs for node in _nodes(run.get("outputArtifacts"))]
+
+
+def use(api: WandbApi, run_id: str, version_id: str) -> Change:
+    """That a run had this version as its input."""
+    names = {"entityName": api.entity, "projectName": api.project, "runName": run_id, "artifactID": version_id}
+    return Change("useArtifact", names, "artifact { id }")
+
+
+def point(api: WandbApi, collection: str, alias: str, version_id: str) -> Change:
+    """That an alias of a collection is at this version, and nowhere else."""
+    target = {"entityName": api.entity, "projectName": api.project, "artifactCollectionName": collection}
+    return Change("addAliases", {"artifactID": version_id, "aliases": [{**target, "alias": alias}]}, "success")
+
+
+def organization_of(api: WandbApi) -> str:
+    """The entity that owns the registries of the project's organization (as wandb 0.31 finds it).
+
+    Raises:
+        WandbError: the entity has no organization, or is a person in several.
+    """
+    entity = api.query(_ORGANIZATIONS, {"entity": api.entity}).get("entity") or {}
+    own = entity.get("organization")
+    found = [own] if own else (entity.get("user") or {}).get("organizations") or []
+    names = [str((each.get("orgEntity") or {}).get("name")) for each in found if each.get("orgEntity")]
+    if len(names) != 1:
+        many = f"several organizations ({', '.join(names)})" if names else "no organization"
+        raise WandbError(
+            f"{api.entity} belongs to {many}, and a registry belongs to one.", "Set WANDB_ENTITY to a team."
+        )
+    return names[0]
+
+
+def is_linked(api: WandbApi, version_id: str, registry: WandbApi, collection: str) -> bool:
+    """Whether a version is in a collection of a registry."""
+    artifact = api.query(_PLACES, {"artifactID": version_id}).get("artifact") or {}
+    places = (node["artifactCollection"] for node in _nodes(artifact.get("artifactMemberships")))
+    return any(_is(place, registry, collection) for place in places)
+
+
+def link(registry: WandbApi, collection: str, version_id: str) -> None:
+    """Link a version to a collection of a registry, which is made if it is not there. Twice is once."""
+    target = {"entityName": registry.entity, "projectName": registry.project, "artifactPortfolioName": collection}
+    registry.query(_LINK, {"input": {**target, "artifactID": version_id, "aliases": []}})
+
+
+def _nodes(connection: Mapping[str, Any] | None) -> Iterator[dict[str, Any]]:
+    yield from (edge["node"] for edge in (connection or {}).get("edges") or [])
+
+
+def _version(api: WandbApi, collection: str, node: Mapping[str, Any]) -> Version:
+    held = (alias for alias in node.get("aliases") or [] if _is(alias["artifactCollection"], api, collection))
+    return Version(str(node["id"]), tuple(alias["alias"] for alias in held), json.loads(node.get("metadata") or "{}"))
+
+
+def _is(place: Mapping[str, Any], api: WandbApi, collection: str) -> bool:
+    """Whether this is the collection: one of the same name may stand in a registry, with a `latest` of its own."""
+    return bool(place["name"] == collection and (place.get("project") or {}).get("name") == api.project)
+
+
+def _model(run: Mapping[str, Any]) -> str:
+    config = json.loads(run.get("config") or "{}")
+    said = config.get("model")
+    return str(said.get("value") if isinstance(said, Mapping) else said)

@@ -1,0 +1,288 @@
+"""`sync()`: the engine under the signature of wandb's own WandbLogger.sync, so that moving over is one import.
+
+Its parameters mean what W&B documents ("OpenAI API", WandbLogger), not what wandb 0.31 makes of them: `num_fine_tunes` are
+the most recent jobs, on whatever page they stand; a job is waited for while it can end; one job's failure is its own.
+"""
+
+import argparse
+import inspect
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+import click
+import openai
+import wandb
+from pydantic import SecretStr, model_validator
+
+from function_app.azure.key_vault import identity_of, key_source
+from function_app.azure.openai import OPENAI, Account, accounts_from
+from function_app.cli.report import what_of
+from function_app.engine.engine import Engine, Interrupted
+from function_app.errors import AccountError, NotThereError, SettingsError, SyncError
+from function_app.models import Conventions, DatasetPolicy, Outcome, Result, Selection
+from function_app.settings import Settings
+from function_app.tracking.wandb.api import WandbApi
+from function_app.tracking.wandb.sdk import as_a_guest, signed_in_key
+
+EVERY = 60.0
+"""Seconds between two looks at a job that is waited for (W&B, WandbLogger documentation)."""
+
+_TROUBLES = 5  # looks in a row that may fail before waiting is given up
+_OFFLINE = frozenset({"offline", "dryrun", "disabled"})
+_TAKEN = ("name", "notes", "group", "job_type", "tags", "config")  # of wandb.init's parameters
+_OPENAI_HOST = "api.openai.com"
+
+Say = Callable[[str], None]
+
+
+def sync(
+    fine_tune_job_id: str | None = None,
+    openai_client: openai.OpenAI | None = None,
+    num_fine_tunes: int | None = None,
+    project: str = "OpenAI-Fine-Tune",
+    entity: str | None = None,
+    overwrite: bool = False,  # noqa: FBT001, FBT002 (WandbLogger's signature)
+    wait_for_job_success: bool = True,  # noqa: FBT001, FBT002 (as above)
+    log_datasets: bool = True,  # noqa: FBT001, FBT002 (as above)
+    model_artifact_name: str | None = "model-metadata",
+    model_artifact_type: str = "model",
+    **kwargs_wandb_init: Any,
+) -> list[Outcome]:
+    """Bring W&B up to date with fine-tuning jobs, and say a line of each on stderr.
+
+    The W&B API key comes from Key Vault where KEY_VAULT_URL is set, else from where `wandb login` or WANDB_API_KEY put it.
+    A run of your own that is active in this process is not touched.
+
+    Args:
+        fine_tune_job_id: only this job; without it all of them.
+        openai_client: an `OpenAI` or `AzureOpenAI` client; without it as the environment says: AZURE_OPENAI_ENDPOINTS
+            with `az login` or AZURE_OPENAI_API_KEY, or OPENAI_API_KEY alone.
+        num_fine_tunes: only so many of the most recent jobs.
+        project: the W&B project.
+        entity: the team or user it belongs to; without it WANDB_ENTITY, or the key's own default.
+        overwrite: make a new run for each of these jobs and mark the one it had as superseded. W&B gives no run id out
+            twice, so that nothing can be written over.
+        wait_for_job_success: look again every 60 seconds until every job has ended that can end by itself, which a paused
+            one cannot. Meanwhile the runs follow the jobs.
+        log_datasets: whether training and validation files go to W&B, as SYNC_DATASETS says (full).
+        model_artifact_name: the artifact whose versions the models are; None is one for each base model and suffix.
+        model_artifact_type: its type.
+        **kwargs_wandb_init: `name`, `notes`, `group`, `job_type`, `tags` and `config` of new runs. `id` is taken for
+            fine_tune_job_id, as OpenAI's cookbook has it: a run's id is its job's.
+
+    Returns:
+        What was done for each job. One that failed says why, and is in nobody's way.
+
+    Raises:
+        SyncError: nothing could be done at all: a wrong argument or setting, no such job, W&B or the account refuses.
+        TypeError: wandb.init has no such parameter.
+    """
+    wanted = _job_id(fine_tune_job_id, kwargs_wandb_init)
+    conventions = conventions_from(kwargs_wandb_init, model_artifact_name, model_artifact_type)
+    if num_fine_tunes is not None and num_fine_tunes < 0:
+        raise SettingsError(f"num_fine_tunes is {num_fine_tunes}; it is how many of the most recent jobs to sync.")
+    selection = Selection(frozenset({wanted})) if wanted else Selection(last=num_fine_tunes)
+    settings = _settings(openai_client, project, entity)
+    datasets = settings.sync_datasets if log_datasets else DatasetPolicy.OFF
+    with as_a_guest(settings.wandb_base_url), _engine(settings, openai_client, datasets, conventions) as engine:
+        try:
+            return follow(engine, selection, overwrite=overwrite, wait=wait_for_job_success, say=_say)
+        except Interrupted:
+            raise KeyboardInterrupt from None
+
+
+def follow(
+    engine: Engine,
+    selection: Selection,
+    *,
+    overwrite: bool,
+    wait: bool,
+    say: Say,
+    sleep: Callable[[float], None] = time.sleep,
+) -> list[Outcome]:
+    """Mirror these jobs; with `wait` again and again, until every one has ended that can end by itself.
+
+    Raises:
+        SyncError: nothing could be done, or not for so many times that waiting is given up.
+    """
+    outcomes = _by_job(engine.sync(selection, overwrite=overwrite, report=lambda outcome: say(_line(outcome))))
+    troubles = 0
+    while wait and troubles < _TROUBLES and (open_ones := [each for each in outcomes.values() if _can_end(each)]):
+        say(f"Waiting for {len(open_ones)} of {len(outcomes)} jobs; the next look is in {EVERY:.0f} s.")
+        sleep(EVERY)
+        try:
+            news = _by_job(engine.sync(Selection(frozenset(each.job for each in open_ones))))
+        except SyncError as error:
+            troubles += 1
+            if not error.retry or troubles == _TROUBLES:
+                raise
+            continue
+        troubles = troubles + 1 if all(each.result is Result.FAILED for each in news.values()) else 0
+        outcomes |= news
+        for each in news.values():
+            if not _can_end(each):
+                say(_line(each))
+    return list(outcomes.values())
+
+
+def conventions_from(given: Mapping[str, Any], model_artifact: str | None, model_type: str) -> Conventions:
+    """What wandb.init's parameters ask for of new runs.
+
+    Raises:
+        SettingsError: what is asked for cannot be had.
+        TypeError: wandb.init has no such parameter.
+    """
+    known = inspect.signature(wandb.init).parameters
+    for name in given:
+        if name not in known:
+            raise TypeError(f"sync() got an unexpected keyword argument {name!r}")
+    mode = given.get("mode") or os.environ.get("WANDB_MODE")
+    if mode in _OFFLINE:
+        raise SettingsError(
+            f"W&B is {mode} (mode, or WANDB_MODE), and what is owed is decided from what W&B has.",
+            "Set it to online.",
+        )
+    ignored = sorted(
+        name for name, value in given.items() if name not in _TAKEN and name != "mode" and value is not None
+    )
+    if ignored:
+        _say(f"Not used: {', '.join(ignored)}. Of wandb.init's parameters sync() takes {', '.join(_TAKEN)}.")
+    tags = given.get("tags") or ()
+    return Conventions(
+        name=given.get("name"),
+        notes=given.get("notes"),
+        group=given.get("group"),
+        job_type=given.get("job_type"),
+        tags=(tags,) if isinstance(tags, str) else tuple(tags),
+        config=_config(given.get("config")),
+        model_artifact=model_artifact,
+        model_type=model_type,
+    )
+
+
+class _Given(Account):
+    """An account by a client that somebody else made, and will close."""
+
+    def __init__(self, client: openai.OpenAI) -> None:
+        super().__init__(account_name(str(client.base_url)), lambda http: client)
+
+    def close(self) -> None:
+        """Leave the client to whose it is."""
+
+
+def account_name(base_url: str) -> str:
+    """What the account behind an address is called: an Azure account by its host's first label, OpenAI's platform openai."""
+    host = urlsplit(base_url).hostname or base_url
+    if host == _OPENAI_HOST or host.endswith(f".{_OPENAI_HOST}"):
+        return OPENAI
+    first = host.partition(".")[0]
+    return host if first.isdecimal() else first
+
+
+class _SettingsBesideClient(Settings):
+    """Settings that need not say where the jobs are."""
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        return self
+
+
+def _settings(client: openai.OpenAI | None, project: str, entity: str | None) -> Settings:
+    if client is not None and not isinstance(client, openai.OpenAI):
+        what = type(client).__name__
+        raise SettingsError(
+            f"openai_client is of type {what}: sync() takes an openai.OpenAI or openai.AzureOpenAI client."
+        )
+    given: dict[str, Any] = {"wandb_project": project, "wandb_routes": ()}
+    if entity:
+        given["wandb_entity"] = entity
+    if not os.environ.get("KEY_VAULT_URL"):
+        given["wandb_api_key"] = _key()
+    return (Settings if client is None else _SettingsBesideClient).load(**given)
+
+
+def _key() -> SecretStr:
+    key = signed_in_key(os.environ.get("WANDB_BASE_URL"))
+    if key is None:
+        raise SettingsError(
+            "Nobody is signed in to W&B here.", "Run `wandb login`, or set WANDB_API_KEY or KEY_VAULT_URL."
+        )
+    return key
+
+
+def _engine(
+    settings: Settings, client: openai.OpenAI | None, datasets: DatasetPolicy, conventions: Conventions
+) -> Engine:
+    with ExitStack() as resources:
+        identity = identity_of(settings, resources)
+        keys = key_source(settings, identity)
+        resources.callback(keys.close)
+        accounts = [_Given(client)] if client is not None else accounts_from(settings, identity)
+        for account in accounts:
+            resources.callback(account.close)
+        return Engine(
+            accounts,
+            WandbApi(settings.wandb_project, keys, entity=settings.wandb_entity, base_url=settings.wandb_base_url),
+            datasets=datasets,
+            concurrency=settings.sync_concurrency,
+            registry=settings.wandb_registry,
+            conventions=conventions,
+            resources=resources.pop_all(),
+        )
+
+
+def _job_id(fine_tune_job_id: str | None, given: dict[str, Any]) -> str | None:
+    """The job that is asked for; `id` is taken out of what is for wandb.init."""
+    run_id = given.pop("id", None)
+    if not run_id:
+        return fine_tune_job_id
+    if fine_tune_job_id and run_id != fine_tune_job_id:
+        raise SettingsError(
+            f"id is {run_id} and fine_tune_job_id {fine_tune_job_id}: a run's id is its job's.", "Leave id away."
+        )
+    _say("id is taken for fine_tune_job_id: a run's id is its job's.")
+    return str(run_id)
+
+
+def _config(given: object) -> Mapping[str, Any]:
+    if given is None:
+        return {}
+    if isinstance(given, Mapping):
+        return given
+    if isinstance(given, argparse.Namespace):
+        return vars(given)
+    raise SettingsError(f"config is of type {type(given).__name__}: sync() takes a mapping or an argparse.Namespace.")
+
+
+def _by_job(outcomes: Iterable[Outcome]) -> dict[str, Outcome]:
+    """The outcomes by job.
+
+    Raises:
+        SyncError: there is none but of what was not found: an account that refuses, a job that is nowhere.
+    """
+    found = list(outcomes)
+    missing = next((each for each in found if each.result is Result.FAILED and not each.status), None)
+    if missing and not any(each.status for each in found):
+        if missing.job:
+            raise NotThereError(f"{missing.account} has no job {missing.job}.", missing.hint)
+        raise AccountError(missing.why, missing.hint)
+    return {each.job: each for each in found}
+
+
+def _can_end(outcome: Outcome) -> bool:
+    return bool(outcome.job) and outcome.moving and outcome.result is not Result.SKIPPED
+
+
+def _line(outcome: Outcome) -> str:
+    hint = [outcome.hint] if outcome.result is Result.FAILED and outcome.hint else []
+    what = "; ".join([what_of(outcome), *outcome.warnings, *hint])
+    parts = (f"{outcome.result:<8}", outcome.job or outcome.account, outcome.status, what, outcome.run_url)
+    return "  ".join(part for part in parts if part)
+
+
+def _say(line: str) -> None:
+    click.echo(line, err=True)

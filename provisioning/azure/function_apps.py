@@ -1,0 +1,72 @@
+"""Function apps, looked at from outside: Microsoft.Web, of which no SDK is installed. Reads only.
+
+Operations: Microsoft, REST reference of Web Apps (Get, List Functions, List Application Settings).
+"""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from azure.core.exceptions import HttpResponseError
+
+from provisioning.azure.errors import translated
+from provisioning.azure.rest import Rest
+from provisioning.checks.diagnosis import FunctionApp, IndexedFunction, UserIdentity
+from provisioning.errors import NotFoundError
+
+_VERSION = "api-version=2024-11-01"
+
+
+class FunctionApps:
+    """The function apps of a subscription. Every method raises as sdk_errors translates."""
+
+    def __init__(self, arm: Rest, subscription_id: str) -> None:
+        self._arm = arm
+        self._subscription_id = subscription_id
+
+    def _path(self, group: str, name: str) -> str:
+        return f"/subscriptions/{self._subscription_id}/resourceGroups/{group}/providers/Microsoft.Web/sites/{name}"
+
+    def get(self, group: str, name: str) -> FunctionApp:
+        """The app and its identities.
+
+        Raises:
+            NotFoundError: it is not there.
+        """
+        with translated(f"Reading function app {name}"):
+            try:
+                site = self._arm.get(f"{self._path(group, name)}?{_VERSION}")
+            except HttpResponseError as error:
+                if error.status_code != 404:
+                    raise
+                raise NotFoundError(
+                    f"There is no function app {name} in resource group {group}.",
+                    hint="Check --function-app, --function-app-group and --subscription; "
+                    f"az functionapp list -g {group} -o table",
+                ) from error
+        identity = site.get("identity") or {}
+        users = identity.get("userAssignedIdentities") or {}
+        return FunctionApp(
+            name=site["name"],
+            state=(site.get("properties") or {}).get("state") or "",
+            system_identity=identity.get("principalId") or None,
+            user_identities=tuple(UserIdentity(i, u["clientId"], u["principalId"]) for i, u in users.items()),
+        )
+
+    def functions(self, group: str, name: str) -> tuple[IndexedFunction, ...]:
+        """What the app's host has indexed."""
+        with translated(f"Listing the functions of {name}"):
+            listed = list(self._arm.pages(f"{self._path(group, name)}/functions?{_VERSION}"))
+        return tuple(_function(each) for each in listed)
+
+    def settings(self, group: str, name: str, wanted: Collection[str]) -> Mapping[str, str]:
+        """The app settings of these names. The others, which may hold secrets, go no further than here."""
+        with translated(f"Reading the settings of {name}"):
+            found = self._arm.post(f"{self._path(group, name)}/config/appsettings/list?{_VERSION}", None)
+        return {name: value for name, value in (found.get("properties") or {}).items() if name in wanted}
+
+
+def _function(shown: Mapping[str, Any]) -> IndexedFunction:
+    """ARM's function, whose own name is APP/FUNCTION."""
+    return IndexedFunction(
+        str(shown["name"]).rsplit("/", 1)[-1], disabled=bool((shown.get("properties") or {}).get("isDisabled"))
+    )

@@ -1,0 +1,1 @@
+"""The checks of `doctor`: one for each link between the operator and the function app. They only read."""

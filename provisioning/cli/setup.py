@@ -1,0 +1,96 @@
+"""plan, setup and status: the same look and the same plan, handed to another executor."""
+
+from provisioning.azure.client import Azure
+from provisioning.cli import documents
+from provisioning.cli.session import Session, may_not
+from provisioning.errors import NotInPlaceError, UnreachableError
+from provisioning.execution.context import SETTLING
+from provisioning.execution.executor import Show
+from provisioning.models import KeyState, Observed
+from provisioning.observation.observe import observe
+from provisioning.planning import setup as planner
+from provisioning.planning.steps import AssignRole, Plan
+from provisioning.wandb_key import Key
+
+
+def plan(session: Session) -> Plan:
+    """Show what setup would do; write nothing."""
+    azure, observed = session.look()
+    key = session.given_key()
+    account = session.check(key) if key else None
+    made = planner.plan(session.target, observed, planner.key_state(observed.secret, key.value if key else None))
+    missing = session.missing_rights(azure, observed, made)
+    session.facts |= {
+        **documents.plan(made),
+        "wandb": documents.wandb(account),
+        "missing_rights": documents.rights(missing),
+    }
+    Show(session.ui).run(made)
+    for action, scope in missing:
+        session.ui.note(f"  ! you may not {may_not(action, scope)}", "red")
+    session.ui.answer({"ok": True, **session.facts}, ())
+    return made
+
+
+def status(session: Session) -> Plan:
+    """Show drift; write nothing, ask nothing."""
+    _, observed = session.look()
+    made = planner.plan(session.target, observed, KeyState.NONE)
+    session.facts |= {**documents.plan(made), "in_place": not made.work}
+    session.ui.answer({"ok": True, **session.facts}, documents.status(made))
+    return made
+
+
+def setup(session: Session, *, yes: bool, interactive: bool) -> None:
+    """Bring everything in place, then look again whether it is."""
+    azure, observed = session.look()
+    session.preflight(azure, observed, planner.plan(session.target, observed, KeyState.NONE))
+    key, account = session.key(observed)
+    session.facts |= {"wandb": documents.wandb(account), "applied": []}
+
+    def bring_about(observed: Observed) -> Plan:
+        made = planner.plan(session.target, observed, planner.key_state(observed.secret, key.value))
+        session.facts |= documents.plan(made)
+        session.ui.proposal(made)
+        if made.changes:
+            session.consent(made, yes=yes, interactive=interactive)
+        session.apply(session.context(azure, observed, key.value, account.entity), made)
+        return made
+
+    made = bring_about(observed)
+    work = made.work
+    if made.partial:
+        observed = _look_again(session, azure, observed)
+        session.preflight(azure, observed, planner.plan(session.target, observed, KeyState.NONE))
+        work += bring_about(observed).work
+    if work:
+        observed = _verified(session, azure, key)
+        if any(isinstance(s.action, AssignRole) for s in work):
+            session.ui.note("New roles of others than you may take up to ten minutes to take effect.")
+    known = documents.settings(observed, session.target, account, session.wandb_base_url)
+    form = {"vault_url": observed.vault.uri, "secret_name": session.target.secret}
+    session.facts |= documents.scene(observed, session.target)
+    session.ui.answer(
+        {"ok": True, **session.facts, "portal_form": form, "settings": known},
+        documents.in_place(observed, session.target, known),
+    )
+
+
+def _look_again(session: Session, azure: Azure, before: Observed) -> Observed:
+    """What there is after a recovery. Name servers may take a while to know the vault's host again."""
+    ctx = session.context(azure, before)
+    waiting = ctx.telling("the recovered vault to answer")
+    return ctx.insist(lambda: observe(azure, session.target, session.clock), UnreachableError, SETTLING, waiting)
+
+
+def _verified(session: Session, azure: Azure, key: Key) -> Observed:
+    """Look once more, with fresh eyes: what still has to be done is what is not in place."""
+    observed = observe(azure, session.target, session.clock)
+    left = planner.plan(session.target, observed, planner.key_state(observed.secret, key.value)).left
+    if left:
+        raise NotInPlaceError(
+            f"Everything was done, and yet this is not in place: {left}.",
+            hint="Azure may be slow to show it, or somebody else is changing it: run the same command again.",
+        )
+    session.ui.note("verified by looking again: roles and access model in Azure, the key in the vault", "green")
+    return observed

@@ -1,0 +1,116 @@
+"""teardown: take away what setup added, by the marks it left, and never what was there before."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+from provisioning.azure.client import Azure
+from provisioning.cli import documents
+from provisioning.cli.session import Session
+from provisioning.clock import attempts
+from provisioning.errors import MissingRightsError, NotInPlaceError, NotOursError, VaultDeletedError
+from provisioning.execution.context import SETTLING
+from provisioning.execution.executor import Show
+from provisioning.models import Observed, SecretState
+from provisioning.observation.observe import observe
+from provisioning.planning import teardown as teardown_planner
+from provisioning.planning.ownership import was_switched
+from provisioning.planning.steps import Plan, Verb
+
+
+def teardown(session: Session, *, restore: bool, yes: bool, interactive: bool, dry_run: bool = False) -> None:
+    """Show what carries setup's marks, take it away, look again; run again after an interruption, it goes on.
+
+    With `restore` the vault goes back to the access policies it had, if setup switched it.
+
+    Raises:
+        NotOursError: the vault is on Azure RBAC, and no tag says that setup put it there.
+        MissingRightsError: the secret may be there and this identity cannot see it, or a right is missing.
+        AccessWouldBeLostError: principals would lose access with the vault's way back.
+        ProvisioningError: as the doors raise.
+    """
+    azure, observed = _look(session)
+    observed = _around(azure, observed, restore=restore)
+    _refuse(session, observed, restore=restore)
+    made = _plan(session, azure, observed, restore=restore)
+    session.facts |= {**documents.plan(made), "applied": []}
+    if dry_run:
+        Show(session.ui).run(made)
+        session.ui.answer({"ok": True, **session.facts}, ())
+        return
+    session.preflight(azure, observed, made, "The way back to access policies")
+    session.ui.proposal(made)
+    after, ctx = made, session.context(azure, observed)
+    if made.work:
+        session.consent(made, yes=yes, interactive=interactive)
+        session.apply(ctx, made)
+        after = _verified(session, azure, restore=restore)
+    notes = [s for s in after.steps if s.verb is Verb.NOTE]
+    session.ui.answer(
+        {"ok": True, **session.facts, "secret_deleted": ctx.deleted, "stays": [documents.step(s) for s in notes]},
+        documents.torn_down(session.target, notes, changed=bool(made.work), deleted=ctx.deleted),
+    )
+
+
+def _look(session: Session) -> tuple[Azure, Observed]:
+    try:
+        return session.look()
+    except VaultDeletedError as error:
+        target = session.target
+        raise VaultDeletedError(
+            error.message,
+            hint="What setup added to it went with it, and its roles do not come back. What is left is the account's "
+            f"identity: az cognitiveservices account identity remove -g {target.resource_group} -n {target.account}",
+        ) from error
+
+
+def _around(azure: Azure, observed: Observed, *, restore: bool) -> Observed:
+    """What else teardown looks at: assignments below the vault, who they are for, and what their roles give."""
+    assignments = azure.roles.around(observed.vault.id)
+    observed = replace(observed, assignments=assignments)
+    going_back = restore and observed.vault.rbac
+    whose = assignments if going_back else teardown_planner.added(observed)
+    people = {a.principal_id for a in whose} | {p.object_id for p in observed.vault.policies}
+    ids = sorted({a.role_id for a in assignments}) if going_back else ()
+    roles = {i: role for i in ids if (role := azure.roles.definition(observed.vault.id, i))}
+    return replace(observed, principals=azure.principals(people) if people else {}, roles=roles)
+
+
+def _refuse(session: Session, observed: Observed, *, restore: bool) -> None:
+    target, vault = session.target, observed.vault
+    if restore and vault.rbac and not was_switched(vault.tags):
+        raise NotOursError(
+            f"Vault {vault.name} is on Azure RBAC, and none of its tags says that setup put it there. Nothing was written.",
+            hint="Leave --restore-access-policies out; where it should go back all the same: "
+            f"az keyvault update -g {target.resource_group} -n {vault.name} --enable-rbac-authorization false",
+        )
+    if teardown_planner.hidden(target, observed):
+        raise MissingRightsError(
+            f"Vault {vault.name} does not let you see secret {target.secret}, which setup may have stored there. Nothing "
+            "was written.",
+            hint="Let the person who ran setup run teardown, or run `setup` yourself, which gives you access, and then "
+            "teardown.",
+        )
+
+
+def _plan(session: Session, azure: Azure, observed: Observed, *, restore: bool) -> Plan:
+    there = observed.secret.state in (SecretState.PRESENT, SecretState.DISABLED)
+    versions = azure.secrets(observed.vault).versions(session.target.secret) if there else ()
+    return teardown_planner.plan(session.target, observed, versions, restore=restore)
+
+
+def _verified(session: Session, azure: Azure, *, restore: bool) -> Plan:
+    """Look again until nothing is left to take away; Azure's listings may be behind for some moments."""
+
+    def progress(elapsed: timedelta, budget: timedelta) -> None:
+        session.ui.waiting("Azure to show that it is gone", elapsed, budget)
+
+    for _ in attempts(session.clock, SETTLING, progress):
+        observed = _around(azure, observe(azure, session.target, session.clock), restore=restore)
+        after = _plan(session, azure, observed, restore=restore)
+        if not after.work:
+            session.ui.note("verified by looking again: what setup added is gone", "green")
+            return after
+    raise NotInPlaceError(
+        f"Everything was done, and yet this is still there: {after.left}.",
+        hint="Azure may be slow to show it, or somebody else is changing it: run the same command again.",
+    )

@@ -1,0 +1,1 @@
+"""Reads the current state of the tenant into plain data. Writes nothing."""

@@ -1,0 +1,85 @@
+"""From one access policy to the roles that keep its principal working after the switch to Azure RBAC. Pure."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from provisioning.models import AccessPolicy, Observed, Principal, RoleDefinition
+from provisioning.planning.ownership import Purpose
+from provisioning.planning.permissions import (
+    CANDIDATES,
+    Coverage,
+    cover,
+    data_actions,
+    grants,
+    permissions_today,
+    summary,
+)
+from provisioning.planning.principals import held_by, is_operator, principal
+from provisioning.planning.steps import AssignRole, Loss, Step, Verb
+
+
+@dataclass(frozen=True)
+class Carried:
+    """What one access policy becomes.
+
+    Attributes:
+        steps: the roles to assign, or the one line that says which roles do already.
+        losses: what Azure RBAC cannot give.
+        newest: since when the youngest of the roles that help is there; None without any, or where nobody else depends.
+    """
+
+    steps: tuple[Step, ...] = ()
+    losses: tuple[Loss, ...] = ()
+    newest: datetime | None = None
+
+
+def carry_over(observed: Observed, policy: AccessPolicy, given: Iterable[RoleDefinition]) -> Carried:
+    """The roles that keep one access policy's principal working; `given` are those that the plan gives it anyway."""
+    who = principal(observed, policy.object_id)
+    had = permissions_today(policy)
+    losses = [Loss(who.label, policy.object_id, reason) for reason in _not_carried(policy, who)]
+    needed, _ = data_actions(policy)
+    if policy.application_id or who.missing or not needed:
+        return Carried(losses=tuple(losses))
+
+    held = held_by(observed, policy.object_id)
+    roles = [observed.roles[role_id] for role_id in held if role_id in observed.roles]
+    coverage = cover(needed, [*roles, *given], [r for i, r in observed.roles.items() if i in CANDIDATES])
+    if coverage.uncovered:
+        reason = f"no role fits {summary(coverage.uncovered)}"
+        losses.append(Loss(who.label, policy.object_id, reason))
+
+    helping = [r for r in roles if any(grants(r, action) for action in needed)]
+    steps = [_grant(observed, who, role, had, coverage) for role in coverage.add]
+    if not steps and helping:
+        names = ", ".join(r.name for r in helping)
+        steps = [Step(Verb.ALREADY, "role", f"{names} → {who.label}", why=f"has {had} by access policy", before=had)]
+    newest = max((t for r in helping if (t := held[r.id])), default=None)
+    return Carried(tuple(steps), tuple(losses), None if is_operator(observed, policy.object_id) else newest)
+
+
+def _not_carried(policy: AccessPolicy, who: Principal) -> Iterable[str]:
+    _, unknown = data_actions(policy)
+    if policy.application_id:
+        yield f"only through application {policy.application_id}: Azure RBAC has no compound identities"
+    elif who.missing:
+        yield "the directory does not know this principal (any more)"
+    if unknown:
+        yield f"no role is known for {', '.join(unknown)}"
+
+
+def _grant(observed: Observed, who: Principal, role: RoleDefinition, had: str, coverage: Coverage) -> Step:
+    extra = summary({a for a in coverage.over_grant if grants(role, a)})
+    return Step(
+        Verb.ADD,
+        "role",
+        f"{role.name} → {who.label}",
+        why=f"had {had} by access policy",
+        before=had,
+        after=role.name,
+        danger=f"also gives {extra}" if extra else "",
+        action=AssignRole(
+            role.id, role.name, who, guards=not is_operator(observed, who.object_id), purpose=Purpose.CARRIED_OVER
+        ),
+    )

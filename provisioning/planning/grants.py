@@ -1,0 +1,168 @@
+"""Who gets what, as the operator chose: by role on the vault, by role on the one secret, or by access policy. Pure."""
+
+from collections.abc import Iterable, Iterator
+
+from provisioning.models import (
+    SECRETS_OFFICER,
+    SECRETS_USER,
+    AccessPolicy,
+    Assignment,
+    Observed,
+    Principal,
+    RoleDefinition,
+    Scope,
+    Target,
+)
+from provisioning.planning.ownership import Purpose
+from provisioning.planning.permissions import CANDIDATES, data_actions, own_policies, permissions_today
+from provisioning.planning.principals import account_identity, held_by, is_operator, operator, principal
+from provisioning.planning.steps import AllowByPolicy, AssignRole, Step, Verb
+from provisioning.resource_ids import below, same
+
+_ADMINISTRATOR = "00482a5a-887f-4fb3-b363-3b7fe8e74483"
+_POWER = {SECRETS_USER: 1, SECRETS_OFFICER: 2, _ADMINISTRATOR: 3}
+"""Roles that give secrets' values, by how much they permit."""
+
+_PERMISSIONS = {
+    SECRETS_OFFICER: ("get", "list", "set", "delete", "recover", "backup", "restore", "purge"),
+    SECRETS_USER: ("get", "list"),
+}
+"""What an access policy has to say about secrets to permit what a role does (Microsoft, "Migrate to Azure RBAC")."""
+_READING = ("get",)
+
+_WHY = {
+    Purpose.OPERATOR: "to store the secret",
+    Purpose.IDENTITY: "to read the secret when a fine-tuning job reports to W&B",
+    Purpose.READER: "to read the secret",
+}
+
+
+def given(target: Target, observed: Observed, object_id: str) -> tuple[RoleDefinition, ...]:
+    """The roles on the whole vault that the plan gives a principal whatever access policies say."""
+    identity = observed.account.principal_id or ""
+    if is_operator(observed, object_id):
+        return (observed.roles[SECRETS_OFFICER],)
+    if same(object_id, identity) and target.identity_scope is Scope.VAULT:
+        return (observed.roles[target.identity_role],)
+    return ()
+
+
+def on_vault(target: Target, observed: Observed) -> Iterator[Step]:
+    """Roles on the whole vault: the operator's, and the account identity's unless that is for the secret only."""
+    yield _role(observed, operator(observed), SECRETS_OFFICER, Purpose.OPERATOR)
+    if target.identity_scope is Scope.VAULT:
+        yield _role(observed, account_identity(observed), target.identity_role, Purpose.IDENTITY)
+
+
+def on_secret(target: Target, observed: Observed) -> Iterator[Step]:
+    """Roles on the one secret, which come when it is there."""
+    if target.identity_scope is Scope.SECRET:
+        yield _role(observed, account_identity(observed), target.identity_role, Purpose.IDENTITY, target.secret)
+    for reader in _readers(target, observed):
+        yield _role(observed, reader, SECRETS_USER, Purpose.READER, target.secret)
+
+
+def by_policy(target: Target, observed: Observed) -> Iterator[Step]:
+    """Access-policy entries instead of roles."""
+    yield _entry(observed, operator(observed), _PERMISSIONS[SECRETS_OFFICER], Purpose.OPERATOR)
+    yield _entry(observed, account_identity(observed), _PERMISSIONS[target.identity_role], Purpose.IDENTITY)
+    for reader in _readers(target, observed):
+        yield _entry(observed, reader, _READING, Purpose.READER)
+
+
+def more_than_asked(target: Target, observed: Observed) -> Iterator[Step]:
+    """What the account's identity and the readers hold beyond what was asked for: to know, not to take away."""
+    identity = account_identity(observed)
+    asked = [(identity, target.identity_role, target.identity_scope)] if identity else []
+    asked += [(reader, SECRETS_USER, Scope.SECRET) for reader in _readers(target, observed)]
+    for who, role_id, scope in asked:
+        for each in observed.assignments:
+            if same(each.principal_id, who.object_id) and _beyond(observed, each, role_id, scope):
+                where = each.scope.rpartition("/")[2]
+                yield Step(
+                    Verb.NOTE,
+                    "more than asked",
+                    f"{CANDIDATES[each.role_id]} → {who.label} at {where}; asked for: {CANDIDATES[role_id]} on the {scope}",
+                    danger="setup takes nothing away that others may count on",
+                    command=f"az role assignment delete --ids {each.id}",
+                )
+
+
+def _beyond(observed: Observed, held: Assignment, role_id: str, scope: Scope) -> bool:
+    power, wanted = _POWER.get(held.role_id, 0), _POWER[role_id]
+    wider = scope is Scope.SECRET and not below(held.scope, observed.vault.id)
+    return power > wanted or (wider and power == wanted)
+
+
+def _readers(target: Target, observed: Observed) -> Iterable[Principal]:
+    """Those who were named, once each. Of whom the directory says nothing, a service principal is assumed."""
+    for object_id in dict.fromkeys(r.lower() for r in target.readers):
+        known = principal(observed, object_id)
+        yield Principal(known.object_id, known.name, known.kind or "ServicePrincipal")
+
+
+def _role(observed: Observed, who: Principal | None, role_id: str, purpose: Purpose, secret: str = "") -> Step:
+    """One role. At the vault one from above counts, too; what is asked for on the secret only is assigned there."""
+    name, label = CANDIDATES[role_id], who.label if who else observed.account.name
+    shown = f"{name} → {label}" + (f" on secret {secret}" if secret else "")
+    if who and role_id in _held(observed, who, secret):
+        return Step(Verb.ALREADY, "role", shown)
+    policy = _policy_of(observed, who)
+    had = permissions_today(policy) if policy and not observed.vault.rbac and not secret else ""
+    return Step(
+        Verb.ADD,
+        "role",
+        shown,
+        why=_WHY[purpose] + (f"; had {had} by access policy" if had else ""),
+        before=had,
+        after=f"{name} on " + (f"secret {secret}" if secret else observed.vault.name),
+        action=AssignRole(
+            role_id,
+            name,
+            who,
+            secret=secret,
+            fresh=purpose is not Purpose.OPERATOR,
+            guards=policy is not None and purpose is Purpose.IDENTITY and not secret,
+            purpose=purpose,
+        ),
+    )
+
+
+def _held(observed: Observed, who: Principal, secret: str) -> Iterable[str]:
+    if not secret:
+        return held_by(observed, who.object_id)
+    scope = observed.vault.scope(secret)
+    return [
+        a.role_id
+        for a in observed.assignments
+        if same(a.principal_id, who.object_id) and same(a.scope, scope) and not a.conditional
+    ]
+
+
+def _policy_of(observed: Observed, who: Principal | None) -> AccessPolicy | None:
+    return next(iter(own_policies(observed.vault.policies, who.object_id)), None) if who else None
+
+
+def _entry(observed: Observed, who: Principal | None, wanted: tuple[str, ...], purpose: Purpose) -> Step:
+    """One access-policy entry. Only what is missing is asked for: Azure adds it to what the entry permits already."""
+    label = who.label if who else observed.account.name
+    policy = _policy_of(observed, who)
+    permitted, _ = data_actions(policy) if policy else (frozenset[str](), ())
+    missing = tuple(v for v in wanted if not data_actions(_only(v))[0] <= permitted)
+    if not missing:
+        return Step(Verb.ALREADY, "access policy", f"secrets {', '.join(wanted)} → {label}")
+    had = permissions_today(policy) if policy else ""
+    return Step(
+        Verb.CHANGE if policy else Verb.ADD,
+        "access policy",
+        f"secrets {', '.join(missing)} → {label}",
+        why=_WHY[purpose] + (f"; has {had}" if had else ""),
+        before=had,
+        after=f"secrets {', '.join(wanted)}",
+        danger="" if purpose is Purpose.OPERATOR else "reaches every secret of the vault, as access policies do",
+        action=AllowByPolicy(who, missing, new=policy is None),
+    )
+
+
+def _only(verb: str) -> AccessPolicy:
+    return AccessPolicy("", {"secrets": (verb,)})

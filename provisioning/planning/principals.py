@@ -1,0 +1,43 @@
+"""Who is meant in a plan, and what they hold already. Pure."""
+
+from datetime import datetime
+
+from provisioning.models import Observed, Principal
+from provisioning.resource_ids import below, same
+
+
+def operator(observed: Observed) -> Principal:
+    """Who is signed in."""
+    return Principal(observed.caller.object_id, "you", observed.caller.kind)
+
+
+def account_identity(observed: Observed) -> Principal | None:
+    """The account's system-assigned identity, once it has one."""
+    account = observed.account
+    return Principal(account.principal_id, account.name, "ServicePrincipal") if account.principal_id else None
+
+
+def principal(observed: Observed, object_id: str) -> Principal:
+    """Whose object id this is, by the best name known."""
+    if is_operator(observed, object_id):
+        return operator(observed)
+    account = account_identity(observed)
+    if account and same(account.object_id, object_id):
+        return account
+    return observed.principals.get(object_id.lower(), Principal(object_id))
+
+
+def is_operator(observed: Observed, object_id: str) -> bool:
+    """Whether that is who is signed in."""
+    return same(object_id, observed.caller.object_id)
+
+
+def held_by(observed: Observed, object_id: str) -> dict[str, datetime | None]:
+    """The roles that a principal holds on the whole vault without conditions, and since when: the longest counts."""
+    found: dict[str, datetime | None] = {}
+    for each in observed.assignments:
+        mine = same(each.principal_id, object_id) and not each.conditional
+        if mine and not below(each.scope, observed.vault.id):
+            known = [t for t in (found.get(each.role_id), each.created) if t]
+            found[each.role_id] = min(known, default=None)
+    return found

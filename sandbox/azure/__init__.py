@@ -1,0 +1,1 @@
+"""Azure's services: Entra ID, Microsoft Graph, Resource Manager, Key Vault, storage, Azure OpenAI."""

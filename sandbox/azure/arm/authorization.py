@@ -1,0 +1,242 @@
+"""Microsoft.Authorization: role assignments, role definitions, the caller's permissions."""
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from sandbox.azure.arm.errors import arm_error, authorize
+from sandbox.azure.bodies import AssignmentBody
+from sandbox.azure.rbac import ROLES, Assignment, Role, within
+from sandbox.azure.tenant import Tenant
+from sandbox.runtime.http import Call, Operation, Reply
+
+_SCOPED = "/{+scope}/providers/Microsoft.Authorization/"
+_PAGE = 50
+
+
+class Authorization:
+    """The operations of Microsoft.Authorization, api-version 2022-04-01."""
+
+    def __init__(self, tenant: Tenant) -> None:
+        self._tenant = tenant
+        self._unreplicated: dict[str, int] = {}
+        self.operations: Sequence[Operation] = (
+            Operation("RoleAssignments_ListForScope", "GET", _SCOPED + "roleAssignments", self._list),
+            Operation("RoleAssignments_Get", "GET", _SCOPED + "roleAssignments/{name}", self._get),
+            Operation("RoleAssignments_Create", "PUT", _SCOPED + "roleAssignments/{name}", self._create, writes=True),
+            Operation(
+                "RoleAssignments_Delete", "DELETE", _SCOPED + "roleAssignments/{name}", self._delete, writes=True
+            ),
+            Operation("RoleDefinitions_List", "GET", _SCOPED + "roleDefinitions", self._definitions),
+            Operation("RoleDefinitions_Get", "GET", _SCOPED + "roleDefinitions/{id}", self._definition),
+            Operation("Permissions_ListForResourceGroup", "GET", _SCOPED + "permissions", self._permissions),
+        )
+
+    def _authorize(self, call: Call, action: str) -> str:
+        scope = "/" + call.params["scope"]
+        authorize(self._tenant, call, f"Microsoft.Authorization/{action}", scope)
+        return scope
+
+    # --- assignments -------------------------------------------------------------------------------------------
+
+    def _list(self, call: Call) -> Reply:
+        scope = self._authorize(call, "roleAssignments/read")
+        found = [
+            a for a in self._tenant.rbac.assignments.values() if self._listed(a, scope, call.query.get("$filter", ""))
+        ]
+        start = call.number("$skiptoken", 0)
+        body: dict[str, Any] = {"value": [_shown(a) for a in found[start : start + _PAGE]]}
+        if len(found) > start + _PAGE:
+            query = f"api-version={call.query['api-version']}&$skipToken={start + _PAGE}"
+            body["nextLink"] = f"https://{call.host}{call.path}?{query}"
+        return Reply(200, body)
+
+    def _listed(self, assignment: Assignment, scope: str, condition: str) -> bool:
+        above, below = within(scope, assignment.scope), within(assignment.scope, scope)
+        if not condition:
+            return above or below
+        if condition == "atScope()":
+            return above
+        if match := re.fullmatch(r"principalId eq '([^']+)'", condition):
+            return (above or below) and assignment.principal_id.lower() == match[1].lower()
+        if match := re.fullmatch(r"assignedTo\('([^']+)'\)", condition):
+            who = {match[1].lower()} | self._tenant.rbac.groups.get(match[1].lower(), frozenset())
+            return above and assignment.principal_id.lower() in who
+        raise arm_error(400, "UnsupportedQuery", f"The filter '{condition}' is not supported.")
+
+    def _get(self, call: Call) -> Reply:
+        scope = self._authorize(call, "roleAssignments/read")
+        return Reply(200, _shown(self._at(call.params["name"], scope)))
+
+    def _at(self, name: str, scope: str) -> Assignment:
+        assignment = self._tenant.rbac.assignments.get(name.lower())
+        if assignment is None or not (within(assignment.scope, scope) and within(scope, assignment.scope)):
+            raise arm_error(404, "RoleAssignmentNotFound", f"The role assignment '{name}' is not found.")
+        return assignment
+
+    def _create(self, call: Call) -> Reply:
+        scope = self._authorize(call, "roleAssignments/write")
+        properties = call.read(AssignmentBody).get("properties", {})
+        wanted = self._wanted(call, scope, properties)
+        for known in self._tenant.rbac.assignments.values():
+            same = _same(known, wanted)
+            if known.name.lower() == wanted.name.lower():
+                if same:  # its description and its condition are what may change
+                    known.description, known.condition = wanted.description, wanted.condition
+                    known.condition_version = wanted.condition_version
+                    return Reply(200, _shown(known))
+                raise arm_error(
+                    400,
+                    "RoleAssignmentUpdateNotPermitted",
+                    "Tenant ID, application ID, principal ID, and scope are not allowed to be updated.",
+                )
+            if same:
+                bare = known.name.replace("-", "")
+                raise arm_error(
+                    409,
+                    "RoleAssignmentExists",
+                    f"The role assignment already exists. The ID of the existing role assignment is {bare}.",
+                )
+        self._tenant.rbac.add(wanted)
+        return Reply(201, _shown(wanted))
+
+    def _wanted(self, call: Call, scope: str, properties: dict[str, Any]) -> Assignment:
+        role = properties.get("roleDefinitionId", "").rsplit("/", 1)[-1].lower()
+        if role not in ROLES:
+            raise arm_error(
+                400, "RoleDefinitionDoesNotExist", f"The specified role definition with ID '{role}' does not exist."
+            )
+        principal_id = properties.get("principalId", "").lower()
+        kind = self._principal_type(principal_id, properties.get("principalType"))
+        now = self._tenant.clock.time()
+        return Assignment(
+            name=call.params["name"],
+            scope=scope,
+            role_id=role,
+            principal_id=principal_id,
+            principal_type=kind,
+            created=now,
+            effective=now + self._tenant.transitions.rbac_propagation,
+            created_by=call.who.object_id,
+            description=properties.get("description"),
+            condition=properties.get("condition"),
+            condition_version=properties.get("conditionVersion"),
+        )
+
+    def _principal_type(self, principal_id: str, said: str | None) -> str:
+        """The principal's type; a new identity takes a while to be found, unless the caller says what it is."""
+        principal = self._tenant.principals.get(principal_id)
+        refused = self._unreplicated.get(principal_id, 0)
+        late = said is None and refused < self._tenant.transitions.replication_refusals
+        if principal is None or (principal.managed_identity and late):
+            self._unreplicated[principal_id] = refused + 1
+            raise arm_error(
+                400,
+                "PrincipalNotFound",
+                f"Principal {principal_id.replace('-', '')} does not exist in the directory {self._tenant.tenant_id}. Check "
+                "that you have the correct principal ID. If you are creating this principal and then immediately assigning "
+                "a role, this error might be related to a replication delay. In this case, set the role assignment "
+                "principalType property to a value, such as ServicePrincipal, User, or Group.",
+            )
+        if said and said != principal.kind:
+            raise arm_error(
+                400,
+                "UnmatchedPrincipalType",
+                f"The PrincipalId '{principal_id}' has type '{principal.kind}', which is different from specified "
+                f"PrincipalType '{said}'.",
+            )
+        return principal.kind
+
+    def _delete(self, call: Call) -> Reply:
+        scope = self._authorize(call, "roleAssignments/delete")
+        gone = self._tenant.rbac.assignments.get(call.params["name"].lower())
+        if gone is None:
+            return Reply(204)
+        gone = self._at(call.params["name"], scope)
+        del self._tenant.rbac.assignments[gone.name.lower()]
+        return Reply(200, _shown(gone))
+
+    # --- definitions and permissions ---------------------------------------------------------------------------
+
+    def _definitions(self, call: Call) -> Reply:
+        self._authorize(call, "roleDefinitions/read")
+        match = re.fullmatch(r"roleName eq '([^']+)'", call.query.get("$filter", ""))
+        found = [r for r in ROLES.values() if not match or r.name.lower() == match[1].lower()]
+        return Reply(200, {"value": [self._described(r) for r in found]})
+
+    def _definition(self, call: Call) -> Reply:
+        self._authorize(call, "roleDefinitions/read")
+        role = ROLES.get(call.params["id"].lower())
+        if role is None:
+            raise arm_error(
+                404,
+                "RoleDefinitionDoesNotExist",
+                f"The specified role definition with ID '{call.params['id']}' does not exist.",
+            )
+        return Reply(200, self._described(role))
+
+    def _described(self, role: Role) -> dict[str, Any]:
+        return {
+            "id": f"/subscriptions/{self._tenant.subscription_id}/providers/Microsoft.Authorization/roleDefinitions/{role.id}",
+            "name": role.id,
+            "type": "Microsoft.Authorization/roleDefinitions",
+            "properties": {
+                "roleName": role.name,
+                "type": "BuiltInRole",
+                "description": "",
+                "assignableScopes": ["/"],
+                "permissions": [_permission(role)],
+            },
+        }
+
+    def _permissions(self, call: Call) -> Reply:
+        """Effective grants of the caller. An empty segment in the scope is refused: whether ARM takes it is UNVERIFIED."""
+        scope = "/" + call.params["scope"]
+        if "//" in scope:
+            raise arm_error(404, "InvalidResourceType", f"The scope '{scope}' is not valid.")
+        roles = self._tenant.rbac.roles_of(call.who.object_id, scope, now=self._tenant.clock.time())
+        return Reply(200, {"value": [_permission(r) for r in roles]})
+
+
+def _same(one: Assignment, other: Assignment) -> bool:
+    return (one.scope.lower(), one.principal_id.lower(), one.role_id) == (
+        other.scope.lower(),
+        other.principal_id.lower(),
+        other.role_id,
+    )
+
+
+def _permission(role: Role) -> dict[str, list[str]]:
+    return {
+        "actions": list(role.actions),
+        "notActions": list(role.not_actions),
+        "dataActions": list(role.data_actions),
+        "notDataActions": list(role.not_data_actions),
+    }
+
+
+def _shown(assignment: Assignment) -> dict[str, Any]:
+    """As ARM shows it: the role's id without a subscription when the assignment was made so elsewhere is left out."""
+    when = datetime.fromtimestamp(assignment.created, UTC).isoformat().replace("+00:00", "Z")
+    properties: dict[str, Any] = {
+        "roleDefinitionId": f"/subscriptions/{assignment.scope.split('/')[2]}/providers/Microsoft.Authorization"
+        f"/roleDefinitions/{assignment.role_id}",
+        "principalId": assignment.principal_id,
+        "principalType": assignment.principal_type,
+        "scope": assignment.scope,
+        "condition": assignment.condition,
+        "conditionVersion": assignment.condition_version,
+        "createdOn": when,
+        "updatedOn": when,
+        "createdBy": assignment.created_by or None,
+        "updatedBy": assignment.created_by or None,
+        "delegatedManagedIdentityResourceId": None,
+        "description": assignment.description,
+    }
+    return {
+        "properties": properties,
+        "id": assignment.id,
+        "type": "Microsoft.Authorization/roleAssignments",
+        "name": assignment.name,
+    }

@@ -1,0 +1,72 @@
+"""Microsoft.Resources: the tenants of a person, and what lies in a subscription, as the Azure CLI looks for both."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sandbox.azure.arm.errors import arm_error
+from sandbox.azure.tenant import Tenant
+from sandbox.runtime.http import Call, Operation, Reply
+
+_ACCOUNTS = "Microsoft.CognitiveServices/accounts"
+_VAULTS = "Microsoft.KeyVault/vaults"
+
+
+@dataclass(frozen=True)
+class _Resource:
+    id: str
+    name: str
+    type: str
+    location: str
+
+    def matches(self, term: str, value: str) -> bool:
+        """Whether one comparison of a filter holds; letter case does not count."""
+        group = self.id.split("/")[4]
+        known = {"resourcetype": self.type, "name": self.name, "resourcegroup": group, "location": self.location}
+        if term.lower() not in known:
+            raise arm_error(400, "InvalidFilterInQueryString", f"Invalid $filter: '{term}' is not supported.")
+        return known[term.lower()].lower() == value.lower()
+
+    def as_arm(self) -> dict[str, Any]:
+        """As a listing shows it."""
+        return {"id": self.id, "name": self.name, "type": self.type, "location": self.location}
+
+
+class Resources:
+    """The operations of Microsoft.Resources."""
+
+    def __init__(self, tenant: Tenant) -> None:
+        self._tenant = tenant
+        self.operations: Sequence[Operation] = (
+            Operation("Tenants_List", "GET", "/tenants", self._tenants),
+            Operation("Resources_List", "GET", "/subscriptions/{sub}/resources", self._list),
+        )
+
+    def _tenants(self, call: Call) -> Reply:
+        del call  # a token of this tenant is all it takes
+        tenant = {
+            "id": f"/tenants/{self._tenant.tenant_id}",
+            "tenantId": self._tenant.tenant_id,
+            "tenantCategory": "Home",
+            "tenantType": "AAD",
+        }
+        return Reply(200, {"value": [tenant], "nextLink": ""})  # the official description requires nextLink
+
+    def _list(self, call: Call) -> Reply:
+        """What the caller may read of it; the rest is left out, not refused."""
+        terms = re.findall(r"(\w+) eq '([^']*)'", call.query.get("$filter", ""))
+        found = [
+            resource.as_arm()
+            for resource in self._all()
+            if self._tenant.may(call.who.object_id, f"{resource.type}/read", resource.id)
+            and all(resource.matches(term, value) for term, value in terms)
+        ]
+        return Reply(200, {"value": found})
+
+    def _all(self) -> Iterator[_Resource]:
+        for account in self._tenant.accounts.values():
+            yield _Resource(account.id, account.name, _ACCOUNTS, account.location)
+        for vault in self._tenant.vaults.values():
+            if vault.deleted is None:
+                yield _Resource(vault.id, vault.name, _VAULTS, vault.location)

@@ -1,0 +1,249 @@
+"""Azure Resource Manager: the front door (tokens, api-versions, permissions) and Cognitive Services accounts.
+
+Vaults are in arm_vaults.py, role assignments in arm_authorization.py, function apps in arm_web.py.
+"""
+
+import re
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sandbox.azure.arm.authorization import Authorization
+from sandbox.azure.arm.errors import arm_error, arm_time, authorize, not_found
+from sandbox.azure.arm.resources import Resources
+from sandbox.azure.arm.vaults import Vaults
+from sandbox.azure.arm.web import Web
+from sandbox.azure.bodies import AccountBody
+from sandbox.azure.identity import Tokens
+from sandbox.azure.tenant import Account, Principal, Tenant
+from sandbox.runtime.http import Call, Caller, Operation, Reply
+
+_ACCOUNTS = "/subscriptions/{sub}/resourceGroups/{group}/providers/Microsoft.CognitiveServices/accounts"
+
+
+@dataclass
+class _Running:
+    """A long-running operation on an account: done after some polls, or half a virtual minute without any."""
+
+    id: str
+    account: Account
+    polls_left: int
+    started: float
+
+    def done(self, now: float) -> bool:
+        return self.polls_left <= 0 or now - self.started >= 30
+
+
+class Arm:
+    """management.azure.com."""
+
+    name = "arm"
+
+    def __init__(self, tenant: Tenant, tokens: Tokens) -> None:
+        self._tenant = tenant
+        self._tokens = tokens
+        self._running: dict[str, _Running] = {}
+        self.operations: Sequence[Operation] = (
+            Operation("Subscriptions_List", "GET", "/subscriptions", self._subscriptions),
+            Operation("Subscriptions_Get", "GET", "/subscriptions/{sub}", self._subscription),
+            Operation("Accounts_Get", "GET", _ACCOUNTS + "/{name}", self._get),
+            Operation("Accounts_Update", "PATCH", _ACCOUNTS + "/{name}", self._update, writes=True),
+            Operation("Accounts_ListByResourceGroup", "GET", _ACCOUNTS, self._list),
+            Operation(
+                "Accounts_OperationResult",
+                "GET",
+                "/subscriptions/{sub}/providers/Microsoft.CognitiveServices/locations/{location}/operationResults/{id}",
+                self._poll,
+            ),
+            *Vaults(tenant).operations,
+            *Resources(tenant).operations,
+            *Authorization(tenant).operations,
+            *Web(tenant).operations,
+        )
+
+    def serves(self, host: str) -> bool:
+        """The Resource Manager of this cloud."""
+        return host == self._tenant.names.arm
+
+    def identify(self, operation: Operation, call: Call) -> tuple[str, bool]:
+        """See Service."""
+        return operation.id, operation.writes
+
+    def authenticate(self, call: Call) -> Caller | None:
+        """A token for this cloud's Resource Manager, and an api-version: ARM answers nothing without either."""
+        caller = self._tokens.verify(call, self._tenant.names.arm_audiences)
+        if "api-version" not in call.query:
+            raise arm_error(
+                400, "MissingApiVersionParameter", "The api-version query parameter (?api-version=) is required."
+            )
+        subscription = re.match(r"/subscriptions/([^/]+)", call.path, re.IGNORECASE)
+        if subscription and subscription[1].lower() != self._tenant.subscription_id:
+            raise not_found(self._tenant, {"sub": subscription[1]})
+        return caller
+
+    def unknown(self, call: Call) -> Reply:
+        """See Service."""
+        return arm_error(501, "NotImplementedHere", f"{call.method} {call.path} is not modelled").reply
+
+    def malformed(self, call: Call, why: str) -> Reply:
+        """See Service."""
+        return arm_error(400, "InvalidRequestContent", f"The request content was invalid: {why}").reply
+
+    # --- subscriptions -----------------------------------------------------------------------------------------
+
+    def _subscriptions(self, call: Call) -> Reply:
+        seen = any(a.principal_id == call.who.object_id for a in self._tenant.rbac.assignments.values())
+        # The official description requires nextLink; on the last page it says nothing.
+        return Reply(200, {"value": [self._subscription_body()] if seen else [], "nextLink": ""})
+
+    def _subscription(self, call: Call) -> Reply:
+        del call  # authenticate() has seen that it is ours
+        return Reply(200, self._subscription_body())
+
+    def _subscription_body(self) -> dict[str, Any]:
+        tenant = self._tenant
+        return {
+            "id": f"/subscriptions/{tenant.subscription_id}",
+            "subscriptionId": tenant.subscription_id,
+            "displayName": tenant.subscription_name,
+            "state": "Enabled",
+            "tenantId": tenant.tenant_id,
+        }
+
+    # --- accounts ----------------------------------------------------------------------------------------------
+
+    def _account(self, call: Call, action: str) -> Account:
+        scope = self._tenant.resource_id(
+            call.params["group"], "Microsoft.CognitiveServices/accounts", call.params["name"]
+        )
+        authorize(self._tenant, call, f"Microsoft.CognitiveServices/accounts/{action}", scope)
+        account = self._tenant.accounts.get(scope.lower())
+        if account is None:
+            raise not_found(self._tenant, call.params, "Microsoft.CognitiveServices/accounts")
+        return account
+
+    def _get(self, call: Call) -> Reply:
+        account = self._account(call, "read")
+        for running in self._running.values():
+            if running.account is account:
+                self._look_at(running)
+        return Reply(200, self._body(account))
+
+    def _list(self, call: Call) -> Reply:
+        group = self._tenant.resource_id(call.params["group"], "Microsoft.CognitiveServices/accounts", "").rstrip("/")
+        authorize(self._tenant, call, "Microsoft.CognitiveServices/accounts/read", group)
+        if call.params["group"].lower() not in self._tenant.groups:
+            raise not_found(self._tenant, call.params)
+        found = [a for a in self._tenant.accounts.values() if a.id.lower().startswith(group.lower() + "/")]
+        return Reply(200, {"value": [self._body(a) for a in found]})
+
+    def _update(self, call: Call) -> Reply:
+        account = self._account(call, "write")
+        if account.state != "Succeeded":
+            raise arm_error(
+                409, "RequestConflict", f"Cannot modify resource with id '{account.id}': its state is {account.state}."
+            )
+        body = call.read(AccountBody)
+        if "identity" in body:
+            self._set_identity(account, body["identity"])
+        account.state = "Accepted"
+        running = _Running(
+            str(uuid.uuid4()), account, self._tenant.transitions.identity_polls, self._tenant.clock.time()
+        )
+        self._running[running.id] = running
+        where = (
+            f"https://{call.host}/subscriptions/{self._tenant.subscription_id}/providers/Microsoft.CognitiveServices"
+            f"/locations/{account.location.upper()}/operationResults/{running.id}?api-version=2017-04-18"
+        )
+        headers = {"azure-asyncoperation": where, "location": where + "&operationResultResponseType=Location"}
+        return Reply(202, self._body(account), headers)
+
+    def _set_identity(self, account: Account, identity: dict[str, Any]) -> None:
+        """What the type says is what is there afterwards: SystemAssigned alone takes user-assigned ones away."""
+        kinds = {k.strip() for k in identity.get("type", "None").split(",")}
+        if "SystemAssigned" in kinds:
+            if account.system_identity is None:
+                principal = Principal(
+                    str(uuid.uuid4()),
+                    account.name,
+                    "ServicePrincipal",
+                    app_id=str(uuid.uuid4()),
+                    managed_identity=True,
+                    alias=account.name,
+                )
+                self._tenant.principals[principal.object_id] = principal
+                account.system_identity = principal.object_id
+        elif account.system_identity is not None:
+            del self._tenant.principals[account.system_identity]
+            account.system_identity = None
+        if "UserAssigned" not in kinds:
+            account.user_identities.clear()
+            return
+        wanted = {k.lower() for k in identity.get("userAssignedIdentities") or {}}
+        known = {k.lower() for k in account.user_identities}
+        if wanted - known:
+            raise arm_error(
+                400, "FailedIdentityOperation", f"Identity operation failed: {sorted(wanted - known)} does not exist."
+            )
+
+    def _poll(self, call: Call) -> Reply:
+        running = self._running.get(call.params["id"])
+        if running is None:
+            raise arm_error(404, "NotFound", "The operation is not known.")
+        done = self._look_at(running)
+        body = {"id": call.path, "name": running.id, "status": "Succeeded" if done else "Updating"}
+        body["startTime"] = arm_time(running.started)
+        if done:
+            body["endTime"] = arm_time(self._tenant.clock.time())
+        return Reply(200, body)
+
+    def _look_at(self, running: _Running) -> bool:
+        """One poll; whether the operation is done."""
+        running.polls_left -= 1
+        done = running.done(self._tenant.clock.time())
+        if done:
+            running.account.state = "Succeeded"
+        return done
+
+    def _body(self, account: Account) -> dict[str, Any]:
+        body: dict[str, Any] = {
+            "id": account.id,
+            "name": account.name,
+            "type": "Microsoft.CognitiveServices/accounts",
+            "etag": f'"{uuid.uuid5(uuid.NAMESPACE_URL, account.id + account.state)}"',
+            "location": account.location,
+            "sku": {"name": "S0"},
+            "kind": account.kind,
+            "properties": {
+                "endpoint": account.endpoint,
+                "provisioningState": account.state,
+                "isMigrated": False,
+                "privateEndpointConnections": [],
+                "publicNetworkAccess": "Enabled" if account.public_network else "Disabled",
+                "disableLocalAuth": not account.local_auth,
+                "endpoints": {"OpenAI Language Model Instance API": account.endpoint},
+            },
+        }
+        if account.custom_subdomain:
+            body["properties"]["customSubDomainName"] = account.name
+        if account.firewall:
+            body["properties"]["networkAcls"] = {"defaultAction": "Deny", "ipRules": [], "virtualNetworkRules": []}
+        identity = self._identity(account)
+        if identity:  # an account without one has no such key at all
+            body["identity"] = identity
+        return body
+
+    def _identity(self, account: Account) -> dict[str, Any] | None:
+        kinds = [
+            *(["SystemAssigned"] if account.system_identity else []),
+            *(["UserAssigned"] if account.user_identities else []),
+        ]
+        if not kinds:
+            return None
+        identity: dict[str, Any] = {"type": ", ".join(kinds)}
+        if account.system_identity:
+            identity |= {"principalId": account.system_identity, "tenantId": self._tenant.tenant_id}
+        if account.user_identities:
+            identity["userAssignedIdentities"] = account.user_identities
+        return identity

@@ -1,0 +1,324 @@
+"""Microsoft.KeyVault, control plane: vaults as resources. Deleted ones are in arm_deleted_vaults.py.
+
+What answers look like: recorded traffic (azure-mgmt-keyvault's and azure-cli's tests); refusals' texts: public reports.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sandbox.azure.arm.deleted_vaults import DeletedVaults
+from sandbox.azure.arm.errors import arm_error, authorize, not_found
+from sandbox.azure.bodies import NameBody, PoliciesBody, VaultBody
+from sandbox.azure.tenant import AccessPolicy, Tenant, Vault
+from sandbox.runtime.http import Call, Operation, Reply, ServiceError
+
+_PROVIDER = "/subscriptions/{sub}/providers/Microsoft.KeyVault"
+_VAULTS = "/subscriptions/{sub}/resourceGroups/{group}/providers/Microsoft.KeyVault/vaults"
+_KIND = "Microsoft.KeyVault/vaults"
+# From this version on a vault that is created without saying so uses RBAC (Microsoft, "Prepare for Key Vault API
+# version 2026-02-01"). Versions are dates, so they compare as text.
+_RBAC_BY_DEFAULT_SINCE = "2026-02-01"
+_FLAGS = ("enabledForDeployment", "enabledForDiskEncryption", "enabledForTemplateDeployment")
+
+
+class Vaults:
+    """The vault operations of Microsoft.KeyVault."""
+
+    def __init__(self, tenant: Tenant) -> None:
+        self._tenant = tenant
+        one = _VAULTS + "/{name}"
+        self.operations: Sequence[Operation] = (
+            Operation("Vaults_Get", "GET", one, self._get),
+            Operation("Vaults_CreateOrUpdate", "PUT", one, self._put, writes=True),
+            Operation("Vaults_Update", "PATCH", one, self._update, writes=True),
+            Operation("Vaults_Delete", "DELETE", one, self._delete, writes=True),
+            Operation("Vaults_UpdateAccessPolicy", "PUT", one + "/accessPolicies/{verb}", self._policies, writes=True),
+            Operation("Vaults_ListByResourceGroup", "GET", _VAULTS, self._list),
+            Operation("Vaults_ListBySubscription", "GET", _PROVIDER + "/vaults", self._list_all),
+            Operation("Vaults_CheckNameAvailability", "POST", _PROVIDER + "/checkNameAvailability", self._check_name),
+            *DeletedVaults(tenant).operations,
+        )
+
+    # --- reading ----------------------------------------------------------------------------------------------------
+
+    def _vault(self, call: Call, action: str) -> Vault:
+        scope = self._scope(call)
+        authorize(self._tenant, call, f"{_KIND}/{action}", scope)
+        vault = self._tenant.vaults.get(call.params["name"].lower())
+        if vault is None or vault.deleted is not None or vault.id.lower() != scope.lower():
+            raise not_found(self._tenant, call.params, _KIND)
+        return vault
+
+    def _scope(self, call: Call) -> str:
+        return self._tenant.resource_id(call.params["group"], _KIND, call.params["name"])
+
+    def _get(self, call: Call) -> Reply:
+        vault = self._vault(call, "read")
+        if vault.registering:
+            vault.registering -= 1
+        return Reply(200, self._body(vault))
+
+    def _list(self, call: Call) -> Reply:
+        group = self._tenant.resource_id(call.params["group"], _KIND, "").rstrip("/")
+        authorize(self._tenant, call, f"{_KIND}/read", group)
+        if call.params["group"].lower() not in self._tenant.groups:
+            raise not_found(self._tenant, call.params)
+        here = [v for v in self._tenant.vaults.values() if v.id.lower().startswith(group.lower() + "/")]
+        return Reply(200, {"value": [self._body(v) for v in here if v.deleted is None]})
+
+    def _list_all(self, call: Call) -> Reply:
+        """Lists show what the caller may read; nothing is refused for want of a right on the subscription."""
+        who = call.who.object_id
+        seen = [
+            self._body(v)
+            for v in self._tenant.vaults.values()
+            if v.deleted is None and self._tenant.may(who, f"{_KIND}/read", v.id)
+        ]
+        return Reply(200, {"value": seen})
+
+    def _check_name(self, call: Call) -> Reply:
+        scope = f"/subscriptions/{self._tenant.subscription_id}"
+        authorize(self._tenant, call, "Microsoft.KeyVault/checkNameAvailability/read", scope)
+        name = call.read(NameBody)["name"]
+        if not _is_name(name):
+            return Reply(200, {"nameAvailable": False, "reason": "AccountNameInvalid", "message": _name_rules(name)})
+        if name.lower() in self._tenant.vaults or name.lower() in self._tenant.foreign_vaults:
+            return Reply(200, {"nameAvailable": False, "reason": "AlreadyExists", "message": _in_use(name)})
+        return Reply(200, {"nameAvailable": True})
+
+    # --- creating, replacing, recovering ----------------------------------------------------------------------------
+
+    def _put(self, call: Call) -> Reply:
+        scope, name = self._scope(call), call.params["name"]
+        authorize(self._tenant, call, f"{_KIND}/write", scope)
+        if call.params["group"].lower() not in self._tenant.groups:
+            raise not_found(self._tenant, call.params)
+        if not _is_name(name):
+            raise arm_error(400, "VaultNameNotValid", _name_rules(name))
+        known = self._tenant.vaults.get(name.lower())
+        properties = call.read(VaultBody).get("properties") or {}
+        if properties.get("createMode") == "recover":
+            return Reply(200, self._body(self._recover(known, scope)))
+        if name.lower() in self._tenant.foreign_vaults or (known and known.id.lower() != scope.lower()):
+            raise arm_error(409, "VaultAlreadyExists", _in_use(name))
+        if known is None:
+            known = self._create(call, scope, properties)
+        elif known.deleted is not None:
+            raise _in_deleted_state()
+        else:
+            self._change(call, known, call.json)
+        return Reply(200, self._body(known))
+
+    def _create(self, call: Call, scope: str, properties: Mapping[str, Any]) -> Vault:
+        name = call.params["name"]
+        location, sku = call.json.get("location"), (properties.get("sku") or {}).get("name")
+        if not location or not sku:
+            raise arm_error(400, "BadRequest", "A vault needs a location and properties.sku.")  # UNVERIFIED wording
+        rbac = properties.get("enableRbacAuthorization")
+        if rbac is None and call.query["api-version"] >= _RBAC_BY_DEFAULT_SINCE:
+            rbac = True
+        retention = properties.get("softDeleteRetentionInDays")
+        vault = Vault(
+            id=scope,
+            name=name,
+            location=location,
+            uri=f"https://{name.lower()}.{self._tenant.names.vault_suffix}/",
+            rbac=rbac,
+            retention_days=90 if retention is None else retention,
+            sku=sku,
+            registering=self._tenant.transitions.vault_polls + 1,
+        )
+        if not vault.rbac and properties.get("accessPolicies") is None:
+            # The official description: policies are required unless a vault is recovered. UNVERIFIED wording.
+            raise arm_error(400, "BadRequest", "The parameter accessPolicies is not specified.")
+        if not 7 <= vault.retention_days <= 90:
+            raise arm_error(
+                400, "BadRequest", "softDeleteRetentionInDays must be between 7 and 90."
+            )  # UNVERIFIED wording
+        self._apply(vault, call.json)
+        self._tenant.vaults[name.lower()] = vault
+        return vault
+
+    def _recover(self, known: Vault | None, scope: str) -> Vault:
+        """As it was when it was deleted, whatever else the request says (azure-rest-api-specs issue 21306)."""
+        if known is None or known.deleted is None or known.id.lower() != scope.lower():
+            # The code is known from a public report (terraform-provider-azurerm issue 12972); status UNVERIFIED.
+            raise arm_error(
+                404, "SoftDeletedVaultDoesNotExist", "A soft deleted vault with the given name does not exist."
+            )
+        known.deleted = None
+        known.registering = self._tenant.transitions.vault_polls + 1
+        return known
+
+    # --- changing ---------------------------------------------------------------------------------------------------
+
+    def _update(self, call: Call) -> Reply:
+        vault = self._vault(call, "write")
+        self._change(call, vault, call.read(VaultBody))
+        return Reply(200, self._body(vault))
+
+    def _change(self, call: Call, vault: Vault, body: Mapping[str, Any]) -> None:
+        """What the request leaves out, or says null to, stays; for a PUT on a vault that is there UNVERIFIED."""
+        changes = body.get("properties") or {}
+        rbac = changes.get("enableRbacAuthorization")
+        if rbac is not None and rbac != bool(vault.rbac):
+            # Microsoft's pages disagree on whether vaults/write is enough; the stricter one is modelled.
+            authorize(self._tenant, call, "Microsoft.Authorization/roleAssignments/write", vault.id)
+        if changes.get("softDeleteRetentionInDays") not in (None, vault.retention_days):
+            raise arm_error(  # UNVERIFIED wording
+                400,
+                "BadRequest",
+                'The property "softDeleteRetentionInDays" has been set already and cannot be modified.',
+            )
+        self._apply(vault, body)
+        if rbac is not None:
+            vault.rbac = rbac
+
+    def _apply(self, vault: Vault, body: Mapping[str, Any]) -> None:
+        changes = body.get("properties") or {}
+        protection = changes.get("enablePurgeProtection")
+        if protection is False:  # also on a vault that has none (azure-rest-api-specs issue 18106)
+            raise arm_error(
+                400,
+                "BadRequest",
+                'The property "enablePurgeProtection" cannot be set to false. Enabling the purge protection for a vault is '
+                "an irreversible action.",
+            )
+        vault.purge_protection = protection or vault.purge_protection
+        if changes.get("accessPolicies") is not None:
+            vault.policies = [_policy(entry) for entry in changes["accessPolicies"]]
+        if changes.get("publicNetworkAccess") is not None:
+            vault.public_network = changes["publicNetworkAccess"].lower() == "enabled"
+        if changes.get("networkAcls") is not None:
+            _set_network(vault, changes["networkAcls"])
+        vault.flags |= {name: changes[name] for name in _FLAGS if changes.get(name) is not None}
+        if body.get("tags") is not None:
+            vault.tags = dict(body["tags"])
+
+    def _policies(self, call: Call) -> Reply:
+        vault, verb = self._vault(call, "accessPolicies/write"), call.params["verb"].lower()
+        if verb not in ("add", "replace", "remove"):
+            raise arm_error(400, "BadRequest", f"The operation kind '{call.params['verb']}' is not valid.")
+        for entry in call.read(PoliciesBody)["properties"]["accessPolicies"]:
+            _merge(vault, _policy(entry), verb)
+        body = {
+            "id": f"{vault.id}/accessPolicies/",
+            "type": f"{_KIND}/accessPolicies",
+            "properties": {"accessPolicies": [p.as_arm(self._tenant.tenant_id) for p in vault.policies]},
+        }
+        return Reply(200, body)
+
+    def _delete(self, call: Call) -> Reply:
+        """Into the deleted state; its role assignments are gone for good (Microsoft, soft-delete overview)."""
+        scope = self._scope(call)
+        authorize(self._tenant, call, f"{_KIND}/delete", scope)
+        vault = self._tenant.vaults.get(call.params["name"].lower())
+        if vault is None or vault.deleted is not None or vault.id.lower() != scope.lower():
+            return Reply(204)
+        vault.deleted = self._tenant.clock.time()
+        self._tenant.rbac.forget(vault.id)
+        return Reply(200)
+
+    def _body(self, vault: Vault) -> dict[str, Any]:
+        properties: dict[str, Any] = {
+            "sku": {"family": "A", "name": vault.sku},
+            "tenantId": self._tenant.tenant_id,
+            "accessPolicies": [p.as_arm(self._tenant.tenant_id) for p in vault.policies],
+            "enabledForDeployment": False,
+            **vault.flags,
+            "enableSoftDelete": True,
+            "softDeleteRetentionInDays": vault.retention_days,
+            # Without the trailing slash until the name is registered (recorded).
+            "vaultUri": vault.uri.rstrip("/") if vault.registering else vault.uri,
+            "provisioningState": "RegisteringDns" if vault.registering else "Succeeded",
+            "publicNetworkAccess": "Enabled" if vault.public_network else "Disabled",
+        }
+        if vault.rbac is not None:
+            properties["enableRbacAuthorization"] = vault.rbac
+        if vault.purge_protection:
+            properties["enablePurgeProtection"] = True
+        if vault.firewall or vault.ip_rules or vault.subnets:  # left out when all are let in (recorded)
+            properties["networkAcls"] = {
+                "bypass": vault.bypass,
+                "defaultAction": "Deny" if vault.firewall else "Allow",
+                "ipRules": [{"value": rule} for rule in vault.ip_rules],
+                "virtualNetworkRules": [{"id": subnet} for subnet in vault.subnets],
+            }
+        return {
+            "id": vault.id,
+            "name": vault.name,
+            "type": _KIND,
+            "location": vault.location,
+            "tags": vault.tags,
+            "properties": properties,
+        }
+
+
+def _set_network(vault: Vault, rules: Mapping[str, Any]) -> None:
+    vault.bypass = rules.get("bypass") or "AzureServices"
+    vault.firewall = rules.get("defaultAction") == "Deny"
+    # A single address is shown as a range of one (recorded).
+    vault.ip_rules = [r["value"] if "/" in r["value"] else r["value"] + "/32" for r in rules.get("ipRules") or []]
+    vault.subnets = [r["id"] for r in rules.get("virtualNetworkRules") or []]
+
+
+def _policy(entry: Mapping[str, Any]) -> AccessPolicy:
+    return AccessPolicy(entry["objectId"], entry.get("permissions", {}), entry.get("applicationId"))
+
+
+def _merge(vault: Vault, given: AccessPolicy, verb: str) -> None:
+    """One entry of an access-policy request: `add` joins permissions (recorded), `remove` takes the named ones away.
+
+    What exactly `replace` and `remove` leave is UNVERIFIED; an entry that permits nothing any more goes.
+    """
+    whose = (given.object_id.lower(), given.application_id)
+    known = next((p for p in vault.policies if (p.object_id.lower(), p.application_id) == whose), None)
+    if known is None:
+        if verb != "remove":
+            vault.policies.append(given)
+        return
+    if verb == "replace":
+        known.permissions = given.permissions
+        return
+    for kind, named in given.permissions.items():
+        had = known.permissions.get(kind) or []
+        mentioned, present = {p.lower() for p in named or []}, {p.lower() for p in had}
+        if verb == "add":
+            known.permissions[kind] = [*had, *(p for p in named or [] if p.lower() not in present)]
+        else:
+            known.permissions[kind] = [p for p in had if p.lower() not in mentioned]
+    if not any(known.permissions.values()):
+        vault.policies.remove(known)
+
+
+def _is_name(name: str) -> bool:
+    return re.fullmatch(r"(?=.{3,24}$)[A-Za-z](-?[A-Za-z0-9])*", name) is not None
+
+
+def _name_rules(name: str) -> str:
+    return (
+        f"The vault name '{name}' is invalid. A vault's name must be between 3-24 alphanumeric characters. The name must "
+        "begin with a letter, end with a letter or digit, and not contain consecutive hyphens. Follow this link for more "
+        "information: https://go.microsoft.com/fwlink/?linkid=2147742"
+    )
+
+
+def _in_use(name: str) -> str:
+    return (
+        f"The vault name '{name}' is already in use. Vault names are globally unique so it is possible that the name is "
+        "already taken. If you are sure that the vault name was not taken then it is possible that a vault with the same "
+        "name was recently deleted but not purged after being placed in a recoverable state. If the vault is in a "
+        "recoverable state then the vault will need to be purged before reusing the name. For more information about "
+        "VaultAlreadyExists, soft delete and purging a vault follow this link "
+        "https://go.microsoft.com/fwlink/?linkid=2147740."
+    )
+
+
+def _in_deleted_state() -> ServiceError:
+    return arm_error(
+        409,
+        "ConflictError",
+        "A vault with the same name already exists in deleted state. You need to either recover or purge existing key "
+        "vault. Follow this link https://go.microsoft.com/fwlink/?linkid=2149745 for more information on soft delete.",
+    )

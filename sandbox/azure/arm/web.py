@@ -1,0 +1,105 @@
+"""Microsoft.Web, as far as one looks at a function app from outside: the site, its functions, its settings. Reads only.
+
+Shapes: Microsoft's generated type of Microsoft.Web/sites@2024-11-01, and the REST reference of Web Apps.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sandbox.azure.arm.errors import authorize, not_found
+from sandbox.azure.tenant import FunctionApp, Tenant
+from sandbox.runtime.http import Call, Operation, Reply
+
+_SITE = "/subscriptions/{sub}/resourceGroups/{group}/providers/Microsoft.Web/sites/{name}"
+_KIND = "Microsoft.Web/sites"
+_PAGE = 2  # the size of a real page is UNVERIFIED; small, so that whoever reads only the first one is found out
+
+
+class Web:
+    """The function-app operations of Microsoft.Web."""
+
+    def __init__(self, tenant: Tenant) -> None:
+        self._tenant = tenant
+        self.operations: Sequence[Operation] = (
+            Operation("WebApps_Get", "GET", _SITE, self._get),
+            Operation("WebApps_ListFunctions", "GET", _SITE + "/functions", self._functions),
+            Operation("WebApps_ListApplicationSettings", "POST", _SITE + "/config/appsettings/list", self._settings),
+        )
+
+    def _app(self, call: Call, action: str) -> FunctionApp:
+        scope = self._tenant.resource_id(call.params["group"], _KIND, call.params["name"])
+        authorize(self._tenant, call, f"{_KIND}/{action}", scope)
+        app = self._tenant.function_apps.get(scope.lower())
+        if app is None:
+            raise not_found(self._tenant, call.params, _KIND)
+        return app
+
+    def _get(self, call: Call) -> Reply:
+        app = self._app(call, "read")
+        host = f"{app.name.lower()}.{self._tenant.names.web_suffix}"
+        body: dict[str, Any] = {
+            "id": app.id,
+            "name": app.name,
+            "type": _KIND,
+            "kind": "functionapp,linux",
+            "location": app.location,
+            "properties": {
+                "state": app.state,
+                "enabled": True,
+                "hostNames": [host],
+                "defaultHostName": host,
+                "httpsOnly": True,
+                "reserved": True,  # Linux
+                "resourceGroup": call.params["group"],
+                "sku": "FlexConsumption",
+            },
+        }
+        if identity := self._identity(app):
+            body["identity"] = identity
+        return Reply(200, body)
+
+    def _identity(self, app: FunctionApp) -> dict[str, Any] | None:
+        kinds = [
+            *(["SystemAssigned"] if app.system_identity else []),
+            *(["UserAssigned"] if app.identities else []),
+        ]
+        if not kinds:
+            return None
+        identity: dict[str, Any] = {"type": ", ".join(kinds)}
+        if app.system_identity:
+            identity |= {"principalId": app.system_identity, "tenantId": self._tenant.tenant_id}
+        if app.identities:
+            identity["userAssignedIdentities"] = {
+                known: {"principalId": p.object_id, "clientId": p.app_id} for known, p in app.identities.items()
+            }
+        return identity
+
+    def _functions(self, call: Call) -> Reply:
+        """What the host has indexed; an app that was deployed badly has fewer, or none."""
+        app, start = self._app(call, "functions/read"), int(call.query.get("$skiptoken", "0"))
+        link = None
+        if len(app.functions) > start + _PAGE:
+            query = f"api-version={call.query['api-version']}&$skiptoken={start + _PAGE}"
+            link = f"https://{call.host}{call.path}?{query}"
+        shown = [self._function(app, name) for name in app.functions[start : start + _PAGE]]
+        return Reply(200, {"value": shown, "nextLink": link})
+
+    def _function(self, app: FunctionApp, name: str) -> dict[str, Any]:
+        return {
+            "id": f"{app.id}/functions/{name}",
+            "name": f"{app.name}/{name}",
+            "type": f"{_KIND}/functions",
+            "location": app.location,
+            "properties": {"name": name, "language": "python", "isDisabled": False, "config": {"name": name}},
+        }
+
+    def _settings(self, call: Call) -> Reply:
+        app = self._app(call, "config/list/action")
+        body = {
+            "id": f"{app.id}/config/appsettings",
+            "name": "appsettings",
+            "type": f"{_KIND}/config",
+            "location": app.location,
+            "properties": app.settings,
+        }
+        return Reply(200, body)

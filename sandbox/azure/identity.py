@@ -1,0 +1,170 @@
+"""Who somebody is: access tokens and what is in them, and the machines where one is signed in without a secret."""
+
+import secrets
+import time
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+import jwt
+
+from sandbox.azure.tenant import Account, FunctionApp, Principal, Tenant
+from sandbox.runtime.http import Call, Caller, Reply, ServiceError
+
+TOKEN_SECONDS = 3600
+AZURE_CLI = "04b07795-8ddb-461a-bbee-02f9e1bf7b46"
+"""The application id of the Azure CLI, through which a person asks for tokens."""
+
+
+class Tokens:
+    """Issues and checks access tokens. The signing key lives as long as the sandbox and leaves it never."""
+
+    def __init__(self, tenant: Tenant) -> None:
+        self._tenant = tenant
+        self._key = secrets.token_bytes(32)
+
+    def issue(self, principal: Principal, audience: str) -> str:
+        """An access token for this principal with the claims that clients read (Microsoft, access token claims)."""
+        now = int(time.time())
+        claims: dict[str, Any] = {
+            "aud": audience,
+            "iss": f"https://sts.windows.net/{self._tenant.tenant_id}/",
+            "tid": self._tenant.tenant_id,
+            "oid": principal.object_id,
+            "sub": principal.object_id,
+            "appid": principal.app_id or AZURE_CLI,
+            "idtyp": "user" if principal.kind == "User" else "app",
+            "iat": now,
+            "nbf": now,
+            "exp": now + TOKEN_SECONDS,
+            "ver": "1.0",
+        }
+        if principal.kind == "User":
+            claims |= {"upn": principal.name, "unique_name": principal.name, "name": principal.name.split("@")[0]}
+            claims |= {"scp": "user_impersonation"}
+        if principal.managed_identity:
+            claims |= {"xms_mirid": self._identity_resource(principal)}
+        return jwt.encode(claims, self._key, algorithm="HS256")
+
+    def identify(self, principal: Principal, client_id: str) -> str:
+        """An ID token: who signed in, for the program that asked (OpenID Connect Core, "ID Token")."""
+        now = int(time.time())
+        claims = {
+            "aud": client_id,
+            "iss": f"https://{self._tenant.names.login}/{self._tenant.tenant_id}/v2.0",
+            "tid": self._tenant.tenant_id,
+            "oid": principal.object_id,
+            "sub": principal.object_id,
+            "preferred_username": principal.name,
+            "name": principal.name.split("@")[0],
+            "iat": now,
+            "exp": now + TOKEN_SECONDS,
+        }
+        return jwt.encode(claims, self._key, algorithm="HS256")
+
+    def _identity_resource(self, principal: Principal) -> str:
+        """The ARM id of the resource that this identity is, or is of."""
+        resources: list[Account | FunctionApp] = [*self._tenant.accounts.values(), *self._tenant.function_apps.values()]
+        for resource in resources:
+            if resource.system_identity == principal.object_id:
+                return resource.id
+        group = next(iter(self._tenant.groups.values()))
+        return self._tenant.resource_id(group, "Microsoft.ManagedIdentity/userAssignedIdentities", principal.name)
+
+    def verify(self, call: Call, audiences: Sequence[str]) -> Caller:
+        """Who the bearer token of this call speaks for.
+
+        Raises:
+            ServiceError: 401 in ARM's shape when there is no token, or it is not ours, or meant for another plane.
+        """
+        scheme, _, token = call.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not token:
+            raise _refused("AuthenticationFailed", "Authentication failed. The 'Authorization' header is missing.")
+        try:
+            claims = jwt.decode(token, self._key, algorithms=["HS256"], options={"verify_aud": False})
+        except jwt.ExpiredSignatureError:
+            raise _refused(
+                "ExpiredAuthenticationToken", "The access token expiry UTC time is earlier than now."
+            ) from None
+        except jwt.InvalidTokenError:
+            raise _refused("InvalidAuthenticationToken", "The access token is invalid.") from None
+        if claims["aud"].rstrip("/") not in [a.rstrip("/") for a in audiences]:
+            raise _refused(
+                "InvalidAuthenticationTokenAudience",
+                f"The access token has been obtained for wrong audience or resource '{claims['aud']}'.",
+            )
+        kind = "User" if claims["idtyp"] == "user" else "ServicePrincipal"
+        name = claims.get("upn", claims["appid"])
+        return Caller(claims["oid"], claims["tid"], kind, name, claims["appid"])
+
+
+def _refused(code: str, message: str) -> ServiceError:
+    body = {"error": {"code": code, "message": message}}
+    return ServiceError(401, body, {"www-authenticate": f'Bearer error="invalid_token", error_description="{message}"'})
+
+
+class Desk:
+    """The machine the operator sits at, and the host the function runs on: where tokens come from without a secret.
+
+    Each child process is one principal; a session word in its environment says which. `sessions` (word -> alias)
+    outlives a world, so that a program stays signed in when another one is loaded.
+    """
+
+    def __init__(self, tenant: Tenant, tokens: Tokens, sessions: dict[str, str]) -> None:
+        self._tenant = tenant
+        self._tokens = tokens
+        self._sessions = sessions
+
+    def session(self, principal: Principal) -> str:
+        """A word that stands for this principal until the sandbox ends."""
+        for word, alias in self._sessions.items():
+            if alias == principal.alias:
+                return word
+        word = secrets.token_urlsafe(16)
+        self._sessions[word] = principal.alias
+        return word
+
+    def _speaker(self, word: str | None) -> Principal | None:
+        try:
+            return self._tenant.named(self._sessions[word or ""])
+        except KeyError:  # nobody's word, or somebody who is not in this world
+            return None
+
+    def managed_identity(self, call: Call) -> Reply:
+        """App Service's local token endpoint (Microsoft, "managed identities for App Service", api 2019-08-01)."""
+        principal = self._speaker(call.headers.get("x-identity-header"))
+        if principal is None or "resource" not in call.query:
+            return Reply(400, {"statusCode": 400, "message": "bad x-identity-header or resource"})
+        wanted = call.query.get("client_id")
+        if wanted and wanted.lower() != principal.app_id.lower():
+            return Reply(400, {"statusCode": 400, "message": "No User Assigned or Delegated Managed Identity found"})
+        resource = call.query["resource"]
+        body = {
+            "access_token": self._tokens.issue(principal, resource),
+            "expires_on": str(int(time.time()) + TOKEN_SECONDS),
+            "resource": resource,
+            "token_type": "Bearer",
+            "client_id": principal.app_id,
+        }
+        return Reply(200, body)
+
+    def cli_token(self, call: Call) -> Reply:
+        """What `az account get-access-token` prints; asked by the az on the operator's PATH."""
+        principal = self._speaker(call.headers.get("x-session"))
+        if principal is None:
+            return Reply(401, {"error": "Please run 'az login' to setup account."})
+        expires = int(time.time()) + TOKEN_SECONDS
+        body = {
+            "accessToken": self._tokens.issue(principal, _audience(call.query.get("resource", ""))),
+            "expiresOn": time.strftime("%Y-%m-%d %H:%M:%S.000000", time.localtime(expires)),
+            "expires_on": expires,
+            "subscription": self._tenant.subscription_id,
+            "tenant": self._tenant.tenant_id,
+            "tokenType": "Bearer",
+        }
+        return Reply(200, body)
+
+
+def _audience(resource: str) -> str:
+    parts = urlsplit(resource)
+    return f"{parts.scheme}://{parts.netloc}" if parts.netloc else resource

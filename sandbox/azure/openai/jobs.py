@@ -1,0 +1,304 @@
+"""A fine-tuning job as a pure function of (script, now): body, events, checkpoints, results file. Times are epoch seconds.
+
+Built for jobs of 100,000 steps: an event, checkpoint or row is made when it is asked for, never the list of all.
+"""
+
+import base64
+import math
+import threading
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+from sandbox.azure.openai.course import Action, Course, Message, Span, course_of
+from sandbox.azure.openai.metrics import Figures, epoch_ends, number, text
+from sandbox.azure.openai.script import JobScript, digest, epoch
+
+ORGANIZATION = f"org-{digest('organization')[:24]}"
+KEPT_CHECKPOINTS = 3  # of the last epochs (Microsoft, fine-tuning tutorial)
+
+
+class Job:
+    """One fine-tuning job. Nothing here changes but caches: the same (script, origin, actions, now) reads the same."""
+
+    def __init__(self, script: JobScript, origin: float, actions: Sequence[Action] = ()) -> None:
+        self.script = script
+        self.created = epoch(script.created, origin)
+        self.course: Course = course_of(script, origin, actions)
+        self._figures = Figures(script)
+        self._results = _Csv(script, self._figures)
+
+    @property
+    def id(self) -> str:
+        """The job's id, ftjob-…"""
+        return self.script.id
+
+    def status(self, now: float) -> str:
+        """The status at `now` in the words of the job's style."""
+        status = self.course.status(now)
+        if self.script.style == "openai" and status == "pending":
+            return "validating_files" if now < self.created + self.script.timeline.queued else "queued"
+        return status
+
+    # -- the job itself
+
+    def body(self, now: float) -> dict[str, Any]:
+        """The job as the service shows it at `now`, with every field that any version of the API has."""
+        return self._openai_body(now) if self.script.style == "openai" else self._azure_body(now)
+
+    def _azure_body(self, now: float) -> dict[str, Any]:
+        script = self.script
+        body = {
+            "hyperparameters": self._hyperparameters(now) or None,
+            "suffix": script.suffix,
+            "seed": self._seed,
+            "method": self._method() if script.method.shown else None,
+            "status": self.status(now),
+            "model": script.model,
+            "fine_tuned_model": self.fine_tuned_model if self._ended(now, "succeeded") else None,
+            "training_file": script.training_file,
+            "validation_file": script.validation_file,
+            "result_files": self._listed_results(now) or None,
+            "finished_at": self._finished_at(now),
+            "trained_tokens": script.tokens if self._ended(now, "succeeded") else None,
+            "error": self._error(now),
+            "estimated_finish": self._estimate,
+            "integrations": script.integrations,
+            "trainingType": script.training_type,
+            "metadata": script.metadata,
+            "id": script.id,
+            "created_at": int(self.created),
+            "object": "fine_tuning.job",
+        }
+        return {key: value for key, value in body.items() if value is not None} | script.extra
+
+    def _openai_body(self, now: float) -> dict[str, Any]:
+        script, method = self.script, self.script.method
+        parameters = {"hyperparameters": self._hyperparameters(now), **method.parameters}
+        supervised = {"hyperparameters": self._hyperparameters(now)} if method.type == "supervised" else {}
+        return {
+            "object": "fine_tuning.job",
+            "id": script.id,
+            "model": script.model,
+            "created_at": int(self.created),
+            "finished_at": self._finished_at(now),
+            "fine_tuned_model": self.fine_tuned_model if self._ended(now, "succeeded") else None,
+            "organization_id": ORGANIZATION,
+            "result_files": self._listed_results(now),
+            "status": self.status(now),
+            "validation_file": script.validation_file,
+            "training_file": script.training_file,
+            **supervised,
+            "trained_tokens": script.tokens if self._ended(now, "succeeded") else None,
+            "error": self._error(now) or {},
+            "user_provided_suffix": script.suffix,
+            "seed": self._seed,
+            "estimated_finish": self._estimate if self.status(now) == "running" else None,
+            "integrations": script.integrations or [],
+            "metadata": script.metadata,
+            "usage_metrics": None,
+            "shared_with_openai": False,
+            "eval_id": None,
+            "method": {"type": method.type, method.type: parameters},
+        } | script.extra
+
+    def _ended(self, now: float, status: str) -> bool:
+        return self.course.status(now) == status
+
+    def _finished_at(self, now: float) -> int | None:
+        return int(self.course.finished) if self.course.finished <= now else None
+
+    def _hyperparameters(self, now: float) -> dict[str, float | int]:
+        waiting = now < self.course.training
+        return {
+            name: -1 if waiting and name in self.script.auto else number(float(value))
+            for name, value in self.script.hyperparameters.items()
+        }
+
+    def _method(self) -> dict[str, Any]:
+        # Recorded supervised jobs say only the type; where DPO's own parameters stand is UNVERIFIED.
+        method = self.script.method
+        return {"type": method.type, method.type: method.parameters} if method.parameters else {"type": method.type}
+
+    def _error(self, now: float) -> dict[str, Any] | None:
+        error = self.script.outcome.error
+        return error.model_dump(exclude_none=True) if error and self._ended(now, "failed") else None
+
+    def _listed_results(self, now: float) -> list[str]:
+        listed = {"training": self.course.training <= now, "succeeded": self._ended(now, "succeeded"), "never": False}
+        return [self.script.results_file] if listed[self.script.results.listed] else []
+
+    @cached_property
+    def _seed(self) -> int:
+        return self.script.seed if self.script.seed is not None else int(digest(self.id, "seed")[:7], 16)
+
+    @cached_property
+    def _estimate(self) -> int:
+        line = self.script.timeline
+        return int(self.created + line.queued + line.preprocessing + line.gpu_wait + line.steps * line.seconds_per_step)
+
+    @property
+    def fine_tuned_model(self) -> str:
+        """The name of the model that a successful job makes."""
+        script = self.script
+        if script.style == "openai":
+            return f"ft:{script.model}:{ORGANIZATION[-6:]}:{script.suffix or ''}:{script.id[-8:]}"
+        name = f"{script.model}.ft-{script.id.removeprefix('ftjob-')}"
+        return f"{name}-{script.suffix}" if script.suffix else name
+
+    # -- events
+
+    def event_count(self, now: float) -> int:
+        """How many events there are at `now`."""
+        return sum(self._count(entry, now) for entry in self.course.log)
+
+    def event(self, index: int) -> dict[str, Any]:
+        """The event number `index`, 0 being the oldest. What has this number once keeps it.
+
+        Raises:
+            IndexError: the job has fewer events in all its life.
+        """
+        left = index
+        for entry in self.course.log:
+            count = self._count(entry, math.inf)
+            if 0 <= left < count:
+                return self._event(index, entry, left)
+            left -= count
+        raise IndexError(index)
+
+    def event_index(self, event_id: str) -> int | None:
+        """The number of the event with this id; None when the job has no such event."""
+        try:
+            index = int(event_id[-8:], 16)
+            return index if self._event_id(index) == event_id and index < self.event_count(math.inf) else None
+        except ValueError:
+            return None
+
+    def _event_id(self, index: int) -> str:
+        # The number is part of the id, so that a page is found without making the events before it.
+        return f"ftevent-{digest(self.id, 'event', index)[:24]}{index:08x}"
+
+    def _event(self, index: int, entry: Message | Span, nth: int) -> dict[str, Any]:
+        head = {"id": self._event_id(index), "object": "fine_tuning.job.event"}
+        if isinstance(entry, Message):
+            return head | {
+                "created_at": int(entry.at),
+                "level": entry.level,
+                "message": entry.text,
+                "type": "message",
+            }
+        step = self._nth_reported(self._reported(entry.first - 1) + nth)
+        figures = {name: number(value) for name, value in self._figures.at(step).items()}
+        return head | {
+            "created_at": int(entry.at(step)),
+            "level": "info",
+            "message": self._announcement(step, figures),
+            "type": "metrics",
+            "data": {"step": step, **figures},
+        }
+
+    def _announcement(self, step: int, figures: dict[str, float]) -> str:
+        of = f"/{self.script.timeline.steps}" if self.script.style == "openai" else ""
+        if "train_loss" in figures:
+            return f"Step {step}{of}: training loss={text(float(figures['train_loss']))}"
+        # UNVERIFIED: what a job without a training loss (reinforcement) says here.
+        return f"Step {step}{of}: " + ", ".join(f"{name}={text(float(value))}" for name, value in figures.items())
+
+    def _count(self, entry: Message | Span, now: float) -> int:
+        if isinstance(entry, Message):
+            return int(entry.at <= now)
+        return self._reported(entry.done(now)) - self._reported(entry.first - 1)
+
+    def _reported(self, steps: int) -> int:
+        """How many of the first `steps` steps get an event."""
+        every, first = self.script.events.every, self._first_is_extra
+        return steps // every + int(first and steps >= 1)
+
+    def _nth_reported(self, n: int) -> int:
+        """The step of metrics event number `n` (from 0)."""
+        every, first = self.script.events.every, self._first_is_extra
+        return max(n * every, 1) if first else (n + 1) * every
+
+    @property
+    def _first_is_extra(self) -> bool:
+        return self.script.events.first_step and self.script.events.every > 1
+
+    # -- checkpoints
+
+    def checkpoints(self, now: float) -> list[dict[str, Any]]:
+        """The checkpoints kept at `now`, newest first."""
+        done = self.course.steps(now)
+        reached = [step for step in self._epoch_ends if step <= done]
+        return [self._checkpoint(step) for step in reversed(reached[-KEPT_CHECKPOINTS:])]
+
+    @cached_property
+    def _epoch_ends(self) -> list[int]:
+        return epoch_ends(self.script)
+
+    def _checkpoint(self, step: int) -> dict[str, Any]:
+        last = step == self.script.timeline.steps
+        figures = {name: number(value) for name, value in self._figures.at(step).items()}
+        return {
+            "id": f"ftchkpt-{digest(self.id, 'checkpoint', step)}",
+            "created_at": int(self.course.step_at(step)),
+            "fine_tuned_model_checkpoint": self.fine_tuned_model + ("" if last else f":ckpt-step-{step}"),
+            "step_number": step,
+            "metrics": {"step": step, **figures},
+            "fine_tuning_job_id": self.id,
+            "object": "fine_tuning.job.checkpoint",
+        }
+
+    # -- the results file
+
+    def has_results(self, now: float) -> bool:
+        """Whether there is a results file at `now`: from the start of training, until it was purged."""
+        return self.course.training <= now and not self.script.results.purged
+
+    def readable_steps(self, now: float) -> int:
+        """The newest step that somebody can read at `now`: in the results file or, where there is none, in the events."""
+        done = self.course.steps(now)
+        if self.has_results(now):
+            return done
+        reported = self._reported(done)
+        return self._nth_reported(reported - 1) if reported else 0
+
+    def results(self, now: float) -> bytes:
+        """The results file's content at `now`: the header and a row for every step that is done."""
+        done = self.course.steps(now)
+        training = now < self.course.finished and done < self.script.timeline.steps
+        content = self._results.upto(done, half_a_row_more=training and self.script.results.cut)
+        return base64.b64encode(content) if self.script.results.base64 else content
+
+
+class _Csv:
+    """The results file's rows, made once and kept: row s depends on the script and s only."""
+
+    def __init__(self, script: JobScript, figures: Figures) -> None:
+        columns = script.results.columns or figures.names
+        self._metrics = [_metric_of(column, figures.names) for column in columns]
+        self._missing = script.results.missing
+        self._figures = figures
+        self._steps = script.timeline.steps
+        self._text = bytearray(",".join(["step", *columns]).encode() + b"\n")
+        self._ends = [len(self._text)]  # where the rows of the first n steps end
+        self._lock = threading.Lock()
+
+    def upto(self, step: int, *, half_a_row_more: bool) -> bytes:
+        with self._lock:
+            for missing in range(len(self._ends), min(step + half_a_row_more, self._steps) + 1):
+                self._text += self._row(missing)
+                self._ends.append(len(self._text))
+            end = self._ends[step]
+            if half_a_row_more and step < self._steps:
+                end = (end + self._ends[step + 1]) // 2
+            return bytes(self._text[:end])
+
+    def _row(self, step: int) -> bytes:
+        figures = self._figures.at(step)
+        cells = (text(figures[name]) if name in figures else self._missing for name in self._metrics)
+        return (",".join([str(step), *cells]) + "\n").encode()
+
+
+def _metric_of(column: str, names: Sequence[str]) -> str:
+    """The metric behind a column: Microsoft's documentation writes validation_ where the service says valid_."""
+    return column if column in names else column.replace("validation_", "valid_")

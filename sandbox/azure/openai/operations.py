@@ -1,0 +1,311 @@
+"""What each operation of the fine-tuning API answers, once the caller may ask."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from sandbox.azure.openai.course import TERMINAL
+from sandbox.azure.openai.errors import invalid, no_route, not_found, wrong_state
+from sandbox.azure.openai.jobs import Job
+from sandbox.azure.openai.store import File, Store, multipart
+from sandbox.runtime.http import Call, Reply
+
+# Fields of a job that only some versions of the API have: none of them is in a stable classic version.
+PREVIEW_FIELDS = {"method", "integrations"}
+V1_FIELDS = {"trainingType", "metadata"}
+
+Surface = Literal["classic", "v1", "platform"]
+
+
+@dataclass(frozen=True)
+class Request:
+    """A call that may be answered: by which account, surface and version, at which virtual time."""
+
+    call: Call
+    store: Store
+    surface: Surface
+    version: str
+    now: float
+
+    @property
+    def preview(self) -> bool:
+        """Whether preview features are there: in the classic surface's preview versions, and outside of it."""
+        return self.surface != "classic" or self.version.endswith("-preview")
+
+    def job(self) -> Job:
+        """The job that the path names.
+
+        Raises:
+            ServiceError: 404, there is none.
+        """
+        if job := self.store.job(self.call.params["job"], self.now):
+            return job
+        raise not_found()
+
+    def file(self) -> File:
+        """The file that the path names.
+
+        Raises:
+            ServiceError: 404, there is none.
+        """
+        if file := self.store.file(self.call.params["file"], self.now):
+            return file
+        raise not_found()
+
+    def limit(self, default: int) -> int:
+        """The page size asked for.
+
+        Raises:
+            ServiceError: 400, it is not a positive number.
+        """
+        text = self.call.query.get("limit", str(default))
+        if not text.isascii() or not text.isdigit() or int(text) < 1:
+            raise invalid(f"limit must be a positive integer, not {text!r}.")
+        return int(text)
+
+    def written(self, job: Job) -> dict[str, Any]:
+        """The job's body with the fields that this surface and version have."""
+        body = job.body(self.now)
+        if job.script.style == "openai":
+            return body
+        hidden = (set() if self.preview else PREVIEW_FIELDS) | (V1_FIELDS if self.surface == "classic" else set())
+        return {key: value for key, value in body.items() if key not in hidden or key in job.script.extra}
+
+
+def _page(data: list[Any], *, more: bool) -> Reply:
+    return Reply(body={"has_more": more, "data": data, "object": "list"})
+
+
+def _after(request: Request, ids: Sequence[str]) -> int:
+    """Where the page starts: behind the item that `after` names (exclusive)."""
+    after = request.call.query.get("after")
+    if after is None:
+        return 0
+    if after not in ids:
+        raise not_found()  # UNVERIFIED: the answer to a cursor that is gone
+    return ids.index(after) + 1
+
+
+# -- jobs
+
+
+def list_jobs(request: Request) -> Reply:
+    """Newest first, 20 a page."""
+    jobs = request.store.jobs(request.now)
+    start, limit = _after(request, [job.id for job in jobs]), request.limit(20)
+    return _page([request.written(job) for job in jobs[start : start + limit]], more=start + limit < len(jobs))
+
+
+def get_job(request: Request) -> Reply:
+    """One job."""
+    return Reply(body=request.written(request.job()))
+
+
+class _Parameters(BaseModel):
+    model_config = ConfigDict(strict=True)
+    hyperparameters: dict[str, float | int | Literal["auto"]] | None = None
+
+
+class _Reinforcement(BaseModel):
+    model_config = ConfigDict(strict=True)
+    grader: dict[str, Any]
+    hyperparameters: dict[str, float | int | Literal["auto", "default", "low", "medium", "high"]] | None = None
+
+
+class _Method(BaseModel):
+    model_config = ConfigDict(strict=True)
+    type: Literal["supervised", "dpo", "reinforcement"] = "supervised"
+    supervised: _Parameters | None = None
+    dpo: _Parameters | None = None
+    reinforcement: _Reinforcement | None = None
+
+
+class _Creation(_Parameters):
+    """The body of a job's creation, as far as the stand-in understands it."""
+
+    model: str = Field(min_length=1)
+    training_file: str
+    validation_file: str | None = None
+    suffix: str | None = None
+    seed: int | None = None
+    method: _Method | None = None
+    training_type: str | None = Field(default=None, alias="trainingType")
+    integrations: list[dict[str, Any]] | None = None
+    metadata: dict[str, str] | None = None
+
+
+def create_job(request: Request) -> Reply:
+    """201 on the classic surface, 200 elsewhere."""
+    try:
+        asked = _Creation.model_validate(request.call.json)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise invalid(f"{'.'.join(map(str, first['loc'])) or 'body'}: {first['msg']}") from error
+    for file_id in filter(None, (asked.training_file, asked.validation_file)):
+        file = request.store.file(file_id, request.now)
+        if not file:
+            raise invalid(f"The file {file_id!r} does not exist.")
+        if file.status != "processed":  # OpenAI says so; Azure's wording is UNVERIFIED
+            raise invalid(f"File {file_id!r} is {file.status} and is not ready to be used for fine-tuning.")
+    if (
+        asked.method
+        and asked.method.type == "reinforcement"
+        and not (asked.method.reinforcement and asked.validation_file)
+    ):
+        # (Microsoft, Reinforcement fine-tuning: both a grader and a validation dataset must be provided)
+        raise invalid("method.reinforcement: a grader and a validation_file are required.")
+    job = request.store.create(_job_fields(asked), request.now)
+    if request.surface != "classic":
+        return Reply(200, request.written(job))
+    # Recorded: the path in Location lacks "jobs/".
+    location = f"https://{request.call.host}/openai/fine_tuning/{job.id}?api-version={request.version}"
+    return Reply(201, request.written(job), {"location": location})
+
+
+def _job_fields(asked: _Creation) -> dict[str, Any]:
+    """A JobScript's fields. Hyperparameters left to the service read -1 until training starts (recorded)."""
+    method = asked.method or _Method()
+    parameters: _Parameters | _Reinforcement | None = getattr(method, method.type)
+    given = (parameters and parameters.hyperparameters) or asked.hyperparameters or {}
+    numbers = {name: value for name, value in given.items() if value != -1 and not isinstance(value, str)}
+    fields = asked.model_dump(include={"model", "training_file", "validation_file", "suffix", "seed", "training_type"})
+    return fields | {
+        "method": {
+            "type": method.type,
+            "shown": asked.method is not None,
+            "parameters": parameters.model_dump(exclude={"hyperparameters"}) if parameters else {},
+        },
+        "hyperparameters": {"n_epochs": 3, "batch_size": 1, "learning_rate_multiplier": 1, **numbers},
+        "auto": [name for name in ("n_epochs", "batch_size") if name not in numbers],
+        "integrations": asked.integrations,
+        "metadata": asked.metadata,
+    }
+
+
+def delete_job(request: Request) -> Reply:
+    """204, for a job that there never was too (recorded)."""
+    job = request.store.job(request.call.params["job"], request.now)
+    if job and job.course.status(request.now) not in TERMINAL:
+        raise wrong_state("delete", job.status(request.now))
+    request.store.delete_job(request.call.params["job"])
+    return Reply(204)
+
+
+def cancel_job(request: Request) -> Reply:
+    """Recorded: the reply already says cancelled, with finished_at."""
+    job = request.job()
+    if job.course.status(request.now) in TERMINAL:
+        raise wrong_state("cancel", job.status(request.now))
+    return Reply(body=request.written(request.store.act(job, "cancel", request.now)))
+
+
+def pause_job(request: Request) -> Reply:
+    """Only a running job can pause."""
+    return _pause_or_resume(request, "pause", "running")
+
+
+def resume_job(request: Request) -> Reply:
+    """Only a paused job can resume."""
+    return _pause_or_resume(request, "resume", "paused")
+
+
+def _pause_or_resume(request: Request, verb: Literal["pause", "resume"], needed: str) -> Reply:
+    if not request.preview:
+        raise no_route(request.call)
+    job = request.job()
+    trains = job.course.training <= request.now and job.course.steps(request.now) < job.script.timeline.steps
+    if job.course.status(request.now) != needed or not trains:
+        raise wrong_state(verb, job.status(request.now))
+    return Reply(body=request.written(request.store.act(job, verb, request.now)))
+
+
+def list_events(request: Request) -> Reply:
+    """Newest first, 20 a page. Only the events of the page are made."""
+    job, limit = request.job(), request.limit(20)
+    newest = job.event_count(request.now) - 1
+    if after := request.call.query.get("after"):
+        index = job.event_index(after)
+        if index is None or index > newest:
+            raise not_found()  # UNVERIFIED: the answer to a cursor that is gone
+        newest = index - 1
+    oldest = max(newest - limit + 1, 0)
+    return _page([job.event(i) for i in range(newest, oldest - 1, -1)], more=oldest > 0 and newest >= 0)
+
+
+def list_checkpoints(request: Request) -> Reply:
+    """Newest first, 10 a page."""
+    checkpoints = request.job().checkpoints(request.now)
+    start, limit = _after(request, [c["id"] for c in checkpoints]), request.limit(10)
+    return _page(checkpoints[start : start + limit], more=start + limit < len(checkpoints))
+
+
+# -- files
+
+
+def list_files(request: Request) -> Reply:
+    """All of them: the classic surface's list has no pages and takes no notice of `after`.
+
+    The openai SDK reads on after a list without has_more, so iterating it never ends: take `.data`.
+    """
+    purpose = request.call.query.get("purpose")
+    files = [f.body() for f in request.store.files(request.now) if purpose in (None, f.purpose)]
+    # OpenAI's client pages by has_more; Azure's classic list has no such field.
+    more = {} if request.surface == "classic" else {"has_more": False}
+    return Reply(body=more | {"data": files, "object": "list"})
+
+
+def get_file(request: Request) -> Reply:
+    """One file's description."""
+    return Reply(body=request.file().body())
+
+
+def file_content(request: Request) -> Reply:
+    """The bytes, streamed when they are made on the way."""
+    return Reply(body=request.file().content(), headers={"content-type": "application/octet-stream"})
+
+
+def upload_file(request: Request) -> Reply:
+    """Pending at first; 201 on the classic surface."""
+    try:
+        parts = multipart(request.call.headers.get("content-type", ""), request.call.body)
+    except ValueError as error:
+        raise invalid(str(error)) from error
+    if "file" not in parts or "purpose" not in parts:
+        raise invalid("file and purpose are required.")
+    name, data = parts["file"]
+    purpose = parts["purpose"][1].decode(errors="replace")
+    file = request.store.upload(name or "file.jsonl", purpose, data, request.now)
+    if request.surface != "classic":
+        return Reply(200, file.body())
+    location = f"https://{request.call.host}/openai/files/{file.id}?api-version={request.version}"
+    return Reply(201, file.body(), {"location": location})
+
+
+def delete_file(request: Request) -> Reply:
+    """200 with `deleted` since 2024-10-21 (false for a file that is not there, recorded), 204 before."""
+    there = request.store.delete_file(request.call.params["file"], request.now)
+    if request.surface == "classic" and request.version < "2024-10":
+        return Reply(204)
+    return Reply(body={"object": "file", "deleted": there, "id": request.call.params["file"]})
+
+
+Handler = Callable[[Request], Reply]
+# (operationId, method, path below the surface's prefix, handler, data action)
+OPERATIONS: Sequence[tuple[str, str, str, Handler, str]] = (
+    ("FineTuning_List", "GET", "/fine_tuning/jobs", list_jobs, "fine-tunes/read"),
+    ("FineTuning_Create", "POST", "/fine_tuning/jobs", create_job, "fine-tunes/write"),
+    ("FineTuning_Get", "GET", "/fine_tuning/jobs/{job}", get_job, "fine-tunes/read"),
+    ("FineTuning_Delete", "DELETE", "/fine_tuning/jobs/{job}", delete_job, "fine-tunes/delete"),
+    ("FineTuning_GetEvents", "GET", "/fine_tuning/jobs/{job}/events", list_events, "fine-tunes/read"),
+    ("FineTuning_GetCheckpoints", "GET", "/fine_tuning/jobs/{job}/checkpoints", list_checkpoints, "fine-tunes/read"),
+    ("FineTuning_Cancel", "POST", "/fine_tuning/jobs/{job}/cancel", cancel_job, "fine-tunes/write"),
+    ("FineTuning_Pause", "POST", "/fine_tuning/jobs/{job}/pause", pause_job, "fine-tunes/write"),
+    ("FineTuning_Resume", "POST", "/fine_tuning/jobs/{job}/resume", resume_job, "fine-tunes/write"),
+    ("Files_List", "GET", "/files", list_files, "files/read"),
+    ("Files_Upload", "POST", "/files", upload_file, "files/write"),
+    ("Files_Get", "GET", "/files/{file}", get_file, "files/read"),
+    ("Files_Delete", "DELETE", "/files/{file}", delete_file, "files/delete"),
+    ("Files_GetContent", "GET", "/files/{file}/content", file_content, "files/read"),
+)

@@ -1,0 +1,242 @@
+"""What an Azure OpenAI account holds at a moment: jobs and files, from its script and from what callers did."""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr
+
+from sandbox.azure.openai.course import Action
+from sandbox.azure.openai.jobs import Job
+from sandbox.azure.openai.script import JobCourse, JobScript, Script, digest
+from sandbox.azure.openai.training_files import FileScript, TrainingFile
+
+PROCESSING_SECONDS = 5.0  # recorded: pending at upload, processed within six seconds
+PLATFORM_HOST = "api.openai.com"
+
+
+class OpenAIAccount(Script):
+    """An Azure OpenAI account of a scenario; with `platform`, an organization on OpenAI's own platform.
+
+    `endpoint` is a host or a URL. `new_jobs` is what becomes of jobs that are created through the API.
+    """
+
+    name: str = Field(min_length=1)
+    resource_id: str = ""
+    endpoint: str | None = None
+    custom_subdomain: bool = True
+    location: str = "swedencentral"
+    api_key: SecretStr | None = None
+    local_auth: bool = True
+    firewall: bool = False
+    public_network: bool = True
+    platform: bool = False
+    jobs: list[JobScript] = Field(default_factory=list)
+    files: list[FileScript] = Field(default_factory=list)
+    new_jobs: JobCourse = JobCourse()
+
+    @property
+    def host(self) -> str:
+        """The host name that serves the account, lower case."""
+        default = PLATFORM_HOST if self.platform else f"{self.name}.openai.azure.com"
+        endpoint = self.endpoint or default
+        return (urlsplit(endpoint).hostname if "://" in endpoint else endpoint.strip("/").lower()) or default
+
+
+@dataclass(frozen=True)
+class File:
+    """A file as it is now; `size` in bytes. `content` makes the bytes, whole or piece by piece."""
+
+    id: str
+    filename: str
+    purpose: str
+    created: float
+    status: str
+    size: int
+    content: Callable[[], bytes | Iterator[bytes]]
+    details: str | None = None
+
+    def body(self) -> dict[str, Any]:
+        """As the service shows it."""
+        details = {"status_details": self.details} if self.details else {}
+        return details | {
+            "status": self.status,
+            "bytes": self.size,
+            "purpose": self.purpose,
+            "filename": self.filename,
+            "id": self.id,
+            "created_at": int(self.created),
+            "object": "file",
+        }
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A file that a caller sent."""
+
+    id: str
+    filename: str
+    purpose: str
+    created: float
+    data: bytes
+
+    def as_of(self, now: float) -> File:
+        """The file at `now`: pending first, then what its validation found."""
+        status, details = "pending", None
+        if now >= self.created + PROCESSING_SECONDS:
+            details = _why_invalid(self.data) if self.purpose == "fine-tune" else None
+            status = "error" if details else "processed"
+        return File(
+            self.id, self.filename, self.purpose, self.created, status, len(self.data), lambda: self.data, details
+        )
+
+
+class Store:
+    """One account. Only creations, uploads, deletions, cancels, pauses and resumes are remembered; time does the rest."""
+
+    def __init__(self, account: OpenAIAccount, origin: float) -> None:
+        self.account = account
+        self._origin = origin
+        self._jobs = {script.id: Job(self._in_style(script), origin) for script in account.jobs}
+        self._actions: dict[str, list[Action]] = {}
+        self._files = {script.id: TrainingFile(script, origin) for script in account.files}
+        self._uploads: dict[str, Upload] = {}
+        self._deleted_files: set[str] = {script.id for script in account.files if script.deleted}
+        self._made = 0
+
+    def _in_style(self, script: JobScript) -> JobScript:
+        if not self.account.platform:
+            return script
+        results = script.results.model_copy(update={"base64": True})
+        return script.model_copy(update={"style": "openai", "results": results})
+
+    # -- jobs
+
+    def jobs(self, now: float) -> list[Job]:
+        """The jobs created by `now`, newest first."""
+        there = [job for job in self._jobs.values() if job.created <= now]
+        return sorted(there, key=lambda job: (job.created, job.id), reverse=True)
+
+    def job(self, job_id: str, now: float) -> Job | None:
+        """The job with this id, if it was created by `now`."""
+        job = self._jobs.get(job_id)
+        return job if job and job.created <= now else None
+
+    def create(self, fields: dict[str, Any], now: float) -> Job:
+        """A new job that goes the way of the account's `new_jobs`."""
+        course = {name: getattr(self.account.new_jobs, name) for name in JobCourse.model_fields}
+        script = JobScript(id=f"ftjob-{self._new_id('job')}", created=now - self._origin, **course, **fields)
+        return self._jobs.setdefault(script.id, Job(self._in_style(script), self._origin))
+
+    def act(self, job: Job, verb: Literal["cancel", "pause", "resume"], now: float) -> Job:
+        """The job after a caller's cancel, pause or resume."""
+        actions = self._actions.setdefault(job.id, [])
+        actions.append(Action(now, verb))
+        self._jobs[job.id] = Job(job.script, self._origin, actions)
+        return self._jobs[job.id]
+
+    def delete_job(self, job_id: str) -> None:
+        """Forget a job; there may be none."""
+        self._jobs.pop(job_id, None)
+
+    # -- files
+
+    def files(self, now: float) -> list[File]:
+        """Every file at `now`, newest first."""
+        ids = [*self._files, *self._uploads, *(job.script.results_file for job in self._jobs.values())]
+        there = [file for file_id in dict.fromkeys(ids) if (file := self.file(file_id, now))]
+        return sorted(there, key=lambda file: (file.created, file.id), reverse=True)
+
+    def file(self, file_id: str, now: float) -> File | None:
+        """The file with this id, if there is one at `now`."""
+        if file_id in self._deleted_files:
+            return None
+        if (scripted := self._files.get(file_id)) and scripted.created <= now:
+            return _scripted(scripted, now)
+        if upload := self._uploads.get(file_id):
+            return upload.as_of(now)
+        return self._results(file_id, now)
+
+    def _results(self, file_id: str, now: float) -> File | None:
+        job = next((job for job in self._jobs.values() if job.script.results_file == file_id), None)
+        if job is None or not job.has_results(now):
+            return None
+        content = job.results(now)
+        return File(
+            file_id,
+            "results.csv",
+            "fine-tune-results",
+            job.course.training,
+            "processed",
+            len(content),
+            lambda: content,
+        )
+
+    def upload(self, filename: str, purpose: str, data: bytes, now: float) -> File:
+        """Keep what a caller sent."""
+        upload = Upload(f"file-{self._new_id('file')}", filename, purpose, now, data)
+        self._uploads[upload.id] = upload
+        return upload.as_of(now)
+
+    def delete_file(self, file_id: str, now: float) -> bool:
+        """Delete a file; whether there was one."""
+        there = self.file(file_id, now) is not None
+        if there:
+            self._deleted_files.add(file_id)
+        return there
+
+    def _new_id(self, kind: str) -> str:
+        self._made += 1
+        return digest(self.account.name, kind, self._made)
+
+
+def _scripted(file: TrainingFile, now: float) -> File:
+    script = file.script
+    ready = now >= file.created + script.processing
+    return File(
+        script.id,
+        script.filename,
+        script.purpose,
+        file.created,
+        script.status if ready else "pending",
+        file.size,
+        file.content,
+        script.status_details if ready else None,
+    )
+
+
+def _why_invalid(data: bytes) -> str | None:
+    """What the service's validation says of a training file (recorded wording); None when all is well."""
+    for number, line in enumerate(data.splitlines()):
+        try:
+            valid = not line.strip() or isinstance(json.loads(line), dict)
+        except ValueError:
+            valid = False
+        if not valid:
+            return f"Validation of jsonl file failed: Deserialization of line #{number} failed."
+    return None
+
+
+def multipart(content_type: str, body: bytes) -> dict[str, tuple[str | None, bytes]]:
+    """The parts of a multipart/form-data body by name: (file name if it has one, content).
+
+    Raises:
+        ValueError: the header names no boundary, or the body does not have it.
+    """
+    boundary = re.search(r'boundary="?([^";,]+)"?', content_type)
+    if not boundary or b"--" + boundary[1].encode() not in body:
+        raise ValueError("the body is not multipart/form-data")
+    parts: dict[str, tuple[str | None, bytes]] = {}
+    for part in (b"\r\n" + body).split(b"\r\n--" + boundary[1].encode())[1:-1]:
+        head, _, content = part.partition(b"\r\n\r\n")
+        name = re.search(rb'[; ]name="([^"]*)"', head)
+        filename = re.search(rb'filename="([^"]*)"', head)
+        if name:
+            parts[name[1].decode(errors="replace")] = (
+                filename[1].decode(errors="replace") if filename else None,
+                content,
+            )
+    return parts

@@ -1,0 +1,199 @@
+"""A storage account as far as the function app uses it: empty blobs, leases on them, and how many messages a queue holds.
+
+Queues are filled by the Functions host, so a test sets how deep one is. Roles are not looked at; Azurite does not either.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from xml.etree import ElementTree as ET
+
+from sandbox.runtime.clock import Clock
+from sandbox.runtime.http import Call, Caller, Operation, Reply, ServiceError
+
+ACCOUNT = "stfinetune"
+AUDIENCE = "https://storage.azure.com"
+_BLOBS, _QUEUES = f"{ACCOUNT}.blob.core.windows.net", f"{ACCOUNT}.queue.core.windows.net"
+_MESSAGES = {
+    "BlobNotFound": (404, "The specified blob does not exist."),
+    "ContainerNotFound": (404, "The specified container does not exist."),
+    "QueueNotFound": (404, "The specified queue does not exist."),
+    "BlobAlreadyExists": (409, "The specified blob already exists."),
+    "ContainerAlreadyExists": (409, "The specified container already exists."),
+    "LeaseAlreadyPresent": (409, "There is already a lease present."),
+    "LeaseIdMismatchWithLeaseOperation": (409, "The lease ID specified did not match the lease ID for the blob."),
+    "LeaseIdMissing": (412, "There is currently a lease on the blob and no lease ID was specified in the request."),
+    "LeaseIdMismatchWithBlobOperation": (412, "The lease ID specified did not match the lease ID for the blob."),
+    "LeaseNotPresentWithBlobOperation": (412, "There is currently no lease on the blob."),
+    "OutOfRangeQueryParameterValue": (
+        400,
+        "A query parameter specified in the request URI is outside the permissible range.",
+    ),
+    "AuthenticationFailed": (403, "Server failed to authenticate the request."),
+}
+
+
+@dataclass
+class Blob:
+    """An empty blob and the lease on it; `until` is virtual time."""
+
+    lease: str = ""
+    until: float = 0.0
+
+
+@dataclass
+class Storage:
+    """One account."""
+
+    clock: Clock
+    verify: Callable[[Call, Sequence[str]], Caller]
+    name: str = "storage"
+    containers: dict[str, dict[str, Blob]] = field(default_factory=lambda: {"finetune-leases": {}})
+    queues: dict[str, int] = field(default_factory=dict)  # name → messages
+
+    def __post_init__(self) -> None:
+        self.operations: Sequence[Operation] = (
+            Operation("Queue_GetProperties", "GET", "/{name}", self._look),
+            Operation("Container_Create", "PUT", "/{container}", self._create, writes=True),
+            Operation("BlockBlob_Upload", "PUT", "/{container}/{+blob}", self._put, writes=True),
+            Operation("Blob_Delete", "DELETE", "/{container}/{+blob}", self._delete, writes=True),
+        )
+
+    def serves(self, host: str) -> bool:
+        """Its two hosts."""
+        return host in (_BLOBS, _QUEUES)
+
+    def identify(self, operation: Operation, call: Call) -> tuple[str, bool]:
+        """See Service: what a PUT of a blob does stands in its query and headers, what a GET is of in its host."""
+        if call.method == "GET" and call.host == _BLOBS:
+            return "Container_ListBlobFlatSegment", False
+        action = call.headers.get("x-ms-lease-action", "").capitalize()
+        return (f"Blob_{action}Lease" if call.query.get("comp") == "lease" else operation.id), operation.writes
+
+    def authenticate(self, call: Call) -> Caller | None:
+        """See Service."""
+        try:
+            return self.verify(call, (AUDIENCE,))
+        except ServiceError:
+            raise _error("AuthenticationFailed") from None
+
+    def unknown(self, call: Call) -> Reply:
+        """See Service."""
+        return Reply(501, b"", {"x-ms-error-code": "NotImplementedHere", "content-type": "application/xml"})
+
+    def malformed(self, call: Call, why: str) -> Reply:
+        """See Service; nothing here takes JSON."""
+        return self.unknown(call)
+
+    def break_lease(self, container: str, blob: str) -> None:
+        """What a person does in the portal: the lease ends now and cannot be renewed."""
+        self.containers[container][blob] = Blob()
+
+    # --- operations -----------------------------------------------------------------------------------------------
+
+    def _look(self, call: Call) -> Reply:
+        return self._list(call) if call.host == _BLOBS else self._depth(call)
+
+    def _depth(self, call: Call) -> Reply:
+        if call.params["name"] not in self.queues:
+            raise _error("QueueNotFound")
+        return Reply(200, b"", {"x-ms-approximate-messages-count": str(self.queues[call.params["name"]])})
+
+    def _list(self, call: Call) -> Reply:
+        """In the order of their names, at most 5,000 at once, also where more are asked for (List Blobs)."""
+        if call.query.get("comp") != "list":
+            return self.unknown(call)
+        if call.params["name"] not in self.containers:
+            raise _error("ContainerNotFound")
+        prefix, marker = call.query.get("prefix", ""), call.query.get("marker", "")
+        said = call.query.get("maxresults", str(_PAGE))
+        if not (said.isascii() and said.isdecimal() and int(said[:9])):
+            raise _error("OutOfRangeQueryParameterValue")
+        most = min(int(said[:9]), _PAGE)
+        blobs = self.containers[call.params["name"]]
+        *names, end = [*sorted(each for each in blobs if each.startswith(prefix) and each >= marker), ""][: most + 1]
+        found = ET.Element("EnumerationResults", {"ContainerName": call.params["name"]})
+        ET.SubElement(found, "Prefix").text = prefix
+        listed = ET.SubElement(found, "Blobs")
+        for name in names:
+            blob = ET.SubElement(listed, "Blob")
+            ET.SubElement(blob, "Name").text = name
+            properties = ET.SubElement(blob, "Properties")
+            for property_, value in _PROPERTIES.items():
+                ET.SubElement(properties, property_).text = value
+        ET.SubElement(found, "NextMarker").text = end
+        body = ET.tostring(found, encoding="utf-8", xml_declaration=True)
+        return Reply(200, body, {"content-type": "application/xml"})
+
+    def _create(self, call: Call) -> Reply:
+        if call.params["container"] in self.containers:
+            raise _error("ContainerAlreadyExists")
+        self.containers[call.params["container"]] = {}
+        return Reply(201, b"", _VERSION)
+
+    def _container(self, call: Call) -> dict[str, Blob]:
+        try:
+            return self.containers[call.params["container"]]
+        except KeyError:
+            raise _error("ContainerNotFound") from None
+
+    def _blob(self, call: Call) -> Blob:
+        try:
+            return self._container(call)[call.params["blob"]]
+        except KeyError:
+            raise _error("BlobNotFound") from None
+
+    def _put(self, call: Call) -> Reply:
+        if call.query.get("comp") == "lease":
+            return self._lease(call, self._blob(call))
+        blobs = self._container(call)
+        if call.params["blob"] in blobs and call.headers.get("if-none-match") == "*":
+            raise _error("BlobAlreadyExists")
+        blobs[call.params["blob"]] = Blob()
+        return Reply(201, b"", _VERSION)
+
+    def _lease(self, call: Call, blob: Blob) -> Reply:
+        """Acquire and renew. A lease that has ended can be renewed as long as nobody else took one (Lease Blob)."""
+        action = call.headers["x-ms-lease-action"]
+        named = call.headers.get("x-ms-proposed-lease-id" if action == "acquire" else "x-ms-lease-id", "")
+        now = self.clock.time()
+        if action == "acquire":
+            if blob.until > now and blob.lease != named:
+                raise _error("LeaseAlreadyPresent")
+            blob.lease, blob.until = named, now + float(call.headers["x-ms-lease-duration"])
+            return Reply(201, b"", _VERSION | {"x-ms-lease-id": named})
+        if action != "renew":
+            return self.unknown(call)
+        if blob.lease != named:
+            raise _error("LeaseIdMismatchWithLeaseOperation")
+        blob.until = now + 60.0
+        return Reply(200, b"", _VERSION | {"x-ms-lease-id": named})
+
+    def _delete(self, call: Call) -> Reply:
+        blob, named = self._blob(call), call.headers.get("x-ms-lease-id", "")
+        leased = blob.until > self.clock.time()
+        if leased and not named:
+            raise _error("LeaseIdMissing")
+        if leased and named != blob.lease:
+            raise _error("LeaseIdMismatchWithBlobOperation")
+        if named and not leased:
+            raise _error("LeaseNotPresentWithBlobOperation")
+        del self.containers[call.params["container"]][call.params["blob"]]
+        return Reply(202, b"", _VERSION)
+
+
+_PAGE = 5000
+_VERSION = {"etag": '"0x8D"', "last-modified": "Mon, 02 Mar 2026 08:00:00 GMT"}
+_PROPERTIES = {
+    "Last-Modified": _VERSION["last-modified"],
+    "Etag": _VERSION["etag"].strip('"'),
+    "Content-Length": "0",
+    "BlobType": "BlockBlob",
+}
+
+
+def _error(code: str) -> ServiceError:
+    status, message = _MESSAGES[code]
+    body = f'<?xml version="1.0" encoding="utf-8"?><Error><Code>{code}</Code><Message>{message}</Message></Error>'
+    refused = ServiceError(status)
+    refused.reply = Reply(status, body.encode(), {"x-ms-error-code": code, "content-type": "application/xml"})
+    return refused

@@ -1,0 +1,241 @@
+"""The state of the tenant: principals, subscription, accounts, vaults and what lies in them. No protocol here."""
+
+from dataclasses import dataclass, field
+from ipaddress import ip_address, ip_network
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from sandbox.azure.rbac import Rbac
+from sandbox.runtime.clock import Clock
+
+
+@dataclass(frozen=True)
+class CloudNames:
+    """The host names and audiences of one Azure cloud (azure-core, `AzureClouds`; Microsoft, national clouds)."""
+
+    login: str
+    arm: str
+    arm_audiences: tuple[str, ...]
+    graph: str
+    vault_suffix: str
+    vault_audience: str
+    openai_suffix: str
+    openai_audiences: tuple[str, ...]
+    web_suffix: str
+
+
+PUBLIC = CloudNames(
+    login="login.microsoftonline.com",
+    arm="management.azure.com",
+    arm_audiences=("https://management.azure.com", "https://management.core.windows.net"),
+    graph="graph.microsoft.com",
+    vault_suffix="vault.azure.net",
+    vault_audience="https://vault.azure.net",
+    openai_suffix="openai.azure.com",
+    openai_audiences=("https://cognitiveservices.azure.com", "https://ai.azure.com"),
+    web_suffix="azurewebsites.net",
+)
+US_GOVERNMENT = CloudNames(
+    login="login.microsoftonline.us",
+    arm="management.usgovcloudapi.net",
+    arm_audiences=("https://management.core.usgovcloudapi.net", "https://management.usgovcloudapi.net"),
+    graph="graph.microsoft.us",
+    vault_suffix="vault.usgovcloudapi.net",
+    vault_audience="https://vault.usgovcloudapi.net",
+    openai_suffix="openai.azure.us",
+    openai_audiences=("https://cognitiveservices.azure.us",),
+    web_suffix="azurewebsites.us",
+)
+
+
+CHINA = CloudNames(
+    login="login.chinacloudapi.cn",
+    arm="management.chinacloudapi.cn",
+    arm_audiences=("https://management.chinacloudapi.cn", "https://management.core.chinacloudapi.cn"),
+    graph="microsoftgraph.chinacloudapi.cn",
+    vault_suffix="vault.azure.cn",
+    vault_audience="https://vault.azure.cn",
+    # Azure OpenAI in Azure China: UNVERIFIED, formed after the other services' names there.
+    openai_suffix="openai.azure.cn",
+    openai_audiences=("https://cognitiveservices.azure.cn",),
+    web_suffix="chinacloudsites.cn",
+)
+CLOUDS = {"public": PUBLIC, "us government": US_GOVERNMENT, "china": CHINA}
+"""The clouds by the name that a scenario gives them."""
+
+
+@dataclass(frozen=True)
+class Principal:
+    """A user, group, application or managed identity of the tenant."""
+
+    object_id: str
+    name: str  # user principal name or display name
+    kind: str  # "User" | "Group" | "ServicePrincipal"
+    app_id: str = ""
+    client_secret: str | None = None
+    managed_identity: bool = False
+    alias: str = ""  # the scenario's word for it
+
+
+@dataclass
+class AccessPolicy:
+    """One entry of a vault's access policies."""
+
+    object_id: str
+    permissions: dict[str, list[str]]
+    application_id: str | None = None
+
+    def as_arm(self, tenant_id: str) -> dict[str, Any]:
+        """As ARM shows it."""
+        entry: dict[str, Any] = {"tenantId": tenant_id, "objectId": self.object_id}
+        if self.application_id:
+            entry["applicationId"] = self.application_id
+        return {**entry, "permissions": self.permissions}
+
+
+@dataclass
+class SecretVersion:
+    """One version of a secret; times are epoch seconds."""
+
+    version: str
+    value: str
+    created: int
+    updated: int
+    enabled: bool = True
+    expires: int | None = None
+    not_before: int | None = None
+    content_type: str | None = None
+    tags: dict[str, str] | None = None
+
+
+@dataclass
+class Secret:
+    """A secret: versions oldest first. `hidden` counts the reads that still miss it after a recover (or delete)."""
+
+    name: str
+    versions: list[SecretVersion] = field(default_factory=list)
+    deleted: int | None = None
+    hidden: int = 0
+
+
+@dataclass
+class Vault:
+    """A Key Vault, its control-plane properties and its secrets.
+
+    `registering`: while the vault is new or just recovered, how many reads still find its DNS name being registered.
+    """
+
+    id: str
+    name: str
+    location: str
+    uri: str
+    rbac: bool | None = None  # None: never said, which old vaults read as access policies
+    policies: list[AccessPolicy] = field(default_factory=list)
+    secrets: dict[str, Secret] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
+    purge_protection: bool | None = None
+    retention_days: int = 90
+    public_network: bool = True
+    firewall: bool = False  # only what the rules name gets in
+    bypass: str = "AzureServices"
+    ip_rules: list[str] = field(default_factory=list)  # addresses and CIDR ranges
+    subnets: list[str] = field(default_factory=list)  # ARM ids
+    sku: str = "standard"
+    flags: dict[str, bool] = field(default_factory=dict)  # enabledForDeployment and its like, as they were said
+    registering: int = 0
+    deleted: float | None = None
+
+    @property
+    def live(self) -> bool:
+        """Whether it is there and its host name resolves."""
+        return self.deleted is None and not self.registering
+
+    def admits(self, address: str) -> bool:
+        """Whether the network rules let this client in on the data plane."""
+        if not self.public_network:
+            return False
+        client = ip_address(address)
+        return not self.firewall or any(client in ip_network(rule, strict=False) for rule in self.ip_rules)
+
+
+@dataclass
+class FunctionApp:
+    """A function app as App Service shows it. `identities`: ARM id of a user-assigned identity -> its principal."""
+
+    id: str
+    name: str
+    location: str
+    state: str = "Running"
+    system_identity: str | None = None  # the principal's object id
+    identities: dict[str, Principal] = field(default_factory=dict)
+    functions: list[str] = field(default_factory=list)
+    settings: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Account:
+    """An Azure OpenAI account's control plane."""
+
+    id: str
+    name: str
+    location: str
+    kind: str
+    endpoint: str
+    custom_subdomain: bool = True
+    system_identity: str | None = None  # the principal's object id
+    user_identities: dict[str, dict[str, str]] = field(default_factory=dict)  # ARM id -> principalId, clientId
+    state: str = "Succeeded"
+    local_auth: bool = True
+    firewall: bool = False
+    public_network: bool = True
+
+
+class Transitions(BaseModel):
+    """How long the service takes. Times in virtual seconds; `polls` and `reads` count requests."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    rbac_propagation: float = 90.0
+    identity_polls: int = 1
+    vault_polls: int = 1  # reads of a new or recovered vault that still say RegisteringDns; also polls of a purge
+    recover_reads: int = 2
+    replication_refusals: int = 0  # PrincipalNotFound answers for a new identity when principalType is not sent
+
+
+@dataclass
+class Tenant:
+    """One Entra tenant with one subscription."""
+
+    tenant_id: str
+    subscription_id: str
+    subscription_name: str
+    clock: Clock
+    names: CloudNames = PUBLIC
+    groups: dict[str, str] = field(default_factory=dict)  # resource group, lower case -> its name as created
+    principals: dict[str, Principal] = field(default_factory=dict)  # by object id, lower case
+    accounts: dict[str, Account] = field(default_factory=dict)  # by ARM id, lower case
+    vaults: dict[str, Vault] = field(default_factory=dict)  # by name, lower case: names are global
+    foreign_vaults: set[str] = field(default_factory=set)  # names, lower case, that somebody in another tenant holds
+    function_apps: dict[str, FunctionApp] = field(default_factory=dict)  # by ARM id, lower case
+    rbac: Rbac = field(default_factory=Rbac)
+    transitions: Transitions = field(default_factory=Transitions)
+
+    def named(self, name: str) -> Principal:
+        """The principal of this name, as a scenario names it.
+
+        Raises:
+            KeyError: nobody is called so.
+        """
+        for principal in self.principals.values():
+            if name in (principal.alias, principal.name, principal.object_id):
+                return principal
+        raise KeyError(f"no principal is called {name!r}")
+
+    def resource_id(self, group: str, provider: str, name: str) -> str:
+        """An ARM id such as /subscriptions/…/providers/Microsoft.KeyVault/vaults/kv-ml."""
+        return f"/subscriptions/{self.subscription_id}/resourceGroups/{group}/providers/{provider}/{name}"
+
+    def may(self, principal_id: str, action: str, scope: str, *, data: bool = False) -> bool:
+        """Whether RBAC lets the principal do this, as of now."""
+        return self.rbac.allows(principal_id, action, scope, data=data, now=self.clock.time())

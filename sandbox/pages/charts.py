@@ -1,0 +1,205 @@
+"""Points to line charts: thinned, scaled, with ticks. Geometry only; the template draws it. Pure.
+
+Lengths are in the units of the chart's own view box.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from sandbox.pages.format import number
+
+Point = tuple[float, float]
+
+_BUCKETS = 150  # of a line, four points each at most: more than a screen can show apart
+_DOTS = 40  # a line with fewer points shows them, as it may be only a handful of epochs
+_BLOCKS = "▁▂▃▄▅▆▇█"
+_FAMILIES = ("loss", "accuracy", "reward")
+_DATA = (("train", "train"), ("valid", "valid"), ("full_valid", "full"))  # prefix of a name, style
+_TITLES = {"loss": "Loss", "accuracy": "Token accuracy", "reward": "Reward"}
+
+
+@dataclass(frozen=True)
+class Frame:
+    """How large a chart is, and the room its labels take."""
+
+    width: float
+    height: float
+    left: float = 44
+    right: float = 18
+    top: float = 10
+    bottom: float = 22
+
+
+@dataclass(frozen=True)
+class Tick:
+    """A labelled place on an axis."""
+
+    at: float
+    label: str
+
+
+@dataclass(frozen=True)
+class Line:
+    """One metric: `style` says how it is drawn, `last` its newest value, `count` how many points it really has."""
+
+    name: str
+    style: str
+    path: str
+    dots: Sequence[Point]
+    last: float
+    count: int
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A family of metrics over the steps."""
+
+    family: str
+    title: str
+    description: str
+    frame: Frame
+    x_ticks: Sequence[Tick]
+    y_ticks: Sequence[Tick]
+    lines: Sequence[Line]
+
+
+def charts(series: Mapping[str, Sequence[Point]], frame: Frame, *, until: float = 0) -> list[Chart]:
+    """One chart for each family of metrics: losses, accuracies and rewards first, any other after them.
+
+    Points are (step, value), finite, by ascending step. The step axis reaches to `until` at least.
+    """
+    families: dict[str, dict[str, Sequence[Point]]] = {}
+    for name, points in sorted(series.items(), key=lambda item: (_rank(item[0]), item[0])):
+        if points:
+            families.setdefault(family_of(name), {})[name] = points
+    order = sorted(families, key=lambda f: (_FAMILIES.index(f) if f in _FAMILIES else len(_FAMILIES), f))
+    return [_chart(family, families[family], frame, until) for family in order]
+
+
+def family_of(name: str) -> str:
+    """Metrics that share an axis share a family: what they measure, whatever data they measured it on."""
+    known = next((family for family in _FAMILIES if family in name.lower()), None)
+    if known:
+        return known
+    stem = name
+    for prefix in ("train_", "full_valid_", "valid_", "train/", "valid/", "eval/"):
+        stem = stem.removeprefix(prefix)
+    return stem
+
+
+def _chart(family: str, series: Mapping[str, Sequence[Point]], frame: Frame, until: float) -> Chart:
+    xs = [x for points in series.values() for x in (points[0][0], points[-1][0])]
+    ys = [y for points in series.values() for _, y in points]
+    y_marks = ticks(*_with_zero(min(ys), max(ys)))
+    x_range = (min(0.0, *xs), max(until, 1.0, *xs))
+    y_range = (y_marks[0], y_marks[-1])
+    x_marks = [mark for mark in ticks(*x_range) if mark <= x_range[1]]
+    title = _TITLES.get(family, family)
+    return Chart(
+        family,
+        title,
+        f"{title} by training step. " + " ".join(_told(name, points) for name, points in series.items()),
+        frame,
+        [Tick(_x(mark, x_range, frame), label) for mark, label in zip(x_marks, labels(x_marks), strict=True)],
+        [Tick(_y(mark, y_range, frame), label) for mark, label in zip(y_marks, labels(y_marks), strict=True)],
+        [
+            _line(name, style, points, x_range, y_range, frame)
+            for (name, points), style in zip(series.items(), styles(series), strict=True)
+        ],
+    )
+
+
+def _told(name: str, points: Sequence[Point]) -> str:
+    (first, begin), (last, end) = points[0], points[-1]
+    if len(points) == 1:
+        return f"{name}: {number(end)} at step {number(last)}."
+    return f"{name}: {number(begin)} at step {number(first)}, {number(end)} at step {number(last)}."
+
+
+def _line(name: str, style: str, points: Sequence[Point], x_range: Point, y_range: Point, frame: Frame) -> Line:
+    placed = [(_x(x, x_range, frame), _y(y, y_range, frame)) for x, y in thinned(points, _BUCKETS)]
+    path = "M" + "L".join(f"{x:g} {y:g}" for x, y in placed)
+    return Line(name, style, path, placed if len(placed) <= _DOTS else (), points[-1][1], len(points))
+
+
+def _x(value: float, reach: Point, frame: Frame) -> float:
+    part = (value - reach[0]) / (reach[1] - reach[0])
+    return round(frame.left + part * (frame.width - frame.left - frame.right), 1)
+
+
+def _y(value: float, reach: Point, frame: Frame) -> float:
+    part = (value - reach[0]) / (reach[1] - reach[0])
+    return round(frame.height - frame.bottom - part * (frame.height - frame.top - frame.bottom), 1)
+
+
+def _with_zero(low: float, high: float) -> tuple[float, float]:
+    """Zero belongs on the axis unless the values are far from it and close together."""
+    return (0.0, high) if 0 <= low <= high / 2 else (low, 0.0) if high <= 0 and low / 2 <= high else (low, high)
+
+
+def styles(names: Iterable[str]) -> list[str]:
+    """How each line of a chart is drawn: training, validation and full validation always look the same."""
+    out: list[str] = []
+    free = 0
+    for name in names:
+        rank = _rank(name)
+        style = _DATA[rank][1] if rank < len(_DATA) else ""
+        if not style or style in out:
+            style, free = f"other-{free % 3 + 1}", free + 1
+        out.append(style)
+    return out
+
+
+def _rank(name: str) -> int:
+    """Which data a metric was measured on, as its place in `_DATA`; past the end when the name does not say."""
+    return next((i for i, (prefix, _) in enumerate(_DATA) if name.startswith(prefix)), len(_DATA))
+
+
+def thinned(points: Sequence[Point], buckets: int) -> list[Point]:
+    """At most four points a bucket, so that what is drawn looks like the whole: the first, lowest, highest and last."""
+    if len(points) <= 4 * buckets:
+        return list(points)
+    bounds = [len(points) * i // buckets for i in range(buckets + 1)]
+    kept: list[Point] = []
+    for begin, end in pairwise(bounds):
+        span = range(begin, end)
+        low = min(span, key=lambda i: points[i][1])
+        high = max(span, key=lambda i: points[i][1])
+        kept.extend(points[i] for i in sorted({begin, low, high, end - 1}))
+    return kept
+
+
+def ticks(low: float, high: float, about: int = 4) -> list[float]:
+    """Round numbers that enclose low…high, some `about` of them, evenly apart (1, 2 or 5 times a power of ten)."""
+    if high - low <= abs(low) * 1e-9:
+        pad = abs(low) / 2 or 0.5
+        low, high = low - pad, high + pad
+    raw = (high - low) / about
+    power = 10.0 ** math.floor(math.log10(raw))
+    step = next(m * power for m in (1, 2, 5, 10) if m * power >= raw * 0.999)
+    first, last = math.floor(low / step + 1e-6), math.ceil(high / step - 1e-6)
+    return [i * step for i in range(first, last + 1)]
+
+
+def labels(marks: Sequence[float]) -> list[str]:
+    """The marks of one axis, all with as many decimals as their distance needs."""
+    step = marks[1] - marks[0] if len(marks) > 1 else 1.0
+    largest = max(map(abs, marks))
+    if largest and not 1e-4 <= largest < 1e7:
+        return [f"{mark:.3g}" for mark in marks]
+    decimals = max(0, -math.floor(math.log10(step) + 1e-9))
+    return [f"{mark + 0.0:,.{decimals}f}" for mark in marks]
+
+
+def sparkline(values: Sequence[float], width: int) -> str:
+    """The values as a line of blocks, at most `width` characters: each the mean of its share."""
+    if not values:
+        return ""
+    width = min(width, len(values))
+    bounds = [len(values) * i // width for i in range(width + 1)]
+    means = [sum(values[a:b]) / (b - a) for a, b in pairwise(bounds)]
+    low, reach = min(means), max(means) - min(means)
+    top = len(_BLOCKS) - 1
+    return "".join(_BLOCKS[round((mean - low) / reach * top) if reach > 0 else 0] for mean in means)

@@ -1,0 +1,326 @@
+"""What W&B shows of the fine-tuning jobs next to what Azure OpenAI says of them, as plain data for page and terminal."""
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from sandbox.azure.openai.course import TERMINAL
+from sandbox.azure.openai.jobs import Job
+from sandbox.pages.charts import Point
+from sandbox.pages.format import count
+from sandbox.wandb.artifacts import Artifact, Collection
+from sandbox.wandb.history import last_step
+from sandbox.wandb.runs import Run, RunState
+from sandbox.wandb.store import Project
+from sandbox.world import World
+
+ROWS_SHOWN = 3
+MOST = 60  # runs or jobs in one view: whoever has thousands looks at the newest
+_LARGEST_TABLE = 8 * 1024 * 1024  # bytes; a larger one is not read for a page
+_ENDED = {"succeeded": RunState.FINISHED, "failed": RunState.FAILED, "cancelled": RunState.FAILED}
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Whether W&B shows what Azure says. `mark` is one of ok, waiting, bad, off."""
+
+    mark: str
+    words: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """The first rows of a table, by column, empty cells left out; `total` is how many it has."""
+
+    name: str
+    rows: Sequence[Mapping[str, str]]
+    total: int
+
+
+@dataclass(frozen=True)
+class CollectionView:
+    """The versions of one dataset or model: each with its aliases, oldest first."""
+
+    name: str
+    type: str
+    title: str
+    size: int
+    versions: Sequence[tuple[str, Sequence[str]]]
+    made_by: Mapping[str, str]  # runs: name by address
+    used_by: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class ArtifactView:
+    """One version of a dataset, model or whatever else; sizes in bytes."""
+
+    name: str
+    type: str
+    aliases: Sequence[str]
+    size: int
+    files: Sequence[tuple[str, int]]
+    metadata: Mapping[str, str]
+    made_by: Mapping[str, str]  # runs: name by address
+    used_by: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class RunView:
+    """One W&B run. `steps` is the last step it has, `of` how many the job will have (0: no job is known).
+
+    `state` is W&B's word for the run, `status` the job's own as the run's config has it.
+    """
+
+    entity: str
+    project: str
+    id: str
+    name: str
+    state: str
+    status: str
+    model: str
+    method: str
+    steps: int
+    of: int
+    series: Mapping[str, Sequence[Point]]
+    tags: Sequence[str]
+    error: str
+    config: Mapping[str, str]
+    summary: Mapping[str, str]
+    used: Sequence[Artifact]
+    logged: Sequence[Artifact]
+    created: float
+    heartbeat: float
+
+    @property
+    def href(self) -> str:
+        """Its page here."""
+        return href(self.entity, self.project, self.id)
+
+    @property
+    def final(self) -> dict[str, float]:
+        """The newest value of each metric."""
+        return {name: points[-1][1] for name, points in self.series.items() if points}
+
+
+@dataclass(frozen=True)
+class JobView:
+    """One job as Azure OpenAI says, the run that mirrors it if there is one, and whether they agree."""
+
+    account: str
+    id: str
+    model: str
+    status: str
+    step: int
+    of: int
+    run: RunView | None
+    agreement: Agreement
+
+
+def href(entity: str, project: str, run_id: str) -> str:
+    """The address of a run's page."""
+    return "/runs/" + "/".join(quote(part, safe="") for part in (entity, project, run_id))
+
+
+def runs(world: World, most: int = MOST) -> list[RunView]:
+    """The runs whose jobs are the newest, newest first, `most` at most."""
+    known = {job.id: job for _, job in _jobs(world)}
+    found = [run for project in _projects(world) for run in project.runs.values()]
+    found.sort(key=lambda run: known[run.id].created if run.id in known else run.created_at, reverse=True)
+    now = world.clock.time()
+    return [view(run, now, known[run.id].script.timeline.steps if run.id in known else 0) for run in found[:most]]
+
+
+def totals(world: World) -> tuple[int, int]:
+    """How many runs W&B has and how many jobs Azure OpenAI."""
+    return sum(len(project.runs) for project in _projects(world)), sum(1 for _ in _jobs(world))
+
+
+def find(world: World, entity: str, project: str, run_id: str) -> RunView | None:
+    """One run, or None."""
+    try:
+        run = world.wandb.store.run(entity, project, run_id)
+    except KeyError:
+        return None
+    of = next((job.script.timeline.steps for _, job in _jobs(world) if job.id == run_id), 0)
+    return view(run, world.clock.time(), of)
+
+
+def jobs(world: World, known: Sequence[RunView], most: int = MOST) -> list[JobView]:
+    """The newest jobs, newest first, `most` at most, each with its run among `known`."""
+    by_id = {run.id: run for run in known}
+    newest = sorted(_jobs(world), key=lambda pair: (pair[1].created, pair[1].id), reverse=True)
+    return [_job(world, account, job, by_id.get(job.id)) for account, job in newest[:most]]
+
+
+def _job(world: World, account: str, job: Job, run: RunView | None) -> JobView:
+    now, of = world.clock.time(), job.script.timeline.steps
+    status, step = job.status(now), job.course.steps(now)
+    deleted = any(job.id in project.deleted_runs for project in _projects(world))
+    state, have = (run.state, run.steps) if run else ("", 0)
+    agreed = agreement(status, step, state, have, readable=job.readable_steps(now), deleted=deleted)
+    return JobView(account, job.id, job.script.model, status, step, of, run, agreed)
+
+
+def agreement(
+    status: str, step: int, state: str, have: int, *, readable: int | None = None, deleted: bool = False
+) -> Agreement:
+    """What a job's (status, step) in Azure and its run's (state, last step) in W&B say of each other.
+
+    `state` is empty when there is no run; `readable` is the newest step whose metrics Azure shows, `step` if not given.
+    """
+    readable = step if readable is None else readable
+    if deleted and not state:
+        return Agreement("off", "deleted in W&B")
+    if not state:
+        return Agreement("waiting", "not in W&B yet")
+    if status not in TERMINAL:
+        if state == RunState.RUNNING:
+            return _in_step(step, readable, have, "in step")
+        words = "W&B has heard nothing for a while" if state == RunState.CRASHED else "W&B shows it as ended"
+        return Agreement("waiting" if state == RunState.CRASHED else "bad", words)
+    if state in (RunState.RUNNING, RunState.CRASHED):
+        return Agreement("waiting", "W&B does not show the end yet")
+    if state != _ENDED[status]:
+        return Agreement("bad", "they differ")
+    return _in_step(step, readable, have, "both say so")
+
+
+def _in_step(step: int, readable: int, have: int, words: str) -> Agreement:
+    if have > step:
+        return Agreement("bad", f"W&B has {count(have - step, 'step')} that Azure has not")
+    if have < readable:
+        return Agreement("waiting", f"W&B is {count(readable - have, 'step')} behind")
+    if have < step:
+        words += "; Azure shows no more of the curve" if have else "; Azure shows no curve"
+    return Agreement("ok", words)
+
+
+def view(run: Run, now: float, of: int = 0) -> RunView:
+    """A run as it is shown; `of` is how many steps its job will have."""
+    config, rows = run.config, run.history
+    method = config.get("method", "")
+    return RunView(
+        run.entity,
+        run.project,
+        run.id,
+        run.name,
+        str(run.state(now)),
+        str(config.get("status", "")),
+        str(config.get("model", "")),
+        str(method.get("type", "") if isinstance(method, Mapping) else method),
+        max(0, last_step(rows)),
+        of,
+        series_of(rows),
+        run.tags,
+        error_of(config, run.summary),
+        flat(config),
+        flat({name: value for name, value in run.summary.items() if not name.startswith("_")}),
+        run.used,
+        run.logged,
+        run.created_at,
+        run.heartbeat_at,
+    )
+
+
+def series_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Point]]:
+    """The finite numbers of a history by name, each as (step, value); the SDK's own columns are left out."""
+    out: dict[str, list[Point]] = {}
+    for position, row in enumerate(rows):
+        step = float(row.get("_step", position))
+        for name, value in row.items():
+            if name.startswith("_") or isinstance(value, bool) or not isinstance(value, int | float):
+                continue
+            if math.isfinite(value):
+                out.setdefault(name, []).append((step, float(value)))
+    return out
+
+
+def error_of(config: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
+    """Why the job failed, as the run says; empty when it does not."""
+    error = summary.get("error") or config.get("error")
+    if not isinstance(error, Mapping):
+        return str(error or "")
+    code, message = error.get("code", ""), error.get("message", "")
+    return ": ".join(str(part) for part in (code, message) if part)
+
+
+def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Nested values by dotted name, as text."""
+    out: dict[str, str] = {}
+    for name, value in tree.items():
+        if isinstance(value, Mapping) and value:
+            out |= flat(value, f"{prefix}{name}.")
+        else:
+            out[f"{prefix}{name}"] = as_text(value)
+    return out
+
+
+def as_text(value: Any) -> str:
+    """A JSON value for people: texts as they are, the rest as JSON."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+# --- artifacts ------------------------------------------------------------------------------------------------------
+
+
+def collections(world: World) -> list[CollectionView]:
+    """What every project has, by type and then oldest first; empty ones and links to others' versions are left out."""
+    found = [c for p in _projects(world) for c in p.collections.values() if c.versions and not c.portfolio]
+    return [_collection(c) for c in sorted(found, key=lambda c: c.type)]
+
+
+def _collection(collection: Collection) -> CollectionView:
+    versions, newest = collection.versions, collection.latest or collection.versions[-1]
+    return CollectionView(
+        collection.name,
+        collection.type,
+        str(newest.metadata.get("filename", "")),
+        newest.size,
+        [(f"v{version.index}", version.aliases) for version in versions],
+        _named([version.created_by for version in versions if version.created_by]),
+        _named([run for version in versions for run in version.used_by]),
+    )
+
+
+def artifact_view(artifact: Artifact) -> ArtifactView:
+    """One version as it is shown."""
+    return ArtifactView(
+        artifact.name,
+        artifact.type,
+        artifact.aliases,
+        artifact.size,
+        [(path, entry.size) for path, entry in artifact.entries.items()],
+        flat(artifact.metadata),
+        _named([artifact.created_by] if artifact.created_by else []),
+        _named(artifact.used_by),
+    )
+
+
+def _named(found: Sequence[Run]) -> dict[str, str]:
+    return {href(run.entity, run.project, run.id): run.name for run in found}
+
+
+def tables(artifact: Artifact, rows: int = ROWS_SHOWN) -> list[Table]:
+    """The first rows of each W&B table in a version, where they lie as JSON and are not huge."""
+    out = []
+    for path, entry in artifact.entries.items():
+        if path.endswith(".table.json") and entry.ref is None and entry.size <= _LARGEST_TABLE:
+            data = json.loads(artifact.read(path))
+            cells = [dict(zip(map(str, data["columns"]), row, strict=True)) for row in data["data"][:rows]]
+            shown = [{name: as_text(cell) for name, cell in row.items() if cell not in (None, "")} for row in cells]
+            out.append(Table(path.removesuffix(".table.json"), shown, len(data["data"])))
+    return out
+
+
+def _jobs(world: World) -> Iterator[tuple[str, Job]]:
+    for store in world.openai.stores:
+        for job in store.jobs(world.clock.time()):
+            yield store.account.name, job
+
+
+def _projects(world: World) -> list[Project]:
+    store = world.wandb.store
+    return [project for entity in store.entities for project in store.projects(entity)]

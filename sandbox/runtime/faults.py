@@ -1,0 +1,119 @@
+"""Faults on purpose: which operation, which time, and what goes wrong. Deterministic, so that a failure repeats."""
+
+import asyncio
+import threading
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from sandbox.runtime.http import Call, Reply
+
+_STRICT = ConfigDict(extra="forbid", frozen=True)
+
+
+class When(BaseModel):
+    """Which of the operation's requests meet the fault; all that is said must hold. Nothing said: every one."""
+
+    model_config = _STRICT
+
+    nth: list[int] | None = None  # 1 is the first request of this operation
+    times: int | None = None  # the first so many
+    page: int | None = None  # the n-th page of a listing; the first has neither `after` nor a skip token
+    path: str | None = None  # only where this stands in the path
+    caller: str | None = None  # only this principal (name or object id)
+
+
+class Do(BaseModel):
+    """What goes wrong. `status` answers without acting; `lost_response` acts and never answers."""
+
+    model_config = _STRICT
+
+    status: int | None = None
+    headers: dict[str, str] = {}
+    body: dict[str, Any] | None = None
+    reset: bool = False  # the connection breaks before the service acted
+    lost_response: bool = False  # the service acted, then the connection breaks
+    delay: float = 0.0  # real seconds before acting
+    cut_body: int | None = None  # the connection breaks after so many bytes of the answer
+    malformed_json: bool = False
+
+
+class Fault(BaseModel):
+    """One fault of a scenario; `op` is the official operationId."""
+
+    model_config = _STRICT
+
+    op: str
+    when: When = When()
+    do: Annotated[Do, Field(alias="do")]
+
+
+@dataclass
+class Faults:
+    """The faults of one run: finds the one a request meets, and knows which were never met."""
+
+    faults: list[Fault] = field(default_factory=list)
+    met: list[int] = field(default_factory=list)
+    _seen: dict[str, int] = field(default_factory=dict)
+    _pages: dict[str, int] = field(default_factory=dict)
+
+    def meet(self, operation: str, call: Call) -> Do | None:
+        """The first fault that this request meets, if any. Counts the request either way."""
+        nth = self._seen[operation] = self._seen.get(operation, 0) + 1
+        paged = any(k in call.query for k in ("after", "$skiptoken"))
+        page = self._pages[operation] = self._pages.get(operation, 0) + 1 if paged else 1
+        for index, fault in enumerate(self.faults):
+            if fault.op == operation and self._holds(index, fault.when, call, nth, page):
+                self.met.append(index)
+                return fault.do
+        return None
+
+    def _holds(self, index: int, when: When, call: Call, nth: int, page: int) -> bool:
+        caller = (call.caller.name, call.caller.object_id) if call.caller else ()
+        return (
+            (when.nth is None or nth in when.nth)
+            and (when.times is None or self.met.count(index) < when.times)
+            and (when.page is None or page == when.page)
+            and (when.path is None or when.path in call.path)
+            and (when.caller is None or when.caller in caller)
+        )
+
+    @property
+    def unmet(self) -> list[Fault]:
+        """Faults that no request ran into: a test that sets one and never meets it proves nothing."""
+        return [f for i, f in enumerate(self.faults) if i not in self.met]
+
+
+@dataclass
+class Gate:
+    """Notes every request's operation as it arrives, and holds one of them: whoever watches has time to end the client.
+
+    It counts requests that are refused for want of a token, too, which no fault meets. The held request's connection
+    breaks once `opened` is set; `acted` says whether the service acts on it before.
+    """
+
+    operation: str = ""  # none: only note what comes by
+    nth: int = 1
+    acted: bool = False
+    seen: list[str] = field(default_factory=list)
+    reached: threading.Event = field(default_factory=threading.Event)
+    opened: threading.Event = field(default_factory=threading.Event)
+
+    def meet(self, operation: str) -> bool:
+        """Note a request; whether it is the one to hold."""
+        self.seen.append(operation)
+        return operation == self.operation and self.seen.count(operation) == self.nth
+
+    async def hold(self) -> None:
+        """Say that the request is here, and wait until it may go."""
+        self.reached.set()
+        await asyncio.to_thread(self.opened.wait)
+
+
+def refusal(do: Do) -> Reply:
+    """The answer of a fault that refuses without acting."""
+    body = do.body
+    if body is None:
+        body = {"error": {"code": str(do.status), "message": "a fault on purpose"}}
+    return Reply(do.status or 500, body, do.headers)

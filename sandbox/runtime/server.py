@@ -1,0 +1,216 @@
+"""The one server: finds the service by host name and the operation by path, and puts faults, counts and trace around it."""
+
+import asyncio
+import json
+import time
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from email.utils import format_datetime
+from typing import Protocol
+from urllib.parse import parse_qsl, unquote
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.types import Receive, Scope, Send
+
+from sandbox.runtime.faults import Do, Faults, Gate, refusal
+from sandbox.runtime.http import Call, MalformedBodyError, Operation, Reply, Service, ServiceError
+from sandbox.runtime.trace import Exchange, Trace, masked_request, masked_response
+
+_DESCRIBED = ("arm", "keyvault", "openai")  # services with an official description: their bodies are kept whole
+
+
+class World(Protocol):
+    """What the server needs of the world that it serves."""
+
+    faults: Faults
+    gate: Gate
+    latency: float
+    trace: Trace
+    unmodelled: list[str]
+
+    @property
+    def services(self) -> Iterable[Service]:
+        """Every stand-in, found by host name."""
+
+    def virtual_time(self) -> str:
+        """Now, as ISO."""
+
+    def local(self, call: Call) -> Reply | None:
+        """The answer to a plain request on loopback: token endpoints, control, pages. None: not one of these."""
+
+
+class Gone(Exception):  # noqa: N818 - not an error: the connection is to be broken
+    """The connection is to be broken now."""
+
+
+class Server:
+    """An ASGI application for both listeners: TLS (behind the relay) and plain HTTP on loopback."""
+
+    def __init__(self, world: Callable[[], World], abort: Callable[[int], None]) -> None:
+        self._world = world
+        self._abort = abort
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            return
+        request = Request(scope, receive)
+        try:
+            body = await request.body()
+        except ClientDisconnect:
+            return
+        world = self._world()
+        call = _call(request, body)
+        if scope["scheme"] == "http":
+            reply = world.local(call)
+            if reply is not None:
+                await _send(reply.status, reply.headers, _bytes(reply), send)
+                return
+        try:
+            await self._exchange(world, call, send)
+        except Gone:
+            port = scope["client"][1]
+            self._abort(port)
+
+    async def _exchange(self, world: World, call: Call, send: Send) -> None:
+        service = next((s for s in world.services if s.serves(call.host)), None)
+        if service is None:
+            await _send(421, {}, [b""], send)
+            return
+        gate = world.gate
+        held = gate.meet(_name(service, call))
+        if held and not gate.acted:
+            await gate.hold()
+            raise Gone
+        started = time.monotonic()
+        if world.latency:
+            await asyncio.sleep(world.latency)
+        name, write, call, reply, do = await _answer(world, service, call)
+        reply = replace(reply, headers={"date": _http_date(world.virtual_time()), **reply.headers})
+        keep = service.name in _DESCRIBED
+        chunks = _bytes(reply)
+        known = b"".join(chunks) if isinstance(chunks, list) else None
+        lost = held or (do is not None and (do.reset or do.lost_response))
+        world.trace.add(
+            Exchange(
+                service=service.name,
+                operation=name,
+                write=write,
+                caller=call.caller.name if call.caller else "",
+                at=world.virtual_time(),
+                seconds=time.monotonic() - started,
+                request=masked_request(call, keep=keep),
+                fault=do is not None,
+                response=masked_response(0 if lost else reply.status, reply.headers, known, call.host, keep=keep),
+            )
+        )
+        if held:
+            await gate.hold()
+        if lost:
+            raise Gone
+        await self._reply(reply, chunks, do, send)
+
+    async def _reply(self, reply: Reply, chunks: Iterable[bytes], do: Do | None, send: Send) -> None:
+        if do is not None and do.malformed_json:
+            chunks = [b'{"value": [']
+        if do is not None and do.cut_body is not None:
+            whole = b"".join(chunks)
+            headers = {**reply.headers, "content-length": str(len(whole))}
+            await _send(reply.status, headers, [whole[: do.cut_body]], send, more=True)
+            await asyncio.sleep(0.02)  # so that the client has the first part before the connection breaks
+            raise Gone
+        await _send(reply.status, reply.headers, chunks, send)
+
+
+def _http_date(iso: str) -> str:
+    """The Date header, by the virtual clock: a program that tells the service's time from it agrees with its bodies."""
+    return format_datetime(datetime.fromisoformat(iso).astimezone(UTC), usegmt=True)
+
+
+def _call(request: Request, body: bytes) -> Call:
+    query = request.scope["query_string"].decode("latin-1")
+    path = request.scope["raw_path"].decode("latin-1")
+    headers = {k.lower(): v for k, v in request.headers.items()}
+    host = headers.get("host", "").removesuffix(":443").lower()
+    return Call(
+        method=request.method,
+        host=host,
+        path=path,
+        query={k.lower(): v for k, v in parse_qsl(query, keep_blank_values=True)},
+        headers=headers,
+        body=body,
+        url=f"{request.scope['scheme']}://{host}{path}" + (f"?{query}" if query else ""),
+    )
+
+
+def _find(service: Service, call: Call) -> tuple[Operation, dict[str, str]] | None:
+    for operation in service.operations:
+        if operation.method == call.method and (match := operation.pattern.fullmatch(call.path)):
+            return operation, {k: unquote(v) for k, v in match.groupdict().items()}
+    return None
+
+
+def _name(service: Service, call: Call) -> str:
+    """What a request is counted as, whoever sends it."""
+    found = _find(service, call)
+    if found is None:
+        return "Unmodelled"
+    try:
+        return service.identify(found[0], call)[0]
+    except MalformedBodyError:
+        return found[0].id
+
+
+async def _answer(world: World, service: Service, call: Call) -> tuple[str, bool, Call, Reply, Do | None]:
+    """The operation's name, whether it writes, the call with its caller, the reply, and the fault that was met."""
+    found = _find(service, call)
+    if found is None:
+        world.unmodelled.append(f"{call.method} {call.host}{call.path}")
+        return "Unmodelled", False, call, service.unknown(call), None
+    operation, params = found
+    call = replace(call, params=params)
+    name, write, do = operation.id, operation.writes, None
+    try:
+        call = replace(call, caller=service.authenticate(call))
+        name, write = service.identify(operation, call)
+        do = world.faults.meet(name, call)
+        if do is not None and do.delay:
+            await asyncio.sleep(do.delay)
+        if do is not None and (do.status is not None or do.reset):
+            return name, write and not do.reset, call, refusal(do), do
+        reply = operation.handle(call)
+    except ServiceError as refused:
+        reply = refused.reply
+    except MalformedBodyError as error:
+        reply = service.malformed(call, str(error))
+    return name, write, call, reply, do
+
+
+def _bytes(reply: Reply) -> list[bytes] | Iterator[bytes]:
+    if reply.body is None:
+        return [b""]
+    if isinstance(reply.body, bytes):
+        return [reply.body]
+    if isinstance(reply.body, (dict, list)):
+        return [json.dumps(reply.body, ensure_ascii=False).encode()]
+    return reply.body
+
+
+async def _send(
+    status: int,
+    headers: Mapping[str, str],
+    chunks: Iterable[bytes],
+    send: Callable[..., Awaitable[None]],
+    *,
+    more: bool = False,
+) -> None:
+    pairs = {"content-type": "application/json; charset=utf-8"} | {k.lower(): v for k, v in headers.items()}
+    if isinstance(chunks, list):
+        pairs.setdefault("content-length", str(sum(map(len, chunks))))
+    encoded = [(k.encode("latin-1"), v.encode("latin-1")) for k, v in pairs.items()]
+    await send({"type": "http.response.start", "status": status, "headers": encoded})
+    for chunk in chunks:
+        await send({"type": "http.response.body", "body": chunk, "more_body": True})
+    if not more:
+        await send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -1,0 +1,141 @@
+"""What a scenario says of the tenant: principals, grants, vaults, accounts, function apps. Data only, as YAML holds it."""
+
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, model_validator
+
+from sandbox.azure.openai.service import OpenAIAccount
+
+
+class Script(BaseModel):
+    """A part of a scenario: what it does not know is a mistake."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PrincipalScript(Script):
+    """Someone in the tenant. `name` is the word for it in the rest of the scenario."""
+
+    name: str
+    kind: Literal["user", "group", "application", "managed identity"]
+    id: str = ""
+    display_name: str = ""  # of a user: the user principal name
+    client_secret: str | None = None
+    members: list[str] = []
+    deleted: bool = False  # gone from the directory, still named in policies and assignments
+
+
+class AssignmentScript(Script):
+    """A role that somebody holds from the start, effective already. `scope`: subscription, a group, or an ARM id.
+
+    `condition_met`: whether a condition, where there is one, lets the calls through.
+    """
+
+    principal: str
+    role: str
+    scope: str = "subscription"
+    condition: str | None = None
+    condition_met: bool = True
+    description: str | None = None
+    name: str | None = None
+
+
+class PolicyScript(Script):
+    """An entry of a vault's access policies."""
+
+    principal: str
+    secrets: list[str] = []
+    keys: list[str] = []
+    certificates: list[str] = []
+    storage: list[str] = []
+    application_id: str | None = None
+
+
+class VersionScript(Script):
+    """One version of a secret. Days count from the start; a version that expires in -1 days has expired yesterday."""
+
+    value: str
+    enabled: bool = True
+    expires_in_days: float | None = None
+    created_days_ago: float = 0
+    content_type: str | None = None
+    tags: dict[str, str] | None = None
+
+
+class SecretScript(Script):
+    """A secret that is there from the start: its `versions`, oldest first, or one version in short."""
+
+    name: str
+    value: str | None = None
+    enabled: bool = True
+    expires_in_days: float | None = None
+    created_days_ago: float = 0
+    content_type: str | None = None
+    tags: dict[str, str] | None = None
+    versions: list[VersionScript] = []
+    deleted: bool = False
+
+    @model_validator(mode="after")
+    def _said_once(self) -> Self:
+        in_short = self.model_fields_set - {"name", "versions", "deleted"}
+        if bool(in_short) == bool(self.versions) or (in_short and self.value is None):
+            raise ValueError("a secret has a value, or a list of versions")
+        return self
+
+    def history(self) -> list[VersionScript]:
+        """Its versions, oldest first."""
+        one = self.model_dump(exclude={"name", "versions", "deleted"})
+        return self.versions or [VersionScript.model_validate(one)]
+
+
+class VaultScript(Script):
+    """A Key Vault. `deleted`: in the deleted state; `elsewhere`: another tenant holds the name, nothing else counts.
+
+    `firewall`: only `ip_rules` get in. `public_network: false`: nobody does from here, only private links.
+    """
+
+    name: str
+    group: str
+    location: str = "swedencentral"
+    rbac: bool | None = None
+    policies: list[PolicyScript] = []
+    secrets: list[SecretScript] = []
+    tags: dict[str, str] = {}
+    purge_protection: bool = False
+    retention_days: int = Field(90, ge=7, le=90)
+    firewall: bool = False
+    ip_rules: list[IPvAnyNetwork] = []
+    public_network: bool = True
+    deleted: bool = False
+    elsewhere: bool = False
+
+
+class FunctionAppScript(Script):
+    """A function app. `identity`: principals that are its user-assigned identities, or "system" for one of its own.
+
+    Its own identity is a principal of the app's name.
+    """
+
+    name: str
+    group: str
+    location: str = "swedencentral"
+    identity: str | list[str] = []
+    functions: list[str] = []
+    settings: dict[str, str] = {}
+    state: Literal["Running", "Stopped"] = "Running"
+
+
+class AccountScript(OpenAIAccount):
+    """An Azure OpenAI account: its control plane here, its jobs and files as OpenAIAccount says."""
+
+    group: str
+    kind: Literal["OpenAI", "AIServices", "FormRecognizer"] = "OpenAI"
+    system_identity: bool = False
+    user_identities: list[str] = Field(default_factory=list)
+
+
+class SubscriptionScript(Script):
+    """The tenant's one subscription."""
+
+    id: str = "5b1f6d1c-0000-4000-8000-0000000000aa"
+    name: str = "contoso-ml"

@@ -1,0 +1,152 @@
+"""The `wandb:` part of a scenario: who there is in W&B, and what was there before."""
+
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from sandbox.runtime.clock import Clock
+from sandbox.wandb.runs import SILENCE, RunState
+from sandbox.wandb.store import Store
+from sandbox.wandb.users import REGISTRY, Entity, EntityKind, Organization, Role, User
+
+Key = Annotated[str, Field(min_length=40)]  # what the SDK takes for a key
+
+
+class Strict(BaseModel):
+    """A part of a scenario: a misspelt word is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class UserScript(Strict):
+    """A person: API keys, and the entity runs go to when none is named (their own unless said)."""
+
+    username: str
+    name: str = ""
+    email: str = ""
+    keys: list[Key] = []
+    default_entity: str | None = None
+
+
+class TeamScript(Strict):
+    """A team, its members by username, and the organization it belongs to."""
+
+    name: str
+    members: dict[str, Role] = {}
+    organization: str | None = None
+
+
+class OrganizationScript(Strict):
+    """An organization: the entity that owns its registries, and the registries (without `wandb-registry-`)."""
+
+    name: str
+    entity: str
+    registries: list[str] = []
+
+
+class RunScript(Strict):
+    """A run made before: `config` as people see it, `history` as rows; `age` in virtual seconds before now."""
+
+    entity: str
+    project: str
+    id: str
+    user: str
+    name: str | None = None
+    state: RunState = RunState.FINISHED
+    config: dict[str, Any] = {}
+    summary: dict[str, Any] = {}
+    history: list[dict[str, Any]] = []
+    tags: list[str] = []
+    notes: str | None = None
+    group: str | None = None
+    job_type: str | None = None
+    age: float = 0.0
+
+
+class WandbScript(Strict):
+    """W&B at the start."""
+
+    users: list[UserScript] = []
+    teams: list[TeamScript] = []
+    organizations: list[OrganizationScript] = []
+    runs: list[RunScript] = []
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> Self:
+        usernames = {user.username for user in self.users}
+        entities = usernames | {team.name for team in self.teams}
+        organizations = {organization.name for organization in self.organizations}
+        for team in self.teams:
+            _known(team.members, usernames, f"members of team {team.name}")
+            _known({team.organization} - {None}, organizations, f"organization of team {team.name}")
+        for user in self.users:
+            _known({user.default_entity} - {None}, entities, f"default entity of {user.username}")
+        _known((run.entity for run in self.runs), entities, "entities of runs")
+        _known((run.user for run in self.runs), usernames, "users of runs")
+        return self
+
+    def build(self, clock: Clock) -> Store:
+        """A store with all of this in it."""
+        store = Store(clock)
+        for user in self.users:
+            self._add_user(store, user)
+        organizations = {each.name: Organization(each.name, each.entity) for each in self.organizations}
+        for team in self.teams:
+            organization = organizations.get(team.organization or "")
+            number = store.next_number()
+            entity = Entity(number, team.name, EntityKind.TEAM, organization, dict(team.members))
+            store.entities[team.name] = entity
+        for each in self.organizations:
+            self._add_organization(store, each, organizations[each.name])
+        for run in self.runs:
+            _add_run(store, run)
+        return store
+
+    def _add_user(self, store: Store, script: UserScript) -> None:
+        default = script.default_entity or script.username
+        name = script.name or script.username
+        user = User(store.next_number(), script.username, name, script.email, default)
+        store.add_user(user, list(script.keys))
+        own = Entity(store.next_number(), user.username, EntityKind.USER, members={user.username: Role.ADMIN})
+        store.entities[user.username] = own
+
+    def _add_organization(self, store: Store, script: OrganizationScript, organization: Organization) -> None:
+        """Whoever is in one of its teams may link into its registries; finer roles are not modelled."""
+        members: dict[str, Role] = {}
+        for team in self.teams:
+            if team.organization == script.name:
+                for name, role in team.members.items():
+                    members[name] = min(role, members.get(name, role), key=list(Role).index)
+        entity = Entity(store.next_number(), script.entity, EntityKind.ORGANIZATION, organization, members)
+        store.entities[script.entity] = entity
+        for registry in script.registries:
+            store.add_project(script.entity, f"{REGISTRY}{registry}")
+
+
+def _add_run(store: Store, script: RunScript) -> None:
+    user = store.users[script.user]
+    run = store.add_run(store.add_project(script.entity, script.project, user), script.id, user)
+    now = store.clock.time()
+    run.created_at = now - script.age
+    match script.state:
+        case RunState.CRASHED:
+            run.heartbeat_at = now - SILENCE - 1
+        case RunState.RUNNING | RunState.PREEMPTING:
+            run.phase = script.state
+        case _:
+            run.phase = script.state
+            run.heartbeat_at = run.created_at
+    run.name = script.name or run.name
+    run.group, run.job_type, run.notes = script.group, script.job_type, script.notes
+    run.set_tags(list(script.tags))
+    for key, value in script.config.items():
+        run.set_config(key, value)
+    run.raw_config["_wandb"] = {"value": {"t": {}}}  # the mark of an SDK, without which a run cannot be resumed
+    run.summary = dict(script.summary)
+    run.add_rows(script.history)
+
+
+def _known(names: Any, known: set[str], what: str) -> None:
+    unknown = sorted(set(names) - known)
+    if unknown:
+        raise ValueError(f"{what}: unknown {', '.join(unknown)}")

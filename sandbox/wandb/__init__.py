@@ -1,0 +1,1 @@
+"""Weights & Biases: users, projects, runs and artifacts, and the protocols of its SDK."""

@@ -1,0 +1,116 @@
+"""W&B's object store: bytes by MD5, reached through signed URLs as on Google Cloud Storage."""
+
+import base64
+import hashlib
+import hmac
+import mimetypes
+import re
+import secrets
+import time
+from dataclasses import dataclass, field
+from datetime import datetime
+from urllib.parse import quote
+
+from sandbox.runtime.clock import Clock
+from sandbox.wandb.rules import RefusedError
+
+HOST = "storage.googleapis.com"
+BUCKET = "wandb-production.appspot.com"
+LIFETIME = 24 * 3600  # of a signed URL, by the wall clock like every token; W&B's own is UNVERIFIED
+
+
+class BadUrlError(Exception):
+    """A signed URL that is none: forged, for another method, or expired."""
+
+
+class BadDigestError(Exception):
+    """Content that does not have the MD5 its address promises."""
+
+
+@dataclass(frozen=True)
+class StoredObject:
+    """One object: its path in the bucket, its bytes, and when they came."""
+
+    path: str
+    md5: str  # base64, as W&B writes it
+    content: bytes
+    updated_at: datetime
+
+    @property
+    def mimetype(self) -> str:
+        """By the name's ending."""
+        return mimetypes.guess_type(self.path)[0] or "application/octet-stream"
+
+
+@dataclass
+class Storage:
+    """The bucket. Equal contents are held once."""
+
+    clock: Clock
+    lifetime: int = LIFETIME
+    _contents: dict[str, bytes] = field(default_factory=dict)
+    _objects: dict[str, StoredObject] = field(default_factory=dict)
+    _secret: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
+
+    def put(self, path: str, content: bytes) -> None:
+        """Store an object.
+
+        Raises:
+            BadDigestError: the path is an artifact's file and names another MD5.
+        """
+        digest = hashlib.md5(content, usedforsecurity=False).digest()
+        if path.startswith(ARTIFACT_FILES) and not path.endswith(f"/{digest.hex()}"):
+            raise BadDigestError(path)
+        md5 = base64.b64encode(digest).decode()
+        kept = self._contents.setdefault(md5, content)
+        self._objects[path] = StoredObject(path, md5, kept, self.clock.now())
+
+    def get(self, path: str) -> StoredObject | None:
+        """An object, or None."""
+        return self._objects.get(path)
+
+    def delete(self, path: str) -> bool:
+        """Whether there was such an object; its bytes stay for others with the same content."""
+        return self._objects.pop(path, None) is not None
+
+    def under(self, folder: str) -> dict[str, StoredObject]:
+        """Objects below a folder, by the rest of their path, oldest first."""
+        return {path[len(folder) :]: stored for path, stored in self._objects.items() if path.startswith(folder)}
+
+    def signed(self, base_url: str, method: str, path: str) -> str:
+        """An address that whoever holds it may use once or often, for one method, until it expires."""
+        expires = int(time.time()) + self.lifetime
+        signature = self._signature(method, path, expires)
+        return f"{base_url}/{BUCKET}/{quote(path)}?Expires={expires}&Signature={signature}"
+
+    def check(self, method: str, path: str, expires: str, signature: str) -> None:
+        """Accept only what `signed` gave out.
+
+        Raises:
+            BadUrlError: it did not, or not for this, or too long ago.
+        """
+        if not re.fullmatch("[0-9]{1,12}", expires) or int(expires) < time.time():
+            raise BadUrlError("ExpiredToken")
+        if not hmac.compare_digest(signature.encode(), self._signature(method, path, int(expires)).encode()):
+            raise BadUrlError("SignatureDoesNotMatch")
+
+    def _signature(self, method: str, path: str, expires: int) -> str:
+        return hmac.new(self._secret, f"{method}\n{path}\n{expires}".encode(), hashlib.sha256).hexdigest()
+
+
+ARTIFACT_FILES = "wandb_artifacts/"
+MANIFESTS = "wandb_manifests/"
+
+
+def artifact_file_path(project_number: int, md5: str) -> str:
+    """Where a file of an artifact lies: by its content, so that versions share what did not change."""
+    try:
+        digest = base64.b64decode(md5, validate=True)
+    except ValueError as error:
+        raise RefusedError(400, f"not an MD5 in base64: {md5!r}") from error
+    return f"{ARTIFACT_FILES}{project_number}/{digest.hex()}"
+
+
+def run_file_folder(entity: str, project: str, run_id: str) -> str:
+    """Where the files of a run lie."""
+    return f"{entity}/{project}/{run_id}/"

@@ -1,0 +1,1 @@
+"""W&B's GraphQL API: nodes, queries and mutations over the store."""

@@ -1,0 +1,176 @@
+"""Weights & Biases as its SDK meets it: GraphQL, filestream, and the object store behind signed URLs."""
+
+import base64
+from collections.abc import Sequence
+
+from graphql import GraphQLSyntaxError
+from pydantic import ValidationError
+
+from sandbox.runtime.clock import Clock
+from sandbox.runtime.http import Call, Caller, Operation, Reply, ServiceError
+from sandbox.scenario.wandb import WandbScript
+from sandbox.wandb.files import BUCKET, HOST, BadDigestError, BadUrlError
+from sandbox.wandb.graphql.artifact_mutations import ArtifactMutations
+from sandbox.wandb.graphql.executor import Executor, GraphQLPost, statement
+from sandbox.wandb.graphql.inputs import INPUTS
+from sandbox.wandb.graphql.paging import Context
+from sandbox.wandb.graphql.queries import Query
+from sandbox.wandb.graphql.run_mutations import RunMutations
+from sandbox.wandb.graphql.run_nodes import ProjectNode, RunNode
+from sandbox.wandb.graphql.view_mutations import ViewMutations
+from sandbox.wandb.rules import RefusedError, not_logged_in
+from sandbox.wandb.runs import FileStreamPost
+
+__all__ = ["Wandb", "WandbScript"]
+
+# Since the autumn of 2026 the SDK's default is the first; the older name still works.
+API_HOSTS = frozenset({"api.forge.coreweave.com", "api.wandb.ai"})
+LOOPBACK = frozenset({"127.0.0.1", "localhost"})
+
+
+class Mutation(RunMutations, ArtifactMutations, ViewMutations):
+    """The root of the mutations."""
+
+
+class Wandb:
+    """The service. `store` is what it remembers; `unsupported` what it was asked and does not know."""
+
+    name = "wandb"
+
+    def __init__(self, script: WandbScript, clock: Clock) -> None:
+        self.store = script.build(clock)
+        self.unsupported: list[str] = []
+        self._executor = Executor(INPUTS)
+        self.operations: Sequence[Operation] = (
+            Operation("GraphQL", "POST", "/graphql", self._graphql),
+            Operation(
+                "FileStream", "POST", "/files/{entity}/{project}/{run}/file_stream", self._file_stream, writes=True
+            ),
+            Operation("UploadFile", "PUT", f"/{BUCKET}/{{+object}}", self._upload, writes=True),
+            Operation("DownloadFile", "GET", f"/{BUCKET}/{{+object}}", self._download),
+            Operation("Telemetry", "POST", "/sdk/otel/{+signal}", self._telemetry),
+        )
+
+    def serves(self, host: str) -> bool:
+        """W&B's API, its object store, and W&B over plain HTTP on loopback."""
+        return host in API_HOSTS or host == HOST or _is_loopback(host)
+
+    def identify(self, operation: Operation, call: Call) -> tuple[str, bool]:
+        """GraphQL's operations go by the name in the document: the SDK sends an empty `operationName`."""
+        if operation.id != "GraphQL":
+            return operation.id, operation.writes
+        try:
+            found = statement(call.read(GraphQLPost)["query"])
+        except GraphQLSyntaxError:
+            return operation.id, False
+        return found.name, found.writes
+
+    def authenticate(self, call: Call) -> Caller | None:
+        """By API key: basic with any user name, or bearer. The object store and telemetry ask for none."""
+        if call.path.startswith((f"/{BUCKET}/", "/sdk/otel/")):
+            return None
+        user = self.store.user_of(_key(call.headers.get("authorization", "")))
+        if user is None:
+            raise _service_error(not_logged_in())
+        return Caller(object_id=user.username, tenant_id="", kind="User", name=user.email, app_id="")
+
+    def unknown(self, call: Call) -> Reply:
+        """A path nobody modelled; 501, because the SDK does not repeat it."""
+        why = f"the sandbox does not model {call.method} {call.host}{call.path}"
+        self.unsupported.append(why)
+        return Reply(501, {"errors": [{"message": why}]})
+
+    def malformed(self, call: Call, why: str) -> Reply:
+        """Not JSON."""
+        return Reply(400, {"errors": [{"message": f"{call.path}: {why}"}]})
+
+    def _graphql(self, call: Call) -> Reply:
+        context = self._context(call)
+        roots = {"query": Query(context), "mutation": Mutation(context)}
+        post = call.read(GraphQLPost)
+        answer = self._executor.execute(post["query"], post.get("variables") or {}, roots)
+        self.unsupported += answer.unsupported
+        return Reply(answer.status, answer.body)
+
+    def _file_stream(self, call: Call) -> Reply:
+        """Rows, summary, output and the end of a run. A run that is gone answers 404 (wandb#2673)."""
+        names = call.params["entity"], call.params["project"], call.params["run"]
+        try:
+            run = Mutation(self._context(call)).named_run(*names, "file_stream")
+            run.receive(FileStreamPost.model_validate(call.json), self.store.clock.time())
+        except RefusedError as refused:
+            raise _service_error(refused) from refused
+        except ValidationError as error:
+            self.unsupported.append(f"file_stream: {error}")
+            raise ServiceError(400, {"error": str(error)}) from error
+        return Reply(200, {"exitcode": run.exit_code, "limits": {}, "stopped": run.stop_requested})
+
+    def _context(self, call: Call) -> Context:
+        if call.caller is None:
+            raise _service_error(not_logged_in())
+        user = self.store.users[call.caller.object_id]
+        return Context(self.store, user, _storage_url(call.host), RunNode, ProjectNode)
+
+    def _upload(self, call: Call) -> Reply:
+        self._check_signature(call)
+        try:
+            self.store.storage.put(call.params["object"], call.body)
+        except BadDigestError as error:
+            raise _storage_error(400, "BadDigest") from error
+        return Reply(200, b"", {"content-type": "text/plain"})
+
+    def _download(self, call: Call) -> Reply:
+        self._check_signature(call)
+        stored = self.store.storage.get(call.params["object"])
+        if stored is None:
+            raise _storage_error(404, "NoSuchKey")
+        return Reply(200, stored.content, {"content-type": stored.mimetype, "etag": f'"{stored.md5}"'})
+
+    def _check_signature(self, call: Call) -> None:
+        """A signed URL is all the permission there is; W&B's key has no business here, and a client that sends it
+        has leaked it to another company's host (what the real store answers is UNVERIFIED).
+        """
+        if "authorization" in call.headers:
+            self.unsupported.append(f"{call.method} {call.host}: a key was sent to the object store")
+            raise _storage_error(400, "InvalidAuthentication")
+        expires, signature = call.query.get("expires", ""), call.query.get("signature", "")
+        try:
+            self.store.storage.check(call.method, call.params["object"], expires, signature)
+        except BadUrlError as error:
+            raise _storage_error(403, str(error)) from error
+
+    def _telemetry(self, call: Call) -> Reply:
+        """Answered like a server that has none: the SDK stops after a few posts."""
+        return Reply(404, {"errors": [{"message": f"{call.path} not found"}]})
+
+
+def _key(authorization: str) -> str:
+    scheme, _, value = authorization.partition(" ")
+    match scheme.lower():
+        case "basic":
+            try:
+                return base64.b64decode(value).decode().partition(":")[2]
+            except ValueError:
+                return ""
+        case "bearer":
+            return value.strip()
+    return ""
+
+
+def _is_loopback(host: str) -> bool:
+    return host.partition(":")[0] in LOOPBACK
+
+
+def _storage_url(host: str) -> str:
+    """Whoever came over plain loopback HTTP is sent back there; the others to the production host."""
+    return f"http://{host}" if _is_loopback(host) else f"https://{HOST}"
+
+
+def _service_error(refused: RefusedError) -> ServiceError:
+    error = {"message": refused.message, **({"extensions": refused.extensions} if refused.extensions else {})}
+    return ServiceError(refused.status, {"errors": [error], "data": None})
+
+
+def _storage_error(status: int, code: str) -> ServiceError:
+    """The real store answers in XML, of which the SDK shows only the status."""
+    return ServiceError(status, {"error": {"code": code}})

@@ -1,0 +1,263 @@
+"""The state of W&B: users, entities, projects, runs and artifacts. No protocol here.
+
+What tests, pages and the demo read, and where a person's work in the W&B app is played: `delete_run`, `revoke`,
+`set_role`; a run's name, notes, tags and config are edited on the run.
+"""
+
+import base64
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any
+
+from sandbox.runtime.clock import Clock
+from sandbox.wandb.artifacts import Artifact, Collection
+from sandbox.wandb.files import Storage
+from sandbox.wandb.rules import (
+    RefusedError,
+    check_collection_name,
+    check_project_name,
+    check_run_id,
+    check_type_name,
+    not_found,
+)
+from sandbox.wandb.runs import Alert, Run
+from sandbox.wandb.users import Entity, Role, User
+
+
+@dataclass(eq=False)
+class View:
+    """A saved view of a project's workspace; `spec` is JSON."""
+
+    number: int
+    name: str
+    type: str
+    display_name: str
+    description: str
+    spec: str
+    created_by: User
+
+
+@dataclass(eq=False)
+class Project:
+    """A project of an entity; a registry is one, too."""
+
+    number: int
+    entity: str
+    name: str
+    created_at: float
+    created_by: User | None = None
+    description: str | None = None
+    runs: dict[str, Run] = field(default_factory=dict)  # by id, oldest first
+    deleted_runs: set[str] = field(default_factory=set)  # their ids are taken for ever
+    collections: dict[str, Collection] = field(default_factory=dict)
+    views: list[View] = field(default_factory=list)
+
+    def collections_of(self, type_name: str) -> list[Collection]:
+        """The collections of a type."""
+        return [collection for collection in self.collections.values() if collection.type == type_name]
+
+    @property
+    def types(self) -> list[str]:
+        """The artifact types in use, in order of appearance."""
+        return list(dict.fromkeys(collection.type for collection in self.collections.values()))
+
+
+class Store:
+    """Everything W&B remembers."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.storage = Storage(clock)
+        self.alerts: list[Alert] = []
+        self.entities: dict[str, Entity] = {}
+        self.users: dict[str, User] = {}
+        self._keys: dict[str, str] = {}
+        self._projects: dict[tuple[str, str], Project] = {}
+        self._artifacts: dict[str, Artifact] = {}
+        self._by_client_id: dict[str, Artifact] = {}
+        self._numbers = count(1)
+
+    def next_number(self) -> int:
+        """A number nothing else has."""
+        return next(self._numbers)
+
+    # users and keys
+
+    def add_user(self, user: User, keys: list[str]) -> None:
+        """A person with API keys and a space of their own."""
+        self.users[user.username] = user
+        self._keys.update(dict.fromkeys(keys, user.username))
+
+    def user_of(self, key: str) -> User | None:
+        """Whose key this is; None when unknown or revoked."""
+        username = self._keys.get(key)
+        return self.users[username] if username else None
+
+    def add_key(self, username: str, key: str) -> None:
+        """What a person does at /authorize."""
+        self._keys[key] = self.users[username].username
+
+    def revoke(self, key: str) -> None:
+        """What a person does in their settings."""
+        del self._keys[key]
+
+    def set_role(self, entity: str, username: str, role: Role) -> None:
+        """What a team's admin does on the members page."""
+        self.entities[entity].members[username] = role
+
+    def teams_of(self, user: User) -> list[Entity]:
+        """The entities a user belongs to."""
+        return [entity for entity in self.entities.values() if user.username in entity.members]
+
+    # projects and runs
+
+    def project(self, entity: str, name: str) -> Project | None:
+        """A project, or None when it does not exist."""
+        return self._projects.get((entity, name))
+
+    def projects(self, entity: str) -> list[Project]:
+        """An entity's projects, oldest first."""
+        return [project for project in self._projects.values() if project.entity == entity]
+
+    def add_project(self, entity: str, name: str, user: User | None = None) -> Project:
+        """The project, made when there is none.
+
+        Raises:
+            RefusedError: the name breaks a rule, or no such entity.
+        """
+        check_project_name(name)
+        if entity not in self.entities:
+            raise not_found(f"entity {entity}")
+        if (entity, name) not in self._projects:
+            number = self.next_number()
+            self._projects[entity, name] = Project(number, entity, name, self.clock.time(), created_by=user)
+        return self._projects[entity, name]
+
+    def runs(self, entity: str, project: str) -> list[Run]:
+        """A project's runs, oldest first; none when there is no such project."""
+        found = self.project(entity, project)
+        return list(found.runs.values()) if found else []
+
+    def run(self, entity: str, project: str, run_id: str) -> Run:
+        """One run.
+
+        Raises:
+            KeyError: no such run.
+        """
+        return self._projects[entity, project].runs[run_id]
+
+    def add_run(self, project: Project, run_id: str, user: User) -> Run:
+        """A new run, running.
+
+        Raises:
+            RefusedError: the id breaks a rule, or belonged to a run that was deleted.
+        """
+        check_run_id(run_id)
+        path = f"{project.entity}/{project.name}/{run_id}"
+        if run_id in project.deleted_runs:
+            raise RefusedError(409, f"run {path} was previously created and deleted; try a new run name")
+        now = self.clock.time()
+        name = f"sandbox-run-{len(project.runs) + 1}"
+        run = Run(project.entity, project.name, run_id, name, user, self.storage, created_at=now, heartbeat_at=now)
+        project.runs[run_id] = run
+        return run
+
+    def delete_run(self, run: Run) -> None:
+        """Take a run away for good; W&B keeps deleted ones for some days, which nothing here needs."""
+        project = self._projects[run.entity, run.project]
+        del project.runs[run.id]
+        project.deleted_runs.add(run.id)
+
+    # artifacts
+
+    def artifacts(self, entity: str, project: str) -> list[Artifact]:
+        """Every committed version born in a project, collection by collection."""
+        found = self.project(entity, project)
+        collections = found.collections.values() if found else ()
+        return [version for each in collections if not each.portfolio for version in each.versions]
+
+    def collection(self, entity: str, project: str, name: str) -> Collection:
+        """One collection.
+
+        Raises:
+            KeyError: no such collection.
+        """
+        return self._projects[entity, project].collections[name]
+
+    def add_collection(self, project: Project, name: str, type_name: str, *, portfolio: bool = False) -> Collection:
+        """The collection of that name, made when there is none.
+
+        Raises:
+            RefusedError: a name breaks a rule, or the collection has another type (status and wording UNVERIFIED).
+        """
+        check_collection_name(name)
+        check_type_name(type_name)
+        if name not in project.collections:
+            now = self.clock.time()
+            number = self.next_number()
+            made = Collection(number, project.entity, project.name, name, type_name, portfolio, created_at=now)
+            project.collections[name] = made
+        collection = project.collections[name]
+        if (collection.type, collection.portfolio) != (type_name, portfolio):
+            raise RefusedError(400, f"artifact collection {name!r} already exists with type {collection.type!r}")
+        return collection
+
+    def add_artifact(self, sequence: Collection, digest: str, run: Run | None) -> Artifact:
+        """A version in the making."""
+        project = self._projects[sequence.entity, sequence.project]
+        number = self.next_number()
+        artifact = Artifact(
+            id=encoded_id("Artifact", str(number)),
+            sequence=sequence,
+            storage=self.storage,
+            project_number=project.number,
+            digest=digest,
+            created_at=self.clock.time(),
+            created_by=run,
+        )
+        self._artifacts[artifact.id] = artifact
+        return artifact
+
+    def artifact(self, artifact_id: str) -> Artifact | None:
+        """A version by its id, whatever its state."""
+        return self._artifacts.get(artifact_id)
+
+    def remember_client_id(self, client_id: str, artifact: Artifact) -> None:
+        """The id a client gave its artifact before the server did; references between artifacts use it."""
+        self._by_client_id[client_id] = artifact
+
+    def by_client_id(self, client_id: str) -> Artifact | None:
+        """A version by the id its client gave it."""
+        return self._by_client_id.get(client_id)
+
+    def all_collections(self) -> list[Collection]:
+        """Every collection of every project."""
+        return [collection for project in self._projects.values() for collection in project.collections.values()]
+
+    def collection_by_number(self, number: int) -> Collection | None:
+        """A collection, or None."""
+        return next((each for each in self.all_collections() if each.number == number), None)
+
+    def portfolios_with(self, artifact: Artifact) -> list[Collection]:
+        """The portfolios a version is linked to."""
+        return [each for each in self.all_collections() if each.portfolio and each.membership_of(artifact)]
+
+    def delete_artifact(self, artifact: Artifact) -> None:
+        """Take a version away; its number is not given again."""
+        portfolios = self.portfolios_with(artifact)
+        artifact.state = "DELETED"
+        for collection in (artifact.sequence, *portfolios):
+            collection.drop(artifact)
+
+
+def encoded_id(kind: str, *parts: Any) -> str:
+    """An id as W&B makes them: base64 of the kind and what identifies the thing."""
+    return base64.b64encode(":".join((kind, *map(str, parts))).encode()).decode()
+
+
+def decoded_id(text: str) -> list[str]:
+    """The parts of an id, kind first; a text that is no id has none."""
+    try:
+        return base64.b64decode(text, validate=True).decode().split(":")
+    except ValueError:
+        return []
