@@ -163,7 +163,7 @@ class Cloud:
     def _install_az(self) -> None:
         az = self.directory / "bin" / "az"
         az.parent.mkdir()
-        az.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m sandbox.az "$@"\n')
+        az.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m sandbox.actors az "$@"\n')
         az.chmod(0o755)
         (self.directory / "home").mkdir()
 

@@ -54,7 +54,9 @@ class Demo:
         self._run("operator", setup, {"WANDB_API_KEY": key})
         self._title("Another user of the vault", "billing-api, which had its access by access policy, reads its secret")
         self._run(
-            "billing-api", ["sandbox.other_application", "https://kv-ml.vault.azure.net/", "billing-db-password"], {}
+            "billing-api",
+            ["sandbox.actors", "read-secret", "https://kv-ml.vault.azure.net/", "billing-db-password"],
+            {},
         )
         self._sync_until_settled()
         self._nothing_more_to_do(setup, key)

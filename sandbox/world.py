@@ -46,7 +46,7 @@ class World:
         tokens = Tokens(self.tenant)
         self.desk = Desk(self.tenant, tokens, sessions)
         self.entra = Entra(self.tenant, tokens)
-        self.wandb = Wandb(scenario.wandb, self.clock)
+        self.wandb = Wandb(scenario.wandb.build(self.clock))
         self.openai = OpenAI(
             scenario.openai_accounts(),
             self.clock,

@@ -37,7 +37,7 @@ from sandbox.scenario.tenant import (
     SubscriptionScript,
     VaultScript,
 )
-from sandbox.wandb.service import WandbScript
+from sandbox.scenario.wandb import WandbScript
 
 
 class ClockScript(Script):

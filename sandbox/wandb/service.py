@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from graphql import GraphQLSyntaxError
 from pydantic import ValidationError
 
-from sandbox.runtime.clock import Clock
 from sandbox.runtime.http import Call, Caller, Operation, Reply, ServiceError
-from sandbox.scenario.wandb import WandbScript
 from sandbox.wandb.files import BUCKET, HOST, BadDigestError, BadUrlError
 from sandbox.wandb.graphql.artifact_mutations import ArtifactMutations
 from sandbox.wandb.graphql.executor import Executor, GraphQLPost, statement
@@ -20,8 +18,7 @@ from sandbox.wandb.graphql.run_nodes import ProjectNode, RunNode
 from sandbox.wandb.graphql.view_mutations import ViewMutations
 from sandbox.wandb.rules import RefusedError, not_logged_in
 from sandbox.wandb.runs import FileStreamPost
-
-__all__ = ["Wandb", "WandbScript"]
+from sandbox.wandb.store import Store
 
 # Since the autumn of 2026 the SDK's default is the first; the older name still works.
 API_HOSTS = frozenset({"api.forge.coreweave.com", "api.wandb.ai"})
@@ -37,8 +34,8 @@ class Wandb:
 
     name = "wandb"
 
-    def __init__(self, script: WandbScript, clock: Clock) -> None:
-        self.store = script.build(clock)
+    def __init__(self, store: Store) -> None:
+        self.store = store
         self.unsupported: list[str] = []
         self._executor = Executor(INPUTS)
         self.operations: Sequence[Operation] = (

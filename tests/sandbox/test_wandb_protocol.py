@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from sandbox.runtime.clock import Clock
 from sandbox.runtime.http import Call, Operation, Reply, ServiceError
+from sandbox.scenario.wandb import WandbScript
 from sandbox.wandb.graphql import artifact_mutations as wandb_artifact_mutations
 from sandbox.wandb.graphql import artifact_nodes as wandb_artifact_nodes
 from sandbox.wandb.graphql import file_nodes as wandb_file_nodes
@@ -31,7 +32,7 @@ from sandbox.wandb.graphql.filters import matching, ordered
 from sandbox.wandb.history import sampled
 from sandbox.wandb.rules import RefusedError
 from sandbox.wandb.runs import Chunk, FileStreamPost
-from sandbox.wandb.service import Mutation, Wandb, WandbScript
+from sandbox.wandb.service import Mutation, Wandb
 from sandbox.wandb.store import Store
 
 KEY, VIEWER = "k" * 40, "v" * 40
@@ -57,7 +58,7 @@ class Client:
 
     def __init__(self, host: str = "api.wandb.ai", key: str = KEY) -> None:
         self.clock = Clock()
-        self.service = Wandb(WandbScript.model_validate(WORLD), self.clock)
+        self.service = Wandb(WandbScript.model_validate(WORLD).build(self.clock))
         self.host = host
         self.authorization = "Basic " + base64.b64encode(f"api:{key}".encode()).decode()
 
