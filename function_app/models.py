@@ -29,6 +29,14 @@ Cell = str | int | float | bool | None
 """What a table holds in one place."""
 
 
+class Method(StrEnum):
+    """The training methods that are known, in the API's words. A job may have a newer one."""
+
+    SUPERVISED = "supervised"
+    DPO = "dpo"
+    REINFORCEMENT = "reinforcement"
+
+
 class DatasetPolicy(StrEnum):
     """How much of a training file goes to W&B. Training data is private."""
 
@@ -282,6 +290,13 @@ class Outcome:
     warnings: tuple[str, ...] = ()
     run_url: str = ""
     final: bool = False
+
+    @property
+    def summary(self) -> str:
+        """One line: why something was not done, or what was done."""
+        steps = [f"{self.steps:,} new step{'s' * (self.steps > 1)}"] if self.steps else []
+        why = [self.why.rstrip(".")] if self.why else []
+        return "; ".join([*why, *steps, *self.did]) or "nothing new"
 
     @property
     def moving(self) -> bool:

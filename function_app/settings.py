@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from function_app.engine.routing import Destination, Registry, Routes, Rule, checked_name, parse_registry, parse_routes
+from function_app.data.routes import Destination, Registry, Routes, Rule, checked_name, parse_registry, parse_routes
 from function_app.errors import SettingsError
 from function_app.models import DatasetPolicy
 

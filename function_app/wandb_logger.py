@@ -20,7 +20,6 @@ from pydantic import SecretStr, model_validator
 
 from function_app.azure.key_vault import identity_of, key_source
 from function_app.azure.openai import OPENAI, Account, accounts_from
-from function_app.cli.report import what_of
 from function_app.engine.engine import Engine, Interrupted
 from function_app.errors import AccountError, NotThereError, SettingsError, SyncError
 from function_app.models import Conventions, DatasetPolicy, Outcome, Result, Selection
@@ -279,7 +278,7 @@ def _can_end(outcome: Outcome) -> bool:
 
 def _line(outcome: Outcome) -> str:
     hint = [outcome.hint] if outcome.result is Result.FAILED and outcome.hint else []
-    what = "; ".join([what_of(outcome), *outcome.warnings, *hint])
+    what = "; ".join([outcome.summary, *outcome.warnings, *hint])
     parts = (f"{outcome.result:<8}", outcome.job or outcome.account, outcome.status, what, outcome.run_url)
     return "  ".join(part for part in parts if part)
 

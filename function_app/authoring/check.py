@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from function_app.authoring.rules import FORMATS, Finding, Method, Severity, find, method_of
+from function_app.authoring.rules import FORMATS, Finding, Severity, find, method_of
 from function_app.authoring.tokens import Tokenizer, expected_epochs, tokens_of
 from function_app.data.formats import Format, lines_of, read_rows
-from function_app.models import Malformed
+from function_app.models import Malformed, Method
 
 LARGEST_FILE = 512 * 1024 * 1024
 """Bytes (Microsoft, Customize a model with fine-tuning: 512 MB)."""

@@ -14,10 +14,9 @@ from typing import Any, Final, cast
 import httpx2
 import openai
 
-from function_app.authoring.rules import Method
 from function_app.azure.openai import OPENAI, Account, job_from
 from function_app.errors import AccessError, AccountBusyError, AccountError
-from function_app.models import Job
+from function_app.models import Job, Method
 
 PROCESSED, FAILED = "processed", frozenset({"error", "deleted"})
 """The statuses of a file that can be trained with, and of one that never will be; all others pass (Azure OpenAI's API

@@ -1,22 +1,22 @@
 """What `submit` was asked for: do the files and all else fit together, and in which account does the job start?"""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
-import click
 from pydantic import model_validator
 
 from function_app.authoring.check import Checked, Question, check_file
 from function_app.authoring.job_creation import JobRequest
-from function_app.authoring.rules import Method, Severity, fields_of_grader
+from function_app.authoring.rules import Severity, fields_of_grader
 from function_app.authoring.tokens import estimating
 from function_app.azure.key_vault import identity_of
 from function_app.azure.openai import OPENAI, Account, accounts_from
 from function_app.errors import SyncError
+from function_app.models import Method
 from function_app.settings import AUTO, V1, Settings
 
 _COMMON = frozenset({"n_epochs", "batch_size", "learning_rate_multiplier"})
@@ -50,6 +50,10 @@ class SubmitSettings(Settings):
         return self
 
 
+class RequestError(SyncError):
+    """The options do not fit together, or not the account or the training method."""
+
+
 class InvalidFileError(SyncError):
     """The service would refuse a file."""
 
@@ -73,7 +77,7 @@ def account_of(settings: Settings, name: str | None) -> Iterator[Account]:
     """The account to start the job in.
 
     Raises:
-        click.UsageError: none is called so, or there are several and nobody says which.
+        RequestError: none is called so, or there are several and nobody says which.
     """
     with ExitStack() as resources:
         accounts = accounts_from(settings, identity_of(settings, resources))
@@ -82,32 +86,32 @@ def account_of(settings: Settings, name: str | None) -> Iterator[Account]:
         names = ", ".join(each.name for each in accounts)
         chosen = [each for each in accounts if name in (None, each.name)]
         if not chosen:
-            raise click.UsageError(f"--account {name}: the settings have {names}.")
+            raise RequestError(f"--account {name}: the settings have {names}.")
         if len(chosen) > 1:
-            raise click.UsageError(f"--account: which one of {names}?")
+            raise RequestError(f"--account: which one of {names}?")
         yield chosen[0]
 
 
-def checked_request(wanted: Wanted) -> JobRequest:
+def checked_request(wanted: Wanted, tell: Callable[[str], None]) -> JobRequest:
     """The request with its method, when the files and all else that is asked for fit together.
 
     Raises:
         InvalidFileError: the service would refuse a file.
-        click.UsageError: the method needs something else.
+        RequestError: the method needs something else.
     """
     request = wanted.request
     fields = fields_of_grader(request.grader)
     question = Question(None if wanted.guess else request.method, grader_fields=fields)
-    found = _checked_file(wanted.training, question, unchecked=wanted.unchecked)
+    found = _checked_file(wanted.training, question, tell, unchecked=wanted.unchecked)
     request = replace(request, method=found.method or request.method)
     _check_method(request, wanted)
     if wanted.validation:
         question = Question(request.method, validation=True, grader_fields=fields)
-        _checked_file(wanted.validation, question, unchecked=wanted.unchecked)
+        _checked_file(wanted.validation, question, tell, unchecked=wanted.unchecked)
     return request
 
 
-def _checked_file(path: Path, question: Question, *, unchecked: bool) -> Checked:
+def _checked_file(path: Path, question: Question, tell: Callable[[str], None], *, unchecked: bool) -> Checked:
     found = check_file(path, question, estimating())
     errors = [finding for finding in found.findings if finding.severity is Severity.ERROR]
     if not found.ok and not unchecked:
@@ -119,7 +123,7 @@ def _checked_file(path: Path, question: Question, *, unchecked: bool) -> Checked
             f"`python -m function_app check {path}` says it all; --unchecked uploads it all the same.",
         )
     verdict = "nothing found that would be refused" if found.ok else "errors found, uploaded all the same"
-    click.echo(f"{path.name}: {found.examples:,} example{'s' * (found.examples != 1)}, {verdict}.", err=True)
+    tell(f"{path.name}: {found.examples:,} example{'s' * (found.examples != 1)}, {verdict}.")
     return found
 
 
@@ -127,10 +131,10 @@ def check_suffix(suffix: str | None, account: Account) -> None:
     """Azure takes shorter suffixes than OpenAI does.
 
     Raises:
-        click.UsageError: it does not take this one.
+        RequestError: it does not take this one.
     """
     if suffix is not None and account.name != OPENAI and not _SUFFIX.fullmatch(suffix):
-        raise click.UsageError(f"--suffix {suffix!r}: 1 to 40 of A-Z, a-z, 0-9, - and _.")
+        raise RequestError(f"--suffix {suffix!r}: 1 to 40 of A-Z, a-z, 0-9, - and _.")
 
 
 def _check_method(request: JobRequest, wanted: Wanted) -> None:
@@ -138,10 +142,10 @@ def _check_method(request: JobRequest, wanted: Wanted) -> None:
     unknown = sorted(request.hyperparameters.keys() - HYPERPARAMETERS[request.method])
     if unknown:
         takes = ", ".join(sorted(HYPERPARAMETERS[request.method]))
-        raise click.UsageError(f"--hyperparameters {', '.join(unknown)}: {request.method} takes {takes}.")
+        raise RequestError(f"--hyperparameters {', '.join(unknown)}: {request.method} takes {takes}.")
     if request.method is not Method.REINFORCEMENT:
         if request.grader is not None:
-            raise click.UsageError(f"--grader is for reinforcement, and this is {request.method}.")
+            raise RequestError(f"--grader is for reinforcement, and this is {request.method}.")
     elif request.grader is None or wanted.validation is None:
         why = " (the training file's first example ends with the user's turn)" if wanted.guess else ""
-        raise click.UsageError(f"reinforcement{why} needs --grader and --validation.")
+        raise RequestError(f"reinforcement{why} needs --grader and --validation.")

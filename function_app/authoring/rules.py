@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Any
 
 from function_app.data.formats import Format
+from function_app.models import Method
 
 IMAGES_PER_EXAMPLE = 64
 """(Microsoft, Vision fine-tuning)"""
@@ -26,14 +27,6 @@ _DATA_URL = re.compile(r"data:(?P<type>[\w.+-]+/[\w.+-]+);base64,")
 _ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
 _ANSWERS = frozenset({"assistant", "tool"})  # (Microsoft, Direct preference optimization)
 _ITEM = re.compile(r"\{\{\s*item\.(?P<field>\w+)")
-
-
-class Method(StrEnum):
-    """How a model is trained; the words of the API."""
-
-    SUPERVISED = "supervised"
-    DPO = "dpo"
-    REINFORCEMENT = "reinforcement"
 
 
 class Severity(StrEnum):

@@ -11,10 +11,11 @@ from typing import Any
 import click
 
 from function_app.authoring.check import FINDINGS_KEPT, Checked, Question, check_file
-from function_app.authoring.rules import Finding, Method, Severity, fields_of_grader
+from function_app.authoring.rules import Finding, Severity, fields_of_grader
 from function_app.authoring.tokens import Tokenizer, TokenizerError, counting, estimating
-from function_app.cli.failing import failed
+from function_app.cli.report import fail
 from function_app.errors import SyncError
+from function_app.models import Method
 
 _SHOWN = 20  # findings, as text
 _WIDTH = 100  # where there is no terminal
@@ -79,9 +80,9 @@ def check(
     try:
         checked = check_file(file, question, _tokenizer(tokenizer, model))
     except TokenizerError as error:
-        failed(error, output)
+        fail(error, output)
     except OSError as error:
-        failed(SyncError(f"{file} cannot be read: {error.strerror}."), output)
+        fail(SyncError(f"{file} cannot be read: {error.strerror}."), output)
     if output == "json":
         click.echo(json.dumps(as_document(file, checked), indent=2))
     else:

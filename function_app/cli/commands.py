@@ -16,13 +16,12 @@ import click
 
 from function_app.cli.check import check
 from function_app.cli.dashboard import dashboard
-from function_app.cli.report import Document, Report, Table, added_up
+from function_app.cli.report import INTERRUPTED, Document, Report, Table, added_up
 from function_app.cli.submit import submit
 from function_app.errors import SettingsError, SyncError
 from function_app.models import DatasetPolicy, Outcome, Result, Selection
 from function_app.settings import Settings
 
-_INTERRUPTED = 130
 _UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 _DRY = "Nothing was written: this was a dry run."
 
@@ -162,10 +161,10 @@ def _sync(
                 time.sleep(pause)
     except Interrupted as stopped:
         report.done(added_up(told, stopped.outcomes), interrupted=True)
-        sys.exit(_INTERRUPTED)
+        sys.exit(INTERRUPTED)
     except KeyboardInterrupt:
         report.done(told, interrupted=True)
-        sys.exit(_INTERRUPTED)
+        sys.exit(INTERRUPTED)
     report.done(told, note=_DRY if dry_run else _standing_still(told) if pause is not None else "")
     sys.exit(int(any(outcome.result is Result.FAILED for outcome in told)))
 

@@ -7,8 +7,8 @@ from typing import Self
 import click
 from pydantic import model_validator
 
-from function_app.cli.failing import failed
-from function_app.engine.routing import checked_name
+from function_app.cli.report import fail
+from function_app.data.routes import checked_name
 from function_app.errors import SettingsError, SyncError
 from function_app.settings import Settings
 
@@ -53,9 +53,9 @@ def dashboard(project: str | None, *, overwrite: bool, output: str) -> None:
         settings = _Settings.take()
         done = _save(settings, entity or settings.wandb_entity, name or settings.wandb_project, overwrite=overwrite)
     except SettingsError as error:
-        failed(error, output, 2)
+        fail(error, output, 2)
     except SyncError as error:
-        failed(error, output)
+        fail(error, output)
     if output == "json":
         click.echo(json.dumps({"ok": True, "dashboard": done[0], "url": done[1]}, indent=2))
     else:

@@ -26,6 +26,10 @@ _UNEVENTFUL = (Result.CURRENT, Result.SKIPPED)
 _COLOURS = {Result.SYNCED: "green", Result.FAILED: "red", Result.SKIPPED: "yellow", Result.OWED: "cyan"}
 
 
+INTERRUPTED = 130
+"""The exit status after Ctrl-C."""
+
+
 class Report(Protocol):
     """What a sync tells while it runs, and at its end."""
 
@@ -167,6 +171,12 @@ class Document:
         sys.exit(status)
 
 
+def fail(error: SyncError, output: str, status: int = 1) -> NoReturn:
+    """Report an error that ends the command, as one document where `output` is "json", and exit."""
+    report: Report = Document() if output == "json" else Table(everything=False)
+    report.failed(error, status)
+
+
 def added_up(before: Iterable[Outcome], after: Iterable[Outcome]) -> list[Outcome]:
     """The outcomes of two ticks, one after the other, as if they had been one."""
     earlier = {(outcome.account, outcome.job): outcome for outcome in before}
@@ -193,7 +203,7 @@ def _has_news(before: Outcome | None, now: Outcome) -> bool:
 
 def _lines(outcome: Outcome, width: int) -> list[str]:
     """One outcome: as a row of the table, or narrow."""
-    job, what = outcome.job or f"({outcome.account})", what_of(outcome)
+    job, what = outcome.job or f"({outcome.account})", outcome.summary
     if width >= _TABLE_FROM:
         step = "" if outcome.last_step is None else str(outcome.last_step)
         first, *more = textwrap.wrap(what, width - _WHAT_AT) or [""]
@@ -202,13 +212,6 @@ def _lines(outcome: Outcome, width: int) -> list[str]:
     said = f"{outcome.status}{at}: {what}" if outcome.status else what
     wrapped = textwrap.wrap(said, width, initial_indent=_INDENT, subsequent_indent=_INDENT)
     return [f"{outcome.result:{_WIDTHS[0]}}{_GAP}{job}", *wrapped]
-
-
-def what_of(outcome: Outcome) -> str:
-    """In one line: why something was not done, or what was."""
-    steps = [f"{outcome.steps:,} new step{'s' * (outcome.steps > 1)}"] if outcome.steps else []
-    why = [outcome.why.rstrip(".")] if outcome.why else []
-    return "; ".join([*why, *steps, *outcome.did]) or "nothing new"
 
 
 def _row(cells: Sequence[str]) -> str:

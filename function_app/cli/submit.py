@@ -11,12 +11,11 @@ from urllib.parse import quote
 
 import click
 
-from function_app.authoring.rules import Method
 from function_app.cli.check import read_grader
-from function_app.cli.failing import INTERRUPTED, failed
-from function_app.engine.routing import Destination, LeftOut
+from function_app.cli.report import INTERRUPTED, fail
+from function_app.data.routes import Destination, LeftOut
 from function_app.errors import SettingsError, SyncError
-from function_app.models import Job
+from function_app.models import Job, Method
 from function_app.settings import Settings
 from function_app.tracking.wandb.pages import project_page
 
@@ -125,28 +124,34 @@ def submit(
     try:
         _submit(wanted, account, output, interval=interval, again=again)
     except SettingsError as error:
-        failed(error, output, 2)
+        fail(error, output, 2)
     except SyncError as error:
-        failed(error, output)
+        fail(error, output)
     except OSError as error:
         if error.filename is None:  # a stream that cannot be written: see cli.run
             raise
-        failed(SyncError(f"{error.filename} cannot be read: {error.strerror}."), output)
+        fail(SyncError(f"{error.filename} cannot be read: {error.strerror}."), output)
     except KeyboardInterrupt:
         click.echo("Interrupted. What was uploaded stays; run the same command again to go on.", err=True)
         sys.exit(INTERRUPTED)
 
 
 def _submit(wanted: "Wanted", account: str | None, output: str, *, interval: float, again: bool) -> None:
-    from function_app.authoring.request import SubmitSettings, account_of, check_suffix, checked_request
+    from function_app.authoring.request import RequestError, SubmitSettings, account_of, check_suffix, checked_request
     from function_app.authoring.submission import Submission
 
+    def tell(progress: str) -> None:
+        click.echo(progress, err=True)
+
     settings = SubmitSettings.take()
-    with account_of(settings, account) as place:
-        check_suffix(wanted.request.suffix, place)
-        request = checked_request(wanted)
-        submission = Submission(place, lambda said: click.echo(said, err=True), interval)
-        done = submission.run(request, wanted.training, wanted.validation, again=again)
+    try:
+        with account_of(settings, account) as place:
+            check_suffix(wanted.request.suffix, place)
+            request = checked_request(wanted, tell)
+            submission = Submission(place, tell, interval)
+            done = submission.run(request, wanted.training, wanted.validation, again=again)
+    except RequestError as error:
+        raise click.UsageError(error.message) from None
     _report(done, settings, output)
 
 

@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from function_app.azure.openai import Account
+from function_app.data.routes import Destination, LeftOut, Routes, Rule
 from function_app.engine.deleted_runs import DeletedRuns, name_of
 from function_app.engine.outcomes import Candidate, failed_outcome
 from function_app.engine.planner import Decision, Owed, decide, run_of
-from function_app.engine.routing import Destination, LeftOut, Routes, Rule
 from function_app.errors import AccountError, WandbError
 from function_app.models import ALL, DELETED, DatasetPolicy, Job, Outcome, Result, RunState, Selection
 from function_app.tracking.wandb.api import WandbApi

@@ -12,12 +12,12 @@ from typing import Self
 from function_app.azure.key_vault import identity_of, key_source
 from function_app.azure.leases import Leases, Lost, never, no_lease
 from function_app.azure.openai import Account, accounts_from
+from function_app.data.routes import Registry, Rule
 from function_app.engine.deleted_runs import DeletedRuns, InMemory, name_of
 from function_app.engine.discovery import Looking, Projects
 from function_app.engine.mirror import Mirrored, mark_deleted, mirror
 from function_app.engine.outcomes import Candidate, failed_outcome, not_done, outcome_of, tell
 from function_app.engine.planner import Owed, run_id
-from function_app.engine.routing import Registry, Rule
 from function_app.errors import NotThereError, RunDeletedError, StorageError, SyncError, TakenError
 from function_app.models import ALL, DELETED, USUAL, Conventions, DatasetPolicy, Outcome, Result, Selection
 from function_app.settings import CONCURRENCY, Settings

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from function_app.azure.openai import OPENAI, Account
+from function_app.data.description import best_of, config_changes, config_of, family_of, name_of, summary_of, tags_of
 from function_app.data.formats import Format
 from function_app.data.results import ResultsError, parse_results, rows_from_events, with_event_times
-from function_app.engine.description import best_of, config_changes, config_of, family_of, name_of, summary_of, tags_of
+from function_app.data.routes import Registry
 from function_app.engine.planner import RULE, results_file, settled
-from function_app.engine.routing import Registry
 from function_app.errors import NotThereError
 from function_app.models import (
     DELETED,

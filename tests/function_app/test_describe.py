@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from function_app.azure.openai import OPENAI, job_from
-from function_app.engine.description import (
+from function_app.data.description import (
     artifact_name,
     base_model,
     best_of,

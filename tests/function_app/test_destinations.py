@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from function_app.data.routes import parse_routes
 from function_app.engine.engine import Engine
-from function_app.engine.routing import parse_routes
 from function_app.errors import WandbError
 from function_app.models import DatasetPolicy, Outcome, Result, Selection
 

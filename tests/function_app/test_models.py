@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from function_app.data.routes import Registry
 from function_app.engine.planner import RULE
-from function_app.engine.routing import Registry
 from function_app.models import DatasetPolicy, Result
 from function_app.tracking.wandb.models import Models
 from function_app.tracking.wandb.versions import LATEST

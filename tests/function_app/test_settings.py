@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
-from function_app.engine.routing import Destination, Registry, Routes
+from function_app.data.routes import Destination, Registry, Routes
 from function_app.errors import SettingsError
 from function_app.models import DatasetPolicy
 from function_app.settings import Settings

@@ -14,10 +14,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from function_app.authoring.job_creation import JobRequest
-from function_app.authoring.rules import Method
 from function_app.authoring.submission import like
 from function_app.cli.commands import main
-from function_app.models import Job
+from function_app.models import Job, Method
 from sandbox.azure.openai.store import Store
 from sandbox.azure.openai.training_files import FileScript, TrainingFile
 from tests.conftest import ROOT

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from typing import Any
 
 from function_app.azure.openai import Account
-from function_app.engine.description import artifact_name
+from function_app.data.description import artifact_name
 from function_app.errors import NotThereError
 from function_app.models import DatasetPolicy, Job
 from function_app.tracking.wandb.api import Question, WandbApi

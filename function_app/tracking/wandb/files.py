@@ -18,9 +18,9 @@ from wandb.sdk.artifacts.artifact_manifest_entry import ArtifactManifestEntry
 from wandb.sdk.lib.paths import LogicalPath
 
 from function_app.azure.openai import Account
+from function_app.data.description import artifact_name
 from function_app.data.formats import COLUMNS, NUMBERS, Sample, Tally, lines_of, read_rows
 from function_app.data.results import parse_results
-from function_app.engine.description import artifact_name
 from function_app.models import Cell, DatasetPolicy, Job, TableRow
 from function_app.tracking.wandb.runs import new_artifact
 

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from function_app.engine.description import artifact_name, base_model, family_of, iso, model_metadata
-from function_app.engine.routing import Registry
+from function_app.data.description import artifact_name, base_model, family_of, iso, model_metadata
+from function_app.data.routes import Registry
 from function_app.errors import KeyRefusedError, WandbBusyError, WandbError
 from function_app.models import Checkpoint, Job
 from function_app.tracking.wandb.api import Question, WandbApi

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from function_app.engine.routing import (
+from function_app.data.routes import (
     Destination,
     LeftOut,
     Registry,

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from function_app.engine.description import artifact_name, base_model
+from function_app.data.description import artifact_name, base_model
 from function_app.models import DatasetPolicy, Job
 
 OFF = "off"
