@@ -1,112 +1,114 @@
-"""What goes to Azure beside the code: which files, and a host.json whose every value has its reason."""
+"""What is deployed to Azure: which files, what the complete package omits, and a host.json whose every value has a reason."""
 
+import ast
 import json
 import os
 import re
-import subprocess
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
 
-import pathspec
 import pytest
 
 from function_app.settings import Settings
 from infra import package
 from tests.functions import declared
+from tests.worker import matchers
 
 ROOT = Path(__file__).parent.parent.parent
+NOT_DEPLOYED = ("function_app/authoring/", "function_app/cli/")  # a person's commands
+DECOYS = """
+.azure/dev/.env .coverage .DS_Store .env .git-credentials .python-version .python_packages/lib/site-packages/x.py
+.venv/lib/site.py .venv-3.13/pyvenv.cfg build/x.py core credentials data/train.jsonl data/function_app.py dump.sql id_rsa key
+key.pem kv.pfx local.settings.json Makefile node_modules/x/index.js nohup.out notes.sh notes/x.py old.zip secret.txt
+setup.env setup.env.bak setup.env~ setup.json Setup.JSON setup.parameters.json train.jsonl wandb/run-1/files/config.yaml
+wandb-key wandb-key.txt WANDB_KEY.TXT x.log.1 README.md LICENSE pyproject.toml docs/x.md infra/main.bicep tests/host.json
+__blobstorage__/x _host.json host.jsonl my_function_app.py приватно/train.jsonl
+function_app/.env function_app/.ipynb_checkpoints/settings.py function_app/__pycache__/functions.cpython-313.pyc
+function_app/cli/commands.py function_app/cli/x/y.py function_app/authoring/check.py function_app/data/train.jsonl
+function_app/engine/.key function_app/engine/old/engine.py function_app/key.txt function_app/local.settings.json
+function_app/settings.pyc function_app/settings.pyi function_app/tracking/wandb/run-1/x.py function_app/tracking/other/x.py
+src/function_app/settings.py
+""".split()  # noqa: SIM905 (a list of 60 lines says no more)
+CONTINUED = [
+    "function_app.py.orig",
+    "function_app/engine/engine.py.rej",
+    "function_app/settings.py~",
+    "function_app/x.py.d/data.txt",
+    "host.json.bak",
+    "requirements.txt.d/x",
+]
+"""Names that begin with a deployed file's name, which the Core Tools pack as well: see docs/deploy.md."""
 
 
-def test_the_package_is_the_app_and_nothing_else() -> None:
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True
-    )
-    if listed.returncode:
-        pytest.skip("not a git checkout: nobody says which files belong to the project")
-    deployed = {entry.name for entry in package.sources(ROOT)} & set(listed.stdout.splitlines())
-    code = {str(path.relative_to(ROOT)) for path in (ROOT / "function_app").rglob("*.py")}
-    assert deployed == {"LICENSE", "function_app.py", "host.json", "requirements.txt"} | code
+def files_below(root: Path) -> set[str]:
+    return {entry.name for entry in package.sources(root)}
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        ".venv/lib/site.py",
-        ".venv-3.13/pyvenv.cfg",
-        ".env",
-        ".python-version",
-        "setup.env",
-        "setup.json",
-        "setup.parameters.json",
-        "wandb-key.txt",
-        "key.pem",
-        "old.zip",
-        "node_modules/x/index.js",
-        "notes/x.py",
-        ".python_packages/lib/site-packages/x.py",
-        ".coverage",
-        ".DS_Store",
-        "function_app/__pycache__/triggers.cpython-311.pyc",
-        "azure_openai_wandb.egg-info/PKG-INFO",
-        "local.settings.json",
-        ".azure/dev/.env",
-        "wandb/run-1/files/config.yaml",
-    ],
-)
-def test_what_lies_about_on_a_laptop_stays_there(name: str) -> None:
-    ignored = pathspec.GitIgnoreSpec.from_lines((ROOT / ".funcignore").read_text().splitlines())
-    assert ignored.match_file(name)
+def deployed_code() -> set[str]:
+    code = {path.relative_to(ROOT).as_posix() for path in (ROOT / "function_app").rglob("*.py")}
+    return {name for name in code if not name.startswith(NOT_DEPLOYED)}
 
 
-def as_core_tools_read(patterns: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
-    """What is out, and what is in all the same. `func` is no git: a pattern is a beginning of the path from the root,
-    wherever its slashes are, and one with `!` wins whatever the order (Azure/azure-functions-core-tools, GitIgnoreParser).
-    """
-    lines = [line for line in patterns.splitlines() if line and not line.startswith("#")]
-
-    def beginnings(chosen: list[str]) -> re.Pattern[str]:
-        return re.compile("|".join(re.escape(line.lstrip("!/")).replace(r"\*", "[^/]+") for line in chosen))
-
-    kept = [line for line in lines if line.startswith("!")]
-    return beginnings([line for line in lines if line not in kept]), beginnings(kept)
+def test_the_package_is_the_app_without_its_command_line_and_nothing_else() -> None:
+    """A new sub-package of function_app needs its lines in .funcignore."""
+    assert files_below(ROOT) == {"function_app.py", "host.json", "requirements.txt"} | deployed_code()
 
 
-def test_the_core_tools_pack_the_same_files_as_azd() -> None:
-    """But for __pycache__, which they take along inside function_app/: it does no harm there."""
-    out, kept = as_core_tools_read((ROOT / ".funcignore").read_text())
-    everything = [str(path.relative_to(ROOT)) for path in ROOT.glob("[!.]*/**/*.*") if path.is_file()]
-    everything += [path.name for path in ROOT.iterdir() if path.is_file()] + [".git/config", ".venv/pyvenv.cfg"]
-    packed = {name for name in everything if kept.match(name) or not out.match(name)}
-    assert {name for name in packed if "__pycache__" not in name} == {each.name for each in package.sources(ROOT)}
+def test_what_is_deployed_imports_nothing_that_is_not() -> None:
+    for name in deployed_code() - {"function_app/__main__.py", "function_app/wandb_logger.py"}:  # not used in Azure
+        imported = [node for node in ast.walk(ast.parse((ROOT / name).read_text())) if isinstance(node, ast.ImportFrom)]
+        modules = {f"{node.module}/".replace(".", "/") for node in imported}
+        assert not [each for each in modules if each.startswith(NOT_DEPLOYED)], name
 
 
-def project(place: Path, names: list[str]) -> Path:
-    """A small project, its files made in this order."""
-    for age, name in enumerate(names):
-        path = place / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(f"of {name}")
-        os.utime(path, (1e9 + age, 1e9 + age))
-    (place / ".funcignore").write_text(".funcignore\n/docs/\n")
-    return place
+@pytest.fixture
+def littered(tmp_path: Path) -> Path:
+    """The project's deployable files among everything that may lie in somebody's clone."""
+    for name in [*files_below(ROOT), ".funcignore"]:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(ROOT / name, tmp_path / name)
+    for name in (*DECOYS, *CONTINUED):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("SECRET")
+    return tmp_path
+
+
+@pytest.mark.parametrize("packed", [files_below, matchers.git, matchers.azd, matchers.core_tools])
+def test_a_package_of_a_littered_clone_holds_the_same_files(packed: Callable[[Path], set[str]], littered: Path) -> None:
+    continued = set(CONTINUED) if packed is matchers.core_tools else set()
+    assert packed(littered) - continued == files_below(ROOT)
+
+
+def test_azds_star_crosses_a_slash_in_a_pattern_without_one(tmp_path: Path) -> None:
+    """The trap that .funcignore avoids. An emulation that missed it would prove nothing."""
+    (tmp_path / "function_app" / "engine").mkdir(parents=True)
+    (tmp_path / "function_app" / "engine" / "mirror.py").touch()
+    (tmp_path / ".funcignore").write_text("/*/\n!/function_app/\n")
+    assert (matchers.git(tmp_path), matchers.azd(tmp_path)) == ({".funcignore", "function_app/engine/mirror.py"}, set())
 
 
 def test_the_same_files_make_the_same_zip_in_whatever_order_and_whenever_they_were_written(tmp_path: Path) -> None:
-    names = ["host.json", "function_app/b.py", "function_app/a.py", "docs/not.md"]
+    names = ["host.json", "function_app/b.py", "function_app/a.py"]
     made = []
     for number, order in enumerate((names, names[::-1])):
-        output = tmp_path / f"{number}.zip"
-        package.build(project(tmp_path / str(number), order), output, with_dependencies=False)
-        made.append(output.read_bytes())
+        project = tmp_path / str(number)
+        (project / "function_app").mkdir(parents=True)
+        shutil.copyfile(ROOT / ".funcignore", project / ".funcignore")
+        for age, name in enumerate(order):
+            (project / name).write_text(f"of {name}")
+            os.utime(project / name, (1e9 + age, 1e9 + age))
+        package.build(project, tmp_path / "it.zip", with_dependencies=False)
+        made.append((tmp_path / "it.zip").read_bytes())
     assert made[0] == made[1]
-    with ZipFile(tmp_path / "0.zip") as zipped:
+    with ZipFile(tmp_path / "it.zip") as zipped:
         assert zipped.namelist() == ["function_app/a.py", "function_app/b.py", "host.json"]
 
 
 def test_a_program_in_the_package_stays_executable(tmp_path: Path) -> None:
-    """W&B's SDK starts one; a zip without modes would leave it a text file in Azure."""
+    """W&B's SDK starts one. A zip without modes would leave it a text file in Azure."""
     for name, mode in (("program", 0o755), ("data", 0o644)):
         (tmp_path / name).write_text("")
         (tmp_path / name).chmod(mode)
@@ -125,13 +127,13 @@ def test_the_report_counts_every_byte_of_the_package(tmp_path: Path) -> None:
     *parts, whole, digest, place = package.report(tmp_path / "it.zip")
     size = (ROOT / "LICENSE").stat().st_size / 1e6
     assert re.search(rf"{20 * size:.2f} MB  wandb$", parts[1])
-    assert f"{len(names) * size:.2f} MB  in all, {len(names)} files" in whole
+    assert f"{len(names) * size:.2f} MB  total, {len(names)} files" in whole
     assert re.fullmatch(r"sha256 [0-9a-f]{64}", digest)
     assert place == str(tmp_path / "it.zip")
 
 
-def test_azure_is_asked_to_install_only_what_the_app_needs() -> None:
-    """And never the worker itself, whose own packages these would replace (Microsoft, Python developer guide)."""
+def test_requirements_txt_holds_only_what_the_app_needs() -> None:
+    """And never the worker itself, whose own packages it would replace (Microsoft, Python developer guide)."""
     asked = set(re.findall(r"^([\w.-]+)==", (ROOT / "requirements.txt").read_text(), re.MULTILINE))
     assert {"azure-functions", "wandb", "openai", "protobuf"} <= asked
     assert asked.isdisjoint({"pandas", "numpy", "azure-functions-worker", "grpcio", "pytest", "rich", "starlette"})
@@ -148,12 +150,12 @@ def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 def test_every_value_of_host_json_has_its_reason() -> None:
     rows = re.findall(r"^\| `(.+?)` (.+?) \| (.+) \|$", (ROOT / "docs" / "host-json.md").read_text(), re.MULTILINE)
     for path, value in leaves(json.loads((ROOT / "host.json").read_text())):
-        said = "on" if value is True else str(value)
-        assert [name for name, values, _ in rows if name in path and said in values], f"nothing on {path} = {said}"
+        shown = "on" if value is True else str(value)
+        assert [name for name, values, _ in rows if name in path and shown in values], f"no reason for {path} = {shown}"
 
 
 def test_the_timers_schedule_is_one_of_the_settings() -> None:
-    """A %NAME% that no app setting has keeps the host from starting the function."""
+    """The host does not start a function whose %NAME% is not an app setting."""
     bindings = [json.loads(raw) for raw in declared()["find_jobs"].get_raw_bindings()]
     schedule = next(binding["schedule"] for binding in bindings if binding["type"] == "timerTrigger")
     assert schedule == "%SYNC_SCHEDULE%"

@@ -1,6 +1,6 @@
-"""The package as Azure gets it, unpacked into an empty place, in Microsoft's worker: with nothing else to lean on.
+"""The package as Azure receives it, unpacked into an empty folder and run by Microsoft's worker.
 
-As source, with requirements.txt installed and no more; and complete, on a bare Python of the version that Azure has.
+As source, with only requirements.txt installed, and complete, on a bare Python of Azure's version.
 """
 
 import json
@@ -22,7 +22,7 @@ from sandbox.cloud import Cloud
 from tests.worker.test_worker import LIBRARY, WORLD, Answer, Load, asked_for, azure, delivered, logged, tick, worker
 
 ROOT = Path(__file__).parent.parent.parent
-OUTSIDE = dict(os.environ)  # as it was before the sandbox moved in: there is no package index in there
+OUTSIDE = dict(os.environ)  # before a test points it to the sandbox, which has no package index
 WORKERS_OWN = ("grpcio", "azurefunctions-extensions-base")  # what the library imports and Azure's worker brings along
 LARGEST = 45e6  # bytes
 
@@ -137,7 +137,7 @@ def test_the_source_package_runs_with_requirements_txt_and_nothing_else(
 
 @pytest.mark.timeout(400)
 def test_the_complete_package_runs_on_a_bare_python_and_is_small_enough(load: Load, tmp_path: Path) -> None:
-    """So what infra.package leaves out of it is not needed."""
+    """So the files that infra.package omits are not needed."""
     if sys.platform != "linux":
         pytest.skip("the packages in it are for Linux")
     app = unpacked(tmp_path, "--with-dependencies")
