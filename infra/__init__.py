@@ -1,1 +1,1 @@
-"""What deploys the function app: Bicep, the package, and the way from `provisioning setup` to both. Nothing here is deployed."""
+"""The deployment of the function app: Bicep templates, the package, and what turns the output of setup into parameters."""

@@ -1,10 +1,10 @@
-"""From `provisioning setup` to a deployment: what it printed becomes azd's environment, or Bicep's parameters.
+"""Turn what `provisioning setup` printed into azd's environment, or into Bicep parameters.
 
     python -m provisioning setup … --output json > setup.json
     python -m infra.from_setup setup.json > setup.env              then: azd env set --file setup.env
     python -m infra.from_setup --bicep setup.json > setup.parameters.json
 
-Several accounts are several documents, one for each run of setup, with the same vault. Nothing in them is secret.
+For several accounts, pass several documents: one of each run of setup, with the same vault. They contain no secrets.
 """
 
 import argparse
@@ -16,43 +16,60 @@ from pathlib import Path
 from typing import Any
 
 PARAMETERS = Path(__file__).parent / "main.parameters.json"
-"""Says which variable of azd's environment is which parameter of main.bicep."""
+"""Maps parameters of main.bicep to variables of azd's environment."""
+_SETTINGS = frozenset(
+    {"AZURE_OPENAI_ENDPOINTS", "KEY_VAULT_URL", "WANDB_SECRET_NAME", "WANDB_ENTITY", "WANDB_BASE_URL"}
+)
+"""The settings that setup prints. A shell may read them, so no other name is passed on."""
 _LISTED = ("AZURE_OPENAI_ENDPOINTS", "AZURE_OPENAI_ACCOUNT_IDS")
-_OF_THE_FIRST = "AZURE_SUBSCRIPTION_ID"
-_AGAIN = (
-    "Run setup again, which changes nothing that is in place: python -m provisioning setup … --output json > setup.json"
+_PLAIN = re.compile(r"[\w./:,@+~()-]*")
+"""Every name, id and address. A value with other characters could end its quotes in a shell, or azd's JSON."""
+_FIRST_ONLY = "AZURE_SUBSCRIPTION_ID"
+_RUN_SETUP = (
+    "Run setup again. It changes nothing that is in place: python -m provisioning setup … --output json > setup.json"
 )
 
 
 class DocumentError(Exception):
-    """A document is not what setup prints, or two do not belong together; the text says what to do."""
+    """A document is not what setup prints, or two documents contradict each other. The message says what to do."""
 
 
 def variables(text: str | bytes) -> dict[str, str]:
-    """The variables that one document of setup gives; bytes may be UTF-16 too, as Windows PowerShell redirects.
+    """Read the variables from one document of setup. Windows PowerShell redirects output as UTF-16, which is read too.
 
     Raises:
-        DocumentError: it is none, or one of a setup that failed.
+        DocumentError: the text is not a document of setup, or setup failed.
     """
     try:
         document: dict[str, Any] = json.loads(text)
         if document["ok"] is not True:
             raise DocumentError(f"setup did not succeed: {document['error']['message']}\n{document['error']['hint']}")
-        return {
+        found = {
             "AZURE_SUBSCRIPTION_ID": document["subscription"]["id"],
             "AZURE_OPENAI_ACCOUNT_IDS": document["account"]["id"],
             "KEY_VAULT_ID": document["vault"]["id"],
             **document["settings"],
         }
-    except (ValueError, KeyError, TypeError) as error:
-        raise DocumentError(f"This is not what setup prints with --output json. {_AGAIN}") from error
+        unknown = document["settings"].keys() - _SETTINGS
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DocumentError(f"This is not what setup prints with --output json. {_RUN_SETUP}") from error
+    if unknown:
+        raise DocumentError(
+            f"setup does not print these settings: {', '.join(map(repr, sorted(unknown)))}. {_RUN_SETUP}"
+        )
+    for name, value in found.items():
+        if not isinstance(value, str) or not _PLAIN.fullmatch(value):
+            raise DocumentError(f"{name} is not a name, an id or an address: {value!r}. {_RUN_SETUP}")
+    return found
 
 
 def merged(documents: Iterable[Mapping[str, str]]) -> dict[str, str]:
-    """One deployment for all accounts, in the first one's subscription; its resource group is for its owner to choose.
+    """Merge the documents of several accounts into one deployment, in the subscription of the first account.
+
+    The resource group is not set: `azd down` deletes it whole, so the operator chooses one for the app alone.
 
     Raises:
-        DocumentError: they name different vaults, secrets or W&B entities, of which an app has one.
+        DocumentError: the documents name different vaults, secrets or W&B entities. A function app has one of each.
     """
     whole: dict[str, str] = {}
     for document in documents:
@@ -60,24 +77,21 @@ def merged(documents: Iterable[Mapping[str, str]]) -> dict[str, str]:
             known = whole.setdefault(name, value)
             if name in _LISTED and value not in known.split(","):
                 whole[name] = f"{known},{value}"
-            elif known != value and name not in (*_LISTED, _OF_THE_FIRST):
+            elif known != value and name not in (*_LISTED, _FIRST_ONLY):
                 raise DocumentError(
-                    f"{name} is {known} in one document and {value} in another, and a function app has one. Run setup for"
-                    " each account with the same --key-vault, --secret-name and --wandb-entity, or deploy an app for each."
+                    f"{name} is {known} in one document and {value} in another, but a function app has only one. Run setup"
+                    " for each account with the same --key-vault, --secret-name and --wandb-entity, or deploy an app for each."
                 )
     return whole
 
 
 def dotenv(values: Mapping[str, str]) -> str:
-    """As `azd env set --file` reads them; a shell does, too."""
-    for name, value in values.items():
-        if re.search(r"['\n]", value):
-            raise DocumentError(f"{name} has a quote or a line break in it, which no name or address has: {value!r}")
+    """Write the variables in the format of `azd env set --file`, which a POSIX shell can read, too."""
     return "".join(f"{name}='{value}'\n" for name, value in values.items())
 
 
 def parameters(values: Mapping[str, str], template: str) -> str:
-    """As `az deployment group create --parameters` reads them: what is known; everything else has a default in main.bicep."""
+    """Write the known values in the format of `az deployment group create --parameters`."""
     known = {}
     for name, entry in json.loads(template)["parameters"].items():
         variable = re.match(r"\$\{(\w+)", entry["value"])
@@ -88,14 +102,14 @@ def parameters(values: Mapping[str, str], template: str) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Read the documents, print what comes of them."""
+    """Read the documents and print azd's environment, or Bicep parameters."""
     parser = argparse.ArgumentParser(
         prog="python -m infra.from_setup",
         description="Turn what `python -m provisioning setup --output json` printed into azd's environment.",
     )
     parser.add_argument("--bicep", action="store_true", help="print Bicep parameters instead, for `az deployment`")
     parser.add_argument(
-        "documents", nargs="+", metavar="FILE", help="what setup printed, one for each account; - is stdin"
+        "documents", nargs="+", metavar="FILE", help="a document that setup printed, one per account; - is stdin"
     )
     given = parser.parse_args(argv)
     try:
@@ -107,7 +121,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"{error}\n")
         return 1
     except OSError as error:
-        sys.stderr.write(f"{error.filename or 'The output'}: {error.strerror}. {_AGAIN}\n")
+        sys.stderr.write(f"{error.filename or 'The output'}: {error.strerror}. {_RUN_SETUP}\n")
         return 1
     return 0
 

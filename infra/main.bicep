@@ -1,90 +1,90 @@
-metadata description = 'The function app that mirrors Azure OpenAI fine-tuning jobs into Weights & Biases: no keys, no connection strings.'
+metadata description = 'The function app that mirrors Azure OpenAI fine-tuning jobs into Weights & Biases, without keys or connection strings.'
 
 targetScope = 'resourceGroup'
 
-@description('What the resources are called after: letters, digits and hyphens. Storage gets it in lower case without hyphens.')
+@description('Base name of all resources: letters, digits and hyphens. The storage account uses it in lower case without hyphens.')
 @minLength(3)
 @maxLength(24)
 param name string = 'finetune-wandb'
 
-@description('Where the resources go, a region with Flex Consumption; empty is where the resource group is.')
+@description('Region of the resources. It must offer Flex Consumption. Empty means the region of the resource group.')
 param location string = ''
 
-@description('Tags for every resource.')
-param tags object = {}
+@description('Tags of every resource.')
+param tags { *: string } = {}
 
-// ---- what is mirrored, and where to: the app's settings, as `python -m provisioning setup` prints them ----------------
+// ---- What is mirrored, and where to: the app's settings, as `python -m provisioning setup` prints them ----------------
 
 @description('Endpoints of the Azure OpenAI accounts, separated by commas.')
 param azureOpenAiEndpoints string
 
-@description('Resource ids of the same accounts, separated by commas; they may be in other resource groups and subscriptions.')
+@description('Resource ids of the same accounts, separated by commas. They may be in other resource groups and subscriptions.')
 param azureOpenAiAccountIds string
 
-@description('Version of the Azure OpenAI API to ask with; empty is what the app finds best.')
+@description('Version of the Azure OpenAI API. Empty lets the app choose.')
 param azureOpenAiApiVersion string = ''
 
-@description('Resource id of the Key Vault that has the W&B key; it may be in another resource group or subscription.')
+@description('Resource id of the Key Vault that holds the W&B key. It may be in another resource group or subscription.')
 param keyVaultId string
 
-@description('Address of that vault.')
+@description('URL of that vault.')
 param keyVaultUrl string
 
-@description('Name of the secret that is the W&B key.')
+@description('Name of the secret that holds the W&B key.')
 param wandbSecretName string = 'wandb-api-key'
 
-@description('W&B team or user that the runs go to; empty is the default of the key\'s owner.')
+@description('W&B team or user that the runs go to. Empty means the default entity of the key\'s owner.')
 param wandbEntity string = ''
 
 @description('W&B project that the runs go to.')
 param wandbProject string = 'OpenAI-Fine-Tune'
 
-@description('W&B server, when it is your own.')
+@description('URL of a self-hosted W&B server. Empty means W&B\'s cloud.')
 param wandbBaseUrl string = ''
 
-@description('Rules that send jobs to other entities and projects; see WANDB_ROUTES in README.md.')
+@description('Rules that send jobs to other entities and projects. See docs/routing.md.')
 param wandbRoutes string = ''
 
-@description('W&B registry, or registry/collection, that final models are linked to; empty is none.')
+@description('W&B registry, or registry/collection, that final models are linked to. Empty means none.')
 param wandbRegistry string = ''
 
-@description('How much of the training files goes to W&B. Training data is private: this is the one to think about.')
+@description('How much of the training files goes to W&B. Decide this before the first deployment: uploaded data stays in W&B.')
 @allowed(['full', 'sample', 'reference', 'off'])
 param syncDatasets string = 'full'
 
-@description('When the timer looks, as NCRONTAB with six fields, in UTC. W&B is said to call a run crashed after five minutes of silence.')
+@description('Schedule of the timer: NCRONTAB with six fields, in UTC. W&B may show a run as crashed after five minutes without news.')
 param syncSchedule string = '0 */2 * * * *'
 
-// ---- how it runs -------------------------------------------------------------------------------------------------------
+// ---- How it runs -------------------------------------------------------------------------------------------------------
 
-@description('Memory of an instance. The worker and wandb\'s own process take about 200 MB together.')
+@description('Memory of an instance. The Python worker and wandb-core use about 200 MB together.')
 @allowed([512, 2048, 4096])
 param instanceMemoryMB int = 2048
 
-@description('How many instances may work at once, each on one job.')
+@description('Largest number of instances. Each works on one job at a time.')
 @minValue(1)
 @maxValue(1000)
 param maximumInstanceCount int = 40
 
-@description('Let the app reach storage, vault and accounts through private endpoints, and everything else from one address.')
+@description('Reach storage, vault and accounts through private endpoints, and everything else from one public address.')
 param privateNetworking bool = false
 
-@description('Address space of the virtual network, when there is one: a /24 or larger.')
+@description('Address space of the virtual network, with private networking: a /24 or larger.')
 param networkAddressPrefix string = '10.87.0.0/24'
 
-@description('How long logs are kept.')
+@description('Retention of the logs in days.')
 @minValue(30)
 @maxValue(730)
 param logRetentionDays int = 30
 
-@description('Who is told when something is wrong; separated by commas. Empty: the alerts fire, and nobody is told.')
+@description('Email addresses for alerts, separated by commas. Empty: alerts fire without a notification.')
 param alertEmails string = ''
 
-@description('Minutes without a successful tick after which somebody is told.')
+@description('Minutes without a successful tick after which an alert fires.')
 @allowed([10, 15, 30, 45, 60])
 param heartbeatMinutes int = 15
 
-// azd gives a variable that is not set as an empty text, in place of a parameter's default.
+// azd passes an empty string for an unset variable, which replaces the default of a parameter.
 var region = empty(location) ? resourceGroup().location : location
 var token = toLower(uniqueString(resourceGroup().id, name, region))
 var accountIds = map(split(azureOpenAiAccountIds, ','), id => trim(id))
@@ -97,7 +97,6 @@ resource identity 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30' 
 }
 
 module network 'modules/network.bicep' = if (privateNetworking) {
-  name: 'network'
   params: {
     name: name
     location: region
@@ -110,7 +109,6 @@ module network 'modules/network.bicep' = if (privateNetworking) {
 }
 
 module storage 'modules/storage.bicep' = {
-  name: 'storage'
   params: {
     name: 'st${take(replace(toLower(name), '-', ''), 9)}${take(token, 13)}'
     location: region
@@ -121,7 +119,6 @@ module storage 'modules/storage.bicep' = {
 }
 
 module monitoring 'modules/monitoring.bicep' = {
-  name: 'monitoring'
   params: {
     name: name
     location: region
@@ -132,7 +129,6 @@ module monitoring 'modules/monitoring.bicep' = {
 }
 
 module vaultRole 'modules/vault-role.bicep' = {
-  name: 'vault-role-${token}'
   scope: resourceGroup(split(keyVaultId, '/')[2], split(keyVaultId, '/')[4])
   params: {
     vaultName: last(split(keyVaultId, '/'))
@@ -141,8 +137,7 @@ module vaultRole 'modules/vault-role.bicep' = {
   }
 }
 
-module accountRoles 'modules/account-role.bicep' = [for (id, index) in accountIds: {
-  name: 'account-role-${index}-${token}'
+module accountRoles 'modules/account-role.bicep' = [for id in accountIds: {
   scope: resourceGroup(split(id, '/')[2], split(id, '/')[4])
   params: {
     accountName: last(split(id, '/'))
@@ -151,7 +146,6 @@ module accountRoles 'modules/account-role.bicep' = [for (id, index) in accountId
 }]
 
 module app 'modules/app.bicep' = {
-  name: 'app'
   params: {
     name: 'func-${name}-${take(token, 7)}'
     location: region
@@ -185,7 +179,6 @@ module app 'modules/app.bicep' = {
 }
 
 module alerts 'modules/alerts.bicep' = {
-  name: 'alerts'
   params: {
     name: name
     location: region
@@ -198,7 +191,6 @@ module alerts 'modules/alerts.bicep' = {
 }
 
 module workbook 'modules/workbook.bicep' = {
-  name: 'workbook'
   params: {
     name: name
     location: region
@@ -213,5 +205,5 @@ output AZURE_FUNCTION_APP string = app.outputs.name
 output AZURE_FUNCTION_APP_GROUP string = resourceGroup().name
 output AZURE_FUNCTION_APP_PRINCIPAL_ID string = identity.properties.principalId
 
-@description('Where the app comes from when it reaches W&B, for the firewall of a W&B server of your own.')
+@description('Public address of the app\'s outbound traffic, with private networking. A self-hosted W&B server has to let it in.')
 output AZURE_OUTBOUND_ADDRESS string = privateNetworking ? network!.outputs.outboundAddress : ''

@@ -1,16 +1,16 @@
-metadata description = 'Who is told what: no successful tick, accounts that refuse, jobs that fail, poison messages, a W&B key that is refused or expires.'
+metadata description = 'Alerts: no successful tick, unreachable accounts, failing jobs, poison messages, a rejected or expiring W&B key.'
 
 param name string
 param location string
-param tags object
+param tags { *: string }
 @description('Log Analytics workspace that the app\'s Application Insights writes to.')
 param workspaceId string
-@description('Name of the function app, by which its lines are found among those of others.')
+@description('Name of the function app. The queries filter by it, since other apps may share the workspace.')
 param appName string
-param emails array
+param emails string[]
 param heartbeatMinutes int
 
-// The lines of the log and their fields are the app's: a test holds the queries to what it writes.
+// A test checks these queries against the lines that the app logs.
 var requests = 'AppRequests | where AppRoleName =~ "${appName}"'
 var traces = 'AppTraces | where AppRoleName =~ "${appName}"'
 
@@ -92,7 +92,7 @@ resource people 'Microsoft.Insights/actionGroups@2023-01-01' = if (!empty(emails
   }
 }
 
-resource alerts 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = [for rule in rules: {
+resource alerts 'Microsoft.Insights/scheduledQueryRules@2026-03-01' = [for rule in rules: {
   name: 'alert-${name}-${rule.name}'
   location: location
   tags: tags
@@ -106,7 +106,7 @@ resource alerts 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = [for rule 
     evaluationFrequency: 'PT5M'
     windowSize: rule.minutes == 60 ? 'PT1H' : 'PT${rule.minutes}M'
     autoMitigate: true
-    // The tables come into being with the first line; until then the query would be refused.
+    // The tables do not exist before the first line is logged, and validation would reject the queries until then.
     skipQueryValidation: true
     criteria: {
       allOf: [

@@ -1,25 +1,25 @@
-metadata description = 'The function app on a Flex Consumption plan of its own. Everything it reaches, it reaches as its identity.'
+metadata description = 'The function app on its own Flex Consumption plan. It signs in to everything with its managed identity.'
 
 param name string
 param location string
-param tags object
+param tags { *: string }
 param identityId string
 param identityClientId string
 param storageAccountName string
 param packageContainer string
 param applicationInsightsConnectionString string
-@description('Subnet to send everything through; empty without private networking.')
+@description('Subnet for all outbound traffic. Empty without private networking.')
 param subnetId string
 param instanceMemoryMB int
 param maximumInstanceCount int
-@description('The app\'s own settings; the empty ones are left out, so that the app\'s defaults hold.')
-param settings object
+@description('Settings that the app reads. Empty ones are omitted, so that the app uses its defaults.')
+param settings { *: string }
 
-resource storage 'Microsoft.Storage/storageAccounts@2024-01-01' existing = {
+resource storage 'Microsoft.Storage/storageAccounts@2025-06-01' existing = {
   name: storageAccountName
 }
 
-resource plan 'Microsoft.Web/serverfarms@2024-11-01' = {
+resource plan 'Microsoft.Web/serverfarms@2025-03-01' = {
   name: 'plan-${name}'
   location: location
   tags: tags
@@ -33,10 +33,12 @@ resource plan 'Microsoft.Web/serverfarms@2024-11-01' = {
   }
 }
 
-// The host's connection is an identity and three addresses: an account name alone does not do in sovereign clouds.
+// The host connects with the identity. The three URIs are for sovereign clouds, where the account name alone gives the wrong
+// host. The account name is there because a start with URIs alone can fail (Azure/azure-functions-host#11787).
 var host = {
   AzureWebJobsStorage__credential: 'managedidentity'
   AzureWebJobsStorage__clientId: identityClientId
+  AzureWebJobsStorage__accountName: storage.name
   AzureWebJobsStorage__blobServiceUri: storage.properties.primaryEndpoints.blob
   AzureWebJobsStorage__queueServiceUri: storage.properties.primaryEndpoints.queue
   AzureWebJobsStorage__tableServiceUri: storage.properties.primaryEndpoints.table
@@ -46,10 +48,10 @@ var host = {
 }
 var given = toObject(filter(items(settings), each => !empty(each.value)), each => each.key, each => each.value)
 
-resource app 'Microsoft.Web/sites@2024-11-01' = {
+resource app 'Microsoft.Web/sites@2025-03-01' = {
   name: name
   location: location
-  // azd finds the app that it deploys to by this tag.
+  // azd finds the app to deploy to by this tag.
   tags: union(tags, { 'azd-service-name': 'sync' })
   kind: 'functionapp,linux'
   identity: {
@@ -61,12 +63,11 @@ resource app 'Microsoft.Web/sites@2024-11-01' = {
   properties: {
     serverFarmId: plan.id
     httpsOnly: true
-    // Nothing in the app answers HTTP; what stays open is the deployment endpoint, which takes Entra tokens only.
+    // The app has no HTTP function. Only the deployment endpoint stays open, which accepts Entra tokens only.
     publicNetworkAccess: 'Enabled'
     virtualNetworkSubnetId: empty(subnetId) ? null : subnetId
     siteConfig: {
       minTlsVersion: '1.2'
-      ftpsState: 'Disabled'
     }
     functionAppConfig: {
       runtime: {

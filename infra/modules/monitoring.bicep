@@ -1,10 +1,10 @@
-metadata description = 'Where logs go: a workspace, and Application Insights on it that takes Entra tokens only.'
+metadata description = 'Logs: a workspace, and an Application Insights component that accepts Entra tokens only.'
 
 param name string
 param location string
-param tags object
+param tags { *: string }
 param retentionDays int
-@description('Who writes: the app\'s identity.')
+@description('Principal id of the app\'s identity, which writes the logs.')
 param principalId string
 
 var monitoringMetricsPublisher = '3913510d-42f4-4e42-8a64-420c390055eb'

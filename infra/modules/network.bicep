@@ -1,17 +1,17 @@
-metadata description = 'A virtual network for the app, with private endpoints for everything in Azure that it reaches.'
+metadata description = 'A virtual network for the app, with private endpoints for storage, vault and accounts.'
 
 param name string
 param location string
-param tags object
+param tags { *: string }
 param addressPrefix string
 param storageAccountId string
 param keyVaultId string
-param azureOpenAiAccountIds array
+param azureOpenAiAccountIds string[]
 
 var suffix = environment().suffixes.storage
 var storageZones = map(['blob', 'queue', 'table'], service => 'privatelink.${service}.${suffix}')
 var vaultZone = replace('privatelink${environment().suffixes.keyvaultDns}', 'privatelink.vault.', 'privatelink.vaultcore.')
-// An account answers under all of these: which one it calls its endpoint depends on its kind.
+// An account answers in all of these zones. Which one its endpoint is in depends on its kind.
 var publicZones = [
   'privatelink.openai.azure.com'
   'privatelink.cognitiveservices.azure.com'
@@ -37,9 +37,9 @@ var endpoints = concat([
   { name: 'vault', service: keyVaultId, group: 'vault', zones: [vaultZone] }
 ], accounts)
 
-// W&B and Azure Monitor are on the internet, and a new subnet has no way there of its own (Microsoft, "Default outbound
-// access"). UNVERIFIED: nobody has run this template; that a NAT gateway serves Flex Consumption is documentation.
-resource address 'Microsoft.Network/publicIPAddresses@2024-05-01' = {
+// W&B and Azure Monitor are on the internet, and a new subnet has no default outbound access (Microsoft, "Default outbound
+// access"). UNVERIFIED: nobody has deployed this template. That a NAT gateway works with Flex Consumption is documented.
+resource address 'Microsoft.Network/publicIPAddresses@2025-05-01' = {
   name: 'pip-${name}'
   location: location
   tags: tags
@@ -51,7 +51,7 @@ resource address 'Microsoft.Network/publicIPAddresses@2024-05-01' = {
   }
 }
 
-resource gateway 'Microsoft.Network/natGateways@2024-05-01' = {
+resource gateway 'Microsoft.Network/natGateways@2025-05-01' = {
   name: 'ng-${name}'
   location: location
   tags: tags
@@ -67,7 +67,7 @@ resource gateway 'Microsoft.Network/natGateways@2024-05-01' = {
   }
 }
 
-resource network 'Microsoft.Network/virtualNetworks@2024-05-01' = {
+resource network 'Microsoft.Network/virtualNetworks@2025-05-01' = {
   name: 'vnet-${name}'
   location: location
   tags: tags
@@ -84,7 +84,7 @@ resource network 'Microsoft.Network/virtualNetworks@2024-05-01' = {
           natGateway: {
             id: gateway.id
           }
-          // What Flex Consumption asks for.
+          // Flex Consumption requires this delegation.
           delegations: [
             {
               name: 'flex'
@@ -133,7 +133,7 @@ resource links 'Microsoft.Network/privateDnsZones/virtualNetworkLinks@2024-06-01
   }
 }]
 
-resource privateEndpoints 'Microsoft.Network/privateEndpoints@2024-05-01' = [for endpoint in endpoints: {
+resource privateEndpoints 'Microsoft.Network/privateEndpoints@2025-05-01' = [for endpoint in endpoints: {
   name: 'pe-${name}-${endpoint.name}'
   location: location
   tags: tags
@@ -153,7 +153,7 @@ resource privateEndpoints 'Microsoft.Network/privateEndpoints@2024-05-01' = [for
   }
 }]
 
-resource zoneGroups 'Microsoft.Network/privateEndpoints/privateDnsZoneGroups@2024-05-01' = [for (endpoint, index) in endpoints: {
+resource zoneGroups 'Microsoft.Network/privateEndpoints/privateDnsZoneGroups@2025-05-01' = [for (endpoint, index) in endpoints: {
   name: 'default'
   parent: privateEndpoints[index]
   properties: {

@@ -1,26 +1,26 @@
-metadata description = 'The storage account that the Functions host, the queue and the leases live in. It takes no keys.'
+metadata description = 'The storage account of the Functions host, the queue and the leases. It accepts no shared keys.'
 
 param name string
 param location string
-param tags object
-@description('Who works in it: the app\'s identity.')
+param tags { *: string }
+@description('Principal id of the app\'s identity, which uses the account.')
 param principalId string
 @allowed(['Enabled', 'Disabled'])
 param publicNetworkAccess string
 
-// The host keeps its locks and the timer's state in blobs, the app its leases.
+// The host keeps its locks and the timer's state in blobs, and the app keeps its leases there.
 var storageBlobDataOwner = 'b7e6dc6d-f1e8-4753-8033-0f276bb0955b'
 var storageQueueDataContributor = '974c5e8b-45b9-4653-ba55-5f855dd0fb88'
 // The host writes diagnostic events to a table.
 var storageTableDataContributor = '0a9a7e1f-b9d0-4cc4-a60d-0319b160aaa3'
 
-resource account 'Microsoft.Storage/storageAccounts@2024-01-01' = {
+resource account 'Microsoft.Storage/storageAccounts@2025-06-01' = {
   name: name
   location: location
   tags: tags
   kind: 'StorageV2'
   sku: {
-    // Everything in it can be lost: the next tick asks again for what is owed. It exists in every region, too.
+    // Losing this account loses nothing: the next tick finds the pending jobs again. This SKU exists in every region.
     name: 'Standard_LRS'
   }
   properties: {
@@ -55,15 +55,15 @@ resource account 'Microsoft.Storage/storageAccounts@2024-01-01' = {
       name: 'finetune-jobs'
     }
 
-    // Made here, so that its trigger has something to listen to before the first message fails.
+    // Created here, so that its trigger has a queue to listen to before the first message fails.
     resource poison 'queues' = {
       name: 'finetune-jobs-poison'
     }
   }
 }
 
-// A lease's blob goes when its job is done; what stays is of workers that were killed.
-resource lifecycle 'Microsoft.Storage/storageAccounts/managementPolicies@2024-01-01' = {
+// The app deletes the blob of a lease when its job is final. The rest are from workers that were killed.
+resource lifecycle 'Microsoft.Storage/storageAccounts/managementPolicies@2025-06-01' = {
   name: 'default'
   parent: account
   properties: {

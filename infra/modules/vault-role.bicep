@@ -1,4 +1,4 @@
-metadata description = 'Lets an identity read one secret of a vault that is there already, and nothing else in it.'
+metadata description = 'Lets an identity read one secret of an existing vault, and nothing else in it.'
 
 param vaultName string
 param secretName string
@@ -6,7 +6,7 @@ param principalId string
 
 var keyVaultSecretsUser = '4633458b-17de-408a-b874-0445c86b69e6'
 
-resource vault 'Microsoft.KeyVault/vaults@2024-11-01' existing = {
+resource vault 'Microsoft.KeyVault/vaults@2026-02-01' existing = {
   name: vaultName
 
   resource secret 'secrets' existing = {
@@ -14,7 +14,7 @@ resource vault 'Microsoft.KeyVault/vaults@2024-11-01' existing = {
   }
 }
 
-// The same name that `python -m provisioning setup --reader` gives: whoever comes second finds it done.
+// `python -m provisioning setup --reader` gives the assignment the same name, so that neither meets RoleAssignmentExists.
 resource reader 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   name: guid(vault::secret.id, principalId, keyVaultSecretsUser)
   scope: vault::secret

@@ -1,12 +1,12 @@
-metadata description = 'The page that whoever is on call looks at first.'
+metadata description = 'The workbook: the first page to open when something seems wrong.'
 
 param name string
 param location string
-param tags object
+param tags { *: string }
 param workspaceId string
 param appName string
 
-// Braces of its own kind ({TimeRange}) are the workbook's parameters; {app} and {workspace} are filled in here.
+// {TimeRange} and the like are parameters of the workbook. {app} and {workspace} are replaced here.
 var page = replace(replace(loadTextContent('../workbook.json'), '{app}', appName), '{workspace}', workspaceId)
 
 resource workbook 'Microsoft.Insights/workbooks@2023-06-01' = {

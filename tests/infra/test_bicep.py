@@ -1,4 +1,4 @@
-"""What infra/ deploys: held to the code, to the official types and to what was decided. No compiler runs here."""
+"""What infra/ deploys, compared with the code, the official types and the decisions in docs/. No compiler runs here."""
 
 import json
 import re
@@ -21,31 +21,22 @@ from sandbox.azure.rbac import ROLES
 from tests.contracts import CONTRACTS, TOOLS
 from tests.functions import declared
 
-ROOT = Path(__file__).parent.parent.parent
-TEMPLATES = sorted((ROOT / "infra").rglob("*.bicep"))
-MAIN = (ROOT / "infra" / "main.bicep").read_text(encoding="utf-8")
-WORKBOOK = (ROOT / "infra" / "workbook.json").read_text(encoding="utf-8")
-EVERYTHING = "\n".join(path.read_text(encoding="utf-8") for path in TEMPLATES)
-
-FORBIDDEN_ON_FLEX = (  # (Microsoft, "Flex Consumption plan deprecations")
-    "FUNCTIONS_WORKER_RUNTIME",
-    "FUNCTIONS_EXTENSION_VERSION",
-    "FUNCTIONS_WORKER_PROCESS_COUNT",
-    "FUNCTIONS_MAX_HTTP_CONCURRENCY",
-    "SCM_DO_BUILD_DURING_DEPLOYMENT",
-    "ENABLE_ORYX_BUILD",
-    "WEBSITE_RUN_FROM_PACKAGE",
-    "WEBSITE_CONTENT",
-    "WEBSITE_TIME_ZONE",
-    "linuxFxVersion",
-)
-UNTYPED = ("publicIPAddresses@2024-05-01", "natGateways@2024-05-01")  # no official type of these is at hand
+INFRA = Path(__file__).parent.parent.parent / "infra"
+TEMPLATES = sorted(INFRA.rglob("*.bicep"))
+TEXTS = {path.stem: path.read_text(encoding="utf-8") for path in TEMPLATES}
+MAIN, EVERYTHING = TEXTS["main"], "\n".join(TEXTS.values())
+FORBIDDEN_ON_FLEX = """FUNCTIONS_WORKER_RUNTIME FUNCTIONS_EXTENSION_VERSION FUNCTIONS_WORKER_PROCESS_COUNT linuxFxVersion
+FUNCTIONS_MAX_HTTP_CONCURRENCY SCM_DO_BUILD_DURING_DEPLOYMENT ENABLE_ORYX_BUILD WEBSITE_RUN_FROM_PACKAGE WEBSITE_CONTENT
+WEBSITE_TIME_ZONE ftpsState"""  # (Microsoft, "Flex Consumption plan deprecations")
 NOT_DEPLOYED = {
     "AZURE_OPENAI_API_KEY": "a secret; the app signs in with its identity",
     "OPENAI_API_KEY": "a secret, and not of Azure",
     "WANDB_API_KEY": "a secret; it is in the vault",
     "SYNC_CONCURRENCY": "of the command line; in Azure the instances are the concurrency",
 }
+UNKNOWN_TO_THE_SANDBOX = {"storagetabledatacontributor": "0a9a7e1f-b9d0-4cc4-a60d-0319b160aaa3"}
+PARAMETERS = dict(re.findall(r"^param (\w+) \w+(?: = (.+))?$", MAIN, re.MULTILINE))
+"""The parameters of main.bicep with the text of their defaults, which is empty for a required one."""
 
 
 def nodes(source: str) -> Iterator[Node]:
@@ -57,33 +48,29 @@ def nodes(source: str) -> Iterator[Node]:
         waiting += node.children
 
 
-def parameters() -> dict[str, str | None]:
-    """The parameters of main.bicep, each with the text of its default."""
-    found = re.finditer(r"^param (\w+) \w+(?: = (.+))?$", MAIN, re.MULTILINE)
-    return {match[1]: match[2] for match in found}
+def block(pattern: str, text: str = EVERYTHING) -> str:
+    """The text of the only match of a pattern's group."""
+    (found,) = re.findall(pattern, text, re.DOTALL | re.MULTILINE)
+    return str(found)
 
 
 def deployed() -> dict[str, str]:
-    """The app's own settings as main.bicep passes them: name to parameter."""
-    block = re.search(r"settings: \{\n(.*?)\n    \}", MAIN, re.DOTALL)
-    assert block
-    return dict(line.strip().split(": ") for line in block[1].splitlines())
+    """The app's settings as main.bicep passes them: name to parameter."""
+    return dict(line.strip().split(": ") for line in block(r"settings: \{\n(.*?)\n    \}", MAIN).splitlines())
 
 
 def read_by_the_code() -> dict[str, object]:
     """The settings that the function app reads: name in the environment to default."""
-    found: dict[str, object] = {}
-    for name, field in Settings.model_fields.items():
-        alias = field.validation_alias
-        chosen = str(alias.choices[0]) if isinstance(alias, AliasChoices) else name.upper()
-        found[chosen] = field.default
-    return found
+    fields = Settings.model_fields.items()
+    aliases = {name: field.validation_alias for name, field in fields}
+    names = {name: str(alias.choices[0]) for name, alias in aliases.items() if isinstance(alias, AliasChoices)}
+    return {names.get(name, name.upper()): field.default for name, field in fields}
 
 
-@pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.name)
-def test_a_template_is_bicep(path: Path) -> None:
-    wrong = [n for n in nodes(path.read_text(encoding="utf-8")) if n.type == "ERROR" or n.is_missing]
-    assert not wrong, [(n.start_point.row + 1, n.text) for n in wrong]
+@pytest.mark.parametrize("name", TEXTS)
+def test_a_template_is_bicep(name: str) -> None:
+    wrong = [node for node in nodes(TEXTS[name]) if node.type == "ERROR" or node.is_missing]
+    assert not wrong, [(node.start_point.row + 1, node.text) for node in wrong]
 
 
 @pytest.mark.skipif(not (TOOLS / "bicep_lint.py").is_file(), reason=f"the official types are not in {CONTRACTS}")
@@ -91,135 +78,104 @@ def test_the_templates_conform_to_the_official_types() -> None:
     lint = [sys.executable, str(TOOLS / "bicep_lint.py"), str(CONTRACTS / "bicep-types"), *map(str, TEMPLATES)]
     done = subprocess.run(lint, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    warnings = [line for line in done.stdout.splitlines() if line.startswith("warning")]
-    assert [line for line in warnings if not line.endswith(UNTYPED)] == []
+    assert not [line for line in done.stdout.splitlines() if line.startswith("warning")]
 
 
-def test_a_roles_guid_is_what_its_name_says() -> None:
-    said = dict(re.findall(r"^var (\w+) = '([0-9a-f-]{36})'", EVERYTHING, re.MULTILINE))
-    names = {role.id: re.sub(r"\W", "", role.name).lower() for role in ROLES.values()}
-    names["0a9a7e1f-b9d0-4cc4-a60d-0319b160aaa3"] = (
-        "storagetabledatacontributor"  # nothing here asks the sandbox for it
-    )
-    assert said
-    assert {name.lower() for name in said} == {names[guid] for guid in said.values()}
-    assert set(re.findall(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", EVERYTHING)) == set(
-        said.values()
-    )
+def test_a_role_variable_holds_the_id_of_the_role_that_it_names() -> None:
+    variables = dict(re.findall(r"^var (\w+) = '([0-9a-f-]{36})'", EVERYTHING, re.MULTILINE))
+    known = {re.sub(r"\W", "", role.name).lower(): role.id for role in ROLES.values()} | UNKNOWN_TO_THE_SANDBOX
+    assert variables
+    assert variables == {name: known[name.lower()] for name in variables}
+    assert set(re.findall(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", EVERYTHING)) == set(variables.values())
 
 
-def test_every_assignment_is_named_as_provisioning_names_it() -> None:
-    """guid(scope, principal, role GUID): see provisioning.roles.assignment_name."""
-    names = re.findall(r"name: guid\((.*principalId.*)\)", EVERYTHING)
-    assert len(names) == EVERYTHING.count("Microsoft.Authorization/roleAssignments@")
-    assert all(re.fullmatch(r"[\w:]+\.id, principalId, \w+", name) for name in names), names
-    assert EVERYTHING.count("principalType: 'ServicePrincipal'") == len(names)
-    scopes = re.findall(r"name: guid\(([\w:]+)\.id, .*\)\n  scope: ([\w:]+)\n", EVERYTHING)
-    assert len(scopes) == len(names)
-    assert all(named == scope for named, scope in scopes), "a role counts where its scope is, not where its name says"
+def test_an_assignment_has_the_name_that_provisioning_gives_it_and_the_scope_of_its_name() -> None:
+    """guid(scope, principal, role): see provisioning/azure/roles.py, assignment_name."""
+    named = re.findall(r"name: guid\(([\w:]+)\.id, principalId, \w+\)\n  scope: ([\w:]+)\n", EVERYTHING)
+    assert all(name == scope for name, scope in named)
+    assert len(named) == EVERYTHING.count("Microsoft.Authorization/roleAssignments@")
+    assert len(named) == EVERYTHING.count("principalType: 'ServicePrincipal'")
 
 
-def test_with_private_networking_storage_is_closed_and_everything_else_goes_through_the_network() -> None:
+def test_roles_go_to_the_resource_groups_of_the_vault_and_of_each_account() -> None:
+    """They are cut out of /subscriptions/S/resourceGroups/G/… by position."""
+    scopes = re.findall(r"scope: resourceGroup\(split\((\w+), '/'\)\[(\d)\], split\(\1, '/'\)\[(\d)\]\)", MAIN)
+    assert scopes == [("keyVaultId", "2", "4"), ("id", "2", "4")]
+    assert re.search(r"module accountRoles .* = \[for id in accountIds:", MAIN)
+
+
+def test_private_networking_closes_the_storage_account_and_reaches_every_service() -> None:
     assert "publicNetworkAccess: privateNetworking ? 'Disabled' : 'Enabled'" in MAIN
     assert "subnetId: privateNetworking ? network!.outputs.appSubnetId : ''" in MAIN
-    storage, network = (
-        (ROOT / "infra" / "modules" / f"{name}.bicep").read_text(encoding="utf-8") for name in ("storage", "network")
-    )
-    assert "    publicNetworkAccess: publicNetworkAccess\n" in storage
-    assert "defaultAction: publicNetworkAccess == 'Enabled' ? 'Allow' : 'Deny'" in storage
-    reached = re.findall(r"name: '([\w$-]+)(?:\{index\})?'.* service: |name: '(account)-", network)
-    assert {one or other for one, other in reached} == {"blob", "queue", "table", "vault", "account"}
-
-
-def test_every_setting_that_the_code_reads_is_deployed_and_the_other_way_round() -> None:
-    block = re.search(r"var host = \{\n(.*?)\n\}", EVERYTHING, re.DOTALL)
-    assert block
-    host = set(re.findall(r"^  (\w+): ", block[1], re.MULTILINE))
-    ours = set(deployed())
-    assert ours | (host & set(read_by_the_code())) == set(read_by_the_code()) - set(NOT_DEPLOYED)
-    assert {name.partition("__")[0] for name in host - set(read_by_the_code())} == {
-        STORAGE,
-        "APPLICATIONINSIGHTS_CONNECTION_STRING",
-        "APPLICATIONINSIGHTS_AUTHENTICATION_STRING",
+    assert "    publicNetworkAccess: publicNetworkAccess\n" in TEXTS["storage"]
+    assert "defaultAction: publicNetworkAccess == 'Enabled' ? 'Allow' : 'Deny'" in TEXTS["storage"]
+    assert set(re.findall(r"name: '(\w+)[^']*'(?:, |\n  )service: ", TEXTS["network"])) == {
+        *("blob", "queue", "table", "vault", "account")
     }
 
 
-def test_the_defaults_of_the_templates_are_the_codes() -> None:
-    given = parameters()
+def test_the_template_sets_every_setting_that_the_code_reads_and_no_other() -> None:
+    host = set(re.findall(r"^  (\w+): ", block(r"var host = \{\n(.*?)\n\}"), re.MULTILINE))
+    read = set(read_by_the_code())
+    assert deployed().keys() | (host & read) == read - NOT_DEPLOYED.keys()
+    insights = {f"APPLICATIONINSIGHTS_{name}_STRING" for name in ("CONNECTION", "AUTHENTICATION")}
+    assert {name.partition("__")[0] for name in host - read} == {STORAGE, *insights}
+    assert f"{STORAGE}__accountName" in host, "a start with URIs alone can fail (Azure/azure-functions-host#11787)"
+
+
+def test_a_parameter_has_the_codes_default_in_the_template_and_in_azds_file() -> None:
     for setting, parameter in deployed().items():
         default = read_by_the_code()[setting]
-        if isinstance(default, str) and given[parameter] not in (None, "''"):
-            assert given[parameter] == f"'{default}'", setting
-
-
-def test_the_parameters_file_gives_what_has_no_default_and_names_nothing_else() -> None:
-    document = json.loads((ROOT / "infra" / "main.parameters.json").read_text(encoding="utf-8"))
-    given = document["parameters"]
-    assert {name for name, default in parameters().items() if default is None} <= set(given) <= set(parameters())
+        if isinstance(default, str) and PARAMETERS[parameter] not in ("", "''"):
+            assert PARAMETERS[parameter] == f"'{default}'", setting
+    given = json.loads((INFRA / "main.parameters.json").read_text(encoding="utf-8"))["parameters"]
+    assert {name for name, default in PARAMETERS.items() if not default} <= given.keys() <= PARAMETERS.keys()
     for name, entry in given.items():
         match = re.fullmatch(r"\$\{([A-Z_]+)(?:=(.*))?\}", entry["value"])
         assert match, f"{name} does not come from azd's environment"
-        default = parameters()[name]
-        if match[2] is not None:  # azd turns texts into the numbers and booleans that a parameter is declared as
-            assert default in (match[2], f"'{match[2]}'"), name
+        if match[2] is not None:  # azd converts a text to the number or boolean that a parameter is declared as
+            assert PARAMETERS[name] in (match[2], f"'{match[2]}'"), name
         elif match[1] != "AZURE_ENV_NAME":  # which azd always has
-            assert default in (None, "''"), f"azd gives {name} as '' when it is not set, in place of its default"
+            assert PARAMETERS[name] in ("", "''"), f"azd passes '' for an unset {match[1]}, in place of the default"
 
 
 def test_nothing_has_a_key() -> None:
     assert "allowSharedKeyAccess: false" in EVERYTHING
-    assert re.findall(r"(?i)disableLocalAuth: (\w+)", EVERYTHING) == ["true", "true"], (
-        "Application Insights and its logs"
-    )
-    assert not [name for name, why in NOT_DEPLOYED.items() if "secret" in why and name in EVERYTHING]
-    for word in ("listKeys", "listAccountSas", "connectionString: 'Default", "@secure", "AccountKey"):
-        assert word not in EVERYTHING
-    assert not [name for name in FORBIDDEN_ON_FLEX if name in EVERYTHING]
+    assert re.findall(r"(?i)disableLocalAuth: (\w+)", EVERYTHING) == ["true", "true"], "Application Insights, its logs"
+    secrets = [name for name, reason in NOT_DEPLOYED.items() if "secret" in reason]
+    keys = ["listKeys", "listAccountSas", "connectionString: 'Default", "AccountKey"]
+    assert not [word for word in (*secrets, *keys, *FORBIDDEN_ON_FLEX.split()) if word in EVERYTHING]
 
 
-def test_what_the_app_expects_in_storage_is_made() -> None:
-    queues = re.search(r"queueServices'.*?\n  \}\n", EVERYTHING, re.DOTALL)
-    assert queues
-    assert set(re.findall(r"name: '(finetune-[\w-]+)'", queues[0])) == {QUEUE, POISON_QUEUE}
-    containers = re.search(r"blobServices'.*?\n  \}\n", EVERYTHING, re.DOTALL)
-    assert containers
-    assert re.findall(r"resource leases 'containers' = \{\n +name: '(.+)'", containers[0]) == [LEASES]
-    assert "prefixMatch: ['${account::blobs::leases.name}/']" in EVERYTHING, "what killed workers leave is cleared away"
+def test_the_template_creates_what_the_app_expects_in_storage() -> None:
+    queues, containers = (block(rf"{kind}Services'(.*?)\n  \}}\n") for kind in ("queue", "blob"))
+    assert set(re.findall(r"name: '(finetune-[\w-]+)'", queues)) == {QUEUE, POISON_QUEUE}
+    assert re.findall(r"resource leases 'containers' = \{\n +name: '(.+)'", containers) == [LEASES]
+    assert "prefixMatch: ['${account::blobs::leases.name}/']" in EVERYTHING, "leases of killed workers are cleared away"
 
 
-def test_the_app_runs_on_the_plan_and_the_python_that_the_package_is_made_for() -> None:
-    template = (ROOT / "infra" / "modules" / "app.bicep").read_text(encoding="utf-8")
-    assert re.findall(r"name: 'python'\n +version: '(.+)'", template) == [PYTHON]
-    assert re.findall(r"name: '(.+)'\n +tier: '(.+)'", template) == [("FC1", "FlexConsumption")]
-    assert re.findall(r"^    type: '(\w+)'", template, re.MULTILINE) == ["UserAssigned"]
+def test_the_app_runs_on_the_plan_and_the_python_that_the_package_is_built_for() -> None:
+    assert re.findall(r"name: 'python'\n +version: '(.+)'", TEXTS["app"]) == [PYTHON]
+    assert re.findall(r"name: '(.+)'\n +tier: '(.+)'", TEXTS["app"]) == [("FC1", "FlexConsumption")]
+    assert re.findall(r"^    type: '(\w+)'", TEXTS["app"], re.MULTILINE) == ["UserAssigned"]
 
 
-def test_roles_are_given_where_the_vault_and_each_account_are() -> None:
-    """In their own resource groups and subscriptions, cut out of /subscriptions/S/resourceGroups/G/… by position."""
-    scopes = re.findall(r"scope: resourceGroup\(split\((\w+), '/'\)\[(\d)\], split\(\1, '/'\)\[(\d)\]\)", MAIN)
-    assert scopes == [("keyVaultId", "2", "4"), ("id", "2", "4")]
-    assert re.search(r"module accountRoles .* = \[for \(id, index\) in accountIds:", MAIN)
-
-
-def test_alerts_watch_functions_that_there_are() -> None:
-    watched = set(re.findall(r"Name == [\"'](\w+)[\"']", EVERYTHING + WORKBOOK))
+def test_alerts_and_workbook_watch_functions_that_exist() -> None:
+    workbook = (INFRA / "workbook.json").read_text(encoding="utf-8")
+    watched = set(re.findall(r"Name == [\"'](\w+)[\"']", EVERYTHING + workbook))
     assert watched
     assert watched <= declared().keys()
 
 
-def test_azd_deploys_the_root_of_the_repository_to_the_app_with_its_tag() -> None:
-    azd = yaml.safe_load((ROOT / "azure.yaml").read_text(encoding="utf-8"))
+def test_azd_deploys_the_root_of_the_repository_and_refuses_to_delete_resource_groups() -> None:
+    """`azd down` deletes whole resource groups (Azure/azure-dev#2916, #4785), and the template deploys to the vault's."""
+    azd = yaml.safe_load((INFRA.parent / "azure.yaml").read_text(encoding="utf-8"))
     assert azd["services"] == {"sync": {"project": ".", "language": "python", "host": "function"}}
     assert "'azd-service-name': 'sync'" in EVERYTHING
-    assert (ROOT / azd["infra"]["path"] / f"{azd['infra']['module']}.bicep").is_file()
-
-
-def test_azd_does_not_delete_the_groups_that_it_deployed_roles_to() -> None:
-    """`azd down` deletes resource groups whole (Azure/azure-dev#2916, #4785): the vault and the accounts are in some."""
-    down = yaml.safe_load((ROOT / "azure.yaml").read_text(encoding="utf-8"))["hooks"]["predown"]
+    assert (INFRA.parent / azd["infra"]["path"] / f"{azd['infra']['module']}.bicep").is_file()
+    down = azd["hooks"]["predown"]
     done = subprocess.run(["/bin/sh", "-c", down["posix"]["run"]], capture_output=True, text=True)
     assert done.returncode == 1
     assert "az group delete" in done.stderr
     assert down["windows"]["run"].rstrip().endswith("exit 1")
-    assert not down["posix"].get("continueOnError")
-    assert not down["windows"].get("continueOnError")
+    assert not any(each.get("continueOnError") for each in down.values())
