@@ -84,13 +84,13 @@ def settle(cloud: Cloud, accounts: int, jobs: int, running: int) -> None:
             runs.runs.setdefault(job_id(account, number), _like(model, account, number))
 
 
-def forget(cloud: Cloud, owed: int, accounts: int, jobs: int) -> set[str]:
+def forget(cloud: Cloud, pending: int, accounts: int, jobs: int) -> set[str]:
     """Have W&B forget the runs of so many ended jobs, spread over all; their ids."""
     runs = cloud.world.wandb.store.project(ENTITY, PROJECT)
     assert runs is not None, "nothing was mirrored yet"
     ended = [job_id(account, number) for number in range(jobs) for account in range(accounts)]
     ended = [job for job in ended if job in runs.runs]
-    chosen = {ended[index * len(ended) // owed] for index in range(owed)}
+    chosen = {ended[index * len(ended) // pending] for index in range(pending)}
     for job in chosen:
         del runs.runs[job]
     return chosen

@@ -81,7 +81,7 @@ class Instance:
 
 @dataclass(frozen=True)
 class Idle:
-    """One tick with nothing owed: its time and that of the processor, by operation what was asked, and its line in the log."""
+    """One tick with nothing pending: its time and that of the processor, by operation what was asked, and its line in the log."""
 
     seconds: float
     cpu_seconds: float
@@ -125,7 +125,7 @@ class Figures:
 
     accounts: int
     jobs: int
-    owed: int
+    pending: int
     idle: Idle
     backfill: Backfill
     ticking: Peak
@@ -225,13 +225,13 @@ class Host:
             self.poison.append(message)
 
 
-def measured(accounts: int, jobs: int, owed: int, *, running: int, instances: int, latency: float = 0.0) -> Figures:
+def measured(accounts: int, jobs: int, pending: int, *, running: int, instances: int, latency: float = 0.0) -> Figures:
     """Make the world, tick with nothing to do, then let `running` jobs begin, have W&B forget others, and catch up.
 
     Args:
         accounts: how many.
         jobs: in each of them.
-        owed: how many of all W&B does not show when it is time to catch up, the running ones among them.
+        pending: how many of all W&B does not show when it is time to catch up, the running ones among them.
         running: how many of these go on.
         instances: how many serve the queue.
         latency: seconds that each listing and each W&B query takes.
@@ -249,10 +249,10 @@ def measured(accounts: int, jobs: int, owed: int, *, running: int, instances: in
         host.tick()  # the first of a process signs in
         idle = _idle(cloud, host)
         cloud.clock.advance(3600)
-        ended = crowd.forget(cloud, owed - running, accounts, jobs)
+        ended = crowd.forget(cloud, pending - running, accounts, jobs)
         going = {crowd.job_id(account, jobs - 1) for account in range(running)}
         backfill = _caught_up(cloud, host, ended, going)
-    return Figures(accounts, accounts * jobs, owed, idle, backfill, _peak(ticking), _peak(*workers))
+    return Figures(accounts, accounts * jobs, pending, idle, backfill, _peak(ticking), _peak(*workers))
 
 
 def _peak(*instances: Instance) -> Peak:
@@ -271,7 +271,7 @@ def _caught_up(cloud: Cloud, host: Host, ended: set[str], going: set[str]) -> Ba
     for thread in threads:
         thread.start()
     try:
-        while int(_field(host.tick(), "tick ", "owed")) > len(going):
+        while int(_field(host.tick(), "tick ", "pending")) > len(going):
             host.until_served(_TICK_AFTER)
             cloud.clock.advance(TICK_EVERY)
         host.until_served(sys.maxsize)
@@ -309,7 +309,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--accounts", type=int, default=100)
     parser.add_argument("--jobs", type=int, default=100, help="in each account")
-    parser.add_argument("--owed", type=int, default=200, help="jobs that W&B does not show")
+    parser.add_argument("--pending", type=int, default=200, help="jobs that W&B does not show")
     parser.add_argument("--running", type=int, default=10, help="of these, jobs that go on")
     parser.add_argument("--instances", type=int, default=4, help="that serve the queue")
     parser.add_argument("--latency", type=float, default=100, metavar="MS", help="of each listing and W&B query")
@@ -318,7 +318,7 @@ def main() -> int:
     figures = measured(
         said.accounts,
         said.jobs,
-        said.owed,
+        said.pending,
         running=said.running,
         instances=said.instances,
         latency=said.latency / 1000,
@@ -333,7 +333,7 @@ def main() -> int:
 def table(figures: Figures) -> Iterator[str]:
     """All of it for people; the last line sums it up."""
     idle, backfill = figures.idle, figures.backfill
-    yield f"{figures.jobs:,} jobs in {figures.accounts} accounts, {figures.owed} of them owed"
+    yield f"{figures.jobs:,} jobs in {figures.accounts} accounts, {figures.pending} of them pending"
     yield ""
     yield f"{'':28}{'idle tick':>12}{'backfill':>12}"
     yield f"{'seconds':28}{idle.seconds:12.1f}{backfill.seconds:12.1f}"
@@ -357,7 +357,7 @@ def table(figures: Figures) -> Iterator[str]:
     lists, queries, jobs, *_ = (sum(idle.requests.get(each, 0) for each in asked) for asked in SERVICES.values())
     yield (
         f"idle tick: {lists} lists, {queries} W&B queries, {jobs} requests for single jobs; "
-        f"{figures.owed - len(backfill.missing)} of {figures.owed} owed jobs arrived, {backfill.poison} given up, "
+        f"{figures.pending - len(backfill.missing)} of {figures.pending} pending jobs arrived, {backfill.poison} given up, "
         f"queue {backfill.deepest} of {BOUND} deep"
     )
 

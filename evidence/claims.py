@@ -104,7 +104,7 @@ CLAIMS: tuple[Claim, ...] = (
     ),
     Claim(
         "scale",
-        "A tick over 10,000 settled jobs in 100 accounts asks nothing per job, and 200 owed ones all arrive, each once.",
+        "A tick over 10,000 settled jobs in 100 accounts asks nothing per job, and 200 pending ones all arrive, each once.",
         "python -m benchmarks.scale",
         SYNC,
     ),

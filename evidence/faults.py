@@ -146,7 +146,7 @@ def unclear(case: Case, ended: Ended) -> str:
     if error := document.get("error"):
         return _unclear_error(error, ended.status) if case.command != "sync" else _unclear_words(error)
     failed = [job for job in document.get("jobs", ()) if job["result"] == "failed"]
-    return next(filter(None, (_unclear_words({"message": job["why"], "hint": job["hint"]}) for job in failed)), "")
+    return next(filter(None, (_unclear_words({"message": job["message"], "hint": job["hint"]}) for job in failed)), "")
 
 
 def _unclear_error(error: Mapping[str, str], status: int) -> str:

@@ -1,4 +1,4 @@
-"""What Azure Functions calls: a timer that finds the jobs that are owed something, a queue that has them mirrored.
+"""What Azure Functions calls: a timer that finds pending jobs, a queue that has them mirrored.
 
 Thin on purpose: the engine does the work, the host schedules, retries and counts. A message carries ids only.
 """
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, List  # noqa: UP035 (see find_jobs)
 import azure.functions as func
 
 from function_app.engine.backlog import top_up
-from function_app.engine.planner import Owed
+from function_app.engine.planner import Action
 from function_app.errors import SyncError
 from function_app.models import Outcome, Result
 from function_app.traffic import counted
@@ -76,7 +76,7 @@ def find_jobs(
     timer: func.TimerRequest,
     requests: func.Out[List[str]],  # noqa: UP006 (the worker does not load a function that says list[str])
 ) -> None:
-    """Ask for the jobs that are owed something, as many as the queue has room for.
+    """Enqueue the pending jobs, as many as the queue has room for.
 
     An account or a W&B project that cannot be asked is an error in the log and holds up no other; an exception would, as
     the host then sends none of the messages. Only when there is nothing to go by, the tick fails.
@@ -88,25 +88,25 @@ def find_jobs(
     started = time.monotonic()
     with counted() as traffic:
         engine = _engine()
-        candidates, failed = engine.look()
+        candidates, failed = engine.discover()
         accounts_failed, refused = _tell_refusals(failed, len(engine.accounts))
         depth = _storage().depth(QUEUE)
-    owed = [each for each in candidates if each.decision.owed is Owed.MIRROR]
-    asked = _asked(owed, depth)
-    if asked:
-        requests.set([request.body() for request in asked])
-    counts = Counter(each.decision.owed for each in candidates)
+    pending = [each for each in candidates if each.decision.action is Action.MIRROR]
+    enqueued = _to_enqueue(pending, depth)
+    if enqueued:
+        requests.set([request.body() for request in enqueued])
+    counts = Counter(each.decision.action for each in candidates)
     _tell_tick(
         {
             "accounts": len(engine.accounts),
             "accounts_failed": accounts_failed,
             "jobs": len(candidates),
-            "owed": len(owed),
-            "lag": _lag(owed),
-            "asked": len(asked),
+            "pending": len(pending),
+            "lag": _lag(pending),
+            "enqueued": len(enqueued),
             "queued": depth,
-            "current": counts[Owed.NOTHING],
-            "skipped": counts[Owed.SKIP],
+            "current": counts[Action.NOTHING],
+            "skipped": counts[Action.SKIP],
             "refused": refused,
             "past_due": timer.past_due,
             "seconds": time.monotonic() - started,
@@ -117,7 +117,7 @@ def find_jobs(
 
 def _tell_tick(fields: dict[str, object]) -> None:
     log.info(
-        "tick accounts=%(accounts)d accounts_failed=%(accounts_failed)d jobs=%(jobs)d owed=%(owed)d asked=%(asked)d"
+        "tick accounts=%(accounts)d accounts_failed=%(accounts_failed)d jobs=%(jobs)d pending=%(pending)d enqueued=%(enqueued)d"
         " queued=%(queued)d current=%(current)d skipped=%(skipped)d refused=%(refused)d lag=%(lag)d past_due=%(past_due)s"
         " seconds=%(seconds).1f azure=%(azure)d wandb=%(wandb)d storage=%(storage)d vault=%(vault)d",
         fields,
@@ -133,35 +133,35 @@ def _tell_refusals(failed: Sequence[Outcome], accounts: int) -> tuple[int, int]:
     """
     unlisted = [outcome for outcome in failed if not outcome.job]
     for outcome in unlisted:
-        fields: dict[str, object] = {"account": outcome.account, "why": outcome.why, "hint": outcome.hint}
-        log.error("account not listed account=%(account)s why=%(why)s %(hint)s", fields, extra=fields)
+        fields: dict[str, object] = {"account": outcome.account, "reason": outcome.message, "hint": outcome.hint}
+        log.error("account not listed account=%(account)s reason=%(reason)s %(hint)s", fields, extra=fields)
     if unlisted and len(unlisted) == accounts:
-        raise SyncError(f"no account could be listed: {unlisted[0].why}", unlisted[0].hint)
-    refused = Counter((outcome.account, outcome.why, outcome.hint) for outcome in failed if outcome.job)
-    for (account, why, hint), jobs in refused.items():
-        fields = {"account": account, "jobs": jobs, "why": why, "hint": hint}
-        told = "jobs not compared with W&B account=%(account)s jobs=%(jobs)d why=%(why)s %(hint)s"
-        log.error(told, fields, extra=fields)
+        raise SyncError(f"no account could be listed: {unlisted[0].message}", unlisted[0].hint)
+    refused = Counter((outcome.account, outcome.message, outcome.hint) for outcome in failed if outcome.job)
+    for (account, reason, hint), jobs in refused.items():
+        fields = {"account": account, "jobs": jobs, "reason": reason, "hint": hint}
+        line = "jobs not compared with W&B account=%(account)s jobs=%(jobs)d reason=%(reason)s %(hint)s"
+        log.error(line, fields, extra=fields)
     return len(unlisted), refused.total()
 
 
-def _asked(owed: Sequence["Candidate"], depth: int) -> list[Request]:
-    """The messages to send: as many of the owed as the queue has room for."""
-    over = {Request(each.account.name, each.job.id): each.job.terminal for each in owed}
+def _to_enqueue(pending: Sequence["Candidate"], depth: int) -> list[Request]:
+    """The messages to send: as many of the pending jobs as the queue has room for."""
+    over = {Request(each.account.name, each.job.id): each.job.terminal for each in pending}
     going = [request for request, is_over in over.items() if not is_over]
     ended = [request for request, is_over in over.items() if is_over]
     return top_up(going, ended, depth=depth, turn=int(time.time() // 60))
 
 
-def _lag(owed: Sequence["Candidate"]) -> int:
-    """For how many seconds that job has ended which has waited the longest; 0 when none of the owed has ended."""
+def _lag(pending: Sequence["Candidate"]) -> int:
+    """For how many seconds that job has ended which has waited the longest; 0 when no pending job has ended."""
     now = time.time()
-    return int(max((now - (each.job.finished_at or now) for each in owed if each.job.terminal), default=0))
+    return int(max((now - (each.job.finished_at or now) for each in pending if each.job.terminal), default=0))
 
 
 @app.queue_trigger(arg_name="message", queue_name=QUEUE, connection=STORAGE)
 def sync_job(message: func.QueueMessage) -> None:
-    """Look at one job anew and mirror it if that is still owed. Delivered twice or late, it costs one look; while another
+    """Read one job again and mirror it if it is still pending. Delivered twice or late, it costs one check; while another
     worker is at the job, not even that, and the next tick asks again.
 
     Raises:
@@ -178,21 +178,21 @@ def sync_job(message: func.QueueMessage) -> None:
     fields = {**fields_of(outcome, time.monotonic() - started, traffic), "attempt": message.dequeue_count}
     log.info(
         "message result=%(result)s job=%(job)s account=%(account)s status=%(status)s run=%(run)s attempt=%(attempt)s"
-        " seconds=%(seconds).1f azure=%(azure)d wandb=%(wandb)d storage=%(storage)d vault=%(vault)d why=%(why)s",
+        " seconds=%(seconds).1f azure=%(azure)d wandb=%(wandb)d storage=%(storage)d vault=%(vault)d reason=%(reason)s",
         fields,
         extra=fields,
     )
     if outcome.result is Result.FAILED:
-        raise SyncError(f"job {request.job} of {request.account} was not mirrored: {outcome.why}", outcome.hint)
+        raise SyncError(f"job {request.job} of {request.account} was not mirrored: {outcome.message}", outcome.hint)
 
 
 @app.queue_trigger(arg_name="message", queue_name=POISON_QUEUE, connection=STORAGE)
 def report_poison(message: func.QueueMessage) -> None:
-    """Say that a message was given up: otherwise nobody hears of it. The job is asked for again while it is owed."""
+    """Say that a message was given up: otherwise nobody hears of it. The job is enqueued again while it is pending."""
     try:
         request = Request.parse(message.get_body())
     except SyncError as error:
-        log.error("poison message=%s why=%s", message.id, error.message)
+        log.error("poison message=%s reason=%s", message.id, error.message)
         return
     fields = {"job": request.job, "account": request.account}
     log.error(

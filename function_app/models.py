@@ -158,10 +158,10 @@ class TableRow:
 
 @dataclass(frozen=True)
 class Malformed:
-    """A line of a training file that is no example. `why` quotes nothing of the line: training data is private."""
+    """A line of a training file that is no example. `message` quotes nothing of the line: training data is private."""
 
     line: int
-    why: str
+    message: str
 
 
 @dataclass(frozen=True)
@@ -181,10 +181,10 @@ class RunState:
         source: where its rows came from, "file" or "events"; None without any.
         results_file: the id of the job's results file, once it was known.
         datasets: whether the job's files are attached.
-        told: whether people were told that the job failed.
+        alerted: whether an alert said that the job failed.
         foreign: whether another tool (wandb's own WandbLogger) made it.
         superseded_by: the id of the run that replaced it, which is gone, as else that one would be shown here.
-        unmarked: ids of the job's earlier runs that do not say yet that they were replaced.
+        unmarked: ids of the job's previous runs that do not say yet that they were replaced.
     """
 
     id: str
@@ -197,7 +197,7 @@ class RunState:
     source: str | None = None
     results_file: str | None = None
     datasets: bool = False
-    told: bool = False
+    alerted: bool = False
     foreign: bool = False
     number: int = 1
     model: str | None = None
@@ -252,7 +252,7 @@ class Result(StrEnum):
     """How one job came out of one tick."""
 
     SYNCED = "synced"
-    OWED = "owed"
+    PENDING = "pending"
     CURRENT = "current"
     SKIPPED = "skipped"
     FAILED = "failed"
@@ -265,14 +265,14 @@ class Outcome:
     Attributes:
         job: the job id; empty when an account could not even say which jobs it has.
         account: whose job.
-        result: synced (something was written), owed (it would be, without --dry-run), current (nothing was owed),
-            skipped or failed (`why` says why).
+        result: synced (something was written), pending (there is work that was not done, as under --dry-run), current (there was
+            none), skipped or failed (`message` says why).
         status: the job's status.
-        why: one sentence for people; empty when there is nothing to say.
+        message: one sentence for people; empty when there is nothing to say.
         hint: what to do about it; empty when there is nothing to do.
         steps: metric rows written by this tick.
         last_step: the last training step that the run shows now; None when it shows none.
-        did: what was done, as short phrases ("104 new steps", "2 models", "settled").
+        actions: what was done, as short phrases ("104 new steps", "2 models", "settled").
         warnings: what was left undone without failing the job, each with what to do about it.
         run_url: the run in W&B; empty when there is none.
         final: whether nothing more is to come for this job, or waiting would not change what stands in its way.
@@ -282,11 +282,11 @@ class Outcome:
     account: str
     result: Result
     status: str = ""
-    why: str = ""
+    message: str = ""
     hint: str = ""
     steps: int = 0
     last_step: int | None = None
-    did: tuple[str, ...] = ()
+    actions: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     run_url: str = ""
     final: bool = False
@@ -295,8 +295,8 @@ class Outcome:
     def summary(self) -> str:
         """One line: why something was not done, or what was done."""
         steps = [f"{self.steps:,} new step{'s' * (self.steps > 1)}"] if self.steps else []
-        why = [self.why.rstrip(".")] if self.why else []
-        return "; ".join([*why, *steps, *self.did]) or "nothing new"
+        message = [self.message.rstrip(".")] if self.message else []
+        return "; ".join([*message, *steps, *self.actions]) or "nothing new"
 
     @property
     def moving(self) -> bool:

@@ -142,7 +142,7 @@ def conventions_from(given: Mapping[str, Any], model_artifact: str | None, model
     mode = given.get("mode") or os.environ.get("WANDB_MODE")
     if mode in _OFFLINE:
         raise SettingsError(
-            f"W&B is {mode} (mode, or WANDB_MODE), and what is owed is decided from what W&B has.",
+            f"W&B is {mode} (mode, or WANDB_MODE), and what is pending is decided from what W&B has.",
             "Set it to online.",
         )
     ignored = sorted(
@@ -268,7 +268,7 @@ def _by_job(outcomes: Iterable[Outcome]) -> dict[str, Outcome]:
     if missing and not any(each.status for each in found):
         if missing.job:
             raise NotThereError(f"{missing.account} has no job {missing.job}.", missing.hint)
-        raise AccountError(missing.why, missing.hint)
+        raise AccountError(missing.message, missing.hint)
     return {each.job: each for each in found}
 
 

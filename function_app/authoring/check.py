@@ -137,7 +137,7 @@ def _check_lines(lines: Iterable[bytes], checked: Checked) -> None:
     for item in _examples(lines):
         checked.lines += 1
         if isinstance(item, Malformed):
-            checked.add(Finding(Severity.ERROR, "malformed", item.why, item.line))
+            checked.add(Finding(Severity.ERROR, "malformed", item.message, item.line))
         else:
             _check_example(*item, checked)
 

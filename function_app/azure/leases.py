@@ -122,7 +122,7 @@ class _Lease:
                 with self._guard:
                     self._lose(error.message)
             except StorageError as error:
-                log.warning("lease not renewed job=%s why=%s", self._name, error.message)
+                log.warning("lease not renewed job=%s reason=%s", self._name, error.message)
             else:
                 with self._guard:
                     self._good_until = asked + TERM - STOP_BEFORE
@@ -132,9 +132,9 @@ class _Lease:
         try:
             self._lock.release()
         except (TakenError, StorageError) as error:
-            log.info("lease not released job=%s why=%s", self._name, error.message)
+            log.info("lease not released job=%s reason=%s", self._name, error.message)
 
     def _lose(self, why: str) -> None:
         if not self._lost:
-            log.warning("lease lost job=%s why=%s", self._name, why)
+            log.warning("lease lost job=%s reason=%s", self._name, why)
         self._lost = True

@@ -65,7 +65,7 @@ def main() -> None:
     metavar="TIME",
     help="Only jobs created since, in UTC: 2026-11-30, or 2026-11-30T12:00:00Z as W&B shows it.",
 )
-@click.option("--dry-run", is_flag=True, help="Show what is owed and write nothing.")
+@click.option("--dry-run", is_flag=True, help="Show what is pending and write nothing.")
 @click.option(
     "--overwrite", is_flag=True, help="Make a clean run in place of the one there, which is marked superseded."
 )

@@ -23,7 +23,7 @@ _INDENT = " " * (_WIDTHS[0] + len(_GAP))
 _TABLE_FROM = 90  # columns; on a narrower terminal a job takes several short lines
 _USUAL_WIDTH = 100  # where there is no terminal
 _UNEVENTFUL = (Result.CURRENT, Result.SKIPPED)
-_COLOURS = {Result.SYNCED: "green", Result.FAILED: "red", Result.SKIPPED: "yellow", Result.OWED: "cyan"}
+_COLOURS = {Result.SYNCED: "green", Result.FAILED: "red", Result.SKIPPED: "yellow", Result.PENDING: "cyan"}
 
 
 INTERRUPTED = 130
@@ -100,7 +100,7 @@ class Table:
             for warning in outcome.warnings:
                 click.secho(f"{outcome.job}: {warning}", fg="yellow", err=True)
         for result in (Result.SKIPPED, Result.FAILED):  # what happened many times is said once
-            told = Counter((each.why, each.hint) for each in outcomes if each.result is result)
+            told = Counter((each.message, each.hint) for each in outcomes if each.result is result)
             for (why, hint), times in told.items():
                 click.echo(f"{times} {result}: {_sentence(why)} {hint}".rstrip(), err=True)
         if note:
@@ -120,17 +120,17 @@ class Table:
         """Whether a job is one that people want to see, as something happened to it."""
         if self._everything:
             return True
-        if outcome.result is Result.OWED and self._stopped:
-            return bool(outcome.did or outcome.steps)
+        if outcome.result is Result.PENDING and self._stopped:
+            return bool(outcome.actions or outcome.steps)
         return outcome.result not in _UNEVENTFUL
 
     def _show(self, outcome: Outcome) -> None:
         if self._width >= _TABLE_FROM and not self._headed:
             click.secho(_row(_COLUMNS), bold=True)
             self._headed = True
-        again = outcome.result is Result.FAILED and outcome.why in self._reasons
-        self._reasons.add(outcome.why)
-        for line in _lines(replace(outcome, why="the same") if again else outcome, self._width):
+        again = outcome.result is Result.FAILED and outcome.message in self._reasons
+        self._reasons.add(outcome.message)
+        for line in _lines(replace(outcome, message="the same") if again else outcome, self._width):
             click.secho(line, fg=_COLOURS.get(outcome.result))
         if (
             outcome.run_url and outcome.run_url not in self._links
@@ -190,15 +190,15 @@ def _added(before: Outcome | None, after: Outcome) -> Outcome:
         after,
         result=Result.SYNCED if after.result is Result.CURRENT else after.result,
         steps=before.steps + after.steps,
-        did=tuple(dict.fromkeys((*before.did, *after.did))),
+        actions=tuple(dict.fromkeys((*before.actions, *after.actions))),
         warnings=tuple(dict.fromkeys((*before.warnings, *after.warnings))),
     )
 
 
 def _has_news(before: Outcome | None, now: Outcome) -> bool:
-    if before is None or now.did or now.steps:
+    if before is None or now.actions or now.steps:
         return True
-    return (before.result, before.status, before.why) != (now.result, now.status, now.why)
+    return (before.result, before.status, before.message) != (now.result, now.status, now.message)
 
 
 def _lines(outcome: Outcome, width: int) -> list[str]:

@@ -185,7 +185,7 @@ def _report(done: "Submitted", settings: Settings, output: str) -> None:
             f"Not created: {job.account} has it already, {job.status}. --again makes another one like it.", err=True
         )
     if isinstance(goes, LeftOut):
-        click.echo(f"It will not be in W&B: {goes.why}.", err=True)
+        click.echo(f"It will not be in W&B: {goes.message}.", err=True)
     else:
         _say_what_comes(job, url or f"run {job.id} of the project {goes.project}")
 

@@ -188,7 +188,7 @@ class Tally:
             "format": self.format,
             "examples": self.examples,
             "malformed_lines": self.malformed,
-            "malformed": [f"line {each.line} {each.why}" for each in self.shown[:_MALFORMED_SHOWN]],
+            "malformed": [f"line {each.line} {each.message}" for each in self.shown[:_MALFORMED_SHOWN]],
             "messages": self.messages.total(),
             "messages_by_role": dict(self.messages.most_common()),
             "tool_calls": self.tool_calls,

@@ -40,9 +40,9 @@ class Destination:
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A job that goes nowhere, and why."""
+    """A job that goes nowhere; `message` says why."""
 
-    why: str
+    message: str
 
 
 @dataclass(frozen=True)

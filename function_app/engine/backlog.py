@@ -1,6 +1,6 @@
-"""Which of the owed jobs a tick asks for, so that the queue stays bounded and nobody waits for ever. Pure.
+"""Chooses which pending jobs a tick enqueues, so that the queue stays bounded and no job waits without limit. Pure.
 
-A tick knows how many messages the queue holds, but not for which jobs. A message too many costs one look at its job.
+A tick knows how many messages the queue holds, but not for which jobs. A message too many costs one check of its job.
 """
 
 from collections.abc import Hashable, Sequence
@@ -18,7 +18,7 @@ Each = TypeVar("Each", bound=Hashable)
 
 
 def top_up(going: Sequence[Each], ended: Sequence[Each], *, depth: int, turn: int, bound: int = BOUND) -> list[Each]:
-    """What to ask for now, in this order: the jobs still going, then those that have ended, the newest first.
+    """Return the jobs to enqueue now: those that still run, then those that have ended, the newest first.
 
     Where more go on than there is room for, each gets its turn. The first `depth` of the ended ones are left out, as these
     are what the queue most probably still holds: what is done leaves the list at its front. An eighth is kept for ended
@@ -26,8 +26,8 @@ def top_up(going: Sequence[Each], ended: Sequence[Each], *, depth: int, turn: in
     again and again, or that the queue holds other messages than it seems.
 
     Args:
-        going: owed jobs that go on, in the same order in every tick.
-        ended: owed jobs that have ended, the newest first.
+        going: pending jobs that still run, in the same order in every tick.
+        ended: pending jobs that have ended, the newest first.
         depth: how many messages the queue holds.
         turn: a number that goes up from tick to tick.
         bound: how many messages the queue may hold.

@@ -1,4 +1,4 @@
-"""What is owed: the accounts' jobs beside what W&B shows of them, project by project. Nothing is written here."""
+"""Finds pending jobs: compares the accounts' jobs with their runs in W&B, project by project. Writes nothing."""
 
 import contextvars
 import logging
@@ -10,7 +10,7 @@ from function_app.azure.openai import Account
 from function_app.data.routes import Destination, LeftOut, Routes, Rule
 from function_app.engine.deleted_runs import DeletedRuns, name_of
 from function_app.engine.outcomes import Candidate, failed_outcome
-from function_app.engine.planner import Decision, Owed, decide, run_of
+from function_app.engine.planner import Action, Decision, decide, run_of
 from function_app.errors import AccountError, WandbError
 from function_app.models import ALL, DELETED, DatasetPolicy, Job, Outcome, Result, RunState, Selection
 from function_app.tracking.wandb.api import WandbApi
@@ -53,8 +53,8 @@ class Projects:
 
 
 @dataclass(frozen=True)
-class Looking:
-    """Looks at accounts and projects and says what is owed.
+class Discovery:
+    """Lists accounts and projects and decides what is pending.
 
     Attributes:
         datasets: the policy where no rule has one of its own.
@@ -68,9 +68,9 @@ class Looking:
     concurrency: int
     deleted: DeletedRuns
 
-    def look(self, selection: Selection = ALL, *, overwrite: bool = False) -> tuple[list[Candidate], list[Outcome]]:
-        """What is owed, running jobs first, then the newest; what could not be asked: accounts, and jobs whose project
-        refuses.
+    def discover(self, selection: Selection = ALL, *, overwrite: bool = False) -> tuple[list[Candidate], list[Outcome]]:
+        """Return the jobs with their decisions, running jobs first, then the newest; and the failures: accounts that
+        cannot be listed, and jobs whose project refuses.
 
         One listing an account, and one W&B query a thousand jobs of each project; one of each project that jobs may go to
         when the accounts are listed whole.
@@ -83,8 +83,8 @@ class Looking:
         missing = selection.jobs - {job.id for _, job in found}
         if missing and not failed:
             names = ", ".join(account.name for account in self.accounts)
-            why, hint = f"no such job in {names}", "Check its id, and AZURE_OPENAI_ENDPOINTS."
-            failed += (Outcome(job, names, Result.FAILED, "", why, hint, final=True) for job in sorted(missing))
+            message, hint = f"no such job in {names}", "Check its id, and AZURE_OPENAI_ENDPOINTS."
+            failed += (Outcome(job, names, Result.FAILED, "", message, hint, final=True) for job in sorted(missing))
         whole = selection == ALL and not failed
         candidates, refused = self.decided(found, overwrite=overwrite, whole=whole)
         return sorted(candidates, key=lambda each: (each.job.terminal, -each.job.created_at)), failed + refused
@@ -113,10 +113,10 @@ class Looking:
     def decided(
         self, found: Sequence[tuple[Account, Job]], *, overwrite: bool = False, whole: bool = False
     ) -> tuple[list[Candidate], list[Outcome]]:
-        """What is owed for these jobs, project by project; and those of projects that refuse.
+        """Decide what is pending for these jobs, project by project; also return the failures of projects that refuse.
 
-        When they are the `whole` of the accounts' jobs, a run that goes on for a job which is not among them is owed its
-        end: its job seems to have been deleted.
+        When they are the `whole` of the accounts' jobs, a run that goes on for a job which is not among them has to be
+        ended: its job seems to have been deleted.
 
         Raises:
             WandbError: every project refuses.
@@ -158,7 +158,7 @@ class Looking:
         where = self.projects.named(place)
         if not jobs:  # nothing waits for it; whatever ran there last is ended once it can be asked
             name = where or self.projects.own.project
-            log.warning("project not asked project=%s why=%s", name, error.message)
+            log.warning("project not asked project=%s reason=%s", name, error.message)
         for account, job, _ in jobs.values():
             yield failed_outcome(job.id, account.name, error, job.status, where)
 
@@ -174,7 +174,7 @@ class Looking:
         for account, job in found:
             goes = routes.of(job)
             if isinstance(goes, LeftOut):
-                nowhere.append(Candidate(account, job, None, Decision(Owed.SKIP, goes.why)))
+                nowhere.append(Candidate(account, job, None, Decision(Action.SKIP, goes.message)))
             else:
                 jobs = by_place.setdefault((goes.entity, goes.project), {})
                 jobs.setdefault(job.id, (account, job, goes.datasets))
@@ -183,5 +183,5 @@ class Looking:
     def _without_job(self, run: RunState, api: WandbApi, place: Place) -> Candidate:
         account = next(each for each in self.accounts if each.name == run.account)
         job = Job(run.id, account.name, DELETED, "", 0, "")
-        decision = Decision(Owed.MIRROR, "its account does not list it any more")
+        decision = Decision(Action.MIRROR, "its account does not list it any more")
         return Candidate(account, job, run, decision, api, where=self.projects.named(place))

@@ -1,4 +1,4 @@
-"""One tick: which jobs are owed something, and each of them mirrored, without one holding up another."""
+"""One tick: finds the pending jobs and mirrors each of them, without one holding up another."""
 
 import logging
 import threading
@@ -14,10 +14,10 @@ from function_app.azure.leases import Leases, Lost, never, no_lease
 from function_app.azure.openai import Account, accounts_from
 from function_app.data.routes import Registry, Rule
 from function_app.engine.deleted_runs import DeletedRuns, InMemory, name_of
-from function_app.engine.discovery import Looking, Projects
+from function_app.engine.discovery import Discovery, Projects
 from function_app.engine.mirror import Mirrored, mark_deleted, mirror
 from function_app.engine.outcomes import Candidate, failed_outcome, not_done, outcome_of, tell
-from function_app.engine.planner import Owed, run_id
+from function_app.engine.planner import Action, run_id
 from function_app.errors import NotThereError, RunDeletedError, StorageError, SyncError, TakenError
 from function_app.models import ALL, DELETED, USUAL, Conventions, DatasetPolicy, Outcome, Result, Selection
 from function_app.settings import CONCURRENCY, Settings
@@ -76,13 +76,13 @@ class Engine:
         """Have the runs at work left as they stand, soon."""
         self._stop.set()
 
-    def look(self, selection: Selection = ALL, *, overwrite: bool = False) -> tuple[list[Candidate], list[Outcome]]:
-        """See `Looking.look`."""
-        return self._looking.look(selection, overwrite=overwrite)
+    def discover(self, selection: Selection = ALL, *, overwrite: bool = False) -> tuple[list[Candidate], list[Outcome]]:
+        """See `Discovery.look`."""
+        return self._discovery.discover(selection, overwrite=overwrite)
 
     @property
-    def _looking(self) -> Looking:
-        return Looking(self.accounts, self._projects, self.datasets, self.concurrency, self.deleted)
+    def _discovery(self) -> Discovery:
+        return Discovery(self.accounts, self._projects, self.datasets, self.concurrency, self.deleted)
 
     def sync(
         self,
@@ -94,7 +94,7 @@ class Engine:
         report: Callable[[Outcome], None] = lambda outcome: None,
         stops: Callable[[], None] = lambda: None,
     ) -> list[Outcome]:
-        """Mirror everything that is owed, at most `concurrency` jobs at once.
+        """Mirror every pending job, at most `concurrency` jobs at once.
 
         `begins` hears how many jobs that is, `report` of each job as it is done, `stops` of Ctrl-C at once.
 
@@ -104,54 +104,54 @@ class Engine:
             Interrupted: on Ctrl-C, after the runs at work were left as they stand.
             WandbError, VaultError: W&B cannot be asked.
         """
-        candidates, outcomes = self.look(selection, overwrite=overwrite)
-        owed = []
+        candidates, outcomes = self.discover(selection, overwrite=overwrite)
+        pending = []
         for each in candidates:
-            if each.decision.owed is Owed.MIRROR and not dry_run:
-                owed.append(each)
+            if each.decision.action is Action.MIRROR and not dry_run:
+                pending.append(each)
             else:
                 outcomes.append(not_done(each))
         for outcome in outcomes:
             report(outcome)
-        begins(len(owed))
+        begins(len(pending))
 
         def done(outcome: Outcome) -> None:
             outcomes.append(outcome)
             report(outcome)
 
         try:
-            self._all(owed, done, stops)
+            self._all(pending, done, stops)
         except KeyboardInterrupt:
             raise Interrupted(outcomes) from None
         return outcomes
 
     def sync_job(self, account_name: str, job_id: str, *, stop: Callable[[], bool] = never) -> Outcome:
-        """Look at one job anew and mirror it if it is still owed: what a queue message asks for.
+        """Read one job again and mirror it if it is still pending: what a queue message asks for.
 
-        It looks once it has the job's lease: what it sees is then nobody's unfinished work. Once `stop` says so, the run
+        It reads once it has the job's lease: what it sees is then nobody's unfinished work. Once `stop` says so, the run
         is left as it stands, soon.
         """
         account = next((account for account in self.accounts if account.name == account_name), None)
         if account is None:
-            return Outcome(job_id, account_name, Result.FAILED, why="no such account in AZURE_OPENAI_ENDPOINTS")
+            return Outcome(job_id, account_name, Result.FAILED, message="no such account in AZURE_OPENAI_ENDPOINTS")
         try:
             with self.leases(job_id) as lost:
                 return self._sync_job(account, job_id, lost, stop)
         except TakenError as error:
-            return Outcome(job_id, account_name, Result.SKIPPED, why=error.message)
+            return Outcome(job_id, account_name, Result.SKIPPED, message=error.message)
         except SyncError as error:
             return failed_outcome(job_id, account_name, error)
 
     def _sync_job(self, account: Account, job_id: str, lost: Lost, stop: Callable[[], bool]) -> Outcome:
         try:
-            [candidate] = self._looking.decided([(account, account.job(job_id))])[0]
+            [candidate] = self._discovery.decided([(account, account.job(job_id))])[0]
         except NotThereError as error:
             return self._gone(job_id, account.name, error)
-        return self.mirror(candidate, lost, stop) if candidate.decision.owed is Owed.MIRROR else not_done(candidate)
+        return self.mirror(candidate, lost, stop) if candidate.decision.action is Action.MIRROR else not_done(candidate)
 
     def _gone(self, job_id: str, account_name: str, error: NotThereError) -> Outcome:
         """A job that was deleted: its run is told so, in whichever project it is, as nobody can say how it was routed."""
-        outcome = Outcome(job_id, account_name, Result.SKIPPED, why=error.message, final=True)
+        outcome = Outcome(job_id, account_name, Result.SKIPPED, message=error.message, final=True)
         try:
             for place in self._projects.places():
                 api = self._projects.api(place)
@@ -159,18 +159,20 @@ class Engine:
                 if run and run.account == account_name and run.rule is None:
                     done = Mirrored()
                     mark_deleted(api, run, done)
-                    return replace(outcome, result=Result.SYNCED, why="", did=tuple(done.did), run_url=done.url)
+                    return replace(
+                        outcome, result=Result.SYNCED, message="", actions=tuple(done.actions), run_url=done.url
+                    )
         except SyncError as refusal:
             return failed_outcome(job_id, account_name, refusal)
         return outcome
 
-    def _all(self, owed: Sequence[Candidate], done: Callable[[Outcome], None], stops: Callable[[], None]) -> None:
+    def _all(self, jobs: Sequence[Candidate], done: Callable[[Outcome], None], stops: Callable[[], None]) -> None:
         self._stop.clear()
         begun = 0
         pending: dict[Future[Outcome], Candidate] = {}
         with ThreadPoolExecutor(self.concurrency, thread_name_prefix="sync") as pool:
             try:
-                for each in owed:  # in here, as Ctrl-C may come while the first are at work already
+                for each in jobs:  # in here, as Ctrl-C may come while the first are at work already
                     pending[pool.submit(self.mirror, each)] = each
                     begun += 1
                 while pending:
@@ -183,7 +185,7 @@ class Engine:
                 pool.shutdown(wait=True, cancel_futures=True)
                 for future, each in pending.items():
                     done(not_done(each) if future.cancelled() else future.result())
-                for each in owed[begun:]:
+                for each in jobs[begun:]:
                     done(not_done(each))
                 raise
 
@@ -217,50 +219,50 @@ class Engine:
             log.debug("unexpected job=%s", each.job.id, exc_info=error)
             surprise = SyncError(f"unexpected {type(error).__name__}: {said_briefly(str(error))}", "Please report it.")
             return outcome_of(each, Result.FAILED, done, surprise)
-        return outcome_of(each, Result.OWED if done.broken_off else Result.SYNCED, done)
+        return outcome_of(each, Result.PENDING if done.broken_off else Result.SYNCED, done)
 
     def _note(self, each: Candidate) -> None:
         """That its run was deleted; where that cannot be kept, the next tick asks again."""
         try:
             self.deleted.note(self._name(each))
         except StorageError as error:
-            log.warning("deleted run not noted job=%s why=%s", each.job.id, error.message)
+            log.warning("deleted run not noted job=%s reason=%s", each.job.id, error.message)
 
     def _name(self, each: Candidate) -> str:
         return name_of(each.job.id, each.api or self.api)
 
     def _mirror(self, each: Candidate, done: Mirrored, interrupted: Callable[[], bool]) -> None:
         """Into the job's run, or into a new one, whose id is the next that W&B has not seen deleted."""
-        have = each.run
-        if have and each.job.status == DELETED:
+        existing = each.run
+        if existing and each.job.status == DELETED:
             with suppress(NotThereError):
                 each.account.job(each.job.id)
                 return  # it is there, the next listing will have it
-            mark_deleted(each.api or self.api, have, done)
+            mark_deleted(each.api or self.api, existing, done)
             return
-        anew = each.decision.anew
-        earlier = have.unmarked if have else ()
-        if have and anew:
-            earlier = (*earlier, have.id)
-        number = have.number if have else int(anew and self._name(each) in self.deleted.known())
-        number += anew or not have
+        replaces = each.decision.replace
+        previous = existing.unmarked if existing else ()
+        if existing and replaces:
+            previous = (*previous, existing.id)
+        number = existing.number if existing else int(replaces and self._name(each) in self.deleted.known())
+        number += replaces or not existing
         for attempt in range(number, number + _DELETED_AT_MOST):
             try:
                 mirror(
                     each.account,
                     each.job,
-                    None if anew else have,
+                    None if replaces else existing,
                     each.api or self.api,
                     done,
                     datasets=each.datasets,
                     registry=self.registry,
                     run_id=run_id(each.job.id, attempt),
-                    replaces=earlier,
+                    replaces=previous,
                     conventions=self.conventions,
                     interrupted=interrupted,
                 )
             except RunDeletedError:
-                if not anew or attempt == number + _DELETED_AT_MOST - 1:
+                if not replaces or attempt == number + _DELETED_AT_MOST - 1:
                     raise
             else:
                 return

@@ -29,7 +29,7 @@ from function_app.models import (
 from function_app.tracking.wandb.api import SUPERSEDES, Question, WandbApi
 from function_app.tracking.wandb.artifacts import asks_for, attach_datasets, said_of, send_results
 from function_app.tracking.wandb.changes import edit_run, write
-from function_app.tracking.wandb.models import Models, asks_before, collection_of, earlier_model
+from function_app.tracking.wandb.models import Models, asks_before, collection_of, previous_model
 from function_app.tracking.wandb.runs import Identity, OpenRun, open_run
 from function_app.tracking.wandb.uploads import Uploads
 from function_app.tracking.wandb.versions import use
@@ -41,12 +41,12 @@ _EVERY_STEP, _SAMPLED, _NO_CURVE = "every step", "sampled", "none: neither resul
 
 @dataclass
 class Mirrored:
-    """What was done for one job; `final`: nothing more is to come; `broken_off`: not all that was owed, on request."""
+    """What was done for one job; `final`: nothing more is to come; `broken_off`: left unfinished on request."""
 
     url: str = ""
     steps: int = 0
     last_step: int | None = None
-    did: list[str] = field(default_factory=list)
+    actions: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     final: bool = False
     broken_off: bool = False
@@ -100,9 +100,9 @@ def mirror(
     if interrupted():
         done.broken_off = True
         return
-    for earlier in replaces:
-        api.supersede(earlier, run_id)
-        done.did.append(f"replaces {earlier}")
+    for previous in replaces:
+        api.supersede(previous, run_id)
+        done.actions.append(f"replaces {previous}")
     done.final = final
 
 
@@ -121,7 +121,7 @@ def mark_deleted(api: WandbApi, run: RunState, done: Mirrored) -> None:
         kept = {"source": run.source, "results_file": run.results_file, "datasets": run.datasets}
         opened.remember({**kept, "status": status, "account": run.account, "rule": RULE})
         opened.end(int(status != "succeeded"))
-    done.did.append("the job was deleted: its run was ended")
+    done.actions.append("the job was deleted: its run was ended")
     done.final = True
 
 
@@ -168,7 +168,7 @@ class _Mirroring:
         """Write in the order in which a crash does least harm: rows, files, models, and the mark that vouches for them."""
         known = self.known
         file_id = results_file(self.job, self.events, known)
-        self.state = self.run.recall("source", "datasets", "told")  # newer than `known` where others are at it, too
+        self.state = self.run.recall("source", "datasets", "alerted")  # newer than `known` where others are at it, too
         self._remember(status=self.job.status, account=self.job.account, results_file=file_id)
         source, best = self._curve(file_id)
         self._remember(source=source)
@@ -194,7 +194,7 @@ class _Mirroring:
             self._make_sure(uploads.inputs, models)
         if ends:
             self.state["rule"] = RULE
-            self.done.did.append("settled")
+            self.done.actions.append("settled")
         self._remember(datasets=True)
         if ends:
             self.run.end(int(self.job.status != "succeeded"))
@@ -217,9 +217,9 @@ class _Mirroring:
                 if not self.final:
                     return known, {}
             except NotThereError:
-                self.done.did.append("no results file: it was deleted")
+                self.done.actions.append("no results file: it was deleted")
             except ResultsError as error:
-                self.done.did.append(f"results file not readable: {error}")
+                self.done.actions.append(f"results file not readable: {error}")
         rows_of_events = list(rows_from_events(self.events))
         if rows_of_events:
             source = _MIXED if known in (_FILE, _MIXED) else _EVENTS
@@ -267,7 +267,7 @@ class _Mirroring:
                 send_results(uploads, self.job, chunks)
         except (NotThereError, ResultsError):  # which was said when its rows were read
             return
-        self.done.did.append("results file")
+        self.done.actions.append("results file")
 
     # --- files and models -----------------------------------------------------------------------------------------
 
@@ -276,15 +276,15 @@ class _Mirroring:
         say of them."""
         roles = _files_of(self.job)
         known = attach_datasets(self.api, self.run, uploads, self.account, roles.values(), policy)
-        self.done.did += _said_of_files(roles, known)
+        self.done.actions += _said_of_files(roles, known)
         said: dict[str, Any] = {}
         for role, file_id in roles.items():
             said |= said_of(role, known[file_id])
         if self.job.method is None and known.get(self.job.training_file, {}).get("format") == Format.PREFERENCE:
             said["method"] = "dpo"
-        if earlier := earlier_model(self.api, self.job):
-            uploads.inputs.append(earlier)
-            self.done.did.append("earlier model")
+        if previous := previous_model(self.api, self.job):
+            uploads.inputs.append(previous)
+            self.done.actions.append("previous model")
         return said
 
     def _models(self, uploads: Uploads) -> Models:
@@ -309,28 +309,28 @@ class _Mirroring:
         models.place((edited.get("bucket") or {}).get("project") or {}, self.registry)
         self.done.warnings += models.warnings
         if models.written:
-            self.done.did.append(f"{models.written} model{'s' * (models.written > 1)}")
+            self.done.actions.append(f"{models.written} model{'s' * (models.written > 1)}")
         if models.linked:
-            self.done.did.append(f"linked to registry {models.linked}")
+            self.done.actions.append(f"linked to registry {models.linked}")
 
     def _tell_of_failure(self) -> None:
         """When the failure is first seen, and only while it is news: a backfill wakes nobody up.
 
-        Once, but for a crash between the alert and the mark that it was sent: better told twice than not at all.
+        Once, but for a crash between the alert and the mark that it was sent: better alerted twice than not at all.
         """
-        if self.job.status != "failed" or self.state.get("told"):
+        if self.job.status != "failed" or self.state.get("alerted"):
             return
         if not self.known or self.known.status != "failed":
             code = self.job.error.code if self.job.error else ""
-            self.done.did.append(f"failed with {code}" if code else "failed")
+            self.done.actions.append(f"failed with {code}" if code else "failed")
         ended = self.job.finished_at or self.job.created_at
         if self.account.now() - ended > _ALERT_FOR:
             return
         error = self.job.error
         why = f"{error.code}: {error.message}" if error else "no reason given"
         self.run.alert(f"Fine-tuning failed: {name_of(self.job)}", f"{self.job.id} on {self.job.account}\n{why}")
-        self._remember(told=True)
-        self.done.did.append("alert")
+        self._remember(alerted=True)
+        self.done.actions.append("alert")
 
 
 def _files_of(job: Job) -> dict[str, str]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from function_app.azure.openai import Account
 from function_app.engine.mirror import Mirrored
-from function_app.engine.planner import Decision, Owed
+from function_app.engine.planner import Action, Decision
 from function_app.errors import SyncError, WandbError
 from function_app.models import DatasetPolicy, Job, Outcome, Result, RunState
 from function_app.tracking.wandb.api import WandbApi
@@ -19,7 +19,7 @@ _INTERRUPTED = "interrupted on the way"
 
 @dataclass(frozen=True)
 class Candidate:
-    """A job, what W&B shows of it, what that makes owed, and where it goes; `api` is None for a job that goes nowhere."""
+    """A job, its run in W&B, the decision that follows, and where it goes; `api` is None for a job that goes nowhere."""
 
     account: Account
     job: Job
@@ -37,18 +37,18 @@ def outcome_of(each: Candidate, result: Result, done: Mirrored, error: SyncError
         account=each.job.account,
         result=result,
         status=each.job.status,
-        why=_why(each, error) if error else _INTERRUPTED * done.broken_off,
+        message=_message(each, error) if error else _INTERRUPTED * done.broken_off,
         hint=_hint(error) if error else "",
         steps=done.steps,
         last_step=done.last_step,
-        did=tuple(done.did),
+        actions=tuple(done.actions),
         warnings=tuple(done.warnings),
         run_url=done.url or (each.run.url if each.run else ""),
         final=done.final or result is Result.SKIPPED or (error is not None and not error.retry),
     )
 
 
-def _why(each: Candidate, error: SyncError) -> str:
+def _message(each: Candidate, error: SyncError) -> str:
     return _of_place(each.where, error.message) if isinstance(error, WandbError) else error.message
 
 
@@ -57,32 +57,32 @@ def _of_place(where: str, said: str) -> str:
 
 
 def not_done(each: Candidate) -> Outcome:
-    """Of a job for which nothing was to be done, or that was only looked at: then it says what is owed."""
-    results = {Owed.MIRROR: Result.OWED, Owed.NOTHING: Result.CURRENT, Owed.SKIP: Result.SKIPPED}
+    """Of a job for which nothing was to be done, or that was only examined: then its message says what is pending."""
+    results = {Action.MIRROR: Result.PENDING, Action.NOTHING: Result.CURRENT, Action.SKIP: Result.SKIPPED}
     return Outcome(
         job=each.job.id,
         account=each.job.account,
-        result=results[each.decision.owed],
+        result=results[each.decision.action],
         status=each.job.status,
-        why=_owed(each) if each.decision.owed is Owed.MIRROR else each.decision.why,
+        message=_pending(each) if each.decision.action is Action.MIRROR else each.decision.message,
         last_step=each.run.last_step if each.run and each.run.last_step >= 0 else None,
         run_url=each.run.url if each.run else "",
-        final=each.decision.owed is not Owed.MIRROR and not each.decision.later,
+        final=each.decision.action is not Action.MIRROR and not each.decision.later,
     )
 
 
-def _owed(each: Candidate) -> str:
-    if each.decision.anew:
-        return "; ".join(filter(None, [each.decision.why, "a new run would replace it"]))
+def _pending(each: Candidate) -> str:
+    if each.decision.replace:
+        return "; ".join(filter(None, [each.decision.message, "a new run would replace it"]))
     if each.run is None:
         return f"no run in {each.where or 'W&B'} yet"
-    return each.decision.why or "its run is not up to date"
+    return each.decision.message or "its run is not up to date"
 
 
 def failed_outcome(job: str, account: str, error: SyncError, status: str = "", where: str = "") -> Outcome:
-    """Of a job, or of a whole account when `job` is empty, that could not even be looked at."""
-    why = _of_place(where, error.message)
-    return Outcome(job, account, Result.FAILED, status, why, _hint(error), final=not error.retry)
+    """Of a job, or of a whole account when `job` is empty, that could not even be examined."""
+    message = _of_place(where, error.message)
+    return Outcome(job, account, Result.FAILED, status, message, _hint(error), final=not error.retry)
 
 
 def _hint(error: SyncError) -> str:
@@ -100,8 +100,8 @@ def fields_of(outcome: Outcome, seconds: float, traffic: Traffic) -> dict[str, o
         "run": outcome.run_url,
         "seconds": seconds,
         **traffic.counts(),
-        "did": "; ".join(outcome.did),
-        "why": outcome.why,
+        "actions": "; ".join(outcome.actions),
+        "reason": outcome.message,
     }
 
 
@@ -111,7 +111,7 @@ def tell(outcome: Outcome, seconds: float, traffic: Traffic) -> None:
     log.log(
         logging.WARNING if outcome.result is Result.FAILED else logging.INFO,
         "%(result)s job=%(job)s account=%(account)s status=%(status)s steps=%(steps)d run=%(run)s seconds=%(seconds).1f"
-        " azure=%(azure)d wandb=%(wandb)d storage=%(storage)d vault=%(vault)d did=%(did)s why=%(why)s",
+        " azure=%(azure)d wandb=%(wandb)d storage=%(storage)d vault=%(vault)d actions=%(actions)s reason=%(reason)s",
         fields,
         extra=fields,
     )

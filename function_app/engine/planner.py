@@ -1,4 +1,4 @@
-"""From what a job is and what W&B shows of it: what is owed. Pure."""
+"""Decides from a job and its run in W&B what has to be done. Pure."""
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from enum import StrEnum
 from function_app.models import Event, Job, RunState
 
 RULE = 1
-"""The version of the rule by which a run is called final. A new version makes every run owed once more."""
+"""The version of the rule by which a run is called final. After a new version every run is mirrored once more."""
 
 GRACE = 600.0
 """Seconds after its end that a job's late events are waited for. In recorded jobs the last came 36 s after the end."""
@@ -18,8 +18,8 @@ _RESULTS_CREATED = "Created results file: "
 _BEING_WRITTEN = frozenset({"running", "pending"})
 
 
-class Owed(StrEnum):
-    """What is to be done for a job."""
+class Action(StrEnum):
+    """What has to be done for a job."""
 
     MIRROR = "mirror"
     NOTHING = "nothing"
@@ -28,18 +28,18 @@ class Owed(StrEnum):
 
 @dataclass(frozen=True)
 class Decision:
-    """What is owed, and why, where somebody has to know.
+    """What has to be done for a job, with the reason where people need one.
 
     Attributes:
-        owed: what.
-        why: one sentence for people; empty when there is nothing to say.
-        anew: in a new run, which replaces the one there; without it what is there is brought up to date.
-        later: whether waiting may change that nothing is done.
+        action: what to do.
+        message: one sentence for people; empty when there is nothing to say.
+        replace: write into a new run that replaces the existing one; otherwise bring the existing one up to date.
+        later: whether waiting may turn "nothing to do" into work.
     """
 
-    owed: Owed
-    why: str = ""
-    anew: bool = False
+    action: Action
+    message: str = ""
+    replace: bool = False
     later: bool = False
 
 
@@ -53,22 +53,24 @@ def decide(job: Job, run: RunState | None, *, deleted: bool = False, overwrite: 
         overwrite: whether a clean run is asked for, whatever is there.
     """
     if overwrite and not _logs_by_itself(job):
-        return Decision(Owed.MIRROR, anew=True)
+        return Decision(Action.MIRROR, replace=True)
     if deleted:
-        return Decision(Owed.SKIP, "its run was deleted in W&B, which never gives an id out again")
+        return Decision(Action.SKIP, "its run was deleted in W&B, which never gives an id out again")
     if _logs_by_itself(job):
-        return Decision(Owed.SKIP, "it logs to W&B by itself (the job's own integration)")
+        return Decision(Action.SKIP, "it logs to W&B by itself (the job's own integration)")
     if run is None:
-        return Decision(Owed.MIRROR)
+        return Decision(Action.MIRROR)
     if run.superseded_by:
-        return Decision(Owed.SKIP, f"its run {run.superseded_by} was deleted in W&B, which never gives an id out again")
+        return Decision(
+            Action.SKIP, f"its run {run.superseded_by} was deleted in W&B, which never gives an id out again"
+        )
     if run.foreign:
         return _of_another_tool(job, run)
     if run.unmarked:
-        return Decision(Owed.MIRROR)
+        return Decision(Action.MIRROR)
     if job.terminal and run.rule == RULE and run.status == job.status and run.state in _ENDED:
-        return Decision(Owed.NOTHING)
-    return Decision(Owed.MIRROR)
+        return Decision(Action.NOTHING)
+    return Decision(Action.MIRROR)
 
 
 def _of_another_tool(job: Job, run: RunState) -> Decision:
@@ -79,14 +81,14 @@ def _of_another_tool(job: Job, run: RunState) -> Decision:
     another: what is mixed up so cannot be put right in place, as W&B takes no step twice.
     """
     if run.state in _BEING_WRITTEN:
-        return Decision(Owed.SKIP, "another program is writing its run", later=True)
+        return Decision(Action.SKIP, "another program is writing its run", later=True)
     if run.status != "succeeded":
-        return Decision(Owed.MIRROR)
+        return Decision(Action.MIRROR)
     if job.status != "succeeded" or (run.model and job.fine_tuned_model and run.model != job.fine_tuned_model):
-        return Decision(Owed.MIRROR, "the run there holds another job's data", anew=True)
+        return Decision(Action.MIRROR, "the run there holds another job's data", replace=True)
     if run.state != "finished":
-        return Decision(Owed.MIRROR)
-    return Decision(Owed.NOTHING, "logged by WandbLogger")
+        return Decision(Action.MIRROR)
+    return Decision(Action.NOTHING, "logged by WandbLogger")
 
 
 def _logs_by_itself(job: Job) -> bool:

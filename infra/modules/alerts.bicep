@@ -48,7 +48,7 @@ var rules = [
   {
     name: 'poison'
     severity: 2
-    description: 'A message was given up after five attempts. The job is asked for again while it is owed. See docs/runbook.md, "Poison messages".'
+    description: 'A message was given up after five attempts. The job is enqueued again while it is pending. See docs/runbook.md, "Poison messages".'
     query: '${requests} and Name == "report_poison" | summarize Messages = count()'
     measure: 'Messages'
     operator: 'GreaterThan'

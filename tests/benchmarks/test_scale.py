@@ -15,18 +15,18 @@ from function_app.settings import Settings
 from sandbox.cloud import Cloud
 from tests.function_app.conftest import KEY
 
-ACCOUNTS, JOBS, OWED, RUNNING = 5, 20, 12, 2
+ACCOUNTS, JOBS, PENDING, RUNNING = 5, 20, 12, 2
 
 
 @pytest.fixture(scope="module")
 def figures() -> Figures:
-    """Five accounts of twenty jobs; two that go on are among the twelve owed."""
-    return measured(ACCOUNTS, JOBS, OWED, running=RUNNING, instances=2)
+    """Five accounts of twenty jobs; two that go on are among the twelve pending."""
+    return measured(ACCOUNTS, JOBS, PENDING, running=RUNNING, instances=2)
 
 
 def test_an_idle_tick_asks_one_list_an_account_and_one_query_a_project(figures: Figures) -> None:
     assert figures.idle.requests == {"FineTuning_List": ACCOUNTS, "Runs": 1, "Queue_GetProperties": 1}
-    assert f" jobs={ACCOUNTS * JOBS - RUNNING} owed=0 asked=0 " in figures.idle.line
+    assert f" jobs={ACCOUNTS * JOBS - RUNNING} pending=0 enqueued=0 " in figures.idle.line
 
 
 def test_the_ticks_line_says_what_was_asked(figures: Figures) -> None:
@@ -38,7 +38,7 @@ def test_in_a_backfill_every_job_arrives_and_each_message_is_one_sync(figures: F
     backfill = figures.backfill
     assert figures.good
     assert (list(backfill.missing), backfill.poison) == ([], 0)
-    assert backfill.messages == OWED + RUNNING * (backfill.ticks - 1)
+    assert backfill.messages == PENDING + RUNNING * (backfill.ticks - 1)
     assert set(backfill.results) == {"synced"}
     assert backfill.deepest <= BOUND
 
@@ -46,8 +46,8 @@ def test_in_a_backfill_every_job_arrives_and_each_message_is_one_sync(figures: F
 def test_the_last_line_is_what_came_of_it(figures: Figures) -> None:
     *_, last = table(figures)
     assert last == (
-        f"idle tick: {ACCOUNTS} lists, 1 W&B queries, 0 requests for single jobs; {OWED} of {OWED} owed jobs arrived, 0 given "
-        f"up, queue {figures.backfill.deepest} of {BOUND} deep"
+        f"idle tick: {ACCOUNTS} lists, 1 W&B queries, 0 requests for single jobs; {PENDING} of {PENDING} pending jobs arrived, 0 "
+        f"given up, queue {figures.backfill.deepest} of {BOUND} deep"
     )
 
 
@@ -91,4 +91,4 @@ def test_accounts_are_listed_side_by_side(cloud: Cloud) -> None:
     with engine_from(settings, managed_identity=False) as engine:
         all_at_once = threading.Barrier(engine.concurrency)
         engine.accounts = [Waiting(f"aoai-{number}", all_at_once) for number in range(engine.concurrency)]
-        assert engine.look() == ([], [])
+        assert engine.discover() == ([], [])

@@ -42,9 +42,9 @@ class Said:
 
 DOCUMENTS = {
     "all well": Said(0, ("current", "synced", "synced"), before=("--job", JOB)),
-    "dry run": Said(0, ("owed", "owed", "owed"), ("--dry-run",)),
+    "dry run": Said(0, ("pending", "pending", "pending"), ("--dry-run",)),
     "no jobs": Said(0, (), ("--since", "2999-01-01")),
-    "an account refuses": Said(1, ("failed", "owed"), ("--dry-run", "--last", "1"), BOTH),
+    "an account refuses": Said(1, ("failed", "pending"), ("--dry-run", "--last", "1"), BOTH),
     "a job fails": Said(1, ("failed", "synced"), ("--last", "2"), faults=(REFUSED,)),
     "a job that is not there": Said(1, ("failed",), ("--job", "ftjob-typo")),
     "followed to the end": Said(0, ("synced",), ("--follow", "--job", JOB)),
@@ -120,7 +120,7 @@ def test_after_ctrl_c_the_document_says_what_stands(world: Callable[..., Cloud])
     document = json.loads(said)
     assert (process.returncode, document["ok"], document["interrupted"]) == (130, False, True)
     assert problems(document) == []
-    assert sorted(job["result"] for job in document["jobs"]) == ["owed", "owed", "synced"]
+    assert sorted(job["result"] for job in document["jobs"]) == ["pending", "pending", "synced"]
 
 
 def test_a_command_line_that_cannot_be_used_has_no_document(world: Callable[..., Cloud], run: Run) -> None:

@@ -81,10 +81,10 @@ def test_an_error_is_clear_when_the_contract_knows_it(status: int, said: dict[st
 
 def test_a_failed_job_of_a_sync_says_why_and_what_next() -> None:
     case = little("careful").__class__("sync", "x", (), {}, lambda world: None)
-    job = {"result": "failed", "why": "W&B did not answer.", "hint": "The next tick tries again."}
+    job = {"result": "failed", "message": "W&B did not answer.", "hint": "The next tick tries again."}
     assert not unclear(case, Ended(1, json.dumps({"ok": False, "jobs": [job]}), ""))
     assert unclear(case, Ended(1, json.dumps({"ok": False, "jobs": [job | {"hint": ""}]}), ""))
-    assert unclear(case, Ended(1, json.dumps({"ok": False, "jobs": [job | {"why": "unexpected KeyError"}]}), ""))
+    assert unclear(case, Ended(1, json.dumps({"ok": False, "jobs": [job | {"message": "unexpected KeyError"}]}), ""))
     assert unclear(case, Ended(1, "", "Killed"))
 
 

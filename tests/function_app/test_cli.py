@@ -82,16 +82,16 @@ def test_one_document_with_output_json(bench: Bench, run: Command) -> None:
         30,
         30,
     )
-    assert job["did"] == ["1 dataset", "1 model", "settled"]
+    assert job["actions"] == ["1 dataset", "1 model", "settled"]
     assert job["run_url"].endswith(JOB)
 
 
-def test_a_dry_run_says_what_is_owed_and_writes_nothing(bench: Bench, run: Command) -> None:
+def test_a_dry_run_says_what_is_pending_and_writes_nothing(bench: Bench, run: Command) -> None:
     bench.world(a_job())
     done = run("function_app", "sync", "--dry-run", env=SETTINGS)
-    assert (done.returncode, done.stdout.splitlines()[1].split()[:2]) == (0, ["owed", JOB])
+    assert (done.returncode, done.stdout.splitlines()[1].split()[:2]) == (0, ["pending", JOB])
     assert "no run in W&B yet" in done.stdout
-    assert done.stderr.splitlines() == ["1 job: 1 owed", "Nothing was written: this was a dry run."]
+    assert done.stderr.splitlines() == ["1 job: 1 pending", "Nothing was written: this was a dry run."]
     assert bench.cloud.writes == 0
 
 
@@ -102,7 +102,7 @@ def test_a_dry_run_tells_a_new_run_from_one_that_goes_on_and_one_that_is_replace
     for flags in ([], [], ["--last", "1", "--overwrite"]):
         done = run("function_app", "sync", "--dry-run", "-o", "json", *flags, env=SETTINGS)
         [job] = json.loads(done.stdout)["jobs"]
-        said.append(job["why"])
+        said.append(job["message"])
         bench.tick()
     assert said == ["no run in W&B yet", "its run is not up to date", "a new run would replace it"]
 
@@ -111,7 +111,7 @@ def test_a_dry_run_says_where_a_rule_sends_a_job(bench: Bench, run: Command) -> 
     bench.world(a_job(suffix="eu"))
     rules = {"WANDB_ROUTES": "suffix=eu -> acme/europe"}
     [job] = json.loads(run("function_app", "sync", "--dry-run", "-o", "json", env=SETTINGS | rules).stdout)["jobs"]
-    assert job["why"] == "no run in acme/europe yet"
+    assert job["message"] == "no run in acme/europe yet"
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,7 @@ def test_follow_goes_on_until_every_job_has_come_to_its_end(bench: Bench, run: C
     assert bench.state() == "finished"
     [job] = json.loads(done.stdout)["jobs"]
     assert (job["result"], job["steps"], job["last_step"], job["final"]) == ("synced", 60, 60, True)
-    assert "settled" in job["did"]
+    assert "settled" in job["actions"]
 
 
 def test_what_a_job_was_trained_on_and_why_it_failed_are_in_its_line(bench: Bench, run: Command) -> None:
@@ -168,7 +168,7 @@ def test_what_a_job_was_trained_on_and_why_it_failed_are_in_its_line(bench: Benc
     files = [a_file(malformed=2), a_file(id=gone, deleted=True)]
     bench.world(a_job(validation_file=gone), a_job(id=OTHER_JOB, outcome=failed), files=files)
     jobs = {
-        job["job"]: job["did"]
+        job["job"]: job["actions"]
         for job in json.loads(run("function_app", "sync", "-o", "json", env=SETTINGS).stdout)["jobs"]
     }
     assert jobs[JOB][:2] == ["1 dataset (2 malformed lines)", "no validation file: it was deleted"]

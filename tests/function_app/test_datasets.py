@@ -195,8 +195,8 @@ def test_a_broken_line_is_named_and_the_others_are_read(line: bytes, why: str) -
     assert isinstance(third, TableRow)
     assert (second.line, third.line) == (3, 4)
     assert isinstance(second, Malformed)
-    assert why in second.why
-    assert "secret" not in second.why
+    assert why in second.message
+    assert "secret" not in second.message
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,10 @@
-"""What is owed for a job, from what it is and what W&B shows: every case, no I/O."""
+"""What is pending for a job, from what it is and what W&B shows: every case, no I/O."""
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from function_app.engine.planner import GRACE, RULE, Decision, Owed, decide, results_file, run_id, run_of, settled
+from function_app.engine.planner import GRACE, RULE, Action, Decision, decide, results_file, run_id, run_of, settled
 from function_app.models import Event, Job, RunState
 
 STATUSES = st.sampled_from(["pending", "running", "paused", "succeeded", "failed", "cancelled"]) | st.text(min_size=1)
@@ -22,25 +22,25 @@ def told(*messages: str) -> list[Event]:
     return [Event(str(n), 1_000 + n, message) for n, message in enumerate(messages)]
 
 
-def test_a_settled_run_of_an_ended_job_is_owed_nothing() -> None:
-    assert decide(a_job(), a_run()).owed is Owed.NOTHING
+def test_an_ended_job_with_a_settled_run_is_not_pending() -> None:
+    assert decide(a_job(), a_run()).action is Action.NOTHING
 
 
 @given(STATUSES)
-def test_a_job_without_a_run_is_owed_one_whatever_its_status(status: str) -> None:
-    assert decide(a_job(status), None).owed is Owed.MIRROR
+def test_a_job_without_a_run_is_pending_whatever_its_status(status: str) -> None:
+    assert decide(a_job(status), None).action is Action.MIRROR
 
 
 @given(STATUSES, st.sampled_from(["running", "crashed", "finished", "failed"]))
-def test_only_an_ended_job_can_be_owed_nothing(status: str, state: str) -> None:
+def test_only_an_ended_job_can_be_done(status: str, state: str) -> None:
     job = a_job(status)
     decision = decide(job, a_run(state=state, status=status))
-    assert (decision.owed is Owed.NOTHING) == (job.terminal and state in ("finished", "failed"))
+    assert (decision.action is Action.NOTHING) == (job.terminal and state in ("finished", "failed"))
 
 
-def test_a_run_without_the_mark_or_with_an_older_one_or_of_another_end_is_owed_again() -> None:
+def test_a_run_without_the_mark_or_with_an_older_one_or_of_another_end_is_pending_again() -> None:
     for run in (a_run(rule=None), a_run(rule=RULE - 1), a_run(status="running"), a_run(state="crashed")):
-        assert decide(a_job(), run).owed is Owed.MIRROR
+        assert decide(a_job(), run).action is Action.MIRROR
 
 
 def test_what_is_left_alone_is_said_why() -> None:
@@ -51,14 +51,14 @@ def test_what_is_left_alone_is_said_why() -> None:
         decide(a_job(), a_run(state="running", foreign=True, rule=None, status=None)),
         decide(a_job(integrations=({"type": "wandb", "wandb": {"project": "p"}},)), None),
     ):
-        assert decision.owed is Owed.SKIP
-        assert decision.why
+        assert decision.action is Action.SKIP
+        assert decision.message
 
 
 @pytest.mark.parametrize("state", ["running", "pending"])
 def test_a_run_that_another_program_is_writing_is_looked_at_again_later(state: str) -> None:
     run = a_run(state=state, foreign=True, rule=None, status=None)
-    assert decide(a_job(), run) == Decision(Owed.SKIP, "another program is writing its run", later=True)
+    assert decide(a_job(), run) == Decision(Action.SKIP, "another program is writing its run", later=True)
 
 
 def test_what_people_read_of_a_decision_is_why() -> None:
@@ -66,32 +66,32 @@ def test_what_people_read_of_a_decision_is_why() -> None:
     deleted = "was deleted in W&B, which never gives an id out again"
     by_itself = a_job(integrations=({"type": "other"}, {"type": "wandb"}))
     complete = a_run(foreign=True, rule=None)
-    mixed_up = Decision(Owed.MIRROR, "the run there holds another job's data", anew=True)
-    assert decide(a_job(), None, deleted=True) == Decision(Owed.SKIP, f"its run {deleted}")
-    assert decide(a_job(), a_run(superseded_by="ftjob-1-2")) == Decision(Owed.SKIP, f"its run ftjob-1-2 {deleted}")
-    assert decide(by_itself, None) == Decision(Owed.SKIP, "it logs to W&B by itself (the job's own integration)")
-    assert decide(a_job(), complete) == Decision(Owed.NOTHING, "logged by WandbLogger")
+    mixed_up = Decision(Action.MIRROR, "the run there holds another job's data", replace=True)
+    assert decide(a_job(), None, deleted=True) == Decision(Action.SKIP, f"its run {deleted}")
+    assert decide(a_job(), a_run(superseded_by="ftjob-1-2")) == Decision(Action.SKIP, f"its run ftjob-1-2 {deleted}")
+    assert decide(by_itself, None) == Decision(Action.SKIP, "it logs to W&B by itself (the job's own integration)")
+    assert decide(a_job(), complete) == Decision(Action.NOTHING, "logged by WandbLogger")
     assert decide(a_job("failed"), complete) == mixed_up
 
 
 def test_what_another_tool_began_is_brought_up_to_date_in_place() -> None:
     for said in ({"status": "running"}, {"state": "crashed"}, {"status": None, "state": "failed"}):
-        assert decide(a_job(), a_run(**({"foreign": True, "rule": None} | said))) == Decision(Owed.MIRROR)
+        assert decide(a_job(), a_run(**({"foreign": True, "rule": None} | said))) == Decision(Action.MIRROR)
 
 
 @given(STATUSES, st.booleans(), st.none() | st.builds(a_run, foreign=st.booleans(), status=STATUSES))
 def test_overwrite_is_a_new_run_whatever_is_there(status: str, deleted: bool, run: RunState | None) -> None:
     decision = decide(a_job(status), run, deleted=deleted, overwrite=True)
-    assert (decision.owed, decision.anew) == (Owed.MIRROR, True)
+    assert (decision.action, decision.replace) == (Action.MIRROR, True)
 
 
 def test_overwrite_leaves_a_job_alone_that_logs_by_itself() -> None:
     job = a_job(integrations=({"type": "wandb", "wandb": {"project": "p"}},))
-    assert decide(job, None, overwrite=True).owed is Owed.SKIP
+    assert decide(job, None, overwrite=True).action is Action.SKIP
 
 
-def test_an_earlier_run_without_its_mark_is_owed_one() -> None:
-    assert decide(a_job(), a_run(id="ftjob-1-2", number=2, unmarked=("ftjob-1",))).owed is Owed.MIRROR
+def test_a_previous_run_without_its_mark_makes_the_job_pending() -> None:
+    assert decide(a_job(), a_run(id="ftjob-1-2", number=2, unmarked=("ftjob-1",))).action is Action.MIRROR
 
 
 @given(STATUSES, STATUSES | st.none(), st.sampled_from(["finished", "failed", "crashed", "running"]))
@@ -101,14 +101,14 @@ def test_of_another_tools_runs_only_a_complete_one_of_a_job_that_succeeded_is_cu
     job = a_job(status, fine_tuned_model="mine")
     run = a_run(foreign=True, rule=None, status=said, state=state, model="mine")
     complete = (status, said, state) == ("succeeded", "succeeded", "finished")
-    assert (decide(job, run).owed is Owed.NOTHING) == complete
+    assert (decide(job, run).action is Action.NOTHING) == complete
 
 
 def test_another_tools_run_with_another_jobs_model_is_not_built_upon() -> None:
     run = a_run(foreign=True, rule=None, status="succeeded", model="another")
-    assert decide(a_job(fine_tuned_model="mine"), run).anew
-    assert decide(a_job("failed"), run).anew
-    assert not decide(a_job(fine_tuned_model="another"), run).anew
+    assert decide(a_job(fine_tuned_model="mine"), run).replace
+    assert decide(a_job("failed"), run).replace
+    assert not decide(a_job(fine_tuned_model="another"), run).replace
 
 
 @given(st.sampled_from(["ftjob-1", "ftjob-12", "ftjob-1-2"]), st.integers(1, 10**6))

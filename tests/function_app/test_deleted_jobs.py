@@ -105,7 +105,7 @@ def test_a_project_that_no_job_goes_to_and_that_refuses_is_logged_and_fails_no_j
     two_accounts(bench, a_job(), faults=[fault])
     assert [outcome.result for outcome in engine(bench, RULES).sync()] == [Result.SYNCED]
     [line] = [record.getMessage() for record in caplog.records]
-    assert "project=acme-eu/finetune why=" in line
+    assert "project=acme-eu/finetune message=" in line
     assert "may not do this" in line
 
 

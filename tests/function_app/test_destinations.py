@@ -59,7 +59,7 @@ def test_each_job_goes_where_its_rule_sends_it_with_the_files_that_the_rule_allo
     outcomes = bench.tick(engine(bench, rules))
     assert places(bench) == {JOB: f"{ENTITY}/{PROJECT}", THIRD_JOB: "acme-eu/finetune"}
     assert outcomes[OTHER_JOB].result is Result.SKIPPED
-    assert "rule 2 of WANDB_ROUTES" in outcomes[OTHER_JOB].why
+    assert "rule 2 of WANDB_ROUTES" in outcomes[OTHER_JOB].message
     store = bench.cloud.world.wandb.store
     here, there = store.run(ENTITY, PROJECT, JOB), store.run("acme-eu", "finetune", THIRD_JOB)
     assert [sorted(file.entries) for run in (here, there) for file in run.used] == [
@@ -82,8 +82,8 @@ def test_an_idle_tick_asks_each_project_that_jobs_may_go_to_once(bench: Bench) -
 
 def test_a_tick_of_chosen_jobs_asks_only_the_projects_that_they_go_to(bench: Bench) -> None:
     two_accounts(bench, a_job(), eu=(a_job(id=THIRD_JOB),))
-    looking = engine(bench, "account=aoai-eu -> acme-eu/finetune")
-    asked, _ = bench.counted(lambda: looking.look(Selection(jobs=frozenset({JOB}))))
+    syncing = engine(bench, "account=aoai-eu -> acme-eu/finetune")
+    asked, _ = bench.counted(lambda: syncing.discover(Selection(jobs=frozenset({JOB}))))
     assert asked == {"FineTuning_List": 2, "Runs": 1}
 
 
@@ -107,25 +107,25 @@ def test_a_project_that_takes_no_writes_fails_its_own_jobs_only(bench: Bench) ->
     assert outcomes[JOB].final
     refused = outcomes[THIRD_JOB]
     assert refused.result is Result.FAILED
-    assert refused.why.startswith("acme-hq/finetune: The W&B API key may not do this")
+    assert refused.message.startswith("acme-hq/finetune: The W&B API key may not do this")
 
 
 def look_twice(bench: Bench, times: int) -> tuple[Engine, dict[str, Outcome]]:
     """An engine with two projects, of which W&B refuses to list the runs so many times."""
     fault = {"op": "Runs", "when": {"times": times}, "do": REFUSED}
     two_accounts(bench, a_job(), eu=(a_job(id=THIRD_JOB),), faults=[fault])
-    looking = engine(bench, "account=aoai-eu -> acme-eu/finetune")
-    return looking, {outcome.job: outcome for outcome in looking.sync()}
+    syncing = engine(bench, "account=aoai-eu -> acme-eu/finetune")
+    return syncing, {outcome.job: outcome for outcome in syncing.sync()}
 
 
 def test_a_project_that_cannot_be_listed_holds_up_no_other(bench: Bench) -> None:
-    looking, outcomes = look_twice(bench, times=1)
+    syncing, outcomes = look_twice(bench, times=1)
     assert {job: outcome.result for job, outcome in outcomes.items()} == {
         JOB: Result.FAILED,
         THIRD_JOB: Result.SYNCED,
     }
     assert outcomes[JOB].status == "succeeded"
-    assert {outcome.result for outcome in looking.sync()} == {Result.SYNCED, Result.CURRENT}
+    assert {outcome.result for outcome in syncing.sync()} == {Result.SYNCED, Result.CURRENT}
 
 
 def test_when_every_project_refuses_nothing_can_be_decided(bench: Bench) -> None:

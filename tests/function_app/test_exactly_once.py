@@ -184,7 +184,7 @@ def test_an_interrupted_job_stands_as_it_is_and_goes_on_from_there(bench: Bench)
     bench.world(a_job())
     engine = bench.engine()
     engine.interrupt()
-    [candidate] = engine.look()[0]
+    [candidate] = engine.discover()[0]
     outcome = engine.mirror(candidate)
     assert (outcome.steps, outcome.final) == (0, False)
     assert "rule" not in bench.run().summary["sync"]
@@ -211,7 +211,7 @@ def is_our_core(process):
     return parent == os.getpid() and "wandb-core" in (process / "cmdline").read_text()
 
 with engine_from(Settings.load(), managed_identity=False) as engine:
-    engine.look()
+    engine.discover()
     [core] = filter(is_our_core, pathlib.Path("/proc").glob(f"[0-9]*"))
     os.kill(int(core.name), signal.SIGKILL)
     os.waitpid(int(core.name), 0)
@@ -248,9 +248,9 @@ def test_ctrl_c_while_jobs_are_being_begun_leaves_out_none_of_them(bench: Bench)
     engine = bench.engine()
     told: list[Outcome] = []
     with pytest.raises(KeyboardInterrupt):
-        engine._all(InterruptedAfterTheFirst(engine.look()[0]), told.append, stops=lambda: None)
+        engine._all(InterruptedAfterTheFirst(engine.discover()[0]), told.append, stops=lambda: None)
     assert {outcome.job for outcome in told} == set(ids)
-    assert [outcome.result for outcome in told][1:] == [Result.OWED] * 2
+    assert [outcome.result for outcome in told][1:] == [Result.PENDING] * 2
 
 
 def test_ctrl_c_says_what_stands_and_ends_with_130(bench: Bench) -> None:
@@ -266,9 +266,9 @@ def test_ctrl_c_says_what_stands_and_ends_with_130(bench: Bench) -> None:
     assert process.returncode == 130
     document = json.loads(said)
     assert (document["ok"], document["interrupted"]) == (False, True)
-    assert {job["job"]: (job["result"], job["why"]) for job in document["jobs"]} == {
-        JOB: ("owed", "interrupted on the way"),
-        later: ("owed", "no run in W&B yet"),
+    assert {job["job"]: (job["result"], job["message"]) for job in document["jobs"]} == {
+        JOB: ("pending", "interrupted on the way"),
+        later: ("pending", "no run in W&B yet"),
     }
     bench.tick()
     check_all_is_there_once(bench)

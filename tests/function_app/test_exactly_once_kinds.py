@@ -65,7 +65,7 @@ def test_two_workers_of_one_process_with_the_same_message_leave_every_step_once(
     with ThreadPoolExecutor(2) as pool:
         outcomes = list(pool.map(lambda _: engine.sync_job("aoai-ml", JOB), range(2)))
     assert any(outcome.final and outcome.result is Result.SYNCED for outcome in outcomes)
-    assert not any(outcome.why.startswith("unexpected") for outcome in outcomes)
+    assert not any(outcome.message.startswith("unexpected") for outcome in outcomes)
     bench.tick(engine)
     assert bench.steps() == list(range(1, 31))
     assert bench.state() == "finished"

@@ -138,18 +138,18 @@ def test_a_key_that_wandb_refuses_is_told_as_refused_only_while_the_vault_has_no
     """So that a rotation wakes nobody up."""
     with_secret(bench, KEY)
     engine = bench.engine(wandb_api_key=None, key_vault_url=VAULT)
-    engine.look()
+    engine.discover()
     store = bench.cloud.world.wandb.store
     store.revoke(KEY)
     lines()
     with pytest.raises(KeyRefusedError):
-        engine.look()
+        engine.discover()
     refusals = [line for line in lines() if "state=refused" in line]
     assert len(refusals) == 1
     assert re.fullmatch(r"key state=refused version=[0-9a-f]{32}", refusals[0])
     store.add_key("sync-bot", NEW_KEY)
     set_secret(bench.cloud, NEW_KEY)
-    engine.look()
+    engine.discover()
     assert [line.split()[1] for line in lines()] == ["state=read"]
 
 
@@ -193,7 +193,7 @@ def test_the_key_is_in_no_environment_and_no_file(bench: Bench) -> None:
     from function_app.engine.mirror import Mirrored, mirror
 
     engine = bench.engine(wandb_api_key=None, key_vault_url=VAULT)
-    [candidate] = engine.look()[0]
+    [candidate] = engine.discover()[0]
     done = Mirrored()
     mirror(
         candidate.account,

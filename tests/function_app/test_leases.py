@@ -47,7 +47,7 @@ def test_without_the_lease_nothing_is_asked_and_nothing_written(
     engine.leases = lambda job: refused(error)
     before = bench.cloud.counts
     outcome = engine.sync_job(ACCOUNT, JOB)
-    assert (outcome.result, outcome.why, outcome.final) == (result, error.message, final)
+    assert (outcome.result, outcome.message, outcome.final) == (result, error.message, final)
     assert bench.cloud.counts == before
 
 
@@ -74,7 +74,7 @@ def test_who_loses_the_lease_stops_between_two_rows_and_finishes_nothing(bench: 
     engine.leases = lambda job: nullcontext(lost_after(rows))
     outcome = engine.sync_job(ACCOUNT, JOB)
     assert (outcome.result, outcome.steps, outcome.final) == ("skipped", rows, False)
-    assert "lease was lost" in outcome.why
+    assert "lease was lost" in outcome.message
     assert "rule" not in bench.run().summary["sync"]
     assert bench.cloud.counts.get("CreateArtifact", 0) == 0
     assert bench.tick()[JOB].final
@@ -86,7 +86,7 @@ def test_a_job_whose_time_is_up_is_left_between_two_rows_for_the_next_tick(bench
     """No failure: nothing is wrong with it, and what was written stands."""
     bench.world(a_job())
     outcome = bench.engine().sync_job(ACCOUNT, JOB, stop=lost_after(rows))
-    assert (outcome.result, outcome.steps, outcome.final) == ("owed", rows, False)
+    assert (outcome.result, outcome.steps, outcome.final) == ("pending", rows, False)
     assert "rule" not in bench.run().summary["sync"]
     assert bench.tick()[JOB].final
     assert [row["_step"] for row in bench.run().history] == list(range(1, 31))

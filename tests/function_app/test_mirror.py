@@ -172,7 +172,7 @@ def test_a_run_deleted_in_wandb_is_told_once_and_not_asked_for_again(bench: Benc
     bench.cloud.world.wandb.store.delete_run(bench.run())
     outcome = bench.tick(engine)[JOB]
     assert (outcome.result, outcome.final) == (Result.SKIPPED, True)
-    assert "deleted in W&B" in outcome.why
+    assert "deleted in W&B" in outcome.message
     asked, writes = bench.counted(lambda: bench.tick(engine))
     assert (asked, writes) == ({"FineTuning_List": 1, "Runs": 1}, 0)
 

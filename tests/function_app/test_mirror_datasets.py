@@ -96,7 +96,7 @@ def test_broken_lines_are_counted_and_each_is_shown_by_number_and_reason_but_not
     assert [row["line"] for row in table(bench)] == [1, 3]
     told = table(bench, "malformed")
     assert [row["line"] for row in told] == [2, 4, 5, 6]
-    assert all(row["why"] for row in told)
+    assert all(row["message"] for row in told)
     assert SECRET not in json.dumps([told, dataset(bench).metadata, dataset(bench).description])
     assert bench.run().config["training_data"]["malformed_lines"] == dataset(bench).metadata["malformed_lines"] == 4
     assert dataset(bench).description == "2 examples of format chat; 4 lines are malformed, see the table malformed."

@@ -107,7 +107,7 @@ def test_a_job_that_is_deleted_while_its_run_goes_on_is_recorded_as_deleted(benc
     bench.tick(engine)
     steps = bench.steps()
     bench.cloud.clock.advance(100)
-    [candidate] = [each for each in engine.look()[0] if each.job.id == JOB]
+    [candidate] = [each for each in engine.discover()[0] if each.job.id == JOB]
     store(bench).delete_job(JOB)
     match how:
         case "timer":
@@ -117,7 +117,7 @@ def test_a_job_that_is_deleted_while_its_run_goes_on_is_recorded_as_deleted(benc
         case _:
             outcome = engine.mirror(candidate)
     assert (outcome.result, outcome.final) == (Result.SYNCED, True)
-    assert "deleted" in "; ".join(outcome.did)
+    assert "deleted" in "; ".join(outcome.actions)
     run = bench.run()
     assert (bench.state(), bench.steps()) == ("failed", steps)
     assert (run.config["status"], run.config["job_deleted"], run.summary["status"]) == ("deleted", True, "deleted")

@@ -80,7 +80,7 @@ def test_an_earlier_model_that_the_project_does_not_have_stops_nothing(bench: Be
 def test_the_final_model_is_in_the_registry_under_its_family(bench: Bench) -> None:
     bench.world(a_job(**FIRST))
     outcome = bench.engine(wandb_registry=REGISTRY).sync()[0]
-    assert "linked to registry model/" + FAMILY in outcome.did
+    assert "linked to registry model/" + FAMILY in outcome.actions
     assert linked(bench).versions == [collection(bench).versions[-1]]
     assert linked(bench).portfolio
 

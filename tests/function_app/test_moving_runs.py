@@ -69,7 +69,7 @@ def test_a_run_that_wandblogger_completed_is_current_and_stays_as_it_is(bench: B
     asked, writes = bench.counted(lambda: bench.tick(engine))
     assert (asked, writes) == (IDLE, 0)
     outcome = bench.tick(engine)[JOB]
-    assert (outcome.result, outcome.final, outcome.why) == (Result.CURRENT, True, "logged by WandbLogger")
+    assert (outcome.result, outcome.final, outcome.message) == (Result.CURRENT, True, "logged by WandbLogger")
     assert seen(bench.run()) == before
 
 
@@ -105,7 +105,7 @@ def test_a_run_that_wandblogger_is_writing_is_left_until_it_is_done(bench: Bench
     world(bench, state="running", history=[], summary={})
     outcome = bench.tick()[JOB]
     assert (outcome.result, outcome.final) == (Result.SKIPPED, False)
-    assert outcome.why == "another program is writing its run"
+    assert outcome.message == "another program is writing its run"
     assert bench.cloud.writes == 0
     bench.cloud.clock.advance(3600)  # it has stopped without a word
     assert bench.tick()[JOB].final
@@ -138,7 +138,7 @@ def test_overwrite_makes_a_clean_run_and_marks_the_old_one(bench: Bench) -> None
     before = seen(old)
     outcome = overwritten(bench)
     assert (outcome.result, outcome.final, outcome.steps) == (Result.SYNCED, True, 30)
-    assert f"replaces {JOB}" in outcome.did
+    assert f"replaces {JOB}" in outcome.actions
     assert (bench.steps(NEW), bench.state(NEW)) == (list(range(1, 31)), "finished")
     assert bench.run(NEW).config["supersedes"] == JOB
     assert "superseded" not in bench.run(NEW).tags
@@ -215,7 +215,7 @@ def test_a_deleted_new_run_does_not_bring_back_the_one_it_replaced(bench: Bench)
     bench.cloud.world.wandb.store.delete_run(bench.run(NEW))
     outcome = bench.tick()[JOB]
     assert (outcome.result, outcome.final) == (Result.SKIPPED, True)
-    assert f"{NEW} was deleted in W&B" in outcome.why
+    assert f"{NEW} was deleted in W&B" in outcome.message
     assert overwritten(bench).run_url.endswith(f"/{JOB}-3")
 
 
@@ -238,7 +238,7 @@ def test_overwrite_on_the_command_line_is_of_named_jobs(bench: Bench, run: Comma
     refused = run("function_app", "sync", "--overwrite", env=SETTINGS)
     assert (refused.returncode, "--job" in refused.stderr) == (2, True)
     shown = run("function_app", "sync", "--overwrite", "--dry-run", "--job", JOB, "-o", "json", env=SETTINGS)
-    assert [job["result"] for job in json.loads(shown.stdout)["jobs"]] == ["owed"]
+    assert [job["result"] for job in json.loads(shown.stdout)["jobs"]] == ["pending"]
     done = run("function_app", "sync", "--overwrite", "--job", JOB, "--follow", env=SETTINGS)
     assert done.returncode == 0, done.stderr
     runs = bench.cloud.world.wandb.store.runs(ENTITY, PROJECT)

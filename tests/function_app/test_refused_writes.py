@@ -51,7 +51,7 @@ def test_inputs_and_config_that_wandb_refuses_are_told_and_written_by_the_next_t
     engine = bench.engine()
     outcome = bench.tick(engine)[JOB]
     assert outcome.result is Result.FAILED
-    assert outcome.why
+    assert outcome.message
     assert outcome.hint
     assert "rule" not in bench.run().summary["sync"]
     assert "datasets" not in bench.run().summary["sync"]
@@ -70,7 +70,7 @@ def test_rows_that_wandb_refused_are_told_and_sent_by_the_next_tick(
     engine = bench.engine()
     outcome = bench.tick(engine)[JOB]
     assert (outcome.result, outcome.final) == (Result.FAILED, False)
-    assert "refused" in outcome.why
+    assert "refused" in outcome.message
     assert outcome.hint
     assert bench.tick(engine)[JOB].result is Result.SYNCED
     assert differences(expected, end(bench.cloud.world)) == []

@@ -43,7 +43,7 @@ def test_a_link_is_shown_once_and_every_look_that_brought_something(capsys: pyte
 def test_jobs_to_which_nothing_happened_are_counted_and_listed_with_v(
     capsys: pytest.CaptureFixture[str], result: Result
 ) -> None:
-    jobs = [outcome(number, result, why="it logs by itself") for number in range(3)]
+    jobs = [outcome(number, result, message="it logs by itself") for number in range(3)]
     said, [counted, *_] = shown(capsys, jobs)
     assert (said, counted) == ("", f"3 jobs: 3 {result}; -v lists those that are {result}")
     said, [counted, *_] = shown(capsys, jobs, everything=True)
@@ -52,19 +52,19 @@ def test_jobs_to_which_nothing_happened_are_counted_and_listed_with_v(
 
 def test_why_jobs_are_skipped_is_said_once_for_each_reason(capsys: pytest.CaptureFixture[str]) -> None:
     reasons = ["it logs by itself", "it logs by itself", "its run was deleted"]
-    _, [_, *said] = shown(capsys, [outcome(number, Result.SKIPPED, why=why) for number, why in enumerate(reasons)])
+    _, [_, *said] = shown(capsys, [outcome(number, Result.SKIPPED, message=why) for number, why in enumerate(reasons)])
     assert said == ["2 skipped: it logs by itself.", "1 skipped: its run was deleted."]
 
 
 def test_what_fails_many_jobs_is_said_once_with_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
-    failed = [outcome(number, Result.FAILED, why="W&B says no", hint="Ask W&B.") for number in range(4)]
+    failed = [outcome(number, Result.FAILED, message="W&B says no", hint="Ask W&B.") for number in range(4)]
     said, lines = shown(capsys, failed)
     assert (said.count("W&B says no"), said.count("the same"), said.count("failed")) == (1, 3, 4)
     assert lines == ["4 jobs: 4 failed", "4 failed: W&B says no. Ask W&B."]
 
 
 def test_an_account_that_cannot_be_asked_is_no_job(capsys: pytest.CaptureFixture[str]) -> None:
-    account = Outcome("", "aoai-eu", Result.FAILED, why="No token.", hint="Run az login.")
+    account = Outcome("", "aoai-eu", Result.FAILED, message="No token.", hint="Run az login.")
     said, lines = shown(capsys, [account, outcome(1, Result.SYNCED, steps=1)])
     assert "failed (aoai-eu)" in said
     assert lines == ["1 job: 1 synced; 1 account could not be asked", "1 failed: No token. Run az login."]
@@ -73,9 +73,9 @@ def test_an_account_that_cannot_be_asked_is_no_job(capsys: pytest.CaptureFixture
 def test_after_ctrl_c_jobs_that_were_not_begun_are_counted_and_those_broken_off_shown(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    broken_off = outcome(1, Result.OWED, why="interrupted on the way", steps=4)
-    said, lines = shown(capsys, [broken_off, outcome(2, Result.OWED, why="no run in W&B yet")], stopped=True)
+    broken_off = outcome(1, Result.PENDING, message="interrupted on the way", steps=4)
+    said, lines = shown(capsys, [broken_off, outcome(2, Result.PENDING, message="no run in W&B yet")], stopped=True)
     assert "interrupted on the way; 4 new steps" in said
     assert "no run" not in said
-    assert (lines[0].partition(".")[0], lines[1]) == ("Stopping", "2 jobs: 2 owed")
+    assert (lines[0].partition(".")[0], lines[1]) == ("Stopping", "2 jobs: 2 pending")
     assert lines[-1].startswith("Interrupted.")

@@ -62,7 +62,7 @@ def test_the_first_rule_that_fits_counts_and_everything_else_goes_to_the_default
 def test_a_job_that_is_left_out_says_by_which_rule() -> None:
     left_out = goes(RULES, suffix="Scratch-7")
     assert isinstance(left_out, LeftOut)
-    assert left_out.why == "rule 3 of WANDB_ROUTES leaves it out (suffix=scratch* -> off)"
+    assert left_out.message == "rule 3 of WANDB_ROUTES leaves it out (suffix=scratch* -> off)"
 
 
 def test_what_a_job_does_not_have_fits_no_pattern() -> None:

@@ -31,7 +31,7 @@ def test_a_run_that_is_broken_off_is_not_shown_as_finished(sync_bench: Bench) ->
     """It was, until the next tick; and for ever, without a word, where the job is deleted before it."""
     fresh(sync_bench, a_job())
     engine = sync_bench.engine()
-    [candidate] = engine.look()[0]
+    [candidate] = engine.discover()[0]
     engine.mirror(candidate, stop=after(10))
     assert len(sync_bench.steps()) == 10
     assert sync_bench.state() == "running"

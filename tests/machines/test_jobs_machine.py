@@ -14,7 +14,7 @@ from benchmarks.truth import Truth
 from evidence.processes import Processes
 from evidence.refusals import troubles
 from function_app.engine.engine import Engine
-from function_app.engine.planner import Owed
+from function_app.engine.planner import Action
 from function_app.errors import SyncError
 from function_app.models import Outcome, Result, Selection
 from sandbox.azure.openai.script import JobCourse
@@ -244,8 +244,8 @@ class JobsMachine(Counted):
 
     @rule(asked=st.integers(0, 30))
     def a_tick_is_interrupted(self, asked: int) -> None:
-        for each in self.engine.look()[0]:
-            if each.decision.owed is Owed.MIRROR:
+        for each in self.engine.discover()[0]:
+            if each.decision.action is Action.MIRROR:
                 self.engine.mirror(each, stop=after(asked))
         self._disturbed()
 
@@ -318,7 +318,7 @@ class JobsMachine(Counted):
         look = self._look
         before = {each.id: steps_of(look.run(each)) for each in self.known}
         outcomes: list[Outcome] = tick()
-        assert [each for each in outcomes if each.result in (Result.FAILED, Result.OWED)] == []
+        assert [each for each in outcomes if each.result in (Result.FAILED, Result.PENDING)] == []
         self._disturbed()
         FIGURES.clean += 1
         for known in self.known:

@@ -61,9 +61,7 @@ def test_the_queue_stays_bounded_and_every_job_arrives(
 
 @patient
 @given(going=counts, ended=counts, depth=st.integers(0, 40), turn=turns)
-def test_a_tick_asks_for_nobody_twice_and_for_nothing_that_is_not_owed(
-    going: int, ended: int, depth: int, turn: int
-) -> None:
+def test_a_tick_enqueues_each_pending_job_once_and_no_other(going: int, ended: int, depth: int, turn: int) -> None:
     on, over = list(range(1000, 1000 + going)), list(range(ended, 0, -1))
     asked = top_up(on, over, depth=depth, turn=turn, bound=SMALL)
     assert len(asked) == len(set(asked)) <= max(0, SMALL - depth)

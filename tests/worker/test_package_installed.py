@@ -99,7 +99,7 @@ def serve(python: str, library: Path, app: Path, *invocations: Mapping[str, Any]
 
 
 def check(answering: Callable[..., Answer], cloud: Cloud, app: Path, version: str) -> None:
-    """Three functions; a tick asks for what is owed; the messages are mirrored, data, model and all; then nothing is owed."""
+    """Three functions; a tick enqueues what is pending; the messages are mirrored, data, model and all; then nothing is left."""
     first = answering(tick())
     assert first["python"].startswith(f"{version}.")
     assert first["package"] == str(app / "function_app" / "__init__.py")

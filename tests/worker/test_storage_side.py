@@ -50,7 +50,7 @@ def test_a_tick_fills_the_queue_up_to_its_bound_with_running_jobs_first(host: Ho
     assert asked_for(some)[0] == "ftjob-running"
     skipped = BOUND - 8 - 1  # with ftjob-done, which is newer than these
     assert asked_for(some)[1] == f"ftjob-{3 + skipped:03}", "what the queue probably holds is left out"
-    assert any(f"owed=202 asked=8 queued={BOUND - 8} " in line for line in logged(some))
+    assert any(f"pending=202 enqueued=8 queued={BOUND - 8} " in line for line in logged(some))
 
 
 @worker
@@ -59,7 +59,7 @@ def test_a_queue_at_its_bound_gets_nothing_and_that_is_no_failure(host: Host, lo
     cloud.world.storage.queues[QUEUE] = BOUND
     (none,) = host(tick(), env=azure(cloud))["invocations"]
     assert (none["ok"], asked_for(none)) == (True, [])
-    assert any(f"owed=2 asked=0 queued={BOUND} " in line for line in logged(none))
+    assert any(f"pending=2 enqueued=0 queued={BOUND} " in line for line in logged(none))
 
 
 @worker
@@ -117,7 +117,7 @@ def test_where_that_cannot_be_noted_the_next_tick_asks_again(host: Host, load: L
     (told,) = host(delivered(message("ftjob-done")), env=azure(cloud))["invocations"]
     assert told["ok"], told["error"]
     [line] = logged(told, "WARNING")
-    assert line.startswith("deleted run not noted job=ftjob-done why=Storage refuses the blob deleted-runs/")
+    assert line.startswith("deleted run not noted job=ftjob-done message=Storage refuses the blob deleted-runs/")
     (again,) = host(tick(), env=azure(cloud))["invocations"]
     assert "ftjob-done" in asked_for(again)
 

@@ -184,13 +184,13 @@ def test_only_the_marker_and_the_package_are_needed_to_load_the_app(host: Host, 
 
 
 @worker
-def test_a_tick_asks_for_each_owed_job_once_and_the_queue_function_mirrors_it(host: Host, load: Load) -> None:
+def test_a_tick_enqueues_each_pending_job_once_and_the_queue_function_mirrors_it(host: Host, load: Load) -> None:
     cloud = load(WORLD)
     (first,) = host(tick(), env=azure(cloud))["invocations"]
     assert first["ok"], first["error"]
     assert asked_for(first) == ["ftjob-running", "ftjob-done"]
     assert any(
-        "tick accounts=1 accounts_failed=0 jobs=3 owed=2 asked=2 queued=0 current=0 skipped=1" in line
+        "tick accounts=1 accounts_failed=0 jobs=3 pending=2 enqueued=2 queued=0 current=0 skipped=1" in line
         for line in logged(first)
     )
     assert cloud.world.wandb.store.project("acme", "tuning") is None
@@ -210,11 +210,11 @@ def test_a_tick_asks_for_each_owed_job_once_and_the_queue_function_mirrors_it(ho
 
 
 @worker
-def test_with_nothing_owed_a_tick_sends_nothing_and_says_so(host: Host, load: Load) -> None:
+def test_with_nothing_pending_a_tick_sends_nothing_and_says_so(host: Host, load: Load) -> None:
     cloud = load({**WORLD, "accounts": [{"name": "aoai-ml", "group": "rg-ml"}]})
     (only,) = host(tick(past_due=True), env=azure(cloud))["invocations"]
     assert (only["ok"], only["outputs"]) == (True, {})
-    assert any("jobs=0 owed=0" in line and "past_due=True" in line for line in logged(only))
+    assert any("jobs=0 pending=0" in line and "past_due=True" in line for line in logged(only))
 
 
 @worker
@@ -333,7 +333,7 @@ def test_a_job_whose_time_is_up_is_no_failure_and_goes_on_with_the_next_message(
     assert triggers.read_text() != text
     (only,) = host(delivered(message("ftjob-done")), env=azure(cloud), app=hasty)["invocations"]
     assert only["ok"], only["error"]
-    assert any("message result=owed job=ftjob-done" in line for line in logged(only))
+    assert any("message result=pending job=ftjob-done" in line for line in logged(only))
     (again,) = host(delivered(message("ftjob-done")), env=azure(cloud))["invocations"]
     assert any("message result=synced job=ftjob-done" in line for line in logged(again))
 

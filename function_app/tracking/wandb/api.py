@@ -239,16 +239,16 @@ def _state(node: Mapping[str, Any], job_id: str, number: int, url: str) -> RunSt
         source=ours.get("source"),
         results_file=ours.get("results_file"),
         datasets=bool(ours.get("datasets")),
-        told=bool(ours.get("told")),
+        alerted=bool(ours.get("alerted")),
         foreign=foreign,
         superseded_by=summary.get(f"{SUPERSEDED}_by"),
     )
 
 
 def _newest(runs: Sequence[RunState]) -> RunState:
-    """A job's newest run, with those of its earlier ones that do not say so."""
-    *earlier, newest = sorted(runs, key=lambda run: run.number)
-    return replace(newest, unmarked=tuple(run.id for run in earlier if not run.superseded_by))
+    """A job's newest run, with those of its previous ones that do not say so."""
+    *previous, newest = sorted(runs, key=lambda run: run.number)
+    return replace(newest, unmarked=tuple(run.id for run in previous if not run.superseded_by))
 
 
 def _summary(node: Mapping[str, Any]) -> dict[str, Any]:

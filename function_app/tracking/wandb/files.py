@@ -91,8 +91,8 @@ def _drafted(account: Account, file_id: str, policy: DatasetPolicy, directory: P
         columns = {name: int if name in NUMBERS else str for name in COLUMNS[tally.format]}
         _add_table(artifact, directory, "examples", columns, sample)
     if tally.shown:
-        lines = (_encoded([each.line, each.why]) for each in tally.shown)
-        _add_table(artifact, directory, "malformed", {"line": int, "why": str}, lines)
+        lines = (_encoded([each.line, each.message]) for each in tally.shown)
+        _add_table(artifact, directory, "malformed", {"line": int, "message": str}, lines)
     return artifact
 
 

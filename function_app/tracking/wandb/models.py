@@ -163,8 +163,8 @@ def asks_before(collection: str) -> Question:
     return newest([collection], _BEFORE)
 
 
-def earlier_model(api: WandbApi, job: Job) -> str | None:
-    """For a job that trains an earlier model further: the version that this model is, if the project has it.
+def previous_model(api: WandbApi, job: Job) -> str | None:
+    """For a job that trains a previous model further: the version that this model is, if the project has it.
 
     Azure's models carry the id of their job, which is the id of its run; OpenAI's are found by the run's config.
     """
