@@ -105,6 +105,11 @@ class Account:
     location: str = ""
     network: Network = Network.OPEN
 
+    @property
+    def group(self) -> str:
+        """The name of its resource group."""
+        return self.id.partition("/providers/")[0].rpartition("/")[2]
+
 
 @dataclass(frozen=True)
 class AccessPolicy:
@@ -145,6 +150,11 @@ class Vault:
     def group_id(self) -> str:
         """The ARM id of its resource group."""
         return self.id.partition("/providers/")[0]
+
+    @property
+    def group(self) -> str:
+        """The name of its resource group."""
+        return self.group_id.rpartition("/")[2]
 
     def scope(self, secret: str = "") -> str:
         """Where a role reaches the whole vault, or only the one secret (Microsoft, Azure RBAC for Key Vault)."""

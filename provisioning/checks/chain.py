@@ -14,8 +14,8 @@ from provisioning.errors import (
     VaultUnreachableError,
 )
 from provisioning.models import Account, Secret, SecretState, Vault, WandbAccount
-from provisioning.observation.observe import check_account
-from provisioning.observation.vault import look_for, shut_out
+from provisioning.observation.inventory import require_usable
+from provisioning.observation.vault import find_vault, network_refusal
 from provisioning.planning.secret import until, warning
 from provisioning.planning.vault import UNTRUSTED
 from provisioning.wandb_key import Key
@@ -31,7 +31,7 @@ def account(walk: Walk, azure: Azure, session: Session) -> Account | None:
     found: Account | None = None
     with walk.checking("account"):
         found = azure.account(session.target.resource_group, session.target.account)
-        check_account(found)
+        require_usable(found)
         if found.state.lower() == "succeeded":
             walk.ok("account", f"{found.name}: {found.kind}, {found.endpoint}")
         else:
@@ -74,7 +74,7 @@ def vault(walk: Walk, azure: Azure, session: Session, known: Account | None) -> 
     found: Vault | None = None
     with walk.checking("vault"):
         if known:  # tells a deleted one from none
-            found = look_for(azure, session.target, known)
+            found = find_vault(azure, session.target, known)
         else:
             found = azure.vaults.get(session.target.resource_group, session.target.vault)
         walk.ok("vault", f"{found.name}: {found.uri}, {'Azure RBAC' if found.rbac else 'access policies'}")
@@ -113,7 +113,7 @@ def secret(walk: Walk, azure: Azure, session: Session, held: Vault | None) -> Se
         try:
             seen = azure.secrets(held).read(session.target.secret)
         except VaultUnreachableError as error:
-            raise shut_out(held, error) from error
+            raise network_refusal(held, error) from error
     if seen is None:
         walk.skip("the vault does not answer you", "secret")
         return None

@@ -6,12 +6,13 @@ from provisioning.azure.client import Azure
 from provisioning.cli import documents
 from provisioning.cli.session import Session
 from provisioning.errors import KeyNotStoredError, MissingRightsError, NotInPlaceError
-from provisioning.execution.executor import Show
+from provisioning.execution.secret import CheckedKey
 from provisioning.models import Observed, SecretState, Target
-from provisioning.observation.observe import observe
-from provisioning.planning import rotation as rotation_planner
-from provisioning.planning import setup as planner
-from provisioning.planning.steps import Plan, RotateSecret
+from provisioning.observation.inventory import observe
+from provisioning.planning.actions import RotateSecret
+from provisioning.planning.rotation import plan_rotation
+from provisioning.planning.secret import key_state
+from provisioning.planning.steps import Plan
 from provisioning.wandb_key import Key
 
 TAKEN_UP = timedelta(minutes=5)
@@ -32,15 +33,15 @@ def rotate(session: Session, *, yes: bool, interactive: bool, dry_run: bool = Fa
     made = _plan(session.target, azure, observed, key)
     session.facts |= {**documents.plan(made), "wandb": documents.wandb(account), "applied": []}
     if dry_run:
-        Show(session.ui).run(made)
+        session.ui.plan(made)
         session.ui.answer({"ok": True, **session.facts}, ())
         return
     session.ui.proposal(made)
     if made.changes:
         session.consent(made, yes=yes, interactive=interactive)
-        ctx = session.context(azure, observed, key.value, account.entity)
-        ctx.access_timeout = timedelta(0)  # no role is new here: who may read and not write will not soon
-        session.apply(ctx, made)
+        # No role is new here, so waiting does not help an operator who may read and not write.
+        services = session.services(azure, access_timeout=timedelta(0))
+        session.apply(services, made, CheckedKey(key.value, account.entity))
         observed = _verified(session, azure, key)
     written = any(isinstance(s.action, RotateSecret) for s in made.work)
     current = {"version": observed.secret.version, "expires": documents.moment(observed.secret.expires)}
@@ -68,7 +69,7 @@ def _rotatable(target: Target, observed: Observed) -> None:
 
 def _plan(target: Target, azure: Azure, observed: Observed, key: Key) -> Plan:
     versions = azure.secrets(observed.vault).versions(target.secret)
-    return rotation_planner.plan(target, observed, versions, planner.key_state(observed.secret, key.value))
+    return plan_rotation(target, observed, versions, key_state(observed.secret, key.value))
 
 
 def _verified(session: Session, azure: Azure, key: Key) -> Observed:

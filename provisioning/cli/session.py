@@ -5,8 +5,6 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from pydantic import SecretStr
-
 from provisioning import wandb_key
 from provisioning.azure.client import Azure
 from provisioning.cli import documents
@@ -19,12 +17,12 @@ from provisioning.errors import (
     MissingRightsError,
     NotConfirmedError,
 )
-from provisioning.execution.context import Context
-from provisioning.execution.executor import Apply
+from provisioning.execution.executor import Executor
+from provisioning.execution.secret import CheckedKey
+from provisioning.execution.services import Services
 from provisioning.models import Observed, SecretState, Target, WandbAccount
-from provisioning.observation.observe import observe
+from provisioning.observation.inventory import observe
 from provisioning.planning.permissions import permits
-from provisioning.planning.setup import rights
 from provisioning.planning.steps import Plan
 from provisioning.wandb_key import Key
 
@@ -58,10 +56,15 @@ class Session:
     access_timeout: timedelta = timedelta(minutes=10)
     facts: dict[str, Any] = field(default_factory=dict)  # of the JSON document, also when the command fails
 
-    def look(self) -> tuple[Azure, Observed]:
-        """Sign in and observe; says who acts."""
+    def sign_in(self) -> Azure:
+        """Sign in and report who acts."""
         azure = self.connect()
         self.ui.signed_in(azure.caller, azure.subscription)
+        return azure
+
+    def look(self) -> tuple[Azure, Observed]:
+        """Sign in, report who acts, and observe."""
+        azure = self.sign_in()
         observed = observe(azure, self.target, self.clock)
         self.facts |= documents.scene(observed, self.target)
         return azure, observed
@@ -94,26 +97,25 @@ class Session:
             key = self.ask_key()
         return key, self.check(key)
 
-    def context(
-        self, azure: Azure, observed: Observed, key: SecretStr | None = None, entity: str | None = None
-    ) -> Context:
-        """What the executor needs to apply a plan made of what was observed."""
-        return Context(azure, self.target, observed, key, self.clock, self.ui, self.access_timeout, entity)
+    def services(self, azure: Azure, access_timeout: timedelta | None = None) -> Services:
+        """What the executor needs to apply a plan."""
+        return Services(azure, self.clock, self.ui, self.access_timeout if access_timeout is None else access_timeout)
 
-    def apply(self, ctx: Context, made: Plan) -> None:
-        """Do what the plan says; the document tells what stands, also when it fails half way."""
-        run = Apply(ctx)
+    def apply(self, services: Services, made: Plan, key: CheckedKey | None = None) -> Executor:
+        """Apply the plan; the document lists the changes that stand, also if a step fails."""
+        executor = Executor(services, key)
         try:
-            run.run(made)
+            executor.run(made)
         finally:
-            self.facts["applied"] = [*self.facts.get("applied", ()), *map(documents.step, run.done)]
+            self.facts["applied"] = [*self.facts.get("applied", ()), *map(documents.step, executor.done)]
+        return executor
 
     @property
     def written(self) -> str:
         """What to say of a refusal: setup may have recovered the vault before it."""
         return "Nothing more was written." if self.facts.get("applied") else "Nothing was written."
 
-    def preflight(self, azure: Azure, observed: Observed, made: Plan, taking: str = "The switch to Azure RBAC") -> None:
+    def preflight(self, azure: Azure, made: Plan, taking: str = "The switch to Azure RBAC") -> None:
         """Refuse before anything is written what is bound to fail, or to take access away; `taking` is what would."""
         if made.losses and not self.target.accept_loss:
             who = "; ".join(f"{loss.principal}: {loss.reason}" for loss in made.losses)
@@ -123,7 +125,7 @@ class Session:
                 hint="Give them another way in first, or take away what they do not need; --accept-loss goes on without "
                 "them.",
             )
-        if missing := self.missing_rights(azure, observed, made):
+        if missing := self.missing_rights(azure, made):
             self.facts["missing_rights"] = documents.rights(missing)
             what = "; ".join(may_not(action, scope) for action, scope in missing)
             roles = ", ".join(dict.fromkeys(_ROLE_FOR[action] for action, _ in missing))
@@ -133,9 +135,9 @@ class Session:
                 "again; an eligible role (PIM) has to be activated first.",
             )
 
-    def missing_rights(self, azure: Azure, observed: Observed, made: Plan) -> list[tuple[str, str]]:
+    def missing_rights(self, azure: Azure, made: Plan) -> list[tuple[str, str]]:
         """What the plan needs and the caller may not: actions, each with its scope."""
-        needed = rights(made, observed)
+        needed = made.rights
         if not needed:
             return []
         mine = azure.roles.mine_in_group(self.target.resource_group)

@@ -4,12 +4,14 @@ from provisioning.azure.client import Azure
 from provisioning.cli import documents
 from provisioning.cli.session import Session, may_not
 from provisioning.errors import NotInPlaceError, UnreachableError
-from provisioning.execution.context import SETTLING
-from provisioning.execution.executor import Show
+from provisioning.execution.secret import CheckedKey
+from provisioning.execution.services import SETTLING
 from provisioning.models import KeyState, Observed
-from provisioning.observation.observe import observe
-from provisioning.planning import setup as planner
-from provisioning.planning.steps import AssignRole, Plan
+from provisioning.observation.inventory import observe
+from provisioning.planning.actions import AssignRole
+from provisioning.planning.secret import key_state
+from provisioning.planning.setup import plan_setup
+from provisioning.planning.steps import Plan
 from provisioning.wandb_key import Key
 
 
@@ -18,14 +20,14 @@ def plan(session: Session) -> Plan:
     azure, observed = session.look()
     key = session.given_key()
     account = session.check(key) if key else None
-    made = planner.plan(session.target, observed, planner.key_state(observed.secret, key.value if key else None))
-    missing = session.missing_rights(azure, observed, made)
+    made = plan_setup(session.target, observed, key_state(observed.secret, key.value if key else None))
+    missing = session.missing_rights(azure, made)
     session.facts |= {
         **documents.plan(made),
         "wandb": documents.wandb(account),
         "missing_rights": documents.rights(missing),
     }
-    Show(session.ui).run(made)
+    session.ui.plan(made)
     for action, scope in missing:
         session.ui.note(f"  ! you may not {may_not(action, scope)}", "red")
     session.ui.answer({"ok": True, **session.facts}, ())
@@ -35,7 +37,7 @@ def plan(session: Session) -> Plan:
 def status(session: Session) -> Plan:
     """Show drift; write nothing, ask nothing."""
     _, observed = session.look()
-    made = planner.plan(session.target, observed, KeyState.NONE)
+    made = plan_setup(session.target, observed, KeyState.NONE)
     session.facts |= {**documents.plan(made), "in_place": not made.work}
     session.ui.answer({"ok": True, **session.facts}, documents.status(made))
     return made
@@ -44,24 +46,24 @@ def status(session: Session) -> Plan:
 def setup(session: Session, *, yes: bool, interactive: bool) -> None:
     """Bring everything in place, then look again whether it is."""
     azure, observed = session.look()
-    session.preflight(azure, observed, planner.plan(session.target, observed, KeyState.NONE))
+    session.preflight(azure, plan_setup(session.target, observed, KeyState.NONE))
     key, account = session.key(observed)
     session.facts |= {"wandb": documents.wandb(account), "applied": []}
 
     def bring_about(observed: Observed) -> Plan:
-        made = planner.plan(session.target, observed, planner.key_state(observed.secret, key.value))
+        made = plan_setup(session.target, observed, key_state(observed.secret, key.value))
         session.facts |= documents.plan(made)
         session.ui.proposal(made)
         if made.changes:
             session.consent(made, yes=yes, interactive=interactive)
-        session.apply(session.context(azure, observed, key.value, account.entity), made)
+        session.apply(session.services(azure), made, CheckedKey(key.value, account.entity))
         return made
 
     made = bring_about(observed)
     work = made.work
     if made.partial:
-        observed = _look_again(session, azure, observed)
-        session.preflight(azure, observed, planner.plan(session.target, observed, KeyState.NONE))
+        observed = _look_again(session, azure)
+        session.preflight(azure, plan_setup(session.target, observed, KeyState.NONE))
         work += bring_about(observed).work
     if work:
         observed = _verified(session, azure, key)
@@ -76,17 +78,20 @@ def setup(session: Session, *, yes: bool, interactive: bool) -> None:
     )
 
 
-def _look_again(session: Session, azure: Azure, before: Observed) -> Observed:
-    """What there is after a recovery. Name servers may take a while to know the vault's host again."""
-    ctx = session.context(azure, before)
-    waiting = ctx.telling("the recovered vault to answer")
-    return ctx.insist(lambda: observe(azure, session.target, session.clock), UnreachableError, SETTLING, waiting)
+def _look_again(session: Session, azure: Azure) -> Observed:
+    """Observe after a recovery. Name servers may take a while to know the vault's host again."""
+    return session.services(azure).retry_on(
+        UnreachableError,
+        lambda: observe(azure, session.target, session.clock),
+        SETTLING,
+        "the recovered vault to answer",
+    )
 
 
 def _verified(session: Session, azure: Azure, key: Key) -> Observed:
     """Look once more, with fresh eyes: what still has to be done is what is not in place."""
     observed = observe(azure, session.target, session.clock)
-    left = planner.plan(session.target, observed, planner.key_state(observed.secret, key.value)).left
+    left = plan_setup(session.target, observed, key_state(observed.secret, key.value)).left
     if left:
         raise NotInPlaceError(
             f"Everything was done, and yet this is not in place: {left}.",

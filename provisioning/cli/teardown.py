@@ -1,6 +1,5 @@
 """teardown: take away what setup added, by the marks it left, and never what was there before."""
 
-from dataclasses import replace
 from datetime import timedelta
 
 from provisioning.azure.client import Azure
@@ -8,13 +7,12 @@ from provisioning.cli import documents
 from provisioning.cli.session import Session
 from provisioning.clock import attempts
 from provisioning.errors import MissingRightsError, NotInPlaceError, NotOursError, VaultDeletedError
-from provisioning.execution.context import SETTLING
-from provisioning.execution.executor import Show
+from provisioning.execution.services import SETTLING
 from provisioning.models import Observed, SecretState
-from provisioning.observation.observe import observe
-from provisioning.planning import teardown as teardown_planner
+from provisioning.observation.inventory import observe_for_removal
 from provisioning.planning.ownership import was_switched
 from provisioning.planning.steps import Plan, Verb
+from provisioning.planning.teardown import hidden, plan_teardown
 
 
 def teardown(session: Session, *, restore: bool, yes: bool, interactive: bool, dry_run: bool = False) -> None:
@@ -28,32 +26,33 @@ def teardown(session: Session, *, restore: bool, yes: bool, interactive: bool, d
         AccessWouldBeLostError: principals would lose access with the vault's way back.
         ProvisioningError: as the doors raise.
     """
-    azure, observed = _look(session)
-    observed = _around(azure, observed, restore=restore)
+    azure = session.sign_in()
+    observed = _observe(session, azure, restore=restore)
+    session.facts |= documents.scene(observed, session.target)
     _refuse(session, observed, restore=restore)
     made = _plan(session, azure, observed, restore=restore)
     session.facts |= {**documents.plan(made), "applied": []}
     if dry_run:
-        Show(session.ui).run(made)
+        session.ui.plan(made)
         session.ui.answer({"ok": True, **session.facts}, ())
         return
-    session.preflight(azure, observed, made, "The way back to access policies")
+    session.preflight(azure, made, "The way back to access policies")
     session.ui.proposal(made)
-    after, ctx = made, session.context(azure, observed)
+    after, deleted = made, False
     if made.work:
         session.consent(made, yes=yes, interactive=interactive)
-        session.apply(ctx, made)
+        deleted = session.apply(session.services(azure), made).secret_deleted
         after = _verified(session, azure, restore=restore)
     notes = [s for s in after.steps if s.verb is Verb.NOTE]
     session.ui.answer(
-        {"ok": True, **session.facts, "secret_deleted": ctx.deleted, "stays": [documents.step(s) for s in notes]},
-        documents.torn_down(session.target, notes, changed=bool(made.work), deleted=ctx.deleted),
+        {"ok": True, **session.facts, "secret_deleted": deleted, "stays": [documents.step(s) for s in notes]},
+        documents.torn_down(session.target, notes, changed=bool(made.work), deleted=deleted),
     )
 
 
-def _look(session: Session) -> tuple[Azure, Observed]:
+def _observe(session: Session, azure: Azure, *, restore: bool) -> Observed:
     try:
-        return session.look()
+        return observe_for_removal(azure, session.target, session.clock, restore=restore)
     except VaultDeletedError as error:
         target = session.target
         raise VaultDeletedError(
@@ -61,18 +60,6 @@ def _look(session: Session) -> tuple[Azure, Observed]:
             hint="What setup added to it went with it, and its roles do not come back. What is left is the account's "
             f"identity: az cognitiveservices account identity remove -g {target.resource_group} -n {target.account}",
         ) from error
-
-
-def _around(azure: Azure, observed: Observed, *, restore: bool) -> Observed:
-    """What else teardown looks at: assignments below the vault, who they are for, and what their roles give."""
-    assignments = azure.roles.around(observed.vault.id)
-    observed = replace(observed, assignments=assignments)
-    going_back = restore and observed.vault.rbac
-    whose = assignments if going_back else teardown_planner.added(observed)
-    people = {a.principal_id for a in whose} | {p.object_id for p in observed.vault.policies}
-    ids = sorted({a.role_id for a in assignments}) if going_back else ()
-    roles = {i: role for i in ids if (role := azure.roles.definition(observed.vault.id, i))}
-    return replace(observed, principals=azure.principals(people) if people else {}, roles=roles)
 
 
 def _refuse(session: Session, observed: Observed, *, restore: bool) -> None:
@@ -83,7 +70,7 @@ def _refuse(session: Session, observed: Observed, *, restore: bool) -> None:
             hint="Leave --restore-access-policies out; where it should go back all the same: "
             f"az keyvault update -g {target.resource_group} -n {vault.name} --enable-rbac-authorization false",
         )
-    if teardown_planner.hidden(target, observed):
+    if hidden(target, observed):
         raise MissingRightsError(
             f"Vault {vault.name} does not let you see secret {target.secret}, which setup may have stored there. Nothing "
             "was written.",
@@ -95,7 +82,7 @@ def _refuse(session: Session, observed: Observed, *, restore: bool) -> None:
 def _plan(session: Session, azure: Azure, observed: Observed, *, restore: bool) -> Plan:
     there = observed.secret.state in (SecretState.PRESENT, SecretState.DISABLED)
     versions = azure.secrets(observed.vault).versions(session.target.secret) if there else ()
-    return teardown_planner.plan(session.target, observed, versions, restore=restore)
+    return plan_teardown(session.target, observed, versions, restore=restore)
 
 
 def _verified(session: Session, azure: Azure, *, restore: bool) -> Plan:
@@ -105,7 +92,7 @@ def _verified(session: Session, azure: Azure, *, restore: bool) -> Plan:
         session.ui.waiting("Azure to show that it is gone", elapsed, budget)
 
     for _ in attempts(session.clock, SETTLING, progress):
-        observed = _around(azure, observe(azure, session.target, session.clock), restore=restore)
+        observed = observe_for_removal(azure, session.target, session.clock, restore=restore)
         after = _plan(session, azure, observed, restore=restore)
         if not after.work:
             session.ui.note("verified by looking again: what setup added is gone", "green")

@@ -1,32 +1,31 @@
-"""What the executor does to the Azure OpenAI account."""
+"""Changes the Azure OpenAI account."""
 
-from provisioning.clock import attempts
 from provisioning.durations import spell
 from provisioning.errors import BusyError, ConflictError
-from provisioning.execution.context import SETTLING, Context
-from provisioning.models import CHANGING, Principal
+from provisioning.execution.services import SETTLING, Services
+from provisioning.models import CHANGING, Account, Principal
+from provisioning.planning.actions import AwaitAccount, EnableIdentity
 
 
-def enable_identity(ctx: Context) -> str:
-    """Give the account its system-assigned identity."""
-    account = ctx.azure.enable_identity(ctx.target.resource_group, ctx.observed.account)
+def enable_identity(services: Services, action: EnableIdentity) -> Principal:
+    """Enable the account's system-assigned identity and return it."""
+    account = services.azure.enable_identity(action.account.group, action.account)
     if not account.principal_id:
         raise ConflictError(
             f"{account.name} accepted an identity and shows none.",
-            hint="Somebody may have taken it away at the same moment: run the same command again.",
+            hint="Somebody may have removed it at the same moment: run the same command again.",
         )
-    ctx.identity = Principal(account.principal_id, account.name, "ServicePrincipal")
-    return f"principal {account.principal_id}"
+    return Principal(account.principal_id, account.name, "ServicePrincipal")
 
 
-def await_account(ctx: Context) -> str:
-    """Wait until a change of the account that is under way has come to its end."""
-    budget = SETTLING
-    for _ in attempts(ctx.clock, budget, ctx.telling("the account's change to finish")):
-        account = ctx.azure.account(ctx.target.resource_group, ctx.target.account)
+def wait_until_settled(services: Services, action: AwaitAccount) -> Account:
+    """Wait until a change of the account that is in progress has finished."""
+    account = action.account
+    for _ in services.attempts(SETTLING, "the account's change to finish"):
+        account = services.azure.account(action.account.group, action.account.name)
         if account.state.lower() not in CHANGING:
-            return account.state
+            return account
     raise BusyError(
-        f"{account.name} is still {account.state.lower()} after {spell(budget)}.",
-        hint="Run the same command again when `az cognitiveservices account show` says Succeeded.",
+        f"{account.name} is still {account.state.lower()} after {spell(SETTLING)}.",
+        hint="Run the same command again when `az cognitiveservices account show` shows the state Succeeded.",
     )

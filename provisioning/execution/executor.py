@@ -1,15 +1,14 @@
-"""Applies a plan, one step after the other. Each step can be done again: what is so already is no error."""
+"""Applies a plan step by step. A step can be repeated: it recognises what is in place already."""
 
-from dataclasses import dataclass, field
+from datetime import datetime
 
-from provisioning.errors import InterruptedByUserError
-from provisioning.execution import account as do_account
-from provisioning.execution import removal as do_removal
-from provisioning.execution import roles as do_roles
-from provisioning.execution import secret as do_secret
-from provisioning.execution import vault as do_vault
-from provisioning.execution.context import Context, Narrator
-from provisioning.planning.steps import (
+from provisioning.errors import ConflictError, InterruptedByUserError
+from provisioning.execution import account, removal, roles, secret, vault
+from provisioning.execution.roles import Assigned
+from provisioning.execution.secret import CheckedKey
+from provisioning.execution.services import Services
+from provisioning.models import Principal, Vault
+from provisioning.planning.actions import (
     AllowByPolicy,
     AssignRole,
     AwaitAccount,
@@ -19,104 +18,142 @@ from provisioning.planning.steps import (
     DisableVersion,
     EnableIdentity,
     ForgetSwitch,
-    Plan,
     RecoverVault,
     RemoveEntries,
     RemoveRole,
     RemoveSecret,
     RestoreAccessPolicies,
     RotateSecret,
-    Step,
     StoreSecret,
     SwitchToRbac,
-    Verb,
 )
+from provisioning.planning.steps import Plan, Step, Verb
 
 
-@dataclass
-class Show:
-    """Shows the plan and does nothing: this is `plan` and `--dry-run`."""
+class Executor:
+    """Applies plans. Steps share no state: what one step produces is passed on to those that need it from here.
 
-    narrator: Narrator
+    Attributes:
+        done: the steps that changed something, also after an exception.
+        secret_deleted: whether the secret was deleted.
+    """
+
+    def __init__(self, services: Services, key: CheckedKey | None = None) -> None:
+        self._services = services
+        self._key = key
+        self.done: list[Step] = []
+        self.secret_deleted = False
+        self._identities: dict[str, Principal] = {}  # by account, enabled in this execution
+        self._vaults: dict[str, tuple[Vault, datetime]] = {}  # by id in lower case; when their host name was registered
+        self._assigned: list[Assigned] = []  # at whole vaults
+        self._youngest: datetime | None = None  # when the last role was assigned that somebody else depends on
 
     def run(self, plan: Plan) -> None:
-        """Tell the steps."""
-        self.narrator.plan(plan)
-
-
-@dataclass
-class Apply:
-    """Does what the plan says. `done` is what stands, also after an exception."""
-
-    ctx: Context
-    done: list[Step] = field(default_factory=list)
-
-    def run(self, plan: Plan) -> None:
-        """Do one step after the other.
+        """Apply the steps in their order.
 
         Raises:
-            InterruptedByUserError: Ctrl-C; says what stands.
-            ProvisioningError: a step failed; those before it stand.
+            InterruptedByUserError: Ctrl-C; the message lists the changes that stand.
+            ProvisioningError: a step failed; the changes of the steps before it stand.
         """
-        under_way: Step | None = None
+        current: Step | None = None
+        clock = self._services.clock
         try:
             for step in plan.work:
-                under_way, started = step, self.ctx.clock.now()
-                note = self._do(step)
+                current, started = step, clock.now()
+                note = self._apply(step)
                 if step.verb is not Verb.WAIT:
                     self.done.append(step)
-                under_way = None
-                self.ctx.narrator.done(step, (self.ctx.clock.now() - started).total_seconds(), note)
+                current = None
+                self._services.reporter.done(step, (clock.now() - started).total_seconds(), note)
         except KeyboardInterrupt:
-            raise InterruptedByUserError(self._standing(plan, under_way), hint=_AGAIN) from None
+            raise InterruptedByUserError(
+                self._standing(plan, current),
+                hint="Nothing needs to be undone: run the same command again to continue from here.",
+            ) from None
 
-    def _do(self, step: Step) -> str:  # noqa: C901 - one line for each action, and mypy sees that none is missing
+    def _apply(self, step: Step) -> str:  # noqa: C901 - one case for each action, and mypy reports a missing one
+        """Apply one step and return a note about it."""
+        services = self._services
         match step.action:
-            case CreateVault() as creation:
-                return do_vault.create(self.ctx, creation)
-            case RecoverVault() as recovery:
-                return do_vault.recover(self.ctx, recovery)
-            case AwaitVault():
-                return do_vault.await_vault(self.ctx)
-            case EnableIdentity():
-                return do_account.enable_identity(self.ctx)
-            case AwaitAccount():
-                return do_account.await_account(self.ctx)
-            case AssignRole() as assign:
-                return do_roles.assign(self.ctx, assign)
-            case AllowByPolicy() as entry:
-                return do_vault.allow(self.ctx, entry)
-            case AwaitRoles() as wait:
-                return do_roles.await_roles(self.ctx, wait)
-            case SwitchToRbac():
-                return do_vault.switch(self.ctx)
-            case StoreSecret():
-                return do_secret.store(self.ctx)
-            case RotateSecret():
-                return do_secret.rotate(self.ctx)
-            case DisableVersion(version):
-                return do_secret.disable(self.ctx, version)
-            case RemoveSecret():
-                return do_removal.remove_secret(self.ctx)
-            case RemoveRole(assignment):
-                return do_removal.remove_role(self.ctx, assignment)
-            case RestoreAccessPolicies():
-                return do_removal.restore_access_policies(self.ctx)
-            case ForgetSwitch():
-                return do_removal.forget_switch(self.ctx)
-            case RemoveEntries(object_ids):
-                return do_removal.remove_entries(self.ctx, object_ids)
+            case CreateVault() as action:
+                return self._registered(vault.create(services, action))
+            case RecoverVault() as action:
+                return self._registered(vault.recover(services, action))
+            case AwaitVault() as action:
+                return self._registered(vault.wait_until_registered(services, action))
+            case EnableIdentity() as action:
+                identity = account.enable_identity(services, action)
+                self._identities[action.account.name] = identity
+                return f"principal {identity.object_id}"
+            case AwaitAccount() as action:
+                return account.wait_until_settled(services, action).state
+            case AssignRole() as action:
+                return self._assign(action)
+            case AllowByPolicy() as action:
+                return vault.allow(services, action, self._vault(action.vault), self._principal(action))
+            case AwaitRoles() as action:
+                known = [t for t in (action.newest, self._youngest) if t]
+                roles.wait_for_effect(services, action, max(known, default=None))
+            case SwitchToRbac() as action:
+                here = [a for a in self._assigned if a.scope == action.vault.id]
+                return vault.switch(services, action, self._vault(action.vault), here, self._since(action.vault))
+            case RotateSecret() as action:
+                return secret.rotate(services, action, self._vault(action.vault), self._key)
+            case StoreSecret() as action:
+                return secret.store(services, action, self._vault(action.vault), self._key, self._since(action.vault))
+            case DisableVersion() as action:
+                secret.disable(services, action)
+            case RemoveSecret() as action:
+                removed = removal.remove_secret(services, action)
+                self.secret_deleted |= removed.deleted
+                return removed.note
+            case RemoveRole() as action:
+                removal.remove_role(services, action)
+            case RestoreAccessPolicies() as action:
+                removal.restore_access_policies(services, action)
+            case ForgetSwitch() as action:
+                removal.forget_switch(services, action)
+            case RemoveEntries() as action:
+                removal.remove_entries(services, action)
             case None:
-                return ""
+                pass
+        return ""
 
-    def _standing(self, plan: Plan, under_way: Step | None) -> str:
-        """What an interrupted run leaves behind."""
+    def _assign(self, action: AssignRole) -> str:
+        assigned = roles.assign(self._services, action, self._principal(action))
+        if assigned is None:
+            return "skipped: the directory does not know the principal"
+        if not action.secret:
+            self._assigned.append(assigned)
+        if action.required_for_switch:
+            self._youngest = self._services.clock.now()
+        return ""
+
+    def _principal(self, action: AssignRole | AllowByPolicy) -> Principal:
+        """Return who gets the access: the named principal, or the identity that an earlier step enabled."""
+        principal = action.principal or self._identities.get(action.owner.account)
+        if principal is None:
+            raise ConflictError(
+                "The account's identity was removed before it got its access.", hint="Run the same command again."
+            )
+        return principal
+
+    def _registered(self, made: Vault) -> str:
+        self._vaults[made.id.lower()] = made, self._services.clock.now()
+        return made.uri
+
+    def _vault(self, planned: Vault) -> Vault:
+        """Return the vault as an earlier step left it; otherwise as the plan saw it."""
+        return self._vaults[planned.id.lower()][0] if planned.id.lower() in self._vaults else planned
+
+    def _since(self, planned: Vault) -> datetime | None:
+        return self._vaults[planned.id.lower()][1] if planned.id.lower() in self._vaults else None
+
+    def _standing(self, plan: Plan, current: Step | None) -> str:
+        """Describe what an interrupted execution leaves behind."""
         where = ""
-        if under_way:
-            doing = "while waiting for" if under_way.verb is Verb.WAIT else "in the middle of"
-            where = f" {doing}: {under_way.resource} {under_way.detail}"
-        stands = "; ".join(f"{s.resource} {s.detail}" for s in self.done) or "nothing"
+        if current:
+            doing = "while waiting for" if current.verb is Verb.WAIT else "in the middle of"
+            where = f" {doing}: {current.resource} {current.detail}"
+        stands = "; ".join(f"{s.resource} {s.detail}" for s in self.done) or "none"
         return f"Interrupted{where}. {len(self.done)} of {len(plan.changes)} changes stand: {stands}."
-
-
-_AGAIN = "Nothing needs to be undone: run the same command again and it goes on from here."

@@ -1,82 +1,88 @@
-"""What the executor takes away again: the secret, roles, access-policy entries, and the vault's switch."""
+"""Removes what setup added: the secret, roles, access-policy entries, and the vault's switch."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
-from provisioning.clock import attempts
 from provisioning.durations import spell
 from provisioning.errors import BusyError, ConflictError
-from provisioning.execution.context import SETTLING, Context
-from provisioning.execution.vault import let_in
-from provisioning.models import Assignment, SecretState
+from provisioning.execution.access import wait_for_access
+from provisioning.execution.services import SETTLING, Services
+from provisioning.models import SecretState
+from provisioning.planning.actions import ForgetSwitch, RemoveEntries, RemoveRole, RemoveSecret, RestoreAccessPolicies
 from provisioning.planning.ownership import unswitched, without_entries, wrote
 
 
-def remove_secret(ctx: Context) -> str:
-    """Delete the secret, which stays recoverable; where somebody else wrote versions of it, disable only ours."""
-    secrets, name = ctx.azure.secrets(ctx.observed.vault), ctx.target.secret
-    found, _ = let_in(ctx)
+@dataclass(frozen=True)
+class Removal:
+    """What became of the secret."""
+
+    note: str
+    deleted: bool = False
+
+
+def remove_secret(services: Services, action: RemoveSecret) -> Removal:
+    """Delete the secret, which stays recoverable; if others wrote versions of it, disable only ours."""
+    secrets, name = services.azure.secrets(action.vault), action.owner.secret
+    found, _ = wait_for_access(services, action.vault, name)
     if found.state in (SecretState.MISSING, SecretState.DELETED):
-        return "it was gone already"
+        return Removal("it did not exist any more")
     versions = secrets.versions(name)
     ours = [v for v in versions if wrote(v.tags)]
     if not ours:
-        return "left alone: setup did not write it"
+        return Removal("unchanged: setup did not write it")
     if len(ours) < len(versions):
         enabled = [v.version for v in ours if v.enabled]
         for version in enabled:
             secrets.disable(name, version)
-        return f"{len(enabled)} versions disabled; somebody else wrote the other {len(versions) - len(ours)}"
+        return Removal(f"{len(enabled)} versions disabled; others wrote the other {len(versions) - len(ours)}")
     secrets.delete(name)
-    ctx.deleted = True
-    for _ in attempts(ctx.clock, SETTLING, ctx.telling("the secret to be deleted")):
+    for _ in services.attempts(SETTLING, "the secret to be deleted"):
         found = secrets.read(name)
         if found.state is SecretState.DELETED:
-            return f"which will be on {found.purge:%Y-%m-%d}" if found.purge else ""
+            return Removal(f"it will be purged on {found.purge:%Y-%m-%d}" if found.purge else "", deleted=True)
     if found.state is SecretState.MISSING:  # this identity may not see deleted secrets
-        return ""
+        return Removal("", deleted=True)
     raise BusyError(
         f"Secret {name} was deleted and can still be read after {spell(SETTLING)}.",
         hint="Run the same command again in a minute.",
     )
 
 
-def remove_role(ctx: Context, assignment: Assignment) -> str:
-    """Take a role assignment away."""
-    ctx.azure.roles.remove(assignment)
-    return ""
+def remove_role(services: Services, action: RemoveRole) -> None:
+    """Remove a role assignment."""
+    services.azure.roles.remove(action.assignment)
 
 
-def restore_access_policies(ctx: Context) -> str:
-    """Put the vault back on its stored access policies; the mark of the switch goes in the same request."""
-    group, vault = ctx.target.resource_group, ctx.observed.vault
-    now = ctx.azure.vaults.get(group, vault.name)
-    if ctx.azure.vaults.use_rbac(group, now, unswitched(now.tags), enabled=False).rbac:
+def restore_access_policies(services: Services, action: RestoreAccessPolicies) -> None:
+    """Put the vault back on its stored access policies; the same request removes the record of the switch."""
+    vaults, name = services.azure.vaults, action.vault.name
+    now = vaults.get(action.vault.group, name)
+    if vaults.use_rbac(now.group, now, unswitched(now.tags), enabled=False).rbac:
         raise ConflictError(
-            f"Vault {vault.name} was told to go back to its access policies and is on Azure RBAC.",
-            hint="An Azure Policy may insist on it: `az policy state list` shows. Roles stay as they are.",
+            f"Vault {name} was told to go back to its access policies and is still on Azure RBAC.",
+            hint="An Azure Policy may enforce Azure RBAC: `az policy state list` shows it. Roles stay as they are.",
         )
-    return ""
 
 
-def forget_switch(ctx: Context) -> str:
-    """Take away the mark of a switch that somebody has taken back."""
-    _retag(ctx, unswitched)
-    return ""
+def forget_switch(services: Services, action: ForgetSwitch) -> None:
+    """Remove the record of a switch that somebody has reversed."""
+    _retag(services, action, unswitched)
 
 
-def remove_entries(ctx: Context, object_ids: Iterable[str]) -> str:
-    """Take away the access-policy entries that setup created, then the mark."""
-    group, vault = ctx.target.resource_group, ctx.observed.vault
+def remove_entries(services: Services, action: RemoveEntries) -> None:
+    """Remove the access-policy entries that setup created, then their record."""
+    vault = action.vault
     has = {p.object_id: p.permissions["secrets"] for p in vault.policies if not p.application_id}
-    for object_id in object_ids:
-        # Azure takes away the permissions that are named, in the letter case that it shows.
-        ctx.azure.vaults.change_policy(group, vault, "remove", object_id, has[object_id])
-    _retag(ctx, without_entries)
-    return ""
+    for object_id in action.object_ids:
+        # Azure removes the permissions that are named, in the letter case that it shows.
+        services.azure.vaults.change_policy(vault.group, vault, "remove", object_id, has[object_id])
+    _retag(services, action, without_entries)
 
 
-def _retag(ctx: Context, change: Callable[[Mapping[str, str]], dict[str, str]]) -> None:
-    """Change the vault's tags as they are now: Azure replaces the whole set, and an earlier step may have changed it."""
-    group, vault = ctx.target.resource_group, ctx.observed.vault
-    now = ctx.azure.vaults.get(group, vault.name)
-    ctx.azure.vaults.tag(group, vault, change(now.tags))
+def _retag(
+    services: Services, action: ForgetSwitch | RemoveEntries, change: Callable[[Mapping[str, str]], dict[str, str]]
+) -> None:
+    """Change the vault's current tags: Azure replaces the whole set, and an earlier step may have changed it."""
+    vaults = services.azure.vaults
+    now = vaults.get(action.vault.group, action.vault.name)
+    vaults.tag(now.group, now, change(now.tags))

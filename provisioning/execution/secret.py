@@ -1,91 +1,111 @@
-"""What the executor does to the secret."""
+"""Writes the secret: stores the key, rotates it, and disables older versions."""
 
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from pydantic import SecretStr
 
 from provisioning.azure.secrets import SecretDeletedError, VaultBusyError
-from provisioning.clock import attempts
 from provisioning.durations import spell
 from provisioning.errors import AccessNotEffectiveError, BusyError, ConflictError, KeyNotGivenError
-from provisioning.execution.context import SETTLING, Context
-from provisioning.execution.vault import let_in
-from provisioning.models import Secret, SecretState
+from provisioning.execution.access import wait_for_access
+from provisioning.execution.services import SETTLING, Services
+from provisioning.models import Secret, SecretState, Vault
+from provisioning.planning.actions import DisableVersion, StoreSecret
 from provisioning.planning.ownership import secret_tags
 from provisioning.planning.secret import expiry, until
 
 _BUSY_FOR = timedelta(minutes=1)
-"""How long a vault that is busy is asked to write, with growing pauses (Microsoft, Key Vault throttling guidance)."""
+"""How long a write is repeated while the vault is busy, with growing pauses (Microsoft, Key Vault throttling guidance)."""
 
 
-def store(ctx: Context) -> str:
+@dataclass(frozen=True)
+class CheckedKey:
+    """A W&B key, and the entity that it was checked for."""
+
+    value: SecretStr
+    entity: str | None = None
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where the key is written, and how."""
+
+    services: Services
+    vault: Vault
+    action: StoreSecret
+    key: CheckedKey
+
+
+def store(
+    services: Services, action: StoreSecret, vault: Vault, key: CheckedKey | None, registered: datetime | None = None
+) -> str:
     """Write the key, unless the vault turns out to hold it."""
-    if ctx.key is None:
+    if key is None:
         raise KeyNotGivenError("There is no W&B key to store.", hint="Give one: WANDB_API_KEY or --wandb-key-file.")
-    key = ctx.key
-    found, _ = let_in(ctx)
+    place = _Place(services, vault, action, key)
+    found, _ = wait_for_access(services, vault, action.owner.secret, registered)
     if found.state is SecretState.DELETED:
-        found = _recover(ctx)
-    if holds(found, key):
-        return _held(found)
-    try:
-        _write(ctx, key)
-    except SecretDeletedError:  # deleted, and reading deleted ones is not allowed: only writing could tell
-        found = _recover(ctx)
-        if holds(found, key):
-            return _held(found)
-        _write(ctx, key)
-    return ""
-
-
-def _held(found: Secret) -> str:
+        found = _recover(place)
+    if not _holds(found, key):
+        try:
+            _write(place)
+        except SecretDeletedError:  # who may not read deleted secrets learns only here that it is deleted
+            found = _recover(place)
+            if not _holds(found, key):
+                _write(place)
+                return ""
+        else:
+            return ""
     return f"the vault held this key already, which {until(found.expires)}"
 
 
-def rotate(ctx: Context) -> str:
-    """Write the new key and wait until the vault gives it out: only then may older versions be disabled."""
-    note = store(ctx)
-    secrets, key = ctx.azure.secrets(ctx.observed.vault), ctx.key
-    for _ in attempts(ctx.clock, SETTLING, ctx.telling("the new version to read back")):
-        found = secrets.read(ctx.target.secret)
-        if key is not None and holds(found, key):
-            return note or f"version {found.version} reads back"
+def rotate(services: Services, action: StoreSecret, vault: Vault, key: CheckedKey | None) -> str:
+    """Write the new key and wait until the vault returns it. Only then may older versions be disabled."""
+    note = store(services, action, vault, key)
+    for _ in services.attempts(SETTLING, "the new version to be returned"):
+        found = services.azure.secrets(vault).read(action.owner.secret)
+        if key is not None and _holds(found, key):
+            return note or f"the vault returns version {found.version}"
     raise ConflictError(
-        f"The new version of secret {ctx.target.secret} was written, and the vault gives out another. Nothing was disabled.",
+        f"The new version of secret {action.owner.secret} was written, and the vault returns another one. Nothing was "
+        "disabled.",
         hint="Somebody else may be writing to it: look at its versions in the portal, then run the same command again.",
     )
 
 
-def disable(ctx: Context, version: str) -> str:
-    """Let nobody read an older version."""
-    ctx.azure.secrets(ctx.observed.vault).disable(ctx.target.secret, version)
-    return ""
+def disable(services: Services, action: DisableVersion) -> None:
+    """Disable an older version."""
+    services.azure.secrets(action.vault).disable(action.owner.secret, action.version)
 
 
-def _write(ctx: Context, key: SecretStr) -> None:
-    """Write once. A busy vault is asked again only after a look: each answer that was lost on its way is a version."""
-    secrets, name = ctx.azure.secrets(ctx.observed.vault), ctx.target.secret
-    expires, tags = expiry(ctx.target, ctx.clock.now()), secret_tags(ctx.target.account, ctx.entity)
-    letting = ctx.telling("the vault to let you write")
+def _write(place: _Place) -> None:
+    """Write one version. Before a busy vault is asked again the secret is read: a lost answer may have been a success."""
+    services, action, key = place.services, place.action, place.key
+    secrets, name = services.azure.secrets(place.vault), action.owner.secret
+    expires, tags = expiry(action.lifetime, services.clock.now()), secret_tags(action.owner, key.entity)
     asked = False
 
     def write() -> None:
         nonlocal asked
-        if asked and holds(secrets.read(name), key):
+        if asked and _holds(secrets.read(name), key):
             return
         asked = True
-        ctx.insist(
-            lambda: secrets.write(name, key, expires, tags), AccessNotEffectiveError, ctx.access_timeout, letting
+        services.retry_on(
+            AccessNotEffectiveError,
+            lambda: secrets.write(name, key.value, expires, tags),
+            services.access_timeout,
+            "the vault to let you write",
         )
 
-    ctx.insist(write, VaultBusyError, _BUSY_FOR, ctx.telling("the vault, which is busy"))
+    services.retry_on(VaultBusyError, write, _BUSY_FOR, "the vault, which is busy")
 
 
-def _recover(ctx: Context) -> Secret:
-    """Recover the deleted secret and wait until it can be read, which takes some moments."""
-    secrets, name = ctx.azure.secrets(ctx.observed.vault), ctx.target.secret
+def _recover(place: _Place) -> Secret:
+    """Recover the deleted secret and wait until it can be read."""
+    secrets, name = place.services.azure.secrets(place.vault), place.action.owner.secret
     secrets.recover(name)
-    for _ in attempts(ctx.clock, SETTLING, ctx.telling("the recovered secret to appear")):
+    for _ in place.services.attempts(SETTLING, "the recovered secret to appear"):
         found = secrets.read(name)
         if found.state in (SecretState.PRESENT, SecretState.DISABLED):
             return found
@@ -95,6 +115,6 @@ def _recover(ctx: Context) -> Secret:
     )
 
 
-def holds(secret: Secret, key: SecretStr) -> bool:
-    """Whether the secret's current version is this key."""
-    return secret.state is SecretState.PRESENT and secret.value == key
+def _holds(secret: Secret, key: CheckedKey) -> bool:
+    """Return whether the secret's current version is this key."""
+    return secret.state is SecretState.PRESENT and secret.value == key.value

@@ -1,132 +1,107 @@
-"""What the executor does to the vault itself: make it be there, add to its access policies, switch it to Azure RBAC."""
+"""Changes the vault: creates or recovers it, adds access-policy entries, and switches its access model."""
 
-from collections.abc import Mapping
-from dataclasses import replace
-from datetime import timedelta
+from collections.abc import Collection, Mapping
+from datetime import datetime
 
-from provisioning.clock import attempts
 from provisioning.durations import spell
-from provisioning.errors import (
-    AccessNotEffectiveError,
-    BusyError,
-    ConflictError,
-    ProvisioningError,
-    UnreachableError,
-)
-from provisioning.execution.context import SETTLING, Context
-from provisioning.execution.roles import read_back, whose
-from provisioning.models import Secret, SecretState, Vault, VaultState
+from provisioning.errors import AccessNotEffectiveError, BusyError, ConflictError, ProvisioningError
+from provisioning.execution.access import wait_for_access
+from provisioning.execution.roles import Assigned, require_listed
+from provisioning.execution.services import SETTLING, Services
+from provisioning.models import Principal, Vault, VaultState
+from provisioning.planning.actions import AllowByPolicy, AwaitVault, CreateVault, RecoverVault, SwitchToRbac
 from provisioning.planning.ownership import entries, switched, unswitched, with_entries
-from provisioning.planning.steps import AllowByPolicy, CreateVault, RecoverVault
 
-# --- being there -----------------------------------------------------------------------------------------------------
+# --- existence -------------------------------------------------------------------------------------------------------
 
 
-def create(ctx: Context, wanted: CreateVault) -> str:
-    """Make the vault. Creating replaces what is there, so somebody may not have been faster since the plan was shown."""
-    group, name = ctx.target.resource_group, ctx.target.vault
-    if ctx.azure.vaults.find(group, name):
+def create(services: Services, action: CreateVault) -> Vault:
+    """Create the vault, unless somebody has created it since the plan was made: creating replaces what exists."""
+    wanted, vaults = action.vault, services.azure.vaults
+    if vaults.find(wanted.group, wanted.name):
         raise ConflictError(
-            f"Key Vault {name} has come into being since the plan was made.",
-            hint="Run the same command again: it plans with the vault that is there.",
+            f"Key Vault {wanted.name} was created by somebody else after the plan was made.",
+            hint="Run the same command again: it plans with the existing vault.",
         )
-    made = ctx.azure.vaults.create(
-        group, name, wanted.location, rbac=wanted.rbac, purge_protection=wanted.purge_protection
+    return vaults.create(
+        wanted.group, wanted.name, wanted.location, rbac=wanted.rbac, purge_protection=action.purge_protection
     )
-    return _there(ctx, made)
 
 
-def recover(ctx: Context, wanted: RecoverVault) -> str:
-    """Bring the deleted vault back."""
-    return _there(ctx, ctx.azure.vaults.recover(ctx.target.resource_group, ctx.target.vault, wanted.location))
+def recover(services: Services, action: RecoverVault) -> Vault:
+    """Recover the deleted vault."""
+    deleted = action.vault
+    return services.azure.vaults.recover(deleted.group, deleted.name, deleted.location)
 
 
-def await_vault(ctx: Context) -> str:
+def wait_until_registered(services: Services, action: AwaitVault) -> Vault:
     """Wait until the vault's host name is registered."""
-    for _ in attempts(ctx.clock, SETTLING, ctx.telling("the vault's host name to be registered")):
-        found = ctx.azure.vaults.get(ctx.target.resource_group, ctx.target.vault)
+    for _ in services.attempts(SETTLING, "the vault's host name to be registered"):
+        found = services.azure.vaults.get(action.vault.group, action.vault.name)
         if found.state is VaultState.READY:
-            return _there(ctx, found)
+            return found
     raise BusyError(
-        f"The host name of {ctx.target.vault} is still being registered after {spell(SETTLING)}.",
+        f"The host name of {action.vault.name} is still being registered after {spell(SETTLING)}.",
         hint="Run the same command again in some minutes.",
     )
-
-
-def _there(ctx: Context, vault: Vault) -> str:
-    """From now on this is the vault of the run."""
-    ctx.observed = replace(ctx.observed, vault=vault)
-    ctx.named_at = ctx.clock.now()
-    return vault.uri
 
 
 # --- access policies -------------------------------------------------------------------------------------------------
 
 
-def allow(ctx: Context, wanted: AllowByPolicy) -> str:
-    """Add permissions to an access policy. That an entry is setup's is noted first: an interruption forgets nothing."""
-    group, vault, principal = ctx.target.resource_group, ctx.observed.vault, whose(ctx, wanted.principal)
-    note = ""
-    if wanted.new:
-        now = ctx.azure.vaults.get(group, vault.name)
+def allow(services: Services, action: AllowByPolicy, vault: Vault, principal: Principal) -> str:
+    """Add permissions to an access policy. A new entry is recorded first, so that an interruption loses no record."""
+    group, vaults, note = vault.group, services.azure.vaults, ""
+    if action.new:
+        now = vaults.get(group, vault.name)
         try:
             tags = with_entries(now.tags, [principal.object_id])
             if entries(tags) != entries(now.tags):
-                ctx.azure.vaults.tag(group, vault, tags)
+                vaults.tag(group, vault, tags)
         except ValueError:
-            note = "the vault's tag is full: teardown will not know that this entry is setup's"
-    ctx.azure.vaults.change_policy(group, vault, "add", principal.object_id, wanted.permissions)
+            note = "the vault's tag is full: teardown will not know that setup added this entry"
+    vaults.change_policy(group, vault, "add", principal.object_id, action.permissions)
     return note
 
 
 # --- the switch ------------------------------------------------------------------------------------------------------
 
 
-def switch(ctx: Context) -> str:
-    """Switch the vault to Azure RBAC; back again where it does not let the operator in within the budget."""
-    group, vault = ctx.target.resource_group, ctx.observed.vault
-    read_back(ctx)
-    now = ctx.azure.vaults.get(group, vault.name)  # its tags may have changed while roles took effect
-    ctx.azure.vaults.use_rbac(group, vault, switched(now.tags, ctx.clock.now()), enabled=True)
+def switch(
+    services: Services,
+    action: SwitchToRbac,
+    vault: Vault,
+    assigned: Collection[Assigned],
+    registered: datetime | None,
+) -> str:
+    """Switch the vault to Azure RBAC, and back if it does not accept the operator within the access timeout."""
+    vaults = services.azure.vaults
+    if assigned:
+        require_listed(services, assigned, "the vault was not switched")
+    now = vaults.get(vault.group, vault.name)  # its tags may have changed while roles took effect
+    vaults.use_rbac(vault.group, vault, switched(now.tags, services.clock.now()), enabled=True)
     try:
-        _, took = let_in(ctx)
+        _, took = wait_for_access(services, vault, action.owner.secret, registered)
     except AccessNotEffectiveError as error:
-        raise _switched_back(ctx, unswitched(now.tags), error) from error
-    return f"secrets answer you after {spell(took)}"
+        raise _switched_back(services, vault, unswitched(now.tags), error) from error
+    return f"the vault accepts you after {spell(took)}"
 
 
-def _switched_back(ctx: Context, tags: Mapping[str, str], refusal: AccessNotEffectiveError) -> AccessNotEffectiveError:
-    """Put the vault back on its access policies; the error that tells so."""
-    group, vault = ctx.target.resource_group, ctx.observed.vault
-    what = f"After the switch to Azure RBAC the vault did not let you in within {spell(ctx.access_timeout)}"
+def _switched_back(
+    services: Services, vault: Vault, tags: Mapping[str, str], refusal: AccessNotEffectiveError
+) -> AccessNotEffectiveError:
+    """Put the vault back on its access policies and return the error that reports it."""
+    what = f"After the switch to Azure RBAC the vault did not accept you within {spell(services.access_timeout)}"
     try:
-        ctx.azure.vaults.use_rbac(group, vault, tags, enabled=False)
+        services.azure.vaults.use_rbac(vault.group, vault, tags, enabled=False)
     except ProvisioningError as error:
         return AccessNotEffectiveError(
-            f"{what}, and switching back failed, so that it is still on Azure RBAC. {error.message}",
+            f"{what}, and switching back failed, so it is still on Azure RBAC. {error.message}",
             hint="Run the same command again to wait for the roles, or go back to the access policies: "
-            f"az keyvault update -g {group} -n {vault.name} --enable-rbac-authorization false",
+            f"az keyvault update -g {vault.group} -n {vault.name} --enable-rbac-authorization false",
         )
     return AccessNotEffectiveError(
         f"{what}, so it was switched back to access policies; everybody has the access they had. {refusal.message}",
-        hint="The roles stay assigned and go on taking effect: run the same command again in some minutes, or give "
+        hint="The roles stay assigned and continue to take effect: run the same command again in some minutes, or give "
         "it longer with --access-timeout 30m.",
-    )
-
-
-def let_in(ctx: Context) -> tuple[Secret, timedelta]:
-    """The secret, once the vault's data plane accepts the operator, and how long that took."""
-    secrets = ctx.azure.secrets(ctx.observed.vault)
-    for elapsed in attempts(ctx.clock, ctx.access_timeout, ctx.telling("the vault to let you in")):
-        try:
-            found = secrets.read(ctx.target.secret)
-        except UnreachableError:  # name servers may not know a new vault's name yet
-            if ctx.named_at is None or ctx.clock.now() - ctx.named_at >= SETTLING:
-                raise
-            continue
-        if found.state is not SecretState.UNKNOWN:
-            return found, elapsed
-    raise AccessNotEffectiveError(
-        f"The vault {ctx.observed.vault.name} still refuses you.",
-        hint="A role can take longer than usual: run the same command again in some minutes.",
     )

@@ -1,4 +1,4 @@
-"""Which vault is meant, and what state it is in: there, missing, deleted, out of reach. Reads only."""
+"""Finds the vault and its state: ready, missing, deleted or unreachable."""
 
 import re
 from contextlib import suppress
@@ -11,14 +11,14 @@ from provisioning.models import Account, DeletedVault, Network, Target, Vault, V
 from provisioning.planning.vault import UNTRUSTED
 
 
-def look_for(azure: Azure, target: Target, account: Account) -> Vault:
-    """The vault, or what is to be made or recovered in its place where that was asked for.
+def find_vault(azure: Azure, target: Target, account: Account) -> Vault:
+    """Find the vault, or describe the one to create or recover if that was requested.
 
     Raises:
-        NotFoundError: there is none, and none is to be made; or it cannot be recovered from here.
-        WrongVaultError: access policies were asked for, and it is on Azure RBAC.
-        VaultDeletedError: it is in the deleted state, and is not to be recovered.
-        VaultNameTakenError: it is to be made, and its name is not free.
+        NotFoundError: there is none and none should be created, or it cannot be recovered with this target.
+        WrongVaultError: access policies were requested, and the vault is on Azure RBAC.
+        VaultDeletedError: the vault is in the deleted state, and recovery was not requested.
+        VaultNameTakenError: the name of the vault to create is not available.
         ProvisioningError: as the door to Azure raises.
     """
     found = azure.vaults.find(target.resource_group, target.vault)
@@ -26,20 +26,20 @@ def look_for(azure: Azure, target: Target, account: Account) -> Vault:
         return _absent(azure, target, account)
     if target.by_access_policy and found.rbac:
         raise WrongVaultError(
-            f"{found.name} is on Azure RBAC, where access policies count for nothing; --vault-access-policy would "
-            "not let anybody in.",
-            hint="Leave the option away: roles are what Microsoft recommends. To put the vault on access policies, "
-            "which takes away what roles give on it: az keyvault update "
+            f"{found.name} is on Azure RBAC, where access policies have no effect; --vault-access-policy would "
+            "not give anybody access.",
+            hint="Omit the option: Microsoft recommends roles. To put the vault on access policies, which removes the "
+            "access that roles give: az keyvault update "
             f"-g {target.resource_group} -n {found.name} --enable-rbac-authorization false",
         )
     return found
 
 
 def _absent(azure: Azure, target: Target, account: Account) -> Vault:
-    """What stands for a vault that is not there: one to recover, or one to make.
+    """Describe a vault that does not exist: one to recover, or one to create.
 
-    Who has rights on the group only may not look for deleted vaults or ask for names, but may recover and create:
-    then that tells.
+    An operator with rights on the group only may not list deleted vaults or check names, but may recover and create
+    vaults. Then the attempt shows what is possible.
     """
     group_id = account.id.partition("/providers/")[0]
     vault = Vault(
@@ -57,7 +57,7 @@ def _absent(azure: Azure, target: Target, account: Account) -> Vault:
         if target.recover_vault:
             raise NotFoundError(
                 f"There is no Key Vault {target.vault} in the deleted state.",
-                hint="Check --key-vault and --subscription, or make a new one with --create-key-vault.",
+                hint="Check --key-vault and --subscription, or create a new one with --create-key-vault.",
             )
     if target.create_vault:
         with suppress(MissingRightsError):
@@ -65,15 +65,15 @@ def _absent(azure: Azure, target: Target, account: Account) -> Vault:
                 raise name_taken(target.vault, refusal)
     elif not target.recover_vault:
         missing = azure.vaults.missing(target.resource_group, target.vault)
-        raise NotFoundError(missing.message, hint=f"{missing.hint} `setup --create-key-vault` makes it.")
+        raise NotFoundError(missing.message, hint=f"{missing.hint} `setup --create-key-vault` creates it.")
     return vault
 
 
 def _deleted(target: Target, vault: Vault, gone: DeletedVault) -> Vault:
-    """The vault to recover, where Azure says it is."""
+    """Return the vault to recover, in its location."""
     if gone.id.lower() != vault.id.lower():
         raise NotFoundError(
-            f"There is no Key Vault {vault.name} here; one of this name was deleted elsewhere: {gone.id}.",
+            f"There is no Key Vault {vault.name} in this group; one of this name was deleted in another place: {gone.id}.",
             hint="Name its resource group with -g to recover it, or another vault with --key-vault.",
         )
     if not target.recover_vault:
@@ -81,28 +81,28 @@ def _deleted(target: Target, vault: Vault, gone: DeletedVault) -> Vault:
     return replace(vault, location=gone.location)
 
 
-def shut_out(vault: Vault, refusal: VaultUnreachableError) -> VaultUnreachableError:
-    """The refusal of the data plane, with what the vault's own properties say about its cause."""
+def network_refusal(vault: Vault, refusal: VaultUnreachableError) -> VaultUnreachableError:
+    """Return the data plane's refusal with its cause, as far as the vault's properties show it."""
     match vault.network:
         case Network.PRIVATE | Network.PERIMETER:
-            message = f"{vault.name} answers {vault.network} only, and this machine is outside."
+            message = f"{vault.name} accepts {vault.network} only, and this machine is outside."
             hint = (
                 "Run this from a network that has a private endpoint to the vault (a machine in that virtual network, "
                 "or a VPN into it)"
             )
         case _:
-            message = f"The firewall of {vault.name} keeps this machine out."
+            message = f"The firewall of {vault.name} blocks this machine."
             hint = (
                 f"Run this from an allowed network, or allow this one: az keyvault network-rule add -n {vault.name} "
                 f"--ip-address {_address(refusal) or 'ADDRESS'}"
             )
     return VaultUnreachableError(
         f"{message} Trying again does not help. {refusal.message}",
-        hint=f"{hint} (the function app and Azure OpenAI need a way in, too: {UNTRUSTED})",
+        hint=f"{hint} (the function app and Azure OpenAI need network access, too: {UNTRUSTED})",
     )
 
 
 def _address(refusal: VaultUnreachableError) -> str | None:
-    """Whom the vault saw, where it says so (wording of public reports, UNVERIFIED)."""
+    """Return the client address that the refusal names (wording of public reports, UNVERIFIED)."""
     found = re.search(r"Client address: ([0-9a-fA-F.:]*[0-9a-fA-F])", refusal.message)
     return found[1] if found else None

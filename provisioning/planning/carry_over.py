@@ -1,11 +1,12 @@
-"""From one access policy to the roles that keep its principal working after the switch to Azure RBAC. Pure."""
+"""The roles that replace one access policy when the vault is switched to Azure RBAC. Pure."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from provisioning.models import AccessPolicy, Observed, Principal, RoleDefinition
-from provisioning.planning.ownership import Purpose
+from provisioning.models import AccessPolicy, Observed, Principal, RoleDefinition, Target
+from provisioning.planning.actions import AssignRole
+from provisioning.planning.ownership import Purpose, owner
 from provisioning.planning.permissions import (
     CANDIDATES,
     Coverage,
@@ -16,17 +17,17 @@ from provisioning.planning.permissions import (
     summary,
 )
 from provisioning.planning.principals import held_by, is_operator, principal
-from provisioning.planning.steps import AssignRole, Loss, Step, Verb
+from provisioning.planning.steps import Loss, Step, Verb
 
 
 @dataclass(frozen=True)
 class Carried:
-    """What one access policy becomes.
+    """What replaces one access policy.
 
     Attributes:
-        steps: the roles to assign, or the one line that says which roles do already.
+        steps: the roles to assign, or one line that names the existing roles that give the same access.
         losses: what Azure RBAC cannot give.
-        newest: since when the youngest of the roles that help is there; None without any, or where nobody else depends.
+        newest: when the youngest of the existing roles that count was assigned; None without any, and for the operator.
     """
 
     steps: tuple[Step, ...] = ()
@@ -34,8 +35,8 @@ class Carried:
     newest: datetime | None = None
 
 
-def carry_over(observed: Observed, policy: AccessPolicy, given: Iterable[RoleDefinition]) -> Carried:
-    """The roles that keep one access policy's principal working; `given` are those that the plan gives it anyway."""
+def carry_over(target: Target, observed: Observed, policy: AccessPolicy, given: Iterable[RoleDefinition]) -> Carried:
+    """Find the roles that replace one access policy. `given` are those that the plan gives its principal anyway."""
     who = principal(observed, policy.object_id)
     had = permissions_today(policy)
     losses = [Loss(who.label, policy.object_id, reason) for reason in _not_carried(policy, who)]
@@ -51,7 +52,7 @@ def carry_over(observed: Observed, policy: AccessPolicy, given: Iterable[RoleDef
         losses.append(Loss(who.label, policy.object_id, reason))
 
     helping = [r for r in roles if any(grants(r, action) for action in needed)]
-    steps = [_grant(observed, who, role, had, coverage) for role in coverage.add]
+    steps = [_grant(target, observed, who, role, had, coverage) for role in coverage.add]
     if not steps and helping:
         names = ", ".join(r.name for r in helping)
         steps = [Step(Verb.ALREADY, "role", f"{names} → {who.label}", why=f"has {had} by access policy", before=had)]
@@ -62,14 +63,16 @@ def carry_over(observed: Observed, policy: AccessPolicy, given: Iterable[RoleDef
 def _not_carried(policy: AccessPolicy, who: Principal) -> Iterable[str]:
     _, unknown = data_actions(policy)
     if policy.application_id:
-        yield f"only through application {policy.application_id}: Azure RBAC has no compound identities"
+        yield f"access only through application {policy.application_id}: Azure RBAC has no compound identities"
     elif who.missing:
-        yield "the directory does not know this principal (any more)"
+        yield "the directory does not know this principal; it may have been deleted"
     if unknown:
         yield f"no role is known for {', '.join(unknown)}"
 
 
-def _grant(observed: Observed, who: Principal, role: RoleDefinition, had: str, coverage: Coverage) -> Step:
+def _grant(
+    target: Target, observed: Observed, who: Principal, role: RoleDefinition, had: str, coverage: Coverage
+) -> Step:
     extra = summary({a for a in coverage.over_grant if grants(role, a)})
     return Step(
         Verb.ADD,
@@ -80,6 +83,13 @@ def _grant(observed: Observed, who: Principal, role: RoleDefinition, had: str, c
         after=role.name,
         danger=f"also gives {extra}" if extra else "",
         action=AssignRole(
-            role.id, role.name, who, guards=not is_operator(observed, who.object_id), purpose=Purpose.CARRIED_OVER
+            observed.vault,
+            role.id,
+            role.name,
+            who,
+            owner(target),
+            Purpose.CARRIED_OVER,
+            required_for_switch=not is_operator(observed, who.object_id),
+            skip_if_unknown=target.accept_loss and not is_operator(observed, who.object_id),
         ),
     )

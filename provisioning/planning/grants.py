@@ -1,4 +1,4 @@
-"""Who gets what, as the operator chose: by role on the vault, by role on the one secret, or by access policy. Pure."""
+"""The access that setup grants: by role on the vault, by role on the one secret, or by access policy. Pure."""
 
 from collections.abc import Iterable, Iterator
 
@@ -13,21 +13,22 @@ from provisioning.models import (
     Scope,
     Target,
 )
-from provisioning.planning.ownership import Purpose
+from provisioning.planning.actions import AllowByPolicy, AssignRole
+from provisioning.planning.ownership import Purpose, owner
 from provisioning.planning.permissions import CANDIDATES, data_actions, own_policies, permissions_today
 from provisioning.planning.principals import account_identity, held_by, is_operator, operator, principal
-from provisioning.planning.steps import AllowByPolicy, AssignRole, Step, Verb
+from provisioning.planning.steps import Step, Verb
 from provisioning.resource_ids import below, same
 
 _ADMINISTRATOR = "00482a5a-887f-4fb3-b363-3b7fe8e74483"
 _POWER = {SECRETS_USER: 1, SECRETS_OFFICER: 2, _ADMINISTRATOR: 3}
-"""Roles that give secrets' values, by how much they permit."""
+"""The roles that give access to the values of secrets, ranked by what they permit."""
 
 _PERMISSIONS = {
     SECRETS_OFFICER: ("get", "list", "set", "delete", "recover", "backup", "restore", "purge"),
     SECRETS_USER: ("get", "list"),
 }
-"""What an access policy has to say about secrets to permit what a role does (Microsoft, "Migrate to Azure RBAC")."""
+"""The permissions on secrets that correspond to a role (Microsoft, "Migrate to Azure RBAC")."""
 _READING = ("get",)
 
 _WHY = {
@@ -38,7 +39,7 @@ _WHY = {
 
 
 def given(target: Target, observed: Observed, object_id: str) -> tuple[RoleDefinition, ...]:
-    """The roles on the whole vault that the plan gives a principal whatever access policies say."""
+    """Return the roles on the whole vault that the plan gives a principal regardless of access policies."""
     identity = observed.account.principal_id or ""
     if is_operator(observed, object_id):
         return (observed.roles[SECRETS_OFFICER],)
@@ -48,30 +49,30 @@ def given(target: Target, observed: Observed, object_id: str) -> tuple[RoleDefin
 
 
 def on_vault(target: Target, observed: Observed) -> Iterator[Step]:
-    """Roles on the whole vault: the operator's, and the account identity's unless that is for the secret only."""
-    yield _role(observed, operator(observed), SECRETS_OFFICER, Purpose.OPERATOR)
+    """Plan the roles on the whole vault: the operator's, and the account identity's unless it is for the secret only."""
+    yield _role(target, observed, operator(observed), SECRETS_OFFICER, Purpose.OPERATOR)
     if target.identity_scope is Scope.VAULT:
-        yield _role(observed, account_identity(observed), target.identity_role, Purpose.IDENTITY)
+        yield _role(target, observed, account_identity(observed), target.identity_role, Purpose.IDENTITY)
 
 
 def on_secret(target: Target, observed: Observed) -> Iterator[Step]:
-    """Roles on the one secret, which come when it is there."""
+    """Plan the roles on the one secret, which can be assigned once the secret exists."""
     if target.identity_scope is Scope.SECRET:
-        yield _role(observed, account_identity(observed), target.identity_role, Purpose.IDENTITY, target.secret)
+        yield _role(target, observed, account_identity(observed), target.identity_role, Purpose.IDENTITY, target.secret)
     for reader in _readers(target, observed):
-        yield _role(observed, reader, SECRETS_USER, Purpose.READER, target.secret)
+        yield _role(target, observed, reader, SECRETS_USER, Purpose.READER, target.secret)
 
 
 def by_policy(target: Target, observed: Observed) -> Iterator[Step]:
-    """Access-policy entries instead of roles."""
-    yield _entry(observed, operator(observed), _PERMISSIONS[SECRETS_OFFICER], Purpose.OPERATOR)
-    yield _entry(observed, account_identity(observed), _PERMISSIONS[target.identity_role], Purpose.IDENTITY)
+    """Plan access-policy entries instead of roles."""
+    yield _entry(target, observed, operator(observed), _PERMISSIONS[SECRETS_OFFICER], Purpose.OPERATOR)
+    yield _entry(target, observed, account_identity(observed), _PERMISSIONS[target.identity_role], Purpose.IDENTITY)
     for reader in _readers(target, observed):
-        yield _entry(observed, reader, _READING, Purpose.READER)
+        yield _entry(target, observed, reader, _READING, Purpose.READER)
 
 
-def more_than_asked(target: Target, observed: Observed) -> Iterator[Step]:
-    """What the account's identity and the readers hold beyond what was asked for: to know, not to take away."""
+def broader_access(target: Target, observed: Observed) -> Iterator[Step]:
+    """Note what the account's identity and the readers hold beyond what was requested. Nothing of it is removed."""
     identity = account_identity(observed)
     asked = [(identity, target.identity_role, target.identity_scope)] if identity else []
     asked += [(reader, SECRETS_USER, Scope.SECRET) for reader in _readers(target, observed)]
@@ -81,9 +82,9 @@ def more_than_asked(target: Target, observed: Observed) -> Iterator[Step]:
                 where = each.scope.rpartition("/")[2]
                 yield Step(
                     Verb.NOTE,
-                    "more than asked",
-                    f"{CANDIDATES[each.role_id]} → {who.label} at {where}; asked for: {CANDIDATES[role_id]} on the {scope}",
-                    danger="setup takes nothing away that others may count on",
+                    "broader access",
+                    f"{CANDIDATES[each.role_id]} → {who.label} at {where}; requested: {CANDIDATES[role_id]} on the {scope}",
+                    danger="setup does not remove it, because others may rely on it",
                     command=f"az role assignment delete --ids {each.id}",
                 )
 
@@ -95,20 +96,23 @@ def _beyond(observed: Observed, held: Assignment, role_id: str, scope: Scope) ->
 
 
 def _readers(target: Target, observed: Observed) -> Iterable[Principal]:
-    """Those who were named, once each. Of whom the directory says nothing, a service principal is assumed."""
+    """Return the named readers, each once. Without a kind from the directory, a service principal is assumed."""
     for object_id in dict.fromkeys(r.lower() for r in target.readers):
         known = principal(observed, object_id)
         yield Principal(known.object_id, known.name, known.kind or "ServicePrincipal")
 
 
-def _role(observed: Observed, who: Principal | None, role_id: str, purpose: Purpose, secret: str = "") -> Step:
-    """One role. At the vault one from above counts, too; what is asked for on the secret only is assigned there."""
+def _role(
+    target: Target, observed: Observed, who: Principal | None, role_id: str, purpose: Purpose, secret: str = ""
+) -> Step:
+    """Plan one role. At the vault an inherited one counts, too; a role requested on the secret is assigned there."""
     name, label = CANDIDATES[role_id], who.label if who else observed.account.name
     shown = f"{name} → {label}" + (f" on secret {secret}" if secret else "")
     if who and role_id in _held(observed, who, secret):
         return Step(Verb.ALREADY, "role", shown)
     policy = _policy_of(observed, who)
     had = permissions_today(policy) if policy and not observed.vault.rbac and not secret else ""
+    required = policy is not None and purpose is Purpose.IDENTITY and not secret
     return Step(
         Verb.ADD,
         "role",
@@ -117,13 +121,16 @@ def _role(observed: Observed, who: Principal | None, role_id: str, purpose: Purp
         before=had,
         after=f"{name} on " + (f"secret {secret}" if secret else observed.vault.name),
         action=AssignRole(
+            observed.vault,
             role_id,
             name,
             who,
+            owner(target),
+            purpose,
             secret=secret,
-            fresh=purpose is not Purpose.OPERATOR,
-            guards=policy is not None and purpose is Purpose.IDENTITY and not secret,
-            purpose=purpose,
+            new_principal=purpose is not Purpose.OPERATOR,
+            required_for_switch=required,
+            skip_if_unknown=required and target.accept_loss,
         ),
     )
 
@@ -143,8 +150,10 @@ def _policy_of(observed: Observed, who: Principal | None) -> AccessPolicy | None
     return next(iter(own_policies(observed.vault.policies, who.object_id)), None) if who else None
 
 
-def _entry(observed: Observed, who: Principal | None, wanted: tuple[str, ...], purpose: Purpose) -> Step:
-    """One access-policy entry. Only what is missing is asked for: Azure adds it to what the entry permits already."""
+def _entry(
+    target: Target, observed: Observed, who: Principal | None, wanted: tuple[str, ...], purpose: Purpose
+) -> Step:
+    """Plan one access-policy entry. It names only missing permissions: Azure adds them to those of the entry."""
     label = who.label if who else observed.account.name
     policy = _policy_of(observed, who)
     permitted, _ = data_actions(policy) if policy else (frozenset[str](), ())
@@ -159,8 +168,8 @@ def _entry(observed: Observed, who: Principal | None, wanted: tuple[str, ...], p
         why=_WHY[purpose] + (f"; has {had}" if had else ""),
         before=had,
         after=f"secrets {', '.join(wanted)}",
-        danger="" if purpose is Purpose.OPERATOR else "reaches every secret of the vault, as access policies do",
-        action=AllowByPolicy(who, missing, new=policy is None),
+        danger="" if purpose is Purpose.OPERATOR else "an access policy applies to every secret of the vault",
+        action=AllowByPolicy(observed.vault, who, missing, owner(target), purpose, new=policy is None),
     )
 
 

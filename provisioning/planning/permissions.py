@@ -1,6 +1,6 @@
-"""From access-policy permissions to Azure roles, and what a set of permissions permits. Pure.
+"""Maps access-policy permissions to Azure roles. Pure.
 
-The table is Microsoft's (Azure/KeyVault-AccessPolicyToRBAC-CompareTool); what each role gives is read from the tenant.
+The table is Microsoft's (Azure/KeyVault-AccessPolicyToRBAC-CompareTool). What each role grants is read from the tenant.
 """
 
 import re
@@ -61,7 +61,7 @@ _ACTIONS_OF: Mapping[str, Mapping[str, str]] = {
         **{verb: f"storageaccounts/{verb}/action" for verb in ("recover", "backup", "restore", "purge")},
     },
 }
-"""Permission (lower case), by what it is about, to data actions below Microsoft.KeyVault/vaults/."""
+"""Object type → permission in lower case → data actions below Microsoft.KeyVault/vaults/."""
 
 CANDIDATES = {
     "00482a5a-887f-4fb3-b363-3b7fe8e74483": "Key Vault Administrator",
@@ -79,7 +79,7 @@ CANDIDATES = {
 
 
 def data_actions(policy: AccessPolicy) -> tuple[frozenset[str], tuple[str, ...]]:
-    """The data actions that an access policy permits, and its permissions that the table does not know.
+    """Return the data actions that an access policy permits, and its permissions that the table lacks.
 
     Letter case does not count; "all" means every permission of its kind.
     """
@@ -97,17 +97,17 @@ def data_actions(policy: AccessPolicy) -> tuple[frozenset[str], tuple[str, ...]]
 
 
 def own_policies(policies: Iterable[AccessPolicy], object_id: str) -> tuple[AccessPolicy, ...]:
-    """The principal's own access policies; one through an application only (a compound identity) is none."""
+    """Return the principal's own access policies, without those through an application (compound identities)."""
     return tuple(p for p in policies if same(p.object_id, object_id) and not p.application_id)
 
 
 def permissions_today(policy: AccessPolicy) -> str:
-    """What an access policy permits, as it says it: "secrets get, list; keys sign"."""
+    """Spell out what an access policy permits, as in "secrets get, list; keys sign"."""
     return "; ".join(f"{kind} {', '.join(verbs)}" for kind, verbs in policy.permissions.items() if verbs)
 
 
 def summary(actions: Collection[str]) -> str:
-    """Data actions in the words of access policies, which people know: "secrets set, delete; keys get"."""
+    """Spell out data actions as access-policy permissions, as in "secrets set, delete; keys get"."""
     parts = []
     for kind, table in _ACTIONS_OF.items():
         verbs = [verb for verb, action in table.items() if all(_VAULTS + a in actions for a in action.split())]
@@ -124,7 +124,7 @@ _STORAGE = frozenset(a for a in KNOWN_ACTIONS if a.startswith(_VAULTS + "storage
 
 @dataclass(frozen=True)
 class Coverage:
-    """Roles to add, what they give beyond the need, and what no role gives."""
+    """Roles to add, what they grant beyond the need, and what no role grants."""
 
     add: tuple[RoleDefinition, ...]
     over_grant: frozenset[str]
@@ -132,20 +132,20 @@ class Coverage:
 
 
 def grants(role: RoleDefinition, action: str) -> bool:
-    """Whether the role permits the data action."""
+    """Return whether the role permits the data action."""
     return _any(role.data_actions, action) and not _any(role.not_data_actions, action)
 
 
 def cover(needed: Collection[str], held: Iterable[RoleDefinition], candidates: Collection[RoleDefinition]) -> Coverage:
-    """The smallest addition to the roles held that permits what is needed: smallest in power, then in number.
+    """Find the least powerful, then the smallest set of roles that grants what is needed beside the roles held.
 
-    An exact search over all sets of candidates. What weighs first is every action beyond the need that reveals,
-    uses or changes something; then the number of roles; then actions that only show metadata; then the GUIDs, so
-    that the answer never depends on order. Since roles held count towards all of it, an interrupted migration goes
-    on with exactly the roles that were still to come.
+    The search is exact, over all sets of candidates. Sets are ranked by the number of actions beyond the need that
+    reveal, use or change something, then by the number of roles, then by the number of actions that only show metadata,
+    then by GUID, so that the result does not depend on order. Roles held count, so that an interrupted migration continues
+    with exactly the roles that are missing.
 
-    Managed storage accounts' keys have no role of their own: they are covered where a role that is needed anyway
-    covers them, and otherwise reported, because the one role that has them gives the whole vault.
+    No role is made for the keys of managed storage accounts. They count as covered if a role that is needed anyway
+    covers them. Otherwise they are reported, because the only role that has them grants the whole vault.
     """
     wanted, have = frozenset(needed), _granted(held)
     gives = {r.id: _granted((r,)) for r in candidates}
@@ -167,7 +167,7 @@ def cover(needed: Collection[str], held: Iterable[RoleDefinition], candidates: C
 
 
 def permits(sets: Iterable[Permissions], action: str) -> bool:
-    """Whether any of the caller's permission sets permits the control-plane action."""
+    """Return whether one of the caller's permission sets permits the control-plane action."""
     return any(_any(s.actions, action) and not _any(s.not_actions, action) for s in sets)
 
 

@@ -1,4 +1,4 @@
-"""Who is meant in a plan, and what they hold already. Pure."""
+"""The principals of a plan and the roles that they hold. Pure."""
 
 from datetime import datetime
 
@@ -7,18 +7,18 @@ from provisioning.resource_ids import below, same
 
 
 def operator(observed: Observed) -> Principal:
-    """Who is signed in."""
+    """Return who is signed in."""
     return Principal(observed.caller.object_id, "you", observed.caller.kind)
 
 
 def account_identity(observed: Observed) -> Principal | None:
-    """The account's system-assigned identity, once it has one."""
+    """Return the account's system-assigned identity; None while it has none."""
     account = observed.account
     return Principal(account.principal_id, account.name, "ServicePrincipal") if account.principal_id else None
 
 
 def principal(observed: Observed, object_id: str) -> Principal:
-    """Whose object id this is, by the best name known."""
+    """Return the principal with this object id, with the best name that is known."""
     if is_operator(observed, object_id):
         return operator(observed)
     account = account_identity(observed)
@@ -28,12 +28,12 @@ def principal(observed: Observed, object_id: str) -> Principal:
 
 
 def is_operator(observed: Observed, object_id: str) -> bool:
-    """Whether that is who is signed in."""
+    """Return whether this is the object id of who is signed in."""
     return same(object_id, observed.caller.object_id)
 
 
 def held_by(observed: Observed, object_id: str) -> dict[str, datetime | None]:
-    """The roles that a principal holds on the whole vault without conditions, and since when: the longest counts."""
+    """Return the roles that a principal holds on the whole vault without conditions, and since when (the earliest)."""
     found: dict[str, datetime | None] = {}
     for each in observed.assignments:
         mine = same(each.principal_id, object_id) and not each.conditional

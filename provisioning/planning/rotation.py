@@ -1,19 +1,20 @@
-"""(Target, Observed, versions) → Plan for a new W&B key: write it, then disable what it replaces. Pure."""
+"""Plans rotate-key: store the new W&B key, then disable the versions that it replaces. Pure."""
 
 from collections.abc import Iterable, Iterator
 
 from provisioning.models import KeyState, Observed, SecretVersion, Target
-from provisioning.planning.ownership import wrote
+from provisioning.planning.actions import DisableVersion, RotateSecret
+from provisioning.planning.ownership import owner, wrote
 from provisioning.planning.secret import expiry, secret_step, until
-from provisioning.planning.steps import DisableVersion, Plan, RotateSecret, Step, Verb
+from provisioning.planning.steps import Plan, Step, Verb
 
 
-def plan(target: Target, observed: Observed, versions: Iterable[SecretVersion], key: KeyState) -> Plan:
-    """What a rotation takes. With the key in place already, only what an interrupted rotation left to do."""
+def plan_rotation(target: Target, observed: Observed, versions: Iterable[SecretVersion], key: KeyState) -> Plan:
+    """Plan a rotation. If the vault holds the key already, only the rest of an interrupted rotation is left."""
     current = observed.secret.version if key is KeyState.SAME else None
     first = secret_step(target, observed, key) if current else _write(target, observed)
     older = (v for v in versions if v.version != current and v.enabled)
-    steps = (first, *_replaced(target, older))
+    steps = (first, *_replaced(target, observed, older))
     return Plan(f"{observed.account.name} → {observed.vault.name}", steps)
 
 
@@ -21,15 +22,15 @@ def _write(target: Target, observed: Observed) -> Step:
     return Step(
         Verb.CHANGE,
         f"secret {target.secret}",
-        f"a new version with the new W&B key; {until(expiry(target, observed.at))}",
+        f"a new version with the new W&B key; {until(expiry(target.secret_lifetime, observed.at))}",
         before=observed.secret.state.value,
         after="the new W&B key",
-        action=RotateSecret(),
+        action=RotateSecret(observed.vault, owner(target), lifetime=target.secret_lifetime),
     )
 
 
-def _replaced(target: Target, older: Iterable[SecretVersion]) -> Iterator[Step]:
-    """Ours are disabled. Somebody else's may serve a purpose that only they know."""
+def _replaced(target: Target, observed: Observed, older: Iterable[SecretVersion]) -> Iterator[Step]:
+    """Disable the versions from setup and rotate-key. Versions of others stay, because others may use them."""
     resource = f"secret {target.secret}"
     for each in older:
         of = f"version {each.version}" + (f" of {each.created:%Y-%m-%d}" if each.created else "")
@@ -41,7 +42,7 @@ def _replaced(target: Target, older: Iterable[SecretVersion]) -> Iterator[Step]:
                 why="the new key replaces it",
                 before="enabled",
                 after="disabled",
-                action=DisableVersion(each.version),
+                action=DisableVersion(observed.vault, owner(target), each.version),
             )
         else:
             yield Step(Verb.NOTE, resource, f"{of} stays enabled: neither setup nor rotate-key wrote it")

@@ -1,17 +1,30 @@
-"""What a plan says about the secret: whether it holds the key, and until when. Pure."""
+"""The step for the secret: whether it holds the key, and when it expires. Pure."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
+from pydantic import SecretStr
+
 from provisioning.models import KeyState, Observed, Secret, SecretState, Target
-from provisioning.planning.steps import Step, StoreSecret, Verb
+from provisioning.planning.actions import StoreSecret
+from provisioning.planning.ownership import owner
+from provisioning.planning.steps import Step, Verb
 
 SOON = timedelta(days=30)
-"""How long before a secret expires this is a warning."""
+"""How long before a secret expires the plan warns."""
+
+
+def key_state(secret: Secret, key: SecretStr | None) -> KeyState:
+    """Compare the key at hand with the secret as it was read."""
+    if key is None:
+        return KeyState.NONE
+    if secret.state is SecretState.PRESENT and secret.value == key:
+        return KeyState.SAME
+    return KeyState.OTHER
 
 
 def secret_step(target: Target, observed: Observed, key: KeyState) -> Step:
-    """The line about the secret, which is written only where it does not hold the key."""
+    """Plan the secret, which is written only if it does not hold the key."""
     resource, found = f"secret {target.secret}", observed.secret
     if key is KeyState.SAME:
         return _present(resource, "holds this key", found, observed.at)
@@ -21,18 +34,18 @@ def secret_step(target: Target, observed: Observed, key: KeyState) -> Step:
     return Step(
         Verb.CHANGE if found.state in _DIFFERS else Verb.ADD,
         resource,
-        f"{detail}; {until(expiry(target, observed.at))}",
+        f"{detail}; {until(expiry(target.secret_lifetime, observed.at))}",
         why="; ".join(_why(found.state, key)),
         before=found.state.value,
         after="the W&B key",
         danger=danger,
-        action=StoreSecret(),
+        action=StoreSecret(observed.vault, owner(target), lifetime=target.secret_lifetime),
     )
 
 
 def _why(found: SecretState, key: KeyState) -> Iterator[str]:
     if found is SecretState.UNKNOWN:
-        yield "unless it is there already, which you cannot see yet"
+        yield "unless the vault holds it already, which you cannot see yet"
     if key is KeyState.NONE:
         yield "setup asks for the key"
 
@@ -40,26 +53,26 @@ def _why(found: SecretState, key: KeyState) -> Iterator[str]:
 _DIFFERS = {
     SecretState.PRESENT: (
         "a new version with the W&B key",
-        "the vault holds another value now; its version stays readable",
+        "the vault holds another value; its version stays readable",
     ),
     SecretState.DISABLED: (
         "a new version with the W&B key",
-        "somebody disabled the version that is there; the new one can be read",
+        "the current version is disabled; the new one can be read",
     ),
-    SecretState.DELETED: ("recovered, and a new version if it holds another key", ""),
+    SecretState.DELETED: ("recover it, and write a new version if it holds another key", ""),
 }
-"""What is written where something is there already, and what to know about it."""
+"""What is written if there is a secret already, and its danger."""
 
 
-def expiry(target: Target, now: datetime) -> datetime | None:
-    """When a version that is written now expires; None for never."""
-    return None if target.secret_lifetime is None else now + target.secret_lifetime
+def expiry(lifetime: timedelta | None, now: datetime) -> datetime | None:
+    """Return when a version that is written now expires; None for never."""
+    return None if lifetime is None else now + lifetime
 
 
 def warning(expires: datetime | None, now: datetime) -> str:
-    """What to know about a secret that has expired or soon will; empty otherwise.
+    """Return the warning about a secret that has expired or expires soon; empty for any other.
 
-    Key Vault goes on giving out an expired secret: the date only informs (Microsoft, "About secrets").
+    Key Vault still returns an expired secret: the date only informs (Microsoft, "About secrets").
     """
     if expires is None or expires - now > SOON:
         return ""
@@ -75,5 +88,5 @@ def _present(resource: str, detail: str, found: Secret, now: datetime) -> Step:
 
 
 def until(expires: datetime | None) -> str:
-    """Its expiry in words."""
+    """Return the expiry in words."""
     return f"expires {expires:%Y-%m-%d}" if expires else "does not expire"

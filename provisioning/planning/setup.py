@@ -1,50 +1,24 @@
-"""(Target, Observed) → Plan: what has to happen, in which order, and what cannot be carried over. Pure."""
+"""Plans setup: the steps in their order, and the access that cannot be carried over. Pure."""
 
 from collections.abc import Iterable
 from datetime import datetime
 
-from pydantic import SecretStr
-
 from provisioning.durations import spell
-from provisioning.models import CHANGING, KeyState, Observed, Secret, SecretState, Target, VaultState
+from provisioning.models import CHANGING, KeyState, Observed, Target, VaultState
 from provisioning.planning import grants
+from provisioning.planning.actions import AssignRole, AwaitAccount, AwaitRoles, EnableIdentity, SwitchToRbac
 from provisioning.planning.carry_over import carry_over
+from provisioning.planning.ownership import owner
 from provisioning.planning.secret import secret_step
-from provisioning.planning.steps import (
-    AllowByPolicy,
-    AssignRole,
-    AwaitAccount,
-    AwaitRoles,
-    CreateVault,
-    EnableIdentity,
-    ForgetSwitch,
-    Loss,
-    Plan,
-    RecoverVault,
-    RemoveEntries,
-    RemoveRole,
-    RestoreAccessPolicies,
-    Step,
-    SwitchToRbac,
-    Verb,
-)
+from provisioning.planning.steps import Loss, Plan, Step, Verb
 from provisioning.planning.vault import network_note, vault_steps
 
 
-def key_state(secret: Secret, key: SecretStr | None) -> KeyState:
-    """How the key at hand compares with what the vault showed."""
-    if key is None:
-        return KeyState.NONE
-    if secret.state is SecretState.PRESENT and secret.value == key:
-        return KeyState.SAME
-    return KeyState.OTHER
+def plan_setup(target: Target, observed: Observed, key: KeyState) -> Plan:
+    """Plan everything that setup ensures, in the order of application. What is in place already is a step, too.
 
-
-def plan(target: Target, observed: Observed, key: KeyState) -> Plan:
-    """Everything that is wanted, as steps in the order they have to happen; what is so already is a step too.
-
-    Roles come before the switch of the vault, so that nobody is without access in between; the secret comes when the
-    operator's role can be used, and roles on the secret when it is there. A deleted vault has to come back before
+    Roles come before the switch of the vault, so that nobody is without access in between. The secret comes when the
+    operator's role can be used, and roles on the secret come when it exists. A deleted vault has to be recovered before
     more can be planned.
     """
     about = f"{observed.account.name} → {observed.vault.name}"
@@ -60,26 +34,26 @@ def plan(target: Target, observed: Observed, key: KeyState) -> Plan:
         access, losses = _roles(target, observed)
         steps += [*access, secret_step(target, observed, key)]
         steps += grants.on_secret(target, observed)
-        steps += grants.more_than_asked(target, observed)
+        steps += grants.broader_access(target, observed)
     steps += network_note(observed)
     return Plan(about, tuple(steps), tuple(losses))
 
 
 def _entries(target: Target, observed: Observed) -> Iterable[Step]:
-    """Access-policy entries for all who need them. The vault stays on its access policies: no switch and no wait."""
+    """Plan access-policy entries. The vault stays on its access policies, so there is no switch and no wait."""
     yield from grants.by_policy(target, observed)
     if observed.vault.state is not VaultState.MISSING:
         yield Step(Verb.ALREADY, "vault access model", "access policies (--vault-access-policy)")
 
 
 def _roles(target: Target, observed: Observed) -> tuple[list[Step], list[Loss]]:
-    """Roles on the vault for all who need them, then the switch that makes them count; and what cannot be given."""
+    """Plan the roles on the vault and then the switch to Azure RBAC; list the access that no role gives."""
     steps: list[Step] = []
     losses: list[Loss] = []
     newest: datetime | None = None
     if not observed.vault.rbac:
         for policy in observed.vault.policies:
-            carried = carry_over(observed, policy, grants.given(target, observed, policy.object_id))
+            carried = carry_over(target, observed, policy, grants.given(target, observed, policy.object_id))
             steps += carried.steps
             losses += carried.losses
             newest = max((t for t in (newest, carried.newest) if t), default=None)
@@ -91,31 +65,6 @@ def _roles(target: Target, observed: Observed) -> tuple[list[Step], list[Loss]]:
     return steps, losses
 
 
-def rights(made: Plan, observed: Observed) -> tuple[tuple[str, str], ...]:
-    """What the caller must be allowed to do for this plan: actions of the control plane, each with its scope."""
-    account, vault = observed.account.id, observed.vault.id
-    if observed.vault.state in (VaultState.MISSING, VaultState.DELETED):
-        vault = observed.vault.group_id  # where there is no vault yet, rights are those on its group
-    assign, write = ("Microsoft.Authorization/roleAssignments/write", vault), ("Microsoft.KeyVault/vaults/write", vault)
-    needed: list[tuple[str, str]] = []
-    for step in made.work:
-        match step.action:
-            case EnableIdentity():
-                needed.append(("Microsoft.CognitiveServices/accounts/write", account))
-            case AssignRole():
-                needed.append(assign)
-            case CreateVault() | RecoverVault() | ForgetSwitch():
-                needed.append(write)
-            case AllowByPolicy() | RemoveEntries():  # the vault's tag says which entries are setup's
-                needed += [("Microsoft.KeyVault/vaults/accessPolicies/write", vault), write]
-            case SwitchToRbac() | RestoreAccessPolicies():
-                # Microsoft's pages disagree whether vaults/write is enough; the stricter one asks for both.
-                needed += [write, assign]
-            case RemoveRole():
-                needed.append(("Microsoft.Authorization/roleAssignments/delete", vault))
-    return tuple(dict.fromkeys(needed))
-
-
 def _identity(observed: Observed) -> Iterable[Step]:
     account = observed.account
     if account.state.lower() in CHANGING:
@@ -123,8 +72,8 @@ def _identity(observed: Observed) -> Iterable[Step]:
             Verb.WAIT,
             "account",
             f"{account.name} is {account.state.lower()}",
-            why="a change is under way, perhaps from an interrupted run",
-            action=AwaitAccount(),
+            why="a change is in progress, perhaps from an interrupted run",
+            action=AwaitAccount(account),
         )
     kept = f", {len(account.user_identities)} user-assigned kept" if account.user_identities else ""
     if account.principal_id:
@@ -142,24 +91,24 @@ def _identity(observed: Observed) -> Iterable[Step]:
 
 
 def _switch(target: Target, observed: Observed, so_far: Iterable[Step], newest: datetime | None) -> Iterable[Step]:
-    guarding = [s for s in so_far if isinstance(s.action, AssignRole) and s.action.guards]
+    awaited = [s for s in so_far if isinstance(s.action, AssignRole) and s.action.required_for_switch]
     young = newest is not None and newest + target.propagation_wait > observed.at
-    if (guarding or young) and target.propagation_wait:
+    if (awaited or young) and target.propagation_wait:
         yield Step(
             Verb.WAIT,
             "roles take effect",
             f"up to {spell(target.propagation_wait)} before the switch",
-            why="others depend on this vault, and no service tells when a role has arrived",
+            why="others depend on this vault, and Azure does not report when a role takes effect",
             action=AwaitRoles(target.propagation_wait, newest),
         )
     count = len(observed.vault.policies)
-    plural = "policy stops" if count == 1 else "policies stop"
+    stop = "policy stops" if count == 1 else "policies stop"
     yield Step(
         Verb.CHANGE,
         "vault access model",
         "access policies → Azure RBAC",
         before="access policies",
         after="Azure RBAC",
-        danger=f"its {count} access {plural} counting (they stay stored)" if count else "",
-        action=SwitchToRbac(),
+        danger=f"its {count} access {stop} being effective, but stay stored" if count else "",
+        action=SwitchToRbac(observed.vault, owner(target)),
     )

@@ -15,27 +15,18 @@ from provisioning.models import (
     SecretVersion,
     Target,
 )
-from provisioning.planning.ownership import Purpose, account_of, entries, purpose_of, was_switched, wrote
+from provisioning.planning.actions import ForgetSwitch, RemoveEntries, RemoveRole, RemoveSecret, RestoreAccessPolicies
+from provisioning.planning.ownership import Purpose, account_of, entries, owner, purpose_of, was_switched, wrote
 from provisioning.planning.permissions import CANDIDATES, KNOWN_ACTIONS, data_actions, grants, own_policies, summary
 from provisioning.planning.principals import is_operator, principal
-from provisioning.planning.steps import (
-    ForgetSwitch,
-    Loss,
-    Plan,
-    RemoveEntries,
-    RemoveRole,
-    RemoveSecret,
-    RestoreAccessPolicies,
-    Step,
-    Verb,
-)
+from provisioning.planning.steps import Loss, Plan, Step, Verb
 from provisioning.resource_ids import same, within
 
 _ORDER = (Purpose.CARRIED_OVER, Purpose.READER, Purpose.IDENTITY, Purpose.OPERATOR)
 _ACCESS_MODEL = "vault access model"
 
 
-def plan(target: Target, observed: Observed, versions: Collection[SecretVersion], *, restore: bool) -> Plan:
+def plan_teardown(target: Target, observed: Observed, versions: Collection[SecretVersion], *, restore: bool) -> Plan:
     """What teardown takes away, in order, and what stays. `observed` knows assignments below the vault, too.
 
     With `restore` the vault goes back to its access policies, on which carried-over roles count for nothing any more.
@@ -168,7 +159,7 @@ def _secret(target: Target, observed: Observed, versions: Collection[SecretVersi
             f"deleted{'' if versions else ', if setup wrote it'}; recoverable until Azure purges it",
             before=state.value,
             danger="the function app, and jobs that report to W&B by themselves, get no key any more",
-            action=RemoveSecret(),
+            action=RemoveSecret(observed.vault, owner(target)),
         )
     if not any(v.enabled for v in ours):
         return Step(Verb.NOTE, resource, "stays: others wrote versions of it; those from here are disabled")
@@ -179,7 +170,7 @@ def _secret(target: Target, observed: Observed, versions: Collection[SecretVersi
         before="enabled",
         after="disabled",
         danger="the function app, and jobs that report to W&B by themselves, get no key any more",
-        action=RemoveSecret(),
+        action=RemoveSecret(observed.vault, owner(target)),
     )
 
 
@@ -200,7 +191,7 @@ def _access_model(observed: Observed, sharing: Collection[str], *, restore: bool
             Verb.REMOVE,
             _ACCESS_MODEL,
             "access policies again; the vault's tag that says setup switched it",
-            action=ForgetSwitch(),
+            action=ForgetSwitch(vault),
         )
     if restore:
         count = len(vault.policies)
@@ -212,7 +203,7 @@ def _access_model(observed: Observed, sharing: Collection[str], *, restore: bool
             before="Azure RBAC",
             after="access policies",
             danger=f"its {count} access {plural} again; roles on it, inherited ones too, give no access to what it holds",
-            action=RestoreAccessPolicies(),
+            action=RestoreAccessPolicies(vault),
         )
     if was_switched(vault.tags):
         return Step(
@@ -244,7 +235,7 @@ def _entries(observed: Observed, sharing: Collection[str]) -> Iterator[Step]:
         "access policies",
         f"of {names}" if going else "the vault's tag that names those from setup",
         before="secrets",
-        action=RemoveEntries(tuple(going)),
+        action=RemoveEntries(observed.vault, tuple(going)),
     )
 
 
@@ -255,7 +246,7 @@ def _role(observed: Observed, each: Assignment) -> Step:
         f"{_named(observed, each)} → {_whose(observed, each)}",
         why=f"setup gave it: {purpose_of(each.description)}",
         before=each.scope,
-        action=RemoveRole(each),
+        action=RemoveRole(observed.vault, each),
     )
 
 

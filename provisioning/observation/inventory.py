@@ -1,6 +1,7 @@
-"""Azure → Observed. Reads only, and no more than the plan needs: an idle run stays cheap."""
+"""Reads account, vault, secret, roles and principals: no more than the plan needs, so that an idle run stays cheap."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from provisioning.azure.client import Azure
 from provisioning.azure.fine_tuning import subdomain_hint
@@ -20,28 +21,29 @@ from provisioning.models import (
     Vault,
     VaultState,
 )
-from provisioning.observation.vault import look_for, shut_out
+from provisioning.observation.vault import find_vault, network_refusal
 from provisioning.planning.permissions import CANDIDATES
+from provisioning.planning.teardown import added
 
 _KINDS = ("openai", "aiservices")
 
 
 def observe(azure: Azure, target: Target, clock: Clock) -> Observed:
-    """Everything the planner looks at.
+    """Read everything that plans of setup and rotate-key depend on.
 
     Raises:
-        NotFoundError: account, vault or group is not there or not visible.
+        NotFoundError: account, vault or group does not exist or is not visible.
         WrongAccountError: the account is of another kind or has no custom subdomain.
         WrongVaultError: access policies were asked for, and the vault is on Azure RBAC.
-        VaultDeletedError: the vault is in the deleted state, and is not to be recovered.
-        VaultNameTakenError: no vault can be made under this name.
+        VaultDeletedError: the vault is in the deleted state, and recovery was not requested.
+        VaultNameTakenError: no vault can be created under this name.
         BusyError: the account is being deleted.
         VaultUnreachableError: network rules keep this machine away from the vault's secrets.
         ProvisioningError: as the door to Azure raises.
     """
     account = azure.account(target.resource_group, target.account)
-    check_account(account)
-    vault = look_for(azure, target, account)
+    require_usable(account)
+    vault = find_vault(azure, target, account)
     there = vault.state in (VaultState.READY, VaultState.REGISTERING)
     assignments = () if target.by_access_policy or not there else _assignments(azure, target, vault)
     switching = there and not vault.rbac and not target.by_access_policy
@@ -60,13 +62,13 @@ def observe(azure: Azure, target: Target, clock: Clock) -> Observed:
 
 
 def _secret(azure: Azure, target: Target, vault: Vault) -> Secret:
-    """The secret, where there is a data plane to ask."""
+    """Read the secret, if the vault has a data plane."""
     match vault.state:
         case VaultState.READY:
             try:
                 return azure.secrets(vault).read(target.secret)
             except VaultUnreachableError as error:
-                raise shut_out(vault, error) from error
+                raise network_refusal(vault, error) from error
         case VaultState.MISSING:
             return Secret(SecretState.MISSING)
         case _:
@@ -74,21 +76,21 @@ def _secret(azure: Azure, target: Target, vault: Vault) -> Secret:
 
 
 def _assignments(azure: Azure, target: Target, vault: Vault) -> tuple[Assignment, ...]:
-    """Everybody's at or above the vault; at or above the one secret where a role there was asked for."""
+    """Read all assignments at or above the vault, or at or above the secret if a role there was requested."""
     on_secret = target.readers or target.identity_scope is Scope.SECRET
     return azure.roles.at(vault.scope(target.secret if on_secret else ""))
 
 
-def check_account(account: Account) -> None:
+def require_usable(account: Account) -> None:
     """Refuse an account that cannot be used for this.
 
     Raises:
-        WrongAccountError: it is of another kind or has no custom subdomain.
-        BusyError: it is being deleted.
+        WrongAccountError: the account is of another kind or has no custom subdomain.
+        BusyError: the account is being deleted.
     """
     if account.kind.lower() not in _KINDS:
         raise WrongAccountError(
-            f"{account.name} is a Cognitive Services account of kind {account.kind}, which does not fine-tune.",
+            f"{account.name} is a Cognitive Services account of kind {account.kind}, which does not support fine-tuning.",
             hint="Name an account of kind OpenAI or AIServices with --openai-account.",
         )
     if account.state.lower() == "deleting":
@@ -103,7 +105,7 @@ def check_account(account: Account) -> None:
 def _roles(
     azure: Azure, target: Target, vault: Vault, assignments: tuple[Assignment, ...]
 ) -> Mapping[str, RoleDefinition]:
-    """What the roles give that may be assigned, and those that the access policies' principals hold already."""
+    """Read the roles that may be assigned, and those that the principals of access policies hold already."""
     principals = {p.object_id.lower() for p in vault.policies}
     held = {a.role_id for a in assignments if a.principal_id.lower() in principals}
     found = {i: azure.roles.definition(vault.id, i) for i in sorted({*CANDIDATES, *held})}
@@ -115,6 +117,24 @@ def _roles(
                 hint=f"az role definition list --name '{name}' shows whether it has another id here.",
             )
     return {i: role for i, role in found.items() if role}
+
+
+def observe_for_removal(azure: Azure, target: Target, clock: Clock, *, restore: bool) -> Observed:
+    """Read everything that a plan of teardown depends on: assignments below the vault and their principals, too.
+
+    Raises:
+        ProvisioningError: as observe raises.
+    """
+    observed = observe(azure, target, clock)
+    vault = observed.vault
+    assignments = azure.roles.around(vault.id)
+    observed = replace(observed, assignments=assignments)
+    going_back = restore and vault.rbac
+    relevant = assignments if going_back else added(observed)
+    principals = {a.principal_id for a in relevant} | {p.object_id for p in vault.policies}
+    ids = sorted({a.role_id for a in assignments}) if going_back else ()
+    roles = {i: role for i in ids if (role := azure.roles.definition(vault.id, i))}
+    return replace(observed, principals=_principals(azure, principals), roles=roles)
 
 
 def _principals(azure: Azure, object_ids: set[str]) -> Mapping[str, Principal]:

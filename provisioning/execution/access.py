@@ -1,0 +1,34 @@
+"""Waits until the vault's data plane accepts the operator."""
+
+from datetime import datetime, timedelta
+
+from provisioning.errors import AccessNotEffectiveError, UnreachableError
+from provisioning.execution.services import SETTLING, Services
+from provisioning.models import Secret, SecretState, Vault
+
+
+def wait_for_access(
+    services: Services, vault: Vault, secret: str, registered: datetime | None = None
+) -> tuple[Secret, timedelta]:
+    """Read the secret until the vault accepts the operator; return it with the time that this took.
+
+    `registered` is when this run saw the vault's host name being registered. Name servers may not know a new name yet.
+
+    Raises:
+        AccessNotEffectiveError: the vault still refuses the operator after the access timeout.
+        ProvisioningError: as the door to Azure raises.
+    """
+    secrets = services.azure.secrets(vault)
+    for elapsed in services.attempts(services.access_timeout, "the vault to accept you"):
+        try:
+            found = secrets.read(secret)
+        except UnreachableError:
+            if registered is None or services.clock.now() - registered >= SETTLING:
+                raise
+            continue
+        if found.state is not SecretState.UNKNOWN:
+            return found, elapsed
+    raise AccessNotEffectiveError(
+        f"The vault {vault.name} still refuses you.",
+        hint="A role can take longer than usual: run the same command again in some minutes.",
+    )

@@ -1,0 +1,52 @@
+"""What every step of an execution uses: Azure, the time, and a way to report progress."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Protocol, TypeVar
+
+from provisioning.azure.client import Azure
+from provisioning.clock import Clock, attempts
+from provisioning.errors import ProvisioningError
+from provisioning.planning.steps import Step
+
+SETTLING = timedelta(minutes=3)
+"""How long Azure may take to show what it was told, or to finish what it accepted."""
+
+_T = TypeVar("_T")
+
+
+class Reporter(Protocol):
+    """Reports progress to the operator."""
+
+    def done(self, step: Step, seconds: float, note: str) -> None:
+        """Report that a step is done."""
+
+    def waiting(self, what: str, elapsed: timedelta, budget: timedelta) -> None:
+        """Report that the execution is waiting for something."""
+
+
+@dataclass(frozen=True)
+class Services:
+    """The outside world. `access_timeout` is how long a vault may take to accept the operator."""
+
+    azure: Azure
+    clock: Clock
+    reporter: Reporter
+    access_timeout: timedelta
+
+    def attempts(self, budget: timedelta, what: str) -> Iterator[timedelta]:
+        """Yield once for each attempt until the budget is spent, and report meanwhile what is waited for."""
+        return attempts(self.clock, budget, lambda elapsed, budget: self.reporter.waiting(what, elapsed, budget))
+
+    def retry_on(self, error: type[ProvisioningError], call: Callable[[], _T], budget: timedelta, what: str) -> _T:
+        """Repeat the call while it raises the error, until the budget is spent. Then raise the last error."""
+        refusal: ProvisioningError | None = None
+        for _ in self.attempts(budget, what):
+            try:
+                return call()
+            except error as raised:
+                refusal = raised
+        if refusal is None:
+            raise AssertionError("there is at least one attempt")
+        raise refusal

@@ -1,0 +1,253 @@
+"""What the steps of a plan do, as frozen data.
+
+An action is complete by itself. It names the resource that it changes (with what the plan saw of it, to be compared
+before the write), the account, secret and purpose that it serves, and the rights that it takes.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import ClassVar, NamedTuple
+
+from provisioning.models import Account, Assignment, Principal, Vault, VaultState
+from provisioning.planning.ownership import Owner, Purpose
+
+_WRITE_ACCOUNT = "Microsoft.CognitiveServices/accounts/write"
+_WRITE_VAULT = "Microsoft.KeyVault/vaults/write"
+_WRITE_POLICIES = "Microsoft.KeyVault/vaults/accessPolicies/write"
+_ASSIGN = "Microsoft.Authorization/roleAssignments/write"
+_UNASSIGN = "Microsoft.Authorization/roleAssignments/delete"
+
+
+class Right(NamedTuple):
+    """An action of Azure's control plane that the operator must be allowed to do, and where."""
+
+    action: str
+    scope: str
+
+
+@dataclass(frozen=True)
+class _Action:
+    """An action. `takes` names what the operator must be allowed to do at the resource with the id `where`."""
+
+    takes: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def where(self) -> str:
+        """The ARM id of the resource that is changed; empty for an action that only waits."""
+        return ""
+
+    @property
+    def rights(self) -> tuple[Right, ...]:
+        """The rights on the control plane that this action takes."""
+        return tuple(Right(action, self.where) for action in self.takes)
+
+
+@dataclass(frozen=True)
+class _OnVault(_Action):
+    """An action at a vault, as the plan saw it."""
+
+    vault: Vault
+
+    @property
+    def where(self) -> str:
+        """The vault's id, or its resource group's while there is no vault."""
+        absent = self.vault.state in (VaultState.MISSING, VaultState.DELETED)
+        return self.vault.group_id if absent else self.vault.id
+
+
+@dataclass(frozen=True)
+class _OnAccount(_Action):
+    """An action at an Azure OpenAI account, as the plan saw it."""
+
+    account: Account
+
+    @property
+    def where(self) -> str:
+        """The account's id."""
+        return self.account.id
+
+
+# --- the vault and the account ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class CreateVault(_OnVault):
+    """Create the vault in its location, with the access model that `vault` names."""
+
+    takes = (_WRITE_VAULT,)
+
+    purge_protection: bool
+
+
+@dataclass(frozen=True)
+class RecoverVault(_OnVault):
+    """Recover the deleted vault. Its role assignments do not come back."""
+
+    takes = (_WRITE_VAULT,)
+
+
+@dataclass(frozen=True)
+class AwaitVault(_OnVault):
+    """Wait until the host name of a new or recovered vault is registered."""
+
+
+@dataclass(frozen=True)
+class EnableIdentity(_OnAccount):
+    """Enable the account's system-assigned identity and keep its user-assigned ones."""
+
+    takes = (_WRITE_ACCOUNT,)
+
+
+@dataclass(frozen=True)
+class AwaitAccount(_OnAccount):
+    """Wait until a change of the account that is in progress has finished."""
+
+
+# --- access ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class AssignRole(_OnVault):
+    """Assign a role at the vault, or at one of its secrets.
+
+    Attributes:
+        principal: who gets it; None for the identity of the account, which an earlier step enables.
+        secret: the name of the one secret; empty for the whole vault.
+        new_principal: the directory may not know the principal everywhere yet.
+        required_for_switch: somebody other than the operator depends on it when the vault is switched.
+        skip_if_unknown: go on without the role if the directory does not know the principal.
+    """
+
+    takes = (_ASSIGN,)
+
+    role_id: str
+    role_name: str
+    principal: Principal | None
+    owner: Owner
+    purpose: Purpose
+    secret: str = ""
+    new_principal: bool = False
+    required_for_switch: bool = False
+    skip_if_unknown: bool = False
+
+    @property
+    def scope(self) -> str:
+        """Where the role is assigned."""
+        return self.vault.scope(self.secret)
+
+
+@dataclass(frozen=True)
+class AllowByPolicy(_OnVault):
+    """Add permissions on secrets to a principal's access-policy entry. `principal` as for AssignRole."""
+
+    takes = (_WRITE_POLICIES, _WRITE_VAULT)
+
+    principal: Principal | None
+    permissions: tuple[str, ...]
+    owner: Owner
+    purpose: Purpose
+    new: bool  # the principal has no entry yet
+
+
+@dataclass(frozen=True)
+class AwaitRoles(_Action):
+    """Wait until roles have taken effect. `newest` is when the youngest of the existing ones was assigned, if any counts."""
+
+    wait: timedelta
+    newest: datetime | None
+
+
+@dataclass(frozen=True)
+class SwitchToRbac(_OnVault):
+    """Switch the vault from access policies to Azure RBAC. The operator must then be able to read the owner's secret."""
+
+    takes = (_WRITE_VAULT, _ASSIGN)
+
+    owner: Owner
+
+
+@dataclass(frozen=True)
+class RestoreAccessPolicies(_OnVault):
+    """Switch the vault from Azure RBAC to its stored access policies."""
+
+    takes = (_WRITE_VAULT, _ASSIGN)
+
+
+@dataclass(frozen=True)
+class ForgetSwitch(_OnVault):
+    """Remove the vault's tag that records the switch; nothing else of the vault changes."""
+
+    takes = (_WRITE_VAULT,)
+
+
+@dataclass(frozen=True)
+class RemoveRole(_OnVault):
+    """Remove a role assignment at the vault or below it."""
+
+    takes = (_UNASSIGN,)
+
+    assignment: Assignment
+
+
+@dataclass(frozen=True)
+class RemoveEntries(_OnVault):
+    """Remove the access-policy entries of these principals, in this order, and then the tag that records them."""
+
+    takes = (_WRITE_POLICIES, _WRITE_VAULT)
+
+    object_ids: tuple[str, ...]
+
+
+# --- the secret ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _OnSecret(_OnVault):
+    """An action on the secret that `owner` names."""
+
+    owner: Owner
+
+
+@dataclass(frozen=True)
+class StoreSecret(_OnSecret):
+    """Store the W&B key, unless the vault turns out to hold it. What is written expires after `lifetime`, or never."""
+
+    lifetime: timedelta | None = field(kw_only=True)
+
+
+@dataclass(frozen=True)
+class RotateSecret(StoreSecret):
+    """Store the new W&B key and read it back before any older version is disabled."""
+
+
+@dataclass(frozen=True)
+class DisableVersion(_OnSecret):
+    """Disable one version of the secret, so that nobody can read it."""
+
+    version: str
+
+
+@dataclass(frozen=True)
+class RemoveSecret(_OnSecret):
+    """Delete the secret if setup wrote every version of it; otherwise disable the versions that setup wrote."""
+
+
+Action = (
+    CreateVault
+    | RecoverVault
+    | AwaitVault
+    | EnableIdentity
+    | AwaitAccount
+    | AssignRole
+    | AllowByPolicy
+    | AwaitRoles
+    | SwitchToRbac
+    | RestoreAccessPolicies
+    | ForgetSwitch
+    | RemoveRole
+    | RemoveEntries
+    | StoreSecret
+    | RotateSecret
+    | DisableVersion
+    | RemoveSecret
+)
