@@ -10,7 +10,7 @@ from sandbox.azure.tenant import Secret, SecretVersion
 from sandbox.cloud import Cloud
 
 from .bench import GOOD_KEY, Bench
-from .vault_in_use import OWNER
+from .execution.vault_in_use import OWNER
 
 Load = Callable[[Mapping[str, Any]], Cloud]
 

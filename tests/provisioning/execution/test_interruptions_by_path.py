@@ -12,7 +12,7 @@ from provisioning.cli import setup
 from provisioning.models import SECRETS_USER, Scope
 from sandbox.cloud import Cloud
 
-from .bench import GOOD_KEY, Bench
+from ..bench import GOOD_KEY, Bench
 
 Load = Callable[[Mapping[str, Any]], Cloud]
 

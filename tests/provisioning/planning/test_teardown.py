@@ -16,22 +16,14 @@ from provisioning.models import (
     Secret,
     SecretState,
     SecretVersion,
+    Target,
 )
-from provisioning.planning.ownership import Purpose, description, switched, with_entries
-from provisioning.planning.steps import (
-    ForgetSwitch,
-    Loss,
-    Plan,
-    RemoveEntries,
-    RemoveRole,
-    RemoveSecret,
-    RestoreAccessPolicies,
-    Step,
-    Verb,
-)
-from provisioning.planning.teardown import hidden, plan
+from provisioning.planning.actions import RemoveEntries, RemoveRole
+from provisioning.planning.ownership import Owner, Purpose, description, switched, with_entries
+from provisioning.planning.steps import Loss, Plan, Step, Verb
+from provisioning.planning.teardown import hidden, plan_teardown
 
-from .planner_states import BILLING, DANA, GROUP_ID, IDENTITY, NOW, OPERATOR, TARGET, VAULT_ID, assigned, found, policy
+from .states import BILLING, DANA, GROUP_ID, IDENTITY, NOW, OPERATOR, TARGET, VAULT_ID, assigned, found, policy
 
 NAME, ABOUT = "secret wandb-api-key", "aoai-ml → kv-ml"
 SECRET_ID = f"{VAULT_ID}/secrets/wandb-api-key"
@@ -44,7 +36,7 @@ OFFICER, USER = "Key Vault Secrets Officer", "Key Vault Secrets User"
 def marked(
     who: str, role: str, purpose: Purpose, *, account: str = "aoai-ml", scope: str = VAULT_ID, mark: str = ""
 ) -> Assignment:
-    said = mark or description(purpose, account)
+    said = mark or description(purpose, Owner(account, "wandb-api-key"))
     name = f"{scope}/roles/{who}-{purpose.name}"
     return Assignment(name, scope, role, who, NOW - timedelta(days=9), description=said, derived=True)
 
@@ -57,6 +49,16 @@ READER = marked(DANA, SECRETS_USER, Purpose.READER, scope=SECRET_ID)
 CARRIED = marked(BILLING, SECRETS_USER, Purpose.CARRIED_OVER)
 ALL = (CARRIED, YOURS, OF_ACCOUNT, READER)
 BILLINGS_POLICY = policy(BILLING, secrets="get")
+
+
+def plan(target: Target, observed: Observed, versions: Collection[SecretVersion], *, restore: bool) -> Plan:
+    """The plan without its actions."""
+    whole = plan_teardown(target, observed, versions, restore=restore)
+    return replace(whole, steps=tuple(replace(step, action=None) for step in whole.steps))
+
+
+def actions(observed: Observed, *, restore: bool = False) -> list[object]:
+    return [step.action for step in plan_teardown(TARGET, observed, (), restore=restore).work]
 
 
 def version(*, ours: bool = True, enabled: bool = True) -> SecretVersion:
@@ -85,7 +87,6 @@ DELETED = Step(
     "deleted; recoverable until Azure purges it",
     before="present",
     danger=NO_KEY,
-    action=RemoveSecret(),
 )
 STAYS_FOR_OTHER = Step(Verb.NOTE, NAME, "stays: aoai-two may use it, too")
 STAYS_ON_RBAC = Step(
@@ -104,7 +105,7 @@ IDENTITY_STAYS = Step(
 
 def removed(shown: str, assignment: Assignment, purpose: str) -> Step:
     why = f"setup gave it: {purpose}"
-    return Step(Verb.REMOVE, "role", shown, why=why, before=assignment.scope, action=RemoveRole(assignment))
+    return Step(Verb.REMOVE, "role", shown, why=why, before=assignment.scope)
 
 
 def restored(policies: str) -> Step:
@@ -115,7 +116,6 @@ def restored(policies: str) -> Step:
         before="Azure RBAC",
         after="access policies",
         danger=f"its {policies} again; roles on it, inherited ones too, give no access to what it holds",
-        action=RestoreAccessPolicies(),
     )
 
 
@@ -197,7 +197,7 @@ def test_a_role_of_whom_a_policy_let_in_before_stays_whatever_it_was_given_for()
     theirs = marked(BILLING.upper(), SECRETS_USER, Purpose.READER, scope=SECRET_ID)
     made = plan(TARGET, on_rbac(theirs, policies=(BILLINGS_POLICY,)), (), restore=False)
     assert Step(Verb.NOTE, "role", f"1 role stays: {GAVE_BEFORE} (billing-api)") in made.steps
-    assert not [step for step in made.work if isinstance(step.action, RemoveRole)]
+    assert not [step for step in made.steps if step.verb is Verb.REMOVE and step.resource == "role"]
 
 
 def test_on_the_way_back_a_role_goes_also_of_whom_a_policy_let_in_before() -> None:
@@ -249,8 +249,8 @@ def test_a_role_that_setup_does_not_know_is_named_as_the_tenant_names_it() -> No
 def test_within_a_purpose_roles_go_by_their_id_whatever_its_letter_case() -> None:
     first, second = (replace(READER, id=name) for name in ("a", "B"))
     for found_in in ((second, first), (first, second)):
-        made = plan(TARGET, on_rbac(*found_in), (), restore=False)
-        assert [step.action for step in made.work[1:]] == [RemoveRole(first), RemoveRole(second)]
+        observed = on_rbac(*found_in)
+        assert actions(observed)[1:] == [RemoveRole(observed.vault, first), RemoveRole(observed.vault, second)]
 
 
 def test_on_the_way_back_only_what_a_policy_does_not_give_is_lost_by_whoever_has_it() -> None:
@@ -317,7 +317,7 @@ def test_entries_that_setup_created_go_and_those_that_somebody_has_extended_stay
         policy(OTHER_IDENTITY, secrets="get"),
         noted=(OPERATOR, BILLING, IDENTITY, DANA),
     )
-    gone = RemoveEntries((IDENTITY.upper(), DANA, OPERATOR))
+    assert RemoveEntries(observed.vault, (IDENTITY.upper(), DANA, OPERATOR)) in actions(observed)
     extended = "of billing-api stays: somebody gave it more than secrets"
     assert plan(TARGET, observed, (version(),), restore=False) == Plan(
         ABOUT,
@@ -325,7 +325,7 @@ def test_entries_that_setup_created_go_and_those_that_somebody_has_extended_stay
             DELETED,
             ON_POLICIES,
             Step(Verb.NOTE, "access policy", extended),
-            Step(Verb.REMOVE, "access policies", "of aoai-ml, dana, you", before="secrets", action=gone),
+            Step(Verb.REMOVE, "access policies", "of aoai-ml, dana, you", before="secrets"),
             IDENTITY_STAYS,
         ),
     )
@@ -333,7 +333,7 @@ def test_entries_that_setup_created_go_and_those_that_somebody_has_extended_stay
 
 def test_where_all_entries_are_gone_already_the_note_of_them_goes() -> None:
     tag = "the vault's tag that names those from setup"
-    step = Step(Verb.REMOVE, "access policies", tag, before="secrets", action=RemoveEntries(()))
+    step = Step(Verb.REMOVE, "access policies", tag, before="secrets")
     assert step in plan(TARGET, on_policies(noted=(DANA,)), (), restore=False).steps
 
 
@@ -355,7 +355,7 @@ def test_of_a_vault_on_access_policies_all_that_setup_gave_by_role_goes() -> Non
 def test_where_somebody_has_taken_the_switch_back_the_note_of_it_goes_once_no_other_account_uses_the_vault() -> None:
     observed = replace(on_rbac(YOURS), vault=replace(on_rbac().vault, rbac=False))
     said = "access policies again; the vault's tag that says setup switched it"
-    gone = Step(Verb.REMOVE, "vault access model", said, action=ForgetSwitch())
+    gone = Step(Verb.REMOVE, "vault access model", said)
     assert plan(TARGET, observed, (version(),), restore=False) == Plan(ABOUT, (DELETED, gone, FROM_YOU, IDENTITY_STAYS))
     shared = plan(TARGET, replace(observed, assignments=(OF_OTHER,)), (version(),), restore=False)
     assert shared.steps[:2] == (STAYS_FOR_OTHER, ON_POLICIES)
@@ -383,7 +383,6 @@ def test_where_somebody_has_taken_the_switch_back_the_note_of_it_goes_once_no_ot
                 before="enabled",
                 after="disabled",
                 danger=NO_KEY,
-                action=RemoveSecret(),
             ),
         ),
     ],

@@ -11,8 +11,8 @@ from provisioning.planning.secret import warning
 from provisioning.planning.steps import Step, Verb
 from sandbox.cloud import Cloud
 
-from .bench import GOOD_KEY, OPERATOR_ENV, Bench
-from .conftest import Call
+from ..bench import GOOD_KEY, OPERATOR_ENV, Bench
+from ..conftest import Call
 
 Load = Callable[[Mapping[str, Any]], Cloud]
 
@@ -104,9 +104,9 @@ def test_a_warning_is_shown_and_is_no_drift(load: Load, call: Call, days: float,
     [
         ({"value": GOOD_KEY}, Verb.ALREADY, "holds this key"),
         ({"value": "another"}, Verb.CHANGE, "a new version"),
-        ({"value": GOOD_KEY, "enabled": False}, Verb.CHANGE, "somebody disabled the version"),
+        ({"value": GOOD_KEY, "enabled": False}, Verb.CHANGE, "the current version is disabled"),
         ({"value": GOOD_KEY, "expires_in_days": -1}, Verb.ALREADY, "it expired on"),
-        ({"value": GOOD_KEY, "deleted": True}, Verb.CHANGE, "recovered"),
+        ({"value": GOOD_KEY, "deleted": True}, Verb.CHANGE, "recover it"),
     ],
     ids=["same", "different", "disabled", "expired", "deleted"],
 )

@@ -9,11 +9,12 @@ import pytest
 from provisioning import errors
 from provisioning.azure.roles import assignment_name
 from provisioning.cli import setup
+from provisioning.planning.actions import AssignRole, AwaitRoles
 from provisioning.planning.permissions import CANDIDATES
-from provisioning.planning.steps import AssignRole, AwaitRoles, Verb
+from provisioning.planning.steps import Verb
 from sandbox.cloud import Cloud
 
-from .bench import GOOD_KEY, Bench
+from ..bench import GOOD_KEY, Bench
 
 Load = Callable[[Mapping[str, Any]], Cloud]
 

@@ -3,23 +3,25 @@
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any, Self, cast
 
 import pytest
 
-from provisioning import errors
+from provisioning import errors, models
 from provisioning.azure.client import Azure
 from provisioning.cli import setup
-from provisioning.execution.context import SETTLING
-from provisioning.execution.vault import let_in
+from provisioning.execution.access import wait_for_access
+from provisioning.execution.services import SETTLING, Services
 from provisioning.models import Secret, SecretState
-from provisioning.planning.steps import AwaitVault, CreateVault, RecoverVault, Verb
+from provisioning.planning.actions import AwaitVault, CreateVault, RecoverVault
+from provisioning.planning.steps import Verb
 from sandbox.azure.key_vault import CLIENT_ADDRESS
 from sandbox.azure.tenant import AccessPolicy, Vault
 from sandbox.cloud import Cloud
 
-from .bench import GOOD_KEY, Bench
-from .conftest import Call
+from ..bench import GOOD_KEY, Bench
+from ..conftest import Call
 
 Load = Callable[[Mapping[str, Any]], Cloud]
 
@@ -90,7 +92,7 @@ def test_the_plan_says_that_purge_protection_is_for_good(load: Load, bench: Benc
     load(world())
     on, off = (setup.plan(bench.session(create_vault=True, purge_protection=p)).steps[0] for p in (True, False))
     assert "irreversible" in on.danger
-    assert "purged for good" in off.danger
+    assert "purged permanently" in off.danger
     assert bench.cloud.writes == 0
 
 
@@ -126,7 +128,7 @@ def test_a_vault_that_came_into_being_meanwhile_is_not_replaced(load: Load, benc
         return True
 
     bench.ui.confirm = think  # type: ignore[method-assign]  # the operator thinks the plan over
-    with pytest.raises(errors.ConflictError, match="come into being"):
+    with pytest.raises(errors.ConflictError, match="created by somebody else"):
         setup.setup(bench.session(create_vault=True), yes=False, interactive=True)
     assert len(bench.vault.policies) == 1
 
@@ -165,20 +167,19 @@ class Unresolved:
 
 
 def test_the_name_of_a_new_vault_is_asked_for_again_and_that_of_an_old_one_is_not(bench: Bench) -> None:
-    session = bench.session()
-    azure, observed = session.look()
-    ctx = session.context(azure, observed)
-    ctx.azure = cast(Azure, Unresolved(2))
+    def read(unresolved: int, registered: datetime | None) -> Secret:
+        services = Services(cast(Azure, Unresolved(unresolved)), bench.clock, bench.ui, timedelta(minutes=10))
+        vault = models.Vault("", "kv-ml", "https://kv-ml.vault.azure.net/", rbac=True)
+        return wait_for_access(services, vault, "wandb-api-key", registered)[0]
+
     with pytest.raises(errors.UnreachableError):
-        let_in(ctx)
-    ctx.azure, ctx.named_at = cast(Azure, Unresolved(2)), bench.clock.now()
-    found, _ = let_in(ctx)
-    assert found.state is SecretState.MISSING
+        read(2, registered=None)
+    assert bench.clock.slept == 0
+    assert read(2, bench.clock.now()).state is SecretState.MISSING
     assert bench.clock.slept == 1 + 2
-    ctx.azure = cast(Azure, Unresolved(1000))
     with pytest.raises(errors.UnreachableError):
-        let_in(ctx)
-    assert bench.clock.slept < SETTLING.total_seconds() + 20, "for some minutes, not for ever"
+        read(1000, bench.clock.now())
+    assert bench.clock.slept < SETTLING.total_seconds() + 20, "only for some minutes"
 
 
 # --- deleted ---------------------------------------------------------------------------------------------------------
@@ -309,5 +310,5 @@ def test_an_operator_inside_the_allowed_network_goes_on_and_is_warned_for_the_ot
     assert stored(bench) == [GOOD_KEY]
     note = next(s for s in session.facts["steps"] if s["resource"] == "vault network")
     assert note["verb"] == "note"
-    assert "aoai-ml and the function app may be shut out" in note["danger"]
+    assert "aoai-ml and the function app may be blocked" in note["danger"]
     assert not setup.status(bench.session()).work, "a warning is no drift"

@@ -22,7 +22,7 @@ from provisioning.planning.permissions import (
 )
 from sandbox.azure.rbac import ROLES
 
-TABLE = Path(__file__).parents[3] / "shared" / "recordings" / "keyvault_access_policy_to_rbac.csv"
+TABLE = Path(__file__).parents[4] / "shared" / "recordings" / "keyvault_access_policy_to_rbac.csv"
 DEFINED = {
     i: RoleDefinition(i, ROLES[i].name, tuple(ROLES[i].data_actions), tuple(ROLES[i].not_data_actions))
     for i in CANDIDATES

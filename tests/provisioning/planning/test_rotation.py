@@ -6,14 +6,17 @@ from datetime import timedelta
 import pytest
 
 from provisioning.models import KeyState, Secret, SecretState, SecretVersion, Target
-from provisioning.planning.rotation import plan
-from provisioning.planning.steps import DisableVersion, Plan, RotateSecret, Step, Verb
+from provisioning.planning.actions import DisableVersion, RotateSecret
+from provisioning.planning.ownership import Owner
+from provisioning.planning.rotation import plan_rotation
+from provisioning.planning.steps import Plan, Step, Verb
 
-from .planner_states import NOW, TARGET, found
+from .states import NOW, TARGET, found
 
 NAME = "secret wandb-api-key"
 OURS = {"created-by": "azure-openai-wandb"}
 ABOUT = "aoai-ml → kv-ml"
+OWNED = Owner("aoai-ml", "wandb-api-key")
 
 
 def version(name: str, *, ours: bool = True, enabled: bool = True, dated: bool = True) -> SecretVersion:
@@ -28,7 +31,7 @@ def disabled(name: str, *, of: str = " of 2026-02-27") -> Step:
         why="the new key replaces it",
         before="enabled",
         after="disabled",
-        action=DisableVersion(name),
+        action=DisableVersion(found().vault, OWNED, name),
     )
 
 
@@ -50,15 +53,15 @@ def test_a_new_key_is_a_new_version_and_those_from_here_are_disabled(target: Tar
         f"a new version with the new W&B key; {until}",
         before="present",
         after="the new W&B key",
-        action=RotateSecret(),
+        action=RotateSecret(observed.vault, OWNED, lifetime=target.secret_lifetime),
     )
     kept = "version theirs of 2026-02-27 stays enabled: neither setup nor rotate-key wrote it"
     steps = (write, disabled("new", of=""), Step(Verb.NOTE, NAME, kept), disabled("old"))
-    assert plan(target, observed, versions, KeyState.OTHER) == Plan(ABOUT, steps)
+    assert plan_rotation(target, observed, versions, KeyState.OTHER) == Plan(ABOUT, steps)
 
 
 def test_with_the_key_in_place_an_interrupted_rotation_is_ended() -> None:
     observed = replace(found(), secret=Secret(SecretState.PRESENT, version="new"))
     there = Step(Verb.ALREADY, NAME, "holds this key; does not expire")
-    made = plan(TARGET, observed, (version("new"), version("old")), KeyState.SAME)
+    made = plan_rotation(TARGET, observed, (version("new"), version("old")), KeyState.SAME)
     assert made == Plan(ABOUT, (there, disabled("old")))

@@ -10,13 +10,14 @@ from provisioning import errors
 from provisioning.azure.roles import assignment_name
 from provisioning.cli import setup
 from provisioning.models import SECRETS_OFFICER, SECRETS_USER, Scope
+from provisioning.planning.actions import AllowByPolicy, AwaitRoles, SwitchToRbac
 from provisioning.planning.ownership import entries
-from provisioning.planning.steps import AllowByPolicy, AwaitRoles, SwitchToRbac, Verb
+from provisioning.planning.steps import Verb
 from sandbox.azure.rbac import ROLES
 from sandbox.cloud import Cloud
 
-from .bench import GOOD_KEY, OPERATOR_ENV, Bench
-from .conftest import Call
+from ..bench import GOOD_KEY, OPERATOR_ENV, Bench
+from ..conftest import Call
 
 Load = Callable[[Mapping[str, Any]], Cloud]
 
@@ -165,7 +166,7 @@ def test_narrowing_adds_what_was_asked_takes_nothing_away_and_tells(load: Load, 
     bench.setup(**narrow)
     assert {where for who, _, where in held(bench) if who == "aoai-ml"} == {"", "/secrets/wandb-api-key"}
     [told] = notes(bench, **narrow)
-    assert told == "Key Vault Secrets Officer → aoai-ml at kv-ml; asked for: Key Vault Secrets User on the secret"
+    assert told == "Key Vault Secrets Officer → aoai-ml at kv-ml; requested: Key Vault Secrets User on the secret"
     rbac = bench.cloud.world.tenant.rbac
     identity = id_of(bench, "aoai-ml")
     for name in [n for n, a in rbac.assignments.items() if a.principal_id == identity and a.scope == bench.vault.id]:
@@ -289,7 +290,7 @@ def test_all_means_all(load: Load, bench: Bench) -> None:
 
 def test_access_policies_on_a_vault_with_rbac_are_refused_with_a_reason(load: Load, bench: Bench) -> None:
     load(world())
-    with pytest.raises(errors.WrongVaultError, match="count for nothing") as caught:
+    with pytest.raises(errors.WrongVaultError, match="have no effect") as caught:
         bench.setup(by_access_policy=True)
     assert "--enable-rbac-authorization false" in caught.value.hint
     assert bench.cloud.writes == 0

@@ -11,7 +11,7 @@ from provisioning.cli import setup
 from provisioning.planning.steps import Step
 from sandbox.cloud import Cloud
 
-from .bench import GOOD_KEY, Bench
+from ..bench import GOOD_KEY, Bench
 
 Load = Callable[[Mapping[str, Any]], Cloud]
 

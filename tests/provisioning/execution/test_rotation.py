@@ -14,9 +14,9 @@ from provisioning.cli import rotation
 from sandbox.azure.tenant import SecretVersion
 from sandbox.cloud import Cloud
 
-from .bench import GOOD_KEY, OPERATOR_ENV, VIEWERS_KEY, Bench
-from .conftest import Call
-from .terminal import Terminal
+from ..bench import GOOD_KEY, OPERATOR_ENV, VIEWERS_KEY, Bench
+from ..conftest import Call
+from ..terminal import Terminal
 
 Load = Callable[[Mapping[str, Any]], Cloud]
 

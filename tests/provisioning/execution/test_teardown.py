@@ -8,8 +8,8 @@ from provisioning import errors
 from provisioning.azure.roles import assignment_name
 from sandbox.azure.rbac import ROLE_IDS
 
-from .bench import GOOD_KEY, OPERATOR_ENV, Bench
-from .conftest import Call
+from ..bench import GOOD_KEY, OPERATOR_ENV, Bench
+from ..conftest import Call
 from .vault_in_use import OFFICER, OWNER, SCOPE, SOON, USER, Load, held, policies, world
 
 # --- what goes and what stays ----------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from typing import Any
 from provisioning.planning.permissions import CANDIDATES
 from sandbox.cloud import Cloud
 
-from .bench import Bench
+from ..bench import Bench
 
 Load = Callable[[Mapping[str, Any]], Cloud]
 

@@ -9,7 +9,7 @@ import pytest
 from provisioning import errors
 from sandbox.runtime.faults import Fault, Faults
 
-from .bench import Bench
+from ..bench import Bench
 from .vault_in_use import SOON, USER, Load, held, policies, world
 
 WRITES = [

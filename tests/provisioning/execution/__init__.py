@@ -1,0 +1,1 @@
+"""Tests of whole executions against the sandbox, in this process."""
