@@ -1,15 +1,4 @@
-"""What the engine talks about: jobs, events, metric rows, checkpoints, runs and outcomes. Data only, no SDK.
-
-The pure modules meet the engine at these signatures:
-
-* ``results.parse_results(chunks: Iterable[bytes], *, complete: bool) -> Iterator[MetricRow]``: a results file in chunks of
-  any size, CSV or base64 of it. ``complete=False``: the file is still growing, so a last line without newline is left out.
-* ``results.rows_from_events(events: Iterable[Event]) -> Iterator[MetricRow]``: metrics events in any order; rows by step.
-* ``results.with_event_times(rows: Iterable[MetricRow], events: Iterable[Event]) -> Iterator[MetricRow]``: the same rows with
-  ``at`` taken from the metrics events, interpolated between them.
-* ``datasets.read_rows(lines: Iterable[bytes]) -> Iterator[TableRow | Malformed]``: a training file line by line, any format.
-* ``datasets.COLUMNS[format]``: the columns of a table of these rows, in the order people expect.
-"""
+"""What the engine talks about: jobs, events, metric rows, checkpoints, runs and outcomes. Data only, no SDK."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field

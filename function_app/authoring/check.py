@@ -3,7 +3,6 @@
 Files are streamed: half a gigabyte is checked in the memory of its longest line.
 """
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -12,7 +11,8 @@ from typing import Any
 
 from function_app.authoring.rules import FORMATS, Finding, Severity, find, method_of
 from function_app.authoring.tokens import Tokenizer, expected_epochs, tokens_of
-from function_app.data.formats import Format, lines_of, read_rows
+from function_app.data.formats import SPECS, Format, NotAnExampleError, format_of
+from function_app.data.jsonl import lines_of, parse_example, stripped
 from function_app.models import Malformed, Method
 
 LARGEST_FILE = 512 * 1024 * 1024
@@ -196,19 +196,22 @@ def _check_whole(checked: Checked) -> None:
 
 
 def _examples(lines: Iterable[bytes]) -> Iterator[Malformed | tuple[int, Format, Mapping[str, Any], int]]:
-    """Each line's number, format, example and images, or why it is none, as `read_rows` understands it."""
-    held = b""
-
-    def passing() -> Iterator[bytes]:
-        nonlocal held
-        for line in lines:
-            held = line
-            yield line
-
-    for item in read_rows(passing()):
-        if isinstance(item, Malformed):
-            yield item
+    """Yield each line's number, format, example and number of images, or why it is no example."""
+    file_format: Format | None = None
+    for number, line in enumerate(lines, 1):
+        text = stripped(line, number)
+        if not text:
             continue
-        images = item.cells.get("images", 0)
-        example = json.loads(held.removeprefix(_BOM).decode())
-        yield item.line, Format(item.format), example, images if isinstance(images, int) else 0
+        try:
+            example = parse_example(text)
+            found = format_of(example)
+            if file_format not in (None, found):
+                raise NotAnExampleError(f"is a {found} example in a {file_format} file")
+            images = SPECS[found].cells(example).get("images", 0)
+        except NotAnExampleError as error:
+            yield Malformed(number, str(error))
+        except RecursionError:
+            yield Malformed(number, "is nested too deeply to be read")
+        else:
+            file_format = found
+            yield number, found, example, images if isinstance(images, int) else 0

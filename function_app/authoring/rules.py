@@ -7,7 +7,7 @@ private. Messages are counted from 1.
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -95,20 +95,19 @@ def find(
 
 
 def _found(example: Mapping[str, Any], file_format: Format, method: Method, grader_fields: frozenset[str]) -> _Findings:
-    if file_format is Format.COMPLETION:
-        yield from _completion(example)
-    elif file_format is Format.PREFERENCE:
-        yield from _preference(example)
-    else:
-        yield from _chat(example["messages"], example, "messages")
-        yield from _last_of_chat(example["messages"], method)
-        if method is Method.REINFORCEMENT:
-            missing = sorted(grader_fields - example.keys())
-            if missing:  # the names are the grader's own, not the example's
-                yield Severity.ERROR, "grader-field", f"lacks what the grader asks for: {', '.join(missing)}"
+    yield from CHECKS[file_format](example, method)
+    if method is Method.REINFORCEMENT:
+        missing = sorted(grader_fields - example.keys())
+        if missing:  # the names are the grader's own, not the example's
+            yield Severity.ERROR, "grader-field", f"lacks what the grader asks for: {', '.join(missing)}"
 
 
-def _completion(example: Mapping[str, Any]) -> _Findings:
+def _conversation(example: Mapping[str, Any], method: Method) -> _Findings:
+    yield from _chat(example["messages"], example, "messages")
+    yield from _last_of_chat(example["messages"], method)
+
+
+def _completion(example: Mapping[str, Any], _: Method) -> _Findings:
     # Azure refused a file with "Each line's json may only contain two properties", and one with empty prompts
     # (MicrosoftDocs/azure-docs#107548, #108515).
     if example.keys() - {"prompt", "completion"}:
@@ -120,7 +119,7 @@ def _completion(example: Mapping[str, Any]) -> _Findings:
             yield Severity.ERROR, "empty", f"its {name} is empty"
 
 
-def _preference(example: Mapping[str, Any]) -> _Findings:
+def _preference(example: Mapping[str, Any], _: Method) -> _Findings:
     """(Microsoft, Direct preference optimization)"""
     asked = example["input"]
     yield from _chat(asked["messages"], asked, "input.messages")
@@ -149,6 +148,14 @@ def _last_of_chat(messages: Sequence[_Message], method: Method) -> _Findings:
         yield Severity.ERROR, "last-message", "its last message is not from the assistant"
     elif all(answer.get("weight") == 0 for answer in answers):
         yield Severity.WARNING, "weight", "every answer has weight 0: nothing is learned from it"
+
+
+CHECKS: Mapping[Format, Callable[[Mapping[str, Any], Method], _Findings]] = {
+    Format.CHAT: _conversation,
+    Format.PREFERENCE: _preference,
+    Format.COMPLETION: _completion,
+}
+"""What is checked of an example, by its format."""
 
 
 # --- messages

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from function_app.data.formats import Format
+from function_app.data.formats import SPECS, Format
 from function_app.errors import SyncError
 
 TOKENS_PER_MESSAGE = 3
@@ -70,21 +70,19 @@ def estimating(note: str = "") -> Tokenizer:
 
 
 def tokens_of(example: Mapping[str, Any], file_format: Format, tokenizer: Tokenizer) -> int:
-    """An example's tokens: all of its texts, its tools as JSON, and what messages cost besides. Images are not counted."""
-    if file_format is Format.COMPLETION:
-        return sum(
-            tokenizer.count(text) for text in (example["prompt"], example["completion"]) if isinstance(text, str)
-        )
-    if file_format is Format.PREFERENCE:
-        asked = example["input"]
-        messages = [*asked["messages"], *example["preferred_output"], *example["non_preferred_output"]]
-        tools = asked.get("tools")
-    else:
-        messages, tools = example["messages"], example.get("tools")
+    """Count an example's tokens: all its texts, its tools as JSON, and the overhead of messages. Images are not counted.
+
+    Raises:
+        NotAnExampleError: the example has no messages where its format has them.
+    """
+    spec = SPECS[file_format]
+    messages, tools = spec.messages(example), spec.tools(example)
     texts = [text for message in messages for text in _texts(message)]
     if tools:
         texts.append(json.dumps(tools, ensure_ascii=False))
-    return sum(map(tokenizer.count, texts)) + TOKENS_PER_MESSAGE * len(messages) + TOKENS_PER_EXAMPLE
+    chat = sum("role" in message for message in messages)
+    overhead = TOKENS_PER_MESSAGE * chat + TOKENS_PER_EXAMPLE if chat else 0
+    return sum(map(tokenizer.count, texts)) + overhead
 
 
 def expected_epochs(examples: int) -> int:

@@ -16,7 +16,8 @@ from function_app.authoring.check import Checked, Question, check_file
 from function_app.authoring.rules import FORMATS, Finding, Severity, fields_of_grader, find, method_of
 from function_app.authoring.tokens import estimating, expected_epochs, tokens_of
 from function_app.cli.check import as_document, tell
-from function_app.data.formats import Format, read_rows
+from function_app.data.formats import Format
+from function_app.data.jsonl import read_rows
 from function_app.models import Method, TableRow
 from sandbox.azure.openai.training_files import FileScript, TrainingFile
 

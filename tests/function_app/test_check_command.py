@@ -65,7 +65,7 @@ def test_as_a_person_runs_it_it_needs_no_settings_and_no_network(tmp_path: Path)
     assert "2 epochs (as asked)" in shown
     assert "at 25 a million" in shown
     assert "estimate, as tiktoken" in shown
-    assert "line 20 error is no JSON" in shown
+    assert "line 20 error is not valid JSON" in shown
     assert done.stderr == "It would be refused. 1 error.\n"
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import wandb
 
-from function_app.data.formats import COLUMNS
+from function_app.data.formats import SPECS, Format
 from function_app.models import DatasetPolicy
 from function_app.tracking.wandb.files import TABLE_ROWS
 from sandbox.wandb.artifacts import Artifact
@@ -58,7 +58,7 @@ def test_every_format_is_a_table_of_all_its_examples(bench: Bench, written: str)
     assert bench.tick()[JOB].final
     rows = table(bench)
     assert [row["line"] for row in rows] == [1, 2, 3, 4, 5, 6]
-    assert list(rows[0]) == list(COLUMNS[kind])
+    assert list(rows[0]) == list(SPECS[Format(kind)].columns)
     assert rows[0].items() >= first.items()
     assert dataset(bench).metadata["format"] == bench.run().config["training_data"]["format"] == kind
     if written == "reinforcement":

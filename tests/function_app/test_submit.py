@@ -322,7 +322,7 @@ def test_a_file_that_would_be_refused_is_not_uploaded_unless_one_insists(bench: 
     training = a_training_file(tmp_path, malformed=2)
     done = tried(training)
     assert (done.exit_code, done.stdout, bench.cloud.writes) == (1, "", 0)
-    assert "line 6 is no JSON" in done.stderr
+    assert "line 6 is not valid JSON" in done.stderr
     assert f"check {training}" in done.stderr
     insisting = tried(training, "--unchecked")
     assert insisting.exit_code == 1

@@ -19,8 +19,10 @@ from wandb.sdk.lib.paths import LogicalPath
 
 from function_app.azure.openai import Account
 from function_app.data.description import artifact_name
-from function_app.data.formats import COLUMNS, NUMBERS, Sample, Tally, lines_of, read_rows
+from function_app.data.formats import NUMBERS, SPECS, Format
+from function_app.data.jsonl import lines_of, read_rows
 from function_app.data.results import parse_results
+from function_app.data.sampling import Sample, Tally
 from function_app.models import Cell, DatasetPolicy, Job, TableRow
 from function_app.tracking.wandb.runs import new_artifact
 
@@ -88,7 +90,7 @@ def _drafted(account: Account, file_id: str, policy: DatasetPolicy, directory: P
     else:
         artifact.add_reference(f"azureopenai://{account.name}/files/{file_id}", name="file", checksum=False)
     if len(sample):
-        columns = {name: int if name in NUMBERS else str for name in COLUMNS[tally.format]}
+        columns = {name: int if name in NUMBERS else str for name in SPECS[Format(tally.format)].columns}
         _add_table(artifact, directory, "examples", columns, sample)
     if tally.shown:
         lines = (_encoded([each.line, each.message]) for each in tally.shown)
@@ -165,7 +167,7 @@ def _add_table(
 
 
 def _encoded_row(row: TableRow) -> bytes:
-    return _encoded([row.cells.get(name) for name in COLUMNS[row.format]])
+    return _encoded([row.cells.get(name) for name in SPECS[Format(row.format)].columns])
 
 
 def _encoded(value: list[Cell] | dict[str, Any]) -> bytes:

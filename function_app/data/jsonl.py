@@ -1,0 +1,122 @@
+"""Read a JSONL file as a stream: bytes to lines, lines to examples, examples to table rows. Pure.
+
+A file has one format: that of most of its first lines. Lines of another format are malformed and named, so that one wrong
+line, even the first, does not decide for the others.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
+from typing import Any
+
+from function_app.data.formats import SPECS, NotAnExampleError, format_of
+from function_app.models import Malformed, TableRow
+
+LONGEST_LINE = 16 * 1024 * 1024
+"""Bytes. In a table a longer line counts as malformed: parsing takes several times a line's size, and nobody reads such a row."""
+
+MOST_VALUES = 1_000_000
+"""JSON values of one line. Millions of empty objects take far more memory parsed than their line has bytes."""
+
+BOM = b"\xef\xbb\xbf"
+
+_DECIDING_LINES = 1000  # lines of which the majority decides the format …
+_DECIDING_BYTES = 4 * 1024 * 1024  # … held in memory until it is known
+
+
+def read_rows(lines: Iterable[bytes]) -> Iterator[TableRow | Malformed]:
+    """Yield a row for each line that is not blank, or the reason why it is no example.
+
+    Args:
+        lines: the file's lines, with or without newlines, such as an open file yields.
+    """
+    rows = _rows(lines)
+    head: list[TableRow | Malformed] = []
+    held = 0
+    for item, size in rows:
+        head.append(item)
+        held += size
+        if len(head) >= _DECIDING_LINES or held >= _DECIDING_BYTES:
+            break
+    formats = Counter(item.format for item in head if isinstance(item, TableRow))
+    file_format = max(formats, key=lambda each: formats[each], default="")
+    for item in chain(head, (item for item, _ in rows)):
+        if isinstance(item, Malformed):
+            yield item
+            continue
+        file_format = file_format or item.format
+        if item.format == file_format:
+            yield item
+        else:
+            yield Malformed(item.line, f"is a {item.format} example in a {file_format} file")
+
+
+def _rows(lines: Iterable[bytes]) -> Iterator[tuple[TableRow | Malformed, int]]:
+    """Yield each line's row, of whatever format, and the line's size in bytes."""
+    for number, line in enumerate(lines, 1):
+        text = stripped(line, number)
+        if not text:
+            continue
+        try:
+            example = parse_example(text)
+            found = format_of(example)
+            cells = SPECS[found].cells(example)
+        except NotAnExampleError as error:
+            yield Malformed(number, str(error)), len(text)
+        except RecursionError:
+            yield Malformed(number, "is nested too deeply to be read"), len(text)
+        else:
+            yield TableRow(number, {"line": number, **cells}, found), len(text)
+
+
+def stripped(line: bytes, number: int) -> bytes:
+    """Return a line without surrounding white space, and the first line without the file's byte-order mark."""
+    return (line.removeprefix(BOM) if number == 1 else line).strip()
+
+
+def parse_example(
+    text: bytes, *, longest: int = LONGEST_LINE, constant: Callable[[str], Any] | None = None
+) -> dict[str, Any]:
+    """Parse one line.
+
+    Args:
+        text: the line, stripped.
+        longest: the number of bytes that it may have.
+        constant: called for NaN and Infinity, which Python reads although they are not JSON.
+
+    Raises:
+        NotAnExampleError: the line is no JSON object; the message does not quote it.
+        RecursionError: it is nested too deeply.
+    """
+    if len(text) > longest:
+        raise NotAnExampleError(f"is longer than {longest // 1024**2} MiB")
+    if text.startswith(BOM):
+        raise NotAnExampleError("begins with a byte-order mark, which may only stand at the start of the file")
+    if text.count(b",") + text.count(b"[") + text.count(b"{") > MOST_VALUES:
+        raise NotAnExampleError(f"has more than {MOST_VALUES:,} JSON values")
+    try:
+        example = json.loads(text.decode(), parse_constant=constant)
+    except UnicodeDecodeError as error:
+        raise NotAnExampleError(f"is not UTF-8 (byte {error.start + 1})") from error
+    except json.JSONDecodeError as error:
+        raise NotAnExampleError(f"is not valid JSON at character {error.colno}") from error
+    except ValueError as error:  # Python's limit for the digits of a number
+        raise NotAnExampleError("has a number that is too long to be read") from error
+    if not isinstance(example, dict):
+        raise NotAnExampleError("is JSON, but not an object")
+    return example
+
+
+def lines_of(chunks: Iterable[bytes], *, longest: int = LONGEST_LINE) -> Iterator[bytes]:
+    """Split a stream of bytes into lines. Of a line above `longest` bytes only one byte more than that is held."""
+    held = bytearray()
+    for chunk in chunks:
+        *lines, rest = chunk.split(b"\n")
+        for line in lines:
+            yield bytes(held + line)[: longest + 1]
+            held.clear()
+        if len(held) <= longest:
+            held += rest
+    if held:
+        yield bytes(held[: longest + 1])

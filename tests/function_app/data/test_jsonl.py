@@ -1,0 +1,86 @@
+"""A training file is read line by line; a broken line is named and costs only itself."""
+
+import json
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from function_app.data.jsonl import LONGEST_LINE, MOST_VALUES, lines_of, read_rows
+from function_app.models import Malformed, TableRow
+
+CHAT = json.dumps({"messages": [{"role": "user", "content": "x"}]}).encode()
+COMPLETION = json.dumps({"prompt": "a", "completion": "b"}).encode()
+BOM = b"\xef\xbb\xbf"
+NO_FORMAT = "has neither messages, nor input with preferred outputs, nor prompt and completion"
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (b'{"messages": [', "is not valid JSON at character 15"),
+        (b"secret words", "is not valid JSON at character 1"),
+        (b'{"prompt": "\xff"}', "is not UTF-8 (byte 13)"),
+        (b'{"n": ' + b"9" * 5000 + b"}", "has a number that is too long to be read"),
+        (b"[" * 200_000, "is nested too deeply to be read"),
+        (b'{"a":' * 200_000, "is nested too deeply to be read"),
+        (b'{"messages": [' + b"{}," * MOST_VALUES + b"{}]}", "has more than 1,000,000 JSON values"),
+        (b"[1]", "is JSON, but not an object"),
+        (b"{}", NO_FORMAT),
+        (b'{"input": {"messages": [{}]}}', NO_FORMAT),
+        (b'{"preferred_output": [{}]}', NO_FORMAT),
+        (BOM + CHAT, "begins with a byte-order mark, which may only stand at the start of the file"),
+        (COMPLETION, "is a completion example in a chat file"),
+        (b"x" * (LONGEST_LINE + 1), "is longer than 16 MiB"),
+    ],
+    ids=lambda value: str(value[:20]),
+)
+def test_a_broken_line_is_named_without_quoting_it_and_the_others_are_read(line: bytes, message: str) -> None:
+    first, second, third = read_rows([CHAT, b"\n", line + b"\r\n", CHAT])
+    assert second == Malformed(3, message)
+    assert (type(first), type(third), third.line) == (TableRow, TableRow, 4)
+
+
+@pytest.mark.parametrize("odd", [0, 1, 19])
+def test_the_format_is_that_of_most_lines_wherever_the_odd_one_stands(odd: int) -> None:
+    items = list(read_rows([CHAT] * odd + [COMPLETION] + [CHAT] * (19 - odd)))
+    assert [item for item in items if isinstance(item, Malformed)] == [
+        Malformed(odd + 1, "is a completion example in a chat file")
+    ]
+    assert len(items) == 20
+
+
+def test_a_file_that_changes_its_format_later_keeps_that_of_its_first_thousand_lines() -> None:
+    items = list(read_rows([CHAT] * 1000 + [COMPLETION] * 1500))
+    assert [type(item) for item in items] == [TableRow] * 1000 + [Malformed] * 1500
+
+
+def test_a_byte_order_mark_at_the_start_loses_no_line() -> None:
+    assert [type(item) for item in read_rows([BOM + COMPLETION + b"\r\n", COMPLETION])] == [TableRow, TableRow]
+
+
+def test_an_example_nested_as_deeply_as_json_can_be_read_does_not_end_the_file() -> None:
+    deep = b'{"prompt": ' + b'{"a":' * 900 + b"1" + b"}" * 900 + b', "completion": ""}'
+    assert [item.line for item in read_rows([deep, COMPLETION])] == [1, 2]
+
+
+def test_a_line_of_exactly_the_longest_size_is_read() -> None:
+    frame = len(b'{"prompt": "", "completion": ""}')
+    line = b'{"prompt": "' + b"x" * (LONGEST_LINE - frame) + b'", "completion": ""}'
+    assert [type(item) for item in read_rows([line, line[:-2] + b'x"}'])] == [TableRow, Malformed]
+
+
+@given(st.lists(st.binary(max_size=8)), st.lists(st.integers(0, 100)))
+def test_lines_are_the_same_however_the_bytes_are_cut(parts: list[bytes], cuts: list[int]) -> None:
+    data = b"\n".join(parts)
+    places = sorted({0, len(data), *(cut % (len(data) + 1) for cut in cuts)})
+    expected = data.split(b"\n")
+    assert list(lines_of([data[a:b] for a, b in pairwise(places)])) == (expected if expected[-1] else expected[:-1])
+
+
+@pytest.mark.parametrize("tail", [[], [b"\n"]], ids=["at the end of the file", "before another"])
+@pytest.mark.parametrize("over", [0, 1, 2, 70_000])
+def test_a_line_that_grows_chunk_by_chunk_is_cut_one_byte_over_the_limit(over: int, tail: list[bytes]) -> None:
+    chunks = [b"x" * (LONGEST_LINE - 1), b"x", b"x" * over, *tail]
+    assert [len(line) for line in lines_of(chunks)] == [LONGEST_LINE + min(over, 1)]

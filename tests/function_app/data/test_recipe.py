@@ -1,0 +1,46 @@
+"""Whoever adds a dataset format by the recipe of docs/architecture.md has added all of it."""
+
+import json
+from typing import Any
+
+import pytest
+
+from function_app.authoring.rules import CHECKS, FORMATS, find
+from function_app.authoring.tokens import estimating, tokens_of
+from function_app.data.formats import SPECS, Format, format_of
+from function_app.data.jsonl import read_rows
+from function_app.data.sampling import Tally
+from function_app.models import TableRow
+
+ASKED, ANSWER = {"role": "user", "content": "Where is parcel 7?"}, {"role": "assistant", "content": "In Lund."}
+EXAMPLES: dict[Format, dict[str, Any]] = {
+    Format.CHAT: {"messages": [ASKED, ANSWER]},
+    Format.PREFERENCE: {
+        "input": {"messages": [ASKED]},
+        "preferred_output": [ANSWER],
+        "non_preferred_output": [{"role": "assistant", "content": "No."}],
+    },
+    Format.COMPLETION: {"prompt": "Where is parcel 7?", "completion": " In Lund."},
+}
+
+
+@pytest.mark.parametrize("known", Format)
+def test_every_format_is_recognised_and_has_cells_rules_a_method_and_tokens(known: Format) -> None:
+    example = EXAMPLES[known]
+    assert format_of(example) == known
+    (row,) = read_rows([json.dumps(example).encode()])
+    assert isinstance(row, TableRow)
+    assert sorted(row.cells) == sorted(SPECS[known].columns)
+    tally = Tally()
+    assert list(tally.rows([row])) == [row]
+    assert tally.metadata()["format"] == known
+    methods = [method for method, formats in FORMATS.items() if known in formats]
+    assert methods
+    assert known in CHECKS
+    for method in methods:
+        list(find(example, known, method, 1))
+    assert tokens_of(example, known, estimating()) > 0
+
+
+def test_the_mappings_know_no_other_formats() -> None:
+    assert set(SPECS) == set(CHECKS) == set(EXAMPLES) == set(Format)
