@@ -56,6 +56,12 @@ def run(scenario: str, trace: Path | None, principal: str, command: tuple[str, .
     """
     with Cloud(_load(scenario), trace=trace, page=page) as cloud:
         status = _child(cloud, principal, command)
+        for line in cloud.world.events.log:
+            click.echo(f"sandbox: event at {line}", err=True)
+        for event in cloud.world.events.pending:
+            click.echo(f"sandbox: this event did not happen: {event}", err=True)
+        for fault in cloud.world.faults.unmet:
+            click.echo(f"sandbox: no request met this fault: {fault.op}", err=True)
         for what in dict.fromkeys(cloud.world.unmodelled):
             click.echo(f"sandbox: nothing here answers {what}", err=True)
         for host in dict.fromkeys(cloud.denied):

@@ -12,9 +12,11 @@ from sandbox.azure.key_vault import KeyVault
 from sandbox.azure.openai.service import OpenAI
 from sandbox.azure.storage import Storage
 from sandbox.runtime.clock import Clock
+from sandbox.runtime.events import Event, Events
 from sandbox.runtime.faults import Faults, Gate
 from sandbox.runtime.http import Call, Reply, Service, ServiceError
 from sandbox.runtime.trace import Trace
+from sandbox.scenario.actions import EventScript
 from sandbox.scenario.reader import Scenario
 from sandbox.wandb.service import Wandb
 
@@ -35,7 +37,11 @@ class World:
     ) -> None:
         self.scenario = scenario
         self.clock = Clock(scenario.clock.start, rate=scenario.clock.rate)
-        self.tenant = scenario.tenant(self.clock)
+        self.builder = scenario.builder(self.clock)
+        self.tenant = self.builder.tenant
+        self.events = Events(self.clock)
+        for event in scenario.events:
+            self.schedule(event)
         self.faults = Faults(list(scenario.faults))
         self.gate = Gate()
         self.latency = scenario.latency
@@ -48,7 +54,7 @@ class World:
         self.entra = Entra(self.tenant, tokens)
         self.wandb = Wandb(scenario.wandb.build(self.clock))
         self.openai = OpenAI(
-            scenario.openai_accounts(),
+            scenario.openai_accounts(self.builder),
             self.clock,
             tokens.verify,
             self._allowed,
@@ -64,6 +70,12 @@ class World:
             self.wandb,
             self.storage,
         )
+
+    def schedule(self, event: EventScript) -> Event:
+        """Add an event to those of the scenario; requests and virtual seconds count from now."""
+        scheduled = Event(event, lambda: event.apply(self.builder), event.label)
+        self.events.add(scheduled)
+        return scheduled
 
     def serves(self, host: str) -> bool:
         """Whether some service answers for this host name."""
@@ -96,6 +108,10 @@ class World:
             return Reply(200, {"now": self.virtual_time()})
         if what == "counts":
             return Reply(200, self.counts())
+        if what == "events":
+            if call.method == "POST":
+                self.schedule(EventScript.model_validate(call.json))
+            return Reply(200, {"happened": self.events.log, "pending": [str(e) for e in self.events.pending]})
         raise ServiceError(404, {"error": f"no such control: {what}"})
 
     def counts(self) -> dict[str, Any]:

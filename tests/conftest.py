@@ -99,7 +99,7 @@ def _running_cloud() -> Iterator[Cloud]:
 def cloud(_running_cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
     """The sandbox with a fresh `contoso` world; whoever is signed in is the operator.
 
-    A test fails that used an operation nobody modelled or a host that is nobody's, or that set a fault which nothing met.
+    A test fails if it used an operation or a host that is not modelled, or set a fault or an event that did not happen.
     """
     world = _running_cloud.load(Scenario.load("contoso"))
     for name, value in _running_cloud.environment().items():
@@ -110,6 +110,7 @@ def cloud(_running_cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cl
     assert world.unmodelled == []
     assert world.wandb.unsupported == []
     assert world.faults.unmet == []
+    assert world.events.pending == []
     assert _running_cloud.denied[denied:] == []
 
 

@@ -93,6 +93,7 @@ class AccountBody(_Body):
     """Of an account that is changed."""
 
     identity: _Identity = _Identity()
+    tags: dict[str, str] | None = None
 
 
 class _Assignment(_Body):

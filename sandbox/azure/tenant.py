@@ -189,6 +189,7 @@ class Account:
     local_auth: bool = True
     firewall: bool = False
     public_network: bool = True
+    tags: dict[str, str] = field(default_factory=dict)
 
 
 class Transitions(BaseModel):

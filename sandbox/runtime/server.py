@@ -7,12 +7,13 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import format_datetime
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import parse_qsl, unquote
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Receive, Scope, Send
 
+from sandbox.runtime.events import Events
 from sandbox.runtime.faults import Do, Faults, Gate, refusal
 from sandbox.runtime.http import Call, MalformedBodyError, Operation, Reply, Service, ServiceError
 from sandbox.runtime.trace import Exchange, Trace, masked_request, masked_response
@@ -24,6 +25,7 @@ class World(Protocol):
     """What the server needs of the world that it serves."""
 
     faults: Faults
+    events: Events
     gate: Gate
     latency: float
     trace: Trace
@@ -61,6 +63,7 @@ class Server:
         except ClientDisconnect:
             return
         world = self._world()
+        world.events.run_due()
         call = _call(request, body)
         if scope["scheme"] == "http":
             reply = world.local(call)
@@ -170,21 +173,37 @@ async def _answer(world: World, service: Service, call: Call) -> tuple[str, bool
         return "Unmodelled", False, call, service.unknown(call), None
     operation, params = found
     call = replace(call, params=params)
-    name, write, do = operation.id, operation.writes, None
+    name, write = operation.id, operation.writes
     try:
         call = replace(call, caller=service.authenticate(call))
         name, write = service.identify(operation, call)
-        do = world.faults.meet(name, call)
-        if do is not None and do.delay:
-            await asyncio.sleep(do.delay)
-        if do is not None and (do.status is not None or do.reset):
-            return name, write and not do.reset, call, refusal(do), do
-        reply = operation.handle(call)
     except ServiceError as refused:
-        reply = refused.reply
+        return name, write, call, refused.reply, None
     except MalformedBodyError as error:
-        reply = service.malformed(call, str(error))
-    return name, write, call, reply, do
+        return name, write, call, service.malformed(call, str(error)), None
+    world.events.before(name, call)
+    if not service.serves(call.host):
+        raise Gone  # an event took the host away
+    do = world.faults.meet(name, call)
+    reply = await _act(service, operation, call, do)
+    if isinstance(reply.body, (dict, list)):
+        reply = replace(reply, body=_json(reply.body))  # the state as it was before the events that follow
+    world.events.after(name, call)
+    return name, write and not (do is not None and do.reset), call, reply, do
+
+
+async def _act(service: Service, operation: Operation, call: Call, do: Do | None) -> Reply:
+    """The service's reply, or the fault's in its place."""
+    if do is not None and do.delay:
+        await asyncio.sleep(do.delay)
+    if do is not None and (do.status is not None or do.reset):
+        return refusal(do)
+    try:
+        return operation.handle(call)
+    except ServiceError as refused:
+        return refused.reply
+    except MalformedBodyError as error:
+        return service.malformed(call, str(error))
 
 
 def _bytes(reply: Reply) -> list[bytes] | Iterator[bytes]:
@@ -193,8 +212,12 @@ def _bytes(reply: Reply) -> list[bytes] | Iterator[bytes]:
     if isinstance(reply.body, bytes):
         return [reply.body]
     if isinstance(reply.body, (dict, list)):
-        return [json.dumps(reply.body, ensure_ascii=False).encode()]
+        return [_json(reply.body)]
     return reply.body
+
+
+def _json(body: dict[str, Any] | list[Any]) -> bytes:
+    return json.dumps(body, ensure_ascii=False).encode()
 
 
 async def _send(

@@ -2,9 +2,10 @@
 
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, model_validator
+from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, field_validator, model_validator
 
 from sandbox.azure.openai.service import OpenAIAccount
+from sandbox.azure.rbac import ROLE_IDS
 
 
 class Script(BaseModel):
@@ -38,6 +39,13 @@ class AssignmentScript(Script):
     condition_met: bool = True
     description: str | None = None
     name: str | None = None
+
+    @field_validator("role")
+    @classmethod
+    def _exists(cls, role: str) -> str:
+        if role not in ROLE_IDS:
+            raise ValueError(f"{role!r} is not a role that the sandbox knows: {', '.join(sorted(ROLE_IDS))}")
+        return role
 
 
 class PolicyScript(Script):
@@ -132,6 +140,7 @@ class AccountScript(OpenAIAccount):
     kind: Literal["OpenAI", "AIServices", "FormRecognizer"] = "OpenAI"
     system_identity: bool = False
     user_identities: list[str] = Field(default_factory=list)
+    tags: dict[str, str] = Field(default_factory=dict)
 
 
 class SubscriptionScript(Script):

@@ -104,5 +104,5 @@ def _scope(subscription: str, said: str) -> str:
 
 def _client_ids() -> Mapping[str, str]:
     """Client ids of the identities, which a scenario makes from their names."""
-    principals = Scenario.parse({"principals": PRINCIPALS}).tenant(Clock()).principals.values()
+    principals = Scenario.parse({"principals": PRINCIPALS}).builder(Clock()).tenant.principals.values()
     return {p.alias: p.app_id for p in principals}

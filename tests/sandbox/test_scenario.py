@@ -1,11 +1,16 @@
 """A scenario that is wrong says what is wrong; one that is right becomes the tenant it describes."""
 
+import re
+from pathlib import Path
+
 import pytest
+import yaml
 
 from sandbox.azure.key_vault import KeyVault
 from sandbox.azure.tenant import CLOUDS
 from sandbox.runtime.clock import Clock
 from sandbox.runtime.http import Call, ServiceError
+from sandbox.scenario.actions import Do
 from sandbox.scenario.reader import Scenario, read
 from sandbox.world import World
 
@@ -13,7 +18,7 @@ from sandbox.world import World
 @pytest.mark.parametrize("name", ["contoso", "demo"])
 def test_every_scenario_that_comes_with_the_sandbox_can_be_read(name: str) -> None:
     scenario = Scenario.load(name)
-    assert scenario.tenant(Clock()).named("operator").kind == "User"
+    assert scenario.builder(Clock()).tenant.named("operator").kind == "User"
 
 
 def test_extending_replaces_whole_parts() -> None:
@@ -71,3 +76,17 @@ def test_a_cloud_is_served_under_its_own_names_only(
     tenant = world.tenant.tenant_id
     expected = f'Bearer authorization="https://{login}/{tenant}", resource="https://{audience}"'
     assert challenge.value.reply.headers["www-authenticate"] == expected
+
+
+def _page() -> str:
+    return (Path(__file__).parents[2] / "docs" / "sandbox.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("block", re.findall(r"```yaml\n(.*?)```", _page(), re.DOTALL))
+def test_each_scenario_of_the_page_can_be_loaded(block: str) -> None:
+    World(Scenario.parse(yaml.safe_load(block)), {}, [])
+
+
+def test_the_page_names_every_key_of_a_scenario_and_every_action() -> None:
+    words = set(re.findall(r"`(\w+)`", _page()))
+    assert {*Do.model_fields, *Scenario.model_fields} - words - {"title", "cloud", "tenant_id", "subscription"} == set()

@@ -147,6 +147,8 @@ class Arm:
         body = call.read(AccountBody)
         if "identity" in body:
             self._set_identity(account, body["identity"])
+        if body.get("tags") is not None:
+            account.tags = dict(body["tags"])
         account.state = "Accepted"
         running = _Running(
             str(uuid.uuid4()), account, self._tenant.transitions.identity_polls, self._tenant.clock.time()
@@ -225,6 +227,8 @@ class Arm:
                 "endpoints": {"OpenAI Language Model Instance API": account.endpoint},
             },
         }
+        if account.tags:
+            body["tags"] = account.tags
         if account.custom_subdomain:
             body["properties"]["customSubDomainName"] = account.name
         if account.firewall:

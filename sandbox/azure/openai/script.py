@@ -1,27 +1,17 @@
 """What a scenario says about a fine-tuning job: when it was created, how it goes along, how it ends, what it measures."""
 
 import hashlib
-import re
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_DURATION = re.compile(r"([+-]?)((?:\d+(?:\.\d+)?[smhd])+)")
+from sandbox.runtime.clock import Duration, parse_duration
 
 
 def digest(*parts: object) -> str:
     """32 hex digits that stand for `parts`: ids and seeds are made of it, so the same scenario is the same world."""
     return hashlib.blake2b("\0".join(map(str, parts)).encode(), digest_size=16).hexdigest()
-
-
-def parse_duration(value: object) -> object:
-    """Seconds from "90s", "1h30m", "-2d"; anything else is left for pydantic to judge."""
-    if not isinstance(value, str) or not (match := _DURATION.fullmatch(value)):
-        return value
-    total = sum(float(n) * _UNITS[u] for n, u in re.findall(r"([\d.]+)([smhd])", match[2]))
-    return -total if match[1] == "-" else total
 
 
 def parse_moment(value: object) -> object:
@@ -34,7 +24,6 @@ def parse_moment(value: object) -> object:
     return value
 
 
-Duration = Annotated[float, BeforeValidator(parse_duration), Field(ge=0)]
 Moment = Annotated[float | datetime, BeforeValidator(parse_moment)]
 
 

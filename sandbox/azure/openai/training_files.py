@@ -10,7 +10,8 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from sandbox.azure.openai.script import Duration, Moment, Script, digest, epoch
+from sandbox.azure.openai.script import Moment, Script, digest, epoch
+from sandbox.runtime.clock import Duration
 
 Format = Literal["chat", "chat_with_system", "conversation", "tools", "vision", "dpo", "reinforcement", "completion"]
 CHUNK = 64 * 1024

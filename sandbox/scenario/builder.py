@@ -1,0 +1,242 @@
+"""Turns the parts of a scenario into the tenant's state: at the start, and for the events that come later."""
+
+import uuid
+from collections.abc import Iterable
+
+from sandbox.azure.rbac import ROLE_IDS, Assignment, assignment_name
+from sandbox.azure.tenant import (
+    AccessPolicy,
+    Account,
+    FunctionApp,
+    Principal,
+    Secret,
+    SecretVersion,
+    Tenant,
+    Vault,
+)
+from sandbox.scenario.tenant import (
+    AccountScript,
+    AssignmentScript,
+    FunctionAppScript,
+    PolicyScript,
+    PrincipalScript,
+    SecretScript,
+    VaultScript,
+    VersionScript,
+)
+
+
+class Builder:
+    """Knows the scenario's words for principals, roles and scopes, and adds to the tenant what a script describes."""
+
+    def __init__(self, tenant: Tenant) -> None:
+        self.tenant = tenant
+        self._ids: dict[str, str] = {}  # the scenario's word for a principal -> object id; deleted ones stay
+        self._kinds: dict[str, str] = {}  # object id -> the type that role assignments name
+
+    # --- words ------------------------------------------------------------------------------------------------------
+
+    def principal_id(self, name: str) -> str:
+        """The object id of a principal of the scenario; any other text is taken for an object id."""
+        known = {p.alias: p.object_id for p in self.tenant.principals.values()}
+        return known.get(name) or self._ids.get(name, name)
+
+    def scope(self, text: str) -> str:
+        """The ARM scope for `subscription`, a resource group's name, `GROUP/PROVIDER/TYPE/NAME…`, or an ARM id."""
+        if text.startswith("/"):
+            return text
+        if text == "subscription":
+            return f"/subscriptions/{self.tenant.subscription_id}"
+        group, _, rest = text.partition("/")
+        return self.id(group, rest) if rest else self.id(group, "").removesuffix("/providers/")
+
+    def role_id(self, role: str) -> str:
+        """The GUID of a role by its name."""
+        return ROLE_IDS[role]
+
+    def id(self, group: str, rest: str) -> str:
+        """The ARM id of a resource in a group."""
+        return f"/subscriptions/{self.tenant.subscription_id}/resourceGroups/{group}/providers/{rest}"
+
+    def vault(self, name: str) -> Vault | None:
+        """A vault that is there; None when it was deleted."""
+        found = self.tenant.vaults.get(name.lower())
+        return found if found and found.deleted is None else None
+
+    def account(self, name: str) -> Account | None:
+        """An account by name."""
+        return next((a for a in self.tenant.accounts.values() if a.name.lower() == name.lower()), None)
+
+    # --- principals -------------------------------------------------------------------------------------------------
+
+    def add_principal(self, script: PrincipalScript) -> None:
+        """A principal; a deleted one is only a name for an object id."""
+        object_id = (script.id or _guid(f"principal {script.name}")).lower()
+        kind = {"user": "User", "group": "Group"}.get(script.kind, "ServicePrincipal")
+        self._ids[script.name] = object_id
+        self._kinds[object_id] = kind
+        if not script.deleted:
+            self.tenant.principals[object_id] = Principal(
+                object_id,
+                script.display_name or script.name,
+                kind,
+                app_id=_guid(f"application {script.name}") if kind == "ServicePrincipal" else "",
+                client_secret=script.client_secret,
+                managed_identity=script.kind == "managed identity",
+                alias=script.name,
+            )
+
+    def set_members(self, group: str, members: Iterable[str], *, belong: bool = True) -> None:
+        """Let principals belong to a group, or no longer."""
+        rbac, of = self.tenant.rbac, frozenset({self.principal_id(group)})
+        changed = dict(rbac.groups)
+        for member in map(self.principal_id, members):
+            had = changed.get(member, frozenset())
+            changed[member] = had | of if belong else had - of
+        rbac.groups = changed
+
+    # --- resources --------------------------------------------------------------------------------------------------
+
+    def add_account(self, script: AccountScript) -> None:
+        """An Azure OpenAI account, its control plane."""
+        tenant = self.tenant
+        account = Account(
+            id=self.account_id(script),
+            name=script.name,
+            location=script.location,
+            kind=script.kind,
+            endpoint=f"https://{script.host if script.endpoint else f'{script.name}.{tenant.names.openai_suffix}'}/",
+            custom_subdomain=script.custom_subdomain,
+            local_auth=script.local_auth,
+            firewall=script.firewall,
+            public_network=script.public_network,
+            tags=dict(script.tags),
+        )
+        tenant.accounts[account.id.lower()] = account
+        if script.system_identity:
+            self.set_system_identity(account, there=True)
+        for name in script.user_identities:
+            self.attach(account, name)
+
+    def account_id(self, script: AccountScript) -> str:
+        """The account's ARM id."""
+        return self.id(script.group, f"Microsoft.CognitiveServices/accounts/{script.name}")
+
+    def set_system_identity(self, resource: Account | FunctionApp, *, there: bool) -> None:
+        """Give a resource its own identity, or delete that identity from the directory."""
+        if there and resource.system_identity is None:
+            known, name = _guid(f"{resource.id} identity"), resource.name
+            own = Principal(known, name, "ServicePrincipal", _guid(resource.id), managed_identity=True, alias=name)
+            self.tenant.principals[own.object_id] = own
+            resource.system_identity = own.object_id
+        elif not there and resource.system_identity is not None:
+            self.tenant.principals.pop(resource.system_identity, None)
+            resource.system_identity = None
+
+    def attach(self, account: Account, identity: str, *, there: bool = True) -> None:
+        """Attach a user-assigned identity to an account, or detach it."""
+        group = account.id.split("/")[4]
+        known = self.id(group, f"Microsoft.ManagedIdentity/userAssignedIdentities/{identity}")
+        if there:
+            account.user_identities[known] = {"principalId": _guid(known), "clientId": _guid(known + " client")}
+        else:
+            account.user_identities.pop(known, None)
+
+    def add_function_app(self, script: FunctionAppScript) -> None:
+        """A function app with its identities."""
+        app = FunctionApp(
+            id=self.id(script.group, f"Microsoft.Web/sites/{script.name}"),
+            name=script.name,
+            location=script.location,
+            state=script.state,
+            functions=list(script.functions),
+            settings=dict(script.settings),
+        )
+        self.tenant.function_apps[app.id.lower()] = app
+        for name in [script.identity] if isinstance(script.identity, str) else script.identity:
+            if name == "system":
+                self.set_system_identity(app, there=True)
+            else:
+                known = self.id(script.group, f"Microsoft.ManagedIdentity/userAssignedIdentities/{name}")
+                app.identities[known] = self.tenant.named(name)
+
+    def add_vault(self, script: VaultScript) -> None:
+        """A vault with its secrets and access policies; a name that another tenant holds is only reserved."""
+        tenant, now = self.tenant, self.tenant.clock.time()
+        if script.elsewhere:
+            tenant.foreign_vaults.add(script.name.lower())
+            return
+        tenant.vaults[script.name.lower()] = Vault(
+            id=self.id(script.group, f"Microsoft.KeyVault/vaults/{script.name}"),
+            name=script.name,
+            location=script.location,
+            uri=f"https://{script.name}.{tenant.names.vault_suffix}/",
+            rbac=script.rbac,
+            policies=[self.access_policy(p) for p in script.policies],
+            secrets={s.name.lower(): self._secret(s) for s in script.secrets},
+            tags=dict(script.tags),
+            purge_protection=script.purge_protection or None,
+            retention_days=script.retention_days,
+            ip_rules=[str(rule) for rule in script.ip_rules],
+            public_network=script.public_network,
+            firewall=script.firewall,
+            deleted=now if script.deleted else None,
+        )
+
+    def _secret(self, script: SecretScript) -> Secret:
+        secret = Secret(script.name)
+        for version in script.history():
+            self.add_version(secret, version)
+        secret.deleted = int(self.tenant.clock.time()) if script.deleted else None
+        return secret
+
+    def add_version(self, secret: Secret, script: VersionScript) -> None:
+        """A new version of a secret."""
+        now, days = int(self.tenant.clock.time()), script.expires_in_days
+        created = now - int(script.created_days_ago * 86400)
+        secret.versions.append(
+            SecretVersion(
+                uuid.uuid5(uuid.NAMESPACE_URL, f"version {len(secret.versions)} of {secret.name}").hex,
+                script.value,
+                created,
+                created,
+                enabled=script.enabled,
+                expires=None if days is None else now + int(days * 86400),
+                content_type=script.content_type,
+                tags=script.tags,
+            )
+        )
+
+    # --- access -----------------------------------------------------------------------------------------------------
+
+    def access_policy(self, script: PolicyScript) -> AccessPolicy:
+        """An entry of a vault's access policies."""
+        permissions = {
+            "keys": list(script.keys),
+            "secrets": list(script.secrets),
+            "certificates": list(script.certificates),
+            "storage": list(script.storage),
+        }
+        return AccessPolicy(self.principal_id(script.principal), permissions, script.application_id)
+
+    def assignment(self, script: AssignmentScript, *, created: float = 0.0, effective: float = 0.0) -> Assignment:
+        """A role assignment; times are virtual epoch seconds."""
+        scope, who = self.scope(script.scope), self.principal_id(script.principal)
+        known = self.tenant.principals.get(who)
+        return Assignment(
+            name=script.name or assignment_name(scope, who, script.role),
+            scope=scope,
+            role_id=self.role_id(script.role),
+            principal_id=who,
+            principal_type=known.kind if known else self._kinds.get(who, "ServicePrincipal"),
+            created=created,
+            effective=effective,
+            condition=script.condition,
+            condition_version="2.0" if script.condition else None,
+            condition_met=script.condition_met,
+            description=script.description,
+        )
+
+
+def _guid(of: str) -> str:
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, of))

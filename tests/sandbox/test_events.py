@@ -1,0 +1,204 @@
+"""Other people's actions during a command happen at their moment, seen through the real SDKs."""
+
+import json
+from typing import Any
+from urllib.request import ProxyHandler, Request, build_opener
+
+import pytest
+from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
+
+from sandbox.scenario.actions import Do, EventScript
+from sandbox.scenario.reader import Scenario
+
+from .azure import Load, key_vaults, role_assignments, secrets, tenant_of, vault_id
+
+VAULT = {
+    "name": "kv-ml",
+    "policies": [{"principal": "operator", "secrets": ["all"]}],
+    "secrets": [{"name": "key", "value": "one", "tags": {"team": "ml"}}],
+}
+
+
+def _world(load: Load, *events: dict[str, Any], **rest: Any) -> Any:
+    return load(tenant_of(VAULT, events=list(events), **rest)).world
+
+
+def _policies() -> dict[str, list[str]]:
+    entries = key_vaults().get("rg-ml", "kv-ml").properties.access_policies
+    return {entry.object_id: entry.permissions.secrets for entry in entries}
+
+
+def test_an_event_before_a_request_is_seen_by_it_and_one_after_it_by_the_next(load: Load) -> None:
+    dana = {"add_principal": {"name": "dana", "kind": "user", "id": "d" * 36}}
+    add = {"add_access_policy": {"vault": "kv-ml", "principal": "dana", "secrets": ["get"]}}
+    more = {"add_access_policy": {"vault": "kv-ml", "principal": "dana", "secrets": ["Get", "list"]}}
+    gone = {"remove_access_policy": {"vault": "kv-ml", "principal": "dana"}}
+    world = _world(
+        load,
+        {"before": "Vaults_Get", "nth": 2, "do": [dana, add]},
+        {"after": "Vaults_Get", "nth": 2, "do": [more]},
+        {"after": "Vaults_Get", "nth": 3, "do": [gone]},
+    )
+    assert [_policies().get("d" * 36) for _ in range(4)] == [None, ["get"], ["get", "list"], None]
+    assert not world.events.pending
+    assert [line.split(" ", 1)[1] for line in world.events.log] == [
+        "before request 2 of Vaults_Get: add_principal, add_access_policy",
+        "after request 2 of Vaults_Get: add_access_policy",
+        "after request 3 of Vaults_Get: remove_access_policy",
+    ]
+
+
+def test_an_event_happens_when_its_virtual_time_has_come_and_again_after_each_interval(load: Load) -> None:
+    back = {"change_vault": {"vault": "kv-ml", "rbac": False, "tags": {"by": "terraform"}}}
+    world = _world(load, {"at": 600, "every": 3600, "do": [back]})
+    vaults = key_vaults()
+    seen = []
+    for seconds in (0, 599, 2, 3600):
+        vaults.update("rg-ml", "kv-ml", {"properties": {"enableRbacAuthorization": True}})
+        world.clock.advance(seconds)
+        vault = vaults.get("rg-ml", "kv-ml")
+        seen.append((vault.properties.enable_rbac_authorization, vault.tags))
+    assert seen == [(True, {}), (True, {}), (False, {"by": "terraform"}), (False, {"by": "terraform"})]
+
+
+def test_path_and_caller_choose_the_requests_that_count(load: Load) -> None:
+    write = {"write_secret": {"vault": "kv-ml", "name": "key", "value": "two"}}
+    world = _world(
+        load,
+        {"before": "GetSecret", "path": "/secrets/key", "caller": "you@contoso.example", "nth": 1, "do": [write]},
+        {"before": "GetSecret", "caller": "somebody else", "do": [{"advance": {"seconds": 5}}]},
+    )
+    client = secrets()
+    with pytest.raises(ResourceNotFoundError):
+        client.get_secret("other")
+    assert client.get_secret("key").value == "two"
+    assert [event.label for event in world.events.pending] == ["advance"]
+    world.events.events.clear()
+
+
+def test_an_event_before_any_request_is_addressed_by_a_star(load: Load) -> None:
+    drop = {"remove_role": {"principal": "operator", "role": "Owner"}}
+    _world(load, {"before": "*", "nth": 3, "do": [drop]})
+    vaults = key_vaults()
+    for _ in range(2):
+        vaults.get("rg-ml", "kv-ml")
+    with pytest.raises(HttpResponseError, match="AuthorizationFailed"):
+        vaults.get("rg-ml", "kv-ml")
+
+
+def test_a_host_that_an_event_takes_away_breaks_the_connection(load: Load) -> None:
+    world = _world(load, {"before": "GetSecret", "do": [{"delete_vault": {"vault": "kv-ml"}}]})
+    with pytest.raises(Exception, match=r"[Cc]onnection|[Rr]eset|EOF"):
+        secrets().get_secret("key")
+    assert set(world.denied) == {"kv-ml.vault.azure.net"}  # the SDK's retries
+    world.denied.clear()
+
+
+def test_roles_assigned_by_others_propagate_and_may_change(load: Load) -> None:
+    scope = "rg-ml/Microsoft.KeyVault/vaults/kv-ml"
+    who = {"principal": "operator", "role": "Key Vault Secrets User", "scope": scope}
+    world = _world(
+        load,
+        {"at": 0, "do": [{"change_vault": {"vault": "kv-ml", "rbac": True}}, {"assign_role": who}]},
+        {"at": 90, "do": [{"change_role": {**who, "condition": "@Resource[name] …", "condition_met": False}}]},
+    )
+    client, listed = secrets(), role_assignments()
+
+    def found() -> Any:
+        return next(a for a in listed.list_for_scope(vault_id("kv-ml")) if "4633458b" in a.role_definition_id)
+
+    with pytest.raises(HttpResponseError, match="not authorized"):
+        client.get_secret("key")
+    assert found().condition is None
+    world.clock.advance(89)
+    with pytest.raises(HttpResponseError, match="not authorized"):
+        client.get_secret("key")
+    world.clock.advance(2)
+    with pytest.raises(HttpResponseError, match="not authorized"):
+        client.get_secret("key")
+    assert found().condition == "@Resource[name] …"
+
+
+@pytest.mark.parametrize(
+    ("do", "seen"),
+    [
+        ({"write_secret": {"vault": "kv-ml", "name": "key", "value": "two"}}, ("two", None)),
+        ({"change_secret": {"vault": "kv-ml", "name": "key", "tags": {"team": None, "by": "x"}}}, ("one", {"by": "x"})),
+        ({"delete_secret": {"vault": "kv-ml", "name": "key"}}, None),
+        ({"purge_secret": {"vault": "kv-ml", "name": "key"}}, None),
+        ({"write_secret": {"vault": "kv-ml", "name": "other", "value": "two"}}, ("one", {"team": "ml"})),
+    ],
+)
+def test_secrets_are_changed_by_others(load: Load, do: dict[str, Any], seen: Any) -> None:
+    world = _world(load, {"at": 0, "do": [do]})
+    client = secrets()
+    if seen is None:
+        with pytest.raises(ResourceNotFoundError):
+            client.get_secret("key")
+    else:
+        secret = client.get_secret("key")
+        assert (secret.value, secret.properties.tags) == seen
+    assert not world.events.pending
+
+
+@pytest.mark.parametrize(
+    ("event", "why"),
+    [
+        ({"do": [{"advance": {"seconds": 1}}]}, "exactly one of before, after, at"),
+        ({"before": "A", "at": 1, "do": [{"advance": {"seconds": 1}}]}, "exactly one of before, after, at"),
+        ({"at": 1, "nth": 2, "do": [{"advance": {"seconds": 1}}]}, "go with before or after"),
+        ({"before": "A", "every": 2, "do": [{"advance": {"seconds": 1}}]}, "every goes with at"),
+        ({"before": "A", "nth": 0, "do": [{"advance": {"seconds": 1}}]}, "nth is 1 or more"),
+        ({"before": "A", "do": []}, "at least 1 item"),
+        ({"before": "A", "do": [{}]}, "one key"),
+        ({"before": "A", "do": [{"dance": {}}]}, "not permitted"),
+        ({"before": "A", "do": [{"delete_vault": {"vault": "kv-mll"}}]}, "no vault 'kv-mll'"),
+        ({"before": "A", "do": [{"assign_role": {"principal": "x", "role": "King"}}]}, "'King' is not a role"),
+    ],
+)
+def test_a_mistake_in_an_event_is_explained_when_the_scenario_is_read(event: dict[str, Any], why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        Scenario.parse(tenant_of(VAULT, events=[event]))
+
+
+def test_a_program_can_schedule_an_event_and_see_what_happened(load: Load) -> None:
+    cloud = load(tenant_of(VAULT))
+    event = {"at": 0, "do": [{"change_vault": {"vault": "kv-ml", "tags": {"by": "dana"}}}]}
+    opener = build_opener(ProxyHandler({}))
+    opener.open(Request(f"{cloud.url}/_sandbox/events", json.dumps(event).encode()))
+    assert key_vaults().get("rg-ml", "kv-ml").tags == {"by": "dana"}
+    shown = json.loads(opener.open(f"{cloud.url}/_sandbox/events").read())
+    assert [len(shown["happened"]), shown["pending"]] == [1, []]
+
+
+def test_every_action_changes_nothing_on_what_is_gone(load: Load) -> None:
+    """Events outlive the resources that they name: another event, or the program itself, may have deleted them."""
+    world = _world(
+        load, accounts=[{"name": "aoai-ml", "group": "rg-ml"}], function_apps=[{"name": "app", "group": "rg-ml"}]
+    )
+    where = {"vault": "kv-ml", "name": "key"}
+    actions: dict[str, dict[str, Any]] = {
+        "purge_vault": {"vault": "kv-ml"},
+        "delete_account": {"account": "aoai-ml"},
+        "delete_principal": {"principal": "operator"},
+        "add_access_policy": {"vault": "kv-ml", "principal": "operator", "secrets": ["get"]},
+        "remove_access_policy": {"vault": "kv-ml", "principal": "operator"},
+        "change_vault": {"vault": "kv-ml", "rbac": True},
+        "delete_vault": {"vault": "kv-ml"},
+        "recover_vault": {"vault": "kv-ml"},
+        "write_secret": {**where, "value": "x"},
+        "change_secret": {**where, "enabled": False},
+        "delete_secret": where,
+        "recover_secret": where,
+        "purge_secret": where,
+        "change_account": {"account": "aoai-ml", "system_identity": True, "attach": ["shared"]},
+        "change_function_app": {"name": "app", "settings": {"A": None}},
+        "remove_role": {"principal": "operator", "scope": "/"},
+        "change_role": {"principal": "operator", "scope": "/", "description": "x"},
+    }
+    for name, what in actions.items():
+        world.schedule(EventScript(at=0, do=[Do.model_validate({name: what})]))
+    world.events.run_due()
+    assert not world.events.pending
+    assert not world.tenant.vaults
+    assert not world.tenant.accounts
