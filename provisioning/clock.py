@@ -1,4 +1,4 @@
-"""Time, and how to wait in it. Everything that waits takes a Clock, so that tests need not."""
+"""Waiting. Everything that waits takes a Clock, so that tests can use a virtual one."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -7,21 +7,21 @@ from itertools import chain, repeat
 from typing import Protocol
 
 Progress = Callable[[timedelta, timedelta], None]
-"""Told elapsed and budget, now and then, while something is waited for."""
+"""Called with elapsed time and budget during a wait."""
 
 
 class Clock(Protocol):
-    """Tells the time and lets it pass."""
+    """A source of time."""
 
     def now(self) -> datetime:
-        """The time, aware, in UTC."""
+        """The current time in UTC."""
 
     def sleep(self, seconds: float) -> None:
-        """Let so many seconds pass."""
+        """Wait."""
 
 
 class SystemClock:
-    """The real one."""
+    """The clock of the operating system."""
 
     def now(self) -> datetime:
         """See Clock."""
@@ -33,9 +33,9 @@ class SystemClock:
 
 
 def attempts(clock: Clock, budget: timedelta, progress: Progress) -> Iterator[timedelta]:
-    """One item per attempt: the time elapsed so far. Pauses of 1, 2, 4, 8, then 15 seconds, until the budget is spent.
+    """Yield the elapsed time once per attempt, with pauses of 1, 2, 4, 8, then 15 seconds, until the budget is spent.
 
-    The last attempt is made when the budget has just run out.
+    The last attempt comes at the end of the budget.
     """
     start = clock.now()
     for pause in chain((1, 2, 4, 8), repeat(15)):
@@ -48,12 +48,12 @@ def attempts(clock: Clock, budget: timedelta, progress: Progress) -> Iterator[ti
 
 
 def pause_until(clock: Clock, end: datetime, budget: timedelta, progress: Progress) -> None:
-    """Let time pass until `end`; elapsed counts towards a budget that ends then, too."""
+    """Wait until `end`, which is also the end of the budget that progress reports."""
     _pause(clock, end, lambda: progress(budget - min(end - clock.now(), budget), budget))
 
 
-def _pause(clock: Clock, end: datetime, tell: Callable[[], None]) -> None:
-    """Sleep a second at a time and tell each time."""
+def _pause(clock: Clock, end: datetime, report: Callable[[], None]) -> None:
+    """Sleep one second at a time and report each time."""
     while (left := (end - clock.now()).total_seconds()) > 0:
-        tell()
+        report()
         clock.sleep(min(1.0, left))

@@ -1,4 +1,4 @@
-"""Time spans as people write and read them."""
+"""Durations as text: 90s, 10m, 1h, 180d."""
 
 import re
 from datetime import timedelta
@@ -19,7 +19,7 @@ def parse(text: str) -> timedelta:
 
 
 def spell(span: timedelta) -> str:
-    """4 s, 1 m 40 s, 10 m, 180 d; tenths below ten seconds, because most steps take that little."""
+    """Format as 4 s, 1 m 40 s, 10 m, 180 d. Below ten seconds with tenths, since most steps are that short."""
     seconds = span.total_seconds()
     if seconds < 9.95 and seconds != int(seconds):
         return f"{seconds:.1f} s"

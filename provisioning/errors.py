@@ -1,37 +1,37 @@
-"""Everything that can go wrong for an operator, each with what to do next.
+"""The errors of the commands. Each has an exit status, a code for programs, a message, and a hint with the next step.
 
 ProvisioningError
-├── UsageError                 2    the command cannot be carried out as given
-│   ├── KeyNotGivenError            no W&B key, and nobody to ask
-│   ├── MalformedKeyError           what was given cannot be a W&B key
-│   └── NotConfirmedError           changes to make, and nobody to ask
-├── NotReadyError              3    something named does not exist or is not ready
+├── UsageError                 2    the command cannot run as given
+│   ├── KeyNotGivenError            no W&B key, and no terminal to ask for one
+│   ├── MalformedKeyError           the given text cannot be a W&B key
+│   └── NotConfirmedError           changes to apply, and no terminal to ask for consent
+├── NotReadyError              3    a named resource does not exist or is not ready
 │   ├── NotFoundError
 │   ├── KeyNotStoredError           there is no secret to rotate
-│   ├── WrongAccountError           the account cannot be used for this
-│   ├── WrongVaultError             the vault cannot be used as asked
+│   ├── WrongAccountError           the account cannot be used
+│   ├── WrongVaultError             the vault does not fit the options
 │   ├── VaultDeletedError           the vault is in the deleted state
-│   ├── VaultNameTakenError         no vault can be made under this name
+│   ├── VaultNameTakenError         no vault can be created with this name
 │   ├── BusyError                   the resource is being changed or deleted
-│   ├── VaultUnreachableError       a firewall or private endpoint is in the way
-│   └── AccountUnreachableError     the same, of the account
-├── RefusedError               1    somebody said no
+│   ├── VaultUnreachableError       the vault's network rules refuse this machine
+│   └── AccountUnreachableError     the account's network rules refuse this machine
+├── RefusedError               1    a service, or the operator, refused
 │   ├── NotSignedInError
 │   ├── MissingRightsError
 │   ├── DeclinedError               the operator answered "no"
-│   ├── AccessWouldBeLostError      principals that cannot be carried over to Azure RBAC
-│   ├── PrincipalMissingError       the directory does not know who should get a role
-│   ├── ConditionalRoleError        the role is there, under a condition
-│   ├── NotOursError                what should be undone was not done by setup
-│   ├── KeyRefusedError             W&B does not know the key
-│   └── EntityRefusedError          W&B knows the key, which may not write there
-├── FailedError                1    it was tried and did not work
+│   ├── AccessWouldBeLostError      no role can replace the access policy of some principals
+│   ├── PrincipalMissingError       the principal of a role is not in the directory
+│   ├── ConditionalRoleError        the role assignment exists, with a condition
+│   ├── NotOursError                setup did not make the change that should be undone
+│   ├── KeyRefusedError             W&B does not accept the key
+│   └── EntityRefusedError          W&B accepts the key, which may not write there
+├── FailedError                1    an operation failed
 │   ├── UnreachableError            no answer: network, proxy, name resolution
-│   ├── ServiceError                an answer that nobody asked for
-│   ├── ConflictError               the state changed under our hands
+│   ├── ServiceError                an unexpected answer
+│   ├── ConflictError               somebody else changed the state at the same time
 │   ├── AccessNotEffectiveError     a role did not take effect in time
-│   ├── NotInPlaceError             everything was done, and yet something is missing
-│   └── BrokenLinkError             doctor found a link of the chain that does not hold
+│   ├── NotInPlaceError             all steps were applied, but something is missing
+│   └── BrokenLinkError             a check of doctor failed
 └── InterruptedByUserError     130  Ctrl-C
 """
 
@@ -39,13 +39,13 @@ from typing import ClassVar
 
 
 class ProvisioningError(Exception):
-    """Something the operator is told in three parts.
+    """Base class of all errors of the commands.
 
     Attributes:
-        code: stable name for programs, kebab-case.
-        message: what happened and what that means.
+        code: stable name for programs, in kebab-case.
+        message: what happened and what it means.
         hint: what to do next; never empty.
-        exit_status: of the process.
+        exit_status: exit status of the process.
     """
 
     code: ClassVar[str] = "error"
@@ -60,7 +60,7 @@ class ProvisioningError(Exception):
 
 
 class UsageError(ProvisioningError):
-    """The command cannot be carried out as given."""
+    """The command cannot run as given."""
 
     code = "usage"
     exit_status = 2
@@ -73,44 +73,44 @@ class KeyNotGivenError(UsageError):
 
 
 class MalformedKeyError(UsageError):
-    """What was given cannot be a W&B key."""
+    """The given text cannot be a W&B key."""
 
     code = "wandb-key-malformed"
 
 
 class NotConfirmedError(UsageError):
-    """There are changes to make and no terminal to ask for consent."""
+    """There are changes to apply and no terminal to ask for consent."""
 
     code = "not-confirmed"
 
 
 class NotReadyError(ProvisioningError):
-    """Something named does not exist or is not ready."""
+    """A named resource does not exist or is not ready."""
 
     code = "not-ready"
     exit_status = 3
 
 
 class NotFoundError(NotReadyError):
-    """Something named does not exist, or this identity may not see it."""
+    """A named resource does not exist, or this identity may not see it."""
 
     code = "not-found"
 
 
 class KeyNotStoredError(NotReadyError):
-    """There is no secret whose key could be changed."""
+    """There is no secret to rotate."""
 
     code = "wandb-key-not-stored"
 
 
 class WrongAccountError(NotReadyError):
-    """The account exists and cannot be used for this."""
+    """The account exists but cannot be used."""
 
     code = "wrong-account"
 
 
 class WrongVaultError(NotReadyError):
-    """The vault exists and cannot be used as asked."""
+    """The vault exists but does not fit the options."""
 
     code = "wrong-vault"
 
@@ -122,7 +122,7 @@ class VaultDeletedError(NotReadyError):
 
 
 class VaultNameTakenError(NotReadyError):
-    """No vault can be made under this name."""
+    """No vault can be created with this name."""
 
     code = "vault-name-taken"
 
@@ -134,37 +134,37 @@ class BusyError(NotReadyError):
 
 
 class VaultUnreachableError(NotReadyError):
-    """The vault's firewall, or its lack of a public endpoint, keeps this machine out."""
+    """The vault's firewall refuses this machine, or the vault has no public endpoint."""
 
     code = "vault-unreachable"
 
 
 class AccountUnreachableError(NotReadyError):
-    """The account's firewall, or its lack of a public endpoint, keeps this machine out."""
+    """The account's firewall refuses this machine, or the account has no public endpoint."""
 
     code = "account-unreachable"
 
 
 class RefusedError(ProvisioningError):
-    """Somebody said no."""
+    """A service, or the operator, refused."""
 
     code = "refused"
 
 
 class NotSignedInError(RefusedError):
-    """No credential gave a token."""
+    """No credential returned a token, or a service rejected it."""
 
     code = "not-signed-in"
 
 
 class MissingRightsError(RefusedError):
-    """This identity may not do what the plan needs."""
+    """This identity lacks rights that the command needs."""
 
     code = "missing-rights"
 
 
 class DeclinedError(RefusedError):
-    """The operator answered no."""
+    """The operator did not consent."""
 
     code = "declined"
 
@@ -176,55 +176,55 @@ class AccessWouldBeLostError(RefusedError):
 
 
 class PrincipalMissingError(RefusedError):
-    """The directory does not know the principal that should get a role."""
+    """The principal of a role is not in the directory."""
 
     code = "principal-missing"
 
 
 class ConditionalRoleError(RefusedError):
-    """The assignment exists under a condition, so it may not grant what its role says."""
+    """The role assignment exists with a condition, which may narrow what the role permits."""
 
     code = "conditional-role"
 
 
 class NotOursError(RefusedError):
-    """What should be undone was not done by setup, or no mark tells that it was."""
+    """Nothing proves that setup made the change that should be undone."""
 
     code = "not-ours"
 
 
 class KeyRefusedError(RefusedError):
-    """W&B does not know the key."""
+    """W&B does not accept the key."""
 
     code = "wandb-key-refused"
 
 
 class EntityRefusedError(RefusedError):
-    """W&B knows the key, which may not write where it should."""
+    """W&B accepts the key, which may not write to the entity."""
 
     code = "wandb-entity-refused"
 
 
 class FailedError(ProvisioningError):
-    """It was tried and did not work."""
+    """An operation failed."""
 
     code = "failed"
 
 
 class UnreachableError(FailedError):
-    """No answer: network, proxy or name resolution."""
+    """A service did not answer: network, proxy or name resolution."""
 
     code = "unreachable"
 
 
 class ServiceError(FailedError):
-    """The service gave an answer that nobody asked for."""
+    """A service gave an unexpected answer."""
 
     code = "service-error"
 
 
 class ConflictError(FailedError):
-    """The state changed under our hands."""
+    """Somebody else changed the state at the same time."""
 
     code = "conflict"
 
@@ -236,13 +236,13 @@ class AccessNotEffectiveError(FailedError):
 
 
 class NotInPlaceError(FailedError):
-    """Everything was done, and a last look shows that something is missing."""
+    """All steps were applied, but the final check shows that something is missing."""
 
     code = "not-in-place"
 
 
 class BrokenLinkError(FailedError):
-    """doctor found a link of the chain that does not hold."""
+    """A check of doctor failed."""
 
     code = "broken-link"
 

@@ -1,4 +1,4 @@
-"""What is wanted, what is there, and what has to happen: frozen data, no behaviour beyond small views of it."""
+"""The data that passes between the layers: what the operator asked for and what Azure shows. Frozen dataclasses."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,12 +7,14 @@ from enum import StrEnum
 
 from pydantic import SecretStr
 
+from provisioning.resource_ids import name_of
+
 SECRETS_OFFICER = "b86a8fe4-44ce-4948-aee5-eccb2c155cd7"
-"""The role that W&B's page in Microsoft's documentation asks for, for the operator and for the account's identity."""
+"""The role that Microsoft's page about W&B asks for, for the operator and for the account's identity."""
 SECRETS_USER = "4633458b-17de-408a-b874-0445c86b69e6"
 """The role that reads secrets and changes none."""
 CHANGING = ("accepted", "creating", "updating", "moving", "resolvingdns")
-"""Provisioning states, in lower case, in which an account takes no further change."""
+"""Provisioning states, in lower case, in which an account refuses changes."""
 
 
 class Scope(StrEnum):
@@ -24,15 +26,16 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True)
 class Target:
-    """What the operator named.
+    """What the operator asked for.
 
     Attributes:
-        identity_role: GUID of the role that the account's identity gets, `identity_scope` where.
-        readers: object ids of those who may read the one secret, such as a function app's identity.
-        by_access_policy: the vault stays on access policies, and every grant is an entry there.
-        create_vault: make the vault where it is missing, with or without `purge_protection`.
-        recover_vault: bring the vault back where it is deleted.
-        location: where to make it, or where it was, as Azure names regions; None: where the account is.
+        identity_role: GUID of the role for the account's identity; `identity_scope` says where it is assigned.
+        readers: object ids of principals that may read the one secret, such as a function app's identity.
+        by_access_policy: keep the vault on access policies; every grant is an entry there.
+        create_vault: create the vault if it is missing, with or without `purge_protection`.
+        recover_vault: recover the vault if it is deleted.
+        location: Azure region of a vault that is created or recovered; None means the account's region.
+        secret_lifetime: until a version that is written expires; None means never.
     """
 
     resource_group: str
@@ -49,12 +52,12 @@ class Target:
     purge_protection: bool = True
     recover_vault: bool = False
     location: str | None = None
-    secret_lifetime: timedelta | None = timedelta(days=180)  # None: what is written does not expire
+    secret_lifetime: timedelta | None = timedelta(days=180)
 
 
 @dataclass(frozen=True)
 class Subscription:
-    """The Azure subscription everything happens in."""
+    """An Azure subscription."""
 
     id: str
     name: str
@@ -62,7 +65,7 @@ class Subscription:
 
 @dataclass(frozen=True)
 class Caller:
-    """Who is signed in, as the token for Azure Resource Manager says."""
+    """The signed-in principal, read from its token for Azure Resource Manager."""
 
     object_id: str
     kind: str  # "User" or "ServicePrincipal", as in a role assignment's principalType
@@ -72,7 +75,7 @@ class Caller:
 
 
 class Network(StrEnum):
-    """Which networks a resource's data plane answers, as its properties say."""
+    """Which networks can reach a resource's data plane."""
 
     OPEN = "all networks"
     FIREWALL = "selected networks"
@@ -81,18 +84,18 @@ class Network(StrEnum):
 
     @property
     def public(self) -> bool:
-        """Whether anybody on the internet may get in: all, or whom the firewall names."""
+        """Whether there is a public endpoint, with or without a firewall."""
         return self in (Network.OPEN, Network.FIREWALL)
 
     @property
     def firewalled(self) -> bool:
-        """Whether the firewall's rules name who gets in."""
+        """Whether firewall rules restrict the public endpoint."""
         return self is Network.FIREWALL
 
 
 @dataclass(frozen=True)
 class Account:
-    """An Azure OpenAI account (or AI Services: the same with more in it)."""
+    """An Azure OpenAI or AI Services account."""
 
     id: str
     name: str
@@ -117,14 +120,14 @@ class AccessPolicy:
 
     object_id: str
     permissions: Mapping[str, tuple[str, ...]]
-    application_id: str | None = None  # set: a compound identity, this principal through that application only
+    application_id: str | None = None  # set for a compound identity: the principal through that application only
 
 
 class VaultState(StrEnum):
-    """How much of a vault there is."""
+    """Where a vault is in its life."""
 
     READY = "ready"
-    REGISTERING = "registering its host name"  # new or just recovered: its data plane is not there yet
+    REGISTERING = "registering its host name"  # new or just recovered: the data plane does not answer yet
     MISSING = "missing"
     DELETED = "deleted, recoverable"
 
@@ -133,7 +136,8 @@ class VaultState(StrEnum):
 class Vault:
     """A Key Vault's control plane. `uri` ends in a slash.
 
-    Of a vault that is missing, `rbac` is how it would be made; of a deleted one, only id, name and location are known.
+    For a missing vault, `rbac` is the model it will be created with. For a deleted one, only id, name and location are
+    known.
     """
 
     id: str
@@ -157,23 +161,23 @@ class Vault:
         return self.group_id.rpartition("/")[2]
 
     def scope(self, secret: str = "") -> str:
-        """Where a role reaches the whole vault, or only the one secret (Microsoft, Azure RBAC for Key Vault)."""
+        """The scope of a role for the whole vault or for one secret (Microsoft, Azure RBAC for Key Vault)."""
         return f"{self.id}/secrets/{secret}" if secret else self.id
 
 
 @dataclass(frozen=True)
 class DeletedVault:
-    """A vault in the deleted state: `id` is the one that it had."""
+    """A vault in the deleted state, with the id that it had."""
 
     id: str
     location: str
     deleted: datetime | None
-    purged: datetime | None  # when Azure does away with it
+    purged: datetime | None  # when Azure will purge it
 
 
 @dataclass(frozen=True)
 class RoleDefinition:
-    """A role: what it permits on the data plane. Patterns may hold `*`."""
+    """A role and its data actions, which may contain `*`."""
 
     id: str  # the GUID
     name: str
@@ -198,28 +202,28 @@ class Assignment:
     role_id: str  # the GUID
     principal_id: str
     created: datetime | None = None
-    conditional: bool = False  # a condition may take away what the role gives
+    conditional: bool = False  # a condition may narrow what the role permits
     description: str | None = None
-    derived: bool = False  # its name is the one that setup, or a template with guid(), would give it
+    derived: bool = False  # its name is the one that setup, or a template with guid(), derives
 
 
 @dataclass(frozen=True)
 class Principal:
-    """A user, group or service principal. Without the right to read the directory, name and kind are unknown."""
+    """A user, group or service principal. Name and kind are None if the directory cannot be read."""
 
     object_id: str
     name: str | None = None
     kind: str | None = None  # "User" | "Group" | "ServicePrincipal"
-    missing: bool = False  # the directory answered and does not know it
+    missing: bool = False  # the directory answered, without this id
 
     @property
     def label(self) -> str:
-        """The name people know it by, else its object id."""
+        """The display name, else the object id."""
         return self.name or self.object_id
 
 
 class SecretState(StrEnum):
-    """What could be seen of the secret without changing anything."""
+    """What a read of the secret showed."""
 
     MISSING = "missing"
     PRESENT = "present"
@@ -230,19 +234,19 @@ class SecretState(StrEnum):
 
 @dataclass(frozen=True)
 class Secret:
-    """The secret as it was read: the rest only where reading was allowed."""
+    """The secret as it was read. Everything but `state` needs the right to read it."""
 
     state: SecretState
     value: SecretStr | None = None
     version: str = ""
-    expires: datetime | None = None  # only informs: an expired version can still be read (Microsoft, about secrets)
+    expires: datetime | None = None  # informs only: an expired version can still be read (Microsoft, about secrets)
     tags: Mapping[str, str] = field(default_factory=dict)
     purge: datetime | None = None  # until when a deleted one can be recovered
 
 
 @dataclass(frozen=True)
 class SecretVersion:
-    """One version of the secret, as a list of them shows it."""
+    """One version of the secret, from the list of versions."""
 
     version: str
     enabled: bool
@@ -253,7 +257,7 @@ class SecretVersion:
 
 @dataclass(frozen=True)
 class Observed:
-    """Azure as it was found. `assignments` are those at or above the vault, of everybody."""
+    """A snapshot of Azure. `assignments` are those at or above the vault, of all principals."""
 
     caller: Caller
     subscription: Subscription
@@ -267,18 +271,58 @@ class Observed:
 
 
 class KeyState(StrEnum):
-    """How the W&B key at hand compares with the secret in the vault."""
+    """How the given W&B key compares with the secret in the vault."""
 
-    NONE = "no key at hand"
+    NONE = "no key given"
     SAME = "the secret holds this key"
     OTHER = "the secret holds another value, or none, or cannot be read yet"
 
 
 @dataclass(frozen=True)
 class WandbAccount:
-    """Whom a W&B key belongs to. `may_write` is None where W&B does not say."""
+    """The owner of a W&B key. `may_write` is None if W&B does not say."""
 
     username: str
     entity: str
     teams: tuple[str, ...]
     may_write: bool | None
+
+
+@dataclass(frozen=True)
+class FunctionAppName:
+    """Which function app."""
+
+    resource_group: str
+    name: str
+
+
+@dataclass(frozen=True)
+class UserIdentity:
+    """A user-assigned managed identity of a function app. `id` is its ARM id."""
+
+    id: str
+    client_id: str
+    principal_id: str
+
+    @property
+    def name(self) -> str:
+        """The last part of its ARM id."""
+        return name_of(self.id)
+
+
+@dataclass(frozen=True)
+class FunctionApp:
+    """A function app as Azure Resource Manager shows it."""
+
+    name: str
+    state: str
+    system_identity: str | None = None  # the principal's object id
+    user_identities: tuple[UserIdentity, ...] = ()
+
+
+@dataclass(frozen=True)
+class IndexedFunction:
+    """A function that the host of a function app has indexed."""
+
+    name: str
+    disabled: bool = False

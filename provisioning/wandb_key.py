@@ -1,4 +1,4 @@
-"""Where the W&B key comes from, and whether W&B knows it. The key is a SecretStr from the first byte."""
+"""Reads the W&B key and checks it with W&B. The key is a SecretStr from the start."""
 
 import getpass
 import os
@@ -25,39 +25,39 @@ from provisioning.errors import (
 from provisioning.models import WandbAccount
 
 TIMEOUT = 10
-"""Seconds that one question to W&B may take, unless WANDB_HTTP_TIMEOUT says otherwise. wandb-core retries within them."""
+"""Seconds for one request to W&B, retries by wandb-core included, unless WANDB_HTTP_TIMEOUT is set."""
 
-ENDING = 15
-"""Seconds that wandb-core gets to end."""
+SHUTDOWN_TIMEOUT = 15
+"""Seconds to wait for wandb-core to exit."""
 
 
 @dataclass(frozen=True)
 class Key:
-    """A W&B key and where it came from."""
+    """A W&B key and its source."""
 
     value: SecretStr
     origin: str
 
 
-def taken(environ: MutableMapping[str, str]) -> SecretStr | None:
-    """What WANDB_API_KEY holds, which is then no longer there: the programs that are started from here inherit no key."""
+def pop_from_environment(environ: MutableMapping[str, str]) -> SecretStr | None:
+    """Remove WANDB_API_KEY from the environment and return it, so that child processes do not inherit it."""
     value = environ.pop("WANDB_API_KEY", "")
     return SecretStr(value) if value else None
 
 
-def given(environment: SecretStr | None, file: str | None, stdin: TextIO) -> Key | None:
-    """The key from --wandb-key-file ("-" is stdin), else the one taken from WANDB_API_KEY, else none.
+def provided(environment: SecretStr | None, file: str | None, stdin: TextIO) -> Key | None:
+    """The key from --wandb-key-file ("-" is stdin), else from WANDB_API_KEY, else None.
 
-    A terminal is no stdin to read a key from, because it would show it: there it is asked for, hidden.
+    A key is never read from a terminal's stdin, which would show it; there, `prompt` asks for it.
 
     Raises:
-        MalformedKeyError: what was found cannot be a key.
+        MalformedKeyError: the text cannot be a key.
         UsageError: the file cannot be read.
     """
     if file == "-":
         return None if stdin.isatty() else _read(stdin.read, "stdin")
     if file:
-        return _read(lambda: Path(file).read_text(encoding="utf-8-sig"), file)  # Windows marks its text files
+        return _read(lambda: Path(file).read_text(encoding="utf-8-sig"), file)  # Windows writes a byte order mark
     return _key(environment, "WANDB_API_KEY") if environment else None
 
 
@@ -68,19 +68,19 @@ def _read(read: Callable[[], str], origin: str) -> Key:
         reason = error.strerror if isinstance(error, OSError) else "it is not text"
         raise UsageError(
             f"The W&B key cannot be read from {origin}: {reason}.",
-            hint="--wandb-key-file names a text file that holds the key and nothing else; - is stdin.",
-        ) from None  # a UnicodeDecodeError shows what it could not decode
+            hint="--wandb-key-file names a text file that contains only the key; - is stdin.",
+        ) from None  # a UnicodeDecodeError quotes the bytes
 
 
-def asked(stdin: TextIO, base_url: str | None) -> Key:
+def prompt(stdin: TextIO, base_url: str | None) -> Key:
     """The key from a hidden prompt.
 
     Raises:
-        KeyNotGivenError: there is no terminal to ask on, or no answer.
-        MalformedKeyError: the answer is not one word.
+        KeyNotGivenError: there is no terminal, or no answer.
+        MalformedKeyError: the answer cannot be a key.
     """
     where = f"{base_url.rstrip('/')}/authorize" if base_url else "https://wandb.ai/authorize"
-    hint = "Give it as WANDB_API_KEY, with --wandb-key-file FILE, or on stdin with --wandb-key-file -."
+    hint = "Set WANDB_API_KEY, or pass --wandb-key-file FILE, or --wandb-key-file - for stdin."
     if not stdin.isatty():
         raise KeyNotGivenError("No W&B key was given, and there is no terminal to ask for it.", hint=hint)
     try:
@@ -100,33 +100,32 @@ def _key(raw: SecretStr, origin: str) -> Key:
     elif len(value.split()) != 1:
         what = "more than one word"
     elif not (value.isascii() and value.isprintable()):
-        what = "characters that no key has"
+        what = "characters that a key never contains"
     if what:
         raise MalformedKeyError(
-            f"{origin} holds {what}, not a W&B key.", hint="A key is one word of 40 characters or more."
+            f"{origin} contains {what}, not a W&B key.", hint="A key is one word of 40 characters or more."
         )
     return Key(SecretStr(value), origin)
 
 
 def check(key: Key, base_url: str | None, entity: str | None) -> WandbAccount:
-    """Ask W&B whose key this is and whether it may write to the entity (default: the user's own default).
+    """Ask W&B for the key's user and whether it may write to the entity (by default the user's own default entity).
 
-    W&B tells "may write" as `readOnly` of the entity; that it is set for view-only seats is UNVERIFIED, so only a
-    plain yes counts as a refusal.
+    W&B returns `readOnly` for an entity. That it is true for view-only seats is UNVERIFIED, so only true refuses.
 
     Raises:
-        KeyRefusedError: W&B does not know the key.
-        EntityRefusedError: the key's user does not belong to the entity or may only look.
-        MalformedKeyError: no key looks like this.
-        UnreachableError: W&B gave no answer.
-        ServiceError: W&B gave an answer that makes no sense.
-        UsageError: the base URL is none.
+        KeyRefusedError: W&B does not accept the key.
+        EntityRefusedError: the key's user is not a member of the entity, or has a view-only seat.
+        MalformedKeyError: the SDK rejects the format of the key.
+        UnreachableError: W&B did not answer.
+        ServiceError: W&B answered with an unexpected status.
+        UsageError: the base URL is not valid.
     """
-    import wandb  # a third of a second that no other command should pay
+    import wandb  # takes a third of a second, which other commands save
     from wandb.errors import AuthenticationError
     from wandb.sdk.lib.service.service_connection import WandbApiFailedError
 
-    with _alone():
+    with _isolated_settings():
         try:
             overrides = {"base_url": base_url} if base_url else {}
             api = wandb.Api(
@@ -143,17 +142,17 @@ def check(key: Key, base_url: str | None, entity: str | None) -> WandbAccount:
                 f"{base_url!r} is not the URL of a W&B server.", hint="Check --wandb-base-url (WANDB_BASE_URL)."
             ) from None
         finally:
-            _end(wandb.teardown)
+            _stop(wandb.teardown)
 
 
-def _end(teardown: Callable[[], None]) -> None:
-    """End wandb-core, which keeps files open in the temporary directory.
+def _stop(teardown: Callable[[], None]) -> None:
+    """Stop wandb-core, which keeps files open in the temporary directory.
 
-    The SDK waits for it without limit, and it may go on asking a server that gives no answer; it ends with us anyway.
+    The SDK waits for it without a limit, and wandb-core may still be retrying. It exits with this process in any case.
     """
-    ending = threading.Thread(target=teardown, name="wandb-teardown", daemon=True)
-    ending.start()
-    ending.join(ENDING)
+    stopping = threading.Thread(target=teardown, name="wandb-teardown", daemon=True)
+    stopping.start()
+    stopping.join(SHUTDOWN_TIMEOUT)
 
 
 def _account(api: Any, wanted: str | None, failed: type[Exception]) -> WandbAccount:
@@ -164,50 +163,50 @@ def _account(api: Any, wanted: str | None, failed: type[Exception]) -> WandbAcco
         return WandbAccount(username, entity, teams, may_write=True)
     if entity not in teams:
         raise EntityRefusedError(
-            f"W&B knows the key (user {username}), which does not belong to {entity}.",
-            hint=f"It belongs to: {', '.join(dict.fromkeys((*teams, username)))}. Name one with --wandb-entity.",
+            f"W&B accepts the key, but its user {username} is not a member of {entity}.",
+            hint=f"{username} may write to: {', '.join(dict.fromkeys((*teams, username)))}. Pass one as --wandb-entity.",
         )
     try:
         read_only = api.team(entity).read_only
-    except (failed, ValueError, KeyError, AttributeError):  # the SDK's model of a team is strict about all its fields
+    except (failed, ValueError, KeyError, AttributeError):  # the SDK validates fields of a team that we do not need
         return WandbAccount(username, entity, teams, may_write=None)
     if read_only:
         raise EntityRefusedError(
-            f"W&B knows the key (user {username}), which may only look at {entity}.",
-            hint=f"Ask an admin of {entity} for a member's seat, or use a service account's key.",
+            f"W&B accepts the key, but its user {username} may only view {entity}.",
+            hint=f"Ask an admin of {entity} for a member seat, or use a service account's key.",
         )
     return WandbAccount(username, entity, teams, may_write=None if read_only is None else True)
 
 
 def _refusal(key: Key, malformed: str | None, cause: BaseException | None) -> ProvisioningError:
-    """What W&B's refusal means. The HTTP status is in the response, if there was one: its text never says."""
+    """The error for a refusal by W&B. The HTTP status is only in the response object, if there is one."""
     if malformed:
-        return MalformedKeyError(f"What {key.origin} holds cannot be a W&B key: {malformed}", hint=_NEW_KEY)
+        return MalformedKeyError(f"{key.origin} does not contain a W&B key: {malformed}", hint=_NEW_KEY)
     status = getattr(getattr(cause, "response", None), "http_status", None)
     if status in (401, 403):
-        return KeyRefusedError(f"W&B does not know the key from {key.origin}. Nothing was written.", hint=_NEW_KEY)
+        return KeyRefusedError(f"W&B does not accept the key from {key.origin}. Nothing was written.", hint=_NEW_KEY)
     if not status:
         return UnreachableError(
-            "W&B gave no answer, so the key could not be checked. Nothing was written.",
+            "W&B did not answer, so the key could not be checked. Nothing was written.",
             hint="Check the network, HTTPS_PROXY and --wandb-base-url (WANDB_BASE_URL), then run the command again.",
         )
     return ServiceError(
         f"W&B answered with {status}, so the key could not be checked. Nothing was written.",
-        hint="Run the command again; if it stays, check that --wandb-base-url (WANDB_BASE_URL) is a W&B server.",
+        hint="Run the command again. If the error stays, check that --wandb-base-url (WANDB_BASE_URL) is a W&B server.",
     )
 
 
-_NEW_KEY = "Get a key at https://wandb.ai/authorize (or your server's /authorize) and give that one."
+_NEW_KEY = "Get a key at https://wandb.ai/authorize (or /authorize on your own server) and use that one."
 
 
 @contextmanager
-def _alone() -> Iterator[None]:
-    """Let the SDK read and write nothing of the person's: settings, caches and logs go to a temporary directory."""
+def _isolated_settings() -> Iterator[None]:
+    """Keep the SDK away from the user's settings, caches and logs: point them to a temporary directory."""
     with tempfile.TemporaryDirectory(prefix="wandb-check-", ignore_cleanup_errors=True) as directory:
         names = ("WANDB_DIR", "WANDB_CACHE_DIR", "WANDB_CONFIG_DIR", "WANDB_DATA_DIR", "WANDB_ARTIFACT_DIR")
-        own = {**dict.fromkeys(names, directory), "WANDB_ERROR_REPORTING": "false", "WANDB_SILENT": "true"}
-        before = {name: os.environ.get(name) for name in own}
-        os.environ.update(own)
+        isolated = {**dict.fromkeys(names, directory), "WANDB_ERROR_REPORTING": "false", "WANDB_SILENT": "true"}
+        before = {name: os.environ.get(name) for name in isolated}
+        os.environ.update(isolated)
         try:
             yield
         finally:

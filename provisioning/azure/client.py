@@ -1,7 +1,7 @@
-"""The one door to Azure: accounts and the directory here, the rest beside it. Our types go in and out.
+"""The client for Azure: subscription, accounts and directory here, everything else in the modules beside it.
 
-The SDK's clients stay inside, and so do its errors (sdk_errors.py). Where no installed SDK has an operation
-(subscriptions, permissions at one resource, Microsoft Graph), a plain azure-core pipeline asks (rest.py).
+Our own types go in and out. The SDKs' clients stay inside, and their errors are translated (errors.py). Operations that no
+installed SDK has (subscriptions, permissions at one resource, Microsoft Graph) use rest.py.
 """
 
 import uuid
@@ -17,30 +17,29 @@ from azure.mgmt.cognitiveservices.models import AccountProperties, Identity, Use
 from provisioning.azure.errors import translated
 from provisioning.azure.fine_tuning import FineTuningJobs
 from provisioning.azure.function_apps import FunctionApps
-from provisioning.azure.http_log import log_response
 from provisioning.azure.not_found import named
-from provisioning.azure.rest import Rest
+from provisioning.azure.rest import Rest, log_response
 from provisioning.azure.roles import Roles
 from provisioning.azure.secrets import VaultSecrets
-from provisioning.azure.sign_in import Cloud, who
+from provisioning.azure.sign_in import Cloud, identify
 from provisioning.azure.vaults import Vaults
 from provisioning.errors import NotFoundError
 from provisioning.models import Account, Network, Principal, Subscription, Vault
 
 POLL_SECONDS = 2.0
-"""Between two looks at a long-running operation that names no pace itself; the SDK's own default is 30."""
+"""Seconds between polls of a long-running operation that sends no Retry-After; the SDK's default is 30."""
 
 _GRAPH_KINDS = {"user": "User", "group": "Group", "servicePrincipal": "ServicePrincipal"}
 _GRAPH_BATCH = 1000  # ids per getByIds request (Microsoft Graph reference)
 
 
 class Azure:
-    """One subscription, as one signed-in identity.
+    """One subscription, as the signed-in identity.
 
     Raises:
-        NotSignedInError: no credential gave a token.
+        NotSignedInError: no credential returned a token.
         NotFoundError: the subscription does not exist or is not visible.
-        ProvisioningError: as sdk_errors translates; every method may.
+        ProvisioningError: from Azure; every method may raise it.
     """
 
     def __init__(
@@ -49,7 +48,7 @@ class Azure:
         self._credential = credential
         self._secrets: dict[str, VaultSecrets] = {}
         with translated("Signing in"):
-            self.caller = who(credential, cloud.scope)
+            self.caller = identify(credential, cloud.scope)
         self._graph = Rest(cloud.graph, credential, f"{cloud.graph}/.default")
         arm = Rest(cloud.resource_manager, credential, cloud.scope)
         self.subscription = self._subscription(arm, subscription)
@@ -66,10 +65,10 @@ class Azure:
         self.function_apps = FunctionApps(arm, self.subscription.id)
         self._openai_scope = cloud.openai_scope
 
-    # --- what is there -----------------------------------------------------------------------------------------
+    # --- reads -------------------------------------------------------------------------------------------------
 
     def _subscription(self, arm: Rest, wanted: str | None) -> Subscription:
-        """The subscription with this id or name; without one, the only one there is."""
+        """The subscription with this id or name; by default the only one that is visible."""
         version = "?api-version=2022-12-01"
         if wanted and _is_guid(wanted):
             with translated(f"Reading subscription {wanted}"):
@@ -84,7 +83,7 @@ class Azure:
         raise _no_subscription(self.caller.name, wanted, [s.name for s in visible])
 
     def account(self, group: str, name: str) -> Account:
-        """The Azure OpenAI account; NotFoundError with names like it."""
+        """The Azure OpenAI account; NotFoundError lists similar names."""
         with (
             translated(f"Reading Azure OpenAI account {name}"),
             named("Azure OpenAI account", name, group, "--openai-account", self._accounts.list_by_resource_group),
@@ -92,56 +91,56 @@ class Azure:
             return _account(self._accounts.get(group, name))
 
     def principals(self, object_ids: Collection[str]) -> Mapping[str, Principal]:
-        """Who these are, by object id in lower case. Nothing where this identity may not read the directory."""
+        """Principals by object id in lower case; empty if this identity may not read the directory."""
         found: dict[str, Principal] = {}
         ids = sorted({i.lower() for i in object_ids})
         for start in range(0, len(ids), _GRAPH_BATCH):
             batch = ids[start : start + _GRAPH_BATCH]
             try:
                 shown = self._graph.post("/v1.0/directoryObjects/getByIds", {"ids": batch})["value"]
-            except AzureError:  # names are a nicety: refused or out of reach, object ids have to do
+            except AzureError:  # names are optional: object ids are used instead
                 return {}
             found |= {i: Principal(i, missing=True) for i in batch}
             found |= {o["id"].lower(): _principal(o) for o in shown}
         return found
 
     def secrets(self, vault: Vault) -> VaultSecrets:
-        """The vault's data plane: one client for each vault, which keeps its token."""
+        """The vault's data plane, with one client per vault, which caches its token."""
         if vault.uri not in self._secrets:
             self._secrets[vault.uri] = VaultSecrets(vault.uri, self._credential)
         return self._secrets[vault.uri]
 
     def jobs(self, account: Account) -> FineTuningJobs:
-        """The account's data plane: its fine-tuning jobs."""
+        """The fine-tuning jobs of the account, on its data plane."""
         return FineTuningJobs(account, self._credential, self._openai_scope)
 
-    # --- what changes ------------------------------------------------------------------------------------------
+    # --- writes ------------------------------------------------------------------------------------------------
 
     def enable_identity(self, group: str, account: Account) -> Account:
-        """Give the account a system-assigned identity, keep its user-assigned ones, and wait until that is done.
+        """Enable the account's system-assigned identity, keep its user-assigned ones, and wait for the operation.
 
-        The type says what remains: SystemAssigned alone would take the others away.
+        The PATCH names all of them, since type SystemAssigned alone removes the others.
         """
         identity = Identity(type="SystemAssigned")
         if account.user_identities:
             kept = {i: UserAssignedIdentity() for i in account.user_identities}
             identity = Identity(type="SystemAssigned, UserAssigned", user_assigned_identities=kept)
-        with translated(f"Giving {account.name} an identity"):
+        with translated(f"Enabling the identity of {account.name}"):
             return _account(self._accounts.begin_update(group, account.name, SdkAccount(identity=identity)).result())
 
 
 def _no_subscription(who: str, wanted: str | None, visible: Collection[str]) -> NotFoundError:
     if not visible:
         return NotFoundError(
-            f"{who} sees no subscription.",
-            hint="Ask for a role in it (Reader at least), or sign in to its tenant: az login --tenant TENANT",
+            f"{who} has access to no subscription.",
+            hint="Ask for a role in the subscription (at least Reader), or sign in to its tenant: az login --tenant TENANT",
         )
     names = ", ".join(visible)
     return NotFoundError(
-        f"No subscription is named {wanted!r}; {who} sees: {names}."
+        f"No subscription is named {wanted!r}; {who} has access to: {names}."
         if wanted
-        else f"{who} sees {len(visible)} subscriptions, and none was named: {names}.",
-        hint="Name one with --subscription ID (or AZURE_SUBSCRIPTION_ID); for another tenant's, first "
+        else f"{who} has access to {len(visible)} subscriptions, and none was named: {names}.",
+        hint="Pass one as --subscription ID (AZURE_SUBSCRIPTION_ID). For a subscription of another tenant, first run "
         "`az login --tenant TENANT`.",
     )
 
@@ -172,7 +171,7 @@ def _account(sdk: SdkAccount) -> Account:
 
 
 def _network(properties: AccountProperties | None) -> Network:
-    """Whom the account's data plane answers."""
+    """The networks that can reach the account's data plane."""
     if properties and (properties.public_network_access or "enabled").lower() == "disabled":
         return Network.PRIVATE
     rules = properties.network_acls if properties else None

@@ -1,4 +1,4 @@
-"""Azure SDK errors → ours, each with what to do next."""
+"""Translates errors of the Azure SDKs into our own, each with the next step."""
 
 import logging
 from collections.abc import Iterator
@@ -26,12 +26,12 @@ from provisioning.errors import (
 
 _log = logging.getLogger(__name__)
 
-_AGAIN = "Run the same command again; what is done already is recognised. -v shows the requests."
+_AGAIN = "Run the same command again: it continues where it stopped. -v shows the requests."
 
 
 @contextmanager
 def translated(doing: str) -> Iterator[None]:
-    """Let no SDK error out. `doing` says what was tried, as in "Reading vault kv-ml"."""
+    """Translate SDK errors. `doing` names the operation, as in "Reading vault kv-ml"."""
     try:
         yield
     except AzureError as error:
@@ -40,18 +40,18 @@ def translated(doing: str) -> Iterator[None]:
 
 
 def code(error: HttpResponseError) -> str:
-    """The service's own code, such as RoleAssignmentExists; empty where the body has none."""
+    """The service's error code, such as RoleAssignmentExists; empty if the body has none."""
     return (error.error.code if error.error else None) or ""
 
 
 def inner_code(error: HttpResponseError) -> str:
-    """Key Vault's inner code, such as ForbiddenByRbac, which tells refusals apart; empty where there is none."""
+    """Key Vault's inner error code, such as ForbiddenByRbac; empty if there is none."""
     inner = error.error.innererror if error.error else None
     return str(inner.get("code", "")) if inner else ""
 
 
 def text(error: HttpResponseError) -> str:
-    """What the service says, on one line."""
+    """The service's message on one line."""
     message = (error.error.message if error.error else None) or error.message
     return " ".join(message.split())
 
@@ -98,7 +98,7 @@ def _answered(doing: str, error: HttpResponseError, status: int) -> Provisioning
 
 
 def _reason(error: AzureError) -> str:
-    """The innermost cause, which names the host; outer ones wrap it in the transport's own words."""
+    """The error of the transport, with the host."""
     request = getattr(error, "request", None)
     host = urlsplit(getattr(request, "url", "") or "").hostname
     words = _words(error)
@@ -106,5 +106,5 @@ def _reason(error: AzureError) -> str:
 
 
 def _words(error: AzureError) -> str:
-    """What the error says, on one line. As a string it may quote the answer's body, which may be a secret."""
+    """The error's message on one line. str(error) may quote the body, which may contain a secret."""
     return " ".join(str(error.message).split())

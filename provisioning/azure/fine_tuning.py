@@ -1,8 +1,9 @@
-"""Azure OpenAI's data plane, as far as one asks whether it lets the caller see fine-tuning jobs. Reads only."""
+"""Azure OpenAI's data plane: whether the caller may list fine-tuning jobs. Reads only."""
 
 from azure.core.credentials import TokenCredential
 from azure.core.exceptions import HttpResponseError
 
+from provisioning import shell
 from provisioning.azure.errors import code, text, translated
 from provisioning.azure.rest import Rest
 from provisioning.errors import (
@@ -25,73 +26,67 @@ class FineTuningJobs:
         self._rest = Rest(account.endpoint.rstrip("/"), credential, scope)
 
     def any(self, caller: Caller) -> bool:
-        """Whether there are jobs to see.
+        """Whether the account has jobs.
 
         Raises:
-            MissingRightsError: the caller has no role with the data action.
-            NotSignedInError: the token is none of this service's.
-            WrongAccountError: the account takes no tokens, because it has no custom subdomain.
-            AccountUnreachableError: its firewall, or its lack of a public endpoint, keeps this machine out.
-            NotFoundError: no Azure OpenAI answers there.
-            ProvisioningError: as sdk_errors translates.
+            MissingRightsError: no role of the caller has the data action.
+            NotSignedInError: the service rejected the token.
+            WrongAccountError: the account accepts no tokens, because it has no custom subdomain.
+            AccountUnreachableError: the account's network rules refuse this machine.
+            NotFoundError: the endpoint offers no fine-tuning.
+            ProvisioningError: from Azure.
         """
         with translated(f"Listing the fine-tuning jobs of {self._account.name}"):
             try:
                 return bool(self._rest.get(_ONE_JOB).get("data"))
             except HttpResponseError as error:
-                self._explain(caller, error)
+                self._raise_refusal(caller, error)
                 raise
 
-    def _explain(self, caller: Caller, error: HttpResponseError) -> None:
-        """Raise ours for the refusals that are known. A missing role is a 401, too: only the code tells."""
-        account, said = self._account, text(error)
+    def _raise_refusal(self, caller: Caller, error: HttpResponseError) -> None:
+        """Raise our error for a known refusal. A missing role is a 401, too: only the code differs."""
+        account, message = self._account, text(error)
         match error.status_code:
             case 401 if code(error) == "PermissionDenied":
                 raise MissingRightsError(
-                    f"No role lets you see the jobs, or it is too new to work (401 PermissionDenied): {said}",
-                    hint=f"az role assignment create --assignee {caller.object_id} "
-                    f'--role "Cognitive Services OpenAI User" --scope {account.id}',
+                    f"You have no role that lists the jobs, or it is too new to work (401 PermissionDenied): {message}",
+                    hint=shell.assign_role(caller.object_id, caller.kind, "Cognitive Services OpenAI User", account.id),
                 ) from error
             case 401:
                 raise NotSignedInError(
-                    f"The token was not taken (401 without PermissionDenied, so it is no missing role): {said}",
+                    f"The token was rejected (401 without PermissionDenied, so no role is missing): {message}",
                     hint=f"Sign in to the tenant of the subscription: az login --tenant {caller.tenant_id}; "
                     "check --cloud (AZURE_CLOUD).",
                 ) from error
-            case 400 if "custom subdomain" in said.lower():
+            case 400 if "custom subdomain" in message.lower():
                 raise WrongAccountError(
-                    f"The account takes no tokens (400): {said}", hint=subdomain_hint(account)
+                    f"The account accepts no tokens (400): {message}", hint=subdomain_hint(account)
                 ) from error
             case 403:
-                raise _shut_out(account, said) from error
+                raise _network_refusal(account, message) from error
             case 404:
                 raise NotFoundError(
-                    f"{account.endpoint} knows no fine-tuning jobs (404): {said}",
-                    hint="Check that the region of the account offers fine-tuning, and that its endpoint is "
-                    f"{account.endpoint}: az cognitiveservices account show {az_name(account)}",
+                    f"{account.endpoint} offers no fine-tuning jobs (404): {message}",
+                    hint="Check that the account's region offers fine-tuning, and that its endpoint is "
+                    f"{account.endpoint}: {shell.az_account(account, 'show')}",
                 ) from error
 
 
 def subdomain_hint(account: Account) -> str:
-    """How an account gets a custom subdomain."""
-    return f"az cognitiveservices account update {az_name(account)} --custom-domain {account.name.lower()}"
+    """The command that gives the account a custom subdomain."""
+    return shell.az_account(account, "update", "--custom-domain", account.name.lower())
 
 
-def az_name(account: Account) -> str:
-    """The options by which `az cognitiveservices account` knows the account."""
-    return f"-g {account.id.split('/')[4]} -n {account.name}"
-
-
-def _shut_out(account: Account, said: str) -> AccountUnreachableError:
-    """A 403 of the data plane is about the network; wordings from public reports, codes UNVERIFIED."""
-    if "private endpoint" in said.lower() or "public access is disabled" in said.lower():
+def _network_refusal(account: Account, message: str) -> AccountUnreachableError:
+    """The error for a 403 of the data plane. Wordings are from public reports, codes are UNVERIFIED."""
+    if "private endpoint" in message.lower() or "public access is disabled" in message.lower():
         return AccountUnreachableError(
-            f"The account has no public endpoint (403): {said}",
-            hint="Run this from a network with a private endpoint to it; a function app needs virtual network "
-            "integration to get there.",
+            f"The account has no public endpoint (403): {message}",
+            hint="Run this from a network with a private endpoint to the account. A function app needs virtual network "
+            "integration.",
         )
     return AccountUnreachableError(
-        f"The account's firewall keeps this machine out (403): {said}",
-        hint=f"az cognitiveservices account network-rule add {az_name(account)} --ip-address … "
-        "with this machine's address; the function app needs a way in, too.",
+        f"The account's firewall refuses this machine (403): {message}",
+        hint="Allow this machine's address, and the function app's network: "
+        f"{shell.az_account(account, 'network-rule', 'add')} --ip-address ADDRESS",
     )

@@ -1,4 +1,4 @@
-"""Function apps, looked at from outside: Microsoft.Web, of which no SDK is installed. Reads only.
+"""Function apps in Azure Resource Manager: Microsoft.Web, for which no SDK is installed. Reads only.
 
 Operations: Microsoft, REST reference of Web Apps (Get, List Functions, List Application Settings).
 """
@@ -8,16 +8,17 @@ from typing import Any
 
 from azure.core.exceptions import HttpResponseError
 
+from provisioning import shell
 from provisioning.azure.errors import translated
 from provisioning.azure.rest import Rest
-from provisioning.checks.diagnosis import FunctionApp, IndexedFunction, UserIdentity
 from provisioning.errors import NotFoundError
+from provisioning.models import FunctionApp, IndexedFunction, UserIdentity
 
 _VERSION = "api-version=2024-11-01"
 
 
 class FunctionApps:
-    """The function apps of a subscription. Every method raises as sdk_errors translates."""
+    """The function apps of a subscription. Methods raise as `provisioning.azure.errors` translates."""
 
     def __init__(self, arm: Rest, subscription_id: str) -> None:
         self._arm = arm
@@ -30,7 +31,7 @@ class FunctionApps:
         """The app and its identities.
 
         Raises:
-            NotFoundError: it is not there.
+            NotFoundError: it does not exist.
         """
         with translated(f"Reading function app {name}"):
             try:
@@ -41,7 +42,7 @@ class FunctionApps:
                 raise NotFoundError(
                     f"There is no function app {name} in resource group {group}.",
                     hint="Check --function-app, --function-app-group and --subscription; "
-                    f"az functionapp list -g {group} -o table",
+                    f"{shell.command('az', 'functionapp', 'list', '-g', group, '-o', 'table')}",
                 ) from error
         identity = site.get("identity") or {}
         users = identity.get("userAssignedIdentities") or {}
@@ -53,20 +54,20 @@ class FunctionApps:
         )
 
     def functions(self, group: str, name: str) -> tuple[IndexedFunction, ...]:
-        """What the app's host has indexed."""
+        """The functions that the app's host has indexed."""
         with translated(f"Listing the functions of {name}"):
             listed = list(self._arm.pages(f"{self._path(group, name)}/functions?{_VERSION}"))
         return tuple(_function(each) for each in listed)
 
     def settings(self, group: str, name: str, wanted: Collection[str]) -> Mapping[str, str]:
-        """The app settings of these names. The others, which may hold secrets, go no further than here."""
+        """The app settings with these names. Other settings, which may contain secrets, are dropped here."""
         with translated(f"Reading the settings of {name}"):
             found = self._arm.post(f"{self._path(group, name)}/config/appsettings/list?{_VERSION}", None)
         return {name: value for name, value in (found.get("properties") or {}).items() if name in wanted}
 
 
 def _function(shown: Mapping[str, Any]) -> IndexedFunction:
-    """ARM's function, whose own name is APP/FUNCTION."""
+    """ARM names a function APP/FUNCTION."""
     return IndexedFunction(
         str(shown["name"]).rsplit("/", 1)[-1], disabled=bool((shown.get("properties") or {}).get("isDisabled"))
     )

@@ -1,4 +1,4 @@
-"""A resource that is not there: what else it could be called, and which option names it."""
+"""Errors for a resource that does not exist, with similar names and the option that names it."""
 
 import difflib
 from collections.abc import Callable, Iterator
@@ -12,7 +12,7 @@ from provisioning.errors import NotFoundError
 
 
 def missing(what: str, name: str, group: str, flag: str, everything: Callable[[str], Any]) -> NotFoundError:
-    """The group has no such thing; the hint has names like this one."""
+    """The error for a resource that the group does not have; the hint lists similar names."""
     return NotFoundError(
         f"There is no {what} {name} in resource group {group}.",
         hint=f"Check {flag}, -g/--resource-group and --subscription.{_near(name, group, everything)}",
@@ -21,10 +21,12 @@ def missing(what: str, name: str, group: str, flag: str, everything: Callable[[s
 
 @contextmanager
 def named(what: str, name: str, group: str, flag: str, everything: Callable[[str], Any]) -> Iterator[None]:
-    """Make "not there" helpful. ARM says 403 for a group that is not there to who has no rights beyond his own.
+    """Turn 404 and 403 into NotFoundError with a helpful hint.
+
+    ARM answers 403 for a group that does not exist if the caller has no rights outside other groups.
 
     Raises:
-        NotFoundError: with names like this one.
+        NotFoundError: the hint lists similar names.
     """
     try:
         yield
@@ -37,7 +39,7 @@ def named(what: str, name: str, group: str, flag: str, everything: Callable[[str
             ) from error
         if error.status_code == 403:
             raise NotFoundError(
-                f"{what} {name} in resource group {group} is not there, or you may not read it: {text(error)}",
+                f"{what} {name} in resource group {group} does not exist, or you may not read it: {text(error)}",
                 hint=f"Check {flag}, -g/--resource-group and --subscription; reading takes the Reader role.",
             ) from error
         raise missing(what, name, group, flag, everything) from error
@@ -46,7 +48,7 @@ def named(what: str, name: str, group: str, flag: str, everything: Callable[[str
 def _near(name: str, group: str, everything: Callable[[str], Any]) -> str:
     try:
         names = [str(resource.name) for resource in everything(group)]
-    except AzureError:  # a guess less; the error itself is told anyway
+    except AzureError:  # similar names are optional
         return ""
     close = difflib.get_close_matches(name, names, n=3, cutoff=0.5) or names[:5]
     return f" The group has: {', '.join(close)}." if close else " The group has none."

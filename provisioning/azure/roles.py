@@ -1,4 +1,4 @@
-"""Role assignments, role definitions, and what the caller may do: Microsoft.Authorization."""
+"""Role assignments, role definitions, and the caller's permissions: Microsoft.Authorization."""
 
 import uuid
 from collections.abc import Mapping
@@ -11,6 +11,7 @@ from azure.mgmt.authorization import AuthorizationManagementClient
 from azure.mgmt.authorization.v2022_04_01.models import RoleAssignment as SdkAssignment
 from azure.mgmt.authorization.v2022_04_01.models import RoleAssignmentCreateParameters
 
+from provisioning import shell
 from provisioning.azure.errors import code, text, translated
 from provisioning.azure.rest import Rest
 from provisioning.errors import ConditionalRoleError, ConflictError, PrincipalMissingError
@@ -21,16 +22,16 @@ _GUID_NAMESPACE = uuid.UUID("11fb06fb-712d-4ddd-98c7-e71bbd588830")
 
 
 def assignment_name(scope: str, principal_id: str, role_id: str) -> str:
-    """The name of a role assignment: what ARM's `guid(scope, principalId, roleId)` gives for the same strings.
+    """The name of a role assignment, derived as by ARM's `guid(scope, principalId, roleId)`.
 
-    A template agrees when it passes the resource's id as Azure shows it (`vault.id`), the principal's object id and
-    the role's bare GUID, both in lower case; `guid()` tells letter case and a longer role id apart.
+    A template gets the same name if it passes the resource's id as Azure shows it (`vault.id`), the principal's object
+    id and the role's bare GUID, both in lower case: `guid()` is case-sensitive.
     """
     return str(uuid.uuid5(_GUID_NAMESPACE, "-".join((scope, principal_id.lower(), role_id))))
 
 
 class Roles:
-    """Microsoft.Authorization as the signed-in identity. Every method raises as sdk_errors translates."""
+    """Microsoft.Authorization as the signed-in identity. Methods raise as `provisioning.azure.errors` translates."""
 
     def __init__(self, arm: Rest, credential: TokenCredential, subscription_id: str, shared: Mapping[str, Any]) -> None:
         self._arm = arm
@@ -38,34 +39,34 @@ class Roles:
         self._client = AuthorizationManagementClient(credential, subscription_id, **shared)
 
     def at(self, scope: str) -> tuple[Assignment, ...]:
-        """Everybody's assignments at the scope and above it."""
+        """The assignments of all principals at the scope and above it."""
         with translated("Listing role assignments"):
             listed = self._client.role_assignments.list_for_scope(scope, filter="atScope()")
             return tuple(_assignment(each, scope) for each in listed)
 
-    def around(self, scope: str) -> tuple[Assignment, ...]:
-        """Everybody's assignments at the scope, above it and below it.
+    def at_and_below(self, scope: str) -> tuple[Assignment, ...]:
+        """The assignments of all principals at the scope, above it and below it.
 
-        Only `atScope()` leaves out those below (Microsoft, "List Azure role assignments using the REST API").
+        The filter `atScope()` leaves out those below (Microsoft, "List Azure role assignments using the REST API").
         """
         with translated("Listing role assignments"):
             return tuple(_assignment(each, scope) for each in self._client.role_assignments.list_for_scope(scope))
 
     def of(self, scope: str, principal_id: str) -> tuple[Assignment, ...]:
-        """The assignments at the scope or above it that one principal holds, itself or through groups."""
-        # Whether `assignedTo` leaves out those below the scope is not documented, so that this does it.
+        """The assignments of one principal at the scope or above it, its own and those of its groups."""
+        # It is not documented whether `assignedTo` leaves out assignments below the scope.
         with translated("Listing role assignments"):
             listed = self._client.role_assignments.list_for_scope(scope, filter=f"assignedTo('{principal_id}')")
             return tuple(a for a in map(_assignment, listed) if within(scope, a.scope))
 
     def definition(self, scope: str, role_id: str) -> RoleDefinition | None:
-        """The role with this GUID as this tenant defines it; None where the cloud does not have it."""
+        """The role with this GUID; None if this cloud does not have it."""
         with translated(f"Reading role {role_id}"):
             try:
                 found = self._client.role_definitions.get(scope, role_id)
             except ResourceNotFoundError:
                 return None
-        # Each permission subtracts only its own exceptions; built-in vault roles have exactly one.
+        # Exceptions apply to their own permission set only; built-in vault roles have exactly one set.
         data = [p for p in found.permissions or () if p.data_actions]
         return RoleDefinition(
             role_id,
@@ -74,10 +75,10 @@ class Roles:
             tuple(a for p in data for a in p.not_data_actions or ()),
         )
 
-    def mine_in_group(self, group: str) -> tuple[Permissions, ...]:
-        """What the caller may do in the whole resource group, on the control plane.
+    def permissions_in_group(self, group: str) -> tuple[Permissions, ...]:
+        """The caller's control-plane permissions on a resource group.
 
-        Neither conditions nor deny assignments show in it, so that a yes is not a promise.
+        Conditions and deny assignments are not included, so a permission here is no guarantee.
         """
         with translated("Reading your permissions"):
             return tuple(
@@ -85,10 +86,10 @@ class Roles:
                 for p in self._client.permissions.list_for_resource_group(group)
             )
 
-    def mine_at(self, scope: str) -> tuple[Permissions, ...]:
-        """What the caller may do at one resource, on the control plane. No promise, either.
+    def permissions_at(self, scope: str) -> tuple[Permissions, ...]:
+        """The caller's control-plane permissions at one scope, with the same limits.
 
-        Asked by a request of our own because the SDK puts an empty segment into the path of a top-level resource.
+        A request of our own, because the SDK puts an empty segment into the path of a top-level resource.
         """
         path = f"{scope}/providers/Microsoft.Authorization/permissions?api-version=2022-04-01"
         with translated("Reading your permissions"):
@@ -98,21 +99,21 @@ class Roles:
             )
 
     def assign(self, scope: str, principal: Principal, role_id: str, description: str) -> Assignment:
-        """Assign the role, or adopt the assignment that says the same under another name.
+        """Assign the role, or return the same assignment if it exists under another name.
 
-        The principal's type is always decided here: the SDK's default is "User". Where it is not known, none is
-        sent, and Azure looks the principal up; so it does where what was assumed turns out to be wrong.
+        The principal's type is always set here, because the SDK's default is "User". If it is unknown, or turns out to be
+        wrong, none is sent and Azure reads it from the directory.
 
         Raises:
-            PrincipalMissingError: the directory does not know the principal (yet).
-            ConditionalRoleError: the assignment exists under a condition.
-            ConflictError: the assignment's name is taken by another one.
+            PrincipalMissingError: the principal is not in the directory, or not yet.
+            ConditionalRoleError: the assignment exists with a condition.
+            ConflictError: another assignment has the derived name.
         """
         wanted = RoleAssignmentCreateParameters(
             role_definition_id=f"/subscriptions/{self._subscription_id}"
             f"/providers/Microsoft.Authorization/roleDefinitions/{role_id}",
             principal_id=principal.object_id,
-            principal_type=principal.kind,  # type: ignore[arg-type]  # None sends none; the stub knows only its default
+            principal_type=principal.kind,  # type: ignore[arg-type]  # None sends no type; the type stub allows only the default
             description=description,
         )
         name = assignment_name(scope, principal.object_id, role_id)
@@ -121,57 +122,57 @@ class Roles:
                 return _assignment(self._client.role_assignments.create(scope, name, wanted))
             except HttpResponseError as error:
                 if code(error) == "RoleAssignmentExists":
-                    return self._adopt(scope, principal, role_id, error)
+                    return self._existing(scope, principal, role_id, error)
                 if code(error) == "UnmatchedPrincipalType" and principal.kind:
                     return self.assign(scope, replace(principal, kind=None), role_id, description)
-                _explain(principal, name, error)
+                _raise_refusal(principal, name, error)
                 raise
 
     def remove(self, assignment: Assignment) -> None:
-        """Take the assignment away; where it is gone already, nothing happens."""
+        """Remove the assignment. One that is already gone is no error."""
         name = assignment.id.rsplit("/", 1)[-1]
-        with translated(f"Taking away role assignment {name}"):
+        with translated(f"Removing role assignment {name}"):
             self._client.role_assignments.delete(assignment.scope, name)
 
-    def _adopt(self, scope: str, principal: Principal, role_id: str, error: HttpResponseError) -> Assignment:
-        """The assignment that is there under another name. Its id in the message is not always given."""
+    def _existing(self, scope: str, principal: Principal, role_id: str, error: HttpResponseError) -> Assignment:
+        """The same assignment under another name. The error message does not always contain its id."""
         listed = self._client.role_assignments.list_for_scope(scope, filter=f"principalId eq '{principal.object_id}'")
         for found in map(_assignment, listed):
             if found.role_id == role_id and same(found.scope, scope):
                 if found.conditional:
                     raise ConditionalRoleError(
-                        f"{principal.label} has the role already, under a condition that may take it away again.",
-                        hint=f"Look at it (az role assignment list --scope {scope}); remove the condition or the "
-                        "assignment, then run the same command again.",
+                        f"{principal.label} already has the role, with a condition that may narrow it.",
+                        hint=f"Review it ({shell.command('az', 'role', 'assignment', 'list', '--scope', scope)}), remove the "
+                        "condition or the assignment, and run the same command again.",
                     ) from error
                 return found
         raise error
 
 
-def _explain(principal: Principal, name: str, error: HttpResponseError) -> None:
+def _raise_refusal(principal: Principal, name: str, error: HttpResponseError) -> None:
     if code(error) == "PrincipalNotFound":
         raise PrincipalMissingError(
-            f"The directory does not know {principal.label} ({principal.object_id}).",
+            f"{principal.label} ({principal.object_id}) is not in the directory.",
             hint="If it was deleted, remove its access policy (az keyvault delete-policy --object-id "
-            f"{principal.object_id} …) or go on without it (--accept-loss); if it is new, run the same command again "
-            "in some minutes.",
+            f"{principal.object_id} …) or continue without it (--accept-loss). If it is new, run the same command again "
+            "in a few minutes.",
         ) from error
     if code(error) == "RoleAssignmentUpdateNotPermitted":
         raise ConflictError(
-            f"Role assignment {name} exists and means something else: {text(error)}",
-            hint=f"Look at it (az role assignment list --all --query \"[?name=='{name}']\"), remove it if nobody needs "
+            f"Another role assignment has the name {name}: {text(error)}",
+            hint=f"Review it (az role assignment list --all --query \"[?name=='{name}']\"), remove it if nobody needs "
             "it, and run the same command again.",
         ) from error
 
 
-def _assignment(sdk: SdkAssignment, asked: str = "") -> Assignment:
-    """ARM's assignment. Only the GUID of the role counts: its id comes with and without a subscription.
+def _assignment(sdk: SdkAssignment, requested: str = "") -> Assignment:
+    """Convert ARM's assignment. The role's id comes with and without a subscription, so only its GUID is kept.
 
-    Names are derived from the scope as it was spelled then: as ARM shows it, or as in `asked`, at or below it.
+    A derived name depends on the letter case of the scope: as ARM shows it, or as in `requested`.
     """
     scope, principal_id = str(sdk.scope), str(sdk.principal_id)
     role_id = str(sdk.role_definition_id).rsplit("/", 1)[-1].lower()
-    spelled = asked[: len(scope)] if asked.lower().startswith(scope.lower()) else scope
+    spelled = requested[: len(scope)] if requested.lower().startswith(scope.lower()) else scope
     names = {assignment_name(each, principal_id, role_id) for each in (scope, spelled)}
     return Assignment(
         id=str(sdk.id),

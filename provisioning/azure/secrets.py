@@ -1,4 +1,4 @@
-"""The data plane of one Key Vault: one secret and its versions."""
+"""The data plane of a Key Vault: a secret and its versions."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,19 +17,18 @@ from azure.keyvault.secrets import SecretClient
 from pydantic import SecretStr
 
 from provisioning.azure.errors import code, inner_code, text, translated
-from provisioning.azure.http_log import log_response
+from provisioning.azure.rest import log_response
 from provisioning.errors import AccessNotEffectiveError, ConflictError, ServiceError, VaultUnreachableError
 from provisioning.models import Secret, SecretState, SecretVersion
 
 _CONTENT_TYPE = "Weights & Biases API key"
 _ONCE: dict[str, Any] = {"retry_on_methods": frozenset()}
-"""An option of azure-core's RetryPolicy for one call: it asks again only where the service says when (Retry-After), and so has
-done nothing. Its counts for connecting and reading are not enough: an answer that is cut off counts as neither.
+"""Options of azure-core's RetryPolicy for one call: retry only after an answer with Retry-After, which means that the service did
+nothing. Setting its counts of connect and read retries to 0 is not enough: a truncated answer counts as neither.
 """
 
-
 _BUSY = frozenset({429, 500, 503})
-"""Answers that say that the request did nothing, as far as the service knows. A gateway's 502 and 504 say less."""
+"""Statuses that mean that the request had no effect. A gateway's 502 and 504 do not mean that."""
 
 
 class SecretDeletedError(ConflictError):
@@ -37,22 +36,22 @@ class SecretDeletedError(ConflictError):
 
 
 class VaultBusyError(ServiceError):
-    """The vault is busy or broken for the moment, and most likely wrote nothing."""
+    """The vault is temporarily busy or unavailable, and most likely wrote nothing."""
 
 
 class VaultSecrets:
-    """Secrets of the vault at `uri`."""
+    """The secrets of the vault at `uri`. Methods raise as `provisioning.azure.errors` translates."""
 
     def __init__(self, uri: str, credential: TokenCredential) -> None:
         self._uri = uri
         self._client = SecretClient(uri, credential, raw_response_hook=log_response)
 
     def read(self, name: str) -> Secret:
-        """The secret's current version. Not being allowed to see it is an answer: SecretState.UNKNOWN.
+        """The secret's current version; SecretState.UNKNOWN if this identity may not read it.
 
         Raises:
-            VaultUnreachableError: a firewall or private endpoint keeps this machine out.
-            ProvisioningError: as sdk_errors translates.
+            VaultUnreachableError: the vault's network rules refuse this machine.
+            ProvisioningError: from Azure.
         """
         try:
             with translated(f"Reading secret {name}"):
@@ -69,7 +68,7 @@ class VaultSecrets:
             # The inner code of a disabled secret is not documented; the message says so (UNVERIFIED wording).
             if error.status_code == 403 and (inner_code(error) == "SecretDisabled" or "disabled secret" in text(error)):
                 return Secret(SecretState.DISABLED)
-            self._explain(error)
+            self._raise_refusal(error)
             raise
         known = found.properties
         return Secret(
@@ -88,17 +87,17 @@ class VaultSecrets:
         except HttpResponseError as error:
             if error.status_code != 403:
                 raise
-            return Secret(SecretState.MISSING)  # may read, may not list: writing will tell
+            return Secret(SecretState.MISSING)  # may read secrets but not deleted ones: a write will show
         return Secret(SecretState.DELETED, tags=dict(found.properties.tags or {}), purge=found.scheduled_purge_date)
 
     def versions(self, name: str) -> tuple[SecretVersion, ...]:
-        """All versions of the secret, the newest first. None where it does not exist or is deleted.
+        """All versions of the secret, the newest first. Empty if it does not exist or is deleted.
 
         Raises:
-            AccessNotEffectiveError: the vault does not (yet) let this identity.
-            ProvisioningError: as sdk_errors translates.
+            AccessNotEffectiveError: this identity has no access, or not yet.
+            ProvisioningError: from Azure.
         """
-        with self._spoken(f"Listing the versions of secret {name}"):
+        with self._translated(f"Listing the versions of secret {name}"):
             found = [
                 SecretVersion(p.version or "", bool(p.enabled), p.created_on, p.expires_on, dict(p.tags or {}))
                 for p in self._client.list_properties_of_secret_versions(name)
@@ -106,25 +105,25 @@ class VaultSecrets:
         return tuple(sorted(found, key=lambda v: v.created.timestamp() if v.created else 0.0, reverse=True))
 
     def write(self, name: str, value: SecretStr, expires: datetime | None, tags: Mapping[str, str]) -> None:
-        """A new version of the secret, which from then on is the current one.
+        """Write a new version of the secret, which becomes the current one.
 
         Raises:
-            AccessNotEffectiveError: the vault does not (yet) let this identity.
+            AccessNotEffectiveError: this identity has no access, or not yet.
             SecretDeletedError: the name belongs to a deleted secret; recover it first.
-            VaultBusyError: after a pause and a look at what is there, asking again may help.
-            VaultUnreachableError: a firewall or private endpoint keeps this machine out.
-            ProvisioningError: as sdk_errors translates.
+            VaultBusyError: read the secret after a pause, then a retry may help.
+            VaultUnreachableError: the vault's network rules refuse this machine.
+            ProvisioningError: from Azure.
         """
         with translated(f"Writing secret {name}"):
             try:
                 self._write(name, value, expires, tags)
             except (ServiceRequestError, ServiceResponseError, DecodeError):
-                # No answer that can be read, so the version may be there or not, and asking again would write another one;
-                # a connection that broke is a ServiceRequestError to it, whether or not the request got through.
+                # The answer was lost, so the version may exist, and a retry would write another one. azure-core raises
+                # ServiceRequestError for a broken connection whether or not the request arrived.
                 if self._read(name).value != value:
                     raise
             except HttpResponseError as error:
-                self._explain(error)
+                self._raise_refusal(error)
                 if error.status_code == 409 and inner_code(error).startswith("Object"):
                     raise SecretDeletedError(
                         f"Secret {name} is deleted and can be recovered ({inner_code(error)}).",
@@ -132,8 +131,8 @@ class VaultSecrets:
                     ) from error
                 if error.status_code in _BUSY:
                     raise VaultBusyError(
-                        f"{self._uri} is busy or broken ({error.status_code} {code(error)}): {text(error)}",
-                        hint="Run the same command again in some minutes; what is done already is recognised.",
+                        f"{self._uri} is temporarily unavailable ({error.status_code} {code(error)}): {text(error)}",
+                        hint="Run the same command again in a few minutes: it continues where it stopped.",
                     ) from error
                 raise
 
@@ -148,60 +147,60 @@ class VaultSecrets:
         )
 
     def disable(self, name: str, version: str) -> None:
-        """Let nobody read this version any more; it stays, and can be enabled again.
+        """Disable this version: nobody can read it until it is enabled again.
 
         Raises:
-            AccessNotEffectiveError: the vault does not (yet) let this identity.
-            ProvisioningError: as sdk_errors translates.
+            AccessNotEffectiveError: this identity has no access, or not yet.
+            ProvisioningError: from Azure.
         """
-        with self._spoken(f"Disabling version {version} of secret {name}"):
+        with self._translated(f"Disabling version {version} of secret {name}"):
             self._client.update_secret_properties(name, version, enabled=False)
 
     def delete(self, name: str) -> None:
-        """Delete the secret with all its versions. It stays recoverable; where it is gone already, nothing happens.
+        """Delete the secret with all its versions. A secret that is already gone is no error.
 
         Raises:
-            AccessNotEffectiveError: the vault does not (yet) let this identity.
-            ProvisioningError: as sdk_errors translates.
+            AccessNotEffectiveError: this identity has no access, or not yet.
+            ProvisioningError: from Azure.
         """
-        with self._spoken(f"Deleting secret {name}"):
+        with self._translated(f"Deleting secret {name}"):
             try:
                 self._client.begin_delete_secret(name)
             except ResourceNotFoundError:
                 return
 
     def recover(self, name: str) -> None:
-        """Bring a deleted secret back. It is readable some moments later.
+        """Recover a deleted secret. It can be read some moments later.
 
         Raises:
-            ProvisioningError: as sdk_errors translates; nothing where it was recovered already.
+            ProvisioningError: from Azure. A secret that is already recovered is no error.
         """
-        with self._spoken(f"Recovering secret {name}"):
+        with self._translated(f"Recovering secret {name}"):
             try:
                 self._client.begin_recover_deleted_secret(name)
             except ResourceNotFoundError:
                 return
 
     @contextmanager
-    def _spoken(self, doing: str) -> Iterator[None]:
-        """Let no SDK error out, and tell the data plane's refusals apart."""
+    def _translated(self, doing: str) -> Iterator[None]:
+        """Translate SDK errors, and tell the refusals of the data plane apart."""
         with translated(doing):
             try:
                 yield
             except HttpResponseError as error:
-                self._explain(error)
+                self._raise_refusal(error)
                 raise
 
-    def _explain(self, error: HttpResponseError) -> None:
-        """Raise ours for refusals of the data plane. They share status and code; only the inner code differs."""
+    def _raise_refusal(self, error: HttpResponseError) -> None:
+        """Raise our error for a refusal of the data plane. Status and code are always the same; the inner code differs."""
         if error.status_code != 403:
             return
         if inner_code(error) in ("ForbiddenByFirewall", "ForbiddenByConnection"):
             raise VaultUnreachableError(
                 f"{self._uri} refuses this machine ({inner_code(error)}): {text(error)}",
-                hint="Run this from a network that the vault's rules allow: az keyvault network-rule list shows them.",
+                hint="Run this from a network that the vault's rules allow; `az keyvault network-rule list` shows the rules.",
             ) from error
         raise AccessNotEffectiveError(
-            f"{self._uri} does not let you in ({inner_code(error) or code(error)}): {text(error)}",
-            hint="A new role takes up to ten minutes: run the same command again.",
+            f"{self._uri} refused you access ({inner_code(error) or code(error)}): {text(error)}",
+            hint="A new role may need ten minutes or more. Run the same command again.",
         ) from error

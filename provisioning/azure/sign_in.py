@@ -1,4 +1,4 @@
-"""Which Azure cloud, which credential, and who that is."""
+"""Signing in: the Azure cloud, the credential, and the identity behind it."""
 
 import base64
 import json
@@ -15,7 +15,7 @@ from azure.core.settings import settings
 from azure.identity import AzureAuthorityHosts, DefaultAzureCredential
 from azure.mgmt.core.tools import get_arm_endpoints
 
-from provisioning.azure.tokens import KeptTokens
+from provisioning.azure.tokens import CachedCredential
 from provisioning.errors import UsageError
 from provisioning.models import Caller
 
@@ -24,7 +24,7 @@ CLOUDS = {
     "AzureUSGovernment": AzureClouds.AZURE_US_GOVERNMENT,
     "AzureChinaCloud": AzureClouds.AZURE_CHINA_CLOUD,
 }
-"""The names that `az cloud list` shows."""
+"""Clouds by their names in `az cloud list`."""
 
 _AUTHORITIES = {
     AzureClouds.AZURE_PUBLIC_CLOUD: AzureAuthorityHosts.AZURE_PUBLIC_CLOUD,
@@ -54,7 +54,7 @@ _VIA = {
 
 @dataclass(frozen=True)
 class Cloud:
-    """Where one Azure cloud's own services are. Hosts of resources are read from the resources."""
+    """The endpoints of an Azure cloud. Hosts of resources are read from the resources."""
 
     resource_manager: str
     scope: str
@@ -64,17 +64,15 @@ class Cloud:
 
 
 def cloud(name: str | None) -> Cloud:
-    """The cloud of this name, or the one azure-core is set to.
+    """The cloud with this name, by default the one that azure-core is configured for.
 
     Raises:
-        UsageError: azure-core is set to none that there is.
+        UsageError: azure-core is configured for a cloud that does not exist.
     """
     try:
-        default = settings.azure_cloud()  # also where another is named: the SDK's clients read it, too
+        default = settings.azure_cloud()  # checked even if a name is given, because the SDK's clients read it
     except ValueError as error:
-        raise UsageError(
-            f"AZURE_SDK_CLOUD_CONF: {error}.", hint="Unset it, and name the cloud with --cloud."
-        ) from error
+        raise UsageError(f"AZURE_SDK_CLOUD_CONF: {error}.", hint="Unset it and pass --cloud.") from error
     chosen = CLOUDS[name] if name else default
     endpoints = get_arm_endpoints(chosen)
     return Cloud(
@@ -87,57 +85,57 @@ def cloud(name: str | None) -> Cloud:
 
 
 def credential(chosen: Cloud) -> TokenCredential:
-    """What DefaultAzureCredential finds. `az` may take a while to start, so it gets half a minute."""
-    return KeptTokens(DefaultAzureCredential(authority=chosen.authority, process_timeout=30))
+    """DefaultAzureCredential. `az` may take a while to start, so the timeout is half a minute."""
+    return CachedCredential(DefaultAzureCredential(authority=chosen.authority, process_timeout=30))
 
 
-def who(credential: TokenCredential, scope: str) -> Caller:
-    """Who the credential speaks for, from the claims of its token (Microsoft, access token claims).
+def identify(credential: TokenCredential, scope: str) -> Caller:
+    """The identity behind the credential, from the claims of its token (Microsoft, access token claims).
 
-    Every token here is asked for with Continuous Access Evaluation, as Key Vault's client does by itself: tokens of the
-    two kinds come from separate caches, and each would sign in for itself.
+    All tokens are requested with Continuous Access Evaluation, as Key Vault's client does: tokens with and without it
+    are cached separately, and each kind would sign in.
 
     Raises:
-        azure.core.exceptions.ClientAuthenticationError: no credential gave a token.
+        azure.core.exceptions.ClientAuthenticationError: no credential returned a token.
     """
-    with _noting_credential() as noted:
+    with _record_credential() as names:
         token = credential.get_token(scope, enable_cae=True).token
     claims = _claims(token)
     user = claims.get("idtyp") == "user" or ("idtyp" not in claims and "scp" in claims)
     identity = str(claims.get("xms_mirid", "")).rsplit("/", 1)[-1]
-    names = (claims.get(c) for c in ("upn", "unique_name", "preferred_username", "app_displayname"))
+    known = (claims.get(c) for c in ("upn", "unique_name", "preferred_username", "app_displayname"))
     return Caller(
         object_id=claims["oid"],
         kind="User" if user else "ServicePrincipal",
-        name=next((n for n in names if n), None) or identity or claims.get("appid") or claims["oid"],
+        name=next((n for n in known if n), None) or identity or claims.get("appid") or claims["oid"],
         tenant_id=claims["tid"],
-        via=_VIA.get(noted[-1], noted[-1]) if noted else "the given credential",
+        via=_VIA.get(names[-1], names[-1]) if names else "the given credential",
     )
 
 
 def _claims(token: str) -> Mapping[str, Any]:
-    """The claims of a token that was just issued to us. Nothing is decided by them, so nothing is verified."""
+    """The claims of our own token. They are not verified, because they only describe the caller."""
     payload = token.split(".")[1]
     claims: Mapping[str, Any] = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
     return claims
 
 
 @contextmanager
-def _noting_credential() -> Iterator[list[str]]:
-    """Collect the names of the credentials that give tokens: azure-identity says so in its log and nowhere else."""
-    noted: list[str] = []
+def _record_credential() -> Iterator[list[str]]:
+    """Collect the names of the credentials that return tokens, which only azure-identity's log contains."""
+    names: list[str] = []
 
-    class Ear(logging.Handler):
+    class Recorder(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             if isinstance(record.args, tuple) and "acquired a token from" in str(record.msg):
-                noted.append(str(record.args[-1]))
+                names.append(str(record.args[-1]))
 
     logger = logging.getLogger("azure.identity._credentials.chained")
-    ear, level = Ear(), logger.level
-    logger.addHandler(ear)
+    recorder, level = Recorder(), logger.level
+    logger.addHandler(recorder)
     logger.setLevel(logging.INFO)
     try:
-        yield noted
+        yield names
     finally:
-        logger.removeHandler(ear)
+        logger.removeHandler(recorder)
         logger.setLevel(level)

@@ -1,4 +1,4 @@
-"""Tokens are asked for once in a process. Each SDK client keeps its own, and a command has half a dozen of them."""
+"""Caches tokens for the whole process. Each SDK client has a cache of its own, and a command has half a dozen clients."""
 
 import time
 from collections.abc import Callable
@@ -7,20 +7,20 @@ from typing import Any
 from azure.core.credentials import AccessToken, TokenCredential
 
 _LEFT_AT_LEAST = 300.0
-"""Seconds. A token with less is not handed out again: azure-core's clients would not use it any longer, either."""
+"""Seconds. A token with less time left is not returned again; azure-core's clients would not use it, either."""
 
 
-class KeptTokens:
-    """A credential that gives out another one's tokens until they are about to expire. In memory only; one thread.
+class CachedCredential:
+    """Caches another credential's tokens until they are about to expire. In memory, for one thread.
 
-    azure-identity keeps tokens where it signs in itself. For `az`, `azd` and PowerShell, which it starts anew each time and
-    which take a second or more, it leaves that to the application (Microsoft, AzureCliCredential.get_token).
+    azure-identity caches the tokens of its own sign-ins. It starts `az`, `azd` and PowerShell for every token, which takes a
+    second or more, and leaves caching to the application (Microsoft, AzureCliCredential.get_token).
     """
 
     def __init__(self, credential: TokenCredential, now: Callable[[], float] = time.time) -> None:
         self._credential = credential
         self._now = now
-        self._kept: dict[tuple[Any, ...], AccessToken] = {}
+        self._cached: dict[tuple[Any, ...], AccessToken] = {}
 
     def get_token(
         self,
@@ -30,15 +30,15 @@ class KeptTokens:
         enable_cae: bool = False,
         **more: Any,
     ) -> AccessToken:
-        """A token for the scopes. With `claims`, which are a service's answer to a token it no longer takes, a new one.
+        """A token for the scopes. `claims`, a service's answer to a token that it no longer accepts, require a new one.
 
         Raises:
-            azure.core.exceptions.ClientAuthenticationError: no credential gave a token.
+            azure.core.exceptions.ClientAuthenticationError: no credential returned a token.
         """
         kind = (scopes, tenant_id, enable_cae)
-        kept = self._kept.get(kind)
-        if claims or kept is None or kept.expires_on - self._now() <= _LEFT_AT_LEAST:
-            kept = self._kept[kind] = self._credential.get_token(
+        cached = self._cached.get(kind)
+        if claims or cached is None or cached.expires_on - self._now() <= _LEFT_AT_LEAST:
+            cached = self._cached[kind] = self._credential.get_token(
                 *scopes, claims=claims, tenant_id=tenant_id, enable_cae=enable_cae, **more
             )
-        return kept
+        return cached

@@ -1,4 +1,4 @@
-"""Key Vaults as resources: Microsoft.KeyVault's control plane. What lies in them is in vault_secrets.py."""
+"""Key Vaults as resources: the control plane of Microsoft.KeyVault. Secrets are in secrets.py."""
 
 from collections.abc import Iterable, Mapping
 from enum import Enum
@@ -21,11 +21,11 @@ from provisioning.azure.not_found import missing, named
 from provisioning.errors import NotFoundError, VaultDeletedError, VaultNameTakenError
 from provisioning.models import AccessPolicy, DeletedVault, Network, Vault, VaultState
 
-_RETENTION_DAYS = 90  # how long a deleted vault can be recovered; fixed when a vault is made
+_RETENTION_DAYS = 90  # how long a deleted vault can be recovered; fixed at creation
 
 
 class Vaults:
-    """The vaults of one subscription, as the signed-in identity. Every method raises as sdk_errors translates."""
+    """The vaults of one subscription. Methods raise as `provisioning.azure.errors` translates."""
 
     def __init__(
         self, credential: TokenCredential, subscription_id: str, tenant_id: str, shared: Mapping[str, Any]
@@ -33,17 +33,17 @@ class Vaults:
         self._tenant_id = tenant_id
         self._client = KeyVaultManagementClient(credential, subscription_id, **shared).vaults
 
-    # --- what is there -----------------------------------------------------------------------------------------
+    # --- reads -------------------------------------------------------------------------------------------------
 
     def get(self, group: str, name: str) -> Vault:
-        """The vault; NotFoundError with names like it."""
+        """The vault; NotFoundError lists similar names."""
         found = self.find(group, name)
         if found is None:
             raise self.missing(group, name)
         return found
 
     def find(self, group: str, name: str) -> Vault | None:
-        """The vault; None where its group has none of this name. NotFoundError where that cannot be told."""
+        """The vault; None if its group has no vault with this name. NotFoundError if that is not visible."""
         with (
             translated(f"Reading Key Vault {name}"),
             named("Key Vault", name, group, "--key-vault", self._client.list_by_resource_group),
@@ -56,14 +56,14 @@ class Vaults:
         return None
 
     def missing(self, group: str, name: str) -> NotFoundError:
-        """What to say of a vault that is not there."""
+        """The error for a vault that does not exist."""
         return missing("Key Vault", name, group, "--key-vault", self._client.list_by_resource_group)
 
     def deleted(self, name: str) -> DeletedVault | None:
-        """The vault of this name in the deleted state, wherever in the subscription it was.
+        """The deleted vault with this name, from anywhere in the subscription.
 
         Raises:
-            MissingRightsError: to see deleted vaults takes a right on the subscription.
+            MissingRightsError: listing deleted vaults needs a right on the subscription.
         """
         with translated("Listing deleted vaults"):
             for found in self._client.list_deleted():
@@ -75,26 +75,26 @@ class Vaults:
         return None
 
     def refusal(self, name: str) -> str | None:
-        """Why Azure would not give a new vault this name; None where it would.
+        """Azure's reason why a new vault cannot have this name; None if it can.
 
         Raises:
-            MissingRightsError: to ask takes a right on the subscription.
+            MissingRightsError: checking a name needs a right on the subscription.
         """
-        with translated(f"Asking whether the name {name} is free"):
+        with translated(f"Checking whether the name {name} is available"):
             answer = self._client.check_name_availability(NameQuestion(name=name))
-        return None if answer.name_available else " ".join((answer.message or "The name is not free.").split())
+        return None if answer.name_available else " ".join((answer.message or "The name is not available.").split())
 
-    # --- what changes ------------------------------------------------------------------------------------------
+    # --- writes ------------------------------------------------------------------------------------------------
 
     def create(self, group: str, name: str, location: str, *, rbac: bool, purge_protection: bool) -> Vault:
-        """Make a vault and wait until its host name is registered.
+        """Create a vault and wait until its host name is registered.
 
-        The access model is always said: what a vault gets otherwise depends on the API's version (Microsoft, "Prepare
-        for Key Vault API version 2026-02-01"). Purge protection is said or left out, because Azure refuses `false`.
+        The access model is always sent, because its default depends on the API version (Microsoft, "Prepare for Key Vault
+        API version 2026-02-01"). Purge protection is sent only if true, because Azure refuses false.
 
         Raises:
-            VaultNameTakenError: vault names are global, and somebody has this one.
-            VaultDeletedError: a deleted vault has it.
+            VaultNameTakenError: another vault has this name, which is global.
+            VaultDeletedError: a deleted vault has this name.
         """
         properties = SdkProperties(
             tenant_id=self._tenant_id,
@@ -116,10 +116,10 @@ class Vaults:
                 raise
 
     def recover(self, group: str, name: str, location: str) -> Vault:
-        """Bring a deleted vault back, as it was, and wait until its host name is registered.
+        """Recover a deleted vault and wait until its host name is registered.
 
         Raises:
-            NotFoundError: there is no deleted vault of this name in this group and location.
+            NotFoundError: this group and location have no deleted vault with this name.
         """
         properties = SdkProperties(
             tenant_id=self._tenant_id, sku=Sku(family="A", name="standard"), create_mode=CreateMode.RECOVER
@@ -128,15 +128,14 @@ class Vaults:
             try:
                 return self._put(group, name, location, properties)
             except HttpResponseError as error:
-                # As public reports have it (terraform-provider-azurerm issue 12972), UNVERIFIED; another code is told
-                # in Azure's own words.
+                # The code is from a public report (terraform-provider-azurerm issue 12972), UNVERIFIED.
                 if code(error) != "SoftDeletedVaultDoesNotExist":
                     raise
-                found = self.find(group, name)  # an answer may have been lost, and the SDK asked again
+                found = self.find(group, name)  # the SDK may have retried after a lost answer
                 if found is None:
                     raise NotFoundError(
-                        f"There is no deleted Key Vault {name} in this group and in {location}.",
-                        hint="`az keyvault list-deleted` shows what there is; name its region with --location, or make "
+                        f"There is no deleted Key Vault {name} in this group and {location}.",
+                        hint="`az keyvault list-deleted` lists deleted vaults. Pass its region as --location, or create "
                         "a new vault with --create-key-vault.",
                     ) from error
                 return found
@@ -146,9 +145,9 @@ class Vaults:
         return _vault(self._client.begin_create_or_update(group, name, parameters).result())
 
     def use_rbac(self, group: str, vault: Vault, tags: Mapping[str, str], *, enabled: bool) -> Vault:
-        """Put the vault on Azure RBAC, or back on its access policies, which it keeps meanwhile; `tags` are all it has.
+        """Switch the vault to Azure RBAC, or back to its stored access policies. `tags` replace all its tags.
 
-        Switch and tags go in one request, so that no interruption comes between them.
+        Both change in one request, so that no interruption can come between them.
         """
         properties = VaultPatchProperties(enable_rbac_authorization=enabled)
         change = VaultPatchParameters(properties=properties, tags=dict(tags))
@@ -157,14 +156,14 @@ class Vaults:
             return _vault(self._client.update(group, vault.name, change))
 
     def tag(self, group: str, vault: Vault, tags: Mapping[str, str]) -> Vault:
-        """Give the vault these tags, which are then all that it has."""
+        """Replace all tags of the vault."""
         with translated(f"Tagging vault {vault.name}"):
             return _vault(self._client.update(group, vault.name, VaultPatchParameters(tags=dict(tags))))
 
     def change_policy(
         self, group: str, vault: Vault, kind: Literal["add", "remove"], object_id: str, secrets: Iterable[str]
     ) -> None:
-        """Add permissions on secrets to a principal's access policy, or take them away; everything else stays."""
+        """Add permissions on secrets to a principal's access policy, or remove them. Everything else stays."""
         entry = AccessPolicyEntry(
             tenant_id=self._tenant_id, object_id=object_id, permissions=SdkPermissions(secrets=list(secrets))
         )
@@ -173,27 +172,27 @@ class Vaults:
             self._client.update_access_policy(group, vault.name, kind, change)
 
 
-def name_taken(name: str, said: str) -> VaultNameTakenError:
-    """The name is not to be had, for a reason that Azure gives."""
+def name_taken(name: str, reason: str) -> VaultNameTakenError:
+    """The error for a name that is not available, with Azure's reason."""
     return VaultNameTakenError(
-        f"A Key Vault cannot be called {name}: {said}",
-        hint="Choose another name with --key-vault. If the vault is your own and was deleted, "
-        "`setup --recover-key-vault` brings it back.",
+        f"A Key Vault cannot have the name {name}: {reason}",
+        hint="Choose another name with --key-vault. If the vault is yours and was deleted, "
+        "`setup --recover-key-vault` recovers it.",
     )
 
 
 def deleted_vault(name: str, known: DeletedVault | None) -> VaultDeletedError:
-    """The name belongs to a deleted vault that can be brought back; `known` where it can be seen."""
+    """The error for the name of a deleted, recoverable vault; `known` if this identity may read it."""
     when = f" on {known.deleted:%Y-%m-%d}" if known and known.deleted else ""
     until = f" until {known.purged:%Y-%m-%d}, when Azure purges it" if known and known.purged else ""
     return VaultDeletedError(
         f"Key Vault {name} was deleted{when} and can be recovered{until}.",
-        hint="`setup --recover-key-vault` brings it back, with all that is in it; or name another with --key-vault.",
+        hint="`setup --recover-key-vault` recovers it with its content; or pass another name as --key-vault.",
     )
 
 
 def _vault(sdk: SdkVault) -> Vault:
-    """ARM's vault. A model that was never said means access policies (Microsoft, "prepare for API 2026-02-01")."""
+    """Convert ARM's vault. An unset model means access policies (Microsoft, "Prepare for API version 2026-02-01")."""
     properties = sdk.properties
     registering = _word(properties.provisioning_state).lower() == "registeringdns"
     return Vault(
@@ -222,7 +221,7 @@ def _vault(sdk: SdkVault) -> Vault:
 
 
 def _network(properties: SdkProperties) -> Network:
-    """Public access that is not enabled overrides the firewall's rules; the default is to let everybody in."""
+    """The networks that can reach the vault. Disabled public access overrides the firewall; the default is open."""
     public = (properties.public_network_access or "enabled").lower()
     if public == "securedbyperimeter":
         return Network.PERIMETER
@@ -237,5 +236,5 @@ def _words(verbs: Iterable[str | Enum] | None) -> tuple[str, ...]:
 
 
 def _word(value: str | Enum | None) -> str:
-    """A plain word: the SDK makes an enum of those that it knows, in the letter case that it knows."""
+    """A plain string; the SDK returns an enum for the values that it knows."""
     return str(value.value if isinstance(value, Enum) else value or "")

@@ -1,24 +1,66 @@
-"""Whether somebody else than the operator may do something: by what Azure lists, as nobody can ask in their name."""
+"""Whether another principal than the operator has access. Azure answers nobody on behalf of others, so roles are read."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from provisioning.azure.client import Azure
-from provisioning.checks.diagnosis import READ_FILES, READ_JOBS, READ_SECRET, Access, by_policy, by_role
-from provisioning.checks.walk import Walk
-from provisioning.cli.session import Session
-from provisioning.models import Account, Vault
+from provisioning.checks.report import Finding, failed, ok, warning
+from provisioning.durations import spell
+from provisioning.models import AccessPolicy, Account, Assignment, RoleDefinition, Vault
+from provisioning.planning.permissions import grants, own_policies
+
+READ_SECRET = "Microsoft.KeyVault/vaults/secrets/getSecret/action"  # noqa: S105 - an action, not a secret
+READ_JOBS = "Microsoft.CognitiveServices/accounts/OpenAI/fine-tunes/read"
+READ_FILES = "Microsoft.CognitiveServices/accounts/OpenAI/files/read"
+PROPAGATION = timedelta(minutes=10)
+"""How long a new role may need to take effect (Microsoft, RBAC troubleshooting)."""
 
 
-def to_secret(azure: Azure, held: Vault, name: str, principal_id: str) -> Access:
-    """What lets the principal read the secret: roles, or access policies where those count."""
-    if held.rbac:
-        return _by_role(azure, f"{held.id}/secrets/{name}", principal_id, (READ_SECRET,))
-    return by_policy(held.policies, principal_id, "get")
+@dataclass(frozen=True)
+class Access:
+    """What gives a principal the data actions it needs.
+
+    Attributes:
+        by: names of the roles, or the access policy.
+        conditional: names of roles that may give it; their conditions cannot be evaluated here.
+        since: creation of the youngest of `by`, if known.
+    """
+
+    by: tuple[str, ...] = ()
+    conditional: tuple[str, ...] = ()
+    since: datetime | None = None
+
+    def finding(self, now: datetime, lacking: str, remedy: str) -> Finding:
+        """The finding of a check: `lacking` and `remedy` say what is missing and what adds it."""
+        if self.by:
+            return ok(f"by {' and '.join(self.by)}{self._age(now)}")
+        if self.conditional:
+            return warning(
+                f"by {' and '.join(self.conditional)}, under a condition that cannot be evaluated from here",
+                "Review the condition: az role assignment list --all --assignee … --query "
+                '"[].{role:roleDefinitionName, condition:condition}"; remove it if it is in the way.',
+            )
+        return failed(lacking, remedy)
+
+    def _age(self, now: datetime) -> str:
+        """A note about access that may be too young to work; empty otherwise."""
+        if self.since is None or now - self.since >= PROPAGATION:
+            return ""
+        age = spell(timedelta(seconds=max(0, round((now - self.since).total_seconds()))))
+        return f" (for {age}: a new role may need {spell(PROPAGATION)} to take effect)"
 
 
-def to_jobs(azure: Azure, known: Account, principal_id: str) -> Access:
-    """What lets the principal read the account's jobs, and the files with their results."""
-    return _by_role(azure, known.id, principal_id, (READ_JOBS, READ_FILES))
+def to_secret(azure: Azure, vault: Vault, name: str, principal_id: str) -> Access:
+    """What lets the principal read the secret: roles, or access policies on a vault that uses them."""
+    if vault.rbac:
+        return _by_role(azure, vault.scope(name), principal_id, (READ_SECRET,))
+    return by_policy(vault.policies, principal_id, "get")
+
+
+def to_jobs(azure: Azure, account: Account, principal_id: str) -> Access:
+    """What lets the principal read the account's jobs and the files with their results."""
+    return _by_role(azure, account.id, principal_id, (READ_JOBS, READ_FILES))
 
 
 def _by_role(azure: Azure, scope: str, principal_id: str, actions: Collection[str]) -> Access:
@@ -27,16 +69,34 @@ def _by_role(azure: Azure, scope: str, principal_id: str, actions: Collection[st
     return by_role(held, {i: role for i, role in found.items() if role}, actions)
 
 
-def tell_access(walk: Walk, name: str, session: Session, access: Access, lacking: str, remedy: str) -> None:
-    """The finding: `lacking` says who lacks what, `remedy` what gives it."""
-    if access.by:
-        walk.ok(name, f"by {' and '.join(access.by)}{access.age(session.clock.now())}")
-    elif access.maybe:
-        walk.warn(
-            name,
-            f"by {' and '.join(access.maybe)}, under a condition that cannot be evaluated from here",
-            'Look at the condition: az role assignment list --all --assignee … --query "[].{role:roleDefinitionName, '
-            'condition:condition}"; remove it if it is in the way.',
-        )
-    else:
-        walk.fail(name, lacking, remedy)
+def by_role(assignments: Iterable[Assignment], roles: Mapping[str, RoleDefinition], actions: Collection[str]) -> Access:
+    """The access that one principal's assignments give. Several roles may supply the actions together."""
+    held = [a for a in assignments if a.role_id in roles]
+    if by := _supplying([a for a in held if not a.conditional], roles, actions):
+        return Access(_names(by, roles), since=max((a.created for a in by if a.created), default=None))
+    return Access(conditional=_names(_supplying(held, roles, actions), roles))
+
+
+def by_policy(policies: Iterable[AccessPolicy], object_id: str, verb: str) -> Access:
+    """The access to secrets that a vault's access policies give this principal. Compound identities do not count."""
+    verbs = {v.lower() for p in own_policies(policies, object_id) for v in p.permissions.get("secrets", ())}
+    return Access(by=("an access policy",)) if verbs & {verb, "all"} else Access()
+
+
+def _supplying(
+    held: Iterable[Assignment], roles: Mapping[str, RoleDefinition], actions: Collection[str]
+) -> list[Assignment]:
+    """The assignments that supply any of the actions, the oldest of each role; empty if some action is missing."""
+    useful = [a for a in held if any(grants(roles[a.role_id], action) for action in actions)]
+    if not all(any(grants(roles[a.role_id], action) for a in useful) for action in actions):
+        return []
+    oldest: dict[str, Assignment] = {}
+    for each in useful:
+        seen = oldest.setdefault(each.role_id, each)
+        if each.created and seen.created and each.created < seen.created:
+            oldest[each.role_id] = each
+    return list(oldest.values())
+
+
+def _names(assignments: Iterable[Assignment], roles: Mapping[str, RoleDefinition]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(roles[a.role_id].name for a in assignments))

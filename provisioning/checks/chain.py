@@ -1,227 +1,219 @@
-"""doctor's checks of what setup brings in place: account, vault, secret, W&B, and the list of jobs."""
+"""doctor's checks of what setup creates: account, vault, secret, W&B key, and the list of jobs."""
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from provisioning import shell
 from provisioning.azure.client import Azure
-from provisioning.azure.fine_tuning import az_name
-from provisioning.checks.access import tell_access, to_secret
-from provisioning.checks.walk import Walk
-from provisioning.cli import documents
-from provisioning.cli.session import Session
+from provisioning.checks import access
+from provisioning.checks.report import Finding, failed, known, ok, readable, skipped, warning
+from provisioning.clock import Clock
 from provisioning.errors import (
     KeyRefusedError,
     MalformedKeyError,
-    ProvisioningError,
     UnreachableError,
     VaultUnreachableError,
 )
-from provisioning.models import Account, Secret, SecretState, Vault, WandbAccount
+from provisioning.models import (
+    Account,
+    FunctionApp,
+    FunctionAppName,
+    Secret,
+    SecretState,
+    Target,
+    Vault,
+    WandbAccount,
+)
 from provisioning.observation.inventory import require_usable
 from provisioning.observation.vault import find_vault, network_refusal
-from provisioning.planning.secret import until, warning
+from provisioning.planning.secret import expiry_warning, until
 from provisioning.planning.vault import UNTRUSTED
 from provisioning.wandb_key import Key
 
 
-def _next(command: str, session: Session) -> str:
-    """The command that mends this chain, whole. Whoever is here is signed in, so that the subscription is known."""
-    return documents.command(command, session.target, session.facts["subscription"]["id"])
+@dataclass
+class Chain:
+    """What doctor examines, and what its checks have found so far. None means not found, or not looked for yet."""
+
+    azure: Azure
+    target: Target
+    clock: Clock
+    check_key: Callable[[Key], WandbAccount]
+    app: FunctionAppName | None = None
+    account: Account | None = None
+    vault: Vault | None = None
+    secret: Secret | None = None
+    wandb: WandbAccount | None = None
+    site: FunctionApp | None = None
+    app_settings: Mapping[str, str] | None = None
+    app_principal: str | None = None
+
+    def command(self, name: str) -> str:
+        """One of our own commands, for this chain."""
+        return shell.provisioning(name, self.target, self.azure.subscription.id)
 
 
-def account(walk: Walk, azure: Azure, session: Session) -> Account | None:
-    """The account, its network and its identity."""
-    found: Account | None = None
-    with walk.checking("account"):
-        found = azure.account(session.target.resource_group, session.target.account)
-        require_usable(found)
-        if found.state.lower() == "succeeded":
-            walk.ok("account", f"{found.name}: {found.kind}, {found.endpoint}")
-        else:
-            walk.warn(
-                "account",
-                f"{found.name} is {found.state}: a change of it has not come to its end",
-                f"az cognitiveservices account show {az_name(found)} --query properties.provisioningState",
-            )
-    if found is None:
-        walk.skip("the account is not known", "account network", "account identity")
-        return None
-    _account_network(walk, found)
-    if found.principal_id:
-        walk.ok("account identity", f"system-assigned, principal {found.principal_id}")
-    else:
-        walk.fail("account identity", f"{found.name} has no system-assigned identity", _next("setup", session))
-    return found
+def account(chain: Chain) -> Finding:
+    """The account exists, can fine-tune and is not being changed."""
+    found = chain.azure.account(chain.target.resource_group, chain.target.account)
+    chain.account = found
+    require_usable(found)
+    if found.state.lower() == "succeeded":
+        return ok(f"{found.name}: {found.kind}, {found.endpoint}")
+    return warning(
+        f"{found.name} is {found.state}: a change is still in progress",
+        shell.az_account(found, "show", "--query", "properties.provisioningState"),
+    )
 
 
-def _account_network(walk: Walk, found: Account) -> None:
+def account_network(chain: Chain) -> Finding:
+    """The account's data plane can be reached."""
+    found = known(chain.account, "the account")
     if not found.network.public:
-        walk.warn(
-            "account network",
+        return warning(
             "only private endpoints: public network access is disabled",
             "The function app needs virtual network integration to reach it, and so do you.",
         )
-    elif found.network.firewalled:
-        walk.warn(
-            "account network",
-            "a firewall: only the networks that its rules name get in",
-            "The function app's outbound network has to be among them: "
-            f"az cognitiveservices account network-rule list {az_name(found)}",
+    if found.network.firewalled:
+        return warning(
+            "a firewall: only the networks in its rules have access",
+            "The function app's outbound network has to be in the rules: "
+            + shell.az_account(found, "network-rule", "list"),
         )
+    return ok("open to all networks")
+
+
+def account_identity(chain: Chain) -> Finding:
+    """The account has a system-assigned identity."""
+    found = known(chain.account, "the account")
+    if found.principal_id:
+        return ok(f"system-assigned, principal {found.principal_id}")
+    return failed(f"{found.name} has no system-assigned identity", chain.command("setup"))
+
+
+def vault(chain: Chain) -> Finding:
+    """The vault exists."""
+    if chain.account:  # find_vault tells a deleted vault from a missing one
+        found = find_vault(chain.azure, chain.target, chain.account)
     else:
-        walk.ok("account network", "open to all networks")
+        found = chain.azure.vaults.get(chain.target.resource_group, chain.target.vault)
+    chain.vault = found
+    return ok(f"{found.name}: {found.uri}, {'Azure RBAC' if found.rbac else 'access policies'}")
 
 
-def vault(walk: Walk, azure: Azure, session: Session, known: Account | None) -> Vault | None:
-    """The vault as Azure Resource Manager shows it, and its network."""
-    found: Vault | None = None
-    with walk.checking("vault"):
-        if known:  # tells a deleted one from none
-            found = find_vault(azure, session.target, known)
-        else:
-            found = azure.vaults.get(session.target.resource_group, session.target.vault)
-        walk.ok("vault", f"{found.name}: {found.uri}, {'Azure RBAC' if found.rbac else 'access policies'}")
-    if found is None:
-        walk.skip("the vault is not known", "vault network")
-        return None
-    _vault_network(walk, found)
-    return found
-
-
-def _vault_network(walk: Walk, found: Vault) -> None:
+def vault_network(chain: Chain) -> Finding:
+    """The vault's data plane can be reached."""
+    found = known(chain.vault, "the vault")
     if not found.network.public:
-        walk.warn(
-            "vault network",
+        return warning(
             f"{found.network} only; {UNTRUSTED}",
             "The function app needs virtual network integration and a private endpoint to the vault.",
         )
-    elif found.network.firewalled:
-        walk.warn(
-            "vault network",
-            f"a firewall: only what its rules name gets in; {UNTRUSTED}",
-            f"az keyvault network-rule list -n {found.name} shows the rules; the function app's outbound network has "
-            "to be among them.",
+    if found.network.firewalled:
+        rules = shell.command("az", "keyvault", "network-rule", "list", "-n", found.name)
+        return warning(
+            f"a firewall: only the networks in its rules have access; {UNTRUSTED}",
+            f"The function app's outbound network has to be in the rules: {rules}",
         )
-    else:
-        walk.ok("vault network", "open to all networks")
+    return ok("open to all networks")
 
 
-def secret(walk: Walk, azure: Azure, session: Session, held: Vault | None) -> Secret | None:
-    """Whether the vault lets the operator in, and what the secret is like."""
-    if held is None:
-        walk.skip("the vault is not known", "vault access", "secret")
-        return None
-    seen: Secret | None = None
-    with walk.checking("vault access"):
-        try:
-            seen = azure.secrets(held).read(session.target.secret)
-        except VaultUnreachableError as error:
-            raise network_refusal(held, error) from error
-    if seen is None:
-        walk.skip("the vault does not answer you", "secret")
-        return None
+def vault_access(chain: Chain) -> Finding:
+    """The operator may read secrets."""
+    found = known(chain.vault, "the vault")
+    try:
+        seen = chain.azure.secrets(found).read(chain.target.secret)
+    except VaultUnreachableError as error:
+        raise network_refusal(found, error) from error
     if seen.state is SecretState.UNKNOWN:
-        what = "no role" if held.rbac else "no access policy"
-        walk.fail(
-            "vault access",
-            f"the vault answers; {what} lets you read secrets, or it is too new to work",
-            _next("setup", session),
+        what = "no role" if found.rbac else "no access policy"
+        return failed(
+            f"the vault answers, but {what} lets you read secrets, or it is too new to work", chain.command("setup")
         )
-        walk.skip("the vault does not let you in", "secret")
-        return None
-    walk.ok("vault access", "the vault answers and lets you in")
-    _secret(walk, session, held, seen)
-    return seen
+    chain.secret = seen
+    return ok("the vault answers, and you have access")
 
 
-def _secret(walk: Walk, session: Session, held: Vault, seen: Secret) -> None:
-    name = session.target.secret
+def secret(chain: Chain) -> Finding:
+    """The secret exists, is enabled and does not expire soon."""
+    found, seen, name = known(chain.vault, "the vault"), chain.secret, chain.target.secret
+    if seen is None:
+        return skipped("you have no access to the vault")
     match seen.state:
         case SecretState.PRESENT:
-            if danger := warning(seen.expires, session.clock.now()):
-                walk.warn("secret", f"{name}: {danger}", _next("rotate-key", session))
-            else:
-                walk.ok("secret", f"{name} is there, {until(seen.expires)}")
+            if danger := expiry_warning(seen.expires, chain.clock.now()):
+                return warning(f"{name}: {danger}", chain.command("rotate-key"))
+            return ok(f"{name} exists, {until(seen.expires)}")
         case SecretState.DISABLED:
-            walk.fail(
-                "secret",
+            named = ("--vault-name", found.name, "-n", name, "--enabled", "true")
+            enable = shell.command("az", "keyvault", "secret", "set-attributes", *named)
+            return failed(
                 f"{name} is disabled: nobody can read it",
-                f"az keyvault secret set-attributes --vault-name {held.name} -n {name} --enabled true, if that was "
-                f"by mistake; with another key: {_next('rotate-key', session)}",
+                f"{enable}, if that was by mistake; with another key: {chain.command('rotate-key')}",
             )
         case SecretState.DELETED:
-            walk.fail("secret", f"{name} is deleted; setup recovers it", _next("setup", session))
+            return failed(f"{name} is deleted; setup recovers it", chain.command("setup"))
         case _:
-            walk.fail("secret", f"there is no secret {name} in {held.name}", _next("setup", session))
+            return failed(f"{found.name} has no secret {name}", chain.command("setup"))
 
 
-def identity_access(walk: Walk, azure: Azure, session: Session, known: Account | None, held: Vault | None) -> None:
-    """Whether the account's identity may read the secret."""
-    name = "identity access"
-    if held is None:
-        walk.skip("the vault is not known", name)
-    elif known is None or not known.principal_id:
-        walk.skip("the account has no identity", name)
-    else:
-        with walk.checking(name, hidden=True):
-            access = to_secret(azure, held, session.target.secret, known.principal_id)
-            tell_access(
-                walk,
-                name,
-                session,
-                access,
-                f"{known.name} may not read secret {session.target.secret}",
-                _next("setup", session),
-            )
+def identity_access(chain: Chain) -> Finding:
+    """The account's identity may read the secret."""
+    found, subject = known(chain.vault, "the vault"), chain.account
+    if subject is None or not subject.principal_id:
+        return skipped("the account has no identity")
+    principal_id, name = subject.principal_id, chain.target.secret
+    held = readable(lambda: access.to_secret(chain.azure, found, name, principal_id))
+    return held.finding(chain.clock.now(), f"{subject.name} may not read secret {name}", chain.command("setup"))
 
 
-def wandb(walk: Walk, session: Session, held: Secret | None) -> WandbAccount | None:
-    """Whether W&B knows the key in the vault, and lets it write."""
-    name = "W&B key"
-    if held is None or held.value is None:
-        walk.skip("the key in the vault could not be read", name)
-        return None
-    key = Key(held.value, f"secret {session.target.secret}")
+def wandb_key(chain: Chain) -> Finding:
+    """W&B accepts the key in the vault, and the key may write."""
+    if chain.secret is None or chain.secret.value is None:
+        return skipped("the key in the vault could not be read")
+    key = Key(chain.secret.value, f"secret {chain.target.secret}")
     try:
-        found = session.check_key(key, session.wandb_base_url, session.wandb_entity)
+        found = chain.check_key(key)
     except KeyRefusedError:
-        walk.fail(
-            name,
-            f"W&B does not know the key in {key.origin}: it was revoked, or is another server's",
-            _next("rotate-key", session),
+        return failed(
+            f"W&B does not accept the key in {key.origin}: it was revoked, or belongs to another server",
+            chain.command("rotate-key"),
         )
     except MalformedKeyError as error:
-        walk.fail(name, error.message, _next("rotate-key", session))
+        return failed(error.message, chain.command("rotate-key"))
     except UnreachableError:
-        walk.fail(
-            name,
-            "W&B gave no answer, so that nothing can be said of the key",
+        return failed(
+            "W&B did not answer, so the key could not be checked",
             "Check the network, HTTPS_PROXY and --wandb-base-url (WANDB_BASE_URL), then run doctor again.",
         )
-    except ProvisioningError as error:
-        walk.fail(name, error.message, error.hint)
-    else:
-        _known_key(walk, found)
-        return found
-    return None
-
-
-def _known_key(walk: Walk, found: WandbAccount) -> None:
-    whose = f"W&B knows it: user {found.username}, entity {found.entity}"
+    chain.wandb = found
+    owner = f"W&B accepts it: user {found.username}, entity {found.entity}"
     if found.may_write:
-        walk.ok("W&B key", f"{whose}, may write")
-    else:
-        walk.warn(
-            "W&B key",
-            f"{whose}; W&B does not say whether it may write there",
-            f"See the seat of {found.username} in the settings of {found.entity} on the W&B server.",
-        )
+        return ok(f"{owner}, may write")
+    return warning(
+        f"{owner}; W&B does not say whether it may write there",
+        f"Check the seat of {found.username} in the settings of {found.entity} on the W&B server.",
+    )
 
 
-def job_list(walk: Walk, azure: Azure, known: Account | None) -> None:
-    """Whether the operator sees the account's jobs on the data plane: the way that the function app goes."""
-    if known is None:
-        walk.skip("the account is not known", "job list")
-        return
-    with walk.checking("job list"):
-        some = azure.jobs(known).any(azure.caller)
-        walk.ok(
-            "job list", "you see the fine-tuning jobs" if some else "you may see fine-tuning jobs; there are none yet"
-        )
+def job_list(chain: Chain) -> Finding:
+    """The operator may list the account's jobs on the data plane, as the function app does."""
+    found = known(chain.account, "the account")
+    if chain.azure.jobs(found).any(chain.azure.caller):
+        return ok("you see the fine-tuning jobs")
+    return ok("you may see fine-tuning jobs; there are none yet")
+
+
+CHECKS: Mapping[str, Callable[[Chain], Finding]] = {
+    "account": account,
+    "account network": account_network,
+    "account identity": account_identity,
+    "vault": vault,
+    "vault network": vault_network,
+    "vault access": vault_access,
+    "secret": secret,
+    "identity access": identity_access,
+    "W&B key": wandb_key,
+    "job list": job_list,
+}
+"""The checks by name, in the order they run: a later one uses what an earlier one found."""

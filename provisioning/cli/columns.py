@@ -1,4 +1,4 @@
-"""Lines for people, in columns: on a terminal wrapped between words, anywhere else one line a thing, as grep likes it."""
+"""Lines in columns. A terminal gets them wrapped between words; a file or pipe gets one line per item, for grep."""
 
 import textwrap
 from collections.abc import Iterator
@@ -8,20 +8,20 @@ from rich.console import Console
 from rich.text import Text
 
 _NARROW = 72
-"""Columns of a terminal below which names get no column of their own."""
-_LEAST = 20  # columns that a text gets, however narrow the terminal is
+"""Columns of a terminal below which resource names get no column."""
+_LEAST = 20  # columns for text on any terminal
 
 
 @dataclass(frozen=True)
 class Row:
-    """One thing that is told.
+    """One item of output.
 
     Attributes:
-        sign: what the line means, in one or two words; `style` is rich's, for it alone.
-        about: whose line it is.
-        why: said after the text, in parentheses.
-        danger: said after that, where somebody should look twice.
-        command: what to run next; on its own line and never wrapped, so that it can be copied.
+        sign: its meaning, in one or two words; `style` is rich's style of the sign.
+        about: the resource.
+        why: a reason, shown in parentheses after the text.
+        danger: a warning, shown last.
+        command: the next command, on its own line and never wrapped, so that it can be copied.
     """
 
     sign: str
@@ -35,7 +35,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Columns:
-    """Widths in characters: blanks before the sign, the sign, whose line it is."""
+    """Widths in characters: the indent, the sign, the resource."""
 
     lead: int
     sign: int
@@ -43,7 +43,7 @@ class Columns:
 
 
 def lines(row: Row, columns: Columns, console: Console) -> Iterator[Text]:
-    """The row as it is printed there, line by line."""
+    """The printed lines of a row."""
     width = console.width if console.is_terminal else None
     padding = columns.about if width is None or width >= _NARROW else 0
     about = f"{row.about:<{padding}}  " if row.about else ""
@@ -65,5 +65,5 @@ def lines(row: Row, columns: Columns, console: Console) -> Iterator[Text]:
 
 
 def wrapped(text: str, width: int) -> list[str]:
-    """The text in lines of this width. A word that is longer, such as a resource's id, stays whole."""
+    """The text in lines of this width. A longer word, such as a resource id, is not split."""
     return textwrap.wrap(text, max(width, _LEAST), break_long_words=False, break_on_hyphens=False)

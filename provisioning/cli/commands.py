@@ -1,4 +1,4 @@
-"""The command line. Exit status: 0 done; 1 failed; 2 usage, or drift where asked for; 3 not there or not ready; 130."""
+"""The command line. Exit status: 0 done, 1 failed, 2 usage or drift, 3 not found or not ready, 130 interrupted."""
 
 import logging
 import os
@@ -14,11 +14,7 @@ import click
 from provisioning import wandb_key
 from provisioning.azure.client import Azure
 from provisioning.azure.sign_in import cloud, credential
-from provisioning.checks.function_app import AppName
-from provisioning.cli import doctor as doctor_command
-from provisioning.cli import rotation, streams
-from provisioning.cli import setup as setup_command
-from provisioning.cli import teardown as teardown_command
+from provisioning.cli import doctor, rotation, setup, streams, teardown
 from provisioning.cli.console import Ui
 from provisioning.cli.options import (
     Span,
@@ -36,7 +32,7 @@ from provisioning.cli.options import (
 from provisioning.cli.session import Session
 from provisioning.clock import SystemClock
 from provisioning.errors import InterruptedByUserError, ProvisioningError, UsageError
-from provisioning.models import Scope, Target
+from provisioning.models import FunctionAppName, Scope, Target
 
 _Result = TypeVar("_Result")
 
@@ -48,32 +44,32 @@ def cli() -> None:
     """Prepare Azure and Weights & Biases (W&B), so that Azure OpenAI fine-tuning jobs can report to W&B.
 
     \b
-    What `setup` brings in place, and `status` watches:
+    `setup` does the following, and `status` checks it:
       - the Azure OpenAI account has a system-assigned managed identity
-      - the Key Vault is on Azure RBAC, and everybody who had access by access
-        policy has it by role
+      - the Key Vault uses Azure RBAC, and every principal that had access by
+        access policy has it by role
       - you and the account's identity are Key Vault Secrets Officers, unless
-        you choose less for the identity
-      - the vault holds the W&B API key, and W&B knows the key
+        you choose a smaller role for the identity
+      - the vault holds the W&B API key, and W&B accepts the key
 
-    You are whoever `az login` signed in, or what DefaultAzureCredential finds. Running it again is always safe.
+    The commands act as the account that `az login` signed in. Running a command again is always safe.
     """
 
 
-@cli.command()
+@cli.command("plan")
 @target_options
 @vault_options
 @key_options
 @lifetime_option
-@click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 when there is something to do.")
+@click.option("--detailed-exitcode", is_flag=True, help="Exit with status 2 if there is something to change.")
 @output_options
-def plan(*, detailed_exitcode: bool, **given: Any) -> int:
-    """Show what setup would do. Writes nothing; needs no W&B key, but compares one that is given."""
-    made = _run(given, setup_command.plan)
+def _plan(*, detailed_exitcode: bool, **given: Any) -> int:
+    """Show what setup would do. Writes nothing. Needs no W&B key, but compares a given one."""
+    made = _run(given, setup.plan)
     return 2 if detailed_exitcode and made.work else 0
 
 
-@cli.command()
+@cli.command("setup")
 @target_options
 @vault_options
 @key_options
@@ -84,28 +80,28 @@ def plan(*, detailed_exitcode: bool, **given: Any) -> int:
     default="10m",
     type=Span(),
     metavar="TIME",
-    help="How long the vault may take to let you in; after the switch it is then switched back.",
+    help="How long to wait for your access to the vault. If it runs out after the switch, setup switches back.",
 )
 @output_options
-def setup(*, yes: bool, dry_run: bool, **given: Any) -> int:
-    """Show the plan, ask, apply it, and check the result.
+def _setup(*, yes: bool, dry_run: bool, **given: Any) -> int:
+    """Show the plan, ask for consent, apply it, and verify the result.
 
-    Interrupted or failed half way, run it again: what is done is recognised. A second run writes nothing.
+    After an interruption or a failure, run it again: it continues where it stopped. A second run writes nothing.
     """
     if dry_run:
-        _run(given, setup_command.plan)
+        _run(given, setup.plan)
     else:
         interactive = streams.stdin().isatty()
-        _run(given, lambda session: setup_command.setup(session, yes=yes, interactive=interactive))
+        _run(given, lambda session: setup.setup(session, yes=yes, interactive=interactive))
     return 0
 
 
-@cli.command()
+@cli.command("status")
 @target_options
 @output_options
-def status(**given: Any) -> int:
-    """Say what is in place and what is not, thing by thing. Exit status 2 when something differs."""
-    return 2 if _run(given, setup_command.status).work else 0
+def _status(**given: Any) -> int:
+    """Show which resources are in place. Exit status 2 if something differs."""
+    return 2 if _run(given, setup.status).work else 0
 
 
 @cli.command("rotate-key")
@@ -114,58 +110,56 @@ def status(**given: Any) -> int:
 @lifetime_option
 @consent_options
 @output_options
-def rotate_key(*, yes: bool, dry_run: bool, **given: Any) -> int:
-    """Put a new W&B key in place of the one in the vault.
+def _rotate_key(*, yes: bool, dry_run: bool, **given: Any) -> int:
+    """Replace the W&B key in the vault with a new one.
 
-    The new key comes as in setup, and W&B is asked about it before anything is written. It becomes a new version of
-    the secret; when that reads back, the versions before it that setup or rotate-key wrote are disabled. Interrupted,
-    run it again with the same key. Running functions take the key up within minutes, without a restart.
+    The new key is read as in setup and checked with W&B before anything is written. It becomes a new version of the
+    secret. Then the previous versions that setup or rotate-key wrote are disabled. After an interruption, run it again
+    with the same key. Running functions use the new key within minutes, without a restart.
     """
     interactive = streams.stdin().isatty()
     _run(given, lambda session: rotation.rotate(session, yes=yes, interactive=interactive, dry_run=dry_run))
     return 0
 
 
-@cli.command()
+@cli.command("teardown")
 @chain_options
 @teardown_options
 @consent_options
 @output_options
-def teardown(*, restore_access_policies: bool, yes: bool, dry_run: bool, **given: Any) -> int:
-    """Take away what setup added, and never what was there before.
+def _teardown(*, restore_access_policies: bool, yes: bool, dry_run: bool, **given: Any) -> int:
+    """Remove what setup added, and nothing else.
 
-    That is: the secret (it can be recovered), the roles that setup assigned, the access policies that it created. The
-    account's identity stays. So does the vault's switch to Azure RBAC, with the roles that keep others working on it,
-    unless you ask for the way back. Interrupted, run it again.
+    That is the secret (which can be recovered), the roles that setup assigned, and the access policies that it created.
+    The account's identity stays. The vault stays on Azure RBAC, with the roles that other principals need, unless you
+    pass --restore-access-policies. After an interruption, run it again.
     """
     interactive, restore = streams.stdin().isatty(), restore_access_policies
     _run(
         given,
-        lambda session: teardown_command.teardown(
-            session, restore=restore, yes=yes, interactive=interactive, dry_run=dry_run
-        ),
+        lambda session: teardown.teardown(session, restore=restore, yes=yes, interactive=interactive, dry_run=dry_run),
     )
     return 0
 
 
-@cli.command()
+@cli.command("doctor")
 @chain_options
 @wandb_options
 @function_app_options
 @output_options
-def doctor(*, function_app: str | None, function_app_group: str | None, **given: Any) -> int:
-    """Find the link of the chain that is broken, and its remedy.
+def _doctor(*, function_app: str | None, function_app_group: str | None, **given: Any) -> int:
+    """Check every link between you and the function app, and name the broken one with its remedy.
 
-    Writes nothing. From who you are to the functions of the app: account, vault, secret, W&B, job list, identities. A check that
-    depends on a broken one is skipped; the others are made all the same. Exit status 1 when one failed.
+    Writes nothing. Checks your sign-in, account, vault, secret, W&B key, job list, identities and the function app. A
+    check that depends on a failed one is skipped. Exit status 1 if a check failed.
     """
-    app = AppName(function_app_group or given["resource_group"], function_app) if function_app else None
-    _run(given, lambda session: doctor_command.doctor(session, app))
+    app = FunctionAppName(function_app_group or given["resource_group"], function_app) if function_app else None
+    _run(given, lambda session: doctor.doctor(session, app))
     return 0
 
 
 def _run(given: dict[str, Any], command: Callable[[Session], _Result]) -> _Result:
-    """Run one command; whatever it raises for people, they get in three parts and with its exit status."""
+    """Run one command. Print a ProvisioningError with its hint and exit with its status."""
     ui = Ui(as_json=given["output"] == "json")
     session = _session(ui, given)
     try:
@@ -179,14 +173,14 @@ def _run(given: dict[str, Any], command: Callable[[Session], _Result]) -> _Resul
 
 def _session(ui: Ui, given: dict[str, Any]) -> Session:
     base_url = given.get("wandb_base_url")
-    from_environment = wandb_key.taken(os.environ)
+    from_environment = wandb_key.pop_from_environment(os.environ)
     return Session(
         target=_target(given),
         ui=ui,
         clock=SystemClock(),
         connect=lambda: _connect(given["cloud"], given["subscription"]),
-        given_key=lambda: wandb_key.given(from_environment, given["wandb_key_file"], streams.stdin()),
-        ask_key=lambda: wandb_key.asked(streams.stdin(), base_url),
+        provided_key=lambda: wandb_key.provided(from_environment, given["wandb_key_file"], streams.stdin()),
+        prompt_for_key=lambda: wandb_key.prompt(streams.stdin(), base_url),
         wandb_base_url=base_url,
         wandb_entity=given.get("wandb_entity"),
         **({"access_timeout": given["access_timeout"]} if "access_timeout" in given else {}),
@@ -194,16 +188,18 @@ def _session(ui: Ui, given: dict[str, Any]) -> Session:
 
 
 def _target(given: dict[str, Any]) -> Target:
-    """What the command's options say of it; options are called as the fields that they fill."""
+    """The target from the command's options, most of which have the names of its fields."""
     if given.get("create_vault") and given.get("recover_vault"):
-        raise click.UsageError("--create-key-vault makes a new vault, --recover-key-vault brings one back: give one")
+        raise click.UsageError(
+            "--create-key-vault creates a new vault, --recover-key-vault recovers a deleted one: pass only one"
+        )
     if given.get("by_access_policy") and given.get("identity_scope") is Scope.SECRET:
         raise click.UsageError(
-            "an access policy reaches every secret of the vault: --identity-scope secret needs roles"
+            "an access policy applies to every secret of the vault: --identity-scope secret needs roles"
         )
-    said = {field.name: given[field.name] for field in fields(Target) if field.name in given}
+    same_name = {field.name: given[field.name] for field in fields(Target) if field.name in given}
     named = {"account": given["openai_account"], "vault": given["key_vault"], "secret": given["secret_name"]}
-    return Target(**(said | named))
+    return Target(**(same_name | named))
 
 
 def _connect(cloud_name: str | None, subscription: str | None) -> Azure:
@@ -214,9 +210,9 @@ def _connect(cloud_name: str | None, subscription: str | None) -> Azure:
 def _interrupted(session: Session) -> InterruptedByUserError:
     if session.facts.get("applied"):
         return InterruptedByUserError(
-            "Interrupted; what was done before stands.", hint="`status` shows what is in place."
+            "Interrupted. The changes made so far stand.", hint="`status` shows what is in place."
         )
-    return InterruptedByUserError("Interrupted; nothing was written.", hint="Run the command again when you like.")
+    return InterruptedByUserError("Interrupted; nothing was written.", hint="Run the command again.")
 
 
 @contextmanager
@@ -239,16 +235,16 @@ def _fail(ui: Ui, error: ProvisioningError, facts: dict[str, Any]) -> NoReturn:
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit."""
-    streams.spell_out()
-    # What SDKs log goes nowhere, where Python would print it bare: what matters of it is told by us.
+    streams.replace_unencodable()
+    # Python would print SDK warnings to stderr. What matters of them is in our own messages.
     logging.getLogger().addHandler(logging.NullHandler())
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         sys.exit(cli.main(arguments, prog_name=PROGRAM, standalone_mode=False))
     except OSError as error:
-        if not streams.unwritable(error):
+        if not streams.is_write_error(error):
             raise
-        _unheard(error)
+        _output_failed(error)
     except click.Abort:
         sys.exit(InterruptedByUserError.exit_status)
     except click.ClickException as error:
@@ -258,17 +254,17 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
         _fail(Ui(as_json=True), UsageError(error.format_message(), hint=f"{PROGRAM} --help"), {})
 
 
-def _unheard(error: OSError) -> NoReturn:
-    """Nobody gets the answer, nor a document; whoever may still read stderr is told so."""
+def _output_failed(error: OSError) -> NoReturn:
+    """Report on stderr that stdout cannot be written."""
     with suppress(OSError):
         click.echo(f"error    The output cannot be written: {error.strerror}.", err=True)
-        click.echo("next     Make room and run the same command again; what is done already is recognised.", err=True)
-    streams.abandon()
+        click.echo("next     Make room and run the same command again: it continues where it stopped.", err=True)
+    streams.discard()
     sys.exit(ProvisioningError.exit_status)
 
 
 def _wants_json(arguments: Sequence[str]) -> bool:
-    """Whether a command line that could not be parsed asks for JSON."""
+    """Whether a command line that click could not parse asks for JSON."""
     return any(
         word in ("-ojson", "--output=json") or (word in ("-o", "--output") and after == "json")
         for word, after in zip_longest(arguments, arguments[1:])

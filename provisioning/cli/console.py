@@ -1,4 +1,4 @@
-"""What the operator sees. Data goes to stdout, everything else to stderr; colour is never the only sign."""
+"""What the operator sees. Data goes to stdout, everything else to stderr; colour never carries meaning alone."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.status import Status
 from rich.text import Text
 
-from provisioning.checks.diagnosis import Check, State
+from provisioning.checks.report import Check, State
 from provisioning.cli.columns import Columns, Row, lines, wrapped
 from provisioning.durations import spell
 from provisioning.errors import ProvisioningError
@@ -26,15 +26,15 @@ _SIGNS = {
     Verb.NOTE: ("! note", "yellow"),
 }
 _STATES = {State.OK: "green", State.WARNING: "yellow", State.FAILED: "bold red", State.SKIPPED: "dim"}
-_PLANNED = Columns(lead=2, sign=9)
-_CHECKED = Columns(lead=2, sign=9, about=17)
-_TOLD = Columns(lead=0, sign=9)
-_SAY_EVERY = timedelta(seconds=30)
-"""How often a wait is mentioned where no line can be rewritten."""
+_PLAN_COLUMNS = Columns(lead=2, sign=9)
+_CHECK_COLUMNS = Columns(lead=2, sign=9, about=17)
+_MESSAGE_COLUMNS = Columns(lead=0, sign=9)
+_WAIT_LINE_EVERY = timedelta(seconds=30)
+"""How often a wait is mentioned on a stream that cannot rewrite a line."""
 
 
 class Ui:
-    """Talks to the operator. With `as_json`, stdout gets exactly one JSON document, whatever happens."""
+    """Writes to the operator's screen. With `as_json`, stdout gets exactly one JSON document, also on failure."""
 
     def __init__(self, *, as_json: bool = False) -> None:
         self.as_json = as_json
@@ -42,65 +42,54 @@ class Ui:
         self._err = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
         self._status: Status | None = None
         self._waited: dict[str, timedelta] = {}
-        self._width = 0  # of the column that names resources
+        self._width = 0  # of the column with resource names
 
-    # --- saying ------------------------------------------------------------------------------------------------
+    # --- progress ----------------------------------------------------------------------------------------------
 
     def note(self, text: str, style: str = "") -> None:
-        """Something to know, on stderr."""
-        self._say(self._err, text, style)
+        """Print a note on stderr."""
+        self._print(self._err, text, style)
 
     def signed_in(self, caller: Caller, subscription: Subscription) -> None:
-        """Who acts, and where."""
+        """Print the signed-in principal and the subscription."""
         self.note(
             f"Signed in as {caller.name} through {caller.via}, subscription {subscription.name} (…{subscription.id[-4:]})"
         )
 
     def plan(self, plan: Plan) -> None:
-        """The plan as the answer: on stdout, unless the document says it."""
+        """Print the plan as the answer, on stdout, unless the document has it."""
         if not self.as_json:
             self._steps(self._out, plan)
 
     def proposal(self, plan: Plan) -> None:
-        """The plan as what is about to happen."""
+        """Print the plan that is about to be applied."""
         self._steps(self._err, plan)
 
     def _steps(self, console: Console, plan: Plan) -> None:
-        counts = f"{len(plan.changes)} to change, {len(plan.already)} already so"
-        self._say(console, f"Plan for {plan.about}: {counts}", "bold")
+        counts = f"{len(plan.changes)} to change, {len(plan.already)} unchanged"
+        self._print(console, f"Plan for {plan.about}: {counts}", "bold")
         self._width = max((len(s.resource) for s in plan.steps), default=0)
         for step in plan.steps:
             sign, style = _SIGNS[step.verb]
-            self._row(
-                console, Row(sign, step.resource, step.detail, step.why, step.danger, step.command, style), _PLANNED
-            )
+            row = Row(sign, step.resource, step.detail, step.why, step.danger, step.command, style)
+            self._row(console, row, _PLAN_COLUMNS)
         for loss in plan.losses:
-            self._row(console, Row("! loses", "", f"{loss.principal}: {loss.reason}", style="red"), _PLANNED)
+            self._row(console, Row("! loses", "", f"{loss.principal}: {loss.reason}", style="red"), _PLAN_COLUMNS)
 
     def check(self, check: Check) -> None:
-        """One link of the chain, as soon as it is known; the document says it in the end."""
+        """Print a result of doctor as soon as it is known, unless the document has it."""
         if not self.as_json:
             row = Row(check.state.value, check.name, check.seen, command=check.remedy, style=_STATES[check.state])
-            self._row(self._out, row, _CHECKED)
+            self._row(self._out, row, _CHECK_COLUMNS)
 
     def done(self, step: Step, seconds: float, note: str) -> None:
-        """A step is done."""
+        """Print a step that is done."""
         sign = "waited" if step.verb is Verb.WAIT else "done"
         what = step.detail + (f"; {note}" if note else "") + f"  {spell(timedelta(seconds=seconds))}"
-        self._row(self._err, Row(sign, step.resource, what, style="green"), _TOLD)
-
-    def _say(self, console: Console, text: str, style: str) -> None:
-        self._quiet()
-        for line in wrapped(text, console.width) if console.is_terminal else [text]:
-            console.print(Text(line, style=style))
-
-    def _row(self, console: Console, row: Row, columns: Columns) -> None:
-        self._quiet()
-        for line in lines(row, replace(columns, about=columns.about or self._width), console):
-            console.print(line)
+        self._row(self._err, Row(sign, step.resource, what, style="green"), _MESSAGE_COLUMNS)
 
     def waiting(self, what: str, elapsed: timedelta, budget: timedelta) -> None:
-        """Still waiting: a line that renews itself on a terminal, elsewhere one every half minute."""
+        """Show a wait: one line that updates on a terminal, elsewhere a line every half minute."""
         line = f"waiting  for {what}: {spell(timedelta(seconds=int(elapsed.total_seconds())))} of {spell(budget)}"
         if self._err.is_terminal and not self._err.is_dumb_terminal:
             if self._status is None:
@@ -109,18 +98,13 @@ class Ui:
             self._status.update(Text(line))
             return
         last = self._waited.get(what)
-        if last is None or elapsed < last or elapsed - last >= _SAY_EVERY:
+        if last is None or elapsed < last or elapsed - last >= _WAIT_LINE_EVERY:
             self._waited[what] = elapsed
             self._err.print(line)
 
-    def _quiet(self) -> None:
-        if self._status is not None:
-            self._status.stop()
-            self._status = None
-
     def confirm(self, question: str) -> bool:
-        """Ask on the terminal; anything but yes is no, Ctrl-D too."""
-        self._quiet()
+        """Ask on the terminal. Anything but yes means no, and so does Ctrl-D."""
+        self._stop_status()
         self._err.print(f"{question} [y/N] ", end="")
         try:
             return input().strip().lower() in ("y", "yes")
@@ -128,30 +112,47 @@ class Ui:
             self._err.print()
             return False
 
-    # --- answering ---------------------------------------------------------------------------------------------
+    # --- results -----------------------------------------------------------------------------------------------
 
-    def answer(self, document: Mapping[str, Any], said: Sequence[str | Row]) -> None:
-        """The command's result: lines for people, the document for programs, which is ASCII whatever the locale."""
-        self._quiet()
+    def answer(self, document: Mapping[str, Any], summary: Sequence[str | Row]) -> None:
+        """Print the command's result: the summary, or the document in ASCII."""
+        self._stop_status()
         if self.as_json:
             self._out.file.write(json.dumps(document, indent=2) + "\n")
-            self._out.file.flush()  # a reader who is gone shows here, and not when Python ends
+            self._out.file.flush()  # a closed pipe must fail here, not when Python exits
             return
-        rows = [each for each in said if isinstance(each, Row)]
+        rows = [each for each in summary if isinstance(each, Row)]
         columns = Columns(2, max((len(r.sign) + 2 for r in rows if r.sign), default=0))
         self._width = max((len(r.about) for r in rows), default=0)
-        for each in said:
+        for each in summary:
             if isinstance(each, Row):
                 self._row(self._out, each, columns)
             else:
                 self._out.print(each)
 
     def failed(self, error: ProvisioningError, document: Mapping[str, Any]) -> None:
-        """What went wrong and what to do next."""
-        self._quiet()
+        """Print what went wrong and what to do next."""
+        self._stop_status()
         if self.as_json:
             shown = {"code": error.code, "message": error.message, "hint": error.hint}
             self.answer({"ok": False, "error": shown, **document}, ())
             return
-        self._row(self._err, Row("error", "", error.message, style="bold red"), _TOLD)
+        self._row(self._err, Row("error", "", error.message, style="bold red"), _MESSAGE_COLUMNS)
         self._err.print(Text.assemble(("next     ", "bold"), error.hint))
+
+    # --- lines -------------------------------------------------------------------------------------------------
+
+    def _print(self, console: Console, text: str, style: str) -> None:
+        self._stop_status()
+        for line in wrapped(text, console.width) if console.is_terminal else [text]:
+            console.print(Text(line, style=style))
+
+    def _row(self, console: Console, row: Row, columns: Columns) -> None:
+        self._stop_status()
+        for line in lines(row, replace(columns, about=columns.about or self._width), console):
+            console.print(line)
+
+    def _stop_status(self) -> None:
+        if self._status is not None:
+            self._status.stop()
+            self._status = None

@@ -1,75 +1,60 @@
-"""doctor: goes along the whole chain as the operator, and names the link that is broken and its remedy. Writes nothing."""
+"""doctor: checks every link between the operator and W&B, and names the broken one with its remedy. Writes nothing."""
 
 from provisioning.azure.client import Azure
-from provisioning.checks import chain as chain_checks
-from provisioning.checks.diagnosis import Check, State
-from provisioning.checks.function_app import CHECKS as APP_CHECKS
-from provisioning.checks.function_app import AppName, Chain, function_app
-from provisioning.checks.walk import Walk
-from provisioning.cli import documents
+from provisioning.checks import chain, function_app
+from provisioning.checks.chain import Chain
+from provisioning.checks.report import Check, Finding, Report, ok
+from provisioning.cli import documents, summaries
 from provisioning.cli.session import Session
 from provisioning.errors import BrokenLinkError
+from provisioning.models import FunctionAppName, WandbAccount
+from provisioning.wandb_key import Key
 
-CHECKS = (
-    "sign-in",
-    "account",
-    "account network",
-    "account identity",
-    "vault",
-    "vault network",
-    "vault access",
-    "secret",
-    "identity access",
-    "W&B key",
-    "job list",
-)
-"""The links in the order of the walk; those of a function app come after them."""
+SIGN_IN = "sign-in"
+CHECKS = (SIGN_IN, *chain.CHECKS)
+"""The names of the checks in order; those of a function app follow."""
+APP_CHECKS = tuple(function_app.CHECKS)
 
 
-def doctor(session: Session, app: AppName | None) -> None:
-    """Check link after link; one that depends on a broken one is skipped, the others are not.
+def doctor(session: Session, app: FunctionAppName | None) -> None:
+    """Run every check. A check that depends on a failed one is skipped; the others still run.
 
     Raises:
         BrokenLinkError: at least one check failed.
     """
-    walk = Walk(session.ui.check)
+    report = Report(session.ui.check)
     try:
-        _walk(walk, session, app)
+        _examine(report, session, app)
     finally:
-        session.facts["checks"] = [documents.check(each) for each in walk.checks]
-    broken = [each for each in walk.checks if each.state is State.FAILED]
-    if broken:
-        raise BrokenLinkError(_told(broken, len(walk.checks)), hint=broken[0].remedy)
-    session.ui.answer({"ok": True, **session.facts}, documents.healthy(walk.checks))
+        session.facts["checks"] = [documents.check(each) for each in report.checks]
+    if report.failures:
+        raise BrokenLinkError(_summary(report.failures, len(report.checks)), hint=report.failures[0].remedy)
+    session.ui.answer({"ok": True, **session.facts}, summaries.healthy(report.checks))
 
 
-def _walk(walk: Walk, session: Session, app: AppName | None) -> None:
-    azure = _sign_in(walk, session)
-    if azure is None:
-        walk.skip("sign-in failed", *CHECKS[1:], *(APP_CHECKS if app else ()))
+def _examine(report: Report, session: Session, app: FunctionAppName | None) -> None:
+    signed_in: list[Azure] = []
+    report.run({SIGN_IN: lambda session: _sign_in(session, signed_in)}, session)
+    if not signed_in:
+        report.skip((*CHECKS[1:], *(APP_CHECKS if app else ())), "sign-in failed")
         return
-    account = chain_checks.account(walk, azure, session)
-    vault = chain_checks.vault(walk, azure, session, account)
-    secret = chain_checks.secret(walk, azure, session, vault)
-    chain_checks.identity_access(walk, azure, session, account, vault)
-    wandb = chain_checks.wandb(walk, session, secret)
-    chain_checks.job_list(walk, azure, account)
+
+    def check_key(key: Key) -> WandbAccount:
+        return session.check_key(key, session.wandb_base_url, session.wandb_entity)
+
+    subject = Chain(signed_in[0], session.target, session.clock, check_key, app)
+    report.run(chain.CHECKS, subject)
     if app:
-        function_app(walk, azure, session, app, Chain(account, vault, wandb))
+        report.run(function_app.CHECKS, subject)
 
 
-def _sign_in(walk: Walk, session: Session) -> Azure | None:
-    azure: Azure | None = None
-    with walk.checking("sign-in"):
-        azure = session.connect()
-        caller, subscription = azure.caller, azure.subscription
-        session.facts |= documents.signed_in(caller, subscription)
-        walk.ok(
-            "sign-in",
-            f"{caller.name} through {caller.via}, subscription {subscription.name} (…{subscription.id[-4:]})",
-        )
-    return azure
+def _sign_in(session: Session, signed_in: list[Azure]) -> Finding:
+    azure = session.connect()
+    signed_in.append(azure)
+    caller, subscription = azure.caller, azure.subscription
+    session.facts |= documents.signed_in(caller, subscription)
+    return ok(f"{caller.name} through {caller.via}, subscription {subscription.name} (…{subscription.id[-4:]})")
 
 
-def _told(broken: list[Check], total: int) -> str:
+def _summary(broken: list[Check], total: int) -> str:
     return f"{len(broken)} of {total} checks failed: {', '.join(each.name for each in broken)}."

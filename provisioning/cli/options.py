@@ -1,4 +1,4 @@
-"""The options that commands share, each with its environment variable."""
+"""The options of the commands, each with its environment variable."""
 
 import re
 import uuid
@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
-from provisioning import durations as timespan
+from provisioning import durations
 from provisioning.azure.sign_in import CLOUDS
 from provisioning.models import SECRETS_OFFICER, SECRETS_USER, Scope
 
@@ -17,7 +17,7 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
 class Span(click.ParamType[timedelta]):
-    """90s, 10m, 1h."""
+    """A duration such as 90s, 10m or 1h."""
 
     name = "time"
 
@@ -26,13 +26,13 @@ class Span(click.ParamType[timedelta]):
         if isinstance(value, timedelta):
             return value
         try:
-            return timespan.parse(value)
+            return durations.parse(value)
         except ValueError as error:
             self.fail(str(error), param, ctx)
 
 
 class Lifetime(click.ParamType[timedelta | None]):
-    """180d, or "never", which is None."""
+    """A duration such as 180d, or "never", which is None."""
 
     name = "lifetime"
 
@@ -42,37 +42,39 @@ class Lifetime(click.ParamType[timedelta | None]):
             return None
         span = Span().convert(value, param, ctx)
         if span < timedelta(days=1):
-            self.fail(f"{value!r} is too short for a secret: say 180d, or never", param, ctx)
+            self.fail(f"{value!r} is too short for a secret: use 180d or never", param, ctx)
         return span
 
 
 class SecretName(click.ParamType[str]):
-    """A name that Key Vault takes for a secret (Microsoft, "About keys, secrets, and certificates")."""
+    """A valid name of a secret (Microsoft, "About keys, secrets, and certificates")."""
 
     name = "secret name"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """See click."""
         if not re.fullmatch(r"[0-9a-zA-Z-]{1,127}", value):
-            self.fail(f"{value!r} is not a name for a secret: letters, digits and hyphens, at most 127", param, ctx)
+            self.fail(f"{value!r} is not a valid secret name: use letters, digits and hyphens, at most 127", param, ctx)
         return str(value)
 
 
 class VaultName(click.ParamType[str]):
-    """A name that Azure takes for a Key Vault (Microsoft, "Naming rules for Azure resources")."""
+    """A valid name of a Key Vault (Microsoft, "Naming rules for Azure resources")."""
 
     name = "vault name"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """See click."""
         if not re.fullmatch(r"(?=.{3,24}$)[A-Za-z](-?[A-Za-z0-9])*", value):
-            rules = "3 to 24 letters, digits and single hyphens, a letter first, no hyphen last"
-            self.fail(f"{value!r} is not a name for a Key Vault: {rules}", param, ctx)
+            rules = (
+                "use 3 to 24 letters, digits and single hyphens, starting with a letter and not ending with a hyphen"
+            )
+            self.fail(f"{value!r} is not a valid Key Vault name: {rules}", param, ctx)
         return str(value)
 
 
 class ObjectId(click.ParamType[str]):
-    """A principal's id in the directory: a GUID, here in lower case."""
+    """The object id of a principal: a GUID, returned in lower case."""
 
     name = "object id"
 
@@ -88,12 +90,12 @@ _ROLES = {"secrets-officer": SECRETS_OFFICER, "secrets-user": SECRETS_USER}
 
 
 def target_options(command: _Command) -> _Command:
-    """What is to be set up, where and how."""
+    """Options of plan, setup and status."""
     return chain_options(_granting(_switching(command)))
 
 
 def chain_options(command: _Command) -> _Command:
-    """Which account, vault and secret, and where."""
+    """Options that name account, vault and secret."""
     return _where(_which(command))
 
 
@@ -104,7 +106,7 @@ def _where(command: _Command) -> _Command:
             "--subscription",
             env="AZURE_SUBSCRIPTION_ID",
             metavar="ID|NAME",
-            help="Azure subscription; needed where you see several.",
+            help="Azure subscription; needed if you have access to several.",
         ),
         _option(
             "-g",
@@ -133,7 +135,7 @@ def _which(command: _Command) -> _Command:
             metavar="NAME",
             required=True,
             type=VaultName(),
-            help="Key Vault that keeps the W&B key.",
+            help="Key Vault for the W&B key.",
         ),
         _option(
             "--secret-name",
@@ -147,37 +149,37 @@ def _which(command: _Command) -> _Command:
             "--cloud",
             env="AZURE_CLOUD",
             type=click.Choice(list(CLOUDS)),
-            help="Azure cloud, as `az cloud list` names it; public unless azure-core is set to another.",
+            help="Azure cloud, named as in `az cloud list`; the public cloud unless azure-core is configured otherwise.",
         ),
     )
 
 
 def vault_options(command: _Command) -> _Command:
-    """What to do where the vault is not there."""
+    """Options for a vault that does not exist."""
     return _all(
         command,
         _option(
             "--create-key-vault",
             "create_vault",
             is_flag=True,
-            help="Make the vault where it is missing: standard, on Azure RBAC, soft delete for 90 days.",
+            help="Create the vault if it is missing: standard, on Azure RBAC, with soft delete for 90 days.",
         ),
         _option(
             "--recover-key-vault",
             "recover_vault",
             is_flag=True,
-            help="Bring the vault back where it is deleted, with all that was in it but its role assignments.",
+            help="Recover the vault if it is deleted, with its content but without its role assignments.",
         ),
         _option(
             "--location",
             env="AZURE_LOCATION",
             metavar="REGION",
-            help="Region of a vault that is made, or where a deleted one was. By default the account's.",
+            help="Region of a vault that is created or recovered. By default the account's region.",
         ),
         _option(
             "--purge-protection/--no-purge-protection",
             default=True,
-            help="Of a vault that is made. On, it cannot be undone: nobody can purge a deleted vault early.",
+            help="For a vault that is created. On cannot be undone: nobody can purge a deleted vault early.",
         ),
     )
 
@@ -190,14 +192,14 @@ def _granting(command: _Command) -> _Command:
             type=click.Choice(list(_ROLES)),
             default="secrets-officer",
             callback=lambda ctx, param, value: _ROLES[value],
-            help="Role of the account's identity; W&B's page in the documentation asks for the default.",
+            help="Role of the account's identity; Microsoft's page about W&B asks for the default.",
         ),
         _option(
             "--identity-scope",
             type=click.Choice([s.value for s in Scope]),
             default=Scope.VAULT.value,
             callback=lambda ctx, param, value: Scope(value),
-            help="Whether that role is for the whole vault or for the one secret.",
+            help="Scope of that role: the whole vault or the one secret.",
         ),
         _option(
             "--reader",
@@ -206,13 +208,13 @@ def _granting(command: _Command) -> _Command:
             type=ObjectId(),
             multiple=True,
             metavar="OBJECT_ID",
-            help="Who may read the one secret, such as the function app's identity. May be repeated.",
+            help="A principal that may read the one secret, such as the function app's identity. May be repeated.",
         ),
         _option(
             "--vault-access-policy",
             "by_access_policy",
             is_flag=True,
-            help="Leave the vault on access policies and add entries there instead of roles.",
+            help="Keep the vault on access policies and add entries instead of roles.",
         ),
     )
 
@@ -225,18 +227,18 @@ def _switching(command: _Command) -> _Command:
             type=Span(),
             default="10m",
             metavar="TIME",
-            help="How long new roles get before a vault that others use is switched; Azure documents ten minutes.",
+            help="How long to wait for new roles before switching a vault that others use; Azure documents ten minutes.",
         ),
         _option(
             "--accept-loss",
             is_flag=True,
-            help="Go on although principals that cannot be carried over to Azure RBAC lose access.",
+            help="Continue although some principals lose access, because no role can replace their access policy.",
         ),
     )
 
 
 def output_options(command: _Command) -> _Command:
-    """How it is told."""
+    """Options for the output."""
     return _all(
         command,
         _option(
@@ -251,29 +253,29 @@ def output_options(command: _Command) -> _Command:
 
 
 def key_options(command: _Command) -> _Command:
-    """The W&B key and what it is for."""
+    """Options for the W&B key and its use."""
     key = _option(
         "--wandb-key-file",
         metavar="FILE",
-        help="File that holds the W&B key; - is stdin. Without it WANDB_API_KEY, then a hidden prompt.",
+        help="File with the W&B key; - is stdin. By default WANDB_API_KEY, then a hidden prompt.",
     )
     return key(wandb_options(command))
 
 
 def lifetime_option(command: _Command) -> _Command:
-    """How long a version of the secret is good for."""
+    """The option for the lifetime of a secret version."""
     return _option(
         "--secret-lifetime",
         env="WANDB_SECRET_LIFETIME",
         type=Lifetime(),
         default="180d",
         metavar="TIME|never",
-        help="When a version that is written expires. It can be read after that; status and doctor warn 30 days before.",
+        help="Lifetime of a new version. It can still be read after that; status and doctor warn 30 days before.",
     )(command)
 
 
 def consent_options(command: _Command) -> _Command:
-    """For commands that write."""
+    """Options of commands that write."""
     return _all(
         command,
         click.option("-y", "--yes", is_flag=True, help="Apply without asking."),
@@ -282,57 +284,57 @@ def consent_options(command: _Command) -> _Command:
 
 
 def teardown_options(command: _Command) -> _Command:
-    """How far teardown goes."""
+    """Options of teardown."""
     return _all(
         command,
         click.option(
             "--restore-access-policies",
             is_flag=True,
-            help="Put a vault that setup switched back on its access policies; roles carried over go, too.",
+            help="Put a vault that setup switched back on its access policies, and remove the roles that replaced them.",
         ),
         click.option(
             "--accept-loss",
             is_flag=True,
-            help="Go on although principals that have roles and no such access policy lose access.",
+            help="Continue although some principals lose access, because they have a role and no access policy.",
         ),
     )
 
 
 def wandb_options(command: _Command) -> _Command:
-    """What the W&B key is for."""
+    """Options for the W&B server and team."""
     return _all(
         command,
-        _option("--wandb-base-url", env="WANDB_BASE_URL", metavar="URL", help="W&B server, when it is your own."),
+        _option("--wandb-base-url", env="WANDB_BASE_URL", metavar="URL", help="Your own W&B server."),
         _option(
-            "--wandb-entity", env="WANDB_ENTITY", metavar="NAME", help="W&B team the runs go to: checked with the key."
+            "--wandb-entity", env="WANDB_ENTITY", metavar="NAME", help="W&B team for the runs; checked with the key."
         ),
     )
 
 
 def function_app_options(command: _Command) -> _Command:
-    """The function app that mirrors the jobs."""
+    """Options that name the function app."""
     return _all(
         command,
         _option(
             "--function-app",
             env="AZURE_FUNCTION_APP",
             metavar="NAME",
-            help="Function app to look at, too.",
+            help="Function app to check as well.",
         ),
         _option(
             "--function-app-group",
             env="AZURE_FUNCTION_APP_GROUP",
             metavar="NAME",
-            help="Its resource group, where it is another than that of the account.",
+            help="Its resource group; by default the account's.",
         ),
     )
 
 
 def _option(*names: str, env: str | None = None, **more: Any) -> Callable[[_Command], _Command]:
-    """An option that its environment variable can give too, which help shows."""
+    """An option with an environment variable, which --help shows."""
     return click.option(*names, envvar=env, show_envvar=env is not None, **more)
 
 
 def _all(command: _Command, *options: Callable[[_Command], _Command]) -> _Command:
-    """The options in the order that help shows them."""
+    """The options in the order of --help."""
     return reduce(lambda decorated, option: option(decorated), reversed(options), command)

@@ -1,9 +1,9 @@
-"""rotate-key: a new W&B key becomes the secret's current version, and the one before it is disabled."""
+"""rotate-key: write a new W&B key as the secret's current version and disable the previous one."""
 
 from datetime import timedelta
 
 from provisioning.azure.client import Azure
-from provisioning.cli import documents
+from provisioning.cli import documents, summaries
 from provisioning.cli.session import Session
 from provisioning.errors import KeyNotStoredError, MissingRightsError, NotInPlaceError
 from provisioning.execution.secret import CheckedKey
@@ -15,19 +15,19 @@ from provisioning.planning.secret import key_state
 from provisioning.planning.steps import Plan
 from provisioning.wandb_key import Key
 
-TAKEN_UP = timedelta(minutes=5)
-"""How long the function app uses a key before it asks the vault again (function_app.vault.FRESH_FOR; a test agrees)."""
+REFRESH = timedelta(minutes=5)
+"""How long the function app uses a key before it reads the vault again; a test compares it with function_app."""
 
 
 def rotate(session: Session, *, yes: bool, interactive: bool, dry_run: bool = False) -> None:
-    """Check the new key with W&B, write it, see it read back, disable what it replaces, look again.
+    """Check the new key with W&B, write it, read it back, disable what it replaces, and verify.
 
     Raises:
         KeyNotStoredError: there is no secret to rotate.
-        MissingRightsError: the vault does not show this identity the secret.
-        ProvisioningError: as the doors raise; run again with the same key, it goes on from there.
+        MissingRightsError: this identity may not read the secret.
+        ProvisioningError: from Azure or W&B. Running again with the same key continues.
     """
-    azure, observed = session.look()
+    azure, observed = session.observe()
     _rotatable(session.target, observed)
     key, account = session.new_key()
     made = _plan(session.target, azure, observed, key)
@@ -44,10 +44,10 @@ def rotate(session: Session, *, yes: bool, interactive: bool, dry_run: bool = Fa
         session.apply(services, made, CheckedKey(key.value, account.entity))
         observed = _verified(session, azure, key)
     written = any(isinstance(s.action, RotateSecret) for s in made.work)
-    current = {"version": observed.secret.version, "expires": documents.moment(observed.secret.expires)}
+    current = {"version": observed.secret.version, "expires": documents.timestamp(observed.secret.expires)}
     session.ui.answer(
         {"ok": True, **session.facts, "rotated": written, **current},
-        documents.rotated(observed, session.target, session.wandb_base_url, TAKEN_UP, written=written),
+        summaries.rotated(observed, session.target, session.wandb_base_url, REFRESH, written=written),
     )
 
 
@@ -57,8 +57,8 @@ def _rotatable(target: Target, observed: Observed) -> None:
         return
     if state is SecretState.UNKNOWN:
         raise MissingRightsError(
-            f"The vault {observed.vault.name} does not let you see secret {target.secret}. Nothing was written.",
-            hint="`setup` gives you the role for it; if it did so minutes ago, run the same command again.",
+            f"You may not read secret {target.secret} in vault {observed.vault.name}. Nothing was written.",
+            hint="`setup` assigns you the role. If it did so minutes ago, run the same command again.",
         )
     raise KeyNotStoredError(
         f"Secret {target.secret} is {state.value}: there is no key to rotate.",
@@ -77,8 +77,8 @@ def _verified(session: Session, azure: Azure, key: Key) -> Observed:
     left = _plan(session.target, azure, observed, key).left
     if left:
         raise NotInPlaceError(
-            f"Everything was done, and yet this is left: {left}.",
-            hint="Somebody else may be writing to the secret: run the same command again.",
+            f"All steps were applied, but this is left: {left}.",
+            hint="Somebody else may be writing to the secret. Run the same command again.",
         )
-    session.ui.note("verified by looking again: the vault gives out the new key", "green")
+    session.ui.note("verified: the vault returns the new key", "green")
     return observed

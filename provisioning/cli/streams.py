@@ -1,4 +1,4 @@
-"""Standard streams as they are found: one may be closed, and its encoding may lack the signs that are written here."""
+"""Standard streams: one may be closed, and its encoding may lack characters that we write."""
 
 import codecs
 import errno
@@ -8,36 +8,36 @@ import sys
 from pathlib import Path
 from typing import TextIO
 
-_SPELLED = {"→": "->", "…": "..."}
-_UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+_ASCII = {"→": "->", "…": "..."}
+_WRITE_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 
 def stdin() -> TextIO:
-    """What the command was given to read; nothing where it was started without any, as services are."""
+    """Standard input; empty for a process that was started without one, such as a service."""
     return sys.stdin or io.StringIO()
 
 
-def spell_out() -> None:
-    """Let a sign that a stream cannot encode be written in others: a locale of "C" is no reason to stop half way."""
-    codecs.register_error("provisioning.spelled", _spelled)
+def replace_unencodable() -> None:
+    """Write ASCII in place of characters that a stream cannot encode, so that a locale of "C" stops nothing."""
+    codecs.register_error("provisioning.ascii", _to_ascii)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="provisioning.spelled")
+            stream.reconfigure(errors="provisioning.ascii")
 
 
-def _spelled(error: UnicodeError) -> tuple[str | bytes, int]:
-    if isinstance(error, UnicodeEncodeError) and (sign := _SPELLED.get(error.object[error.start])):
+def _to_ascii(error: UnicodeError) -> tuple[str | bytes, int]:
+    if isinstance(error, UnicodeEncodeError) and (sign := _ASCII.get(error.object[error.start])):
         return sign, error.start + 1
     return codecs.backslashreplace_errors(error)
 
 
-def unwritable(error: OSError) -> bool:
-    """Whether the error is that of a stream which leads to a full disk, or to a terminal that is gone."""
-    return error.errno in _UNWRITABLE
+def is_write_error(error: OSError) -> bool:
+    """Whether a stream failed because of a full disk or a closed terminal."""
+    return error.errno in _WRITE_ERRORS
 
 
-def abandon() -> None:
-    """Write no more: what a stream still holds would fail once again when Python ends, and change the exit status."""
-    with Path(os.devnull).open("wb") as nowhere:
+def discard() -> None:
+    """Send the rest of the output nowhere. Flushing it when Python exits would fail again and change the exit status."""
+    with Path(os.devnull).open("wb") as null:
         for stream in (1, 2):
-            os.dup2(nowhere.fileno(), stream)
+            os.dup2(null.fileno(), stream)

@@ -1,9 +1,9 @@
-"""teardown: take away what setup added, by the marks it left, and never what was there before."""
+"""teardown: remove what setup added, and nothing else."""
 
 from datetime import timedelta
 
 from provisioning.azure.client import Azure
-from provisioning.cli import documents
+from provisioning.cli import documents, summaries
 from provisioning.cli.session import Session
 from provisioning.clock import attempts
 from provisioning.errors import MissingRightsError, NotInPlaceError, NotOursError, VaultDeletedError
@@ -16,15 +16,15 @@ from provisioning.planning.teardown import hidden, plan_teardown
 
 
 def teardown(session: Session, *, restore: bool, yes: bool, interactive: bool, dry_run: bool = False) -> None:
-    """Show what carries setup's marks, take it away, look again; run again after an interruption, it goes on.
+    """Show what setup added, remove it, and verify. Running again after an interruption continues.
 
-    With `restore` the vault goes back to the access policies it had, if setup switched it.
+    With `restore`, a vault that setup switched goes back to its access policies.
 
     Raises:
-        NotOursError: the vault is on Azure RBAC, and no tag says that setup put it there.
-        MissingRightsError: the secret may be there and this identity cannot see it, or a right is missing.
-        AccessWouldBeLostError: principals would lose access with the vault's way back.
-        ProvisioningError: as the doors raise.
+        NotOursError: the vault is on Azure RBAC, and no tag shows that setup switched it.
+        MissingRightsError: the secret may exist but is not visible, or a right is missing.
+        AccessWouldBeLostError: principals would lose access when the vault goes back.
+        ProvisioningError: from Azure.
     """
     azure = session.sign_in()
     observed = _observe(session, azure, restore=restore)
@@ -36,7 +36,7 @@ def teardown(session: Session, *, restore: bool, yes: bool, interactive: bool, d
         session.ui.plan(made)
         session.ui.answer({"ok": True, **session.facts}, ())
         return
-    session.preflight(azure, made, "The way back to access policies")
+    session.preflight(azure, made, "Going back to access policies")
     session.ui.proposal(made)
     after, deleted = made, False
     if made.work:
@@ -46,7 +46,7 @@ def teardown(session: Session, *, restore: bool, yes: bool, interactive: bool, d
     notes = [s for s in after.steps if s.verb is Verb.NOTE]
     session.ui.answer(
         {"ok": True, **session.facts, "secret_deleted": deleted, "stays": [documents.step(s) for s in notes]},
-        documents.torn_down(session.target, notes, changed=bool(made.work), deleted=deleted),
+        summaries.torn_down(session.target, notes, changed=bool(made.work), deleted=deleted),
     )
 
 
@@ -57,7 +57,7 @@ def _observe(session: Session, azure: Azure, *, restore: bool) -> Observed:
         target = session.target
         raise VaultDeletedError(
             error.message,
-            hint="What setup added to it went with it, and its roles do not come back. What is left is the account's "
+            hint="Everything that setup added to it is gone, and its roles do not come back. What is left is the account's "
             f"identity: az cognitiveservices account identity remove -g {target.resource_group} -n {target.account}",
         ) from error
 
@@ -66,16 +66,15 @@ def _refuse(session: Session, observed: Observed, *, restore: bool) -> None:
     target, vault = session.target, observed.vault
     if restore and vault.rbac and not was_switched(vault.tags):
         raise NotOursError(
-            f"Vault {vault.name} is on Azure RBAC, and none of its tags says that setup put it there. Nothing was written.",
-            hint="Leave --restore-access-policies out; where it should go back all the same: "
+            f"Vault {vault.name} is on Azure RBAC, and none of its tags shows that setup switched it. Nothing was written.",
+            hint="Omit --restore-access-policies. To go back anyway: "
             f"az keyvault update -g {target.resource_group} -n {vault.name} --enable-rbac-authorization false",
         )
     if hidden(target, observed):
         raise MissingRightsError(
-            f"Vault {vault.name} does not let you see secret {target.secret}, which setup may have stored there. Nothing "
-            "was written.",
-            hint="Let the person who ran setup run teardown, or run `setup` yourself, which gives you access, and then "
-            "teardown.",
+            f"You may not read secret {target.secret} in vault {vault.name}, which setup may have stored. Nothing was "
+            "written.",
+            hint="Ask the person who ran setup to run teardown, or run `setup` yourself first, which assigns you the role.",
         )
 
 
@@ -86,18 +85,18 @@ def _plan(session: Session, azure: Azure, observed: Observed, *, restore: bool) 
 
 
 def _verified(session: Session, azure: Azure, *, restore: bool) -> Plan:
-    """Look again until nothing is left to take away; Azure's listings may be behind for some moments."""
+    """Read again until nothing is left to remove. Azure's listings may be late by some moments."""
 
     def progress(elapsed: timedelta, budget: timedelta) -> None:
-        session.ui.waiting("Azure to show that it is gone", elapsed, budget)
+        session.ui.waiting("Azure to show the removal", elapsed, budget)
 
     for _ in attempts(session.clock, SETTLING, progress):
         observed = observe_for_removal(azure, session.target, session.clock, restore=restore)
         after = _plan(session, azure, observed, restore=restore)
         if not after.work:
-            session.ui.note("verified by looking again: what setup added is gone", "green")
+            session.ui.note("verified: what setup added is gone", "green")
             return after
     raise NotInPlaceError(
-        f"Everything was done, and yet this is still there: {after.left}.",
-        hint="Azure may be slow to show it, or somebody else is changing it: run the same command again.",
+        f"All steps were applied, but this is still there: {after.left}.",
+        hint="Azure may be slow to show it, or somebody else is changing it. Run the same command again.",
     )

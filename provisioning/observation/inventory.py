@@ -127,7 +127,7 @@ def observe_for_removal(azure: Azure, target: Target, clock: Clock, *, restore: 
     """
     observed = observe(azure, target, clock)
     vault = observed.vault
-    assignments = azure.roles.around(vault.id)
+    assignments = azure.roles.at_and_below(vault.id)
     observed = replace(observed, assignments=assignments)
     going_back = restore and vault.rbac
     relevant = assignments if going_back else added(observed)

@@ -69,7 +69,7 @@ def expiry(lifetime: timedelta | None, now: datetime) -> datetime | None:
     return None if lifetime is None else now + lifetime
 
 
-def warning(expires: datetime | None, now: datetime) -> str:
+def expiry_warning(expires: datetime | None, now: datetime) -> str:
     """Return the warning about a secret that has expired or expires soon; empty for any other.
 
     Key Vault still returns an expired secret: the date only informs (Microsoft, "About secrets").
@@ -84,7 +84,7 @@ def warning(expires: datetime | None, now: datetime) -> str:
 
 
 def _present(resource: str, detail: str, found: Secret, now: datetime) -> Step:
-    return Step(Verb.ALREADY, resource, f"{detail}; {until(found.expires)}", danger=warning(found.expires, now))
+    return Step(Verb.ALREADY, resource, f"{detail}; {until(found.expires)}", danger=expiry_warning(found.expires, now))
 
 
 def until(expires: datetime | None) -> str:

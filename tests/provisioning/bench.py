@@ -106,8 +106,8 @@ class Bench:
             ui=self.ui,
             clock=self.clock,
             connect=lambda: Azure(azure_cloud(None), Desk(self.cloud, self.who), None, poll_seconds=0),
-            given_key=lambda: Key(SecretStr(self.key), "the test") if self.key else None,
-            ask_key=_nobody_asks,
+            provided_key=lambda: Key(SecretStr(self.key), "the test") if self.key else None,
+            prompt_for_key=_nobody_asks,
             check_key=_known,
             **more,
         )

@@ -1,4 +1,4 @@
-"""The error tree: drawn as it is, every refusal with a hint, every class of use."""
+"""The error classes: the drawing is complete, every error has a hint, every class is used."""
 
 import ast
 import inspect
@@ -15,7 +15,7 @@ from provisioning import errors
 
 
 def tree(kind: type[errors.ProvisioningError] = errors.ProvisioningError) -> Iterator[type[errors.ProvisioningError]]:
-    """The class and all below it that provisioning/ has."""
+    """The class and all its subclasses in provisioning/."""
     for module in pkgutil.walk_packages(provisioning.__path__, "provisioning."):
         if not module.name.endswith("__main__"):  # which would run
             import_module(module.name)
@@ -25,7 +25,7 @@ def tree(kind: type[errors.ProvisioningError] = errors.ProvisioningError) -> Ite
 
 
 def made() -> Iterator[tuple[str, ast.Call]]:
-    """Every place in provisioning/ where an error of the tree is made, with where it is."""
+    """Every call in provisioning/ that creates one of the errors, with its location."""
     names = {each.__name__ for each in tree()}
     for file in sorted(Path(provisioning.__path__[0]).rglob("*.py")):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
@@ -33,7 +33,7 @@ def made() -> Iterator[tuple[str, ast.Call]]:
                 yield f"{file.name}:{node.lineno}", node
 
 
-def test_the_tree_is_drawn_with_its_exit_statuses() -> None:
+def test_the_drawing_of_the_tree_is_complete() -> None:
     drawn = errors.__doc__ or ""
     own = [each for each in tree() if each.__module__ == errors.__name__]
     assert sorted(re.findall(r"\w+Error", drawn)) == sorted(each.__name__ for each in own)
@@ -41,14 +41,14 @@ def test_the_tree_is_drawn_with_its_exit_statuses() -> None:
         assert re.search(rf"{each.__name__}\s+{each.exit_status}\b", drawn)
 
 
-def test_codes_are_unique_and_what_has_none_of_its_own_is_its_parent_to_programs() -> None:
+def test_codes_are_unique() -> None:
     own = [each for each in tree() if "code" in vars(each)]
     assert len({each.code for each in own}) == len(own)
     assert all(re.fullmatch(r"[a-z]+(-[a-z]+)*", each.code) for each in own)
 
 
 @pytest.mark.parametrize("kind", list(tree()), ids=lambda each: each.__name__)
-def test_no_error_can_be_made_without_a_hint(kind: type[errors.ProvisioningError]) -> None:
+def test_an_error_needs_a_hint(kind: type[errors.ProvisioningError]) -> None:
     with pytest.raises(ValueError, match="without a hint"):
         kind("what happened", hint="")
     assert inspect.signature(kind).parameters["hint"].default is inspect.Parameter.empty
@@ -57,15 +57,15 @@ def test_no_error_can_be_made_without_a_hint(kind: type[errors.ProvisioningError
     assert error.exit_status in (1, 2, 3, 130)
 
 
-def test_every_place_that_makes_an_error_gives_a_message_and_a_hint() -> None:
+def test_every_error_is_created_with_message_and_hint() -> None:
     places = list(made())
-    assert len(places) > 50, "the walk sees them"
+    assert len(places) > 50
     for where, call in places:
         assert call.args, where
         assert "hint" in [each.arg for each in call.keywords], where
 
 
-def test_every_class_of_the_tree_is_made_somewhere() -> None:
+def test_every_class_is_used() -> None:
     used = {call.func.id for _, call in made() if isinstance(call.func, ast.Name)}
     groups = {each.__name__ for each in tree() if each.__subclasses__()}
     assert {each.__name__ for each in tree()} - used <= groups

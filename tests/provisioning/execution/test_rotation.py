@@ -228,7 +228,7 @@ def test_the_command_tells_what_happens_next(load: Load, call: Call) -> None:
 
 
 def test_functions_take_up_a_key_within_the_time_that_is_told() -> None:
-    assert rotation.TAKEN_UP.total_seconds() == FRESH_FOR
+    assert rotation.REFRESH.total_seconds() == FRESH_FOR
 
 
 def test_the_document_names_version_and_expiry_and_never_a_key(load: Load, call: Call) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from provisioning.cli import setup
-from provisioning.planning.secret import warning
+from provisioning.planning.secret import expiry_warning
 from provisioning.planning.steps import Step, Verb
 from sandbox.cloud import Cloud
 
@@ -74,14 +74,14 @@ def test_another_lifetime_alone_writes_nothing(bench: Bench) -> None:
     ],
 )
 def test_within_thirty_days_of_its_expiry_and_after_it_the_secret_is_a_warning(days: float, words: str) -> None:
-    said = warning(NOW + timedelta(days=days), NOW)
+    said = expiry_warning(NOW + timedelta(days=days), NOW)
     assert said.startswith(words)
     assert bool(said) is bool(words)
     assert ("`rotate-key`" in said) is bool(words)
 
 
 def test_a_secret_without_expiry_is_no_warning() -> None:
-    assert warning(None, NOW) == ""
+    assert expiry_warning(None, NOW) == ""
 
 
 @pytest.mark.parametrize(("days", "words"), [(12, "it expires in 12 days"), (-3, "it expired on ")])

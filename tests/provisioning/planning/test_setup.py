@@ -43,7 +43,7 @@ from provisioning.planning.actions import (
     SwitchToRbac,
 )
 from provisioning.planning.ownership import Owner, Purpose
-from provisioning.planning.secret import SOON, key_state, warning
+from provisioning.planning.secret import SOON, expiry_warning, key_state
 from provisioning.planning.setup import plan_setup
 from provisioning.planning.steps import Loss, Plan, Step, Verb
 
@@ -410,7 +410,7 @@ def test_a_lifetime_of_none_means_no_expiry() -> None:
     ],
 )
 def test_an_expiry_within_thirty_days_is_a_warning(left: timedelta | None, expected: str) -> None:
-    assert warning(None if left is None else NOW + left, NOW) == expected + (
+    assert expiry_warning(None if left is None else NOW + left, NOW) == expected + (
         "`rotate-key` stores a new key" * bool(expected)
     )
 

@@ -1,4 +1,4 @@
-"""Whatever terminal, locale and streams a command finds: its words are whole, and it never ends in a traceback."""
+"""Output on any terminal, locale and stream: complete words, and never a traceback."""
 
 import io
 import json
@@ -16,11 +16,11 @@ from rich.console import Console
 from provisioning.cli.columns import Columns, Row, lines
 from sandbox.cloud import Cloud
 from tests.conftest import ROOT, Run
+from tests.provisioning import chain
+from tests.provisioning.bench import GOOD_KEY, OPERATOR_ENV
+from tests.provisioning.terminal import Terminal
 
-from . import chain
-from .bench import GOOD_KEY, OPERATOR_ENV
 from .outcomes import FRESH, YES
-from .terminal import Terminal
 
 ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 C_LOCALE = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
@@ -34,26 +34,20 @@ def printed(row: Row, *, terminal: bool, width: int) -> list[str]:
     return [line.plain for line in lines(row, COLUMNS, console)]
 
 
-# --- rows --------------------------------------------------------------------------------------------------------
-
-
 @given(ROWS, st.integers(20, 300))
-def test_a_row_is_whole_and_keeps_to_the_width_of_the_terminal_as_far_as_words_allow(row: Row, width: int) -> None:
+def test_a_row_is_wrapped_to_the_terminal_and_its_command_is_not(row: Row, width: int) -> None:
     *shown, command = printed(row, terminal=True, width=width)
-    told = f"+ add {row.about} {row.text} ({row.why}) ! {row.danger}"
-    assert " ".join(shown).split() == told.split()
-    longest = max(map(len, told.split()))
+    expected = f"+ add {row.about} {row.text} ({row.why}) ! {row.danger}"
+    assert " ".join(shown).split() == expected.split()
+    longest = max(map(len, expected.split()))
     assert all(len(line) <= max(width, 11 + max(20, longest)) for line in shown)
-    assert command == f"{'':11}next  {row.command}", "it can be copied, however long it is"
+    assert command == f"{'':11}next  {row.command}"
 
 
 @given(ROWS, st.integers(20, 300))
-def test_where_there_is_no_terminal_a_row_is_one_line(row: Row, width: int) -> None:
+def test_without_a_terminal_a_row_is_one_line(row: Row, width: int) -> None:
     shown = printed(row, terminal=False, width=width)
-    assert len(shown) == 2, "the other one is the command"
-
-
-# --- terminals ---------------------------------------------------------------------------------------------------
+    assert len(shown) == 2
 
 
 @pytest.mark.parametrize("columns", [40, 60, 80])
@@ -64,14 +58,12 @@ def test_a_narrow_terminal_breaks_lines_between_words(
     assert screen.end() == 0, screen.seen
     shown = ESCAPE.sub("", screen.seen).splitlines()
     assert max(map(len, shown)) <= columns
-    told = " ".join(" ".join(shown).split())
-    assert "+ add role Key Vault Secrets Officer → dana@contoso.example (had secrets get, list, set, delete;" in told
-    assert "! also gives secrets recover, backup, restore, purge" in told
+    text = " ".join(" ".join(shown).split())
+    assert "+ add role Key Vault Secrets Officer → dana@contoso.example (had secrets get, list, set, delete;" in text
+    assert "! also gives secrets recover, backup, restore, purge" in text
 
 
-def test_a_dumb_terminal_gets_lines_without_escape_sequences_also_while_something_is_waited_for(
-    cloud: Cloud, terminal: Callable[..., Terminal]
-) -> None:
+def test_a_dumb_terminal_gets_no_escape_sequences(cloud: Cloud, terminal: Callable[..., Terminal]) -> None:
     screen = terminal("provisioning", "setup", "--yes", env=OPERATOR_ENV | {"TERM": "dumb", "WANDB_API_KEY": GOOD_KEY})
     screen.until("waiting  for roles to take effect before the switch: 0 s of 10 m")
     screen.interrupt()
@@ -80,9 +72,7 @@ def test_a_dumb_terminal_gets_lines_without_escape_sequences_also_while_somethin
     assert "\x1b" not in screen.seen
 
 
-def test_ctrl_c_at_the_hidden_prompt_leaves_everything_as_it_was(
-    cloud: Cloud, terminal: Callable[..., Terminal]
-) -> None:
+def test_ctrl_c_at_the_hidden_prompt_changes_nothing(cloud: Cloud, terminal: Callable[..., Terminal]) -> None:
     screen = terminal("provisioning", "setup", env=OPERATOR_ENV)
     screen.until("hidden: ")
     screen.interrupt(hidden=True)
@@ -92,10 +82,7 @@ def test_ctrl_c_at_the_hidden_prompt_leaves_everything_as_it_was(
     assert cloud.writes == 0
 
 
-# --- locales and streams -----------------------------------------------------------------------------------------
-
-
-def test_a_locale_without_our_signs_gets_others(cloud: Cloud, run: Run) -> None:
+def test_a_locale_without_our_characters_gets_ascii(cloud: Cloud, run: Run) -> None:
     chain.put(cloud, **FRESH)
     done = run("provisioning", "setup", *YES, env=OPERATOR_ENV | C_LOCALE | {"WANDB_API_KEY": GOOD_KEY}, anew=True)
     assert done.returncode == 0, done.stderr
@@ -112,24 +99,24 @@ def test_the_document_is_the_same_in_every_locale(run: Run) -> None:
     assert "Key Vault Secrets Officer → aoai-ml" in details
 
 
-SHORT = ("status", "-o", "json", "--key-vault", "kv-lm")  # shorter than what Python keeps back until it ends
+SHORT = ("status", "-o", "json", "--key-vault", "kv-lm")  # shorter than the buffer that Python flushes at exit
 
 
 @pytest.mark.parametrize("argv", [("status",), ("status", "-o", "json"), ("doctor",), SHORT])
-def test_a_reader_who_is_gone_ends_the_command_without_a_word(cloud: Cloud, argv: tuple[str, ...]) -> None:
+def test_a_closed_pipe_ends_the_command_silently(cloud: Cloud, argv: tuple[str, ...]) -> None:
     command = [sys.executable, "-m", "provisioning", *argv]
-    env = cloud.environment() | OPERATOR_ENV | {"PYTHONUNBUFFERED": ""}  # buffered, as it is for most people
+    env = cloud.environment() | OPERATOR_ENV | {"PYTHONUNBUFFERED": ""}  # buffered, as usual
     with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT) as running:
         assert running.stdout
         assert running.stderr
         running.stdout.close()
-        said = running.stderr.read().decode()
+        printed = running.stderr.read().decode()
     assert running.returncode == 1
-    assert not re.search("Traceback|Exception|Error", said), said
+    assert not re.search("Traceback|Exception|Error", printed), printed
 
 
 @pytest.mark.parametrize("argv", [("status",), ("status", "-o", "json"), ("doctor",), ("--help",), SHORT])
-def test_a_full_disk_is_said_in_one_line_and_is_no_traceback(cloud: Cloud, argv: tuple[str, ...]) -> None:
+def test_a_full_disk_is_reported_without_a_traceback(cloud: Cloud, argv: tuple[str, ...]) -> None:
     command = [sys.executable, "-m", "provisioning", *argv]
     env = cloud.environment() | OPERATOR_ENV | {"PYTHONUNBUFFERED": ""}
     with Path("/dev/full").open("w") as full:
@@ -139,7 +126,7 @@ def test_a_full_disk_is_said_in_one_line_and_is_no_traceback(cloud: Cloud, argv:
     assert not re.search("Traceback|Exception", ended.stderr), ended.stderr
 
 
-def test_a_service_that_has_no_stdin_is_nobody_to_ask(cloud: Cloud) -> None:
+def test_a_closed_stdin_is_no_terminal(cloud: Cloud) -> None:
     command = ["sh", "-c", f"exec {sys.executable} -m provisioning setup -o json <&-"]
     env = cloud.environment() | OPERATOR_ENV
     ended = subprocess.run(command, env=env, capture_output=True, text=True, cwd=ROOT, check=False)

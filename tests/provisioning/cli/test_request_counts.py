@@ -9,8 +9,7 @@ import pytest
 
 from sandbox.cloud import Cloud
 from tests.conftest import Run
-
-from .bench import GOOD_KEY, OPERATOR_ENV
+from tests.provisioning.bench import GOOD_KEY, OPERATOR_ENV
 
 Load = Callable[[Mapping[str, Any]], Cloud]
 

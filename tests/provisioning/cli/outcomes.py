@@ -1,4 +1,4 @@
-"""Every command with the ways in which it ends: what must hold for all of them is tested over this."""
+"""Every command with the ways it can end. Tests that must hold for all of them are parametrized over this table."""
 
 import subprocess
 from collections.abc import Mapping
@@ -6,10 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sandbox.cloud import Cloud
-
-from . import chain
-from .bench import GOOD_KEY, OPERATOR_ENV, VIEWERS_KEY
-from .conftest import Call
+from tests.provisioning import chain
+from tests.provisioning.bench import GOOD_KEY, OPERATOR_ENV, VIEWERS_KEY
+from tests.provisioning.conftest import Call
 
 NEW_KEY = "5a4db0c5a4db0c5a4db0c5a4db0c5a4db0c00003"
 DEAD_KEY = "5a4db0c5a4db0c5a4db0c5a4db0c5a4db0c0dead"
@@ -19,20 +18,27 @@ YES = ("--yes", "--propagation-wait", "0")
 
 @dataclass
 class Outcome:
-    """A command, the world it runs in, the key it is given, and how it ends."""
+    """A command, its world and key, and how it ends: exit status, error code and words of the message or hint."""
 
     argv: tuple[str, ...]
     status: int
     key: str | None = None
     world: Mapping[str, Any] = field(default_factory=dict)
     env: Mapping[str, str] = field(default_factory=dict)
-    code: str = ""  # of the error, where it fails
+    code: str = ""
+    words: str = ""
+    signed_in: bool = True
 
     def of(self, cloud: Cloud, call: Call, *more: str) -> subprocess.CompletedProcess[str]:
         """Run it."""
         chain.put(cloud, **{"wandb": WANDB, **self.world})
         env = OPERATOR_ENV | dict(self.env) | ({"WANDB_API_KEY": self.key} if self.key else {})
-        return call(*self.argv, *more, env=env)
+        return call(*self.argv, *more, env=env, principal="operator" if self.signed_in else None)
+
+
+def not_found(variable: str, value: str, words: str) -> Outcome:
+    """A resource that does not exist."""
+    return Outcome(("setup", *YES), 3, GOOD_KEY, env={variable: value}, code="not-found", words=words)
 
 
 FRESH: dict[str, Any] = {"vault": {"rbac": None}, "account": {"system_identity": False}, "secret": None}
@@ -48,15 +54,25 @@ OUTCOMES = {
     "setup": Outcome(("setup", *YES), 0, GOOD_KEY, FRESH),
     "setup, dry run": Outcome(("setup", "--dry-run"), 0, GOOD_KEY, FRESH),
     "setup, nothing to do": Outcome(("setup",), 0),
-    "setup, not confirmed": Outcome(("setup",), 2, GOOD_KEY, FRESH, code="not-confirmed"),
+    "setup, not confirmed": Outcome(("setup",), 2, GOOD_KEY, FRESH, code="not-confirmed", words="--yes"),
     "setup, key in the vault revoked": Outcome(
-        ("setup",), 2, None, {"secret": {"value": DEAD_KEY}}, code="wandb-key-not-given"
+        ("setup",), 2, None, {"secret": {"value": DEAD_KEY}}, code="wandb-key-not-given", words="WANDB_API_KEY"
     ),
-    "setup, key refused": Outcome(("setup", *YES), 1, DEAD_KEY, code="wandb-key-refused"),
-    "setup, may only look": Outcome(("setup", *YES), 1, VIEWERS_KEY, code="wandb-entity-refused"),
-    "setup, malformed": Outcome(("setup", *YES), 2, f"{GOOD_KEY} {NEW_KEY}", code="wandb-key-malformed"),
+    "setup, key refused": Outcome(
+        ("setup", *YES), 1, DEAD_KEY, code="wandb-key-refused", words="does not accept the key from WANDB_API_KEY"
+    ),
+    "setup, view-only seat": Outcome(
+        ("setup", *YES), 1, VIEWERS_KEY, code="wandb-entity-refused", words="may only view acme"
+    ),
+    "setup, not a member": Outcome(
+        ("setup", *YES, "--wandb-entity", "rivals"), 1, GOOD_KEY, code="wandb-entity-refused", words="acme"
+    ),
+    "setup, malformed": Outcome(
+        ("setup", *YES), 2, f"{GOOD_KEY} {NEW_KEY}", code="wandb-key-malformed", words="more than one word"
+    ),
+    "setup, too short": Outcome(("setup", *YES), 2, "too-short", code="wandb-key-malformed", words="WANDB_API_KEY"),
     "setup, a right is missing": Outcome(("setup", *YES), 1, GOOD_KEY, FRESH | READER, code="missing-rights"),
-    "setup, somebody would lose access": Outcome(
+    "setup, a principal would lose access": Outcome(
         ("setup", *YES),
         1,
         GOOD_KEY,
@@ -66,14 +82,43 @@ OUTCOMES = {
     "setup, the vault refuses": Outcome(
         ("setup", *YES), 1, GOOD_KEY, {"secret": None, "faults": [REFUSES]}, code="service-error"
     ),
-    "setup, W&B out of reach": Outcome(
+    "setup, W&B unreachable": Outcome(
         ("setup", *YES),
         1,
         GOOD_KEY,
         env={"WANDB_BASE_URL": "http://127.0.0.1:9", "WANDB_HTTP_TIMEOUT": "1"},
         code="unreachable",
+        words="--wandb-base-url",
     ),
-    "setup, no such vault": Outcome(("setup", *YES), 3, GOOD_KEY, env={"AZURE_KEY_VAULT": "kv-lm"}, code="not-found"),
+    "setup, no network": Outcome(
+        ("setup", *YES),
+        1,
+        GOOD_KEY,
+        env={"HTTPS_PROXY": "http://127.0.0.1:9", "HTTP_PROXY": "http://127.0.0.1:9"},
+        code="unreachable",
+        words="HTTPS_PROXY",
+    ),
+    "setup, no such vault": not_found("AZURE_KEY_VAULT", "kv-lm", "There is no Key Vault kv-lm"),
+    "setup, no such account": not_found("AZURE_OPENAI_ACCOUNT", "aoai-lm", "There is no Azure OpenAI account aoai-lm"),
+    "setup, no such group": not_found("AZURE_RESOURCE_GROUP", "rg-other", "rg-other"),
+    "setup, no such subscription": not_found(
+        "AZURE_SUBSCRIPTION_ID", "fabrikam", "No subscription is named 'fabrikam'"
+    ),
+    "setup, no such subscription id": not_found(
+        "AZURE_SUBSCRIPTION_ID", "00000000-0000-4000-8000-00000000000f", "00000000-0000-4000-8000-00000000000f"
+    ),
+    "plan, not signed in": Outcome(("plan",), 1, code="not-signed-in", words="az login", signed_in=False),
+    "plan, unknown cloud": Outcome(
+        ("plan",), 2, env={"AZURE_CLOUD": "AzureGermanCloud"}, code="usage", words="AzureUSGovernment"
+    ),
+    "plan, unknown cloud of the SDKs": Outcome(
+        ("plan",), 2, env={"AZURE_SDK_CLOUD_CONF": "AzureGermanCloud"}, code="usage", words="AZURE_SDK_CLOUD_CONF"
+    ),
+    "plan, invalid secret name": Outcome(("plan", "--secret-name", "wandb_api_key"), 2, code="usage", words="hyphens"),
+    "plan, invalid duration": Outcome(
+        ("plan", "--propagation-wait", "soon"), 2, code="usage", words="90s, 10m, 1h or 180d"
+    ),
+    "plan, no vault named": Outcome(("plan",), 2, env={"AZURE_KEY_VAULT": ""}, code="usage", words="--key-vault"),
     "status": Outcome(("status",), 0),
     "status, drift": Outcome(("status",), 2, GOOD_KEY, {"secret": None}),
     "status, firewall": Outcome(("status",), 3, None, {"vault": {"firewall": True}}, code="vault-unreachable"),
@@ -81,14 +126,14 @@ OUTCOMES = {
     "doctor, revoked": Outcome(("doctor",), 1, None, {"secret": {"value": DEAD_KEY}}, code="broken-link"),
     "rotate-key": Outcome(("rotate-key", "--yes"), 0, NEW_KEY),
     "rotate-key, dry run": Outcome(("rotate-key", "--dry-run"), 0, NEW_KEY),
-    "rotate-key, held already": Outcome(("rotate-key", "--yes"), 0, GOOD_KEY),
+    "rotate-key, unchanged": Outcome(("rotate-key", "--yes"), 0, GOOD_KEY),
     "rotate-key, refused": Outcome(("rotate-key", "--yes"), 1, DEAD_KEY, code="wandb-key-refused"),
-    "rotate-key, nothing there": Outcome(
+    "rotate-key, no secret": Outcome(
         ("rotate-key", "--yes"), 3, NEW_KEY, {"secret": None}, code="wandb-key-not-stored"
     ),
     "teardown": Outcome(("teardown", "--yes"), 0, None, OURS),
     "teardown, dry run": Outcome(("teardown", "--dry-run"), 0, None, OURS),
-    "teardown, nothing to take away": Outcome(("teardown",), 0),
+    "teardown, nothing to remove": Outcome(("teardown",), 0),
     "teardown, not confirmed": Outcome(("teardown",), 2, None, OURS, code="not-confirmed"),
     "teardown, not ours": Outcome(("teardown", "--restore-access-policies", "--yes"), 1, code="not-ours"),
 }
@@ -102,5 +147,5 @@ WANDB = {
 
 
 def leaked(result: subprocess.CompletedProcess[str]) -> list[str]:
-    """The keys that the output shows."""
+    """The keys that the output contains."""
     return [key for key in KEYS if key in result.stdout + result.stderr]

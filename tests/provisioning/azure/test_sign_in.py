@@ -1,4 +1,4 @@
-"""Signing in: a person's `az` takes a second or more to start, so it is started once for each service."""
+"""Signing in: `az` takes a second or more to start, so it is started once per service."""
 
 import os
 import re
@@ -10,11 +10,10 @@ from azure.core.credentials import AccessToken
 from hypothesis import given
 from hypothesis import strategies as st
 
-from provisioning.azure.tokens import KeptTokens
+from provisioning.azure.tokens import CachedCredential
 from sandbox.cloud import Cloud
 from tests.conftest import Run
-
-from .bench import GOOD_KEY, OPERATOR_ENV
+from tests.provisioning.bench import GOOD_KEY, OPERATOR_ENV
 
 Load = Callable[[Mapping[str, Any]], Cloud]
 
@@ -23,7 +22,7 @@ HOUR = 3600
 
 
 class Desk:
-    """Gives tokens that count up and are good for an hour from `now`."""
+    """Returns numbered tokens that are valid for an hour from `now`."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -34,9 +33,9 @@ class Desk:
         return AccessToken(f"token {len(self.asked)}", int(self.now) + HOUR)
 
 
-def tokens() -> tuple[Desk, KeptTokens]:
+def tokens() -> tuple[Desk, CachedCredential]:
     desk = Desk()
-    return desk, KeptTokens(desk, now=lambda: desk.now)
+    return desk, CachedCredential(desk, now=lambda: desk.now)
 
 
 def test_setup_starts_az_once_for_each_service(load: Load, run: Run, tmp_path: Path) -> None:
@@ -58,32 +57,32 @@ def test_setup_starts_az_once_for_each_service(load: Load, run: Run, tmp_path: P
 
 
 @given(st.floats(0, 2 * HOUR))
-def test_a_kept_token_is_good_for_five_more_minutes_or_there_is_a_new_one(later: float) -> None:
-    desk, kept = tokens()
-    kept.get_token(ARM)
+def test_a_cached_token_is_valid_for_at_least_five_more_minutes(later: float) -> None:
+    desk, cached = tokens()
+    cached.get_token(ARM)
     desk.now = later
-    assert kept.get_token(ARM).expires_on - later > 300
+    assert cached.get_token(ARM).expires_on - later > 300
     assert len(desk.asked) == (1 if HOUR - later > 300 else 2)
 
 
-def test_tokens_of_different_kinds_are_never_mixed_up() -> None:
-    desk, kept = tokens()
+def test_tokens_for_different_requests_are_cached_separately() -> None:
+    desk, cached = tokens()
     kinds: list[tuple[str, dict[str, Any]]] = [
         (ARM, {}),
         (VAULT, {}),
         (ARM, {"enable_cae": True}),
         (ARM, {"tenant_id": "other"}),
     ]
-    first = [kept.get_token(scope, **options).token for scope, options in kinds]
+    first = [cached.get_token(scope, **options).token for scope, options in kinds]
     assert len(set(first)) == len(kinds)
-    assert [kept.get_token(scope, **options).token for scope, options in kinds] == first
+    assert [cached.get_token(scope, **options).token for scope, options in kinds] == first
     assert desk.asked == [(scope, *options.items()) for scope, options in kinds]
 
 
-def test_a_token_that_a_service_no_longer_takes_is_not_given_out_again() -> None:
-    desk, kept = tokens()
-    old = kept.get_token(ARM, enable_cae=True)
-    new = kept.get_token(ARM, enable_cae=True, claims="what the service asks for")
+def test_a_token_that_a_service_rejected_is_not_returned_again() -> None:
+    desk, cached = tokens()
+    old = cached.get_token(ARM, enable_cae=True)
+    new = cached.get_token(ARM, enable_cae=True, claims="a claims challenge")
     assert new != old
-    assert kept.get_token(ARM, enable_cae=True) == new
+    assert cached.get_token(ARM, enable_cae=True) == new
     assert len(desk.asked) == 2

@@ -1,4 +1,4 @@
-"""Answers that cannot be read: cut off or no JSON. Nothing is written twice, and people are told what happened."""
+"""Truncated answers, invalid JSON and busy services: nothing is written twice, and the error says what happened."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -8,53 +8,50 @@ import pytest
 from provisioning import errors
 from sandbox.azure.tenant import Secret, SecretVersion
 from sandbox.cloud import Cloud
-
-from .bench import GOOD_KEY, Bench
-from .execution.vault_in_use import OWNER
+from tests.provisioning.bench import GOOD_KEY, Bench
+from tests.provisioning.execution.vault_in_use import OWNER
 
 Load = Callable[[Mapping[str, Any]], Cloud]
 
 
 def world(op: str, do: dict[str, Any]) -> dict[str, Any]:
-    """A vault on Azure RBAC, and one answer that breaks."""
+    """A vault on Azure RBAC, and one broken answer."""
     vault = {"name": "kv-ml", "group": "rg-ml", "rbac": True}
     fault = {"op": op, "when": {"nth": [1]}, "do": do}
     return {"extends": "contoso", "assignments": [OWNER], "vaults": [vault], "faults": [fault]}
 
 
 def busy(status: int, **when: int) -> dict[str, Any]:
-    """A vault that answers so and does not say for how long."""
+    """A vault that answers with this status and no Retry-After."""
     fault = {"op": "SetSecret", "when": when, "do": {"status": status}}
     return world("SetSecret", {}) | {"faults": [fault], "transitions": {"rbac_propagation": 0}}
 
 
 @pytest.mark.parametrize("do", [{"cut_body": 12}, {"malformed_json": True}, {"lost_response": True}], ids=str)
-def test_a_version_whose_answer_cannot_be_read_is_found_and_not_written_twice(
-    load: Load, bench: Bench, do: dict[str, Any]
-) -> None:
-    """The SDK would ask again by itself, and each SetSecret is a new version."""
+def test_a_version_is_not_written_twice_if_the_answer_is_lost(load: Load, bench: Bench, do: dict[str, Any]) -> None:
+    """The SDK would retry by itself, and each SetSecret writes a version."""
     load(world("SetSecret", do))
     bench.setup()
     assert [version.value for version in bench.vault.secrets["wandb-api-key"].versions] == [GOOD_KEY]
 
 
 @pytest.mark.parametrize("status", [429, 503])
-def test_a_vault_that_asks_for_a_pause_gets_it(load: Load, bench: Bench, status: int) -> None:
+def test_retry_after_is_respected(load: Load, bench: Bench, status: int) -> None:
     load(world("SetSecret", {"status": status, "headers": {"retry-after": "1"}}))
     bench.setup()
     assert [version.value for version in bench.vault.secrets["wandb-api-key"].versions] == [GOOD_KEY]
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
-def test_a_vault_that_is_busy_is_asked_again_after_a_pause(load: Load, bench: Bench, status: int) -> None:
-    """Key Vault does not have to say for how long (Microsoft, throttling guidance)."""
+def test_a_busy_vault_is_retried_after_a_pause(load: Load, bench: Bench, status: int) -> None:
+    """Retry-After is optional (Microsoft, throttling guidance)."""
     load(busy(status, times=3))
     bench.setup()
     assert [version.value for version in bench.vault.secrets["wandb-api-key"].versions] == [GOOD_KEY]
     assert bench.clock.slept == 1 + 2 + 4
 
 
-def test_what_a_busy_vault_wrote_nonetheless_is_found_and_not_written_twice(load: Load, bench: Bench) -> None:
+def test_a_version_that_a_busy_vault_wrote_anyway_is_not_written_twice(load: Load, bench: Bench) -> None:
     load(busy(503, times=1))
 
     def late() -> None:
@@ -68,11 +65,11 @@ def test_what_a_busy_vault_wrote_nonetheless_is_found_and_not_written_twice(load
 
 
 @pytest.mark.parametrize("status", [429, 503])
-def test_a_vault_that_stays_busy_ends_the_command_and_the_next_run_goes_on(
+def test_a_vault_that_stays_busy_fails_the_command_and_the_next_run_continues(
     load: Load, bench: Bench, status: int
 ) -> None:
     cloud = load(busy(status))
-    with pytest.raises(errors.ServiceError, match=f"busy or broken \\({status}"):
+    with pytest.raises(errors.ServiceError, match=f"temporarily unavailable \\({status}"):
         bench.setup()
     assert bench.clock.slept == 60
     cloud.world.faults.faults.clear()
@@ -80,8 +77,8 @@ def test_a_vault_that_stays_busy_ends_the_command_and_the_next_run_goes_on(
     assert [version.value for version in bench.vault.secrets["wandb-api-key"].versions] == [GOOD_KEY]
 
 
-def test_a_gateways_answer_is_no_reason_to_write_again(load: Load, bench: Bench) -> None:
-    """The vault behind it may still be at it."""
+def test_a_gateway_timeout_is_not_retried(load: Load, bench: Bench) -> None:
+    """The vault behind it may still be writing."""
     load(busy(504, times=1))
     with pytest.raises(errors.ServiceError):
         bench.setup()
@@ -89,7 +86,7 @@ def test_a_gateways_answer_is_no_reason_to_write_again(load: Load, bench: Bench)
 
 
 @pytest.mark.parametrize("op", ["Subscriptions_List", "Vaults_Get", "RoleAssignments_Create"])
-def test_an_answer_that_is_no_json_is_told_as_that_and_the_next_run_goes_on(load: Load, bench: Bench, op: str) -> None:
+def test_invalid_json_is_reported_and_the_next_run_continues(load: Load, bench: Bench, op: str) -> None:
     load(world(op, {"malformed_json": True}))
     with pytest.raises(errors.ServiceError, match="the answer cannot be read") as caught:
         bench.setup()

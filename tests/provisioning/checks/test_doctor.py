@@ -1,4 +1,4 @@
-"""doctor: for every link of the chain, a world in which exactly that one is broken, and what doctor says of it."""
+"""doctor: for every link, a world in which only that link is broken, and what doctor reports."""
 
 import json
 import re
@@ -9,30 +9,30 @@ from typing import Any
 
 import pytest
 
-from provisioning.checks.function_app import CHECKS as APP_CHECKS
-from provisioning.checks.function_app import FUNCTIONS, AppName
+from provisioning.checks.function_app import FUNCTIONS
 from provisioning.cli import doctor
+from provisioning.cli.doctor import APP_CHECKS
 from provisioning.errors import BrokenLinkError
-from provisioning.wandb_key import check as ask_wandb
+from provisioning.models import FunctionAppName
+from provisioning.wandb_key import check as check_with_wandb
 from sandbox.cloud import Cloud
 from tests.functions import declared
+from tests.provisioning import chain
+from tests.provisioning.bench import GOOD_KEY, OPERATOR_ENV, VIEWERS_KEY, Bench
+from tests.provisioning.conftest import Call
 
-from . import chain
-from .bench import GOOD_KEY, OPERATOR_ENV, VIEWERS_KEY, Bench
-from .conftest import Call
-
-APP = AppName("rg-ml", "func-ml")
+APP = FunctionAppName("rg-ml", "func-ml")
 ALL = [*doctor.CHECKS, *APP_CHECKS]
 ENV = OPERATOR_ENV | {"AZURE_FUNCTION_APP": "func-ml"}
 
 
 def examined(
-    bench: Bench, app: AppName | None = APP, *, really: bool = False, **more: Any
+    bench: Bench, app: FunctionAppName | None = APP, *, ask_wandb: bool = False, **more: Any
 ) -> dict[str, dict[str, str]]:
-    """doctor's checks by name. `really` asks W&B; it is taken as well otherwise."""
+    """doctor's checks by name. With `ask_wandb` the key is checked with W&B, otherwise it is accepted."""
     session = bench.session(**more)
-    if really:
-        session = replace(session, check_key=ask_wandb)
+    if ask_wandb:
+        session = replace(session, check_key=check_with_wandb)
     with suppress(BrokenLinkError):
         doctor.doctor(session, app)
     assert bench.cloud.writes == 0
@@ -47,9 +47,9 @@ def not_ok(checks: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
     return {name: each["state"] for name, each in checks.items() if each["state"] != "ok"}
 
 
-def test_a_chain_that_holds_is_ok_in_every_link(bench: Bench) -> None:
+def test_all_checks_pass_on_a_complete_chain(bench: Bench) -> None:
     chain.put(bench.cloud)
-    checks = examined(bench, really=True)
+    checks = examined(bench, ask_wandb=True)
     assert not_ok(checks) == {}
     assert checks["sign-in"]["seen"].startswith("you@contoso.example")
     assert "user sync-bot, entity acme, may write" in checks["W&B key"]["seen"]
@@ -57,21 +57,21 @@ def test_a_chain_that_holds_is_ok_in_every_link(bench: Bench) -> None:
     assert checks["app secret access"]["seen"] == "by Key Vault Secrets User"
 
 
-def test_without_a_function_app_the_walk_ends_at_the_jobs(bench: Bench) -> None:
+def test_without_a_function_app_its_checks_do_not_run(bench: Bench) -> None:
     chain.put(bench.cloud, app=None)
     assert not_ok(examined(bench, None)) == {}
 
 
 @dataclass
 class Broken:
-    """One broken link: the world, the check that finds it with its state, words it says, words of the remedy."""
+    """One broken link: the world, the check that fails and its state, and words of its finding and remedy."""
 
     link: str
     seen: str
     remedy: str
     state: str = "failed"
     world: Mapping[str, Any] = field(default_factory=dict)
-    also: Mapping[str, str] = field(default_factory=dict)  # other checks that cannot be ok then, with their states
+    also: Mapping[str, str] = field(default_factory=dict)  # other checks that are not ok, with their states
     target: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -100,14 +100,14 @@ BROKEN = {
     "no custom subdomain": Broken(
         "account",
         "no custom subdomain",
-        "az cognitiveservices account update -g rg-ml -n aoai-ml --custom-domain aoai-ml",
+        "az cognitiveservices account update --custom-domain aoai-ml -g rg-ml -n aoai-ml",
         world={"account": {"custom_subdomain": False}},
         also={"job list": "failed"},
     ),
     "account firewall": Broken(
         "job list",
-        "firewall keeps this machine out",
-        "az cognitiveservices account network-rule add -g rg-ml -n aoai-ml",
+        "firewall refuses this machine",
+        "az cognitiveservices account network-rule add -g rg-ml -n aoai-ml --ip-address",
         world={"account": {"firewall": True}},
         also={"account network": "warning"},
     ),
@@ -174,7 +174,7 @@ BROKEN = {
         world={"vault": {"deleted": True}, "plus": (("operator", "Reader", "subscription"),)},
         also=NO_VAULT,
     ),
-    "no secret": Broken("secret", "no secret wandb-api-key", "setup", world={"secret": None}, also=NO_SECRET),
+    "no secret": Broken("secret", "has no secret wandb-api-key", "setup", world={"secret": None}, also=NO_SECRET),
     "disabled secret": Broken(
         "secret", "disabled", "--enabled true", world={"secret": {"enabled": False}}, also=NO_SECRET
     ),
@@ -188,18 +188,18 @@ BROKEN = {
     "no role on the jobs": Broken(
         "job list",
         "401 PermissionDenied",
-        '--role "Cognitive Services OpenAI User"',
+        "--role 'Cognitive Services OpenAI User'",
         world={"without": (("operator", "Cognitive Services OpenAI User"),)},
     ),
     "bad token": Broken(
         "job list",
-        "401 without PermissionDenied, so it is no missing role",
+        "401 without PermissionDenied, so no role is missing",
         "az login --tenant",
         world=fault("FineTuning_List", 401, {"statusCode": 401, "message": "Unauthorized. Access token is missing."}),
     ),
     "no fine-tuning there": Broken(
         "job list",
-        "knows no fine-tuning jobs (404)",
+        "offers no fine-tuning jobs (404)",
         "region",
         world=fault("FineTuning_List", 404, {"error": {"code": "404", "message": "Resource not found"}}),
     ),
@@ -237,13 +237,13 @@ BROKEN = {
     "app may not read the secret": Broken(
         "app secret access",
         "may not read secret wandb-api-key",
-        '--role "Key Vault Secrets User"',
+        "--role 'Key Vault Secrets User'",
         world={"without": (("func-identity", "Key Vault Secrets User"),)},
     ),
     "app may not read the jobs": Broken(
         "app job access",
         "may not read fine-tuning jobs",
-        '--role "Cognitive Services OpenAI User"',
+        "--role 'Cognitive Services OpenAI User'",
         world={"without": (("func-identity", "Cognitive Services OpenAI User"),)},
     ),
     "functions not indexed": Broken(
@@ -281,7 +281,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("case", BROKEN.values(), ids=list(BROKEN))
-def test_the_broken_link_is_named_with_its_remedy_and_no_other(bench: Bench, case: Broken) -> None:
+def test_only_the_broken_link_is_reported_with_its_remedy(bench: Bench, case: Broken) -> None:
     chain.put(bench.cloud, **case.world)
     checks = examined(bench, **case.target)
     assert not_ok(checks) == {case.link: case.state, **case.also}
@@ -292,29 +292,33 @@ def test_the_broken_link_is_named_with_its_remedy_and_no_other(bench: Bench, cas
 @pytest.mark.parametrize(
     ("key", "seen", "remedy"),
     [
-        ("5a4db0c5a4db0c5a4db0c5a4db0c5a4db0c0dead", "W&B does not know the key in secret wandb-api-key", "rotate-key"),
-        (VIEWERS_KEY, "may only look at acme", "member's seat"),
-        ("not-a-key", "cannot be a W&B key", "rotate-key"),
+        (
+            "5a4db0c5a4db0c5a4db0c5a4db0c5a4db0c0dead",
+            "W&B does not accept the key in secret wandb-api-key",
+            "rotate-key",
+        ),
+        (VIEWERS_KEY, "may only view acme", "member seat"),
+        ("not-a-key", "does not contain a W&B key", "rotate-key"),
     ],
 )
-def test_a_key_that_does_not_serve_is_told_apart(bench: Bench, key: str, seen: str, remedy: str) -> None:
+def test_problems_of_the_key_are_distinguished(bench: Bench, key: str, seen: str, remedy: str) -> None:
     chain.put(bench.cloud, secret={"value": key})
-    checks = examined(bench, really=True)
+    checks = examined(bench, ask_wandb=True)
     assert not_ok(checks) == {"W&B key": "failed"}
     assert seen in checks["W&B key"]["seen"]
     assert remedy in checks["W&B key"]["remedy"]
     assert key not in json.dumps(checks)
 
 
-def test_wandb_out_of_reach_is_no_revoked_key(cloud: Cloud, call: Call) -> None:
+def test_an_unreachable_wandb_does_not_mean_a_revoked_key(cloud: Cloud, call: Call) -> None:
     chain.put(cloud)
     result = call("doctor", env=ENV | {"WANDB_BASE_URL": "http://127.0.0.1:9", "WANDB_HTTP_TIMEOUT": "2"})
     assert result.returncode == 1
-    assert re.search(r"^  failed   W&B key            W&B gave no answer", result.stdout, re.MULTILINE)
+    assert re.search(r"^  failed   W&B key            W&B did not answer", result.stdout, re.MULTILINE)
     assert result.stdout.count("  failed ") == 1
 
 
-def test_nobody_signed_in_is_the_one_failure_and_the_rest_is_skipped(cloud: Cloud, call: Call) -> None:
+def test_a_failed_sign_in_skips_all_other_checks(cloud: Cloud, call: Call) -> None:
     result = call("doctor", "-o", "json", principal=None, env=ENV)
     document = json.loads(result.stdout)
     assert [each["state"] for each in document["checks"]] == ["failed"] + ["skipped"] * (len(ALL) - 1)
@@ -322,23 +326,23 @@ def test_nobody_signed_in_is_the_one_failure_and_the_rest_is_skipped(cloud: Clou
     assert cloud.writes == 0
 
 
-def test_a_vault_on_access_policies_is_judged_by_them(bench: Bench) -> None:
+def test_on_access_policies_roles_do_not_count(bench: Bench) -> None:
     policies = [{"principal": who, "secrets": ["Get", "List"]} for who in ("operator", "func-identity")]
     chain.put(bench.cloud, vault={"rbac": False, "policies": policies})
     checks = examined(bench)
-    assert not_ok(checks) == {"identity access": "failed"}, "its role does not count here"
+    assert not_ok(checks) == {"identity access": "failed"}
     assert checks["app secret access"]["seen"] == "by an access policy"
 
 
-def test_what_one_may_not_look_at_is_skipped_and_says_what_it_takes(bench: Bench) -> None:
+def test_unreadable_settings_are_skipped(bench: Bench) -> None:
     chain.put(bench.cloud, **READER)
     checks = examined(bench)
     assert not_ok(checks) == {"app settings": "skipped"}
-    assert "you may not look" in checks["app settings"]["seen"]
-    assert checks["app identity"]["seen"].startswith("user-assigned func-identity"), "the only one it has"
+    assert "you may not read it" in checks["app settings"]["seen"]
+    assert checks["app identity"]["seen"].startswith("user-assigned func-identity")
 
 
-def test_with_several_identities_and_unreadable_settings_nothing_is_guessed(bench: Bench) -> None:
+def test_the_identity_is_not_guessed_among_several(bench: Bench) -> None:
     chain.put(bench.cloud, app={"identity": ["func-identity", "other-identity"]}, **READER)
     checks = examined(bench)
     assert not_ok(checks) == dict.fromkeys(("app settings", "app identity", *NO_APP_IDENTITY), "skipped")
@@ -355,7 +359,7 @@ def test_a_role_held_through_a_group_counts(bench: Bench) -> None:
     assert not_ok(examined(bench)) == {}
 
 
-def test_a_role_that_is_younger_than_its_propagation_time_is_said_to_be(bench: Bench) -> None:
+def test_a_role_younger_than_its_propagation_time_is_mentioned(bench: Bench) -> None:
     chain.put(bench.cloud)
     for each in bench.cloud.world.tenant.rbac.assignments.values():
         each.created = bench.cloud.clock.time()
@@ -363,11 +367,11 @@ def test_a_role_that_is_younger_than_its_propagation_time_is_said_to_be(bench: B
     assert "for 2 m" in examined(bench)["identity access"]["seen"]
 
 
-def test_the_functions_that_doctor_expects_are_those_of_the_function_app() -> None:
+def test_doctor_expects_the_functions_of_the_function_app() -> None:
     assert declared().keys() == set(FUNCTIONS)
 
 
-def test_text_is_a_line_a_check_and_the_first_remedy_is_what_comes_next(cloud: Cloud, call: Call) -> None:
+def test_text_output_ends_with_the_first_remedy_which_can_be_copied(cloud: Cloud, call: Call) -> None:
     chain.put(cloud, without=(("aoai-ml", "Key Vault Secrets Officer"),))
     result = call("doctor", env=ENV)
     assert result.returncode == 1
@@ -375,13 +379,13 @@ def test_text_is_a_line_a_check_and_the_first_remedy_is_what_comes_next(cloud: C
     assert [line[11:28].strip() for line in lines if line[2] != " "] == ALL
     assert "error    1 of 17 checks failed: identity access." in result.stderr
     _, _, remedy = result.stderr.partition("next     python -m provisioning ")
-    mended = call(*remedy.split(), "--yes", env={"WANDB_API_KEY": GOOD_KEY})  # it is whole: nothing has to be added
+    mended = call(*remedy.split(), "--yes", env={"WANDB_API_KEY": GOOD_KEY})
     assert mended.returncode == 0, mended.stderr
     assert GOOD_KEY not in result.stdout + result.stderr
 
 
-def test_exit_status_is_zero_with_warnings(cloud: Cloud, call: Call) -> None:
+def test_warnings_do_not_fail_doctor(cloud: Cloud, call: Call) -> None:
     chain.put(cloud, secret={"expires_in_days": 3})
     result = call("doctor", env=ENV)
     assert result.returncode == 0, result.stdout
-    assert "16 of 17 checks ok; 1 to look at." in result.stdout
+    assert "16 of 17 checks ok; 1 warning." in result.stdout

@@ -1,0 +1,31 @@
+"""Commands that messages print for the operator to paste. Every word is quoted for a POSIX shell; PowerShell reads it, too."""
+
+import shlex
+
+from provisioning.models import Account, Target
+from provisioning.resource_ids import resource_group_of
+
+
+def command(*words: str) -> str:
+    """One command line. Names come from Azure and from settings that others may write, so every word is quoted."""
+    return shlex.join(words)
+
+
+def provisioning(name: str, target: Target, subscription_id: str) -> str:
+    """A command of ours for the same account, vault and secret. It needs no environment variable except AZURE_CLOUD."""
+    where = ("--subscription", subscription_id, "-g", target.resource_group)
+    which = ("--openai-account", target.account, "--key-vault", target.vault, "--secret-name", target.secret)
+    return command("python", "-m", "provisioning", name, *where, *which)
+
+
+def az_account(account: Account, *words: str) -> str:
+    """An `az cognitiveservices account` command for this account; `words` are the subcommand and its other options."""
+    return command(
+        "az", "cognitiveservices", "account", *words, "-g", resource_group_of(account.id), "-n", account.name
+    )
+
+
+def assign_role(principal_id: str, kind: str, role: str, scope: str) -> str:
+    """The `az` command that assigns a role."""
+    who = ("--assignee-object-id", principal_id, "--assignee-principal-type", kind)
+    return command("az", "role", "assignment", "create", *who, "--role", role, "--scope", scope)

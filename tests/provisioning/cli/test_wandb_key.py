@@ -1,0 +1,171 @@
+"""Reading the W&B key, and keeping it out of errors and logs."""
+
+import io
+import json
+import logging
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from azure.core.exceptions import DecodeError
+from hypothesis import example, given
+from hypothesis import strategies as st
+from pydantic import SecretStr
+
+from provisioning import wandb_key
+from provisioning.azure.errors import translated
+from provisioning.errors import ProvisioningError
+from sandbox.cloud import Cloud
+from tests.provisioning import chain
+from tests.provisioning.bench import GOOD_KEY, OPERATOR_ENV
+from tests.provisioning.conftest import Call
+from tests.provisioning.terminal import Terminal
+
+from .outcomes import KEYS, NEW_KEY, WANDB, YES, leaked
+
+
+class TtyStdin(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("content", [f"{GOOD_KEY}", f"{GOOD_KEY}\n", f"  {GOOD_KEY}\r\n\n", f"\ufeff{GOOD_KEY}\r\n"])
+def test_a_file_may_have_newlines_and_a_byte_order_mark(tmp_path: Path, content: str) -> None:
+    file = tmp_path / "key"
+    file.write_bytes(content.encode())
+    found = wandb_key.provided(None, str(file), io.StringIO())
+    assert found is not None
+    assert (found.value.get_secret_value(), found.origin) == (GOOD_KEY, str(file))
+
+
+def test_a_file_takes_precedence_over_the_environment() -> None:
+    environ = SecretStr(GOOD_KEY)
+    from_stdin = wandb_key.provided(environ, "-", io.StringIO(f"{NEW_KEY}\n"))
+    from_environ = wandb_key.provided(environ, None, io.StringIO(NEW_KEY))
+    assert from_stdin is not None
+    assert from_environ is not None
+    assert (from_stdin.value.get_secret_value(), from_stdin.origin) == (NEW_KEY, "stdin")
+    assert (from_environ.value.get_secret_value(), from_environ.origin) == (GOOD_KEY, "WANDB_API_KEY")
+    assert wandb_key.provided(None, None, io.StringIO(NEW_KEY)) is None
+
+
+def test_the_key_is_removed_from_the_environment() -> None:
+    environ = {"WANDB_API_KEY": GOOD_KEY, "HOME": "/root"}
+    key = wandb_key.pop_from_environment(environ)
+    assert key is not None
+    assert key.get_secret_value() == GOOD_KEY
+    assert environ == {"HOME": "/root"}
+    assert wandb_key.pop_from_environment({"WANDB_API_KEY": ""}) is None
+
+
+def test_a_key_is_not_read_from_a_terminal_which_would_show_it() -> None:
+    assert wandb_key.provided(None, "-", TtyStdin(GOOD_KEY)) is None
+
+
+def _missing(directory: Path) -> Path:
+    return directory / "nowhere"
+
+
+def _directory(directory: Path) -> Path:
+    return directory
+
+
+def _with(content: bytes) -> Callable[[Path], Path]:
+    def make(directory: Path) -> Path:
+        (directory / "key").write_bytes(content)
+        return directory / "key"
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("make", "code", "words"),
+    [
+        (_missing, "usage", "No such file"),
+        (_directory, "usage", "Is a directory"),
+        (_with(b"\xff\xfe\x00secret"), "usage", "not text"),
+        (_with(b""), "wandb-key-malformed", "contains nothing"),
+        (_with(b" \n"), "wandb-key-malformed", "contains nothing"),
+        (_with(f"{GOOD_KEY}\n{NEW_KEY}\n".encode()), "wandb-key-malformed", "more than one word"),
+        (_with(b"\x00\x01\x02" + GOOD_KEY.encode()), "wandb-key-malformed", "characters that a key never contains"),
+        (_with("clé".encode()), "wandb-key-malformed", "characters that a key never contains"),
+    ],
+)
+def test_a_file_without_a_key_is_refused_before_any_request(
+    cloud: Cloud, call: Call, tmp_path: Path, make: Callable[[Path], Path], code: str, words: str
+) -> None:
+    file = make(tmp_path)
+    result = call("setup", *YES, "-o", "json", "--wandb-key-file", str(file), env=OPERATOR_ENV)
+    error = json.loads(result.stdout)["error"]
+    assert (result.returncode, error["code"]) == (2, code)
+    assert words in error["message"]
+    assert str(file) in error["message"]
+    assert cloud.writes == 0
+    assert not leaked(result)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_an_unreadable_file_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    file.write_text(GOOD_KEY)
+    file.chmod(0)
+    with pytest.raises(ProvisioningError, match="Permission denied"):
+        wandb_key.provided(None, str(file), io.StringIO())
+
+
+def test_binary_stdin_is_refused_without_quoting_it() -> None:
+    stdin = io.TextIOWrapper(io.BytesIO(b"\xff" + GOOD_KEY.encode()), encoding="utf-8")
+    with pytest.raises(ProvisioningError, match="not text") as refused:
+        wandb_key.provided(None, "-", stdin)
+    assert refused.value.__suppress_context__
+
+
+@given(st.text(min_size=12))
+@example("two words")
+@example("schlüssel-mit-umlaut-schlüssel-mit-umlaut")
+def test_no_error_quotes_the_given_text(text: str) -> None:
+    shown = ""
+    try:
+        found = wandb_key.provided(SecretStr(text), None, io.StringIO())
+    except ProvisioningError as error:
+        found, shown = None, (error.message + error.hint).replace("WANDB_API_KEY", "")
+    assert text not in shown
+    if found is not None:
+        assert found.value.get_secret_value() == text.strip()
+        assert text.strip() not in repr(found)
+
+
+@dataclass
+class Answer:
+    """A corrupted answer of the vault."""
+
+    body: str
+    status_code: int = 200
+    reason: str = "OK"
+
+    def text(self, encoding: str | None = None) -> str:
+        del encoding
+        return self.body
+
+
+def test_a_corrupted_answer_is_not_quoted(caplog: pytest.LogCaptureFixture) -> None:
+    garbled: Any = Answer(f'{{"value": "{GOOD_KEY}", ')
+    error = DecodeError("JSON is invalid", response=garbled)
+    assert GOOD_KEY in str(error)
+    with caplog.at_level(logging.DEBUG), pytest.raises(ProvisioningError) as refused, translated("Reading secret x"):
+        raise error
+    assert GOOD_KEY not in refused.value.message + refused.value.hint + caplog.text
+
+
+def test_a_typed_key_is_not_shown(cloud: Cloud, terminal: Callable[..., Terminal]) -> None:
+    chain.put(cloud, wandb=WANDB)
+    screen = terminal("provisioning", "rotate-key", "--yes", "-v", env=OPERATOR_ENV)
+    screen.until("hidden: ")
+    screen.type(NEW_KEY + "\n")
+    assert screen.end() == 0, screen.seen
+    assert not [key for key in KEYS if key in screen.seen]
+    assert re.search(r"PUT https://kv-ml\.vault\.azure\.net/secrets/wandb-api-key → 200", screen.seen)
