@@ -347,14 +347,14 @@ def test_the_command_shows_asks_and_says_what_stays(load: Load, call: Call) -> N
     assert cloud.writes == writes
     done = call("teardown", "--yes", env=OPERATOR_ENV)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("Taken away.")
+    assert done.stdout.startswith("Removed.")
     assert "az keyvault secret recover --vault-name kv-ml -n wandb-api-key" in done.stdout
     assert "az keyvault secret purge --vault-name kv-ml -n wandb-api-key" in done.stdout
     assert "az cognitiveservices account identity remove -g rg-ml -n aoai-ml" in done.stdout
     again = call("teardown", env=OPERATOR_ENV)
     assert again.returncode == 0, again.stderr
-    assert again.stdout.startswith("Nothing to take away.")
-    stays = again.stdout.partition("What stays:")[2]
+    assert again.stdout.startswith("Nothing to remove.")
+    stays = again.stdout.partition("Remaining:")[2]
     assert "account identity" in stays
     assert "wandb-api-key" not in stays, "it was deleted, and who may not look any more must not think otherwise"
 
