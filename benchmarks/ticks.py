@@ -33,11 +33,11 @@ def wandblogger(ticks: int, jobs: Sequence[str]) -> Seconds:
 
 def ours(ticks: int) -> Seconds:
     """By the engine, as the function app does it."""
-    from function_app.engine.engine import engine_from
     from function_app.settings import Settings
+    from function_app.wiring import engine_from
 
     seconds = []
-    with engine_from(Settings.load(), managed_identity=False) as engine:
+    with engine_from(Settings.load()) as engine:
         for _ in range(ticks):
             started = time.monotonic()
             engine.sync()

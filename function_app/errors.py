@@ -42,6 +42,12 @@ class SyncError(Exception):
             self.add_note(hint)  # so that a traceback, which is what the Functions host keeps, ends with it
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's text, at most 200 characters; the name of its class where it has no text."""
+    lines = str(error).strip().splitlines()
+    return (lines[0] if lines else type(error).__name__)[:200]
+
+
 class SettingsError(SyncError):
     """A setting is missing or malformed."""
 

@@ -211,7 +211,7 @@ def _storage() -> "Storage":
 @cache
 def _engine() -> "Engine":
     """The engine of this process, made at the first invocation: the SDKs take a second to import, indexing needs none."""
-    from function_app.engine.engine import engine_from
     from function_app.settings import Settings
+    from function_app.wiring import engine_from
 
     return engine_from(Settings.load(), managed_identity=True, leases=_storage().lease, deleted=_storage().deleted)

@@ -8,6 +8,9 @@ from typing import Any
 TERMINAL = frozenset({"succeeded", "failed", "cancelled"})
 """The statuses after which a job does not change. Everything else, unknown ones too, is still going on."""
 
+OPENAI = "openai"
+"""The name of OpenAI's own platform among the accounts."""
+
 DELETED = "deleted"
 """The status that a run shows when its job was deleted before its end was seen."""
 

@@ -9,7 +9,6 @@ import inspect
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import ExitStack
 from typing import Any, Self
 from urllib.parse import urlsplit
 
@@ -18,14 +17,13 @@ import openai
 import wandb
 from pydantic import SecretStr, model_validator
 
-from function_app.azure.key_vault import identity_of, key_source
-from function_app.azure.openai import OPENAI, Account, accounts_from
+from function_app.azure.openai import Account
 from function_app.engine.engine import Engine, Interrupted
 from function_app.errors import AccountError, NotThereError, SettingsError, SyncError
-from function_app.models import Conventions, DatasetPolicy, Outcome, Result, Selection
+from function_app.models import OPENAI, Conventions, DatasetPolicy, Outcome, Result, Selection
 from function_app.settings import Settings
-from function_app.tracking.wandb.api import WandbApi
 from function_app.tracking.wandb.sdk import as_a_guest, signed_in_key
+from function_app.wiring import engine_from
 
 EVERY = 60.0
 """Seconds between two looks at a job that is waited for (W&B, WandbLogger documentation)."""
@@ -86,8 +84,13 @@ def sync(
         raise SettingsError(f"num_fine_tunes is {num_fine_tunes}; it is how many of the most recent jobs to sync.")
     selection = Selection(frozenset({wanted})) if wanted else Selection(last=num_fine_tunes)
     settings = _settings(openai_client, project, entity)
-    datasets = settings.sync_datasets if log_datasets else DatasetPolicy.OFF
-    with as_a_guest(settings.wandb_base_url), _engine(settings, openai_client, datasets, conventions) as engine:
+    if not log_datasets:
+        settings = settings.model_copy(update={"sync_datasets": DatasetPolicy.OFF})
+    accounts = None if openai_client is None else [_Given(openai_client)]
+    with (
+        as_a_guest(settings.wandb_base_url),
+        engine_from(settings, guest=True, accounts=accounts, conventions=conventions) as engine,
+    ):
         try:
             return follow(engine, selection, overwrite=overwrite, wait=wait_for_job_success, say=_say)
         except Interrupted:
@@ -211,27 +214,6 @@ def _key() -> SecretStr:
             "Nobody is signed in to W&B here.", "Run `wandb login`, or set WANDB_API_KEY or KEY_VAULT_URL."
         )
     return key
-
-
-def _engine(
-    settings: Settings, client: openai.OpenAI | None, datasets: DatasetPolicy, conventions: Conventions
-) -> Engine:
-    with ExitStack() as resources:
-        identity = identity_of(settings, resources)
-        keys = key_source(settings, identity)
-        resources.callback(keys.close)
-        accounts = [_Given(client)] if client is not None else accounts_from(settings, identity)
-        for account in accounts:
-            resources.callback(account.close)
-        return Engine(
-            accounts,
-            WandbApi(settings.wandb_project, keys, entity=settings.wandb_entity, base_url=settings.wandb_base_url),
-            datasets=datasets,
-            concurrency=settings.sync_concurrency,
-            registry=settings.wandb_registry,
-            conventions=conventions,
-            resources=resources.pop_all(),
-        )
 
 
 def _job_id(fine_tune_job_id: str | None, given: dict[str, Any]) -> str | None:

@@ -14,9 +14,9 @@ from typing import Any, Final, cast
 import httpx2
 import openai
 
-from function_app.azure.openai import OPENAI, Account, job_from
+from function_app.azure.openai import Account, job_from
 from function_app.errors import AccessError, AccountBusyError, AccountError
-from function_app.models import Job, Method
+from function_app.models import OPENAI, Job, Method
 
 PROCESSED, FAILED = "processed", frozenset({"error", "deleted"})
 """The statuses of a file that can be trained with, and of one that never will be; all others pass (Azure OpenAI's API

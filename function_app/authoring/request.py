@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
@@ -13,11 +13,11 @@ from function_app.authoring.check import Checked, Question, check_file
 from function_app.authoring.job_creation import JobRequest
 from function_app.authoring.rules import Severity, fields_of_grader
 from function_app.authoring.tokens import estimating
-from function_app.azure.key_vault import identity_of
-from function_app.azure.openai import OPENAI, Account, accounts_from
+from function_app.azure.openai import Account
 from function_app.errors import SyncError
-from function_app.models import Method
+from function_app.models import OPENAI, Method
 from function_app.settings import AUTO, V1, Settings
+from function_app.wiring import open_accounts
 
 _COMMON = frozenset({"n_epochs", "batch_size", "learning_rate_multiplier"})
 HYPERPARAMETERS = {
@@ -79,10 +79,7 @@ def account_of(settings: Settings, name: str | None) -> Iterator[Account]:
     Raises:
         RequestError: none is called so, or there are several and nobody says which.
     """
-    with ExitStack() as resources:
-        accounts = accounts_from(settings, identity_of(settings, resources))
-        for each in accounts:
-            resources.callback(each.close)
+    with open_accounts(settings) as accounts:
         names = ", ".join(each.name for each in accounts)
         chosen = [each for each in accounts if name in (None, each.name)]
         if not chosen:

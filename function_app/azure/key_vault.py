@@ -7,7 +7,6 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from functools import cache
-from typing import Protocol
 
 from azure.core.credentials import TokenCredential
 from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError, ResourceNotFoundError
@@ -15,7 +14,7 @@ from azure.identity import CredentialUnavailableError, DefaultAzureCredential, M
 from azure.keyvault.secrets import KeyVaultSecret, SecretClient
 from pydantic import SecretStr
 
-from function_app.errors import SettingsError, VaultError
+from function_app.errors import VaultError
 from function_app.settings import Settings
 from function_app.traffic import VAULT, asked
 
@@ -49,34 +48,6 @@ _WHAT_403_MEANS = {
     "ForbiddenByConnection": _OUTSIDE,  # of a vault without public access (captured in public issues)
     "SecretDisabled": ("the secret is disabled", "Enable it, or run `python -m provisioning rotate-key`."),
 }
-
-
-class KeySource(Protocol):
-    """Something that knows the W&B API key."""
-
-    def get(self, *, refused: SecretStr | None = None) -> SecretStr:
-        """The key; another than that which W&B `refused`, if there is another.
-
-        Raises:
-            VaultError: it cannot be read.
-        """
-
-    def close(self) -> None:
-        """Close whatever is open."""
-
-
-class GivenKey:
-    """A key that came with the environment."""
-
-    def __init__(self, key: SecretStr) -> None:
-        self._key = key
-
-    def get(self, *, refused: SecretStr | None = None) -> SecretStr:
-        """The key."""
-        return self._key
-
-    def close(self) -> None:
-        """Nothing is open."""
 
 
 class VaultKey:
@@ -137,15 +108,6 @@ class VaultKey:
         self._version = secret.properties.version or ""
         _tell(secret)
         return SecretStr(secret.value.strip())
-
-
-def key_source(settings: Settings, credential: Callable[[], TokenCredential]) -> KeySource:
-    """The vault if one is set, else the key that came with the environment."""
-    if settings.key_vault_url:
-        return VaultKey(settings.key_vault_url, settings.wandb_secret_name, credential())
-    if settings.wandb_api_key:
-        return GivenKey(settings.wandb_api_key)
-    raise SettingsError("Neither KEY_VAULT_URL nor WANDB_API_KEY is set.")
 
 
 def identity_of(

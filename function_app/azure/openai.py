@@ -19,15 +19,12 @@ from azure.core.exceptions import AzureError
 from azure.identity import get_bearer_token_provider
 
 from function_app.errors import AccessError, AccountBusyError, AccountError, NotThereError, SettingsError
-from function_app.models import Checkpoint, Event, File, Job, JobError
+from function_app.models import OPENAI, Checkpoint, Event, File, Job, JobError
 from function_app.settings import V1, Settings
 from function_app.traffic import AZURE, asked
 
 _T = TypeVar("_T")
 log = logging.getLogger(__name__)
-
-OPENAI = "openai"
-"""The name of OpenAI's own platform among the accounts."""
 
 _PAGE = 100  # OpenAI's documented maximum; Azure documents only its defaults, 20 and 10
 _CHUNK = 1 << 16

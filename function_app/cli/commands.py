@@ -138,11 +138,12 @@ def _sync(
     settings: Settings, selection: Selection, report: Report, *, dry_run: bool, overwrite: bool, pause: float | None
 ) -> NoReturn:
     # The SDKs take a second to import, which --help does not need.
-    from function_app.engine.engine import Interrupted, engine_from
+    from function_app.engine.engine import Interrupted
+    from function_app.wiring import engine_from
 
     told: list[Outcome] = []
     try:
-        with engine_from(settings, managed_identity=False) as engine:
+        with engine_from(settings) as engine:
             while True:
                 outcomes = engine.sync(
                     selection,

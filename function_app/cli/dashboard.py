@@ -1,7 +1,6 @@
 """`python -m function_app dashboard`: a ready W&B workspace for fine-tuning runs."""
 
 import json
-from contextlib import ExitStack
 from typing import Self
 
 import click
@@ -75,18 +74,10 @@ def _named(project: str | None) -> tuple[str | None, str | None]:
 
 def _save(settings: Settings, entity: str | None, project: str, *, overwrite: bool) -> tuple[str, str]:
     # The SDKs take a second to import, which --help does not need.
-
     from function_app.authoring.dashboard import save
-    from function_app.azure.key_vault import identity_of, key_source
-    from function_app.tracking.wandb.api import WandbApi
-    from function_app.tracking.wandb.sdk import prepare
+    from function_app.wiring import open_wandb
 
-    prepare()
-
-    with ExitStack() as resources:
-        identity = identity_of(settings, resources)
-        keys = key_source(settings, identity)
-        resources.callback(keys.close)
-        api = WandbApi(project, keys, entity=entity, base_url=settings.wandb_base_url)
+    chosen = settings.model_copy(update={"wandb_entity": entity, "wandb_project": project})
+    with open_wandb(chosen) as api:
         done = save(api, overwrite=overwrite)
     return done.saved.value, done.url

@@ -150,6 +150,11 @@ def family_of(job: Job) -> str:
     return artifact_name(f"{base_model(job)}-{job.suffix}" if job.suffix else base_model(job))
 
 
+def collection_of(job: Job, chosen: str | None = None) -> str:
+    """Return the artifact whose versions the job's models are: its family's, or the one that people have chosen."""
+    return artifact_name(chosen) if chosen else family_of(job)
+
+
 def artifact_name(text: str) -> str:
     """A name as artifacts may have it (wandb 0.31: letters, digits, `_.-`, at most 128)."""
     return re.sub(r"[^A-Za-z0-9_.-]", "-", text)[:_NAME_LENGTH] or "unnamed"

@@ -1,39 +1,37 @@
-"""Runs that people deleted in W&B, which never gives an id out again. It says so only when asked to open one, after retries
-of its SDK that take a quarter of a minute: an answer to keep.
+"""Remembers the runs that people deleted in W&B, which never gives an id out again.
 
-Where it is kept is the caller's: in memory for who works alone; in storage in Functions, where the timer and the queue run
-in instances of their own (Microsoft, "Per-function scaling").
+W&B says so only when a run is opened, and the SDK retries that for a quarter of a minute: the answer is worth keeping. The
+command line keeps it in memory; in Functions, where timer and queue run in separate instances (Microsoft, "Per-function
+scaling"), it is kept in storage.
 """
 
 from collections.abc import Collection
 from typing import Protocol
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
-from function_app.tracking.wandb.api import WandbApi
-
-_USUAL = "https://api.wandb.ai"
+from function_app.tracking import Tracker
 
 
 class DeletedRuns(Protocol):
-    """What W&B has said so far, by the names of `name_of`."""
+    """The deleted runs known so far, by the names of `name_of`."""
 
     def known(self) -> Collection[str]:
-        """All names.
+        """Return all names.
 
         Raises:
-            StorageError: nobody can say.
+            StorageError: storage cannot be read.
         """
 
     def note(self, name: str) -> None:
-        """One more.
+        """Add one.
 
         Raises:
-            StorageError: it could not be kept.
+            StorageError: storage cannot be written.
         """
 
 
 class InMemory:
-    """Known to this process, as long as it lives."""
+    """Kept in this process only."""
 
     def __init__(self) -> None:
         self._names: set[str] = set()
@@ -47,7 +45,6 @@ class InMemory:
         self._names.add(name)
 
 
-def name_of(job_id: str, api: WandbApi) -> str:
-    """What to note of a job: in another project, or in another W&B, its run may well be made."""
-    server = urlsplit(api.base_url or _USUAL).netloc
-    return "/".join(quote(part, safe="") for part in (server, api.entity, api.project, job_id))
+def name_of(job_id: str, tracker: Tracker) -> str:
+    """Return the name to note for a job: in another project, or on another server, its run may well be made."""
+    return f"{tracker.address}/{quote(job_id, safe='')}"

@@ -6,43 +6,43 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from function_app.azure.openai import Account
 from function_app.data.routes import Destination, LeftOut, Routes, Rule
+from function_app.engine.accounts import JobSource
 from function_app.engine.deleted_runs import DeletedRuns, name_of
 from function_app.engine.outcomes import Candidate, failed_outcome
-from function_app.engine.planner import Action, Decision, decide, run_of
+from function_app.engine.planner import Action, Decision, decide
 from function_app.errors import AccountError, WandbError
 from function_app.models import ALL, DELETED, DatasetPolicy, Job, Outcome, Result, RunState, Selection
-from function_app.tracking.wandb.api import WandbApi
+from function_app.tracking import Tracker, run_of
 
 log = logging.getLogger(__name__)
 
 Place = tuple[str | None, str]
 """Entity and project; without an entity it is the engine's own."""
 
-_Jobs = dict[str, tuple[Account, Job, DatasetPolicy]]
+_Jobs = dict[str, tuple[JobSource, Job, DatasetPolicy]]
 
 
 @dataclass
 class Projects:
-    """The W&B projects that jobs go to: the engine's own, and those that `rules` name."""
+    """The projects that jobs go to: the engine's own, and those that `rules` name."""
 
-    own: WandbApi
+    own: Tracker
     rules: tuple[Rule, ...] = ()
-    _apis: dict[Place, WandbApi] = field(default_factory=dict)
+    _trackers: dict[Place, Tracker] = field(default_factory=dict)
 
     def places(self) -> list[Place]:
         """Every project that a job may go to."""
         ruled = ((rule.entity, rule.project) for rule in self.rules if rule.project)
         return list(dict.fromkeys([(None, self.own.project), *ruled]))
 
-    def api(self, place: Place) -> WandbApi:
-        """The door to a project."""
+    def tracker(self, place: Place) -> Tracker:
+        """Return the tracker of a project."""
         entity, project = place
-        if place not in self._apis:
+        if place not in self._trackers:
             own = entity is None and project == self.own.project
-            self._apis[place] = self.own if own else self.own.elsewhere(project, entity)
-        return self._apis[place]
+            self._trackers[place] = self.own if own else self.own.elsewhere(project, entity)
+        return self._trackers[place]
 
     def named(self, place: Place) -> str:
         """What to call a project; nothing for the engine's own, which is the settings' to name."""
@@ -62,7 +62,7 @@ class Discovery:
         deleted: the runs that W&B said were deleted, asked for where W&B shows no run.
     """
 
-    accounts: Sequence[Account]
+    accounts: Sequence[JobSource]
     projects: Projects
     datasets: DatasetPolicy
     concurrency: int
@@ -89,17 +89,17 @@ class Discovery:
         candidates, refused = self.decided(found, overwrite=overwrite, whole=whole)
         return sorted(candidates, key=lambda each: (each.job.terminal, -each.job.created_at)), failed + refused
 
-    def _listed(self, selection: Selection) -> tuple[list[tuple[Account, Job]], list[Outcome]]:
+    def _listed(self, selection: Selection) -> tuple[list[tuple[JobSource, Job]], list[Outcome]]:
         """The jobs of every account, at most `concurrency` of them asked at once; and those that did not answer."""
 
-        def ask(account: Account) -> list[Job] | AccountError:
+        def ask(account: JobSource) -> list[Job] | AccountError:
             try:
                 return account.jobs()
             except AccountError as error:
                 return error
 
         here = contextvars.copy_context()  # their requests count as those of who looks
-        found: list[tuple[Account, Job]] = []
+        found: list[tuple[JobSource, Job]] = []
         failed: list[Outcome] = []
         with ThreadPoolExecutor(self.concurrency, thread_name_prefix="list") as pool:
             answers = pool.map(lambda account: here.copy().run(ask, account), self.accounts)
@@ -111,7 +111,7 @@ class Discovery:
         return found, failed
 
     def decided(
-        self, found: Sequence[tuple[Account, Job]], *, overwrite: bool = False, whole: bool = False
+        self, found: Sequence[tuple[JobSource, Job]], *, overwrite: bool = False, whole: bool = False
     ) -> tuple[list[Candidate], list[Outcome]]:
         """Decide what is pending for these jobs, project by project; also return the failures of projects that refuse.
 
@@ -133,8 +133,8 @@ class Discovery:
         refusals: list[WandbError] = []
         for place, jobs in by_place.items():
             try:
-                api = self.projects.api(place)
-                runs = api.states([*jobs], accounts=[each.name for each in self.accounts] if whole else [])
+                tracker = self.projects.tracker(place)
+                runs = tracker.runs([*jobs], accounts=[each.name for each in self.accounts] if whole else [])
             except WandbError as error:
                 refusals.append(error)
                 failed += self._refused(place, jobs, error)
@@ -143,12 +143,12 @@ class Discovery:
                 deleted = self.deleted.known()
             for account, job, datasets in jobs.values():
                 run = runs.get(job.id)
-                was_deleted = bool(deleted and run is None and name_of(job.id, api) in deleted)
+                was_deleted = bool(deleted and run is None and name_of(job.id, tracker) in deleted)
                 decision = decide(job, run, deleted=was_deleted, overwrite=overwrite)
-                candidates.append(Candidate(account, job, run, decision, api, datasets, self.projects.named(place)))
+                candidates.append(Candidate(account, job, run, decision, tracker, datasets, self.projects.named(place)))
             for name, run in runs.items():
                 if name not in jobs and run_of(name, listed) is None:
-                    gone.setdefault(run.url, self._without_job(run, api, place))  # two places may be one project
+                    gone.setdefault(run.url, self._without_job(run, tracker, place))  # two places may be one project
         if refusals and len(refusals) == len(by_place):
             raise refusals[0]
         return [*candidates, *gone.values()], failed
@@ -162,7 +162,7 @@ class Discovery:
         for account, job, _ in jobs.values():
             yield failed_outcome(job.id, account.name, error, job.status, where)
 
-    def _routed(self, found: Iterable[tuple[Account, Job]]) -> tuple[list[Candidate], dict[Place, _Jobs]]:
+    def _routed(self, found: Iterable[tuple[JobSource, Job]]) -> tuple[list[Candidate], dict[Place, _Jobs]]:
         """The jobs that go nowhere, and the others by project and id.
 
         A run's id comes from its job's, which no two jobs share: 32 random hex digits. The same id again is the same job,
@@ -180,8 +180,8 @@ class Discovery:
                 jobs.setdefault(job.id, (account, job, goes.datasets))
         return nowhere, by_place
 
-    def _without_job(self, run: RunState, api: WandbApi, place: Place) -> Candidate:
+    def _without_job(self, run: RunState, tracker: Tracker, place: Place) -> Candidate:
         account = next(each for each in self.accounts if each.name == run.account)
         job = Job(run.id, account.name, DELETED, "", 0, "")
         decision = Decision(Action.MIRROR, "its account does not list it any more")
-        return Candidate(account, job, run, decision, api, where=self.projects.named(place))
+        return Candidate(account, job, run, decision, tracker, where=self.projects.named(place))

@@ -9,20 +9,18 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from typing import Self
 
-from function_app.azure.key_vault import identity_of, key_source
 from function_app.azure.leases import Leases, Lost, never, no_lease
-from function_app.azure.openai import Account, accounts_from
 from function_app.data.routes import Registry, Rule
+from function_app.engine.accounts import JobSource
 from function_app.engine.deleted_runs import DeletedRuns, InMemory, name_of
 from function_app.engine.discovery import Discovery, Projects
-from function_app.engine.mirror import Mirrored, mark_deleted, mirror
-from function_app.engine.outcomes import Candidate, failed_outcome, not_done, outcome_of, tell
-from function_app.engine.planner import Action, run_id
-from function_app.errors import NotThereError, RunDeletedError, StorageError, SyncError, TakenError
+from function_app.engine.mirror import mark_deleted, mirror
+from function_app.engine.outcomes import Candidate, Mirrored, failed_outcome, not_done, outcome_of, tell
+from function_app.engine.planner import Action
+from function_app.errors import NotThereError, RunDeletedError, StorageError, SyncError, TakenError, first_line
 from function_app.models import ALL, DELETED, USUAL, Conventions, DatasetPolicy, Outcome, Result, Selection
-from function_app.settings import CONCURRENCY, Settings
-from function_app.tracking.wandb.api import WandbApi
-from function_app.tracking.wandb.sdk import prepare, said_briefly
+from function_app.settings import CONCURRENCY
+from function_app.tracking import Tracker, run_id
 from function_app.traffic import counted
 
 log = logging.getLogger(__name__)
@@ -43,8 +41,8 @@ class Engine:
     """Mirrors the jobs of some accounts into W&B: into one project, or those that `rules` send them to. Keeps nothing that
     W&B does not know, but for the runs that W&B said were deleted, so as not to ask for them at every tick."""
 
-    accounts: Sequence[Account]
-    api: WandbApi
+    accounts: Sequence[JobSource]
+    tracker: Tracker
     datasets: DatasetPolicy = DatasetPolicy.FULL
     concurrency: int = CONCURRENCY
     rules: tuple[Rule, ...] = ()
@@ -58,7 +56,7 @@ class Engine:
 
     def __post_init__(self) -> None:
         """Its projects follow from the rest."""
-        self._projects = Projects(self.api, self.rules)
+        self._projects = Projects(self.tracker, self.rules)
 
     def __enter__(self) -> Self:
         """Itself; leaving closes its connections."""
@@ -142,7 +140,7 @@ class Engine:
         except SyncError as error:
             return failed_outcome(job_id, account_name, error)
 
-    def _sync_job(self, account: Account, job_id: str, lost: Lost, stop: Callable[[], bool]) -> Outcome:
+    def _sync_job(self, account: JobSource, job_id: str, lost: Lost, stop: Callable[[], bool]) -> Outcome:
         try:
             [candidate] = self._discovery.decided([(account, account.job(job_id))])[0]
         except NotThereError as error:
@@ -154,11 +152,11 @@ class Engine:
         outcome = Outcome(job_id, account_name, Result.SKIPPED, message=error.message, final=True)
         try:
             for place in self._projects.places():
-                api = self._projects.api(place)
-                run = api.states([job_id]).get(job_id)
+                tracker = self._projects.tracker(place)
+                run = tracker.runs([job_id]).get(job_id)
                 if run and run.account == account_name and run.rule is None:
                     done = Mirrored()
-                    mark_deleted(api, run, done)
+                    mark_deleted(tracker, run, done)
                     return replace(
                         outcome, result=Result.SYNCED, message="", actions=tuple(done.actions), run_url=done.url
                     )
@@ -217,7 +215,7 @@ class Engine:
         except Exception as error:  # the boundary: one job's surprise is nobody else's
             log.error("unexpected job=%s account=%s error=%s", each.job.id, each.job.account, type(error).__name__)
             log.debug("unexpected job=%s", each.job.id, exc_info=error)
-            surprise = SyncError(f"unexpected {type(error).__name__}: {said_briefly(str(error))}", "Please report it.")
+            surprise = SyncError(f"unexpected {type(error).__name__}: {first_line(error)}", "Please report it.")
             return outcome_of(each, Result.FAILED, done, surprise)
         return outcome_of(each, Result.PENDING if done.broken_off else Result.SYNCED, done)
 
@@ -229,7 +227,7 @@ class Engine:
             log.warning("deleted run not noted job=%s reason=%s", each.job.id, error.message)
 
     def _name(self, each: Candidate) -> str:
-        return name_of(each.job.id, each.api or self.api)
+        return name_of(each.job.id, each.tracker or self.tracker)
 
     def _mirror(self, each: Candidate, done: Mirrored, interrupted: Callable[[], bool]) -> None:
         """Into the job's run, or into a new one, whose id is the next that W&B has not seen deleted."""
@@ -238,7 +236,7 @@ class Engine:
             with suppress(NotThereError):
                 each.account.job(each.job.id)
                 return  # it is there, the next listing will have it
-            mark_deleted(each.api or self.api, existing, done)
+            mark_deleted(each.tracker or self.tracker, existing, done)
             return
         replaces = each.decision.replace
         previous = existing.unmarked if existing else ()
@@ -252,7 +250,7 @@ class Engine:
                     each.account,
                     each.job,
                     None if replaces else existing,
-                    each.api or self.api,
+                    each.tracker or self.tracker,
                     done,
                     datasets=each.datasets,
                     registry=self.registry,
@@ -266,34 +264,3 @@ class Engine:
                     raise
             else:
                 return
-
-
-def engine_from(
-    settings: Settings, *, managed_identity: bool, leases: Leases = no_lease, deleted: DeletedRuns | None = None
-) -> Engine:
-    """The engine that the settings describe; `managed_identity` in Functions, where nobody is signed in, and `leases` and
-    `deleted` there, as several workers take jobs from one queue.
-
-    Raises:
-        SettingsError: they contradict each other.
-    """
-    prepare()
-    with ExitStack() as resources:
-        identity = identity_of(settings, resources, managed_identity=managed_identity)
-        keys = key_source(settings, identity)
-        resources.callback(keys.close)
-        accounts = accounts_from(settings, identity)
-        for account in accounts:
-            resources.callback(account.close)
-        api = WandbApi(settings.wandb_project, keys, entity=settings.wandb_entity, base_url=settings.wandb_base_url)
-        return Engine(
-            accounts,
-            api,
-            settings.sync_datasets,
-            settings.sync_concurrency,
-            settings.wandb_routes,
-            settings.wandb_registry,
-            resources.pop_all(),
-            leases=leases,
-            deleted=deleted or InMemory(),
-        )

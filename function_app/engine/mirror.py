@@ -8,15 +8,26 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from function_app.azure.openai import OPENAI, Account
-from function_app.data.description import best_of, config_changes, config_of, family_of, name_of, summary_of, tags_of
+from function_app.data.description import (
+    best_of,
+    collection_of,
+    config_changes,
+    config_of,
+    family_of,
+    name_of,
+    summary_of,
+    tags_of,
+)
 from function_app.data.formats import Format
 from function_app.data.results import ResultsError, parse_results, rows_from_events, with_event_times
 from function_app.data.routes import Registry
+from function_app.engine.accounts import JobSource
+from function_app.engine.outcomes import Mirrored
 from function_app.engine.planner import RULE, results_file, settled
 from function_app.errors import NotThereError
 from function_app.models import (
     DELETED,
+    OPENAI,
     TERMINAL,
     USUAL,
     Conventions,
@@ -26,37 +37,18 @@ from function_app.models import (
     MetricRow,
     RunState,
 )
-from function_app.tracking.wandb.api import SUPERSEDES, Question, WandbApi
-from function_app.tracking.wandb.artifacts import asks_for, attach_datasets, said_of, send_results
-from function_app.tracking.wandb.changes import edit_run, write
-from function_app.tracking.wandb.models import Models, asks_before, collection_of, previous_model
-from function_app.tracking.wandb.runs import Identity, OpenRun, open_run
-from function_app.tracking.wandb.uploads import Uploads
-from function_app.tracking.wandb.versions import use
+from function_app.tracking import OF_JOB, Attachments, Identity, Intent, ModelTarget, Session, Tracker
 
 _ALERT_FOR = 24 * 3600.0  # seconds after its end that a failure is news
 _FILE, _EVENTS, _MIXED = "file", "events", "mixed"
 _EVERY_STEP, _SAMPLED, _NO_CURVE = "every step", "sampled", "none: neither results file nor metrics events"
 
 
-@dataclass
-class Mirrored:
-    """What was done for one job; `final`: nothing more is to come; `broken_off`: left unfinished on request."""
-
-    url: str = ""
-    steps: int = 0
-    last_step: int | None = None
-    actions: list[str] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-    final: bool = False
-    broken_off: bool = False
-
-
 def mirror(
-    account: Account,
+    account: JobSource,
     job: Job,
     run: RunState | None,
-    api: WandbApi,
+    tracker: Tracker,
     done: Mirrored,
     *,
     datasets: DatasetPolicy,
@@ -72,7 +64,7 @@ def mirror(
         account: where the job is.
         job: as the account shows it now.
         run: as W&B lists it; None when there is none.
-        api: the project that the run is in.
+        tracker: the project that the run is in.
         done: told what is done as it is done; it stands when something goes wrong after it.
         datasets: how much of the job's files goes to W&B.
         run_id: of `run`, or what a new one is to have.
@@ -89,33 +81,34 @@ def mirror(
     except NotThereError:
         if run is None:
             raise
-        mark_deleted(api, run, done)
+        mark_deleted(tracker, run, done)
         return
     final = settled(job, events, account.now())
     new = None if run else _identity(job, run_id, conventions)
-    asks = _asks(job, run, datasets, conventions, final=final)
-    with open_run(api, run_id, new, ends=final, asks=asks) as opened:
+    target = ModelTarget(collection_of(job, conventions.model_artifact), conventions.model_type, registry)
+    files = () if (run and run.datasets) or datasets is DatasetPolicy.OFF else tuple(_files_of(job).values())
+    intent = Intent(ends=final, files=files, collection=target.collection if final else None)
+    with tracker.open(run_id, new, intent) as opened:
         done.url, done.last_step = opened.url, opened.last_step
-        _Mirroring(account, job, run, api, opened, events, final, done, interrupted, conventions, registry).go(datasets)
+        _Mirroring(account, job, run, opened, events, final, done, interrupted, target).go(datasets)
     if interrupted():
         done.broken_off = True
         return
     for previous in replaces:
-        api.supersede(previous, run_id)
+        tracker.supersede(previous, run_id)
         done.actions.append(f"replaces {previous}")
     done.final = final
 
 
-def mark_deleted(api: WandbApi, run: RunState, done: Mirrored) -> None:
+def mark_deleted(tracker: Tracker, run: RunState, done: Mirrored) -> None:
     """Say in a job's run that the job was deleted before its last figures were read, and end the run.
 
     It ends as failed unless the job was last seen succeeded. Should the job be there again, its run goes on.
     """
     status = run.status if run.status in TERMINAL else DELETED
-    _, project = api.written(run.id)
     # Before the run ends: no listing has the job any more, and who asks for runs without one asks for those that go on.
-    write(api, [edit_run(api, run.id, project, {"status": status, "job_deleted": True})])
-    with open_run(api, run.id, None, ends=True) as opened:
+    tracker.mark(run.id, {"status": status, "job_deleted": True})
+    with tracker.open(run.id, None, Intent(ends=True, rows=False)) as opened:
         done.url, done.last_step = opened.url, opened.last_step
         opened.summarise({"status": status})
         kept = {"source": run.source, "results_file": run.results_file, "datasets": run.datasets}
@@ -127,7 +120,7 @@ def mark_deleted(api: WandbApi, run: RunState, done: Mirrored) -> None:
 
 def _identity(job: Job, run_id: str, said: Conventions) -> Identity:
     """What a new run is called: as was said, else as the engine does it."""
-    supersedes = {SUPERSEDES: job.id} if run_id != job.id else {}
+    supersedes = {OF_JOB: job.id} if run_id != job.id else {}
     return Identity(
         name=said.name or name_of(job),
         group=said.group or family_of(job),
@@ -138,12 +131,6 @@ def _identity(job: Job, run_id: str, said: Conventions) -> Identity:
     )
 
 
-def _asks(job: Job, run: RunState | None, datasets: DatasetPolicy, said: Conventions, *, final: bool) -> list[Question]:
-    """What is asked when the run is opened, beside the run itself."""
-    files = [] if run and run.datasets else asks_for(_files_of(job).values(), datasets)
-    return [*files, *([asks_before(collection_of(job, said.model_artifact))] if final else [])]
-
-
 def _vouches(run: RunState | None, *, final: bool) -> bool:
     """Whether the run is to be marked with what keeps it from being written once more."""
     return final or not (run and run.datasets)
@@ -151,17 +138,15 @@ def _vouches(run: RunState | None, *, final: bool) -> bool:
 
 @dataclass
 class _Mirroring:
-    account: Account
+    account: JobSource
     job: Job
     known: RunState | None
-    api: WandbApi
-    run: OpenRun
+    run: Session
     events: list[Event]
     final: bool
     done: Mirrored
     interrupted: Callable[[], bool]
-    conventions: Conventions
-    registry: Registry | None
+    target: ModelTarget
     state: dict[str, Any] = field(default_factory=dict)
 
     def go(self, policy: DatasetPolicy) -> None:
@@ -179,19 +164,20 @@ class _Mirroring:
             config["curve"] = _EVERY_STEP if source == _FILE else _SAMPLED
         elif self.final and self.job.status != "failed":
             config["curve"] = _NO_CURVE
-        with Uploads(self.api, self.run) as uploads:
+        with self.run.attachments() as attached:
             if not (known and known.datasets):
-                config |= self._inputs(policy, uploads)
+                config |= self._inputs(policy, attached)
             adopted = known is not None and known.foreign
             self.run.configure(config_changes(self.run.config, config, adopted=adopted))
             self.run.summarise(summary_of(self.job) | ({"best": best} if best else {}))
             self._tell_of_failure()
             ends = self.final and not self.interrupted()
             if ends and source == _MIXED and file_id:
-                self._keep_results(file_id, uploads)
-            models = self._models(uploads) if ends and self.job.status != "failed" else None
+                self._keep_results(file_id, attached)
+            if ends and self.job.status != "failed":
+                attached.models(self.job, self.account.checkpoints(self.job.id), self.target)
         if _vouches(known, final=self.final):
-            self._make_sure(uploads.inputs, models)
+            self._confirm()
         if ends:
             self.state["rule"] = RULE
             self.done.actions.append("settled")
@@ -260,58 +246,40 @@ class _Mirroring:
         self.done.steps += self.run.log(until_interrupted())
         self.done.last_step = self.run.last_step
 
-    def _keep_results(self, file_id: str, uploads: Uploads) -> None:
+    def _keep_results(self, file_id: str, attached: Attachments) -> None:
         """The curve has only a part of the steps, and W&B takes none below the last: keep the file beside it."""
         try:
             with self.account.content(file_id) as chunks:
-                send_results(uploads, self.job, chunks)
+                attached.results(self.job, chunks)
         except (NotThereError, ResultsError):  # which was said when its rows were read
             return
         self.done.actions.append("results file")
 
     # --- files and models -----------------------------------------------------------------------------------------
 
-    def _inputs(self, policy: DatasetPolicy, uploads: Uploads) -> dict[str, Any]:
+    def _inputs(self, policy: DatasetPolicy, attached: Attachments) -> dict[str, Any]:
         """Have the files that the job was trained on, and the model that it trained further, as inputs; what there is to
         say of them."""
         roles = _files_of(self.job)
-        known = attach_datasets(self.api, self.run, uploads, self.account, roles.values(), policy)
+        known = attached.datasets(self.account, roles.values(), policy)
         self.done.actions += _said_of_files(roles, known)
         said: dict[str, Any] = {}
         for role, file_id in roles.items():
-            said |= said_of(role, known[file_id])
+            said |= _described(role, known[file_id])
         if self.job.method is None and known.get(self.job.training_file, {}).get("format") == Format.PREFERENCE:
             said["method"] = "dpo"
-        if previous := previous_model(self.api, self.job):
-            uploads.inputs.append(previous)
+        if attached.previous_model(self.job):
             self.done.actions.append("previous model")
         return said
 
-    def _models(self, uploads: Uploads) -> Models:
-        """Send the job's models."""
-        collection = collection_of(self.job, self.conventions.model_artifact)
-        checkpoints = self.account.checkpoints(self.job.id)
-        models = Models(self.api, self.job, checkpoints, collection, self.conventions.model_type)
-        models.send(self.run, uploads)
-        return models
-
-    def _make_sure(self, inputs: Sequence[str], models: Models | None) -> None:
-        """Have W&B answer for what the marks are going to vouch for, in one request: that the run was made from these
-        inputs, its config, and where its models stand.
-        """
-        changes = [use(self.api, self.run.id, version) for version in inputs]
-        changes += models.given_back(self.run) if models else []
-        asks = models.asks if models else []
-        edit = edit_run(self.api, self.run.id, self.run.answers, self.run.config, *asks)
-        edited = write(self.api, [*changes, edit])[-1]
-        if not models:
-            return
-        models.place((edited.get("bucket") or {}).get("project") or {}, self.registry)
-        self.done.warnings += models.warnings
-        if models.written:
-            self.done.actions.append(f"{models.written} model{'s' * (models.written > 1)}")
-        if models.linked:
-            self.done.actions.append(f"linked to registry {models.linked}")
+    def _confirm(self) -> None:
+        """Have the tracker confirm what the marks are going to vouch for."""
+        confirmed = self.run.confirm()
+        self.done.warnings += confirmed.warnings
+        if confirmed.models:
+            self.done.actions.append(f"{confirmed.models} model{'s' * (confirmed.models > 1)}")
+        if confirmed.linked:
+            self.done.actions.append(f"linked to registry {confirmed.linked}")
 
     def _tell_of_failure(self) -> None:
         """When the failure is first seen, and only while it is news: a backfill wakes nobody up.
@@ -347,3 +315,9 @@ def _said_of_files(roles: Mapping[str, str], known: Mapping[str, Mapping[str, An
         lines = f" ({malformed:,} malformed line{'s' * (malformed > 1)})" if malformed else ""
         yield f"{len(there)} dataset{'s' * (len(there) > 1)}{lines}"
     yield from (f"no {role} file: it was deleted" for role, file_id in roles.items() if "missing" in known[file_id])
+
+
+def _described(role: str, known: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what of a file's metadata goes into the run's config, so that runs can be compared by it."""
+    names = ("examples", "format", "malformed_lines", "rows_in_table", "bytes", "missing")
+    return {f"{role}_data": {name: known[name] for name in names if name in known}} if known else {}

@@ -1,14 +1,13 @@
 """What a tick says of each job: from what was decided and done, or went wrong, to an Outcome."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from function_app.azure.openai import Account
-from function_app.engine.mirror import Mirrored
+from function_app.engine.accounts import JobSource
 from function_app.engine.planner import Action, Decision
 from function_app.errors import SyncError, WandbError
 from function_app.models import DatasetPolicy, Job, Outcome, Result, RunState
-from function_app.tracking.wandb.api import WandbApi
+from function_app.tracking import Tracker
 from function_app.traffic import Traffic
 
 log = logging.getLogger(__name__)
@@ -19,15 +18,39 @@ _INTERRUPTED = "interrupted on the way"
 
 @dataclass(frozen=True)
 class Candidate:
-    """A job, its run in W&B, the decision that follows, and where it goes; `api` is None for a job that goes nowhere."""
+    """A job, its run in W&B, the decision that follows, and where it goes.
 
-    account: Account
+    Attributes:
+        tracker: the project that it goes to; None for a job that goes nowhere.
+        datasets: how much of its files goes there.
+        where: the project's name, where that is not the engine's own.
+    """
+
+    account: JobSource
     job: Job
     run: RunState | None
     decision: Decision
-    api: WandbApi | None = None
+    tracker: Tracker | None = None
     datasets: DatasetPolicy = DatasetPolicy.OFF
-    where: str = ""  # the project's name, where that is not the engine's own
+    where: str = ""
+
+
+@dataclass
+class Mirrored:
+    """What was done for one job, recorded while it is done, so that it stands when something fails afterwards.
+
+    Attributes:
+        final: nothing more is to come.
+        broken_off: left unfinished on request.
+    """
+
+    url: str = ""
+    steps: int = 0
+    last_step: int | None = None
+    actions: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    final: bool = False
+    broken_off: bool = False
 
 
 def outcome_of(each: Candidate, result: Result, done: Mirrored, error: SyncError | None = None) -> Outcome:

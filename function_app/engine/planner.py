@@ -1,6 +1,6 @@
 """Decides from a job and its run in W&B what has to be done. Pure."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -93,21 +93,6 @@ def _of_another_tool(job: Job, run: RunState) -> Decision:
 
 def _logs_by_itself(job: Job) -> bool:
     return any(integration.get("type") == "wandb" for integration in job.integrations)
-
-
-def run_id(job_id: str, number: int) -> str:
-    """The id of a job's first run, which WandbLogger gives it, too, or of one that replaces it: W&B gives no id twice."""
-    return job_id if number == 1 else f"{job_id}-{number}"
-
-
-def run_of(run: str, job_ids: Collection[str]) -> tuple[str, int] | None:
-    """Whose run this is, and which of its runs; None when it is none of these jobs'. The inverse of `run_id`."""
-    if run in job_ids:
-        return run, 1
-    job_id, _, number = run.rpartition("-")
-    if job_id in job_ids and number.isascii() and number.isdecimal() and run_id(job_id, int(number)) == run:
-        return (job_id, int(number)) if int(number) >= 2 else None
-    return None
 
 
 def settled(job: Job, events: Iterable[Event], now: float) -> bool:

@@ -9,9 +9,9 @@ from pydantic import SecretStr
 from benchmarks.scale import Figures, measured, table
 from function_app.azure.openai import Account
 from function_app.engine.backlog import BOUND
-from function_app.engine.engine import engine_from
 from function_app.models import Job
 from function_app.settings import Settings
+from function_app.wiring import engine_from
 from sandbox.cloud import Cloud
 from tests.function_app.conftest import KEY
 
@@ -88,7 +88,7 @@ def test_accounts_are_listed_side_by_side(cloud: Cloud) -> None:
     settings = Settings(
         azure_openai_endpoints=("https://aoai-ml.openai.azure.com/",), wandb_api_key=SecretStr(KEY), wandb_entity="acme"
     )
-    with engine_from(settings, managed_identity=False) as engine:
+    with engine_from(settings) as engine:
         all_at_once = threading.Barrier(engine.concurrency)
         engine.accounts = [Waiting(f"aoai-{number}", all_at_once) for number in range(engine.concurrency)]
         assert engine.discover() == ([], [])

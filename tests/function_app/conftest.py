@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from function_app.engine.engine import Engine, engine_from
+from function_app.engine.engine import Engine
 from function_app.models import ALL, DatasetPolicy, Outcome, Selection
 from function_app.settings import Settings
+from function_app.tracking.wandb.api import WandbApi
+from function_app.wiring import engine_from, open_wandb
 from sandbox.cloud import Cloud
 from sandbox.wandb.runs import Run
 from tests.conftest import ROOT
@@ -102,7 +104,11 @@ class Bench:
 
     def engine(self, **said: Any) -> Engine:
         """A new engine, as a new process would have it."""
-        return self.engines.enter_context(engine_from(self.settings(**said), managed_identity=False))
+        return self.engines.enter_context(engine_from(self.settings(**said)))
+
+    def api(self) -> WandbApi:
+        """W&B as the tracker asks it, in the settings' project."""
+        return self.engines.enter_context(open_wandb(self.settings()))
 
     def tick(self, engine: Engine | None = None, selection: Selection = ALL) -> dict[str, Outcome]:
         """One tick; the outcomes by job id."""

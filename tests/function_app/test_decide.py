@@ -4,8 +4,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from function_app.engine.planner import GRACE, RULE, Action, Decision, decide, results_file, run_id, run_of, settled
+from function_app.engine.planner import GRACE, RULE, Action, Decision, decide, results_file, settled
 from function_app.models import Event, Job, RunState
+from function_app.tracking import run_id, run_of
 
 STATUSES = st.sampled_from(["pending", "running", "paused", "succeeded", "failed", "cancelled"]) | st.text(min_size=1)
 

@@ -5,7 +5,6 @@ import logging
 import pytest
 
 from function_app.models import Result
-from function_app.tracking.wandb.changes import edit_run, write
 from sandbox.runtime.faults import Fault
 from tests.conftest import Run
 
@@ -45,7 +44,7 @@ def test_a_run_that_another_process_took_up_as_it_ended_is_ended_once_more(bench
     bench.tick(working)
     deleted(bench, 0, JOB)
     bench.tick(working)
-    write(working.api, [edit_run(working.api, JOB, working.api.written(JOB)[1], {"status": "deleted"})])
+    working.tracker.mark(JOB, {"status": "deleted"})
     assert bench.state() == "running"
     assert bench.tick(working)[JOB].final
     assert bench.state() == "failed"
@@ -105,7 +104,7 @@ def test_a_project_that_no_job_goes_to_and_that_refuses_is_logged_and_fails_no_j
     two_accounts(bench, a_job(), faults=[fault])
     assert [outcome.result for outcome in engine(bench, RULES).sync()] == [Result.SYNCED]
     [line] = [record.getMessage() for record in caplog.records]
-    assert "project=acme-eu/finetune message=" in line
+    assert "project=acme-eu/finetune reason=" in line
     assert "may not do this" in line
 
 

@@ -8,7 +8,7 @@ from .conftest import JOB, Bench, a_job
 
 def test_a_name_says_the_server_the_entity_the_project_and_the_job(bench: Bench) -> None:
     def named(**said: str) -> str:
-        return name_of(JOB, bench.engine(**said).api)
+        return name_of(JOB, bench.engine(**said).tracker)
 
     usual = named()
     assert usual == f"api.wandb.ai/acme/fine-tuning/{JOB}"

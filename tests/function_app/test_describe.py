@@ -5,7 +5,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from function_app.azure.openai import OPENAI, job_from
+from function_app.azure.openai import job_from
 from function_app.data.description import (
     artifact_name,
     base_model,
@@ -17,7 +17,7 @@ from function_app.data.description import (
     model_metadata,
     tags_of,
 )
-from function_app.models import Checkpoint, Job, JobError, MetricRow
+from function_app.models import OPENAI, Checkpoint, Job, JobError, MetricRow
 
 
 def a_job(**said: object) -> Job:

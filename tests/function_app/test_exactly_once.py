@@ -12,8 +12,10 @@ import pytest
 from function_app.engine.outcomes import Candidate
 from function_app.errors import WandbBusyError
 from function_app.models import DatasetPolicy, Outcome, Result
+from function_app.tracking import Identity
 from function_app.tracking.wandb.api import Question, WandbApi
-from function_app.tracking.wandb.runs import Identity, open_run
+from function_app.tracking.wandb.runs import open_run
+from function_app.tracking.wandb.tracker import WandbSession
 from sandbox.wandb.runs import Run
 
 from .conftest import ENTITY, FILE, JOB, PROJECT, TEN_MINUTES, Bench, a_job, child
@@ -161,8 +163,9 @@ def test_a_process_that_was_overtaken_says_of_the_curve_what_the_others_rows_are
 def test_a_run_that_others_write_into_without_end_is_left_to_them(bench: Bench) -> None:
     """As if somebody had written rows each time it was opened: it is not ended, and nobody is let in behind them."""
     bench.world(a_job())
-    api, new = overtaken(bench.engine().api), Identity("a run", "group", (), {})
-    with pytest.raises(WandbBusyError, match="Another process"), open_run(api, JOB, new, ends=True, asks=()):
+    api, new = overtaken(bench.api()), Identity("a run", "group", (), {})
+    opening = open_run(api, JOB, new, WandbSession, ends=True, asks=())
+    with pytest.raises(WandbBusyError, match="Another process"), opening:
         pytest.fail("it was opened for writing")
     assert bench.state() == "running"
 
@@ -204,13 +207,13 @@ LOSES_ITS_CORE = """
 import os, pathlib, signal
 from function_app.errors import WandbBusyError
 from function_app.settings import Settings
-from function_app.tick import engine_from
+from function_app.wiring import engine_from
 
 def is_our_core(process):
     parent = int((process / "stat").read_text().rpartition(")")[2].split()[1])
     return parent == os.getpid() and "wandb-core" in (process / "cmdline").read_text()
 
-with engine_from(Settings.load(), managed_identity=False) as engine:
+with engine_from(Settings.load()) as engine:
     engine.discover()
     [core] = filter(is_our_core, pathlib.Path("/proc").glob(f"[0-9]*"))
     os.kill(int(core.name), signal.SIGKILL)

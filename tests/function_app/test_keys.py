@@ -190,7 +190,8 @@ def test_the_key_is_in_no_environment_and_no_file(bench: Bench) -> None:
             seen.extend(str(path) for path in root.rglob("*") if path.is_file() and KEY.encode() in content(path))
         return False
 
-    from function_app.engine.mirror import Mirrored, mirror
+    from function_app.engine.mirror import mirror
+    from function_app.engine.outcomes import Mirrored
 
     engine = bench.engine(wandb_api_key=None, key_vault_url=VAULT)
     [candidate] = engine.discover()[0]
@@ -199,7 +200,7 @@ def test_the_key_is_in_no_environment_and_no_file(bench: Bench) -> None:
         candidate.account,
         candidate.job,
         None,
-        engine.api,
+        engine.tracker,
         done,
         datasets=DatasetPolicy.FULL,
         run_id=candidate.job.id,

@@ -243,6 +243,6 @@ def test_models_are_placed_though_wandb_does_not_answer_questions_with_a_change(
     wrong = collection(bench)
     wrong.point([LATEST], wrong.versions[-1])
     [account] = engine.accounts
-    Models(engine.api, account.job(JOB), account.checkpoints(JOB), FAMILY).place({}, None)
+    Models(bench.api(), account.job(JOB), account.checkpoints(JOB), FAMILY).place({}, None)
     assert wrong.latest is not None
     assert said(wrong.latest)["job"]["job_id"] == OTHER_JOB

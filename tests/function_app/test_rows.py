@@ -6,14 +6,16 @@ from contextlib import AbstractContextManager
 import pytest
 
 from function_app.models import MetricRow
-from function_app.tracking.wandb.runs import Identity, OpenRun, open_run
+from function_app.tracking import Identity
+from function_app.tracking.wandb.runs import OpenRun, open_run
+from function_app.tracking.wandb.tracker import WandbSession
 from tests.function_app.conftest import JOB, Bench
 
 
 def opened(bench: Bench) -> AbstractContextManager[OpenRun]:
     """A new run in a world without jobs."""
     bench.world()
-    return open_run(bench.engine().api, JOB, Identity("a run", "group", (), {}), ends=True)
+    return open_run(bench.api(), JOB, Identity("a run", "group", (), {}), WandbSession, ends=True)
 
 
 def rows(count: int) -> Iterator[MetricRow]:

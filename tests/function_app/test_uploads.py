@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 
 from function_app.errors import WandbError
+from function_app.tracking import Identity
 from function_app.tracking.wandb.changes import write
 from function_app.tracking.wandb.files import add_file
-from function_app.tracking.wandb.runs import Identity, OpenRun, new_artifact, open_run
+from function_app.tracking.wandb.runs import OpenRun, new_artifact, open_run
+from function_app.tracking.wandb.tracker import WandbSession
 from function_app.tracking.wandb.uploads import Uploads
 from function_app.tracking.wandb.versions import LATEST, point, use
 from sandbox.runtime.faults import Fault
@@ -21,7 +23,7 @@ NAMES = ("first", "second")
 def run(bench: Bench) -> Iterator[OpenRun]:
     """A new run."""
     bench.world()
-    with open_run(bench.engine().api, JOB, Identity("a run", "group", (), {}), ends=True) as run:
+    with open_run(bench.api(), JOB, Identity("a run", "group", (), {}), WandbSession, ends=True) as run:
         yield run
 
 
@@ -42,7 +44,7 @@ def there(bench: Bench) -> list[str]:
 
 
 def test_files_stay_until_wandb_has_them_and_go_then(bench: Bench, run: OpenRun) -> None:
-    with Uploads(bench.engine().api, run) as uploads:
+    with Uploads(bench.api(), run) as uploads:
         directories = [send(uploads, name) for name in NAMES]
         assert all(directory.exists() for directory in directories)
     assert sorted(there(bench)) == sorted(NAMES)
@@ -51,7 +53,7 @@ def test_files_stay_until_wandb_has_them_and_go_then(bench: Bench, run: OpenRun)
 
 def test_no_more_waits_on_the_disk_than_may(bench: Bench, run: OpenRun) -> None:
     """A small disk does not have to hold all of a job's files at once."""
-    with Uploads(bench.engine().api, run, on_disk=999) as uploads:
+    with Uploads(bench.api(), run, on_disk=999) as uploads:
         for name in NAMES:
             assert not send(uploads, name).exists()
             assert name in there(bench)
@@ -60,7 +62,7 @@ def test_no_more_waits_on_the_disk_than_may(bench: Bench, run: OpenRun) -> None:
 def test_one_that_is_refused_is_told_and_the_other_is_there(bench: Bench, run: OpenRun) -> None:
     refused = {"op": "CommitArtifact", "when": {"times": 1}, "do": {"status": 400}}
     bench.cloud.world.faults.faults.append(Fault.model_validate(refused))
-    uploads = Uploads(bench.engine().api, run)
+    uploads = Uploads(bench.api(), run)
     for name in NAMES:
         send(uploads, name, used=True)
     with pytest.raises(WandbError, match="did not take an artifact"):
@@ -74,7 +76,7 @@ def test_an_error_of_the_block_waits_for_what_was_sent_and_tells_nothing_of_it(b
         if refused:
             fault = {"op": "CommitArtifact", "when": {"times": 1}, "do": {"status": 400}}
             bench.cloud.world.faults.faults.append(Fault.model_validate(fault))
-        uploads = Uploads(bench.engine().api, run)
+        uploads = Uploads(bench.api(), run)
         directory = send(uploads, name)
         uploads.__exit__(KeyError, KeyError("mine"), None)
         assert (name in there(bench)) is not refused
@@ -82,7 +84,7 @@ def test_an_error_of_the_block_waits_for_what_was_sent_and_tells_nothing_of_it(b
 
 
 def test_inputs_and_aliases_are_said_in_one_request(bench: Bench, run: OpenRun) -> None:
-    api = bench.engine().api
+    api = bench.api()
     with Uploads(api, run) as uploads:
         for name in NAMES:
             send(uploads, name, used=True)

@@ -11,10 +11,9 @@ from urllib.parse import quote
 from wandb.apis.public.service_api import ServiceApi
 from wandb.sdk import wandb_setup
 
-from function_app.azure.key_vault import KeySource
-from function_app.engine.planner import run_of
 from function_app.errors import KeyRefusedError
 from function_app.models import RunState
+from function_app.tracking import OF_JOB, KeySource, run_of
 from function_app.tracking.wandb.sdk import TIMEOUT, errors, settings
 from function_app.traffic import WANDB, asked
 
@@ -25,8 +24,6 @@ STATE = "sync"
 """The key of the run summary under which the engine keeps what it has to know at the next tick."""
 LAST_STEP = "last_step"
 """What is kept there beside: the last step that was written."""
-SUPERSEDES = "supersedes"
-"""The config key by which a run that replaces others is found: it has the job's id. Runs that replace none lack it."""
 SUPERSEDED = "superseded"
 """The tag of runs that were replaced; their summary says by which, under `superseded_by`."""
 
@@ -107,7 +104,7 @@ class WandbApi:
             wanted = list(job_ids[start : start + IDS_PER_QUERY])
             either: list[dict[str, Any]] = []
             if wanted:
-                either += ({"name": {"$in": wanted}}, {f"config.{SUPERSEDES}": {"$in": wanted}})
+                either += ({"name": {"$in": wanted}}, {f"config.{OF_JOB}": {"$in": wanted}})
             if accounts and not start:  # once is enough
                 either.append({"state": {"$in": _GOING_ON}, "config.account": {"$in": [*accounts]}})
             filters, these = {"$or": either}, set(wanted)

@@ -4,14 +4,14 @@ import math
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from typing import Any
 
-from function_app.azure.openai import Account
 from function_app.data.description import artifact_name
 from function_app.errors import NotThereError
 from function_app.models import DatasetPolicy, Job
+from function_app.tracking import FileSource
 from function_app.tracking.wandb.api import Question, WandbApi
 from function_app.tracking.wandb.files import dataset_artifact, results_artifact
 from function_app.tracking.wandb.runs import OpenRun
@@ -28,7 +28,7 @@ _STRENGTH = {policy: strength for strength, policy in enumerate(reversed(Dataset
 
 
 def attach_datasets(
-    api: WandbApi, run: OpenRun, uploads: Uploads, account: Account, file_ids: Iterable[str], policy: DatasetPolicy
+    api: WandbApi, run: OpenRun, uploads: Uploads, source: FileSource, file_ids: Iterable[str], policy: DatasetPolicy
 ) -> dict[str, dict[str, Any]]:
     """Have these files as the run's inputs; upload those that the project does not have yet.
 
@@ -56,16 +56,14 @@ def attach_datasets(
         for file_id in (file_id for file_id in wanted if file_id not in known):
             turns[file_id].callback(_note_upload, file_id)
             uploads.hold(turns[file_id].pop_all())
-            known[file_id] = _send_dataset(uploads, account, file_id, policy)
+            known[file_id] = _send_dataset(uploads, source, file_id, policy)
     return known
 
 
-def asks_for(file_ids: Iterable[str], policy: DatasetPolicy) -> list[Question]:
+def asks_for(file_ids: Iterable[str]) -> list[Question]:
     """What `attach_datasets` has to know of these files, to be asked when the run is opened."""
     wanted = sorted(set(file_ids))
-    return (
-        [newest([artifact_name(file_id) for file_id in wanted])] if wanted and policy is not DatasetPolicy.OFF else []
-    )
+    return [newest([artifact_name(file_id) for file_id in wanted])] if wanted else []
 
 
 def _newest(api: WandbApi, run: OpenRun, wanted: Sequence[str]) -> dict[str, Version]:
@@ -85,16 +83,10 @@ def send_results(uploads: Uploads, job: Job, content: Iterable[bytes]) -> None:
     uploads.send(results_artifact(job, content, uploads.directory()), [LATEST])
 
 
-def _send_dataset(uploads: Uploads, account: Account, file_id: str, policy: DatasetPolicy) -> dict[str, Any]:
+def _send_dataset(uploads: Uploads, source: FileSource, file_id: str, policy: DatasetPolicy) -> dict[str, Any]:
     try:
-        artifact = dataset_artifact(account, file_id, policy, uploads.directory())
+        artifact = dataset_artifact(source, file_id, policy, uploads.directory())
     except NotThereError:
         return {"missing": True}
     uploads.send(artifact, [LATEST], used=True)
     return dict(artifact.metadata)
-
-
-def said_of(role: str, known: Mapping[str, Any]) -> dict[str, Any]:
-    """What of a file's metadata goes into a run's config, by which runs can be compared."""
-    names = ("examples", "format", "malformed_lines", "rows_in_table", "bytes", "missing")
-    return {f"{role}_data": {name: known[name] for name in names if name in known}} if known else {}

@@ -17,13 +17,13 @@ import wandb
 from wandb.sdk.artifacts.artifact_manifest_entry import ArtifactManifestEntry
 from wandb.sdk.lib.paths import LogicalPath
 
-from function_app.azure.openai import Account
 from function_app.data.description import artifact_name
 from function_app.data.formats import NUMBERS, SPECS, Format
 from function_app.data.jsonl import lines_of, read_rows
 from function_app.data.results import parse_results
 from function_app.data.sampling import Sample, Tally
 from function_app.models import Cell, DatasetPolicy, Job, TableRow
+from function_app.tracking import FileSource
 from function_app.tracking.wandb.runs import new_artifact
 
 DATASET = "dataset"
@@ -44,14 +44,14 @@ _reading = threading.BoundedSemaphore(READ_AT_ONCE)
 _CHUNK = 1 << 16
 
 
-def dataset_artifact(account: Account, file_id: str, policy: DatasetPolicy, directory: Path) -> wandb.Artifact:
+def dataset_artifact(source: FileSource, file_id: str, policy: DatasetPolicy, directory: Path) -> wandb.Artifact:
     """Draft a training file's artifact: as much of it as the policy lets go, and what is known of it as metadata.
 
     `full` has the file and a table of it, `sample` a table of some rows and a reference, `reference` no example at all.
     Malformed lines are a table of line numbers and reasons, which quote nothing.
 
     Args:
-        account: whose file.
+        source: where the file is.
         file_id: the file, after which the artifact is named.
         policy: not `off`.
         directory: where the artifact's files stay until they are uploaded.
@@ -60,22 +60,22 @@ def dataset_artifact(account: Account, file_id: str, policy: DatasetPolicy, dire
         AccountError: the file cannot be read; NotThereError when it was deleted.
     """
     with _reading:
-        return _drafted(account, file_id, policy, directory)
+        return _drafted(source, file_id, policy, directory)
 
 
-def _drafted(account: Account, file_id: str, policy: DatasetPolicy, directory: Path) -> wandb.Artifact:
+def _drafted(source: FileSource, file_id: str, policy: DatasetPolicy, directory: Path) -> wandb.Artifact:
     most = {DatasetPolicy.FULL: TABLE_ROWS, DatasetPolicy.SAMPLE: SAMPLE_ROWS}.get(policy, 0)
     sample = Sample(most, _TABLE_BYTES, seed=file_id)
     tally = Tally()
     path = directory / "file.jsonl"
-    said = account.file(file_id)
-    with account.content(file_id) as chunks, path.open("wb") if policy is DatasetPolicy.FULL else nullcontext() as file:
+    said = source.file(file_id)
+    with source.content(file_id) as chunks, path.open("wb") if policy is DatasetPolicy.FULL else nullcontext() as file:
         stream = _Copy(chunks, file)
         for row in tally.rows(read_rows(lines_of(stream))):
             sample.offer(row.line, partial(_encoded_row, row))
     metadata: dict[str, Any] = {
         "file_id": file_id,
-        "account": account.name,
+        "account": source.name,
         "filename": said.name,
         "bytes": stream.size,
         "sha256": stream.sha256.hexdigest(),
@@ -88,7 +88,7 @@ def _drafted(account: Account, file_id: str, policy: DatasetPolicy, directory: P
     if policy is DatasetPolicy.FULL:
         add_file(artifact, path, Path(said.name).name or f"{file_id}.jsonl")
     else:
-        artifact.add_reference(f"azureopenai://{account.name}/files/{file_id}", name="file", checksum=False)
+        artifact.add_reference(f"azureopenai://{source.name}/files/{file_id}", name="file", checksum=False)
     if len(sample):
         columns = {name: int if name in NUMBERS else str for name in SPECS[Format(tally.format)].columns}
         _add_table(artifact, directory, "examples", columns, sample)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from function_app.data.description import artifact_name, base_model, family_of, iso, model_metadata
+from function_app.data.description import artifact_name, base_model, iso, model_metadata
 from function_app.data.routes import Registry
 from function_app.errors import KeyRefusedError, WandbBusyError, WandbError
 from function_app.models import Checkpoint, Job
@@ -60,7 +60,7 @@ class Models:
     in a backfill, which begins with the youngest jobs, they are there first.
 
     Attributes:
-        collection: the family's artifact, see `collection_of`.
+        collection: the family's artifact, see `data.description.collection_of`.
         kind: the artifact's type.
         written: how many versions were sent.
         linked: where the final model was linked to; empty when it was not, or before.
@@ -151,11 +151,6 @@ class Models:
     @property
     def _names(self) -> list[str]:
         return [model for model, _ in _models(self.job, self.checkpoints)]
-
-
-def collection_of(job: Job, said: str | None = None) -> str:
-    """The artifact whose versions a job's models are: its family's, or what people have `said`."""
-    return artifact_name(said) if said else family_of(job)
 
 
 def asks_before(collection: str) -> Question:

@@ -4,10 +4,9 @@ import math
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import wandb
 from wandb.sdk import wandb_setup
@@ -17,6 +16,7 @@ from wandb.sdk.mailbox.mailbox_handle import ServerResponseError
 
 from function_app.errors import WandbBusyError
 from function_app.models import MetricRow
+from function_app.tracking import Identity
 from function_app.tracking.wandb.api import LAST_STEP, STATE, Question, WandbApi, last_step_of
 from function_app.tracking.wandb.rows import GoesOn, Rows, leave_running
 from function_app.tracking.wandb.scratch import scratch
@@ -33,18 +33,6 @@ _SDKS_OWN = "_wandb"
 
 _artifacts = threading.Lock()
 """Held while a wandb.Artifact is made: the constructor is not thread-safe (0.31: KeyError in its cache under load)."""
-
-
-@dataclass(frozen=True)
-class Identity:
-    """What a run is called and filed under. Given on creation only, so that what people change in W&B stays."""
-
-    name: str
-    group: str
-    tags: tuple[str, ...]
-    config: Mapping[str, Any]
-    job_type: str = "fine-tune"
-    notes: str | None = None
 
 
 class OpenRun:
@@ -152,10 +140,19 @@ class OpenRun:
             )
 
 
+Run = TypeVar("Run", bound=OpenRun)
+
+
 @contextmanager
 def open_run(
-    api: WandbApi, run_id: str, new: Identity | None, *, ends: bool, asks: Sequence[Question] | None = None
-) -> Iterator[OpenRun]:
+    api: WandbApi,
+    run_id: str,
+    new: Identity | None,
+    session: Callable[[wandb.Run, WandbApi], Run],
+    *,
+    ends: bool,
+    asks: Sequence[Question] | None = None,
+) -> Iterator[Run]:
     """Open the run of this id, or make it; closing it waits until W&B has everything.
 
     The SDK asks for a run's last step, and then opens it; wandb-core counts the run's lines in the answer to the second
@@ -166,6 +163,7 @@ def open_run(
         api: the project.
         run_id: the id, which is the job's.
         new: what to call it, if it is new; None leaves everything that people may have changed as it is.
+        session: makes the session from the SDK's run.
         ends: whether it may end (`OpenRun.end`); one that may not goes on even if this process is shut down.
         asks: what else is asked at the start, together with the run: `answers` has the project then. None asks nothing of a
             run that was there before, and is for those who write no rows.
@@ -177,7 +175,7 @@ def open_run(
     """
     with tempfile.TemporaryDirectory(prefix="run-", dir=scratch(), ignore_cleanup_errors=True) as directory:
         for attempt in range(_OPENED_AT_MOST):
-            with _at_work(api, run_id, None if attempt else new, directory, ends=ends) as run:
+            with _at_work(api, run_id, None if attempt else new, session, directory, ends=ends) as run:
                 theirs = None if run.resumed and asks is None else run.overtaken(api, asks or ())
                 if theirs is None:
                     yield run
@@ -189,10 +187,18 @@ def open_run(
 
 
 @contextmanager
-def _at_work(api: WandbApi, run_id: str, new: Identity | None, directory: str, *, ends: bool) -> Iterator[OpenRun]:
+def _at_work(
+    api: WandbApi,
+    run_id: str,
+    new: Identity | None,
+    session: Callable[[wandb.Run, WandbApi], Run],
+    directory: str,
+    *,
+    ends: bool,
+) -> Iterator[Run]:
     listen()
     before = complaints.heard  # the first request may be refused while the run is still being opened
-    run = api.with_key(lambda key: _init(api, run_id, new, key, directory, ends=ends))
+    run = session(api.with_key(lambda key: _init(api, run_id, new, key, directory, ends=ends)), api)
     try:
         yield run
     finally:
@@ -211,7 +217,7 @@ def new_artifact(name: str, kind: str, metadata: Mapping[str, Any], description:
         return wandb.Artifact(name, type=kind, metadata=dict(metadata), description=description)
 
 
-def _init(api: WandbApi, run_id: str, new: Identity | None, key: str, directory: str, *, ends: bool) -> OpenRun:
+def _init(api: WandbApi, run_id: str, new: Identity | None, key: str, directory: str, *, ends: bool) -> wandb.Run:
     chosen = settings(key, api.base_url)
     chosen.root_dir = directory
     chosen.mode = "online"
@@ -236,7 +242,7 @@ def _init(api: WandbApi, run_id: str, new: Identity | None, key: str, directory:
         identity = {"name": new.name, "group": new.group, "tags": new.tags, "job_type": new.job_type}
         identity |= {"notes": new.notes, "config": dict(new.config)}
     with errors(api.base_url), _released_on_error(run_id):
-        handle = wandb.init(
+        return wandb.init(
             entity=api.entity,
             project=api.project,
             id=run_id,
@@ -245,7 +251,6 @@ def _init(api: WandbApi, run_id: str, new: Identity | None, key: str, directory:
             settings=chosen,
             **identity,
         )
-    return OpenRun(handle)
 
 
 @contextmanager

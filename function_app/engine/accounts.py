@@ -1,0 +1,38 @@
+"""What the engine needs of an account of fine-tuning jobs; `azure.openai.Account` is one."""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+from function_app.models import Checkpoint, Event, File, Job
+
+
+class JobSource(Protocol):
+    """An account. Every method raises AccountError or one of its kinds."""
+
+    name: str
+
+    def now(self) -> float:
+        """Seconds since the epoch by the account's own clock, which is the clock of its jobs' times."""
+
+    def jobs(self) -> list[Job]:
+        """Return all jobs, the newest first."""
+
+    def job(self, job_id: str) -> Job:
+        """Return one job.
+
+        Raises:
+            NotThereError: the account has no such job.
+        """
+
+    def events(self, job_id: str, *, known_step: int = -1) -> list[Event]:
+        """Return a job's log, oldest first: all of it, or what is needed to go on after `known_step`."""
+
+    def checkpoints(self, job_id: str) -> list[Checkpoint]:
+        """Return the models that a job kept on its way, by step."""
+
+    def file(self, file_id: str) -> File:
+        """Return what is known of a file without reading it."""
+
+    def content(self, file_id: str) -> AbstractContextManager[Iterator[bytes]]:
+        """Stream a file's bytes in chunks."""

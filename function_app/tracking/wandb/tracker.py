@@ -1,0 +1,123 @@
+"""W&B as the engine's tracker: see `function_app.tracking`."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Self
+from urllib.parse import quote, urlsplit
+
+import wandb
+
+from function_app.models import Checkpoint, DatasetPolicy, Job, RunState
+from function_app.tracking import Confirmed, FileSource, Identity, Intent, ModelTarget
+from function_app.tracking.wandb.api import Question, WandbApi
+from function_app.tracking.wandb.artifacts import asks_for, attach_datasets, send_results
+from function_app.tracking.wandb.changes import edit_run, write
+from function_app.tracking.wandb.models import Models, asks_before, previous_model
+from function_app.tracking.wandb.runs import OpenRun, open_run
+from function_app.tracking.wandb.uploads import Uploads
+from function_app.tracking.wandb.versions import use
+
+_USUAL = "https://api.wandb.ai"
+
+
+class WandbTracker:
+    """One project of W&B, see `tracking.Tracker`."""
+
+    def __init__(self, api: WandbApi) -> None:
+        self.api = api
+        self.project = api.project
+
+    @property
+    def entity(self) -> str:
+        """Whose project it is."""
+        return self.api.entity
+
+    @property
+    def address(self) -> str:
+        """Server, entity and project as one text, safe as a name."""
+        server = urlsplit(self.api.base_url or _USUAL).netloc
+        return "/".join(quote(part, safe="") for part in (server, self.entity, self.project))
+
+    def elsewhere(self, project: str, entity: str | None = None) -> Self:
+        """The same W&B with the same key, another project; of the same entity if no other is named."""
+        return type(self)(self.api.elsewhere(project, entity))
+
+    def runs(self, job_ids: Sequence[str], *, accounts: Sequence[str] = ()) -> dict[str, RunState]:
+        """See `WandbApi.states`."""
+        return self.api.states(job_ids, accounts=accounts)
+
+    @contextmanager
+    def open(self, run_id: str, new: Identity | None, intent: Intent) -> Iterator["WandbSession"]:
+        """See `runs.open_run`."""
+        asks: list[Question] = asks_for(intent.files)
+        if intent.collection:
+            asks.append(asks_before(intent.collection))
+        asked = asks if intent.rows else None
+        with open_run(self.api, run_id, new, WandbSession, ends=intent.ends, asks=asked) as run:
+            yield run
+
+    def mark(self, run_id: str, values: Mapping[str, Any]) -> None:
+        """Set config values of a run that is not open."""
+        _, project = self.api.written(run_id)
+        write(self.api, [edit_run(self.api, run_id, project, values)])
+
+    def supersede(self, run_id: str, successor: str) -> None:
+        """See `WandbApi.supersede`."""
+        self.api.supersede(run_id, successor)
+
+
+class WandbAttachments(Uploads):
+    """Files and models of a run, see `tracking.Attachments`."""
+
+    def __init__(self, api: WandbApi, run: OpenRun) -> None:
+        super().__init__(api, run)
+        self.placed: Models | None = None
+        self.target: ModelTarget | None = None
+
+    def datasets(self, source: FileSource, file_ids: Iterable[str], policy: DatasetPolicy) -> dict[str, dict[str, Any]]:
+        """See `artifacts.attach_datasets`."""
+        return attach_datasets(self._api, self._run, self, source, file_ids, policy)
+
+    def previous_model(self, job: Job) -> bool:
+        """Attach the model that the job trains further; return whether the project has it."""
+        version = previous_model(self._api, job)
+        if version:
+            self.inputs.append(version)
+        return version is not None
+
+    def results(self, job: Job, content: Iterable[bytes]) -> None:
+        """Attach the results file itself, with a table of its rows."""
+        send_results(self, job, content)
+
+    def models(self, job: Job, checkpoints: Sequence[Checkpoint], target: ModelTarget) -> None:
+        """Write the job's models that the project does not have yet."""
+        self.target = target
+        self.placed = Models(self._api, job, checkpoints, target.collection, target.kind)
+        self.placed.send(self._run, self)
+
+
+class WandbSession(OpenRun):
+    """A run of W&B that is being brought up to date, see `tracking.Session`."""
+
+    def __init__(self, handle: wandb.Run, api: WandbApi) -> None:
+        super().__init__(handle)
+        self._api = api
+        self._attached: WandbAttachments | None = None
+
+    def attachments(self) -> WandbAttachments:
+        """Files and models that go with the run."""
+        self._attached = WandbAttachments(self._api, self)
+        return self._attached
+
+    def confirm(self) -> Confirmed:
+        """Have W&B confirm in one request the run's inputs, its config and the place of its models."""
+        attached = self._attached
+        models = attached.placed if attached else None
+        changes = [use(self._api, self.id, version) for version in (attached.inputs if attached else [])]
+        changes += models.given_back(self) if models else []
+        edit = edit_run(self._api, self.id, self.answers, self.config, *(models.asks if models else []))
+        edited = write(self._api, [*changes, edit])[-1]
+        if models is None or attached is None or attached.target is None:
+            return Confirmed()
+        models.place((edited.get("bucket") or {}).get("project") or {}, attached.target.registry)
+        return Confirmed(models.written, models.linked, tuple(models.warnings))

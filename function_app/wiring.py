@@ -1,0 +1,111 @@
+"""Builds clients from the settings, and the engine from clients: the one place that knows all of them.
+
+Everything that is opened here is closed when the context of what was returned is left. The wandb SDK is imported late: it
+takes half a second, which commands that do not use W&B save.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
+
+from azure.core.credentials import TokenCredential
+
+from function_app.azure.key_vault import VaultKey, identity_of
+from function_app.azure.leases import Leases, no_lease
+from function_app.azure.openai import Account, accounts_from
+from function_app.engine.deleted_runs import DeletedRuns, InMemory
+from function_app.engine.engine import Engine
+from function_app.errors import SettingsError
+from function_app.models import USUAL, Conventions
+from function_app.settings import Settings
+from function_app.tracking import GivenKey, KeySource
+
+if TYPE_CHECKING:
+    from function_app.tracking.wandb.api import WandbApi
+
+
+def engine_from(
+    settings: Settings,
+    *,
+    managed_identity: bool = False,
+    guest: bool = False,
+    accounts: Sequence[Account] | None = None,
+    conventions: Conventions = USUAL,
+    leases: Leases = no_lease,
+    deleted: DeletedRuns | None = None,
+) -> Engine:
+    """Build the engine that the settings describe.
+
+    Args:
+        settings: what to build it from.
+        managed_identity: sign in as the app, as in Functions, where nobody is signed in.
+        guest: the process is somebody else's, so that the W&B SDK's process-wide state is left alone.
+        accounts: use these in place of those that the settings name.
+        conventions: what new runs are called.
+        leases: keeps workers apart that take jobs from one queue.
+        deleted: where deleted runs are remembered; in memory by default.
+
+    Raises:
+        SettingsError: the settings contradict each other.
+    """
+    from function_app.tracking.wandb.tracker import WandbTracker
+
+    with ExitStack() as resources:
+        identity = identity_of(settings, resources, managed_identity=managed_identity)
+        if accounts is None:
+            accounts = accounts_from(settings, identity)
+        for account in accounts:
+            resources.callback(account.close)
+        tracker = WandbTracker(_wandb_api(settings, _keys(settings, identity), resources, guest=guest))
+        return Engine(
+            accounts,
+            tracker,
+            datasets=settings.sync_datasets,
+            concurrency=settings.sync_concurrency,
+            rules=settings.wandb_routes,
+            registry=settings.wandb_registry,
+            resources=resources.pop_all(),
+            conventions=conventions,
+            leases=leases,
+            deleted=deleted or InMemory(),
+        )
+
+
+@contextmanager
+def open_accounts(settings: Settings) -> Iterator[list[Account]]:
+    """Open the accounts that the settings name, for a command that asks W&B for nothing."""
+    with ExitStack() as resources:
+        accounts = accounts_from(settings, identity_of(settings, resources))
+        for account in accounts:
+            resources.callback(account.close)
+        yield accounts
+
+
+@contextmanager
+def open_wandb(settings: Settings) -> Iterator["WandbApi"]:
+    """Open the W&B project that the settings name, for a command that asks the accounts for nothing."""
+    with ExitStack() as resources:
+        yield _wandb_api(settings, _keys(settings, identity_of(settings, resources)), resources, guest=False)
+
+
+def _wandb_api(settings: Settings, keys: KeySource, resources: ExitStack, *, guest: bool) -> "WandbApi":
+    from function_app.tracking.wandb.api import WandbApi
+    from function_app.tracking.wandb.sdk import prepare
+
+    if not guest:
+        prepare()
+    resources.callback(keys.close)
+    return WandbApi(settings.wandb_project, keys, entity=settings.wandb_entity, base_url=settings.wandb_base_url)
+
+
+def _keys(settings: Settings, identity: Callable[[], TokenCredential]) -> KeySource:
+    """Return the vault if one is set, else the key that came with the environment.
+
+    Raises:
+        SettingsError: the settings name neither.
+    """
+    if settings.key_vault_url:
+        return VaultKey(settings.key_vault_url, settings.wandb_secret_name, identity())
+    if settings.wandb_api_key:
+        return GivenKey(settings.wandb_api_key)
+    raise SettingsError("Neither KEY_VAULT_URL nor WANDB_API_KEY is set.")
