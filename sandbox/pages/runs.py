@@ -11,7 +11,7 @@ from sandbox.azure.openai.course import TERMINAL
 from sandbox.azure.openai.jobs import Job
 from sandbox.pages.charts import Point
 from sandbox.pages.format import count
-from sandbox.wandb.artifacts import Artifact, Collection
+from sandbox.wandb.artifacts import Artifact, Collection, Maker
 from sandbox.wandb.history import last_step
 from sandbox.wandb.runs import Run, RunState
 from sandbox.wandb.store import Project
@@ -299,7 +299,7 @@ def artifact_view(artifact: Artifact) -> ArtifactView:
     )
 
 
-def _named(found: Sequence[Run]) -> dict[str, str]:
+def _named(found: Sequence[Maker]) -> dict[str, str]:
     return {href(run.entity, run.project, run.id): run.name for run in found}
 
 

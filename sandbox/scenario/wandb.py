@@ -5,7 +5,8 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from sandbox.runtime.clock import Clock
-from sandbox.wandb.runs import SILENCE, RunState
+from sandbox.wandb.options import ServerOptions
+from sandbox.wandb.runs import SILENCE, Nullable, RunState
 from sandbox.wandb.store import Store
 from sandbox.wandb.users import REGISTRY, Entity, EntityKind, Organization, Role, User
 
@@ -45,7 +46,12 @@ class OrganizationScript(Strict):
 
 
 class RunScript(Strict):
-    """A run made before: `config` as people see it, `history` as rows; `age` in virtual seconds before now."""
+    """A run that exists at the start: `config` as people see it, `history` as rows, `age` in virtual seconds.
+
+    `raw_config` adds entries as they are stored, as an old SDK or a script left them: one that is no object makes the
+    run impossible to open for the SDK, and so does each of `null_fields`. Without `sdk_mark` the SDK takes the run for
+    one that does not exist. `moved_from` is the project where the run was before, `deleted` puts it into the trash.
+    """
 
     entity: str
     project: str
@@ -61,6 +67,11 @@ class RunScript(Strict):
     group: str | None = None
     job_type: str | None = None
     age: float = 0.0
+    raw_config: dict[str, Any] = {}
+    null_fields: set[Nullable] = set()
+    sdk_mark: bool = True
+    moved_from: str | None = None
+    deleted: bool = False
 
 
 class WandbScript(Strict):
@@ -70,6 +81,7 @@ class WandbScript(Strict):
     teams: list[TeamScript] = []
     organizations: list[OrganizationScript] = []
     runs: list[RunScript] = []
+    server: ServerOptions = Field(default_factory=ServerOptions)
 
     @model_validator(mode="after")
     def _names_exist(self) -> Self:
@@ -87,7 +99,7 @@ class WandbScript(Strict):
 
     def build(self, clock: Clock) -> Store:
         """A store with all of this in it."""
-        store = Store(clock)
+        store = Store(clock, self.server.model_copy(deep=True))
         for user in self.users:
             self._add_user(store, user)
         organizations = {each.name: Organization(each.name, each.entity) for each in self.organizations}
@@ -125,7 +137,8 @@ class WandbScript(Strict):
 
 def _add_run(store: Store, script: RunScript) -> None:
     user = store.users[script.user]
-    run = store.add_run(store.add_project(script.entity, script.project, user), script.id, user)
+    project = store.add_project(script.entity, script.moved_from or script.project, user)
+    run = store.add_run(project, script.id, user)
     now = store.clock.time()
     run.created_at = now - script.age
     match script.state:
@@ -141,9 +154,16 @@ def _add_run(store: Store, script: RunScript) -> None:
     run.set_tags(list(script.tags))
     for key, value in script.config.items():
         run.set_config(key, value)
-    run.raw_config["_wandb"] = {"value": {"t": {}}}  # the mark of an SDK, without which a run cannot be resumed
+    if script.sdk_mark:
+        run.raw_config["_wandb"] = {"value": {"t": {}}}
+    run.raw_config |= script.raw_config
+    run.null_fields = set(script.null_fields)
     run.summary = dict(script.summary)
     run.add_rows(script.history)
+    if script.moved_from:
+        store.move_run(run, script.project)
+    if script.deleted:
+        store.delete_run(run)
 
 
 def _known(names: Any, known: set[str], what: str) -> None:

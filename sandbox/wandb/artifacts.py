@@ -1,23 +1,29 @@
-"""Artifacts: versions with a manifest, in collections with one type, reached by alias or number."""
+"""Artifacts: versions with a manifest, in collections of one type, found by alias or number."""
 
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from sandbox.wandb.files import Storage, artifact_file_path
-from sandbox.wandb.rules import invalid
-
-if TYPE_CHECKING:
-    from sandbox.wandb.runs import Run
+from sandbox.wandb.rules import RefusedError, invalid
 
 LATEST = "latest"
 
 
+class Maker(Protocol):
+    """A run, as far as an artifact needs to know it."""
+
+    entity: str
+    project: str
+    id: str
+    name: str
+
+
 class ManifestEntry(BaseModel):
-    """One file of a manifest: stored here (`digest` is its MD5 in base64), or a reference to elsewhere."""
+    """One file of a manifest: stored by W&B (`digest` is its MD5 in base64), or a reference."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -31,7 +37,7 @@ class ManifestEntry(BaseModel):
 
 
 class Manifest(BaseModel):
-    """What is in a version, by path (wandb 0.31, artifact_manifest_v1.py)."""
+    """The contents of a version, by path (wandb 0.31, artifact_manifest_v1.py)."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -43,7 +49,7 @@ class Manifest(BaseModel):
 
 @dataclass(eq=False)
 class Artifact:
-    """One version. `index` is its v-number, given when it is committed."""
+    """One version. `index` is its v-number, assigned at the commit."""
 
     id: str
     sequence: "Collection"
@@ -51,7 +57,7 @@ class Artifact:
     project_number: int
     digest: str
     created_at: float
-    created_by: "Run | None"
+    created_by: Maker | None
     description: str | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
     tags: list[str] = field(default_factory=list)
@@ -63,7 +69,8 @@ class Artifact:
     index: int | None = None
     manifest_path: str | None = None  # in the storage
     manifest: Manifest | None = None
-    used_by: "list[Run]" = field(default_factory=list, repr=False)
+    used_by: list[Maker] = field(default_factory=list, repr=False)
+    members_before: int = 0  # of the collection, when this version was begun
 
     @property
     def name(self) -> str:
@@ -77,12 +84,12 @@ class Artifact:
 
     @property
     def aliases(self) -> list[str]:
-        """Its aliases in the collection it was born in."""
+        """Its aliases in the collection that it was logged to."""
         return self.sequence.aliases_of(self)
 
     @property
     def entries(self) -> dict[str, ManifestEntry]:
-        """Manifest entries by path; none before the commit."""
+        """Manifest entries by path; empty before the commit."""
         return self.manifest.contents if self.manifest else {}
 
     @property
@@ -91,10 +98,10 @@ class Artifact:
         return sum(entry.size for entry in self.entries.values())
 
     def read(self, path: str) -> bytes:
-        """The bytes of a file stored here.
+        """The bytes of a stored file.
 
         Raises:
-            KeyError: no such path, or only a reference.
+            KeyError: there is no such path, or it is a reference.
         """
         stored = self.storage.get(self.file_path(self.entries[path]))
         if stored is None:
@@ -102,14 +109,15 @@ class Artifact:
         return stored.content
 
     def file_path(self, entry: ManifestEntry) -> str:
-        """Where an entry's bytes lie in the storage."""
+        """The path of an entry's bytes in the storage."""
         return artifact_file_path(self.project_number, entry.digest)
 
     def commit(self) -> None:
-        """Become a version: the manifest and every file it names must have been uploaded.
+        """Become a version: the manifest and every file that it names must have been uploaded.
 
         Raises:
-            RefusedError: something is missing; the status and the wording are UNVERIFIED.
+            RefusedError: something is missing (status and wording are UNVERIFIED), or another version with one of the
+                files was committed since this one was begun: 409, which the SDK does not retry (wandb PR 4260).
         """
         stored = self.storage.get(self.manifest_path) if self.manifest_path else None
         if stored is None:
@@ -121,6 +129,11 @@ class Artifact:
         for path, entry in manifest.contents.items():
             if entry.ref is None and self.storage.get(self.file_path(entry)) is None:
                 raise invalid(f"artifact {self.id} cannot be committed: file {path!r} was not uploaded")
+        rivals = [member.artifact for member in self.sequence.members[self.members_before :]]
+        taken = {entry.digest for rival in rivals if rival.state == "COMMITTED" for entry in rival.entries.values()}
+        for entry in manifest.contents.values():
+            if entry.digest in taken:
+                raise RefusedError(409, f"conflict detected for file digest {entry.digest}, rebase required")
         self.manifest = manifest
         self.state = "COMMITTED"
         self.sequence.adopt(self)
@@ -128,7 +141,7 @@ class Artifact:
 
 @dataclass(eq=False)
 class Membership:
-    """A version in a collection: born there, or linked to it. Each collection numbers its members itself."""
+    """A version in a collection: logged or linked to it. Each collection has its own numbers."""
 
     collection: "Collection"
     artifact: Artifact
@@ -139,7 +152,7 @@ class Membership:
 
 @dataclass(eq=False)
 class Collection:
-    """A sequence, where versions are born, or a portfolio, which they are linked to (as in a registry)."""
+    """A sequence, which versions are logged to, or a portfolio, which they are linked to (as in a registry)."""
 
     number: int
     entity: str
@@ -150,7 +163,9 @@ class Collection:
     created_at: float
     description: str | None = None
     tags: list[str] = field(default_factory=list)
-    members: list[Membership] = field(default_factory=list)  # oldest first; those gone stay, for their number
+    members: list[Membership] = field(
+        default_factory=list
+    )  # oldest first; removed ones stay, so that numbers are not reused
     by_alias: dict[str, Membership] = field(default_factory=dict)
 
     @property
@@ -165,30 +180,31 @@ class Collection:
 
     @property
     def latest(self) -> Artifact | None:
-        """What the alias `latest` points to."""
+        """The version with the alias `latest`."""
         member = self.by_alias.get(LATEST)
         return member.artifact if member else None
 
     def aliases_of(self, artifact: Artifact) -> list[str]:
-        """A version's aliases here."""
+        """A version's aliases in this collection."""
         return [alias for alias, member in self.by_alias.items() if member.artifact is artifact]
 
     def find(self, alias: str) -> Membership | None:
-        """A member by alias or by vN."""
+        """Find a member by alias or vN."""
         if alias in self.by_alias:
             return self.by_alias[alias]
         return next((member for member in self.memberships if f"v{member.index}" == alias), None)
 
     def membership_of(self, artifact: Artifact) -> Membership | None:
-        """An artifact's place here."""
+        """Find the membership of a version."""
         return next((member for member in self.memberships if member.artifact is artifact), None)
 
-    def with_digest(self, digest: str) -> Artifact | None:
-        """The committed version with this content."""
-        return next((version for version in self.versions if version.digest == digest), None)
+    def with_digest(self, digest: str, *, latest_only: bool = False) -> Artifact | None:
+        """Find a committed version by its content."""
+        versions = self.versions[-1:] if latest_only else self.versions
+        return next((version for version in versions if version.digest == digest), None)
 
     def adopt(self, artifact: Artifact) -> Membership:
-        """Take in a version under the next number; the newest one is `latest`."""
+        """Add a version under the next number; it becomes `latest`."""
         member = Membership(self, artifact, len(self.members), artifact.created_at)
         self.members.append(member)
         if artifact.sequence is self:
@@ -198,14 +214,14 @@ class Collection:
         return member
 
     def point(self, aliases: Sequence[str], artifact: Artifact) -> None:
-        """Give a version aliases; another version of the collection loses them."""
+        """Move aliases to a version."""
         member = self.membership_of(artifact)
         if member is None:
             raise invalid(f"artifact {artifact.id} is not in collection {self.name!r}")
         self.by_alias.update(dict.fromkeys(aliases, member))
 
     def drop(self, artifact: Artifact) -> None:
-        """Take out a version that was deleted or unlinked; `latest` goes back to the newest one left."""
+        """Remove a version that was deleted or unlinked; `latest` moves to the newest one left."""
         for member in self.members:
             member.unlinked = member.unlinked or member.artifact is artifact
         self.by_alias = {alias: member for alias, member in self.by_alias.items() if member.artifact is not artifact}

@@ -16,20 +16,20 @@ from sandbox.wandb.rules import RefusedError
 
 HOST = "storage.googleapis.com"
 BUCKET = "wandb-production.appspot.com"
-LIFETIME = 24 * 3600  # of a signed URL, by the wall clock like every token; W&B's own is UNVERIFIED
+LIFETIME = 24 * 3600  # seconds of a signed URL, by the wall clock; W&B's own is UNVERIFIED
 
 
 class BadUrlError(Exception):
-    """A signed URL that is none: forged, for another method, or expired."""
+    """A URL is forged, signed for another method or path, or expired."""
 
 
 class BadDigestError(Exception):
-    """Content that does not have the MD5 its address promises."""
+    """The content does not have the MD5 of its address."""
 
 
 @dataclass(frozen=True)
 class StoredObject:
-    """One object: its path in the bucket, its bytes, and when they came."""
+    """One object in the bucket."""
 
     path: str
     md5: str  # base64, as W&B writes it
@@ -38,13 +38,13 @@ class StoredObject:
 
     @property
     def mimetype(self) -> str:
-        """By the name's ending."""
+        """The media type by the name's ending."""
         return mimetypes.guess_type(self.path)[0] or "application/octet-stream"
 
 
 @dataclass
 class Storage:
-    """The bucket. Equal contents are held once."""
+    """The bucket. It holds equal contents once."""
 
     clock: Clock
     lifetime: int = LIFETIME
@@ -66,28 +66,28 @@ class Storage:
         self._objects[path] = StoredObject(path, md5, kept, self.clock.now())
 
     def get(self, path: str) -> StoredObject | None:
-        """An object, or None."""
+        """Find an object."""
         return self._objects.get(path)
 
     def delete(self, path: str) -> bool:
-        """Whether there was such an object; its bytes stay for others with the same content."""
+        """Delete an object and return whether there was one; its bytes stay for others with the same content."""
         return self._objects.pop(path, None) is not None
 
     def under(self, folder: str) -> dict[str, StoredObject]:
-        """Objects below a folder, by the rest of their path, oldest first."""
+        """Objects in a folder by the rest of their path, oldest first."""
         return {path[len(folder) :]: stored for path, stored in self._objects.items() if path.startswith(folder)}
 
     def signed(self, base_url: str, method: str, path: str) -> str:
-        """An address that whoever holds it may use once or often, for one method, until it expires."""
+        """Sign an address for one method; everybody who has it may use it until it expires."""
         expires = int(time.time()) + self.lifetime
         signature = self._signature(method, path, expires)
         return f"{base_url}/{BUCKET}/{quote(path)}?Expires={expires}&Signature={signature}"
 
     def check(self, method: str, path: str, expires: str, signature: str) -> None:
-        """Accept only what `signed` gave out.
+        """Accept only what `signed` returned.
 
         Raises:
-            BadUrlError: it did not, or not for this, or too long ago.
+            BadUrlError: the signature is wrong or expired.
         """
         if not re.fullmatch("[0-9]{1,12}", expires) or int(expires) < time.time():
             raise BadUrlError("ExpiredToken")
@@ -103,7 +103,7 @@ MANIFESTS = "wandb_manifests/"
 
 
 def artifact_file_path(project_number: int, md5: str) -> str:
-    """Where a file of an artifact lies: by its content, so that versions share what did not change."""
+    """The path of an artifact's file: by content, so that versions share unchanged files."""
     try:
         digest = base64.b64decode(md5, validate=True)
     except ValueError as error:
@@ -112,5 +112,5 @@ def artifact_file_path(project_number: int, md5: str) -> str:
 
 
 def run_file_folder(entity: str, project: str, run_id: str) -> str:
-    """Where the files of a run lie."""
+    """The folder of a run's files."""
     return f"{entity}/{project}/{run_id}/"

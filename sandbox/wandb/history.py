@@ -1,4 +1,4 @@
-"""What W&B computes from a run's history file: its last step, its keys, samples and pages. Pure."""
+"""What W&B computes from a run's history: last step, keys, samples and ranges."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ def last_step(rows: Sequence[Row]) -> int:
 
 
 def history_keys(rows: Sequence[Row]) -> dict[str, Any] | None:
-    """Which metrics there are, with the types of their values; None before the first row."""
+    """The metrics with the types of their values; None before the first row."""
     if not rows:
         return None
     keys: dict[str, dict[str, Any]] = {}
@@ -34,7 +34,7 @@ def _kind(value: Any) -> str:
     match value:
         case bool() | None:
             return "unknown"
-        case int() | float() | "NaN" | "Infinity" | "-Infinity":  # wandb-core writes those as texts
+        case int() | float() | "NaN" | "Infinity" | "-Infinity":  # wandb-core writes these as strings
             return "number"
         case str():
             return "string"
@@ -45,7 +45,7 @@ def _kind(value: Any) -> str:
 
 
 def sampled(lines: Sequence[str], samples: int | None) -> list[str]:
-    """At most `samples` lines, evenly spread, first and last among them. How W&B picks them is UNVERIFIED."""
+    """Pick at most `samples` lines, evenly spread, with the first and the last. How W&B picks is UNVERIFIED."""
     if samples is None or len(lines) <= samples:
         return list(lines)
     if samples < 2:
@@ -62,7 +62,7 @@ def between(lines: Sequence[str], min_step: int | None, max_step: int | None) ->
 
 
 def picked(rows: Sequence[Row], keys: Sequence[str]) -> list[dict[str, Any]]:
-    """Rows that have all of the keys, cut down to them (all of the row when none is named)."""
+    """Rows that have all of the keys, reduced to them; whole rows when no key is named."""
     if not keys:
         return [dict(row) for row in rows]
     return [{key: row[key] for key in keys} for row in rows if all(key in row for key in keys)]

@@ -1,7 +1,8 @@
-"""What W&B refuses, and how: errors with the real service's status and message, and the rules for names and sizes.
+"""What W&B refuses: errors with the real service's status and message, and the rules for names and sizes.
 
 The statuses are those of real responses: "permission denied" 403 and "user is not logged in" 401 (wandb#8800,
-wandb#9620), "entity … not found" 404 (wandb#2484), a deleted run 409 (wandb#4948; it was 400 before 2021, wandb#1192).
+wandb#9620), "entity … not found" 404 (wandb#2484), a deleted run 409 (wandb#4948), a config of more than 15 MB 400
+(AutoIntent#202). The wording of other messages is ours: UNVERIFIED.
 """
 
 import json
@@ -14,12 +15,15 @@ PROJECT_FORBIDDEN = frozenset("/\\#?%:")  # (wandb 0.31, wandb_settings.py)
 ARTIFACT_NAME = re.compile(r"[A-Za-z0-9_.-]+")  # (wandb 0.31, artifacts/_validators.py)
 TAG = re.compile(r"[-\w]+( +[-\w]+)*")  # of artifacts (wandb 0.31, the pattern of TagInput.tagName)
 NAME_LENGTH = 128
+JOB_TYPE_LENGTH = 64
 RUN_TAG_LENGTH = 64
 METADATA_KEYS = 100
+CONFIG_BYTES = 15_000_000
+TYPE_LENGTH = 64  # of `_type` in a summary value; that a longer one is 422 is known (wandb#8159), the limit is not
 
 
 class RefusedError(Exception):
-    """W&B says no. Becomes a GraphQL error and the reply's status."""
+    """A refusal. It becomes a GraphQL error and the status of the response."""
 
     def __init__(self, status: int, message: str, code: str | None = None) -> None:
         super().__init__(message)
@@ -29,7 +33,7 @@ class RefusedError(Exception):
 
 
 def permission_denied() -> RefusedError:
-    """The caller may not do this; W&B does not say why."""
+    """The caller lacks the right; W&B gives no reason."""
     return RefusedError(403, "permission denied", "PERMISSION_ERROR")
 
 
@@ -39,69 +43,102 @@ def not_logged_in() -> RefusedError:
 
 
 def not_found(what: str) -> RefusedError:
-    """Something named does not exist, or the caller may not know that it does."""
+    """The named object does not exist, or the caller may not see it."""
     return RefusedError(404, f"{what} not found")
 
 
+def not_modelled(what: str) -> RefusedError:
+    """The sandbox does not model an operation; 501, because the SDK does not retry it."""
+    return RefusedError(501, f"the sandbox does not model {what}")
+
+
 def invalid(message: str) -> RefusedError:
-    """An argument breaks a rule. The wording of these messages is ours: UNVERIFIED."""
+    """An argument breaks a rule."""
     return RefusedError(400, message)
 
 
 def check_run_id(run_id: str) -> None:
-    """A run id is 1 to 128 characters without path separators; the server's maximum is UNVERIFIED."""
+    """Require 1 to 128 characters without path separators; the server's maximum is UNVERIFIED."""
     if not 0 < len(run_id) <= NAME_LENGTH or run_id != run_id.strip() or RUN_ID_FORBIDDEN & set(run_id):
         raise invalid(f"invalid run name {run_id!r}")
 
 
+def check_length(what: str, text: str | None, limit: int = NAME_LENGTH) -> None:
+    """Require at most `limit` characters, as for a run's name, group and job type."""
+    if text is not None and len(text) > limit:
+        raise invalid(f"invalid {what}: must be at most {limit} characters")
+
+
 def check_project_name(name: str) -> None:
-    """A project name is 1 to 128 characters without path separators."""
+    """Require 1 to 128 characters without path separators."""
     if not 0 < len(name) <= NAME_LENGTH or PROJECT_FORBIDDEN & set(name):
         raise invalid(f"invalid project name {name!r}")
 
 
 def check_run_tags(tags: Iterable[str]) -> None:
-    """A run's tag is 1 to 64 characters."""
+    """Require 1 to 64 characters for each tag."""
     for tag in tags:
         if not 0 < len(tag) <= RUN_TAG_LENGTH:
             raise invalid(f"invalid tag {tag!r}: must be between 1 and {RUN_TAG_LENGTH} characters")
 
 
 def check_collection_name(name: str) -> None:
-    """A collection's name is 1 to 128 of letters, digits, '_', '-' and '.'."""
+    """Require 1 to 128 letters, digits, '_', '-' and '.'."""
     if len(name) > NAME_LENGTH or not ARTIFACT_NAME.fullmatch(name):
         raise invalid(f"invalid artifact name {name!r}")
 
 
 def check_type_name(name: str) -> None:
-    """An artifact type's name is 1 to 128 characters without '/' and ':'."""
+    """Require 1 to 128 characters without '/' and ':'."""
     if not 0 < len(name) <= NAME_LENGTH or {"/", ":"} & set(name):
         raise invalid(f"invalid artifact type {name!r}")
 
 
-def check_alias(alias: str) -> None:
-    """An alias is 1 to 128 characters without '/' and ':'."""
-    if not 0 < len(alias) <= NAME_LENGTH or {"/", ":"} & set(alias):
-        raise invalid(f"invalid alias {alias!r}")
+def checked_aliases(aliases: Iterable[str]) -> list[str]:
+    """Require 1 to 128 characters without '/' and ':'; names of versions are dropped without an error (W&B docs)."""
+    found = list(aliases)
+    for alias in found:
+        if not 0 < len(alias) <= NAME_LENGTH or {"/", ":"} & set(alias):
+            raise invalid(f"invalid alias {alias!r}")
+    return [alias for alias in found if not re.fullmatch(r"v\d+", alias)]
 
 
-def check_artifact_tags(tags: Iterable[str]) -> None:
-    """An artifact's tag is words of letters, digits, '_' and '-' with single spaces, at most 128 characters."""
-    for tag in tags:
+def checked_artifact_tags(tags: Iterable[str]) -> list[str]:
+    """Require words of letters, digits, '_' and '-' with single spaces, at most 128 characters."""
+    found = list(tags)
+    for tag in found:
         if len(tag) > NAME_LENGTH or not TAG.fullmatch(tag):
             raise invalid(f"invalid tag {tag!r}")
+    return found
 
 
 def parsed_metadata(text: str | None) -> dict[str, Any]:
-    """An artifact's metadata: a JSON object of at most 100 keys."""
+    """Parse an artifact's metadata: a JSON object of at most 100 keys."""
     metadata = parsed_object(text or "{}", "metadata")
     if len(metadata) > METADATA_KEYS:
         raise invalid(f"metadata has {len(metadata)} keys, at most {METADATA_KEYS} are allowed")
     return metadata
 
 
+def parsed_config(text: str) -> dict[str, Any]:
+    """Parse a run's config: a JSON object of at most 15 MB."""
+    if len(text.encode()) > CONFIG_BYTES:
+        raise invalid("run config cannot exceed 15 MB")
+    return parsed_object(text, "config")
+
+
+def check_summary(summary: Mapping[str, Any]) -> None:
+    """Refuse a value whose `_type` is not the name of a W&B type."""
+    for name, value in summary.items():
+        if isinstance(value, Mapping):
+            kind = value.get("_type", "")
+            if not isinstance(kind, str) or len(kind) > TYPE_LENGTH:
+                raise RefusedError(422, f"invalid summary: the _type of {name!r} is too long")
+            check_summary(value)
+
+
 def parsed_object(text: str, what: str) -> dict[str, Any]:
-    """A JSON object from a JSONString argument."""
+    """Parse a JSONString argument that must be an object."""
     try:
         value = json.loads(text)
     except ValueError as error:

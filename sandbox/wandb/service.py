@@ -1,4 +1,4 @@
-"""Weights & Biases as its SDK meets it: GraphQL, filestream, and the object store behind signed URLs."""
+"""Weights & Biases as its SDK sees it: GraphQL, file stream, and the object store behind signed URLs."""
 
 import base64
 from collections.abc import Sequence
@@ -8,14 +8,9 @@ from pydantic import ValidationError
 
 from sandbox.runtime.http import Call, Caller, Operation, Reply, ServiceError
 from sandbox.wandb.files import BUCKET, HOST, BadDigestError, BadUrlError
-from sandbox.wandb.graphql.artifact_mutations import ArtifactMutations
-from sandbox.wandb.graphql.executor import Executor, GraphQLPost, statement
-from sandbox.wandb.graphql.inputs import INPUTS
-from sandbox.wandb.graphql.paging import Context
-from sandbox.wandb.graphql.queries import Query
-from sandbox.wandb.graphql.run_mutations import RunMutations
-from sandbox.wandb.graphql.run_nodes import ProjectNode, RunNode
-from sandbox.wandb.graphql.view_mutations import ViewMutations
+from sandbox.wandb.graphql.context import Context
+from sandbox.wandb.graphql.executor import GraphQLPost, statement
+from sandbox.wandb.graphql.root import executor
 from sandbox.wandb.rules import RefusedError, not_logged_in
 from sandbox.wandb.runs import FileStreamPost
 from sandbox.wandb.store import Store
@@ -25,19 +20,14 @@ API_HOSTS = frozenset({"api.forge.coreweave.com", "api.wandb.ai"})
 LOOPBACK = frozenset({"127.0.0.1", "localhost"})
 
 
-class Mutation(RunMutations, ArtifactMutations, ViewMutations):
-    """The root of the mutations."""
-
-
 class Wandb:
-    """The service. `store` is what it remembers; `unsupported` what it was asked and does not know."""
+    """The service. `store` is its state; `unsupported` lists requests that the sandbox does not model."""
 
     name = "wandb"
 
     def __init__(self, store: Store) -> None:
         self.store = store
         self.unsupported: list[str] = []
-        self._executor = Executor(INPUTS)
         self.operations: Sequence[Operation] = (
             Operation("GraphQL", "POST", "/graphql", self._graphql),
             Operation(
@@ -53,7 +43,7 @@ class Wandb:
         return host in API_HOSTS or host == HOST or _is_loopback(host)
 
     def identify(self, operation: Operation, call: Call) -> tuple[str, bool]:
-        """GraphQL's operations go by the name in the document: the SDK sends an empty `operationName`."""
+        """Name a GraphQL operation as in its document: the SDK sends an empty `operationName`."""
         if operation.id != "GraphQL":
             return operation.id, operation.writes
         try:
@@ -63,7 +53,7 @@ class Wandb:
         return found.name, found.writes
 
     def authenticate(self, call: Call) -> Caller | None:
-        """By API key: basic with any user name, or bearer. The object store and telemetry ask for none."""
+        """Accept an API key as basic authentication with any user name, or as bearer; signed URLs need none."""
         if call.path.startswith((f"/{BUCKET}/", "/sdk/otel/")):
             return None
         user = self.store.user_of(_key(call.headers.get("authorization", "")))
@@ -72,28 +62,32 @@ class Wandb:
         return Caller(object_id=user.username, tenant_id="", kind="User", name=user.email, app_id="")
 
     def unknown(self, call: Call) -> Reply:
-        """A path nobody modelled; 501, because the SDK does not repeat it."""
+        """Answer a path that is not modelled with 501, which the SDK does not retry."""
         why = f"the sandbox does not model {call.method} {call.host}{call.path}"
         self.unsupported.append(why)
         return Reply(501, {"errors": [{"message": why}]})
 
     def malformed(self, call: Call, why: str) -> Reply:
-        """Not JSON."""
+        """Answer a body that is not JSON."""
         return Reply(400, {"errors": [{"message": f"{call.path}: {why}"}]})
 
     def _graphql(self, call: Call) -> Reply:
-        context = self._context(call)
-        roots = {"query": Query(context), "mutation": Mutation(context)}
         post = call.read(GraphQLPost)
-        answer = self._executor.execute(post["query"], post.get("variables") or {}, roots)
+        answer = executor().execute(post["query"], post.get("variables") or {}, self._context(call))
         self.unsupported += answer.unsupported
         return Reply(answer.status, answer.body)
 
     def _file_stream(self, call: Call) -> Reply:
-        """Rows, summary, output and the end of a run. A run that is gone answers 404 (wandb#2673)."""
-        names = call.params["entity"], call.params["project"], call.params["run"]
+        """Take rows, summary, output and the end of a run. A deleted run answers 404 (wandb#2673).
+
+        Posts to the path that a run was moved from are answered with 200 and dropped (wandb#6164).
+        """
+        entity, project, run_id = call.params["entity"], call.params["project"], call.params["run"]
+        found = self.store.project(entity, project)
+        if found and run_id in found.moved_runs and run_id not in found.runs:
+            return Reply(200, {"exitcode": None, "limits": {}, "stopped": False})
         try:
-            run = Mutation(self._context(call)).named_run(*names, "file_stream")
+            run = self._context(call).writable_run(entity, project, run_id, "file_stream")
             run.receive(FileStreamPost.model_validate(call.json), self.store.clock.time())
         except RefusedError as refused:
             raise _service_error(refused) from refused
@@ -105,8 +99,7 @@ class Wandb:
     def _context(self, call: Call) -> Context:
         if call.caller is None:
             raise _service_error(not_logged_in())
-        user = self.store.users[call.caller.object_id]
-        return Context(self.store, user, _storage_url(call.host), RunNode, ProjectNode)
+        return Context(self.store, self.store.users[call.caller.object_id], _storage_url(call.host))
 
     def _upload(self, call: Call) -> Reply:
         self._check_signature(call)
@@ -124,8 +117,8 @@ class Wandb:
         return Reply(200, stored.content, {"content-type": stored.mimetype, "etag": f'"{stored.md5}"'})
 
     def _check_signature(self, call: Call) -> None:
-        """A signed URL is all the permission there is; W&B's key has no business here, and a client that sends it
-        has leaked it to another company's host (what the real store answers is UNVERIFIED).
+        """Require a valid signed URL and no key: a client that sends W&B's key to the object store leaks it to another
+        company (what the real store answers is UNVERIFIED).
         """
         if "authorization" in call.headers:
             self.unsupported.append(f"{call.method} {call.host}: a key was sent to the object store")
@@ -137,7 +130,7 @@ class Wandb:
             raise _storage_error(403, str(error)) from error
 
     def _telemetry(self, call: Call) -> Reply:
-        """Answered like a server that has none: the SDK stops after a few posts."""
+        """Answer like a server without telemetry: the SDK stops after a few posts."""
         return Reply(404, {"errors": [{"message": f"{call.path} not found"}]})
 
 
@@ -159,7 +152,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def _storage_url(host: str) -> str:
-    """Whoever came over plain loopback HTTP is sent back there; the others to the production host."""
+    """The address for uploads: loopback for a client that uses plain HTTP, else the production host."""
     return f"http://{host}" if _is_loopback(host) else f"https://{HOST}"
 
 
@@ -169,5 +162,5 @@ def _service_error(refused: RefusedError) -> ServiceError:
 
 
 def _storage_error(status: int, code: str) -> ServiceError:
-    """The real store answers in XML, of which the SDK shows only the status."""
+    """An error of the object store; the real one answers in XML, of which the SDK shows only the status."""
     return ServiceError(status, {"error": {"code": code}})

@@ -1,7 +1,7 @@
-"""The state of W&B: users, entities, projects, runs and artifacts. No protocol here.
+"""The state of W&B: users, entities, projects, runs and artifacts, without any protocol.
 
-What tests, pages and the demo read, and where a person's work in the W&B app is played: `delete_run`, `revoke`,
-`set_role`; a run's name, notes, tags and config are edited on the run.
+Tests, pages and the demo read it. Its methods also play what people do in the W&B app: `delete_run`, `restore_run`,
+`move_run`, `revoke`, `set_role`; a run's name, notes, tags and config are edited on the run.
 """
 
 import base64
@@ -12,6 +12,7 @@ from typing import Any
 from sandbox.runtime.clock import Clock
 from sandbox.wandb.artifacts import Artifact, Collection
 from sandbox.wandb.files import Storage
+from sandbox.wandb.options import ServerOptions
 from sandbox.wandb.rules import (
     RefusedError,
     check_collection_name,
@@ -22,6 +23,8 @@ from sandbox.wandb.rules import (
 )
 from sandbox.wandb.runs import Alert, Run
 from sandbox.wandb.users import Entity, Role, User
+
+UNCATEGORIZED = "uncategorized"  # the project of runs that name none
 
 
 @dataclass(eq=False)
@@ -48,7 +51,8 @@ class Project:
     created_by: User | None = None
     description: str | None = None
     runs: dict[str, Run] = field(default_factory=dict)  # by id, oldest first
-    deleted_runs: set[str] = field(default_factory=set)  # their ids are taken for ever
+    deleted_runs: dict[str, Run] = field(default_factory=dict)  # by id; the ids cannot be used again
+    moved_runs: dict[str, Run] = field(default_factory=dict)  # by id: runs that are in another project now
     collections: dict[str, Collection] = field(default_factory=dict)
     views: list[View] = field(default_factory=list)
 
@@ -63,10 +67,11 @@ class Project:
 
 
 class Store:
-    """Everything W&B remembers."""
+    """Everything that W&B stores."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, options: ServerOptions | None = None) -> None:
         self.clock = clock
+        self.options = options or ServerOptions()
         self.storage = Storage(clock)
         self.alerts: list[Alert] = []
         self.entities: dict[str, Entity] = {}
@@ -78,41 +83,41 @@ class Store:
         self._numbers = count(1)
 
     def next_number(self) -> int:
-        """A number nothing else has."""
+        """A number that nothing else has."""
         return next(self._numbers)
 
     # users and keys
 
     def add_user(self, user: User, keys: list[str]) -> None:
-        """A person with API keys and a space of their own."""
+        """Add a person with API keys."""
         self.users[user.username] = user
         self._keys.update(dict.fromkeys(keys, user.username))
 
     def user_of(self, key: str) -> User | None:
-        """Whose key this is; None when unknown or revoked."""
+        """Find the owner of a key; None when it is unknown or revoked."""
         username = self._keys.get(key)
         return self.users[username] if username else None
 
     def add_key(self, username: str, key: str) -> None:
-        """What a person does at /authorize."""
+        """Create a key, as a person does at /authorize."""
         self._keys[key] = self.users[username].username
 
     def revoke(self, key: str) -> None:
-        """What a person does in their settings."""
+        """Delete a key, as a person does in their settings."""
         del self._keys[key]
 
     def set_role(self, entity: str, username: str, role: Role) -> None:
-        """What a team's admin does on the members page."""
+        """Change a role, as a team's admin does on the members page."""
         self.entities[entity].members[username] = role
 
     def teams_of(self, user: User) -> list[Entity]:
-        """The entities a user belongs to."""
+        """The entities that a user belongs to."""
         return [entity for entity in self.entities.values() if user.username in entity.members]
 
     # projects and runs
 
     def project(self, entity: str, name: str) -> Project | None:
-        """A project, or None when it does not exist."""
+        """Find a project."""
         return self._projects.get((entity, name))
 
     def projects(self, entity: str) -> list[Project]:
@@ -120,10 +125,10 @@ class Store:
         return [project for project in self._projects.values() if project.entity == entity]
 
     def add_project(self, entity: str, name: str, user: User | None = None) -> Project:
-        """The project, made when there is none.
+        """Find a project, or create it.
 
         Raises:
-            RefusedError: the name breaks a rule, or no such entity.
+            RefusedError: the name breaks a rule, or there is no such entity.
         """
         check_project_name(name)
         if entity not in self.entities:
@@ -139,18 +144,18 @@ class Store:
         return list(found.runs.values()) if found else []
 
     def run(self, entity: str, project: str, run_id: str) -> Run:
-        """One run.
+        """Get a run.
 
         Raises:
-            KeyError: no such run.
+            KeyError: there is no such run.
         """
         return self._projects[entity, project].runs[run_id]
 
     def add_run(self, project: Project, run_id: str, user: User) -> Run:
-        """A new run, running.
+        """Create a run in the state `running`.
 
         Raises:
-            RefusedError: the id breaks a rule, or belonged to a run that was deleted.
+            RefusedError: the id breaks a rule, or belonged to a deleted run.
         """
         check_run_id(run_id)
         path = f"{project.entity}/{project.name}/{run_id}"
@@ -158,34 +163,56 @@ class Store:
             raise RefusedError(409, f"run {path} was previously created and deleted; try a new run name")
         now = self.clock.time()
         name = f"sandbox-run-{len(project.runs) + 1}"
-        run = Run(project.entity, project.name, run_id, name, user, self.storage, created_at=now, heartbeat_at=now)
+        run = Run(
+            project.entity,
+            project.name,
+            run_id,
+            name,
+            user,
+            self.storage,
+            self.options,
+            created_at=now,
+            heartbeat_at=now,
+        )
         project.runs[run_id] = run
         return run
 
     def delete_run(self, run: Run) -> None:
-        """Take a run away for good; W&B keeps deleted ones for some days, which nothing here needs."""
+        """Delete a run; its id stays taken."""
         project = self._projects[run.entity, run.project]
         del project.runs[run.id]
-        project.deleted_runs.add(run.id)
+        project.deleted_runs[run.id] = run
+
+    def restore_run(self, entity: str, project: str, run_id: str) -> Run:
+        """Undelete a run, as people can for 7 days; artifacts that were deleted with it stay deleted (W&B docs)."""
+        found = self._projects[entity, project]
+        found.runs[run_id] = found.deleted_runs.pop(run_id)
+        return found.runs[run_id]
+
+    def move_run(self, run: Run, project: str) -> None:
+        """Move a run to another project of its entity; its artifacts stay behind (W&B docs, "Manage runs")."""
+        old, new = self._projects[run.entity, run.project], self.add_project(run.entity, project, run.user)
+        old.moved_runs[run.id] = new.runs[run.id] = old.runs.pop(run.id)
+        run.project = project
 
     # artifacts
 
     def artifacts(self, entity: str, project: str) -> list[Artifact]:
-        """Every committed version born in a project, collection by collection."""
+        """Every committed version that was logged to a project, collection by collection."""
         found = self.project(entity, project)
         collections = found.collections.values() if found else ()
         return [version for each in collections if not each.portfolio for version in each.versions]
 
     def collection(self, entity: str, project: str, name: str) -> Collection:
-        """One collection.
+        """Get a collection.
 
         Raises:
-            KeyError: no such collection.
+            KeyError: there is no such collection.
         """
         return self._projects[entity, project].collections[name]
 
     def add_collection(self, project: Project, name: str, type_name: str, *, portfolio: bool = False) -> Collection:
-        """The collection of that name, made when there is none.
+        """Find a collection, or create it.
 
         Raises:
             RefusedError: a name breaks a rule, or the collection has another type (status and wording UNVERIFIED).
@@ -203,7 +230,7 @@ class Store:
         return collection
 
     def add_artifact(self, sequence: Collection, digest: str, run: Run | None) -> Artifact:
-        """A version in the making."""
+        """Begin a version; it is PENDING until the commit."""
         project = self._projects[sequence.entity, sequence.project]
         number = self.next_number()
         artifact = Artifact(
@@ -214,20 +241,21 @@ class Store:
             digest=digest,
             created_at=self.clock.time(),
             created_by=run,
+            members_before=len(sequence.members),
         )
         self._artifacts[artifact.id] = artifact
         return artifact
 
     def artifact(self, artifact_id: str) -> Artifact | None:
-        """A version by its id, whatever its state."""
+        """Find a version by its id, in any state."""
         return self._artifacts.get(artifact_id)
 
     def remember_client_id(self, client_id: str, artifact: Artifact) -> None:
-        """The id a client gave its artifact before the server did; references between artifacts use it."""
+        """Store the id that a client gave its artifact; references between artifacts use it."""
         self._by_client_id[client_id] = artifact
 
     def by_client_id(self, client_id: str) -> Artifact | None:
-        """A version by the id its client gave it."""
+        """Find a version by the id that its client gave it."""
         return self._by_client_id.get(client_id)
 
     def all_collections(self) -> list[Collection]:
@@ -235,15 +263,15 @@ class Store:
         return [collection for project in self._projects.values() for collection in project.collections.values()]
 
     def collection_by_number(self, number: int) -> Collection | None:
-        """A collection, or None."""
+        """Find a collection by its number."""
         return next((each for each in self.all_collections() if each.number == number), None)
 
     def portfolios_with(self, artifact: Artifact) -> list[Collection]:
-        """The portfolios a version is linked to."""
+        """The portfolios that a version is linked to."""
         return [each for each in self.all_collections() if each.portfolio and each.membership_of(artifact)]
 
     def delete_artifact(self, artifact: Artifact) -> None:
-        """Take a version away; its number is not given again."""
+        """Delete a version; its number is not used again."""
         portfolios = self.portfolios_with(artifact)
         artifact.state = "DELETED"
         for collection in (artifact.sequence, *portfolios):
@@ -251,12 +279,12 @@ class Store:
 
 
 def encoded_id(kind: str, *parts: Any) -> str:
-    """An id as W&B makes them: base64 of the kind and what identifies the thing."""
+    """An id as W&B makes it: base64 of the kind and the identifying parts."""
     return base64.b64encode(":".join((kind, *map(str, parts))).encode()).decode()
 
 
 def decoded_id(text: str) -> list[str]:
-    """The parts of an id, kind first; a text that is no id has none."""
+    """The parts of an id, kind first; empty when the text is not an id."""
     try:
         return base64.b64decode(text, validate=True).decode().split(":")
     except ValueError:

@@ -1,4 +1,4 @@
-"""Who there is in W&B: users with their keys, and entities (people, teams, organizations) with members and roles."""
+"""Users of W&B, and entities (people, teams, organizations) with their members and roles."""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -7,7 +7,7 @@ REGISTRY = "wandb-registry-"
 
 
 class Role(StrEnum):
-    """What a member may do in a team, most first (W&B docs, "Manage teams": view-only members cannot write)."""
+    """A member's role in a team, the strongest first (W&B docs, "Manage teams": view-only members cannot write)."""
 
     ADMIN = "admin"
     MEMBER = "member"
@@ -15,7 +15,7 @@ class Role(StrEnum):
 
 
 class EntityKind(StrEnum):
-    """What owns projects. An organization's entity owns its registries."""
+    """Kinds of owners of projects. An organization's entity owns its registries."""
 
     USER = "USER"
     TEAM = "TEAM"
@@ -24,7 +24,7 @@ class EntityKind(StrEnum):
 
 @dataclass(frozen=True)
 class User:
-    """An account. Keys are kept elsewhere: a user is passed around, a key is not."""
+    """An account, without its keys."""
 
     number: int
     username: str
@@ -43,7 +43,7 @@ class Organization:
 
 @dataclass
 class Entity:
-    """A person's own space, a team, or an organization's entity."""
+    """A person's entity, a team, or an organization's entity."""
 
     number: int
     name: str
@@ -52,9 +52,9 @@ class Entity:
     members: dict[str, Role] = field(default_factory=dict)  # by username
 
     def may_read(self, user: User) -> bool:
-        """Members see; projects are private here, as a team's are by default."""
+        """Whether the user is a member; projects are private, as a team's are by default."""
         return user.username in self.members
 
     def may_write(self, user: User) -> bool:
-        """Members write unless they are view-only."""
+        """Whether the user is a member and not view-only."""
         return self.members.get(user.username, Role.VIEW_ONLY) is not Role.VIEW_ONLY

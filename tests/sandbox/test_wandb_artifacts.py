@@ -131,11 +131,12 @@ def test_a_version_is_linked_to_a_registry_under_its_own_number_and_aliases(sdk:
     assert portfolio.memberships == []
 
 
-def test_a_registry_that_does_not_exist_takes_no_links(sdk: Sdk, tmp_path: Path) -> None:
+def test_a_link_to_a_registry_that_does_not_exist_creates_it(sdk: Sdk, tmp_path: Path) -> None:
     with sdk.init("job-1") as run:
         version = run.log_artifact(made(tmp_path, "a")).wait()
-        with pytest.raises(wandb.errors.CommError, match="project acme-org/wandb-registry-nope not found"):
-            version.link("wandb-registry-nope/x")
+        version.link("wandb-registry-nope/x")
+
+    assert sdk.store.collection("acme-org", "wandb-registry-nope", "x").memberships != []
 
 
 def test_a_deleted_version_is_gone_and_its_number_is_not_given_again(sdk: Sdk, tmp_path: Path) -> None:

@@ -1,38 +1,25 @@
 """What W&B's stand-in holds clients to, asked without an SDK."""
 
 import base64
-import dataclasses
 import hashlib
 import json
 from dataclasses import replace
-from inspect import getattr_static, signature
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import pytest
-from graphql import GraphQLObjectType, build_schema
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sandbox.runtime.clock import Clock
 from sandbox.runtime.http import Call, Operation, Reply, ServiceError
 from sandbox.scenario.wandb import WandbScript
-from sandbox.wandb.graphql import artifact_mutations as wandb_artifact_mutations
-from sandbox.wandb.graphql import artifact_nodes as wandb_artifact_nodes
-from sandbox.wandb.graphql import file_nodes as wandb_file_nodes
-from sandbox.wandb.graphql import paging as wandb_paging
-from sandbox.wandb.graphql import people as wandb_people
-from sandbox.wandb.graphql import queries as wandb_queries
-from sandbox.wandb.graphql import run_mutations as wandb_run_mutations
-from sandbox.wandb.graphql import run_nodes as wandb_nodes
-from sandbox.wandb.graphql import view_mutations as wandb_view_mutations
-from sandbox.wandb.graphql import views as wandb_views
-from sandbox.wandb.graphql.executor import RENAMED, SCHEMA, snake_case
-from sandbox.wandb.graphql.filters import matching, ordered
+from sandbox.wandb.graphql.filters import MISSING, matching, ordered
+from sandbox.wandb.graphql.paging import page
 from sandbox.wandb.history import sampled
 from sandbox.wandb.rules import RefusedError
 from sandbox.wandb.runs import Chunk, FileStreamPost
-from sandbox.wandb.service import Mutation, Wandb
+from sandbox.wandb.service import Wandb
 from sandbox.wandb.store import Store
 
 KEY, VIEWER = "k" * 40, "v" * 40
@@ -152,54 +139,6 @@ def test_telemetry_is_answered_like_a_server_without_any() -> None:
     client = Client()
     assert client.call("POST", "/sdk/otel/v1/metrics", b"{}").status == 404
     assert client.service.unsupported == []
-
-
-def node_classes() -> dict[str, Any]:
-    """Each object type of the schema with the class of its nodes."""
-    modules = (
-        wandb_nodes,
-        wandb_artifact_nodes,
-        wandb_file_nodes,
-        wandb_people,
-        wandb_queries,
-        wandb_run_mutations,
-        wandb_artifact_mutations,
-        wandb_paging,
-        wandb_view_mutations,
-        wandb_views,
-    )
-    classes = {name: each for module in modules for name, each in vars(module).items() if isinstance(each, type)}
-    classes |= {name.removesuffix("Node"): each for name, each in classes.items() if name.endswith("Node")}
-    classes |= {"Mutation": Mutation, "SuccessPayload": wandb_run_mutations.Success}
-    classes |= {"CreateArtifactPayload": wandb_artifact_mutations.ArtifactPayload}
-    classes |= {"ArtifactSequence": classes["Collection"], "ArtifactPortfolio": classes["Collection"]}
-    classes |= {"ArtifactAlias": classes["Alias"], "ArtifactType": classes["Type"]}
-    classes |= {"ArtifactCollectionMembership": classes["Membership"], "ArtifactManifest": classes["Manifest"]}
-    return classes | {"ClientIDMapping": wandb_queries.ClientIdMapping}
-
-
-UNSERVED = {"ApiKey", "UploadUrls", "UploadUrlPart"}  # types of fields that are always empty
-
-
-def object_types() -> list[str]:
-    schema = build_schema(SCHEMA.read_text())
-    objects = [each for each in schema.type_map.values() if isinstance(each, GraphQLObjectType)]
-    names = [each.name for each in objects if not each.name.startswith("__")]
-    return [name for name in names if not name.endswith(("Connection", "Edge")) and name not in UNSERVED]
-
-
-@pytest.mark.parametrize("type_name", object_types())
-def test_every_field_of_the_schema_has_a_resolver_that_takes_its_arguments(type_name: str) -> None:
-    declared = build_schema(SCHEMA.read_text()).type_map[type_name]
-    assert isinstance(declared, GraphQLObjectType)
-    node_class = node_classes()[type_name]
-    fields = {field.name for field in dataclasses.fields(node_class)}
-    for name, field in declared.fields.items():
-        attribute = snake_case(name)
-        assert attribute in fields or hasattr(node_class, attribute), f"{type_name}.{name}"
-        if field.args:
-            taken = signature(getattr_static(node_class, attribute)).parameters
-            assert {RENAMED.get(arg, snake_case(arg)) for arg in field.args} <= set(taken), f"{type_name}.{name}"
 
 
 def test_operations_go_by_the_name_in_the_document_and_only_mutations_write() -> None:
@@ -470,8 +409,6 @@ def test_a_key_sent_to_the_object_store_is_a_leak() -> None:
 
 
 def value(row: dict[str, Any], key: str) -> Any:
-    from sandbox.wandb.graphql.filters import MISSING
-
     return row.get(key, MISSING)
 
 
@@ -530,7 +467,7 @@ def test_orders_sort_what_has_the_key_and_put_the_rest_last(values: list[Any], d
 def test_pages_hold_every_node_once_and_in_order(count: int, first: int) -> None:
     nodes, seen, after = list(range(count)), [], None
     while True:
-        found = wandb_paging.page(nodes, first, after)
+        found = page(nodes, first, after)
         seen += [edge.node for edge in found.edges]
         if not found.page_info.has_next_page:
             break

@@ -1,20 +1,24 @@
-"""Executes W&B's GraphQL over node objects, and refuses loudly what the schema does not have.
+"""Executes W&B's GraphQL on the objects of the store, and refuses what the schema does not have.
 
-A field `displayName` of a type is the attribute or method `display_name` of its node; arguments arrive in snake case,
-an input object as the dataclass that carries its name.
+The field `displayName` of an object is, in this order: the resolver of that name in the table of its type, called with
+(object, context, **arguments); a constant of that name in the table; a key of the object if it is a dict; its attribute
+`display_name`. Resolvers of Query and Mutation are called with (context, **arguments). Arguments arrive in snake case,
+input objects as `Input`.
 """
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from graphql import (
     DocumentNode,
     ExecutionResult,
+    GraphQLAbstractType,
     GraphQLError,
     GraphQLInputObjectType,
     GraphQLObjectType,
@@ -30,15 +34,23 @@ from graphql import (
 )
 from pydantic import BaseModel, ConfigDict
 
+from sandbox.wandb.graphql.context import Context
 from sandbox.wandb.rules import RefusedError
 
 SCHEMA = Path(__file__).with_name("schema.graphql")
 # Arguments with names that Python has taken.
 RENAMED = {"input": "given", "id": "node_id"}
+ROOTS = ("Query", "Mutation")
+
+Types = Mapping[str, Mapping[str, Any]]  # for each object type its resolvers and constants by field
+
+
+class Input(SimpleNamespace):
+    """An input object of a mutation: every field of the schema in snake case, None where the client sent nothing."""
 
 
 class GraphQLPost(BaseModel):
-    """What is posted to /graphql."""
+    """The body of a request to /graphql."""
 
     model_config = ConfigDict(strict=True)
 
@@ -48,7 +60,7 @@ class GraphQLPost(BaseModel):
 
 @dataclass(frozen=True)
 class Answer:
-    """The reply's status and body; `unsupported` says what the stand-in did not know."""
+    """The status and body of the response; `unsupported` lists what the sandbox does not model."""
 
     status: int
     body: dict[str, Any]
@@ -57,14 +69,14 @@ class Answer:
 
 @dataclass(frozen=True)
 class Statement:
-    """A GraphQL document's one operation."""
+    """The one operation of a GraphQL document."""
 
     name: str
     writes: bool
 
 
 def statement(query: str) -> Statement:
-    """The name of a query's operation and whether it is a mutation.
+    """Parse the name of a document's operation and whether it is a mutation.
 
     Raises:
         GraphQLSyntaxError: not GraphQL.
@@ -77,13 +89,21 @@ def statement(query: str) -> Statement:
 
 
 class Executor:
-    """Runs documents against the schema; `inputs` are the dataclasses that input objects become."""
+    """Runs documents against the schema with the resolvers of `types`."""
 
-    def __init__(self, inputs: Sequence[type]) -> None:
-        self._schema = _schema(tuple(inputs))
+    def __init__(self, types: Types) -> None:
+        self._schema = build_schema(SCHEMA.read_text())
+        self._schema.type_map["JSONString"].coerce_input_value = _json_text  # type: ignore[attr-defined] # graphql-core's way
+        for named in self._schema.type_map.values():
+            if isinstance(named, GraphQLInputObjectType):
+                _name_fields(named)
+            elif isinstance(named, GraphQLObjectType) and not named.name.startswith("__"):
+                _name_arguments(named)
+                for name, field in named.fields.items():
+                    field.resolve = _resolver(name, types.get(named.name, {}), root=named.name in ROOTS)
 
-    def execute(self, query: str, variables: Mapping[str, Any], roots: Mapping[str, object]) -> Answer:
-        """Run a document; `roots` has the node of `query` and of `mutation`."""
+    def execute(self, query: str, variables: Mapping[str, Any], context: Context) -> Answer:
+        """Run a document."""
         try:
             document = _parsed(query)
         except GraphQLSyntaxError as error:
@@ -91,19 +111,36 @@ class Executor:
         faults = _faults(self._schema, query)
         if faults:
             return Answer(400, {"errors": [{"message": fault} for fault in faults]}, unsupported=faults)
-        result = execute_sync(
-            self._schema,
-            document,
-            root_value=roots["mutation" if statement(query).writes else "query"],
-            variable_values=dict(variables),
-            field_resolver=_resolve,
-            type_resolver=_type_name,
+        return _answer(
+            execute_sync(
+                self._schema,
+                document,
+                root_value=context,
+                context_value=context,
+                variable_values=dict(variables),
+                type_resolver=_type_name,
+            )
         )
-        return _answer(result)
+
+
+def _resolver(field: str, table: Mapping[str, Any], *, root: bool) -> Callable[..., Any]:
+    attribute = snake_case(field)
+
+    def resolve(source: Any, info: GraphQLResolveInfo[Context], **arguments: Any) -> Any:
+        if field in table:
+            value = table[field]
+            if not callable(value):
+                return value
+            return value(source, **arguments) if root else value(source, info.context, **arguments)
+        if isinstance(source, Mapping):
+            return source.get(field)
+        return getattr(source, attribute)
+
+    return resolve
 
 
 def _answer(result: ExecutionResult) -> Answer:
-    """W&B answers a refused field with the refusal's status and the data around it (wandb#8800)."""
+    """Answer refused fields with the refusal's status and the data around them, as W&B does (wandb#8800)."""
     body: dict[str, Any] = {"data": result.data}
     if not result.errors:
         return Answer(200, body)
@@ -111,18 +148,19 @@ def _answer(result: ExecutionResult) -> Answer:
     refusals = [error.original_error for error in result.errors if isinstance(error.original_error, RefusedError)]
     if len(refusals) == len(result.errors):
         return Answer(refusals[0].status, body)
-    # A variable of another shape than the schema's is the client's mistake; else a resolver broke. Neither is retried.
+    # A variable of another shape than the schema's is the client's mistake; otherwise a resolver failed. The SDK retries
+    # neither.
     status = 400 if all(_of_a_variable(error) for error in result.errors) else 501
     return Answer(status, body, unsupported=tuple(str(error) for error in result.errors))
 
 
 def _of_a_variable(error: GraphQLError) -> bool:
-    """Errors of a field have its path."""
+    """Whether an error is about a variable; an error of a field has its path."""
     return error.path is None
 
 
 def _error(error: GraphQLError) -> dict[str, Any]:
-    """As W&B writes it: message, path and the code."""
+    """An error as W&B writes it: message, path and code."""
     written: dict[str, Any] = {"message": error.message, "path": error.path or []}
     if error.extensions:
         written["extensions"] = error.extensions
@@ -140,28 +178,24 @@ def _faults(schema: GraphQLSchema, query: str) -> tuple[str, ...]:
     return tuple(f"{name}: {error.message}" for error in validate(schema, _parsed(query)))
 
 
-@cache
-def _schema(inputs: tuple[type, ...]) -> GraphQLSchema:
-    schema = build_schema(SCHEMA.read_text())
-    dataclasses = {each.__name__: each for each in inputs}
-    schema.type_map["JSONString"].coerce_input_value = _json_text  # type: ignore[attr-defined] # a scalar, and graphql-core's way
-    for named in schema.type_map.values():
-        if isinstance(named, GraphQLInputObjectType):
-            named.out_type = _constructor(dataclasses[named.name])  # type: ignore[method-assign,assignment] # graphql-core's way
-            for name, field in named.fields.items():
-                field.out_name = snake_case(name)
-        elif isinstance(named, GraphQLObjectType) and not named.name.startswith("__"):
-            for declared in named.fields.values():
-                for name, argument in declared.args.items():
-                    argument.out_name = RENAMED.get(name, snake_case(name))
-    return schema
+def _name_fields(named: GraphQLInputObjectType) -> None:
+    nothing = {snake_case(name): None for name in named.fields}
+    for name, field in named.fields.items():
+        field.out_name = snake_case(name)
+    named.out_type = lambda values: Input(**nothing | values)  # type: ignore[method-assign,assignment] # graphql-core's way
+
+
+def _name_arguments(named: GraphQLObjectType) -> None:
+    for field in named.fields.values():
+        for name, argument in field.args.items():
+            argument.out_name = RENAMED.get(name, snake_case(name))
 
 
 def _json_text(value: Any) -> str:
-    """A JSONString as a variable.
+    """Accept a JSONString variable.
 
     Raises:
-        GraphQLError: it is no text, or what it says is not JSON.
+        GraphQLError: it is not a string, or the string is not JSON.
     """
     try:
         json.loads(value)
@@ -170,18 +204,11 @@ def _json_text(value: Any) -> str:
     return str(value)
 
 
-def _constructor(dataclass_type: type) -> Callable[[dict[str, Any]], Any]:
-    return lambda values: dataclass_type(**values)
-
-
-def _resolve(source: Any, info: GraphQLResolveInfo[None], **arguments: Any) -> Any:
-    value = getattr(source, snake_case(info.field_name))
-    return value(**arguments) if callable(value) else value
-
-
-def _type_name(value: Any, _info: GraphQLResolveInfo[None], _abstract: Any) -> str:
-    name: str = value.type_name
-    return name
+def _type_name(value: Any, _info: GraphQLResolveInfo[Context], abstract: GraphQLAbstractType) -> str:
+    """The type of an object where the schema has an interface: a run is the only Creator."""
+    if abstract.name == "Creator":
+        return "Run"
+    return "ArtifactPortfolio" if value.portfolio else "ArtifactSequence"
 
 
 @cache

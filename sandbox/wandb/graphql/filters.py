@@ -13,13 +13,13 @@ MISSING = object()
 
 
 def matching(items: Sequence[T], filters: str | None, lookup: Lookup[T]) -> list[T]:
-    """The items that pass a filter; `lookup(item, key)` gives a key's value or MISSING, and refuses unknown keys."""
+    """Keep the items that pass a filter; `lookup(item, key)` returns a value or MISSING and refuses unknown keys."""
     condition = _prepared(parsed_object(filters or "{}", "filters"))
     return [item for item in items if _passes(item, condition, lookup)]
 
 
 def ordered(items: Sequence[T], order: str | None, default: str, lookup: Lookup[T]) -> list[T]:
-    """Sorted by keys as in "-created_at"; items without the key come last."""
+    """Sort by keys as in "-created_at"; items without the key come last."""
     out = list(items)
     for part in reversed((order or default).split(",")):
         key = part.strip().lstrip("+-")
@@ -31,27 +31,27 @@ def ordered(items: Sequence[T], order: str | None, default: str, lookup: Lookup[
 
 
 def _sortable(value: Any) -> tuple[bool, Any]:
-    """Numbers before texts, so that a mixed column sorts."""
+    """Sort numbers before strings, so that a mixed column sorts."""
     number = isinstance(value, int | float)
     return (not number, value if number else str(value))
 
 
 class _Members(list[Any]):
-    """The operand of `$in`, in which a plain value is found at once: there may be a thousand, for ten thousand runs."""
+    """The operand of `$in` with a fast lookup: there may be a thousand values, for ten thousand runs."""
 
     def __init__(self, values: Sequence[Any]) -> None:
         super().__init__(values)
         self._plain = frozenset(value for value in values if not isinstance(value, list | dict))
 
     def have(self, value: Any) -> bool:
-        """Whether the value equals one of them."""
+        """Whether the value equals a member."""
         if isinstance(value, list | dict):
             return any(_equal(value, each) for each in self)
         return (None if value is MISSING else value) in self._plain
 
 
 def _prepared(condition: Any) -> Any:
-    """The same condition with every operand of `$in` and `$nin` as _Members."""
+    """Wrap every operand of `$in` and `$nin` in _Members."""
     if isinstance(condition, list):
         return [_prepared(each) for each in condition]
     if not isinstance(condition, Mapping):
@@ -85,7 +85,7 @@ def _clause(item: T, key: str, expected: Any, lookup: Lookup[T]) -> bool:
 
 
 def _equal(value: Any, expected: Any) -> bool:
-    """As Mongo: a list equals one of its members, and what is missing equals null."""
+    """Compare as MongoDB does: a list equals each of its members, and a missing value equals null."""
     if isinstance(value, list) and not isinstance(expected, list):
         return expected in value
     return bool((None if value is MISSING else value) == expected)
@@ -97,7 +97,7 @@ def _regex(value: Any, pattern: str) -> bool:
 
 
 def _order(value: Any, operand: Any, accept: Callable[[Any, Any], bool]) -> bool:
-    """Only numbers compare with numbers and texts with texts."""
+    """Compare numbers with numbers and strings with strings; nothing else passes."""
     numbers = isinstance(value, int | float) and isinstance(operand, int | float)
     texts = isinstance(value, str) and isinstance(operand, str)
     return (numbers or texts) and accept(value, operand)
@@ -127,7 +127,7 @@ def _compare(value: Any, operator: str, operand: Any) -> bool:
 
 
 def inside(tree: Mapping[str, Any], path: str) -> Any:
-    """A value in nested objects by its dotted path; a key that has dots itself wins over the path."""
+    """Find a value in nested objects by its dotted path; a key with dots in it wins over the path."""
     if path in tree:
         return tree[path]
     head, dot, rest = path.partition(".")
@@ -136,5 +136,5 @@ def inside(tree: Mapping[str, Any], path: str) -> Any:
 
 
 def as_json(value: Any) -> str:
-    """A JSONString."""
+    """Write a JSONString."""
     return json.dumps(value, separators=(",", ":"))

@@ -1,79 +1,73 @@
-"""What all GraphQL nodes share: who asks, how times are written, and pages."""
+"""Pages of GraphQL connections."""
 
-from collections.abc import Callable, Sequence
+import base64
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Generic, TypeVar
+from typing import Any
 
-from sandbox.wandb.runs import Run
-from sandbox.wandb.store import Project, Store
-from sandbox.wandb.users import Entity, User
-
-T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Context:
-    """Who asks, of what state, and under which address they reach the object store."""
-
-    store: Store
-    user: User
-    storage_url: str
-    # Nodes that nodes of a lower module lead back to: an artifact to the run that logged it, and to its project.
-    run_node: "Callable[[Run, Context], object]"
-    project_node: "Callable[[Project, Context], object]"
-
-    def visible(self, name: str | None) -> Entity | None:
-        """The entity (the caller's default one when not named), None when the caller may not see into it."""
-        entity = self.store.entities.get(name or self.user.default_entity)
-        return entity if entity and entity.may_read(self.user) else None
-
-    def project(self, entity: str, name: str) -> object:
-        """The node of a project that is known to exist."""
-        project = self.store.project(entity, name)
-        if project is None:
-            raise LookupError(f"{entity}/{name}")
-        return self.project_node(project, self)
-
-    def signed(self, method: str, path: str) -> str:
-        """An address for one object."""
-        return self.store.storage.signed(self.storage_url, method, path)
-
-
-def when(seconds: float) -> str:
-    """A time as W&B writes it."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+from sandbox.wandb.rules import invalid
 
 
 @dataclass(frozen=True)
 class PageInfo:
-    """Whether there is more, and from where."""
+    """Whether there are more nodes, and after which cursor."""
 
     end_cursor: str | None
     has_next_page: bool
 
 
 @dataclass(frozen=True)
-class Edge(Generic[T]):
-    """One node of a page. The cursor is the number of nodes up to and including this one."""
+class Edge:
+    """One node of a page."""
 
-    node: T
+    node: Any
     cursor: str
 
 
 @dataclass(frozen=True)
-class Connection(Generic[T]):
-    """One page of nodes."""
+class Connection:
+    """One page of nodes; `total_count` is that of the whole listing."""
 
-    edges: Sequence[Edge[T]]
+    edges: Sequence[Edge]
     page_info: PageInfo
     total_count: int
 
 
-def page(nodes: Sequence[T], first: int | None = None, after: str | None = None) -> Connection[T]:
-    """The `first` nodes (all when None) behind a cursor."""
-    start = int(after or 0)
-    shown = nodes[start : None if first is None else start + first]
-    edges = [Edge(node, str(number)) for number, node in enumerate(shown, start=start + 1)]
-    end = start + len(shown)
-    return Connection(edges, PageInfo(str(end) if shown else None, has_next_page=end < len(nodes)), len(nodes))
+def page(
+    nodes: Sequence[Any], first: int | None = None, after: str | None = None, listing: str = "stable"
+) -> Connection:
+    """Cut the `first` nodes (all when None) after a cursor; `listing` is as in ServerOptions.
+
+    Raises:
+        RefusedError: the cursor is not one of ours.
+    """
+    start = _number(after) if after else 0
+    begin = start
+    if listing == "repeating":
+        begin = start = 0
+    elif listing == "endless" and nodes:
+        begin = start % len(nodes)
+    elif listing == "shifting" and start:
+        begin -= 1
+    shown = nodes[begin : None if first is None else begin + first]
+    if listing == "shifting" and begin < start:
+        shown = shown[: len(nodes) - start]  # as many as there should be, so that the last node never shows
+    edges = [Edge(node, _cursor(number)) for number, node in enumerate(shown, start=start)]
+    more = start + len(shown) < len(nodes) or listing in ("repeating", "endless")
+    return Connection(edges, PageInfo(edges[-1].cursor if edges else None, has_next_page=more), len(nodes))
+
+
+def _cursor(offset: int) -> str:
+    """A cursor as W&B makes it (wandb#6614): the node's offset, so that it does not survive a change of the listing."""
+    return base64.b64encode(f"arrayconnection:{offset}".encode()).decode()
+
+
+def _number(cursor: str) -> int:
+    """The offset of the first node after a cursor."""
+    try:
+        kind, _, offset = base64.b64decode(cursor, validate=True).decode().partition(":")
+        if kind == "arrayconnection":
+            return int(offset) + 1
+    except ValueError:
+        pass
+    raise invalid(f"invalid cursor {cursor!r}")

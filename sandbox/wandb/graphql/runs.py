@@ -1,0 +1,269 @@
+"""GraphQL types of projects, runs, their files and saved views."""
+
+import fnmatch
+import json
+from collections.abc import Callable
+from typing import Any
+
+from sandbox.wandb import history
+from sandbox.wandb.artifacts import LATEST, Artifact, Membership
+from sandbox.wandb.graphql.artifacts import ArtifactType, collection_page
+from sandbox.wandb.graphql.context import Context, when
+from sandbox.wandb.graphql.executor import Types
+from sandbox.wandb.graphql.files import stored_file
+from sandbox.wandb.graphql.filters import MISSING, as_json, inside, matching, ordered
+from sandbox.wandb.graphql.paging import Connection, page
+from sandbox.wandb.rules import invalid, not_found, parsed_object
+from sandbox.wandb.runs import Nullable, Run, RunState
+from sandbox.wandb.store import Project, encoded_id
+
+# --- projects -------------------------------------------------------------------------------------------------------
+
+
+def _bucket(project: Project, _: Context, *, name: str, missing_ok: bool | None = None) -> Run | None:
+    """A run by id, as wandb-core asks before it resumes; a moved run is found, too (wandb#6164)."""
+    found = project.runs.get(name) or project.moved_runs.get(name)
+    if found is None and not missing_ok:
+        raise not_found(f"run {project.entity}/{project.name}/{name}")
+    return found
+
+
+def _runs(
+    project: Project,
+    context: Context,
+    *,
+    filters: str | None = None,
+    order: str | None = None,
+    after: str | None = None,
+    first: int | None = None,
+) -> Connection:
+    """Runs that pass a filter; newest first unless ordered (the default is UNVERIFIED, the SDK always orders)."""
+    kept = ordered(_listed(project, context, filters), order, "-created_at", _lookup(context))
+    return page(kept, first, after, context.store.options.listings)
+
+
+def _listed(project: Project, context: Context, filters: str | None = None) -> list[Run]:
+    listed = [seen for run in project.runs.values() if (seen := run.listed(context.now))]
+    return matching(listed, filters, _lookup(context))
+
+
+def _lookup(context: Context) -> Callable[[Run, str], Any]:
+    return lambda run, key: run_value(run, key, context.now)
+
+
+_RUN_VALUES: dict[str, Callable[[Run, float], Any]] = {
+    "state": lambda run, now: str(_state(run, now)),
+    "name": lambda run, _: run.id,
+    "display_name": lambda run, _: run.name,
+    "displayName": lambda run, _: run.name,
+    "tags": lambda run, _: run.tags,
+    "group": lambda run, _: run.group,
+    "jobType": lambda run, _: run.job_type,
+    "job_type": lambda run, _: run.job_type,
+    "notes": lambda run, _: run.notes,
+    "username": lambda run, _: run.user.username,
+    "created_at": lambda run, _: when(run.created_at),
+    "createdAt": lambda run, _: when(run.created_at),
+    "heartbeat_at": lambda run, _: when(run.heartbeat_at),
+    "heartbeatAt": lambda run, _: when(run.heartbeat_at),
+}
+
+
+def run_value(run: Run, key: str, now: float) -> Any:
+    """The value of a key in a filter or an order (W&B docs, "Filter runs" and wandb 0.31, Api.runs)."""
+    if key in _RUN_VALUES:
+        return _RUN_VALUES[key](run, now)
+    kind, _, path = key.partition(".")
+    if kind == "config":
+        if "." not in path and path not in run.raw_config:
+            return MISSING
+        found = inside(run.config, path)
+        return inside(run.config, path.removesuffix(".value")) if found is MISSING else found
+    if kind in {"summary_metrics", "summaryMetrics"}:
+        return inside(run.as_of(now, run.options.delays.summary).summary, path)
+    raise invalid(f"unknown key {key!r} in a filter or an order of runs")
+
+
+def _member(project: Project, _: Context, *, name: str) -> Membership | None:
+    """A version's membership by collection:alias."""
+    collection, _colon, alias = name.partition(":")
+    found = project.collections.get(collection)
+    return found.find(alias or LATEST) if found else None
+
+
+def _artifact(project: Project, context: Context, *, name: str) -> Artifact | None:
+    found = _member(project, context, name=name)
+    return found.artifact if found else None
+
+
+def _types(
+    project: Project, _: Context, *, after: str | None = None, first: int | None = None, include_all: object = None
+) -> Connection:
+    """Types in use; there are no others, so `include_all` changes nothing."""
+    del include_all
+    return page([ArtifactType(name, project) for name in project.types], first, after)
+
+
+def _views(
+    project: Project,
+    _: Context,
+    *,
+    view_type: str | None = None,
+    view_name: str | None = None,
+    user_name: str | None = None,
+) -> Connection:
+    """A project's saved views of a type, of one name or one user if given."""
+    found = [
+        view
+        for view in project.views
+        if view.type == (view_type or "runs")
+        and view_name in (None, view.name)
+        and user_name in (None, view.created_by.username)
+    ]
+    return page(found)
+
+
+# --- runs -----------------------------------------------------------------------------------------------------------
+
+
+def run_storage_id(run: Run, _: object = None) -> str:
+    """The id by which mutations address a run."""
+    return encoded_id("Run", "v1", run.id, run.project, run.entity)
+
+
+def _state(run: Run, now: float) -> RunState:
+    return run.state(now if run.shown_at is None else run.shown_at)
+
+
+def _late(field: Nullable, read: Callable[[Run, float], Any]) -> Callable[[Run, Context], Any]:
+    """A field that a broken run serves as null; `read` gets the run and the present time."""
+    return lambda run, context: None if field in run.null_fields else read(run, context.now)
+
+
+def _wandb_config(run: Run, _: Context, *, keys: list[str] | None = None) -> str:
+    """The SDK's own config entry, or some keys of it."""
+    return as_json({key: value for key, value in run.telemetry.items() if keys is None or key in keys})
+
+
+def _system_metrics(run: Run, _: Context) -> str:
+    """The last value of each system metric."""
+    merged: dict[str, Any] = {}
+    for line in run.event_lines:
+        merged |= json.loads(line)
+    return as_json(merged)
+
+
+def _history(
+    run: Run,
+    _: Context,
+    *,
+    min_step: int | None = None,
+    max_step: int | None = None,
+    samples: int | None = None,
+) -> list[str]:
+    """Rows as JSON: all of a range of steps, or a sample of the entire history."""
+    if min_step is None and max_step is None:
+        return history.sampled(run.history_lines, samples)
+    return history.between(run.history_lines, min_step, max_step)[:samples]
+
+
+def _sampled_history(run: Run, _: Context, *, specs: list[str]) -> list[list[dict[str, Any]]]:
+    """For each spec a sample of the rows that have all of its keys."""
+    return [_sampled(run, parsed_object(spec, "spec")) for spec in specs]
+
+
+def _sampled(run: Run, spec: dict[str, Any]) -> list[dict[str, Any]]:
+    kept = history.between(run.history_lines, spec.get("minStep"), spec.get("maxStep"))
+    rows = history.picked([json.loads(line) for line in kept], spec.get("keys", []))
+    return [json.loads(line) for line in history.sampled([json.dumps(row) for row in rows], spec.get("samples"))]
+
+
+def _files(
+    run: Run,
+    context: Context,
+    *,
+    names: list[str] | None = None,
+    after: str | None = None,
+    first: int | None = None,
+    pattern: str | None = None,
+) -> Connection:
+    """Uploaded files by name, or by a pattern as in SQL's LIKE."""
+    like = (pattern or "").replace("%", "*")
+    kept = [
+        stored_file(name, stored, context)
+        for name, stored in run.files.items()
+        if (not names or name in names) and (not pattern or fnmatch.fnmatchcase(name, like))
+    ]
+    return page(kept, first, after)
+
+
+def _versions(kind: str) -> Callable[..., Connection]:
+    def resolve(run: Run, _: Context, *, after: str | None = None, first: int | None = None) -> Connection:
+        return page([each for each in getattr(run, kind) if each.state == "COMMITTED"], first, after)
+
+    return resolve
+
+
+TYPES: Types = {
+    "Project": {
+        "id": lambda project, _: encoded_id("Project", "v1", project.name, project.entity),
+        "internalId": lambda project, _: encoded_id("ProjectInternalId", project.number),
+        "entityName": lambda project, _: project.entity,
+        "entity": lambda project, context: context.store.entities[project.entity],
+        "access": "PRIVATE",
+        "views": "{}",
+        "createdAt": lambda project, _: when(project.created_at),
+        "updatedAt": None,
+        "isBenchmark": False,
+        "user": lambda project, _: project.created_by,
+        "readOnly": lambda project, context: not context.store.entities[project.entity].may_write(context.user),
+        "run": lambda project, _, *, name: project.runs.get(name),
+        "bucket": _bucket,
+        "runs": _runs,
+        "runCount": lambda project, context, *, filters=None: len(_listed(project, context, filters)),
+        "artifact": _artifact,
+        "artifactType": lambda project, _, *, name: ArtifactType(name, project) if name in project.types else None,
+        "artifactTypes": _types,
+        "artifactCollection": lambda project, _, *, name: project.collections.get(name),
+        "artifactCollections": lambda project, _, **asked: collection_page(list(project.collections.values()), **asked),
+        "artifactCollectionMembership": _member,
+        "allowAllArtifactTypesInRegistry": True,
+        "allViews": _views,
+    },
+    "View": {"id": lambda view, _: encoded_id("View", view.number)},
+    "Run": {
+        "id": run_storage_id,
+        "name": lambda run, _: run.id,
+        "displayName": lambda run, _: run.name,
+        "state": lambda run, context: _state(run, context.now),
+        "stopped": lambda run, _: run.stop_requested,
+        "config": lambda run, _: as_json(run.raw_config),
+        "wandbConfig": _wandb_config,
+        "summaryMetrics": _late(
+            "summaryMetrics", lambda run, now: as_json(run.as_of(now, run.options.delays.summary).summary)
+        ),
+        "systemMetrics": _system_metrics,
+        "sweepName": None,
+        "readOnly": lambda run, context: not context.store.entities[run.entity].may_write(context.user),
+        "createdAt": lambda run, _: when(run.created_at),
+        "heartbeatAt": lambda run, _: when(run.heartbeat_at),
+        "project": lambda run, context: context.project(run.entity, run.project),
+        "projectId": lambda run, context: str(context.project(run.entity, run.project).number),
+        "historyLineCount": _late(
+            "historyLineCount", lambda run, now: run.as_of(now, run.options.delays.line_count).lines
+        ),
+        "eventsLineCount": _late("eventsLineCount", lambda run, _: len(run.event_lines)),
+        "logLineCount": _late("logLineCount", lambda run, _: len(run.output_lines)),
+        "historyTail": _late("historyTail", lambda run, now: as_json(run.as_of(now, run.options.delays.tail).tail)),
+        "eventsTail": _late("eventsTail", lambda run, _: as_json(run.event_lines[-1:])),
+        "historyKeys": lambda run, _: history.history_keys(run.history),
+        "history": _history,
+        "events": lambda run, _, *, samples=None: history.sampled(run.event_lines, samples),
+        "sampledHistory": _sampled_history,
+        "parquetHistory": lambda *_, **__: {"parquetUrls": (), "liveData": ()},  # clients read the live history
+        "fileCount": lambda run, _: len(run.files),
+        "files": _files,
+        "inputArtifacts": _versions("used"),
+        "outputArtifacts": _versions("logged"),
+    },
+}

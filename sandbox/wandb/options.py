@@ -1,0 +1,51 @@
+"""How the W&B server behaves where the real one reads late, or where nobody could verify what it does.
+
+A scenario sets these under `wandb.server`; a test may change `store.options` while the sandbox runs. The defaults are
+the simplest server: every read is current and every listing is stable.
+"""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Delays(BaseModel):
+    """By how many virtual seconds each read of a run is late.
+
+    W&B serves `summaryMetrics` and `historyTail` from caches (wandb PR 12668) and `historyLineCount` some seconds late
+    (wandb PR 12421); a listing may be minutes late (wandb#7410, wandb#10341). How late exactly is UNVERIFIED.
+    """
+
+    model_config = ConfigDict(extra="forbid", validate_assignment=True)
+
+    line_count: float = Field(default=0.0, ge=0)
+    summary: float = Field(default=0.0, ge=0)
+    tail: float = Field(default=0.0, ge=0)
+    listing: float = Field(default=0.0, ge=0)
+
+    @property
+    def longest(self) -> float:
+        """The longest of them."""
+        return max(self.line_count, self.summary, self.tail, self.listing)
+
+
+class ServerOptions(BaseModel):
+    """Behavior that is UNVERIFIED or differs between reports; a client has to work with every value."""
+
+    model_config = ConfigDict(extra="forbid", validate_assignment=True)
+
+    delays: Delays = Field(default_factory=Delays)
+
+    offsets: Literal["exact", "rebased"] = "exact"
+    """Where lines of a file stream go. Both replace what stands at their offset. `exact` refuses a gap. `rebased` takes
+    the end of the last write for the end of the file and pulls a higher offset down to it (wandb#12269)."""
+
+    config: Literal["replace", "merge"] = "replace"
+    """What UpsertBucket does with keys that a config omits: removes them (wandb PR 8306) or keeps them (wandb#11055)."""
+
+    listings: Literal["stable", "shifting", "repeating", "endless"] = "stable"
+    """`shifting` shows one item twice and omits another with each page, as cursors are offsets (wandb#6614).
+    `repeating` answers the same page and cursor every time. `endless` starts again after the last page."""
+
+    deduplication: Literal["any", "latest"] = "any"
+    """Whether content is compared with any version of a collection or with the latest one only (wandb PR 6190)."""
