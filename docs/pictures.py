@@ -14,7 +14,7 @@ from sandbox.cloud import Cloud
 from sandbox.demo import SETTINGS
 from sandbox.pages.site import page
 from sandbox.scenario.reader import Scenario
-from tests.sandbox.chromium import Chromium
+from tests.sandbox.pages.chromium import Chromium
 
 IMAGES = Path(__file__).parent / "images"
 COLUMNS = 118

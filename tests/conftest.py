@@ -42,8 +42,8 @@ TOGETHER = frozenset(
     {
         "tests/benchmarks/test_scale.py",
         "tests/evidence/test_mutation.py",
-        "tests/sandbox/test_pages.py",
-        "tests/sandbox/test_pages_browser.py",
+        "tests/sandbox/pages/test_pages.py",
+        "tests/sandbox/pages/test_browser.py",
         "tests/test_demo.py",
     }
 )

@@ -143,12 +143,14 @@ _COLLECTION = {
     ),
     "artifacts": _versions,
     "artifactMembership": lambda collection, _, *, alias_name: collection.find(alias_name),
-    "digestAlgorithm": "MANIFEST_MD5",
-    "latestArtifact": lambda collection, _: collection.latest,
 }
 
 TYPES: Types = {
-    "ArtifactSequence": _COLLECTION,
+    "ArtifactSequence": {
+        **_COLLECTION,
+        "digestAlgorithm": "MANIFEST_MD5",
+        "latestArtifact": lambda collection, _: collection.latest,
+    },
     "ArtifactPortfolio": _COLLECTION,
     "ArtifactType": {
         "id": lambda kind, _: encoded_id("ArtifactType", kind.project.number, kind.name),

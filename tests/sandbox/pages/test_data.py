@@ -17,7 +17,7 @@ from sandbox.runtime.trace import Exchange, masked_request, masked_response
 from sandbox.scenario.reader import read
 from sandbox.wandb.runs import SILENCE
 from sandbox.world import World
-from tests.sandbox.page_world import BAD, DONE, ENTITY, KEY, LIVE, NEW, PROJECT, committed, page_world
+from tests.sandbox.pages.world import BAD, DONE, ENTITY, KEY, LIVE, NEW, PROJECT, committed, page_world
 
 # --- numbers and times ---------------------------------------------------------------------------------------------
 

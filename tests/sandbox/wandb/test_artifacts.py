@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import wandb
 
-from .wandb_sdk import ENTITY, PROJECT, Sdk, sdk
+from .sdk import ENTITY, PROJECT, Sdk, sdk
 
 __all__ = ["sdk"]
 

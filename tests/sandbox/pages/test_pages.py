@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import wandb
+from tests.sandbox.pages.test_data import exchange
 
 from sandbox.azure.tenant import Secret, SecretVersion
 from sandbox.cloud import Cloud
@@ -19,7 +20,7 @@ from sandbox.pages.site import page, summary
 from sandbox.runtime.http import Call
 from sandbox.scenario.reader import Scenario
 from sandbox.world import World
-from tests.sandbox.page_world import (
+from tests.sandbox.pages.world import (
     BAD,
     DONE,
     ENTITY,
@@ -32,9 +33,8 @@ from tests.sandbox.page_world import (
     page_world,
     scenario,
 )
-from tests.sandbox.test_page_data import exchange
-from tests.sandbox.wandb_sdk import PROJECT as SDK_PROJECT
-from tests.sandbox.wandb_sdk import Sdk, sdk
+from tests.sandbox.wandb.sdk import PROJECT as SDK_PROJECT
+from tests.sandbox.wandb.sdk import Sdk, sdk
 
 __all__ = ["sdk"]
 

@@ -11,7 +11,7 @@ import wandb
 
 from sandbox.wandb.users import Role
 
-from .wandb_sdk import ENTITY, PROJECT, STRANGER, VIEWER, WRITER, Sdk, sdk
+from .sdk import ENTITY, PROJECT, STRANGER, VIEWER, WRITER, Sdk, sdk
 
 __all__ = ["sdk"]
 

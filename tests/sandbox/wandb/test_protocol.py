@@ -3,93 +3,26 @@
 import base64
 import hashlib
 import json
-from dataclasses import replace
+from inspect import signature
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import urlsplit
 
 import pytest
+from graphql import GraphQLObjectType, build_schema
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox.runtime.clock import Clock
-from sandbox.runtime.http import Call, Operation, Reply, ServiceError
+from sandbox.runtime.http import Call
 from sandbox.scenario.wandb import WandbScript
+from sandbox.wandb.graphql.executor import RENAMED, ROOTS, SCHEMA, snake_case
 from sandbox.wandb.graphql.filters import MISSING, matching, ordered
 from sandbox.wandb.graphql.paging import page
+from sandbox.wandb.graphql.root import TYPES
 from sandbox.wandb.history import sampled
 from sandbox.wandb.rules import RefusedError
-from sandbox.wandb.runs import Chunk, FileStreamPost
-from sandbox.wandb.service import Wandb
-from sandbox.wandb.store import Store
 
-KEY, VIEWER = "k" * 40, "v" * 40
-WORLD = {
-    "users": [{"username": "ann", "default_entity": "acme", "keys": [KEY]}, {"username": "vera", "keys": [VIEWER]}],
-    "teams": [{"name": "acme", "members": {"ann": "member", "vera": "view-only"}}],
-    "runs": [
-        {
-            "entity": "acme",
-            "project": "p",
-            "id": "old",
-            "user": "ann",
-            "config": {"lr": 1},
-            "history": [{"loss": 2}, {"loss": 1}],
-            "age": 3600,
-        }
-    ],
-}
+from .client import KEY, UPSERT, VIEWER, Client
 
-
-class Client:
-    """Calls the service's handlers as the server does."""
-
-    def __init__(self, host: str = "api.wandb.ai", key: str = KEY) -> None:
-        self.clock = Clock()
-        self.service = Wandb(WandbScript.model_validate(WORLD).build(self.clock))
-        self.host = host
-        self.authorization = "Basic " + base64.b64encode(f"api:{key}".encode()).decode()
-
-    @property
-    def store(self) -> Store:
-        return self.service.store
-
-    def call(self, method: str, url: str, body: bytes = b"", authorization: str | None = None) -> Reply:
-        parts = urlsplit(url)
-        headers = {"authorization": authorization} if authorization else {}
-        query = {key.lower(): value for key, value in parse_qsl(parts.query)}
-        call = Call(method, parts.netloc or self.host, parts.path, query, headers, body)
-        operation, params = self._find(call)
-        if operation is None:
-            return self.service.unknown(call)
-        try:
-            call = replace(call, params=params)
-            return operation.handle(replace(call, caller=self.service.authenticate(call)))
-        except ServiceError as refused:
-            return refused.reply
-
-    def _find(self, call: Call) -> tuple[Operation | None, dict[str, str]]:
-        for operation in self.service.operations:
-            if operation.method == call.method and (match := operation.pattern.fullmatch(call.path)):
-                return operation, {key: unquote(value) for key, value in match.groupdict().items()}
-        return None, {}
-
-    def graphql(self, query: str, **variables: Any) -> tuple[int, Any]:
-        body = json.dumps({"query": query, "variables": variables, "operationName": ""}).encode()
-        reply = self.call("POST", "/graphql", body, self.authorization)
-        return reply.status, reply.body
-
-    def data(self, query: str, **variables: Any) -> Any:
-        status, body = self.graphql(query, **variables)
-        assert status == 200, body
-        return body["data"]
-
-    def stream(self, run_id: str, **post: Any) -> Reply:
-        return self.call("POST", f"/files/acme/p/{run_id}/file_stream", json.dumps(post).encode(), self.authorization)
-
-
-UPSERT = """mutation UpsertBucket($name: String, $tags: [String!]) {
-  upsertBucket(input: {entityName: "acme", modelName: "p", name: $name, tags: $tags}) { inserted bucket { id name state } }
-}"""
 CREATE = """mutation CreateArtifact($input: CreateArtifactInput!) { createArtifact(input: $input) { artifact { id state } } }"""
 MANIFEST = """mutation M($id: ID!) { createArtifactManifest(input: {artifactID: $id, name: "wandb_manifest.json", digest: "",
   entityName: "acme", projectName: "p", runName: "old", type: FULL}) { artifactManifest { file { uploadUrl } } } }"""
@@ -139,6 +72,24 @@ def test_telemetry_is_answered_like_a_server_without_any() -> None:
     client = Client()
     assert client.call("POST", "/sdk/otel/v1/metrics", b"{}").status == 404
     assert client.service.unsupported == []
+
+
+SCHEMA_TYPES = build_schema(SCHEMA.read_text()).type_map
+
+
+@pytest.mark.parametrize("type_name", sorted(TYPES))
+def test_resolvers_are_of_fields_of_the_schema_and_take_their_arguments(type_name: str) -> None:
+    declared = SCHEMA_TYPES[type_name]
+    assert isinstance(declared, GraphQLObjectType)
+    assert set(TYPES[type_name]) <= set(declared.fields)
+    if type_name in ROOTS:
+        assert set(TYPES[type_name]) == set(declared.fields)
+    for name, field in declared.fields.items():
+        resolver = TYPES[type_name].get(name)
+        if field.args and resolver:
+            taken = signature(resolver).parameters
+            wanted = {RENAMED.get(arg, snake_case(arg)) for arg in field.args}
+            assert wanted <= set(taken) or any(each.kind is each.VAR_KEYWORD for each in taken.values()), name
 
 
 def test_operations_go_by_the_name_in_the_document_and_only_mutations_write() -> None:
@@ -201,20 +152,13 @@ def test_another_ones_space_is_as_if_it_did_not_exist() -> None:
 @given(st.lists(st.tuples(st.integers(0, 30), st.integers(1, 8)), max_size=8))
 def test_chunks_sent_again_overwrite_at_their_offset_and_never_double(chunks: list[tuple[int, int]]) -> None:
     client = Client()
-    lines = [json.dumps({"_step": step}) for step in range(40)]
-    client.graphql(UPSERT, name="new")
-    run = client.store.run("acme", "p", "new")
+    client.upsert(name="new")
     sent = 0
     for offset, length in chunks:
-        chunk = Chunk(offset=offset, content=lines[offset : offset + length])
-        post = FileStreamPost(files={"wandb-history.jsonl": chunk})
-        if offset > sent:
-            with pytest.raises(RefusedError, match="leaves a gap"):
-                run.receive(post, client.clock.time())
-        else:
-            run.receive(post, client.clock.time())
-            sent = max(sent, offset + length)
-    assert run.history_lines == lines[:sent]
+        status = client.rows(offset, *range(offset, offset + length), run_id="new")
+        assert status == (400 if offset > sent else 200)
+        sent = sent if offset > sent else max(sent, offset + length)
+    assert [row["_step"] for row in client.run("new").history] == list(range(sent))
 
 
 @pytest.mark.parametrize(
@@ -235,7 +179,7 @@ def test_the_state_follows_from_the_stream(posts: list[dict[str, Any]], state: s
     client.graphql(UPSERT, name="new")
     for post in posts:
         assert client.stream("new", **post).status == 200
-    assert client.store.run("acme", "p", "new").state(client.clock.time()) == state
+    assert client.run("new").state(client.clock.time()) == state
 
 
 @pytest.mark.parametrize(
@@ -258,7 +202,7 @@ def test_the_last_summary_line_is_the_summary_and_console_lines_may_come_in_any_
     client.stream("old", files={"wandb-summary.json": summary, "output.log": {"offset": 2, "content": ["third"]}})
     client.stream("old", files={"output.log": {"offset": 0, "content": ["first"]}})
 
-    run = client.store.run("acme", "p", "old")
+    run = client.run()
     assert (run.summary, run.output_lines) == ({"b": 2}, ["first", "", "third"])
 
 
@@ -273,10 +217,7 @@ def test_the_stream_of_a_run_that_is_gone_is_404_and_a_strange_post_400() -> Non
 
 
 def test_a_run_of_the_scenario_can_be_resumed_where_it_ended() -> None:
-    resume = """query RunResumeStatus { model(name: "p", entityName: "acme") { bucket(name: "old", missingOk: true) {
-      historyLineCount historyTail wandbConfig(keys: ["t"]) config createdAt } } }"""
-    bucket = Client().data(resume)["model"]["bucket"]
-
+    bucket = Client().resume_status()
     assert bucket["historyLineCount"] == 2
     assert json.loads(json.loads(bucket["historyTail"])[0]) == {"_step": 1, "loss": 1}
     assert "t" in json.loads(bucket["wandbConfig"])
@@ -385,7 +326,7 @@ def test_files_go_to_the_object_store_of_the_side_one_came_from(host: str, base:
     assert url.startswith(base)
     assert client.service.serves(urlsplit(url).netloc)
     assert uploaded(client, url, b"x") == 200
-    assert client.store.run("acme", "p", "old").files["a b.txt"].content == b"x"
+    assert client.run().files["a b.txt"].content == b"x"
 
 
 def test_a_signed_url_is_good_for_its_object_and_method_only() -> None:
@@ -396,7 +337,7 @@ def test_a_signed_url_is_good_for_its_object_and_method_only() -> None:
     assert uploaded(client, url.partition("?")[0], b"x") == 403
     client.store.storage.lifetime = -1
     assert uploaded(client, run_file_url(client), b"x") == 403
-    assert client.store.run("acme", "p", "old").files == {}
+    assert client.run().files == {}
 
 
 def test_a_key_sent_to_the_object_store_is_a_leak() -> None:
