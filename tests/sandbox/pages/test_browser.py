@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 
 import pytest
-from tests.sandbox.pages.test_data import exchange
 
 from sandbox.cloud import Cloud
 from sandbox.pages.site import page
 from tests.sandbox.pages.chromium import EXECUTABLE, Chromium
+from tests.sandbox.pages.test_data import exchange
 from tests.sandbox.pages.world import BAD, DONE, ENTITY, LIVE, PROJECT, page_world, scenario
 
 pytestmark = [

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 import wandb
-from tests.sandbox.pages.test_data import exchange
 
 from sandbox.azure.tenant import Secret, SecretVersion
 from sandbox.cloud import Cloud
@@ -20,6 +19,7 @@ from sandbox.pages.site import page, summary
 from sandbox.runtime.http import Call
 from sandbox.scenario.reader import Scenario
 from sandbox.world import World
+from tests.sandbox.pages.test_data import exchange
 from tests.sandbox.pages.world import (
     BAD,
     DONE,
