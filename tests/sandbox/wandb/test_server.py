@@ -201,7 +201,8 @@ STOP = "mutation StopRun($id: ID!) { stopRun(input: {id: $id}) { success } }"
 def test_a_run_that_a_person_stops_is_killed(*, ends: bool) -> None:
     client = Client()
     client.data(STOP, id=client.upsert(name="new")["bucket"]["id"])
-    answer = client.stream("new", **({"complete": True, "exitcode": 0} if ends else {})).body
+    end: dict[str, Any] = {"complete": True, "exitcode": 0} if ends else {}
+    answer = client.stream("new", **end).body
     assert isinstance(answer, dict)
     assert answer["stopped"] is True
     client.clock.advance(301)
