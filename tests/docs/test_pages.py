@@ -1,4 +1,4 @@
-"""The pages say what the commands and settings are, and lead where they say."""
+"""The pages name every command, setting and dependency, and their links lead to something that exists."""
 
 import re
 import tomllib
@@ -12,12 +12,12 @@ from docs.reference import PAGE, PROGRAMS, page
 from function_app.settings import Settings
 from tests.conftest import ROOT
 
-README = (ROOT / "README.md").read_text()
+SETTINGS = (ROOT / "docs" / "settings.md").read_text()
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted(ROOT.glob("[A-Z]*.md"))]
 _FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 
 
-def test_the_commands_page_is_what_the_commands_say() -> None:
+def test_the_commands_page_is_what_help_prints() -> None:
     assert PAGE.read_text() == page(), "run `make docs`"
 
 
@@ -35,8 +35,8 @@ def names_of_settings() -> set[str]:
     return names
 
 
-def test_the_readme_has_every_setting_and_no_other() -> None:
-    table = README[README.index("| setting | default |") :]
+def test_the_settings_page_has_every_setting_and_no_other() -> None:
+    table = SETTINGS[SETTINGS.index("| setting | default |") :]
     table = table[: table.index("\n\n")]
     first_cells = [line.split("|")[1] for line in table.splitlines()[2:]]
     assert {name for cell in first_cells for name in re.findall(r"`(\w+)`", cell)} == names_of_settings()
@@ -49,7 +49,7 @@ def anchors(path: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
-def test_every_link_leads_somewhere(path: Path) -> None:
+def test_the_target_of_every_link_exists(path: Path) -> None:
     for target in re.findall(r"\]\((?!https?:)([^)\s]+)\)", _FENCED.sub("", path.read_text())):
         name, _, anchor = unquote(target).partition("#")
         there = (path.parent / name).resolve() if name else path
@@ -57,12 +57,12 @@ def test_every_link_leads_somewhere(path: Path) -> None:
         assert not anchor or anchor in anchors(there), target
 
 
-def test_every_page_is_led_to() -> None:
+def test_a_link_leads_to_every_page() -> None:
     linked = {name for path in PAGES for name in re.findall(r"\]\((?:\w+/|\.\./)*([\w-]+\.md)", path.read_text())}
     assert {path.name for path in PAGES} - {"README.md"} <= linked
 
 
-def test_every_dependency_has_its_reason_and_no_other_has() -> None:
+def test_every_dependency_has_a_reason_and_nothing_else_has() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     declared = [
         *project["dependencies"],

@@ -1,4 +1,4 @@
-"""What the README shows of a terminal is what the demo's world gives."""
+"""The terminal output in the README and in docs/sync.md is what the demo's world prints."""
 
 import re
 from collections.abc import Iterator
@@ -14,13 +14,14 @@ from tests.docs.test_runbook import missing
 from tests.provisioning.bench import GOOD_KEY
 
 README = (ROOT / "README.md").read_text()
+SYNC = (ROOT / "docs" / "sync.md").read_text()
 TARGET = ["-g", "rg-ml", "--openai-account", "aoai-ml", "--key-vault", "kv-ml"]
 KEY = {"WANDB_API_KEY": GOOD_KEY}
 
 
-def shown(first_word: str) -> list[str]:
-    """The lines of the one block that begins with this word; those that only stand for others are left out."""
-    (block,) = re.findall(rf"^```\n({first_word} .*?)^```", README, re.MULTILINE | re.DOTALL)
+def shown(first_word: str, page: str = README) -> list[str]:
+    """The lines of the one block that begins with this word, without those that only stand for others."""
+    (block,) = re.findall(rf"^```\n({first_word} .*?)^```", page, re.MULTILINE | re.DOTALL)
     return [line for line in block.splitlines() if line.strip() != "…"]
 
 
@@ -31,7 +32,7 @@ def demo(cloud: Cloud) -> Iterator[Cloud]:
     assert cloud.world.unmodelled == []
 
 
-def test_setup_and_sync_print_what_the_readme_shows(demo: Cloud, run: Run) -> None:
+def test_setup_and_sync_print_what_the_pages_show(demo: Cloud, run: Run) -> None:
     plan = run("provisioning", "setup", *TARGET, "--dry-run", env=KEY)
     question = "Apply these 10 changes? [y/N]"  # on a terminal
     assert missing([line for line in shown("Signed") if line != question], plan.stdout + plan.stderr) == []
@@ -40,9 +41,10 @@ def test_setup_and_sync_print_what_the_readme_shows(demo: Cloud, run: Run) -> No
     assert done.returncode == 0, done.stderr
     demo.clock.advance(15 * 60)
     synced = run("function_app", "sync", principal="function-app", env=SETTINGS | {"COLUMNS": "160"})
-    assert missing(shown("RESULT"), synced.stdout + synced.stderr) == []
+    for page in (README, SYNC):
+        assert missing(shown("RESULT", page), synced.stdout + synced.stderr) == []
 
 
-def test_every_picture_is_shown_somewhere() -> None:
+def test_every_picture_is_on_a_page() -> None:
     pages = README + "".join(path.read_text() for path in (ROOT / "docs").glob("*.md"))
     assert [path.name for path in (ROOT / "docs" / "images").iterdir() if path.name not in pages] == []
