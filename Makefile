@@ -25,24 +25,26 @@ test-azcli: $(VENV)/.dev
 
 # Every command killed before and after every HTTP request, and run again. WITH='--command sync --kind live' is a part of it.
 crash: $(VENV)/.dev
-	$(RUN)python -m evidence.crash $(WITH)
+	$(RUN)python -m evidence crash $(WITH)
 
-# Every operation with everything that may go wrong with its request.
+# Every operation with every failure of its request. WITH='--operation SetSecret' is a part of it.
 faults: $(VENV)/.dev
-	$(RUN)python -m evidence.faults $(WITH)
+	$(RUN)python -m evidence faults $(WITH)
 
-# Every command in every kind of trouble, searched for secrets.
+# Every command in every kind of trouble, searched for secrets. WITH='--command plan' is a part of it.
 canary: $(VENV)/.dev $(VENV)/functions-worker
-	$(RUN)python -m evidence.canary $(WITH)
+	$(RUN)python -m evidence canary $(WITH)
 
-# Small mistakes put into the code that plans, decides and reads: whether the tests notice. WITH='--module access' is a part of it.
+# Small mistakes put into the code that plans, decides and reads, and whether the tests notice them ([tool.mutmut] in
+# pyproject.toml). WITH='provisioning.planning.teardown*' is a part of it.
 mutation: $(VENV)/.dev
-	$(RUN)python -m evidence.mutation $(WITH)
+	nice $(RUN)python -m mutmut run --max-children 2 $(WITH) >&2
+	$(RUN)python -m evidence.mutants
 
 # Runs all that this project claims, which takes hours, and writes docs/evidence.md. WITH='--only speed --only crash' is a part
 # of it, WITH=--list shows what there is.
 evidence: $(VENV)/.dev $(VENV)/functions-worker $(VENV)/azurite
-	$(RUN)python -m evidence.report $(WITH)
+	$(RUN)python -m evidence report $(WITH)
 
 lint: $(VENV)/.dev
 	$(RUN)ruff check .

@@ -1,6 +1,5 @@
-"""Claims of this project with the commands that prove them: `python -m evidence.report` runs them and writes docs/evidence.md.
+"""What this project claims, and the commands that show it.
 
-`python -m evidence.crash` and `python -m evidence.faults` are two of these: what happens when a process is killed, or a
-request fails. Both run the real commands as processes of their own in the sandbox, and compare what is there in the end with
-what an undisturbed run leaves.
+`python -m evidence crash|faults|canary` runs the real commands in the sandbox: killed at every request, with every kind of
+failed request, and searched for secrets. `python -m evidence report` runs every claim and writes docs/evidence.md.
 """

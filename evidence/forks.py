@@ -1,7 +1,7 @@
-"""Starts `python -m …` without its imports: forks it from this process, which has imported the SDKs and done nothing else.
+"""Starts `python -m …` without the time for its imports: forks it from this process, which has imported the SDKs.
 
-What is forked is a process like any other: a session of its own, its own environment, arguments and files, the command's
-real entry point, the interpreter's usual end. processes.py starts this one, with the end of a socket pair as its argument.
+A forked command is a process like any other: its own session, environment, arguments and files, its real entry point, the
+interpreter's usual end. processes.py starts this program, with one end of a socket pair as its argument.
 """
 
 import contextlib
@@ -30,41 +30,41 @@ _IMPORTS = (
 
 
 def main(descriptor: int) -> None:
-    """Fork and wait, one command after the other, until the other end hangs up.
+    """Fork and wait, one command after the other, until the other end closes.
 
-    A line asks for `{argv, env, out, err}`. Two answer it: the process id, and in the end its status as `os.waitpid` has it.
+    A request is a line with `{argv, env, out, err}`. Two lines answer it: the process id, and its status from `os.waitpid`.
     """
     for name in _IMPORTS:
         importlib.import_module(name)
     if threading.active_count() > 1:
         raise RuntimeError("an import started a thread, which a fork would lose")
-    ask = None
+    command = None
     with contextlib.suppress(BrokenPipeError), socket.socket(fileno=descriptor) as other_end:
-        ask = _asked(other_end)
-    if ask:
-        _become(**ask)
+        command = _serve(other_end)
+    if command:
+        _become(**command)
 
 
-def _asked(other_end: socket.socket) -> dict[str, Any] | None:
-    """In each child what it is to do; None in this process, when the other end has hung up.
+def _serve(other_end: socket.socket) -> dict[str, Any] | None:
+    """Return in each child the command that it has to run; in this process None, once the other end has closed.
 
-    The child returns from here like this process, so that it lets go of the socket as this process would.
+    A child returns from here like this process, so that it closes the socket as this process would.
     """
-    with other_end.makefile("rw") as talk:
-        _tell(talk, "ready")
-        for line in talk:
+    with other_end.makefile("rw") as stream:
+        _send(stream, "ready")
+        for line in stream:
             child = os.fork()
             if child == 0:
-                told: dict[str, Any] = json.loads(line)
-                return told
-            _tell(talk, child)
-            _tell(talk, os.waitpid(child, 0)[1])
+                command: dict[str, Any] = json.loads(line)
+                return command
+            _send(stream, child)
+            _send(stream, os.waitpid(child, 0)[1])
     return None
 
 
-def _tell(talk: TextIO, word: object) -> None:
-    talk.write(f"{word}\n")
-    talk.flush()
+def _send(stream: TextIO, word: object) -> None:
+    stream.write(f"{word}\n")
+    stream.flush()
 
 
 def _become(argv: list[str], env: dict[str, str], out: str, err: str) -> None:

@@ -1,4 +1,4 @@
-"""Whole commands as processes of their own, to be waited for or killed together with whatever they started."""
+"""Whole commands as child processes, which are waited for, or killed together with everything that they started."""
 
 import contextlib
 import json
@@ -9,10 +9,9 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 ROOT = Path(__file__).parents[1]
@@ -20,13 +19,13 @@ TIMEOUT = 240.0
 """Seconds after which a command hangs."""
 
 
-class Hangs(Exception):  # noqa: N818 - it is what the command does
-    """The command did not end in time; it was killed."""
+class HungError(Exception):
+    """The command did not end in time and was killed."""
 
 
 @dataclass(frozen=True)
 class Ended:
-    """How a command ended. `status`: its exit status; negative, the signal that ended it, as in subprocess."""
+    """How a command ended. `status` is its exit status, or minus the signal that ended it, as in subprocess."""
 
     status: int
     out: str
@@ -35,54 +34,52 @@ class Ended:
 
 @dataclass(frozen=True)
 class Running:
-    """A command at work. `wait` gives its status, or None when it goes on after so many seconds."""
+    """A running command. `wait` returns its status, or None if it still runs after that many seconds."""
 
     pid: int
     wait: Callable[[float], int | None]
     out: Path
     err: Path
 
-    def ended(self) -> Ended:
-        """How it ended; waits for that.
+    def ended(self, timeout: float = TIMEOUT) -> Ended:
+        """Wait for its end.
 
         Raises:
-            Hangs: it does not end.
+            HungError: it does not end.
         """
-        status = self.wait(TIMEOUT)
+        status = self.wait(timeout)
         if status is None:
             self.kill()
-            raise Hangs(f"no end after {TIMEOUT:.0f} s")
+            raise HungError(f"no end after {timeout:.0f} s")
         return Ended(status, self.out.read_text(encoding="utf-8"), self.err.read_text(encoding="utf-8"))
 
-    def ends_before(self, happens: Callable[[], bool]) -> bool:
-        """Whether it ends by itself before something happens; returns at once in both cases.
+    def ends_before(self, happens: Callable[[], bool], timeout: float = TIMEOUT) -> bool:
+        """Return whether it ends before something happens; returns at once in both cases.
 
         Raises:
-            Hangs: neither.
+            HungError: neither.
         """
-        deadline = time.monotonic() + TIMEOUT
+        deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
             if happens():
                 return False
             if self.wait(0.005) is not None:
                 return not happens()
         self.kill()
-        raise Hangs(f"neither an end nor the request after {TIMEOUT:.0f} s")
+        raise HungError(f"neither an end nor the request after {timeout:.0f} s")
 
     def kill(self) -> None:
-        """kill -9, its descendants too: what a machine does that loses power. Returns when all of them are gone."""
-        for each in lineage(self.pid):  # nobody starts another one meanwhile
-            _signal(each, signal.SIGSTOP)
+        """Kill it and its descendants with SIGKILL, as a power failure would. Returns when all of them are gone."""
+        kill(lineage(self.pid), signal.SIGSTOP)  # so that none starts another one meanwhile
         family = lineage(self.pid)
-        for each in family:
-            _signal(each, signal.SIGKILL)
+        kill(family)
         self.wait(TIMEOUT)
         while any(_alive(each) for each in family):
             time.sleep(0.001)
 
 
 class Processes:
-    """Starts commands, one at a time: forked from a process that has imported the SDKs, or (`fork` false) anew."""
+    """Starts commands, one at a time: forked from a process that has imported the SDKs, or (`fork` false) from scratch."""
 
     def __init__(self, directory: Path, environment: Mapping[str, str], *, fork: bool = True) -> None:
         self._out, self._err = directory / "command-stdout", directory / "command-stderr"
@@ -90,7 +87,7 @@ class Processes:
         self._fork = fork
 
     def __enter__(self) -> Self:
-        """Have ready what is to be forked."""
+        """Start the process to fork from."""
         if self._fork:
             self._socket, theirs = socket.socketpair()
             with theirs:
@@ -105,40 +102,37 @@ class Processes:
                 raise RuntimeError("the process to fork from did not start")
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Let it go."""
+    def __exit__(self, *_: object) -> None:
+        """End it."""
         if self._fork:
             self._talk.close()
             self._socket.close()
             self._parent.wait()
 
-    def start(self, argv: Sequence[str], env: Mapping[str, str]) -> Running:
-        """`python -m ARGV` with exactly this environment."""
-        start = self._forked if self._fork else self._anew
-        pid, wait = start(list(argv), dict(env))
+    def start(self, argv: Sequence[str], env: Mapping[str, str], cwd: Path = ROOT) -> Running:
+        """Start `python -m ARGV` with exactly this environment; a forked one starts in the repository's folder."""
+        pid, wait = self._forked(list(argv), dict(env)) if self._fork else self._spawned(list(argv), dict(env), cwd)
         return Running(pid, wait, self._out, self._err)
 
     def _forked(self, argv: list[str], env: dict[str, str]) -> tuple[int, Callable[[float], int | None]]:
-        ask = {"argv": argv, "env": env, "out": str(self._out), "err": str(self._err)}
-        self._talk.write(json.dumps(ask) + "\n")
+        request = {"argv": argv, "env": env, "out": str(self._out), "err": str(self._err)}
+        self._talk.write(json.dumps(request) + "\n")
         self._talk.flush()
-        told: list[int] = []
+        status: list[int] = []
 
         def wait(timeout: float) -> int | None:
-            if not told and select.select([self._socket], [], [], timeout)[0]:
-                told.append(os.waitstatus_to_exitcode(int(self._talk.readline())))
-            return told[0] if told else None
+            if not status and select.select([self._socket], [], [], timeout)[0]:
+                status.append(os.waitstatus_to_exitcode(int(self._talk.readline())))
+            return status[0] if status else None
 
         return int(self._talk.readline()), wait
 
-    def _anew(self, argv: list[str], env: dict[str, str]) -> tuple[int, Callable[[float], int | None]]:
+    def _spawned(self, argv: list[str], env: dict[str, str], cwd: Path) -> tuple[int, Callable[[float], int | None]]:
         with self._out.open("wb") as out, self._err.open("wb") as err:
             began = subprocess.Popen(  # noqa: S603 - a case's command, which is ours
                 [sys.executable, "-m", *argv],
                 env=env,
-                cwd=ROOT,
+                cwd=cwd,
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,
@@ -153,13 +147,15 @@ class Processes:
         return began.pid, wait
 
 
-def _signal(pid: int, number: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, number)
+def kill(pids: Iterable[int], number: signal.Signals = signal.SIGKILL) -> None:
+    """Send a signal to those of these processes that exist."""
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
 
 
 def lineage(pid: int) -> list[int]:
-    """A process and its descendants (wandb-core has a session of its own, so that no process group has them all)."""
+    """Return a process and its descendants: wandb-core has its own session, so that no process group has them all."""
     children: dict[int, list[int]] = {}
     for each in Path("/proc").glob("[0-9]*"):
         if stat := _stat(int(each.name)):
@@ -176,7 +172,7 @@ def _alive(pid: int) -> bool:
 
 
 def _stat(pid: int) -> list[str]:
-    """What Linux's /proc says of a process after its name: its state, its parent, …; nothing of one that is gone."""
+    """Return the fields of /proc/PID/stat after the name: state, parent, …; nothing if the process is gone (Linux only)."""
     with contextlib.suppress(OSError):
         return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
     return []

@@ -1,43 +1,48 @@
-"""Where the matrices play: one sandbox, and processes that live in it, one after the other."""
+"""A sandbox and the processes that run in it, one after the other."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from copy import deepcopy
 from dataclasses import dataclass
-from types import TracebackType
+from pathlib import Path
 from typing import Any, Self
 
+from evidence.commands.case import Case, differences
+from evidence.processes import Ended, Processes, Running
 from sandbox.azure.tenant import Tenant
 from sandbox.cloud import Cloud
 from sandbox.runtime.faults import Fault
 from sandbox.scenario.reader import Scenario
 from sandbox.world import World
 
-from .commands.case import Case
-from .processes import Ended, Processes, Running
+_SHOWN = 12  # differences of one point
 
 
-class NotThere(Exception):  # noqa: N818 - the undisturbed run is what cannot be had
-    """A command failed that nothing disturbed, so that there is nothing to compare with."""
-
-
-@dataclass(frozen=True)
-class Request:
-    """One of the requests that a command makes: the n-th of an operation."""
-
-    operation: str
-    nth: int
-
-    def __str__(self) -> str:
-        return f"{self.operation}#{self.nth}"
+class Failed(Exception):  # noqa: N818 - a finding, not an error of this program
+    """A point of a matrix does not hold, or the undisturbed run failed. The text says why, for people."""
 
 
 @dataclass(frozen=True)
 class Undisturbed:
-    """What a command does when nothing happens: its requests in order, and what is there in the end."""
+    """What a command does when nothing happens: the operations that it requests, in order, and the state that it leaves."""
 
-    requests: tuple[Request, ...]
+    operations: tuple[str, ...]
     end: Any
+
+
+@dataclass(frozen=True)
+class Point:
+    """One disturbance.
+
+    Attributes:
+        where: the options that select it, by name.
+        run: causes it, and returns a word for the result; raises Failed where it does not hold.
+        once: points with the same text are tried in the first starting state of a command only.
+    """
+
+    where: Mapping[str, str]
+    run: "Callable[[Stage], str]"
+    once: str = ""
 
 
 class Stage:
@@ -49,75 +54,77 @@ class Stage:
         self._prepared: dict[str, Tenant] = {}
 
     def __enter__(self) -> Self:
-        """Start the sandbox and what commands are forked from."""
-        self._cloud = self._stack.enter_context(Cloud(Scenario.load("contoso")))
-        self._processes = self._stack.enter_context(
-            Processes(self._cloud.directory, self._cloud.environment(None), fork=self._fork)
-        )
+        """Start the sandbox, and the process that commands are forked from."""
+        self.cloud = self._stack.enter_context(Cloud(Scenario.load("contoso")))
+        environment = self.cloud.environment(None)
+        self._spawning = Processes(self.cloud.directory, environment, fork=False)
+        self._processes = self._stack.enter_context(Processes(self.cloud.directory, environment, fork=self._fork))
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Stop them."""
         self._stack.close()
 
     @property
     def world(self) -> World:
         """The world as it is now."""
-        return self._cloud.world
+        return self.cloud.world
 
     def set(self, case: Case, faults: Sequence[Mapping[str, Any]] = ()) -> None:
-        """The case's world, up to where its command is to run.
+        """Load the case's world and run what comes before its command.
 
         Raises:
-            NotThere: what comes before it failed.
+            Failed: what comes before it failed.
         """
-        self._cloud.load(Scenario.parse(dict(case.world)))
+        self.cloud.load(Scenario.parse(dict(case.world)))
         if case.before and case.name not in self._prepared:
             for argv in case.before:
-                self.run(case, argv)
+                self.finish(case, argv)
             self._prepared[case.name] = deepcopy(self.world.tenant)
-            self._cloud.load(Scenario.parse(dict(case.world)))
+            self.cloud.load(Scenario.parse(dict(case.world)))
         if case.before:
-            self._put(self._prepared[case.name])
+            tenant = self.world.tenant
+            for name, value in vars(deepcopy(self._prepared[case.name])).items():
+                setattr(tenant, name, value)
+            tenant.clock = self.world.clock
         self.world.faults.faults = [Fault.model_validate(each) for each in faults]
 
-    def _put(self, prepared: Tenant) -> None:
-        """The tenant as `before` has left it, on this world's clock."""
-        tenant = self.world.tenant
-        for name, value in vars(deepcopy(prepared)).items():
-            setattr(tenant, name, value)
-        tenant.clock = self.world.clock
+    def spawn(self, argv: Sequence[str], env: Mapping[str, str], cwd: Path) -> Running:
+        """Start `python -m ARGV` from scratch, whether or not other commands are forked."""
+        return self._spawning.start(argv, env, cwd)
 
     def start(self, case: Case, argv: Sequence[str] | None = None) -> Running:
-        """The case's command."""
-        return self._processes.start(argv or case.argv, {**self._cloud.environment(case.principal), **case.env})
+        """Start the case's command."""
+        return self._processes.start(argv or case.argv, {**self.cloud.environment(case.principal), **case.env})
 
-    def run(self, case: Case, argv: Sequence[str] | None = None) -> Ended:
-        """The case's command, to an end that must be a good one.
+    def finish(self, case: Case, argv: Sequence[str] | None = None) -> Ended:
+        """Run the case's command, which must succeed.
 
         Raises:
-            NotThere: it failed.
+            Failed: it did not.
         """
         ended = self.start(case, argv).ended()
         if ended.status:
-            raise NotThere(f"{' '.join(argv or case.argv)}: exit status {ended.status}\n{ended.out}{ended.err}")
+            raise Failed(f"{' '.join(argv or case.argv)}: exit status {ended.status}\n{ended.out}{ended.err}")
         return ended
 
-    def undisturbed(self, case: Case) -> Undisturbed:
-        """The command as it goes when nothing happens.
+    def compare(self, case: Case, whole: Undisturbed, what: str) -> None:
+        """Compare the state with the one that an undisturbed run leaves.
 
         Raises:
-            NotThere: it fails even then, or asks for what the sandbox does not model.
+            Failed: they differ; the text begins with `what`.
+        """
+        if found := differences(whole.end, case.end(self.world)):
+            raise Failed("\n    ".join([what, *found[:_SHOWN]]))
+
+    def undisturbed(self, case: Case) -> Undisturbed:
+        """Run the command with nothing in its way.
+
+        Raises:
+            Failed: it fails, or requests something that the sandbox does not model.
         """
         self.set(case)
-        self.run(case)
-        if strange := [*self.world.unmodelled, *self.world.wandb.unsupported]:
-            raise NotThere(f"{case.name}: the sandbox does not know {strange}")
-        seen: dict[str, int] = {}
-        requests = []
-        for operation in self.world.gate.seen:
-            seen[operation] = seen.get(operation, 0) + 1
-            requests.append(Request(operation, seen[operation]))
-        return Undisturbed(tuple(requests), case.end(self.world))
+        self.finish(case)
+        if unknown := [*self.world.unmodelled, *self.world.wandb.unsupported]:
+            raise Failed(f"{case.name}: the sandbox does not know {unknown}")
+        return Undisturbed(tuple(self.world.gate.seen), case.end(self.world))

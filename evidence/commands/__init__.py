@@ -1,8 +1,8 @@
-"""The commands that the matrices run, each with the worlds it runs in and what must be there in the end."""
+"""The commands that the matrices run, each with its starting states and a description of the state that it leaves."""
 
-from .case import Case
-from .provisioning import CASES as PROVISIONING
-from .sync import CASES as SYNC
+from evidence.commands.case import Case
+from evidence.commands.provisioning import CASES as PROVISIONING
+from evidence.commands.sync import CASES as SYNC
 
 CASES: tuple[Case, ...] = (*PROVISIONING, *SYNC)
-"""Every command and kind that there is, in the order in which they are told."""
+"""Every command that writes, in every starting state."""

@@ -1,7 +1,7 @@
-"""A command, the world it starts in, and how its end state is told."""
+"""A command, the world it starts in, and the comparison of the states that two runs leave."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -12,38 +12,51 @@ GOOD_KEY = "5a4db0c5a4db0c5a4db0c5a4db0c5a4db0c00001"
 """A key of sync-bot, who may write to acme in the scenario `contoso`."""
 
 PIPELINE = "pipeline"
-"""The managed identity that most commands run as: it gets tokens in a moment, where a person's `az` has to be started for
-each."""
+"""The managed identity that most commands run as. It gets tokens at once; for a person, an `az` process starts each time."""
 
 _ISO = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)")
 _YEAR = 366 * 86400.0
+_ABSENT = object()
 
 
 @dataclass(frozen=True)
 class Case:
-    """One row of a matrix. `argv` and `before` are what follows `python -m`; `before` runs first, undisturbed.
+    """A command in one starting state.
 
-    `principal` is who runs it. `end` tells everything that must not depend on what happened on the way, as JSON-ready data.
+    Attributes:
+        command: its name, for `--command`.
+        kind: the starting state, for `--kind`.
+        argv: the arguments after `python -m`.
+        world: the scenario.
+        end: describes the final state as JSON-ready data, without anything that depends on timing.
+        env: environment variables beside the sandbox's.
+        before: commands that run first, undisturbed.
+        principal: who runs the command.
+        files: what is in the working directory, by name.
+        ends_well: whether the exit status of an undisturbed run must be 0.
     """
 
     command: str
     kind: str
     argv: tuple[str, ...]
     world: Mapping[str, Any]
-    end: Callable[[World], Any]
+    end: Callable[[World], Any] = lambda world: None
     env: Mapping[str, str] = field(default_factory=dict)
     before: tuple[tuple[str, ...], ...] = ()
     principal: str = PIPELINE
+    files: Mapping[str, str] = field(default_factory=dict)
+    ends_well: bool = True
 
     @property
     def name(self) -> str:
-        """What a person calls it."""
+        """The name for people."""
         return f"{self.command}, {self.kind}"
 
 
 def relative(value: Any, start: float) -> Any:
-    """The value with every time of the virtual clock as the distance from `start` (epoch seconds): two worlds start at two
-    moments, and what is told of them is compared.
+    """Replace every time of the virtual clock by its distance from `start` (epoch seconds).
+
+    Two worlds start at two moments; this makes their states comparable.
     """
     if isinstance(value, Mapping):
         return {key: relative(each, start) for key, each in value.items()}
@@ -56,35 +69,24 @@ def relative(value: Any, start: float) -> Any:
     return value
 
 
-def differences(expected: Any, found: Any, where: str = "") -> list[str]:
-    """Where two values of JSON differ, one line each."""
-    if isinstance(expected, Mapping) and isinstance(found, Mapping):
-        keys = dict.fromkeys([*expected, *found])
-        missing = object()
-        return [
-            line
-            for key in keys
-            for line in _differ(
-                expected.get(key, missing), found.get(key, missing), missing, f"{where}.{key}".lstrip(".")
-            )
-        ]
-    if isinstance(expected, list) and isinstance(found, list) and len(expected) == len(found):
-        return [
-            line
-            for at, (one, other) in enumerate(zip(expected, found, strict=True))
-            for line in differences(one, other, f"{where}[{at}]")
-        ]
-    return [] if expected == found else [f"{where}: {_short(found)} instead of {_short(expected)}"]
+def differences(expected: Any, found: Any) -> list[str]:
+    """Return one line for each place where two JSON values differ."""
+    one, other = dict(_leaves(expected)), dict(_leaves(found))
+    return [
+        f"{'.'.join(map(str, where))}: {_short(other.get(where, _ABSENT))} instead of {_short(one.get(where, _ABSENT))}"
+        for where in dict.fromkeys([*one, *other])
+        if one.get(where, _ABSENT) != other.get(where, _ABSENT)
+    ]
 
 
-def _differ(expected: Any, found: Any, missing: object, where: str) -> list[str]:
-    if found is missing:
-        return [f"{where}: missing, was {_short(expected)}"]
-    if expected is missing:
-        return [f"{where}: {_short(found)}, was not there"]
-    return differences(expected, found, where)
+def _leaves(value: Any, where: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], Any]]:
+    if isinstance(value, (Mapping, list)) and value:
+        for key, each in value.items() if isinstance(value, Mapping) else enumerate(value):
+            yield from _leaves(each, (*where, key))
+    else:
+        yield where, value
 
 
 def _short(value: Any) -> str:
-    text = repr(value)
+    text = "nothing" if value is _ABSENT else repr(value)
     return text if len(text) <= 160 else f"{text[:157]}…"

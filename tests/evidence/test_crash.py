@@ -1,113 +1,145 @@
-"""The crash matrix finds what is broken: its points, its comparison, and a slice of the real one."""
+"""The matrices find commands that leave a mess, hide a failure or report it badly; and parts of the real ones hold."""
 
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from evidence.commands import CASES
-from evidence.crash import GOOD, Killed, Point, kill_and_finish, points_of
-from evidence.matrix import Failed
+from evidence.commands.case import PIPELINE, Case, differences
+from evidence.commands.provisioning import end
+from evidence.crash import points as crash_points
+from evidence.faults import points as fault_points
 from evidence.processes import ROOT
-from evidence.stage import Request, Stage, Undisturbed
+from evidence.runner import FAILED, Examined, attempt
+from evidence.stage import Point, Stage
 
-from .conftest import little
-
-
-def test_a_command_that_looks_before_it_writes_passes_at_every_point(stage: Stage) -> None:
-    case = little("careful")
-    whole = stage.undisturbed(case)
-    assert [str(request) for request in whole.requests] == ["GetSecret#1", "SetSecret#1"]
-    assert [kill_and_finish(stage, case, whole, at) for at in points_of(whole)] == [GOOD] * 4
-
-
-def test_a_command_that_writes_twice_fails_after_its_write_and_only_there(stage: Stage) -> None:
-    case = little("careless")
-    whole = stage.undisturbed(case)
-    write = Request("SetSecret", 1)
-    assert kill_and_finish(stage, case, whole, Point(write, acted=False)) == GOOD
-    with pytest.raises(Failed, match="the end is another one") as failed:
-        kill_and_finish(stage, case, whole, Point(write, acted=True))
-    assert "vaults.kv-ml.secrets.wandb-api-key.versions" in str(failed.value)
+WORLD: dict[str, Any] = {
+    "extends": "contoso",
+    "principals": [{"name": PIPELINE, "kind": "managed identity"}],
+    "assignments": [{"principal": PIPELINE, "role": "Key Vault Secrets Officer", "scope": "rg-ml"}],
+    "vaults": [{"name": "kv-ml", "group": "rg-ml", "rbac": True}],
+}
+VALUES: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.integers(-9, 9) | st.text(max_size=2),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=2), inner, max_size=3),
+    max_leaves=8,
+)
 
 
-def test_a_request_that_does_not_come_is_no_pass(stage: Stage) -> None:
-    case = little("careful")
-    whole = stage.undisturbed(case)
-    with pytest.raises(Failed, match="did not come to SetSecret#2"):
-        kill_and_finish(stage, case, whole, Point(Request("SetSecret", 2), acted=True))
+def example(how: str) -> Case:
+    return Case("setup", how, ("tests.evidence.example", how), WORLD, end)
 
 
-def test_the_killed_process_was_in_the_middle_of_it(stage: Stage) -> None:
-    """Before: the service has done nothing; after: it has, and the command never heard."""
-    case = little("careful")
-    for acted in (False, True):
-        stage.set(case)
-        gate = stage.world.gate = type(stage.world.gate)("SetSecret", 1, acted)
-        running = stage.start(case)
-        assert not running.ends_before(gate.reached.is_set)
-        running.kill()
-        gate.opened.set()
-        assert running.ended().status == -9
-        assert ("wandb-api-key" in stage.world.tenant.vaults["kv-ml"].secrets) is acted
+@pytest.fixture(scope="module")
+def stage() -> Iterator[Stage]:
+    with Stage(fork=False) as stage:
+        yield stage
 
 
-def test_every_request_is_a_point_before_and_after_and_a_slice_is_always_the_same() -> None:
-    whole = Undisturbed((Request("A", 1), Request("A", 2), Request("B", 1)), None)
-    every = [str(point) for point in points_of(whole)]
-    assert every == ["before A#1", "after A#1", "before A#2", "after A#2", "before B#1", "after B#1"]
-    assert [str(point) for point in points_of(whole, 4)] == ["before A#1", "before B#1"]
+def results(stage: Stage, points: list[Point]) -> dict[str, str]:
+    return {" ".join(point.where.values()): attempt(stage, point) for point in points}
 
 
-def test_a_failure_says_how_to_repeat_just_it() -> None:
-    at = Point(Request("SetSecret", 1), acted=True)
-    killed = Killed(little("careless"), 1, [(at, "FAILED: why")])
-    assert killed.line == "setup, careless: 0 of 1 (1 requests)"
-    assert '--command setup --kind "careless" --at SetSecret#1 --when after' in killed.failures[0]
-    assert killed.document["failed"][0]["repeat"] in killed.failures[0]
+def test_a_command_that_reads_before_it_writes_passes_at_every_request(stage: Stage) -> None:
+    found = results(stage, crash_points(stage, example("careful")))
+    assert found == dict.fromkeys(
+        ["GetSecret#1 before", "SetSecret#1 before", "GetSecret#1 after", "SetSecret#1 after"], "same end"
+    )
 
 
-def test_there_is_a_case_for_every_command_that_writes() -> None:
+def test_a_command_that_writes_twice_fails_after_its_write_and_the_failure_can_be_repeated(stage: Stage) -> None:
+    case = example("careless")
+    points = crash_points(stage, case)
+    before, after = results(stage, points).values()
+    assert before == "same end"
+    assert after.startswith(FAILED + "the final state is another one")
+    assert "vaults.kv-ml.secrets.wandb-api-key.versions.1" in after
+    examined = Examined("crash", case, list(zip(points, (before, after), strict=True)))
+    again = "python -m evidence crash --command setup --kind careless --at 'SetSecret#1' --when after"
+    assert f"    repeat it: {again}" in examined.lines()
+    assert examined.document()["good"] == 1
+
+
+@pytest.mark.parametrize(
+    ("how", "fault", "result"),
+    [
+        ("careful", "500", "healed"),
+        ("careful", "answer lost after the service acted", "healed"),
+        ("silent", "500", FAILED + "the command reported success and left"),
+        ("noisy", "500", FAILED + "a traceback"),
+        (
+            "careless",
+            "answer lost after the service acted",
+            FAILED + "after the next run the final state is another one",
+        ),
+    ],
+)
+def test_a_failure_must_be_reported_and_repaired_by_the_next_run(
+    stage: Stage, how: str, fault: str, result: str
+) -> None:
+    points = fault_points(stage, example(how))
+    [point] = [p for p in points if (p.where["operation"], p.where["fault"]) == ("SetSecret", fault)]
+    assert attempt(stage, point).startswith(result)
+
+
+def test_every_operation_meets_every_fault_at_its_first_request(stage: Stage) -> None:
+    met = {operation: set[str]() for operation in ("GetSecret", "SetSecret")}
+    for point in fault_points(stage, example("careful")):
+        met[point.where["operation"]].add(point.where["fault"])
+    assert met["GetSecret"] == met["SetSecret"]
+    assert {"500", "503", "malformed JSON", "body cut off", "403 ForbiddenByRbac", "401 Unauthorized"} <= met[
+        "GetSecret"
+    ]
+
+
+@given(VALUES, VALUES)
+def test_two_states_differ_exactly_where_a_difference_is_reported(one: Any, other: Any) -> None:
+    assert bool(differences(one, other)) == (one != other)
+
+
+def test_every_command_that_writes_is_a_case() -> None:
     assert {case.command for case in CASES} == {"setup", "rotate-key", "teardown", "sync"}
     assert len({case.name for case in CASES}) == len(CASES)
-
-
-def crash(*argv: str) -> dict[str, Any]:
-    """The document of the real command."""
-    command = [sys.executable, "-m", "evidence.crash", "--json", *argv]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    document: dict[str, Any] = json.loads(done.stdout)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return document
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)  # a loaded machine
 @pytest.mark.parametrize(
-    ("command", "kind", "every"),
+    "argv",
     [
-        ("setup", "Azure RBAC", 7),
-        ("rotate-key", "ours", 6),
-        ("teardown", "Azure RBAC", 11),
-        ("sync", "live", 9),
-        ("sync", "no results file", 15),
+        ("crash", "--command", "setup", "--kind", "Azure RBAC", "--every", "7"),
+        ("crash", "--command", "rotate-key", "--every", "6"),
+        ("crash", "--command", "teardown", "--kind", "Azure RBAC", "--every", "11"),
+        ("crash", "--command", "sync", "--kind", "live", "--every", "9"),
+        ("crash", "--command", "sync", "--kind", "no results file", "--every", "15"),
+        ("faults", "--command", "setup", "--kind", "Azure RBAC", "--operation", "SetSecret", "--every", "3"),
+        ("faults", "--command", "sync", "--kind", "live", "--operation", "CommitArtifact", "--every", "3"),
+        ("faults", "--command", "sync", "--kind", "finished", "--operation", "UpsertBucket", "--fault", "40*"),
+        ("faults", "--command", "sync", "--kind", "finished", "--operation", "FileStream", "--fault", "40*"),
     ],
+    ids=" ".join,
 )
-def test_a_slice_of_the_matrix(command: str, kind: str, every: int) -> None:
-    document = crash("--command", command, "--kind", kind, "--every", str(every))
-    assert document["good"] == document["points"] >= 4
+def test_a_slice_of_the_matrix(argv: tuple[str, ...]) -> None:
+    done = subprocess.run([sys.executable, "-m", "evidence", *argv, "--json"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    document = json.loads(done.stdout)
+    assert document["good"] == document["points"] >= 2
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)  # a loaded machine
 @pytest.mark.parametrize("name", ["setup, Azure RBAC", "sync, live"])
-def test_a_forked_command_makes_the_same_requests_as_one_started_anew(name: str) -> None:
+def test_a_forked_command_makes_the_same_requests_as_one_started_from_scratch(name: str) -> None:
     [case] = [case for case in CASES if case.name == name]
     seen = []
     for fork in (True, False):
         with Stage(fork=fork) as stage:
             whole = stage.undisturbed(case)
-            seen.append((sorted(map(str, whole.requests)), whole.end))
+            seen.append((sorted(whole.operations), whole.end))
     assert seen[0] == seen[1]

@@ -1,4 +1,4 @@
-"""A command that lets its secret out in one of many ways: `… leaky.py HOW`."""
+"""A command that leaks its secret in one of many ways: `python -m tests.secrets.leaky HOW`."""
 
 import base64
 import os
