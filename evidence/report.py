@@ -103,7 +103,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         "requests",
         "`setup` that finds everything in place makes at most 12 requests, signing in included, and writes nothing.",
-        "python -m pytest tests/provisioning/test_request_counts.py -q",
+        "python -m pytest tests/provisioning/cli/test_request_counts.py -q",
         "passed",
     ),
     Claim(
