@@ -1,52 +1,58 @@
-"""Whether a file can be used to fine-tune: its rules kept or not, line by line, its tokens, and what it may cost.
+"""Check a file for fine-tuning: the rules of its method line by line, its tokens, and what training may cost.
 
-Files are streamed: half a gigabyte is checked in the memory of its longest line.
+A file is read once, as a stream: half a gigabyte is checked in the memory of its longest line. Its format and method are
+those of most of its lines, so everything is counted for each kind of line until the file has been read.
 """
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-from function_app.authoring.rules import FORMATS, Finding, Severity, find, method_of
+from function_app.authoring.base_models import base_models_of
+from function_app.authoring.encodings import not_jsonl
+from function_app.authoring.examples import broken_rules
+from function_app.authoring.rule_table import RULES
+from function_app.authoring.rules import FORMATS, Finding, Service, Severity, method_of
+from function_app.authoring.statistics import Statistics
 from function_app.authoring.tokens import Tokenizer, expected_epochs, tokens_of
 from function_app.data.formats import SPECS, Format, NotAnExampleError, format_of
-from function_app.data.jsonl import lines_of, parse_example, stripped
-from function_app.models import Malformed, Method
+from function_app.data.jsonl import BOM, lines_of, parse_example, stripped
+from function_app.models import Method
 
 LARGEST_FILE = 512 * 1024 * 1024
-"""Bytes (Microsoft, Customize a model with fine-tuning: 512 MB)."""
+"""Bytes (OpenAI, API reference; Microsoft, Azure OpenAI quotas and limits: 512 MB)."""
+
+LARGEST_WHOLE_UPLOAD = 150 * 1000 * 1000
+"""Bytes (azure-skills: jobs on larger files failed unless the file was uploaded in parts)."""
 
 FEWEST_EXAMPLES = 10
-"""For training (Microsoft, Customize a model with fine-tuning)."""
-
 MOST_WITH_IMAGES = 50_000
-"""Examples of a training file that have images (Microsoft, Vision fine-tuning)."""
-
 MOST_TOKENS = 2_000_000_000
-"""Tokens times epochs of one job (Microsoft, Azure OpenAI quotas and limits)."""
-
 LONGEST_EXAMPLE = 65_536
-"""Tokens: the training example context length of gpt-4o and later (Microsoft, Models: fine-tuning)."""
 
 FINDINGS_KEPT = 1000
-"""Of all findings so many are told one by one; all are counted."""
+"""Number of findings that are listed; all are counted."""
 
-_BOM = b"\xef\xbb\xbf"
 _CHUNK = 1 << 16
+_ODD_LINES_NAMED = 20
 
 
 @dataclass(frozen=True)
 class Question:
-    """What a file is to be checked for.
+    """What a file is checked for.
 
     Attributes:
-        method: how a model is to be trained with it; None: what the first example looks like.
-        validation: whether it is to validate, for which no least number of examples is known.
-        epochs: how often it is gone through; None: as often as OpenAI's cookbook expects.
-        price: of a million trained tokens, in any currency; None without an estimate of the cost.
-        grader_fields: what a grader asks of each example.
+        method: how a model is to be trained with it; None: the method that most examples look like.
+        validation: whether it is a validation file.
+        epochs: how often training goes through it; None: as often as OpenAI's cookbook expects.
+        price: of a million trained tokens, in any currency; None for no estimate of the cost.
+        grader_fields: the fields of an example that a grader uses.
+        service: which service it is for; None: either.
+        model: the base model's name; None: any.
+        statistics: whether to collect `Checked.statistics`.
     """
 
     method: Method | None = None
@@ -54,6 +60,28 @@ class Question:
     epochs: int | None = None
     price: float | None = None
     grader_fields: frozenset[str] = frozenset()
+    service: Service | None = None
+    model: str | None = None
+    statistics: bool = False
+
+
+@dataclass
+class _Kind:
+    """Counts of the lines of one format and method, of which the file has most or few."""
+
+    format: Format
+    method: Method
+    examples: int = 0
+    lines: list[int] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    counts: Counter[Severity] = field(default_factory=Counter)
+    rules: Counter[str] = field(default_factory=Counter)
+    tokens: int = 0
+    longest: int = 0
+    longest_line: int = 0
+    images: int = 0
+    with_images: int = 0
+    with_tools: int = 0
 
 
 @dataclass
@@ -61,12 +89,14 @@ class Checked:
     """What is known of a file.
 
     Attributes:
-        lines: that are not blank.
-        findings: the first of them, by line and then of the file as a whole.
-        counts: severity → how many findings there are, told or not.
-        rules: rule → how many findings.
-        tokens: of all examples, once; `longest` is the longest example's, at line `longest_line`.
-        images: how many images there are, whose tokens are in no count.
+        lines: number of lines that are not blank.
+        findings: the first of them, by line, then those about the whole file.
+        counts: number of findings by severity, listed or not.
+        rules: number of findings by rule.
+        tokens: of all examples, once; `longest` is that of the longest example, at `longest_line`.
+        images: number of images; their tokens are not counted.
+        bom: whether the file begins with a byte-order mark.
+        statistics: None unless they were asked for.
     """
 
     question: Question
@@ -75,6 +105,7 @@ class Checked:
     format: Format | None = None
     method: Method | None = None
     lines: int = 0
+    blank: int = 0
     examples: int = 0
     findings: list[Finding] = field(default_factory=list)
     counts: Counter[Severity] = field(default_factory=Counter)
@@ -86,6 +117,7 @@ class Checked:
     with_images: int = 0
     with_tools: int = 0
     bom: bool = False
+    statistics: Statistics | None = None
 
     @property
     def ok(self) -> bool:
@@ -94,13 +126,13 @@ class Checked:
 
     @property
     def epochs(self) -> int:
-        """As was said, or as is to be expected."""
+        """The number that was given, or that is to be expected."""
         return self.question.epochs or expected_epochs(self.examples)
 
     @property
     def trained_tokens(self) -> int:
-        """Tokens times epochs: what training is billed by, except for reinforcement, which is billed by time (Microsoft,
-        Cost management for fine-tuning)."""
+        """Tokens times epochs: the unit in which training is billed, except for reinforcement, which is billed by time
+        (Microsoft, Cost management for fine-tuning)."""
         return self.tokens * self.epochs
 
     @property
@@ -110,12 +142,25 @@ class Checked:
             return None
         return self.trained_tokens / 1_000_000 * self.question.price
 
-    def add(self, finding: Finding) -> None:
-        """Count a finding, and keep it while there is room."""
-        self.counts[finding.severity] += 1
-        self.rules[finding.rule] += 1
-        if len(self.findings) < FINDINGS_KEPT:
-            self.findings.append(finding)
+    def add(self, rule: str, message: str, line: int | None = None, *, severity: Severity | None = None) -> None:
+        """Count a breach of a rule, and keep it while there is room, unless the service allows it.
+
+        Args:
+            severity: in place of the rule's own.
+        """
+        found = severity or RULES[rule].severity(self.question.service)
+        if found:
+            self._count(Finding(found, rule, message, line))
+
+    def _count(self, finding: Finding) -> None:
+        _add(self, finding)
+
+
+def _add(counts: "Checked | _Kind", finding: Finding) -> None:
+    counts.counts[finding.severity] += 1
+    counts.rules[finding.rule] += 1
+    if len(counts.findings) < FINDINGS_KEPT:
+        counts.findings.append(finding)
 
 
 def check_file(path: Path, question: Question, tokenizer: Tokenizer) -> Checked:
@@ -125,93 +170,195 @@ def check_file(path: Path, question: Question, tokenizer: Tokenizer) -> Checked:
         OSError: it cannot be read.
     """
     checked = Checked(question, tokenizer, size=path.stat().st_size)
+    if question.statistics:
+        checked.statistics = Statistics()
+    if checked.size > LARGEST_FILE:
+        limit = LARGEST_FILE // 1024**2
+        checked.add("size", f"is larger than {limit} MiB, the most that a file may have; nothing else was checked")
+        return checked
     with path.open("rb") as file:
-        checked.bom = file.read(len(_BOM)) == _BOM
+        head = file.read(_CHUNK)
+        checked.bom = head.startswith(BOM)
+        if problem := not_jsonl(head):
+            checked.add("not-jsonl", problem)
+            return checked
         file.seek(0)
-        _check_lines(lines_of(iter(lambda: file.read(_CHUNK), b"")), checked)
-    _check_whole(checked)
+        kinds = _check_lines(file, checked)
+    _choose(kinds, checked)
+    _check_whole(path, checked)
     return checked
 
 
-def _check_lines(lines: Iterable[bytes], checked: Checked) -> None:
-    for item in _examples(lines):
-        checked.lines += 1
-        if isinstance(item, Malformed):
-            checked.add(Finding(Severity.ERROR, "malformed", item.message, item.line))
-        else:
-            _check_example(*item, checked)
-
-
-def _check_example(line: int, file_format: Format, example: Mapping[str, Any], images: int, checked: Checked) -> None:
-    checked.format = file_format
-    if checked.method is None:
-        checked.method = checked.question.method or method_of(file_format, example)
-    checked.examples += 1
-    checked.images += images
-    checked.with_images += images > 0
-    checked.with_tools += bool(example.get("tools"))
-    if file_format in FORMATS[checked.method]:
-        for finding in find(example, file_format, checked.method, line, checked.question.grader_fields):
-            checked.add(finding)
-    elif checked.examples == 1:  # so are all the others
-        taken = " or ".join(FORMATS[checked.method])
-        what = f"has {file_format} examples; {checked.method} fine-tuning takes {taken}"
-        checked.add(Finding(Severity.ERROR, "format", what))
-    tokens = tokens_of(example, file_format, checked.tokenizer)
-    checked.tokens += tokens
-    if tokens > checked.longest:
-        checked.longest, checked.longest_line = tokens, line
-    if tokens > LONGEST_EXAMPLE:
-        about = "" if checked.tokenizer.exact else "about "
-        what = f"has {about}{tokens:,} tokens; gpt-4o and later models train on {LONGEST_EXAMPLE:,} of an example"
-        checked.add(Finding(Severity.WARNING, "long", what, line))
-
-
-def _check_whole(checked: Checked) -> None:
-    def add(severity: Severity, rule: str, message: str) -> None:
-        checked.add(Finding(severity, rule, message))
-
-    if checked.size > LARGEST_FILE:
-        add(Severity.ERROR, "size", f"is larger than {LARGEST_FILE // 1024**2} MiB, the most that a file may have")
-    if not checked.examples:
-        add(Severity.ERROR, "no-examples", "has no example that can be read")
-    elif checked.examples < FEWEST_EXAMPLES and not checked.question.validation:
-        add(
-            Severity.ERROR,
-            "few-examples",
-            f"has too few examples, {checked.examples}: training takes {FEWEST_EXAMPLES} or more",
-        )
-    if checked.with_images > MOST_WITH_IMAGES:
-        add(
-            Severity.ERROR,
-            "many-images",
-            f"has {checked.with_images:,} examples with images; {MOST_WITH_IMAGES:,} are allowed",
-        )
-    if checked.trained_tokens > MOST_TOKENS and not checked.question.validation:
-        # Neither an estimate nor an expected number of epochs is reason enough to refuse a file.
-        sure = checked.tokenizer.exact and checked.question.epochs is not None
-        severity = Severity.ERROR if sure else Severity.WARNING
-        what = f"{checked.trained_tokens:,} tokens in {checked.epochs} epochs; a job takes {MOST_TOKENS:,}"
-        add(severity, "many-tokens", what)
-
-
-def _examples(lines: Iterable[bytes]) -> Iterator[Malformed | tuple[int, Format, Mapping[str, Any], int]]:
-    """Yield each line's number, format, example and number of images, or why it is no example."""
-    file_format: Format | None = None
-    for number, line in enumerate(lines, 1):
+def _check_lines(file: BinaryIO, checked: Checked) -> list[_Kind]:
+    kinds: dict[tuple[Format, Method], _Kind] = {}
+    chunks = iter(lambda: file.read(_CHUNK), b"")
+    for number, line in enumerate(lines_of(chunks, longest=LARGEST_FILE), 1):
         text = stripped(line, number)
         if not text:
+            checked.blank += 1
             continue
+        checked.lines += 1
+        constants: list[str] = []
         try:
-            example = parse_example(text)
+            example = parse_example(text, longest=LARGEST_FILE, constant=constants.append)
             found = format_of(example)
-            if file_format not in (None, found):
-                raise NotAnExampleError(f"is a {found} example in a {file_format} file")
-            images = SPECS[found].cells(example).get("images", 0)
+            messages = SPECS[found].messages(example)
+            method = checked.question.method or method_of(found, example)
+            kind = kinds.setdefault((found, method), _Kind(found, method))
+            for finding in _check_example(kind, example, messages, number, checked):
+                _add(kind, finding)
         except NotAnExampleError as error:
-            yield Malformed(number, str(error))
+            checked.add("malformed", str(error), number)
         except RecursionError:
-            yield Malformed(number, "is nested too deeply to be read")
+            checked.add("malformed", "is nested too deeply to be read", number)
+        if constants:
+            checked.add("not-a-number", "has NaN or Infinity, which are not JSON", number)
+    return list(kinds.values())
+
+
+def _check_example(
+    kind: _Kind, example: Mapping[str, Any], messages: Iterable[Mapping[str, Any]], line: int, checked: Checked
+) -> Iterator[Finding]:
+    question = checked.question
+    tokens = tokens_of(example, kind.format, checked.tokenizer)
+    images = SPECS[kind.format].cells(example).get("images", 0)
+    images = images if isinstance(images, int) else 0
+    kind.examples += 1
+    if len(kind.lines) < _ODD_LINES_NAMED:
+        kind.lines.append(line)
+    kind.images += images
+    kind.with_images += images > 0
+    kind.with_tools += bool(SPECS[kind.format].tools(example))
+    kind.tokens += tokens
+    if tokens > kind.longest:
+        kind.longest, kind.longest_line = tokens, line
+    if checked.statistics:
+        checked.statistics.add(example, messages, tokens, line)
+    if kind.format in FORMATS[kind.method]:
+        for rule, message in broken_rules(example, kind.format, kind.method, question.grader_fields):
+            if severity := RULES[rule].severity(question.service):
+                yield Finding(severity, rule, message, line)
+    if tokens > LONGEST_EXAMPLE:
+        about = "" if checked.tokenizer.exact else "about "
+        message = f"has {about}{tokens:,} tokens; above {LONGEST_EXAMPLE:,} the end, which is the answer, is cut off"
+        yield Finding(Severity.WARNING, "long-example", message, line)
+
+
+def _choose(kinds: list[_Kind], checked: Checked) -> None:
+    """Take the format and method of most lines for those of the file, and report the lines of another kind."""
+    if not kinds:
+        return
+    formats: Counter[Format] = Counter()
+    for kind in kinds:
+        formats[kind.format] += kind.examples
+    file_format = formats.most_common(1)[0][0]
+    same = [kind for kind in kinds if kind.format == file_format]
+    main = max(same, key=lambda kind: kind.examples)
+    checked.format, checked.method = main.format, main.method
+    for kind in kinds:
+        checked.examples += kind.examples
+        checked.tokens += kind.tokens
+        checked.images += kind.images
+        checked.with_images += kind.with_images
+        checked.with_tools += kind.with_tools
+        if kind.longest > checked.longest:
+            checked.longest, checked.longest_line = kind.longest, kind.longest_line
+        if kind is main:
+            checked.counts += kind.counts
+            checked.rules += kind.rules
+            checked.findings += kind.findings
         else:
-            file_format = found
-            yield number, found, example, images if isinstance(images, int) else 0
+            _report_odd_lines(kind, main, checked)
+    checked.findings.sort(key=lambda finding: finding.line or math.inf)
+    del checked.findings[FINDINGS_KEPT:]
+
+
+def _report_odd_lines(kind: _Kind, main: _Kind, checked: Checked) -> None:
+    if kind.format is not main.format:
+        rule, message = "mixed-formats", f"is a {kind.format} example in a {main.format} file"
+    elif main.method is Method.REINFORCEMENT:
+        rule, message = (
+            "last-user-message",
+            "ends with an answer, in a file whose other examples end with the user's turn",
+        )
+    else:
+        rule, message = "last-message", "ends with the user's turn, in a file whose other examples end with an answer"
+    for line in kind.lines:
+        checked.add(rule, message, line, severity=Severity.ERROR)
+    hidden = kind.examples - len(kind.lines)
+    if hidden:
+        checked.add(rule, f"has {hidden:,} more lines like this: {message}", severity=Severity.ERROR)
+
+
+# --- the file as a whole
+
+
+def _check_whole(path: Path, checked: Checked) -> None:
+    question = checked.question
+    _check_size(path, checked)
+    if not checked.examples or checked.format is None or checked.method is None:
+        checked.add("no-examples", "has no example that can be read")
+        return
+    if checked.format not in FORMATS[checked.method]:
+        taken = " or ".join(FORMATS[checked.method])
+        checked.add(
+            "format",
+            f"has {checked.format} examples; {checked.method} fine-tuning takes {taken}",
+            severity=Severity.ERROR,
+        )
+    elif checked.format is Format.COMPLETION:
+        checked.add(
+            "completion-format",
+            "has prompts and completions, which no model is trained with any more: make chats of them",
+        )
+    _check_numbers(checked)
+    if question.model:
+        _check_model(question.model, checked)
+
+
+def _check_size(path: Path, checked: Checked) -> None:
+    if path.suffix != ".jsonl":
+        checked.add("file-name", "has a name that does not end with .jsonl")
+    if checked.bom:
+        checked.add("byte-order-mark", "begins with a byte-order mark, which neither service needs")
+    if checked.blank:
+        checked.add("blank-lines", f"has {checked.blank:,} blank line{'s' * (checked.blank > 1)}")
+    if checked.size > LARGEST_WHOLE_UPLOAD:
+        checked.add("large-file", "is larger than 150 MB: upload it in parts")
+
+
+def _check_numbers(checked: Checked) -> None:
+    question = checked.question
+    if checked.examples < FEWEST_EXAMPLES:
+        if not question.validation:
+            message = f"has too few examples, {checked.examples}: training takes {FEWEST_EXAMPLES} or more"
+            checked.add("few-examples", message)
+        elif checked.method is Method.REINFORCEMENT:
+            message = f"has {checked.examples} examples: validation of reinforcement takes {FEWEST_EXAMPLES} or more"
+            checked.add("few-validation-examples", message)
+    if checked.with_images > MOST_WITH_IMAGES:
+        message = f"has {checked.with_images:,} examples with images; {MOST_WITH_IMAGES:,} are allowed"
+        checked.add("many-images", message)
+    if checked.trained_tokens > MOST_TOKENS and not question.validation:
+        # Neither an estimate nor an expected number of epochs is reason enough to call it an error.
+        sure = checked.tokenizer.exact and question.epochs is not None
+        message = f"has {checked.trained_tokens:,} tokens in {checked.epochs} epochs; a job takes {MOST_TOKENS:,}"
+        checked.add("many-tokens", message, severity=None if sure else Severity.WARNING)
+
+
+def _check_model(name: str, checked: Checked) -> None:
+    known = base_models_of(name, checked.question.service)
+    if not known:
+        return
+    if not any(checked.method in model.methods for model in known):
+        methods = ", ".join(sorted({method for model in known for method in model.methods}))
+        checked.add("model-method", f"is for {checked.method} fine-tuning; {name} is trained by {methods}")
+    elif checked.images and not any(model.images for model in known):
+        checked.add("model-images", f"has images, which {name} is not trained with")
+
+
+def strict(checked: Checked) -> Checked:
+    """Return the same result with every warning as an error."""
+    findings = [replace(finding, severity=Severity.ERROR) for finding in checked.findings]
+    counts = Counter({Severity.ERROR: checked.counts.total()})
+    return replace(checked, findings=findings, counts=counts)

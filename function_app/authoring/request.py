@@ -11,7 +11,7 @@ from pydantic import model_validator
 
 from function_app.authoring.check import Checked, Question, check_file
 from function_app.authoring.job_creation import JobRequest
-from function_app.authoring.rules import Severity, fields_of_grader
+from function_app.authoring.rules import Service, Severity, fields_of_grader
 from function_app.authoring.tokens import estimating
 from function_app.azure.openai import Account
 from function_app.errors import SyncError
@@ -89,7 +89,7 @@ def account_of(settings: Settings, name: str | None) -> Iterator[Account]:
         yield chosen[0]
 
 
-def checked_request(wanted: Wanted, tell: Callable[[str], None]) -> JobRequest:
+def checked_request(wanted: Wanted, account: Account, tell: Callable[[str], None]) -> JobRequest:
     """The request with its method, when the files and all else that is asked for fit together.
 
     Raises:
@@ -97,13 +97,18 @@ def checked_request(wanted: Wanted, tell: Callable[[str], None]) -> JobRequest:
         RequestError: the method needs something else.
     """
     request = wanted.request
+    if not wanted.guess:
+        _check_method(request, wanted)
     fields = fields_of_grader(request.grader)
-    question = Question(None if wanted.guess else request.method, grader_fields=fields)
+    service = Service.OPENAI if account.name == OPENAI else Service.AZURE
+    question = Question(
+        None if wanted.guess else request.method, grader_fields=fields, service=service, model=request.model
+    )
     found = _checked_file(wanted.training, question, tell, unchecked=wanted.unchecked)
     request = replace(request, method=found.method or request.method)
     _check_method(request, wanted)
     if wanted.validation:
-        question = Question(request.method, validation=True, grader_fields=fields)
+        question = replace(question, method=request.method, validation=True)
         _checked_file(wanted.validation, question, tell, unchecked=wanted.unchecked)
     return request
 
@@ -117,9 +122,9 @@ def _checked_file(path: Path, question: Question, tell: Callable[[str], None], *
         more = f"; and {hidden:,} more" if hidden > 0 else ""
         raise InvalidFileError(
             f"{path} would be refused: {'; '.join(told)}{more}.",
-            f"`python -m function_app check {path}` says it all; --unchecked uploads it all the same.",
+            f"`python -m function_app check {path}` lists everything; --unchecked uploads it anyway.",
         )
-    verdict = "nothing found that would be refused" if found.ok else "errors found, uploaded all the same"
+    verdict = "no errors" if found.ok else "errors found, uploaded anyway"
     tell(f"{path.name}: {found.examples:,} example{'s' * (found.examples != 1)}, {verdict}.")
     return found
 

@@ -1,25 +1,28 @@
-"""`python -m function_app check`: is a file fit for fine-tuning? Asks no service and uploads nothing."""
+"""`python -m function_app check`: check a file before it is uploaded. Asks no service and uploads nothing."""
 
 import json
-import shutil
+import os
 import sys
-import textwrap
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import click
 
-from function_app.authoring.check import FINDINGS_KEPT, Checked, Question, check_file
-from function_app.authoring.rules import Finding, Severity, fields_of_grader
+from function_app.authoring.check import FINDINGS_KEPT, Checked, Question, check_file, strict
+from function_app.authoring.rule_table import RULES
+from function_app.authoring.rules import Finding, Service, Severity, fields_of_grader, has_spaced_templates
+from function_app.authoring.statistics import Statistics
 from function_app.authoring.tokens import Tokenizer, TokenizerError, counting, estimating
+from function_app.cli.console import echo, echo_json, wrapped
 from function_app.cli.report import fail
+from function_app.data.egress import has_credentials
 from function_app.errors import SyncError
 from function_app.models import Method
 
 _SHOWN = 20  # findings, as text
-_WIDTH = 100  # where there is no terminal
 _LABEL = 10
+_BAR = 30  # characters of the longest bar of a histogram
 _COLOURS = {Severity.ERROR: "red", Severity.WARNING: "yellow"}
 _FILE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
 
@@ -29,17 +32,22 @@ _FILE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
 @click.option(
     "--method",
     type=click.Choice([method.value for method in Method]),
-    help="What it is to train with.  [default: what its first example looks like]",
+    help="The training method.  [default: the one that most examples look like]",
 )
-@click.option("--validation", is_flag=True, help="It is to validate: there is no least number of examples.")
-@click.option("--grader", type=_FILE, help="The grader (JSON) of reinforcement: does each example have its fields?")
-@click.option("--model", metavar="NAME", help="The base model, whose vocabulary counts.  [default: that of gpt-4o]")
+@click.option(
+    "--service",
+    type=click.Choice([service.value for service in Service]),
+    help="Where it will be used.  [default: as AZURE_OPENAI_ENDPOINTS or OPENAI_API_KEY say, else both]",
+)
+@click.option("--validation", is_flag=True, help="It is a validation file, which may be short.")
+@click.option("--grader", type=_FILE, help="The grader (JSON) of reinforcement: checks that examples have its fields.")
+@click.option("--model", metavar="NAME", help="The base model: checks that it takes the method; its vocabulary counts.")
 @click.option(
     "--tokenizer",
     type=click.Choice(["auto", "tiktoken", "estimate"]),
     default="auto",
     show_default=True,
-    help="auto: tiktoken where it is installed and has its vocabulary, else an estimate that says it is one.",
+    help="auto: tiktoken where it is installed and has its vocabulary, else an estimate, marked as one.",
 )
 @click.option("--epochs", type=click.IntRange(min=1), help="How many.  [default: as many as OpenAI's cookbook expects]")
 @click.option(
@@ -49,69 +57,114 @@ _FILE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
     metavar="PRICE",
     help="Of trained tokens, in your currency: adds what training may cost. Prices change, so none is built in.",
 )
+@click.option("--stats", is_flag=True, help="Show lengths, duplicates and short answers; no text.")
+@click.option("--compare", type=_FILE, metavar="FILE", help="With --stats: count the examples that this file has, too.")
+@click.option("--strict", "is_strict", is_flag=True, help="Treat warnings as errors.")
+@click.option("--explain", is_flag=True, help="Say of each broken rule what the services do, and how that is known.")
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def check(
     file: Path,
     method: str | None,
     *,
+    service: str | None,
     validation: bool,
     grader: Path | None,
     model: str | None,
     tokenizer: str,
     epochs: int | None,
     price: float | None,
+    stats: bool,
+    compare: Path | None,
+    is_strict: bool,
+    explain: bool,
     output: str,
 ) -> None:
     """Check a training or validation FILE (JSONL) before it is uploaded.
 
-    Says line by line what the service would refuse, without a word of what the lines say; counts tokens, and with a
-    price what training may cost. Chats (with tools, with images), preferences and prompts with completions are known.
+    Reports line by line what the service would refuse, without quoting the lines; counts tokens, and with a price
+    what training may cost. Knows chats (with tools, with images), preferences, reinforcement and completions. Where
+    sources disagree, or nobody documents it, a finding is a warning.
 
     \b
-    Exit status: 0 nothing wrong (there may be warnings), 1 errors found or no tokenizer, 2 usage.
+    Exit status: 0 no errors (there may be warnings), 1 errors found or no tokenizer, 2 usage.
     """
+    if compare and not stats:
+        raise click.UsageError("--compare needs --stats.")
+    checks = read_grader(grader) if grader else None
     question = Question(
         method=Method(method) if method else None,
         validation=validation,
         epochs=epochs,
         price=price,
-        grader_fields=fields_of_grader(read_grader(grader)) if grader else frozenset(),
+        grader_fields=fields_of_grader(checks) if checks else frozenset(),
+        service=Service(service) if service else service_of_settings(),
+        model=model,
+        statistics=stats,
     )
+    other: Statistics | None = None
     try:
         checked = check_file(file, question, _tokenizer(tokenizer, model))
+        if compare:
+            other = check_file(compare, Question(statistics=True), estimating()).statistics
     except TokenizerError as error:
         fail(error, output)
     except OSError as error:
-        fail(SyncError(f"{file} cannot be read: {error.strerror}."), output)
+        fail(SyncError(f"{error.filename or file} cannot be read: {error.strerror}."), output)
+    if checks is not None:
+        _check_grader(checks, checked)
+    checked = strict(checked) if is_strict else checked
     if output == "json":
-        click.echo(json.dumps(as_document(file, checked), indent=2))
+        echo_json(as_document(file, checked, other, explain=explain))
     else:
-        tell(file, checked)
+        show(file, checked, other, explain=explain)
     sys.exit(0 if checked.ok else 1)
 
 
+def service_of_settings() -> Service | None:
+    """Return the service that the environment names: Azure where there is an endpoint, OpenAI where only its key is."""
+    if os.environ.get("AZURE_OPENAI_ENDPOINTS") or os.environ.get("AZURE_OPENAI_ENDPOINT"):
+        return Service.AZURE
+    return Service.OPENAI if os.environ.get("OPENAI_API_KEY") else None
+
+
 def read_grader(path: Path) -> dict[str, Any]:
-    """A grader's JSON.
+    """Read a grader's JSON.
 
     Raises:
-        click.UsageError: it is none.
+        click.UsageError: the file is not a grader.
     """
     try:
         grader = json.loads(path.read_bytes())
+        json.dumps(grader)  # whatever can be read can be searched
     except ValueError as error:
-        raise click.UsageError(f"--grader {path}: no JSON ({error})") from None
+        raise click.UsageError(f"--grader {path}: not JSON ({error})") from None
+    except RecursionError:
+        raise click.UsageError(f"--grader {path}: nested too deeply to be read") from None
     if not isinstance(grader, dict) or "type" not in grader:
         raise click.UsageError(f"--grader {path}: a grader is a JSON object with a type")
     return grader
 
 
-def as_document(file: Path, checked: Checked) -> dict[str, Any]:
-    """What is known of the file, for programs; at most a thousand findings one by one."""
+def _check_grader(grader: dict[str, Any], checked: Checked) -> None:
+    if has_spaced_templates(grader):
+        checked.add("grader-template", "is graded by templates with spaces inside their braces: write {{item.NAME}}")
+    if has_credentials(grader):
+        checked.add("credential", "is graded by a grader that has a credential in it")
+
+
+# --- for programs
+
+
+def as_document(
+    file: Path, checked: Checked, other: Statistics | None = None, *, explain: bool = False
+) -> dict[str, Any]:
+    """Return what is known of the file, for programs; at most a thousand findings are listed."""
     question, tokenizer = checked.question, checked.tokenizer
-    return {
+    document: dict[str, Any] = {
         "ok": checked.ok,
         "file": str(file),
         "bytes": checked.size,
+        "service": question.service,
         "format": checked.format,
         "method": checked.method,
         "method_given": question.method is not None,
@@ -136,11 +189,22 @@ def as_document(file: Path, checked: Checked) -> dict[str, Any]:
         "trained_tokens": checked.trained_tokens,
         "cost": checked.cost,
     }
+    if checked.statistics:
+        document["statistics"] = checked.statistics.document(other)
+    if explain:
+        document["explanations"] = {
+            name: {"rule": RULES[name].text, "openai": str(RULES[name].openai), "azure": str(RULES[name].azure)}
+            for name in checked.rules
+        }
+    return document
 
 
-def tell(file: Path, checked: Checked) -> None:
-    """What is known of the file, for people; of many findings the first twenty."""
-    click.secho(str(file), bold=True)
+# --- for people
+
+
+def show(file: Path, checked: Checked, other: Statistics | None = None, *, explain: bool = False) -> None:
+    """Print what is known of the file; of many findings the first twenty."""
+    echo(str(file), bold=True)
     _row("looks like", _kind(checked))
     lines = f"{checked.lines:,} line{'s' * (checked.lines != 1)}"
     _row("examples", f"{checked.examples:,} in {lines}, {_size(checked.size)}")
@@ -148,36 +212,39 @@ def tell(file: Path, checked: Checked) -> None:
         _row("tokens", _tokens(checked))
         if not checked.question.validation:
             _row("training", _training(checked))
-    if not checked.bom:
-        _row("note", "no byte-order mark: Microsoft's guide asks for one, OpenAI's does not.")
+    if checked.images:
+        _row("images", "the services leave out images of people and faces and CAPTCHAs; this cannot be checked here.")
+    if checked.statistics:
+        _show_statistics(checked.statistics, other)
     if checked.findings:
-        click.echo()
+        echo("")
     for finding in checked.findings[:_SHOWN]:
-        _tell_finding(finding)
-    _sum_up(checked)
+        _show_finding(finding)
+    _summarise(checked)
+    for name in checked.rules if explain else ():
+        _show_rule(name)
 
 
-def _row(label: str, said: str) -> None:
-    width = shutil.get_terminal_size((_WIDTH, 24)).columns
-    indent = " " * (_LABEL + 4)
-    for line in textwrap.wrap(said, width, initial_indent=f"  {label:<{_LABEL}}  ", subsequent_indent=indent):
-        click.echo(line)
+def _row(label: str, text: str) -> None:
+    for line in wrapped(text, first=f"  {label:<{_LABEL}}  ", other=" " * (_LABEL + 4)):
+        echo(line)
 
 
 def _kind(checked: Checked) -> str:
     if checked.format is None:
-        return "nothing that fine-tuning knows"
-    having = [f"{checked.with_tools:,} with tools"] if checked.with_tools else []
-    having += [f"{checked.with_images:,} with images"] if checked.with_images else []
-    for_what = f"for {checked.method} fine-tuning" + (" (--method)" if checked.question.method else "")
-    return ", ".join([f"{checked.format} {for_what}", *having])
+        return "no training file"
+    parts = [f"{checked.with_tools:,} with tools"] if checked.with_tools else []
+    parts += [f"{checked.with_images:,} with images"] if checked.with_images else []
+    method = f"for {checked.method} fine-tuning" + (" (--method)" if checked.question.method else "")
+    service = f"on {checked.question.service}" if checked.question.service else "on OpenAI or Azure"
+    return ", ".join([f"{checked.format} {method} {service}", *parts])
 
 
 def _tokens(checked: Checked) -> str:
     about = "" if checked.tokenizer.exact else "about "
-    said = f"{about}{checked.tokens:,}, the longest example {about}{checked.longest:,} (line {checked.longest_line})"
+    counts = f"{about}{checked.tokens:,}, the longest example {about}{checked.longest:,} (line {checked.longest_line})"
     how = checked.tokenizer.name + (f", as {checked.tokenizer.note}" if checked.tokenizer.note else "")
-    return f"{said}; {how}" + (f"; the {checked.images:,} images are not counted" if checked.images else "")
+    return f"{counts}; {how}" + (f"; the {checked.images:,} images are not counted" if checked.images else "")
 
 
 def _size(size: int) -> str:
@@ -186,34 +253,63 @@ def _size(size: int) -> str:
 
 def _training(checked: Checked) -> str:
     question = checked.question
-    who = "as asked" if question.epochs else "as OpenAI's cookbook expects; the service decides, or --epochs here"
-    said = f"{checked.epochs} epochs ({who}): {checked.trained_tokens:,} tokens"
+    source = "as asked" if question.epochs else "as OpenAI's cookbook expects; the service decides, or --epochs here"
+    text = f"{checked.epochs} epochs ({source}): {checked.trained_tokens:,} tokens"
     if checked.cost is not None:
-        return f"{said}, {checked.cost:,.2f} at {question.price:,g} a million"
+        return f"{text}, {checked.cost:,.2f} at {question.price:,g} a million"
     if question.price is not None:
-        return f"{said}; no cost, as reinforcement is billed by time"
-    return said
+        return f"{text}; no cost, as reinforcement is billed by time"
+    return text
 
 
-def _tell_finding(finding: Finding) -> None:
+def _show_statistics(figures: Statistics, other: Statistics | None) -> None:
+    _row(
+        "lengths",
+        f"half of the examples have at most {figures.quantile(0.5):,} tokens, 95 % at most {figures.quantile(0.95):,}",
+    )
+    bins = figures.histogram()
+    most = max((count for *_, count in bins), default=0)
+    for low, high, count in bins:
+        bar = "█" * (-(-count * _BAR // most) if count else 0)
+        echo(f"  {f'{low:,}–{high:,}':>{_LABEL + 8}}  {bar} {count:,}")
+    longest = ", ".join(f"line {line} ({tokens:,})" for tokens, line in sorted(figures.longest, reverse=True))
+    _row("longest", longest or "none")
+    _row("duplicates", f"{figures.duplicates:,} of {figures.digests.total():,} examples occur earlier in the file")
+    if other is not None:
+        _row("shared", f"{figures.shared_with(other):,} examples are in the other file, too")
+    document = figures.document()["short_answers"]
+    if document["examples"]:
+        share = 100 * document["most_frequent"] / document["examples"]
+        different = f"{document['different']:,} different one{'s' * (document['different'] != 1)}"
+        _row("answers", f"{document['examples']:,} are short, {different}; the most frequent is {share:.0f} % of them")
+
+
+def _show_finding(finding: Finding) -> None:
     where = f"line {finding.line}" if finding.line else "file"
-    said = f"{finding.severity:<7} {finding.message}"
-    width = shutil.get_terminal_size((_WIDTH, 24)).columns
     start = f"  {where:<{_LABEL}}  "
-    for line in textwrap.wrap(said, width, initial_indent=start, subsequent_indent=" " * (len(start) + 8)):
-        click.secho(line, fg=_COLOURS[finding.severity])
+    text = f"{finding.severity:<7} {finding.message}"
+    for line in wrapped(text, first=start, other=" " * (len(start) + 8)):
+        echo(line, fg=_COLOURS[finding.severity])
 
 
-def _sum_up(checked: Checked) -> None:
+def _summarise(checked: Checked) -> None:
     errors, warnings = checked.counts[Severity.ERROR], checked.counts[Severity.WARNING]
     hidden = errors + warnings - len(checked.findings[:_SHOWN])
     if hidden > 0:
-        click.echo(f"  and {hidden:,} more; -o json lists the first {FINDINGS_KEPT:,}")
-    said = [
+        echo(f"  and {hidden:,} more; -o json lists the first {FINDINGS_KEPT:,}")
+    counts = [
         f"{count:,} {word}{'s' * (count != 1)}" for count, word in ((errors, "error"), (warnings, "warning")) if count
     ]
-    verdict = "It would be refused." if errors else "Nothing found that would be refused."
-    click.echo(" ".join([verdict, *([", ".join(said) + "."] if said else [])]), err=True)
+    verdict = "It would be refused." if errors else "No reason for a refusal found."
+    echo(" ".join([verdict, *([", ".join(counts) + "."] if counts else [])]), err=True)
+
+
+def _show_rule(name: str) -> None:
+    rule = RULES[name]
+    echo("")
+    _row(name[:_LABEL] if len(name) <= _LABEL else "rule", rule.text if len(name) <= _LABEL else f"{name}: {rule.text}")
+    _row("OpenAI", str(rule.openai))
+    _row("Azure", str(rule.azure))
 
 
 def _tokenizer(asked: str, model: str | None) -> Tokenizer:

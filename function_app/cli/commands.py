@@ -15,6 +15,7 @@ from typing import NoReturn
 import click
 
 from function_app.cli.check import check
+from function_app.cli.console import LogFormatter, echo
 from function_app.cli.dashboard import dashboard
 from function_app.cli.report import INTERRUPTED, Document, Report, Table, added_up
 from function_app.cli.submit import submit
@@ -39,8 +40,8 @@ def run() -> None:
         if error.errno not in _UNWRITABLE:
             raise
         with suppress(OSError):
-            click.echo(f"Error: output or temporary files cannot be written: {error.strerror}.", err=True)
-            click.echo("Make room, and run the same command again: W&B holds what is done.", err=True)
+            echo(f"Error: output or temporary files cannot be written: {error.strerror}.", err=True)
+            echo("Make room, and run the same command again: W&B holds what is done.", err=True)
         with Path(os.devnull).open("wb") as nowhere:
             for stream in (1, 2):  # what they still hold would fail once more when Python ends, with another status
                 os.dup2(nowhere.fileno(), stream)
@@ -184,7 +185,7 @@ def _log_to_stderr(verbose: int) -> None:
     ours = logging.getLogger("function_app")
     ours.setLevel((logging.ERROR, logging.INFO, logging.DEBUG)[min(verbose, 2)])
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    handler.setFormatter(LogFormatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
     ours.addHandler(handler)
 
 

@@ -1,11 +1,11 @@
 """`python -m function_app dashboard`: a ready W&B workspace for fine-tuning runs."""
 
-import json
 from typing import Self
 
 import click
 from pydantic import model_validator
 
+from function_app.cli.console import echo, echo_json
 from function_app.cli.report import fail
 from function_app.data.routes import checked_name
 from function_app.errors import SettingsError, SyncError
@@ -56,10 +56,10 @@ def dashboard(project: str | None, *, overwrite: bool, output: str) -> None:
     except SyncError as error:
         fail(error, output)
     if output == "json":
-        click.echo(json.dumps({"ok": True, "dashboard": done[0], "url": done[1]}, indent=2))
+        echo_json({"ok": True, "dashboard": done[0], "url": done[1]})
     else:
-        click.echo(done[1])
-        click.echo(_SAYS[done[0]], err=True)
+        echo(done[1])
+        echo(_SAYS[done[0]], err=True)
 
 
 def _named(project: str | None) -> tuple[str | None, str | None]:

@@ -1,6 +1,5 @@
 """How the outcomes of a sync reach people, or programs: a table that grows line by line, or one JSON document."""
 
-import json
 import re
 import shutil
 import sys
@@ -10,8 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from typing import NoReturn, Protocol
 
-import click
-
+from function_app.cli.console import USUAL_WIDTH, Progress, echo, echo_json, echo_lines
 from function_app.errors import SyncError
 from function_app.models import Outcome, Result
 
@@ -21,7 +19,6 @@ _GAP = "  "
 _WHAT_AT = sum(_WIDTHS) + len(_GAP) * len(_WIDTHS)
 _INDENT = " " * (_WIDTHS[0] + len(_GAP))
 _TABLE_FROM = 90  # columns; on a narrower terminal a job takes several short lines
-_USUAL_WIDTH = 100  # where there is no terminal
 _UNEVENTFUL = (Result.CURRENT, Result.SKIPPED)
 _COLOURS = {Result.SYNCED: "green", Result.FAILED: "red", Result.SKIPPED: "yellow", Result.PENDING: "cyan"}
 
@@ -58,13 +55,13 @@ class Table:
     def __init__(self, *, everything: bool, width: int | None = None) -> None:
         """A table on stdout: of `everything`, or of what is news; `width` in columns, the terminal's unless said."""
         self._everything = everything
-        self._width = width or shutil.get_terminal_size((_USUAL_WIDTH, 24)).columns
+        self._width = width or shutil.get_terminal_size((USUAL_WIDTH, 24)).columns
         self._told: dict[tuple[str, str], Outcome] = {}
         self._links: set[str] = set()
         self._reasons: set[str] = set()
         self._stopped = False
         self._headed = False
-        self._progress = _Progress(self._width)
+        self._progress = Progress(self._width)
         self._jobs = self._done = 0
 
     def begins(self, jobs: int) -> None:
@@ -90,30 +87,30 @@ class Table:
         """Say that it was heard."""
         self._stopped = True
         self._progress.clear()
-        click.echo("Stopping. Runs at work are left as they stand, which takes a moment …", err=True)
+        echo("Stopping. Runs at work are left as they stand, which takes a moment …", err=True)
 
     def done(self, outcomes: Sequence[Outcome], *, note: str = "", interrupted: bool = False) -> None:
         """Sum up, and say what to do about what failed."""
         self._progress.clear()
-        click.echo(_summary(outcomes, everything=self._everything), err=True)
+        echo(_summary(outcomes, everything=self._everything), err=True)
         for outcome in outcomes:
             for warning in outcome.warnings:
-                click.secho(f"{outcome.job}: {warning}", fg="yellow", err=True)
+                echo(f"{outcome.job}: {warning}", fg="yellow", err=True)
         for result in (Result.SKIPPED, Result.FAILED):  # what happened many times is said once
             told = Counter((each.message, each.hint) for each in outcomes if each.result is result)
             for (why, hint), times in told.items():
-                click.echo(f"{times} {result}: {_sentence(why)} {hint}".rstrip(), err=True)
+                echo(f"{times} {result}: {_sentence(why)} {hint}".rstrip(), err=True)
         if note:
-            click.echo(note, err=True)
+            echo(note, err=True)
         if interrupted:
-            click.echo("Interrupted. What is shown stands; run the same command again to go on.", err=True)
+            echo("Interrupted. What is shown stands; run the same command again to go on.", err=True)
 
     def failed(self, error: SyncError, status: int) -> NoReturn:
         """Say what happened and what to do."""
         self._progress.clear()
-        click.secho(f"Error: {error.message}", fg="red", err=True)
+        echo_lines(f"Error: {error.message}", fg="red", err=True)
         if error.hint:
-            click.echo(error.hint, err=True)
+            echo(error.hint, err=True)
         sys.exit(status)
 
     def _belongs(self, outcome: Outcome) -> bool:
@@ -126,17 +123,17 @@ class Table:
 
     def _show(self, outcome: Outcome) -> None:
         if self._width >= _TABLE_FROM and not self._headed:
-            click.secho(_row(_COLUMNS), bold=True)
+            echo(_row(_COLUMNS), bold=True)
             self._headed = True
         again = outcome.result is Result.FAILED and outcome.message in self._reasons
         self._reasons.add(outcome.message)
         for line in _lines(replace(outcome, message="the same") if again else outcome, self._width):
-            click.secho(line, fg=_COLOURS.get(outcome.result))
+            echo(line, fg=_COLOURS.get(outcome.result))
         if (
             outcome.run_url and outcome.run_url not in self._links
         ):  # in one piece, however long, so that it can be clicked
             self._links.add(outcome.run_url)
-            click.secho(f"{_INDENT}{outcome.run_url}", fg=_COLOURS.get(outcome.result))
+            echo(f"{_INDENT}{outcome.run_url}", fg=_COLOURS.get(outcome.result))
 
     def _show_progress(self) -> None:
         if self._done < self._jobs:
@@ -162,12 +159,12 @@ class Document:
         """Print it."""
         ok = not interrupted and all(outcome.result is not Result.FAILED for outcome in outcomes)
         jobs = [asdict(outcome) for outcome in outcomes]
-        click.echo(json.dumps({"ok": ok, "interrupted": interrupted, "note": note, "jobs": jobs}, indent=2))
+        echo_json({"ok": ok, "interrupted": interrupted, "note": note, "jobs": jobs})
 
     def failed(self, error: SyncError, status: int) -> NoReturn:
         """Print that instead."""
         said = {"code": _code(error), "message": error.message, "hint": error.hint}
-        click.echo(json.dumps({"ok": False, "error": said}, indent=2))
+        echo_json({"ok": False, "error": said})
         sys.exit(status)
 
 
@@ -244,21 +241,3 @@ def _code(error: SyncError) -> str:
     """What programs know an error by: its class's name, as provisioning's codes are written."""
     words = re.findall("[A-Z][a-z]*", type(error).__name__.removesuffix("Error"))
     return "-".join(words).lower()
-
-
-class _Progress:
-    """One line on stderr that is written over and over; nothing where stderr is no terminal."""
-
-    def __init__(self, width: int) -> None:
-        self._width = width
-        self._live = sys.stderr.isatty()
-
-    def show(self, text: str) -> None:
-        if self._live:
-            sys.stderr.write(f"\r{text[: self._width - 1]}\x1b[K")
-            sys.stderr.flush()
-
-    def clear(self) -> None:
-        if self._live:
-            sys.stderr.write("\r\x1b[K")
-            sys.stderr.flush()

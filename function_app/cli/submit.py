@@ -1,6 +1,5 @@
 """`python -m function_app submit`: check, upload, wait, create a fine-tuning job."""
 
-import json
 import math
 import re
 import sys
@@ -12,6 +11,7 @@ from urllib.parse import quote
 import click
 
 from function_app.cli.check import read_grader
+from function_app.cli.console import echo, echo_json
 from function_app.cli.report import INTERRUPTED, fail
 from function_app.data.routes import Destination, LeftOut
 from function_app.errors import SettingsError, SyncError
@@ -132,7 +132,7 @@ def submit(
             raise
         fail(SyncError(f"{error.filename} cannot be read: {error.strerror}."), output)
     except KeyboardInterrupt:
-        click.echo("Interrupted. What was uploaded stays; run the same command again to go on.", err=True)
+        echo("Interrupted. What was uploaded stays; run the same command again to go on.", err=True)
         sys.exit(INTERRUPTED)
 
 
@@ -141,13 +141,13 @@ def _submit(wanted: "Wanted", account: str | None, output: str, *, interval: flo
     from function_app.authoring.submission import Submission
 
     def tell(progress: str) -> None:
-        click.echo(progress, err=True)
+        echo(progress, err=True)
 
     settings = SubmitSettings.take()
     try:
         with account_of(settings, account) as place:
             check_suffix(wanted.request.suffix, place)
-            request = checked_request(wanted, tell)
+            request = checked_request(wanted, place, tell)
             submission = Submission(place, tell, interval)
             done = submission.run(request, wanted.training, wanted.validation, again=again)
     except RequestError as error:
@@ -173,26 +173,24 @@ def _report(done: "Submitted", settings: Settings, output: str) -> None:
             "run_project": None if isinstance(goes, LeftOut) else goes.project,
             "run_url": url,
         }
-        click.echo(json.dumps(said, indent=2))
+        echo_json(said)
         return
-    click.echo(job.id)
+    echo(job.id)
     if done.lost:
-        click.echo(f"Created in {job.account}, {job.status}; its answer got lost, the list of jobs has it.", err=True)
+        echo(f"Created in {job.account}, {job.status}; its answer got lost, the list of jobs has it.", err=True)
     elif done.created:
-        click.echo(f"Created in {job.account}, {job.status}.", err=True)
+        echo(f"Created in {job.account}, {job.status}.", err=True)
     else:
-        click.echo(
-            f"Not created: {job.account} has it already, {job.status}. --again makes another one like it.", err=True
-        )
+        echo(f"Not created: {job.account} has it already, {job.status}. --again makes another one like it.", err=True)
     if isinstance(goes, LeftOut):
-        click.echo(f"It will not be in W&B: {goes.message}.", err=True)
+        echo(f"It will not be in W&B: {goes.message}.", err=True)
     else:
         _say_what_comes(job, url or f"run {job.id} of the project {goes.project}")
 
 
 def _say_what_comes(job: Job, run: str) -> None:
-    click.echo(f"The next tick of the function app shows it: {run}", err=True)
-    click.echo(f"Or now: `python -m function_app sync --job {job.id} --follow`", err=True)
+    echo(f"The next tick of the function app shows it: {run}", err=True)
+    echo(f"Or now: `python -m function_app sync --job {job.id} --follow`", err=True)
 
 
 def _run_url(job: Job, goes: Destination, settings: Settings) -> str | None:

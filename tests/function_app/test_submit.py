@@ -148,7 +148,7 @@ def test_openais_own_platform_by_its_key_alone(bench: Bench, tmp_path: Path) -> 
 
 def test_preferences_are_dpo_with_its_own_hyperparameters(bench: Bench, tmp_path: Path) -> None:
     store = open_world(bench)
-    submit(a_training_file(tmp_path, format="dpo"), "--hyperparameters", "beta=0.1")
+    submit(a_training_file(tmp_path, format="dpo"), "--model", "gpt-4.1-mini", "--hyperparameters", "beta=0.1")
     [job] = made(bench, store)
     assert job["method"]["type"] == "dpo"
     assert job["hyperparameters"]["beta"] == 0.1
@@ -159,9 +159,9 @@ def test_reinforcement_takes_its_grader_along(bench: Bench, tmp_path: Path) -> N
     grader = tmp_path / "grader.json"
     grader.write_text(json.dumps(GRADER))
     training = a_training_file(tmp_path, format="reinforcement")
-    validation = a_training_file(tmp_path, "valid.jsonl", format="reinforcement", count=3, seed=2)
+    validation = a_training_file(tmp_path, "valid.jsonl", format="reinforcement", count=10, seed=2)
     flags = ["--validation", str(validation), "--grader", str(grader), "--training-type", "GlobalStandard"]
-    submit(training, *flags, "--hyperparameters", "reasoning_effort=low,eval_interval=5")
+    submit(training, *flags, "--model", "o4-mini", "--hyperparameters", "reasoning_effort=low,eval_interval=5")
     [job] = made(bench, store)
     assert job["method"] == {"type": "reinforcement", "reinforcement": {"grader": GRADER}}
     assert job["trainingType"] == "GlobalStandard"

@@ -1,0 +1,87 @@
+"""Recognise files that are not JSONL at all, so that they get one sentence with the remedy instead of an error a line."""
+
+import csv
+import json
+
+from function_app.data.jsonl import BOM
+
+_MAGIC = (
+    (b"\x1f\x8b", "is compressed with gzip: unpack it with `gunzip`"),
+    (
+        b"PK\x03\x04",
+        "is a ZIP archive or an Excel workbook: unpack it, or export it as JSON and write one object a line",
+    ),
+    (b"BZh", "is compressed with bzip2: unpack it with `bunzip2`"),
+    (b"\xfd7zXZ", "is compressed with xz: unpack it with `unxz`"),
+    (b"\x28\xb5\x2f\xfd", "is compressed with zstd: unpack it with `unzstd`"),
+    (b"PAR1", "is a Parquet file: export it as JSONL, with pandas `to_json(orient='records', lines=True)`"),
+    (b"%PDF", "is a PDF"),
+)
+_UTF32 = (b"\xff\xfe\x00\x00", b"\x00\x00\xfe\xff")
+_UTF16 = (b"\xff\xfe", b"\xfe\xff")
+
+
+def not_jsonl(head: bytes) -> str | None:
+    """Return what a file is instead of JSONL, and what to do; None for one that may be JSONL.
+
+    Args:
+        head: the file's first bytes, 64 KiB of them or the whole file.
+    """
+    if not head.removeprefix(BOM).strip():
+        return "is empty"
+    for magic, message in _MAGIC:
+        if head.startswith(magic):
+            return message
+    if head.startswith(_UTF32):
+        return "is UTF-32: save it as UTF-8"
+    if head.startswith(_UTF16) or _is_utf16_without_mark(head):
+        return "is UTF-16: save it as UTF-8, in PowerShell with `Set-Content -Encoding utf8`"
+    if b"\0" in head[:4096]:
+        return "is binary, not text"
+    return _other_text(head.removeprefix(BOM).lstrip().decode("utf-8", "replace"))
+
+
+def _is_utf16_without_mark(head: bytes) -> bool:
+    start = head[:200]
+    return len(start) >= 8 and (not any(start[1::2]) or not any(start[0::2])) and any(start)
+
+
+def _other_text(text: str) -> str | None:
+    first = text.split("\n", 1)[0].strip()
+    if (first.startswith("[") and not _is_json(first)) or _is_array_of_objects(first):
+        return "is a JSON array: write each of its elements on a line, with `jq -c '.[]'`"
+    if first.startswith("{"):
+        return "is JSON over several lines: write each object on one line, with `jq -c .`" if first == "{" else None
+    if first.startswith("<"):
+        return "is HTML or XML"
+    if first.startswith("---") or first.split(":")[0] in ("messages", "- messages"):
+        return "is YAML: convert it to JSON and write one object a line"
+    return _table(text, first)
+
+
+def _is_array_of_objects(first: str) -> bool:
+    try:
+        value = json.loads(first)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(value, list) and bool(value) and all(isinstance(each, dict) for each in value)
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _table(text: str, first: str) -> str | None:
+    """Recognise CSV and TSV: a header of short names, and further lines with as many cells."""
+    for separator, name in ((",", "CSV"), ("\t", "TSV"), (";", "CSV")):
+        names = next(csv.reader([first], delimiter=separator), [])
+        if len(names) > 1 and all(0 < len(each.strip()) <= 40 and "{" not in each for each in names):
+            others = [line for line in text.splitlines()[1:20] if not line.startswith("{")]
+            rows = csv.reader(others, delimiter=separator)
+            if any(len(row) == len(names) for row in rows):
+                return f"is {name}: make a JSON object with messages of each row"
+    return None

@@ -1,0 +1,325 @@
+"""Find which rules one example breaks. Pure.
+
+Each check yields the rule's name and a message. A message quotes nothing of the example, as training data is private: names
+of keys appear in it only where they are well known. Messages of a conversation are counted from 1.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from function_app.authoring.tool_calls import broken_calls, broken_tools, calls_of, text_or_empty
+from function_app.data.egress import has_credentials
+from function_app.data.formats import ROLES, SPECS, Format
+from function_app.models import Method
+
+LARGEST_IMAGE = 10 * 1000 * 1000
+"""Bytes (OpenAI and Microsoft, Vision fine-tuning: 10 MB)."""
+
+_Broken = Iterator[tuple[str, str]]
+_Message = Mapping[str, Any]
+
+_IMAGES_OPENAI, _IMAGES_AZURE = 10, 64
+_IMAGE_TYPES = frozenset({"image/jpeg", "image/png", "image/webp"})
+_DETAILS = frozenset({"auto", "low", "high"})
+_DATA_URL = re.compile(r"data:(?P<type>[\w.+-]+/[\w.+-]+)(?:;[\w.+=-]+)*;base64,", re.IGNORECASE)
+_SPECIAL_TOKEN = re.compile(
+    r"<\|(?:endoftext|endofprompt|fim_(?:prefix|middle|suffix)|im_(?:start|end|sep)|start|end|return)\|>"
+)
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
+
+_EXAMPLE_KEYS = frozenset({"messages", "tools", "parallel_tool_calls", "functions"})
+_INPUT_KEYS = frozenset({"messages", "tools", "parallel_tool_calls"})
+_PREFERENCE_KEYS = frozenset({"input", "preferred_output", "non_preferred_output"})
+_MESSAGE_KEYS: Mapping[str, frozenset[str]] = {
+    **dict.fromkeys(("system", "developer", "user"), frozenset({"role", "content", "name"})),
+    "assistant": frozenset({"role", "content", "name", "refusal", "audio", "tool_calls", "function_call", "weight"}),
+    "tool": frozenset({"role", "content", "tool_call_id"}),
+    "function": frozenset({"role", "content", "name"}),
+}
+_KNOWN_EXTRAS = frozenset(
+    {
+        *("weight", "metadata", "id", "name", "source", "source_agent", "score", "tools", "functions", "annotations"),
+        *(
+            "timestamp",
+            "reasoning_content",
+            "reasoning",
+            "tool_call_id",
+            "tool_calls",
+            "function_call",
+            "refusal",
+            "audio",
+        ),
+        *("parallel_tool_calls", "response_format", "messages", "input", "prompt", "completion", "sent_at", "model"),
+    }
+)
+"""Names of keys that a message may repeat. Any other is text of the file."""
+
+
+def broken_rules(
+    example: Mapping[str, Any], file_format: Format, method: Method, grader_fields: frozenset[str] = frozenset()
+) -> _Broken:
+    """Yield the rule and a message for everything that is wrong with an example whose format the method takes.
+
+    Raises:
+        RecursionError: the example is nested too deeply.
+    """
+    yield from CHECKS[file_format](example, method)
+    yield from _texts(example, file_format)
+    if method is Method.REINFORCEMENT:
+        missing = sorted(grader_fields - example.keys())
+        if missing:  # these names are the grader's, not the example's
+            yield "grader-field", f"lacks what the grader uses: {', '.join(missing)}"
+
+
+def _texts(example: Mapping[str, Any], file_format: Format) -> _Broken:
+    """Check every text of an example, wherever it stands."""
+    if has_credentials(example):
+        yield (
+            "credential",
+            "has a credential: a header, a password in an address, or a value under the name of a secret",
+        )
+    texts = list(_strings(SPECS[file_format].messages(example)))
+    if any(_SPECIAL_TOKEN.search(text) for text in texts):
+        yield "special-token", "has a control token of the model in a text"
+    if any(_SURROGATE.search(text) for text in texts):
+        yield "lone-surrogate", "has half of a character"
+
+
+def _completion(example: Mapping[str, Any], _: Method) -> _Broken:
+    if example.keys() - {"prompt", "completion"}:
+        yield "extra-fields", "has more than a prompt and a completion"
+    for name in ("prompt", "completion"):
+        if not isinstance(example[name], str):
+            yield "text", f"its {name} is not a text"
+        elif not example[name].strip():
+            yield "empty", f"its {name} is empty"
+
+
+def _preference(example: Mapping[str, Any], _: Method) -> _Broken:
+    asked = example["input"]
+    yield from _extra_keys(example, _PREFERENCE_KEYS, "the example")
+    yield from _extra_keys(asked, _INPUT_KEYS, "the input")
+    yield from _chat(asked["messages"], asked, "input.messages", method=Method.DPO)
+    yield from broken_tools(asked)
+    if _role(asked["messages"][-1]) == "assistant":
+        yield "last-input-message", "its input ends with the assistant's turn"
+    if not any(_role(message) == "user" for message in asked["messages"]):
+        yield "no-user", "has no message from the user"
+    open_calls = {str(call.get("id")) for message in asked["messages"] for call in calls_of(message)}
+    for name in ("preferred_output", "non_preferred_output"):
+        answers: Sequence[_Message] = example[name]
+        yield from _chat(answers, asked, name, method=Method.DPO, called=open_calls)
+        roles = [_role(message) for message in answers]
+        if "assistant" not in roles:
+            yield "no-answer", f"its {name} has no message from the assistant"
+        if set(roles) & ROLES - {"assistant", "tool"}:
+            yield "output-role", f"its {name} has a message from neither assistant nor tool"
+        elif roles != ["assistant"]:
+            yield "output-messages", f"its {name} is not exactly one message from the assistant"
+        if any("weight" in message for message in answers):
+            yield "output-weight", f"its {name} has a message with a weight"
+    if example["preferred_output"] == example["non_preferred_output"]:
+        yield "same-outputs", "its two outputs are the same: nothing is preferred"
+    if _images(SPECS[Format.PREFERENCE].messages(example)):
+        yield "images-in-preferences", "has images"
+
+
+def _conversation(example: Mapping[str, Any], method: Method) -> _Broken:
+    messages = example["messages"]
+    if method is not Method.REINFORCEMENT:  # every other key is the grader's
+        yield from _extra_keys(example, _EXAMPLE_KEYS, "the example")
+    yield from _chat(messages, example, "messages", method=method)
+    yield from broken_tools(example)
+    if method is Method.REINFORCEMENT:
+        yield from _reinforcement(example)
+        return
+    answers = [message for message in messages if _role(message) == "assistant"]
+    if not any(_role(message) == "user" for message in messages):
+        yield "no-user", "has no message from the user"
+    if not answers:
+        yield "no-answer", "has no message from the assistant: there is nothing to learn"
+    elif _role(messages[-1]) != "assistant":
+        yield "last-message", "its last message is not from the assistant"
+    elif all(_is_number(answer.get("weight"), 0) for answer in answers):
+        yield "no-weight", "every answer has weight 0: nothing is learned from it"
+
+
+def _reinforcement(example: Mapping[str, Any]) -> _Broken:
+    messages = example["messages"]
+    if _role(messages[-1]) != "user":
+        yield "last-user-message", "its last message is not from the user, as reinforcement requires"
+    if not example.keys() - {"messages", "tools"}:
+        yield "no-reference", "has no field for the grader beside its messages"
+    if _images(messages):
+        yield "images-in-reinforcement", "has images"
+
+
+CHECKS: Mapping[Format, Callable[[Mapping[str, Any], Method], _Broken]] = {
+    Format.CHAT: _conversation,
+    Format.PREFERENCE: _preference,
+    Format.COMPLETION: _completion,
+}
+"""What is checked of an example, by its format."""
+
+
+# --- messages
+
+
+def _chat(
+    messages: Sequence[_Message],
+    example: Mapping[str, Any],
+    where: str,
+    *,
+    method: Method,
+    called: Iterable[str] = (),
+) -> _Broken:
+    """Check what all lists of messages have in common; `example` declares tools, `called` has ids of calls made before."""
+    known, waiting = set(called), set[str]()
+    for number, message in enumerate(messages, 1):
+        here = f"message {number} of {where}"
+        role = _role(message)
+        if role not in ROLES:
+            yield "role", f"{here} has no known role: {', '.join(sorted(ROLES))}"
+            continue
+        yield from _message(message, role, method, here)
+        yield from broken_calls(message, role, example, here)
+        if role == "tool":
+            answered = text_or_empty(message.get("tool_call_id"))
+            waiting.discard(answered)
+            if answered not in known:
+                yield "tool-call-id", f"{here} answers a tool call that no message before it makes"
+        elif waiting:
+            yield "unanswered-call", f"{here} comes before every tool call of the assistant is answered"
+            waiting = set()
+        ids = {text_or_empty(call.get("id")) for call in calls_of(message)} - {""}
+        known |= ids
+        waiting |= ids if role == "assistant" else set()
+    images = _images(messages)
+    if images > _IMAGES_AZURE:
+        yield "images", f"has {images} images in {where}; at most {_IMAGES_AZURE} are allowed"
+    elif images > _IMAGES_OPENAI:
+        yield "images-openai", f"has {images} images in {where}; OpenAI allows {_IMAGES_OPENAI}, Azure {_IMAGES_AZURE}"
+
+
+def _message(message: _Message, role: str, method: Method, here: str) -> _Broken:
+    yield from _extra_keys(message, _MESSAGE_KEYS[role], here, rule="message-key", known={"weight"})
+    if role == "developer" and method is not Method.REINFORCEMENT:
+        yield (
+            "role-developer",
+            f"{here} is from the developer, a role that the services document for reinforcement only",
+        )
+    if role == "system" and method is Method.REINFORCEMENT:
+        yield "role-system", f"{here} is from the system; reinforcement documents the role developer"
+    if role == "function" and not text_or_empty(message.get("name")):
+        yield "function-name", f"{here} has no name of the function that answers"
+    yield from _content(message, role, here)
+    for name in ("weight", "tool_calls", "function_call"):
+        if name in message and message[name] is None:
+            yield "null-key", f"{here} has a {name} that is null"
+    weight = message.get("weight")
+    if weight is not None:
+        if not (_is_number(weight, 0) or _is_number(weight, 1)):
+            yield "weight", f"{here} has a weight that is neither 0 nor 1"
+        if role != "assistant":
+            yield "weight", f"{here} has a weight, which only the assistant's messages can have"
+
+
+def _content(message: _Message, role: str, here: str) -> _Broken:
+    content = message.get("content")
+    if content is None:
+        speaks = role == "assistant" and (
+            message.get("refusal") or message.get("tool_calls") or message.get("function_call")
+        )
+        if not speaks and role != "function":
+            yield "content", f"{here} has no content"
+    elif isinstance(content, str):
+        if not content.strip():
+            yield "empty", f"{here} is empty"
+    elif not isinstance(content, list) or not all(isinstance(part, dict) for part in content):
+        yield "content", f"the content of {here} is neither text nor a list of parts"
+    elif not content:
+        yield "empty-parts", f"{here} has an empty list of parts"
+    else:
+        for part in content:
+            yield from _part(part, role, here)
+        refusals = sum(_kind(part) == "refusal" for part in content)
+        if refusals and (role != "assistant" or len(content) > 1):
+            yield "refusal-part", f"{here} has a refusal beside other parts, or from another role than the assistant"
+
+
+def _part(part: Mapping[str, Any], role: str, here: str) -> _Broken:
+    kind = _kind(part)
+    if kind == "image_url":
+        if role != "user":
+            yield "image-role", f"{here} has an image; only the user's messages can have images"
+        yield from _image(part.get("image_url"), here)
+    elif kind in ("text", "refusal"):
+        if not isinstance(part.get(kind), str):
+            yield "part", f"{here} has a {kind} part without its {kind}"
+    else:
+        yield "part", f"{here} has a part of a type that training does not take"
+
+
+def _image(image: object, here: str) -> _Broken:
+    url = image.get("url") if isinstance(image, dict) else None
+    if not isinstance(url, str):
+        yield "image", f"{here} has an image without an address"
+        return
+    if data := _DATA_URL.match(url):
+        kind = data["type"].lower()
+        if kind == "image/jpg":
+            yield "image-jpg", f"{here} has an inline image of the type image/jpg"
+        elif kind not in _IMAGE_TYPES:
+            yield "image-type", f"{here} has an image that is not JPEG, PNG or WEBP, which is left out of training"
+        if (len(url) - data.end()) * 3 // 4 > LARGEST_IMAGE:
+            yield "image-size", f"{here} has an image of more than 10 MB, which is left out of training"
+    elif not url.lower().startswith(("https://", "http://")):
+        yield "image", f"{here} has an image that is neither at a web address nor inline in base64"
+    if isinstance(image, dict) and text_or_empty(image.get("detail", "auto")) not in _DETAILS:
+        yield "image-detail", f"{here} asks for a detail that is none of {', '.join(sorted(_DETAILS))}"
+
+
+# --- values
+
+
+def _extra_keys(
+    value: Mapping[str, Any], keys: frozenset[str], where: str, *, rule: str = "extra-key", known: Iterable[str] = ()
+) -> _Broken:
+    """Report keys that do not belong there; `known` are checked by a rule of their own."""
+    extra = value.keys() - keys - set(known)
+    if extra:
+        named = sorted(extra & _KNOWN_EXTRAS)
+        others = len(extra) - len(named)
+        said = [*named, *([f"{others} other{'s' * (others > 1)}"] if others else [])]
+        yield rule, f"{where} has keys that do not belong there: {', '.join(said)}"
+
+
+def _images(messages: Iterable[_Message]) -> int:
+    contents = [message.get("content") for message in messages]
+    return sum(_kind(part) == "image_url" for parts in contents if isinstance(parts, list) for part in parts)
+
+
+def _strings(value: object) -> Iterator[str]:
+    """Yield every text inside a JSON value, except inline files."""
+    if isinstance(value, str):
+        if not _DATA_URL.match(value):
+            yield value
+    elif isinstance(value, dict):
+        for inner in value.values():
+            yield from _strings(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _strings(inner)
+
+
+def _role(message: _Message) -> str:
+    return text_or_empty(message.get("role"))
+
+
+def _kind(part: object) -> str:
+    return text_or_empty(part.get("type")) if isinstance(part, dict) else ""
+
+
+def _is_number(value: object, number: int) -> bool:
+    return not isinstance(value, bool) and isinstance(value, int | float) and value == number

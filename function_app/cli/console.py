@@ -1,0 +1,68 @@
+"""The one place where the command line writes. Text from outside is made harmless here, so callers need not think of it."""
+
+import json
+import logging
+import shutil
+import sys
+import textwrap
+from typing import Any
+
+import click
+
+from function_app.data.text import lines, one_line
+
+USUAL_WIDTH = 100
+"""Columns where there is no terminal."""
+
+
+def echo(text: str, *, err: bool = False, fg: str | None = None, bold: bool | None = None) -> None:
+    """Write one line to stdout, or to stderr. Escape sequences and line breaks in the text are removed."""
+    click.secho(one_line(text), err=err, fg=fg, bold=bold)
+
+
+def echo_lines(text: str, *, err: bool = False, fg: str | None = None) -> None:
+    """Write a text of our own that may have several lines."""
+    click.secho(lines(text), err=err, fg=fg)
+
+
+def echo_json(document: Any) -> None:
+    """Write one JSON document to stdout, in ASCII: JSON itself escapes what a terminal could take for a command."""
+    click.echo(json.dumps(document, indent=2))
+
+
+def width() -> int:
+    """Return the terminal's width in columns."""
+    return shutil.get_terminal_size((USUAL_WIDTH, 24)).columns
+
+
+def wrapped(text: str, *, first: str, other: str) -> list[str]:
+    """Return a text as lines of the terminal's width, indented by `first` and then by `other`."""
+    return textwrap.wrap(one_line(text), width(), initial_indent=first, subsequent_indent=other)
+
+
+class LogFormatter(logging.Formatter):
+    """Formats log records so that a value in a message cannot pretend to be another record."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 (logging's name)
+        """Return the record's first line; a traceback follows it."""
+        return one_line(super().formatMessage(record))
+
+
+class Progress:
+    """One line on stderr that is written over and over; nothing where stderr is no terminal."""
+
+    def __init__(self, columns: int) -> None:
+        self._columns = columns
+        self._live = sys.stderr.isatty()
+
+    def show(self, text: str) -> None:
+        """Replace the line."""
+        if self._live:
+            sys.stderr.write(f"\r{one_line(text)[: self._columns - 1]}\x1b[K")
+            sys.stderr.flush()
+
+    def clear(self) -> None:
+        """Remove the line."""
+        if self._live:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
