@@ -3,17 +3,19 @@
 import re
 from datetime import timedelta
 
-_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def parse(text: str) -> timedelta:
-    """A time span from "90s", "10m", "1h", "180d", "1m30s" or plain seconds.
+    """A time span from "90s", "10m", "1h", "180d", "1m30s", or "0". Other numbers need a unit.
 
     Raises:
         ValueError: it is none of these.
     """
-    parts = re.findall(r"(\d+(?:\.\d+)?)\s*([smhd]?)\s*", text.lower())
-    if not parts or not re.fullmatch(r"(?:\d+(?:\.\d+)?\s*[smhd]?\s*)+", text.lower()):
+    if text.strip() == "0":
+        return timedelta(0)
+    parts = re.findall(r"(\d+(?:\.\d+)?)\s*([smhd])\s*", text.lower())
+    if not re.fullmatch(r"(?:\d+(?:\.\d+)?\s*[smhd]\s*)+", text.lower()):
         raise ValueError(f"{text!r} is not a time span such as 90s, 10m, 1h or 180d")
     return timedelta(seconds=sum(float(n) * _SECONDS[unit] for n, unit in parts))
 

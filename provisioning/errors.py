@@ -13,14 +13,22 @@ ProvisioningError
 │   ├── VaultDeletedError           the vault is in the deleted state
 │   ├── VaultNameTakenError         no vault can be created with this name
 │   ├── BusyError                   the resource is being changed or deleted
+│   ├── SubscriptionDisabledError   the subscription is read-only
+│   ├── ProviderNotRegisteredError  the subscription lacks a resource provider
+│   ├── HostUnavailableError        the host of the function app does not start
 │   ├── VaultUnreachableError       the vault's network rules refuse this machine
 │   └── AccountUnreachableError     the account's network rules refuse this machine
 ├── RefusedError               1    a service, or the operator, refused
 │   ├── NotSignedInError
 │   ├── MissingRightsError
+│   ├── LockedError                 a lock forbids the change
+│   ├── PolicyError                 Azure Policy refused the request
+│   ├── DenyAssignmentError         a deny assignment forbids the action
+│   ├── LimitReachedError           a limit of Azure is reached
 │   ├── DeclinedError               the operator answered "no"
 │   ├── AccessWouldBeLostError      no role can replace the access policy of some principals
 │   ├── PrincipalMissingError       the principal of a role is not in the directory
+│   │   └── PrincipalUnsupportedError   a role cannot be assigned to it
 │   ├── ConditionalRoleError        the role assignment exists, with a condition
 │   ├── NotOursError                setup did not make the change that should be undone
 │   ├── KeyRefusedError             W&B does not accept the key
@@ -28,6 +36,9 @@ ProvisioningError
 ├── FailedError                1    an operation failed
 │   ├── UnreachableError            no answer: network, proxy, name resolution
 │   ├── ServiceError                an unexpected answer
+│   │   └── ThrottledError          the service asks for a slower pace
+│   ├── OperationFailedError        an accepted operation failed later
+│   ├── TimedOutError               an operation did not end in time
 │   ├── ConflictError               somebody else changed the state at the same time
 │   ├── AccessNotEffectiveError     a role did not take effect in time
 │   ├── NotInPlaceError             all steps were applied, but something is missing
@@ -133,6 +144,24 @@ class BusyError(NotReadyError):
     code = "busy"
 
 
+class SubscriptionDisabledError(NotReadyError):
+    """The subscription is disabled, and so read-only."""
+
+    code = "subscription-disabled"
+
+
+class ProviderNotRegisteredError(NotReadyError):
+    """The subscription is not registered for a resource provider."""
+
+    code = "provider-not-registered"
+
+
+class HostUnavailableError(NotReadyError):
+    """The host of the function app does not answer Azure Resource Manager."""
+
+    code = "host-unavailable"
+
+
 class VaultUnreachableError(NotReadyError):
     """The vault's firewall refuses this machine, or the vault has no public endpoint."""
 
@@ -163,6 +192,30 @@ class MissingRightsError(RefusedError):
     code = "missing-rights"
 
 
+class LockedError(RefusedError):
+    """A lock forbids the change."""
+
+    code = "locked"
+
+
+class PolicyError(RefusedError):
+    """Azure Policy refused the request. Waiting does not help."""
+
+    code = "disallowed-by-policy"
+
+
+class DenyAssignmentError(RefusedError):
+    """A deny assignment forbids the action."""
+
+    code = "denied-by-assignment"
+
+
+class LimitReachedError(RefusedError):
+    """A limit of Azure is reached, such as the number of role assignments."""
+
+    code = "limit-reached"
+
+
 class DeclinedError(RefusedError):
     """The operator did not consent."""
 
@@ -179,6 +232,12 @@ class PrincipalMissingError(RefusedError):
     """The principal of a role is not in the directory."""
 
     code = "principal-missing"
+
+
+class PrincipalUnsupportedError(PrincipalMissingError):
+    """A role cannot be assigned to a directory object of this kind, such as an application."""
+
+    code = "principal-unsupported"
 
 
 class ConditionalRoleError(RefusedError):
@@ -221,6 +280,24 @@ class ServiceError(FailedError):
     """A service gave an unexpected answer."""
 
     code = "service-error"
+
+
+class ThrottledError(ServiceError):
+    """The service asks for a slower pace."""
+
+    code = "throttled"
+
+
+class OperationFailedError(FailedError):
+    """Azure accepted a long-running operation, which then failed."""
+
+    code = "operation-failed"
+
+
+class TimedOutError(FailedError):
+    """A long-running operation did not end within its limit."""
+
+    code = "timed-out"
 
 
 class ConflictError(FailedError):

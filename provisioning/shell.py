@@ -25,6 +25,17 @@ def az_account(account: Account, *words: str) -> str:
     )
 
 
+def az_locks(scope: str) -> str:
+    """The `az` command that lists the locks at a scope: a subscription, a resource group or a resource."""
+    parts = scope.strip("/").split("/")
+    where: list[str] = []
+    if len(parts) >= 4:
+        where += ["-g", parts[3]]
+    if len(parts) >= 8:
+        where += ["--resource-name", parts[7], "--resource-type", f"{parts[5]}/{parts[6]}"]
+    return command("az", "lock", "list", *where, "-o", "table")
+
+
 def assign_role(principal_id: str, kind: str, role: str, scope: str) -> str:
     """The `az` command that assigns a role."""
     who = ("--assignee-object-id", principal_id, "--assignee-principal-type", kind)

@@ -2,6 +2,8 @@
 
 import getpass
 import os
+import shlex
+import stat
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, MutableMapping
@@ -57,8 +59,25 @@ def provided(environment: SecretStr | None, file: str | None, stdin: TextIO) -> 
     if file == "-":
         return None if stdin.isatty() else _read(stdin.read, "stdin")
     if file:
-        return _read(lambda: Path(file).read_text(encoding="utf-8-sig"), file)  # Windows writes a byte order mark
+        return _read(lambda: _read_file(Path(file)), file)
     return _key(environment, "WANDB_API_KEY") if environment else None
+
+
+def _read_file(path: Path) -> str:
+    """The text of a key file.
+
+    Raises:
+        UsageError: somebody else may write the file, and so choose the key (as ssh checks its key files).
+    """
+    with path.open(encoding="utf-8-sig") as file:  # Windows writes a byte order mark
+        if os.name == "posix":
+            found = os.fstat(file.fileno())
+            if stat.S_ISREG(found.st_mode) and (found.st_mode & 0o022 or found.st_uid not in (0, os.geteuid())):
+                raise UsageError(
+                    f"Others may write the key file {path} (mode {stat.S_IMODE(found.st_mode):04o}), so it is not used.",
+                    hint=f"Make it yours alone: {shlex.join(['chmod', '600', str(path)])}, and check the key in it.",
+                )
+        return file.read()
 
 
 def _read(read: Callable[[], str], origin: str) -> Key:

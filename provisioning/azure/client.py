@@ -18,7 +18,8 @@ from provisioning.azure.errors import translated
 from provisioning.azure.fine_tuning import FineTuningJobs
 from provisioning.azure.function_apps import FunctionApps
 from provisioning.azure.not_found import named
-from provisioning.azure.rest import Rest, log_response
+from provisioning.azure.pipeline import TIMEOUTS, Waiting, policies, result, silent
+from provisioning.azure.rest import Rest
 from provisioning.azure.roles import Roles
 from provisioning.azure.secrets import VaultSecrets
 from provisioning.azure.sign_in import Cloud, identify
@@ -43,25 +44,37 @@ class Azure:
     """
 
     def __init__(
-        self, cloud: Cloud, credential: TokenCredential, subscription: str | None, *, poll_seconds: float = POLL_SECONDS
+        self,
+        cloud: Cloud,
+        credential: TokenCredential,
+        subscription: str | None,
+        *,
+        poll_seconds: float = POLL_SECONDS,
+        waiting: Waiting = silent,
     ) -> None:
         self._credential = credential
+        self._waiting = waiting
         self._secrets: dict[str, VaultSecrets] = {}
         with translated("Signing in"):
             self.caller = identify(credential, cloud.scope)
-        self._graph = Rest(cloud.graph, credential, f"{cloud.graph}/.default")
-        arm = Rest(cloud.resource_manager, credential, cloud.scope)
+        self._graph = Rest(cloud.graph, credential, f"{cloud.graph}/.default", waiting)
+        arm = Rest(cloud.resource_manager, credential, cloud.scope, waiting)
         self.subscription = self._subscription(arm, subscription)
         shared: dict[str, Any] = {
             "base_url": cloud.resource_manager,
             "credential_scopes": [cloud.scope],
             "polling_interval": poll_seconds,
-            "raw_response_hook": log_response,
-            "enable_cae": True,
+            **TIMEOUTS,
         }
-        self._accounts = CognitiveServicesManagementClient(credential, self.subscription.id, **shared).accounts
-        self.vaults = Vaults(credential, self.subscription.id, self.caller.tenant_id, shared)
-        self.roles = Roles(arm, credential, self.subscription.id, shared)
+
+        def client_options() -> dict[str, Any]:
+            return shared | {"policies": policies(credential, cloud.scope, waiting)}
+
+        self._accounts = CognitiveServicesManagementClient(
+            credential, self.subscription.id, **client_options()
+        ).accounts
+        self.vaults = Vaults(credential, self.subscription.id, self.caller.tenant_id, client_options(), waiting)
+        self.roles = Roles(arm, credential, self.subscription.id, client_options())
         self.function_apps = FunctionApps(arm, self.subscription.id)
         self._openai_scope = cloud.openai_scope
 
@@ -107,12 +120,12 @@ class Azure:
     def secrets(self, vault: Vault) -> VaultSecrets:
         """The vault's data plane, with one client per vault, which caches its token."""
         if vault.uri not in self._secrets:
-            self._secrets[vault.uri] = VaultSecrets(vault.uri, self._credential)
+            self._secrets[vault.uri] = VaultSecrets(vault.uri, self._credential, self._waiting)
         return self._secrets[vault.uri]
 
     def jobs(self, account: Account) -> FineTuningJobs:
         """The fine-tuning jobs of the account, on its data plane."""
-        return FineTuningJobs(account, self._credential, self._openai_scope)
+        return FineTuningJobs(account, self._credential, self._openai_scope, self._waiting)
 
     # --- writes ------------------------------------------------------------------------------------------------
 
@@ -125,8 +138,10 @@ class Azure:
         if account.user_identities:
             kept = {i: UserAssignedIdentity() for i in account.user_identities}
             identity = Identity(type="SystemAssigned, UserAssigned", user_assigned_identities=kept)
-        with translated(f"Enabling the identity of {account.name}"):
-            return _account(self._accounts.begin_update(group, account.name, SdkAccount(identity=identity)).result())
+        doing = f"Enabling the identity of {account.name}"
+        with translated(doing):
+            poller = self._accounts.begin_update(group, account.name, SdkAccount(identity=identity))
+            return _account(result(poller, doing, self._waiting))
 
 
 def _no_subscription(who: str, wanted: str | None, visible: Collection[str]) -> NotFoundError:

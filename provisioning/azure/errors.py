@@ -1,8 +1,10 @@
-"""Translates errors of the Azure SDKs into our own, each with the next step."""
+"""Translates errors of the Azure SDKs into our own, each with the next step. The service's code decides, not the status."""
 
 import logging
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 from urllib.parse import urlsplit
 
 from azure.core.exceptions import (
@@ -14,13 +16,25 @@ from azure.core.exceptions import (
     ServiceResponseError,
 )
 
+from provisioning import shell
+from provisioning.azure.sign_in_errors import claims_command, sign_in_error, wrong_tenant
 from provisioning.errors import (
+    BusyError,
     ConflictError,
+    DenyAssignmentError,
+    HostUnavailableError,
+    LimitReachedError,
+    LockedError,
     MissingRightsError,
     NotFoundError,
     NotSignedInError,
+    OperationFailedError,
+    PolicyError,
+    ProviderNotRegisteredError,
     ProvisioningError,
     ServiceError,
+    SubscriptionDisabledError,
+    ThrottledError,
     UnreachableError,
 )
 
@@ -35,7 +49,7 @@ def translated(doing: str) -> Iterator[None]:
     try:
         yield
     except AzureError as error:
-        _log.info("%s: %s", doing, _words(error))
+        _log.info("%s: %s%s", doing, _words(error), _request_id(error))
         raise _ours(doing, error) from error
 
 
@@ -47,7 +61,7 @@ def code(error: HttpResponseError) -> str:
 def inner_code(error: HttpResponseError) -> str:
     """Key Vault's inner error code, such as ForbiddenByRbac; empty if there is none."""
     inner = error.error.innererror if error.error else None
-    return str(inner.get("code", "")) if inner else ""
+    return str(inner.get("code", "")) if isinstance(inner, Mapping) else ""
 
 
 def text(error: HttpResponseError) -> str:
@@ -56,45 +70,240 @@ def text(error: HttpResponseError) -> str:
     return " ".join(message.split())
 
 
+def codes(error: HttpResponseError) -> list[str]:
+    """All codes of an answer, the innermost first: failed operations nest their cause."""
+    found: list[str] = []
+
+    def walk(node: Any) -> None:
+        for detail in getattr(node, "details", None) or ():
+            walk(detail)
+        if name := getattr(node, "code", None):
+            found.append(str(name))
+
+    walk(error.error)
+    return [*filter(None, (inner_code(error),)), *found]
+
+
+def policy_names(error: HttpResponseError) -> list[str]:
+    """The names of the policies that refused a request, from the `additionalInfo` of the answer and its details."""
+    names: list[str] = []
+
+    def walk(node: Any) -> None:
+        for info in getattr(node, "additional_info", None) or ():
+            shown = info.info if info.type == "PolicyViolation" and isinstance(info.info, Mapping) else {}
+            for key in ("policyAssignmentDisplayName", "policyAssignmentName", "policyDefinitionDisplayName"):
+                if shown.get(key):
+                    names.append(str(shown[key]))
+                    break
+        for detail in getattr(node, "details", None) or ():
+            walk(detail)
+
+    walk(error.error)
+    # Older answers have the names only in the message, as JSON after "Policy identifiers:".
+    names += re.findall(r'"policyAssignment":\s*\{"name":\s*"([^"]+)"', text(error))
+    return list(dict.fromkeys(names))
+
+
 def _ours(doing: str, error: AzureError) -> ProvisioningError:
     if isinstance(error, ClientAuthenticationError) and error.response is None:
-        return NotSignedInError(
-            "Not signed in to Azure: no credential gave a token.",
-            hint="Run `az login` and try again; -v shows what each kind of credential said.",
-        )
+        return sign_in_error(_words(error))
     if isinstance(error, ServiceRequestError | ServiceResponseError):
         return UnreachableError(
             f"{doing} got no answer: {_reason(error)}.",
             hint="Check the network, HTTPS_PROXY and name resolution, then run the same command again; "
-            "what is done already is recognised.",
+            "it continues where it stopped.",
         )
     if isinstance(error, DecodeError):
         return ServiceError(f"{doing}: the answer cannot be read. {_words(error)}", hint=_AGAIN)
     if isinstance(error, HttpResponseError) and error.response is not None:
-        return _answered(doing, error, error.response.status_code or 0)
-    return ServiceError(
-        f"{doing} failed: {_words(error)}",
-        hint=_AGAIN,
+        return answered(doing, error)
+    return ServiceError(f"{doing} failed: {_words(error)}", hint=_AGAIN)
+
+
+def answered(doing: str, error: HttpResponseError) -> ProvisioningError:
+    """The error for an answer of a service: its innermost known code decides, else its status."""
+    status = error.status_code or 0
+    if 200 <= status < 300:
+        why = f"{code(error)}: {text(error)}" if code(error) else "Azure gives no reason"
+        for each in codes(error):
+            if each in _BY_CODE:
+                return _BY_CODE[each](f"{doing} failed. {why}", error)
+        return OperationFailedError(
+            f"{doing} failed in Azure after it was accepted. {why}",
+            hint="Run the same command again. If it fails again, the activity log of the resource group has the details.",
+        )
+    message = f"{doing} was refused with {status} {code(error)}: {text(error)}"
+    if status == 401:
+        return _unauthorized(doing, message, error)
+    for each in codes(error):
+        if each in _BY_CODE:
+            return _BY_CODE[each](message, error)
+    return _BY_STATUS.get(status, _unexpected)(message, error)
+
+
+def _unauthorized(doing: str, message: str, error: HttpResponseError) -> ProvisioningError:
+    challenge = _challenge(error)
+    if claims := challenge.get("claims"):
+        return NotSignedInError(
+            f"{doing} needs a stronger sign-in, such as multi-factor authentication: {text(error)}",
+            hint=claims_command(claims),
+        )
+    if code(error) == "InvalidAuthenticationTokenTenant":
+        return wrong_tenant(message, challenge.get("authorization_uri", ""))
+    return NotSignedInError(message, hint="The sign-in may have expired or be for another tenant: run `az login`.")
+
+
+def _challenge(error: HttpResponseError) -> dict[str, str]:
+    """The parameters of the WWW-Authenticate header."""
+    response: Any = error.response
+    header = response.headers.get("WWW-Authenticate", "") if response is not None else ""
+    return dict(re.findall(r'(\w+)="([^"]*)"', header))
+
+
+# --- by code -----------------------------------------------------------------------------------------------------
+
+
+def _locked(message: str, error: HttpResponseError) -> ProvisioningError:
+    scopes = re.findall(r"'(/subscriptions/[^']+)'", text(error).partition("locked:")[2])
+    where = [shell.az_locks(scope) for scope in scopes] or [shell.command("az", "lock", "list", "-o", "table")]
+    return LockedError(
+        message,
+        hint=f"A lock forbids this, whatever your role. See it with: {'; '.join(where)}. Ask its owner to remove it, run the "
+        "same command again, and have the lock restored.",
     )
 
 
-def _answered(doing: str, error: HttpResponseError, status: int) -> ProvisioningError:
-    said = f"{doing} was refused with {status} {code(error)}: {text(error)}"
-    if status == 401:
-        return NotSignedInError(said, hint="The sign-in may have expired or be for another tenant: run `az login`.")
-    if status == 403:
-        return MissingRightsError(
-            said,
-            hint="Ask for the missing action at that scope; if it was granted minutes ago, sign in again "
-            "(`az login`) and run the same command.",
-        )
-    if status == 404:
-        return NotFoundError(said, hint="Check the names and --subscription.")
-    if status in (409, 412):
-        return ConflictError(said, hint="Somebody else may be changing it: run the same command again in a minute.")
-    if status == 429:
-        return ServiceError(said, hint="Azure asks for a slower pace: run the same command again in some minutes.")
-    return ServiceError(said, hint=_AGAIN)
+def _disabled(message: str, _: HttpResponseError) -> ProvisioningError:
+    return SubscriptionDisabledError(
+        message,
+        hint="The subscription has to be enabled again by its billing owner (Azure portal, Cost Management); until then "
+        "nothing in it can be changed.",
+    )
+
+
+def _policy(message: str, error: HttpResponseError) -> ProvisioningError:
+    names = policy_names(error)
+    named = f" Policy: {', '.join(names)}." if names else ""
+    return PolicyError(
+        f"{message}{named}",
+        hint="Azure Policy refused this, so trying again does not help. Ask the owner of the policy for an exemption, or for "
+        "the values that it requires.",
+    )
+
+
+def _denied(message: str, _: HttpResponseError) -> ProvisioningError:
+    return DenyAssignmentError(
+        message,
+        hint="A deny assignment forbids this, whatever your role. Managed applications, deployment stacks and blueprints "
+        "create them: ask the owner of the one that is named.",
+    )
+
+
+def _limit(message: str, _: HttpResponseError) -> ProvisioningError:
+    return LimitReachedError(
+        message,
+        hint="Remove role assignments that nobody needs (az role assignment list --all), for example those whose principal "
+        "no longer exists, or assign to groups instead; then run the same command again.",
+    )
+
+
+def _unregistered(message: str, error: HttpResponseError) -> ProvisioningError:
+    found = re.search(r"namespace '([\w.]+)'", text(error))
+    namespace = found[1] if found else "NAMESPACE"
+    return ProviderNotRegisteredError(
+        message, hint=shell.command("az", "provider", "register", "-n", namespace, "--wait")
+    )
+
+
+def _model_change(message: str, _: HttpResponseError) -> ProvisioningError:
+    return MissingRightsError(
+        message,
+        hint="Changing the permission model of a vault needs Microsoft.Authorization/roleAssignments/write without a "
+        "condition: an Owner or User Access Administrator whose role has no condition can run this command.",
+    )
+
+
+def _account_busy(message: str, _: HttpResponseError) -> ProvisioningError:
+    return BusyError(
+        message, hint="Another change of the account is in progress. Run the same command again in a minute."
+    )
+
+
+def _no_rights(message: str, _: HttpResponseError) -> ProvisioningError:
+    return MissingRightsError(
+        message,
+        hint="Ask for the missing action at that scope. If it was granted minutes ago, sign in again (`az login`) and run "
+        "the same command.",
+    )
+
+
+def _host(message: str, _: HttpResponseError) -> ProvisioningError:
+    return HostUnavailableError(
+        message,
+        hint="The app's host does not start. Its log says why: an import error, or storage that it may not read.",
+    )
+
+
+_BY_CODE: Mapping[str, Callable[[str, HttpResponseError], ProvisioningError]] = {
+    "ScopeLocked": _locked,
+    "ReadOnlyDisabledSubscription": _disabled,
+    "SubscriptionNotRegistered": _unregistered,
+    "MissingSubscriptionRegistration": _unregistered,
+    "RequestDisallowedByPolicy": _policy,
+    "RequestDisallowedByAzure": _policy,
+    "ForbiddenByGovernancePolicy": _policy,
+    "PolicyViolation": _policy,
+    "DenyAssignmentAuthorizationFailed": _denied,
+    "RoleAssignmentLimitExceeded": _limit,
+    "InsufficientPermissions": _model_change,
+    "AuthorizationFailed": _no_rights,
+    "LinkedAuthorizationFailed": _no_rights,
+    "AccountProvisioningStateInvalid": _account_busy,
+    "RequestConflict": _account_busy,
+}
+
+
+# --- by status, where the code is unknown -------------------------------------------------------------------------
+
+
+def _not_found(message: str, _: HttpResponseError) -> ProvisioningError:
+    return NotFoundError(message, hint="Check the names and --subscription.")
+
+
+def _conflict(message: str, _: HttpResponseError) -> ProvisioningError:
+    return ConflictError(message, hint="Somebody else may be changing it. Run the same command again in a minute.")
+
+
+def _throttled(message: str, _: HttpResponseError) -> ProvisioningError:
+    return ThrottledError(message, hint="Azure is throttling. Run the same command again in a few minutes.")
+
+
+def _unexpected(message: str, error: HttpResponseError) -> ProvisioningError:
+    return _host(message, error) if is_host_error(error) else ServiceError(message, hint=_AGAIN)
+
+
+_BY_STATUS: Mapping[int, Callable[[str, HttpResponseError], ProvisioningError]] = {
+    403: _no_rights,
+    404: _not_found,
+    409: _conflict,
+    412: _conflict,
+    429: _throttled,
+}
+
+
+def is_host_error(error: HttpResponseError) -> bool:
+    """Whether ARM could not reach the host of a function app. It answers BadRequest, so only the message differs.
+
+    Wording from public reports, UNVERIFIED.
+    """
+    return code(error) in ("BadRequest", "ServiceUnavailable", "InternalServerError") and "host runtime" in text(error)
+
+
+def _request_id(error: AzureError) -> str:
+    response = getattr(error, "response", None)
+    headers = getattr(response, "headers", None) or {}
+    ids = [headers.get(name) for name in ("x-ms-request-id", "x-ms-correlation-request-id") if headers.get(name)]
+    return f" (request id {', '.join(map(str, ids))})" if ids else ""
 
 
 def _reason(error: AzureError) -> str:

@@ -5,6 +5,7 @@ from azure.core.exceptions import HttpResponseError
 
 from provisioning import shell
 from provisioning.azure.errors import code, text, translated
+from provisioning.azure.pipeline import Waiting
 from provisioning.azure.rest import Rest
 from provisioning.errors import (
     AccountUnreachableError,
@@ -21,9 +22,9 @@ _ONE_JOB = "/openai/fine_tuning/jobs?api-version=2024-10-21&limit=1"
 class FineTuningJobs:
     """The fine-tuning jobs of one account, with tokens for `scope`."""
 
-    def __init__(self, account: Account, credential: TokenCredential, scope: str) -> None:
+    def __init__(self, account: Account, credential: TokenCredential, scope: str, waiting: Waiting) -> None:
         self._account = account
-        self._rest = Rest(account.endpoint.rstrip("/"), credential, scope)
+        self._rest = Rest(account.endpoint.rstrip("/"), credential, scope, waiting)
 
     def any(self, caller: Caller) -> bool:
         """Whether the account has jobs.

@@ -14,7 +14,7 @@ from azure.mgmt.authorization.v2022_04_01.models import RoleAssignmentCreatePara
 from provisioning import shell
 from provisioning.azure.errors import code, text, translated
 from provisioning.azure.rest import Rest
-from provisioning.errors import ConditionalRoleError, ConflictError, PrincipalMissingError
+from provisioning.errors import ConditionalRoleError, ConflictError, PrincipalMissingError, PrincipalUnsupportedError
 from provisioning.models import Assignment, Permissions, Principal, RoleDefinition
 from provisioning.resource_ids import same, within
 
@@ -33,10 +33,12 @@ def assignment_name(scope: str, principal_id: str, role_id: str) -> str:
 class Roles:
     """Microsoft.Authorization as the signed-in identity. Methods raise as `provisioning.azure.errors` translates."""
 
-    def __init__(self, arm: Rest, credential: TokenCredential, subscription_id: str, shared: Mapping[str, Any]) -> None:
+    def __init__(
+        self, arm: Rest, credential: TokenCredential, subscription_id: str, options: Mapping[str, Any]
+    ) -> None:
         self._arm = arm
         self._subscription_id = subscription_id
-        self._client = AuthorizationManagementClient(credential, subscription_id, **shared)
+        self._client = AuthorizationManagementClient(credential, subscription_id, **options)
 
     def at(self, scope: str) -> tuple[Assignment, ...]:
         """The assignments of all principals at the scope and above it."""
@@ -156,6 +158,13 @@ def _raise_refusal(principal: Principal, name: str, error: HttpResponseError) ->
             hint="If it was deleted, remove its access policy (az keyvault delete-policy --object-id "
             f"{principal.object_id} …) or continue without it (--accept-loss). If it is new, run the same command again "
             "in a few minutes.",
+        ) from error
+    if code(error) == "PrincipalTypeNotSupported":
+        raise PrincipalUnsupportedError(
+            f"A role cannot be assigned to {principal.label} ({principal.object_id}): {text(error)} Its access policy gives "
+            "access to nobody; probably it should name the service principal (enterprise application).",
+            hint="Remove the access policy (az keyvault delete-policy --object-id "
+            f"{principal.object_id} -n VAULT), or continue without it (--accept-loss).",
         ) from error
     if code(error) == "RoleAssignmentUpdateNotPermitted":
         raise ConflictError(

@@ -1,5 +1,6 @@
 """The data plane of a Key Vault: a secret and its versions."""
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
@@ -17,8 +18,8 @@ from azure.keyvault.secrets import SecretClient
 from pydantic import SecretStr
 
 from provisioning.azure.errors import code, inner_code, text, translated
-from provisioning.azure.rest import log_response
-from provisioning.errors import AccessNotEffectiveError, ConflictError, ServiceError, VaultUnreachableError
+from provisioning.azure.pipeline import TIMEOUTS, BoundedRetryPolicy, Waiting, log_response, silent
+from provisioning.errors import AccessNotEffectiveError, ConflictError, PolicyError, ServiceError, VaultUnreachableError
 from provisioning.models import Secret, SecretState, SecretVersion
 
 _CONTENT_TYPE = "Weights & Biases API key"
@@ -29,6 +30,8 @@ nothing. Setting its counts of connect and read retries to 0 is not enough: a tr
 
 _BUSY = frozenset({429, 500, 503})
 """Statuses that mean that the request had no effect. A gateway's 502 and 504 do not mean that."""
+_IN_TRANSITION = frozenset({"ObjectIsBeingRecovered", "ObjectIsBeingDeleted"})
+"""Inner codes of a conflict that ends by itself (Azure/azure-sdk-for-net issue 31581)."""
 
 
 class SecretDeletedError(ConflictError):
@@ -42,9 +45,11 @@ class VaultBusyError(ServiceError):
 class VaultSecrets:
     """The secrets of the vault at `uri`. Methods raise as `provisioning.azure.errors` translates."""
 
-    def __init__(self, uri: str, credential: TokenCredential) -> None:
+    def __init__(self, uri: str, credential: TokenCredential, waiting: Waiting = silent) -> None:
         self._uri = uri
-        self._client = SecretClient(uri, credential, raw_response_hook=log_response)
+        self._client = SecretClient(
+            uri, credential, raw_response_hook=log_response, retry_policy=BoundedRetryPolicy(waiting), **TIMEOUTS
+        )
 
     def read(self, name: str) -> Secret:
         """The secret's current version; SecretState.UNKNOWN if this identity may not read it.
@@ -124,7 +129,12 @@ class VaultSecrets:
                     raise
             except HttpResponseError as error:
                 self._raise_refusal(error)
-                if error.status_code == 409 and inner_code(error).startswith("Object"):
+                if error.status_code == 409 and inner_code(error) in _IN_TRANSITION:
+                    raise VaultBusyError(
+                        f"Secret {name} is being recovered or deleted ({inner_code(error)}).",
+                        hint="Run the same command again in a minute: it continues where it stopped.",
+                    ) from error
+                if error.status_code == 409 and inner_code(error) == "ObjectIsDeletedButRecoverable":
                     raise SecretDeletedError(
                         f"Secret {name} is deleted and can be recovered ({inner_code(error)}).",
                         hint=f"az keyvault secret recover --id {self._uri}deletedsecrets/{name}",
@@ -200,7 +210,20 @@ class VaultSecrets:
                 f"{self._uri} refuses this machine ({inner_code(error)}): {text(error)}",
                 hint="Run this from a network that the vault's rules allow; `az keyvault network-rule list` shows the rules.",
             ) from error
+        if inner_code(error) == "ForbiddenByGovernancePolicy":
+            raise _policy_refusal(self._uri, error) from error
         raise AccessNotEffectiveError(
             f"{self._uri} refused you access ({inner_code(error) or code(error)}): {text(error)}",
             hint="A new role may need ten minutes or more. Run the same command again.",
         ) from error
+
+
+def _policy_refusal(uri: str, error: HttpResponseError) -> PolicyError:
+    """The error for a policy on secrets, which is final. The longest lifetime that it names is an option of ours."""
+    days = re.search(r"(\d+) days", text(error))
+    lifetime = f"--secret-lifetime {days[1]}d" if days else "--secret-lifetime with a shorter time"
+    return PolicyError(
+        f"A policy of {uri} refused the secret: {text(error)}",
+        hint=f"If the policy limits the lifetime, run the same command with {lifetime}. Otherwise ask the owner of the policy "
+        "for the values that it requires, or for an exemption. A policy that was deleted may be enforced for another day.",
+    )

@@ -18,6 +18,7 @@ from azure.mgmt.keyvault.models import VaultProperties as SdkProperties
 
 from provisioning.azure.errors import code, text, translated
 from provisioning.azure.not_found import missing, named
+from provisioning.azure.pipeline import Waiting, result
 from provisioning.errors import NotFoundError, VaultDeletedError, VaultNameTakenError
 from provisioning.models import AccessPolicy, DeletedVault, Network, Vault, VaultState
 
@@ -28,10 +29,16 @@ class Vaults:
     """The vaults of one subscription. Methods raise as `provisioning.azure.errors` translates."""
 
     def __init__(
-        self, credential: TokenCredential, subscription_id: str, tenant_id: str, shared: Mapping[str, Any]
+        self,
+        credential: TokenCredential,
+        subscription_id: str,
+        tenant_id: str,
+        options: Mapping[str, Any],
+        waiting: Waiting,
     ) -> None:
         self._tenant_id = tenant_id
-        self._client = KeyVaultManagementClient(credential, subscription_id, **shared).vaults
+        self._waiting = waiting
+        self._client = KeyVaultManagementClient(credential, subscription_id, **options).vaults
 
     # --- reads -------------------------------------------------------------------------------------------------
 
@@ -142,7 +149,8 @@ class Vaults:
 
     def _put(self, group: str, name: str, location: str, properties: SdkProperties) -> Vault:
         parameters = CreateParameters(location=location, properties=properties)
-        return _vault(self._client.begin_create_or_update(group, name, parameters).result())
+        poller = self._client.begin_create_or_update(group, name, parameters)
+        return _vault(result(poller, f"Creating or recovering Key Vault {name}", self._waiting))
 
     def use_rbac(self, group: str, vault: Vault, tags: Mapping[str, str], *, enabled: bool) -> Vault:
         """Switch the vault to Azure RBAC, or back to its stored access policies. `tags` replace all its tags.

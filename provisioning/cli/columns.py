@@ -1,8 +1,9 @@
 """Lines in columns. A terminal gets them wrapped between words; a file or pipe gets one line per item, for grep."""
 
 import textwrap
+import unicodedata
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rich.console import Console
 from rich.text import Text
@@ -44,6 +45,14 @@ class Columns:
 
 def lines(row: Row, columns: Columns, console: Console) -> Iterator[Text]:
     """The printed lines of a row."""
+    row = replace(
+        row,
+        about=one_line(row.about),
+        text=one_line(row.text),
+        why=one_line(row.why),
+        danger=one_line(row.danger),
+        command=one_line(row.command),
+    )
     width = console.width if console.is_terminal else None
     padding = columns.about if width is None or width >= _NARROW else 0
     about = f"{row.about:<{padding}}  " if row.about else ""
@@ -62,6 +71,20 @@ def lines(row: Row, columns: Columns, console: Console) -> Iterator[Text]:
                 start = Text(" " * margin)
     if row.command:
         yield Text.assemble(" " * margin, ("next  ", "bold"), row.command)
+
+
+def printable(text: str) -> str:
+    """The text with control characters escaped: names come from Azure and may contain terminal sequences."""
+    return "".join(c if c in "\n\t" or unicodedata.category(c) not in _CONTROL else f"\\x{ord(c):02x}" for c in text)
+
+
+def one_line(text: str) -> str:
+    """The text on one line, with control characters escaped."""
+    return " ".join(printable(text).splitlines())
+
+
+_CONTROL = ("Cc", "Cf", "Zl", "Zp")
+"""Unicode categories of characters that a terminal may act on: control, format (direction), line and paragraph separators."""
 
 
 def wrapped(text: str, width: int) -> list[str]:

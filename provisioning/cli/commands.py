@@ -178,7 +178,7 @@ def _session(ui: Ui, given: dict[str, Any]) -> Session:
         target=_target(given),
         ui=ui,
         clock=SystemClock(),
-        connect=lambda: _connect(given["cloud"], given["subscription"]),
+        connect=lambda: _connect(given["cloud"], given["subscription"], ui),
         provided_key=lambda: wandb_key.provided(from_environment, given["wandb_key_file"], streams.stdin()),
         prompt_for_key=lambda: wandb_key.prompt(streams.stdin(), base_url),
         wandb_base_url=base_url,
@@ -202,9 +202,9 @@ def _target(given: dict[str, Any]) -> Target:
     return Target(**(same_name | named))
 
 
-def _connect(cloud_name: str | None, subscription: str | None) -> Azure:
+def _connect(cloud_name: str | None, subscription: str | None, ui: Ui) -> Azure:
     where = cloud(cloud_name)
-    return Azure(where, credential(where), subscription)
+    return Azure(where, credential(where), subscription, waiting=ui.waiting)
 
 
 def _interrupted(session: Session) -> InterruptedByUserError:

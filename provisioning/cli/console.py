@@ -11,7 +11,7 @@ from rich.status import Status
 from rich.text import Text
 
 from provisioning.checks.report import Check, State
-from provisioning.cli.columns import Columns, Row, lines, wrapped
+from provisioning.cli.columns import Columns, Row, lines, printable, wrapped
 from provisioning.durations import spell
 from provisioning.errors import ProvisioningError
 from provisioning.models import Caller, Subscription
@@ -90,7 +90,7 @@ class Ui:
 
     def waiting(self, what: str, elapsed: timedelta, budget: timedelta) -> None:
         """Show a wait: one line that updates on a terminal, elsewhere a line every half minute."""
-        line = f"waiting  for {what}: {spell(timedelta(seconds=int(elapsed.total_seconds())))} of {spell(budget)}"
+        line = f"waiting  for {printable(what)}: {spell(timedelta(seconds=int(elapsed.total_seconds())))} of {spell(budget)}"
         if self._err.is_terminal and not self._err.is_dumb_terminal:
             if self._status is None:
                 self._status = self._err.status("", spinner="line")
@@ -128,7 +128,7 @@ class Ui:
             if isinstance(each, Row):
                 self._row(self._out, each, columns)
             else:
-                self._out.print(each)
+                self._out.print(printable(each))
 
     def failed(self, error: ProvisioningError, document: Mapping[str, Any]) -> None:
         """Print what went wrong and what to do next."""
@@ -138,13 +138,13 @@ class Ui:
             self.answer({"ok": False, "error": shown, **document}, ())
             return
         self._row(self._err, Row("error", "", error.message, style="bold red"), _MESSAGE_COLUMNS)
-        self._err.print(Text.assemble(("next     ", "bold"), error.hint))
+        self._err.print(Text.assemble(("next     ", "bold"), printable(error.hint)))
 
     # --- lines -------------------------------------------------------------------------------------------------
 
     def _print(self, console: Console, text: str, style: str) -> None:
         self._stop_status()
-        for line in wrapped(text, console.width) if console.is_terminal else [text]:
+        for line in wrapped(printable(text), console.width) if console.is_terminal else [printable(text)]:
             console.print(Text(line, style=style))
 
     def _row(self, console: Console, row: Row, columns: Columns) -> None:

@@ -1,11 +1,13 @@
 """The options of the commands, each with its environment variable."""
 
+import ipaddress
 import re
 import uuid
 from collections.abc import Callable
 from datetime import timedelta
 from functools import reduce
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import click
 
@@ -71,6 +73,30 @@ class VaultName(click.ParamType[str]):
             )
             self.fail(f"{value!r} is not a valid Key Vault name: {rules}", param, ctx)
         return str(value)
+
+
+class ServerUrl(click.ParamType[str]):
+    """The address of a W&B server: https, or http on this machine. The key is sent to it."""
+
+    name = "url"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """See click."""
+        parts = urlsplit(value)
+        if parts.scheme not in ("https", "http") or not parts.hostname:
+            self.fail("it is not an address such as https://wandb.example.com", param, ctx)
+        if parts.username or parts.password:
+            self.fail("an address with a user name or password is not accepted", param, ctx)
+        if parts.scheme == "http" and not _is_loopback(parts.hostname):
+            self.fail(f"http://{parts.hostname} would send the key unencrypted: use https", param, ctx)
+        return str(value)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
 
 
 class ObjectId(click.ParamType[str]):
@@ -304,7 +330,7 @@ def wandb_options(command: _Command) -> _Command:
     """Options for the W&B server and team."""
     return _all(
         command,
-        _option("--wandb-base-url", env="WANDB_BASE_URL", metavar="URL", help="Your own W&B server."),
+        _option("--wandb-base-url", env="WANDB_BASE_URL", metavar="URL", type=ServerUrl(), help="Your own W&B server."),
         _option(
             "--wandb-entity", env="WANDB_ENTITY", metavar="NAME", help="W&B team for the runs; checked with the key."
         ),

@@ -118,6 +118,15 @@ OUTCOMES = {
     "plan, invalid duration": Outcome(
         ("plan", "--propagation-wait", "soon"), 2, code="usage", words="90s, 10m, 1h or 180d"
     ),
+    "plan, a duration without a unit": Outcome(
+        ("plan", "--secret-lifetime", "90"), 2, code="usage", words="90s, 10m, 1h or 180d"
+    ),
+    "plan, W&B over http": Outcome(
+        ("plan", "--wandb-base-url", "http://wandb.corp.example"), 2, code="usage", words="use https"
+    ),
+    "plan, W&B with a password": Outcome(
+        ("plan", "--wandb-base-url", "https://user:s3cret@wandb.corp.example"), 2, code="usage", words="not accepted"
+    ),
     "plan, no vault named": Outcome(("plan",), 2, env={"AZURE_KEY_VAULT": ""}, code="usage", words="--key-vault"),
     "status": Outcome(("status",), 0),
     "status, drift": Outcome(("status",), 2, GOOD_KEY, {"secret": None}),

@@ -101,6 +101,7 @@ def test_the_key_is_stored_only_in_the_vault(load: Load, run: Run, tmp_path: Pat
     cloud = load(SOON)
     file = tmp_path / "key"
     file.write_text(GOOD_KEY + "\n")
+    file.chmod(0o600)
     arguments = {"environment": (), "file": ("--wandb-key-file", str(file)), "stdin": ("--wandb-key-file", "-")}[origin]
     env = WITH_KEY if origin == "environment" else OPERATOR_ENV
     result = run(

@@ -37,6 +37,7 @@ class TtyStdin(io.StringIO):
 def test_a_file_may_have_newlines_and_a_byte_order_mark(tmp_path: Path, content: str) -> None:
     file = tmp_path / "key"
     file.write_bytes(content.encode())
+    file.chmod(0o600)
     found = wandb_key.provided(None, str(file), io.StringIO())
     assert found is not None
     assert (found.value.get_secret_value(), found.origin) == (GOOD_KEY, str(file))
@@ -77,6 +78,7 @@ def _directory(directory: Path) -> Path:
 def _with(content: bytes) -> Callable[[Path], Path]:
     def make(directory: Path) -> Path:
         (directory / "key").write_bytes(content)
+        (directory / "key").chmod(0o600)
         return directory / "key"
 
     return make
@@ -106,6 +108,18 @@ def test_a_file_without_a_key_is_refused_before_any_request(
     assert str(file) in error["message"]
     assert cloud.writes == 0
     assert not leaked(result)
+
+
+@pytest.mark.parametrize("mode", [0o666, 0o620, 0o602])
+def test_a_file_that_others_may_write_is_refused_also_through_a_link(tmp_path: Path, mode: int) -> None:
+    file, link = tmp_path / "key", tmp_path / "link"
+    file.write_text(GOOD_KEY)
+    file.chmod(mode)
+    link.symlink_to(file)
+    for path in (file, link):
+        with pytest.raises(ProvisioningError, match="Others may write") as refused:
+            wandb_key.provided(None, str(path), io.StringIO())
+        assert refused.value.hint.startswith(f"Make it yours alone: chmod 600 {path}")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")

@@ -1,0 +1,85 @@
+"""Errors of signing in, each with the command that helps, or a statement that none does."""
+
+import re
+
+from provisioning import shell
+from provisioning.errors import NotSignedInError
+
+_SESSION = "The session has ended. Sign in again: "
+_DEVICE = (
+    "No sign-in from this machine helps: Conditional Access requires a managed device, another network or another app. Give the "
+    "code and the correlation id in the message to your identity team."
+)
+_HINTS = {
+    **dict.fromkeys((50076, 50079, 50158), "Multi-factor authentication is required. Sign in for this service: "),
+    **dict.fromkeys((50078, 50173, 70043, 70044, 700082), _SESSION),
+    **dict.fromkeys((50020, 500011, 50034, 90002), "The tenant or the cloud is wrong. Sign in to the right one: "),
+}
+"""AADSTS codes that a sign-in cures (Microsoft, "Microsoft Entra authentication error codes")."""
+_FINAL = {
+    700024: "The pipeline's federated token has expired. Sign in directly before this step (GitHub: azure/login; "
+    "Azure Pipelines: keepAzSessionActive: true).",
+    7000215: "The client secret of the application is wrong: check AZURE_CLIENT_SECRET.",
+    7000222: "The client secret of the application has expired: create a new one (az ad app credential reset) and set "
+    "AZURE_CLIENT_SECRET.",
+    700016: "The application is not in this tenant: check AZURE_CLIENT_ID and AZURE_TENANT_ID.",
+    500200: "This is a personal Microsoft account. Sign in with a work or school account.",
+    53003: _DEVICE,
+}
+
+
+def sign_in_error(message: str, via: str = "") -> NotSignedInError:
+    """The error for a credential that returned no token. Entra's code decides; it is only in the message."""
+    if claims := re.search(r"--claims-challenge (\S+)|-ClaimsChallenge (\S+)", message):
+        return NotSignedInError(
+            "The service needs a stronger sign-in, such as multi-factor authentication.",
+            hint=claims_command(claims[1] or claims[2], _option(message, "--tenant"), _option(message, "--scope")),
+        )
+    numbers = [int(n) for n in re.findall(r"AADSTS(\d+)", message)]
+    for number in numbers:
+        what = f"Signing in to Azure failed (AADSTS{number}): {_sentence(message, number)}"
+        if number in _FINAL or 53000 <= number < 53100 or 530000 <= number < 531100:
+            return NotSignedInError(what, hint=_FINAL.get(number, _DEVICE))
+        if number in _HINTS:
+            return NotSignedInError(what, hint=_HINTS[number] + _login(message))
+    if numbers:
+        what = f"Signing in to Azure failed (AADSTS{numbers[0]}): {_sentence(message, numbers[0])}"
+        return NotSignedInError(what, hint="Run `az login` and try again; -v shows the message of each credential.")
+    return NotSignedInError(
+        "Not signed in to Azure: no credential returned a token.",
+        hint="Run `az login` and try again; -v shows the message of each credential.",
+    )
+
+
+def claims_command(claims: str, tenant: str = "", scope: str = "") -> str:
+    """The command that signs in with a claims challenge. `az login` without it repeats the same sign-in."""
+    more = [*(("--tenant", tenant) if tenant else ()), *(("--scope", scope) if scope else ())]
+    login = shell.command("az", "login", *more, "--claims-challenge", claims)
+    return f"{login} (Azure CLI 2.76 or later), then run the same command again."
+
+
+def wrong_tenant(message: str, authorization_uri: str) -> NotSignedInError:
+    """The error for a token of another tenant; the service names the right one in its challenge."""
+    tenant = authorization_uri.rstrip("/").rpartition("/")[2] or "TENANT"
+    return NotSignedInError(
+        f"The sign-in is for another tenant than the subscription's, which is {tenant}. {message}",
+        hint=f"{shell.command('az', 'login', '--tenant', tenant)}, then run the same command again.",
+    )
+
+
+def _login(message: str) -> str:
+    tenant, scope = _option(message, "--tenant"), _option(message, "--scope")
+    more = [*(("--tenant", tenant) if tenant else ()), *(("--scope", scope) if scope else ())]
+    return shell.command("az", "login", *more)
+
+
+def _option(message: str, name: str) -> str:
+    """The value of an option in a command that a message recommends; empty if there is none."""
+    found = re.search(rf"{name}[ =]\"?([\w.:/-]+)", message)
+    return found[1] if found else ""
+
+
+def _sentence(message: str, number: int) -> str:
+    """Entra's own sentence after its code, up to the trace ids."""
+    found = re.search(rf"AADSTS{number}: *(.+?)(?= Trace ID| Correlation ID| Timestamp|$)", message)
+    return found[1][:400] if found else "no reason given"
