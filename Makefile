@@ -6,8 +6,9 @@ TESTS ?= tests
 WORKERS ?= 4
 RUN = $(VENV)/bin/
 LOCKED = --universal --python-version 3.11 --no-header --no-annotate -q
+AZURE = --python-version 3.13 --python-platform x86_64-manylinux_2_28 --generate-hashes --no-header --no-annotate -q
 
-.PHONY: demo test test-all test-azcli crash faults canary mutation evidence lint format docs pictures package lock clean
+.PHONY: demo test test-all test-azcli crash faults canary mutation evidence lint format docs pictures package lock dist site clean
 
 demo: $(VENV)/.demo
 	$(RUN)python -m sandbox demo
@@ -90,10 +91,24 @@ $(VENV)/functions-worker: $(VENV)/bin/python
 $(VENV)/azurite: $(VENV)/bin/python
 	npm install --silent --no-audit --no-fund --prefix $@ azurite@3.35.0 || echo "No Azurite: its tests will be skipped."
 
-# requirements.txt is what Azure installs; constraints.txt pins everything else. Both follow pyproject.toml.
+# Pins the ranges of pyproject.toml: constraints.txt is what the tests run with, requirements-all.txt the same with hashes, and
+# requirements.txt what Azure installs.
 lock: $(VENV)/.dev
 	$(RUN)uv pip compile pyproject.toml --all-extras $(LOCKED) -o constraints.txt
-	$(RUN)uv pip compile pyproject.toml -c constraints.txt $(LOCKED) -o requirements.txt
+	$(RUN)uv pip compile pyproject.toml --all-extras -c constraints.txt $(LOCKED) --generate-hashes -o requirements-all.txt
+	(grep '^#' requirements.txt; $(RUN)uv pip compile pyproject.toml -c constraints.txt $(AZURE)) > requirements.new
+	mv requirements.new requirements.txt
+
+# The wheel and the source distribution, in dist/.
+dist: $(VENV)/.dev
+	rm -rf dist
+	$(RUN)uv build --quiet
+	$(RUN)uv tool run twine check --strict dist/*
+
+# The documentation as a site, in build/site/.
+site: $(VENV)/.dev
+	$(RUN)uv pip install --quiet --python $(RUN)python -c constraints.txt mkdocs-material
+	NO_MKDOCS_2_WARNING=1 $(RUN)mkdocs build --strict --quiet
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

@@ -1,6 +1,22 @@
-"""`python -m function_app`: the engine without Functions."""
+"""The console command `aoai-wandb`, and `python -m function_app`: the engine without Functions."""
 
-from function_app.cli.commands import run
+import sys
+
+
+def run() -> None:
+    """Run the command line and exit. Without the package's dependencies, say how to install them."""
+    try:
+        from function_app.cli.commands import run as run_commands
+    except ModuleNotFoundError as missing:
+        if (missing.name or "").partition(".")[0] == __package__:
+            raise  # a module of ours is missing: a bug
+        sys.exit(
+            f"{missing.name} is not installed for this Python ({sys.executable}).\n"
+            "Install the package: pip install azure-openai-wandb\n"
+            "In a clone, in its virtual environment: pip install -c constraints.txt -e ."
+        )
+    run_commands()
+
 
 if __name__ == "__main__":
     run()

@@ -1,15 +1,23 @@
-"""`python -m provisioning` runs the command line in provisioning/cli."""
+"""The console command `aoai-wandb-provision`, and `python -m provisioning`: the command line in provisioning/cli."""
 
 import sys
+from typing import NoReturn
 
-try:
-    from provisioning.cli.commands import main
-except ModuleNotFoundError as missing:
-    if (missing.name or "").partition(".")[0] == __package__:
-        raise  # a module of ours is missing: a bug
-    sys.exit(
-        f"{missing.name} is not installed for this Python ({sys.executable}).\n"
-        "In the project's folder and its virtual environment: pip install -c constraints.txt -e '.[provisioning]'"
-    )
 
-main()
+def run() -> NoReturn:
+    """Run the command line and exit. Without the extra `provisioning`, say how to install it."""
+    try:
+        from provisioning.cli.commands import main
+    except ModuleNotFoundError as missing:
+        if (missing.name or "").partition(".")[0] == __package__:
+            raise  # a module of ours is missing: a bug
+        sys.exit(
+            f"{missing.name} is not installed for this Python ({sys.executable}).\n"
+            "This command needs the extra `provisioning`: pip install 'azure-openai-wandb[provisioning]'\n"
+            "In a clone, in its virtual environment: pip install -c constraints.txt -e '.[provisioning]'"
+        )
+    main()
+
+
+if __name__ == "__main__":
+    run()

@@ -1,6 +1,8 @@
 """Commands that messages print for the operator to paste. Every word is quoted for a POSIX shell; PowerShell reads it, too."""
 
 import shlex
+import sys
+from pathlib import Path
 
 from provisioning.models import Account, Target
 from provisioning.resource_ids import resource_group_of
@@ -11,11 +13,17 @@ def command(*words: str) -> str:
     return shlex.join(words)
 
 
+def program() -> tuple[str, ...]:
+    """How this program was started: by its console command, which may be in an environment of its own, or as a module."""
+    name = Path(sys.argv[0]).stem
+    return (name,) if name == "aoai-wandb-provision" else ("python", "-m", "provisioning")
+
+
 def provisioning(name: str, target: Target, subscription_id: str) -> str:
     """A command of ours for the same account, vault and secret. It needs no environment variable except AZURE_CLOUD."""
     where = ("--subscription", subscription_id, "-g", target.resource_group)
     which = ("--openai-account", target.account, "--key-vault", target.vault, "--secret-name", target.secret)
-    return command("python", "-m", "provisioning", name, *where, *which)
+    return command(*program(), name, *where, *which)
 
 
 def az_account(account: Account, *words: str) -> str:

@@ -6,10 +6,11 @@ try:
     from sandbox.cli import main
 except ModuleNotFoundError as missing:
     if (missing.name or "").partition(".")[0] == __package__:
-        raise  # ours, so a defect
+        raise  # a module of ours is missing: a bug
     sys.exit(
         f"{missing.name} is not installed for this Python ({sys.executable}).\n"
-        "In the project's folder and its virtual environment: pip install -c constraints.txt -e '.[provisioning,sandbox]'"
+        "The sandbox needs the extras `provisioning` and `sandbox`. In a clone, in its virtual environment:\n"
+        "pip install -c constraints.txt -e '.[provisioning,sandbox]'"
     )
 
 if __name__ == "__main__":

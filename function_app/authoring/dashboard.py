@@ -65,7 +65,9 @@ def save(api: WandbApi, *, overwrite: bool = False) -> Dashboard:
         KeyRefusedError, WandbBusyError, WandbError: W&B refuses, or cannot be reached.
     """
     if find_spec("wandb_workspaces") is None:  # an extra of its own, which the function app does without
-        raise DashboardError("wandb-workspaces is not installed.", "`pip install '.[dashboard]'` brings it.")
+        raise DashboardError(
+            "wandb-workspaces is not installed.", "Install the extra: pip install 'azure-openai-wandb[dashboard]'"
+        )
     found = api.query(_VIEW, {"view": _internal_name(api)}).get("project")
     if found is None:
         raise DashboardError(

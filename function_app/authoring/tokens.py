@@ -54,7 +54,10 @@ def counting(model: str | None, *, load: Callable[[str], Any] | None = None, pat
     try:
         import tiktoken
     except ImportError:
-        raise TokenizerError("tiktoken is not installed.", "`pip install tiktoken` to have tokens counted.") from None
+        raise TokenizerError(
+            "tiktoken is not installed.",
+            "Install the extra: pip install 'azure-openai-wandb[tokens]', or use --tokenizer estimate.",
+        ) from None
     try:
         name = tiktoken.encoding_name_for_model(model) if model else _NEWEST
     except KeyError:

@@ -24,6 +24,7 @@ from function_app.models import DatasetPolicy, Outcome, Result, Selection
 from function_app.settings import Settings
 
 _UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+_PROGRAM = "aoai-wandb"  # the console command
 _DRY = "Nothing was written: this was a dry run."
 
 
@@ -35,7 +36,7 @@ def run() -> None:
     # What SDKs log goes nowhere, where Python would print it bare: what matters of it is told by us.
     logging.getLogger().addHandler(logging.NullHandler())
     try:
-        main()
+        main(prog_name=_PROGRAM if Path(sys.argv[0]).stem == _PROGRAM else "python -m function_app")
     except OSError as error:
         if error.errno not in _UNWRITABLE:
             raise
@@ -49,6 +50,7 @@ def run() -> None:
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="azure-openai-wandb", message="%(prog)s %(version)s")
 def main() -> None:
     """Mirror fine-tuning jobs of Azure OpenAI, or OpenAI, into Weights & Biases.
 

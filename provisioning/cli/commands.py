@@ -11,10 +11,10 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
-from provisioning import wandb_key
+from provisioning import shell, wandb_key
 from provisioning.azure.client import Azure
 from provisioning.azure.sign_in import cloud, credential
-from provisioning.cli import doctor, rotation, setup, streams, teardown
+from provisioning.cli import deployable, doctor, rotation, setup, streams, teardown
 from provisioning.cli.console import Ui
 from provisioning.cli.options import (
     Span,
@@ -36,10 +36,9 @@ from provisioning.models import FunctionAppName, Scope, Target
 
 _Result = TypeVar("_Result")
 
-PROGRAM = "python -m provisioning"
-
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True, "max_content_width": 100})
+@click.version_option(package_name="azure-openai-wandb", message="%(prog)s %(version)s")
 def cli() -> None:
     """Prepare Azure and Weights & Biases (W&B), so that Azure OpenAI fine-tuning jobs can report to W&B.
 
@@ -158,6 +157,9 @@ def _doctor(*, function_app: str | None, function_app_group: str | None, **given
     return 0
 
 
+cli.add_command(deployable.init)
+
+
 def _run(given: dict[str, Any], command: Callable[[Session], _Result]) -> _Result:
     """Run one command. Print a ProvisioningError with its hint and exit with its status."""
     ui = Ui(as_json=given["output"] == "json")
@@ -238,9 +240,10 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     streams.replace_unencodable()
     # Python would print SDK warnings to stderr. What matters of them is in our own messages.
     logging.getLogger().addHandler(logging.NullHandler())
+    program = shell.command(*shell.program())
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        sys.exit(cli.main(arguments, prog_name=PROGRAM, standalone_mode=False))
+        sys.exit(cli.main(arguments, prog_name=program, standalone_mode=False))
     except OSError as error:
         if not streams.is_write_error(error):
             raise
@@ -251,7 +254,7 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
         if not _wants_json(arguments):
             error.show()
             sys.exit(error.exit_code)
-        _fail(Ui(as_json=True), UsageError(error.format_message(), hint=f"{PROGRAM} --help"), {})
+        _fail(Ui(as_json=True), UsageError(error.format_message(), hint=f"{program} --help"), {})
 
 
 def _output_failed(error: OSError) -> NoReturn:

@@ -118,12 +118,9 @@ def check(answering: Callable[..., Answer], cloud: Cloud, app: Path, version: st
 
 
 @pytest.mark.timeout(400)
-@pytest.mark.parametrize("version", ["3.11", PYTHON])
-def test_the_source_package_runs_with_requirements_txt_and_nothing_else(
-    load: Load, tmp_path: Path, version: str
-) -> None:
+def test_the_source_package_runs_with_requirements_txt_and_nothing_else(load: Load, tmp_path: Path) -> None:
     app = unpacked(tmp_path)
-    uv("venv", "--python", interpreter(version), str(tmp_path / "venv"))
+    uv("venv", "--python", interpreter(PYTHON), str(tmp_path / "venv"))
     python = str(tmp_path / "venv" / "bin" / "python")
     uv("pip", "install", "--python", python, "-r", str(app / "requirements.txt"))
     own = library(python, tmp_path / "worker")
@@ -132,7 +129,7 @@ def test_the_source_package_runs_with_requirements_txt_and_nothing_else(
     def answering(*invocations: Mapping[str, Any]) -> Answer:
         return serve(python, own, app, *invocations, env=azure(cloud))
 
-    check(answering, cloud, app, version)
+    check(answering, cloud, app, PYTHON)
 
 
 @pytest.mark.timeout(400)

@@ -197,7 +197,7 @@ def test_without_a_given_key_the_one_in_the_vault_is_checked(load: Load, call: C
     assert cloud.writes == 0
 
 
-@pytest.mark.parametrize("command", sorted(cli.commands))
+@pytest.mark.parametrize("command", sorted(cli.commands.keys() - {"init"}))
 def test_help_names_the_variables(call: Call, command: str) -> None:
     result = call(command, "--help")
     assert result.returncode == 0

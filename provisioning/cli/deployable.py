@@ -1,0 +1,46 @@
+"""Writes the files that a deployment needs: the function app, azure.yaml and infra/. For those who have no clone."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+_PACKAGED = Path(__file__).parent.parent / "deployable"
+"""In a wheel, the files that stand at the root of the repository."""
+_ROOT_FILES = (".funcignore", "azure.yaml")
+
+
+@click.command()
+@click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
+def init(directory: Path) -> None:
+    """Write the files to deploy into DIRECTORY, which must be new or empty.
+
+    They are the function app, its requirements, azure.yaml and infra/. Run `python3 -m infra.from_setup` and `azd up` there.
+    """
+    if directory.exists() and any(directory.iterdir()):
+        raise click.UsageError(f"{directory} is not empty. Name a new directory: nothing is overwritten.")
+    count = 0
+    for source, name in _files():
+        target = directory / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
+        count += 1
+    click.echo(f"Wrote {count} files to {directory}.")
+    click.echo(
+        f"next     cd {click.format_filename(directory)}; see README.md or docs/deploy.md for the deployment", err=True
+    )
+
+
+def _files() -> Iterator[tuple[Path, str]]:
+    """The files with their names in the directory. .funcignore names those of the app."""
+    code = Path(__file__).parent.parent.parent  # one distribution has both packages
+    root = _PACKAGED if _PACKAGED.is_dir() else code
+    for line in (root / ".funcignore").read_text(encoding="utf-8").splitlines():
+        if line.startswith("!/") and not line.endswith("/"):
+            where = code if line.startswith("!/function_app/") else root
+            yield from ((path, path.relative_to(where).as_posix()) for path in where.glob(line[2:]))
+    yield from ((root / name, name) for name in _ROOT_FILES)
+    for path in (root / "infra").rglob("*"):
+        if path.is_file() and "__pycache__" not in path.parts:
+            yield path, path.relative_to(root).as_posix()
