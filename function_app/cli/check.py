@@ -16,7 +16,7 @@ from function_app.authoring.statistics import Statistics
 from function_app.authoring.tokens import Tokenizer, TokenizerError, counting, estimating
 from function_app.cli.console import echo, echo_json, wrapped
 from function_app.cli.report import fail
-from function_app.data.egress import has_credentials
+from function_app.data.credentials import has_credentials
 from function_app.errors import SyncError
 from function_app.models import Method
 

@@ -1,85 +1,118 @@
-"""What may leave for W&B. Pure.
+"""The gate: what of a job and its files may leave for W&B under each data policy. Pure.
 
-Credentials never leave, whatever the policy: they are replaced by a mark that says so.
+A job passes `permitted` before anything is made of it, so that config, summary, names, tags, alerts and model metadata have
+only the fields of `JOB_FIELDS`. A field that is not listed never leaves, and credentials never do.
 """
 
 import re
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-REDACTED = "(credential removed)"
-"""Stands where a credential was."""
+from function_app.data.credentials import without_credentials, without_credentials_in_text
+from function_app.data.text import lines, one_line
+from function_app.models import DatasetPolicy, Job, JobError
 
-_SECRET_KEY = re.compile(
-    r"authorization|pass(?:word|wd|phrase)|secret|credential|cookie|signature"
-    r"|(?:^|[_-])(?:api|access|account|private|shared|subscription|client|encryption|signing|ssh)[_-]?key(?:$|[_-])"
-    r"|(?:^|[_-])(?:auth|access|api|bearer|id|refresh|session|sas)[_-]?token(?:$|[_-])"
-    r"|^(?:token|sas|pwd|apikey|bearer|auth|key|sig)$|connection[_-]?string",
-    re.IGNORECASE,
+_OFF, _REFERENCE, _SAMPLE, _FULL = DatasetPolicy.OFF, DatasetPolicy.REFERENCE, DatasetPolicy.SAMPLE, DatasetPolicy.FULL
+_STRENGTH = {policy: strength for strength, policy in enumerate((_OFF, _REFERENCE, _SAMPLE, _FULL))}
+
+JOB_FIELDS: Mapping[str, DatasetPolicy] = {
+    **dict.fromkeys(("id", "account", "region", "status", "model", "fine_tuned_model", "suffix", "seed"), _OFF),
+    **dict.fromkeys(
+        ("created_at", "finished_at", "trained_tokens", "training_type", "method", "hyperparameters"), _OFF
+    ),
+    **dict.fromkeys(("training_file", "validation_file", "result_files"), _OFF),  # ids, which say nothing
+    "method_options": _OFF,  # of a grader only what `GRADER_FIELDS` lists, and the rest from `sample` on
+    "error": _OFF,  # the code; the message and the parameter, which may quote a line, from `sample` on
+    "metadata": _REFERENCE,
+}
+"""The fields of a job that may leave, each with the weakest policy under which it does."""
+
+GRADER_FIELDS = frozenset(
+    {
+        "type",
+        "operation",
+        "evaluation_metric",
+        "pass_threshold",
+        "range",
+        "model",
+        "sampling_params",
+        "graders",
+        "grader",
+    }
+    | {"temperature", "top_p", "seed", "max_completions_tokens", "reasoning_effort"}
 )
-_HEADERS = frozenset({"headers", "http_headers", "default_headers", "extra_headers"})
-_USER_INFO = re.compile(r"(?P<scheme>\b[a-z][a-z0-9+.-]{1,20}://)[^\s/?#@\"'<>]{1,500}@(?=[^\s/@])", re.IGNORECASE)
-_BEARER = re.compile(r"\b(?P<scheme>Bearer|Basic)\s+[A-Za-z0-9._~+/-]{12,}=*", re.IGNORECASE)
-_SIGNED = re.compile(
-    r"(?P<name>[?&](?:sig|signature|sas|api[-_]?key|access_token|token|x-amz-signature)=)[^&\s\"'<>#]+", re.IGNORECASE
+"""The fields of graders that say how and not what is graded."""
+
+FROM_SAMPLE_ON = _SAMPLE
+"""The weakest policy under which free text leaves: grader prompts and source, error messages, file names."""
+
+TABLE: tuple[tuple[str, DatasetPolicy | None], ...] = (
+    ("ids, status, models, suffix, region, times, seed, numbers of hyperparameters, trained tokens", _OFF),
+    ("metrics, and the numbers of a results file", _OFF),
+    ("type, operation, model and threshold of a grader; code of an error", _OFF),
+    ("the job's metadata", _REFERENCE),
+    ("size, digest and counts of a training or validation file", _REFERENCE),
+    ("prompts, source and other text of graders, response formats and tools", _SAMPLE),
+    ("message and parameter of an error", _SAMPLE),
+    ("name of a training or validation file", _SAMPLE),
+    ("a table of at most 100 examples", _SAMPLE),
+    ("the file itself, and a table of its examples", _FULL),
+    ("text columns of a results file, events, fields that are not listed here", None),
+    ("credentials: headers, passwords, tokens, user information in addresses", None),
 )
-_SCHEMA_TYPES = frozenset({"string", "number", "integer", "boolean", "object", "array", "null"})
-_SCHEMA_VALUES = frozenset({"const", "default", "enum", "example", "examples"})
+"""What leaves, and the weakest policy under which it does, for docs/data.md; None: never."""
+
+_CODE = re.compile(r"[\w.-]{1,80}", re.ASCII)
+_WORD = re.compile(r"[\w.-]{1,40}", re.ASCII)
 
 
-def without_credentials(value: Any) -> Any:
-    """Return a JSON value with every credential replaced by `REDACTED`.
+def allows(policy: DatasetPolicy, weakest: DatasetPolicy | None) -> bool:
+    """Return whether something leaves under a policy, from the weakest policy under which it does; None: never."""
+    return weakest is not None and _STRENGTH[policy] >= _STRENGTH[weakest]
 
-    A credential is a text under a key that names a secret, a value of headers, the user information or signature of an
-    address, or a token of an authorization scheme. What defines a parameter of that name (JSON schema) stays.
-    """
-    if isinstance(value, str):
-        return without_credentials_in_text(value)
+
+def permitted(job: Job, policy: DatasetPolicy) -> Job:
+    """Return a job with only what may leave under a policy, without credentials and without control characters."""
+    kept = {name: getattr(job, name) for name, weakest in JOB_FIELDS.items() if allows(policy, weakest)}
+    free_text = allows(policy, FROM_SAMPLE_ON)
+    kept["hyperparameters"] = {name: value for name, value in job.hyperparameters.items() if _is_plain(value)}
+    options = without_credentials(dict(job.method_options))
+    kept["method_options"] = options if free_text else _structure(options)
+    kept["error"] = job.error and _error(job.error, policy, free_text=free_text)
+    for name in ("suffix", "model", "fine_tuned_model", "status", "method", "training_type", "region"):
+        kept[name] = kept[name] and one_line(without_credentials_in_text(str(kept[name])))
+    kept["metadata"] = without_credentials(dict(kept.get("metadata", {})))
+    blank = Job(job.id, job.account, job.status, job.model, job.created_at, job.training_file)
+    return replace(blank, **kept)
+
+
+def _error(error: JobError, policy: DatasetPolicy, *, free_text: bool) -> JobError:
+    code = error.code if _CODE.fullmatch(error.code) else one_line(error.code)[:80] if free_text else "unknown"
+    if not free_text:
+        return JobError(code, f"(not sent under the data policy {policy})")
+    message = lines(without_credentials_in_text(error.message))
+    return JobError(code, message, error.param and one_line(without_credentials_in_text(error.param)))
+
+
+def _structure(value: Any) -> Any:
+    """Return the listed fields of a method's options, with numbers and single words only."""
     if isinstance(value, dict):
-        return {name: _value_of(name, inner) for name, inner in value.items()}
+        inner = {name: _structure(each) for name, each in value.items() if name in GRADER_FIELDS}
+        return {name: each for name, each in inner.items() if each not in (None, {}, [])}
     if isinstance(value, list):
-        return [without_credentials(inner) for inner in value]
-    return value
+        return [each for each in map(_structure, value) if each not in (None, {}, [])]
+    return value if _is_plain(value) else None
 
 
-def has_credentials(value: Any) -> bool:
-    """Return whether a JSON value has a credential, which `without_credentials` would replace."""
-    if isinstance(value, str):
-        return without_credentials_in_text(value) != value
-    if isinstance(value, dict):
-        return any(
-            _value_of(name, inner) != inner if _is_secret(name) else has_credentials(inner)
-            for name, inner in value.items()
-        )
-    return isinstance(value, list) and any(has_credentials(inner) for inner in value)
+def _is_plain(value: Any) -> bool:
+    """Return whether a value is a number or a single word, which tells nothing of the data."""
+    return isinstance(value, bool | int | float) or (isinstance(value, str) and _WORD.fullmatch(value) is not None)
 
 
-def without_credentials_in_text(text: str) -> str:
-    """Return a text without the credentials of addresses and authorization schemes in it."""
-    if "://" in text:
-        text = _USER_INFO.sub(rf"\g<scheme>{REDACTED}@", text)
-        text = _SIGNED.sub(rf"\g<name>{REDACTED}", text)
-    return _BEARER.sub(rf"\g<scheme> {REDACTED}", text)
-
-
-def _value_of(name: object, value: Any) -> Any:
-    return _redacted(value) if _is_secret(name) else without_credentials(value)
-
-
-def _is_secret(name: object) -> bool:
-    return isinstance(name, str) and (name.lower() in _HEADERS or _SECRET_KEY.search(name) is not None)
-
-
-def _redacted(value: Any) -> Any:
-    """Return a secret's value without its texts; of a parameter's definition only the values are removed."""
-    if isinstance(value, str):
-        return REDACTED if value else value
-    if isinstance(value, list):
-        return [_redacted(inner) for inner in value]
-    if not isinstance(value, dict):
-        return value
-    if value.get("type") in _SCHEMA_TYPES if isinstance(value.get("type"), str) else False:
-        return {
-            name: _redacted(inner) if name in _SCHEMA_VALUES else without_credentials(inner)
-            for name, inner in value.items()
-        }
-    return {name: _redacted(inner) for name, inner in value.items()}
+def table() -> list[str]:
+    """Return `TABLE` as the lines of a Markdown table, which docs/data.md has."""
+    policies = (_FULL, _SAMPLE, _REFERENCE, _OFF)
+    head = ["| leaves for W&B | " + " | ".join(f"`{policy}`" for policy in policies) + " |", "|---|---|---|---|---|"]
+    rows = [(what, ["yes" if allows(policy, weakest) else "no" for policy in policies]) for what, weakest in TABLE]
+    return [*head, *(f"| {what} | {' | '.join(cells)} |" for what, cells in rows)]

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from typing import Any
 
+from function_app.data.credentials import without_credentials
 from function_app.data.formats import SPECS, NotAnExampleError, format_of
 from function_app.models import Malformed, TableRow
 
@@ -61,7 +62,7 @@ def _rows(lines: Iterable[bytes]) -> Iterator[tuple[TableRow | Malformed, int]]:
         try:
             example = parse_example(text)
             found = format_of(example)
-            cells = SPECS[found].cells(example)
+            cells = SPECS[found].cells(without_credentials(example))
         except NotAnExampleError as error:
             yield Malformed(number, str(error)), len(text)
         except RecursionError:

@@ -24,3 +24,20 @@ def lines(text: str) -> str:
 def without_mentions(text: str) -> str:
     """Return a text that notifies nobody in a chat to which a notification goes, such as `<!channel>` and `@here`."""
     return _MENTION.sub(lambda found: f"{found[0]}\u2060", text)
+
+
+def file_name(name: str, default: str) -> str:
+    """Return a name from outside as a plain file name: no folder, no drive, only letters, digits, spaces and `._-`.
+
+    Args:
+        name: such as `train.jsonl`, `C:\\data\\train.jsonl` or `../../etc/passwd`.
+        default: what to use where nothing is left, or where the name is one of W&B's own or of our tables.
+    """
+    plain = re.sub(r"[^\w .-]", "_", one_line(re.split(r"[/\\:]", name)[-1]), flags=re.ASCII).strip(" .")[-100:]
+    if (
+        not re.search(r"[A-Za-z0-9]", plain)
+        or plain.lower().endswith(".table.json")
+        or plain.lower().startswith("wandb")
+    ):
+        return default
+    return plain

@@ -18,9 +18,11 @@ from function_app.data.description import (
     summary_of,
     tags_of,
 )
+from function_app.data.egress import permitted
 from function_app.data.formats import Format
 from function_app.data.results import ResultsError, parse_results, rows_from_events, with_event_times
 from function_app.data.routes import Registry
+from function_app.data.text import one_line, without_mentions
 from function_app.engine.accounts import JobSource
 from function_app.engine.outcomes import Mirrored
 from function_app.engine.planner import RULE, results_file, settled
@@ -84,6 +86,7 @@ def mirror(
         mark_deleted(tracker, run, done)
         return
     final = settled(job, events, account.now())
+    job = permitted(job, datasets)
     new = None if run else _identity(job, run_id, conventions)
     target = ModelTarget(collection_of(job, conventions.model_artifact), conventions.model_type, registry)
     files = () if (run and run.datasets) or datasets is DatasetPolicy.OFF else tuple(_files_of(job).values())
@@ -296,7 +299,8 @@ class _Mirroring:
             return
         error = self.job.error
         why = f"{error.code}: {error.message}" if error else "no reason given"
-        self.run.alert(f"Fine-tuning failed: {name_of(self.job)}", f"{self.job.id} on {self.job.account}\n{why}")
+        text = without_mentions(f"{self.job.id} on {self.job.account}\n{one_line(why)}")
+        self.run.alert(without_mentions(f"Fine-tuning failed: {name_of(self.job)}"), text)
         self._remember(alerted=True)
         self.done.actions.append("alert")
 

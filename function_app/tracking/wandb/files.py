@@ -3,6 +3,7 @@
 Everything is streamed: a file of any size is read once, on its way from the service to the disk, and never held.
 """
 
+import csv
 import hashlib
 import json
 import threading
@@ -17,11 +18,14 @@ import wandb
 from wandb.sdk.artifacts.artifact_manifest_entry import ArtifactManifestEntry
 from wandb.sdk.lib.paths import LogicalPath
 
+from function_app.data.credentials import line_without_credentials
 from function_app.data.description import artifact_name
+from function_app.data.egress import FROM_SAMPLE_ON, allows
 from function_app.data.formats import NUMBERS, SPECS, Format
-from function_app.data.jsonl import lines_of, read_rows
+from function_app.data.jsonl import LONGEST_LINE, lines_of, read_rows
 from function_app.data.results import parse_results
 from function_app.data.sampling import Sample, Tally
+from function_app.data.text import file_name, one_line
 from function_app.models import Cell, DatasetPolicy, Job, TableRow
 from function_app.tracking import FileSource
 from function_app.tracking.wandb.runs import new_artifact
@@ -35,6 +39,7 @@ TABLE_ROWS = 10_000
 SAMPLE_ROWS = 100
 """What the policy `sample` lets go."""
 
+_LONGEST_KEPT = 32 * 1024 * 1024  # bytes of a line in the uploaded file; a longer line is cut
 _TABLE_BYTES = 32 * 1024 * 1024  # of examples held at once; a table of very long ones has fewer rows, and says so
 READ_AT_ONCE = 4
 """Training files of one process: what is held of their examples does not grow with the number of jobs at work."""
@@ -70,13 +75,15 @@ def _drafted(source: FileSource, file_id: str, policy: DatasetPolicy, directory:
     path = directory / "file.jsonl"
     said = source.file(file_id)
     with source.content(file_id) as chunks, path.open("wb") if policy is DatasetPolicy.FULL else nullcontext() as file:
-        stream = _Copy(chunks, file)
-        for row in tally.rows(read_rows(lines_of(stream))):
+        stream = _Counted(chunks)
+        for row in tally.rows(read_rows(_copied(lines_of(stream, longest=_LONGEST_KEPT), file))):
             sample.offer(row.line, partial(_encoded_row, row))
+        if file and stream.ends_with_newline:
+            file.write(b"\n")
     metadata: dict[str, Any] = {
         "file_id": file_id,
         "account": source.name,
-        "filename": said.name,
+        **({"filename": one_line(said.name)} if allows(policy, FROM_SAMPLE_ON) else {}),
         "bytes": stream.size,
         "sha256": stream.sha256.hexdigest(),
         "policy": policy.value,
@@ -86,7 +93,7 @@ def _drafted(source: FileSource, file_id: str, policy: DatasetPolicy, directory:
     }
     artifact = new_artifact(artifact_name(file_id), DATASET, metadata, _described(tally, sample, policy))
     if policy is DatasetPolicy.FULL:
-        add_file(artifact, path, Path(said.name).name or f"{file_id}.jsonl")
+        add_file(artifact, path, file_name(said.name, f"{artifact_name(file_id)}.jsonl"))
     else:
         artifact.add_reference(f"azureopenai://{source.name}/files/{file_id}", name="file", checksum=False)
     if len(sample):
@@ -99,16 +106,21 @@ def _drafted(source: FileSource, file_id: str, policy: DatasetPolicy, directory:
 
 
 def results_artifact(job: Job, content: Iterable[bytes], directory: Path) -> wandb.Artifact:
-    """Draft an artifact of a job's results file and a table of its rows, every one of them.
+    """Draft an artifact of the numbers in a job's results file, as CSV and as a table. Columns of text stay out.
 
     Raises:
         ResultsError: it is no results file.
     """
-    path = directory / "results.csv"
-    with path.open("wb") as file:
+    received, path = directory / "received.csv", directory / "results.csv"
+    with received.open("wb") as file:
         file.writelines(content)
-    names = sorted({name for row in parse_results(_chunks(path), complete=True) for name in row.values})
-    rows = parse_results(_chunks(path), complete=True)
+    names = sorted({name for row in parse_results(_chunks(received), complete=True) for name in row.values})
+    rows = parse_results(_chunks(received), complete=True)
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["step", *names])
+        for row in parse_results(_chunks(received), complete=True):
+            writer.writerow([row.step, *(row.values.get(name, "") for name in names)])
     artifact = new_artifact(artifact_name(f"results-{job.id}"), RESULTS, {"job_id": job.id})
     add_file(artifact, path, path.name)
     lines = (_encoded([row.step, *(row.values.get(name) for name in names)]) for row in rows)
@@ -130,21 +142,28 @@ def add_file(artifact: wandb.Artifact, path: Path, name: str) -> None:
     artifact.manifest.add_entry(entry)
 
 
-class _Copy:
-    """Chunks that go by: counted, digested, and written to a file if there is one."""
+def _copied(lines: Iterable[bytes], file: BinaryIO | None) -> Iterator[bytes]:
+    """Yield lines, and write them without credentials to a file if there is one; the last one without its newline."""
+    for number, line in enumerate(lines):
+        if file:
+            file.write((b"\n" if number else b"") + line_without_credentials(line, LONGEST_LINE))
+        yield line
 
-    def __init__(self, chunks: Iterable[bytes], file: BinaryIO | None) -> None:
+
+class _Counted:
+    """Chunks that are counted and digested while they pass."""
+
+    def __init__(self, chunks: Iterable[bytes]) -> None:
         self._chunks = chunks
-        self._file = file
         self.size = 0
         self.sha256 = hashlib.sha256()
+        self.ends_with_newline = False
 
     def __iter__(self) -> Iterator[bytes]:
         for chunk in self._chunks:
             self.size += len(chunk)
             self.sha256.update(chunk)
-            if self._file:
-                self._file.write(chunk)
+            self.ends_with_newline = chunk.endswith(b"\n") if chunk else self.ends_with_newline
             yield chunk
 
 
