@@ -2,13 +2,21 @@
 PYTHON ?= python3
 VENV ?= .venv
 TESTS ?= tests
-# Tests wait more than they compute: for processes, for the W&B SDK's retries. More workers than cores pay.
+# Tests wait for processes and for the retries of W&B's SDK more than they compute, so that more workers than cores are faster.
 WORKERS ?= 4
 RUN = $(VENV)/bin/
+SUPPORTED = (3, 11) <= sys.version_info[:2] <= (3, 14)
+# An environment that is broken, or was made by another Python, is removed and made again.
+ifneq ($(wildcard $(VENV)/pyvenv.cfg),)
+  ifneq ($(shell $(VENV)/bin/python -c 'import pip, sys; print($(SUPPORTED))' 2>/dev/null),True)
+    $(info $(VENV)/ does not work and is made again.)
+    $(shell rm -rf $(VENV))
+  endif
+endif
 LOCKED = --universal --python-version 3.11 --no-header --no-annotate -q
 AZURE = --python-version 3.13 --python-platform x86_64-manylinux_2_28 --generate-hashes --no-header --no-annotate -q
 
-.PHONY: demo test test-all test-azcli crash faults canary mutation evidence lint format docs pictures package lock dist site clean
+.PHONY: demo test test-all random contracts test-azcli crash faults canary mutation evidence lint format docs pictures package lock dist site clean
 
 demo: $(VENV)/.demo
 	$(RUN)python -m sandbox demo
@@ -19,6 +27,15 @@ test: $(VENV)/.dev $(VENV)/functions-worker $(VENV)/azurite
 # What CI runs: with parts of the matrices, and the package as it is deployed.
 test-all: $(VENV)/.dev $(VENV)/functions-worker $(VENV)/azurite
 	$(RUN)python -m pytest -n $(WORKERS) -m "not long and not azcli" $(TESTS)
+
+# Other examples each time, for a scheduled job; a failure prints how to repeat it.
+random: $(VENV)/.dev $(VENV)/functions-worker
+	$(RUN)python -m pytest -n $(WORKERS) -m "not slow and not long and not azcli" --hypothesis-profile random $(TESTS)
+
+# The official API descriptions, for the contract tests. AZURE_SPECS_REPOSITORY names a mirror or a local clone.
+contracts: $(VENV)/.dev
+	$(RUN)python -m tests.contracts.fetch
+	$(RUN)python -m pytest -q -m contract $(TESTS)
 
 # The real Azure CLI as a witness: installs it into .venv-azcli/ (733 MB, a minute or two) the first time.
 test-azcli: $(VENV)/.dev
@@ -70,6 +87,9 @@ package: $(VENV)/.dev
 	$(RUN)python -m infra.package $(WITH)
 
 $(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(not $(SUPPORTED))' || { \
+	  echo "$(PYTHON) is not Python 3.11 to 3.14, which this project needs. Name another: make $(MAKECMDGOALS) PYTHON=python3.13"; \
+	  exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.demo: $(VENV)/bin/python pyproject.toml constraints.txt

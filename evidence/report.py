@@ -62,6 +62,7 @@ CLAIMS: tuple[Claim, ...] = (
         "Whatever happens between runs and between requests, W&B shows what Azure shows, each step once; after `setup` "
         "nothing is left to plan, and nobody has lost access.",
         "python -m pytest tests/machines --hypothesis-profile deep -n 6 --show-capture=no",
+        "passed",
     ),
     Claim(
         "secrets",

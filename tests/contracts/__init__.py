@@ -1,4 +1,4 @@
-"""The official API descriptions as a check of recorded traffic, where they are present (here and in CI)."""
+"""The official API descriptions, and the checker of recorded traffic, where they are present."""
 
 import importlib.util
 import os
@@ -9,11 +9,16 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-CONTRACTS = Path(os.environ.get("AZURE_CONTRACTS_DIR", Path(__file__).parents[3] / "shared" / "contracts"))
+FETCHED = Path(__file__).parents[2] / ".contracts"
+"""Where `make contracts` puts the descriptions."""
+
+_SHARED = Path(__file__).parents[3] / "shared" / "contracts"
+CONTRACTS = Path(os.environ.get("AZURE_CONTRACTS_DIR", _SHARED if _SHARED.is_dir() else FETCHED))
 TOOLS = CONTRACTS.parent / "tools"
 RECORDINGS = CONTRACTS.parent / "recordings"
 PRESENT = (TOOLS / "check_trace.py").is_file()
-WHY_ABSENT = f"the official API descriptions are not in {CONTRACTS} (AZURE_CONTRACTS_DIR)"
+WHY_ABSENT = f"the checker of recorded traffic is not beside {CONTRACTS} (AZURE_CONTRACTS_DIR)"
+WHY_UNFETCHED = f"the official API descriptions are not in {CONTRACTS}: run `make contracts`"
 
 
 @cache

@@ -3,14 +3,13 @@
 from typing import Any
 
 from hypothesis import strategies as st
-from hypothesis.stateful import precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
 from sandbox.azure.rbac import ROLE_IDS, Assignment
 from sandbox.azure.tenant import AccessPolicy, Account, Principal, SecretVersion, Tenant, Vault
 from tests.provisioning.bench import Bench
 
 from .access import SECRET, ours
-from .figures import Counted
 
 PEOPLE = ("operator", "dana", "billing-api", "reports-job", "function-app", "ml-team", "aoai-ml")
 APPLICATION = "11111111-0000-4000-8000-000000000001"
@@ -34,7 +33,7 @@ ROLES = (
 )
 
 
-class Portal(Counted):
+class Portal(RuleBasedStateMachine):
     """The edits, on whatever is there."""
 
     def __init__(self, bench: Bench) -> None:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import pytest
 from hypothesis import strategies as st
-from hypothesis.stateful import initialize, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
 from benchmarks.truth import Truth
 from evidence.processes import Processes
@@ -23,9 +23,9 @@ from sandbox.runtime.faults import Fault, Faults, Gate
 from sandbox.wandb.runs import Run
 from tests.function_app.conftest import FILE, SETTINGS, VALIDATION_FILE, Bench
 
-from .figures import FIGURES, Counted, how
 from .jobs import Comparison, Known, steps_of
 from .places import FILES, PIPELINE, Leases, after, course, fresh
+from .profiles import how
 
 OF_WANDB = (
     "Runs",
@@ -102,7 +102,7 @@ WAITS = st.sampled_from((0, 5, 60, 130, 400, 3600))
 _Thing = TypeVar("_Thing")
 
 
-class JobsMachine(Counted):
+class JobsMachine(RuleBasedStateMachine):
     """One project of W&B, one account of Azure OpenAI, and everything that can happen between them."""
 
     def __init__(self, bench: Bench, processes: Processes) -> None:
@@ -320,7 +320,6 @@ class JobsMachine(Counted):
         outcomes: list[Outcome] = tick()
         assert [each for each in outcomes if each.result in (Result.FAILED, Result.PENDING)] == []
         self._disturbed()
-        FIGURES.clean += 1
         for known in self.known:
             wrong = [*look.after(known, before[known.id])]
             assert wrong == [], f"{known.id}: {wrong}"

@@ -25,8 +25,8 @@ from sandbox.scenario.reader import Scenario
 from tests.provisioning.bench import GOOD_KEY, Bench, Listener, VirtualClock
 
 from .access import SECRET, Access, Right, ours, repeated, told, wrote
-from .figures import FIGURES, how
 from .portal import PERMISSIONS, Portal
+from .profiles import how
 
 OTHER_KEY = "5a4db0c5a4db0c5a4db0c5a4db0c5a4db0c00009"
 KEYS = (GOOD_KEY, OTHER_KEY)
@@ -164,7 +164,6 @@ class ProvisioningMachine(Portal):
 
     def _in_place(self, key: str, options: dict[str, Any]) -> None:
         """After a setup that ended well: everything is there, and there is nothing left to do."""
-        FIGURES.clean += 1
         options = {name: value for name, value in options.items() if name not in ("create_vault", "recover_vault")}
         writes = self.bench.cloud.writes
         for look in (setup.plan, setup.status):
@@ -240,7 +239,6 @@ class ProvisioningMachine(Portal):
             teardown.teardown(session, restore=restore, yes=True, interactive=False)
 
         if self._run(session, do) is None:
-            FIGURES.clean += 1
             writes = self.bench.cloud.writes
             assert self._run(self._session(GOOD_KEY, options), do) is None
             assert self.bench.cloud.writes == writes, "an idle teardown wrote"
