@@ -6,16 +6,15 @@ their own. One order a line on stdin, one answer a line on stdout, both JSON; it
 
 import json
 import logging
-import resource
 import sys
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import azure.functions as func
 from azure.functions.queue import QueueMessage as Message
 
+from benchmarks.measure import children_of, peak_of
 from function_app import app
 
 
@@ -72,24 +71,9 @@ def answer(functions: Mapping[str | None, Callable[..., Any]], order: dict[str, 
         "cpu_seconds": time.process_time() - cpu,
         "asked": sent.messages,
         "lines": lines.lines,
-        "process_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-        "wandb_core_mib": max((peak_of(child) for child in children()), default=0.0),
+        "process_mib": peak_of("self"),
+        "wandb_core_mib": max(map(peak_of, children_of("self")), default=0.0),
     }
-
-
-def children() -> list[int]:
-    """The processes that this one started: wandb-core. Linux only; none elsewhere."""
-    try:
-        tasks = list(Path("/proc/self/task").iterdir())
-        return [int(child) for task in tasks for child in (task / "children").read_text().split()]
-    except OSError:
-        return []
-
-
-def peak_of(pid: int) -> float:
-    """The most memory that a process has had, in MiB."""
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:")), 0.0)
 
 
 def main() -> None:

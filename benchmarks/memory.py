@@ -7,19 +7,14 @@ keeps in memory what is uploaded to it.
 
 import argparse
 import json
-import os
-import subprocess
 import sys
-import time
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
+from benchmarks.measure import watched
 from sandbox.cloud import Cloud
 from sandbox.scenario.reader import Scenario
 
-ROOT = Path(__file__).parent.parent
 LIMIT = 200.0
 """MiB that the process may take, whatever it mirrors."""
 
@@ -59,71 +54,6 @@ def measured(what: str, *, file_mib: float = 0.1, steps: int = 100) -> Peak:
     with Cloud(scenario) as cloud:
         ran = watched([sys.executable, "-m", "function_app", "sync"], cloud.environment() | _ENVIRONMENT)
     return Peak(what, ran.process.mib, ran.wandb_core.mib, ran.seconds, ran.status)
-
-
-@dataclass(frozen=True)
-class Taken:
-    """What a process has taken so far: its peak in MiB, and seconds of the processor."""
-
-    mib: float = 0.0
-    cpu_seconds: float = 0.0
-
-
-@dataclass(frozen=True)
-class Watched:
-    """How a command ran: what it and its wandb-core took, when it began and ended (time.monotonic), its exit status."""
-
-    process: Taken
-    wandb_core: Taken
-    began: float
-    ended: float
-    status: int
-
-    @property
-    def seconds(self) -> float:
-        """From start to exit."""
-        return self.ended - self.began
-
-
-def watched(argv: list[str], environment: Mapping[str, str]) -> Watched:
-    """Run a command to its end."""
-    own = core = Taken()
-    began = time.monotonic()
-    process = subprocess.Popen(argv, env=dict(environment), cwd=ROOT, stdout=subprocess.DEVNULL)
-    while process.poll() is None:
-        own = _more(own, process.pid)
-        for child in _children(process.pid):
-            core = _more(core, child)
-        time.sleep(0.02)
-    return Watched(own, core, began, time.monotonic(), process.returncode)
-
-
-def _more(before: Taken, pid: int) -> Taken:
-    return Taken(max(before.mib, _peak(pid)), max(before.cpu_seconds, _cpu(pid)))
-
-
-def _children(pid: int) -> list[int]:
-    try:
-        tasks = list(Path(f"/proc/{pid}/task").iterdir())
-        return [int(child) for task in tasks for child in (task / "children").read_text().split()]
-    except OSError:  # it ended just now
-        return []
-
-
-def _peak(pid: int) -> float:
-    try:
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    except OSError:  # it ended just now
-        return 0.0
-    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:")), 0.0)
-
-
-def _cpu(pid: int) -> float:
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:  # it ended just now
-        return 0.0
-    return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")  # utime and stime (proc_pid_stat(5))
 
 
 def main() -> int:

@@ -27,7 +27,7 @@ now = lambda: (time.perf_counter(), time.process_time())
 begun = now()
 import function_app
 index = now()
-import function_app.settings, function_app.storage, function_app.tick
+import function_app.settings, function_app.wiring, function_app.engine.engine
 engine = now()
 spent = {"index": zip(begun, index), "engine": zip(index, engine)}
 print(json.dumps({part: [end - start for start, end in times] for part, times in spent.items()}))

@@ -9,16 +9,13 @@ the middle. Requests are counted where they arrive.
 The least that a job can take: the SDK (wandb 0.31) sends 29 requests for a run with three artifacts, two files with their
 tables and a model. 6 are the run's: its resume status, two upserts, the second of them for telemetry, two of the file
 stream, the server's features. Each artifact has 5 and one a file, of which its manifest is one. That the run was trained on
-these files is one more, so 30. Most of them wait for the one before: how many, one after the other, is taken from the
-sync of a single job, and with so many jobs at a time that makes the least time for all of them.
+these files is one more, so 30.
 
 Exit status 1 when a target is missed, or what W&B shows of ours is wrong.
 """
 
 import argparse
 import json
-import math
-import os
 import subprocess
 import sys
 import time
@@ -28,13 +25,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from function_app.settings import Settings
 from sandbox.cloud import Cloud
 
 from .incumbent import INCUMBENT, OURS
 from .incumbent import environment as environment_of_incumbent
-from .memory import Taken, watched
-from .timeline import Flight, Timeline, timeline
+from .measure import Taken, watched
 from .truth import Truth
 from .workload import TRAINING, VALIDATION, environment, job_id, scenario
 
@@ -52,21 +47,16 @@ _Requests = Mapping[str, Mapping[str, int]]
 
 @dataclass(frozen=True)
 class Sync:
-    """One process that mirrored so many jobs: what it and its wandb-core took, where its time went, seconds of CPU that the
-    sandbox took meanwhile, requests by service and operation, what is wrong.
+    """One process that mirrored so many jobs: what it and its wandb-core took, seconds from start to exit, seconds of CPU that
+    the sandbox took meanwhile, requests by service and operation, and what is wrong.
     """
 
     process: Taken
     wandb_core: Taken
-    time: Timeline
+    seconds: float
     sandbox_cpu_seconds: float
     requests: _Requests
     wrong: Sequence[str]
-
-    @property
-    def seconds(self) -> float:
-        """From start to exit."""
-        return self.time.whole
 
     def requests_to(self, service: str) -> int:
         """How many requests a service got."""
@@ -76,11 +66,6 @@ class Sync:
     def mib(self) -> float:
         """Both processes' peaks."""
         return self.process.mib + self.wandb_core.mib
-
-    @property
-    def cpu_seconds(self) -> float:
-        """Of both processes."""
-        return self.process.cpu_seconds + self.wandb_core.cpu_seconds
 
 
 @dataclass(frozen=True)
@@ -139,9 +124,7 @@ class Bench:
         spent = time.process_time() - spent
         truth = Truth(self.cloud.world)
         wrong = [*truth.faithful(), *truth.tables()] + ([f"exit status {ran.status}"] if ran.status else [])
-        flights = (Flight(e.service, e.ended - e.seconds, e.ended) for e in self.cloud.world.trace.exchanges)
-        went = timeline(ran.began, ran.ended, flights, _WANDB)
-        return Sync(ran.process, ran.wandb_core, went, spent, self._since(before), wrong)
+        return Sync(ran.process, ran.wandb_core, ran.seconds, spent, self._since(before), wrong)
 
     def idle(self, tool: str, jobs: int) -> Idle:
         """Look again at what was mirrored.
@@ -237,7 +220,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if said.json:
         print(json.dumps(_as_data(figures, met), indent=2))
     else:
-        print("\n".join([*_table(figures), *limits(figures[OURS], latency), *verdict(figures, met)]))
+        print("\n".join([*_table(figures), minimum(figures[OURS]), *verdict(figures, met)]))
     return int(not good(figures[OURS], met))
 
 
@@ -270,7 +253,7 @@ def _parser() -> argparse.ArgumentParser:
 def _as_data(figures: Mapping[str, Figures], met: Sequence[Target]) -> dict[str, Any]:
     tools = {
         tool: {
-            "syncs": {number: asdict(sync) | {"seconds": sync.seconds} for number, sync in found.syncs.items()},
+            "syncs": {number: asdict(sync) for number, sync in found.syncs.items()},
             "idle": asdict(found.idle),
         }
         for tool, found in figures.items()
@@ -303,41 +286,19 @@ def _table(figures: Mapping[str, Figures]) -> Iterator[str]:
 
 
 def _parts(syncs: Sequence[Sync]) -> Mapping[str, Sequence[float]]:
-    """A profile: what the wall time is made of, and who took the processor meanwhile."""
+    """Return who took the processor."""
     return {
-        "before the first request": [sync.time.start for sync in syncs],
-        "W&B requests on their way": [sync.time.main for sync in syncs],
-        "Azure's alone on their way": [sync.time.other for sync in syncs],
-        "none on its way": [sync.time.none for sync in syncs],
-        "after the last request": [sync.time.end for sync in syncs],
         "CPU of its process": [sync.process.cpu_seconds for sync in syncs],
         "CPU of its wandb-core": [sync.wandb_core.cpu_seconds for sync in syncs],
         "CPU of the sandbox": [sync.sandbox_cpu_seconds for sync in syncs],
     }
 
 
-def limits(ours: Figures, latency: float) -> Iterator[str]:
-    """The least that is possible, and how far we are."""
-    one, most = min(ours.syncs), max(ours.syncs)
-    sync = ours.syncs[most]
-    requests = sync.requests_to(_WANDB) / most
-    yield f"The least: {LEAST} W&B requests per job. Ours: {requests:.1f}, {requests - LEAST:+.1f}."
-    if not latency or one != 1:
-        return
-    in_sequence, at_once = ours.syncs[one].time.waited / latency, Settings.model_fields["sync_concurrency"].default
-    turns = math.ceil(most / at_once)
-    least = ours.syncs[one].time.start + turns * ours.syncs[one].time.waited
-    cores = os.cpu_count() or 1
-    busy = (sync.cpu_seconds + sync.sandbox_cpu_seconds) / (sync.seconds * cores)
-    yield (
-        f"A job by itself waits for requests as long as {in_sequence:.0f} take in sequence. {most} jobs, {at_once} at a time: "
-        f"{least:.1f} s at least. Ours: {sync.seconds:.1f} s."
-    )
-    yield (
-        f"Where there were W&B requests on their way, there were {sync.time.at_once:.1f} at once on average. Both processes and "
-        f"the sandbox kept {cores} cores busy for {busy:.0%} of the whole time."
-    )
-    yield ""
+def minimum(ours: Figures) -> str:
+    """Compare the W&B requests with the least that is possible."""
+    most = max(ours.syncs)
+    requests = ours.syncs[most].requests_to(_WANDB) / most
+    return f"The least: {LEAST} W&B requests per job. Ours: {requests:.1f}, {requests - LEAST:+.1f}."
 
 
 def verdict(figures: Mapping[str, Figures], met: Sequence[Target]) -> Iterator[str]:

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from benchmarks.memory import watched
+from benchmarks.measure import watched
 
 from .conftest import SETTINGS, Bench, a_file, a_job
 

@@ -1,0 +1,71 @@
+"""What processes take, as Linux's /proc shows it: peak memory and seconds of the processor."""
+
+import os
+import subprocess
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What a process has taken so far: its peak in MiB, and seconds of the processor."""
+
+    mib: float = 0.0
+    cpu_seconds: float = 0.0
+
+    def more(self, pid: int) -> "Taken":
+        """Return the larger of this and what the process has taken by now."""
+        return Taken(max(self.mib, peak_of(pid)), max(self.cpu_seconds, _cpu_of(pid)))
+
+
+@dataclass(frozen=True)
+class Watched:
+    """How a command ran: what it and its wandb-core took, seconds from start to exit, its exit status."""
+
+    process: Taken
+    wandb_core: Taken
+    seconds: float
+    status: int
+
+
+def watched(argv: list[str], environment: Mapping[str, str]) -> Watched:
+    """Run a command to its end."""
+    own = core = Taken()
+    began = time.monotonic()
+    process = subprocess.Popen(argv, env=dict(environment), cwd=ROOT, stdout=subprocess.DEVNULL)
+    while process.poll() is None:
+        own = own.more(process.pid)
+        for child in children_of(process.pid):
+            core = core.more(child)
+        time.sleep(0.02)
+    return Watched(own, core, time.monotonic() - began, process.returncode)
+
+
+def children_of(pid: int | str) -> list[int]:
+    """Return the processes that a process started, such as wandb-core."""
+    try:
+        tasks = list(Path(f"/proc/{pid}/task").iterdir())
+        return [int(child) for task in tasks for child in (task / "children").read_text().split()]
+    except OSError:  # it ended just now
+        return []
+
+
+def peak_of(pid: int | str) -> float:
+    """Return the most memory that a process has had, in MiB (VmHWM)."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:  # it ended just now
+        return 0.0
+    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:")), 0.0)
+
+
+def _cpu_of(pid: int) -> float:
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:  # it ended just now
+        return 0.0
+    return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")  # utime and stime (proc_pid_stat(5))
