@@ -29,6 +29,9 @@ class Target:
     """What the operator asked for.
 
     Attributes:
+        resource_group: the resource group of the account.
+        vault_group: the resource group of the vault; empty means the account's.
+        vault_subscription: id or name of the vault's subscription; empty means the account's.
         identity_role: GUID of the role for the account's identity; `identity_scope` says where it is assigned.
         readers: object ids of principals that may read the one secret, such as a function app's identity.
         by_access_policy: keep the vault on access policies; every grant is an entry there.
@@ -53,14 +56,28 @@ class Target:
     recover_vault: bool = False
     location: str | None = None
     secret_lifetime: timedelta | None = timedelta(days=180)
+    vault_group: str = ""
+    vault_subscription: str = ""
+
+    @property
+    def key_vault_group(self) -> str:
+        """The resource group of the vault."""
+        return self.vault_group or self.resource_group
 
 
 @dataclass(frozen=True)
 class Subscription:
-    """An Azure subscription."""
+    """An Azure subscription. `state` is Enabled, Warned, PastDue, Disabled or Deleted."""
 
     id: str
     name: str
+    tenant_id: str = ""
+    state: str = "Enabled"
+
+    @property
+    def writable(self) -> bool:
+        """Whether resources in it can be changed."""
+        return self.state.lower() in ("enabled", "warned", "pastdue")
 
 
 @dataclass(frozen=True)
@@ -257,7 +274,13 @@ class SecretVersion:
 
 @dataclass(frozen=True)
 class Observed:
-    """A snapshot of Azure. `assignments` are those at or above the vault, of all principals."""
+    """A snapshot of Azure.
+
+    Attributes:
+        assignments: those at or above the vault, of all principals.
+        effective: roles at or above the vault by object id in lower case, groups included and conditional ones excluded;
+            read only for a principal that lacks the exact role.
+    """
 
     caller: Caller
     subscription: Subscription
@@ -268,6 +291,7 @@ class Observed:
     assignments: tuple[Assignment, ...] = ()
     roles: Mapping[str, RoleDefinition] = field(default_factory=dict)  # by GUID
     principals: Mapping[str, Principal] = field(default_factory=dict)  # by object id
+    effective: Mapping[str, tuple[RoleDefinition, ...]] = field(default_factory=dict)
 
 
 class KeyState(StrEnum):
@@ -290,10 +314,11 @@ class WandbAccount:
 
 @dataclass(frozen=True)
 class FunctionAppName:
-    """Which function app."""
+    """Which function app. Without a subscription, it is in the account's."""
 
     resource_group: str
     name: str
+    subscription: str = ""
 
 
 @dataclass(frozen=True)

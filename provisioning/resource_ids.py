@@ -1,5 +1,38 @@
 """Azure resource ids, which are compared without regard to letter case. Pure."""
 
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class ResourceId:
+    """The parts of the id of a resource in a resource group."""
+
+    subscription: str
+    resource_group: str
+    name: str
+
+
+def parse(text: str, resource_type: str) -> ResourceId | None:
+    """The parts of an id of this type, such as Microsoft.KeyVault/vaults; None if the text is a plain name.
+
+    Raises:
+        ValueError: the text is an id of another type, or not a complete id.
+    """
+    if "/" not in text:
+        return None
+    parts = text.strip().rstrip("/").split("/")
+    shape = [part.lower() for part in (parts[1:2] + parts[3:4] + parts[5:8])] if len(parts) == 9 else []
+    if shape != ["subscriptions", "resourcegroups", "providers", *resource_type.lower().split("/")] or not all(
+        parts[1:]
+    ):
+        raise ValueError(f"{text!r} is not the id of a resource of type {resource_type}")
+    return ResourceId(parts[2], parts[4], parts[8])
+
+
+def group_id_of(scope: str) -> str:
+    """The id of the resource group that a scope is in, or the scope itself if it is one."""
+    return scope.partition("/providers/")[0]
+
 
 def same(one: str, other: str) -> bool:
     """Whether both are the same id."""

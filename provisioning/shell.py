@@ -21,7 +21,11 @@ def program() -> tuple[str, ...]:
 
 def provisioning(name: str, target: Target, subscription_id: str) -> str:
     """A command of ours for the same account, vault and secret. It needs no environment variable except AZURE_CLOUD."""
-    where = ("--subscription", subscription_id, "-g", target.resource_group)
+    where = ["--subscription", subscription_id, "-g", target.resource_group]
+    if target.vault_group and target.vault_group != target.resource_group:
+        where += ["--key-vault-resource-group", target.vault_group]
+    if target.vault_subscription:
+        where += ["--key-vault-subscription", target.vault_subscription]
     which = ("--openai-account", target.account, "--key-vault", target.vault, "--secret-name", target.secret)
     return command(*program(), name, *where, *which)
 

@@ -22,7 +22,7 @@ from provisioning.azure.pipeline import TIMEOUTS, Waiting, policies, result, sil
 from provisioning.azure.rest import Rest
 from provisioning.azure.roles import Roles
 from provisioning.azure.secrets import VaultSecrets
-from provisioning.azure.sign_in import Cloud, identify
+from provisioning.azure.sign_in import Cloud, default_subscription, identify
 from provisioning.azure.vaults import Vaults
 from provisioning.errors import NotFoundError
 from provisioning.models import Account, Network, Principal, Subscription, Vault
@@ -30,7 +30,14 @@ from provisioning.models import Account, Network, Principal, Subscription, Vault
 POLL_SECONDS = 2.0
 """Seconds between polls of a long-running operation that sends no Retry-After; the SDK's default is 30."""
 
-_GRAPH_KINDS = {"user": "User", "group": "Group", "servicePrincipal": "ServicePrincipal"}
+_GRAPH_KINDS = {
+    "user": "User",
+    "agentUser": "User",
+    "group": "Group",
+    "servicePrincipal": "ServicePrincipal",
+    "agentIdentity": "ServicePrincipal",
+    "agentIdentityBlueprintPrincipal": "ServicePrincipal",
+}
 _GRAPH_BATCH = 1000  # ids per getByIds request (Microsoft Graph reference)
 
 
@@ -49,6 +56,8 @@ class Azure:
         credential: TokenCredential,
         subscription: str | None,
         *,
+        vault_subscription: str = "",
+        principal_type: str = "",
         poll_seconds: float = POLL_SECONDS,
         waiting: Waiting = silent,
     ) -> None:
@@ -73,23 +82,29 @@ class Azure:
         self._accounts = CognitiveServicesManagementClient(
             credential, self.subscription.id, **client_options()
         ).accounts
-        self.vaults = Vaults(credential, self.subscription.id, self.caller.tenant_id, client_options(), waiting)
-        self.roles = Roles(arm, credential, self.subscription.id, client_options())
+        of_vault = self._subscription(arm, vault_subscription) if vault_subscription else self.subscription
+        tenant_id = of_vault.tenant_id or self.caller.tenant_id
+        self.vaults = Vaults(credential, of_vault.id, tenant_id, client_options(), waiting)
+        self.roles = Roles(arm, credential, of_vault.id, client_options(), principal_type)
         self.function_apps = FunctionApps(arm, self.subscription.id)
         self._openai_scope = cloud.openai_scope
 
     # --- reads -------------------------------------------------------------------------------------------------
 
     def _subscription(self, arm: Rest, wanted: str | None) -> Subscription:
-        """The subscription with this id or name; by default the only one that is visible."""
+        """The subscription with this id or name; by default that of `az account set`, or the only one that is visible."""
         version = "?api-version=2022-12-01"
         if wanted and _is_guid(wanted):
             with translated(f"Reading subscription {wanted}"):
                 found = arm.get(f"/subscriptions/{wanted}{version}")
-            return Subscription(found["subscriptionId"], found["displayName"])
+            return _subscription(found)
         with translated("Listing subscriptions"):
             listed = arm.pages(f"/subscriptions{version}")
-            visible = [Subscription(s["subscriptionId"], s["displayName"]) for s in listed]
+            visible = [_subscription(each) for each in listed]
+        if not wanted and (default := default_subscription(self.caller.via)):
+            for each in visible:
+                if each.id.lower() == default.lower():
+                    return each
         matching = [s for s in visible if not wanted or s.name.lower() == wanted.lower()]
         if len(matching) == 1:
             return matching[0]
@@ -117,6 +132,15 @@ class Azure:
             found |= {o["id"].lower(): _principal(o) for o in shown}
         return found
 
+    def groups_of(self, object_id: str) -> frozenset[str] | None:
+        """The groups of a principal, nested ones included; None if this identity may not read the directory."""
+        try:
+            path = f"/v1.0/directoryObjects/{object_id}/getMemberObjects"
+            found = self._graph.post(path, {"securityEnabledOnly": True})["value"]
+        except AzureError:
+            return None
+        return frozenset(str(each).lower() for each in found)
+
     def secrets(self, vault: Vault) -> VaultSecrets:
         """The vault's data plane, with one client per vault, which caches its token."""
         if vault.uri not in self._secrets:
@@ -142,6 +166,15 @@ class Azure:
         with translated(doing):
             poller = self._accounts.begin_update(group, account.name, SdkAccount(identity=identity))
             return _account(result(poller, doing, self._waiting))
+
+
+def _subscription(shown: Mapping[str, Any]) -> Subscription:
+    return Subscription(
+        shown["subscriptionId"],
+        shown["displayName"],
+        str(shown.get("tenantId") or ""),
+        str(shown.get("state") or "Enabled"),
+    )
 
 
 def _no_subscription(who: str, wanted: str | None, visible: Collection[str]) -> NotFoundError:

@@ -12,7 +12,7 @@ from provisioning import shell
 from provisioning.azure.errors import translated
 from provisioning.azure.rest import Rest
 from provisioning.errors import NotFoundError
-from provisioning.models import FunctionApp, IndexedFunction, UserIdentity
+from provisioning.models import FunctionApp, FunctionAppName, IndexedFunction, UserIdentity
 
 _VERSION = "api-version=2024-11-01"
 
@@ -24,25 +24,26 @@ class FunctionApps:
         self._arm = arm
         self._subscription_id = subscription_id
 
-    def _path(self, group: str, name: str) -> str:
-        return f"/subscriptions/{self._subscription_id}/resourceGroups/{group}/providers/Microsoft.Web/sites/{name}"
+    def _path(self, app: FunctionAppName) -> str:
+        subscription = app.subscription or self._subscription_id
+        return f"/subscriptions/{subscription}/resourceGroups/{app.resource_group}/providers/Microsoft.Web/sites/{app.name}"
 
-    def get(self, group: str, name: str) -> FunctionApp:
+    def get(self, app: FunctionAppName) -> FunctionApp:
         """The app and its identities.
 
         Raises:
             NotFoundError: it does not exist.
         """
-        with translated(f"Reading function app {name}"):
+        with translated(f"Reading function app {app.name}"):
             try:
-                site = self._arm.get(f"{self._path(group, name)}?{_VERSION}")
+                site = self._arm.get(f"{self._path(app)}?{_VERSION}")
             except HttpResponseError as error:
                 if error.status_code != 404:
                     raise
                 raise NotFoundError(
-                    f"There is no function app {name} in resource group {group}.",
+                    f"There is no function app {app.name} in resource group {app.resource_group}.",
                     hint="Check --function-app, --function-app-group and --subscription; "
-                    f"{shell.command('az', 'functionapp', 'list', '-g', group, '-o', 'table')}",
+                    f"{shell.command('az', 'functionapp', 'list', '-g', app.resource_group, '-o', 'table')}",
                 ) from error
         identity = site.get("identity") or {}
         users = identity.get("userAssignedIdentities") or {}
@@ -53,16 +54,16 @@ class FunctionApps:
             user_identities=tuple(UserIdentity(i, u["clientId"], u["principalId"]) for i, u in users.items()),
         )
 
-    def functions(self, group: str, name: str) -> tuple[IndexedFunction, ...]:
+    def functions(self, app: FunctionAppName) -> tuple[IndexedFunction, ...]:
         """The functions that the app's host has indexed."""
-        with translated(f"Listing the functions of {name}"):
-            listed = list(self._arm.pages(f"{self._path(group, name)}/functions?{_VERSION}"))
+        with translated(f"Listing the functions of {app.name}"):
+            listed = list(self._arm.pages(f"{self._path(app)}/functions?{_VERSION}"))
         return tuple(_function(each) for each in listed)
 
-    def settings(self, group: str, name: str, wanted: Collection[str]) -> Mapping[str, str]:
+    def settings(self, app: FunctionAppName, wanted: Collection[str]) -> Mapping[str, str]:
         """The app settings with these names. Other settings, which may contain secrets, are dropped here."""
-        with translated(f"Reading the settings of {name}"):
-            found = self._arm.post(f"{self._path(group, name)}/config/appsettings/list?{_VERSION}", None)
+        with translated(f"Reading the settings of {app.name}"):
+            found = self._arm.post(f"{self._path(app)}/config/appsettings/list?{_VERSION}", None)
         return {name: value for name, value in (found.get("properties") or {}).items() if name in wanted}
 
 

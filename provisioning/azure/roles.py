@@ -2,7 +2,6 @@
 
 import uuid
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from azure.core.credentials import TokenCredential
@@ -16,7 +15,7 @@ from provisioning.azure.errors import code, text, translated
 from provisioning.azure.rest import Rest
 from provisioning.errors import ConditionalRoleError, ConflictError, PrincipalMissingError, PrincipalUnsupportedError
 from provisioning.models import Assignment, Permissions, Principal, RoleDefinition
-from provisioning.resource_ids import same, within
+from provisioning.resource_ids import below, same
 
 _GUID_NAMESPACE = uuid.UUID("11fb06fb-712d-4ddd-98c7-e71bbd588830")
 
@@ -34,9 +33,15 @@ class Roles:
     """Microsoft.Authorization as the signed-in identity. Methods raise as `provisioning.azure.errors` translates."""
 
     def __init__(
-        self, arm: Rest, credential: TokenCredential, subscription_id: str, options: Mapping[str, Any]
+        self,
+        arm: Rest,
+        credential: TokenCredential,
+        subscription_id: str,
+        options: Mapping[str, Any],
+        principal_type: str = "",
     ) -> None:
         self._arm = arm
+        self._principal_type = principal_type
         self._subscription_id = subscription_id
         self._client = AuthorizationManagementClient(credential, subscription_id, **options)
 
@@ -56,10 +61,11 @@ class Roles:
 
     def of(self, scope: str, principal_id: str) -> tuple[Assignment, ...]:
         """The assignments of one principal at the scope or above it, its own and those of its groups."""
-        # It is not documented whether `assignedTo` leaves out assignments below the scope.
+        # It is not documented whether `assignedTo` leaves out assignments below the scope. Those above it may be at the
+        # subscription, a management group, or the root.
         with translated("Listing role assignments"):
             listed = self._client.role_assignments.list_for_scope(scope, filter=f"assignedTo('{principal_id}')")
-            return tuple(a for a in map(_assignment, listed) if within(scope, a.scope))
+            return tuple(a for a in map(_assignment, listed) if not below(a.scope, scope))
 
     def definition(self, scope: str, role_id: str) -> RoleDefinition | None:
         """The role with this GUID; None if this cloud does not have it."""
@@ -77,19 +83,10 @@ class Roles:
             tuple(a for p in data for a in p.not_data_actions or ()),
         )
 
-    def permissions_in_group(self, group: str) -> tuple[Permissions, ...]:
-        """The caller's control-plane permissions on a resource group.
+    def permissions_at(self, scope: str) -> tuple[Permissions, ...]:
+        """The caller's control-plane permissions at one scope.
 
         Conditions and deny assignments are not included, so a permission here is no guarantee.
-        """
-        with translated("Reading your permissions"):
-            return tuple(
-                Permissions(tuple(p.actions or ()), tuple(p.not_actions or ()))
-                for p in self._client.permissions.list_for_resource_group(group)
-            )
-
-    def permissions_at(self, scope: str) -> tuple[Permissions, ...]:
-        """The caller's control-plane permissions at one scope, with the same limits.
 
         A request of our own, because the SDK puts an empty segment into the path of a top-level resource.
         """
@@ -103,19 +100,33 @@ class Roles:
     def assign(self, scope: str, principal: Principal, role_id: str, description: str) -> Assignment:
         """Assign the role, or return the same assignment if it exists under another name.
 
-        The principal's type is always set here, because the SDK's default is "User". If it is unknown, or turns out to be
-        wrong, none is sent and Azure reads it from the directory.
+        The principal's type is always sent: Azure then needs no directory lookup, and a condition on the caller's own right
+        may demand it. If it is unknown, `--principal-type` or ServicePrincipal is tried first, then the other types.
 
         Raises:
             PrincipalMissingError: the principal is not in the directory, or not yet.
             ConditionalRoleError: the assignment exists with a condition.
             ConflictError: another assignment has the derived name.
         """
+        known = principal.kind or self._principal_type or "ServicePrincipal"
+        for kind in dict.fromkeys((known, "ServicePrincipal", "User", "Group")):
+            assigned = self._assign_as(kind, scope, principal, role_id, description)
+            if assigned:
+                return assigned
+        raise ConflictError(
+            f"Azure accepts no type for {principal.label} ({principal.object_id}).",
+            hint="Check the object id, and pass its type with --principal-type.",
+        )
+
+    def _assign_as(
+        self, kind: str, scope: str, principal: Principal, role_id: str, description: str
+    ) -> Assignment | None:
+        """Assign the role to a principal of this type; None if it is of another type."""
         wanted = RoleAssignmentCreateParameters(
             role_definition_id=f"/subscriptions/{self._subscription_id}"
             f"/providers/Microsoft.Authorization/roleDefinitions/{role_id}",
             principal_id=principal.object_id,
-            principal_type=principal.kind,  # type: ignore[arg-type]  # None sends no type; the type stub allows only the default
+            principal_type=kind,
             description=description,
         )
         name = assignment_name(scope, principal.object_id, role_id)
@@ -125,8 +136,8 @@ class Roles:
             except HttpResponseError as error:
                 if code(error) == "RoleAssignmentExists":
                     return self._existing(scope, principal, role_id, error)
-                if code(error) == "UnmatchedPrincipalType" and principal.kind:
-                    return self.assign(scope, replace(principal, kind=None), role_id, description)
+                if code(error) == "UnmatchedPrincipalType":
+                    return None
                 _raise_refusal(principal, name, error)
                 raise
 

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from azure.core import AzureClouds
@@ -111,6 +112,18 @@ def identify(credential: TokenCredential, scope: str) -> Caller:
         tenant_id=claims["tid"],
         via=_VIA.get(names[-1], names[-1]) if names else "the given credential",
     )
+
+
+def default_subscription(via: str) -> str | None:
+    """The id of the subscription that `az account set` chose; None if `az` did not sign in or its profile is unreadable."""
+    if via != _VIA["AzureCliCredential"]:
+        return None
+    directory = os.environ.get("AZURE_CONFIG_DIR") or Path.home() / ".azure"
+    try:
+        profile = json.loads((Path(directory) / "azureProfile.json").read_text(encoding="utf-8-sig"))
+        return next((str(s["id"]) for s in profile["subscriptions"] if s.get("isDefault")), None)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
 
 
 def _claims(token: str) -> Mapping[str, Any]:

@@ -37,6 +37,7 @@ class Vaults:
         waiting: Waiting,
     ) -> None:
         self._tenant_id = tenant_id
+        self.subscription_id = subscription_id
         self._waiting = waiting
         self._client = KeyVaultManagementClient(credential, subscription_id, **options).vaults
 

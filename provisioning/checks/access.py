@@ -1,7 +1,7 @@
 """Whether another principal than the operator has access. Azure answers nobody on behalf of others, so roles are read."""
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from provisioning.azure.client import Azure
@@ -25,11 +25,13 @@ class Access:
         by: names of the roles, or the access policy.
         conditional: names of roles that may give it; their conditions cannot be evaluated here.
         since: creation of the youngest of `by`, if known.
+        unread: what could not be read, as the end of a sentence.
     """
 
     by: tuple[str, ...] = ()
     conditional: tuple[str, ...] = ()
     since: datetime | None = None
+    unread: str = ""
 
     def finding(self, now: datetime, lacking: str, remedy: str) -> Finding:
         """The finding of a check: `lacking` and `remedy` say what is missing and what adds it."""
@@ -41,7 +43,7 @@ class Access:
                 "Review the condition: az role assignment list --all --assignee … --query "
                 '"[].{role:roleDefinitionName, condition:condition}"; remove it if it is in the way.',
             )
-        return failed(lacking, remedy)
+        return failed(lacking + self.unread, remedy)
 
     def _age(self, now: datetime) -> str:
         """A note about access that may be too young to work; empty otherwise."""
@@ -55,7 +57,9 @@ def to_secret(azure: Azure, vault: Vault, name: str, principal_id: str) -> Acces
     """What lets the principal read the secret: roles, or access policies on a vault that uses them."""
     if vault.rbac:
         return _by_role(azure, vault.scope(name), principal_id, (READ_SECRET,))
-    return by_policy(vault.policies, principal_id, "get")
+    groups = azure.groups_of(principal_id)
+    found = by_policy(vault.policies, (principal_id, *(groups or ())), "get")
+    return found if found.by or groups is not None else replace(found, unread="; its groups could not be read")
 
 
 def to_jobs(azure: Azure, account: Account, principal_id: str) -> Access:
@@ -77,9 +81,10 @@ def by_role(assignments: Iterable[Assignment], roles: Mapping[str, RoleDefinitio
     return Access(conditional=_names(_supplying(held, roles, actions), roles))
 
 
-def by_policy(policies: Iterable[AccessPolicy], object_id: str, verb: str) -> Access:
-    """The access to secrets that a vault's access policies give this principal. Compound identities do not count."""
-    verbs = {v.lower() for p in own_policies(policies, object_id) for v in p.permissions.get("secrets", ())}
+def by_policy(policies: Collection[AccessPolicy], object_ids: Iterable[str], verb: str) -> Access:
+    """The access to secrets that access policies give a principal or its groups. Compound identities do not count."""
+    own = [p for object_id in object_ids for p in own_policies(policies, object_id)]
+    verbs = {v.lower() for p in own for v in p.permissions.get("secrets", ())}
     return Access(by=("an access policy",)) if verbs & {verb, "all"} else Access()
 
 

@@ -96,7 +96,7 @@ def vault(chain: Chain) -> Finding:
     if chain.account:  # find_vault tells a deleted vault from a missing one
         found = find_vault(chain.azure, chain.target, chain.account)
     else:
-        found = chain.azure.vaults.get(chain.target.resource_group, chain.target.vault)
+        found = chain.azure.vaults.get(chain.target.key_vault_group, chain.target.vault)
     chain.vault = found
     return ok(f"{found.name}: {found.uri}, {'Azure RBAC' if found.rbac else 'access policies'}")
 

@@ -25,7 +25,7 @@ SETTINGS = (
 def function_app(chain: Chain) -> Finding:
     """The app exists and runs."""
     app = _app(chain)
-    site = chain.azure.function_apps.get(app.resource_group, app.name)
+    site = chain.azure.function_apps.get(app)
     chain.site = site
     if site.state.lower() == "running":
         return ok(f"{site.name} is running")
@@ -36,7 +36,7 @@ def app_settings(chain: Chain) -> Finding:
     """The settings name this vault, secret and account. Reading them needs a right that not every reader has."""
     known(chain.site, "the function app")
     app = _app(chain)
-    settings = readable(lambda: chain.azure.function_apps.settings(app.resource_group, app.name, SETTINGS))
+    settings = readable(lambda: chain.azure.function_apps.settings(app, SETTINGS))
     chain.app_settings = settings
     wrong = _wrong(settings, chain)
     entity = settings.get("WANDB_ENTITY")
@@ -135,7 +135,7 @@ def app_functions(chain: Chain) -> Finding:
     """The host has indexed all functions. A failed deployment leaves fewer, or none, without an error anywhere."""
     known(chain.site, "the function app")
     app = _app(chain)
-    found = readable(lambda: chain.azure.function_apps.functions(app.resource_group, app.name))
+    found = readable(lambda: chain.azure.function_apps.functions(app))
     missing = [f for f in FUNCTIONS if f not in {each.name for each in found}]
     if missing:
         indexed = ", ".join(sorted(each.name for each in found)) or "none"
@@ -157,7 +157,8 @@ def _app(chain: Chain) -> FunctionAppName:
 
 def _az(app: FunctionAppName, *words: str) -> str:
     """An `az functionapp` command for this app."""
-    return shell.command("az", "functionapp", *words, "-g", app.resource_group, "-n", app.name)
+    where = ("--subscription", app.subscription) if app.subscription else ()
+    return shell.command("az", "functionapp", *words, "-g", app.resource_group, "-n", app.name, *where)
 
 
 def _set(app: FunctionAppName, settings: Mapping[str, str]) -> str:

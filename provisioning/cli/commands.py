@@ -11,7 +11,7 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
-from provisioning import shell, wandb_key
+from provisioning import resource_ids, shell, wandb_key
 from provisioning.azure.client import Azure
 from provisioning.azure.sign_in import cloud, credential
 from provisioning.cli import deployable, doctor, rotation, setup, streams, teardown
@@ -33,6 +33,7 @@ from provisioning.cli.session import Session
 from provisioning.clock import SystemClock
 from provisioning.errors import InterruptedByUserError, ProvisioningError, UsageError
 from provisioning.models import FunctionAppName, Scope, Target
+from provisioning.resource_ids import ResourceId
 
 _Result = TypeVar("_Result")
 
@@ -152,8 +153,7 @@ def _doctor(*, function_app: str | None, function_app_group: str | None, **given
     Writes nothing. Checks your sign-in, account, vault, secret, W&B key, job list, identities and the function app. A
     check that depends on a failed one is skipped. Exit status 1 if a check failed.
     """
-    app = FunctionAppName(function_app_group or given["resource_group"], function_app) if function_app else None
-    _run(given, lambda session: doctor.doctor(session, app))
+    _run(given, lambda session: doctor.doctor(session, _function_app(session, function_app, function_app_group)))
     return 0
 
 
@@ -163,7 +163,10 @@ cli.add_command(deployable.init)
 def _run(given: dict[str, Any], command: Callable[[Session], _Result]) -> _Result:
     """Run one command. Print a ProvisioningError with its hint and exit with its status."""
     ui = Ui(as_json=given["output"] == "json")
-    session = _session(ui, given)
+    try:
+        session = _session(ui, _located(given))
+    except ProvisioningError as error:
+        _fail(ui, error, {})
     try:
         with _requests_shown() if given["verbose"] else nullcontext():
             return command(session)
@@ -180,13 +183,49 @@ def _session(ui: Ui, given: dict[str, Any]) -> Session:
         target=_target(given),
         ui=ui,
         clock=SystemClock(),
-        connect=lambda: _connect(given["cloud"], given["subscription"], ui),
+        connect=lambda: _connect(given, ui),
         provided_key=lambda: wandb_key.provided(from_environment, given["wandb_key_file"], streams.stdin()),
         prompt_for_key=lambda: wandb_key.prompt(streams.stdin(), base_url),
         wandb_base_url=base_url,
         wandb_entity=given.get("wandb_entity"),
         **({"access_timeout": given["access_timeout"]} if "access_timeout" in given else {}),
     )
+
+
+def _located(given: dict[str, Any]) -> dict[str, Any]:
+    """The options with account and vault as names: either may be given as a resource id, which also says where it is."""
+    account = _parsed(given["openai_account"], "Microsoft.CognitiveServices/accounts", "--openai-account")
+    vault = _parsed(given["key_vault"], "Microsoft.KeyVault/vaults", "--key-vault")
+    given = given | {name: given[name] or "" for name in ("vault_group", "vault_subscription")}
+    if account:
+        given |= {"openai_account": account.name, "resource_group": account.resource_group}
+        given["subscription"] = account.subscription
+    if not given["resource_group"]:
+        raise UsageError(
+            "The resource group of the account is missing.",
+            hint="Pass -g/--resource-group (AZURE_RESOURCE_GROUP), or the account's resource id as --openai-account.",
+        )
+    if vault:
+        given |= {"key_vault": vault.name, "vault_group": vault.resource_group}
+        given["vault_subscription"] = vault.subscription
+    return given
+
+
+def _function_app(session: Session, name: str | None, group: str | None) -> FunctionAppName | None:
+    if not name:
+        return None
+    if app := _parsed(name, "Microsoft.Web/sites", "--function-app"):
+        return FunctionAppName(app.resource_group, app.name, app.subscription)
+    return FunctionAppName(group or session.target.resource_group, name)
+
+
+def _parsed(text: str, resource_type: str, option: str) -> ResourceId | None:
+    try:
+        return resource_ids.parse(text, resource_type)
+    except ValueError as error:
+        raise UsageError(
+            f"{option}: {error}.", hint="Pass a name, or the id that the portal shows in JSON view."
+        ) from error
 
 
 def _target(given: dict[str, Any]) -> Target:
@@ -204,9 +243,16 @@ def _target(given: dict[str, Any]) -> Target:
     return Target(**(same_name | named))
 
 
-def _connect(cloud_name: str | None, subscription: str | None, ui: Ui) -> Azure:
-    where = cloud(cloud_name)
-    return Azure(where, credential(where), subscription, waiting=ui.waiting)
+def _connect(given: dict[str, Any], ui: Ui) -> Azure:
+    where = cloud(given["cloud"])
+    return Azure(
+        where,
+        credential(where),
+        given["subscription"],
+        vault_subscription=given["vault_subscription"],
+        principal_type=given.get("principal_type") or "",
+        waiting=ui.waiting,
+    )
 
 
 def _interrupted(session: Session) -> InterruptedByUserError:

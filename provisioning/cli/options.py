@@ -67,6 +67,8 @@ class VaultName(click.ParamType[str]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """See click."""
+        if "/" in value:
+            return str(value)  # an id, which commands.py takes apart
         if not re.fullmatch(r"(?=.{3,24}$)[A-Za-z](-?[A-Za-z0-9])*", value):
             rules = (
                 "use 3 to 24 letters, digits and single hyphens, starting with a letter and not ending with a hyphen"
@@ -139,8 +141,7 @@ def _where(command: _Command) -> _Command:
             "--resource-group",
             env="AZURE_RESOURCE_GROUP",
             metavar="NAME",
-            required=True,
-            help="Resource group of the account and the vault.",
+            help="Resource group of the account, and of the vault unless that is given; required unless the account is an id.",
         ),
     )
 
@@ -151,17 +152,31 @@ def _which(command: _Command) -> _Command:
         _option(
             "--openai-account",
             env="AZURE_OPENAI_ACCOUNT",
-            metavar="NAME",
+            metavar="NAME|ID",
             required=True,
             help="Azure OpenAI account whose jobs go to W&B.",
         ),
         _option(
             "--key-vault",
             env="AZURE_KEY_VAULT",
-            metavar="NAME",
+            metavar="NAME|ID",
             required=True,
             type=VaultName(),
             help="Key Vault for the W&B key.",
+        ),
+        _option(
+            "--key-vault-resource-group",
+            "vault_group",
+            env="AZURE_KEY_VAULT_RESOURCE_GROUP",
+            metavar="NAME",
+            help="Resource group of the vault; by default the account's.",
+        ),
+        _option(
+            "--key-vault-subscription",
+            "vault_subscription",
+            env="AZURE_KEY_VAULT_SUBSCRIPTION_ID",
+            metavar="ID|NAME",
+            help="Subscription of the vault; by default the account's.",
         ),
         _option(
             "--secret-name",
@@ -235,6 +250,11 @@ def _granting(command: _Command) -> _Command:
             multiple=True,
             metavar="OBJECT_ID",
             help="A principal that may read the one secret, such as the function app's identity. May be repeated.",
+        ),
+        _option(
+            "--principal-type",
+            type=click.Choice(["ServicePrincipal", "User", "Group"]),
+            help="Type of the principals that you may not read in the directory.",
         ),
         _option(
             "--vault-access-policy",
@@ -344,7 +364,7 @@ def function_app_options(command: _Command) -> _Command:
         _option(
             "--function-app",
             env="AZURE_FUNCTION_APP",
-            metavar="NAME",
+            metavar="NAME|ID",
             help="Function app to check as well.",
         ),
         _option(

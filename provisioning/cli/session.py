@@ -16,6 +16,7 @@ from provisioning.errors import (
     KeyRefusedError,
     MissingRightsError,
     NotConfirmedError,
+    SubscriptionDisabledError,
 )
 from provisioning.execution.executor import Executor
 from provisioning.execution.secret import CheckedKey
@@ -24,6 +25,7 @@ from provisioning.models import Observed, SecretState, Target, WandbAccount
 from provisioning.observation.inventory import observe
 from provisioning.planning.permissions import permits
 from provisioning.planning.steps import Plan
+from provisioning.resource_ids import group_id_of, name_of
 from provisioning.wandb_key import Key
 
 _ROLE_FOR = {
@@ -37,7 +39,7 @@ _ROLE_FOR = {
 
 def lacking(action: str, scope: str) -> str:
     """A missing action with the name of the resource or group that it is missing on."""
-    return f"{action} at {scope.rsplit('/', 1)[-1]}"
+    return f"{action} at {name_of(scope)}"
 
 
 @dataclass
@@ -128,6 +130,11 @@ class Session:
                 hint="Give them access in another way first, or remove access that they do not need; --accept-loss "
                 "continues without them.",
             )
+        if made.changes and not azure.subscription.writable:
+            raise SubscriptionDisabledError(
+                f"Subscription {azure.subscription.name} is {azure.subscription.state.lower()}, and so read-only. {self.written}",
+                hint="Its billing owner has to enable it again (Azure portal, Cost Management).",
+            )
         if missing := self.missing_rights(azure, made):
             self.facts["missing_rights"] = documents.rights(missing)
             what = "; ".join(lacking(action, scope) for action, scope in missing)
@@ -143,8 +150,9 @@ class Session:
         needed = made.rights
         if not needed:
             return []
-        mine = azure.roles.permissions_in_group(self.target.resource_group)
-        unclear = [(action, scope) for action, scope in needed if not permits(mine, action)]
+        groups = {group_id_of(scope) for _, scope in needed}
+        mine = {group: azure.roles.permissions_at(group) for group in groups}
+        unclear = [(action, scope) for action, scope in needed if not permits(mine[group_id_of(scope)], action)]
         here = {scope: azure.roles.permissions_at(scope) for scope in {scope for _, scope in unclear}}
         return [(action, scope) for action, scope in unclear if not permits(here[scope], action)]
 

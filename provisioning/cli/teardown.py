@@ -68,7 +68,7 @@ def _refuse(session: Session, observed: Observed, *, restore: bool) -> None:
         raise NotOursError(
             f"Vault {vault.name} is on Azure RBAC, and none of its tags shows that setup switched it. Nothing was written.",
             hint="Omit --restore-access-policies. To go back anyway: "
-            f"az keyvault update -g {target.resource_group} -n {vault.name} --enable-rbac-authorization false",
+            f"az keyvault update -g {target.key_vault_group} -n {vault.name} --enable-rbac-authorization false",
         )
     if hidden(target, observed):
         raise MissingRightsError(

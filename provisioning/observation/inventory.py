@@ -24,6 +24,7 @@ from provisioning.models import (
 from provisioning.observation.vault import find_vault, network_refusal
 from provisioning.planning.permissions import CANDIDATES
 from provisioning.planning.teardown import added
+from provisioning.resource_ids import same
 
 _KINDS = ("openai", "aiservices")
 
@@ -58,7 +59,25 @@ def observe(azure: Azure, target: Target, clock: Clock) -> Observed:
         assignments=assignments,
         roles=_roles(azure, target, vault, assignments) if switching else {},
         principals=_principals(azure, others - {azure.caller.object_id, account.principal_id}),
+        effective=_effective(azure, target, vault, account, assignments) if there and vault.rbac else {},
     )
+
+
+def _effective(
+    azure: Azure, target: Target, vault: Vault, account: Account, assignments: tuple[Assignment, ...]
+) -> Mapping[str, tuple[RoleDefinition, ...]]:
+    """Read what the operator and the account's identity may do in another way than by the exact role of their own."""
+    wanted = [(azure.caller.object_id, SECRETS_OFFICER)]
+    if account.principal_id and target.identity_scope is Scope.VAULT:
+        wanted.append((account.principal_id, target.identity_role))
+    found: dict[str, tuple[RoleDefinition, ...]] = {}
+    for object_id, role_id in wanted:
+        if any(same(a.principal_id, object_id) and a.role_id == role_id and not a.conditional for a in assignments):
+            continue
+        held = {a.role_id for a in azure.roles.of(vault.id, object_id) if not a.conditional}
+        roles = (azure.roles.definition(vault.id, each) for each in sorted(held))
+        found[object_id.lower()] = tuple(role for role in roles if role)
+    return found
 
 
 def _secret(azure: Azure, target: Target, vault: Vault) -> Secret:

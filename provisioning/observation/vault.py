@@ -21,7 +21,7 @@ def find_vault(azure: Azure, target: Target, account: Account) -> Vault:
         VaultNameTakenError: the name of the vault to create is not available.
         ProvisioningError: as the door to Azure raises.
     """
-    found = azure.vaults.find(target.resource_group, target.vault)
+    found = azure.vaults.find(target.key_vault_group, target.vault)
     if found is None:
         return _absent(azure, target, account)
     if target.by_access_policy and found.rbac:
@@ -30,7 +30,7 @@ def find_vault(azure: Azure, target: Target, account: Account) -> Vault:
             "not give anybody access.",
             hint="Omit the option: Microsoft recommends roles. To put the vault on access policies, which removes the "
             "access that roles give: az keyvault update "
-            f"-g {target.resource_group} -n {found.name} --enable-rbac-authorization false",
+            f"-g {target.key_vault_group} -n {found.name} --enable-rbac-authorization false",
         )
     return found
 
@@ -41,7 +41,8 @@ def _absent(azure: Azure, target: Target, account: Account) -> Vault:
     An operator with rights on the group only may not list deleted vaults or check names, but may recover and create
     vaults. Then the attempt shows what is possible.
     """
-    group_id = account.id.partition("/providers/")[0]
+    subscription = azure.vaults.subscription_id
+    group_id = f"/subscriptions/{subscription}/resourceGroups/{target.key_vault_group}"
     vault = Vault(
         id=f"{group_id}/providers/Microsoft.KeyVault/vaults/{target.vault}",
         name=target.vault,
@@ -64,7 +65,7 @@ def _absent(azure: Azure, target: Target, account: Account) -> Vault:
             if refusal := azure.vaults.refusal(target.vault):
                 raise name_taken(target.vault, refusal)
     elif not target.recover_vault:
-        missing = azure.vaults.missing(target.resource_group, target.vault)
+        missing = azure.vaults.missing(target.key_vault_group, target.vault)
         raise NotFoundError(missing.message, hint=f"{missing.hint} `setup --create-key-vault` creates it.")
     return vault
 

@@ -15,7 +15,7 @@ from provisioning.models import (
 )
 from provisioning.planning.actions import AllowByPolicy, AssignRole
 from provisioning.planning.ownership import Purpose, owner
-from provisioning.planning.permissions import CANDIDATES, data_actions, own_policies, permissions_today
+from provisioning.planning.permissions import CANDIDATES, data_actions, grants, own_policies, permissions_today
 from provisioning.planning.principals import account_identity, held_by, is_operator, operator, principal
 from provisioning.planning.steps import Step, Verb
 from provisioning.resource_ids import below, same
@@ -30,6 +30,11 @@ _PERMISSIONS = {
 }
 """The permissions on secrets that correspond to a role (Microsoft, "Migrate to Azure RBAC")."""
 _READING = ("get",)
+_SECRETS_ACTIONS = {
+    role_id: data_actions(AccessPolicy("", {"secrets": verbs}))[0] for role_id, verbs in _PERMISSIONS.items()
+}
+_WRITING = data_actions(AccessPolicy("", {"secrets": ("get", "list", "set")}))[0]
+"""The data actions that the operator needs to store, read back and list versions of the secret."""
 
 _WHY = {
     Purpose.OPERATOR: "to store the secret",
@@ -110,6 +115,8 @@ def _role(
     shown = f"{name} → {label}" + (f" on secret {secret}" if secret else "")
     if who and role_id in _held(observed, who, secret):
         return Step(Verb.ALREADY, "role", shown)
+    if who and not secret and (others := _equivalent(observed, who, role_id, purpose)):
+        return Step(Verb.ALREADY, "role", f"{' and '.join(others)} → {label}", why=f"permits what {name} is needed for")
     policy = _policy_of(observed, who)
     had = permissions_today(policy) if policy and not observed.vault.rbac and not secret else ""
     required = policy is not None and purpose is Purpose.IDENTITY and not secret
@@ -133,6 +140,17 @@ def _role(
             skip_if_unknown=required and target.accept_loss,
         ),
     )
+
+
+def _equivalent(observed: Observed, who: Principal, role_id: str, purpose: Purpose) -> list[str]:
+    """Return the names of other roles that together permit what is needed; empty if they do not.
+
+    The operator has to read and write the secret; other principals get what the role permits on secrets.
+    """
+    needed = _WRITING if purpose is Purpose.OPERATOR else _SECRETS_ACTIONS[role_id]
+    roles = observed.effective.get(who.object_id.lower(), ())
+    useful = [r for r in roles if any(grants(r, action) for action in needed)]
+    return [r.name for r in useful] if all(any(grants(r, a) for r in useful) for a in needed) else []
 
 
 def _held(observed: Observed, who: Principal, secret: str) -> Iterable[str]:

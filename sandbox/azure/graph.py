@@ -28,6 +28,12 @@ class Graph:
             Operation(name, method, f"/v1.0/{path}", _for_people(handle))
             for name, method, path, handle in (
                 ("DirectoryObjects_GetByIds", "POST", "directoryObjects/getByIds", self._by_ids),
+                (
+                    "DirectoryObjects_GetMemberObjects",
+                    "POST",
+                    "directoryObjects/{id}/getMemberObjects",
+                    self._member_objects,
+                ),
                 ("Me_Get", "GET", "me", self._me),
                 ("Users_List", "GET", "users", self._users),
                 ("Users_Get", "GET", "users/{id}", self._user),
@@ -62,6 +68,11 @@ class Graph:
     def _by_ids(self, call: Call) -> Reply:
         found = [self._tenant.principals.get(i.lower()) for i in call.read(IdsBody).get("ids", [])]
         return _listed(p for p in found if p)
+
+    def _member_objects(self, call: Call) -> Reply:
+        """The ids of a principal's groups, nested ones included (Microsoft Graph, directoryObject: getMemberObjects)."""
+        found = self._tenant.rbac.groups.get(call.params["id"].lower(), frozenset())
+        return Reply(200, {"value": sorted(found)})
 
     def _me(self, call: Call) -> Reply:
         return Reply(200, _shown(self._tenant.principals[call.who.object_id]))

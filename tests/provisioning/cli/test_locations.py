@@ -1,0 +1,88 @@
+"""Account, vault and function app may each be in another resource group, and may be given as resource ids."""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+
+from provisioning import resource_ids
+from sandbox.cloud import Cloud
+from tests.provisioning.bench import GOOD_KEY, OPERATOR_ENV
+from tests.provisioning.conftest import Call
+
+Load = Callable[[Mapping[str, Any]], Cloud]
+
+SUBSCRIPTION = "/subscriptions/5b1f6d1c-0000-4000-8000-0000000000aa"
+ACCOUNT = f"{SUBSCRIPTION}/resourceGroups/rg-ml/providers/Microsoft.CognitiveServices/accounts/aoai-ml"
+VAULT = f"{SUBSCRIPTION}/resourceGroups/rg-shared/providers/Microsoft.KeyVault/vaults/kv-ml"
+SHARED: Mapping[str, Any] = {
+    "extends": "contoso",
+    "transitions": {"rbac_propagation": 0},
+    "groups": ["rg-ml", "rg-shared"],
+    "assignments": [{"principal": "operator", "role": "Owner", "scope": "subscription"}],
+    "vaults": [{"name": "kv-ml", "group": "rg-shared", "rbac": True}],
+}
+ENV = OPERATOR_ENV | {"WANDB_API_KEY": GOOD_KEY}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (
+            "-g",
+            "rg-ml",
+            "--openai-account",
+            "aoai-ml",
+            "--key-vault",
+            "kv-ml",
+            "--key-vault-resource-group",
+            "rg-shared",
+        ),
+        ("--openai-account", ACCOUNT, "--key-vault", VAULT),
+    ],
+    ids=["names", "ids"],
+)
+def test_a_vault_in_another_group_is_set_up_and_found_again(load: Load, call: Call, arguments: tuple[str, ...]) -> None:
+    load(SHARED)
+    env = {"WANDB_API_KEY": GOOD_KEY}
+    done = call("setup", "--yes", "-o", "json", *arguments, env=env)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads(done.stdout)["vault"]["id"] == VAULT
+    assert call("status", *arguments, env=env).returncode == 0
+    hint = json.loads(call("doctor", "-o", "json", *arguments, env=env).stdout)["error"]["hint"]
+    assert "job list" not in hint
+
+
+def test_a_printed_command_names_the_group_of_the_vault(load: Load, call: Call) -> None:
+    load(SHARED)
+    shown = call("doctor", env=OPERATOR_ENV | {"AZURE_KEY_VAULT_RESOURCE_GROUP": "rg-shared"})
+    assert "--key-vault-resource-group rg-shared" in shown.stdout
+
+
+def test_a_new_vault_is_created_in_its_own_group(load: Load, call: Call) -> None:
+    load({**SHARED, "vaults": []})
+    env = ENV | {"AZURE_KEY_VAULT_RESOURCE_GROUP": "rg-shared"}
+    done = call("setup", "--yes", "--create-key-vault", "-o", "json", env=env)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads(done.stdout)["vault"]["id"] == VAULT
+
+
+@pytest.mark.parametrize(
+    ("env", "words"),
+    [
+        ({"AZURE_RESOURCE_GROUP": ""}, "resource group of the account is missing"),
+        ({"AZURE_KEY_VAULT": ACCOUNT}, "is not the id of a resource of type Microsoft.KeyVault/vaults"),
+        ({"AZURE_OPENAI_ACCOUNT": "rg-ml/aoai-ml"}, "is not the id of a resource"),
+    ],
+)
+def test_an_incomplete_location_is_a_usage_error(call: Call, env: dict[str, str], words: str) -> None:
+    refused = call("plan", "-o", "json", env=OPERATOR_ENV | env)
+    assert refused.returncode == 2
+    assert words in json.loads(refused.stdout)["error"]["message"]
+
+
+def test_ids_are_parsed_in_any_letter_case() -> None:
+    assert resource_ids.parse("kv-ml", "Microsoft.KeyVault/vaults") is None
+    found = resource_ids.parse(VAULT.lower() + "/", "Microsoft.KeyVault/vaults")
+    assert found == resource_ids.ResourceId("5b1f6d1c-0000-4000-8000-0000000000aa", "rg-shared", "kv-ml")
