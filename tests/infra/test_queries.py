@@ -1,4 +1,4 @@
-"""The queries of alerts and workbook ask for lines and fields that the app writes: held to its own format strings."""
+"""The queries of alerts and workbook read lines and fields that the app logs, as its format strings say."""
 
 import ast
 import json
@@ -58,12 +58,6 @@ def line_of(event: str, lines: Mapping[str, set[str]]) -> tuple[str, set[str]]:
     raise AssertionError(f"no line of the app begins with {event!r}: {sorted(lines)}")
 
 
-def test_there_are_queries_and_lines_to_compare() -> None:
-    assert len(QUERIES) > 15
-    assert {"tick", "message"} <= set(WRITTEN)
-    assert {"alert no-tick", "alert refused", "alert jobs-failing", "alert poison", "alert key-refused"} <= set(QUERIES)
-
-
 @pytest.mark.parametrize("where", QUERIES)
 def test_a_query_asks_for_lines_and_fields_that_are_written(where: str) -> None:
     query = QUERIES[where]
@@ -82,7 +76,7 @@ def test_a_query_asks_for_lines_and_fields_that_are_written(where: str) -> None:
 
 
 @pytest.mark.parametrize("where", QUERIES)
-def test_a_query_looks_at_this_app_only_and_at_tables_of_application_insights(where: str) -> None:
+def test_a_query_reads_only_this_apps_rows_in_tables_of_application_insights(where: str) -> None:
     query = (
         QUERIES[where]
         .replace("${requests}", "AppRequests | where AppRoleName =~ '{app}'")
@@ -98,13 +92,7 @@ def test_an_alert_names_the_page_of_the_runbook_that_helps() -> None:
     alerts = (ROOT / "infra" / "modules" / "alerts.bicep").read_text(encoding="utf-8")
     runbook = (ROOT / "docs" / "runbook.md").read_text(encoding="utf-8")
     descriptions = re.findall(r"^    description: '(.*)'$", alerts, re.MULTILINE)
-    assert len(descriptions) == len([name for name in QUERIES if name.startswith("alert ")])
+    assert len(descriptions) == len([name for name in QUERIES if name.startswith("alert ")]) > 4
     for description in descriptions:
         (section,) = re.findall(r'See docs/runbook\.md, "(.+?)"', description)
         assert f"\n## {section}\n" in runbook
-
-
-def test_a_field_that_nobody_writes_any_more_is_noticed() -> None:
-    with pytest.raises(AssertionError, match="no line of the app"):
-        line_of("tock ", WRITTEN)
-    assert "owing" not in line_of("tick ", WRITTEN)[1]
