@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, List  # noqa: UP035 (see find_jobs)
 
 import azure.functions as func
 
+from function_app.data.routes import Destination, Routes
 from function_app.engine.backlog import top_up
 from function_app.engine.planner import Action
 from function_app.errors import SyncError
@@ -91,6 +92,8 @@ def find_jobs(
         candidates, failed = engine.discover()
         accounts_failed, refused = _tell_refusals(failed, len(engine.accounts))
         depth = _storage().depth(QUEUE)
+    for text in Routes(Destination(None, "", engine.datasets), engine.rules).ignored():
+        log.warning("route ignored: %s", text)
     pending = [each for each in candidates if each.decision.action is Action.MIRROR]
     enqueued = _to_enqueue(pending, depth)
     if enqueued:

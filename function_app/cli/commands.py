@@ -144,6 +144,8 @@ def _sync(
     from function_app.engine.engine import Interrupted
     from function_app.wiring import engine_from
 
+    for text in settings.routes.ignored():
+        echo(text, err=True, fg="yellow")
     told: list[Outcome] = []
     try:
         with engine_from(settings) as engine:

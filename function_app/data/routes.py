@@ -2,17 +2,19 @@
 
 `WANDB_ROUTES` is read by `parse_routes`: rules with `;` or a line break between, of which the first that fits counts:
 
-    account=aoai-eu, model=gpt-4.1* -> acme-eu/finetune; metadata.team=search -> search datasets=off; suffix=scratch* -> off
+    account=aoai-eu, model=gpt-4.1* -> acme-eu/finetune; metadata.team=search -> search datasets=off; account=aoai-test -> off
 
 Before the arrow stand conditions, which must all hold; after it `project`, `entity/project`, or `off` for jobs that are not
 mirrored, and perhaps `datasets=` with a policy of its own. Patterns are those of file names (`*`, `?`, `[abc]`), whatever
 the case; what a job does not have fits no pattern, so `suffix=*` means: has a suffix.
 
-Conditions are only on what never changes in a job: otherwise it would move, and have a run in two projects.
+Conditions are only on what never changes in a job: otherwise it would move, and have a run in two projects. Rules are no access
+control: the author of a job chooses its model, suffix and metadata. Only rules with nothing but `account=` leave jobs out or
+loosen the data policy.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -81,9 +83,21 @@ class Rule:
     datasets: DatasetPolicy | None = None
 
     @property
+    def by_account_only(self) -> bool:
+        """Whether no condition is on something that the author of a job chooses."""
+        return all(condition.field == "account" for condition in self.conditions)
+
+    @property
     def needs_metadata(self) -> bool:
         """Whether it asks for a job's metadata, which Azure shows on the v1 surface only."""
         return any(condition.field.startswith(_METADATA) for condition in self.conditions)
+
+
+_FROM_LOOSE_TO_STRICT = (DatasetPolicy.FULL, DatasetPolicy.SAMPLE, DatasetPolicy.REFERENCE, DatasetPolicy.OFF)
+
+
+def _is_looser(one: DatasetPolicy, other: DatasetPolicy) -> bool:
+    return _FROM_LOOSE_TO_STRICT.index(one) < _FROM_LOOSE_TO_STRICT.index(other)
 
 
 @dataclass(frozen=True)
@@ -94,14 +108,47 @@ class Routes:
     rules: tuple[Rule, ...] = ()
 
     def of(self, job: Job) -> Destination | LeftOut:
-        """Where a job goes, by the first rule that fits."""
-        for rule in self.rules:
+        """Return where a job goes, by the first rule that fits.
+
+        A rule with a condition that the job's author chooses may send a job elsewhere. It neither drops the job nor loosens
+        the data policy that it has by its account.
+        """
+        by_account = self._first(job, [rule for rule in self.rules if rule.by_account_only])
+        if isinstance(by_account, LeftOut):
+            return by_account
+        return self._first(
+            job, [rule for rule in self.rules if rule.by_account_only or rule.project], by_account.datasets
+        )
+
+    def _first(self, job: Job, rules: Sequence[Rule], most: DatasetPolicy | None = None) -> Destination | LeftOut:
+        """Apply the first of these rules that fits; `most` bounds the policy of rules with conditions of the job's author."""
+        for rule in rules:
             if all(condition.holds(job) for condition in rule.conditions):
                 if rule.project is None:
                     return LeftOut(f"rule {rule.number} of WANDB_ROUTES leaves it out ({rule.text})")
-                entity, datasets = rule.entity or self.default.entity, rule.datasets or self.default.datasets
-                return Destination(entity, rule.project, datasets)
+                datasets = rule.datasets or self.default.datasets
+                if most and not rule.by_account_only:
+                    datasets = max(datasets, most, key=_FROM_LOOSE_TO_STRICT.index)
+                return Destination(rule.entity or self.default.entity, rule.project, datasets)
         return self.default
+
+    def ignored(self) -> tuple[str, ...]:
+        """Return a sentence for each part of a rule that is ignored, for every tick and for `doctor`."""
+        found = []
+        for rule in self.rules:
+            if rule.by_account_only:
+                continue
+            if rule.project is None:
+                what = "does not leave jobs out"
+            elif rule.datasets and _is_looser(rule.datasets, self.default.datasets):
+                what = f"does not loosen the data policy to {rule.datasets}"
+            else:
+                continue
+            found.append(
+                f"Rule {rule.number} of WANDB_ROUTES ({rule.text}) {what}: the author of a job chooses its model, suffix and"
+                " metadata. Use a rule with only account= for that."
+            )
+        return tuple(found)
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,7 @@
 """Where jobs go: the rules, as people write them and as they are applied."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -29,7 +31,7 @@ def goes(text: str, **said: object) -> Destination | LeftOut:
 
 RULES = """
     account=aoai-eu, model=gpt-4.1* -> acme-eu/finetune
-    metadata.team=search -> search datasets=off; suffix=scratch* -> off
+    metadata.team=search -> search datasets=off; account=scratch* -> off
     account=aoai-eu -> acme-eu/other things DATASETS=full;
 """
 
@@ -48,7 +50,7 @@ RULES = """
         ({"metadata": {"team": "search"}}, Destination("acme", "search", DatasetPolicy.OFF)),
         ({"metadata": {"Team": "search"}}, HOME),
         (
-            {"metadata": {"team": "search"}, "suffix": "scratch-1"},
+            {"metadata": {"team": "search"}, "suffix": "any"},
             Destination("acme", "search", DatasetPolicy.OFF),
         ),
     ],
@@ -60,20 +62,33 @@ def test_the_first_rule_that_fits_counts_and_everything_else_goes_to_the_default
 
 
 def test_a_job_that_is_left_out_says_by_which_rule() -> None:
-    left_out = goes(RULES, suffix="Scratch-7")
+    left_out = goes(RULES, account="Scratch-7")
     assert isinstance(left_out, LeftOut)
-    assert left_out.message == "rule 3 of WANDB_ROUTES leaves it out (suffix=scratch* -> off)"
+    assert left_out.message == "rule 3 of WANDB_ROUTES leaves it out (account=scratch* -> off)"
 
 
-def test_what_a_job_does_not_have_fits_no_pattern() -> None:
-    assert goes("suffix=* -> off") == goes("metadata.team=* -> off") == HOME
-    assert isinstance(goes("suffix=* -> off", suffix="s"), LeftOut)
+def test_a_condition_on_what_a_job_does_not_have_does_not_hold() -> None:
+    assert goes("suffix=* -> other") == goes("metadata.team=* -> other") == HOME
+    assert goes("suffix=* -> other", suffix="s") == replace(HOME, project="other")
+
+
+@pytest.mark.parametrize("chosen", ["suffix=s*", "metadata.team=a", "model=gpt*", "account=aoai-us, suffix=s*"])
+def test_what_a_jobs_author_chooses_neither_drops_the_job_nor_loosens_its_policy(chosen: str) -> None:
+    job = {"suffix": "s", "metadata": {"team": "a"}}
+    assert goes(f"{chosen} -> off", **job) == HOME
+    assert goes(f"{chosen} -> x datasets=full", **job) == replace(HOME, project="x")
+    assert goes(f"{chosen} -> x datasets=off", **job) == Destination("acme", "x", DatasetPolicy.OFF)
+    strict = "account=aoai-us -> mine datasets=reference"
+    assert goes(f"{chosen} -> x; {strict}", **job) == Destination("acme", "x", DatasetPolicy.REFERENCE)
+    assert isinstance(goes(f"{chosen} -> x; account=aoai-us -> off", **job), LeftOut)
+    ignored = Routes(HOME, parse_routes(f"{chosen} -> off; {chosen} -> x datasets=full; {strict}")).ignored()
+    assert [text.split(" (")[0] for text in ignored] == ["Rule 1 of WANDB_ROUTES", "Rule 2 of WANDB_ROUTES"]
 
 
 @pytest.mark.parametrize("model", ["gpt-4.1-2025-04-14.ft-70ee3e-chart", "ft:gpt-4.1-2025-04-14:acme:chart:9aBc"])
 def test_a_model_that_was_trained_on_is_found_by_its_base_and_by_its_own_name(model: str) -> None:
-    assert isinstance(goes("model=gpt-4.1-2025-04-14 -> off", model=model), LeftOut)
-    assert isinstance(goes("model=*chart* -> off", model=model), LeftOut)
+    assert goes("model=gpt-4.1-2025-04-14 -> x", model=model) == replace(HOME, project="x")
+    assert goes("model=*chart* -> x", model=model) == replace(HOME, project="x")
 
 
 def test_every_job_can_be_meant() -> None:
