@@ -1,4 +1,4 @@
-"""What goes wrong with a request, in the words of the service that it is for. Data for sandbox/runtime/faults.py.
+"""Everything that may go wrong with a request, in the words of its service. Data for sandbox/runtime/faults.py.
 
 Codes and messages: Microsoft's documentation of ARM's and Key Vault's errors, recorded answers of Azure OpenAI, and W&B's
 messages as its SDK's issues quote them (wandb#8800, wandb#9620).
@@ -13,6 +13,9 @@ from sandbox.runtime.http import ServiceError
 
 STALL = 30.0
 """Seconds of real time that a stalled request takes."""
+
+HANG = 86_400.0
+"""Seconds that a request takes which is never answered: longer than any limit of ours."""
 
 STALLED = frozenset(
     {
@@ -32,10 +35,10 @@ STALLED = frozenset(
         "CommitArtifact",
     }
 )
-"""Where a stall is tried, as each costs its time: a read and a write of every service."""
+"""Where a stall and a hang are tried, as each costs its time: a read and a write of every service."""
 
 NOT_JSON = frozenset({"Files_GetContent", "UploadFile"})
-"""Operations whose answer is a file, or nothing: there is no JSON that could be malformed."""
+"""Operations whose answer is a file or empty: there is no JSON that could be malformed."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ class Trouble:
 
 
 def troubles(service: str, operation: str) -> Iterator[Trouble]:
-    """Everything that may go wrong with a request for this service's operation."""
+    """Yield everything that may go wrong with a request for this operation of a service."""
     busy = _body(service, "TooManyRequests", "Too many requests. Try again later.")
     broken = _body(service, "InternalServerError", "An unexpected error occurred on our side.")
     away = _body(service, "ServiceUnavailable", "The service is temporarily unavailable.")
@@ -67,6 +70,7 @@ def troubles(service: str, operation: str) -> Iterator[Trouble]:
         yield Trouble(name[:3], name, answer)
     if operation in STALLED:
         yield Trouble("stall", f"stall of {STALL:.0f} s", {"delay": STALL})
+        yield Trouble("hang", "no answer at all", {"delay": HANG})
 
 
 def _body(service: str, code: str, message: str) -> dict[str, Any]:
@@ -76,7 +80,7 @@ def _body(service: str, code: str, message: str) -> dict[str, Any]:
 
 
 def _refusals(service: str, operation: str) -> dict[str, dict[str, Any]]:
-    """401 of an expired token and 403 of each kind, by what a person calls it."""
+    """Return the 401 of an expired token and each kind of 403, by name."""
     if service == "wandb":
         return _of_the_object_store() if operation in ("UploadFile", "DownloadFile") else _of_wandb()
     return {"arm": _of_arm, "graph": _of_graph, "keyvault": _of_key_vault, "openai": _of_azure_openai}[service]()
@@ -123,7 +127,7 @@ def _of_key_vault() -> dict[str, dict[str, Any]]:
 
 
 def _of_azure_openai() -> dict[str, dict[str, Any]]:
-    """Where the role is missing Azure OpenAI says 401, too."""
+    """Azure OpenAI answers 401 also where a role is missing."""
     denied = (
         "The principal lacks the required data action `Microsoft.CognitiveServices/accounts/OpenAI/fine-tunes/read`."
     )
@@ -144,7 +148,7 @@ def _of_wandb() -> dict[str, dict[str, Any]]:
 
 
 def _of_the_object_store() -> dict[str, dict[str, Any]]:
-    """No token: the address is signed, and good for a while."""
+    """There is no token: the address is signed and expires."""
     return {"403 SignatureDoesNotMatch": {"status": 403, "body": {"error": {"code": "SignatureDoesNotMatch"}}}}
 
 

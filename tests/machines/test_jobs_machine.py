@@ -42,7 +42,7 @@ OF_WANDB = (
     "ProjectArtifacts",
 )
 OF_AZURE = ("FineTuning_List", "FineTuning_GetEvents", "FineTuning_GetCheckpoints", "Files_GetContent")
-_TRIED_AGAIN = ("429 s", "429 ms", "500", "503", "stall")
+_TRIED_AGAIN = ("429 s", "429 ms", "500", "503", "stall", "hang")
 """What the SDKs get over by themselves after seconds of real time; a lost answer stands for it. evidence/faults.py has all."""
 
 ERROR = {"code": "oom", "message": "the graphics card is full"}

@@ -53,7 +53,7 @@ SERVICES = {
     "RecoverDeletedSecret": "keyvault",
     "GetSecretVersions": "keyvault",
 }
-_DEAR = ("429 s", "stall")
+_DEAR = ("429 s", "stall", "hang")
 """What takes seconds of real time."""
 
 OPTIONS = st.fixed_dictionaries(
