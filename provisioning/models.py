@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
@@ -13,6 +14,12 @@ SECRETS_OFFICER = "b86a8fe4-44ce-4948-aee5-eccb2c155cd7"
 """The role that Microsoft's page about W&B asks for, for the operator and for the account's identity."""
 SECRETS_USER = "4633458b-17de-408a-b874-0445c86b69e6"
 """The role that reads secrets and changes none."""
+_ACCOUNT_SUFFIXES = tuple(
+    f"{service}.azure.{cloud}"
+    for service in ("openai", "cognitiveservices", "services.ai")
+    for cloud in ("com", "us", "cn")
+)
+"""Domains of Azure OpenAI accounts with a custom subdomain, which is unique within a cloud."""
 CHANGING = ("accepted", "creating", "updating", "moving", "resolvingdns")
 """Provisioning states, in lower case, in which an account refuses changes."""
 
@@ -124,11 +131,19 @@ class Account:
     user_identities: tuple[str, ...] = ()  # ARM ids
     location: str = ""
     network: Network = Network.OPEN
+    endpoints: tuple[str, ...] = ()  # all that ARM shows
 
     @property
     def group(self) -> str:
         """The name of its resource group."""
         return self.id.partition("/providers/")[0].rpartition("/")[2]
+
+    @property
+    def hosts(self) -> frozenset[str]:
+        """All host names that the data plane answers: an AI Services account has several."""
+        shown = {(urlsplit(each).hostname or "").lower() for each in (self.endpoint, *self.endpoints)}
+        sub = (self.custom_subdomain or "").lower()
+        return frozenset(shown | ({f"{sub}.{suffix}" for suffix in _ACCOUNT_SUFFIXES} if sub else set())) - {""}
 
 
 @dataclass(frozen=True)

@@ -215,6 +215,7 @@ def _account(sdk: SdkAccount) -> Account:
         user_identities=tuple(users or ()),
         location=str(sdk.location or ""),
         network=_network(properties),
+        endpoints=tuple((properties.endpoints or {}).values()) if properties else (),
     )
 
 

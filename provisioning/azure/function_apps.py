@@ -60,11 +60,14 @@ class FunctionApps:
             listed = list(self._arm.pages(f"{self._path(app)}/functions?{_VERSION}"))
         return tuple(_function(each) for each in listed)
 
-    def settings(self, app: FunctionAppName, wanted: Collection[str]) -> Mapping[str, str]:
-        """The app settings with these names. Other settings, which may contain secrets, are dropped here."""
+    def settings(
+        self, app: FunctionAppName, wanted: Collection[str], present: Collection[str] = ()
+    ) -> Mapping[str, str]:
+        """The app settings with these names; of those in `present` only that they are set. Others may be secrets."""
         with translated(f"Reading the settings of {app.name}"):
             found = self._arm.post(f"{self._path(app)}/config/appsettings/list?{_VERSION}", None)
-        return {name: value for name, value in (found.get("properties") or {}).items() if name in wanted}
+        values = (found.get("properties") or {}).items()
+        return {name: value if name in wanted else "set" for name, value in values if name in {*wanted, *present}}
 
 
 def _function(shown: Mapping[str, Any]) -> IndexedFunction:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
+from urllib.parse import urlsplit
 
 from provisioning import shell
 from provisioning.checks import access
@@ -20,6 +21,9 @@ SETTINGS = (
     "WANDB_SECRET_NAME",
 )
 """The app settings that doctor reads (docs, the contract of app settings)."""
+_STORAGE = "AzureWebJobsStorage"
+_STORAGE_BY_IDENTITY = tuple(f"{_STORAGE}__{each}" for each in ("accountName", "blobServiceUri", "queueServiceUri"))
+_REFERENCE = "@microsoft.keyvault("
 
 
 def function_app(chain: Chain) -> Finding:
@@ -36,7 +40,7 @@ def app_settings(chain: Chain) -> Finding:
     """The settings name this vault, secret and account. Reading them needs a right that not every reader has."""
     known(chain.site, "the function app")
     app = _app(chain)
-    settings = readable(lambda: chain.azure.function_apps.settings(app, SETTINGS))
+    settings = readable(lambda: chain.azure.function_apps.settings(app, SETTINGS, (_STORAGE, *_STORAGE_BY_IDENTITY)))
     chain.app_settings = settings
     wrong = _wrong(settings, chain)
     entity = settings.get("WANDB_ENTITY")
@@ -44,6 +48,17 @@ def app_settings(chain: Chain) -> Finding:
         return failed(
             "; ".join(f"{name} is {settings.get(name) or 'not set'}, not {want}" for name, want in wrong.items()),
             _set(app, wrong),
+        )
+    if references := [name for name in SETTINGS if _is_reference(settings.get(name, ""))]:
+        return warning(
+            f"{', '.join(references)}: a Key Vault reference, whose value is not visible from here",
+            "The portal shows whether it resolves (Environment variables). These settings are not secret: plain values are "
+            "easier to check.",
+        )
+    if _STORAGE in settings and any(name in settings for name in _STORAGE_BY_IDENTITY):
+        return warning(
+            f"{_STORAGE} is set beside {_STORAGE}__…: the host uses that connection string instead of the app's identity",
+            _az(app, "config", "appsettings", "delete", "--setting-names", _STORAGE),
         )
     if entity and chain.wandb and entity != chain.wandb.entity:
         return warning(
@@ -54,21 +69,30 @@ def app_settings(chain: Chain) -> Finding:
 
 
 def _wrong(settings: Mapping[str, str], chain: Chain) -> Mapping[str, str]:
-    """The settings with a wrong value, and the value that each should have."""
+    """The settings with a wrong value, and the value that each should have. Read as the app reads them: only hosts count."""
     wrong: dict[str, str] = {}
-    if chain.vault and not _same_url(settings.get("KEY_VAULT_URL", ""), chain.vault.uri):
+    vault_url = settings.get("KEY_VAULT_URL", "")
+    if chain.vault and not _is_reference(vault_url) and _host(vault_url) != _host(chain.vault.uri):
         wrong["KEY_VAULT_URL"] = chain.vault.uri
-    if (settings.get("WANDB_SECRET_NAME") or "wandb-api-key").lower() != chain.target.secret.lower():
+    name = settings.get("WANDB_SECRET_NAME") or "wandb-api-key"
+    if not _is_reference(name) and name.lower() != chain.target.secret.lower():
         wrong["WANDB_SECRET_NAME"] = chain.target.secret
     given = settings.get("AZURE_OPENAI_ENDPOINTS") or settings.get("AZURE_OPENAI_ENDPOINT") or ""
     endpoints = [e for e in re.split(r"[\s,;]+", given) if e]
-    if chain.account and not any(_same_url(e, chain.account.endpoint) for e in endpoints):
+    if chain.account and not _is_reference(given) and not chain.account.hosts & {_host(e) for e in endpoints}:
         wrong["AZURE_OPENAI_ENDPOINTS"] = ",".join([*endpoints, chain.account.endpoint])
     return wrong
 
 
-def _same_url(one: str, other: str) -> bool:
-    return one.strip().rstrip("/").lower() == other.rstrip("/").lower()
+def _is_reference(value: str) -> bool:
+    return value.lower().startswith(_REFERENCE)
+
+
+def _host(url: str) -> str:
+    try:
+        return (urlsplit(url.strip()).hostname or "").lower()
+    except ValueError:
+        return ""
 
 
 def app_identity(chain: Chain) -> Finding:

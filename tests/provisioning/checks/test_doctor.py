@@ -57,6 +57,19 @@ def test_all_checks_pass_on_a_complete_chain(bench: Bench) -> None:
     assert checks["app secret access"]["seen"] == "by Key Vault Secrets User"
 
 
+@pytest.mark.parametrize(
+    ("endpoints", "vault_url"),
+    [
+        ("https://aoai-ml.openai.azure.com/openai/v1/", "https://kv-ml.vault.azure.net/secrets/wandb-api-key"),
+        ("https://other.openai.azure.com;https://AOAI-ML.cognitiveservices.azure.com", "https://KV-ML.vault.azure.net"),
+        ("https://aoai-ml.services.ai.azure.com/api/projects/p", "https://kv-ml.vault.azure.net/"),
+    ],
+)
+def test_settings_are_read_as_the_app_reads_them(bench: Bench, endpoints: str, vault_url: str) -> None:
+    chain.put(bench.cloud, settings={"AZURE_OPENAI_ENDPOINTS": endpoints, "KEY_VAULT_URL": vault_url})
+    assert not_ok(examined(bench)) == {}
+
+
 def test_without_a_function_app_its_checks_do_not_run(bench: Bench) -> None:
     chain.put(bench.cloud, app=None)
     assert not_ok(examined(bench, None)) == {}
@@ -269,6 +282,41 @@ BROKEN = {
         "AZURE_OPENAI_ENDPOINTS is https://aoai-old.openai.azure.com/",
         "AZURE_OPENAI_ENDPOINTS=https://aoai-old.openai.azure.com/,https://aoai-ml.openai.azure.com/",
         world={"settings": {"AZURE_OPENAI_ENDPOINTS": "https://aoai-old.openai.azure.com/"}},
+    ),
+    "a Key Vault reference": Broken(
+        "app settings",
+        "KEY_VAULT_URL: a Key Vault reference",
+        "Environment variables",
+        "warning",
+        world={"settings": {"KEY_VAULT_URL": "@Microsoft.KeyVault(SecretUri=https://kv-ml.vault.azure.net/secrets/x)"}},
+    ),
+    "a stray connection string": Broken(
+        "app settings",
+        "AzureWebJobsStorage is set beside",
+        "--setting-names AzureWebJobsStorage",
+        "warning",
+        world={"settings": {"AzureWebJobsStorage": "AccountKey=x", "AzureWebJobsStorage__accountName": "st"}},
+    ),
+    "a setting with shell text": Broken(
+        "app settings",
+        "AZURE_OPENAI_ENDPOINTS is https://aoai-old.openai.azure.com/x$(touch${IFS}PWNED)",
+        "--settings 'AZURE_OPENAI_ENDPOINTS=https://aoai-old.openai.azure.com/x$(touch${IFS}PWNED),https://aoai-ml.",
+        world={"settings": {"AZURE_OPENAI_ENDPOINTS": "https://aoai-old.openai.azure.com/x$(touch${IFS}PWNED)"}},
+    ),
+    "host down": Broken(
+        "app functions",
+        "from host runtime",
+        "host does not start",
+        world=fault(
+            "WebApps_ListFunctions",
+            400,
+            {
+                "error": {
+                    "code": "BadRequest",
+                    "message": "Encountered an error (ServiceUnavailable) from host runtime.",
+                }
+            },
+        ),
     ),
     "another entity": Broken(
         "app settings",
