@@ -11,9 +11,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from function_app.data.routes import Destination, Registry, Routes, Rule, checked_name, parse_registry, parse_routes
 from function_app.errors import SettingsError
 from function_app.models import DatasetPolicy
-
-EVERY_TWO_MINUTES = "0 */2 * * * *"
-"""NCRONTAB: W&B is said to call a run crashed after about five minutes of silence."""
+from function_app.shared_rules import EVERY_TWO_MINUTES, SECRET_NAME, check_schedule, https_origin, split_endpoints
 
 CONCURRENCY = 16
 """Jobs at a time in one process, most of whose time is waiting for W&B."""
@@ -21,21 +19,6 @@ CONCURRENCY = 16
 AUTO = "auto"
 V1 = "v1"
 _PREVIEW, _STABLE = "2025-04-01-preview", "2024-10-21"
-
-_CRON_FIELDS = (
-    ("second", 0, 59),
-    ("minute", 0, 59),
-    ("hour", 0, 23),
-    ("day", 1, 31),
-    ("month", 1, 12),
-    ("weekday", 0, 7),
-)
-_CRON_NAMES = {
-    "month": ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"),
-    "weekday": ("sun", "mon", "tue", "wed", "thu", "fri", "sat"),
-}
-_CRON_PART = re.compile(r"(?:\*|(?P<low>\w+)(?:-(?P<high>\w+))?)(?:/(?P<step>[1-9]\d*))?")
-_TIME_SPAN = re.compile(r"(?:\d+\.)?\d{1,2}:\d{2}(?::\d{2})?")
 
 
 class Settings(BaseSettings):
@@ -54,7 +37,7 @@ class Settings(BaseSettings):
     azure_openai_api_key: SecretStr | None = None
     openai_api_key: SecretStr | None = None
     key_vault_url: str | None = None
-    wandb_secret_name: str = "wandb-api-key"  # noqa: S105 (the name of a secret, not one)
+    wandb_secret_name: str = SECRET_NAME
     wandb_api_key: SecretStr | None = None
     wandb_entity: str | None = None
     wandb_project: str = "OpenAI-Fine-Tune"
@@ -77,7 +60,7 @@ class Settings(BaseSettings):
             return cls(**given)
         except ValidationError as error:
             raise SettingsError(
-                _told(error), "Set them as environment variables, or as app settings in Azure."
+                _problems(error), "Set them as environment variables, or as app settings in Azure."
             ) from None
 
     @classmethod
@@ -113,17 +96,19 @@ class Settings(BaseSettings):
     @field_validator("azure_openai_endpoints", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
-        return re.split(r"[\s,;]+", value.strip(" \t\r\n,;")) if isinstance(value, str) else value
+        return split_endpoints(value) if isinstance(value, str) else value
 
     @field_validator("azure_openai_endpoints")
     @classmethod
     def _endpoints(cls, endpoints: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(_https(endpoint, "https://<account>.openai.azure.com/") for endpoint in endpoints))
+        return tuple(
+            dict.fromkeys(https_origin(endpoint, "https://<account>.openai.azure.com/") for endpoint in endpoints)
+        )
 
     @field_validator("key_vault_url")
     @classmethod
     def _vault(cls, url: str | None) -> str | None:
-        return url and _https(url, "https://<vault>.vault.azure.net/")
+        return url and https_origin(url, "https://<vault>.vault.azure.net/")
 
     @field_validator("wandb_base_url")
     @classmethod
@@ -157,8 +142,7 @@ class Settings(BaseSettings):
     @field_validator("sync_schedule")
     @classmethod
     def _schedule(cls, schedule: str) -> str:
-        if not _TIME_SPAN.fullmatch(schedule):
-            _check_ncrontab(schedule)
+        check_schedule(schedule)
         return schedule
 
     @model_validator(mode="after")
@@ -179,43 +163,7 @@ class Settings(BaseSettings):
         return self
 
 
-def _https(url: str, example: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme != "https" or not parts.hostname or "." not in parts.hostname or parts.username or parts.query:
-        raise ValueError(f"{url!r} is not an address such as {example}")
-    return f"https://{parts.netloc}/"
-
-
-def _check_ncrontab(schedule: str) -> None:
-    fields = schedule.split()
-    if len(fields) != len(_CRON_FIELDS):
-        raise ValueError(
-            f"{schedule!r} has {len(fields)} fields where NCRONTAB has six, seconds first: {EVERY_TWO_MINUTES!r} is every"
-            " two minutes"
-        )
-    for text, (name, low, high) in zip(fields, _CRON_FIELDS, strict=True):
-        if not all(_is_cron_part(part, name, low, high) for part in text.split(",")):
-            raise ValueError(
-                f"{schedule!r} has {text!r} for the {name}, where {low} to {high}, *, */n, a-b and lists go"
-            )
-
-
-def _is_cron_part(part: str, name: str, low: int, high: int) -> bool:
-    match = _CRON_PART.fullmatch(part)
-    if not match:
-        return False
-    bounds = [_cron_number(text, name) for text in (match["low"], match["high"]) if text]
-    return all(bound is not None and low <= bound <= high for bound in bounds)
-
-
-def _cron_number(text: str, name: str) -> int | None:
-    if text.isascii() and text.isdigit():
-        return int(text)
-    names = _CRON_NAMES.get(name, ())
-    return names.index(text.lower()) + (name == "month") if text.lower() in names else None
-
-
-def _told(error: ValidationError) -> str:
+def _problems(error: ValidationError) -> str:
     """What is wrong, one line a setting; pydantic's own text would quote the values, secrets among them."""
     lines = []
     for problem in error.errors(include_input=False, include_url=False):
