@@ -48,9 +48,9 @@ param wandbRoutes string = ''
 @description('W&B registry, or registry/collection, that final models are linked to. Empty means none.')
 param wandbRegistry string = ''
 
-@description('How much of the training files goes to W&B. Decide this before the first deployment: uploaded data stays in W&B.')
+@description('How much of the training files goes to W&B. It has no default, because uploaded data stays in W&B: see docs/data.md.')
 @allowed(['full', 'sample', 'reference', 'off'])
-param syncDatasets string = 'full'
+param syncDatasets string
 
 @description('Schedule of the timer: NCRONTAB with six fields, in UTC. W&B may show a run as crashed after five minutes without news.')
 param syncSchedule string = '0 */2 * * * *'
