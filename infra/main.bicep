@@ -84,6 +84,10 @@ param alertEmails string = ''
 @allowed([10, 15, 30, 45, 60])
 param heartbeatMinutes int = 15
 
+@description('Address of the complete package of a release, which may carry a signature. Empty leaves the code as it is.')
+@secure()
+param packageUri string = ''
+
 // azd passes an empty string for an unset variable, which replaces the default of a parameter.
 var region = empty(location) ? resourceGroup().location : location
 var token = toLower(uniqueString(resourceGroup().id, name, region))
@@ -158,6 +162,7 @@ module app 'modules/app.bicep' = {
     subnetId: privateNetworking ? network!.outputs.appSubnetId : ''
     instanceMemoryMB: instanceMemoryMB
     maximumInstanceCount: maximumInstanceCount
+    packageUri: packageUri
     settings: {
       AZURE_OPENAI_ENDPOINTS: azureOpenAiEndpoints
       AZURE_OPENAI_API_VERSION: azureOpenAiApiVersion

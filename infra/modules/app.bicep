@@ -12,6 +12,9 @@ param applicationInsightsConnectionString string
 param subnetId string
 param instanceMemoryMB int
 param maximumInstanceCount int
+@description('Address of the complete package. Empty leaves the code as it is.')
+@secure()
+param packageUri string
 @description('Settings that the app reads. Empty ones are omitted, so that the app uses its defaults.')
 param settings { *: string }
 
@@ -109,6 +112,21 @@ resource app 'Microsoft.Web/sites@2025-03-01' = {
       allow: false
     }
   }
+}
+
+// UNVERIFIED: nobody has deployed this. The two properties are those that templates for Flex Consumption pass in public.
+resource code 'Microsoft.Web/sites/extensions@2025-03-01' = if (!empty(packageUri)) {
+  name: 'onedeploy'
+  parent: app
+  // The published type of this resource has no properties for Flex Consumption.
+  #disable-next-line BCP187
+  properties: {
+    packageUri: packageUri
+    remoteBuild: false
+  }
+  dependsOn: [
+    app::appSettings
+  ]
 }
 
 output name string = app.name

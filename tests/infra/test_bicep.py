@@ -179,3 +179,11 @@ def test_azd_deploys_the_root_of_the_repository_and_refuses_to_delete_resource_g
     assert "az group delete" in done.stderr
     assert down["windows"]["run"].rstrip().endswith("exit 1")
     assert not any(each.get("continueOnError") for each in down.values())
+
+
+def test_the_template_deploys_the_code_only_from_an_address_that_was_given() -> None:
+    assert (
+        "'Microsoft.Web/sites/extensions@2025-03-01' = if (!empty(packageUri)) {\n  name: 'onedeploy'" in TEXTS["app"]
+    )
+    assert "remoteBuild: false" in TEXTS["app"], "what was tested is what runs"
+    assert EVERYTHING.count("@secure()\nparam packageUri string") == 2, "an address may carry a signature"
