@@ -90,12 +90,15 @@ def open_wandb(settings: Settings) -> Iterator["WandbApi"]:
 
 def _wandb_api(settings: Settings, keys: KeySource, resources: ExitStack, *, guest: bool) -> "WandbApi":
     from function_app.tracking.wandb.api import WandbApi
+    from function_app.tracking.wandb.client import DEFAULT_SERVER, WandbClient
     from function_app.tracking.wandb.sdk import prepare
 
     if not guest:
         prepare()
     resources.callback(keys.close)
-    return WandbApi(settings.wandb_project, keys, entity=settings.wandb_entity, base_url=settings.wandb_base_url)
+    client = WandbClient(settings.wandb_base_url or DEFAULT_SERVER)
+    resources.callback(client.close)
+    return WandbApi(settings.wandb_project, keys, client, entity=settings.wandb_entity)
 
 
 def _keys(settings: Settings, identity: Callable[[], TokenCredential]) -> KeySource:

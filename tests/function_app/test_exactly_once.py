@@ -58,7 +58,7 @@ class Overtaken(WandbApi):
 
 def overtaken(api: WandbApi) -> WandbApi:
     """The same project, in which others are always faster."""
-    return Overtaken(api.project, api.keys, entity=api.entity)
+    return Overtaken(api.project, api.keys, api.client, entity=api.entity)
 
 
 def finished_in_peace(bench: Bench) -> dict[str, Any]:

@@ -1,21 +1,17 @@
 """What the engine asks W&B besides runs: which runs there are, which artifact versions; small writes without a run open."""
 
 import json
-import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 from urllib.parse import quote
 
-from wandb.apis.public.service_api import ServiceApi
-from wandb.sdk import wandb_setup
-
 from function_app.errors import KeyRefusedError
 from function_app.models import RunState
 from function_app.tracking import OF_JOB, KeySource, run_of
-from function_app.tracking.wandb.sdk import TIMEOUT, errors, settings
-from function_app.traffic import WANDB, asked
+from function_app.tracking.wandb.client import WandbClient
+from function_app.tracking.wandb.pages import project_page
 
 _T = TypeVar("_T")
 
@@ -41,6 +37,8 @@ query Runs($entity: String!, $project: String!, $filters: JSONString, $cursor: S
 }
 """
 
+_VIEWER = "query Viewer { viewer { entity } }"
+
 _EDIT_RUN = """
 mutation UpsertBucket($id: String!, $tags: [String!], $summaryMetrics: JSONString) {
   upsertBucket(input: { id: $id, tags: $tags, summaryMetrics: $summaryMetrics }) { bucket { id } }
@@ -64,25 +62,23 @@ class Question:
 class WandbApi:
     """Reads and small writes in one project. Every method raises KeyRefusedError, WandbBusyError or WandbError."""
 
-    def __init__(
-        self, project: str, keys: KeySource, *, entity: str | None = None, base_url: str | None = None
-    ) -> None:
+    def __init__(self, project: str, keys: KeySource, client: WandbClient, *, entity: str | None = None) -> None:
         self.project = project
         self.keys = keys
-        self.base_url = base_url
+        self.base_url = client.server
+        self.client = client
         self._entity = entity
-        self._lock = threading.Lock()
-        self._session: tuple[str, object, ServiceApi] | None = None
 
     def elsewhere(self, project: str, entity: str | None = None) -> "WandbApi":
         """The same W&B with the same key, in another project; of the same entity if no other is named."""
-        return WandbApi(project, self.keys, entity=entity or self.entity, base_url=self.base_url)
+        return WandbApi(project, self.keys, self.client, entity=entity or self.entity)
 
     @property
     def entity(self) -> str:
         """Whose project it is: as set, or the key's own default."""
         if self._entity is None:
-            self._entity = self._ask(lambda session: session.authenticate().default_entity)
+            viewer = self.query(_VIEWER, {}).get("viewer")
+            self._entity = str((viewer or {}).get("entity") or "")
         return self._entity
 
     def states(self, job_ids: Sequence[str], *, accounts: Sequence[str] = ()) -> dict[str, RunState]:
@@ -98,8 +94,7 @@ class WandbApi:
             return {}
         found: dict[str, list[RunState]] = defaultdict(list)
         known = set(job_ids)
-        app = self._ask(lambda session: session.app_url)
-        where = f"{app}{quote(self.entity)}/{quote(self.project)}/runs/"
+        where = f"{project_page(self.entity, self.project, self.base_url)}/runs/"
         for start in range(0, len(job_ids) or 1, IDS_PER_QUERY):
             wanted = list(job_ids[start : start + IDS_PER_QUERY])
             either: list[dict[str, Any]] = []
@@ -185,22 +180,7 @@ query {operation}($entity: String!, $project: String!{declared}) {{
     def query(self, query: str, variables: Mapping[str, Any]) -> dict[str, Any]:
         """Ask a question or write something; `$entity` and `$project` are the project's when they are declared."""
         project = {"entity": self.entity, "project": self.project} if "$entity:" in query else {}
-        asked(WANDB)
-        return self._ask(lambda session: session.execute_graphql(query, {**project, **variables}))
-
-    def _ask(self, question: Callable[[ServiceApi], _T]) -> _T:
-        def ask(key: str) -> _T:
-            with errors(self.base_url):
-                return question(self._session_for(key))
-
-        return self.with_key(ask)
-
-    def _session_for(self, key: str) -> ServiceApi:
-        core = wandb_setup.singleton()  # another one after wandb-core had to be started again
-        with self._lock:
-            if self._session is None or self._session[:2] != (key, core):
-                self._session = (key, core, ServiceApi(settings(key, self.base_url), timeout=TIMEOUT))
-            return self._session[2]
+        return self.with_key(lambda key: self.client.graphql(key, query, {**project, **variables}))
 
 
 def _run(run_id: str) -> Question:

@@ -1,8 +1,10 @@
 """Where people look at things in W&B."""
 
+import functools
 from urllib.parse import quote
 
 
+@functools.cache
 def project_page(entity: str, project: str, base_url: str | None) -> str:
     """The address of a project's page; that of a run is below it, under `/runs/`.
 

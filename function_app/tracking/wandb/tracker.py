@@ -17,8 +17,6 @@ from function_app.tracking.wandb.runs import OpenRun, open_run
 from function_app.tracking.wandb.uploads import Uploads
 from function_app.tracking.wandb.versions import use
 
-_USUAL = "https://api.wandb.ai"
-
 
 class WandbTracker:
     """One project of W&B, see `tracking.Tracker`."""
@@ -35,7 +33,7 @@ class WandbTracker:
     @property
     def address(self) -> str:
         """Server, entity and project as one text, safe as a name."""
-        server = urlsplit(self.api.base_url or _USUAL).netloc
+        server = urlsplit(self.api.base_url).netloc
         return "/".join(quote(part, safe="") for part in (server, self.entity, self.project))
 
     def elsewhere(self, project: str, entity: str | None = None) -> Self:

@@ -1,0 +1,183 @@
+"""W&B's GraphQL endpoint over HTTP: one server, one key for each request, limits on every wait, errors by status and code.
+
+The SDK's own way (`ServiceApi`) goes through wandb-core, which reports errors as text and obeys any Retry-After. It is also
+private. What is asked here are the operations that the SDK asks, by their names.
+"""
+
+import json
+import logging
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import httpx2
+
+from function_app.errors import (
+    KeyRefusedError,
+    RunDeletedError,
+    WandbBusyError,
+    WandbError,
+    first_line,
+)
+from function_app.traffic import WANDB, asked
+
+log = logging.getLogger(__name__)
+
+DEFAULT_SERVER = "https://api.wandb.ai"
+"""The W&B server in force where the settings name none: W&B's multi-tenant cloud."""
+
+CONNECT_TIMEOUT = 10.0
+"""Seconds for a connection: as long as DNS and TLS through a proxy take on a bad day."""
+
+READ_TIMEOUT = 30.0
+"""Seconds without a byte of the answer. W&B's slowest answers, listings of 1,000 runs, take some seconds."""
+
+GIVE_UP_AFTER = 45.0
+"""Seconds after which no further attempt begins: the next tick is the better retry."""
+
+_WAITS = (1.0, 2.0, 4.0)
+"""Seconds between attempts."""
+
+_LONGEST_WAIT = 8.0
+"""Seconds of Retry-After that are obeyed; W&B may ask for minutes, which belong to the next tick and not to a worker."""
+
+_PAUSED = frozenset({408, 429})
+_NOT_ALLOWED = "PERMISSION_ERROR"
+
+_RIGHTS = "Use the key of a member or service account of the team in WANDB_ENTITY who may write to WANDB_PROJECT."
+_LATER = (
+    "Check the network (DNS, proxy, firewall) and WANDB_BASE_URL. Nothing is lost: the next sync goes on from here."
+)
+
+
+class WandbClient:
+    """One W&B server. Safe to use from several threads."""
+
+    def __init__(
+        self,
+        server: str,
+        *,
+        transport: httpx2.BaseTransport | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.server = server
+        self._sleep = sleep
+        self._clock = clock
+        # Redirects are not followed: the key goes to this host alone.
+        self._http = httpx2.Client(
+            base_url=server,
+            timeout=httpx2.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT),
+            follow_redirects=False,
+            transport=transport,
+        )
+
+    def close(self) -> None:
+        """Close its connections."""
+        self._http.close()
+
+    def graphql(self, key: str, query: str, variables: Mapping[str, Any]) -> dict[str, Any]:
+        """Ask a question or make a change; return the `data` of the answer.
+
+        A change may be sent twice when its answer is lost: every change that the callers send does the same twice.
+
+        Raises:
+            KeyRefusedError, RunDeletedError, WandbBusyError, WandbError: as they say.
+        """
+        response = self._post(key, {"query": query, "variables": dict(variables)})
+        answer = _json_object(response, self.server)
+        errors = answer.get("errors")
+        if response.is_success and not errors:
+            data = answer.get("data")
+            return data if isinstance(data, dict) else {}
+        raise _refusal(self.server, response.status_code, errors)
+
+    def _post(self, key: str, body: Mapping[str, Any]) -> httpx2.Response:
+        """Post until W&B answers with anything but "later"."""
+        began = self._clock()
+        for wait in (*_WAITS, None):
+            try:
+                asked(WANDB)
+                response = self._http.post("/graphql", json=body, auth=("api", key))
+            except httpx2.HTTPError as error:
+                failure: WandbError = WandbBusyError(f"W&B at {self.server} cannot be reached: {_words(error)}", _LATER)
+                failure.__cause__ = error
+            else:
+                if response.status_code < 500 and response.status_code not in _PAUSED:
+                    return response
+                failure = _refusal(self.server, response.status_code, _json_object(response, "").get("errors"))
+                wait = _wait(response, wait)  # noqa: PLW2901 (the server's own wait goes before ours)
+            if wait is None or self._clock() - began + wait > GIVE_UP_AFTER:
+                break
+            log.debug("W&B does not answer, next attempt in %.0f s", wait)
+            self._sleep(wait)
+        raise failure
+
+
+def _wait(response: httpx2.Response, ours: float | None) -> float | None:
+    """Return how long to wait before the next attempt; None to give up."""
+    try:
+        theirs = float(response.headers.get("retry-after", ""))
+    except ValueError:
+        return ours
+    return None if ours is None or not 0 <= theirs <= _LONGEST_WAIT else max(ours, theirs)
+
+
+def _json_object(response: httpx2.Response, server: str) -> dict[str, Any]:
+    """Return the answer, an object; an empty one where an error came without JSON.
+
+    Raises:
+        WandbBusyError: a successful answer is no JSON object, as from a proxy's or a login page.
+    """
+    try:
+        answer = json.loads(response.content)
+    except (ValueError, RecursionError):
+        answer = None
+    if isinstance(answer, dict):
+        return answer
+    if response.is_success:
+        raise WandbBusyError(f"W&B at {server} answered something that is not JSON.", _LATER)
+    return {}
+
+
+def _refusal(server: str, status: int, errors: object) -> WandbError:
+    """What a refusal means, by HTTP status and W&B's own code; its words are kept for people."""
+    words, code = _first(errors)
+    if status == 401:
+        return KeyRefusedError(
+            f"W&B at {server} does not take the API key.",
+            "Run `python -m provisioning rotate-key`, or set a WANDB_API_KEY that works; check WANDB_BASE_URL.",
+        )
+    if status == 403 or code == _NOT_ALLOWED:
+        return WandbError("The W&B API key may not do this in this project.", _RIGHTS)
+    if status == 404:
+        return WandbError(
+            f"W&B at {server} does not know the entity or project.", "Check WANDB_ENTITY and WANDB_PROJECT."
+        )
+    if status == 409:  # of UpsertBucket: the only conflict that it knows (wandb#4948)
+        return RunDeletedError("The run was deleted in W&B, which never gives an id out again.")
+    if status in (400, 422):
+        return WandbError(
+            f"W&B at {server} refused a request (HTTP {status}): {words}",
+            "If it names a field that is not known, the W&B server is older than the 0.70 that is needed.",
+        )
+    return WandbBusyError(f"W&B at {server} is busy or failed (HTTP {status}): {words}", _LATER)
+
+
+def _first(errors: object) -> tuple[str, str]:
+    """Return the words and the code of the first GraphQL error."""
+    first = errors[0] if isinstance(errors, list) and errors else None
+    if not isinstance(first, Mapping):
+        return "no reason given", ""
+    extensions = first.get("extensions")
+    code = extensions.get("code") if isinstance(extensions, Mapping) else None
+    return _printable(str(first.get("message") or "no reason given")), str(code or "")
+
+
+def _words(error: Exception) -> str:
+    return _printable(first_line(error))
+
+
+def _printable(text: str) -> str:
+    """Return one line of at most 200 characters without control characters: the text comes from outside."""
+    return "".join(char if char.isprintable() else " " for char in text)[:200].strip()
