@@ -22,7 +22,9 @@ from function_app.engine.engine import Engine, Interrupted
 from function_app.errors import AccountError, NotThereError, SettingsError, SyncError
 from function_app.models import OPENAI, Conventions, DatasetPolicy, Outcome, Result, Selection
 from function_app.settings import Settings
-from function_app.tracking.wandb.sdk import as_a_guest, signed_in_key
+from function_app.tracking.wandb.client import DEFAULT_SERVER
+from function_app.tracking.wandb.internals import server_in_force
+from function_app.tracking.wandb.sdk import as_a_guest, found_key
 from function_app.wiring import engine_from
 
 EVERY = 60.0
@@ -88,7 +90,7 @@ def sync(
         settings = settings.model_copy(update={"sync_datasets": DatasetPolicy.OFF})
     accounts = None if openai_client is None else [_Given(openai_client)]
     with (
-        as_a_guest(settings.wandb_base_url),
+        as_a_guest(settings.wandb_base_url or DEFAULT_SERVER),
         engine_from(settings, guest=True, accounts=accounts, conventions=conventions) as engine,
     ):
         try:
@@ -199,16 +201,18 @@ def _settings(client: openai.OpenAI | None, project: str, entity: str | None) ->
         raise SettingsError(
             f"openai_client is of type {what}: sync() takes an openai.OpenAI or openai.AzureOpenAI client."
         )
-    given: dict[str, Any] = {"wandb_project": project, "wandb_routes": ()}
+    # The server of the person who is signed in here, decided once: key and runs go to the same one.
+    server = os.environ.get("WANDB_BASE_URL") or server_in_force()
+    given: dict[str, Any] = {"wandb_project": project, "wandb_routes": (), "wandb_base_url": server}
     if entity:
         given["wandb_entity"] = entity
     if not os.environ.get("KEY_VAULT_URL"):
-        given["wandb_api_key"] = _key()
+        given["wandb_api_key"] = _key(given["wandb_base_url"])
     return (Settings if client is None else _SettingsBesideClient).load(**given)
 
 
-def _key() -> SecretStr:
-    key = signed_in_key(os.environ.get("WANDB_BASE_URL"))
+def _key(server: str) -> SecretStr:
+    key = found_key(server)
     if key is None:
         raise SettingsError(
             "Nobody is signed in to W&B here.", "Run `wandb login`, or set WANDB_API_KEY or KEY_VAULT_URL."

@@ -12,12 +12,11 @@ from enum import StrEnum
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, cast
 
-import wandb
 from pydantic import ValidationError
-from wandb.sdk.lib import wbauth
 
 from function_app.errors import WandbError
 from function_app.tracking.wandb.api import WandbApi
+from function_app.tracking.wandb.internals import sign_in
 from function_app.tracking.wandb.pages import project_page
 from function_app.tracking.wandb.sdk import as_a_guest, errors
 
@@ -99,8 +98,7 @@ def _save_with(key: str, api: WandbApi, there: str | None, *, overwrite: bool) -
     with.
     """
     with errors(api.base_url), as_a_guest(api.base_url):
-        host = api.base_url or wandb.Settings().base_url
-        wbauth.use_explicit_auth(wbauth.AuthApiKey(host=host, api_key=key), source="function_app")
+        sign_in(api.base_url, key)
         return _save(api, there, overwrite=overwrite)
 
 

@@ -8,7 +8,7 @@ import pytest
 from function_app.errors import WandbError
 from function_app.tracking import Identity
 from function_app.tracking.wandb.changes import write
-from function_app.tracking.wandb.files import add_file
+from function_app.tracking.wandb.internals import add_local_file
 from function_app.tracking.wandb.runs import OpenRun, new_artifact, open_run
 from function_app.tracking.wandb.tracker import WandbSession
 from function_app.tracking.wandb.uploads import Uploads
@@ -33,7 +33,7 @@ def send(uploads: Uploads, name: str, *, used: bool = False) -> Path:
     path = directory / "data"
     path.write_text(name.ljust(1_000, "."))
     artifact = new_artifact(name, "dataset", {})
-    add_file(artifact, path, path.name)
+    add_local_file(artifact, path, path.name)
     uploads.send(artifact, [LATEST], used=used)
     return directory
 

@@ -37,6 +37,12 @@ query Runs($entity: String!, $project: String!, $filters: JSONString, $cursor: S
 }
 """
 
+_REOPEN = """
+mutation UpsertBucket($run: String!, $entity: String!, $project: String!) {
+  upsertBucket(input: { name: $run, entityName: $entity, modelName: $project }) { bucket { id } }
+}
+"""
+
 _VIEWER = "query Viewer { viewer { entity } }"
 
 _EDIT_RUN = """
@@ -129,6 +135,14 @@ class WandbApi:
         tags = list(dict.fromkeys([*(run.get("tags") or []), SUPERSEDED]))
         summary = _summary(run) | {f"{SUPERSEDED}_by": successor}
         self.query(_EDIT_RUN, {"id": run["id"], "tags": tags, "summaryMetrics": json.dumps(summary)})
+
+    def reopen(self, run_id: str) -> None:
+        """Open a run, or make an empty one, as the SDK does first: whatever W&B has against it is raised.
+
+        Raises:
+            RunDeletedError: the id was deleted.
+        """
+        self.query(_REOPEN, {"run": run_id, "entity": self.entity, "project": self.project})
 
     def with_key(self, call: Callable[[str], _T]) -> _T:
         """Do something with the API key; when W&B refuses it, once more with the key read anew, if that is another.

@@ -23,8 +23,9 @@ from function_app.traffic import WANDB, asked
 
 log = logging.getLogger(__name__)
 
-DEFAULT_SERVER = "https://api.wandb.ai"
-"""The W&B server in force where the settings name none: W&B's multi-tenant cloud."""
+DEFAULT_SERVER = "https://api.forge.coreweave.com"
+"""The W&B server in force where the settings name none: W&B's multi-tenant cloud, as wandb 0.31 names it. The older name,
+api.wandb.ai, is the same server."""
 
 CONNECT_TIMEOUT = 10.0
 """Seconds for a connection: as long as DNS and TLS through a proxy take on a bad day."""
@@ -45,9 +46,7 @@ _PAUSED = frozenset({408, 429})
 _NOT_ALLOWED = "PERMISSION_ERROR"
 
 _RIGHTS = "Use the key of a member or service account of the team in WANDB_ENTITY who may write to WANDB_PROJECT."
-_LATER = (
-    "Check the network (DNS, proxy, firewall) and WANDB_BASE_URL. Nothing is lost: the next sync goes on from here."
-)
+LATER = "Check the network (DNS, proxy, firewall) and WANDB_BASE_URL. Nothing is lost: the next sync goes on from here."
 
 
 class WandbClient:
@@ -90,7 +89,7 @@ class WandbClient:
         if response.is_success and not errors:
             data = answer.get("data")
             return data if isinstance(data, dict) else {}
-        raise _refusal(self.server, response.status_code, errors)
+        raise refusal(self.server, response.status_code, errors)
 
     def _post(self, key: str, body: Mapping[str, Any]) -> httpx2.Response:
         """Post until W&B answers with anything but "later"."""
@@ -100,12 +99,12 @@ class WandbClient:
                 asked(WANDB)
                 response = self._http.post("/graphql", json=body, auth=("api", key))
             except httpx2.HTTPError as error:
-                failure: WandbError = WandbBusyError(f"W&B at {self.server} cannot be reached: {_words(error)}", _LATER)
+                failure: WandbError = WandbBusyError(f"W&B at {self.server} cannot be reached: {_words(error)}", LATER)
                 failure.__cause__ = error
             else:
                 if response.status_code < 500 and response.status_code not in _PAUSED:
                     return response
-                failure = _refusal(self.server, response.status_code, _json_object(response, "").get("errors"))
+                failure = refusal(self.server, response.status_code, _json_object(response, "").get("errors"))
                 wait = _wait(response, wait)  # noqa: PLW2901 (the server's own wait goes before ours)
             if wait is None or self._clock() - began + wait > GIVE_UP_AFTER:
                 break
@@ -136,11 +135,11 @@ def _json_object(response: httpx2.Response, server: str) -> dict[str, Any]:
     if isinstance(answer, dict):
         return answer
     if response.is_success:
-        raise WandbBusyError(f"W&B at {server} answered something that is not JSON.", _LATER)
+        raise WandbBusyError(f"W&B at {server} answered something that is not JSON.", LATER)
     return {}
 
 
-def _refusal(server: str, status: int, errors: object) -> WandbError:
+def refusal(server: str, status: int, errors: object) -> WandbError:
     """What a refusal means, by HTTP status and W&B's own code; its words are kept for people."""
     words, code = _first(errors)
     if status == 401:
@@ -161,7 +160,7 @@ def _refusal(server: str, status: int, errors: object) -> WandbError:
             f"W&B at {server} refused a request (HTTP {status}): {words}",
             "If it names a field that is not known, the W&B server is older than the 0.70 that is needed.",
         )
-    return WandbBusyError(f"W&B at {server} is busy or failed (HTTP {status}): {words}", _LATER)
+    return WandbBusyError(f"W&B at {server} is busy or failed (HTTP {status}): {words}", LATER)
 
 
 def _first(errors: object) -> tuple[str, str]:

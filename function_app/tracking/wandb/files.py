@@ -7,7 +7,6 @@ import csv
 import hashlib
 import json
 import threading
-from base64 import b64encode
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from functools import partial
@@ -15,8 +14,6 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import wandb
-from wandb.sdk.artifacts.artifact_manifest_entry import ArtifactManifestEntry
-from wandb.sdk.lib.paths import LogicalPath
 
 from function_app.data.credentials import line_without_credentials
 from function_app.data.description import artifact_name
@@ -28,6 +25,7 @@ from function_app.data.sampling import Sample, Tally
 from function_app.data.text import file_name, one_line
 from function_app.models import Cell, DatasetPolicy, Job, TableRow
 from function_app.tracking import FileSource
+from function_app.tracking.wandb.internals import add_local_file
 from function_app.tracking.wandb.runs import new_artifact
 
 DATASET = "dataset"
@@ -93,7 +91,7 @@ def _drafted(source: FileSource, file_id: str, policy: DatasetPolicy, directory:
     }
     artifact = new_artifact(artifact_name(file_id), DATASET, metadata, _described(tally, sample, policy))
     if policy is DatasetPolicy.FULL:
-        add_file(artifact, path, file_name(said.name, f"{artifact_name(file_id)}.jsonl"))
+        add_local_file(artifact, path, file_name(said.name, f"{artifact_name(file_id)}.jsonl"))
     else:
         artifact.add_reference(f"azureopenai://{source.name}/files/{file_id}", name="file", checksum=False)
     if len(sample):
@@ -122,24 +120,10 @@ def results_artifact(job: Job, content: Iterable[bytes], directory: Path) -> wan
         for row in parse_results(_chunks(received), complete=True):
             writer.writerow([row.step, *(row.values.get(name, "") for name in names)])
     artifact = new_artifact(artifact_name(f"results-{job.id}"), RESULTS, {"job_id": job.id})
-    add_file(artifact, path, path.name)
+    add_local_file(artifact, path, path.name)
     lines = (_encoded([row.step, *(row.values.get(name) for name in names)]) for row in rows)
     _add_table(artifact, directory, "steps", {"step": int} | dict.fromkeys(names, float), lines)
     return artifact
-
-
-def add_file(artifact: wandb.Artifact, path: Path, name: str) -> None:
-    """Add a file that stays where it is until it is uploaded.
-
-    `Artifact.add_file` would map the whole file into memory to hash it, by default copy it, and leave the copy on the disk.
-    """
-    with path.open("rb") as file:
-        md5 = hashlib.file_digest(file, partial(hashlib.md5, usedforsecurity=False)).digest()
-    digest = b64encode(md5).decode()
-    entry = ArtifactManifestEntry(
-        path=LogicalPath(name), digest=digest, size=path.stat().st_size, local_path=str(path), skip_cache=True
-    )
-    artifact.manifest.add_entry(entry)
 
 
 def _copied(lines: Iterable[bytes], file: BinaryIO | None) -> Iterator[bytes]:
@@ -182,7 +166,7 @@ def _add_table(
             written += 1
         rest = {key: value for key, value in said.items() if key not in ("data", "nrows")} | {"nrows": written}
         file.write(b"\n]," + _encoded(rest)[1:])
-    add_file(artifact, path, path.name)
+    add_local_file(artifact, path, path.name)
 
 
 def _encoded_row(row: TableRow) -> bytes:

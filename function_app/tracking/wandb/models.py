@@ -15,7 +15,7 @@ from function_app.errors import KeyRefusedError, WandbBusyError, WandbError
 from function_app.models import Checkpoint, Job
 from function_app.tracking.wandb.api import Question, WandbApi
 from function_app.tracking.wandb.changes import Change, write
-from function_app.tracking.wandb.files import add_file
+from function_app.tracking.wandb.internals import add_local_file
 from function_app.tracking.wandb.runs import OpenRun, new_artifact
 from function_app.tracking.wandb.uploads import Uploads
 from function_app.tracking.wandb.versions import (
@@ -93,7 +93,7 @@ class Models:
         artifact = new_artifact(self.collection, self.kind, metadata)
         path = uploads.directory() / "model_metadata.json"
         path.write_text(json.dumps(said, indent=2, sort_keys=True), encoding="utf-8")
-        add_file(artifact, path, path.name)
+        add_local_file(artifact, path, path.name)
         uploads.send(artifact, [*aliases], taken=lambda version_id: self._note(Version(version_id, (), metadata)))
 
     def _note(self, version: Version) -> None:

@@ -5,26 +5,21 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import wandb
-from wandb.sdk import wandb_setup
-from wandb.sdk.lib.service.service_connection import WandbAttachFailedError
-from wandb.sdk.mailbox import HandleAbandonedError, MailboxClosedError
-from wandb.sdk.mailbox.mailbox_handle import ServerResponseError
 
 from function_app.errors import WandbBusyError
 from function_app.models import MetricRow
 from function_app.tracking import Identity
 from function_app.tracking.wandb.api import LAST_STEP, STATE, Question, WandbApi, last_step_of
-from function_app.tracking.wandb.rows import GoesOn, Rows, leave_running
+from function_app.tracking.wandb.internals import HistoryBatch, InUseError, leave_running, release_run
 from function_app.tracking.wandb.scratch import scratch
-from function_app.tracking.wandb.sdk import complaints, errors, listen, settings
+from function_app.tracking.wandb.sdk import UnclearError, complaints, errors, listen, settings
 
 _INIT_TIMEOUT = 60.0
 _FINISH_TIMEOUT = 120.0  # seconds for what is left of the rows; files have gone before, in the time that they take
-_RELEASE_TIMEOUT = 10.0
 _OPENED_AT_MOST = 8  # times, while another process writes into the same run
 _ALERT_TITLE = 63  # characters
 _PROGRAM = "azure-openai-wandb"
@@ -63,7 +58,7 @@ class OpenRun:
     def log(self, rows: Iterable[MetricRow]) -> int:
         """Write the rows that the run does not have yet; W&B takes no step below its last. Returns how many."""
         written = 0
-        with Rows(self.handle) as waiting:
+        with HistoryBatch(self.handle) as waiting:
             for row in rows:
                 if row.step < self.starting_step or not row.values:
                     continue
@@ -198,7 +193,11 @@ def _at_work(
 ) -> Iterator[Run]:
     listen()
     before = complaints.heard  # the first request may be refused while the run is still being opened
-    run = session(api.with_key(lambda key: _init(api, run_id, new, key, directory, ends=ends)), api)
+    try:
+        run = session(api.with_key(lambda key: _init(api, run_id, new, key, directory, ends=ends)), api)
+    except UnclearError:
+        api.reopen(run_id)  # says by status what the SDK says in words only
+        raise
     try:
         yield run
     finally:
@@ -257,22 +256,17 @@ def _init(api: WandbApi, run_id: str, new: Identity | None, key: str, directory:
 def _released_on_error(run_id: str) -> Iterator[None]:
     """Have wandb-core let go of a run that could not be opened.
 
-    wandb.init does not (0.31), and the run would be "in use" for the life of the process. An exit record has to go first:
-    without one, wandb-core stops answering anybody.
+    wandb.init does not (0.31), and the run would be "in use" for the life of the process.
 
     Raises:
         WandbBusyError: the run is open in this process already; that one is left alone.
     """
     try:
         yield
-    except ServerResponseError as error:
+    except InUseError as error:
         raise WandbBusyError(f"The run is being written already: {error}") from error
     except BaseException:
-        with suppress(WandbAttachFailedError, HandleAbandonedError, MailboxClosedError, ConnectionError, TimeoutError):
-            service = wandb_setup.singleton().ensure_service()
-            _, interface = service.inform_attach(run_id)
-            GoesOn(interface).deliver_exit(1).wait_or(timeout=_RELEASE_TIMEOUT)
-            service.inform_finish(run_id=run_id)
+        release_run(run_id)
         raise
 
 

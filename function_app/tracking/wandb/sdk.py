@@ -12,17 +12,26 @@ import wandb
 from pydantic import SecretStr
 from wandb.errors import AuthenticationError
 from wandb.errors import Error as SdkError
-from wandb.sdk import wandb_setup
-from wandb.sdk.lib import wbauth
-from wandb.sdk.lib.service.service_connection import WandbApiFailedError
-from wandb.sdk.mailbox import HandleAbandonedError, MailboxClosedError
 
-from function_app.errors import KeyRefusedError, RunDeletedError, WandbBusyError, WandbError
+from function_app.errors import WandbBusyError
+from function_app.tracking.wandb.client import LATER, refusal
+from function_app.tracking.wandb.internals import (
+    CORE_FAILED,
+    ApiFailedError,
+    core_is_gone,
+    session_login,
+    signed_in_key,
+)
 from function_app.tracking.wandb.scratch import scratch
 
 log = logging.getLogger(__name__)
 
-TIMEOUT = 30.0  # seconds for one query, the SDK's own retries included
+TIMEOUT = 30.0
+"""Seconds for one request of wandb-core: as long as our own (`client.READ_TIMEOUT`)."""
+
+_TEARDOWN_TIMEOUT = 10.0
+"""Seconds for a dead wandb-core to be cleared away."""
+
 _RETRIES = 5
 _WAIT_MIN, _WAIT_MAX = 1.0, 8.0  # seconds, doubled each time; for less than 1 s wandb-core takes 2 s (0.31)
 
@@ -76,27 +85,18 @@ def prepare() -> None:
 
 
 @contextmanager
-def as_a_guest(base_url: str | None) -> Iterator[None]:
-    """In a process that is somebody else's: the SDK keeps its messages to itself meanwhile, and they stay signed in as they
-    were. A run that is opened with a key signs the whole process in with it (wandb 0.31).
-    """
-    theirs = wandb_setup.singleton().settings
-    before = wbauth.session_credentials(host=base_url or theirs.base_url)
-    listen()
-    try:
+def as_a_guest(server: str) -> Iterator[None]:
+    """Leave somebody else's process as it was: its SDK prints nothing meanwhile, and it stays signed in."""
+    with session_login(server):
+        listen()
         yield
-    finally:
-        if before is None:
-            wbauth.unauthenticate_session()
-        else:
-            wbauth.use_explicit_auth(before, source="function_app")
-        wandb.termsetup(theirs, None)
 
 
-def settings(key: str, base_url: str | None) -> wandb.Settings:
+def settings(key: str, server: str) -> wandb.Settings:
     """The SDK's settings that everything here shares; the key goes in here and nowhere else."""
-    chosen = wandb.Settings(
+    return wandb.Settings(
         api_key=key,
+        base_url=server,
         silent=True,
         # Few retries: the next tick is the better one, and a deleted run's 409 is retried like any other.
         x_graphql_retry_max=4,
@@ -113,64 +113,38 @@ def settings(key: str, base_url: str | None) -> wandb.Settings:
         x_file_transfer_retry_wait_min_seconds=_WAIT_MIN,
         x_file_transfer_retry_wait_max_seconds=_WAIT_MAX,
     )
-    if base_url:
-        chosen.base_url = base_url
-    return chosen
 
 
-def signed_in_key(base_url: str | None) -> SecretStr | None:
-    """The API key of whoever is signed in to W&B here, found where the SDK finds it: `wandb.login()` in this process,
-    WANDB_API_KEY, or the netrc file that `wandb login` writes. None when nobody is; nobody is asked.
+def found_key(server: str) -> SecretStr | None:
+    """Return the API key of the person who is signed in to this server: `wandb.login()` in this process, WANDB_API_KEY, or
+    the netrc file that `wandb login` writes. None when nobody is.
 
     Raises:
         KeyRefusedError: what is there cannot be a key.
     """
-    with errors(base_url):
-        host = base_url or wandb.Settings().base_url
-        found = wbauth.authenticate_session(host=host, source="function_app", prompt=False, update_session=False)
-    return SecretStr(found.api_key) if isinstance(found, wbauth.AuthApiKey) else None
+    with errors(server):
+        return signed_in_key(server)
 
 
 @contextmanager
-def errors(base_url: str | None) -> Iterator[None]:
-    """Turn the SDK's errors into ours, by status where there is one, else by W&B's own words."""
+def errors(server: str) -> Iterator[None]:
+    """Turn the SDK's errors into ours: by class, and by HTTP status where the SDK tells it."""
     try:
         yield
-    except WandbApiFailedError as error:
+    except ApiFailedError as error:
         status = error.response.http_status if error.response else 0
-        raise _meaning(str(error), status, base_url) from error
+        raise refusal(server, status, [{"message": said_briefly(str(error))}]) from error
     except AuthenticationError as error:
-        raise _meaning(str(error), 401, base_url) from error
-    except (MailboxClosedError, HandleAbandonedError, ConnectionError) as error:
+        raise refusal(server, 401, None) from error
+    except CORE_FAILED as error:
         _revive()
-        raise WandbBusyError("wandb-core, the SDK's own process, had stopped. It was started anew.") from error
+        raise WandbBusyError("wandb-core, the SDK's own process, had stopped. It was started again.") from error
     except SdkError as error:
-        raise _meaning(str(error), 0, base_url) from error
+        raise UnclearError(f"W&B at {server} cannot be reached or failed: {said_briefly(str(error))}", LATER) from error
 
 
-def _meaning(said: str, status: int, base_url: str | None) -> WandbError:
-    where = base_url or wandb.Settings().base_url
-    words = said.lower()
-    if "previously created and deleted" in words:
-        return RunDeletedError("The run was deleted in W&B, which never gives an id out again.")
-    if status == 401 or any(sign in words for sign in ("401", "not logged in", "unauthorized", "invalid api key")):
-        return KeyRefusedError(
-            f"W&B at {where} does not take the API key.",
-            "Run `python -m provisioning rotate-key`, or set a WANDB_API_KEY that works; check WANDB_BASE_URL.",
-        )
-    if status == 403 or "permission denied" in words or "403" in words:
-        return WandbError(
-            "The W&B API key may not do this in this project.",
-            "Use the key of a member or service account of the team in WANDB_ENTITY who may write to WANDB_PROJECT.",
-        )
-    if status == 404 or "not found" in words or "404" in words:
-        return WandbError(
-            f"W&B at {where} does not know the entity or project.", "Check WANDB_ENTITY and WANDB_PROJECT."
-        )
-    return WandbBusyError(
-        f"W&B at {where} cannot be reached or failed: {said_briefly(said)}",
-        "Check the network (DNS, proxy, firewall) and WANDB_BASE_URL. Nothing is lost: the next sync goes on from here.",
-    )
+class UnclearError(WandbBusyError):
+    """The SDK failed without saying how: ask W&B itself (`runs.open_run` does)."""
 
 
 def said_briefly(text: str) -> str:
@@ -195,12 +169,23 @@ def listen() -> None:
 
 
 def _revive() -> None:
-    """Start wandb-core again if it is gone; without this a worker that lost it fails at everything until it is restarted."""
+    """Start wandb-core again if it is gone; without this a worker that lost it fails at everything until it is restarted.
+
+    The SDK's own teardown waits for wandb-core without limit, and exits the process where wandb-core died badly: it runs in
+    a thread that may be left behind.
+    """
     with _reviving:
-        try:
-            wandb_setup.singleton().ensure_service().api_init_request(wandb.Settings().to_proto())
-        except (MailboxClosedError, HandleAbandonedError, WandbApiFailedError, ConnectionError):
-            log.warning("wandb-core is gone; starting it again")
-            with suppress(ConnectionError):
-                wandb.teardown()
+        if not core_is_gone():
+            return
+        log.warning("wandb-core is gone; starting it again")
+        os.environ.pop("WANDB_SERVICE", None)  # the address of the dead one
+        ending = threading.Thread(target=_tear_down, name="wandb teardown", daemon=True)
+        ending.start()
+        ending.join(_TEARDOWN_TIMEOUT)
+        if not ending.is_alive():
             _set_up()
+
+
+def _tear_down() -> None:
+    with suppress(ConnectionError, SystemExit):
+        wandb.teardown()

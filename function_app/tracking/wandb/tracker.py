@@ -33,7 +33,7 @@ class WandbTracker:
     @property
     def address(self) -> str:
         """Server, entity and project as one text, safe as a name."""
-        server = urlsplit(self.api.base_url).netloc
+        server = urlsplit(self.api.base_url).netloc.replace("api.forge.coreweave.com", "api.wandb.ai")  # one server
         return "/".join(quote(part, safe="") for part in (server, self.entity, self.project))
 
     def elsewhere(self, project: str, entity: str | None = None) -> Self:

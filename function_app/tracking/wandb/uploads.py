@@ -1,22 +1,30 @@
 """Artifacts of a run on their way to W&B, several at a time."""
 
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import wandb
-from wandb.sdk.mailbox import MailboxHandle
 
 from function_app.errors import WandbBusyError, WandbError
 from function_app.tracking.wandb.api import WandbApi
+from function_app.tracking.wandb.internals import ArtifactHandle, deliver_artifact
 from function_app.tracking.wandb.runs import OpenRun
 from function_app.tracking.wandb.scratch import scratch
 from function_app.tracking.wandb.sdk import errors, said_briefly
 
 ON_DISK = 64 * 1024 * 1024
 """Bytes that may wait there to be uploaded: with more, the next artifact is made only when W&B has these."""
+
+UPLOAD_TIMEOUT = 180.0
+"""Seconds for W&B to take a run's artifacts, whatever their size: five requests each, repeated for half a minute."""
+
+SLOWEST_UPLOAD = 1024 * 1024
+"""Bytes a second that an upload has to reach beyond that: 512 MB, the largest training file, then take nine minutes, and a
+worker has 20 (`functions.STOP_AFTER`)."""
 
 
 class Uploads:
@@ -30,10 +38,11 @@ class Uploads:
         self.inputs: list[str] = []
         self._api = api
         self._run = run
-        self._sent: list[tuple[MailboxHandle[Any], Callable[[str], object]]] = []
+        self._sent: list[tuple[ArtifactHandle, Callable[[str], object]]] = []
         self._files = ExitStack()
         self._held = ExitStack()
         self._size = 0
+        self._began = 0.0
         self._on_disk = on_disk
 
     def __enter__(self) -> Self:
@@ -64,22 +73,16 @@ class Uploads:
         """Log a draft as an output of the run, or with `used` as an input, and go on while it is uploaded. Once W&B has it,
         the version's id is among `inputs`, or, of an output, `taken` hears it.
 
-        What `run.log_artifact(…)` does, without what it asks around that (wandb 0.31): who the key belongs to, the type of
-        the collection, and the version that was just written, three requests for each artifact. Versions of one collection
-        get their numbers in the order of the calls.
+        Versions of one collection get their numbers in the order of the calls.
 
         Raises:
             WandbError: not taken, or one of those before.
         """
-        artifact.finalize()
-        interface = self._run.handle._interface  # noqa: SLF001 (the SDK's own channel to wandb-core has no public name)
-        if interface is None:
-            raise WandbBusyError("The run was closed while an artifact was on its way.")
         with errors(self._api.base_url):
-            handle = interface.deliver_artifact(
-                self._run.handle, artifact, aliases, is_user_created=used, use_after_commit=False, finalize=True
-            )
+            handle = deliver_artifact(self._run.handle, artifact, aliases, used=used)
         self._sent.append((handle, self.inputs.append if used else taken))
+        if not self._size:
+            self._began = time.monotonic()
         self._size += artifact.size
         if self._size > self._on_disk:
             self.wait()
@@ -102,9 +105,16 @@ class Uploads:
         if refused:
             raise refused[0]
 
-    def _version(self, handle: MailboxHandle[Any]) -> str:
-        with errors(self._api.base_url):
-            answer = handle.wait_or(timeout=None).response.log_artifact_response
-        if answer.error_message:
-            raise WandbBusyError(f"W&B did not take an artifact: {said_briefly(answer.error_message)}")
-        return str(answer.artifact_id)
+    def _version(self, handle: ArtifactHandle) -> str:
+        limit = self._began + UPLOAD_TIMEOUT + self._size / SLOWEST_UPLOAD - time.monotonic()
+        try:
+            with errors(self._api.base_url):
+                version, refused = handle.wait(max(limit, 0))
+        except TimeoutError:
+            raise WandbBusyError(
+                f"W&B did not take {self._size:,} bytes of artifacts in time.",
+                "Nothing is lost: the next sync sends them again. Check the network to W&B's object store.",
+            ) from None
+        if refused:
+            raise WandbBusyError(f"W&B did not take an artifact: {said_briefly(refused)}")
+        return version

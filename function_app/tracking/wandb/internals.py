@@ -1,0 +1,228 @@
+"""Every private part of the wandb SDK that this package uses. Nothing else imports `wandb.sdk`, `wandb.proto` or `_interface`.
+
+Each part has no public replacement in wandb 0.31, or one that costs too much. What it saves was measured with 0.31.0;
+tests/function_app/tracking/test_internals.py names for each what breaks when the SDK changes it.
+
+| part | reason | saving |
+|---|---|---|
+| `HistoryBatch` | `Run.log` hands each row to a thread and waits for the socket | two thirds of a sync's CPU time |
+| `LeaveRunning` | a run must stay "running" unless all went well, which is known at the end only | correctness |
+| `deliver_artifact` | `log_artifact().wait()` asks three questions an artifact | 3 requests an artifact |
+| `release_run` | a failed `wandb.init` leaves the run "in use" for the life of the process | correctness |
+| `core_is_gone` | tells a dead wandb-core from a busy one | correctness |
+| `add_local_file` | `Artifact.add_file` maps the whole file into memory to hash it | 300 MiB for a file of 300 MB |
+| `session_login` | a run opened with a key signs the whole process in with it | a notebook stays signed in |
+| exceptions | wandb-core's failures are no `wandb.Error` | correctness |
+"""
+
+import hashlib
+from base64 import b64encode
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import Any, Self
+
+import wandb
+from pydantic import SecretStr
+from wandb.proto import wandb_server_pb2
+from wandb.sdk import wandb_setup
+from wandb.sdk.artifacts.artifact_manifest_entry import ArtifactManifestEntry
+from wandb.sdk.interface.interface_sock import InterfaceSock
+from wandb.sdk.lib import wbauth
+from wandb.sdk.lib.asyncio_manager import AlreadyJoinedError, ForkedError, RunCancelledError
+from wandb.sdk.lib.paths import LogicalPath
+from wandb.sdk.lib.service.service_connection import WandbApiFailedError, WandbAttachFailedError
+from wandb.sdk.lib.service.service_token import WandbServiceConnectionError
+from wandb.sdk.mailbox import HandleAbandonedError, MailboxClosedError
+from wandb.sdk.mailbox.mailbox_handle import ServerResponseError
+
+CORE_FAILED = (
+    MailboxClosedError,
+    HandleAbandonedError,
+    ConnectionError,
+    AlreadyJoinedError,
+    RunCancelledError,
+    ForkedError,
+    WandbServiceConnectionError,
+)
+"""wandb-core, the SDK's own process, is gone or was replaced."""
+
+ApiFailedError = WandbApiFailedError
+"""W&B refused what wandb-core asked; `response.http_status` has the status."""
+
+InUseError = ServerResponseError
+"""The run is open in this process already."""
+
+SOURCE = "function_app"
+
+_ROWS_AT_ONCE = 200
+_RELEASE_TIMEOUT = 10.0
+"""Seconds for wandb-core to let go of a run that could not be opened: it has nothing to send."""
+
+
+class HistoryBatch(InterfaceSock):
+    """A run's way to wandb-core on which rows wait for one another: leaving it sends those that still do."""
+
+    def __init__(self, run: wandb.Run) -> None:
+        super().__init__(*_stream_of(run._interface))  # noqa: SLF001 (the SDK's channel to wandb-core has no public name)
+        self._run = run
+        self._waiting: list[Any] = []
+
+    def __enter__(self) -> Self:
+        """Itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Send what is still here."""
+        self._send()
+
+    def log(self, values: Mapping[str, float], step: int) -> None:
+        """Write a row, soon; as `wandb.Run.log(values, step=step)` does."""
+        self.publish_partial_history(self._run, dict(values), user_step=step, step=step)
+        if len(self._waiting) >= _ROWS_AT_ONCE:
+            self._send()
+
+    def _publish(self, record: Any, *, nowait: bool = False) -> None:
+        self._assign(record)
+        request = wandb_server_pb2.ServerRequest()  # type: ignore[attr-defined] # generated, as the SDK itself uses it
+        request.record_publish.CopyFrom(record)
+        self._waiting.append(request)
+
+    def _send(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        if waiting:
+            self._asyncer.run(lambda: self._publish_all(waiting))
+
+    async def _publish_all(self, requests: Sequence[Any]) -> None:
+        for request in requests:
+            await self._client.publish(request)
+
+
+class LeaveRunning(InterfaceSock):
+    """A run's way to wandb-core on which closing the run does not make it a finished or failed one.
+
+    The SDK wants to know that when a run is opened (`x_update_finish_state`), when nobody can know what will go wrong;
+    wandb-core takes it with the exit, too.
+    """
+
+    def __init__(self, own: object) -> None:
+        super().__init__(*_stream_of(own))
+
+    def _make_exit(self, exit_code: int | None) -> Any:
+        record = super()._make_exit(exit_code)
+        record.not_complete = True
+        return record
+
+
+def leave_running(run: wandb.Run) -> None:
+    """Have `wandb.Run.finish` send everything, and leave the run as one that goes on."""
+    run._interface = LeaveRunning(run._interface)  # noqa: SLF001 (as above)
+
+
+class ArtifactHandle:
+    """An artifact on its way."""
+
+    def __init__(self, handle: Any) -> None:
+        self._handle = handle
+
+    def wait(self, timeout: float) -> tuple[str, str]:
+        """Wait until W&B has it; return its id and, instead, what W&B said against it.
+
+        Raises:
+            TimeoutError: W&B has not answered.
+        """
+        answer = self._handle.wait_or(timeout=timeout).response.log_artifact_response
+        return str(answer.artifact_id), str(answer.error_message)
+
+
+def deliver_artifact(run: wandb.Run, artifact: wandb.Artifact, aliases: Sequence[str], *, used: bool) -> ArtifactHandle:
+    """Log a draft as `Run.log_artifact` does, without its questions: the key's owner, the collection's type, the version.
+
+    Raises:
+        ConnectionError: the run was closed.
+    """
+    artifact.finalize()
+    interface = run._interface  # noqa: SLF001 (as above)
+    if interface is None:
+        raise ConnectionError("the run was closed")
+    handle = interface.deliver_artifact(
+        run, artifact, aliases, is_user_created=used, use_after_commit=False, finalize=True
+    )
+    return ArtifactHandle(handle)
+
+
+def add_local_file(artifact: wandb.Artifact, path: Path, name: str) -> None:
+    """Add a file that stays where it is until it is uploaded, hashed in chunks."""
+    with path.open("rb") as file:
+        md5 = hashlib.file_digest(file, partial(hashlib.md5, usedforsecurity=False)).digest()
+    digest = b64encode(md5).decode()
+    entry = ArtifactManifestEntry(
+        path=LogicalPath(name), digest=digest, size=path.stat().st_size, local_path=str(path), skip_cache=True
+    )
+    artifact.manifest.add_entry(entry)
+
+
+def release_run(run_id: str) -> None:
+    """Have wandb-core let go of a run that could not be opened.
+
+    An exit record has to go first: without one, wandb-core stops answering anybody.
+    """
+    with suppress(WandbAttachFailedError, TimeoutError, *CORE_FAILED):
+        service = wandb_setup.singleton().ensure_service()
+        _, interface = service.inform_attach(run_id)
+        LeaveRunning(interface).deliver_exit(1).wait_or(timeout=_RELEASE_TIMEOUT)
+        service.inform_finish(run_id=run_id)
+
+
+def core_is_gone() -> bool:
+    """Return whether wandb-core has died. One that is only slow to answer lives: other runs may be open in it."""
+    try:
+        wandb_setup.singleton().ensure_service().api_init_request(wandb.Settings().to_proto())
+    except CORE_FAILED:
+        return True
+    except WandbApiFailedError:
+        return False
+    return False
+
+
+@contextmanager
+def session_login(host: str) -> Iterator[None]:
+    """Keep who this process is signed in as, whatever the block does."""
+    theirs = wandb_setup.singleton().settings
+    before = wbauth.session_credentials(host=host)
+    try:
+        yield
+    finally:
+        if before is None:
+            wbauth.unauthenticate_session()
+        else:
+            wbauth.use_explicit_auth(before, source=SOURCE)
+        wandb.termsetup(theirs, None)
+
+
+def sign_in(host: str, key: str) -> None:
+    """Sign this process in, for libraries that take no key."""
+    wbauth.use_explicit_auth(wbauth.AuthApiKey(host=host, api_key=key), source=SOURCE)
+
+
+def signed_in_key(host: str) -> SecretStr | None:
+    """Return the API key of the person who is signed in to this server, found where the SDK finds it; nobody is asked."""
+    found = wbauth.authenticate_session(host=host, source=SOURCE, prompt=False, update_session=False)
+    return SecretStr(found.api_key) if isinstance(found, wbauth.AuthApiKey) else None
+
+
+def server_in_force() -> str:
+    """Return the address of the W&B server that the SDK would use: environment, settings files, or its own default."""
+    return str(wandb_setup.singleton().settings.base_url)
+
+
+def _stream_of(own: object) -> tuple[Any, Any, str]:
+    """What another way into the same stream of records is made of.
+
+    Raises:
+        ConnectionError: the run is not open.
+    """
+    if not isinstance(own, InterfaceSock):
+        raise ConnectionError("the run is not open")
+    return own._asyncer, own._client, own._stream_id  # noqa: SLF001 (another way into the same stream)
