@@ -99,6 +99,7 @@ class Job:
         region: Azure's name of the account's region ("swedencentral"); None where nobody says.
         integrations: the job's own reporting ("wandb": it already logs there by itself).
         extras: fields no type here knows, kept as they came.
+        malformed: names of fields whose value could not be used, which then count as absent.
     """
 
     id: str
@@ -123,6 +124,7 @@ class Job:
     region: str | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
     extras: Mapping[str, Any] = field(default_factory=dict)
+    malformed: tuple[str, ...] = ()
 
     @property
     def terminal(self) -> bool:

@@ -14,7 +14,8 @@ from typing import Any, Final, cast
 import httpx2
 import openai
 
-from function_app.azure.openai import Account, job_from
+from function_app.azure.jobs import job_from
+from function_app.azure.openai import Account
 from function_app.errors import AccessError, AccountBusyError, AccountError
 from function_app.models import OPENAI, Job, Method
 

@@ -1,6 +1,6 @@
 """The one door to fine-tuning jobs, their events, checkpoints and files: Azure OpenAI, or OpenAI's own platform."""
 
-import functools
+import json
 import logging
 import re
 import ssl
@@ -8,8 +8,9 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
+from functools import partial
 from itertools import pairwise
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import httpx2
@@ -18,23 +19,23 @@ from azure.core.credentials import TokenCredential
 from azure.core.exceptions import AzureError
 from azure.identity import get_bearer_token_provider
 
+from function_app.azure.jobs import checkpoint_from, event_from, job_from
+from function_app.data.fields import Fields, text, whole
 from function_app.errors import AccessError, AccountBusyError, AccountError, NotThereError, SettingsError
-from function_app.models import OPENAI, Checkpoint, Event, File, Job, JobError
+from function_app.models import OPENAI, Checkpoint, Event, File, Job
 from function_app.settings import V1, Settings
 from function_app.traffic import AZURE, asked
 
 _T = TypeVar("_T")
 log = logging.getLogger(__name__)
 
+_PAGES_AT_MOST = 200
+"""Pages of one listing: 20,000 entries, where an account holds 100 jobs and a long job has 1,000 events."""
+
 _PAGE = 100  # OpenAI's documented maximum; Azure documents only its defaults, 20 and 10
 _CHUNK = 1 << 16
 _TIMEOUT = httpx2.Timeout(60.0, connect=10.0)
 _NEW_ROLES = "New roles take up to ten minutes to count."
-_KNOWN = frozenset(
-    {"id", "object", "created_at", "status", "model", "fine_tuned_model", "training_file", "validation_file"}
-    | {"result_files", "finished_at", "trained_tokens", "error", "hyperparameters", "suffix", "user_provided_suffix"}
-    | {"seed", "integrations", "method", "metadata", "trainingType", "training_type"}
-)
 
 
 class Account:
@@ -69,43 +70,59 @@ class Account:
         return time.time() + self._skew
 
     def jobs(self) -> list[Job]:
-        """All jobs, newest first, whatever order the service lists them in. One request a page of 100."""
-        with self._reading("list fine-tuning jobs"):
-            found = self._ask(lambda client: [job.to_dict() for job in client.fine_tuning.jobs.list(limit=_PAGE)])
-            jobs = [job_from(self.name, job, self.region) for job in found]
-        return sorted(jobs, key=lambda job: (job.created_at, job.id), reverse=True)
+        """Return all jobs, newest first, whatever order the service lists them in. One request a page of 100.
+
+        An entry that has no usable id is left out, with a line in the log.
+        """
+        jobs: dict[str, Job] = {}
+        for page in self._pages("list fine-tuning jobs", lambda client: client.fine_tuning.jobs.with_raw_response.list):
+            for entry in page:
+                try:
+                    job = job_from(self.name, entry, self.region)
+                except ValueError as error:
+                    log.warning("job not readable account=%s reason=%s", self.name, error)
+                else:
+                    jobs.setdefault(job.id, job)
+        return sorted(jobs.values(), key=lambda job: (job.created_at, job.id), reverse=True)
 
     def job(self, job_id: str) -> Job:
-        """One job."""
+        """Return one job."""
         with self._reading(f"read job {job_id}"):
-            found = self._ask(lambda client: client.fine_tuning.jobs.retrieve(job_id).to_dict())
-            return job_from(self.name, found, self.region)
+            found = self._ask(lambda client: client.fine_tuning.jobs.with_raw_response.retrieve(job_id))
+            return job_from(self.name, _json(found), self.region)
 
     def events(self, job_id: str, *, known_step: int = -1) -> list[Event]:
-        """A job's log, oldest first: the whole of it, or what is needed to go on after `known_step`.
+        """Return a job's log, oldest first: the whole of it, or what is needed to go on after `known_step`.
 
         Azure lists events newest first but promises nothing: the reading stops early only while the order shows it.
         """
         events: list[Event] = []
-        with self._reading(f"read the events of job {job_id}"):
-            for page in self._client.fine_tuning.jobs.list_events(job_id, limit=_PAGE).iter_pages():
-                events += (event_from(event.to_dict()) for event in page.data)
-                if _reaches_back(events, known_step):
-                    break
+        pages = self._pages(
+            f"read the events of job {job_id}",
+            lambda client: partial(client.fine_tuning.jobs.with_raw_response.list_events, job_id),
+            tail_may_be_missing=True,
+        )
+        for page in pages:
+            events += map(event_from, page)
+            if _reaches_back(events, known_step):
+                break
         return sorted(events, key=lambda event: event.created_at)
 
     def checkpoints(self, job_id: str) -> list[Checkpoint]:
-        """The models that a job kept on its way, by step."""
-        with self._reading(f"read the checkpoints of job {job_id}"):
-            found = self._client.fine_tuning.jobs.checkpoints.list(job_id, limit=_PAGE)
-            checkpoints = [checkpoint_from(checkpoint.to_dict()) for checkpoint in found]
-        return sorted(checkpoints, key=lambda checkpoint: checkpoint.step)
+        """Return the models that a job kept on its way, by step."""
+        pages = self._pages(
+            f"read the checkpoints of job {job_id}",
+            lambda client: partial(client.fine_tuning.jobs.checkpoints.with_raw_response.list, job_id),
+        )
+        found = [checkpoint for page in pages for entry in page if (checkpoint := checkpoint_from(entry))]
+        return sorted(found, key=lambda checkpoint: checkpoint.step)
 
     def file(self, file_id: str) -> File:
         """What is known of a file without reading it."""
         with self._reading(f"read file {file_id}"):
             found = self._client.files.retrieve(file_id).to_dict()
-        return File(file_id, str(found.get("filename") or ""), cast("int | None", found.get("bytes")))
+        said = Fields(found)
+        return File(file_id, said.read("filename", text) or "", said.read("bytes", whole))
 
     @contextmanager
     def content(self, file_id: str) -> Iterator[Iterator[bytes]]:
@@ -159,13 +176,56 @@ class Account:
         except (KeyError, ValueError):  # no Date header, or no date: the local clock will do
             self._skew = 0.0
 
+    def _pages(
+        self, doing: str, listing: Callable[[openai.OpenAI], Callable[..., Any]], *, tail_may_be_missing: bool = False
+    ) -> Iterator[list[Any]]:
+        """Yield a listing page by page, its entries as they came.
+
+        With `tail_may_be_missing` a further page that is refused ends the listing: Azure has answered 400 or 404 to an
+        `after` that it gave out itself (openai-python#938).
+
+        Raises:
+            AccountBusyError: the listing makes no progress.
+        """
+        after: str | None = None
+        seen: set[str] = set()
+        for _ in range(_PAGES_AT_MOST):
+            cursor = {"after": after} if after else {}
+            try:
+                with self._reading(doing):
+                    answer = _json(self._ask(partial(_page, listing, cursor)))
+                    entries = answer.get("data")
+                    if not isinstance(entries, list):
+                        raise TypeError("data is not a list")
+            except (AccountError, NotThereError) as error:
+                if after and tail_may_be_missing and not error.retry:
+                    log.info("events are incomplete account=%s reason=%s", self.name, error.message)
+                    return
+                raise
+            yield entries
+            if not entries or answer.get("has_more") is False:
+                return
+            last = entries[-1]
+            after = text(last.get("id")) if isinstance(last, Mapping) else None
+            if after is None:
+                raise AccountBusyError(
+                    f"{self.name} answered an entry without an id that nobody understands, to {doing}."
+                )
+            if after in seen:
+                break
+            seen.add(after)
+        raise AccountBusyError(
+            f"{self.name} lists the same again and again, asked to {doing}.",
+            "A gateway in front of it may drop the parameter `after`.",
+        )
+
     @contextmanager
     def _reading(self, doing: str) -> Iterator[None]:
         """Errors of a whole answer: those of `_errors`, and an answer that is not what it should be."""
         try:
             with self._errors(doing):
                 yield
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             what = type(error).__name__
             raise AccountBusyError(
                 f"{self.name} answered what nobody understands ({what}), asked to {doing}."
@@ -191,6 +251,22 @@ class Account:
                 f"No token for {self.name}: {str(error).strip().splitlines()[0]}",
                 "On a laptop: `az login`. In Azure: give the app an identity, and AZURE_CLIENT_ID if it is user-assigned.",
             ) from error
+
+
+def _page(listing: Callable[[openai.OpenAI], Callable[..., Any]], cursor: dict[str, str], client: openai.OpenAI) -> Any:
+    return listing(client)(limit=_PAGE, **cursor)
+
+
+def _json(response: Any) -> dict[str, Any]:
+    """Return the object that an answer holds.
+
+    Raises:
+        ValueError, TypeError: it holds something else.
+    """
+    answer = json.loads(response.http_response.content)
+    if not isinstance(answer, dict):
+        raise TypeError("the answer is no object")
+    return answer
 
 
 def _count(_: httpx2.Request) -> None:
@@ -238,7 +314,7 @@ def _azure(
             max_retries=3,
         )
 
-    return Account(name, *(functools.partial(client, version=version) for version in versions), trust=trust)
+    return Account(name, *(partial(client, version=version) for version in versions), trust=trust)
 
 
 def _platform(settings: Settings) -> Account:
@@ -254,71 +330,6 @@ def _scope(endpoint: str) -> str:
         if host.endswith(suffix):
             return f"https://cognitiveservices{suffix}/.default"
     return "https://cognitiveservices.azure.com/.default"
-
-
-def job_from(account: str, job: Mapping[str, Any], region: str | None = None) -> Job:
-    """A job as the service says it; `region` is the account's. Absent, null, `[]` and `{}` all mean that there is nothing."""
-    method = job.get("method") or {}
-    kind = method.get("type") or None
-    options = dict(method.get(kind) or {})
-    hyperparameters = options.pop("hyperparameters", None) or job.get("hyperparameters") or {}
-    error = job.get("error") or {}
-    return Job(
-        id=str(job["id"]),
-        account=account,
-        status=str(job.get("status") or "unknown"),
-        model=str(job.get("model") or ""),
-        created_at=int(job.get("created_at") or 0),
-        training_file=str(job.get("training_file") or ""),
-        finished_at=job.get("finished_at") or None,
-        fine_tuned_model=job.get("fine_tuned_model") or None,
-        method=kind,
-        hyperparameters={name: value for name, value in hyperparameters.items() if value is not None},
-        method_options=options,
-        suffix=job.get("suffix") or job.get("user_provided_suffix") or None,
-        seed=job.get("seed"),
-        validation_file=job.get("validation_file") or None,
-        result_files=tuple(job.get("result_files") or ()),
-        trained_tokens=job.get("trained_tokens"),
-        error=_job_error(error) if error.get("code") or error.get("message") else None,
-        integrations=tuple(job.get("integrations") or ()),
-        training_type=job.get("trainingType") or job.get("training_type") or None,
-        region=region,
-        metadata=job.get("metadata") or {},
-        extras={name: value for name, value in job.items() if name not in _KNOWN and value is not None},
-    )
-
-
-def event_from(event: Mapping[str, Any]) -> Event:
-    """One line of a job's log."""
-    return Event(
-        id=str(event.get("id") or ""),
-        created_at=int(event.get("created_at") or 0),
-        message=str(event.get("message") or ""),
-        level=str(event.get("level") or "info"),
-        type=str(event.get("type") or "message"),
-        data=event.get("data") or {},
-    )
-
-
-def checkpoint_from(checkpoint: Mapping[str, Any]) -> Checkpoint:
-    """One checkpoint; metrics without a value are left out."""
-    metrics = checkpoint.get("metrics") or {}
-    return Checkpoint(
-        id=str(checkpoint["id"]),
-        created_at=int(checkpoint.get("created_at") or 0),
-        step=int(checkpoint.get("step_number") or metrics.get("step") or 0),
-        model=str(checkpoint.get("fine_tuned_model_checkpoint") or ""),
-        metrics={
-            name: float(value)
-            for name, value in metrics.items()
-            if name != "step" and isinstance(value, int | float) and not isinstance(value, bool)
-        },
-    )
-
-
-def _job_error(error: Mapping[str, Any]) -> JobError:
-    return JobError(str(error.get("code") or ""), str(error.get("message") or ""), error.get("param") or None)
 
 
 def _reaches_back(events: list[Event], known_step: int) -> bool:

@@ -85,6 +85,8 @@ def mirror(
             raise
         mark_deleted(tracker, run, done)
         return
+    if job.malformed:
+        done.warnings.append(f"{account.name} shows values that cannot be used: {', '.join(job.malformed)}.")
     final = settled(job, events, account.now())
     job = permitted(job, datasets)
     new = None if run else _identity(job, run_id, conventions)

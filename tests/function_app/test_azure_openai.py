@@ -1,5 +1,6 @@
 """The door to jobs and files: every shape that was seen, every refusal with what it means."""
 
+import json
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -7,7 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from function_app.azure.openai import Account, checkpoint_from, event_from, job_from
+from function_app.azure.jobs import KNOWN as OF_A_JOB
+from function_app.azure.jobs import checkpoint_from, event_from, job_from
+from function_app.azure.openai import Account
+from function_app.data.description import config_of, summary_of
+from function_app.data.results import rows_from_events
+from function_app.engine.planner import Action, decide
 from function_app.errors import AccessError, AccountBusyError, AccountError, NotThereError
 from function_app.models import Event, Job, JobError
 
@@ -21,6 +27,14 @@ SEEN = {  # the fields of a real job of Azure's stable api-version: what has no 
     "status": "pending",
     "training_file": "file-2290bb28ee454f0898f4684878eeef0a",
 }
+
+
+def deep(levels: int) -> Any:
+    """A list in a list in a list."""
+    value: Any = []
+    for _ in range(levels):
+        value = [value]
+    return value
 
 
 def account(bench: Bench, **said: Any) -> Account:
@@ -81,11 +95,56 @@ def test_a_checkpoints_step_is_a_whole_number_and_its_metrics_are_numbers() -> N
             "step_number": 90,
         }
     )
+    assert checkpoint
     assert (checkpoint.step, checkpoint.metrics) == (90, {"train_loss": 0.0011})
 
 
 def test_an_event_without_data_has_none() -> None:
     assert event_from({"id": "e", "created_at": 1, "message": "Job succeeded.", "data": None}).data == {}
+
+
+ODD = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.just(10**400)
+    | st.floats()
+    | st.text()
+    | st.just("x" * 100_000)
+    | st.recursive(st.integers() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner))
+    | st.just(deep(200))
+)
+"""What nobody expects in a field."""
+FIELDS = st.sampled_from(sorted(OF_A_JOB))
+
+
+@given(st.dictionaries(FIELDS, ODD))
+def test_a_job_is_read_whatever_stands_in_its_fields(odd: dict[str, Any]) -> None:
+    job = job_from("a", SEEN | odd | {"id": SEEN["id"]})
+    assert job.id == SEEN["id"]
+    assert {name.partition(".")[0] for name in job.malformed} <= set(odd)
+    json.dumps([config_of(job), summary_of(job), job.extras], allow_nan=False)
+    assert isinstance(decide(job, None).action, Action)
+
+
+@given(ODD, ODD, ODD)
+def test_events_and_checkpoints_are_read_whatever_stands_in_their_fields(whole: Any, time: Any, data: Any) -> None:
+    event = event_from({"created_at": time, "data": data, "message": whole, "type": "metrics"})
+    assert list(rows_from_events([event, event_from(whole)])) is not None
+    checkpoint = checkpoint_from({"fine_tuned_model_checkpoint": "m", "metrics": data, "step_number": time})
+    assert checkpoint
+    assert checkpoint_from(whole) is None or isinstance(whole, dict)
+
+
+@pytest.mark.parametrize("unusable", [None, "", 5, "../x", "a/b", "x" * 200, {"a": 1}, "ftjob\n1"])
+def test_a_job_without_a_usable_id_is_refused_alone(unusable: object) -> None:
+    with pytest.raises(ValueError, match="usable id"):
+        job_from("a", SEEN | {"id": unusable})
+
+
+def test_what_could_not_be_used_is_named() -> None:
+    job = job_from("a", SEEN | {"created_at": "2026-01-01", "error": "boom", "method": {"type": ["x"]}, "seed": 1.5})
+    assert sorted(job.malformed) == ["created_at", "error", "method.type", "seed"]
 
 
 def test_all_pages_of_jobs_come_newest_first(bench: Bench) -> None:
@@ -254,3 +313,28 @@ def test_a_file_that_breaks_off_is_trouble_for_later_not_half_a_file(bench: Benc
     bench.world(a_job(), faults=[{"op": "Files_GetContent", "do": {"cut_body": 500}}])
     with pytest.raises(AccountBusyError, match="broke off"), account(bench).content(FILE) as chunks:
         list(chunks)
+
+
+@pytest.mark.parametrize(
+    ("operation", "ask"),
+    [
+        ("FineTuning_List", lambda door: door.jobs()),
+        ("FineTuning_GetEvents", lambda door: door.events(JOB)),
+        ("FineTuning_GetCheckpoints", lambda door: door.checkpoints(JOB)),
+    ],
+)
+def test_a_listing_that_repeats_itself_ends_with_an_error(bench: Bench, operation: str, ask: Any) -> None:
+    """A gateway that drops `after` serves the first page for every page."""
+    page = {"object": "list", "has_more": True, "data": [SEEN | {"id": "ftjob-1"}]}
+    bench.world(a_job(), faults=[{"op": operation, "do": {"status": 200, "body": page}}])
+    with pytest.raises(AccountBusyError, match="again and again"):
+        ask(account(bench))
+
+
+def test_an_odd_job_is_mirrored_without_the_odd_value_and_the_others_are_too(bench: Bench) -> None:
+    odd = SEEN | {"id": JOB, "status": "succeeded", "finished_at": "yesterday", "metadata": ["a"], "error": 5}
+    page = {"object": "list", "has_more": False, "data": [None, {"id": None}, odd, SEEN | {"id": "ftjob-2"}]}
+    bench.world(faults=[{"op": "FineTuning_List", "do": {"status": 200, "body": page}}])
+    jobs = account(bench).jobs()
+    assert sorted(job.id for job in jobs) == [JOB, "ftjob-2"]
+    assert {job.id: job.malformed for job in jobs}[JOB] == ("finished_at", "error", "metadata")

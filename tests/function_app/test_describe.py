@@ -5,7 +5,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from function_app.azure.openai import job_from
+from function_app.azure.jobs import job_from
 from function_app.data.description import (
     artifact_name,
     base_model,

@@ -7,13 +7,17 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 from urllib.parse import quote
 
-from function_app.errors import KeyRefusedError
+from function_app.data.fields import Fields, object_in, parsed, text, whole
+from function_app.errors import KeyRefusedError, WandbBusyError
 from function_app.models import RunState
-from function_app.tracking import OF_JOB, KeySource, run_of
+from function_app.tracking import OF_JOB, Identity, KeySource, run_of
 from function_app.tracking.wandb.client import WandbClient
 from function_app.tracking.wandb.pages import project_page
 
 _T = TypeVar("_T")
+
+_PAGES_AT_MOST = 1000
+"""Pages of one listing: a million runs, where W&B recommends 100,000 in a project."""
 
 IDS_PER_QUERY = RUNS_PER_PAGE = 1000
 STATE = "sync"
@@ -29,7 +33,7 @@ _GOING_ON = ["running", "crashed"]
 _RUNS = """
 query Runs($entity: String!, $project: String!, $filters: JSONString, $cursor: String, $perPage: Int) {
   project(name: $project, entityName: $entity) {
-    runs(filters: $filters, after: $cursor, first: $perPage) {
+    runs(filters: $filters, after: $cursor, first: $perPage, order: "+created_at") {
       edges { node { name state tags summaryMetrics } cursor }
       pageInfo { endCursor hasNextPage }
     }
@@ -38,8 +42,8 @@ query Runs($entity: String!, $project: String!, $filters: JSONString, $cursor: S
 """
 
 _REOPEN = """
-mutation UpsertBucket($run: String!, $entity: String!, $project: String!) {
-  upsertBucket(input: { name: $run, entityName: $entity, modelName: $project }) { bucket { id } }
+mutation UpsertBucket($input: UpsertBucketInput!) {
+  upsertBucket(input: $input) { bucket { id } }
 }
 """
 
@@ -132,17 +136,23 @@ class WandbApi:
         run = self.ask("Run", _run(run_id)).get("run")
         if run is None:
             return
-        tags = list(dict.fromkeys([*(run.get("tags") or []), SUPERSEDED]))
+        had = run.get("tags")
+        tags = list(dict.fromkeys([*(had if isinstance(had, list) else []), SUPERSEDED]))
         summary = _summary(run) | {f"{SUPERSEDED}_by": successor}
         self.query(_EDIT_RUN, {"id": run["id"], "tags": tags, "summaryMetrics": json.dumps(summary)})
 
-    def reopen(self, run_id: str) -> None:
-        """Open a run, or make an empty one, as the SDK does first: whatever W&B has against it is raised.
+    def reopen(self, run_id: str, new: Identity | None) -> None:
+        """Open a run, or make it as `new` says, as the SDK does first: whatever W&B has against it is raised.
 
         Raises:
             RunDeletedError: the id was deleted.
         """
-        self.query(_REOPEN, {"run": run_id, "entity": self.entity, "project": self.project})
+        given: dict[str, Any] = {"name": run_id, "entityName": self.entity, "modelName": self.project}
+        if new:
+            config = {name: {"value": value} for name, value in new.config.items()}
+            given |= {"displayName": new.name, "groupName": new.group, "jobType": new.job_type, "notes": new.notes}
+            given |= {"tags": list(new.tags), "config": json.dumps(config)}
+        self.query(_REOPEN, {"input": given})
 
     def with_key(self, call: Callable[[str], _T]) -> _T:
         """Do something with the API key; when W&B refuses it, once more with the key read anew, if that is another.
@@ -163,18 +173,23 @@ class WandbApi:
         """Whose it is, if it is ours: by its config where whoever made it was killed before it could keep anything there."""
         if run.account or run.foreign:
             return run
-        config = json.loads((self.ask("Run", _run(run.id)).get("run") or {}).get("config") or "{}")
-        return replace(run, account=(config.get("account") or {}).get("value"))
+        config = Fields(object_in((self.ask("Run", _run(run.id)).get("run") or {}).get("config")))
+        return replace(run, account=config.fields("account").read("value", text))
 
     def _runs(self, variables: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         cursor = None
-        while True:
+        seen: set[str] = set()
+        for _ in range(_PAGES_AT_MOST):
             found = (self.query(_RUNS, {**variables, "cursor": cursor}).get("project") or {}).get("runs") or {}
-            yield from (edge["node"] for edge in found.get("edges") or [])
+            yield from (node for edge in found.get("edges") or [] if (node := edge.get("node")) and node.get("name"))
             info = found.get("pageInfo") or {}
-            cursor = info.get("endCursor")
-            if not info.get("hasNextPage") or cursor is None:
+            if not info.get("hasNextPage"):
                 return
+            cursor = info.get("endCursor")
+            if cursor is None or cursor in seen:
+                break
+            seen.add(cursor)
+        raise WandbBusyError(f"W&B lists the runs of {self.entity}/{self.project} again and again.")
 
     def ask(self, operation: str, *questions: Question) -> dict[str, Any]:
         """Ask several things in one request; the project with all the answers, empty when W&B does not have it."""
@@ -207,32 +222,40 @@ def last_step_of(project: Mapping[str, Any]) -> int:
 
     The tail is a list of rows, each a text, of which the SDK takes the step when it resumes a run (wandb-core, resume.go).
     """
-    tail: list[str] = json.loads((project.get("run") or {}).get("historyTail") or "[]")
-    return int(json.loads(tail[-1]).get("_step", -1)) if tail else -1
+    tail = parsed((project.get("run") or {}).get("historyTail"))
+    return _step(Fields(object_in(tail[-1])), "_step") if isinstance(tail, list) and tail else -1
+
+
+def _step(fields: Fields, name: str) -> int:
+    """Return a step; -1 where there is none, or people put something else there."""
+    step = fields.read(name, whole)
+    return -1 if step is None or step < 0 else step
 
 
 def _state(node: Mapping[str, Any], job_id: str, number: int, url: str) -> RunState:
-    summary = _summary(node)
-    kept = summary.get(STATE)
-    ours = kept if isinstance(kept, dict) else {}
+    """Return what W&B shows of a run. People may put anything into a summary: what cannot be used counts as absent."""
+    summary = Fields(_summary(node))
+    ours = summary.fields(STATE)
+    tags = node.get("tags")
     # The tag is there from the first request on, before anything could be kept.
-    foreign = not ours and number == 1 and f"openai/{job_id}" not in (node.get("tags") or [])
+    tagged = f"openai/{job_id}" in (tags if isinstance(tags, list) else [])
+    foreign = not ours and number == 1 and not tagged
     return RunState(
         id=node["name"],
         number=number,
-        state=node.get("state") or "",
+        state=str(node.get("state") or ""),
         url=url,
-        status=summary.get("status") if foreign else ours.get("status"),
-        model=summary.get("fine_tuned_model"),
-        account=ours.get("account"),
-        rule=ours.get("rule"),
-        last_step=max(int(summary.get("_step", -1)), int(ours.get(LAST_STEP, -1))),
-        source=ours.get("source"),
-        results_file=ours.get("results_file"),
-        datasets=bool(ours.get("datasets")),
-        alerted=bool(ours.get("alerted")),
+        status=(summary if foreign else ours).read("status", text),
+        model=summary.read("fine_tuned_model", text),
+        account=ours.read("account", text),
+        rule=ours.read("rule", whole),
+        last_step=max(_step(summary, "_step"), _step(ours, LAST_STEP)),
+        source=ours.read("source", text),
+        results_file=ours.read("results_file", text),
+        datasets=ours.read("datasets", bool) or False,
+        alerted=ours.read("alerted", bool) or False,
         foreign=foreign,
-        superseded_by=summary.get(f"{SUPERSEDED}_by"),
+        superseded_by=summary.read(f"{SUPERSEDED}_by", text),
     )
 
 
@@ -243,5 +266,4 @@ def _newest(runs: Sequence[RunState]) -> RunState:
 
 
 def _summary(node: Mapping[str, Any]) -> dict[str, Any]:
-    summary: dict[str, Any] = json.loads(node.get("summaryMetrics") or "{}")
-    return summary
+    return object_in(node.get("summaryMetrics"))

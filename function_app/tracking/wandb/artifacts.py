@@ -24,7 +24,7 @@ _in_progress: dict[str, threading.Lock] = defaultdict(threading.Lock)
 _uploaded_at: dict[str, float] = {}
 """By file id: when that was done (`time.monotonic`), so that whoever has asked W&B before asks again."""
 
-_STRENGTH = {policy: strength for strength, policy in enumerate(reversed(DatasetPolicy))}
+_STRENGTH = {policy.value: strength for strength, policy in enumerate(reversed(DatasetPolicy))}
 
 
 def attach_datasets(
@@ -49,7 +49,7 @@ def attach_datasets(
         there = _newest(api, run, wanted)
         for file_id, turn in turns.items():
             version = there.get(artifact_name(file_id))
-            if version and _STRENGTH[policy] <= _STRENGTH.get(version.metadata.get("policy", ""), 0):
+            if version and _STRENGTH[policy.value] <= _STRENGTH.get(str(version.metadata.get("policy")), 0):
                 uploads.inputs.append(version.id)
                 known[file_id] = dict(version.metadata)
                 turn.close()

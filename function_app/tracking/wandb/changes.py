@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from function_app.data.fields import object_in
 from function_app.tracking.wandb.api import Question, WandbApi
 
 
@@ -44,7 +45,7 @@ def edit_run(
         values: by name.
         asks: what else of the project is answered, as it is after this and the changes before it.
     """
-    had = json.loads((project.get("run") or {}).get("config") or "{}")
+    had = object_in((project.get("run") or {}).get("config"))
     config = json.dumps(had | {name: {"value": value} for name, value in values.items()})
     given = {"name": run_id, "modelName": api.project, "entityName": api.entity, "config": config}
     fields = f" project {{ {' '.join(ask.fields for ask in asks)} }}" if asks else ""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from function_app.data.description import artifact_name, base_model, iso, model_metadata
+from function_app.data.fields import moment, number, text
 from function_app.data.routes import Registry
 from function_app.errors import KeyRefusedError, WandbBusyError, WandbError
 from function_app.models import Checkpoint, Job
@@ -186,7 +187,7 @@ def _models(job: Job, checkpoints: Sequence[Checkpoint]) -> Iterator[tuple[str, 
 
 
 def _set_latest(api: WandbApi, kind: str, collection: str, there: Iterable[Version]) -> None:
-    """Who moves `latest` looks again: it may just have been given to a model that was not there before."""
+    """Give `latest` to the youngest model, and check again: another writer may have added one meanwhile."""
     for _ in range(_LOOKS):
         moved = _latest(api, collection, there)
         if not moved:
@@ -203,7 +204,7 @@ def _latest(api: WandbApi, collection: str, there: Iterable[Version]) -> list[Ch
 
 
 def _given(api: WandbApi, further: dict[str, str], there: Iterable[Version]) -> list[Change]:
-    by_model = {version.metadata.get("fine_tuned_model"): version for version in there}
+    by_model = {str(version.metadata.get("fine_tuned_model")): version for version in there}
     return [use(api, run_id, by_model[model].id) for run_id, model in further.items() if model in by_model]
 
 
@@ -225,11 +226,11 @@ def _link(api: WandbApi, registry: Registry, family: str, kind: str, final: Vers
 
 def _age(version: Version) -> tuple[str, float]:
     """Sorts versions by their job's creation, then by step; a final model without a step comes last."""
-    step = version.metadata.get("step")
+    step = number(version.metadata.get("step"))
     return _job_created_at(version), float("inf") if step is None else float(step)
 
 
 def _job_created_at(version: Version) -> str:
     """In ISO 8601; WandbLogger, whose versions may stand beside ours, says it in epoch seconds under another name."""
-    theirs = version.metadata.get("created_at")
-    return str(version.metadata.get("job_created_at") or (iso(theirs) if isinstance(theirs, int | float) else ""))
+    theirs = moment(version.metadata.get("created_at"))
+    return text(version.metadata.get("job_created_at")) or ("" if theirs is None else iso(theirs))

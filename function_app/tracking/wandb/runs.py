@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import wandb
 
+from function_app.data.fields import number
 from function_app.errors import WandbBusyError
 from function_app.models import MetricRow
 from function_app.tracking import Identity
@@ -73,9 +74,11 @@ class OpenRun:
         self.handle.summary.update(dict(values))
 
     def kept(self, name: str) -> dict[str, dict[str, Any]]:
-        """A summary value of two levels as the run has it; empty when it has none."""
+        """Return a summary value of two levels as the run has it, but for what cannot be a value at a step."""
         value = self.handle.summary.get(name)  # type: ignore[no-untyped-call] # wandb's
-        return {} if value is None else {key: dict(each) for key, each in value.items()}
+        pairs = value.items() if hasattr(value, "items") else ()  # in W&B people may put anything there
+        entries = {str(key): dict(each) for key, each in pairs if hasattr(each, "keys")}
+        return {key: each for key, each in entries.items() if number(each.get("value")) is not None}
 
     def recall(self, *names: str) -> dict[str, Any]:
         """What was kept under these names when the run was opened, by whichever process wrote last; without those it lacks."""
@@ -196,7 +199,7 @@ def _at_work(
     try:
         run = session(api.with_key(lambda key: _init(api, run_id, new, key, directory, ends=ends)), api)
     except UnclearError:
-        api.reopen(run_id)  # says by status what the SDK says in words only
+        api.reopen(run_id, new)  # says by status what the SDK says in words only
         raise
     try:
         yield run

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from function_app.data.fields import object_in
 from function_app.errors import WandbError
 from function_app.tracking.wandb.api import Question, WandbApi
 from function_app.tracking.wandb.changes import Change
@@ -190,7 +191,7 @@ def _nodes(connection: Mapping[str, Any] | None) -> Iterator[dict[str, Any]]:
 
 def _version(api: WandbApi, collection: str, node: Mapping[str, Any]) -> Version:
     held = (alias for alias in node.get("aliases") or [] if _is(alias["artifactCollection"], api, collection))
-    return Version(str(node["id"]), tuple(alias["alias"] for alias in held), json.loads(node.get("metadata") or "{}"))
+    return Version(str(node["id"]), tuple(alias["alias"] for alias in held), object_in(node.get("metadata")))
 
 
 def _is(place: Mapping[str, Any], api: WandbApi, collection: str) -> bool:
@@ -199,6 +200,6 @@ def _is(place: Mapping[str, Any], api: WandbApi, collection: str) -> bool:
 
 
 def _model(run: Mapping[str, Any]) -> str:
-    config = json.loads(run.get("config") or "{}")
+    config = object_in(run.get("config"))
     said = config.get("model")
     return str(said.get("value") if isinstance(said, Mapping) else said)

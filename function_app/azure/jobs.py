@@ -1,0 +1,98 @@
+"""Jobs, events and checkpoints from what the service says. Pure, and prepared for any value in any field.
+
+Optional fields whose value has another type, or is out of bounds, count as absent; `Job.malformed` names them. Only an
+item that cannot be told from others (a job without a usable id) is refused.
+"""
+
+import re
+from collections.abc import Mapping
+
+from function_app.data.fields import Fields, bounded, mapping, moment, number, text, texts, whole
+from function_app.models import Checkpoint, Event, Job, JobError
+
+_JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,119}")
+"""It becomes a run's id (at most 128 characters, none of / \\ # ? % :) and the name of a blob."""
+
+KNOWN = frozenset(
+    {"id", "object", "created_at", "status", "model", "fine_tuned_model", "training_file", "validation_file"}
+    | {"result_files", "finished_at", "trained_tokens", "error", "hyperparameters", "suffix", "user_provided_suffix"}
+    | {"seed", "integrations", "method", "metadata", "trainingType", "training_type"}
+)
+
+
+def job_from(account: str, source: object, region: str | None = None) -> Job:
+    """Return a job as the service shows it; `region` is the account's.
+
+    Raises:
+        ValueError: it has no usable id.
+    """
+    job = Fields(source)
+    job_id = job.read("id", text)
+    if job_id is None or not _JOB_ID.fullmatch(job_id):
+        raise ValueError("a job without a usable id")
+    method = job.fields("method")
+    kind = method.read("type", text)
+    options = (method.read(kind, mapping) if kind else None) or {}
+    hyperparameters = options.pop("hyperparameters", None)
+    if not isinstance(hyperparameters, Mapping) or not hyperparameters:
+        hyperparameters = job.read("hyperparameters", mapping) or {}
+    integrations = job.read("integrations", lambda value: bounded(value) if isinstance(value, list) else None) or []
+    return Job(
+        id=job_id,
+        account=account,
+        status=job.read("status", text) or "unknown",
+        model=job.read("model", text) or "",
+        created_at=job.read("created_at", moment) or 0,
+        training_file=job.read("training_file", text) or "",
+        finished_at=job.read("finished_at", moment),
+        fine_tuned_model=job.read("fine_tuned_model", text),
+        method=kind,
+        hyperparameters={name: value for name, value in hyperparameters.items() if value is not None},
+        method_options=options,
+        suffix=job.read("suffix", text) or job.read("user_provided_suffix", text),
+        seed=job.read("seed", whole),
+        validation_file=job.read("validation_file", text),
+        result_files=job.read("result_files", texts) or (),
+        trained_tokens=job.read("trained_tokens", whole),
+        error=_error(job.fields("error")),
+        integrations=tuple(each for each in integrations if isinstance(each, Mapping)),
+        training_type=job.read("trainingType", text) or job.read("training_type", text),
+        region=region,
+        metadata={name: str(value) for name, value in (job.read("metadata", mapping) or {}).items()},
+        extras=job.others(KNOWN),
+        malformed=tuple(dict.fromkeys(job.malformed)),
+    )
+
+
+def event_from(source: object) -> Event:
+    """Return one line of a job's log."""
+    event = Fields(source)
+    return Event(
+        id=event.read("id", text) or "",
+        created_at=event.read("created_at", moment) or 0,
+        message=event.read("message", text) or "",
+        level=event.read("level", text) or "info",
+        type=event.read("type", text) or "message",
+        data=event.read("data", mapping) or {},
+    )
+
+
+def checkpoint_from(source: object) -> Checkpoint | None:
+    """Return one checkpoint; metrics without a value are left out. None where its model cannot be told."""
+    checkpoint = Fields(source)
+    metrics = checkpoint.read("metrics", mapping) or {}
+    model = checkpoint.read("fine_tuned_model_checkpoint", text)
+    if model is None:
+        return None
+    return Checkpoint(
+        id=checkpoint.read("id", text) or "",
+        created_at=checkpoint.read("created_at", moment) or 0,
+        step=checkpoint.read("step_number", whole) or whole(metrics.get("step")) or 0,
+        model=model,
+        metrics={name: float(value) for name, value in metrics.items() if name != "step" and number(value) is not None},
+    )
+
+
+def _error(error: Fields) -> JobError | None:
+    code, message = error.read("code", text), error.read("message", text)
+    return JobError(code or "", message or "", error.read("param", text)) if code or message else None

@@ -1,0 +1,121 @@
+"""Reads fields of objects from outside, prepared for any value in any field. Pure."""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+_T = TypeVar("_T")
+
+_LATEST = 253_402_300_799
+"""The last second of the year 9999: later ones are no dates."""
+
+_EXACT = 2**53
+"""From here on numbers are not exact in JSON, and from 2^63 on W&B refuses them."""
+
+_LONGEST = 20_000
+"""Characters of a text: an error message has hundreds, a grader's source some thousands."""
+
+_DEEPEST = 8
+_WIDEST = 500
+"""Levels and entries of a nested value; a grader of graders has four levels."""
+
+
+class Fields:
+    """An object's fields, each read with the type that it should have. Absent, null, "", [] and {} mean nothing.
+
+    Attributes:
+        malformed: the names of fields that had another type.
+    """
+
+    def __init__(self, source: object, prefix: str = "", malformed: list[str] | None = None) -> None:
+        self._prefix = prefix
+        self.malformed: list[str] = [] if malformed is None else malformed
+        self._source: Mapping[str, Any] = source if isinstance(source, Mapping) else {}
+        if source is not None and not isinstance(source, Mapping):
+            self.malformed.append(prefix.rstrip(".") or "the whole")
+
+    def read(self, name: str, convert: Callable[[Any], _T | None]) -> _T | None:
+        """Return a field's value as `convert` makes it; None when it is absent or `convert` refuses it."""
+        value = self._source.get(name)
+        if value is None or value in ("", [], {}):
+            return None
+        converted = convert(value)
+        if converted is None:
+            self.malformed.append(f"{self._prefix}{name}")
+        return converted
+
+    def fields(self, name: str) -> "Fields":
+        """Return a field's value, an object, as fields."""
+        value = self._source.get(name)
+        return Fields(None if value in ("", [], {}) else value, f"{self._prefix}{name}.", self.malformed)
+
+    def __bool__(self) -> bool:
+        """Return whether there is any field."""
+        return bool(self._source)
+
+    def others(self, known: frozenset[str]) -> dict[str, Any]:
+        """Return the fields that no type here knows."""
+        rest = {str(name): value for name, value in self._source.items() if name not in known and value is not None}
+        return {name: kept for name, value in rest.items() if (kept := bounded(value)) is not None}
+
+
+def text(value: Any) -> str | None:
+    """Return a text of usual length."""
+    return value if isinstance(value, str) and len(value) <= _LONGEST else None
+
+
+def moment(value: Any) -> int | None:
+    """Return seconds since the epoch."""
+    return int(value) if number(value) is not None and 0 <= value <= _LATEST else None
+
+
+def number(value: Any) -> float | None:
+    """Return a finite number that JSON keeps."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not -_EXACT < value < _EXACT:
+        return None
+    return value
+
+
+def whole(value: Any) -> int | None:
+    """Return a whole number."""
+    return int(value) if number(value) is not None and int(value) == value else None
+
+
+def texts(value: Any) -> tuple[str, ...] | None:
+    """Return a list of texts."""
+    return tuple(value) if isinstance(value, list | tuple) and all(text(each) for each in value) else None
+
+
+def mapping(value: Any) -> dict[str, Any] | None:
+    """Return an object of bounded depth and size."""
+    kept = bounded(value) if isinstance(value, Mapping) else None
+    return kept if isinstance(kept, dict) else None
+
+
+def bounded(value: Any, deepest: int = _DEEPEST) -> Any:
+    """Return a value as JSON can keep it; None where it is too deep, too large, or no JSON."""
+    if value is None or isinstance(value, bool | str):
+        return value if not isinstance(value, str) or len(value) <= _LONGEST else None
+    if isinstance(value, int | float):
+        return number(value)
+    if deepest == 0 or not isinstance(value, Mapping | list | tuple) or len(value) > _WIDEST:
+        return None
+    if isinstance(value, Mapping):
+        return {str(name): bounded(each, deepest - 1) for name, each in value.items()}
+    return [bounded(each, deepest - 1) for each in value]
+
+
+def parsed(source: object) -> Any:
+    """Return the value of a JSON text; None where it is no JSON."""
+    if not isinstance(source, str | bytes):
+        return None
+    try:
+        return json.loads(source)
+    except (ValueError, RecursionError):
+        return None
+
+
+def object_in(source: object) -> dict[str, Any]:
+    """Return the object in a JSON text; an empty one where it holds something else."""
+    value = parsed(source)
+    return value if isinstance(value, dict) else {}
