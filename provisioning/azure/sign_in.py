@@ -13,7 +13,16 @@ from typing import Any
 from azure.core import AzureClouds
 from azure.core.credentials import TokenCredential
 from azure.core.settings import settings
-from azure.identity import AzureAuthorityHosts, DefaultAzureCredential
+from azure.identity import (
+    AzureAuthorityHosts,
+    AzureCliCredential,
+    AzureDeveloperCliCredential,
+    AzurePowerShellCredential,
+    ChainedTokenCredential,
+    DefaultAzureCredential,
+    EnvironmentCredential,
+    WorkloadIdentityCredential,
+)
 from azure.mgmt.core.tools import get_arm_endpoints
 
 from provisioning.azure.tokens import CachedCredential
@@ -42,6 +51,8 @@ _OPENAI = {  # Microsoft, "Azure OpenAI in Azure Government"; Azure China's is U
     AzureClouds.AZURE_US_GOVERNMENT: "https://cognitiveservices.azure.us/.default",
     AzureClouds.AZURE_CHINA_CLOUD: "https://cognitiveservices.azure.cn/.default",
 }
+_PROCESS_TIMEOUT = 30  # seconds for `az`, `azd` or PowerShell to return a token
+_WORKLOAD_IDENTITY = ("AZURE_CLIENT_ID", "AZURE_TENANT_ID", "AZURE_FEDERATED_TOKEN_FILE")
 _VIA = {
     "AzureCliCredential": "az login",
     "AzureDeveloperCliCredential": "azd auth login",
@@ -86,8 +97,36 @@ def cloud(name: str | None) -> Cloud:
 
 
 def credential(chosen: Cloud) -> TokenCredential:
-    """DefaultAzureCredential. `az` may take a while to start, so the timeout is half a minute."""
-    return CachedCredential(DefaultAzureCredential(authority=chosen.authority, process_timeout=30))
+    """The credential of the operator, with cached tokens.
+
+    AZURE_TOKEN_CREDENTIALS is obeyed. Without it a managed identity is never used: on a jump host DefaultAzureCredential would
+    sign in as the machine before it asks `az`, and the machine would get the operator's role. `az` may take a while to
+    start, so the timeout is half a minute.
+
+    Raises:
+        UsageError: AZURE_TOKEN_CREDENTIALS or AZURE_AUTHORITY_HOST has an invalid value.
+    """
+    try:
+        return CachedCredential(_chain(chosen))
+    except ValueError as error:
+        raise UsageError(
+            f"The credential cannot be created: {error}.",
+            hint="Check the environment variables AZURE_TOKEN_CREDENTIALS and AZURE_AUTHORITY_HOST.",
+        ) from error
+
+
+def _chain(chosen: Cloud) -> TokenCredential:
+    if os.environ.get("AZURE_TOKEN_CREDENTIALS"):
+        return DefaultAzureCredential(authority=chosen.authority, process_timeout=_PROCESS_TIMEOUT)
+    chain: list[TokenCredential] = [EnvironmentCredential(authority=chosen.authority)]
+    if all(os.environ.get(name) for name in _WORKLOAD_IDENTITY):
+        chain.append(WorkloadIdentityCredential(authority=chosen.authority))
+    chain += [
+        AzureCliCredential(process_timeout=_PROCESS_TIMEOUT),
+        AzurePowerShellCredential(process_timeout=_PROCESS_TIMEOUT),
+        AzureDeveloperCliCredential(process_timeout=_PROCESS_TIMEOUT),
+    ]
+    return ChainedTokenCredential(*chain)
 
 
 def identify(credential: TokenCredential, scope: str) -> Caller:

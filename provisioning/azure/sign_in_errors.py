@@ -1,5 +1,6 @@
 """Errors of signing in, each with the command that helps, or a statement that none does."""
 
+import os
 import re
 
 from provisioning import shell
@@ -47,8 +48,15 @@ def sign_in_error(message: str, via: str = "") -> NotSignedInError:
         return NotSignedInError(what, hint="Run `az login` and try again; -v shows the message of each credential.")
     return NotSignedInError(
         "Not signed in to Azure: no credential returned a token.",
-        hint="Run `az login` and try again; -v shows the message of each credential.",
+        hint=f"Run `az login` and try again; -v shows the message of each credential.{_pinned()}",
     )
+
+
+def _pinned() -> str:
+    """What to know about the credentials that were tried."""
+    if chosen := os.environ.get("AZURE_TOKEN_CREDENTIALS"):
+        return f" AZURE_TOKEN_CREDENTIALS limits the credentials to {chosen}."
+    return " To act as this machine's managed identity, set AZURE_TOKEN_CREDENTIALS=ManagedIdentityCredential."
 
 
 def claims_command(claims: str, tenant: str = "", scope: str = "") -> str:

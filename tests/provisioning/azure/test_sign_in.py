@@ -1,19 +1,23 @@
 """Signing in: `az` takes a second or more to start, so it is started once per service."""
 
+import json
 import os
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import pytest
 from azure.core.credentials import AccessToken
 from hypothesis import given
 from hypothesis import strategies as st
 
+from provisioning.azure.sign_in import default_subscription
 from provisioning.azure.tokens import CachedCredential
 from sandbox.cloud import Cloud
 from tests.conftest import Run
 from tests.provisioning.bench import GOOD_KEY, OPERATOR_ENV
+from tests.provisioning.conftest import Call
 
 Load = Callable[[Mapping[str, Any]], Cloud]
 
@@ -86,3 +90,22 @@ def test_a_token_that_a_service_rejected_is_not_returned_again() -> None:
     assert new != old
     assert cached.get_token(ARM, enable_cae=True) == new
     assert len(desk.asked) == 2
+
+
+def test_the_operators_sign_in_comes_before_the_identity_of_the_machine(cloud: Cloud, call: Call) -> None:
+    machine = {"IDENTITY_ENDPOINT": f"{cloud.url}/msi/token", "IDENTITY_HEADER": "x"}
+    shown = call("plan", env=OPERATOR_ENV | machine)
+    assert "Signed in as you@contoso.example through az login" in shown.stderr
+    alone = call("plan", principal=None, env=OPERATOR_ENV | machine)
+    assert alone.returncode == 1
+    assert "AZURE_TOKEN_CREDENTIALS=ManagedIdentityCredential" in alone.stderr
+
+
+def test_the_default_subscription_of_az_is_used(cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    profile = {"subscriptions": [{"id": "one"}, {"id": "two", "isDefault": True}]}
+    (tmp_path / "azureProfile.json").write_text(json.dumps(profile), encoding="utf-8-sig")
+    monkeypatch.setenv("AZURE_CONFIG_DIR", str(tmp_path))
+    assert default_subscription("az login") == "two"
+    assert default_subscription("a workload identity") is None
+    (tmp_path / "azureProfile.json").write_text("[]")
+    assert default_subscription("az login") is None

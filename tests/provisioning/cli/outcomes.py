@@ -108,6 +108,9 @@ OUTCOMES = {
         "AZURE_SUBSCRIPTION_ID", "00000000-0000-4000-8000-00000000000f", "00000000-0000-4000-8000-00000000000f"
     ),
     "plan, not signed in": Outcome(("plan",), 1, code="not-signed-in", words="az login", signed_in=False),
+    "plan, invalid choice of credentials": Outcome(
+        ("plan",), 2, env={"AZURE_TOKEN_CREDENTIALS": "foo"}, code="usage", words="AZURE_TOKEN_CREDENTIALS"
+    ),
     "plan, unknown cloud": Outcome(
         ("plan",), 2, env={"AZURE_CLOUD": "AzureGermanCloud"}, code="usage", words="AzureUSGovernment"
     ),

@@ -175,7 +175,8 @@ def test_a_user_an_application_and_a_managed_identity_can_run_setup(load: Load, 
     owner = {"principal": principal, "role": "Owner", "scope": "rg-ml"}
     vault = {"name": "kv-ml", "group": "rg-ml"}
     cloud = load(SOON | {"principals": principals, "assignments": [owner], "vaults": [vault]})
-    result = call("setup", *NOW, env=WITH_KEY, principal=principal)
+    asked = {"AZURE_TOKEN_CREDENTIALS": "ManagedIdentityCredential"} if principal == "ops-runner" else {}
+    result = call("setup", *NOW, env=WITH_KEY | asked, principal=principal)
     assert result.returncode == 0, result.stderr
     mine = cloud.world.tenant.named(principal)
     types = {a.principal_type for a in cloud.world.tenant.rbac.assignments.values() if a.principal_id == mine.object_id}
