@@ -1,6 +1,6 @@
-"""Points to line charts: thinned, scaled, with ticks. Geometry only; the template draws it. Pure.
+"""Line charts from points: thinned, scaled, with ticks. The template draws them.
 
-Lengths are in the units of the chart's own view box.
+Lengths are in the units of the chart's view box.
 """
 
 import math
@@ -12,9 +12,8 @@ from sandbox.pages.format import number
 
 Point = tuple[float, float]
 
-_BUCKETS = 150  # of a line, four points each at most: more than a screen can show apart
-_DOTS = 40  # a line with fewer points shows them, as it may be only a handful of epochs
-_BLOCKS = "▁▂▃▄▅▆▇█"
+_BUCKETS = 150  # of a line, at most four points each
+_DOTS = 40  # a line with at most so many points shows them
 _FAMILIES = ("loss", "accuracy", "reward")
 _DATA = (("train", "train"), ("valid", "valid"), ("full_valid", "full"))  # prefix of a name, style
 _TITLES = {"loss": "Loss", "accuracy": "Token accuracy", "reward": "Reward"}
@@ -22,7 +21,7 @@ _TITLES = {"loss": "Loss", "accuracy": "Token accuracy", "reward": "Reward"}
 
 @dataclass(frozen=True)
 class Frame:
-    """How large a chart is, and the room its labels take."""
+    """The size of a chart and the margins for its labels."""
 
     width: float
     height: float
@@ -34,7 +33,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class Tick:
-    """A labelled place on an axis."""
+    """A labelled position on an axis."""
 
     at: float
     label: str
@@ -42,7 +41,7 @@ class Tick:
 
 @dataclass(frozen=True)
 class Line:
-    """One metric: `style` says how it is drawn, `last` its newest value, `count` how many points it really has."""
+    """One metric: its CSS style, its newest value, and the number of its points before thinning."""
 
     name: str
     style: str
@@ -54,7 +53,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Chart:
-    """A family of metrics over the steps."""
+    """A family of metrics by step."""
 
     family: str
     title: str
@@ -66,9 +65,9 @@ class Chart:
 
 
 def charts(series: Mapping[str, Sequence[Point]], frame: Frame, *, until: float = 0) -> list[Chart]:
-    """One chart for each family of metrics: losses, accuracies and rewards first, any other after them.
+    """Draw one chart for each family of metrics: losses, accuracies and rewards first.
 
-    Points are (step, value), finite, by ascending step. The step axis reaches to `until` at least.
+    Points are (step, value), finite, by ascending step. The step axis reaches at least to `until`.
     """
     families: dict[str, dict[str, Sequence[Point]]] = {}
     for name, points in sorted(series.items(), key=lambda item: (_rank(item[0]), item[0])):
@@ -79,7 +78,7 @@ def charts(series: Mapping[str, Sequence[Point]], frame: Frame, *, until: float 
 
 
 def family_of(name: str) -> str:
-    """Metrics that share an axis share a family: what they measure, whatever data they measured it on."""
+    """What a metric measures, without the data that it was measured on; metrics of a family share a chart."""
     known = next((family for family in _FAMILIES if family in name.lower()), None)
     if known:
         return known
@@ -100,7 +99,7 @@ def _chart(family: str, series: Mapping[str, Sequence[Point]], frame: Frame, unt
     return Chart(
         family,
         title,
-        f"{title} by training step. " + " ".join(_told(name, points) for name, points in series.items()),
+        f"{title} by training step. " + " ".join(_described(name, points) for name, points in series.items()),
         frame,
         [Tick(_x(mark, x_range, frame), label) for mark, label in zip(x_marks, labels(x_marks), strict=True)],
         [Tick(_y(mark, y_range, frame), label) for mark, label in zip(y_marks, labels(y_marks), strict=True)],
@@ -111,7 +110,7 @@ def _chart(family: str, series: Mapping[str, Sequence[Point]], frame: Frame, unt
     )
 
 
-def _told(name: str, points: Sequence[Point]) -> str:
+def _described(name: str, points: Sequence[Point]) -> str:
     (first, begin), (last, end) = points[0], points[-1]
     if len(points) == 1:
         return f"{name}: {number(end)} at step {number(last)}."
@@ -135,12 +134,12 @@ def _y(value: float, reach: Point, frame: Frame) -> float:
 
 
 def _with_zero(low: float, high: float) -> tuple[float, float]:
-    """Zero belongs on the axis unless the values are far from it and close together."""
+    """Include zero unless the values are far from it and close together."""
     return (0.0, high) if 0 <= low <= high / 2 else (low, 0.0) if high <= 0 and low / 2 <= high else (low, high)
 
 
 def styles(names: Iterable[str]) -> list[str]:
-    """How each line of a chart is drawn: training, validation and full validation always look the same."""
+    """The style of each line: training, validation and full validation look the same in every chart."""
     out: list[str] = []
     free = 0
     for name in names:
@@ -153,12 +152,12 @@ def styles(names: Iterable[str]) -> list[str]:
 
 
 def _rank(name: str) -> int:
-    """Which data a metric was measured on, as its place in `_DATA`; past the end when the name does not say."""
+    """The data that a metric was measured on, as an index of `_DATA`; its length when the name does not say."""
     return next((i for i, (prefix, _) in enumerate(_DATA) if name.startswith(prefix)), len(_DATA))
 
 
 def thinned(points: Sequence[Point], buckets: int) -> list[Point]:
-    """At most four points a bucket, so that what is drawn looks like the whole: the first, lowest, highest and last."""
+    """Keep the first, lowest, highest and last point of each bucket."""
     if len(points) <= 4 * buckets:
         return list(points)
     bounds = [len(points) * i // buckets for i in range(buckets + 1)]
@@ -172,7 +171,7 @@ def thinned(points: Sequence[Point], buckets: int) -> list[Point]:
 
 
 def ticks(low: float, high: float, about: int = 4) -> list[float]:
-    """Round numbers that enclose low…high, some `about` of them, evenly apart (1, 2 or 5 times a power of ten)."""
+    """About `about` evenly spaced round numbers that enclose low…high (1, 2 or 5 times a power of ten)."""
     if high - low <= abs(low) * 1e-9:
         pad = abs(low) / 2 or 0.5
         low, high = low - pad, high + pad
@@ -184,22 +183,10 @@ def ticks(low: float, high: float, about: int = 4) -> list[float]:
 
 
 def labels(marks: Sequence[float]) -> list[str]:
-    """The marks of one axis, all with as many decimals as their distance needs."""
+    """The labels of an axis, with as many decimals as the distance of its marks needs."""
     step = marks[1] - marks[0] if len(marks) > 1 else 1.0
     largest = max(map(abs, marks))
     if largest and not 1e-4 <= largest < 1e7:
         return [f"{mark:.3g}" for mark in marks]
     decimals = max(0, -math.floor(math.log10(step) + 1e-9))
     return [f"{mark + 0.0:,.{decimals}f}" for mark in marks]
-
-
-def sparkline(values: Sequence[float], width: int) -> str:
-    """The values as a line of blocks, at most `width` characters: each the mean of its share."""
-    if not values:
-        return ""
-    width = min(width, len(values))
-    bounds = [len(values) * i // width for i in range(width + 1)]
-    means = [sum(values[a:b]) / (b - a) for a, b in pairwise(bounds)]
-    low, reach = min(means), max(means) - min(means)
-    top = len(_BLOCKS) - 1
-    return "".join(_BLOCKS[round((mean - low) / reach * top) if reach > 0 else 0] for mean in means)

@@ -1,4 +1,4 @@
-"""Numbers, sizes and times as people read them, in the page and in the terminal. Pure."""
+"""Numbers, sizes and times for people, on the page and in the terminal."""
 
 import math
 from datetime import UTC, datetime
@@ -8,7 +8,7 @@ _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
 
 def number(value: float) -> str:
-    """Four significant digits; whole numbers in full with thousands apart."""
+    """Four significant digits; whole numbers in full with thousands separators."""
     if not math.isfinite(value):
         return str(value)
     if float(value).is_integer() and abs(value) < 1e15:
@@ -17,7 +17,7 @@ def number(value: float) -> str:
 
 
 def size(count: int) -> str:
-    """Bytes in the unit that leaves the fewest digits; thousands, not 1024s."""
+    """Bytes with a decimal unit and three digits."""
     value, unit = float(count), 0
     while value >= 999.5 and unit < len(_UNITS) - 1:
         value, unit = value / 1000, unit + 1
@@ -25,7 +25,7 @@ def size(count: int) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds in the two largest units, rounded up: a countdown shows 0 s only when it is over."""
+    """Seconds in the two largest units, rounded up: a countdown shows 0 s only at its end."""
     whole = max(0, math.ceil(seconds))
     if whole < _MINUTE:
         return f"{whole} s"
@@ -47,10 +47,10 @@ def moment(epoch: float) -> str:
 
 
 def count(n: int, thing: str, things: str = "") -> str:
-    """`1 run`, `2 runs`; `things` where an s is not enough."""
+    """`1 run`, `2 runs`; `things` is an irregular plural."""
     return f"{n:,} " + (thing if n == 1 else things or f"{thing}s")
 
 
 def shortened(text: str, most: int) -> str:
-    """The text, or its beginning and an ellipsis: `most` characters at most."""
+    """Shorten a text to `most` characters with an ellipsis."""
     return text if len(text) <= most else text[: max(0, most - 1)] + "…"

@@ -1,4 +1,4 @@
-"""What W&B shows of the fine-tuning jobs next to what Azure OpenAI says of them, as plain data for page and terminal."""
+"""Fine-tuning jobs in Azure OpenAI beside their runs in W&B, as plain data for page and terminal."""
 
 import json
 import math
@@ -18,14 +18,14 @@ from sandbox.wandb.store import Project
 from sandbox.world import World
 
 ROWS_SHOWN = 3
-MOST = 60  # runs or jobs in one view: whoever has thousands looks at the newest
+MOST = 60  # runs or jobs in one view, the newest
 _LARGEST_TABLE = 8 * 1024 * 1024  # bytes; a larger one is not read for a page
 _ENDED = {"succeeded": RunState.FINISHED, "failed": RunState.FAILED, "cancelled": RunState.FAILED}
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """Whether W&B shows what Azure says. `mark` is one of ok, waiting, bad, off."""
+    """Whether W&B agrees with Azure. `mark` is one of ok, waiting, bad, off."""
 
     mark: str
     words: str
@@ -33,7 +33,7 @@ class Agreement:
 
 @dataclass(frozen=True)
 class Table:
-    """The first rows of a table, by column, empty cells left out; `total` is how many it has."""
+    """The first rows of a table by column, without empty cells; `total` is the number of its rows."""
 
     name: str
     rows: Sequence[Mapping[str, str]]
@@ -42,7 +42,7 @@ class Table:
 
 @dataclass(frozen=True)
 class CollectionView:
-    """The versions of one dataset or model: each with its aliases, oldest first."""
+    """The versions of one dataset or model with their aliases, oldest first."""
 
     name: str
     type: str
@@ -55,7 +55,7 @@ class CollectionView:
 
 @dataclass(frozen=True)
 class ArtifactView:
-    """One version of a dataset, model or whatever else; sizes in bytes."""
+    """One version of a dataset, model or other artifact; sizes in bytes."""
 
     name: str
     type: str
@@ -69,9 +69,9 @@ class ArtifactView:
 
 @dataclass(frozen=True)
 class RunView:
-    """One W&B run. `steps` is the last step it has, `of` how many the job will have (0: no job is known).
+    """One W&B run. `steps` is its last step, `of` the number of the job's steps (0 when no job is known).
 
-    `state` is W&B's word for the run, `status` the job's own as the run's config has it.
+    `state` is the run's state in W&B, `status` the job's status in the run's config.
     """
 
     entity: str
@@ -96,18 +96,13 @@ class RunView:
 
     @property
     def href(self) -> str:
-        """Its page here."""
+        """The address of its page."""
         return href(self.entity, self.project, self.id)
-
-    @property
-    def final(self) -> dict[str, float]:
-        """The newest value of each metric."""
-        return {name: points[-1][1] for name, points in self.series.items() if points}
 
 
 @dataclass(frozen=True)
 class JobView:
-    """One job as Azure OpenAI says, the run that mirrors it if there is one, and whether they agree."""
+    """One job in Azure OpenAI, its run if there is one, and whether they agree."""
 
     account: str
     id: str
@@ -125,7 +120,7 @@ def href(entity: str, project: str, run_id: str) -> str:
 
 
 def runs(world: World, most: int = MOST) -> list[RunView]:
-    """The runs whose jobs are the newest, newest first, `most` at most."""
+    """The runs of the newest jobs, at most `most`, newest first."""
     known = {job.id: job for _, job in _jobs(world)}
     found = [run for project in _projects(world) for run in project.runs.values()]
     found.sort(key=lambda run: known[run.id].created if run.id in known else run.created_at, reverse=True)
@@ -134,12 +129,12 @@ def runs(world: World, most: int = MOST) -> list[RunView]:
 
 
 def totals(world: World) -> tuple[int, int]:
-    """How many runs W&B has and how many jobs Azure OpenAI."""
+    """The number of runs in W&B and of jobs in Azure OpenAI."""
     return sum(len(project.runs) for project in _projects(world)), sum(1 for _ in _jobs(world))
 
 
 def find(world: World, entity: str, project: str, run_id: str) -> RunView | None:
-    """One run, or None."""
+    """Find a run."""
     try:
         run = world.wandb.store.run(entity, project, run_id)
     except KeyError:
@@ -149,7 +144,7 @@ def find(world: World, entity: str, project: str, run_id: str) -> RunView | None
 
 
 def jobs(world: World, known: Sequence[RunView], most: int = MOST) -> list[JobView]:
-    """The newest jobs, newest first, `most` at most, each with its run among `known`."""
+    """The newest jobs, at most `most`, newest first, each with its run among `known`."""
     by_id = {run.id: run for run in known}
     newest = sorted(_jobs(world), key=lambda pair: (pair[1].created, pair[1].id), reverse=True)
     return [_job(world, account, job, by_id.get(job.id)) for account, job in newest[:most]]
@@ -167,9 +162,9 @@ def _job(world: World, account: str, job: Job, run: RunView | None) -> JobView:
 def agreement(
     status: str, step: int, state: str, have: int, *, readable: int | None = None, deleted: bool = False
 ) -> Agreement:
-    """What a job's (status, step) in Azure and its run's (state, last step) in W&B say of each other.
+    """Compare a job's status and step in Azure with its run's state and last step in W&B.
 
-    `state` is empty when there is no run; `readable` is the newest step whose metrics Azure shows, `step` if not given.
+    `state` is empty when there is no run; `readable` is the newest step whose metrics Azure shows, by default `step`.
     """
     readable = step if readable is None else readable
     if deleted and not state:
@@ -179,27 +174,27 @@ def agreement(
     if status not in TERMINAL:
         if state == RunState.RUNNING:
             return _in_step(step, readable, have, "in step")
-        words = "W&B has heard nothing for a while" if state == RunState.CRASHED else "W&B shows it as ended"
+        words = "no heartbeat in W&B" if state == RunState.CRASHED else "ended in W&B"
         return Agreement("waiting" if state == RunState.CRASHED else "bad", words)
     if state in (RunState.RUNNING, RunState.CRASHED):
-        return Agreement("waiting", "W&B does not show the end yet")
+        return Agreement("waiting", "not ended in W&B yet")
     if state != _ENDED[status]:
-        return Agreement("bad", "they differ")
-    return _in_step(step, readable, have, "both say so")
+        return Agreement("bad", "states differ")
+    return _in_step(step, readable, have, "match")
 
 
 def _in_step(step: int, readable: int, have: int, words: str) -> Agreement:
     if have > step:
-        return Agreement("bad", f"W&B has {count(have - step, 'step')} that Azure has not")
+        return Agreement("bad", f"W&B is {count(have - step, 'step')} ahead")
     if have < readable:
         return Agreement("waiting", f"W&B is {count(readable - have, 'step')} behind")
     if have < step:
-        words += "; Azure shows no more of the curve" if have else "; Azure shows no curve"
+        words += "; Azure has no more metrics" if have else "; Azure has no metrics"
     return Agreement("ok", words)
 
 
 def view(run: Run, now: float, of: int = 0) -> RunView:
-    """A run as it is shown; `of` is how many steps its job will have."""
+    """Show a run; `of` is the number of its job's steps."""
     config, rows = run.config, run.history
     method = config.get("method", "")
     return RunView(
@@ -226,7 +221,7 @@ def view(run: Run, now: float, of: int = 0) -> RunView:
 
 
 def series_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Point]]:
-    """The finite numbers of a history by name, each as (step, value); the SDK's own columns are left out."""
+    """The finite numbers of a history by name as (step, value), without the SDK's own columns."""
     out: dict[str, list[Point]] = {}
     for position, row in enumerate(rows):
         step = float(row.get("_step", position))
@@ -239,7 +234,7 @@ def series_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Point]]:
 
 
 def error_of(config: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
-    """Why the job failed, as the run says; empty when it does not."""
+    """The job's error in the run; empty when there is none."""
     error = summary.get("error") or config.get("error")
     if not isinstance(error, Mapping):
         return str(error or "")
@@ -248,7 +243,7 @@ def error_of(config: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
 
 
 def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Nested values by dotted name, as text."""
+    """Nested values as text, by dotted name."""
     out: dict[str, str] = {}
     for name, value in tree.items():
         if isinstance(value, Mapping) and value:
@@ -259,7 +254,7 @@ def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
 
 
 def as_text(value: Any) -> str:
-    """A JSON value for people: texts as they are, the rest as JSON."""
+    """A JSON value for people: strings as they are, others as JSON."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
@@ -267,7 +262,7 @@ def as_text(value: Any) -> str:
 
 
 def collections(world: World) -> list[CollectionView]:
-    """What every project has, by type and then oldest first; empty ones and links to others' versions are left out."""
+    """The collections of every project by type, oldest first, without empty ones and portfolios."""
     found = [c for p in _projects(world) for c in p.collections.values() if c.versions and not c.portfolio]
     return [_collection(c) for c in sorted(found, key=lambda c: c.type)]
 
@@ -286,7 +281,7 @@ def _collection(collection: Collection) -> CollectionView:
 
 
 def artifact_view(artifact: Artifact) -> ArtifactView:
-    """One version as it is shown."""
+    """Show a version."""
     return ArtifactView(
         artifact.name,
         artifact.type,
@@ -304,7 +299,7 @@ def _named(found: Sequence[Maker]) -> dict[str, str]:
 
 
 def tables(artifact: Artifact, rows: int = ROWS_SHOWN) -> list[Table]:
-    """The first rows of each W&B table in a version, where they lie as JSON and are not huge."""
+    """The first rows of each W&B table that a version stores as JSON, except very large ones."""
     out = []
     for path, entry in artifact.entries.items():
         if path.endswith(".table.json") and entry.ref is None and entry.size <= _LARGEST_TABLE:

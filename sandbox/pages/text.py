@@ -1,90 +1,90 @@
-"""The page's content for a terminal: plain text, at most 100 columns, a screen or two."""
+"""The page's content for a terminal: plain text in at most 100 columns."""
 
 from collections.abc import Iterator, Sequence
 from textwrap import wrap
 
-from sandbox.pages import chain as page_chain
-from sandbox.pages import runs as page_runs
-from sandbox.pages import traffic as page_traffic
-from sandbox.pages.charts import sparkline
+from sandbox.pages import traffic
+from sandbox.pages.chain import chains
 from sandbox.pages.format import count, number, shortened
+from sandbox.pages.runs import RunView, collections, jobs, runs, totals
 from sandbox.world import World
 
 WIDTH = 100
 _SYMBOLS = {"ok": "✓", "waiting": "◷", "bad": "✕", "off": "○"}
 _DEEP = " " * 6
 _NAME = 30  # characters of a run's name
-_MOST = 20  # lines of one kind; a terminal is for a glance, the page has them all
+_MOST = 20  # lines of one kind; the page has more
 
 
 def summary(world: World) -> str:
-    """The chain, the runs, the artifacts and the traffic."""
+    """Write the chain, the runs, the artifacts and the traffic."""
     parts = [_chain(world), _runs(world), _artifacts(world), _traffic(world)]
     return "\n\n".join("\n".join(shortened(_printable(line), WIDTH) for line in part) for part in parts)
 
 
 def _printable(line: str) -> str:
-    """People name runs as they like: what would move the cursor or colour the terminal is shown as a mark."""
+    """Replace control characters: people choose the names of runs."""
     return "".join(c if c.isprintable() else "\ufffd" for c in line)
 
 
 def _chain(world: World) -> Iterator[str]:
     yield f"The chain, at {world.virtual_time()}"
-    for account, links in page_chain.chains(world):
+    for account, links in chains(world):
         yield f"  {account}"
         for link in links:
             yield f"    {_SYMBOLS[link.mark]} {link.title:<24} {link.words}" + (
                 f" ({link.detail})" if link.detail else ""
             )
-    for vault in page_chain.vault_views(world):
-        late = [grant for grant in vault.grants if grant.mark == "waiting"]
-        yield f"  {vault.name}: {count(len(vault.grants), 'role assignment')} reach it, {len(late)} not in effect yet"
 
 
 def _runs(world: World) -> Iterator[str]:
-    all_runs, all_jobs = page_runs.totals(world)
-    runs = page_runs.runs(world, _MOST)
-    yield f"Runs in W&B: {all_runs:,} ({_SYMBOLS['ok']} shows what Azure says)"
+    all_runs, all_jobs = totals(world)
+    shown = runs(world, _MOST)
+    yield f"Runs in W&B: {all_runs:,} ({_SYMBOLS['ok']} agrees with Azure)"
     yield f"    {'run':<{_NAME}} {'state':<9} {'step':>14} {'train_loss':>10}"
-    jobs = {job.id: job for job in page_runs.jobs(world, runs, _MOST)}
-    for run in runs:
-        yield _run(run, _SYMBOLS[jobs[run.id].agreement.mark] if run.id in jobs else " ")
+    by_id = {job.id: job for job in jobs(world, shown, _MOST)}
+    for run in shown:
+        yield _run(run, _SYMBOLS[by_id[run.id].agreement.mark] if run.id in by_id else " ")
         if run.error:
             yield from wrap(run.error, WIDTH, initial_indent=_DEEP, subsequent_indent=_DEEP)
     yield from _rest(all_runs, "run")
-    yield from (f"  {job.id}: {job.status} in Azure, {job.agreement.words}" for job in jobs.values() if job.run is None)
+    yield from (
+        f"  {job.id}: {job.status} in Azure, {job.agreement.words}" for job in by_id.values() if job.run is None
+    )
     yield from _rest(all_jobs, "job")
 
 
-def _run(run: page_runs.RunView, mark: str) -> str:
+def _run(run: RunView, mark: str) -> str:
     losses = [value for _, value in run.series.get("train_loss", ())]
     loss = number(losses[-1]) if losses else "–"
     steps = f"{run.steps:,}" + (f" of {run.of:,}" if run.of else "")
     name = run.name
-    if len(name) > _NAME or name.split()[-1:] != [run.id.removeprefix("ftjob-")[:6]]:  # nothing in it tells runs apart
+    if len(name) > _NAME or name.split()[-1:] != [
+        run.id.removeprefix("ftjob-")[:6]
+    ]:  # the name alone does not tell runs apart
         name = f"{shortened(name, _NAME - 6)} …{run.id[-4:]}"
-    return f"  {mark} {name:<{_NAME}} {run.state:<9} {steps:>14} {loss:>10}  {sparkline(losses, 24)}".rstrip()
+    return f"  {mark} {name:<{_NAME}} {run.state:<9} {steps:>14} {loss:>10}"
 
 
 def _artifacts(world: World) -> Iterator[str]:
-    found = page_runs.collections(world)
+    found = collections(world)
     yield "Datasets and models in W&B" + ("" if found else ": none")
     for c in found[:_MOST]:
-        told = [f"made by {', '.join(c.made_by.values())}"] if c.made_by else []
-        told += [f"used by {', '.join(c.used_by.values())}"] if c.used_by else []
+        parts = [f"made by {', '.join(c.made_by.values())}"] if c.made_by else []
+        parts += [f"used by {', '.join(c.used_by.values())}"] if c.used_by else []
         name, versions = shortened(c.title or c.name, 34), count(len(c.versions), "version")
-        yield f"  {c.type:<8} {name:<34} {versions:<10}  {'; '.join(told)}"
+        yield f"  {c.type:<8} {name:<34} {versions:<10}  {'; '.join(parts)}"
     yield from _rest(len(found), "collection")
 
 
 def _traffic(world: World) -> Iterator[str]:
     requests, writes = world.trace.requests, len(world.trace.writes())
     yield f"Traffic: {count(requests, 'request')}, {count(writes, 'write')}"
-    tallies = page_traffic.by_service(world.trace.exchanges)
+    tallies = traffic.by_service(world.trace.exchanges)
     if tallies:
         yield f"  {'':<24} {'requests':>9} {'writes':>7} {'refused':>8} {'mean ms':>8}"
     for t in tallies:
-        yield f"  {page_traffic.title(t.service):<24} {t.requests:>9,} {t.writes:>7,} {t.errors:>8,} {t.mean_ms:>8.1f}"
+        yield f"  {traffic.title(t.service):<24} {t.requests:>9,} {t.writes:>7,} {t.errors:>8,} {t.mean_ms:>8.1f}"
 
 
 def _rest(total: int, thing: str) -> Sequence[str]:

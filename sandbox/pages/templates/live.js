@@ -1,4 +1,4 @@
-// Puts the newest content in place while somebody watches; what is unfolded, scrolled to or focused stays so.
+// Replaces the content with the newest one and keeps what is unfolded, scrolled to or focused.
 "use strict";
 const button = document.getElementById("live");
 const say = (words, live) => {
@@ -11,7 +11,7 @@ async function refresh() {
   if (live && !document.hidden && getSelection().isCollapsed) {
     try {
       const text = await (await fetch(location.pathname)).text();
-      // Only what changes is parsed: the whole would bring its own style, which this page's policy refuses.
+      // Parse <main> only: this page's policy refuses the style of the whole.
       const part = text.slice(text.indexOf("<main"), text.lastIndexOf("</main>"));
       const fresh = new DOMParser().parseFromString(part, "text/html").querySelector("main");
       const main = document.querySelector("main");
@@ -29,7 +29,7 @@ async function refresh() {
       say("The sandbox has ended", false);
     }
   }
-  // At most a tenth of the time goes into this, however large the world is.
+  // Spend at most a tenth of the time on this.
   setTimeout(refresh, Math.max(2000, 10 * (performance.now() - began)));
 }
 button.hidden = false;

@@ -14,12 +14,10 @@ from sandbox.pages.charts import (
     charts,
     family_of,
     labels,
-    sparkline,
     styles,
     thinned,
     ticks,
 )
-from sandbox.pages.lineage import Map, Node, lineage
 
 FRAME = Frame(360, 150)
 VALUES = st.floats(min_value=-1e9, max_value=1e9, allow_nan=False, allow_subnormal=False)
@@ -123,60 +121,3 @@ def test_the_step_axis_reaches_to_the_jobs_end_while_it_trains() -> None:
 def test_the_description_says_in_words_what_the_chart_shows() -> None:
     (chart,) = charts({"train_loss": [(1, 3.25), (100, 0.0016478)]}, FRAME)
     assert chart.description == "Loss by training step. train_loss: 3.25 at step 1, 0.001648 at step 100."
-
-
-@given(st.lists(VALUES, max_size=200), st.integers(1, 40))
-def test_a_sparkline_is_at_most_as_wide_as_asked_and_made_of_blocks(values: list[float], width: int) -> None:
-    line = sparkline(values, width)
-    assert len(line) == min(width, len(values))
-    assert set(line) <= set("▁▂▃▄▅▆▇█")
-
-
-def test_a_sparkline_falls_where_the_values_fall() -> None:
-    assert sparkline([3, 2, 1], 3) == "█▅▁"
-    assert sparkline([1, 1], 2) == "▁▁"
-    assert sparkline([], 5) == ""
-
-
-# --- lineage -------------------------------------------------------------------------------------------------------
-
-RUNS = {"/a": ("run a", "finished"), "/b": ("run b", "failed")}
-
-
-def ends(edge: str) -> tuple[Point, Point]:
-    x1, y1, x2, y2 = map(float, re.findall(r"^M(\S+) (\S+)C.* (\S+) (\S+)$", edge)[0])
-    return (x1, y1), (x2, y2)
-
-
-def joined(drawing: Map) -> list[tuple[str, str]]:
-    """Which boxes the curves touch, by their labels: read off the picture, not off the data."""
-    wide, high = drawing.box
-    right = {(box.x + wide, box.y + high / 2): box.label for box in drawing.boxes}
-    left = {(box.x, box.y + high / 2): box.label for box in drawing.boxes}
-    return sorted((right[begin], left[end]) for begin, end in map(ends, drawing.edges))
-
-
-def test_curves_join_each_dataset_to_its_runs_and_each_run_to_its_models() -> None:
-    drawing = lineage([Node("valid", ["/a", "/b"]), Node("train", ["/a"])], RUNS, [Node("model", ["/a"])])
-    assert joined(drawing) == [("run a", "model"), ("train", "run a"), ("valid", "run a"), ("valid", "run b")]
-    assert [box.label for box in drawing.boxes] == ["train", "valid", "run a", "run b", "model"]
-    assert drawing.description == "train trained run a. valid trained run a, run b. model was made by run a."
-
-
-def test_a_run_that_is_not_shown_has_no_curve() -> None:
-    drawing = lineage([Node("train", ["/gone"])], RUNS, [])
-    assert drawing.edges == []
-    assert drawing.description == "train trained no run."
-
-
-@given(st.integers(0, 12), st.integers(0, 12), st.integers(0, 12))
-def test_boxes_lie_inside_the_picture_and_on_no_other(datasets: int, runs: int, models: int) -> None:
-    known = {f"/{i}": (f"run {i}", "finished") for i in range(runs)}
-    nodes = [Node("n", list(known)) for _ in range(max(datasets, models))]
-    drawing = lineage(nodes[:datasets], known, nodes[:models])
-    assert len(drawing.edges) == runs * (datasets + models)
-    wide, high = drawing.box
-    assert all(0 <= box.x <= 1000 - wide and 0 <= box.y <= drawing.height - high for box in drawing.boxes)
-    for x in {box.x for box in drawing.boxes}:
-        rows = sorted(box.y for box in drawing.boxes if box.x == x)
-        assert all(below - above >= high for above, below in pairwise(rows))

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import pytest
 import wandb
@@ -39,7 +38,7 @@ from tests.sandbox.wandb.sdk import Sdk, sdk
 __all__ = ["sdk"]
 
 RUN = f"/runs/{ENTITY}/{PROJECT}/"
-PATHS = ["/", "/traffic", RUN + DONE, RUN + LIVE, RUN + BAD]
+PATHS = ["/", RUN + DONE, RUN + LIVE, RUN + BAD]
 _VOID = {"meta", "link", "br", "wbr", "input", "img", "hr"}
 CSS = (Path(page_text.__file__).parent / "templates" / "page.css").read_text()
 
@@ -110,7 +109,7 @@ def world() -> World:
         ("GET", "/runs"),
         ("GET", "/runs/a/b/c/d"),
         ("GET", "/sdk/otel/v1/traces"),
-        ("GET", "/traffic/more"),
+        ("GET", "/traffic"),
     ],
 )
 def test_what_is_no_page_is_left_to_wandbs_api(world: World, method: str, path: str) -> None:
@@ -141,7 +140,7 @@ def test_every_page_is_whole_html_whose_references_lead_somewhere(world: World, 
 @pytest.mark.parametrize("path", PATHS)
 def test_every_page_has_the_landmarks_and_names_that_people_who_hear_it_need(world: World, path: str) -> None:
     reader = checked(world, path)
-    assert [len(reader.named(tag)) for tag in ("main", "nav", "header", "h1", "title")] >= [1, 1, 1, 1, 1]
+    assert [len(reader.named(tag)) for tag in ("main", "header", "h1", "title")] >= [1, 1, 1, 1]
     assert len(reader.named("h1")) == 1
     levels = [int(tag[1]) for tag, _ in reader.tags if re.fullmatch(r"h[1-6]", tag)]
     assert all(later - earlier <= 1 for earlier, later in pairwise(levels)), levels
@@ -172,7 +171,7 @@ def test_nothing_is_loaded_from_anywhere_and_a_browser_is_told_so(world: World, 
 
 def test_the_overview_has_the_chain_every_run_and_job_and_the_counts(world: World) -> None:
     reader = checked(world, "/")
-    for words in ("Account identity", "access policies", "billing-api", "function-app", "billing-db-password"):
+    for words in ("Account identity", "access policies"):
         assert words in reader.text
     for job in (DONE, LIVE, BAD, NEW):
         assert job in reader.text
@@ -223,7 +222,6 @@ def test_an_empty_world_is_told_as_such() -> None:
     text = checked(empty, "/").text
     assert "no Azure OpenAI account" in text
     assert "No runs yet" in text
-    assert checked(empty, "/traffic").text
     assert "Traffic: 0 requests, 0 writes" in summary(empty)
 
 
@@ -317,7 +315,7 @@ def test_what_the_real_sdk_logged_is_what_the_page_shows(sdk: Sdk, tmp_path: Pat
     for words in ("gpt-4o", "dpo", "mine", "tickets.jsonl", "how do I export?", "finished", "30 pts"):
         assert words in reader.text
     assert "train_loss: 1 at step 1, 0.03333 at step 30." in reader.text
-    home = get(world, "/") + get(world, "/traffic") + summary(world)
+    home = get(world, "/") + summary(world)
     assert KEY not in home
     assert "Weights &amp; Biases" in home
 
@@ -333,8 +331,6 @@ def test_the_text_says_the_same_in_a_hundred_columns(world: World) -> None:
     for words in ("○ Account identity", f"run of {DONE}", "100 of 100", "0.03", "train.jsonl", "2 requests, 0 writes"):
         assert words in text
     assert f"{NEW}: succeeded in Azure, not in W&B yet" in text
-    (line,) = [line for line in lines if f"run of {DONE}" in line and "finished" in line]
-    assert re.search("█[▂-▇]*▁+$", line)
 
 
 @pytest.mark.parametrize(
@@ -364,53 +360,3 @@ def test_the_text_does_not_grow_without_end_nor_let_a_name_move_the_cursor() -> 
     assert max(map(len, lines)) <= page_text.WIDTH
     assert "\x1b" not in summary(world)
     assert "183 more runs" in summary(world)
-
-
-# --- colours -------------------------------------------------------------------------------------------------------
-
-
-def palettes() -> list[dict[str, str]]:
-    light, dark = (
-        dict(re.findall(r"--([\w-]+): (#\w{6})", block)) for block in re.findall(r":root \{(.*?)\}", CSS, re.S)
-    )
-    return [light, dark]
-
-
-def contrast(one: str, other: str) -> float:
-    """(WCAG 2.2, contrast ratio)"""
-
-    def luminance(colour: str) -> float:
-        parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
-        linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
-        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-    low, high = sorted((luminance(one), luminance(other)))
-    return (high + 0.05) / (low + 0.05)
-
-
-def test_the_contrast_of_black_on_white_is_21() -> None:
-    assert contrast("#000000", "#ffffff") == pytest.approx(21)
-
-
-@pytest.mark.parametrize("palette", palettes(), ids=["light", "dark"])
-def test_words_have_the_contrast_that_wcag_aa_asks_for_and_lines_theirs(palette: dict[str, Any]) -> None:
-    words = [(ink, ground) for ink in ("ink", "soft", "accent") for ground in ("ground", "card")]
-    words += [(mark, f"{mark}-ground") for mark in ("ok", "waiting", "bad", "off", "live")]
-    words += [("ink", "off-ground")]
-    lines = [(line, "card") for line in ("train", "valid", "full", "other-1", "other-2", "other-3")]
-    assert {
-        pair: contrast(*(palette[name] for name in pair))
-        for pair in words
-        if contrast(*(palette[name] for name in pair)) < 4.5
-    } == {}
-    assert {
-        pair: contrast(*(palette[name] for name in pair))
-        for pair in lines
-        if contrast(*(palette[name] for name in pair)) < 3
-    } == {}
-
-
-def test_both_colour_schemes_name_the_same_colours_and_every_colour_used_is_one_of_them() -> None:
-    light, dark = palettes()
-    assert light.keys() == dark.keys()
-    assert set(re.findall(r"var\(--([\w-]+)\)", CSS)) <= light.keys() | {"stroke"}

@@ -100,6 +100,21 @@ def test_resuming_with_identity_overwrites_what_people_edited(sdk: Sdk) -> None:
     assert (stored.name, stored.notes, stored.tags) == ("ours", "ours", ["ours"])
 
 
+def test_a_resumed_session_writes_the_late_summary_back_over_what_people_edited(sdk: Sdk) -> None:
+    sdk.store.options.delays.summary = 10
+    with sdk.init("job-1") as run:
+        run.summary["loss"] = 1
+    sdk.cloud.clock.advance(10)
+    read = sdk.api().run(f"{ENTITY}/{PROJECT}/job-1")
+    read.summary["verdict"] = "good"
+    read.update()
+    stored = sdk.store.run(ENTITY, PROJECT, "job-1")
+    assert stored.summary["verdict"] == "good"
+
+    sdk.init("job-1", resume="allow").finish()
+    assert (stored.summary["loss"], "verdict" in stored.summary) == (1, False)
+
+
 def test_resume_never_and_must_are_held_to(sdk: Sdk) -> None:
     sdk.init("there").finish()
 
