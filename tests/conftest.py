@@ -29,8 +29,7 @@ hypothesis.settings.load_profile("same")
 
 
 def start_wandb_core() -> None:
-    """As the engine does, before a test puts a key into the environment: the process outlives the test, and others count its
-    requests and look for keys in it."""
+    """Start wandb-core before a test puts a key into the environment: the process outlives the test."""
     from wandb.sdk import wandb_setup
 
     from function_app.tracking.wandb.sdk import prepare
@@ -39,7 +38,7 @@ def start_wandb_core() -> None:
     wandb_setup.singleton().ensure_service()
 
 
-# Files whose tests share a fixture that takes long: one process has all of them.
+# Files whose tests share a fixture that takes long: one process runs all of them.
 TOGETHER = frozenset(
     {
         "tests/benchmarks/test_scale.py",
@@ -51,7 +50,7 @@ TOGETHER = frozenset(
 
 
 class Together(LoadScopeScheduling):  # type: ignore[misc] # pytest-xdist's classes are not typed
-    """Tests go to whichever process is free, but for those of some files. `xdist_group` does nothing under pytest 9.2."""
+    """Gives each test to a free process, except those of some files. `xdist_group` does nothing under pytest 9.2."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
@@ -60,15 +59,15 @@ class Together(LoadScopeScheduling):  # type: ignore[misc] # pytest-xdist's clas
 
 @pytest.hookimpl(optionalhook=True)  # there is no xdist where mutmut runs the tests
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling | None:
-    """pytest-xdist asks who spreads the tests, unless `--dist` says it."""
+    """Choose the scheduler, unless `--dist` does."""
     return Together(config, log) if config.getoption("dist") == "load" else None
 
 
 class Run(Protocol):
     """Runs `python -m ARGV` as a principal of the sandbox and waits for it.
 
-    It is forked from a process that has imported the SDKs, which is most of what a command takes. `anew`: it is not, for what
-    an interpreter reads of its environment as it starts; nor is what is told something on `input`.
+    It is forked from a process that has imported the SDKs, which saves most of the time. `anew` starts it from scratch, for
+    what an interpreter reads from its environment; so does `input`.
     """
 
     def __call__(
@@ -83,9 +82,9 @@ class Run(Protocol):
 
 @pytest.fixture(scope="session")
 def _running_cloud() -> Iterator[Cloud]:
-    """The test process itself lives in the sandbox's environment: SDKs can be used in-process."""
+    """One sandbox for the session. The test process itself has its environment, so that tests can use SDKs directly."""
     before = dict(os.environ)
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # started in the background: children would not hear Ctrl-C
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # started in the background: children would ignore Ctrl-C
         signal.signal(signal.SIGINT, signal.default_int_handler)
     with Cloud(Scenario.load("contoso")) as cloud:
         inside = cloud.environment()
@@ -117,7 +116,7 @@ def cloud(_running_cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cl
 
 @pytest.fixture(scope="session")
 def azurite(_running_cloud: Cloud) -> Iterator[Azurite]:
-    """Microsoft's storage emulator, beside the sandbox; it keeps what it has from test to test."""
+    """Microsoft's storage emulator, beside the sandbox; its content stays from test to test."""
     if not PROGRAM.exists():
         pytest.skip(f"Azurite is not in {PROGRAM.parents[2]}: `make test` installs it there where there is Node")
     with Azurite(_running_cloud) as running:
@@ -126,7 +125,7 @@ def azurite(_running_cloud: Cloud) -> Iterator[Azurite]:
 
 @pytest.fixture
 def load(cloud: Cloud) -> Callable[[Mapping[str, Any]], Cloud]:
-    """Put a world of the test's own behind the ports; `{"extends": NAME, …}` starts from a known scenario."""
+    """Load another world; `{"extends": NAME, …}` starts from a known scenario."""
 
     def load(data: Mapping[str, Any]) -> Cloud:
         cloud.load(Scenario.parse(data))
@@ -137,14 +136,14 @@ def load(cloud: Cloud) -> Callable[[Mapping[str, Any]], Cloud]:
 
 @pytest.fixture(scope="session")
 def processes(_running_cloud: Cloud) -> Iterator[Processes]:
-    """Starts whole commands fast."""
+    """Starts whole commands without the time for their imports."""
     with Processes(_running_cloud.directory, _running_cloud.environment(None)) as started:
         yield started
 
 
 @pytest.fixture
 def run(cloud: Cloud, processes: Processes) -> Run:
-    """Whole commands, as a person or a host would run them."""
+    """Runs whole commands, as a person or a host would."""
 
     def run(
         *argv: str,
