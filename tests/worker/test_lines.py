@@ -102,7 +102,7 @@ def test_ticks_and_messages_say_how_long_they_took_and_what_they_asked(host: Hos
     requests = sum(cloud.counts.get(operation, 0) for operation in of_jobs)
     assert re.search(rf" status=succeeded run=https://\S+ attempt=1 seconds=\d+\.\d azure={requests} wandb=\d+ ", line)
     of_storage = [each for each in cloud.world.trace.exchanges if each.service == "storage"]
-    assert f" storage={len(of_storage) - 2} vault=0 message=" in line
+    assert f" storage={len(of_storage) - 2} vault=0 reason=" in line
 
 
 @worker
