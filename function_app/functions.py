@@ -6,6 +6,7 @@ Thin on purpose: the engine does the work, the host schedules, retries and count
 import json
 import logging
 import os
+import re
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, List  # noqa: UP035 (see find_jobs)
 
 import azure.functions as func
 
+from function_app.data.fields import Fields, parsed, text
 from function_app.data.routes import Destination, Routes
 from function_app.engine.backlog import top_up
 from function_app.engine.planner import Action
@@ -32,6 +34,9 @@ log = logging.getLogger(__name__)
 QUEUE = "finetune-jobs"
 POISON_QUEUE = f"{QUEUE}-poison"  # the host's own name for where messages go that failed maxDequeueCount times
 STORAGE = "AzureWebJobsStorage"  # the setting (or, with an identity, the prefix of settings) that says where queues are
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,119}")
+"""An account or a job, as find_jobs names them."""
 
 STOP_AFTER = 20 * 60.0
 """Seconds after which a job is left as it stands, for the next tick to go on. Past host.json's functionTimeout the host
@@ -58,13 +63,13 @@ class Request:
         Raises:
             SyncError: it is none of ours.
         """
-        try:
-            ids = json.loads(body)
-            return cls(str(ids["account"]), str(ids["job"]))
-        except (ValueError, TypeError, KeyError) as error:
+        ids = Fields(parsed(body))
+        account, job = ids.read("account", text), ids.read("job", text)
+        if not account or not job or not _NAME.fullmatch(account) or not _NAME.fullmatch(job):
             raise SyncError(
                 f"a message in {QUEUE} is not {{account, job}}", "Only find_jobs should put messages there."
-            ) from error
+            )
+        return cls(account, job)
 
     def body(self) -> str:
         """The message as it stands in the queue."""
@@ -92,8 +97,8 @@ def find_jobs(
         candidates, failed = engine.discover()
         accounts_failed, refused = _tell_refusals(failed, len(engine.accounts))
         depth = _storage().depth(QUEUE)
-    for text in Routes(Destination(None, "", engine.datasets), engine.rules).ignored():
-        log.warning("route ignored: %s", text)
+    for ignored in Routes(Destination(None, "", engine.datasets), engine.rules).ignored():
+        log.warning("route ignored: %s", ignored)
     pending = [each for each in candidates if each.decision.action is Action.MIRROR]
     enqueued = _to_enqueue(pending, depth)
     if enqueued:
@@ -165,42 +170,53 @@ def _lag(pending: Sequence["Candidate"]) -> int:
 @app.queue_trigger(arg_name="message", queue_name=QUEUE, connection=STORAGE)
 def sync_job(message: func.QueueMessage) -> None:
     """Read one job again and mirror it if it is still pending. Delivered twice or late, it costs one check; while another
-    worker is at the job, not even that, and the next tick asks again.
+    worker is at the job, not even that, and the next tick enqueues it again.
+
+    A job that fails ends its message normally: the lease keeps when it is tried again (`engine.retry`). An exception here
+    means that no job could be worked on at all, and the host tries the message again.
 
     Raises:
-        SyncError: the job could not be mirrored; the host tries the message again, then calls it poison.
+        SyncError: a setting is wrong.
     """
     from function_app.engine.outcomes import fields_of
 
-    request = Request.parse(message.get_body())
+    request = _readable(message)
+    if request is None:
+        return
     started = time.monotonic()
     with counted() as traffic:
         outcome = _engine().sync_job(
             request.account, request.job, stop=lambda: time.monotonic() - started >= STOP_AFTER
         )
     fields = {**fields_of(outcome, time.monotonic() - started, traffic), "attempt": message.dequeue_count}
-    log.info(
+    log.log(
+        logging.WARNING if outcome.result is Result.FAILED else logging.INFO,
         "message result=%(result)s job=%(job)s account=%(account)s status=%(status)s run=%(run)s attempt=%(attempt)s"
         " seconds=%(seconds).1f azure=%(azure)d wandb=%(wandb)d storage=%(storage)d vault=%(vault)d reason=%(reason)s",
         fields,
         extra=fields,
     )
-    if outcome.result is Result.FAILED:
-        raise SyncError(f"job {request.job} of {request.account} was not mirrored: {outcome.message}", outcome.hint)
 
 
 @app.queue_trigger(arg_name="message", queue_name=POISON_QUEUE, connection=STORAGE)
 def report_poison(message: func.QueueMessage) -> None:
-    """Say that a message was given up: otherwise nobody hears of it. The job is enqueued again while it is pending."""
-    try:
-        request = Request.parse(message.get_body())
-    except SyncError as error:
-        log.error("poison message=%s reason=%s", message.id, error.message)
+    """Log that the host gave a message up: each of its attempts ended the process. Its job is enqueued again while it is
+    pending.
+    """
+    request = _readable(message)
+    if request is None:
         return
     fields = {"job": request.job, "account": request.account}
-    log.error(
-        "poison job=%(job)s account=%(account)s: every attempt failed, see sync_job's exceptions", fields, extra=fields
-    )
+    log.error("poison job=%(job)s account=%(account)s: every attempt ended the process", fields, extra=fields)
+
+
+def _readable(message: func.QueueMessage) -> Request | None:
+    """Read a message; one of somebody else is dropped with a line in the log."""
+    try:
+        return Request.parse(message.get_body())
+    except SyncError as error:
+        log.error("message not readable id=%s reason=%s", str(message.id)[:100], error.message)
+        return None
 
 
 @cache

@@ -1,6 +1,7 @@
-"""At most one worker writes a job's run: a lease that ends by itself when its holder dies, renewed while he works.
+"""At most one worker writes a job's run: a lease that ends by itself when its holder dies, and is renewed while it works.
 
-What the lease is made of is the caller's (`storage.BlobLock` in Azure); here is when to renew it and when to call it lost.
+What the lease is made of is the caller's choice (`storage.BlobLock` in Azure). This module says when it is renewed and when it
+counts as lost. The lease also carries how often the job failed and when it is tried next.
 """
 
 import contextvars
@@ -9,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from typing import Protocol
 
 from function_app.errors import StorageError, TakenError
@@ -21,15 +23,29 @@ TERM = 60
 RENEW_EVERY = 15.0
 """Seconds between renewals: two may fail before the third has to arrive, and most jobs are done before the first."""
 
+_JOIN = 15.0
+"""Seconds for the renewing thread to end."""
+
 STOP_BEFORE = 10.0
 """Seconds before its end that a lease counts as lost: what is on its way to W&B by then arrives before another begins."""
+
+
+@dataclass(frozen=True)
+class Failures:
+    """How often a job failed in a row, and the time (seconds since the epoch) before which it is not tried again."""
+
+    count: int = 0
+    not_before: float = 0.0
+
+
+NO_FAILURES = Failures()
 
 
 class Lock(Protocol):
     """Something that one holder has at a time, for TERM seconds from when it was acquired or renewed."""
 
-    def acquire(self) -> None:
-        """Take it.
+    def acquire(self) -> Failures:
+        """Take it; return what its last holder left in it.
 
         Raises:
             TakenError: another has it.
@@ -44,31 +60,41 @@ class Lock(Protocol):
             StorageError: nobody can say.
         """
 
-    def release(self) -> None:
-        """Give it back. Raises as `renew`."""
-
-
-Lost = Callable[[], bool]
-"""Whether the lease is lost, so that its holder has to stop; once it is, it stays so."""
-
-Leases = Callable[[str], AbstractContextManager[Lost]]
-"""The lease of a job, by its id: `with leases(job) as lost`. Entering raises as `Lock.acquire`."""
+    def release(self, failures: Failures) -> None:
+        """Give it back, and leave `failures` for the next holder. Raises as `renew`."""
 
 
 def never() -> bool:
-    """Of a lease that cannot be lost."""
+    """Return False: of a lease that cannot be lost."""
     return False
 
 
-def no_lease(job: str) -> AbstractContextManager[Lost]:
-    """For who works alone, as the command line does."""
-    return nullcontext(never)
+@dataclass
+class Lease:
+    """A lease that is held.
+
+    Attributes:
+        lost: returns whether the lease is lost, so that its holder has to stop; once it is, it stays so.
+        failures: of the job; its holder replaces them, and they stay with the lease.
+    """
+
+    lost: Callable[[], bool] = never
+    failures: Failures = NO_FAILURES
+
+
+Leases = Callable[[str], AbstractContextManager[Lease]]
+"""The lease of a job, by its id: `with leases(job) as lease`. Entering raises as `Lock.acquire`."""
+
+
+def no_lease(job: str) -> AbstractContextManager[Lease]:
+    """Return a lease for a single worker, as on the command line: never lost, and nothing is kept in it."""
+    return nullcontext(Lease())
 
 
 @contextmanager
 def held(
     lock: Lock, name: str, *, renew_every: float = RENEW_EVERY, clock: Callable[[], float] = time.monotonic
-) -> Iterator[Lost]:
+) -> Iterator[Lease]:
     """Hold a lock as long as the block runs.
 
     Args:
@@ -80,20 +106,23 @@ def held(
     Raises:
         TakenError, StorageError: it was not to be had; the block does not run.
     """
-    lease = _Lease(lock, name, clock)
+    keeper = _Keeper(lock, name, clock)
+    lease = Lease(keeper.lost, keeper.found)
     over = threading.Event()
     here = contextvars.copy_context()  # what it asks for belongs to the job, too
-    renewer = threading.Thread(target=here.run, args=(lease.keep, over, renew_every), name=f"lease {name}", daemon=True)
+    renewer = threading.Thread(
+        target=here.run, args=(keeper.keep, over, renew_every), name=f"lease {name}", daemon=True
+    )
     renewer.start()
     try:
-        yield lease.lost
+        yield lease
     finally:
         over.set()
-        renewer.join()  # at most one request long
-        lease.release()
+        renewer.join(_JOIN)  # one request long; a token request may hang for minutes
+        keeper.release(lease.failures)
 
 
-class _Lease:
+class _Keeper:
     """A lock that is held. Time counts from before a request was sent: the service's own count cannot have begun earlier."""
 
     def __init__(self, lock: Lock, name: str, clock: Callable[[], float]) -> None:
@@ -103,7 +132,7 @@ class _Lease:
         self._guard = threading.Lock()
         self._lost = False
         asked = clock()
-        lock.acquire()
+        self.found = lock.acquire()
         self._good_until = asked + TERM - STOP_BEFORE
 
     def lost(self) -> bool:
@@ -127,10 +156,10 @@ class _Lease:
                 with self._guard:
                     self._good_until = asked + TERM - STOP_BEFORE
 
-    def release(self) -> None:
+    def release(self, failures: Failures) -> None:
         """Give it back; one that cannot be given back ends by itself."""
         try:
-            self._lock.release()
+            self._lock.release(failures)
         except (TakenError, StorageError) as error:
             log.info("lease not released job=%s reason=%s", self._name, error.message)
 

@@ -17,7 +17,7 @@ from azure.storage.blob import BlobClient, BlobLeaseClient, BlobServiceClient, C
 from azure.storage.queue import QueueServiceClient
 from pydantic import SecretStr
 
-from function_app.azure.leases import TERM, Lost, held
+from function_app.azure.leases import NO_FAILURES, TERM, Failures, Lease, held
 from function_app.errors import SettingsError, StorageError, TakenError
 from function_app.traffic import STORAGE, asked
 
@@ -34,6 +34,7 @@ _OPTIONS: dict[str, Any] = {  # times in seconds: the SDK's own would let one re
     "random_jitter_range": 1,
     "raw_request_hook": lambda _: asked(STORAGE),
 }
+_COUNT, _NOT_BEFORE = "failures", "notbefore"  # names of metadata
 _MAKE_AND_TAKE = 3  # attempts at a blob that its holders delete
 _HINTS = {
     "AuthorizationPermissionMismatch": (
@@ -113,7 +114,7 @@ class Storage:
         """Close its connections."""
         self._resources.close()
 
-    def lease(self, job: str) -> AbstractContextManager[Lost]:
+    def lease(self, job: str) -> AbstractContextManager[Lease]:
         """The lease of a job, see `leases.held`. Its own id is enough of a name: no two jobs share one, all runs of a
         job have one writer, and an account has one app, whose queue this is.
 
@@ -229,6 +230,8 @@ class BlobNames:
 class BlobLock:
     """A lease on an empty blob that is there as long as it is held: deleting it gives it back, and leaves nothing behind.
 
+    While a job fails its blob stays, and its metadata say how often it failed and when it is tried next. They may be lost.
+
     Only the holder can delete a leased blob, so that no other's goes by mistake. The lease's id is chosen here: a request
     that is sent again because its answer got lost is for the same lease.
     """
@@ -244,20 +247,22 @@ class BlobLock:
         self._errors = errors
         self._lease = BlobLeaseClient(blob)
 
-    def acquire(self) -> None:
+    def acquire(self) -> Failures:
         """Take it, see `leases.Lock`."""
+        made = False
         with self._errors(f"the lease {self._blob.blob_name}"):
             for _ in range(_MAKE_AND_TAKE):
                 try:
                     self._lease.acquire(TERM)
                 except ResourceNotFoundError as error:
                     self._make(container=code_of(error) == "ContainerNotFound")
+                    made = True
                 except HttpResponseError as error:
                     if code_of(error).startswith("Lease"):
                         raise TakenError("another worker is at it") from None
                     raise
                 else:
-                    return
+                    return NO_FAILURES if made else _failures(self._blob.get_blob_properties().metadata)
         raise TakenError("other workers were at it just now")  # and gave it back between making and taking it
 
     def renew(self) -> None:
@@ -265,10 +270,15 @@ class BlobLock:
         with self._errors(f"the lease {self._blob.blob_name}"), _mine():
             self._lease.renew(retry_total=0)
 
-    def release(self) -> None:
+    def release(self, failures: Failures) -> None:
         """Give it back, see `leases.Lock`."""
         with self._errors(f"the lease {self._blob.blob_name}"), _mine():
-            self._blob.delete_blob(lease=self._lease)
+            if failures == NO_FAILURES:
+                self._blob.delete_blob(lease=self._lease)
+                return
+            kept = {_COUNT: str(failures.count), _NOT_BEFORE: str(int(failures.not_before))}
+            self._blob.set_blob_metadata(kept, lease=self._lease)
+            self._lease.release()
 
     def _make(self, *, container: bool) -> None:
         try:
@@ -278,6 +288,15 @@ class BlobLock:
         except HttpResponseError as error:
             if error.status_code not in (409, 412):  # another made it, and may hold it already
                 raise
+
+
+def _failures(metadata: object) -> Failures:
+    """Read what a holder left; anything else counts as nothing."""
+    kept = metadata if isinstance(metadata, Mapping) else {}
+    try:
+        return Failures(max(0, int(kept.get(_COUNT, 0))), max(0, int(kept.get(_NOT_BEFORE, 0))))
+    except (TypeError, ValueError):
+        return NO_FAILURES
 
 
 @contextmanager

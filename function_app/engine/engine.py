@@ -9,7 +9,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from typing import Self
 
-from function_app.azure.leases import Leases, Lost, never, no_lease
+from function_app.azure.leases import Leases, never, no_lease
 from function_app.data.routes import Registry, Rule
 from function_app.engine.accounts import JobSource
 from function_app.engine.deleted_runs import DeletedRuns, InMemory, name_of
@@ -17,6 +17,7 @@ from function_app.engine.discovery import Discovery, Projects
 from function_app.engine.mirror import mark_deleted, mirror
 from function_app.engine.outcomes import Candidate, Mirrored, failed_outcome, not_done, outcome_of, tell
 from function_app.engine.planner import Action
+from function_app.engine.retry import after, waiting
 from function_app.errors import NotThereError, RunDeletedError, StorageError, SyncError, TakenError, first_line
 from function_app.models import ALL, DELETED, USUAL, Conventions, DatasetPolicy, Outcome, Result, Selection
 from function_app.settings import CONCURRENCY
@@ -133,14 +134,29 @@ class Engine:
         if account is None:
             return Outcome(job_id, account_name, Result.FAILED, message="no such account in AZURE_OPENAI_ENDPOINTS")
         try:
-            with self.leases(job_id) as lost:
-                return self._sync_job(account, job_id, lost, stop)
+            with self.leases(job_id) as lease:
+                if waiting(lease.failures, now := time.time()):
+                    seconds = lease.failures.not_before - now
+                    message = f"failed {lease.failures.count} times in a row; the next attempt is in {seconds:.0f} s"
+                    return Outcome(job_id, account_name, Result.SKIPPED, message=message)
+                outcome = self._attempt(account, job_id, lease.lost, stop)
+                if not lease.lost():
+                    lease.failures = after(outcome, lease.failures, time.time())
+                return outcome
         except TakenError as error:
             return Outcome(job_id, account_name, Result.SKIPPED, message=error.message)
         except SyncError as error:
             return failed_outcome(job_id, account_name, error)
 
-    def _sync_job(self, account: JobSource, job_id: str, lost: Lost, stop: Callable[[], bool]) -> Outcome:
+    def _attempt(self, account: JobSource, job_id: str, lost: Callable[[], bool], stop: Callable[[], bool]) -> Outcome:
+        try:
+            return self._sync_job(account, job_id, lost, stop)
+        except TakenError as error:
+            return Outcome(job_id, account.name, Result.SKIPPED, message=error.message)
+        except SyncError as error:
+            return failed_outcome(job_id, account.name, error)
+
+    def _sync_job(self, account: JobSource, job_id: str, lost: Callable[[], bool], stop: Callable[[], bool]) -> Outcome:
         try:
             [candidate] = self._discovery.decided([(account, account.job(job_id))])[0]
         except NotThereError as error:
@@ -187,7 +203,7 @@ class Engine:
                     done(not_done(each))
                 raise
 
-    def mirror(self, each: Candidate, lost: Lost = never, stop: Callable[[], bool] = never) -> Outcome:
+    def mirror(self, each: Candidate, lost: Callable[[], bool] = never, stop: Callable[[], bool] = never) -> Outcome:
         """Bring one job's run up to date; whatever goes wrong is in the outcome. Stops when its lease is `lost`, or when
         `stop` says so.
         """
@@ -197,7 +213,7 @@ class Engine:
         tell(outcome, time.monotonic() - started, traffic)
         return outcome
 
-    def _outcome(self, each: Candidate, lost: Lost, stop: Callable[[], bool]) -> Outcome:
+    def _outcome(self, each: Candidate, lost: Callable[[], bool], stop: Callable[[], bool]) -> Outcome:
         done = Mirrored()
         try:
             self._mirror(each, done, lambda: self._stop.is_set() or stop() or lost())

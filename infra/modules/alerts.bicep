@@ -38,8 +38,8 @@ var rules = [
   {
     name: 'jobs-failing'
     severity: 2
-    description: 'Jobs fail to be mirrored. They are tried again at every tick. See docs/runbook.md, "One job is missing".'
-    query: '${requests} and Name == "sync_job" and not(Success) | summarize Failures = count()'
+    description: 'Jobs fail to be mirrored. Each is tried again, at most an hour later. See docs/runbook.md, "One job is missing".'
+    query: '${traces} and Message startswith "message result=failed" | summarize Failures = count()'
     measure: 'Failures'
     operator: 'GreaterThan'
     threshold: 5
@@ -48,7 +48,7 @@ var rules = [
   {
     name: 'poison'
     severity: 2
-    description: 'A message was given up after five attempts. The job is enqueued again while it is pending. See docs/runbook.md, "Poison messages".'
+    description: 'A message was given up: five times the process ended while it was at work. The job is enqueued again while it is pending. See docs/runbook.md, "Poison messages".'
     query: '${requests} and Name == "report_poison" | summarize Messages = count()'
     measure: 'Messages'
     operator: 'GreaterThan'

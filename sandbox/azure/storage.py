@@ -32,12 +32,16 @@ _MESSAGES = {
 }
 
 
+_META = "x-ms-meta-"
+
+
 @dataclass
 class Blob:
-    """An empty blob and the lease on it; `until` is virtual time."""
+    """An empty blob, its metadata, and the lease on it; `until` is virtual time."""
 
     lease: str = ""
     until: float = 0.0
+    metadata: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -55,6 +59,7 @@ class Storage:
             Operation("Queue_GetProperties", "GET", "/{name}", self._look),
             Operation("Container_Create", "PUT", "/{container}", self._create, writes=True),
             Operation("BlockBlob_Upload", "PUT", "/{container}/{+blob}", self._put, writes=True),
+            Operation("Blob_GetProperties", "HEAD", "/{container}/{+blob}", self._properties),
             Operation("Blob_Delete", "DELETE", "/{container}/{+blob}", self._delete, writes=True),
         )
 
@@ -66,6 +71,8 @@ class Storage:
         """See Service: what a PUT of a blob does stands in its query and headers, what a GET is of in its host."""
         if call.method == "GET" and call.host == _BLOBS:
             return "Container_ListBlobFlatSegment", False
+        if call.query.get("comp") == "metadata":
+            return "Blob_SetMetadata", operation.writes
         action = call.headers.get("x-ms-lease-action", "").capitalize()
         return (f"Blob_{action}Lease" if call.query.get("comp") == "lease" else operation.id), operation.writes
 
@@ -145,6 +152,11 @@ class Storage:
     def _put(self, call: Call) -> Reply:
         if call.query.get("comp") == "lease":
             return self._lease(call, self._blob(call))
+        if call.query.get("comp") == "metadata":
+            blob = self._blob(call)
+            self._check_lease(blob, call)
+            blob.metadata = {k.removeprefix(_META): v for k, v in call.headers.items() if k.startswith(_META)}
+            return Reply(200, b"", _VERSION)
         blobs = self._container(call)
         if call.params["blob"] in blobs and call.headers.get("if-none-match") == "*":
             raise _error("BlobAlreadyExists")
@@ -161,15 +173,23 @@ class Storage:
                 raise _error("LeaseAlreadyPresent")
             blob.lease, blob.until = named, now + float(call.headers["x-ms-lease-duration"])
             return Reply(201, b"", _VERSION | {"x-ms-lease-id": named})
-        if action != "renew":
+        if action not in ("renew", "release"):
             return self.unknown(call)
         if blob.lease != named:
             raise _error("LeaseIdMismatchWithLeaseOperation")
+        if action == "release":
+            blob.lease, blob.until = "", 0.0
+            return Reply(200, b"", _VERSION)
         blob.until = now + 60.0
         return Reply(200, b"", _VERSION | {"x-ms-lease-id": named})
 
-    def _delete(self, call: Call) -> Reply:
-        blob, named = self._blob(call), call.headers.get("x-ms-lease-id", "")
+    def _properties(self, call: Call) -> Reply:
+        metadata = {f"{_META}{name}": value for name, value in self._blob(call).metadata.items()}
+        return Reply(200, b"", _VERSION | {"x-ms-blob-type": "BlockBlob"} | metadata)
+
+    def _check_lease(self, blob: Blob, call: Call) -> None:
+        """Refuse a write that does not name the lease on a blob (Lease Blob, "Outcomes of use attempts")."""
+        named = call.headers.get("x-ms-lease-id", "")
         leased = blob.until > self.clock.time()
         if leased and not named:
             raise _error("LeaseIdMissing")
@@ -177,6 +197,9 @@ class Storage:
             raise _error("LeaseIdMismatchWithBlobOperation")
         if named and not leased:
             raise _error("LeaseNotPresentWithBlobOperation")
+
+    def _delete(self, call: Call) -> Reply:
+        self._check_lease(self._blob(call), call)
         del self.containers[call.params["container"]][call.params["blob"]]
         return Reply(202, b"", _VERSION)
 

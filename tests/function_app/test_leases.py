@@ -1,27 +1,28 @@
 """A job's lease and the engine: who does not get it leaves the job alone, and who loses it stops between two rows."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import pytest
 
-from function_app.azure.leases import Lost
+from function_app.azure.leases import Failures, Lease
 from function_app.errors import StorageError, SyncError, TakenError
 from tests.function_app.conftest import JOB, Bench, a_job
 
 ACCOUNT = "aoai-ml"
 
 
-def refused(error: SyncError) -> AbstractContextManager[Lost]:
+def refused(error: SyncError) -> AbstractContextManager[Lease]:
     @contextmanager
-    def lease() -> Iterator[Lost]:
+    def lease() -> Iterator[Lease]:
         raise error
         yield
 
     return lease()
 
 
-def lost_after(asked: int) -> Lost:
+def lost_after(asked: int) -> Callable[[], bool]:
     """A lease that is lost when it is asked for the so-and-so-manieth time, and stays so."""
     left = [asked]
 
@@ -57,9 +58,9 @@ def test_the_lease_is_the_jobs_and_is_held_while_its_run_is_written(bench: Bench
     told: list[str] = []
 
     @contextmanager
-    def lease(job: str) -> Iterator[Lost]:
+    def lease(job: str) -> Iterator[Lease]:
         told.append(f"{job} taken, runs written {bench.cloud.counts.get('UpsertBucket', 0) > 0}")
-        yield lambda: False
+        yield Lease()
         told.append(f"{job} given back, settled {'rule' in bench.run().summary['sync']}")
 
     engine.leases = lease
@@ -71,7 +72,7 @@ def test_the_lease_is_the_jobs_and_is_held_while_its_run_is_written(bench: Bench
 def test_who_loses_the_lease_stops_between_two_rows_and_finishes_nothing(bench: Bench, rows: int) -> None:
     bench.world(a_job())
     engine = bench.engine()
-    engine.leases = lambda job: nullcontext(lost_after(rows))
+    engine.leases = lambda job: nullcontext(Lease(lost_after(rows)))
     outcome = engine.sync_job(ACCOUNT, JOB)
     assert (outcome.result, outcome.steps, outcome.final) == ("skipped", rows, False)
     assert "lease was lost" in outcome.message
@@ -102,7 +103,24 @@ def test_a_lease_that_is_lost_when_all_is_done_changes_nothing(bench: Bench) -> 
         asked += 1
         return False
 
-    first.leases = lambda job: nullcontext(counted)
+    first.leases = lambda job: nullcontext(Lease(counted))
     assert first.sync_job(ACCOUNT, JOB).final
     assert second.sync_job(ACCOUNT, JOB).result == "current"
     assert asked > 30
+
+
+def test_a_job_that_fails_is_left_alone_until_its_time_and_costs_nothing_meanwhile(bench: Bench) -> None:
+    bench.world(a_job(), faults=[{"op": "FineTuning_Get", "do": {"status": 400}}])
+    engine, lease = bench.engine(), Lease()
+    engine.leases = lambda job: nullcontext(lease)
+    assert engine.sync_job(ACCOUNT, JOB).result == "failed"
+    assert lease.failures.count == 1
+    before = bench.cloud.counts
+    waiting = engine.sync_job(ACCOUNT, JOB)
+    assert (waiting.result, waiting.final) == ("skipped", False)
+    assert "failed 1 times" in waiting.message
+    assert bench.cloud.counts == before
+    bench.cloud.world.faults.faults.clear()
+    lease.failures = Failures(1, time.time() - 1)
+    assert engine.sync_job(ACCOUNT, JOB).final
+    assert lease.failures.count == 0

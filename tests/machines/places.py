@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
-from function_app.azure.leases import Lost, held
+from function_app.azure.leases import NO_FAILURES, Failures, Lease, held
 from function_app.errors import TakenError
 from tests.function_app.conftest import ACCOUNT, VALIDATION_FILE, Bench, a_file
 
@@ -38,7 +38,7 @@ class Leases:
     taken: set[str] = field(default_factory=set)
     guard: threading.Lock = field(default_factory=threading.Lock)
 
-    def __call__(self, job: str) -> AbstractContextManager[Lost]:
+    def __call__(self, job: str) -> AbstractContextManager[Lease]:
         """The lease of a job."""
         return held(_Lock(self, job), job)
 
@@ -48,16 +48,17 @@ class _Lock:
     leases: Leases
     job: str
 
-    def acquire(self) -> None:
+    def acquire(self) -> Failures:
         with self.leases.guard:
             if self.job in self.leases.taken:
                 raise TakenError("another worker is at it")
             self.leases.taken.add(self.job)
+        return NO_FAILURES
 
     def renew(self) -> None:
         """It never ends."""
 
-    def release(self) -> None:
+    def release(self, failures: Failures) -> None:
         with self.leases.guard:
             self.leases.taken.remove(self.job)
 

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from function_app.azure.leases import RENEW_EVERY, STOP_BEFORE, TERM, held, no_lease
+from function_app.azure.leases import NO_FAILURES, RENEW_EVERY, STOP_BEFORE, TERM, Failures, held, no_lease
 from function_app.errors import StorageError, SyncError, TakenError
 
 SOON = 0.001  # seconds between renewals here
@@ -20,10 +20,12 @@ class Lock:
         self._back = back
         self._told = threading.Condition()
         self.renewals = self.released = 0
+        self.failures = NO_FAILURES
 
-    def acquire(self) -> None:
+    def acquire(self) -> Failures:
         if self._taken:
             raise self._taken
+        return self.failures
 
     def renew(self) -> None:
         with self._told:
@@ -33,8 +35,9 @@ class Lock:
         if said:
             raise said
 
-    def release(self) -> None:
+    def release(self, failures: Failures) -> None:
         self.released += 1
+        self.failures = failures
         if self._back:
             raise self._back
 
@@ -70,56 +73,56 @@ def test_who_does_not_get_the_lock_does_not_begin() -> None:
 
 def test_as_long_as_it_is_renewed_it_is_held_however_long_that_takes() -> None:
     lock, clock = Lock(), Clock()
-    with held(lock, "ftjob-1", renew_every=SOON, clock=clock) as lost:
+    with held(lock, "ftjob-1", renew_every=SOON, clock=clock) as lease:
         for _ in range(5):
             clock.now += TERM - STOP_BEFORE - 1
-            assert not lost()
+            assert not lease.lost()
             lock.renewed(lock.renewals + 1)
     assert lock.released == 1
 
 
 def test_not_renewed_in_time_it_is_lost_a_while_before_another_could_have_it() -> None:
     lock, clock = Lock(StorageError("storage is down")), Clock()
-    with held(lock, "ftjob-1", renew_every=SOON, clock=clock) as lost:
+    with held(lock, "ftjob-1", renew_every=SOON, clock=clock) as lease:
         clock.now += TERM - STOP_BEFORE - 1
         lock.renewed(2)
-        assert not lost()
+        assert not lease.lost()
         clock.now += 1
-        assert lost()
+        assert lease.lost()
 
 
 def test_a_renewal_that_comes_through_after_failures_keeps_it() -> None:
     down = StorageError("storage is down")
     lock, clock = Lock(down, down, None), Clock()
-    with held(lock, "ftjob-1", renew_every=SOON, clock=clock) as lost:
+    with held(lock, "ftjob-1", renew_every=SOON, clock=clock) as lease:
         clock.now += TERM - STOP_BEFORE - 1
         lock.renewed(3)
         clock.now += TERM - STOP_BEFORE - 1
-        assert not lost()
+        assert not lease.lost()
 
 
 def test_once_lost_it_stays_lost_also_when_a_renewal_comes_through_later() -> None:
     """The writer has stopped by then, or has not heard yet that it has to."""
     lock, clock = Lock(), Clock()
-    with held(lock, "ftjob-1", renew_every=3600, clock=clock) as lost:
+    with held(lock, "ftjob-1", renew_every=3600, clock=clock) as lease:
         clock.now += TERM
-        assert lost()
+        assert lease.lost()
         clock.now -= TERM
-        assert lost()
+        assert lease.lost()
 
 
 def test_a_refused_renewal_is_a_lost_lease_at_once_and_is_not_asked_again() -> None:
     lock = Lock(TakenError("the lease is gone"))
-    with held(lock, "ftjob-1", renew_every=SOON, clock=Clock()) as lost:
+    with held(lock, "ftjob-1", renew_every=SOON, clock=Clock()) as lease:
         pause = threading.Event()
-        assert any(lost() or pause.wait(0.01) for _ in range(int(LONG / 0.01)))
+        assert any(lease.lost() or pause.wait(0.01) for _ in range(int(LONG / 0.01)))
     assert lock.renewals == 1
 
 
 @pytest.mark.parametrize("refusal", [TakenError("the lease is gone"), StorageError("storage is down")])
 def test_a_lock_that_cannot_be_given_back_hides_neither_the_work_nor_its_error(refusal: SyncError) -> None:
-    with held(Lock(back=refusal), "ftjob-1") as lost:
-        assert not lost()
+    with held(Lock(back=refusal), "ftjob-1") as lease:
+        assert not lease.lost()
     with pytest.raises(ZeroDivisionError), held(Lock(back=refusal), "ftjob-1"):
         raise ZeroDivisionError
 
@@ -131,5 +134,14 @@ def test_the_renewing_thread_ends_with_the_work() -> None:
 
 
 def test_who_works_alone_has_a_lease_that_is_never_lost() -> None:
-    with no_lease("ftjob-1") as lost:
-        assert not lost()
+    with no_lease("ftjob-1") as lease:
+        assert not lease.lost()
+
+
+def test_what_the_holder_says_of_failures_is_there_for_the_next_one() -> None:
+    lock = Lock()
+    with held(lock, "ftjob-1") as lease:
+        assert lease.failures == NO_FAILURES
+        lease.failures = Failures(2, 5.0)
+    with held(lock, "ftjob-1") as lease:
+        assert lease.failures == Failures(2, 5.0)

@@ -17,7 +17,7 @@ from azure.storage.queue import QueueClient, TextBase64EncodePolicy
 
 import sandbox.azure.storage
 import tests.storage.azurite
-from function_app.azure.leases import Lost, held
+from function_app.azure.leases import NO_FAILURES, Failures, Lease, held
 from function_app.azure.storage import LEASES, BlobLock, Connection, Storage
 from function_app.errors import SettingsError, StorageError, TakenError
 from function_app.functions import QUEUE, STORAGE
@@ -139,10 +139,10 @@ def lock_of(storage: Storage) -> BlobLock:
     return BlobLock(storage._leases, storage._leases.get_blob_client(BLOB), storage._errors)
 
 
-def eventually(lost: Lost) -> bool:
+def eventually(lease: Lease) -> bool:
     """Whether it is lost soon, asked again and again as a writer does between rows."""
     pause = threading.Event()
-    return any(lost() or pause.wait(0.02) for _ in range(int(LONG / 0.02)))
+    return any(lease.lost() or pause.wait(0.02) for _ in range(int(LONG / 0.02)))
 
 
 azurite_only = pytest.mark.parametrize("place", ["azurite"], indirect=True)
@@ -187,14 +187,14 @@ def test_where_nobody_has_had_a_lease_no_name_is_known(storage: Storage, place: 
 def test_of_two_workers_one_gets_a_job_and_the_other_gets_it_after(
     storage: Storage, other: Storage, place: Place
 ) -> None:
-    with storage.lease(JOB) as lost:
+    with storage.lease(JOB) as lease:
         with pytest.raises(TakenError, match="another worker"), other.lease(JOB):
             raise AssertionError("two have it")
-        with other.lease("ftjob-8") as lost_too:
-            assert not lost_too()
-        assert not lost()
-    with other.lease(JOB) as lost:
-        assert not lost()
+        with other.lease("ftjob-8") as lease_too:
+            assert not lease_too.lost()
+        assert not lease.lost()
+    with other.lease(JOB) as lease:
+        assert not lease.lost()
 
 
 def test_nothing_is_left_behind_also_when_the_work_fails(storage: Storage, place: Place) -> None:
@@ -205,34 +205,45 @@ def test_nothing_is_left_behind_also_when_the_work_fails(storage: Storage, place
     assert place.blobs() == []
 
 
+def test_failures_stay_with_the_lease_until_one_attempt_succeeds(
+    storage: Storage, other: Storage, place: Place
+) -> None:
+    with storage.lease(JOB) as lease:
+        lease.failures = Failures(3, 1_900_000_000)
+    with other.lease(JOB) as lease:
+        assert lease.failures == Failures(3, 1_900_000_000)
+        lease.failures = NO_FAILURES
+    assert place.blobs() == []
+
+
 def test_a_lease_ends_by_itself_when_its_holder_was_killed(storage: Storage, other: Storage, place: Place) -> None:
     """The service gives it away after a minute; here it is broken off, which ends the same."""
     lock_of(storage).acquire()
     with pytest.raises(TakenError), other.lease(JOB):
         raise AssertionError("two have it")
     place.end_lease()
-    with other.lease(JOB) as lost:
-        assert not lost()
+    with other.lease(JOB) as lease:
+        assert not lease.lost()
 
 
 def test_a_lease_that_another_has_now_is_lost_and_the_others_is_not_given_back_by_mistake(
     storage: Storage, other: Storage, place: Place
 ) -> None:
-    with held(lock_of(storage), JOB, renew_every=0.05) as lost:
+    with held(lock_of(storage), JOB, renew_every=0.05) as lease:
         place.end_lease()
         with other.lease(JOB) as others:
-            assert eventually(lost)
-            assert not others()
+            assert eventually(lease)
+            assert not others.lost()
             with pytest.raises(TakenError, match="LeaseIdMismatch"):
-                lock_of(storage).release()
+                lock_of(storage).release(NO_FAILURES)
             assert place.blobs() == [BLOB]
 
 
 def test_a_lease_whose_blob_somebody_deleted_is_lost(storage: Storage, place: Place) -> None:
-    with held(lock_of(storage), JOB, renew_every=0.05) as lost:
+    with held(lock_of(storage), JOB, renew_every=0.05) as lease:
         place.end_lease()
         place.remove()
-        assert eventually(lost)
+        assert eventually(lease)
 
 
 def test_a_renewed_lease_is_kept(storage: Storage, place: Place) -> None:
@@ -240,7 +251,7 @@ def test_a_renewed_lease_is_kept(storage: Storage, place: Place) -> None:
     lock.acquire()
     for _ in range(3):
         lock.renew()
-    lock.release()
+    lock.release(NO_FAILURES)
     with pytest.raises(TakenError, match="BlobNotFound"):
         lock.renew()
 
@@ -250,14 +261,14 @@ def test_a_request_that_is_sent_twice_gets_the_same_lease(storage: Storage, plac
     lock = lock_of(storage)
     lock.acquire()
     lock.acquire()
-    lock.release()
+    lock.release(NO_FAILURES)
     assert place.blobs() == []
 
 
 def test_the_container_is_made_where_nobody_did(storage: Storage, place: Place) -> None:
     place.remove()
-    with storage.lease(JOB) as lost:
-        assert not lost()
+    with storage.lease(JOB) as lease:
+        assert not lease.lost()
         assert place.blobs() == [BLOB]
 
 
@@ -348,8 +359,8 @@ def test_the_ways_to_name_an_account() -> None:
 def test_a_connection_string_works_too(azurite: Azurite, cloud: Cloud, queue: QueueClient) -> None:
     with closing(Storage(Connection.read(STORAGE, {STORAGE: azurite.connection_string}))) as storage:
         assert storage.depth(QUEUE) == 0
-        with storage.lease(JOB) as lost:
-            assert not lost()
+        with storage.lease(JOB) as lease:
+            assert not lease.lost()
 
 
 def test_storage_that_refuses_is_an_error_to_be_tried_again_and_nobody_works_without_a_lease(

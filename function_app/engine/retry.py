@@ -1,0 +1,41 @@
+"""When a job that failed is tried again. The one place that says so. Pure.
+
+* The SDKs and our W&B client repeat a request for at most three quarters of a minute.
+* A job that fails ends its queue message normally. The lease keeps how often it failed in a row, and when it is next tried:
+  two minutes later, then twice as long each time. The tick enqueues it as before, and the worker that gets it leaves it.
+* The host repeats a message only where the process died; after five such deaths it is poison.
+"""
+
+from function_app.azure.leases import NO_FAILURES, Failures
+from function_app.models import Outcome, Result
+
+FIRST_WAIT = 120.0
+"""Seconds after the first failure: one tick."""
+
+LONGEST_WAIT = 3600.0
+"""Seconds between attempts in the end: a job that always fails makes six attempts in its first hour, then one an hour."""
+
+LONGEST_WAIT_BUSY = 900.0
+"""The same where waiting may help: an outage is over by itself, and jobs must not wait for an hour after it."""
+
+
+def after(outcome: Outcome, failures: Failures, now: float) -> Failures:
+    """Return what to keep of a job after this outcome.
+
+    Args:
+        outcome: of the attempt.
+        failures: kept before.
+        now: seconds since the epoch.
+    """
+    if outcome.result is not Result.FAILED:
+        return NO_FAILURES
+    longest = LONGEST_WAIT if outcome.final else LONGEST_WAIT_BUSY
+    wait = min(FIRST_WAIT * 2 ** min(failures.count, 20), longest)
+    return Failures(failures.count + 1, now + wait)
+
+
+def waiting(failures: Failures, now: float) -> bool:
+    """Return whether it is too early for another attempt. A time that is too far ahead, as after a clock that was wrong, is
+    not believed.
+    """
+    return 0 < failures.not_before - now <= LONGEST_WAIT
