@@ -22,7 +22,7 @@ from wandb_workspaces.reports.v2.interface import (
 from wandb_workspaces.workspaces.interface import RunsetSettings, Section, Workspace
 
 NAME = "Fine-tuning"
-EDITION = 1
+EDITION = 2
 """Goes up with every change of what is below, so that a dashboard that was saved before is brought up to it."""
 
 ABOUT = "About this dashboard"
@@ -77,14 +77,14 @@ def sections(page: str) -> list[Section]:
         _section(
             "Accuracy",
             [
-                _by_step("Training token accuracy", "train_mean_token_accuracy"),
+                _by_step("Training token accuracy", "train_mean_token_accuracy", "train_accuracy"),
                 *_validation("token accuracy", "mean_token_accuracy"),
             ],
         ),
         _section(
             "Reward (reinforcement)",
             [
-                _by_step("Reward", "train_reward_mean", "valid_reward_mean"),
+                _by_step("Reward", "train_reward_mean", "train_mean_reward", "valid_reward_mean", "valid_mean_reward"),
                 _by_step("Reasoning tokens", "train_reasoning_tokens_mean", "valid_reasoning_tokens_mean"),
             ],
         ),

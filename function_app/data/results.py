@@ -19,6 +19,7 @@ from itertools import accumulate, chain, islice
 from function_app.models import Event, MetricRow
 
 _STEP = "step"
+_PROGRESS = frozenset({"total_steps"})  # of events; says how far training is, and is no metric
 _NEVER_NEGATIVE = re.compile(r"loss|accuracy|perplexity|tokens")
 _VALIDATION = re.compile(r"^(full_)?validation_")
 _EVALUATION = re.compile(r"(?:full_)?valid_")
@@ -170,7 +171,7 @@ def _row(cells: Iterable[tuple[str, object]]) -> MetricRow | None:
         name, number = _VALIDATION.sub(r"\1valid_", said), _number(cell)
         if number == -1 and _NEVER_NEGATIVE.search(name):
             not_made.add(_evaluation(name))
-        elif name and number is not None:
+        elif name and name not in _PROGRESS and number is not None:
             values.setdefault(name, number)
     not_made.discard("")
     values = {name: number for name, number in values.items() if number != -1 or _evaluation(name) not in not_made}

@@ -21,8 +21,7 @@ from sandbox.azure.openai.store import Store
 from sandbox.azure.openai.training_files import FileScript, TrainingFile
 from tests.conftest import ROOT
 from tests.conftest import Run as Command
-
-from .conftest import ACCOUNT, CLOSED_ENDPOINT, ENDPOINT, ENTITY, JOB, KEY, PROJECT, Bench, a_job
+from tests.function_app.conftest import ACCOUNT, CLOSED_ENDPOINT, ENDPOINT, ENTITY, JOB, KEY, PROJECT, Bench, a_job
 
 MODEL = "gpt-4o-mini-2024-07-18"
 STABLE = "2024-10-21"

@@ -16,8 +16,7 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.conftest import Run as Command
-
-from .conftest import (
+from tests.function_app.conftest import (
     CLOSED_ENDPOINT,
     ENDPOINT,
     ENTITY,

@@ -65,11 +65,6 @@ def test_validation_metrics_have_one_name_in_file_and_events(column: str, metric
     assert [row.values for row in rows_from_events([event])] == [{metric: 0.5}]
 
 
-def test_of_both_spellings_in_one_line_the_first_with_a_value_counts() -> None:
-    text = "step,valid_loss,validation_loss\n1,0.25,0.5\n2,,0.5\n"
-    assert [row.values for row in parse(text)] == [{"valid_loss": 0.25}, {"valid_loss": 0.5}]
-
-
 def test_unknown_columns_in_any_place_are_taken_and_text_is_not() -> None:
     (row,) = parse("phase,rewards/margins,step,,note\ntrain,-0.5,7,3,1_000\n")
     assert row == MetricRow(7, {"rewards/margins": -0.5})
@@ -123,12 +118,6 @@ def test_a_line_without_a_step_or_without_a_value_is_no_row(line: str) -> None:
     assert [row.step for row in parse(f"step,loss\n1,0.5\n{line}\n9,0.5\n")] == [1, 9]
 
 
-def test_a_half_line_is_left_out_while_the_file_grows_and_counts_when_it_is_complete() -> None:
-    text = "step,a\n1,0.5\n12,0.2"
-    assert [row.step for row in parse(text, complete=False)] == [1]
-    assert [row.step for row in parse(text, complete=True)] == [1, 12]
-
-
 @pytest.mark.parametrize("text", ["", "\n\n", "step,a", "ste"])
 def test_a_file_that_has_no_line_yet_has_no_rows(text: str) -> None:
     assert parse(text, complete=False) == []
@@ -174,12 +163,6 @@ def test_base64_of_the_file_as_openai_serves_it_reads_like_the_file() -> None:
         == parse(base64.encodebytes(b"\xef\xbb\xbf" + text.encode()))
         == parse(text)
     )
-
-
-def test_base64_without_padding_loses_nothing() -> None:
-    text = f"{HEADER}\n1,0.5,1,,\n2,0.25,1,,\n"
-    for more in ("", "3", "33"):
-        assert parse(base64.b64encode(f"{text}3,{more}1,1,,".encode()).rstrip(b"="))[-1].step == 3
 
 
 def test_base64_that_turns_into_something_else_is_an_error_and_not_a_short_run() -> None:
@@ -301,14 +284,6 @@ def test_events_that_are_not_about_a_step_give_no_row() -> None:
     assert list(rows_from_events([message("Job succeeded.", 1), message("Step by step", 2), odd, flags])) == []
 
 
-def test_of_a_step_told_twice_the_first_telling_counts() -> None:
-    told = [metrics(10, 200, a=2.0, b=3.0), metrics(10, 100, a=1.0), metrics(20, 150, a=4.0)]
-    assert list(rows_from_events(told)) == [
-        MetricRow(10, {"a": 1.0, "b": 3.0}, 100.0),
-        MetricRow(20, {"a": 4.0}, 150.0),
-    ]
-
-
 # --- times
 
 
@@ -316,23 +291,30 @@ def times(steps: list[int], events: list[Event]) -> list[float | None]:
     return [row.at for row in with_event_times((MetricRow(step, {"a": 1.0}) for step in steps), events)]
 
 
-def test_between_two_events_time_goes_by_in_proportion() -> None:
-    assert times([10, 15, 20], [metrics(20, 1100, a=1.0), metrics(10, 1000, a=1.0)]) == [1000, 1050, 1100]
-
-
-def test_training_started_is_step_zero_and_the_pace_goes_on_after_the_last_event() -> None:
-    events = [message("Job enqueued.", 10), message("Training started.", 1000), metrics(10, 1100, a=1.0)]
-    assert times([1, 5, 10, 12], events) == [1010, 1050, 1100, 1120]
-
-
-def test_the_pace_does_not_lead_out_of_the_time_that_the_events_tell_of() -> None:
-    events = [
-        message("Job started.", 995),
-        metrics(10, 1000, a=1),
-        metrics(20, 1100, a=1),
-        message("Job succeeded.", 1130),
-    ]
-    assert times([1, 25], events) == [995, 1130]
+@pytest.mark.parametrize(
+    ("steps", "events", "expected"),
+    [
+        ([10, 15, 20], [metrics(20, 1100, a=1.0), metrics(10, 1000, a=1.0)], [1000, 1050, 1100]),
+        ([1, 10, 11], [metrics(10, 1000, a=1.0)], [1000, 1000, 1000]),
+        ([1, 5, 10, 12], [message("Training started.", 1000), metrics(10, 1100, a=1)], [1010, 1050, 1100, 1120]),
+        ([1, 25], [message("x", 995), metrics(10, 1000, a=1), metrics(20, 1100, a=1), message("y", 1130)], [995, 1130]),
+        ([1, 2], [message("Training started.", 1000)], [None, None]),
+        (
+            [4, 10, 42],
+            [
+                message("x", 500),
+                *(metrics(*each, a=1) for each in ((10, 1000), (20, 1020), (40, 1300))),
+                message("y", 2000),
+            ],
+            [940, 1000, 1320],
+        ),
+    ],
+    ids=["between events", "one event", "training started", "not beyond the events", "no metrics", "average pace"],
+)
+def test_rows_are_dated_in_proportion_to_the_events(
+    steps: list[int], events: list[Event], expected: list[float | None]
+) -> None:
+    assert times(steps, events) == expected
 
 
 def test_no_step_happens_in_the_future() -> None:
@@ -344,10 +326,6 @@ def test_no_step_happens_in_the_future() -> None:
     assert [row.at for row in rows] == [1100, 1110, 1115]
 
 
-def test_one_event_dates_its_own_step_and_bounds_the_others() -> None:
-    assert times([1, 10, 11], [metrics(10, 1000, a=1.0)]) == [1000, 1000, 1000]
-
-
 def test_without_metrics_events_rows_are_spread_over_the_training_or_the_job() -> None:
     told = [Event("a", 100, "Training started."), Event("b", 500, "Job succeeded."), Event("c", 900, "Completed")]
     rows = [MetricRow(step, {"train_loss": 1.0}) for step in (1, 2, 4)]
@@ -355,16 +333,6 @@ def test_without_metrics_events_rows_are_spread_over_the_training_or_the_job() -
     assert [row.at for row in with_event_times(rows, [], span=(0, 1000))] == [250, 500, 1000]
     assert [row.at for row in with_event_times([replace(rows[0], at=7.0)], [], span=(0, 1000))] == [7.0]
     assert list(with_event_times([], [], span=(0, 1000))) == []
-
-
-def test_more_rows_than_can_be_held_are_spread_no_more_and_none_is_lost() -> None:
-    rows = (MetricRow(step, {"train_loss": 1.0}) for step in range(1, 10_102))
-    spread = list(with_event_times(rows, [], span=(0, 1000)))
-    assert ([row.step for row in spread], spread[-1].at) == (list(range(1, 10_102)), None)
-
-
-def test_without_metrics_events_rows_stay_undated() -> None:
-    assert times([1, 2], [message("Training started.", 1000)]) == [None, None]
 
 
 def test_a_row_that_has_a_time_keeps_it() -> None:
@@ -398,3 +366,82 @@ def test_at_an_event_a_row_has_the_events_time(paces: dict[int, int]) -> None:
     steps = sorted(paces)
     at = dict(zip(steps, itertools.accumulate((paces[step] for step in steps), initial=1_700_000_000), strict=False))
     assert times(steps, [metrics(step, at[step], a=1.0) for step in steps]) == [at[step] for step in steps]
+
+
+# --- where something just begins or ends
+
+HELD_AT_MOST = 10_000
+
+
+def a_row(step: int) -> MetricRow:
+    return MetricRow(step, {"train_loss": 1.0})
+
+
+def test_the_first_of_two_values_for_one_metric_counts() -> None:
+    text = "step,valid_loss,validation_loss\n1,0.25,0.5\n2,,0.5\n"
+    assert [row.values for row in parse(text)] == [{"valid_loss": 0.25}, {"valid_loss": 0.5}]
+    told = [metrics(1, 5, loss=1), metrics(1, 5, loss=2, a=3), metrics(2, 4, loss=4, total_steps=20)]
+    expected = [MetricRow(1, {"loss": 1.0, "a": 3.0}, 5.0), MetricRow(2, {"loss": 4.0}, 4.0)]
+    assert list(rows_from_events(told)) == expected
+
+
+@pytest.mark.parametrize("value", ["0.2", "0.25", "0.255"])
+def test_no_byte_of_base64_without_padding_is_lost(value: str) -> None:
+    """Of the last group of letters there may be two, three or all four."""
+    encoded = base64.b64encode(f"step,train_loss\n10,0.5\n20,{value}".encode()).rstrip(b"=")
+    assert [each.values for each in parse_results([encoded], complete=True)][-1] == {"train_loss": float(value)}
+
+
+def test_the_only_step_of_a_job_is_at_its_end() -> None:
+    assert [each.at for each in with_event_times([a_row(1)], [], span=(0, 1000))] == [1000]
+
+
+def test_as_many_rows_as_can_be_held_are_spread() -> None:
+    spread = list(with_event_times(map(a_row, range(1, HELD_AT_MOST + 1)), [], span=(0, HELD_AT_MOST)))
+    assert [spread[0].at, spread[-1].at] == [1, HELD_AT_MOST]
+
+
+def test_of_more_rows_only_as_many_are_taken_as_show_that() -> None:
+    taken = 0
+
+    def rows() -> Iterator[MetricRow]:
+        nonlocal taken
+        for taken in range(1, HELD_AT_MOST + 500):
+            yield a_row(taken)
+
+    spread = with_event_times(rows(), [], span=(0, 1000))
+    first = next(spread)
+    assert (first.at, taken) == (None, HELD_AT_MOST + 1)
+    assert sum(1 for _ in spread) == HELD_AT_MOST + 498
+
+
+@pytest.mark.parametrize("newline", [b"\n", b"\r\n", b"\r"])
+def test_a_line_is_whole_when_its_newline_is_there_whatever_that_is(newline: bytes) -> None:
+    growing = newline.join([b"step,train_loss", b"10,1", b"20,1", b""])
+    assert parse(growing, complete=False) == [a_row(10), a_row(20)]
+    assert parse(growing.removesuffix(newline), complete=False) == [a_row(10)]
+
+
+def test_a_line_may_have_a_hundred_thousand_characters_and_no_more() -> None:
+    line = b"10,1," + b"x" * (100_000 - 5)
+    assert parse(b"step,train_loss\n" + line) == [a_row(10)]
+    with pytest.raises(ResultsError, match="more than 100,000 characters"):
+        parse(b"step,train_loss\n" + line + b"x")
+
+
+@pytest.mark.parametrize("newline", [b"\n", b"\r\n"])
+@pytest.mark.parametrize("width", [3, 20, 60])
+def test_base64_in_short_lines_reads_like_the_file(width: int, newline: bytes) -> None:
+    encoded = base64.b64encode(newline.join([b"step,train_loss", b"10,1", b"20,1", b"30,1", b""]))
+    lines = b"\r\n".join(encoded[at : at + width] for at in range(0, len(encoded), width))
+    assert parse(lines) == [a_row(10), a_row(20), a_row(30)]
+
+
+def test_base64_is_told_by_its_first_comma_wherever_in_the_head_that_is() -> None:
+    name = "a_reward_whose_name_is_forty_letters_lon"
+    (found,) = parse(base64.b64encode(f"{name},step\n0.5,7\n".encode()))
+    assert found == MetricRow(7, {name: 0.5})
+
+
+def test_a_file_of_steps_alone_has_no_rows_though_its_letters_are_those_of_base64() -> None:
+    assert parse(b"step\n1\n2\n") == parse(b"step\nx=\n==\n") == []
