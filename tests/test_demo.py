@@ -46,6 +46,7 @@ def played() -> Iterator[Cloud]:
         yield cloud
 
 
+@pytest.mark.timeout(300)  # the demo itself may take 170 s on a loaded machine
 def test_it_ends_well_and_tells_no_secret_and_its_trace_conforms(tmp_path: Path) -> None:
     trace = tmp_path / "trace.jsonl"
     command = [sys.executable, "-m", "sandbox", "demo", "--no-page", "--trace", str(trace)]
