@@ -41,7 +41,11 @@ def rotate(session: Session, *, yes: bool, interactive: bool, dry_run: bool = Fa
         session.consent(made, yes=yes, interactive=interactive)
         # No role is new here, so waiting does not help an operator who may read and not write.
         services = session.services(azure, access_timeout=timedelta(0))
-        session.apply(services, made, CheckedKey(key.value, account.entity))
+
+        def replan() -> Plan:
+            return _plan(session.target, azure, observe(azure, session.target, session.clock), key)
+
+        session.apply(services, made, CheckedKey(key.value, account.entity), replan)
         observed = _verified(session, azure, key)
     written = any(isinstance(s.action, RotateSecret) for s in made.work)
     current = {"version": observed.secret.version, "expires": documents.timestamp(observed.secret.expires)}

@@ -103,11 +103,11 @@ class Session:
         """What the executor needs to apply a plan."""
         return Services(azure, self.clock, self.ui, self.access_timeout if access_timeout is None else access_timeout)
 
-    def apply(self, services: Services, made: Plan, key: CheckedKey | None = None) -> Executor:
-        """Apply the plan. The document lists the changes that stand, also after a failure."""
+    def apply(self, services: Services, made: Plan, key: CheckedKey | None, replan: Callable[[], Plan]) -> Executor:
+        """Apply the plan, and plan again where others change things; the document lists the changes that stand."""
         executor = Executor(services, key)
         try:
-            executor.run(made)
+            executor.converge(made, replan)
         finally:
             self.facts["applied"] = [*self.facts.get("applied", ()), *map(documents.step, executor.done)]
         return executor

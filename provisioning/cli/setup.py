@@ -50,13 +50,17 @@ def setup(session: Session, *, yes: bool, interactive: bool) -> None:
     key, account = session.key(observed)
     session.facts |= {"wandb": documents.wandb(account), "applied": []}
 
+    def replan() -> Plan:
+        observed = observe(azure, session.target, session.clock)
+        return plan_setup(session.target, observed, key_state(observed.secret, key.value))
+
     def apply_plan(observed: Observed) -> Plan:
         made = plan_setup(session.target, observed, key_state(observed.secret, key.value))
         session.facts |= documents.plan(made)
         session.ui.proposal(made)
         if made.changes:
             session.consent(made, yes=yes, interactive=interactive)
-        session.apply(session.services(azure), made, CheckedKey(key.value, account.entity))
+        session.apply(session.services(azure), made, CheckedKey(key.value, account.entity), replan)
         return made
 
     made = apply_plan(observed)

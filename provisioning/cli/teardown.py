@@ -39,9 +39,14 @@ def teardown(session: Session, *, restore: bool, yes: bool, interactive: bool, d
     session.preflight(azure, made, "Going back to access policies")
     session.ui.proposal(made)
     after, deleted = made, False
+
+    def replan() -> Plan:
+        return _plan(session, azure, _observe(session, azure, restore=restore), restore=restore)
+
     if made.work:
         session.consent(made, yes=yes, interactive=interactive)
-        deleted = session.apply(session.services(azure), made).secret_deleted
+        executor = session.apply(session.services(azure), made, None, replan)
+        deleted = executor.secret_deleted
         after = _verified(session, azure, restore=restore)
     notes = [s for s in after.steps if s.verb is Verb.NOTE]
     session.ui.answer(

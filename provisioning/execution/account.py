@@ -8,8 +8,23 @@ from provisioning.planning.actions import AwaitAccount, EnableIdentity
 
 
 def enable_identity(services: Services, action: EnableIdentity) -> Principal:
-    """Enable the account's system-assigned identity and return it."""
-    account = services.azure.enable_identity(action.account.group, action.account)
+    """Enable the account's system-assigned identity and return it.
+
+    The account is read again before, because the write names the user-assigned identities that stay. If somebody else
+    has enabled the identity meanwhile, nothing is written.
+
+    Raises:
+        ConflictError: the account shows no identity, or lost a user-assigned one.
+    """
+    before = wait_until_settled(services, AwaitAccount(action.account))
+    account = before if before.principal_id else services.azure.enable_identity(before.group, before)
+    kept = {identity.lower() for identity in account.user_identities}
+    if lost := [identity for identity in before.user_identities if identity.lower() not in kept]:
+        raise ConflictError(
+            f"{account.name} lost user-assigned identities while its identity was enabled: {', '.join(lost)}.",
+            hint=f"Assign them again: az cognitiveservices account identity assign -g {account.group} -n {account.name} "
+            f"--user-assigned {' '.join(lost)}",
+        )
     if not account.principal_id:
         raise ConflictError(
             f"{account.name} accepted an identity and shows none.",

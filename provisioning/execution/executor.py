@@ -1,12 +1,13 @@
 """Applies a plan step by step. A step can be repeated: it recognises what is in place already."""
 
-from datetime import datetime
+from collections.abc import Callable
+from datetime import datetime, timedelta
 
 from provisioning.errors import ConflictError, InterruptedByUserError
 from provisioning.execution import account, removal, roles, secret, vault
 from provisioning.execution.roles import Assigned
 from provisioning.execution.secret import CheckedKey
-from provisioning.execution.services import Services
+from provisioning.execution.services import OutdatedPlanError, Services
 from provisioning.models import Principal, Vault
 from provisioning.planning.actions import (
     AllowByPolicy,
@@ -29,6 +30,11 @@ from provisioning.planning.actions import (
 )
 from provisioning.planning.steps import Plan, Step, Verb
 
+PLANS = 3
+"""How often setup plans at most, because others change the vault meanwhile, before it stops with a conflict."""
+FRESH_FOR = timedelta(seconds=10)
+"""How old a plan may be when the vault is switched. An older one is made again from new reads first."""
+
 
 class Executor:
     """Applies plans. Steps share no state: what one step produces is passed on to those that need it from here.
@@ -48,17 +54,47 @@ class Executor:
         self._assigned: list[Assigned] = []  # at whole vaults
         self._youngest: datetime | None = None  # when the last role was assigned that somebody else depends on
 
-    def run(self, plan: Plan) -> None:
-        """Apply the steps in their order.
+    def converge(self, plan: Plan, replan: Callable[[], Plan]) -> None:
+        """Apply the plan, and plan again where what it saw is old or has changed. A new plan may only be smaller.
 
         Raises:
+            ConflictError: others changed so much that the new plan goes beyond the first one, or did so again and again.
+            ProvisioningError: as run raises.
+        """
+        agreed = plan.extent
+        outdated: OutdatedPlanError | None = None
+        for _ in range(PLANS):
+            try:
+                if self.run(plan):
+                    return
+                outdated = None
+            except OutdatedPlanError as error:
+                outdated = error
+            plan = replan()
+            if plan.extent - agreed:
+                raise self._conflict(plan, agreed) from outdated
+        raise outdated or ConflictError(
+            f"The vault was changed by others {PLANS} times while setup was running. {self._stands}",
+            hint="Running the same command again is safe. Agree first with those who change the vault.",
+        )
+
+    def run(self, plan: Plan) -> bool:
+        """Apply the steps in their order; return False if the plan has to be made again before the vault is switched.
+
+        Raises:
+            OutdatedPlanError: a step found what it relies on changed, and wrote nothing.
             InterruptedByUserError: Ctrl-C; the message lists the changes that stand.
             ProvisioningError: a step failed; the changes of the steps before it stand.
         """
         current: Step | None = None
         clock = self._services.clock
+        begun, changed = clock.now(), len(self._assigned)
         try:
             for step in plan.work:
+                if isinstance(step.action, SwitchToRbac):
+                    roles.require_listed(self._services, self._assigned, "the vault was not switched")
+                    if len(self._assigned) > changed or clock.now() - begun > FRESH_FOR:
+                        return False
                 current, started = step, clock.now()
                 note = self._apply(step)
                 if step.verb is not Verb.WAIT:
@@ -70,6 +106,7 @@ class Executor:
                 self._standing(plan, current),
                 hint="Nothing needs to be undone: run the same command again to continue from here.",
             ) from None
+        return True
 
     def _apply(self, step: Step) -> str:  # noqa: C901 - one case for each action, and mypy reports a missing one
         """Apply one step and return a note about it."""
@@ -95,8 +132,7 @@ class Executor:
                 known = [t for t in (action.newest, self._youngest) if t]
                 roles.wait_for_effect(services, action, max(known, default=None))
             case SwitchToRbac() as action:
-                here = [a for a in self._assigned if a.scope == action.vault.id]
-                return vault.switch(services, action, self._vault(action.vault), here, self._since(action.vault))
+                return vault.switch(services, action, self._since(action.vault))
             case RotateSecret() as action:
                 return secret.rotate(services, action, self._vault(action.vault), self._key)
             case StoreSecret() as action:
@@ -155,5 +191,25 @@ class Executor:
         if current:
             doing = "while waiting for" if current.verb is Verb.WAIT else "in the middle of"
             where = f" {doing}: {current.resource} {current.detail}"
-        stands = "; ".join(f"{s.resource} {s.detail}" for s in self.done) or "none"
-        return f"Interrupted{where}. {len(self.done)} of {len(plan.changes)} changes stand: {stands}."
+        return f"Interrupted{where}. {len(self.done)} of {len(plan.changes)} changes stand: {self._changes}."
+
+    @property
+    def _changes(self) -> str:
+        return "; ".join(f"{s.resource} {s.detail}" for s in self.done) or "none"
+
+    @property
+    def _stands(self) -> str:
+        return f"What was done stands: {self._changes}." if self.done else "Nothing was written."
+
+    def _conflict(self, plan: Plan, agreed: frozenset[tuple[str, ...]]) -> ConflictError:
+        """Describe a new plan that goes beyond the one that the operator agreed to."""
+        more = [f"{s.resource} {s.detail}" for s in plan.changes if s.action and s.action.extent - agreed]
+        more += [
+            f"{x.principal} would lose access ({x.reason})"
+            for x in plan.losses
+            if ("loss", x.object_id.lower(), x.reason) not in agreed
+        ]
+        return ConflictError(
+            f"Others made changes since the plan was shown, which now needs more: {'; '.join(more)}. {self._stands}",
+            hint="Run the same command again: it shows the new plan. What is done already is recognised.",
+        )

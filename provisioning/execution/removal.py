@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from provisioning.durations import spell
 from provisioning.errors import BusyError, ConflictError
 from provisioning.execution.access import wait_for_access
-from provisioning.execution.services import SETTLING, Services
+from provisioning.execution.services import SETTLING, OutdatedPlanError, Services
+from provisioning.execution.vault import differences
 from provisioning.models import SecretState
 from provisioning.planning.actions import ForgetSwitch, RemoveEntries, RemoveRole, RemoveSecret, RestoreAccessPolicies
-from provisioning.planning.ownership import unswitched, without_entries, wrote
+from provisioning.planning.ownership import unswitched, was_switched, without_entries, wrote
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,18 @@ def restore_access_policies(services: Services, action: RestoreAccessPolicies) -
     """Put the vault back on its stored access policies; the same request removes the record of the switch."""
     vaults, name = services.azure.vaults, action.vault.name
     now = vaults.get(action.vault.group, name)
-    if vaults.use_rbac(now.group, now, unswitched(now.tags), enabled=False).rbac:
+    if not was_switched(now.tags):
+        raise OutdatedPlanError(
+            f"The record of the switch was removed from {name} since the plan was made. The vault was not switched back.",
+            hint="Run the same command again: it plans with the vault as it is now.",
+        )
+    if changes := differences(action.vault, now):
+        raise OutdatedPlanError(
+            f"Others changed {name} since the plan was made: {changes}. The vault was not switched back.",
+            hint="Run the same command again: it plans with the vault as it is now.",
+        )
+    vaults.use_rbac(now.group, now, unswitched(now.tags), enabled=False)
+    if vaults.get(now.group, name).rbac:
         raise ConflictError(
             f"Vault {name} was told to go back to its access policies and is still on Azure RBAC.",
             hint="An Azure Policy may enforce Azure RBAC: `az policy state list` shows it. Roles stay as they are.",

@@ -66,6 +66,8 @@ def require_listed(services: Services, assigned: Collection[Assigned], meaning: 
     Raises:
         ConflictError: some of them are not listed in time. `meaning` says what was not done for that reason.
     """
+    if not assigned:
+        return
     missing: list[Assigned] = []
     for _ in services.attempts(SETTLING, "the new roles to be listed"):
         listed = {

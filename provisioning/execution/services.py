@@ -7,13 +7,17 @@ from typing import Protocol, TypeVar
 
 from provisioning.azure.client import Azure
 from provisioning.clock import Clock, attempts
-from provisioning.errors import ProvisioningError
+from provisioning.errors import ConflictError, ProvisioningError
 from provisioning.planning.steps import Step
 
 SETTLING = timedelta(minutes=3)
 """How long Azure may take to show what it was told, or to finish what it accepted."""
 
 _T = TypeVar("_T")
+
+
+class OutdatedPlanError(ConflictError):
+    """What the plan saw has changed since. Nothing was written for the step that noticed it."""
 
 
 class Reporter(Protocol):

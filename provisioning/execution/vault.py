@@ -1,16 +1,24 @@
 """Changes the vault: creates or recovers it, adds access-policy entries, and switches its access model."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 
 from provisioning.durations import spell
-from provisioning.errors import AccessNotEffectiveError, BusyError, ConflictError, ProvisioningError
+from provisioning.errors import (
+    AccessNotEffectiveError,
+    BusyError,
+    ConflictError,
+    InterruptedByUserError,
+    ProvisioningError,
+    ServiceError,
+    UnreachableError,
+)
 from provisioning.execution.access import wait_for_access
-from provisioning.execution.roles import Assigned, require_listed
-from provisioning.execution.services import SETTLING, Services
+from provisioning.execution.services import SETTLING, OutdatedPlanError, Services
 from provisioning.models import Principal, Vault, VaultState
 from provisioning.planning.actions import AllowByPolicy, AwaitVault, CreateVault, RecoverVault, SwitchToRbac
-from provisioning.planning.ownership import entries, switched, unswitched, with_entries
+from provisioning.planning.ownership import entries, switched, unswitched, was_switched, with_entries
 
 # --- existence -------------------------------------------------------------------------------------------------------
 
@@ -67,41 +75,133 @@ def allow(services: Services, action: AllowByPolicy, vault: Vault, principal: Pr
 # --- the switch ------------------------------------------------------------------------------------------------------
 
 
-def switch(
-    services: Services,
-    action: SwitchToRbac,
-    vault: Vault,
-    assigned: Collection[Assigned],
-    registered: datetime | None,
-) -> str:
-    """Switch the vault to Azure RBAC, and back if it does not accept the operator within the access timeout."""
+def switch(services: Services, action: SwitchToRbac, registered: datetime | None) -> str:
+    """Switch the vault to Azure RBAC, and back if anything fails until the vault has accepted the operator.
+
+    Raises:
+        OutdatedPlanError: access model or access policies are not those that the plan saw; nothing was written.
+        ProvisioningError: something failed; the message says which access model the vault has now.
+    """
     vaults = services.azure.vaults
-    if assigned:
-        require_listed(services, assigned, "the vault was not switched")
-    now = vaults.get(vault.group, vault.name)  # its tags may have changed while roles took effect
-    vaults.use_rbac(vault.group, vault, switched(now.tags, services.clock.now()), enabled=True)
-    try:
-        _, took = wait_for_access(services, vault, action.owner.secret, registered)
-    except AccessNotEffectiveError as error:
-        raise _switched_back(services, vault, unswitched(now.tags), error) from error
-    return f"the vault accepts you after {spell(took)}"
-
-
-def _switched_back(
-    services: Services, vault: Vault, tags: Mapping[str, str], refusal: AccessNotEffectiveError
-) -> AccessNotEffectiveError:
-    """Put the vault back on its access policies and return the error that reports it."""
-    what = f"After the switch to Azure RBAC the vault did not accept you within {spell(services.access_timeout)}"
-    try:
-        services.azure.vaults.use_rbac(vault.group, vault, tags, enabled=False)
-    except ProvisioningError as error:
-        return AccessNotEffectiveError(
-            f"{what}, and switching back failed, so it is still on Azure RBAC. {error.message}",
-            hint="Run the same command again to wait for the roles, or go back to the access policies: "
-            f"az keyvault update -g {vault.group} -n {vault.name} --enable-rbac-authorization false",
+    now = vaults.get(action.vault.group, action.vault.name)
+    if changes := differences(action.vault, now):
+        raise OutdatedPlanError(
+            f"Others changed {now.name} since the plan was made: {changes}. The vault was not switched.",
+            hint="Run the same command again: it plans with the vault as it is now.",
         )
-    return AccessNotEffectiveError(
-        f"{what}, so it was switched back to access policies; everybody has the access they had. {refusal.message}",
+    _turn_on(services, now)
+    try:
+        _require_switched(services, now)
+        _, took = wait_for_access(services, now, action.owner.secret, registered)
+        after = _require_switched(services, now)
+    except ProvisioningError as error:
+        raise _switched_back(services, now, error) from error
+    except KeyboardInterrupt:
+        outcome = _switched_back(services, now, None)
+        raise InterruptedByUserError(f"Interrupted during the switch. {outcome.message}", hint=outcome.hint) from None
+    changed = [what for what, differ in _side_effects(now, after) if differ]
+    note = f"; it changed, probably by an Azure Policy: {', '.join(changed)}" if changed else ""
+    return f"the vault accepts you after {spell(took)}{note}"
+
+
+def _turn_on(services: Services, now: Vault) -> None:
+    """Write the switch. An unclear answer is settled by reading the vault."""
+    vaults = services.azure.vaults
+    try:
+        answer = vaults.use_rbac(now.group, now, switched(now.tags, services.clock.now()), enabled=True)
+    except (UnreachableError, ServiceError) as error:
+        try:
+            on = vaults.get(now.group, now.name).rbac
+        except ProvisioningError as unread:
+            raise _unknown(error, now, f"{error.message} Reading the vault failed, too: {unread.message}") from error
+        if not on:
+            raise
+        return
+    except KeyboardInterrupt:
+        outcome = _switched_back(services, now, None)
+        raise InterruptedByUserError(f"Interrupted during the switch. {outcome.message}", hint=outcome.hint) from None
+    if not answer.rbac:
+        raise ConflictError(
+            f"Azure accepted the request to switch {now.name} to Azure RBAC, and the vault is still on access policies.",
+            hint="An Azure Policy may enforce access policies: `az policy state list` shows it. Roles stay assigned.",
+        )
+
+
+def _require_switched(services: Services, before: Vault) -> Vault:
+    """Read the vault, which must be on Azure RBAC with the access policies that the switch was made for."""
+    after = services.azure.vaults.get(before.group, before.name)
+    if changes := differences(replace(before, rbac=True), after):
+        raise ConflictError(
+            f"The switch of {before.name} to Azure RBAC was accepted, and others changed the vault at the same time: "
+            f"{changes}.",
+            hint="Run the same command again: it plans with the vault as it is now.",
+        )
+    return after
+
+
+def _switched_back(services: Services, before: Vault, cause: ProvisioningError | None) -> ProvisioningError:
+    """Put the vault back on its access policies, read it, and return the error that says what is so."""
+    vaults, what = services.azure.vaults, f"{cause.message} " if cause else ""
+    try:
+        now = vaults.get(before.group, before.name)
+        vaults.use_rbac(now.group, now, unswitched(now.tags), enabled=False)
+        now = vaults.get(before.group, before.name)
+    except ProvisioningError as error:
+        return _unknown(cause, before, f"{what}Switching back failed: {error.message}")
+    except KeyboardInterrupt:
+        return _unknown(cause, before, f"{what}Switching back was interrupted.")
+    if now.rbac:
+        return _kind(cause)(
+            f"{what}Azure accepted the request to switch {now.name} back, and the vault is still on Azure RBAC, probably by "
+            "an Azure Policy. Access policies have no effect on it.",
+            hint="Run the same command again in some minutes to wait for the roles, which stay assigned. "
+            + rescue(now),
+        )
+    return _kind(cause)(
+        f"{what}The vault {now.name} was switched back to access policies, which are effective again.",
         hint="The roles stay assigned and continue to take effect: run the same command again in some minutes, or give "
         "it longer with --access-timeout 30m.",
     )
+
+
+def _unknown(cause: ProvisioningError | None, vault: Vault, what: str) -> ProvisioningError:
+    return _kind(cause)(
+        f"{what} The vault {vault.name} may be on Azure RBAC, where access policies have no effect.",
+        hint="Run the same command again: it continues with the vault as it is. " + rescue(vault),
+    )
+
+
+def _kind(cause: ProvisioningError | None) -> type[ProvisioningError]:
+    return type(cause) if cause else AccessNotEffectiveError
+
+
+def rescue(vault: Vault) -> str:
+    """Return the sentence with the command that puts the vault back on its access policies."""
+    return (
+        "To go back to the access policies, which takes the right to assign roles without a condition: az keyvault update "
+        f"-g {vault.group} -n {vault.name} --enable-rbac-authorization false"
+    )
+
+
+def differences(planned: Vault, now: Vault) -> str:
+    """Say what changed in the vault's access model and access policies; empty if nothing did."""
+    if planned.rbac != now.rbac:
+        return f"it is on {'Azure RBAC' if now.rbac else 'access policies'} now"
+    then, there = _permissions(planned), _permissions(now)
+    who = sorted({object_id for object_id, *_ in then ^ there})
+    return f"the access policies of {', '.join(who)}" if who else ""
+
+
+def _permissions(vault: Vault) -> frozenset[tuple[str, str, str, str]]:
+    return frozenset(
+        (policy.object_id.lower(), (policy.application_id or "").lower(), kind, verb.lower())
+        for policy in vault.policies
+        for kind, verbs in policy.permissions.items()
+        for verb in verbs
+    )
+
+
+def _side_effects(before: Vault, after: Vault) -> Iterator[tuple[str, bool]]:
+    """Yield properties that the switch must not change, each with whether it changed."""
+    yield f"network rules ({before.network} → {after.network})", before.network is not after.network
+    yield "tags", unswitched(before.tags) != unswitched(after.tags) or not was_switched(after.tags)

@@ -41,6 +41,11 @@ class _Action:
         """The rights on the control plane that this action takes."""
         return tuple(Right(action, self.where) for action in self.takes)
 
+    @property
+    def extent(self) -> frozenset[tuple[str, ...]]:
+        """What the operator agrees to with this action. A later plan may contain less, and not more."""
+        return frozenset({(type(self).__name__, self.where.lower())})
+
 
 @dataclass(frozen=True)
 class _OnVault(_Action):
@@ -135,6 +140,11 @@ class AssignRole(_OnVault):
         """Where the role is assigned."""
         return self.vault.scope(self.secret)
 
+    @property
+    def extent(self) -> frozenset[tuple[str, ...]]:
+        """The role, its scope and its principal."""
+        return frozenset({("role", self.scope.lower(), _who(self), self.role_id)})
+
 
 @dataclass(frozen=True)
 class AllowByPolicy(_OnVault):
@@ -147,6 +157,17 @@ class AllowByPolicy(_OnVault):
     owner: Owner
     purpose: Purpose
     new: bool  # the principal has no entry yet
+
+    @property
+    def extent(self) -> frozenset[tuple[str, ...]]:
+        """Each permission and its principal."""
+        return frozenset(("entry", self.vault.id.lower(), _who(self), verb) for verb in self.permissions)
+
+
+def _who(action: AssignRole | AllowByPolicy) -> str:
+    """Name the principal; an identity that does not exist yet is its account's."""
+    known = None if action.purpose is Purpose.IDENTITY else action.principal
+    return known.object_id.lower() if known else action.owner.account.lower()
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from provisioning.planning.permissions import (
     permissions_today,
     summary,
 )
-from provisioning.planning.principals import held_by, is_operator, principal
+from provisioning.planning.principals import held_at_vault, is_operator, principal
 from provisioning.planning.steps import Loss, Step, Verb
 
 
@@ -44,7 +44,7 @@ def carry_over(target: Target, observed: Observed, policy: AccessPolicy, given: 
     if policy.application_id or who.missing or not needed:
         return Carried(losses=tuple(losses))
 
-    held = held_by(observed, policy.object_id)
+    held = held_at_vault(observed, policy.object_id)
     roles = [observed.roles[role_id] for role_id in held if role_id in observed.roles]
     coverage = cover(needed, [*roles, *given], [r for i, r in observed.roles.items() if i in CANDIDATES])
     if coverage.uncovered:

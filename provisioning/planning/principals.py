@@ -1,5 +1,6 @@
 """The principals of a plan and the roles that they hold. Pure."""
 
+from dataclasses import replace
 from datetime import datetime
 
 from provisioning.models import Observed, Principal
@@ -30,6 +31,16 @@ def principal(observed: Observed, object_id: str) -> Principal:
 def is_operator(observed: Observed, object_id: str) -> bool:
     """Return whether this is the object id of who is signed in."""
     return same(object_id, observed.caller.object_id)
+
+
+def held_at_vault(observed: Observed, object_id: str) -> dict[str, datetime | None]:
+    """Return the roles as held_by does, but only those that are assigned at the vault itself.
+
+    Only these replace an access policy. A role from a management group takes hours to reach a data plane, and one from
+    above may be an activation that ends (facts of Azure RBAC and Privileged Identity Management).
+    """
+    at_vault = tuple(a for a in observed.assignments if same(a.scope, observed.vault.id))
+    return held_by(replace(observed, assignments=at_vault), object_id)
 
 
 def held_by(observed: Observed, object_id: str) -> dict[str, datetime | None]:

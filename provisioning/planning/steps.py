@@ -72,6 +72,13 @@ class Plan:
         return tuple(dict.fromkeys(right for step in self.steps if step.action for right in step.action.rights))
 
     @property
+    def extent(self) -> frozenset[tuple[str, ...]]:
+        """What the operator agrees to with the plan: its changes, and the access that they take away."""
+        changes = (step.action.extent for step in self.changes if step.action)
+        losses = {("loss", loss.object_id.lower(), loss.reason) for loss in self.losses}
+        return frozenset[tuple[str, ...]](losses).union(*changes)
+
+    @property
     def left(self) -> str:
         """The pending work in words; empty if there is none."""
         return "; ".join(f"{s.resource} {s.detail}" for s in self.work)

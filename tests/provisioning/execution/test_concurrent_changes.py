@@ -1,0 +1,202 @@
+"""Others change the same resources while setup runs: nobody loses access, and nothing of theirs is overwritten."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+
+from provisioning import errors
+from provisioning.cli import setup
+from provisioning.planning.permissions import CANDIDATES
+from sandbox.cloud import Cloud
+
+from ..bench import GOOD_KEY, Bench
+
+Load = Callable[[Mapping[str, Any]], Cloud]
+
+OFFICER, USER = "Key Vault Secrets Officer", "Key Vault Secrets User"
+READ = "Microsoft.KeyVault/vaults/secrets/getSecret/action"
+POLICIES = [{"principal": "billing-api", "secrets": ["get"]}]
+LATE = {"add_access_policy": {"vault": "kv-ml", "principal": "function-app", "secrets": ["get"]}}
+WRITES = ["Accounts_Update", "RoleAssignments_Create", "Vaults_Update", "SetSecret"]
+
+
+def world(*events: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """One application uses the vault by access policy, and others act at these moments."""
+    vault = {"name": "kv-ml", "group": "rg-ml", "policies": POLICIES, "tags": {"cost-center": "ml"}}
+    owner = {"principal": "operator", "role": "Owner", "scope": "rg-ml"}
+    world = {"extends": "contoso", "vaults": [vault], "assignments": [owner], "events": list(events)}
+    return world | {"transitions": {"rbac_propagation": 30}} | more
+
+
+def event(moment: str, operation: str, *actions: dict[str, Any], nth: int = 1) -> dict[str, Any]:
+    return {moment: operation, "nth": nth, "do": list(actions)}
+
+
+def may_read(bench: Bench, who: str) -> bool:
+    tenant, vault = bench.cloud.world.tenant, bench.vault
+    object_id = tenant.named(who).object_id
+    if vault.rbac:
+        return bool(tenant.may(object_id, READ, vault.id, data=True))
+    return any(p.object_id == object_id and "get" in p.permissions.get("secrets", []) for p in vault.policies)
+
+
+def held(bench: Bench) -> set[tuple[str, str]]:
+    tenant = bench.cloud.world.tenant
+    assignments = [a for a in tenant.rbac.assignments.values() if a.scope == bench.vault.id]
+    return {(tenant.principals[a.principal_id].alias, CANDIDATES[a.role_id]) for a in assignments}
+
+
+@pytest.mark.parametrize(
+    ("moment", "operation", "nth"),
+    [
+        ("after", "RoleAssignments_Create", 1),
+        ("after", "RoleAssignments_Create", 3),
+        ("before", "Vaults_Get", 2),
+        ("before", "Vaults_Get", 3),
+        ("before", "Vaults_Update", 1),
+        ("after", "Vaults_Update", 1),
+    ],
+)
+def test_an_access_policy_that_is_added_meanwhile_keeps_its_access(
+    load: Load, bench: Bench, moment: str, operation: str, nth: int
+) -> None:
+    load(world(event(moment, operation, LATE, nth=nth)))
+    with pytest.raises(errors.ConflictError) as caught:
+        bench.setup()
+    assert "run" in caught.value.hint.lower()
+    assert not bench.vault.rbac
+    assert may_read(bench, "function-app")
+    assert may_read(bench, "billing-api")
+    bench.setup()
+    assert bench.vault.rbac
+    assert may_read(bench, "function-app")
+
+
+def test_a_removed_access_policy_makes_the_plan_smaller_and_setup_continues(load: Load, bench: Bench) -> None:
+    gone = {"remove_access_policy": {"vault": "kv-ml", "principal": "billing-api"}}
+    load(world(event("after", "RoleAssignments_Create", gone)))
+    bench.setup()
+    assert bench.vault.rbac
+    assert bench.vault.secrets["wandb-api-key"].versions[-1].value == GOOD_KEY
+
+
+def test_a_role_that_is_removed_meanwhile_stops_the_switch(load: Load, bench: Bench) -> None:
+    gone = {"remove_role": {"principal": "billing-api", "scope": "rg-ml/Microsoft.KeyVault/vaults/kv-ml"}}
+    load(world(event("after", "RoleAssignments_Create", gone, nth=3)))
+    with pytest.raises(errors.ConflictError, match="not switched"):
+        bench.setup()
+    assert may_read(bench, "billing-api")
+
+
+def test_a_switch_by_somebody_else_is_not_claimed(load: Load, bench: Bench) -> None:
+    theirs = {"change_vault": {"vault": "kv-ml", "rbac": True, "tags": {"switched-by": "platform-team"}}}
+    load(world(event("after", "RoleAssignments_Create", theirs, nth=3)))
+    bench.setup()
+    assert bench.vault.tags == {"cost-center": "ml", "switched-by": "platform-team"}
+    with pytest.raises(errors.NotOursError):
+        bench.teardown(restore=True)
+    assert bench.vault.rbac
+
+
+def test_tags_that_are_added_meanwhile_survive_the_switch(load: Load, bench: Bench) -> None:
+    tagged = {"change_vault": {"vault": "kv-ml", "tags": {"owner": "finance"}}}
+    load(world(event("after", "RoleAssignments_Create", tagged, nth=3)))
+    bench.setup()
+    assert bench.vault.tags.items() >= {"cost-center": "ml", "owner": "finance"}.items()
+
+
+def test_identities_that_are_attached_meanwhile_are_kept(load: Load, bench: Bench) -> None:
+    attached = {"change_account": {"account": "aoai-ml", "attach": ["id-cmk"]}}
+    load(world(event("before", "Accounts_Get", attached, nth=2)))
+    bench.setup()
+    (account,) = bench.cloud.world.tenant.accounts.values()
+    assert account.system_identity
+    assert [name.rpartition("/")[2] for name in account.user_identities] == ["id-cmk"]
+
+
+def test_roles_from_above_the_vault_do_not_replace_an_access_policy(load: Load, bench: Bench) -> None:
+    """They may be activations that end, and from a management group they take hours."""
+    above = {"principal": "billing-api", "role": "Key Vault Administrator", "scope": "rg-ml"}
+    owner = {"principal": "operator", "role": "Owner", "scope": "rg-ml"}
+    load(world(assignments=[owner, above]))
+    bench.setup()
+    assert ("billing-api", USER) in held(bench)
+
+
+# --- out of the switch -----------------------------------------------------------------------------------------------
+
+
+def failing(operation: str, nth: int, **do: Any) -> dict[str, Any]:
+    return {"op": operation, "when": {"nth": [nth]}, "do": do}
+
+
+@pytest.mark.parametrize(
+    "do",
+    [
+        {"status": 403, "body": {"error": {"code": "Forbidden", "innererror": {"code": "ForbiddenByFirewall"}}}},
+        {"status": 400},
+        {"status": 401},
+    ],
+    ids=["firewall", "refused", "sign-in"],
+)
+def test_anything_that_fails_after_the_switch_switches_back(load: Load, bench: Bench, do: dict[str, Any]) -> None:
+    load(world())
+    session = bench.session()
+    faults = [{"op": "GetSecret", "when": {"nth": list(range(3, 30))}, "do": do}]
+    load(world(faults=faults))
+    with pytest.raises(errors.ProvisioningError, match="switched back to access policies") as caught:
+        setup.setup(session, yes=True, interactive=False)
+    assert caught.value.hint
+    assert not bench.vault.rbac
+    assert bench.vault.tags == {"cost-center": "ml"}
+    assert may_read(bench, "billing-api")
+
+
+@pytest.mark.parametrize("do", [{"status": 500}, {"lost_response": True}], ids=["500", "answer lost"])
+def test_an_unclear_answer_to_the_switch_is_settled_by_reading(load: Load, bench: Bench, do: dict[str, Any]) -> None:
+    load(world(faults=[{"op": "Vaults_Update", "when": {"nth": [1]}, "do": do}]))
+    bench.setup()
+    assert bench.vault.rbac
+    assert may_read(bench, "billing-api")
+
+
+def test_ctrl_c_after_the_switch_switches_back(load: Load, bench: Bench) -> None:
+    load(world(transitions={"rbac_propagation": 700}))
+
+    def stop() -> None:
+        if bench.vault.rbac:
+            bench.clock.before = lambda: None
+            raise KeyboardInterrupt
+
+    bench.clock.before = stop
+    with pytest.raises(errors.InterruptedByUserError, match="switched back to access policies"):
+        bench.setup()
+    assert not bench.vault.rbac
+
+
+def test_a_policy_that_keeps_rbac_is_not_reported_as_switched_back(load: Load, bench: Bench) -> None:
+    """An Azure Policy with the effect Modify answers 200 and leaves the vault on Azure RBAC."""
+    enforced = event("after", "Vaults_Update", {"change_vault": {"vault": "kv-ml", "rbac": True}}, nth=2)
+    load(world(enforced, transitions={"rbac_propagation": 100000}))
+    with pytest.raises(errors.AccessNotEffectiveError, match="still on Azure RBAC") as caught:
+        bench.setup()
+    assert "switched back to access policies" not in caught.value.message
+    assert "--enable-rbac-authorization false" in caught.value.hint
+
+
+def test_a_switch_that_a_policy_undoes_is_not_claimed(load: Load, bench: Bench) -> None:
+    undone = event("after", "Vaults_Update", {"change_vault": {"vault": "kv-ml", "rbac": False}})
+    load(world(undone))
+    with pytest.raises(errors.ConflictError):
+        bench.setup()
+    assert not bench.vault.rbac
+
+
+def test_a_policy_that_refuses_the_switch_leaves_everything_as_it_is(load: Load, bench: Bench) -> None:
+    body = {"error": {"code": "RequestDisallowedByPolicy", "message": "Resource 'kv-ml' was disallowed by policy."}}
+    load(world(faults=[failing("Vaults_Update", 1, status=403, body=body)]))
+    with pytest.raises(errors.ProvisioningError, match="disallowed by policy"):
+        bench.setup()
+    assert not bench.vault.rbac
+    assert may_read(bench, "billing-api")
