@@ -191,7 +191,8 @@ class Executor:
         if current:
             doing = "while waiting for" if current.verb is Verb.WAIT else "in the middle of"
             where = f" {doing}: {current.resource} {current.detail}"
-        return f"Interrupted{where}. {len(self.done)} of {len(plan.changes)} changes stand: {self._changes}."
+        total = len(self.done) + sum(step not in self.done for step in plan.changes)  # a plan made again is shorter
+        return f"Interrupted{where}. {len(self.done)} of {total} changes stand: {self._changes}."
 
     @property
     def _changes(self) -> str:

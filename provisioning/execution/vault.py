@@ -142,18 +142,26 @@ def _require_switched(services: Services, before: Vault) -> Vault:
 def _switched_back(services: Services, before: Vault, cause: ProvisioningError | None) -> ProvisioningError:
     """Put the vault back on its access policies, read it, and return the error that says what is so."""
     vaults, what = services.azure.vaults, f"{cause.message} " if cause else ""
+    refusal: ProvisioningError | None = None
     try:
         now = vaults.get(before.group, before.name)
-        vaults.use_rbac(now.group, now, unswitched(now.tags), enabled=False)
+        try:
+            vaults.use_rbac(now.group, now, unswitched(now.tags), enabled=False)
+        except ProvisioningError as error:
+            refusal = error
         now = vaults.get(before.group, before.name)
     except ProvisioningError as error:
-        return _unknown(cause, before, f"{what}Switching back failed: {error.message}")
+        return _unknown(cause, before, f"{what}Switching back failed: {(refusal or error).message}")
     except KeyboardInterrupt:
         return _unknown(cause, before, f"{what}Switching back was interrupted.")
     if now.rbac:
+        why = (
+            f"Switching back failed: {refusal.message}"
+            if refusal
+            else "An Azure Policy probably undid the switch back."
+        )
         return _kind(cause)(
-            f"{what}Azure accepted the request to switch {now.name} back, and the vault is still on Azure RBAC, probably by "
-            "an Azure Policy. Access policies have no effect on it.",
+            f"{what}{why} The vault {now.name} is still on Azure RBAC, where access policies have no effect.",
             hint="Run the same command again in some minutes to wait for the roles, which stay assigned. "
             + rescue(now),
         )

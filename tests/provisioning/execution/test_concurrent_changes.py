@@ -161,20 +161,6 @@ def test_an_unclear_answer_to_the_switch_is_settled_by_reading(load: Load, bench
     assert may_read(bench, "billing-api")
 
 
-def test_ctrl_c_after_the_switch_switches_back(load: Load, bench: Bench) -> None:
-    load(world(transitions={"rbac_propagation": 700}))
-
-    def stop() -> None:
-        if bench.vault.rbac:
-            bench.clock.before = lambda: None
-            raise KeyboardInterrupt
-
-    bench.clock.before = stop
-    with pytest.raises(errors.InterruptedByUserError, match="switched back to access policies"):
-        bench.setup()
-    assert not bench.vault.rbac
-
-
 def test_a_policy_that_keeps_rbac_is_not_reported_as_switched_back(load: Load, bench: Bench) -> None:
     """An Azure Policy with the effect Modify answers 200 and leaves the vault on Azure RBAC."""
     enforced = event("after", "Vaults_Update", {"change_vault": {"vault": "kv-ml", "rbac": True}}, nth=2)

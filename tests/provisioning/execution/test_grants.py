@@ -111,7 +111,7 @@ def test_names_of_assignments_on_the_secret_are_those_a_template_would_give(load
 
 
 def test_a_role_on_the_secret_is_read_back_and_a_listing_that_lags_is_asked_again(load: Load, bench: Bench) -> None:
-    late = {"op": "RoleAssignments_ListForScope", "when": {"nth": [2, 3]}, "do": {"status": 200, "body": {"value": []}}}
+    late = {"op": "RoleAssignments_ListForScope", "when": {"nth": [3, 4]}, "do": {"status": 200, "body": {"value": []}}}
     load(world(faults=[late], transitions={"rbac_propagation": 0}))
     bench.setup(readers=(id_of(bench, "function-app"),))
     assert bench.clock.slept == 1 + 2

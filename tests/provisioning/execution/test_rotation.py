@@ -115,7 +115,7 @@ def test_who_may_not_see_the_secret_is_told_before_a_key_is_asked_for(load: Load
     data = world(OLD)
     load(data | {"assignments": [a for a in data["assignments"] if a["role"] == "Reader"]})
     bench.key = None  # the bench's prompt fails the test
-    with pytest.raises(errors.MissingRightsError, match="does not let you see"):
+    with pytest.raises(errors.MissingRightsError, match="You may not read secret"):
         rotation.rotate(bench.session(), yes=True, interactive=False)
     assert bench.clock.slept == 0
 

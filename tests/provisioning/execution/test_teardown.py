@@ -238,7 +238,7 @@ def test_a_secret_that_cannot_be_seen_is_not_left_behind(load: Load, bench: Benc
     tenant.rbac.add(type(mine)("c" * 36, mine.scope, ROLE_IDS["Owner"], dana.object_id, "User", 0, 0))
     writes = bench.cloud.writes
     bench.who = "dana"
-    with pytest.raises(errors.MissingRightsError, match="does not let you see secret") as caught:
+    with pytest.raises(errors.MissingRightsError, match="You may not read secret") as caught:
         bench.teardown()
     assert "`setup`" in caught.value.hint
     assert bench.cloud.writes == writes
@@ -260,7 +260,7 @@ def test_a_vault_that_somebody_switched_back_by_hand_is_not_taken_for_clean(load
     load(world())
     bench.setup()
     bench.vault.rbac = False
-    with pytest.raises(errors.MissingRightsError, match="does not let you see secret"):
+    with pytest.raises(errors.MissingRightsError, match="You may not read secret"):
         bench.teardown()
 
 

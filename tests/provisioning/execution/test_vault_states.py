@@ -272,14 +272,14 @@ def test_making_and_recovering_are_two_things(call: Call) -> None:
     where = ("-g", "rg-ml", "--openai-account", "aoai-ml", "--key-vault", "kv-ml")
     done = call("plan", *where, "--create-key-vault", "--recover-key-vault", "-o", "json")
     assert done.returncode == 2
-    assert "give one" in json.loads(done.stdout)["error"]["message"]
+    assert "pass only one" in json.loads(done.stdout)["error"]["message"]
 
 
 @pytest.mark.parametrize("name", ["kv", "-kv-ml", "kv-ml-", "kv--ml", "1kv-ml", "k" * 25, "kv_ml"])
 def test_what_cannot_be_a_vaults_name_is_refused_at_once(call: Call, name: str) -> None:
     done = call("plan", "-g", "rg-ml", "--openai-account", "aoai-ml", f"--key-vault={name}")
     assert done.returncode == 2
-    assert "not a name for a Key Vault" in done.stderr
+    assert "3 to 24 letters, digits and single hyphens" in done.stderr
 
 
 # --- network rules ---------------------------------------------------------------------------------------------------
