@@ -42,7 +42,7 @@ def test_setup_prints_the_portal_form_and_a_second_run_writes_nothing(load: Load
     first = run("provisioning", "setup", *NOW, env=WITH_KEY)
     assert first.returncode == 0, first.stderr
     assert "Signed in as you@contoso.example through az login, subscription contoso-ml (…00aa)" in first.stderr
-    assert "done     vault access model    access policies → Azure RBAC; secrets answer you" in first.stderr
+    assert "done     vault access model    access policies → Azure RBAC; the vault accepts you" in first.stderr
     for line in (
         "  Key Vault URL  https://kv-ml.vault.azure.net/",
         "  Secret name    wandb-api-key",
