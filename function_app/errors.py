@@ -5,6 +5,7 @@ SyncError
 ├── VaultError               the key cannot be read from Key Vault
 ├── StorageError             the app's storage account cannot be asked
 ├── TakenError               another worker has the job
+├── RequestError             `submit` was asked for what does not fit together (authoring.request)
 ├── InvalidFileError         `check` finds errors in a file that is to be uploaded (authoring.request)
 ├── UnusableFileError        the account cannot use an uploaded file (authoring.submission)
 ├── TokenizerError           tokens cannot be counted, only estimated (authoring.tokens)
@@ -18,6 +19,7 @@ SyncError
     ├── RunDeletedError      … somebody deleted the run there; its id cannot come back
     ├── DashboardError       … does not save the workspace (authoring.dashboard)
     └── WandbBusyError       … cannot be reached, is busy or broken: later
+        └── UnclearError     … did not answer in a way that says what happened (tracking.wandb.sdk)
 
 Those that one command alone knows stand in its module, named in brackets.
 """

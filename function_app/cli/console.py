@@ -17,12 +17,12 @@ USUAL_WIDTH = 100
 
 def echo(text: str, *, err: bool = False, fg: str | None = None, bold: bool | None = None) -> None:
     """Write one line to stdout, or to stderr. Escape sequences and line breaks in the text are removed."""
-    click.secho(one_line(text), err=err, fg=fg, bold=bold)
+    click.secho(one_line(text), err=err, fg=fg, bold=bold, reset=bool(fg or bold))
 
 
 def echo_lines(text: str, *, err: bool = False, fg: str | None = None) -> None:
     """Write a text of our own that may have several lines."""
-    click.secho(lines(text), err=err, fg=fg)
+    click.secho(lines(text), err=err, fg=fg, reset=bool(fg))
 
 
 def echo_json(document: Any) -> None:

@@ -117,7 +117,7 @@ def test_where_that_cannot_be_noted_the_next_tick_asks_again(host: Host, load: L
     (told,) = host(delivered(message("ftjob-done")), env=azure(cloud))["invocations"]
     assert told["ok"], told["error"]
     [line] = logged(told, "WARNING")
-    assert line.startswith("deleted run not noted job=ftjob-done message=Storage refuses the blob deleted-runs/")
+    assert line.startswith("deleted run not noted job=ftjob-done reason=Storage refuses the blob deleted-runs/")
     (again,) = host(tick(), env=azure(cloud))["invocations"]
     assert "ftjob-done" in asked_for(again)
 

@@ -228,5 +228,5 @@ def test_without_wandb_workspaces_it_says_what_to_install(synced: Bench, run: Co
     (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['wandb_workspaces'] = None\n")
     done = run("function_app", "dashboard", env=SETTINGS | {"PYTHONPATH": str(tmp_path)}, anew=True)
     assert (done.returncode, views(synced)) == (1, [])
-    assert "pip install '.[dashboard]'" in done.stderr
+    assert "pip install 'azure-openai-wandb[dashboard]'" in done.stderr
     assert "Traceback" not in done.stderr
