@@ -110,7 +110,13 @@ def _run(case: Case, trouble: Trouble, stage: Stage, directory: Path, leaks: Lea
     for name, content in case.files.items():
         (cwd / name).write_text(content, encoding="utf-8")
     places = {"HOME": str(home), "TMPDIR": str(temporary), "AZURE_CONFIG_DIR": str(home / ".azure")}
-    env = {**stage.cloud.environment(case.principal), **places, "PYTHONPATH": str(ROOT), **case.env, **trouble.env}
+    env = {
+        **stage.cloud.environment(case.principal),
+        **places,
+        "PYTHONPATH": str(ROOT),
+        **case.environment,
+        **trouble.env,
+    }
     running = stage.spawn(case.argv, env, cwd)
     with Watch(running.pid, [directory], leaks) as watch:
         try:

@@ -95,7 +95,7 @@ class Stage:
 
     def start(self, case: Case, argv: Sequence[str] | None = None) -> Running:
         """Start the case's command."""
-        return self._processes.start(argv or case.argv, {**self.cloud.environment(case.principal), **case.env})
+        return self._processes.start(argv or case.argv, {**self.cloud.environment(case.principal), **case.environment})
 
     def finish(self, case: Case, argv: Sequence[str] | None = None) -> Ended:
         """Run the case's command, which must succeed.

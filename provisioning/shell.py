@@ -37,6 +37,11 @@ def az_account(account: Account, *words: str) -> str:
     )
 
 
+def az_access_policies(group: str, vault: str) -> str:
+    """The `az` command that puts a vault on its access policies."""
+    return command("az", "keyvault", "update", "-g", group, "-n", vault, "--enable-rbac-authorization", "false")
+
+
 def az_locks(scope: str) -> str:
     """The `az` command that lists the locks at a scope: a subscription, a resource group or a resource."""
     parts = scope.strip("/").split("/")

@@ -48,6 +48,12 @@ class Case:
     ends_well: bool = True
 
     @property
+    def environment(self) -> Mapping[str, str]:
+        """Environment variables beside the sandbox's. Commands use a managed identity only if they are asked to."""
+        chosen = {"AZURE_TOKEN_CREDENTIALS": "ManagedIdentityCredential"} if self.principal == PIPELINE else {}
+        return {**chosen, **self.env}
+
+    @property
     def name(self) -> str:
         """The name for people."""
         return f"{self.command}, {self.kind}"

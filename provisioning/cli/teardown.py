@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+from provisioning import shell
 from provisioning.azure.client import Azure
 from provisioning.cli import documents, summaries
 from provisioning.cli.session import Session
@@ -63,7 +64,11 @@ def _observe(session: Session, azure: Azure, *, restore: bool) -> Observed:
         raise VaultDeletedError(
             error.message,
             hint="Everything that setup added to it is gone, and its roles do not come back. What is left is the account's "
-            f"identity: az cognitiveservices account identity remove -g {target.resource_group} -n {target.account}",
+            "identity: "
+            + shell.command(
+                *("az", "cognitiveservices", "account", "identity", "remove"),
+                *("-g", target.resource_group, "-n", target.account),
+            ),
         ) from error
 
 
@@ -73,7 +78,7 @@ def _refuse(session: Session, observed: Observed, *, restore: bool) -> None:
         raise NotOursError(
             f"Vault {vault.name} is on Azure RBAC, and none of its tags shows that setup switched it. Nothing was written.",
             hint="Omit --restore-access-policies. To go back anyway: "
-            f"az keyvault update -g {target.key_vault_group} -n {vault.name} --enable-rbac-authorization false",
+            + shell.az_access_policies(target.key_vault_group, vault.name),
         )
     if hidden(target, observed):
         raise MissingRightsError(

@@ -1,5 +1,6 @@
 """Changes the Azure OpenAI account."""
 
+from provisioning import shell
 from provisioning.durations import spell
 from provisioning.errors import BusyError, ConflictError
 from provisioning.execution.services import SETTLING, Services
@@ -22,8 +23,7 @@ def enable_identity(services: Services, action: EnableIdentity) -> Principal:
     if lost := [identity for identity in before.user_identities if identity.lower() not in kept]:
         raise ConflictError(
             f"{account.name} lost user-assigned identities while its identity was enabled: {', '.join(lost)}.",
-            hint=f"Assign them again: az cognitiveservices account identity assign -g {account.group} -n {account.name} "
-            f"--user-assigned {' '.join(lost)}",
+            hint=f"Assign them again: {shell.az_account(account, 'identity', 'assign', '--user-assigned', *lost)}",
         )
     if not account.principal_id:
         raise ConflictError(

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
 
+from provisioning import shell
 from provisioning.durations import spell
 from provisioning.errors import (
     AccessNotEffectiveError,
@@ -89,13 +90,14 @@ def switch(services: Services, action: SwitchToRbac, registered: datetime | None
             f"Others changed {now.name} since the plan was made: {changes}. The vault was not switched.",
             hint="Run the same command again: it plans with the vault as it is now.",
         )
-    _turn_on(services, now)
     try:
-        _require_switched(services, now)
-        _, took = wait_for_access(services, now, action.owner.secret, registered)
-        after = _require_switched(services, now)
-    except ProvisioningError as error:
-        raise _switched_back(services, now, error) from error
+        _turn_on(services, now)
+        try:
+            _require_switched(services, now)
+            _, took = wait_for_access(services, now, action.owner.secret, registered)
+            after = _require_switched(services, now)
+        except ProvisioningError as error:
+            raise _switched_back(services, now, error) from error
     except KeyboardInterrupt:
         outcome = _switched_back(services, now, None)
         raise InterruptedByUserError(f"Interrupted during the switch. {outcome.message}", hint=outcome.hint) from None
@@ -117,9 +119,6 @@ def _turn_on(services: Services, now: Vault) -> None:
         if not on:
             raise
         return
-    except KeyboardInterrupt:
-        outcome = _switched_back(services, now, None)
-        raise InterruptedByUserError(f"Interrupted during the switch. {outcome.message}", hint=outcome.hint) from None
     if not answer.rbac:
         raise ConflictError(
             f"Azure accepted the request to switch {now.name} to Azure RBAC, and the vault is still on access policies.",
@@ -186,8 +185,8 @@ def _kind(cause: ProvisioningError | None) -> type[ProvisioningError]:
 def rescue(vault: Vault) -> str:
     """Return the sentence with the command that puts the vault back on its access policies."""
     return (
-        "To go back to the access policies, which takes the right to assign roles without a condition: az keyvault update "
-        f"-g {vault.group} -n {vault.name} --enable-rbac-authorization false"
+        "To go back to the access policies, which takes the right to assign roles without a condition: "
+        + shell.az_access_policies(vault.group, vault.name)
     )
 
 

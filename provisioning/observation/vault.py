@@ -4,6 +4,7 @@ import re
 from contextlib import suppress
 from dataclasses import replace
 
+from provisioning import shell
 from provisioning.azure.client import Azure
 from provisioning.azure.vaults import deleted_vault, name_taken
 from provisioning.errors import MissingRightsError, NotFoundError, VaultUnreachableError, WrongVaultError
@@ -29,8 +30,7 @@ def find_vault(azure: Azure, target: Target, account: Account) -> Vault:
             f"{found.name} is on Azure RBAC, where access policies have no effect; --vault-access-policy would "
             "not give anybody access.",
             hint="Omit the option: Microsoft recommends roles. To put the vault on access policies, which removes the "
-            "access that roles give: az keyvault update "
-            f"-g {target.key_vault_group} -n {found.name} --enable-rbac-authorization false",
+            "access that roles give: " + shell.az_access_policies(target.key_vault_group, found.name),
         )
     return found
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
+from provisioning import shell
 from provisioning.models import (
     SECRETS_OFFICER,
     SECRETS_USER,
@@ -90,7 +91,7 @@ def broader_access(target: Target, observed: Observed) -> Iterator[Step]:
                     "broader access",
                     f"{CANDIDATES[each.role_id]} → {who.label} at {where}; requested: {CANDIDATES[role_id]} on the {scope}",
                     danger="setup does not remove it, because others may rely on it",
-                    command=f"az role assignment delete --ids {each.id}",
+                    command=shell.command("az", "role", "assignment", "delete", "--ids", each.id),
                 )
 
 

@@ -6,6 +6,7 @@ next run finds the marks that are left and goes on.
 
 from collections.abc import Collection, Iterable, Iterator
 
+from provisioning import shell
 from provisioning.models import (
     AccessPolicy,
     Assignment,
@@ -268,7 +269,7 @@ def _identity(target: Target, observed: Observed) -> Step:
     account = observed.account
     if not account.principal_id:
         return Step(Verb.ALREADY, "account identity", "no system-assigned one")
-    command = f"az cognitiveservices account identity remove -g {target.resource_group} -n {account.name}"
+    command = shell.az_account(account, "identity", "remove")
     return Step(Verb.NOTE, "account identity", "stays, because others may use it; to take it away", command=command)
 
 

@@ -1,7 +1,7 @@
 """Every private part of the wandb SDK that this package uses. Nothing else imports `wandb.sdk`, `wandb.proto` or `_interface`.
 
-Each part has no public replacement in wandb 0.31, or one that costs too much. What it saves was measured with 0.31.0;
-tests/function_app/tracking/test_internals.py names for each what breaks when the SDK changes it.
+Each part has no public replacement in wandb 0.31, or one that costs too much. What it saves was measured with 0.31.0.
+No test names yet, for each of them, what breaks when the SDK changes it.
 
 | part | reason | saving |
 |---|---|---|
