@@ -8,8 +8,7 @@ from function_app.data.routes import parse_routes
 from function_app.engine.engine import Engine
 from function_app.errors import WandbError
 from function_app.models import DatasetPolicy, Outcome, Result, Selection
-
-from .conftest import ENDPOINT, ENTITY, FILE, JOB, KEY, OTHER_JOB, PROJECT, Bench, a_file, a_job
+from tests.function_app.conftest import ENDPOINT, ENTITY, FILE, JOB, KEY, OTHER_JOB, PROJECT, Bench, a_file, a_job
 
 THIRD_JOB = "ftjob-" + "3" * 32
 EU_ENDPOINT = "https://aoai-eu.openai.azure.com/"

@@ -2,8 +2,7 @@
 
 from function_app.engine.deleted_runs import InMemory, name_of
 from function_app.models import Result
-
-from .conftest import JOB, Bench, a_job
+from tests.function_app.conftest import JOB, Bench, a_job
 
 
 def test_a_name_says_the_server_the_entity_the_project_and_the_job(bench: Bench) -> None:

@@ -7,8 +7,7 @@ import pytest
 from function_app.models import Result, Selection
 from sandbox.azure.openai.store import Store
 from sandbox.runtime.faults import Fault
-
-from .conftest import FILE, JOB, LIVE, OTHER_JOB, Bench, a_file, a_job
+from tests.function_app.conftest import FILE, JOB, LIVE, OTHER_JOB, Bench, a_file, a_job
 
 
 def store(bench: Bench) -> Store:

@@ -18,8 +18,18 @@ from function_app.errors import AccountError, KeyRefusedError, NotThereError, Se
 from function_app.models import Outcome, Result, Selection
 from function_app.wandb_logger import EVERY, account_name, follow, sync
 from tests.conftest import ROOT, start_wandb_core
-
-from .conftest import CLOSED_ENDPOINT, ENDPOINT, ENTITY, FILE, JOB, KEY, OTHER_JOB, PROJECT, Bench, a_job
+from tests.function_app.conftest import (
+    CLOSED_ENDPOINT,
+    ENDPOINT,
+    ENTITY,
+    FILE,
+    JOB,
+    KEY,
+    OTHER_JOB,
+    PROJECT,
+    Bench,
+    a_job,
+)
 
 PLATFORM = {"name": "org", "group": "rg-ml", "platform": True, "api_key": "sk-sandbox"}
 THERE = {"project": PROJECT, "entity": ENTITY}

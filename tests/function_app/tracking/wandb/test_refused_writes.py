@@ -9,8 +9,7 @@ from evidence.commands.case import differences
 from evidence.commands.sync import end
 from function_app.models import Result
 from sandbox.runtime.faults import Fault
-
-from .conftest import JOB, LIVE, VALIDATION_FILE, Bench, a_file, a_job
+from tests.function_app.conftest import JOB, LIVE, VALIDATION_FILE, Bench, a_file, a_job
 
 FILES = [a_file(), a_file(id=VALIDATION_FILE, filename="valid.jsonl", count=3)]
 REFUSED = {"status": 403, "body": {"errors": [{"message": "permission denied"}]}}

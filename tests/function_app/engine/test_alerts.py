@@ -3,8 +3,7 @@
 import pytest
 
 from function_app.models import Result
-
-from .conftest import JOB, Bench, a_job
+from tests.function_app.conftest import JOB, Bench, a_job
 
 FAILING = {"status": "failed", "during": "preprocessing", "error": {"code": "oom", "message": "too big"}}
 

@@ -7,8 +7,8 @@ import pytest
 from function_app.models import Result
 from sandbox.runtime.faults import Fault
 from tests.conftest import Run
+from tests.function_app.conftest import ENTITY, JOB, LIVE, PROJECT, SETTINGS, Bench, a_file, a_job, child
 
-from .conftest import ENTITY, JOB, LIVE, PROJECT, SETTINGS, Bench, a_file, a_job, child
 from .test_destinations import REFUSED, THIRD_JOB, engine, two_accounts
 
 RULES = "account=aoai-eu -> acme-eu/finetune"

@@ -14,8 +14,7 @@ from function_app.tracking.wandb.models import Models
 from function_app.tracking.wandb.versions import LATEST
 from sandbox.runtime.faults import Gate
 from sandbox.wandb.artifacts import Artifact, Collection
-
-from .conftest import ENTITY, JOB, KEY, OTHER_JOB, PROJECT, Bench, a_job, child
+from tests.function_app.conftest import ENTITY, JOB, KEY, OTHER_JOB, PROJECT, Bench, a_job, child
 
 FAMILY = "gpt-4o-mini-2024-07-18-tickets"
 TICKETS: dict[str, Any] = {"suffix": "tickets", "hyperparameters": {"n_epochs": 3}}

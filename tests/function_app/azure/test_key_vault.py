@@ -18,8 +18,7 @@ from function_app.errors import KeyRefusedError, VaultError
 from function_app.models import DatasetPolicy, Result
 from function_app.tracking.wandb.scratch import scratch
 from sandbox.cloud import Cloud
-
-from .conftest import JOB, KEY, Bench, a_job
+from tests.function_app.conftest import JOB, KEY, Bench, a_job
 
 VAULT = "https://kv-ml.vault.azure.net/"
 NEW_KEY = "5a4db0c5a4db0c5a4db0c5a4db0c5a4db0c0000f"

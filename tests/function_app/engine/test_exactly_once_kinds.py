@@ -6,8 +6,7 @@ from typing import Any
 import pytest
 
 from function_app.models import Result
-
-from .conftest import FILE, JOB, LIVE, Bench, a_job
+from tests.function_app.conftest import FILE, JOB, LIVE, Bench, a_job
 
 
 def world(bench: Bench, *faults: dict[str, Any]) -> None:

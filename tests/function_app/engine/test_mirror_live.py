@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from .conftest import ENTITY, JOB, LIVE, PROJECT, STARTED, Bench, a_file, a_job
+from tests.function_app.conftest import ENTITY, JOB, LIVE, PROJECT, STARTED, Bench, a_file, a_job
 
 UNREADABLE = {"status": 404, "body": {"error": {"code": "notFound", "message": "no such file"}}}
 

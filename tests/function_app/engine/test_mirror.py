@@ -9,8 +9,18 @@ from pathlib import Path
 import pytest
 
 from function_app.models import DatasetPolicy, Result
-
-from .conftest import CLOSED_ENDPOINT, ENDPOINT, FILE, JOB, OTHER_JOB, STARTED, VALIDATION_FILE, Bench, a_file, a_job
+from tests.function_app.conftest import (
+    CLOSED_ENDPOINT,
+    ENDPOINT,
+    FILE,
+    JOB,
+    OTHER_JOB,
+    STARTED,
+    VALIDATION_FILE,
+    Bench,
+    a_file,
+    a_job,
+)
 
 
 def test_a_training_jobs_run_grows_tick_by_tick_with_every_step_once(bench: Bench) -> None:

@@ -11,8 +11,7 @@ from function_app.data.formats import SPECS, Format
 from function_app.models import DatasetPolicy
 from function_app.tracking.wandb.files import TABLE_ROWS
 from sandbox.wandb.artifacts import Artifact
-
-from .conftest import ENTITY, FILE, JOB, PROJECT, Bench, a_file, a_job
+from tests.function_app.conftest import ENTITY, FILE, JOB, PROJECT, Bench, a_file, a_job
 
 SECRET = "the-word-that-must-not-leave"
 

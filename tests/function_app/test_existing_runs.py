@@ -9,8 +9,7 @@ from function_app.models import Outcome, Result, Selection
 from sandbox.runtime.faults import Fault
 from sandbox.wandb.runs import Run
 from tests.conftest import Run as Command
-
-from .conftest import ENTITY, FILE, JOB, KEY, OTHER_JOB, PROJECT, SETTINGS, Bench, a_job
+from tests.function_app.conftest import ENTITY, FILE, JOB, KEY, OTHER_JOB, PROJECT, SETTINGS, Bench, a_job
 
 MODEL = f"gpt-4o-mini-2024-07-18.ft-{'1' * 32}"
 NEW = f"{JOB}-2"

@@ -16,8 +16,7 @@ from function_app.data.results import rows_from_events
 from function_app.engine.planner import Action, decide
 from function_app.errors import AccessError, AccountBusyError, AccountError, NotThereError
 from function_app.models import Event, Job, JobError
-
-from .conftest import CLOSED_ENDPOINT, FILE, JOB, Bench, a_job
+from tests.function_app.conftest import CLOSED_ENDPOINT, FILE, JOB, Bench, a_job
 
 SEEN = {  # the fields of a real job of Azure's stable api-version: what has no value is absent
     "id": "ftjob-70ee3e37776e4428b20685fcd0728abb",

@@ -5,8 +5,7 @@ import pytest
 from evidence.commands.case import differences
 from evidence.commands.sync import end
 from function_app.models import Result
-
-from .conftest import JOB, Bench, a_job
+from tests.function_app.conftest import JOB, Bench, a_job
 
 ATTEMPTS = 6  # 24 s apart from first to last: by itself wandb-core makes ten thousand for rows and twenty for a file
 

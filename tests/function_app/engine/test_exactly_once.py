@@ -17,8 +17,7 @@ from function_app.tracking.wandb.api import Question, WandbApi
 from function_app.tracking.wandb.runs import open_run
 from function_app.tracking.wandb.tracker import WandbSession
 from sandbox.wandb.runs import Run
-
-from .conftest import ENTITY, FILE, JOB, PROJECT, TEN_MINUTES, Bench, a_job, child
+from tests.function_app.conftest import ENTITY, FILE, JOB, PROJECT, TEN_MINUTES, Bench, a_job, child
 
 FAMILY = "gpt-4o-mini-2024-07-18"
 STEPS = list(range(1, 31))

@@ -5,8 +5,7 @@ import sys
 import pytest
 
 from benchmarks.measure import watched
-
-from .conftest import SETTINGS, Bench, a_file, a_job
+from tests.function_app.conftest import SETTINGS, Bench, a_file, a_job
 
 SYNC = [sys.executable, "-m", "function_app", "sync"]
 
