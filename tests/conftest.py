@@ -42,8 +42,6 @@ def start_wandb_core() -> None:
 TOGETHER = frozenset(
     {
         "tests/benchmarks/test_scale.py",
-        "tests/sandbox/pages/test_pages.py",
-        "tests/sandbox/pages/test_browser.py",
         "tests/test_demo.py",
     }
 )

@@ -71,7 +71,7 @@ class Storage:
         """See Service: what a PUT of a blob does stands in its query and headers, what a GET is of in its host."""
         if call.method == "GET" and call.host == _BLOBS:
             return "Container_ListBlobFlatSegment", False
-        if call.query.get("comp") == "metadata":
+        if call.method == "PUT" and call.query.get("comp") == "metadata":
             return "Blob_SetMetadata", operation.writes
         action = call.headers.get("x-ms-lease-action", "").capitalize()
         return (f"Blob_{action}Lease" if call.query.get("comp") == "lease" else operation.id), operation.writes
@@ -152,7 +152,7 @@ class Storage:
     def _put(self, call: Call) -> Reply:
         if call.query.get("comp") == "lease":
             return self._lease(call, self._blob(call))
-        if call.query.get("comp") == "metadata":
+        if call.method == "PUT" and call.query.get("comp") == "metadata":
             blob = self._blob(call)
             self._check_lease(blob, call)
             blob.metadata = {k.removeprefix(_META): v for k, v in call.headers.items() if k.startswith(_META)}

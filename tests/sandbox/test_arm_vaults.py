@@ -3,14 +3,10 @@
 from typing import Any
 
 import pytest
-from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceNotFoundError
+from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 from azure.identity import AzureCliCredential
 from azure.mgmt.keyvault import KeyVaultManagementClient
-from hypothesis import given
-from hypothesis import strategies as st
 
-from sandbox.azure.arm.vaults import _is_name
-from sandbox.cloud import Cloud
 from tests.sandbox.azure import (
     SUBSCRIPTION,
     SUBSCRIPTION_ID,
@@ -31,19 +27,6 @@ def entry(who: str, **permissions: list[str]) -> dict[str, Any]:
 
 
 WHO = "0a000000-0000-4000-8000-000000000001"
-
-
-def test_a_new_vault_registers_its_name_first_and_then_answers(load: Load) -> None:
-    cloud = load(tenant_of())
-    poller = key_vaults().begin_create_or_update("rg-ml", "kv-new", new_vault(), polling=False)
-    assert poller.result().properties.vault_uri == "https://kv-new.vault.azure.net"
-    assert not cloud.world.serves("kv-new.vault.azure.net")
-    made = key_vaults().begin_create_or_update("rg-ml", "kv-2", new_vault(enablePurgeProtection=True)).result()
-    assert made.properties.provisioning_state == "Succeeded"
-    assert made.properties.vault_uri == "https://kv-2.vault.azure.net/"
-    assert made.properties.enable_purge_protection
-    assert cloud.world.serves("kv-2.vault.azure.net")
-    assert {v.name for v in key_vaults().list_by_subscription()} == {"kv-new", "kv-2"}
 
 
 @pytest.mark.parametrize(
@@ -111,27 +94,6 @@ def test_what_a_new_vault_may_not_be_leaves_none_behind(load: Load, properties: 
     assert cloud.world.tenant.vaults == {}
 
 
-def test_names_are_checked_as_they_would_be_taken(load: Load) -> None:
-    load(tenant_of({"name": "kv-gone", "deleted": True}, {"name": "kv-taken", "elsewhere": True}))
-    asked = {"type": "Microsoft.KeyVault/vaults"}
-    answers = {
-        n: key_vaults().check_name_availability({"name": n, **asked})
-        for n in ("kv-gone", "kv-taken", "a--b", "kv-free")
-    }
-    assert {n: (a.name_available, a.reason) for n, a in answers.items()} == {
-        "kv-gone": (False, "AlreadyExists"),
-        "kv-taken": (False, "AlreadyExists"),
-        "a--b": (False, "AccountNameInvalid"),
-        "kv-free": (True, None),
-    }
-
-
-@given(st.text("aZ9-", min_size=1, max_size=26))
-def test_a_name_is_3_to_24_characters_from_a_letter_to_no_hyphen_without_two_in_a_row(name: str) -> None:
-    good = 3 <= len(name) <= 24 and name[0].isalpha() and name[-1] != "-" and "--" not in name
-    assert _is_name(name) is good
-
-
 def test_a_deleted_vault_comes_back_with_everything_but_its_role_assignments(load: Load) -> None:
     policies = [{"principal": "operator", "secrets": ["get"]}]
     before = {
@@ -156,33 +118,6 @@ def test_a_deleted_vault_comes_back_with_everything_but_its_role_assignments(loa
     assert vault.properties.network_acls.default_action == "Allow"  # what the request says besides does not count
     assert secrets().get_secret("s").value == "v"
     assert not [a for a in cloud.world.tenant.rbac.assignments.values() if "kv-ml" in a.scope]
-
-
-def test_nothing_can_be_recovered_where_nothing_was_deleted(load: Load) -> None:
-    load(tenant_of())
-    with pytest.raises(HttpResponseError, match="SoftDeletedVaultDoesNotExist"):
-        key_vaults().begin_create_or_update("rg-ml", "kv-ml", new_vault(createMode="recover"))
-
-
-def test_deleting_what_is_not_there_is_no_error(load: Load) -> None:
-    cloud = load(tenant_of())
-    key_vaults().delete("rg-ml", "kv-none")
-    assert [e.status for e in cloud.world.trace.exchanges] == [204]
-
-
-def test_a_purged_vault_frees_its_name_once_the_operation_is_done(load: Load) -> None:
-    cloud = load(tenant_of({"name": "kv-gone", "deleted": True}))
-    key_vaults().begin_purge_deleted("kv-gone", "swedencentral").result()
-    assert cloud.counts["Vaults_OperationResult"] == 2
-    key_vaults().begin_create_or_update("rg-ml", "kv-gone", new_vault()).result()
-    with pytest.raises(ResourceNotFoundError):
-        key_vaults().get_deleted("kv-gone", "swedencentral")
-
-
-def test_a_deleted_vault_is_found_in_its_own_region_only(load: Load) -> None:
-    load(tenant_of({"name": "kv-gone", "deleted": True}))
-    with pytest.raises(ResourceNotFoundError):
-        key_vaults().get_deleted("kv-gone", "westeurope")
 
 
 def test_purge_protection_keeps_a_deleted_vault(load: Load) -> None:
@@ -264,20 +199,3 @@ def test_an_entry_for_an_application_on_behalf_of_a_user_is_another_entry(load: 
         (None, ["get"]),
         (WHO.replace("1", "3"), ["set"]),
     ]
-
-
-def test_a_vault_that_is_deleted_at_the_start_has_lost_its_assignments_too(load: Load) -> None:
-    scenario = tenant_of({"name": "kv-gone", "deleted": True})
-    held = {
-        "principal": "operator",
-        "role": "Key Vault Secrets User",
-        "scope": "rg-ml/Microsoft.KeyVault/vaults/kv-gone",
-    }
-    cloud: Cloud = load(scenario | {"assignments": [*scenario["assignments"], held]})
-    assert len(cloud.world.tenant.rbac.assignments) == 1
-
-
-def test_a_name_that_is_in_use_cannot_be_taken_even_by_recovering(load: Load) -> None:
-    load(tenant_of({"name": "kv-ml"}))
-    with pytest.raises((ResourceExistsError, HttpResponseError), match="SoftDeletedVaultDoesNotExist"):
-        key_vaults().begin_create_or_update("rg-ml", "kv-ml", new_vault(createMode="recover"))

@@ -9,9 +9,8 @@ from azure.core.exceptions import (
     ClientAuthenticationError,
     HttpResponseError,
     ResourceExistsError,
-    ResourceNotFoundError,
 )
-from azure.identity import AzureCliCredential, ClientSecretCredential, DefaultAzureCredential, ManagedIdentityCredential
+from azure.identity import AzureCliCredential, ClientSecretCredential, ManagedIdentityCredential
 from azure.keyvault.secrets import SecretClient
 from azure.mgmt.authorization import AuthorizationManagementClient
 from azure.mgmt.cognitiveservices import CognitiveServicesManagementClient
@@ -44,11 +43,6 @@ def assign(cloud: Cloud, who: str, role: str, scope: str = VAULT, name: str | No
     return authorization().role_assignments.create(scope, name or str(uuid.uuid4()), body)
 
 
-def test_a_person_is_signed_in_through_az_and_default_credential_finds_it(cloud: Cloud) -> None:
-    token = DefaultAzureCredential().get_token("https://management.azure.com/.default")
-    assert token.token.count(".") == 2
-
-
 def test_nobody_signed_in_is_told_so(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SANDBOX_SESSION")
     with pytest.raises(ClientAuthenticationError, match="az login"):
@@ -63,25 +57,6 @@ def test_a_token_for_one_plane_is_refused_on_another(cloud: Cloud) -> None:
     client = KeyVaultManagementClient(VaultToken(), SUBSCRIPTION)
     with pytest.raises(ClientAuthenticationError, match="wrong audience"):
         client.vaults.get("rg-ml", "kv-ml")
-
-
-def test_switching_the_identity_on_is_a_long_running_operation(cloud: Cloud) -> None:
-    client = CognitiveServicesManagementClient(AzureCliCredential(), SUBSCRIPTION, polling_interval=0)
-    assert client.accounts.get("rg-ml", "aoai-ml").identity is None
-    body: Any = {"identity": {"type": "SystemAssigned"}}
-    account = client.accounts.begin_update("rg-ml", "aoai-ml", body).result()
-    assert account.identity is not None
-    assert account.identity.principal_id is not None
-    assert cloud.counts["Accounts_OperationResult"] >= 1
-    assert client.accounts.get("rg-ml", "aoai-ml").identity == account.identity
-
-
-def test_what_is_not_there_is_named(cloud: Cloud) -> None:
-    client = KeyVaultManagementClient(AzureCliCredential(), SUBSCRIPTION)
-    with pytest.raises(ResourceNotFoundError, match="ResourceNotFound"):
-        client.vaults.get("rg-ml", "kv-other")
-    with pytest.raises(HttpResponseError, match=r"SubscriptionNotFound|AuthorizationFailed"):
-        KeyVaultManagementClient(AzureCliCredential(), str(uuid.uuid4())).vaults.get("rg-ml", "kv-ml")
 
 
 def test_a_role_works_only_after_it_has_propagated_though_arm_shows_it_at_once(cloud: Cloud) -> None:
@@ -109,16 +84,6 @@ def test_access_policies_count_until_the_switch_and_not_after(cloud: Cloud, monk
         secrets.get_secret("billing-db-password")
 
 
-def test_an_application_signs_in_with_its_secret(cloud: Cloud) -> None:
-    app = cloud.world.tenant.named("reports-job")
-    credential = ClientSecretCredential(cloud.world.tenant.tenant_id, app.app_id, "reports-secret")
-    assert SecretClient(URL, credential).get_secret("billing-db-password").value
-    with pytest.raises(ClientAuthenticationError, match="7000215"):
-        ClientSecretCredential(cloud.world.tenant.tenant_id, app.app_id, "wrong").get_token(
-            "https://vault.azure.net/.default"
-        )
-
-
 def test_the_same_grant_under_another_name_is_a_conflict_that_names_the_first(cloud: Cloud) -> None:
     first = assign(cloud, "dana", "Key Vault Secrets User")
     with pytest.raises(ResourceExistsError, match=first.name.replace("-", "")):
@@ -126,36 +91,6 @@ def test_the_same_grant_under_another_name_is_a_conflict_that_names_the_first(cl
     assert assign(cloud, "dana", "Key Vault Secrets User", name=first.name).id == first.id
     with pytest.raises(HttpResponseError, match="RoleAssignmentUpdateNotPermitted"):
         assign(cloud, "billing-api", "Key Vault Secrets User", name=first.name)
-
-
-def test_owner_may_not_read_secrets_by_rbac(cloud: Cloud) -> None:
-    cloud.world.tenant.vaults["kv-ml"].rbac = True
-    with pytest.raises(HttpResponseError) as refused:
-        SecretClient(URL, AzureCliCredential()).get_secret("billing-db-password")
-    assert refused.value.status_code == 403
-
-
-def test_a_deleted_secret_comes_back_a_little_after_recover(cloud: Cloud) -> None:
-    cloud.world.tenant.vaults["kv-ml"].policies[2].object_id = cloud.world.tenant.named("operator").object_id
-    cloud.world.tenant.vaults["kv-ml"].policies[2].permissions["secrets"] += ["recover"]
-    secrets = SecretClient(URL, AzureCliCredential())
-    secrets.begin_delete_secret("billing-db-password", _polling_interval=0.01).wait()
-    with pytest.raises(ResourceExistsError, match="deleted but recoverable"):
-        secrets.set_secret("billing-db-password", "x")
-    secrets.begin_recover_deleted_secret("billing-db-password", _polling_interval=0.01).wait()
-    assert secrets.get_secret("billing-db-password").value == "correct-horse-battery-staple"
-
-
-def test_a_firewalled_vault_says_so_and_never_heals(cloud: Cloud) -> None:
-    cloud.world.tenant.vaults["kv-ml"].firewall = True
-    with pytest.raises(HttpResponseError) as refused:
-        SecretClient(URL, AzureCliCredential()).get_secret("billing-db-password")
-    assert "ForbiddenByFirewall" in str(refused.value.error.innererror)  # type: ignore[union-attr]
-
-
-def test_permissions_of_the_caller_are_those_of_its_roles(cloud: Cloud) -> None:
-    found = list(authorization().permissions.list_for_resource_group("rg-ml"))
-    assert [p.actions for p in found] == [["*"]]
 
 
 @pytest.mark.parametrize(

@@ -86,14 +86,6 @@ def test_an_event_before_any_request_is_addressed_by_a_star(load: Load) -> None:
         vaults.get("rg-ml", "kv-ml")
 
 
-def test_a_host_that_an_event_takes_away_breaks_the_connection(load: Load) -> None:
-    world = _world(load, {"before": "GetSecret", "do": [{"delete_vault": {"vault": "kv-ml"}}]})
-    with pytest.raises(Exception, match=r"[Cc]onnection|[Rr]eset|EOF"):
-        secrets().get_secret("key")
-    assert set(world.denied) == {"kv-ml.vault.azure.net"}  # the SDK's retries
-    world.denied.clear()
-
-
 def test_roles_assigned_by_others_propagate_and_may_change(load: Load) -> None:
     scope = "rg-ml/Microsoft.KeyVault/vaults/kv-ml"
     who = {"principal": "operator", "role": "Key Vault Secrets User", "scope": scope}

@@ -1,6 +1,5 @@
 """A job is a pure function of (script, now): what was seen once stays, and things happen in the order of life."""
 
-import base64
 import math
 from typing import Any
 
@@ -196,12 +195,6 @@ def test_events_come_on_after_the_job_has_succeeded() -> None:
     assert messages(one)[-1].startswith("Training tokens billed")
 
 
-@given(st.floats(0.01, 1e4), st.integers(1, 500), moments)
-def test_a_step_is_done_at_the_moment_that_it_is_done(pace: float, step: int, queued: float) -> None:
-    one = job(timeline={"steps": 500, "seconds_per_step": pace, "queued": queued})
-    assert one.course.steps(one.course.step_at(step)) == step
-
-
 def test_the_status_can_turn_hours_after_the_last_event() -> None:
     one = job(timeline={"finished_after": "2h"})
     billed = events(one, LATE)[-1]["created_at"]
@@ -226,55 +219,12 @@ def test_given_points_come_out_as_given_and_lines_lie_between_them() -> None:
     assert "Step 10: training loss=0.07380199432373047" in messages(one)
 
 
-def test_numbers_are_written_as_the_service_writes_them() -> None:
-    assert text(3.814697265625e-06) == "3.814697265625E-06"
-    assert text(1.0) == "1"
-    assert text(0.0001) == "0.0001"
-    whole = job(timeline={"steps": 10}, metrics={"train_mean_token_accuracy": {"points": {10: 1.0}}})
-    last = [e for e in events(whole, LATE) if e["type"] == "metrics"][-1]
-    assert last["data"]["train_mean_token_accuracy"] == 1
-    assert isinstance(last["data"]["train_mean_token_accuracy"], int)
-
-
-def test_curves_are_seeded_by_the_job_and_noise_stays_within_bounds() -> None:
-    curve = {"shape": "linear", "start": 0.9, "end": 1.0, "noise": 0.2, "low": 0.0, "high": 1.0, "levels": 8}
-    fields = {"timeline": {"steps": 200}, "metrics": {"train_mean_token_accuracy": curve}}
-    values = [float(row[1]) for row in rows(job(**fields))[1:]]
-    assert max(values) == 1
-    assert all(0 <= v <= 1 and (v * 8).is_integer() for v in values)
-    assert rows(job(**fields)) == rows(job(**fields))
-    assert rows(job(**fields, id="ftjob-other")) != rows(job(**fields))
-    assert rows(job(**fields, seed=7)) != rows(job(**fields))
-
-
-def test_full_validation_stands_at_the_ends_of_epochs_only() -> None:
-    table = rows(job(validation_file="file-valid", timeline={"steps": 25, "epochs": 3}, validation_every=5))
-    full, valid = table[0].index("full_valid_loss"), table[0].index("valid_loss")
-    assert [i for i, row in enumerate(table) if i and row[full]] == [8, 16, 25]
-    assert [i for i, row in enumerate(table) if i and row[valid]] == [5, 10, 15, 20, 25]
-
-
-def test_the_script_chooses_columns_and_how_a_missing_value_is_written() -> None:
-    columns = ["train_loss", "valid_loss", "validation_mean_token_accuracy"]
-    table = rows(
-        job(validation_file="file-valid", timeline={"steps": 10}, results={"columns": columns, "missing": "-1"})
-    )
-    assert table[0] == ["step", *columns]
-    assert table[1][2:] == ["-1", "-1"]
-    assert 0 < float(table[10][3]) <= 1
-
-
 def test_a_read_during_training_can_end_in_the_middle_of_a_row() -> None:
     one = job(timeline={"steps": 10}, results={"cut": True})
     now = one.course.step_at(4)
     assert not one.results(now).endswith(b"\n")
     assert one.results(now).count(b"\n") == 5
     assert one.results(LATE).endswith(b"\n")
-
-
-def test_base64_results_hold_the_same_table() -> None:
-    plain, encoded = job(timeline={"steps": 5}), job(timeline={"steps": 5}, results={"base64": True})
-    assert base64.b64decode(encoded.results(LATE)) == plain.results(LATE)
 
 
 def test_only_the_last_three_epochs_keep_a_checkpoint_and_the_last_has_the_models_name() -> None:
@@ -288,68 +238,12 @@ def test_only_the_last_three_epochs_keep_a_checkpoint_and_the_last_has_the_model
     assert [c["step_number"] for c in one.checkpoints(one.course.step_at(39))] == [30, 20, 10]
 
 
-def test_absent_fields_are_absent_not_null() -> None:
-    one = job(hyperparameters={"n_epochs": 2, "batch_size": 4}, auto=["batch_size"])
-    pending = one.body(ORIGIN)
-    assert None not in pending.values()
-    assert not {"fine_tuned_model", "result_files", "finished_at", "error", "suffix", "validation_file"} & set(pending)
-    assert pending["hyperparameters"] == {"n_epochs": 2, "batch_size": -1}
-    assert one.body(LATE)["hyperparameters"] == {"n_epochs": 2, "batch_size": 4}
-
-
-def test_a_failed_job_says_why() -> None:
-    error = {"code": "jsonlValidationFailed", "message": "Line 3 is not JSON.", "param": "training_file"}
-    one = job(outcome={"status": "failed", "during": "preprocessing", "error": error})
-    body = one.body(LATE)
-    assert (body["status"], body["error"]) == ("failed", error)
-    assert "result_files" not in body
-    assert events(one, LATE)[-1]["level"] == "error"
-    assert "error" not in one.body(ORIGIN)
-
-
-def test_a_job_cancelled_at_a_step_has_the_rows_up_to_it() -> None:
-    one = job(outcome={"status": "cancelled", "at_step": 7})
-    assert one.body(LATE)["status"] == "cancelled"
-    assert rows(one)[-1][0] == "7"
-    assert "fine_tuned_model" not in one.body(LATE)
-
-
-def test_a_pause_moves_what_comes_after_it() -> None:
-    plain, paused = job(), job(pauses=[{"at_step": 40, "lasts": "1h"}])
-    at = paused.course.step_at(40)
-    assert paused.status(at + 1800) == "paused"
-    assert paused.course.steps(at + 1800) == 40
-    assert [s for _, s in paused.course.states] == [
-        "pending",
-        "running",
-        "pausing",
-        "paused",
-        "resuming",
-        "running",
-        "succeeded",
-    ]
-    assert paused.course.finished > plain.course.finished + 3600
-
-
 def test_a_pause_without_end_lasts_until_somebody_resumes() -> None:
     for_ever = script(outcome={"status": "paused", "at_step": 40})
     assert Job(for_ever, ORIGIN).status(LATE) == "paused"
     asked = Action(ORIGIN + 10_000, "resume")
     resumed = Job(for_ever, ORIGIN, [asked])
     assert (resumed.status(LATE), resumed.course.steps(LATE)) == ("succeeded", 100)
-
-
-def test_a_status_nobody_has_heard_of_is_shown_as_it_is() -> None:
-    assert job(outcome={"status": "on_holiday", "during": "queue"}).body(LATE)["status"] == "on_holiday"
-
-
-def test_the_platforms_style_has_its_own_statuses_nulls_and_words() -> None:
-    one = job(style="openai", method={"type": "reinforcement"})
-    first = one.body(ORIGIN)
-    assert (first["status"], first["error"], first["result_files"]) == ("validating_files", {}, [])
-    assert first["fine_tuned_model"] is None
-    assert one.status(ORIGIN + 61) == "queued"
-    assert any(m.startswith("Step 10/100: ") for m in messages(one))
 
 
 def test_thousands_of_steps_cost_no_more_than_what_is_asked_for() -> None:
@@ -377,8 +271,3 @@ def test_thousands_of_steps_cost_no_more_than_what_is_asked_for() -> None:
 def test_a_script_that_makes_no_sense_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         script(**wrong)
-
-
-def test_moments_are_offsets_or_iso_times() -> None:
-    assert job(created="-1h30m").created == ORIGIN - 5400
-    assert job(created="2026-03-01T12:00:00Z").created == job(created="2026-03-01T12:00:00").created == 1772366400

@@ -4,10 +4,7 @@ from typing import Any
 
 import pytest
 from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceNotFoundError
-from hypothesis import given
-from hypothesis import strategies as st
 
-from sandbox.azure.tenant import Vault
 from tests.sandbox.azure import Load, inner_code, secrets, tenant_of
 
 DAY = 86400
@@ -62,12 +59,6 @@ def test_an_older_version_can_be_disabled_while_the_latest_goes_on(load: Load) -
     assert (latest.value, latest.properties.tags) == ("n" * 40, {"rotated": "yes"})
 
 
-def test_properties_of_the_latest_version_change_without_naming_it(load: Load) -> None:
-    load(officer(vault(KEY)))
-    assert secrets().update_secret_properties("key", content_type="W&B API key").content_type == "W&B API key"
-    assert secrets().get_secret("key").properties.content_type == "W&B API key"
-
-
 def test_a_disabled_latest_version_hides_the_value_but_not_that_it_is_there(load: Load) -> None:
     load(officer(vault({**KEY, "enabled": False})))
     with pytest.raises(HttpResponseError) as refused:
@@ -107,12 +98,6 @@ def test_a_purge_is_refused_where_the_vault_is_protected_and_frees_the_name_wher
     assert secrets("kv-2").set_secret("key", "n").value == "n"
 
 
-def test_an_unknown_version_is_not_found(load: Load) -> None:
-    load(officer(vault(KEY)))
-    with pytest.raises(ResourceNotFoundError, match="SecretNotFound"):
-        secrets().get_secret("key", "0" * 32)
-
-
 @pytest.mark.parametrize(
     ("rules", "code", "says"),
     [
@@ -135,20 +120,3 @@ def test_network_rules_refuse_before_any_right_counts(load: Load, rules: dict[st
 def test_a_client_that_the_firewall_names_gets_in(load: Load) -> None:
     load(officer(vault(KEY, firewall=True, ip_rules=["203.0.113.0/28"])))
     assert secrets().get_secret("key").value == "k" * 40
-
-
-@given(st.ip_addresses(v=4), st.integers(0, 32))
-def test_the_firewall_admits_whom_a_range_names(address: Any, bits: int) -> None:
-    shut = Vault("id", "kv", "here", "https://kv/", firewall=True, ip_rules=[f"{address}/{bits}"])
-    assert shut.admits(str(address))
-    beyond = int(address) ^ (1 << (32 - bits)) if bits else None
-    assert beyond is None or not shut.admits(".".join(str(beyond >> s & 255) for s in (24, 16, 8, 0)))
-
-
-@pytest.mark.parametrize(
-    "secret",
-    [{"name": "s"}, {"name": "s", "value": "v", "versions": [{"value": "w"}]}, {"name": "s", "tags": {"a": "b"}}],
-)
-def test_a_secret_in_a_scenario_says_its_value_once(load: Load, secret: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="a value, or a list of versions"):
-        load(officer(vault(secret)))

@@ -72,18 +72,3 @@ def test_an_assignment_outlives_its_principal_with_the_type_it_had(load: Load) -
     load(scenario | {"principals": [*scenario["principals"], ghost], "assignments": [*scenario["assignments"], held]})
     found = [a for a in role_assignments().list_for_scope(vault_id("kv-ml")) if a.principal_id == ghost["id"]]
     assert [(a.principal_type, a.description) for a in found] == [("User", "left long ago")]
-
-
-def test_a_scenario_can_grant_to_the_identity_of_an_account_or_an_app(load: Load) -> None:
-    scenario = tenant_of({"name": "kv-ml"})
-    grants = [{"principal": name, "role": "Key Vault Secrets User", "scope": "rg-ml"} for name in ("aoai-ml", "func")]
-    cloud = load(
-        scenario
-        | {
-            "assignments": [*scenario["assignments"], *grants],
-            "accounts": [{"name": "aoai-ml", "group": "rg-ml", "system_identity": True}],
-            "function_apps": [{"name": "func", "group": "rg-ml", "identity": "system"}],
-        }
-    )
-    holders = {a.principal_id for a in cloud.world.tenant.rbac.assignments.values()}
-    assert {cloud.world.tenant.named(name).object_id for name in ("aoai-ml", "func", "operator")} == holders

@@ -6,10 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sandbox.azure.key_vault import KeyVault
-from sandbox.azure.tenant import CLOUDS
 from sandbox.runtime.clock import Clock
-from sandbox.runtime.http import Call, ServiceError
 from sandbox.scenario.actions import Do
 from sandbox.scenario.reader import Scenario, read
 from sandbox.world import World
@@ -42,40 +39,6 @@ def test_what_cannot_be_read_is_named_line_by_line(data: dict[str, object], says
 def test_an_unknown_name_lists_the_known_ones() -> None:
     with pytest.raises(ValueError, match="contoso, demo"):
         Scenario.load("no-such")
-
-
-@pytest.mark.parametrize(
-    ("cloud", "vault", "login", "audience", "arm"),
-    [
-        ("public", "kv-ml.vault.azure.net", "login.microsoftonline.com", "vault.azure.net", "management.azure.com"),
-        (
-            "us government",
-            "kv-ml.vault.usgovcloudapi.net",
-            "login.microsoftonline.us",
-            "vault.usgovcloudapi.net",
-            "management.usgovcloudapi.net",
-        ),
-        (
-            "china",
-            "kv-ml.vault.azure.cn",
-            "login.chinacloudapi.cn",
-            "vault.azure.cn",
-            "management.chinacloudapi.cn",
-        ),
-    ],
-)
-def test_a_cloud_is_served_under_its_own_names_only(
-    cloud: str, vault: str, login: str, audience: str, arm: str
-) -> None:
-    world = World(Scenario.parse({"extends": "contoso", "cloud": cloud}), {}, [])
-    assert all(world.serves(host) for host in (vault, login, arm))
-    assert sum(world.serves(names.arm) for names in CLOUDS.values()) == 1
-    service = next(s for s in world.services if isinstance(s, KeyVault))
-    with pytest.raises(ServiceError) as challenge:
-        service.authenticate(Call("GET", vault, "/secrets", {}, {}))
-    tenant = world.tenant.tenant_id
-    expected = f'Bearer authorization="https://{login}/{tenant}", resource="https://{audience}"'
-    assert challenge.value.reply.headers["www-authenticate"] == expected
 
 
 def _page() -> str:

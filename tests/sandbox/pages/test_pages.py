@@ -1,362 +1,342 @@
-"""The pages as they are served: what is at which address, whole and escaped, and never with a secret in it."""
+"""The sandbox's pages: what they show of a world, whole and escaped, and never with a secret in it."""
 
+import base64
+import hashlib
+import html
+import json
 import re
-import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from html.parser import HTMLParser
 from itertools import pairwise
-from pathlib import Path
+from typing import Any
 
 import pytest
-import wandb
+from hypothesis import given
+from hypothesis import strategies as st
 
+from sandbox.azure.rbac import ROLE_IDS, Assignment
 from sandbox.azure.tenant import Secret, SecretVersion
 from sandbox.cloud import Cloud
+from sandbox.pages import chain, runs, traffic
 from sandbox.pages import text as page_text
+from sandbox.pages.charts import Frame, Point, charts, thinned, ticks
+from sandbox.pages.format import duration, number, size
 from sandbox.pages.site import page, summary
-from sandbox.runtime.http import Call
-from sandbox.scenario.reader import Scenario
+from sandbox.runtime.http import Call, Caller
+from sandbox.runtime.trace import Exchange, masked_request, masked_response
+from sandbox.scenario.reader import Scenario, read
+from sandbox.wandb.artifacts import Artifact
+from sandbox.wandb.files import artifact_file_path
 from sandbox.world import World
-from tests.sandbox.pages.test_data import exchange
-from tests.sandbox.pages.world import (
-    BAD,
-    DONE,
-    ENTITY,
-    KEY,
-    LIVE,
-    NEW,
-    PASSWORD,
-    PROJECT,
-    committed,
-    page_world,
-    scenario,
-)
-from tests.sandbox.wandb.sdk import PROJECT as SDK_PROJECT
-from tests.sandbox.wandb.sdk import Sdk, sdk
 
-__all__ = ["sdk"]
-
+ENTITY, PROJECT = "acme", "fine-tuning"
 RUN = f"/runs/{ENTITY}/{PROJECT}/"
+KEY = "5a4db0c5a4db0c5a4db0c5a4db0c5a4db0c00001"
+DONE, LIVE, BAD, NEW = "ftjob-d0", "ftjob-11", "ftjob-b0", "ftjob-e0"
 PATHS = ["/", RUN + DONE, RUN + LIVE, RUN + BAD]
-_VOID = {"meta", "link", "br", "wbr", "input", "img", "hr"}
-CSS = (Path(page_text.__file__).parent / "templates" / "page.css").read_text()
+FRAME = Frame(360, 150)
+VALUES = st.floats(min_value=-1e9, max_value=1e9, allow_nan=False, allow_subnormal=False)
 
 
-class Checked(HTMLParser):
-    """Reads a page strictly: every tag is closed in order, no id twice, every reference has its target."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.tags: list[tuple[str, dict[str, str]]] = []
-        self.text = ""
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, {name: value or "" for name, value in attrs}))
-        if tag not in _VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.handle_starttag(tag, attrs)
-        if tag not in _VOID:
-            self.open.pop()
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag, f"</{tag}> closes something else"
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
-
-    def named(self, tag: str) -> list[dict[str, str]]:
-        return [attributes for name, attributes in self.tags if name == tag]
+def scenario(**more: Any) -> Scenario:
+    """Four jobs: one succeeded, one trains, one failed, one is not in W&B yet."""
+    job = {"model": "gpt-4.1-mini", "training_file": "file-1", "created": "-5d"}
+    error = {"code": "invalidPayload", "message": "Line 17 has no assistant message."}
+    jobs = [
+        {**job, "id": DONE, "timeline": {"steps": 100}},
+        {**job, "id": LIVE, "created": "-1h", "timeline": {"steps": 1000, "seconds_per_step": 60}},
+        {**job, "id": BAD, "outcome": {"status": "failed", "during": "preprocessing", "error": error}},
+        {**job, "id": NEW, "created": "-4d"},
+    ]
+    mirrored: list[dict[str, Any]] = [
+        {"id": DONE, "history": _history(100), "summary": {"train_loss": 0.03}, "tags": ["openai/finetune"]},
+        {"id": LIVE, "history": _history(5), "state": "running"},
+        {"id": BAD, "state": "failed", "summary": {"error": error}},
+    ]
+    config = {"model": "gpt-4.1-mini", "hyperparameters": {"n_epochs": 3}}
+    common = {"entity": ENTITY, "project": PROJECT, "user": "sync-bot", "config": config}
+    base = read("contoso")
+    account = {**base["accounts"][0], "jobs": jobs, "files": [{"id": "file-1"}]}
+    wandb = {**base["wandb"], "runs": [{**common, "name": f"run of {run['id']}", **run} for run in mirrored]}
+    return Scenario.parse({**base, "accounts": [account], "wandb": wandb, **more})
 
 
-def get(world: World, path: str) -> str:
-    reply = page(world, Call("GET", "127.0.0.1:1", path, {}, {}))
-    assert reply is not None
-    assert isinstance(reply.body, bytes)
-    return reply.body.decode()
+def _history(steps: int) -> list[dict[str, Any]]:
+    return [{"_step": i, "train_loss": 3 / i, "train_mean_token_accuracy": i / steps} for i in range(1, steps + 1)]
 
 
-def checked(world: World, path: str) -> Checked:
-    reader = Checked()
-    reader.feed(get(world, path))
-    reader.close()
-    assert reader.open == []
-    return reader
-
-
-@pytest.fixture(scope="module")
+@pytest.fixture
 def world() -> World:
-    made = page_world()
+    """The world of `scenario`, with a dataset that a run used and a model that it made."""
+    return page_world()
+
+
+def page_world(**more: Any) -> World:
+    made = World(scenario(**more), {}, [], page=page)
+    run = made.wandb.store.run(ENTITY, PROJECT, DONE)
+    table = {"columns": ["line", "prompt", "tools"], "data": [[i, f"question {i}", ""] for i in range(1, 8)]}
+    files = {"train.jsonl": b"{}\n", "examples.table.json": json.dumps(table).encode()}
+    dataset = _committed(made, "file-1", "dataset", files)
+    model = _committed(made, "gpt-4.1-mini", "model", {"model_metadata.json": b"{}"})
+    dataset.metadata = {"filename": "train.jsonl"}
+    run.used.append(dataset)
+    dataset.used_by.append(run)
+    run.logged.append(model)
     made.trace.add(exchange())
     made.trace.add(exchange(404, operation="Other", write=True))
     return made
 
 
-# --- addresses -----------------------------------------------------------------------------------------------------
+def _committed(world: World, name: str, kind: str, files: dict[str, bytes]) -> Artifact:
+    """An artifact version with these files, as if a client had uploaded it."""
+    store = world.wandb.store
+    artifact = store.add_artifact(store.add_collection(store.add_project(ENTITY, PROJECT), name, kind), "0" * 32, None)
+    contents = {}
+    for path, content in files.items():
+        md5 = base64.b64encode(hashlib.md5(content).digest()).decode()
+        store.storage.put(artifact_file_path(artifact.project_number, md5), content)
+        contents[path] = {"digest": md5, "size": len(content)}
+    manifest = {"version": 1, "storagePolicy": "p", "storagePolicyConfig": {}, "contents": contents}
+    artifact.manifest_path = f"wandb_manifests/{artifact.id}"
+    store.storage.put(artifact.manifest_path, json.dumps(manifest).encode())
+    artifact.commit()
+    return artifact
+
+
+def exchange(status: int = 200, *, operation: str = "Get", write: bool = False, signed_in: bool = True) -> Exchange:
+    headers = {"authorization": "Bearer secret-token"} if signed_in else {}
+    caller = Caller("id", "", "User", "you@contoso.example", "")
+    call = Call("GET", "kv-ml.vault.azure.net", "/secrets/x", {}, headers, caller=caller, url="https://kv/secrets/x")
+    return Exchange(
+        service="keyvault",
+        operation=operation,
+        write=write,
+        caller=caller.name,
+        at="2026-03-02T08:00:00+00:00",
+        seconds=0.004,
+        request=masked_request(call, keep=True),
+        response=masked_response(status, {}, b'{"value": "hidden-value"}', "kv.vault.azure.net", keep=True),
+        fault=False,
+    )
+
+
+def provisioned(world: World, *, effective: float = 0) -> None:
+    """What setup does, done by hand."""
+    (account,), vault = world.tenant.accounts.values(), world.tenant.vaults["kv-ml"]
+    identity = world.tenant.named("billing-api")  # any service principal will do
+    account.system_identity, vault.rbac = identity.object_id, True
+    role = ROLE_IDS["Key Vault Secrets Officer"]
+    world.tenant.rbac.add(Assignment("a", vault.id, role, identity.object_id, "ServicePrincipal", 0, effective))
+    vault.secrets["wandb-api-key"] = Secret("wandb-api-key", [SecretVersion("v1", KEY, 0, 0)])
+
+
+def get(world: World, path: str, status: int = 200) -> str:
+    reply = page(world, Call("GET", "127.0.0.1:1", path, {}, {}))
+    assert reply is not None
+    assert isinstance(reply.body, bytes)
+    assert reply.status == status
+    return reply.body.decode()
+
+
+def words_of(world: World, path: str) -> str:
+    return html.unescape(re.sub(r"<[^>]+>", "", get(world, path)))
+
+
+# --- charts ---------------------------------------------------------------------------------------------------------
+
+
+@given(st.lists(VALUES, min_size=1, max_size=400), st.integers(1, 20))
+def test_thinning_keeps_the_ends_the_extremes_and_the_order(values: list[float], buckets: int) -> None:
+    points = [(float(step), value) for step, value in enumerate(values)]
+    kept = thinned(points, buckets)
+    assert len(kept) <= 4 * buckets
+    assert (kept[0], kept[-1]) == (points[0], points[-1])
+    assert {min(values), max(values)} <= {y for _, y in kept}
+    assert kept == sorted(set(kept) & set(points))
+
+
+@given(VALUES, VALUES)
+def test_ticks_are_few_evenly_spaced_and_enclose_the_values(one: float, other: float) -> None:
+    marks = ticks(min(one, other), max(one, other))
+    gaps = [later - earlier for earlier, later in pairwise(marks)]
+    assert 2 <= len(marks) <= 8
+    assert marks[0] <= min(one, other) + 1e-5 * gaps[0]
+    assert marks[-1] >= max(one, other) - 1e-5 * gaps[0]
+    assert gaps == pytest.approx([gaps[0]] * len(gaps))
+
+
+def test_metrics_are_grouped_by_what_they_measure_and_described_in_words() -> None:
+    points: list[Point] = [(1, 3.25), (50, 0.0016478)]
+    names = ["train_mean_token_accuracy", "full_valid_loss", "train_loss", "learning_rate"]
+    loss, accuracy, rate = charts(dict.fromkeys(names, points), FRAME, until=100)
+    assert [chart.family for chart in (loss, accuracy, rate)] == ["loss", "accuracy", "learning_rate"]
+    assert [(line.name, line.style) for line in loss.lines] == [("train_loss", "train"), ("full_valid_loss", "full")]
+    assert loss.description.startswith("Loss by training step. train_loss: 3.25 at step 1, 0.001648 at step 50.")
+    assert loss.x_ticks[-1].label == "100"  # the axis reaches the job's end while it trains
+
+
+def test_numbers_sizes_and_durations_are_short() -> None:
+    assert [number(value) for value in (0.001647822, 3.8e-06, 1.0, 12345.6)] == ["0.001648", "3.8e-06", "1", "12,346"]
+    assert [size(value) for value in (0, 57_216, 999_999)] == ["0 B", "57.2 kB", "1 MB"]
+    assert [duration(value) for value in (-5, 0.2, 80, 90_000)] == ["0 s", "1 s", "1 min 20 s", "1 d 1 h"]
+
+
+# --- what is shown --------------------------------------------------------------------------------------------------
+
+
+def links(world: World) -> dict[str, chain.Link]:
+    ((_, found),) = chain.chains(world)
+    return {link.title: link for link in found}
+
+
+def test_the_chain_shows_what_setup_has_still_to_do_and_when_a_role_takes_effect(world: World) -> None:
+    before = links(world)
+    assert before["Vault permission model"].words == "access policies"
+    assert {before[title].mark for title in ("Account identity", "Identity may use secrets")} == {"off"}
+    provisioned(world, effective=world.clock.time() + 90)
+    assert links(world)["Identity may use secrets"].words == "in 1 min 30 s"
+    world.clock.advance(90)
+    assert {link.mark for link in links(world).values()} == {"ok"}
 
 
 @pytest.mark.parametrize(
-    ("method", "path"),
+    ("change", "words"), [({"enabled": False}, "disabled"), ({"expires": 1}, "expired"), ({"value": "0" * 40}, "none")]
+)
+def test_a_key_that_cannot_be_used_is_not_called_fine(world: World, change: dict[str, Any], words: str) -> None:
+    provisioned(world)
+    (version,) = world.tenant.vaults["kv-ml"].secrets["wandb-api-key"].versions
+    for name, value in change.items():
+        setattr(version, name, value)
+    link = links(world)["W&B key in the vault"]
+    assert (link.words, link.mark == "ok") == (words, False)
+
+
+@pytest.mark.parametrize(
+    ("status", "step", "state", "have", "mark"),
     [
-        ("POST", "/graphql"),
-        ("GET", "/graphql"),
-        ("POST", f"/files/{ENTITY}/{PROJECT}/{DONE}/file_stream"),
-        ("POST", "/"),
-        ("GET", "/favicon.ico"),
-        ("GET", "/runs"),
-        ("GET", "/runs/a/b/c/d"),
-        ("GET", "/sdk/otel/v1/traces"),
-        ("GET", "/traffic"),
+        ("running", 50, "running", 50, "ok"),
+        ("running", 50, "running", 40, "waiting"),
+        ("running", 50, "crashed", 50, "waiting"),
+        ("running", 50, "finished", 50, "bad"),
+        ("running", 50, "running", 60, "bad"),
+        ("succeeded", 100, "finished", 100, "ok"),
+        ("succeeded", 100, "finished", 99, "waiting"),
+        ("succeeded", 100, "failed", 100, "bad"),
+        ("cancelled", 10, "failed", 10, "ok"),
+        ("cancelled", 10, "finished", 10, "bad"),
+        ("pending", 0, "", 0, "waiting"),
     ],
 )
-def test_what_is_no_page_is_left_to_wandbs_api(world: World, method: str, path: str) -> None:
-    assert page(world, Call(method, "127.0.0.1", path, {}, {})) is None
+def test_job_and_run_match_only_when_state_and_step_do(
+    status: str, step: int, state: str, have: int, mark: str
+) -> None:
+    assert runs.agreement(status, step, state, have).mark == mark
 
 
-def test_a_run_that_is_not_there_is_a_404_that_leads_back(world: World) -> None:
-    reply = page(world, Call("GET", "127.0.0.1", RUN + "nobody", {}, {}))
-    assert reply is not None
-    assert reply.status == 404
-    assert f"{ENTITY}/{PROJECT}/nobody" in checked(world, RUN + "nobody").text
+def test_a_run_is_not_behind_where_azure_shows_no_more_steps() -> None:
+    """A results file that is gone leaves the sampled events, and what W&B got from it before stays there."""
+    found = [runs.agreement("succeeded", 65, "finished", have, readable=60) for have in (59, 60, 65, 66)]
+    assert [each.mark for each in found] == ["waiting", "ok", "ok", "bad"]
+    assert found[1].words == "match; Azure has no more metrics"
 
 
-@pytest.mark.parametrize("path", [*PATHS, RUN + "nobody"])
-def test_every_page_is_whole_html_whose_references_lead_somewhere(world: World, path: str) -> None:
-    reader = checked(world, path)
-    ids = [attributes["id"] for _, attributes in reader.tags if "id" in attributes]
-    assert len(ids) == len(set(ids))
-    wanted = [i for _, a in reader.tags for name in ("aria-labelledby",) for i in a.get(name, "").split()]
-    wanted += [a["href"][1:] for a in reader.named("a") if a["href"].startswith("#")]
-    assert set(wanted) <= set(ids)
-    for address in {a["href"] for a in reader.named("a") if a["href"].startswith("/")}:
-        reply = page(world, Call("GET", "127.0.0.1", address, {}, {}))
-        assert reply is not None
-        assert reply.status == 200
-
-
-@pytest.mark.parametrize("path", PATHS)
-def test_every_page_has_the_landmarks_and_names_that_people_who_hear_it_need(world: World, path: str) -> None:
-    reader = checked(world, path)
-    assert [len(reader.named(tag)) for tag in ("main", "header", "h1", "title")] >= [1, 1, 1, 1]
-    assert len(reader.named("h1")) == 1
-    levels = [int(tag[1]) for tag, _ in reader.tags if re.fullmatch(r"h[1-6]", tag)]
-    assert all(later - earlier <= 1 for earlier, later in pairwise(levels)), levels
-    assert len(reader.named("caption")) == len(reader.named("table"))
-    assert all(heading.get("scope") in ("col", "row") for heading in reader.named("th"))
-    for svg in reader.named("svg"):
-        assert svg.get("aria-hidden") == "true" or (svg["role"] == "img" and len(svg["aria-labelledby"].split()) == 2)
-    assert len(reader.named("progress")) == sum("aria-label" in bar for bar in reader.named("progress"))
-
-
-@pytest.mark.parametrize("path", PATHS)
-def test_nothing_is_loaded_from_anywhere_and_a_browser_is_told_so(world: World, path: str) -> None:
-    reply = page(world, Call("GET", "127.0.0.1", path, {}, {}))
-    assert reply is not None
-    policy = reply.headers["content-security-policy"]
-    assert policy.startswith("default-src 'none';")
-    assert "unsafe" not in policy
-    reader = checked(world, path)
-    sources = [a[name] for _, a in reader.tags for name in ("src", "href") if name in a]
-    assert [s for s in sources if not s.startswith(("/", "#", "data:image/svg+xml,"))] == []
-    assert [a for _, a in reader.tags if "style" in a or any(name.startswith("on") for name in a)] == []
-    assert "url(" not in CSS
-    assert "@import" not in CSS
-
-
-# --- what is on them -----------------------------------------------------------------------------------------------
-
-
-def test_the_overview_has_the_chain_every_run_and_job_and_the_counts(world: World) -> None:
-    reader = checked(world, "/")
-    for words in ("Account identity", "access policies"):
-        assert words in reader.text
-    for job in (DONE, LIVE, BAD, NEW):
-        assert job in reader.text
-    assert "Line 17 has no assistant message." in reader.text
-    assert "not in W&B yet" in reader.text
-    assert len(reader.named("progress")) == 3
-    assert "Loss by training step. train_loss: 3 at step 1, 0.03 at step 100." in reader.text
-
-
-def test_a_state_is_a_symbol_and_a_word_never_only_a_colour(world: World) -> None:
-    badges = re.findall(r'<span class="badge (\w+)"><span aria-hidden="true">(.)</span> ([^<]+)<', get(world, "/"))
-    assert {mark: symbol for mark, symbol, _ in badges} == {
-        "ok": "✓",
-        "live": "▸",
-        "bad": "✕",
-        "off": "○",
-        "waiting": "◷",
-    }
-    assert all(words.strip() for _, _, words in badges)
-    assert get(world, "/").count('class="badge') == len(badges)
-
-
-def test_a_runs_page_has_its_lineage_the_first_rows_its_config_and_summary(world: World) -> None:
-    text = checked(world, RUN + DONE).text
-    for words in ("train.jsonl", "gpt-4.1-mini:v0", "latest", "question 1", "the first 3 of 7 rows"):
-        assert words in text
-    assert "question 4" not in text
-    assert "hyperparameters.n_epochs" in text
-    assert "model_metadata.json" in text
-
-
-def test_a_runs_page_has_training_before_validation_and_names_in_order() -> None:
-    world = page_world()
-    run = world.wandb.store.run(ENTITY, PROJECT, DONE)
-    run.used.insert(0, committed(world, "file-2", "dataset", {"valid.jsonl": b"{}\n"}))
-    run.raw_config |= {
-        "zeta": {"value": 1},
-        "training_file": {"value": "file-1"},
-        "validation_file": {"value": "file-2"},
-    }
-    html = get(world, RUN + DONE)
-    assert html.index("training dataset") < html.index("validation dataset")
-    assert html.index("hyperparameters.n") < html.index("<dt>job") < html.index("<dt>zeta")
-
-
-def test_an_empty_world_is_told_as_such() -> None:
-    empty = World(Scenario.parse({}), {}, [])
-    text = checked(empty, "/").text
-    assert "no Azure OpenAI account" in text
-    assert "No runs yet" in text
-    assert "Traffic: 0 requests, 0 writes" in summary(empty)
-
-
-def test_of_very_many_runs_the_newest_are_shown_and_all_are_counted() -> None:
-    world = page_world()
+def test_jobs_are_listed_with_their_runs_newest_first(world: World) -> None:
     store = world.wandb.store
-    project = store.add_project(ENTITY, PROJECT)
+    store.delete_run(store.run(ENTITY, PROJECT, BAD))
+    found = runs.jobs(world, runs.runs(world))
+    assert [job.id for job in found[:2]] == [LIVE, NEW]
+    assert {job.id: job.agreement.words for job in found} == {
+        LIVE: f"W&B is {found[0].step - 5} steps behind",
+        NEW: "not in W&B yet",
+        DONE: "match",
+        BAD: "deleted in W&B",
+    }
+
+
+def test_what_is_no_finite_number_is_not_part_of_a_curve() -> None:
+    rows: list[dict[str, Any]] = [
+        {"_step": 1, "loss": "NaN", "done": True, "other": float("inf")},
+        {"_step": 2, "loss": 1},
+    ]
+    assert runs.series_of(rows) == {"loss": [(2.0, 1.0)]}
+
+
+def test_traffic_counts_accepted_writes_and_no_challenge_as_an_error() -> None:
+    found = [exchange(), exchange(404), exchange(401, signed_in=False), exchange(201, operation="Set", write=True)]
+    found[-1].polls.append(exchange().as_json())
+    got, written = traffic.by_operation([*found, exchange(403, operation="Set", write=True)])
+    assert (got.operation, got.requests, got.writes, got.errors) == ("Get", 3, 0, 1)
+    assert (written.operation, written.requests, written.writes, written.errors) == ("Set", 3, 1, 1)
+
+
+def test_the_overview_has_the_chain_and_every_job_and_a_run_its_artifacts(world: World) -> None:
+    home = words_of(world, "/")
+    for words in ("Account identity", "access policies", DONE, LIVE, BAD, NEW, "Line 17 has no assistant message."):
+        assert words in home
+    run = words_of(world, RUN + DONE)
+    for words in ("train.jsonl", "gpt-4.1-mini:v0", "question 1", "the first 3 of 7 rows", "hyperparameters.n_epochs"):
+        assert words in run
+    assert f"{ENTITY}/{PROJECT}/nobody" in get(world, RUN + "nobody", status=404)
+
+
+def test_an_empty_world_and_a_crowded_one_are_shown_too(world: World) -> None:
+    empty = World(Scenario.parse({}), {}, [])
+    assert "no Azure OpenAI account" in words_of(empty, "/")
+    assert "Traffic: 0 requests, 0 writes" in summary(empty)
+    store = world.wandb.store
     for i in range(100):
-        store.add_run(project, f"run-{i}", store.users["sync-bot"])
-    reader = checked(world, "/")
-    assert len(reader.named("article")) == 60
-    assert "The newest 60 of 103." in reader.text
+        store.add_run(store.add_project(ENTITY, PROJECT), f"run-{i}", store.users["sync-bot"])
+    assert "The newest 60 of 103." in words_of(world, "/")
+    assert get(world, "/").count("<article") == 60
 
 
-def test_what_people_write_cannot_become_markup() -> None:
-    evil = '<script>alert("x")</script>'
+def test_what_people_write_becomes_neither_markup_nor_terminal_codes() -> None:
+    evil = '<script>alert("x")</script>\x1b[2J\n'
     world = page_world(title=evil)
     run = world.wandb.store.run(ENTITY, PROJECT, DONE)
-    run.name, run.tags, run.raw_config["model"] = evil, [evil], {"value": evil}
+    run.name, run.tags, run.raw_config["model"] = evil + "x" * 200, [evil], {"value": evil}
     run.add_rows([{f"{evil}_loss": 1.0, "_step": 101}])
     for path in ("/", RUN + DONE):
-        html = get(world, path)
-        assert "<script>" not in html
-        assert "&lt;script&gt;" in html
+        assert "<script>" not in get(world, path)
+        assert "&lt;script&gt;" in get(world, path)
+    assert "\x1b" not in summary(world)
+    assert max(map(len, summary(world).splitlines())) <= page_text.WIDTH
 
 
-def test_a_run_whose_id_needs_escaping_is_found_by_its_link(world: World) -> None:
+def test_a_run_id_that_needs_escaping_is_found_by_its_link(world: World) -> None:
     store = world.wandb.store
-    project = store.add_project(ENTITY, PROJECT)
-    store.add_run(project, "a b&c", store.users["sync-bot"])
-    assert 'href="/runs/acme/fine-tuning/a%20b%26c"' in get(world, "/")
-    assert "a b&c" in checked(world, RUN + "a%20b%26c").text
-    store.delete_run(store.run(ENTITY, PROJECT, "a b&c"))
+    store.add_run(store.add_project(ENTITY, PROJECT), "a b&c", store.users["sync-bot"])
+    assert f'href="{RUN}a%20b%26c"' in get(world, "/")
+    assert "a b&c" in words_of(world, RUN + "a%20b%26c")
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_no_page_and_no_text_has_a_secret_in_it(path: str) -> None:
-    world = page_world()
-    vault = world.tenant.vaults["kv-ml"]
-    vault.secrets["wandb-api-key"] = Secret("wandb-api-key", [SecretVersion("v1", KEY, 0, 0)])
-    world.trace.add(exchange())
+def test_no_page_has_a_secret_and_no_page_loads_anything_from_elsewhere(world: World, path: str) -> None:
+    provisioned(world)
     shown = get(world, path) + summary(world)
-    assert KEY not in shown
-    assert PASSWORD not in shown
-    assert "secret-token" not in shown
-    assert "hidden-value" not in shown
-    assert "wandb-api-key" in summary(world)
+    for secret in (KEY, "correct-horse-battery-staple", "secret-token", "hidden-value"):
+        assert secret not in shown
+    reply = page(world, Call("GET", "127.0.0.1", path, {}, {}))
+    assert reply is not None
+    assert reply.headers["content-security-policy"].startswith("default-src 'none';")
+    assert re.findall(r'(?:src|href)="(?![/#]|data:image/svg)', get(world, path)) == []
 
 
-# --- over HTTP -----------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def site() -> Iterator[str]:
-    with Cloud(scenario(), page=page) as cloud:
-        yield cloud.url
-
-
-def fetched(url: str) -> tuple[int, str, str]:
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    try:
-        with opener.open(url, timeout=10) as answer:
-            return answer.status, answer.headers["content-type"], answer.read().decode()
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, error.headers["content-type"], error.read().decode()
-
-
-def test_pages_are_served_on_loopback_next_to_wandbs_api(site: str) -> None:
-    assert fetched(f"{site}/")[:2] == (200, "text/html; charset=utf-8")
-    assert fetched(f"{site}{RUN}{DONE}")[0] == 200
-    assert fetched(f"{site}/graphql")[0] not in (200, 404)
-    assert fetched(f"{site}/graphql")[1].startswith("application/json")
-
-
-def test_looking_is_no_traffic(site: str) -> None:
-    before = fetched(f"{site}/_sandbox/counts")
-    fetched(f"{site}/")
-    assert fetched(f"{site}/_sandbox/counts") == before
-
-
-def test_what_the_real_sdk_logged_is_what_the_page_shows(sdk: Sdk, tmp_path: Path) -> None:
-    world = sdk.cloud.world
-    with sdk.init("job-1", config={"model": "gpt-4o", "method": "dpo"}, tags=["mine"]) as run:
-        for step in range(1, 31):
-            run.log({"train_loss": 1 / step, "train_reward_accuracy": step / 30}, step=step)
-        artifact = wandb.Artifact("file-9", "dataset", metadata={"filename": "tickets.jsonl"})
-        artifact.add(wandb.Table(columns=["line", "prompt"], data=[[1, "how do I export?"]]), "examples")
-        run.use_artifact(artifact)
-    reader = checked(world, f"/runs/{ENTITY}/{SDK_PROJECT}/job-1")
-    for words in ("gpt-4o", "dpo", "mine", "tickets.jsonl", "how do I export?", "finished", "30 pts"):
-        assert words in reader.text
-    assert "train_loss: 1 at step 1, 0.03333 at step 30." in reader.text
-    home = get(world, "/") + summary(world)
-    assert KEY not in home
-    assert "Weights &amp; Biases" in home
-
-
-# --- the terminal --------------------------------------------------------------------------------------------------
-
-
-def test_the_text_says_the_same_in_a_hundred_columns(world: World) -> None:
+def test_the_terminal_says_the_same_in_a_hundred_columns(world: World) -> None:
     text = summary(world)
-    lines = text.splitlines()
-    assert max(map(len, lines)) <= page_text.WIDTH
-    assert len(lines) <= 60
     for words in ("○ Account identity", f"run of {DONE}", "100 of 100", "0.03", "train.jsonl", "2 requests, 0 writes"):
         assert words in text
     assert f"{NEW}: succeeded in Azure, not in W&B yet" in text
 
 
-@pytest.mark.parametrize(
-    ("name", "shown"),
-    [
-        ("gpt-4o-mini-2024-07-18 1d93b7", "gpt-4o-mini-2024-07-18 1d93b7"),
-        ("what somebody called it", "what somebody called it …0b04"),
-        ("a name that goes on and on and on 1d93b7", "a name that goes on and… …0b04"),
-    ],
-)
-def test_the_text_tells_runs_apart_by_name_or_by_the_end_of_their_id(name: str, shown: str) -> None:
-    world = page_world()
-    store = world.wandb.store
-    project = store.add_project(ENTITY, PROJECT)
-    store.add_run(project, "ftjob-1d93b7e26f7c4a4fa3b4a4ef0a1d0b04", store.users["sync-bot"]).name = name
-    assert f"  {shown:<30} " in summary(world)
+# --- over HTTP ------------------------------------------------------------------------------------------------------
 
 
-def test_the_text_does_not_grow_without_end_nor_let_a_name_move_the_cursor() -> None:
-    world = page_world()
-    store = world.wandb.store
-    project = store.add_project(ENTITY, PROJECT)
-    for i in range(200):
-        store.add_run(project, f"run-{i}", store.users["sync-bot"]).name = "\x1b[2J\nname" + "x" * 200
-    lines = summary(world).splitlines()
-    assert len(lines) <= 80
-    assert max(map(len, lines)) <= page_text.WIDTH
-    assert "\x1b" not in summary(world)
-    assert "183 more runs" in summary(world)
+def test_pages_are_served_beside_wandbs_api_and_are_no_traffic(cloud: Cloud) -> None:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with Cloud(scenario(), page=page) as site:
+        for path in ("/", RUN + DONE):
+            with opener.open(site.url + path, timeout=10) as answer:
+                assert answer.headers["content-type"] == "text/html; charset=utf-8"
+        assert site.world.trace.requests == 0
+    for method, path in (("POST", "/graphql"), ("GET", "/graphql"), ("POST", "/"), ("GET", "/runs"), ("GET", "/sdk/x")):
+        assert page(cloud.world, Call(method, "127.0.0.1", path, {}, {})) is None

@@ -45,13 +45,6 @@ def test_equal_content_is_the_same_version_and_other_content_the_next(sdk: Sdk, 
     assert [version.aliases for version in collection.versions] == [[], ["latest"]]
 
 
-def test_a_collection_has_one_type(sdk: Sdk, tmp_path: Path) -> None:
-    with sdk.init("job-1") as run:
-        run.log_artifact(made(tmp_path, "a")).wait()
-        with pytest.raises(ValueError, match="already exists with type"):
-            run.log_artifact(made(tmp_path, "b", kind="model")).wait()
-
-
 def test_an_alias_is_on_one_version_of_its_collection(sdk: Sdk, tmp_path: Path) -> None:
     with sdk.init("job-1") as run:
         first = run.log_artifact(made(tmp_path, "a"), aliases=["best"]).wait()
@@ -90,14 +83,6 @@ def test_using_an_artifact_is_lineage_on_both_sides(sdk: Sdk, tmp_path: Path) ->
     assert [each.name for each in sdk.store.run(ENTITY, PROJECT, "job-2").used] == ["data:v0"]
 
 
-def test_a_draft_that_is_used_is_made_first(sdk: Sdk, tmp_path: Path) -> None:
-    with sdk.init("job-1") as run:
-        run.use_artifact(made(tmp_path, "hello")).wait()
-
-    stored = sdk.store.run(ENTITY, PROJECT, "job-1")
-    assert [each.name for each in stored.used] == ["data:v0"]
-
-
 def test_versions_collections_and_types_are_listed(sdk: Sdk, tmp_path: Path) -> None:
     with sdk.init("job-1") as run:
         for text in ("a", "b", "c"):
@@ -129,14 +114,6 @@ def test_a_version_is_linked_to_a_registry_under_its_own_number_and_aliases(sdk:
     assert read.source_qualified_name == f"{PATH}/model:v1"
     read.unlink()
     assert portfolio.memberships == []
-
-
-def test_a_link_to_a_registry_that_does_not_exist_creates_it(sdk: Sdk, tmp_path: Path) -> None:
-    with sdk.init("job-1") as run:
-        version = run.log_artifact(made(tmp_path, "a")).wait()
-        version.link("wandb-registry-nope/x")
-
-    assert sdk.store.collection("acme-org", "wandb-registry-nope", "x").memberships != []
 
 
 def test_a_deleted_version_is_gone_and_its_number_is_not_given_again(sdk: Sdk, tmp_path: Path) -> None:

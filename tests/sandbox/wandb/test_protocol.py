@@ -13,12 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sandbox.runtime.http import Call
-from sandbox.scenario.wandb import WandbScript
 from sandbox.wandb.graphql.executor import RENAMED, ROOTS, SCHEMA, snake_case
-from sandbox.wandb.graphql.filters import MISSING, matching, ordered
-from sandbox.wandb.graphql.paging import page
+from sandbox.wandb.graphql.filters import MISSING, matching
 from sandbox.wandb.graphql.root import TYPES
-from sandbox.wandb.history import sampled
 from sandbox.wandb.rules import RefusedError
 
 from .client import KEY, UPSERT, VIEWER, Client
@@ -48,15 +45,6 @@ def test_a_field_that_the_schema_does_not_have_is_refused_by_name_and_remembered
     assert client.service.unsupported == [body["errors"][0]["message"]]
 
 
-def test_an_input_that_the_schema_does_not_have_is_refused_by_name_and_remembered() -> None:
-    client = Client()
-    status, body = draft(client, shoeSize=44)
-
-    assert status == 400
-    assert "unknown field 'shoeSize'" in body["errors"][0]["message"]
-    assert client.service.unsupported != []
-
-
 def test_an_unknown_path_names_itself() -> None:
     client = Client()
     reply = client.call("GET", "/oidc/session")
@@ -66,12 +54,6 @@ def test_an_unknown_path_names_itself() -> None:
         {"errors": [{"message": "the sandbox does not model GET api.wandb.ai/oidc/session"}]},
     )
     assert client.service.unsupported != []
-
-
-def test_telemetry_is_answered_like_a_server_without_any() -> None:
-    client = Client()
-    assert client.call("POST", "/sdk/otel/v1/metrics", b"{}").status == 404
-    assert client.service.unsupported == []
 
 
 SCHEMA_TYPES = build_schema(SCHEMA.read_text()).type_map
@@ -196,23 +178,6 @@ def test_five_minutes_of_silence_end_a_run_that_has_not_ended(post: dict[str, An
     }
 
 
-def test_the_last_summary_line_is_the_summary_and_console_lines_may_come_in_any_order() -> None:
-    client = Client()
-    summary = {"offset": 0, "content": ['{"a": 1}', '{"b": 2}']}
-    client.stream("old", files={"wandb-summary.json": summary, "output.log": {"offset": 2, "content": ["third"]}})
-    client.stream("old", files={"output.log": {"offset": 0, "content": ["first"]}})
-
-    run = client.run()
-    assert (run.summary, run.output_lines) == ({"b": 2}, ["first", "", "third"])
-
-
-def test_the_stream_of_a_run_that_is_gone_is_404_and_a_strange_post_400() -> None:
-    client = Client()
-    assert client.stream("nobody").status == 404
-    assert client.stream("old", surprise=1).status == 400
-    assert len(client.service.unsupported) == 1
-
-
 # --- runs made before
 
 
@@ -223,13 +188,6 @@ def test_a_run_of_the_scenario_can_be_resumed_where_it_ended() -> None:
     assert "t" in json.loads(bucket["wandbConfig"])
     assert json.loads(bucket["config"])["lr"] == {"value": 1}
     assert bucket["createdAt"] == "2026-03-02T07:00:00Z"
-
-
-def test_a_scenario_with_a_word_or_a_name_too_many_is_refused() -> None:
-    with pytest.raises(ValueError, match="shoes"):
-        WandbScript.model_validate({"shoes": 1})
-    with pytest.raises(ValueError, match="unknown nobody"):
-        WandbScript.model_validate({"teams": [{"name": "acme", "members": {"nobody": "admin"}}]})
 
 
 # --- artifacts and the object store
@@ -392,35 +350,3 @@ def test_unknown_operators_and_keys_are_refused() -> None:
         'query Q($f: JSONString) { project(name: "p", entityName: "acme") { runCount(filters: $f) } }', f='{"shoe": 1}'
     )
     assert (status, "unknown key 'shoe'" in body["errors"][0]["message"]) == (400, True)
-
-
-@given(st.lists(st.one_of(st.integers(), st.floats(allow_nan=False), st.text(), st.none())), st.booleans())
-def test_orders_sort_what_has_the_key_and_put_the_rest_last(values: list[Any], down: bool) -> None:
-    rows = [{"n": each} for each in values]
-    out = [row["n"] for row in ordered(rows, "-n" if down else "+n", "n", value)]
-    known = [each for each in out if each is not None]
-    assert out == known + [None] * values.count(None)
-    numbers = [each for each in known if not isinstance(each, str)]
-    assert numbers == sorted(numbers, reverse=down)
-
-
-@given(st.integers(0, 50), st.integers(1, 7))
-def test_pages_hold_every_node_once_and_in_order(count: int, first: int) -> None:
-    nodes, seen, after = list(range(count)), [], None
-    while True:
-        found = page(nodes, first, after)
-        seen += [edge.node for edge in found.edges]
-        if not found.page_info.has_next_page:
-            break
-        after = found.page_info.end_cursor
-    assert (seen, found.total_count) == (nodes, count)
-
-
-@given(st.integers(0, 200), st.integers(1, 50))
-def test_samples_keep_order_and_both_ends(count: int, samples: int) -> None:
-    lines = [str(number) for number in range(count)]
-    out = sampled(lines, samples)
-    assert len(out) == min(count, samples)
-    assert [int(each) for each in out] == sorted({int(each) for each in out})
-    assert out[:1] == lines[:1]
-    assert samples == 1 or out[-1:] == lines[-1:]

@@ -84,9 +84,3 @@ def test_a_spec_that_the_app_could_not_show_is_refused(project: Cloud) -> None:
     for spec in ("", "no json", "{}", json.dumps({"section": {"panelBankConfig": {"sections": [{"panels": []}]}}})):
         with pytest.raises(WandbApiFailedError, match="invalid view spec"):
             internal.upsert_view2(with_spec(spec))
-
-
-def test_there_is_no_view_of_another_name(project: Cloud) -> None:
-    a_workspace().save()  # type: ignore[no-untyped-call] # as above
-    with pytest.raises(ValueError, match="not found"):
-        Workspace.from_url("https://wandb.ai/acme/fine-tuning?nw=zzzzzzzzzzz")
