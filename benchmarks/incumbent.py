@@ -14,10 +14,9 @@ import sys
 import textwrap
 import time
 import venv
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from sandbox.cloud import Cloud
 from sandbox.scenario.reader import Scenario
@@ -40,35 +39,36 @@ class Verdict:
     seconds: float
 
 
-@dataclass(frozen=True)
-class Compared:
-    """One row, by tool."""
-
-    row: Row
-    verdicts: dict[str, Verdict]
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Compare, print, and say how ours did by exit status."""
-    said = _parser().parse_args(arguments)
-    rows = [row for row in ROWS if not said.row or any(word.lower() in row.name.lower() for word in said.row)]
+    """Compare, print, and say by exit status whether ours is right in every row."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.incumbent", description=__doc__)
+    parser.add_argument("--row", action="append", metavar="WORDS", help="only rows with these words in the name")
+    parser.add_argument("--ours-only", action="store_true", help="leave WandbLogger out")
+    parser.add_argument("--python", metavar="PATH", help="an interpreter that has wandb, openai, pandas and numpy")
+    parser.add_argument("--limit", type=float, default=60.0, metavar="SECONDS", help="how long a tool may take (60)")
+    given = parser.parse_args(arguments)
+    rows = [row for row in ROWS if not given.row or any(word.lower() in row.name.lower() for word in given.row)]
     if not rows:
         sys.exit("No row has these words in its name.")
-    pythons = {OURS: sys.executable}
-    if not said.ours_only:
-        pythons = {INCUMBENT: said.python or str(environment()), **pythons}
-    compared = []
+    pythons = pythons_of(given.python, ours_only=given.ours_only)
+    verdicts: dict[str, list[Verdict]] = {tool: [] for tool in pythons}
+    _print_cells(["ROW", *(_NAMES[tool] for tool in pythons)])
     with Cloud(Scenario.load("contoso")) as cloud:
         for row in rows:
-            verdicts = {tool: judge(cloud, row, tool, python, said.limit) for tool, python in pythons.items()}
-            compared.append(Compared(row, verdicts))
-            if not said.json:
-                _show(compared[-1], first=len(compared) == 1)
-    if said.json:
-        print(json.dumps([_as_data(each) for each in compared], indent=2))
-    else:
-        _sum_up(compared)
-    return int(any(each.verdicts[OURS].wrong for each in compared))
+            cells = [row.name + (" *" if row.assumes else "")]
+            for tool, python in pythons.items():
+                verdicts[tool].append(judge(cloud, row, tool, python, given.limit))
+                wrong = verdicts[tool][-1].wrong
+                cells.append(f"WRONG  {'; '.join(wrong)}" if wrong else "right")
+            _print_cells(cells)
+    _sum_up(rows, verdicts)
+    return int(any(each.wrong for each in verdicts[OURS]))
+
+
+def pythons_of(python: str | None, *, ours_only: bool) -> dict[str, str]:
+    """The interpreter of each tool; `python` is one that has WandbLogger and what it needs."""
+    ours = {OURS: sys.executable}
+    return ours if ours_only else {INCUMBENT: python or str(environment()), **ours}
 
 
 def judge(cloud: Cloud, row: Row, tool: str, python: str, limit: float) -> Verdict:
@@ -126,15 +126,6 @@ def _last_line(text: str) -> str:
     return (lines or ["no word"])[-1][:_WORDS]
 
 
-def _show(compared: Compared, *, first: bool) -> None:
-    tools = list(compared.verdicts)
-    if first:
-        _print_cells(["ROW", *(_NAMES[tool] for tool in tools)])
-    cells = [compared.row.name + (" *" if compared.row.assumes else "")]
-    cells += ["right" if not each.wrong else "WRONG  " + "; ".join(each.wrong) for each in compared.verdicts.values()]
-    _print_cells(cells)
-
-
 def _print_cells(cells: Sequence[str]) -> None:
     columns = [textwrap.wrap(cell, width) or [""] for cell, width in zip(cells, _WIDTHS, strict=False)]
     for number in range(max(map(len, columns))):
@@ -142,33 +133,15 @@ def _print_cells(cells: Sequence[str]) -> None:
         print("  ".join(line.ljust(width) for line, width in zip(lines, _WIDTHS, strict=False)).rstrip(), flush=True)
 
 
-def _sum_up(compared: Sequence[Compared]) -> None:
-    for each in compared:
-        if each.row.assumes:
-            print(f"* {each.row.name}: assumes {each.row.assumes}")
-    said = []
-    for tool in reversed(compared[0].verdicts):
-        verdicts = [each.verdicts[tool] for each in compared]
-        right = sum(not verdict.wrong for verdict in verdicts)
-        said.append(
-            f"{_NAMES[tool]} is right in {right} of {len(verdicts)} rows ({sum(v.seconds for v in verdicts):.0f} s)"
-        )
-    print(", ".join(said))
-
-
-def _as_data(compared: Compared) -> dict[str, Any]:
-    tools = {tool: {"right": not verdict.wrong, **asdict(verdict)} for tool, verdict in compared.verdicts.items()}
-    return {"row": compared.row.name, "assumes": compared.row.assumes, **tools}
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.incumbent", description=__doc__)
-    parser.add_argument("--row", action="append", metavar="WORDS", help="only rows with these words in the name")
-    parser.add_argument("--json", action="store_true", help="one document in place of the table")
-    parser.add_argument("--ours-only", action="store_true", help="leave WandbLogger out")
-    parser.add_argument("--python", metavar="PATH", help="an interpreter that has wandb, openai, pandas and numpy")
-    parser.add_argument("--limit", type=float, default=60.0, metavar="SECONDS", help="how long a tool may take (60)")
-    return parser
+def _sum_up(rows: Sequence[Row], verdicts: Mapping[str, Sequence[Verdict]]) -> None:
+    for row in rows:
+        if row.assumes:
+            print(f"* {row.name}: assumes {row.assumes}")
+    sums = []
+    for tool, found in list(verdicts.items())[::-1]:
+        right, seconds = sum(not each.wrong for each in found), sum(each.seconds for each in found)
+        sums.append(f"{_NAMES[tool]} is right in {right} of {len(found)} rows ({seconds:.0f} s)")
+    print(", ".join(sums))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -112,14 +112,6 @@ class Backfill:
 
 
 @dataclass(frozen=True)
-class Peak:
-    """The most memory that an instance took, in MiB: its own process, and wandb-core's."""
-
-    process: float
-    wandb_core: float
-
-
-@dataclass(frozen=True)
 class Figures:
     """All that was measured."""
 
@@ -128,8 +120,7 @@ class Figures:
     pending: int
     idle: Idle
     backfill: Backfill
-    ticking: Peak
-    working: Peak
+    memory: str
 
     @property
     def good(self) -> bool:
@@ -209,7 +200,7 @@ class Host:
                 self._changed.notify_all()
 
     def end(self) -> None:
-        """Let everybody go home."""
+        """End the work of all instances."""
         with self._changed:
             self._over = True
             self._changed.notify_all()
@@ -252,11 +243,13 @@ def measured(accounts: int, jobs: int, pending: int, *, running: int, instances:
         ended = crowd.forget(cloud, pending - running, accounts, jobs)
         going = {crowd.job_id(account, jobs - 1) for account in range(running)}
         backfill = _caught_up(cloud, host, ended, going)
-    return Figures(accounts, accounts * jobs, pending, idle, backfill, _peak(ticking), _peak(*workers))
+    memory = f"memory of the tick's instance: {_peak(ticking)}; of one that serves the queue: {_peak(*workers)}"
+    return Figures(accounts, accounts * jobs, pending, idle, backfill, memory)
 
 
-def _peak(*instances: Instance) -> Peak:
-    return Peak(max(each.process_mib for each in instances), max(each.wandb_core_mib for each in instances))
+def _peak(*instances: Instance) -> str:
+    process, core = (max(getattr(each, name) for each in instances) for name in ("process_mib", "wandb_core_mib"))
+    return f"{process:.0f} MiB and wandb-core's {core:.0f}"
 
 
 def _idle(cloud: Cloud, host: Host) -> Idle:
@@ -306,52 +299,34 @@ def _field(answer: Mapping[str, Any], event: str, name: str) -> str:
 
 def main() -> int:
     """Measure, print, and say whether all arrived."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.scale", description=__doc__.partition("\n")[0])
     parser.add_argument("--accounts", type=int, default=100)
     parser.add_argument("--jobs", type=int, default=100, help="in each account")
     parser.add_argument("--pending", type=int, default=200, help="jobs that W&B does not show")
-    parser.add_argument("--running", type=int, default=10, help="of these, jobs that go on")
-    parser.add_argument("--instances", type=int, default=4, help="that serve the queue")
-    parser.add_argument("--latency", type=float, default=100, metavar="MS", help="of each listing and W&B query")
-    parser.add_argument("--json", action="store_true", help="print one JSON document")
-    said = parser.parse_args()
-    figures = measured(
-        said.accounts,
-        said.jobs,
-        said.pending,
-        running=said.running,
-        instances=said.instances,
-        latency=said.latency / 1000,
-    )
-    if said.json:
-        print(json.dumps({"ok": figures.good, **asdict(figures)}, indent=2))
-    else:
-        print("\n".join(table(figures)))
+    given = parser.parse_args()
+    figures = measured(given.accounts, given.jobs, given.pending, running=10, instances=4, latency=0.1)
+    print("\n".join(table(figures)))
     return int(not figures.good)
 
 
 def table(figures: Figures) -> Iterator[str]:
     """All of it for people; the last line sums it up."""
     idle, backfill = figures.idle, figures.backfill
-    yield f"{figures.jobs:,} jobs in {figures.accounts} accounts, {figures.pending} of them pending"
-    yield ""
+    yield f"{figures.jobs:,} jobs in {figures.accounts} accounts, {figures.pending} of them pending\n"
     yield f"{'':28}{'idle tick':>12}{'backfill':>12}"
     yield f"{'seconds':28}{idle.seconds:12.1f}{backfill.seconds:12.1f}"
     yield f"{'of them at work':28}{idle.cpu_seconds:12.1f}"
-    for what, operations in SERVICES.items():
+    counted = {name for operations in SERVICES.values() for name in operations}
+    others = tuple((idle.requests.keys() | backfill.requests.keys()) - counted)
+    for what, operations in {**SERVICES, "other requests to W&B": others}.items():
         both = (sum(asked.get(each, 0) for each in operations) for asked in (idle.requests, backfill.requests))
         yield f"{what:28}" + "".join(f"{number:12,}" for number in both)
-    others = (
-        sum(n for name, n in asked.items() if not any(name in each for each in SERVICES.values()))
-        for asked in (idle.requests, backfill.requests)
-    )
-    yield f"{'other requests to W&B':28}" + "".join(f"{number:12,}" for number in others)
-    yield ""
-    yield f"backfill: {backfill.ticks} ticks, {backfill.messages} messages ({_counted(backfill.results)})"
+    results = ", ".join(f"{number} {result}" for result, number in sorted(backfill.results.items()))
+    yield f"\nbackfill: {backfill.ticks} ticks, {backfill.messages} messages ({results})"
     yield f"queue: {backfill.deepest} messages at most, bound {BOUND}; poison {backfill.poison}"
     if backfill.waited:
         yield f"a running job's first message came after {max(backfill.waited)} others at most"
-    yield f"memory of the tick's instance: {_memory(figures.ticking)}; of one that serves the queue: {_memory(figures.working)}"
+    yield figures.memory
     if backfill.missing:
         yield f"missing: {', '.join(backfill.missing)}"
     lists, queries, jobs, *_ = (sum(idle.requests.get(each, 0) for each in asked) for asked in SERVICES.values())
@@ -360,14 +335,6 @@ def table(figures: Figures) -> Iterator[str]:
         f"{figures.pending - len(backfill.missing)} of {figures.pending} pending jobs arrived, {backfill.poison} given up, "
         f"queue {backfill.deepest} of {BOUND} deep"
     )
-
-
-def _counted(results: Mapping[str, int]) -> str:
-    return ", ".join(f"{number} {result}" for result, number in sorted(results.items()))
-
-
-def _memory(peak: Peak) -> str:
-    return f"{peak.process:.0f} MiB and wandb-core's {peak.wandb_core:.0f}"
 
 
 if __name__ == "__main__":

@@ -24,23 +24,21 @@ def job_id(number: int) -> str:
     return f"ftjob-{number:032x}"
 
 
-def scenario(
-    jobs: int, *, latency: float, training: int = TRAINING, validation: int = VALIDATION, shared: bool = False
-) -> Scenario:
-    """So many supervised jobs that have succeeded, with one model each.
+def scenario(jobs: int, *, latency: float, training: int = TRAINING, validation: int = VALIDATION) -> Scenario:
+    """So many supervised jobs that have succeeded, with one model and two files each.
 
     Args:
         jobs: how many.
         latency: seconds that each request takes, to Azure and to W&B.
         training: examples in each training file.
         validation: examples in each validation file.
-        shared: whether all jobs have the same validation file; training files are always their own.
     """
     numbers = range(1, jobs + 1)
-    files = [_file(2 * number, training) for number in numbers]
-    files += [_file(2 * number + 1, validation) for number in (numbers[:1] if shared else numbers)]
+    files = [_file(2 * number, training) for number in numbers] + [
+        _file(2 * number + 1, validation) for number in numbers
+    ]
     account = {"name": _ACCOUNT, "group": "rg-ml", "api_key": _AZURE_KEY, "files": files}
-    account |= {"jobs": [_job(number, validation=1 if shared else number) for number in numbers]}
+    account |= {"jobs": [_job(number) for number in numbers]}
     return Scenario.parse({"extends": "contoso", "accounts": [account], "assignments": [], "latency": latency})
 
 
@@ -57,13 +55,13 @@ def environment(cloud: Cloud) -> dict[str, str]:
     }
 
 
-def _job(number: int, *, validation: int) -> Mapping[str, Any]:
+def _job(number: int) -> Mapping[str, Any]:
     return {
         "id": job_id(number),
         "model": "gpt-4o-mini-2024-07-18",
         "created": f"-{1_000 - number}h",
         "training_file": _file_id(2 * number),
-        "validation_file": _file_id(2 * validation + 1),
+        "validation_file": _file_id(2 * number + 1),
         "timeline": {"steps": STEPS[number % len(STEPS)], "seconds_per_step": 1},
     }
 

@@ -38,7 +38,7 @@ def test_the_sums_are_those_of_the_formulas(column: int) -> None:
     assert row("GB-s")[column].startswith(f"{gigabyte_seconds:,.0f}: ")
     for name, price in prices.items():
         assert dollars(row(name)[column]) == pytest.approx(price, abs=0.011)
-    assert dollars(row("**together**")[column]) == round(sum(prices.values()))
+    assert dollars(row("**total**")[column]) == round(sum(prices.values()))
     assert TICKS + messages < 250_000, "the free executions"
 
 

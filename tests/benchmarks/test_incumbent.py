@@ -53,28 +53,20 @@ def test_a_world_where_nothing_was_synced_is_wrong_in_every_row(row: Row, load: 
     assert row.wrong(Truth(load(row.scenario).world))
 
 
-def _said_twice(run: Run) -> None:
+def _repeat_a_step(run: Run) -> None:
     run.history_lines.append(run.history_lines[-1])
 
 
-def _cut_short(run: Run) -> None:
-    run.history_lines.pop()
-
-
-def _of_another_job(run: Run) -> None:
+def _change_a_value(run: Run) -> None:
     run.history_lines[3] = json.dumps({**run.history[3], "train_loss": 99.0})
 
 
-def _other_model(run: Run) -> None:
-    run.summary["fine_tuned_model"] = "another"
-
-
-def _left_open(run: Run) -> None:
+def _reopen(run: Run) -> None:
     run.start(run.heartbeat_at)
 
 
-@pytest.mark.parametrize("mangle", [_said_twice, _cut_short, _of_another_job, _other_model, _left_open])
-def test_what_is_mangled_is_seen(ours: Callable[[Row], Truth], mangle: Callable[[Run], None]) -> None:
+@pytest.mark.parametrize("mangle", [_repeat_a_step, _change_a_value, _reopen])
+def test_a_mangled_run_is_noticed(ours: Callable[[Row], Truth], mangle: Callable[[Run], None]) -> None:
     truth = ours(PLAIN)
     assert truth.faithful() == []
     mangle(truth.runs[0])
@@ -82,10 +74,8 @@ def test_what_is_mangled_is_seen(ours: Callable[[Row], Truth], mangle: Callable[
 
 
 def test_the_exit_status_is_whether_ours_is_right(run: Command) -> None:
-    right = run("benchmarks.incumbent", "--ours-only", "--row", "plain CSV", "--json")
+    right = run("benchmarks.incumbent", "--ours-only", "--row", "plain CSV")
     assert right.returncode == 0, right.stderr
-    [row] = json.loads(right.stdout)
-    assert (row["row"], row["ours"]["right"], row["ours"]["wrong"]) == (PLAIN.name, True, [])
     wrong = run("benchmarks.incumbent", "--ours-only", "--row", "plain CSV", "--limit", "0.01")
     assert wrong.returncode == 1
     assert "WRONG  still waiting after" in wrong.stdout
