@@ -19,6 +19,7 @@ from pydantic import SecretStr, model_validator
 
 from function_app.azure.openai import Account
 from function_app.engine.engine import Engine, Interrupted
+from function_app.engine.retry import Patience
 from function_app.errors import AccountError, NotThereError, SettingsError, SyncError
 from function_app.models import OPENAI, Conventions, DatasetPolicy, Outcome, Result, Selection
 from function_app.settings import Settings
@@ -30,7 +31,6 @@ from function_app.wiring import engine_from
 EVERY = 60.0
 """Seconds between two looks at a job that is waited for (W&B, WandbLogger documentation)."""
 
-_TROUBLES = 5  # looks in a row that may fail before waiting is given up
 _OFFLINE = frozenset({"offline", "dryrun", "disabled"})
 _TAKEN = ("name", "notes", "group", "job_type", "tags", "config")  # of wandb.init's parameters
 _OPENAI_HOST = "api.openai.com"
@@ -108,24 +108,24 @@ def follow(
     say: Say,
     sleep: Callable[[float], None] = time.sleep,
 ) -> list[Outcome]:
-    """Mirror these jobs; with `wait` again and again, until every one has ended that can end by itself.
+    """Mirror these jobs; with `wait`, repeat it until every job has ended that can end without a person.
 
     Raises:
-        SyncError: nothing could be done, or not for so many times that waiting is given up.
+        SyncError: the first pass failed, or so many in a row that `Patience` gave up.
     """
     outcomes = _by_job(engine.sync(selection, overwrite=overwrite, report=lambda outcome: say(_line(outcome))))
-    troubles = 0
-    while wait and troubles < _TROUBLES and (open_ones := [each for each in outcomes.values() if _can_end(each)]):
-        say(f"Waiting for {len(open_ones)} of {len(outcomes)} jobs; the next look is in {EVERY:.0f} s.")
+    patience = Patience()
+    while wait and (open_ones := [each for each in outcomes.values() if _can_end(each)]):
+        say(f"Waiting for {len(open_ones)} of {len(outcomes)} jobs. The next check is in {EVERY:.0f} s.")
         sleep(EVERY)
         try:
             news = _by_job(engine.sync(Selection(frozenset(each.job for each in open_ones))))
         except SyncError as error:
-            troubles += 1
-            if not error.retry or troubles == _TROUBLES:
+            if not patience.outlasts(error):
                 raise
+            say(f"{error.message} Trying again.")
             continue
-        troubles = troubles + 1 if all(each.result is Result.FAILED for each in news.values()) else 0
+        patience.reset()
         outcomes |= news
         for each in news.values():
             if not _can_end(each):

@@ -159,11 +159,3 @@ def run(cloud: Cloud, processes: Processes) -> Run:
         )
 
     return run
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Expect the failures that known_failures.txt lists: these tests have not followed the code yet."""
-    known = (ROOT / "tests" / "known_failures.txt").read_text().split()
-    for item in items:
-        if item.nodeid.partition("[")[0] in known:
-            item.add_marker(pytest.mark.xfail(reason="listed in tests/known_failures.txt", strict=False))

@@ -142,22 +142,32 @@ def _sync(
 ) -> NoReturn:
     # The SDKs take a second to import, which --help does not need.
     from function_app.engine.engine import Interrupted
+    from function_app.engine.retry import Patience
     from function_app.wiring import engine_from
 
     for text in settings.routes.ignored():
         echo(text, err=True, fg="yellow")
     told: list[Outcome] = []
+    patience = Patience()
     try:
         with engine_from(settings) as engine:
             while True:
-                outcomes = engine.sync(
-                    selection,
-                    dry_run=dry_run,
-                    overwrite=overwrite,
-                    begins=report.begins,
-                    report=report.outcome,
-                    stops=report.stops,
-                )
+                try:
+                    outcomes = engine.sync(
+                        selection,
+                        dry_run=dry_run,
+                        overwrite=overwrite,
+                        begins=report.begins,
+                        report=report.outcome,
+                        stops=report.stops,
+                    )
+                except SyncError as error:
+                    if pause is None or not told or not patience.outlasts(error):
+                        raise
+                    echo(f"{error.message} Trying again in {pause:g} s.", err=True, fg="yellow")
+                    time.sleep(pause)
+                    continue
+                patience.reset()
                 told = added_up(told, outcomes)
                 moving = sum(outcome.moving for outcome in outcomes)
                 if pause is None or not moving:

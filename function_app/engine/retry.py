@@ -4,9 +4,11 @@
 * A job that fails ends its queue message normally. The lease keeps how often it failed in a row, and when it is next tried:
   two minutes later, then twice as long each time. The tick enqueues it as before, and the worker that gets it leaves it.
 * The host repeats a message only where the process died; after five such deaths it is poison.
+* A command that waits for jobs to end (`sync --follow`, `sync(wait_for_job_success=True)`) outlasts an outage, see Patience.
 """
 
 from function_app.azure.leases import NO_FAILURES, Failures
+from function_app.errors import SyncError
 from function_app.models import Outcome, Result
 
 FIRST_WAIT = 120.0
@@ -17,6 +19,25 @@ LONGEST_WAIT = 3600.0
 
 LONGEST_WAIT_BUSY = 900.0
 """The same where waiting may help: an outage is over by itself, and jobs must not wait for an hour after it."""
+
+PATIENCE = 30
+"""Failed passes in a row after which a waiting command gives up: half an hour at one pass a minute."""
+
+
+class Patience:
+    """Counts the failed passes in a row of a command that waits for jobs to end."""
+
+    def __init__(self) -> None:
+        self._failed = 0
+
+    def outlasts(self, error: SyncError) -> bool:
+        """Count a failed pass; return whether the command should try again."""
+        self._failed += 1
+        return error.retry and self._failed < PATIENCE
+
+    def reset(self) -> None:
+        """Forget the failures: a pass succeeded."""
+        self._failed = 0
 
 
 def after(outcome: Outcome, failures: Failures, now: float) -> Failures:

@@ -166,8 +166,9 @@ def test_a_job_is_waited_for_while_it_can_end_and_a_paused_one_is_not(bench: Ben
     assert len([line for line in said if JOB in line]) == 2  # at the first look and at the end
 
 
-def test_waiting_outlasts_trouble_that_passes_and_not_trouble_that_stays(bench: Bench) -> None:
-    outage = {"op": "Runs", "when": {"nth": [2, 3]}, "do": {"status": 400}}
+def test_waiting_outlasts_an_outage_and_not_a_lasting_failure(bench: Bench) -> None:
+    busy = {"status": 503, "headers": {"retry-after": "60"}}  # longer than the client waits within a pass
+    outage = {"op": "Runs", "when": {"nth": [2, 3]}, "do": busy}
     bench.world(a_job(created="-5m"), faults=[outage])
     waits: list[float] = []
 

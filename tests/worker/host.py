@@ -114,7 +114,9 @@ async def serve(runtime: Any, protos: Any, app: str, orders: Mapping[str, Any]) 
 
 def main() -> None:
     library, app, orders, answers = sys.argv[1:]
-    sys.path[0:1] = []  # this file's folder is nothing that a worker has
+    # Neither this file's folder nor an editable installation of this project is on a worker's path.
+    project = str(Path(__file__).resolve().parents[2])
+    sys.path[:] = [entry for entry in sys.path[1:] if entry != project]
     sys.path += [
         library,
         app,

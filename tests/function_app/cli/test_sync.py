@@ -150,11 +150,14 @@ def test_no_jobs_at_all_is_said_and_no_failure(bench: Bench, run: Command) -> No
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "No fine-tuning jobs found.\n")
 
 
-def test_follow_goes_on_until_every_job_has_come_to_its_end(bench: Bench, run: Command) -> None:
-    """One document sums up all looks: 60 steps, however many looks it took to see them."""
-    bench.world(a_job(**STARTED), clock={"rate": 400})  # a virtual minute takes 0.15 s
+def test_follow_outlasts_an_outage_and_ends_when_every_job_has_ended(bench: Bench, run: Command) -> None:
+    """One document sums up all passes: 60 steps, however many passes it took to see them."""
+    busy = {"status": 503, "headers": {"retry-after": "60"}}  # longer than the client waits within a pass
+    outage = {"op": "Runs", "when": {"nth": [2, 3]}, "do": busy}
+    bench.world(a_job(**STARTED), clock={"rate": 400}, faults=[outage])  # a virtual minute takes 0.15 s
     done = run("function_app", "sync", "--follow", "--interval", "0.2", "-o", "json", env=SETTINGS)
-    assert done.returncode == 0
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("Trying again in 0.2 s.") == 2
     assert bench.state() == "finished"
     [job] = json.loads(done.stdout)["jobs"]
     assert (job["result"], job["steps"], job["last_step"], job["final"]) == ("synced", 60, 60, True)
