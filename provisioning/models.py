@@ -293,6 +293,8 @@ class Observed:
 
     Attributes:
         assignments: those at or above the vault, of all principals.
+        own_secrets: secrets of the vault that setup wrote, each with the account that it was written for; read only for
+            teardown, and None if this identity may not list secrets.
         effective: roles at or above the vault by object id in lower case, groups included and conditional ones excluded;
             read only for a principal that lacks the exact role.
     """
@@ -307,6 +309,7 @@ class Observed:
     roles: Mapping[str, RoleDefinition] = field(default_factory=dict)  # by GUID
     principals: Mapping[str, Principal] = field(default_factory=dict)  # by object id
     effective: Mapping[str, tuple[RoleDefinition, ...]] = field(default_factory=dict)
+    own_secrets: Mapping[str, str] | None = None
 
 
 class KeyState(StrEnum):

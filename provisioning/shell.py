@@ -19,15 +19,18 @@ def program() -> tuple[str, ...]:
     return (name,) if name == "aoai-wandb-provision" else ("python", "-m", "provisioning")
 
 
-def provisioning(name: str, target: Target, subscription_id: str) -> str:
-    """A command of ours for the same account, vault and secret. It needs no environment variable except AZURE_CLOUD."""
+def provisioning(name: str, target: Target, subscription_id: str, *more: str) -> str:
+    """A command of ours for the same account, vault and secret, with `more` options.
+
+    It needs no environment variable except AZURE_CLOUD.
+    """
     where = ["--subscription", subscription_id, "-g", target.resource_group]
     if target.vault_group and target.vault_group != target.resource_group:
         where += ["--key-vault-resource-group", target.vault_group]
     if target.vault_subscription:
         where += ["--key-vault-subscription", target.vault_subscription]
     which = ("--openai-account", target.account, "--key-vault", target.vault, "--secret-name", target.secret)
-    return command(*program(), name, *where, *which)
+    return command(*program(), name, *where, *which, *more)
 
 
 def az_account(account: Account, *words: str) -> str:
@@ -40,6 +43,11 @@ def az_account(account: Account, *words: str) -> str:
 def az_access_policies(group: str, vault: str) -> str:
     """The `az` command that puts a vault on its access policies."""
     return command("az", "keyvault", "update", "-g", group, "-n", vault, "--enable-rbac-authorization", "false")
+
+
+def review_condition(scope: str) -> str:
+    """The sentence with the `az` command that shows role assignments at a scope with their conditions."""
+    return f"Review it: {command('az', 'role', 'assignment', 'list', '--scope', scope)}."
 
 
 def az_locks(scope: str) -> str:

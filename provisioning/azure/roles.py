@@ -15,7 +15,7 @@ from provisioning.azure.errors import code, text, translated
 from provisioning.azure.rest import Rest
 from provisioning.errors import ConditionalRoleError, ConflictError, PrincipalMissingError, PrincipalUnsupportedError
 from provisioning.models import Assignment, Permissions, Principal, RoleDefinition
-from provisioning.resource_ids import below, same
+from provisioning.resource_ids import below, name_of, same
 
 _GUID_NAMESPACE = uuid.UUID("11fb06fb-712d-4ddd-98c7-e71bbd588830")
 
@@ -103,11 +103,18 @@ class Roles:
         The principal's type is always sent: Azure then needs no directory lookup, and a condition on the caller's own right
         may demand it. If it is unknown, `--principal-type` or ServicePrincipal is tried first, then the other types.
 
+        An assignment that exists is never written again: that would remove its condition and replace its description.
+
         Raises:
             PrincipalMissingError: the principal is not in the directory, or not yet.
             ConditionalRoleError: the assignment exists with a condition.
             ConflictError: another assignment has the derived name.
         """
+        name = assignment_name(scope, principal.object_id, role_id)
+        if found := self._find(scope, name):
+            if found.role_id != role_id or not same(found.principal_id, principal.object_id):
+                raise _name_taken(name, "it is for another role or principal.")
+            return _unconditional(principal, found)
         known = principal.kind or self._principal_type or "ServicePrincipal"
         for kind in dict.fromkeys((known, "ServicePrincipal", "User", "Group")):
             assigned = self._assign_as(kind, scope, principal, role_id, description)
@@ -141,9 +148,36 @@ class Roles:
                 _raise_refusal(principal, name, error)
                 raise
 
+    def get(self, assignment: Assignment) -> Assignment | None:
+        """The assignment as it is now; None if it is gone."""
+        return self._find(assignment.scope, name_of(assignment.id))
+
+    def _find(self, scope: str, name: str) -> Assignment | None:
+        with translated(f"Reading role assignment {name}"):
+            try:
+                return _assignment(self._client.role_assignments.get(scope, name), scope)
+            except ResourceNotFoundError:
+                return None
+
+    def describe(self, assignment: Assignment, description: str) -> Assignment:
+        """Replace the description of an existing assignment. Everything else of it is sent as it is now."""
+        name = name_of(assignment.id)
+        with translated(f"Changing the description of role assignment {name}"):
+            now = self._client.role_assignments.get(assignment.scope, name)
+            wanted = RoleAssignmentCreateParameters(
+                role_definition_id=str(now.role_definition_id),
+                principal_id=str(now.principal_id),
+                principal_type=now.principal_type,
+                description=description,
+                condition=now.condition,
+                condition_version=now.condition_version,
+                delegated_managed_identity_resource_id=now.delegated_managed_identity_resource_id,
+            )
+            return _assignment(self._client.role_assignments.create(assignment.scope, name, wanted), assignment.scope)
+
     def remove(self, assignment: Assignment) -> None:
         """Remove the assignment. One that is already gone is no error."""
-        name = assignment.id.rsplit("/", 1)[-1]
+        name = name_of(assignment.id)
         with translated(f"Removing role assignment {name}"):
             self._client.role_assignments.delete(assignment.scope, name)
 
@@ -152,14 +186,27 @@ class Roles:
         listed = self._client.role_assignments.list_for_scope(scope, filter=f"principalId eq '{principal.object_id}'")
         for found in map(_assignment, listed):
             if found.role_id == role_id and same(found.scope, scope):
-                if found.conditional:
-                    raise ConditionalRoleError(
-                        f"{principal.label} already has the role, with a condition that may narrow it.",
-                        hint=f"Review it ({shell.command('az', 'role', 'assignment', 'list', '--scope', scope)}), remove the "
-                        "condition or the assignment, and run the same command again.",
-                    ) from error
-                return found
+                return _unconditional(principal, found)
         raise error
+
+
+def _unconditional(principal: Principal, found: Assignment) -> Assignment:
+    if found.conditional:
+        raise ConditionalRoleError(
+            f"{principal.label} already has the role, with a condition that may narrow it.",
+            hint=f"{shell.review_condition(found.scope)} Setup does not remove a condition: remove it or the assignment "
+            "yourself, and run the same command again.",
+        )
+    return found
+
+
+def _name_taken(name: str, why: str) -> ConflictError:
+    query = f"[?name=='{name}']"
+    return ConflictError(
+        f"Another role assignment has the name {name}: {why}",
+        hint=f"Review it ({shell.command('az', 'role', 'assignment', 'list', '--all', '--query', query)}), remove it if nobody "
+        "needs it, and run the same command again.",
+    )
 
 
 def _raise_refusal(principal: Principal, name: str, error: HttpResponseError) -> None:
@@ -178,11 +225,7 @@ def _raise_refusal(principal: Principal, name: str, error: HttpResponseError) ->
             f"{principal.object_id} -n VAULT), or continue without it (--accept-loss).",
         ) from error
     if code(error) == "RoleAssignmentUpdateNotPermitted":
-        raise ConflictError(
-            f"Another role assignment has the name {name}: {text(error)}",
-            hint=f"Review it (az role assignment list --all --query \"[?name=='{name}']\"), remove it if nobody needs "
-            "it, and run the same command again.",
-        ) from error
+        raise _name_taken(name, text(error)) from error
 
 
 def _assignment(sdk: SdkAssignment, requested: str = "") -> Assignment:

@@ -109,6 +109,16 @@ class VaultSecrets:
             ]
         return tuple(sorted(found, key=lambda v: v.created.timestamp() if v.created else 0.0, reverse=True))
 
+    def tags(self) -> Mapping[str, Mapping[str, str]]:
+        """The tags of the current version of every secret of the vault, by the secret's name. Deleted secrets are left out.
+
+        Raises:
+            AccessNotEffectiveError: this identity has no access, or not yet.
+            ProvisioningError: from Azure.
+        """
+        with self._translated("Listing secrets"):
+            return {str(p.name): dict(p.tags or {}) for p in self._client.list_properties_of_secrets()}
+
     def write(self, name: str, value: SecretStr, expires: datetime | None, tags: Mapping[str, str]) -> None:
         """Write a new version of the secret, which becomes the current one.
 

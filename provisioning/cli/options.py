@@ -333,6 +333,15 @@ def teardown_options(command: _Command) -> _Command:
     """Options of teardown."""
     return _all(
         command,
+        _option(
+            "--reader",
+            "readers",
+            env="KEY_VAULT_READERS",
+            type=ObjectId(),
+            multiple=True,
+            metavar="OBJECT_ID",
+            help="On a vault with access policies, a principal besides you and the account whose entry from setup goes, too.",
+        ),
         click.option(
             "--restore-access-policies",
             is_flag=True,

@@ -5,13 +5,14 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from provisioning import wandb_key
+from provisioning import shell, wandb_key
 from provisioning.azure.client import Azure
 from provisioning.cli import documents
 from provisioning.cli.console import Ui
 from provisioning.clock import Clock
 from provisioning.errors import (
     AccessWouldBeLostError,
+    ConditionalRoleError,
     DeclinedError,
     KeyRefusedError,
     MissingRightsError,
@@ -23,6 +24,7 @@ from provisioning.execution.secret import CheckedKey
 from provisioning.execution.services import Services
 from provisioning.models import Observed, SecretState, Target, WandbAccount
 from provisioning.observation.inventory import observe
+from provisioning.planning.actions import AssignRole
 from provisioning.planning.permissions import permits
 from provisioning.planning.steps import Plan
 from provisioning.resource_ids import group_id_of, name_of
@@ -130,6 +132,7 @@ class Session:
                 hint="Give them access in another way first, or remove access that they do not need; --accept-loss "
                 "continues without them.",
             )
+        self._refuse_narrowed(made)
         if made.changes and not azure.subscription.writable:
             raise SubscriptionDisabledError(
                 f"Subscription {azure.subscription.name} is {azure.subscription.state.lower()}, and so read-only. {self.written}",
@@ -143,6 +146,17 @@ class Session:
                 f"{azure.caller.name} may not {what}. {self.written}",
                 hint=f"These roles permit it: {roles} (Owner permits all). If one was assigned minutes ago, run `az login` "
                 "again. Activate an eligible role (PIM) first.",
+            )
+
+    def _refuse_narrowed(self, made: Plan) -> None:
+        """Stop at roles that exist with a condition: setup neither removes the condition nor can assign the role beside it."""
+        narrowed = [s for s in made.work if isinstance(s.action, AssignRole) and s.action.narrowed]
+        if narrowed:
+            scopes = {s.action.scope for s in narrowed if isinstance(s.action, AssignRole)}
+            raise ConditionalRoleError(
+                f"{'; '.join(s.detail for s in narrowed)}: assigned already, with a condition that may narrow it. {self.written}",
+                hint=f"{' '.join(shell.review_condition(scope) for scope in sorted(scopes))} Setup does not remove a condition: "
+                "remove it or the assignment yourself, and run the same command again.",
             )
 
     def missing_rights(self, azure: Azure, made: Plan) -> list[tuple[str, str]]:

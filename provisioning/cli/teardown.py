@@ -11,7 +11,7 @@ from provisioning.errors import MissingRightsError, NotInPlaceError, NotOursErro
 from provisioning.execution.services import SETTLING
 from provisioning.models import Observed, SecretState
 from provisioning.observation.inventory import observe_for_removal
-from provisioning.planning.ownership import was_switched
+from provisioning.planning.owned import proves_switch
 from provisioning.planning.steps import Plan, Verb
 from provisioning.planning.teardown import hidden, plan_teardown
 
@@ -22,7 +22,7 @@ def teardown(session: Session, *, restore: bool, yes: bool, interactive: bool, d
     With `restore`, a vault that setup switched goes back to its access policies.
 
     Raises:
-        NotOursError: the vault is on Azure RBAC, and no tag shows that setup switched it.
+        NotOursError: the vault is on Azure RBAC, and nothing proves that setup switched it.
         MissingRightsError: the secret may exist but is not visible, or a right is missing.
         AccessWouldBeLostError: principals would lose access when the vault goes back.
         ProvisioningError: from Azure.
@@ -74,9 +74,10 @@ def _observe(session: Session, azure: Azure, *, restore: bool) -> Observed:
 
 def _refuse(session: Session, observed: Observed, *, restore: bool) -> None:
     target, vault = session.target, observed.vault
-    if restore and vault.rbac and not was_switched(vault.tags):
+    if restore and vault.rbac and not proves_switch(observed):
         raise NotOursError(
-            f"Vault {vault.name} is on Azure RBAC, and none of its tags shows that setup switched it. Nothing was written.",
+            f"Vault {vault.name} is on Azure RBAC, and nothing proves that setup switched it: that takes a tag of the vault and "
+            "a role that setup gave for the switch. Nothing was written.",
             hint="Omit --restore-access-policies. To go back anyway: "
             + shell.az_access_policies(target.key_vault_group, vault.name),
         )

@@ -19,6 +19,7 @@ from provisioning.planning.actions import (
     DisableVersion,
     EnableIdentity,
     ForgetSwitch,
+    HandOverRole,
     RecoverVault,
     RemoveEntries,
     RemoveRole,
@@ -149,6 +150,8 @@ class Executor:
                 removal.restore_access_policies(services, action)
             case ForgetSwitch() as action:
                 removal.forget_switch(services, action)
+            case HandOverRole() as action:
+                removal.hand_over_role(services, action)
             case RemoveEntries() as action:
                 removal.remove_entries(services, action)
             case None:

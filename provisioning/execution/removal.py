@@ -9,8 +9,24 @@ from provisioning.execution.access import wait_for_access
 from provisioning.execution.services import SETTLING, OutdatedPlanError, Services
 from provisioning.execution.vault import differences
 from provisioning.models import SecretState
-from provisioning.planning.actions import ForgetSwitch, RemoveEntries, RemoveRole, RemoveSecret, RestoreAccessPolicies
-from provisioning.planning.ownership import unswitched, was_switched, without_entries, wrote
+from provisioning.planning.actions import (
+    ForgetSwitch,
+    HandOverRole,
+    RemoveEntries,
+    RemoveRole,
+    RemoveSecret,
+    RestoreAccessPolicies,
+)
+from provisioning.planning.ownership import (
+    entries,
+    unswitched,
+    was_switched,
+    with_entry,
+    without_entries_of_0_1,
+    without_entry,
+    wrote,
+)
+from provisioning.planning.permissions import own_policies
 
 
 @dataclass(frozen=True)
@@ -50,8 +66,34 @@ def remove_secret(services: Services, action: RemoveSecret) -> Removal:
 
 
 def remove_role(services: Services, action: RemoveRole) -> None:
-    """Remove a role assignment."""
-    services.azure.roles.remove(action.assignment)
+    """Remove a role assignment, unless somebody has changed it since the plan was made."""
+    if _as_planned(services, action):
+        services.azure.roles.remove(action.assignment)
+
+
+def hand_over_role(services: Services, action: HandOverRole) -> None:
+    """Record the role assignment for another secret."""
+    if _as_planned(services, action):
+        services.azure.roles.describe(action.assignment, action.description)
+
+
+def _as_planned(services: Services, action: RemoveRole | HandOverRole) -> bool:
+    """Return whether the assignment is still there, and is the one that the plan saw."""
+    planned = action.assignment
+    now = services.azure.roles.get(planned)
+    if now is None:
+        return False
+    if (now.role_id, now.principal_id.lower(), now.conditional, now.description) != (
+        planned.role_id,
+        planned.principal_id.lower(),
+        planned.conditional,
+        planned.description,
+    ):
+        raise OutdatedPlanError(
+            f"Role assignment {planned.id} was changed by others since the plan was made, and was left as it is.",
+            hint="Run the same command again: it plans with the assignment as it is now.",
+        )
+    return True
 
 
 def restore_access_policies(services: Services, action: RestoreAccessPolicies) -> None:
@@ -82,13 +124,28 @@ def forget_switch(services: Services, action: ForgetSwitch) -> None:
 
 
 def remove_entries(services: Services, action: RemoveEntries) -> None:
-    """Remove the access-policy entries that setup created, then their record."""
-    vault = action.vault
-    has = {p.object_id: p.permissions["secrets"] for p in vault.policies if not p.application_id}
-    for object_id in action.object_ids:
+    """Take away what setup added to access-policy entries, then its record."""
+    vaults = services.azure.vaults
+    now = vaults.get(action.vault.group, action.vault.name)
+    for object_id, verbs in action.entries:
+        if own_policies(now.policies, object_id) != own_policies(action.vault.policies, object_id):
+            raise OutdatedPlanError(
+                f"The access policy of {object_id} was changed by others since the plan was made, and was left as it is.",
+                hint="Run the same command again: it plans with the access policy as it is now.",
+            )
         # Azure removes the permissions that are named, in the letter case that it shows.
-        services.azure.vaults.change_policy(vault.group, vault, "remove", object_id, has[object_id])
-    _retag(services, action, without_entries)
+        vaults.change_policy(now.group, now, "remove", object_id, verbs)
+
+    def change(tags: Mapping[str, str]) -> dict[str, str]:
+        left = without_entries_of_0_1(tags, action.forget)
+        for object_id in action.forget:
+            left = without_entry(left, object_id)
+        for object_id, owner in action.hand_over:
+            known = entries(left)[object_id.lower()]
+            left = with_entry(without_entry(left, object_id), object_id, known.verbs, owner)
+        return left
+
+    _retag(services, action, change)
 
 
 def _retag(
@@ -97,4 +154,6 @@ def _retag(
     """Change the vault's current tags: Azure replaces the whole set, and an earlier step may have changed it."""
     vaults = services.azure.vaults
     now = vaults.get(action.vault.group, action.vault.name)
-    vaults.tag(now.group, now, change(now.tags))
+    wanted = change(now.tags)
+    if wanted != now.tags:
+        vaults.tag(now.group, now, wanted)

@@ -26,7 +26,8 @@ class Assigned:
 
 def assign(services: Services, action: AssignRole, principal: Principal) -> Assigned | None:
     """Assign a role; return None if it was skipped because the directory does not know the principal."""
-    scope, text = action.scope, description(action.purpose, action.owner)
+    switching = not action.vault.rbac and not action.secret
+    scope, text = action.scope, description(action.purpose, action.owner, switching=switching)
     try:
         services.retry_on(
             PrincipalMissingError,

@@ -19,7 +19,7 @@ from provisioning.execution.access import wait_for_access
 from provisioning.execution.services import SETTLING, OutdatedPlanError, Services
 from provisioning.models import Principal, Vault, VaultState
 from provisioning.planning.actions import AllowByPolicy, AwaitVault, CreateVault, RecoverVault, SwitchToRbac
-from provisioning.planning.ownership import entries, switched, unswitched, was_switched, with_entries
+from provisioning.planning.ownership import switched, unswitched, was_switched, with_entry
 
 # --- existence -------------------------------------------------------------------------------------------------------
 
@@ -59,16 +59,15 @@ def wait_until_registered(services: Services, action: AwaitVault) -> Vault:
 
 
 def allow(services: Services, action: AllowByPolicy, vault: Vault, principal: Principal) -> str:
-    """Add permissions to an access policy. A new entry is recorded first, so that an interruption loses no record."""
+    """Add permissions to an access policy. They are recorded first, so that an interruption loses no record."""
     group, vaults, note = vault.group, services.azure.vaults, ""
-    if action.new:
-        now = vaults.get(group, vault.name)
-        try:
-            tags = with_entries(now.tags, [principal.object_id])
-            if entries(tags) != entries(now.tags):
-                vaults.tag(group, vault, tags)
-        except ValueError:
-            note = "the vault's tag is full: teardown will not know that setup added this entry"
+    now = vaults.get(group, vault.name)
+    try:
+        tags = with_entry(now.tags, principal.object_id, action.permissions, action.owner)
+        if tags != now.tags:
+            vaults.tag(group, vault, tags)
+    except ValueError as full:
+        note = f"not recorded, so that teardown will leave it: {full}"
     vaults.change_policy(group, vault, "add", principal.object_id, action.permissions)
     return note
 

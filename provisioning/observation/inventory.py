@@ -6,7 +6,13 @@ from dataclasses import replace
 from provisioning.azure.client import Azure
 from provisioning.azure.fine_tuning import subdomain_hint
 from provisioning.clock import Clock
-from provisioning.errors import BusyError, NotFoundError, VaultUnreachableError, WrongAccountError
+from provisioning.errors import (
+    AccessNotEffectiveError,
+    BusyError,
+    NotFoundError,
+    VaultUnreachableError,
+    WrongAccountError,
+)
 from provisioning.models import (
     SECRETS_OFFICER,
     Account,
@@ -22,8 +28,9 @@ from provisioning.models import (
     VaultState,
 )
 from provisioning.observation.vault import find_vault, network_refusal
+from provisioning.planning.owned import owned_roles
+from provisioning.planning.ownership import ACCOUNT_TAG, wrote
 from provisioning.planning.permissions import CANDIDATES
-from provisioning.planning.teardown import added
 from provisioning.resource_ids import same
 
 _KINDS = ("openai", "aiservices")
@@ -149,11 +156,22 @@ def observe_for_removal(azure: Azure, target: Target, clock: Clock, *, restore: 
     assignments = azure.roles.at_and_below(vault.id)
     observed = replace(observed, assignments=assignments)
     going_back = restore and vault.rbac
-    relevant = assignments if going_back else added(observed)
+    relevant = assignments if going_back else tuple(each.assignment for each in owned_roles(observed))
     principals = {a.principal_id for a in relevant} | {p.object_id for p in vault.policies}
     ids = sorted({a.role_id for a in assignments}) if going_back else ()
     roles = {i: role for i in ids if (role := azure.roles.definition(vault.id, i))}
-    return replace(observed, principals=_principals(azure, principals), roles=roles)
+    return replace(
+        observed, principals=_principals(azure, principals), roles=roles, own_secrets=_own_secrets(azure, vault)
+    )
+
+
+def _own_secrets(azure: Azure, vault: Vault) -> Mapping[str, str] | None:
+    """Read which secrets of the vault setup wrote, and for which accounts; None if this identity may not list them."""
+    try:
+        listed = azure.secrets(vault).tags()
+    except (AccessNotEffectiveError, VaultUnreachableError):
+        return None
+    return {name: tags.get(ACCOUNT_TAG, "") for name, tags in listed.items() if wrote(tags)}
 
 
 def _principals(azure: Azure, object_ids: set[str]) -> Mapping[str, Principal]:

@@ -18,6 +18,10 @@ _ASSIGN = "Microsoft.Authorization/roleAssignments/write"
 _UNASSIGN = "Microsoft.Authorization/roleAssignments/delete"
 
 
+NARROWED = "it exists with a condition, which setup does not remove"
+"""What the plan says of a role with AssignRole.narrowed."""
+
+
 class Right(NamedTuple):
     """An action of Azure's control plane that the operator must be allowed to do, and where."""
 
@@ -121,6 +125,7 @@ class AssignRole(_OnVault):
         new_principal: the directory may not know the principal everywhere yet.
         required_for_switch: somebody other than the operator depends on it when the vault is switched.
         skip_if_unknown: go on without the role if the directory does not know the principal.
+        narrowed: the id of the same assignment if it exists with a condition, which setup does not remove.
     """
 
     takes = (_ASSIGN,)
@@ -134,6 +139,7 @@ class AssignRole(_OnVault):
     new_principal: bool = False
     required_for_switch: bool = False
     skip_if_unknown: bool = False
+    narrowed: str = ""
 
     @property
     def scope(self) -> str:
@@ -156,7 +162,6 @@ class AllowByPolicy(_OnVault):
     permissions: tuple[str, ...]
     owner: Owner
     purpose: Purpose
-    new: bool  # the principal has no entry yet
 
     @property
     def extent(self) -> frozenset[tuple[str, ...]]:
@@ -209,14 +214,52 @@ class RemoveRole(_OnVault):
 
     assignment: Assignment
 
+    @property
+    def extent(self) -> frozenset[tuple[str, ...]]:
+        """The assignment."""
+        return frozenset({("no role", self.assignment.id.lower())})
+
+
+@dataclass(frozen=True)
+class HandOverRole(_OnVault):
+    """Record that a role assignment of setup now serves another secret. The role itself stays as it is."""
+
+    takes = (_ASSIGN,)
+
+    assignment: Assignment
+    description: str
+
+    @property
+    def extent(self) -> frozenset[tuple[str, ...]]:
+        """The assignment and its new record."""
+        return frozenset({("record", self.assignment.id.lower(), self.description)})
+
 
 @dataclass(frozen=True)
 class RemoveEntries(_OnVault):
-    """Remove the access-policy entries of these principals, in this order, and then the tag that records them."""
+    """Take permissions away from access-policy entries, in this order, and then their records from the vault's tags.
+
+    Attributes:
+        entries: object ids with the permissions on secrets to take away, spelled as Azure shows them.
+        forget: object ids whose records go.
+        hand_over: object ids whose records go to another owner; their entries stay.
+    """
 
     takes = (_WRITE_POLICIES, _WRITE_VAULT)
 
-    object_ids: tuple[str, ...]
+    entries: tuple[tuple[str, tuple[str, ...]], ...]
+    forget: tuple[str, ...] = ()
+    hand_over: tuple[tuple[str, Owner], ...] = ()
+
+    @property
+    def extent(self) -> frozenset[tuple[str, ...]]:
+        """Each permission and its principal."""
+        vault = self.vault.id.lower()
+        taken = {("no entry", vault, who.lower(), verb.lower()) for who, verbs in self.entries for verb in verbs}
+        records = {("no record", vault, who.lower()) for who in self.forget}
+        return frozenset[tuple[str, ...]](
+            taken | records | {("record", vault, w.lower(), str(o)) for w, o in self.hand_over}
+        )
 
 
 # --- the secret ------------------------------------------------------------------------------------------------------
@@ -266,6 +309,7 @@ Action = (
     | RestoreAccessPolicies
     | ForgetSwitch
     | RemoveRole
+    | HandOverRole
     | RemoveEntries
     | StoreSecret
     | RotateSecret

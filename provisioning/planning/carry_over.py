@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from provisioning.models import AccessPolicy, Observed, Principal, RoleDefinition, Target
-from provisioning.planning.actions import AssignRole
+from provisioning.planning.actions import NARROWED, AssignRole
 from provisioning.planning.ownership import Purpose, owner
 from provisioning.planning.permissions import (
     CANDIDATES,
@@ -16,7 +16,7 @@ from provisioning.planning.permissions import (
     permissions_today,
     summary,
 )
-from provisioning.planning.principals import held_at_vault, is_operator, principal
+from provisioning.planning.principals import held_at_vault, is_operator, narrowed, principal
 from provisioning.planning.steps import Loss, Step, Verb
 
 
@@ -74,6 +74,9 @@ def _grant(
     target: Target, observed: Observed, who: Principal, role: RoleDefinition, had: str, coverage: Coverage
 ) -> Step:
     extra = summary({a for a in coverage.over_grant if grants(role, a)})
+    condition = narrowed(observed, who.object_id, role.id, observed.vault.id)
+    dangers = [NARROWED] if condition else []
+    dangers += [f"also gives {extra}"] if extra else []
     return Step(
         Verb.ADD,
         "role",
@@ -81,7 +84,7 @@ def _grant(
         why=f"had {had} by access policy",
         before=had,
         after=role.name,
-        danger=f"also gives {extra}" if extra else "",
+        danger="; ".join(dangers),
         action=AssignRole(
             observed.vault,
             role.id,
@@ -91,5 +94,6 @@ def _grant(
             Purpose.CARRIED_OVER,
             required_for_switch=not is_operator(observed, who.object_id),
             skip_if_unknown=target.accept_loss and not is_operator(observed, who.object_id),
+            narrowed=condition,
         ),
     )

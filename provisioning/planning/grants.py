@@ -14,10 +14,10 @@ from provisioning.models import (
     Scope,
     Target,
 )
-from provisioning.planning.actions import AllowByPolicy, AssignRole
+from provisioning.planning.actions import NARROWED, AllowByPolicy, AssignRole
 from provisioning.planning.ownership import Purpose, owner
 from provisioning.planning.permissions import CANDIDATES, data_actions, grants, own_policies, permissions_today
-from provisioning.planning.principals import account_identity, held_by, is_operator, operator, principal
+from provisioning.planning.principals import account_identity, held_by, is_operator, narrowed, operator, principal
 from provisioning.planning.steps import Step, Verb
 from provisioning.resource_ids import below, same
 
@@ -25,12 +25,10 @@ _ADMINISTRATOR = "00482a5a-887f-4fb3-b363-3b7fe8e74483"
 _POWER = {SECRETS_USER: 1, SECRETS_OFFICER: 2, _ADMINISTRATOR: 3}
 """The roles that give access to the values of secrets, ranked by what they permit."""
 
-_PERMISSIONS = {
-    SECRETS_OFFICER: ("get", "list", "set", "delete", "recover", "backup", "restore", "purge"),
-    SECRETS_USER: ("get", "list"),
-}
+OFFICER_PERMISSIONS = ("get", "list", "set", "delete", "recover", "backup", "restore", "purge")
+READER_PERMISSIONS = ("get",)
+_PERMISSIONS = {SECRETS_OFFICER: OFFICER_PERMISSIONS, SECRETS_USER: ("get", "list")}
 """The permissions on secrets that correspond to a role (Microsoft, "Migrate to Azure RBAC")."""
-_READING = ("get",)
 _SECRETS_ACTIONS = {
     role_id: data_actions(AccessPolicy("", {"secrets": verbs}))[0] for role_id, verbs in _PERMISSIONS.items()
 }
@@ -71,10 +69,10 @@ def on_secret(target: Target, observed: Observed) -> Iterator[Step]:
 
 def by_policy(target: Target, observed: Observed) -> Iterator[Step]:
     """Plan access-policy entries instead of roles."""
-    yield _entry(target, observed, operator(observed), _PERMISSIONS[SECRETS_OFFICER], Purpose.OPERATOR)
+    yield _entry(target, observed, operator(observed), OFFICER_PERMISSIONS, Purpose.OPERATOR)
     yield _entry(target, observed, account_identity(observed), _PERMISSIONS[target.identity_role], Purpose.IDENTITY)
     for reader in _readers(target, observed):
-        yield _entry(target, observed, reader, _READING, Purpose.READER)
+        yield _entry(target, observed, reader, READER_PERMISSIONS, Purpose.READER)
 
 
 def broader_access(target: Target, observed: Observed) -> Iterator[Step]:
@@ -121,6 +119,7 @@ def _role(
     policy = _policy_of(observed, who)
     had = permissions_today(policy) if policy and not observed.vault.rbac and not secret else ""
     required = policy is not None and purpose is Purpose.IDENTITY and not secret
+    condition = narrowed(observed, who.object_id, role_id, observed.vault.scope(secret)) if who else ""
     return Step(
         Verb.ADD,
         "role",
@@ -128,6 +127,7 @@ def _role(
         why=_WHY[purpose] + (f"; had {had} by access policy" if had else ""),
         before=had,
         after=f"{name} on " + (f"secret {secret}" if secret else observed.vault.name),
+        danger=NARROWED if condition else "",
         action=AssignRole(
             observed.vault,
             role_id,
@@ -139,6 +139,7 @@ def _role(
             new_principal=purpose is not Purpose.OPERATOR,
             required_for_switch=required,
             skip_if_unknown=required and target.accept_loss,
+            narrowed=condition,
         ),
     )
 
@@ -188,7 +189,7 @@ def _entry(
         before=had,
         after=f"secrets {', '.join(wanted)}",
         danger="" if purpose is Purpose.OPERATOR else "an access policy applies to every secret of the vault",
-        action=AllowByPolicy(observed.vault, who, missing, owner(target), purpose, new=policy is None),
+        action=AllowByPolicy(observed.vault, who, missing, owner(target), purpose),
     )
 
 

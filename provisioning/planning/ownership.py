@@ -1,9 +1,10 @@
 """Who owns what setup adds, recorded in Azure itself, so that teardown needs no state file. Pure.
 
 The record of a role assignment is its description, that of a secret its tags, that of a switch or an access-policy
-entry the vault's tags. Others can write these, too, so a record alone proves nothing.
+entry the vault's tags. Others can write these, too, so a record alone proves nothing: owned.py has the other proofs.
 """
 
+import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,11 +17,18 @@ OWNER = "azure-openai-wandb"
 
 SWITCHED = OWNER
 """Vault tag: setup switched the vault to Azure RBAC, and the date."""
-ENTRIES = f"{OWNER}-access-policies"
-"""Vault tag: the object ids of the principals whose access-policy entries setup created."""
+_ENTRY = f"{OWNER}-entry-"
+"""Start of a vault tag's name, before a principal's object id: the permissions that setup added to its access policy."""
+_ENTRIES_OF_0_1 = f"{OWNER}-access-policies"
+"""Vault tag of version 0.1: the object ids of the principals whose access policies setup created."""
+
+ACCOUNT_TAG = "azure-openai-account"
+"""Tag of a secret: the account that it was written for."""
 
 _SWITCHED_VALUE = "switched-to-rbac"
-_TAG_LIMIT = 256  # characters of a tag's value (Microsoft, "Use tags to organize your Azure resources")
+TAG_LIMIT = 50
+"""Tags of a resource (Microsoft, "Use tags to organize your Azure resources"). A record of an entry is always shorter than
+the 256 characters of a value."""
 
 
 class Purpose(StrEnum):
@@ -39,6 +47,9 @@ class Owner:
     account: str
     secret: str
 
+    def __str__(self) -> str:
+        return f"{self.account}/{self.secret}"
+
 
 def owner(target: Target) -> Owner:
     """Return the owner of what setup adds for this target."""
@@ -47,24 +58,41 @@ def owner(target: Target) -> Owner:
 
 # --- role assignments ------------------------------------------------------------------------------------------------
 
-
-def description(purpose: Purpose, owner: Owner) -> str:
-    """Return the description of a role assignment. Only the account's identity belongs to one account."""
-    return f"{OWNER}: {purpose}" + (f" of {owner.account}" if purpose is Purpose.IDENTITY else "")
-
-
-def purpose_of(text: str | None) -> Purpose | None:
-    """Return what an assignment with this description is for; None if it has no record of setup."""
-    for purpose in Purpose:
-        if text and text.startswith(f"{OWNER}: {purpose}"):
-            return purpose
-    return None
+_SWITCHING = "; before the switch to Azure RBAC"
+_ACCOUNT, _SECRET = r"[A-Za-z0-9][\w.-]{0,63}", r"[0-9A-Za-z-]{1,127}"
+_DESCRIPTION = re.compile(
+    rf"{OWNER}: (?P<purpose>{'|'.join(Purpose)})"
+    rf"(?: of (?P<account>{_ACCOUNT})(?:/(?P<secret>{_SECRET}))?)?(?P<switching>{_SWITCHING})?"
+)
 
 
-def account_of(text: str | None) -> str | None:
-    """Return the account whose identity an assignment with this description is for."""
-    start = f"{OWNER}: {Purpose.IDENTITY} of "
-    return text.removeprefix(start) if text and text.startswith(start) else None
+@dataclass(frozen=True)
+class Mark:
+    """The record of a role assignment.
+
+    Attributes:
+        account: the owner's account; version 0.1 recorded it for identities only.
+        secret: the owner's secret; empty in a record of version 0.1.
+        switching: the role was given while the vault was on access policies, so it proves a switch of setup.
+    """
+
+    purpose: Purpose
+    account: str = ""
+    secret: str = ""
+    switching: bool = False
+
+
+def description(purpose: Purpose, owner: Owner, *, switching: bool = False) -> str:
+    """Return the description of a role assignment."""
+    return f"{OWNER}: {purpose} of {owner}" + (_SWITCHING if switching else "")
+
+
+def mark_of(text: str | None) -> Mark | None:
+    """Return the record in the description of a role assignment; None if it is not one of setup."""
+    found = _DESCRIPTION.fullmatch(text or "")
+    if found is None:
+        return None
+    return Mark(Purpose(found["purpose"]), found["account"] or "", found["secret"] or "", bool(found["switching"]))
 
 
 # --- the secret ------------------------------------------------------------------------------------------------------
@@ -72,7 +100,7 @@ def account_of(text: str | None) -> str | None:
 
 def secret_tags(owner: Owner, entity: str | None) -> dict[str, str]:
     """Return the secret's tags, which the portal shows: who wrote it, for which account and for which W&B entity."""
-    shown = {"created-by": OWNER, "azure-openai-account": owner.account}
+    shown = {"created-by": OWNER, ACCOUNT_TAG: owner.account}
     return shown | ({"wandb-entity": entity} if entity else {})
 
 
@@ -99,28 +127,55 @@ def unswitched(tags: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in tags.items() if name != SWITCHED}
 
 
-def entries(tags: Mapping[str, str]) -> frozenset[str]:
-    """Return the object ids, in lower case, of the principals whose access-policy entries setup created."""
-    return frozenset(tags.get(ENTRIES, "").split())
+@dataclass(frozen=True)
+class Entry:
+    """The record of an access-policy entry: the permissions on secrets that setup added, and for whom."""
+
+    verbs: tuple[str, ...]
+    owner: Owner
 
 
-def with_entries(tags: Mapping[str, str], object_ids: Iterable[str]) -> dict[str, str]:
-    """Return the vault's tags with these principals recorded as well. Without any principal there is no tag.
+_ENTRY_VALUE = re.compile(rf"(?P<verbs>[a-z]+(?: [a-z]+)*): (?P<account>{_ACCOUNT})/(?P<secret>{_SECRET})")
+
+
+def entries(tags: Mapping[str, str]) -> dict[str, Entry]:
+    """Return the records of access-policy entries by the principal's object id, in lower case."""
+    found = {}
+    for name, value in tags.items():
+        if name.startswith(_ENTRY) and (known := _ENTRY_VALUE.fullmatch(value)):
+            owner = Owner(known["account"], known["secret"])
+            found[name.removeprefix(_ENTRY).lower()] = Entry(tuple(known["verbs"].split()), owner)
+    return found
+
+
+def with_entry(tags: Mapping[str, str], object_id: str, verbs: Iterable[str], owner: Owner) -> dict[str, str]:
+    """Return the vault's tags with these permissions recorded, beside those that are recorded already.
+
+    The first owner stays: teardown hands the record over if another secret needs the entry then.
 
     Raises:
-        ValueError: a tag does not hold so many principals (more than six).
+        ValueError: the vault has no room for another tag.
     """
-    return _recorded(tags, entries(tags) | {i.lower() for i in object_ids})
+    known = entries(tags).get(object_id.lower(), Entry((), owner))
+    merged = Entry((*known.verbs, *(v for v in verbs if v not in known.verbs)), known.owner)
+    others = without_entry(tags, object_id)
+    if len(others) >= TAG_LIMIT:
+        raise ValueError(f"the vault has {len(others)} tags, and a resource can have {TAG_LIMIT}")
+    return others | {_ENTRY + object_id.lower(): f"{' '.join(merged.verbs)}: {merged.owner}"}
 
 
-def without_entries(tags: Mapping[str, str]) -> dict[str, str]:
-    """Return the vault's tags without the record of access-policy entries."""
-    return _recorded(tags, ())
+def without_entry(tags: Mapping[str, str], object_id: str) -> dict[str, str]:
+    """Return the vault's tags without the record of this principal's entry."""
+    return {name: value for name, value in tags.items() if name.lower() != _ENTRY + object_id.lower()}
 
 
-def _recorded(tags: Mapping[str, str], ids: Collection[str]) -> dict[str, str]:
-    others = {name: value for name, value in tags.items() if name != ENTRIES}
-    value = " ".join(sorted(ids))
-    if len(value) > _TAG_LIMIT:
-        raise ValueError(f"{len(ids)} principals do not fit into a tag of {_TAG_LIMIT} characters")
-    return others | ({ENTRIES: value} if value else {})
+def entries_of_0_1(tags: Mapping[str, str]) -> frozenset[str]:
+    """Return the object ids, in lower case, of the principals whose entries version 0.1 of setup created."""
+    return frozenset(tags.get(_ENTRIES_OF_0_1, "").lower().split())
+
+
+def without_entries_of_0_1(tags: Mapping[str, str], object_ids: Collection[str]) -> dict[str, str]:
+    """Return the vault's tags without these principals in the record of version 0.1."""
+    left = entries_of_0_1(tags) - {i.lower() for i in object_ids}
+    others = {name: value for name, value in tags.items() if name != _ENTRIES_OF_0_1}
+    return others | ({_ENTRIES_OF_0_1: " ".join(sorted(left))} if left else {})

@@ -43,6 +43,22 @@ def held_at_vault(observed: Observed, object_id: str) -> dict[str, datetime | No
     return held_by(replace(observed, assignments=at_vault), object_id)
 
 
+def narrowed(observed: Observed, object_id: str, role_id: str, scope: str) -> str:
+    """Return the id of the principal's assignment of this role at exactly this scope if it has a condition, else nothing.
+
+    Azure refuses the same assignment without a condition beside it, and writing it would remove the condition.
+    """
+    for each in observed.assignments:
+        if (
+            each.conditional
+            and each.role_id == role_id
+            and same(each.principal_id, object_id)
+            and same(each.scope, scope)
+        ):
+            return each.id
+    return ""
+
+
 def held_by(observed: Observed, object_id: str) -> dict[str, datetime | None]:
     """Return the roles that a principal holds on the whole vault without conditions, and since when (the earliest)."""
     found: dict[str, datetime | None] = {}

@@ -1,137 +1,112 @@
-"""(Target, Observed) → Plan of what teardown takes away: what carries setup's marks, and nothing else. Pure.
+"""Plans teardown: what setup added for one secret and account goes, and nothing else. Pure.
 
-The secret goes first, because deleting it takes the operator's role, which goes last; stopped anywhere in between, the
-next run finds the marks that are left and goes on.
+The secret goes first, because deleting it takes the operator's role, which goes last. After an interruption the next run
+finds the records that are left and continues.
 """
 
 from collections.abc import Collection, Iterable, Iterator
 
 from provisioning import shell
-from provisioning.models import (
-    AccessPolicy,
-    Assignment,
-    Observed,
-    Principal,
-    SecretState,
-    SecretVersion,
-    Target,
+from provisioning.models import Assignment, Observed, SecretState, SecretVersion, Target
+from provisioning.planning.actions import (
+    ForgetSwitch,
+    HandOverRole,
+    RemoveEntries,
+    RemoveRole,
+    RemoveSecret,
+    RestoreAccessPolicies,
 )
-from provisioning.planning.actions import ForgetSwitch, RemoveEntries, RemoveRole, RemoveSecret, RestoreAccessPolicies
-from provisioning.planning.ownership import Purpose, account_of, entries, owner, purpose_of, was_switched, wrote
+from provisioning.planning.owned import (
+    Fate,
+    OwnedEntry,
+    OwnedRole,
+    fate_of_entry,
+    fate_of_role,
+    had_policies,
+    is_alone,
+    narrowed_roles,
+    owned_entries,
+    owned_roles,
+    proves_switch,
+    shared_with,
+    successor,
+)
+from provisioning.planning.ownership import Owner, Purpose, description, mark_of, owner, was_switched, wrote
 from provisioning.planning.permissions import CANDIDATES, KNOWN_ACTIONS, data_actions, grants, own_policies, summary
 from provisioning.planning.principals import is_operator, principal
 from provisioning.planning.steps import Loss, Plan, Step, Verb
-from provisioning.resource_ids import same, within
+from provisioning.resource_ids import same
 
 _ORDER = (Purpose.CARRIED_OVER, Purpose.READER, Purpose.IDENTITY, Purpose.OPERATOR)
 _ACCESS_MODEL = "vault access model"
 
 
 def plan_teardown(target: Target, observed: Observed, versions: Collection[SecretVersion], *, restore: bool) -> Plan:
-    """What teardown takes away, in order, and what stays. `observed` knows assignments below the vault, too.
+    """Plan what teardown takes away, in order, and name what stays. `observed` has assignments below the vault, too.
 
-    With `restore` the vault goes back to its access policies, on which carried-over roles count for nothing any more.
+    With `restore` the vault goes back to its access policies, where carried-over roles have no effect any more.
     """
     sharing = shared_with(target, observed)
-    going = going_roles(target, observed, restore=restore)
+    roles = owned_roles(observed)
+    fates = {each.assignment.id: fate_of_role(target, observed, each, restore=restore) for each in roles}
+    going = sorted((r for r in roles if fates[r.assignment.id] is Fate.REMOVE), key=lambda r: _rank(observed, r))
     secret = _secret(target, observed, versions, sharing)
     steps = (
         secret,
         _access_model(observed, sharing, restore=restore),
-        *_entries(observed, sharing),
+        *_entries(target, observed),
         *(_role(observed, each) for each in going),
-        *_staying(target, observed, going),
+        *(_handed_over(target, observed, r) for r in roles if fates[r.assignment.id] is Fate.HAND_OVER),
+        *_staying(target, observed, [r for r in roles if fates[r.assignment.id] is Fate.STAY]),
+        *_narrowed(observed),
         _identity(target, observed),
     )
     of_secret = observed.vault.scope(target.secret) if _goes(observed, secret) else ""
-    losses = tuple(_losses(observed, going, of_secret)) if restore and observed.vault.rbac else ()
+    gone = [each.assignment for each in going]
+    losses = tuple(_losses(observed, gone, of_secret)) if restore and observed.vault.rbac else ()
     return Plan(f"{observed.account.name} → {observed.vault.name}", steps, losses)
 
 
-def added(observed: Observed) -> tuple[Assignment, ...]:
-    """The role assignments at the vault and below that setup made: they say so, and have the name it gives them."""
-    return tuple(
-        each
-        for each in observed.assignments
-        if each.derived and purpose_of(each.description) and within(each.scope, observed.vault.id)
+def hidden(target: Target, observed: Observed) -> bool:
+    """Return whether setup may have stored a secret that this identity cannot see, now or after a wait."""
+    if (
+        observed.secret.state is not SecretState.UNKNOWN
+        or shared_with(target, observed)
+        or _let_in_soon(target, observed)
+    ):
+        return False
+    if not observed.vault.rbac:
+        return was_switched(observed.vault.tags) or any(_is_for(target, each) for each in _present(target, observed))
+    return any(
+        each.purpose in (Purpose.OPERATOR, Purpose.IDENTITY)
+        and (each.of_old_version or fate_of_role(target, observed, each, restore=False) is not Fate.STAY)
+        for each in owned_roles(observed)
     )
 
 
-def shared_with(target: Target, observed: Observed) -> tuple[str, ...]:
-    """Other accounts that setup gave access to this vault: they need the secret, the operators and the readers."""
-    others = {
-        account
-        for each in added(observed)
-        if (account := account_of(each.description)) and not same(account, target.account) and not _gone(observed, each)
-    }
-    return tuple(sorted(others))
-
-
-def hidden(target: Target, observed: Observed) -> bool:
-    """Whether a secret that setup may have stored is there and this identity cannot see it, and never will by itself."""
-    if observed.secret.state is not SecretState.UNKNOWN or shared_with(target, observed) or _let_in_soon(observed):
-        return False
-    if not observed.vault.rbac:
-        return was_switched(observed.vault.tags) or bool(_created(observed))
-    return any(purpose_of(a.description) in (Purpose.OPERATOR, Purpose.IDENTITY) for a in _leaving(target, observed))
-
-
-def going_roles(target: Target, observed: Observed, *, restore: bool) -> tuple[Assignment, ...]:
-    """The assignments to take away, in order: the operator's own last of all."""
-    by_policy = restore or not observed.vault.rbac
-    marked = added(observed) if by_policy and not shared_with(target, observed) else _leaving(target, observed)
-    if by_policy:
-        carried = tuple(a for a in added(observed) if purpose_of(a.description) is Purpose.CARRIED_OVER)
-        marked = tuple(dict.fromkeys((*carried, *marked)))
-    return tuple(sorted(marked, key=lambda a: _rank(observed, a)))
-
-
-def _leaving(target: Target, observed: Observed) -> tuple[Assignment, ...]:
-    """What goes while the vault stays on Azure RBAC, where roles also carry what access policies gave before."""
-    before, sharing = _before(observed), shared_with(target, observed)
-    found = []
-    for each in added(observed):
-        purpose, account = purpose_of(each.description), account_of(each.description) or ""
-        if purpose is Purpose.CARRIED_OVER or each.principal_id.lower() in before:
-            continue
-        if purpose is Purpose.IDENTITY:
-            if same(account, target.account) or _gone(observed, each):
-                found.append(each)
-        elif not sharing:
-            found.append(each)
-    return tuple(found)
-
-
-def _rank(observed: Observed, each: Assignment) -> tuple[bool, int, str]:
-    purpose = purpose_of(each.description)
-    return is_operator(observed, each.principal_id), _ORDER.index(purpose) if purpose else 0, each.id.lower()
-
-
-def _gone(observed: Observed, each: Assignment) -> bool:
-    """Whether the directory does not know the principal any more, such as the identity of a deleted account."""
-    return observed.principals.get(each.principal_id.lower(), Principal("")).missing
-
-
-def _let_in_soon(observed: Observed) -> bool:
-    """Whether what setup gave the operator is still there, so that the vault will show the secret."""
+def _let_in_soon(target: Target, observed: Observed) -> bool:
+    """Return whether what setup gave the operator is still there, so that the vault will show the secret."""
     if observed.vault.rbac:
         return any(
-            is_operator(observed, a.principal_id) and purpose_of(a.description) is Purpose.OPERATOR
-            for a in added(observed)
+            is_operator(observed, each.assignment.principal_id) and each.purpose is Purpose.OPERATOR
+            for each in owned_roles(observed)
         )
-    return any(is_operator(observed, policy.object_id) for policy in _created(observed))
+    return any(is_operator(observed, each.object_id) and each.verbs for each in owned_entries(target, observed))
 
 
-def _created(observed: Observed) -> tuple[AccessPolicy, ...]:
-    """The access policies that setup created."""
-    noted = entries(observed.vault.tags)
-    return tuple(p for p in observed.vault.policies if p.object_id.lower() in noted and not p.application_id)
+def _present(target: Target, observed: Observed) -> Iterator[OwnedEntry]:
+    """Yield the recorded entries that exist."""
+    return (e for e in owned_entries(target, observed) if own_policies(observed.vault.policies, e.object_id))
 
 
-def _before(observed: Observed) -> frozenset[str]:
-    """Who has an access policy that was there before setup."""
-    created = _created(observed)
-    return frozenset(p.object_id.lower() for p in observed.vault.policies if p not in created)
+def _is_for(target: Target, each: OwnedEntry) -> bool:
+    return each.owner is None or same(each.owner.secret, target.secret)
+
+
+def _rank(observed: Observed, each: OwnedRole) -> tuple[bool, int, str]:
+    """Order roles: the operator's own is last, because it shows the secret."""
+    operators = is_operator(observed, each.assignment.principal_id)
+    return operators, _ORDER.index(each.purpose), each.assignment.id.lower()
 
 
 # --- the lines -------------------------------------------------------------------------------------------------------
@@ -146,7 +121,7 @@ def _secret(target: Target, observed: Observed, versions: Collection[SecretVersi
         return Step(Verb.ALREADY, resource, f"deleted already; recoverable{until}")
     if sharing:
         return Step(Verb.NOTE, resource, f"stays: {', '.join(sharing)} may use it, too")
-    if state is SecretState.UNKNOWN and not _let_in_soon(observed):
+    if state is SecretState.UNKNOWN and not _let_in_soon(target, observed):
         return Step(
             Verb.ALREADY, resource, "not visible to you; no mark of setup is left, and teardown deletes it first"
         )
@@ -206,7 +181,7 @@ def _access_model(observed: Observed, sharing: Collection[str], *, restore: bool
             danger=f"its {count} access {plural} again; roles on it, inherited ones too, give no access to what it holds",
             action=RestoreAccessPolicies(vault),
         )
-    if was_switched(vault.tags):
+    if proves_switch(observed):
         return Step(
             Verb.NOTE,
             _ACCESS_MODEL,
@@ -215,54 +190,141 @@ def _access_model(observed: Observed, sharing: Collection[str], *, restore: bool
     return Step(Verb.NOTE, _ACCESS_MODEL, "stays Azure RBAC: setup did not switch it")
 
 
-def _entries(observed: Observed, sharing: Collection[str]) -> Iterator[Step]:
-    """Access-policy entries that setup created. One that somebody has since added to is theirs, too."""
-    noted = entries(observed.vault.tags)
-    if not noted:
+def _entries(target: Target, observed: Observed) -> Iterator[Step]:
+    """Reduce recorded access-policy entries by what setup added to them."""
+    going: list[OwnedEntry] = []
+    handed: list[tuple[str, Owner]] = []
+    for each in owned_entries(target, observed):
+        match fate_of_entry(target, observed, each):
+            case Fate.REMOVE:
+                going.append(each)
+            case Fate.HAND_OVER:
+                handed.append((each.object_id, _successor(target, observed, each)))
+            case Fate.STAY:
+                yield _entry_stays(target, observed, each)
+    if not going and not handed:
         return
-    if sharing:
-        yield Step(Verb.NOTE, "access policies", f"stay: {', '.join(sharing)} may use them, too")
-        return
-    mine = _created(observed)
-    extended = [p for p in mine if any(verbs for kind, verbs in p.permissions.items() if kind != "secrets")]
-    for policy in extended:
-        who = principal(observed, policy.object_id)
-        yield Step(Verb.NOTE, "access policy", f"of {who.label} stays: somebody gave it more than secrets")
-    going = [p.object_id for p in mine if p not in extended]
-    going.sort(key=lambda i: (is_operator(observed, i), i))  # the operator's own last: it shows the secret
-    names = ", ".join(principal(observed, i).label for i in going)
+    reduced = [f"{_verbs(each)} of {principal(observed, each.object_id).label}" for each in going if each.verbs]
+    kept = [f"that of {principal(observed, who).label} is for {to} now" for who, to in handed]
     yield Step(
         Verb.REMOVE,
         "access policies",
-        f"of {names}" if going else "the vault's tag that names those from setup",
+        "; ".join([*reduced, *kept]) or "the vault's tags that record entries of setup",
         before="secrets",
-        action=RemoveEntries(observed.vault, tuple(going)),
+        action=RemoveEntries(
+            observed.vault,
+            tuple((each.object_id, each.verbs) for each in going if each.verbs),
+            tuple(each.object_id for each in going),
+            tuple(handed),
+        ),
     )
 
 
-def _role(observed: Observed, each: Assignment) -> Step:
+def _verbs(each: OwnedEntry) -> str:
+    return "the entry" if each.whole else f"secrets {', '.join(each.verbs)}"
+
+
+def _successor(target: Target, observed: Observed, each: OwnedEntry) -> Owner:
+    identity = same(each.object_id, observed.account.principal_id or "")
+    return successor(target, observed, Purpose.IDENTITY if identity else Purpose.READER) or owner(target)
+
+
+def _entry_stays(target: Target, observed: Observed, each: OwnedEntry) -> Step:
+    """Say why a recorded entry stays."""
+    who = principal(observed, each.object_id)
+    if each.owner and not same(each.owner.secret, target.secret):
+        return Step(Verb.NOTE, "access policy", f"of {who.label} stays: it is for {each.owner}")
+    if not each.named:
+        return Step(
+            Verb.NOTE,
+            "access policy",
+            f"of {who.label} stays: only a tag of the vault says that setup made it, and others can write tags. To remove it",
+            command=shell.provisioning("teardown", target, observed.subscription.id, "--reader", each.object_id),
+        )
+    if sharing := shared_with(target, observed):
+        return Step(Verb.NOTE, "access policy", f"of {who.label} stays: {', '.join(sharing)} may use it, too")
+    return Step(Verb.NOTE, "access policy", f"of {who.label} stays: {_OLD}")
+
+
+_OLD = (
+    "its record of version 0.1 names no secret, which counts only where you can list the vault's secrets and setup wrote no "
+    "other one"
+)
+
+
+def _role(observed: Observed, each: OwnedRole) -> Step:
+    assignment = each.assignment
     return Step(
         Verb.REMOVE,
         "role",
-        f"{_named(observed, each)} → {_whose(observed, each)}",
-        why=f"setup gave it: {purpose_of(each.description)}",
-        before=each.scope,
-        action=RemoveRole(observed.vault, each),
+        f"{_named(observed, assignment)} → {_whose(observed, assignment)}",
+        why=f"setup gave it: {each.purpose}",
+        before=assignment.scope,
+        action=RemoveRole(observed.vault, assignment),
     )
 
 
-def _staying(target: Target, observed: Observed, going: Collection[Assignment]) -> Iterator[Step]:
-    staying = [a for a in added(observed) if a not in going]
-    carried = [a for a in staying if a.principal_id.lower() in _before(observed)]
+def _handed_over(target: Target, observed: Observed, each: OwnedRole) -> Step:
+    to = successor(target, observed, each.purpose) or owner(target)
+    return Step(
+        Verb.CHANGE,
+        "role",
+        f"{_named(observed, each.assignment)} → {_whose(observed, each.assignment)} stays for {to}",
+        why="its description names that secret instead",
+        before=str(owner(target)),
+        after=str(to),
+        action=HandOverRole(
+            observed.vault, each.assignment, description(each.purpose, to, switching=each.mark.switching)
+        ),
+    )
+
+
+def _staying(target: Target, observed: Observed, staying: Collection[OwnedRole]) -> Iterator[Step]:
+    had = had_policies(observed)
+    carried = [r for r in staying if r.assignment.principal_id.lower() in had]
     if carried:
-        who = ", ".join(sorted({_whose(observed, a) for a in carried}))
-        count = f"{len(carried)} role stays" if len(carried) == 1 else f"{len(carried)} roles stay"
-        yield Step(Verb.NOTE, "role", f"{count}: the vault's access policies gave that before ({who})")
-    others = [a for a in staying if a not in carried]
+        yield Step(
+            Verb.NOTE,
+            "role",
+            f"{_count(carried)}: the vault's access policies gave that before ({_all(observed, carried)})",
+        )
+    rest = [r for r in staying if r not in carried]
+    old = [r for r in rest if r.of_old_version and not is_alone(target, observed) and not _of_other(target, r)]
+    if old:
+        yield Step(Verb.NOTE, "role", f"{_count(old)} ({_all(observed, old)}): {_OLD}")
+    others = [r for r in rest if r not in old]
     if others:
-        who = ", ".join(sorted({_whose(observed, a) for a in others}))
-        sharing = ", ".join(shared_with(target, observed)) or "others"
-        yield Step(Verb.NOTE, "role", f"{len(others)} stay for {sharing} ({who})")
+        whose = {str(Owner(r.mark.account, r.mark.secret)) for r in others if not _is_of(target, r)}
+        shown = ", ".join(sorted(whose | set(shared_with(target, observed)))) or "others"
+        yield Step(Verb.NOTE, "role", f"{_count(others)} for {shown} ({_all(observed, others)})")
+
+
+def _is_of(target: Target, each: OwnedRole) -> bool:
+    return each.of_old_version or same(each.mark.secret, target.secret)
+
+
+def _of_other(target: Target, each: OwnedRole) -> bool:
+    return bool(each.mark.account) and not same(each.mark.account, target.account)
+
+
+def _count(roles: Collection[OwnedRole]) -> str:
+    return "1 role stays" if len(roles) == 1 else f"{len(roles)} roles stay"
+
+
+def _all(observed: Observed, roles: Iterable[OwnedRole]) -> str:
+    return ", ".join(sorted({_whose(observed, each.assignment) for each in roles}))
+
+
+def _narrowed(observed: Observed) -> Iterator[Step]:
+    """Name the roles of setup that somebody has put a condition on, which is theirs."""
+    for each in narrowed_roles(observed):
+        yield Step(
+            Verb.NOTE,
+            "role",
+            f"{_named(observed, each)} → {principal(observed, each.principal_id).label} stays: somebody put a condition on it. "
+            "To remove it with its condition",
+            command=shell.command("az", "role", "assignment", "delete", "--ids", each.id),
+        )
 
 
 def _identity(target: Target, observed: Observed) -> Step:
@@ -279,7 +341,9 @@ def _named(observed: Observed, each: Assignment) -> str:
 
 
 def _whose(observed: Observed, each: Assignment) -> str:
-    return account_of(each.description) or principal(observed, each.principal_id).label
+    mark = mark_of(each.description)
+    known = mark.account if mark and mark.purpose is Purpose.IDENTITY else ""
+    return known or principal(observed, each.principal_id).label
 
 
 # --- who would lose access -------------------------------------------------------------------------------------------

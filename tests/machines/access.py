@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from provisioning.planning.ownership import entries, purpose_of
+from provisioning.planning.ownership import entries, mark_of
 from sandbox.azure.rbac import Assignment
 from sandbox.azure.tenant import AccessPolicy, SecretVersion, Tenant, Vault
 
@@ -68,7 +68,7 @@ class Access:
         return any(theirs.allows(each, action, scope, data=True, now=at) for each in who)
 
     def _by_policy(self, vault: Vault, who: set[str], kind: str, verb: str) -> bool:
-        noted = entries(vault.tags) if self.people_only else frozenset[str]()
+        noted = frozenset(entries(vault.tags)) if self.people_only else frozenset[str]()
         own = (each for each in vault.policies if not each.application_id and each.object_id.lower() not in noted)
         return any(
             {permission.lower() for permission in each.permissions.get(kind) or []} & {verb, "all"}
@@ -90,7 +90,7 @@ def _compound(vault: Vault) -> Iterator[Right]:
 
 def ours(assignment: Assignment) -> bool:
     """Whether an assignment says that setup made it."""
-    return purpose_of(assignment.description) is not None
+    return mark_of(assignment.description) is not None
 
 
 def told(policies: Iterable[AccessPolicy]) -> list[tuple[object, ...]]:

@@ -255,7 +255,7 @@ class ProvisioningMachine(Portal):
         assignments = sorted(each.name for each in self.tenant.rbac.assignments.values() if not ours(each))
         if vault is None:
             return (assignments,)
-        noted = getattr(self, "_noted", frozenset[str]()) | entries(vault.tags)
+        noted = getattr(self, "_noted", frozenset[str]()) | frozenset(entries(vault.tags))
         self._noted = noted
         policies = told(each for each in vault.policies if each.object_id.lower() not in noted)
         secret = vault.secrets.get(SECRET)

@@ -11,7 +11,7 @@ from provisioning.azure.roles import assignment_name
 from provisioning.cli import setup
 from provisioning.models import SECRETS_OFFICER, SECRETS_USER, Scope
 from provisioning.planning.actions import AllowByPolicy, AwaitRoles, SwitchToRbac
-from provisioning.planning.ownership import entries
+from provisioning.planning.ownership import Entry, Owner, entries
 from provisioning.planning.steps import Verb
 from sandbox.azure.rbac import ROLES
 from sandbox.cloud import Cloud
@@ -274,12 +274,16 @@ def test_an_entry_that_is_there_gets_what_is_missing_and_keeps_the_rest(load: Lo
     assert "has keys list; secrets Get" in added.why
 
 
-def test_the_vault_remembers_which_entries_are_setups(load: Load, bench: Bench) -> None:
+def test_the_vaults_tags_record_what_setup_added_to_each_entry(load: Load, bench: Bench) -> None:
     theirs = {"principal": "operator", "secrets": ["get"]}
     load(world(vault={"rbac": None, "policies": [theirs], "tags": {"team": "ml"}}))
     bench.setup(by_access_policy=True)
     assert bench.vault.tags["team"] == "ml"
-    assert entries(bench.vault.tags) == {id_of(bench, "aoai-ml")}, "the operator had one before"
+    owner = Owner("aoai-ml", "wandb-api-key")
+    assert entries(bench.vault.tags) == {
+        id_of(bench, "operator"): Entry(tuple(ALL[1:]), owner),
+        id_of(bench, "aoai-ml"): Entry(tuple(ALL), owner),
+    }, "the operator had get before"
 
 
 def test_all_means_all(load: Load, bench: Bench) -> None:

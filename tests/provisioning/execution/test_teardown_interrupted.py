@@ -89,7 +89,9 @@ def test_what_comes_back_while_it_is_taken_away_is_told(load: Load, bench: Bench
     """Somebody runs setup at the same time."""
     set_up(load, bench)
     rbac = bench.cloud.world.tenant.rbac
-    theirs = next(a for a in rbac.assignments.values() if a.description == "azure-openai-wandb: operator")
+    theirs = next(
+        a for a in rbac.assignments.values() if (a.description or "").startswith("azure-openai-wandb: operator")
+    )
     bench.ui.after = lambda step: rbac.add(theirs) if step.detail.endswith("→ you") else None
     with pytest.raises(errors.NotInPlaceError, match="Key Vault Secrets Officer → you"):
         bench.teardown(restore=True)

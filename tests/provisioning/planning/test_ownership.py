@@ -7,24 +7,34 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from provisioning.planning import ownership
-from provisioning.planning.ownership import Owner, Purpose
+from provisioning.planning.ownership import Mark, Owner, Purpose
 
 WORDS = st.text(min_size=1, max_size=20)
 OTHERS = st.dictionaries(WORDS.filter(lambda name: not name.startswith(ownership.OWNER)), WORDS, max_size=4)
 IDS = st.sets(st.uuids().map(str), max_size=6)
+NAMES = st.from_regex(r"[a-z][a-z0-9-]{1,20}", fullmatch=True)
 
 
-@given(st.sampled_from(Purpose), st.from_regex(r"[a-z][a-z0-9-]{1,20}", fullmatch=True))
-def test_a_role_says_what_it_is_for_and_whose_identity(purpose: Purpose, account: str) -> None:
-    said = ownership.description(purpose, Owner(account, "wandb-api-key"))
-    assert ownership.purpose_of(said) is purpose
-    assert ownership.account_of(said) == (account if purpose is Purpose.IDENTITY else None)
+@given(st.sampled_from(Purpose), NAMES, NAMES, st.booleans())
+def test_a_role_records_its_purpose_and_its_owner(purpose: Purpose, account: str, secret: str, switching: bool) -> None:
+    text = ownership.description(purpose, Owner(account, secret), switching=switching)
+    assert ownership.mark_of(text) == Mark(purpose, account, secret, switching)
 
 
-@pytest.mark.parametrize("said", [None, "", "for billing", "azure-openai-wandb: something else"])
-def test_what_others_say_about_their_roles_is_no_mark(said: str | None) -> None:
-    assert ownership.purpose_of(said) is None
-    assert ownership.account_of(said) is None
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (None, None),
+        ("", None),
+        ("for billing", None),
+        ("azure-openai-wandb: something else", None),
+        ("azure-openai-wandb: operator of aoai-ml/prod, and more", None),
+        ("azure-openai-wandb: operator", Mark(Purpose.OPERATOR)),
+        ("azure-openai-wandb: account identity of aoai-ml", Mark(Purpose.IDENTITY, "aoai-ml")),
+    ],
+)
+def test_descriptions_of_others_are_no_records_and_those_of_0_1_name_no_secret(text: str, expected: Mark) -> None:
+    assert ownership.mark_of(text) == expected
 
 
 def test_the_secrets_tags_name_who_wrote_it_and_no_person() -> None:
@@ -46,16 +56,30 @@ def test_the_vaults_own_tags_survive_the_switch_and_the_way_back(others: dict[st
 
 
 @given(OTHERS, IDS)
-def test_noted_principals_are_found_again_beside_other_tags(others: dict[str, str], ids: set[str]) -> None:
-    tags = others
+def test_recorded_entries_are_found_again_beside_other_tags(others: dict[str, str], ids: set[str]) -> None:
+    tags, first, second = others, Owner("aoai-ml", "prod"), Owner("aoai-ml", "staging")
     for each in ids:
-        tags = ownership.with_entries(tags, [each.upper()])
-    assert ownership.entries(tags) == ids
-    assert ownership.without_entries(tags) == others
+        tags = ownership.with_entry(tags, each.upper(), ["get", "list"], first)
+        tags = ownership.with_entry(tags, each, ["list", "set"], second)
+    assert ownership.entries(tags) == {each: ownership.Entry(("get", "list", "set"), first) for each in ids}
+    for each in ids:
+        tags = ownership.without_entry(tags, each)
+    assert tags == others
 
 
-def test_a_tag_that_is_full_is_refused_rather_than_cut() -> None:
-    ids = [f"0000000{n}-0000-4000-8000-000000000000" for n in range(7)]
-    assert len(ownership.entries(ownership.with_entries({}, ids[:6]))) == 6
-    with pytest.raises(ValueError, match="7 principals"):
-        ownership.with_entries({}, ids)
+def test_a_record_stays_within_the_limits_of_tags() -> None:
+    longest = Owner("a" * 64, "s" * 127)
+    everything = ["get", "list", "set", "delete", "recover", "backup", "restore", "purge"]
+    (value,) = ownership.with_entry({}, "0" * 36, everything, longest).values()
+    assert len(value) <= 256
+    full = {f"tag-{n}": "" for n in range(50)}
+    with pytest.raises(ValueError, match="50 tags"):
+        ownership.with_entry(full, "0" * 36, ["get"], longest)
+
+
+def test_the_tag_of_0_1_keeps_the_principals_that_are_not_removed() -> None:
+    tags = {"azure-openai-wandb-access-policies": "A b", "cost-center": "ml"}
+    assert ownership.entries_of_0_1(tags) == {"a", "b"}
+    left = ownership.without_entries_of_0_1(tags, ["B"])
+    assert ownership.entries_of_0_1(left) == {"a"}
+    assert ownership.without_entries_of_0_1(left, ["a"]) == {"cost-center": "ml"}

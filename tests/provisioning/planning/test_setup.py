@@ -441,10 +441,10 @@ DELETED = replace(VAULT, state=VaultState.DELETED)
         (EnableIdentity(found().account), [("Microsoft.CognitiveServices/accounts/write", ACCOUNT_ID)]),
         (AssignRole(VAULT, SECRETS_USER, USER, None, OWNED, Purpose.READER), ["roleAssignments/write"]),
         (
-            AllowByPolicy(VAULT, None, ("get",), OWNED, Purpose.READER, new=True),
+            AllowByPolicy(VAULT, None, ("get",), OWNED, Purpose.READER),
             ["accessPolicies/write", "vaults/write"],
         ),
-        (RemoveEntries(VAULT, ("x",)), ["accessPolicies/write", "vaults/write"]),
+        (RemoveEntries(VAULT, (("x", ("get",)),)), ["accessPolicies/write", "vaults/write"]),
         (SwitchToRbac(VAULT, OWNED), ["vaults/write", "roleAssignments/write"]),
         (RestoreAccessPolicies(VAULT), ["vaults/write", "roleAssignments/write"]),
         (ForgetSwitch(VAULT), ["vaults/write"]),

@@ -18,8 +18,9 @@ from provisioning.models import (
     SecretVersion,
     Target,
 )
-from provisioning.planning.actions import RemoveEntries, RemoveRole
-from provisioning.planning.ownership import Owner, Purpose, description, switched, with_entries
+from provisioning.planning.actions import HandOverRole, RemoveEntries, RemoveRole, RemoveSecret
+from provisioning.planning.owned import proves_switch
+from provisioning.planning.ownership import Owner, Purpose, description, switched, with_entry
 from provisioning.planning.steps import Loss, Plan, Step, Verb
 from provisioning.planning.teardown import hidden, plan_teardown
 
@@ -29,6 +30,7 @@ NAME, ABOUT = "secret wandb-api-key", "aoai-ml → kv-ml"
 SECRET_ID = f"{VAULT_ID}/secrets/wandb-api-key"
 OTHER_IDENTITY = "a0000005-0000-4000-8000-000000000000"
 CRYPTO_USER = "12338af0-0e69-4776-bea7-57ae8d297424"
+VERBS = ("get", "list", "set", "delete", "recover", "backup", "restore", "purge")
 NO_KEY = "the function app, and jobs that report to W&B by themselves, get no key any more"
 OFFICER, USER = "Key Vault Secrets Officer", "Key Vault Secrets User"
 
@@ -36,7 +38,7 @@ OFFICER, USER = "Key Vault Secrets Officer", "Key Vault Secrets User"
 def marked(
     who: str, role: str, purpose: Purpose, *, account: str = "aoai-ml", scope: str = VAULT_ID, mark: str = ""
 ) -> Assignment:
-    said = mark or description(purpose, Owner(account, "wandb-api-key"))
+    said = mark or description(purpose, Owner(account, "wandb-api-key"), switching=scope == VAULT_ID)
     name = f"{scope}/roles/{who}-{purpose.name}"
     return Assignment(name, scope, role, who, NOW - timedelta(days=9), description=said, derived=True)
 
@@ -70,7 +72,8 @@ def on_rbac(
 ) -> Observed:
     """A vault that setup has put on Azure RBAC."""
     observed = found(*policies, assignments=assignments, identity=IDENTITY, rbac=True, secret=secret)
-    return replace(observed, vault=replace(observed.vault, tags=switched({}, NOW)))
+    vault = replace(observed.vault, tags=switched({}, NOW))
+    return replace(observed, vault=vault, own_secrets={"wandb-api-key": "aoai-ml"})
 
 
 def on_policies(
@@ -78,7 +81,10 @@ def on_policies(
 ) -> Observed:
     """A vault on access policies, with the principals noted whose entries setup created."""
     observed = found(*policies, identity=IDENTITY, secret=secret)
-    return replace(observed, vault=replace(observed.vault, tags=with_entries({}, noted)))
+    tags: dict[str, str] = {}
+    for object_id in noted:
+        tags = with_entry(tags, object_id, VERBS, Owner("aoai-ml", "wandb-api-key"))
+    return replace(observed, vault=replace(observed.vault, tags=tags), own_secrets={"wandb-api-key": "aoai-ml"})
 
 
 DELETED = Step(
@@ -158,7 +164,7 @@ def test_on_the_way_back_to_access_policies_what_was_carried_over_goes_too_and_l
 def test_what_another_account_uses_stays() -> None:
     observed = on_rbac(*ALL, OF_OTHER, policies=(BILLINGS_POLICY,))
     carried = Step(Verb.NOTE, "role", f"1 role stays: {GAVE_BEFORE} (billing-api)")
-    others = Step(Verb.NOTE, "role", "3 stay for aoai-two (aoai-two, dana, you)")
+    others = Step(Verb.NOTE, "role", "3 roles stay for aoai-two (aoai-two, dana, you)")
     assert plan(TARGET, observed, (version(),), restore=False) == Plan(
         ABOUT, (STAYS_FOR_OTHER, STAYS_ON_RBAC, FROM_ACCOUNT, carried, others, IDENTITY_STAYS)
     )
@@ -189,7 +195,7 @@ def test_several_roles_that_policies_gave_before_are_counted_and_each_is_named_o
 
 
 def test_a_role_that_was_carried_over_from_an_entry_that_is_gone_stays_for_others() -> None:
-    kept = Step(Verb.NOTE, "role", "1 stay for others (billing-api)")
+    kept = Step(Verb.NOTE, "role", "1 role stays for others (billing-api)")
     assert kept in plan(TARGET, on_rbac(CARRIED), (), restore=False).steps
 
 
@@ -233,17 +239,6 @@ def test_letter_case_of_accounts_does_not_count() -> None:
 def test_what_is_not_marked_as_setups_or_is_not_the_vaults_is_left_alone(other: Assignment) -> None:
     made = plan(TARGET, on_rbac(other), (), restore=False)
     assert [step.resource for step in made.steps] == [NAME, "vault access model", "account identity"]
-
-
-def test_a_role_that_setup_does_not_know_is_named_as_the_tenant_names_it() -> None:
-    reader, unknown = "reader-of-this-tenant", "no-such-role"
-    mine = [marked(DANA, role, Purpose.READER, scope=SECRET_ID) for role in (reader, unknown, SECRETS_USER)]
-    mine = [replace(each, id=str(number)) for number, each in enumerate(mine)]
-    observed = on_rbac(*mine)
-    defined = replace(observed.roles[SECRETS_USER], id=reader, name="Custom reader")
-    made = plan(TARGET, replace(observed, roles={reader: defined}), (), restore=False)
-    names = ["Custom reader", "no-such-role", "Key Vault Secrets User"]
-    assert [step.detail for step in made.steps[2:5]] == [f"{name} → dana" for name in names]
 
 
 def test_within_a_purpose_roles_go_by_their_id_whatever_its_letter_case() -> None:
@@ -307,43 +302,153 @@ def test_a_role_on_the_secret_is_lost_where_the_secret_stays_for_another_account
 # --- access policies -------------------------------------------------------------------------------------------------
 
 
-def test_entries_that_setup_created_go_and_those_that_somebody_has_extended_stay() -> None:
+def test_named_principals_lose_exactly_what_is_recorded_and_others_are_only_listed() -> None:
     observed = on_policies(
-        policy(OPERATOR, secrets="all"),
+        policy(OPERATOR, secrets="all get"),
         policy(BILLING, secrets="get", keys="get"),
-        policy(IDENTITY.upper(), secrets="get", keys=""),
+        policy(IDENTITY.upper(), secrets="Get", keys=""),
         policy(IDENTITY, "an application", secrets="get"),
         policy(DANA, secrets="get"),
         policy(OTHER_IDENTITY, secrets="get"),
         noted=(OPERATOR, BILLING, IDENTITY, DANA),
     )
-    assert RemoveEntries(observed.vault, (IDENTITY.upper(), DANA, OPERATOR)) in actions(observed)
-    extended = "of billing-api stays: somebody gave it more than secrets"
-    assert plan(TARGET, observed, (version(),), restore=False) == Plan(
-        ABOUT,
-        (
-            DELETED,
-            ON_POLICIES,
-            Step(Verb.NOTE, "access policy", extended),
-            Step(Verb.REMOVE, "access policies", "of aoai-ml, dana, you", before="secrets"),
-            IDENTITY_STAYS,
-        ),
+    target = replace(TARGET, readers=(BILLING.upper(),))
+    made = plan_teardown(target, observed, (version(),), restore=False)
+    removal = RemoveEntries(
+        observed.vault,
+        ((IDENTITY.upper(), ("Get",)), (BILLING, ("get",)), (OPERATOR, ("get",))),
+        (IDENTITY.upper(), BILLING, OPERATOR),
     )
+    assert removal in [step.action for step in made.steps]
+    command = (
+        "teardown --subscription s -g rg-ml --openai-account aoai-ml --key-vault kv-ml --secret-name wandb-api-key"
+    )
+    forgeable = "only a tag of the vault says that setup made it, and others can write tags. To remove it"
+    assert [replace(step, action=None) for step in made.steps[2:4]] == [
+        Step(
+            Verb.NOTE,
+            "access policy",
+            f"of dana stays: {forgeable}",
+            command=f"python -m provisioning {command} --reader {DANA}",
+        ),
+        Step(
+            Verb.REMOVE,
+            "access policies",
+            "the entry of aoai-ml; secrets get of billing-api; secrets get of you",
+            before="secrets",
+        ),
+    ]
 
 
-def test_where_all_entries_are_gone_already_the_note_of_them_goes() -> None:
-    tag = "the vault's tag that names those from setup"
-    step = Step(Verb.REMOVE, "access policies", tag, before="secrets")
+def test_where_all_entries_are_gone_already_their_records_go() -> None:
+    step = Step(Verb.REMOVE, "access policies", "the vault's tags that record entries of setup", before="secrets")
     assert step in plan(TARGET, on_policies(noted=(DANA,)), (), restore=False).steps
 
 
-def test_entries_stay_while_other_accounts_use_the_vault_and_all_of_these_are_named() -> None:
-    observed = replace(on_policies(BILLINGS_POLICY, noted=(BILLING,)), assignments=(OF_OTHER, OF_THIRD))
+def test_entries_stay_while_other_accounts_use_the_secret_and_all_of_these_are_named() -> None:
+    observed = replace(
+        on_policies(policy(OPERATOR, secrets="get"), noted=(OPERATOR,)), assignments=(OF_OTHER, OF_THIRD)
+    )
     made = plan(TARGET, observed, (version(),), restore=False)
     secret = Step(Verb.NOTE, NAME, "stays: aoai-three, aoai-two may use it, too")
-    stays = Step(Verb.NOTE, "access policies", "stay: aoai-three, aoai-two may use them, too")
-    kept = Step(Verb.NOTE, "role", "2 stay for aoai-three, aoai-two (aoai-three, aoai-two)")
+    stays = Step(Verb.NOTE, "access policy", "of you stays: aoai-three, aoai-two may use it, too")
+    kept = Step(Verb.NOTE, "role", "2 roles stay for aoai-three, aoai-two (aoai-three, aoai-two)")
     assert made == Plan(ABOUT, (secret, ON_POLICIES, stays, kept, IDENTITY_STAYS))
+
+
+# --- several secrets in one vault ------------------------------------------------------------------------------------
+
+PROD = Owner("aoai-ml", "wandb-prod")
+
+
+def of_secret(each: Assignment, purpose: Purpose, secret: str) -> Assignment:
+    return replace(each, description=description(purpose, Owner("aoai-ml", secret), switching=True))
+
+
+def test_roles_of_another_secret_stay_and_those_that_it_needs_are_handed_over() -> None:
+    others = of_secret(OF_ACCOUNT, Purpose.IDENTITY, "wandb-prod")
+    observed = replace(
+        on_rbac(YOURS, others, READER), own_secrets={"wandb-api-key": "aoai-ml", "wandb-prod": "aoai-ml"}
+    )
+    to = description(Purpose.OPERATOR, PROD, switching=True)
+    assert actions(observed)[1:] == [RemoveRole(observed.vault, READER), HandOverRole(observed.vault, YOURS, to)]
+    assert (
+        Step(Verb.NOTE, "role", "1 role stays for aoai-ml/wandb-prod (aoai-ml)")
+        in plan(TARGET, observed, (), restore=False).steps
+    )
+
+
+def test_the_identity_is_needed_only_by_secrets_of_its_account() -> None:
+    observed = replace(on_rbac(OF_ACCOUNT), own_secrets={"wandb-api-key": "aoai-ml", "wandb-b": "aoai-b"})
+    assert RemoveRole(observed.vault, OF_ACCOUNT) in actions(observed)
+
+
+def test_entries_of_another_secret_stay_and_those_that_it_needs_are_handed_over() -> None:
+    observed = on_policies(policy(OPERATOR, secrets="get"), policy(IDENTITY, secrets="get"), noted=(OPERATOR,))
+    tags = with_entry(observed.vault.tags, IDENTITY, ["get"], PROD)
+    both = {"wandb-api-key": "aoai-ml", "wandb-prod": "aoai-ml"}
+    observed = replace(observed, vault=replace(observed.vault, tags=tags), own_secrets=both)
+    assert RemoveEntries(observed.vault, (), (), ((OPERATOR, PROD),)) in actions(observed)
+    stays = Step(Verb.NOTE, "access policy", "of aoai-ml stays: it is for aoai-ml/wandb-prod")
+    assert stays in plan(TARGET, observed, (), restore=False).steps
+
+
+# --- records that prove nothing --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        replace(YOURS, role_id=CRYPTO_USER),
+        replace(READER, role_id=SECRETS_OFFICER),
+        replace(READER, scope=f"{VAULT_ID}/secrets/another"),
+        replace(READER, scope=VAULT_ID),
+        replace(CARRIED, role_id="8e3af657-a8ff-443c-a75c-2fe8c4bcb635"),
+    ],
+    ids=["operator", "reader's role", "reader's secret", "reader's scope", "carried over"],
+)
+def test_a_role_that_setup_does_not_give_for_the_recorded_purpose_is_left_alone(other: Assignment) -> None:
+    assert [type(each) for each in actions(on_rbac(other))] == [RemoveSecret]
+
+
+def test_a_role_with_a_condition_of_somebody_else_stays_and_is_named() -> None:
+    narrowed = replace(OF_ACCOUNT, conditional=True)
+    made = plan(TARGET, on_rbac(narrowed), (), restore=False)
+    detail = f"{OFFICER} → aoai-ml stays: somebody put a condition on it. To remove it with its condition"
+    assert made.steps[2] == Step(Verb.NOTE, "role", detail, command=f"az role assignment delete --ids {OF_ACCOUNT.id}")
+
+
+@pytest.mark.parametrize(
+    ("secrets", "goes"),
+    [({"wandb-api-key": ""}, True), ({}, True), ({"wandb-api-key": "", "wandb-prod": ""}, False), (None, False)],
+    ids=["the only secret", "deleted already", "one of two", "not visible"],
+)
+def test_a_record_of_0_1_counts_only_where_the_vault_holds_one_secret_of_setup(
+    secrets: dict[str, str] | None, *, goes: bool
+) -> None:
+    old = replace(YOURS, description="azure-openai-wandb: operator")
+    observed = replace(on_rbac(old), own_secrets=secrets)
+    assert (RemoveRole(observed.vault, old) in actions(observed)) is goes
+    tags = {"azure-openai-wandb-access-policies": OPERATOR}
+    by_policy = on_policies(policy(OPERATOR, secrets="get sign"))
+    by_policy = replace(by_policy, vault=replace(by_policy.vault, tags=tags), own_secrets=secrets)
+    assert (RemoveEntries(by_policy.vault, ((OPERATOR, ("get",)),), (OPERATOR,)) in actions(by_policy)) is goes
+    for each in (observed, by_policy):
+        told = [s.detail for s in plan(TARGET, each, (), restore=False).steps if "version 0.1" in s.detail]
+        assert len(told) == (not goes)
+
+
+@pytest.mark.parametrize(
+    ("role", "proven"),
+    [(YOURS, True), (CARRIED, True), (READER, False), (replace(YOURS, conditional=True), False), (None, False)],
+)
+def test_the_tag_of_the_switch_needs_a_role_that_setup_gave_for_it(role: Assignment | None, *, proven: bool) -> None:
+    observed = on_rbac(*(role,) if role else ())
+    assert proves_switch(observed) is proven
+    assert not proves_switch(replace(observed, vault=replace(observed.vault, tags={})))
+
+
+# --- the secret and the vault ----------------------------------------------------------------------------------------
 
 
 def test_of_a_vault_on_access_policies_all_that_setup_gave_by_role_goes() -> None:

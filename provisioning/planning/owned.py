@@ -1,0 +1,241 @@
+"""What in a vault is setup's, and what teardown may do with it. Pure.
+
+Several secrets and accounts may share a vault, and one role or access-policy entry may then serve several of them. What
+belongs to another secret is left alone. What another secret also needs is handed over to it instead of being removed.
+
+A role assignment is setup's if it has the record, the derived name, no condition, and exactly a role and a scope that setup
+assigns for the recorded purpose. Who could forge all of that could also delete the assignment. An access-policy entry
+has no name to derive, and its record is a tag of the vault, which more people may write. Therefore only entries of
+principals that the command names or derives are reduced, and only by permissions that setup gives.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from provisioning.models import SECRETS_OFFICER, SECRETS_USER, AccessPolicy, Assignment, Observed, Principal, Target
+from provisioning.planning.grants import OFFICER_PERMISSIONS, READER_PERMISSIONS
+from provisioning.planning.ownership import Mark, Owner, Purpose, entries, entries_of_0_1, mark_of, was_switched
+from provisioning.planning.permissions import CANDIDATES, own_policies
+from provisioning.planning.principals import is_operator
+from provisioning.resource_ids import same, within
+
+
+class Fate(StrEnum):
+    """What teardown does with something that setup added."""
+
+    REMOVE = "remove"
+    HAND_OVER = "hand over"
+    STAY = "stay"
+
+
+# --- roles -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class OwnedRole:
+    """A role assignment that setup made."""
+
+    assignment: Assignment
+    mark: Mark
+
+    @property
+    def purpose(self) -> Purpose:
+        """What the role is for."""
+        return self.mark.purpose
+
+    @property
+    def of_old_version(self) -> bool:
+        """Whether version 0.1 wrote the record, which does not name the secret."""
+        return not self.mark.secret
+
+
+def owned_roles(observed: Observed) -> tuple[OwnedRole, ...]:
+    """Return the role assignments at the vault and below that setup made and nobody has put a condition on."""
+    return tuple(OwnedRole(a, mark) for a, mark in _marked(observed) if not a.conditional)
+
+
+def narrowed_roles(observed: Observed) -> tuple[Assignment, ...]:
+    """Return those that setup made and somebody else has put a condition on."""
+    return tuple(a for a, _ in _marked(observed) if a.conditional)
+
+
+def _marked(observed: Observed) -> Iterable[tuple[Assignment, Mark]]:
+    for each in observed.assignments:
+        mark = mark_of(each.description)
+        if mark and each.derived and within(each.scope, observed.vault.id) and _is_as_given(observed, each, mark):
+            yield each, mark
+
+
+def _is_as_given(observed: Observed, each: Assignment, mark: Mark) -> bool:
+    """Whether setup assigns this role at this scope for the recorded purpose."""
+    vault, secret = observed.vault, secret_in(each.scope)
+    at_vault = same(each.scope, vault.id)
+    at_secret = bool(secret) and (not mark.secret or same(secret, mark.secret))
+    match mark.purpose:
+        case Purpose.OPERATOR:
+            return at_vault and each.role_id == SECRETS_OFFICER
+        case Purpose.IDENTITY:
+            return (at_vault or at_secret) and each.role_id in (SECRETS_OFFICER, SECRETS_USER)
+        case Purpose.READER:
+            return at_secret and each.role_id == SECRETS_USER
+        case Purpose.CARRIED_OVER:
+            return at_vault and each.role_id in CANDIDATES
+
+
+def secret_in(scope: str) -> str:
+    """Return the secret that a scope names; empty for a whole vault."""
+    return scope.rpartition("/secrets/")[2] if "/secrets/" in scope else ""
+
+
+def fate_of_role(target: Target, observed: Observed, each: OwnedRole, *, restore: bool) -> Fate:
+    """Decide what teardown does with a role. On Azure RBAC, roles also carry what access policies gave before."""
+    by_policy = restore or not observed.vault.rbac
+    if each.purpose is Purpose.IDENTITY and is_gone(observed, each.assignment):
+        return Fate.REMOVE
+    if each.purpose is Purpose.CARRIED_OVER:
+        undone = restore and observed.vault.rbac
+        return Fate.REMOVE if undone or (by_policy and belongs_to(target, observed, each)) else Fate.STAY
+    if not belongs_to(target, observed, each):
+        return Fate.STAY
+    if not by_policy and each.assignment.principal_id.lower() in had_policies(observed):
+        return Fate.STAY
+    if each.purpose is not Purpose.IDENTITY and shared_with(target, observed):
+        return Fate.STAY
+    if not secret_in(each.assignment.scope) and successor(target, observed, each.purpose):
+        return Fate.HAND_OVER
+    return Fate.REMOVE
+
+
+def belongs_to(target: Target, observed: Observed, each: OwnedRole) -> bool:
+    """Return whether a role was given for the target's secret and, if it is an identity's, for its account."""
+    if each.purpose is Purpose.IDENTITY and not same(each.mark.account or target.account, target.account):
+        return False
+    secret = each.mark.secret or secret_in(each.assignment.scope)
+    return same(secret, target.secret) if secret else is_alone(target, observed)
+
+
+def is_alone(target: Target, observed: Observed) -> bool:
+    """Return whether the vault holds no other secret of setup. Only then does a record without a secret count."""
+    found = observed.own_secrets
+    return found is not None and all(same(name, target.secret) for name in found)
+
+
+def successor(target: Target, observed: Observed, purpose: Purpose) -> Owner | None:
+    """Return another secret of setup in the vault that needs the same role or entry; None if there is none."""
+    others = sorted((observed.own_secrets or {}).items())
+    for name, account in others:
+        for_account = purpose is not Purpose.IDENTITY or same(account or target.account, target.account)
+        if not same(name, target.secret) and for_account:
+            return Owner(account or target.account, name)
+    return None
+
+
+def shared_with(target: Target, observed: Observed) -> tuple[str, ...]:
+    """Return the other accounts that use the secret: they need it, the operators and the readers."""
+    by_role = (
+        each.mark.account
+        for each in owned_roles(observed)
+        if each.purpose is Purpose.IDENTITY
+        and same(each.mark.secret or secret_in(each.assignment.scope) or target.secret, target.secret)
+        and not is_gone(observed, each.assignment)
+    )
+    by_entry = (
+        entry.owner.account
+        for object_id, entry in entries(observed.vault.tags).items()
+        if same(entry.owner.secret, target.secret) and own_policies(observed.vault.policies, object_id)
+    )
+    found = {account for account in (*by_role, *by_entry) if account and not same(account, target.account)}
+    return tuple(sorted(found))
+
+
+def is_gone(observed: Observed, each: Assignment) -> bool:
+    """Return whether the directory does not know the principal any more, such as the identity of a deleted account."""
+    return observed.principals.get(each.principal_id.lower(), Principal("")).missing
+
+
+def proves_switch(observed: Observed) -> bool:
+    """Return whether setup switched the vault: its tag says so, and so does a role that only a switch gives.
+
+    The tag alone proves nothing: it takes no right on roles to write it.
+    """
+    return was_switched(observed.vault.tags) and any(
+        each.purpose is Purpose.CARRIED_OVER or each.mark.switching or each.of_old_version
+        for each in owned_roles(observed)
+    )
+
+
+# --- access-policy entries -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class OwnedEntry:
+    """A principal's access-policy entry that a tag of the vault records.
+
+    Attributes:
+        verbs: the permissions on secrets to take away, spelled as Azure shows them.
+        owner: whom it is recorded for; None in a record of version 0.1.
+        named: the command names or derives the principal, which makes the record believable.
+        whole: nothing else is left of the entry without these permissions.
+    """
+
+    object_id: str
+    verbs: tuple[str, ...]
+    owner: Owner | None
+    named: bool
+    whole: bool
+
+
+def owned_entries(target: Target, observed: Observed) -> tuple[OwnedEntry, ...]:
+    """Return the recorded entries, those of principals without an entry among them; the operator's own is last."""
+    tags = observed.vault.tags
+    ids = sorted({*entries(tags), *entries_of_0_1(tags)}, key=lambda i: (is_operator(observed, i), i))
+    return tuple(_owned(target, observed, object_id) for object_id in ids)
+
+
+def _owned(target: Target, observed: Observed, object_id: str) -> OwnedEntry:
+    derived = is_operator(observed, object_id) or same(object_id, observed.account.principal_id or "")
+    given = OFFICER_PERMISSIONS if derived else READER_PERMISSIONS
+    record = entries(observed.vault.tags).get(object_id)
+    recorded = set(record.verbs) & set(OFFICER_PERMISSIONS) if record else set()
+    if object_id in entries_of_0_1(observed.vault.tags):
+        recorded |= set(given)
+    policies = own_policies(observed.vault.policies, object_id)
+    shown = [verb for policy in policies for kind, verbs in policy.permissions.items() for verb in _of(kind, verbs)]
+    verbs = tuple(verb for verb in shown if verb.lower() in recorded)
+    rest = sum(len(tuple(granted)) for policy in policies for granted in policy.permissions.values()) - len(verbs)
+    named = derived or object_id in {reader.lower() for reader in target.readers}
+    return OwnedEntry(
+        policies[0].object_id if policies else object_id, verbs, record.owner if record else None, named, rest == 0
+    )
+
+
+def _of(kind: str, verbs: Iterable[str]) -> Iterable[str]:
+    return verbs if kind.lower() == "secrets" else ()
+
+
+def fate_of_entry(target: Target, observed: Observed, each: OwnedEntry) -> Fate:
+    """Decide what teardown does with a recorded entry."""
+    if each.owner and not same(each.owner.secret, target.secret):
+        return Fate.STAY
+    if not own_policies(observed.vault.policies, each.object_id):
+        return Fate.REMOVE  # only the record is left
+    if not each.named or (each.owner is None and not is_alone(target, observed)):
+        return Fate.STAY
+    purpose = Purpose.IDENTITY if same(each.object_id, observed.account.principal_id or "") else Purpose.READER
+    if purpose is not Purpose.IDENTITY and shared_with(target, observed):
+        return Fate.STAY
+    return Fate.HAND_OVER if each.owner and successor(target, observed, purpose) else Fate.REMOVE
+
+
+def had_policies(observed: Observed) -> frozenset[str]:
+    """Return who has access by a policy that was there before setup, in lower case."""
+    recorded, old = entries(observed.vault.tags), entries_of_0_1(observed.vault.tags)
+
+    def before(policy: AccessPolicy) -> bool:
+        object_id = policy.object_id.lower()
+        ours = recorded[object_id].verbs if object_id in recorded else ()
+        only_ours = all(kind == "secrets" and v.lower() in ours for kind, vs in policy.permissions.items() for v in vs)
+        return bool(policy.application_id) or not (object_id in old or (object_id in recorded and only_ours))
+
+    return frozenset(p.object_id.lower() for p in observed.vault.policies if before(p))

@@ -1,0 +1,148 @@
+"""What setup and teardown touch is theirs: other secrets, extensions, conditions and forged records are left alone."""
+
+from typing import Any
+
+import pytest
+
+from provisioning import errors
+from sandbox.azure.tenant import AccessPolicy
+
+from ..bench import Bench
+from .vault_in_use import OFFICER, OWNER, SOON, USER, Load, held, policies, world
+
+ALL = ["get", "list", "set", "delete", "recover", "backup", "restore", "purge"]
+CONDITION = "(@Resource[Microsoft.KeyVault/vaults/secrets:name] StringEquals 'wandb-api-key')"
+TAG = "azure-openai-wandb-entry-"
+
+
+def id_of(bench: Bench, name: str) -> str:
+    return str(bench.cloud.world.tenant.named(name).object_id)
+
+
+def entry(bench: Bench, name: str) -> list[str]:
+    return next((given["secrets"] for who, given in policies(bench) if who == name), [])
+
+
+# --- several secrets in one vault ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("first", "last"), [("wandb-prod", "wandb-staging"), ("wandb-staging", "wandb-prod")])
+@pytest.mark.parametrize("by_policy", [False, True])
+def test_teardown_of_one_secret_leaves_what_another_needs_and_the_last_leaves_nothing(
+    load: Load, bench: Bench, first: str, last: str, *, by_policy: bool
+) -> None:
+    load(world() | {"assignments": [OWNER]} | SOON)
+    before = policies(bench), dict(bench.vault.tags)
+    reader = (id_of(bench, "function-app"),)
+    bench.setup(secret="wandb-prod", readers=reader, by_access_policy=by_policy)
+    bench.setup(secret="wandb-staging", by_access_policy=by_policy)
+    bench.teardown(secret=first, readers=reader)
+    writes = bench.cloud.writes
+    prod = {"readers": reader} if last == "wandb-prod" else {}
+    bench.setup(secret=last, by_access_policy=by_policy, **prod)
+    assert bench.cloud.writes == writes, "what the other secret needs is in place"
+    bench.teardown(secret=last, readers=reader)
+    assert held(bench) == (set() if by_policy else {("billing-api", USER)})
+    tags = {name: value for name, value in bench.vault.tags.items() if name != "azure-openai-wandb"}
+    assert (policies(bench), tags) == before
+    assert [s.name for s in bench.vault.secrets.values() if s.deleted is None] == []
+
+
+# --- entries that setup and others share -----------------------------------------------------------------------------
+
+
+def test_an_entry_that_others_extended_is_reduced_and_one_that_setup_extended_is_put_back(
+    load: Load, bench: Bench
+) -> None:
+    load(world())
+    reader = id_of(bench, "function-app")
+    bench.vault.policies.append(AccessPolicy(id_of(bench, "operator"), {"secrets": ["get"], "keys": ["sign"]}))
+    bench.setup(by_access_policy=True, readers=(reader,))
+    extended = next(p for p in bench.vault.policies if p.object_id == reader)
+    extended.permissions["secrets"] = ["get", "list", "set"]
+    bench.teardown(readers=(reader,))
+    assert entry(bench, "function-app") == ["list", "set"]
+    assert dict(policies(bench))["operator"] == {"secrets": ["get"], "keys": ["sign"]}
+    assert bench.vault.tags == {"cost-center": "ml"}
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_forged_tags_take_no_access_away(load: Load, bench: Bench, *, old: bool) -> None:
+    """Somebody who may write tags, and no access policies, names others in them."""
+    given = [{"principal": "billing-api", "secrets": ["get"]}, {"principal": "dana", "secrets": ["get", "list"]}]
+    load(world(policies=[*given, {"principal": "operator", "secrets": ALL}]))
+    ids = [id_of(bench, "billing-api"), id_of(bench, "dana")]
+    one = {"azure-openai-wandb-access-policies": " ".join(ids)}
+    each = {f"{TAG}{who}": "get list: aoai-ml/wandb-api-key" for who in ids}
+    bench.vault.tags |= one if old else each
+    before = policies(bench)
+    bench.teardown()
+    assert policies(bench) == before
+    assert bench.cloud.writes == 0
+
+
+def test_a_forged_tag_of_the_switch_does_not_switch_the_vault_back(load: Load, bench: Bench) -> None:
+    load(world(rbac=True))
+    bench.vault.tags["azure-openai-wandb"] = "switched-to-rbac 2026-01-01"
+    with pytest.raises(errors.NotOursError):
+        bench.teardown(restore=True)
+    assert bench.vault.rbac is True
+    assert bench.cloud.writes == 0
+
+
+# --- conditions of others --------------------------------------------------------------------------------------------
+
+
+def narrow(bench: Bench) -> Any:
+    """Put a condition on the account identity's role, as a security team does."""
+    identity = next(iter(bench.cloud.world.tenant.accounts.values())).system_identity
+    found = next(a for a in bench.cloud.world.tenant.rbac.assignments.values() if a.principal_id == identity)
+    found.condition, found.condition_version = CONDITION, "2.0"
+    return found
+
+
+def test_setup_stops_at_a_condition_before_anything_is_written(load: Load, bench: Bench) -> None:
+    load(world() | SOON)
+    bench.setup()
+    narrowed, writes = narrow(bench), bench.cloud.writes
+    with pytest.raises(errors.ConditionalRoleError, match=f"{OFFICER} → aoai-ml") as caught:
+        bench.setup()
+    assert "az role assignment list" in caught.value.hint
+    assert (bench.cloud.writes, narrowed.condition) == (writes, CONDITION)
+
+
+def test_a_condition_that_is_added_during_setup_survives(load: Load, bench: Bench) -> None:
+    load(world(rbac=True) | SOON)
+    bench.setup()
+    identity = next(iter(bench.cloud.world.tenant.accounts.values())).system_identity
+    rbac = bench.cloud.world.tenant.rbac
+    theirs = next(a for a in rbac.assignments.values() if a.principal_id == identity)
+    del rbac.assignments[theirs.name.lower()]
+    operators = next(a for a in rbac.assignments.values() if "operator" in (a.description or ""))
+    del rbac.assignments[operators.name.lower()]
+
+    def assign_it_with_a_condition(step: object) -> None:
+        rbac.add(theirs)
+        narrow(bench)
+
+    bench.ui.after = assign_it_with_a_condition
+    with pytest.raises(errors.ConditionalRoleError):
+        bench.setup()
+    assert theirs.condition == CONDITION
+
+
+def test_teardown_leaves_a_role_with_a_condition(load: Load, bench: Bench) -> None:
+    load(world() | SOON)
+    bench.setup()
+    narrowed = narrow(bench)
+    bench.teardown()
+    assert narrowed.name.lower() in bench.cloud.world.tenant.rbac.assignments
+
+
+def test_a_role_that_others_change_during_teardown_is_planned_again_and_stays(load: Load, bench: Bench) -> None:
+    load(world() | SOON)
+    bench.setup()
+    bench.ui.after = lambda step: narrow(bench) if "secret" in step.resource else None
+    bench.teardown()
+    assert ("aoai-ml", OFFICER) in held(bench)
+    assert ("operator", OFFICER) not in held(bench)
