@@ -94,8 +94,7 @@ def test_tokens_come_from_where_this_operator_signed_in(witness: Witness, done: 
 
 def test_the_sandbox_answered_az_as_the_official_descriptions_say(witness: Witness, seen: dict[str, Any]) -> None:
     assert seen
-    exchanges = [json.loads(line) for line in witness.trace.read_text().splitlines()]
-    of_az = [e for e in exchanges if "AZURECLI/" in e["request"]["headers"].get("user-agent", "")]
+    of_az = [e for e in witness.trace() if "AZURECLI/" in e["request"]["headers"].get("user-agent", "")]
     assert {"Accounts_Get", "Vaults_Get", "RoleAssignments_ListForScope", "GetSecret"} <= {
         e["operation"] for e in of_az
     }
@@ -111,6 +110,6 @@ def _as_described(exchange: Any) -> Any:
 
 def test_the_trace_of_az_holds_no_secret(witness: Witness, seen: dict[str, Any]) -> None:
     assert seen["secret"]["value"] == GOOD_KEY
-    trace = witness.trace.read_text()
+    trace = json.dumps(witness.trace())
     for secret in (GOOD_KEY, "pipeline-secret", "eyJ"):  # the last is how every token begins
         assert secret not in trace

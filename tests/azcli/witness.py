@@ -4,15 +4,12 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import yaml
-
-from sandbox.scenario.reader import read
+from sandbox.cloud import Cloud
+from sandbox.scenario.reader import Scenario, read
 from tests.conftest import ROOT
 from tests.provisioning.bench import GOOD_KEY, OPERATOR_ENV
 
@@ -28,9 +25,6 @@ ENVIRONMENT = OPERATOR_ENV | {
     "SANDBOX_SESSION": "",
 }
 """Nothing else is set for az: the sandbox gives it a proxy, a certificate authority and a home of its own, as anybody."""
-
-_VERSION_CHECK = "sandbox: azcliprod.blob.core.windows.net is not part of this world and was refused"
-"""The first az in a new home looks for a newer one, which nothing switches off, and goes on without an answer."""
 
 SIGN_IN = {
     "operator": [sys.executable, str(HERE / "device_login.py"), "az", "operator"],
@@ -55,108 +49,62 @@ def scenario() -> dict[str, Any]:
     return world | {"transitions": {"rbac_propagation": 0}}
 
 
-@dataclass(frozen=True)
-class Done:
-    """A command that ended."""
-
-    status: int
-    out: str
-    err: str
-
-
 class Witness:
-    """A running `python -m sandbox run`, signed in as one principal; every command is a child of it."""
+    """A running sandbox, and commands in it, signed in as one principal."""
 
     def __init__(self, az: Path, directory: Path, principal: str) -> None:
         self.principal = principal
-        self.trace = directory / "trace.jsonl"
-        world = directory / "world.yaml"
-        world.write_text(yaml.safe_dump(scenario()))
-        path = f"PATH={az.parent}{os.pathsep}{os.environ['PATH']}"  # the real az, not the sandbox's stand-in
-        settings = [path, *(f"{k}={v}" for k, v in ENVIRONMENT.items())]
-        command = ["env", *settings, sys.executable, str(HERE / "inside.py")]
-        options = ["--scenario", str(world), "--trace", str(self.trace), "--as", principal]
-        self._child = subprocess.Popen(
-            [sys.executable, "-m", "sandbox", "run", *options, "--", *command],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            cwd=ROOT,
-        )
+        # With a trace of its own, since az asks in versions that no description has (test_witness.py checks the nearest).
+        self.cloud = Cloud(Scenario.parse(scenario()), trace=directory / "trace.jsonl")
+        self._path = f"{az.parent}{os.pathsep}{os.environ['PATH']}"  # the real az, not the sandbox's stand-in
 
     def __enter__(self) -> Self:
+        self.cloud.__enter__()
         signed_in = self.run(*SIGN_IN[self.principal])
-        assert signed_in.status == 0, signed_in.err
+        assert signed_in.returncode == 0, signed_in.stderr
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End the sandbox. It remarks on what nobody there answered; az was to miss nothing."""
-        _, said = self._child.communicate(timeout=30)
+        """End the sandbox. The first az in a new home looks for a newer one and continues without an answer."""
+        self.cloud.__exit__(kind, error, trace)
         if kind is None:
-            assert [line for line in said.splitlines() if line.startswith("sandbox: ")] == [_VERSION_CHECK], said
+            assert self.cloud.world.unmodelled == []
+            assert set(self.cloud.denied) == {"azcliprod.blob.core.windows.net"}
 
-    def run(self, *argv: str, env: Mapping[str, str] | None = None) -> Done:
+    def run(self, *argv: str, **env: str) -> subprocess.CompletedProcess[str]:
         """Run a command in there and wait for it."""
-        assert self._child.stdin is not None
-        assert self._child.stdout is not None
-        self._child.stdin.write(json.dumps({"argv": argv, "env": dict(env or {})}) + "\n")
-        self._child.stdin.flush()
-        return Done(**json.loads(self._child.stdout.readline()))
+        whole = self.cloud.environment(self.principal) | ENVIRONMENT | {"PATH": self._path} | env
+        return subprocess.run(argv, env=whole, stdin=subprocess.DEVNULL, capture_output=True, text=True, cwd=ROOT)
 
     def az(self, *argv: str) -> Any:
         """What az answers, as data; it must succeed."""
         done = self.run("az", *argv, "--output", "json")
-        assert done.status == 0, f"az {' '.join(argv)}\n{done.err}"
-        return json.loads(done.out) if done.out else None
-
-    def provisioning(self, *argv: str) -> tuple[int, Any]:
-        """Exit status and JSON document of `python -m provisioning`."""
-        command = [sys.executable, "-m", "provisioning", *argv, "--output", "json"]
-        done = self.run(*command, env={"WANDB_API_KEY": GOOD_KEY})
-        assert done.out, done.err
-        return done.status, json.loads(done.out)
+        assert done.returncode == 0, f"az {' '.join(argv)}\n{done.stderr}"
+        return json.loads(done.stdout) if done.stdout else None
 
     def setup(self) -> Any:
         """Set up, not waiting for roles to propagate: they do at once here. The document."""
-        status, document = self.provisioning("setup", "--yes", "--propagation-wait", "0")
-        assert status == 0, document
-        return document
+        argv = ["provisioning", "setup", "--yes", "--propagation-wait", "0", "--output", "json"]
+        chosen = {"AZURE_TOKEN_CREDENTIALS": "ManagedIdentityCredential"} if self.principal == "ops-vm" else {}
+        done = self.run(sys.executable, "-m", *argv, WANDB_API_KEY=GOOD_KEY, **chosen)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return json.loads(done.stdout)
 
-    # --- questions ------------------------------------------------------------------------------------------------
-
-    def identity(self) -> Any:
-        """The account's identity."""
-        return self.az("cognitiveservices", "account", "show", "-g", "rg-ml", "-n", "aoai-ml", "--query", "identity")
-
-    def vault(self) -> Any:
-        """The vault; az finds the resource group itself."""
-        return self.az("keyvault", "show", "--name", "kv-ml")
-
-    def assignments(self) -> list[Any]:
-        """Roles assigned at the vault itself."""
-        found: list[Any] = self.az("role", "assignment", "list", "--scope", VAULT)
-        return sorted(found, key=lambda a: str(a["name"]))
-
-    def secret(self) -> Any:
-        """The W&B key's secret, with its value."""
-        return self.az("keyvault", "secret", "show", "--vault-name", "kv-ml", "--name", "wandb-api-key")
-
-    def versions(self) -> list[Any]:
-        """The secret's versions."""
-        found: list[Any] = self.az(
-            "keyvault", "secret", "list-versions", "--vault-name", "kv-ml", "--name", "wandb-api-key"
-        )
-        return found
+    def trace(self) -> list[dict[str, Any]]:
+        """What the sandbox has answered so far."""
+        return [each.as_json() for each in self.cloud.world.trace.exchanges]
 
     def everything(self) -> dict[str, Any]:
-        """All that az can be asked about what `setup` made."""
+        """All that az can be asked about what `setup` made; az finds the vault's resource group itself."""
+        secret = ("--vault-name", "kv-ml", "--name", "wandb-api-key")
+        account = ("-g", "rg-ml", "-n", "aoai-ml")
+        assignments = self.az("role", "assignment", "list", "--scope", VAULT)
         return {
-            "identity": self.identity(),
-            "vault": self.vault(),
-            "assignments": self.assignments(),
-            "secret": self.secret(),
-            "versions": self.versions(),
+            "identity": self.az("cognitiveservices", "account", "show", *account, "--query", "identity"),
+            "vault": self.az("keyvault", "show", "--name", "kv-ml"),
+            "assignments": sorted(assignments, key=lambda each: str(each["name"])),
+            "secret": self.az("keyvault", "secret", "show", *secret),
+            "versions": self.az("keyvault", "secret", "list-versions", *secret),
         }

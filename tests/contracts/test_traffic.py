@@ -12,7 +12,6 @@ from azure.mgmt.keyvault import KeyVaultManagementClient
 from sandbox.cloud import Cloud
 
 from . import PRESENT, WHY_ABSENT
-from .deviations import as_public
 from .traffic import ASTRAY, CONFORM, NOT, Traffic
 
 pytestmark = [pytest.mark.contract, pytest.mark.skipif(not PRESENT, reason=WHY_ABSENT)]
@@ -65,12 +64,3 @@ def test_wrong_requests_are_let_through_where_they_are_meant_and_wrong_answers_a
     assert Traffic(tmp_path).findings("requests")
     traffic = Traffic(tmp_path)
     assert (traffic.findings("addresses"), traffic.counts[ASTRAY]) == ([], 2)
-
-
-def test_another_clouds_traffic_is_held_to_the_public_clouds_descriptions(line: dict[str, Any], tmp_path: Path) -> None:
-    url = line["request"]["url"]
-    line["request"]["url"] = url.replace("management.azure.com", "management.usgovcloudapi.net")
-    assert as_public(line["request"]["url"]) == url
-    line["response"]["body"]["colour"] = "blue"
-    write(tmp_path, "7-00001.jsonl", line)
-    assert Traffic(tmp_path).findings()

@@ -167,16 +167,6 @@ def test_after_overwrite_the_new_run_counts_and_an_idle_tick_asks_no_more_than_b
     assert [bench.run(each).summary["superseded_by"] for each in (JOB, NEW)] == [NEW, f"{JOB}-3"]
 
 
-def test_a_running_jobs_new_run_is_the_one_that_goes_on(bench: Bench) -> None:
-    bench.world(a_job(created="-6m"))
-    bench.tick()
-    overwritten(bench)
-    stood = bench.steps()
-    bench.cloud.clock.advance(3600)
-    assert bench.tick()[JOB].final
-    assert (bench.steps(NEW), bench.steps()) == (list(range(1, 31)), stood)
-
-
 @pytest.mark.parametrize("operation", ["Run", "UpsertBucket"])
 def test_a_mark_that_did_not_get_there_is_set_by_the_next_tick(bench: Bench, operation: str) -> None:
     """The new run stands already, so that it counts; reading the old one fails, or writing to it."""

@@ -50,12 +50,6 @@ def test_several_endpoints_may_stand_in_one_setting(environment: pytest.MonkeyPa
     assert Settings.load().azure_openai_endpoints == ("https://a.openai.azure.com/", "https://b.openai.azure.us/")
 
 
-def test_one_endpoint_may_be_called_so(environment: pytest.MonkeyPatch) -> None:
-    environment.delenv("AZURE_OPENAI_ENDPOINTS")
-    environment.setenv("AZURE_OPENAI_ENDPOINT", "https://a.openai.azure.com/")
-    assert Settings.load().azure_openai_endpoints == ("https://a.openai.azure.com/",)
-
-
 def test_openais_own_platform_needs_no_endpoint(environment: pytest.MonkeyPatch) -> None:
     environment.delenv("AZURE_OPENAI_ENDPOINTS")
     environment.setenv("OPENAI_API_KEY", "sk-x")
@@ -126,40 +120,6 @@ def test_rules_on_metadata_need_the_surface_that_shows_it(environment: pytest.Mo
         SettingsError, match="does not show in AZURE_OPENAI_API_VERSION 2025-04-01-preview: set it to v1"
     ):
         Settings.load()
-
-
-def test_no_secret_is_in_what_is_said(environment: pytest.MonkeyPatch) -> None:
-    environment.setenv("SYNC_CONCURRENCY", "many")
-    with pytest.raises(SettingsError) as caught:
-        Settings.load()
-    assert "kkkk" not in str(caught.value)
-    environment.delenv("SYNC_CONCURRENCY")
-    assert "kkkk" not in repr(Settings.load())
-
-
-FIELDS = [(0, 59), (0, 59), (0, 23), (1, 31), (1, 12), (0, 7)]
-
-
-@st.composite
-def schedules(draw: st.DrawFn) -> str:
-    fields = []
-    for low, high in FIELDS:
-        number = st.integers(low, high).map(str)
-        every = st.integers(1, high).map(lambda n: f"*/{n}")
-        span = st.tuples(number, number).map("-".join)
-        part = st.just("*") | number | every | span
-        fields.append(draw(st.lists(part, min_size=1, max_size=3).map(",".join)))
-    return " ".join(fields)
-
-
-@given(schedules())
-def test_every_ncrontab_of_numbers_spans_steps_and_lists_is_taken(schedule: str) -> None:
-    settings = Settings(
-        azure_openai_endpoints=("https://a.openai.azure.com",),
-        wandb_api_key=SecretStr("k"),
-        sync_schedule=schedule,
-    )
-    assert settings.sync_schedule == schedule
 
 
 @pytest.mark.parametrize("schedule", ["0 0 9 * JAN-mar Mon-Fri", "00:02:00", "1.00:00:00", "0 0 0 1 1 7"])

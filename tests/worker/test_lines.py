@@ -14,7 +14,7 @@ from function_app.functions import STOP_AFTER
 from function_app.models import Outcome, Result
 from function_app.tracking.wandb.runs import _FINISH_TIMEOUT
 from function_app.traffic import AZURE, SERVICES, asked, counted
-from tests.worker.test_worker import WORLD, Host, Load, azure, delivered, host, logged, message, tick, worker
+from tests.worker.test_worker import WORLD, Host, Load, azure, host, logged, tick, worker
 
 __all__ = ["host"]  # a fixture
 
@@ -86,23 +86,6 @@ def test_what_a_line_says_are_attributes_of_its_record_too(caplog: pytest.LogCap
         **dict.fromkeys(SERVICES, 0),
         "azure": 1,
     }
-
-
-@worker
-def test_ticks_and_messages_say_how_long_they_took_and_what_they_asked(host: Host, load: Load) -> None:
-    """As the services counted it. Key Vault answers a first request with what token it wants. A tick asks storage for how
-    deep the queue is and, as W&B has no runs yet, for runs that were deleted.
-    """
-    cloud = load(WORLD)
-    ticked, served = host(tick(), delivered(message("ftjob-done")), env=azure(cloud))["invocations"]
-    [tick_line] = [line for line in logged(ticked) if line.startswith("tick ")]
-    assert re.search(r" lag=\d{5,} past_due=False seconds=\d+\.\d azure=1 wandb=1 storage=2 vault=2$", tick_line)
-    [line] = [line for line in logged(served) if line.startswith("message ")]
-    of_jobs = ("FineTuning_Get", "FineTuning_GetEvents", "FineTuning_GetCheckpoints", "Files_Get", "Files_GetContent")
-    requests = sum(cloud.counts.get(operation, 0) for operation in of_jobs)
-    assert re.search(rf" status=succeeded run=https://\S+ attempt=1 seconds=\d+\.\d azure={requests} wandb=\d+ ", line)
-    of_storage = [each for each in cloud.world.trace.exchanges if each.service == "storage"]
-    assert f" storage={len(of_storage) - 2} vault=0 reason=" in line
 
 
 @worker

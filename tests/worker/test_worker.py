@@ -210,14 +210,6 @@ def test_a_tick_enqueues_each_pending_job_once_and_the_queue_function_mirrors_it
 
 
 @worker
-def test_with_nothing_pending_a_tick_sends_nothing_and_says_so(host: Host, load: Load) -> None:
-    cloud = load({**WORLD, "accounts": [{"name": "aoai-ml", "group": "rg-ml"}]})
-    (only,) = host(tick(past_due=True), env=azure(cloud))["invocations"]
-    assert (only["ok"], only["outputs"]) == (True, {})
-    assert any("jobs=0 pending=0" in line and "past_due=True" in line for line in logged(only))
-
-
-@worker
 def test_the_logs_hold_neither_the_key_nor_a_line_for_every_request(host: Host, load: Load) -> None:
     cloud = load(WORLD)
     answer = host(tick(), delivered(message("ftjob-done")), env=azure(cloud))

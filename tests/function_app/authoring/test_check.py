@@ -4,23 +4,16 @@ import codecs
 import gzip
 import json
 import threading
-import tracemalloc
-from collections.abc import Iterator
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from function_app.authoring.check import Checked, Question, check_file, strict
 from function_app.authoring.rules import Finding, Service, Severity
-from function_app.authoring.statistics import Statistics
 from function_app.authoring.tokens import TokenizerError, counting, estimating, expected_epochs, tokens_of
 from function_app.data.formats import Format
 from function_app.models import Method
-from sandbox.azure.openai.training_files import FileScript, TrainingFile
 from tests.function_app.authoring.test_examples import ANSWER, SECRET, TOOL, USER, chat, image, pair
 
 CHAT, REINFORCEMENT = chat(USER, ANSWER), chat(USER, answer="billing")
@@ -63,10 +56,6 @@ def test_a_file_for_another_method_is_reported_once_however_long_it_is(tmp_path:
     found = checked(written(tmp_path, CHAT, times=50), method=Method.DPO)
     message = "has chat examples; dpo fine-tuning takes preference"
     assert found.findings == [Finding(Severity.ERROR, "format", message, None)]
-
-
-def test_completions_are_one_sentence_as_no_model_is_left_for_them(tmp_path: Path) -> None:
-    assert checked(written(tmp_path, COMPLETION, times=12)).rules == {"completion-format": 1}
 
 
 def test_few_examples_are_an_error_for_training_and_for_validation_of_reinforcement_on_azure(tmp_path: Path) -> None:
@@ -188,35 +177,6 @@ def test_more_than_two_thousand_million_tokens_are_an_error_only_where_they_are_
     assert (exact.ok, exact.rules) == (False, {"many-tokens": 1})
 
 
-def test_a_cost_is_tokens_times_epochs_times_price_and_none_for_reinforcement(tmp_path: Path) -> None:
-    path = written(tmp_path, CHAT, times=10)
-    found = checked(path, epochs=4, price=25.0)
-    assert found.cost == pytest.approx(found.tokens * 4 * 25 / 1_000_000)
-    assert checked(path).cost is None
-    assert checked(written(tmp_path, REINFORCEMENT, times=10), price=25.0).cost is None
-
-
-def test_only_a_thousand_findings_are_kept_and_all_are_counted(tmp_path: Path) -> None:
-    found = checked(written(tmp_path, chat(USER, ANSWER, USER), times=1500), method=Method.SUPERVISED)
-    assert (len(found.findings), found.counts[Severity.ERROR]) == (1000, 1500)
-
-
-def test_a_long_file_is_checked_in_little_memory(tmp_path: Path) -> None:
-    """2 MB in less than half of one: nothing of the file is held beyond a piece of it."""
-    script = FileScript(id="file-1", format="conversation", count=1_500, padding=600)
-    path = tmp_path / "long.jsonl"
-    with path.open("wb") as file:
-        pieces: Iterator[bytes] = TrainingFile(script, 0.0).content()
-        file.writelines(pieces)
-    assert path.stat().st_size > 2_000_000
-    tracemalloc.start()
-    try:
-        assert checked(path).ok
-        assert tracemalloc.get_traced_memory()[1] < 600_000
-    finally:
-        tracemalloc.stop()
-
-
 # --- statistics
 
 
@@ -237,14 +197,6 @@ def test_statistics_show_lengths_duplicates_and_short_answers_without_text(tmp_p
     assert "yes" not in json.dumps(document)
 
 
-@given(st.lists(st.integers(0, 10_000), max_size=50))
-def test_a_histogram_has_every_example_once_and_its_bins_touch(tokens: list[int]) -> None:
-    bins = Statistics(tokens=tokens).histogram()
-    assert sum(count for *_, count in bins) == len(tokens)
-    assert all(high + 1 == low for (_, high, _), (low, _, _) in pairwise(bins))
-    assert len(bins) <= 10
-
-
 # --- tokens
 
 
@@ -253,13 +205,6 @@ def test_a_histogram_has_every_example_once_and_its_bins_touch(tokens: list[int]
 )
 def test_the_expected_epochs_are_those_of_openais_cookbook(examples: int, epochs: int) -> None:
     assert expected_epochs(examples) == epochs
-
-
-@given(st.text(max_size=200))
-def test_an_estimate_is_zero_only_for_no_text_and_grows_with_it(text: str) -> None:
-    count = estimating().count
-    assert (count(text) == 0) == (text == "")
-    assert count(text) <= count(text + "x") <= count(text) + 1
 
 
 def test_tokens_are_those_of_all_texts_calls_and_tools_but_not_of_images() -> None:

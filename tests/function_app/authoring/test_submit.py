@@ -145,14 +145,6 @@ def test_openais_own_platform_by_its_key_alone(bench: Bench, tmp_path: Path) -> 
     assert (job["id"], job["user_provided_suffix"]) == (said["job"], "x" * 50)
 
 
-def test_preferences_are_dpo_with_its_own_hyperparameters(bench: Bench, tmp_path: Path) -> None:
-    store = open_world(bench)
-    submit(a_training_file(tmp_path, format="dpo"), "--model", "gpt-4.1-mini", "--hyperparameters", "beta=0.1")
-    [job] = made(bench, store)
-    assert job["method"]["type"] == "dpo"
-    assert job["hyperparameters"]["beta"] == 0.1
-
-
 def test_reinforcement_takes_its_grader_along(bench: Bench, tmp_path: Path) -> None:
     store = open_world(bench)
     grader = tmp_path / "grader.json"
@@ -189,17 +181,6 @@ def test_another_suffix_or_hyperparameter_is_another_job_on_the_same_file(bench:
         for flags in (["--hyperparameters", "n_epochs=1"], ["--hyperparameters", "n_epochs=2"], ["--suffix", "b"])
     }
     assert (len(files), len(made(bench, store))) == (1, 3)
-
-
-def test_a_corrected_file_of_the_same_name_and_size_is_uploaded(bench: Bench, tmp_path: Path) -> None:
-    store = open_world(bench)
-    training = a_training_file(tmp_path)
-    before = submit(training)
-    training.write_bytes(training.read_bytes().replace(b"politely", b"PoLiTeLy").replace(b"Please", b"please"))
-    after = submit(training)
-    assert (after["created"], len(after["uploaded"])) == (True, 1)
-    assert after["training_file"] != before["training_file"]
-    assert len(made(bench, store)) == 2
 
 
 BROKEN = {"before": "reset", "after": "lost_response"}
@@ -305,12 +286,6 @@ SHOWN = Job(
 def test_a_job_is_like_a_request_when_nothing_that_it_shows_says_otherwise(shown: dict[str, Any], alike: bool) -> None:
     job = replace(SHOWN, **shown)
     assert (like(REQUEST, [job]) is job) is alike
-
-
-def test_a_model_without_its_date_is_the_model_with_it_and_no_other_one() -> None:
-    request = replace(REQUEST, model="gpt-4o")
-    assert like(request, [replace(SHOWN, model="gpt-4o-2024-08-06")])
-    assert not like(request, [replace(SHOWN, model="gpt-4o-mini-2024-07-18")])
 
 
 # --- what is wrong is said, with the next step

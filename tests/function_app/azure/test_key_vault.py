@@ -107,15 +107,6 @@ def test_each_reading_is_one_line_with_version_and_expiry(
     assert re.fullmatch(rf"key state=read version=[0-9a-f]{{32}} expires={on}", line)
 
 
-def test_a_key_without_expiry_never_expires(
-    bench: Bench, key: Callable[..., VaultKey], lines: Callable[[], list[str]]
-) -> None:
-    with_secret(bench, KEY)
-    key().get()
-    [line] = lines()
-    assert line.endswith(" expires=never")
-
-
 @pytest.mark.parametrize(("left", "said"), [(EXPIRING + 1, False), (EXPIRING - 0.5, True), (0.5, True), (-1.5, True)])
 def test_a_key_that_soon_expires_is_told_at_every_reading(
     bench: Bench, key: Callable[..., VaultKey], lines: Callable[[], list[str]], left: float, said: bool

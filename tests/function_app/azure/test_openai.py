@@ -15,7 +15,7 @@ from function_app.data.description import config_of, summary_of
 from function_app.data.results import rows_from_events
 from function_app.engine.planner import Action, decide
 from function_app.errors import AccessError, AccountBusyError, AccountError, NotThereError
-from function_app.models import Event, Job, JobError
+from function_app.models import Event
 from tests.function_app.conftest import CLOSED_ENDPOINT, FILE, JOB, Bench, a_job
 
 SEEN = {  # the fields of a real job of Azure's stable api-version: what has no value is absent
@@ -42,20 +42,6 @@ def account(bench: Bench, **said: Any) -> Account:
     return found
 
 
-def test_absent_null_and_empty_all_mean_nothing() -> None:
-    empty: dict[str, Any] = {
-        "error": {},
-        "result_files": [],
-        "integrations": [],
-        "metadata": None,
-        "finished_at": None,
-        "method": None,
-    }
-    assert job_from("a", SEEN) == job_from("a", SEEN | empty)
-    job = job_from("a", SEEN)
-    assert (job.error, job.result_files, job.method, job.suffix) == (None, (), None, None)
-
-
 def test_a_method_brings_its_own_hyperparameters_and_options() -> None:
     method = {
         "type": "reinforcement",
@@ -74,32 +60,9 @@ def test_what_has_two_names_is_found_under_either_and_the_unknown_is_kept() -> N
     assert (job.suffix, job.training_type, job.extras) == ("s", "developerTier", {"eval_id": "e"})
 
 
-def test_a_failure_has_its_reason() -> None:
-    error = {"code": "invalidPayload", "message": "Line 17", "param": None}
-    assert job_from("a", SEEN | {"error": error}).error == JobError("invalidPayload", "Line 17")
-
-
 @given(st.sampled_from(["paused", "pausing", "resuming", "queued", "validating_files", "notRunning"]) | st.text())
 def test_only_three_statuses_are_terminal(status: str) -> None:
     assert job_from("a", SEEN | {"status": status}).terminal == (status in {"succeeded", "failed", "cancelled"})
-
-
-def test_a_checkpoints_step_is_a_whole_number_and_its_metrics_are_numbers() -> None:
-    checkpoint = checkpoint_from(
-        {
-            "id": "ftchkpt-1",
-            "created_at": 1715743013,
-            "fine_tuned_model_checkpoint": "m:ckpt-step-90",
-            "metrics": {"step": 90.0, "train_loss": 0.0011, "valid_loss": None},
-            "step_number": 90,
-        }
-    )
-    assert checkpoint
-    assert (checkpoint.step, checkpoint.metrics) == (90, {"train_loss": 0.0011})
-
-
-def test_an_event_without_data_has_none() -> None:
-    assert event_from({"id": "e", "created_at": 1, "message": "Job succeeded.", "data": None}).data == {}
 
 
 ODD = (
@@ -144,14 +107,6 @@ def test_a_job_without_a_usable_id_is_refused_alone(unusable: object) -> None:
 def test_what_could_not_be_used_is_named() -> None:
     job = job_from("a", SEEN | {"created_at": "2026-01-01", "error": "boom", "method": {"type": ["x"]}, "seed": 1.5})
     assert sorted(job.malformed) == ["created_at", "error", "method.type", "seed"]
-
-
-def test_all_pages_of_jobs_come_newest_first(bench: Bench) -> None:
-    bench.world(*(a_job(id=f"ftjob-{n:032x}", created=f"-{n + 1}h") for n in range(130)))
-    jobs: list[Job] = []
-    asked, _ = bench.counted(lambda: jobs.extend(account(bench).jobs()))
-    assert [job.id for job in jobs] == [f"ftjob-{n:032x}" for n in range(130)]
-    assert asked == {"FineTuning_List": 2}
 
 
 def test_events_are_read_back_to_what_is_known_and_no_further(bench: Bench) -> None:
@@ -239,13 +194,6 @@ def test_an_account_that_does_not_know_the_newest_version_is_asked_in_the_older_
         ("FineTuning_GetEvents", "2024-10-21"),
         ("FineTuning_List", "2024-10-21"),
     ]
-
-
-def test_a_set_version_is_not_exchanged_for_another(bench: Bench) -> None:
-    bench.world(a_job(), faults=[{"op": "FineTuning_List", "do": REFUSED_VERSIONS[2]}])
-    with pytest.raises(AccountError):
-        account(bench, azure_openai_api_version="2025-04-01-preview").jobs()
-    assert len(versions(bench)) == 1
 
 
 def test_what_is_not_there_is_not_taken_for_an_unknown_version(bench: Bench) -> None:

@@ -52,14 +52,6 @@ def said(path: Path, *flags: str, **env: str) -> dict[str, Any]:
     return document
 
 
-@pytest.mark.parametrize("file_format", FORMATS)
-def test_every_format_of_the_generator_is_known_and_good(tmp_path: Path, file_format: str) -> None:
-    found = said(a_file(tmp_path, format=file_format))
-    assert (found["ok"], found["examples"], found["findings"]) == (True, 20, [])
-    method = {"dpo": "dpo", "reinforcement": "reinforcement"}.get(file_format, "supervised")
-    assert (found["method"], found["method_given"]) == (method, False)
-
-
 def test_it_needs_no_settings_and_no_network(tmp_path: Path) -> None:
     path = a_file(tmp_path, format="tools", malformed=1)
     done = subprocess.run(
@@ -106,20 +98,6 @@ def test_hostile_lines_are_findings_and_nothing_of_them_reaches_the_terminal(tmp
     assert done.exit_code == 1
     assert "CANARY" not in done.output
     assert "\x1b[31m" not in done.output
-
-
-@pytest.mark.parametrize("grader", ['{"type":' + "[" * 100_000 + "]" * 100_000 + "}", "no json", "[]", "{}"])
-def test_a_file_that_is_no_grader_is_a_usage_error(tmp_path: Path, grader: str) -> None:
-    path = tmp_path / "grader.json"
-    path.write_text(grader)
-    done = tried(a_file(tmp_path), "--grader", str(path))
-    assert (done.exit_code, "Traceback" in done.output) == (2, False)
-
-
-def test_every_line_fits_the_terminal(tmp_path: Path) -> None:
-    path = a_file(tmp_path, format="vision", malformed=2)
-    done = tried(path, "--stats", COLUMNS="60")
-    assert max(len(line) for line in done.stdout.splitlines() if str(path) not in line) <= 60
 
 
 def test_exit_status_0_is_fine_1_is_errors_2_is_usage(tmp_path: Path) -> None:
@@ -172,14 +150,6 @@ def test_a_price_gives_a_cost_and_without_one_there_is_none(tmp_path: Path) -> N
     assert found["trained_tokens"] == found["tokens"]["count"] * 4
     assert found["cost"] == pytest.approx(found["trained_tokens"] * 25 / 1_000_000)
     assert said(path)["cost"] is None
-
-
-def test_statistics_are_shown_on_request(tmp_path: Path) -> None:
-    path = a_file(tmp_path)
-    assert said(path, "--stats", "--compare", str(path))["statistics"]["shared"] == 20
-    shown = tried(path, "--stats").stdout
-    for label in ("lengths", "█", "longest", "duplicates"):
-        assert label in shown
 
 
 def test_offline_auto_is_an_estimate_marked_as_one_and_tiktoken_is_a_failure(tmp_path: Path) -> None:

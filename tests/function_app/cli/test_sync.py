@@ -10,7 +10,6 @@ import sys
 import termios
 from contextlib import suppress
 from datetime import timedelta
-from typing import Any
 
 import pytest
 
@@ -28,7 +27,6 @@ from tests.function_app.conftest import (
     STARTED,
     TEN_MINUTES,
     Bench,
-    a_file,
     a_job,
 )
 
@@ -65,24 +63,6 @@ def test_every_line_fits_the_terminal_and_links_stay_in_one_piece(bench: Bench, 
     assert [line.split()[-1].rpartition("/")[2] for line in links] == [JOB]
     assert max(len(line) for line in done.stdout.splitlines() if line not in links) <= width
     assert "no results file: it was deleted" in " ".join(done.stdout.split())
-
-
-def test_one_document_with_output_json(bench: Bench, run: Command) -> None:
-    bench.world(a_job())
-    done = run("function_app", "sync", "-o", "json", env=SETTINGS)
-    document: dict[str, Any] = json.loads(done.stdout)
-    assert done.stderr == ""
-    assert document["ok"]
-    [job] = document["jobs"]
-    assert (job["job"], job["result"], job["status"], job["steps"], job["last_step"]) == (
-        JOB,
-        "synced",
-        "succeeded",
-        30,
-        30,
-    )
-    assert job["actions"] == ["1 dataset", "1 model", "settled"]
-    assert job["run_url"].endswith(JOB)
 
 
 def test_a_dry_run_says_what_is_pending_and_writes_nothing(bench: Bench, run: Command) -> None:
@@ -144,12 +124,6 @@ def test_a_job_that_is_not_there_is_a_failure_and_named(bench: Bench, run: Comma
     ]
 
 
-def test_no_jobs_at_all_is_said_and_no_failure(bench: Bench, run: Command) -> None:
-    bench.world()
-    done = run("function_app", "sync", env=SETTINGS)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "No fine-tuning jobs found.\n")
-
-
 def test_follow_outlasts_an_outage_and_ends_when_every_job_has_ended(bench: Bench, run: Command) -> None:
     """One document sums up all passes: 60 steps, however many passes it took to see them."""
     busy = {"status": 503, "headers": {"retry-after": "60"}}  # longer than the client waits within a pass
@@ -162,19 +136,6 @@ def test_follow_outlasts_an_outage_and_ends_when_every_job_has_ended(bench: Benc
     [job] = json.loads(done.stdout)["jobs"]
     assert (job["result"], job["steps"], job["last_step"], job["final"]) == ("synced", 60, 60, True)
     assert "settled" in job["actions"]
-
-
-def test_what_a_job_was_trained_on_and_why_it_failed_are_in_its_line(bench: Bench, run: Command) -> None:
-    failed = {"status": "failed", "during": "preprocessing", "error": {"code": "badLine", "message": "Line 2."}}
-    gone = "file-" + "b" * 32
-    files = [a_file(malformed=2), a_file(id=gone, deleted=True)]
-    bench.world(a_job(validation_file=gone), a_job(id=OTHER_JOB, outcome=failed), files=files)
-    jobs = {
-        job["job"]: job["actions"]
-        for job in json.loads(run("function_app", "sync", "-o", "json", env=SETTINGS).stdout)["jobs"]
-    }
-    assert jobs[JOB][:2] == ["1 dataset (2 malformed lines)", "no validation file: it was deleted"]
-    assert "failed with badLine" in jobs[OTHER_JOB]
 
 
 @pytest.mark.parametrize("status", ["paused", "dreaming"])
@@ -292,18 +253,6 @@ def test_what_is_wrong_is_said_once_with_the_next_step_and_nothing_is_written(
     assert bench.cloud.writes == 0
     failed = json.loads(run("function_app", "sync", "-o", "json", env=SETTINGS | changed).stdout)
     assert failed["ok"] is False
-
-
-def test_the_codes_of_errors_are_written_as_those_of_provisioning(bench: Bench, run: Command) -> None:
-    bench.world(a_job())
-    for changed, code in (
-        ({"WANDB_API_KEY": "9" * 40}, "key-refused"),
-        ({"AZURE_OPENAI_ENDPOINTS": ""}, "settings"),
-        ({"WANDB_BASE_URL": "http://127.0.0.1:9"}, "wandb-busy"),
-    ):
-        document = json.loads(run("function_app", "sync", "-o", "json", env=SETTINGS | changed).stdout)
-        assert document["error"]["code"] == code
-    assert document["error"]["message"].startswith("W&B at http://127.0.0.1:9 cannot be reached: ")
 
 
 def test_what_sdks_grumble_about_on_the_way_is_not_on_the_screen(bench: Bench, run: Command) -> None:

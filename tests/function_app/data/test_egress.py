@@ -133,13 +133,6 @@ def test_what_is_clean_has_no_credential_and_a_line_agrees_with_its_value(value:
     assert clean != value or line_without_credentials(line, 1 << 20) == line
 
 
-def test_a_line_that_is_not_json_or_too_long_loses_what_its_text_shows() -> None:
-    broken = b'{"a": "https://me:pw@host/", \xff'
-    assert b"pw" not in line_without_credentials(broken, 1 << 20)
-    assert line_without_credentials(broken, 1 << 20).endswith(b"\xff")
-    assert b"pw" not in line_without_credentials(b'{"a": "https://me:pw@host/"}', 5)
-
-
 def test_table_rows_have_no_credentials() -> None:
     [row] = read_rows(
         [json.dumps({"messages": [{"role": "user", "content": "q"}], "tools": [{"headers": {"x": "SECRET"}}]}).encode()]
@@ -177,14 +170,6 @@ def test_text_from_outside_cannot_control_a_terminal_forge_a_line_or_notify_anyb
     assert "<!" not in told
     assert "@here " not in told
     assert "a@here.example" in told
-
-
-@given(st.text())
-def test_one_line_keeps_what_can_be_printed(text: str) -> None:
-    clean = one_line(text)
-    assert one_line(clean) == clean
-    clean.encode()
-    assert all(character in clean for character in text if character.isalnum() and character.isascii())
 
 
 @pytest.mark.parametrize(

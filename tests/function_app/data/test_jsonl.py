@@ -56,31 +56,9 @@ def test_a_file_that_changes_its_format_later_keeps_that_of_its_first_thousand_l
     assert [type(item) for item in items] == [TableRow] * 1000 + [Malformed] * 1500
 
 
-def test_a_byte_order_mark_at_the_start_loses_no_line() -> None:
-    assert [type(item) for item in read_rows([BOM + COMPLETION + b"\r\n", COMPLETION])] == [TableRow, TableRow]
-
-
-def test_an_example_nested_as_deeply_as_json_can_be_read_does_not_end_the_file() -> None:
-    deep = b'{"prompt": ' + b'{"a":' * 900 + b"1" + b"}" * 900 + b', "completion": ""}'
-    assert [item.line for item in read_rows([deep, COMPLETION])] == [1, 2]
-
-
-def test_a_line_of_exactly_the_longest_size_is_read() -> None:
-    frame = len(b'{"prompt": "", "completion": ""}')
-    line = b'{"prompt": "' + b"x" * (LONGEST_LINE - frame) + b'", "completion": ""}'
-    assert [type(item) for item in read_rows([line, line[:-2] + b'x"}'])] == [TableRow, Malformed]
-
-
 @given(st.lists(st.binary(max_size=8)), st.lists(st.integers(0, 100)))
 def test_lines_are_the_same_however_the_bytes_are_cut(parts: list[bytes], cuts: list[int]) -> None:
     data = b"\n".join(parts)
     places = sorted({0, len(data), *(cut % (len(data) + 1) for cut in cuts)})
     expected = data.split(b"\n")
     assert list(lines_of([data[a:b] for a, b in pairwise(places)])) == (expected if expected[-1] else expected[:-1])
-
-
-@pytest.mark.parametrize("tail", [[], [b"\n"]], ids=["at the end of the file", "before another"])
-@pytest.mark.parametrize("over", [0, 1, 2, 70_000])
-def test_a_line_that_grows_chunk_by_chunk_is_cut_one_byte_over_the_limit(over: int, tail: list[bytes]) -> None:
-    chunks = [b"x" * (LONGEST_LINE - 1), b"x", b"x" * over, *tail]
-    assert [len(line) for line in lines_of(chunks)] == [LONGEST_LINE + min(over, 1)]

@@ -335,11 +335,6 @@ def test_without_metrics_events_rows_are_spread_over_the_training_or_the_job() -
     assert list(with_event_times([], [], span=(0, 1000))) == []
 
 
-def test_a_row_that_has_a_time_keeps_it() -> None:
-    dated = MetricRow(15, {"a": 1.0}, at=7.0)
-    assert list(with_event_times([dated], [metrics(10, 1000, a=1.0), metrics(20, 1100, a=1.0)])) == [dated]
-
-
 event_lists = st.lists(
     st.one_of(
         st.builds(metrics, st.integers(0, 60), st.integers(1_700_000_000, 1_700_000_500), a=st.just(1.0)),
@@ -361,13 +356,6 @@ def test_times_never_fall_and_hold_at_the_events(events: list[Event]) -> None:
         assert min(dated) >= min(event.created_at for event in events)
 
 
-@given(st.dictionaries(st.integers(1, 60), st.integers(0, 9), min_size=1))
-def test_at_an_event_a_row_has_the_events_time(paces: dict[int, int]) -> None:
-    steps = sorted(paces)
-    at = dict(zip(steps, itertools.accumulate((paces[step] for step in steps), initial=1_700_000_000), strict=False))
-    assert times(steps, [metrics(step, at[step], a=1.0) for step in steps]) == [at[step] for step in steps]
-
-
 # --- where something just begins or ends
 
 HELD_AT_MOST = 10_000
@@ -383,22 +371,6 @@ def test_the_first_of_two_values_for_one_metric_counts() -> None:
     told = [metrics(1, 5, loss=1), metrics(1, 5, loss=2, a=3), metrics(2, 4, loss=4, total_steps=20)]
     expected = [MetricRow(1, {"loss": 1.0, "a": 3.0}, 5.0), MetricRow(2, {"loss": 4.0}, 4.0)]
     assert list(rows_from_events(told)) == expected
-
-
-@pytest.mark.parametrize("value", ["0.2", "0.25", "0.255"])
-def test_no_byte_of_base64_without_padding_is_lost(value: str) -> None:
-    """Of the last group of letters there may be two, three or all four."""
-    encoded = base64.b64encode(f"step,train_loss\n10,0.5\n20,{value}".encode()).rstrip(b"=")
-    assert [each.values for each in parse_results([encoded], complete=True)][-1] == {"train_loss": float(value)}
-
-
-def test_the_only_step_of_a_job_is_at_its_end() -> None:
-    assert [each.at for each in with_event_times([a_row(1)], [], span=(0, 1000))] == [1000]
-
-
-def test_as_many_rows_as_can_be_held_are_spread() -> None:
-    spread = list(with_event_times(map(a_row, range(1, HELD_AT_MOST + 1)), [], span=(0, HELD_AT_MOST)))
-    assert [spread[0].at, spread[-1].at] == [1, HELD_AT_MOST]
 
 
 def test_of_more_rows_only_as_many_are_taken_as_show_that() -> None:
@@ -435,13 +407,3 @@ def test_base64_in_short_lines_reads_like_the_file(width: int, newline: bytes) -
     encoded = base64.b64encode(newline.join([b"step,train_loss", b"10,1", b"20,1", b"30,1", b""]))
     lines = b"\r\n".join(encoded[at : at + width] for at in range(0, len(encoded), width))
     assert parse(lines) == [a_row(10), a_row(20), a_row(30)]
-
-
-def test_base64_is_told_by_its_first_comma_wherever_in_the_head_that_is() -> None:
-    name = "a_reward_whose_name_is_forty_letters_lon"
-    (found,) = parse(base64.b64encode(f"{name},step\n0.5,7\n".encode()))
-    assert found == MetricRow(7, {name: 0.5})
-
-
-def test_a_file_of_steps_alone_has_no_rows_though_its_letters_are_those_of_base64() -> None:
-    assert parse(b"step\n1\n2\n") == parse(b"step\nx=\n==\n") == []

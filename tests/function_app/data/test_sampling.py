@@ -37,11 +37,6 @@ def test_a_sample_is_always_the_same_and_a_larger_one_contains_it(small: int, la
     assert set(chosen) <= set(chosen_of(LINES, large, seed=seed))
 
 
-@given(st.permutations(range(1, 40)), st.integers(0, 45), st.integers(0, 90))
-def test_a_sample_does_not_depend_on_the_order_of_the_rows(lines: list[int], rows: int, size: int) -> None:
-    assert sorted(chosen_of(lines, rows, size)) == chosen_of(sorted(lines), rows, size)
-
-
 @given(st.integers(1, 1600))
 def test_a_sample_holds_no_more_bytes_than_allowed_but_always_a_row(size: int) -> None:
     held = sum(len(str(line)) for line in chosen_of(LINES, 500, size))
@@ -60,16 +55,6 @@ def test_rows_that_are_not_chosen_are_not_encoded(rows: int, most: int) -> None:
     for line in LINES:
         sample.offer(line, lambda: b"%d" % next(encodings))
     assert (len(sample), next(encodings) <= most) == (rows, True)
-
-
-def test_a_sample_may_be_filled_to_its_last_byte() -> None:
-    assert [len(chosen_of(range(10, 13), 10, size)) for size in (6, 5)] == [3, 2]
-
-
-def test_samples_of_two_files_differ_and_come_from_everywhere() -> None:
-    one, other = chosen_of(LINES, 100, seed="file-a"), chosen_of(LINES, 100, seed="file-b")
-    assert one != other
-    assert {(line - 1) // 100 for line in one} == set(range(5))
 
 
 def test_a_tally_counts_without_a_word_of_the_text() -> None:
