@@ -19,7 +19,8 @@ def az(argv: list[str]) -> int:
         sys.stderr.write("A real one works here as well, by its path, after `az login`.\n")
         return 2
     wanted = [argv[i + 1] for i, word in enumerate(argv[:-1]) if word in ("--resource", "--scope")]
-    url = f"{os.environ['SANDBOX_CONTROL']}/token?resource={quote(wanted[0].removesuffix('/.default'), safe='')}"
+    tenant = next((argv[i + 1] for i, word in enumerate(argv[:-1]) if word == "--tenant"), "")
+    url = f"{os.environ['SANDBOX_CONTROL']}/token?resource={quote(wanted[0].removesuffix('/.default'), safe='')}&tenant={tenant}"
     request = Request(url, headers={"x-session": os.environ.get("SANDBOX_SESSION", "")})  # noqa: S310 - loopback
     try:
         with build_opener(ProxyHandler({})).open(request) as answer:

@@ -16,7 +16,7 @@ from sandbox.runtime.events import Event, Events
 from sandbox.runtime.faults import Faults, Gate
 from sandbox.runtime.http import Call, Reply, Service, ServiceError
 from sandbox.runtime.trace import Trace
-from sandbox.scenario.actions import EventScript
+from sandbox.scenario.events import EventScript
 from sandbox.scenario.reader import Scenario
 from sandbox.wandb.service import Wandb
 

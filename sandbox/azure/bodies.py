@@ -11,6 +11,42 @@ from pydantic.alias_generators import to_camel
 _Moment = Annotated[int, Field(ge=0, le=253_402_300_799)]  # seconds since 1970, until the year 9999
 
 
+_ALL = ("all", "get", "list", "delete", "backup", "restore", "recover", "purge")
+_KEYS = (
+    "encrypt",
+    "decrypt",
+    "wrapkey",
+    "unwrapkey",
+    "sign",
+    "verify",
+    "create",
+    "update",
+    "import",
+    "release",
+    "rotate",
+)
+_ISSUERS = ("getissuers", "listissuers", "setissuers", "deleteissuers", "manageissuers", "managecontacts")
+PERMISSIONS = {
+    "secrets": {*_ALL, "set"},
+    "keys": {*_ALL, *_KEYS, "getrotationpolicy", "setrotationpolicy"},
+    "certificates": {*_ALL, *_ISSUERS, "create", "import", "update"},
+    "storage": {*_ALL, "set", "update", "regeneratekey", "setsas", "listsas", "getsas", "deletesas"},
+}
+"""Permissions of access policies by their kind, in lower case (the official description of Microsoft.KeyVault)."""
+_REGIONS = """
+australiaeast australiasoutheast brazilsouth canadacentral canadaeast centralindia centralus eastasia eastus eastus2
+francecentral germanywestcentral israelcentral italynorth japaneast japanwest koreacentral mexicocentral northcentralus
+northeurope norwayeast polandcentral qatarcentral southafricanorth southcentralus southeastasia southindia spaincentral
+swedencentral switzerlandnorth switzerlandwest uaenorth uksouth ukwest westcentralus westeurope westus westus2 westus3
+usgovarizona usgovtexas usgovvirginia chinaeast2 chinanorth2 chinanorth3
+"""
+
+
+def is_region(location: str) -> bool:
+    """Whether there is a region of this name, in short ("swedencentral") or as it is shown ("Sweden Central")."""
+    return location.lower().replace(" ", "") in _REGIONS.split()
+
+
 class _Body(BaseModel):
     model_config = ConfigDict(strict=True, alias_generator=to_camel)
 
@@ -19,6 +55,7 @@ class _Body(BaseModel):
 
 
 class _Policy(_Body):
+    tenant_id: str | None = None
     object_id: str
     application_id: str | None = None
     permissions: dict[str, list[str] | None] = {}
@@ -89,8 +126,15 @@ class _Identity(_Body):
     user_assigned_identities: dict[str, Any] | None = None
 
 
+class _AccountProperties(_Body):
+    public_network_access: str | None = None
+    disable_local_auth: bool | None = None
+
+
 class AccountBody(_Body):
     """Of an account that is changed."""
+
+    properties: _AccountProperties | None = None
 
     identity: _Identity = _Identity()
     tags: dict[str, str] | None = None

@@ -13,7 +13,7 @@ from sandbox.azure.identity import Tokens
 from sandbox.azure.tenant import Principal, Tenant
 from sandbox.runtime.http import Call, Caller, Operation, Reply, ServiceError
 
-_KINDS = {"User": "user", "Group": "group", "ServicePrincipal": "servicePrincipal"}
+_KINDS = {"User": "user", "Group": "group", "ServicePrincipal": "servicePrincipal", "Application": "application"}
 
 
 class Graph:
@@ -71,8 +71,8 @@ class Graph:
 
     def _member_objects(self, call: Call) -> Reply:
         """The ids of a principal's groups, nested ones included (Microsoft Graph, directoryObject: getMemberObjects)."""
-        found = self._tenant.rbac.groups.get(call.params["id"].lower(), frozenset())
-        return Reply(200, {"value": sorted(found)})
+        who = call.params["id"].lower()
+        return Reply(200, {"value": sorted(self._tenant.rbac.ids_of(who) - {who})})
 
     def _me(self, call: Call) -> Reply:
         return Reply(200, _shown(self._tenant.principals[call.who.object_id]))
@@ -130,7 +130,7 @@ def _shown(principal: Principal) -> dict[str, Any]:
     shape |= {"displayName": principal.name.split("@")[0]}
     if principal.kind == "User":
         return shape | {"userPrincipalName": principal.name}
-    if principal.kind == "Group":
+    if principal.kind in ("Group", "Application"):
         return shape
     kind = "ManagedIdentity" if principal.managed_identity else "Application"
     names = [principal.app_id]

@@ -23,13 +23,17 @@ class Tokens:
         self._tenant = tenant
         self._key = secrets.token_bytes(32)
 
-    def issue(self, principal: Principal, audience: str) -> str:
-        """An access token for this principal with the claims that clients read (Microsoft, access token claims)."""
+    def issue(self, principal: Principal, audience: str, tenant_id: str = "") -> str:
+        """An access token for this principal with the claims that clients read (Microsoft, access token claims).
+
+        `tenant_id`: another tenant, where the principal is a guest. A guest keeps its object id here, for short.
+        """
+        home = tenant_id or self._tenant.tenant_id
         now = int(time.time())
         claims: dict[str, Any] = {
             "aud": audience,
-            "iss": f"https://sts.windows.net/{self._tenant.tenant_id}/",
-            "tid": self._tenant.tenant_id,
+            "iss": f"https://sts.windows.net/{home}/",
+            "tid": home,
             "oid": principal.object_id,
             "sub": principal.object_id,
             "appid": principal.app_id or AZURE_CLI,
@@ -154,12 +158,15 @@ class Desk:
         if principal is None:
             return Reply(401, {"error": "Please run 'az login' to setup account."})
         expires = int(time.time()) + TOKEN_SECONDS
+        wanted = call.query.get("tenant", "").lower() or self._tenant.tenant_id
+        if wanted not in self._tenant.tenants:
+            return Reply(401, {"error": f"AADSTS90002: Tenant '{wanted}' not found."})
         body = {
-            "accessToken": self._tokens.issue(principal, _audience(call.query.get("resource", ""))),
+            "accessToken": self._tokens.issue(principal, _audience(call.query.get("resource", "")), wanted),
             "expiresOn": time.strftime("%Y-%m-%d %H:%M:%S.000000", time.localtime(expires)),
             "expires_on": expires,
             "subscription": self._tenant.subscription_id,
-            "tenant": self._tenant.tenant_id,
+            "tenant": wanted,
             "tokenType": "Bearer",
         }
         return Reply(200, body)

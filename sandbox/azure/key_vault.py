@@ -7,6 +7,7 @@ from typing import Any
 
 from sandbox.azure.bodies import SecretBody
 from sandbox.azure.identity import Tokens
+from sandbox.azure.policy import SECRET, PolicyAssignment, denials
 from sandbox.azure.tenant import Secret, SecretVersion, Tenant, Vault
 from sandbox.runtime.http import Call, Caller, Operation, Reply, ServiceError
 
@@ -20,6 +21,7 @@ _ACTIONS = {  # access-policy permission -> data action (Microsoft, "Migrate to 
     "purge": "purge/action",
 }
 _PAGE = 25
+_TAGS = 15
 CLIENT_ADDRESS = "203.0.113.7"  # what every client's address is to the network rules
 
 
@@ -60,12 +62,15 @@ class KeyVault:
     def authenticate(self, call: Call) -> Caller | None:
         """Without a token for Key Vault: the challenge that tells the client where to get one."""
         try:
-            return self._tokens.verify(call, (self._tenant.names.vault_audience,))
+            caller = self._tokens.verify(call, (self._tenant.names.vault_audience,))
+            if caller.tenant_id != self._home(call):
+                raise ServiceError(401, {"error": f"the issuer is tenant {caller.tenant_id}"})
+            return caller
         except ServiceError as refused:
             message = "AKV10000: Request is missing a Bearer or PoP token."
             if "authorization" in call.headers:
                 message = f"AKV10022: Invalid audience or token: {refused}"
-            authority = f"https://{self._tenant.names.login}/{self._tenant.tenant_id}"
+            authority = f"https://{self._tenant.names.login}/{self._home(call)}"
             challenge = f'Bearer authorization="{authority}", resource="{self._tenant.names.vault_audience}"'
             raise _error(401, "Unauthorized", message, headers={"www-authenticate": challenge}) from None
 
@@ -82,6 +87,11 @@ class KeyVault:
     def _vault(self, call: Call) -> Vault:
         return self._tenant.vaults[call.host.partition(".")[0].lower()]
 
+    def _home(self, call: Call) -> str:
+        """The tenant whose tokens the vault accepts."""
+        vault = self._tenant.vaults.get(call.host.partition(".")[0].lower())
+        return (vault and vault.tenant_id) or self._tenant.tenant_id
+
     def _authorize(self, call: Call, permission: str, secret: str | None = None) -> Vault:
         vault = self._vault(call)
         if not vault.admits(CLIENT_ADDRESS):
@@ -90,14 +100,17 @@ class KeyVault:
             action = f"Microsoft.KeyVault/vaults/secrets/{_ACTIONS[permission]}"
             scope = vault.id + (f"/secrets/{secret}" if secret else "")
             if not self._tenant.may(call.who.object_id, action, scope, data=True):
-                raise _forbidden_by_rbac(vault, call.who, action, scope)
+                denial = self._tenant.rbac.denial(call.who.object_id, action, scope, data=True)
+                raise _forbidden_by_rbac(vault, call.who, action, scope, denial.id if denial else None)
         elif not self._by_policy(vault, call.who, "set" if permission == "update" else permission):
             raise _forbidden_by_policy(vault, call.who, permission)
         return vault
 
     def _by_policy(self, vault: Vault, caller: Caller, permission: str) -> bool:
-        who = {caller.object_id} | self._tenant.rbac.groups.get(caller.object_id, frozenset())
+        who = self._tenant.rbac.ids_of(caller.object_id)
         for policy in vault.policies:
+            if (policy.tenant_id or caller.tenant_id) != caller.tenant_id:
+                continue
             compound = policy.application_id is not None and policy.application_id != caller.app_id
             allowed = {p.lower() for p in policy.permissions.get("secrets") or []}
             if policy.object_id in who and not compound and allowed & {permission, "all"}:
@@ -145,7 +158,7 @@ class KeyVault:
         if self._awaited(secret) or secret.deleted is not None:
             raise _occupied(secret)
         version = SecretVersion(uuid.uuid4().hex, body["value"], self._now(), self._now())
-        self._change(version, body)
+        self._change(vault, secret, version, body)
         secret.versions.append(version)
         return Reply(200, _bundle(vault, secret, version))
 
@@ -154,14 +167,26 @@ class KeyVault:
         vault = self._authorize(call, "update", name)
         secret = self._found(vault, name)
         version = _version(secret, call.params.get("version"))
-        self._change(version, call.read(SecretBody))
+        self._change(vault, secret, version, call.read(SecretBody))
         version.updated = self._now()
         bundle = _bundle(vault, secret, version)
         del bundle["value"]
         return Reply(200, bundle)
 
-    def _change(self, version: SecretVersion, body: dict[str, Any]) -> None:
+    def _change(self, vault: Vault, secret: Secret, version: SecretVersion, body: dict[str, Any]) -> None:
+        """Change a version. Policies judge it as it would be; whether they do so when only `enabled` changes is UNVERIFIED."""
         attributes = body.get("attributes") or {}
+        if len(body.get("tags") or ()) > _TAGS:
+            raise _error(400, "BadParameter", f"Property tags has more than {_TAGS} elements.")
+        wanted = {
+            "type": SECRET,
+            "name": secret.name,
+            "created": version.created,
+            "expires": attributes.get("exp", version.expires),
+            "contentType": body.get("contentType", version.content_type),
+        }
+        if refusing := denials(self._tenant.policies, wanted, vault.id, self._tenant.rbac.within):
+            raise _disallowed(refusing[0])
         if attributes.get("enabled") is not None:
             version.enabled = attributes["enabled"]
         version.expires = attributes.get("exp", version.expires)
@@ -287,6 +312,8 @@ def _deleted(vault: Vault, secret: Secret) -> dict[str, Any]:
 
 def _page(call: Call, items: list[dict[str, Any]]) -> Reply:
     start, size = call.number("$skiptoken", 0), call.number("maxresults", _PAGE, least=1)
+    if size > _PAGE:
+        raise _error(400, "BadParameter", f"Parameter maxresults must be between 1 and {_PAGE}.")  # UNVERIFIED wording
     rest = len(items) > start + size
     query = f"api-version={call.query.get('api-version', '')}&$skiptoken={start + size}&maxresults={size}"
     link = f"https://{call.host}{call.path}?{query}" if rest else None
@@ -328,12 +355,24 @@ def _speaker(caller: Caller) -> str:
     return f"appid={caller.app_id};oid={caller.object_id};iss=https://sts.windows.net/{caller.tenant_id}/"
 
 
-def _forbidden_by_rbac(vault: Vault, caller: Caller, action: str, scope: str) -> ServiceError:
+def _disallowed(policy: PolicyAssignment) -> ServiceError:
+    """403 of Azure Policy on the content of a vault (external-secrets issue 6173); the message is UNVERIFIED."""
+    days = policy.parameters.get("maximumValidityInDays")
+    limit = f": the secret's validity period is longer than {days} days" if days else ""
+    message = f"Operation is not allowed by policy assignment '{policy.name}' ({policy.definition.title}){limit}."
+    return _error(403, "Forbidden", message, "ForbiddenByGovernancePolicy")
+
+
+def _forbidden_by_rbac(
+    vault: Vault, caller: Caller, action: str, scope: str, denial: str | None = None
+) -> ServiceError:
+    reason = "DeniedByDenyAssignment" if denial else "DeniedWithNoValidRBAC"  # the first one is UNVERIFIED
     message = (
         "Caller is not authorized to perform action on resource.\r\nIf role assignments, deny assignments or role "
         f"definitions were changed recently, please observe propagation time.\r\nCaller: {_speaker(caller)}\r\n"
-        f"Action: '{action}'\r\nResource: '{scope.lower()}'\r\nAssignment: (not found)\r\nDenyAssignmentId: null\r\n"
-        f"DecisionReason: 'DeniedWithNoValidRBAC' \r\nVault: {vault.name};location={vault.location}\r\n"
+        f"Action: '{action}'\r\nResource: '{scope.lower()}'\r\nAssignment: (not found)\r\n"
+        f"DenyAssignmentId: {denial or 'null'}\r\nDecisionReason: '{reason}' \r\n"
+        f"Vault: {vault.name};location={vault.location}\r\n"
     )
     return _error(403, "Forbidden", message, "ForbiddenByRbac")
 

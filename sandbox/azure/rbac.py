@@ -1,35 +1,28 @@
 """Azure RBAC as data and one question: may this principal do this action at this scope, by now?
 
-Roles and their actions: Microsoft, "Azure built-in roles" (security, ai-machine-learning, general, storage, monitor).
+Inheritance, groups, conditions, ends and deny assignments: Microsoft, "What is Azure RBAC", "Understand Azure deny
+assignments", "Delegate Azure role assignment management to others with conditions".
 """
 
 import re
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 
+from sandbox.azure.roles import ROLES, Delegation, Role
 
-@dataclass(frozen=True)
-class Role:
-    """A role definition. Patterns may hold `*`; letter case does not count."""
-
-    id: str
-    name: str
-    actions: Sequence[str] = ()
-    not_actions: Sequence[str] = ()
-    data_actions: Sequence[str] = ()
-    not_data_actions: Sequence[str] = ()
-
-    def permits(self, action: str, *, data: bool) -> bool:
-        """Whether this role, by itself, permits the action (or data action)."""
-        yes, no = (self.data_actions, self.not_data_actions) if data else (self.actions, self.not_actions)
-        return _any(yes, action) and not _any(no, action)
+EVERYBODY = "00000000-0000-0000-0000-000000000000"
+"""The principal "All Principals" of a deny assignment."""
+_ROOT = re.compile(r"/subscriptions/[^/]+|/providers/microsoft\.management/managementgroups/[^/]+")
 
 
 @dataclass
 class Assignment:
-    """A role assignment; it works from `effective` (virtual epoch seconds) on, though ARM shows it at once."""
+    """A role assignment.
+
+    It works from `effective` (virtual epoch seconds) on, though ARM shows it at once, and for data actions `data_delay`
+    seconds later. An activation (PIM) or another time-bound assignment is gone at `expires`.
+    """
 
     name: str
     scope: str
@@ -43,32 +36,104 @@ class Assignment:
     condition_version: str | None = None
     condition_met: bool = True  # whether the condition, where there is one, lets the calls through
     description: str | None = None
+    delegation: Delegation | None = None
+    expires: float | None = None
+    data_delay: float = 0.0
 
     @property
     def id(self) -> str:
         """The ARM id."""
-        return f"{self.scope}/providers/Microsoft.Authorization/roleAssignments/{self.name}"
+        return f"{self.scope.rstrip('/')}/providers/Microsoft.Authorization/roleAssignments/{self.name}"
+
+
+@dataclass(frozen=True)
+class DenyAssignment:
+    """A deny assignment: it takes precedence over roles. `principals` are object ids, or EVERYBODY."""
+
+    id: str
+    name: str
+    scope: str
+    denied: Role  # its patterns are what is denied
+    principals: frozenset[str]
+    excluded: frozenset[str] = frozenset()
+
+    def denies(self, who: set[str], action: str, *, data: bool) -> bool:
+        """Whether one with these ids (its own and its groups') is denied the action."""
+        meant = EVERYBODY in self.principals or who & self.principals
+        return bool(meant) and not who & self.excluded and self.denied.permits(action, data=data)
 
 
 @dataclass
 class Rbac:
-    """Every assignment of the tenant, and who belongs to which group."""
+    """Every assignment of the tenant, who belongs to which group, and which management groups are above what."""
 
     assignments: dict[str, Assignment] = field(default_factory=dict)  # by name: unique in a tenant
-    groups: Mapping[str, frozenset[str]] = field(default_factory=dict)  # member id -> ids of its groups
+    groups: Mapping[str, frozenset[str]] = field(
+        default_factory=dict
+    )  # member id -> ids of the groups it is directly in
+    roles: dict[str, Role] = field(default_factory=lambda: dict(ROLES))  # by GUID, custom ones among them
+    denies: list[DenyAssignment] = field(default_factory=list)
+    above: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Scope of a subscription or management group, lower case -> scopes of the management groups above it."""
 
     def allows(self, principal_id: str, action: str, scope: str, *, data: bool, now: float) -> bool:
-        """The union over assignments at or above `scope`, for the principal and its groups, that work by `now`."""
-        return any(role.permits(action, data=data) for role in self.roles_of(principal_id, scope, now=now))
+        """Whether roles permit it and no deny assignment forbids it."""
+        permitted = self.permits(principal_id, action, scope, data=data, now=now)
+        return permitted and not self.denial(principal_id, action, scope, data=data)
 
-    def roles_of(self, principal_id: str, scope: str, *, now: float) -> list[Role]:
-        """The roles that the principal holds at `scope` by `now`, inherited ones and its groups' among them."""
-        who = {principal_id.lower()} | self.groups.get(principal_id, frozenset())
-        return [
-            ROLES[a.role_id]
-            for a in self.assignments.values()
-            if a.principal_id.lower() in who and a.effective <= now and a.condition_met and within(scope, a.scope)
-        ]
+    def permits(self, principal_id: str, action: str, scope: str, *, data: bool, now: float) -> bool:
+        """The union over assignments at or above `scope`, for the principal and its groups, that work by `now`."""
+        held = self.held(principal_id, scope, now=now, data=data)
+        return any(self.roles[a.role_id].permits(action, data=data) for a in held)
+
+    def denial(self, principal_id: str, action: str, scope: str, *, data: bool = False) -> DenyAssignment | None:
+        """The deny assignment that forbids this, if one does."""
+        who = self.ids_of(principal_id)
+        found = (d for d in self.denies if self.within(scope, d.scope) and d.denies(who, action, data=data))
+        return next(found, None)
+
+    def may_assign(
+        self, principal_id: str, scope: str, role_id: str, kind: str | None, *, action: str, now: float
+    ) -> bool:
+        """Whether the principal may assign (or remove) this role, by conditions of assignments and of role definitions."""
+        return any(
+            self.roles[a.role_id].permits(action, data=False)
+            and all(d is None or d.permits(role_id, kind) for d in (a.delegation, self.roles[a.role_id].delegation))
+            for a in self.held(principal_id, scope, now=now)
+        )
+
+    def unrestricted(self, principal_id: str, action: str, scope: str, *, now: float) -> bool:
+        """Whether the principal has the action without any condition."""
+        held = self.held(principal_id, scope, now=now)
+        free = [self.roles[a.role_id] for a in held if a.condition is None]
+        return any(role.permits(action, data=False) for role in free if role.delegation is None) and not self.denial(
+            principal_id, action, scope
+        )
+
+    def held(self, principal_id: str, scope: str, *, now: float, data: bool = False) -> Iterator[Assignment]:
+        """The assignments that work for the principal at `scope` by `now`, inherited ones and its groups' among them."""
+        who = self.ids_of(principal_id)
+        for each in self.active(now):
+            works = each.effective + (each.data_delay if data else 0.0) <= now and each.condition_met
+            if works and each.principal_id.lower() in who and self.within(scope, each.scope):
+                yield each
+
+    def active(self, now: float) -> list[Assignment]:
+        """The assignments that have not ended."""
+        return [a for a in self.assignments.values() if a.expires is None or now < a.expires]
+
+    def ids_of(self, principal_id: str) -> set[str]:
+        """The ids of a principal and of its groups, nested ones included."""
+        found, new = set[str](), {principal_id.lower()}
+        while new:
+            found |= new
+            new = {group for member in new for group in self.groups.get(member, ())} - found
+        return found
+
+    def within(self, scope: str, parent: str) -> bool:
+        """Whether `scope` is `parent` or below it, by management groups, too."""
+        root = _ROOT.match(scope.lower())
+        return within(scope, parent) or (bool(root) and parent.lower().rstrip("/") in self.above.get(root[0], ()))  # type: ignore[index] # root is true here
 
     def add(self, assignment: Assignment) -> None:
         """Put an assignment where it will be found."""
@@ -80,7 +145,7 @@ class Rbac:
 
 
 def within(scope: str, parent: str) -> bool:
-    """Whether `scope` is `parent` or below it. ARM ids are compared without letter case."""
+    """Whether `scope` is `parent` or below it, by their paths. ARM ids are compared without letter case."""
     low, above = scope.lower().rstrip("/"), parent.lower().rstrip("/")
     return low == above or low.startswith(above + "/")
 
@@ -88,223 +153,3 @@ def within(scope: str, parent: str) -> bool:
 def assignment_name(scope: str, principal_id: str, role: str) -> str:
     """A name for an assignment that a scenario starts with: any GUID does, this one is the same each time."""
     return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{scope}|{principal_id}|{role}".lower()))
-
-
-@lru_cache(maxsize=4096)
-def _regex(pattern: str) -> re.Pattern[str]:
-    return re.compile(re.escape(pattern).replace(r"\*", ".*"), re.IGNORECASE)
-
-
-def _any(patterns: Iterable[str], action: str) -> bool:
-    return any(_regex(p).fullmatch(action) for p in patterns)
-
-
-_KV = "Microsoft.KeyVault/"
-_V = _KV + "vaults/"
-_COMMON = (
-    "Microsoft.Authorization/*/read",
-    "Microsoft.Insights/alertRules/*",
-    "Microsoft.Resources/deployments/*",
-    "Microsoft.Resources/subscriptions/resourceGroups/read",
-    "Microsoft.Support/*",
-)
-_VAULT_READS = (
-    *_COMMON,
-    _KV + "checkNameAvailability/read",
-    _KV + "deletedVaults/read",
-    _KV + "locations/*/read",
-    _KV + "vaults/*/read",
-    _KV + "operations/read",
-)
-_COGNITIVE = "Microsoft.CognitiveServices/"
-_OPENAI = _COGNITIVE + "accounts/OpenAI/"
-_COGNITIVE_READS = (
-    _COGNITIVE + "*/read",
-    "Microsoft.Authorization/roleAssignments/read",
-    "Microsoft.Authorization/roleDefinitions/read",
-)
-_MAY_NOT = (
-    "Microsoft.Authorization/*/Delete",
-    "Microsoft.Authorization/*/Write",
-    "Microsoft.Authorization/elevateAccess/Action",
-)
-_QUEUE = "Microsoft.Storage/storageAccounts/queueServices/queues/"
-_BLOB = "Microsoft.Storage/storageAccounts/blobServices/containers/"
-
-
-def _roles(*roles: Role) -> dict[str, Role]:
-    return {r.id: r for r in roles}
-
-
-ROLES: dict[str, Role] = _roles(
-    Role("8e3af657-a8ff-443c-a75c-2fe8c4bcb635", "Owner", ("*",)),
-    Role("b24988ac-6180-42a0-ab88-20f7382dd24c", "Contributor", ("*",), _MAY_NOT),
-    Role("acdd72a7-3385-48ef-bd42-f606fba81ae7", "Reader", ("*/read",)),
-    Role(
-        "18d7d88d-d35e-4fb5-a5c3-7773c20a72d9",
-        "User Access Administrator",
-        ("*/read", "Microsoft.Authorization/*", "Microsoft.Support/*"),
-    ),
-    Role("00482a5a-887f-4fb3-b363-3b7fe8e74483", "Key Vault Administrator", _VAULT_READS, (), (_V + "*",)),
-    Role(
-        "a4417e6f-fecd-4de8-b567-7b0420556985",
-        "Key Vault Certificates Officer",
-        _VAULT_READS,
-        (),
-        (_V + "certificatecas/*", _V + "certificates/*", _V + "certificatecontacts/write"),
-    ),
-    Role(
-        "db79e9a7-68ee-4b58-9aeb-b90e7c24fcba",
-        "Key Vault Certificate User",
-        (),
-        (),
-        (
-            _V + "certificates/read",
-            _V + "secrets/getSecret/action",
-            _V + "secrets/readMetadata/action",
-            _V + "keys/read",
-        ),
-    ),
-    Role(
-        "f25e0fa2-a7c8-4377-a976-54943a77a395",
-        "Key Vault Contributor",
-        (*_COMMON, _KV + "*"),
-        (_KV + "locations/deletedVaults/purge/action", _KV + "hsmPools/*", _KV + "managedHsms/*"),
-    ),
-    Role(
-        "14b46e9e-c2b7-41b4-b07b-48a6ebf60603",
-        "Key Vault Crypto Officer",
-        _VAULT_READS,
-        (),
-        (_V + "keys/*", _V + "keyrotationpolicies/*"),
-    ),
-    Role(
-        "e147488a-f6f5-4113-8e2d-b22465e65bf6",
-        "Key Vault Crypto Service Encryption User",
-        (
-            "Microsoft.EventGrid/eventSubscriptions/write",
-            "Microsoft.EventGrid/eventSubscriptions/read",
-            "Microsoft.EventGrid/eventSubscriptions/delete",
-        ),
-        (),
-        (_V + "keys/read", _V + "keys/wrap/action", _V + "keys/unwrap/action"),
-    ),
-    Role(
-        "08bbd89e-9f13-488c-ac41-acfcb10c90ab",
-        "Key Vault Crypto Service Release User",
-        (),
-        (),
-        (_V + "keys/release/action",),
-    ),
-    Role(
-        "12338af0-0e69-4776-bea7-57ae8d297424",
-        "Key Vault Crypto User",
-        (),
-        (),
-        (
-            _V + "keys/read",
-            *(
-                f"{_V}keys/{verb}/action"
-                for verb in ("update", "backup", "encrypt", "decrypt", "wrap", "unwrap", "sign", "verify")
-            ),
-        ),
-    ),
-    Role(
-        "8b54135c-b56d-4d72-a534-26097cfdc8d8",
-        "Key Vault Data Access Administrator",
-        (
-            "Microsoft.Authorization/roleAssignments/write",
-            "Microsoft.Authorization/roleAssignments/delete",
-            *_COMMON,
-            "Microsoft.Resources/subscriptions/read",
-            "Microsoft.Management/managementGroups/read",
-            _KV + "vaults/*/read",
-        ),
-    ),
-    Role(
-        "a68e7c17-0ab2-4c09-9a58-125dae29748c",
-        "Key Vault Purge Operator",
-        (
-            _KV + "locations/deletedVaults/purge/action",
-            _KV + "locations/deletedVaults/read",
-            _KV + "deletedVaults/read",
-        ),
-    ),
-    Role(
-        "21090545-7ca7-4776-b22c-e363652d74d2",
-        "Key Vault Reader",
-        _VAULT_READS,
-        (),
-        (_V + "*/read", _V + "secrets/readMetadata/action"),
-    ),
-    Role("b86a8fe4-44ce-4948-aee5-eccb2c155cd7", "Key Vault Secrets Officer", _VAULT_READS, (), (_V + "secrets/*",)),
-    Role(
-        "4633458b-17de-408a-b874-0445c86b69e6",
-        "Key Vault Secrets User",
-        (),
-        (),
-        (_V + "secrets/getSecret/action", _V + "secrets/readMetadata/action"),
-    ),
-    Role(
-        "25fbc0a9-bd7c-42a3-aa1a-3b75d497ee68",
-        "Cognitive Services Contributor",
-        (*_COMMON, _COGNITIVE + "*"),
-    ),
-    Role(
-        "a001fd3d-188f-4b5d-821b-7da978bf7442",
-        "Cognitive Services OpenAI Contributor",
-        _COGNITIVE_READS,
-        (),
-        (_OPENAI + "*",),
-    ),
-    Role(
-        "5e0bd9bd-7b93-4f28-af87-19fc36ad61bd",
-        "Cognitive Services OpenAI User",
-        _COGNITIVE_READS,
-        (),
-        (
-            _OPENAI + "*/read",
-            _OPENAI + "deployments/chat/completions/action",
-            _OPENAI + "deployments/embeddings/action",
-        ),
-        (_OPENAI + "stored-completions/read",),
-    ),
-    Role(
-        "b59867f0-fa02-499b-be73-45a86b5b3e1c",
-        "Cognitive Services Data Reader",
-        (),
-        (),
-        (_COGNITIVE + "*/read",),
-    ),
-    Role(
-        "a97b65f3-24c7-4388-baec-2e87135dc908",
-        "Cognitive Services User",
-        (_COGNITIVE + "*/read", _COGNITIVE + "accounts/listkeys/action"),
-        (),
-        (_COGNITIVE + "*",),
-    ),
-    Role(
-        "b7e6dc6d-f1e8-4753-8033-0f276bb0955b",
-        "Storage Blob Data Owner",
-        (_BLOB + "*",),
-        (),
-        (_BLOB + "blobs/*",),
-    ),
-    Role(
-        "974c5e8b-45b9-4653-ba55-5f855dd0fb88",
-        "Storage Queue Data Contributor",
-        (_QUEUE.rstrip("/") + "/*",),
-        (),
-        (_QUEUE + "messages/*",),
-    ),
-    Role(
-        "3913510d-42f4-4e42-8a64-420c390055eb",
-        "Monitoring Metrics Publisher",
-        (),
-        (),
-        ("Microsoft.Insights/Metrics/Write", "Microsoft.Insights/Telemetry/Write"),
-    ),
-)
-"""The built-in roles that this project meets, by GUID."""
-
-ROLE_IDS = {role.name: role.id for role in ROLES.values()}

@@ -6,6 +6,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from sandbox.azure.governance import Lock, Subscription
+from sandbox.azure.policy import PolicyAssignment
 from sandbox.azure.rbac import Rbac
 from sandbox.runtime.clock import Clock
 
@@ -71,7 +73,7 @@ class Principal:
 
     object_id: str
     name: str  # user principal name or display name
-    kind: str  # "User" | "Group" | "ServicePrincipal"
+    kind: str  # "User" | "Group" | "ServicePrincipal", or "Application": an app registration, which can hold no role
     app_id: str = ""
     client_secret: str | None = None
     managed_identity: bool = False
@@ -85,10 +87,11 @@ class AccessPolicy:
     object_id: str
     permissions: dict[str, list[str]]
     application_id: str | None = None
+    tenant_id: str | None = None  # of another tenant than the vault's
 
     def as_arm(self, tenant_id: str) -> dict[str, Any]:
         """As ARM shows it."""
-        entry: dict[str, Any] = {"tenantId": tenant_id, "objectId": self.object_id}
+        entry: dict[str, Any] = {"tenantId": self.tenant_id or tenant_id, "objectId": self.object_id}
         if self.application_id:
             entry["applicationId"] = self.application_id
         return {**entry, "permissions": self.permissions}
@@ -145,6 +148,7 @@ class Vault:
     flags: dict[str, bool] = field(default_factory=dict)  # enabledForDeployment and its like, as they were said
     registering: int = 0
     deleted: float | None = None
+    tenant_id: str | None = None  # of another tenant than the subscription's
 
     @property
     def live(self) -> bool:
@@ -198,6 +202,9 @@ class Transitions(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     rbac_propagation: float = 90.0
+    inherited_propagation: float = (
+        14_400.0  # data actions of a role at a management group: hours (azure-docs issue 89150)
+    )
     identity_polls: int = 1
     vault_polls: int = 1  # reads of a new or recovered vault that still say RegisteringDns; also polls of a purge
     recover_reads: int = 2
@@ -206,14 +213,18 @@ class Transitions(BaseModel):
 
 @dataclass
 class Tenant:
-    """One Entra tenant with one subscription."""
+    """One Entra tenant with its subscriptions, of which the first is where most things are."""
 
     tenant_id: str
     subscription_id: str
-    subscription_name: str
     clock: Clock
     names: CloudNames = PUBLIC
+    subscriptions: dict[str, Subscription] = field(default_factory=dict)  # by id, lower case
     groups: dict[str, str] = field(default_factory=dict)  # resource group, lower case -> its name as created
+    subscription_of: dict[str, str] = field(default_factory=dict)  # resource group -> id, where it is not the first one
+    locks: list[Lock] = field(default_factory=list)
+    policies: list[PolicyAssignment] = field(default_factory=list)
+    has_pim: bool = True  # Privileged Identity Management takes a licence
     principals: dict[str, Principal] = field(default_factory=dict)  # by object id, lower case
     accounts: dict[str, Account] = field(default_factory=dict)  # by ARM id, lower case
     vaults: dict[str, Vault] = field(default_factory=dict)  # by name, lower case: names are global
@@ -221,6 +232,12 @@ class Tenant:
     function_apps: dict[str, FunctionApp] = field(default_factory=dict)  # by ARM id, lower case
     rbac: Rbac = field(default_factory=Rbac)
     transitions: Transitions = field(default_factory=Transitions)
+
+    @property
+    def tenants(self) -> set[str]:
+        """The ids of this tenant, and of others that subscriptions or vaults belong to."""
+        others = {v.tenant_id for v in self.vaults.values() if v.tenant_id}
+        return {self.tenant_id} | {s.tenant_id for s in self.subscriptions.values()} | others
 
     def named(self, name: str) -> Principal:
         """The principal of this name, as a scenario names it.
@@ -235,7 +252,13 @@ class Tenant:
 
     def resource_id(self, group: str, provider: str, name: str) -> str:
         """An ARM id such as /subscriptions/…/providers/Microsoft.KeyVault/vaults/kv-ml."""
-        return f"/subscriptions/{self.subscription_id}/resourceGroups/{group}/providers/{provider}/{name}"
+        subscription = self.subscription_of.get(group.lower(), self.subscription_id)
+        return f"/subscriptions/{subscription}/resourceGroups/{group}/providers/{provider}/{name}"
+
+    def has_group(self, subscription: str, group: str) -> bool:
+        """Whether the subscription has this resource group."""
+        known = self.subscription_of.get(group.lower(), self.subscription_id)
+        return group.lower() in self.groups and subscription.lower() == known
 
     def may(self, principal_id: str, action: str, scope: str, *, data: bool = False) -> bool:
         """Whether RBAC lets the principal do this, as of now."""

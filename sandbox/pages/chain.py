@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from sandbox.azure.rbac import ROLES, Assignment, within
+from sandbox.azure.rbac import Assignment
 from sandbox.azure.tenant import AccessPolicy, Account, Secret, SecretVersion, Vault
 from sandbox.pages.format import count, duration
 from sandbox.world import World
@@ -62,14 +62,14 @@ def _access(world: World, identity: str | None, vault: Vault) -> Link:
         a
         for a in world.tenant.rbac.assignments.values()
         if a.principal_id.lower() == identity.lower()
-        and within(vault.id, a.scope)
-        and ROLES[a.role_id].permits(_GET, data=True)
+        and world.tenant.rbac.within(vault.id, a.scope)
+        and world.tenant.rbac.roles[a.role_id].permits(_GET, data=True)
     ]
     first = min(roles, key=lambda a: a.effective, default=None)
     if first is None:
         return Link(title, "off", "not yet", "no role on the vault")
     mark, words = _effect(first, now)
-    return Link(title, mark, words, ROLES[first.role_id].name)
+    return Link(title, mark, words, world.tenant.rbac.roles[first.role_id].name)
 
 
 def _key(world: World, vault: Vault) -> Link:

@@ -1,116 +1,12 @@
-"""What other people do to the tenant while a program runs: the `do` of an event."""
+"""What other people do to resources and the directory while a program runs. Access and governance are beside it."""
 
-from typing import Any, Self
+from pydantic import Field
 
-from pydantic import Field, model_validator
-
-from sandbox.azure.tenant import AccessPolicy, Account, Secret, Vault
+from sandbox.azure.tenant import Account, Secret
 from sandbox.runtime.clock import Duration
-from sandbox.runtime.events import Trigger
+from sandbox.scenario.access_actions import Action
 from sandbox.scenario.builder import Builder
-from sandbox.scenario.tenant import (
-    AssignmentScript,
-    PolicyScript,
-    PrincipalScript,
-    Script,
-    VaultScript,
-    VersionScript,
-)
-
-
-class Action(Script):
-    """Something that a person or a pipeline does. On a resource that is gone it does nothing."""
-
-    def apply(self, builder: Builder) -> None:
-        """Change the tenant now."""
-        raise NotImplementedError
-
-
-# --- access ---------------------------------------------------------------------------------------------------------
-
-
-class AddAccessPolicy(PolicyScript, Action):
-    """Add permissions to a principal's entry in a vault's access policies, or add the entry."""
-
-    vault: str
-
-    def apply(self, builder: Builder) -> None:
-        """See Action."""
-        if vault := builder.vault(self.vault):
-            given = builder.access_policy(self)
-            known = _entry(vault, given.object_id, given.application_id)
-            if known is None:
-                vault.policies.append(given)
-                return
-            for kind, verbs in given.permissions.items():
-                had = known.permissions.get(kind) or []
-                known.permissions[kind] = [*had, *(v for v in verbs if v.lower() not in {h.lower() for h in had})]
-
-
-class RemoveAccessPolicy(Action):
-    """Remove a principal's entry from a vault's access policies."""
-
-    vault: str
-    principal: str
-    application_id: str | None = None
-
-    def apply(self, builder: Builder) -> None:
-        """See Action."""
-        if vault := builder.vault(self.vault):
-            known = _entry(vault, builder.principal_id(self.principal), self.application_id)
-            vault.policies = [p for p in vault.policies if p is not known]
-
-
-class AssignRole(AssignmentScript, Action):
-    """Assign a role. It works after `transitions.rbac_propagation` virtual seconds, unless `effective` says at once."""
-
-    effective: bool = False
-
-    def apply(self, builder: Builder) -> None:
-        """See Action."""
-        now, later = builder.tenant.clock.time(), builder.tenant.transitions.rbac_propagation
-        effective = now if self.effective else now + later
-        builder.tenant.rbac.add(builder.assignment(self, created=now, effective=effective))
-
-
-class RemoveRole(Action):
-    """Remove a principal's assignments of a role at a scope; without `role` all at that scope."""
-
-    principal: str
-    role: str | None = None
-    scope: str = "subscription"
-
-    def apply(self, builder: Builder) -> None:
-        """See Action."""
-        rbac = builder.tenant.rbac
-        rbac.assignments = {k: a for k, a in rbac.assignments.items() if not self._means(builder, a)}
-
-    def _means(self, builder: Builder, assignment: Any) -> bool:
-        return (
-            assignment.principal_id == builder.principal_id(self.principal)
-            and assignment.scope.lower() == builder.scope(self.scope).lower()
-            and (self.role is None or assignment.role_id == builder.role_id(self.role))
-        )
-
-
-class ChangeRole(RemoveRole):
-    """Change the condition or the description of a principal's assignments at a scope."""
-
-    condition: str | None = None
-    condition_met: bool = True
-    description: str | None = None
-
-    def apply(self, builder: Builder) -> None:
-        """See Action."""
-        for assignment in builder.tenant.rbac.assignments.values():
-            if self._means(builder, assignment):
-                if "condition" in self.model_fields_set:
-                    assignment.condition = self.condition
-                    assignment.condition_version = "2.0" if self.condition else None
-                    assignment.condition_met = self.condition_met
-                if "description" in self.model_fields_set:
-                    assignment.description = self.description
-
+from sandbox.scenario.tenant import PrincipalScript, VaultScript, VersionScript
 
 # --- vaults and secrets -----------------------------------------------------------------------------------------------
 
@@ -353,74 +249,6 @@ class Advance(Action):
     def apply(self, builder: Builder) -> None:
         """See Action."""
         builder.tenant.clock.advance(self.seconds)
-
-
-# --- the event --------------------------------------------------------------------------------------------------------
-
-
-class Do(Script):
-    """One action: a mapping with one key, the action's name."""
-
-    add_access_policy: AddAccessPolicy | None = None
-    remove_access_policy: RemoveAccessPolicy | None = None
-    assign_role: AssignRole | None = None
-    remove_role: RemoveRole | None = None
-    change_role: ChangeRole | None = None
-    change_vault: ChangeVault | None = None
-    delete_vault: DeleteVault | None = None
-    recover_vault: RecoverVault | None = None
-    purge_vault: PurgeVault | None = None
-    add_vault: AddVault | None = None
-    write_secret: WriteSecret | None = None
-    change_secret: ChangeSecret | None = None
-    delete_secret: DeleteSecret | None = None
-    recover_secret: RecoverSecret | None = None
-    purge_secret: PurgeSecret | None = None
-    change_account: ChangeAccount | None = None
-    delete_account: DeleteAccount | None = None
-    change_function_app: ChangeFunctionApp | None = None
-    add_principal: AddPrincipal | None = None
-    delete_principal: DeletePrincipal | None = None
-    change_members: ChangeMembers | None = None
-    advance: Advance | None = None
-
-    @model_validator(mode="after")
-    def _one_action(self) -> Self:
-        if len(self.model_fields_set) != 1:
-            raise ValueError("each item of do is a mapping with one key, the name of an action")
-        return self
-
-    @property
-    def name(self) -> str:
-        """The action's name."""
-        return next(iter(self.model_fields_set))
-
-    @property
-    def action(self) -> Action:
-        """The action."""
-        action: Action = getattr(self, self.name)
-        return action
-
-
-class EventScript(Trigger):
-    """Somebody else's actions, in their order, at one moment of a command."""
-
-    do: list[Do] = Field(min_length=1)
-
-    def apply(self, builder: Builder) -> None:
-        """Act now."""
-        for each in self.do:
-            each.action.apply(builder)
-
-    @property
-    def label(self) -> str:
-        """The actions in words, for logs."""
-        return ", ".join(each.name for each in self.do)
-
-
-def _entry(vault: Vault, object_id: str, application_id: str | None) -> AccessPolicy | None:
-    whose = (object_id.lower(), application_id)
-    return next((p for p in vault.policies if (p.object_id.lower(), p.application_id) == whose), None)
 
 
 def _merged(known: dict[str, str], changes: dict[str, str | None]) -> dict[str, str]:

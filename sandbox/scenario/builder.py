@@ -3,7 +3,10 @@
 import uuid
 from collections.abc import Iterable
 
-from sandbox.azure.rbac import ROLE_IDS, Assignment, assignment_name
+from sandbox.azure.governance import ROOT, Lock, Subscription
+from sandbox.azure.policy import BUILT_IN, Definition, PolicyAssignment, rule
+from sandbox.azure.rbac import EVERYBODY, Assignment, DenyAssignment, assignment_name
+from sandbox.azure.roles import Delegation, Role
 from sandbox.azure.tenant import (
     AccessPolicy,
     Account,
@@ -14,12 +17,21 @@ from sandbox.azure.tenant import (
     Tenant,
     Vault,
 )
+from sandbox.scenario.governance import (
+    DenyAssignmentScript,
+    GroupScript,
+    LockScript,
+    ManagementGroupScript,
+    PolicyAssignmentScript,
+    SubscriptionScript,
+)
 from sandbox.scenario.tenant import (
     AccountScript,
     AssignmentScript,
     FunctionAppScript,
     PolicyScript,
     PrincipalScript,
+    RoleScript,
     SecretScript,
     VaultScript,
     VersionScript,
@@ -33,6 +45,7 @@ class Builder:
         self.tenant = tenant
         self._ids: dict[str, str] = {}  # the scenario's word for a principal -> object id; deleted ones stay
         self._kinds: dict[str, str] = {}  # object id -> the type that role assignments name
+        self._management_groups: dict[str, str | None] = {}  # name -> that of its parent
 
     # --- words ------------------------------------------------------------------------------------------------------
 
@@ -42,21 +55,29 @@ class Builder:
         return known.get(name) or self._ids.get(name, name)
 
     def scope(self, text: str) -> str:
-        """The ARM scope for `subscription`, a resource group's name, `GROUP/PROVIDER/TYPE/NAME…`, or an ARM id."""
+        """The ARM scope for `subscription`, a name, `GROUP/PROVIDER/TYPE/NAME…`, or an ARM id.
+
+        A name is that of a management group, a subscription, or else a resource group.
+        """
         if text.startswith("/"):
             return text
         if text == "subscription":
             return f"/subscriptions/{self.tenant.subscription_id}"
+        if text in self._management_groups:
+            return ROOT + text
+        for subscription in self.tenant.subscriptions.values():
+            if text == subscription.name:
+                return subscription.scope
         group, _, rest = text.partition("/")
         return self.id(group, rest) if rest else self.id(group, "").removesuffix("/providers/")
 
     def role_id(self, role: str) -> str:
         """The GUID of a role by its name."""
-        return ROLE_IDS[role]
+        return next(r.id for r in self.tenant.rbac.roles.values() if r.name == role)
 
     def id(self, group: str, rest: str) -> str:
         """The ARM id of a resource in a group."""
-        return f"/subscriptions/{self.tenant.subscription_id}/resourceGroups/{group}/providers/{rest}"
+        return self.tenant.resource_id(group, rest, "").removesuffix("/")
 
     def vault(self, name: str) -> Vault | None:
         """A vault that is there; None when it was deleted."""
@@ -72,7 +93,8 @@ class Builder:
     def add_principal(self, script: PrincipalScript) -> None:
         """A principal; a deleted one is only a name for an object id."""
         object_id = (script.id or _guid(f"principal {script.name}")).lower()
-        kind = {"user": "User", "group": "Group"}.get(script.kind, "ServicePrincipal")
+        kinds = {"user": "User", "group": "Group", "app registration": "Application"}
+        kind = kinds.get(script.kind, "ServicePrincipal")
         self._ids[script.name] = object_id
         self._kinds[object_id] = kind
         if not script.deleted:
@@ -181,6 +203,7 @@ class Builder:
             public_network=script.public_network,
             firewall=script.firewall,
             deleted=now if script.deleted else None,
+            tenant_id=script.tenant_id,
         )
 
     def _secret(self, script: SecretScript) -> Secret:
@@ -217,12 +240,15 @@ class Builder:
             "certificates": list(script.certificates),
             "storage": list(script.storage),
         }
-        return AccessPolicy(self.principal_id(script.principal), permissions, script.application_id)
+        return AccessPolicy(self.principal_id(script.principal), permissions, script.application_id, script.tenant_id)
 
     def assignment(self, script: AssignmentScript, *, created: float = 0.0, effective: float = 0.0) -> Assignment:
         """A role assignment; times are virtual epoch seconds."""
         scope, who = self.scope(script.scope), self.principal_id(script.principal)
-        known = self.tenant.principals.get(who)
+        known, tenant = self.tenant.principals.get(who), self.tenant
+        delegation = self._delegation(script) if script.may_assign else None
+        condition = script.condition or (delegation.condition if delegation else None)
+        late = tenant.transitions.inherited_propagation if effective > created and scope.startswith(ROOT) else 0.0
         return Assignment(
             name=script.name or assignment_name(scope, who, script.role),
             scope=scope,
@@ -231,10 +257,105 @@ class Builder:
             principal_type=known.kind if known else self._kinds.get(who, "ServicePrincipal"),
             created=created,
             effective=effective,
-            condition=script.condition,
-            condition_version="2.0" if script.condition else None,
+            condition=condition,
+            condition_version="2.0" if condition else None,
             condition_met=script.condition_met,
             description=script.description,
+            delegation=delegation,
+            expires=None if script.expires_in is None else tenant.clock.time() + script.expires_in,
+            data_delay=late,
+        )
+
+    def _delegation(self, script: AssignmentScript) -> Delegation:
+        wanted = script.may_assign
+        roles = None if wanted is None or wanted.roles is None else frozenset(map(self.role_id, wanted.roles))
+        kinds = (
+            None if wanted is None or wanted.principal_types is None else frozenset(map(str, wanted.principal_types))
+        )
+        return Delegation(roles, kinds)
+
+    def add_role(self, script: RoleScript) -> None:
+        """A custom role."""
+        made = Role(
+            _guid(f"role {script.name}"),
+            script.name,
+            script.actions,
+            script.not_actions,
+            script.data_actions,
+            script.not_data_actions,
+            assignable=[self.scope(each) for each in script.assignable],
+        )
+        self.tenant.rbac.roles = {**self.tenant.rbac.roles, made.id: made}
+
+    # --- from above -------------------------------------------------------------------------------------------------
+
+    def add_subscription(self, script: SubscriptionScript) -> None:
+        """A subscription, below its management group."""
+        tenant = self.tenant
+        made = Subscription(
+            script.id.lower(), script.name, script.tenant_id or tenant.tenant_id, script.state, script.assignment_limit
+        )
+        tenant.subscriptions[made.id] = made
+        tenant.rbac.above[made.scope.lower()] = self._above(script.management_group)
+
+    def add_management_group(self, script: ManagementGroupScript) -> None:
+        """A management group, below its parent, which has to be there."""
+        self._management_groups[script.name] = script.parent
+        self.tenant.rbac.above[(ROOT + script.name).lower()] = self._above(script.parent)
+
+    def _above(self, name: str | None) -> tuple[str, ...]:
+        """The scopes of a management group and of those above it."""
+        if name is None:
+            return ()
+        if name not in self._management_groups:
+            raise ValueError(f"this scenario has no management group {name!r}")
+        return ((ROOT + name).lower(), *self._above(self._management_groups[name]))
+
+    def add_group(self, script: str | GroupScript) -> None:
+        """A resource group."""
+        if isinstance(script, str):
+            self.tenant.groups[script.lower()] = script
+            return
+        for subscription in self.tenant.subscriptions.values():
+            if script.subscription in (subscription.name, subscription.id):
+                self.tenant.groups[script.name.lower()] = script.name
+                self.tenant.subscription_of[script.name.lower()] = subscription.id
+                return
+        raise ValueError(f"this scenario has no subscription {script.subscription!r}")
+
+    def add_lock(self, script: LockScript) -> None:
+        """A lock."""
+        self.tenant.locks.append(Lock(script.name, self.scope(script.scope), script.level, script.notes))
+
+    def assign_policy(self, script: PolicyAssignmentScript) -> None:
+        """An assigned policy; one of the same name is replaced."""
+        if script.definition:
+            definition = BUILT_IN[script.definition]
+        else:
+            changes = tuple(script.changes.items())
+            definition = Definition(script.name, script.name, script.type, rule(script.condition), changes)
+        made = PolicyAssignment(
+            script.name,
+            self.scope(script.scope),
+            definition,
+            script.effect,
+            script.parameters,
+            script.initiative,
+            tuple(map(self.scope, script.exclude)),
+            script.enforced,
+        )
+        self.tenant.policies = [p for p in self.tenant.policies if p.name != made.name] + [made]
+
+    def add_deny_assignment(self, script: DenyAssignmentScript) -> None:
+        """A deny assignment."""
+        everybody = script.principals == "everybody"
+        ids = [EVERYBODY] if everybody else map(self.principal_id, script.principals)
+        denied = Role("", script.name, script.actions, script.not_actions, script.data_actions, script.not_data_actions)
+        excluded = frozenset(map(self.principal_id, script.exclude))
+        self.tenant.rbac.denies.append(
+            DenyAssignment(
+                _guid(f"deny {script.name}"), script.name, self.scope(script.scope), denied, frozenset(ids), excluded
+            )
         )
 
 

@@ -10,18 +10,27 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from sandbox.azure.openai.service import OpenAIAccount
+from sandbox.azure.roles import ROLE_IDS
 from sandbox.azure.tenant import CLOUDS, CloudNames, Tenant, Transitions
 from sandbox.runtime.clock import Clock
 from sandbox.runtime.faults import Fault
-from sandbox.scenario.actions import EventScript
 from sandbox.scenario.builder import Builder
+from sandbox.scenario.events import EventScript
+from sandbox.scenario.governance import (
+    DenyAssignmentScript,
+    GroupScript,
+    LockScript,
+    ManagementGroupScript,
+    PolicyAssignmentScript,
+    SubscriptionScript,
+)
 from sandbox.scenario.tenant import (
     AccountScript,
     AssignmentScript,
     FunctionAppScript,
     PrincipalScript,
+    RoleScript,
     Script,
-    SubscriptionScript,
     VaultScript,
 )
 from sandbox.scenario.wandb import WandbScript
@@ -44,10 +53,19 @@ class Scenario(Script):
     clock: ClockScript = Field(default_factory=ClockScript)
     cloud: Literal["public", "us government", "china"] = "public"
     tenant_id: str = "72f988bf-0000-4000-8000-0000000000bb"
+    management_groups: list[ManagementGroupScript] = Field(default_factory=list)
     subscription: SubscriptionScript = SubscriptionScript()
-    groups: list[str] = Field(default_factory=lambda: ["rg-ml"])
+    subscriptions: list[SubscriptionScript] = Field(default_factory=list)
+    """Others than the first."""
+    groups: list[str | GroupScript] = Field(default=["rg-ml"])
     principals: list[PrincipalScript] = Field(default_factory=list)
+    roles: list[RoleScript] = Field(default_factory=list)
     assignments: list[AssignmentScript] = Field(default_factory=list)
+    locks: list[LockScript] = Field(default_factory=list)
+    policies: list[PolicyAssignmentScript] = Field(default_factory=list)
+    deny_assignments: list[DenyAssignmentScript] = Field(default_factory=list)
+    pim: bool = True
+    """Whether the tenant has the licence for Privileged Identity Management."""
     vaults: list[VaultScript] = Field(default_factory=list)
     accounts: list[AccountScript] = Field(default_factory=list)
     function_apps: list[FunctionAppScript] = Field(default_factory=list)
@@ -57,6 +75,17 @@ class Scenario(Script):
     events: list[EventScript] = Field(default_factory=list)
     latency: Annotated[float, Field(ge=0)] = 0.0
     """Real seconds that a request is on its way, whichever service it is for."""
+
+    @model_validator(mode="after")
+    def _roles_exist(self) -> Self:
+        """Assignments name roles that are built in, or the scenario's own."""
+        roles = {*ROLE_IDS, *(each.name for each in self.roles)}
+        later = [do.assign_role for event in self.events for do in event.do if do.assign_role]
+        for each in [*self.assignments, *later]:
+            for name in (each.role, *((each.may_assign and each.may_assign.roles) or ())):
+                if name not in roles:
+                    raise ValueError(f"{name!r} is not a role that the sandbox knows: {', '.join(sorted(roles))}")
+        return self
 
     @model_validator(mode="after")
     def _names_exist(self) -> Self:
@@ -112,10 +141,10 @@ class Scenario(Script):
 
     def builder(self, clock: Clock) -> Builder:
         """A builder whose tenant is in the state that this scenario starts from."""
-        tenant = Tenant(self.tenant_id, self.subscription.id, self.subscription.name, clock, self._names())
+        tenant = Tenant(self.tenant_id, self.subscription.id.lower(), clock, self._names(), has_pim=self.pim)
         tenant.transitions = self.transitions.model_copy()
-        tenant.groups = {g.lower(): g for g in self.groups}
         builder = Builder(tenant)
+        self._build_above(builder)
         for principal in self.principals:
             builder.add_principal(principal)
         for principal in self.principals:
@@ -126,11 +155,28 @@ class Scenario(Script):
             builder.add_function_app(app)
         for vault in self.vaults:
             builder.add_vault(vault)
+        for role in self.roles:
+            builder.add_role(role)
         for entry in self.assignments:
             tenant.rbac.add(builder.assignment(entry))
+        for denial in self.deny_assignments:
+            builder.add_deny_assignment(denial)
         for gone in [v for v in tenant.vaults.values() if v.deleted is not None]:
             tenant.rbac.forget(gone.id)
         return builder
+
+    def _build_above(self, builder: Builder) -> None:
+        """What is above resources."""
+        for management_group in self.management_groups:
+            builder.add_management_group(management_group)
+        for subscription in (self.subscription, *self.subscriptions):
+            builder.add_subscription(subscription)
+        for group in self.groups:
+            builder.add_group(group)
+        for lock in self.locks:
+            builder.add_lock(lock)
+        for policy in self.policies:
+            builder.assign_policy(policy)
 
 
 def read(name: str) -> dict[str, Any]:

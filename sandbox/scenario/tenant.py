@@ -2,10 +2,10 @@
 
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, model_validator
 
 from sandbox.azure.openai.service import OpenAIAccount
-from sandbox.azure.rbac import ROLE_IDS
+from sandbox.runtime.clock import Duration
 
 
 class Script(BaseModel):
@@ -18,7 +18,7 @@ class PrincipalScript(Script):
     """Someone in the tenant. `name` is the word for it in the rest of the scenario."""
 
     name: str
-    kind: Literal["user", "group", "application", "managed identity"]
+    kind: Literal["user", "group", "application", "managed identity", "app registration"]
     id: str = ""
     display_name: str = ""  # of a user: the user principal name
     client_secret: str | None = None
@@ -26,10 +26,19 @@ class PrincipalScript(Script):
     deleted: bool = False  # gone from the directory, still named in policies and assignments
 
 
-class AssignmentScript(Script):
-    """A role that somebody holds from the start, effective already. `scope`: subscription, a group, or an ARM id.
+class DelegationScript(Script):
+    """What a condition on the right to assign roles lets through: names of roles, and types of principals. None: any."""
 
-    `condition_met`: whether a condition, where there is one, lets the calls through.
+    roles: list[str] | None = None
+    principal_types: list[Literal["User", "Group", "ServicePrincipal"]] | None = None
+
+
+class AssignmentScript(Script):
+    """A role that somebody holds from the start, effective already.
+
+    `scope`: subscription, the name of a resource group, subscription or management group, or an ARM id. `condition_met`:
+    whether a condition, where there is one, lets the calls through. `may_assign`: a condition on which roles may be
+    assigned. `expires_in`: when an activation (PIM), or another time-bound assignment, ends.
     """
 
     principal: str
@@ -39,13 +48,19 @@ class AssignmentScript(Script):
     condition_met: bool = True
     description: str | None = None
     name: str | None = None
+    may_assign: DelegationScript | None = None
+    expires_in: Duration | None = None
 
-    @field_validator("role")
-    @classmethod
-    def _exists(cls, role: str) -> str:
-        if role not in ROLE_IDS:
-            raise ValueError(f"{role!r} is not a role that the sandbox knows: {', '.join(sorted(ROLE_IDS))}")
-        return role
+
+class RoleScript(Script):
+    """A custom role, which can be assigned at and below `assignable`."""
+
+    name: str
+    actions: list[str] = []
+    not_actions: list[str] = []
+    data_actions: list[str] = []
+    not_data_actions: list[str] = []
+    assignable: list[str] = ["subscription"]
 
 
 class PolicyScript(Script):
@@ -57,6 +72,7 @@ class PolicyScript(Script):
     certificates: list[str] = []
     storage: list[str] = []
     application_id: str | None = None
+    tenant_id: str | None = None  # of another tenant
 
 
 class VersionScript(Script):
@@ -116,6 +132,7 @@ class VaultScript(Script):
     public_network: bool = True
     deleted: bool = False
     elsewhere: bool = False
+    tenant_id: str | None = None  # of another tenant than the subscription's
 
 
 class FunctionAppScript(Script):
@@ -141,10 +158,3 @@ class AccountScript(OpenAIAccount):
     system_identity: bool = False
     user_identities: list[str] = Field(default_factory=list)
     tags: dict[str, str] = Field(default_factory=dict)
-
-
-class SubscriptionScript(Script):
-    """The tenant's one subscription."""
-
-    id: str = "5b1f6d1c-0000-4000-8000-0000000000aa"
-    name: str = "contoso-ml"

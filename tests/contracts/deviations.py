@@ -25,6 +25,11 @@ V1 = "/openai/v1/"
 _TOP_LEVEL_PERMISSIONS = re.compile(
     r"/resourceGroups/[^/]+/providers/[^/]+/[^/]+/[^/]+/providers/Microsoft\.Authorization/permissions$"
 )
+_GOVERNANCE = re.compile(
+    r"/providers/Microsoft\.(Authorization/(locks|denyAssignments|roleAssignmentScheduleInstances|policyAssignments"
+    r"|policySetDefinitions)|PolicyInsights/checkPolicyRestrictions)",
+    re.IGNORECASE,
+)
 _WEB = re.compile(r"/providers/Microsoft\.Web/(?!.*/providers/)", re.IGNORECASE)
 _RESOURCES = re.compile(r"^/subscriptions/[^/]+/resources$", re.IGNORECASE)
 
@@ -53,6 +58,10 @@ def skipped(line: Line) -> Deviation | None:
 def undescribed(line: Line) -> bool:
     host = urlsplit(as_public(line["request"]["url"])).hostname or ""
     return not any(host == each or host.endswith(each) for each in _DESCRIBED)
+
+
+def refused_by_policy(line: Line) -> bool:
+    return "RequestDisallowedByPolicy" in str(line["response"].get("body"))
 
 
 def _path(line: Line) -> str:
@@ -90,6 +99,16 @@ DEVIATIONS = (
         "the description of Permissions_ListForResource only has room for nested resources. At a vault or an account we ask "
         "at the exact scope, as every other operation of Microsoft.Authorization is asked, without the SDK's empty segment",
         lambda line: bool(_TOP_LEVEL_PERMISSIONS.search(_path(line))),
+    ),
+    Deviation(
+        "locks, policies, deny assignments, activations",
+        "no description is present; azure-mgmt-authorization reads two of them in tests/sandbox/test_governance.py",
+        lambda line: bool(_GOVERNANCE.search(_path(line))),
+    ),
+    Deviation(
+        "refused by Azure Policy",
+        "the front door refuses, with a target and additionalInfo, which no provider's description has (azure-mgmt-core's tests)",
+        refused_by_policy,
     ),
     Deviation(
         "Microsoft.Web",

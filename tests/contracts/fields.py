@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from . import RECORDINGS, library
-from .deviations import V1, Line, as_public, undescribed
+from .deviations import V1, Line, as_public, refused_by_policy, undescribed
 
 _NEAREST = "api-version=2025-04-01-preview"
 """Azure's v1 surface is what was in preview last (Microsoft, "Azure OpenAI API version lifecycle")."""
@@ -21,7 +21,7 @@ _UNKNOWN = "ADDITIONALPROPERTIES"
 def strange_fields(line: Line) -> list[str]:
     """Fields of an answer that neither the descriptions nor the recordings have."""
     status, body = int(line["response"]["statusCode"]), line["response"].get("body")
-    if line.get("fault") or undescribed(line) or not RECORDINGS.is_dir():
+    if line.get("fault") or undescribed(line) or refused_by_policy(line) or not RECORDINGS.is_dir():
         return []
     if status >= 400:
         strange = set(paths(body)) - error_fields()

@@ -17,7 +17,7 @@ from function_app.azure.storage import LEASES
 from function_app.functions import POISON_QUEUE, QUEUE, STORAGE
 from function_app.settings import Settings
 from infra.package import PYTHON
-from sandbox.azure.rbac import ROLES
+from sandbox.azure.roles import ROLES
 from tests.contracts import CONTRACTS, TOOLS
 from tests.functions import declared
 

@@ -46,7 +46,7 @@ class Access:
 
     def _rights(self, vault: Vault, at: float) -> Iterator[Right]:
         for principal in self.tenant.principals.values():
-            who = {principal.object_id, *self.tenant.rbac.groups.get(principal.object_id, ())}
+            who = self.tenant.rbac.ids_of(principal.object_id)
             for (kind, verb), action in _ACTIONS.items():
                 for place in ("", f"/secrets/{SECRET}"):
                     if place and kind != "secrets":

@@ -5,7 +5,8 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
-from sandbox.azure.rbac import ROLE_IDS, Assignment
+from sandbox.azure.rbac import Assignment
+from sandbox.azure.roles import ROLE_IDS
 from sandbox.azure.tenant import AccessPolicy, Account, Principal, SecretVersion, Tenant, Vault
 from tests.provisioning.bench import Bench
 

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sandbox.azure.rbac import ROLE_IDS, Assignment
+from sandbox.azure.rbac import Assignment
+from sandbox.azure.roles import ROLE_IDS
 from sandbox.azure.tenant import CLOUDS
 from sandbox.cloud import Cloud
 from sandbox.runtime.clock import Clock

@@ -9,7 +9,7 @@ from azure.keyvault.secrets import SecretClient
 from azure.mgmt.authorization import AuthorizationManagementClient
 from azure.mgmt.keyvault import KeyVaultManagementClient
 
-from sandbox.azure.rbac import ROLE_IDS
+from sandbox.azure.roles import ROLE_IDS
 from sandbox.cloud import Cloud
 
 Load = Callable[[Mapping[str, Any]], Cloud]

@@ -16,7 +16,7 @@ from azure.mgmt.authorization import AuthorizationManagementClient
 from azure.mgmt.cognitiveservices import CognitiveServicesManagementClient
 from azure.mgmt.keyvault import KeyVaultManagementClient
 
-from sandbox.azure.rbac import ROLE_IDS
+from sandbox.azure.roles import ROLE_IDS
 from sandbox.cloud import Cloud
 
 Load = Callable[[Mapping[str, Any]], Cloud]

@@ -7,7 +7,7 @@ from urllib.request import ProxyHandler, Request, build_opener
 import pytest
 from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 
-from sandbox.scenario.actions import Do, EventScript
+from sandbox.scenario.events import Do, EventScript
 from sandbox.scenario.reader import Scenario
 
 from .azure import Load, key_vaults, role_assignments, secrets, tenant_of, vault_id

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox.azure.rbac import ROLE_IDS, Assignment, Rbac, Role, within
+from sandbox.azure.rbac import Assignment, Rbac, within
+from sandbox.azure.roles import ROLE_IDS, Role
 
 SUB = "/subscriptions/s"
 VAULT = f"{SUB}/resourceGroups/rg/providers/Microsoft.KeyVault/vaults/kv"

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from sandbox.runtime.clock import Clock
-from sandbox.scenario.actions import Do
+from sandbox.scenario.events import Do
 from sandbox.scenario.reader import Scenario, read
 from sandbox.world import World
 

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sandbox.azure.arm.errors import arm_error, authorize
+from sandbox.azure.arm.errors import arm_error, authorization_failed, authorize, complying, require_deletable
 from sandbox.azure.bodies import AssignmentBody
-from sandbox.azure.rbac import ROLES, Assignment, Role, within
+from sandbox.azure.rbac import Assignment, within
+from sandbox.azure.roles import ASSIGN, UNASSIGN, Role
 from sandbox.azure.tenant import Tenant
 from sandbox.runtime.http import Call, Operation, Reply
 
@@ -42,18 +43,18 @@ class Authorization:
 
     def _list(self, call: Call) -> Reply:
         scope = self._authorize(call, "roleAssignments/read")
-        found = [
-            a for a in self._tenant.rbac.assignments.values() if self._listed(a, scope, call.query.get("$filter", ""))
-        ]
+        now, condition = self._tenant.clock.time(), call.query.get("$filter", "")
+        found = [a for a in self._tenant.rbac.active(now) if self._listed(a, scope, condition)]
         start = call.number("$skiptoken", 0)
-        body: dict[str, Any] = {"value": [_shown(a) for a in found[start : start + _PAGE]]}
+        body: dict[str, Any] = {"value": [self._shown(a) for a in found[start : start + _PAGE]]}
         if len(found) > start + _PAGE:
             query = f"api-version={call.query['api-version']}&$skipToken={start + _PAGE}"
             body["nextLink"] = f"https://{call.host}{call.path}?{query}"
         return Reply(200, body)
 
     def _listed(self, assignment: Assignment, scope: str, condition: str) -> bool:
-        above, below = within(scope, assignment.scope), within(assignment.scope, scope)
+        rbac = self._tenant.rbac
+        above, below = rbac.within(scope, assignment.scope), rbac.within(assignment.scope, scope)
         if not condition:
             return above or below
         if condition == "atScope()":
@@ -61,17 +62,17 @@ class Authorization:
         if match := re.fullmatch(r"principalId eq '([^']+)'", condition):
             return (above or below) and assignment.principal_id.lower() == match[1].lower()
         if match := re.fullmatch(r"assignedTo\('([^']+)'\)", condition):
-            who = {match[1].lower()} | self._tenant.rbac.groups.get(match[1].lower(), frozenset())
-            return above and assignment.principal_id.lower() in who
+            return above and assignment.principal_id.lower() in rbac.ids_of(match[1])
         raise arm_error(400, "UnsupportedQuery", f"The filter '{condition}' is not supported.")
 
     def _get(self, call: Call) -> Reply:
         scope = self._authorize(call, "roleAssignments/read")
-        return Reply(200, _shown(self._at(call.params["name"], scope)))
+        return Reply(200, self._shown(self._at(call.params["name"], scope)))
 
     def _at(self, name: str, scope: str) -> Assignment:
-        assignment = self._tenant.rbac.assignments.get(name.lower())
-        if assignment is None or not (within(assignment.scope, scope) and within(scope, assignment.scope)):
+        assignment, now = self._tenant.rbac.assignments.get(name.lower()), self._tenant.clock.time()
+        ended = assignment is not None and (assignment.expires or now + 1) <= now
+        if assignment is None or ended or not (within(assignment.scope, scope) and within(scope, assignment.scope)):
             raise arm_error(404, "RoleAssignmentNotFound", f"The role assignment '{name}' is not found.")
         return assignment
 
@@ -79,13 +80,16 @@ class Authorization:
         scope = self._authorize(call, "roleAssignments/write")
         properties = call.read(AssignmentBody).get("properties", {})
         wanted = self._wanted(call, scope, properties)
-        for known in self._tenant.rbac.assignments.values():
+        self._require_delegated(call, ASSIGN, wanted, properties.get("principalType"))
+        kind = "Microsoft.Authorization/roleAssignments"
+        complying(self._tenant, scope, {"type": kind, "name": wanted.name, "properties": properties}, {})
+        for known in self._tenant.rbac.active(self._tenant.clock.time()):
             same = _same(known, wanted)
             if known.name.lower() == wanted.name.lower():
                 if same:  # its description and its condition are what may change
                     known.description, known.condition = wanted.description, wanted.condition
                     known.condition_version = wanted.condition_version
-                    return Reply(200, _shown(known))
+                    return Reply(200, self._shown(known))
                 raise arm_error(
                     400,
                     "RoleAssignmentUpdateNotPermitted",
@@ -98,12 +102,33 @@ class Authorization:
                     "RoleAssignmentExists",
                     f"The role assignment already exists. The ID of the existing role assignment is {bare}.",
                 )
+        self._require_room(scope)
         self._tenant.rbac.add(wanted)
-        return Reply(201, _shown(wanted))
+        return Reply(201, self._shown(wanted))
+
+    def _require_delegated(self, call: Call, action: str, wanted: Assignment, kind: str | None) -> None:
+        """Refuse a role, or a type of principal, that the condition on the caller's right leaves out."""
+        who, now = call.who.object_id, self._tenant.clock.time()
+        if not self._tenant.rbac.may_assign(who, wanted.scope, wanted.role_id, kind, action=action, now=now):
+            raise authorization_failed(call.who, action, wanted.id, conditional=True)
+
+    def _require_room(self, scope: str) -> None:
+        for subscription in self._tenant.subscriptions.values():
+            within_it = [a for a in self._tenant.rbac.assignments.values() if within(a.scope, subscription.scope)]
+            if within(scope, subscription.scope) and len(within_it) >= subscription.assignment_limit:
+                raise arm_error(
+                    400,
+                    "RoleAssignmentLimitExceeded",
+                    f"The number of role assignments in the subscription has reached its limit of "
+                    f"{subscription.assignment_limit}. Delete unused role assignments.",
+                )
 
     def _wanted(self, call: Call, scope: str, properties: dict[str, Any]) -> Assignment:
         role = properties.get("roleDefinitionId", "").rsplit("/", 1)[-1].lower()
-        if role not in ROLES:
+        known = self._tenant.rbac.roles.get(role)
+        if known is None or (
+            known.assignable and not any(self._tenant.rbac.within(scope, s) for s in known.assignable)
+        ):
             raise arm_error(
                 400, "RoleDefinitionDoesNotExist", f"The specified role definition with ID '{role}' does not exist."
             )
@@ -139,12 +164,18 @@ class Authorization:
                 "a role, this error might be related to a replication delay. In this case, set the role assignment "
                 "principalType property to a value, such as ServicePrincipal, User, or Group.",
             )
-        if said and said != principal.kind:
+        if said and said != principal.kind and principal.kind != "Application":
             raise arm_error(
                 400,
                 "UnmatchedPrincipalType",
                 f"The PrincipalId '{principal_id}' has type '{principal.kind}', which is different from specified "
                 f"PrincipalType '{said}'.",
+            )
+        if principal.kind == "Application":  # the object id of an app registration in place of its service principal's
+            raise arm_error(
+                400,
+                "PrincipalTypeNotSupported",
+                "Principals of type Application cannot validly be used in role assignments.",
             )
         return principal.kind
 
@@ -154,20 +185,22 @@ class Authorization:
         if gone is None:
             return Reply(204)
         gone = self._at(call.params["name"], scope)
+        self._require_delegated(call, UNASSIGN, gone, gone.principal_type)
+        require_deletable(self._tenant, gone.id, "Microsoft.Authorization/roleAssignments")
         del self._tenant.rbac.assignments[gone.name.lower()]
-        return Reply(200, _shown(gone))
+        return Reply(200, self._shown(gone))
 
     # --- definitions and permissions ---------------------------------------------------------------------------
 
     def _definitions(self, call: Call) -> Reply:
         self._authorize(call, "roleDefinitions/read")
         match = re.fullmatch(r"roleName eq '([^']+)'", call.query.get("$filter", ""))
-        found = [r for r in ROLES.values() if not match or r.name.lower() == match[1].lower()]
+        found = [r for r in self._tenant.rbac.roles.values() if not match or r.name.lower() == match[1].lower()]
         return Reply(200, {"value": [self._described(r) for r in found]})
 
     def _definition(self, call: Call) -> Reply:
         self._authorize(call, "roleDefinitions/read")
-        role = ROLES.get(call.params["id"].lower())
+        role = self._tenant.rbac.roles.get(call.params["id"].lower())
         if role is None:
             raise arm_error(
                 404,
@@ -183,9 +216,9 @@ class Authorization:
             "type": "Microsoft.Authorization/roleDefinitions",
             "properties": {
                 "roleName": role.name,
-                "type": "BuiltInRole",
+                "type": "CustomRole" if role.assignable else "BuiltInRole",
                 "description": "",
-                "assignableScopes": ["/"],
+                "assignableScopes": list(role.assignable) or ["/"],
                 "permissions": [_permission(role)],
             },
         }
@@ -195,8 +228,35 @@ class Authorization:
         scope = "/" + call.params["scope"]
         if "//" in scope:
             raise arm_error(404, "InvalidResourceType", f"The scope '{scope}' is not valid.")
-        roles = self._tenant.rbac.roles_of(call.who.object_id, scope, now=self._tenant.clock.time())
-        return Reply(200, {"value": [_permission(r) for r in roles]})
+        rbac = self._tenant.rbac
+        held = rbac.held(call.who.object_id, scope, now=self._tenant.clock.time())
+        return Reply(200, {"value": [_permission(rbac.roles[a.role_id]) for a in held]})
+
+    def _shown(self, assignment: Assignment) -> dict[str, Any]:
+        """As ARM shows it: the role's id has the subscription of the assignment, where it is in one."""
+        when = datetime.fromtimestamp(assignment.created, UTC).isoformat().replace("+00:00", "Z")
+        inside = re.match(r"/subscriptions/[^/]+", assignment.scope, re.IGNORECASE)
+        roles = f"{inside[0] if inside else ''}/providers/Microsoft.Authorization/roleDefinitions"
+        properties: dict[str, Any] = {
+            "roleDefinitionId": f"{roles}/{assignment.role_id}",
+            "principalId": assignment.principal_id,
+            "principalType": assignment.principal_type,
+            "scope": assignment.scope,
+            "condition": assignment.condition,
+            "conditionVersion": assignment.condition_version,
+            "createdOn": when,
+            "updatedOn": when,
+            "createdBy": assignment.created_by or None,
+            "updatedBy": assignment.created_by or None,
+            "delegatedManagedIdentityResourceId": None,
+            "description": assignment.description,
+        }
+        return {
+            "properties": properties,
+            "id": assignment.id,
+            "type": "Microsoft.Authorization/roleAssignments",
+            "name": assignment.name,
+        }
 
 
 def _same(one: Assignment, other: Assignment) -> bool:
@@ -213,30 +273,4 @@ def _permission(role: Role) -> dict[str, list[str]]:
         "notActions": list(role.not_actions),
         "dataActions": list(role.data_actions),
         "notDataActions": list(role.not_data_actions),
-    }
-
-
-def _shown(assignment: Assignment) -> dict[str, Any]:
-    """As ARM shows it: the role's id without a subscription when the assignment was made so elsewhere is left out."""
-    when = datetime.fromtimestamp(assignment.created, UTC).isoformat().replace("+00:00", "Z")
-    properties: dict[str, Any] = {
-        "roleDefinitionId": f"/subscriptions/{assignment.scope.split('/')[2]}/providers/Microsoft.Authorization"
-        f"/roleDefinitions/{assignment.role_id}",
-        "principalId": assignment.principal_id,
-        "principalType": assignment.principal_type,
-        "scope": assignment.scope,
-        "condition": assignment.condition,
-        "conditionVersion": assignment.condition_version,
-        "createdOn": when,
-        "updatedOn": when,
-        "createdBy": assignment.created_by or None,
-        "updatedBy": assignment.created_by or None,
-        "delegatedManagedIdentityResourceId": None,
-        "description": assignment.description,
-    }
-    return {
-        "properties": properties,
-        "id": assignment.id,
-        "type": "Microsoft.Authorization/roleAssignments",
-        "name": assignment.name,
     }

@@ -38,7 +38,7 @@ class DeletedVaults:
         )
 
     def _authorize(self, call: Call, action: str) -> None:
-        authorize(self._tenant, call, f"Microsoft.KeyVault/{action}", f"/subscriptions/{self._tenant.subscription_id}")
+        authorize(self._tenant, call, f"Microsoft.KeyVault/{action}", f"/subscriptions/{call.params['sub']}")
 
     def _deleted(self, call: Call) -> Vault:
         vault = self._tenant.vaults.get(call.params["name"].lower())
@@ -54,7 +54,8 @@ class DeletedVaults:
 
     def _list(self, call: Call) -> Reply:
         self._authorize(call, "deletedVaults/read")
-        gone = [v for v in self._tenant.vaults.values() if v.deleted is not None]
+        here = f"/subscriptions/{call.params['sub'].lower()}/"
+        gone = [v for v in self._tenant.vaults.values() if v.deleted is not None and v.id.startswith(here)]
         return Reply(200, {"value": [self._body(v) for v in gone]})
 
     def _purge(self, call: Call) -> Reply:
@@ -68,7 +69,7 @@ class DeletedVaults:
         return Reply(202, None, {"location": self._address(call, name)})
 
     def _address(self, call: Call, name: str) -> str:
-        where = f"/subscriptions/{self._tenant.subscription_id}/providers/Microsoft.KeyVault/locations/{call.params['location']}"
+        where = f"/subscriptions/{call.params['sub']}/providers/Microsoft.KeyVault/locations/{call.params['location']}"
         return f"https://{call.host}{where}/operationResults/{name}?api-version={call.query['api-version']}"
 
     def _poll(self, call: Call) -> Reply:
@@ -95,7 +96,7 @@ class DeletedVaults:
         }
         if vault.purge_protection:
             properties["purgeProtectionEnabled"] = True
-        provider = f"/subscriptions/{self._tenant.subscription_id}/providers/Microsoft.KeyVault"
+        provider = f"{'/'.join(vault.id.split('/')[:3])}/providers/Microsoft.KeyVault"
         return {
             "id": f"{provider}/locations/{vault.location}/deletedVaults/{vault.name}",
             "name": vault.name,

@@ -59,7 +59,8 @@ class Resources:
         found = [
             resource.as_arm()
             for resource in self._all()
-            if self._tenant.may(call.who.object_id, f"{resource.type}/read", resource.id)
+            if resource.id.lower().startswith(f"/subscriptions/{call.params['sub'].lower()}/")
+            and self._tenant.may(call.who.object_id, f"{resource.type}/read", resource.id)
             and all(resource.matches(term, value) for term, value in terms)
         ]
         return Reply(200, {"value": found})

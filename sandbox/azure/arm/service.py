@@ -10,14 +10,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from sandbox.azure.arm.authorization import Authorization
-from sandbox.azure.arm.errors import arm_error, arm_time, authorize, not_found
+from sandbox.azure.arm.errors import arm_error, arm_time, authorize, complying, not_found, require_tags, resource_scope
+from sandbox.azure.arm.governance import Governance
 from sandbox.azure.arm.resources import Resources
 from sandbox.azure.arm.vaults import Vaults
 from sandbox.azure.arm.web import Web
 from sandbox.azure.bodies import AccountBody
+from sandbox.azure.governance import Subscription
 from sandbox.azure.identity import Tokens
+from sandbox.azure.rbac import within
 from sandbox.azure.tenant import Account, Principal, Tenant
-from sandbox.runtime.http import Call, Caller, Operation, Reply
+from sandbox.runtime.http import Call, Caller, Operation, Reply, ServiceError
 
 _ACCOUNTS = "/subscriptions/{sub}/resourceGroups/{group}/providers/Microsoft.CognitiveServices/accounts"
 
@@ -59,6 +62,7 @@ class Arm:
             *Vaults(tenant).operations,
             *Resources(tenant).operations,
             *Authorization(tenant).operations,
+            *Governance(tenant).operations,
             *Web(tenant).operations,
         )
 
@@ -77,9 +81,12 @@ class Arm:
             raise arm_error(
                 400, "MissingApiVersionParameter", "The api-version query parameter (?api-version=) is required."
             )
-        subscription = re.match(r"/subscriptions/([^/]+)", call.path, re.IGNORECASE)
-        if subscription and subscription[1].lower() != self._tenant.subscription_id:
-            raise not_found(self._tenant, {"sub": subscription[1]})
+        if match := re.match(r"/subscriptions/([^/]+)", call.path, re.IGNORECASE):
+            subscription = self._tenant.subscriptions.get(match[1].lower())
+            if subscription is None:
+                raise not_found(self._tenant, {"sub": match[1]})
+            if subscription.tenant_id != caller.tenant_id:
+                raise _wrong_tenant(subscription, caller, self._tenant.names.login)
         return caller
 
     def unknown(self, call: Call) -> Reply:
@@ -93,30 +100,25 @@ class Arm:
     # --- subscriptions -----------------------------------------------------------------------------------------
 
     def _subscriptions(self, call: Call) -> Reply:
-        seen = any(a.principal_id == call.who.object_id for a in self._tenant.rbac.assignments.values())
+        """Those of the token's tenant where the caller holds a role: inherited, or on something in it."""
+        rbac, who = self._tenant.rbac, call.who
+        held = [a for a in rbac.active(self._tenant.clock.time()) if a.principal_id in rbac.ids_of(who.object_id)]
+        seen = [
+            _subscription_body(s)
+            for s in self._tenant.subscriptions.values()
+            if s.tenant_id == who.tenant_id
+            and any(rbac.within(s.scope, a.scope) or within(a.scope, s.scope) for a in held)
+        ]
         # The official description requires nextLink; on the last page it says nothing.
-        return Reply(200, {"value": [self._subscription_body()] if seen else [], "nextLink": ""})
+        return Reply(200, {"value": seen, "nextLink": ""})
 
     def _subscription(self, call: Call) -> Reply:
-        del call  # authenticate() has seen that it is ours
-        return Reply(200, self._subscription_body())
-
-    def _subscription_body(self) -> dict[str, Any]:
-        tenant = self._tenant
-        return {
-            "id": f"/subscriptions/{tenant.subscription_id}",
-            "subscriptionId": tenant.subscription_id,
-            "displayName": tenant.subscription_name,
-            "state": "Enabled",
-            "tenantId": tenant.tenant_id,
-        }
+        return Reply(200, _subscription_body(self._tenant.subscriptions[call.params["sub"].lower()]))
 
     # --- accounts ----------------------------------------------------------------------------------------------
 
     def _account(self, call: Call, action: str) -> Account:
-        scope = self._tenant.resource_id(
-            call.params["group"], "Microsoft.CognitiveServices/accounts", call.params["name"]
-        )
+        scope = resource_scope(call, "Microsoft.CognitiveServices/accounts")
         authorize(self._tenant, call, f"Microsoft.CognitiveServices/accounts/{action}", scope)
         account = self._tenant.accounts.get(scope.lower())
         if account is None:
@@ -131,9 +133,9 @@ class Arm:
         return Reply(200, self._body(account))
 
     def _list(self, call: Call) -> Reply:
-        group = self._tenant.resource_id(call.params["group"], "Microsoft.CognitiveServices/accounts", "").rstrip("/")
+        group = resource_scope(call, "Microsoft.CognitiveServices/accounts", "").rstrip("/")
         authorize(self._tenant, call, "Microsoft.CognitiveServices/accounts/read", group)
-        if call.params["group"].lower() not in self._tenant.groups:
+        if not self._tenant.has_group(call.params["sub"], call.params["group"]):
             raise not_found(self._tenant, call.params)
         found = [a for a in self._tenant.accounts.values() if a.id.lower().startswith(group.lower() + "/")]
         return Reply(200, {"value": [self._body(a) for a in found]})
@@ -144,18 +146,24 @@ class Arm:
             raise arm_error(
                 409, "RequestConflict", f"Cannot modify resource with id '{account.id}': its state is {account.state}."
             )
-        body = call.read(AccountBody)
+        body = complying(self._tenant, account.id, self._body(account), call.read(AccountBody))
         if "identity" in body:
             self._set_identity(account, body["identity"])
         if body.get("tags") is not None:
+            require_tags(body["tags"])
             account.tags = dict(body["tags"])
+        properties = body.get("properties") or {}
+        if properties.get("publicNetworkAccess") is not None:
+            account.public_network = properties["publicNetworkAccess"] == "Enabled"
+        if properties.get("disableLocalAuth") is not None:
+            account.local_auth = not properties["disableLocalAuth"]
         account.state = "Accepted"
         running = _Running(
             str(uuid.uuid4()), account, self._tenant.transitions.identity_polls, self._tenant.clock.time()
         )
         self._running[running.id] = running
         where = (
-            f"https://{call.host}/subscriptions/{self._tenant.subscription_id}/providers/Microsoft.CognitiveServices"
+            f"https://{call.host}/subscriptions/{call.params['sub']}/providers/Microsoft.CognitiveServices"
             f"/locations/{account.location.upper()}/operationResults/{running.id}?api-version=2017-04-18"
         )
         headers = {"azure-asyncoperation": where, "location": where + "&operationResultResponseType=Location"}
@@ -251,3 +259,25 @@ class Arm:
         if account.user_identities:
             identity["userAssignedIdentities"] = account.user_identities
         return identity
+
+
+def _subscription_body(subscription: Subscription) -> dict[str, Any]:
+    return {
+        "id": subscription.scope,
+        "subscriptionId": subscription.id,
+        "displayName": subscription.name,
+        "state": subscription.state,
+        "tenantId": subscription.tenant_id,
+    }
+
+
+def _wrong_tenant(subscription: Subscription, caller: Caller, login: str) -> ServiceError:
+    """401 for a token of another tenant than the subscription's; the header names the right one (Azure MCP's notes)."""
+    right = f"https://{login.replace('login.microsoftonline.com', 'login.windows.net')}/{subscription.tenant_id}"
+    why = (
+        f"The access token is from the wrong issuer 'https://sts.windows.net/{caller.tenant_id}/'. It must match the tenant "
+        f"'https://sts.windows.net/{subscription.tenant_id}/' associated with this subscription."
+    )
+    refused = arm_error(401, "InvalidAuthenticationTokenTenant", why)
+    challenge = f'Bearer authorization_uri="{right}", error="invalid_token", error_description="{why}"'
+    return ServiceError(401, dict(refused.reply.body or {}), {"www-authenticate": challenge})  # type: ignore[arg-type] # it is a dict

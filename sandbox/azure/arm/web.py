@@ -6,7 +6,7 @@ Shapes: Microsoft's generated type of Microsoft.Web/sites@2024-11-01, and the RE
 from collections.abc import Sequence
 from typing import Any
 
-from sandbox.azure.arm.errors import authorize, not_found
+from sandbox.azure.arm.errors import authorize, not_found, resource_scope
 from sandbox.azure.tenant import FunctionApp, Tenant
 from sandbox.runtime.http import Call, Operation, Reply
 
@@ -27,7 +27,7 @@ class Web:
         )
 
     def _app(self, call: Call, action: str) -> FunctionApp:
-        scope = self._tenant.resource_id(call.params["group"], _KIND, call.params["name"])
+        scope = resource_scope(call, _KIND)
         authorize(self._tenant, call, f"{_KIND}/{action}", scope)
         app = self._tenant.function_apps.get(scope.lower())
         if app is None:

@@ -13,7 +13,7 @@ from provisioning.models import SECRETS_OFFICER, SECRETS_USER, Scope
 from provisioning.planning.actions import AllowByPolicy, AwaitRoles, SwitchToRbac
 from provisioning.planning.ownership import Entry, Owner, entries
 from provisioning.planning.steps import Verb
-from sandbox.azure.rbac import ROLES
+from sandbox.azure.roles import ROLES
 from sandbox.cloud import Cloud
 
 from ..bench import GOOD_KEY, OPERATOR_ENV, Bench

@@ -6,7 +6,7 @@ import pytest
 
 from provisioning import errors
 from provisioning.azure.roles import assignment_name
-from sandbox.azure.rbac import ROLE_IDS
+from sandbox.azure.roles import ROLE_IDS
 
 from ..bench import GOOD_KEY, OPERATOR_ENV, Bench
 from ..conftest import Call

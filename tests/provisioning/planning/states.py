@@ -18,7 +18,7 @@ from provisioning.models import (
 )
 from provisioning.planning.permissions import CANDIDATES
 from provisioning.planning.steps import Plan
-from sandbox.azure.rbac import ROLES
+from sandbox.azure.roles import ROLES
 
 NOW = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 WAIT = timedelta(minutes=10)

@@ -20,7 +20,7 @@ from provisioning.planning.permissions import (
     permits,
     summary,
 )
-from sandbox.azure.rbac import ROLES
+from sandbox.azure.roles import ROLES
 
 TABLE = Path(__file__).parents[4] / "shared" / "recordings" / "keyvault_access_policy_to_rbac.csv"
 DEFINED = {

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox.azure.rbac import ROLE_IDS, Assignment
+from sandbox.azure.rbac import Assignment
+from sandbox.azure.roles import ROLE_IDS
 from sandbox.azure.tenant import Secret, SecretVersion
 from sandbox.cloud import Cloud
 from sandbox.pages import chain, runs, traffic

@@ -1,0 +1,53 @@
+"""What governs resources from above them: subscriptions and their state, management groups, locks. No protocol here.
+
+Locks: Microsoft, "Lock your resources to protect your infrastructure".
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from sandbox.azure.rbac import within
+
+ROOT = "/providers/Microsoft.Management/managementGroups/"
+WRITABLE = ("Enabled", "Warned", "PastDue")
+
+
+@dataclass
+class Subscription:
+    """A subscription. `assignment_limit`: how many role assignments it can have."""
+
+    id: str
+    name: str
+    tenant_id: str
+    state: str = "Enabled"
+    assignment_limit: int = 4000
+
+    @property
+    def scope(self) -> str:
+        """Its ARM id."""
+        return f"/subscriptions/{self.id}"
+
+
+@dataclass(frozen=True)
+class Lock:
+    """A management lock. `scope` is the subscription, group or resource that it was put on."""
+
+    name: str
+    scope: str
+    level: Literal["ReadOnly", "CanNotDelete"]
+    notes: str = ""
+
+    @property
+    def id(self) -> str:
+        """The ARM id."""
+        return f"{self.scope}/providers/Microsoft.Authorization/locks/{self.name}"
+
+    def forbids(self, action: str, scope: str) -> bool:
+        """Whether the lock is in the way of an action at `scope`. One below a resource keeps it from being deleted, too.
+
+        ReadOnly also refuses what is read by POST, such as keys and app settings.
+        """
+        if action.lower().endswith("/delete"):
+            return within(scope, self.scope) or within(self.scope, scope)
+        writes = action.lower().endswith(("/write", "/action"))
+        return self.level == "ReadOnly" and writes and within(scope, self.scope)

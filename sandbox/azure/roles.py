@@ -1,0 +1,294 @@
+"""Role definitions: what each role permits, and the built-in ones.
+
+Roles and their actions: Microsoft, "Azure built-in roles" (security, ai-machine-learning, general, storage, monitor).
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+ASSIGN = "Microsoft.Authorization/roleAssignments/write"
+UNASSIGN = "Microsoft.Authorization/roleAssignments/delete"
+
+
+@dataclass(frozen=True)
+class Delegation:
+    """A condition on the right to assign roles: only these, only to principals of these types. None: any."""
+
+    roles: frozenset[str] | None = None  # GUIDs
+    principal_types: frozenset[str] | None = None
+
+    def permits(self, role_id: str, principal_type: str | None) -> bool:
+        """Whether a role may be assigned to a principal of the type that the request names."""
+        by_role = self.roles is None or role_id in self.roles
+        return by_role and (self.principal_types is None or principal_type in self.principal_types)
+
+    @property
+    def condition(self) -> str:
+        """The condition as ARM shows it, in short."""
+        where = "@Request[Microsoft.Authorization/roleAssignments"
+        parts = []
+        if self.roles is not None:
+            parts.append(f"{where}:RoleDefinitionId] ForAnyOfAnyValues:GuidEquals {{{', '.join(sorted(self.roles))}}}")
+        if self.principal_types is not None:
+            kinds = ", ".join(f"'{kind}'" for kind in sorted(self.principal_types))
+            parts.append(f"{where}:PrincipalType] ForAnyOfAnyValues:StringEqualsIgnoreCase {{{kinds}}}")
+        return f"((!(ActionMatches{{'{ASSIGN}'}})) OR ({' AND '.join(parts)}))"
+
+
+@dataclass(frozen=True)
+class Role:
+    """A role definition. Patterns may hold `*`; letter case does not count."""
+
+    id: str
+    name: str
+    actions: Sequence[str] = ()
+    not_actions: Sequence[str] = ()
+    data_actions: Sequence[str] = ()
+    not_data_actions: Sequence[str] = ()
+    delegation: Delegation | None = None  # the condition in the role's definition
+    assignable: Sequence[str] = ()  # of a custom role: the scopes where it can be assigned; built-in ones: everywhere
+
+    def permits(self, action: str, *, data: bool) -> bool:
+        """Whether this role, by itself, permits the action (or data action)."""
+        yes, no = (self.data_actions, self.not_data_actions) if data else (self.actions, self.not_actions)
+        return _any(yes, action) and not _any(no, action)
+
+
+@lru_cache(maxsize=4096)
+def _regex(pattern: str) -> re.Pattern[str]:
+    return re.compile(re.escape(pattern).replace(r"\*", ".*"), re.IGNORECASE)
+
+
+def _any(patterns: Iterable[str], action: str) -> bool:
+    return any(_regex(p).fullmatch(action) for p in patterns)
+
+
+_KV = "Microsoft.KeyVault/"
+_V = _KV + "vaults/"
+_COMMON = (
+    "Microsoft.Authorization/*/read",
+    "Microsoft.Insights/alertRules/*",
+    "Microsoft.Resources/deployments/*",
+    "Microsoft.Resources/subscriptions/resourceGroups/read",
+    "Microsoft.Support/*",
+)
+_VAULT_READS = (
+    *_COMMON,
+    _KV + "checkNameAvailability/read",
+    _KV + "deletedVaults/read",
+    _KV + "locations/*/read",
+    _KV + "vaults/*/read",
+    _KV + "operations/read",
+)
+_COGNITIVE = "Microsoft.CognitiveServices/"
+_OPENAI = _COGNITIVE + "accounts/OpenAI/"
+_COGNITIVE_READS = (
+    _COGNITIVE + "*/read",
+    "Microsoft.Authorization/roleAssignments/read",
+    "Microsoft.Authorization/roleDefinitions/read",
+)
+_MAY_NOT = (
+    "Microsoft.Authorization/*/Delete",
+    "Microsoft.Authorization/*/Write",
+    "Microsoft.Authorization/elevateAccess/Action",
+)
+_QUEUE = "Microsoft.Storage/storageAccounts/queueServices/queues/"
+_BLOB = "Microsoft.Storage/storageAccounts/blobServices/containers/"
+
+_ASSIGNABLE = (
+    "00482a5a-887f-4fb3-b363-3b7fe8e74483",
+    "a4417e6f-fecd-4de8-b567-7b0420556985",
+    "14b46e9e-c2b7-41b4-b07b-48a6ebf60603",
+    "e147488a-f6f5-4113-8e2d-b22465e65bf6",
+    "12338af0-0e69-4776-bea7-57ae8d297424",
+    "21090545-7ca7-4776-b22c-e363652d74d2",
+    "b86a8fe4-44ce-4948-aee5-eccb2c155cd7",
+    "4633458b-17de-408a-b874-0445c86b69e6",
+)
+"""What Key Vault Data Access Administrator may assign (the condition in its definition)."""
+
+
+def _roles(*roles: Role) -> dict[str, Role]:
+    return {r.id: r for r in roles}
+
+
+ROLES: dict[str, Role] = _roles(
+    Role("8e3af657-a8ff-443c-a75c-2fe8c4bcb635", "Owner", ("*",)),
+    Role("b24988ac-6180-42a0-ab88-20f7382dd24c", "Contributor", ("*",), _MAY_NOT),
+    Role("acdd72a7-3385-48ef-bd42-f606fba81ae7", "Reader", ("*/read",)),
+    Role(
+        "18d7d88d-d35e-4fb5-a5c3-7773c20a72d9",
+        "User Access Administrator",
+        ("*/read", "Microsoft.Authorization/*", "Microsoft.Support/*"),
+    ),
+    Role("00482a5a-887f-4fb3-b363-3b7fe8e74483", "Key Vault Administrator", _VAULT_READS, (), (_V + "*",)),
+    Role(
+        "a4417e6f-fecd-4de8-b567-7b0420556985",
+        "Key Vault Certificates Officer",
+        _VAULT_READS,
+        (),
+        (_V + "certificatecas/*", _V + "certificates/*", _V + "certificatecontacts/write"),
+    ),
+    Role(
+        "db79e9a7-68ee-4b58-9aeb-b90e7c24fcba",
+        "Key Vault Certificate User",
+        (),
+        (),
+        (
+            _V + "certificates/read",
+            _V + "secrets/getSecret/action",
+            _V + "secrets/readMetadata/action",
+            _V + "keys/read",
+        ),
+    ),
+    Role(
+        "f25e0fa2-a7c8-4377-a976-54943a77a395",
+        "Key Vault Contributor",
+        (*_COMMON, _KV + "*"),
+        (_KV + "locations/deletedVaults/purge/action", _KV + "hsmPools/*", _KV + "managedHsms/*"),
+    ),
+    Role(
+        "14b46e9e-c2b7-41b4-b07b-48a6ebf60603",
+        "Key Vault Crypto Officer",
+        _VAULT_READS,
+        (),
+        (_V + "keys/*", _V + "keyrotationpolicies/*"),
+    ),
+    Role(
+        "e147488a-f6f5-4113-8e2d-b22465e65bf6",
+        "Key Vault Crypto Service Encryption User",
+        (
+            "Microsoft.EventGrid/eventSubscriptions/write",
+            "Microsoft.EventGrid/eventSubscriptions/read",
+            "Microsoft.EventGrid/eventSubscriptions/delete",
+        ),
+        (),
+        (_V + "keys/read", _V + "keys/wrap/action", _V + "keys/unwrap/action"),
+    ),
+    Role(
+        "08bbd89e-9f13-488c-ac41-acfcb10c90ab",
+        "Key Vault Crypto Service Release User",
+        (),
+        (),
+        (_V + "keys/release/action",),
+    ),
+    Role(
+        "12338af0-0e69-4776-bea7-57ae8d297424",
+        "Key Vault Crypto User",
+        (),
+        (),
+        (
+            _V + "keys/read",
+            *(
+                f"{_V}keys/{verb}/action"
+                for verb in ("update", "backup", "encrypt", "decrypt", "wrap", "unwrap", "sign", "verify")
+            ),
+        ),
+    ),
+    Role(
+        "8b54135c-b56d-4d72-a534-26097cfdc8d8",
+        "Key Vault Data Access Administrator",
+        (
+            "Microsoft.Authorization/roleAssignments/write",
+            "Microsoft.Authorization/roleAssignments/delete",
+            *_COMMON,
+            "Microsoft.Resources/subscriptions/read",
+            "Microsoft.Management/managementGroups/read",
+            _KV + "vaults/*/read",
+        ),
+        delegation=Delegation(frozenset(_ASSIGNABLE)),
+    ),
+    Role(
+        "f58310d9-a9f6-439a-9e8d-f62e7b41a168",
+        "Role Based Access Control Administrator",
+        (ASSIGN, UNASSIGN, "*/read", "Microsoft.Support/*"),
+    ),
+    Role(
+        "a68e7c17-0ab2-4c09-9a58-125dae29748c",
+        "Key Vault Purge Operator",
+        (
+            _KV + "locations/deletedVaults/purge/action",
+            _KV + "locations/deletedVaults/read",
+            _KV + "deletedVaults/read",
+        ),
+    ),
+    Role(
+        "21090545-7ca7-4776-b22c-e363652d74d2",
+        "Key Vault Reader",
+        _VAULT_READS,
+        (),
+        (_V + "*/read", _V + "secrets/readMetadata/action"),
+    ),
+    Role("b86a8fe4-44ce-4948-aee5-eccb2c155cd7", "Key Vault Secrets Officer", _VAULT_READS, (), (_V + "secrets/*",)),
+    Role(
+        "4633458b-17de-408a-b874-0445c86b69e6",
+        "Key Vault Secrets User",
+        (),
+        (),
+        (_V + "secrets/getSecret/action", _V + "secrets/readMetadata/action"),
+    ),
+    Role(
+        "25fbc0a9-bd7c-42a3-aa1a-3b75d497ee68",
+        "Cognitive Services Contributor",
+        (*_COMMON, _COGNITIVE + "*"),
+    ),
+    Role(
+        "a001fd3d-188f-4b5d-821b-7da978bf7442",
+        "Cognitive Services OpenAI Contributor",
+        _COGNITIVE_READS,
+        (),
+        (_OPENAI + "*",),
+    ),
+    Role(
+        "5e0bd9bd-7b93-4f28-af87-19fc36ad61bd",
+        "Cognitive Services OpenAI User",
+        _COGNITIVE_READS,
+        (),
+        (
+            _OPENAI + "*/read",
+            _OPENAI + "deployments/chat/completions/action",
+            _OPENAI + "deployments/embeddings/action",
+        ),
+        (_OPENAI + "stored-completions/read",),
+    ),
+    Role(
+        "b59867f0-fa02-499b-be73-45a86b5b3e1c",
+        "Cognitive Services Data Reader",
+        (),
+        (),
+        (_COGNITIVE + "*/read",),
+    ),
+    Role(
+        "a97b65f3-24c7-4388-baec-2e87135dc908",
+        "Cognitive Services User",
+        (_COGNITIVE + "*/read", _COGNITIVE + "accounts/listkeys/action"),
+        (),
+        (_COGNITIVE + "*",),
+    ),
+    Role(
+        "b7e6dc6d-f1e8-4753-8033-0f276bb0955b",
+        "Storage Blob Data Owner",
+        (_BLOB + "*",),
+        (),
+        (_BLOB + "blobs/*",),
+    ),
+    Role(
+        "974c5e8b-45b9-4653-ba55-5f855dd0fb88",
+        "Storage Queue Data Contributor",
+        (_QUEUE.rstrip("/") + "/*",),
+        (),
+        (_QUEUE + "messages/*",),
+    ),
+    Role(
+        "3913510d-42f4-4e42-8a64-420c390055eb",
+        "Monitoring Metrics Publisher",
+        (),
+        (),
+        ("Microsoft.Insights/Metrics/Write", "Microsoft.Insights/Telemetry/Write"),
+    ),
+)
+"""The built-in roles that this project meets, by GUID."""
+
+ROLE_IDS = {role.name: role.id for role in ROLES.values()}

@@ -1,0 +1,167 @@
+"""What other people do to access and to what is above resources, while a program runs."""
+
+from typing import Any, Literal
+
+from sandbox.azure.tenant import AccessPolicy, Vault
+from sandbox.scenario.builder import Builder
+from sandbox.scenario.governance import DenyAssignmentScript, LockScript, PolicyAssignmentScript
+from sandbox.scenario.tenant import AssignmentScript, PolicyScript, Script
+
+
+class Action(Script):
+    """Something that a person or a pipeline does. On a resource that is gone it does nothing."""
+
+    def apply(self, builder: Builder) -> None:
+        """Change the tenant now."""
+        raise NotImplementedError
+
+
+# --- access ---------------------------------------------------------------------------------------------------------
+
+
+class AddAccessPolicy(PolicyScript, Action):
+    """Add permissions to a principal's entry in a vault's access policies, or add the entry."""
+
+    vault: str
+
+    def apply(self, builder: Builder) -> None:
+        """See Action."""
+        if vault := builder.vault(self.vault):
+            given = builder.access_policy(self)
+            known = _entry(vault, given.object_id, given.application_id)
+            if known is None:
+                vault.policies.append(given)
+                return
+            for kind, verbs in given.permissions.items():
+                had = known.permissions.get(kind) or []
+                known.permissions[kind] = [*had, *(v for v in verbs if v.lower() not in {h.lower() for h in had})]
+
+
+class RemoveAccessPolicy(Action):
+    """Remove a principal's entry from a vault's access policies."""
+
+    vault: str
+    principal: str
+    application_id: str | None = None
+
+    def apply(self, builder: Builder) -> None:
+        """See Action."""
+        if vault := builder.vault(self.vault):
+            known = _entry(vault, builder.principal_id(self.principal), self.application_id)
+            vault.policies = [p for p in vault.policies if p is not known]
+
+
+class AssignRole(AssignmentScript, Action):
+    """Assign a role. It works after `transitions.rbac_propagation` virtual seconds, unless `effective` says at once."""
+
+    effective: bool = False
+
+    def apply(self, builder: Builder) -> None:
+        """See Action."""
+        now, later = builder.tenant.clock.time(), builder.tenant.transitions.rbac_propagation
+        effective = now if self.effective else now + later
+        builder.tenant.rbac.add(builder.assignment(self, created=now, effective=effective))
+
+
+class RemoveRole(Action):
+    """Remove a principal's assignments of a role at a scope; without `role` all at that scope."""
+
+    principal: str
+    role: str | None = None
+    scope: str = "subscription"
+
+    def apply(self, builder: Builder) -> None:
+        """See Action."""
+        rbac = builder.tenant.rbac
+        rbac.assignments = {k: a for k, a in rbac.assignments.items() if not self._means(builder, a)}
+
+    def _means(self, builder: Builder, assignment: Any) -> bool:
+        return (
+            assignment.principal_id == builder.principal_id(self.principal)
+            and assignment.scope.lower() == builder.scope(self.scope).lower()
+            and (self.role is None or assignment.role_id == builder.role_id(self.role))
+        )
+
+
+class ChangeRole(RemoveRole):
+    """Change the condition or the description of a principal's assignments at a scope."""
+
+    condition: str | None = None
+    condition_met: bool = True
+    description: str | None = None
+
+    def apply(self, builder: Builder) -> None:
+        """See Action."""
+        for assignment in builder.tenant.rbac.assignments.values():
+            if self._means(builder, assignment):
+                if "condition" in self.model_fields_set:
+                    assignment.condition = self.condition
+                    assignment.condition_version = "2.0" if self.condition else None
+                    assignment.condition_met = self.condition_met
+                if "description" in self.model_fields_set:
+                    assignment.description = self.description
+
+
+# --- from above -------------------------------------------------------------------------------------------------------
+
+
+class AddLock(LockScript, Action):
+    """Put a lock on something, as in the scenario's `locks`."""
+
+    def apply(self, builder: Builder) -> None:
+        """See Action."""
+        builder.add_lock(self)
+
+
+class RemoveLock(Action):
+    """Remove a lock."""
+
+    name: str
+
+    def apply(self, builder: Builder) -> None:
+        """See Action."""
+        builder.tenant.locks = [lock for lock in builder.tenant.locks if lock.name != self.name]
+
+
+class AssignPolicy(PolicyAssignmentScript, Action):
+    """Assign a policy, as in the scenario's `policies`; one of the same name is replaced."""
+
+    def apply(self, builder: Builder) -> None:
+        """See Action."""
+        builder.assign_policy(self)
+
+
+class RemovePolicy(Action):
+    """Remove an assigned policy."""
+
+    name: str
+
+    def apply(self, builder: Builder) -> None:
+        """See Action."""
+        builder.tenant.policies = [policy for policy in builder.tenant.policies if policy.name != self.name]
+
+
+class Deny(DenyAssignmentScript, Action):
+    """Add a deny assignment, as in the scenario's `deny_assignments`."""
+
+    def apply(self, builder: Builder) -> None:
+        """See Action."""
+        builder.add_deny_assignment(self)
+
+
+class ChangeSubscription(Action):
+    """Disable a subscription, or enable it again."""
+
+    name: str = "contoso-ml"
+    state: Literal["Enabled", "Warned", "PastDue", "Disabled"]
+
+    def apply(self, builder: Builder) -> None:
+        """See Action."""
+        for subscription in builder.tenant.subscriptions.values():
+            if subscription.name == self.name:
+                subscription.state = self.state
+
+
+def _entry(vault: Vault, object_id: str, application_id: str | None) -> AccessPolicy | None:
+    whose = (object_id.lower(), application_id)
+    return next((p for p in vault.policies if (p.object_id.lower(), p.application_id) == whose), None)
