@@ -1,4 +1,4 @@
-"""Waiting. Everything that waits takes a Clock, so that tests can use a virtual one."""
+"""Time. All code that waits takes a Clock, so that tests can use a virtual one."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -48,7 +48,7 @@ def attempts(clock: Clock, budget: timedelta, progress: Progress) -> Iterator[ti
 
 
 def pause_until(clock: Clock, end: datetime, budget: timedelta, progress: Progress) -> None:
-    """Wait until `end`, which is also the end of the budget that progress reports."""
+    """Wait until `end`, and report progress within `budget`, which ends at the same time."""
     _pause(clock, end, lambda: progress(budget - min(end - clock.now(), budget), budget))
 
 

@@ -7,10 +7,10 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def parse(text: str) -> timedelta:
-    """A time span from "90s", "10m", "1h", "180d", "1m30s", or "0". Other numbers need a unit.
+    """Parse a time span such as "90s", "10m", "1h", "180d" or "1m30s". Only "0" needs no unit.
 
     Raises:
-        ValueError: it is none of these.
+        ValueError: the text is not a time span.
     """
     if text.strip() == "0":
         return timedelta(0)
@@ -21,7 +21,7 @@ def parse(text: str) -> timedelta:
 
 
 def spell(span: timedelta) -> str:
-    """Format as 4 s, 1 m 40 s, 10 m, 180 d. Below ten seconds with tenths, since most steps are that short."""
+    """Format as 4 s, 1 m 40 s, 10 m or 180 d. Times under ten seconds have tenths, because most steps are that short."""
     seconds = span.total_seconds()
     if seconds < 9.95 and seconds != int(seconds):
         return f"{seconds:.1f} s"

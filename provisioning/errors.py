@@ -30,9 +30,9 @@ ProvisioningError
 │   ├── PrincipalMissingError       the principal of a role is not in the directory
 │   │   └── PrincipalUnsupportedError   a role cannot be assigned to it
 │   ├── ConditionalRoleError        the role assignment exists, with a condition
-│   ├── NotOursError                setup did not make the change that should be undone
+│   ├── NotOursError                setup did not make the change that is to be undone
 │   ├── KeyRefusedError             W&B does not accept the key
-│   └── EntityRefusedError          W&B accepts the key, which may not write there
+│   └── EntityRefusedError          W&B accepts the key, but it may not write there
 ├── FailedError                1    an operation failed
 │   ├── UnreachableError            no answer: network, proxy, name resolution
 │   ├── ServiceError                an unexpected answer
@@ -64,7 +64,7 @@ class ProvisioningError(Exception):
 
     def __init__(self, message: str, *, hint: str) -> None:
         if not hint:
-            raise ValueError(f"an error without a hint: {message}")
+            raise ValueError(f"This error has no hint: {message}")
         super().__init__(message)
         self.message = message
         self.hint = hint
@@ -247,7 +247,7 @@ class ConditionalRoleError(RefusedError):
 
 
 class NotOursError(RefusedError):
-    """Nothing proves that setup made the change that should be undone."""
+    """Nothing proves that setup made the change that is to be undone."""
 
     code = "not-ours"
 
@@ -259,7 +259,7 @@ class KeyRefusedError(RefusedError):
 
 
 class EntityRefusedError(RefusedError):
-    """W&B accepts the key, which may not write to the entity."""
+    """W&B accepts the key, but it may not write to the entity."""
 
     code = "wandb-entity-refused"
 

@@ -1,4 +1,4 @@
-"""The data that passes between the layers: what the operator asked for and what Azure shows. Frozen dataclasses."""
+"""The data that the layers exchange: what the operator asked for and what Azure shows. Frozen dataclasses."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,9 +11,9 @@ from pydantic import SecretStr
 from provisioning.resource_ids import name_of
 
 SECRETS_OFFICER = "b86a8fe4-44ce-4948-aee5-eccb2c155cd7"
-"""The role that Microsoft's page about W&B asks for, for the operator and for the account's identity."""
+"""The role for the operator and the account's identity that Microsoft's page about W&B requires."""
 SECRETS_USER = "4633458b-17de-408a-b874-0445c86b69e6"
-"""The role that reads secrets and changes none."""
+"""The role that may only read secrets."""
 _ACCOUNT_SUFFIXES = tuple(
     f"{service}.azure.{cloud}"
     for service in ("openai", "cognitiveservices", "services.ai")
@@ -25,7 +25,7 @@ CHANGING = ("accepted", "creating", "updating", "moving", "resolvingdns")
 
 
 class Scope(StrEnum):
-    """How far a grant reaches."""
+    """What a grant covers: the vault or one secret."""
 
     VAULT = "vault"
     SECRET = "secret"  # noqa: S105 - a place, not a password
@@ -41,11 +41,11 @@ class Target:
         vault_subscription: id or name of the vault's subscription; empty means the account's.
         identity_role: GUID of the role for the account's identity; `identity_scope` says where it is assigned.
         readers: object ids of principals that may read the one secret, such as a function app's identity.
-        by_access_policy: keep the vault on access policies; every grant is an entry there.
+        by_access_policy: keep the vault on access policies; every grant is an access-policy entry.
         create_vault: create the vault if it is missing, with or without `purge_protection`.
         recover_vault: recover the vault if it is deleted.
         location: Azure region of a vault that is created or recovered; None means the account's region.
-        secret_lifetime: until a version that is written expires; None means never.
+        secret_lifetime: how long after its creation a version expires; None means never.
     """
 
     resource_group: str
@@ -140,7 +140,7 @@ class Account:
 
     @property
     def hosts(self) -> frozenset[str]:
-        """All host names that the data plane answers: an AI Services account has several."""
+        """All host names of the data plane. An AI Services account has several."""
         shown = {(urlsplit(each).hostname or "").lower() for each in (self.endpoint, *self.endpoints)}
         sub = (self.custom_subdomain or "").lower()
         return frozenset(shown | ({f"{sub}.{suffix}" for suffix in _ACCOUNT_SUFFIXES} if sub else set())) - {""}
@@ -152,11 +152,13 @@ class AccessPolicy:
 
     object_id: str
     permissions: Mapping[str, tuple[str, ...]]
-    application_id: str | None = None  # set for a compound identity: the principal through that application only
+    application_id: str | None = (
+        None  # set for a compound identity: the principal has access only through this application
+    )
 
 
 class VaultState(StrEnum):
-    """Where a vault is in its life."""
+    """The state of a vault's life cycle."""
 
     READY = "ready"
     REGISTERING = "registering its host name"  # new or just recovered: the data plane does not answer yet
@@ -255,7 +257,7 @@ class Principal:
 
 
 class SecretState(StrEnum):
-    """What a read of the secret showed."""
+    """The state of the secret, from reading it."""
 
     MISSING = "missing"
     PRESENT = "present"
@@ -266,12 +268,12 @@ class SecretState(StrEnum):
 
 @dataclass(frozen=True)
 class Secret:
-    """The secret as it was read. Everything but `state` needs the right to read it."""
+    """The secret as it was read. Only `state` is known without the right to read it."""
 
     state: SecretState
     value: SecretStr | None = None
     version: str = ""
-    expires: datetime | None = None  # informs only: an expired version can still be read (Microsoft, about secrets)
+    expires: datetime | None = None  # for information: an expired version can still be read (Microsoft, about secrets)
     tags: Mapping[str, str] = field(default_factory=dict)
     purge: datetime | None = None  # until when a deleted one can be recovered
 
@@ -332,7 +334,7 @@ class WandbAccount:
 
 @dataclass(frozen=True)
 class FunctionAppName:
-    """Which function app. Without a subscription, it is in the account's."""
+    """Names a function app. Without a subscription, it is in the account's subscription."""
 
     resource_group: str
     name: str

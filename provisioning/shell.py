@@ -1,4 +1,4 @@
-"""Commands that messages print for the operator to paste. Every word is quoted for a POSIX shell; PowerShell reads it, too."""
+"""Commands that messages print for the operator to paste. Every word is quoted for POSIX shells; PowerShell accepts it, too."""
 
 import shlex
 import sys
@@ -14,15 +14,15 @@ def command(*words: str) -> str:
 
 
 def program() -> tuple[str, ...]:
-    """How this program was started: by its console command, which may be in an environment of its own, or as a module."""
+    """Return how this program was started: by its console command, which pipx may have installed, or as a module."""
     name = Path(sys.argv[0]).stem
     return (name,) if name == "aoai-wandb-provision" else ("python", "-m", "provisioning")
 
 
 def provisioning(name: str, target: Target, subscription_id: str, *more: str) -> str:
-    """A command of ours for the same account, vault and secret, with `more` options.
+    """Return one of our commands for the same account, vault and secret, with `more` options.
 
-    It needs no environment variable except AZURE_CLOUD.
+    It needs no environment variable but AZURE_CLOUD.
     """
     where = ["--subscription", subscription_id, "-g", target.resource_group]
     if target.vault_group and target.vault_group != target.resource_group:
@@ -41,7 +41,7 @@ def az_account(account: Account, *words: str) -> str:
 
 
 def az_access_policies(group: str, vault: str) -> str:
-    """The `az` command that puts a vault on its access policies."""
+    """The `az` command that switches a vault to its access policies."""
     return command("az", "keyvault", "update", "-g", group, "-n", vault, "--enable-rbac-authorization", "false")
 
 

@@ -27,7 +27,7 @@ from provisioning.errors import (
 from provisioning.models import WandbAccount
 
 TIMEOUT = 10
-"""Seconds for one request to W&B, retries by wandb-core included, unless WANDB_HTTP_TIMEOUT is set."""
+"""Seconds for one request to W&B, including retries by wandb-core, unless WANDB_HTTP_TIMEOUT is set."""
 
 SHUTDOWN_TIMEOUT = 15
 """Seconds to wait for wandb-core to exit."""
@@ -50,7 +50,7 @@ def pop_from_environment(environ: MutableMapping[str, str]) -> SecretStr | None:
 def provided(environment: SecretStr | None, file: str | None, stdin: TextIO) -> Key | None:
     """The key from --wandb-key-file ("-" is stdin), else from WANDB_API_KEY, else None.
 
-    A key is never read from a terminal's stdin, which would show it; there, `prompt` asks for it.
+    A key is never read from a terminal's stdin, because the terminal would show it; `prompt` asks for it instead.
 
     Raises:
         MalformedKeyError: the text cannot be a key.
@@ -67,7 +67,7 @@ def _read_file(path: Path) -> str:
     """The text of a key file.
 
     Raises:
-        UsageError: somebody else may write the file, and so choose the key (as ssh checks its key files).
+        UsageError: others may write the file and so choose the key. ssh checks its key files in the same way.
     """
     with path.open(encoding="utf-8-sig") as file:  # Windows writes a byte order mark
         if os.name == "posix":
@@ -75,7 +75,7 @@ def _read_file(path: Path) -> str:
             if stat.S_ISREG(found.st_mode) and (found.st_mode & 0o022 or found.st_uid not in (0, os.geteuid())):
                 raise UsageError(
                     f"Others may write the key file {path} (mode {stat.S_IMODE(found.st_mode):04o}), so it is not used.",
-                    hint=f"Make it yours alone: {shlex.join(['chmod', '600', str(path)])}, and check the key in it.",
+                    hint=f"Remove their access: {shlex.join(['chmod', '600', str(path)])}, and check the key in it.",
                 )
         return file.read()
 
@@ -88,7 +88,7 @@ def _read(read: Callable[[], str], origin: str) -> Key:
         raise UsageError(
             f"The W&B key cannot be read from {origin}: {reason}.",
             hint="--wandb-key-file names a text file that contains only the key; - is stdin.",
-        ) from None  # a UnicodeDecodeError quotes the bytes
+        ) from None  # a UnicodeDecodeError would quote the bytes of the key
 
 
 def prompt(stdin: TextIO, base_url: str | None) -> Key:
@@ -130,7 +130,7 @@ def _key(raw: SecretStr, origin: str) -> Key:
 def check(key: Key, base_url: str | None, entity: str | None) -> WandbAccount:
     """Ask W&B for the key's user and whether it may write to the entity (by default the user's own default entity).
 
-    W&B returns `readOnly` for an entity. That it is true for view-only seats is UNVERIFIED, so only true refuses.
+    W&B returns `readOnly` for an entity. It is UNVERIFIED that view-only seats have true, so other values are accepted.
 
     Raises:
         KeyRefusedError: W&B does not accept the key.
@@ -140,7 +140,7 @@ def check(key: Key, base_url: str | None, entity: str | None) -> WandbAccount:
         ServiceError: W&B answered with an unexpected status.
         UsageError: the base URL is not valid.
     """
-    import wandb  # takes a third of a second, which other commands save
+    import wandb  # here, because it takes a third of a second that other commands can save
     from wandb.errors import AuthenticationError
     from wandb.sdk.lib.service.service_connection import WandbApiFailedError
 
@@ -167,7 +167,7 @@ def check(key: Key, base_url: str | None, entity: str | None) -> WandbAccount:
 def _stop(teardown: Callable[[], None]) -> None:
     """Stop wandb-core, which keeps files open in the temporary directory.
 
-    The SDK waits for it without a limit, and wandb-core may still be retrying. It exits with this process in any case.
+    The SDK waits for it without a limit, while wandb-core may still be retrying. It exits with this process in any case.
     """
     stopping = threading.Thread(target=teardown, name="wandb-teardown", daemon=True)
     stopping.start()
@@ -187,7 +187,12 @@ def _account(api: Any, wanted: str | None, failed: type[Exception]) -> WandbAcco
         )
     try:
         read_only = api.team(entity).read_only
-    except (failed, ValueError, KeyError, AttributeError):  # the SDK validates fields of a team that we do not need
+    except (
+        failed,
+        ValueError,
+        KeyError,
+        AttributeError,
+    ):  # the SDK validates fields of a team that are not needed here
         return WandbAccount(username, entity, teams, may_write=None)
     if read_only:
         raise EntityRefusedError(
@@ -215,7 +220,7 @@ def _refusal(key: Key, malformed: str | None, cause: BaseException | None) -> Pr
     )
 
 
-_NEW_KEY = "Get a key at https://wandb.ai/authorize (or /authorize on your own server) and use that one."
+_NEW_KEY = "Get a new key at https://wandb.ai/authorize (or /authorize on your own server)."
 
 
 @contextmanager

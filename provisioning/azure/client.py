@@ -92,7 +92,7 @@ class Azure:
     # --- reads -------------------------------------------------------------------------------------------------
 
     def _subscription(self, arm: Rest, wanted: str | None) -> Subscription:
-        """The subscription with this id or name; by default that of `az account set`, or the only one that is visible."""
+        """Find the subscription by id or name. The default is the one that `az account set` chose, or the only visible one."""
         version = "?api-version=2022-12-01"
         if wanted and _is_guid(wanted):
             with translated(f"Reading subscription {wanted}"):
@@ -126,7 +126,7 @@ class Azure:
             batch = ids[start : start + _GRAPH_BATCH]
             try:
                 shown = self._graph.post("/v1.0/directoryObjects/getByIds", {"ids": batch})["value"]
-            except AzureError:  # names are optional: object ids are used instead
+            except AzureError:  # names are optional: messages show object ids instead
                 return {}
             found |= {i: Principal(i, missing=True) for i in batch}
             found |= {o["id"].lower(): _principal(o) for o in shown}
@@ -156,7 +156,7 @@ class Azure:
     def enable_identity(self, group: str, account: Account) -> Account:
         """Enable the account's system-assigned identity, keep its user-assigned ones, and wait for the operation.
 
-        The PATCH names all of them, since type SystemAssigned alone removes the others.
+        The PATCH lists all of them, because the type SystemAssigned alone removes the others.
         """
         identity = Identity(type="SystemAssigned")
         if account.user_identities:

@@ -1,4 +1,4 @@
-"""Translates errors of the Azure SDKs into our own, each with the next step. The service's code decides, not the status."""
+"""Translate errors of the Azure SDKs into our own, each with the next step, by the service's code first, then by status."""
 
 import logging
 import re
@@ -114,14 +114,14 @@ def _ours(doing: str, error: AzureError) -> ProvisioningError:
             "it continues where it stopped.",
         )
     if isinstance(error, DecodeError):
-        return ServiceError(f"{doing}: the answer cannot be read. {_words(error)}", hint=_AGAIN)
+        return ServiceError(f"{doing} failed: Azure's answer is not readable. {_words(error)}", hint=_AGAIN)
     if isinstance(error, HttpResponseError) and error.response is not None:
         return answered(doing, error)
     return ServiceError(f"{doing} failed: {_words(error)}", hint=_AGAIN)
 
 
 def answered(doing: str, error: HttpResponseError) -> ProvisioningError:
-    """The error for an answer of a service: its innermost known code decides, else its status."""
+    """Return the error for a service's answer, by its innermost known code, or by its status if no code is known."""
     status = error.status_code or 0
     if 200 <= status < 300:
         why = f"{code(error)}: {text(error)}" if code(error) else "Azure gives no reason"
@@ -168,15 +168,15 @@ def _locked(message: str, error: HttpResponseError) -> ProvisioningError:
     where = [shell.az_locks(scope) for scope in scopes] or [shell.command("az", "lock", "list", "-o", "table")]
     return LockedError(
         message,
-        hint=f"A lock forbids this, whatever your role. See it with: {'; '.join(where)}. Ask its owner to remove it, run the "
-        "same command again, and have the lock restored.",
+        hint=f"A lock forbids this for every role. To see it: {'; '.join(where)}. Ask its owner to remove it, run the "
+        "same command again, and ask for the lock to be restored.",
     )
 
 
 def _disabled(message: str, _: HttpResponseError) -> ProvisioningError:
     return SubscriptionDisabledError(
         message,
-        hint="The subscription has to be enabled again by its billing owner (Azure portal, Cost Management); until then "
+        hint="The billing owner must enable the subscription again (Azure portal, Cost Management); until then "
         "nothing in it can be changed.",
     )
 
@@ -194,15 +194,15 @@ def _policy(message: str, error: HttpResponseError) -> ProvisioningError:
 def _denied(message: str, _: HttpResponseError) -> ProvisioningError:
     return DenyAssignmentError(
         message,
-        hint="A deny assignment forbids this, whatever your role. Managed applications, deployment stacks and blueprints "
-        "create them: ask the owner of the one that is named.",
+        hint="A deny assignment forbids this for every role. Managed applications, deployment stacks and blueprints "
+        "create them: ask the owner of the named one.",
     )
 
 
 def _limit(message: str, _: HttpResponseError) -> ProvisioningError:
     return LimitReachedError(
         message,
-        hint="Remove role assignments that nobody needs (az role assignment list --all), for example those whose principal "
+        hint="Remove unused role assignments (az role assignment list --all), for example those whose principal "
         "no longer exists, or assign to groups instead; then run the same command again.",
     )
 
@@ -240,7 +240,7 @@ def _no_rights(message: str, _: HttpResponseError) -> ProvisioningError:
 def _host(message: str, _: HttpResponseError) -> ProvisioningError:
     return HostUnavailableError(
         message,
-        hint="The app's host does not start. Its log says why: an import error, or storage that it may not read.",
+        hint="The app's host does not start. Its log gives the reason: an import error, or missing access to its storage.",
     )
 
 
@@ -263,7 +263,7 @@ _BY_CODE: Mapping[str, Callable[[str, HttpResponseError], ProvisioningError]] = 
 }
 
 
-# --- by status, where the code is unknown -------------------------------------------------------------------------
+# --- by status, if the code is unknown ----------------------------------------------------------------------------
 
 
 def _not_found(message: str, _: HttpResponseError) -> ProvisioningError:
@@ -271,7 +271,7 @@ def _not_found(message: str, _: HttpResponseError) -> ProvisioningError:
 
 
 def _conflict(message: str, _: HttpResponseError) -> ProvisioningError:
-    return ConflictError(message, hint="Somebody else may be changing it. Run the same command again in a minute.")
+    return ConflictError(message, hint="Another change may be in progress. Run the same command again in a minute.")
 
 
 def _throttled(message: str, _: HttpResponseError) -> ProvisioningError:

@@ -1,4 +1,4 @@
-"""Azure OpenAI's data plane: whether the caller may list fine-tuning jobs. Reads only."""
+"""Azure OpenAI's data plane: whether the caller may list fine-tuning jobs. Read only."""
 
 from azure.core.credentials import TokenCredential
 from azure.core.exceptions import HttpResponseError
@@ -20,14 +20,14 @@ _ONE_JOB = "/openai/fine_tuning/jobs?api-version=2024-10-21&limit=1"
 
 
 class FineTuningJobs:
-    """The fine-tuning jobs of one account, with tokens for `scope`."""
+    """The fine-tuning jobs of one account, read with tokens for `scope`."""
 
     def __init__(self, account: Account, credential: TokenCredential, scope: str, waiting: Waiting) -> None:
         self._account = account
         self._rest = Rest(account.endpoint.rstrip("/"), credential, scope, waiting)
 
     def any(self, caller: Caller) -> bool:
-        """Whether the account has jobs.
+        """Return whether the account has jobs.
 
         Raises:
             MissingRightsError: no role of the caller has the data action.
@@ -45,12 +45,12 @@ class FineTuningJobs:
                 raise
 
     def _raise_refusal(self, caller: Caller, error: HttpResponseError) -> None:
-        """Raise our error for a known refusal. A missing role is a 401, too: only the code differs."""
+        """Raise our error for a known refusal. A missing role is also a 401; only the code differs."""
         account, message = self._account, text(error)
         match error.status_code:
             case 401 if code(error) == "PermissionDenied":
                 raise MissingRightsError(
-                    f"You have no role that lists the jobs, or it is too new to work (401 PermissionDenied): {message}",
+                    f"You have no role that may list the jobs, or the role is too new to work (401 PermissionDenied): {message}",
                     hint=shell.assign_role(caller.object_id, caller.kind, "Cognitive Services OpenAI User", account.id),
                 ) from error
             case 401:
@@ -67,7 +67,7 @@ class FineTuningJobs:
                 raise _network_refusal(account, message) from error
             case 404:
                 raise NotFoundError(
-                    f"{account.endpoint} offers no fine-tuning jobs (404): {message}",
+                    f"{account.endpoint} has no fine-tuning API (404): {message}",
                     hint="Check that the account's region offers fine-tuning, and that its endpoint is "
                     f"{account.endpoint}: {shell.az_account(account, 'show')}",
                 ) from error
@@ -79,7 +79,7 @@ def subdomain_hint(account: Account) -> str:
 
 
 def _network_refusal(account: Account, message: str) -> AccountUnreachableError:
-    """The error for a 403 of the data plane. Wordings are from public reports, codes are UNVERIFIED."""
+    """The error for a 403 of the data plane. The wordings are from public reports; the codes are UNVERIFIED."""
     if "private endpoint" in message.lower() or "public access is disabled" in message.lower():
         return AccountUnreachableError(
             f"The account has no public endpoint (403): {message}",

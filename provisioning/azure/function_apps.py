@@ -1,4 +1,4 @@
-"""Function apps in Azure Resource Manager: Microsoft.Web, for which no SDK is installed. Reads only.
+"""Function apps in Azure Resource Manager (Microsoft.Web), for which no SDK is installed. Read only.
 
 Operations: Microsoft, REST reference of Web Apps (Get, List Functions, List Application Settings).
 """
@@ -18,7 +18,7 @@ _VERSION = "api-version=2024-11-01"
 
 
 class FunctionApps:
-    """The function apps of a subscription. Methods raise as `provisioning.azure.errors` translates."""
+    """The function apps of a subscription. Methods raise the errors of `provisioning.azure.errors`."""
 
     def __init__(self, arm: Rest, subscription_id: str) -> None:
         self._arm = arm
@@ -63,7 +63,7 @@ class FunctionApps:
     def settings(
         self, app: FunctionAppName, wanted: Collection[str], present: Collection[str] = ()
     ) -> Mapping[str, str]:
-        """The app settings with these names; of those in `present` only that they are set. Others may be secrets."""
+        """Read the app settings with these names. For those in `present`, return only that they are set: they may be secrets."""
         with translated(f"Reading the settings of {app.name}"):
             found = self._arm.post(f"{self._path(app)}/config/appsettings/list?{_VERSION}", None)
         values = (found.get("properties") or {}).items()

@@ -40,7 +40,7 @@ def named(what: str, name: str, group: str, flag: str, everything: Callable[[str
         if error.status_code == 403:
             raise NotFoundError(
                 f"{what} {name} in resource group {group} does not exist, or you may not read it: {text(error)}",
-                hint=f"Check {flag}, -g/--resource-group and --subscription; reading takes the Reader role.",
+                hint=f"Check {flag}, -g/--resource-group and --subscription. Reading requires the Reader role.",
             ) from error
         raise missing(what, name, group, flag, everything) from error
 

@@ -1,4 +1,4 @@
-"""The HTTP pipeline of all clients: time limits, retries with a bound, logging, and waiting for long-running operations."""
+"""The HTTP pipeline of all clients: timeouts, bounded retries, logging, and waiting for long-running operations."""
 
 import logging
 import time
@@ -23,10 +23,10 @@ from provisioning.durations import spell
 from provisioning.errors import ThrottledError, TimedOutError
 
 Waiting = Callable[[str, timedelta, timedelta], None]
-"""Called during a wait with what is awaited, the elapsed time and the limit."""
+"""Called during a wait with the subject of the wait, the elapsed time and the limit."""
 
 TIMEOUTS: dict[str, Any] = {"connection_timeout": 10, "read_timeout": 60}
-"""Seconds, as options of azure-core's transport; its own defaults are 300."""
+"""Timeouts in seconds, as options of azure-core's transport, whose defaults are 300."""
 OPERATION_LIMIT = timedelta(minutes=10)
 """How long a long-running operation may take."""
 PAUSE_LIMIT = timedelta(minutes=2)
@@ -81,8 +81,8 @@ class BoundedRetryPolicy(RetryPolicy[Any, Any]):
 def policies(credential: TokenCredential, scope: str, waiting: Waiting) -> list[Any]:
     """The pipeline policies of a client for Azure Resource Manager or another service with Entra tokens.
 
-    The generated clients' own list also has ARMAutoResourceProviderRegistrationPolicy, which changes the subscription
-    during a read and waits for it without a limit.
+    The generated clients would add ARMAutoResourceProviderRegistrationPolicy, which changes the subscription
+    during a read, and waits for that without a limit.
     """
     return [
         RequestIdPolicy(),

@@ -35,7 +35,9 @@ class Rest:
         following: str | None = path
         while following:
             if following in seen:
-                raise ServiceError("A listing of Azure never ends: a page repeats.", hint="Run the same command again.")
+                raise ServiceError(
+                    "A listing from Azure does not end: a page repeats.", hint="Run the same command again."
+                )
             seen.add(following)
             page = self.get(following)
             yield from page["value"]

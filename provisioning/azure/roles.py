@@ -30,7 +30,7 @@ def assignment_name(scope: str, principal_id: str, role_id: str) -> str:
 
 
 class Roles:
-    """Microsoft.Authorization as the signed-in identity. Methods raise as `provisioning.azure.errors` translates."""
+    """Microsoft.Authorization as the signed-in identity. Methods raise the errors of `provisioning.azure.errors`."""
 
     def __init__(
         self,
@@ -54,14 +54,14 @@ class Roles:
     def at_and_below(self, scope: str) -> tuple[Assignment, ...]:
         """The assignments of all principals at the scope, above it and below it.
 
-        The filter `atScope()` leaves out those below (Microsoft, "List Azure role assignments using the REST API").
+        The filter `atScope()` omits those below (Microsoft, "List Azure role assignments using the REST API").
         """
         with translated("Listing role assignments"):
             return tuple(_assignment(each, scope) for each in self._client.role_assignments.list_for_scope(scope))
 
     def of(self, scope: str, principal_id: str) -> tuple[Assignment, ...]:
-        """The assignments of one principal at the scope or above it, its own and those of its groups."""
-        # It is not documented whether `assignedTo` leaves out assignments below the scope. Those above it may be at the
+        """The assignments of one principal and of its groups, at the scope or above it."""
+        # It is not documented whether `assignedTo` omits assignments below the scope. Those above it may be at the
         # subscription, a management group, or the root.
         with translated("Listing role assignments"):
             listed = self._client.role_assignments.list_for_scope(scope, filter=f"assignedTo('{principal_id}')")
@@ -88,7 +88,7 @@ class Roles:
 
         Conditions and deny assignments are not included, so a permission here is no guarantee.
 
-        A request of our own, because the SDK puts an empty segment into the path of a top-level resource.
+        This does not use the SDK, which puts an empty segment into the path of a top-level resource.
         """
         path = f"{scope}/providers/Microsoft.Authorization/permissions?api-version=2022-04-01"
         with translated("Reading your permissions"):
@@ -100,13 +100,13 @@ class Roles:
     def assign(self, scope: str, principal: Principal, role_id: str, description: str) -> Assignment:
         """Assign the role, or return the same assignment if it exists under another name.
 
-        The principal's type is always sent: Azure then needs no directory lookup, and a condition on the caller's own right
-        may demand it. If it is unknown, `--principal-type` or ServicePrincipal is tried first, then the other types.
+        The principal's type is always sent: Azure then needs no directory lookup, and a condition on the caller's right
+        may require it. If it is unknown, `--principal-type` or ServicePrincipal is tried first, then the other types.
 
         An assignment that exists is never written again: that would remove its condition and replace its description.
 
         Raises:
-            PrincipalMissingError: the principal is not in the directory, or not yet.
+            PrincipalMissingError: the principal is not in the directory, or not there yet.
             ConditionalRoleError: the assignment exists with a condition.
             ConflictError: another assignment has the derived name.
         """
@@ -176,7 +176,7 @@ class Roles:
             return _assignment(self._client.role_assignments.create(assignment.scope, name, wanted), assignment.scope)
 
     def remove(self, assignment: Assignment) -> None:
-        """Remove the assignment. One that is already gone is no error."""
+        """Remove the assignment. A missing assignment is not an error."""
         name = name_of(assignment.id)
         with translated(f"Removing role assignment {name}"):
             self._client.role_assignments.delete(assignment.scope, name)
@@ -219,8 +219,8 @@ def _raise_refusal(principal: Principal, name: str, error: HttpResponseError) ->
         ) from error
     if code(error) == "PrincipalTypeNotSupported":
         raise PrincipalUnsupportedError(
-            f"A role cannot be assigned to {principal.label} ({principal.object_id}): {text(error)} Its access policy gives "
-            "access to nobody; probably it should name the service principal (enterprise application).",
+            f"A role cannot be assigned to {principal.label} ({principal.object_id}): {text(error)} Its access policy has "
+            "no effect; it should probably name the service principal (enterprise application).",
             hint="Remove the access policy (az keyvault delete-policy --object-id "
             f"{principal.object_id} -n VAULT), or continue without it (--accept-loss).",
         ) from error
@@ -231,7 +231,7 @@ def _raise_refusal(principal: Principal, name: str, error: HttpResponseError) ->
 def _assignment(sdk: SdkAssignment, requested: str = "") -> Assignment:
     """Convert ARM's assignment. The role's id comes with and without a subscription, so only its GUID is kept.
 
-    A derived name depends on the letter case of the scope: as ARM shows it, or as in `requested`.
+    A derived name depends on the letter case of the scope, either as ARM shows it or as in `requested`.
     """
     scope, principal_id = str(sdk.scope), str(sdk.principal_id)
     role_id = str(sdk.role_definition_id).rsplit("/", 1)[-1].lower()

@@ -1,4 +1,4 @@
-"""The data plane of a Key Vault: a secret and its versions."""
+"""The data plane of a Key Vault: secrets and their versions."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -24,12 +24,12 @@ from provisioning.models import Secret, SecretState, SecretVersion
 
 _CONTENT_TYPE = "Weights & Biases API key"
 _ONCE: dict[str, Any] = {"retry_on_methods": frozenset()}
-"""Options of azure-core's RetryPolicy for one call: retry only after an answer with Retry-After, which means that the service did
+"""Options of azure-core's RetryPolicy for one call. Retry only after an answer with Retry-After, which means that the service did
 nothing. Setting its counts of connect and read retries to 0 is not enough: a truncated answer counts as neither.
 """
 
 _BUSY = frozenset({429, 500, 503})
-"""Statuses that mean that the request had no effect. A gateway's 502 and 504 do not mean that."""
+"""Statuses of requests that had no effect. After a gateway's 502 or 504 the request may have had an effect."""
 _IN_TRANSITION = frozenset({"ObjectIsBeingRecovered", "ObjectIsBeingDeleted"})
 """Inner codes of a conflict that ends by itself (Azure/azure-sdk-for-net issue 31581)."""
 
@@ -39,11 +39,11 @@ class SecretDeletedError(ConflictError):
 
 
 class VaultBusyError(ServiceError):
-    """The vault is temporarily busy or unavailable, and most likely wrote nothing."""
+    """The vault is temporarily busy or unavailable, and probably wrote nothing."""
 
 
 class VaultSecrets:
-    """The secrets of the vault at `uri`. Methods raise as `provisioning.azure.errors` translates."""
+    """The secrets of the vault at `uri`. Methods raise the errors of `provisioning.azure.errors`."""
 
     def __init__(self, uri: str, credential: TokenCredential, waiting: Waiting = silent) -> None:
         self._uri = uri
@@ -92,7 +92,9 @@ class VaultSecrets:
         except HttpResponseError as error:
             if error.status_code != 403:
                 raise
-            return Secret(SecretState.MISSING)  # may read secrets but not deleted ones: a write will show
+            return Secret(
+                SecretState.MISSING
+            )  # may read secrets but not deleted ones: only a write shows whether it is deleted
         return Secret(SecretState.DELETED, tags=dict(found.properties.tags or {}), purge=found.scheduled_purge_date)
 
     def versions(self, name: str) -> tuple[SecretVersion, ...]:
@@ -125,7 +127,7 @@ class VaultSecrets:
         Raises:
             AccessNotEffectiveError: this identity has no access, or not yet.
             SecretDeletedError: the name belongs to a deleted secret; recover it first.
-            VaultBusyError: read the secret after a pause, then a retry may help.
+            VaultBusyError: a retry may help; read the secret first, after a pause.
             VaultUnreachableError: the vault's network rules refuse this machine.
             ProvisioningError: from Azure.
         """
@@ -177,7 +179,7 @@ class VaultSecrets:
             self._client.update_secret_properties(name, version, enabled=False)
 
     def delete(self, name: str) -> None:
-        """Delete the secret with all its versions. A secret that is already gone is no error.
+        """Delete the secret with all its versions. A missing secret is not an error.
 
         Raises:
             AccessNotEffectiveError: this identity has no access, or not yet.
@@ -190,10 +192,10 @@ class VaultSecrets:
                 return
 
     def recover(self, name: str) -> None:
-        """Recover a deleted secret. It can be read some moments later.
+        """Recover a deleted secret. It becomes readable after some seconds.
 
         Raises:
-            ProvisioningError: from Azure. A secret that is already recovered is no error.
+            ProvisioningError: from Azure. A secret that was already recovered is not an error.
         """
         with self._translated(f"Recovering secret {name}"):
             try:
@@ -203,7 +205,7 @@ class VaultSecrets:
 
     @contextmanager
     def _translated(self, doing: str) -> Iterator[None]:
-        """Translate SDK errors, and tell the refusals of the data plane apart."""
+        """Translate SDK errors, and distinguish the refusals of the data plane."""
         with translated(doing):
             try:
                 yield
@@ -224,16 +226,16 @@ class VaultSecrets:
             raise _policy_refusal(self._uri, error) from error
         raise AccessNotEffectiveError(
             f"{self._uri} refused you access ({inner_code(error) or code(error)}): {text(error)}",
-            hint="A new role may need ten minutes or more. Run the same command again.",
+            hint="A new role may take ten minutes or more to work. Run the same command again.",
         ) from error
 
 
 def _policy_refusal(uri: str, error: HttpResponseError) -> PolicyError:
-    """The error for a policy on secrets, which is final. The longest lifetime that it names is an option of ours."""
+    """Return the error for a policy on secrets. The hint passes the longest lifetime that the policy names as our option."""
     days = re.search(r"(\d+) days", text(error))
     lifetime = f"--secret-lifetime {days[1]}d" if days else "--secret-lifetime with a shorter time"
     return PolicyError(
-        f"A policy of {uri} refused the secret: {text(error)}",
+        f"An Azure Policy for {uri} refused the secret: {text(error)}",
         hint=f"If the policy limits the lifetime, run the same command with {lifetime}. Otherwise ask the owner of the policy "
-        "for the values that it requires, or for an exemption. A policy that was deleted may be enforced for another day.",
+        "for the values that it requires, or for an exemption. A deleted policy may stay in force for another day.",
     )

@@ -46,7 +46,7 @@ _GRAPH = {  # Microsoft, "national cloud deployments" of Microsoft Graph
     AzureClouds.AZURE_US_GOVERNMENT: "https://graph.microsoft.us",
     AzureClouds.AZURE_CHINA_CLOUD: "https://microsoftgraph.chinacloudapi.cn",
 }
-_OPENAI = {  # Microsoft, "Azure OpenAI in Azure Government"; Azure China's is UNVERIFIED, named as its other services
+_OPENAI = {  # Microsoft, "Azure OpenAI in Azure Government"; the name for Azure China is a guess from other services, UNVERIFIED
     AzureClouds.AZURE_PUBLIC_CLOUD: "https://cognitiveservices.azure.com/.default",
     AzureClouds.AZURE_US_GOVERNMENT: "https://cognitiveservices.azure.us/.default",
     AzureClouds.AZURE_CHINA_CLOUD: "https://cognitiveservices.azure.cn/.default",
@@ -76,7 +76,7 @@ class Cloud:
 
 
 def cloud(name: str | None) -> Cloud:
-    """The cloud with this name, by default the one that azure-core is configured for.
+    """Return the cloud with this name; the default is the one that azure-core is configured for.
 
     Raises:
         UsageError: azure-core is configured for a cloud that does not exist.
@@ -99,9 +99,9 @@ def cloud(name: str | None) -> Cloud:
 def credential(chosen: Cloud) -> TokenCredential:
     """The credential of the operator, with cached tokens.
 
-    AZURE_TOKEN_CREDENTIALS is obeyed. Without it a managed identity is never used: on a jump host DefaultAzureCredential would
-    sign in as the machine before it asks `az`, and the machine would get the operator's role. `az` may take a while to
-    start, so the timeout is half a minute.
+    AZURE_TOKEN_CREDENTIALS is respected. Without it, no managed identity is used: on a jump host DefaultAzureCredential would
+    sign in as the machine before it asks `az`, and the machine would get the operator's role. `az` may be slow to
+    start, so its timeout is half a minute.
 
     Raises:
         UsageError: AZURE_TOKEN_CREDENTIALS or AZURE_AUTHORITY_HOST has an invalid value.
@@ -132,8 +132,8 @@ def _chain(chosen: Cloud) -> TokenCredential:
 def identify(credential: TokenCredential, scope: str) -> Caller:
     """The identity behind the credential, from the claims of its token (Microsoft, access token claims).
 
-    All tokens are requested with Continuous Access Evaluation, as Key Vault's client does: tokens with and without it
-    are cached separately, and each kind would sign in.
+    All tokens are requested with Continuous Access Evaluation, as Key Vault's client does, because tokens with and without it
+    are cached separately, and each kind would need its own sign-in.
 
     Raises:
         azure.core.exceptions.ClientAuthenticationError: no credential returned a token.
@@ -174,7 +174,7 @@ def _claims(token: str) -> Mapping[str, Any]:
 
 @contextmanager
 def _record_credential() -> Iterator[list[str]]:
-    """Collect the names of the credentials that return tokens, which only azure-identity's log contains."""
+    """Collect the names of the credentials that return tokens. Only azure-identity's log contains them."""
     names: list[str] = []
 
     class Recorder(logging.Handler):

@@ -8,15 +8,15 @@ from provisioning.errors import NotSignedInError
 
 _SESSION = "The session has ended. Sign in again: "
 _DEVICE = (
-    "No sign-in from this machine helps: Conditional Access requires a managed device, another network or another app. Give the "
-    "code and the correlation id in the message to your identity team."
+    "Signing in again on this machine does not help: Conditional Access requires a managed device, another network "
+    "or another app. Give the code and the correlation id in the message to your identity team."
 )
 _HINTS = {
     **dict.fromkeys((50076, 50079, 50158), "Multi-factor authentication is required. Sign in for this service: "),
     **dict.fromkeys((50078, 50173, 70043, 70044, 700082), _SESSION),
     **dict.fromkeys((50020, 500011, 50034, 90002), "The tenant or the cloud is wrong. Sign in to the right one: "),
 }
-"""AADSTS codes that a sign-in cures (Microsoft, "Microsoft Entra authentication error codes")."""
+"""AADSTS codes that a new sign-in solves (Microsoft, "Microsoft Entra authentication error codes")."""
 _FINAL = {
     700024: "The pipeline's federated token has expired. Sign in directly before this step (GitHub: azure/login; "
     "Azure Pipelines: keepAzSessionActive: true).",
@@ -30,7 +30,7 @@ _FINAL = {
 
 
 def sign_in_error(message: str, via: str = "") -> NotSignedInError:
-    """The error for a credential that returned no token. Entra's code decides; it is only in the message."""
+    """Return the error for a credential that returned no token, by Entra's code, which only the message contains."""
     if claims := re.search(r"--claims-challenge (\S+)|-ClaimsChallenge (\S+)", message):
         return NotSignedInError(
             "The service needs a stronger sign-in, such as multi-factor authentication.",
@@ -53,7 +53,7 @@ def sign_in_error(message: str, via: str = "") -> NotSignedInError:
 
 
 def _pinned() -> str:
-    """What to know about the credentials that were tried."""
+    """Return a note about the credentials that were tried."""
     if chosen := os.environ.get("AZURE_TOKEN_CREDENTIALS"):
         return f" AZURE_TOKEN_CREDENTIALS limits the credentials to {chosen}."
     return " To act as this machine's managed identity, set AZURE_TOKEN_CREDENTIALS=ManagedIdentityCredential."
@@ -67,10 +67,10 @@ def claims_command(claims: str, tenant: str = "", scope: str = "") -> str:
 
 
 def wrong_tenant(message: str, authorization_uri: str) -> NotSignedInError:
-    """The error for a token of another tenant; the service names the right one in its challenge."""
+    """Return the error for a token of another tenant. The service's challenge names the right one."""
     tenant = authorization_uri.rstrip("/").rpartition("/")[2] or "TENANT"
     return NotSignedInError(
-        f"The sign-in is for another tenant than the subscription's, which is {tenant}. {message}",
+        f"You are signed in to another tenant than the subscription's, {tenant}. {message}",
         hint=f"{shell.command('az', 'login', '--tenant', tenant)}, then run the same command again.",
     )
 
@@ -88,6 +88,6 @@ def _option(message: str, name: str) -> str:
 
 
 def _sentence(message: str, number: int) -> str:
-    """Entra's own sentence after its code, up to the trace ids."""
+    """Return Entra's sentence after its code, up to the trace ids."""
     found = re.search(rf"AADSTS{number}: *(.+?)(?= Trace ID| Correlation ID| Timestamp|$)", message)
     return found[1][:400] if found else "no reason given"

@@ -1,4 +1,4 @@
-"""Caches tokens for the whole process. Each SDK client has a cache of its own, and a command has half a dozen clients."""
+"""Cache tokens for the whole process. Each SDK client caches separately, and a command has half a dozen clients."""
 
 import time
 from collections.abc import Callable
@@ -7,14 +7,14 @@ from typing import Any
 from azure.core.credentials import AccessToken, TokenCredential
 
 _LEFT_AT_LEAST = 300.0
-"""Seconds. A token with less time left is not returned again; azure-core's clients would not use it, either."""
+"""Seconds. A token with less time left is not returned again; azure-core's clients would not use it."""
 
 
 class CachedCredential:
     """Caches another credential's tokens until they are about to expire. In memory, for one thread.
 
-    azure-identity caches the tokens of its own sign-ins. It starts `az`, `azd` and PowerShell for every token, which takes a
-    second or more, and leaves caching to the application (Microsoft, AzureCliCredential.get_token).
+    azure-identity caches the tokens of its own sign-ins. For `az`, `azd` and PowerShell it starts a process for every token,
+    which takes a second or more, and leaves caching to the application (Microsoft, AzureCliCredential.get_token).
     """
 
     def __init__(self, credential: TokenCredential, now: Callable[[], float] = time.time) -> None:

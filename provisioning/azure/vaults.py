@@ -26,7 +26,7 @@ _RETENTION_DAYS = 90  # how long a deleted vault can be recovered; fixed at crea
 
 
 class Vaults:
-    """The vaults of one subscription. Methods raise as `provisioning.azure.errors` translates."""
+    """The vaults of one subscription. Methods raise the errors of `provisioning.azure.errors`."""
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class Vaults:
         return found
 
     def find(self, group: str, name: str) -> Vault | None:
-        """The vault; None if its group has no vault with this name. NotFoundError if that is not visible."""
+        """Return the vault, or None if its group has no vault with this name. Raise NotFoundError if the group is not visible."""
         with (
             translated(f"Reading Key Vault {name}"),
             named("Key Vault", name, group, "--key-vault", self._client.list_by_resource_group),
@@ -68,7 +68,7 @@ class Vaults:
         return missing("Key Vault", name, group, "--key-vault", self._client.list_by_resource_group)
 
     def deleted(self, name: str) -> DeletedVault | None:
-        """The deleted vault with this name, from anywhere in the subscription.
+        """Return the deleted vault with this name, from any group of the subscription.
 
         Raises:
             MissingRightsError: listing deleted vaults needs a right on the subscription.
@@ -83,7 +83,7 @@ class Vaults:
         return None
 
     def refusal(self, name: str) -> str | None:
-        """Azure's reason why a new vault cannot have this name; None if it can.
+        """Return Azure's reason why a new vault cannot have this name, or None if the name is available.
 
         Raises:
             MissingRightsError: checking a name needs a right on the subscription.
@@ -156,12 +156,12 @@ class Vaults:
     def use_rbac(self, group: str, vault: Vault, tags: Mapping[str, str], *, enabled: bool) -> Vault:
         """Switch the vault to Azure RBAC, or back to its stored access policies. `tags` replace all its tags.
 
-        Both change in one request, so that no interruption can come between them.
+        One request changes both, so that an interruption cannot separate them.
         """
         properties = VaultPatchProperties(enable_rbac_authorization=enabled)
         change = VaultPatchParameters(properties=properties, tags=dict(tags))
         model = "Azure RBAC" if enabled else "access policies"
-        with translated(f"Putting vault {vault.name} on {model}"):
+        with translated(f"Switching vault {vault.name} to {model}"):
             return _vault(self._client.update(group, vault.name, change))
 
     def tag(self, group: str, vault: Vault, tags: Mapping[str, str]) -> Vault:
@@ -177,7 +177,7 @@ class Vaults:
             tenant_id=self._tenant_id, object_id=object_id, permissions=SdkPermissions(secrets=list(secrets))
         )
         change = PolicyParameters(properties=PolicyProperties(access_policies=[entry]))
-        with translated(f"Changing the access policy of {object_id}"):
+        with translated(f"Changing the access policy for {object_id}"):
             self._client.update_access_policy(group, vault.name, kind, change)
 
 
@@ -245,5 +245,5 @@ def _words(verbs: Iterable[str | Enum] | None) -> tuple[str, ...]:
 
 
 def _word(value: str | Enum | None) -> str:
-    """A plain string; the SDK returns an enum for the values that it knows."""
+    """Return a plain string. The SDK returns an enum for values that it knows."""
     return str(value.value if isinstance(value, Enum) else value or "")

@@ -1,4 +1,4 @@
-"""Whether another principal than the operator has access. Azure answers nobody on behalf of others, so roles are read."""
+"""Whether another principal than the operator has access. Azure offers no such check for others, so their roles are read."""
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -19,13 +19,13 @@ PROPAGATION = timedelta(minutes=10)
 
 @dataclass(frozen=True)
 class Access:
-    """What gives a principal the data actions it needs.
+    """The roles or access policy that give a principal the data actions it needs.
 
     Attributes:
         by: names of the roles, or the access policy.
         conditional: names of roles that may give it; their conditions cannot be evaluated here.
         since: creation of the youngest of `by`, if known.
-        unread: what could not be read, as the end of a sentence.
+        unread: a note about what could not be read, which ends a sentence.
     """
 
     by: tuple[str, ...] = ()
@@ -39,9 +39,9 @@ class Access:
             return ok(f"by {' and '.join(self.by)}{self._age(now)}")
         if self.conditional:
             return warning(
-                f"by {' and '.join(self.conditional)}, under a condition that cannot be evaluated from here",
+                f"by {' and '.join(self.conditional)}, under a condition that doctor cannot evaluate",
                 "Review the condition: az role assignment list --all --assignee … --query "
-                '"[].{role:roleDefinitionName, condition:condition}"; remove it if it is in the way.',
+                '"[].{role:roleDefinitionName, condition:condition}"; remove it if it prevents this access.',
             )
         return failed(lacking + self.unread, remedy)
 
@@ -50,11 +50,11 @@ class Access:
         if self.since is None or now - self.since >= PROPAGATION:
             return ""
         age = spell(timedelta(seconds=max(0, round((now - self.since).total_seconds()))))
-        return f" (for {age}: a new role may need {spell(PROPAGATION)} to take effect)"
+        return f" ({age} old: a new role may take {spell(PROPAGATION)} to work)"
 
 
 def to_secret(azure: Azure, vault: Vault, name: str, principal_id: str) -> Access:
-    """What lets the principal read the secret: roles, or access policies on a vault that uses them."""
+    """Return the access of the principal to the secret, by roles, or by access policies on a vault that uses them."""
     if vault.rbac:
         return _by_role(azure, vault.scope(name), principal_id, (READ_SECRET,))
     groups = azure.groups_of(principal_id)
@@ -63,7 +63,7 @@ def to_secret(azure: Azure, vault: Vault, name: str, principal_id: str) -> Acces
 
 
 def to_jobs(azure: Azure, account: Account, principal_id: str) -> Access:
-    """What lets the principal read the account's jobs and the files with their results."""
+    """Return the access of the principal to the account's jobs and to their result files."""
     return _by_role(azure, account.id, principal_id, (READ_JOBS, READ_FILES))
 
 
@@ -74,7 +74,7 @@ def _by_role(azure: Azure, scope: str, principal_id: str, actions: Collection[st
 
 
 def by_role(assignments: Iterable[Assignment], roles: Mapping[str, RoleDefinition], actions: Collection[str]) -> Access:
-    """The access that one principal's assignments give. Several roles may supply the actions together."""
+    """Return the access that one principal's assignments give. Several roles may supply the actions together."""
     held = [a for a in assignments if a.role_id in roles]
     if by := _supplying([a for a in held if not a.conditional], roles, actions):
         return Access(_names(by, roles), since=max((a.created for a in by if a.created), default=None))

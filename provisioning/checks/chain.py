@@ -33,7 +33,7 @@ from provisioning.wandb_key import Key
 
 @dataclass
 class Chain:
-    """What doctor examines, and what its checks have found so far. None means not found, or not looked for yet."""
+    """What doctor examines, and what its checks have found so far. None means not found, or not checked yet."""
 
     azure: Azure
     target: Target
@@ -49,7 +49,7 @@ class Chain:
     app_principal: str | None = None
 
     def command(self, name: str) -> str:
-        """One of our own commands, for this chain."""
+        """Return one of our own commands, for this account, vault and secret."""
         return shell.provisioning(name, self.target, self.azure.subscription.id)
 
 
@@ -71,14 +71,13 @@ def account_network(chain: Chain) -> Finding:
     found = known(chain.account, "the account")
     if not found.network.public:
         return warning(
-            "only private endpoints: public network access is disabled",
-            "The function app needs virtual network integration to reach it, and so do you.",
+            "private endpoints only: public network access is disabled",
+            "You and the function app need a connection to the virtual network of its private endpoint.",
         )
     if found.network.firewalled:
         return warning(
-            "a firewall: only the networks in its rules have access",
-            "The function app's outbound network has to be in the rules: "
-            + shell.az_account(found, "network-rule", "list"),
+            "behind a firewall: only the networks in its rules have access",
+            "Add the function app's outbound network to the rules: " + shell.az_account(found, "network-rule", "list"),
         )
     return ok("open to all networks")
 
@@ -112,8 +111,8 @@ def vault_network(chain: Chain) -> Finding:
     if found.network.firewalled:
         rules = shell.command("az", "keyvault", "network-rule", "list", "-n", found.name)
         return warning(
-            f"a firewall: only the networks in its rules have access; {UNTRUSTED}",
-            f"The function app's outbound network has to be in the rules: {rules}",
+            f"behind a firewall: only the networks in its rules have access; {UNTRUSTED}",
+            f"Add the function app's outbound network to the rules: {rules}",
         )
     return ok("open to all networks")
 
@@ -128,7 +127,8 @@ def vault_access(chain: Chain) -> Finding:
     if seen.state is SecretState.UNKNOWN:
         what = "no role" if found.rbac else "no access policy"
         return failed(
-            f"the vault answers, but {what} lets you read secrets, or it is too new to work", chain.command("setup")
+            f"the vault answers, but {what} lets you read secrets, or a new one does not work yet",
+            chain.command("setup"),
         )
     chain.secret = seen
     return ok("the vault answers, and you have access")
@@ -176,7 +176,7 @@ def wandb_key(chain: Chain) -> Finding:
         found = chain.check_key(key)
     except KeyRefusedError:
         return failed(
-            f"W&B does not accept the key in {key.origin}: it was revoked, or belongs to another server",
+            f"W&B does not accept the key in {key.origin}: it was revoked or belongs to another server",
             chain.command("rotate-key"),
         )
     except MalformedKeyError as error:
@@ -200,8 +200,8 @@ def job_list(chain: Chain) -> Finding:
     """The operator may list the account's jobs on the data plane, as the function app does."""
     found = known(chain.account, "the account")
     if chain.azure.jobs(found).any(chain.azure.caller):
-        return ok("you see the fine-tuning jobs")
-    return ok("you may see fine-tuning jobs; there are none yet")
+        return ok("you may list fine-tuning jobs, and there are some")
+    return ok("you may list fine-tuning jobs; there are none yet")
 
 
 CHECKS: Mapping[str, Callable[[Chain], Finding]] = {
@@ -216,4 +216,4 @@ CHECKS: Mapping[str, Callable[[Chain], Finding]] = {
     "W&B key": wandb_key,
     "job list": job_list,
 }
-"""The checks by name, in the order they run: a later one uses what an earlier one found."""
+"""The checks by name, in the order in which they run. A later check uses what an earlier one found."""

@@ -51,7 +51,7 @@ def app_settings(chain: Chain) -> Finding:
         )
     if references := [name for name in SETTINGS if _is_reference(settings.get(name, ""))]:
         return warning(
-            f"{', '.join(references)}: a Key Vault reference, whose value is not visible from here",
+            f"{', '.join(references)}: a Key Vault reference, whose value doctor cannot see",
             "The portal shows whether it resolves (Environment variables). These settings are not secret: plain values are "
             "easier to check.",
         )
@@ -69,7 +69,7 @@ def app_settings(chain: Chain) -> Finding:
 
 
 def _wrong(settings: Mapping[str, str], chain: Chain) -> Mapping[str, str]:
-    """The settings with a wrong value, and the value that each should have. Read as the app reads them: only hosts count."""
+    """Return the settings with a wrong value, each with the right one. Only hosts are compared, as the app uses only those."""
     wrong: dict[str, str] = {}
     vault_url = settings.get("KEY_VAULT_URL", "")
     if chain.vault and not _is_reference(vault_url) and _host(vault_url) != _host(chain.vault.uri):
@@ -100,7 +100,7 @@ def app_identity(chain: Chain) -> Finding:
     site, settings = known(chain.site, "the function app"), chain.app_settings
     users = site.user_identities
     if settings is None and len(users) + bool(site.system_identity) > 1:
-        return skipped("its settings cannot be read, and they say which of its identities it uses")
+        return skipped("its settings, which choose one of its identities, cannot be read")
     wanted = (settings or {}).get("AZURE_CLIENT_ID", "").lower()
     chosen = next((u for u in users if u.client_id.lower() == wanted), None)
     if chosen is None and settings is None and users:
@@ -118,7 +118,7 @@ def _no_identity(app: FunctionAppName, site: FunctionApp, wanted: str) -> Findin
     users = site.user_identities
     if users:
         return failed(
-            f"AZURE_CLIENT_ID is {wanted or 'not set'}, which is none of its user-assigned identities",
+            f"AZURE_CLIENT_ID is {wanted or 'not set'}, and none of its user-assigned identities has that client id",
             " or ".join(_set(app, {"AZURE_CLIENT_ID": u.client_id}) for u in users),
         )
     if site.system_identity:
@@ -156,7 +156,7 @@ def app_job_access(chain: Chain) -> Finding:
 
 
 def app_functions(chain: Chain) -> Finding:
-    """The host has indexed all functions. A failed deployment leaves fewer, or none, without an error anywhere."""
+    """The host has indexed all functions. A failed deployment leaves fewer, or none, and reports no error."""
     known(chain.site, "the function app")
     app = _app(chain)
     found = readable(lambda: chain.azure.function_apps.functions(app))

@@ -22,7 +22,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """What one check saw. `remedy` is the next command or action; warnings and failures have one."""
+    """The result of one check. `remedy` is the next command or action; warnings and failures have one."""
 
     state: State
     seen: str
@@ -64,10 +64,10 @@ def skipped(reason: str, remedy: str = "") -> Finding:
 
 
 def known(value: _Known | None, what: str) -> _Known:
-    """The value, which an earlier check found.
+    """Return the value that an earlier check found.
 
     Raises:
-        DependencyError: it did not; the check that asks is skipped.
+        DependencyError: it found none, so the current check is skipped.
     """
     if value is None:
         raise DependencyError(f"{what} is not known")

@@ -1,4 +1,4 @@
-"""Lines in columns. A terminal gets them wrapped between words; a file or pipe gets one line per item, for grep."""
+"""Lines in columns. On a terminal they are wrapped between words; in a file or pipe each item is one line, for grep."""
 
 import textwrap
 import unicodedata
@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 _NARROW = 72
-"""Columns of a terminal below which resource names get no column."""
+"""The least width of a terminal at which resource names have a column."""
 _LEAST = 20  # columns for text on any terminal
 
 
@@ -18,7 +18,7 @@ class Row:
     """One item of output.
 
     Attributes:
-        sign: its meaning, in one or two words; `style` is rich's style of the sign.
+        sign: the kind of the item in one or two words; `style` is rich's style for it.
         about: the resource.
         why: a reason, shown in parentheses after the text.
         danger: a warning, shown last.
@@ -74,12 +74,12 @@ def lines(row: Row, columns: Columns, console: Console) -> Iterator[Text]:
 
 
 def printable(text: str) -> str:
-    """The text with control characters escaped: names come from Azure and may contain terminal sequences."""
+    """Escape control characters: names come from Azure and may contain terminal sequences."""
     return "".join(c if c in "\n\t" or unicodedata.category(c) not in _CONTROL else f"\\x{ord(c):02x}" for c in text)
 
 
 def one_line(text: str) -> str:
-    """The text on one line, with control characters escaped."""
+    """Put the text on one line and escape control characters."""
     return " ".join(printable(text).splitlines())
 
 
@@ -88,5 +88,5 @@ _CONTROL = ("Cc", "Cf", "Zl", "Zp")
 
 
 def wrapped(text: str, width: int) -> list[str]:
-    """The text in lines of this width. A longer word, such as a resource id, is not split."""
+    """Split the text into lines of this width. A longer word, such as a resource id, is not split."""
     return textwrap.wrap(text, max(width, _LEAST), break_long_words=False, break_on_hyphens=False)

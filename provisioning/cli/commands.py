@@ -48,11 +48,11 @@ def cli() -> None:
       - the Azure OpenAI account has a system-assigned managed identity
       - the Key Vault uses Azure RBAC, and every principal that had access by
         access policy has it by role
-      - you and the account's identity are Key Vault Secrets Officers, unless
-        you choose a smaller role for the identity
-      - the vault holds the W&B API key, and W&B accepts the key
+      - you and the account's identity are Key Vault Secrets Officers (or you chose
+        a smaller role for the identity)
+      - the vault contains the W&B API key, and W&B accepts the key
 
-    The commands act as the account that `az login` signed in. Running a command again is always safe.
+    The commands act as the account of your `az login`. It is always safe to run a command again.
     """
 
 
@@ -193,7 +193,7 @@ def _session(ui: Ui, given: dict[str, Any]) -> Session:
 
 
 def _located(given: dict[str, Any]) -> dict[str, Any]:
-    """The options with account and vault as names: either may be given as a resource id, which also says where it is."""
+    """Split the resource ids that were given for account and vault into subscription, group and name."""
     account = _parsed(given["openai_account"], "Microsoft.CognitiveServices/accounts", "--openai-account")
     vault = _parsed(given["key_vault"], "Microsoft.KeyVault/vaults", "--key-vault")
     given = given | {name: given[name] or "" for name in ("vault_group", "vault_subscription")}
@@ -232,11 +232,11 @@ def _target(given: dict[str, Any]) -> Target:
     """The target from the command's options, most of which have the names of its fields."""
     if given.get("create_vault") and given.get("recover_vault"):
         raise click.UsageError(
-            "--create-key-vault creates a new vault, --recover-key-vault recovers a deleted one: pass only one"
+            "pass only one of --create-key-vault (a new vault) and --recover-key-vault (a deleted one)"
         )
     if given.get("by_access_policy") and given.get("identity_scope") is Scope.SECRET:
         raise click.UsageError(
-            "an access policy applies to every secret of the vault: --identity-scope secret needs roles"
+            "--identity-scope secret requires roles, because an access policy applies to every secret of the vault"
         )
     same_name = {field.name: given[field.name] for field in fields(Target) if field.name in given}
     named = {"account": given["openai_account"], "vault": given["key_vault"], "secret": given["secret_name"]}
@@ -258,7 +258,7 @@ def _connect(given: dict[str, Any], ui: Ui) -> Azure:
 def _interrupted(session: Session) -> InterruptedByUserError:
     if session.facts.get("applied"):
         return InterruptedByUserError(
-            "Interrupted. The changes made so far stand.", hint="`status` shows what is in place."
+            "Interrupted. The changes made so far remain.", hint="`status` shows what is in place."
         )
     return InterruptedByUserError("Interrupted; nothing was written.", hint="Run the command again.")
 
@@ -284,7 +284,7 @@ def _fail(ui: Ui, error: ProvisioningError, facts: dict[str, Any]) -> NoReturn:
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit."""
     streams.replace_unencodable()
-    # Python would print SDK warnings to stderr. What matters of them is in our own messages.
+    # Python would print SDK warnings to stderr. Our own messages contain what matters in them.
     logging.getLogger().addHandler(logging.NullHandler())
     program = shell.command(*shell.program())
     arguments = list(sys.argv[1:] if argv is None else argv)
@@ -307,7 +307,9 @@ def _output_failed(error: OSError) -> NoReturn:
     """Report on stderr that stdout cannot be written."""
     with suppress(OSError):
         click.echo(f"error    The output cannot be written: {error.strerror}.", err=True)
-        click.echo("next     Make room and run the same command again: it continues where it stopped.", err=True)
+        click.echo(
+            "next     Free some disk space and run the same command again: it continues where it stopped.", err=True
+        )
     streams.discard()
     sys.exit(ProvisioningError.exit_status)
 

@@ -1,4 +1,4 @@
-"""What the operator sees. Data goes to stdout, everything else to stderr; colour never carries meaning alone."""
+"""The operator's screen. Data goes to stdout, everything else to stderr. Color is never the only carrier of a meaning."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -30,7 +30,7 @@ _PLAN_COLUMNS = Columns(lead=2, sign=9)
 _CHECK_COLUMNS = Columns(lead=2, sign=9, about=17)
 _MESSAGE_COLUMNS = Columns(lead=0, sign=9)
 _WAIT_LINE_EVERY = timedelta(seconds=30)
-"""How often a wait is mentioned on a stream that cannot rewrite a line."""
+"""Time between two lines about a wait, on a stream that cannot rewrite a line."""
 
 
 class Ui:
@@ -57,7 +57,7 @@ class Ui:
         )
 
     def plan(self, plan: Plan) -> None:
-        """Print the plan as the answer, on stdout, unless the document has it."""
+        """Print the plan as the result, on stdout, unless the JSON document contains it."""
         if not self.as_json:
             self._steps(self._out, plan)
 
@@ -77,7 +77,7 @@ class Ui:
             self._row(console, Row("! loses", "", f"{loss.principal}: {loss.reason}", style="red"), _PLAN_COLUMNS)
 
     def check(self, check: Check) -> None:
-        """Print a result of doctor as soon as it is known, unless the document has it."""
+        """Print a result of doctor as soon as it is known, unless the JSON document contains it."""
         if not self.as_json:
             row = Row(check.state.value, check.name, check.seen, command=check.remedy, style=_STATES[check.state])
             self._row(self._out, row, _CHECK_COLUMNS)
@@ -89,7 +89,7 @@ class Ui:
         self._row(self._err, Row(sign, step.resource, what, style="green"), _MESSAGE_COLUMNS)
 
     def waiting(self, what: str, elapsed: timedelta, budget: timedelta) -> None:
-        """Show a wait: one line that updates on a terminal, elsewhere a line every half minute."""
+        """Show a wait: a line that updates on a terminal, or a new line every half minute elsewhere."""
         line = f"waiting  for {printable(what)}: {spell(timedelta(seconds=int(elapsed.total_seconds())))} of {spell(budget)}"
         if self._err.is_terminal and not self._err.is_dumb_terminal:
             if self._status is None:
@@ -103,7 +103,7 @@ class Ui:
             self._err.print(line)
 
     def confirm(self, question: str) -> bool:
-        """Ask on the terminal. Anything but yes means no, and so does Ctrl-D."""
+        """Ask on the terminal. Any answer but yes means no, and so does Ctrl-D."""
         self._stop_status()
         self._err.print(f"{question} [y/N] ", end="")
         try:

@@ -1,4 +1,4 @@
-"""Writes the files that a deployment needs: the function app, azure.yaml and infra/. For those who have no clone."""
+"""Write the files that a deployment needs (the function app, azure.yaml and infra/), for users without a clone."""
 
 import shutil
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 _PACKAGED = Path(__file__).parent.parent / "deployable"
-"""In a wheel, the files that stand at the root of the repository."""
+"""The folder of the wheel with the files from the root of the repository."""
 _ROOT_FILES = (".funcignore", "azure.yaml")
 
 
@@ -19,7 +19,7 @@ def init(directory: Path) -> None:
     They are the function app, its requirements, azure.yaml and infra/. Run `python3 -m infra.from_setup` and `azd up` there.
     """
     if directory.exists() and any(directory.iterdir()):
-        raise click.UsageError(f"{directory} is not empty. Name a new directory: nothing is overwritten.")
+        raise click.UsageError(f"{directory} is not empty. Name a new directory: init overwrites nothing.")
     count = 0
     for source, name in _files():
         target = directory / name
@@ -33,8 +33,8 @@ def init(directory: Path) -> None:
 
 
 def _files() -> Iterator[tuple[Path, str]]:
-    """The files with their names in the directory. .funcignore names those of the app."""
-    code = Path(__file__).parent.parent.parent  # one distribution has both packages
+    """Yield the files with their names in the directory. .funcignore lists the app's files."""
+    code = Path(__file__).parent.parent.parent  # one distribution contains both packages
     root = _PACKAGED if _PACKAGED.is_dir() else code
     for line in (root / ".funcignore").read_text(encoding="utf-8").splitlines():
         if line.startswith("!/") and not line.endswith("/"):

@@ -1,4 +1,4 @@
-"""doctor: checks every link between the operator and W&B, and names the broken one with its remedy. Writes nothing."""
+"""doctor: check every link between the operator and W&B, and name the broken ones with a remedy. Writes nothing."""
 
 from provisioning.azure.client import Azure
 from provisioning.checks import chain, function_app
@@ -12,7 +12,7 @@ from provisioning.wandb_key import Key
 
 SIGN_IN = "sign-in"
 CHECKS = (SIGN_IN, *chain.CHECKS)
-"""The names of the checks in order; those of a function app follow."""
+"""The names of the checks in order. The checks of a function app follow them."""
 APP_CHECKS = tuple(function_app.CHECKS)
 
 

@@ -1,4 +1,4 @@
-"""The JSON documents: a contract, described in docs/cli-output.md. Pure data, no formatting."""
+"""The JSON documents, which are a contract (docs/cli-output.md). Pure data without formatting."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -10,7 +10,7 @@ from provisioning.planning.steps import Loss, Plan, Step
 
 
 def settings(observed: Observed, target: Target, wandb: WandbAccount | None, base_url: str | None) -> dict[str, str]:
-    """The app settings of the function app that this command knows."""
+    """Return the settings of the function app that this command knows."""
     known = {
         "AZURE_OPENAI_ENDPOINTS": observed.account.endpoint,
         "KEY_VAULT_URL": observed.vault.uri,
@@ -62,7 +62,7 @@ def plan(each: Plan) -> dict[str, Any]:
 
 
 def losses(each: Iterable[Loss]) -> list[dict[str, str]]:
-    """Access that the switch to Azure RBAC would take away."""
+    """List access that the switch to Azure RBAC would take away."""
     return [{"principal": x.principal, "object_id": x.object_id, "reason": x.reason} for x in each]
 
 

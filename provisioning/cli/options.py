@@ -68,7 +68,7 @@ class VaultName(click.ParamType[str]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """See click."""
         if "/" in value:
-            return str(value)  # an id, which commands.py takes apart
+            return str(value)  # an id, which commands.py splits
         if not re.fullmatch(r"(?=.{3,24}$)[A-Za-z](-?[A-Za-z0-9])*", value):
             rules = (
                 "use 3 to 24 letters, digits and single hyphens, starting with a letter and not ending with a hyphen"
@@ -141,7 +141,7 @@ def _where(command: _Command) -> _Command:
             "--resource-group",
             env="AZURE_RESOURCE_GROUP",
             metavar="NAME",
-            help="Resource group of the account, and of the vault unless that is given; required unless the account is an id.",
+            help="Resource group of the account, and by default of the vault. Required unless the account is given as an id.",
         ),
     )
 
@@ -215,12 +215,12 @@ def vault_options(command: _Command) -> _Command:
             "--location",
             env="AZURE_LOCATION",
             metavar="REGION",
-            help="Region of a vault that is created or recovered. By default the account's region.",
+            help="Region of a new or recovered vault; by default the account's region.",
         ),
         _option(
             "--purge-protection/--no-purge-protection",
             default=True,
-            help="For a vault that is created. On cannot be undone: nobody can purge a deleted vault early.",
+            help="For a new vault. `on` cannot be undone: nobody can purge the deleted vault early.",
         ),
     )
 
@@ -233,7 +233,7 @@ def _granting(command: _Command) -> _Command:
             type=click.Choice(list(_ROLES)),
             default="secrets-officer",
             callback=lambda ctx, param, value: _ROLES[value],
-            help="Role of the account's identity; Microsoft's page about W&B asks for the default.",
+            help="Role of the account's identity. Microsoft's page about W&B requires the default.",
         ),
         _option(
             "--identity-scope",
@@ -254,7 +254,7 @@ def _granting(command: _Command) -> _Command:
         _option(
             "--principal-type",
             type=click.Choice(["ServicePrincipal", "User", "Group"]),
-            help="Type of the principals that you may not read in the directory.",
+            help="Type of principals that you may not look up in the directory.",
         ),
         _option(
             "--vault-access-policy",
@@ -278,7 +278,7 @@ def _switching(command: _Command) -> _Command:
         _option(
             "--accept-loss",
             is_flag=True,
-            help="Continue although some principals lose access, because no role can replace their access policy.",
+            help="Continue even if some principals lose access because no role can replace their access policy.",
         ),
     )
 
@@ -316,7 +316,7 @@ def lifetime_option(command: _Command) -> _Command:
         type=Lifetime(),
         default="180d",
         metavar="TIME|never",
-        help="Lifetime of a new version. It can still be read after that; status and doctor warn 30 days before.",
+        help="Lifetime of a new version. An expired version can still be read; status and doctor warn 30 days before.",
     )(command)
 
 
@@ -345,12 +345,12 @@ def teardown_options(command: _Command) -> _Command:
         click.option(
             "--restore-access-policies",
             is_flag=True,
-            help="Put a vault that setup switched back on its access policies, and remove the roles that replaced them.",
+            help="If setup switched the vault, switch it back to its access policies and remove the roles that replaced them.",
         ),
         click.option(
             "--accept-loss",
             is_flag=True,
-            help="Continue although some principals lose access, because they have a role and no access policy.",
+            help="Continue even if some principals lose access because they have a role but no access policy.",
         ),
     )
 
@@ -386,10 +386,10 @@ def function_app_options(command: _Command) -> _Command:
 
 
 def _option(*names: str, env: str | None = None, **more: Any) -> Callable[[_Command], _Command]:
-    """An option with an environment variable, which --help shows."""
+    """Return an option with an environment variable, which --help shows."""
     return click.option(*names, envvar=env, show_envvar=env is not None, **more)
 
 
 def _all(command: _Command, *options: Callable[[_Command], _Command]) -> _Command:
-    """The options in the order of --help."""
+    """Apply the options in the order of --help."""
     return reduce(lambda decorated, option: option(decorated), reversed(options), command)

@@ -20,12 +20,12 @@ REFRESH = timedelta(minutes=5)
 
 
 def rotate(session: Session, *, yes: bool, interactive: bool, dry_run: bool = False) -> None:
-    """Check the new key with W&B, write it, read it back, disable what it replaces, and verify.
+    """Check the new key with W&B, write it, read it back, disable the versions that it replaces, and verify.
 
     Raises:
         KeyNotStoredError: there is no secret to rotate.
         MissingRightsError: this identity may not read the secret.
-        ProvisioningError: from Azure or W&B. Running again with the same key continues.
+        ProvisioningError: from Azure or W&B. Run again with the same key to continue.
     """
     azure, observed = session.observe()
     _rotatable(session.target, observed)
@@ -39,7 +39,7 @@ def rotate(session: Session, *, yes: bool, interactive: bool, dry_run: bool = Fa
     session.ui.proposal(made)
     if made.changes:
         session.consent(made, yes=yes, interactive=interactive)
-        # No role is new here, so waiting does not help an operator who may read and not write.
+        # No role is new here, so waiting does not help an operator who may read but not write.
         services = session.services(azure, access_timeout=timedelta(0))
 
         def replan() -> Plan:
@@ -81,7 +81,7 @@ def _verified(session: Session, azure: Azure, key: Key) -> Observed:
     left = _plan(session.target, azure, observed, key).left
     if left:
         raise NotInPlaceError(
-            f"All steps were applied, but this is left: {left}.",
+            f"All steps were applied, but these are still pending: {left}.",
             hint="Somebody else may be writing to the secret. Run the same command again.",
         )
     session.ui.note("verified: the vault returns the new key", "green")

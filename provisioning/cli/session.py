@@ -1,4 +1,4 @@
-"""What the commands share: sign-in, observation, the W&B key, the preflight, consent, and applying a plan."""
+"""The parts that commands share: sign-in, observation, the W&B key, the preflight, consent, and applying a plan."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -40,7 +40,7 @@ _ROLE_FOR = {
 
 
 def lacking(action: str, scope: str) -> str:
-    """A missing action with the name of the resource or group that it is missing on."""
+    """Describe a missing action, with the name of the resource or group where it is missing."""
     return f"{action} at {name_of(scope)}"
 
 
@@ -81,7 +81,7 @@ class Session:
         return account
 
     def key(self, observed: Observed) -> tuple[Key, WandbAccount]:
-        """The key to store: the given one, else the one in the vault if W&B accepts it, else the answer to a prompt."""
+        """Return the key to store: the given one, else the vault's if W&B accepts it, else the answer to a prompt."""
         if given := self.provided_key():
             return given, self.check(given)
         if observed.secret.state is SecretState.PRESENT and observed.secret.value:
@@ -94,7 +94,7 @@ class Session:
         return answer, self.check(answer)
 
     def new_key(self) -> tuple[Key, WandbAccount]:
-        """The key to rotate to: the given one, else the answer to a prompt; never the one in the vault."""
+        """Return the key to rotate to: the given one, else the answer to a prompt, but never the vault's."""
         key = self.provided_key()
         if key is None:
             self.ui.note(f"Enter the new key, which replaces the one in secret {self.target.secret}.")
@@ -102,11 +102,11 @@ class Session:
         return key, self.check(key)
 
     def services(self, azure: Azure, access_timeout: timedelta | None = None) -> Services:
-        """What the executor needs to apply a plan."""
+        """Return what the executor needs to apply a plan."""
         return Services(azure, self.clock, self.ui, self.access_timeout if access_timeout is None else access_timeout)
 
     def apply(self, services: Services, made: Plan, key: CheckedKey | None, replan: Callable[[], Plan]) -> Executor:
-        """Apply the plan, and plan again where others change things; the document lists the changes that stand."""
+        """Apply the plan, and plan again if others change the state. The document lists the changes that were made."""
         executor = Executor(services, key)
         try:
             executor.converge(made, replan)
@@ -116,11 +116,11 @@ class Session:
 
     @property
     def written(self) -> str:
-        """What to say of a refusal: setup may have recovered the vault before it."""
+        """Return a sentence for refusals that says whether setup, which may have recovered the vault, has written anything."""
         return "Nothing more was written." if self.facts.get("applied") else "Nothing was written."
 
     def preflight(self, azure: Azure, made: Plan, change: str = "The switch to Azure RBAC") -> None:
-        """Stop before anything is written if the plan needs missing rights or takes access away.
+        """Stop before any write if the plan needs rights that the operator lacks, or takes access away.
 
         `change` names the change that takes access away.
         """
@@ -128,15 +128,15 @@ class Session:
             who = "; ".join(f"{loss.principal}: {loss.reason}" for loss in made.losses)
             self.facts["losses"] = documents.losses(made.losses)
             raise AccessWouldBeLostError(
-                f"{change} would take access away from {len(made.losses)}: {who}. {self.written}",
+                f"{change} would take access away from these principals ({len(made.losses)}): {who}. {self.written}",
                 hint="Give them access in another way first, or remove access that they do not need; --accept-loss "
                 "continues without them.",
             )
         self._refuse_narrowed(made)
         if made.changes and not azure.subscription.writable:
             raise SubscriptionDisabledError(
-                f"Subscription {azure.subscription.name} is {azure.subscription.state.lower()}, and so read-only. {self.written}",
-                hint="Its billing owner has to enable it again (Azure portal, Cost Management).",
+                f"Subscription {azure.subscription.name} is {azure.subscription.state.lower()} and read-only. {self.written}",
+                hint="Its billing owner must enable it again (Azure portal, Cost Management).",
             )
         if missing := self.missing_rights(azure, made):
             self.facts["missing_rights"] = documents.rights(missing)
@@ -160,7 +160,7 @@ class Session:
             )
 
     def missing_rights(self, azure: Azure, made: Plan) -> list[tuple[str, str]]:
-        """The actions that the plan needs and the caller lacks, each with its scope."""
+        """Return the actions that the plan needs and the caller lacks, each with its scope."""
         needed = made.rights
         if not needed:
             return []
@@ -176,7 +176,7 @@ class Session:
             return
         if not interactive:
             raise NotConfirmedError(
-                f"There are {len(made.changes)} changes to apply and no terminal to ask on. {self.written}",
+                f"There are {len(made.changes)} changes to apply, but no terminal to ask for consent. {self.written}",
                 hint="Read the plan above, then run the command again with --yes.",
             )
         if not self.ui.confirm(f"Apply these {len(made.changes)} changes?"):

@@ -16,7 +16,7 @@ from provisioning.wandb_key import Key
 
 
 def plan(session: Session) -> Plan:
-    """Show what setup would do; write nothing."""
+    """Show what setup would do. Write nothing."""
     azure, observed = session.observe()
     key = session.provided_key()
     account = session.check(key) if key else None
@@ -35,7 +35,7 @@ def plan(session: Session) -> Plan:
 
 
 def status(session: Session) -> Plan:
-    """Show drift; write nothing, ask nothing."""
+    """Show drift. Write nothing and ask nothing."""
     _, observed = session.observe()
     made = plan_setup(session.target, observed, KeyState.NONE)
     session.facts |= {**documents.plan(made), "in_place": not made.work}
@@ -72,7 +72,7 @@ def setup(session: Session, *, yes: bool, interactive: bool) -> None:
     if work:
         observed = _verified(session, azure, key)
         if any(isinstance(s.action, AssignRole) for s in work):
-            session.ui.note("New roles of other principals may need up to ten minutes to take effect.")
+            session.ui.note("New roles of other principals may take up to ten minutes to work.")
     known = documents.settings(observed, session.target, account, session.wandb_base_url)
     form = {"vault_url": observed.vault.uri, "secret_name": session.target.secret}
     session.facts |= documents.scene(observed, session.target)
@@ -83,7 +83,7 @@ def setup(session: Session, *, yes: bool, interactive: bool) -> None:
 
 
 def _observe_recovered(session: Session, azure: Azure) -> Observed:
-    """The state after a recovery. Name servers may need a while to resolve the vault's host again."""
+    """Observe the state after a recovery. Name servers may take a while to resolve the vault's host again."""
     return session.services(azure).retry_on(
         UnreachableError,
         lambda: observe(azure, session.target, session.clock),
@@ -98,7 +98,7 @@ def _verified(session: Session, azure: Azure, key: Key) -> Observed:
     left = plan_setup(session.target, observed, key_state(observed.secret, key.value)).left
     if left:
         raise NotInPlaceError(
-            f"All steps were applied, but this is not in place: {left}.",
+            f"All steps were applied, but these are not in place: {left}.",
             hint="Azure may be slow to show it, or somebody else is changing it. Run the same command again.",
         )
     session.ui.note("verified: roles and access model in Azure, the key in the vault", "green")

@@ -1,4 +1,4 @@
-"""Standard streams: one may be closed, and its encoding may lack characters that we write."""
+"""Standard streams, which may be closed or have an encoding that lacks characters we write."""
 
 import codecs
 import errno
@@ -18,7 +18,7 @@ def stdin() -> TextIO:
 
 
 def replace_unencodable() -> None:
-    """Write ASCII in place of characters that a stream cannot encode, so that a locale of "C" stops nothing."""
+    """Write ASCII instead of characters that a stream cannot encode, so that commands work in the locale "C"."""
     codecs.register_error("provisioning.ascii", _to_ascii)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -37,7 +37,7 @@ def is_write_error(error: OSError) -> bool:
 
 
 def discard() -> None:
-    """Send the rest of the output nowhere. Flushing it when Python exits would fail again and change the exit status."""
+    """Discard the rest of the output. Flushing it when Python exits would fail again and change the exit status."""
     with Path(os.devnull).open("wb") as null:
         for stream in (1, 2):
             os.dup2(null.fileno(), stream)

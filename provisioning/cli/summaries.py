@@ -56,7 +56,7 @@ _STATES = {
 def rotated(
     observed: Observed, target: Target, base_url: str | None, refresh: timedelta, *, written: bool
 ) -> list[str]:
-    """rotate-key: the current version, and what is left to do in W&B, which still accepts the old key."""
+    """rotate-key: the current version, and the step that remains in W&B, which still accepts the old key."""
     until = f", expires {observed.secret.expires:%Y-%m-%d}" if observed.secret.expires else ""
     lines = [
         "Rotated." if written else "The vault already holds this key: nothing to rotate.",
@@ -79,8 +79,8 @@ def torn_down(target: Target, remaining: Collection[Step], *, changed: bool, del
     if deleted:
         named = ("--vault-name", target.vault, "-n", target.secret)
         lines += [
-            "The secret can be recovered until Azure purges it: `setup` recovers it.",
-            "By hand, with a role on the vault's secrets:",
+            "`setup` can recover the secret until Azure purges it.",
+            "To do it by hand, with a role on the vault's secrets:",
             f"  recover  {shell.command('az', 'keyvault', 'secret', 'recover', *named)}",
             f"  purge    {shell.command('az', 'keyvault', 'secret', 'purge', *named)}",
         ]

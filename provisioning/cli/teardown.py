@@ -17,14 +17,14 @@ from provisioning.planning.teardown import hidden, plan_teardown
 
 
 def teardown(session: Session, *, restore: bool, yes: bool, interactive: bool, dry_run: bool = False) -> None:
-    """Show what setup added, remove it, and verify. Running again after an interruption continues.
+    """Show what setup added, remove it, and verify. Run again after an interruption to continue.
 
-    With `restore`, a vault that setup switched goes back to its access policies.
+    With `restore`, a vault that setup switched is switched back to its access policies.
 
     Raises:
         NotOursError: the vault is on Azure RBAC, and nothing proves that setup switched it.
         MissingRightsError: the secret may exist but is not visible, or a right is missing.
-        AccessWouldBeLostError: principals would lose access when the vault goes back.
+        AccessWouldBeLostError: principals would lose access when the vault is switched back.
         ProvisioningError: from Azure.
     """
     azure = session.sign_in()
@@ -37,7 +37,7 @@ def teardown(session: Session, *, restore: bool, yes: bool, interactive: bool, d
         session.ui.plan(made)
         session.ui.answer({"ok": True, **session.facts}, ())
         return
-    session.preflight(azure, made, "Going back to access policies")
+    session.preflight(azure, made, "Switching back to access policies")
     session.ui.proposal(made)
     after, deleted = made, False
 
@@ -96,7 +96,7 @@ def _plan(session: Session, azure: Azure, observed: Observed, *, restore: bool) 
 
 
 def _verified(session: Session, azure: Azure, *, restore: bool) -> Plan:
-    """Read again until nothing is left to remove. Azure's listings may be late by some moments."""
+    """Read again until nothing is left to remove. Azure's listings may be some seconds late."""
 
     def progress(elapsed: timedelta, budget: timedelta) -> None:
         session.ui.waiting("Azure to show the removal", elapsed, budget)
@@ -108,6 +108,6 @@ def _verified(session: Session, azure: Azure, *, restore: bool) -> Plan:
             session.ui.note("verified: what setup added is gone", "green")
             return after
     raise NotInPlaceError(
-        f"All steps were applied, but this is still there: {after.left}.",
+        f"All steps were applied, but these still exist: {after.left}.",
         hint="Azure may be slow to show it, or somebody else is changing it. Run the same command again.",
     )

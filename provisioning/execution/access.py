@@ -10,13 +10,13 @@ from provisioning.models import Secret, SecretState, Vault
 def wait_for_access(
     services: Services, vault: Vault, secret: str, registered: datetime | None = None
 ) -> tuple[Secret, timedelta]:
-    """Read the secret until the vault accepts the operator; return it with the time that this took.
+    """Read the secret until the vault accepts the operator. Return the secret and how long it took.
 
     `registered` is when this run saw the vault's host name being registered. Name servers may not know a new name yet.
 
     Raises:
         AccessNotEffectiveError: the vault still refuses the operator after the access timeout.
-        ProvisioningError: as the door to Azure raises.
+        ProvisioningError: from Azure.
     """
     secrets = services.azure.secrets(vault)
     for elapsed in services.attempts(services.access_timeout, "the vault to accept you"):
@@ -30,5 +30,5 @@ def wait_for_access(
             return found, elapsed
     raise AccessNotEffectiveError(
         f"The vault {vault.name} still refuses you.",
-        hint="A role can take longer than usual: run the same command again in some minutes.",
+        hint="A new role can take longer than usual to work: run the same command again in some minutes.",
     )

@@ -1,4 +1,4 @@
-"""Changes the Azure OpenAI account."""
+"""Change the Azure OpenAI account."""
 
 from provisioning import shell
 from provisioning.durations import spell
@@ -11,8 +11,8 @@ from provisioning.planning.actions import AwaitAccount, EnableIdentity
 def enable_identity(services: Services, action: EnableIdentity) -> Principal:
     """Enable the account's system-assigned identity and return it.
 
-    The account is read again before, because the write names the user-assigned identities that stay. If somebody else
-    has enabled the identity meanwhile, nothing is written.
+    The account is read again first, because the write lists the user-assigned identities to keep. If somebody else
+    has enabled the identity in the meantime, nothing is written.
 
     Raises:
         ConflictError: the account shows no identity, or lost a user-assigned one.
@@ -27,8 +27,8 @@ def enable_identity(services: Services, action: EnableIdentity) -> Principal:
         )
     if not account.principal_id:
         raise ConflictError(
-            f"{account.name} accepted an identity and shows none.",
-            hint="Somebody may have removed it at the same moment: run the same command again.",
+            f"{account.name} accepted the request to enable its identity, but has none.",
+            hint="Somebody may have removed it at the same time: run the same command again.",
         )
     return Principal(account.principal_id, account.name, "ServicePrincipal")
 

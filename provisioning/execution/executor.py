@@ -1,4 +1,4 @@
-"""Applies a plan step by step. A step can be repeated: it recognises what is in place already."""
+"""Apply a plan step by step. A step can be repeated: it recognizes what is already in place."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -32,16 +32,16 @@ from provisioning.planning.actions import (
 from provisioning.planning.steps import Plan, Step, Verb
 
 PLANS = 3
-"""How often setup plans at most, because others change the vault meanwhile, before it stops with a conflict."""
+"""How many times setup plans, while others change the vault, before it stops with a conflict."""
 FRESH_FOR = timedelta(seconds=10)
-"""How old a plan may be when the vault is switched. An older one is made again from new reads first."""
+"""How old a plan may be when the vault is switched. If it is older, setup reads and plans again first."""
 
 
 class Executor:
-    """Applies plans. Steps share no state: what one step produces is passed on to those that need it from here.
+    """Applies plans. Steps share no state; the executor passes what one step produces to the steps that need it.
 
     Attributes:
-        done: the steps that changed something, also after an exception.
+        done: the steps that changed something, even if a later one failed.
         secret_deleted: whether the secret was deleted.
     """
 
@@ -56,11 +56,11 @@ class Executor:
         self._youngest: datetime | None = None  # when the last role was assigned that somebody else depends on
 
     def converge(self, plan: Plan, replan: Callable[[], Plan]) -> None:
-        """Apply the plan, and plan again where what it saw is old or has changed. A new plan may only be smaller.
+        """Apply the plan, and plan again if its reads are old or the state has changed. A new plan may only be smaller.
 
         Raises:
-            ConflictError: others changed so much that the new plan goes beyond the first one, or did so again and again.
-            ProvisioningError: as run raises.
+            ConflictError: others made changes, and the new plan is larger than the first one, or they repeated this too often.
+            ProvisioningError: from `run`.
         """
         agreed = plan.extent
         outdated: OutdatedPlanError | None = None
@@ -76,16 +76,16 @@ class Executor:
                 raise self._conflict(plan, agreed) from outdated
         raise outdated or ConflictError(
             f"The vault was changed by others {PLANS} times while setup was running. {self._stands}",
-            hint="Running the same command again is safe. Agree first with those who change the vault.",
+            hint="It is safe to run the same command again. First agree with the people who change the vault.",
         )
 
     def run(self, plan: Plan) -> bool:
-        """Apply the steps in their order; return False if the plan has to be made again before the vault is switched.
+        """Apply the steps in order. Return False if setup must plan again before the vault is switched.
 
         Raises:
-            OutdatedPlanError: a step found what it relies on changed, and wrote nothing.
-            InterruptedByUserError: Ctrl-C; the message lists the changes that stand.
-            ProvisioningError: a step failed; the changes of the steps before it stand.
+            OutdatedPlanError: the state that a step relies on has changed; the step wrote nothing.
+            InterruptedByUserError: Ctrl-C; the message lists the changes that were made.
+            ProvisioningError: a step failed; the changes of earlier steps remain.
         """
         current: Step | None = None
         clock = self._services.clock
@@ -105,7 +105,7 @@ class Executor:
         except KeyboardInterrupt:
             raise InterruptedByUserError(
                 self._standing(plan, current),
-                hint="Nothing needs to be undone: run the same command again to continue from here.",
+                hint="Nothing needs to be undone: run the same command again to continue.",
             ) from None
         return True
 
@@ -169,11 +169,12 @@ class Executor:
         return ""
 
     def _principal(self, action: AssignRole | AllowByPolicy) -> Principal:
-        """Return who gets the access: the named principal, or the identity that an earlier step enabled."""
+        """Return the principal of the action: the named one, or the identity that an earlier step enabled."""
         principal = action.principal or self._identities.get(action.owner.account)
         if principal is None:
             raise ConflictError(
-                "The account's identity was removed before it got its access.", hint="Run the same command again."
+                "The account's identity was removed before it could be given access.",
+                hint="Run the same command again.",
             )
         return principal
 
@@ -189,13 +190,13 @@ class Executor:
         return self._vaults[planned.id.lower()][1] if planned.id.lower() in self._vaults else None
 
     def _standing(self, plan: Plan, current: Step | None) -> str:
-        """Describe what an interrupted execution leaves behind."""
+        """Describe which changes an interrupted execution has made."""
         where = ""
         if current:
             doing = "while waiting for" if current.verb is Verb.WAIT else "in the middle of"
             where = f" {doing}: {current.resource} {current.detail}"
         total = len(self.done) + sum(step not in self.done for step in plan.changes)  # a plan made again is shorter
-        return f"Interrupted{where}. {len(self.done)} of {total} changes stand: {self._changes}."
+        return f"Interrupted{where}. {len(self.done)} of {total} changes were made: {self._changes}."
 
     @property
     def _changes(self) -> str:
@@ -203,7 +204,7 @@ class Executor:
 
     @property
     def _stands(self) -> str:
-        return f"What was done stands: {self._changes}." if self.done else "Nothing was written."
+        return f"These changes were made: {self._changes}." if self.done else "Nothing was written."
 
     def _conflict(self, plan: Plan, agreed: frozenset[tuple[str, ...]]) -> ConflictError:
         """Describe a new plan that goes beyond the one that the operator agreed to."""
@@ -214,6 +215,6 @@ class Executor:
             if ("loss", x.object_id.lower(), x.reason) not in agreed
         ]
         return ConflictError(
-            f"Others made changes since the plan was shown, which now needs more: {'; '.join(more)}. {self._stands}",
-            hint="Run the same command again: it shows the new plan. What is done already is recognised.",
+            f"Others made changes after the plan was shown, and it now needs more: {'; '.join(more)}. {self._stands}",
+            hint="Run the same command again: it shows the new plan without what is already done.",
         )

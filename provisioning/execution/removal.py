@@ -1,4 +1,4 @@
-"""Removes what setup added: the secret, roles, access-policy entries, and the vault's switch."""
+"""Remove what setup added: the secret, roles, access-policy entries, and the vault's switch."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ from provisioning.planning.permissions import own_policies
 
 @dataclass(frozen=True)
 class Removal:
-    """What became of the secret."""
+    """What happened to the secret."""
 
     note: str
     deleted: bool = False
@@ -42,7 +42,7 @@ def remove_secret(services: Services, action: RemoveSecret) -> Removal:
     secrets, name = services.azure.secrets(action.vault), action.owner.secret
     found, _ = wait_for_access(services, action.vault, name)
     if found.state in (SecretState.MISSING, SecretState.DELETED):
-        return Removal("it did not exist any more")
+        return Removal("it no longer existed")
     versions = secrets.versions(name)
     ours = [v for v in versions if wrote(v.tags)]
     if not ours:
@@ -51,7 +51,9 @@ def remove_secret(services: Services, action: RemoveSecret) -> Removal:
         enabled = [v.version for v in ours if v.enabled]
         for version in enabled:
             secrets.disable(name, version)
-        return Removal(f"{len(enabled)} versions disabled; others wrote the other {len(versions) - len(ours)}")
+        return Removal(
+            f"{len(enabled)} versions disabled; the other {len(versions) - len(ours)} were not written by setup"
+        )
     secrets.delete(name)
     for _ in services.attempts(SETTLING, "the secret to be deleted"):
         found = secrets.read(name)
@@ -60,7 +62,7 @@ def remove_secret(services: Services, action: RemoveSecret) -> Removal:
     if found.state is SecretState.MISSING:  # this identity may not see deleted secrets
         return Removal("", deleted=True)
     raise BusyError(
-        f"Secret {name} was deleted and can still be read after {spell(SETTLING)}.",
+        f"Secret {name} was deleted, but can still be read after {spell(SETTLING)}.",
         hint="Run the same command again in a minute.",
     )
 
@@ -102,19 +104,19 @@ def restore_access_policies(services: Services, action: RestoreAccessPolicies) -
     now = vaults.get(action.vault.group, name)
     if not was_switched(now.tags):
         raise OutdatedPlanError(
-            f"The record of the switch was removed from {name} since the plan was made. The vault was not switched back.",
+            f"The record of the switch was removed from {name} after the plan was made. The vault was not switched back.",
             hint="Run the same command again: it plans with the vault as it is now.",
         )
     if changes := differences(action.vault, now):
         raise OutdatedPlanError(
-            f"Others changed {name} since the plan was made: {changes}. The vault was not switched back.",
+            f"Others changed {name} after the plan was made: {changes}. The vault was not switched back.",
             hint="Run the same command again: it plans with the vault as it is now.",
         )
     vaults.use_rbac(now.group, now, unswitched(now.tags), enabled=False)
     if vaults.get(now.group, name).rbac:
         raise ConflictError(
-            f"Vault {name} was told to go back to its access policies and is still on Azure RBAC.",
-            hint="An Azure Policy may enforce Azure RBAC: `az policy state list` shows it. Roles stay as they are.",
+            f"Azure accepted the request to switch vault {name} back to access policies, but it is still on Azure RBAC.",
+            hint="An Azure Policy may enforce Azure RBAC: `az policy state list` shows it. No role was removed.",
         )
 
 

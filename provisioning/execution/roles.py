@@ -1,4 +1,4 @@
-"""Assigns roles, reads them back, and gives them time to take effect."""
+"""Assign roles, read them back, and wait until they take effect."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -46,9 +46,9 @@ def assign(services: Services, action: AssignRole, principal: Principal) -> Assi
 
 
 def wait_for_effect(services: Services, action: AwaitRoles, youngest: datetime | None) -> None:
-    """Wait for the rest of the propagation time, counted from the youngest role that somebody depends on.
+    """Wait for the rest of the propagation time, counted from the newest role that another principal depends on.
 
-    A role from an interrupted run is as old as Azure shows. If the local clock is slow, the wait only becomes longer.
+    The age of a role from an interrupted run is read from Azure. A slow local clock only makes the wait longer.
     """
     if youngest is None:
         return
@@ -65,7 +65,7 @@ def require_listed(services: Services, assigned: Collection[Assigned], meaning: 
     """Wait until Azure lists these assignments.
 
     Raises:
-        ConflictError: some of them are not listed in time. `meaning` says what was not done for that reason.
+        ConflictError: some of them are not listed in time. `meaning` says what was not done as a result.
     """
     if not assigned:
         return

@@ -1,4 +1,4 @@
-"""Writes the secret: stores the key, rotates it, and disables older versions."""
+"""Write the secret: store the key, rotate it, and disable older versions."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -40,7 +40,7 @@ class _Place:
 def store(
     services: Services, action: StoreSecret, vault: Vault, key: CheckedKey | None, registered: datetime | None = None
 ) -> str:
-    """Write the key, unless the vault turns out to hold it."""
+    """Write the key, unless the vault already holds it."""
     if key is None:
         raise KeyNotGivenError("There is no W&B key to store.", hint="Give one: WANDB_API_KEY or --wandb-key-file.")
     place = _Place(services, vault, action, key)
@@ -50,14 +50,14 @@ def store(
     if not _holds(found, key):
         try:
             _write(place)
-        except SecretDeletedError:  # who may not read deleted secrets learns only here that it is deleted
+        except SecretDeletedError:  # without the right to read deleted secrets, only the write shows that it is deleted
             found = _recover(place)
             if not _holds(found, key):
                 _write(place)
                 return ""
         else:
             return ""
-    return f"the vault held this key already, which {until(found.expires)}"
+    return f"the vault already holds this key, which {until(found.expires)}"
 
 
 def rotate(services: Services, action: StoreSecret, vault: Vault, key: CheckedKey | None) -> str:
@@ -68,9 +68,9 @@ def rotate(services: Services, action: StoreSecret, vault: Vault, key: CheckedKe
         if key is not None and _holds(found, key):
             return note or f"the vault returns version {found.version}"
     raise ConflictError(
-        f"The new version of secret {action.owner.secret} was written, and the vault returns another one. Nothing was "
+        f"The new version of secret {action.owner.secret} was written, but the vault returns another one. Nothing was "
         "disabled.",
-        hint="Somebody else may be writing to it: look at its versions in the portal, then run the same command again.",
+        hint="Somebody else may be writing to it: check its versions in the portal, then run the same command again.",
     )
 
 
@@ -80,7 +80,7 @@ def disable(services: Services, action: DisableVersion) -> None:
 
 
 def _write(place: _Place) -> None:
-    """Write one version. Before a busy vault is asked again the secret is read: a lost answer may have been a success."""
+    """Write one version. Before a retry the secret is read, because the write may have succeeded without an answer."""
     services, action, key = place.services, place.action, place.key
     secrets, name = services.azure.secrets(place.vault), action.owner.secret
     expires, tags = expiry(action.lifetime, services.clock.now()), secret_tags(action.owner, key.entity)
@@ -110,7 +110,7 @@ def _recover(place: _Place) -> Secret:
         if found.state in (SecretState.PRESENT, SecretState.DISABLED):
             return found
     raise BusyError(
-        f"Secret {name} was recovered and cannot be read after {spell(SETTLING)}.",
+        f"Secret {name} was recovered, but still cannot be read after {spell(SETTLING)}.",
         hint="Run the same command again in a minute.",
     )
 

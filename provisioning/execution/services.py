@@ -11,13 +11,13 @@ from provisioning.errors import ConflictError, ProvisioningError
 from provisioning.planning.steps import Step
 
 SETTLING = timedelta(minutes=3)
-"""How long Azure may take to show what it was told, or to finish what it accepted."""
+"""How long Azure may take to show a change, or to finish an operation that it accepted."""
 
 _T = TypeVar("_T")
 
 
 class OutdatedPlanError(ConflictError):
-    """What the plan saw has changed since. Nothing was written for the step that noticed it."""
+    """The state that the plan saw has changed. The step that noticed it wrote nothing."""
 
 
 class Reporter(Protocol):
@@ -40,7 +40,7 @@ class Services:
     access_timeout: timedelta
 
     def attempts(self, budget: timedelta, what: str) -> Iterator[timedelta]:
-        """Yield once for each attempt until the budget is spent, and report meanwhile what is waited for."""
+        """Yield once for each attempt until the budget is spent, and report `what` the wait is for."""
         return attempts(self.clock, budget, lambda elapsed, budget: self.reporter.waiting(what, elapsed, budget))
 
     def retry_on(self, error: type[ProvisioningError], call: Callable[[], _T], budget: timedelta, what: str) -> _T:
@@ -52,5 +52,5 @@ class Services:
             except error as raised:
                 refusal = raised
         if refusal is None:
-            raise AssertionError("there is at least one attempt")
+            raise AssertionError("attempts() yields at least once")
         raise refusal

@@ -1,4 +1,4 @@
-"""Changes the vault: creates or recovers it, adds access-policy entries, and switches its access model."""
+"""Change the vault: create or recover it, add access-policy entries, and switch its access model."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -25,7 +25,7 @@ from provisioning.planning.ownership import switched, unswitched, was_switched, 
 
 
 def create(services: Services, action: CreateVault) -> Vault:
-    """Create the vault, unless somebody has created it since the plan was made: creating replaces what exists."""
+    """Create the vault, unless somebody else has created it after the plan was made: a PUT would replace it."""
     wanted, vaults = action.vault, services.azure.vaults
     if vaults.find(wanted.group, wanted.name):
         raise ConflictError(
@@ -76,17 +76,17 @@ def allow(services: Services, action: AllowByPolicy, vault: Vault, principal: Pr
 
 
 def switch(services: Services, action: SwitchToRbac, registered: datetime | None) -> str:
-    """Switch the vault to Azure RBAC, and back if anything fails until the vault has accepted the operator.
+    """Switch the vault to Azure RBAC. Switch it back if anything fails before the vault accepts the operator.
 
     Raises:
-        OutdatedPlanError: access model or access policies are not those that the plan saw; nothing was written.
+        OutdatedPlanError: the access model or the access policies have changed; nothing was written.
         ProvisioningError: something failed; the message says which access model the vault has now.
     """
     vaults = services.azure.vaults
     now = vaults.get(action.vault.group, action.vault.name)
     if changes := differences(action.vault, now):
         raise OutdatedPlanError(
-            f"Others changed {now.name} since the plan was made: {changes}. The vault was not switched.",
+            f"Others changed {now.name} after the plan was made: {changes}. The vault was not switched.",
             hint="Run the same command again: it plans with the vault as it is now.",
         )
     try:
@@ -106,7 +106,7 @@ def switch(services: Services, action: SwitchToRbac, registered: datetime | None
 
 
 def _turn_on(services: Services, now: Vault) -> None:
-    """Write the switch. An unclear answer is settled by reading the vault."""
+    """Write the switch. If the answer is unclear, read the vault to find out."""
     vaults = services.azure.vaults
     try:
         answer = vaults.use_rbac(now.group, now, switched(now.tags, services.clock.now()), enabled=True)
@@ -120,7 +120,7 @@ def _turn_on(services: Services, now: Vault) -> None:
         return
     if not answer.rbac:
         raise ConflictError(
-            f"Azure accepted the request to switch {now.name} to Azure RBAC, and the vault is still on access policies.",
+            f"Azure accepted the request to switch {now.name} to Azure RBAC, but the vault is still on access policies.",
             hint="An Azure Policy may enforce access policies: `az policy state list` shows it. Roles stay assigned.",
         )
 
@@ -138,7 +138,7 @@ def _require_switched(services: Services, before: Vault) -> Vault:
 
 
 def _switched_back(services: Services, before: Vault, cause: ProvisioningError | None) -> ProvisioningError:
-    """Put the vault back on its access policies, read it, and return the error that says what is so."""
+    """Switch the vault back to its access policies, read it, and return the error that describes its state."""
     vaults, what = services.azure.vaults, f"{cause.message} " if cause else ""
     refusal: ProvisioningError | None = None
     try:
@@ -156,7 +156,7 @@ def _switched_back(services: Services, before: Vault, cause: ProvisioningError |
         why = (
             f"Switching back failed: {refusal.message}"
             if refusal
-            else "An Azure Policy probably undid the switch back."
+            else "Switching back had no effect, probably because of an Azure Policy."
         )
         return _kind(cause)(
             f"{what}{why} The vault {now.name} is still on Azure RBAC, where access policies have no effect.",
@@ -165,15 +165,15 @@ def _switched_back(services: Services, before: Vault, cause: ProvisioningError |
         )
     return _kind(cause)(
         f"{what}The vault {now.name} was switched back to access policies, which are effective again.",
-        hint="The roles stay assigned and continue to take effect: run the same command again in some minutes, or give "
-        "it longer with --access-timeout 30m.",
+        hint="The roles stay assigned and keep propagating: run the same command again in some minutes, or wait "
+        "longer with --access-timeout 30m.",
     )
 
 
 def _unknown(cause: ProvisioningError | None, vault: Vault, what: str) -> ProvisioningError:
     return _kind(cause)(
         f"{what} The vault {vault.name} may be on Azure RBAC, where access policies have no effect.",
-        hint="Run the same command again: it continues with the vault as it is. " + rescue(vault),
+        hint="Run the same command again: it continues with the vault's current state. " + rescue(vault),
     )
 
 
@@ -182,9 +182,9 @@ def _kind(cause: ProvisioningError | None) -> type[ProvisioningError]:
 
 
 def rescue(vault: Vault) -> str:
-    """Return the sentence with the command that puts the vault back on its access policies."""
+    """Return a sentence with the command that switches the vault back to its access policies."""
     return (
-        "To go back to the access policies, which takes the right to assign roles without a condition: "
+        "To go back to access policies (this requires the right to assign roles, without a condition): "
         + shell.az_access_policies(vault.group, vault.name)
     )
 
@@ -192,7 +192,7 @@ def rescue(vault: Vault) -> str:
 def differences(planned: Vault, now: Vault) -> str:
     """Say what changed in the vault's access model and access policies; empty if nothing did."""
     if planned.rbac != now.rbac:
-        return f"it is on {'Azure RBAC' if now.rbac else 'access policies'} now"
+        return f"it now uses {'Azure RBAC' if now.rbac else 'access policies'}"
     then, there = _permissions(planned), _permissions(now)
     who = sorted({object_id for object_id, *_ in then ^ there})
     return f"the access policies of {', '.join(who)}" if who else ""
@@ -208,6 +208,6 @@ def _permissions(vault: Vault) -> frozenset[tuple[str, str, str, str]]:
 
 
 def _side_effects(before: Vault, after: Vault) -> Iterator[tuple[str, bool]]:
-    """Yield properties that the switch must not change, each with whether it changed."""
+    """Yield each property that the switch must not change, and whether it changed."""
     yield f"network rules ({before.network} → {after.network})", before.network is not after.network
     yield "tags", unswitched(before.tags) != unswitched(after.tags) or not was_switched(after.tags)

@@ -47,7 +47,7 @@ def observe(azure: Azure, target: Target, clock: Clock) -> Observed:
         VaultNameTakenError: no vault can be created under this name.
         BusyError: the account is being deleted.
         VaultUnreachableError: network rules keep this machine away from the vault's secrets.
-        ProvisioningError: as the door to Azure raises.
+        ProvisioningError: from Azure.
     """
     account = azure.account(target.resource_group, target.account)
     require_usable(account)

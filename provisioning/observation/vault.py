@@ -20,7 +20,7 @@ def find_vault(azure: Azure, target: Target, account: Account) -> Vault:
         WrongVaultError: access policies were requested, and the vault is on Azure RBAC.
         VaultDeletedError: the vault is in the deleted state, and recovery was not requested.
         VaultNameTakenError: the name of the vault to create is not available.
-        ProvisioningError: as the door to Azure raises.
+        ProvisioningError: from Azure.
     """
     found = azure.vaults.find(target.key_vault_group, target.vault)
     if found is None:

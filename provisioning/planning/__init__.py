@@ -1,1 +1,1 @@
-"""Compares what is wanted with what exists, and returns plans. Pure: no SDK and no I/O."""
+"""Compare the target with the observed state and return plans. Pure: no SDK and no I/O."""

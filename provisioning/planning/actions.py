@@ -1,7 +1,7 @@
-"""What the steps of a plan do, as frozen data.
+"""The actions of a plan's steps, as frozen data.
 
-An action is complete by itself. It names the resource that it changes (with what the plan saw of it, to be compared
-before the write), the account, secret and purpose that it serves, and the rights that it takes.
+An action is self-contained. It names the resource that it changes (with the state that the plan saw, to compare
+before the write), the account, secret and purpose that it serves, and the rights that it requires.
 """
 
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ NARROWED = "it exists with a condition, which setup does not remove"
 
 
 class Right(NamedTuple):
-    """An action of Azure's control plane that the operator must be allowed to do, and where."""
+    """An action of Azure's control plane that the operator must be allowed to perform, and its scope."""
 
     action: str
     scope: str
@@ -31,23 +31,23 @@ class Right(NamedTuple):
 
 @dataclass(frozen=True)
 class _Action:
-    """An action. `takes` names what the operator must be allowed to do at the resource with the id `where`."""
+    """An action. `takes` names the control-plane actions that it requires at the resource with the id `where`."""
 
     takes: ClassVar[tuple[str, ...]] = ()
 
     @property
     def where(self) -> str:
-        """The ARM id of the resource that is changed; empty for an action that only waits."""
+        """The ARM id of the resource to change; empty for an action that only waits."""
         return ""
 
     @property
     def rights(self) -> tuple[Right, ...]:
-        """The rights on the control plane that this action takes."""
+        """The control-plane rights that this action requires."""
         return tuple(Right(action, self.where) for action in self.takes)
 
     @property
     def extent(self) -> frozenset[tuple[str, ...]]:
-        """What the operator agrees to with this action. A later plan may contain less, and not more."""
+        """What the operator consents to with this action. A later plan may contain less, but not more."""
         return frozenset({(type(self).__name__, self.where.lower())})
 
 
@@ -59,7 +59,7 @@ class _OnVault(_Action):
 
     @property
     def where(self) -> str:
-        """The vault's id, or its resource group's while there is no vault."""
+        """The vault's id, or its resource group's id if there is no vault yet."""
         absent = self.vault.state in (VaultState.MISSING, VaultState.DELETED)
         return self.vault.group_id if absent else self.vault.id
 
@@ -81,7 +81,7 @@ class _OnAccount(_Action):
 
 @dataclass(frozen=True)
 class CreateVault(_OnVault):
-    """Create the vault in its location, with the access model that `vault` names."""
+    """Create the vault in its location with the access model of `vault`."""
 
     takes = (_WRITE_VAULT,)
 
@@ -90,7 +90,7 @@ class CreateVault(_OnVault):
 
 @dataclass(frozen=True)
 class RecoverVault(_OnVault):
-    """Recover the deleted vault. Its role assignments do not come back."""
+    """Recover the deleted vault. Its role assignments are not recovered."""
 
     takes = (_WRITE_VAULT,)
 
@@ -120,11 +120,11 @@ class AssignRole(_OnVault):
     """Assign a role at the vault, or at one of its secrets.
 
     Attributes:
-        principal: who gets it; None for the identity of the account, which an earlier step enables.
+        principal: who gets the role; None for the account's identity, which an earlier step enables.
         secret: the name of the one secret; empty for the whole vault.
-        new_principal: the directory may not know the principal everywhere yet.
-        required_for_switch: somebody other than the operator depends on it when the vault is switched.
-        skip_if_unknown: go on without the role if the directory does not know the principal.
+        new_principal: parts of the directory may not know the principal yet.
+        required_for_switch: another principal than the operator depends on it when the vault is switched.
+        skip_if_unknown: skip the role if the directory does not know the principal.
         narrowed: the id of the same assignment if it exists with a condition, which setup does not remove.
     """
 
@@ -143,7 +143,7 @@ class AssignRole(_OnVault):
 
     @property
     def scope(self) -> str:
-        """Where the role is assigned."""
+        """The scope of the role assignment."""
         return self.vault.scope(self.secret)
 
     @property
@@ -177,7 +177,7 @@ def _who(action: AssignRole | AllowByPolicy) -> str:
 
 @dataclass(frozen=True)
 class AwaitRoles(_Action):
-    """Wait until roles have taken effect. `newest` is when the youngest of the existing ones was assigned, if any counts."""
+    """Wait until roles have taken effect. `newest` is the time of the latest existing assignment that matters, if any."""
 
     wait: timedelta
     newest: datetime | None
@@ -274,7 +274,7 @@ class _OnSecret(_OnVault):
 
 @dataclass(frozen=True)
 class StoreSecret(_OnSecret):
-    """Store the W&B key, unless the vault turns out to hold it. What is written expires after `lifetime`, or never."""
+    """Store the W&B key, unless the vault already contains it. The new version expires after `lifetime`, or never."""
 
     lifetime: timedelta | None = field(kw_only=True)
 

@@ -27,7 +27,7 @@ class Carried:
     Attributes:
         steps: the roles to assign, or one line that names the existing roles that give the same access.
         losses: what Azure RBAC cannot give.
-        newest: when the youngest of the existing roles that count was assigned; None without any, and for the operator.
+        newest: the time of the latest assignment among the existing roles that count; None without any, and for the operator.
     """
 
     steps: tuple[Step, ...] = ()
@@ -36,7 +36,7 @@ class Carried:
 
 
 def carry_over(target: Target, observed: Observed, policy: AccessPolicy, given: Iterable[RoleDefinition]) -> Carried:
-    """Find the roles that replace one access policy. `given` are those that the plan gives its principal anyway."""
+    """Find the roles that replace one access policy. `given` are the roles that the plan assigns its principal in any case."""
     who = principal(observed, policy.object_id)
     had = permissions_today(policy)
     losses = [Loss(who.label, policy.object_id, reason) for reason in _not_carried(policy, who)]

@@ -76,7 +76,7 @@ def by_policy(target: Target, observed: Observed) -> Iterator[Step]:
 
 
 def broader_access(target: Target, observed: Observed) -> Iterator[Step]:
-    """Note what the account's identity and the readers hold beyond what was requested. Nothing of it is removed."""
+    """Note access of the account's identity and the readers beyond what was requested. None of it is removed."""
     identity = account_identity(observed)
     asked = [(identity, target.identity_role, target.identity_scope)] if identity else []
     asked += [(reader, SECRETS_USER, Scope.SECRET) for reader in _readers(target, observed)]
@@ -109,7 +109,7 @@ def _readers(target: Target, observed: Observed) -> Iterable[Principal]:
 def _role(
     target: Target, observed: Observed, who: Principal | None, role_id: str, purpose: Purpose, secret: str = ""
 ) -> Step:
-    """Plan one role. At the vault an inherited one counts, too; a role requested on the secret is assigned there."""
+    """Plan one role. An inherited role on the vault counts, too; a role requested on the secret is assigned there."""
     name, label = CANDIDATES[role_id], who.label if who else observed.account.name
     shown = f"{name} → {label}" + (f" on secret {secret}" if secret else "")
     if who and role_id in _held(observed, who, secret):
@@ -147,7 +147,7 @@ def _role(
 def _equivalent(observed: Observed, who: Principal, role_id: str, purpose: Purpose) -> list[str]:
     """Return the names of other roles that together permit what is needed; empty if they do not.
 
-    The operator has to read and write the secret; other principals get what the role permits on secrets.
+    The operator must read and write the secret. Other principals need what the role permits on secrets.
     """
     needed = _WRITING if purpose is Purpose.OPERATOR else _SECRETS_ACTIONS[role_id]
     roles = observed.effective.get(who.object_id.lower(), ())

@@ -81,7 +81,7 @@ CANDIDATES = {
 def data_actions(policy: AccessPolicy) -> tuple[frozenset[str], tuple[str, ...]]:
     """Return the data actions that an access policy permits, and its permissions that the table lacks.
 
-    Letter case does not count; "all" means every permission of its kind.
+    Letter case does not matter; "all" means every permission of its kind.
     """
     found: set[str] = set()
     unknown: list[str] = []
@@ -102,12 +102,12 @@ def own_policies(policies: Iterable[AccessPolicy], object_id: str) -> tuple[Acce
 
 
 def permissions_today(policy: AccessPolicy) -> str:
-    """Spell out what an access policy permits, as in "secrets get, list; keys sign"."""
+    """Format the permissions of an access policy, as in "secrets get, list; keys sign"."""
     return "; ".join(f"{kind} {', '.join(verbs)}" for kind, verbs in policy.permissions.items() if verbs)
 
 
 def summary(actions: Collection[str]) -> str:
-    """Spell out data actions as access-policy permissions, as in "secrets set, delete; keys get"."""
+    """Format data actions as access-policy permissions, as in "secrets set, delete; keys get"."""
     parts = []
     for kind, table in _ACTIONS_OF.items():
         verbs = [verb for verb, action in table.items() if all(_VAULTS + a in actions for a in action.split())]
@@ -124,7 +124,7 @@ _STORAGE = frozenset(a for a in KNOWN_ACTIONS if a.startswith(_VAULTS + "storage
 
 @dataclass(frozen=True)
 class Coverage:
-    """Roles to add, what they grant beyond the need, and what no role grants."""
+    """Roles to add, the actions that they grant beyond the need, and the actions that no role grants."""
 
     add: tuple[RoleDefinition, ...]
     over_grant: frozenset[str]
@@ -137,15 +137,15 @@ def grants(role: RoleDefinition, action: str) -> bool:
 
 
 def cover(needed: Collection[str], held: Iterable[RoleDefinition], candidates: Collection[RoleDefinition]) -> Coverage:
-    """Find the least powerful, then the smallest set of roles that grants what is needed beside the roles held.
+    """Find the roles to add to those held, so that all needed actions are granted with the least power, then the fewest roles.
 
     The search is exact, over all sets of candidates. Sets are ranked by the number of actions beyond the need that
     reveal, use or change something, then by the number of roles, then by the number of actions that only show metadata,
     then by GUID, so that the result does not depend on order. Roles held count, so that an interrupted migration continues
     with exactly the roles that are missing.
 
-    No role is made for the keys of managed storage accounts. They count as covered if a role that is needed anyway
-    covers them. Otherwise they are reported, because the only role that has them grants the whole vault.
+    No role exists for the keys of managed storage accounts only. They count as covered if a role that is needed anyway
+    covers them. Otherwise they are reported, because the only role with these actions grants the whole vault.
     """
     wanted, have = frozenset(needed), _granted(held)
     gives = {r.id: _granted((r,)) for r in candidates}

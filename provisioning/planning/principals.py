@@ -8,12 +8,12 @@ from provisioning.resource_ids import below, same
 
 
 def operator(observed: Observed) -> Principal:
-    """Return who is signed in."""
+    """Return the signed-in principal."""
     return Principal(observed.caller.object_id, "you", observed.caller.kind)
 
 
 def account_identity(observed: Observed) -> Principal | None:
-    """Return the account's system-assigned identity; None while it has none."""
+    """Return the account's system-assigned identity, or None if it has none."""
     account = observed.account
     return Principal(account.principal_id, account.name, "ServicePrincipal") if account.principal_id else None
 
@@ -29,7 +29,7 @@ def principal(observed: Observed, object_id: str) -> Principal:
 
 
 def is_operator(observed: Observed, object_id: str) -> bool:
-    """Return whether this is the object id of who is signed in."""
+    """Return whether this is the object id of the signed-in principal."""
     return same(object_id, observed.caller.object_id)
 
 

@@ -10,7 +10,7 @@ from provisioning.planning.steps import Plan, Step, Verb
 
 
 def plan_rotation(target: Target, observed: Observed, versions: Iterable[SecretVersion], key: KeyState) -> Plan:
-    """Plan a rotation. If the vault holds the key already, only the rest of an interrupted rotation is left."""
+    """Plan a rotation. If the vault already contains the key, plan only the rest of an interrupted rotation."""
     current = observed.secret.version if key is KeyState.SAME else None
     first = secret_step(target, observed, key) if current else _write(target, observed)
     older = (v for v in versions if v.version != current and v.enabled)
@@ -30,7 +30,7 @@ def _write(target: Target, observed: Observed) -> Step:
 
 
 def _replaced(target: Target, observed: Observed, older: Iterable[SecretVersion]) -> Iterator[Step]:
-    """Disable the versions from setup and rotate-key. Versions of others stay, because others may use them."""
+    """Disable the versions that setup and rotate-key wrote. Other versions stay, because others may use them."""
     resource = f"secret {target.secret}"
     for each in older:
         of = f"version {each.version}" + (f" of {each.created:%Y-%m-%d}" if each.created else "")

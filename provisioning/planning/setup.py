@@ -1,4 +1,4 @@
-"""Plans setup: the steps in their order, and the access that cannot be carried over. Pure."""
+"""Plan setup: the steps in order, and the access that cannot be carried over. Pure."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -15,10 +15,10 @@ from provisioning.planning.vault import network_note, vault_steps
 
 
 def plan_setup(target: Target, observed: Observed, key: KeyState) -> Plan:
-    """Plan everything that setup ensures, in the order of application. What is in place already is a step, too.
+    """Plan everything that setup ensures, in the order of application. Resources that need no change are steps, too.
 
-    Roles come before the switch of the vault, so that nobody is without access in between. The secret comes when the
-    operator's role can be used, and roles on the secret come when it exists. A deleted vault has to be recovered before
+    Roles come before the switch of the vault, so that every principal always has access. The secret comes when the
+    operator's role works, and roles on the secret come when the secret exists. A deleted vault must be recovered before
     more can be planned.
     """
     about = f"{observed.account.name} → {observed.vault.name}"
@@ -47,7 +47,7 @@ def _entries(target: Target, observed: Observed) -> Iterable[Step]:
 
 
 def _roles(target: Target, observed: Observed) -> tuple[list[Step], list[Loss]]:
-    """Plan the roles on the vault and then the switch to Azure RBAC; list the access that no role gives."""
+    """Plan the roles on the vault, then the switch to Azure RBAC. List the access that no role can give."""
     steps: list[Step] = []
     losses: list[Loss] = []
     newest: datetime | None = None
@@ -109,6 +109,6 @@ def _switch(target: Target, observed: Observed, so_far: Iterable[Step], newest: 
         "access policies → Azure RBAC",
         before="access policies",
         after="Azure RBAC",
-        danger=f"its {count} access {stop} being effective, but stay stored" if count else "",
+        danger=f"its {count} access {stop} being effective but remain stored" if count else "",
         action=SwitchToRbac(observed.vault, owner(target)),
     )

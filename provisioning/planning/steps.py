@@ -21,7 +21,7 @@ class Verb(StrEnum):
 class Step:
     """One line of the plan.
 
-    A step without an action needs nothing, or is left to the operator, who may run `command`.
+    A step without an action needs no change, or is left to the operator, who may run `command`.
     """
 
     verb: Verb
@@ -37,7 +37,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Loss:
-    """Access that a principal would lose with the change of the vault's access model."""
+    """Access that a principal would lose if the vault's access model changes."""
 
     principal: str
     object_id: str
@@ -68,12 +68,12 @@ class Plan:
 
     @property
     def rights(self) -> tuple[Right, ...]:
-        """The rights on the control plane that the plan takes, each once."""
+        """The control-plane rights that the plan requires, without duplicates."""
         return tuple(dict.fromkeys(right for step in self.steps if step.action for right in step.action.rights))
 
     @property
     def extent(self) -> frozenset[tuple[str, ...]]:
-        """What the operator agrees to with the plan: its changes, and the access that they take away."""
+        """What the operator consents to with the plan: its changes, and the access that they take away."""
         changes = (step.action.extent for step in self.changes if step.action)
         losses = {("loss", loss.object_id.lower(), loss.reason) for loss in self.losses}
         return frozenset[tuple[str, ...]](losses).union(*changes)

@@ -11,7 +11,7 @@ UNTRUSTED = "neither Azure OpenAI nor Azure Functions is among Key Vault's trust
 
 
 def vault_steps(target: Target, observed: Observed) -> Iterator[Step]:
-    """Plan what brings the vault into existence, if it is not there."""
+    """Plan the creation or recovery of a vault that does not exist."""
     vault = observed.vault
     match vault.state:
         case VaultState.MISSING:
@@ -67,7 +67,9 @@ def _recovery(observed: Observed) -> Iterator[Step]:
         why="--recover-key-vault",
         before="deleted, recoverable",
         after="as it was when it was deleted",
-        danger="its role assignments do not come back: everybody who used it by role needs a new assignment",
+        danger="its role assignments are not recovered: every principal that used it by role needs a new assignment",
         action=RecoverVault(vault),
     )
-    yield Step(Verb.NOTE, "then", "setup reads the vault again and plans the rest: its access model is known only then")
+    yield Step(
+        Verb.NOTE, "then", "setup reads the vault again and plans the rest, as its access model is known only then"
+    )

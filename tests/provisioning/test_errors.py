@@ -49,7 +49,7 @@ def test_codes_are_unique() -> None:
 
 @pytest.mark.parametrize("kind", list(tree()), ids=lambda each: each.__name__)
 def test_an_error_needs_a_hint(kind: type[errors.ProvisioningError]) -> None:
-    with pytest.raises(ValueError, match="without a hint"):
+    with pytest.raises(ValueError, match="has no hint"):
         kind("what happened", hint="")
     assert inspect.signature(kind).parameters["hint"].default is inspect.Parameter.empty
     error = kind("what happened", hint="what to do")

@@ -88,7 +88,7 @@ def test_a_gateway_timeout_is_not_retried(load: Load, bench: Bench) -> None:
 @pytest.mark.parametrize("op", ["Subscriptions_List", "Vaults_Get", "RoleAssignments_Create"])
 def test_invalid_json_is_reported_and_the_next_run_continues(load: Load, bench: Bench, op: str) -> None:
     load(world(op, {"malformed_json": True}))
-    with pytest.raises(errors.ServiceError, match="the answer cannot be read") as caught:
+    with pytest.raises(errors.ServiceError, match="Azure's answer is not readable") as caught:
         bench.setup()
     assert caught.value.hint
     assert "refused" not in caught.value.message

@@ -205,8 +205,8 @@ def test_a_lock_stops_teardown_with_its_name(load: Load, bench: Bench) -> None:
     [
         ("AADSTS7000222: The provided client secret keys for app 'x' are expired.", "az ad app credential reset"),
         ("AADSTS50076: Due to a configuration change you must use multi-factor authentication", "az login"),
-        ("AADSTS53003: Access has been blocked by Conditional Access policies.", "No sign-in from this machine helps"),
-        ("AADSTS530034: blocked", "No sign-in from this machine helps"),
+        ("AADSTS53003: Access has been blocked by Conditional Access policies.", "Signing in again on this machine does"),
+        ("AADSTS530034: blocked", "Signing in again on this machine does"),
         ("AADSTS700024: Client assertion is not within its valid time range.", "azure/login"),
         ("AADSTS700082: The refresh token has expired. az login --tenant abc --scope https://vault.azure.net/.default",
          "az login --tenant abc --scope https://vault.azure.net/.default"),

@@ -144,7 +144,7 @@ BROKEN = {
     ),
     "no fine-tuning there": Broken(
         "job list",
-        "offers no fine-tuning jobs (404)",
+        "has no fine-tuning API (404)",
         "region",
         world=fault("FineTuning_List", 404, {"error": {"code": "404", "message": "Resource not found"}}),
     ),

@@ -232,7 +232,7 @@ def test_ctrl_c_lists_the_changes_that_stand(cloud: Cloud, terminal: Callable[..
     screen.until("waiting  for roles to take effect")
     screen.interrupt()
     assert screen.end() == 130
-    assert "8 of 10 changes stand" in screen.seen
+    assert "8 of 10 changes were made" in screen.seen
     assert "run the same command again" in screen.seen
     assert "Traceback" not in screen.seen
 

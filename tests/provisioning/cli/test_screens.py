@@ -68,7 +68,7 @@ def test_a_dumb_terminal_gets_no_escape_sequences(cloud: Cloud, terminal: Callab
     screen.until("waiting  for roles to take effect before the switch: 0 s of 10 m")
     screen.interrupt()
     assert screen.end() == 130
-    assert "8 of 10 changes stand" in screen.seen
+    assert "8 of 10 changes were made" in screen.seen
     assert "\x1b" not in screen.seen
 
 
@@ -122,7 +122,9 @@ def test_a_full_disk_is_reported_without_a_traceback(cloud: Cloud, argv: tuple[s
     with Path("/dev/full").open("w") as full:
         ended = subprocess.run(command, env=env, stdout=full, stderr=subprocess.PIPE, text=True, cwd=ROOT, check=False)
     assert ended.returncode == 1
-    assert "error    The output cannot be written: No space left on device.\nnext     Make room" in ended.stderr
+    assert (
+        "error    The output cannot be written: No space left on device.\nnext     Free some disk space" in ended.stderr
+    )
     assert not re.search("Traceback|Exception", ended.stderr), ended.stderr
 
 

@@ -119,7 +119,7 @@ def test_a_file_that_others_may_write_is_refused_also_through_a_link(tmp_path: P
     for path in (file, link):
         with pytest.raises(ProvisioningError, match="Others may write") as refused:
             wandb_key.provided(None, str(path), io.StringIO())
-        assert refused.value.hint.startswith(f"Make it yours alone: chmod 600 {path}")
+        assert refused.value.hint.startswith(f"Remove their access: chmod 600 {path}")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")

@@ -325,7 +325,7 @@ def test_a_new_vault_can_start_on_access_policies(load: Load, bench: Bench) -> N
 def test_an_access_policy_cannot_be_for_one_secret(call: Call) -> None:
     done = call("plan", "--vault-access-policy", "--identity-scope", "secret", "-o", "json", env=OPERATOR_ENV)
     assert done.returncode == 2
-    assert "needs roles" in json.loads(done.stdout)["error"]["message"]
+    assert "requires roles" in json.loads(done.stdout)["error"]["message"]
 
 
 def test_a_reader_is_named_by_object_id(call: Call) -> None:

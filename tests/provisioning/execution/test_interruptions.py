@@ -92,7 +92,7 @@ def test_ctrl_c_between_steps_says_what_stands(load: Load, bench: Bench, whole: 
     with pytest.raises(errors.InterruptedByUserError) as caught:
         setup.setup(session, yes=True, interactive=False)
     assert caught.value.exit_status == 130
-    assert f"{len(session.facts['applied'])} of 6 changes stand" in caught.value.message
+    assert f"{len(session.facts['applied'])} of 6 changes were made" in caught.value.message
     finish(bench, whole)
 
 

@@ -176,7 +176,7 @@ def test_a_request_that_acts_and_whose_answer_is_lost(load: Load, bench: Bench, 
 def test_ctrl_c_between_steps_says_what_stands(load: Load, bench: Bench, at: int) -> None:
     load(world(*TWO_OLD))
     bench.ui.interrupt_after(at + 1)
-    with pytest.raises(errors.InterruptedByUserError, match=f"{at + 1} of 3 changes stand"):
+    with pytest.raises(errors.InterruptedByUserError, match=f"{at + 1} of 3 changes were made"):
         bench.rotate(NEW_KEY)
     finish(bench)
 

@@ -79,7 +79,7 @@ def test_ctrl_c_between_steps_says_what_stands(load: Load, bench: Bench, at: int
     reached = end(bench)
     bench.setup(propagation_wait=timedelta(0))
     bench.ui.interrupt_after(at + 1)
-    with pytest.raises(errors.InterruptedByUserError, match=rf"{at + 1} of \d changes stand"):
+    with pytest.raises(errors.InterruptedByUserError, match=rf"{at + 1} of \d changes were made"):
         bench.teardown(restore=restore)
     bench.teardown(restore=restore)
     assert end(bench) == reached

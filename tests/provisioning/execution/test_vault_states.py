@@ -233,7 +233,7 @@ def test_the_plan_of_a_recovery_warns_of_what_does_not_come_back(load: Load, ben
     load(world(vaults=deleted()))
     made = setup.plan(bench.session(recover_vault=True))
     assert made.partial
-    assert "role assignments do not come back" in made.changes[0].danger
+    assert "role assignments are not recovered" in made.changes[0].danger
     assert bench.cloud.writes == 0
 
 

@@ -130,7 +130,7 @@ def test_a_vault_that_others_use_by_access_policy() -> None:
             "when a role takes effect)"
         ),
         (
-            "change vault access model: access policies → Azure RBAC ! its 3 access policies stop being effective, but stay "
+            "change vault access model: access policies → Azure RBAC ! its 3 access policies stop being effective but remain "
             "stored"
         ),
         f"add secret wandb-api-key: the W&B key; expires 2026-08-29 ({UNSEEN}; setup asks for the key)",
@@ -207,10 +207,10 @@ def test_a_deleted_vault_is_recovered_before_more_can_be_planned() -> None:
     assert plan.partial
     assert lines(plan) == [
         (
-            "change vault: recover kv-ml from the deleted state (--recover-key-vault) ! its role assignments do not come "
-            "back: everybody who used it by role needs a new assignment"
+            "change vault: recover kv-ml from the deleted state (--recover-key-vault) ! its role assignments are not "
+            "recovered: every principal that used it by role needs a new assignment"
         ),
-        "note then: setup reads the vault again and plans the rest: its access model is known only then",
+        "note then: setup reads the vault again and plans the rest, as its access model is known only then",
     ]
 
 
