@@ -59,7 +59,7 @@ REFUSALS = {
         "ReadOnlyDisabledSubscription",
         "is disabled",
         errors.SubscriptionDisabledError,
-        "enabled",
+        "enable the subscription again",
     ),
     "policy": Refusal(
         "Vaults_Update",
