@@ -46,7 +46,9 @@ _PAUSED = frozenset({408, 429})
 _NOT_ALLOWED = "PERMISSION_ERROR"
 
 _RIGHTS = "Use the key of a member or service account of the team in WANDB_ENTITY who may write to WANDB_PROJECT."
-LATER = "Check the network (DNS, proxy, firewall) and WANDB_BASE_URL. Nothing is lost: the next sync continues from here."
+LATER = (
+    "Check the network (DNS, proxy, firewall) and WANDB_BASE_URL. Nothing is lost: the next sync continues from here."
+)
 
 
 class WandbClient:
