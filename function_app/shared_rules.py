@@ -1,6 +1,7 @@
 """Rules that the app, `doctor` and `setup` share: addresses, schedules, names. No SDK, no I/O."""
 
 import re
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 SECRET_NAME = "wandb-api-key"  # noqa: S105 (the name of a secret, not one)
@@ -9,20 +10,32 @@ SECRET_NAME = "wandb-api-key"  # noqa: S105 (the name of a secret, not one)
 EVERY_TWO_MINUTES = "0 */2 * * * *"
 """NCRONTAB: W&B is said to call a run crashed after about five minutes of silence."""
 
-_CRON_FIELDS = (
-    ("second", 0, 59),
-    ("minute", 0, 59),
-    ("hour", 0, 23),
-    ("day", 1, 31),
-    ("month", 1, 12),
-    ("weekday", 0, 7),
+_MONTHS = (
+    *("january", "february", "march", "april", "may", "june"),
+    *("july", "august", "september", "october", "november", "december"),
 )
-_CRON_NAMES = {
-    "month": ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"),
-    "weekday": ("sun", "mon", "tue", "wed", "thu", "fri", "sat"),
-}
-_CRON_PART = re.compile(r"(?:\*|(?P<low>\w+)(?:-(?P<high>\w+))?)(?:/(?P<step>[1-9]\d*))?")
-_TIME_SPAN = re.compile(r"(?:\d+\.)?\d{1,2}:\d{2}(?::\d{2})?")
+_WEEKDAYS = ("sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday")
+_LONGEST_MONTHS = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
+_CRON_PART = re.compile(r"(?:\*|(?P<low>[0-9]+|[a-zA-Z]+)(?:-(?P<high>[0-9]+|[a-zA-Z]+))?)(?:/(?P<step>-?[0-9]{1,9}))?")
+_TIME_SPAN = re.compile(r"[-+]?\d[\d.:]*")
+
+
+@dataclass(frozen=True)
+class _CronField:
+    name: str
+    low: int
+    high: int
+    words: tuple[str, ...] = ()
+
+
+_CRON_FIELDS = (
+    _CronField("second", 0, 59),
+    _CronField("minute", 0, 59),
+    _CronField("hour", 0, 23),
+    _CronField("day", 1, 31),
+    _CronField("month", 1, 12, _MONTHS),
+    _CronField("weekday", 0, 6, _WEEKDAYS),
+)
 
 
 def split_endpoints(text: str) -> list[str]:
@@ -31,13 +44,28 @@ def split_endpoints(text: str) -> list[str]:
 
 
 def check_schedule(schedule: str) -> None:
-    """Check that a schedule is NCRONTAB or a time span, as the timer trigger takes them.
+    """Check that a schedule makes the timer run on Flex Consumption, and that it means what it appears to mean.
+
+    The host parses it with NCrontab, six fields. What NCrontab accepts and reads as something else is refused: a range that
+    it turns round, a step without effect, a date that never comes. So is a time span: it does not start an app that is not
+    running (Microsoft, "Timer trigger for Azure Functions").
 
     Raises:
-        ValueError: it is neither; the message says what is wrong.
+        ValueError: the timer would not run, or at other times; the message has the right spelling.
     """
-    if not _TIME_SPAN.fullmatch(schedule):
-        _check_ncrontab(schedule)
+    example = f"{EVERY_TWO_MINUTES!r} is every two minutes"
+    if _TIME_SPAN.fullmatch(schedule.strip()):
+        raise ValueError(
+            f"{schedule!r} is a time span, which only an App Service plan supports. Write NCRONTAB: {example}."
+        )
+    if set(schedule) & set("\t\r\n\v\f"):
+        raise ValueError(f"{schedule!r} has a tab or line break. Separate the fields with spaces: {example}.")
+    texts = [text for text in schedule.split(" ") if text]
+    if len(texts) != len(_CRON_FIELDS):
+        raise ValueError(f"{schedule!r} has {len(texts)} fields. NCRONTAB has six, seconds first: {example}.")
+    *_, days, months, _ = [_values(text, field) for text, field in zip(texts, _CRON_FIELDS, strict=True)]
+    if not any(day <= _LONGEST_MONTHS[month - 1] for day in days for month in months):
+        raise ValueError(f"{schedule!r} names a date that never comes: day {texts[3]} of month {texts[4]}.")
 
 
 def https_origin(url: str, example: str) -> str:
@@ -52,30 +80,51 @@ def https_origin(url: str, example: str) -> str:
     return f"https://{parts.netloc}/"
 
 
-def _check_ncrontab(schedule: str) -> None:
-    fields = schedule.split()
-    if len(fields) != len(_CRON_FIELDS):
-        raise ValueError(
-            f"{schedule!r} has {len(fields)} fields where NCRONTAB has six, seconds first: {EVERY_TWO_MINUTES!r} is every"
-            " two minutes"
-        )
-    for text, (name, low, high) in zip(fields, _CRON_FIELDS, strict=True):
-        if not all(_is_cron_part(part, name, low, high) for part in text.split(",")):
-            raise ValueError(
-                f"{schedule!r} has {text!r} for the {name}, where {low} to {high}, *, */n, a-b and lists go"
-            )
+def _values(text: str, field: _CronField) -> set[int]:
+    """Return the values of a comma-separated field."""
+    return {value for part in text.split(",") for value in _range(part, field)}
 
 
-def _is_cron_part(part: str, name: str, low: int, high: int) -> bool:
+def _range(part: str, field: _CronField) -> range:
     match = _CRON_PART.fullmatch(part)
+    words = f" or their names ({field.words[0].title()})" if field.words else ""
+    takes = f"It takes *, */n, a-b and lists of the numbers {field.low} to {field.high}{words}."
     if not match:
-        return False
-    bounds = [_cron_number(text, name) for text in (match["low"], match["high"]) if text]
-    return all(bound is not None and low <= bound <= high for bound in bounds)
+        raise ValueError(f"{part!r} is not a {field.name} of a schedule. {takes}")
+    low, high = _bounds(match, field)
+    if low is None or high is None:
+        sunday = " Sunday is 0." if field.words is _WEEKDAYS else ""
+        raise ValueError(f"{part!r} is not a {field.name} of a schedule. {takes}{sunday}")
+    if low > high:
+        right = f"{_span(low, field.high)},{_span(field.low, high)}"
+        raise ValueError(
+            f"{part!r} counts down, and the timer would run from {high} to {low}. Write {right} for the {field.name}."
+        )
+    step = int(match["step"] or 1)
+    if step < 1 or (step > 1 and step > high - low):
+        right = part.partition("/")[0] if step < 1 else str(low)
+        raise ValueError(f"The step of {part!r} has no effect. Write {right} for the {field.name}.")
+    return range(low, high + 1, step)
 
 
-def _cron_number(text: str, name: str) -> int | None:
-    if text.isascii() and text.isdigit():
-        return int(text)
-    names = _CRON_NAMES.get(name, ())
-    return names.index(text.lower()) + (name == "month") if text.lower() in names else None
+def _bounds(match: re.Match[str], field: _CronField) -> tuple[int | None, int | None]:
+    """Return the first and the last value of a part; None for one that the field does not have."""
+    if match["low"] is None:
+        return field.low, field.high
+    low = _number(match["low"], field)
+    if match["high"] is not None:
+        return low, _number(match["high"], field)
+    return low, field.high if match["step"] else low
+
+
+def _span(low: int, high: int) -> str:
+    return str(low) if low == high else f"{low}-{high}"
+
+
+def _number(text: str, field: _CronField) -> int | None:
+    """Return the value of a number or a name, which may be cut short; None if the field does not have it."""
+    if text.isdigit():
+        value = int(text) if len(text) < 10 else -1
+        return value if field.low <= value <= field.high else None
+    names = (value for value, word in enumerate(field.words, field.low) if word.startswith(text.lower()))
+    return next(names, None)

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
 
+from function_app.shared_rules import EVERY_TWO_MINUTES, check_schedule
 from provisioning import shell
 from provisioning.checks import access
 from provisioning.checks.chain import Chain
@@ -17,6 +18,7 @@ SETTINGS = (
     "AZURE_OPENAI_ENDPOINT",
     "AZURE_OPENAI_ENDPOINTS",
     "KEY_VAULT_URL",
+    "SYNC_SCHEDULE",
     "WANDB_ENTITY",
     "WANDB_SECRET_NAME",
 )
@@ -49,6 +51,8 @@ def app_settings(chain: Chain) -> Finding:
             "; ".join(f"{name} is {settings.get(name) or 'not set'}, not {want}" for name, want in wrong.items()),
             _set(app, wrong),
         )
+    if problem := _schedule_problem(settings.get("SYNC_SCHEDULE", "")):
+        return failed(f"SYNC_SCHEDULE: {problem}", _set(app, {"SYNC_SCHEDULE": EVERY_TWO_MINUTES}))
     if references := [name for name in SETTINGS if _is_reference(settings.get(name, ""))]:
         return warning(
             f"{', '.join(references)}: a Key Vault reference, whose value doctor cannot see",
@@ -66,6 +70,17 @@ def app_settings(chain: Chain) -> Finding:
             f"Run doctor again with {shell.command('--wandb-entity', entity)}.",
         )
     return ok("they name this vault, this secret and this account")
+
+
+def _schedule_problem(schedule: str) -> str:
+    """Why the host would not run the timer at the times that the schedule appears to name; empty if it does."""
+    if _is_reference(schedule):
+        return ""
+    try:
+        check_schedule(schedule or EVERY_TWO_MINUTES)
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def _wrong(settings: Mapping[str, str], chain: Chain) -> Mapping[str, str]:

@@ -1,5 +1,8 @@
 """Settings: what is taken, and one clear error for what is not."""
 
+import re
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,6 +12,7 @@ from function_app.data.routes import Destination, Registry, Routes
 from function_app.errors import SettingsError
 from function_app.models import DatasetPolicy
 from function_app.settings import Settings
+from function_app.shared_rules import check_schedule
 
 GOOD = {"AZURE_OPENAI_ENDPOINTS": "https://a.openai.azure.com/", "WANDB_API_KEY": "k" * 40}
 NAMES = ("AZURE_OPENAI_ENDPOINT", "OPENAI_API_KEY", "KEY_VAULT_URL", "WANDB_ENTITY", "WANDB_PROJECT", "WANDB_BASE_URL")
@@ -68,10 +72,6 @@ def test_openais_own_platform_needs_no_endpoint(environment: pytest.MonkeyPatch)
         ("AZURE_OPENAI_ENDPOINTS", "", "AZURE_OPENAI_ENDPOINTS is not set"),
         ("KEY_VAULT_URL", "kv-ml", "KEY_VAULT_URL: 'kv-ml' is not an address"),
         ("WANDB_API_KEY", "", "KEY_VAULT_URL is not set"),
-        ("SYNC_SCHEDULE", "*/2 * * * *", "has 5 fields where NCRONTAB has six"),
-        ("SYNC_SCHEDULE", "0 */0 * * * *", "for the minute"),
-        ("SYNC_SCHEDULE", "0 61 * * * *", "for the minute"),
-        ("SYNC_SCHEDULE", "0 0 0 * monday *", "for the month"),
         ("SYNC_DATASETS", "some", "SYNC_DATASETS"),
         ("SYNC_CONCURRENCY", "0", "SYNC_CONCURRENCY"),
         ("SYNC_CONCURRENCY", "many", "SYNC_CONCURRENCY"),
@@ -122,10 +122,60 @@ def test_rules_on_metadata_need_the_surface_that_shows_it(environment: pytest.Mo
         Settings.load()
 
 
-@pytest.mark.parametrize("schedule", ["0 0 9 * JAN-mar Mon-Fri", "00:02:00", "1.00:00:00", "0 0 0 1 1 7"])
-def test_names_and_time_spans_are_taken_too(environment: pytest.MonkeyPatch, schedule: str) -> None:
-    environment.setenv("SYNC_SCHEDULE", schedule)
-    assert Settings.load().sync_schedule == schedule
+NCRONTAB = [
+    line.split("\t")
+    for line in (Path(__file__).parent / "ncrontab.tsv").read_text(encoding="utf-8").splitlines()
+    if not line.startswith("#")
+]
+
+
+def _judged(schedule: str) -> str:
+    """Return the host's verdict as we foresee it; "misleading" for what it accepts and we refuse."""
+    try:
+        check_schedule(schedule)
+    except ValueError as error:
+        if "never comes" in str(error):
+            return "never"
+        return "misleading" if re.search("counts down|has no effect", str(error)) else "NO"
+    return "cron"
+
+
+def test_schedules_are_judged_as_the_host_judges_them() -> None:
+    """Time spans are refused, and so is what the host accepts and reads as something else."""
+    allowed = {"NO": {"NO"}, "cron": {"cron", "misleading"}, "never": {"never"}}
+    wrong = {
+        schedule: judged
+        for schedule, verdict, times in NCRONTAB
+        if (judged := _judged(schedule))
+        not in allowed["never" if times == "never" else "NO" if verdict.startswith("span") else verdict]
+        and not (verdict == "NO" and judged == "misleading")
+    }
+    assert wrong == {}
+
+
+@pytest.mark.parametrize(
+    ("schedule", "message"),
+    [
+        ("0 0 22-6 * * *", "Write 22-23,0-6 for the hour"),
+        ("0 0 0 * * sat-sun", "Write 6,0 for the weekday"),
+        ("0 */90 * * * *", "Write 0 for the minute"),
+        ("0 */0 * * * *", r"Write \* for the minute"),
+        ("0 0 0 * * 7", "Sunday is 0"),
+        ("0 0 0 30 feb *", "day 30 of month feb"),
+        ("0\t*/2 * * * *", "tab or line break"),
+        ("00:02:00", r"time span.*'0 \*/2 \* \* \* \*'"),
+        ("24:00:00", "time span"),
+        ("00:60:00", "time span"),
+        ("*/2 * * * *", "has 5 fields"),
+    ],
+)
+def test_a_refused_schedule_comes_with_the_right_spelling(schedule: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        check_schedule(schedule)
+
+
+def test_the_29th_of_february_comes() -> None:
+    check_schedule("0 0 0 29 2 Monday")
 
 
 @given(st.text(max_size=30))

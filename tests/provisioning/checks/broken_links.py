@@ -215,6 +215,12 @@ BROKEN = {
         "AZURE_OPENAI_ENDPOINTS=https://aoai-old.openai.azure.com/,https://aoai-ml.openai.azure.com/",
         world={"settings": {"AZURE_OPENAI_ENDPOINTS": "https://aoai-old.openai.azure.com/"}},
     ),
+    "a schedule that does not start the app": Broken(
+        "app settings",
+        "SYNC_SCHEDULE: '00:02:00' is a time span",
+        "--settings 'SYNC_SCHEDULE=0 */2 * * * *'",
+        world={"settings": {"SYNC_SCHEDULE": "00:02:00"}},
+    ),
     "a Key Vault reference": Broken(
         "app settings",
         "KEY_VAULT_URL: a Key Vault reference",
