@@ -46,6 +46,7 @@ class Target:
         recover_vault: recover the vault if it is deleted.
         location: Azure region of a vault that is created or recovered; None means the account's region.
         secret_lifetime: how long after its creation a version expires; None means never.
+        renew_expiry: `secret_lifetime` was asked for in this command, so it also applies to a version that holds the key.
     """
 
     resource_group: str
@@ -63,6 +64,7 @@ class Target:
     recover_vault: bool = False
     location: str | None = None
     secret_lifetime: timedelta | None = timedelta(days=180)
+    renew_expiry: bool = False
     vault_group: str = ""
     vault_subscription: str = ""
 
@@ -276,6 +278,7 @@ class Secret:
     expires: datetime | None = None  # for information: an expired version can still be read (Microsoft, about secrets)
     tags: Mapping[str, str] = field(default_factory=dict)
     purge: datetime | None = None  # until when a deleted one can be recovered
+    content_type: str = ""
 
 
 @dataclass(frozen=True)
@@ -287,6 +290,7 @@ class SecretVersion:
     created: datetime | None
     expires: datetime | None
     tags: Mapping[str, str] = field(default_factory=dict)
+    content_type: str = ""
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,6 @@ from provisioning.azure.pipeline import TIMEOUTS, BoundedRetryPolicy, Waiting, l
 from provisioning.errors import AccessNotEffectiveError, ConflictError, PolicyError, ServiceError, VaultUnreachableError
 from provisioning.models import Secret, SecretState, SecretVersion
 
-_CONTENT_TYPE = "Weights & Biases API key"
 _ONCE: dict[str, Any] = {"retry_on_methods": frozenset()}
 """Options of azure-core's RetryPolicy for one call. Retry only after an answer with Retry-After, which means that the service did
 nothing. Setting its counts of connect and read retries to 0 is not enough: a truncated answer counts as neither.
@@ -82,6 +81,7 @@ class VaultSecrets:
             known.version or "",
             known.expires_on,
             dict(known.tags or {}),
+            content_type=known.content_type or "",
         )
 
     def _deleted(self, name: str) -> Secret:
@@ -106,7 +106,14 @@ class VaultSecrets:
         """
         with self._translated(f"Listing the versions of secret {name}"):
             found = [
-                SecretVersion(p.version or "", bool(p.enabled), p.created_on, p.expires_on, dict(p.tags or {}))
+                SecretVersion(
+                    p.version or "",
+                    bool(p.enabled),
+                    p.created_on,
+                    p.expires_on,
+                    dict(p.tags or {}),
+                    p.content_type or "",
+                )
                 for p in self._client.list_properties_of_secret_versions(name)
             ]
         return tuple(sorted(found, key=lambda v: v.created.timestamp() if v.created else 0.0, reverse=True))
@@ -121,7 +128,9 @@ class VaultSecrets:
         with self._translated("Listing secrets"):
             return {str(p.name): dict(p.tags or {}) for p in self._client.list_properties_of_secrets()}
 
-    def write(self, name: str, value: SecretStr, expires: datetime | None, tags: Mapping[str, str]) -> None:
+    def write(
+        self, name: str, value: SecretStr, expires: datetime | None, tags: Mapping[str, str], content_type: str
+    ) -> None:
         """Write a new version of the secret, which becomes the current one.
 
         Raises:
@@ -133,7 +142,7 @@ class VaultSecrets:
         """
         with translated(f"Writing secret {name}"):
             try:
-                self._write(name, value, expires, tags)
+                self._write(name, value, expires, tags, content_type)
             except (ServiceRequestError, ServiceResponseError, DecodeError):
                 # The answer was lost, so the version may exist, and a retry would write another one. azure-core raises
                 # ServiceRequestError for a broken connection whether or not the request arrived.
@@ -158,11 +167,13 @@ class VaultSecrets:
                     ) from error
                 raise
 
-    def _write(self, name: str, value: SecretStr, expires: datetime | None, tags: Mapping[str, str]) -> None:
+    def _write(
+        self, name: str, value: SecretStr, expires: datetime | None, tags: Mapping[str, str], content_type: str
+    ) -> None:
         self._client.set_secret(
             name,
             value.get_secret_value(),
-            content_type=_CONTENT_TYPE,
+            content_type=content_type,
             expires_on=expires,
             tags=dict(tags),
             **_ONCE,
@@ -177,6 +188,18 @@ class VaultSecrets:
         """
         with self._translated(f"Disabling version {version} of secret {name}"):
             self._client.update_secret_properties(name, version, enabled=False)
+
+    def expire(self, name: str, version: str, expires: datetime) -> datetime | None:
+        """Change when this version expires, and return what the vault answers. Everything else of it stays.
+
+        An expiry cannot be removed: the SDK sends none, and the service keeps what is not sent.
+
+        Raises:
+            AccessNotEffectiveError: this identity has no access, or not yet.
+            ProvisioningError: from Azure.
+        """
+        with self._translated(f"Changing the expiry of secret {name}"):
+            return self._client.update_secret_properties(name, version, expires_on=expires).expires_on
 
     def delete(self, name: str) -> None:
         """Delete the secret with all its versions. A missing secret is not an error.

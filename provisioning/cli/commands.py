@@ -239,8 +239,10 @@ def _target(given: dict[str, Any]) -> Target:
             "--identity-scope secret requires roles, because an access policy applies to every secret of the vault"
         )
     same_name = {field.name: given[field.name] for field in fields(Target) if field.name in given}
+    context = click.get_current_context()
+    asked = context.get_parameter_source("secret_lifetime") is click.core.ParameterSource.COMMANDLINE
     named = {"account": given["openai_account"], "vault": given["key_vault"], "secret": given["secret_name"]}
-    return Target(**(same_name | named))
+    return Target(**(same_name | named), renew_expiry=asked)
 
 
 def _connect(given: dict[str, Any], ui: Ui) -> Azure:

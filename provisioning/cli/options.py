@@ -316,7 +316,8 @@ def lifetime_option(command: _Command) -> _Command:
         type=Lifetime(),
         default="180d",
         metavar="TIME|never",
-        help="Lifetime of a new version. An expired version can still be read; status and doctor warn 30 days before.",
+        help="Lifetime of a new version. On the command line it also applies to an existing version with the same key, counted "
+        "from now. An expired version can still be read; status and doctor warn 30 days before.",
     )(command)
 
 

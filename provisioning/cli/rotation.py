@@ -51,7 +51,9 @@ def rotate(session: Session, *, yes: bool, interactive: bool, dry_run: bool = Fa
     current = {"version": observed.secret.version, "expires": documents.timestamp(observed.secret.expires)}
     session.ui.answer(
         {"ok": True, **session.facts, "rotated": written, **current},
-        summaries.rotated(observed, session.target, session.wandb_base_url, REFRESH, written=written),
+        summaries.rotated(
+            observed, session.target, session.wandb_base_url, REFRESH, written=written, changed=bool(made.changes)
+        ),
     )
 
 

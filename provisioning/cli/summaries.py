@@ -9,6 +9,7 @@ from provisioning.checks.report import Check, State
 from provisioning.cli.columns import Row
 from provisioning.durations import spell
 from provisioning.models import Observed, SecretState, Target
+from provisioning.planning.secret import expiry_warning
 from provisioning.planning.steps import Plan, Step, Verb
 
 
@@ -54,16 +55,19 @@ _STATES = {
 
 
 def rotated(
-    observed: Observed, target: Target, base_url: str | None, refresh: timedelta, *, written: bool
+    observed: Observed, target: Target, base_url: str | None, refresh: timedelta, *, written: bool, changed: bool
 ) -> list[str]:
     """rotate-key: the current version, and the step that remains in W&B, which still accepts the old key."""
     until = f", expires {observed.secret.expires:%Y-%m-%d}" if observed.secret.expires else ""
     lines = [
-        "Rotated." if written else "The vault already holds this key: nothing to rotate.",
+        "Rotated."
+        if written
+        else f"The vault already holds this key: {'its expiry was changed' if changed else _NO_ROTATION}.",
         f"  secret {target.secret} in {observed.vault.uri}, version {observed.secret.version}{until}",
     ]
     if not written:
-        return lines
+        warning = expiry_warning(observed.secret.expires, observed.at)
+        return [*lines, f"  {warning}"] if warning else lines
     server = base_url.rstrip("/") if base_url else "https://wandb.ai"
     return [
         *lines,
@@ -71,6 +75,9 @@ def rotated(
         "Next: revoke the old key, which W&B accepts until then:",
         f"  {server}/settings, or the team's settings for a service account's key",
     ]
+
+
+_NO_ROTATION = "nothing to rotate"
 
 
 def torn_down(target: Target, remaining: Collection[Step], *, changed: bool, deleted: bool) -> list[str | Row]:

@@ -15,6 +15,7 @@ from provisioning.planning.actions import (
     AwaitAccount,
     AwaitRoles,
     AwaitVault,
+    ChangeExpiry,
     CreateVault,
     DisableVersion,
     EnableIdentity,
@@ -138,6 +139,8 @@ class Executor:
                 return secret.rotate(services, action, self._vault(action.vault), self._key)
             case StoreSecret() as action:
                 return secret.store(services, action, self._vault(action.vault), self._key, self._since(action.vault))
+            case ChangeExpiry() as action:
+                return secret.change_expiry(services, action, self._vault(action.vault))
             case DisableVersion() as action:
                 secret.disable(services, action)
             case RemoveSecret() as action:

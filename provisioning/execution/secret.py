@@ -1,5 +1,6 @@
 """Write the secret: store the key, rotate it, and disable older versions."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -9,10 +10,10 @@ from provisioning.azure.secrets import SecretDeletedError, VaultBusyError
 from provisioning.durations import spell
 from provisioning.errors import AccessNotEffectiveError, BusyError, ConflictError, KeyNotGivenError
 from provisioning.execution.access import wait_for_access
-from provisioning.execution.services import SETTLING, Services
-from provisioning.models import Secret, SecretState, Vault
-from provisioning.planning.actions import DisableVersion, StoreSecret
-from provisioning.planning.ownership import secret_tags
+from provisioning.execution.services import SETTLING, OutdatedPlanError, Services
+from provisioning.models import Secret, SecretState, SecretVersion, Vault
+from provisioning.planning.actions import ChangeExpiry, DisableVersion, StoreSecret
+from provisioning.planning.ownership import CONTENT_TYPE, kept_tags, secret_tags, wrote
 from provisioning.planning.secret import expiry, until
 
 _BUSY_FOR = timedelta(minutes=1)
@@ -49,11 +50,11 @@ def store(
         found = _recover(place)
     if not _holds(found, key):
         try:
-            _write(place)
+            _write(place, found)
         except SecretDeletedError:  # without the right to read deleted secrets, only the write shows that it is deleted
             found = _recover(place)
             if not _holds(found, key):
-                _write(place)
+                _write(place, found)
                 return ""
         else:
             return ""
@@ -74,16 +75,58 @@ def rotate(services: Services, action: StoreSecret, vault: Vault, key: CheckedKe
     )
 
 
+def change_expiry(services: Services, action: ChangeExpiry, vault: Vault) -> str:
+    """Change when the current version expires, unless there is a newer one since the plan was made."""
+    secrets, name = services.azure.secrets(vault), action.owner.secret
+    found = secrets.read(name)
+    if found.version != action.version:
+        raise OutdatedPlanError(
+            f"Secret {name} has a newer version since the plan was made. Its expiry was not changed.",
+            hint="Run the same command again: it plans with the current version.",
+        )
+    wanted = expiry(action.lifetime, services.clock.now())
+    if wanted is None:
+        return _without_expiry(services, action, vault, found)
+    shown = secrets.expire(name, action.version, wanted)
+    if shown is None or abs(shown - wanted) > timedelta(minutes=1):
+        raise ConflictError(
+            f"The vault accepted another expiry of secret {name}, and it {until(shown)}.",
+            hint="An Azure Policy may have changed it: ask the owner of the vault.",
+        )
+    return ""
+
+
+def _without_expiry(services: Services, action: ChangeExpiry, vault: Vault, found: Secret) -> str:
+    """Write the same key again without an expiry, and disable the version before it if setup or rotate-key wrote that."""
+    secrets, name = services.azure.secrets(vault), action.owner.secret
+    if found.value is None:
+        raise ConflictError(f"Secret {name} cannot be read any more.", hint="Run the same command again.")
+    secrets.write(name, found.value, None, found.tags, found.content_type or CONTENT_TYPE)
+    for _ in services.attempts(SETTLING, "the new version to be returned"):
+        if secrets.read(name).version != action.version:
+            if wrote(found.tags):
+                secrets.disable(name, action.version)
+            return ""
+    raise BusyError(
+        f"A new version of secret {name} was written, and the vault still returns version {action.version}.",
+        hint="Run the same command again in a minute.",
+    )
+
+
 def disable(services: Services, action: DisableVersion) -> None:
     """Disable an older version."""
     services.azure.secrets(action.vault).disable(action.owner.secret, action.version)
 
 
-def _write(place: _Place) -> None:
-    """Write one version. Before a retry the secret is read, because the write may have succeeded without an answer."""
+def _write(place: _Place, found: Secret) -> None:
+    """Write one version, with the tags and the content type of the version that it replaces.
+
+    Before a retry the secret is read, because the write may have succeeded without an answer.
+    """
     services, action, key = place.services, place.action, place.key
     secrets, name = services.azure.secrets(place.vault), action.owner.secret
-    expires, tags = expiry(action.lifetime, services.clock.now()), secret_tags(action.owner, key.entity)
+    tags, content_type = _labels(place, found)
+    expires = expiry(action.lifetime, services.clock.now())
     asked = False
 
     def write() -> None:
@@ -93,12 +136,22 @@ def _write(place: _Place) -> None:
         asked = True
         services.retry_on(
             AccessNotEffectiveError,
-            lambda: secrets.write(name, key.value, expires, tags),
+            lambda: secrets.write(name, key.value, expires, tags, content_type),
             services.access_timeout,
             "the vault to let you write",
         )
 
     services.retry_on(VaultBusyError, write, _BUSY_FOR, "the vault, which is busy")
+
+
+def _labels(place: _Place, found: Secret) -> tuple[Mapping[str, str], str]:
+    """Return the tags and the content type of a new version. Those of a disabled version are only in the list of versions."""
+    existing: Secret | SecretVersion = found
+    if found.state is SecretState.DISABLED:
+        versions = place.services.azure.secrets(place.vault).versions(place.action.owner.secret)
+        existing = versions[0] if versions else found
+    ours = secret_tags(place.action.owner, place.key.entity)
+    return kept_tags(existing.tags, ours), existing.content_type or CONTENT_TYPE
 
 
 def _recover(place: _Place) -> Secret:

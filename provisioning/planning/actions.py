@@ -285,6 +285,14 @@ class RotateSecret(StoreSecret):
 
 
 @dataclass(frozen=True)
+class ChangeExpiry(_OnSecret):
+    """Change when the version that holds the key expires: `lifetime` from now, or never, which takes a new version."""
+
+    version: str
+    lifetime: timedelta | None
+
+
+@dataclass(frozen=True)
 class DisableVersion(_OnSecret):
     """Disable one version of the secret, so that nobody can read it."""
 
@@ -313,6 +321,7 @@ Action = (
     | RemoveEntries
     | StoreSecret
     | RotateSecret
+    | ChangeExpiry
     | DisableVersion
     | RemoveSecret
 )

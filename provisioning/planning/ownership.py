@@ -25,6 +25,10 @@ _ENTRIES_OF_0_1 = f"{OWNER}-access-policies"
 ACCOUNT_TAG = "azure-openai-account"
 """Tag of a secret: the account that it was written for."""
 
+SECRET_TAG_LIMIT = 15  # tags of a secret (Microsoft, "About Azure Key Vault secrets")
+CONTENT_TYPE = "Weights & Biases API key"
+"""Content type of a secret that setup creates. A secret that exists keeps its own."""
+
 _SWITCHED_VALUE = "switched-to-rbac"
 TAG_LIMIT = 50
 """Tags of a resource (Microsoft, "Use tags to organize your Azure resources"). A record of an entry is always shorter than
@@ -102,6 +106,18 @@ def secret_tags(owner: Owner, entity: str | None) -> dict[str, str]:
     """Return the secret's tags, which the portal shows: who wrote it, for which account and for which W&B entity."""
     shown = {"created-by": OWNER, ACCOUNT_TAG: owner.account}
     return shown | ({"wandb-entity": entity} if entity else {})
+
+
+def kept_tags(existing: Mapping[str, str], ours: Mapping[str, str]) -> dict[str, str]:
+    """Return the tags of a new version: those of the version before it, and ours as far as there is room.
+
+    Azure Policy may demand tags of others on every version, so these come first.
+    """
+    kept = dict(existing)
+    for name, value in ours.items():
+        if name in kept or len(kept) < SECRET_TAG_LIMIT:
+            kept[name] = value
+    return kept
 
 
 def wrote(tags: Mapping[str, str] | None) -> bool:

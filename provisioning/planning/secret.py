@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from pydantic import SecretStr
 
 from provisioning.models import KeyState, Observed, Secret, SecretState, Target
-from provisioning.planning.actions import StoreSecret
+from provisioning.planning.actions import ChangeExpiry, StoreSecret
 from provisioning.planning.ownership import owner
 from provisioning.planning.steps import Step, Verb
 
@@ -26,6 +26,10 @@ def key_state(secret: Secret, key: SecretStr | None) -> KeyState:
 def secret_step(target: Target, observed: Observed, key: KeyState) -> Step:
     """Plan the secret, which is written only if it does not hold the key."""
     resource, found = f"secret {target.secret}", observed.secret
+    if target.renew_expiry and found.state is SecretState.PRESENT and key is not KeyState.OTHER:
+        wanted = expiry(target.secret_lifetime, observed.at)
+        if not _agree(found.expires, wanted):
+            return _renewal(target, observed, wanted)
     if key is KeyState.SAME:
         return _present(resource, "holds this key", found, observed.at)
     if key is KeyState.NONE and found.state is SecretState.PRESENT:
@@ -40,6 +44,29 @@ def secret_step(target: Target, observed: Observed, key: KeyState) -> Step:
         after="the W&B key",
         danger=danger,
         action=StoreSecret(observed.vault, owner(target), lifetime=target.secret_lifetime),
+    )
+
+
+_CLOSE = timedelta(days=1)
+"""Two expiry dates that differ by less agree: a lifetime counts from the moment of the command."""
+
+
+def _agree(one: datetime | None, other: datetime | None) -> bool:
+    return one == other if one is None or other is None else abs(one - other) < _CLOSE
+
+
+def _renewal(target: Target, observed: Observed, wanted: datetime | None) -> Step:
+    """Plan another expiry for the version that holds the key."""
+    found = observed.secret
+    how = "" if wanted else "; in a new version with the same key, because an expiry cannot be removed"
+    return Step(
+        Verb.CHANGE,
+        f"secret {target.secret}",
+        f"{until(wanted)}{how}",
+        why="--secret-lifetime",
+        before=until(found.expires),
+        after=until(wanted),
+        action=ChangeExpiry(observed.vault, owner(target), found.version, target.secret_lifetime),
     )
 
 
@@ -77,10 +104,13 @@ def expiry_warning(expires: datetime | None, now: datetime) -> str:
     if expires is None or expires - now > SOON:
         return ""
     if expires <= now:
-        return f"it expired on {expires:%Y-%m-%d}; it can still be read. `rotate-key` stores a new key"
+        return f"it expired on {expires:%Y-%m-%d}; it can still be read. {_REMEDY}"
     days = max(1, round((expires - now) / timedelta(days=1)))
     left = f"{days} days" if days > 1 else "1 day"
-    return f"it expires in {left}; it can be read after that, too. `rotate-key` stores a new key"
+    return f"it expires in {left}; it can be read after that, too. {_REMEDY}"
+
+
+_REMEDY = "`rotate-key` stores a new key; `setup --secret-lifetime TIME` gives this one longer"
 
 
 def _present(resource: str, detail: str, found: Secret, now: datetime) -> Step:

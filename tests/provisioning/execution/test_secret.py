@@ -55,11 +55,53 @@ def test_never_means_no_expiry(bench: Bench) -> None:
     assert "does not expire" in about_secret(setup.status(bench.session()).steps).detail
 
 
-def test_another_lifetime_alone_writes_nothing(bench: Bench) -> None:
+def test_another_standing_lifetime_is_for_new_versions_only(bench: Bench) -> None:
     bench.setup()
     writes = bench.cloud.writes
     bench.setup(secret_lifetime=timedelta(days=7))
     assert bench.cloud.writes == writes
+
+
+@pytest.mark.parametrize("lifetime", ["7d", "720d", "never"])
+@pytest.mark.parametrize("command", ["setup", "rotate-key"])
+def test_a_lifetime_on_the_command_line_changes_the_expiry_of_the_key_that_is_there(
+    load: Load, call: Call, command: str, lifetime: str
+) -> None:
+    """A second time it writes nothing, and status agrees. An expiry cannot be removed: that takes a new version."""
+    theirs = {"owner": "ml-platform", "cost-center": "4711"}
+    cloud = load(world(value=GOOD_KEY, expires_in_days=5, content_type="text/plain", tags=OURS | theirs))
+    env = OPERATOR_ENV | {"WANDB_API_KEY": GOOD_KEY}
+    assert call("setup", "--yes", env=env).returncode == 0
+    ended = call(command, "--yes", "--secret-lifetime", lifetime, env=env)
+    assert ended.returncode == 0, ended.stderr
+    versions = cloud.world.tenant.vaults["kv-ml"].secrets["wandb-api-key"].versions
+    expires = None if lifetime == "never" else cloud.clock.time() + int(lifetime[:-1]) * DAY
+    assert versions[-1].expires == (pytest.approx(expires, abs=60) if expires else None)
+    assert (versions[-1].content_type, versions[-1].tags) == ("text/plain", OURS | theirs)
+    assert [(v.value, v.enabled) for v in versions] == [(GOOD_KEY, False)] * (expires is None) + [(GOOD_KEY, True)]
+    writes = cloud.writes
+    assert call(command, "--yes", "--secret-lifetime", lifetime, env=env).returncode == 0
+    assert cloud.writes == writes
+    assert ("does not expire" if expires is None else "expires 20") in call("status", env=env).stdout
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_a_new_version_keeps_tags_and_content_type(load: Load, bench: Bench, *, enabled: bool) -> None:
+    theirs = {f"policy-{n}": "demanded" for n in range(13)}
+    load(world(value="another", enabled=enabled, content_type="text/plain", tags=theirs))
+    bench.setup()
+    version = bench.vault.secrets["wandb-api-key"].versions[-1]
+    assert version.content_type == "text/plain"
+    assert version.tags == theirs | OURS | {"azure-openai-account": "aoai-ml"}, "15 tags are Azure's limit"
+
+
+def test_rotate_key_keeps_tags_and_content_type(load: Load, bench: Bench) -> None:
+    theirs = {"owner": "ml-platform", "cost-center": "4711"}
+    load(world(value="another", content_type="text/plain", tags=theirs))
+    bench.rotate(GOOD_KEY)
+    version = bench.vault.secrets["wandb-api-key"].versions[-1]
+    assert version.content_type == "text/plain"
+    assert version.tags.items() >= theirs.items()
 
 
 @pytest.mark.parametrize(

@@ -411,7 +411,7 @@ def test_a_lifetime_of_none_means_no_expiry() -> None:
 )
 def test_an_expiry_within_thirty_days_is_a_warning(left: timedelta | None, expected: str) -> None:
     assert expiry_warning(None if left is None else NOW + left, NOW) == expected + (
-        "`rotate-key` stores a new key" * bool(expected)
+        "`rotate-key` stores a new key; `setup --secret-lifetime TIME` gives this one longer" * bool(expected)
     )
 
 
