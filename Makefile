@@ -21,11 +21,11 @@ AZURE = --python-version 3.13 --python-platform x86_64-manylinux_2_28 --generate
 demo: $(VENV)/.demo
 	$(RUN)python -m sandbox demo
 
-test: $(VENV)/.dev $(VENV)/functions-worker $(VENV)/azurite
+test: $(VENV)/.dev $(VENV)/functions-worker $(VENV)/azurite $(VENV)/kusto
 	$(RUN)python -m pytest -n $(WORKERS) -m "not slow and not long and not azcli" $(TESTS)
 
 # What CI runs: with parts of the matrices, and the package as it is deployed.
-test-all: $(VENV)/.dev $(VENV)/functions-worker $(VENV)/azurite
+test-all: $(VENV)/.dev $(VENV)/functions-worker $(VENV)/azurite $(VENV)/kusto
 	$(RUN)python -m pytest -n $(WORKERS) -m "not long and not azcli" $(TESTS)
 
 # Other examples each time, for a scheduled job; a failure prints how to repeat it.
@@ -61,7 +61,7 @@ mutation: $(VENV)/.dev
 
 # Runs all that this project claims, which takes hours, and writes docs/evidence.md. WITH='--only speed --only crash' is a part
 # of it, WITH=--list shows what there is.
-evidence: $(VENV)/.dev $(VENV)/functions-worker $(VENV)/azurite
+evidence: $(VENV)/.dev $(VENV)/functions-worker $(VENV)/azurite $(VENV)/kusto
 	$(RUN)python -m evidence report $(WITH)
 
 lint: $(VENV)/.dev
@@ -110,6 +110,10 @@ $(VENV)/functions-worker: $(VENV)/bin/python
 # Microsoft's storage emulator, in a folder of its own. Where there is no Node, the tests that need it are skipped and say so.
 $(VENV)/azurite: $(VENV)/bin/python
 	npm install --silent --no-audit --no-fund --prefix $@ azurite@3.35.0 || echo "No Azurite: its tests will be skipped."
+
+# Microsoft's Kusto language service, which checks the queries of alerts and workbook.
+$(VENV)/kusto: $(VENV)/bin/python
+	npm install --silent --no-audit --no-fund --prefix $@ @kusto/language-service-next@12.4.1 || echo "No Kusto language service: its test will be skipped."
 
 # Pins the ranges of pyproject.toml: constraints.txt is what the tests run with, requirements-all.txt the same with hashes, and
 # requirements.txt what Azure installs.

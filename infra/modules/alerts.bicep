@@ -38,18 +38,19 @@ var rules = [
   {
     name: 'jobs-failing'
     severity: 2
-    description: 'Jobs fail to be mirrored. Each is tried again, at most an hour later. See docs/runbook.md, "One job is missing".'
-    query: '${traces} and Message startswith "message result=failed" | summarize Failures = count()'
-    measure: 'Failures'
+    description: 'A job failed twice or more and was not mirrored since. It is tried again, at most an hour later. See docs/runbook.md, "One job is missing".'
+    query: '${traces} and Message startswith "message " | extend Job = extract(" job=([^ ]+)", 1, Message), Result = extract(" result=([^ ]+)", 1, Message) | summarize arg_max(TimeGenerated, Result), Failures = countif(Result == "failed") by Job | where Result == "failed" and Failures > 1 | summarize Jobs = count()'
+    measure: 'Jobs'
     operator: 'GreaterThan'
-    threshold: 5
-    minutes: 30
+    threshold: 0
+    minutes: 180
   }
   {
+    // The host itself moves a message that is not base64 to the poison queue, where the trigger cannot read it either.
     name: 'poison'
     severity: 2
-    description: 'A message was given up: five times the process ended while it was at work. The job is enqueued again while it is pending. See docs/runbook.md, "Poison messages".'
-    query: '${requests} and Name == "report_poison" | summarize Messages = count()'
+    description: 'A message was given up: five times the process ended while it was at work, or the host cannot decode it. A pending job is enqueued again. See docs/runbook.md, "Poison messages".'
+    query: 'union (${requests} and Name == "report_poison" | project TimeGenerated), (${traces} and Message has "Message decoding has failed" | project TimeGenerated) | summarize Messages = count()'
     measure: 'Messages'
     operator: 'GreaterThan'
     threshold: 0
@@ -104,7 +105,7 @@ resource alerts 'Microsoft.Insights/scheduledQueryRules@2026-03-01' = [for rule 
     enabled: true
     scopes: [workspaceId]
     evaluationFrequency: 'PT5M'
-    windowSize: rule.minutes == 60 ? 'PT1H' : 'PT${rule.minutes}M'
+    windowSize: rule.minutes >= 60 ? 'PT${rule.minutes / 60}H' : 'PT${rule.minutes}M'
     autoMitigate: true
     // The tables do not exist before the first line is logged, and validation would reject the queries until then.
     skipQueryValidation: true

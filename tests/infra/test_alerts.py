@@ -1,0 +1,192 @@
+"""Each alert fires when it should and not otherwise: its query runs, by a KQL engine, on lines that the app logged."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb_kql
+import pytest
+
+from tests.worker.test_worker import JOB, KEY, WORLD, Answer, Host, Load, azure, delivered, host, message, tick, worker
+
+__all__ = ["host"]  # a fixture
+
+ROOT = Path(__file__).parent.parent.parent
+KUSTO = Path(sys.prefix) / "kusto"
+TABLES = {  # the columns that our queries use (Azure Monitor's table reference)
+    "AppTraces": "(TimeGenerated: datetime, AppRoleName: string, Message: string)",
+    "AppRequests": "(TimeGenerated: datetime, AppRoleName: string, Name: string, Success: bool, DurationMs: real)",
+    "AppExceptions": (
+        "(TimeGenerated: datetime, AppRoleName: string, OperationName: string, ExceptionType: string, OuterMessage: string)"
+    ),
+}
+SQL = {"datetime": "timestamp", "string": "varchar", "bool": "boolean", "real": "double"}
+ALERT = re.compile(
+    r"name: '([\w-]+)'\n.*?    query: '(.*?)'\n    measure: '(\w+)'\n    operator: '(\w+)'\n    threshold: (\d+)\n"
+    r"    minutes: (\w+)",
+    re.DOTALL,
+)
+HEARTBEAT = 15  # minutes, the template's default
+
+
+@dataclass(frozen=True)
+class Alert:
+    """A rule of alerts.bicep."""
+
+    name: str
+    query: str
+    measure: str
+    operator: str
+    threshold: int
+    minutes: int
+
+
+def alerts() -> Iterator[Alert]:
+    text = (ROOT / "infra" / "modules" / "alerts.bicep").read_text(encoding="utf-8")
+    rows = {
+        name: f'{table} | where AppRoleName =~ "func"'
+        for name, table in (("requests", "AppRequests"), ("traces", "AppTraces"))
+    }
+    for name, query, measure, operator, threshold, minutes in ALERT.findall(text):
+        whole = re.sub(r"\$\{(\w+)\}", lambda found: rows[found[1]], query)
+        yield Alert(name, whole, measure, operator, int(threshold), int(minutes) if minutes.isdigit() else HEARTBEAT)
+
+
+ALERTS = tuple(alerts())
+
+
+class Workspace:
+    """A Log Analytics workspace that holds what the app and its host logged; times are minutes before now."""
+
+    def __init__(self) -> None:
+        self.connection = duckdb_kql.connect()
+        for name, columns in TABLES.items():
+            typed = re.sub(r": (\w+)", lambda found: f" {SQL[found[1]]}", columns)
+            self.connection.sql(f"create table {name} {typed}")
+
+    def add(self, table: str, minutes: float, *values: Any, app: str = "func") -> None:
+        self.connection.execute(
+            f"insert into {table} values (now() - to_seconds({minutes * 60}), ?{', ?' * len(values)})", [app, *values]
+        )
+
+    def invocation(self, function: str, answer: Answer, minutes: float) -> None:
+        """Add the request and the lines of an invocation."""
+        self.add("AppRequests", minutes, function, answer["ok"], 900.0)
+        for line in answer["logs"]:
+            self.add("AppTraces", minutes, line["message"])
+
+    def fired(self) -> set[str]:
+        return {alert.name for alert in ALERTS if self._fires(alert)}
+
+    def _fires(self, alert: Alert) -> bool:
+        recent = f"where TimeGenerated > ago({alert.minutes}m) |"
+        query = re.sub(r"(App\w+) \|", rf"\1 | {recent}", alert.query)
+        [row] = duckdb_kql.query(self.connection, query).fetchall()
+        value = row[0]
+        return bool(value > alert.threshold if alert.operator == "GreaterThan" else value < alert.threshold)
+
+
+@pytest.fixture
+def workspace() -> Iterator[Workspace]:
+    made = Workspace()
+    yield made
+    made.connection.close()
+
+
+@worker
+def test_nothing_fires_while_the_app_works_and_instances_are_drained(
+    workspace: Workspace, host: Host, load: Load
+) -> None:
+    """A job that is paused, a worker told to go, and an invocation that its host aborted are normal."""
+    paused = {"id": "ftjob-paused", "created": "-1d", **JOB, "outcome": {"status": "paused", "during": "queue"}}
+    [account] = WORLD["accounts"]
+    cloud = load({**WORLD, "accounts": [account | {"jobs": [*account["jobs"], paused]}]})
+    first, synced, second = host(tick(), delivered(message("ftjob-done")), tick(), env=azure(cloud))["invocations"]
+    workspace.invocation("find_jobs", first, 4)
+    workspace.invocation("sync_job", synced, 3)
+    workspace.invocation("find_jobs", second, 2)
+    workspace.add("AppRequests", 3, "sync_job", False, 1200.0)
+    for words in (  # the host's, as users report them (azure-functions-host 12007)
+        "WorkerProcessExitException: python exited with code 143 (0x8F)",
+        "FunctionTimeoutAbortException: Worker channel is shutting down",
+    ):
+        workspace.add("AppTraces", 3, words)
+    for _ in range(3):  # what another app logs into the same workspace
+        workspace.add("AppTraces", 1, "message result=failed job=ftjob-done account=x reason=none", app="other")
+        workspace.add("AppTraces", 1, "key state=refused version=1", app="other")
+    assert workspace.fired() == set()
+
+
+@worker
+def test_a_refused_account_a_failing_job_and_an_expiring_key_fire(workspace: Workspace, host: Host, load: Load) -> None:
+    secret = {"name": "wandb-api-key", "value": KEY, "expires_in_days": 12}
+    closed = {"name": "aoai-closed", "group": "rg-ml"}  # where the app has no role
+    vault = WORLD["vaults"][0] | {"secrets": [secret]}
+    events = {"op": "FineTuning_GetEvents", "when": {"times": 99}, "do": {"status": 400}}
+    cloud = load({**WORLD, "accounts": [*WORLD["accounts"], closed], "vaults": [vault], "faults": [events]})
+    endpoints = f"{azure(cloud)['AZURE_OPENAI_ENDPOINTS']},https://aoai-closed.openai.azure.com/"
+    checked, failed = host(
+        tick(), delivered(message("ftjob-running")), env=azure(cloud, AZURE_OPENAI_ENDPOINTS=endpoints)
+    )["invocations"]
+    workspace.invocation("find_jobs", checked, 6)
+    workspace.invocation("sync_job", failed, 5)
+    assert workspace.fired() == {"key-expiring"}, "neither one tick nor one attempt is worth a call"
+    for minutes in (4, 2):
+        workspace.invocation("find_jobs", checked, minutes)
+    workspace.invocation("sync_job", failed, 1)
+    assert workspace.fired() == {"key-expiring", "jobs-failing", "refused"}
+    workspace.add("AppTraces", 0, "message result=synced job=ftjob-running account=aoai-ml")
+    assert "jobs-failing" not in workspace.fired(), "it was mirrored since"
+
+
+@worker
+def test_a_refused_key_fires_and_so_does_the_missing_tick(workspace: Workspace, host: Host, load: Load) -> None:
+    secret = {"name": "wandb-api-key", "value": "f" * 40}
+    cloud = load({**WORLD, "vaults": [WORLD["vaults"][0] | {"secrets": [secret]}]})
+    [refused] = host(tick(), env=azure(cloud))["invocations"]
+    workspace.invocation("find_jobs", refused, 2)
+    assert workspace.fired() == {"key-refused", "no-tick"}
+
+
+def test_a_stuck_timer_fires_and_so_does_a_message_that_only_the_host_saw(workspace: Workspace) -> None:
+    workspace.add("AppRequests", HEARTBEAT + 1, "find_jobs", True, 900.0)
+    workspace.add("AppTraces", 1, "Message decoding has failed! Check MessageEncoding settings.")
+    assert workspace.fired() == {"no-tick", "poison"}
+
+
+def _queries() -> Iterator[tuple[str, str]]:
+    """Every query of alerts, workbook and docs/observability.md."""
+    yield from ((f"alert {alert.name}", alert.query) for alert in ALERTS)
+    for item in json.loads((ROOT / "infra" / "workbook.json").read_text(encoding="utf-8"))["items"]:
+        if query := item["content"].get("query"):
+            yield f"workbook {item['name']}", query.replace("{TimeRange:grain}", "1h")
+    page = (ROOT / "docs" / "observability.md").read_text(encoding="utf-8")
+    for block in re.findall(r"^```kusto\n(.*?)```", page, re.MULTILINE | re.DOTALL):
+        for number, query in enumerate(block.split("\n\n")):
+            yield f"page {number}", query
+
+
+def _problems(queries: Mapping[str, str]) -> Mapping[str, Sequence[str]]:
+    script = [str(shutil.which("node")), str(Path(__file__).parent / "kusto.js"), str(KUSTO)]
+    done = subprocess.run(
+        script, input=json.dumps({"tables": TABLES, "queries": queries}), capture_output=True, text=True, check=True
+    )
+    found: Mapping[str, Sequence[str]] = json.loads(done.stdout)
+    return found
+
+
+@pytest.mark.skipif(
+    not (KUSTO / "node_modules").is_dir(),
+    reason="Microsoft's Kusto language service is absent: `make test` installs it",
+)
+def test_every_query_passes_microsofts_language_service() -> None:
+    queries = dict(_queries())
+    assert len(queries) > 20
+    assert _problems(queries) == {}
+    assert _problems({"wrong": "AppTraces | where Mesage == 'x'"})["wrong"]
