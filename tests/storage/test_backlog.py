@@ -70,18 +70,6 @@ def test_a_tick_enqueues_each_pending_job_once_and_no_other(going: int, ended: i
 
 
 @patient
-@given(going=st.integers(0, 10), ended=st.integers(0, 500), turn=turns)
-def test_jobs_that_go_on_are_all_asked_for_where_there_is_room_and_wait_for_one_bound_of_messages(
-    going: int, ended: int, turn: int
-) -> None:
-    on = list(range(1000, 1000 + going))
-    depth = SMALL - going - 3  # what is kept for the others is an eighth, rounded up
-    asked = top_up(on, list(range(ended, 0, -1)), depth=depth, turn=turn, bound=SMALL)
-    assert asked[:going] == on
-    assert depth + going <= SMALL
-
-
-@patient
 @given(going=st.integers(1, 8), ended=st.integers(0, 300), pace=st.integers(1, 20), start=turns)
 def test_a_job_that_goes_on_is_not_starved_by_a_backfill(going: int, ended: int, pace: int, start: int) -> None:
     """Between two looks at it, at most three bounds of messages are worked through: one until there is room, one until it
@@ -116,8 +104,3 @@ def test_a_backfill_is_asked_for_the_newest_first_and_hardly_ever_twice() -> Non
         world.tick(turn)
     assert turn <= 1000 / 100 + 5
     assert len(world.served) <= 1000 * 1.25
-
-
-def test_a_queue_at_its_bound_gets_nothing() -> None:
-    assert top_up([1], [2], depth=BOUND, turn=1) == []
-    assert top_up([1], [2], depth=BOUND + 5, turn=1) == []

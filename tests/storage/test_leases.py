@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from function_app.azure.leases import NO_FAILURES, RENEW_EVERY, STOP_BEFORE, TERM, Failures, held, no_lease
+from function_app.azure.leases import NO_FAILURES, RENEW_EVERY, STOP_BEFORE, TERM, Failures, held
 from function_app.errors import StorageError, SyncError, TakenError
 
 SOON = 0.001  # seconds between renewals here
@@ -101,16 +101,6 @@ def test_a_renewal_that_comes_through_after_failures_keeps_it() -> None:
         assert not lease.lost()
 
 
-def test_once_lost_it_stays_lost_also_when_a_renewal_comes_through_later() -> None:
-    """The writer has stopped by then, or has not heard yet that it has to."""
-    lock, clock = Lock(), Clock()
-    with held(lock, "ftjob-1", renew_every=3600, clock=clock) as lease:
-        clock.now += TERM
-        assert lease.lost()
-        clock.now -= TERM
-        assert lease.lost()
-
-
 def test_a_refused_renewal_is_a_lost_lease_at_once_and_is_not_asked_again() -> None:
     lock = Lock(TakenError("the lease is gone"))
     with held(lock, "ftjob-1", renew_every=SOON, clock=Clock()) as lease:
@@ -125,17 +115,6 @@ def test_a_lock_that_cannot_be_given_back_hides_neither_the_work_nor_its_error(r
         assert not lease.lost()
     with pytest.raises(ZeroDivisionError), held(Lock(back=refusal), "ftjob-1"):
         raise ZeroDivisionError
-
-
-def test_the_renewing_thread_ends_with_the_work() -> None:
-    with held(Lock(), "ftjob-1", renew_every=SOON):
-        assert any(thread.name == "lease ftjob-1" for thread in threading.enumerate())
-    assert not any(thread.name == "lease ftjob-1" for thread in threading.enumerate())
-
-
-def test_who_works_alone_has_a_lease_that_is_never_lost() -> None:
-    with no_lease("ftjob-1") as lease:
-        assert not lease.lost()
 
 
 def test_what_the_holder_says_of_failures_is_there_for_the_next_one() -> None:

@@ -2,12 +2,10 @@
 a queue is."""
 
 import base64
-import json
 import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
-from pathlib import Path
 from typing import Protocol
 
 import pytest
@@ -24,8 +22,6 @@ from function_app.functions import QUEUE, STORAGE
 from sandbox.cloud import Cloud
 from tests.storage.azurite import Azurite, connection
 
-HOST = json.loads((Path(__file__).parent.parent.parent / "host.json").read_text(encoding="utf-8"))
-MAX_DEQUEUE = HOST["extensions"]["queues"]["maxDequeueCount"]
 LONG = 30.0  # seconds to wait at most for what another thread is about to do
 JOB = "ftjob-7"
 BLOB = f"{JOB}.lease"
@@ -164,15 +160,6 @@ def test_a_name_that_one_worker_notes_the_others_know(storage: Storage, other: S
     assert len(place.blobs()) == 2
 
 
-def test_more_names_than_one_answer_holds(storage: Storage, place: Place) -> None:
-    names = {f"api.wandb.ai/acme/tuning/ftjob-{n}" for n in range(5)}
-    with storage.lease(JOB):
-        for name in names:
-            storage.deleted.note(name)
-    few = storage._leases.list_blob_names(name_starts_with="deleted-runs/", results_per_page=2)
-    assert {name.removeprefix("deleted-runs/") for name in few} == storage.deleted.known() == names
-
-
 def test_where_nobody_has_had_a_lease_no_name_is_known(storage: Storage, place: Place) -> None:
     place.remove()
     assert storage.deleted.known() == frozenset()
@@ -246,25 +233,6 @@ def test_a_lease_whose_blob_somebody_deleted_is_lost(storage: Storage, place: Pl
         assert eventually(lease)
 
 
-def test_a_renewed_lease_is_kept(storage: Storage, place: Place) -> None:
-    lock = lock_of(storage)
-    lock.acquire()
-    for _ in range(3):
-        lock.renew()
-    lock.release(NO_FAILURES)
-    with pytest.raises(TakenError, match="BlobNotFound"):
-        lock.renew()
-
-
-def test_a_request_that_is_sent_twice_gets_the_same_lease(storage: Storage, place: Place) -> None:
-    """As when its answer got lost on the way."""
-    lock = lock_of(storage)
-    lock.acquire()
-    lock.acquire()
-    lock.release(NO_FAILURES)
-    assert place.blobs() == []
-
-
 def test_the_container_is_made_where_nobody_did(storage: Storage, place: Place) -> None:
     place.remove()
     with storage.lease(JOB) as lease:
@@ -305,27 +273,6 @@ def test_the_depth_counts_what_waits_and_what_is_at_work(storage: Storage, queue
     assert storage.depth(QUEUE) == 39
     queue.send_message("later", visibility_timeout=600)
     assert storage.depth(QUEUE) == 40
-
-
-def test_a_queue_that_nobody_made_yet_is_empty(storage: Storage) -> None:
-    assert storage.depth("no-such-queue") == 0
-
-
-def test_a_message_that_fails_is_hidden_while_at_work_and_comes_again_with_its_attempts_counted(
-    queue: QueueClient,
-) -> None:
-    """What the host's poison rule counts (maxDequeueCount): it gives a failed message back, as here."""
-    queue.send_message("m")
-    attempts = []
-    for _ in range(MAX_DEQUEUE):
-        [message] = queue.receive_messages(visibility_timeout=600)
-        assert [*queue.receive_messages()] == [], "nobody else gets it meanwhile"
-        attempts.append(message.dequeue_count)
-        queue.update_message(message, visibility_timeout=0)
-    assert attempts == list(range(1, MAX_DEQUEUE + 1))
-    assert queue.get_queue_properties().approximate_message_count == 1, (
-        "a poisoned message is counted until it is moved"
-    )
 
 
 # --- what goes wrong

@@ -380,3 +380,28 @@ def test_a_job_that_the_routes_leave_out_is_told_so(bench: Bench, tmp_path: Path
     done = tried(a_training_file(tmp_path), "--suffix", "scratch-1", env=routes)
     assert done.exit_code == 0
     assert "It will not be in W&B" in done.stderr
+
+
+def test_preferences_are_dpo_with_its_own_hyperparameters(bench: Bench, tmp_path: Path) -> None:
+    store = open_world(bench)
+    submit(a_training_file(tmp_path, format="dpo"), "--model", "gpt-4.1-mini", "--hyperparameters", "beta=0.1")
+    [job] = made(bench, store)
+    assert job["method"]["type"] == "dpo"
+    assert job["hyperparameters"]["beta"] == 0.1
+
+
+def test_a_corrected_file_of_the_same_name_and_size_is_uploaded(bench: Bench, tmp_path: Path) -> None:
+    store = open_world(bench)
+    training = a_training_file(tmp_path)
+    before = submit(training)
+    training.write_bytes(training.read_bytes().replace(b"politely", b"PoLiTeLy").replace(b"Please", b"please"))
+    after = submit(training)
+    assert (after["created"], len(after["uploaded"])) == (True, 1)
+    assert after["training_file"] != before["training_file"]
+    assert len(made(bench, store)) == 2
+
+
+def test_a_model_without_its_date_is_the_model_with_it_and_no_other_one() -> None:
+    request = replace(REQUEST, model="gpt-4o")
+    assert like(request, [replace(SHOWN, model="gpt-4o-2024-08-06")])
+    assert not like(request, [replace(SHOWN, model="gpt-4o-mini-2024-07-18")])

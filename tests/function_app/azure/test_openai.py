@@ -285,3 +285,8 @@ def test_an_odd_job_is_mirrored_without_the_odd_value_and_the_others_are_too(ben
     jobs = account(bench).jobs()
     assert sorted(job.id for job in jobs) == [JOB, "ftjob-2"]
     assert {job.id: job.malformed for job in jobs}[JOB] == ("finished_at", "error", "metadata")
+
+
+def test_all_pages_of_jobs_come_newest_first(bench: Bench) -> None:
+    bench.world(*(a_job(id=f"ftjob-{n:032x}", created=f"-{n + 1}h") for n in range(130)))
+    assert [job.id for job in account(bench).jobs()] == [f"ftjob-{n:032x}" for n in range(130)]

@@ -202,3 +202,10 @@ def test_a_canary_in_every_place_is_found_in_wandb_only_where_the_policy_allows(
     ]
     sent = "\n".join(texts)
     assert {word for word in ("META", "PROMPT", "NAME", "LINE", "SECRET") if f"CANARY-{word}" in sent} == leaves
+
+
+def test_a_line_that_is_not_json_or_too_long_loses_what_its_text_shows() -> None:
+    broken = b'{"a": "https://me:pw@host/", \xff'
+    assert b"pw" not in line_without_credentials(broken, 1 << 20)
+    assert line_without_credentials(broken, 1 << 20).endswith(b"\xff")
+    assert b"pw" not in line_without_credentials(b'{"a": "https://me:pw@host/"}', 5)

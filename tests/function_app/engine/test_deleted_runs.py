@@ -28,13 +28,3 @@ def test_engines_that_share_what_is_known_ask_wandb_once(bench: Bench) -> None:
     assert bench.tick(one)[JOB].result is Result.SKIPPED
     asked, writes = bench.counted(lambda: bench.tick(other))
     assert (asked, writes) == ({"FineTuning_List": 1, "Runs": 1}, 0)
-
-
-def test_in_another_project_the_run_is_made(bench: Bench) -> None:
-    bench.world(a_job())
-    bench.tick()
-    bench.cloud.world.wandb.store.delete_run(bench.run())
-    one, other = bench.engine(), bench.engine(wandb_project="second")
-    one.deleted = other.deleted = InMemory()
-    bench.tick(one)
-    assert bench.tick(other)[JOB].result is Result.SYNCED

@@ -7,7 +7,7 @@ import pytest
 from function_app.data.routes import parse_routes
 from function_app.engine.engine import Engine
 from function_app.errors import WandbError
-from function_app.models import DatasetPolicy, Outcome, Result, Selection
+from function_app.models import DatasetPolicy, Outcome, Result
 from tests.function_app.conftest import ENDPOINT, ENTITY, FILE, JOB, KEY, OTHER_JOB, PROJECT, Bench, a_file, a_job
 
 THIRD_JOB = "ftjob-" + "3" * 32
@@ -72,23 +72,6 @@ def test_each_job_goes_where_its_rule_sends_it_with_the_files_that_the_rule_allo
     assert outcomes[THIRD_JOB].run_url.endswith(f"/acme-eu/finetune/runs/{THIRD_JOB}")
 
 
-def test_an_idle_tick_asks_each_project_that_jobs_may_go_to_once(bench: Bench) -> None:
-    """Those that no job goes to now, too: a run may go on there whose job was deleted."""
-    two_accounts(bench, a_job(), a_job(id=OTHER_JOB, suffix="scratch-1"), eu=(a_job(id=THIRD_JOB),))
-    rules = "account=aoai-eu -> acme-eu/finetune; suffix=never -> elsewhere"
-    bench.tick(engine(bench, rules))
-    again = engine(bench, rules)
-    asked, writes = bench.counted(lambda: bench.tick(again))
-    assert (asked, writes) == ({"FineTuning_List": 2, "Runs": 3}, 0)
-
-
-def test_a_tick_of_chosen_jobs_asks_only_the_projects_that_they_go_to(bench: Bench) -> None:
-    two_accounts(bench, a_job(), eu=(a_job(id=THIRD_JOB),))
-    syncing = engine(bench, "account=aoai-eu -> acme-eu/finetune")
-    asked, _ = bench.counted(lambda: syncing.discover(Selection(jobs=frozenset({JOB}))))
-    assert asked == {"FineTuning_List": 2, "Runs": 1}
-
-
 def test_a_queue_message_carries_ids_only_and_the_worker_finds_the_way_again(bench: Bench) -> None:
     two_accounts(bench, a_job(suffix="scratch-1"), eu=(a_job(id=THIRD_JOB),))
     worker = engine(bench, "account=aoai-eu -> acme-eu/finetune; account=aoai-ml -> off")
@@ -96,12 +79,6 @@ def test_a_queue_message_carries_ids_only_and_the_worker_finds_the_way_again(ben
     left_out = worker.sync_job("aoai-ml", JOB)
     assert (left_out.result, "rule 2 of WANDB_ROUTES" in left_out.message) == (Result.SKIPPED, True)
     assert places(bench) == {THIRD_JOB: "acme-eu/finetune"}
-
-
-def test_a_project_alone_is_of_the_same_entity_even_if_that_is_the_keys_default(bench: Bench) -> None:
-    two_accounts(bench, a_job(), eu=(a_job(id=THIRD_JOB),))
-    bench.tick(engine(bench, "account=aoai-eu -> europe", wandb_entity=None))
-    assert places(bench) == {JOB: f"{ENTITY}/{PROJECT}", THIRD_JOB: f"{ENTITY}/europe"}
 
 
 def test_a_project_that_takes_no_writes_fails_its_own_jobs_only(bench: Bench) -> None:
@@ -166,3 +143,9 @@ def test_an_account_without_the_surface_that_shows_metadata_fails_rather_than_se
     outcomes = engine(bench, "metadata.team=search -> search", azure_openai_endpoints=(ENDPOINT,)).sync()
     assert [(outcome.job, outcome.result) for outcome in outcomes] == [("", Result.FAILED)]
     assert places(bench) == {}
+
+
+def test_a_project_alone_is_of_the_same_entity_even_if_that_is_the_keys_default(bench: Bench) -> None:
+    two_accounts(bench, a_job(), eu=(a_job(id=THIRD_JOB),))
+    bench.tick(engine(bench, "account=aoai-eu -> europe", wandb_entity=None))
+    assert places(bench) == {JOB: f"{ENTITY}/{PROJECT}", THIRD_JOB: f"{ENTITY}/europe"}

@@ -93,22 +93,6 @@ def test_a_job_whose_time_is_up_is_left_between_two_rows_for_the_next_tick(bench
     assert [row["_step"] for row in bench.run().history] == list(range(1, 31))
 
 
-def test_a_lease_that_is_lost_when_all_is_done_changes_nothing(bench: Bench) -> None:
-    bench.world(a_job())
-    first, second = bench.engine(), bench.engine()
-    asked = 0
-
-    def counted() -> bool:
-        nonlocal asked
-        asked += 1
-        return False
-
-    first.leases = lambda job: nullcontext(Lease(counted))
-    assert first.sync_job(ACCOUNT, JOB).final
-    assert second.sync_job(ACCOUNT, JOB).result == "current"
-    assert asked > 30
-
-
 def test_a_job_that_fails_is_left_alone_until_its_time_and_costs_nothing_meanwhile(bench: Bench) -> None:
     bench.world(a_job(), faults=[{"op": "FineTuning_Get", "do": {"status": 400}}])
     engine, lease = bench.engine(), Lease()

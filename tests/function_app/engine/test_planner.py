@@ -44,18 +44,6 @@ def test_a_run_without_the_mark_or_with_an_older_one_or_of_another_end_is_pendin
         assert decide(a_job(), run).action is Action.MIRROR
 
 
-def test_what_is_left_alone_is_said_why() -> None:
-    """A deleted run, a run that replaced another and was deleted, one that is being written, a job that logs by itself."""
-    for decision in (
-        decide(a_job(), None, deleted=True),
-        decide(a_job(), a_run(superseded_by="ftjob-1-2")),
-        decide(a_job(), a_run(state="running", foreign=True, rule=None, status=None)),
-        decide(a_job(integrations=({"type": "wandb", "wandb": {"project": "p"}},)), None),
-    ):
-        assert decision.action is Action.SKIP
-        assert decision.message
-
-
 @pytest.mark.parametrize("state", ["running", "pending"])
 def test_a_run_that_another_program_is_writing_is_looked_at_again_later(state: str) -> None:
     run = a_run(state=state, foreign=True, rule=None, status=None)

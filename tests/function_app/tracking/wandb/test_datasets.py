@@ -73,20 +73,6 @@ def test_the_table_is_what_wandbs_own_table_would_be(bench: Bench) -> None:
     assert held == theirs
 
 
-def test_an_image_in_the_file_is_named_with_its_size_and_not_in_the_table(bench: Bench) -> None:
-    png = "iVBORw0KGgo" * 400
-    parts = [
-        {"type": "text", "text": "Which?"},
-        {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{png}"}},
-    ]
-    line = {"messages": [{"role": "user", "content": parts}, {"role": "assistant", "content": "That one."}]}
-    bench.world(a_job(), files=[a_file(lines=[json.dumps(line)])])
-    bench.tick()
-    [row] = table(bench)
-    assert row["prompt"] == "Which?\n[image: data:image/png (3,300 bytes)]"
-    assert png not in json.dumps(row)
-
-
 def test_broken_lines_are_counted_and_each_is_shown_by_number_and_reason_but_not_quoted(bench: Bench) -> None:
     good = json.dumps({"messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "ho"}]})
     lines = [good, SECRET, good, json.dumps({SECRET: 1}), json.dumps({"messages": SECRET}), f"[{good}]"]

@@ -10,8 +10,6 @@ import pytest
 from function_app.data.routes import Registry
 from function_app.engine.planner import RULE
 from function_app.models import DatasetPolicy, Result
-from function_app.tracking.wandb.models import Models
-from function_app.tracking.wandb.versions import LATEST
 from sandbox.runtime.faults import Gate
 from sandbox.wandb.artifacts import Artifact, Collection
 from tests.function_app.conftest import ENTITY, JOB, KEY, OTHER_JOB, PROJECT, Bench, a_job, child
@@ -116,14 +114,6 @@ def test_a_link_is_made_once_though_the_mark_that_it_was_made_is_lost(bench: Ben
     assert len(linked(bench).versions) == 1
 
 
-def test_a_link_that_was_not_made_before_a_kill_is_made_after_it(bench: Bench) -> None:
-    bench.world(a_job(**FIRST))
-    bench.tick()
-    del bench.run().summary["sync"]["rule"]
-    assert bench.tick(bench.engine(wandb_registry=REGISTRY))[JOB].final
-    assert linked(bench).versions == [collection(bench).versions[-1]]
-
-
 @pytest.mark.parametrize(
     ("world", "registry", "why"),
     [
@@ -178,17 +168,6 @@ def test_a_registry_that_is_out_of_reach_is_asked_again(bench: Bench) -> None:
     assert len(linked(bench).versions) == 1
 
 
-def test_a_younger_model_keeps_latest_without_a_request_of_its_own(bench: Bench) -> None:
-    bench.world(a_job(**FIRST), a_job(id=OTHER_JOB, **TICKETS | {"created": "-2d"}))
-    engine = bench.engine()
-    assert engine.sync_job("aoai-ml", OTHER_JOB).final
-    asked, _ = bench.counted(lambda: engine.sync_job("aoai-ml", JOB))
-    latest = collection(bench).latest
-    assert latest is not None
-    assert said(latest)["job"]["job_id"] == OTHER_JOB
-    assert (asked["UseArtifact"], asked.get("AddAliases"), asked.get("ProjectArtifacts")) == (1, None, None)
-
-
 def test_a_younger_job_that_ends_meanwhile_has_latest_without_a_request_of_its_own(bench: Bench) -> None:
     """When the older job's run was opened there was no younger model; W&B then gives `latest` to what comes last."""
     bench.world(a_job(**FIRST), a_job(id=OTHER_JOB, **TICKETS | {"created": "-2d"}))
@@ -236,17 +215,3 @@ def latest_of(bench: Bench) -> str:
     latest = collection(bench).latest
     assert latest is not None
     return str(said(latest)["job"]["job_id"])
-
-
-def test_models_are_placed_though_wandb_does_not_answer_questions_with_a_change(bench: Bench) -> None:
-    """That it does is UNVERIFIED."""
-    bench.world(a_job(**FIRST), a_job(id=OTHER_JOB, **TICKETS | {"created": "-2d"}))
-    engine = bench.engine()
-    for job in (OTHER_JOB, JOB):
-        assert engine.sync_job("aoai-ml", job).final
-    wrong = collection(bench)
-    wrong.point([LATEST], wrong.versions[-1])
-    [account] = engine.accounts
-    Models(bench.api(), account.job(JOB), account.checkpoints(JOB), FAMILY).place({}, None)
-    assert wrong.latest is not None
-    assert said(wrong.latest)["job"]["job_id"] == OTHER_JOB

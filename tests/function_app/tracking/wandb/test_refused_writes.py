@@ -90,18 +90,6 @@ def test_rows_that_wandb_refused_of_a_run_that_goes_on_are_told(bench: Bench) ->
     assert len(bench.steps()) > len(before)
 
 
-def test_the_last_config_of_a_run_that_went_on_is_there_though_the_sdk_lost_it(bench: Bench) -> None:
-    bench.world(a_job(**LIVE), files=FILES)
-    engine = bench.engine()
-    bench.tick(engine)
-    bench.cloud.clock.advance(3600)
-    upserts = bench.cloud.counts["UpsertBucket"]
-    bench.cloud.world.faults.faults.append(Fault.model_validate(lost("UpsertBucket", upserts + 3)))
-    assert bench.tick(engine)[JOB].final
-    assert bench.run().config["status"] == "succeeded"
-    assert bench.tick(engine)[JOB].result is Result.CURRENT
-
-
 def test_a_deleted_jobs_end_that_wandb_refuses_is_told_and_written_by_the_next_tick(bench: Bench) -> None:
     bench.world(a_job(**LIVE), a_job(id="ftjob-" + "2" * 32), files=FILES)
     engine = bench.engine()
@@ -114,34 +102,6 @@ def test_a_deleted_jobs_end_that_wandb_refuses_is_told_and_written_by_the_next_t
     assert "rule" not in bench.run().summary["sync"]
     assert bench.tick(engine)[JOB].final
     assert bench.run().config["job_deleted"] is True
-
-
-def test_what_the_sdk_keeps_of_its_own_in_the_config_is_not_written_over(bench: Bench) -> None:
-    """By it the SDK tells a run that is there: without it the next tick would begin anew."""
-    bench.world(a_job(**LIVE), files=FILES)
-    config = lost("UpsertBucket", 2)
-    bench.cloud.world.faults.faults.append(Fault.model_validate(config))
-    bench.tick()
-    assert bench.run().telemetry["t"]
-
-
-def test_nothing_is_asked_twice_where_nothing_was_refused(bench: Bench) -> None:
-    """A tick asks once for the run it has opened, and no more often when it sets the marks that vouch for it."""
-    bench.world(a_job(**LIVE), files=FILES)
-    engine = bench.engine()
-    asked = []
-    for wait in (60, 3600, 0):
-        asked.append(bench.counted(lambda: bench.tick(engine))[0].get("Run", 0))
-        bench.cloud.clock.advance(wait)
-    assert asked == [1, 1, 1]
-
-
-def test_jobs_at_work_together_ask_for_their_run_once_each(bench: Bench) -> None:
-    """What the SDK has to say at every run's beginning is no sign that W&B refused something."""
-    jobs = [f"ftjob-{number:032x}" for number in range(1, 5)]
-    bench.world(*(a_job(id=job) for job in jobs))
-    asked, _ = bench.counted(bench.tick)
-    assert asked["Run"] == len(jobs)
 
 
 def test_nothing_of_the_machine_goes_to_wandb(bench: Bench) -> None:
