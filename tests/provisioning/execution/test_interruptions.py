@@ -1,13 +1,11 @@
 """Stopped anywhere, by anything, and run again: the same end, and then nothing left to write."""
 
-import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
 
 from provisioning import errors
-from provisioning.cli import setup
 from provisioning.planning.steps import Step
 from sandbox.cloud import Cloud
 
@@ -17,20 +15,6 @@ Load = Callable[[Mapping[str, Any]], Cloud]
 
 ONE_POLICY = [{"principal": "billing-api", "secrets": ["get"]}]
 SMALL = {"extends": "contoso", "vaults": [{"name": "kv-ml", "group": "rg-ml", "policies": ONE_POLICY}]}
-STEPS = 6  # of a plan for SMALL that write or wait, plus the wait
-
-WRITES = [("Accounts_Update", 1), *(("RoleAssignments_Create", n) for n in (1, 2, 3)), ("Vaults_Update", 1)]
-READS = [
-    ("Subscriptions_List", 1),
-    ("Accounts_Get", 1),
-    ("Accounts_Get", 2),  # the poll's end
-    ("Accounts_Get", 3),  # the last look
-    ("Vaults_Get", 2),
-    ("RoleAssignments_ListForScope", 2),  # reading back before the switch
-    ("RoleDefinitions_Get", 4),
-    ("GetSecret", 2),
-    ("GetSecret", 3),  # the probe after the switch
-]
 
 
 def end(bench: Bench) -> tuple[object, ...]:
@@ -61,39 +45,6 @@ def finish(bench: Bench, whole: tuple[object, ...]) -> None:
     writes = bench.cloud.writes
     bench.setup()
     assert bench.cloud.writes == writes
-
-
-@pytest.mark.parametrize(("op", "nth"), [*WRITES, ("SetSecret", 1), *READS])
-def test_a_request_that_fails_before_it_acts(
-    load: Load, bench: Bench, whole: tuple[object, ...], op: str, nth: int
-) -> None:
-    load(SMALL | {"faults": [{"op": op, "when": {"nth": [nth]}, "do": {"status": 400}}]})
-    with pytest.raises(errors.ProvisioningError) as caught:
-        bench.setup()
-    assert caught.value.hint
-    finish(bench, whole)
-
-
-@pytest.mark.parametrize(("op", "nth"), [*WRITES, ("SetSecret", 1)])
-def test_a_request_that_acts_and_whose_answer_is_lost(
-    load: Load, bench: Bench, whole: tuple[object, ...], op: str, nth: int
-) -> None:
-    load(SMALL | {"faults": [{"op": op, "when": {"nth": [nth]}, "do": {"lost_response": True}}]})
-    with contextlib.suppress(errors.UnreachableError):  # the SDK asks again by itself where asking twice is harmless
-        bench.setup()
-    finish(bench, whole)
-
-
-@pytest.mark.parametrize("at", range(STEPS))
-def test_ctrl_c_between_steps_says_what_stands(load: Load, bench: Bench, whole: tuple[object, ...], at: int) -> None:
-    load(SMALL)
-    bench.ui.interrupt_after(at + 1)
-    session = bench.session()
-    with pytest.raises(errors.InterruptedByUserError) as caught:
-        setup.setup(session, yes=True, interactive=False)
-    assert caught.value.exit_status == 130
-    assert f"{len(session.facts['applied'])} of 6 changes were made" in caught.value.message
-    finish(bench, whole)
 
 
 def test_ctrl_c_in_the_wait_and_the_next_run_waits_only_the_rest(

@@ -10,6 +10,7 @@ import pytest
 from provisioning import errors
 from provisioning.cli import setup
 from provisioning.models import SECRETS_USER, Scope
+from sandbox.azure.tenant import Tenant
 from sandbox.cloud import Cloud
 
 from ..bench import GOOD_KEY, Bench
@@ -43,6 +44,7 @@ def a_vault(**more: Any) -> list[dict[str, Any]]:
 KEPT = [{"name": "wandb-api-key", "value": GOOD_KEY}]
 THEIRS = [{"principal": "billing-api", "secrets": ["get"]}]
 PATHS = {
+    "switch": Path(a_vault(policies=THEIRS)),
     "create": Path([], {"create_vault": True}),
     "recover": Path(a_vault(deleted=True, rbac=True, secrets=KEPT), {"recover_vault": True}),
     "access policies": Path(a_vault(policies=THEIRS), {"by_access_policy": True, "readers": (FUNCTION_APP,)}),
@@ -68,7 +70,15 @@ def end(bench: Bench) -> tuple[object, ...]:
         if verbs
     }
     versions = [v.value for v in vault.secrets["wandb-api-key"].versions]
-    return roles, entries, vault.rbac, vault.deleted, vault.purge_protection, vault.tags.keys(), versions
+    tags = {_named(tag, tenant) for tag in vault.tags}
+    return roles, entries, vault.rbac, vault.deleted, vault.purge_protection, tags, versions
+
+
+def _named(tag: str, tenant: Tenant) -> str:
+    """Replace the object id in a tag, which the service draws, by the principal's name."""
+    for each in tenant.principals.values():
+        tag = tag.replace(each.object_id, each.alias)
+    return tag
 
 
 def run_whole(load: Load, bench: Bench, path: Path) -> tuple[tuple[object, ...], list[tuple[str, int]], set[str]]:
@@ -120,8 +130,9 @@ def test_ctrl_c_after_any_step_leaves_the_rest_to_the_next_run(load: Load, bench
     for stop_after in range(1, len(bench.ui.steps) + 1):
         load(path.world())
         bench.ui.interrupt_after(stop_after)
-        with pytest.raises(errors.InterruptedByUserError):
+        with pytest.raises(errors.InterruptedByUserError, match="were made") as caught:
             setup.setup(bench.session(**path.options), yes=True, interactive=False)
+        assert caught.value.exit_status == 130
         bench.setup(**path.options)
         assert end(bench) == whole, stop_after
         writes = bench.cloud.writes
