@@ -41,63 +41,47 @@ class Table:
 
 
 @dataclass(frozen=True)
-class CollectionView:
-    """The versions of one dataset or model with their aliases, oldest first."""
-
-    name: str
-    type: str
-    title: str
-    size: int
-    versions: Sequence[tuple[str, Sequence[str]]]
-    made_by: Mapping[str, str]  # runs: name by address
-    used_by: Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class ArtifactView:
-    """One version of a dataset, model or other artifact; sizes in bytes."""
-
-    name: str
-    type: str
-    aliases: Sequence[str]
-    size: int
-    files: Sequence[tuple[str, int]]
-    metadata: Mapping[str, str]
-    made_by: Mapping[str, str]  # runs: name by address
-    used_by: Mapping[str, str]
-
-
-@dataclass(frozen=True)
 class RunView:
-    """One W&B run. `steps` is its last step, `of` the number of the job's steps (0 when no job is known).
+    """One W&B run: its state, the number of its job's steps (0 when no job is known) and its curves."""
 
-    `state` is the run's state in W&B, `status` the job's status in the run's config.
-    """
-
-    entity: str
-    project: str
-    id: str
-    name: str
+    run: Run
     state: str
-    status: str
-    model: str
-    method: str
-    steps: int
     of: int
     series: Mapping[str, Sequence[Point]]
-    tags: Sequence[str]
-    error: str
-    config: Mapping[str, str]
-    summary: Mapping[str, str]
-    used: Sequence[Artifact]
-    logged: Sequence[Artifact]
-    created: float
-    heartbeat: float
 
     @property
-    def href(self) -> str:
-        """The address of its page."""
-        return href(self.entity, self.project, self.id)
+    def id(self) -> str:
+        """The run's id, which is the job's."""
+        return self.run.id
+
+    @property
+    def steps(self) -> int:
+        """The run's last step."""
+        return max(0, last_step(self.run.history))
+
+    @property
+    def status(self) -> str:
+        """The job's status in the run's config."""
+        return str(self.run.config.get("status", ""))
+
+    @property
+    def model(self) -> str:
+        """The model that the job trains."""
+        return str(self.run.config.get("model", ""))
+
+    @property
+    def method(self) -> str:
+        """The job's method."""
+        method = self.run.config.get("method", "")
+        return str(method.get("type", "") if isinstance(method, Mapping) else method)
+
+    @property
+    def error(self) -> str:
+        """The job's error; empty when there is none."""
+        error = self.run.summary.get("error") or self.run.config.get("error")
+        if not isinstance(error, Mapping):
+            return str(error or "")
+        return ": ".join(str(part) for part in (error.get("code"), error.get("message")) if part)
 
 
 @dataclass(frozen=True)
@@ -114,9 +98,9 @@ class JobView:
     agreement: Agreement
 
 
-def href(entity: str, project: str, run_id: str) -> str:
+def href(run: Maker) -> str:
     """The address of a run's page."""
-    return "/runs/" + "/".join(quote(part, safe="") for part in (entity, project, run_id))
+    return "/runs/" + "/".join(quote(part, safe="") for part in (run.entity, run.project, run.id))
 
 
 def runs(world: World, most: int = MOST) -> list[RunView]:
@@ -195,29 +179,7 @@ def _in_step(step: int, readable: int, have: int, words: str) -> Agreement:
 
 def view(run: Run, now: float, of: int = 0) -> RunView:
     """Show a run; `of` is the number of its job's steps."""
-    config, rows = run.config, run.history
-    method = config.get("method", "")
-    return RunView(
-        run.entity,
-        run.project,
-        run.id,
-        run.name,
-        str(run.state(now)),
-        str(config.get("status", "")),
-        str(config.get("model", "")),
-        str(method.get("type", "") if isinstance(method, Mapping) else method),
-        max(0, last_step(rows)),
-        of,
-        series_of(rows),
-        run.tags,
-        error_of(config, run.summary),
-        flat(config),
-        flat({name: value for name, value in run.summary.items() if not name.startswith("_")}),
-        run.used,
-        run.logged,
-        run.created_at,
-        run.heartbeat_at,
-    )
+    return RunView(run, str(run.state(now)), of, series_of(run.history))
 
 
 def series_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Point]]:
@@ -231,15 +193,6 @@ def series_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Point]]:
             if math.isfinite(value):
                 out.setdefault(name, []).append((step, float(value)))
     return out
-
-
-def error_of(config: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
-    """The job's error in the run; empty when there is none."""
-    error = summary.get("error") or config.get("error")
-    if not isinstance(error, Mapping):
-        return str(error or "")
-    code, message = error.get("code", ""), error.get("message", "")
-    return ": ".join(str(part) for part in (code, message) if part)
 
 
 def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
@@ -261,41 +214,26 @@ def as_text(value: Any) -> str:
 # --- artifacts ------------------------------------------------------------------------------------------------------
 
 
-def collections(world: World) -> list[CollectionView]:
+def collections(world: World) -> list[Collection]:
     """The collections of every project by type, oldest first, without empty ones and portfolios."""
     found = [c for p in _projects(world) for c in p.collections.values() if c.versions and not c.portfolio]
-    return [_collection(c) for c in sorted(found, key=lambda c: c.type)]
+    return sorted(found, key=lambda c: c.type)
 
 
-def _collection(collection: Collection) -> CollectionView:
-    versions, newest = collection.versions, collection.latest or collection.versions[-1]
-    return CollectionView(
-        collection.name,
-        collection.type,
-        str(newest.metadata.get("filename", "")),
-        newest.size,
-        [(f"v{version.index}", version.aliases) for version in versions],
-        _named([version.created_by for version in versions if version.created_by]),
-        _named([run for version in versions for run in version.used_by]),
-    )
+def title(collection: Collection) -> str:
+    """The name of the newest version's file; empty when it has none."""
+    newest = collection.latest or collection.versions[-1]
+    return str(newest.metadata.get("filename", ""))
 
 
-def artifact_view(artifact: Artifact) -> ArtifactView:
-    """Show a version."""
-    return ArtifactView(
-        artifact.name,
-        artifact.type,
-        artifact.aliases,
-        artifact.size,
-        [(path, entry.size) for path, entry in artifact.entries.items()],
-        flat(artifact.metadata),
-        _named([artifact.created_by] if artifact.created_by else []),
-        _named(artifact.used_by),
-    )
+def makers(collection: Collection) -> list[Maker]:
+    """The runs that made its versions."""
+    return list({id(each.created_by): each.created_by for each in collection.versions if each.created_by}.values())
 
 
-def _named(found: Sequence[Maker]) -> dict[str, str]:
-    return {href(run.entity, run.project, run.id): run.name for run in found}
+def users(collection: Collection) -> list[Maker]:
+    """The runs that used its versions."""
+    return list({id(run): run for version in collection.versions for run in version.used_by}.values())
 
 
 def tables(artifact: Artifact, rows: int = ROWS_SHOWN) -> list[Table]:

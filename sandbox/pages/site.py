@@ -46,16 +46,16 @@ def _home(world: World) -> dict[str, Any]:
         "runs": [(run, charts(run.series, _SMALL, until=run.of)[:2]) for run in shown],
         "jobs": runs.jobs(world, shown),
         "collections": runs.collections(world),
-        "operations": traffic.by_operation(world.trace.exchanges),
+        "tallies": traffic.by_service(world.trace.exchanges),
         "unmodelled": list(dict.fromkeys([*world.unmodelled, *world.denied])),
     }
 
 
 def _run(run: runs.RunView) -> dict[str, Any]:
-    by_role = {run.config.get(f"{role}_file"): role for role in ("training", "validation")}
-    used = [(by_role.get(a.sequence.name, ""), runs.artifact_view(a), runs.tables(a)) for a in run.used]
+    by_role = {run.run.config.get(f"{role}_file"): role for role in ("training", "validation")}
+    used = [(by_role.get(a.sequence.name, ""), a, runs.tables(a)) for a in run.run.used]
     used.sort(key=lambda shown: shown[0] or "z")  # training, validation, others
-    logged = [("", runs.artifact_view(a), runs.tables(a)) for a in run.logged]
+    logged = [("", a, runs.tables(a)) for a in run.run.logged]
     return {"run": run, "charts": charts(run.series, _LARGE, until=run.of), "artifacts": [*used, *logged]}
 
 
@@ -99,6 +99,11 @@ def _environment() -> Environment:
         "count": format.count,
         "shortened": format.shortened,
         "service": traffic.title,
+        "href": runs.href,
+        "flat": runs.flat,
+        "title": runs.title,
+        "makers": runs.makers,
+        "users": runs.users,
         "breakable": _breakable,
     }
     environment.filters.update(filters)

@@ -6,7 +6,7 @@ from textwrap import wrap
 from sandbox.pages import traffic
 from sandbox.pages.chain import chains
 from sandbox.pages.format import count, number, shortened
-from sandbox.pages.runs import RunView, collections, jobs, runs, totals
+from sandbox.pages.runs import RunView, collections, jobs, makers, runs, title, totals, users
 from sandbox.world import World
 
 WIDTH = 100
@@ -58,11 +58,9 @@ def _run(run: RunView, mark: str) -> str:
     losses = [value for _, value in run.series.get("train_loss", ())]
     loss = number(losses[-1]) if losses else "–"
     steps = f"{run.steps:,}" + (f" of {run.of:,}" if run.of else "")
-    name = run.name
-    if len(name) > _NAME or name.split()[-1:] != [
-        run.id.removeprefix("ftjob-")[:6]
-    ]:  # the name alone does not tell runs apart
-        name = f"{shortened(name, _NAME - 6)} …{run.id[-4:]}"
+    name = run.run.name
+    if len(name) > _NAME or name.split()[-1:] != [run.id.removeprefix("ftjob-")[:6]]:
+        name = f"{shortened(name, _NAME - 6)} …{run.id[-4:]}"  # the name alone does not tell runs apart
     return f"  {mark} {name:<{_NAME}} {run.state:<9} {steps:>14} {loss:>10}"
 
 
@@ -70,9 +68,9 @@ def _artifacts(world: World) -> Iterator[str]:
     found = collections(world)
     yield "Datasets and models in W&B" + ("" if found else ": none")
     for c in found[:_MOST]:
-        parts = [f"made by {', '.join(c.made_by.values())}"] if c.made_by else []
-        parts += [f"used by {', '.join(c.used_by.values())}"] if c.used_by else []
-        name, versions = shortened(c.title or c.name, 34), count(len(c.versions), "version")
+        found_runs = (("made by", makers(c)), ("used by", users(c)))
+        parts = [f"{what} {', '.join(run.name for run in some)}" for what, some in found_runs if some]
+        name, versions = shortened(title(c) or c.name, 34), count(len(c.versions), "version")
         yield f"  {c.type:<8} {name:<34} {versions:<10}  {'; '.join(parts)}"
     yield from _rest(len(found), "collection")
 

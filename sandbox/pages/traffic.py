@@ -1,4 +1,4 @@
-"""The requests of a world, counted by service and operation."""
+"""The requests of a world, counted by service."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -17,23 +17,13 @@ NAMES = {
 
 @dataclass(frozen=True)
 class Tally:
-    """Requests of one operation, or of a service where `operation` is empty. `mean_ms` is the sandbox's real time."""
+    """Requests of one service; `mean_ms` is the sandbox's real time."""
 
     service: str
-    operation: str
     requests: int
     writes: int
     errors: int
     mean_ms: float
-
-
-def by_operation(exchanges: Iterable[Exchange]) -> list[Tally]:
-    """Count each operation: services in order of their names, the busiest operation first."""
-    groups: dict[tuple[str, str], list[Exchange]] = {}
-    for exchange in exchanges:
-        groups.setdefault((exchange.service, exchange.operation), []).append(exchange)
-    tallies = [_tally(service, operation, found) for (service, operation), found in groups.items()]
-    return sorted(tallies, key=lambda t: (title(t.service), -t.requests, t.operation))
 
 
 def by_service(exchanges: Iterable[Exchange]) -> list[Tally]:
@@ -41,7 +31,7 @@ def by_service(exchanges: Iterable[Exchange]) -> list[Tally]:
     groups: dict[str, list[Exchange]] = {}
     for exchange in exchanges:
         groups.setdefault(exchange.service, []).append(exchange)
-    return sorted((_tally(service, "", found) for service, found in groups.items()), key=lambda t: title(t.service))
+    return sorted((_tally(service, found) for service, found in groups.items()), key=lambda t: title(t.service))
 
 
 def title(service: str) -> str:
@@ -49,13 +39,13 @@ def title(service: str) -> str:
     return NAMES.get(service, service)
 
 
-def _tally(service: str, operation: str, found: Sequence[Exchange]) -> Tally:
+def _tally(service: str, found: Sequence[Exchange]) -> Tally:
     """Count the polls of a long-running operation as requests of the one that began it."""
     polls = [poll for exchange in found for poll in exchange.polls]
     seconds = sum(e.seconds for e in found) + sum(poll["seconds"] for poll in polls)
     requests = len(found) + len(polls)
     accepted = sum(e.write and 200 <= e.status < 300 for e in found)
-    return Tally(service, operation, requests, accepted, sum(map(_failed, found)), 1000 * seconds / requests)
+    return Tally(service, requests, accepted, sum(map(_failed, found)), 1000 * seconds / requests)
 
 
 def _failed(exchange: Exchange) -> bool:
