@@ -40,9 +40,23 @@ def az_account(account: Account, *words: str) -> str:
     )
 
 
-def az_access_policies(group: str, vault: str) -> str:
-    """The `az` command that switches a vault to its access policies."""
-    return command("az", "keyvault", "update", "-g", group, "-n", vault, "--enable-rbac-authorization", "false")
+def rescue(vault_id: str) -> str:
+    """Our command that puts a vault on its access policies. It has no quotes, so that any shell on any system runs it.
+
+    `az keyvault update` would write back everything that it has read, and `az rest` needs a body with quotes.
+    """
+    return command(*program(), "rescue", "--key-vault", vault_id, "--yes")
+
+
+MAY_RESCUE = (
+    "It takes vaults/write and roleAssignments/write on the vault without a condition: an Owner has both, and so has a Key Vault "
+    "Contributor who is also User Access Administrator."
+)
+
+
+def way_back(vault_id: str) -> str:
+    """The sentences with the command that puts a vault back on its access policies, and who may run it."""
+    return f"To go back to the access policies: {rescue(vault_id)} {MAY_RESCUE}"
 
 
 def review_condition(scope: str) -> str:

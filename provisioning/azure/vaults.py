@@ -153,13 +153,13 @@ class Vaults:
         poller = self._client.begin_create_or_update(group, name, parameters)
         return _vault(result(poller, f"Creating or recovering Key Vault {name}", self._waiting))
 
-    def use_rbac(self, group: str, vault: Vault, tags: Mapping[str, str], *, enabled: bool) -> Vault:
+    def use_rbac(self, group: str, vault: Vault, tags: Mapping[str, str] | None, *, enabled: bool) -> Vault:
         """Switch the vault to Azure RBAC, or back to its stored access policies. `tags` replace all its tags.
 
         One request changes both, so that an interruption cannot separate them.
         """
         properties = VaultPatchProperties(enable_rbac_authorization=enabled)
-        change = VaultPatchParameters(properties=properties, tags=dict(tags))
+        change = VaultPatchParameters(properties=properties, tags=None if tags is None else dict(tags))
         model = "Azure RBAC" if enabled else "access policies"
         with translated(f"Switching vault {vault.name} to {model}"):
             return _vault(self._client.update(group, vault.name, change))

@@ -14,21 +14,22 @@ import click
 from provisioning import resource_ids, shell, wandb_key
 from provisioning.azure.client import Azure
 from provisioning.azure.sign_in import cloud, credential
-from provisioning.cli import deployable, doctor, rotation, setup, streams, teardown
+from provisioning.cli import deployable, doctor, rescue, rotation, setup, streams, teardown
 from provisioning.cli.console import Ui
 from provisioning.cli.options import (
-    Span,
     chain_options,
     consent_options,
     function_app_options,
     key_options,
     lifetime_option,
     output_options,
+    rescue_options,
     target_options,
     teardown_options,
     vault_options,
     wandb_options,
 )
+from provisioning.cli.parameters import Span
 from provisioning.cli.session import Session
 from provisioning.clock import SystemClock
 from provisioning.errors import InterruptedByUserError, ProvisioningError, UsageError
@@ -142,6 +143,24 @@ def _teardown(*, restore_access_policies: bool, yes: bool, dry_run: bool, **give
     return 0
 
 
+@cli.command("rescue")
+@rescue_options
+@consent_options
+@output_options
+def _rescue(*, yes: bool, dry_run: bool, **given: Any) -> int:
+    """Put a vault back on its access policies: the way back when setup could not take it.
+
+    One small request that changes nothing else, whoever switched the vault. Roles stay, and give no access to what the
+    vault holds. It takes the right to write the vault and to assign roles, without a condition: an Owner has both.
+    """
+    interactive = streams.stdin().isatty()
+    _run(
+        _vault_alone(given),
+        lambda session: rescue.rescue(session, yes=yes, interactive=interactive, dry_run=dry_run),
+    )
+    return 0
+
+
 @cli.command("doctor")
 @chain_options
 @wandb_options
@@ -209,6 +228,13 @@ def _located(given: dict[str, Any]) -> dict[str, Any]:
         given |= {"key_vault": vault.name, "vault_group": vault.resource_group}
         given["vault_subscription"] = vault.subscription
     return given
+
+
+def _vault_alone(given: dict[str, Any]) -> dict[str, Any]:
+    """The options of a command that is about a vault and no account."""
+    if vault := _parsed(given["key_vault"], "Microsoft.KeyVault/vaults", "--key-vault"):
+        given = given | {"resource_group": vault.resource_group, "subscription": vault.subscription}
+    return given | {"openai_account": "", "secret_name": "", "wandb_key_file": None}
 
 
 def _function_app(session: Session, name: str | None, group: str | None) -> FunctionAppName | None:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from provisioning.checks.report import Check
-from provisioning.models import Caller, Observed, Subscription, Target, WandbAccount
+from provisioning.models import Caller, Observed, Subscription, Target, Vault, WandbAccount
 from provisioning.planning.steps import Loss, Plan, Step
 
 
@@ -45,10 +45,15 @@ def scene(observed: Observed, target: Target) -> dict[str, Any]:
         **signed_in(observed.caller, observed.subscription),
         "resource_group": target.resource_group,
         "account": {"name": observed.account.name, "id": observed.account.id, "endpoint": observed.account.endpoint},
-        "vault": {"name": observed.vault.name, "id": observed.vault.id, "url": observed.vault.uri},
+        "vault": vault(observed.vault),
         "secret": target.secret,
         "secret_expires": timestamp(observed.secret.expires),
     }
+
+
+def vault(each: Vault) -> dict[str, str]:
+    """A Key Vault."""
+    return {"name": each.name, "id": each.id, "url": each.uri}
 
 
 def plan(each: Plan) -> dict[str, Any]:

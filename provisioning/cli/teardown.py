@@ -78,8 +78,7 @@ def _refuse(session: Session, observed: Observed, *, restore: bool) -> None:
         raise NotOursError(
             f"Vault {vault.name} is on Azure RBAC, and nothing proves that setup switched it: that takes a tag of the vault and "
             "a role that setup gave for the switch. Nothing was written.",
-            hint="Omit --restore-access-policies. To go back anyway: "
-            + shell.az_access_policies(target.key_vault_group, vault.name),
+            hint="Omit --restore-access-policies. To go back anyway: " + shell.rescue(vault.id),
         )
     if hidden(target, observed):
         raise MissingRightsError(

@@ -2,9 +2,11 @@
 
 from datetime import datetime, timedelta
 
+from provisioning import shell
 from provisioning.errors import AccessNotEffectiveError, UnreachableError
 from provisioning.execution.services import SETTLING, Services
 from provisioning.models import Secret, SecretState, Vault
+from provisioning.planning.vault import just_switched
 
 
 def wait_for_access(
@@ -28,7 +30,10 @@ def wait_for_access(
             continue
         if found.state is not SecretState.UNKNOWN:
             return found, elapsed
+    way_back = ""
+    if just_switched(vault, services.clock.now()):
+        way_back = f" Setup switched the vault within the last day. {shell.way_back(vault.id)}"
     raise AccessNotEffectiveError(
         f"The vault {vault.name} still refuses you.",
-        hint="A new role can take longer than usual to work: run the same command again in some minutes.",
+        hint="A new role can take longer than usual to work: run the same command again in some minutes." + way_back,
     )

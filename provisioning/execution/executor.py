@@ -25,6 +25,7 @@ from provisioning.planning.actions import (
     RemoveEntries,
     RemoveRole,
     RemoveSecret,
+    Rescue,
     RestoreAccessPolicies,
     RotateSecret,
     StoreSecret,
@@ -151,6 +152,8 @@ class Executor:
                 removal.remove_role(services, action)
             case RestoreAccessPolicies() as action:
                 removal.restore_access_policies(services, action)
+            case Rescue() as action:
+                vault.rescue(services, action)
             case ForgetSwitch() as action:
                 removal.forget_switch(services, action)
             case HandOverRole() as action:

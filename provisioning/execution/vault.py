@@ -11,6 +11,7 @@ from provisioning.errors import (
     BusyError,
     ConflictError,
     InterruptedByUserError,
+    MissingRightsError,
     ProvisioningError,
     ServiceError,
     UnreachableError,
@@ -18,7 +19,7 @@ from provisioning.errors import (
 from provisioning.execution.access import wait_for_access
 from provisioning.execution.services import SETTLING, OutdatedPlanError, Services
 from provisioning.models import Principal, Vault, VaultState
-from provisioning.planning.actions import AllowByPolicy, AwaitVault, CreateVault, RecoverVault, SwitchToRbac
+from provisioning.planning.actions import AllowByPolicy, AwaitVault, CreateVault, RecoverVault, Rescue, SwitchToRbac
 from provisioning.planning.ownership import switched, unswitched, was_switched, with_entry
 
 # --- existence -------------------------------------------------------------------------------------------------------
@@ -161,7 +162,7 @@ def _switched_back(services: Services, before: Vault, cause: ProvisioningError |
         return _kind(cause)(
             f"{what}{why} The vault {now.name} is still on Azure RBAC, where access policies have no effect.",
             hint="Run the same command again in some minutes to wait for the roles, which stay assigned. "
-            + rescue(now),
+            + shell.way_back(now.id),
         )
     return _kind(cause)(
         f"{what}The vault {now.name} was switched back to access policies, which are effective again.",
@@ -173,7 +174,7 @@ def _switched_back(services: Services, before: Vault, cause: ProvisioningError |
 def _unknown(cause: ProvisioningError | None, vault: Vault, what: str) -> ProvisioningError:
     return _kind(cause)(
         f"{what} The vault {vault.name} may be on Azure RBAC, where access policies have no effect.",
-        hint="Run the same command again: it continues with the vault's current state. " + rescue(vault),
+        hint="Run the same command again: it continues with the vault's current state. " + shell.way_back(vault.id),
     )
 
 
@@ -181,12 +182,15 @@ def _kind(cause: ProvisioningError | None) -> type[ProvisioningError]:
     return type(cause) if cause else AccessNotEffectiveError
 
 
-def rescue(vault: Vault) -> str:
-    """Return a sentence with the command that switches the vault back to its access policies."""
-    return (
-        "To go back to access policies (this requires the right to assign roles, without a condition): "
-        + shell.az_access_policies(vault.group, vault.name)
-    )
+def rescue(services: Services, action: Rescue) -> None:
+    """Put the vault on its access policies with the smallest possible request."""
+    vaults = services.azure.vaults
+    try:
+        vaults.use_rbac(action.vault.group, action.vault, None, enabled=False)
+    except MissingRightsError as error:
+        raise MissingRightsError(
+            error.message, hint=f"Ask somebody who may, to run: {shell.rescue(action.vault.id)} {shell.MAY_RESCUE}"
+        ) from error
 
 
 def differences(planned: Vault, now: Vault) -> str:

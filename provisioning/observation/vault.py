@@ -30,7 +30,7 @@ def find_vault(azure: Azure, target: Target, account: Account) -> Vault:
             f"{found.name} is on Azure RBAC, where access policies have no effect; --vault-access-policy would "
             "not give anybody access.",
             hint="Omit the option: Microsoft recommends roles. To put the vault on access policies, which removes the "
-            "access that roles give: " + shell.az_access_policies(target.key_vault_group, found.name),
+            "access that roles give: " + shell.rescue(found.id),
         )
     return found
 

@@ -200,6 +200,13 @@ class RestoreAccessPolicies(_OnVault):
 
 
 @dataclass(frozen=True)
+class Rescue(_OnVault):
+    """Switch the vault from Azure RBAC to its stored access policies, whoever switched it. Nothing else of it changes."""
+
+    takes = (_WRITE_VAULT, _ASSIGN)
+
+
+@dataclass(frozen=True)
 class ForgetSwitch(_OnVault):
     """Remove the vault's tag that records the switch; nothing else of the vault changes."""
 
@@ -315,6 +322,7 @@ Action = (
     | AwaitRoles
     | SwitchToRbac
     | RestoreAccessPolicies
+    | Rescue
     | ForgetSwitch
     | RemoveRole
     | HandOverRole

@@ -7,7 +7,7 @@ entry the vault's tags. Others can write these, too, so a record alone proves no
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 
 from provisioning.models import Target
@@ -136,6 +136,15 @@ def switched(tags: Mapping[str, str], at: datetime) -> dict[str, str]:
 def was_switched(tags: Mapping[str, str]) -> bool:
     """Return whether the tags record that setup switched the vault to Azure RBAC."""
     return tags.get(SWITCHED, "").startswith(_SWITCHED_VALUE)
+
+
+def switched_since(tags: Mapping[str, str], day: date) -> bool:
+    """Return whether the tags record a switch by setup on this day or later."""
+    when = tags.get(SWITCHED, "").removeprefix(_SWITCHED_VALUE).strip()
+    try:
+        return was_switched(tags) and date.fromisoformat(when) >= day
+    except ValueError:
+        return False
 
 
 def unswitched(tags: Mapping[str, str]) -> dict[str, str]:

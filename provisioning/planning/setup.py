@@ -3,15 +3,16 @@
 from collections.abc import Iterable
 from datetime import datetime
 
+from provisioning import shell
 from provisioning.durations import spell
-from provisioning.models import CHANGING, KeyState, Observed, Target, VaultState
+from provisioning.models import CHANGING, KeyState, Observed, SecretState, Target, VaultState
 from provisioning.planning import grants
 from provisioning.planning.actions import AssignRole, AwaitAccount, AwaitRoles, EnableIdentity, SwitchToRbac
 from provisioning.planning.carry_over import carry_over
 from provisioning.planning.ownership import owner
 from provisioning.planning.secret import secret_step
 from provisioning.planning.steps import Loss, Plan, Step, Verb
-from provisioning.planning.vault import network_note, vault_steps
+from provisioning.planning.vault import just_switched, network_note, vault_steps
 
 
 def plan_setup(target: Target, observed: Observed, key: KeyState) -> Plan:
@@ -60,6 +61,15 @@ def _roles(target: Target, observed: Observed) -> tuple[list[Step], list[Loss]]:
     steps += grants.on_vault(target, observed)
     if not observed.vault.rbac:
         steps += _switch(target, observed, steps, newest)
+    elif just_switched(observed.vault, observed.at) and observed.secret.state is SecretState.UNKNOWN:
+        steps.append(
+            Step(
+                Verb.NOTE,
+                "vault access model",
+                "Azure RBAC. Setup switched it and may have been interrupted: you have no access yet. To go back instead",
+                command=shell.rescue(observed.vault.id),
+            )
+        )
     elif observed.vault.state is not VaultState.MISSING:
         steps.append(Step(Verb.ALREADY, "vault access model", "Azure RBAC"))
     return steps, losses

@@ -1,10 +1,12 @@
 """The steps for the vault itself: create or recover it, and note its network rules. Pure."""
 
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 
-from provisioning.models import Network, Observed, Target, VaultState
-from provisioning.planning.actions import AwaitVault, CreateVault, RecoverVault
-from provisioning.planning.steps import Step, Verb
+from provisioning.models import Network, Observed, Target, Vault, VaultState
+from provisioning.planning.actions import AwaitVault, CreateVault, RecoverVault, Rescue
+from provisioning.planning.ownership import switched_since
+from provisioning.planning.steps import Plan, Step, Verb
 
 UNTRUSTED = "neither Azure OpenAI nor Azure Functions is among Key Vault's trusted services"
 """(Microsoft, virtual network service endpoints for Key Vault): `bypass: AzureServices` does not let them in."""
@@ -26,6 +28,30 @@ def vault_steps(target: Target, observed: Observed) -> Iterator[Step]:
                 why="it was just created or recovered, perhaps by an interrupted run",
                 action=AwaitVault(vault),
             )
+
+
+def just_switched(vault: Vault, now: datetime) -> bool:
+    """Return whether setup switched the vault within the last day, so that access by role may not be effective yet."""
+    return vault.rbac and switched_since(vault.tags, (now - timedelta(days=1)).date())
+
+
+def plan_rescue(vault: Vault) -> Plan:
+    """Plan the way back to the vault's access policies."""
+    resource = "vault access model"
+    if not vault.rbac:
+        return Plan(vault.name, (Step(Verb.ALREADY, resource, "access policies"),))
+    count = len(vault.policies)
+    again = "policy counts again" if count == 1 else "policies count again"
+    step = Step(
+        Verb.CHANGE,
+        resource,
+        "Azure RBAC → access policies",
+        before="Azure RBAC",
+        after="access policies",
+        danger=f"its {count} access {again}; roles on it, inherited ones too, give no access to what it holds",
+        action=Rescue(vault),
+    )
+    return Plan(vault.name, (step,))
 
 
 def network_note(observed: Observed) -> Iterator[Step]:

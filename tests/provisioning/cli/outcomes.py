@@ -134,6 +134,10 @@ OUTCOMES = {
     "status": Outcome(("status",), 0),
     "status, drift": Outcome(("status",), 2, GOOD_KEY, {"secret": None}),
     "status, firewall": Outcome(("status",), 3, None, {"vault": {"firewall": True}}, code="vault-unreachable"),
+    "rescue": Outcome(("rescue", "--yes", "--accept-loss"), 0),
+    "rescue, nobody would have access": Outcome(
+        ("rescue", "--yes"), 1, code="access-would-be-lost", words="--accept-loss"
+    ),
     "doctor": Outcome(("doctor",), 0, env={"AZURE_FUNCTION_APP": "func-ml"}),
     "doctor, revoked": Outcome(("doctor",), 1, None, {"secret": {"value": DEAD_KEY}}, code="broken-link"),
     "rotate-key": Outcome(("rotate-key", "--yes"), 0, NEW_KEY),

@@ -168,7 +168,7 @@ def test_a_policy_that_keeps_rbac_is_not_reported_as_switched_back(load: Load, b
     with pytest.raises(errors.AccessNotEffectiveError, match="still on Azure RBAC") as caught:
         bench.setup()
     assert "switched back to access policies" not in caught.value.message
-    assert "--enable-rbac-authorization false" in caught.value.hint
+    assert "provisioning rescue --key-vault /subscriptions/" in caught.value.hint
 
 
 def test_a_switch_that_a_policy_undoes_is_not_claimed(load: Load, bench: Bench) -> None:

@@ -296,7 +296,7 @@ def test_access_policies_on_a_vault_with_rbac_are_refused_with_a_reason(load: Lo
     load(world())
     with pytest.raises(errors.WrongVaultError, match="have no effect") as caught:
         bench.setup(by_access_policy=True)
-    assert "--enable-rbac-authorization false" in caught.value.hint
+    assert "provisioning rescue --key-vault /subscriptions/" in caught.value.hint
     assert bench.cloud.writes == 0
 
 

@@ -118,7 +118,7 @@ def test_a_switch_whose_way_back_fails_says_how_to_go_back(load: Load, bench: Be
         bench.setup()
     assert bench.vault.rbac
     assert "still on Azure RBAC" in caught.value.message
-    assert "--enable-rbac-authorization false" in caught.value.hint
+    assert "provisioning rescue --key-vault /subscriptions/" in caught.value.hint
 
 
 def test_a_role_that_is_taken_away_before_the_switch_stops_it(load: Load, bench: Bench) -> None:

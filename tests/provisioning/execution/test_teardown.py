@@ -190,7 +190,7 @@ def test_a_vault_that_setup_did_not_switch_is_not_switched_back(load: Load, benc
     writes = bench.cloud.writes
     with pytest.raises(errors.NotOursError) as caught:
         bench.teardown(restore=True)
-    assert "--enable-rbac-authorization false" in caught.value.hint
+    assert "provisioning rescue --key-vault /subscriptions/" in caught.value.hint
     assert bench.cloud.writes == writes
 
 

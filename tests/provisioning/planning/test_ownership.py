@@ -1,6 +1,6 @@
 """Records of ownership: what setup writes is recognised, and nothing else is."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 import pytest
 from hypothesis import given
@@ -53,6 +53,9 @@ def test_the_vaults_own_tags_survive_the_switch_and_the_way_back(others: dict[st
     assert ownership.was_switched(there)
     assert not ownership.was_switched(others)
     assert ownership.unswitched(there) == others
+    assert ownership.switched_since(there, date(2026, 11, 21))
+    assert not ownership.switched_since(there, date(2026, 11, 22))
+    assert not ownership.switched_since(others, date(2026, 11, 21))
 
 
 @given(OTHERS, IDS)
