@@ -1,1 +1,1 @@
-"""Prepares training: checks data, counts tokens, submits jobs, saves the dashboard. Not deployed to Azure."""
+"""Prepare training: check data, count tokens, submit jobs, save the dashboard. Not deployed to Azure."""

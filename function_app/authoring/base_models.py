@@ -1,7 +1,7 @@
-"""Which base models can be trained how, as the services list them on 2026-11-30. A model that is not here is not judged.
+"""The training methods of each base model, as the services list them on 2026-11-30. Models that are not listed are not judged.
 
-OpenAI: fine-tuning guides (the platform takes no new jobs after 2027-01-06). Azure: Models that support fine-tuning. A
-fine-tuned model is trained further as its base model is.
+OpenAI: fine-tuning guides (the platform accepts no new jobs after 2027-01-06). Azure: Models that support fine-tuning. A
+fine-tuned model can be trained further by the methods of its base model.
 """
 
 from collections.abc import Mapping
@@ -51,7 +51,7 @@ BASE_MODELS: Mapping[Service, Mapping[str, BaseModel]] = {
 
 
 def base_models_of(name: str, service: Service | None) -> list[BaseModel]:
-    """Return what is known of a model on a service, or on both; empty for an unknown one.
+    """Return the entries for a model on one service, or on both; empty for an unknown model.
 
     Args:
         name: a base model with or without its date, or a fine-tuned one (`ft:BASE:…`, `BASE.ft-…`).

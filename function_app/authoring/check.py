@@ -1,6 +1,6 @@
 """Check a file for fine-tuning: the rules of its method line by line, its tokens, and what training may cost.
 
-A file is read once, as a stream: half a gigabyte is checked in the memory of its longest line. Its format and method are
+A file is read once, as a stream: checking half a gigabyte needs only the memory of its longest line. Format and method are
 those of most of its lines, so everything is counted for each kind of line until the file has been read.
 """
 
@@ -34,7 +34,7 @@ MOST_TOKENS = 2_000_000_000
 LONGEST_EXAMPLE = 65_536
 
 FINDINGS_KEPT = 1000
-"""Number of findings that are listed; all are counted."""
+"""The maximum number of findings that are listed. All are counted."""
 
 _CHUNK = 1 << 16
 _ODD_LINES_NAMED = 20
@@ -42,16 +42,16 @@ _ODD_LINES_NAMED = 20
 
 @dataclass(frozen=True)
 class Question:
-    """What a file is checked for.
+    """The options of a check.
 
     Attributes:
-        method: how a model is to be trained with it; None: the method that most examples look like.
+        method: the training method; None for the method that most examples look like.
         validation: whether it is a validation file.
-        epochs: how often training goes through it; None: as often as OpenAI's cookbook expects.
-        price: of a million trained tokens, in any currency; None for no estimate of the cost.
+        epochs: number of passes over the file; None for the number that OpenAI's cookbook expects.
+        price: the price of a million trained tokens, in any currency; None for no estimate of the cost.
         grader_fields: the fields of an example that a grader uses.
-        service: which service it is for; None: either.
-        model: the base model's name; None: any.
+        service: the service that trains; None for either.
+        model: the base model's name; None for any.
         statistics: whether to collect `Checked.statistics`.
     """
 
@@ -67,7 +67,7 @@ class Question:
 
 @dataclass
 class _Kind:
-    """Counts of the lines of one format and method, of which the file has most or few."""
+    """Counts for the lines of one format and method. A file may contain lines of several kinds."""
 
     format: Format
     method: Method
@@ -86,17 +86,17 @@ class _Kind:
 
 @dataclass
 class Checked:
-    """What is known of a file.
+    """The result of a check.
 
     Attributes:
         lines: number of lines that are not blank.
-        findings: the first of them, by line, then those about the whole file.
+        findings: the first findings by line, then those about the whole file.
         counts: number of findings by severity, listed or not.
-        rules: number of findings by rule.
-        tokens: of all examples, once; `longest` is that of the longest example, at `longest_line`.
+        rules: the number of findings by rule.
+        tokens: the tokens of one pass over all examples; `longest` is the number of the longest example, at `longest_line`.
         images: number of images; their tokens are not counted.
         bom: whether the file begins with a byte-order mark.
-        statistics: None unless they were asked for.
+        statistics: None unless they were requested.
     """
 
     question: Question
@@ -126,7 +126,7 @@ class Checked:
 
     @property
     def epochs(self) -> int:
-        """The number that was given, or that is to be expected."""
+        """The given number of epochs, or the expected one."""
         return self.question.epochs or expected_epochs(self.examples)
 
     @property
@@ -137,16 +137,16 @@ class Checked:
 
     @property
     def cost(self) -> float | None:
-        """In the price's currency; None without a price, and for reinforcement."""
+        """The cost in the currency of the price; None without a price, and for reinforcement."""
         if self.question.price is None or self.method is Method.REINFORCEMENT:
             return None
         return self.trained_tokens / 1_000_000 * self.question.price
 
     def add(self, rule: str, message: str, line: int | None = None, *, severity: Severity | None = None) -> None:
-        """Count a breach of a rule, and keep it while there is room, unless the service allows it.
+        """Count a violation of a rule, unless the service allows it. List it if the list is not full.
 
         Args:
-            severity: in place of the rule's own.
+            severity: overrides the severity of the rule.
         """
         found = severity or RULES[rule].severity(self.question.service)
         if found:
@@ -174,7 +174,7 @@ def check_file(path: Path, question: Question, tokenizer: Tokenizer) -> Checked:
         checked.statistics = Statistics()
     if checked.size > LARGEST_FILE:
         limit = LARGEST_FILE // 1024**2
-        checked.add("size", f"is larger than {limit} MiB, the most that a file may have; nothing else was checked")
+        checked.add("size", f"is larger than {limit} MiB, the maximum; nothing else was checked")
         return checked
     with path.open("rb") as file:
         head = file.read(_CHUNK)
@@ -210,7 +210,7 @@ def _check_lines(file: BinaryIO, checked: Checked) -> list[_Kind]:
         except NotAnExampleError as error:
             checked.add("malformed", str(error), number)
         except RecursionError:
-            checked.add("malformed", "is nested too deeply to be read", number)
+            checked.add("malformed", "is nested too deeply to read", number)
         if constants:
             checked.add("not-a-number", "has NaN or Infinity, which are not JSON", number)
     return list(kinds.values())
@@ -240,12 +240,14 @@ def _check_example(
                 yield Finding(severity, rule, message, line)
     if tokens > LONGEST_EXAMPLE:
         about = "" if checked.tokenizer.exact else "about "
-        message = f"has {about}{tokens:,} tokens; above {LONGEST_EXAMPLE:,} the end, which is the answer, is cut off"
+        message = (
+            f"has {about}{tokens:,} tokens; after {LONGEST_EXAMPLE:,} tokens the end, which is the answer, is cut off"
+        )
         yield Finding(Severity.WARNING, "long-example", message, line)
 
 
 def _choose(kinds: list[_Kind], checked: Checked) -> None:
-    """Take the format and method of most lines for those of the file, and report the lines of another kind."""
+    """Give the file the format and method of most of its lines, and report the lines of other kinds."""
     if not kinds:
         return
     formats: Counter[Format] = Counter()
@@ -279,10 +281,10 @@ def _report_odd_lines(kind: _Kind, main: _Kind, checked: Checked) -> None:
     elif main.method is Method.REINFORCEMENT:
         rule, message = (
             "last-user-message",
-            "ends with an answer, in a file whose other examples end with the user's turn",
+            "ends with an answer, but the file's other examples end with the user's turn",
         )
     else:
-        rule, message = "last-message", "ends with the user's turn, in a file whose other examples end with an answer"
+        rule, message = "last-message", "ends with the user's turn, but the file's other examples end with an answer"
     for line in kind.lines:
         checked.add(rule, message, line, severity=Severity.ERROR)
     hidden = kind.examples - len(kind.lines)
@@ -297,19 +299,19 @@ def _check_whole(path: Path, checked: Checked) -> None:
     question = checked.question
     _check_size(path, checked)
     if not checked.examples or checked.format is None or checked.method is None:
-        checked.add("no-examples", "has no example that can be read")
+        checked.add("no-examples", "has no readable example")
         return
     if checked.format not in FORMATS[checked.method]:
         taken = " or ".join(FORMATS[checked.method])
         checked.add(
             "format",
-            f"has {checked.format} examples; {checked.method} fine-tuning takes {taken}",
+            f"has {checked.format} examples; {checked.method} fine-tuning requires {taken}",
             severity=Severity.ERROR,
         )
     elif checked.format is Format.COMPLETION:
         checked.add(
             "completion-format",
-            "has prompts and completions, which no model is trained with any more: make chats of them",
+            "has prompts and completions, which no model supports any more: convert them to chats",
         )
     _check_numbers(checked)
     if question.model:
@@ -331,18 +333,20 @@ def _check_numbers(checked: Checked) -> None:
     question = checked.question
     if checked.examples < FEWEST_EXAMPLES:
         if not question.validation:
-            message = f"has too few examples, {checked.examples}: training takes {FEWEST_EXAMPLES} or more"
+            message = f"has only {checked.examples} examples: training requires {FEWEST_EXAMPLES} or more"
             checked.add("few-examples", message)
         elif checked.method is Method.REINFORCEMENT:
-            message = f"has {checked.examples} examples: validation of reinforcement takes {FEWEST_EXAMPLES} or more"
+            message = (
+                f"has only {checked.examples} examples: validation of reinforcement requires {FEWEST_EXAMPLES} or more"
+            )
             checked.add("few-validation-examples", message)
     if checked.with_images > MOST_WITH_IMAGES:
         message = f"has {checked.with_images:,} examples with images; {MOST_WITH_IMAGES:,} are allowed"
         checked.add("many-images", message)
     if checked.trained_tokens > MOST_TOKENS and not question.validation:
-        # Neither an estimate nor an expected number of epochs is reason enough to call it an error.
+        # An estimate of tokens, or an expected number of epochs, is not certain enough for an error.
         sure = checked.tokenizer.exact and question.epochs is not None
-        message = f"has {checked.trained_tokens:,} tokens in {checked.epochs} epochs; a job takes {MOST_TOKENS:,}"
+        message = f"has {checked.trained_tokens:,} tokens in {checked.epochs} epochs; a job may have {MOST_TOKENS:,}"
         checked.add("many-tokens", message, severity=None if sure else Severity.WARNING)
 
 
@@ -352,13 +356,13 @@ def _check_model(name: str, checked: Checked) -> None:
         return
     if not any(checked.method in model.methods for model in known):
         methods = ", ".join(sorted({method for model in known for method in model.methods}))
-        checked.add("model-method", f"is for {checked.method} fine-tuning; {name} is trained by {methods}")
+        checked.add("model-method", f"is for {checked.method} fine-tuning; {name} supports {methods}")
     elif checked.images and not any(model.images for model in known):
-        checked.add("model-images", f"has images, which {name} is not trained with")
+        checked.add("model-images", f"has images, but {name} cannot be trained with images")
 
 
 def strict(checked: Checked) -> Checked:
-    """Return the same result with every warning as an error."""
+    """Return the same result with every warning turned into an error."""
     findings = [replace(finding, severity=Severity.ERROR) for finding in checked.findings]
     counts = Counter({Severity.ERROR: checked.counts.total()})
     return replace(checked, findings=findings, counts=counts)

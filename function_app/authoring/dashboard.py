@@ -1,8 +1,8 @@
-"""Save the dashboard of fine-tuning runs as a view of a W&B project's workspace: once, and then over itself.
+"""Save the dashboard of fine-tuning runs as a saved view of a W&B project. Saving again updates the same view.
 
-wandb-workspaces gives every new view a name at random, so that saving again would make another one. Here the name follows
-from the project: whoever saves the dashboard finds the one that is there. That W&B shows a saved view to others than who
-saved it, as its links do, is documented; that it is found by name for them, too, is UNVERIFIED.
+wandb-workspaces gives every new view a random name, so that saving again would create another view. Here the name is derived
+from the project, so that everybody who saves the dashboard finds the existing view. W&B documents that links to a saved view
+work for other users. It is UNVERIFIED that other users also find the view by its name.
 """
 
 import hashlib
@@ -38,7 +38,7 @@ class DashboardError(WandbError):
 
 
 class Saved(StrEnum):
-    """What became of the dashboard."""
+    """How the dashboard was saved."""
 
     CREATED = "created"
     UPDATED = "updated"
@@ -47,7 +47,7 @@ class Saved(StrEnum):
 
 @dataclass(frozen=True)
 class Dashboard:
-    """A saved dashboard: what was done, and where it is."""
+    """A saved dashboard: what was done, and its address."""
 
     saved: Saved
     url: str
@@ -56,29 +56,29 @@ class Dashboard:
 def save(api: WandbApi, *, overwrite: bool = False) -> Dashboard:
     """Save the dashboard in the project of `api`.
 
-    One of this edition that is there stays as people have made it, unless `overwrite` is set. One of another edition gets
-    the sections of this one in place of its own; sections with other names, which people have added, stay behind them.
+    An existing view of this edition is left as people have changed it, unless `overwrite` is set. In a view of another edition
+    our sections are replaced. Sections with other names, which people have added, stay below them.
 
     Raises:
         DashboardError: wandb-workspaces is not installed, or the project has no runs yet.
         KeyRefusedError, WandbBusyError, WandbError: W&B refuses, or cannot be reached.
     """
-    if find_spec("wandb_workspaces") is None:  # an extra of its own, which the function app does without
+    if find_spec("wandb_workspaces") is None:  # an optional extra that the function app does not need
         raise DashboardError(
             "wandb-workspaces is not installed.", "Install the extra: pip install 'azure-openai-wandb[dashboard]'"
         )
     found = api.query(_VIEW, {"view": _internal_name(api)}).get("project")
     if found is None:
         raise DashboardError(
-            f"There is no project {api.entity}/{api.project} in W&B yet, or the key may not see it.",
-            "`python -m function_app sync` makes it with the first run; check WANDB_ENTITY and WANDB_PROJECT.",
+            f"W&B has no project {api.entity}/{api.project} yet, or the key may not see it.",
+            "`python -m function_app sync` creates it with the first run; check WANDB_ENTITY and WANDB_PROJECT.",
         )
     views = [edge["node"]["id"] for edge in (found.get("allViews") or {}).get("edges") or []]
     return api.with_key(lambda key: _save_with(key, api, views[0] if views else None, overwrite=overwrite))
 
 
 def view_id(entity: str, project: str) -> str:
-    """What the dashboard's address ends with."""
+    """Return the id at the end of the dashboard's address."""
     number = int.from_bytes(hashlib.blake2b(f"{entity}/{project}".encode(), digest_size=16).digest())
     digits = string.digits + string.ascii_lowercase
     name = ""
@@ -89,13 +89,14 @@ def view_id(entity: str, project: str) -> str:
 
 
 def _internal_name(api: WandbApi) -> str:
-    """What W&B calls the view; an address has the middle of it (wandb-workspaces 0.4.13)."""
+    """Return W&B's internal name of the view. Its address contains the middle part (wandb-workspaces 0.4.13)."""
     return f"nw-{view_id(api.entity, api.project)}-v"
 
 
 def _save_with(key: str, api: WandbApi, there: str | None, *, overwrite: bool) -> Dashboard:
-    """Save it, over the view of this id if there is one. wandb-workspaces asks with the key that the process is signed in
-    with.
+    """Save the dashboard, over the view with this id if there is one.
+
+    wandb-workspaces uses the key that the process is signed in with.
     """
     with errors(api.base_url), as_a_guest(api.base_url):
         sign_in(api.base_url, key)
@@ -125,12 +126,12 @@ def _loaded(api: WandbApi) -> "Workspace":
     from wandb_workspaces.workspaces.errors import SpecVersionError, UnsupportedViewError
     from wandb_workspaces.workspaces.interface import Workspace
 
-    # Of the address it takes the entity, the project and the view; W&B's own has a further part since it is CoreWeave's.
+    # It reads entity, project and view from the address; W&B's own addresses have one more part since it belongs to CoreWeave.
     address = f"https://wandb.ai/{api.entity}/{api.project}?nw={view_id(api.entity, api.project)}"
     try:
         return cast("Workspace", Workspace.from_url(address))
     except (SpecVersionError, UnsupportedViewError, ValidationError) as error:
         raise DashboardError(
-            f"The dashboard that is there is of a form that wandb-workspaces does not know ({type(error).__name__}).",
-            "Update wandb-workspaces, or put the standard one in its place with --overwrite.",
+            f"wandb-workspaces cannot read the existing dashboard ({type(error).__name__}).",
+            "Update wandb-workspaces, or replace the dashboard with the standard one by --overwrite.",
         ) from error

@@ -1,4 +1,4 @@
-"""Recognise files that are not JSONL at all, so that they get one sentence with the remedy instead of an error a line."""
+"""Recognize files that are not JSONL, so that they get one message with the remedy instead of an error for each line."""
 
 import csv
 import json
@@ -9,7 +9,7 @@ _MAGIC = (
     (b"\x1f\x8b", "is compressed with gzip: unpack it with `gunzip`"),
     (
         b"PK\x03\x04",
-        "is a ZIP archive or an Excel workbook: unpack it, or export it as JSON and write one object a line",
+        "is a ZIP archive or an Excel workbook: unpack it, or export it as JSON with one object on each line",
     ),
     (b"BZh", "is compressed with bzip2: unpack it with `bunzip2`"),
     (b"\xfd7zXZ", "is compressed with xz: unpack it with `unxz`"),
@@ -22,10 +22,10 @@ _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
 
 def not_jsonl(head: bytes) -> str | None:
-    """Return what a file is instead of JSONL, and what to do; None for one that may be JSONL.
+    """Describe a file that is not JSONL, with the remedy. Return None for a file that may be JSONL.
 
     Args:
-        head: the file's first bytes, 64 KiB of them or the whole file.
+        head: the first 64 KiB of the file, or the whole file.
     """
     if not head.removeprefix(BOM).strip():
         return "is empty"
@@ -51,11 +51,13 @@ def _other_text(text: str) -> str | None:
     if (first.startswith("[") and not _is_json(first)) or _is_array_of_objects(first):
         return "is a JSON array: write each of its elements on a line, with `jq -c '.[]'`"
     if first.startswith("{"):
-        return "is JSON over several lines: write each object on one line, with `jq -c .`" if first == "{" else None
+        return (
+            "is JSON spread over several lines: write each object on one line, with `jq -c .`" if first == "{" else None
+        )
     if first.startswith("<"):
         return "is HTML or XML"
     if first.startswith("---") or first.split(":")[0] in ("messages", "- messages"):
-        return "is YAML: convert it to JSON and write one object a line"
+        return "is YAML: convert it to JSON with one object on each line"
     return _table(text, first)
 
 
@@ -76,12 +78,12 @@ def _is_json(text: str) -> bool:
 
 
 def _table(text: str, first: str) -> str | None:
-    """Recognise CSV and TSV: a header of short names, and further lines with as many cells."""
+    """Recognize CSV and TSV: a header of short names, followed by lines with the same number of cells."""
     for separator, name in ((",", "CSV"), ("\t", "TSV"), (";", "CSV")):
         names = next(csv.reader([first], delimiter=separator), [])
         if len(names) > 1 and all(0 < len(each.strip()) <= 40 and "{" not in each for each in names):
             others = [line for line in text.splitlines()[1:20] if not line.startswith("{")]
             rows = csv.reader(others, delimiter=separator)
             if any(len(row) == len(names) for row in rows):
-                return f"is {name}: make a JSON object with messages of each row"
+                return f"is {name}: convert each row to a JSON object with messages"
     return None

@@ -1,7 +1,7 @@
 """Find which rules one example breaks. Pure.
 
-Each check yields the rule's name and a message. A message quotes nothing of the example, as training data is private: names
-of keys appear in it only where they are well known. Messages of a conversation are counted from 1.
+Each check yields the rule's name and a message. A message does not quote the example, because training data is private. Names
+of keys appear only if they are well known. Messages of a conversation are counted from 1.
 """
 
 import re
@@ -53,13 +53,13 @@ _KNOWN_EXTRAS = frozenset(
         *("parallel_tool_calls", "response_format", "messages", "input", "prompt", "completion", "sent_at", "model"),
     }
 )
-"""Names of keys that a message may repeat. Any other is text of the file."""
+"""Names of keys that a finding may contain. Other names are text from the file."""
 
 
 def broken_rules(
     example: Mapping[str, Any], file_format: Format, method: Method, grader_fields: frozenset[str] = frozenset()
 ) -> _Broken:
-    """Yield the rule and a message for everything that is wrong with an example whose format the method takes.
+    """Yield a rule and a message for each error in an example whose format the method supports.
 
     Raises:
         RecursionError: the example is nested too deeply.
@@ -68,30 +68,30 @@ def broken_rules(
     yield from _texts(example, file_format)
     if method is Method.REINFORCEMENT:
         missing = sorted(grader_fields - example.keys())
-        if missing:  # these names are the grader's, not the example's
-            yield "grader-field", f"lacks what the grader uses: {', '.join(missing)}"
+        if missing:  # these names come from the grader, not from the example
+            yield "grader-field", f"lacks fields that the grader uses: {', '.join(missing)}"
 
 
 def _texts(example: Mapping[str, Any], file_format: Format) -> _Broken:
-    """Check every text of an example, wherever it stands."""
+    """Check every text in an example, at any depth."""
     if has_credentials(example):
         yield (
             "credential",
-            "has a credential: a header, a password in an address, or a value under the name of a secret",
+            "contains a credential: a header, a password in an address, or a value whose key names a secret",
         )
     texts = list(_strings(SPECS[file_format].messages(example)))
     if any(_SPECIAL_TOKEN.search(text) for text in texts):
-        yield "special-token", "has a control token of the model in a text"
+        yield "special-token", "contains a control token of the model in a text"
     if any(_SURROGATE.search(text) for text in texts):
-        yield "lone-surrogate", "has half of a character"
+        yield "lone-surrogate", "contains half of a surrogate pair"
 
 
 def _completion(example: Mapping[str, Any], _: Method) -> _Broken:
     if example.keys() - {"prompt", "completion"}:
-        yield "extra-fields", "has more than a prompt and a completion"
+        yield "extra-fields", "has other fields besides prompt and completion"
     for name in ("prompt", "completion"):
         if not isinstance(example[name], str):
-            yield "text", f"its {name} is not a text"
+            yield "text", f"its {name} is not a string"
         elif not example[name].strip():
             yield "empty", f"its {name} is empty"
 
@@ -120,14 +120,14 @@ def _preference(example: Mapping[str, Any], _: Method) -> _Broken:
         if any("weight" in message for message in answers):
             yield "output-weight", f"its {name} has a message with a weight"
     if example["preferred_output"] == example["non_preferred_output"]:
-        yield "same-outputs", "its two outputs are the same: nothing is preferred"
+        yield "same-outputs", "its two outputs are the same, so neither is preferred"
     if _images(SPECS[Format.PREFERENCE].messages(example)):
         yield "images-in-preferences", "has images"
 
 
 def _conversation(example: Mapping[str, Any], method: Method) -> _Broken:
     messages = example["messages"]
-    if method is not Method.REINFORCEMENT:  # every other key is the grader's
+    if method is not Method.REINFORCEMENT:  # every other key belongs to the grader
         yield from _extra_keys(example, _EXAMPLE_KEYS, "the example")
     yield from _chat(messages, example, "messages", method=method)
     yield from broken_tools(example)
@@ -138,11 +138,11 @@ def _conversation(example: Mapping[str, Any], method: Method) -> _Broken:
     if not any(_role(message) == "user" for message in messages):
         yield "no-user", "has no message from the user"
     if not answers:
-        yield "no-answer", "has no message from the assistant: there is nothing to learn"
+        yield "no-answer", "has no message from the assistant, so there is nothing to learn"
     elif _role(messages[-1]) != "assistant":
         yield "last-message", "its last message is not from the assistant"
     elif all(_is_number(answer.get("weight"), 0) for answer in answers):
-        yield "no-weight", "every answer has weight 0: nothing is learned from it"
+        yield "no-weight", "every answer has weight 0, so there is nothing to learn"
 
 
 def _reinforcement(example: Mapping[str, Any]) -> _Broken:
@@ -150,7 +150,7 @@ def _reinforcement(example: Mapping[str, Any]) -> _Broken:
     if _role(messages[-1]) != "user":
         yield "last-user-message", "its last message is not from the user, as reinforcement requires"
     if not example.keys() - {"messages", "tools"}:
-        yield "no-reference", "has no field for the grader beside its messages"
+        yield "no-reference", "has no field for the grader besides its messages"
     if _images(messages):
         yield "images-in-reinforcement", "has images"
 
@@ -160,7 +160,7 @@ CHECKS: Mapping[Format, Callable[[Mapping[str, Any], Method], _Broken]] = {
     Format.PREFERENCE: _preference,
     Format.COMPLETION: _completion,
 }
-"""What is checked of an example, by its format."""
+"""The check of an example, by its format."""
 
 
 # --- messages
@@ -174,7 +174,7 @@ def _chat(
     method: Method,
     called: Iterable[str] = (),
 ) -> _Broken:
-    """Check what all lists of messages have in common; `example` declares tools, `called` has ids of calls made before."""
+    """Check a list of messages. `example` declares the tools; `called` contains the ids of earlier calls."""
     known, waiting = set(called), set[str]()
     for number, message in enumerate(messages, 1):
         here = f"message {number} of {where}"
@@ -188,9 +188,9 @@ def _chat(
             answered = text_or_empty(message.get("tool_call_id"))
             waiting.discard(answered)
             if answered not in known:
-                yield "tool-call-id", f"{here} answers a tool call that no message before it makes"
+                yield "tool-call-id", f"{here} answers a tool call that no earlier message makes"
         elif waiting:
-            yield "unanswered-call", f"{here} comes before every tool call of the assistant is answered"
+            yield "unanswered-call", f"{here} comes before all tool calls of the assistant are answered"
             waiting = set()
         ids = {text_or_empty(call.get("id")) for call in calls_of(message)} - {""}
         known |= ids
@@ -207,12 +207,12 @@ def _message(message: _Message, role: str, method: Method, here: str) -> _Broken
     if role == "developer" and method is not Method.REINFORCEMENT:
         yield (
             "role-developer",
-            f"{here} is from the developer, a role that the services document for reinforcement only",
+            f"{here} has the role developer, which the services document for reinforcement only",
         )
     if role == "system" and method is Method.REINFORCEMENT:
-        yield "role-system", f"{here} is from the system; reinforcement documents the role developer"
+        yield "role-system", f"{here} has the role system; for reinforcement the role developer is documented"
     if role == "function" and not text_or_empty(message.get("name")):
-        yield "function-name", f"{here} has no name of the function that answers"
+        yield "function-name", f"{here} does not name the function that answers"
     yield from _content(message, role, here)
     for name in ("weight", "tool_calls", "function_call"):
         if name in message and message[name] is None:
@@ -222,7 +222,7 @@ def _message(message: _Message, role: str, method: Method, here: str) -> _Broken
         if not (_is_number(weight, 0) or _is_number(weight, 1)):
             yield "weight", f"{here} has a weight that is neither 0 nor 1"
         if role != "assistant":
-            yield "weight", f"{here} has a weight, which only the assistant's messages can have"
+            yield "weight", f"{here} has a weight, but only messages from the assistant can have one"
 
 
 def _content(message: _Message, role: str, here: str) -> _Broken:
@@ -252,13 +252,13 @@ def _part(part: Mapping[str, Any], role: str, here: str) -> _Broken:
     kind = _kind(part)
     if kind == "image_url":
         if role != "user":
-            yield "image-role", f"{here} has an image; only the user's messages can have images"
+            yield "image-role", f"{here} has an image, but only messages from the user can have images"
         yield from _image(part.get("image_url"), here)
     elif kind in ("text", "refusal"):
         if not isinstance(part.get(kind), str):
             yield "part", f"{here} has a {kind} part without its {kind}"
     else:
-        yield "part", f"{here} has a part of a type that training does not take"
+        yield "part", f"{here} has a part of a type that training does not support"
 
 
 def _image(image: object, here: str) -> _Broken:
@@ -271,13 +271,13 @@ def _image(image: object, here: str) -> _Broken:
         if kind == "image/jpg":
             yield "image-jpg", f"{here} has an inline image of the type image/jpg"
         elif kind not in _IMAGE_TYPES:
-            yield "image-type", f"{here} has an image that is not JPEG, PNG or WEBP, which is left out of training"
+            yield "image-type", f"{here} has an image that is not JPEG, PNG or WEBP, so training skips it"
         if (len(url) - data.end()) * 3 // 4 > LARGEST_IMAGE:
-            yield "image-size", f"{here} has an image of more than 10 MB, which is left out of training"
+            yield "image-size", f"{here} has an image of more than 10 MB, so training skips it"
     elif not url.lower().startswith(("https://", "http://")):
         yield "image", f"{here} has an image that is neither at a web address nor inline in base64"
     if isinstance(image, dict) and text_or_empty(image.get("detail", "auto")) not in _DETAILS:
-        yield "image-detail", f"{here} asks for a detail that is none of {', '.join(sorted(_DETAILS))}"
+        yield "image-detail", f"{here} has an image with a detail other than {', '.join(sorted(_DETAILS))}"
 
 
 # --- values
@@ -286,13 +286,13 @@ def _image(image: object, here: str) -> _Broken:
 def _extra_keys(
     value: Mapping[str, Any], keys: frozenset[str], where: str, *, rule: str = "extra-key", known: Iterable[str] = ()
 ) -> _Broken:
-    """Report keys that do not belong there; `known` are checked by a rule of their own."""
+    """Report unexpected keys. Keys in `known` are checked by other rules."""
     extra = value.keys() - keys - set(known)
     if extra:
         named = sorted(extra & _KNOWN_EXTRAS)
         others = len(extra) - len(named)
-        said = [*named, *([f"{others} other{'s' * (others > 1)}"] if others else [])]
-        yield rule, f"{where} has keys that do not belong there: {', '.join(said)}"
+        names = [*named, *([f"{others} other{'s' * (others > 1)}"] if others else [])]
+        yield rule, f"{where} has unexpected keys: {', '.join(names)}"
 
 
 def _images(messages: Iterable[_Message]) -> int:

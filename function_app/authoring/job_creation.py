@@ -1,7 +1,7 @@
-"""The other half of the door to Azure OpenAI, or OpenAI: what starts a job. Nothing here is asked twice by itself.
+"""The client for starting a job: files, uploads and job creation. Requests that write are never retried automatically.
 
-The API has no idempotency keys: a request whose answer got lost may have been carried out. So the SDK's own retries are
-off for what writes, and `submit` looks before it writes again.
+The API has no idempotency keys: a request whose answer was lost may have succeeded. Therefore the SDK's retries are
+disabled for writes, and `submit` checks the account before it writes again.
 """
 
 import hashlib
@@ -20,23 +20,23 @@ from function_app.errors import AccessError, AccountBusyError, AccountError
 from function_app.models import OPENAI, Job, Method
 
 PROCESSED, FAILED = "processed", frozenset({"error", "deleted"})
-"""The statuses of a file that can be trained with, and of one that never will be; all others pass (Azure OpenAI's API
-description: pending, running; OpenAI: uploaded)."""
+"""The statuses of a file that is ready for training, and of one that never will be. All others are temporary
+(Azure OpenAI's API description: pending, running; OpenAI: uploaded)."""
 
 _PURPOSE: Final = "fine-tune"
-_UPLOAD = httpx2.Timeout(600.0, connect=10.0)  # seconds; half a gigabyte is stored before it is answered
-_LONGEST_SAID = 300  # characters of what the service says of a refusal
+_UPLOAD = httpx2.Timeout(600.0, connect=10.0)  # seconds; the service stores up to half a gigabyte before it answers
+_LONGEST_MESSAGE = 300  # characters of the service's message about a refusal
 _MODELS = "https://learn.microsoft.com/azure/ai-foundry/openai/concepts/models#fine-tuning-models"
 _BUSY = frozenset({408, 409, 429})
 _QUOTA = (
-    "An account has so many jobs waiting, running and kept, and so many files (Microsoft, Azure OpenAI quotas and limits):"
-    " wait for one to end, delete old ones, or ask for more."
+    "Azure limits the queued, running and stored jobs and the files of an account (Microsoft, Azure OpenAI quotas and limits):"
+    " wait until a job ends, delete old ones, or request a higher quota."
 )
 
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file of an account. `size` is in bytes; `details` is what the service says of one that it cannot use."""
+    """A file of an account. `size` is in bytes; `details` is the service's explanation if it cannot use the file."""
 
     id: str
     name: str
@@ -50,9 +50,9 @@ class JobRequest:
     """A job to be created.
 
     Attributes:
-        hyperparameters: those that were chosen; the service chooses the others.
-        grader: of reinforcement, as its API has it.
-        training_type: Azure's trainingType ("Standard", "GlobalStandard", "Developer").
+        hyperparameters: the chosen ones; the service chooses the others.
+        grader: the grader for reinforcement, as the API defines it.
+        training_type: Azure's `trainingType` ("Standard", "GlobalStandard", "Developer").
     """
 
     model: str
@@ -66,39 +66,39 @@ class JobRequest:
     training_type: str | None = None
 
     def body(self) -> dict[str, Any]:
-        """What the API takes. Supervised hyperparameters stand where every version of it looks for them; other methods are
-        known to preview versions and v1, and what they take stands as OpenAI describes it (on Azure UNVERIFIED)."""
-        said: dict[str, Any] = {"model": self.model, "training_file": self.training_file}
-        said |= {"validation_file": self.validation_file, "suffix": self.suffix, "seed": self.seed}
+        """Return the body of the request. Supervised hyperparameters are where every API version reads them. Other methods are
+        only known to preview versions and v1, in the form that OpenAI describes (UNVERIFIED on Azure)."""
+        body: dict[str, Any] = {"model": self.model, "training_file": self.training_file}
+        body |= {"validation_file": self.validation_file, "suffix": self.suffix, "seed": self.seed}
         hyperparameters = dict(self.hyperparameters) or None
         if self.method is Method.SUPERVISED:
-            said["hyperparameters"] = hyperparameters
+            body["hyperparameters"] = hyperparameters
         else:
             options = {"hyperparameters": hyperparameters, "grader": self.grader}
             chosen = {name: value for name, value in options.items() if value is not None}
-            said["method"] = {"type": self.method.value, self.method.value: chosen}
+            body["method"] = {"type": self.method.value, self.method.value: chosen}
         if self.training_type:
-            said["extra_body"] = {"trainingType": self.training_type}  # Azure's own, unknown to the SDK
-        return {name: value for name, value in said.items() if value is not None}
+            body["extra_body"] = {"trainingType": self.training_type}  # specific to Azure, unknown to the SDK
+        return {name: value for name, value in body.items() if value is not None}
 
 
 class LostAnswerError(AccountBusyError):
-    """A request may have been carried out or not: its answer did not arrive."""
+    """The answer to a request did not arrive, so it may or may not have succeeded."""
 
 
 def files(account: Account) -> list[RemoteFile]:
-    """The files that were uploaded to train with, as the account lists them.
+    """List the account's files that were uploaded for fine-tuning.
 
     Raises:
         AccountError: the account refuses.
     """
     with account.asking("list files") as client:
-        # The page's data, not the iteration: Azure's classic list has no pages, and the SDK would read on for ever.
+        # Read one page and do not iterate: Azure's classic list has no pages, and the SDK would never stop reading.
         return [_file(found.to_dict()) for found in client.files.list(purpose=_PURPOSE).data]
 
 
 def file(account: Account, file_id: str) -> RemoteFile:
-    """One file, with its status.
+    """Read one file with its status.
 
     Raises:
         NotThereError: it was deleted.
@@ -108,7 +108,7 @@ def file(account: Account, file_id: str) -> RemoteFile:
 
 
 def digest_of(account: Account, file_id: str) -> str:
-    """The SHA-256 of a file's content, streamed.
+    """Compute the SHA-256 of a file's content from a stream.
 
     Raises:
         AccountError: it cannot be read.
@@ -124,7 +124,7 @@ def upload(account: Account, path: Path) -> RemoteFile:
     """Upload a file, streamed from disk.
 
     Raises:
-        LostAnswerError: it may be there or not.
+        LostAnswerError: the answer was lost, so the request may have succeeded.
         AccountError: the account refuses.
     """
     doing = f"upload {path.name}"
@@ -137,8 +137,8 @@ def create_job(account: Account, request: JobRequest) -> Job:
     """Create a job.
 
     Raises:
-        LostAnswerError: it may be there or not.
-        AccountError: the account refuses; the hint says what that mostly means.
+        LostAnswerError: the answer was lost, so the request may have succeeded.
+        AccountError: the account refuses; the hint gives the usual cause.
     """
     doing = "create the job"
     with account.asking(doing) as client, _writing(account, doing):
@@ -146,19 +146,19 @@ def create_job(account: Account, request: JobRequest) -> Job:
         return job_from(account.name, create(**request.body()).to_dict(), account.region)
 
 
-def _file(said: Mapping[str, Any]) -> RemoteFile:
+def _file(shown: Mapping[str, Any]) -> RemoteFile:
     return RemoteFile(
-        id=str(said["id"]),
-        name=str(said.get("filename") or ""),
-        size=said.get("bytes"),
-        status=str(said.get("status") or "unknown"),
-        details=str(said.get("status_details") or ""),
+        id=str(shown["id"]),
+        name=str(shown.get("filename") or ""),
+        size=shown.get("bytes"),
+        status=str(shown.get("status") or "unknown"),
+        details=str(shown.get("status_details") or ""),
     )
 
 
 @contextmanager
 def _writing(account: Account, doing: str) -> Iterator[None]:
-    """Refusals of what writes, in the service's own words: they name the parameter that is wrong."""
+    """Translate refusals of a write. They quote the service's message, which names the wrong parameter."""
     try:
         yield
     except openai.APIStatusError as error:
@@ -171,34 +171,34 @@ def _writing(account: Account, doing: str) -> Iterator[None]:
 
 def _lost(account: Account, doing: str, why: str) -> LostAnswerError:
     return LostAnswerError(
-        f"{account.name} was asked to {doing}, and did not say whether it did ({why}).",
-        "Run the same command again: it looks first for what is there.",
+        f"{account.name} did not answer the request to {doing}, which may have succeeded ({why}).",
+        "Run the same command again: it first checks what exists.",
     )
 
 
 def _refused(account: Account, doing: str, error: openai.APIStatusError) -> AccountError:
     body = error.body if isinstance(error.body, dict) else {}
-    said = " ".join(str(body.get("message") or error.message).split())[:_LONGEST_SAID]
+    reason = " ".join(str(body.get("message") or error.message).split())[:_LONGEST_MESSAGE]
     code, status = str(body.get("code") or ""), error.status_code
     if status in (401, 403) and account.name != OPENAI and code == "PermissionDenied":
         return AccessError(
-            f"{account.name} does not let this identity {doing}: it lacks the role.",
-            "Assign it 'Cognitive Services OpenAI Contributor' on the account. New roles take up to ten minutes to count.",
+            f"{account.name} does not let this identity {doing}, because it lacks the role.",
+            "Assign it 'Cognitive Services OpenAI Contributor' on the account. New roles take up to ten minutes to work.",
         )
-    message = f"{account.name} refused to {doing}: {said} (HTTP {status}{f' {code}' if code else ''})"
+    message = f"{account.name} refused to {doing}: {reason} (HTTP {status}{f' {code}' if code else ''})"
     kind = AccountBusyError if status in _BUSY else AccountError
-    return kind(message, _hint(code, said.lower(), status))
+    return kind(message, _hint(code, reason.lower(), status))
 
 
-def _hint(code: str, said: str, status: int) -> str:
-    """What a refusal mostly means. Azure's wording is not documented: what is looked for is from public reports."""
-    if code == "quotaExceeded" or "quota" in said or "limit" in said:
+def _hint(code: str, reason: str, status: int) -> str:
+    """Return a hint for the usual cause of a refusal. Azure's wording is not documented; the phrases are from public reports."""
+    if code == "quotaExceeded" or "quota" in reason or "limit" in reason:
         return _QUOTA
-    if "does not support fine-tuning" in said or ("model" in said and ("not" in said or "unknown" in said)):
+    if "does not support fine-tuning" in reason or ("model" in reason and ("not" in reason or "unknown" in reason)):
         return (
-            f"Which models can be fine-tuned in which region: {_MODELS}. Azure says this also when it wants to be told how"
-            " to train: --training-type Standard, GlobalStandard or Developer (BerriAI/litellm#24687)."
+            f"For the models and regions that support fine-tuning, see {_MODELS}. Azure also answers like this if it requires a"
+            " training type: --training-type Standard, GlobalStandard or Developer (BerriAI/litellm#24687)."
         )
     if code == "jsonlValidationFailed":
-        return "`python -m function_app check FILE` says which lines are wrong."
+        return "`python -m function_app check FILE` lists the wrong lines."
     return "Try again in some minutes." if status in _BUSY else ""

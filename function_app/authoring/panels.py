@@ -1,6 +1,6 @@
-"""The dashboard of fine-tuning runs, as wandb-workspaces describes one: what the engine logs, in the order people ask.
+"""The dashboard of fine-tuning runs, built with wandb-workspaces from the values that the engine logs.
 
-Names of metrics, config and summary are those of `results` and `describe`.
+Names of metrics, config and summary values come from `data/results.py` and `data/description.py`.
 """
 
 import re
@@ -22,8 +22,8 @@ from wandb_workspaces.reports.v2.interface import (
 from wandb_workspaces.workspaces.interface import RunsetSettings, Section, Workspace
 
 NAME = "Fine-tuning"
-EDITION = 2
-"""Goes up with every change of what is below, so that a dashboard that was saved before is brought up to it."""
+EDITION = 3
+"""Increase this with every change below, so that dashboards that were saved earlier are updated."""
 
 ABOUT = "About this dashboard"
 
@@ -42,35 +42,33 @@ COLUMNS = [
     *("summary:trained_tokens", "summary:duration_s", "summary:fine_tuned_model"),
     *("summary:error.code", "summary:error.message"),
 ]
-"""The columns of the runs table, failures among them: the row of a failed job says why."""
+"""The columns of the runs table, including the error of a failed job."""
 
 
 def workspace(entity: str, project: str, page: str) -> Workspace:
-    """The whole dashboard of a project; `page` is the project's address."""
+    """Return the whole dashboard of a project; `page` is the project's address."""
     runs = RunsetSettings(pinned_columns=list(COLUMNS))
     return Workspace(entity=entity, project=project, name=NAME, sections=sections(page), runset_settings=runs)
 
 
 def edition_of(saved: Workspace) -> int | None:
-    """The edition that a saved dashboard says it is; None when somebody took that away."""
+    """Return the edition of a saved dashboard; None if somebody has removed that line."""
     for section in saved.sections:
         for panel in section.panels if section.name == ABOUT else ():
-            if isinstance(panel, MarkdownPanel) and (said := _EDITION.search(panel.markdown)):
-                return int(said[1])
+            if isinstance(panel, MarkdownPanel) and (found := _EDITION.search(panel.markdown)):
+                return int(found[1])
     return None
 
 
 def sections_of(page: str, saved: Workspace) -> list[Section]:
-    """This edition's sections, then those of a saved dashboard that have other names: people have added them, or an earlier
-    edition had them.
-    """
+    """Return this edition's sections, then those of a saved dashboard with other names, from people or an earlier edition."""
     ours = sections(page)
     names = {section.name for section in ours}
     return [*ours, *(section for section in saved.sections if section.name not in names)]
 
 
 def sections(page: str) -> list[Section]:
-    """The dashboard's sections, in order; `page` is the project's address."""
+    """Return the dashboard's sections in order; `page` is the project's address."""
     return [
         Section(name=ABOUT, is_open=True, panels=[_about(page)]),
         _section("Loss", [_by_step("Training loss", "train_loss"), *_validation("loss", "loss")]),
@@ -101,13 +99,13 @@ def _section(name: str, panels: list[PanelTypes]) -> Section:
 
 def _about(page: str) -> MarkdownPanel:
     text = f"""\
-**Fine-tuning jobs of Azure OpenAI and OpenAI.** One run is one job, and its step is the training step. A job that trains
-shows as *running* and grows with every sync; `best.*` in the summary is the best value and the step it was at.
+**Fine-tuning jobs of Azure OpenAI and OpenAI.** Each run is one job, and its step is the training step. A job in training
+is shown as *running* and grows with every sync. `best.*` in the summary is the best value and its step.
 
 * **Failed and cancelled jobs** are failed runs: `error.code` and `error.message` are columns of the [runs table]({page}/table).
-* **Datasets and models** are [artifacts]({page}/artifacts): every file once, used by each run that trained on it.
+* **Datasets and models** are [artifacts]({page}/artifacts): each file is stored once and used by every run that trained on it.
 
-Saved by `python -m function_app dashboard`, which brings these sections up to date; sections of your own stay as they are.
+`python -m function_app dashboard` saved this dashboard and updates these sections. Sections that you add are kept.
 
 Edition {EDITION}.
 """
@@ -141,7 +139,7 @@ def _hyperparameters() -> list[PanelTypes]:
 
 
 def _failures() -> list[PanelTypes]:
-    """How much time went where; why a job failed stands in its row."""
+    """Return charts of the time that jobs took. The reason of a failure is in the job's row."""
     return [
         _seconds("Seconds of jobs, by how they ended", "status"),
         _seconds("Seconds of jobs, by error", "error.code"),

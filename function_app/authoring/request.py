@@ -1,4 +1,4 @@
-"""What `submit` was asked for: do the files and all else fit together, and in which account does the job start?"""
+"""Check the options of `submit` and its files, and choose the account for the job."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -22,36 +22,36 @@ from function_app.wiring import open_accounts
 _COMMON = frozenset({"n_epochs", "batch_size", "learning_rate_multiplier"})
 HYPERPARAMETERS = {
     Method.SUPERVISED: _COMMON,
-    # l2_multiplier is Microsoft's own (Direct preference optimization); the others are OpenAI's, too.
+    # l2_multiplier exists at Microsoft only (Direct preference optimization); OpenAI has the others, too.
     Method.DPO: _COMMON | {"beta", "l2_multiplier"},
     Method.REINFORCEMENT: _COMMON | {"eval_interval", "eval_samples", "compute_multiplier", "reasoning_effort"},
 }
-"""What each method takes (OpenAI's API description; Microsoft, Reinforcement fine-tuning). A name that the service does not
-know might be passed over in silence."""
+"""The hyperparameters of each method (OpenAI's API description; Microsoft, Reinforcement fine-tuning). The service might
+silently ignore a name that it does not know."""
 
 _SUFFIX = re.compile(r"[A-Za-z0-9_-]{1,40}")  # (Azure OpenAI's API description)
-_SAID = 3  # findings that a refusal quotes
+_SHOWN = 3  # findings that an error message contains
 
 
 class SubmitSettings(Settings):
-    """The same settings for a command that asks W&B for nothing: without a W&B key, and with v1 first, as only v1 is known
-    to take every method and Azure's trainingType."""
+    """Settings for a command that does not use W&B. They need no W&B key and try v1 first, because only v1 is known
+    to support every method and Azure's trainingType."""
 
     @property
     def api_versions(self) -> tuple[str, ...]:
-        """v1, then those of a sync, unless one is set."""
+        """Return v1, then the versions of a sync, unless one is set."""
         versions = super().api_versions
         return tuple(dict.fromkeys((V1, *versions))) if self.azure_openai_api_version == AUTO else versions
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
         if not self.azure_openai_endpoints and not self.openai_api_key:
-            raise ValueError("AZURE_OPENAI_ENDPOINTS is not set: the endpoint of the Azure OpenAI account")
+            raise ValueError("AZURE_OPENAI_ENDPOINTS is not set. Set it to the endpoint of the Azure OpenAI account")
         return self
 
 
 class RequestError(SyncError):
-    """The options do not fit together, or not the account or the training method."""
+    """The options contradict each other, or do not fit the account or the training method."""
 
 
 class InvalidFileError(SyncError):
@@ -60,9 +60,9 @@ class InvalidFileError(SyncError):
 
 @dataclass(frozen=True)
 class Wanted:
-    """What was asked for; with `guess` the method is to be seen from the training file.
+    """The requested job. With `guess`, the training file determines the method.
 
-    The ids of files in `request` are still to be filled in.
+    The file ids in `request` are filled in later.
     """
 
     request: JobRequest
@@ -74,27 +74,27 @@ class Wanted:
 
 @contextmanager
 def account_of(settings: Settings, name: str | None) -> Iterator[Account]:
-    """The account to start the job in.
+    """Yield the account to start the job in.
 
     Raises:
-        RequestError: none is called so, or there are several and nobody says which.
+        RequestError: no account has this name, or there are several and none was named.
     """
     with open_accounts(settings) as accounts:
         names = ", ".join(each.name for each in accounts)
         chosen = [each for each in accounts if name in (None, each.name)]
         if not chosen:
-            raise RequestError(f"--account {name}: the settings have {names}.")
+            raise RequestError(f"There is no account {name}; the settings name {names}.")
         if len(chosen) > 1:
-            raise RequestError(f"--account: which one of {names}?")
+            raise RequestError(f"The settings name several accounts. Pass one with --account: {names}.")
         yield chosen[0]
 
 
 def checked_request(wanted: Wanted, account: Account, tell: Callable[[str], None]) -> JobRequest:
-    """The request with its method, when the files and all else that is asked for fit together.
+    """Return the request with its method, after checking the files and options.
 
     Raises:
         InvalidFileError: the service would refuse a file.
-        RequestError: the method needs something else.
+        RequestError: the options do not fit the method.
     """
     request = wanted.request
     if not wanted.guess:
@@ -117,12 +117,12 @@ def _checked_file(path: Path, question: Question, tell: Callable[[str], None], *
     found = check_file(path, question, estimating())
     errors = [finding for finding in found.findings if finding.severity is Severity.ERROR]
     if not found.ok and not unchecked:
-        told = [f"line {each.line} {each.message}" if each.line else f"it {each.message}" for each in errors[:_SAID]]
-        hidden = found.counts[Severity.ERROR] - len(told)
+        shown = [f"line {each.line} {each.message}" if each.line else f"it {each.message}" for each in errors[:_SHOWN]]
+        hidden = found.counts[Severity.ERROR] - len(shown)
         more = f"; and {hidden:,} more" if hidden > 0 else ""
         raise InvalidFileError(
-            f"{path} would be refused: {'; '.join(told)}{more}.",
-            f"`python -m function_app check {path}` lists everything; --unchecked uploads it anyway.",
+            f"The service would refuse {path}: {'; '.join(shown)}{more}.",
+            f"`python -m function_app check {path}` lists everything; --unchecked uploads the file anyway.",
         )
     verdict = "no errors" if found.ok else "errors found, uploaded anyway"
     tell(f"{path.name}: {found.examples:,} example{'s' * (found.examples != 1)}, {verdict}.")
@@ -130,24 +130,24 @@ def _checked_file(path: Path, question: Question, tell: Callable[[str], None], *
 
 
 def check_suffix(suffix: str | None, account: Account) -> None:
-    """Azure takes shorter suffixes than OpenAI does.
+    """Check the suffix. Azure allows shorter suffixes than OpenAI.
 
     Raises:
-        RequestError: it does not take this one.
+        RequestError: the service does not allow this suffix.
     """
     if suffix is not None and account.name != OPENAI and not _SUFFIX.fullmatch(suffix):
-        raise RequestError(f"--suffix {suffix!r}: 1 to 40 of A-Z, a-z, 0-9, - and _.")
+        raise RequestError(f"--suffix {suffix!r} is invalid: use 1 to 40 of A-Z, a-z, 0-9, - and _.")
 
 
 def _check_method(request: JobRequest, wanted: Wanted) -> None:
-    """What a method needs and takes (Microsoft, Reinforcement fine-tuning)."""
+    """Check the options that a method requires or allows (Microsoft, Reinforcement fine-tuning)."""
     unknown = sorted(request.hyperparameters.keys() - HYPERPARAMETERS[request.method])
     if unknown:
         takes = ", ".join(sorted(HYPERPARAMETERS[request.method]))
-        raise RequestError(f"--hyperparameters {', '.join(unknown)}: {request.method} takes {takes}.")
+        raise RequestError(f"--hyperparameters {', '.join(unknown)} is unknown: {request.method} has {takes}.")
     if request.method is not Method.REINFORCEMENT:
         if request.grader is not None:
-            raise RequestError(f"--grader is for reinforcement, and this is {request.method}.")
+            raise RequestError(f"--grader is for reinforcement, but the method is {request.method}.")
     elif request.grader is None or wanted.validation is None:
         why = " (the training file's first example ends with the user's turn)" if wanted.guess else ""
         raise RequestError(f"reinforcement{why} needs --grader and --validation.")

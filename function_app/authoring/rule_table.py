@@ -1,7 +1,7 @@
-"""The rules for training data, one row each, with what each service does and how that is known.
+"""The rules for training data, one row each, with the behavior of each service and its evidence.
 
-A contributor adds a rule by a row here and a line in `examples` (or `check`) that finds the breach. Nothing was tried on a
-live service. Where a source says nothing of a service, its verdict is unknown.
+To add a rule, add a row here and a line in `examples` (or `check`) that finds the violation. Nothing was tried on a
+live service. If no source describes a service, its verdict is unknown.
 """
 
 from collections.abc import Mapping
@@ -119,7 +119,7 @@ _FILE_RULES = (
     ),
     Rule(
         "format",
-        "The file's format is one that the method takes.",
+        "The method supports the file's format.",
         _refuses(_E, "wrong format for the method"),
         _UNKNOWN,
     ),
@@ -137,13 +137,13 @@ _FILE_RULES = (
     ),
     Rule(
         "completion-format",
-        "Examples are chats: no model trains on prompts and completions any more.",
+        "Examples are chats: no model can be trained on prompts and completions any more.",
         _refuses(_P, "Deprecations: babbage-002 and davinci-002 ended on 2026-09-28"),
         _refuses(_P, "Models that support fine-tuning"),
     ),
     Rule(
         "credential",
-        "Training data has no credentials: whoever may read the file, or the model's answers, may find them.",
+        "Training data contains no credentials: everybody who can read the file or the model's answers might find them.",
         _UNKNOWN,
         _UNKNOWN,
         always=Severity.ERROR,
@@ -169,10 +169,10 @@ _EXAMPLE_RULES = (
         _refuses(_E, "message contains an invalid token"),
         _UNKNOWN,
     ),
-    Rule("lone-surrogate", "Every character is whole: no half of a surrogate pair is escaped.", _UNKNOWN, _UNKNOWN),
+    Rule("lone-surrogate", "Surrogate pairs are complete: no half of a pair is escaped alone.", _UNKNOWN, _UNKNOWN),
     Rule(
         "text",
-        "Prompts and completions are texts.",
+        "Prompts and completions are strings.",
         _refuses(_V, "openai-python, validators"),
         _refuses(_E, "jsonlValidationFailed"),
     ),
@@ -190,7 +190,7 @@ _EXAMPLE_RULES = (
     ),
     Rule(
         "no-reference",
-        "An example of reinforcement has fields for the grader beside its messages.",
+        "An example of reinforcement has fields for the grader besides its messages.",
         _UNKNOWN,
         Evidence(Verdict.UNKNOWN, _V, "azure-skills, validate_rft.py"),
     ),
@@ -251,8 +251,10 @@ _MESSAGE_RULES = (
     Rule("empty-parts", "A list of parts has at least one part.", _BY_SCHEMA, _UNKNOWN),
     Rule("part", "A part is text, an image or a refusal, in the shape of the chat API.", _BY_SCHEMA, _UNKNOWN),
     Rule("refusal-part", "The assistant's parts are texts, or exactly one refusal.", _BY_SCHEMA, _UNKNOWN),
-    Rule("null-key", "A key without a value is left out instead of null.", _UNKNOWN, _UNKNOWN),
-    Rule("weight", "A weight is 0 or 1 and stands in messages from the assistant.", _BY_SCHEMA, _refuses(_P, _SFT)),
+    Rule("null-key", "A key without a value is omitted, not null.", _UNKNOWN, _UNKNOWN),
+    Rule(
+        "weight", "A weight is 0 or 1, and only messages from the assistant have one.", _BY_SCHEMA, _refuses(_P, _SFT)
+    ),
     Rule("no-weight", "At least one answer has a weight other than 0.", _UNKNOWN, _UNKNOWN),
 )
 
@@ -279,16 +281,16 @@ _TOOL_RULES = (
         _refuses(_S, "the chat API"),
     ),
     Rule("tool-call-shape", "A tool call has an id and the type function.", _BY_SCHEMA, _UNKNOWN),
-    Rule("arguments-text", "A call's arguments are a text, not an object.", _BY_SCHEMA, _refuses(_S, "the chat API")),
-    Rule("tool-arguments", "A call's arguments are a JSON object in a text.", _UNKNOWN, _UNKNOWN),
-    Rule("undeclared-tool", "A called tool is among the tools that the example declares.", _UNKNOWN, _UNKNOWN),
+    Rule("arguments-text", "A call's arguments are a string, not an object.", _BY_SCHEMA, _refuses(_S, "the chat API")),
+    Rule("tool-arguments", "A call's arguments are a JSON object in a string.", _UNKNOWN, _UNKNOWN),
+    Rule("undeclared-tool", "The example declares every tool that it calls.", _UNKNOWN, _UNKNOWN),
     Rule("no-tools", "An example that calls tools declares them.", _UNKNOWN, _accepts(_P, _TOOLS)),
     Rule(
         "undeclared-function", "An example with a function_call has functions.", _refuses(_I, "the chat API"), _UNKNOWN
     ),
     Rule(
         "tool-call-id",
-        "A tool's message answers a call of a message before it.",
+        "A tool's message answers a call of an earlier message.",
         _BY_SCHEMA,
         _refuses(_V, "validate_sft.py"),
     ),
@@ -303,7 +305,7 @@ _TOOL_RULES = (
 )
 
 _IMAGE_RULES = (
-    Rule("image-role", "Images stand in messages from the user.", _BY_SCHEMA, _refuses(_P, _VISION)),
+    Rule("image-role", "Only messages from the user have images.", _BY_SCHEMA, _refuses(_P, _VISION)),
     Rule("image", "An image has a web address, or is inline in base64.", _refuses(_P, _VISION), _refuses(_P, _VISION)),
     Rule("image-type", "An inline image is JPEG, PNG or WEBP.", _ignores(_P, _VISION), _ignores(_P, _VISION)),
     Rule(
@@ -318,13 +320,13 @@ _IMAGE_RULES = (
     Rule("images", "An example has at most 64 images.", _refuses(_P, _VISION), _ignores(_P, _VISION)),
     Rule(
         "images-in-preferences",
-        "Preferences are texts: of images the sources disagree.",
+        "Preferences are text only: the sources disagree about images.",
         Evidence(Verdict.UNKNOWN, _P, "the guide says text only, the API description also images"),
         _UNKNOWN,
     ),
     Rule(
         "images-in-reinforcement",
-        "Reinforcement on Azure takes texts only.",
+        "Reinforcement on Azure supports text only.",
         _accepts(_S, "FineTuneReinforcementRequestInput"),
         _refuses(_P, "Models that support fine-tuning"),
     ),

@@ -1,4 +1,4 @@
-"""What a rule for training data is: what each service does with a file that breaks it, how that is known, how serious it is.
+"""The parts of a rule for training data: what each service does with a file that breaks it, the evidence, and the severity.
 
 The rules themselves are the rows of `rule_table`.
 """
@@ -18,14 +18,14 @@ _SPACED_ITEM = re.compile(r"\{\{\s+\w|\{\{\s*\w[^}]*\s\}\}")
 
 
 class Service(StrEnum):
-    """The two services that train."""
+    """The two services for fine-tuning."""
 
     OPENAI = "openai"
     AZURE = "azure"
 
 
 class Severity(StrEnum):
-    """Whether the service refuses the file for it, or people should know of it."""
+    """How serious a finding is: an error makes the service refuse the file; a warning is something to know."""
 
     ERROR = "error"
     WARNING = "warning"
@@ -37,7 +37,7 @@ class Verdict(StrEnum):
     REFUSES = "refuses it"
     IGNORES = "trains without that part"
     ACCEPTS = "accepts it"
-    UNKNOWN = "does not document it"
+    UNKNOWN = "does not document this"
 
 
 class Grade(StrEnum):
@@ -53,7 +53,7 @@ class Grade(StrEnum):
 
 @dataclass(frozen=True)
 class Evidence:
-    """What one service does, and how that is known."""
+    """What one service does, and the source for that."""
 
     verdict: Verdict
     grade: Grade | None = None
@@ -71,9 +71,9 @@ class Rule:
 
     Attributes:
         name: for programs, such as "last-message".
-        text: what the rule asks for, as a sentence.
-        openai, azure: what becomes of a file that breaks it.
-        always: the severity whatever the services do, for rules of this project's own.
+        text: the rule as a sentence.
+        openai, azure: what each service does with a file that breaks it.
+        always: a fixed severity, for rules of this project.
     """
 
     name: str
@@ -83,10 +83,10 @@ class Rule:
     always: Severity | None = None
 
     def severity(self, service: Service | None) -> Severity | None:
-        """Return how serious a breach is for a service, or for a file that may go to either; None when it is allowed.
+        """Return the severity of a violation for a service, or for a file that may go to either; None if it is allowed.
 
-        For both together it is an error where one service refuses the file and the other is not known to take it, and a
-        warning where they disagree or nobody knows.
+        For both together it is an error if one service refuses the file and the other is not known to accept it. It is a
+        warning if they disagree or nothing is known.
         """
         if self.always:
             return self.always
@@ -101,12 +101,12 @@ class Rule:
 
 @dataclass(frozen=True)
 class Finding:
-    """One breach of a rule.
+    """One violation of a rule.
 
     Attributes:
         rule: the rule's name.
-        message: what is wrong, for people; it quotes nothing of the line, as training data is private.
-        line: the line's number, from 1; None when it is about the file as a whole.
+        message: the problem, for people. It does not quote the line, because training data is private.
+        line: the line's number, from 1; None for a finding about the whole file.
     """
 
     severity: Severity
@@ -120,7 +120,7 @@ FORMATS: Mapping[Method, tuple[Format, ...]] = {
     Method.DPO: (Format.PREFERENCE,),
     Method.REINFORCEMENT: (Format.CHAT,),
 }
-"""The formats that a method takes."""
+"""The formats that each method supports."""
 
 
 def method_of(file_format: Format, example: Mapping[str, Any]) -> Method:
@@ -136,7 +136,7 @@ def method_of(file_format: Format, example: Mapping[str, Any]) -> Method:
 
 def fields_of_grader(grader: object) -> frozenset[str]:
     """Return the fields of an example that a grader's templates use: `{{ item.NAME }}` (Microsoft, Reinforcement
-    fine-tuning). Fields that Python code takes from its `item` cannot be recognised.
+    fine-tuning). Fields that a grader's Python code reads from its `item` cannot be recognized.
     """
     return frozenset(found["field"] for found in _ITEM.finditer(json.dumps(grader)))
 

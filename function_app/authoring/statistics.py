@@ -1,6 +1,6 @@
-"""Figures of a training file that people look at before they pay: lengths, duplicates, short answers. No text is kept.
+"""Statistics of a training file for the decision to train: lengths, duplicates, short answers. No text is kept.
 
-Examples and answers are compared by digest, so that a file of any size takes some tens of bytes an example.
+Examples and answers are compared by digest, so that each example takes only some tens of bytes of memory.
 """
 
 import json
@@ -12,15 +12,15 @@ from heapq import heappush, heappushpop
 from typing import Any
 
 _LONGEST = 5
-_SHORT_ANSWER = 40  # characters: a label, not a text
+_SHORT_ANSWER = 40  # characters; a shorter answer is probably a label
 
 
 @dataclass
 class Statistics:
-    """Figures of one file.
+    """Statistics of one file.
 
     Attributes:
-        tokens: of each example, in the order of the file.
+        tokens: the tokens of each example, in the order of the file.
         digests: how often each example occurs.
         answers: how often each short answer occurs, by digest.
         longest: (tokens, line) of the longest examples.
@@ -54,7 +54,7 @@ class Statistics:
         return self.digests.total() - len(self.digests)
 
     def shared_with(self, other: "Statistics") -> int:
-        """Return how many different examples both files have."""
+        """Return the number of different examples that both files contain."""
         return len(self.digests.keys() & other.digests.keys())
 
     def histogram(self, bins: int = 10) -> list[tuple[int, int, int]]:
@@ -73,7 +73,7 @@ class Statistics:
         return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else 0
 
     def document(self, other: "Statistics | None" = None) -> dict[str, Any]:
-        """Return the figures for programs; `other` is the file that was compared."""
+        """Return the statistics as a JSON document; `other` is the file to compare with."""
         most = self.answers.most_common(1)
         return {
             "histogram": [{"from": low, "to": high, "examples": count} for low, high, count in self.histogram()],

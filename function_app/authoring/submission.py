@@ -1,8 +1,8 @@
-"""Start a fine-tuning job: upload what is not there yet, wait until it is processed, create the job unless it is there.
+"""Start a fine-tuning job: upload missing files, wait until they are processed, and create the job unless it exists.
 
-What is promised: content that the account already has under its file's name is not uploaded again, and a job that looks
-like the one asked for is shown instead of created once more, so that a command which was killed can be run again. What is
-not: two commands at the same moment do not see each other, as the API has nothing to claim a job with.
+If the account already has a file with the same name and content, it is not uploaded again. If a job exists that looks
+like the requested one, that job is shown and no other is created. So a command that was killed can be run again. Two
+commands at the same moment do not see each other, because the API offers no way to claim a job.
 """
 
 import hashlib
@@ -29,24 +29,24 @@ from function_app.errors import AccountError, SyncError
 from function_app.models import Job
 
 PATIENCE = 1800.0
-"""Seconds that a file may take to be processed."""
+"""The time limit for processing a file, in seconds."""
 
-_DEAD = frozenset({"failed", "cancelled"})  # jobs that nobody means when they ask for one like it
-_DATED = re.compile(r"-\d[\d-]*")  # gpt-4o-mini is shown as gpt-4o-mini-2024-07-18
+_ENDED_BADLY = frozenset({"failed", "cancelled"})  # such jobs are not reused for a new request
+_DATED = re.compile(r"-\d[\d-]*")  # the service shows gpt-4o-mini as gpt-4o-mini-2024-07-18
 
 
 class UnusableFileError(SyncError):
-    """The account cannot use an uploaded file, or has not said for half an hour whether it can."""
+    """The account cannot use an uploaded file, or has not finished processing it within half an hour."""
 
 
 @dataclass(frozen=True)
 class Submitted:
-    """A job, and how it came about.
+    """A job, and how it was found or created.
 
     Attributes:
-        created: whether this command created it; False: it was there already.
-        lost: whether the answer to its creation got lost, and it was found afterwards.
-        uploaded: the files that this command uploaded; all others were there.
+        created: whether this command created it; False if it existed.
+        lost: whether the answer to its creation was lost and the job was found afterwards.
+        uploaded: the files that this command uploaded; the others existed.
     """
 
     job: Job
@@ -60,10 +60,10 @@ class Submission:
     """One attempt to start a job.
 
     Attributes:
-        account: where.
-        tell: hears what is going on, a sentence at a time.
-        interval: seconds between two looks at a file that is processed.
-        clock, sleep: of the machine.
+        account: the account to start the job in.
+        tell: called with one sentence for each step of the progress.
+        interval: seconds between two polls of a file that is being processed.
+        clock, sleep: the time functions of the machine.
     """
 
     account: Account
@@ -77,14 +77,14 @@ class Submission:
         """Start the job of `request`, whose files are `training` and `validation`.
 
         Args:
-            again: create it although one like it is there.
+            again: create the job even if a similar one exists.
 
         Raises:
             AccountError: the account refuses.
-            UnusableFileError: it cannot use a file.
+            UnusableFileError: the account cannot use a file.
             OSError: a file cannot be read.
         """
-        self.account.jobs()  # shows which version of the API the account takes
+        self.account.jobs()  # finds the API version that the account accepts
         held = files(self.account)
         trained = self._there(training, held)
         validated = self._there(validation, [trained, *held]) if validation else None
@@ -102,14 +102,14 @@ class Submission:
         return Submitted(job, created=True, lost=lost, uploaded=tuple(self._uploaded))
 
     def _there(self, path: Path, held: Sequence[RemoteFile]) -> RemoteFile:
-        """The account's file with this name and this content, uploaded if there is none."""
+        """Return the account's file with this name and content. Upload it if there is none."""
         size = path.stat().st_size
         alike = [each for each in held if (each.name, each.size) == (path.name, size) and each.status not in FAILED]
         if alike:
             digest = _digest(path)
             for each in alike:
                 if self._has(each, digest):
-                    self.tell(f"{path.name} is there already, with the same content: {each.id}.")
+                    self.tell(f"The account already has {path.name} with the same content: {each.id}.")
                     return each
         self.tell(f"Uploading {path.name} ({size:,} bytes).")
         uploaded = upload(self.account, path)
@@ -117,10 +117,10 @@ class Submission:
         return uploaded
 
     def _has(self, there: RemoteFile, digest: str) -> bool:
-        """Whether a file has this content. Name and size alone would mistake a file in which a word was corrected."""
+        """Return whether a file has this content. Name and size alone would miss a corrected word."""
         try:
             return digest_of(self.account, there.id) == digest
-        except AccountError:  # deleted meanwhile, or not to be read: it cannot be shown to be the same
+        except AccountError:  # deleted in the meantime or unreadable, so it cannot be compared
             return False
 
     def _wait(self, there: RemoteFile) -> None:
@@ -130,19 +130,19 @@ class Submission:
                 why = f": {there.details}" if there.details else ""
                 raise UnusableFileError(
                     f"{self.account.name} cannot use {there.name} ({there.id}){why}",
-                    f"`python -m function_app check {there.name}` may say more. The file stays there until it is deleted.",
+                    f"`python -m function_app check {there.name}` may show the reason. Delete the file if you do not need it.",
                 )
             if self.clock() >= ends:
                 raise UnusableFileError(
                     f"{there.name} ({there.id}) is still {there.status} after {PATIENCE / 60:g} minutes.",
-                    "Run the same command again: it goes on with this file.",
+                    "Run the same command again: it continues with this file.",
                 )
             self.tell(f"{there.name} is {there.status}.")
             self.sleep(self.interval)
             there = file(self.account, there.id)
 
     def _find(self, request: JobRequest, before: Sequence[Job], error: LostAnswerError) -> Job:
-        """The job whose creation was not answered, if it is there."""
+        """Find the job whose creation was not answered, or raise the error."""
         known = {job.id for job in before}
         if job := like(request, [job for job in self.account.jobs() if job.id not in known]):
             return job
@@ -150,12 +150,12 @@ class Submission:
 
 
 def like(request: JobRequest, jobs: Sequence[Job]) -> Job | None:
-    """The newest of `jobs` that is what `request` asks for, as far as the service shows it; no failed or cancelled one.
+    """Return the newest of `jobs` that matches `request` in everything that the service shows, except failed or cancelled jobs.
 
-    What nobody chose, the service chose: it may be anything. What the service does not show counts as the same: to show a
-    job too many costs a look, to create one too many costs money.
+    A value that the request leaves open matches anything, because the service chose it. A value that the service does not show
+    also matches: a wrong match only costs the user a look, but a duplicate job costs money.
     """
-    alike = [job for job in jobs if job.status not in _DEAD and _is_like(job, request)]
+    alike = [job for job in jobs if job.status not in _ENDED_BADLY and _is_like(job, request)]
     return max(alike, key=lambda job: job.created_at, default=None)
 
 

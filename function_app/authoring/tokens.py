@@ -1,4 +1,4 @@
-"""How many tokens a text has: counted by OpenAI's tiktoken where it is there, estimated where it is not."""
+"""The number of tokens of a text: counted by OpenAI's tiktoken if it is installed, otherwise estimated."""
 
 import json
 import threading
@@ -11,11 +11,13 @@ from function_app.errors import SyncError
 
 TOKENS_PER_MESSAGE = 3
 TOKENS_PER_EXAMPLE = 3
-"""What a chat costs besides its texts (OpenAI cookbook, How to count tokens with tiktoken)."""
+"""The tokens of a chat besides its texts (OpenAI cookbook, How to count tokens with tiktoken)."""
 
-_NEWEST = "o200k_base"  # the vocabulary of gpt-4o and everything since
-_PATIENCE = 20.0  # seconds for the vocabulary, which tiktoken fetches without a limit of its own
-_BYTES_PER_TOKEN = 4  # of English (OpenAI, What are tokens and how to count them); measured: of Chinese and German, too
+_NEWEST = "o200k_base"  # the vocabulary of gpt-4o and all later models
+_PATIENCE = 20.0  # seconds to fetch the vocabulary, for which tiktoken has no limit
+_BYTES_PER_TOKEN = (
+    4  # for English (OpenAI, What are tokens and how to count them); measured for Chinese and German, too
+)
 
 
 @dataclass(frozen=True)
@@ -24,8 +26,8 @@ class Tokenizer:
 
     Attributes:
         name: the vocabulary, or "estimate".
-        exact: whether it counts; an estimate is for orders of magnitude.
-        note: why it is only an estimate; empty when it counts.
+        exact: whether it counts tokens; an estimate only gives the order of magnitude.
+        note: why it only estimates; empty if it counts.
     """
 
     name: str
@@ -35,21 +37,21 @@ class Tokenizer:
 
 
 class TokenizerError(SyncError):
-    """tiktoken, or its vocabulary, is not to be had."""
+    """tiktoken or its vocabulary is not available."""
 
 
 def counting(model: str | None, *, load: Callable[[str], Any] | None = None, patience: float = _PATIENCE) -> Tokenizer:
-    """tiktoken with the model's vocabulary; the newest one for a model it does not know, or none at all.
+    """Return a tokenizer with the model's vocabulary, or with the newest one for an unknown model or none.
 
-    The vocabulary is a file of some megabytes that tiktoken fetches from OpenAI once and keeps (TIKTOKEN_CACHE_DIR says
-    where): nothing of the text goes anywhere.
+    The vocabulary is a file of some megabytes that tiktoken fetches from OpenAI once and keeps in TIKTOKEN_CACHE_DIR.
+    The text itself is sent nowhere.
 
     Args:
-        load: makes an encoding of a vocabulary's name; None: tiktoken's own way.
-        patience: seconds for that.
+        load: returns the encoding for a vocabulary's name; None for tiktoken's function.
+        patience: the time limit for loading, in seconds.
 
     Raises:
-        TokenizerError: tiktoken is not installed, or its vocabulary cannot be had.
+        TokenizerError: tiktoken is not installed, or its vocabulary is not available.
     """
     try:
         import tiktoken
@@ -68,7 +70,10 @@ def counting(model: str | None, *, load: Callable[[str], Any] | None = None, pat
 
 
 def estimating(note: str = "") -> Tokenizer:
-    """A token for four bytes of UTF-8. Against o200k_base it is within a quarter for prose, more for Cyrillic, less for code."""
+    """Return a tokenizer that counts one token for four bytes of UTF-8.
+
+    Compared with o200k_base it is within a quarter for prose, too high for Cyrillic, and too low for code.
+    """
     return Tokenizer("estimate", exact=False, count=_estimate, note=note)
 
 
@@ -76,7 +81,7 @@ def tokens_of(example: Mapping[str, Any], file_format: Format, tokenizer: Tokeni
     """Count an example's tokens: all its texts, its tools as JSON, and the overhead of messages. Images are not counted.
 
     Raises:
-        NotAnExampleError: the example has no messages where its format has them.
+        NotAnExampleError: the example has no messages where its format requires them.
     """
     spec = SPECS[file_format]
     messages, tools = spec.messages(example), spec.tools(example)
@@ -89,7 +94,7 @@ def tokens_of(example: Mapping[str, Any], file_format: Format, tokenizer: Tokeni
 
 
 def expected_epochs(examples: int) -> int:
-    """How often the examples are gone through when nobody says: three times, more often few, less often many of them
+    """Return the expected number of epochs if none is chosen: three, but more for few examples and fewer for many
     (OpenAI cookbook, Data preparation for chat fine-tuning). The service decides; Azure's rule is not published.
     """
     if examples <= 0:
@@ -122,7 +127,7 @@ def _text(value: object) -> Sequence[str]:
 
 
 def _within(seconds: float, load: Callable[[], Any]) -> Any:
-    """The vocabulary, or why there is none. A firewall that swallows packets would else hold the command for minutes."""
+    """Load within a time limit. Without it, a firewall that drops packets would block the command for minutes."""
     answer: list[Any] = []
     failure: list[Exception] = []
 
@@ -140,5 +145,5 @@ def _within(seconds: float, load: Callable[[], Any]) -> Any:
     why = f"({type(failure[0]).__name__})" if failure else f"within {seconds:g} seconds"
     raise TokenizerError(
         f"tiktoken's vocabulary could not be fetched from the internet {why}.",
-        "It is fetched once: let it out for that, or set TIKTOKEN_CACHE_DIR to where it was fetched before.",
+        "It is needed once: allow the connection, or set TIKTOKEN_CACHE_DIR to a folder that already contains it.",
     )

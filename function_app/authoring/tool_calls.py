@@ -1,4 +1,4 @@
-"""Find which rules an example's tools and its calls of them break; see `examples`. Pure."""
+"""Find the rules that an example's tools and tool calls break; see `examples`. Pure."""
 
 import json
 import re
@@ -13,7 +13,7 @@ _TOOL_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 def broken_tools(example: Mapping[str, Any]) -> _Broken:
-    """Check the tools that an example declares, and their older form, functions."""
+    """Check the tools that an example declares, and functions, their older form."""
     tools, functions = example.get("tools"), example.get("functions")
     if tools is not None:
         if not isinstance(tools, list):
@@ -49,7 +49,7 @@ def broken_calls(message: _Message, role: str, example: Mapping[str, Any], here:
     """Check the calls that a message makes, in `tool_calls` or in the older `function_call`."""
     calls = message.get("tool_calls")
     if calls and role != "assistant":
-        yield "tool-calls", f"{here} calls tools, which only the assistant can"
+        yield "tool-calls", f"{here} calls tools, but only the assistant can do that"
     if calls is not None and not isinstance(calls, list):
         yield "tool-calls", f"{here} has tool_calls that are not a list"
     for call in calls if isinstance(calls, list) else ():
@@ -71,14 +71,14 @@ def broken_calls(message: _Message, role: str, example: Mapping[str, Any], here:
 def _call(function: Mapping[str, Any], example: Mapping[str, Any], where: str, here: str) -> _Broken:
     arguments = function.get("arguments")
     if not isinstance(arguments, str):
-        yield "arguments-text", f"{here} makes a call whose arguments are not a text"
+        yield "arguments-text", f"{here} makes a call whose arguments are not a string"
     elif not _is_json_object(arguments):
-        yield "tool-arguments", f"{here} makes a call whose arguments are not a JSON object in a text"
+        yield "tool-arguments", f"{here} makes a call whose arguments are not a JSON object in a string"
     declared = example.get(where)
     if where == "functions" and declared is None:
-        yield "undeclared-function", f"{here} has a function_call, and the example has no functions"
+        yield "undeclared-function", f"{here} has a function_call, but the example has no functions"
     elif not declared:
-        yield "no-tools", f"{here} calls a tool, and the example declares none"
+        yield "no-tools", f"{here} calls a tool, but the example declares none"
     elif text_or_empty(function.get("name")) not in _names(declared, where):
         yield "undeclared-tool", f"{here} calls a tool that the example does not declare"
 
@@ -90,7 +90,7 @@ def _names(declared: object, where: str) -> frozenset[str]:
 
 
 def calls_of(message: _Message) -> list[Mapping[str, Any]]:
-    """Return the tool calls of a message that have the shape of an object."""
+    """Return the tool calls of a message that are objects."""
     calls = message.get("tool_calls")
     return [call for call in calls if isinstance(call, dict)] if isinstance(calls, list) else []
 
@@ -103,5 +103,5 @@ def _is_json_object(text: str) -> bool:
 
 
 def text_or_empty(value: object) -> str:
-    """Return a text, or an empty one for anything else that JSON may have there."""
+    """Return a string, or an empty one for any other JSON value."""
     return value if isinstance(value, str) else ""

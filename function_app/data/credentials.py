@@ -5,7 +5,7 @@ import re
 from typing import Any
 
 REDACTED = "(credential-removed)"
-"""Stands where a credential was."""
+"""Replaces a credential."""
 
 _SECRET_KEY = re.compile(
     r"authorization|pass(?:word|wd|phrase)|secret|credential|cookie|signature"
@@ -24,7 +24,7 @@ _SUSPICIOUS = re.compile(
     rb"://|bearer|basic|auth|pass|pwd|secret|credential|cookie|signature|headers|key|token|sas|sig|connection",
     re.IGNORECASE,
 )
-"""What a line has at least that has a credential."""
+"""Every line with a credential contains one of these."""
 
 _SCHEMA_TYPES = frozenset({"string", "number", "integer", "boolean", "object", "array", "null"})
 _SCHEMA_VALUES = frozenset({"const", "default", "enum", "example", "examples"})
@@ -33,8 +33,8 @@ _SCHEMA_VALUES = frozenset({"const", "default", "enum", "example", "examples"})
 def without_credentials(value: Any) -> Any:
     """Return a JSON value with every credential replaced by `REDACTED`.
 
-    A credential is a text under a key that names a secret, a value of headers, the user information or signature of an
-    address, or a token of an authorization scheme. What defines a parameter of that name (JSON schema) stays.
+    A credential is a string under a key that names a secret, a value of headers, the user information or signature of an
+    address, or a token of an authorization scheme. JSON schemas that define a parameter of that name are kept.
     """
     if isinstance(value, str):
         return without_credentials_in_text(value)
@@ -46,7 +46,7 @@ def without_credentials(value: Any) -> Any:
 
 
 def has_credentials(value: Any) -> bool:
-    """Return whether a JSON value has a credential, which `without_credentials` would replace."""
+    """Return whether a JSON value contains a credential, which `without_credentials` would replace."""
     if isinstance(value, str):
         return without_credentials_in_text(value) != value
     if isinstance(value, dict):
@@ -74,7 +74,7 @@ def _is_secret(name: object) -> bool:
 
 
 def _redacted(value: Any) -> Any:
-    """Return a secret's value without its texts; of a parameter's definition only the values are removed."""
+    """Return a secret's value without its strings. In the definition of a parameter only the values are removed."""
     if isinstance(value, str):
         return REDACTED if value else value
     if isinstance(value, list):
@@ -93,12 +93,12 @@ def _redacted(value: Any) -> Any:
 
 
 def line_without_credentials(line: bytes, longest: int) -> bytes:
-    """Return a line of a file without the credentials in it; a line without any, which is nearly every one, as it is.
+    """Return a line of a file without its credentials. Most lines have none and are returned unchanged.
 
     Args:
         line: with or without its newline.
-        longest: the number of bytes up to which the line is read as JSON. In a longer one, and in one that is not JSON,
-            only addresses and authorization schemes are recognised.
+        longest: the maximum number of bytes of a line that is parsed as JSON. In longer lines, and in those that are not JSON,
+            only addresses and authorization schemes are recognized.
     """
     if not _SUSPICIOUS.search(line):
         return line

@@ -1,4 +1,4 @@
-"""A job in W&B's terms: what its run is called, its config and summary, the family its model belongs to. Pure."""
+"""A job in W&B's terms: the run's name, config and summary, and the family of its models. Pure."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -23,11 +23,11 @@ _LIVE = frozenset(
         "curve",
     }
 )
-"""Config values that are the service's to change. The others are written once, and after that they are people's."""
+"""Config values that the service may change. The others are written once, and people may change them afterwards."""
 
 
 def config_of(job: Job) -> dict[str, Any]:
-    """The job, typed and nested, so that every value can be filtered and grouped by; nothing without a value is in it.
+    """Return the job as a typed, nested config, so that runs can be filtered and grouped by every value. Omit empty values.
 
     Times are ISO 8601 in UTC, `duration_s` is seconds from the job's creation to its end. A hyperparameter that the service
     has not chosen yet is "auto".
@@ -60,9 +60,9 @@ def config_of(job: Job) -> dict[str, Any]:
 
 
 def config_changes(have: Mapping[str, Any], want: Mapping[str, Any], *, adopted: bool = False) -> dict[str, Any]:
-    """What of `want` has to be written over `have`: the missing, what the service changes, and "auto" once it is chosen.
+    """Return the values of `want` to write over `have`: missing ones, those that the service changes, and chosen ones for "auto".
 
-    Whatever else differs was changed by people, and stays; in a run `adopted` from another tool it was that tool.
+    Other differences were made by people, or in an `adopted` run by another tool. They are kept.
     """
     if adopted:
         return {name: value for name, value in want.items() if value != have.get(name)}
@@ -79,7 +79,7 @@ def config_changes(have: Mapping[str, Any], want: Mapping[str, Any], *, adopted:
 
 
 def summary_of(job: Job) -> dict[str, Any]:
-    """How the job ended, for the columns of the runs table."""
+    """Return how the job ended, for the columns of the runs table."""
     summary: dict[str, Any] = {
         "status": job.status,
         "fine_tuned_model": job.fine_tuned_model,
@@ -91,7 +91,7 @@ def summary_of(job: Job) -> dict[str, Any]:
 
 
 def _typed(value: Any) -> Any:
-    """A hyperparameter as a number, "auto" for one that is not chosen yet, anything else as it came."""
+    """Return a hyperparameter as a number, "auto" if it is not chosen yet, or any other value unchanged."""
     if isinstance(value, str) and _NUMBER.fullmatch(value):
         value = float(value) if set(value) & set(".eE") else int(value)
     return "auto" if value in _AUTO else value
@@ -102,7 +102,7 @@ def _duration(job: Job) -> int | None:
 
 
 def error_of(job: Job) -> dict[str, str] | None:
-    """Why the job failed."""
+    """Return the error of a failed job."""
     if job.error is None:
         return None
     error = {"code": job.error.code, "message": job.error.message, "param": job.error.param or ""}
@@ -110,7 +110,7 @@ def error_of(job: Job) -> dict[str, str] | None:
 
 
 def best_of(rows: Iterable[MetricRow], best: dict[str, dict[str, float]] | None = None) -> dict[str, dict[str, float]]:
-    """The best value of each loss (lowest), accuracy and reward (highest) and at which step; goes on from `best`."""
+    """Return the best value and its step for each loss (lowest), accuracy and reward (highest). `best` has earlier values."""
     best = {} if best is None else best
     for row in rows:
         for name, value in row.values.items():
@@ -123,12 +123,12 @@ def best_of(rows: Iterable[MetricRow], best: dict[str, dict[str, float]] | None 
 
 
 def name_of(job: Job) -> str:
-    """What people call the run before they call it something else."""
+    """Return the run's first name, which people may change."""
     return f"{job.suffix or base_model(job)} {job.id.removeprefix('ftjob-')[:6]}"
 
 
 def tags_of(job: Job, platform: str) -> tuple[str, ...]:
-    """The tags that OpenAI's own W&B integration sets, and the account; at most 64 characters each, as W&B wants them."""
+    """Return the tags that OpenAI's W&B integration sets, and the account. W&B allows 64 characters for each."""
     tags = ["openai/finetune", f"openai/{base_model(job)}", f"openai/{job.id}"]
     if job.account != platform:
         tags.append(f"azure/{job.account}")
@@ -136,9 +136,9 @@ def tags_of(job: Job, platform: str) -> tuple[str, ...]:
 
 
 def base_model(job: Job) -> str:
-    """The model at the root, also of a job that goes on training a fine-tuned one.
+    """Return the base model, even if the job continues to train a fine-tuned model.
 
-    Azure names those `<base>.ft-<job>[-<suffix>]`, OpenAI `ft:<base>:<org>:<suffix>:<id>`.
+    Azure names fine-tuned models `<base>.ft-<job>[-<suffix>]`, OpenAI `ft:<base>:<org>:<suffix>:<id>`.
     """
     if job.model.startswith("ft:"):
         return job.model.split(":")[1]
@@ -146,22 +146,22 @@ def base_model(job: Job) -> str:
 
 
 def family_of(job: Job) -> str:
-    """The name of the artifact whose versions are this job's models and those of jobs with the same base and suffix."""
+    """Return the name of the artifact for the models of this job and of all jobs with the same base model and suffix."""
     return artifact_name(f"{base_model(job)}-{job.suffix}" if job.suffix else base_model(job))
 
 
 def collection_of(job: Job, chosen: str | None = None) -> str:
-    """Return the artifact whose versions the job's models are: its family's, or the one that people have chosen."""
+    """Return the artifact for the job's models: its family's, or one that people have chosen."""
     return artifact_name(chosen) if chosen else family_of(job)
 
 
 def artifact_name(text: str) -> str:
-    """A name as artifacts may have it (wandb 0.31: letters, digits, `_.-`, at most 128)."""
+    """Return a valid name for an artifact (wandb 0.31: letters, digits, `_.-`, at most 128)."""
     return re.sub(r"[^A-Za-z0-9_.-]", "-", text)[:_NAME_LENGTH] or "unnamed"
 
 
 def model_metadata(job: Job, model: str, checkpoint: Checkpoint | None) -> dict[str, Any]:
-    """What `model_metadata.json` says of one model. The same model always gives the same text, so that W&B knows it again."""
+    """Return the content of `model_metadata.json`. It is the same for the same model, so that W&B recognizes the version."""
     config = config_of(job)
     for name in ("status", "result_files"):
         config.pop(name, None)
@@ -170,5 +170,5 @@ def model_metadata(job: Job, model: str, checkpoint: Checkpoint | None) -> dict[
 
 
 def iso(seconds: float) -> str:
-    """A time as ISO 8601 in UTC."""
+    """Format a time as ISO 8601 in UTC."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

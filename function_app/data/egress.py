@@ -1,7 +1,7 @@
-"""The gate: what of a job and its files may leave for W&B under each data policy. Pure.
+"""The data policy: which parts of a job and its files may be sent to W&B. Pure.
 
-A job passes `permitted` before anything is made of it, so that config, summary, names, tags, alerts and model metadata have
-only the fields of `JOB_FIELDS`. A field that is not listed never leaves, and credentials never do.
+Every job passes through `permitted` first, so that config, summary, names, tags, alerts and model metadata contain
+only the fields of `JOB_FIELDS`. Other fields and credentials are never sent.
 """
 
 import re
@@ -21,12 +21,12 @@ JOB_FIELDS: Mapping[str, DatasetPolicy] = {
     **dict.fromkeys(
         ("created_at", "finished_at", "trained_tokens", "training_type", "method", "hyperparameters"), _OFF
     ),
-    **dict.fromkeys(("training_file", "validation_file", "result_files"), _OFF),  # ids, which say nothing
-    "method_options": _OFF,  # of a grader only what `GRADER_FIELDS` lists, and the rest from `sample` on
-    "error": _OFF,  # the code; the message and the parameter, which may quote a line, from `sample` on
+    **dict.fromkeys(("training_file", "validation_file", "result_files"), _OFF),  # ids, which reveal nothing
+    "method_options": _OFF,  # only the `GRADER_FIELDS` of a grader; the rest from `sample` on
+    "error": _OFF,  # only the code; message and parameter, which may quote a line, from `sample` on
     "metadata": _REFERENCE,
 }
-"""The fields of a job that may leave, each with the weakest policy under which it does."""
+"""The fields of a job that may be sent, each with the strictest policy that allows it."""
 
 GRADER_FIELDS = frozenset(
     {
@@ -42,10 +42,10 @@ GRADER_FIELDS = frozenset(
     }
     | {"temperature", "top_p", "seed", "max_completions_tokens", "reasoning_effort"}
 )
-"""The fields of graders that say how and not what is graded."""
+"""The fields of graders that describe the method of grading and not its content."""
 
 FROM_SAMPLE_ON = _SAMPLE
-"""The weakest policy under which free text leaves: grader prompts and source, error messages, file names."""
+"""The strictest policy that allows free text: grader prompts and source, error messages, file names."""
 
 TABLE: tuple[tuple[str, DatasetPolicy | None], ...] = (
     ("ids, status, models, suffix, region, times, seed, numbers of hyperparameters, trained tokens", _OFF),
@@ -61,19 +61,19 @@ TABLE: tuple[tuple[str, DatasetPolicy | None], ...] = (
     ("text columns of a results file, events, fields that are not listed here", None),
     ("credentials: headers, passwords, tokens, user information in addresses", None),
 )
-"""What leaves, and the weakest policy under which it does, for docs/data.md; None: never."""
+"""What is sent, and the strictest policy that allows it, for docs/data.md; None means never."""
 
 _CODE = re.compile(r"[\w.-]{1,80}", re.ASCII)
 _WORD = re.compile(r"[\w.-]{1,40}", re.ASCII)
 
 
-def allows(policy: DatasetPolicy, weakest: DatasetPolicy | None) -> bool:
-    """Return whether something leaves under a policy, from the weakest policy under which it does; None: never."""
-    return weakest is not None and _STRENGTH[policy] >= _STRENGTH[weakest]
+def allows(policy: DatasetPolicy, strictest: DatasetPolicy | None) -> bool:
+    """Return whether something is sent under a policy, given the strictest policy that allows it; None means never."""
+    return strictest is not None and _STRENGTH[policy] >= _STRENGTH[strictest]
 
 
 def permitted(job: Job, policy: DatasetPolicy) -> Job:
-    """Return a job with only what may leave under a policy, without credentials and without control characters."""
+    """Return the job with only what the policy allows, without credentials and control characters."""
     kept = {name: getattr(job, name) for name, weakest in JOB_FIELDS.items() if allows(policy, weakest)}
     free_text = allows(policy, FROM_SAMPLE_ON)
     kept["hyperparameters"] = {name: value for name, value in job.hyperparameters.items() if _is_plain(value)}
@@ -96,7 +96,7 @@ def _error(error: JobError, policy: DatasetPolicy, *, free_text: bool) -> JobErr
 
 
 def _structure(value: Any) -> Any:
-    """Return the listed fields of a method's options, with numbers and single words only."""
+    """Return the listed fields of a method's options, limited to numbers and single words."""
     if isinstance(value, dict):
         inner = {name: _structure(each) for name, each in value.items() if name in GRADER_FIELDS}
         return {name: each for name, each in inner.items() if each not in (None, {}, [])}
@@ -106,12 +106,12 @@ def _structure(value: Any) -> Any:
 
 
 def _is_plain(value: Any) -> bool:
-    """Return whether a value is a number or a single word, which tells nothing of the data."""
+    """Return whether a value is a number or a single word, which reveals nothing about the data."""
     return isinstance(value, bool | int | float) or (isinstance(value, str) and _WORD.fullmatch(value) is not None)
 
 
 def table() -> list[str]:
-    """Return `TABLE` as the lines of a Markdown table, which docs/data.md has."""
+    """Return `TABLE` as the lines of a Markdown table for docs/data.md."""
     policies = (_FULL, _SAMPLE, _REFERENCE, _OFF)
     head = ["| leaves for W&B | " + " | ".join(f"`{policy}`" for policy in policies) + " |", "|---|---|---|---|---|"]
     rows = [(what, ["yes" if allows(policy, weakest) else "no" for policy in policies]) for what, weakest in TABLE]

@@ -1,4 +1,4 @@
-"""Reads fields of objects from outside, prepared for any value in any field. Pure."""
+"""Read fields of objects from outside, whose values may have any type. Pure."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -7,21 +7,21 @@ from typing import Any, TypeVar
 _T = TypeVar("_T")
 
 _LATEST = 253_402_300_799
-"""The last second of the year 9999: later ones are no dates."""
+"""The last second of the year 9999; later values are not dates."""
 
 _EXACT = 2**53
-"""From here on numbers are not exact in JSON, and from 2^63 on W&B refuses them."""
+"""Larger numbers are not exact in JSON, and from 2^63 on W&B refuses them."""
 
 _LONGEST = 20_000
-"""Characters of a text: an error message has hundreds, a grader's source some thousands."""
+"""The maximum length of a text. An error message has hundreds of characters, a grader's source some thousands."""
 
 _DEEPEST = 8
 _WIDEST = 500
-"""Levels and entries of a nested value; a grader of graders has four levels."""
+"""The maximum levels and entries of a nested value. A grader of graders has four levels."""
 
 
 class Fields:
-    """An object's fields, each read with the type that it should have. Absent, null, "", [] and {} mean nothing.
+    """An object's fields, each read with its expected type. Absent, null, "", [] and {} all count as absent.
 
     Attributes:
         malformed: the names of fields that had another type.
@@ -35,7 +35,7 @@ class Fields:
             self.malformed.append(prefix.rstrip(".") or "the whole")
 
     def read(self, name: str, convert: Callable[[Any], _T | None]) -> _T | None:
-        """Return a field's value as `convert` makes it; None when it is absent or `convert` refuses it."""
+        """Return a field's value converted by `convert`; None if it is absent or `convert` returns None."""
         value = self._source.get(name)
         if value is None or value in ("", [], {}):
             return None
@@ -45,7 +45,7 @@ class Fields:
         return converted
 
     def fields(self, name: str) -> "Fields":
-        """Return a field's value, an object, as fields."""
+        """Return a field's value, which is an object, as fields."""
         value = self._source.get(name)
         return Fields(None if value in ("", [], {}) else value, f"{self._prefix}{name}.", self.malformed)
 
@@ -54,13 +54,13 @@ class Fields:
         return bool(self._source)
 
     def others(self, known: frozenset[str]) -> dict[str, Any]:
-        """Return the fields that no type here knows."""
+        """Return the fields that are not in `known`."""
         rest = {str(name): value for name, value in self._source.items() if name not in known and value is not None}
         return {name: kept for name, value in rest.items() if (kept := bounded(value)) is not None}
 
 
 def text(value: Any) -> str | None:
-    """Return a text of usual length."""
+    """Return a string of normal length."""
     return value if isinstance(value, str) and len(value) <= _LONGEST else None
 
 
@@ -70,7 +70,7 @@ def moment(value: Any) -> int | None:
 
 
 def number(value: Any) -> float | None:
-    """Return a finite number that JSON keeps."""
+    """Return a finite number that JSON represents exactly."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not -_EXACT < value < _EXACT:
         return None
     return value
@@ -93,7 +93,7 @@ def mapping(value: Any) -> dict[str, Any] | None:
 
 
 def bounded(value: Any, deepest: int = _DEEPEST) -> Any:
-    """Return a value as JSON can keep it; None where it is too deep, too large, or no JSON."""
+    """Return a JSON value; None if it is too deep, too large, or not JSON."""
     if value is None or isinstance(value, bool | str):
         return value if not isinstance(value, str) or len(value) <= _LONGEST else None
     if isinstance(value, int | float):
@@ -106,7 +106,7 @@ def bounded(value: Any, deepest: int = _DEEPEST) -> Any:
 
 
 def parsed(source: object) -> Any:
-    """Return the value of a JSON text; None where it is no JSON."""
+    """Return the value of a JSON text; None if it is not JSON."""
     if not isinstance(source, str | bytes):
         return None
     try:
@@ -116,6 +116,6 @@ def parsed(source: object) -> Any:
 
 
 def object_in(source: object) -> dict[str, Any]:
-    """Return the object in a JSON text; an empty one where it holds something else."""
+    """Return the object in a JSON text; an empty one if the text contains something else."""
     value = parsed(source)
     return value if isinstance(value, dict) else {}

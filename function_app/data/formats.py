@@ -1,6 +1,6 @@
 """The formats of training and validation files, one table row for each example. Pure.
 
-Everything that depends on the format stands in `SPECS`: how an example is recognised, its table columns and cells, its
+Everything that depends on the format is in `SPECS`: how an example is recognized, its table columns and cells, its
 messages and tools. Cells hold text and whole numbers only; nested values are JSON, beside the one or two texts that people
 want to read.
 """
@@ -16,7 +16,7 @@ from function_app.models import Cell
 
 ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
 
-_LONGEST_INLINE = 200  # characters of base64 that still go into a cell; more is contents and no text to read
+_LONGEST_INLINE = 200  # characters of base64 that are kept in a cell; longer ones are file contents, not text to read
 _DATA_URL = re.compile(r"data:(?P<type>[\w.+-]+/[\w.+-]+)(?:;[\w.+=-]+)*;base64,")
 _BASE64 = re.compile(r"[A-Za-z0-9+/=]+")
 _OUTPUTS = ("preferred_output", "non_preferred_output")
@@ -34,23 +34,23 @@ class Format(StrEnum):
 
 
 class NotAnExampleError(ValueError):
-    """A line is no example. The message says why without quoting it: training data is private."""
+    """A line is not an example. The message gives the reason without quoting the line, because training data is private."""
 
 
 @dataclass(frozen=True)
 class FormatSpec:
-    """What depends on the format of an example.
+    """The parts that depend on the format of an example.
 
     Attributes:
-        recognises: whether a JSON object is meant as an example of this format.
-        columns: of the table, in the order people read them.
+        recognizes: whether a JSON object is meant as an example of this format.
+        columns: the columns of the table, in reading order.
         cells: an example's cells, for every column but ``line``. Raises `NotAnExampleError`.
-        messages: all messages of an example, outputs included; texts without a role where the format has no messages.
+        messages: all messages of an example, including outputs; texts without a role if the format has no messages.
             Raises `NotAnExampleError`.
-        tools: the tools that an example declares, as they stand there.
+        tools: the tools that an example declares, unchanged.
     """
 
-    recognises: Callable[[Example], bool]
+    recognizes: Callable[[Example], bool]
     columns: tuple[str, ...]
     cells: Callable[[Example], dict[str, Cell]]
     messages: Callable[[Example], list[Message]]
@@ -62,13 +62,13 @@ NUMBERS = frozenset({"line", "n_messages", "untrained", "tool_calls", "images"})
 
 
 def format_of(example: Example) -> Format:
-    """Recognise an example's format.
+    """Recognize an example's format.
 
     Raises:
-        NotAnExampleError: it has none.
+        NotAnExampleError: no format matches.
     """
     for known, spec in SPECS.items():
-        if spec.recognises(example):
+        if spec.recognizes(example):
             return known
     raise NotAnExampleError("has neither messages, nor input with preferred outputs, nor prompt and completion")
 
@@ -121,7 +121,7 @@ def _messages(value: object, name: str) -> list[dict[str, Any]]:
 
 
 def _conversation(messages: list[dict[str, Any]], outputs: list[dict[str, Any]]) -> dict[str, Cell]:
-    """Return the cells that chats and preferences share; calls and images of the outputs count too."""
+    """Return the cells that chats and preferences share. Calls and images of the outputs count, too."""
     system = next((message for message in messages if message.get("role") in ("system", "developer")), None)
     everything = [*messages, *outputs]
     return {
@@ -137,7 +137,7 @@ def _conversation(messages: list[dict[str, Any]], outputs: list[dict[str, Any]])
 
 
 def _tools_and_fields(example: Mapping[str, Any], *, without: set[str]) -> dict[str, Cell]:
-    """Return the cells of the tools, or of their older name `functions`, and of all other fields."""
+    """Return the cells for the tools (or `functions`, their older name) and for all other fields."""
     name = "tools" if "tools" in example else "functions"
     tools = example.get(name)
     fields = {key: value for key, value in example.items() if key not in without | {name}}
@@ -148,7 +148,7 @@ def _tools_and_fields(example: Mapping[str, Any], *, without: set[str]) -> dict[
 
 
 def _text_of(message: Message) -> str:
-    """Return a message as text: its content, its refusal, the calls it makes."""
+    """Return a message as text: its content, its refusal and its calls."""
     texts = [_content(message.get("content")), _content(message.get("refusal"))]
     texts += [f"{_content(call.get('name'))}({_content(call.get('arguments'))})" for call in _calls(message)]
     return "\n".join(text for text in texts if text)
@@ -182,7 +182,7 @@ def _part_type(part: object) -> object:
 
 
 def _part(part: object) -> str:
-    """Return a part of a message as text; an image by its address or type."""
+    """Return a part of a message as text; an image is shown by its address or type."""
     if not isinstance(part, dict):
         return _content(part)
     for name in ("text", "refusal"):
@@ -199,7 +199,7 @@ def _json(value: object) -> str:
 
 
 def _without_contents(value: Any) -> Any:
-    """Return the same JSON with the type and size of images, audio and files in place of their bytes."""
+    """Return the same JSON with the type and size of images, audio and files instead of their bytes."""
     if isinstance(value, dict):
         return {
             name: _shortened(inner, name) if isinstance(inner, str) else _without_contents(inner)
@@ -221,7 +221,7 @@ def _shortened(text: str, name: str = "") -> str:
 
 
 def _clean(text: str) -> str:
-    """Replace half a character: JSON may escape one (\\ud83d), but no UTF-8 file can hold it."""
+    """Replace halves of surrogate pairs: JSON may escape one (\\ud83d), but UTF-8 cannot encode it."""
     return text.encode("utf-8", "replace").decode()
 
 
@@ -240,9 +240,9 @@ def _tools_of(example: Example) -> object:
 
 SPECS: Mapping[Format, FormatSpec] = {
     Format.CHAT: FormatSpec(
-        recognises=lambda example: "messages" in example,
-        # prompt is the last message before the answer, completion the answer: its text and its tool calls. untrained counts
-        # the answers of weight 0. fields has every other top-level field, such as reference answers and metadata.
+        recognizes=lambda example: "messages" in example,
+        # prompt is the last message before the answer; completion is the answer with its tool calls. untrained counts
+        # the answers of weight 0. fields contains every other top-level field, such as reference answers and metadata.
         columns=(
             *("line", "system", "prompt", "completion", "messages", "n_messages", "roles"),
             *("untrained", "tool_calls", "images", "tools", "fields"),
@@ -252,7 +252,7 @@ SPECS: Mapping[Format, FormatSpec] = {
         tools=_tools_of,
     ),
     Format.PREFERENCE: FormatSpec(
-        recognises=lambda example: "input" in example and any(name in example for name in _OUTPUTS),
+        recognizes=lambda example: "input" in example and any(name in example for name in _OUTPUTS),
         columns=(
             *("line", "system", "prompt", "preferred", "non_preferred", "messages", "n_messages", "roles"),
             *("tool_calls", "images", "preferred_output", "non_preferred_output", "tools", "fields"),
@@ -262,11 +262,11 @@ SPECS: Mapping[Format, FormatSpec] = {
         tools=lambda example: _tools_of(example["input"]),
     ),
     Format.COMPLETION: FormatSpec(
-        recognises=lambda example: "prompt" in example and "completion" in example,
+        recognizes=lambda example: "prompt" in example and "completion" in example,
         columns=("line", "prompt", "completion", "fields"),
         cells=_completion_cells,
         messages=lambda example: [{"content": example["prompt"]}, {"content": example["completion"]}],
         tools=lambda _: None,
     ),
 }
-"""One entry for each format (docs/architecture.md has the recipe for another one)."""
+"""One entry for each format. docs/architecture.md describes how to add one."""

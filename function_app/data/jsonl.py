@@ -1,7 +1,7 @@
 """Read a JSONL file as a stream: bytes to lines, lines to examples, examples to table rows. Pure.
 
-A file has one format: that of most of its first lines. Lines of another format are malformed and named, so that one wrong
-line, even the first, does not decide for the others.
+A file has the format of most of its first lines. Lines of another format are reported as malformed, so that one wrong
+line, even the first, does not determine the format.
 """
 
 import json
@@ -15,22 +15,22 @@ from function_app.data.formats import SPECS, NotAnExampleError, format_of
 from function_app.models import Malformed, TableRow
 
 LONGEST_LINE = 16 * 1024 * 1024
-"""Bytes. In a table a longer line counts as malformed: parsing takes several times a line's size, and nobody reads such a row."""
+"""Bytes. Longer lines count as malformed in a table: parsing takes several times a line's size, and such rows are unreadable."""
 
 MOST_VALUES = 1_000_000
-"""JSON values of one line. Millions of empty objects take far more memory parsed than their line has bytes."""
+"""JSON values of one line. Millions of empty objects take far more memory when parsed than the line has bytes."""
 
 BOM = b"\xef\xbb\xbf"
 
-_DECIDING_LINES = 1000  # lines of which the majority decides the format …
-_DECIDING_BYTES = 4 * 1024 * 1024  # … held in memory until it is known
+_DECIDING_LINES = 1000  # the majority of these lines determines the format …
+_DECIDING_BYTES = 4 * 1024 * 1024  # … and they are kept in memory until then
 
 
 def read_rows(lines: Iterable[bytes]) -> Iterator[TableRow | Malformed]:
-    """Yield a row for each line that is not blank, or the reason why it is no example.
+    """Yield a row for each line that is not blank, or the reason why it is not an example.
 
     Args:
-        lines: the file's lines, with or without newlines, such as an open file yields.
+        lines: the file's lines, with or without newlines, such as those of an open file.
     """
     rows = _rows(lines)
     head: list[TableRow | Malformed] = []
@@ -54,7 +54,7 @@ def read_rows(lines: Iterable[bytes]) -> Iterator[TableRow | Malformed]:
 
 
 def _rows(lines: Iterable[bytes]) -> Iterator[tuple[TableRow | Malformed, int]]:
-    """Yield each line's row, of whatever format, and the line's size in bytes."""
+    """Yield each line's row, of any format, and the line's size in bytes."""
     for number, line in enumerate(lines, 1):
         text = stripped(line, number)
         if not text:
@@ -66,7 +66,7 @@ def _rows(lines: Iterable[bytes]) -> Iterator[tuple[TableRow | Malformed, int]]:
         except NotAnExampleError as error:
             yield Malformed(number, str(error)), len(text)
         except RecursionError:
-            yield Malformed(number, "is nested too deeply to be read"), len(text)
+            yield Malformed(number, "is nested too deeply to read"), len(text)
         else:
             yield TableRow(number, {"line": number, **cells}, found), len(text)
 
@@ -83,17 +83,17 @@ def parse_example(
 
     Args:
         text: the line, stripped.
-        longest: the number of bytes that it may have.
-        constant: called for NaN and Infinity, which Python reads although they are not JSON.
+        longest: the maximum number of bytes.
+        constant: called for NaN and Infinity, which Python parses although they are not JSON.
 
     Raises:
-        NotAnExampleError: the line is no JSON object; the message does not quote it.
+        NotAnExampleError: the line is not a JSON object; the message does not quote it.
         RecursionError: it is nested too deeply.
     """
     if len(text) > longest:
         raise NotAnExampleError(f"is longer than {longest // 1024**2} MiB")
     if text.startswith(BOM):
-        raise NotAnExampleError("begins with a byte-order mark, which may only stand at the start of the file")
+        raise NotAnExampleError("begins with a byte-order mark, which is only allowed at the start of the file")
     if text.count(b",") + text.count(b"[") + text.count(b"{") > MOST_VALUES:
         raise NotAnExampleError(f"has more than {MOST_VALUES:,} JSON values")
     try:
@@ -103,14 +103,14 @@ def parse_example(
     except json.JSONDecodeError as error:
         raise NotAnExampleError(f"is not valid JSON at character {error.colno}") from error
     except ValueError as error:  # Python's limit for the digits of a number
-        raise NotAnExampleError("has a number that is too long to be read") from error
+        raise NotAnExampleError("has a number that is too long to read") from error
     if not isinstance(example, dict):
         raise NotAnExampleError("is JSON, but not an object")
     return example
 
 
 def lines_of(chunks: Iterable[bytes], *, longest: int = LONGEST_LINE) -> Iterator[bytes]:
-    """Split a stream of bytes into lines. Of a line above `longest` bytes only one byte more than that is held."""
+    """Split a stream of bytes into lines. A longer line is cut one byte after `longest`."""
     held = bytearray()
     for chunk in chunks:
         *lines, rest = chunk.split(b"\n")

@@ -1,7 +1,7 @@
-"""From what Azure OpenAI tells about a job's training to metric rows: the results file, the metrics events. Pure.
+"""Turn a job's results file or metrics events into metric rows. Pure.
 
 A results file is CSV with one line per training step (Microsoft, fine-tuning how-to); OpenAI's own platform serves the
-same as base64. Which columns it has depends on the method and is nowhere listed in full: none but ``step`` is expected.
+same as base64. The columns depend on the method and are not fully documented, so only ``step`` is required.
 """
 
 import base64
@@ -19,55 +19,55 @@ from itertools import accumulate, chain, islice
 from function_app.models import Event, MetricRow
 
 _STEP = "step"
-_PROGRESS = frozenset({"total_steps"})  # of events; says how far training is, and is no metric
+_PROGRESS = frozenset({"total_steps"})  # in events; it is the progress of training, not a metric
 _NEVER_NEGATIVE = re.compile(r"loss|accuracy|perplexity|tokens")
 _VALIDATION = re.compile(r"^(full_)?validation_")
 _EVALUATION = re.compile(r"(?:full_)?valid_")
-_LONGEST_LINE = 100_000  # characters; a results line has hundreds, csv itself stops at 131,072 in a field
-_HEAD = 64  # bytes that are enough to tell base64 from CSV
+_LONGEST_LINE = 100_000  # characters; a results line has hundreds, and the csv module stops at 131,072 in a field
+_HEAD = 64  # bytes that are enough to distinguish base64 from CSV
 _BASE64 = re.compile(rb"[A-Za-z0-9+/=\s]+")
 _STARTED, _SUCCEEDED = "Training started.", "Job succeeded."
-_SPREAD_AT_MOST = 10_000  # rows, as they have to be held for it
+_SPREAD_AT_MOST = 10_000  # rows, which must be kept in memory for it
 _STEP_MESSAGE = re.compile(r"Step (?P<step>\d+)(?:/\d+)?: (?P<metrics>.+)")
 _MESSAGE_METRICS = {"training loss": "train_loss", "validation loss": "valid_loss"}
 
 
 class ResultsError(ValueError):
-    """The file is no results file: neither CSV with a ``step`` column nor base64 of it."""
+    """The file is not a results file: neither CSV with a ``step`` column nor base64 of it."""
 
 
 def parse_results(chunks: Iterable[bytes], *, complete: bool) -> Iterator[MetricRow]:
-    """Read a results file in chunks of any size, never holding more than a line of it.
+    """Read a results file in chunks of any size, with at most one line in memory.
 
-    Every numeric column is a metric under its own name, but `validation_…` is `valid_…`, as events and checkpoints say
-    (Microsoft's documentation has the one, its own notebooks read the other). Blank, NaN and infinite mean no value. So
+    Every numeric column is a metric with the column's name, except that `validation_…` becomes `valid_…` as in events and
+    checkpoints (Microsoft's documentation has the one, its notebooks read the other). Blank, NaN and infinite mean no value. So
     does -1 (azureml's own reader of these files drops it) where a value cannot be negative: in losses, accuracies and
-    counts of tokens. A reward can be -1, but for one of an evaluation that was not made at this step: then those of its
-    figures that cannot be negative are -1, too. Cells that are no numbers are left out. Steps only rise, as W&B cannot take one
-    below the last: of a step that comes again (a training that went back to a checkpoint) the first row counts; lines
-    that follow one another with the same step are one row.
+    counts of tokens. A reward can be -1, unless its evaluation was not made at this step. In that case those of its
+    values that cannot be negative are -1, too. Other cells than numbers are skipped. Steps only rise: W&B refuses a step
+    below the last one. If a step is repeated because training went back to a checkpoint, the first row counts. Consecutive lines
+    with the same step become one row.
 
     Args:
         chunks: the file's bytes.
-        complete: False while the file grows: what follows its last newline is then half a line and left out.
+        complete: False while the file grows; the text after its last newline is then an incomplete line and skipped.
 
     Raises:
-        ResultsError: the first line has no ``step`` column, a line has no end, or base64 turns into something else.
+        ResultsError: the first line has no ``step`` column, a line is too long, or base64 ends in something else.
     """
     lines = (line for line in _lines(_decoded(chunks), complete=complete) if line.strip())
     header = next(lines, None)
     if header is None:
         return
     names = [name.strip() for name in _cells(header)]
-    if _STEP not in names:  # what the line says instead stays unsaid: the file may be another one, with training text
-        raise ResultsError(f"the results file has no {_STEP!r} column among the {len(names)} that its first line names")
+    if _STEP not in names:  # the line is not quoted: the file may be another one, with training text
+        raise ResultsError(f"the results file has no {_STEP!r} column among the {len(names)} columns of its first line")
     yield from _rising(_row(zip(names, _cells(line), strict=False)) for line in lines)
 
 
 def rows_from_events(events: Iterable[Event]) -> Iterator[MetricRow]:
-    """Turn metrics events, in any order, into one row per step, by step; for when no results file can be read.
+    """Turn metrics events, in any order, into one row per step, sorted by step. For jobs without a readable results file.
 
-    Events tell of about every tenth step. One that carries no data still says its losses in its message (recorded on
+    There is an event for about every tenth step. An event without data still has the losses in its message (recorded on
     Azure: "Step 100: training loss=0.001647822093218565").
     """
     rows = [row for event in sorted(events, key=lambda event: event.created_at) if (row := _event_row(event))]
@@ -82,13 +82,13 @@ def with_event_times(
     now: float = math.inf,
     span: tuple[float, float] | None = None,
 ) -> Iterator[MetricRow]:
-    """Say of each row when it happened: a metrics event's time at its step, in proportion between two of them.
+    """Give each row a time: that of the metrics event at its step, interpolated between two events.
 
-    Before the first and after the last the average pace goes on, but not out of the span of time that the events tell
-    of, nor past `now`, in seconds since the epoch. Times never fall as steps rise. A row that has a time keeps it.
+    Before the first and after the last event the average pace is assumed, but no time is outside the span of the events
+    or after `now`, in seconds since the epoch. Times never fall as steps rise. A row that already has a time keeps it.
 
-    Without any metrics event, as of a job that is shorter than the first one or so old that its events are gone, the rows
-    are spread evenly over `span`, from which to which second the job lasted; without that they stay as they are.
+    Some jobs have no metrics event: they end before the first one, or are so old that their events are gone. Then the rows
+    are spread evenly over `span`, the job's start and end in seconds. Without `span` they stay unchanged.
     """
     known = sorted(events, key=lambda event: event.created_at)
     anchors = _anchors(known)
@@ -102,21 +102,21 @@ def with_event_times(
 
 
 def _spread(rows: Iterable[MetricRow], events: list[Event], begun: float, ended: float) -> Iterator[MetricRow]:
-    """The same rows dated evenly between the job's bounds, or those of its training where the events tell them."""
+    """Spread the rows evenly between the start and end of the job, or of its training if events contain these times."""
     source = iter(rows)
     held = list(islice(source, _SPREAD_AT_MOST + 1))
     if len(held) > _SPREAD_AT_MOST:
         yield from chain(held, source)
         return
-    said = {event.message: float(event.created_at) for event in events}
-    begun, ended = said.get(_STARTED, begun), said.get(_SUCCEEDED, ended)
+    times = {event.message: float(event.created_at) for event in events}
+    begun, ended = times.get(_STARTED, begun), times.get(_SUCCEEDED, ended)
     for row in held:
         share = row.step / max(held[-1].step, 1)
         yield replace(row, at=begun + (ended - begun) * share) if row.at is None else row
 
 
 class _Times:
-    """When any step happened, from the (step, seconds) of some of them, both rising."""
+    """The time of any step, interpolated from the (step, seconds) of some steps, both rising."""
 
     def __init__(self, anchors: list[tuple[int, int]], *, earliest: float, latest: float) -> None:
         self._steps = [step for step, _ in anchors]
@@ -127,7 +127,7 @@ class _Times:
         self._pace = (self._times[-1] - self._times[0]) / steps if steps else 0.0
 
     def at(self, step: int) -> float:
-        """Seconds since the epoch."""
+        """Return the time of a step in seconds since the epoch."""
         after = bisect_right(self._steps, step)
         if after == 0:
             return max(float(self._earliest), self._times[0] - self._pace * (self._steps[0] - step))
@@ -138,7 +138,7 @@ class _Times:
 
 
 def _anchors(events: list[Event]) -> list[tuple[int, int]]:
-    """(step, seconds) of the metrics events, both rising, and "Training started." as step 0. `events` come by time."""
+    """Return (step, seconds) of the metrics events, both rising. "Training started." is step 0. `events` are sorted by time."""
     seen: dict[int, int] = {}
     for event in events:
         if row := _event_row(event):
@@ -153,22 +153,22 @@ def _anchors(events: list[Event]) -> list[tuple[int, int]]:
 
 
 def _event_row(event: Event) -> MetricRow | None:
-    """The row that an event tells of; None when it is not about a step."""
+    """Return the row of an event; None if the event is not about a step."""
     data = dict(event.data)
-    if _STEP not in data and (told := _STEP_MESSAGE.fullmatch(event.message)):
-        said = (part.partition("=") for part in told["metrics"].split(", "))
-        data = {_MESSAGE_METRICS[name]: value for name, _, value in said if name in _MESSAGE_METRICS}
-        data[_STEP] = told["step"]
+    if _STEP not in data and (found := _STEP_MESSAGE.fullmatch(event.message)):
+        parts = (part.partition("=") for part in found["metrics"].split(", "))
+        data = {_MESSAGE_METRICS[name]: value for name, _, value in parts if name in _MESSAGE_METRICS}
+        data[_STEP] = found["step"]
     row = _row(data.items())
     return row and replace(row, at=float(event.created_at))
 
 
 def _row(cells: Iterable[tuple[str, object]]) -> MetricRow | None:
-    """Named cells as a row; None when there is nothing to log, or no step to log it at."""
+    """Return named cells as a row; None if there is nothing to log or no step."""
     values: dict[str, float] = {}
     not_made: set[str] = set()
-    for said, cell in cells:
-        name, number = _VALIDATION.sub(r"\1valid_", said), _number(cell)
+    for column, cell in cells:
+        name, number = _VALIDATION.sub(r"\1valid_", column), _number(cell)
         if number == -1 and _NEVER_NEGATIVE.search(name):
             not_made.add(_evaluation(name))
         elif name and name not in _PROGRESS and number is not None:
@@ -182,16 +182,16 @@ def _row(cells: Iterable[tuple[str, object]]) -> MetricRow | None:
 
 
 def _evaluation(name: str) -> str:
-    """Which evaluation a metric is from, by its prefix; empty for those of training, which is at every step."""
+    """Return the evaluation that a metric belongs to, by its prefix; empty for training metrics, which exist at every step."""
     found = _EVALUATION.match(name)
     return found[0] if found else ""
 
 
 def _number(cell: object) -> float | None:
-    """What a cell of a file or a field of an event says in numbers, if anything."""
+    """Return the number in a cell of a file or a field of an event, if it contains one."""
     if isinstance(cell, bool) or not isinstance(cell, str | int | float):
         return None
-    if isinstance(cell, str) and "_" in cell:  # Python reads "1_000" as a number, nobody means one by it
+    if isinstance(cell, str) and "_" in cell:  # Python would read "1_000" as a number
         return None
     try:
         number = float(cell)
@@ -201,7 +201,7 @@ def _number(cell: object) -> float | None:
 
 
 def _rising(rows: Iterable[MetricRow | None]) -> Iterator[MetricRow]:
-    """One row per step, steps rising: neighbours of one step become one row, a step that was passed is left out."""
+    """Yield one row per step, with rising steps. Adjacent rows of one step are merged, and repeated steps are skipped."""
     last: MetricRow | None = None
     for row in rows:
         if row is None or (last and row.step < last.step):
@@ -217,18 +217,20 @@ def _rising(rows: Iterable[MetricRow | None]) -> Iterator[MetricRow]:
 
 
 def _cells(line: str) -> list[str]:
-    """One CSV line. Lines are read one by one, so that a stray quote cannot swallow those after it."""
+    """Split one CSV line. Lines are parsed one by one, so that a stray quote cannot absorb the following lines."""
     return next(csv.reader([line]))
 
 
 def _lines(chunks: Iterable[bytes], *, complete: bool) -> Iterator[str]:
-    """UTF-8 text lines, with or without BOM, ended by LF, CR or CRLF."""
+    """Yield lines of UTF-8 text, with or without BOM, that end with LF, CR or CRLF."""
     decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder("utf-8-sig")("replace"), translate=True)
     rest = ""
     for chunk in chunks:
         *lines, rest = (rest + decoder.decode(chunk)).split("\n")
         if any(len(line) > _LONGEST_LINE for line in (*lines, rest)):
-            raise ResultsError(f"the results file has a line of more than {_LONGEST_LINE:,} characters: it is no CSV")
+            raise ResultsError(
+                f"the results file has a line of more than {_LONGEST_LINE:,} characters, so it is not CSV"
+            )
         yield from lines
     *lines, rest = (rest + decoder.decode(b"", final=True)).split("\n")
     yield from lines
@@ -237,7 +239,7 @@ def _lines(chunks: Iterable[bytes], *, complete: bool) -> Iterator[str]:
 
 
 def _decoded(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """The CSV's bytes: as they are, or out of base64 when the file's head can be nothing else."""
+    """Yield the bytes of the CSV, decoded from base64 if the start of the file can only be base64."""
     source = iter(chunks)
     head = b""
     for chunk in source:
@@ -252,7 +254,7 @@ def _decoded(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _is_base64(head: bytes) -> bool:
-    """CSV of several columns has commas, which base64 has not; anything else is base64 if text comes out of it."""
+    """Return whether the file is base64. CSV with several columns has commas; anything else is base64 if it decodes to text."""
     if not _BASE64.fullmatch(head):
         return False
     letters = b"".join(head.split())
@@ -272,6 +274,6 @@ def _from_base64(head: bytes, source: Iterator[bytes]) -> Iterator[bytes]:
         try:
             yield base64.b64decode(letters[:whole], validate=True)
         except binascii.Error as error:
-            raise ResultsError(f"the results file begins as base64 and goes on as something else: {error}") from error
+            raise ResultsError(f"the results file begins as base64 but continues differently: {error}") from error
     if len(rest) > 1:  # a file that is still growing, or one without padding
         yield base64.b64decode(rest + b"=" * (4 - len(rest)))

@@ -1,15 +1,15 @@
-"""Where a job goes: to which W&B project and with how much of its files, or nowhere; and its models' registry. Pure.
+"""The destination of a job: its W&B project, data policy and registry. Pure.
 
-`WANDB_ROUTES` is read by `parse_routes`: rules with `;` or a line break between, of which the first that fits counts:
+`parse_routes` reads `WANDB_ROUTES`: rules separated by `;` or line breaks. The first rule that matches a job applies:
 
     account=aoai-eu, model=gpt-4.1* -> acme-eu/finetune; metadata.team=search -> search datasets=off; account=aoai-test -> off
 
-Before the arrow stand conditions, which must all hold; after it `project`, `entity/project`, or `off` for jobs that are not
-mirrored, and perhaps `datasets=` with a policy of its own. Patterns are those of file names (`*`, `?`, `[abc]`), whatever
-the case; what a job does not have fits no pattern, so `suffix=*` means: has a suffix.
+Before the arrow are conditions, which must all hold. After it is `project`, `entity/project`, or `off` for jobs that are not
+mirrored, and optionally `datasets=` with a data policy. Patterns are those of file names (`*`, `?`, `[abc]`), in any
+letter case. An absent value matches no pattern, so `suffix=*` matches all jobs with a suffix.
 
-Conditions are only on what never changes in a job: otherwise it would move, and have a run in two projects. Rules are no access
-control: the author of a job chooses its model, suffix and metadata. Only rules with nothing but `account=` leave jobs out or
+Conditions only use fields that never change in a job. Otherwise a job could have runs in two projects. Rules are not access
+control: the author of a job chooses its model, suffix and metadata. Only rules with just `account=` may drop jobs or
 loosen the data policy.
 """
 
@@ -33,7 +33,7 @@ _REGISTRY = "wandb-registry-"
 
 @dataclass(frozen=True)
 class Destination:
-    """A W&B project, and how much of the jobs' files goes there. Without `entity`: the API key's default."""
+    """A W&B project and the data policy for it. Without `entity`, it is the default entity of the API key."""
 
     entity: str | None
     project: str
@@ -42,20 +42,20 @@ class Destination:
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A job that goes nowhere; `message` says why."""
+    """A job that is not mirrored; `message` gives the reason."""
 
     message: str
 
 
 @dataclass(frozen=True)
 class Condition:
-    """One field of a job and the pattern that it has to fit."""
+    """One field of a job, and the pattern that it must match."""
 
     field: str
     pattern: str
 
     def holds(self, job: Job) -> bool:
-        """Whether a job fits; the model under its own name or, when it was fine-tuned before, its base model's."""
+        """Return whether a job matches. The model matches by its own name or, if it is fine-tuned, by its base model's."""
         return any(fnmatchcase(value.lower(), self.pattern.lower()) for value in self._values(job))
 
     def _values(self, job: Job) -> Iterator[str]:
@@ -73,7 +73,7 @@ class Condition:
 
 @dataclass(frozen=True)
 class Rule:
-    """One rule of WANDB_ROUTES. Without `project` the jobs are left out; without `entity` or `datasets` the default's."""
+    """One rule of WANDB_ROUTES. Without `project` it drops the jobs; without `entity` or `datasets` the defaults apply."""
 
     number: int
     text: str
@@ -84,12 +84,12 @@ class Rule:
 
     @property
     def by_account_only(self) -> bool:
-        """Whether no condition is on something that the author of a job chooses."""
+        """Whether the rule uses no field that the author of a job chooses."""
         return all(condition.field == "account" for condition in self.conditions)
 
     @property
     def needs_metadata(self) -> bool:
-        """Whether it asks for a job's metadata, which Azure shows on the v1 surface only."""
+        """Whether the rule uses a job's metadata, which Azure only shows on the v1 surface."""
         return any(condition.field.startswith(_METADATA) for condition in self.conditions)
 
 
@@ -102,16 +102,16 @@ def _is_looser(one: DatasetPolicy, other: DatasetPolicy) -> bool:
 
 @dataclass(frozen=True)
 class Routes:
-    """The rules, and where everything else goes."""
+    """The rules, and the destination of all other jobs."""
 
     default: Destination
     rules: tuple[Rule, ...] = ()
 
     def of(self, job: Job) -> Destination | LeftOut:
-        """Return where a job goes, by the first rule that fits.
+        """Return the destination of a job, by the first rule that matches.
 
-        A rule with a condition that the job's author chooses may send a job elsewhere. It neither drops the job nor loosens
-        the data policy that it has by its account.
+        A rule with a condition on a field that the job's author chooses may change the project. It may not drop the job or loosen
+        the data policy of the job's account.
         """
         by_account = self._first(job, [rule for rule in self.rules if rule.by_account_only])
         if isinstance(by_account, LeftOut):
@@ -121,11 +121,11 @@ class Routes:
         )
 
     def _first(self, job: Job, rules: Sequence[Rule], most: DatasetPolicy | None = None) -> Destination | LeftOut:
-        """Apply the first of these rules that fits; `most` bounds the policy of rules with conditions of the job's author."""
+        """Apply the first rule that matches. `most` limits the policy of rules on fields that the job's author chooses."""
         for rule in rules:
             if all(condition.holds(job) for condition in rule.conditions):
                 if rule.project is None:
-                    return LeftOut(f"rule {rule.number} of WANDB_ROUTES leaves it out ({rule.text})")
+                    return LeftOut(f"rule {rule.number} of WANDB_ROUTES drops it ({rule.text})")
                 datasets = rule.datasets or self.default.datasets
                 if most and not rule.by_account_only:
                     datasets = max(datasets, most, key=_FROM_LOOSE_TO_STRICT.index)
@@ -133,13 +133,13 @@ class Routes:
         return self.default
 
     def ignored(self) -> tuple[str, ...]:
-        """Return a sentence for each part of a rule that is ignored, for every tick and for `doctor`."""
+        """Return a sentence for each ignored part of a rule, for every tick and for `doctor`."""
         found = []
         for rule in self.rules:
             if rule.by_account_only:
                 continue
             if rule.project is None:
-                what = "does not leave jobs out"
+                what = "does not drop jobs"
             elif rule.datasets and _is_looser(rule.datasets, self.default.datasets):
                 what = f"does not loosen the data policy to {rule.datasets}"
             else:
@@ -153,14 +153,14 @@ class Routes:
 
 @dataclass(frozen=True)
 class Registry:
-    """A registry of the organization; without `collection` each family of models has its own there."""
+    """A registry of the organization. Without `collection`, each family of models has its own collection."""
 
     name: str
     collection: str | None = None
 
     @property
     def project(self) -> str:
-        """What W&B calls the registry's project (W&B, "Link a version to a registry")."""
+        """W&B's project name of the registry (W&B, "Link a version to a registry")."""
         return _REGISTRY + self.name
 
     def collection_of(self, family: str) -> str:
@@ -169,24 +169,24 @@ class Registry:
 
 
 def parse_routes(text: str) -> tuple[Rule, ...]:
-    """Read WANDB_ROUTES.
+    """Parse WANDB_ROUTES.
 
     Raises:
-        ValueError: a line for every rule that is wrong: its number and text, what is wrong, and what would be right.
+        ValueError: one line for each wrong rule, with its number, its text, the problem and the correction.
     """
     rules, problems = [], []
-    for number, said in enumerate(filter(None, (" ".join(part.split()) for part in re.split(r"[;\n]", text))), start=1):
+    for number, rule in enumerate(filter(None, (" ".join(part.split()) for part in re.split(r"[;\n]", text))), start=1):
         try:
-            rules.append(_rule(number, said))
+            rules.append(_rule(number, rule))
         except ValueError as error:
-            problems.append(f"rule {number} ({said!r}): {error}")
+            problems.append(f"rule {number} ({rule!r}): {error}")
     if problems:
-        raise ValueError("\n".join([*problems, f"A rule looks like {EXAMPLE!r}; several have ';' between them."]))
+        raise ValueError("\n".join([*problems, f"A rule looks like {EXAMPLE!r}. Separate several rules by ';'."]))
     return tuple(rules)
 
 
 def parse_registry(text: str) -> Registry:
-    """Read WANDB_REGISTRY, `registry` or `registry/collection`.
+    """Parse WANDB_REGISTRY: `registry` or `registry/collection`.
 
     Raises:
         ValueError: it is neither.
@@ -194,35 +194,35 @@ def parse_registry(text: str) -> Registry:
     name, slash, collection = text.strip().removeprefix(_REGISTRY).partition("/")
     if slash and (not collection or artifact_name(collection) != collection):
         raise ValueError(
-            f"{text!r}: a collection's name has 1 to 128 letters, digits, '_', '-' and '.', as in 'model/support-bot'"
+            f"{text!r} is invalid: a collection's name has 1 to 128 letters, digits, '_', '-' and '.', as in 'model/support-bot'"
         )
     checked_name(_REGISTRY + name if name else "")
     return Registry(name, collection or None)
 
 
 def checked_name(name: str) -> str:
-    """The name of an entity or a project, if it can be one.
+    """Return the name of an entity or a project if it is valid.
 
     Raises:
-        ValueError: it cannot.
+        ValueError: the name is not valid.
     """
     if not _NAME.fullmatch(name):
-        raise ValueError(f"{name!r} is empty, has more than 128 characters, or one of / \\ # ? % :")
+        raise ValueError(f"{name!r} is empty, has more than 128 characters, or contains one of / \\ # ? % :")
     return name
 
 
 def _rule(number: int, text: str) -> Rule:
     conditions, arrow, rest = text.partition(_ARROW)
     if not arrow:
-        raise ValueError("there is no '->' between the conditions and where the jobs go")
+        raise ValueError("there is no '->' between the conditions and the destination")
     *words, datasets = _destination(rest)
     target = " ".join(words)
     if not target:
-        raise ValueError("nothing stands behind '->': 'project', 'entity/project' or 'off'")
+        raise ValueError("nothing follows '->': add 'project', 'entity/project' or 'off'")
     fields = tuple(_conditions(conditions))
     if target.lower() == OFF:
         if datasets:
-            raise ValueError("'off' mirrors nothing, so it takes no 'datasets='")
+            raise ValueError("'off' mirrors nothing, so 'datasets=' has no effect there")
         return Rule(number, text, fields, None)
     entity, slash, project = target.rpartition("/")
     return Rule(
@@ -237,32 +237,32 @@ def _rule(number: int, text: str) -> Rule:
 
 def _conditions(text: str) -> Iterator[Condition]:
     if not text.strip():
-        raise ValueError("it has no condition; 'account=*' fits every job")
+        raise ValueError("it has no condition; 'account=*' matches every job")
     seen = set()
     for part in text.split(","):
         field, equals, pattern = (each.strip() for each in part.partition("="))
         name = field.lower() if not field.lower().startswith(_METADATA) else _METADATA + field[len(_METADATA) :]
         if not equals or not pattern:
-            raise ValueError(f"{part.strip()!r} is not FIELD=PATTERN, as 'suffix=scratch*' is")
+            raise ValueError(f"{part.strip()!r} is not FIELD=PATTERN, such as 'suffix=scratch*'")
         if name not in _FIELDS[:-1] and not (name.startswith(_METADATA) and name != _METADATA):
-            raise ValueError(f"{field!r} is none of {', '.join(_FIELDS)}")
+            raise ValueError(f"{field!r} is not one of {', '.join(_FIELDS)}")
         if name in seen:
-            raise ValueError(f"{field!r} stands there twice, and all conditions have to hold: write two rules")
+            raise ValueError(f"{field!r} appears twice, but all conditions must hold: write two rules")
         seen.add(name)
         yield Condition(name, pattern)
 
 
 def _destination(text: str) -> list[str]:
-    """The words of the destination, then the policy of `datasets=`, empty without one."""
+    """Return the words of the destination, then the policy of `datasets=`, which may be empty."""
     words, policy = [], ""
     for word in text.split():
         name, equals, value = word.partition("=")
         if not equals:
             words.append(word)
         elif name.lower() != "datasets":
-            raise ValueError(f"{word!r} is no option; the only one is 'datasets='")
+            raise ValueError(f"{word!r} is not an option; the only one is 'datasets='")
         elif value.lower() not in {each.value for each in DatasetPolicy}:
-            raise ValueError(f"{word!r}: datasets is one of {', '.join(DatasetPolicy)}")
+            raise ValueError(f"{word!r} is invalid: datasets must be one of {', '.join(DatasetPolicy)}")
         else:
             policy = value.lower()
     return [*words, policy]

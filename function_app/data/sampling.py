@@ -1,4 +1,4 @@
-"""What is kept of a training file while it is read once: a sample of its rows, and counts of all of them. Pure."""
+"""Collect a sample of a training file's rows, and counts of all rows, while the file is read once. Pure."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -12,13 +12,13 @@ from function_app.data.formats import ROLES
 from function_app.models import Cell, Malformed, TableRow
 
 MALFORMED_KEPT = 1000
-"""Number of a file's malformed lines that are listed; all are counted."""
+"""The maximum number of a file's malformed lines that are listed. All are counted."""
 
 _MALFORMED_SHOWN = 20  # in the metadata
 
 
 class Sample:
-    """A random choice of rows. For one `seed` (the file id) it is always the same, in whatever order the rows come.
+    """A random choice of rows. For the same `seed` (the file id) it is always the same, regardless of the order of the rows.
 
     Holds at most `rows` rows and `size` bytes, but at least one row. A larger sample contains every row of a smaller one.
     """
@@ -27,12 +27,14 @@ class Sample:
         self._rows = rows
         self._size = size
         self._seed = seed
-        self._held: list[tuple[int, int, bytes]] = []  # the rows of lowest rank; the highest of them is dropped first
+        self._held: list[
+            tuple[int, int, bytes]
+        ] = []  # the rows with the lowest ranks; the highest of these is dropped first
         self._bytes = 0
-        self._limit = inf if rows else 0  # a row of this rank or above has no place
+        self._limit = inf if rows else 0  # rows with this rank or a higher one are not chosen
 
     def offer(self, line: int, encoded: Callable[[], bytes]) -> None:
-        """Take a row if it is chosen; only then it is encoded."""
+        """Add a row if it is chosen. Only chosen rows are encoded."""
         rank = int.from_bytes(blake2b(f"{self._seed} {line}".encode(), digest_size=8).digest())
         if rank >= self._limit:
             return
@@ -55,11 +57,11 @@ class Sample:
 
 @dataclass
 class Tally:
-    """Counts of a file, taken while its rows pass.
+    """Counts of a file, collected while its rows are read.
 
     Attributes:
         format: the file's format; empty without any example.
-        malformed: how many lines are no example; `shown` lists the first of them.
+        malformed: the number of lines that are not examples; `shown` lists the first of them.
         messages: number of messages by role; the outputs of preference files are not counted.
     """
 
@@ -73,7 +75,7 @@ class Tally:
     with_tools: int = 0
 
     def rows(self, items: Iterable[TableRow | Malformed]) -> Iterator[TableRow]:
-        """Yield the rows and count everything."""
+        """Yield the rows and count them."""
         for item in items:
             if isinstance(item, Malformed):
                 self.malformed += 1
@@ -94,7 +96,7 @@ class Tally:
         self.with_tools += bool(row.cells.get("tools"))
 
     def metadata(self) -> dict[str, Any]:
-        """Describe the file without quoting it; zero and empty values are left out."""
+        """Describe the file without quoting it. Zero and empty values are omitted."""
         counts = {
             "format": self.format,
             "examples": self.examples,

@@ -90,5 +90,5 @@ def check(each: Check) -> dict[str, str]:
 
 
 def timestamp(when: datetime | None) -> str | None:
-    """A time as ISO 8601 in UTC."""
+    """Format a time as ISO 8601 in UTC."""
     return when.astimezone(UTC).isoformat(timespec="seconds") if when else None

@@ -78,7 +78,7 @@ def test_openais_own_platform_needs_no_endpoint(environment: pytest.MonkeyPatch)
         ("AZURE_OPENAI_API_VERSION", "latest", "AZURE_OPENAI_API_VERSION: 'latest' is neither a date"),
         ("WANDB_PROJECT", "a/b", "WANDB_PROJECT"),
         ("WANDB_ROUTES", "account=a -> x; suffix -> off", "WANDB_ROUTES: rule 2 ('suffix -> off'): 'suffix' is not"),
-        ("WANDB_REGISTRY", "model/a b", "WANDB_REGISTRY: 'model/a b': a collection's name has"),
+        ("WANDB_REGISTRY", "model/a b", "WANDB_REGISTRY: 'model/a b' is invalid: a collection's name has"),
         ("WANDB_BASE_URL", "wandb.acme.example", "WANDB_BASE_URL: 'wandb.acme.example' is not an address"),
     ],
 )

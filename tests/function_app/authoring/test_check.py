@@ -54,7 +54,7 @@ def test_one_odd_line_is_named_wherever_it_stands_and_no_other(tmp_path: Path, p
 
 def test_a_file_for_another_method_is_reported_once_however_long_it_is(tmp_path: Path) -> None:
     found = checked(written(tmp_path, CHAT, times=50), method=Method.DPO)
-    message = "has chat examples; dpo fine-tuning takes preference"
+    message = "has chat examples; dpo fine-tuning requires preference"
     assert found.findings == [Finding(Severity.ERROR, "format", message, None)]
 
 
@@ -114,7 +114,7 @@ TEXT = "".join(json.dumps(CHAT) + "\n" for _ in range(12))
         (json.dumps([CHAT] * 12).encode(), "is a JSON array"),
         (json.dumps([CHAT] * 12, indent=2).encode(), "is a JSON array"),
         (json.dumps([CHAT] * 2000).encode(), "is a JSON array"),
-        (json.dumps(CHAT, indent=2).encode(), "is JSON over several lines"),
+        (json.dumps(CHAT, indent=2).encode(), "is JSON spread over several lines"),
         (b"prompt,completion\nWhere is it?,In Lund.\n", "is CSV"),
         (b"prompt\tcompletion\r\nWhere is it?\tIn Lund.\r\n", "is TSV"),
         (b"<html>", "is HTML or XML"),

@@ -222,7 +222,7 @@ def test_a_reinforcement_example_ends_with_the_user_and_has_what_the_grader_uses
     assert fields_of_grader(grader) == {"answer", "topic"}
     example = chat(USER, answer="billing")
     [(rule, message)] = broken_rules(example, format_of(example), Method.REINFORCEMENT, fields_of_grader(grader))
-    assert (rule, message) == ("grader-field", "lacks what the grader uses: topic")
+    assert (rule, message) == ("grader-field", "lacks fields that the grader uses: topic")
 
 
 def test_every_verdict_but_unknown_names_its_grade_and_source() -> None:

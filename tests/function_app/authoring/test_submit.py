@@ -236,7 +236,7 @@ def test_an_upload_whose_answer_is_lost_is_not_repeated_before_somebody_looks(
     training = a_training_file(tmp_path)
     done = tried(training)
     assert (done.exit_code, bench.cloud.counts["Files_Upload"]) == (1, 1)
-    assert "did not say whether it did" in done.stderr
+    assert "did not answer the request" in done.stderr
     assert len(submit(training)["uploaded"]) == ("lost_response" not in failure)
     assert len(copies(bench, store, training)) == 1
 
@@ -308,10 +308,10 @@ def test_a_file_that_would_be_refused_is_not_uploaded_unless_one_insists(bench: 
 @pytest.mark.parametrize(
     ("status", "code", "message", "hint"),
     [
-        (400, "quotaExceeded", "You have reached the maximum number of jobs.", "wait for one to end"),
+        (400, "quotaExceeded", "You have reached the maximum number of jobs.", "wait until a job ends"),
         (400, "invalidPayload", "The specified base model does not support fine-tuning.", "--training-type"),
         (400, "jsonlValidationFailed", "Validation of the file failed.", "function_app check"),
-        (429, "429", "Requests have exceeded the rate limit.", "wait for one to end"),
+        (429, "429", "Requests have exceeded the rate limit.", "wait until a job ends"),
         (400, "invalidPayload", "suffix: too odd", ""),
     ],
 )
@@ -339,11 +339,11 @@ def test_without_the_role_it_says_which_one(bench: Bench, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (["--hyperparameters", "epochs=3"], "takes batch_size, learning_rate_multiplier, n_epochs"),
+        (["--hyperparameters", "epochs=3"], "supervised has batch_size, learning_rate_multiplier, n_epochs"),
         (["--hyperparameters", "n_epochs"], "is not NAME=VALUE"),
         (["--suffix", "no spaces"], "--suffix"),
         (["--method", "reinforcement"], "--grader and --validation"),
-        (["--account", "aoai-other"], "the settings have aoai-ml"),
+        (["--account", "aoai-other"], "the settings name aoai-ml"),
         (["--training", "/nowhere.jsonl"], "does not exist"),
     ],
 )
@@ -363,7 +363,7 @@ def test_several_accounts_ask_which_one_and_one_is_named(bench: Bench, tmp_path:
     training = a_training_file(tmp_path)
     done = tried(training, env=both)
     assert (done.exit_code, bench.cloud.writes) == (2, 0)
-    assert "which one of aoai-ml, aoai-closed" in done.stderr
+    assert "Pass one with --account: aoai-ml, aoai-closed" in done.stderr
     assert submit(training, "--account", "aoai-ml", env=both)["account"] == "aoai-ml"
 
 

@@ -152,7 +152,7 @@ def test_a_file_without_step_is_refused_without_quoting_it(text: str) -> None:
 
 def test_a_line_without_end_is_refused_before_it_fills_the_memory() -> None:
     endless = itertools.chain([b"step,a\n"], itertools.repeat(b"1," * 5_000, 1_000))
-    with pytest.raises(ResultsError, match="it is no CSV"):
+    with pytest.raises(ResultsError, match="it is not CSV"):
         list(parse_results(endless, complete=True))
 
 

@@ -63,7 +63,7 @@ def test_the_first_rule_that_fits_counts_and_everything_else_goes_to_the_default
 def test_a_job_that_is_left_out_says_by_which_rule() -> None:
     left_out = goes(RULES, account="Scratch-7")
     assert isinstance(left_out, LeftOut)
-    assert left_out.message == "rule 3 of WANDB_ROUTES leaves it out (account=scratch* -> off)"
+    assert left_out.message == "rule 3 of WANDB_ROUTES drops it (account=scratch* -> off)"
 
 
 def test_a_condition_on_what_a_job_does_not_have_does_not_hold() -> None:
@@ -100,19 +100,19 @@ def test_a_model_that_was_trained_on_is_found_by_its_base_and_by_its_own_name(mo
         ),
         ("suffix= -> off", "'suffix=' is not FIELD=PATTERN"),
         ("account=a, -> off", "'' is not FIELD=PATTERN"),
-        ("-> off", "no condition; 'account=*' fits every job"),
-        ("region=eu -> x", "'region' is none of account, model, suffix, metadata.KEY"),
-        ("metadata.=x -> x", "'metadata.' is none of"),
-        ("account=a, Account=b -> x", "'Account' stands there twice"),
-        ("account=a ->", "nothing stands behind '->'"),
-        ("account=a -> datasets=off", "nothing stands behind '->'"),
-        ("account=a -> x dataset=off", "'dataset=off' is no option"),
-        ("account=a -> x datasets=some", "datasets is one of full, sample, reference, off"),
-        ("account=a -> off datasets=full", "takes no 'datasets='"),
+        ("-> off", "no condition; 'account=*' matches every job"),
+        ("region=eu -> x", "'region' is not one of account, model, suffix, metadata.KEY"),
+        ("metadata.=x -> x", "'metadata.' is not one of"),
+        ("account=a, Account=b -> x", "'Account' appears twice"),
+        ("account=a ->", "nothing follows '->'"),
+        ("account=a -> datasets=off", "nothing follows '->'"),
+        ("account=a -> x dataset=off", "'dataset=off' is not an option"),
+        ("account=a -> x datasets=some", "datasets must be one of full, sample, reference, off"),
+        ("account=a -> off datasets=full", "'datasets=' has no effect"),
         ("account=a -> a/b/c", "'a/b' is empty, has more than 128"),
         ("account=a -> a/", "'' is empty"),
         ("account=a -> /b", "'' is empty"),
-        ("account=a -> what?", "'what?' is empty, has more than 128 characters, or one of"),
+        ("account=a -> what?", "'what?' is empty, has more than 128 characters, or contains one of"),
     ],
 )
 def test_a_wrong_rule_is_named_with_what_is_wrong_and_an_example(text: str, said: str) -> None:

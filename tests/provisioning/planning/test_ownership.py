@@ -1,4 +1,4 @@
-"""Records of ownership: what setup writes is recognised, and nothing else is."""
+"""Records of ownership: what setup writes is recognized, and nothing else is."""
 
 from datetime import UTC, date, datetime
 
