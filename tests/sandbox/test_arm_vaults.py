@@ -46,16 +46,6 @@ def test_rbac_is_the_default_from_2026_02_01_on(
     assert key_vaults().get("rg-ml", "kv-new").properties.enable_rbac_authorization is rbac
 
 
-def test_putting_a_vault_again_with_a_new_version_does_not_change_its_model(load: Load) -> None:
-    load(tenant_of({"name": "kv-old"}))
-    put = (
-        key_vaults()
-        .begin_create_or_update("rg-ml", "kv-old", new_vault(accessPolicies=[]) | {"tags": {"a": "b"}})
-        .result()
-    )
-    assert (put.properties.enable_rbac_authorization, put.tags) == (None, {"a": "b"})
-
-
 @pytest.mark.parametrize(
     ("scenario", "name", "status", "code", "says"),
     [
@@ -80,18 +70,6 @@ def test_a_vault_that_cannot_be_made_says_why(
     with pytest.raises(HttpResponseError, match=says) as refused:
         key_vaults().begin_create_or_update("rg-ml", name, new_vault())
     assert (refused.value.status_code, refused.value.error.code) == (status, code)  # type: ignore[union-attr] # has one
-
-
-@pytest.mark.parametrize(
-    "properties",
-    [{"enablePurgeProtection": False}, {"softDeleteRetentionInDays": 6}, {"enableRbacAuthorization": False}],
-    ids=["purge protection taken back", "retention too short", "policies missing"],
-)
-def test_what_a_new_vault_may_not_be_leaves_none_behind(load: Load, properties: dict[str, Any]) -> None:
-    cloud = load(tenant_of())
-    with pytest.raises(HttpResponseError, match="BadRequest"):
-        key_vaults().begin_create_or_update("rg-ml", "kv-new", new_vault(**properties))
-    assert cloud.world.tenant.vaults == {}
 
 
 def test_a_deleted_vault_comes_back_with_everything_but_its_role_assignments(load: Load) -> None:

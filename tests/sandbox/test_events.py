@@ -5,7 +5,7 @@ from typing import Any
 from urllib.request import ProxyHandler, Request, build_opener
 
 import pytest
-from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
+from azure.core.exceptions import HttpResponseError
 
 from sandbox.scenario.events import Do, EventScript
 from sandbox.scenario.reader import Scenario
@@ -61,31 +61,6 @@ def test_an_event_happens_when_its_virtual_time_has_come_and_again_after_each_in
     assert seen == [(True, {}), (True, {}), (False, {"by": "terraform"}), (False, {"by": "terraform"})]
 
 
-def test_path_and_caller_choose_the_requests_that_count(load: Load) -> None:
-    write = {"write_secret": {"vault": "kv-ml", "name": "key", "value": "two"}}
-    world = _world(
-        load,
-        {"before": "GetSecret", "path": "/secrets/key", "caller": "you@contoso.example", "nth": 1, "do": [write]},
-        {"before": "GetSecret", "caller": "somebody else", "do": [{"advance": {"seconds": 5}}]},
-    )
-    client = secrets()
-    with pytest.raises(ResourceNotFoundError):
-        client.get_secret("other")
-    assert client.get_secret("key").value == "two"
-    assert [event.label for event in world.events.pending] == ["advance"]
-    world.events.events.clear()
-
-
-def test_an_event_before_any_request_is_addressed_by_a_star(load: Load) -> None:
-    drop = {"remove_role": {"principal": "operator", "role": "Owner"}}
-    _world(load, {"before": "*", "nth": 3, "do": [drop]})
-    vaults = key_vaults()
-    for _ in range(2):
-        vaults.get("rg-ml", "kv-ml")
-    with pytest.raises(HttpResponseError, match="AuthorizationFailed"):
-        vaults.get("rg-ml", "kv-ml")
-
-
 def test_roles_assigned_by_others_propagate_and_may_change(load: Load) -> None:
     scope = "rg-ml/Microsoft.KeyVault/vaults/kv-ml"
     who = {"principal": "operator", "role": "Key Vault Secrets User", "scope": scope}
@@ -109,28 +84,6 @@ def test_roles_assigned_by_others_propagate_and_may_change(load: Load) -> None:
     with pytest.raises(HttpResponseError, match="not authorized"):
         client.get_secret("key")
     assert found().condition == "@Resource[name] …"
-
-
-@pytest.mark.parametrize(
-    ("do", "seen"),
-    [
-        ({"write_secret": {"vault": "kv-ml", "name": "key", "value": "two"}}, ("two", None)),
-        ({"change_secret": {"vault": "kv-ml", "name": "key", "tags": {"team": None, "by": "x"}}}, ("one", {"by": "x"})),
-        ({"delete_secret": {"vault": "kv-ml", "name": "key"}}, None),
-        ({"purge_secret": {"vault": "kv-ml", "name": "key"}}, None),
-        ({"write_secret": {"vault": "kv-ml", "name": "other", "value": "two"}}, ("one", {"team": "ml"})),
-    ],
-)
-def test_secrets_are_changed_by_others(load: Load, do: dict[str, Any], seen: Any) -> None:
-    world = _world(load, {"at": 0, "do": [do]})
-    client = secrets()
-    if seen is None:
-        with pytest.raises(ResourceNotFoundError):
-            client.get_secret("key")
-    else:
-        secret = client.get_secret("key")
-        assert (secret.value, secret.properties.tags) == seen
-    assert not world.events.pending
 
 
 @pytest.mark.parametrize(

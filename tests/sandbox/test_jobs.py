@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
 
 from sandbox.azure.openai.course import Action
 from sandbox.azure.openai.jobs import Job
@@ -187,28 +186,6 @@ def test_a_successful_jobs_messages_are_the_recorded_ones_in_order() -> None:
     ]
 
 
-def test_events_come_on_after_the_job_has_succeeded() -> None:
-    one = job()
-    succeeded = next(at for at, status in one.course.states if status == "succeeded")
-    assert one.body(succeeded)["status"] == "succeeded"
-    assert messages(one, succeeded)[-1] == "Job succeeded."
-    assert messages(one)[-1].startswith("Training tokens billed")
-
-
-def test_the_status_can_turn_hours_after_the_last_event() -> None:
-    one = job(timeline={"finished_after": "2h"})
-    billed = events(one, LATE)[-1]["created_at"]
-    assert one.status(billed + 3600) == "running"
-    assert one.body(LATE)["finished_at"] == billed - 9 + 7200
-
-
-def test_metrics_events_come_at_the_first_step_and_every_tenth() -> None:
-    steps = [e["data"]["step"] for e in events(job(timeline={"steps": 35}), LATE) if e["type"] == "metrics"]
-    assert steps == [1, 10, 20, 30]
-    every = job(timeline={"steps": 5}, events={"every": 1})
-    assert [e["data"]["step"] for e in events(every, LATE) if e["type"] == "metrics"] == [1, 2, 3, 4, 5]
-
-
 def test_given_points_come_out_as_given_and_lines_lie_between_them() -> None:
     points = {10: 0.07380199432373047, 20: 0.0016478220932185650}
     one = job(timeline={"steps": 30}, metrics={"train_loss": {"points": points}})
@@ -253,21 +230,3 @@ def test_thousands_of_steps_cost_no_more_than_what_is_asked_for() -> None:
     assert count == 1_000_001 + 13
     assert one.event(count - 5)["data"]["step"] == 10_000_000
     assert [c["step_number"] for c in one.checkpoints(LATE)] == [10_000_000, 6_666_666, 3_333_333]
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"outcome": {"status": "failed"}},
-        {"outcome": {"status": "failed", "during": "training"}},
-        {"outcome": {"status": "failed", "at_step": 101}},
-        {"pauses": [{"at_step": 101}]},
-        {"metrics": {"train_loss": {"start": 1.0, "end": 0.0}}},
-        {"timeline": {"steps": "100"}},
-        {"created": "yesterday"},
-        {"colour": "blue"},
-    ],
-)
-def test_a_script_that_makes_no_sense_is_refused(wrong: dict[str, Any]) -> None:
-    with pytest.raises(ValidationError):
-        script(**wrong)

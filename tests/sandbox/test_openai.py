@@ -8,7 +8,7 @@ from typing import Any, cast
 import httpx2
 import openai
 import pytest
-from azure.identity import AzureCliCredential, ManagedIdentityCredential, get_bearer_token_provider
+from azure.identity import AzureCliCredential, get_bearer_token_provider
 from azure.mgmt.cognitiveservices import CognitiveServicesManagementClient
 from openai import AzureOpenAI, OpenAI
 
@@ -80,30 +80,11 @@ def plain(base_url: str = f"{ENDPOINT}/openai/v1/", key: str = KEY) -> OpenAI:
     return _clients.enter_context(OpenAI(base_url=base_url, api_key=key, max_retries=0))
 
 
-def become(cloud: Cloud, principal: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in cloud.environment(principal).items():
-        monkeypatch.setenv(name, value)
-
-
 def body_of(error: openai.APIStatusError) -> Any:
     return error.response.json()
 
 
 # -- who may
-
-
-def test_an_identity_that_may_read_may_not_write(
-    account: Callable[..., Cloud], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    become(account(), "function-app", monkeypatch)
-    client = azure(api_key=None, azure_ad_token_provider=get_bearer_token_provider(ManagedIdentityCredential(), SCOPE))
-    for write in (
-        lambda: client.fine_tuning.jobs.cancel(TRAINING["id"]),
-        lambda: client.fine_tuning.jobs.create(model="m", training_file="file-train"),
-        lambda: client.files.delete("file-train"),
-    ):
-        with pytest.raises(openai.AuthenticationError, match="lacks the required data action"):
-            write()
 
 
 def test_an_owner_without_a_data_role_is_refused_with_401(account: Callable[..., Cloud]) -> None:
@@ -175,16 +156,6 @@ def test_keys_work_unless_wrong_or_switched_off(account: Callable[..., Cloud]) -
         assert refused.value.code == "AuthenticationTypeDisabled"
 
 
-@pytest.mark.malformed
-def test_the_classic_surface_needs_a_version_that_exists(account: Callable[..., Cloud]) -> None:
-    account()
-    with pytest.raises(openai.BadRequestError, match="API version not supported"):
-        azure("2020-01-01").fine_tuning.jobs.list()
-    without = plain(f"{ENDPOINT}/openai/")
-    with pytest.raises(openai.NotFoundError, match="Resource not found"):
-        without.fine_tuning.jobs.list()
-
-
 # -- jobs
 
 
@@ -194,15 +165,6 @@ def test_jobs_come_newest_first_in_pages_of_twenty(account: Callable[..., Cloud]
     page = client.fine_tuning.jobs.list()
     assert (len(page.data), page.has_more) == (20, True)
     assert [job.id for job in client.fine_tuning.jobs.list(limit=7)] == [f"ftjob-{i:032x}" for i in range(44, -1, -1)]
-
-
-def test_a_page_that_ends_with_the_last_item_says_that_there_is_no_more(account: Callable[..., Cloud]) -> None:
-    account()
-    jobs, job = azure().fine_tuning.jobs, DONE["id"]
-    assert [jobs.list(limit=n).has_more for n in (2, 3, 4)] == [True, False, False]
-    assert [jobs.list_events(job, limit=n).has_more for n in (24, 25, 26)] == [True, False, False]
-    assert [jobs.checkpoints.list(job, limit=n).has_more for n in (2, 3, 4)] == [True, False, False]
-    assert [len(jobs.list_events(job).data), len(jobs.checkpoints.list(job).data)] == [20, 3]
 
 
 def test_a_jobs_body_has_the_fields_of_the_version_asked_for(account: Callable[..., Cloud]) -> None:
@@ -215,20 +177,6 @@ def test_a_jobs_body_has_the_fields_of_the_version_asked_for(account: Callable[.
     assert not {"method", "integrations", "trainingType"} & stable
     assert preview - stable == {"method", "integrations"}
     assert newest - preview == {"trainingType"}
-
-
-def test_the_curve_grows_while_the_clock_runs(account: Callable[..., Cloud]) -> None:
-    cloud, client = account(), azure()
-    rows = []
-    for _ in range(3):
-        job = client.fine_tuning.jobs.retrieve(TRAINING["id"])
-        assert (job.status, job.finished_at) == ("running", None)
-        rows.append(client.files.content(job.result_files[0]).text.splitlines())
-        cloud.clock.advance(60)
-    assert [len(r) for r in rows] == [31, 41, 51]
-    assert rows[2][:31] == rows[0]
-    cloud.clock.advance(3600)
-    assert client.fine_tuning.jobs.retrieve(TRAINING["id"]).status == "succeeded"
 
 
 @pytest.mark.parametrize("limit", [1, 3, 20, 1000])
@@ -338,22 +286,6 @@ def test_cancel_says_so_at_once_and_stops_the_steps(account: Callable[..., Cloud
     assert len(client.files.content(cancelled.result_files[0]).text.splitlines()) == 31
     with pytest.raises(openai.BadRequestError, match="Cannot cancel"):
         client.fine_tuning.jobs.cancel(TRAINING["id"])
-
-
-@pytest.mark.malformed
-def test_pause_and_resume_are_preview(account: Callable[..., Cloud]) -> None:
-    cloud = account()
-    with pytest.raises(openai.NotFoundError):
-        azure().fine_tuning.jobs.pause(TRAINING["id"])
-    client = azure("2025-04-01-preview")
-    assert client.fine_tuning.jobs.pause(TRAINING["id"]).status == cast(Any, "pausing")
-    cloud.clock.advance(7200)
-    assert client.fine_tuning.jobs.retrieve(TRAINING["id"]).status == cast(Any, "paused")
-    assert client.fine_tuning.jobs.resume(TRAINING["id"]).status == cast(Any, "resuming")
-    cloud.clock.advance(3600)
-    assert client.fine_tuning.jobs.retrieve(TRAINING["id"]).status == "succeeded"
-    with pytest.raises(openai.BadRequestError):
-        client.fine_tuning.jobs.pause(TRAINING["id"])
 
 
 # -- files

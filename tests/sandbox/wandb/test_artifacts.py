@@ -36,15 +36,6 @@ def test_a_logged_artifact_is_a_version_with_its_bytes_metadata_and_aliases(sdk:
     assert sdk.store.run(ENTITY, PROJECT, "job-1").logged == [stored]
 
 
-def test_equal_content_is_the_same_version_and_other_content_the_next(sdk: Sdk, tmp_path: Path) -> None:
-    with sdk.init("job-1") as run:
-        versions = [run.log_artifact(made(tmp_path, text)).wait().version for text in ("a", "a", "b")]
-
-    assert versions == ["v0", "v0", "v1"]
-    collection = sdk.store.collection(ENTITY, PROJECT, "data")
-    assert [version.aliases for version in collection.versions] == [[], ["latest"]]
-
-
 def test_an_alias_is_on_one_version_of_its_collection(sdk: Sdk, tmp_path: Path) -> None:
     with sdk.init("job-1") as run:
         first = run.log_artifact(made(tmp_path, "a"), aliases=["best"]).wait()
@@ -81,20 +72,6 @@ def test_using_an_artifact_is_lineage_on_both_sides(sdk: Sdk, tmp_path: Path) ->
     run_2 = sdk.api().run(f"{PATH}/job-2")
     assert [each.name for each in run_2.used_artifacts()] == ["data:v0"]
     assert [each.name for each in sdk.store.run(ENTITY, PROJECT, "job-2").used] == ["data:v0"]
-
-
-def test_versions_collections_and_types_are_listed(sdk: Sdk, tmp_path: Path) -> None:
-    with sdk.init("job-1") as run:
-        for text in ("a", "b", "c"):
-            run.log_artifact(made(tmp_path, text)).wait()
-        run.log_artifact(made(tmp_path, "m", name="model", kind="model")).wait()
-
-    api = sdk.api()
-    assert [each.version for each in api.artifacts("dataset", f"{PATH}/data", per_page=2)] == ["v2", "v1", "v0"]
-    assert [each.name for each in api.artifact_types(PATH)] == ["dataset", "model"]
-    assert [each.name for each in api.artifact_collections(PATH, "model")] == ["model"]
-    assert [file.name for file in api.artifact(f"{PATH}/data:v1").files()] == ["train.jsonl"]
-    assert [api.artifact_exists(f"{PATH}/data:{alias}") for alias in ("v2", "v3")] == [True, False]
 
 
 def test_a_version_is_linked_to_a_registry_under_its_own_number_and_aliases(sdk: Sdk, tmp_path: Path) -> None:

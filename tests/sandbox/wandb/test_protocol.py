@@ -5,14 +5,12 @@ import hashlib
 import json
 from inspect import signature
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 from graphql import GraphQLObjectType, build_schema
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox.runtime.http import Call
 from sandbox.wandb.graphql.executor import RENAMED, ROOTS, SCHEMA, snake_case
 from sandbox.wandb.graphql.filters import MISSING, matching
 from sandbox.wandb.graphql.root import TYPES
@@ -74,27 +72,6 @@ def test_resolvers_are_of_fields_of_the_schema_and_take_their_arguments(type_nam
             assert wanted <= set(taken) or any(each.kind is each.VAR_KEYWORD for each in taken.values()), name
 
 
-def test_operations_go_by_the_name_in_the_document_and_only_mutations_write() -> None:
-    service = Client().service
-    (graphql,) = [operation for operation in service.operations if operation.id == "GraphQL"]
-
-    def identified(query: str) -> tuple[str, bool]:
-        body = json.dumps({"query": query, "operationName": ""}).encode()
-        return service.identify(graphql, Call("POST", "api.wandb.ai", "/graphql", {}, {}, body))
-
-    assert identified("fragment F on User { id } query Viewer { viewer { ...F } }") == ("Viewer", False)
-    assert identified(UPSERT) == ("UpsertBucket", True)
-    assert identified("not graphql {") == ("GraphQL", False)
-    writes = {operation.id: operation.writes for operation in service.operations}
-    assert writes == {
-        "GraphQL": False,
-        "FileStream": True,
-        "UploadFile": True,
-        "DownloadFile": False,
-        "Telemetry": False,
-    }
-
-
 # --- who may do what
 
 
@@ -121,11 +98,6 @@ def test_a_view_only_member_reads_and_does_not_write() -> None:
         {"message": "permission denied", "path": ["upsertBucket"], "extensions": {"code": "PERMISSION_ERROR"}}
     ]
     assert client.stream("old", complete=True, exitcode=1).status == 403
-
-
-def test_another_ones_space_is_as_if_it_did_not_exist() -> None:
-    query = 'query Q { project(name: "p", entityName: "vera") { id } entity(name: "vera") { id } }'
-    assert Client().data(query) == {"project": None, "entity": None}
 
 
 # --- filestream
@@ -179,15 +151,6 @@ def test_five_minutes_of_silence_end_a_run_that_has_not_ended(post: dict[str, An
 
 
 # --- runs made before
-
-
-def test_a_run_of_the_scenario_can_be_resumed_where_it_ended() -> None:
-    bucket = Client().resume_status()
-    assert bucket["historyLineCount"] == 2
-    assert json.loads(json.loads(bucket["historyTail"])[0]) == {"_step": 1, "loss": 1}
-    assert "t" in json.loads(bucket["wandbConfig"])
-    assert json.loads(bucket["config"])["lr"] == {"value": 1}
-    assert bucket["createdAt"] == "2026-03-02T07:00:00Z"
 
 
 # --- artifacts and the object store
@@ -246,21 +209,6 @@ def test_names_and_sizes_of_artifacts_are_held_to(more: dict[str, Any], message:
     assert client.store.artifacts("acme", "p") == []
 
 
-@pytest.mark.parametrize(
-    ("name", "tags", "message"),
-    [
-        ("a/b", None, "invalid run name"),
-        ("x" * 129, None, "invalid run name"),
-        (" a", None, "invalid run name"),
-        ("a", ["t" * 65], "invalid tag"),
-        ("a", [""], "invalid tag"),
-    ],
-)
-def test_names_and_sizes_of_runs_are_held_to(name: str, tags: list[str] | None, message: str) -> None:
-    status, body = Client().graphql(UPSERT, name=name, tags=tags)
-    assert (status, message in body["errors"][0]["message"]) == (400, True)
-
-
 RUN_FILES = """mutation CreateRunFiles { createRunFiles(input: {entityName: "acme", projectName: "p", runName: "old",
   files: ["a b.txt"]}) { files { uploadUrl } } }"""
 
@@ -268,23 +216,6 @@ RUN_FILES = """mutation CreateRunFiles { createRunFiles(input: {entityName: "acm
 def run_file_url(client: Client) -> str:
     url: str = client.data(RUN_FILES)["createRunFiles"]["files"][0]["uploadUrl"]
     return url
-
-
-@pytest.mark.parametrize(
-    ("host", "base"),
-    [
-        ("api.forge.coreweave.com", "https://storage.googleapis.com/"),
-        ("api.wandb.ai", "https://storage.googleapis.com/"),
-        ("127.0.0.1:1234", "http://127.0.0.1:1234/"),
-    ],
-)
-def test_files_go_to_the_object_store_of_the_side_one_came_from(host: str, base: str) -> None:
-    client = Client(host)
-    url = run_file_url(client)
-    assert url.startswith(base)
-    assert client.service.serves(urlsplit(url).netloc)
-    assert uploaded(client, url, b"x") == 200
-    assert client.run().files["a b.txt"].content == b"x"
 
 
 def test_a_signed_url_is_good_for_its_object_and_method_only() -> None:
