@@ -7,7 +7,8 @@ item that cannot be told from others (a job without a usable id) is refused.
 import re
 from collections.abc import Mapping
 
-from function_app.data.fields import Fields, bounded, mapping, moment, number, text, texts, whole
+from function_app.data.fields import Fields, bounded, mapping, moment, text, texts, whole
+from function_app.data.metrics import STEP, flat, values_of
 from function_app.models import Checkpoint, Event, Job, JobError
 
 _JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,119}")
@@ -87,9 +88,9 @@ def checkpoint_from(source: object) -> Checkpoint | None:
     return Checkpoint(
         id=checkpoint.read("id", text) or "",
         created_at=checkpoint.read("created_at", moment) or 0,
-        step=checkpoint.read("step_number", whole) or whole(metrics.get("step")) or 0,
+        step=checkpoint.read("step_number", whole) or whole(metrics.pop(STEP, None)) or 0,
         model=model,
-        metrics={name: float(value) for name, value in metrics.items() if name != "step" and number(value) is not None},
+        metrics=values_of((name, value) for name, value in flat(metrics).items() if name != STEP),
     )
 
 

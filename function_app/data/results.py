@@ -16,20 +16,23 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import accumulate, chain, islice
 
+from function_app.data.metrics import STEP, TIMESTAMP, flat, is_of_graders, time_in, values_of
 from function_app.models import Event, MetricRow
 
-_STEP = "step"
-_PROGRESS = frozenset({"total_steps"})  # in events; it is the progress of training, not a metric
-_NEVER_NEGATIVE = re.compile(r"loss|accuracy|perplexity|tokens")
-_VALIDATION = re.compile(r"^(full_)?validation_")
-_EVALUATION = re.compile(r"(?:full_)?valid_")
 _LONGEST_LINE = 100_000  # characters; a results line has hundreds, and the csv module stops at 131,072 in a field
 _HEAD = 64  # bytes that are enough to distinguish base64 from CSV
 _BASE64 = re.compile(rb"[A-Za-z0-9+/=\s]+")
 _STARTED, _SUCCEEDED = "Training started.", "Job succeeded."
 _SPREAD_AT_MOST = 10_000  # rows, which must be kept in memory for it
-_STEP_MESSAGE = re.compile(r"Step (?P<step>\d+)(?:/\d+)?: (?P<metrics>.+)")
-_MESSAGE_METRICS = {"training loss": "train_loss", "validation loss": "valid_loss"}
+_STEP_MESSAGE = re.compile(r"Step (?P<step>\d+)(?:/\d+)?(?::| ,) (?P<metrics>.+)")
+_MESSAGE_METRICS = {
+    "training loss": "train_loss",
+    "validation loss": "valid_loss",
+    "full validation loss": "full_valid_loss",
+    "train mean reward": "train_mean_reward",
+    "full validation mean reward": "full_valid_mean_reward",
+    "full validation mean parse error": "full_valid_mean_parse_error",
+}
 
 
 class ResultsError(ValueError):
@@ -39,13 +42,9 @@ class ResultsError(ValueError):
 def parse_results(chunks: Iterable[bytes], *, complete: bool) -> Iterator[MetricRow]:
     """Read a results file in chunks of any size, with at most one line in memory.
 
-    Every numeric column is a metric with the column's name, except that `validation_…` becomes `valid_…` as in events and
-    checkpoints (Microsoft's documentation has the one, its notebooks read the other). Blank, NaN and infinite mean no value. So
-    does -1 (azureml's own reader of these files drops it) where a value cannot be negative: in losses, accuracies and
-    counts of tokens. A reward can be -1, unless its evaluation was not made at this step. In that case those of its
-    values that cannot be negative are -1, too. Other cells than numbers are skipped. Steps only rise: W&B refuses a step
-    below the last one. If a step is repeated because training went back to a checkpoint, the first row counts. Consecutive lines
-    with the same step become one row.
+    Every numeric column is a metric (`metrics.values_of`). A column `timestamp` is the time of the step. Steps only rise: W&B
+    refuses a step below the last one. If a step is repeated because training went back to a checkpoint, the first row counts.
+    Consecutive lines with the same step become one row.
 
     Args:
         chunks: the file's bytes.
@@ -59,13 +58,13 @@ def parse_results(chunks: Iterable[bytes], *, complete: bool) -> Iterator[Metric
     if header is None:
         return
     names = [name.strip() for name in _cells(header)]
-    if _STEP not in names:  # the line is not quoted: the file may be another one, with training text
-        raise ResultsError(f"the results file has no {_STEP!r} column among the {len(names)} columns of its first line")
+    if STEP not in names:  # the line is not quoted: the file may be another one, with training text
+        raise ResultsError(f"the results file has no {STEP!r} column among the {len(names)} columns of its first line")
     yield from _rising(_row(zip(names, _cells(line), strict=False)) for line in lines)
 
 
 def rows_from_events(events: Iterable[Event]) -> Iterator[MetricRow]:
-    """Turn metrics events, in any order, into one row per step, sorted by step. For jobs without a readable results file.
+    """Turn metrics events, in any order, into one row per step, sorted by step.
 
     There is an event for about every tenth step. An event without data still has the losses in its message (recorded on
     Azure: "Step 100: training loss=0.001647822093218565").
@@ -73,6 +72,28 @@ def rows_from_events(events: Iterable[Event]) -> Iterator[MetricRow]:
     rows = [row for event in sorted(events, key=lambda event: event.created_at) if (row := _event_row(event))]
     rows.sort(key=lambda row: row.step)
     return _rising(rows)
+
+
+def with_events(rows: Iterable[MetricRow], events: Iterable[Event], *, complete: bool) -> Iterator[MetricRow]:
+    """Add to the rows of a results file the figures that only metrics events have; the file's own figures win.
+
+    Only events have figures of graders, and on OpenAI's platform those of the whole validation file.
+
+    W&B does not replace a row. If events have figures of graders, rows after the last metrics event are therefore held back
+    until the file is complete or their events have come. Steps that only events have are added after the file's last step,
+    once the file is complete. None is inserted before it, because a row must keep its place in the sequence.
+    """
+    by_step = {row.step: row for row in rows_from_events(events)}
+    holds_back = not complete and any(is_of_graders(name) for row in by_step.values() for name in row.values)
+    last_event, last = max(by_step, default=-1), -1
+    for row in rows:
+        if holds_back and row.step > last_event:
+            return
+        last = row.step
+        more = by_step.get(row.step)
+        yield replace(row, values={**more.values, **row.values}) if more else row
+    if complete and last >= 0:
+        yield from (row for step, row in by_step.items() if step > last)
 
 
 def with_event_times(
@@ -154,50 +175,23 @@ def _anchors(events: list[Event]) -> list[tuple[int, int]]:
 
 def _event_row(event: Event) -> MetricRow | None:
     """Return the row of an event; None if the event is not about a step."""
-    data = dict(event.data)
-    if _STEP not in data and (found := _STEP_MESSAGE.fullmatch(event.message)):
+    data = flat(event.data)
+    if STEP not in data and (found := _STEP_MESSAGE.fullmatch(event.message)):
         parts = (part.partition("=") for part in found["metrics"].split(", "))
         data = {_MESSAGE_METRICS[name]: value for name, _, value in parts if name in _MESSAGE_METRICS}
-        data[_STEP] = found["step"]
+        data[STEP] = found["step"]
     row = _row(data.items())
     return row and replace(row, at=float(event.created_at))
 
 
 def _row(cells: Iterable[tuple[str, object]]) -> MetricRow | None:
     """Return named cells as a row; None if there is nothing to log or no step."""
-    values: dict[str, float] = {}
-    not_made: set[str] = set()
-    for column, cell in cells:
-        name, number = _VALIDATION.sub(r"\1valid_", column), _number(cell)
-        if number == -1 and _NEVER_NEGATIVE.search(name):
-            not_made.add(_evaluation(name))
-        elif name and name not in _PROGRESS and number is not None:
-            values.setdefault(name, number)
-    not_made.discard("")
-    values = {name: number for name, number in values.items() if number != -1 or _evaluation(name) not in not_made}
-    step = values.pop(_STEP, None)
+    named = list(cells)
+    values = values_of(named)
+    step = values.pop(STEP, None)
     if not values or step is None or step < 0 or not step.is_integer():
         return None
-    return MetricRow(int(step), values)
-
-
-def _evaluation(name: str) -> str:
-    """Return the evaluation that a metric belongs to, by its prefix; empty for training metrics, which exist at every step."""
-    found = _EVALUATION.match(name)
-    return found[0] if found else ""
-
-
-def _number(cell: object) -> float | None:
-    """Return the number in a cell of a file or a field of an event, if it contains one."""
-    if isinstance(cell, bool) or not isinstance(cell, str | int | float):
-        return None
-    if isinstance(cell, str) and "_" in cell:  # Python would read "1_000" as a number
-        return None
-    try:
-        number = float(cell)
-    except (ValueError, OverflowError):
-        return None
-    return number if math.isfinite(number) else None
+    return MetricRow(int(step), values, next((time_in(cell) for name, cell in named if name == TIMESTAMP), None))
 
 
 def _rising(rows: Iterable[MetricRow | None]) -> Iterator[MetricRow]:

@@ -20,7 +20,7 @@ from function_app.data.description import (
 )
 from function_app.data.egress import permitted
 from function_app.data.formats import Format
-from function_app.data.results import ResultsError, parse_results, rows_from_events, with_event_times
+from function_app.data.results import ResultsError, parse_results, rows_from_events, with_event_times, with_events
 from function_app.data.routes import Registry
 from function_app.data.text import one_line, without_mentions
 from function_app.engine.accounts import JobSource
@@ -237,7 +237,8 @@ class _Mirroring:
         ended = None if self.run.starting_step else self.job.finished_at  # what stands there was dated otherwise
         span = (self.job.created_at, ended) if ended else None
         with self.account.content(file_id) as chunks:
-            rows = watched(parse_results(chunks, complete=self.final))
+            read_rows = parse_results(chunks, complete=self.final)
+            rows = watched(with_events(read_rows, self.events, complete=self.final))
             self._write(with_event_times(rows, self.events, now=self.account.now(), span=span))
         return read, missed, best
 
