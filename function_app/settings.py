@@ -5,13 +5,29 @@ import re
 from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    AliasChoices,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from function_app.data.routes import Destination, Registry, Routes, Rule, checked_name, parse_registry, parse_routes
 from function_app.errors import SettingsError
 from function_app.models import DatasetPolicy
-from function_app.shared_rules import EVERY_TWO_MINUTES, SECRET_NAME, check_schedule, https_origin, split_endpoints
+from function_app.shared_rules import (
+    EVERY_TWO_MINUTES,
+    OPENAI_HOSTS,
+    SECRET_NAME,
+    VAULT_HOSTS,
+    azure_origin,
+    check_schedule,
+    split_endpoints,
+)
 
 CONCURRENCY = 16
 """Jobs at a time in one process, most of whose time is waiting for W&B."""
@@ -30,6 +46,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", frozen=True, populate_by_name=True)
 
+    azure_trusted_hosts: Annotated[tuple[str, ...], NoDecode] = ()  # before the fields that it is needed for
     azure_openai_endpoints: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(), validation_alias=AliasChoices("AZURE_OPENAI_ENDPOINTS", "AZURE_OPENAI_ENDPOINT")
     )
@@ -93,22 +110,28 @@ class Settings(BaseSettings):
         """Where which job goes."""
         return Routes(Destination(self.wandb_entity, self.wandb_project, self.sync_datasets), self.wandb_routes)
 
-    @field_validator("azure_openai_endpoints", mode="before")
+    @field_validator("azure_openai_endpoints", "azure_trusted_hosts", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return split_endpoints(value) if isinstance(value, str) else value
 
+    @field_validator("azure_trusted_hosts")
+    @classmethod
+    def _hosts(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(host.lower() for host in hosts)
+
     @field_validator("azure_openai_endpoints")
     @classmethod
-    def _endpoints(cls, endpoints: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(
-            dict.fromkeys(https_origin(endpoint, "https://<account>.openai.azure.com/") for endpoint in endpoints)
-        )
+    def _endpoints(cls, endpoints: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        trusted = info.data.get("azure_trusted_hosts", ())
+        example = "https://<account>.openai.azure.com/"
+        return tuple(dict.fromkeys(azure_origin(each, example, OPENAI_HOSTS, trusted) for each in endpoints))
 
     @field_validator("key_vault_url")
     @classmethod
-    def _vault(cls, url: str | None) -> str | None:
-        return url and https_origin(url, "https://<vault>.vault.azure.net/")
+    def _vault(cls, url: str | None, info: ValidationInfo) -> str | None:
+        trusted = info.data.get("azure_trusted_hosts", ())
+        return url and azure_origin(url, "https://<vault>.vault.azure.net/", VAULT_HOSTS, trusted)
 
     @field_validator("wandb_base_url")
     @classmethod

@@ -1,6 +1,7 @@
 """Rules that the app, `doctor` and `setup` share: addresses, schedules, names. No SDK, no I/O."""
 
 import re
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -38,6 +39,22 @@ _CRON_FIELDS = (
 )
 
 
+VAULT_HOSTS = (".vault.azure.net", ".vault.usgovcloudapi.net", ".vault.azure.cn")
+"""How the hosts of Key Vault end, in each cloud. A token for Key Vault goes to no other."""
+
+OPENAI_HOSTS = (
+    *(
+        f".{service}.azure.{cloud}"
+        for service in ("openai", "cognitiveservices", "services.ai")
+        for cloud in ("com", "us", "cn")
+    ),
+    ".api.cognitive.microsoft.com",
+    ".api.cognitive.azure.us",
+    ".api.cognitive.azure.cn",
+)
+"""How the hosts of Azure OpenAI and Foundry end, in each cloud. A token for Cognitive Services goes to no other."""
+
+
 def split_endpoints(text: str) -> list[str]:
     """Split a list of endpoints at commas, semicolons and white space."""
     return re.split(r"[\s,;]+", text.strip(" \t\r\n,;"))
@@ -68,15 +85,27 @@ def check_schedule(schedule: str) -> None:
         raise ValueError(f"{schedule!r} names a date that never comes: day {texts[3]} of month {texts[4]}.")
 
 
-def https_origin(url: str, example: str) -> str:
-    """Return the origin of an https address, with a slash at its end.
+def azure_origin(url: str, example: str, hosts: Iterable[str], trusted: Collection[str] = ()) -> str:
+    """Return the origin of an https address that may be sent an Azure token, with a slash at its end.
+
+    Args:
+        url: the address.
+        example: an address of this kind, for messages.
+        hosts: how the hosts of the Azure service end.
+        trusted: further hosts, as AZURE_TRUSTED_HOSTS names them.
 
     Raises:
-        ValueError: it is no https address of a host; `example` is shown in the message.
+        ValueError: it is not an https address, or its host is neither Azure's nor trusted.
     """
     parts = urlsplit(url)
-    if parts.scheme != "https" or not parts.hostname or "." not in parts.hostname or parts.username or parts.query:
+    host = parts.hostname or ""
+    if parts.scheme != "https" or "." not in host or "@" in parts.netloc or parts.query:
         raise ValueError(f"{url!r} is not an address such as {example}")
+    if not host.endswith(tuple(hosts)) and host not in trusted:
+        raise ValueError(
+            f"{host} is not a host of Azure such as {urlsplit(example).hostname}, so it gets no Azure token. If it is a"
+            " gateway of yours, name it in AZURE_TRUSTED_HOSTS"
+        )
     return f"https://{parts.netloc}/"
 
 

@@ -103,6 +103,11 @@ class VaultKey:
             raise VaultError(
                 f"Cannot reach {where}: {_first_line(error)}", "Check KEY_VAULT_URL and the network."
             ) from error
+        except ValueError as error:  # azure-keyvault-secrets checks whom the token is for before it sends it
+            raise VaultError(
+                f"{self._url} asked for a token of another service, and got none: {_first_line(error)}",
+                "Check KEY_VAULT_URL; a gateway before the vault must pass the vault's own challenge on.",
+            ) from error
         if not secret.value:
             raise VaultError(f"The {where} is empty.", "Run `python -m provisioning rotate-key`.")
         self._version = secret.properties.version or ""

@@ -28,6 +28,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
         "AZURE_OPENAI_API_VERSION",
         "WANDB_ROUTES",
         "WANDB_REGISTRY",
+        "AZURE_TRUSTED_HOSTS",
     ):
         monkeypatch.delenv(name, raising=False)
     for name, value in GOOD.items():
@@ -70,7 +71,12 @@ def test_openais_own_platform_needs_no_endpoint(environment: pytest.MonkeyPatch)
         ),
         ("AZURE_OPENAI_ENDPOINTS", "http://a.openai.azure.com", "is not an address"),
         ("AZURE_OPENAI_ENDPOINTS", "", "AZURE_OPENAI_ENDPOINTS is not set"),
+        ("AZURE_OPENAI_ENDPOINTS", "https://evil.example/", "evil.example is not a host of Azure"),
+        ("AZURE_OPENAI_ENDPOINTS", "https://openai.azure.com.evil.example/", "is not a host of Azure"),
+        ("AZURE_OPENAI_ENDPOINTS", "https://x@a.openai.azure.com/", "is not an address"),
         ("KEY_VAULT_URL", "kv-ml", "KEY_VAULT_URL: 'kv-ml' is not an address"),
+        ("KEY_VAULT_URL", "https://kv.evil.example/", "AZURE_TRUSTED_HOSTS"),
+        ("KEY_VAULT_URL", "https://evilvault.azure.net/", "is not a host of Azure"),
         ("WANDB_API_KEY", "", "KEY_VAULT_URL is not set"),
         ("SYNC_DATASETS", "some", "SYNC_DATASETS"),
         ("SYNC_CONCURRENCY", "0", "SYNC_CONCURRENCY"),
@@ -90,6 +96,12 @@ def test_a_wrong_setting_is_named_with_what_would_be_right(
         Settings.load()
     assert said in caught.value.message
     assert caught.value.hint
+
+
+def test_a_gateway_gets_tokens_if_it_is_named(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("AZURE_OPENAI_ENDPOINTS", "https://apim.acme.example/ https://a.openai.azure.us")
+    environment.setenv("AZURE_TRUSTED_HOSTS", "APIM.acme.example")
+    assert Settings.load().azure_openai_endpoints == ("https://apim.acme.example/", "https://a.openai.azure.us/")
 
 
 def test_routes_and_registry_are_read(environment: pytest.MonkeyPatch) -> None:

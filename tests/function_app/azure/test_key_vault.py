@@ -226,3 +226,11 @@ def set_secret(cloud: Cloud, value: str) -> None:
 
     with DefaultAzureCredential() as credential, SecretClient(VAULT, credential) as client:
         client.set_secret("wandb-api-key", value)
+
+
+def test_a_vault_that_asks_for_a_token_of_another_service_gets_none(bench: Bench, key: Callable[..., VaultKey]) -> None:
+    challenge = 'Bearer authorization="https://login.microsoftonline.com/t", resource="https://management.azure.com"'
+    fault = {"op": "GetSecret", "when": {"times": 1}, "do": {"status": 401, "headers": {"www-authenticate": challenge}}}
+    bench.world(faults=[fault])
+    with pytest.raises(VaultError, match="asked for a token of another service, and got none"):
+        key().get()
