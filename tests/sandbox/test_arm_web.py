@@ -51,15 +51,6 @@ def test_a_user_assigned_identity_is_shown_with_both_its_ids(load: Load) -> None
     assert site["properties"]["defaultHostName"] == "func-wandb.azurewebsites.net"
 
 
-def test_functions_come_in_pages(load: Load) -> None:
-    load(with_app())
-    first = ask("/functions")
-    second = ask(url=first["nextLink"])
-    names = [f["properties"]["name"] for page in (first, second) for f in page["value"]]
-    assert (names, second["nextLink"]) == (APP["functions"], None)
-    assert first["value"][0]["name"] == "func-wandb/find_jobs"
-
-
 def test_settings_need_more_than_reading(load: Load) -> None:
     load(with_app())
     assert ask("/config/appsettings/list", "POST")["properties"] == {"WANDB_ENTITY": "acme"}

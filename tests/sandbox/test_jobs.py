@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from sandbox.azure.openai.course import Action
 from sandbox.azure.openai.jobs import Job
-from sandbox.azure.openai.metrics import text
 from sandbox.azure.openai.script import JobScript
 
 ORIGIN = 1_772_438_400.0
@@ -33,10 +32,6 @@ def events(job: Job, now: float) -> list[dict[str, Any]]:
 
 def messages(job: Job, now: float = LATE) -> list[str]:
     return [event["message"] for event in events(job, now)]
-
-
-def rows(job: Job, now: float = LATE) -> list[list[str]]:
-    return [line.split(",") for line in job.results(now).decode().splitlines()]
 
 
 @st.composite
@@ -98,17 +93,6 @@ def test_what_was_seen_once_is_still_there_later(script: JobScript, a: float, b:
     if job.has_results(earlier):
         assert job.results(later).startswith(job.results(earlier))
     assert all(event["created_at"] <= earlier for event in seen)
-
-
-@given(scripts(), moments)
-def test_a_fresh_job_object_reads_the_same(script: JobScript, at: float) -> None:
-    """Caches must not show: a job asked at many moments answers as one that was never asked before."""
-    used, fresh, now = Job(script, ORIGIN), Job(script, ORIGIN), ORIGIN + at
-    for moment in (0.0, at / 2, 8000.0):
-        used.results(ORIGIN + moment)
-    assert used.body(now) == fresh.body(now)
-    assert used.results(now) == fresh.results(now)
-    assert used.checkpoints(now) == fresh.checkpoints(now)
 
 
 @given(scripts(), actions, moments)
@@ -186,16 +170,6 @@ def test_a_successful_jobs_messages_are_the_recorded_ones_in_order() -> None:
     ]
 
 
-def test_given_points_come_out_as_given_and_lines_lie_between_them() -> None:
-    points = {10: 0.07380199432373047, 20: 0.0016478220932185650}
-    one = job(timeline={"steps": 30}, metrics={"train_loss": {"points": points}})
-    table = rows(one)
-    assert (table[10][1], table[20][1]) == ("0.07380199432373047", "0.001647822093218565")
-    assert float(table[15][1]) == pytest.approx(sum(points.values()) / 2)
-    assert table[1][1] == text(pytest.approx(points[10]).expected) or float(table[1][1]) == pytest.approx(points[10])
-    assert "Step 10: training loss=0.07380199432373047" in messages(one)
-
-
 def test_a_read_during_training_can_end_in_the_middle_of_a_row() -> None:
     one = job(timeline={"steps": 10}, results={"cut": True})
     now = one.course.step_at(4)
@@ -221,12 +195,3 @@ def test_a_pause_without_end_lasts_until_somebody_resumes() -> None:
     asked = Action(ORIGIN + 10_000, "resume")
     resumed = Job(for_ever, ORIGIN, [asked])
     assert (resumed.status(LATE), resumed.course.steps(LATE)) == ("succeeded", 100)
-
-
-def test_thousands_of_steps_cost_no_more_than_what_is_asked_for() -> None:
-    """A page of events of a job of ten million steps: nothing may walk over all of them."""
-    one = job(created="-3650d", timeline={"steps": 10_000_000, "seconds_per_step": 1.0, "epochs": 3})
-    count = one.event_count(LATE)
-    assert count == 1_000_001 + 13
-    assert one.event(count - 5)["data"]["step"] == 10_000_000
-    assert [c["step_number"] for c in one.checkpoints(LATE)] == [10_000_000, 6_666_666, 3_333_333]

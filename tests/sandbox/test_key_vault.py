@@ -7,7 +7,6 @@ from azure.core.exceptions import HttpResponseError, ResourceExistsError, Resour
 
 from tests.sandbox.azure import Load, inner_code, secrets, tenant_of
 
-DAY = 86400
 KEY = {"name": "key", "value": "k" * 40}
 
 
@@ -17,25 +16,6 @@ def officer(*vaults: dict[str, Any], **rest: Any) -> dict[str, Any]:
 
 def vault(*kept: dict[str, Any], **more: Any) -> dict[str, Any]:
     return {"name": "kv-ml", "rbac": True, "secrets": list(kept), **more}
-
-
-def test_every_version_keeps_its_own_dates_tags_and_state(load: Load) -> None:
-    versions = [
-        {"value": "old", "enabled": False, "created_days_ago": 90, "tags": {"by": "setup"}},
-        {"value": "expired", "created_days_ago": 60, "expires_in_days": -30, "content_type": "text/plain"},
-        {"value": "new", "expires_in_days": 30},
-    ]
-    cloud = load(officer(vault({"name": "key", "versions": versions})))
-    now = int(cloud.clock.time())
-    shown = sorted(secrets().list_properties_of_secret_versions("key"), key=lambda p: p.created_on or 0)
-    assert [p.enabled for p in shown] == [False, True, True]
-    assert [int(p.created_on.timestamp()) - now for p in shown if p.created_on] == [-90 * DAY, -60 * DAY, 0]
-    assert [p.expires_on and round((p.expires_on.timestamp() - now) / DAY) for p in shown] == [None, -30, 30]
-    assert [p.tags for p in shown] == [{"by": "setup"}, None, None]
-    latest = secrets().get_secret("key")
-    assert (latest.value, latest.properties.version) == ("new", shown[2].version)
-    expired = secrets().get_secret("key", shown[1].version)
-    assert (expired.value, expired.properties.content_type) == ("expired", "text/plain")
 
 
 def test_versions_are_listed_in_pages_by_name_and_not_by_age(load: Load) -> None:
@@ -57,15 +37,6 @@ def test_an_older_version_can_be_disabled_while_the_latest_goes_on(load: Load) -
     assert (refused.value.status_code, inner_code(refused.value)) == (403, "SecretDisabled")
     latest = secrets().get_secret("key")
     assert (latest.value, latest.properties.tags) == ("n" * 40, {"rotated": "yes"})
-
-
-def test_a_disabled_latest_version_hides_the_value_but_not_that_it_is_there(load: Load) -> None:
-    load(officer(vault({**KEY, "enabled": False})))
-    with pytest.raises(HttpResponseError) as refused:
-        secrets().get_secret("key")
-    assert inner_code(refused.value) == "SecretDisabled"
-    assert [(p.name, p.enabled) for p in secrets().list_properties_of_secrets()] == [("key", False)]
-    assert secrets().set_secret("key", "n" * 40).properties.enabled
 
 
 def test_a_name_is_occupied_while_deleted_while_being_deleted_and_while_being_recovered(load: Load) -> None:
@@ -115,8 +86,3 @@ def test_network_rules_refuse_before_any_right_counts(load: Load, rules: dict[st
     with pytest.raises(HttpResponseError, match=says) as refused:
         secrets().get_secret("key")
     assert (refused.value.status_code, inner_code(refused.value)) == (403, code)
-
-
-def test_a_client_that_the_firewall_names_gets_in(load: Load) -> None:
-    load(officer(vault(KEY, firewall=True, ip_rules=["203.0.113.0/28"])))
-    assert secrets().get_secret("key").value == "k" * 40

@@ -36,44 +36,6 @@ def test_a_logged_artifact_is_a_version_with_its_bytes_metadata_and_aliases(sdk:
     assert sdk.store.run(ENTITY, PROJECT, "job-1").logged == [stored]
 
 
-def test_an_alias_is_on_one_version_of_its_collection(sdk: Sdk, tmp_path: Path) -> None:
-    with sdk.init("job-1") as run:
-        first = run.log_artifact(made(tmp_path, "a"), aliases=["best"]).wait()
-        second = run.log_artifact(made(tmp_path, "b")).wait()
-        second.aliases.append("best")
-        second.aliases.append("prod")
-        second.save()
-        second.aliases.remove("prod")
-        second.tags = ["checked"]
-        second.metadata["rows"] = 2
-        second.save()
-        first.description = "older"
-        first.save()
-
-    collection = sdk.store.collection(ENTITY, PROJECT, "data")
-    assert {alias: member.index for alias, member in collection.by_alias.items()} == {"latest": 1, "best": 1}
-    assert (collection.versions[1].tags, collection.versions[1].metadata) == (["checked"], {"rows": 2})
-    assert [version.description for version in collection.versions] == ["older", None]
-
-
-def test_using_an_artifact_is_lineage_on_both_sides(sdk: Sdk, tmp_path: Path) -> None:
-    with sdk.init("job-1") as run:
-        run.log_artifact(made(tmp_path, "hello")).wait()
-    with sdk.init("job-2") as run:
-        used = run.use_artifact("data:latest")
-        again = run.use_artifact("data:v0")
-        assert Path(used.download(str(tmp_path / "out")), "train.jsonl").read_text() == "hello"
-        assert used.id == again.id
-
-    read = sdk.api().artifact(f"{PATH}/data:v0")
-    creator = read.logged_by()
-    assert creator is not None
-    assert (creator.id, [user.id for user in read.used_by()]) == ("job-1", ["job-2"])
-    run_2 = sdk.api().run(f"{PATH}/job-2")
-    assert [each.name for each in run_2.used_artifacts()] == ["data:v0"]
-    assert [each.name for each in sdk.store.run(ENTITY, PROJECT, "job-2").used] == ["data:v0"]
-
-
 def test_a_version_is_linked_to_a_registry_under_its_own_number_and_aliases(sdk: Sdk, tmp_path: Path) -> None:
     with sdk.init("job-1") as run:
         run.log_artifact(made(tmp_path, "a", name="model", kind="model")).wait()

@@ -4,8 +4,6 @@ A run id whose `init` was refused stays "in use" in the SDK's service, which liv
 provoke a refusal have run ids of their own.
 """
 
-from typing import Any
-
 import pytest
 import wandb
 
@@ -59,19 +57,6 @@ def test_a_run_left_open_is_running_then_crashed_and_a_resume_revives_it(sdk: Sd
     assert [(row["_step"], row["loss"]) for row in rows] == [(3, 1), (8, 3)]
 
 
-def test_resuming_without_identity_keeps_what_people_edited(sdk: Sdk) -> None:
-    sdk.init("job-1", name="ours", tags=["ours"], notes="ours", config={"lr": 1, "seed": 7}).finish()
-    stored = sdk.store.run(ENTITY, PROJECT, "job-1")
-    stored.name, stored.notes = "theirs", "theirs"
-    stored.set_tags(["theirs"])
-    stored.set_config("lr", 2)
-
-    sdk.init("job-1", resume="allow", config={"n_epochs": 3}).finish()
-
-    assert (stored.name, stored.notes, stored.tags) == ("theirs", "theirs", ["theirs"])
-    assert stored.config == {"lr": 2, "seed": 7, "n_epochs": 3}
-
-
 def test_a_resumed_session_writes_the_late_summary_back_over_what_people_edited(sdk: Sdk) -> None:
     sdk.store.options.delays.summary = 10
     with sdk.init("job-1") as run:
@@ -104,24 +89,3 @@ def test_who_may_not_write_is_told_so(sdk: Sdk) -> None:
     with pytest.raises(wandb.errors.CommError, match="user is not logged in"):
         sdk.init("stranger", key=STRANGER)
     assert sdk.store.runs(ENTITY, PROJECT) == []
-
-
-def test_listing_filters_orders_and_pages(sdk: Sdk) -> None:
-    for number, state in ((1, 0), (2, 1), (3, 0)):
-        sdk.init(f"job-{number}", tags=[f"t{number}"], config={"lr": number}, group="g").finish(exit_code=state)
-        sdk.cloud.clock.advance(60)
-
-    def ids(**arguments: Any) -> list[str]:
-        found = sdk.api().runs(f"{ENTITY}/{PROJECT}", **arguments)
-        return [run.id for run in found]
-
-    assert ids() == ["job-1", "job-2", "job-3"]
-    assert ids(order="-created_at", per_page=1) == ["job-3", "job-2", "job-1"]
-    assert ids(order="-config.lr.value", per_page=2) == ["job-3", "job-2", "job-1"]
-    assert ids(filters={"name": {"$in": ["job-1", "job-3", "job-9"]}}, lazy=False) == ["job-1", "job-3"]
-    assert ids(filters={"state": "failed"}) == ["job-2"]
-    assert ids(filters={"$or": [{"tags": "t1"}, {"config.lr": {"$gte": 3}}]}) == ["job-1", "job-3"]
-    assert ids(filters={"display_name": {"$regex": "^nothing"}}) == []
-    full = sdk.api().runs(f"{ENTITY}/{PROJECT}", lazy=False)
-    assert [run.config for run in full] == [{"lr": 1}, {"lr": 2}, {"lr": 3}]
-    assert len(full) == 3
