@@ -134,6 +134,9 @@ class Account:
     location: str = ""
     network: Network = Network.OPEN
     endpoints: tuple[str, ...] = ()  # all that ARM shows
+    local_auth: bool = True  # API keys are accepted
+    rules: frozenset[str] = frozenset()  # every network rule in words, to be compared
+    tags: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def group(self) -> str:
@@ -185,6 +188,7 @@ class Vault:
     location: str = ""
     state: VaultState = VaultState.READY
     network: Network = Network.OPEN
+    rules: frozenset[str] = frozenset()  # every network rule in words, to be compared
 
     @property
     def group_id(self) -> str:

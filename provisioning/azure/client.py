@@ -23,7 +23,7 @@ from provisioning.azure.rest import Rest
 from provisioning.azure.roles import Roles
 from provisioning.azure.secrets import VaultSecrets
 from provisioning.azure.sign_in import Cloud, default_subscription, identify
-from provisioning.azure.vaults import Vaults
+from provisioning.azure.vaults import Vaults, network_rules
 from provisioning.errors import NotFoundError
 from provisioning.models import Account, Network, Principal, Subscription, Vault
 
@@ -216,6 +216,9 @@ def _account(sdk: SdkAccount) -> Account:
         location=str(sdk.location or ""),
         network=_network(properties),
         endpoints=tuple((properties.endpoints or {}).values()) if properties else (),
+        local_auth=not (properties and properties.disable_local_auth),
+        rules=network_rules(properties) if properties else frozenset(),
+        tags=dict(sdk.tags or {}),
     )
 
 

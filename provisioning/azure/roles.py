@@ -145,7 +145,7 @@ class Roles:
                     return self._existing(scope, principal, role_id, error)
                 if code(error) == "UnmatchedPrincipalType":
                     return None
-                _raise_refusal(principal, name, error)
+                _raise_refusal(principal, scope, name, error)
                 raise
 
     def get(self, assignment: Assignment) -> Assignment | None:
@@ -209,23 +209,26 @@ def _name_taken(name: str, why: str) -> ConflictError:
     )
 
 
-def _raise_refusal(principal: Principal, name: str, error: HttpResponseError) -> None:
+def _raise_refusal(principal: Principal, scope: str, name: str, error: HttpResponseError) -> None:
     if code(error) == "PrincipalNotFound":
         raise PrincipalMissingError(
             f"{principal.label} ({principal.object_id}) is not in the directory.",
-            hint="If it was deleted, remove its access policy (az keyvault delete-policy --object-id "
-            f"{principal.object_id} …) or continue without it (--accept-loss). If it is new, run the same command again "
-            "in a few minutes.",
+            hint=f"If it was deleted, remove its access policy ({_delete_policy(scope, principal)}) or continue without it "
+            "(--accept-loss). If it is new, run the same command again in a few minutes.",
         ) from error
     if code(error) == "PrincipalTypeNotSupported":
         raise PrincipalUnsupportedError(
             f"A role cannot be assigned to {principal.label} ({principal.object_id}): {text(error)} Its access policy has "
             "no effect; it should probably name the service principal (enterprise application).",
-            hint="Remove the access policy (az keyvault delete-policy --object-id "
-            f"{principal.object_id} -n VAULT), or continue without it (--accept-loss).",
+            hint=f"Remove the access policy ({_delete_policy(scope, principal)}), or continue without it (--accept-loss).",
         ) from error
     if code(error) == "RoleAssignmentUpdateNotPermitted":
         raise _name_taken(name, text(error)) from error
+
+
+def _delete_policy(scope: str, principal: Principal) -> str:
+    vault = name_of(scope.partition("/secrets/")[0])
+    return shell.command("az", "keyvault", "delete-policy", "-n", vault, "--object-id", principal.object_id)
 
 
 def _assignment(sdk: SdkAssignment, requested: str = "") -> Assignment:

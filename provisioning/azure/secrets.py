@@ -17,6 +17,7 @@ from azure.core.exceptions import (
 from azure.keyvault.secrets import SecretClient
 from pydantic import SecretStr
 
+from provisioning import shell
 from provisioning.azure.errors import code, inner_code, text, translated
 from provisioning.azure.pipeline import TIMEOUTS, BoundedRetryPolicy, Waiting, log_response, silent
 from provisioning.errors import AccessNotEffectiveError, ConflictError, PolicyError, ServiceError, VaultUnreachableError
@@ -158,7 +159,9 @@ class VaultSecrets:
                 if error.status_code == 409 and inner_code(error) == "ObjectIsDeletedButRecoverable":
                     raise SecretDeletedError(
                         f"Secret {name} is deleted and can be recovered ({inner_code(error)}).",
-                        hint=f"az keyvault secret recover --id {self._uri}deletedsecrets/{name}",
+                        hint=shell.command(
+                            "az", "keyvault", "secret", "recover", "--id", f"{self._uri}deletedsecrets/{name}"
+                        ),
                     ) from error
                 if error.status_code in _BUSY:
                     raise VaultBusyError(

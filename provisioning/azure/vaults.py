@@ -213,6 +213,7 @@ def _vault(sdk: SdkVault) -> Vault:
         location=str(sdk.location or ""),
         state=VaultState.REGISTERING if registering else VaultState.READY,
         network=_network(properties),
+        rules=network_rules(properties),
         policies=tuple(
             AccessPolicy(
                 object_id=entry.object_id,
@@ -238,6 +239,17 @@ def _network(properties: SdkProperties) -> Network:
         return Network.PRIVATE
     rules = properties.network_acls
     return Network.FIREWALL if rules and _word(rules.default_action).lower() == "deny" else Network.OPEN
+
+
+def network_rules(properties: Any) -> frozenset[str]:
+    """Every network rule of a vault or an account, public access among them, in words."""
+    public = (properties.public_network_access or "enabled").lower()
+    acls = properties.network_acls
+    if not acls:
+        return frozenset({f"public access {public}"})
+    found = {f"public access {public}", f"default {_word(acls.default_action).lower() or 'allow'}"}
+    found |= {f"address {rule.value}" for rule in acls.ip_rules or ()}
+    return frozenset(found | {f"subnet {rule.id}" for rule in acls.virtual_network_rules or ()})
 
 
 def _words(verbs: Iterable[str | Enum] | None) -> tuple[str, ...]:

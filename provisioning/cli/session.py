@@ -112,6 +112,9 @@ class Session:
             executor.converge(made, replan)
         finally:
             self.facts["applied"] = [*self.facts.get("applied", ()), *map(documents.step, executor.done)]
+            for text in services.damage:
+                self.ui.note(f"! {text}. Nothing of it was put back", "red")
+            self.facts["warnings"] = [*self.facts.get("warnings", ()), *services.damage]
         return executor
 
     @property

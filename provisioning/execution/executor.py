@@ -151,15 +151,15 @@ class Executor:
             case RemoveRole() as action:
                 removal.remove_role(services, action)
             case RestoreAccessPolicies() as action:
-                removal.restore_access_policies(services, action)
+                return removal.restore_access_policies(services, action)
             case Rescue() as action:
-                vault.rescue(services, action)
+                return vault.rescue(services, action)
             case ForgetSwitch() as action:
-                removal.forget_switch(services, action)
+                return removal.forget_switch(services, action)
             case HandOverRole() as action:
                 removal.hand_over_role(services, action)
             case RemoveEntries() as action:
-                removal.remove_entries(services, action)
+                return removal.remove_entries(services, action)
             case None:
                 pass
         return ""

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 from provisioning.durations import spell
 from provisioning.errors import BusyError, ConflictError
+from provisioning.execution import damage
 from provisioning.execution.access import wait_for_access
 from provisioning.execution.services import SETTLING, OutdatedPlanError, Services
-from provisioning.execution.vault import differences
+from provisioning.execution.vault import differences, tag
 from provisioning.models import SecretState
 from provisioning.planning.actions import (
     ForgetSwitch,
@@ -98,7 +99,7 @@ def _as_planned(services: Services, action: RemoveRole | HandOverRole) -> bool:
     return True
 
 
-def restore_access_policies(services: Services, action: RestoreAccessPolicies) -> None:
+def restore_access_policies(services: Services, action: RestoreAccessPolicies) -> str:
     """Put the vault back on its stored access policies; the same request removes the record of the switch."""
     vaults, name = services.azure.vaults, action.vault.name
     now = vaults.get(action.vault.group, name)
@@ -112,20 +113,23 @@ def restore_access_policies(services: Services, action: RestoreAccessPolicies) -
             f"Others changed {name} after the plan was made: {changes}. The vault was not switched back.",
             hint="Run the same command again: it plans with the vault as it is now.",
         )
-    vaults.use_rbac(now.group, now, unswitched(now.tags), enabled=False)
-    if vaults.get(now.group, name).rbac:
+    tags = unswitched(now.tags)
+    vaults.use_rbac(now.group, now, tags, enabled=False)
+    after = vaults.get(now.group, name)
+    if after.rbac:
         raise ConflictError(
             f"Azure accepted the request to switch vault {name} back to access policies, but it is still on Azure RBAC.",
             hint="An Azure Policy may enforce Azure RBAC: `az policy state list` shows it. No role was removed.",
         )
+    return damage.of_vault(services, now, after, tags)
 
 
-def forget_switch(services: Services, action: ForgetSwitch) -> None:
+def forget_switch(services: Services, action: ForgetSwitch) -> str:
     """Remove the record of a switch that somebody has reversed."""
-    _retag(services, action, unswitched)
+    return _retag(services, action, unswitched)
 
 
-def remove_entries(services: Services, action: RemoveEntries) -> None:
+def remove_entries(services: Services, action: RemoveEntries) -> str:
     """Take away what setup added to access-policy entries, then its record."""
     vaults = services.azure.vaults
     now = vaults.get(action.vault.group, action.vault.name)
@@ -147,15 +151,14 @@ def remove_entries(services: Services, action: RemoveEntries) -> None:
             left = with_entry(without_entry(left, object_id), object_id, known.verbs, owner)
         return left
 
-    _retag(services, action, change)
+    return _retag(services, action, change)
 
 
 def _retag(
     services: Services, action: ForgetSwitch | RemoveEntries, change: Callable[[Mapping[str, str]], dict[str, str]]
-) -> None:
+) -> str:
     """Change the vault's current tags: Azure replaces the whole set, and an earlier step may have changed it."""
     vaults = services.azure.vaults
     now = vaults.get(action.vault.group, action.vault.name)
     wanted = change(now.tags)
-    if wanted != now.tags:
-        vaults.tag(now.group, now, wanted)
+    return tag(services, now, wanted) if wanted != now.tags else ""

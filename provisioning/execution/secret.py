@@ -114,7 +114,18 @@ def _without_expiry(services: Services, action: ChangeExpiry, vault: Vault, foun
 
 
 def disable(services: Services, action: DisableVersion) -> None:
-    """Disable an older version."""
+    """Disable an older version, unless the secret has changed so that it is the current one, or there is none.
+
+    Raises:
+        OutdatedPlanError: the current version is this one, or cannot be read; nothing was written.
+    """
+    found = services.azure.secrets(action.vault).read(action.owner.secret)
+    if found.state is not SecretState.PRESENT or found.version == action.version:
+        raise OutdatedPlanError(
+            f"Secret {action.owner.secret} was changed by others after the plan was made. Version {action.version} was not "
+            "disabled.",
+            hint="Run the same command again: it plans with the secret as it is now.",
+        )
     services.azure.secrets(action.vault).disable(action.owner.secret, action.version)
 
 

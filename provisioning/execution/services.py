@@ -1,7 +1,7 @@
 """What every step of an execution uses: Azure, the time, and a way to report progress."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Protocol, TypeVar
 
@@ -32,12 +32,18 @@ class Reporter(Protocol):
 
 @dataclass(frozen=True)
 class Services:
-    """The outside world. `access_timeout` is how long a vault may take to accept the operator."""
+    """The outside world.
+
+    Attributes:
+        access_timeout: how long a vault may take to accept the operator.
+        damage: what writes changed beside what they asked for, in words.
+    """
 
     azure: Azure
     clock: Clock
     reporter: Reporter
     access_timeout: timedelta
+    damage: list[str] = field(default_factory=list)
 
     def attempts(self, budget: timedelta, what: str) -> Iterator[timedelta]:
         """Yield once for each attempt until the budget is spent, and report `what` the wait is for."""

@@ -1,6 +1,7 @@
 """Change the vault: create or recover it, add access-policy entries, and switch its access model."""
 
-from collections.abc import Iterator
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 
@@ -14,13 +15,15 @@ from provisioning.errors import (
     MissingRightsError,
     ProvisioningError,
     ServiceError,
+    ThrottledError,
     UnreachableError,
 )
+from provisioning.execution import damage
 from provisioning.execution.access import wait_for_access
 from provisioning.execution.services import SETTLING, OutdatedPlanError, Services
 from provisioning.models import Principal, Vault, VaultState
 from provisioning.planning.actions import AllowByPolicy, AwaitVault, CreateVault, RecoverVault, Rescue, SwitchToRbac
-from provisioning.planning.ownership import switched, unswitched, was_switched, with_entry
+from provisioning.planning.ownership import switched, unswitched, with_entry
 
 # --- existence -------------------------------------------------------------------------------------------------------
 
@@ -61,16 +64,32 @@ def wait_until_registered(services: Services, action: AwaitVault) -> Vault:
 
 def allow(services: Services, action: AllowByPolicy, vault: Vault, principal: Principal) -> str:
     """Add permissions to an access policy. They are recorded first, so that an interruption loses no record."""
-    group, vaults, note = vault.group, services.azure.vaults, ""
+    group, vaults = vault.group, services.azure.vaults
     now = vaults.get(group, vault.name)
     try:
         tags = with_entry(now.tags, principal.object_id, action.permissions, action.owner)
-        if tags != now.tags:
-            vaults.tag(group, vault, tags)
     except ValueError as full:
         note = f"not recorded, so that teardown will leave it: {full}"
+    else:
+        note = tag(services, now, tags) if tags != now.tags else ""
     vaults.change_policy(group, vault, "add", principal.object_id, action.permissions)
     return note
+
+
+def tag(services: Services, now: Vault, tags: Mapping[str, str]) -> str:
+    """Replace the tags of a vault, and return what else that changed. `now` is the vault as it was just read.
+
+    Raises:
+        ConflictError: the write switched a vault from access policies to Azure RBAC. It was switched back, if possible.
+    """
+    after = services.azure.vaults.tag(now.group, now, tags)
+    if after.rbac and not now.rbac:
+        cause = ConflictError(
+            f"Writing a tag put {now.name} on Azure RBAC, probably by an Azure Policy.",
+            hint="`az policy state list` shows policies.",
+        )
+        raise _switched_back(services, now, cause)
+    return damage.of_vault(services, now, after, tags)
 
 
 # --- the switch ------------------------------------------------------------------------------------------------------
@@ -101,24 +120,25 @@ def switch(services: Services, action: SwitchToRbac, registered: datetime | None
     except KeyboardInterrupt:
         outcome = _switched_back(services, now, None)
         raise InterruptedByUserError(f"Interrupted during the switch. {outcome.message}", hint=outcome.hint) from None
-    changed = [what for what, differ in _side_effects(now, after) if differ]
-    note = f"; it changed, probably by an Azure Policy: {', '.join(changed)}" if changed else ""
-    return f"the vault accepts you after {spell(took)}{note}"
+    changed = damage.of_vault(services, now, after, switched(now.tags, services.clock.now()))
+    return f"the vault accepts you after {spell(took)}" + (f"; {changed}" if changed else "")
 
 
 def _turn_on(services: Services, now: Vault) -> None:
-    """Write the switch. If the answer is unclear, read the vault to find out."""
+    """Write the switch. If the answer is unclear, read the vault to find out; if that is unclear, too, switch back.
+
+    The write may still take effect after a read that does not show it.
+    """
     vaults = services.azure.vaults
     try:
         answer = vaults.use_rbac(now.group, now, switched(now.tags, services.clock.now()), enabled=True)
+    except ThrottledError:  # the service did nothing
+        raise
     except (UnreachableError, ServiceError) as error:
-        try:
-            on = vaults.get(now.group, now.name).rbac
-        except ProvisioningError as unread:
-            raise _unknown(error, now, f"{error.message} Reading the vault failed, too: {unread.message}") from error
-        if not on:
-            raise
-        return
+        with suppress(ProvisioningError):
+            if vaults.get(now.group, now.name).rbac:
+                return
+        raise _switched_back(services, now, error) from error
     if not answer.rbac:
         raise ConflictError(
             f"Azure accepted the request to switch {now.name} to Azure RBAC, but the vault is still on access policies.",
@@ -142,10 +162,12 @@ def _switched_back(services: Services, before: Vault, cause: ProvisioningError |
     """Switch the vault back to its access policies, read it, and return the error that describes its state."""
     vaults, what = services.azure.vaults, f"{cause.message} " if cause else ""
     refusal: ProvisioningError | None = None
+    tags: Mapping[str, str] | None = None  # if the vault cannot be read: keep its tags, that of the switch among them
     try:
-        now = vaults.get(before.group, before.name)
+        with suppress(ProvisioningError):
+            tags = unswitched(vaults.get(before.group, before.name).tags)
         try:
-            vaults.use_rbac(now.group, now, unswitched(now.tags), enabled=False)
+            vaults.use_rbac(before.group, before, tags, enabled=False)
         except ProvisioningError as error:
             refusal = error
         now = vaults.get(before.group, before.name)
@@ -153,6 +175,7 @@ def _switched_back(services: Services, before: Vault, cause: ProvisioningError |
         return _unknown(cause, before, f"{what}Switching back failed: {(refusal or error).message}")
     except KeyboardInterrupt:
         return _unknown(cause, before, f"{what}Switching back was interrupted.")
+    damage.of_vault(services, before, now)
     if now.rbac:
         why = (
             f"Switching back failed: {refusal.message}"
@@ -182,15 +205,16 @@ def _kind(cause: ProvisioningError | None) -> type[ProvisioningError]:
     return type(cause) if cause else AccessNotEffectiveError
 
 
-def rescue(services: Services, action: Rescue) -> None:
+def rescue(services: Services, action: Rescue) -> str:
     """Put the vault on its access policies with the smallest possible request."""
     vaults = services.azure.vaults
     try:
-        vaults.use_rbac(action.vault.group, action.vault, None, enabled=False)
+        after = vaults.use_rbac(action.vault.group, action.vault, None, enabled=False)
     except MissingRightsError as error:
         raise MissingRightsError(
             error.message, hint=f"Ask somebody who may, to run: {shell.rescue(action.vault.id)} {shell.MAY_RESCUE}"
         ) from error
+    return damage.of_vault(services, action.vault, after)
 
 
 def differences(planned: Vault, now: Vault) -> str:
@@ -209,9 +233,3 @@ def _permissions(vault: Vault) -> frozenset[tuple[str, str, str, str]]:
         for kind, verbs in policy.permissions.items()
         for verb in verbs
     )
-
-
-def _side_effects(before: Vault, after: Vault) -> Iterator[tuple[str, bool]]:
-    """Yield each property that the switch must not change, and whether it changed."""
-    yield f"network rules ({before.network} → {after.network})", before.network is not after.network
-    yield "tags", unswitched(before.tags) != unswitched(after.tags) or not was_switched(after.tags)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
+from provisioning import shell
 from provisioning.azure.client import Azure
 from provisioning.azure.fine_tuning import subdomain_hint
 from provisioning.clock import Clock
@@ -140,7 +141,7 @@ def _roles(
             name = CANDIDATES[wanted]
             raise NotFoundError(
                 f"This cloud has no role with the id {wanted} ({name}).",
-                hint=f"az role definition list --name '{name}' shows whether it has another id here.",
+                hint=f"{shell.command('az', 'role', 'definition', 'list', '--name', name)} shows whether it has another id here.",
             )
     return {i: role for i, role in found.items() if role}
 

@@ -92,10 +92,9 @@ def network_refusal(vault: Vault, refusal: VaultUnreachableError) -> VaultUnreac
                 "or a VPN into it)"
             )
         case _:
-            message = f"The firewall of {vault.name} blocks this machine."
-            hint = (
-                f"Run this from an allowed network, or allow this one: az keyvault network-rule add -n {vault.name} "
-                f"--ip-address {_address(refusal) or 'ADDRESS'}"
+            message, address = f"The firewall of {vault.name} blocks this machine.", _address(refusal) or "ADDRESS"
+            hint = "Run this from an allowed network, or allow this one: " + shell.command(
+                "az", "keyvault", "network-rule", "add", "-n", vault.name, "--ip-address", address
             )
     return VaultUnreachableError(
         f"{message} Trying again does not help. {refusal.message}",

@@ -1,0 +1,66 @@
+"""Any write may change more than it asked for, by an Azure Policy: the difference is named, and a switch is undone."""
+
+import re
+from typing import Any
+
+import pytest
+
+from provisioning import errors
+from provisioning.cli import setup
+
+from ..bench import Bench
+from .vault_in_use import SOON, Load, world
+
+
+def modify(kind: str, **changes: Any) -> dict[str, Any]:
+    return {"policies": [{"name": "guardrail", "effect": "modify", "type": kind, "set": changes}]}
+
+
+VAULTS, ACCOUNTS = "Microsoft.KeyVault/vaults", "Microsoft.CognitiveServices/accounts"
+FIREWALL = modify(VAULTS, **{"properties.networkAcls.defaultAction": "Deny"})
+
+
+@pytest.mark.parametrize(
+    ("policy", "options", "words"),
+    [
+        (modify(VAULTS, **{"tags.owner": "finance"}), {}, "kv-ml changed in other ways, too.*tags: owner"),
+        (modify(VAULTS, **{"tags.owner": "finance"}), {"by_access_policy": True}, "kv-ml.*tags: owner"),
+        (modify(ACCOUNTS, **{"properties.disableLocalAuth": True}), {}, "aoai-ml.*API keys are disabled now"),
+        (modify(ACCOUNTS, **{"properties.publicNetworkAccess": "Disabled"}), {}, "aoai-ml.*public access disabled"),
+    ],
+    ids=["switch", "entries", "API keys", "public access"],
+)
+def test_what_a_write_changed_beside_what_it_asked_for_is_named(
+    load: Load, bench: Bench, policy: dict[str, Any], options: dict[str, Any], words: str
+) -> None:
+    load(world() | SOON | policy)
+    session = bench.setup(**options)
+    assert re.search(words, " ".join(session.facts["warnings"]))
+
+
+def test_a_firewall_that_the_switch_turned_on_is_undone_as_far_as_possible_and_named(load: Load, bench: Bench) -> None:
+    load(world() | SOON | FIREWALL)
+    session = bench.session()
+    with pytest.raises(errors.VaultUnreachableError, match="switched back"):
+        setup.setup(session, yes=True, interactive=False)
+    assert not bench.vault.rbac
+    assert "network rules new: default deny" in session.facts["warnings"][0]
+
+
+def test_a_tag_that_becomes_the_switch_is_switched_back(load: Load, bench: Bench) -> None:
+    switch = {"change_vault": {"vault": "kv-ml", "rbac": True}}
+    load(world() | SOON | {"events": [{"before": "Vaults_Update", "nth": 1, "do": [switch]}]})
+    with pytest.raises(errors.ConflictError, match=r"Writing a tag put kv-ml on Azure RBAC.*switched back"):
+        bench.setup(by_access_policy=True)
+    assert not bench.vault.rbac
+
+
+def test_an_unclear_answer_to_the_switch_that_cannot_be_settled_is_switched_back(load: Load, bench: Bench) -> None:
+    lost = [
+        {"op": "Vaults_Update", "when": {"nth": [1, 2, 3, 4]}, "do": {"lost_response": True}},
+        {"op": "Vaults_Get", "when": {"nth": [4]}, "do": {"status": 400}},
+    ]
+    load(world() | SOON | {"faults": lost})
+    with pytest.raises(errors.ProvisioningError, match="switched back"):
+        bench.setup()
+    assert not bench.vault.rbac
