@@ -82,9 +82,11 @@ docs: $(VENV)/.dev
 pictures: $(VENV)/.dev
 	$(RUN)python -m docs.pictures
 
-# The zip that is deployed. `make package WITH=--with-dependencies` puts the packages in, for Azure's Python.
+# The zip that is deployed, and its SBOM. `make package WITH=--with-dependencies` puts the packages in, for Azure's Python.
 package: $(VENV)/.dev
 	$(RUN)python -m infra.package $(WITH)
+	$(RUN)uv tool run --quiet --from cyclonedx-bom cyclonedx-py requirements --output-reproducible requirements.txt -o build/function-app.cdx.json
+	@echo build/function-app.cdx.json
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(not $(SUPPORTED))' || { \
