@@ -5,6 +5,9 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from function_app.data.routes import Destination, Routes, parse_routes
+from function_app.models import DatasetPolicy
+
 SECRET_NAME = "wandb-api-key"  # noqa: S105 (the name of a secret, not one)
 """The Key Vault secret that has the W&B API key, unless WANDB_SECRET_NAME names another."""
 
@@ -83,6 +86,20 @@ def check_schedule(schedule: str) -> None:
     *_, days, months, _ = [_values(text, field) for text, field in zip(texts, _CRON_FIELDS, strict=True)]
     if not any(day <= _LONGEST_MONTHS[month - 1] for day in days for month in months):
         raise ValueError(f"{schedule!r} names a date that never comes: day {texts[3]} of month {texts[4]}.")
+
+
+def ignored_routes(routes: str, datasets: str) -> tuple[str, ...]:
+    """Return a sentence for each part of WANDB_ROUTES that the app ignores, because a job's author could use it.
+
+    Args:
+        routes: WANDB_ROUTES.
+        datasets: SYNC_DATASETS; empty for the app's default.
+
+    Raises:
+        ValueError: a rule or the data policy is wrong; the message says how to put it right.
+    """
+    default = Destination(None, "", DatasetPolicy(datasets) if datasets else DatasetPolicy.REFERENCE)
+    return Routes(default, parse_routes(routes)).ignored()
 
 
 def azure_origin(url: str, example: str, hosts: Iterable[str], trusted: Collection[str] = ()) -> str:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
 
-from function_app.shared_rules import EVERY_TWO_MINUTES, check_schedule
+from function_app.shared_rules import EVERY_TWO_MINUTES, check_schedule, ignored_routes
 from provisioning import shell
 from provisioning.checks import access
 from provisioning.checks.chain import Chain
@@ -18,8 +18,10 @@ SETTINGS = (
     "AZURE_OPENAI_ENDPOINT",
     "AZURE_OPENAI_ENDPOINTS",
     "KEY_VAULT_URL",
+    "SYNC_DATASETS",
     "SYNC_SCHEDULE",
     "WANDB_ENTITY",
+    "WANDB_ROUTES",
     "WANDB_SECRET_NAME",
 )
 """The app settings that doctor reads (docs, the contract of app settings)."""
@@ -53,6 +55,8 @@ def app_settings(chain: Chain) -> Finding:
         )
     if problem := _schedule_problem(settings.get("SYNC_SCHEDULE", "")):
         return failed(f"SYNC_SCHEDULE: {problem}", _set(app, {"SYNC_SCHEDULE": EVERY_TWO_MINUTES}))
+    if problem := _routes_problem(settings):
+        return failed(problem, "Change WANDB_ROUTES of the app (docs/routing.md).")
     if references := [name for name in SETTINGS if _is_reference(settings.get(name, ""))]:
         return warning(
             f"{', '.join(references)}: a Key Vault reference, whose value doctor cannot see",
@@ -81,6 +85,17 @@ def _schedule_problem(schedule: str) -> str:
     except ValueError as error:
         return str(error)
     return ""
+
+
+def _routes_problem(settings: Mapping[str, str]) -> str:
+    """Why the app refuses or ignores a part of WANDB_ROUTES; empty if it follows all of it."""
+    routes, datasets = settings.get("WANDB_ROUTES", ""), settings.get("SYNC_DATASETS", "")
+    if not routes or _is_reference(routes) or _is_reference(datasets):
+        return ""
+    try:
+        return " ".join(ignored_routes(routes, datasets))
+    except ValueError as error:
+        return f"WANDB_ROUTES: {error}"
 
 
 def _wrong(settings: Mapping[str, str], chain: Chain) -> Mapping[str, str]:

@@ -221,6 +221,18 @@ BROKEN = {
         "--settings 'SYNC_SCHEDULE=0 */2 * * * *'",
         world={"settings": {"SYNC_SCHEDULE": "00:02:00"}},
     ),
+    "a route that a job's author could use": Broken(
+        "app settings",
+        "Rule 1 of WANDB_ROUTES (suffix=scratch* -> off) does not drop jobs",
+        "docs/routing.md",
+        world={"settings": {"WANDB_ROUTES": "suffix=scratch* -> off"}},
+    ),
+    "a route that is wrong": Broken(
+        "app settings",
+        "WANDB_ROUTES: rule 1",
+        "docs/routing.md",
+        world={"settings": {"WANDB_ROUTES": "suffix -> off"}},
+    ),
     "a Key Vault reference": Broken(
         "app settings",
         "KEY_VAULT_URL: a Key Vault reference",
