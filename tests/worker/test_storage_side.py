@@ -4,12 +4,10 @@ from typing import Any
 
 import pytest
 
-from function_app.azure.storage import DELETED, LEASES
+from function_app.azure.storage import LEASES
 from function_app.engine.backlog import BOUND
 from function_app.functions import QUEUE
 from sandbox.azure.storage import Blob
-from sandbox.cloud import Cloud
-from sandbox.runtime.faults import Fault
 from tests.worker.test_worker import (
     JOB,
     WORLD,
@@ -30,15 +28,6 @@ __all__ = ["host"]  # a fixture
 OLD = [{"id": f"ftjob-{number:03}", "created": f"-{number}d", **JOB} for number in range(3, 203)]
 ACCOUNT = WORLD["accounts"][0]
 BACKLOG: dict[str, Any] = {**WORLD, "accounts": [{**ACCOUNT, "jobs": [*OLD, *ACCOUNT["jobs"]]}]}
-
-
-def with_a_deleted_run(host: Host, load: Load) -> Cloud:
-    """A world where ftjob-done was mirrored, and somebody has deleted its run."""
-    cloud = load(WORLD)
-    host(delivered(message("ftjob-done")), env=azure(cloud))
-    store = cloud.world.wandb.store
-    store.delete_run(store.run("acme", "tuning", "ftjob-done"))
-    return cloud
 
 
 @worker
@@ -97,7 +86,10 @@ def test_a_job_that_another_worker_has_is_left_to_it(host: Host, load: Load) -> 
 @worker
 def test_of_a_run_that_was_deleted_in_wandb_a_tick_in_another_process_asks_no_more(host: Host, load: Load) -> None:
     """In Azure the timer and the queue have instances of their own, and each message would take its retries anew."""
-    cloud = with_a_deleted_run(host, load)
+    cloud = load(WORLD)
+    host(delivered(message("ftjob-done")), env=azure(cloud))
+    store = cloud.world.wandb.store
+    store.delete_run(store.run("acme", "tuning", "ftjob-done"))
     (before,) = host(tick(), env=azure(cloud))["invocations"]
     assert "ftjob-done" in asked_for(before), "nobody can know before W&B has said so"
     (told,) = host(delivered(message("ftjob-done")), env=azure(cloud))["invocations"]
@@ -107,19 +99,6 @@ def test_of_a_run_that_was_deleted_in_wandb_a_tick_in_another_process_asks_no_mo
 
     (elsewhere,) = host(tick(), env=azure(cloud, WANDB_PROJECT="tuning-2"))["invocations"]
     assert "ftjob-done" in asked_for(elsewhere), "there its id is free"
-
-
-@worker
-def test_where_that_cannot_be_noted_the_next_tick_asks_again(host: Host, load: Load) -> None:
-    cloud = with_a_deleted_run(host, load)
-    noting = {"op": "BlockBlob_Upload", "when": {"path": DELETED}, "do": {"status": 403}}
-    cloud.world.faults.faults = [Fault.model_validate(noting)]
-    (told,) = host(delivered(message("ftjob-done")), env=azure(cloud))["invocations"]
-    assert told["ok"], told["error"]
-    [line] = logged(told, "WARNING")
-    assert line.startswith("deleted run not noted job=ftjob-done reason=Storage refuses the blob deleted-runs/")
-    (again,) = host(tick(), env=azure(cloud))["invocations"]
-    assert "ftjob-done" in asked_for(again)
 
 
 @worker

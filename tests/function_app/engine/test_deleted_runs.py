@@ -1,6 +1,9 @@
 """A run that was deleted in W&B: by which name that is known, and to whom."""
 
+import pytest
+
 from function_app.engine.deleted_runs import InMemory, name_of
+from function_app.errors import StorageError
 from function_app.models import Result
 from tests.function_app.conftest import JOB, Bench, a_job
 
@@ -28,3 +31,23 @@ def test_engines_that_share_what_is_known_ask_wandb_once(bench: Bench) -> None:
     assert bench.tick(one)[JOB].result is Result.SKIPPED
     asked, writes = bench.counted(lambda: bench.tick(other))
     assert (asked, writes) == ({"FineTuning_List": 1, "Runs": 1}, 0)
+
+
+class Unwritable(InMemory):
+    """Storage that can be read and not written."""
+
+    def note(self, name: str) -> None:
+        raise StorageError(f"Storage refuses {name}")
+
+
+def test_where_a_deleted_run_cannot_be_noted_the_job_is_skipped_and_the_next_tick_asks_again(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench.world(a_job())
+    bench.tick()
+    bench.cloud.world.wandb.store.delete_run(bench.run())
+    engine = bench.engine()
+    engine.deleted = Unwritable()
+    assert bench.tick(engine)[JOB].result is Result.SKIPPED
+    assert f"deleted run not noted job={JOB} reason=Storage refuses api.wandb.ai/acme/fine-tuning/{JOB}" in caplog.text
+    assert engine.deleted.known() == set()
