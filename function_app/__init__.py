@@ -1,6 +1,6 @@
-"""Carries fine-tuning jobs into W&B. `app` is what the Azure Functions worker looks for, and must stay the only one.
+"""Mirror fine-tuning jobs into W&B. The Azure Functions worker looks for `app`, which must be the only function app here.
 
-`sync` is for scripts and notebooks. It is looked up when it is asked for, because its SDKs take a second to import.
+`sync` is for scripts and notebooks. It is imported on first use, because its SDKs take a second to import.
 """
 
 from typing import TYPE_CHECKING, Any

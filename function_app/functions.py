@@ -1,6 +1,6 @@
-"""What Azure Functions calls: a timer that finds pending jobs, a queue that has them mirrored.
+"""The triggers of Azure Functions: a timer that finds pending jobs, and a queue whose messages mirror them.
 
-Thin on purpose: the engine does the work, the host schedules, retries and counts. A message carries ids only.
+They are thin: the engine does the work, and the host schedules, retries and counts. A message contains only ids.
 """
 
 import json
@@ -32,47 +32,49 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 QUEUE = "finetune-jobs"
-POISON_QUEUE = f"{QUEUE}-poison"  # the host's own name for where messages go that failed maxDequeueCount times
-STORAGE = "AzureWebJobsStorage"  # the setting (or, with an identity, the prefix of settings) that says where queues are
+POISON_QUEUE = f"{QUEUE}-poison"  # the host's name for the queue of messages that failed maxDequeueCount times
+STORAGE = (
+    "AzureWebJobsStorage"  # the setting, or with an identity the prefix of settings, for the queues' storage account
+)
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,119}")
-"""An account or a job, as find_jobs names them."""
+"""The pattern of an account name or job id from find_jobs."""
 
 STOP_AFTER = 20 * 60.0
-"""Seconds after which a job is left as it stands, for the next tick to go on. Past host.json's functionTimeout the host
-would restart the whole process and count a failed attempt; what is under way may take some minutes to come to its end."""
+"""Seconds after which work on a job stops, and the next tick continues. After host.json's functionTimeout the host
+would restart the whole process and count a failed attempt. Work in progress may take some minutes to finish."""
 
 app = func.FunctionApp()
 
-# These write a line for every request at INFO, and the worker forwards all from INFO up.
+# These log every request at INFO, and the worker forwards all records from INFO up.
 for chatty in ("azure.core", "azure.identity", "httpx", "httpx2"):
     logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
 @dataclass(frozen=True)
 class Request:
-    """A message of the queue: have a look at this job."""
+    """A message of the queue: check this job."""
 
     account: str
     job: str
 
     @classmethod
     def parse(cls, body: bytes) -> "Request":
-        """Read a message.
+        """Parse a message.
 
         Raises:
-            SyncError: it is none of ours.
+            SyncError: the message is not one of ours.
         """
         ids = Fields(parsed(body))
         account, job = ids.read("account", text), ids.read("job", text)
         if not account or not job or not _NAME.fullmatch(account) or not _NAME.fullmatch(job):
             raise SyncError(
-                f"a message in {QUEUE} is not {{account, job}}", "Only find_jobs should put messages there."
+                f"a message in {QUEUE} is not {{account, job}}", "Only find_jobs should send messages to this queue."
             )
         return cls(account, job)
 
     def body(self) -> str:
-        """The message as it stands in the queue."""
+        """The message as text for the queue."""
         return json.dumps(asdict(self))
 
 
@@ -82,20 +84,20 @@ def find_jobs(
     timer: func.TimerRequest,
     requests: func.Out[List[str]],  # noqa: UP006 (the worker does not load a function that says list[str])
 ) -> None:
-    """Enqueue the pending jobs, as many as the queue has room for.
+    """Enqueue as many of the pending jobs as the queue has room for.
 
-    An account or a W&B project that cannot be asked is an error in the log and holds up no other; an exception would, as
-    the host then sends none of the messages. Only when there is nothing to go by, the tick fails.
+    An unreachable account or W&B project is logged as an error and does not affect the others. An exception would, because
+    the host would send no message at all. The tick fails only if nothing can be read.
 
     Raises:
-        SyncError: settings, vault, W&B, all accounts or the storage account refuse. Without knowing how deep the queue
-            is, nothing is asked for: it would grow with every tick.
+        SyncError: settings, vault, W&B, all accounts or the storage account refuse. If the depth of the queue
+            is unknown, nothing is enqueued, because the queue would grow with every tick.
     """
     started = time.monotonic()
     with counted() as traffic:
         engine = _engine()
         candidates, failed = engine.discover()
-        accounts_failed, refused = _tell_refusals(failed, len(engine.accounts))
+        accounts_failed, refused = _log_refusals(failed, len(engine.accounts))
         depth = _storage().depth(QUEUE)
     for ignored in Routes(Destination(None, "", engine.datasets), engine.rules).ignored():
         log.warning("route ignored: %s", ignored)
@@ -104,7 +106,7 @@ def find_jobs(
     if enqueued:
         requests.set([request.body() for request in enqueued])
     counts = Counter(each.decision.action for each in candidates)
-    _tell_tick(
+    _log_tick(
         {
             "accounts": len(engine.accounts),
             "accounts_failed": accounts_failed,
@@ -123,7 +125,7 @@ def find_jobs(
     )
 
 
-def _tell_tick(fields: dict[str, object]) -> None:
+def _log_tick(fields: dict[str, object]) -> None:
     log.info(
         "tick accounts=%(accounts)d accounts_failed=%(accounts_failed)d jobs=%(jobs)d pending=%(pending)d enqueued=%(enqueued)d"
         " queued=%(queued)d current=%(current)d skipped=%(skipped)d refused=%(refused)d lag=%(lag)d past_due=%(past_due)s"
@@ -133,8 +135,8 @@ def _tell_tick(fields: dict[str, object]) -> None:
     )
 
 
-def _tell_refusals(failed: Sequence[Outcome], accounts: int) -> tuple[int, int]:
-    """Log what could not be asked, what failed many times once; how many accounts that are, and how many jobs.
+def _log_refusals(failed: Sequence[Outcome], accounts: int) -> tuple[int, int]:
+    """Log unreachable accounts and failed jobs, repeated failures once. Return the number of accounts and jobs.
 
     Raises:
         SyncError: no account could be listed.
@@ -154,7 +156,7 @@ def _tell_refusals(failed: Sequence[Outcome], accounts: int) -> tuple[int, int]:
 
 
 def _to_enqueue(pending: Sequence["Candidate"], depth: int) -> list[Request]:
-    """The messages to send: as many of the pending jobs as the queue has room for."""
+    """Return the messages to send: as many of the pending jobs as the queue has room for."""
     over = {Request(each.account.name, each.job.id): each.job.terminal for each in pending}
     going = [request for request, is_over in over.items() if not is_over]
     ended = [request for request, is_over in over.items() if is_over]
@@ -162,17 +164,17 @@ def _to_enqueue(pending: Sequence["Candidate"], depth: int) -> list[Request]:
 
 
 def _lag(pending: Sequence["Candidate"]) -> int:
-    """For how many seconds that job has ended which has waited the longest; 0 when no pending job has ended."""
+    """Return the seconds since the end of the pending job that ended first; 0 if no pending job has ended."""
     now = time.time()
     return int(max((now - (each.job.finished_at or now) for each in pending if each.job.terminal), default=0))
 
 
 @app.queue_trigger(arg_name="message", queue_name=QUEUE, connection=STORAGE)
 def sync_job(message: func.QueueMessage) -> None:
-    """Read one job again and mirror it if it is still pending. Delivered twice or late, it costs one check; while another
-    worker is at the job, not even that, and the next tick enqueues it again.
+    """Read one job again and mirror it if it is still pending. A late or repeated message only costs one check. While another
+    worker holds the job, not even that, and the next tick enqueues it again.
 
-    A job that fails ends its message normally: the lease keeps when it is tried again (`engine.retry`). An exception here
+    A job that fails ends its message normally, and its lease records when to try again (`engine.retry`). An exception here
     means that no job could be worked on at all, and the host tries the message again.
 
     Raises:
@@ -200,7 +202,7 @@ def sync_job(message: func.QueueMessage) -> None:
 
 @app.queue_trigger(arg_name="message", queue_name=POISON_QUEUE, connection=STORAGE)
 def report_poison(message: func.QueueMessage) -> None:
-    """Log that the host gave a message up: each of its attempts ended the process. Its job is enqueued again while it is
+    """Log that the host gave up on a message, because each attempt ended the process. Its job is enqueued again while it is
     pending.
     """
     request = _readable(message)
@@ -211,7 +213,7 @@ def report_poison(message: func.QueueMessage) -> None:
 
 
 def _readable(message: func.QueueMessage) -> Request | None:
-    """Read a message; one of somebody else is dropped with a line in the log."""
+    """Parse a message. A message that is not ours is dropped and logged."""
     try:
         return Request.parse(message.get_body())
     except SyncError as error:
@@ -221,7 +223,7 @@ def _readable(message: func.QueueMessage) -> Request | None:
 
 @cache
 def _storage() -> "Storage":
-    """The storage account that the host's connection names."""
+    """Return the storage account of the host's connection."""
     from function_app.azure.storage import Connection, Storage
 
     return Storage(Connection.read(STORAGE, os.environ))
@@ -229,7 +231,7 @@ def _storage() -> "Storage":
 
 @cache
 def _engine() -> "Engine":
-    """The engine of this process, made at the first invocation: the SDKs take a second to import, indexing needs none."""
+    """Return the engine of this process, created at the first invocation: indexing does not need the slow SDKs."""
     from function_app.settings import Settings
     from function_app.wiring import engine_from
 

@@ -1,4 +1,4 @@
-"""Settings: app settings in Azure, environment variables on a laptop; the names are the same (docs/, DESIGN)."""
+"""Settings: app settings in Azure, or environment variables on a laptop, with the same names (docs/settings.md)."""
 
 import os
 import re
@@ -30,7 +30,7 @@ from function_app.shared_rules import (
 )
 
 CONCURRENCY = 16
-"""Jobs at a time in one process, most of whose time is waiting for W&B."""
+"""The number of concurrent jobs in one process, which mostly waits for W&B."""
 
 AUTO = "auto"
 V1 = "v1"
@@ -38,10 +38,10 @@ _PREVIEW, _STABLE = "2025-04-01-preview", "2024-10-21"
 
 
 class Settings(BaseSettings):
-    """Everything that can be set.
+    """All settings.
 
     Raises:
-        SettingsError: by `Settings.load`; pydantic's ValidationError when built directly.
+        SettingsError: from `Settings.load`. A direct call raises pydantic's ValidationError.
     """
 
     model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", frozen=True, populate_by_name=True)
@@ -68,10 +68,10 @@ class Settings(BaseSettings):
 
     @classmethod
     def load(cls, **given: Any) -> Self:
-        """Read the environment; what is `given`, by the names of the fields, goes before it.
+        """Read the environment. Values in `given`, by field name, take precedence.
 
         Raises:
-            SettingsError: names every setting that is wrong or missing, and how to put it right; quotes no secret.
+            SettingsError: names every wrong or missing setting and the correction; it quotes no secret.
         """
         try:
             return cls(**given)
@@ -82,10 +82,10 @@ class Settings(BaseSettings):
 
     @classmethod
     def take(cls, **given: Any) -> Self:
-        """As `load`, in a process of our own: its environment loses the keys, as what it starts (wandb-core, az) inherits it.
+        """Load the settings and remove the keys from the environment, so that child processes (wandb-core, az) do not get them.
 
         Raises:
-            SettingsError: as `load`.
+            SettingsError: see `load`.
         """
         try:
             return cls.load(**given)
@@ -95,11 +95,11 @@ class Settings(BaseSettings):
 
     @property
     def api_versions(self) -> tuple[str, ...]:
-        """The versions of Azure's API to ask with; each further one is for an account that does not know those before.
+        """The API versions to try on Azure. Each is a fallback for an account that does not support the previous ones.
 
-        The stable classic version shows neither how a job was trained nor that it logs to W&B by itself, and only v1
-        shows metadata (Microsoft, the API descriptions). Where routes go by metadata an account without v1 is an error:
-        in an older version its jobs would fit other rules and go elsewhere.
+        The stable classic version shows neither the method of a job nor its own W&B integration, and only v1
+        shows metadata (Microsoft, the API descriptions). If routes use metadata, an account without v1 is an error:
+        in an older version its jobs would match other rules.
         """
         if self.azure_openai_api_version != AUTO:
             return (self.azure_openai_api_version,)
@@ -107,7 +107,7 @@ class Settings(BaseSettings):
 
     @property
     def routes(self) -> Routes:
-        """Where which job goes."""
+        """The routes of the jobs."""
         return Routes(Destination(self.wandb_entity, self.wandb_project, self.sync_datasets), self.wandb_routes)
 
     @field_validator("azure_openai_endpoints", "azure_trusted_hosts", mode="before")
@@ -144,7 +144,7 @@ class Settings(BaseSettings):
     @classmethod
     def _api_version(cls, version: str) -> str:
         if version not in (AUTO, V1) and not re.fullmatch(r"\d{4}-\d{2}-\d{2}(-preview)?", version):
-            raise ValueError(f"{version!r} is neither a date as {_STABLE} (or {_PREVIEW}) nor {V1} nor {AUTO}")
+            raise ValueError(f"{version!r} is not {V1}, {AUTO} or a date such as {_STABLE} (or {_PREVIEW})")
         return version
 
     @field_validator("wandb_routes", mode="before")
@@ -172,22 +172,24 @@ class Settings(BaseSettings):
     def _complete(self) -> Self:
         if not self.azure_openai_endpoints and not self.openai_api_key:
             raise ValueError(
-                "AZURE_OPENAI_ENDPOINTS is not set: the endpoint of the Azure OpenAI account, several with commas between"
-                " (or OPENAI_API_KEY, for OpenAI's own platform)"
+                "AZURE_OPENAI_ENDPOINTS is not set. Set it to the endpoint of the Azure OpenAI account, or several with commas"
+                " (or set OPENAI_API_KEY, for OpenAI's own platform)"
             )
         if not self.key_vault_url and not self.wandb_api_key:
-            raise ValueError("KEY_VAULT_URL is not set: the vault that has the W&B API key (or WANDB_API_KEY, the key)")
+            raise ValueError(
+                "KEY_VAULT_URL is not set. Set it to the vault with the W&B API key, or set WANDB_API_KEY to the key"
+            )
         versions = set(self.api_versions)
         if self.azure_openai_endpoints and versions != {V1} and any(rule.needs_metadata for rule in self.wandb_routes):
             raise ValueError(
                 f"WANDB_ROUTES has a rule on metadata, which Azure does not show in AZURE_OPENAI_API_VERSION"
-                f" {self.azure_openai_api_version}: set it to {V1}, or leave it away"
+                f" {self.azure_openai_api_version}: set it to {V1}, or omit it"
             )
         return self
 
 
 def _problems(error: ValidationError) -> str:
-    """What is wrong, one line a setting; pydantic's own text would quote the values, secrets among them."""
+    """Describe the problems, one line for each setting. pydantic's text would quote the values, including secrets."""
     lines = []
     for problem in error.errors(include_input=False, include_url=False):
         where = "_".join(str(part) for part in problem["loc"][:1]).upper()

@@ -9,10 +9,10 @@ from function_app.data.routes import Destination, Routes, parse_routes
 from function_app.models import DatasetPolicy
 
 SECRET_NAME = "wandb-api-key"  # noqa: S105 (the name of a secret, not one)
-"""The Key Vault secret that has the W&B API key, unless WANDB_SECRET_NAME names another."""
+"""The Key Vault secret with the W&B API key, unless WANDB_SECRET_NAME names another one."""
 
 EVERY_TWO_MINUTES = "0 */2 * * * *"
-"""NCRONTAB: W&B is said to call a run crashed after about five minutes of silence."""
+"""NCRONTAB. W&B marks a run as crashed after about five minutes without news (from reports)."""
 
 _MONTHS = (
     *("january", "february", "march", "april", "may", "june"),
@@ -66,12 +66,12 @@ def split_endpoints(text: str) -> list[str]:
 def check_schedule(schedule: str) -> None:
     """Check that a schedule makes the timer run on Flex Consumption, and that it means what it appears to mean.
 
-    The host parses it with NCrontab, six fields. What NCrontab accepts and reads as something else is refused: a range that
-    it turns round, a step without effect, a date that never comes. So is a time span: it does not start an app that is not
+    The host parses it with NCrontab, with six fields. What NCrontab interprets in an unexpected way is refused: a range that
+    it reverses, a step without effect, a date that never comes. So is a time span, because it does not start an app that is not
     running (Microsoft, "Timer trigger for Azure Functions").
 
     Raises:
-        ValueError: the timer would not run, or at other times; the message has the right spelling.
+        ValueError: the timer would not run, or would run at other times; the message contains the right spelling.
     """
     example = f"{EVERY_TWO_MINUTES!r} is every two minutes"
     if _TIME_SPAN.fullmatch(schedule.strip()):
@@ -154,7 +154,7 @@ def _range(part: str, field: _CronField) -> range:
 
 
 def _bounds(match: re.Match[str], field: _CronField) -> tuple[int | None, int | None]:
-    """Return the first and the last value of a part; None for one that the field does not have."""
+    """Return the first and the last value of a part; None for a value that is not valid in the field."""
     if match["low"] is None:
         return field.low, field.high
     low = _number(match["low"], field)
@@ -168,7 +168,7 @@ def _span(low: int, high: int) -> str:
 
 
 def _number(text: str, field: _CronField) -> int | None:
-    """Return the value of a number or a name, which may be cut short; None if the field does not have it."""
+    """Return the value of a number or a name, which may be abbreviated; None if it is not valid in the field."""
     if text.isdigit():
         value = int(text) if len(text) < 10 else -1
         return value if field.low <= value <= field.high else None

@@ -1,4 +1,4 @@
-"""How many requests a piece of work makes: each door counts its own, and who tells of the work says how many they were."""
+"""Count the requests of a piece of work. Each client counts its requests; the log line about the work has the numbers."""
 
 import contextvars
 import threading
@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 AZURE = "azure"
-"""Requests to Azure OpenAI, repeated ones among them."""
+"""Requests to Azure OpenAI, including retries."""
 WANDB = "wandb"
-"""Queries and small writes to W&B. What wandb-core sends while a run is open goes out of another process, unseen."""
+"""Queries and small writes to W&B. Requests by wandb-core, which is another process, are not counted."""
 STORAGE = "storage"
 """Requests to the app's own storage account: leases, the depth of the queue."""
 VAULT = "vault"
@@ -18,7 +18,7 @@ SERVICES = (AZURE, WANDB, STORAGE, VAULT)
 
 
 class Traffic:
-    """The requests of one piece of work, those of its parts among them. Safe to use from several threads."""
+    """The requests of one piece of work, including those of its parts. Safe to use from several threads."""
 
     def __init__(self, whole: "Traffic | None" = None) -> None:
         self._whole = whole
@@ -26,14 +26,14 @@ class Traffic:
         self._lock = threading.Lock()
 
     def add(self, service: str) -> None:
-        """Count one more."""
+        """Count a request."""
         with self._lock:
             self._counts[service] += 1
         if self._whole:
             self._whole.add(service)
 
     def counts(self) -> dict[str, int]:
-        """How many so far, by service."""
+        """Return the number of requests so far, by service."""
         with self._lock:
             return {service: self._counts[service] for service in SERVICES}
 
@@ -43,7 +43,7 @@ _current: contextvars.ContextVar[Traffic | None] = contextvars.ContextVar("traff
 
 @contextmanager
 def counted() -> Iterator[Traffic]:
-    """Count what is asked while the block runs, by this thread and those that run in a copy of its context."""
+    """Count the requests during the block, from this thread and threads that run in a copy of its context."""
     traffic = Traffic(_current.get())
     token = _current.set(traffic)
     try:
@@ -53,6 +53,6 @@ def counted() -> Iterator[Traffic]:
 
 
 def asked(service: str) -> None:
-    """A request goes out."""
+    """Count a request to the service."""
     if traffic := _current.get():
         traffic.add(service)

@@ -1,7 +1,7 @@
-"""`sync()`: the engine under the signature of wandb's own WandbLogger.sync, so that moving over is one import.
+"""`sync()`: the engine with the signature of wandb's WandbLogger.sync, so that switching is a change of one import.
 
-Its parameters mean what W&B documents ("OpenAI API", WandbLogger), not what wandb 0.31 makes of them: `num_fine_tunes` are
-the most recent jobs, on whatever page they stand; a job is waited for while it can end; one job's failure is its own.
+Its parameters work as W&B documents them ("OpenAI API", WandbLogger), not as wandb 0.31 implements them: `num_fine_tunes` are
+the most recent jobs, on any page; a job is waited for while it can end; one job's failure does not affect the others.
 """
 
 import argparse
@@ -29,10 +29,10 @@ from function_app.tracking.wandb.sdk import as_a_guest, found_key
 from function_app.wiring import engine_from
 
 EVERY = 60.0
-"""Seconds between two looks at a job that is waited for (W&B, WandbLogger documentation)."""
+"""Seconds between two checks while waiting for jobs (W&B, WandbLogger documentation)."""
 
 _OFFLINE = frozenset({"offline", "dryrun", "disabled"})
-_TAKEN = ("name", "notes", "group", "job_type", "tags", "config")  # of wandb.init's parameters
+_SUPPORTED = ("name", "notes", "group", "job_type", "tags", "config")  # of wandb.init's parameters
 _OPENAI_HOST = "api.openai.com"
 
 Say = Callable[[str], None]
@@ -51,39 +51,39 @@ def sync(
     model_artifact_type: str = "model",
     **kwargs_wandb_init: Any,
 ) -> list[Outcome]:
-    """Bring W&B up to date with fine-tuning jobs, and say a line of each on stderr.
+    """Bring W&B up to date with fine-tuning jobs, and print a line for each on stderr.
 
-    The W&B API key comes from Key Vault where KEY_VAULT_URL is set, else from where `wandb login` or WANDB_API_KEY put it.
-    A run of your own that is active in this process is not touched.
+    The W&B API key comes from Key Vault if KEY_VAULT_URL is set, else from `wandb login` or WANDB_API_KEY.
+    If a run of yours is active in this process, it is not affected.
 
     Args:
-        fine_tune_job_id: only this job; without it all of them.
-        openai_client: an `OpenAI` or `AzureOpenAI` client; without it as the environment says: AZURE_OPENAI_ENDPOINTS
+        fine_tune_job_id: only this job; None for all jobs.
+        openai_client: an `OpenAI` or `AzureOpenAI` client; None to use the environment: AZURE_OPENAI_ENDPOINTS
             with `az login` or AZURE_OPENAI_API_KEY, or OPENAI_API_KEY alone.
-        num_fine_tunes: only so many of the most recent jobs.
+        num_fine_tunes: only this number of most recent jobs.
         project: the W&B project.
-        entity: the team or user it belongs to; without it WANDB_ENTITY, or the key's own default.
-        overwrite: make a new run for each of these jobs and mark the one it had as superseded. W&B gives no run id out
-            twice, so that nothing can be written over.
-        wait_for_job_success: look again every 60 seconds until every job has ended that can end by itself, which a paused
-            one cannot. Meanwhile the runs follow the jobs.
+        entity: its team or user; None for WANDB_ENTITY or the key's default.
+        overwrite: make a new run for each of these jobs and mark its previous run as superseded. W&B never reuses a run
+            id, so a run cannot be overwritten in place.
+        wait_for_job_success: check every 60 seconds until every job has ended that can end by itself, which a paused
+            one cannot. The runs are updated in the meantime.
         log_datasets: whether training and validation files go to W&B, as SYNC_DATASETS says (full).
-        model_artifact_name: the artifact whose versions the models are; None is one for each base model and suffix.
+        model_artifact_name: the artifact for the models; None for one artifact for each base model and suffix.
         model_artifact_type: its type.
-        **kwargs_wandb_init: `name`, `notes`, `group`, `job_type`, `tags` and `config` of new runs. `id` is taken for
-            fine_tune_job_id, as OpenAI's cookbook has it: a run's id is its job's.
+        **kwargs_wandb_init: `name`, `notes`, `group`, `job_type`, `tags` and `config` of new runs. `id` is used as
+            fine_tune_job_id, as in OpenAI's cookbook, because a run has the id of its job.
 
     Returns:
-        What was done for each job. One that failed says why, and is in nobody's way.
+        What was done for each job. A failed job has a reason and does not affect the others.
 
     Raises:
-        SyncError: nothing could be done at all: a wrong argument or setting, no such job, W&B or the account refuses.
+        SyncError: nothing could be done: a wrong argument or setting, no such job, or W&B or the account refused.
         TypeError: wandb.init has no such parameter.
     """
     wanted = _job_id(fine_tune_job_id, kwargs_wandb_init)
     conventions = conventions_from(kwargs_wandb_init, model_artifact_name, model_artifact_type)
     if num_fine_tunes is not None and num_fine_tunes < 0:
-        raise SettingsError(f"num_fine_tunes is {num_fine_tunes}; it is how many of the most recent jobs to sync.")
+        raise SettingsError(f"num_fine_tunes is {num_fine_tunes}, but it must be a positive number of jobs.")
     selection = Selection(frozenset({wanted})) if wanted else Selection(last=num_fine_tunes)
     settings = _settings(openai_client, project, entity)
     if not log_datasets:
@@ -108,10 +108,10 @@ def follow(
     say: Say,
     sleep: Callable[[float], None] = time.sleep,
 ) -> list[Outcome]:
-    """Mirror these jobs; with `wait`, repeat it until every job has ended that can end without a person.
+    """Mirror these jobs. With `wait`, repeat this until every job has ended that can end without a person.
 
     Raises:
-        SyncError: the first pass failed, or so many in a row that `Patience` gave up.
+        SyncError: the first pass failed, or too many in a row did (`Patience`).
     """
     outcomes = _by_job(engine.sync(selection, overwrite=overwrite, report=lambda outcome: say(_line(outcome))))
     patience = Patience()
@@ -134,10 +134,10 @@ def follow(
 
 
 def conventions_from(given: Mapping[str, Any], model_artifact: str | None, model_type: str) -> Conventions:
-    """What wandb.init's parameters ask for of new runs.
+    """Convert the parameters of wandb.init to conventions for new runs.
 
     Raises:
-        SettingsError: what is asked for cannot be had.
+        SettingsError: a value is not supported.
         TypeError: wandb.init has no such parameter.
     """
     known = inspect.signature(wandb.init).parameters
@@ -147,14 +147,14 @@ def conventions_from(given: Mapping[str, Any], model_artifact: str | None, model
     mode = given.get("mode") or os.environ.get("WANDB_MODE")
     if mode in _OFFLINE:
         raise SettingsError(
-            f"W&B is {mode} (mode, or WANDB_MODE), and what is pending is decided from what W&B has.",
+            f"W&B is {mode} (mode or WANDB_MODE), but sync() must read the runs in W&B to find pending jobs.",
             "Set it to online.",
         )
     ignored = sorted(
-        name for name, value in given.items() if name not in _TAKEN and name != "mode" and value is not None
+        name for name, value in given.items() if name not in _SUPPORTED and name != "mode" and value is not None
     )
     if ignored:
-        _say(f"Not used: {', '.join(ignored)}. Of wandb.init's parameters sync() takes {', '.join(_TAKEN)}.")
+        _say(f"Ignored: {', '.join(ignored)}. Of wandb.init's parameters, sync() supports {', '.join(_SUPPORTED)}.")
     tags = given.get("tags") or ()
     return Conventions(
         name=given.get("name"),
@@ -169,17 +169,17 @@ def conventions_from(given: Mapping[str, Any], model_artifact: str | None, model
 
 
 class _Given(Account):
-    """An account by a client that somebody else made, and will close."""
+    """An account with the caller's client, which the caller will close."""
 
     def __init__(self, client: openai.OpenAI) -> None:
         super().__init__(account_name(str(client.base_url)), lambda http: client)
 
     def close(self) -> None:
-        """Leave the client to whose it is."""
+        """Leave the client open."""
 
 
 def account_name(base_url: str) -> str:
-    """What the account behind an address is called: an Azure account by its host's first label, OpenAI's platform openai."""
+    """Return the name of the account at an address: the first label of an Azure host, or "openai" for OpenAI's platform."""
     host = urlsplit(base_url).hostname or base_url
     if host == _OPENAI_HOST or host.endswith(f".{_OPENAI_HOST}"):
         return OPENAI
@@ -188,7 +188,7 @@ def account_name(base_url: str) -> str:
 
 
 class _SettingsBesideClient(Settings):
-    """Settings that need not say where the jobs are."""
+    """Settings that do not have to name the accounts."""
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
@@ -199,9 +199,9 @@ def _settings(client: openai.OpenAI | None, project: str, entity: str | None) ->
     if client is not None and not isinstance(client, openai.OpenAI):
         what = type(client).__name__
         raise SettingsError(
-            f"openai_client is of type {what}: sync() takes an openai.OpenAI or openai.AzureOpenAI client."
+            f"openai_client is of type {what}, but sync() requires an openai.OpenAI or openai.AzureOpenAI client."
         )
-    # The server of the person who is signed in here, decided once: key and runs go to the same one.
+    # The server that the person is signed in to, determined once, so that key and runs go to the same one.
     server = os.environ.get("WANDB_BASE_URL") or server_in_force()
     given: dict[str, Any] = {"wandb_project": project, "wandb_routes": (), "wandb_base_url": server}
     if entity:
@@ -215,21 +215,21 @@ def _key(server: str) -> SecretStr:
     key = found_key(server)
     if key is None:
         raise SettingsError(
-            "Nobody is signed in to W&B here.", "Run `wandb login`, or set WANDB_API_KEY or KEY_VAULT_URL."
+            "There is no W&B sign-in on this machine.", "Run `wandb login`, or set WANDB_API_KEY or KEY_VAULT_URL."
         )
     return key
 
 
 def _job_id(fine_tune_job_id: str | None, given: dict[str, Any]) -> str | None:
-    """The job that is asked for; `id` is taken out of what is for wandb.init."""
+    """Return the requested job, and remove `id` from the parameters for wandb.init."""
     run_id = given.pop("id", None)
     if not run_id:
         return fine_tune_job_id
     if fine_tune_job_id and run_id != fine_tune_job_id:
         raise SettingsError(
-            f"id is {run_id} and fine_tune_job_id {fine_tune_job_id}: a run's id is its job's.", "Leave id away."
+            f"id is {run_id}, but fine_tune_job_id is {fine_tune_job_id}; a run has the id of its job.", "Omit id."
         )
-    _say("id is taken for fine_tune_job_id: a run's id is its job's.")
+    _say("id is used as fine_tune_job_id, because a run has the id of its job.")
     return str(run_id)
 
 
@@ -240,14 +240,16 @@ def _config(given: object) -> Mapping[str, Any]:
         return given
     if isinstance(given, argparse.Namespace):
         return vars(given)
-    raise SettingsError(f"config is of type {type(given).__name__}: sync() takes a mapping or an argparse.Namespace.")
+    raise SettingsError(
+        f"config is of type {type(given).__name__}, but sync() requires a mapping or an argparse.Namespace."
+    )
 
 
 def _by_job(outcomes: Iterable[Outcome]) -> dict[str, Outcome]:
-    """The outcomes by job.
+    """Return the outcomes by job.
 
     Raises:
-        SyncError: there is none but of what was not found: an account that refuses, a job that is nowhere.
+        SyncError: no job was found: an account refused, or no account has the job.
     """
     found = list(outcomes)
     missing = next((each for each in found if each.result is Result.FAILED and not each.status), None)

@@ -1,7 +1,7 @@
-"""Builds clients from the settings, and the engine from clients: the one place that knows all of them.
+"""Build clients from the settings, and the engine from the clients. No other module knows all of them.
 
-Everything that is opened here is closed when the context of what was returned is left. The wandb SDK is imported late: it
-takes half a second, which commands that do not use W&B save.
+Everything that is opened here is closed with the returned context manager. The wandb SDK is imported late: it
+takes half a second, which other commands can save.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -37,13 +37,13 @@ def engine_from(
     """Build the engine that the settings describe.
 
     Args:
-        settings: what to build it from.
-        managed_identity: sign in as the app, as in Functions, where nobody is signed in.
-        guest: the process is somebody else's, so that the W&B SDK's process-wide state is left alone.
-        accounts: use these in place of those that the settings name.
-        conventions: what new runs are called.
-        leases: keeps workers apart that take jobs from one queue.
-        deleted: where deleted runs are remembered; in memory by default.
+        settings: the settings to build it from.
+        managed_identity: sign in as the app, as in Functions.
+        guest: the process belongs to the caller, so the W&B SDK's process-wide state must not change.
+        accounts: use these instead of the accounts in the settings.
+        conventions: names, tags and config for new runs.
+        leases: prevents two workers from writing the same job.
+        deleted: the record of deleted runs; in memory by default.
 
     Raises:
         SettingsError: the settings contradict each other.
@@ -73,7 +73,7 @@ def engine_from(
 
 @contextmanager
 def open_accounts(settings: Settings) -> Iterator[list[Account]]:
-    """Open the accounts that the settings name, for a command that asks W&B for nothing."""
+    """Open the accounts of the settings, for a command that does not use W&B."""
     with ExitStack() as resources:
         accounts = accounts_from(settings, identity_of(settings, resources))
         for account in accounts:
@@ -83,7 +83,7 @@ def open_accounts(settings: Settings) -> Iterator[list[Account]]:
 
 @contextmanager
 def open_wandb(settings: Settings) -> Iterator["WandbApi"]:
-    """Open the W&B project that the settings name, for a command that asks the accounts for nothing."""
+    """Open the W&B project of the settings, for a command that does not use the accounts."""
     with ExitStack() as resources:
         yield _wandb_api(settings, _keys(settings, identity_of(settings, resources)), resources, guest=False)
 
@@ -102,7 +102,7 @@ def _wandb_api(settings: Settings, keys: KeySource, resources: ExitStack, *, gue
 
 
 def _keys(settings: Settings, identity: Callable[[], TokenCredential]) -> KeySource:
-    """Return the vault if one is set, else the key that came with the environment.
+    """Return the vault as key source if one is set, else the key from the environment.
 
     Raises:
         SettingsError: the settings name neither.

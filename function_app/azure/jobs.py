@@ -1,7 +1,7 @@
-"""Jobs, events and checkpoints from what the service says. Pure, and prepared for any value in any field.
+"""Parse jobs, events and checkpoints from the service's answers, whose fields may have any value. Pure.
 
-Optional fields whose value has another type, or is out of bounds, count as absent; `Job.malformed` names them. Only an
-item that cannot be told from others (a job without a usable id) is refused.
+Optional fields with a wrong type or an excessive value count as absent; `Job.malformed` names them. Only an
+item that cannot be identified (a job without a usable id) is refused.
 """
 
 import re
@@ -12,7 +12,7 @@ from function_app.data.metrics import STEP, flat, values_of
 from function_app.models import Checkpoint, Event, Job, JobError
 
 _JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,119}")
-"""It becomes a run's id (at most 128 characters, none of / \\ # ? % :) and the name of a blob."""
+"""A job id becomes a run id (at most 128 characters, none of / \\ # ? % :) and the name of a blob."""
 
 KNOWN = frozenset(
     {"id", "object", "created_at", "status", "model", "fine_tuned_model", "training_file", "validation_file"}
@@ -25,12 +25,12 @@ def job_from(account: str, source: object, region: str | None = None) -> Job:
     """Return a job as the service shows it; `region` is the account's.
 
     Raises:
-        ValueError: it has no usable id.
+        ValueError: the job has no usable id.
     """
     job = Fields(source)
     job_id = job.read("id", text)
     if job_id is None or not _JOB_ID.fullmatch(job_id):
-        raise ValueError("a job without a usable id")
+        raise ValueError("the job has no usable id")
     method = job.fields("method")
     kind = method.read("type", text)
     options = (method.read(kind, mapping) if kind else None) or {}
@@ -79,7 +79,7 @@ def event_from(source: object) -> Event:
 
 
 def checkpoint_from(source: object) -> Checkpoint | None:
-    """Return one checkpoint; metrics without a value are left out. None where its model cannot be told."""
+    """Return one checkpoint without empty metrics, or None if its model is unknown."""
     checkpoint = Fields(source)
     metrics = checkpoint.read("metrics", mapping) or {}
     model = checkpoint.read("fine_tuned_model_checkpoint", text)

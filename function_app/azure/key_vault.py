@@ -1,4 +1,4 @@
-"""Where the W&B API key comes from: Key Vault through an Azure identity, or the environment. Never os.environ afterwards."""
+"""The source of the W&B API key: Key Vault through an Azure identity, or the environment. It is never put in os.environ."""
 
 import logging
 import threading
@@ -21,37 +21,37 @@ from function_app.traffic import VAULT, asked
 log = logging.getLogger(__name__)
 
 FRESH_FOR = 300.0
-"""Seconds that a key is used before the vault is asked again. A key that W&B refuses is asked for again at once."""
+"""Seconds that a key is used before the vault is read again. A key that W&B refuses is read again immediately."""
 
 EXPIRING = 30
-"""Days before a key expires from which on every reading says so."""
+"""Days before a key's expiry from which every reading logs a warning."""
 
 _OUTSIDE = (
-    "the vault lets nobody in from this address",
+    "the vault's network rules refuse this address",
     "Add the address or the app's subnet to the vault's network rules, or a private endpoint; trying again does not help.",
 )
 
 _WHAT_403_MEANS = {
     "ForbiddenByRbac": (
         "this identity has no role on the secret",
-        "Assign it 'Key Vault Secrets User' on the secret (infra/ does); a new role takes up to ten minutes to count.",
+        "Assign it 'Key Vault Secrets User' on the secret (infra/ does); a new role takes up to ten minutes to work.",
     ),
     "ForbiddenByPolicy": (
-        "the vault is on access policies and none lets this identity read secrets",
+        "the vault uses access policies, and none lets this identity read secrets",
         "Run `python -m provisioning setup`, which moves the vault to Azure RBAC.",
     ),
     "AccessDenied": (
-        "the vault is on access policies and none lets this identity read secrets",
+        "the vault uses access policies, and none lets this identity read secrets",
         "Run `python -m provisioning setup`, which moves the vault to Azure RBAC.",
     ),
     "ForbiddenByFirewall": _OUTSIDE,
-    "ForbiddenByConnection": _OUTSIDE,  # of a vault without public access (captured in public issues)
+    "ForbiddenByConnection": _OUTSIDE,  # from a vault without public access (captured in public issues)
     "SecretDisabled": ("the secret is disabled", "Enable it, or run `python -m provisioning rotate-key`."),
 }
 
 
 class VaultKey:
-    """A key kept in Key Vault, read again every few minutes, so that a rotation needs no restart."""
+    """A key in Key Vault. It is read again every few minutes, so that a rotation needs no restart."""
 
     def __init__(
         self, vault_url: str, name: str, credential: TokenCredential, *, clock: Callable[[], float] = time.monotonic
@@ -66,16 +66,16 @@ class VaultKey:
         self._read_at = 0.0
 
     def get(self, *, refused: SecretStr | None = None) -> SecretStr:
-        """The key, from the vault when the last reading is older than FRESH_FOR or brought the `refused` one.
+        """Return the key. Read the vault if the last reading is older than FRESH_FOR or returned the `refused` key.
 
         Raises:
-            VaultError: the vault does not give it.
+            VaultError: the vault does not return it.
         """
         with self._lock:
             if self._key is None or self._key == refused or self._clock() - self._read_at > FRESH_FOR:
                 self._key = self._read()
                 self._read_at = self._clock()
-            if self._key == refused:  # so it is the vault's key, and not one that was rotated just now
+            if self._key == refused:  # the vault's current key, and not one that was just rotated
                 fields = {"version": self._version}
                 log.warning("key state=refused version=%(version)s", fields, extra=fields)
             return self._key
@@ -94,7 +94,7 @@ class VaultKey:
             ) from None
         except (ClientAuthenticationError, CredentialUnavailableError) as error:
             raise VaultError(
-                f"No Azure identity to read {where} with: {_first_line(error)}",
+                f"There is no Azure identity that can read {where}: {_first_line(error)}",
                 "On a laptop: `az login`. In Azure: give the app an identity, and AZURE_CLIENT_ID if it is user-assigned.",
             ) from error
         except HttpResponseError as error:
@@ -111,16 +111,16 @@ class VaultKey:
         if not secret.value:
             raise VaultError(f"The {where} is empty.", "Run `python -m provisioning rotate-key`.")
         self._version = secret.properties.version or ""
-        _tell(secret)
+        _log_reading(secret)
         return SecretStr(secret.value.strip())
 
 
 def identity_of(
     settings: Settings, resources: ExitStack, *, managed_identity: bool = False
 ) -> Callable[[], TokenCredential]:
-    """Who this is: the app's own identity in Functions; on a laptop whatever azure-identity finds, `az login` mostly.
+    """Return a function for the identity: the app's in Functions, or on a laptop what azure-identity finds, mostly `az login`.
 
-    Made when it is first asked for, once, as a key may do without it; closed with the `resources`.
+    The identity is created once, on first use, because a key may not need it. It is closed with the `resources`.
     """
 
     @cache
@@ -136,8 +136,8 @@ def identity_of(
     return identity
 
 
-def _tell(secret: KeyVaultSecret) -> None:
-    """Log that the key was read, and whether it is time for another; of the key itself nothing."""
+def _log_reading(secret: KeyVaultSecret) -> None:
+    """Log that the key was read, and whether it expires soon. The key itself is not logged."""
     expires = secret.properties.expires_on
     fields: dict[str, object] = {
         "version": secret.properties.version,
@@ -146,8 +146,8 @@ def _tell(secret: KeyVaultSecret) -> None:
     log.info("key state=read version=%(version)s expires=%(expires)s", fields, extra=fields)
     if expires and (days := (expires - datetime.now(UTC)).days) < EXPIRING:
         fields["days"] = days
-        told = "key state=expiring days=%(days)d version=%(version)s expires=%(expires)s"
-        log.warning(told, fields, extra=fields)
+        line = "key state=expiring days=%(days)d version=%(version)s expires=%(expires)s"
+        log.warning(line, fields, extra=fields)
 
 
 def _refused(error: HttpResponseError, where: str) -> VaultError:

@@ -1,4 +1,4 @@
-"""The one door to fine-tuning jobs, their events, checkpoints and files: Azure OpenAI, or OpenAI's own platform."""
+"""The client for fine-tuning jobs, their events, checkpoints and files: Azure OpenAI, or OpenAI's own platform."""
 
 import json
 import logging
@@ -30,18 +30,18 @@ _T = TypeVar("_T")
 log = logging.getLogger(__name__)
 
 _PAGES_AT_MOST = 200
-"""Pages of one listing: 20,000 entries, where an account holds 100 jobs and a long job has 1,000 events."""
+"""The maximum number of pages of one listing: 20,000 entries. An account has at most 100 jobs; a long job has 1,000 events."""
 
 _PAGE = 100  # OpenAI's documented maximum; Azure documents only its defaults, 20 and 10
 _CHUNK = 1 << 16
 _TIMEOUT = httpx2.Timeout(60.0, connect=10.0)
-_NEW_ROLES = "New roles take up to ten minutes to count."
+_NEW_ROLES = "New roles take up to ten minutes to work."
 
 
 class Account:
     """One Azure OpenAI account, or OpenAI's own platform.
 
-    Every method raises AccessError, NotThereError, AccountBusyError or AccountError, with what to do about it.
+    Every method may raise AccessError, NotThereError, AccountBusyError or AccountError, each with the next step.
     """
 
     def __init__(
@@ -51,13 +51,13 @@ class Account:
         *others: Callable[[httpx2.Client], openai.OpenAI],
         trust: ssl.SSLContext | bool = True,
     ) -> None:
-        """An account by its name.
+        """Create the account.
 
         Args:
-            name: what it is called in W&B, and in a queue message.
-            client: makes a client of it from an HTTP client.
-            others: the same in other versions of the API, for an account that refuses those before.
-            trust: whose certificates are taken. Reading them anew for each of many accounts takes 30 ms and 0.8 MB.
+            name: its name in W&B and in queue messages.
+            client: creates its SDK client from an HTTP client.
+            others: the same for other API versions, for an account that refuses the previous ones.
+            trust: the trusted certificates, shared by all accounts. Reading them takes 30 ms and 0.8 MB.
         """
         self.name = name
         self.region: str | None = None
@@ -66,13 +66,13 @@ class Account:
         self._clients = [make(http) for make in (client, *others)]
 
     def now(self) -> float:
-        """Seconds since the epoch by the account's own clock (its answers' Date header): the clock of its jobs' times."""
+        """Return the time in seconds since the epoch by the account's clock (the Date header of its answers), as in its jobs."""
         return time.time() + self._skew
 
     def jobs(self) -> list[Job]:
-        """Return all jobs, newest first, whatever order the service lists them in. One request a page of 100.
+        """Return all jobs, newest first, in any order of the service. Each page of 100 takes one request.
 
-        An entry that has no usable id is left out, with a line in the log.
+        An entry without a usable id is skipped and logged.
         """
         jobs: dict[str, Job] = {}
         for page in self._pages("list fine-tuning jobs", lambda client: client.fine_tuning.jobs.with_raw_response.list):
@@ -92,9 +92,9 @@ class Account:
             return job_from(self.name, _json(found), self.region)
 
     def events(self, job_id: str, *, known_step: int = -1) -> list[Event]:
-        """Return a job's log, oldest first: the whole of it, or what is needed to go on after `known_step`.
+        """Return a job's events, oldest first: all of them, or those that are needed to continue after `known_step`.
 
-        Azure lists events newest first but promises nothing: the reading stops early only while the order shows it.
+        Azure lists events newest first but does not guarantee it, so reading stops early only if the order confirms it.
         """
         events: list[Event] = []
         pages = self._pages(
@@ -109,7 +109,7 @@ class Account:
         return sorted(events, key=lambda event: event.created_at)
 
     def checkpoints(self, job_id: str) -> list[Checkpoint]:
-        """Return the models that a job kept on its way, by step."""
+        """Return the job's checkpoints, by step."""
         pages = self._pages(
             f"read the checkpoints of job {job_id}",
             lambda client: partial(client.fine_tuning.jobs.checkpoints.with_raw_response.list, job_id),
@@ -118,7 +118,7 @@ class Account:
         return sorted(found, key=lambda checkpoint: checkpoint.step)
 
     def file(self, file_id: str) -> File:
-        """What is known of a file without reading it."""
+        """Return the properties of a file without reading its content."""
         with self._reading(f"read file {file_id}"):
             found = self._client.files.retrieve(file_id).to_dict()
         said = Fields(found)
@@ -126,7 +126,7 @@ class Account:
 
     @contextmanager
     def content(self, file_id: str) -> Iterator[Iterator[bytes]]:
-        """A file's bytes, streamed in chunks."""
+        """Yield a file's bytes, streamed in chunks."""
         with (
             self._errors(f"read the content of file {file_id}"),
             self._client.files.with_streaming_response.content(file_id) as response,
@@ -135,7 +135,7 @@ class Account:
 
     @contextmanager
     def asking(self, doing: str) -> Iterator[openai.OpenAI]:
-        """The SDK's client, for what starts a job (`azure_openai_submit`): its errors become this account's."""
+        """Yield the SDK's client for starting a job (`authoring.job_creation`), and translate its errors."""
         with self._reading(doing):
             yield self._client
 
@@ -145,11 +145,11 @@ class Account:
 
     @property
     def _client(self) -> openai.OpenAI:
-        """In the version that the account is taken to know; jobs are what is asked for first, and show whether it does."""
+        """The client for the API version that the account is assumed to support. The first request, for jobs, verifies it."""
         return self._clients[0]
 
     def _ask(self, question: Callable[[openai.OpenAI], _T]) -> _T:
-        """Ask in the newest version of the API that the account takes; one that it refuses is not tried again."""
+        """Send a request in the newest API version that the account accepts. A refused version is not tried again."""
         *newer, oldest = self._clients
         for number, client in enumerate(newer):
             try:
@@ -167,22 +167,22 @@ class Account:
         return answer
 
     def _note(self, response: httpx2.Response) -> None:
-        # Recorded on Azure as "Sweden Central"; az and ARM write swedencentral. That it is always the account's own
-        # region is UNVERIFIED.
+        # Recorded on Azure as "Sweden Central"; az and ARM write swedencentral. It is UNVERIFIED that it is always the
+        # account's region.
         if region := response.headers.get("x-ms-region"):
             self.region = region.replace(" ", "").lower()
         try:
             self._skew = parsedate_to_datetime(response.headers["date"]).timestamp() - time.time()
-        except (KeyError, ValueError):  # no Date header, or no date: the local clock will do
+        except (KeyError, ValueError):  # no valid Date header: the local clock is good enough
             self._skew = 0.0
 
     def _pages(
         self, doing: str, listing: Callable[[openai.OpenAI], Callable[..., Any]], *, tail_may_be_missing: bool = False
     ) -> Iterator[list[Any]]:
-        """Yield a listing page by page, its entries as they came.
+        """Yield a listing page by page, with unparsed entries.
 
-        With `tail_may_be_missing` a further page that is refused ends the listing: Azure has answered 400 or 404 to an
-        `after` that it gave out itself (openai-python#938).
+        With `tail_may_be_missing`, a refused page after the first one ends the listing: Azure has answered 400 or 404 to an
+        `after` value that it had returned (openai-python#938).
 
         Raises:
             AccountBusyError: the listing makes no progress.
@@ -208,27 +208,25 @@ class Account:
             last = entries[-1]
             after = text(last.get("id")) if isinstance(last, Mapping) else None
             if after is None:
-                raise AccountBusyError(
-                    f"{self.name} answered an entry without an id that nobody understands, to {doing}."
-                )
+                raise AccountBusyError(f"{self.name} returned an entry without a valid id for the request to {doing}.")
             if after in seen:
                 break
             seen.add(after)
         raise AccountBusyError(
-            f"{self.name} lists the same again and again, asked to {doing}.",
+            f"{self.name} returns the same page again and again for the request to {doing}.",
             "A gateway in front of it may drop the parameter `after`.",
         )
 
     @contextmanager
     def _reading(self, doing: str) -> Iterator[None]:
-        """Errors of a whole answer: those of `_errors`, and an answer that is not what it should be."""
+        """Translate the errors of a whole answer: those of `_errors`, and answers of an unexpected form."""
         try:
             with self._errors(doing):
                 yield
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             what = type(error).__name__
             raise AccountBusyError(
-                f"{self.name} answered what nobody understands ({what}), asked to {doing}."
+                f"{self.name} returned an unexpected answer ({what}) for the request to {doing}."
             ) from error
 
     @contextmanager
@@ -243,7 +241,9 @@ class Account:
                 "Check the endpoint's name, DNS and the network (proxy, firewall, private endpoint).",
             ) from error
         except httpx2.HTTPError as error:  # while a body was being streamed
-            raise AccountBusyError(f"{self.name} broke off while I tried to {doing}: {error}") from error
+            raise AccountBusyError(
+                f"{self.name} closed the connection during the request to {doing}: {error}"
+            ) from error
         except openai.OpenAIError as error:
             raise AccountError(f"Cannot {doing} of {self.name}: {error}") from error
         except AzureError as error:
@@ -258,14 +258,14 @@ def _page(listing: Callable[[openai.OpenAI], Callable[..., Any]], cursor: dict[s
 
 
 def _json(response: Any) -> dict[str, Any]:
-    """Return the object that an answer holds.
+    """Return the object in an answer.
 
     Raises:
-        ValueError, TypeError: it holds something else.
+        ValueError, TypeError: the answer contains something else.
     """
     answer = json.loads(response.http_response.content)
     if not isinstance(answer, dict):
-        raise TypeError("the answer is no object")
+        raise TypeError("the answer is not an object")
     return answer
 
 
@@ -274,7 +274,7 @@ def _count(_: httpx2.Request) -> None:
 
 
 def accounts_from(settings: Settings, credential: Callable[[], TokenCredential]) -> list[Account]:
-    """The accounts that the settings name; `credential` is asked for only when Entra is what lets us in."""
+    """Return the accounts of the settings. `credential` is called only if they use Entra ID."""
     if not settings.azure_openai_endpoints:
         return [_platform(settings)]
     trust = httpx2.create_ssl_context()
@@ -333,7 +333,7 @@ def _scope(endpoint: str) -> str:
 
 
 def _reaches_back(events: list[Event], known_step: int) -> bool:
-    """Whether events that are listed newest first have come to one that was known before."""
+    """Return whether events that are listed newest first have reached one that was already known."""
     times = [event.created_at for event in events]
     newest_first = all(earlier >= later for earlier, later in pairwise(times))
     steps = (event.data.get("step") for event in events if event.type == "metrics")
@@ -343,11 +343,11 @@ def _reaches_back(events: list[Event], known_step: int) -> bool:
 
 
 def _refuses_version(error: openai.APIStatusError) -> bool:
-    """Whether it is the api-version that the service does not know, and not what was asked for.
+    """Return whether the service refused the API version and not the requested resource.
 
-    That is the gateway's 404 "Resource not found" (public reports, e.g. Azure-Samples/openai#73) or a 400 that says so
-    ("API version not supported", mindsdb/mindshub#11563); both UNVERIFIED for fine-tuning. What a job that is not there
-    gets has the code notFound (recorded).
+    This is the gateway's 404 "Resource not found" (public reports, e.g. Azure-Samples/openai#73) or a 400 that says so
+    ("API version not supported", mindsdb/mindshub#11563); both UNVERIFIED for fine-tuning. The answer for a missing job
+    has the code notFound (recorded).
     """
     if error.status_code == 404:
         return str(error.code or "404") == "404"
@@ -355,14 +355,14 @@ def _refuses_version(error: openai.APIStatusError) -> bool:
 
 
 def _refusal(error: openai.APIStatusError, account: str, doing: str) -> AccountError:
-    """What a refusal means. Azure says 401 for a missing role as well as for a bad token (Microsoft, Azure OpenAI RBAC)."""
+    """Return the error for a refusal. Azure answers 401 to a missing role and to a bad token (Microsoft, Azure OpenAI RBAC)."""
     status = error.status_code
     code = str(error.code or "")
     request = error.response.headers.get("apim-request-id") or error.request_id or "unknown"
     log.debug("refused account=%s status=%s code=%s request=%s", account, status, code, request)
     if status in (401, 403) and code == "PermissionDenied":
         return AccessError(
-            f"{account} does not let this identity {doing}: it lacks the role.",
+            f"{account} does not let this identity {doing}, because it lacks the role.",
             f"Assign it 'Cognitive Services OpenAI User' on the account. {_NEW_ROLES}",
         )
     if status in (401, 403):
@@ -371,12 +371,14 @@ def _refusal(error: openai.APIStatusError, account: str, doing: str) -> AccountE
             "Check that the identity belongs to the account's tenant, or the API key to the account.",
         )
     if status == 404:
-        return NotThereError(f"{account} has nothing there, asked to {doing}.", "It may have been deleted.")
+        return NotThereError(f"{account} found nothing for the request to {doing}.", "It may have been deleted.")
     if status == 400 and "custom subdomain" in error.message:
         return AccessError(
-            f"{account} has no custom subdomain, without which it takes no Entra tokens.",
+            f"{account} has no custom subdomain, which Entra tokens require.",
             "Give the account a custom subdomain name and set its endpoint, or set AZURE_OPENAI_API_KEY.",
         )
     if status in (408, 409, 429) or status >= 500:
-        return AccountBusyError(f"{account} is too busy or broken to {doing} (HTTP {status}, request {request}).")
+        return AccountBusyError(
+            f"{account} is busy or failing and could not {doing} (HTTP {status}, request {request})."
+        )
     return AccountError(f"{account} refused to {doing}: HTTP {status} {code} (request {request}).")

@@ -1,7 +1,7 @@
-"""The one door to the app's own storage account: the leases on jobs, the runs that W&B said were deleted, and how many
-messages a queue holds.
+"""The client for the app's own storage account: leases on jobs, records of deleted runs, and the number of messages in
+a queue.
 
-It is reached through the host's connection, read as the host reads it, so that there is nothing more to configure.
+It uses the connection of the Functions host and reads its settings as the host does, so that it needs no configuration.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -22,11 +22,13 @@ from function_app.errors import SettingsError, StorageError, TakenError
 from function_app.traffic import STORAGE, asked
 
 LEASES = "finetune-leases"
-"""The container of the leases, and of DELETED."""
+"""The container for leases and for the blobs of DELETED."""
 DELETED = "deleted-runs/"
-"""What the names of blobs begin with which note a run that was deleted in W&B."""
+"""The prefix of blobs that record a run that was deleted in W&B."""
 
-_OPTIONS: dict[str, Any] = {  # times in seconds: the SDK's own would let one request take longer than a lease lasts
+_OPTIONS: dict[
+    str, Any
+] = {  # times in seconds: with the SDK's defaults, one request could take longer than a lease lasts
     "connection_timeout": 5,
     "read_timeout": 10,
     "initial_backoff": 1,
@@ -41,8 +43,8 @@ _HINTS = {
         "Assign its identity 'Storage Blob Data Owner' and 'Storage Queue Data Contributor' on the storage account (infra/"
         " does); a new role takes up to ten minutes to count."
     ),
-    "AuthorizationFailure": "Let the app's subnet through the storage account's network rules.",
-    "KeyBasedAuthenticationNotPermitted": "Set {name}__blobServiceUri and {name}__queueServiceUri in place of {name}.",
+    "AuthorizationFailure": "Allow the app's subnet in the storage account's network rules.",
+    "KeyBasedAuthenticationNotPermitted": "Set {name}__blobServiceUri and {name}__queueServiceUri instead of {name}.",
 }
 
 Client = TypeVar("Client", BlobServiceClient, QueueServiceClient)
@@ -50,10 +52,10 @@ Client = TypeVar("Client", BlobServiceClient, QueueServiceClient)
 
 @dataclass(frozen=True)
 class Connection:
-    """A connection of the Functions host: one setting, a connection string; or, with an identity, several of one prefix.
+    """A connection of the Functions host: one setting with a connection string, or for an identity several with one prefix.
 
-    (Microsoft, "Configure an identity-based connection") The credential "managedidentity" is the app's identity, the
-    client id says which; without it whatever azure-identity finds, as on a laptop.
+    (Microsoft, "Configure an identity-based connection") The credential "managedidentity" is the app's identity, and the
+    client id chooses it. Without that credential, azure-identity searches, as on a laptop.
     """
 
     name: str
@@ -68,7 +70,7 @@ class Connection:
         """Read the settings of a connection.
 
         Raises:
-            SettingsError: there are none.
+            SettingsError: the connection is not set.
         """
         given = {key.lower(): value for key, value in environment.items() if value}
 
@@ -81,7 +83,7 @@ class Connection:
         queues = setting("queueServiceUri") or (account and f"https://{account}.queue.core.windows.net")
         if not string and not (blobs and queues):
             raise SettingsError(
-                f"{name} is not set: where the host keeps its state, and the app its queue and leases",
+                f"{name} is not set: it names the storage of the host's state and the app's queue and leases",
                 f"Set {name}__blobServiceUri and {name}__queueServiceUri (infra/ does);"
                 f" on a laptop {name}=UseDevelopmentStorage=true, which is Azurite.",
             )
@@ -115,28 +117,28 @@ class Storage:
         self._resources.close()
 
     def lease(self, job: str) -> AbstractContextManager[Lease]:
-        """The lease of a job, see `leases.held`. Its own id is enough of a name: no two jobs share one, all runs of a
-        job have one writer, and an account has one app, whose queue this is.
+        """Hold the lease of a job, see `leases.held`. The job id is a sufficient name: it is unique, all runs of a
+        job have one writer, and one app uses this queue.
 
         Raises:
             TakenError: another worker has it.
-            StorageError: the account cannot be asked; without a lease nobody writes.
+            StorageError: the account does not answer; no worker writes without a lease.
         """
         blob = self._leases.get_blob_client(f"{quote(job, safe='')}.lease")
         return held(BlobLock(self._leases, blob, self._errors), job)
 
     def depth(self, queue: str) -> int:
-        """How many messages a queue holds, those at work and those that wait for another attempt among them.
+        """Return the number of messages in a queue, including those in progress and those that wait for another attempt.
 
-        The service may say too many, but not too few (Microsoft, Get Queue Metadata).
+        The number may be too high, but not too low (Microsoft, Get Queue Metadata).
 
         Raises:
-            StorageError: it cannot be asked.
+            StorageError: the account does not answer.
         """
         with self._errors(f"queue {queue}"):
             try:
                 return self._queues.get_queue_client(queue).get_queue_properties().approximate_message_count or 0
-            except ResourceNotFoundError:  # the host makes it with the first message
+            except ResourceNotFoundError:  # the host creates it with the first message
                 return 0
 
     def _signed_in(self) -> TokenCredential:
@@ -159,15 +161,15 @@ class Storage:
             )
         except ValueError:
             raise SettingsError(
-                f"{self._connection.name} is no connection of a storage account",
-                "It is a connection string, UseDevelopmentStorage=true, or the addresses of its services.",
-            ) from None  # the SDK's own words may quote a key
+                f"{self._connection.name} is not a connection to a storage account",
+                "Set it to a connection string or UseDevelopmentStorage=true, or set the addresses of the account's services.",
+            ) from None  # the SDK's message may quote a key
         self._resources.callback(client.close)
         return client
 
     @contextmanager
     def _errors(self, what: str) -> Iterator[None]:
-        """SDK errors → ours."""
+        """Translate SDK errors to ours."""
         where = f"{what} of {self._connection.name}"
         try:
             yield
@@ -180,7 +182,7 @@ class Storage:
 
     def _refused(self, error: HttpResponseError, where: str) -> StorageError:
         code = code_of(error)
-        if isinstance(error, ClientAuthenticationError) and not code:  # it did not get as far as storage
+        if isinstance(error, ClientAuthenticationError) and not code:  # the request did not reach storage
             return StorageError(
                 f"Cannot sign in to {where}: {_first_line(error)}",
                 f"Give the app an identity, and {self._connection.name}__clientId if it is user-assigned.",
@@ -190,10 +192,10 @@ class Storage:
 
 
 class BlobNames:
-    """A set of names, each an empty blob: instances add to it at once, and none has to know of the others.
+    """A set of names, each an empty blob. Several instances can add names at the same time without coordination.
 
     Attributes:
-        prefix: what the names of its blobs begin with.
+        prefix: the prefix of its blobs' names.
     """
 
     def __init__(
@@ -204,23 +206,23 @@ class BlobNames:
         self._errors = errors
 
     def known(self) -> frozenset[str]:
-        """All of them, by one request for each 5,000 (Microsoft, List Blobs).
+        """Return all names, with one request for each 5,000 (Microsoft, List Blobs).
 
         Raises:
-            StorageError: they cannot be listed.
+            StorageError: the blobs cannot be listed.
         """
         with self._errors(f"the blobs {self.prefix}"):
             try:
                 names = [*self._container.list_blob_names(name_starts_with=self.prefix)]
-            except ResourceNotFoundError:  # the container is made with the first lease
+            except ResourceNotFoundError:  # the container is created with the first lease
                 return frozenset()
         return frozenset(name.removeprefix(self.prefix) for name in names)
 
     def note(self, name: str) -> None:
-        """One more. The container is there: who has something to note has had a lease.
+        """Add a name. The container exists, because the caller has had a lease.
 
         Raises:
-            StorageError: it cannot be written.
+            StorageError: the blob cannot be written.
         """
         blob = self._container.get_blob_client(f"{self.prefix}{name}")
         with self._errors(f"the blob {blob.blob_name}"):
@@ -228,12 +230,12 @@ class BlobNames:
 
 
 class BlobLock:
-    """A lease on an empty blob that is there as long as it is held: deleting it gives it back, and leaves nothing behind.
+    """A lease on an empty blob that exists while the lease is held. Deleting the blob releases the lease and leaves nothing.
 
     While a job fails its blob stays, and its metadata say how often it failed and when it is tried next. They may be lost.
 
-    Only the holder can delete a leased blob, so that no other's goes by mistake. The lease's id is chosen here: a request
-    that is sent again because its answer got lost is for the same lease.
+    Only the holder can delete a leased blob, so that no other lease is released by mistake. The lease id is chosen here, so
+    that a request that is repeated after a lost answer is for the same lease.
     """
 
     def __init__(
@@ -248,7 +250,7 @@ class BlobLock:
         self._lease = BlobLeaseClient(blob)
 
     def acquire(self) -> Failures:
-        """Take it, see `leases.Lock`."""
+        """Acquire the lease; see `leases.Lock`."""
         made = False
         with self._errors(f"the lease {self._blob.blob_name}"):
             for _ in range(_MAKE_AND_TAKE):
@@ -259,19 +261,21 @@ class BlobLock:
                     made = True
                 except HttpResponseError as error:
                     if code_of(error).startswith("Lease"):
-                        raise TakenError("another worker is at it") from None
+                        raise TakenError("another worker holds the lease") from None
                     raise
                 else:
                     return NO_FAILURES if made else _failures(self._blob.get_blob_properties().metadata)
-        raise TakenError("other workers were at it just now")  # and gave it back between making and taking it
+        raise TakenError(
+            "other workers held the lease just now"
+        )  # and released it between our creating and acquiring it
 
     def renew(self) -> None:
-        """Have it for another TERM, see `leases.Lock`. Tried once: who renews knows when to try again."""
+        """Renew the lease for another TERM; see `leases.Lock`. There is no retry, because the caller knows when to try again."""
         with self._errors(f"the lease {self._blob.blob_name}"), _mine():
             self._lease.renew(retry_total=0)
 
     def release(self, failures: Failures) -> None:
-        """Give it back, see `leases.Lock`."""
+        """Release the lease; see `leases.Lock`."""
         with self._errors(f"the lease {self._blob.blob_name}"), _mine():
             if failures == NO_FAILURES:
                 self._blob.delete_blob(lease=self._lease)
@@ -282,16 +286,16 @@ class BlobLock:
 
     def _make(self, *, container: bool) -> None:
         try:
-            if container:  # infra/ makes it; on a laptop nobody did
+            if container:  # infra/ creates it; on a laptop it may be missing
                 self._container.create_container()
             self._blob.upload_blob(b"", overwrite=False)
         except HttpResponseError as error:
-            if error.status_code not in (409, 412):  # another made it, and may hold it already
+            if error.status_code not in (409, 412):  # another worker created it, and may hold it already
                 raise
 
 
 def _failures(metadata: object) -> Failures:
-    """Read what a holder left; anything else counts as nothing."""
+    """Read the metadata that a holder left. Anything else counts as no failure."""
     kept = metadata if isinstance(metadata, Mapping) else {}
     try:
         return Failures(max(0, int(kept.get(_COUNT, 0))), max(0, int(kept.get(_NOT_BEFORE, 0))))
@@ -301,7 +305,7 @@ def _failures(metadata: object) -> Failures:
 
 @contextmanager
 def _mine() -> Iterator[None]:
-    """For requests that name a lease: its blob is gone, has another lease, or that one was broken."""
+    """Translate the refusal of a request that names a lease: the blob is gone or has another lease, or the lease was broken."""
     try:
         yield
     except HttpResponseError as error:
@@ -311,7 +315,7 @@ def _mine() -> Iterator[None]:
 
 
 def code_of(error: AzureError) -> str:
-    """Storage's word for what is wrong; empty where storage did not answer."""
+    """Return storage's error code; empty if storage did not answer."""
     code = getattr(error, "error_code", None) or ""
     return str(getattr(code, "value", code))
 

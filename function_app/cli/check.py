@@ -1,4 +1,4 @@
-"""`python -m function_app check`: check a file before it is uploaded. Asks no service and uploads nothing."""
+"""`python -m function_app check`: check a file before it is uploaded. Contacts no service and uploads nothing."""
 
 import json
 import os
@@ -20,7 +20,7 @@ from function_app.data.credentials import has_credentials
 from function_app.errors import SyncError
 from function_app.models import Method
 
-_SHOWN = 20  # findings, as text
+_SHOWN = 20  # findings, in text output
 _LABEL = 10
 _BAR = 30  # characters of the longest bar of a histogram
 _COLOURS = {Severity.ERROR: "red", Severity.WARNING: "yellow"}
@@ -32,35 +32,43 @@ _FILE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
 @click.option(
     "--method",
     type=click.Choice([method.value for method in Method]),
-    help="The training method.  [default: the one that most examples look like]",
+    help="The training method.  [default: the method that most examples look like]",
 )
 @click.option(
     "--service",
     type=click.Choice([service.value for service in Service]),
-    help="Where it will be used.  [default: as AZURE_OPENAI_ENDPOINTS or OPENAI_API_KEY say, else both]",
+    help="The service that will train.  [default: from AZURE_OPENAI_ENDPOINTS or OPENAI_API_KEY, else both]",
 )
 @click.option("--validation", is_flag=True, help="It is a validation file, which may be short.")
 @click.option("--grader", type=_FILE, help="The grader (JSON) of reinforcement: checks that examples have its fields.")
-@click.option("--model", metavar="NAME", help="The base model: checks that it takes the method; its vocabulary counts.")
+@click.option(
+    "--model", metavar="NAME", help="The base model: checks that it supports the method, and selects the vocabulary."
+)
 @click.option(
     "--tokenizer",
     type=click.Choice(["auto", "tiktoken", "estimate"]),
     default="auto",
     show_default=True,
-    help="auto: tiktoken where it is installed and has its vocabulary, else an estimate, marked as one.",
+    help="auto: tiktoken if it is installed and has its vocabulary, else an estimate, which is marked as such.",
 )
-@click.option("--epochs", type=click.IntRange(min=1), help="How many.  [default: as many as OpenAI's cookbook expects]")
+@click.option(
+    "--epochs",
+    type=click.IntRange(min=1),
+    help="Number of epochs.  [default: the number that OpenAI's cookbook expects]",
+)
 @click.option(
     "--price-per-million",
     "price",
     type=click.FloatRange(min=0),
     metavar="PRICE",
-    help="Of trained tokens, in your currency: adds what training may cost. Prices change, so none is built in.",
+    help="Price of trained tokens in your currency: adds the expected cost. Prices change, so there is no default.",
 )
 @click.option("--stats", is_flag=True, help="Show lengths, duplicates and short answers; no text.")
-@click.option("--compare", type=_FILE, metavar="FILE", help="With --stats: count the examples that this file has, too.")
+@click.option(
+    "--compare", type=_FILE, metavar="FILE", help="With --stats: count the examples that this file also contains."
+)
 @click.option("--strict", "is_strict", is_flag=True, help="Treat warnings as errors.")
-@click.option("--explain", is_flag=True, help="Say of each broken rule what the services do, and how that is known.")
+@click.option("--explain", is_flag=True, help="For each broken rule, say what the services do and how that is known.")
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def check(
     file: Path,
@@ -81,9 +89,9 @@ def check(
 ) -> None:
     """Check a training or validation FILE (JSONL) before it is uploaded.
 
-    Reports line by line what the service would refuse, without quoting the lines; counts tokens, and with a price
-    what training may cost. Knows chats (with tools, with images), preferences, reinforcement and completions. Where
-    sources disagree, or nobody documents it, a finding is a warning.
+    Reports line by line what the service would refuse, without quoting the lines. Counts tokens and, with a price,
+    estimates the cost. Supports chats (with tools and images), preferences, reinforcement and completions. If
+    sources disagree, or nothing is documented, a finding is a warning.
 
     \b
     Exit status: 0 no errors (there may be warnings), 1 errors found or no tokenizer, 2 usage.
@@ -121,7 +129,7 @@ def check(
 
 
 def service_of_settings() -> Service | None:
-    """Return the service that the environment names: Azure where there is an endpoint, OpenAI where only its key is."""
+    """Return the service that the environment configures: Azure if an endpoint is set, OpenAI if only its key is set."""
     if os.environ.get("AZURE_OPENAI_ENDPOINTS") or os.environ.get("AZURE_OPENAI_ENDPOINT"):
         return Service.AZURE
     return Service.OPENAI if os.environ.get("OPENAI_API_KEY") else None
@@ -135,11 +143,11 @@ def read_grader(path: Path) -> dict[str, Any]:
     """
     try:
         grader = json.loads(path.read_bytes())
-        json.dumps(grader)  # whatever can be read can be searched
+        json.dumps(grader)  # what can be serialized can also be searched
     except ValueError as error:
         raise click.UsageError(f"--grader {path}: not JSON ({error})") from None
     except RecursionError:
-        raise click.UsageError(f"--grader {path}: nested too deeply to be read") from None
+        raise click.UsageError(f"--grader {path}: nested too deeply to read") from None
     if not isinstance(grader, dict) or "type" not in grader:
         raise click.UsageError(f"--grader {path}: a grader is a JSON object with a type")
     return grader
@@ -147,9 +155,11 @@ def read_grader(path: Path) -> dict[str, Any]:
 
 def _check_grader(grader: dict[str, Any], checked: Checked) -> None:
     if has_spaced_templates(grader):
-        checked.add("grader-template", "is graded by templates with spaces inside their braces: write {{item.NAME}}")
+        checked.add(
+            "grader-template", "has a grader with spaces inside the braces of its templates: write {{item.NAME}}"
+        )
     if has_credentials(grader):
-        checked.add("credential", "is graded by a grader that has a credential in it")
+        checked.add("credential", "has a grader that contains a credential")
 
 
 # --- for programs
@@ -158,7 +168,7 @@ def _check_grader(grader: dict[str, Any], checked: Checked) -> None:
 def as_document(
     file: Path, checked: Checked, other: Statistics | None = None, *, explain: bool = False
 ) -> dict[str, Any]:
-    """Return what is known of the file, for programs; at most a thousand findings are listed."""
+    """Return the result as a JSON document. At most a thousand findings are listed."""
     question, tokenizer = checked.question, checked.tokenizer
     document: dict[str, Any] = {
         "ok": checked.ok,
@@ -203,7 +213,7 @@ def as_document(
 
 
 def show(file: Path, checked: Checked, other: Statistics | None = None, *, explain: bool = False) -> None:
-    """Print what is known of the file; of many findings the first twenty."""
+    """Print the result, with at most twenty findings."""
     echo(str(file), bold=True)
     _row("looks like", _kind(checked))
     lines = f"{checked.lines:,} line{'s' * (checked.lines != 1)}"
@@ -213,7 +223,7 @@ def show(file: Path, checked: Checked, other: Statistics | None = None, *, expla
         if not checked.question.validation:
             _row("training", _training(checked))
     if checked.images:
-        _row("images", "the services leave out images of people and faces and CAPTCHAs; this cannot be checked here.")
+        _row("images", "the services skip images of people, faces and CAPTCHAs, which cannot be checked here.")
     if checked.statistics:
         _show_statistics(checked.statistics, other)
     if checked.findings:
@@ -232,7 +242,7 @@ def _row(label: str, text: str) -> None:
 
 def _kind(checked: Checked) -> str:
     if checked.format is None:
-        return "no training file"
+        return "not a training file"
     parts = [f"{checked.with_tools:,} with tools"] if checked.with_tools else []
     parts += [f"{checked.with_images:,} with images"] if checked.with_images else []
     method = f"for {checked.method} fine-tuning" + (" (--method)" if checked.question.method else "")
@@ -253,12 +263,14 @@ def _size(size: int) -> str:
 
 def _training(checked: Checked) -> str:
     question = checked.question
-    source = "as asked" if question.epochs else "as OpenAI's cookbook expects; the service decides, or --epochs here"
+    source = (
+        "as given" if question.epochs else "as OpenAI's cookbook expects; the service decides; change it with --epochs"
+    )
     text = f"{checked.epochs} epochs ({source}): {checked.trained_tokens:,} tokens"
     if checked.cost is not None:
         return f"{text}, {checked.cost:,.2f} at {question.price:,g} a million"
     if question.price is not None:
-        return f"{text}; no cost, as reinforcement is billed by time"
+        return f"{text}; no cost is shown, because reinforcement is billed by time"
     return text
 
 
@@ -276,7 +288,7 @@ def _show_statistics(figures: Statistics, other: Statistics | None) -> None:
     _row("longest", longest or "none")
     _row("duplicates", f"{figures.duplicates:,} of {figures.digests.total():,} examples occur earlier in the file")
     if other is not None:
-        _row("shared", f"{figures.shared_with(other):,} examples are in the other file, too")
+        _row("shared", f"{figures.shared_with(other):,} examples are also in the other file")
     document = figures.document()["short_answers"]
     if document["examples"]:
         share = 100 * document["most_frequent"] / document["examples"]
@@ -300,7 +312,7 @@ def _summarise(checked: Checked) -> None:
     counts = [
         f"{count:,} {word}{'s' * (count != 1)}" for count, word in ((errors, "error"), (warnings, "warning")) if count
     ]
-    verdict = "It would be refused." if errors else "No reason for a refusal found."
+    verdict = "The service would refuse the file." if errors else "No reason for a refusal was found."
     echo(" ".join([verdict, *([", ".join(counts) + "."] if counts else [])]), err=True)
 
 

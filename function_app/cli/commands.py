@@ -31,9 +31,9 @@ _DRY = "Nothing was written: this was a dry run."
 def run() -> None:
     """Run the command line and exit.
 
-    A full disk, or a terminal that is gone, is no defect of ours: one line for whoever may still read it, status 1.
+    A full disk or a closed terminal is not a bug of ours: print one line, if anybody can still read it, and exit with status 1.
     """
-    # What SDKs log goes nowhere, where Python would print it bare: what matters of it is told by us.
+    # Discard the SDKs' log records, which Python would print: our own messages contain what matters in them.
     logging.getLogger().addHandler(logging.NullHandler())
     try:
         main(prog_name=_PROGRAM if Path(sys.argv[0]).stem == _PROGRAM else "python -m function_app")
@@ -42,9 +42,9 @@ def run() -> None:
             raise
         with suppress(OSError):
             echo(f"Error: output or temporary files cannot be written: {error.strerror}.", err=True)
-            echo("Make room, and run the same command again: W&B holds what is done.", err=True)
+            echo("Free some disk space and run the same command again: what is done is in W&B.", err=True)
         with Path(os.devnull).open("wb") as nowhere:
-            for stream in (1, 2):  # what they still hold would fail once more when Python ends, with another status
+            for stream in (1, 2):  # flushing them when Python exits would fail again and change the exit status
                 os.dup2(nowhere.fileno(), stream)
         sys.exit(1)
 
@@ -54,8 +54,8 @@ def run() -> None:
 def main() -> None:
     """Mirror fine-tuning jobs of Azure OpenAI, or OpenAI, into Weights & Biases.
 
-    This is what the function app does at every tick, run by hand. W&B holds the state, so any command can be repeated
-    and interrupted; settings are environment variables with the names of the app settings.
+    This does by hand what the function app does at every tick. W&B holds the state, so any command can be repeated
+    and interrupted. Settings are environment variables with the names of the app settings.
     """
 
 
@@ -69,11 +69,9 @@ def main() -> None:
     help="Only jobs created since, in UTC: 2026-11-30, or 2026-11-30T12:00:00Z as W&B shows it.",
 )
 @click.option("--dry-run", is_flag=True, help="Show what is pending and write nothing.")
+@click.option("--overwrite", is_flag=True, help="Replace each run with a new one and mark the old run as superseded.")
 @click.option(
-    "--overwrite", is_flag=True, help="Make a clean run in place of the one there, which is marked superseded."
-)
-@click.option(
-    "--follow", is_flag=True, help="Go on until every selected job has ended; a paused one is not waited for."
+    "--follow", is_flag=True, help="Continue until every selected job has ended. Does not wait for paused jobs."
 )
 @click.option(
     "--interval",
@@ -81,15 +79,15 @@ def main() -> None:
     default=30.0,
     show_default=True,
     metavar="SECONDS",
-    help="With --follow: between two looks.",
+    help="With --follow: time between two checks.",
 )
 @click.option(
     "--datasets",
     type=click.Choice([policy.value for policy in DatasetPolicy]),
-    help="How much of the training files goes to W&B, in place of SYNC_DATASETS.",
+    help="How much of the training files goes to W&B; overrides SYNC_DATASETS.",
 )
 @click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
-@click.option("-v", "--verbose", count=True, help="Every job, and a log on stderr; twice for more.")
+@click.option("-v", "--verbose", count=True, help="Show every job, and a log on stderr; repeat for more.")
 def sync(
     jobs: tuple[str, ...],
     last: int | None,
@@ -114,13 +112,13 @@ def sync(
 
     \b
     Exit status: 0 all well, 1 some job or account failed (the others are done), 2 usage or settings,
-    130 interrupted (what was done stays done; run it again to go on).
+    130 interrupted (what was done remains; run it again to continue).
     """
     if dry_run and follow:
-        raise click.UsageError("--follow waits for jobs to be mirrored, and --dry-run mirrors none: use one of them.")
+        raise click.UsageError("--follow waits for jobs to be mirrored, but --dry-run mirrors none: use one of them.")
     if overwrite and not (jobs or last or since):
         raise click.UsageError(
-            "--overwrite makes a new run for every job: say for which ones, with --job, --last or --since."
+            "--overwrite makes a new run for every job: select the jobs with --job, --last or --since."
         )
     _log_to_stderr(verbose)
     report: Report = Document() if output == "json" else Table(everything=verbose > 0)
@@ -147,7 +145,7 @@ def _sync(
 
     for text in settings.routes.ignored():
         echo(text, err=True, fg="yellow")
-    told: list[Outcome] = []
+    done: list[Outcome] = []
     patience = Patience()
     try:
         with engine_from(settings) as engine:
@@ -162,40 +160,40 @@ def _sync(
                         stops=report.stops,
                     )
                 except SyncError as error:
-                    if pause is None or not told or not patience.outlasts(error):
+                    if pause is None or not done or not patience.outlasts(error):
                         raise
                     echo(f"{error.message} Trying again in {pause:g} s.", err=True, fg="yellow")
                     time.sleep(pause)
                     continue
                 patience.reset()
-                told = added_up(told, outcomes)
+                done = added_up(done, outcomes)
                 moving = sum(outcome.moving for outcome in outcomes)
                 if pause is None or not moving:
                     break
-                overwrite = False  # the first look has made the new runs
+                overwrite = False  # the first pass has made the new runs
                 report.waits(moving, pause)
                 time.sleep(pause)
     except Interrupted as stopped:
-        report.done(added_up(told, stopped.outcomes), interrupted=True)
+        report.done(added_up(done, stopped.outcomes), interrupted=True)
         sys.exit(INTERRUPTED)
     except KeyboardInterrupt:
-        report.done(told, interrupted=True)
+        report.done(done, interrupted=True)
         sys.exit(INTERRUPTED)
-    report.done(told, note=_DRY if dry_run else _standing_still(told) if pause is not None else "")
-    sys.exit(int(any(outcome.result is Result.FAILED for outcome in told)))
+    report.done(done, note=_DRY if dry_run else _standing_still(done) if pause is not None else "")
+    sys.exit(int(any(outcome.result is Result.FAILED for outcome in done)))
 
 
 def _standing_still(outcomes: Sequence[Outcome]) -> str:
-    """Why --follow ended before every job did."""
+    """Return why --follow ended before every job did."""
     statuses = Counter(outcome.status for outcome in outcomes if not outcome.final)
     if not statuses:
         return ""
-    said = ", ".join(f"{count} {status}" for status, count in statuses.items())
-    return f"Not waited for: {said}. Nothing more comes until somebody goes on with them; sync again then."
+    counts = ", ".join(f"{count} {status}" for status, count in statuses.items())
+    return f"Not waited for: {counts}. These jobs do not continue until somebody resumes them; sync again then."
 
 
 def _log_to_stderr(verbose: int) -> None:
-    """Ours at -v, with more at -vv; never the SDKs' own, which at DEBUG have bodies in them."""
+    """Log our records at -v, and more at -vv. Never log the SDKs' records, which contain bodies at DEBUG."""
     ours = logging.getLogger("function_app")
     ours.setLevel((logging.ERROR, logging.INFO, logging.DEBUG)[min(verbose, 2)])
     handler = logging.StreamHandler(sys.stderr)

@@ -1,4 +1,4 @@
-"""The one place where the command line writes. Text from outside is made harmless here, so callers need not think of it."""
+"""The only place where the command line writes. It makes text from outside safe, so that callers do not have to."""
 
 import json
 import logging
@@ -12,7 +12,7 @@ import click
 from function_app.data.text import lines, one_line
 
 USUAL_WIDTH = 100
-"""Columns where there is no terminal."""
+"""The width in columns if there is no terminal."""
 
 
 def echo(text: str, *, err: bool = False, fg: str | None = None, bold: bool | None = None) -> None:
@@ -26,7 +26,7 @@ def echo_lines(text: str, *, err: bool = False, fg: str | None = None) -> None:
 
 
 def echo_json(document: Any) -> None:
-    """Write one JSON document to stdout, in ASCII: JSON itself escapes what a terminal could take for a command."""
+    """Write one JSON document to stdout in ASCII. JSON escapes everything that a terminal could take for a command."""
     click.echo(json.dumps(document, indent=2))
 
 
@@ -49,7 +49,7 @@ class LogFormatter(logging.Formatter):
 
 
 class Progress:
-    """One line on stderr that is written over and over; nothing where stderr is no terminal."""
+    """One line on stderr that is rewritten in place; nothing if stderr is not a terminal."""
 
     def __init__(self, columns: int) -> None:
         self._columns = columns

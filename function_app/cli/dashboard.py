@@ -12,32 +12,36 @@ from function_app.errors import SettingsError, SyncError
 from function_app.settings import Settings
 
 _SAYS = {
-    "created": "Saved. Whoever may see the project may open it.",
-    "updated": "Brought up to date.",
-    "current": "It is there and up to date; what people have changed in it stays. --overwrite puts the standard one there.",
+    "created": "Saved. Everybody who can see the project can open it.",
+    "updated": "Updated.",
+    "current": "The dashboard is up to date, and people's changes to it are kept. --overwrite restores the standard dashboard.",
 }
 
 
 class _Settings(Settings):
-    """The same settings for a command that asks Azure for nothing but the key."""
+    """Settings for a command that needs only the key from Azure."""
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
         if not self.key_vault_url and not self.wandb_api_key:
-            raise ValueError("KEY_VAULT_URL is not set: the vault that has the W&B API key (or WANDB_API_KEY, the key)")
+            raise ValueError(
+                "KEY_VAULT_URL is not set. Set it to the vault with the W&B API key, or set WANDB_API_KEY to the key"
+            )
         return self
 
 
 @click.command()
-@click.option("--project", metavar="[ENTITY/]PROJECT", help="In place of WANDB_ENTITY and WANDB_PROJECT.")
-@click.option("--overwrite", is_flag=True, help="Put the standard dashboard in place of what people have made of it.")
+@click.option("--project", metavar="[ENTITY/]PROJECT", help="Overrides WANDB_ENTITY and WANDB_PROJECT.")
+@click.option(
+    "--overwrite", is_flag=True, help="Replace the dashboard, including people's changes, with the standard one."
+)
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def dashboard(project: str | None, *, overwrite: bool, output: str) -> None:
     """Save a W&B workspace for fine-tuning runs.
 
-    Loss, accuracy and reward by step, live and final; hyperparameters against the final validation loss; failures;
-    datasets; runs side by side. It is one view of the project, found again by its name: run this after an upgrade to
-    bring it up to date. Sections of your own in it stay.
+    It shows loss, accuracy and reward by step, live and final; hyperparameters against the final validation loss; failures;
+    datasets; and runs side by side. It is one saved view of the project, found by its name. Run this after an upgrade to
+    update it. Sections that you have added are kept.
 
     \b
     Settings   WANDB_ENTITY, WANDB_PROJECT (OpenAI-Fine-Tune), WANDB_BASE_URL;
@@ -45,7 +49,7 @@ def dashboard(project: str | None, *, overwrite: bool, output: str) -> None:
     Needs      wandb-workspaces: pip install '.[dashboard]'
 
     \b
-    Exit status: 0 the dashboard is there, 1 it is not, 2 usage or settings.
+    Exit status: 0 the dashboard exists, 1 it could not be saved, 2 usage or settings.
     """
     entity, name = _named(project)
     try:

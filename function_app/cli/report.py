@@ -1,4 +1,4 @@
-"""How the outcomes of a sync reach people, or programs: a table that grows line by line, or one JSON document."""
+"""Show the outcomes of a sync: a table that grows line by line for people, or one JSON document for programs."""
 
 import re
 import shutil
@@ -28,32 +28,32 @@ INTERRUPTED = 130
 
 
 class Report(Protocol):
-    """What a sync tells while it runs, and at its end."""
+    """Receives the progress of a sync and its result."""
 
     def begins(self, jobs: int) -> None:
-        """So many jobs are going to be mirrored now."""
+        """Called with the number of jobs to mirror."""
 
     def outcome(self, outcome: Outcome) -> None:
-        """One job is done, for now."""
+        """Called when a job is done for now."""
 
     def waits(self, jobs: int, seconds: float) -> None:
-        """So many jobs go on; the next look is in so many seconds."""
+        """Called with the number of jobs that continue, and the seconds until the next check."""
 
     def stops(self) -> None:
-        """Somebody pressed Ctrl-C; the jobs at work are going to be left soon."""
+        """Called after Ctrl-C; the jobs in progress stop soon."""
 
     def done(self, outcomes: Sequence[Outcome], *, note: str = "", interrupted: bool = False) -> None:
-        """All is done, or was interrupted; `note` is one sentence to add."""
+        """Called when all jobs are done or the sync was interrupted. `note` is a sentence to add."""
 
     def failed(self, error: SyncError, status: int) -> NoReturn:
-        """Nothing could be done at all."""
+        """Called if the sync could not start."""
 
 
 class Table:
-    """A few lines for each job as it is done, and one that sums up; on a terminal also how far it has come."""
+    """Prints a few lines for each job, then a summary; on a terminal also the progress."""
 
     def __init__(self, *, everything: bool, width: int | None = None) -> None:
-        """A table on stdout: of `everything`, or of what is news; `width` in columns, the terminal's unless said."""
+        """Create a table on stdout of `everything`, or of changes only. `width` is in columns; the default is the terminal's."""
         self._everything = everything
         self._width = width or shutil.get_terminal_size((USUAL_WIDTH, 24)).columns
         self._told: dict[tuple[str, str], Outcome] = {}
@@ -65,12 +65,12 @@ class Table:
         self._jobs = self._done = 0
 
     def begins(self, jobs: int) -> None:
-        """Show how far it has come, from here on."""
+        """Start to show the progress."""
         self._jobs, self._done = jobs, 0
         self._show_progress()
 
     def outcome(self, outcome: Outcome) -> None:
-        """Show a job's outcome, if there is news in it."""
+        """Show a job's outcome if something changed."""
         key = (outcome.account, outcome.job)
         before, self._told[key] = self._told.get(key), outcome
         self._done += outcome.result in (Result.SYNCED, Result.FAILED)
@@ -80,33 +80,33 @@ class Table:
         self._show_progress()
 
     def waits(self, jobs: int, seconds: float) -> None:
-        """Show what is waited for."""
-        self._progress.show(f"{_jobs(jobs)} going on; next look in {seconds:g} s, Ctrl-C ends this")
+        """Show what the sync is waiting for."""
+        self._progress.show(f"{_jobs(jobs)} in progress; next check in {seconds:g} s, Ctrl-C to stop")
 
     def stops(self) -> None:
-        """Say that it was heard."""
+        """Confirm that the sync is stopping."""
         self._stopped = True
         self._progress.clear()
-        echo("Stopping. Runs at work are left as they stand, which takes a moment …", err=True)
+        echo("Stopping. This takes a moment; runs in progress keep what they have …", err=True)
 
     def done(self, outcomes: Sequence[Outcome], *, note: str = "", interrupted: bool = False) -> None:
-        """Sum up, and say what to do about what failed."""
+        """Print a summary, and the next step for each failure."""
         self._progress.clear()
         echo(_summary(outcomes, everything=self._everything), err=True)
         for outcome in outcomes:
             for warning in outcome.warnings:
                 echo(f"{outcome.job}: {warning}", fg="yellow", err=True)
-        for result in (Result.SKIPPED, Result.FAILED):  # what happened many times is said once
-            told = Counter((each.message, each.hint) for each in outcomes if each.result is result)
-            for (why, hint), times in told.items():
+        for result in (Result.SKIPPED, Result.FAILED):  # print repeated messages once
+            counts = Counter((each.message, each.hint) for each in outcomes if each.result is result)
+            for (why, hint), times in counts.items():
                 echo(f"{times} {result}: {_sentence(why)} {hint}".rstrip(), err=True)
         if note:
             echo(note, err=True)
         if interrupted:
-            echo("Interrupted. What is shown stands; run the same command again to go on.", err=True)
+            echo("Interrupted. What is shown is done; run the same command again to continue.", err=True)
 
     def failed(self, error: SyncError, status: int) -> NoReturn:
-        """Say what happened and what to do."""
+        """Print the error and the next step."""
         self._progress.clear()
         echo_lines(f"Error: {error.message}", fg="red", err=True)
         if error.hint:
@@ -114,7 +114,7 @@ class Table:
         sys.exit(status)
 
     def _belongs(self, outcome: Outcome) -> bool:
-        """Whether a job is one that people want to see, as something happened to it."""
+        """Return whether to show a job, because something happened to it."""
         if self._everything:
             return True
         if outcome.result is Result.PENDING and self._stopped:
@@ -129,9 +129,7 @@ class Table:
         self._reasons.add(outcome.message)
         for line in _lines(replace(outcome, message="the same") if again else outcome, self._width):
             echo(line, fg=_COLOURS.get(outcome.result))
-        if (
-            outcome.run_url and outcome.run_url not in self._links
-        ):  # in one piece, however long, so that it can be clicked
+        if outcome.run_url and outcome.run_url not in self._links:  # unwrapped at any length, so that it can be clicked
             self._links.add(outcome.run_url)
             echo(f"{_INDENT}{outcome.run_url}", fg=_COLOURS.get(outcome.result))
 
@@ -141,41 +139,41 @@ class Table:
 
 
 class Document:
-    """One JSON document at the end, also of a failure."""
+    """Prints one JSON document at the end, also after a failure."""
 
     def begins(self, jobs: int) -> None:
-        """Nothing: the document comes when all is done."""
+        """Do nothing: the document is printed at the end."""
 
     def outcome(self, outcome: Outcome) -> None:
-        """Nothing: the document comes when all is done."""
+        """Do nothing: the document is printed at the end."""
 
     def waits(self, jobs: int, seconds: float) -> None:
-        """Nothing: the document comes when all is done."""
+        """Do nothing: the document is printed at the end."""
 
     def stops(self) -> None:
-        """Nothing: the document comes when all is done."""
+        """Do nothing: the document is printed at the end."""
 
     def done(self, outcomes: Sequence[Outcome], *, note: str = "", interrupted: bool = False) -> None:
-        """Print it."""
+        """Print the document."""
         ok = not interrupted and all(outcome.result is not Result.FAILED for outcome in outcomes)
         jobs = [asdict(outcome) for outcome in outcomes]
         echo_json({"ok": ok, "interrupted": interrupted, "note": note, "jobs": jobs})
 
     def failed(self, error: SyncError, status: int) -> NoReturn:
-        """Print that instead."""
-        said = {"code": _code(error), "message": error.message, "hint": error.hint}
-        echo_json({"ok": False, "error": said})
+        """Print a document with the error."""
+        details = {"code": _code(error), "message": error.message, "hint": error.hint}
+        echo_json({"ok": False, "error": details})
         sys.exit(status)
 
 
 def fail(error: SyncError, output: str, status: int = 1) -> NoReturn:
-    """Report an error that ends the command, as one document where `output` is "json", and exit."""
+    """Report an error that ends the command, as a document if `output` is "json", and exit."""
     report: Report = Document() if output == "json" else Table(everything=False)
     report.failed(error, status)
 
 
 def added_up(before: Iterable[Outcome], after: Iterable[Outcome]) -> list[Outcome]:
-    """The outcomes of two ticks, one after the other, as if they had been one."""
+    """Merge the outcomes of two consecutive ticks."""
     earlier = {(outcome.account, outcome.job): outcome for outcome in before}
     return [_added(earlier.get((outcome.account, outcome.job)), outcome) for outcome in after]
 
@@ -199,15 +197,15 @@ def _has_news(before: Outcome | None, now: Outcome) -> bool:
 
 
 def _lines(outcome: Outcome, width: int) -> list[str]:
-    """One outcome: as a row of the table, or narrow."""
+    """Format one outcome as a row of the table, or as short lines on a narrow terminal."""
     job, what = outcome.job or f"({outcome.account})", outcome.summary
     if width >= _TABLE_FROM:
         step = "" if outcome.last_step is None else str(outcome.last_step)
         first, *more = textwrap.wrap(what, width - _WHAT_AT) or [""]
         return [_row((outcome.result, job, outcome.status, step, first)), *(" " * _WHAT_AT + line for line in more)]
     at = "" if outcome.last_step is None else f", step {outcome.last_step}"
-    said = f"{outcome.status}{at}: {what}" if outcome.status else what
-    wrapped = textwrap.wrap(said, width, initial_indent=_INDENT, subsequent_indent=_INDENT)
+    text = f"{outcome.status}{at}: {what}" if outcome.status else what
+    wrapped = textwrap.wrap(text, width, initial_indent=_INDENT, subsequent_indent=_INDENT)
     return [f"{outcome.result:{_WIDTHS[0]}}{_GAP}{job}", *wrapped]
 
 
@@ -219,10 +217,10 @@ def _summary(outcomes: Sequence[Outcome], *, everything: bool) -> str:
     if not outcomes:
         return "No fine-tuning jobs found."
     counts = Counter(outcome.result for outcome in outcomes if outcome.job)
-    said = ", ".join(f"{counts[result]} {result}" for result in Result if counts[result])
-    parts = [f"{_jobs(counts.total())}: {said}" if said else _jobs(0)]
+    results = ", ".join(f"{counts[result]} {result}" for result in Result if counts[result])
+    parts = [f"{_jobs(counts.total())}: {results}" if results else _jobs(0)]
     if accounts := len(outcomes) - counts.total():
-        parts.append(f"{accounts} account{'s' * (accounts > 1)} could not be asked")
+        parts.append(f"{accounts} unreachable account{'s' * (accounts > 1)}")
     hidden = [result for result in _UNEVENTFUL if counts[result]]
     if hidden and not everything:
         parts.append(f"-v lists those that are {' or '.join(hidden)}")
@@ -238,6 +236,6 @@ def _sentence(text: str) -> str:
 
 
 def _code(error: SyncError) -> str:
-    """What programs know an error by: its class's name, as provisioning's codes are written."""
+    """Return the error's code for programs: the name of its class in kebab-case, as in provisioning."""
     words = re.findall("[A-Z][a-z]*", type(error).__name__.removesuffix("Error"))
     return "-".join(words).lower()

@@ -33,41 +33,41 @@ def _hyperparameters(
     for text in (part for each in given for part in each.split(",") if part.strip()):
         name, equals, value = (part.strip() for part in text.partition("="))
         if not equals or not name or not value:
-            raise click.BadParameter(f"{text!r} is not NAME=VALUE, as n_epochs=3 is")
+            raise click.BadParameter(f"{text!r} is not NAME=VALUE, such as n_epochs=3")
         chosen[name] = _number(value)
     return chosen
 
 
 @click.command()
-@click.option("--model", required=True, metavar="NAME", help="The base model, or a fine-tuned one to go on with.")
+@click.option("--model", required=True, metavar="NAME", help="The base model, or a fine-tuned model to train further.")
 @click.option("--training", type=_FILE, required=True, help="The training file (JSONL).")
-@click.option("--validation", type=_FILE, help="The validation file; reinforcement needs one.")
-@click.option("--suffix", metavar="TEXT", help="Becomes a part of the model's name: 1 to 40 of A-Z, a-z, 0-9, - and _.")
-@click.option("--seed", type=int, help="The same seed, the same result, mostly.  [default: the service's choice]")
+@click.option("--validation", type=_FILE, help="The validation file; required for reinforcement.")
+@click.option("--suffix", metavar="TEXT", help="Part of the model's name: 1 to 40 of A-Z, a-z, 0-9, - and _.")
+@click.option("--seed", type=int, help="The same seed usually gives the same result.  [default: the service's choice]")
 @click.option(
     "--method",
     type=click.Choice([method.value for method in Method]),
-    help="How to train.  [default: what the training file's first example looks like]",
+    help="The training method.  [default: from the first example of the training file]",
 )
 @click.option(
     "--hyperparameters",
     multiple=True,
     callback=_hyperparameters,
     metavar="NAME=VALUE",
-    help="Repeatable, or with commas; the service chooses the others.",
+    help="Repeatable or comma-separated; the service chooses the others.",
 )
-@click.option("--grader", type=_FILE, help="The grader of reinforcement, as JSON.")
-@click.option("--training-type", metavar="TYPE", help="Azure's: Standard, GlobalStandard or Developer.")
-@click.option("--account", metavar="NAME", help="Which one, where AZURE_OPENAI_ENDPOINTS has several.")
-@click.option("--again", is_flag=True, help="Create the job although one like it is there.")
-@click.option("--unchecked", is_flag=True, help="Upload the files although `check` finds errors in them.")
+@click.option("--grader", type=_FILE, help="The grader for reinforcement, as JSON.")
+@click.option("--training-type", metavar="TYPE", help="Azure's training type: Standard, GlobalStandard or Developer.")
+@click.option("--account", metavar="NAME", help="The account, if AZURE_OPENAI_ENDPOINTS names several.")
+@click.option("--again", is_flag=True, help="Create the job even if a similar one exists.")
+@click.option("--unchecked", is_flag=True, help="Upload the files even if `check` finds errors in them.")
 @click.option(
     "--interval",
     type=click.FloatRange(min=0, min_open=True),
     default=5.0,
     show_default=True,
     metavar="SECONDS",
-    help="Between two looks at a file that the service processes.",
+    help="Time between two checks of a file that the service is processing.",
 )
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def submit(
@@ -89,16 +89,16 @@ def submit(
 ) -> None:
     """Start a fine-tuning job, so that the next sync shows it in W&B.
 
-    Checks the files, uploads what the account does not have yet (same name, same content), waits until it is processed,
-    and creates the job. Killed half-way, run it again: it goes on, and a job like the one asked for is shown, not created
-    a second time (--again does). Two of these commands at the same moment do not see each other.
+    Checks the files, uploads those that the account does not have yet (same name and content), waits until they are processed,
+    and creates the job. If it was interrupted, run it again to continue. If a similar job exists, it is shown and none is created
+    (use --again to create one anyway). Two of these commands at the same moment do not see each other.
 
     \b
     Where   AZURE_OPENAI_ENDPOINTS, with `az login` or AZURE_OPENAI_API_KEY; or OPENAI_API_KEY alone
     Role    Cognitive Services OpenAI Contributor on the account
 
     \b
-    Exit status: 0 the job is there, 1 it is not (a file or the service says no), 2 usage or settings,
+    Exit status: 0 the job exists, 1 it does not (a file or the service refused), 2 usage or settings,
     130 interrupted.
     """
     # The SDKs take a second to import, which --help does not need.
@@ -128,11 +128,11 @@ def submit(
     except SyncError as error:
         fail(error, output)
     except OSError as error:
-        if error.filename is None:  # a stream that cannot be written: see cli.run
+        if error.filename is None:  # stdout or stderr cannot be written: see cli.run
             raise
         fail(SyncError(f"{error.filename} cannot be read: {error.strerror}."), output)
     except KeyboardInterrupt:
-        echo("Interrupted. What was uploaded stays; run the same command again to go on.", err=True)
+        echo("Interrupted. Uploaded files are kept; run the same command again to continue.", err=True)
         sys.exit(INTERRUPTED)
 
 
@@ -159,7 +159,7 @@ def _report(done: "Submitted", settings: Settings, output: str) -> None:
     job, goes = done.job, settings.routes.of(done.job)
     url = None if isinstance(goes, LeftOut) else _run_url(job, goes, settings)
     if output == "json":
-        said = {
+        document = {
             "ok": True,
             "job": job.id,
             "account": job.account,
@@ -173,28 +173,28 @@ def _report(done: "Submitted", settings: Settings, output: str) -> None:
             "run_project": None if isinstance(goes, LeftOut) else goes.project,
             "run_url": url,
         }
-        echo_json(said)
+        echo_json(document)
         return
     echo(job.id)
     if done.lost:
-        echo(f"Created in {job.account}, {job.status}; its answer got lost, the list of jobs has it.", err=True)
+        echo(f"Created in {job.account}, {job.status}. The answer was lost, but the job is listed.", err=True)
     elif done.created:
         echo(f"Created in {job.account}, {job.status}.", err=True)
     else:
-        echo(f"Not created: {job.account} has it already, {job.status}. --again makes another one like it.", err=True)
+        echo(f"Not created: {job.account} already has such a job, {job.status}. --again creates another one.", err=True)
     if isinstance(goes, LeftOut):
-        echo(f"It will not be in W&B: {goes.message}.", err=True)
+        echo(f"The job will not be mirrored to W&B: {goes.message}.", err=True)
     else:
-        _say_what_comes(job, url or f"run {job.id} of the project {goes.project}")
+        _print_next_steps(job, url or f"run {job.id} of the project {goes.project}")
 
 
-def _say_what_comes(job: Job, run: str) -> None:
-    echo(f"The next tick of the function app shows it: {run}", err=True)
-    echo(f"Or now: `python -m function_app sync --job {job.id} --follow`", err=True)
+def _print_next_steps(job: Job, run: str) -> None:
+    echo(f"The next tick of the function app mirrors it: {run}", err=True)
+    echo(f"To do it now: `python -m function_app sync --job {job.id} --follow`", err=True)
 
 
 def _run_url(job: Job, goes: Destination, settings: Settings) -> str | None:
-    """Where the run is going to be; nobody knows without an entity, which only the API key could tell."""
+    """Return the address of the future run; None if no entity is set, because only the API key determines it then."""
     if goes.entity is None:
         return None
     return f"{project_page(goes.entity, goes.project, settings.wandb_base_url)}/runs/{quote(job.id)}"

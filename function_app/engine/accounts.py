@@ -29,7 +29,7 @@ class JobSource(Protocol):
         """Return a job's log, oldest first: all of it, or what is needed to go on after `known_step`."""
 
     def checkpoints(self, job_id: str) -> list[Checkpoint]:
-        """Return the models that a job kept on its way, by step."""
+        """Return the job's checkpoints, by step."""
 
     def file(self, file_id: str) -> File:
         """Return what is known of a file without reading it."""

@@ -81,7 +81,7 @@ def test_openais_own_platform_needs_no_endpoint(environment: pytest.MonkeyPatch)
         ("SYNC_DATASETS", "some", "SYNC_DATASETS"),
         ("SYNC_CONCURRENCY", "0", "SYNC_CONCURRENCY"),
         ("SYNC_CONCURRENCY", "many", "SYNC_CONCURRENCY"),
-        ("AZURE_OPENAI_API_VERSION", "latest", "AZURE_OPENAI_API_VERSION: 'latest' is neither a date"),
+        ("AZURE_OPENAI_API_VERSION", "latest", "AZURE_OPENAI_API_VERSION: 'latest' is not v1, auto or a date"),
         ("WANDB_PROJECT", "a/b", "WANDB_PROJECT"),
         ("WANDB_ROUTES", "account=a -> x; suffix -> off", "WANDB_ROUTES: rule 2 ('suffix -> off'): 'suffix' is not"),
         ("WANDB_REGISTRY", "model/a b", "WANDB_REGISTRY: 'model/a b' is invalid: a collection's name has"),

@@ -126,7 +126,7 @@ def test_one_job_by_its_id_also_as_openais_cookbook_calls_it(bench: Bench, scrip
     bench.world(a_job(), a_job(id=OTHER_JOB))
     assert list(script(OTHER_JOB)) == [OTHER_JOB]
     assert list(script(id=JOB)) == [JOB]
-    with pytest.raises(SettingsError, match="a run's id is its job's"):
+    with pytest.raises(SettingsError, match="a run has the id of its job"):
         script(OTHER_JOB, id=JOB)
 
 
@@ -247,7 +247,7 @@ def test_the_key_is_found_where_wandb_login_left_it(
     bench.world(a_job())
     monkeypatch.delenv("WANDB_API_KEY")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
-    with pytest.raises(SettingsError, match="Nobody is signed in"):
+    with pytest.raises(SettingsError, match="There is no W&B sign-in"):
         script()
     (tmp_path / "netrc").write_text(f"machine api.forge.coreweave.com\n  login user\n  password {KEY}\n")
     assert script()[JOB].final
@@ -301,7 +301,7 @@ def test_parameters_of_wandb_init_that_have_no_use_here_are_named(
 ) -> None:
     bench.world(a_job())
     assert script(dir="/tmp", resume="allow", mode="online")[JOB].final
-    assert "Not used: dir, resume." in capsys.readouterr().err
+    assert "Ignored: dir, resume." in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

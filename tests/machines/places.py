@@ -51,7 +51,7 @@ class _Lock:
     def acquire(self) -> Failures:
         with self.leases.guard:
             if self.job in self.leases.taken:
-                raise TakenError("another worker is at it")
+                raise TakenError("another worker holds the lease")
             self.leases.taken.add(self.job)
         return NO_FAILURES
 

@@ -64,7 +64,7 @@ def test_a_lease_is_renewed_several_times_before_it_could_end() -> None:
 
 
 def test_who_does_not_get_the_lock_does_not_begin() -> None:
-    for refusal in (TakenError("another worker is at it"), StorageError("storage is down")):
+    for refusal in (TakenError("another worker holds the lease"), StorageError("storage is down")):
         lock = Lock(taken=refusal)
         with pytest.raises(type(refusal)), held(lock, "ftjob-1"):
             raise AssertionError("began without the lock")

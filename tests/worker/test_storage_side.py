@@ -74,7 +74,9 @@ def test_a_job_that_another_worker_has_is_left_to_it(host: Host, load: Load) -> 
     leases["ftjob-done.lease"] = Blob("another's", cloud.clock.time() + 60)
     (only,) = host(delivered(message("ftjob-done")), env=azure(cloud))["invocations"]
     assert only["ok"], only["error"]
-    assert any("result=skipped job=ftjob-done" in line and "another worker is at it" in line for line in logged(only))
+    assert any(
+        "result=skipped job=ftjob-done" in line and "another worker holds the lease" in line for line in logged(only)
+    )
     assert cloud.world.wandb.store.project("acme", "tuning") is None
 
     cloud.clock.advance(61)  # that worker was killed

@@ -72,7 +72,7 @@ def test_people_get_its_address_and_it_has_what_they_ask_for(synced: Bench, run:
     done = run("function_app", "dashboard", env=SETTINGS)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip().endswith(f"/{ENTITY}/{PROJECT}?nw={view_id(ENTITY, PROJECT)}")
-    assert done.stderr == "Saved. Whoever may see the project may open it.\n"
+    assert done.stderr == "Saved. Everybody who can see the project can open it.\n"
     [view] = views(synced)
     assert (view.name, view.type) == (f"nw-{view_id(ENTITY, PROJECT)}-v", "project-view")
     assert list(sections(view)) == [

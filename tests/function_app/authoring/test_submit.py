@@ -379,7 +379,7 @@ def test_a_job_that_the_routes_leave_out_is_told_so(bench: Bench, tmp_path: Path
     routes = {"WANDB_ROUTES": "account=aoai-ml -> off", "WANDB_API_KEY": KEY}
     done = tried(a_training_file(tmp_path), "--suffix", "scratch-1", env=routes)
     assert done.exit_code == 0
-    assert "It will not be in W&B" in done.stderr
+    assert "The job will not be mirrored to W&B" in done.stderr
 
 
 def test_preferences_are_dpo_with_its_own_hyperparameters(bench: Bench, tmp_path: Path) -> None:

@@ -90,7 +90,7 @@ def test_a_vault_that_lets_nobody_in_says_that_it_is_the_network(
     bench: Bench, key: Callable[..., VaultKey], network: dict[str, bool]
 ) -> None:
     with_secret(bench, KEY, vault=network)
-    with pytest.raises(VaultError, match="lets nobody in from this address") as caught:
+    with pytest.raises(VaultError, match="network rules refuse this address") as caught:
         key().get()
     assert "private endpoint" in caught.value.hint
 

@@ -219,7 +219,7 @@ REFUSALS: list[tuple[dict[str, Any], type[AccountError], str]] = [
     (
         {"status": 404, "body": {"error": {"code": "404", "message": "Resource not found"}}},
         NotThereError,
-        "nothing there",
+        "found nothing",
     ),
     (
         {
@@ -233,8 +233,12 @@ REFUSALS: list[tuple[dict[str, Any], type[AccountError], str]] = [
     ({"status": 429, "headers": {"retry-after-ms": "1"}}, AccountBusyError, "HTTP 429"),
     ({"status": 500, "headers": {"retry-after-ms": "1"}}, AccountBusyError, "HTTP 500"),
     ({"reset": True}, AccountBusyError, "Cannot reach"),
-    ({"status": 200, "body": {"object": "list", "data": [{"object": "fine_tuning.job"}]}}, AccountBusyError, "nobody"),
-    ({"malformed_json": True}, AccountBusyError, "nobody understands"),
+    (
+        {"status": 200, "body": {"object": "list", "data": [{"object": "fine_tuning.job"}]}},
+        AccountBusyError,
+        "without a valid id",
+    ),
+    ({"malformed_json": True}, AccountBusyError, "unexpected answer"),
 ]
 
 
@@ -258,7 +262,7 @@ def test_a_missing_role_is_told_from_a_bad_token(bench: Bench) -> None:
 
 def test_a_file_that_breaks_off_is_trouble_for_later_not_half_a_file(bench: Bench) -> None:
     bench.world(a_job(), faults=[{"op": "Files_GetContent", "do": {"cut_body": 500}}])
-    with pytest.raises(AccountBusyError, match="broke off"), account(bench).content(FILE) as chunks:
+    with pytest.raises(AccountBusyError, match="closed the connection"), account(bench).content(FILE) as chunks:
         list(chunks)
 
 

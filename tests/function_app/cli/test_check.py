@@ -63,7 +63,7 @@ def test_it_needs_no_settings_and_no_network(tmp_path: Path) -> None:
     )
     assert done.returncode == 1
     shown = " ".join(done.stdout.split())
-    for text in ("chat for supervised fine-tuning on OpenAI or Azure, 19 with tools", "2 epochs (as asked)"):
+    for text in ("chat for supervised fine-tuning on OpenAI or Azure, 19 with tools", "2 epochs (as given)"):
         assert text in shown
     for text in ("at 25 a million", "estimate, as tiktoken", "line 20 error is not valid JSON"):
         assert text in shown

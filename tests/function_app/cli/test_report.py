@@ -67,7 +67,7 @@ def test_an_account_that_cannot_be_asked_is_no_job(capsys: pytest.CaptureFixture
     account = Outcome("", "aoai-eu", Result.FAILED, message="No token.", hint="Run az login.")
     said, lines = shown(capsys, [account, outcome(1, Result.SYNCED, steps=1)])
     assert "failed (aoai-eu)" in said
-    assert lines == ["1 job: 1 synced; 1 account could not be asked", "1 failed: No token. Run az login."]
+    assert lines == ["1 job: 1 synced; 1 unreachable account", "1 failed: No token. Run az login."]
 
 
 def test_after_ctrl_c_jobs_that_were_not_begun_are_counted_and_those_broken_off_shown(

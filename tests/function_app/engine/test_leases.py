@@ -36,7 +36,7 @@ def lost_after(asked: int) -> Callable[[], bool]:
 @pytest.mark.parametrize(
     ("error", "result", "final"),
     [
-        (TakenError("another worker is at it"), "skipped", False),
+        (TakenError("another worker holds the lease"), "skipped", False),
         (StorageError("storage is down"), "failed", False),
     ],
 )
