@@ -6,6 +6,7 @@ They are thin: the engine does the work, and the host schedules, retries and cou
 import json
 import logging
 import os
+import platform
 import re
 import time
 from collections import Counter
@@ -22,12 +23,14 @@ from function_app.engine.backlog import top_up
 from function_app.engine.planner import Action
 from function_app.errors import SyncError
 from function_app.models import Outcome, Result
+from function_app.shared_rules import VERSION
 from function_app.traffic import counted
 
 if TYPE_CHECKING:
     from function_app.azure.storage import Storage
     from function_app.engine.engine import Engine
     from function_app.engine.outcomes import Candidate
+    from function_app.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -101,6 +104,10 @@ def find_jobs(
         depth = _storage().depth(QUEUE)
     for ignored in Routes(Destination(None, "", engine.datasets), engine.rules).ignored():
         log.warning("route ignored: %s", ignored)
+    if not _settings().datasets_chosen:
+        log.warning(
+            "SYNC_DATASETS is not set: training files stay in Azure, as with reference. Set full, sample, reference or off"
+        )
     pending = [each for each in candidates if each.decision.action is Action.MIRROR]
     enqueued = _to_enqueue(pending, depth)
     if enqueued:
@@ -121,6 +128,7 @@ def find_jobs(
             "past_due": timer.past_due,
             "seconds": time.monotonic() - started,
             **traffic.counts(),
+            "package": VERSION,
         }
     )
 
@@ -129,7 +137,8 @@ def _log_tick(fields: dict[str, object]) -> None:
     log.info(
         "tick accounts=%(accounts)d accounts_failed=%(accounts_failed)d jobs=%(jobs)d pending=%(pending)d enqueued=%(enqueued)d"
         " queued=%(queued)d current=%(current)d skipped=%(skipped)d refused=%(refused)d lag=%(lag)d past_due=%(past_due)s"
-        " seconds=%(seconds).1f azure=%(azure)d wandb=%(wandb)d storage=%(storage)d vault=%(vault)d",
+        " seconds=%(seconds).1f azure=%(azure)d wandb=%(wandb)d storage=%(storage)d vault=%(vault)d"
+        " package=%(package)s",
         fields,
         extra=fields,
     )
@@ -200,7 +209,9 @@ def sync_job(message: func.QueueMessage) -> None:
     )
 
 
-@app.queue_trigger(arg_name="message", queue_name=POISON_QUEUE, connection=STORAGE)
+# Azure Resource Manager lists the bindings of an indexed function, and doctor reads the version there (UNVERIFIED: that Azure
+# keeps a binding's additional fields, which the library documents, in that list).
+@app.queue_trigger(arg_name="message", queue_name=POISON_QUEUE, connection=STORAGE, packageVersion=VERSION)
 def report_poison(message: func.QueueMessage) -> None:
     """Log that the host gave up on a message, because each attempt ended the process. Its job is enqueued again while it is
     pending.
@@ -230,9 +241,24 @@ def _storage() -> "Storage":
 
 
 @cache
+def _settings() -> "Settings":
+    """The app settings, read once."""
+    from function_app.settings import Settings
+
+    return Settings.load()
+
+
+@cache
 def _engine() -> "Engine":
     """Return the engine of this process, created at the first invocation: indexing does not need the slow SDKs."""
-    from function_app.settings import Settings
-    from function_app.wiring import engine_from
+    try:
+        from function_app.wiring import engine_from
+    except ImportError as error:
+        raise SyncError(
+            f"a package is missing, or was built for another Python than this {platform.python_version()}: {error}",
+            "Deploy the complete package, which Azure does not build (docs/deploy.md, The package).",
+        ) from error
 
-    return engine_from(Settings.load(), managed_identity=True, leases=_storage().lease, deleted=_storage().deleted)
+    return engine_from(
+        _settings().deployed(), managed_identity=True, leases=_storage().lease, deleted=_storage().deleted
+    )

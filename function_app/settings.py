@@ -94,6 +94,15 @@ class Settings(BaseSettings):
                 os.environ.pop(name, None)
 
     @property
+    def datasets_chosen(self) -> bool:
+        """Whether SYNC_DATASETS is set."""
+        return "sync_datasets" in self.model_fields_set
+
+    def deployed(self) -> Self:
+        """Return the settings of the app in Azure: while nobody has chosen what leaves of training files, only references do."""
+        return self if self.datasets_chosen else self.model_copy(update={"sync_datasets": DatasetPolicy.REFERENCE})
+
+    @property
     def api_versions(self) -> tuple[str, ...]:
         """The API versions to try on Azure. Each is a fallback for an account that does not support the previous ones.
 

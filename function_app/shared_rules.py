@@ -8,6 +8,12 @@ from urllib.parse import urlsplit
 from function_app.data.routes import Destination, Routes, parse_routes
 from function_app.models import DatasetPolicy
 
+VERSION = "0.2.0"
+"""The version of the deployed code, which has no installed metadata to ask. A test compares it with pyproject.toml."""
+
+PYTHON = "3.13"
+"""The Python that Azure runs the app on: infra/modules/app.bicep, and what the package is built for."""
+
 SECRET_NAME = "wandb-api-key"  # noqa: S105 (the name of a secret, not one)
 """The Key Vault secret with the W&B API key, unless WANDB_SECRET_NAME names another one."""
 

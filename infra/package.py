@@ -19,9 +19,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
+from function_app.shared_rules import PYTHON, VERSION
+
 ROOT = Path(__file__).parent.parent
-PYTHON = "3.13"
-"""The Python that Azure runs the app on (modules/app.bicep)."""
 PLATFORM = "x86_64-manylinux_2_28"
 SITE = ".python_packages/lib/site-packages"
 """The folder in which the Functions worker finds packages that are deployed with the app (Microsoft, Python developer guide)."""
@@ -107,6 +107,7 @@ def report(output: Path) -> Iterator[str]:
     if rest := zipped.total() - sum(size for _, size in zipped.most_common(12)):
         yield f"{rest / _MB:>7.2f} MB  {'':>10}  {len(zipped) - 12} more"
     yield f"{output.stat().st_size / _MB:>7.2f} MB  {unpacked.total() / _MB:>7.2f} MB  total, {len(files)} files"
+    yield f"version {VERSION}"
     yield f"sha256 {hashlib.sha256(output.read_bytes()).hexdigest()}"
     yield str(output)
 

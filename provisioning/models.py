@@ -371,6 +371,8 @@ class FunctionApp:
     state: str
     system_identity: str | None = None  # the principal's object id
     user_identities: tuple[UserIdentity, ...] = ()
+    runtime: str = ""  # such as "python 3.13"; empty if the plan does not say
+    template_version: str = ""  # of the template that deployed it; empty if it does not say
 
 
 @dataclass(frozen=True)
@@ -379,3 +381,4 @@ class IndexedFunction:
 
     name: str
     disabled: bool = False
+    package_version: str = ""  # of the package that it is part of; empty if it does not say

@@ -18,6 +18,9 @@ param packageUri string
 @description('Settings that the app reads. Empty ones are omitted, so that the app uses its defaults.')
 param settings { *: string }
 
+// The release that this template is part of.
+var version = '0.2.0'
+
 resource storage 'Microsoft.Storage/storageAccounts@2025-06-01' existing = {
   name: storageAccountName
 }
@@ -54,8 +57,8 @@ var given = toObject(filter(items(settings), each => !empty(each.value)), each =
 resource app 'Microsoft.Web/sites@2025-03-01' = {
   name: name
   location: location
-  // azd finds the app to deploy to by this tag.
-  tags: union(tags, { 'azd-service-name': 'sync' })
+  // azd finds the app to deploy to by its tag, and doctor compares the version with the package's.
+  tags: union(tags, { 'azd-service-name': 'sync', 'template-version': version })
   kind: 'functionapp,linux'
   identity: {
     type: 'UserAssigned'

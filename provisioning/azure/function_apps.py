@@ -15,6 +15,8 @@ from provisioning.errors import NotFoundError
 from provisioning.models import FunctionApp, FunctionAppName, IndexedFunction, UserIdentity
 
 _VERSION = "api-version=2024-11-01"
+TEMPLATE_VERSION = "template-version"
+"""The tag that infra/modules/app.bicep puts on the app."""
 
 
 class FunctionApps:
@@ -47,11 +49,15 @@ class FunctionApps:
                 ) from error
         identity = site.get("identity") or {}
         users = identity.get("userAssignedIdentities") or {}
+        properties = site.get("properties") or {}
+        runtime = (properties.get("functionAppConfig") or {}).get("runtime") or {}
         return FunctionApp(
             name=site["name"],
-            state=(site.get("properties") or {}).get("state") or "",
+            state=properties.get("state") or "",
             system_identity=identity.get("principalId") or None,
             user_identities=tuple(UserIdentity(i, u["clientId"], u["principalId"]) for i, u in users.items()),
+            runtime=" ".join(str(runtime[each]) for each in ("name", "version") if runtime.get(each)),
+            template_version=str((site.get("tags") or {}).get(TEMPLATE_VERSION) or ""),
         )
 
     def functions(self, app: FunctionAppName) -> tuple[IndexedFunction, ...]:
@@ -71,7 +77,11 @@ class FunctionApps:
 
 
 def _function(shown: Mapping[str, Any]) -> IndexedFunction:
-    """ARM names a function APP/FUNCTION."""
+    """ARM names a function APP/FUNCTION. The package states its version as a field of a binding."""
+    properties = shown.get("properties") or {}
+    bindings = (properties.get("config") or {}).get("bindings") or ()
     return IndexedFunction(
-        str(shown["name"]).rsplit("/", 1)[-1], disabled=bool((shown.get("properties") or {}).get("isDisabled"))
+        str(shown["name"]).rsplit("/", 1)[-1],
+        disabled=bool(properties.get("isDisabled")),
+        package_version=next((str(each["packageVersion"]) for each in bindings if "packageVersion" in each), ""),
     )

@@ -47,6 +47,7 @@ class Chain:
     site: FunctionApp | None = None
     app_settings: Mapping[str, str] | None = None
     app_principal: str | None = None
+    package_version: str = ""
 
     def command(self, name: str) -> str:
         """Return one of our own commands, for this account, vault and secret."""

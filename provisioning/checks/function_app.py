@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
 
-from function_app.shared_rules import EVERY_TWO_MINUTES, check_schedule, ignored_routes
+from function_app.shared_rules import EVERY_TWO_MINUTES, PYTHON, check_schedule, ignored_routes
 from provisioning import shell
 from provisioning.checks import access
 from provisioning.checks.chain import Chain
@@ -196,13 +196,32 @@ def app_functions(chain: Chain) -> Finding:
         return failed(
             f"the host has indexed {len(FUNCTIONS) - len(missing)} of {len(FUNCTIONS)} functions ({indexed}); "
             f"missing: {', '.join(missing)}",
-            f"Deploy again ({shell.command('func', 'azure', 'functionapp', 'publish', app.name)}) and read the host's "
-            "log for errors during indexing.",
+            "Deploy the complete package, which Azure does not build (docs/deploy.md, The package): a build in Azure may use "
+            "another Python than the app. Then read the host's log for errors during indexing.",
         )
     if disabled := [each.name for each in found if each.disabled and each.name in FUNCTIONS]:
         enabled = {f"AzureWebJobs.{each}.Disabled": "false" for each in disabled}
         return failed(f"disabled: {', '.join(disabled)}", _set(app, enabled))
+    chain.package_version = next((each.package_version for each in found if each.package_version), "")
     return ok(", ".join(FUNCTIONS))
+
+
+def app_version(chain: Chain) -> Finding:
+    """The app runs on the Python that its packages are built for, and its code and template are of one release."""
+    site = known(chain.site, "the function app")
+    if site.runtime and site.runtime != f"python {PYTHON}":
+        return failed(
+            f"it runs on {site.runtime}, but the packages that it needs are built for python {PYTHON}",
+            "Deploy the template of this release, which sets the runtime: az deployment group create (docs/deploy.md).",
+        )
+    package, template = chain.package_version, site.template_version
+    if package and template and package != template:
+        return warning(
+            f"the package is {package}, the template {template}",
+            "Deploy the template and the package of one release (docs/deploy.md, Update).",
+        )
+    seen = (f"package {package}" if package else "", f"template {template}" if template else "", site.runtime)
+    return ok(", ".join(filter(None, seen)) or "neither package nor template state a version")
 
 
 def _app(chain: Chain) -> FunctionAppName:
@@ -227,5 +246,6 @@ CHECKS: Mapping[str, Callable[[Chain], Finding]] = {
     "app secret access": app_secret_access,
     "app job access": app_job_access,
     "app functions": app_functions,
+    "app version": app_version,
 }
 """The checks of the function app by name, in the order they run."""

@@ -175,6 +175,9 @@ class FunctionApp:
     identities: dict[str, Principal] = field(default_factory=dict)
     functions: list[str] = field(default_factory=list)
     settings: dict[str, str] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
+    python: str = "3.13"
+    package_version: str = ""
 
 
 @dataclass

@@ -173,6 +173,9 @@ class Builder:
             state=script.state,
             functions=list(script.functions),
             settings=dict(script.settings),
+            tags=dict(script.tags),
+            python=script.python,
+            package_version=script.package_version,
         )
         self.tenant.function_apps[app.id.lower()] = app
         for name in [script.identity] if isinstance(script.identity, str) else script.identity:

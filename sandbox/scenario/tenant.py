@@ -148,6 +148,9 @@ class FunctionAppScript(Script):
     functions: list[str] = []
     settings: dict[str, str] = {}
     state: Literal["Running", "Stopped"] = "Running"
+    tags: dict[str, str] = {}
+    python: str = "3.13"
+    package_version: str = ""
 
 
 class AccountScript(OpenAIAccount):

@@ -47,6 +47,14 @@ def test_the_defaults_are_those_of_the_design(environment: pytest.MonkeyPatch) -
     assert settings.sync_datasets is DatasetPolicy.FULL
 
 
+def test_the_deployed_app_sends_references_until_somebody_chooses(environment: pytest.MonkeyPatch) -> None:
+    assert not Settings.load().datasets_chosen
+    assert Settings.load().deployed().routes.default.datasets is DatasetPolicy.REFERENCE
+    environment.setenv("SYNC_DATASETS", "full")
+    assert Settings.load().datasets_chosen
+    assert Settings.load().deployed().sync_datasets is DatasetPolicy.FULL
+
+
 @pytest.mark.parametrize("separator", [",", " ", "\n", " , ", ";"])
 def test_several_endpoints_may_stand_in_one_setting(environment: pytest.MonkeyPatch, separator: str) -> None:
     environment.setenv(

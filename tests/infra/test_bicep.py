@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +17,8 @@ from tree_sitter import Language, Node, Parser
 from function_app.azure.storage import LEASES
 from function_app.functions import POISON_QUEUE, QUEUE, STORAGE
 from function_app.settings import Settings
-from infra.package import PYTHON
+from function_app.shared_rules import PYTHON, VERSION
+from provisioning.azure.function_apps import TEMPLATE_VERSION
 from sandbox.azure.roles import ROLES
 from tests.contracts import CONTRACTS, TOOLS
 from tests.functions import declared
@@ -158,6 +160,12 @@ def test_the_app_runs_on_the_plan_and_the_python_that_the_package_is_built_for()
     assert re.findall(r"name: 'python'\n +version: '(.+)'", TEXTS["app"]) == [PYTHON]
     assert re.findall(r"name: '(.+)'\n +tier: '(.+)'", TEXTS["app"]) == [("FC1", "FlexConsumption")]
     assert re.findall(r"^    type: '(\w+)'", TEXTS["app"], re.MULTILINE) == ["UserAssigned"]
+
+
+def test_project_package_and_template_have_one_version() -> None:
+    project = tomllib.loads((INFRA.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert {project["version"], block(r"^var version = '([\d.]+)'$", TEXTS["app"])} == {VERSION}
+    assert f"'{TEMPLATE_VERSION}': version" in TEXTS["app"], "doctor reads it"
 
 
 def test_alerts_and_workbook_watch_functions_that_exist() -> None:

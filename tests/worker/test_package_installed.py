@@ -17,7 +17,8 @@ from zipfile import ZipFile
 
 import pytest
 
-from infra.package import PYTHON, SITE
+from function_app.shared_rules import PYTHON
+from infra.package import SITE
 from sandbox.cloud import Cloud
 from tests.worker.test_worker import LIBRARY, WORLD, Answer, Load, asked_for, azure, delivered, logged, tick, worker
 

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from function_app.functions import POISON_QUEUE, QUEUE, STORAGE
+from function_app.shared_rules import VERSION
 from sandbox.azure.storage import ACCOUNT
 from sandbox.cloud import Cloud
 from tests.storage.azurite import connection
@@ -142,6 +143,7 @@ def test_the_host_sees_timer_queue_and_poison_with_their_bindings(host: Host, sp
     assert answer["package"] == str(ROOT / "function_app" / "__init__.py")
     bindings = {name: each["bindings"] for name, each in answer["functions"].items()}
     kept = ("type", "direction", "name", "schedule", "runOnStartup", "useMonitor", "queueName", "connection")
+    assert [each.get("packageVersion") for each in bindings["report_poison"]] == [VERSION], "doctor reads it there"
     assert {name: [{k: b[k] for k in kept if k in b} for b in bound] for name, bound in bindings.items()} == {
         "find_jobs": [
             {"type": "queue", "direction": "OUT", "name": "requests", "queueName": QUEUE, "connection": STORAGE},
@@ -207,6 +209,15 @@ def test_a_tick_enqueues_each_pending_job_once_and_the_queue_function_mirrors_it
     assert any("result=synced job=ftjob-done" in line for line in logged(done))
     assert any("result=current job=ftjob-done" in line for line in logged(again))
     assert asked_for(second) == ["ftjob-running"]
+
+
+@worker
+def test_an_app_for_which_nobody_chose_what_leaves_says_so_in_each_tick(host: Host, load: Load) -> None:
+    cloud = load({**WORLD, "accounts": [{"name": "aoai-ml", "group": "rg-ml"}]})
+    unchosen = host(tick(), tick(), env=azure(cloud))["invocations"]
+    assert ["SYNC_DATASETS is not set" in " ".join(logged(each, "WARNING")) for each in unchosen] == [True, True]
+    (chosen,) = host(tick(), env=azure(cloud, SYNC_DATASETS="sample"))["invocations"]
+    assert logged(chosen, "WARNING") == []
 
 
 @worker

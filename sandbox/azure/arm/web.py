@@ -43,6 +43,7 @@ class Web:
             "type": _KIND,
             "kind": "functionapp,linux",
             "location": app.location,
+            "tags": app.tags,
             "properties": {
                 "state": app.state,
                 "enabled": True,
@@ -52,6 +53,7 @@ class Web:
                 "reserved": True,  # Linux
                 "resourceGroup": call.params["group"],
                 "sku": "FlexConsumption",
+                "functionAppConfig": {"runtime": {"name": "python", "version": app.python}},
             },
         }
         if identity := self._identity(app):
@@ -85,12 +87,15 @@ class Web:
         return Reply(200, {"value": shown, "nextLink": link})
 
     def _function(self, app: FunctionApp, name: str) -> dict[str, Any]:
+        config: dict[str, Any] = {"name": name}
+        if app.package_version and name == "report_poison":
+            config["bindings"] = [{"type": "queueTrigger", "packageVersion": app.package_version}]
         return {
             "id": f"{app.id}/functions/{name}",
             "name": f"{app.name}/{name}",
             "type": f"{_KIND}/functions",
             "location": app.location,
-            "properties": {"name": name, "language": "python", "isDisabled": False, "config": {"name": name}},
+            "properties": {"name": name, "language": "python", "isDisabled": False, "config": config},
         }
 
     def _settings(self, call: Call) -> Reply:

@@ -194,8 +194,21 @@ BROKEN = {
     "functions not indexed": Broken(
         "app functions",
         "1 of 3 functions (find_jobs); missing: report_poison, sync_job",
-        "func azure functionapp publish func-ml",
+        "Deploy the complete package",
         world={"app": {"functions": ["find_jobs"]}},
+    ),
+    "another Python": Broken(
+        "app version",
+        "it runs on python 3.11, but the packages that it needs are built for python 3.13",
+        "Deploy the template of this release",
+        world={"app": {"python": "3.11"}},
+    ),
+    "package and template of two releases": Broken(
+        "app version",
+        "the package is 0.2.0, the template 0.3.0",
+        "the template and the package of one release",
+        "warning",
+        world={"app": {"package_version": "0.2.0", "tags": {"template-version": "0.3.0"}}},
     ),
     "another vault": Broken(
         "app settings",
