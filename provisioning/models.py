@@ -157,9 +157,8 @@ class AccessPolicy:
 
     object_id: str
     permissions: Mapping[str, tuple[str, ...]]
-    application_id: str | None = (
-        None  # set for a compound identity: the principal has access only through this application
-    )
+    application_id: str | None = None  # of a compound identity: the principal has access only through it
+    foreign_tenant: str = ""  # the principal's tenant, if it is not that of the vault's subscription
 
 
 class VaultState(StrEnum):
@@ -189,6 +188,7 @@ class Vault:
     state: VaultState = VaultState.READY
     network: Network = Network.OPEN
     rules: frozenset[str] = frozenset()  # every network rule in words, to be compared
+    foreign_tenant: str = ""  # the vault's tenant, if it is not that of its subscription
 
     @property
     def group_id(self) -> str:
@@ -255,6 +255,7 @@ class Principal:
     name: str | None = None
     kind: str | None = None  # "User" | "Group" | "ServicePrincipal"
     missing: bool = False  # the directory answered, without this id
+    app_id: str = ""  # of a service principal
 
     @property
     def label(self) -> str:

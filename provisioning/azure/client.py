@@ -232,4 +232,5 @@ def _network(properties: AccountProperties | None) -> Network:
 
 def _principal(shown: Mapping[str, Any]) -> Principal:
     kind = _GRAPH_KINDS.get(str(shown.get("@odata.type", "")).rsplit(".", 1)[-1])
-    return Principal(shown["id"].lower(), shown.get("userPrincipalName") or shown.get("displayName"), kind)
+    name = shown.get("userPrincipalName") or shown.get("displayName")
+    return Principal(shown["id"].lower(), name, kind, app_id=str(shown.get("appId") or "").lower())

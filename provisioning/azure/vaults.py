@@ -57,7 +57,7 @@ class Vaults:
             named("Key Vault", name, group, "--key-vault", self._client.list_by_resource_group),
         ):
             try:
-                return _vault(self._client.get(group, name))
+                return self._vault(self._client.get(group, name))
             except ResourceNotFoundError as error:
                 if code(error) != "ResourceNotFound":
                     raise
@@ -151,7 +151,7 @@ class Vaults:
     def _put(self, group: str, name: str, location: str, properties: SdkProperties) -> Vault:
         parameters = CreateParameters(location=location, properties=properties)
         poller = self._client.begin_create_or_update(group, name, parameters)
-        return _vault(result(poller, f"Creating or recovering Key Vault {name}", self._waiting))
+        return self._vault(result(poller, f"Creating or recovering Key Vault {name}", self._waiting))
 
     def use_rbac(self, group: str, vault: Vault, tags: Mapping[str, str] | None, *, enabled: bool) -> Vault:
         """Switch the vault to Azure RBAC, or back to its stored access policies. `tags` replace all its tags.
@@ -162,23 +162,28 @@ class Vaults:
         change = VaultPatchParameters(properties=properties, tags=None if tags is None else dict(tags))
         model = "Azure RBAC" if enabled else "access policies"
         with translated(f"Switching vault {vault.name} to {model}"):
-            return _vault(self._client.update(group, vault.name, change))
+            return self._vault(self._client.update(group, vault.name, change))
 
     def tag(self, group: str, vault: Vault, tags: Mapping[str, str]) -> Vault:
         """Replace all tags of the vault."""
         with translated(f"Tagging vault {vault.name}"):
-            return _vault(self._client.update(group, vault.name, VaultPatchParameters(tags=dict(tags))))
+            return self._vault(self._client.update(group, vault.name, VaultPatchParameters(tags=dict(tags))))
 
     def change_policy(
         self, group: str, vault: Vault, kind: Literal["add", "remove"], object_id: str, secrets: Iterable[str]
     ) -> None:
         """Add permissions on secrets to a principal's access policy, or remove them. Everything else stays."""
         entry = AccessPolicyEntry(
-            tenant_id=self._tenant_id, object_id=object_id, permissions=SdkPermissions(secrets=list(secrets))
+            tenant_id=self._tenant_id,
+            object_id=object_id,
+            permissions=SdkPermissions(secrets=list(secrets)),
         )
         change = PolicyParameters(properties=PolicyProperties(access_policies=[entry]))
         with translated(f"Changing the access policy for {object_id}"):
             self._client.update_access_policy(group, vault.name, kind, change)
+
+    def _vault(self, sdk: SdkVault) -> Vault:
+        return _shown(sdk, self._tenant_id)
 
 
 def name_taken(name: str, reason: str) -> VaultNameTakenError:
@@ -200,7 +205,7 @@ def deleted_vault(name: str, known: DeletedVault | None) -> VaultDeletedError:
     )
 
 
-def _vault(sdk: SdkVault) -> Vault:
+def _shown(sdk: SdkVault, tenant_id: str) -> Vault:
     """Convert ARM's vault. An unset model means access policies (Microsoft, "Prepare for API version 2026-02-01")."""
     properties = sdk.properties
     registering = _word(properties.provisioning_state).lower() == "registeringdns"
@@ -214,10 +219,12 @@ def _vault(sdk: SdkVault) -> Vault:
         state=VaultState.REGISTERING if registering else VaultState.READY,
         network=_network(properties),
         rules=network_rules(properties),
+        foreign_tenant=_other(properties.tenant_id, tenant_id),
         policies=tuple(
             AccessPolicy(
                 object_id=entry.object_id,
                 application_id=entry.application_id or None,
+                foreign_tenant=_other(entry.tenant_id, tenant_id),
                 permissions={
                     "keys": _words(entry.permissions.keys_property),
                     "secrets": _words(entry.permissions.secrets),
@@ -239,6 +246,11 @@ def _network(properties: SdkProperties) -> Network:
         return Network.PRIVATE
     rules = properties.network_acls
     return Network.FIREWALL if rules and _word(rules.default_action).lower() == "deny" else Network.OPEN
+
+
+def _other(tenant_id: str | None, home: str) -> str:
+    """The tenant if it is known and another one."""
+    return str(tenant_id) if tenant_id and home and str(tenant_id).lower() != home.lower() else ""
 
 
 def network_rules(properties: Any) -> frozenset[str]:

@@ -17,7 +17,7 @@ def find_vault(azure: Azure, target: Target, account: Account) -> Vault:
 
     Raises:
         NotFoundError: there is none and none should be created, or it cannot be recovered with this target.
-        WrongVaultError: access policies were requested, and the vault is on Azure RBAC.
+        WrongVaultError: access policies were requested, and the vault is on Azure RBAC; or it is of another tenant.
         VaultDeletedError: the vault is in the deleted state, and recovery was not requested.
         VaultNameTakenError: the name of the vault to create is not available.
         ProvisioningError: from Azure.
@@ -25,6 +25,12 @@ def find_vault(azure: Azure, target: Target, account: Account) -> Vault:
     found = azure.vaults.find(target.key_vault_group, target.vault)
     if found is None:
         return _absent(azure, target, account)
+    if found.foreign_tenant:
+        raise WrongVaultError(
+            f"{found.name} belongs to tenant {found.foreign_tenant}, and its subscription to another one. Only identities of "
+            "that tenant can use its secrets, and the identity of the Azure OpenAI account is not one of them.",
+            hint="Name another vault with --key-vault.",
+        )
     if target.by_access_policy and found.rbac:
         raise WrongVaultError(
             f"{found.name} is on Azure RBAC, where access policies have no effect; --vault-access-policy would "

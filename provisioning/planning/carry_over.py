@@ -41,7 +41,7 @@ def carry_over(target: Target, observed: Observed, policy: AccessPolicy, given: 
     had = permissions_today(policy)
     losses = [Loss(who.label, policy.object_id, reason) for reason in _not_carried(policy, who)]
     needed, _ = data_actions(policy)
-    if policy.application_id or who.missing or not needed:
+    if policy.application_id or policy.foreign_tenant or who.app_id in _CERTIFICATES or who.missing or not needed:
         return Carried(losses=tuple(losses))
 
     held = held_at_vault(observed, policy.object_id)
@@ -60,9 +60,21 @@ def carry_over(target: Target, observed: Observed, policy: AccessPolicy, given: 
     return Carried(tuple(steps), tuple(losses), None if is_operator(observed, policy.object_id) else newest)
 
 
+_CERTIFICATES = {
+    "f3c21649-0979-4721-ac85-b0216b2cf413": "Microsoft.Azure.CertificateRegistration",
+    "abfa0a7c-a6b6-4736-8310-5855508787cd": "Microsoft.Azure.WebSites",
+}
+"""Applications of App Service certificates, by id. These certificates are renewed and synchronised by access policy only
+(Microsoft, "Add and manage TLS/SSL certificates in Azure App Service")."""
+
+
 def _not_carried(policy: AccessPolicy, who: Principal) -> Iterable[str]:
     _, unknown = data_actions(policy)
-    if policy.application_id:
+    if policy.foreign_tenant:
+        yield f"it is of tenant {policy.foreign_tenant}, and Azure RBAC knows only the tenant of the vault's subscription"
+    elif who.app_id in _CERTIFICATES:
+        yield f"{_CERTIFICATES[who.app_id]} renews App Service certificates, which work with access policies only"
+    elif policy.application_id:
         yield f"access only through application {policy.application_id}: Azure RBAC has no compound identities"
     elif who.missing:
         yield "the directory does not know this principal; it may have been deleted"

@@ -111,6 +111,13 @@ def _switch(target: Target, observed: Observed, so_far: Iterable[Step], newest: 
             why="others depend on this vault, and Azure does not report when a role takes effect",
             action=AwaitRoles(target.propagation_wait, newest),
         )
+    known = {observed.caller.object_id.lower(), (observed.account.principal_id or "").lower(), *observed.principals}
+    if not {policy.object_id.lower() for policy in observed.vault.policies} <= known:
+        yield Step(
+            Verb.NOTE,
+            "directory",
+            "you may not read it: deleted principals and those of App Service certificates are not recognised",
+        )
     count = len(observed.vault.policies)
     stop = "policy stops" if count == 1 else "policies stop"
     yield Step(

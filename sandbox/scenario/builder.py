@@ -102,7 +102,7 @@ class Builder:
                 object_id,
                 script.display_name or script.name,
                 kind,
-                app_id=_guid(f"application {script.name}") if kind == "ServicePrincipal" else "",
+                app_id=(script.app_id or _guid(f"application {script.name}")) if kind == "ServicePrincipal" else "",
                 client_secret=script.client_secret,
                 managed_identity=script.kind == "managed identity",
                 alias=script.name,

@@ -22,6 +22,7 @@ class PrincipalScript(Script):
     id: str = ""
     display_name: str = ""  # of a user: the user principal name
     client_secret: str | None = None
+    app_id: str = ""  # of an application whose id is known everywhere
     members: list[str] = []
     deleted: bool = False  # gone from the directory, still named in policies and assignments
 

@@ -342,3 +342,33 @@ def test_what_was_chosen_on_the_command_line_is_what_the_plan_does(call: Call, c
     assert "Key Vault Secrets User → aoai-ml on secret wandb-api-key" in steps
     assert "Key Vault Secrets User → dana@contoso.example on secret wandb-api-key" in steps
     assert "Key Vault Secrets Officer → aoai-ml" not in steps
+
+
+# --- what no role can replace ----------------------------------------------------------------------------------------
+
+CERTIFICATES = "f3c21649-0979-4721-ac85-b0216b2cf413"
+ELSEWHERE = "99999999-0000-4000-8000-0000000000cc"
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (
+            {"policies": [{"principal": "someone", "secrets": ["get"], "tenant_id": ELSEWHERE}]},
+            f"of tenant {ELSEWHERE}",
+        ),
+        ({"policies": [{"principal": "someone", "secrets": ["get", "set"]}]}, "App Service certificates"),
+        ({"policies": [], "tenant_id": ELSEWHERE}, f"belongs to tenant {ELSEWHERE}"),
+    ],
+    ids=["another tenant", "App Service certificates", "a vault of another tenant"],
+)
+def test_access_that_works_by_access_policy_only_stops_the_switch(
+    load: Load, bench: Bench, changes: dict[str, Any], words: str
+) -> None:
+    application = {"name": "someone", "kind": "application", "app_id": CERTIFICATES}
+    people = [{"name": "operator", "kind": "user"}, application]
+    load(world(principals=people, vault={"rbac": False, **changes}))
+    with pytest.raises((errors.AccessWouldBeLostError, errors.WrongVaultError), match=words):
+        bench.setup()
+    assert bench.cloud.writes == 0
+    assert not bench.vault.rbac
