@@ -91,6 +91,8 @@ class Job:
 
     Attributes:
         account: the Azure OpenAI account it belongs to, "openai" on OpenAI's own platform.
+        finished_at: the end, as the service shows it now: Azure moves it by weeks when a file of the job is deleted (recorded).
+        estimated_finish: when the service expects the end; out of date while the job is paused, and once it ended.
         method: "supervised", "dpo", "reinforcement" or whatever comes next; None when the service does not say (Azure's
             stable api-version 2024-10-21 does not).
         hyperparameters: as the job's method has them; "auto" and -1 mean that the service has not chosen yet.
@@ -109,6 +111,7 @@ class Job:
     created_at: int
     training_file: str
     finished_at: int | None = None
+    estimated_finish: int | None = None
     fine_tuned_model: str | None = None
     method: str | None = None
     hyperparameters: Mapping[str, Any] = field(default_factory=dict)
@@ -158,6 +161,11 @@ class Malformed:
     message: str
 
 
+def alerted_condition(value: Any) -> str | None:
+    """Return the condition that a stored `RunState.alerted` names; version 0.1 stored whether a failure was alerted."""
+    return value if isinstance(value, str) else "failed" if value is True else None
+
+
 @dataclass(frozen=True)
 class RunState:
     """What W&B shows for a job: the newest of its runs, as there are several once one was made to replace another.
@@ -175,7 +183,7 @@ class RunState:
         source: where its rows came from, "file" or "events"; None without any.
         results_file: the id of the job's results file, once it was known.
         datasets: whether the job's files are attached.
-        alerted: whether an alert said that the job failed.
+        alerted: the condition of the job that people were last alerted to; empty for none.
         foreign: whether another tool (wandb's own WandbLogger) made it.
         superseded_by: the id of the run that replaced it, which is gone, as else that one would be shown here.
         unmarked: ids of the job's previous runs that do not say yet that they were replaced.
@@ -191,7 +199,7 @@ class RunState:
     source: str | None = None
     results_file: str | None = None
     datasets: bool = False
-    alerted: bool = False
+    alerted: str = ""
     foreign: bool = False
     number: int = 1
     model: str | None = None

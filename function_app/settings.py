@@ -2,6 +2,7 @@
 
 import os
 import re
+from pathlib import Path
 from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
 
@@ -16,6 +17,8 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from function_app.data.description import artifact_name
+from function_app.data.prices import Price, parse_prices
 from function_app.data.routes import Destination, Registry, Routes, Rule, checked_name, parse_registry, parse_routes
 from function_app.errors import SettingsError
 from function_app.models import DatasetPolicy
@@ -51,7 +54,9 @@ class Settings(BaseSettings):
         default=(), validation_alias=AliasChoices("AZURE_OPENAI_ENDPOINTS", "AZURE_OPENAI_ENDPOINT")
     )
     azure_openai_api_version: str = AUTO
-    azure_openai_api_key: SecretStr | None = None
+    azure_openai_api_key: SecretStr | None = Field(
+        default=None, validation_alias=AliasChoices("AZURE_OPENAI_API_KEY", "AZURE_OPENAI_KEY")
+    )
     openai_api_key: SecretStr | None = None
     key_vault_url: str | None = None
     wandb_secret_name: str = SECRET_NAME
@@ -61,6 +66,10 @@ class Settings(BaseSettings):
     wandb_routes: Annotated[tuple[Rule, ...], NoDecode] = ()
     wandb_registry: Annotated[Registry | None, NoDecode] = None
     wandb_base_url: str | None = None
+    wandb_model_artifact_name: str | None = None
+    wandb_model_artifact_type: str = "model"
+    fine_tuning_prices: Annotated[tuple[Price, ...], NoDecode] = ()
+    alert_overdue_minutes: int = Field(default=24 * 60, ge=0)
     sync_schedule: str = EVERY_TWO_MINUTES
     sync_datasets: DatasetPolicy = DatasetPolicy.FULL
     sync_concurrency: int = Field(default=CONCURRENCY, ge=1, le=32)
@@ -90,7 +99,7 @@ class Settings(BaseSettings):
         try:
             return cls.load(**given)
         finally:
-            for name in ("WANDB_API_KEY", "AZURE_OPENAI_API_KEY", "OPENAI_API_KEY"):
+            for name in ("WANDB_API_KEY", "AZURE_OPENAI_API_KEY", "AZURE_OPENAI_KEY", "OPENAI_API_KEY"):
                 os.environ.pop(name, None)
 
     @property
@@ -165,6 +174,25 @@ class Settings(BaseSettings):
     @classmethod
     def _registry(cls, value: object) -> object:
         return parse_registry(value) if isinstance(value, str) else value
+
+    @field_validator("wandb_model_artifact_name")
+    @classmethod
+    def _artifact(cls, name: str | None) -> str | None:
+        if name is not None and artifact_name(name) != name:
+            raise ValueError(f"{name!r} is no name of an artifact: letters, digits and _.- only, at most 128")
+        return name
+
+    @field_validator("fine_tuning_prices", mode="before")
+    @classmethod
+    def _prices(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        if value.lstrip().startswith("["):
+            return parse_prices(value)
+        try:
+            return parse_prices(Path(value).read_text(encoding="utf-8"))
+        except OSError as error:
+            raise ValueError(f"the price table {value!r} cannot be read: {error.strerror}") from None
 
     @field_validator("wandb_entity", "wandb_project")
     @classmethod

@@ -15,6 +15,7 @@ from function_app.azure.leases import Leases, no_lease
 from function_app.azure.openai import Account, accounts_from
 from function_app.engine.deleted_runs import DeletedRuns, InMemory
 from function_app.engine.engine import Engine
+from function_app.engine.reporting import Reporting
 from function_app.errors import SettingsError
 from function_app.models import USUAL, Conventions
 from function_app.settings import Settings
@@ -65,10 +66,15 @@ def engine_from(
             rules=settings.wandb_routes,
             registry=settings.wandb_registry,
             resources=resources.pop_all(),
-            conventions=conventions,
+            conventions=_conventions(settings) if conventions is USUAL else conventions,
+            reporting=Reporting(settings.fine_tuning_prices, settings.alert_overdue_minutes * 60 or None),
             leases=leases,
             deleted=deleted or InMemory(),
         )
+
+
+def _conventions(settings: Settings) -> Conventions:
+    return Conventions(model_artifact=settings.wandb_model_artifact_name, model_type=settings.wandb_model_artifact_type)
 
 
 @contextmanager

@@ -48,6 +48,18 @@ param wandbRoutes string = ''
 @description('W&B registry, or registry/collection, that final models are linked to. Empty means none.')
 param wandbRegistry string = ''
 
+@description('Name of the W&B artifact whose versions the models are. Empty means one for each base model and suffix.')
+param wandbModelArtifactName string = ''
+
+@description('Type of that artifact.')
+param wandbModelArtifactType string = 'model'
+
+@description('Price table as JSON, which adds the cost of a job to its run. See docs/wandb.md.')
+param fineTuningPrices string = ''
+
+@description('Minutes without news after which people are alerted to a job that goes on. 0 means never.')
+param alertOverdueMinutes string = '1440'
+
 @description('How much of the training files goes to W&B. It has no default, because uploaded data stays in W&B: see docs/data.md.')
 @allowed(['full', 'sample', 'reference', 'off'])
 param syncDatasets string
@@ -173,6 +185,10 @@ module app 'modules/app.bicep' = {
       WANDB_BASE_URL: wandbBaseUrl
       WANDB_ROUTES: wandbRoutes
       WANDB_REGISTRY: wandbRegistry
+      WANDB_MODEL_ARTIFACT_NAME: wandbModelArtifactName
+      WANDB_MODEL_ARTIFACT_TYPE: wandbModelArtifactType
+      FINE_TUNING_PRICES: fineTuningPrices
+      ALERT_OVERDUE_MINUTES: alertOverdueMinutes
       SYNC_DATASETS: syncDatasets
       SYNC_SCHEDULE: syncSchedule
     }

@@ -17,7 +17,7 @@ _JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,119}")
 KNOWN = frozenset(
     {"id", "object", "created_at", "status", "model", "fine_tuned_model", "training_file", "validation_file"}
     | {"result_files", "finished_at", "trained_tokens", "error", "hyperparameters", "suffix", "user_provided_suffix"}
-    | {"seed", "integrations", "method", "metadata", "trainingType", "training_type"}
+    | {"seed", "integrations", "method", "metadata", "trainingType", "training_type", "estimated_finish"}
 )
 
 
@@ -46,6 +46,7 @@ def job_from(account: str, source: object, region: str | None = None) -> Job:
         created_at=job.read("created_at", moment) or 0,
         training_file=job.read("training_file", text) or "",
         finished_at=job.read("finished_at", moment),
+        estimated_finish=job.read("estimated_finish", moment),
         fine_tuned_model=job.read("fine_tuned_model", text),
         method=kind,
         hyperparameters={name: value for name, value in hyperparameters.items() if value is not None},

@@ -5,6 +5,8 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from function_app.data.job_log import JobLog, summary_of_log
+from function_app.data.prices import Price, cost_of
 from function_app.models import Checkpoint, Job, MetricRow
 
 _TAG_LENGTH = 64
@@ -17,7 +19,6 @@ _LIVE = frozenset(
         "finished_at",
         "fine_tuned_model",
         "trained_tokens",
-        "duration_s",
         "error",
         "result_files",
         "curve",
@@ -29,8 +30,7 @@ _LIVE = frozenset(
 def config_of(job: Job) -> dict[str, Any]:
     """Return the job as a typed, nested config, so that runs can be filtered and grouped by every value. Omit empty values.
 
-    Times are ISO 8601 in UTC, `duration_s` is seconds from the job's creation to its end. A hyperparameter that the service
-    has not chosen yet is "auto".
+    Times are ISO 8601 in UTC. A hyperparameter that the service has not chosen yet is "auto".
     """
     config: dict[str, Any] = {
         "job_id": job.id,
@@ -51,8 +51,7 @@ def config_of(job: Job) -> dict[str, Any]:
         "result_files": list(job.result_files),
         "created_at": iso(job.created_at),
         "finished_at": iso(job.finished_at) if job.finished_at else None,
-        "duration_s": _duration(job),
-        "trained_tokens": job.trained_tokens,
+        "trained_tokens": _trained_tokens(job),
         "error": error_of(job),
         "metadata": dict(job.metadata),
     }
@@ -78,16 +77,31 @@ def config_changes(have: Mapping[str, Any], want: Mapping[str, Any], *, adopted:
     return changes
 
 
-def summary_of(job: Job) -> dict[str, Any]:
-    """Return how the job ended, for the columns of the runs table."""
+def summary_of(job: Job, log: JobLog, now: float, prices: tuple[Price, ...] = ()) -> dict[str, Any]:
+    """Return how the job goes and ended, for the columns of the runs table (`job_log.summary_of_log`, `prices.cost_of`).
+
+    Without a value are only what was estimated before and is not any more. What is not known is absent, and what an earlier
+    tick wrote of it stays.
+    """
     summary: dict[str, Any] = {
         "status": job.status,
         "fine_tuned_model": job.fine_tuned_model,
-        "trained_tokens": job.trained_tokens,
-        "duration_s": _duration(job),
+        "trained_tokens": _trained_tokens(job),
         "error": error_of(job),
+        "error_code": job.error.code if job.error else None,
+        **summary_of_log(job, log, now),
+        **cost_of(job, base_model(job), log, prices),
     }
-    return {name: value for name, value in summary.items() if value is not None}
+    if finish := summary["estimated_finish"]:
+        summary["estimated_finish"] = iso(finish)
+    if job.estimated_finish is None:
+        del summary["estimated_finish"]
+    return {name: value for name, value in summary.items() if value is not None or name.startswith("estimated_")}
+
+
+def _trained_tokens(job: Job) -> int | None:
+    """Return the trained tokens; None where the service multiplied them by an unresolved -1 epochs (recorded: -672)."""
+    return job.trained_tokens if job.trained_tokens is not None and job.trained_tokens >= 0 else None
 
 
 def _typed(value: Any) -> Any:
@@ -95,10 +109,6 @@ def _typed(value: Any) -> Any:
     if isinstance(value, str) and _NUMBER.fullmatch(value):
         value = float(value) if set(value) & set(".eE") else int(value)
     return "auto" if value in _AUTO else value
-
-
-def _duration(job: Job) -> int | None:
-    return job.finished_at - job.created_at if job.finished_at else None
 
 
 def error_of(job: Job) -> dict[str, str] | None:
@@ -163,7 +173,7 @@ def artifact_name(text: str) -> str:
 def model_metadata(job: Job, model: str, checkpoint: Checkpoint | None) -> dict[str, Any]:
     """Return the content of `model_metadata.json`. It is the same for the same model, so that W&B recognizes the version."""
     config = config_of(job)
-    for name in ("status", "result_files"):
+    for name in ("status", "result_files", "finished_at"):  # they change after the end
         config.pop(name, None)
     at = {"step": checkpoint.step, "metrics": dict(checkpoint.metrics)} if checkpoint else {}
     return {"fine_tuned_model": model, "final": model == job.fine_tuned_model, **at, "job": config}

@@ -19,7 +19,16 @@ _STRENGTH = {policy: strength for strength, policy in enumerate((_OFF, _REFERENC
 JOB_FIELDS: Mapping[str, DatasetPolicy] = {
     **dict.fromkeys(("id", "account", "region", "status", "model", "fine_tuned_model", "suffix", "seed"), _OFF),
     **dict.fromkeys(
-        ("created_at", "finished_at", "trained_tokens", "training_type", "method", "hyperparameters"), _OFF
+        (
+            "created_at",
+            "finished_at",
+            "estimated_finish",
+            "trained_tokens",
+            "training_type",
+            "method",
+            "hyperparameters",
+        ),
+        _OFF,
     ),
     **dict.fromkeys(("training_file", "validation_file", "result_files"), _OFF),  # ids, which reveal nothing
     "method_options": _OFF,  # only the `GRADER_FIELDS` of a grader; the rest from `sample` on

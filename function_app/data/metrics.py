@@ -17,6 +17,13 @@ PROGRESS = "total_steps"
 """Of events: how many steps the job will have. It says how far training is, and is no metric."""
 
 GRADERS = "graders"
+RESERVED = frozenset(
+    {"status", "fine_tuned_model", "trained_tokens", "error", "error_code", "best", "sync"}
+    | {"queue_s", "duration_s", "estimated_finish", "billed_tokens", "billed_hours", "grader_tokens"}
+    | {"cost", "estimated_cost", "best_model", "best_step", "best_metric", "best_value"}
+)
+"""Names of our own in a run's summary. A column with such a name is a metric with `metric_` before it."""
+
 _NO_METRICS = frozenset({PROGRESS, TIMESTAMP})
 _LONGEST_NAME = 300
 _LONGEST_GRADER = 100
@@ -92,7 +99,8 @@ def name_of_metric(stated: str) -> str:
     the other). The rest stays as it is stated: graders and tools have names that people chose.
     """
     name = one_line(stated).strip()
-    return _USAGES.sub("usage/", _VALIDATION.sub(r"\1valid_", name)) if len(name) <= _LONGEST_NAME else ""
+    name = _USAGES.sub("usage/", _VALIDATION.sub(r"\1valid_", name)) if len(name) <= _LONGEST_NAME else ""
+    return f"metric_{name}" if name in RESERVED else name
 
 
 def number_in(cell: object) -> float | None:

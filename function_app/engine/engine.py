@@ -17,6 +17,7 @@ from function_app.engine.discovery import Discovery, Projects
 from function_app.engine.mirror import mark_deleted, mirror
 from function_app.engine.outcomes import Candidate, Mirrored, failed_outcome, not_done, outcome_of, tell
 from function_app.engine.planner import Action
+from function_app.engine.reporting import BY_DEFAULT, Reporting
 from function_app.engine.retry import after, waiting
 from function_app.errors import NotThereError, RunDeletedError, StorageError, SyncError, TakenError, first_line
 from function_app.models import ALL, DELETED, USUAL, Conventions, DatasetPolicy, Outcome, Result, Selection
@@ -50,6 +51,7 @@ class Engine:
     registry: Registry | None = None
     resources: ExitStack = field(default_factory=ExitStack)
     conventions: Conventions = USUAL
+    reporting: Reporting = BY_DEFAULT
     leases: Leases = no_lease
     deleted: DeletedRuns = field(default_factory=InMemory)
     _projects: Projects = field(init=False)
@@ -274,6 +276,7 @@ class Engine:
                     replaces=previous,
                     conventions=self.conventions,
                     interrupted=interrupted,
+                    reporting=self.reporting,
                 )
             except RunDeletedError:
                 if not replaces or attempt == number + _DELETED_AT_MOST - 1:

@@ -20,12 +20,21 @@ from function_app.data.description import (
 )
 from function_app.data.egress import permitted
 from function_app.data.formats import Format
+from function_app.data.job_log import read_log
 from function_app.data.results import ResultsError, parse_results, rows_from_events, with_event_times, with_events
 from function_app.data.routes import Registry
-from function_app.data.text import one_line, without_mentions
 from function_app.engine.accounts import JobSource
 from function_app.engine.outcomes import Mirrored
 from function_app.engine.planner import RULE, results_file, settled
+from function_app.engine.reporting import (
+    BY_DEFAULT,
+    FAILED,
+    Reporting,
+    alert_of,
+    condition_of,
+    figures_in_words,
+    is_news,
+)
 from function_app.errors import NotThereError
 from function_app.models import (
     DELETED,
@@ -38,10 +47,10 @@ from function_app.models import (
     Job,
     MetricRow,
     RunState,
+    alerted_condition,
 )
 from function_app.tracking import OF_JOB, Attachments, Identity, Intent, ModelTarget, Session, Tracker
 
-_ALERT_FOR = 24 * 3600.0  # seconds after its end that a failure is news
 _FILE, _EVENTS, _MIXED = "file", "events", "mixed"
 _EVERY_STEP, _SAMPLED, _NO_CURVE = "every step", "sampled", "none: neither results file nor metrics events"
 
@@ -59,6 +68,7 @@ def mirror(
     conventions: Conventions = USUAL,
     registry: Registry | None = None,
     interrupted: Callable[[], bool] = lambda: False,
+    reporting: Reporting = BY_DEFAULT,
 ) -> None:
     """Bring a job's run up to date: open it, write what it does not have, end it when the job is settled.
 
@@ -74,12 +84,13 @@ def mirror(
         conventions: what a new run is to be called.
         registry: where the final model is linked to; None for nowhere.
         interrupted: asked between rows and before each further part; True leaves the run as it stands, not final.
+        reporting: how the job is reported.
 
     Raises:
         SyncError: what went wrong; what was written stays, and asking again goes on from there.
     """
     try:
-        events = account.events(job.id, known_step=run.last_step if run else -1)
+        events = account.events(job.id, known_step=run.last_step if run and not job.terminal else -1)
     except NotThereError:
         if run is None:
             raise
@@ -95,7 +106,7 @@ def mirror(
     intent = Intent(ends=final, files=files, collection=target.collection if final else None)
     with tracker.open(run_id, new, intent) as opened:
         done.url, done.last_step = opened.url, opened.last_step
-        _Mirroring(account, job, run, opened, events, final, done, interrupted, target).go(datasets)
+        _Mirroring(account, job, run, opened, events, final, done, interrupted, target, reporting).go(datasets)
     if interrupted():
         done.broken_off = True
         return
@@ -152,6 +163,7 @@ class _Mirroring:
     done: Mirrored
     interrupted: Callable[[], bool]
     target: ModelTarget
+    reporting: Reporting
     state: dict[str, Any] = field(default_factory=dict)
 
     def go(self, policy: DatasetPolicy) -> None:
@@ -174,8 +186,11 @@ class _Mirroring:
                 config |= self._inputs(policy, attached)
             adopted = known is not None and known.foreign
             self.run.configure(config_changes(self.run.config, config, adopted=adopted))
-            self.run.summarise(summary_of(self.job) | ({"best": best} if best else {}))
-            self._tell_of_failure()
+            summary = summary_of(
+                self.job, read_log(self.events, self.job.status), self.account.now(), self.reporting.prices
+            )
+            self.run.summarise(summary | ({"best": best} if best else {}))
+            self._alert()
             ends = self.final and not self.interrupted()
             if ends and source == _MIXED and file_id:
                 self._keep_results(file_id, attached)
@@ -185,7 +200,7 @@ class _Mirroring:
             self._confirm()
         if ends:
             self.state["rule"] = RULE
-            self.done.actions.append("settled")
+            self.done.actions += [*figures_in_words(summary), "settled"]
         self._remember(datasets=True)
         if ends:
             self.run.end(int(self.job.status != "succeeded"))
@@ -287,25 +302,25 @@ class _Mirroring:
         if confirmed.linked:
             self.done.actions.append(f"linked to registry {confirmed.linked}")
 
-    def _tell_of_failure(self) -> None:
-        """When the failure is first seen, and only while it is news: a backfill wakes nobody up.
+    def _alert(self) -> None:
+        """Alert people once to each condition of the job that is news.
 
-        Once, but for a crash between the alert and the mark that it was sent: better alerted twice than not at all.
+        A crash between the alert and the mark that it was sent repeats it: better twice than not at all.
         """
-        if self.job.status != "failed" or self.state.get("alerted"):
-            return
-        if not self.known or self.known.status != "failed":
+        now, before = self.account.now(), self.known.status if self.known else None
+        condition = condition_of(self.job, self.events, now, self.reporting.overdue_after)
+        if condition == FAILED and before != FAILED:
             code = self.job.error.code if self.job.error else ""
             self.done.actions.append(f"failed with {code}" if code else "failed")
-        ended = self.job.finished_at or self.job.created_at
-        if self.account.now() - ended > _ALERT_FOR:
+        if condition == (alerted_condition(self.state.get("alerted")) or ""):
             return
-        error = self.job.error
-        why = f"{error.code}: {error.message}" if error else "no reason given"
-        text = without_mentions(f"{self.job.id} on {self.job.account}\n{one_line(why)}")
-        self.run.alert(without_mentions(f"Fine-tuning failed: {name_of(self.job)}"), text)
-        self._remember(alerted=True)
-        self.done.actions.append("alert")
+        if condition:
+            if not is_news(self.job, self.events, now, before):
+                return
+            alert = alert_of(self.job, condition, self.events, now)
+            self.run.alert(alert.title, alert.text)
+            self.done.actions.append(alert.action)
+        self._remember(alerted=condition)
 
 
 def _files_of(job: Job) -> dict[str, str]:

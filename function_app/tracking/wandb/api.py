@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from function_app.data.fields import Fields, object_in, parsed, text, whole
 from function_app.errors import KeyRefusedError, WandbBusyError
-from function_app.models import RunState
+from function_app.models import RunState, alerted_condition
 from function_app.tracking import OF_JOB, Identity, KeySource, run_of
 from function_app.tracking.wandb.client import WandbClient
 from function_app.tracking.wandb.pages import project_page
@@ -253,7 +253,7 @@ def _state(node: Mapping[str, Any], job_id: str, number: int, url: str) -> RunSt
         source=ours.read("source", text),
         results_file=ours.read("results_file", text),
         datasets=ours.read("datasets", bool) or False,
-        alerted=ours.read("alerted", bool) or False,
+        alerted=ours.read("alerted", alerted_condition) or "",
         foreign=foreign,
         superseded_by=summary.read(f"{SUPERSEDED}_by", text),
     )

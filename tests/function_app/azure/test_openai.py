@@ -12,6 +12,7 @@ from function_app.azure.jobs import KNOWN as OF_A_JOB
 from function_app.azure.jobs import checkpoint_from, event_from, job_from
 from function_app.azure.openai import Account
 from function_app.data.description import config_of, summary_of
+from function_app.data.job_log import JobLog
 from function_app.data.results import rows_from_events
 from function_app.engine.planner import Action, decide
 from function_app.errors import AccessError, AccountBusyError, AccountError, NotThereError
@@ -85,7 +86,7 @@ def test_a_job_is_read_whatever_stands_in_its_fields(odd: dict[str, Any]) -> Non
     job = job_from("a", SEEN | odd | {"id": SEEN["id"]})
     assert job.id == SEEN["id"]
     assert {name.partition(".")[0] for name in job.malformed} <= set(odd)
-    json.dumps([config_of(job), summary_of(job), job.extras], allow_nan=False)
+    json.dumps([config_of(job), summary_of(job, JobLog(), 0), job.extras], allow_nan=False)
     assert isinstance(decide(job, None).action, Action)
 
 

@@ -82,7 +82,6 @@ def test_the_whole_config_of_a_rich_job() -> None:
         "result_files": ["file-9"],
         "created_at": "2025-05-17T07:58:56Z",
         "finished_at": "2025-05-17T18:53:15Z",
-        "duration_s": 39_259,
         "trained_tokens": 129_488_088,
         "metadata": {"team": "search"},
     }

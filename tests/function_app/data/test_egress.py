@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from function_app.data.credentials import REDACTED, has_credentials, line_without_credentials, without_credentials
 from function_app.data.description import config_of, model_metadata, name_of, summary_of, tags_of
 from function_app.data.egress import JOB_FIELDS, permitted, table
+from function_app.data.job_log import JobLog
 from function_app.data.jsonl import read_rows
 from function_app.data.text import file_name, lines, one_line, without_mentions
 from function_app.models import DatasetPolicy, Job, JobError, TableRow
@@ -61,7 +62,13 @@ def test_of_a_job_only_what_the_policy_allows_leaves_and_credentials_never(
 ) -> None:
     job = permitted(OF_A_JOB, policy)
     sent = json.dumps(
-        [config_of(job), summary_of(job), name_of(job), tags_of(job, "openai"), model_metadata(job, "m", None)]
+        [
+            config_of(job),
+            summary_of(job, JobLog(), 0),
+            name_of(job),
+            tags_of(job, "openai"),
+            model_metadata(job, "m", None),
+        ]
     )
     assert set(re.findall(r"CANARY-[A-Z]+", sent)) == leaves
     kept = config_of(job)

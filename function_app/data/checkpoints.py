@@ -1,0 +1,82 @@
+"""Which of a job's models is the best, and whether training went on for too long. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from function_app.models import Checkpoint
+
+_GROUNDS: tuple[tuple[str, bool], ...] = (
+    ("full_valid_loss", True),
+    ("valid_loss", True),
+    ("full_valid_mean_reward", False),
+    ("valid_mean_reward", False),
+    ("full_valid_reward_mean", False),
+    ("valid_reward_mean", False),
+)
+"""The metrics that models are compared by, in order, and whether lower is better. Rewards of training are none: samples
+without a grade count as -1 in them (recorded). Metrics of DPO jobs are UNVERIFIED: the same ones are tried."""
+
+_WORSE_LOSS = 1.2
+"""The last loss divided by the best from which it is clearly worse (Microsoft's fine-tuning skill, check_training.py)."""
+
+_WORSE_REWARD = 0.1
+"""The share of the best reward by which the last has to be lower to be clearly worse. Our own choice."""
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best of a job's models.
+
+    Attributes:
+        model: its name.
+        step: the step that it was made at.
+        metric: what the models were compared by.
+        value: of that metric.
+        last_step: the step of the last model.
+        last_value: its value; None if it has none.
+        lower_is_better: how the metric is compared.
+    """
+
+    model: str
+    step: int
+    metric: str
+    value: float
+    last_step: int
+    last_value: float | None
+    lower_is_better: bool
+
+    @property
+    def overfitted(self) -> bool:
+        """Whether the last model is clearly worse than the best."""
+        if self.last_value is None or self.step == self.last_step:
+            return False
+        if self.lower_is_better:
+            return self.last_value > self.value * _WORSE_LOSS
+        return self.last_value < self.value - abs(self.value) * _WORSE_REWARD
+
+    @property
+    def text(self) -> str:
+        """What people read: which model, by which metric, and a note where the last is clearly worse."""
+        said = f"best model: step {self.step} by {self.metric} {self.value:.4g}"
+        if not self.overfitted:
+            return said
+        return f"{said}; the last one, step {self.last_step}, is clearly worse: {self.last_value:.4g} (overfitting)"
+
+
+def best_checkpoint(checkpoints: Sequence[Checkpoint]) -> Best | None:
+    """Return the best of the models that exist; None where nothing tells.
+
+    All are compared by one metric: the first that two or more of them have, or the only one has.
+    """
+    kept = sorted(checkpoints, key=lambda checkpoint: checkpoint.step)
+    enough = min(2, len(kept))
+    for metric, lower in _GROUNDS:
+        rated = [checkpoint for checkpoint in kept if metric in checkpoint.metrics]
+        if not rated or len(rated) < enough:
+            continue
+        chosen = (min if lower else max)(rated, key=lambda checkpoint: checkpoint.metrics[metric])
+        last = kept[-1]
+        return Best(
+            chosen.model, chosen.step, metric, chosen.metrics[metric], last.step, last.metrics.get(metric), lower
+        )
+    return None

@@ -1,0 +1,114 @@
+"""What people are told of a job beyond its curves: alerts when something happens, and its figures in one line. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from function_app.data.description import name_of
+from function_app.data.prices import Price
+from function_app.data.text import one_line, without_mentions
+from function_app.models import TERMINAL, Event, Job
+
+FAILED, PAUSED, OVERDUE = "failed", "paused", "overdue"
+"""The conditions of a job that people are alerted to."""
+
+_NEWS_FOR = 24 * 3600.0  # seconds after the last entry of a job's log: a backfill alerts nobody
+_DEVELOPER_TIER = "developertier"
+
+
+@dataclass(frozen=True)
+class Reporting:
+    """How jobs are reported.
+
+    Attributes:
+        prices: the user's price table.
+        overdue_after: seconds without news after which a job is overdue; None for never.
+    """
+
+    prices: tuple[Price, ...] = ()
+    overdue_after: float | None = None
+
+
+BY_DEFAULT = Reporting()
+
+
+@dataclass(frozen=True)
+class Alert:
+    """A notification: its title, its text, and the words for it in the outcome."""
+
+    title: str
+    text: str
+    action: str
+
+
+def condition_of(job: Job, events: Sequence[Event], now: float, overdue_after: float | None) -> str:
+    """Return the condition of a job that people should know of; empty for none."""
+    if job.status in (FAILED, PAUSED):
+        return job.status
+    quiet = now - _last_news(job, events)
+    going_on = job.status not in TERMINAL
+    return OVERDUE if going_on and overdue_after is not None and quiet > overdue_after else ""
+
+
+def is_news(job: Job, events: Sequence[Event], now: float, before: str | None) -> bool:
+    """Return whether a condition is new enough for an alert: the log is young, or the last tick saw another status.
+
+    Args:
+        before: the status at the last tick; None for a job that was not seen before.
+    """
+    return now - _last_news(job, events) <= _NEWS_FOR or (before not in (None, job.status) and before not in TERMINAL)
+
+
+def alert_of(job: Job, condition: str, events: Sequence[Event], now: float) -> Alert:
+    """Return the alert for a job in a condition."""
+    if condition == FAILED:
+        error = job.error
+        said = f"{error.code}: {error.message}" if error else "no reason given"
+        return _alert(job, "failed", said, "alert")
+    if condition == PAUSED:
+        return _alert(job, "paused", _why_paused(job), "alert: paused")
+    quiet = int(now - _last_news(job, events)) // 60
+    said = f"Status {job.status}, and no news in its log for {quiet:,} minutes."
+    return _alert(job, "overdue", said, "alert: overdue")
+
+
+def _alert(job: Job, what: str, said: str, action: str) -> Alert:
+    title = without_mentions(f"Fine-tuning {what}: {name_of(job)}")
+    return Alert(title, without_mentions(f"{job.id} on {job.account}\n{one_line(said)}"), action)
+
+
+def _why_paused(job: Job) -> str:
+    """Return what is known of a pause. No recorded answer of the service gives a reason."""
+    if (job.training_type or "").lower() == _DEVELOPER_TIER:
+        return "The service does not say why. It pauses and resumes Developer-tier jobs by itself."
+    return "The service does not say why. The job goes on when somebody resumes it."
+
+
+def _last_news(job: Job, events: Sequence[Event]) -> float:
+    return max((event.created_at for event in events), default=job.created_at)
+
+
+def figures_in_words(summary: Mapping[str, Any]) -> list[str]:
+    """Return billing, time and cost of a job that ended, each as a short phrase."""
+    said = []
+    if (tokens := summary.get("billed_tokens")) is not None:
+        said.append(f"{tokens:,} tokens billed")
+    if (hours := summary.get("billed_hours")) is not None:
+        said.append(f"{hours:g} hours billed")
+    if (cost := summary.get("cost")) is not None:
+        said.append(f"cost {cost:,.2f}")
+    elif (cost := summary.get("estimated_cost")) is not None:
+        said.append(f"cost about {cost:,.2f}")
+    if (seconds := summary.get("duration_s")) is not None:
+        queued = summary.get("queue_s")
+        said.append(f"took {duration(seconds)}" + (f", {duration(queued)} of it in the queue" if queued else ""))
+    return said
+
+
+def duration(seconds: int) -> str:
+    """Return a duration in its two largest units."""
+    minutes, rest = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
