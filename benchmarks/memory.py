@@ -29,12 +29,24 @@ _ENVIRONMENT = {
 }
 
 
-def measured(*, file_mib: float = 0.1, steps: int = 100) -> Watched:
-    """Sync one finished job of so many steps, trained on a file of about this size, and see what it takes."""
+_HOSTILE = {
+    "a 16 MiB line of empty objects": '{"messages": [' + "{}," * (16 * _MIB // 3 - 50) + "{}]}",
+    "15 MiB of nested arrays": '{"messages": ' + "[" * (7 * _MIB) + "]" * (7 * _MIB) + "}",
+    "a line with 190,000 keys": "{" + ",".join(f'"k{number}":1' for number in range(190_000)) + "}",
+    "a line with a million keys": "{" + ",".join(f'"k{number}":1' for number in range(1_000_000)) + "}",
+    "a line of one 15 MiB string": '{"prompt": "' + "x" * (15 * _MIB) + '", "completion": "y"}',
+}
+"""Lines of a training file that take many times their size when they are parsed without care."""
+
+
+def measured(*, file_mib: float = 0.1, steps: int = 100, line: str = "") -> Watched:
+    """Sync one finished job of so many steps, trained on a file of about this size or of this line, and see what it takes."""
     job = {"id": _JOB, "model": "gpt-4o-mini-2024-07-18", "created": "-9d", "training_file": _FILE}
     timeline = {"steps": steps, "seconds_per_step": 1}
     count = max(1, int(file_mib * _MIB / _LINE))
     file = {"id": _FILE, "filename": "train.jsonl", "created": "-9d", "count": count, "padding": _PADDING}
+    if line:
+        file = {"id": _FILE, "filename": "train.jsonl", "created": "-9d", "lines": [line]}
     account = {"name": "aoai-ml", "group": "rg-ml", "jobs": [job | {"timeline": timeline}], "files": [file]}
     role = {"principal": "operator", "role": "Cognitive Services OpenAI User", "scope": _ACCOUNT}
     scenario = Scenario.parse({"extends": "contoso", "accounts": [account], "assignments": [role]})
@@ -49,6 +61,7 @@ def main() -> int:
     cases: dict[str, dict[str, Any]] = {
         "100 steps, 8 MB training file": {"file_mib": 8},
         "100,000 steps, small training file": {"steps": 100_000},
+        **{what: {"line": line} for what, line in _HOSTILE.items()},
     }
     if not parser.parse_args().quick:
         cases["100 steps, 512 MB training file"] = {"file_mib": 512}

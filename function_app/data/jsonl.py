@@ -17,7 +17,7 @@ from function_app.models import Malformed, TableRow
 LONGEST_LINE = 16 * 1024 * 1024
 """Bytes. Longer lines count as malformed in a table: parsing takes several times a line's size, and such rows are unreadable."""
 
-MOST_VALUES = 1_000_000
+MOST_VALUES = 200_000
 """JSON values of one line. Millions of empty objects take far more memory when parsed than the line has bytes."""
 
 BOM = b"\xef\xbb\xbf"

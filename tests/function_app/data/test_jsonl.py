@@ -25,7 +25,7 @@ NO_FORMAT = "has neither messages, nor input with preferred outputs, nor prompt 
         (b'{"n": ' + b"9" * 5000 + b"}", "has a number that is too long to read"),
         (b"[" * 200_000, "is nested too deeply to read"),
         (b'{"a":' * 200_000, "is nested too deeply to read"),
-        (b'{"messages": [' + b"{}," * MOST_VALUES + b"{}]}", "has more than 1,000,000 JSON values"),
+        (b'{"messages": [' + b"{}," * MOST_VALUES + b"{}]}", "has more than 200,000 JSON values"),
         (b"[1]", "is JSON, but not an object"),
         (b"{}", NO_FORMAT),
         (b'{"input": {"messages": [{}]}}', NO_FORMAT),
