@@ -5,6 +5,7 @@ SyncError
 ├── VaultError               the key cannot be read from Key Vault
 ├── StorageError             the app's storage account cannot be asked
 ├── TakenError               another worker has the job
+├── UsageError               the command line cannot be used (cli.commands)
 ├── RequestError             `submit` was asked for what does not fit together (authoring.request)
 ├── InvalidFileError         `check` finds errors in a file that is to be uploaded (authoring.request)
 ├── UnusableFileError        the account cannot use an uploaded file (authoring.submission)
@@ -45,8 +46,13 @@ class SyncError(Exception):
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of an error's text, at most 200 characters; the name of its class where it has no text."""
-    lines = str(error).strip().splitlines()
+    """Return the first line of an error's text, at most 200 characters; the name of its class where it has no text.
+
+    azure-core's text for a connection that timed out is a tuple of urllib3's connection and message: only the message counts.
+    """
+    cause = getattr(error, "inner_exception", None)
+    texts = [each for each in getattr(cause, "args", ())[1:] if isinstance(each, str)]
+    lines = (texts[-1] if texts else str(error)).strip().splitlines()
     return (lines[0] if lines else type(error).__name__)[:200]
 
 

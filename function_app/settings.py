@@ -86,7 +86,7 @@ class Settings(BaseSettings):
             return cls(**given)
         except ValidationError as error:
             raise SettingsError(
-                _problems(error), "Set them as environment variables, or as app settings in Azure."
+                _problems(error), "Correct the environment; for the function app, its app settings."
             ) from None
 
     @classmethod

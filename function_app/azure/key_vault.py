@@ -14,7 +14,7 @@ from azure.identity import CredentialUnavailableError, DefaultAzureCredential, M
 from azure.keyvault.secrets import KeyVaultSecret, SecretClient
 from pydantic import SecretStr
 
-from function_app.errors import VaultError
+from function_app.errors import VaultError, first_line
 from function_app.settings import Settings
 from function_app.traffic import VAULT, asked
 
@@ -94,18 +94,18 @@ class VaultKey:
             ) from None
         except (ClientAuthenticationError, CredentialUnavailableError) as error:
             raise VaultError(
-                f"There is no Azure identity that can read {where}: {_first_line(error)}",
+                f"There is no Azure identity that can read {where}: {first_line(error)}",
                 "On a laptop: `az login`. In Azure: give the app an identity, and AZURE_CLIENT_ID if it is user-assigned.",
             ) from error
         except HttpResponseError as error:
             raise _refused(error, where) from error
         except AzureError as error:
             raise VaultError(
-                f"Cannot reach {where}: {_first_line(error)}", "Check KEY_VAULT_URL and the network."
+                f"Cannot reach {where}: {first_line(error)}", "Check KEY_VAULT_URL and the network."
             ) from error
         except ValueError as error:  # azure-keyvault-secrets checks whom the token is for before it sends it
             raise VaultError(
-                f"{self._url} asked for a token of another service, and got none: {_first_line(error)}",
+                f"{self._url} asked for a token of another service, and got none: {first_line(error)}",
                 "Check KEY_VAULT_URL; a gateway before the vault must pass the vault's own challenge on.",
             ) from error
         if not secret.value:
@@ -156,8 +156,4 @@ def _refused(error: HttpResponseError, where: str) -> VaultError:
     if code in _WHAT_403_MEANS:
         what, hint = _WHAT_403_MEANS[code]
         return VaultError(f"Cannot read {where}: {what}.", hint)
-    return VaultError(f"Cannot read {where}: {_first_line(error)}")
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return VaultError(f"Cannot read {where}: {first_line(error)}")

@@ -18,7 +18,7 @@ from azure.storage.queue import QueueServiceClient
 from pydantic import SecretStr
 
 from function_app.azure.leases import NO_FAILURES, TERM, Failures, Lease, held
-from function_app.errors import SettingsError, StorageError, TakenError
+from function_app.errors import SettingsError, StorageError, TakenError, first_line
 from function_app.traffic import STORAGE, asked
 
 LEASES = "finetune-leases"
@@ -177,18 +177,18 @@ class Storage:
             raise self._refused(error, where) from error
         except AzureError as error:
             raise StorageError(
-                f"Cannot reach {where}: {_first_line(error)}", "Check the storage account's name and network rules."
+                f"Cannot reach {where}: {first_line(error)}", "Check the storage account's name and network rules."
             ) from error
 
     def _refused(self, error: HttpResponseError, where: str) -> StorageError:
         code = code_of(error)
         if isinstance(error, ClientAuthenticationError) and not code:  # the request did not reach storage
             return StorageError(
-                f"Cannot sign in to {where}: {_first_line(error)}",
+                f"Cannot sign in to {where}: {first_line(error)}",
                 f"Give the app an identity, and {self._connection.name}__clientId if it is user-assigned.",
             )
         hint = _HINTS.get(code, "").format(name=self._connection.name)
-        return StorageError(f"Storage refuses {where}: {code or _first_line(error)} ({error.status_code}).", hint)
+        return StorageError(f"Storage refuses {where}: {code or first_line(error)} ({error.status_code}).", hint)
 
 
 class BlobNames:
@@ -318,7 +318,3 @@ def code_of(error: AzureError) -> str:
     """Return storage's error code; empty if storage did not answer."""
     code = getattr(error, "error_code", None) or ""
     return str(getattr(code, "value", code))
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

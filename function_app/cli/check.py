@@ -15,6 +15,7 @@ from function_app.authoring.rules import Finding, Service, Severity, fields_of_g
 from function_app.authoring.statistics import Statistics
 from function_app.authoring.tokens import Tokenizer, TokenizerError, counting, estimating
 from function_app.cli.console import echo, echo_json, wrapped
+from function_app.cli.options import output_option
 from function_app.cli.report import fail
 from function_app.data.credentials import has_credentials
 from function_app.errors import SyncError
@@ -69,7 +70,7 @@ _FILE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
 )
 @click.option("--strict", "is_strict", is_flag=True, help="Treat warnings as errors.")
 @click.option("--explain", is_flag=True, help="For each broken rule, say what the services do and how that is known.")
-@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@output_option
 def check(
     file: Path,
     method: str | None,

@@ -9,15 +9,17 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from itertools import zip_longest
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
 from function_app.cli.check import check
-from function_app.cli.console import LogFormatter, echo
+from function_app.cli.console import LogFormatter, echo, echo_error
 from function_app.cli.dashboard import dashboard
-from function_app.cli.report import INTERRUPTED, Document, Report, Table, added_up
+from function_app.cli.options import Duration, destination, output_option
+from function_app.cli.report import INTERRUPTED, Document, Report, Table, added_up, fail
 from function_app.cli.submit import submit
 from function_app.errors import SettingsError, SyncError
 from function_app.models import DatasetPolicy, Outcome, Result, Selection
@@ -35,18 +37,41 @@ def run() -> None:
     """
     # Discard the SDKs' log records, which Python would print: our own messages contain what matters in them.
     logging.getLogger().addHandler(logging.NullHandler())
+    program = _PROGRAM if Path(sys.argv[0]).stem == _PROGRAM else "python -m function_app"
     try:
-        main(prog_name=_PROGRAM if Path(sys.argv[0]).stem == _PROGRAM else "python -m function_app")
+        sys.exit(main(prog_name=program, standalone_mode=False))
+    except click.Abort:
+        echo_error("Interrupted.", "Run the same command again.")
+        sys.exit(INTERRUPTED)
+    except click.ClickException as error:
+        if isinstance(error, click.UsageError) and _wants_json(sys.argv[1:]):
+            fail(UsageError(error.format_message(), f"{program} --help"), "json", error.exit_code)
+        error.show()
+        sys.exit(error.exit_code)
     except OSError as error:
         if error.errno not in _UNWRITABLE:
             raise
         with suppress(OSError):
-            echo(f"Error: output or temporary files cannot be written: {error.strerror}.", err=True)
-            echo("Free some disk space and run the same command again: what is done is in W&B.", err=True)
+            echo_error(
+                f"Output or temporary files cannot be written: {error.strerror}.",
+                "Free some disk space and run the same command again: what is done is in W&B.",
+            )
         with Path(os.devnull).open("wb") as nowhere:
             for stream in (1, 2):  # flushing them when Python exits would fail again and change the exit status
                 os.dup2(nowhere.fileno(), stream)
         sys.exit(1)
+
+
+class UsageError(SyncError):
+    """The command line cannot be used."""
+
+
+def _wants_json(arguments: Sequence[str]) -> bool:
+    """Whether a command line that click could not parse asks for JSON."""
+    return any(
+        word in ("-ojson", "--output=json") or (word in ("-o", "--output") and after == "json")
+        for word, after in zip_longest(arguments, arguments[1:])
+    )
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -68,31 +93,43 @@ def main() -> None:
     metavar="TIME",
     help="Only jobs created since, in UTC: 2026-11-30, or 2026-11-30T12:00:00Z as W&B shows it.",
 )
-@click.option("--dry-run", is_flag=True, help="Show what is pending and write nothing.")
+@click.option("--project", metavar="[ENTITY/]PROJECT", help="The W&B project; overrides WANDB_PROJECT.")
+@click.option("--entity", metavar="NAME", help="The W&B team or user; overrides WANDB_ENTITY.")
+@click.option(
+    "--endpoint",
+    "endpoints",
+    multiple=True,
+    metavar="URL",
+    help="The account's endpoint; overrides AZURE_OPENAI_ENDPOINTS (repeatable).",
+)
+@click.option("--dry-run", is_flag=True, help="Show what is pending, fail where a sync would, and write nothing.")
 @click.option("--overwrite", is_flag=True, help="Replace each run with a new one and mark the old run as superseded.")
 @click.option(
     "--follow", is_flag=True, help="Continue until every selected job has ended. Does not wait for paused jobs."
 )
 @click.option(
     "--interval",
-    type=click.FloatRange(min=0, min_open=True),
-    default=30.0,
+    type=Duration(),
+    default="30s",
     show_default=True,
-    metavar="SECONDS",
-    help="With --follow: time between two checks.",
+    metavar="TIME",
+    help="With --follow: time between two checks (30s, 2m).",
 )
 @click.option(
     "--datasets",
     type=click.Choice([policy.value for policy in DatasetPolicy]),
     help="How much of the training files goes to W&B; overrides SYNC_DATASETS.",
 )
-@click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@output_option
 @click.option("-v", "--verbose", count=True, help="Show every job, and a log on stderr; repeat for more.")
 def sync(
     jobs: tuple[str, ...],
     last: int | None,
     since: datetime | None,
     *,
+    project: str | None,
+    entity: str | None,
+    endpoints: tuple[str, ...],
     dry_run: bool,
     overwrite: bool,
     follow: bool,
@@ -104,9 +141,10 @@ def sync(
     """Bring W&B up to date with the jobs.
 
     \b
-    Where the jobs are   AZURE_OPENAI_ENDPOINTS, one or several, with `az login` or AZURE_OPENAI_API_KEY;
+    Where the jobs are   --endpoint or AZURE_OPENAI_ENDPOINTS, with `az login` or AZURE_OPENAI_API_KEY;
                          or OPENAI_API_KEY alone, for OpenAI's own platform
-    Where they go        WANDB_ENTITY, WANDB_PROJECT (OpenAI-Fine-Tune), WANDB_BASE_URL
+    Where they go        WANDB_ENTITY, WANDB_PROJECT (OpenAI-Fine-Tune), WANDB_BASE_URL;
+                         rules of WANDB_ROUTES apply also with --project and --entity
     With which key       KEY_VAULT_URL and WANDB_SECRET_NAME (wandb-api-key), or WANDB_API_KEY
     With which data      SYNC_DATASETS: full (default), sample, reference or off
 
@@ -120,12 +158,15 @@ def sync(
         raise click.UsageError(
             "--overwrite makes a new run for every job: select the jobs with --job, --last or --since."
         )
+    given: dict[str, Any] = dict(destination(project, entity))
+    if endpoints:
+        given["azure_openai_endpoints"] = endpoints
+    if datasets:
+        given["sync_datasets"] = DatasetPolicy(datasets)
     _log_to_stderr(verbose)
     report: Report = Document() if output == "json" else Table(everything=verbose > 0)
     try:
-        settings = Settings.take()
-        if datasets:
-            settings = settings.model_copy(update={"sync_datasets": DatasetPolicy(datasets)})
+        settings = Settings.take(**given)
         created = since.replace(tzinfo=UTC).timestamp() if since else None
         chosen = Selection(frozenset(jobs), last, created)
         _sync(settings, chosen, report, dry_run=dry_run, overwrite=overwrite, pause=interval if follow else None)

@@ -13,6 +13,7 @@ from function_app.data.text import lines, one_line
 
 USUAL_WIDTH = 100
 """The width in columns if there is no terminal."""
+_SIGN = 9  # columns of the word before an error and its hint
 
 
 def echo(text: str, *, err: bool = False, fg: str | None = None, bold: bool | None = None) -> None:
@@ -20,9 +21,14 @@ def echo(text: str, *, err: bool = False, fg: str | None = None, bold: bool | No
     click.secho(one_line(text), err=err, fg=fg, bold=bold, reset=bool(fg or bold))
 
 
-def echo_lines(text: str, *, err: bool = False, fg: str | None = None) -> None:
-    """Write a text of our own that may have several lines."""
-    click.secho(lines(text), err=err, fg=fg, reset=bool(fg))
+def echo_error(message: str, hint: str = "") -> None:
+    """Write what happened and what to do next to stderr, in the words that `python -m provisioning` uses."""
+    first, *others = lines(message).split("\n")
+    echo(f"{'error':<{_SIGN}}{first}", err=True, fg="red")
+    for line in others:
+        echo(f"{'':<{_SIGN}}{line}", err=True, fg="red")
+    if hint:
+        echo(f"{'next':<{_SIGN}}{hint}", err=True)
 
 
 def echo_json(document: Any) -> None:

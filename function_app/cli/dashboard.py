@@ -1,13 +1,13 @@
 """`python -m function_app dashboard`: a ready W&B workspace for fine-tuning runs."""
 
-from typing import Self
+from typing import Any, Self
 
 import click
 from pydantic import model_validator
 
 from function_app.cli.console import echo, echo_json
+from function_app.cli.options import destination, output_option
 from function_app.cli.report import fail
-from function_app.data.routes import checked_name
 from function_app.errors import SettingsError, SyncError
 from function_app.settings import Settings
 
@@ -35,7 +35,7 @@ class _Settings(Settings):
 @click.option(
     "--overwrite", is_flag=True, help="Replace the dashboard, including people's changes, with the standard one."
 )
-@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@output_option
 def dashboard(project: str | None, *, overwrite: bool, output: str) -> None:
     """Save a W&B workspace for fine-tuning runs.
 
@@ -51,10 +51,9 @@ def dashboard(project: str | None, *, overwrite: bool, output: str) -> None:
     \b
     Exit status: 0 the dashboard exists, 1 it could not be saved, 2 usage or settings.
     """
-    entity, name = _named(project)
+    given: dict[str, Any] = dict(destination(project, None))
     try:
-        settings = _Settings.take()
-        done = _save(settings, entity or settings.wandb_entity, name or settings.wandb_project, overwrite=overwrite)
+        done = _save(_Settings.take(**given), overwrite=overwrite)
     except SettingsError as error:
         fail(error, output, 2)
     except SyncError as error:
@@ -66,22 +65,11 @@ def dashboard(project: str | None, *, overwrite: bool, output: str) -> None:
         echo(_SAYS[done[0]], err=True)
 
 
-def _named(project: str | None) -> tuple[str | None, str | None]:
-    if project is None:
-        return None, None
-    entity, slash, name = project.rpartition("/")
-    try:
-        return checked_name(entity) if slash else None, checked_name(name)
-    except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="--project") from None
-
-
-def _save(settings: Settings, entity: str | None, project: str, *, overwrite: bool) -> tuple[str, str]:
+def _save(settings: Settings, *, overwrite: bool) -> tuple[str, str]:
     # The SDKs take a second to import, which --help does not need.
     from function_app.authoring.dashboard import save
     from function_app.wiring import open_wandb
 
-    chosen = settings.model_copy(update={"wandb_entity": entity, "wandb_project": project})
-    with open_wandb(chosen) as api:
+    with open_wandb(settings) as api:
         done = save(api, overwrite=overwrite)
     return done.saved.value, done.url

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from typing import NoReturn, Protocol
 
-from function_app.cli.console import USUAL_WIDTH, Progress, echo, echo_json, echo_lines
+from function_app.cli.console import USUAL_WIDTH, Progress, echo, echo_error, echo_json
 from function_app.errors import SyncError
 from function_app.models import Outcome, Result
 
@@ -103,14 +103,12 @@ class Table:
         if note:
             echo(note, err=True)
         if interrupted:
-            echo("Interrupted. What is shown is done; run the same command again to continue.", err=True)
+            echo_error("Interrupted. What was written remains.", "Run the same command again: it continues from there.")
 
     def failed(self, error: SyncError, status: int) -> NoReturn:
         """Print the error and the next step."""
         self._progress.clear()
-        echo_lines(f"Error: {error.message}", fg="red", err=True)
-        if error.hint:
-            echo(error.hint, err=True)
+        echo_error(error.message, error.hint)
         sys.exit(status)
 
     def _belongs(self, outcome: Outcome) -> bool:

@@ -11,7 +11,8 @@ from urllib.parse import quote
 import click
 
 from function_app.cli.check import read_grader
-from function_app.cli.console import echo, echo_json
+from function_app.cli.console import echo, echo_error, echo_json
+from function_app.cli.options import Duration, output_option
 from function_app.cli.report import INTERRUPTED, fail
 from function_app.data.routes import Destination, LeftOut
 from function_app.errors import SettingsError, SyncError
@@ -63,13 +64,13 @@ def _hyperparameters(
 @click.option("--unchecked", is_flag=True, help="Upload the files even if `check` finds errors in them.")
 @click.option(
     "--interval",
-    type=click.FloatRange(min=0, min_open=True),
-    default=5.0,
+    type=Duration(),
+    default="5s",
     show_default=True,
-    metavar="SECONDS",
+    metavar="TIME",
     help="Time between two checks of a file that the service is processing.",
 )
-@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@output_option
 def submit(
     model: str,
     training: Path,
@@ -132,7 +133,7 @@ def submit(
             raise
         fail(SyncError(f"{error.filename} cannot be read: {error.strerror}."), output)
     except KeyboardInterrupt:
-        echo("Interrupted. Uploaded files are kept; run the same command again to continue.", err=True)
+        echo_error("Interrupted. Uploaded files are kept.", "Run the same command again: it continues from there.")
         sys.exit(INTERRUPTED)
 
 

@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
@@ -19,7 +19,15 @@ from function_app.engine.outcomes import Candidate, Mirrored, failed_outcome, no
 from function_app.engine.planner import Action
 from function_app.engine.reporting import BY_DEFAULT, Reporting
 from function_app.engine.retry import after, waiting
-from function_app.errors import NotThereError, RunDeletedError, StorageError, SyncError, TakenError, first_line
+from function_app.errors import (
+    NotThereError,
+    RunDeletedError,
+    StorageError,
+    SyncError,
+    TakenError,
+    WandbError,
+    first_line,
+)
 from function_app.models import ALL, DELETED, USUAL, Conventions, DatasetPolicy, Outcome, Result, Selection
 from function_app.settings import CONCURRENCY
 from function_app.tracking import Tracker, run_id
@@ -108,10 +116,13 @@ class Engine:
         candidates, outcomes = self.discover(selection, overwrite=overwrite)
         pending = []
         for each in candidates:
-            if each.decision.action is Action.MIRROR and not dry_run:
+            if each.decision.action is Action.MIRROR:
                 pending.append(each)
             else:
                 outcomes.append(not_done(each))
+        if dry_run:
+            outcomes += self._dry_outcomes(pending)
+            pending = []
         for outcome in outcomes:
             report(outcome)
         begins(len(pending))
@@ -125,6 +136,20 @@ class Engine:
         except KeyboardInterrupt:
             raise Interrupted(outcomes) from None
         return outcomes
+
+    def _dry_outcomes(self, pending: Sequence[Candidate]) -> Iterator[Outcome]:
+        """Yield what a dry run says of pending jobs: those whose project would refuse them have failed."""
+        refusals: dict[Tracker, WandbError | None] = {}
+        for each in pending:
+            tracker = each.tracker or self.tracker
+            if tracker not in refusals:
+                try:
+                    tracker.require_writable()
+                    refusals[tracker] = None
+                except WandbError as error:
+                    refusals[tracker] = error
+            refusal = refusals[tracker]
+            yield outcome_of(each, Result.FAILED, Mirrored(), refusal) if refusal else not_done(each)
 
     def sync_job(self, account_name: str, job_id: str, *, stop: Callable[[], bool] = never) -> Outcome:
         """Read one job again and mirror it if it is still pending: what a queue message asks for.

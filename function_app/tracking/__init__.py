@@ -210,6 +210,13 @@ class Tracker(Protocol):
     def elsewhere(self, project: str, entity: str | None = None) -> Self:
         """The same server with the same key, another project; of the same entity if no other is named."""
 
+    def require_writable(self) -> None:
+        """Check, without a write, that the key may write to this project.
+
+        Raises:
+            WandbError: there is no such entity, or the key may only read it.
+        """
+
     def runs(self, job_ids: Sequence[str], *, accounts: Sequence[str] = ()) -> dict[str, RunState]:
         """Return each job's newest run, and, by their own ids, further runs of these accounts that still go on."""
 

@@ -315,5 +315,9 @@ def _reason(error: AzureError) -> str:
 
 
 def _words(error: AzureError) -> str:
-    """The error's message on one line. str(error) may quote the body, which may contain a secret."""
-    return " ".join(str(error.message).split())
+    """The error's message on one line. str(error) may quote the body, which may contain a secret.
+
+    For a connection that timed out azure-core's message is a tuple of urllib3's connection and message.
+    """
+    texts = [each for each in getattr(error.inner_exception, "args", ())[1:] if isinstance(each, str)]
+    return " ".join((texts[-1] if texts else str(error.message)).split())

@@ -209,8 +209,8 @@ def output_options(command: _Command) -> _Command:
         _option(
             "-o",
             "--output",
-            type=click.Choice(["text", "json"]),
-            default="text",
+            type=click.Choice(["table", "json"]),
+            default="table",
             help="json: exactly one document on stdout, also on failure.",
         ),
         _option("-v", "--verbose", is_flag=True, help="Show the HTTP requests (method, URL, status) on stderr."),

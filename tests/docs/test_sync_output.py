@@ -48,6 +48,10 @@ DOCUMENTS = {
     "a job fails": Said(1, ("failed", "synced"), ("--last", "2"), faults=(REFUSED,)),
     "a job that is not there": Said(1, ("failed",), ("--job", "ftjob-typo")),
     "followed to the end": Said(0, ("synced",), ("--follow", "--job", JOB)),
+    "a command line that cannot be used": Said(2, flags=("--last", "0"), code="usage"),
+    "a dry run for an entity that is not there": Said(
+        1, ("failed", "failed", "failed"), ("--dry-run",), {"WANDB_ENTITY": "acmee"}
+    ),
     "a setting that is none": Said(2, code="settings", environment={"SYNC_SCHEDULE": "often"}),
     "no vault": Said(1, code="vault", environment={"KEY_VAULT_URL": "https://kv-ml.vault.azure.net/"}),
     "a key that nobody knows": Said(1, code="key-refused", environment={"WANDB_API_KEY": "9" * 40}),
@@ -121,13 +125,6 @@ def test_after_ctrl_c_the_document_says_what_stands(world: Callable[..., Cloud])
     assert (process.returncode, document["ok"], document["interrupted"]) == (130, False, True)
     assert problems(document) == []
     assert sorted(job["result"] for job in document["jobs"]) == ["pending", "pending", "synced"]
-
-
-def test_a_command_line_that_cannot_be_used_has_no_document(world: Callable[..., Cloud], run: Run) -> None:
-    world()
-    done = run("function_app", "sync", "-o", "json", "--last", "0", env=SETTINGS)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert "--last" in done.stderr
 
 
 def test_the_schema_refuses_what_it_does_not_know() -> None:

@@ -9,6 +9,7 @@ import wandb
 
 from function_app.models import Checkpoint, DatasetPolicy, Job, RunState
 from function_app.tracking import Confirmed, FileSource, Identity, Intent, ModelTarget
+from function_app.tracking.wandb.access import require_writable
 from function_app.tracking.wandb.api import Question, WandbApi
 from function_app.tracking.wandb.artifacts import asks_for, attach_datasets, send_results
 from function_app.tracking.wandb.changes import edit_run, write
@@ -39,6 +40,10 @@ class WandbTracker:
     def elsewhere(self, project: str, entity: str | None = None) -> Self:
         """The same W&B with the same key, another project; of the same entity if no other is named."""
         return type(self)(self.api.elsewhere(project, entity))
+
+    def require_writable(self) -> None:
+        """See `access.require_writable`."""
+        require_writable(self.api)
 
     def runs(self, job_ids: Sequence[str], *, accounts: Sequence[str] = ()) -> dict[str, RunState]:
         """See `WandbApi.states`."""

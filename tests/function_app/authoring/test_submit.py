@@ -49,7 +49,7 @@ def a_training_file(tmp_path: Path, name: str = "train.jsonl", **said: Any) -> P
 
 def tried(training: Path, *flags: str, env: Mapping[str, str] | None = None) -> Result:
     """The command, run in this process, which is several times as fast as in one of its own."""
-    argv = ["submit", "--model", MODEL, "--training", str(training), "--interval", "0.05", *flags]
+    argv = ["submit", "--model", MODEL, "--training", str(training), "--interval", "0.05s", *flags]
     return CliRunner().invoke(main, argv, env=SETTINGS | dict(env or {}))
 
 
@@ -63,7 +63,7 @@ def submit(training: Path, *flags: str, env: Mapping[str, str] | None = None) ->
 
 def child(bench: Bench, training: Path) -> subprocess.Popen[str]:
     """The command in a process of its own, to be stopped."""
-    argv = ["submit", "--model", MODEL, "--training", str(training), "--interval", "0.05"]
+    argv = ["submit", "--model", MODEL, "--training", str(training), "--interval", "0.05s"]
     return subprocess.Popen(
         [sys.executable, "-m", "function_app", *argv],
         env=bench.cloud.environment() | SETTINGS,
@@ -107,7 +107,7 @@ def test_files_become_a_job_that_the_next_sync_shows_in_wandb(bench: Bench, tmp_
 
 def test_people_get_the_id_on_stdout_and_what_comes_next_beside_it(bench: Bench, run: Command, tmp_path: Path) -> None:
     open_world(bench)
-    argv = ["submit", "--model", MODEL, "--training", str(a_training_file(tmp_path)), "--interval", "0.05"]
+    argv = ["submit", "--model", MODEL, "--training", str(a_training_file(tmp_path)), "--interval", "0.05s"]
     done = run("function_app", *argv, env=SETTINGS)
     assert done.returncode == 0, done.stderr
     job = done.stdout.strip()
@@ -253,7 +253,7 @@ def test_ctrl_c_while_a_file_is_processed_says_how_to_go_on(bench: Bench, tmp_pa
     process.send_signal(signal.SIGINT)
     _, rest = process.communicate()
     assert process.returncode == 130
-    assert "run the same command again" in rest
+    assert "Run the same command again" in rest
     assert "Traceback" not in rest
     bench.cloud.clock.advance(60)
     assert submit(training)["uploaded"] == []

@@ -72,7 +72,7 @@ def test_it_needs_no_settings_and_no_network(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("file_format", FORMATS)
 @pytest.mark.parametrize("method", ["supervised", "dpo", "reinforcement"])
-@pytest.mark.parametrize("output", ["text", "json"])
+@pytest.mark.parametrize("output", ["table", "json"])
 def test_nothing_of_the_file_is_ever_shown(tmp_path: Path, file_format: str, method: str, output: str) -> None:
     path = a_file(tmp_path, format=file_format, malformed=4)
     shown = tried(path, "--method", method, "-o", output, "--stats", "--explain", "--compare", str(path)).output
@@ -92,7 +92,7 @@ HOSTILE = [
 ]
 
 
-@pytest.mark.parametrize("output", ["text", "json"])
+@pytest.mark.parametrize("output", ["table", "json"])
 def test_hostile_lines_are_findings_and_nothing_of_them_reaches_the_terminal(tmp_path: Path, output: str) -> None:
     done = tried(of_lines(tmp_path, *HOSTILE), "-o", output, "--explain")
     assert done.exit_code == 1

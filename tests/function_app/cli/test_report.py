@@ -78,4 +78,4 @@ def test_after_ctrl_c_jobs_that_were_not_begun_are_counted_and_those_broken_off_
     assert "interrupted on the way; 4 new steps" in said
     assert "no run" not in said
     assert (lines[0].partition(".")[0], lines[1]) == ("Stopping", "2 jobs: 2 pending")
-    assert lines[-1].startswith("Interrupted.")
+    assert lines[-2].startswith("error    Interrupted.")

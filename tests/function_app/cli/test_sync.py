@@ -30,6 +30,7 @@ from tests.function_app.conftest import (
     a_job,
 )
 
+VIEW_ONLY_KEY = "5a4db0c5a4db0c5a4db0c5a4db0c5a4db0c00002"
 NOT_FOUND = {"status": 404, "body": {"error": {"code": "notFound", "message": "no such file"}}}
 
 
@@ -94,6 +95,32 @@ def test_a_dry_run_says_where_a_rule_sends_a_job(bench: Bench, run: Command) -> 
 
 
 @pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"WANDB_ENTITY": "acmee"}, "has no entity acmee"),
+        ({"WANDB_API_KEY": VIEW_ONLY_KEY}, "may only read acme/fine-tuning"),
+        ({"WANDB_ROUTES": "account=aoai-ml -> acmee/europe"}, "has no entity acmee"),
+    ],
+)
+def test_a_dry_run_fails_where_the_sync_would(bench: Bench, run: Command, changed: dict[str, str], said: str) -> None:
+    bench.world(a_job())
+    done = run("function_app", "sync", "--dry-run", "-o", "json", env=SETTINGS | changed)
+    [job] = json.loads(done.stdout)["jobs"]
+    assert (done.returncode, job["result"]) == (1, "failed")
+    assert said in job["message"]
+    assert run("function_app", "sync", env=SETTINGS | changed).returncode == 1
+    assert bench.cloud.writes == 0
+
+
+def test_endpoint_entity_and_project_may_be_options(bench: Bench, run: Command) -> None:
+    bench.world(a_job())
+    settings = SETTINGS | {"AZURE_OPENAI_ENDPOINTS": CLOSED_ENDPOINT, "WANDB_ENTITY": "acmee", "WANDB_PROJECT": "other"}
+    where = ("--endpoint", ENDPOINT, "--project", f"{ENTITY}/{PROJECT}")
+    assert run("function_app", "sync", *where, env=settings).returncode == 0
+    assert bench.state() == "finished"
+
+
+@pytest.mark.parametrize(
     ("flags", "expected"),
     [
         (["--job", OTHER_JOB], {OTHER_JOB}),
@@ -129,7 +156,7 @@ def test_follow_outlasts_an_outage_and_ends_when_every_job_has_ended(bench: Benc
     busy = {"status": 503, "headers": {"retry-after": "60"}}  # longer than the client waits within a pass
     outage = {"op": "Runs", "when": {"nth": [2, 3]}, "do": busy}
     bench.world(a_job(**STARTED), clock={"rate": 400}, faults=[outage])  # a virtual minute takes 0.15 s
-    done = run("function_app", "sync", "--follow", "--interval", "0.2", "-o", "json", env=SETTINGS)
+    done = run("function_app", "sync", "--follow", "--interval", "0.2s", "-o", "json", env=SETTINGS)
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("Trying again in 0.2 s.") == 2
     assert bench.state() == "finished"
@@ -141,7 +168,7 @@ def test_follow_outlasts_an_outage_and_ends_when_every_job_has_ended(bench: Benc
 @pytest.mark.parametrize("status", ["paused", "dreaming"])
 def test_follow_does_not_wait_for_a_job_that_only_a_person_can_move(bench: Bench, run: Command, status: str) -> None:
     bench.world(a_job(outcome={"status": status, "during": "queue"}), a_job(id=OTHER_JOB))
-    done = run("function_app", "sync", "--follow", "--interval", "60", env=SETTINGS)
+    done = run("function_app", "sync", "--follow", "--interval", "60s", env=SETTINGS)
     assert done.returncode == 0
     assert f"Not waited for: 1 {status}." in done.stderr
     assert bench.state(OTHER_JOB) == "finished"
@@ -151,7 +178,11 @@ def test_follow_does_not_wait_for_a_job_that_only_a_person_can_move(bench: Bench
     ("flags", "said"),
     [
         (["--follow", "--dry-run"], "--follow waits"),
-        (["--follow", "--interval", "0"], "--interval"),
+        (["--follow", "--interval", "0s"], "--interval"),
+        (["--follow", "--interval", "30"], "--interval"),
+        (["--project", "a/b/c"], "--project"),
+        (["--project", "acme/x", "--entity", "other"], "--entity"),
+        (["-o", "json", "--last", "0"], "--last"),
         (["--last", "0"], "--last"),
         (["--since", "yesterday"], "--since"),
         (["--datasets", "some"], "--datasets"),
@@ -167,7 +198,7 @@ def test_flags_that_make_no_sense_are_status_2_before_anything_is_asked(
     def try_it() -> None:
         done = run("function_app", "sync", *flags, env=SETTINGS)
         assert done.returncode == 2
-        assert said in done.stderr
+        assert said in (json.loads(done.stdout)["error"]["message"] if "json" in flags else done.stderr)
 
     asked, _ = bench.counted(try_it)
     assert asked == {}
@@ -238,7 +269,7 @@ def test_a_job_that_failed_to_sync_is_exit_status_1_and_the_others_are_done(benc
         ({"SYNC_SCHEDULE": "often"}, 2, "SYNC_SCHEDULE: 'often' has 1 fields"),
         ({"WANDB_API_KEY": "9" * 40}, 1, "does not take the API key"),
         ({"WANDB_API_KEY": "short"}, 1, "does not take the API key"),
-        ({"WANDB_API_KEY": "5a4db0c5a4db0c5a4db0c5a4db0c5a4db0c00002"}, 1, "may not"),
+        ({"WANDB_API_KEY": VIEW_ONLY_KEY}, 1, "may not"),
         ({"KEY_VAULT_URL": "https://kv-ml.vault.azure.net/"}, 1, "secret wandb-api-key"),
     ],
 )
