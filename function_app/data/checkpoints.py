@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from function_app.models import Checkpoint
 
@@ -53,6 +54,12 @@ class Best:
         if self.lower_is_better:
             return self.last_value > self.value * _WORSE_LOSS
         return self.last_value < self.value - abs(self.value) * _WORSE_REWARD
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """What the run's summary says of it."""
+        found = {"best_model": self.model, "best_step": self.step, "best_metric": self.metric, "best_value": self.value}
+        return {**found, "overfitting": self.text.partition("; ")[2]} if self.overfitted else found
 
     @property
     def text(self) -> str:

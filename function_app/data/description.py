@@ -175,7 +175,9 @@ def model_metadata(job: Job, model: str, checkpoint: Checkpoint | None) -> dict[
     config = config_of(job)
     for name in ("status", "result_files", "finished_at"):  # they change after the end
         config.pop(name, None)
-    at = {"step": checkpoint.step, "metrics": dict(checkpoint.metrics)} if checkpoint else {}
+    at: dict[str, Any] = {}
+    if checkpoint:
+        at = {"step": checkpoint.step, "checkpoint": checkpoint.id, "metrics": dict(checkpoint.metrics)}
     return {"fine_tuned_model": model, "final": model == job.fine_tuned_model, **at, "job": config}
 
 

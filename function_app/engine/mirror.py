@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from function_app.data.checkpoints import best_checkpoint
 from function_app.data.description import (
     best_of,
     collection_of,
@@ -18,7 +19,7 @@ from function_app.data.description import (
     summary_of,
     tags_of,
 )
-from function_app.data.egress import permitted
+from function_app.data.egress import FROM_SAMPLE_ON, allows, permitted
 from function_app.data.formats import Format
 from function_app.data.job_log import read_log
 from function_app.data.results import ResultsError, parse_results, rows_from_events, with_event_times, with_events
@@ -41,6 +42,7 @@ from function_app.models import (
     OPENAI,
     TERMINAL,
     USUAL,
+    Checkpoint,
     Conventions,
     DatasetPolicy,
     Event,
@@ -195,7 +197,7 @@ class _Mirroring:
             if ends and source == _MIXED and file_id:
                 self._keep_results(file_id, attached)
             if ends and self.job.status != "failed":
-                attached.models(self.job, self.account.checkpoints(self.job.id), self.target)
+                attached.models(self.job, self._checkpoints(), self.target)
         if _vouches(known, final=self.final):
             self._confirm()
         if ends:
@@ -286,12 +288,20 @@ class _Mirroring:
         self.done.actions += _said_of_files(roles, known)
         said: dict[str, Any] = {}
         for role, file_id in roles.items():
-            said |= _described(role, known[file_id])
+            said |= _described(role, known[file_id], policy)
         if self.job.method is None and known.get(self.job.training_file, {}).get("format") == Format.PREFERENCE:
             said["method"] = "dpo"
         if attached.previous_model(self.job):
             self.done.actions.append("previous model")
         return said
+
+    def _checkpoints(self) -> list[Checkpoint]:
+        """Return the job's checkpoints, and say which is the best of its models."""
+        checkpoints = self.account.checkpoints(self.job.id)
+        if best := best_checkpoint(checkpoints):
+            self.run.summarise(best.summary)
+            self.done.actions.append(best.text)
+        return checkpoints
 
     def _confirm(self) -> None:
         """Have the tracker confirm what the marks are going to vouch for."""
@@ -339,7 +349,10 @@ def _said_of_files(roles: Mapping[str, str], known: Mapping[str, Mapping[str, An
     yield from (f"no {role} file: it was deleted" for role, file_id in roles.items() if "missing" in known[file_id])
 
 
-def _described(role: str, known: Mapping[str, Any]) -> dict[str, Any]:
+def _described(role: str, known: Mapping[str, Any], policy: DatasetPolicy) -> dict[str, Any]:
     """Return what of a file's metadata goes into the run's config, so that runs can be compared by it."""
     names = ("examples", "format", "malformed_lines", "rows_in_table", "bytes", "missing")
-    return {f"{role}_data": {name: known[name] for name in names if name in known}} if known else {}
+    if not known:
+        return {}
+    named = {f"{role}_file_name": known["filename"]} if known.get("filename") and allows(policy, FROM_SAMPLE_ON) else {}
+    return {f"{role}_data": {name: known[name] for name in names if name in known}, **named}

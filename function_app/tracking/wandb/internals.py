@@ -136,8 +136,12 @@ class ArtifactHandle:
         return str(answer.artifact_id), str(answer.error_message)
 
 
-def deliver_artifact(run: wandb.Run, artifact: wandb.Artifact, aliases: Sequence[str], *, used: bool) -> ArtifactHandle:
+def deliver_artifact(
+    run: wandb.Run, artifact: wandb.Artifact, aliases: Sequence[str], *, used: bool, step: int | None = None
+) -> ArtifactHandle:
     """Log a draft as `Run.log_artifact` does, without its questions: the key's owner, the collection's type, the version.
+
+    W&B's history step of a version is the step after the one whose metrics belong to it (wandb 0.31, `Artifact.history_step`).
 
     Raises:
         ConnectionError: the run was closed.
@@ -147,7 +151,13 @@ def deliver_artifact(run: wandb.Run, artifact: wandb.Artifact, aliases: Sequence
     if interface is None:
         raise ConnectionError("the run was closed")
     handle = interface.deliver_artifact(
-        run, artifact, aliases, is_user_created=used, use_after_commit=False, finalize=True
+        run,
+        artifact,
+        aliases,
+        history_step=None if step is None else step + 1,
+        is_user_created=used,
+        use_after_commit=False,
+        finalize=True,
     )
     return ArtifactHandle(handle)
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from function_app.data.checkpoints import best_checkpoint
 from function_app.data.description import artifact_name, base_model, iso, model_metadata
 from function_app.data.fields import moment, number, text
 from function_app.data.routes import Registry
@@ -95,7 +96,10 @@ class Models:
         path = uploads.directory() / "model_metadata.json"
         path.write_text(json.dumps(said, indent=2, sort_keys=True), encoding="utf-8")
         add_local_file(artifact, path, path.name)
-        uploads.send(artifact, [*aliases], taken=lambda version_id: self._note(Version(version_id, (), metadata)))
+        step = checkpoint.step if checkpoint else max((each.step for each in self.checkpoints), default=None)
+        uploads.send(
+            artifact, [*aliases], step=step, taken=lambda version_id: self._note(Version(version_id, (), metadata))
+        )
 
     def _note(self, version: Version) -> None:
         with _writing:
@@ -136,7 +140,7 @@ class Models:
             project = self.api.ask("ProjectArtifacts", *self.asks)
         there = versions_in(self.api, project, self.kind, self.collection)
         further = going_on_in(project, self._names)
-        write(self.api, _given(self.api, further, there))
+        write(self.api, [*_given(self.api, further, there), *self._best(there)])
         _set_latest(self.api, self.kind, self.collection, there)
         final = next((each for each in there if _alias(self.job) in each.aliases), None)
         if registry and final and self.job.status == "succeeded":
@@ -148,6 +152,14 @@ class Models:
             except WandbError as error:
                 said = f"The model is not in the registry {registry.name!r}: {error.message} {_BY_HAND}"
                 self.warnings.append(said)
+
+    def _best(self, there: Iterable[Version]) -> list[Change]:
+        """Return the change that gives `JOB-best` to the best of the job's models; none where it is there, or nothing tells."""
+        best = best_checkpoint(self.checkpoints)
+        alias = artifact_name(f"{self.job.id}-best")
+        of_job = (each for each in there if any(held.startswith(self.job.id) for held in each.aliases))
+        version = next((each for each in of_job if best and each.metadata.get("fine_tuned_model") == best.model), None)
+        return [point(self.api, self.collection, alias, version.id)] if version and alias not in version.aliases else []
 
     @property
     def _names(self) -> list[str]:

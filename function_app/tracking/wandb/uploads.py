@@ -68,10 +68,13 @@ class Uploads:
         aliases: Sequence[str],
         *,
         used: bool = False,
+        step: int | None = None,
         taken: Callable[[str], object] = lambda version_id: None,
     ) -> None:
         """Log a draft as an output of the run, or with `used` as an input, and go on while it is uploaded. Once W&B has it,
         the version's id is among `inputs`, or, of an output, `taken` hears it.
+
+        With `step` W&B shows the run's metrics of that step on the version's page.
 
         Versions of one collection get their numbers in the order of the calls.
 
@@ -79,7 +82,7 @@ class Uploads:
             WandbError: not taken, or one of those before.
         """
         with errors(self._api.base_url):
-            handle = deliver_artifact(self._run.handle, artifact, aliases, used=used)
+            handle = deliver_artifact(self._run.handle, artifact, aliases, used=used, step=step)
         self._sent.append((handle, self.inputs.append if used else taken))
         if not self._size:
             self._began = time.monotonic()

@@ -47,6 +47,7 @@ def test_what_a_person_reads_of_a_job_that_succeeded(bench: Bench) -> None:
         "rows_in_table": 8,
         "bytes": run.used[0].metadata["bytes"],
     }
+    assert run.config["training_file_name"] == "train.jsonl"
     assert run.config["curve"] == "every step"
 
 

@@ -52,6 +52,42 @@ def test_a_models_file_and_metadata_say_what_it_is_and_how_it_was_trained(bench:
     assert bench.run().logged == [first, second, final]
 
 
+OVERFITTING = {
+    "train_loss": {"end": 0.1},
+    "full_valid_loss": {"points": {10: 0.5, 20: 0.25, 30: 0.5}, "every": "epoch"},
+}
+"""Curves of a job whose second epoch was the best."""
+
+
+def test_the_best_model_has_an_alias_its_step_and_a_note_where_the_last_is_clearly_worse(bench: Bench) -> None:
+    bench.world(a_job(**FIRST, metrics=OVERFITTING))
+    outcome = bench.tick()[JOB]
+    versions = collection(bench).versions
+    assert [each.history_step for each in versions] == [11, 21, 31]  # one after the step whose metrics belong to it
+    aliases = bench.aliases(FAMILY)
+    assert [f"{JOB}-best" in aliases[f"v{number}"] for number in range(3)] == [False, True, False]
+    summary = bench.run().summary
+    assert {name: summary[name] for name in ("best_model", "best_step", "best_metric", "best_value")} == {
+        "best_model": f"{MODEL}:ckpt-step-20",
+        "best_step": 20,
+        "best_metric": "full_valid_loss",
+        "best_value": 0.25,
+    }
+    assert summary["overfitting"] == "the last one, step 30, is clearly worse: 0.5 (overfitting)"
+    assert "best model: step 20 by full_valid_loss 0.25" in "; ".join(outcome.actions)
+
+
+def test_an_alias_of_the_best_that_stands_on_another_version_of_the_job_is_moved(bench: Bench) -> None:
+    """As a kill before the last checkpoint was rated leaves it; of another job it is another alias."""
+    bench.world(a_job(**FIRST, metrics=OVERFITTING))
+    bench.tick()
+    found = collection(bench)
+    found.point([f"{JOB}-best"], found.versions[2])
+    del bench.run().summary["sync"]["rule"]
+    bench.tick()
+    assert [f"{JOB}-best" in names for names in bench.aliases(FAMILY).values()] == [False, True, False]
+
+
 @pytest.mark.parametrize("model", [MODEL, f"{MODEL}:ckpt-step-20"])
 @pytest.mark.parametrize("order", [(JOB, OTHER_JOB), (OTHER_JOB, JOB)])
 def test_a_job_that_goes_on_training_a_model_has_it_as_input_whichever_is_mirrored_first(
