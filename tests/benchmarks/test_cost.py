@@ -29,7 +29,7 @@ def test_the_sums_are_those_of_the_formulas(column: int) -> None:
     logged = (TICKS * 5 + messages * 6) / 1e6
     prices = {
         "GB-s": max(0.0, gigabyte_seconds - 100_000) * 0.000026,
-        "storage operations": storage / 10_000 * 0.05,
+        "storage operations": storage / 10_000 * 0.055,
         "vault operations": (8_640 + messages / 5) / 10_000 * 0.03,
         "log data": max(0.0, logged - 5) * 2.30,
         "6 alert rules": 6 * 1.50,
