@@ -83,11 +83,9 @@ def sync(
     wanted = _job_id(fine_tune_job_id, kwargs_wandb_init)
     conventions = conventions_from(kwargs_wandb_init, model_artifact_name, model_artifact_type)
     if num_fine_tunes is not None and num_fine_tunes < 0:
-        raise SettingsError(f"num_fine_tunes is {num_fine_tunes}, but it must be a positive number of jobs.")
+        raise SettingsError(f"num_fine_tunes is {num_fine_tunes}, but a number of jobs cannot be negative.")
     selection = Selection(frozenset({wanted})) if wanted else Selection(last=num_fine_tunes)
-    settings = _settings(openai_client, project, entity)
-    if not log_datasets:
-        settings = settings.model_copy(update={"sync_datasets": DatasetPolicy.OFF})
+    settings = _settings(openai_client, project, entity, log_datasets=log_datasets)
     accounts = None if openai_client is None else [_Given(openai_client)]
     with (
         as_a_guest(settings.wandb_base_url or DEFAULT_SERVER),
@@ -195,7 +193,7 @@ class _SettingsBesideClient(Settings):
         return self
 
 
-def _settings(client: openai.OpenAI | None, project: str, entity: str | None) -> Settings:
+def _settings(client: openai.OpenAI | None, project: str, entity: str | None, *, log_datasets: bool) -> Settings:
     if client is not None and not isinstance(client, openai.OpenAI):
         what = type(client).__name__
         raise SettingsError(
@@ -206,6 +204,8 @@ def _settings(client: openai.OpenAI | None, project: str, entity: str | None) ->
     given: dict[str, Any] = {"wandb_project": project, "wandb_routes": (), "wandb_base_url": server}
     if entity:
         given["wandb_entity"] = entity
+    if not log_datasets:
+        given["sync_datasets"] = DatasetPolicy.OFF
     if not os.environ.get("KEY_VAULT_URL"):
         given["wandb_api_key"] = _key(given["wandb_base_url"])
     return (Settings if client is None else _SettingsBesideClient).load(**given)

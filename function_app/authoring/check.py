@@ -65,14 +65,19 @@ class Question:
     statistics: bool = False
 
 
-@dataclass
-class _Kind:
-    """Counts for the lines of one format and method. A file may contain lines of several kinds."""
+@dataclass(kw_only=True)
+class Counts:
+    """Counts of examples and findings.
 
-    format: Format
-    method: Method
+    Attributes:
+        findings: the first findings by line, then those about the whole file.
+        counts: the number of findings by severity, listed or not.
+        rules: the number of findings by rule.
+        tokens: the tokens of one pass over all examples; `longest` is the number of the longest example, at `longest_line`.
+        images: the number of images; their tokens are not counted.
+    """
+
     examples: int = 0
-    lines: list[int] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     counts: Counter[Severity] = field(default_factory=Counter)
     rules: Counter[str] = field(default_factory=Counter)
@@ -83,18 +88,29 @@ class _Kind:
     with_images: int = 0
     with_tools: int = 0
 
+    def count(self, finding: Finding) -> None:
+        """Count a finding, and list it if the list is not full."""
+        self.counts[finding.severity] += 1
+        self.rules[finding.rule] += 1
+        if len(self.findings) < FINDINGS_KEPT:
+            self.findings.append(finding)
+
 
 @dataclass
-class Checked:
+class _Kind(Counts):
+    """The lines of one format and method. A file may contain lines of several kinds."""
+
+    format: Format
+    method: Method
+    lines: list[int] = field(default_factory=list)
+
+
+@dataclass
+class Checked(Counts):
     """The result of a check.
 
     Attributes:
         lines: number of lines that are not blank.
-        findings: the first findings by line, then those about the whole file.
-        counts: number of findings by severity, listed or not.
-        rules: the number of findings by rule.
-        tokens: the tokens of one pass over all examples; `longest` is the number of the longest example, at `longest_line`.
-        images: number of images; their tokens are not counted.
         bom: whether the file begins with a byte-order mark.
         statistics: None unless they were requested.
     """
@@ -106,16 +122,6 @@ class Checked:
     method: Method | None = None
     lines: int = 0
     blank: int = 0
-    examples: int = 0
-    findings: list[Finding] = field(default_factory=list)
-    counts: Counter[Severity] = field(default_factory=Counter)
-    rules: Counter[str] = field(default_factory=Counter)
-    tokens: int = 0
-    longest: int = 0
-    longest_line: int = 0
-    images: int = 0
-    with_images: int = 0
-    with_tools: int = 0
     bom: bool = False
     statistics: Statistics | None = None
 
@@ -150,17 +156,7 @@ class Checked:
         """
         found = severity or RULES[rule].severity(self.question.service)
         if found:
-            self._count(Finding(found, rule, message, line))
-
-    def _count(self, finding: Finding) -> None:
-        _add(self, finding)
-
-
-def _add(counts: "Checked | _Kind", finding: Finding) -> None:
-    counts.counts[finding.severity] += 1
-    counts.rules[finding.rule] += 1
-    if len(counts.findings) < FINDINGS_KEPT:
-        counts.findings.append(finding)
+            self.count(Finding(found, rule, message, line))
 
 
 def check_file(path: Path, question: Question, tokenizer: Tokenizer) -> Checked:
@@ -206,7 +202,7 @@ def _check_lines(file: BinaryIO, checked: Checked) -> list[_Kind]:
             method = checked.question.method or method_of(found, example)
             kind = kinds.setdefault((found, method), _Kind(found, method))
             for finding in _check_example(kind, example, messages, number, checked):
-                _add(kind, finding)
+                kind.count(finding)
         except NotAnExampleError as error:
             checked.add("malformed", str(error), number)
         except RecursionError:

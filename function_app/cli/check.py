@@ -110,15 +110,7 @@ def check(
         model=model,
         statistics=stats,
     )
-    other: Statistics | None = None
-    try:
-        checked = check_file(file, question, _tokenizer(tokenizer, model))
-        if compare:
-            other = check_file(compare, Question(statistics=True), estimating()).statistics
-    except TokenizerError as error:
-        fail(error, output)
-    except OSError as error:
-        fail(SyncError(f"{error.filename or file} cannot be read: {error.strerror}."), output)
+    checked, other = _checked(file, compare, question, tokenizer, output)
     if checks is not None:
         _check_grader(checks, checked)
     checked = strict(checked) if is_strict else checked
@@ -127,6 +119,20 @@ def check(
     else:
         show(file, checked, other, explain=explain)
     sys.exit(0 if checked.ok else 1)
+
+
+def _checked(
+    file: Path, compare: Path | None, question: Question, tokenizer: str, output: str
+) -> tuple[Checked, Statistics | None]:
+    """Check the file, and read the statistics of the other one. Report an error and exit."""
+    try:
+        checked = check_file(file, question, _tokenizer(tokenizer, question.model))
+        other = check_file(compare, Question(statistics=True), estimating()).statistics if compare else None
+    except TokenizerError as error:
+        fail(error, output)
+    except OSError as error:
+        fail(SyncError(f"{error.filename or file} cannot be read: {error.strerror}."), output)
+    return checked, other
 
 
 def service_of_settings() -> Service | None:

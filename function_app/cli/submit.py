@@ -3,7 +3,8 @@
 import math
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -90,9 +91,9 @@ def submit(
 ) -> None:
     """Start a fine-tuning job, so that the next sync shows it in W&B.
 
-    Checks the files, uploads those that the account does not have yet (same name and content), waits until they are processed,
-    and creates the job. If it was interrupted, run it again to continue. If a similar job exists, it is shown and none is created
-    (use --again to create one anyway). Two of these commands at the same moment do not see each other.
+    Checks the files, uploads those that the account does not have yet (same name and content), waits until they are
+    processed, and creates the job. If it was interrupted, run it again to continue. If a similar job exists, it is shown
+    and none is created, unless you pass --again. Two of these commands at the same moment do not see each other.
 
     \b
     Where   AZURE_OPENAI_ENDPOINTS, with `az login` or AZURE_OPENAI_API_KEY; or OPENAI_API_KEY alone
@@ -122,8 +123,15 @@ def submit(
         guess=method is None,
         unchecked=unchecked,
     )
-    try:
+    with _errors_reported(output):
         _submit(wanted, account, output, interval=interval, again=again)
+
+
+@contextmanager
+def _errors_reported(output: str) -> Iterator[None]:
+    """Report an error or Ctrl-C, and exit."""
+    try:
+        yield
     except SettingsError as error:
         fail(error, output, 2)
     except SyncError as error:

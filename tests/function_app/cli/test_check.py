@@ -67,7 +67,7 @@ def test_it_needs_no_settings_and_no_network(tmp_path: Path) -> None:
         assert text in shown
     for text in ("at 25 a million", "estimate, as tiktoken", "line 20 error is not valid JSON"):
         assert text in shown
-    assert done.stderr == "It would be refused. 1 error.\n"
+    assert done.stderr == "The service would refuse the file. 1 error.\n"
 
 
 @pytest.mark.parametrize("file_format", FORMATS)
