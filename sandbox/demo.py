@@ -118,21 +118,28 @@ def demo(scenario: Scenario, *, keep_page: bool, trace: Path | None = None) -> i
     with Cloud(scenario, trace=trace, page=page) as cloud:
         if keep_page:
             click.secho(f"Watch it on a page while it runs: {cloud.url}/", bold=True)
-        try:
-            Demo(cloud).play()
-        except DemoFailedError as error:
-            click.secho(f"\nThe demo failed: {error}", fg="red", err=True)
-            return 1
-        except KeyboardInterrupt:
-            click.echo("\nStopped. Nothing is left behind: the sandbox was all in memory.", err=True)
-            return 130
-        click.echo()
-        click.echo(summary(cloud.world))
-        for host in dict.fromkeys(cloud.denied):
-            click.echo(f"Refused, as nothing may leave this machine: {host}", err=True)
+        if status := played(cloud):
+            return status
         if keep_page:
             click.secho(f"\nLook at it: {cloud.url}/    Ctrl-C ends the sandbox.", bold=True)
             wait_for_interrupt()
+    return 0
+
+
+def played(cloud: Cloud) -> int:
+    """Play the demo on a cloud and say what is there afterwards; the exit status."""
+    try:
+        Demo(cloud).play()
+    except DemoFailedError as error:
+        click.secho(f"\nThe demo failed: {error}", fg="red", err=True)
+        return 1
+    except KeyboardInterrupt:
+        click.echo("\nStopped. Nothing is left behind: the sandbox was all in memory.", err=True)
+        return 130
+    click.echo()
+    click.echo(summary(cloud.world))
+    for host in dict.fromkeys(cloud.denied):
+        click.echo(f"Refused, as nothing may leave this machine: {host}", err=True)
     return 0
 
 

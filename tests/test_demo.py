@@ -1,10 +1,12 @@
-"""`make demo`, as a whole: it ends well, tells no secret, its traffic is Azure's, and W&B shows what Azure says."""
+"""The demo as a whole: it ends well, tells no secret, its traffic is Azure's, and W&B shows what Azure says.
+
+The command itself, `python -m sandbox demo`, is run by CI.
+"""
 
 import csv
 import io
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +14,56 @@ import pytest
 
 from sandbox.azure.openai.jobs import Job
 from sandbox.cloud import Cloud
-from sandbox.demo import ENTITY, PROJECT, Demo
+from sandbox.demo import ENTITY, PROJECT, played
 from sandbox.scenario.reader import Scenario, read
 from sandbox.wandb.runs import Run, RunState
 from tests.contracts import PRESENT, TOOLS
+
+
+def changed() -> Scenario:
+    """The demo's world with other numbers than its own, so that nothing can know the answers by heart."""
+    data: dict[str, Any] = read("demo")
+    account = data["accounts"][0]
+    supervised, dpo, *_, training = account["jobs"]
+    supervised["metrics"]["train_loss"]["points"][90] = 0.875
+    dpo["timeline"]["steps"] = 1234
+    training["timeline"] = {"steps": 60, "seconds_per_step": 40, "postprocessing": 200}
+    account["files"][0]["count"] = 33
+    return Scenario.parse(data)
+
+
+@pytest.mark.timeout(300)  # the demo itself may take 170 s on a loaded machine
+def test_the_demo_ends_well_tells_no_secret_and_wandb_shows_what_azure_says(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    trace = tmp_path / "trace.jsonl"
+    with Cloud(changed(), trace=trace) as cloud:
+        assert played(cloud) == 0
+        check_curves(cloud)
+        check_ends(cloud)
+        check_training_files(cloud)
+    said = "".join(capfd.readouterr())
+    assert "setup: 0 writes" in said
+    assert "sync: 0 writes" in said
+    assert "Traceback" not in said
+    assert "Refused" not in said
+    key = cloud.world.scenario.wandb.users[0].keys[0]
+    assert key not in said
+    assert key not in trace.read_text()
+    if PRESENT:
+        checker = [sys.executable, str(TOOLS / "check_trace.py"), str(trace)]
+        checked = subprocess.run(checker, capture_output=True, text=True)
+        assert checked.returncode == 0, checked.stdout
+
+
+def check_curves(played: Cloud) -> None:
+    """Every run's curve is the job's results file, step by step."""
+    now = played.clock.time()
+    origin = played.world.scenario.clock.start.timestamp()
+    for script in played.world.scenario.accounts[0].jobs:
+        job, run = Job(script, origin), played.world.wandb.store.run(ENTITY, PROJECT, script.id)
+        assert run is not None, script.id
+        assert rows_by_wandb(run) == (rows_by_azure(job, now) if job.has_results(now) else {}), script.id
 
 
 def rows_by_azure(job: Job, now: float) -> dict[int, dict[str, float]]:
@@ -31,53 +79,8 @@ def rows_by_wandb(run: Run) -> dict[int, dict[str, float]]:
     return {row["_step"]: {k: v for k, v in row.items() if not k.startswith("_")} for row in run.history}
 
 
-@pytest.fixture(scope="module")
-def played() -> Iterator[Cloud]:
-    """The demo's road with other numbers than its own: nothing may know the answers by heart."""
-    data: dict[str, Any] = read("demo")
-    account = data["accounts"][0]
-    supervised, dpo, *_, training = account["jobs"]
-    supervised["metrics"]["train_loss"]["points"][90] = 0.875
-    dpo["timeline"]["steps"] = 1234
-    training["timeline"] = {"steps": 60, "seconds_per_step": 40, "postprocessing": 200}
-    account["files"][0]["count"] = 33
-    with Cloud(Scenario.parse(data)) as cloud:
-        Demo(cloud).play()
-        yield cloud
-
-
-@pytest.mark.timeout(300)  # the demo itself may take 170 s on a loaded machine
-def test_it_ends_well_and_tells_no_secret_and_its_trace_conforms(tmp_path: Path) -> None:
-    trace = tmp_path / "trace.jsonl"
-    command = [sys.executable, "-m", "sandbox", "demo", "--no-page", "--trace", str(trace)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=170)
-    said = done.stdout + done.stderr
-    assert done.returncode == 0, said
-    assert "setup: 0 writes" in said
-    assert "sync: 0 writes" in said
-    key = Scenario.load("demo").wandb.users[0].keys[0]
-    assert key not in said
-    assert key not in trace.read_text()
-    assert "Traceback" not in said
-    assert "Refused" not in said
-    if PRESENT:
-        checked = subprocess.run(
-            [sys.executable, str(TOOLS / "check_trace.py"), str(trace)], capture_output=True, text=True
-        )
-        assert checked.returncode == 0, checked.stdout
-
-
-def test_every_curve_is_the_results_file_step_by_step(played: Cloud) -> None:
-    now = played.clock.time()
-    account = played.world.scenario.accounts[0]
-    origin = played.world.scenario.clock.start.timestamp()
-    for script in account.jobs:
-        job, run = Job(script, origin), played.world.wandb.store.run(ENTITY, PROJECT, script.id)
-        assert run is not None, script.id
-        assert rows_by_wandb(run) == (rows_by_azure(job, now) if job.has_results(now) else {}), script.id
-
-
-def test_every_run_ends_as_its_job_did(played: Cloud) -> None:
+def check_ends(played: Cloud) -> None:
+    """Every run ended as its job did."""
     now = played.clock.time()
     runs = {run.id: run for run in played.world.wandb.store.runs(ENTITY, PROJECT)}
     for script in played.world.scenario.accounts[0].jobs:
@@ -86,7 +89,8 @@ def test_every_run_ends_as_its_job_did(played: Cloud) -> None:
         assert runs[script.id].config["status"] == script.outcome.status
 
 
-def test_every_training_file_is_one_artifact_with_a_table_that_its_runs_used(played: Cloud) -> None:
+def check_training_files(played: Cloud) -> None:
+    """Every training file is one artifact with a table, which the runs of its jobs used."""
     store = played.world.wandb.store
     datasets = {a.name: a for a in store.artifacts(ENTITY, PROJECT) if a.type == "dataset"}
     account = played.world.scenario.accounts[0]
