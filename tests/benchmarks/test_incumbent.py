@@ -73,9 +73,7 @@ def test_a_mangled_run_is_noticed(ours: Callable[[Row], Truth], mangle: Callable
     assert len(truth.faithful()) == 1
 
 
-def test_the_exit_status_is_whether_ours_is_right(run: Command) -> None:
-    right = run("benchmarks.incumbent", "--ours-only", "--row", "plain CSV")
-    assert right.returncode == 0, right.stderr
+def test_a_wrong_row_is_exit_status_1(run: Command) -> None:
     wrong = run("benchmarks.incumbent", "--ours-only", "--row", "plain CSV", "--limit", "0.01")
     assert wrong.returncode == 1
     assert "WRONG  still waiting after" in wrong.stdout

@@ -122,6 +122,16 @@ def test_events_are_read_back_to_what_is_known_and_no_further(bench: Bench) -> N
     assert {event.data["step"] for event in tail if event.data} >= set(range(2900, 3001, 10))
 
 
+@pytest.mark.parametrize(("status", "code"), [(400, "invalidPayload"), (404, "notFound")])
+def test_events_whose_further_pages_are_refused_are_the_first_page(bench: Bench, status: int, code: str) -> None:
+    """Azure has refused an `after` that it gave out itself (openai-python issue 938)."""
+    answer = {"status": status, "body": {"error": {"code": code, "message": "no such event"}}}
+    refused = {"op": "FineTuning_GetEvents", "when": {"nth": [2]}, "do": answer}
+    bench.world(a_job(timeline={"steps": 3000}), faults=[refused])
+    events = account(bench).events(JOB)
+    assert 0 < len(events) <= 100
+
+
 def versions(bench: Bench) -> list[tuple[str, str, int]]:
     """Operation, version of the API ("v1" for that surface) and status of every question to the account, in order."""
     asked = []
