@@ -40,6 +40,7 @@ class Target:
         vault_group: the resource group of the vault; empty means the account's.
         vault_subscription: id or name of the vault's subscription; empty means the account's.
         identity_role: GUID of the role for the account's identity; `identity_scope` says where it is assigned.
+        with_identity: the account's identity is enabled and may read the secret, which the portal's own integration needs.
         readers: object ids of principals that may read the one secret, such as a function app's identity.
         by_access_policy: keep the vault on access policies; every grant is an access-policy entry.
         create_vault: create the vault if it is missing, with or without `purge_protection`.
@@ -57,6 +58,7 @@ class Target:
     accept_loss: bool = False
     identity_role: str = SECRETS_OFFICER
     identity_scope: Scope = Scope.VAULT
+    with_identity: bool = True
     readers: tuple[str, ...] = ()
     by_access_policy: bool = False
     create_vault: bool = False
@@ -304,6 +306,8 @@ class Observed:
 
     Attributes:
         assignments: those at or above the vault, of all principals.
+        other_secrets: whether the vault holds secrets besides the target's; read only if somebody is to get a role on the
+            whole vault, and None if this identity may not list secrets.
         own_secrets: secrets of the vault that setup wrote, each with the account that it was written for; read only for
             teardown, and None if this identity may not list secrets.
         effective: roles at or above the vault by object id in lower case, groups included and conditional ones excluded;
@@ -321,6 +325,7 @@ class Observed:
     principals: Mapping[str, Principal] = field(default_factory=dict)  # by object id
     effective: Mapping[str, tuple[RoleDefinition, ...]] = field(default_factory=dict)
     own_secrets: Mapping[str, str] | None = None
+    other_secrets: bool | None = None
 
 
 class KeyState(StrEnum):

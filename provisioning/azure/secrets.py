@@ -129,6 +129,16 @@ class VaultSecrets:
         with self._translated("Listing secrets"):
             return {str(p.name): dict(p.tags or {}) for p in self._client.list_properties_of_secrets()}
 
+    def has_others(self, name: str) -> bool:
+        """Whether the vault holds a secret with another name. Deleted secrets do not count.
+
+        Raises:
+            AccessNotEffectiveError: this identity has no access, or not yet.
+            ProvisioningError: from Azure.
+        """
+        with self._translated("Listing secrets"):
+            return any(str(p.name).lower() != name.lower() for p in self._client.list_properties_of_secrets())
+
     def write(
         self, name: str, value: SecretStr, expires: datetime | None, tags: Mapping[str, str], content_type: str
     ) -> None:

@@ -86,6 +86,8 @@ def account_network(chain: Chain) -> Finding:
 def account_identity(chain: Chain) -> Finding:
     """The account has a system-assigned identity."""
     found = known(chain.account, "the account")
+    if not chain.target.with_identity:
+        return skipped("--no-account-identity")
     if found.principal_id:
         return ok(f"system-assigned, principal {found.principal_id}")
     return failed(f"{found.name} has no system-assigned identity", chain.command("setup"))
@@ -161,6 +163,8 @@ def secret(chain: Chain) -> Finding:
 def identity_access(chain: Chain) -> Finding:
     """The account's identity may read the secret."""
     found, subject = known(chain.vault, "the vault"), chain.account
+    if not chain.target.with_identity:
+        return skipped("--no-account-identity")
     if subject is None or not subject.principal_id:
         return skipped("the account has no identity")
     principal_id, name = subject.principal_id, chain.target.secret

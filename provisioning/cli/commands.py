@@ -20,6 +20,7 @@ from provisioning.cli.options import (
     chain_options,
     consent_options,
     function_app_options,
+    identity_option,
     key_options,
     lifetime_option,
     output_options,
@@ -163,6 +164,7 @@ def _rescue(*, yes: bool, dry_run: bool, **given: Any) -> int:
 
 @cli.command("doctor")
 @chain_options
+@identity_option
 @wandb_options
 @function_app_options
 @output_options

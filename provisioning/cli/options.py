@@ -16,6 +16,14 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 _ROLES = {"secrets-officer": SECRETS_OFFICER, "secrets-user": SECRETS_USER}
 
 
+identity_option = click.option(
+    "--account-identity/--no-account-identity",
+    "with_identity",
+    default=True,
+    help="Whether the account's identity is enabled and may read the secret. Only the portal's own integration needs it.",
+)
+
+
 def target_options(command: _Command) -> _Command:
     """Options of plan, setup and status."""
     return chain_options(_granting(_switching(command)))
@@ -161,6 +169,7 @@ def _granting(command: _Command) -> _Command:
             callback=lambda ctx, param, value: Scope(value),
             help="Scope of that role: the whole vault or the one secret.",
         ),
+        identity_option,
         _option(
             "--reader",
             "readers",

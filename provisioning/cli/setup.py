@@ -1,9 +1,11 @@
 """plan, setup and status: one observation and one plan, which is shown, applied, or compared."""
 
+from provisioning import shell
 from provisioning.azure.client import Azure
+from provisioning.checks import access
 from provisioning.cli import documents, summaries
 from provisioning.cli.session import Session, lacking
-from provisioning.errors import NotInPlaceError, UnreachableError
+from provisioning.errors import NotInPlaceError, ProvisioningError, UnreachableError
 from provisioning.execution.secret import CheckedKey
 from provisioning.execution.services import SETTLING
 from provisioning.models import KeyState, Observed
@@ -73,13 +75,31 @@ def setup(session: Session, *, yes: bool, interactive: bool) -> None:
         observed = _verified(session, azure, key)
         if any(isinstance(s.action, AssignRole) for s in work):
             session.ui.note("New roles of other principals may take up to ten minutes to work.")
+    offer = _data_role(azure, observed) if work else []
+    session.facts["warnings"] = [*session.facts.get("warnings", ()), *filter(None, [" ".join(offer)])]
     known = documents.settings(observed, session.target, account, session.wandb_base_url)
     form = {"vault_url": observed.vault.uri, "secret_name": session.target.secret}
     session.facts |= documents.scene(observed, session.target)
     session.ui.answer(
         {"ok": True, **session.facts, "portal_form": form, "settings": known},
-        summaries.in_place(observed, session.target, known),
+        [*summaries.in_place(observed, session.target, known), *offer],
     )
+
+
+def _data_role(azure: Azure, observed: Observed) -> list[str]:
+    """Offer the role that lists jobs if the operator has none: an Owner has no data actions, and doctor and sync need them."""
+    caller, account = observed.caller, observed.account
+    try:
+        held = access.to_jobs(azure, account, caller.object_id)
+    except ProvisioningError:
+        return []
+    if held.by or held.conditional:
+        return []
+    command = shell.assign_role(caller.object_id, caller.kind, "Cognitive Services OpenAI User", account.id)
+    return [
+        "You may not list the account's jobs yet, which doctor and sync need. To give yourself the role:",
+        f"  {command}",
+    ]
 
 
 def _observe_recovered(session: Session, azure: Azure) -> Observed:

@@ -68,7 +68,26 @@ def observe(azure: Azure, target: Target, clock: Clock) -> Observed:
         roles=_roles(azure, target, vault, assignments) if switching else {},
         principals=_principals(azure, others - {azure.caller.object_id, account.principal_id}),
         effective=_effective(azure, target, vault, account, assignments) if there and vault.rbac else {},
+        other_secrets=_other_secrets(azure, target, vault, account, assignments),
     )
+
+
+def _other_secrets(
+    azure: Azure, target: Target, vault: Vault, account: Account, assignments: tuple[Assignment, ...]
+) -> bool | None:
+    """Look for other secrets, if the account's identity is to get a role on the whole vault and has none."""
+    whole = target.with_identity and target.identity_scope is Scope.VAULT and not target.by_access_policy
+    mine = account.principal_id or ""
+    if not whole or any(same(a.principal_id, mine) and a.role_id == target.identity_role for a in assignments):
+        return None
+    if vault.state is VaultState.MISSING:
+        return False
+    if vault.state is not VaultState.READY:
+        return None
+    try:
+        return azure.secrets(vault).has_others(target.secret)
+    except (AccessNotEffectiveError, VaultUnreachableError):
+        return None
 
 
 def _effective(
@@ -76,7 +95,7 @@ def _effective(
 ) -> Mapping[str, tuple[RoleDefinition, ...]]:
     """Read what the operator and the account's identity may do in another way than by the exact role of their own."""
     wanted = [(azure.caller.object_id, SECRETS_OFFICER)]
-    if account.principal_id and target.identity_scope is Scope.VAULT:
+    if account.principal_id and target.with_identity and target.identity_scope is Scope.VAULT:
         wanted.append((account.principal_id, target.identity_role))
     found: dict[str, tuple[RoleDefinition, ...]] = {}
     for object_id, role_id in wanted:

@@ -47,7 +47,7 @@ def given(target: Target, observed: Observed, object_id: str) -> tuple[RoleDefin
     identity = observed.account.principal_id or ""
     if is_operator(observed, object_id):
         return (observed.roles[SECRETS_OFFICER],)
-    if same(object_id, identity) and target.identity_scope is Scope.VAULT:
+    if target.with_identity and same(object_id, identity) and target.identity_scope is Scope.VAULT:
         return (observed.roles[target.identity_role],)
     return ()
 
@@ -55,13 +55,13 @@ def given(target: Target, observed: Observed, object_id: str) -> tuple[RoleDefin
 def on_vault(target: Target, observed: Observed) -> Iterator[Step]:
     """Plan the roles on the whole vault: the operator's, and the account identity's unless it is for the secret only."""
     yield _role(target, observed, operator(observed), SECRETS_OFFICER, Purpose.OPERATOR)
-    if target.identity_scope is Scope.VAULT:
+    if target.with_identity and target.identity_scope is Scope.VAULT:
         yield _role(target, observed, account_identity(observed), target.identity_role, Purpose.IDENTITY)
 
 
 def on_secret(target: Target, observed: Observed) -> Iterator[Step]:
     """Plan the roles on the one secret, which can be assigned once the secret exists."""
-    if target.identity_scope is Scope.SECRET:
+    if target.with_identity and target.identity_scope is Scope.SECRET:
         yield _role(target, observed, account_identity(observed), target.identity_role, Purpose.IDENTITY, target.secret)
     for reader in _readers(target, observed):
         yield _role(target, observed, reader, SECRETS_USER, Purpose.READER, target.secret)
@@ -70,14 +70,15 @@ def on_secret(target: Target, observed: Observed) -> Iterator[Step]:
 def by_policy(target: Target, observed: Observed) -> Iterator[Step]:
     """Plan access-policy entries instead of roles."""
     yield _entry(target, observed, operator(observed), OFFICER_PERMISSIONS, Purpose.OPERATOR)
-    yield _entry(target, observed, account_identity(observed), _PERMISSIONS[target.identity_role], Purpose.IDENTITY)
+    if target.with_identity:
+        yield _entry(target, observed, account_identity(observed), _PERMISSIONS[target.identity_role], Purpose.IDENTITY)
     for reader in _readers(target, observed):
         yield _entry(target, observed, reader, READER_PERMISSIONS, Purpose.READER)
 
 
 def broader_access(target: Target, observed: Observed) -> Iterator[Step]:
     """Note access of the account's identity and the readers beyond what was requested. None of it is removed."""
-    identity = account_identity(observed)
+    identity = account_identity(observed) if target.with_identity else None
     asked = [(identity, target.identity_role, target.identity_scope)] if identity else []
     asked += [(reader, SECRETS_USER, Scope.SECRET) for reader in _readers(target, observed)]
     for who, role_id, scope in asked:
@@ -127,7 +128,7 @@ def _role(
         why=_WHY[purpose] + (f"; had {had} by access policy" if had else ""),
         before=had,
         after=f"{name} on " + (f"secret {secret}" if secret else observed.vault.name),
-        danger=NARROWED if condition else "",
+        danger=NARROWED if condition else _reach(observed, purpose, secret),
         action=AssignRole(
             observed.vault,
             role_id,
@@ -142,6 +143,18 @@ def _role(
             narrowed=condition,
         ),
     )
+
+
+def _reach(observed: Observed, purpose: Purpose, secret: str) -> str:
+    """Say what a role on the whole vault reaches besides the secret, and the options that give less."""
+    if purpose is not Purpose.IDENTITY or secret or observed.other_secrets is False:
+        return ""
+    others = "the other secrets of this vault" if observed.other_secrets else "any other secrets of this vault"
+    return f"it also reaches {others}; less: {LESS}"
+
+
+LESS = "--identity-role secrets-user --identity-scope secret, or --no-account-identity without the portal's own integration"
+"""The options that give the account's identity less than a role on the whole vault."""
 
 
 def _equivalent(observed: Observed, who: Principal, role_id: str, purpose: Purpose) -> list[str]:

@@ -26,7 +26,7 @@ def plan_setup(target: Target, observed: Observed, key: KeyState) -> Plan:
     steps = [*vault_steps(target, observed)]
     if observed.vault.state is VaultState.DELETED:
         return Plan(about, tuple(steps), partial=True)
-    steps += _identity(observed)
+    steps += _identity(target, observed)
     losses: list[Loss] = []
     if target.by_access_policy:
         steps += _entries(target, observed)
@@ -75,7 +75,7 @@ def _roles(target: Target, observed: Observed) -> tuple[list[Step], list[Loss]]:
     return steps, losses
 
 
-def _identity(observed: Observed) -> Iterable[Step]:
+def _identity(target: Target, observed: Observed) -> Iterable[Step]:
     account = observed.account
     if account.state.lower() in CHANGING:
         yield Step(
@@ -85,6 +85,9 @@ def _identity(observed: Observed) -> Iterable[Step]:
             why="a change is in progress, perhaps from an interrupted run",
             action=AwaitAccount(account),
         )
+    if not target.with_identity:
+        yield Step(Verb.ALREADY, "account identity", "left as it is (--no-account-identity)")
+        return
     kept = f", {len(account.user_identities)} user-assigned kept" if account.user_identities else ""
     if account.principal_id:
         yield Step(Verb.ALREADY, "account identity", f"SystemAssigned{kept}, principal {account.principal_id}")

@@ -372,3 +372,58 @@ def test_access_that_works_by_access_policy_only_stops_the_switch(
         bench.setup()
     assert bench.cloud.writes == 0
     assert not bench.vault.rbac
+
+
+# --- the account's identity ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("others", "options", "marked"),
+    [
+        ([{"name": "billing-db-password", "value": "x"}], {}, "it also reaches the other secrets of this vault"),
+        ([], {}, ""),
+        ([{"name": "billing-db-password", "value": "x"}], {"identity_scope": Scope.SECRET}, ""),
+    ],
+    ids=["other secrets", "none", "one secret only"],
+)
+def test_a_role_on_a_vault_with_other_secrets_is_marked_with_the_narrower_options(
+    load: Load, bench: Bench, others: list[dict[str, str]], options: dict[str, Any], marked: str
+) -> None:
+    officer = {"principal": "operator", "role": "Key Vault Secrets Officer", "scope": "rg-ml"}
+    load(world(officer, vault={"secrets": others}))
+    (step,) = [s for s in setup.plan(bench.session(**options)).steps if "→ aoai-ml" in s.detail]
+    assert step.danger.startswith(marked)
+    assert ("--identity-scope secret" in step.danger and "--no-account-identity" in step.danger) is bool(marked)
+
+
+@pytest.mark.parametrize("by_policy", [False, True])
+def test_the_accounts_identity_can_be_left_out(load: Load, bench: Bench, *, by_policy: bool) -> None:
+    load(world(vault=ON_POLICIES))
+    options: dict[str, Any] = {"with_identity": False, "by_access_policy": by_policy}
+    bench.setup(**options)
+    (account,) = bench.cloud.world.tenant.accounts.values()
+    assert account.system_identity is None
+    assert {who for who, *_ in held(bench)} | set(allowed(bench)) == {"operator"}
+    assert idle(bench, **options)
+    assert not setup.status(bench.session(**options)).work
+
+
+def test_doctor_does_not_miss_an_identity_that_was_left_out(load: Load, call: Call) -> None:
+    jobs = {"principal": "operator", "role": "Cognitive Services OpenAI User", "scope": "rg-ml"}
+    load(world(jobs, transitions={"rbac_propagation": 0}))
+    env = OPERATOR_ENV | {"WANDB_API_KEY": GOOD_KEY}
+    assert call("setup", "--yes", "--no-account-identity", env=env).returncode == 0
+    checked = call("doctor", "--no-account-identity", env=env)
+    assert checked.returncode == 0, checked.stdout
+
+
+@pytest.mark.parametrize("role", [None, "Cognitive Services OpenAI User"])
+def test_setup_offers_the_role_that_doctor_and_sync_need_for_jobs(load: Load, call: Call, role: str | None) -> None:
+    """An Owner may change the account, and may not list its jobs."""
+    extra = [{"principal": "operator", "role": role, "scope": "rg-ml"}] if role else []
+    load(world(*extra, transitions={"rbac_propagation": 0}))
+    env = OPERATOR_ENV | {"WANDB_API_KEY": GOOD_KEY}
+    done = call("setup", "--yes", env=env)
+    assert done.returncode == 0, done.stderr
+    assert ("--role 'Cognitive Services OpenAI User'" in done.stdout) is (role is None)
+    assert (call("doctor", env=env).returncode == 0) is (role is not None)

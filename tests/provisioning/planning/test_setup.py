@@ -42,6 +42,7 @@ from provisioning.planning.actions import (
     StoreSecret,
     SwitchToRbac,
 )
+from provisioning.planning.grants import LESS
 from provisioning.planning.ownership import Owner, Purpose
 from provisioning.planning.secret import SOON, expiry_warning, key_state
 from provisioning.planning.setup import plan_setup
@@ -124,7 +125,7 @@ def test_a_vault_that_others_use_by_access_policy() -> None:
         f"add role: Key Vault Crypto User → dana (had keys sign; storage get by access policy) ! also gives {keys}",
         f"add role: Key Vault Certificate User → you (had {yours} by access policy) ! also gives certificates get, list",
         f"add role: {OFFICER} → you (to store the secret; had {yours} by access policy)",
-        f"add role: {OFFICER} → aoai-ml ({FOR_JOBS})",
+        f"add role: {OFFICER} → aoai-ml ({FOR_JOBS}) ! it also reaches any other secrets of this vault; less: {LESS}",
         (
             "wait roles take effect: up to 10 m before the switch (others depend on this vault, and Azure does not report "
             "when a role takes effect)"
