@@ -49,7 +49,7 @@ class Truth:
     def run(self, job: Job) -> Run | None:
         """The run that counts for a job: of its id, or, where that one was replaced, the one that replaced it."""
         run = next((each for each in self.runs if each.id == job.id), None)
-        while run and (successor := run.summary.get("superseded_by")):
+        while run and (successor := run.config.get("superseded_by")):
             run = next((each for each in self.runs if each.id == successor), None)
         return run
 

@@ -64,11 +64,11 @@ def meet(case: Case, whole: Undisturbed, operation: str, nth: int, trouble: Trou
     if not ended.status and not differences(whole.end, case.end(stage.world)):
         return RIGHT
     if not ended.status:
-        stage.compare(case, whole, "the command reported success and left:")
+        stage.compare(case, whole.end, "the command reported success and left:")
     if unclear := "; ".join(_unclear(case, ended)):
         raise Failed(f"{unclear}\n{ended.out}{ended.err}")
-    stage.finish(case)
-    stage.compare(case, whole, "after the next run the final state is another one:")
+    stage.repeat(case)
+    stage.compare(case, whole.later, "after the next run the final state is another one:")
     return HEALED
 
 

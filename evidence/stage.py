@@ -24,10 +24,17 @@ class Failed(Exception):  # noqa: N818 - a finding, not an error of this program
 
 @dataclass(frozen=True)
 class Undisturbed:
-    """What a command does when nothing happens: the operations that it requests, in order, and the state that it leaves."""
+    """What a command does when nothing happens.
+
+    Attributes:
+        operations: what it requests, in order.
+        end: the state that it leaves.
+        later: the state after the case's pause and another run.
+    """
 
     operations: tuple[str, ...]
     end: Any
+    later: Any
 
 
 @dataclass(frozen=True)
@@ -108,13 +115,22 @@ class Stage:
             raise Failed(f"{' '.join(argv or case.argv)}: exit status {ended.status}\n{ended.out}{ended.err}")
         return ended
 
-    def compare(self, case: Case, whole: Undisturbed, what: str) -> None:
+    def repeat(self, case: Case) -> None:
+        """Run the case's command again, after the case's pause.
+
+        Raises:
+            Failed: it failed.
+        """
+        self.cloud.clock.advance(case.pause)
+        self.finish(case)
+
+    def compare(self, case: Case, expected: Any, what: str) -> None:
         """Compare the state with the one that an undisturbed run leaves.
 
         Raises:
             Failed: they differ; the text begins with `what`.
         """
-        if found := differences(whole.end, case.end(self.world)):
+        if found := differences(expected, case.end(self.world)):
             raise Failed("\n    ".join([what, *found[:_SHOWN]]))
 
     def undisturbed(self, case: Case) -> Undisturbed:
@@ -127,4 +143,7 @@ class Stage:
         self.finish(case)
         if unknown := [*self.world.unmodelled, *self.world.wandb.unsupported]:
             raise Failed(f"{case.name}: the sandbox does not know {unknown}")
-        return Undisturbed(tuple(self.world.gate.seen), case.end(self.world))
+        operations, end = tuple(self.world.gate.seen), case.end(self.world)
+        if case.pause:
+            self.repeat(case)
+        return Undisturbed(operations, end, case.end(self.world))

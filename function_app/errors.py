@@ -5,6 +5,7 @@ SyncError
 ├── VaultError               the key cannot be read from Key Vault
 ├── StorageError             the app's storage account cannot be asked
 ├── TakenError               another worker has the job
+├── NotYetError              the run cannot be written just now; nothing is wrong
 ├── UsageError               the command line cannot be used (cli.commands)
 ├── RequestError             `submit` was asked for what does not fit together (authoring.request)
 ├── InvalidFileError         `check` finds errors in a file that is to be uploaded (authoring.request)
@@ -18,6 +19,7 @@ SyncError
 └── WandbError               W&B
     ├── KeyRefusedError      … does not take the key
     ├── RunDeletedError      … somebody deleted the run there; its id cannot come back
+    ├── UnusableRunError     … lost rows of the run; it has to be replaced
     ├── DashboardError       … does not save the workspace (authoring.dashboard)
     └── WandbBusyError       … cannot be reached, is busy or broken: later
         └── UnclearError     … did not answer in a way that says what happened (tracking.wandb.sdk)
@@ -74,6 +76,12 @@ class TakenError(SyncError):
     """Another worker has the job's lease, or has taken it over."""
 
 
+class NotYetError(SyncError):
+    """The run cannot be written just now: another program writes it, or W&B does not show yet what was written."""
+
+    retry = True
+
+
 class AccountError(SyncError):
     """Azure OpenAI, or OpenAI, refused."""
 
@@ -102,6 +110,10 @@ class KeyRefusedError(WandbError):
 
 class RunDeletedError(WandbError):
     """Somebody deleted the run in W&B, which never gives the same id out again."""
+
+
+class UnusableRunError(WandbError):
+    """The run cannot be brought up to date any more: it has to be replaced."""
 
 
 class WandbBusyError(WandbError):

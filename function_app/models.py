@@ -184,6 +184,9 @@ class RunState:
         results_file: the id of the job's results file, once it was known.
         datasets: whether the job's files are attached.
         alerted: the condition of the job that people were last alerted to; empty for none.
+        ended: when the job was first seen terminal, in seconds since the epoch; None when it was not.
+        best: the best value of each metric and its step.
+        lines: how many rows the run has; W&B may say too few for some seconds.
         foreign: whether another tool (wandb's own WandbLogger) made it.
         superseded_by: the id of the run that replaced it, which is gone, as else that one would be shown here.
         unmarked: ids of the job's previous runs that do not say yet that they were replaced.
@@ -203,6 +206,9 @@ class RunState:
     foreign: bool = False
     number: int = 1
     model: str | None = None
+    ended: int | None = None
+    best: Mapping[str, Any] = field(default_factory=dict)
+    lines: int = 0
     superseded_by: str | None = None
     unmarked: tuple[str, ...] = ()
 

@@ -34,6 +34,7 @@ class Case:
         principal: who runs the command.
         files: what is in the working directory, by name.
         ends_well: whether the exit status of an undisturbed run must be 0.
+        pause: seconds of virtual time that have to pass before the command runs again.
     """
 
     command: str
@@ -46,6 +47,7 @@ class Case:
     principal: str = PIPELINE
     files: Mapping[str, str] = field(default_factory=dict)
     ends_well: bool = True
+    pause: float = 0.0
 
     @property
     def environment(self) -> Mapping[str, str]:

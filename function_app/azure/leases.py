@@ -6,6 +6,7 @@ counts as lost. The lease also carries how often the job failed and when it is t
 
 import contextvars
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -76,11 +77,18 @@ class Lease:
     Attributes:
         lost: returns whether the lease is lost, so that its holder has to stop; once it is, it stays so.
         failures: of the job; its holder replaces them, and they stay with the lease.
+        left: returns for how many seconds it is good.
+        exclusive: whether it keeps others away; there is none on the command line.
     """
 
     lost: Callable[[], bool] = never
     failures: Failures = NO_FAILURES
+    left: Callable[[], float] = lambda: math.inf
+    exclusive: bool = True
 
+
+NO_LEASE = Lease(exclusive=False)
+"""For reading, and for a single worker that keeps nothing."""
 
 Leases = Callable[[str], AbstractContextManager[Lease]]
 """The lease of a job, by its id: `with leases(job) as lease`. Entering raises as `Lock.acquire`."""
@@ -88,7 +96,7 @@ Leases = Callable[[str], AbstractContextManager[Lease]]
 
 def no_lease(job: str) -> AbstractContextManager[Lease]:
     """Return a lease for a single worker, as on the command line: never lost, and nothing is kept in it."""
-    return nullcontext(Lease())
+    return nullcontext(Lease(exclusive=False))
 
 
 @contextmanager
@@ -107,7 +115,7 @@ def held(
         TakenError, StorageError: it was not to be had; the block does not run.
     """
     keeper = _Keeper(lock, name, clock)
-    lease = Lease(keeper.lost, keeper.found)
+    lease = Lease(keeper.lost, keeper.found, keeper.left)
     over = threading.Event()
     here = contextvars.copy_context()  # what it asks for belongs to the job, too
     renewer = threading.Thread(
@@ -140,6 +148,10 @@ class _Keeper:
             if not self._lost and self._clock() >= self._good_until:
                 self._lose("it was not renewed in time")
             return self._lost
+
+    def left(self) -> float:
+        """Return for how many seconds it is good."""
+        return 0.0 if self.lost() else self._good_until - self._clock()
 
     def keep(self, over: threading.Event, every: float) -> None:
         """Renew until it is `over` or lost."""

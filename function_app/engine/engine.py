@@ -9,22 +9,24 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from typing import Self
 
-from function_app.azure.leases import Leases, never, no_lease
+from function_app.azure.leases import NO_LEASE, Lease, Leases, never, no_lease
 from function_app.data.routes import Registry, Rule
 from function_app.engine.accounts import JobSource
 from function_app.engine.deleted_runs import DeletedRuns, InMemory, name_of
 from function_app.engine.discovery import Discovery, Projects
 from function_app.engine.mirror import mark_deleted, mirror
 from function_app.engine.outcomes import Candidate, Mirrored, failed_outcome, not_done, outcome_of, tell
-from function_app.engine.planner import Action
+from function_app.engine.planner import Action, Decision
 from function_app.engine.reporting import BY_DEFAULT, Reporting
 from function_app.engine.retry import after, waiting
 from function_app.errors import (
     NotThereError,
+    NotYetError,
     RunDeletedError,
     StorageError,
     SyncError,
     TakenError,
+    UnusableRunError,
     WandbError,
     first_line,
 )
@@ -166,7 +168,7 @@ class Engine:
                     seconds = lease.failures.not_before - now
                     message = f"failed {lease.failures.count} times in a row; the next attempt is in {seconds:.0f} s"
                     return Outcome(job_id, account_name, Result.SKIPPED, message=message)
-                outcome = self._attempt(account, job_id, lease.lost, stop)
+                outcome = self._attempt(account, job_id, lease, stop)
                 if not lease.lost():
                     lease.failures = after(outcome, lease.failures, time.time())
                 return outcome
@@ -175,22 +177,24 @@ class Engine:
         except SyncError as error:
             return failed_outcome(job_id, account_name, error)
 
-    def _attempt(self, account: JobSource, job_id: str, lost: Callable[[], bool], stop: Callable[[], bool]) -> Outcome:
+    def _attempt(self, account: JobSource, job_id: str, lease: Lease, stop: Callable[[], bool]) -> Outcome:
         try:
-            return self._sync_job(account, job_id, lost, stop)
+            return self._sync_job(account, job_id, lease, stop)
         except TakenError as error:
             return Outcome(job_id, account.name, Result.SKIPPED, message=error.message)
         except SyncError as error:
             return failed_outcome(job_id, account.name, error)
 
-    def _sync_job(self, account: JobSource, job_id: str, lost: Callable[[], bool], stop: Callable[[], bool]) -> Outcome:
+    def _sync_job(self, account: JobSource, job_id: str, lease: Lease, stop: Callable[[], bool]) -> Outcome:
         try:
             [candidate] = self._discovery.decided([(account, account.job(job_id))])[0]
         except NotThereError as error:
-            return self._gone(job_id, account.name, error)
-        return self.mirror(candidate, lost, stop) if candidate.decision.action is Action.MIRROR else not_done(candidate)
+            return self._gone(job_id, account.name, error, lease)
+        return (
+            self.mirror(candidate, lease, stop) if candidate.decision.action is Action.MIRROR else not_done(candidate)
+        )
 
-    def _gone(self, job_id: str, account_name: str, error: NotThereError) -> Outcome:
+    def _gone(self, job_id: str, account_name: str, error: NotThereError, lease: Lease) -> Outcome:
         """A job that was deleted: its run is told so, in whichever project it is, as nobody can say how it was routed."""
         outcome = Outcome(job_id, account_name, Result.SKIPPED, message=error.message, final=True)
         try:
@@ -199,7 +203,7 @@ class Engine:
                 run = tracker.runs([job_id]).get(job_id)
                 if run and run.account == account_name and run.rule is None:
                     done = Mirrored()
-                    mark_deleted(tracker, run, done)
+                    mark_deleted(tracker, run, done, lease)
                     return replace(
                         outcome, result=Result.SYNCED, message="", actions=tuple(done.actions), run_url=done.url
                     )
@@ -230,24 +234,26 @@ class Engine:
                     done(not_done(each))
                 raise
 
-    def mirror(self, each: Candidate, lost: Callable[[], bool] = never, stop: Callable[[], bool] = never) -> Outcome:
-        """Bring one job's run up to date; whatever goes wrong is in the outcome. Stops when its lease is `lost`, or when
+    def mirror(self, each: Candidate, lease: Lease = NO_LEASE, stop: Callable[[], bool] = never) -> Outcome:
+        """Bring one job's run up to date; whatever goes wrong is in the outcome. Stops when its lease is lost, or when
         `stop` says so.
         """
         started = time.monotonic()
         with counted() as traffic:
-            outcome = self._outcome(each, lost, stop)
+            outcome = self._outcome(each, lease, stop)
         tell(outcome, time.monotonic() - started, traffic)
         return outcome
 
-    def _outcome(self, each: Candidate, lost: Callable[[], bool], stop: Callable[[], bool]) -> Outcome:
+    def _outcome(self, each: Candidate, lease: Lease, stop: Callable[[], bool]) -> Outcome:
         done = Mirrored()
         try:
-            self._mirror(each, done, lambda: self._stop.is_set() or stop() or lost())
-            if lost() and not done.final:
+            self._mirror(each, done, lambda: self._stop.is_set() or stop() or lease.lost(), lease)
+            if lease.lost() and not done.final:
                 raise TakenError("its lease was lost on the way: whoever has it now, or the next tick, goes on")
         except TakenError as error:
             return replace(outcome_of(each, Result.SKIPPED, done, error), final=False)
+        except NotYetError as error:
+            return outcome_of(each, Result.PENDING, done, error)
         except RunDeletedError as error:
             self._note(each)
             return outcome_of(each, Result.SKIPPED, done, error)
@@ -272,14 +278,14 @@ class Engine:
     def _name(self, each: Candidate) -> str:
         return name_of(each.job.id, each.tracker or self.tracker)
 
-    def _mirror(self, each: Candidate, done: Mirrored, interrupted: Callable[[], bool]) -> None:
+    def _mirror(self, each: Candidate, done: Mirrored, interrupted: Callable[[], bool], lease: Lease) -> None:
         """Into the job's run, or into a new one, whose id is the next that W&B has not seen deleted."""
         existing = each.run
         if existing and each.job.status == DELETED:
             with suppress(NotThereError):
                 each.account.job(each.job.id)
                 return  # it is there, the next listing will have it
-            mark_deleted(each.tracker or self.tracker, existing, done)
+            mark_deleted(each.tracker or self.tracker, existing, done, lease)
             return
         replaces = each.decision.replace
         previous = existing.unmarked if existing else ()
@@ -302,7 +308,15 @@ class Engine:
                     conventions=self.conventions,
                     interrupted=interrupted,
                     reporting=self.reporting,
+                    lease=lease,
                 )
+            except UnusableRunError as error:
+                if attempt > 1:
+                    raise
+                done.warnings.append(f"{error.message} A new run replaces it.")
+                again = Decision(Action.MIRROR, error.message, replace=True)
+                self._mirror(replace(each, decision=again), done, interrupted, lease)
+                return
             except RunDeletedError:
                 if not replaces or attempt == number + _DELETED_AT_MOST - 1:
                     raise

@@ -1,13 +1,14 @@
 """Brings the run of one job up to what the job is now. W&B holds the state: replay, overlap and crash end the same.
 
-Every write is safe to repeat: rows below the run's last step are not written, config and summary are set to what the job
-says, artifacts are looked up first. The mark that a run is final goes last, after everything that it vouches for.
+Every write is safe to repeat: a row is known by its line, config and summary are set to what the job says, artifacts are
+looked up first. The mark that a run is final goes last, after everything that it vouches for, and counts once the run has ended.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
+from function_app.azure.leases import NO_LEASE, Lease
 from function_app.data.checkpoints import best_checkpoint
 from function_app.data.description import (
     best_of,
@@ -36,7 +37,7 @@ from function_app.engine.reporting import (
     figures_in_words,
     is_news,
 )
-from function_app.errors import NotThereError
+from function_app.errors import KeyRefusedError, NotThereError, WandbBusyError, WandbError
 from function_app.models import (
     DELETED,
     OPENAI,
@@ -49,10 +50,13 @@ from function_app.models import (
     Job,
     MetricRow,
     RunState,
-    alerted_condition,
 )
 from function_app.tracking import OF_JOB, Attachments, Identity, Intent, ModelTarget, Session, Tracker
 
+_OTHERS = (
+    "Other programs logged rows into this run, so that no more are written."
+    " The results file is attached when the job has ended; `sync --overwrite` makes a clean run."
+)
 _FILE, _EVENTS, _MIXED = "file", "events", "mixed"
 _EVERY_STEP, _SAMPLED, _NO_CURVE = "every step", "sampled", "none: neither results file nor metrics events"
 
@@ -71,6 +75,7 @@ def mirror(
     registry: Registry | None = None,
     interrupted: Callable[[], bool] = lambda: False,
     reporting: Reporting = BY_DEFAULT,
+    lease: Lease = NO_LEASE,
 ) -> None:
     """Bring a job's run up to date: open it, write what it does not have, end it when the job is settled.
 
@@ -85,30 +90,38 @@ def mirror(
         replaces: the job's other runs, which are told so once this one stands.
         conventions: what a new run is to be called.
         registry: where the final model is linked to; None for nowhere.
-        interrupted: asked between rows and before each further part; True leaves the run as it stands, not final.
+        interrupted: asked before each part; True leaves the run as it stands, not final.
+        lease: the right to write the run.
         reporting: how the job is reported.
 
     Raises:
         SyncError: what went wrong; what was written stays, and asking again goes on from there.
     """
-    try:
-        events = account.events(job.id, known_step=run.last_step if run and not job.terminal else -1)
-    except NotThereError:
-        if run is None:
-            raise
-        mark_deleted(tracker, run, done)
-        return
-    if job.malformed:
-        done.warnings.append(f"{account.name} shows values that cannot be used: {', '.join(job.malformed)}.")
-    final = settled(job, events, account.now())
-    job = permitted(job, datasets)
-    new = None if run else _identity(job, run_id, conventions)
-    target = ModelTarget(collection_of(job, conventions.model_artifact), conventions.model_type, registry)
+    permitted_job = permitted(job, datasets)
+    target = ModelTarget(collection_of(permitted_job, conventions.model_artifact), conventions.model_type, registry)
     files = () if (run and run.datasets) or datasets is DatasetPolicy.OFF else tuple(_files_of(job).values())
-    intent = Intent(ends=final, files=files, collection=target.collection if final else None)
-    with tracker.open(run_id, new, intent) as opened:
+    intent = Intent(files, target.collection if job.terminal and job.status != "failed" else None)
+    new = None if run else _identity(permitted_job, run_id, conventions)
+    with tracker.open(run_id, new, intent, lease) as opened:
         done.url, done.last_step = opened.url, opened.last_step
-        _Mirroring(account, job, run, opened, events, final, done, interrupted, target, reporting).go(datasets)
+        try:
+            events = account.events(job.id, known_step=-1 if job.terminal else opened.known_step)
+        except NotThereError:
+            if run is None:
+                raise
+            end_of_deleted(opened, done)
+            return
+        if job.malformed:
+            done.warnings.append(f"{account.name} shows values that cannot be used: {', '.join(job.malformed)}.")
+        now = account.now()
+        ended = (opened.known and opened.known.ended) or (int(now) if job.terminal else None)
+        opened.remember(ended=ended)
+        final = settled(job, events, now, seen=ended)
+        adopted = run is not None and run.foreign
+        mirroring = _Mirroring(
+            account, permitted_job, opened, events, final, done, interrupted, target, adopted, reporting
+        )
+        mirroring.go(datasets)
     if interrupted():
         done.broken_off = True
         return
@@ -118,20 +131,24 @@ def mirror(
     done.final = final
 
 
-def mark_deleted(tracker: Tracker, run: RunState, done: Mirrored) -> None:
-    """Say in a job's run that the job was deleted before its last figures were read, and end the run.
-
-    It ends as failed unless the job was last seen succeeded. Should the job be there again, its run goes on.
-    """
-    status = run.status if run.status in TERMINAL else DELETED
-    # Before the run ends: no listing has the job any more, and who asks for runs without one asks for those that go on.
-    tracker.mark(run.id, {"status": status, "job_deleted": True})
-    with tracker.open(run.id, None, Intent(ends=True, rows=False)) as opened:
+def mark_deleted(tracker: Tracker, run: RunState, done: Mirrored, lease: Lease) -> None:
+    """Record in a job's run that the job was deleted before its last figures were read, and end the run."""
+    with tracker.open(run.id, None, Intent(), lease) as opened:
         done.url, done.last_step = opened.url, opened.last_step
-        opened.summarise({"status": status})
-        kept = {"source": run.source, "results_file": run.results_file, "datasets": run.datasets}
-        opened.remember({**kept, "status": status, "account": run.account, "rule": RULE})
-        opened.end(int(status != "succeeded"))
+        end_of_deleted(opened, done)
+
+
+def end_of_deleted(opened: Session, done: Mirrored) -> None:
+    """End the run of a deleted job: as failed, unless the job was last seen succeeded. Should the job be there again, its
+    run goes on.
+    """
+    last = opened.known.status if opened.known else None
+    status = last if last in TERMINAL else DELETED
+    opened.configure({"status": status, "job_deleted": True})
+    opened.summarise({"status": status})
+    opened.remember(status=status, rule=RULE)
+    opened.send(attach=False, ends=True)
+    opened.end(int(status != "succeeded"))
     done.actions.append("the job was deleted: its run was ended")
     done.final = True
 
@@ -149,96 +166,94 @@ def _identity(job: Job, run_id: str, said: Conventions) -> Identity:
     )
 
 
-def _vouches(run: RunState | None, *, final: bool) -> bool:
-    """Whether the run is to be marked with what keeps it from being written once more."""
-    return final or not (run and run.datasets)
-
-
 @dataclass
 class _Mirroring:
     account: JobSource
     job: Job
-    known: RunState | None
     run: Session
     events: list[Event]
     final: bool
     done: Mirrored
     interrupted: Callable[[], bool]
     target: ModelTarget
+    adopted: bool
     reporting: Reporting
-    state: dict[str, Any] = field(default_factory=dict)
 
     def go(self, policy: DatasetPolicy) -> None:
         """Write in the order in which a crash does least harm: rows, files, models, and the mark that vouches for them."""
-        known = self.known
+        known = self.run.known
         file_id = results_file(self.job, self.events, known)
-        self.state = self.run.recall("source", "datasets", "alerted")  # newer than `known` where others are at it, too
-        self._remember(status=self.job.status, account=self.job.account, results_file=file_id)
         source, best = self._curve(file_id)
-        self._remember(source=source)
         if self.interrupted():
             return
+        self.run.remember(status=self.job.status, results_file=file_id, source=source, best=best)
+        self.run.configure(config_changes(self.run.config, self._config(source), adopted=self.adopted))
+        log = read_log(self.events, self.job.status)
+        summary = summary_of(self.job, log, self.account.now(), self.reporting.prices)
+        self.run.summarise(summary | ({"best": best} if best else {}))
+        models = self.final and self.job.status != "failed"
+        attach = models or not (known and known.datasets)
+        self.done.steps = self.run.send(attach=attach, ends=self.final)
+        self.done.last_step = self.run.last_step
+        if self.run.others:
+            self.done.warnings.append(_OTHERS)
+        ends = self.final and not self.interrupted()
+        if attach:
+            with self.run.attachments() as attached:
+                if not (known and known.datasets):
+                    self.run.configure(
+                        config_changes(self.run.config, self._inputs(policy, attached), adopted=self.adopted)
+                    )
+                ends = ends and not self.interrupted()
+                if ends and file_id and (source == _MIXED or self.run.others):
+                    self._keep_results(file_id, attached)
+                if ends and models:
+                    attached.models(self.job, self._checkpoints(), self.target)
+            self.run.remember(datasets=True)
+        alerted = self._alert()
+        if ends:
+            self.run.remember(rule=RULE)
+        if attach or alerted or ends:
+            self._confirm()
+        if ends:
+            self.run.end(int(self.job.status != "succeeded"))
+            self.done.actions += [*figures_in_words(summary), "settled"]
+
+    def _config(self, source: str | None) -> dict[str, Any]:
         config = config_of(self.job)
         if source:
             config["curve"] = _EVERY_STEP if source == _FILE else _SAMPLED
         elif self.final and self.job.status != "failed":
             config["curve"] = _NO_CURVE
-        with self.run.attachments() as attached:
-            if not (known and known.datasets):
-                config |= self._inputs(policy, attached)
-            adopted = known is not None and known.foreign
-            self.run.configure(config_changes(self.run.config, config, adopted=adopted))
-            summary = summary_of(
-                self.job, read_log(self.events, self.job.status), self.account.now(), self.reporting.prices
-            )
-            self.run.summarise(summary | ({"best": best} if best else {}))
-            self._alert()
-            ends = self.final and not self.interrupted()
-            if ends and source == _MIXED and file_id:
-                self._keep_results(file_id, attached)
-            if ends and self.job.status != "failed":
-                attached.models(self.job, self._checkpoints(), self.target)
-        if _vouches(known, final=self.final):
-            self._confirm()
-        if ends:
-            self.state["rule"] = RULE
-            self.done.actions += [*figures_in_words(summary), "settled"]
-        self._remember(datasets=True)
-        if ends:
-            self.run.end(int(self.job.status != "succeeded"))
-
-    def _remember(self, **news: Any) -> None:
-        """Have the next tick know this, too."""
-        self.state |= news
-        self.run.remember(self.state)
+        return config
 
     # --- the curve ------------------------------------------------------------------------------------------------
 
-    def _curve(self, file_id: str | None) -> tuple[str | None, dict[str, Any]]:
-        """Write the rows that the run does not have; say where they came from, and the best of them."""
-        known = self.state.get("source")
+    def _curve(self, file_id: str | None) -> tuple[str | None, Mapping[str, Any]]:
+        """Take over the job's rows; return where the run's rows came from, and the best of them."""
+        state = self.run.known
+        known, best = (state.source, state.best) if state else (None, {})
         if file_id:
             try:
-                rows, missed, best = self._from_file(file_id)
+                rows, missed, of_file = self._from_file(file_id)
                 if rows:
-                    return (_MIXED if known == _MIXED or (known == _EVENTS and missed) else _FILE), best
+                    return (_MIXED if known == _MIXED or (known == _EVENTS and missed) else _FILE), of_file
                 if not self.final:
-                    return known, {}
+                    return known, best
             except NotThereError:
                 self.done.actions.append("no results file: it was deleted")
             except ResultsError as error:
                 self.done.actions.append(f"results file not readable: {error}")
         rows_of_events = list(rows_from_events(self.events))
         if rows_of_events:
-            source = _MIXED if known in (_FILE, _MIXED) else _EVENTS
-            self._remember(source=source)  # before the first row: after a crash it must not pass for the whole curve
-            self._write(rows_of_events)
-            return source, best_of(rows_of_events, self.run.kept("best"))
-        return known, {}
+            self.run.rows(_EVENTS, rows_of_events, began=self.job.created_at)
+            return _MIXED if known in (_FILE, _MIXED) else _EVENTS, best_of(rows_of_events, dict(best))
+        return known, best
 
     def _from_file(self, file_id: str) -> tuple[int, bool, dict[str, Any]]:
-        """Write the file's rows: how many it has, whether it has steps that the run went past, and the best values."""
+        """Take over the file's rows: how many it has, whether it has steps that the run went past, and the best values."""
         told = {row.step for row in rows_from_events(self.events)}
+        last = -1 if self.run.last_step is None else self.run.last_step
         missed = False
         read = 0
         best: dict[str, Any] = {}
@@ -247,30 +262,21 @@ class _Mirroring:
             nonlocal missed, read
             for row in rows:
                 read += 1
-                missed |= row.step < self.run.starting_step and row.step not in told
+                missed |= row.step <= last and row.step not in told
                 best_of([row], best)
                 yield row
 
-        ended = None if self.run.starting_step else self.job.finished_at  # what stands there was dated otherwise
+        ended = None if last >= 0 else self.job.finished_at  # what stands there was dated otherwise
         span = (self.job.created_at, ended) if ended else None
         with self.account.content(file_id) as chunks:
             read_rows = parse_results(chunks, complete=self.final)
             rows = watched(with_events(read_rows, self.events, complete=self.final))
-            self._write(with_event_times(rows, self.events, now=self.account.now(), span=span))
+            dated = with_event_times(rows, self.events, now=self.account.now(), span=span)
+            self.run.rows(_FILE, dated, began=self.job.created_at)
         return read, missed, best
 
-    def _write(self, rows: Iterable[MetricRow]) -> None:
-        def until_interrupted() -> Iterator[MetricRow]:
-            for row in rows:
-                if self.interrupted():
-                    return
-                yield row
-
-        self.done.steps += self.run.log(until_interrupted())
-        self.done.last_step = self.run.last_step
-
     def _keep_results(self, file_id: str, attached: Attachments) -> None:
-        """The curve has only a part of the steps, and W&B takes none below the last: keep the file beside it."""
+        """Keep the file beside a curve that has only a part of the steps: W&B takes none below the last."""
         try:
             with self.account.content(file_id) as chunks:
                 attached.results(self.job, chunks)
@@ -312,25 +318,33 @@ class _Mirroring:
         if confirmed.linked:
             self.done.actions.append(f"linked to registry {confirmed.linked}")
 
-    def _alert(self) -> None:
-        """Alert people once to each condition of the job that is news.
+    def _alert(self) -> bool:
+        """Alert people once to each condition of the job that is news; return whether there is a mark to write.
 
         A crash between the alert and the mark that it was sent repeats it: better twice than not at all.
         """
-        now, before = self.account.now(), self.known.status if self.known else None
+        known = self.run.known
+        now, before = self.account.now(), known.status if known else None
         condition = condition_of(self.job, self.events, now, self.reporting.overdue_after)
         if condition == FAILED and before != FAILED:
             code = self.job.error.code if self.job.error else ""
             self.done.actions.append(f"failed with {code}" if code else "failed")
-        if condition == (alerted_condition(self.state.get("alerted")) or ""):
-            return
+        if condition == (known.alerted if known else ""):
+            return False
         if condition:
             if not is_news(self.job, self.events, now, before):
-                return
+                return False
             alert = alert_of(self.job, condition, self.events, now)
-            self.run.alert(alert.title, alert.text)
+            try:
+                self.run.alert(alert.title, alert.text)
+            except (WandbBusyError, KeyRefusedError):
+                raise
+            except WandbError as error:
+                self.done.warnings.append(f"Nobody was alerted: {error.message} {error.hint}".strip())
+                return False
             self.done.actions.append(alert.action)
-        self._remember(alerted=condition)
+        self.run.remember(alerted=condition)
+        return True
 
 
 def _files_of(job: Job) -> dict[str, str]:

@@ -68,6 +68,8 @@ def decide(job: Job, run: RunState | None, *, deleted: bool = False, overwrite: 
         return _of_another_tool(job, run)
     if run.unmarked:
         return Decision(Action.MIRROR)
+    if run.state == "killed" and run.rule is None:
+        return Decision(Action.SKIP, "somebody stopped its run in W&B")
     if job.terminal and run.rule == RULE and run.status == job.status and run.state in _ENDED:
         return Decision(Action.NOTHING)
     return Decision(Action.MIRROR)
@@ -83,11 +85,13 @@ def _of_another_tool(job: Job, run: RunState) -> Decision:
     if run.state in _BEING_WRITTEN:
         return Decision(Action.SKIP, "another program is writing its run", later=True)
     if run.status != "succeeded":
-        return Decision(Action.MIRROR)
+        if run.lines <= 0:
+            return Decision(Action.MIRROR)
+        return Decision(Action.MIRROR, "another program did not complete the run there", replace=True)
     if job.status != "succeeded" or (run.model and job.fine_tuned_model and run.model != job.fine_tuned_model):
         return Decision(Action.MIRROR, "the run there holds another job's data", replace=True)
     if run.state != "finished":
-        return Decision(Action.MIRROR)
+        return Decision(Action.MIRROR, "another program did not complete the run there", replace=True)
     return Decision(Action.NOTHING, "logged by WandbLogger")
 
 
@@ -95,7 +99,7 @@ def _logs_by_itself(job: Job) -> bool:
     return any(integration.get("type") == "wandb" for integration in job.integrations)
 
 
-def settled(job: Job, events: Iterable[Event], now: float) -> bool:
+def settled(job: Job, events: Iterable[Event], now: float, *, seen: float | None = None) -> bool:
     """Whether nothing more is to come: the job has ended and its late events are in, or had time to come.
 
     Events go on after "Job succeeded." (recorded on Azure); the last that matters says that the results file is complete.
@@ -104,6 +108,7 @@ def settled(job: Job, events: Iterable[Event], now: float) -> bool:
         job: as its account shows it now.
         events: its log.
         now: seconds since the epoch by the account's clock.
+        seen: when the job was first seen terminal. Azure moves `finished_at` when a file of the job is deleted (recorded).
     """
     if not job.terminal:
         return False
@@ -111,7 +116,7 @@ def settled(job: Job, events: Iterable[Event], now: float) -> bool:
     if any(event.message.startswith(_RESULTS_COMPLETE) for event in log):
         return True
     ended = job.finished_at or max((event.created_at for event in log), default=job.created_at)
-    return now - ended >= GRACE
+    return now - min(ended, seen or ended) >= GRACE
 
 
 def results_file(job: Job, events: Iterable[Event], run: RunState | None) -> str | None:

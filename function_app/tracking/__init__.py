@@ -4,7 +4,7 @@ The engine knows a project as a `Tracker`, the run that it writes as a `Session`
 `Attachments`. Keys, files and run ids are the only other things that both sides know.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
@@ -76,19 +76,30 @@ class Identity:
 
 @dataclass(frozen=True)
 class Intent:
-    """What a session is going to write, so that the tracker reads everything it needs for that in one request.
+    """What is going to be written, so that the tracker reads everything it needs for that in one request.
 
     Attributes:
-        ends: the run may end in this session (`Session.end`).
-        rows: rows may be written, so that other writers matter.
         files: ids of the files to attach.
         collection: the artifact that gets the job's models; None when none are written.
     """
 
-    ends: bool
-    rows: bool = True
     files: tuple[str, ...] = ()
     collection: str | None = None
+
+
+class Turn(Protocol):
+    """The right to write a job's run, which `azure.leases.Lease` is.
+
+    Attributes:
+        exclusive: whether it keeps other workers away.
+        left: returns for how many seconds it is good.
+    """
+
+    @property
+    def exclusive(self) -> bool: ...  # noqa: D102 (see above)
+
+    @property
+    def left(self) -> Callable[[], float]: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
@@ -145,19 +156,29 @@ class Attachments(Protocol):
 
 
 class Session(Protocol):
-    """A run that is being brought up to date.
+    """A run that is being brought up to date. Values are collected until `send` or `confirm` writes them.
 
     Attributes:
         id: the run's id.
         url: its page.
-        starting_step: the first step that the run can still take.
-        last_step: the last step that it has; None without any.
+        known: what the tracker has of it now, which may be newer than what it lists; None for a new run.
+        last_step: the step of its last row; None without any.
+        known_step: the step up to which rows are not needed; -1 where all are.
+        others: whether other programs logged rows into it, so that none are written any more.
     """
 
     id: str
     url: str
-    starting_step: int
-    last_step: int | None
+    known: RunState | None
+
+    @property
+    def last_step(self) -> int | None: ...  # noqa: D102 (see above)
+
+    @property
+    def known_step(self) -> int: ...  # noqa: D102
+
+    @property
+    def others(self) -> bool: ...  # noqa: D102
 
     @property
     def config(self) -> Mapping[str, Any]:
@@ -167,19 +188,26 @@ class Session(Protocol):
         """Set config values; the others stay."""
 
     def summarise(self, values: Mapping[str, Any]) -> None:
-        """Set summary values; the others stay."""
+        """Set summary values; the others stay as they were read."""
 
-    def kept(self, name: str) -> dict[str, dict[str, Any]]:
-        """Return a summary value of two levels; empty when the run has none."""
+    def remember(self, **values: Any) -> None:
+        """Set what the next tick has to know, by the names of RunState."""
 
-    def log(self, rows: Iterable[MetricRow]) -> int:
-        """Write the rows that the run does not have yet; return how many."""
+    def rows(self, source: str, rows: Iterable[MetricRow], *, began: float) -> None:
+        """Take rows from a source, in the order of their steps, those up to `known_step` or not."""
 
-    def recall(self, *names: str) -> dict[str, Any]:
-        """Return the bookkeeping under these names, without those that are not there."""
+    def send(self, *, attach: bool, ends: bool = False) -> int:
+        """Write what was collected, then the rows; return how many rows are new.
 
-    def remember(self, values: Mapping[str, Any]) -> None:
-        """Replace the bookkeeping that the next tick reads; false values are not kept."""
+        Args:
+            attach: whether attachments follow.
+            ends: whether the run's end follows.
+
+        Raises:
+            NotYetError: the tracker does not show yet what was written before.
+            UnusableRunError: rows were lost; the run has to be replaced.
+            TakenError: the lease ends too soon.
+        """
 
     def alert(self, title: str, text: str) -> None:
         """Notify people."""
@@ -188,10 +216,10 @@ class Session(Protocol):
         """Files and models that go with the run."""
 
     def confirm(self) -> Confirmed:
-        """Have the tracker confirm, once all is uploaded, the run's inputs, its config and the place of its models."""
+        """Have the tracker confirm, once all is uploaded, the run's inputs, what was collected, and the place of its models."""
 
     def end(self, exit_code: int) -> None:
-        """Have the run end when it is closed: 0 finished, else failed. Call it last."""
+        """End the run: 0 finished, else failed. Call it last; a run that is closed without it goes on."""
 
 
 class Tracker(Protocol):
@@ -220,15 +248,13 @@ class Tracker(Protocol):
     def runs(self, job_ids: Sequence[str], *, accounts: Sequence[str] = ()) -> dict[str, RunState]:
         """Return each job's newest run, and, by their own ids, further runs of these accounts that still go on."""
 
-    def open(self, run_id: str, new: Identity | None, intent: Intent) -> AbstractContextManager[Session]:
-        """Open a run, or make it as `new` says; leaving the context waits until the tracker has everything.
+    def open(self, run_id: str, new: Identity | None, intent: Intent, turn: Turn) -> AbstractContextManager[Session]:
+        """Open a run, or prepare to make it as `new` says. Nothing is written before `Session.send`.
 
         Raises:
             RunDeletedError: the id was deleted.
+            NotYetError: another program is writing it.
         """
-
-    def mark(self, run_id: str, values: Mapping[str, Any]) -> None:
-        """Set config values of a run that is not open."""
 
     def supersede(self, run_id: str, successor: str) -> None:
         """Mark a run as replaced by another one. Nothing happens when it is gone."""

@@ -1,5 +1,6 @@
 """An engine on the sandbox, in this process, with the real SDKs."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -14,6 +15,7 @@ from function_app.engine.engine import Engine
 from function_app.models import ALL, DatasetPolicy, Outcome, Selection
 from function_app.settings import Settings
 from function_app.tracking.wandb.api import WandbApi
+from function_app.tracking.wandb.marks import KEY as KEY_OF_MARKS
 from function_app.wiring import engine_from, open_wandb
 from sandbox.cloud import Cloud
 from sandbox.wandb.runs import Run
@@ -121,6 +123,16 @@ class Bench:
     def state(self, job: str = JOB) -> str:
         """The state that W&B shows for it."""
         return str(self.run(job).state(self.cloud.clock.time()))
+
+    def marks(self, job: str = JOB) -> dict[str, Any]:
+        """What the engine keeps in the run's config."""
+        kept: dict[str, Any] = json.loads(self.run(job).config[KEY_OF_MARKS])
+        return kept
+
+    def mark(self, job: str = JOB, **values: Any) -> None:
+        """Change the marks; None takes one away."""
+        kept = {name: value for name, value in (self.marks(job) | values).items() if value is not None}
+        self.run(job).set_config(KEY_OF_MARKS, json.dumps(kept))
 
     def steps(self, job: str = JOB) -> list[int]:
         """The steps of its history, in the order of the file."""

@@ -2,11 +2,13 @@
 
 import csv
 import io
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from benchmarks.truth import Truth
+from function_app.tracking.wandb.marks import KEY as MARKS
 from sandbox.azure.openai.course import TERMINAL
 from sandbox.azure.openai.jobs import Job
 from sandbox.azure.openai.store import Store
@@ -89,7 +91,7 @@ class Comparison:
             yield from _of_history(run, told)
             yield from _of_times(run, known.job, self.now)
             yield from (f"{run.id}: people's {what} is lost" for what in _lost(run, known.edits.get(run.id, {})))
-            if run.state(self.now) in ("finished", "failed") and "rule" not in run.summary.get("sync", {}):
+            if run.state(self.now) in ("finished", "failed") and "rule" not in marks(run):
                 yield f"{run.id}: is shown as {run.state(self.now)}, and nobody has said that all of it is there"
         if known.run_deleted and self.run(known) and not _superseded(self.run(known)):
             yield "its run was deleted in W&B and is back"
@@ -125,7 +127,7 @@ class Comparison:
         settled = self.settled(known)
         if settled is None:
             return
-        state, rule = str(run.state(self.now)), run.summary.get("sync", {}).get("rule")
+        state, rule = str(run.state(self.now)), marks(run).get("rule")
         expected = ("finished" if status == "succeeded" else "failed") if settled else "running"
         if state != expected or bool(rule) is not settled:
             yield f"is {status}, {'settled' if settled else 'not settled'}, and shown as {state} with rule {rule}"
@@ -210,6 +212,12 @@ def told_by_events(job: Job, now: float) -> list[int]:
     return [each["data"]["step"] for each in events(job, now) if each["type"] == "metrics"]
 
 
+def marks(run: Run) -> dict[str, Any]:
+    """What the engine keeps in a run's config."""
+    found: dict[str, Any] = json.loads(run.config.get(MARKS, "{}"))
+    return found
+
+
 def steps_of(run: Run | None) -> tuple[int, ...]:
     """The steps of a run's history, in the order of the file."""
     return tuple(row["_step"] for row in run.history) if run else ()
@@ -244,7 +252,7 @@ def _lost(run: Run, edits: dict[str, Any]) -> Iterator[str]:
 
 
 def _superseded(run: Run | None) -> bool:
-    return run is not None and "superseded_by" in run.summary
+    return run is not None and "superseded_by" in run.config
 
 
 def _short(steps: tuple[int, ...]) -> str:

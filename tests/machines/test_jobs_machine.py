@@ -17,13 +17,14 @@ from function_app.engine.engine import Engine
 from function_app.engine.planner import Action
 from function_app.errors import SyncError
 from function_app.models import Outcome, Result, Selection
+from function_app.tracking.wandb.session import QUIET
 from sandbox.azure.openai.script import JobCourse
 from sandbox.azure.openai.store import Store
 from sandbox.runtime.faults import Fault, Faults, Gate
 from sandbox.wandb.runs import Run
 from tests.function_app.conftest import FILE, SETTINGS, VALIDATION_FILE, Bench
 
-from .jobs import Comparison, Known, steps_of
+from .jobs import Comparison, Known, marks, steps_of
 from .places import FILES, PIPELINE, Leases, after, course, fresh
 from .profiles import how
 
@@ -178,7 +179,7 @@ class JobsMachine(RuleBasedStateMachine):
 
     def _run(self, data: st.DataObject) -> tuple[Known, Run] | None:
         look = self._look
-        there = [(each, run) for each in self.known if (run := look.run(each)) and "sync" in run.summary]
+        there = [(each, run) for each in self.known if (run := look.run(each)) and marks(run)]
         return _any(data, there)
 
     @precondition(lambda self: self.known)
@@ -309,6 +310,7 @@ class JobsMachine(RuleBasedStateMachine):
             gate.opened.set()
         running.ended()
         cloud.world.gate = Gate()
+        cloud.clock.advance(QUIET)  # so long another process leaves alone what one without a lease has just written
         self._disturbed()
 
     # --- what must hold ---------------------------------------------------------------------------------------------------

@@ -4,14 +4,16 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 from urllib.parse import quote
 
 from function_app.data.fields import Fields, object_in, parsed, text, whole
 from function_app.errors import KeyRefusedError, WandbBusyError
-from function_app.models import RunState, alerted_condition
+from function_app.models import RunState
 from function_app.tracking import OF_JOB, Identity, KeySource, run_of
 from function_app.tracking.wandb.client import WandbClient
+from function_app.tracking.wandb.marks import LEGACY, SUPERSEDED_BY, Marks, legacy_marks, marks_in
 from function_app.tracking.wandb.pages import project_page
 
 _T = TypeVar("_T")
@@ -20,23 +22,32 @@ _PAGES_AT_MOST = 1000
 """Pages of one listing: a million runs, where W&B recommends 100,000 in a project."""
 
 IDS_PER_QUERY = RUNS_PER_PAGE = 1000
-STATE = "sync"
-"""The key of the run summary under which the engine keeps what it has to know at the next tick."""
-LAST_STEP = "last_step"
-"""What is kept there beside: the last step that was written."""
 SUPERSEDED = "superseded"
-"""The tag of runs that were replaced; their summary says by which, under `superseded_by`."""
+"""The tag of runs that were replaced; their config says by which."""
+
+_ALERT_WAIT = 60_000
+"""Milliseconds between alerts with the same title, the shortest that the SDK sends (0.31)."""
 
 _GOING_ON = ["running", "crashed"]
 """States of runs that nobody has ended."""
 
-_RUNS = """
-query Runs($entity: String!, $project: String!, $filters: JSONString, $cursor: String, $perPage: Int) {
+_LISTED = "name state tags config summaryMetrics historyLineCount"
+
+_RUNS = f"""
+query Runs($entity: String!, $project: String!, $filters: JSONString, $cursor: String, $perPage: Int) {{
+  project(name: $project, entityName: $entity) {{
+    runs(filters: $filters, after: $cursor, first: $perPage, order: "+created_at") {{
+      edges {{ node {{ {_LISTED} }} cursor }}
+      pageInfo {{ endCursor hasNextPage }}
+    }}
+  }}
+}}
+"""
+
+_ROWS = """
+query HistoryPage($entity: String!, $project: String!, $run: String!, $minStep: Int64!, $maxStep: Int64!, $pageSize: Int!) {
   project(name: $project, entityName: $entity) {
-    runs(filters: $filters, after: $cursor, first: $perPage, order: "+created_at") {
-      edges { node { name state tags summaryMetrics } cursor }
-      pageInfo { endCursor hasNextPage }
-    }
+    run(name: $run) { history(minStep: $minStep, maxStep: $maxStep, samples: $pageSize) }
   }
 }
 """
@@ -50,10 +61,39 @@ mutation UpsertBucket($input: UpsertBucketInput!) {
 _VIEWER = "query Viewer { viewer { entity } }"
 
 _EDIT_RUN = """
-mutation UpsertBucket($id: String!, $tags: [String!], $summaryMetrics: JSONString) {
-  upsertBucket(input: { id: $id, tags: $tags, summaryMetrics: $summaryMetrics }) { bucket { id } }
+mutation UpsertBucket($id: String!, $tags: [String!], $config: JSONString) {
+  upsertBucket(input: { id: $id, tags: $tags, config: $config }) { bucket { id } }
 }
 """
+
+_ALERT = """
+mutation NotifyScriptableRunAlert($input: NotifyScriptableRunAlertInput!) {
+  notifyScriptableRunAlert(input: $input) { success }
+}
+"""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A run as W&B has it now, asked for by its id. Its config is current; summary, tail and count may be late.
+
+    Attributes:
+        id: the id by which mutations edit it without opening it.
+        known: what the engine knows of it.
+        marks: None where it has none of ours.
+        config: as W&B stores it, each value in an object.
+        heartbeat: when its file stream was last posted to, in seconds since the epoch by W&B's clock.
+        place: entity and project; others than the asked ones where somebody moved the run.
+    """
+
+    id: str
+    known: RunState
+    marks: Marks | None
+    config: Mapping[str, Any]
+    summary: Mapping[str, Any]
+    tags: tuple[str, ...]
+    heartbeat: float
+    place: tuple[str, str]
 
 
 @dataclass(frozen=True)
@@ -104,7 +144,6 @@ class WandbApi:
             return {}
         found: dict[str, list[RunState]] = defaultdict(list)
         known = set(job_ids)
-        where = f"{project_page(self.entity, self.project, self.base_url)}/runs/"
         for start in range(0, len(job_ids) or 1, IDS_PER_QUERY):
             wanted = list(job_ids[start : start + IDS_PER_QUERY])
             either: list[dict[str, Any]] = []
@@ -115,33 +154,52 @@ class WandbApi:
             filters, these = {"$or": either}, set(wanted)
             for node in self._runs({"filters": json.dumps(filters), "perPage": RUNS_PER_PAGE}):
                 if whose := run_of(node["name"], these):
-                    found[whose[0]].append(_state(node, *whose, where + quote(node["name"])))
+                    found[whose[0]].append(_state(node, *whose, self.page(node["name"])))
                 elif run_of(node["name"], known) is None and node.get("state") in _GOING_ON:
-                    other = self._with_account(_state(node, node["name"], 1, where + quote(node["name"])))
+                    other = _state(node, node["name"], 1, self.page(node["name"]))
                     if other.account in accounts:
                         found[other.id] = [other]
         return {job_id: _newest(runs) for job_id, runs in found.items()}
 
-    def written(self, run_id: str, *others: Question) -> tuple[dict[str, Any] | None, dict[str, Any]]:
-        """A run's summary as W&B has it now, None when neither rows nor anything of ours is in the run yet; and the project
-        with the answers to what else was asked.
-        """
+    def stored(self, run_id: str, *others: Question) -> tuple[Stored | None, dict[str, Any]]:
+        """Return a run as W&B has it now, None when there is none; and the project with the answers to what else was asked."""
         project = self.ask("Run", _run(run_id), *others)
-        run = project.get("run") or {}
-        summary = _summary(run)
-        return summary if run.get("historyLineCount") or STATE in summary else None, project
+        run = project.get("run")
+        return (_stored(run, run_id, self.page(run_id)) if run else None), project
+
+    def rows(self, run_id: str, after: int, at_most: int) -> list[str]:
+        """Return the rows that a run has after a step, each a JSON text."""
+        asked = {"run": run_id, "minStep": after + 1, "maxStep": 2**31 - 1, "pageSize": at_most}
+        found = (self.query(_ROWS, asked).get("project") or {}).get("run") or {}
+        history = found.get("history")
+        return history if isinstance(history, list) else []
+
+    def stream(self, run_id: str, body: bytes, *, before: Callable[[], None]) -> None:
+        """Post to a run's file stream, see `WandbClient.file_stream`."""
+        path = f"{self.entity}/{self.project}/{run_id}"
+        self.with_key(lambda key: self.client.file_stream(key, path, body, before=before))
+
+    def alert(self, run_id: str, title: str, text: str) -> None:
+        """Notify people of a run, as their W&B settings and the team's say."""
+        given = {
+            "entityName": self.entity,
+            "projectName": self.project,
+            "runName": run_id,
+            "title": title,
+            "text": text,
+        }
+        self.query(_ALERT, {"input": given | {"severity": "ERROR", "waitDuration": _ALERT_WAIT}})
 
     def supersede(self, run_id: str, successor: str) -> None:
-        """Say of a run that another one has replaced it; all else of it stays. Nothing happens when it is gone."""
-        run = self.ask("Run", _run(run_id)).get("run")
+        """Mark a run as replaced by another one; all else of it stays. Nothing happens when it is gone."""
+        run, _ = self.stored(run_id)
         if run is None:
             return
-        had = run.get("tags")
-        tags = list(dict.fromkeys([*(had if isinstance(had, list) else []), SUPERSEDED]))
-        summary = _summary(run) | {f"{SUPERSEDED}_by": successor}
-        self.query(_EDIT_RUN, {"id": run["id"], "tags": tags, "summaryMetrics": json.dumps(summary)})
+        tags = list(dict.fromkeys([*run.tags, SUPERSEDED]))
+        config = {**run.config, SUPERSEDED_BY: {"value": successor}}
+        self.query(_EDIT_RUN, {"id": run.id, "tags": tags, "config": json.dumps(config)})
 
-    def reopen(self, run_id: str, new: Identity | None) -> None:
+    def reopen(self, run_id: str, new: Identity | None, config: Mapping[str, Any]) -> None:
         """Open a run, or make it as `new` says, as the SDK does first: whatever W&B has against it is raised.
 
         Raises:
@@ -149,9 +207,9 @@ class WandbApi:
         """
         given: dict[str, Any] = {"name": run_id, "entityName": self.entity, "modelName": self.project}
         if new:
-            config = {name: {"value": value} for name, value in new.config.items()}
+            values = {name: {"value": value} for name, value in {**new.config, **config}.items()}
             given |= {"displayName": new.name, "groupName": new.group, "jobType": new.job_type, "notes": new.notes}
-            given |= {"tags": list(new.tags), "config": json.dumps(config)}
+            given |= {"tags": list(new.tags), "config": json.dumps(values)}
         self.query(_REOPEN, {"input": given})
 
     def with_key(self, call: Callable[[str], _T]) -> _T:
@@ -169,12 +227,9 @@ class WandbApi:
                 raise
             return call(fresh.get_secret_value())
 
-    def _with_account(self, run: RunState) -> RunState:
-        """Whose it is, if it is ours: by its config where whoever made it was killed before it could keep anything there."""
-        if run.account or run.foreign:
-            return run
-        config = Fields(object_in((self.ask("Run", _run(run.id)).get("run") or {}).get("config")))
-        return replace(run, account=config.fields("account").read("value", text))
+    def page(self, run_id: str) -> str:
+        """Return the address of a run's page."""
+        return f"{project_page(self.entity, self.project, self.base_url)}/runs/{quote(run_id)}"
 
     def _runs(self, variables: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         cursor = None
@@ -213,17 +268,37 @@ query {operation}($entity: String!, $project: String!{declared}) {{
 
 
 def _run(run_id: str) -> Question:
-    fields = "id tags config summaryMetrics historyLineCount historyTail"
-    return Question(f"run(name: $run) {{ {fields} }}", {"run": ("String!", run_id)})
+    """A run by its id. As wandb-core asks (resume.go): it also finds a run that was moved, which `run` does not."""
+    fields = f"id {_LISTED} historyTail heartbeatAt project {{ name entity {{ name }} }}"
+    return Question(f"run: bucket(name: $run, missingOk: true) {{ {fields} }}", {"run": ("String!", run_id)})
 
 
-def last_step_of(project: Mapping[str, Any]) -> int:
-    """The step of the last row that a run has, by what `WandbApi.written` said of it; -1 where it has none.
+def _stored(run: Mapping[str, Any], run_id: str, url: str) -> Stored:
+    known = _state(run, run_id, 1, url)
+    tail = parsed(run.get("historyTail"))  # a list of rows, each a text
+    last = _step(Fields(object_in(tail[-1])), "_step") if isinstance(tail, list) and tail else -1
+    place = Fields(run.get("project"))
+    config = object_in(run.get("config"))
+    tags = run.get("tags")
+    return Stored(
+        id=str(run.get("id") or ""),
+        known=replace(known, last_step=max(known.last_step, last)),
+        marks=marks_in(config),
+        config=config,
+        summary=_summary(run),
+        tags=tuple(tags) if isinstance(tags, list) else (),
+        heartbeat=_seconds(run.get("heartbeatAt")),
+        place=(place.fields("entity").read("name", text) or "", place.read("name", text) or ""),
+    )
 
-    The tail is a list of rows, each a text, of which the SDK takes the step when it resumes a run (wandb-core, resume.go).
-    """
-    tail = parsed((project.get("run") or {}).get("historyTail"))
-    return _step(Fields(object_in(tail[-1])), "_step") if isinstance(tail, list) and tail else -1
+
+def _seconds(moment: object) -> float:
+    """Return a time of W&B, ISO 8601 in UTC, as seconds since the epoch; 0 where it is none."""
+    try:
+        at = datetime.fromisoformat(str(moment))
+    except ValueError:
+        return 0.0
+    return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
 
 
 def _step(fields: Fields, name: str) -> int:
@@ -233,29 +308,37 @@ def _step(fields: Fields, name: str) -> int:
 
 
 def _state(node: Mapping[str, Any], job_id: str, number: int, url: str) -> RunState:
-    """Return what W&B shows of a run. People may put anything into a summary: what cannot be used counts as absent."""
-    summary = Fields(_summary(node))
-    ours = summary.fields(STATE)
-    tags = node.get("tags")
-    # The tag is there from the first request on, before anything could be kept.
-    tagged = f"openai/{job_id}" in (tags if isinstance(tags, list) else [])
-    foreign = not ours and number == 1 and not tagged
+    """Return what W&B shows of a run. People may put anything into it: what cannot be used counts as absent.
+
+    The summary is read only of runs that are not marked: of other tools, or of version 0.1.
+    """
+    config, summary = object_in(node.get("config")), Fields(_summary(node))
+    marks = marks_in(config) or legacy_marks(_summary(node))
+    plain = Fields(config)
+    legacy = summary.fields(LEGACY)
+    foreign = marks is None and number == 1
+    ours = marks or Marks()
+    exact = marks is not None and marks.position.end >= 0
+    steps = [ours.position.last_step] if exact else [_step(summary, "_step"), ours.position.last_step]
     return RunState(
-        id=node["name"],
+        id=str(node.get("name")),
         number=number,
         state=str(node.get("state") or ""),
         url=url,
-        status=(summary if foreign else ours).read("status", text),
+        status=summary.read("status", text) if foreign else ours.status,
         model=summary.read("fine_tuned_model", text),
-        account=ours.read("account", text),
-        rule=ours.read("rule", whole),
-        last_step=max(_step(summary, "_step"), _step(ours, LAST_STEP)),
-        source=ours.read("source", text),
-        results_file=ours.read("results_file", text),
-        datasets=ours.read("datasets", bool) or False,
-        alerted=ours.read("alerted", alerted_condition) or "",
+        account=None if foreign else plain.fields("account").read("value", text) or legacy.read("account", text),
+        rule=ours.rule,
+        last_step=max(steps),
+        lines=_step(Fields(node), "historyLineCount"),
+        source=ours.source,
+        results_file=ours.results_file,
+        datasets=ours.datasets,
+        alerted=ours.alerted,
+        ended=ours.ended,
+        best=ours.best,
         foreign=foreign,
-        superseded_by=summary.read(f"{SUPERSEDED}_by", text),
+        superseded_by=plain.fields(SUPERSEDED_BY).read("value", text) or summary.read(SUPERSEDED_BY, text),
     )
 
 

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from function_app.data.fields import object_in
-from function_app.tracking.wandb.api import Question, WandbApi
+from function_app.errors import WandbBusyError
+from function_app.tracking.wandb.api import Question, Stored, WandbApi
 
 
 @dataclass(frozen=True)
@@ -30,27 +30,27 @@ class Change:
         return self.mutation[0].upper() + self.mutation[1:]
 
 
-def edit_run(
-    api: WandbApi, run_id: str, project: Mapping[str, Any], values: Mapping[str, Any], *asks: Question
-) -> Change:
-    """That a run has these config values; it goes on by that, if it had ended.
+def edit_run(run: Stored, values: Mapping[str, Any], *asks: Question) -> Change:
+    """That a run has these config values. It is edited by its storage id: by its name W&B would open the run, or make it.
 
-    It is sent as a whole, as the SDK does (wandb 0.31): what else it had is said once more, the SDK's own entry among it, by
-    which the SDK tells that the run is there.
+    The config is sent whole, as the SDK does: W&B may replace the old one. An entry that is not an object, which only a script
+    can have put there, is made one: the SDK could not open the run again (wandb, processresponse.go).
 
     Args:
-        api: the project.
-        run_id: the run's.
-        project: what `WandbApi.written` said of it.
+        run: as W&B has it now.
         values: by name.
         asks: what else of the project is answered, as it is after this and the changes before it.
+
+    Raises:
+        WandbBusyError: the config lacks the SDK's own entry. Without it the SDK would start the run over.
     """
-    had = object_in((project.get("run") or {}).get("config"))
-    config = json.dumps(had | {name: {"value": value} for name, value in values.items()})
-    given = {"name": run_id, "modelName": api.project, "entityName": api.entity, "config": config}
+    if "_wandb" not in run.config:
+        raise WandbBusyError("W&B answered a run without its whole config.", "Nothing was written.")
+    config = {name: entry if isinstance(entry, Mapping) else {"value": entry} for name, entry in run.config.items()}
+    config |= {name: {"value": value} for name, value in values.items()}
     fields = f" project {{ {' '.join(ask.fields for ask in asks)} }}" if asks else ""
     variables = {name: said for ask in asks for name, said in ask.variables.items()}
-    return Change("upsertBucket", given, f"bucket {{ id{fields} }}", variables)
+    return Change("upsertBucket", {"id": run.id, "config": json.dumps(config)}, f"bucket {{ id{fields} }}", variables)
 
 
 def write(api: WandbApi, changes: Sequence[Change]) -> list[Mapping[str, Any]]:

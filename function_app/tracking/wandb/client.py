@@ -1,4 +1,5 @@
-"""W&B's GraphQL endpoint over HTTP: one server, one key for each request, limits on every wait, errors by status and code.
+"""W&B's GraphQL endpoint and file stream over HTTP: one server, one key for each request, limits on every wait, and errors by
+status and code.
 
 The SDK's own way (`ServiceApi`) goes through wandb-core, which reports errors as text and obeys any Retry-After. It is also
 private. What is asked here are the operations that the SDK asks, by their names.
@@ -8,7 +9,10 @@ import json
 import logging
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from email.utils import parsedate_to_datetime
 from typing import Any
+from urllib.parse import quote
 
 import httpx2
 
@@ -36,6 +40,11 @@ READ_TIMEOUT = 30.0
 GIVE_UP_AFTER = 45.0
 """Seconds after which no further attempt begins: the next tick is the better retry."""
 
+ROWS_TIMEOUT = 25.0
+"""Seconds for one attempt to send rows: it has to end before the lease of the job's worker may be another's, which is good for
+35 s at least while it is renewed (`azure.leases`)."""
+
+_ROWS_LIMITS = httpx2.Timeout(10.0, connect=5.0)
 _WAITS = (1.0, 2.0, 4.0)
 """Seconds between attempts."""
 
@@ -65,6 +74,7 @@ class WandbClient:
         self.server = server
         self._sleep = sleep
         self._clock = clock
+        self._skew = 0.0
         # Redirects are not followed: the key goes to this host alone.
         self._http = httpx2.Client(
             base_url=server,
@@ -85,7 +95,8 @@ class WandbClient:
         Raises:
             KeyRefusedError, RunDeletedError, WandbBusyError, WandbError: as they say.
         """
-        response = self._post(key, {"query": query, "variables": dict(variables)})
+        body = json.dumps({"query": query, "variables": dict(variables)}).encode()
+        response = self._post("/graphql", key, body)
         answer = _json_object(response, self.server)
         errors = answer.get("errors")
         if response.is_success and not errors:
@@ -93,17 +104,52 @@ class WandbClient:
             return data if isinstance(data, dict) else {}
         raise refusal(self.server, response.status_code, errors)
 
-    def _post(self, key: str, body: Mapping[str, Any]) -> httpx2.Response:
+    def file_stream(self, key: str, run: str, body: bytes, *, before: Callable[[], None]) -> None:
+        """Post to the file stream of a run: rows, its summary, its end. Every post is a heartbeat.
+
+        Args:
+            key: the API key.
+            run: the run's path, entity/project/id.
+            body: the request.
+            before: called before each attempt; it raises to prevent it.
+
+        Raises:
+            KeyRefusedError, RunDeletedError, WandbBusyError, WandbError: as they say.
+        """
+        path = f"/files/{quote(run)}/file_stream"
+        response = self._post(path, key, body, timeout=_ROWS_LIMITS, before=before)
+        if response.status_code == 404:
+            raise refusal(self.server, 409, None)
+        if not response.is_success:
+            raise refusal(self.server, response.status_code, _json_object(response, "").get("errors"))
+
+    def now(self) -> float:
+        """Seconds since the epoch by the server's clock, as of its last answer's Date header."""
+        return time.time() + self._skew
+
+    def _post(
+        self,
+        path: str,
+        key: str,
+        body: bytes,
+        *,
+        timeout: httpx2.Timeout | None = None,
+        before: Callable[[], None] = lambda: None,
+    ) -> httpx2.Response:
         """Post until W&B answers with anything but "later"."""
+        limits: Any = timeout or httpx2.USE_CLIENT_DEFAULT
+        headers = {"content-type": "application/json"}
         began = self._clock()
         for wait in (*_WAITS, None):
+            before()
             try:
                 asked(WANDB)
-                response = self._http.post("/graphql", json=body, auth=("api", key))
+                response = self._http.post(path, content=body, auth=("api", key), headers=headers, timeout=limits)
             except httpx2.HTTPError as error:
                 failure: WandbError = WandbBusyError(f"W&B at {self.server} cannot be reached: {_words(error)}", LATER)
                 failure.__cause__ = error
             else:
+                self._note_time(response)
                 if response.status_code < 500 and response.status_code not in _PAUSED:
                     return response
                 failure = refusal(self.server, response.status_code, _json_object(response, "").get("errors"))
@@ -113,6 +159,10 @@ class WandbClient:
             log.debug("W&B does not answer, next attempt in %.0f s", wait)
             self._sleep(wait)
         raise failure
+
+    def _note_time(self, response: httpx2.Response) -> None:
+        with suppress(KeyError, ValueError):  # no Date header, or no date: the local clock will do
+            self._skew = parsedate_to_datetime(response.headers["date"]).timestamp() - time.time()
 
 
 def _wait(response: httpx2.Response, ours: float | None) -> float | None:

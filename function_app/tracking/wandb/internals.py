@@ -5,8 +5,7 @@ tests/function_app/tracking/wandb/test_internals.py shows for each part what bre
 
 | part | reason | saving |
 |---|---|---|
-| `HistoryBatch` | `Run.log` hands each row to a thread and waits for the socket | two thirds of a sync's CPU time |
-| `LeaveRunning` | a run must stay "running" unless all went well, which is known at the end only | correctness |
+| `LeaveRunning` | letting go of a run that could not be opened must not end it | correctness |
 | `deliver_artifact` | `log_artifact().wait()` asks three questions an artifact | 3 requests an artifact |
 | `release_run` | a failed `wandb.init` leaves the run "in use" for the life of the process | correctness |
 | `core_is_gone` | tells a dead wandb-core from a busy one | correctness |
@@ -17,15 +16,14 @@ tests/function_app/tracking/wandb/test_internals.py shows for each part what bre
 
 import hashlib
 from base64 import b64encode
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import wandb
 from pydantic import SecretStr
-from wandb.proto import wandb_server_pb2
 from wandb.sdk import wandb_setup
 from wandb.sdk.artifacts.artifact_manifest_entry import ArtifactManifestEntry
 from wandb.sdk.interface.interface_sock import InterfaceSock
@@ -56,68 +54,20 @@ InUseError = ServerResponseError
 
 SOURCE = "function_app"
 
-_ROWS_AT_ONCE = 200
 _RELEASE_TIMEOUT = 10.0
 """Seconds for wandb-core to let go of a run that could not be opened: it has nothing to send."""
 
 
-class HistoryBatch(InterfaceSock):
-    """A run's way to wandb-core on which rows wait for one another: leaving it sends those that still do."""
-
-    def __init__(self, run: wandb.Run) -> None:
-        super().__init__(*_stream_of(run._interface))  # noqa: SLF001 (the SDK's channel to wandb-core has no public name)
-        self._run = run
-        self._waiting: list[Any] = []
-
-    def __enter__(self) -> Self:
-        """Itself."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Send what is still here."""
-        self._send()
-
-    def log(self, values: Mapping[str, float], step: int) -> None:
-        """Write a row, soon; as `wandb.Run.log(values, step=step)` does."""
-        self.publish_partial_history(self._run, dict(values), user_step=step, step=step)
-        if len(self._waiting) >= _ROWS_AT_ONCE:
-            self._send()
-
-    def _publish(self, record: Any, *, nowait: bool = False) -> None:
-        self._assign(record)
-        request = wandb_server_pb2.ServerRequest()  # type: ignore[attr-defined] # generated, as the SDK itself uses it
-        request.record_publish.CopyFrom(record)
-        self._waiting.append(request)
-
-    def _send(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        if waiting:
-            self._asyncer.run(lambda: self._publish_all(waiting))
-
-    async def _publish_all(self, requests: Sequence[Any]) -> None:
-        for request in requests:
-            await self._client.publish(request)
-
-
 class LeaveRunning(InterfaceSock):
-    """A run's way to wandb-core on which closing the run does not make it a finished or failed one.
+    """A run's way to wandb-core on which its exit record does not end the run."""
 
-    The SDK wants to know that when a run is opened (`x_update_finish_state`), when nobody can know what will go wrong;
-    wandb-core takes it with the exit, too.
-    """
-
-    def __init__(self, own: object) -> None:
-        super().__init__(*_stream_of(own))
+    def __init__(self, own: Any) -> None:
+        super().__init__(own._asyncer, own._client, own._stream_id)  # noqa: SLF001 (another way into the same stream)
 
     def _make_exit(self, exit_code: int | None) -> Any:
         record = super()._make_exit(exit_code)
         record.not_complete = True
         return record
-
-
-def leave_running(run: wandb.Run) -> None:
-    """Have `wandb.Run.finish` send everything, and leave the run as one that goes on."""
-    run._interface = LeaveRunning(run._interface)  # noqa: SLF001 (as above)
 
 
 class ArtifactHandle:
@@ -225,14 +175,3 @@ def signed_in_key(host: str) -> SecretStr | None:
 def server_in_force() -> str:
     """Return the address of the W&B server that the SDK would use: environment, settings files, or its own default."""
     return str(wandb_setup.singleton().settings.base_url)
-
-
-def _stream_of(own: object) -> tuple[Any, Any, str]:
-    """What another way into the same stream of records is made of.
-
-    Raises:
-        ConnectionError: the run is not open.
-    """
-    if not isinstance(own, InterfaceSock):
-        raise ConnectionError("the run is not open")
-    return own._asyncer, own._client, own._stream_id  # noqa: SLF001 (another way into the same stream)

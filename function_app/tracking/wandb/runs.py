@@ -1,216 +1,90 @@
-"""The one door to W&B runs: open one, bring it up to date, leave it running or end it."""
+"""Sessions of the W&B SDK. As few as possible are opened: to make a run, and to upload artifacts.
 
-import math
+A session that goes on with a run reads its summary, config and tags, all of which may be late, and writes them back whole.
+"""
+
 import tempfile
 import threading
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, Protocol
 
 import wandb
 
-from function_app.data.fields import number
-from function_app.errors import WandbBusyError
-from function_app.models import MetricRow
+from function_app.errors import WandbBusyError, WandbError
 from function_app.tracking import Identity
-from function_app.tracking.wandb.api import LAST_STEP, STATE, Question, WandbApi, last_step_of
-from function_app.tracking.wandb.internals import HistoryBatch, InUseError, leave_running, release_run
+from function_app.tracking.wandb.api import WandbApi
+from function_app.tracking.wandb.internals import InUseError, release_run
 from function_app.tracking.wandb.scratch import scratch
-from function_app.tracking.wandb.sdk import UnclearError, complaints, errors, listen, settings
+from function_app.tracking.wandb.sdk import UnclearError, errors, listen, settings
 
 _INIT_TIMEOUT = 60.0
-_FINISH_TIMEOUT = 120.0  # seconds for what is left of the rows; files have gone before, in the time that they take
-_OPENED_AT_MOST = 8  # times, while another process writes into the same run
-_ALERT_TITLE = 63  # characters
+_FINISH_TIMEOUT = 120.0  # seconds for config and summary; files have gone before, in the time that they take
 _PROGRAM = "azure-openai-wandb"
-_SDKS_OWN = "_wandb"
-"""What the SDK keeps of its own in config and summary."""
 
 _artifacts = threading.Lock()
 """Held while a wandb.Artifact is made: the constructor is not thread-safe (0.31: KeyError in its cache under load)."""
 
 
-class OpenRun:
-    """A run of W&B while it is being brought up to date."""
+class OpenRun(Protocol):
+    """A run that is being written, as those see it who upload for it.
 
-    def __init__(self, handle: wandb.Run) -> None:
-        self.handle = handle
-        self.id: str = handle.id
-        self.url: str = handle.url or ""
-        self.resumed: bool = handle.resumed
-        self.starting_step: int = handle.starting_step
-        self.last_step: int | None = handle.starting_step - 1 if handle.starting_step else None
-        self.answers: Mapping[str, Any] = {}
-        self.answered_at = -math.inf
-        self._remembered: Mapping[str, Any] | None = None
-        self._exit_code: int | None = None
+    Attributes:
+        handle: the SDK's run.
+        resumed: whether the run was there before.
+        answers: the project with what was asked together with the run.
+        answered_at: when that was (`time.monotonic`).
+    """
 
-    @property
-    def config(self) -> Mapping[str, Any]:
-        """The run's config, with what people have changed in W&B."""
-        return {name: value for name, value in dict(self.handle.config).items() if name != _SDKS_OWN}
-
-    def configure(self, values: Mapping[str, Any]) -> None:
-        """Set config values; the others stay."""
-        if values:
-            self.handle.config.update(dict(values), allow_val_change=True)  # type: ignore[no-untyped-call] # wandb's
-
-    def log(self, rows: Iterable[MetricRow]) -> int:
-        """Write the rows that the run does not have yet; W&B takes no step below its last. Returns how many."""
-        written = 0
-        with HistoryBatch(self.handle) as waiting:
-            for row in rows:
-                if row.step < self.starting_step or not row.values:
-                    continue
-                at = {} if row.at is None else {"_timestamp": row.at}
-                waiting.log({**row.values, **at}, row.step)
-                self.last_step = row.step
-                written += 1
-        return written
-
-    def summarise(self, values: Mapping[str, Any]) -> None:
-        """Set summary values; the others stay."""
-        self.handle.summary.update(dict(values))
-
-    def kept(self, name: str) -> dict[str, dict[str, Any]]:
-        """Return a summary value of two levels as the run has it, but for what cannot be a value at a step."""
-        value = self.handle.summary.get(name)  # type: ignore[no-untyped-call] # wandb's
-        pairs = value.items() if hasattr(value, "items") else ()  # in W&B people may put anything there
-        entries = {str(key): dict(each) for key, each in pairs if hasattr(each, "keys")}
-        return {key: each for key, each in entries.items() if number(each.get("value")) is not None}
-
-    def recall(self, *names: str) -> dict[str, Any]:
-        """What was kept under these names when the run was opened, by whichever process wrote last; without those it lacks."""
-        kept = self.handle.summary.get(STATE)  # type: ignore[no-untyped-call] # wandb's
-        there = kept.keys() if hasattr(kept, "keys") else ()  # in W&B people may put anything there
-        return {name: kept[name] for name in names if name in there}
-
-    def remember(self, values: Mapping[str, Any]) -> None:
-        """Keep in the summary what the next tick has to know, in place of what was kept there; what is false is not kept.
-
-        The last step is among it. W&B's own `_step` is the SDK's, which knows only what its own process has written: after
-        a kill between rows and summary nobody would say it.
-        """
-        kept = {**values, LAST_STEP: self.last_step}
-        self._remembered = {name: value for name, value in kept.items() if value}
-        self.summarise({STATE: self._remembered})
-
-    def alert(self, title: str, text: str) -> None:
-        """Tell people, as their W&B settings have it."""
-        self.handle.alert(title[:_ALERT_TITLE], text, level="ERROR")
-
-    def end(self, exit_code: int) -> None:
-        """Have the run end when it is closed (0 finished, else failed). To be said last: a run that is closed before it was
-        said goes on, whatever went wrong.
-        """
-        self._exit_code = exit_code
-
-    def close(self) -> None:
-        """Wait until W&B has everything."""
-        if self._exit_code is None:
-            leave_running(self.handle)
-        self.handle.finish(exit_code=self._exit_code or 0)
-
-    def overtaken(self, api: WandbApi, asks: Sequence[Question]) -> Mapping[str, Any] | None:
-        """Ask for the run, and whatever else: `answers` has the project then. None when it is as it was opened; its summary
-        when another process has written into it since it was asked for.
-        """
-        self.answered_at = time.monotonic()
-        summary, self.answers = api.written(self.id, *asks)
-        if self.resumed and last_step_of(self.answers) < self.starting_step:
-            return None
-        return summary
-
-    def check(self, api: WandbApi) -> None:
-        """See that W&B has what was remembered last, and so all rows before it.
-
-        Raises:
-            WandbBusyError: it has not.
-        """
-        if self._remembered is None:
-            return
-        summary, _ = api.written(self.id)
-        if (summary or {}).get(STATE) != self._remembered:
-            raise WandbBusyError(
-                "W&B refused a part of what was written into the run.",
-                "Nothing is lost: the next sync goes on from what W&B has. Should it be refused again, check the key's role.",
-            )
-
-
-Run = TypeVar("Run", bound=OpenRun)
+    handle: wandb.Run
+    resumed: bool
+    answers: Mapping[str, Any]
+    answered_at: float
 
 
 @contextmanager
-def open_run(
-    api: WandbApi,
-    run_id: str,
-    new: Identity | None,
-    session: Callable[[wandb.Run, WandbApi], Run],
-    *,
-    ends: bool,
-    asks: Sequence[Question] | None = None,
-) -> Iterator[Run]:
-    """Open the run of this id, or make it; closing it waits until W&B has everything.
+def sdk_session(api: WandbApi, run_id: str, new: Identity | None, config: Mapping[str, Any]) -> Iterator[wandb.Run]:
+    """Open a session of the SDK on the run of this id, or make the run. Closing it waits until W&B has everything.
 
-    The SDK asks for a run's last step, and then opens it; wandb-core counts the run's lines in the answer to the second
-    (0.31). What another process writes in between it does not see: it would append the same steps behind the other's. So
-    the run is asked for once more; where another was faster, it is given the other's summary, closed, and opened anew.
+    W&B has acknowledged `config` when this is entered: the SDK sends it with the request that opens the run. The session
+    leaves the run as one that goes on: rows and the run's end are sent by us (`sequence`).
 
     Args:
         api: the project.
         run_id: the id, which is the job's.
         new: what to call it, if it is new; None leaves everything that people may have changed as it is.
-        session: makes the session from the SDK's run.
-        ends: whether it may end (`OpenRun.end`); one that may not goes on even if this process is shut down.
-        asks: what else is asked at the start, together with the run: `answers` has the project then. None asks nothing of a
-            run that was there before, and is for those who write no rows.
+        config: what to set in its config.
 
     Raises:
         RunDeletedError: the id was deleted in W&B.
-        WandbBusyError: another process goes on writing into it, or what the error says.
-        KeyRefusedError, WandbError: as they say.
+        WandbError: somebody moved the run to another project.
+        WandbBusyError, KeyRefusedError: as they say.
     """
     with tempfile.TemporaryDirectory(prefix="run-", dir=scratch(), ignore_cleanup_errors=True) as directory:
-        for attempt in range(_OPENED_AT_MOST):
-            with _at_work(api, run_id, None if attempt else new, session, directory, ends=ends) as run:
-                theirs = None if run.resumed and asks is None else run.overtaken(api, asks or ())
-                if theirs is None:
-                    yield run
-                    return
-                run.summarise({name: value for name, value in theirs.items() if name != _SDKS_OWN})
-    raise WandbBusyError(
-        "Another process is writing into this run.", "Nothing is lost: the next sync goes on from what W&B has."
-    )
-
-
-@contextmanager
-def _at_work(
-    api: WandbApi,
-    run_id: str,
-    new: Identity | None,
-    session: Callable[[wandb.Run, WandbApi], Run],
-    directory: str,
-    *,
-    ends: bool,
-) -> Iterator[Run]:
-    listen()
-    before = complaints.heard  # the first request may be refused while the run is still being opened
-    try:
-        run = session(api.with_key(lambda key: _init(api, run_id, new, key, directory, ends=ends)), api)
-    except UnclearError:
-        api.reopen(run_id, new)  # says by status what the SDK says in words only
-        raise
-    try:
-        yield run
-    finally:
+        listen()
         try:
-            with errors(api.base_url):
-                run.close()
-        except TimeoutError:
-            raise WandbBusyError(f"W&B did not take everything within {_FINISH_TIMEOUT:.0f} s.") from None
-    if complaints.heard != before:
-        run.check(api)
+            run = api.with_key(lambda key: _init(api, run_id, new, config, key, directory))
+        except UnclearError:
+            api.reopen(run_id, new, config)  # says by status what the SDK says in words only
+            raise
+        try:
+            if (run.entity, run.project) != (api.entity, api.project):
+                raise moved(run_id, run.entity, run.project)
+            yield run
+        finally:
+            try:
+                with errors(api.base_url):
+                    run.finish()
+            except TimeoutError:
+                raise WandbBusyError(f"W&B did not take everything within {_FINISH_TIMEOUT:.0f} s.") from None
+
+
+def moved(run_id: str, entity: str, project: str) -> WandbError:
+    """Somebody moved the run: W&B answers to its old name, and shows nowhere what is written there (wandb#6164)."""
+    return WandbError(
+        f"The run {run_id} was moved to {entity}/{project}.",
+        "Move it back, or send the job there with WANDB_ROUTES.",
+    )
 
 
 def new_artifact(name: str, kind: str, metadata: Mapping[str, Any], description: str | None = None) -> wandb.Artifact:
@@ -219,7 +93,9 @@ def new_artifact(name: str, kind: str, metadata: Mapping[str, Any], description:
         return wandb.Artifact(name, type=kind, metadata=dict(metadata), description=description)
 
 
-def _init(api: WandbApi, run_id: str, new: Identity | None, key: str, directory: str, *, ends: bool) -> wandb.Run:
+def _init(
+    api: WandbApi, run_id: str, new: Identity | None, config: Mapping[str, Any], key: str, directory: str
+) -> wandb.Run:
     chosen = settings(key, api.base_url)
     chosen.root_dir = directory
     chosen.mode = "online"
@@ -237,12 +113,12 @@ def _init(api: WandbApi, run_id: str, new: Identity | None, key: str, directory:
     chosen.symlink = False
     # Not the run's primary writer: saves the upload of config.yaml and wandb-summary.json, which repeat what W&B has.
     chosen.x_primary = False
-    chosen.x_update_finish_state = ends
+    chosen.x_update_finish_state = False
     chosen.x_skip_transaction_log = True
     identity: dict[str, Any] = {}
     if new:
         identity = {"name": new.name, "group": new.group, "tags": new.tags, "job_type": new.job_type}
-        identity |= {"notes": new.notes, "config": dict(new.config)}
+        identity |= {"notes": new.notes}
     with errors(api.base_url), _released_on_error(run_id):
         return wandb.init(
             entity=api.entity,
@@ -251,6 +127,7 @@ def _init(api: WandbApi, run_id: str, new: Identity | None, key: str, directory:
             resume="allow",
             reinit="create_new",
             settings=chosen,
+            config={**(new.config if new else {}), **config},
             **identity,
         )
 

@@ -1,20 +1,18 @@
 """W&B as the engine's tracker: see `function_app.tracking`."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Self
 from urllib.parse import quote, urlsplit
 
-import wandb
-
 from function_app.models import Checkpoint, DatasetPolicy, Job, RunState
-from function_app.tracking import Confirmed, FileSource, Identity, Intent, ModelTarget
+from function_app.tracking import Confirmed, FileSource, Identity, Intent, ModelTarget, Turn
 from function_app.tracking.wandb.access import require_writable
 from function_app.tracking.wandb.api import Question, WandbApi
 from function_app.tracking.wandb.artifacts import asks_for, attach_datasets, send_results
-from function_app.tracking.wandb.changes import edit_run, write
 from function_app.tracking.wandb.models import Models, asks_before, previous_model
-from function_app.tracking.wandb.runs import OpenRun, open_run
+from function_app.tracking.wandb.runs import OpenRun
+from function_app.tracking.wandb.session import RunWriter
 from function_app.tracking.wandb.uploads import Uploads
 from function_app.tracking.wandb.versions import use
 
@@ -50,19 +48,16 @@ class WandbTracker:
         return self.api.states(job_ids, accounts=accounts)
 
     @contextmanager
-    def open(self, run_id: str, new: Identity | None, intent: Intent) -> Iterator["WandbSession"]:
-        """See `runs.open_run`."""
+    def open(self, run_id: str, new: Identity | None, intent: Intent, turn: Turn) -> Iterator["WandbSession"]:
+        """Ask for the run and for what the intent needs, in one request; see `tracking.Tracker`."""
         asks: list[Question] = asks_for(intent.files)
         if intent.collection:
             asks.append(asks_before(intent.collection))
-        asked = asks if intent.rows else None
-        with open_run(self.api, run_id, new, WandbSession, ends=intent.ends, asks=asked) as run:
-            yield run
-
-    def mark(self, run_id: str, values: Mapping[str, Any]) -> None:
-        """Set config values of a run that is not open."""
-        _, project = self.api.written(run_id)
-        write(self.api, [edit_run(self.api, run_id, project, values)])
+        session = WandbSession(self.api, run_id, new, self.api.stored(run_id, *asks), turn)
+        try:
+            yield session
+        finally:
+            session.close()
 
     def supersede(self, run_id: str, successor: str) -> None:
         """See `WandbApi.supersede`."""
@@ -99,13 +94,10 @@ class WandbAttachments(Uploads):
         self.placed.send(self._run, self)
 
 
-class WandbSession(OpenRun):
+class WandbSession(RunWriter):
     """A run of W&B that is being brought up to date, see `tracking.Session`."""
 
-    def __init__(self, handle: wandb.Run, api: WandbApi) -> None:
-        super().__init__(handle)
-        self._api = api
-        self._attached: WandbAttachments | None = None
+    _attached: "WandbAttachments | None" = None
 
     def attachments(self) -> WandbAttachments:
         """Files and models that go with the run."""
@@ -113,13 +105,13 @@ class WandbSession(OpenRun):
         return self._attached
 
     def confirm(self) -> Confirmed:
-        """Have W&B confirm in one request the run's inputs, its config and the place of its models."""
+        """Have W&B confirm in one request the run's inputs, its config and marks, and the place of its models."""
+        self.end_session()
         attached = self._attached
         models = attached.placed if attached else None
         changes = [use(self._api, self.id, version) for version in (attached.inputs if attached else [])]
         changes += models.given_back(self) if models else []
-        edit = edit_run(self._api, self.id, self.answers, self.config, *(models.asks if models else []))
-        edited = write(self._api, [*changes, edit])[-1]
+        edited = self.write_marks(changes, *(models.asks if models else []))
         if models is None or attached is None or attached.target is None:
             return Confirmed()
         models.place((edited.get("bucket") or {}).get("project") or {}, attached.target.registry)

@@ -26,8 +26,8 @@ def test_a_failure_that_was_noted_before_a_crash_but_not_told_is_told(bench: Ben
     bench.world(a_job(created="-5m", outcome=FAILING))
     bench.tick()
     bench.cloud.world.wandb.store.alerts.clear()
-    del bench.run().summary["sync"]["alerted"]
-    assert bench.run().summary["sync"]["status"] == "failed"
+    bench.mark(alerted=None)
+    assert bench.marks()["status"] == "failed"
     bench.tick()
     bench.tick()
     assert alerts(bench) == [JOB]

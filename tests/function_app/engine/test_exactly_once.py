@@ -10,12 +10,8 @@ from typing import Any
 import pytest
 
 from function_app.engine.outcomes import Candidate
-from function_app.errors import WandbBusyError
 from function_app.models import DatasetPolicy, Outcome, Result
-from function_app.tracking import Identity
-from function_app.tracking.wandb.api import Question, WandbApi
-from function_app.tracking.wandb.runs import open_run
-from function_app.tracking.wandb.tracker import WandbSession
+from function_app.tracking.wandb.marks import KEY as MARKS
 from sandbox.wandb.runs import Run
 from tests.function_app.conftest import ENTITY, FILE, JOB, PROJECT, TEN_MINUTES, Bench, a_job, child
 
@@ -25,10 +21,10 @@ STEPS = list(range(1, 31))
 # Every request that a first mirroring of this job makes of W&B, by operation and how many there are.
 BOUNDARIES = {
     "Runs": 1,
+    "Run": 2,
     "RunResumeStatus": 1,
     "UpsertBucket": 2,
-    "Run": 1,
-    "FileStream": 2,
+    "FileStream": 3,
     "CreateArtifact": 2,
     "CreateArtifactManifest": 4,
     "CreateArtifactFiles": 2,
@@ -38,26 +34,15 @@ BOUNDARIES = {
 }
 
 
+def shown_config(run: Run) -> dict[str, Any]:
+    return {name: value for name, value in run.config.items() if name != MARKS}
+
+
 def essence(run: Run) -> dict[str, Any]:
     """What two runs must agree in, however they came about."""
     history = [{name: value for name, value in row.items() if name != "_runtime"} for row in run.history]
     summary = {name: value for name, value in run.summary.items() if name not in ("_runtime", "_wandb")}
-    return {"history": history, "summary": summary, "config": run.config, "exit": run.exit_code}
-
-
-class Overtaken(WandbApi):
-    """A W&B in which a run has a later step each time it was opened."""
-
-    def written(self, run_id: str, *others: Question) -> tuple[dict[str, Any] | None, dict[str, Any]]:
-        """As it is, with one row more."""
-        summary, project = super().written(run_id, *others)
-        row = json.dumps({"_step": 99})
-        return summary or {}, project | {"run": project["run"] | {"historyTail": json.dumps([row])}}
-
-
-def overtaken(api: WandbApi) -> WandbApi:
-    """The same project, in which others are always faster."""
-    return Overtaken(api.project, api.keys, api.client, entity=api.entity)
+    return {"history": history, "summary": summary, "config": shown_config(run), "exit": run.exit_code}
 
 
 def finished_in_peace(bench: Bench) -> dict[str, Any]:
@@ -70,7 +55,7 @@ def finished_in_peace(bench: Bench) -> dict[str, Any]:
 def check_all_is_there(bench: Bench) -> None:
     assert bench.state() == "finished"
     assert bench.steps() == STEPS
-    assert bench.run().summary["sync"]["rule"] == 1
+    assert bench.marks()["rule"] == 1
     assert bench.run().config["status"] == "succeeded"
     assert {name for aliases in bench.aliases(FAMILY).values() for name in aliases} == {JOB, f"{JOB}-step-30", "latest"}
     assert {used.sequence.name for used in bench.run().used} == {FILE}
@@ -142,31 +127,20 @@ def test_a_process_that_another_overtook_while_it_opened_the_run_repeats_nothing
     assert bench.tick()[JOB].result == "current"
 
 
-def test_a_process_that_was_overtaken_says_of_the_curve_what_the_others_rows_are(bench: Bench) -> None:
-    """The other could not read the results file, and wrote the steps that events tell of: every step is too late now."""
+def test_a_process_that_was_overtaken_replaces_sampled_rows_by_every_step(bench: Bench) -> None:
+    """The other could not read the results file, and wrote the steps that events tell of."""
     unreadable = {"status": 404, "body": {"error": {"code": "notFound", "message": "no such file"}}}
-    bench.world(a_job(), faults=[{"op": "Files_GetContent", "when": {"times": 1}, "do": unreadable}])
+    bench.world(a_job(), faults=[{"op": "Files_GetContent", "when": {"nth": [2]}, "do": unreadable}])
     gate = bench.cloud.world.gate
     gate.operation = "UpsertBucket"
     slow = child(bench.cloud, SYNC_DATASETS="off")
     assert gate.reached.wait(timeout=60)
     bench.tick(bench.engine(sync_datasets=DatasetPolicy.OFF))
-    sampled = bench.steps()
-    assert 0 < len(sampled) < len(STEPS)
+    assert 0 < len(bench.steps()) < len(STEPS)
     gate.opened.set()
     assert slow.wait(timeout=60) == 0
-    assert bench.steps() == sampled
-    assert bench.run().config["curve"] == "sampled"
-
-
-def test_a_run_that_others_write_into_without_end_is_left_to_them(bench: Bench) -> None:
-    """As if somebody had written rows each time it was opened: it is not ended, and nobody is let in behind them."""
-    bench.world(a_job())
-    api, new = overtaken(bench.api()), Identity("a run", "group", (), {})
-    opening = open_run(api, JOB, new, WandbSession, ends=True, asks=())
-    with pytest.raises(WandbBusyError, match="Another process"), opening:
-        pytest.fail("it was opened for writing")
-    assert bench.state() == "running"
+    assert bench.steps() == STEPS
+    assert bench.run().config["curve"] == "every step"
 
 
 def test_two_processes_at_a_job_that_trains_leave_every_step_once_tick_after_tick(bench: Bench) -> None:
@@ -182,14 +156,14 @@ def test_two_processes_at_a_job_that_trains_leave_every_step_once_tick_after_tic
     assert bench.steps() == list(range(1, 61))
 
 
-def test_an_interrupted_job_stands_as_it_is_and_goes_on_from_there(bench: Bench) -> None:
+def test_a_job_that_is_interrupted_before_its_first_write_has_no_run_until_the_next_tick(bench: Bench) -> None:
     bench.world(a_job())
     engine = bench.engine()
     engine.interrupt()
     [candidate] = engine.discover()[0]
     outcome = engine.mirror(candidate)
     assert (outcome.steps, outcome.final) == (0, False)
-    assert "rule" not in bench.run().summary["sync"]
+    assert bench.cloud.writes == 0
     assert bench.tick()[JOB].final
     check_all_is_there_once(bench)
 

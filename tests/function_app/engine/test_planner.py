@@ -63,9 +63,20 @@ def test_what_people_read_of_a_decision_is_why() -> None:
     assert decide(a_job("failed"), complete) == mixed_up
 
 
-def test_what_another_tool_began_is_brought_up_to_date_in_place() -> None:
-    for said in ({"status": "running"}, {"state": "crashed"}, {"status": None, "state": "failed"}):
-        assert decide(a_job(), a_run(**({"foreign": True, "rule": None} | said))) == Decision(Action.MIRROR)
+@pytest.mark.parametrize("said", [{"status": "running"}, {"state": "crashed"}, {"status": None, "state": "failed"}])
+def test_what_another_tool_began_is_replaced_if_it_has_rows_and_else_brought_up_to_date(
+    said: dict[str, object],
+) -> None:
+    """Rows of another tool are no part of our sequence."""
+    left = {"foreign": True, "rule": None} | said
+    assert decide(a_job(), a_run(**left, lines=3)).replace
+    if "state" not in said or said["state"] == "failed":
+        assert decide(a_job(), a_run(**left)) == Decision(Action.MIRROR)
+
+
+def test_a_run_that_somebody_stopped_is_not_revived() -> None:
+    assert decide(a_job("running"), a_run(state="killed", rule=None)).action is Action.SKIP
+    assert decide(a_job(), a_run(state="killed")).action is Action.NOTHING
 
 
 @given(STATUSES, st.booleans(), st.none() | st.builds(a_run, foreign=st.booleans(), status=STATUSES))

@@ -142,9 +142,9 @@ def test_only_a_job_that_succeeded_puts_a_model_into_the_registry(bench: Bench, 
 def test_a_link_is_made_once_though_the_mark_that_it_was_made_is_lost(bench: Bench) -> None:
     bench.world(a_job(**FIRST))
     bench.tick(bench.engine(wandb_registry=REGISTRY))
-    del bench.run().summary["sync"]["rule"]  # as a kill between the link and the mark leaves it
+    bench.mark(rule=None)  # as a kill between the link and the mark leaves it
     asked, _ = bench.counted(lambda: bench.tick(bench.engine(wandb_registry=REGISTRY)))
-    assert bench.run().summary["sync"]["rule"] == RULE
+    assert bench.marks()["rule"] == RULE
     assert asked["FetchLinkedArtifacts"] == 1
     assert "LinkArtifact" not in asked
     assert len(linked(bench).versions) == 1

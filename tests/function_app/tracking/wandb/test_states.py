@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from function_app.data.fields import bounded, object_in
 from function_app.engine.planner import Action, decide
 from function_app.models import Job, RunState
-from function_app.tracking.wandb.api import _state, last_step_of
+from function_app.tracking.wandb.api import _stored
+from function_app.tracking.wandb.marks import KEY, Marks, Position, marks_in
 from function_app.tracking.wandb.models import _age
 from function_app.tracking.wandb.versions import Version
 
@@ -20,36 +21,50 @@ ODD = st.recursive(
     max_leaves=5,
 )
 KEYS = st.sampled_from(["_step", "sync", "status", "fine_tuned_model", "superseded_by", "best"])
-OURS = st.sampled_from(["status", "account", "rule", "last_step", "source", "results_file", "datasets", "alerted"])
+OURS = st.sampled_from([*Marks.__dataclass_fields__, "account", "last_step"])
+MARKS = Marks(
+    status="succeeded",
+    rule=1,
+    source="file",
+    datasets=True,
+    alerted="paused",
+    ended=9,
+    best={"loss": {"value": 1.0, "step": 2}},
+    position=Position("file", 1),
+)
 
 
 def check(node: dict[str, Any]) -> RunState:
-    state = _state({"name": "ftjob-1"} | node, "ftjob-1", 1, "")
-    assert state.last_step >= -1
-    assert isinstance(decide(JOB, state).action, Action)
-    return state
+    stored = _stored({"name": "ftjob-1"} | node, "ftjob-1", "")
+    assert stored.known.last_step >= -1
+    assert isinstance(decide(JOB, stored.known).action, Action)
+    return stored.known
 
 
 @given(st.dictionaries(KEYS, ODD), st.dictionaries(OURS, ODD), ODD)
-def test_an_edited_summary_is_that_runs_alone(summary: dict[str, Any], ours: dict[str, Any], tags: Any) -> None:
+def test_an_edited_run_is_that_runs_alone(summary: dict[str, Any], ours: dict[str, Any], tags: Any) -> None:
     check({"summaryMetrics": json.dumps({"sync": ours} | summary), "tags": tags, "state": "finished"})
+    check({"config": json.dumps({KEY: {"value": json.dumps(ours)}}), "historyTail": json.dumps([json.dumps(summary)])})
+    check({"config": json.dumps({KEY: {"value": ours}, "account": tags}), "heartbeatAt": tags, "project": summary})
 
 
 @given(ODD | st.sampled_from(["[1]", '"a"', "null", "{", "[" * 5000, "NaN"]))
-def test_a_summary_of_any_shape_is_a_run(summary: Any) -> None:
-    check({"summaryMetrics": summary, "tags": None, "state": None})
+def test_a_run_of_any_shape_is_a_run(value: Any) -> None:
+    check({"summaryMetrics": value, "config": value, "historyTail": value, "historyLineCount": value, "state": None})
 
 
-def test_what_can_be_used_of_a_partly_edited_summary_is_used() -> None:
+def test_marks_are_what_was_written_and_what_can_be_used_of_edited_ones_is_used() -> None:
+    assert marks_in({KEY: {"value": MARKS.text()}}) == MARKS
+    edited = json.loads(MARKS.text()) | {"status": ["x"], "position": {"end": "7"}}
+    found = marks_in({KEY: {"value": json.dumps(edited)}})
+    assert found
+    assert (found.status, found.rule, found.position.end) == (None, 1, -1)
+
+
+def test_the_state_that_version_0_1_kept_in_the_summary_is_read_where_there_are_no_marks() -> None:
     kept = {"status": "succeeded", "account": ["x"], "last_step": "7", "rule": 1}
     state = check({"summaryMetrics": json.dumps({"sync": kept, "_step": 5}), "state": "finished"})
     assert (state.status, state.account, state.last_step, state.rule) == ("succeeded", None, 5, 1)
-
-
-@given(ODD)
-def test_the_last_step_is_a_number_whatever_the_tail_holds(tail: Any) -> None:
-    assert last_step_of({"run": {"historyTail": json.dumps([json.dumps({"_step": tail})])}}) >= -1
-    assert last_step_of({"run": {"historyTail": json.dumps(tail)}}) >= -1
 
 
 @given(st.dictionaries(st.sampled_from(["step", "created_at", "job_created_at"]), ODD))

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from function_app.azure.leases import NO_LEASE
 from function_app.errors import WandbError
-from function_app.tracking import Identity
+from function_app.tracking import Identity, Intent
 from function_app.tracking.wandb.changes import write
 from function_app.tracking.wandb.internals import add_local_file
-from function_app.tracking.wandb.runs import OpenRun, new_artifact, open_run
-from function_app.tracking.wandb.tracker import WandbSession
+from function_app.tracking.wandb.runs import new_artifact
+from function_app.tracking.wandb.tracker import WandbSession, WandbTracker
 from function_app.tracking.wandb.uploads import Uploads
 from function_app.tracking.wandb.versions import LATEST, point, use
 from sandbox.runtime.faults import Fault
@@ -20,10 +21,12 @@ NAMES = ("first", "second")
 
 
 @pytest.fixture
-def run(bench: Bench) -> Iterator[OpenRun]:
+def run(bench: Bench) -> Iterator[WandbSession]:
     """A new run."""
     bench.world()
-    with open_run(bench.api(), JOB, Identity("a run", "group", (), {}), WandbSession, ends=True) as run:
+    tracker = WandbTracker(bench.api())
+    with tracker.open(JOB, Identity("a run", "group", (), {}), Intent(), NO_LEASE) as run:
+        run.send(attach=True)
         yield run
 
 
@@ -43,7 +46,7 @@ def there(bench: Bench) -> list[str]:
     return [each.name for each in bench.cloud.world.wandb.store.all_collections() if each.versions]
 
 
-def test_files_stay_until_wandb_has_them_and_go_then(bench: Bench, run: OpenRun) -> None:
+def test_files_stay_until_wandb_has_them_and_go_then(bench: Bench, run: WandbSession) -> None:
     with Uploads(bench.api(), run) as uploads:
         directories = [send(uploads, name) for name in NAMES]
         assert all(directory.exists() for directory in directories)
@@ -51,7 +54,7 @@ def test_files_stay_until_wandb_has_them_and_go_then(bench: Bench, run: OpenRun)
     assert not any(directory.exists() for directory in directories)
 
 
-def test_no_more_waits_on_the_disk_than_may(bench: Bench, run: OpenRun) -> None:
+def test_no_more_waits_on_the_disk_than_may(bench: Bench, run: WandbSession) -> None:
     """A small disk does not have to hold all of a job's files at once."""
     with Uploads(bench.api(), run, on_disk=999) as uploads:
         for name in NAMES:
@@ -59,7 +62,7 @@ def test_no_more_waits_on_the_disk_than_may(bench: Bench, run: OpenRun) -> None:
             assert name in there(bench)
 
 
-def test_one_that_is_refused_is_told_and_the_other_is_there(bench: Bench, run: OpenRun) -> None:
+def test_one_that_is_refused_is_told_and_the_other_is_there(bench: Bench, run: WandbSession) -> None:
     refused = {"op": "CommitArtifact", "when": {"times": 1}, "do": {"status": 400}}
     bench.cloud.world.faults.faults.append(Fault.model_validate(refused))
     uploads = Uploads(bench.api(), run)
@@ -70,7 +73,7 @@ def test_one_that_is_refused_is_told_and_the_other_is_there(bench: Bench, run: O
     assert len(there(bench)) == len(uploads.inputs) == 1
 
 
-def test_an_error_of_the_block_waits_for_what_was_sent_and_tells_nothing_of_it(bench: Bench, run: OpenRun) -> None:
+def test_an_error_of_the_block_waits_for_what_was_sent_and_tells_nothing_of_it(bench: Bench, run: WandbSession) -> None:
     """Be what was sent taken or refused, as in the second round."""
     for name, refused in zip(NAMES, (False, True), strict=True):
         if refused:
@@ -83,7 +86,7 @@ def test_an_error_of_the_block_waits_for_what_was_sent_and_tells_nothing_of_it(b
         assert not directory.exists()
 
 
-def test_inputs_and_aliases_are_said_in_one_request(bench: Bench, run: OpenRun) -> None:
+def test_inputs_and_aliases_are_said_in_one_request(bench: Bench, run: WandbSession) -> None:
     api = bench.api()
     with Uploads(api, run) as uploads:
         for name in NAMES:

@@ -1,0 +1,146 @@
+"""What the engine keeps in a run's config from one tick to the next. Pure.
+
+`account`, `supersedes` and `superseded_by` are plain config values, because listings filter by them. All else is one config
+key whose value is a JSON string: W&B may merge a nested config or drop an empty object (wandb#11366), but not a string. The
+summary is no place for it: every session of the SDK writes back the summary that it read, which may be late.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any
+
+from function_app.data.fields import Fields, mapping, moment, number, object_in, text, whole
+from function_app.models import alerted_condition
+
+KEY = "azure_openai_wandb"
+"""The config key of the marks."""
+
+SUPERSEDED_BY = "superseded_by"
+"""The config key that names the run which replaced this one."""
+
+LEGACY = "sync"
+"""The summary key under which version 0.1 kept its state. It is read once and not written any more."""
+
+
+@dataclass(frozen=True)
+class Position:
+    """How far our rows are in the run's history. W&B keeps a history as lines; a row is known by the number of its line.
+
+    Attributes:
+        source: where the rows of the last segment come from, "file" or "events".
+        first_step: the lowest step of the last segment.
+        first_line: the line of its first row.
+        start: the first line of the last write.
+        end: the line after the last that was written; before W&B has answered, the line after the last that may be.
+        last_step: the step of the row before `end`; -1 without any.
+    """
+
+    source: str = ""
+    first_step: int = 0
+    first_line: int = 0
+    start: int = 0
+    end: int = 0
+    last_step: int = -1
+
+
+@dataclass(frozen=True)
+class Marks:
+    """The marks of one run; `models.RunState` says what those mean that the engine reads.
+
+    Attributes:
+        best: the best value of each metric and its step, as rows from events cannot all be read again.
+        others: whether other programs logged rows into the run.
+        position: how far our rows are.
+        at: when this was written, in seconds since the epoch by W&B's clock.
+        writer: the process that wrote it.
+    """
+
+    status: str | None = None
+    rule: int | None = None
+    source: str | None = None
+    results_file: str | None = None
+    datasets: bool = False
+    alerted: str = ""
+    ended: int | None = None
+    best: Mapping[str, Any] = field(default_factory=dict)
+    others: bool = False
+    position: Position = Position()
+    at: float = 0.0
+    writer: str = ""
+
+    def text(self) -> str:
+        """Return the marks as the JSON string that the config holds; what is not set is left out."""
+        kept = {name: value for name, value in asdict(self).items() if value not in (None, False, "", {})}
+        return json.dumps(kept, separators=(",", ":"))
+
+
+def marks_in(config: Mapping[str, Any]) -> Marks | None:
+    """Return the marks in a run's config; None where the run has none of ours.
+
+    People may edit anything: a field that cannot be used counts as absent, and a position that cannot be, as unknown.
+    """
+    entry = config.get(KEY)
+    if not isinstance(entry, Mapping):
+        return None
+    kept = Fields(object_in(entry.get("value")))
+    return Marks(
+        status=kept.read("status", text),
+        rule=kept.read("rule", whole),
+        source=kept.read("source", text),
+        results_file=kept.read("results_file", text),
+        datasets=kept.read("datasets", _flag) or False,
+        alerted=kept.read("alerted", alerted_condition) or "",
+        ended=kept.read("ended", moment),
+        best=_best(kept.read("best", mapping) or {}),
+        others=kept.read("others", _flag) or False,
+        position=_position(kept.read("position", mapping)),
+        at=kept.read("at", number) or 0.0,
+        writer=kept.read("writer", text) or "",
+    )
+
+
+def legacy_marks(summary: Mapping[str, Any]) -> Marks | None:
+    """Return what version 0.1 kept in the run's summary; None where it kept nothing. Where its rows are is not known."""
+    kept = Fields(summary.get(LEGACY))
+    if not kept:
+        return None
+    last = kept.read("last_step", whole)
+    return Marks(
+        status=kept.read("status", text),
+        rule=kept.read("rule", whole),
+        source=kept.read("source", text),
+        results_file=kept.read("results_file", text),
+        datasets=kept.read("datasets", _flag) or False,
+        alerted=kept.read("alerted", alerted_condition) or "",
+        best=_best(mapping(summary.get("best")) or {}),
+        position=replace(UNKNOWN, last_step=-1 if last is None else last),
+    )
+
+
+UNKNOWN = Position(start=-1, end=-1)
+"""Where rows are that version 0.1 wrote, or whose marks people have edited."""
+
+
+def _flag(value: Any) -> bool | None:
+    return value if isinstance(value, bool) else None
+
+
+def _best(kept: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the entries that have a number and a step."""
+    return {
+        name: {"value": each["value"], "step": each["step"]}
+        for name, each in kept.items()
+        if isinstance(each, Mapping) and number(each.get("value")) is not None and whole(each.get("step")) is not None
+    }
+
+
+def _position(kept: Mapping[str, Any] | None) -> Position:
+    """Return a position; `UNKNOWN` where it is not one that this module could have written."""
+    source = Fields(kept).read("source", text) or ""
+    numbers = {each.name: whole((kept or {}).get(each.name)) for each in fields(Position) if each.name != "source"}
+    if any(value is None for value in numbers.values()):
+        return UNKNOWN
+    position = Position(source=source, **{name: value or 0 for name, value in numbers.items()})
+    in_order = 0 <= position.first_line <= position.end and 0 <= position.start <= position.end
+    return position if in_order and position.last_step >= -1 else UNKNOWN

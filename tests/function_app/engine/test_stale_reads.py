@@ -1,0 +1,159 @@
+"""W&B serves summary, tail, count and listing late, each by its own delay: rows, marks and alerts stay as they have to be."""
+
+import pytest
+
+from function_app.models import Result
+from sandbox.runtime.faults import Fault
+from sandbox.wandb.options import Delays
+from tests.function_app.conftest import JOB, LIVE, OTHER_JOB, Bench, a_job
+
+UNREADABLE = {"status": 404, "body": {"error": {"code": "notFound", "message": "no such file"}}}
+FAILING = {"status": "failed", "during": "training", "at_step": 40, "error": {"code": "oom", "message": "too big"}}
+LATE = [
+    pytest.param({"summary": 10.0, "tail": 10.0}, id="summary and tail"),
+    pytest.param({"summary": 600.0, "tail": 600.0, "line_count": 10.0, "listing": 30.0}, id="all"),
+    pytest.param({"line_count": 130.0, "listing": 600.0}, id="count and listing by minutes"),
+]
+
+
+def late(bench: Bench, delays: dict[str, float], *, merge: bool = False) -> None:
+    """Have W&B read late from now on, and take what our clients write in the other way that is known."""
+    options = bench.cloud.world.wandb.store.options
+    options.delays = Delays(**delays)
+    options.offsets = "rebased"
+    options.config = "merge" if merge else "replace"
+
+
+@pytest.mark.parametrize("delays", LATE)
+@pytest.mark.parametrize("source", ["file", "events", "events, then file"])
+def test_every_row_is_there_once_whatever_is_read_late(bench: Bench, delays: dict[str, float], source: str) -> None:
+    """Ticks follow one another at once and by minutes; in the middle a post is refused, and one's answer is lost."""
+    times = {"events": {}, "events, then file": {"when": {"nth": [1, 2, 3]}}}.get(source)
+    unreadable = [] if times is None else [{"op": "Files_GetContent", "do": UNREADABLE, **times}]
+    bench.world(a_job(**LIVE), faults=unreadable)
+    late(bench, delays, merge=source == "file")
+    told: list[int] = []
+    for number, wait in enumerate((0, 5, 120, 1, 120, 120, 3600, 700, 700)):
+        if fault := {2: {"status": 403}, 4: {"lost_response": True} if source == "file" else None}.get(number):
+            nth = bench.cloud.counts["FileStream"] + 1
+            bench.cloud.world.faults.faults.append(
+                Fault.model_validate({"op": "FileStream", "when": {"nth": [nth]}, "do": fault})
+            )
+        outcome = bench.tick()[JOB]
+        steps = bench.steps()
+        assert steps == sorted(set(steps))
+        assert steps[: len(told)] == told, "rows that were there stay"
+        told = steps
+        bench.cloud.clock.advance(wait)
+    assert outcome.final
+    assert bench.state() == "finished"
+    whole = list(range(1, 61))
+    sampled = [step for step in whole if step in (1, 10, 20, 30, 40, 50, 60)]
+    if source == "file":
+        assert told == whole
+    elif source == "events":
+        assert told == sampled
+    else:
+        assert told[-20:] == whole[-20:]
+        assert bench.run().config["curve"] == "sampled"
+
+
+def test_marks_alerts_and_the_link_between_runs_do_not_depend_on_the_summary(bench: Bench) -> None:
+    bench.world(a_job(**LIVE, outcome=FAILING), a_job(id=OTHER_JOB))
+    late(bench, {"summary": 3600.0, "tail": 3600.0, "line_count": 4.0})
+    for wait in (60, 900, 60, 60):
+        bench.tick()
+        bench.cloud.clock.advance(wait)
+    assert [alert.run_id for alert in bench.cloud.world.wandb.store.alerts] == [JOB]
+    assert {outcome.result for outcome in bench.tick().values()} == {Result.CURRENT}
+    bench.engine().sync(overwrite=True)
+    bench.cloud.clock.advance(60)
+    assert {outcome.result for outcome in bench.tick().values()} == {Result.CURRENT}
+    assert bench.run().config["superseded_by"] == f"{JOB}-2"
+
+
+def test_a_run_that_the_listing_does_not_show_yet_is_gone_on_with(bench: Bench) -> None:
+    """It is asked for by its id before one is made: what people have changed in it stays."""
+    bench.world(a_job(**LIVE))
+    late(bench, {"listing": 600.0})
+    bench.tick()
+    bench.run().name = "our best one"
+    bench.cloud.clock.advance(120)
+    assert bench.tick()[JOB].result is Result.SYNCED
+    assert bench.run().name == "our best one"
+    assert bench.steps() == list(range(1, len(bench.steps()) + 1))
+
+
+def test_rows_that_others_log_stay_and_ours_end_there(bench: Bench) -> None:
+    bench.world(a_job(**LIVE))
+    bench.tick()
+    bench.run().add_rows([{"_step": 500, "accuracy": 1.0}])
+    before = bench.run().history
+    bench.cloud.clock.advance(3600)
+    outcome = bench.tick()[JOB]
+    assert (outcome.result, outcome.final) == (Result.SYNCED, True)
+    assert "Other programs logged rows" in outcome.warnings[0]
+    assert bench.run().history == before
+    assert [each.sequence.name for each in bench.run().logged if each.type == "results"]
+    assert bench.tick()[JOB].result is Result.CURRENT
+
+
+def test_a_run_that_somebody_writes_is_left_until_it_is_quiet(bench: Bench) -> None:
+    bench.world(a_job(**LIVE))
+    bench.tick()
+    bench.cloud.clock.advance(300)
+    bench.run().heartbeat_at = bench.cloud.clock.time() - 40
+    outcome = bench.tick()[JOB]
+    assert (outcome.result, outcome.final) == (Result.PENDING, False)
+    assert "Another program wrote into the run" in outcome.message
+    bench.cloud.clock.advance(90)
+    assert bench.tick()[JOB].result is Result.SYNCED
+
+
+def test_a_run_that_somebody_moved_is_left_alone_and_told(bench: Bench) -> None:
+    bench.world(a_job(**LIVE))
+    bench.tick()
+    store = bench.cloud.world.wandb.store
+    store.move_run(bench.run(), "archive")
+    bench.cloud.clock.advance(200)
+    before = bench.cloud.writes
+    outcome = bench.tick()[JOB]
+    assert outcome.result is Result.FAILED
+    assert "moved to acme/archive" in outcome.message
+    assert bench.cloud.writes == before
+
+
+def test_a_run_whose_rows_were_lost_is_replaced_once(bench: Bench) -> None:
+    bench.world(a_job(**LIVE))
+    bench.tick()
+    bench.mark(position=bench.marks()["position"] | {"first_line": 20, "first_step": 21})
+    del bench.run().history_lines[10:]
+    bench.cloud.clock.advance(3600)
+    outcome = bench.tick()[JOB]
+    assert (outcome.final, outcome.run_url.endswith(f"{JOB}-2")) == (True, True)
+    assert any("A new run replaces it." in warning for warning in outcome.warnings)
+    assert bench.steps(f"{JOB}-2") == list(range(1, 61))
+    assert bench.tick()[JOB].result is Result.CURRENT
+
+
+@pytest.mark.parametrize("value", ["{", None, 7, '{"position": {"end": -5}}'])
+def test_marks_that_people_edited_are_repaired(bench: Bench, value: object) -> None:
+    bench.world(a_job(**LIVE))
+    bench.tick()
+    bench.run().set_config("azure_openai_wandb", value)
+    bench.cloud.clock.advance(3600)
+    assert bench.tick()[JOB].final
+    assert bench.steps() == list(range(1, 61))
+    assert bench.tick()[JOB].result is Result.CURRENT
+
+
+def test_a_run_that_version_0_1_began_goes_on_after_its_last_step(bench: Bench) -> None:
+    bench.world(a_job(**LIVE))
+    bench.tick()
+    run = bench.run()
+    before = bench.steps()
+    del run.raw_config["azure_openai_wandb"]
+    run.summary = {"sync": {"status": "running", "account": "aoai-ml", "last_step": before[-1], "source": "file"}}
+    bench.cloud.clock.advance(3600)
+    assert bench.tick()[JOB].final
+    assert bench.steps() == list(range(1, 61))
