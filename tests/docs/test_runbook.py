@@ -97,7 +97,7 @@ WORLDS = {
     "Somebody switched the vault back to access policies": World({"vault": {"rbac": False}}),
     "Azure OpenAI throttles": World({"account": SAME_JOBS, "faults": [THROTTLED]}, between=faults_over),
     "W&B is down": World({"account": account(), "faults": NO_WANDB}, between=faults_over),
-    "Taking it away": World({"secret": None, "without": (("aoai-ml", "Key Vault Secrets Officer"),)}, setup_has_run),
+    "Remove everything": World({"secret": None, "without": (("aoai-ml", "Key Vault Secrets Officer"),)}, setup_has_run),
 }
 
 

@@ -144,7 +144,7 @@ def test_the_examples_are_documents() -> None:
 
 def test_the_tables_have_the_words_of_schema_and_code_and_no_other() -> None:
     definitions = SCHEMA["$defs"]
-    done, failed = section("What was done"), section("When nothing could be done")
+    done, failed = section("Outcomes"), section("When nothing could be done")
     outcome = done.split("An **outcome**", 1)[1]
     assert first_cells(done, "field") == ["field", *definitions["done"]["properties"]][1:]
     assert first_cells(outcome, "field") == list(definitions["outcome"]["properties"])
