@@ -94,7 +94,7 @@ def parameters(values: Mapping[str, str], template: str) -> str:
     """Write the known values in the format of `az deployment group create --parameters`."""
     known = {}
     for name, entry in json.loads(template)["parameters"].items():
-        variable = re.match(r"\$\{(\w+)", entry["value"])
+        variable = re.match(r"\$\{(\w+)", str(entry["value"]))
         if variable and variable[1] in values:
             known[name] = {"value": values[variable[1]]}
     head = {key: json.loads(template)[key] for key in ("$schema", "contentVersion")}

@@ -13,6 +13,29 @@ param location string = ''
 @description('Tags of every resource.')
 param tags { *: string } = {}
 
+@description('Name of azd\'s environment, for its tag `azd-env-name`.')
+param azdEnvironment string = ''
+
+type resourceNames = {
+  actionGroup: string?
+  @description('Prefix of the alert rules.')
+  alerts: string?
+  app: string?
+  applicationInsights: string?
+  identity: string?
+  natGateway: string?
+  network: string?
+  plan: string?
+  @description('Prefix of the private endpoints.')
+  privateEndpoints: string?
+  publicAddress: string?
+  storageAccount: string?
+  workspace: string?
+}
+
+@description('Names of single resources, in place of those that are made from the base name.')
+param names resourceNames = {}
+
 // ---- What is mirrored, and where to: the app's settings, as `python -m provisioning setup` prints them ----------------
 
 @description('Endpoints of the Azure OpenAI accounts, separated by commas.')
@@ -23,6 +46,9 @@ param azureOpenAiAccountIds string
 
 @description('Version of the Azure OpenAI API. Empty lets the app choose.')
 param azureOpenAiApiVersion string = ''
+
+@description('Hosts of a gateway in front of the accounts or the vault, separated by commas. No other host gets the app\'s tokens.')
+param azureTrustedHosts string = ''
 
 @description('Resource id of the Key Vault that holds the W&B key. It may be in another resource group or subscription.')
 param keyVaultId string
@@ -84,6 +110,49 @@ param privateNetworking bool = false
 @description('Address space of the virtual network, with private networking: a /24 or larger.')
 param networkAddressPrefix string = '10.87.0.0/24'
 
+@description('Existing subnet for the app: resource id, delegated to Microsoft.App/environments. Empty: a network is created.')
+param appSubnetId string = ''
+
+@description('Existing subnet for the private endpoints: resource id. It is given together with the app\'s.')
+param endpointSubnetId string = ''
+
+@description('How the app reaches the internet from a network that is created: `nat` has one public address; `route` has none.')
+@allowed(['nat', 'route'])
+param egress string = 'nat'
+
+@description('Route table of the subnets that are created: resource id.')
+param routeTableId string = ''
+
+@description('DNS zones of the private endpoints: `create`, `existing` (see dnsZoneGroupId), or `none`, where policies attach them.')
+@allowed(['create', 'existing', 'none'])
+param privateDns string = 'create'
+
+@description('Resource group of existing DNS zones: resource id.')
+param dnsZoneGroupId string = ''
+
+@description('Close the site of the app to the internet. It is then reached, and code deployed, through its private endpoint.')
+param closeSite bool = false
+
+@description('Encrypt the storage account twice. It can only be chosen when the account is created.')
+param infrastructureEncryption bool = false
+
+// ---- Rights ------------------------------------------------------------------------------------------------------------
+
+@description('Existing user-assigned identity for the app: resource id. Empty: one is created.')
+param identityId string = ''
+
+@description('Assign the roles of the app\'s identity. Otherwise the owners do it: see docs/deploy.md, "Separated duties".')
+param assignRoles bool = true
+
+@description('How the vault authorizes: `rbac`, or `policy`, where roles have no effect and the identity needs an access policy.')
+@allowed(['rbac', 'policy'])
+param vaultAccess string = 'rbac'
+
+// ---- How it is watched -------------------------------------------------------------------------------------------------
+
+@description('Existing Log Analytics workspace: resource id. It is referred to and not written. Empty: one is created.')
+param workspaceId string = ''
+
 @description('Retention of the logs in days.')
 @minValue(30)
 @maxValue(730)
@@ -92,92 +161,205 @@ param logRetentionDays int = 30
 @description('Email addresses for alerts, separated by commas. Empty: alerts fire without a notification.')
 param alertEmails string = ''
 
+@description('Action groups of the company that alerts notify, too: resource ids, separated by commas.')
+param actionGroupIds string = ''
+
 @description('Minutes without a successful tick after which an alert fires.')
 @allowed([10, 15, 30, 45, 60])
 param heartbeatMinutes int = 15
+
+@description('Further app settings. Those that others have added stay in any case.')
+param extraAppSettings { *: string } = {}
+
+@description('Leave this out: the time of the deployment, from which alerts stay quiet for half an hour.')
+param deployedAt string = utcNow()
 
 @description('Address of the complete package of a release, which may carry a signature. Empty leaves the code as it is.')
 @secure()
 param packageUri string = ''
 
-// azd passes an empty string for an unset variable, which replaces the default of a parameter.
-var region = empty(location) ? resourceGroup().location : location
-var token = toLower(uniqueString(resourceGroup().id, name, region))
+// ---- Combinations that cannot work -------------------------------------------------------------------------------------
+
+var letters = 'abcdefghijklmnopqrstuvwxyz0123456789-'
+var illegal = filter(range(0, length(name)), index => !contains(letters, toLower(substring(name, index, 1))))
+var mistakes = filter([
+  !empty(illegal) || startsWith(name, '-') || endsWith(name, '-') ? 'name takes letters, digits and hyphens, with a letter or digit at both ends.' : ''
+  empty(appSubnetId) != empty(endpointSubnetId) ? 'appSubnetId and endpointSubnetId are given together.' : ''
+  !empty(appSubnetId) && appSubnetId == endpointSubnetId ? 'appSubnetId and endpointSubnetId are two subnets: a delegated one takes no private endpoints.' : ''
+  !privateNetworking && !empty('${appSubnetId}${routeTableId}${dnsZoneGroupId}') ? 'Subnets, route table and DNS zones need privateNetworking.' : ''
+  !privateNetworking && closeSite ? 'closeSite needs privateNetworking: without it nothing could deploy to the app.' : ''
+  !empty(appSubnetId) && !empty(routeTableId) ? 'routeTableId is for subnets that are created. The owner of the given subnets sets theirs.' : ''
+  (privateDns == 'existing') == empty(dnsZoneGroupId) ? 'dnsZoneGroupId is given with privateDns=existing, and only then.' : ''
+  !assignRoles && empty(identityId) ? 'assignRoles=false needs identityId: the owners cannot give roles to an identity that does not exist yet.' : ''
+], mistake => !empty(mistake))
+
+// azd passes an empty string for an unset variable, and that counts.
+#disable-next-line no-loc-expr-outside-params
+var defaultRegion = resourceGroup().location
+var region = !empty(mistakes) ? fail(join(mistakes, ' ')) : empty(location) ? defaultRegion : location
+var token = toLower(uniqueString(resourceGroup().id, name, empty(location) ? defaultRegion : location))
 var accountIds = map(split(azureOpenAiAccountIds, ','), id => trim(id))
 var emails = empty(alertEmails) ? [] : map(split(alertEmails, ','), address => trim(address))
+var groups = empty(actionGroupIds) ? [] : map(split(actionGroupIds, ','), id => trim(id))
+var allTags = empty(azdEnvironment) ? tags : union(tags, { 'azd-env-name': azdEnvironment })
+var appName = names.?app ?? 'func-${name}-${take(token, 7)}'
 
-resource identity 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30' = {
-  name: 'id-${name}'
+// ---- The identity ------------------------------------------------------------------------------------------------------
+
+resource ownIdentity 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30' = if (empty(identityId)) {
+  name: names.?identity ?? 'id-${name}'
   location: region
-  tags: tags
+  tags: allTags
 }
 
-module network 'modules/network.bicep' = if (privateNetworking) {
+// The parts of a valid id even where none is given, since a scope may be evaluated in any case.
+var identityParts = split(empty(identityId) ? ownIdentity.id : identityId, '/')
+
+resource givenIdentity 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30' existing = if (!empty(identityId)) {
+  name: last(identityParts)
+  scope: resourceGroup(identityParts[2], identityParts[4])
+}
+
+var principalId = empty(identityId) ? ownIdentity!.properties.principalId : givenIdentity!.properties.principalId
+var clientId = empty(identityId) ? ownIdentity!.properties.clientId : givenIdentity!.properties.clientId
+
+// ---- Network -----------------------------------------------------------------------------------------------------------
+
+var createNetwork = privateNetworking && empty(appSubnetId)
+var storageZones = map(['blob', 'queue', 'table'], service => 'privatelink.${service}.${environment().suffixes.storage}')
+var vaultZone = replace('privatelink${environment().suffixes.keyvaultDns}', 'privatelink.vault.', 'privatelink.vaultcore.')
+// An account answers in all of these zones. Which one its endpoint is in depends on its kind.
+var publicZones = ['privatelink.openai.azure.com', 'privatelink.cognitiveservices.azure.com', 'privatelink.services.ai.azure.com']
+var governmentZones = ['privatelink.openai.azure.us', 'privatelink.cognitiveservices.azure.us']
+var government = environment().name == 'AzureUSGovernment'
+var accountZones = government ? governmentZones : publicZones
+var siteZone = government ? 'privatelink.azurewebsites.us' : 'privatelink.azurewebsites.net'
+
+module network 'modules/network.bicep' = if (createNetwork) {
   params: {
-    name: name
+    networkName: names.?network ?? 'vnet-${name}'
+    gatewayName: names.?natGateway ?? 'ng-${name}'
+    addressName: names.?publicAddress ?? 'pip-${name}'
     location: region
-    tags: tags
+    tags: allTags
     addressPrefix: networkAddressPrefix
-    storageAccountId: storage.outputs.id
-    keyVaultId: keyVaultId
-    azureOpenAiAccountIds: accountIds
+    egress: egress
+    routeTableId: routeTableId
   }
 }
 
+// A subnet's id without its last two parts is the id of its network.
+var givenNetworkId = join(take(split(appSubnetId, '/'), 9), '/')
+var endpointPrefix = names.?privateEndpoints ?? 'pe-${name}'
+var endpointSubnet = createNetwork ? network!.outputs.endpointSubnetId : endpointSubnetId
+var networkId = createNetwork ? network!.outputs.networkId : givenNetworkId
+var zoneGroupId = privateDns == 'existing' ? dnsZoneGroupId : resourceGroup().id
+
+module endpoints 'modules/endpoints.bicep' = if (privateNetworking) {
+  params: {
+    prefix: endpointPrefix
+    location: region
+    tags: allTags
+    subnetId: endpointSubnet
+    networkId: networkId
+    dns: privateDns
+    zoneGroupId: zoneGroupId
+    zones: concat(storageZones, [vaultZone], accountZones)
+    endpoints: concat([
+      { name: 'blob', service: storage.outputs.id, group: 'blob', zones: [storageZones[0]] }
+      { name: 'queue', service: storage.outputs.id, group: 'queue', zones: [storageZones[1]] }
+      { name: 'table', service: storage.outputs.id, group: 'table', zones: [storageZones[2]] }
+      { name: 'vault', service: keyVaultId, group: 'vault', zones: [vaultZone] }
+    ], map(range(0, length(accountIds)), index => {
+      name: 'account-${index}'
+      service: accountIds[index]
+      group: 'account'
+      zones: accountZones
+    }))
+  }
+}
+
+module siteEndpoint 'modules/endpoints.bicep' = if (closeSite) {
+  params: {
+    prefix: endpointPrefix
+    location: region
+    tags: allTags
+    subnetId: endpointSubnet
+    networkId: networkId
+    dns: privateDns
+    zoneGroupId: zoneGroupId
+    zones: [siteZone]
+    endpoints: [{ name: 'site', service: app.outputs.id, group: 'sites', zones: [siteZone] }]
+  }
+}
+
+// ---- Storage, logs, roles
+
 module storage 'modules/storage.bicep' = {
   params: {
-    name: 'st${take(replace(toLower(name), '-', ''), 9)}${take(token, 13)}'
+    name: names.?storageAccount ?? 'st${take(replace(toLower(name), '-', ''), 9)}${take(token, 13)}'
     location: region
-    tags: tags
-    principalId: identity.properties.principalId
+    tags: allTags
+    principalId: principalId
     publicNetworkAccess: privateNetworking ? 'Disabled' : 'Enabled'
+    infrastructureEncryption: infrastructureEncryption
+    assignRoles: assignRoles
   }
 }
 
 module monitoring 'modules/monitoring.bicep' = {
   params: {
-    name: name
+    componentName: names.?applicationInsights ?? 'appi-${name}'
+    workspaceName: names.?workspace ?? 'log-${name}'
+    existingWorkspaceId: workspaceId
     location: region
-    tags: tags
+    tags: allTags
     retentionDays: logRetentionDays
-    principalId: identity.properties.principalId
+    principalId: principalId
+    assignRoles: assignRoles
   }
 }
 
-module vaultRole 'modules/vault-role.bicep' = {
+module vaultRole 'modules/vault-role.bicep' = if (assignRoles && vaultAccess == 'rbac') {
   scope: resourceGroup(split(keyVaultId, '/')[2], split(keyVaultId, '/')[4])
   params: {
     vaultName: last(split(keyVaultId, '/'))
     secretName: wandbSecretName
-    principalId: identity.properties.principalId
+    principalId: principalId
   }
 }
 
-module accountRoles 'modules/account-role.bicep' = [for id in accountIds: {
+module accountRoles 'modules/account-role.bicep' = [for id in accountIds: if (assignRoles) {
   scope: resourceGroup(split(id, '/')[2], split(id, '/')[4])
   params: {
     accountName: last(split(id, '/'))
-    principalId: identity.properties.principalId
+    principalId: principalId
   }
 }]
 
+// ---- The app
+
 module app 'modules/app.bicep' = {
   params: {
-    name: 'func-${name}-${take(token, 7)}'
+    name: appName
+    planName: names.?plan ?? 'plan-${appName}'
     location: region
-    tags: tags
-    identityId: identity.id
-    identityClientId: identity.properties.clientId
+    tags: allTags
+    identityId: empty(identityId) ? ownIdentity.id : identityId
+    identityClientId: clientId
     storageAccountName: storage.outputs.name
     packageContainer: storage.outputs.packageContainer
     applicationInsightsConnectionString: monitoring.outputs.connectionString
-    subnetId: privateNetworking ? network!.outputs.appSubnetId : ''
+    subnetId: createNetwork ? network!.outputs.appSubnetId : appSubnetId
+    publicNetworkAccess: closeSite ? 'Disabled' : 'Enabled'
     instanceMemoryMB: instanceMemoryMB
     maximumInstanceCount: maximumInstanceCount
     packageUri: packageUri
+    extraSettings: extraAppSettings
     settings: {
       AZURE_OPENAI_ENDPOINTS: azureOpenAiEndpoints
       AZURE_OPENAI_API_VERSION: azureOpenAiApiVersion
+      AZURE_TRUSTED_HOSTS: azureTrustedHosts
       KEY_VAULT_URL: keyVaultUrl
       WANDB_SECRET_NAME: wandbSecretName
       WANDB_ENTITY: wandbEntity
@@ -196,17 +378,22 @@ module app 'modules/app.bicep' = {
   dependsOn: [
     vaultRole
     accountRoles
+    endpoints
   ]
 }
 
 module alerts 'modules/alerts.bicep' = {
   params: {
     name: name
+    prefix: names.?alerts ?? 'alert-${name}'
     location: region
-    tags: tags
+    tags: allTags
     workspaceId: monitoring.outputs.workspaceId
     appName: app.outputs.name
     emails: emails
+    actionGroupIds: groups
+    actionGroupName: names.?actionGroup ?? 'ag-${name}'
+    quietUntil: dateTimeAdd(deployedAt, 'PT30M', 'yyyy-MM-ddTHH:mm:ssZ')
     heartbeatMinutes: heartbeatMinutes
   }
 }
@@ -215,16 +402,20 @@ module workbook 'modules/workbook.bicep' = {
   params: {
     name: name
     location: region
-    tags: tags
+    tags: allTags
     workspaceId: monitoring.outputs.workspaceId
     appName: app.outputs.name
   }
 }
 
 output AZURE_LOCATION string = region
+output AZURE_TENANT_ID string = tenant().tenantId
+output AZURE_RESOURCE_GROUP string = resourceGroup().name
+output SERVICE_SYNC_NAME string = app.outputs.name
 output AZURE_FUNCTION_APP string = app.outputs.name
 output AZURE_FUNCTION_APP_GROUP string = resourceGroup().name
-output AZURE_FUNCTION_APP_PRINCIPAL_ID string = identity.properties.principalId
+output AZURE_FUNCTION_APP_PRINCIPAL_ID string = principalId
+output AZURE_STORAGE_ACCOUNT string = storage.outputs.name
 
-@description('Public address of the app\'s outbound traffic, with private networking. A self-hosted W&B server has to let it in.')
-output AZURE_OUTBOUND_ADDRESS string = privateNetworking ? network!.outputs.outboundAddress : ''
+@description('Public address of the app\'s outbound traffic, where a NAT gateway was created. A self-hosted W&B server has to let it in.')
+output AZURE_OUTBOUND_ADDRESS string = createNetwork ? network!.outputs.outboundAddress : ''

@@ -1,5 +1,6 @@
-"""Azure resource ids, which are compared without regard to letter case. Pure."""
+"""Azure resource ids, which are compared without regard to letter case, and names derived from them. Pure."""
 
+import uuid
 from dataclasses import dataclass
 
 
@@ -64,3 +65,15 @@ def resource_group_of(resource_id: str) -> str:
     if len(parts) < 5 or parts[3].lower() != "resourcegroups":
         raise ValueError(f"{resource_id!r} names no resource group")
     return parts[4]
+
+
+_GUID_NAMESPACE = uuid.UUID("11fb06fb-712d-4ddd-98c7-e71bbd588830")
+
+
+def assignment_name(scope: str, principal_id: str, role_id: str) -> str:
+    """The name of a role assignment, derived as by ARM's `guid(scope, principalId, roleId)`.
+
+    A template gets the same name if it passes the resource's id as Azure shows it (`vault.id`), the principal's object
+    id and the role's bare GUID, both in lower case: `guid()` is case-sensitive.
+    """
+    return str(uuid.uuid5(_GUID_NAMESPACE, "-".join((scope, principal_id.lower(), role_id))))

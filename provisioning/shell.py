@@ -4,8 +4,20 @@ import shlex
 import sys
 from pathlib import Path
 
-from provisioning.models import Account, Target
-from provisioning.resource_ids import resource_group_of
+from provisioning.models import SECRETS_USER, Account, Target
+from provisioning.resource_ids import assignment_name, resource_group_of
+
+STORAGE_ROLES = ("Storage Blob Data Owner", "Storage Queue Data Contributor", "Storage Table Data Contributor")
+"""The roles of the app's identity on its storage account."""
+ROLE_IDS = {
+    "Key Vault Secrets User": SECRETS_USER,
+    "Cognitive Services OpenAI User": "5e0bd9bd-7b93-4f28-af87-19fc36ad61bd",
+    "Monitoring Metrics Publisher": "3913510d-42f4-4e42-8a64-420c390055eb",
+    "Storage Blob Data Owner": "b7e6dc6d-f1e8-4753-8033-0f276bb0955b",
+    "Storage Queue Data Contributor": "974c5e8b-45b9-4653-ba55-5f855dd0fb88",
+    "Storage Table Data Contributor": "0a9a7e1f-b9d0-4cc4-a60d-0319b160aaa3",
+}
+"""The roles that are assigned by printed commands."""
 
 
 def command(*words: str) -> str:
@@ -76,6 +88,14 @@ def az_locks(scope: str) -> str:
 
 
 def assign_role(principal_id: str, kind: str, role: str, scope: str) -> str:
-    """The `az` command that assigns a role."""
+    """The `az` command that assigns a role, under the name that setup and the template give the assignment."""
     who = ("--assignee-object-id", principal_id, "--assignee-principal-type", kind)
-    return command("az", "role", "assignment", "create", *who, "--role", role, "--scope", scope)
+    which = ("--role", role, "--scope", scope, "--name", assignment_name(scope, principal_id, ROLE_IDS[role]))
+    return command("az", "role", "assignment", "create", *who, *which)
+
+
+def allow_secrets(vault: str, principal_id: str) -> str:
+    """The `az` command that lets a principal read secrets of a vault with access policies."""
+    return command(
+        "az", "keyvault", "set-policy", "-n", vault, "--object-id", principal_id, "--secret-permissions", "get"
+    )

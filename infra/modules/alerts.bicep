@@ -1,6 +1,8 @@
 metadata description = 'Alerts: no successful tick, unreachable accounts, failing jobs, poison messages, a rejected or expiring W&B key.'
 
 param name string
+@description('Prefix of the names of the rules.')
+param prefix string
 param location string
 param tags { *: string }
 @description('Log Analytics workspace that the app\'s Application Insights writes to.')
@@ -8,6 +10,11 @@ param workspaceId string
 @description('Name of the function app. The queries filter by it, since other apps may share the workspace.')
 param appName string
 param emails string[]
+@description('Action groups of the company, by resource id. They are notified, too.')
+param actionGroupIds string[]
+param actionGroupName string
+@description('No alert about missing or refused ticks fires before this time: a new app, and new roles, need some minutes.')
+param quietUntil string
 param heartbeatMinutes int
 
 // A test checks these queries against the lines that the app logs.
@@ -19,7 +26,7 @@ var rules = [
     name: 'no-tick'
     severity: 1
     description: 'find_jobs has not run with success for ${heartbeatMinutes} minutes: nothing reaches W&B. See docs/runbook.md, "Nothing arrives".'
-    query: '${requests} and Name == "find_jobs" and Success | summarize Ticks = count()'
+    query: '${requests} and Name == "find_jobs" and Success | summarize Ticks = count() | extend Ticks = iff(now() < datetime(${quietUntil}), 1, Ticks)'
     measure: 'Ticks'
     operator: 'LessThan'
     threshold: 1
@@ -29,7 +36,7 @@ var rules = [
     name: 'refused'
     severity: 2
     description: 'Ticks go well but for some accounts or W&B projects, whose jobs do not arrive. See docs/runbook.md, "Nothing arrives".'
-    query: '${traces} and Message startswith "tick " | extend Refused = toint(extract("accounts_failed=([0-9]+)", 1, Message)) + toint(extract(" refused=([0-9]+)", 1, Message)) | summarize Ticks = countif(Refused > 0)'
+    query: '${traces} and Message startswith "tick " | extend Refused = toint(extract("accounts_failed=([0-9]+)", 1, Message)) + toint(extract(" refused=([0-9]+)", 1, Message)) | summarize Ticks = countif(Refused > 0 and TimeGenerated > datetime(${quietUntil}))'
     measure: 'Ticks'
     operator: 'GreaterThan'
     threshold: 2
@@ -79,7 +86,7 @@ var rules = [
 ]
 
 resource people 'Microsoft.Insights/actionGroups@2023-01-01' = if (!empty(emails)) {
-  name: 'ag-${name}'
+  name: actionGroupName
   location: 'global'
   tags: tags
   properties: {
@@ -94,7 +101,7 @@ resource people 'Microsoft.Insights/actionGroups@2023-01-01' = if (!empty(emails
 }
 
 resource alerts 'Microsoft.Insights/scheduledQueryRules@2026-03-01' = [for rule in rules: {
-  name: 'alert-${name}-${rule.name}'
+  name: '${prefix}-${rule.name}'
   location: location
   tags: tags
   kind: 'LogAlert'
@@ -125,7 +132,7 @@ resource alerts 'Microsoft.Insights/scheduledQueryRules@2026-03-01' = [for rule 
       ]
     }
     actions: {
-      actionGroups: empty(emails) ? [] : [people.id]
+      actionGroups: concat(empty(emails) ? [] : [people.id], actionGroupIds)
     }
   }
 }]

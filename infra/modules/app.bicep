@@ -1,6 +1,7 @@
 metadata description = 'The function app on its own Flex Consumption plan. It signs in to everything with its managed identity.'
 
 param name string
+param planName string
 param location string
 param tags { *: string }
 param identityId string
@@ -15,8 +16,13 @@ param maximumInstanceCount int
 @description('Address of the complete package. Empty leaves the code as it is.')
 @secure()
 param packageUri string
+@description('Whether the site answers the internet. Closed, only its private endpoint does.')
+@allowed(['Enabled', 'Disabled'])
+param publicNetworkAccess string
 @description('Settings that the app reads. Empty ones are omitted, so that the app uses its defaults.')
 param settings { *: string }
+@description('Further app settings of the company.')
+param extraSettings { *: string }
 
 // The release that this template is part of.
 var version = '0.2.0'
@@ -26,7 +32,7 @@ resource storage 'Microsoft.Storage/storageAccounts@2025-06-01' existing = {
 }
 
 resource plan 'Microsoft.Web/serverfarms@2025-03-01' = {
-  name: 'plan-${name}'
+  name: planName
   location: location
   tags: tags
   kind: 'functionapp'
@@ -52,7 +58,6 @@ var host = {
   APPLICATIONINSIGHTS_AUTHENTICATION_STRING: 'ClientId=${identityClientId};Authorization=AAD'
   AZURE_CLIENT_ID: identityClientId
 }
-var given = toObject(filter(items(settings), each => !empty(each.value)), each => each.key, each => each.value)
 
 resource app 'Microsoft.Web/sites@2025-03-01' = {
   name: name
@@ -70,7 +75,7 @@ resource app 'Microsoft.Web/sites@2025-03-01' = {
     serverFarmId: plan.id
     httpsOnly: true
     // The app has no HTTP function. Only the deployment endpoint stays open, which accepts Entra tokens only.
-    publicNetworkAccess: 'Enabled'
+    publicNetworkAccess: publicNetworkAccess
     virtualNetworkSubnetId: empty(subnetId) ? null : subnetId
     siteConfig: {
       minTlsVersion: '1.2'
@@ -97,11 +102,6 @@ resource app 'Microsoft.Web/sites@2025-03-01' = {
     }
   }
 
-  resource appSettings 'config' = {
-    name: 'appsettings'
-    properties: union(host, given)
-  }
-
   resource ftp 'basicPublishingCredentialsPolicies' = {
     name: 'ftp'
     properties: {
@@ -117,7 +117,25 @@ resource app 'Microsoft.Web/sites@2025-03-01' = {
   }
 }
 
+resource present 'Microsoft.Web/sites/config@2025-03-01' existing = {
+  name: 'appsettings'
+  parent: app
+}
+
+// A module of its own, because a resource cannot read what it is about to write.
+module appSettings 'app-settings.bicep' = {
+  params: {
+    appName: app.name
+    present: present.list().properties
+    host: host
+    settings: settings
+    extraSettings: extraSettings
+  }
+}
+
+// A new role on the package's container may need minutes. UNVERIFIED: with which code the extension fails until then.
 // UNVERIFIED: nobody has deployed this. The two properties are those that templates for Flex Consumption pass in public.
+@retryOn(['InaccessibleStorageException', 'BlobUploadFailedException', 'Forbidden'], 10)
 resource code 'Microsoft.Web/sites/extensions@2025-03-01' = if (!empty(packageUri)) {
   name: 'onedeploy'
   parent: app
@@ -128,8 +146,9 @@ resource code 'Microsoft.Web/sites/extensions@2025-03-01' = if (!empty(packageUr
     remoteBuild: false
   }
   dependsOn: [
-    app::appSettings
+    appSettings
   ]
 }
 
+output id string = app.id
 output name string = app.name

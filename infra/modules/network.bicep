@@ -1,46 +1,23 @@
-metadata description = 'A virtual network for the app, with private endpoints for storage, vault and accounts.'
+metadata description = 'A virtual network for the app, where no subnets are given: one subnet for the app, one for private endpoints.'
 
-param name string
+param networkName string
+param gatewayName string
+param addressName string
 param location string
 param tags { *: string }
 param addressPrefix string
-param storageAccountId string
-param keyVaultId string
-param azureOpenAiAccountIds string[]
+@description('`nat` is a NAT gateway with one public address. `route` has no public address: the company\'s routes lead out.')
+@allowed(['nat', 'route'])
+param egress string
+@description('Route table of both subnets. Empty means the network\'s own routes.')
+param routeTableId string
 
-var suffix = environment().suffixes.storage
-var storageZones = map(['blob', 'queue', 'table'], service => 'privatelink.${service}.${suffix}')
-var vaultZone = replace('privatelink${environment().suffixes.keyvaultDns}', 'privatelink.vault.', 'privatelink.vaultcore.')
-// An account answers in all of these zones. Which one its endpoint is in depends on its kind.
-var publicZones = [
-  'privatelink.openai.azure.com'
-  'privatelink.cognitiveservices.azure.com'
-  'privatelink.services.ai.azure.com'
-]
-var governmentZones = [
-  'privatelink.openai.azure.us'
-  'privatelink.cognitiveservices.azure.us'
-]
-var accountZones = environment().name == 'AzureUSGovernment' ? governmentZones : publicZones
-var zones = concat(storageZones, [vaultZone], accountZones)
-
-var accounts = map(range(0, length(azureOpenAiAccountIds)), index => {
-  name: 'account-${index}'
-  service: azureOpenAiAccountIds[index]
-  group: 'account'
-  zones: accountZones
-})
-var endpoints = concat([
-  { name: 'blob', service: storageAccountId, group: 'blob', zones: [storageZones[0]] }
-  { name: 'queue', service: storageAccountId, group: 'queue', zones: [storageZones[1]] }
-  { name: 'table', service: storageAccountId, group: 'table', zones: [storageZones[2]] }
-  { name: 'vault', service: keyVaultId, group: 'vault', zones: [vaultZone] }
-], accounts)
+var routeTable = empty(routeTableId) ? null : { id: routeTableId }
 
 // W&B and Azure Monitor are on the internet, and a new subnet has no default outbound access (Microsoft, "Default outbound
 // access"). UNVERIFIED: nobody has deployed this template. That a NAT gateway works with Flex Consumption is documented.
-resource address 'Microsoft.Network/publicIPAddresses@2025-05-01' = {
-  name: 'pip-${name}'
+resource address 'Microsoft.Network/publicIPAddresses@2025-05-01' = if (egress == 'nat') {
+  name: addressName
   location: location
   tags: tags
   sku: {
@@ -51,8 +28,8 @@ resource address 'Microsoft.Network/publicIPAddresses@2025-05-01' = {
   }
 }
 
-resource gateway 'Microsoft.Network/natGateways@2025-05-01' = {
-  name: 'ng-${name}'
+resource gateway 'Microsoft.Network/natGateways@2025-05-01' = if (egress == 'nat') {
+  name: gatewayName
   location: location
   tags: tags
   sku: {
@@ -68,7 +45,7 @@ resource gateway 'Microsoft.Network/natGateways@2025-05-01' = {
 }
 
 resource network 'Microsoft.Network/virtualNetworks@2025-05-01' = {
-  name: 'vnet-${name}'
+  name: networkName
   location: location
   tags: tags
   properties: {
@@ -81,9 +58,8 @@ resource network 'Microsoft.Network/virtualNetworks@2025-05-01' = {
         properties: {
           addressPrefix: cidrSubnet(addressPrefix, 26, 0)
           defaultOutboundAccess: false
-          natGateway: {
-            id: gateway.id
-          }
+          natGateway: egress == 'nat' ? { id: gateway.id } : null
+          routeTable: routeTable
           // Flex Consumption requires this delegation.
           delegations: [
             {
@@ -99,7 +75,9 @@ resource network 'Microsoft.Network/virtualNetworks@2025-05-01' = {
         name: 'endpoints'
         properties: {
           addressPrefix: cidrSubnet(addressPrefix, 26, 1)
+          defaultOutboundAccess: false
           privateEndpointNetworkPolicies: 'Disabled'
+          routeTable: routeTable
         }
       }
     ]
@@ -114,60 +92,7 @@ resource network 'Microsoft.Network/virtualNetworks@2025-05-01' = {
   }
 }
 
-resource dns 'Microsoft.Network/privateDnsZones@2024-06-01' = [for zone in zones: {
-  name: zone
-  location: 'global'
-  tags: tags
-}]
-
-resource links 'Microsoft.Network/privateDnsZones/virtualNetworkLinks@2024-06-01' = [for (zone, index) in zones: {
-  name: 'vnet-${name}'
-  parent: dns[index]
-  location: 'global'
-  tags: tags
-  properties: {
-    registrationEnabled: false
-    virtualNetwork: {
-      id: network.id
-    }
-  }
-}]
-
-resource privateEndpoints 'Microsoft.Network/privateEndpoints@2025-05-01' = [for endpoint in endpoints: {
-  name: 'pe-${name}-${endpoint.name}'
-  location: location
-  tags: tags
-  properties: {
-    subnet: {
-      id: network::endpointSubnet.id
-    }
-    privateLinkServiceConnections: [
-      {
-        name: endpoint.name
-        properties: {
-          privateLinkServiceId: endpoint.service
-          groupIds: [endpoint.group]
-        }
-      }
-    ]
-  }
-}]
-
-resource zoneGroups 'Microsoft.Network/privateEndpoints/privateDnsZoneGroups@2025-05-01' = [for (endpoint, index) in endpoints: {
-  name: 'default'
-  parent: privateEndpoints[index]
-  properties: {
-    privateDnsZoneConfigs: map(endpoint.zones, zone => {
-      name: replace(zone, '.', '-')
-      properties: {
-        privateDnsZoneId: resourceId('Microsoft.Network/privateDnsZones', zone)
-      }
-    })
-  }
-  dependsOn: [
-    dns
-  ]
-}]
-
+output networkId string = network.id
 output appSubnetId string = network::appSubnet.id
-output outboundAddress string = address.properties.ipAddress
+output endpointSubnetId string = network::endpointSubnet.id
+output outboundAddress string = egress == 'nat' ? address!.properties.ipAddress : ''

@@ -7,6 +7,10 @@ param tags { *: string }
 param principalId string
 @allowed(['Enabled', 'Disabled'])
 param publicNetworkAccess string
+@description('Encrypt twice. It can only be chosen when the account is created.')
+param infrastructureEncryption bool
+@description('Whether to assign the roles here. Otherwise their owner does it with the commands of infra/owner_commands.py.')
+param assignRoles bool
 
 // The host keeps its locks and the timer's state in blobs, and the app keeps its leases there.
 var storageBlobDataOwner = 'b7e6dc6d-f1e8-4753-8033-0f276bb0955b'
@@ -29,6 +33,8 @@ resource account 'Microsoft.Storage/storageAccounts@2025-06-01' = {
     defaultToOAuthAuthentication: true
     minimumTlsVersion: 'TLS1_2'
     supportsHttpsTrafficOnly: true
+    allowCrossTenantReplication: false
+    encryption: infrastructureEncryption ? { keySource: 'Microsoft.Storage', requireInfrastructureEncryption: true } : null
     publicNetworkAccess: publicNetworkAccess
     networkAcls: {
       bypass: 'None'
@@ -91,7 +97,7 @@ resource lifecycle 'Microsoft.Storage/storageAccounts/managementPolicies@2025-06
   }
 }
 
-resource roles 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for role in [storageBlobDataOwner, storageQueueDataContributor, storageTableDataContributor]: {
+resource roles 'Microsoft.Authorization/roleAssignments@2022-04-01' = [for role in [storageBlobDataOwner, storageQueueDataContributor, storageTableDataContributor]: if (assignRoles) {
   name: guid(account.id, principalId, role)
   scope: account
   properties: {

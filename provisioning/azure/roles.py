@@ -1,6 +1,5 @@
 """Role assignments, role definitions, and the caller's permissions: Microsoft.Authorization."""
 
-import uuid
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,18 +14,7 @@ from provisioning.azure.errors import code, text, translated
 from provisioning.azure.rest import Rest
 from provisioning.errors import ConditionalRoleError, ConflictError, PrincipalMissingError, PrincipalUnsupportedError
 from provisioning.models import Assignment, Permissions, Principal, RoleDefinition
-from provisioning.resource_ids import below, name_of, same
-
-_GUID_NAMESPACE = uuid.UUID("11fb06fb-712d-4ddd-98c7-e71bbd588830")
-
-
-def assignment_name(scope: str, principal_id: str, role_id: str) -> str:
-    """The name of a role assignment, derived as by ARM's `guid(scope, principalId, roleId)`.
-
-    A template gets the same name if it passes the resource's id as Azure shows it (`vault.id`), the principal's object
-    id and the role's bare GUID, both in lower case: `guid()` is case-sensitive.
-    """
-    return str(uuid.uuid5(_GUID_NAMESPACE, "-".join((scope, principal_id.lower(), role_id))))
+from provisioning.resource_ids import assignment_name, below, name_of, same
 
 
 class Roles:

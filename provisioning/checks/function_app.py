@@ -171,8 +171,7 @@ def app_secret_access(chain: Chain) -> Finding:
 def _grant_secret(vault: Vault, name: str, principal_id: str) -> str:
     if vault.rbac:
         return shell.assign_role(principal_id, "ServicePrincipal", "Key Vault Secrets User", vault.scope(name))
-    permissions = ("--object-id", principal_id, "--secret-permissions", "get")
-    return shell.command("az", "keyvault", "set-policy", "-n", vault.name, *permissions)
+    return shell.allow_secrets(vault.name, principal_id)
 
 
 def app_job_access(chain: Chain) -> Finding:

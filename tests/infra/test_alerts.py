@@ -33,6 +33,8 @@ ALERT = re.compile(
     re.DOTALL,
 )
 HEARTBEAT = 15  # minutes, the template's default
+LONG_AGO = "2020-01-01T00:00:00Z"  # when the alerts' first quiet minutes ended
+LATER = "2100-01-01T00:00:00Z"
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ def alerts() -> Iterator[Alert]:
     rows = {
         name: f'{table} | where AppRoleName =~ "func"'
         for name, table in (("requests", "AppRequests"), ("traces", "AppTraces"))
-    }
+    } | {"quietUntil": LONG_AGO}
     for name, query, measure, operator, threshold, minutes in ALERT.findall(text):
         whole = re.sub(r"\$\{(\w+)\}", lambda found: rows[found[1]], query)
         yield Alert(name, whole, measure, operator, int(threshold), int(minutes) if minutes.isdigit() else HEARTBEAT)
@@ -81,12 +83,12 @@ class Workspace:
         for line in answer["logs"]:
             self.add("AppTraces", minutes, line["message"])
 
-    def fired(self) -> set[str]:
-        return {alert.name for alert in ALERTS if self._fires(alert)}
+    def fired(self, quiet_until: str = LONG_AGO) -> set[str]:
+        return {alert.name for alert in ALERTS if self._fires(alert, quiet_until)}
 
-    def _fires(self, alert: Alert) -> bool:
+    def _fires(self, alert: Alert, quiet_until: str) -> bool:
         recent = f"where TimeGenerated > ago({alert.minutes}m) |"
-        query = re.sub(r"(App\w+) \|", rf"\1 | {recent}", alert.query)
+        query = re.sub(r"(App\w+) \|", rf"\1 | {recent}", alert.query.replace(LONG_AGO, quiet_until))
         [row] = duckdb_kql.query(self.connection, query).fetchall()
         value = row[0]
         return bool(value > alert.threshold if alert.operator == "GreaterThan" else value < alert.threshold)
@@ -158,6 +160,13 @@ def test_a_stuck_timer_fires_and_so_does_a_message_that_only_the_host_saw(worksp
     workspace.add("AppRequests", HEARTBEAT + 1, "find_jobs", True, 900.0)
     workspace.add("AppTraces", 1, "Message decoding has failed! Check MessageEncoding settings.")
     assert workspace.fired() == {"no-tick", "poison"}
+
+
+def test_a_new_app_is_not_missed_in_its_first_minutes(workspace: Workspace) -> None:
+    for minutes in (6, 4, 2):  # new roles do not work yet
+        workspace.add("AppTraces", minutes, "tick accounts=1 accounts_failed=1 jobs=0 refused=0")
+    assert workspace.fired() == {"no-tick", "refused"}
+    assert workspace.fired(quiet_until=LATER) == set()
 
 
 def _queries() -> Iterator[tuple[str, str]]:

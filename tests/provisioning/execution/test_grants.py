@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from provisioning import errors
-from provisioning.azure.roles import assignment_name
 from provisioning.cli import setup
 from provisioning.models import SECRETS_OFFICER, SECRETS_USER, Scope
 from provisioning.planning.actions import AllowByPolicy, AwaitRoles, SwitchToRbac
 from provisioning.planning.ownership import Entry, Owner, entries
 from provisioning.planning.steps import Verb
+from provisioning.resource_ids import assignment_name
 from sandbox.azure.roles import ROLES
 from sandbox.cloud import Cloud
 

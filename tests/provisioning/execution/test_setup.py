@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from provisioning import errors
-from provisioning.azure.roles import assignment_name
 from provisioning.cli import setup
 from provisioning.planning.actions import AssignRole, AwaitRoles
 from provisioning.planning.permissions import CANDIDATES
 from provisioning.planning.steps import Verb
+from provisioning.resource_ids import assignment_name
 from sandbox.cloud import Cloud
 
 from ..bench import GOOD_KEY, Bench

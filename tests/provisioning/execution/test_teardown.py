@@ -5,7 +5,7 @@ import json
 import pytest
 
 from provisioning import errors
-from provisioning.azure.roles import assignment_name
+from provisioning.resource_ids import assignment_name
 from sandbox.azure.roles import ROLE_IDS
 
 from ..bench import GOOD_KEY, OPERATOR_ENV, Bench

@@ -1,0 +1,25 @@
+metadata description = 'The app settings: ours as they are given now, and those that others have added as they stand.'
+
+param appName string
+@description('The settings that the app has. Some may be secrets of others.')
+@secure()
+param present { *: string }
+@description('Settings of the Functions host.')
+param host { *: string }
+@description('Settings of the app. An empty one is removed, so that the app uses its default.')
+param settings { *: string }
+@description('Further settings of the company.')
+param extraSettings { *: string }
+
+var others = toObject(filter(items(present), each => !contains(settings, each.key)), each => each.key, each => each.value)
+var given = toObject(filter(items(settings), each => !empty(each.value)), each => each.key, each => each.value)
+
+resource app 'Microsoft.Web/sites@2025-03-01' existing = {
+  name: appName
+
+  // A write replaces all settings.
+  resource appSettings 'config' = {
+    name: 'appsettings'
+    properties: union(others, extraSettings, host, given)
+  }
+}

@@ -1,0 +1,76 @@
+"""What the owners run in place of the template's role assignments."""
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from infra import owner_commands
+from provisioning.resource_ids import assignment_name
+from provisioning.shell import ROLE_IDS
+from sandbox.azure.roles import ROLES
+from tests.infra.test_from_setup import ACCOUNTS, SUBSCRIPTION, VAULT, document
+
+PRINCIPAL = "49053e0f-0000-4000-8000-000000000001"
+ROOT = Path(__file__).parent.parent.parent
+
+
+def printed(tmp_path: Path, capsys: pytest.CaptureFixture[str], *options: str) -> list[str]:
+    (tmp_path / "setup.json").write_text(
+        document(settings={"WANDB_SECRET_NAME": "wandb-api-key", "KEY_VAULT_URL": "https://kv-ml.vault.azure.net/"})
+    )
+    names = ("--storage-account", "stwandb", "--application-insights", "appi-wandb", "--app-group", "rg-wandb")
+    given = ["--principal-id", PRINCIPAL, *names, *options, str(tmp_path / "setup.json")]
+    assert owner_commands.main(given) == 0
+    return [line for line in capsys.readouterr().out.splitlines() if not line.startswith("#")]
+
+
+def test_each_assignment_of_the_template_is_a_command_with_the_templates_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = [shlex.split(line)[4:] for line in printed(tmp_path, capsys)]
+    commands = [dict(zip(each[::2], each[1::2], strict=True)) for each in options]
+    for each in commands:
+        assert each["--name"] == assignment_name(each["--scope"], PRINCIPAL, ROLE_IDS[each["--role"]])
+    group = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/rg-wandb/providers"
+    storage = f"{group}/Microsoft.Storage/storageAccounts/stwandb"
+    assert [(each["--role"], each["--scope"]) for each in commands] == [
+        ("Key Vault Secrets User", f"{VAULT}/secrets/wandb-api-key"),
+        ("Cognitive Services OpenAI User", f"{ACCOUNTS}/aoai-ml"),
+        ("Storage Blob Data Owner", storage),
+        ("Storage Queue Data Contributor", storage),
+        ("Storage Table Data Contributor", storage),
+        ("Monitoring Metrics Publisher", f"{group}/Microsoft.Insights/components/appi-wandb"),
+    ]
+    templates = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "infra").rglob("*.bicep"))
+    assert set(ROLE_IDS.values()) == set(re.findall(r"^var \w+ = '([0-9a-f-]{36})'", templates, re.MULTILINE))
+
+
+def test_the_ids_of_roles_are_azures() -> None:
+    known = {role.name: role.id for role in ROLES.values()}
+    assert {name: known.get(name, role_id) for name, role_id in ROLE_IDS.items()} == ROLE_IDS
+
+
+def test_the_custom_roles_write_every_resource_of_the_template_and_nothing_else() -> None:
+    text = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "infra").rglob("*.bicep"))
+    roles = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((ROOT / "infra" / "roles").iterdir())]
+    deploy, give = (set(role["Actions"]) for role in roles)
+    written = {action.removesuffix("/write") for action in deploy | give if action.endswith("/write")}
+    nested = r"resource \w+ '(blobServices|queueServices|containers|queues|basicPublishingCredentialsPolicies)'"
+    types = set(re.findall(r"'(Microsoft\.[\w/]+)@[\d-]+' = ", text))
+    assert {each.rpartition("/")[2] for each in written} >= {each.rpartition("/")[2] for each in types}
+    assert {each.rpartition("/")[2] for each in written} >= set(re.findall(nested, text))
+    assert {each for each in written if each not in types} == {
+        *(f"Microsoft.Storage/storageAccounts/{each}" for each in ("blobServices", "blobServices/containers")),
+        *(f"Microsoft.Storage/storageAccounts/{each}" for each in ("queueServices", "queueServices/queues")),
+        "Microsoft.Web/sites/basicPublishingCredentialsPolicies",
+        "Microsoft.Web/sites/config",
+    }
+    assert not [action for action in deploy if "roleAssignments" in action or "listKeys" in action]
+
+
+def test_on_access_policies_the_identity_gets_an_entry(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first, *_ = printed(tmp_path, capsys, "--vault-access-policy")
+    assert first == f"az keyvault set-policy -n kv-ml --object-id {PRINCIPAL} --secret-permissions get"
