@@ -3,8 +3,8 @@
     python host.py LIBRARY APP ORDERS ANSWERS
 
 LIBRARY is the folder that holds `azure_functions_runtime` and `tests/protos` (Microsoft's compiled protocol, which its v1
-wheel carries); APP the app's root; ORDERS and ANSWERS are JSON files. It runs as a process of its own because the library
-keeps its registry for as long as the process lives.
+wheel carries); APP the app's root; ORDERS and ANSWERS are JSON files. It runs as a process of its own, because the
+library keeps its registry for as long as the process lives: started, or forked as `python -m tests.worker.host`.
 
 What a host does beside sending is not covered: schedules, leases, retries, the poison queue, resolving %SETTING%.
 """
@@ -121,6 +121,8 @@ def main() -> None:
         library,
         app,
     ]  # the worker puts the app last (Azure/azure-functions-python-worker, utils/dependency.py)
+    for name in [each for each in sys.modules if each.partition(".")[0] == "function_app"]:
+        del sys.modules[name]  # forked from a process that has imported it: the worker has to find the app by itself
     os.chdir(app)
     runtime = importlib.import_module("azure_functions_runtime")
     protos = protocol(Path(library))

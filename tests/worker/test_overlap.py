@@ -12,7 +12,22 @@ from typing import Any
 import pytest
 
 from sandbox.cloud import Cloud
-from tests.worker.test_worker import LIBRARY, ROOT, WORLD, Answer, Load, azure, delivered, logged, message, worker
+from tests.worker.test_worker import (
+    LIBRARY,
+    ROOT,
+    WORLD,
+    Answer,
+    Host,
+    Load,
+    azure,
+    delivered,
+    host,
+    logged,
+    message,
+    worker,
+)
+
+__all__ = ["host"]  # a fixture
 
 PATIENCE = 200.0  # seconds to wait at most for what a worker is about to do; on a busy machine that is a while
 pytestmark = pytest.mark.timeout(2 * PATIENCE)
@@ -87,7 +102,7 @@ def test_of_two_workers_with_the_same_message_one_writes_and_the_other_leaves_it
 @worker
 @pytest.mark.parametrize("told", [signal.SIGTERM, signal.SIGKILL])
 def test_a_worker_that_is_told_to_go_leaves_nothing_that_the_next_does_not_make_whole(
-    load: Load, start: Start, told: signal.Signals
+    load: Load, start: Start, host: Host, told: signal.Signals
 ) -> None:
     """It goes at once: the Python worker has no drain (it declares no HandlesWorkerTerminateMessage). Its message is there
     still, its lease ends by itself, and what it wrote stands."""
@@ -98,10 +113,10 @@ def test_a_worker_that_is_told_to_go_leaves_nothing_that_the_next_does_not_make_
     assert first.process.wait(PATIENCE) == -told
     assert cloud.world.wandb.store.runs("acme", "tuning") == []
 
-    early = start(azure(cloud), delivered(message(JOB), attempt=2))
-    assert results(early.invocations()) == ["result=skipped"]
+    early = host(delivered(message(JOB), attempt=2), env=azure(cloud))
+    assert results(early["invocations"]) == ["result=skipped"]
     cloud.clock.advance(61)
-    late = start(azure(cloud), delivered(message(JOB), attempt=3))
-    assert results(late.invocations()) == ["result=synced"]
+    late = host(delivered(message(JOB), attempt=3), env=azure(cloud))
+    assert results(late["invocations"]) == ["result=synced"]
     assert steps(cloud) == list(range(1, 21))
     assert '"rule":1' in cloud.world.wandb.store.run("acme", "tuning", JOB).config["azure_openai_wandb"]
