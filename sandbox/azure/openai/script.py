@@ -183,6 +183,18 @@ class Method(Script):
         return {"type": value} if isinstance(value, str) else value
 
 
+class Recorded(Script):
+    """Answers that were recorded, served as they are: the job's body, events and checkpoints newest first, the results file.
+
+    Without events or checkpoints the job has none, without `results` its results file is gone.
+    """
+
+    body: dict[str, Any]
+    events: list[dict[str, Any]] = Field(default_factory=list)
+    checkpoints: list[dict[str, Any]] = Field(default_factory=list)
+    results: str | None = None
+
+
 class JobCourse(Script):
     """What becomes of a job, whoever created it."""
 
@@ -226,6 +238,7 @@ class JobScript(JobCourse):
     metadata: dict[str, str] | None = None
     style: Literal["azure", "openai"] = "azure"
     extra: dict[str, Any] = Field(default_factory=dict)  # undocumented fields, in every version's body
+    recorded: Recorded | None = None  # in place of what follows from the rest
 
     @property
     def measured(self) -> dict[str, Curve]:
@@ -251,4 +264,6 @@ class JobScript(JobCourse):
     @property
     def results_file(self) -> str:
         """The id of the results file."""
+        if self.recorded and self.recorded.body.get("result_files"):
+            return str(self.recorded.body["result_files"][0])
         return self.results.file or f"file-{digest(self.id, 'results')}"

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr
 
 from sandbox.azure.openai.course import Action
-from sandbox.azure.openai.jobs import Job
+from sandbox.azure.openai.jobs import Job, job_of
 from sandbox.azure.openai.script import JobCourse, JobScript, Script, digest
 from sandbox.azure.openai.training_files import FileScript, TrainingFile
 
@@ -100,7 +100,7 @@ class Store:
     def __init__(self, account: OpenAIAccount, origin: float) -> None:
         self.account = account
         self._origin = origin
-        self._jobs = {script.id: Job(self._in_style(script), origin) for script in account.jobs}
+        self._jobs = {script.id: job_of(self._in_style(script), origin) for script in account.jobs}
         self._actions: dict[str, list[Action]] = {}
         self._files = {script.id: TrainingFile(script, origin) for script in account.files}
         self._uploads: dict[str, Upload] = {}
@@ -129,13 +129,13 @@ class Store:
         """A new job that goes the way of the account's `new_jobs`."""
         course = {name: getattr(self.account.new_jobs, name) for name in JobCourse.model_fields}
         script = JobScript(id=f"ftjob-{self._new_id('job')}", created=now - self._origin, **course, **fields)
-        return self._jobs.setdefault(script.id, Job(self._in_style(script), self._origin))
+        return self._jobs.setdefault(script.id, job_of(self._in_style(script), self._origin))
 
     def act(self, job: Job, verb: Literal["cancel", "pause", "resume"], now: float) -> Job:
         """The job after a caller's cancel, pause or resume."""
         actions = self._actions.setdefault(job.id, [])
         actions.append(Action(now, verb))
-        self._jobs[job.id] = Job(job.script, self._origin, actions)
+        self._jobs[job.id] = job_of(job.script, self._origin, actions)
         return self._jobs[job.id]
 
     def delete_job(self, job_id: str) -> None:
