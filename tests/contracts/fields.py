@@ -53,7 +53,9 @@ def error_fields() -> frozenset[str]:
 def recorded_names() -> frozenset[str]:
     """What recorded jobs, events and checkpoints have in them."""
     bodies = [json.loads(each.read_text(encoding="utf-8")) for each in RECORDINGS.glob("aoai_*.json")]
-    return frozenset(path.rpartition("/")[2] for body in bodies for path in paths(body.get("body")))
+    later = [json.loads(each.read_text(encoding="utf-8")) for each in RECORDINGS.glob("finetune-*/*.json")]
+    found = [*(body.get("body") for body in bodies), *later]
+    return frozenset(path.rpartition("/")[2] for body in found for path in paths(body))
 
 
 def _beyond_the_preview(line: Line) -> set[str]:

@@ -43,7 +43,8 @@ def test_a_job_is_a_row_and_its_link_and_one_line_sums_up(bench: Bench, run: Com
     at = next(number for number, line in enumerate(lines) if JOB in line)
     row = "  ".join(("synced", JOB, "succeeded", "30")).split()
     assert lines[at].split()[:4] == row
-    assert "30 new steps; 1 dataset; 1 model; settled" in " ".join(" ".join(lines[at : at + 2]).split())
+    told = " ".join(" ".join(lines[at : at + 4]).split())
+    assert "30 new steps; 1 dataset; 1 model; 4,110 tokens billed; took" in told
     assert any(line.strip().endswith(f"/{ENTITY}/{PROJECT}/runs/{JOB}") for line in lines[at:])
     assert done.stderr.splitlines()[-1] == "2 jobs: 2 synced"
     assert KEY not in done.stdout + done.stderr
