@@ -46,3 +46,25 @@ def test_a_failure_older_than_a_day_is_recorded_in_silence(bench: Bench, created
     assert bench.tick()[JOB].final
     assert bench.run().config["error"] == FAILING["error"]
     assert alerts(bench) == told
+
+
+def titles(bench: Bench) -> list[str]:
+    return [alert.title.partition(":")[0] for alert in bench.cloud.world.wandb.store.alerts]
+
+
+def test_each_pause_is_told_once(bench: Bench) -> None:
+    """Two pauses of ten minutes, looked at every two minutes."""
+    pauses = [{"at_step": 10, "lasts": "10m"}, {"at_step": 20, "lasts": "10m"}]
+    bench.world(a_job(created="-4m", timeline={"steps": 30, "seconds_per_step": 5}, pauses=pauses))
+    for _ in range(15):
+        bench.tick()
+        bench.cloud.clock.advance(120)
+    assert titles(bench) == ["Fine-tuning paused", "Fine-tuning paused"]
+
+
+def test_a_job_without_news_is_told_once_after_the_minutes_of_the_setting(bench: Bench) -> None:
+    bench.world(a_job(created="-5m", outcome={"status": "running", "during": "preprocessing"}))
+    for _ in range(8):
+        bench.tick(bench.engine(alert_overdue_minutes=10))
+        bench.cloud.clock.advance(120)
+    assert titles(bench) == ["Fine-tuning overdue"]
