@@ -6,29 +6,28 @@ work for other users. It is UNVERIFIED that other users also find the view by it
 """
 
 import hashlib
+import json
 import string
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, cast
 
-from pydantic import ValidationError
-
+from function_app.authoring.view_spec import UnknownSpecError, replace_sections, sections_in
 from function_app.errors import WandbError
 from function_app.tracking.wandb.api import WandbApi
-from function_app.tracking.wandb.internals import sign_in
 from function_app.tracking.wandb.pages import project_page
-from function_app.tracking.wandb.sdk import as_a_guest, errors
-
-if TYPE_CHECKING:
-    from wandb_workspaces.workspaces.interface import Workspace
 
 _NAME_LENGTH = 11  # as wandb-workspaces' own names
 _VIEW = """
 query View($entity: String!, $project: String!, $view: String!) {
   project(name: $project, entityName: $entity) {
-    allViews(viewType: "project-view", viewName: $view) { edges { node { id } } }
+    allViews(viewType: "project-view", viewName: $view) { edges { node { id displayName spec } } }
   }
+}
+"""
+_SAVE = """
+mutation UpsertView2($input: UpsertViewInput!) {
+  upsertView(input: $input) { view { id } inserted }
 }
 """
 
@@ -60,7 +59,7 @@ def save(api: WandbApi, *, overwrite: bool = False) -> Dashboard:
     our sections are replaced. Sections with other names, which people have added, stay below them.
 
     Raises:
-        DashboardError: wandb-workspaces is not installed, or the project has no runs yet.
+        DashboardError: wandb-workspaces is not installed, the project has no runs yet, or the view is of an unknown form.
         KeyRefusedError, WandbBusyError, WandbError: W&B refuses, or cannot be reached.
     """
     if find_spec("wandb_workspaces") is None:  # an optional extra that the function app does not need
@@ -70,11 +69,11 @@ def save(api: WandbApi, *, overwrite: bool = False) -> Dashboard:
     found = api.query(_VIEW, {"view": _internal_name(api)}).get("project")
     if found is None:
         raise DashboardError(
-            f"W&B has no project {api.entity}/{api.project} yet, or the key may not see it.",
-            "`python -m function_app sync` creates it with the first run; check WANDB_ENTITY and WANDB_PROJECT.",
+            f"There is no project {api.entity}/{api.project} in W&B yet, or the key may not see it.",
+            "`python -m function_app sync` makes it with the first run; check WANDB_ENTITY and WANDB_PROJECT.",
         )
-    views = [edge["node"]["id"] for edge in (found.get("allViews") or {}).get("edges") or []]
-    return api.with_key(lambda key: _save_with(key, api, views[0] if views else None, overwrite=overwrite))
+    views = [edge["node"] for edge in (found.get("allViews") or {}).get("edges") or []]
+    return _save(api, views[0] if views else None, overwrite=overwrite)
 
 
 def view_id(entity: str, project: str) -> str:
@@ -93,45 +92,24 @@ def _internal_name(api: WandbApi) -> str:
     return f"nw-{view_id(api.entity, api.project)}-v"
 
 
-def _save_with(key: str, api: WandbApi, there: str | None, *, overwrite: bool) -> Dashboard:
-    """Save the dashboard, over the view with this id if there is one.
-
-    wandb-workspaces uses the key that the process is signed in with.
-    """
-    with errors(api.base_url), as_a_guest(api.base_url):
-        sign_in(api.base_url, key)
-        return _save(api, there, overwrite=overwrite)
-
-
-def _save(api: WandbApi, there: str | None, *, overwrite: bool) -> Dashboard:
-    from function_app.authoring.panels import EDITION, edition_of, sections_of, workspace
+def _save(api: WandbApi, there: dict[str, str] | None, *, overwrite: bool) -> Dashboard:
+    from function_app.authoring.panels import EDITION, NAME, edition_of, sections_of, spec_of
 
     page = project_page(api.entity, api.project, api.base_url)
     url = f"{page}?nw={view_id(api.entity, api.project)}"
-    if there is None or overwrite:
-        ours = workspace(api.entity, api.project, page)
-        ours._internal_name = _internal_name(api)  # noqa: SLF001 - wandb-workspaces has no public word for it,
-        ours._internal_id = there or ""  # noqa: SLF001 - nor for this: by these two it knows a view again
-        ours.save()  # type: ignore[no-untyped-call] # wandb-workspaces'
-        return Dashboard(Saved.UPDATED if there else Saved.CREATED, url)
-    theirs = _loaded(api)
-    if edition_of(theirs) == EDITION:
-        return Dashboard(Saved.CURRENT, url)
-    theirs.sections = sections_of(page, theirs)
-    theirs.save()  # type: ignore[no-untyped-call] # wandb-workspaces'
-    return Dashboard(Saved.UPDATED, url)
-
-
-def _loaded(api: WandbApi) -> "Workspace":
-    from wandb_workspaces.workspaces.errors import SpecVersionError, UnsupportedViewError
-    from wandb_workspaces.workspaces.interface import Workspace
-
-    # It reads entity, project and view from the address; W&B's own addresses have one more part since it belongs to CoreWeave.
-    address = f"https://wandb.ai/{api.entity}/{api.project}?nw={view_id(api.entity, api.project)}"
-    try:
-        return cast("Workspace", Workspace.from_url(address))
-    except (SpecVersionError, UnsupportedViewError, ValidationError) as error:
-        raise DashboardError(
-            f"wandb-workspaces cannot read the existing dashboard ({type(error).__name__}).",
-            "Update wandb-workspaces, or replace the dashboard with the standard one by --overwrite.",
-        ) from error
+    whole = spec_of(api.entity, api.project, page)
+    spec = json.dumps(whole, separators=(",", ":"), ensure_ascii=False)
+    if there and not overwrite:
+        try:
+            if edition_of(sections_in(there["spec"])) == EDITION:
+                return Dashboard(Saved.CURRENT, url)
+            spec = replace_sections(there["spec"], sections_of(whole))
+        except UnknownSpecError as error:
+            raise DashboardError(
+                f"The existing dashboard is of a form that is not known: {error}.",
+                "Update this program, or replace the dashboard with the standard one by --overwrite.",
+            ) from error
+    view = {"entityName": api.entity, "projectName": api.project, "type": "project-view", "name": _internal_name(api)}
+    named = {"id": there["id"], "displayName": there["displayName"]} if there else {"displayName": NAME}
+    api.query(_SAVE, {"input": {**view, **named, "description": "", "spec": spec, "createdUsing": "WANDB_SDK"}})
+    return Dashboard(Saved.UPDATED if there else Saved.CREATED, url)

@@ -161,11 +161,6 @@ def session_login(host: str) -> Iterator[None]:
         wandb.termsetup(theirs, None)
 
 
-def sign_in(host: str, key: str) -> None:
-    """Sign this process in, for libraries that take no key."""
-    wbauth.use_explicit_auth(wbauth.AuthApiKey(host=host, api_key=key), source=SOURCE)
-
-
 def signed_in_key(host: str) -> SecretStr | None:
     """Return the API key of the person who is signed in to this server, found where the SDK finds it; nobody is asked."""
     found = wbauth.authenticate_session(host=host, source=SOURCE, prompt=False, update_session=False)

@@ -12,7 +12,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from function_app.authoring.dashboard import view_id
+from function_app.authoring.view_spec import UnknownSpecError, replace_sections, sections_in
 from function_app.cli.commands import main
+from function_app.data.metrics import RESERVED
 from sandbox.wandb.store import View
 from tests.conftest import Run as Command
 from tests.function_app.conftest import ENTITY, KEY, PROJECT, VALIDATION_FILE, Bench, a_file, a_job
@@ -20,7 +22,7 @@ from tests.function_app.conftest import ENTITY, KEY, PROJECT, VALIDATION_FILE, B
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # wandb-workspaces 0.4.13 has validators of Pydantic 1
     pytest.importorskip("wandb_workspaces.workspaces", reason="the extra `dashboard` is not installed")
-    from function_app.authoring.panels import ABOUT, COLUMNS, EDITION, workspace
+    from function_app.authoring.panels import ABOUT, COLUMNS, EDITION, sections_of, spec_of
 
 SETTINGS = {"WANDB_API_KEY": KEY, "WANDB_ENTITY": ENTITY, "WANDB_PROJECT": PROJECT, "COLUMNS": "100"}
 
@@ -80,7 +82,10 @@ def test_people_get_its_address_and_it_has_what_they_ask_for(synced: Bench, run:
         "Loss",
         "Accuracy",
         "Reward (reinforcement)",
+        "When",
+        "Cost and time",
         "Hyperparameters against the final validation loss",
+        "Hyperparameters together",
         "Failures",
         "Datasets",
         "Side by side",
@@ -92,19 +97,14 @@ def test_every_metric_config_and_summary_in_it_is_one_that_a_run_has(synced: Ben
     told = set(strings(json.loads(views(synced)[0].spec)))
     run = synced.run()
     logged = {name for row in run.history for name in row} | {"_step"}
-    for name in dashboard_metrics(told):
-        assert name in logged | {"train_reward_mean", "valid_reward_mean"} | {
-            "train_reasoning_tokens_mean",
-            "valid_reasoning_tokens_mean",
-            *("train_accuracy", "train_mean_reward", "valid_mean_reward"),  # as OpenAI's platform names them
-        }
-    for path in (
-        each.removeprefix("summary:").split(".") for each in told | set(COLUMNS) if each.startswith("summary:")
-    ):
-        assert path[0] in {*run.summary, "error", "fine_tuned_model"}
+    rewards = {f"{part}_{name}" for part in ("train", "valid", "full_valid") for name in ("mean_reward", "reward_mean")}
+    assert dashboard_metrics(told) <= logged | rewards | {"train_accuracy"}  # as OpenAI's platform names it
+    shown = {path.removeprefix("summary:").split(".")[0] for path in told | set(COLUMNS) if path.startswith("summary:")}
+    reinforcement = {"full_valid_mean_reward", "billed_hours"}
+    assert shown <= {*run.summary, *RESERVED, *reinforcement}
     for path in (each.removeprefix("config:").split(".") for each in told | set(COLUMNS) if each.startswith("config:")):
         assert path[1] == "value"
-        assert path[0] in {*run.config, "method"}
+        assert path[0] in {*run.config, "method", "training_type", "model_retires_at"}
 
 
 def dashboard_metrics(told: set[str]) -> set[str]:
@@ -169,10 +169,51 @@ def test_a_view_of_a_form_nobody_knows_is_told_and_left_alone(synced: Bench) -> 
 def test_a_change_of_the_dashboard_is_a_new_edition() -> None:
     """Else those who have saved it before would not get it. Another wandb-workspaces may write the same otherwise: then
     only the digest here changes."""
-    whole = workspace("e", "p", "https://wandb.ai/e/p")
-    spec = whole._to_model().spec.model_dump(by_alias=True, exclude_none=True)
-    text = re.sub(r"'__id__': '\w+', ", "", str(spec))
-    assert (EDITION, hashlib.sha256(text.encode()).hexdigest()[:16]) == (3, "b80b269897f268df")
+    text = str(spec_of("e", "p", "https://wandb.ai/e/p"))
+    assert (EDITION, hashlib.sha256(text.encode()).hexdigest()[:16]) == (4, "80db915fb117250f")
+
+
+def test_sections_have_a_size_and_the_panels_the_same_ids_each_time() -> None:
+    """W&B gives all panels of a section one size, and keeps people's changes of a panel by the panel's id."""
+    spec = spec_of("e", "p", "https://wandb.ai/e/p")
+    assert spec == spec_of("e", "p", "https://wandb.ai/e/p")
+    sizes = {
+        each["name"]: (each["flowConfig"]["columnsPerPage"], each["flowConfig"]["rowsPerPage"])
+        for each in sections_of(spec)
+    }
+    assert (sizes[ABOUT], sizes["Loss"], sizes["Side by side"]) == ((1, 1), (2, 2), (1, 1))
+    ids = [panel["__id__"] for section in sections_of(spec) for panel in section["panels"]]
+    assert len(set(ids)) == len(ids)
+
+
+# --- editing a view that people have changed
+
+
+APP = """\
+{ "section" : {"workspaceSettings":{"smoothing":0.30,"max":1e2,"odd":"\\u00e9 ]}"},
+ "panelBankConfig":{"state":1,"sections":[{"name":"Theirs","flowConfig":{"boxHeight":300.5}},
+ {"__id__":"x1","name":"Loss","isOpen":false,"panels":[1]}],"more":[ ]},
+ "runSets":[{"columnWidths":{"a":1.50}}]} , "panelConfigOverrides":{"__custom_panel__:p":{"k":null}}}
+"""
+"""A view as W&B's app may save it, with what wandb-workspaces does not know or would refuse."""
+
+
+def test_only_our_sections_of_a_view_change_and_every_other_byte_stays() -> None:
+    edited = replace_sections(APP, [{"name": "Loss", "panels": [2]}, {"name": "New", "panels": []}])
+    ours = '{"name":"Loss","panels":[2],"__id__":"x1","isOpen":false},{"name":"New","panels":[]}'
+    before, after = '{"name":"Theirs","flowConfig":{"boxHeight":300.5}}', APP[APP.index('],"more"') :]
+    assert edited == APP[: APP.index("[{")] + f"[{before},{ours}" + after
+    assert [each["name"] for each in sections_in(edited)] == ["Theirs", "Loss", "New"]
+    assert replace_sections(edited, [{"name": "Loss", "panels": [2]}]) == edited
+
+
+@pytest.mark.parametrize(
+    "spec",
+    ["", "[]", "{}", "{", '{"section": {}}', '{"version": 7}', '{"section":{"panelBankConfig":{"sections":3}}}'],
+)
+def test_a_view_of_another_form_is_refused(spec: str) -> None:
+    with pytest.raises(UnknownSpecError):
+        replace_sections(spec, [])
 
 
 # --- what is wrong is said, with the next step
