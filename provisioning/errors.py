@@ -26,6 +26,7 @@ ProvisioningError
 │   ├── DenyAssignmentError         a deny assignment forbids the action
 │   ├── LimitReachedError           a limit of Azure is reached
 │   ├── DeclinedError               the operator answered "no"
+│   ├── NoWayBackError              a policy would refuse to undo the switch
 │   ├── AccessWouldBeLostError      no role can replace the access policy of some principals
 │   ├── PrincipalMissingError       the principal of a role is not in the directory
 │   │   └── PrincipalUnsupportedError   a role cannot be assigned to it
@@ -226,6 +227,12 @@ class AccessWouldBeLostError(RefusedError):
     """Principals would lose access on the switch to Azure RBAC."""
 
     code = "access-would-be-lost"
+
+
+class NoWayBackError(RefusedError):
+    """The switch to Azure RBAC could not be undone, because a policy demands Azure RBAC."""
+
+    code = "no-way-back"
 
 
 class PrincipalMissingError(RefusedError):

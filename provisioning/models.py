@@ -20,6 +20,8 @@ _ACCOUNT_SUFFIXES = tuple(
     for cloud in ("com", "us", "cn")
 )
 """Domains of Azure OpenAI accounts with a custom subdomain, which is unique within a cloud."""
+APPLICATION = "Application"
+"""The kind of an app registration in the directory, which can hold no role; its service principal can."""
 CHANGING = ("accepted", "creating", "updating", "moving", "resolvingdns")
 """Provisioning states, in lower case, in which an account refuses changes."""
 
@@ -56,6 +58,7 @@ class Target:
     secret: str
     propagation_wait: timedelta = timedelta(minutes=10)
     accept_loss: bool = False
+    accept_no_way_back: bool = False
     identity_role: str = SECRETS_OFFICER
     identity_scope: Scope = Scope.VAULT
     with_identity: bool = True
@@ -219,12 +222,14 @@ class DeletedVault:
 
 @dataclass(frozen=True)
 class RoleDefinition:
-    """A role and its data actions, which may contain `*`."""
+    """A role with its actions and data actions, which may contain `*`."""
 
     id: str  # the GUID
     name: str
     data_actions: tuple[str, ...] = ()
     not_data_actions: tuple[str, ...] = ()
+    actions: tuple[str, ...] = ()
+    not_actions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -247,6 +252,7 @@ class Assignment:
     conditional: bool = False  # a condition may narrow what the role permits
     description: str | None = None
     derived: bool = False  # its name is the one that setup, or a template with guid(), derives
+    ends: datetime | None = None  # of an activation (PIM) or another time-bound assignment; read only before writes
 
 
 @dataclass(frozen=True)
@@ -255,7 +261,7 @@ class Principal:
 
     object_id: str
     name: str | None = None
-    kind: str | None = None  # "User" | "Group" | "ServicePrincipal"
+    kind: str | None = None  # "User" | "Group" | "ServicePrincipal" | APPLICATION
     missing: bool = False  # the directory answered, without this id
     app_id: str = ""  # of a service principal
 

@@ -17,6 +17,7 @@ from azure.mgmt.cognitiveservices.models import AccountProperties, Identity, Use
 from provisioning.azure.errors import translated
 from provisioning.azure.fine_tuning import FineTuningJobs
 from provisioning.azure.function_apps import FunctionApps
+from provisioning.azure.governance import GovernanceReads
 from provisioning.azure.not_found import named
 from provisioning.azure.pipeline import TIMEOUTS, Waiting, policies, result, silent
 from provisioning.azure.rest import Rest
@@ -25,7 +26,7 @@ from provisioning.azure.secrets import VaultSecrets
 from provisioning.azure.sign_in import Cloud, default_subscription, identify
 from provisioning.azure.vaults import Vaults, network_rules
 from provisioning.errors import NotFoundError
-from provisioning.models import Account, Network, Principal, Subscription, Vault
+from provisioning.models import APPLICATION, Account, Network, Principal, Subscription, Vault
 
 POLL_SECONDS = 2.0
 """Seconds between polls of a long-running operation that sends no Retry-After; the SDK's default is 30."""
@@ -37,6 +38,8 @@ _GRAPH_KINDS = {
     "servicePrincipal": "ServicePrincipal",
     "agentIdentity": "ServicePrincipal",
     "agentIdentityBlueprintPrincipal": "ServicePrincipal",
+    "application": APPLICATION,
+    "agentIdentityBlueprint": APPLICATION,
 }
 _GRAPH_BATCH = 1000  # ids per getByIds request (Microsoft Graph reference)
 
@@ -82,10 +85,14 @@ class Azure:
         self._accounts = CognitiveServicesManagementClient(
             credential, self.subscription.id, **client_options()
         ).accounts
-        of_vault = self._subscription(arm, vault_subscription) if vault_subscription else self.subscription
+        self.vault_subscription = (
+            self._subscription(arm, vault_subscription) if vault_subscription else self.subscription
+        )
+        of_vault = self.vault_subscription
         tenant_id = of_vault.tenant_id or self.caller.tenant_id
         self.vaults = Vaults(credential, of_vault.id, tenant_id, client_options(), waiting)
         self.roles = Roles(arm, credential, of_vault.id, client_options(), principal_type)
+        self.governance = GovernanceReads(arm)
         self.function_apps = FunctionApps(arm, self.subscription.id)
         self._openai_scope = cloud.openai_scope
 

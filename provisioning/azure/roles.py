@@ -64,11 +64,14 @@ class Roles:
                 return None
         # Exceptions apply to their own permission set only; built-in vault roles have exactly one set.
         data = [p for p in found.permissions or () if p.data_actions]
+        control = [p for p in found.permissions or () if p.actions]
         return RoleDefinition(
             role_id,
             found.role_name or role_id,
             tuple(a for p in data for a in p.data_actions or ()),
             tuple(a for p in data for a in p.not_data_actions or ()),
+            tuple(a for p in control for a in p.actions or ()),
+            tuple(a for p in control for a in p.not_actions or ()),
         )
 
     def permissions_at(self, scope: str) -> tuple[Permissions, ...]:

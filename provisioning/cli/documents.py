@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from provisioning.checks.report import Check
+from provisioning.errors import ProvisioningError
 from provisioning.models import Caller, Observed, Subscription, Target, Vault, WandbAccount
 from provisioning.planning.steps import Loss, Plan, Step
 
@@ -74,6 +75,11 @@ def losses(each: Iterable[Loss]) -> list[dict[str, str]]:
 def rights(missing: Iterable[tuple[str, str]]) -> list[dict[str, str]]:
     """Control-plane actions that the caller lacks, each with the scope where it is needed."""
     return [{"action": action, "scope": scope} for action, scope in missing]
+
+
+def refusal(error: ProvisioningError | None) -> dict[str, str] | None:
+    """What will refuse a plan from above its resources; None if nothing is seen."""
+    return {"code": error.code, "message": error.message, "hint": error.hint} if error else None
 
 
 def wandb(account: WandbAccount | None) -> dict[str, Any] | None:

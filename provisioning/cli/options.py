@@ -208,6 +208,11 @@ def _switching(command: _Command) -> _Command:
             is_flag=True,
             help="Continue even if some principals lose access because no role can replace their access policy.",
         ),
+        click.option(
+            "--accept-no-way-back",
+            is_flag=True,
+            help="Switch the vault although an Azure Policy would refuse to put it back on its access policies.",
+        ),
     )
 
 

@@ -1,6 +1,7 @@
 """rotate-key: write a new W&B key as the secret's current version and disable the previous one."""
 
 from datetime import timedelta
+from functools import partial
 
 from provisioning.azure.client import Azure
 from provisioning.cli import documents, summaries
@@ -30,12 +31,13 @@ def rotate(session: Session, *, yes: bool, interactive: bool, dry_run: bool = Fa
     azure, observed = session.observe()
     _rotatable(session.target, observed)
     key, account = session.new_key()
-    made = _plan(session.target, azure, observed, key)
+    made = session.plan(azure, observed, partial(_plan, session.target, azure, key))
     session.facts |= {**documents.plan(made), "wandb": documents.wandb(account), "applied": []}
     if dry_run:
         session.ui.plan(made)
         session.ui.answer({"ok": True, **session.facts}, ())
         return
+    session.preflight(azure, made)
     session.ui.proposal(made)
     if made.changes:
         session.consent(made, yes=yes, interactive=interactive)
@@ -43,7 +45,7 @@ def rotate(session: Session, *, yes: bool, interactive: bool, dry_run: bool = Fa
         services = session.services(azure, access_timeout=timedelta(0))
 
         def replan() -> Plan:
-            return _plan(session.target, azure, observe(azure, session.target, session.clock), key)
+            return _plan(session.target, azure, key, observe(azure, session.target, session.clock))
 
         session.apply(services, made, CheckedKey(key.value, account.entity), replan)
         observed = _verified(session, azure, key)
@@ -73,14 +75,14 @@ def _rotatable(target: Target, observed: Observed) -> None:
     )
 
 
-def _plan(target: Target, azure: Azure, observed: Observed, key: Key) -> Plan:
+def _plan(target: Target, azure: Azure, key: Key, observed: Observed) -> Plan:
     versions = azure.secrets(observed.vault).versions(target.secret)
     return plan_rotation(target, observed, versions, key_state(observed.secret, key.value))
 
 
 def _verified(session: Session, azure: Azure, key: Key) -> Observed:
     observed = observe(azure, session.target, session.clock)
-    left = _plan(session.target, azure, observed, key).left
+    left = _plan(session.target, azure, key, observed).left
     if left:
         raise NotInPlaceError(
             f"All steps were applied, but these are still pending: {left}.",

@@ -17,14 +17,17 @@ from provisioning.errors import (
     KeyRefusedError,
     MissingRightsError,
     NotConfirmedError,
+    ProvisioningError,
     SubscriptionDisabledError,
 )
 from provisioning.execution.executor import Executor
 from provisioning.execution.secret import CheckedKey
 from provisioning.execution.services import Services
 from provisioning.models import Observed, SecretState, Target, WandbAccount
+from provisioning.observation.governance import observe_governance
 from provisioning.observation.inventory import observe
 from provisioning.planning.actions import AssignRole
+from provisioning.planning.governance import Governance, governed, obstacle
 from provisioning.planning.permissions import permits
 from provisioning.planning.steps import Plan
 from provisioning.resource_ids import group_id_of, name_of
@@ -59,6 +62,10 @@ class Session:
     wandb_entity: str | None = None
     access_timeout: timedelta = timedelta(minutes=10)
     facts: dict[str, Any] = field(default_factory=dict)  # the JSON document so far, also printed on failure
+    governance: Governance = field(default_factory=Governance)  # of the latest plan
+    _known: tuple[Observed, Observed, frozenset[tuple[str, ...]]] | None = (
+        None  # observed, with ends, and for what plan
+    )
 
     def sign_in(self) -> Azure:
         """Sign in and print who is signed in."""
@@ -72,6 +79,19 @@ class Session:
         observed = observe(azure, self.target, self.clock)
         self.facts |= documents.scene(observed, self.target)
         return azure, observed
+
+    def plan(self, azure: Azure, observed: Observed, make: Callable[[Observed], Plan]) -> Plan:
+        """Make a plan. If it changes something, read what is above the resources, and make it again with that.
+
+        What was read for the same observation and a larger plan is used again.
+        """
+        made = make(observed)
+        if not made.changes:
+            return made
+        if self._known is None or self._known[0] is not observed or made.extent - self._known[2]:
+            ended, self.governance = observe_governance(azure, self.target, observed, made)
+            self._known = observed, ended, made.extent
+        return governed(make(self._known[1]), self.governance)
 
     def check(self, key: Key) -> WandbAccount:
         """Ask W&B for the owner of the key and whether it may write, and print that."""
@@ -136,11 +156,12 @@ class Session:
                 "continues without them.",
             )
         self._refuse_narrowed(made)
-        if made.changes and not azure.subscription.writable:
-            raise SubscriptionDisabledError(
-                f"Subscription {azure.subscription.name} is {azure.subscription.state.lower()} and read-only. {self.written}",
-                hint="Its billing owner must enable it again (Azure portal, Cost Management).",
-            )
+        for each in (azure.subscription, azure.vault_subscription) if made.changes else ():
+            if not each.writable:
+                raise SubscriptionDisabledError(
+                    f"Subscription {each.name} is {each.state.lower()} and read-only. {self.written}",
+                    hint="Its billing owner must enable it again (Azure portal, Cost Management).",
+                )
         if missing := self.missing_rights(azure, made):
             self.facts["missing_rights"] = documents.rights(missing)
             what = "; ".join(lacking(action, scope) for action, scope in missing)
@@ -150,6 +171,8 @@ class Session:
                 hint=f"These roles permit it: {roles} (Owner permits all). If one was assigned minutes ago, run `az login` "
                 "again. Activate an eligible role (PIM) first.",
             )
+        if found := self.obstacle(made):
+            raise type(found)(f"{found.message} {self.written}", hint=found.hint)
 
     def _refuse_narrowed(self, made: Plan) -> None:
         """Stop at roles that exist with a condition: setup neither removes the condition nor can assign the role beside it."""
@@ -161,6 +184,10 @@ class Session:
                 hint=f"{' '.join(shell.review_condition(scope) for scope in sorted(scopes))} Setup does not remove a condition: "
                 "remove it or the assignment yourself, and run the same command again.",
             )
+
+    def obstacle(self, made: Plan) -> ProvisioningError | None:
+        """The error for what will refuse the plan from above: a lock, a policy, a deny assignment, a conditioned right."""
+        return obstacle(made, self.governance, accept_no_way_back=self.target.accept_no_way_back)
 
     def missing_rights(self, azure: Azure, made: Plan) -> list[tuple[str, str]]:
         """Return the actions that the plan needs and the caller lacks, each with its scope."""

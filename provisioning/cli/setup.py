@@ -1,5 +1,7 @@
 """plan, setup and status: one observation and one plan, which is shown, applied, or compared."""
 
+from collections.abc import Callable
+
 from provisioning import shell
 from provisioning.azure.client import Azure
 from provisioning.checks import access
@@ -22,18 +24,31 @@ def plan(session: Session) -> Plan:
     azure, observed = session.observe()
     key = session.provided_key()
     account = session.check(key) if key else None
-    made = plan_setup(session.target, observed, key_state(observed.secret, key.value if key else None))
+    made = session.plan(azure, observed, _planning(session, key))
     missing = session.missing_rights(azure, made)
+    refusal = session.obstacle(made)
     session.facts |= {
         **documents.plan(made),
         "wandb": documents.wandb(account),
         "missing_rights": documents.rights(missing),
+        "obstacle": documents.refusal(refusal),
     }
     session.ui.plan(made)
     for action, scope in missing:
         session.ui.note(f"  ! you may not {lacking(action, scope)}", "red")
+    if refusal:
+        session.ui.note(f"  ! {refusal.message}", "red")
     session.ui.answer({"ok": True, **session.facts}, ())
     return made
+
+
+def _planning(session: Session, key: Key | None) -> Callable[[Observed], Plan]:
+    """Return what makes the plan of setup from the current state, with the key that is to be stored if it is known."""
+
+    def make(observed: Observed) -> Plan:
+        return plan_setup(session.target, observed, key_state(observed.secret, key.value if key else None))
+
+    return make
 
 
 def status(session: Session) -> Plan:
@@ -48,16 +63,17 @@ def status(session: Session) -> Plan:
 def setup(session: Session, *, yes: bool, interactive: bool) -> None:
     """Apply the plan, then read everything again to verify it."""
     azure, observed = session.observe()
-    session.preflight(azure, plan_setup(session.target, observed, KeyState.NONE))
+    session.preflight(azure, session.plan(azure, observed, _planning(session, None)))
     key, account = session.key(observed)
     session.facts |= {"wandb": documents.wandb(account), "applied": []}
 
     def replan() -> Plan:
-        observed = observe(azure, session.target, session.clock)
-        return plan_setup(session.target, observed, key_state(observed.secret, key.value))
+        made = session.plan(azure, observe(azure, session.target, session.clock), _planning(session, key))
+        session.preflight(azure, made)
+        return made
 
     def apply_plan(observed: Observed) -> Plan:
-        made = plan_setup(session.target, observed, key_state(observed.secret, key.value))
+        made = session.plan(azure, observed, _planning(session, key))
         session.facts |= documents.plan(made)
         session.ui.proposal(made)
         if made.changes:
@@ -69,7 +85,7 @@ def setup(session: Session, *, yes: bool, interactive: bool) -> None:
     work = made.work
     if made.partial:
         observed = _observe_recovered(session, azure)
-        session.preflight(azure, plan_setup(session.target, observed, KeyState.NONE))
+        session.preflight(azure, session.plan(azure, observed, _planning(session, None)))
         work += apply_plan(observed).work
     if work:
         observed = _verified(session, azure, key)

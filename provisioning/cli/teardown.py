@@ -1,5 +1,6 @@
 """teardown: remove what setup added, and nothing else."""
 
+from collections.abc import Callable
 from datetime import timedelta
 
 from provisioning import shell
@@ -31,7 +32,7 @@ def teardown(session: Session, *, restore: bool, yes: bool, interactive: bool, d
     observed = _observe(session, azure, restore=restore)
     session.facts |= documents.scene(observed, session.target)
     _refuse(session, observed, restore=restore)
-    made = _plan(session, azure, observed, restore=restore)
+    made = session.plan(azure, observed, _planning(session, azure, observed, restore=restore))
     session.facts |= {**documents.plan(made), "applied": []}
     if dry_run:
         session.ui.plan(made)
@@ -42,7 +43,8 @@ def teardown(session: Session, *, restore: bool, yes: bool, interactive: bool, d
     after, deleted = made, False
 
     def replan() -> Plan:
-        return _plan(session, azure, _observe(session, azure, restore=restore), restore=restore)
+        observed = _observe(session, azure, restore=restore)
+        return session.plan(azure, observed, _planning(session, azure, observed, restore=restore))
 
     if made.work:
         session.consent(made, yes=yes, interactive=interactive)
@@ -88,10 +90,11 @@ def _refuse(session: Session, observed: Observed, *, restore: bool) -> None:
         )
 
 
-def _plan(session: Session, azure: Azure, observed: Observed, *, restore: bool) -> Plan:
+def _planning(session: Session, azure: Azure, observed: Observed, *, restore: bool) -> Callable[[Observed], Plan]:
+    """Return what makes the plan of teardown, with the versions of the secret as they are now."""
     there = observed.secret.state in (SecretState.PRESENT, SecretState.DISABLED)
     versions = azure.secrets(observed.vault).versions(session.target.secret) if there else ()
-    return plan_teardown(session.target, observed, versions, restore=restore)
+    return lambda observed: plan_teardown(session.target, observed, versions, restore=restore)
 
 
 def _verified(session: Session, azure: Azure, *, restore: bool) -> Plan:
@@ -102,7 +105,7 @@ def _verified(session: Session, azure: Azure, *, restore: bool) -> Plan:
 
     for _ in attempts(session.clock, SETTLING, progress):
         observed = observe_for_removal(azure, session.target, session.clock, restore=restore)
-        after = _plan(session, azure, observed, restore=restore)
+        after = _planning(session, azure, observed, restore=restore)(observed)
         if not after.work:
             session.ui.note("verified: what setup added is gone", "green")
             return after

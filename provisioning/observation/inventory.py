@@ -1,6 +1,6 @@
 """Reads account, vault, secret, roles and principals: no more than the plan needs, so that an idle run stays cheap."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from provisioning import shell
@@ -67,7 +67,7 @@ def observe(azure: Azure, target: Target, clock: Clock) -> Observed:
         assignments=assignments,
         roles=_roles(azure, target, vault, assignments) if switching else {},
         principals=_principals(azure, others - {azure.caller.object_id, account.principal_id}),
-        effective=_effective(azure, target, vault, account, assignments) if there and vault.rbac else {},
+        effective=effective(azure, target, vault, account, assignments) if there and vault.rbac else {},
         other_secrets=_other_secrets(azure, target, vault, account, assignments),
     )
 
@@ -90,18 +90,29 @@ def _other_secrets(
         return None
 
 
-def _effective(
-    azure: Azure, target: Target, vault: Vault, account: Account, assignments: tuple[Assignment, ...]
+def effective(
+    azure: Azure,
+    target: Target,
+    vault: Vault,
+    account: Account,
+    assignments: tuple[Assignment, ...],
+    lasts: Callable[[Assignment], bool] = lambda each: True,
 ) -> Mapping[str, tuple[RoleDefinition, ...]]:
-    """Read what the operator and the account's identity may do in another way than by the exact role of their own."""
+    """Read what the operator and the account's identity may do in another way than by the exact role of their own.
+
+    `lasts` says whether an assignment lasts long enough to count.
+    """
     wanted = [(azure.caller.object_id, SECRETS_OFFICER)]
     if account.principal_id and target.with_identity and target.identity_scope is Scope.VAULT:
         wanted.append((account.principal_id, target.identity_role))
     found: dict[str, tuple[RoleDefinition, ...]] = {}
     for object_id, role_id in wanted:
-        if any(same(a.principal_id, object_id) and a.role_id == role_id and not a.conditional for a in assignments):
+        if any(
+            same(a.principal_id, object_id) and a.role_id == role_id and not a.conditional and lasts(a)
+            for a in assignments
+        ):
             continue
-        held = {a.role_id for a in azure.roles.of(vault.id, object_id) if not a.conditional}
+        held = {a.role_id for a in azure.roles.of(vault.id, object_id) if not a.conditional and lasts(a)}
         roles = (azure.roles.definition(vault.id, each) for each in sorted(held))
         found[object_id.lower()] = tuple(role for role in roles if role)
     return found

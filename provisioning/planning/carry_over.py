@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from provisioning.models import AccessPolicy, Observed, Principal, RoleDefinition, Target
+from provisioning import shell
+from provisioning.models import APPLICATION, AccessPolicy, Assignment, Observed, Principal, RoleDefinition, Target
 from provisioning.planning.actions import NARROWED, AssignRole
 from provisioning.planning.ownership import Purpose, owner
 from provisioning.planning.permissions import (
@@ -18,6 +19,7 @@ from provisioning.planning.permissions import (
 )
 from provisioning.planning.principals import held_at_vault, is_operator, narrowed, principal
 from provisioning.planning.steps import Loss, Step, Verb
+from provisioning.resource_ids import same
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,8 @@ class Carried:
 def carry_over(target: Target, observed: Observed, policy: AccessPolicy, given: Iterable[RoleDefinition]) -> Carried:
     """Find the roles that replace one access policy. `given` are the roles that the plan assigns its principal in any case."""
     who = principal(observed, policy.object_id)
+    if who.kind == APPLICATION:
+        return Carried((_without_effect(observed, who),))
     had = permissions_today(policy)
     losses = [Loss(who.label, policy.object_id, reason) for reason in _not_carried(policy, who)]
     needed, _ = data_actions(policy)
@@ -52,7 +56,21 @@ def carry_over(target: Target, observed: Observed, policy: AccessPolicy, given: 
         losses.append(Loss(who.label, policy.object_id, reason))
 
     helping = [r for r in roles if any(grants(r, action) for action in needed)]
-    steps = [_grant(target, observed, who, role, had, coverage) for role in coverage.add]
+    ending = [a for a in observed.assignments if a.ends and same(a.principal_id, policy.object_id)]
+    blocked = {a.role_id: a for a in ending if same(a.scope, observed.vault.id)}
+    had += "".join(f"; {_until(observed, a)}" for a in ending if not is_operator(observed, policy.object_id))
+    # ARM has one assignment for a role, scope and principal: while one that ends is there, none can be added.
+    add = [role for role in coverage.add if role.id not in blocked]
+    losses += [
+        Loss(
+            who.label,
+            policy.object_id,
+            f"{_until(observed, blocked[role.id])}, and a permanent one cannot be added before",
+        )
+        for role in coverage.add
+        if role.id in blocked
+    ]
+    steps = [_grant(target, observed, who, role, had, coverage) for role in add]
     if not steps and helping:
         names = ", ".join(r.name for r in helping)
         steps = [Step(Verb.ALREADY, "role", f"{names} → {who.label}", why=f"has {had} by access policy", before=had)]
@@ -66,6 +84,24 @@ _CERTIFICATES = {
 }
 """Applications of App Service certificates, by id. These certificates are renewed and synchronised by access policy only
 (Microsoft, "Add and manage TLS/SSL certificates in Azure App Service")."""
+
+
+def _without_effect(observed: Observed, who: Principal) -> Step:
+    """An access policy with the object id of an app registration, the classic mistake: Key Vault accepts it."""
+    return Step(
+        Verb.NOTE,
+        "access policy",
+        f"of {who.label} gives access to nobody: it names an app registration, and not its service principal",
+        command=shell.command(
+            "az", "keyvault", "delete-policy", "-n", observed.vault.name, "--object-id", who.object_id
+        ),
+    )
+
+
+def _until(observed: Observed, assignment: Assignment) -> str:
+    role = observed.roles.get(assignment.role_id)
+    ends = f"{assignment.ends:%Y-%m-%d %H:%M} UTC" if assignment.ends else ""
+    return f"its role {role.name if role else assignment.role_id} ends on {ends}"
 
 
 def _not_carried(policy: AccessPolicy, who: Principal) -> Iterable[str]:

@@ -171,6 +171,11 @@ def permits(sets: Iterable[Permissions], action: str) -> bool:
     return any(_any(s.actions, action) and not _any(s.not_actions, action) for s in sets)
 
 
+def matches(patterns: Iterable[str], action: str) -> bool:
+    """Return whether one of the patterns, which may contain `*`, matches the action."""
+    return _any(patterns, action)
+
+
 def _granted(roles: Iterable[RoleDefinition]) -> frozenset[str]:
     return frozenset(action for role in roles for action in KNOWN_ACTIONS if grants(role, action))
 

@@ -1,10 +1,13 @@
 """The principals of a plan and the roles that they hold. Pure."""
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from provisioning.models import Observed, Principal
+from provisioning.models import Assignment, Observed, Principal
 from provisioning.resource_ids import below, same
+
+LASTING = timedelta(minutes=30)
+"""How long a role of the operator must last to count: longer than a run takes."""
 
 
 def operator(observed: Observed) -> Principal:
@@ -60,11 +63,21 @@ def narrowed(observed: Observed, object_id: str, role_id: str, scope: str) -> st
 
 
 def held_by(observed: Observed, object_id: str) -> dict[str, datetime | None]:
-    """Return the roles that a principal holds on the whole vault without conditions, and since when (the earliest)."""
+    """Return the roles that a principal holds on the whole vault without conditions, and since when (the earliest).
+
+    A role that ends (an activation, or another time-bound assignment) counts for nobody but the operator, whose work ends
+    before it.
+    """
     found: dict[str, datetime | None] = {}
     for each in observed.assignments:
-        mine = same(each.principal_id, object_id) and not each.conditional
+        mine = same(each.principal_id, object_id) and not each.conditional and lasts(observed, each)
         if mine and not below(each.scope, observed.vault.id):
             known = [t for t in (found.get(each.role_id), each.created) if t]
             found[each.role_id] = min(known, default=None)
     return found
+
+
+def lasts(observed: Observed, assignment: Assignment) -> bool:
+    """Return whether an assignment lasts: for good, or for the operator as long as a run takes."""
+    mine = is_operator(observed, assignment.principal_id) and (assignment.ends or observed.at) > observed.at + LASTING
+    return assignment.ends is None or mine

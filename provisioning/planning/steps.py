@@ -48,13 +48,15 @@ class Loss:
 class Plan:
     """The steps in the order in which they are applied.
 
-    A `partial` plan is the first of two: the rest can be planned only after it has been applied.
+    A `partial` plan is the first of two: the rest can be planned only after it has been applied. `no_way_back` are the
+    policies that would refuse to undo the switch of the vault.
     """
 
     about: str  # account → vault
     steps: tuple[Step, ...]
     losses: tuple[Loss, ...] = ()
     partial: bool = False
+    no_way_back: tuple[str, ...] = ()
 
     @property
     def changes(self) -> tuple[Step, ...]:

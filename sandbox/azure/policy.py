@@ -17,6 +17,7 @@ Reaches = Callable[[str, str], bool]
 VAULT = "Microsoft.KeyVault/vaults"
 SECRET = "Microsoft.KeyVault.Data/vaults/secrets"  # noqa: S105 - a resource type
 _DAY = 86_400
+_UNDELETABLE = "listOfResourceTypesDisallowedForDeletion"
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class PolicyAssignment:
         reached = (
             self.enforced and reaches(scope, self.scope) and not any(reaches(scope, each) for each in self.excluded)
         )
-        same_type = str(resource["type"]).lower() == self.definition.type.lower()
+        same_type = self.definition.type.lower() in ("", str(resource["type"]).lower())
         return reached and same_type and self.definition.matches(resource, self.parameters)
 
 
@@ -201,6 +202,12 @@ _DEFINITIONS = (
         "Secrets should have content type set",
         SECRET,
         lambda resource, parameters: resource["contentType"] is None,
+    ),
+    (
+        "78460a36-508a-49a4-b2b2-2f5ec564f4bb",
+        "Do not allow deletion of resource types",
+        "",
+        lambda resource, parameters: resource["type"].lower() in [each.lower() for each in parameters[_UNDELETABLE]],
     ),
 )
 BUILT_IN = {title: Definition(name, title, kind, matches, built_in=True) for name, title, kind, matches in _DEFINITIONS}

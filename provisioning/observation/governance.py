@@ -1,0 +1,252 @@
+"""Reads what is above the resources of a plan, before anything is written: no more than the plan's changes need."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from copy import deepcopy
+from dataclasses import replace
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any, TypeVar
+
+from provisioning.azure.client import Azure
+from provisioning.azure.governance import GovernanceReads, Policies, Restrictions
+from provisioning.errors import MissingRightsError, NotSignedInError, ProvisioningError
+from provisioning.models import Assignment, Observed, Target, Vault, VaultState
+from provisioning.observation.inventory import effective
+from provisioning.planning.actions import (
+    Action,
+    AllowByPolicy,
+    AssignRole,
+    CreateVault,
+    EnableIdentity,
+    RemoveRole,
+    RestoreAccessPolicies,
+    StoreSecret,
+    SwitchToRbac,
+)
+from provisioning.planning.governance import (
+    EVERYBODY,
+    Denial,
+    Governance,
+    Lock,
+    Refusal,
+    switching_right,
+)
+from provisioning.planning.principals import lasts
+from provisioning.planning.steps import Plan
+from provisioning.resource_ids import group_id_of
+
+_VAULT_VERSION, _ACCOUNT_VERSION, _ROLE_VERSION = "2023-07-01", "2023-05-01", "2022-04-01"
+_PROBING = timedelta(minutes=10)
+"""How much longer than the wait for roles the operator's right must last, for the probe and the way back."""
+_SWITCH = "the switch to Azure RBAC"
+_RBAC = "enableRbacAuthorization"
+_Found = TypeVar("_Found")
+
+
+def observe_governance(azure: Azure, target: Target, observed: Observed, plan: Plan) -> tuple[Observed, Governance]:
+    """Read what is above the resources that the plan changes, and when the observed role assignments end.
+
+    What cannot be read is named in the result.
+    """
+    return _Reading(azure, target, observed, plan).all()
+
+
+class _Reading:
+    """One reading. `unread` collects what could not be read."""
+
+    def __init__(self, azure: Azure, target: Target, observed: Observed, plan: Plan) -> None:
+        self._azure = azure
+        self._target = target
+        self._observed = observed
+        self._plan = plan
+        self._unread: list[str] = []
+        self._restrictions: dict[str, Restrictions] = {}  # by change
+        self._way_back = Restrictions()
+
+    @property
+    def _reads(self) -> GovernanceReads:
+        return self._azure.governance
+
+    def all(self) -> tuple[Observed, Governance]:
+        """Read everything."""
+        vault, rights = self._observed.vault, self._plan.rights
+        scopes = {right.scope for right in rights}
+        subscriptions = {"/".join(scope.split("/")[:3]): group_id_of(scope) for scope in scopes}
+        locks = tuple(lock for each in subscriptions.items() for lock in self._locks(*each))
+        denials = tuple(dict.fromkeys(d for scope in sorted({*scopes, vault.id}) for d in self._denials(scope)))
+        ends = self._ends(vault.id) if rights else {}
+        self._ask_policy(vault)
+        policies = self._policies(vault.id)
+        return self._ending(ends), Governance(
+            self._who(denials),
+            locks,
+            denials,
+            tuple(self._refusals()),
+            _demanding(self._way_back, rbac=True),
+            tuple(dict.fromkeys(self._sets())),
+            policies.on_secrets,
+            policies.undeletable,
+            self._cannot_switch(ends),
+            tuple(dict.fromkeys(self._unread)),
+        )
+
+    def _denials(self, scope: str) -> tuple[Denial, ...]:
+        nothing: tuple[Denial, ...] = ()
+        return self._attempt(lambda: self._reads.denials(scope), nothing, "deny assignments")
+
+    def _ends(self, scope: str) -> Mapping[str, datetime]:
+        nothing: Mapping[str, datetime] = {}
+        return self._attempt(lambda: self._reads.ends(scope), nothing, "when roles end")
+
+    def _policies(self, scope: str) -> Policies:
+        if not self._plans(StoreSecret, RemoveRole):
+            return Policies()
+        return self._attempt(lambda: self._reads.policies(scope), Policies(), "policies")
+
+    def _plans(self, *kinds: type[Action]) -> bool:
+        return any(isinstance(step.action, kinds) for step in self._plan.work)
+
+    def _attempt(self, read: Callable[[], _Found], otherwise: _Found, what: str) -> _Found:
+        """Return what the read returns; a failure is only noted, as the writes themselves will show what refuses them."""
+        try:
+            return read()
+        except NotSignedInError:
+            raise
+        except ProvisioningError:
+            self._unread.append(what)
+            return otherwise
+
+    def _locks(self, subscription: str, group: str) -> tuple[Lock, ...]:
+        """Locks of the whole subscription; only those of the group where no more can be read."""
+        nothing: tuple[Lock, ...] = ()
+
+        def read() -> tuple[Lock, ...]:
+            try:
+                return self._reads.locks(subscription)
+            except MissingRightsError:
+                return self._reads.locks(group)
+
+        return self._attempt(read, nothing, "locks")
+
+    def _who(self, denials: Iterable[Denial]) -> frozenset[str]:
+        """The operator's ids. Its groups are read only if a deny assignment names principals."""
+        mine = frozenset({self._observed.caller.object_id.lower()})
+        named = any(d.excluded or d.principals != {EVERYBODY} for d in denials)
+        return mine | (self._azure.groups_of(self._observed.caller.object_id) or frozenset()) if named else mine
+
+    def _ending(self, ends: Mapping[str, datetime]) -> Observed:
+        """Return what was observed, with the ends of role assignments; what counts by other roles may then be less."""
+        seen = self._observed
+        observed = replace(seen, assignments=with_ends(seen.assignments, ends))
+        if not ends or not seen.vault.rbac or seen.vault.state is not VaultState.READY:
+            return observed
+
+        def counts(each: Assignment) -> bool:
+            return lasts(observed, replace(each, ends=ends.get(each.id.lower())))
+
+        where = (self._target, seen.vault, seen.account, observed.assignments)
+        return replace(observed, effective=effective(self._azure, *where, counts))
+
+    def _cannot_switch(self, ends: Mapping[str, datetime]) -> str:
+        if not self._plans(SwitchToRbac, RestoreAccessPolicies):
+            return ""
+        roles, vault, now = self._azure.roles, self._observed.vault, self._observed.at
+
+        def read() -> str:
+            mine = with_ends(roles.of(vault.id, self._observed.caller.object_id), ends)
+            defined = {role_id: roles.definition(vault.id, role_id) for role_id in {a.role_id for a in mine}}
+            held = [(a, role) for a in mine if (role := defined[a.role_id])]
+            return switching_right(held, now + self._target.propagation_wait + _PROBING, now)
+
+        return self._attempt(read, "", "conditions on your roles")
+
+    # --- policies ----------------------------------------------------------------------------------------------------
+
+    def _ask_policy(self, vault: Vault) -> None:
+        """Ask Azure Policy about each change of a resource that the plan makes."""
+        for change, resource_id, content, version in self._questions(vault):
+            asked = partial(self._reads.restrictions, resource_id, content, version)
+            found = self._attempt(asked, Restrictions(), "policies")
+            if change:
+                self._restrictions[change] = found
+            else:
+                self._way_back = found
+
+    def _questions(self, vault: Vault) -> Iterator[tuple[str, str, dict[str, Any], str]]:
+        """Yield each change in words with the resource as it would be. Without words: the vault on its access policies."""
+        on_policies = (
+            self._plans(SwitchToRbac, RestoreAccessPolicies, AllowByPolicy) and vault.state is VaultState.READY
+        )
+        if on_policies and (there := self._resource(vault.id, _VAULT_VERSION)):
+            if self._plans(SwitchToRbac):
+                yield _SWITCH, vault.id, _on(there, rbac=True), _VAULT_VERSION
+            yield "", vault.id, _on(there, rbac=False), _VAULT_VERSION
+        for action in (step.action for step in self._plan.work):
+            match action:
+                case CreateVault():
+                    yield f"creating {vault.name}", vault.id, _new(action), _VAULT_VERSION
+                case EnableIdentity() if there := self._resource(action.account.id, _ACCOUNT_VERSION):
+                    kept = (there.get("identity") or {}).get("type")
+                    identity = {"type": f"SystemAssigned, {kept}" if kept else "SystemAssigned"}
+                    content = there | {"identity": {**(there.get("identity") or {}), **identity}}
+                    yield f"the identity of {action.account.name}", action.account.id, content, _ACCOUNT_VERSION
+                case AssignRole() if f"role {action.role_name}" not in self._restrictions:
+                    yield f"role {action.role_name}", vault.id, _assignment(action), _ROLE_VERSION
+
+    def _resource(self, resource_id: str, version: str) -> dict[str, Any]:
+        nothing: dict[str, Any] = {}
+        return self._attempt(lambda: self._reads.resource(resource_id, version), nothing, "policies")
+
+    def _refusals(self) -> Iterator[Refusal]:
+        for change, found in self._restrictions.items():
+            undoing = _demanding(found, rbac=False) if change == _SWITCH else found.refusing
+            if undoing:
+                yield Refusal(change, undoing)
+        if self._plans(RestoreAccessPolicies, AllowByPolicy) and (demanding := _demanding(self._way_back, rbac=True)):
+            yield Refusal("access policies", demanding)
+
+    def _sets(self) -> Iterator[str]:
+        for found in (*self._restrictions.values(), self._way_back):
+            for policy, field, value in found.sets:
+                if field != _RBAC:
+                    yield f"{policy} sets {field} to {value} with every write"
+
+
+def with_ends(assignments: Iterable[Assignment], ends: Mapping[str, datetime]) -> tuple[Assignment, ...]:
+    """Return the assignments with the time when they end."""
+    return tuple(replace(a, ends=ends.get(a.id.lower())) for a in assignments)
+
+
+def _demanding(found: Restrictions, *, rbac: bool) -> tuple[str, ...]:
+    """The policies that refuse the vault as it would be, or set this access model in place of the other."""
+    undoing = [policy for policy, field, value in found.sets if field == _RBAC and value.lower() == str(rbac).lower()]
+    return tuple(dict.fromkeys((*found.refusing, *undoing)))
+
+
+def _on(vault: Mapping[str, Any], *, rbac: bool) -> dict[str, Any]:
+    content = deepcopy(dict(vault))
+    content["properties"] = {**(content.get("properties") or {}), _RBAC: rbac}
+    return content
+
+
+def _new(action: CreateVault) -> dict[str, Any]:
+    vault = action.vault
+    properties: dict[str, Any] = {
+        _RBAC: vault.rbac,
+        "enableSoftDelete": True,
+        "sku": {"family": "A", "name": "standard"},
+    }
+    if action.purge_protection:
+        properties["enablePurgeProtection"] = True
+    kind = "Microsoft.KeyVault/vaults"
+    return {"type": kind, "name": vault.name, "location": vault.location, "properties": properties}
+
+
+def _assignment(action: AssignRole) -> dict[str, Any]:
+    who = action.principal
+    properties = {
+        "roleDefinitionId": f"/providers/Microsoft.Authorization/roleDefinitions/{action.role_id}",
+        "principalType": (who.kind if who else None) or "ServicePrincipal",
+        "scope": action.scope,
+    }
+    return {"type": "Microsoft.Authorization/roleAssignments", "properties": properties}
