@@ -13,6 +13,7 @@ from azure.core.exceptions import HttpResponseError
 
 from provisioning.azure.errors import code, translated
 from provisioning.azure.rest import Rest
+from provisioning.errors import MissingRightsError
 from provisioning.planning.governance import EVERYBODY, Denial, Lock, Rule, SecretPolicy
 from provisioning.resource_ids import group_id_of, name_of
 
@@ -44,6 +45,7 @@ class Policies:
 
     on_secrets: tuple[SecretPolicy, ...] = ()
     undeletable: tuple[tuple[str, frozenset[str]], ...] = ()
+    complete: bool = True  # whether every initiative could be read
 
 
 class GovernanceReads:
@@ -121,19 +123,27 @@ class GovernanceReads:
         path = f"{scope}/{_AUTHORIZATION}/policyAssignments?api-version=2023-04-01&$filter=atScope()"
         with translated("Listing policies"):
             assigned = [each for each in self._arm.pages(path) if _enforced(each["properties"])]
-            found = [(str(each["name"]), _definition(each), _values(each, {})) for each in assigned]
-            initiatives = [each for each in assigned if "/policysetdefinitions/" in _definition(each).lower()]
-            for each in initiatives[:_INITIATIVES]:
-                given = _values(each, {})
-                members = self._arm.get(f"{_definition(each)}?api-version=2023-04-01")["properties"][
-                    "policyDefinitions"
-                ]
-                for member in members:
-                    values = _values({"properties": member}, given)
-                    found.append((str(each["name"]), str(member["policyDefinitionId"]), values))
+        found = [(str(each["name"]), _definition(each), _values(each, {})) for each in assigned]
+        initiatives = [each for each in assigned if "/policysetdefinitions/" in _definition(each).lower()]
+        complete = len(initiatives) <= _INITIATIVES
+        for each in initiatives[:_INITIATIVES]:
+            try:
+                found += self._members(each)
+            except MissingRightsError:  # a role below the initiative's scope does not show what is in it
+                complete = False
         on_secrets = (_secret_policy(*each) for each in found)
         undeletable = (_undeletable(*each) for each in found)
-        return Policies(tuple(filter(None, on_secrets)), tuple(filter(None, undeletable)))
+        return Policies(tuple(filter(None, on_secrets)), tuple(filter(None, undeletable)), complete)
+
+    def _members(self, assignment: Mapping[str, Any]) -> list[tuple[str, str, Mapping[str, Any]]]:
+        """The definitions in an assigned initiative, each with the name of the assignment and its values."""
+        name, given = str(assignment["name"]), _values(assignment, {})
+        with translated(f"Reading what policy {name} consists of"):
+            shown = self._arm.get(f"{_definition(assignment)}?api-version=2023-04-01")["properties"]
+        return [
+            (name, str(member["policyDefinitionId"]), _values({"properties": member}, given))
+            for member in shown["policyDefinitions"]
+        ]
 
 
 def _denial(shown: Mapping[str, Any]) -> Denial:
@@ -166,11 +176,8 @@ def _sets(restrictions: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, str,
     for each in restrictions:
         for one in each.get("restrictions") or ():
             if str(one.get("policyEffect", "")).lower() in ("modify", "append"):
-                yield (
-                    _policy(one.get("policy")),
-                    re.split(r"[/]", str(each["field"]))[-1],
-                    str(one.get("defaultValue", "")),
-                )
+                field = name_of(str(each["field"])).removeprefix("properties.")
+                yield _policy(one.get("policy")), field, str(one.get("defaultValue", ""))
 
 
 def _enforced(properties: Mapping[str, Any]) -> bool:

@@ -24,7 +24,7 @@ from provisioning.execution.executor import Executor
 from provisioning.execution.secret import CheckedKey
 from provisioning.execution.services import Services
 from provisioning.models import Observed, SecretState, Target, WandbAccount
-from provisioning.observation.governance import observe_governance
+from provisioning.observation.governance import observe_governance, observe_rights
 from provisioning.observation.inventory import observe
 from provisioning.planning.actions import AssignRole
 from provisioning.planning.governance import Governance, governed, obstacle
@@ -92,6 +92,16 @@ class Session:
             ended, self.governance = observe_governance(azure, self.target, observed, made)
             self._known = observed, ended, made.extent
         return governed(make(self._known[1]), self.governance)
+
+    def plan_again(self, azure: Azure, observed: Observed, make: Callable[[Observed], Plan]) -> Plan:
+        """Make the plan again in the middle of an execution, and stop if the operator's right to go on has ended."""
+        made = make(observed)
+        if made.changes:
+            ended, self.governance = observe_rights(azure, self.target, observed, made, self.governance)
+            made = governed(make(ended), self.governance)
+            if self.governance.cannot_switch and (found := self.obstacle(made)):
+                raise type(found)(f"{found.message} The access model was not changed.", hint=found.hint)
+        return made
 
     def check(self, key: Key) -> WandbAccount:
         """Ask W&B for the owner of the key and whether it may write, and print that."""
@@ -171,6 +181,10 @@ class Session:
                 hint=f"These roles permit it: {roles} (Owner permits all). If one was assigned minutes ago, run `az login` "
                 "again. Activate an eligible role (PIM) first.",
             )
+        self.refuse(made)
+
+    def refuse(self, made: Plan) -> None:
+        """Stop before any write if something above the resources will refuse the plan."""
         if found := self.obstacle(made):
             raise type(found)(f"{found.message} {self.written}", hint=found.hint)
 

@@ -68,14 +68,13 @@ def setup(session: Session, *, yes: bool, interactive: bool) -> None:
     session.facts |= {"wandb": documents.wandb(account), "applied": []}
 
     def replan() -> Plan:
-        made = session.plan(azure, observe(azure, session.target, session.clock), _planning(session, key))
-        session.preflight(azure, made)
-        return made
+        return session.plan_again(azure, observe(azure, session.target, session.clock), _planning(session, key))
 
     def apply_plan(observed: Observed) -> Plan:
         made = session.plan(azure, observed, _planning(session, key))
         session.facts |= documents.plan(made)
         session.ui.proposal(made)
+        session.refuse(made)
         if made.changes:
             session.consent(made, yes=yes, interactive=interactive)
         session.apply(session.services(azure), made, CheckedKey(key.value, account.entity), replan)

@@ -44,7 +44,7 @@ def teardown(session: Session, *, restore: bool, yes: bool, interactive: bool, d
 
     def replan() -> Plan:
         observed = _observe(session, azure, restore=restore)
-        return session.plan(azure, observed, _planning(session, azure, observed, restore=restore))
+        return session.plan_again(azure, observed, _planning(session, azure, observed, restore=restore))
 
     if made.work:
         session.consent(made, yes=yes, interactive=interactive)

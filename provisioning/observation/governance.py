@@ -51,6 +51,16 @@ def observe_governance(azure: Azure, target: Target, observed: Observed, plan: P
     return _Reading(azure, target, observed, plan).all()
 
 
+def observe_rights(
+    azure: Azure, target: Target, observed: Observed, plan: Plan, known: Governance
+) -> tuple[Observed, Governance]:
+    """Read again what may have ended since: role assignments, and the operator's right to switch the vault.
+
+    Other obstacles refuse the write itself, which then changes nothing.
+    """
+    return _Reading(azure, target, observed, plan).again(known)
+
+
 class _Reading:
     """One reading. `unread` collects what could not be read."""
 
@@ -90,6 +100,11 @@ class _Reading:
             tuple(dict.fromkeys(self._unread)),
         )
 
+    def again(self, known: Governance) -> tuple[Observed, Governance]:
+        """Read only what ends by itself."""
+        ends = self._ends(self._observed.vault.id) if self._plan.rights else {}
+        return self._ending(ends), replace(known, cannot_switch=self._cannot_switch(ends))
+
     def _denials(self, scope: str) -> tuple[Denial, ...]:
         nothing: tuple[Denial, ...] = ()
         return self._attempt(lambda: self._reads.denials(scope), nothing, "deny assignments")
@@ -101,7 +116,9 @@ class _Reading:
     def _policies(self, scope: str) -> Policies:
         if not self._plans(StoreSecret, RemoveRole):
             return Policies()
-        return self._attempt(lambda: self._reads.policies(scope), Policies(), "policies")
+        found = self._attempt(lambda: self._reads.policies(scope), Policies(), "policies")
+        self._unread += [] if found.complete else ["some policy initiatives"]
+        return found
 
     def _plans(self, *kinds: type[Action]) -> bool:
         return any(isinstance(step.action, kinds) for step in self._plan.work)
@@ -154,7 +171,8 @@ class _Reading:
 
         def read() -> str:
             mine = with_ends(roles.of(vault.id, self._observed.caller.object_id), ends)
-            defined = {role_id: roles.definition(vault.id, role_id) for role_id in {a.role_id for a in mine}}
+            known = self._observed.roles
+            defined = {i: known.get(i) or roles.definition(vault.id, i) for i in {a.role_id for a in mine}}
             held = [(a, role) for a in mine if (role := defined[a.role_id])]
             return switching_right(held, now + self._target.propagation_wait + _PROBING, now)
 

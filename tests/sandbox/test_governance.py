@@ -64,7 +64,9 @@ WRITES: dict[str, Callable[[Cloud], object]] = {
     "assign": lambda cloud: role_assignments().create(
         vault_id("kv-ml"), NAME, grant(cloud, "app", "Key Vault Secrets User")
     ),
-    "identity": lambda cloud: accounts().begin_update("rg-ml", "aoai-ml", {"identity": {"type": "SystemAssigned"}}),
+    "identity": lambda cloud: (
+        accounts().begin_update("rg-ml", "aoai-ml", {"identity": {"type": "SystemAssigned"}}).result()
+    ),  # or its thread polls in the next world
 }
 
 

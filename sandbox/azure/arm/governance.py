@@ -114,7 +114,7 @@ class Governance:
         changed = [c for c in changes(self._tenant.policies, content, scope, reaches) if _asked(c[1], asked)]
         fields = [
             {
-                "field": name,
+                "field": name.replace("properties.", f"{content['type']}/", 1),
                 "restrictions": [
                     {
                         "result": "Required",
