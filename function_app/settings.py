@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
@@ -17,6 +18,14 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from function_app.data.addresses import (
+    VAULT_HOSTS,
+    Endpoint,
+    Scope,
+    azure_origin,
+    parse_address,
+    split_endpoints,
+)
 from function_app.data.description import artifact_name
 from function_app.data.prices import Price, parse_prices
 from function_app.data.routes import Destination, Registry, Routes, Rule, checked_name, parse_registry, parse_routes
@@ -24,12 +33,8 @@ from function_app.errors import SettingsError
 from function_app.models import DatasetPolicy
 from function_app.shared_rules import (
     EVERY_TWO_MINUTES,
-    OPENAI_HOSTS,
     SECRET_NAME,
-    VAULT_HOSTS,
-    azure_origin,
     check_schedule,
-    split_endpoints,
 )
 
 CONCURRENCY = 16
@@ -124,6 +129,19 @@ class Settings(BaseSettings):
         return (V1,) if any(rule.needs_metadata for rule in self.wandb_routes) else (_PREVIEW, _STABLE)
 
     @property
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """The addresses of accounts and projects in AZURE_OPENAI_ENDPOINTS."""
+        return tuple(each for each in self._addresses() if isinstance(each, Endpoint))
+
+    @property
+    def scopes(self) -> tuple[Scope, ...]:
+        """The subscriptions and resource groups in AZURE_OPENAI_ENDPOINTS."""
+        return tuple(each for each in self._addresses() if isinstance(each, Scope))
+
+    def _addresses(self) -> Iterator[Endpoint | Scope]:
+        return (parse_address(each, self.azure_trusted_hosts) for each in self.azure_openai_endpoints)
+
+    @property
     def routes(self) -> Routes:
         """The routes of the jobs."""
         return Routes(Destination(self.wandb_entity, self.wandb_project, self.sync_datasets), self.wandb_routes)
@@ -141,9 +159,18 @@ class Settings(BaseSettings):
     @field_validator("azure_openai_endpoints")
     @classmethod
     def _endpoints(cls, endpoints: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
-        trusted = info.data.get("azure_trusted_hosts", ())
-        example = "https://<account>.openai.azure.com/"
-        return tuple(dict.fromkeys(azure_origin(each, example, OPENAI_HOSTS, trusted) for each in endpoints))
+        found: dict[object, str] = {}
+        names: dict[str, str] = {}
+        for address in (parse_address(each, info.data.get("azure_trusted_hosts", ())) for each in endpoints):
+            if isinstance(address, Scope):
+                found.setdefault(address, address.text)
+                continue
+            if names.setdefault(address.name, address.account) != address.account:
+                raise ValueError(
+                    f"two accounts would have the name {address.name}, by which W&B and the queue know them"
+                )
+            found.setdefault((address.account, address.project), address.url)
+        return tuple(found.values())
 
     @field_validator("key_vault_url")
     @classmethod
@@ -212,6 +239,7 @@ class Settings(BaseSettings):
                 "AZURE_OPENAI_ENDPOINTS is not set. Set it to the endpoint of the Azure OpenAI account, or several with commas"
                 " (or set OPENAI_API_KEY, for OpenAI's own platform)"
             )
+        self._require_entra_hosts()
         if not self.key_vault_url and not self.wandb_api_key:
             raise ValueError(
                 "KEY_VAULT_URL is not set. Set it to the vault with the W&B API key, or set WANDB_API_KEY to the key"
@@ -223,6 +251,15 @@ class Settings(BaseSettings):
                 f" {self.azure_openai_api_version}: set it to {V1}, or omit it"
             )
         return self
+
+    def _require_entra_hosts(self) -> None:
+        regional = [each.url for each in self.endpoints if each.regional]
+        if regional and not self.azure_openai_api_key:
+            raise ValueError(
+                f"{regional[0]} in AZURE_OPENAI_ENDPOINTS is the address of a region, which accepts API keys only. Give the"
+                " account a subdomain with `az cognitiveservices account update --custom-domain NAME -n ACCOUNT -g GROUP`;"
+                " its address is then https://NAME.openai.azure.com/"
+            )
 
 
 def _problems(error: ValidationError) -> str:

@@ -1,10 +1,11 @@
 """Rules that the app, `doctor` and `setup` share: addresses, schedules, names. No SDK, no I/O."""
 
 import re
-from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
+from function_app.data.addresses import Endpoint as Endpoint
+from function_app.data.addresses import parse_address as parse_address
+from function_app.data.addresses import split_endpoints as split_endpoints
 from function_app.data.routes import Destination, Routes, parse_routes
 from function_app.models import DatasetPolicy
 
@@ -48,27 +49,6 @@ _CRON_FIELDS = (
 )
 
 
-VAULT_HOSTS = (".vault.azure.net", ".vault.usgovcloudapi.net", ".vault.azure.cn")
-"""How the hosts of Key Vault end, in each cloud. A token for Key Vault goes to no other."""
-
-OPENAI_HOSTS = (
-    *(
-        f".{service}.azure.{cloud}"
-        for service in ("openai", "cognitiveservices", "services.ai")
-        for cloud in ("com", "us", "cn")
-    ),
-    ".api.cognitive.microsoft.com",
-    ".api.cognitive.azure.us",
-    ".api.cognitive.azure.cn",
-)
-"""How the hosts of Azure OpenAI and Foundry end, in each cloud. A token for Cognitive Services goes to no other."""
-
-
-def split_endpoints(text: str) -> list[str]:
-    """Split a list of endpoints at commas, semicolons and white space."""
-    return re.split(r"[\s,;]+", text.strip(" \t\r\n,;"))
-
-
 def check_schedule(schedule: str) -> None:
     """Check that a schedule makes the timer run on Flex Consumption, and that it means what it appears to mean.
 
@@ -106,30 +86,6 @@ def ignored_routes(routes: str, datasets: str) -> tuple[str, ...]:
     """
     default = Destination(None, "", DatasetPolicy(datasets) if datasets else DatasetPolicy.REFERENCE)
     return Routes(default, parse_routes(routes)).ignored()
-
-
-def azure_origin(url: str, example: str, hosts: Iterable[str], trusted: Collection[str] = ()) -> str:
-    """Return the origin of an https address that may be sent an Azure token, with a slash at its end.
-
-    Args:
-        url: the address.
-        example: an address of this kind, for messages.
-        hosts: how the hosts of the Azure service end.
-        trusted: further hosts, as AZURE_TRUSTED_HOSTS names them.
-
-    Raises:
-        ValueError: it is not an https address, or its host is neither Azure's nor trusted.
-    """
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    if parts.scheme != "https" or "." not in host or "@" in parts.netloc or parts.query:
-        raise ValueError(f"{url!r} is not an address such as {example}")
-    if not host.endswith(tuple(hosts)) and host not in trusted:
-        raise ValueError(
-            f"{host} is not a host of Azure such as {urlsplit(example).hostname}, so it gets no Azure token. If it is a"
-            " gateway of yours, name it in AZURE_TRUSTED_HOSTS"
-        )
-    return f"https://{parts.netloc}/"
 
 
 def _values(text: str, field: _CronField) -> set[int]:

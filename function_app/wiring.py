@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 from azure.core.credentials import TokenCredential
 
+from function_app.azure.accounts import accounts_from, merged
 from function_app.azure.key_vault import VaultKey, identity_of
 from function_app.azure.leases import Leases, no_lease
-from function_app.azure.openai import Account, accounts_from
+from function_app.azure.openai import Account
 from function_app.engine.deleted_runs import DeletedRuns, InMemory
 from function_app.engine.engine import Engine
 from function_app.engine.reporting import Reporting
@@ -59,7 +60,7 @@ def engine_from(
             resources.callback(account.close)
         tracker = WandbTracker(_wandb_api(settings, _keys(settings, identity), resources, guest=guest))
         return Engine(
-            accounts,
+            merged(accounts),
             tracker,
             datasets=settings.sync_datasets,
             concurrency=settings.sync_concurrency,

@@ -37,6 +37,11 @@ _CERTIFIED = [
     "api.wandb.ai",
     "storage.googleapis.com",
     "api.openai.com",
+    *(
+        names.openai_suffix.replace("openai", f"*.{each}")
+        for names in CLOUDS.values()
+        for each in ("cognitiveservices", "services.ai")
+    ),
     "*.blob.core.windows.net",
     "*.queue.core.windows.net",
 ]

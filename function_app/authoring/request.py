@@ -47,6 +47,7 @@ class SubmitSettings(Settings):
     def _complete(self) -> Self:
         if not self.azure_openai_endpoints and not self.openai_api_key:
             raise ValueError("AZURE_OPENAI_ENDPOINTS is not set. Set it to the endpoint of the Azure OpenAI account")
+        self._require_entra_hosts()
         return self
 
 

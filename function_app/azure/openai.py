@@ -5,25 +5,21 @@ import logging
 import re
 import ssl
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
 from functools import partial
 from itertools import pairwise
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 import httpx2
 import openai
-from azure.core.credentials import TokenCredential
 from azure.core.exceptions import AzureError
-from azure.identity import get_bearer_token_provider
 
 from function_app.azure.jobs import checkpoint_from, event_from, job_from
 from function_app.data.fields import Fields, text, whole
-from function_app.errors import AccessError, AccountBusyError, AccountError, NotThereError, SettingsError
-from function_app.models import OPENAI, Checkpoint, Event, File, Job
-from function_app.settings import V1, Settings
+from function_app.errors import AccessError, AccountBusyError, AccountError, NotThereError
+from function_app.models import Checkpoint, Event, File, Job
 from function_app.traffic import AZURE, asked
 
 _T = TypeVar("_T")
@@ -34,7 +30,7 @@ _PAGES_AT_MOST = 200
 
 _PAGE = 100  # OpenAI's documented maximum; Azure documents only its defaults, 20 and 10
 _CHUNK = 1 << 16
-_TIMEOUT = httpx2.Timeout(60.0, connect=10.0)
+TIMEOUT = httpx2.Timeout(60.0, connect=10.0)
 _NEW_ROLES = "New roles take up to ten minutes to work."
 
 
@@ -50,6 +46,9 @@ class Account:
         client: Callable[[httpx2.Client], openai.OpenAI],
         *others: Callable[[httpx2.Client], openai.OpenAI],
         trust: ssl.SSLContext | bool = True,
+        project: str | None = None,
+        discovered: bool = False,
+        switch_token: Callable[[], bool] | None = None,
     ) -> None:
         """Create the account.
 
@@ -58,8 +57,14 @@ class Account:
             client: creates its SDK client from an HTTP client.
             others: the same for other API versions, for an account that refuses the previous ones.
             trust: the trusted certificates, shared by all accounts. Reading them takes 30 ms and 0.8 MB.
+            project: the Foundry project, if it is a project's address.
+            discovered: it was found in a subscription; nobody named it.
+            switch_token: changes to another kind of token when the service rejects one; returns whether there is another.
         """
         self.name = name
+        self.project = project
+        self.discovered = discovered
+        self._switch_token = switch_token
         self.region: str | None = None
         self._skew = 0.0
         http = openai.DefaultHttpxClient(event_hooks={"request": [_count], "response": [self._note]}, verify=trust)
@@ -149,6 +154,16 @@ class Account:
         return self._clients[0]
 
     def _ask(self, question: Callable[[openai.OpenAI], _T]) -> _T:
+        """Send a request, with another kind of token if the service rejects the first one: see `addresses.Endpoint.scopes`."""
+        try:
+            return self._ask_in_versions(question)
+        except openai.AuthenticationError as error:
+            if error.code == "PermissionDenied" or self._switch_token is None or not self._switch_token():
+                raise
+            log.warning("token of another audience account=%s project=%s", self.name, self.project)
+            return self._ask_in_versions(question)
+
+    def _ask_in_versions(self, question: Callable[[openai.OpenAI], _T]) -> _T:
         """Send a request in the newest API version that the account accepts. A refused version is not tried again."""
         *newer, oldest = self._clients
         for number, client in enumerate(newer):
@@ -271,65 +286,6 @@ def _json(response: Any) -> dict[str, Any]:
 
 def _count(_: httpx2.Request) -> None:
     asked(AZURE)
-
-
-def accounts_from(settings: Settings, credential: Callable[[], TokenCredential]) -> list[Account]:
-    """Return the accounts of the settings. `credential` is called only if they use Entra ID."""
-    if not settings.azure_openai_endpoints:
-        return [_platform(settings)]
-    trust = httpx2.create_ssl_context()
-    if settings.azure_openai_api_key:
-        key = settings.azure_openai_api_key.get_secret_value()
-        return [_azure(endpoint, settings.api_versions, key, trust) for endpoint in settings.azure_openai_endpoints]
-    identity = credential()
-    return [
-        _azure(endpoint, settings.api_versions, get_bearer_token_provider(identity, _scope(endpoint)), trust)
-        for endpoint in settings.azure_openai_endpoints
-    ]
-
-
-def _azure(
-    endpoint: str, versions: Sequence[str], key_or_token: str | Callable[[], str], trust: ssl.SSLContext
-) -> Account:
-    name = (urlsplit(endpoint).hostname or endpoint).partition(".")[0]
-
-    def client(http: httpx2.Client, version: str) -> openai.OpenAI:
-        if version == V1:
-            return openai.OpenAI(
-                base_url=f"{endpoint}openai/v1/",
-                api_key=key_or_token,
-                http_client=http,
-                timeout=_TIMEOUT,
-                max_retries=3,
-            )
-        key = key_or_token if isinstance(key_or_token, str) else None
-        token = None if isinstance(key_or_token, str) else key_or_token
-        return openai.AzureOpenAI(
-            azure_endpoint=endpoint.rstrip("/"),
-            api_version=version,
-            api_key=key,
-            azure_ad_token_provider=token,
-            http_client=http,
-            timeout=_TIMEOUT,
-            max_retries=3,
-        )
-
-    return Account(name, *(partial(client, version=version) for version in versions), trust=trust)
-
-
-def _platform(settings: Settings) -> Account:
-    if settings.openai_api_key is None:
-        raise SettingsError("Neither AZURE_OPENAI_ENDPOINTS nor OPENAI_API_KEY is set.")
-    key = settings.openai_api_key.get_secret_value()
-    return Account(OPENAI, lambda http: openai.OpenAI(api_key=key, http_client=http, timeout=_TIMEOUT, max_retries=3))
-
-
-def _scope(endpoint: str) -> str:
-    host = urlsplit(endpoint).hostname or ""
-    for suffix in (".azure.us", ".azure.cn"):  # (azure.cn: UNVERIFIED)
-        if host.endswith(suffix):
-            return f"https://cognitiveservices{suffix}/.default"
-    return "https://cognitiveservices.azure.com/.default"
 
 
 def _reaches_back(events: list[Event], known_step: int) -> bool:

@@ -11,6 +11,8 @@ class JobSource(Protocol):
     """An account. Every method raises AccountError or one of its kinds."""
 
     name: str
+    discovered: bool
+    """Whether it was found in a subscription. Nobody named it, so that only references of its files leave it."""
 
     def now(self) -> float:
         """Seconds since the epoch by the account's own clock, which is the clock of its jobs' times."""

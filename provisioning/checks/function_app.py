@@ -1,15 +1,22 @@
 """doctor's checks of the function app: it runs, its settings match, and its identity has access."""
 
-import re
 from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
 
-from function_app.shared_rules import EVERY_TWO_MINUTES, PYTHON, check_schedule, ignored_routes
+from function_app.shared_rules import (
+    EVERY_TWO_MINUTES,
+    PYTHON,
+    Endpoint,
+    check_schedule,
+    ignored_routes,
+    parse_address,
+    split_endpoints,
+)
 from provisioning import shell
 from provisioning.checks import access
 from provisioning.checks.chain import Chain
 from provisioning.checks.report import Finding, failed, known, ok, readable, skipped, warning
-from provisioning.models import FunctionApp, FunctionAppName, Vault
+from provisioning.models import Account, FunctionApp, FunctionAppName, Vault
 
 FUNCTIONS = ("find_jobs", "report_poison", "sync_job")
 """The functions of the app; a test compares them with function_app/."""
@@ -108,10 +115,21 @@ def _wrong(settings: Mapping[str, str], chain: Chain) -> Mapping[str, str]:
     if not _is_reference(name) and name.lower() != chain.target.secret.lower():
         wrong["WANDB_SECRET_NAME"] = chain.target.secret
     given = settings.get("AZURE_OPENAI_ENDPOINTS") or settings.get("AZURE_OPENAI_ENDPOINT") or ""
-    endpoints = [e for e in re.split(r"[\s,;]+", given) if e]
-    if chain.account and not _is_reference(given) and not chain.account.hosts & {_host(e) for e in endpoints}:
+    endpoints = [e for e in split_endpoints(given) if e]
+    if chain.account and not _is_reference(given) and not any(_names(e, chain.account) for e in endpoints):
         wrong["AZURE_OPENAI_ENDPOINTS"] = ",".join([*endpoints, chain.account.endpoint])
     return wrong
+
+
+def _names(entry: str, account: Account) -> bool:
+    """Whether an entry of AZURE_OPENAI_ENDPOINTS is an address of the account, or a scope that it is in."""
+    try:
+        address = parse_address(entry)
+    except ValueError:
+        return False
+    if isinstance(address, Endpoint):
+        return address.host in account.hosts
+    return f"{account.id}/".lower().startswith(f"{address.path}/".lower())
 
 
 def _is_reference(value: str) -> bool:

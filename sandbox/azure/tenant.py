@@ -189,6 +189,7 @@ class Account:
     location: str
     kind: str
     endpoint: str
+    projects: tuple[str, ...] = ()
     custom_subdomain: bool = True
     system_identity: str | None = None  # the principal's object id
     user_identities: dict[str, dict[str, str]] = field(default_factory=dict)  # ARM id -> principalId, clientId
@@ -197,6 +198,18 @@ class Account:
     firewall: bool = False
     public_network: bool = True
     tags: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def endpoints(self) -> dict[str, str]:
+        """The `endpoints` that ARM shows (an answer of 2026-03); the first is its `endpoint`."""
+        if self.kind != "AIServices" or not self.custom_subdomain or ".openai." not in self.endpoint:
+            return {"OpenAI Language Model Instance API": self.endpoint}
+        return {
+            "Content Safety": self.endpoint.replace(".openai.", ".cognitiveservices."),
+            "Text Translation": "https://api.cognitive.microsofttranslator.com/",
+            "AI Foundry API": self.endpoint.replace(".openai.", ".services.ai."),
+            "OpenAI Language Model Instance API": self.endpoint,
+        }
 
 
 class Transitions(BaseModel):

@@ -128,6 +128,7 @@ class Builder:
             location=script.location,
             kind=script.kind,
             endpoint=f"https://{script.host if script.endpoint else f'{script.name}.{tenant.names.openai_suffix}'}/",
+            projects=tuple(script.projects),
             custom_subdomain=script.custom_subdomain,
             local_auth=script.local_auth,
             firewall=script.firewall,

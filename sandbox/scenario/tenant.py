@@ -158,7 +158,6 @@ class AccountScript(OpenAIAccount):
     """An Azure OpenAI account: its control plane here, its jobs and files as OpenAIAccount says."""
 
     group: str
-    kind: Literal["OpenAI", "AIServices", "FormRecognizer"] = "OpenAI"
     system_identity: bool = False
     user_identities: list[str] = Field(default_factory=list)
     tags: dict[str, str] = Field(default_factory=dict)

@@ -82,6 +82,8 @@ def test_openais_own_platform_needs_no_endpoint(environment: pytest.MonkeyPatch)
         ("AZURE_OPENAI_ENDPOINTS", "https://evil.example/", "evil.example is not a host of Azure"),
         ("AZURE_OPENAI_ENDPOINTS", "https://openai.azure.com.evil.example/", "is not a host of Azure"),
         ("AZURE_OPENAI_ENDPOINTS", "https://x@a.openai.azure.com/", "is not an address"),
+        ("AZURE_OPENAI_ENDPOINTS", "https://eastus.api.cognitive.microsoft.com", "accepts API keys only"),
+        ("AZURE_OPENAI_ENDPOINTS", "https://a.openai.azure.com https://a.openai.azure.us", "would have the name a"),
         ("KEY_VAULT_URL", "kv-ml", "KEY_VAULT_URL: 'kv-ml' is not an address"),
         ("KEY_VAULT_URL", "https://kv.evil.example/", "AZURE_TRUSTED_HOSTS"),
         ("KEY_VAULT_URL", "https://evilvault.azure.net/", "is not a host of Azure"),

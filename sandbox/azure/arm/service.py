@@ -23,6 +23,8 @@ from sandbox.azure.tenant import Account, Principal, Tenant
 from sandbox.runtime.http import Call, Caller, Operation, Reply, ServiceError
 
 _ACCOUNTS = "/subscriptions/{sub}/resourceGroups/{group}/providers/Microsoft.CognitiveServices/accounts"
+_OF_SUBSCRIPTION = "/subscriptions/{sub}/providers/Microsoft.CognitiveServices/accounts"
+_PAGE = 5  # accounts
 
 
 @dataclass
@@ -53,6 +55,7 @@ class Arm:
             Operation("Accounts_Get", "GET", _ACCOUNTS + "/{name}", self._get),
             Operation("Accounts_Update", "PATCH", _ACCOUNTS + "/{name}", self._update, writes=True),
             Operation("Accounts_ListByResourceGroup", "GET", _ACCOUNTS, self._list),
+            Operation("Accounts_List", "GET", _OF_SUBSCRIPTION, self._list_all),
             Operation(
                 "Accounts_OperationResult",
                 "GET",
@@ -138,7 +141,24 @@ class Arm:
         if not self._tenant.has_group(call.params["sub"], call.params["group"]):
             raise not_found(self._tenant, call.params)
         found = [a for a in self._tenant.accounts.values() if a.id.lower().startswith(group.lower() + "/")]
-        return Reply(200, {"value": [self._body(a) for a in found]})
+        return self._page(call, found)
+
+    def _list_all(self, call: Call) -> Reply:
+        """Those of the subscription that the caller may read; the others are left out, not refused (UNVERIFIED)."""
+        scope, who = f"/subscriptions/{call.params['sub']}/".lower(), call.who.object_id
+        action = "Microsoft.CognitiveServices/accounts/read"
+        accounts = self._tenant.accounts.values()
+        return self._page(
+            call, [a for a in accounts if a.id.lower().startswith(scope) and self._tenant.may(who, action, a.id)]
+        )
+
+    def _page(self, call: Call, found: Sequence[Account]) -> Reply:
+        start = int(call.query.get("$skiptoken", "0"))
+        body: dict[str, Any] = {"value": [self._body(account) for account in found[start : start + _PAGE]]}
+        if start + _PAGE < len(found):
+            version = call.query["api-version"]
+            body["nextLink"] = f"https://{call.host}{call.path}?api-version={version}&%24skiptoken={start + _PAGE}"
+        return Reply(200, body)
 
     def _update(self, call: Call) -> Reply:
         account = self._account(call, "write")
@@ -226,13 +246,13 @@ class Arm:
             "sku": {"name": "S0"},
             "kind": account.kind,
             "properties": {
-                "endpoint": account.endpoint,
+                "endpoint": next(iter(account.endpoints.values())),
                 "provisioningState": account.state,
                 "isMigrated": False,
                 "privateEndpointConnections": [],
                 "publicNetworkAccess": "Enabled" if account.public_network else "Disabled",
                 "disableLocalAuth": not account.local_auth,
-                "endpoints": {"OpenAI Language Model Instance API": account.endpoint},
+                "endpoints": account.endpoints,
             },
         }
         if account.tags:

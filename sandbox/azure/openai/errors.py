@@ -28,12 +28,9 @@ def wrong_state(verb: str, status: str) -> ServiceError:
     return error(400, "unexpectedEntityState", f"Cannot {verb} a job that is {status}.")
 
 
-def unauthorized() -> ServiceError:
+def unauthorized(audience: str = "https://cognitiveservices.azure.com") -> ServiceError:
     """No token, or not a good one: the one refusal without an `error` envelope."""
-    message = (
-        "Unauthorized. Access token is missing, invalid, audience is incorrect "
-        "(https://cognitiveservices.azure.com), or have expired."
-    )
+    message = f"Unauthorized. Access token is missing, invalid, audience is incorrect ({audience}), or have expired."
     return ServiceError(401, {"statusCode": 401, "message": message})
 
 

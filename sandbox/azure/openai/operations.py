@@ -16,7 +16,7 @@ from sandbox.runtime.http import Call, Reply
 PREVIEW_FIELDS = {"method", "integrations"}
 V1_FIELDS = {"trainingType", "metadata"}
 
-Surface = Literal["classic", "v1", "platform"]
+Surface = Literal["classic", "v1", "project", "platform"]
 
 
 @dataclass(frozen=True)
@@ -34,13 +34,18 @@ class Request:
         """Whether preview features are there: in the classic surface's preview versions, and outside of it."""
         return self.surface != "classic" or self.version.endswith("-preview")
 
+    @property
+    def project(self) -> str | None:
+        """The Foundry project that the path names."""
+        return self.call.params.get("project")
+
     def job(self) -> Job:
         """The job that the path names.
 
         Raises:
             ServiceError: 404, there is none.
         """
-        if job := self.store.job(self.call.params["job"], self.now):
+        if job := self.store.job(self.call.params["job"], self.now, self.project):
             return job
         raise not_found()
 
@@ -93,7 +98,7 @@ def _after(request: Request, ids: Sequence[str]) -> int:
 
 def list_jobs(request: Request) -> Reply:
     """Newest first, 20 a page."""
-    jobs = request.store.jobs(request.now)
+    jobs = request.store.jobs(request.now, request.project)
     start, limit = _after(request, [job.id for job in jobs]), request.limit(20)
     return _page([request.written(job) for job in jobs[start : start + limit]], more=start + limit < len(jobs))
 
@@ -156,7 +161,7 @@ def create_job(request: Request) -> Reply:
     ):
         # (Microsoft, Reinforcement fine-tuning: both a grader and a validation dataset must be provided)
         raise invalid("method.reinforcement: a grader and a validation_file are required.")
-    job = request.store.create(_job_fields(asked), request.now)
+    job = request.store.create(_job_fields(asked), request.now, request.project)
     if request.surface != "classic":
         return Reply(200, request.written(job))
     # Recorded: the path in Location lacks "jobs/".
@@ -186,7 +191,7 @@ def _job_fields(asked: _Creation) -> dict[str, Any]:
 
 def delete_job(request: Request) -> Reply:
     """204, for a job that there never was too (recorded)."""
-    job = request.store.job(request.call.params["job"], request.now)
+    job = request.store.job(request.call.params["job"], request.now, request.project)
     if job and job.course.status(request.now) not in TERMINAL:
         raise wrong_state("delete", job.status(request.now))
     request.store.delete_job(request.call.params["job"])

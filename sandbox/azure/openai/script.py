@@ -227,6 +227,7 @@ class JobScript(JobCourse):
     training_file: str = Field(min_length=1)
     validation_file: str | None = None
     created: Moment = 0.0
+    project: str | None = None  # the Foundry project that it belongs to
     suffix: str | None = None
     seed: int | None = None
     method: Method = Method()

@@ -33,7 +33,12 @@ __all__ = ["AUDIENCES", "VERSIONS", "OpenAI", "OpenAIAccount"]
 
 AUDIENCES = ("https://cognitiveservices.azure.com", "https://ai.azure.com")
 DATA_ACTIONS = "Microsoft.CognitiveServices/accounts/OpenAI/"
-PREFIXES: dict[Surface, str] = {"classic": "/openai", "v1": "/openai/v1", "platform": "/v1"}
+PREFIXES: dict[Surface, str] = {
+    "classic": "/openai",
+    "v1": "/openai/v1",
+    "project": "/api/projects/{project}/openai/v1",
+    "platform": "/v1",
+}
 # The api-supported-versions header of recorded replies, from the first version with /fine_tuning on.
 VERSIONS = [
     "2023-10-01-preview",
@@ -86,7 +91,9 @@ class OpenAI:
         origin = clock.time()
         self._stores: dict[str, list[Store]] = {}
         for account in accounts:
-            self._stores.setdefault(account.host, []).append(Store(account, origin))
+            store = Store(account, origin)
+            for host in account.hosts:
+                self._stores.setdefault(host, []).append(store)
         self.operations: Sequence[Operation] = [
             Operation(name, method, prefix + path, partial(self._answer, surface, handler, right), method != "GET")
             for surface, prefix in PREFIXES.items()
@@ -96,7 +103,7 @@ class OpenAI:
     @property
     def stores(self) -> list[Store]:
         """Every account with its jobs and files, to look into."""
-        return [store for sharing in self._stores.values() for store in sharing]
+        return list(dict.fromkeys(store for sharing in self._stores.values() for store in sharing))
 
     def serves(self, host: str) -> bool:
         """Whether an account has this host."""
@@ -113,16 +120,14 @@ class OpenAI:
             ServiceError: 400, 401 or 403 in the service's shapes.
         """
         account = self._store(call).account
-        scheme, _, token = call.headers.get("authorization", "").partition(" ")
-        bearer = token if scheme.lower() == "bearer" else ""
+        bearer = _bearer(call)
         if account.platform:
             if _is_key(account, bearer):
                 return None
             raise platform_key()
-        if not account.public_network:
-            raise private_only()
-        if account.firewall:
-            raise firewalled()
+        _admit(account)
+        if call.path.startswith("/api/projects/"):
+            return self._at_project(call, account, bearer)
         # The plain OpenAI client, which people use with the v1 surface, sends the key as a bearer token.
         if key := call.headers.get("api-key") or (bearer if _is_key(account, bearer) else ""):
             if not account.local_auth:
@@ -136,6 +141,15 @@ class OpenAI:
             return self._verify(call, self._audiences)
         except ServiceError as refusal:
             raise unauthorized() from refusal
+
+    def _at_project(self, call: Call, account: OpenAIAccount, bearer: str) -> Caller:
+        """The bearer of a token for Foundry: the project addresses are described without keys (Microsoft, v1 description)."""
+        if call.headers.get("api-key") or _is_key(account, bearer):
+            raise keys_disabled()
+        try:
+            return self._verify(call, [account.project_audience])
+        except ServiceError as refusal:
+            raise unauthorized(account.project_audience) from refusal
 
     def unknown(self, call: Call) -> Reply:
         """The gateway's 404, with what was asked for in it."""
@@ -155,6 +169,8 @@ class OpenAI:
         if store.account.platform != (surface == "platform"):
             return self.unknown(call)
         version = call.query.get("api-version", "")
+        if surface == "project":
+            _require_project(call, store.account)
         if surface == "classic":
             _require_version(call, version)
         action = DATA_ACTIONS + right
@@ -176,10 +192,31 @@ class OpenAI:
         }
 
 
+def _admit(account: OpenAIAccount) -> None:
+    """Refuse what the network rules keep out."""
+    if not account.public_network:
+        raise private_only()
+    if account.firewall:
+        raise firewalled()
+
+
+def _bearer(call: Call) -> str:
+    scheme, _, token = call.headers.get("authorization", "").partition(" ")
+    return token if scheme.lower() == "bearer" else ""
+
+
 def _is_key(account: OpenAIAccount, key: str) -> bool:
     """Whether this is the account's key, compared in constant time."""
     right = account.api_key.get_secret_value() if account.api_key else ""
     return bool(right) and hmac.compare_digest(right.encode(), key.encode())
+
+
+def _require_project(call: Call, account: OpenAIAccount) -> None:
+    """Project addresses take no api-version (azure-skills, platform-gotchas); wordings UNVERIFIED."""
+    if "api-version" in call.query:
+        raise error(400, "BadRequest", "api-version query parameter is not allowed when using /v1 path")
+    if call.params["project"] not in account.projects or ".openai." in call.host:
+        raise error(404, "NotFound", "Project not found")
 
 
 def _require_version(call: Call, version: str) -> None:

@@ -21,7 +21,9 @@ PLATFORM_HOST = "api.openai.com"
 class OpenAIAccount(Script):
     """An Azure OpenAI account of a scenario; with `platform`, an organization on OpenAI's own platform.
 
-    `endpoint` is a host or a URL. `new_jobs` is what becomes of jobs that are created through the API.
+    `endpoint` is a host or a URL. `new_jobs` is what becomes of jobs that are created through the API. A job of one of the
+    `projects` is only at that project's address; whether Azure keeps them apart is UNVERIFIED. Project addresses accept
+    tokens for `project_audience` only, though Microsoft's own clients use two audiences there.
     """
 
     name: str = Field(min_length=1)
@@ -37,6 +39,9 @@ class OpenAIAccount(Script):
     jobs: list[JobScript] = Field(default_factory=list)
     files: list[FileScript] = Field(default_factory=list)
     new_jobs: JobCourse = JobCourse()
+    kind: Literal["OpenAI", "AIServices", "FormRecognizer"] = "OpenAI"
+    projects: list[str] = Field(default_factory=list)
+    project_audience: str = "https://ai.azure.com"
 
     @property
     def host(self) -> str:
@@ -44,6 +49,14 @@ class OpenAIAccount(Script):
         default = PLATFORM_HOST if self.platform else f"{self.name}.openai.azure.com"
         endpoint = self.endpoint or default
         return (urlsplit(endpoint).hostname if "://" in endpoint else endpoint.strip("/").lower()) or default
+
+    @property
+    def hosts(self) -> list[str]:
+        """All host names. An AI Services account has three (an ARM answer of 2026-03); of the others one is known."""
+        name, dot, rest = self.host.partition(".openai.")
+        if self.kind != "AIServices" or not dot or not self.custom_subdomain:
+            return [self.host]
+        return [self.host, f"{name}.cognitiveservices.{rest}", f"{name}.services.ai.{rest}"]
 
 
 @dataclass(frozen=True)
@@ -115,20 +128,21 @@ class Store:
 
     # -- jobs
 
-    def jobs(self, now: float) -> list[Job]:
-        """The jobs created by `now`, newest first."""
-        there = [job for job in self._jobs.values() if job.created <= now]
+    def jobs(self, now: float, project: str | None = None) -> list[Job]:
+        """The jobs of the account, or of a project, that were created by `now`, newest first."""
+        there = [job for job in self._jobs.values() if job.created <= now and job.script.project == project]
         return sorted(there, key=lambda job: (job.created, job.id), reverse=True)
 
-    def job(self, job_id: str, now: float) -> Job | None:
-        """The job with this id, if it was created by `now`."""
+    def job(self, job_id: str, now: float, project: str | None = None) -> Job | None:
+        """The job with this id, if the account or the project has it and it was created by `now`."""
         job = self._jobs.get(job_id)
-        return job if job and job.created <= now else None
+        return job if job and job.created <= now and job.script.project == project else None
 
-    def create(self, fields: dict[str, Any], now: float) -> Job:
+    def create(self, fields: dict[str, Any], now: float, project: str | None = None) -> Job:
         """A new job that goes the way of the account's `new_jobs`."""
         course = {name: getattr(self.account.new_jobs, name) for name in JobCourse.model_fields}
-        script = JobScript(id=f"ftjob-{self._new_id('job')}", created=now - self._origin, **course, **fields)
+        fields = fields | {"id": f"ftjob-{self._new_id('job')}", "created": now - self._origin, "project": project}
+        script = JobScript(**course, **fields)
         return self._jobs.setdefault(script.id, job_of(self._in_style(script), self._origin))
 
     def act(self, job: Job, verb: Literal["cancel", "pause", "resume"], now: float) -> Job:

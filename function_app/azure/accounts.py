@@ -1,0 +1,181 @@
+"""Build the accounts that the settings name, and treat several addresses of one account as one."""
+
+import ssl
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from typing import TypeVar
+
+import httpx2
+import openai
+from azure.core.credentials import TokenCredential
+from azure.identity import get_bearer_token_provider
+
+from function_app.azure.openai import TIMEOUT, Account
+from function_app.data.addresses import Endpoint
+from function_app.errors import NotThereError, SettingsError
+from function_app.models import OPENAI, Checkpoint, Event, File, Job
+from function_app.settings import V1, Settings
+
+_T = TypeVar("_T")
+
+
+class _Tokens:
+    """Entra tokens for the first scope; `switch` changes to the next one when the service rejects that."""
+
+    def __init__(self, identity: TokenCredential, scopes: Sequence[str]) -> None:
+        self._providers = [get_bearer_token_provider(identity, scope) for scope in scopes]
+
+    def __call__(self) -> str:
+        return self._providers[0]()
+
+    def switch(self) -> bool:
+        """Use the next scope; return False if there is none."""
+        if len(self._providers) == 1:
+            return False
+        del self._providers[0]
+        return True
+
+
+def accounts_from(settings: Settings, credential: Callable[[], TokenCredential]) -> list[Account]:
+    """Return the addresses of the settings, several of which may belong to one account.
+
+    `credential` is called only if they use Entra ID.
+    """
+    if not settings.azure_openai_endpoints:
+        return [_platform(settings)]
+    trust = httpx2.create_ssl_context()
+    key = settings.azure_openai_api_key.get_secret_value() if settings.azure_openai_api_key else None
+    return [azure_account(each, settings.api_versions, key or credential(), trust) for each in settings.endpoints]
+
+
+def azure_account(
+    endpoint: Endpoint,
+    versions: Sequence[str],
+    access: str | TokenCredential,
+    trust: ssl.SSLContext,
+    *,
+    discovered: bool = False,
+) -> Account:
+    """Return the account, or the project in it, at an address.
+
+    Args:
+        endpoint: the address.
+        versions: the API versions to try. A project's address knows v1 only.
+        access: an API key, or the identity that gets tokens.
+        trust: the trusted certificates.
+        discovered: the account was found in a subscription; nobody named it.
+    """
+    tokens = access if isinstance(access, str) else _Tokens(access, endpoint.scopes)
+
+    def client(http: httpx2.Client, version: str) -> openai.OpenAI:
+        if version == V1:
+            return openai.OpenAI(
+                base_url=f"{endpoint.url}openai/v1/",
+                api_key=tokens,
+                http_client=http,
+                timeout=TIMEOUT,
+                max_retries=3,
+            )
+        return openai.AzureOpenAI(
+            azure_endpoint=endpoint.url.rstrip("/"),
+            api_version=version,
+            api_key=tokens if isinstance(tokens, str) else None,
+            azure_ad_token_provider=None if isinstance(tokens, str) else tokens,
+            http_client=http,
+            timeout=TIMEOUT,
+            max_retries=3,
+        )
+
+    known = (V1,) if endpoint.project else versions
+    return Account(
+        endpoint.name,
+        *(partial(client, version=version) for version in known),
+        trust=trust,
+        project=endpoint.project,
+        discovered=discovered,
+        switch_token=tokens.switch if isinstance(tokens, _Tokens) else None,
+    )
+
+
+def _platform(settings: Settings) -> Account:
+    if settings.openai_api_key is None:
+        raise SettingsError("Neither AZURE_OPENAI_ENDPOINTS nor OPENAI_API_KEY is set.")
+    key = settings.openai_api_key.get_secret_value()
+    return Account(OPENAI, lambda http: openai.OpenAI(api_key=key, http_client=http, timeout=TIMEOUT, max_retries=3))
+
+
+def merged(accounts: Sequence[Account]) -> "list[Account | SeveralAddresses]":
+    """Return each account once, though the settings may have its own address and those of its projects."""
+    by_name: dict[str, list[Account]] = {}
+    for account in accounts:
+        by_name.setdefault(account.name, []).append(account)
+    return [each[0] if len(each) == 1 else SeveralAddresses(each) for each in by_name.values()]
+
+
+class SeveralAddresses:
+    """One account at its own address and at those of its projects, see `engine.accounts.JobSource`.
+
+    It is not known whether the account's address lists the jobs of all projects, so that all addresses are asked, and jobs are
+    one by their id.
+    """
+
+    def __init__(self, accounts: Sequence[Account]) -> None:
+        self.name = accounts[0].name
+        self.discovered = all(account.discovered for account in accounts)
+        self._accounts = tuple(accounts)
+        self._homes: dict[str, Account] = {}
+
+    def now(self) -> float:
+        """See `Account.now`."""
+        return self._accounts[0].now()
+
+    def jobs(self) -> list[Job]:
+        """Return the jobs of all addresses, newest first."""
+        found: dict[str, tuple[Job, Account]] = {}
+        for account in self._accounts:
+            for job in account.jobs():
+                found.setdefault(job.id, (job, account))
+        self._homes = {job_id: account for job_id, (_, account) in found.items()}
+        return sorted((job for job, _ in found.values()), key=lambda job: (job.created_at, job.id), reverse=True)
+
+    def job(self, job_id: str) -> Job:
+        """See `Account.job`."""
+        return self._ask(job_id, lambda account: account.job(job_id))
+
+    def events(self, job_id: str, *, known_step: int = -1) -> list[Event]:
+        """See `Account.events`."""
+        return self._ask(job_id, lambda account: account.events(job_id, known_step=known_step))
+
+    def checkpoints(self, job_id: str) -> list[Checkpoint]:
+        """See `Account.checkpoints`."""
+        return self._ask(job_id, lambda account: account.checkpoints(job_id))
+
+    def file(self, file_id: str) -> File:
+        """See `Account.file`."""
+        return self._ask("", lambda account: account.file(file_id))
+
+    @contextmanager
+    def content(self, file_id: str) -> Iterator[Iterator[bytes]]:
+        """See `Account.content`."""
+        with ExitStack() as stack:
+            yield self._ask("", lambda account: stack.enter_context(account.content(file_id)))
+
+    def close(self) -> None:
+        """Close the connections."""
+        for account in self._accounts:
+            account.close()
+
+    def _ask(self, job_id: str, question: Callable[[Account], _T]) -> _T:
+        """Ask the address that lists the job, then the others while they do not have it."""
+        home = self._homes.get(job_id)
+        first, *others = sorted(self._accounts, key=lambda account: account is not home)
+        try:
+            return question(first)
+        except NotThereError:
+            for account in others:
+                try:
+                    return question(account)
+                except NotThereError:
+                    continue
+            raise

@@ -1,0 +1,53 @@
+"""Accounts by their addresses: AI Services accounts, projects, and several addresses of one account."""
+
+import pytest
+
+from function_app.azure.accounts import SeveralAddresses
+from function_app.errors import AccessError, NotThereError
+from tests.function_app.conftest import FILE, JOB, OTHER_JOB, Bench, a_file, a_job
+
+ACCOUNT = "https://aoai-ml.cognitiveservices.azure.com/"
+PROJECT = "https://aoai-ml.services.ai.azure.com/api/projects/support"
+
+
+def open_foundry(bench: Bench, **said: object) -> None:
+    """An AI Services account with a job of its own and one of a project."""
+    jobs = [a_job(), a_job(id=OTHER_JOB, project="support")]
+    account = {"name": "aoai-ml", "group": "rg-ml", "kind": "AIServices", "projects": ["support"], "jobs": jobs}
+    bench.world(accounts=[account | {"files": [a_file()]} | said])
+
+
+@pytest.mark.parametrize(("endpoint", "job"), [(ACCOUNT, JOB), (PROJECT, OTHER_JOB)])
+def test_the_address_of_an_account_and_of_a_project_are_mirrored(bench: Bench, endpoint: str, job: str) -> None:
+    open_foundry(bench)
+    outcomes = bench.tick(bench.engine(azure_openai_endpoints=(endpoint,)))
+    assert [(each, outcome.result, outcome.account) for each, outcome in outcomes.items()] == [
+        (job, "synced", "aoai-ml")
+    ]
+
+
+def test_account_and_project_are_one_account_and_its_jobs_one_by_id(bench: Bench) -> None:
+    open_foundry(bench)
+    engine = bench.engine(azure_openai_endpoints=(ACCOUNT, PROJECT, "https://aoai-ml.openai.azure.com"))
+    [account] = engine.accounts
+    assert isinstance(account, SeveralAddresses)
+    assert [job.id for job in account.jobs()] == [OTHER_JOB, JOB]
+    assert {engine.sync_job("aoai-ml", job).result for job in (JOB, OTHER_JOB)} == {"synced"}
+    assert account.file(FILE).id == FILE
+    with account.content(FILE) as chunks:
+        assert b"".join(chunks)
+    with pytest.raises(NotThereError):
+        account.job("ftjob-" + "9" * 32)
+    assert {outcome.result for outcome in bench.tick(engine).values()} == {"current"}
+
+
+def test_a_project_that_takes_tokens_of_the_account_gets_those(bench: Bench) -> None:
+    open_foundry(bench, project_audience="https://cognitiveservices.azure.com")
+    assert list(bench.tick(bench.engine(azure_openai_endpoints=(PROJECT,)))) == [OTHER_JOB]
+
+
+def test_a_token_that_no_audience_makes_acceptable_is_told(bench: Bench) -> None:
+    open_foundry(bench, project_audience="https://elsewhere.example")
+    [account] = bench.engine(azure_openai_endpoints=(PROJECT,)).accounts
+    with pytest.raises(AccessError):
+        account.jobs()
