@@ -100,7 +100,7 @@ def find_jobs(
     with counted() as traffic:
         engine = _engine()
         candidates, failed = engine.discover()
-        accounts_failed, refused = _log_refusals(failed, len(engine.accounts))
+        accounts_failed, refused = _log_refusals(failed, {account.name for account in engine.accounts})
         depth = _storage().depth(QUEUE)
     for ignored in Routes(Destination(None, "", engine.datasets), engine.rules).ignored():
         log.warning("route ignored: %s", ignored)
@@ -144,7 +144,7 @@ def _log_tick(fields: dict[str, object]) -> None:
     )
 
 
-def _log_refusals(failed: Sequence[Outcome], accounts: int) -> tuple[int, int]:
+def _log_refusals(failed: Sequence[Outcome], accounts: set[str]) -> tuple[int, int]:
     """Log unreachable accounts and failed jobs, repeated failures once. Return the number of accounts and jobs.
 
     Raises:
@@ -154,7 +154,7 @@ def _log_refusals(failed: Sequence[Outcome], accounts: int) -> tuple[int, int]:
     for outcome in unlisted:
         fields: dict[str, object] = {"account": outcome.account, "reason": outcome.message, "hint": outcome.hint}
         log.error("account not listed account=%(account)s reason=%(reason)s %(hint)s", fields, extra=fields)
-    if unlisted and len(unlisted) == accounts:
+    if unlisted and accounts <= {outcome.account for outcome in unlisted}:
         raise SyncError(f"no account could be listed: {unlisted[0].message}", unlisted[0].hint)
     refused = Counter((outcome.account, outcome.message, outcome.hint) for outcome in failed if outcome.job)
     for (account, reason, hint), jobs in refused.items():

@@ -138,6 +138,13 @@ class Settings(BaseSettings):
         """The subscriptions and resource groups in AZURE_OPENAI_ENDPOINTS."""
         return tuple(each for each in self._addresses() if isinstance(each, Scope))
 
+    @property
+    def cloud(self) -> str:
+        """The Azure cloud, as the last label of an Azure OpenAI host names it: com, us or cn."""
+        hosts = [urlsplit(url).hostname or "" for url in (self.key_vault_url or "", *self.azure_openai_endpoints)]
+        known = {".usgovcloudapi.net": "us", ".azure.us": "us", ".azure.cn": "cn"}
+        return next((cloud for host in hosts for suffix, cloud in known.items() if host.endswith(suffix)), "com")
+
     def _addresses(self) -> Iterator[Endpoint | Scope]:
         return (parse_address(each, self.azure_trusted_hosts) for each in self.azure_openai_endpoints)
 

@@ -8,12 +8,16 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
+import httpx2
 from azure.core.credentials import TokenCredential
 
-from function_app.azure.accounts import accounts_from, merged
+from function_app.azure.account_finder import AccountFinder
+from function_app.azure.accounts import accounts_from, azure_account, merged
 from function_app.azure.key_vault import VaultKey, identity_of
 from function_app.azure.leases import Leases, no_lease
 from function_app.azure.openai import Account
+from function_app.azure.subscriptions import Subscriptions
+from function_app.data.addresses import Endpoint
 from function_app.engine.deleted_runs import DeletedRuns, InMemory
 from function_app.engine.engine import Engine
 from function_app.engine.reporting import Reporting
@@ -54,8 +58,10 @@ def engine_from(
 
     with ExitStack() as resources:
         identity = identity_of(settings, resources, managed_identity=managed_identity)
+        finder = None
         if accounts is None:
             accounts = accounts_from(settings, identity)
+            finder = _finder(settings, accounts, identity, resources)
         for account in accounts:
             resources.callback(account.close)
         tracker = WandbTracker(_wandb_api(settings, _keys(settings, identity), resources, guest=guest))
@@ -71,7 +77,25 @@ def engine_from(
             reporting=Reporting(settings.fine_tuning_prices, settings.alert_overdue_minutes * 60 or None),
             leases=leases,
             deleted=deleted or InMemory(),
+            finder=finder,
         )
+
+
+def _finder(
+    settings: Settings, named: Sequence[Account], identity: Callable[[], TokenCredential], resources: ExitStack
+) -> AccountFinder | None:
+    """Return what finds the accounts of the settings' subscriptions; None if the settings name none."""
+    if not settings.scopes:
+        return None
+    trust = httpx2.create_ssl_context()
+
+    def open_account(endpoint: Endpoint) -> Account:
+        return azure_account(endpoint, settings.api_versions, identity(), trust, discovered=True)
+
+    keys = frozenset(endpoint.account for endpoint in settings.endpoints)
+    finder = AccountFinder(named, keys, settings.scopes, Subscriptions(identity(), settings.cloud), open_account)
+    resources.callback(finder.close)
+    return finder
 
 
 def _conventions(settings: Settings) -> Conventions:
@@ -82,9 +106,13 @@ def _conventions(settings: Settings) -> Conventions:
 def open_accounts(settings: Settings) -> Iterator[list[Account]]:
     """Open the accounts of the settings, for a command that does not use W&B."""
     with ExitStack() as resources:
-        accounts = accounts_from(settings, identity_of(settings, resources))
+        identity = identity_of(settings, resources)
+        accounts = accounts_from(settings, identity)
         for account in accounts:
             resources.callback(account.close)
+        if finder := _finder(settings, accounts, identity, resources):
+            finder.accounts()
+            accounts += finder.discovered
         yield accounts
 
 

@@ -44,6 +44,9 @@ param azureOpenAiEndpoints string
 @description('Resource ids of the same accounts, separated by commas. They may be in other resource groups and subscriptions.')
 param azureOpenAiAccountIds string
 
+@description('Resource ids of resource groups whose Azure OpenAI accounts the app may find and read, separated by commas.')
+param discoveryResourceGroupIds string = ''
+
 @description('Version of the Azure OpenAI API. Empty lets the app choose.')
 param azureOpenAiApiVersion string = ''
 
@@ -199,6 +202,7 @@ var defaultRegion = resourceGroup().location
 var region = !empty(mistakes) ? fail(join(mistakes, ' ')) : empty(location) ? defaultRegion : location
 var token = toLower(uniqueString(resourceGroup().id, name, empty(location) ? defaultRegion : location))
 var accountIds = map(split(azureOpenAiAccountIds, ','), id => trim(id))
+var discoveryIds = empty(discoveryResourceGroupIds) ? [] : map(split(discoveryResourceGroupIds, ','), id => trim(id))
 var emails = empty(alertEmails) ? [] : map(split(alertEmails, ','), address => trim(address))
 var groups = empty(actionGroupIds) ? [] : map(split(actionGroupIds, ','), id => trim(id))
 var allTags = empty(azdEnvironment) ? tags : union(tags, { 'azd-env-name': azdEnvironment })
@@ -337,6 +341,13 @@ module accountRoles 'modules/account-role.bicep' = [for id in accountIds: if (as
   }
 }]
 
+module discoveryRoles 'modules/discovery-role.bicep' = [for id in discoveryIds: if (assignRoles) {
+  scope: resourceGroup(split(id, '/')[2], split(id, '/')[4])
+  params: {
+    principalId: principalId
+  }
+}]
+
 // ---- The app
 
 module app 'modules/app.bicep' = {
@@ -379,6 +390,7 @@ module app 'modules/app.bicep' = {
     vaultRole
     accountRoles
     endpoints
+    discoveryRoles
   ]
 }
 

@@ -96,6 +96,11 @@ class Rule:
 _FROM_LOOSE_TO_STRICT = (DatasetPolicy.FULL, DatasetPolicy.SAMPLE, DatasetPolicy.REFERENCE, DatasetPolicy.OFF)
 
 
+def stricter(one: DatasetPolicy, other: DatasetPolicy) -> DatasetPolicy:
+    """Return the policy that lets less leave."""
+    return max(one, other, key=_FROM_LOOSE_TO_STRICT.index)
+
+
 def _is_looser(one: DatasetPolicy, other: DatasetPolicy) -> bool:
     return _FROM_LOOSE_TO_STRICT.index(one) < _FROM_LOOSE_TO_STRICT.index(other)
 
@@ -128,7 +133,7 @@ class Routes:
                     return LeftOut(f"rule {rule.number} of WANDB_ROUTES drops it ({rule.text})")
                 datasets = rule.datasets or self.default.datasets
                 if most and not rule.by_account_only:
-                    datasets = max(datasets, most, key=_FROM_LOOSE_TO_STRICT.index)
+                    datasets = stricter(datasets, most)
                 return Destination(rule.entity or self.default.entity, rule.project, datasets)
         return self.default
 

@@ -1,10 +1,22 @@
 """What the engine needs of an account of fine-tuning jobs; `azure.openai.Account` is one."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
+from function_app.errors import AccountError
 from function_app.models import Checkpoint, Event, File, Job
+
+
+class Finder(Protocol):
+    """Knows which accounts there are, where they are not only those of the settings."""
+
+    def accounts(self, wanted: str = "") -> Sequence["JobSource"]:
+        """Return the accounts; if the name `wanted` is not among them, it may search for it."""
+
+    @property
+    def failures(self) -> Mapping[str, AccountError]:
+        """The places that could not be searched, with the reason."""
 
 
 class JobSource(Protocol):

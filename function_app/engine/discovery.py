@@ -4,9 +4,9 @@ import contextvars
 import logging
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from function_app.data.routes import Destination, LeftOut, Routes, Rule
+from function_app.data.routes import Destination, LeftOut, Routes, Rule, stricter
 from function_app.engine.accounts import JobSource
 from function_app.engine.deleted_runs import DeletedRuns, name_of
 from function_app.engine.outcomes import Candidate, failed_outcome
@@ -168,11 +168,13 @@ class Discovery:
         A run's id comes from its job's, which no two jobs share: 32 random hex digits. The same id again is the same job,
         seen through another endpoint of its account, and is taken once.
         """
-        routes = Routes(Destination(None, self.projects.own.project, self.datasets), self.projects.rules)
+        named = Routes(Destination(None, self.projects.own.project, self.datasets), self.projects.rules)
+        policy = stricter(self.datasets, DatasetPolicy.REFERENCE)  # nobody named a discovered account
+        discovered = Routes(replace(named.default, datasets=policy), self.projects.rules)
         nowhere: list[Candidate] = []
         by_place: dict[Place, _Jobs] = {}
         for account, job in found:
-            goes = routes.of(job)
+            goes = (discovered if account.discovered else named).of(job)
             if isinstance(goes, LeftOut):
                 nowhere.append(Candidate(account, job, None, Decision(Action.SKIP, goes.message)))
             else:

@@ -11,7 +11,7 @@ from typing import Self
 
 from function_app.azure.leases import NO_LEASE, Lease, Leases, never, no_lease
 from function_app.data.routes import Registry, Rule
-from function_app.engine.accounts import JobSource
+from function_app.engine.accounts import Finder, JobSource
 from function_app.engine.deleted_runs import DeletedRuns, InMemory, name_of
 from function_app.engine.discovery import Discovery, Projects
 from function_app.engine.mirror import mark_deleted, mirror
@@ -64,6 +64,7 @@ class Engine:
     reporting: Reporting = BY_DEFAULT
     leases: Leases = no_lease
     deleted: DeletedRuns = field(default_factory=InMemory)
+    finder: Finder | None = None
     _projects: Projects = field(init=False)
     _stop: threading.Event = field(default_factory=threading.Event)
 
@@ -89,7 +90,12 @@ class Engine:
 
     def discover(self, selection: Selection = ALL, *, overwrite: bool = False) -> tuple[list[Candidate], list[Outcome]]:
         """See `Discovery.look`."""
-        return self._discovery.discover(selection, overwrite=overwrite)
+        if self.finder is None:
+            return self._discovery.discover(selection, overwrite=overwrite)
+        self.accounts = self.finder.accounts()
+        unsearched = [failed_outcome("", place, error) for place, error in self.finder.failures.items()]
+        candidates, failed = self._discovery.discover(selection, overwrite=overwrite)
+        return candidates, [*unsearched, *failed]
 
     @property
     def _discovery(self) -> Discovery:
@@ -159,7 +165,8 @@ class Engine:
         It reads once it has the job's lease: what it sees is then nobody's unfinished work. Once `stop` says so, the run
         is left as it stands, soon.
         """
-        account = next((account for account in self.accounts if account.name == account_name), None)
+        accounts = self.finder.accounts(account_name) if self.finder else self.accounts
+        account = next((account for account in accounts if account.name == account_name), None)
         if account is None:
             return Outcome(job_id, account_name, Result.FAILED, message="no such account in AZURE_OPENAI_ENDPOINTS")
         try:

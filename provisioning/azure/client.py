@@ -216,7 +216,7 @@ def _account(sdk: SdkAccount) -> Account:
         name=str(sdk.name),
         kind=sdk.kind or "",
         state=str(properties.provisioning_state or "") if properties else "",
-        endpoint=(properties.endpoint or "") if properties else "",
+        endpoint=_endpoint(properties) if properties else "",
         custom_subdomain=properties.custom_sub_domain_name if properties else None,
         principal_id=(identity.principal_id or None) if identity else None,
         user_identities=tuple(users or ()),
@@ -227,6 +227,13 @@ def _account(sdk: SdkAccount) -> Account:
         rules=network_rules(properties) if properties else frozenset(),
         tags=dict(sdk.tags or {}),
     )
+
+
+def _endpoint(properties: AccountProperties) -> str:
+    """The address of Azure OpenAI, which an AI Services account shows beside its main one."""
+    start = f"https://{(properties.custom_sub_domain_name or '').lower()}.openai."
+    shown = [each for each in (properties.endpoints or {}).values() if each and each.lower().startswith(start)]
+    return next(iter(shown), properties.endpoint or "")
 
 
 def _network(properties: AccountProperties | None) -> Network:
