@@ -7,6 +7,7 @@ var cognitiveServicesOpenAiUser = '5e0bd9bd-7b93-4f28-af87-19fc36ad61bd'
 
 resource finder 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   name: guid(resourceGroup().id, principalId, cognitiveServicesOpenAiUser)
+  scope: resourceGroup()
   properties: {
     principalId: principalId
     principalType: 'ServicePrincipal'

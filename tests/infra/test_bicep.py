@@ -93,7 +93,7 @@ def test_a_role_variable_holds_the_id_of_the_role_that_it_names() -> None:
 
 def test_an_assignment_has_the_name_that_provisioning_gives_it_and_the_scope_of_its_name() -> None:
     """guid(scope, principal, role): see provisioning/resource_ids.py, assignment_name."""
-    named = re.findall(r"name: guid\(([\w:]+)\.id, principalId, \w+\)\n  scope: ([\w:]+)\n", EVERYTHING)
+    named = re.findall(r"name: guid\(([\w:()]+)\.id, principalId, \w+\)\n  scope: ([\w:()]+)\n", EVERYTHING)
     assert all(name == scope for name, scope in named)
     assert len(named) == EVERYTHING.count("Microsoft.Authorization/roleAssignments@")
     assert len(named) == EVERYTHING.count("principalType: 'ServicePrincipal'")
@@ -102,7 +102,7 @@ def test_an_assignment_has_the_name_that_provisioning_gives_it_and_the_scope_of_
 def test_roles_go_to_the_resource_groups_of_the_vault_and_of_each_account() -> None:
     """They are cut out of /subscriptions/S/resourceGroups/G/… by position."""
     scopes = re.findall(r"scope: resourceGroup\(split\((\w+), '/'\)\[(\d)\], split\(\1, '/'\)\[(\d)\]\)", MAIN)
-    assert scopes == [("keyVaultId", "2", "4"), ("id", "2", "4")]
+    assert scopes == [("keyVaultId", "2", "4"), ("id", "2", "4"), ("id", "2", "4")]
     assert re.search(r"module accountRoles .* = \[for id in accountIds:", MAIN)
 
 
