@@ -223,11 +223,11 @@ class _Reading:
         if self._plans(RestoreAccessPolicies, AllowByPolicy) and (demanding := _demanding(self._way_back, rbac=True)):
             yield Refusal("access policies", demanding)
 
-    def _sets(self) -> Iterator[str]:
+    def _sets(self) -> Iterator[tuple[str, str]]:
         for found in (*self._restrictions.values(), self._way_back):
             for policy, field, value in found.sets:
                 if field != _RBAC:
-                    yield f"{policy} sets {field} to {value} with every write"
+                    yield policy, f"{field} to {value}"
 
 
 def with_ends(assignments: Iterable[Assignment], ends: Mapping[str, datetime]) -> tuple[Assignment, ...]:

@@ -106,7 +106,7 @@ class Governance:
     Attributes:
         who: the ids of the operator and of its groups, in lower case.
         way_back: policies that refuse access policies, or switch the vault back to Azure RBAC.
-        sets: what policies set with every write, in words.
+        sets: policies, each with what it sets with every write, in words.
         undeletable: policies that forbid deletes, each with the resource types in lower case.
         cannot_switch: why the operator's right to assign roles is not enough to change a vault's access model.
         unread: what could not be read.
@@ -117,7 +117,7 @@ class Governance:
     denials: tuple[Denial, ...] = ()
     refusals: tuple[Refusal, ...] = ()
     way_back: tuple[str, ...] = ()
-    sets: tuple[str, ...] = ()
+    sets: tuple[tuple[str, str], ...] = ()
     secret_policies: tuple[SecretPolicy, ...] = ()
     undeletable: tuple[tuple[str, frozenset[str]], ...] = ()
     cannot_switch: str = ""
@@ -177,8 +177,10 @@ def switching_right(held: Iterable[tuple[Assignment, RoleDefinition]], until: da
 
 
 def _notes(governance: Governance) -> Iterator[Step]:
-    for each in governance.sets:
-        yield Step(Verb.NOTE, "policy", each, danger="also when something else of the resource is changed")
+    for policy, sets in governance.sets:
+        yield Step(
+            Verb.NOTE, "policy", policy, danger=f"sets {sets} with every write, also when something else is changed"
+        )
     if governance.unread:
         yield Step(Verb.NOTE, "not read", ", ".join(governance.unread), why="they may refuse some of the changes")
 
