@@ -1,7 +1,7 @@
 """setup in every starting state, rotate-key, teardown on both kinds of vault: their worlds, and all that is there in the end."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from sandbox.azure.tenant import Secret, Vault
@@ -139,6 +139,15 @@ _ROTATE = Case(
     _TARGET | {"WANDB_API_KEY": NEW_KEY},
 )
 
+_OTHER_SECRET = ("--secret-name", "wandb-staging")
+
+
+def _one_of_two(kind: str, *flags: str) -> Case:
+    """teardown of the secret that was set up first, in a vault where a second one needs the same access."""
+    case = _teardown(f"one of two secrets, {kind}", _world(**_OTHERS), flags)
+    return replace(case, before=(*case.before, (*_SETUP, *_OTHER_SECRET, *flags)))
+
+
 CASES: tuple[Case, ...] = (
     _setup("access policies with others", _world(**_OTHERS), principal="operator"),
     _setup("Azure RBAC", _world(rbac=True, tags={"cost-center": "ml"})),
@@ -149,4 +158,13 @@ CASES: tuple[Case, ...] = (
     _teardown("back to access policies", _world(**_OTHERS), (), "--restore-access-policies"),
     _teardown("Azure RBAC", _world(rbac=True)),
     _teardown("access policies", _world(**_OTHERS), (_BY_POLICY,)),
+    _one_of_two("Azure RBAC"),
+    _one_of_two("access policies", _BY_POLICY),
+    Case("rescue", "Azure RBAC", ("provisioning", "rescue", *_FREELY), _world(**_OTHERS, rbac=True), end, _TARGET),
+    _setup(
+        "the key without an expiry",
+        _world(rbac=True, secrets=[_KEPT | {"expires_in_days": 5}]),
+        "--secret-lifetime",
+        "never",
+    ),
 )

@@ -13,8 +13,8 @@ from provisioning.execution.access import wait_for_access
 from provisioning.execution.services import SETTLING, OutdatedPlanError, Services
 from provisioning.models import Secret, SecretState, SecretVersion, Vault
 from provisioning.planning.actions import ChangeExpiry, DisableVersion, StoreSecret
-from provisioning.planning.ownership import CONTENT_TYPE, kept_tags, secret_tags, wrote
-from provisioning.planning.secret import expiry, until
+from provisioning.planning.ownership import CONTENT_TYPE, kept_tags, secret_tags
+from provisioning.planning.secret import agree, expiry, until
 
 _BUSY_FOR = timedelta(minutes=1)
 """How long a write is repeated while the vault is busy, with growing pauses (Microsoft, Key Vault throttling guidance)."""
@@ -58,6 +58,8 @@ def store(
                 return ""
         else:
             return ""
+    if action.renew and not agree(found.expires, expiry(action.lifetime, services.clock.now())):
+        return _expire(services, vault, action.owner.secret, found, action.lifetime)
     return f"the vault already holds this key, which {until(found.expires)}"
 
 
@@ -77,38 +79,35 @@ def rotate(services: Services, action: StoreSecret, vault: Vault, key: CheckedKe
 
 def change_expiry(services: Services, action: ChangeExpiry, vault: Vault) -> str:
     """Change when the current version expires, unless there is a newer one since the plan was made."""
-    secrets, name = services.azure.secrets(vault), action.owner.secret
-    found = secrets.read(name)
+    name = action.owner.secret
+    found = services.azure.secrets(vault).read(name)
     if found.version != action.version:
         raise OutdatedPlanError(
             f"Secret {name} has a newer version since the plan was made. Its expiry was not changed.",
             hint="Run the same command again: it plans with the current version.",
         )
-    wanted = expiry(action.lifetime, services.clock.now())
-    if wanted is None:
-        return _without_expiry(services, action, vault, found)
-    shown = secrets.expire(name, action.version, wanted)
-    if shown is None or abs(shown - wanted) > timedelta(minutes=1):
-        raise ConflictError(
-            f"The vault accepted another expiry of secret {name}, and it {until(shown)}.",
-            hint="An Azure Policy may have changed it: ask the owner of the vault.",
-        )
-    return ""
+    return _expire(services, vault, name, found, action.lifetime)
 
 
-def _without_expiry(services: Services, action: ChangeExpiry, vault: Vault, found: Secret) -> str:
-    """Write the same key again without an expiry, and disable the version before it if setup or rotate-key wrote that."""
-    secrets, name = services.azure.secrets(vault), action.owner.secret
+def _expire(services: Services, vault: Vault, name: str, found: Secret, lifetime: timedelta | None) -> str:
+    """Let the current version expire after a lifetime from now. To expire never takes a new version with the same key."""
+    secrets, wanted = services.azure.secrets(vault), expiry(lifetime, services.clock.now())
+    if wanted is not None:
+        shown = secrets.expire(name, found.version, wanted)
+        if not agree(shown, wanted):
+            raise ConflictError(
+                f"The vault accepted another expiry of secret {name}, which {until(shown)}.",
+                hint="An Azure Policy may have changed it: ask the owner of the vault.",
+            )
+        return f"version {found.version} {until(wanted)}"
     if found.value is None:
         raise ConflictError(f"Secret {name} cannot be read any more.", hint="Run the same command again.")
     secrets.write(name, found.value, None, found.tags, found.content_type or CONTENT_TYPE)
     for _ in services.attempts(SETTLING, "the new version to be returned"):
-        if secrets.read(name).version != action.version:
-            if wrote(found.tags):
-                secrets.disable(name, action.version)
-            return ""
+        if secrets.read(name).version != found.version:
+            return f"version {found.version} with the same key stays enabled, until rotate-key disables it"
     raise BusyError(
-        f"A new version of secret {name} was written, and the vault still returns version {action.version}.",
+        f"A new version of secret {name} was written, but the vault still returns version {found.version}.",
         hint="Run the same command again in a minute.",
     )
 

@@ -281,9 +281,13 @@ class _OnSecret(_OnVault):
 
 @dataclass(frozen=True)
 class StoreSecret(_OnSecret):
-    """Store the W&B key, unless the vault already contains it. The new version expires after `lifetime`, or never."""
+    """Store the W&B key, unless the vault already contains it. The new version expires after `lifetime`, or never.
+
+    With `renew`, the lifetime also applies to an existing version with the same key.
+    """
 
     lifetime: timedelta | None = field(kw_only=True)
+    renew: bool = field(kw_only=True, default=False)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from provisioning.models import KeyState, Observed, SecretVersion, Target
-from provisioning.planning.actions import DisableVersion, RotateSecret
+from provisioning.planning.actions import ChangeExpiry, DisableVersion, RotateSecret
 from provisioning.planning.ownership import owner, wrote
 from provisioning.planning.secret import expiry, secret_step, until
 from provisioning.planning.steps import Plan, Step, Verb
@@ -13,7 +13,8 @@ def plan_rotation(target: Target, observed: Observed, versions: Iterable[SecretV
     """Plan a rotation. If the vault already contains the key, plan only the rest of an interrupted rotation."""
     current = observed.secret.version if key is KeyState.SAME else None
     first = secret_step(target, observed, key) if current else _write(target, observed)
-    older = (v for v in versions if v.version != current and v.enabled)
+    renewed = isinstance(first.action, ChangeExpiry) and first.action.lifetime is None  # in a new version
+    older = (v for v in versions if (v.version != current or renewed) and v.enabled)
     steps = (first, *_replaced(target, observed, older))
     return Plan(f"{observed.account.name} → {observed.vault.name}", steps)
 

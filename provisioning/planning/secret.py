@@ -28,7 +28,7 @@ def secret_step(target: Target, observed: Observed, key: KeyState) -> Step:
     resource, found = f"secret {target.secret}", observed.secret
     if target.renew_expiry and found.state is SecretState.PRESENT and key is not KeyState.OTHER:
         wanted = expiry(target.secret_lifetime, observed.at)
-        if not _agree(found.expires, wanted):
+        if not agree(found.expires, wanted):
             return _renewal(target, observed, wanted)
     if key is KeyState.SAME:
         return _present(resource, "holds this key", found, observed.at)
@@ -43,7 +43,7 @@ def secret_step(target: Target, observed: Observed, key: KeyState) -> Step:
         before=found.state.value,
         after="the W&B key",
         danger=danger,
-        action=StoreSecret(observed.vault, owner(target), lifetime=target.secret_lifetime),
+        action=StoreSecret(observed.vault, owner(target), lifetime=target.secret_lifetime, renew=target.renew_expiry),
     )
 
 
@@ -51,7 +51,8 @@ _CLOSE = timedelta(days=1)
 """Two expiry dates that differ by less agree: a lifetime counts from the moment of the command."""
 
 
-def _agree(one: datetime | None, other: datetime | None) -> bool:
+def agree(one: datetime | None, other: datetime | None) -> bool:
+    """Return whether two expiry dates are the same but for the time that a command takes."""
     return one == other if one is None or other is None else abs(one - other) < _CLOSE
 
 

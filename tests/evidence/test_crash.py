@@ -82,7 +82,7 @@ def test_a_failure_must_be_reported_and_repaired_by_the_next_run(
 
 
 def test_every_command_that_writes_is_a_case() -> None:
-    assert {case.command for case in CASES} == {"setup", "rotate-key", "teardown", "sync"}
+    assert {case.command for case in CASES} == {"setup", "rotate-key", "teardown", "rescue", "sync"}
     assert len({case.name for case in CASES}) == len(CASES)
 
 

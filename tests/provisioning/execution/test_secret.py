@@ -78,11 +78,25 @@ def test_a_lifetime_on_the_command_line_changes_the_expiry_of_the_key_that_is_th
     expires = None if lifetime == "never" else cloud.clock.time() + int(lifetime[:-1]) * DAY
     assert versions[-1].expires == (pytest.approx(expires, abs=60) if expires else None)
     assert (versions[-1].content_type, versions[-1].tags) == ("text/plain", OURS | theirs)
-    assert [(v.value, v.enabled) for v in versions] == [(GOOD_KEY, False)] * (expires is None) + [(GOOD_KEY, True)]
+    assert [(v.value, v.enabled) for v in versions] == [(GOOD_KEY, command == "setup")] * (expires is None) + [
+        (GOOD_KEY, True)
+    ]
     writes = cloud.writes
     assert call(command, "--yes", "--secret-lifetime", lifetime, env=env).returncode == 0
     assert cloud.writes == writes
     assert ("does not expire" if expires is None else "expires 20") in call("status", env=env).stdout
+
+
+@pytest.mark.parametrize("lifetime", [timedelta(days=7), None])
+def test_the_expiry_of_a_key_that_setup_cannot_see_at_first_is_changed(
+    load: Load, bench: Bench, lifetime: timedelta | None
+) -> None:
+    owner = {"principal": "operator", "role": "Owner", "scope": "rg-ml"}
+    load(world(value=GOOD_KEY, expires_in_days=90, tags=OURS) | {"assignments": [owner]})
+    bench.setup(secret_lifetime=lifetime, renew_expiry=True)
+    current = bench.vault.secrets["wandb-api-key"].versions[-1]
+    expires = bench.cloud.clock.time() + 7 * DAY if lifetime else None
+    assert current.expires == (pytest.approx(expires, abs=3600) if expires else None)
 
 
 @pytest.mark.parametrize("enabled", [True, False])
