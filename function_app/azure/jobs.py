@@ -8,11 +8,14 @@ import re
 from collections.abc import Mapping
 
 from function_app.data.fields import Fields, bounded, mapping, moment, text, texts, whole
-from function_app.data.metrics import STEP, flat, values_of
+from function_app.data.metrics import STEP, flat, time_in, values_of
 from function_app.models import Checkpoint, Event, Job, JobError
 
 _JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,119}")
 """A job id becomes a run id (at most 128 characters, none of / \\ # ? % :) and the name of a blob."""
+
+_NEVER = 3_786_912_000
+"""2090: dates after it are placeholders (recorded in ARM's list of models)."""
 
 KNOWN = frozenset(
     {"id", "object", "created_at", "status", "model", "fine_tuned_model", "training_file", "validation_file"}
@@ -93,6 +96,12 @@ def checkpoint_from(source: object) -> Checkpoint | None:
         model=model,
         metrics=values_of((name, value) for name, value in flat(metrics).items() if name != STEP),
     )
+
+
+def retirement_in(model: Fields) -> float | None:
+    """Return when a model ends, in seconds since the epoch; None for no date, or one that stands for none (2099)."""
+    ends = model.fields("deprecation").read("inference", moment) or model.read("shutdown_date", time_in)
+    return float(ends) if ends and ends < _NEVER else None
 
 
 def _error(error: Fields) -> JobError | None:

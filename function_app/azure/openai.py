@@ -16,7 +16,7 @@ import httpx2
 import openai
 from azure.core.exceptions import AzureError
 
-from function_app.azure.jobs import checkpoint_from, event_from, job_from
+from function_app.azure.jobs import checkpoint_from, event_from, job_from, retirement_in
 from function_app.data.fields import Fields, text, whole
 from function_app.errors import AccessError, AccountBusyError, AccountError, NotThereError
 from function_app.models import Checkpoint, Event, File, Job
@@ -121,6 +121,16 @@ class Account:
         )
         found = [checkpoint for page in pages for entry in page if (checkpoint := checkpoint_from(entry))]
         return sorted(found, key=lambda checkpoint: checkpoint.step)
+
+    def retirement(self, model: str) -> float | None:
+        """Return when a model stops answering, in seconds since the epoch; None if the service does not say.
+
+        Azure says it in its classic API (`deprecation.inference`), OpenAI's platform by date (`shutdown_date`). No answer of
+        Azure for a fine-tuned model has been recorded, and whether v1 has the field is UNVERIFIED.
+        """
+        with self._reading(f"read model {model}"):
+            found = Fields(_json(self._client.models.with_raw_response.retrieve(model)))
+        return retirement_in(found)
 
     def file(self, file_id: str) -> File:
         """Return the properties of a file without reading its content."""

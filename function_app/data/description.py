@@ -7,7 +7,7 @@ from typing import Any
 
 from function_app.data.job_log import JobLog, summary_of_log
 from function_app.data.prices import Price, cost_of
-from function_app.models import Checkpoint, Job, MetricRow
+from function_app.models import OPENAI, Checkpoint, Job, MetricRow
 
 _TAG_LENGTH = 64
 _NAME_LENGTH = 128
@@ -135,6 +135,19 @@ def best_of(rows: Iterable[MetricRow], best: dict[str, dict[str, float]] | None 
 def name_of(job: Job) -> str:
     """Return the run's first name, which people may change."""
     return f"{job.suffix or base_model(job)} {job.id.removeprefix('ftjob-')[:6]}"
+
+
+def notes_of(job: Job) -> str:
+    """Return the run's first notes in Markdown: nothing in them changes later, and people may replace them.
+
+    The address of a job's own page in Azure's portals is not documented, so the link is to the portal.
+    """
+    place = "[OpenAI's platform](https://platform.openai.com/)"
+    if job.account != OPENAI:
+        place = f"the account `{job.account}` in [Microsoft Foundry](https://ai.azure.com/)"
+    files = {"Training": job.training_file, "Validation": job.validation_file}
+    named = [f"{role} file `{file_id}`" for role, file_id in files.items() if file_id]
+    return "\n".join([f"Fine-tuning job `{job.id}` of {place}", *(f"* {each}" for each in named)]) + "\n"
 
 
 def tags_of(job: Job, platform: str) -> tuple[str, ...]:

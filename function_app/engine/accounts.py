@@ -45,6 +45,9 @@ class JobSource(Protocol):
     def checkpoints(self, job_id: str) -> list[Checkpoint]:
         """Return the job's checkpoints, by step."""
 
+    def retirement(self, model: str) -> float | None:
+        """Return when a model stops answering, in seconds since the epoch; None if the service does not say."""
+
     def file(self, file_id: str) -> File:
         """Return what is known of a file without reading it."""
 

@@ -5,7 +5,8 @@ looked up first. The mark that a run is final goes last, after everything that i
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Any
 
 from function_app.azure.leases import NO_LEASE, Lease
@@ -16,7 +17,9 @@ from function_app.data.description import (
     config_changes,
     config_of,
     family_of,
+    iso,
     name_of,
+    notes_of,
     summary_of,
     tags_of,
 )
@@ -37,7 +40,7 @@ from function_app.engine.reporting import (
     figures_in_words,
     is_news,
 )
-from function_app.errors import KeyRefusedError, NotThereError, WandbBusyError, WandbError
+from function_app.errors import KeyRefusedError, NotThereError, SyncError, WandbBusyError, WandbError
 from function_app.models import (
     DELETED,
     OPENAI,
@@ -162,7 +165,7 @@ def _identity(job: Job, run_id: str, said: Conventions) -> Identity:
         tags=tuple(dict.fromkeys([*tags_of(job, OPENAI), *said.tags])),
         config={**said.config, **config_of(job), **supersedes},
         job_type=said.job_type or "fine-tune",
-        notes=said.notes,
+        notes=said.notes or notes_of(job),
     )
 
 
@@ -208,7 +211,7 @@ class _Mirroring:
                 if ends and file_id and (source == _MIXED or self.run.others):
                     self._keep_results(file_id, attached)
                 if ends and models:
-                    attached.models(self.job, self._checkpoints(), self.target)
+                    attached.models(self.job, self._checkpoints(), self._with_retirement())
             self.run.remember(datasets=True)
         alerted = self._alert()
         if ends:
@@ -308,6 +311,17 @@ class _Mirroring:
             self.run.summarise(best.summary)
             self.done.actions.append(best.text)
         return checkpoints
+
+    def _with_retirement(self) -> ModelTarget:
+        """Return where the models go, with the date on which the final one stops answering; without it nothing fails."""
+        ends = None
+        if self.job.fine_tuned_model:
+            with suppress(SyncError):
+                ends = self.account.retirement(self.job.fine_tuned_model)
+        if ends is None:
+            return self.target
+        self.run.configure({"model_retires_at": iso(ends)})
+        return replace(self.target, retires_at=iso(ends))
 
     def _confirm(self) -> None:
         """Have the tracker confirm what the marks are going to vouch for."""

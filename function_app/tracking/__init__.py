@@ -104,11 +104,16 @@ class Turn(Protocol):
 
 @dataclass(frozen=True)
 class ModelTarget:
-    """Where a job's models go: an artifact, its type, and the registry that the final model is linked to."""
+    """Where a job's models go: an artifact, its type, and the registry that the final model is linked to.
+
+    Attributes:
+        retires_at: when the models stop answering, in ISO 8601; None where the service does not say.
+    """
 
     collection: str
     kind: str
     registry: Registry | None = None
+    retires_at: str | None = None
 
 
 @dataclass(frozen=True)

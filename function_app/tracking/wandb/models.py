@@ -64,6 +64,7 @@ class Models:
     Attributes:
         collection: the family's artifact, see `data.description.collection_of`.
         kind: the artifact's type.
+        retires_at: when the models stop answering. It is metadata of a version and not in its file, as the date may move.
         written: how many versions were sent.
         linked: where the final model was linked to; empty when it was not, or before.
         warnings: what was refused without failing the job.
@@ -74,6 +75,7 @@ class Models:
     checkpoints: Sequence[Checkpoint]
     collection: str
     kind: str = MODEL
+    retires_at: str | None = None
     written: int = 0
     linked: str = ""
     warnings: list[str] = field(default_factory=list)
@@ -92,6 +94,8 @@ class Models:
         said = model_metadata(self.job, model, checkpoint)
         aliases = dict.fromkeys([_alias(self.job, checkpoint), *([_alias(self.job)] if said["final"] else [])])
         metadata = {**said, "job_created_at": iso(self.job.created_at)}
+        if self.retires_at:
+            metadata["retires_at"] = self.retires_at
         artifact = new_artifact(self.collection, self.kind, metadata)
         path = uploads.directory() / "model_metadata.json"
         path.write_text(json.dumps(said, indent=2, sort_keys=True), encoding="utf-8")

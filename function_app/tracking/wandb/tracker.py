@@ -90,7 +90,7 @@ class WandbAttachments(Uploads):
     def models(self, job: Job, checkpoints: Sequence[Checkpoint], target: ModelTarget) -> None:
         """Write the job's models that the project does not have yet."""
         self.target = target
-        self.placed = Models(self._api, job, checkpoints, target.collection, target.kind)
+        self.placed = Models(self._api, job, checkpoints, target.collection, target.kind, target.retires_at)
         self.placed.send(self._run, self)
 
 

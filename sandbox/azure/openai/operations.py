@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -9,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sandbox.azure.openai.course import TERMINAL
 from sandbox.azure.openai.errors import invalid, no_route, not_found, wrong_state
 from sandbox.azure.openai.jobs import Job
+from sandbox.azure.openai.script import epoch
 from sandbox.azure.openai.store import File, Store, multipart
 from sandbox.runtime.http import Call, Reply
 
@@ -246,6 +248,41 @@ def list_checkpoints(request: Request) -> Reply:
     return _page(checkpoints[start : start + limit], more=start + limit < len(checkpoints))
 
 
+def get_model(request: Request) -> Reply:
+    """The model of a job. Its end is in the classic answer and in the platform's; v1's is UNVERIFIED, and has none here."""
+    name = request.call.params["model"]
+    job = next(
+        (job for job in request.store.jobs(request.now) if job.body(request.now).get("fine_tuned_model") == name), None
+    )
+    if job is None or job.script.retires is None:
+        raise not_found()
+    retires = epoch(job.script.retires, job.created)
+    if request.surface != "classic":
+        shutdown = {"shutdown_date": datetime.fromtimestamp(retires, UTC).date().isoformat()}
+        known = {"id": name, "object": "model", "created": int(job.created), "owned_by": "organization"}
+        return Reply(body=known | (shutdown if request.surface == "platform" else {}))
+    capabilities = {
+        "fine_tune": False,
+        "inference": True,
+        "completion": False,
+        "chat_completion": True,
+        "embeddings": False,
+    }
+    return Reply(
+        body={
+            "model": job.script.model,
+            "fine_tune": job.id,
+            "capabilities": capabilities,
+            "lifecycle_status": "generally-available",
+            "deprecation": {"inference": int(retires)},
+            "id": name,
+            "status": "succeeded",
+            "created_at": int(job.created),
+            "object": "model",
+        }
+    )
+
+
 # -- files
 
 
@@ -308,6 +345,7 @@ OPERATIONS: Sequence[tuple[str, str, str, Handler, str]] = (
     ("FineTuning_Cancel", "POST", "/fine_tuning/jobs/{job}/cancel", cancel_job, "fine-tunes/write"),
     ("FineTuning_Pause", "POST", "/fine_tuning/jobs/{job}/pause", pause_job, "fine-tunes/write"),
     ("FineTuning_Resume", "POST", "/fine_tuning/jobs/{job}/resume", resume_job, "fine-tunes/write"),
+    ("Models_Get", "GET", "/models/{model}", get_model, "models/read"),
     ("Files_List", "GET", "/files", list_files, "files/read"),
     ("Files_Upload", "POST", "/files", upload_file, "files/write"),
     ("Files_Get", "GET", "/files/{file}", get_file, "files/read"),

@@ -239,6 +239,7 @@ class JobScript(JobCourse):
     metadata: dict[str, str] | None = None
     style: Literal["azure", "openai"] = "azure"
     extra: dict[str, Any] = Field(default_factory=dict)  # undocumented fields, in every version's body
+    retires: Moment | None = None  # when the model of the job ends; without it the service does not know the model
     recorded: Recorded | None = None  # in place of what follows from the rest
 
     @property

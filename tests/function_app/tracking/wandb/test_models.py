@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -86,6 +87,23 @@ def test_an_alias_of_the_best_that_stands_on_another_version_of_the_job_is_moved
     bench.mark(rule=None)
     bench.tick()
     assert [f"{JOB}-best" in names for names in bench.aliases(FAMILY).values()] == [False, True, False]
+
+
+def test_the_date_on_which_a_model_stops_answering_is_in_the_config_and_on_its_versions(bench: Bench) -> None:
+    """The fine-tuned model's own date: its base model retires earlier (Microsoft, retirement schedule)."""
+    bench.world(a_job(**FIRST, retires=datetime(2027, 10, 14, tzinfo=UTC)))
+    bench.tick()
+    assert bench.run().config["model_retires_at"] == "2027-10-14T00:00:00Z"
+    assert {said(each)["retires_at"] for each in collection(bench).versions} == {"2027-10-14T00:00:00Z"}
+
+
+@pytest.mark.parametrize("status", [401, 404, 500])
+def test_a_service_that_does_not_say_when_a_model_ends_stops_nothing(bench: Bench, status: int) -> None:
+    refused = {"op": "Models_Get", "do": {"status": status, "body": {"error": {"code": "x", "message": "y"}}}}
+    bench.world(a_job(**FIRST, retires="1h"), faults=[refused])
+    outcome = bench.tick()[JOB]
+    assert (outcome.final, outcome.warnings) == (True, ())
+    assert "model_retires_at" not in bench.run().config
 
 
 @pytest.mark.parametrize("model", [MODEL, f"{MODEL}:ckpt-step-20"])
