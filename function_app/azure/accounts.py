@@ -151,6 +151,10 @@ class SeveralAddresses:
         """See `Account.checkpoints`."""
         return self._ask(job_id, lambda account: account.checkpoints(job_id))
 
+    def retirement(self, model: str) -> float | None:
+        """See `Account.retirement`."""
+        return self._ask("", lambda account: account.retirement(model))
+
     def file(self, file_id: str) -> File:
         """See `Account.file`."""
         return self._ask("", lambda account: account.file(file_id))
