@@ -1,40 +1,40 @@
-"""What can go wrong, for people: what happened, what to do next, and whether trying again can help.
+"""The errors of the app. Each has a message, a hint with the next step, and whether a retry may help.
 
 SyncError
 ├── SettingsError            a setting is missing or malformed
 ├── VaultError               the key cannot be read from Key Vault
-├── StorageError             the app's storage account cannot be asked
+├── StorageError             the app's storage account refuses or is unreachable
 ├── TakenError               another worker has the job
 ├── NotYetError              the run cannot be written just now; nothing is wrong
 ├── UsageError               the command line cannot be used (cli.commands)
-├── RequestError             `submit` was asked for what does not fit together (authoring.request)
+├── RequestError             the options of `submit` contradict each other (authoring.request)
 ├── InvalidFileError         `check` finds errors in a file that is to be uploaded (authoring.request)
 ├── UnusableFileError        the account cannot use an uploaded file (authoring.submission)
 ├── TokenizerError           tokens cannot be counted, only estimated (authoring.tokens)
 ├── AccountError             Azure OpenAI (or OpenAI)
-│   ├── AccessError          … does not let us in
+│   ├── AccessError          … refuses access
 │   ├── NotThereError        … has no such job or file
-│   └── AccountBusyError     … cannot be reached, is busy or broken: later
-│       └── LostAnswerError  … may have created a job and did not say so (authoring.job_creation)
+│   └── AccountBusyError     … is unreachable, busy or failing; retry later
+│       └── LostAnswerError  … did not answer, but may have created a job (authoring.job_creation)
 └── WandbError               W&B
-    ├── KeyRefusedError      … does not take the key
-    ├── RunDeletedError      … somebody deleted the run there; its id cannot come back
-    ├── UnusableRunError     … lost rows of the run; it has to be replaced
+    ├── KeyRefusedError      … does not accept the key
+    ├── RunDeletedError      … the run was deleted there; its id cannot be reused
+    ├── UnusableRunError     … lost rows of the run, which must be replaced
     ├── DashboardError       … does not save the workspace (authoring.dashboard)
-    └── WandbBusyError       … cannot be reached, is busy or broken: later
-        └── UnclearError     … did not answer in a way that says what happened (tracking.wandb.sdk)
+    └── WandbBusyError       … is unreachable, busy or failing; retry later
+        └── UnclearError     … failed without a clear reason (tracking.wandb.sdk)
 
-Those that one command alone knows stand in its module, named in brackets.
+Errors of a single command are defined in its module, which is in brackets.
 """
 
 
 class SyncError(Exception):
-    """Something expected went wrong.
+    """An expected error.
 
     Attributes:
-        message: what happened and what that means.
-        hint: the next step; empty when there is none.
-        retry: whether the same thing may work later, as it is.
+        message: what happened and what it means.
+        hint: the next step; empty if there is none.
+        retry: whether the same operation may succeed later.
     """
 
     retry = False
@@ -44,11 +44,11 @@ class SyncError(Exception):
         self.message = message
         self.hint = hint
         if hint:
-            self.add_note(hint)  # so that a traceback, which is what the Functions host keeps, ends with it
+            self.add_note(hint)  # so that tracebacks, which the Functions host logs, end with it
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of an error's text, at most 200 characters; the name of its class where it has no text.
+    """Return the first line of an error's text, at most 200 characters, or the name of its class if it has no text.
 
     azure-core's text for a connection that timed out is a tuple of urllib3's connection and message: only the message counts.
     """
@@ -67,7 +67,7 @@ class VaultError(SyncError):
 
 
 class StorageError(SyncError):
-    """The app's own storage account refuses or cannot be reached: later, as a new role takes minutes to count."""
+    """The app's own storage account refuses or is unreachable. Retry later: a new role takes minutes to work."""
 
     retry = True
 
@@ -87,11 +87,11 @@ class AccountError(SyncError):
 
 
 class AccessError(AccountError):
-    """The account does not let this identity do it."""
+    """The account refuses this identity."""
 
 
 class NotThereError(AccountError):
-    """The account has no such job or file (any more)."""
+    """The account has no such job or file, or no longer has it."""
 
 
 class AccountBusyError(AccountError):
@@ -105,15 +105,15 @@ class WandbError(SyncError):
 
 
 class KeyRefusedError(WandbError):
-    """W&B does not take the API key."""
+    """W&B does not accept the API key."""
 
 
 class RunDeletedError(WandbError):
-    """Somebody deleted the run in W&B, which never gives the same id out again."""
+    """Somebody deleted the run in W&B, which never reuses an id."""
 
 
 class UnusableRunError(WandbError):
-    """The run cannot be brought up to date any more: it has to be replaced."""
+    """The run cannot be brought up to date any more and must be replaced."""
 
 
 class WandbBusyError(WandbError):

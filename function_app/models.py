@@ -1,4 +1,4 @@
-"""What the engine talks about: jobs, events, metric rows, checkpoints, runs and outcomes. Data only, no SDK."""
+"""The data of the engine: jobs, events, metric rows, checkpoints, runs and outcomes. No SDK types."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -6,23 +6,23 @@ from enum import StrEnum
 from typing import Any
 
 TERMINAL = frozenset({"succeeded", "failed", "cancelled"})
-"""The statuses after which a job does not change. Everything else, unknown ones too, is still going on."""
+"""The statuses in which a job does not change any more. All others, including unknown ones, are unfinished."""
 
 OPENAI = "openai"
 """The name of OpenAI's own platform among the accounts."""
 
 DELETED = "deleted"
-"""The status that a run shows when its job was deleted before its end was seen."""
+"""The status of a run whose job was deleted before its end was seen."""
 
 MOVING = frozenset({"created", "validating_files", "pending", "queued", "running", "pausing", "resuming"})
-"""The statuses that pass by themselves. A paused job waits for a person, and of an unknown status nobody can say."""
+"""The statuses that end without a person. A paused job waits for somebody, and unknown statuses may, too."""
 
 Cell = str | int | float | bool | None
-"""What a table holds in one place."""
+"""The value of a table cell."""
 
 
 class Method(StrEnum):
-    """The training methods that are known, in the API's words. A job may have a newer one."""
+    """The known training methods, with the API's names. A job may have a newer one."""
 
     SUPERVISED = "supervised"
     DPO = "dpo"
@@ -34,7 +34,7 @@ class DatasetPolicy(StrEnum):
 
     FULL = "full"  # the file and a table of its examples
     SAMPLE = "sample"  # a table of some examples
-    REFERENCE = "reference"  # that it was used, its id, size and statistics; none of its text
+    REFERENCE = "reference"  # only its use, id, size and statistics; none of its text
     OFF = "off"  # nothing
 
 
@@ -45,7 +45,7 @@ class MetricRow:
     Attributes:
         step: the training step, from 1 up.
         values: metric name → finite number; a metric without a value at this step is absent.
-        at: when the step happened, in seconds since the epoch; None when nobody said.
+        at: the time of the step, in seconds since the epoch; None if unknown.
     """
 
     step: int
@@ -55,7 +55,7 @@ class MetricRow:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A model that a job kept on its way (one per epoch, Azure keeps the last three)."""
+    """A model that a job saved during training (one per epoch; Azure keeps the last three)."""
 
     id: str
     created_at: int
@@ -78,7 +78,7 @@ class Event:
 
 @dataclass(frozen=True)
 class JobError:
-    """Why a job failed."""
+    """The error of a failed job."""
 
     code: str
     message: str
@@ -93,15 +93,15 @@ class Job:
         account: the Azure OpenAI account it belongs to, "openai" on OpenAI's own platform.
         finished_at: the end, as the service shows it now: Azure moves it by weeks when a file of the job is deleted (recorded).
         estimated_finish: when the service expects the end; out of date while the job is paused, and once it ended.
-        method: "supervised", "dpo", "reinforcement" or whatever comes next; None when the service does not say (Azure's
+        method: "supervised", "dpo", "reinforcement" or a newer one; None if the service does not show it (Azure's
             stable api-version 2024-10-21 does not).
-        hyperparameters: as the job's method has them; "auto" and -1 mean that the service has not chosen yet.
-        method_options: what else the method carries (a grader, a response format), unpacked as it came.
+        hyperparameters: those of the job's method; "auto" and -1 mean that the service has not chosen yet.
+        method_options: the other fields of the method (a grader, a response format), unchanged.
         training_type: Azure's trainingType ("Standard", "GlobalStandard", "developerTier", …); the v1 surface shows it.
-        region: Azure's name of the account's region ("swedencentral"); None where nobody says.
-        integrations: the job's own reporting ("wandb": it already logs there by itself).
-        extras: fields no type here knows, kept as they came.
-        malformed: names of fields whose value could not be used, which then count as absent.
+        region: Azure's name of the account's region ("swedencentral"); None if unknown.
+        integrations: the job's own integrations ("wandb" means that it logs to W&B by itself).
+        extras: other fields, unchanged.
+        malformed: names of fields with unusable values, which count as absent.
     """
 
     id: str
@@ -155,7 +155,7 @@ class TableRow:
 
 @dataclass(frozen=True)
 class Malformed:
-    """A line of a training file that is no example. `message` quotes nothing of the line: training data is private."""
+    """A line of a training file that is not an example. `message` does not quote the line, as training data is private."""
 
     line: int
     message: str
@@ -168,28 +168,28 @@ def alerted_condition(value: Any) -> str | None:
 
 @dataclass(frozen=True)
 class RunState:
-    """What W&B shows for a job: the newest of its runs, as there are several once one was made to replace another.
+    """W&B's state of a job: the newest of its runs. There are several if a run was replaced.
 
     Attributes:
-        id: the run id: the job's id, `<job id>-2` of the run that replaced that one, and so on.
-        number: which of the job's runs it is, from 1 up.
-        state: W&B's word: "running", "finished", "failed", "crashed", …
-        url: where people look at it.
-        status: the job status that the run was last brought to; of another tool's run, what its summary says.
-        model: the fine-tuned model that its summary names.
-        account: whose job it is, as the run was told; None when another tool made it.
-        rule: the version of the settling rule under which the run was marked final; None when it was not.
+        id: the run id: the job's id, or `<job id>-2` for the run that replaced the first one, and so on.
+        number: the number of the run among the job's runs, from 1.
+        state: W&B's state: "running", "finished", "failed", "crashed", …
+        url: the address of its page.
+        status: the job status at the last sync; for another tool's run, the status in its summary.
+        model: the fine-tuned model in its summary.
+        account: the account of the job, from the run's config; None if another tool made the run.
+        rule: the version of the settling rule by which the run was marked final; None if it is not final.
         last_step: the highest training step the run has; -1 without any.
-        source: where its rows came from, "file" or "events"; None without any.
-        results_file: the id of the job's results file, once it was known.
+        source: the source of its rows, "file" or "events"; None if it has none.
+        results_file: the id of the job's results file, if known.
         datasets: whether the job's files are attached.
         alerted: the condition of the job that people were last alerted to; empty for none.
-        ended: when the job was first seen terminal, in seconds since the epoch; None when it was not.
+        ended: when the job was first seen terminal, in seconds since the epoch; None if it was not.
         best: the best value of each metric and its step.
-        lines: how many rows the run has; W&B may say too few for some seconds.
+        lines: the number of rows of the run; W&B may show too few for some seconds.
         foreign: whether another tool (wandb's own WandbLogger) made it.
-        superseded_by: the id of the run that replaced it, which is gone, as else that one would be shown here.
-        unmarked: ids of the job's previous runs that do not say yet that they were replaced.
+        superseded_by: the id of the run that replaced it and was deleted. If it existed, it would be the newest run.
+        unmarked: ids of the job's previous runs that are not yet marked as superseded.
     """
 
     id: str
@@ -215,12 +215,12 @@ class RunState:
 
 @dataclass(frozen=True)
 class Conventions:
-    """What people who call `sync()` want new runs and models to be called. Nothing set: as the engine does it.
+    """Names, tags and config for new runs and models, from callers of `sync()`. Unset values mean the engine's defaults.
 
     Attributes:
-        tags: beside the engine's own.
-        config: beside the job's own values, which win.
-        model_artifact: one name for the models of all jobs; None is one for each family of jobs.
+        tags: tags in addition to the engine's.
+        config: config values in addition to the job's, which take precedence.
+        model_artifact: one name for the models of all jobs; None for one artifact per family of jobs.
         model_type: the artifact type of models.
     """
 
@@ -239,14 +239,14 @@ USUAL = Conventions()
 
 @dataclass(frozen=True)
 class Selection:
-    """Which jobs: these ids, the newest so many of each account, those created since (seconds since the epoch); or all."""
+    """Selects jobs: by id, the newest of each account, those created since a time (seconds since the epoch), or all."""
 
     jobs: frozenset[str] = frozenset()
     last: int | None = None
     since: float | None = None
 
     def of(self, jobs: Iterable[Job]) -> list[Job]:
-        """The selected ones of an account's jobs, which come newest first."""
+        """Return the selected jobs of an account. `jobs` are sorted, the newest first."""
         chosen = [job for job in jobs if not self.jobs or job.id in self.jobs]
         if self.since is not None:
             chosen = [job for job in chosen if job.created_at >= self.since]
@@ -257,7 +257,7 @@ ALL = Selection()
 
 
 class Result(StrEnum):
-    """How one job came out of one tick."""
+    """The result of one tick for one job."""
 
     SYNCED = "synced"
     PENDING = "pending"
@@ -271,19 +271,19 @@ class Outcome:
     """What one tick did for one job.
 
     Attributes:
-        job: the job id; empty when an account could not even say which jobs it has.
-        account: whose job.
-        result: synced (something was written), pending (there is work that was not done, as under --dry-run), current (there was
-            none), skipped or failed (`message` says why).
+        job: the job id; empty if an account could not be listed.
+        account: the account of the job.
+        result: synced (something was written), pending (there is unfinished work, as with --dry-run), current (there was no
+            work), skipped or failed (`message` has the reason).
         status: the job's status.
-        message: one sentence for people; empty when there is nothing to say.
-        hint: what to do about it; empty when there is nothing to do.
+        message: one sentence for people, or empty.
+        hint: the next step; empty if there is none.
         steps: metric rows written by this tick.
-        last_step: the last training step that the run shows now; None when it shows none.
+        last_step: the last training step that the run shows now; None if it shows none.
         actions: what was done, as short phrases ("104 new steps", "2 models", "settled").
-        warnings: what was left undone without failing the job, each with what to do about it.
-        run_url: the run in W&B; empty when there is none.
-        final: whether nothing more is to come for this job, or waiting would not change what stands in its way.
+        warnings: problems that did not fail the job, each with the next step.
+        run_url: the run in W&B; empty if there is none.
+        final: whether there will be no more work for this job, or waiting does not help.
     """
 
     job: str
@@ -301,12 +301,12 @@ class Outcome:
 
     @property
     def summary(self) -> str:
-        """One line: why something was not done, or what was done."""
+        """Return one line: the reason why work was not done, or what was done."""
         steps = [f"{self.steps:,} new step{'s' * (self.steps > 1)}"] if self.steps else []
         message = [self.message.rstrip(".")] if self.message else []
         return "; ".join([*message, *steps, *self.actions]) or "nothing new"
 
     @property
     def moving(self) -> bool:
-        """Whether waiting brings more: late events, further steps, an account that answers again."""
+        """Whether waiting helps: late events, further steps, or an account that answers again."""
         return not self.final and self.status in {"", *MOVING, *TERMINAL}

@@ -1,7 +1,7 @@
-"""At most one worker writes a job's run: a lease that ends by itself when its holder dies, and is renewed while it works.
+"""Leases, by which at most one worker writes a job's run. A lease is renewed during the work, and ends if its holder dies.
 
-What the lease is made of is the caller's choice (`storage.BlobLock` in Azure). This module says when it is renewed and when it
-counts as lost. The lease also carries how often the job failed and when it is tried next.
+The caller supplies the lock (`storage.BlobLock` in Azure). This module decides when a lease is renewed and when it
+counts as lost. The lease also records how often the job failed and when it is tried next.
 """
 
 import contextvars
@@ -19,16 +19,16 @@ from function_app.errors import StorageError, TakenError
 log = logging.getLogger(__name__)
 
 TERM = 60
-"""Seconds until a lease ends that nobody renews: the longest that the Blob service has (Microsoft, Lease Blob)."""
+"""Seconds until a lease ends without a renewal: the maximum of the Blob service (Microsoft, Lease Blob)."""
 
 RENEW_EVERY = 15.0
-"""Seconds between renewals: two may fail before the third has to arrive, and most jobs are done before the first."""
+"""Seconds between renewals: two may fail before the lease ends, and most jobs are done before the first renewal."""
 
 _JOIN = 15.0
-"""Seconds for the renewing thread to end."""
+"""Seconds to wait for the renewing thread to end."""
 
 STOP_BEFORE = 10.0
-"""Seconds before its end that a lease counts as lost: what is on its way to W&B by then arrives before another begins."""
+"""Seconds before its end at which a lease counts as lost, so that requests in flight arrive before another holder begins."""
 
 
 @dataclass(frozen=True)
@@ -43,42 +43,42 @@ NO_FAILURES = Failures()
 
 
 class Lock(Protocol):
-    """Something that one holder has at a time, for TERM seconds from when it was acquired or renewed."""
+    """A lock with one holder at a time, valid for TERM seconds after it was acquired or renewed."""
 
     def acquire(self) -> Failures:
-        """Take it; return what its last holder left in it.
+        """Acquire the lock; return the failures that its last holder recorded.
 
         Raises:
-            TakenError: another has it.
-            StorageError: nobody can say.
+            TakenError: another worker holds it.
+            StorageError: the state is unknown.
         """
 
     def renew(self) -> None:
-        """Have it for another TERM.
+        """Renew the lock for another TERM.
 
         Raises:
-            TakenError: it is gone.
-            StorageError: nobody can say.
+            TakenError: the lock is lost.
+            StorageError: the state is unknown.
         """
 
     def release(self, failures: Failures) -> None:
-        """Give it back, and leave `failures` for the next holder. Raises as `renew`."""
+        """Release the lock, and record `failures` for the next holder. Raises the errors of `renew`."""
 
 
 def never() -> bool:
-    """Return False: of a lease that cannot be lost."""
+    """Return False, for a lease that cannot be lost."""
     return False
 
 
 @dataclass
 class Lease:
-    """A lease that is held.
+    """A lease that is currently held.
 
     Attributes:
-        lost: returns whether the lease is lost, so that its holder has to stop; once it is, it stays so.
-        failures: of the job; its holder replaces them, and they stay with the lease.
-        left: returns for how many seconds it is good.
-        exclusive: whether it keeps others away; there is none on the command line.
+        lost: returns whether the lease is lost, so that its holder must stop. A lost lease stays lost.
+        failures: the failures of the job; the holder may replace them, and they are kept with the lease.
+        left: returns the remaining seconds of the lease.
+        exclusive: whether it excludes other workers; False on the command line, which has no leases.
     """
 
     lost: Callable[[], bool] = never
@@ -91,11 +91,11 @@ NO_LEASE = Lease(exclusive=False)
 """For reading, and for a single worker that keeps nothing."""
 
 Leases = Callable[[str], AbstractContextManager[Lease]]
-"""The lease of a job, by its id: `with leases(job) as lease`. Entering raises as `Lock.acquire`."""
+"""The lease of a job, by its id: `with leases(job) as lease`. Entering raises the errors of `Lock.acquire`."""
 
 
 def no_lease(job: str) -> AbstractContextManager[Lease]:
-    """Return a lease for a single worker, as on the command line: never lost, and nothing is kept in it."""
+    """Return a lease for a single worker, as on the command line. It is never lost and records nothing."""
     return nullcontext(Lease(exclusive=False))
 
 
@@ -103,21 +103,21 @@ def no_lease(job: str) -> AbstractContextManager[Lease]:
 def held(
     lock: Lock, name: str, *, renew_every: float = RENEW_EVERY, clock: Callable[[], float] = time.monotonic
 ) -> Iterator[Lease]:
-    """Hold a lock as long as the block runs.
+    """Hold a lock during the block.
 
     Args:
-        lock: what to hold.
-        name: what it is for, in the log.
-        renew_every: seconds.
-        clock: seconds, steadily going forward.
+        lock: the lock to hold.
+        name: the name of the job, for the log.
+        renew_every: seconds between renewals.
+        clock: a monotonic clock, in seconds.
 
     Raises:
-        TakenError, StorageError: it was not to be had; the block does not run.
+        TakenError, StorageError: the lock could not be acquired; the block does not run.
     """
     keeper = _Keeper(lock, name, clock)
     lease = Lease(keeper.lost, keeper.found, keeper.left)
     over = threading.Event()
-    here = contextvars.copy_context()  # what it asks for belongs to the job, too
+    here = contextvars.copy_context()  # its requests are counted for the job, too
     renewer = threading.Thread(
         target=here.run, args=(keeper.keep, over, renew_every), name=f"lease {name}", daemon=True
     )
@@ -126,12 +126,12 @@ def held(
         yield lease
     finally:
         over.set()
-        renewer.join(_JOIN)  # one request long; a token request may hang for minutes
+        renewer.join(_JOIN)  # the time of one request; a token request may hang for minutes
         keeper.release(lease.failures)
 
 
 class _Keeper:
-    """A lock that is held. Time counts from before a request was sent: the service's own count cannot have begun earlier."""
+    """Keeps a lock. Time is counted from before a request was sent, because the service cannot have started earlier."""
 
     def __init__(self, lock: Lock, name: str, clock: Callable[[], float]) -> None:
         self._lock = lock
@@ -150,11 +150,11 @@ class _Keeper:
             return self._lost
 
     def left(self) -> float:
-        """Return for how many seconds it is good."""
+        """Return the remaining seconds of the lease."""
         return 0.0 if self.lost() else self._good_until - self._clock()
 
     def keep(self, over: threading.Event, every: float) -> None:
-        """Renew until it is `over` or lost."""
+        """Renew the lock until the work is `over` or the lock is lost."""
         while not over.wait(every) and not self.lost():
             asked = self._clock()
             try:
@@ -169,7 +169,7 @@ class _Keeper:
                     self._good_until = asked + TERM - STOP_BEFORE
 
     def release(self, failures: Failures) -> None:
-        """Give it back; one that cannot be given back ends by itself."""
+        """Release the lock. If that fails, the lease ends by itself."""
         try:
             self._lock.release(failures)
         except (TakenError, StorageError) as error:

@@ -1,1 +1,1 @@
-"""Decides which jobs need work and mirrors them. Knows jobs and runs, but no SDK."""
+"""Decide which jobs need work, and mirror them. The engine knows jobs and runs, but no SDK."""

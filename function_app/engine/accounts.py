@@ -1,4 +1,4 @@
-"""What the engine needs of an account of fine-tuning jobs; `azure.openai.Account` is one."""
+"""The protocol of an account with fine-tuning jobs, which `azure.openai.Account` implements."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -20,14 +20,14 @@ class Finder(Protocol):
 
 
 class JobSource(Protocol):
-    """An account. Every method raises AccountError or one of its kinds."""
+    """An account. Every method may raise AccountError or a subclass."""
 
     name: str
     discovered: bool
     """Whether it was found in a subscription. Nobody named it, so that only references of its files leave it."""
 
     def now(self) -> float:
-        """Seconds since the epoch by the account's own clock, which is the clock of its jobs' times."""
+        """Return the time in seconds since the epoch by the account's clock, as in its jobs."""
 
     def jobs(self) -> list[Job]:
         """Return all jobs, the newest first."""
@@ -40,7 +40,7 @@ class JobSource(Protocol):
         """
 
     def events(self, job_id: str, *, known_step: int = -1) -> list[Event]:
-        """Return a job's log, oldest first: all of it, or what is needed to go on after `known_step`."""
+        """Return a job's events, oldest first: all of them, or those that are needed to continue after `known_step`."""
 
     def checkpoints(self, job_id: str) -> list[Checkpoint]:
         """Return the job's checkpoints, by step."""
@@ -49,7 +49,7 @@ class JobSource(Protocol):
         """Return when a model stops answering, in seconds since the epoch; None if the service does not say."""
 
     def file(self, file_id: str) -> File:
-        """Return what is known of a file without reading it."""
+        """Return the properties of a file without reading its content."""
 
     def content(self, file_id: str) -> AbstractContextManager[Iterator[bytes]]:
         """Stream a file's bytes in chunks."""

@@ -1,14 +1,14 @@
-"""Chooses which pending jobs a tick enqueues, so that the queue stays bounded and no job waits without limit. Pure.
+"""Choose which pending jobs a tick enqueues, so that the queue stays bounded and every job gets its turn. Pure.
 
-A tick knows how many messages the queue holds, but not for which jobs. A message too many costs one check of its job.
+A tick knows how many messages the queue holds, but not for which jobs. A superfluous message only costs one check of its job.
 """
 
 from collections.abc import Hashable, Sequence
 from typing import TypeVar
 
 BOUND = 128
-"""Messages in the queue at most: three for each instance that infra/ lets work at once (40), so that none idles between
-two ticks, and few enough that a job which goes on is some minutes behind a backfill, not hours."""
+"""The maximum number of messages in the queue: about three for each of the 40 instances that infra/ allows, so that no
+instance is idle between two ticks, and few enough that a running job waits minutes, not hours, behind a backfill."""
 
 _SHARE = 1 / 8
 _GOLDEN = 5**0.5 / 2 - 0.5
@@ -18,22 +18,22 @@ Each = TypeVar("Each", bound=Hashable)
 
 
 def top_up(going: Sequence[Each], ended: Sequence[Each], *, depth: int, turn: int, bound: int = BOUND) -> list[Each]:
-    """Return the jobs to enqueue now: those that still run, then those that have ended, the newest first.
+    """Return the jobs to enqueue now: first those that still run, then those that have ended, the newest first.
 
-    Where more go on than there is room for, each gets its turn. The first `depth` of the ended ones are left out, as these
-    are what the queue most probably still holds: what is done leaves the list at its front. An eighth is kept for ended
-    ones whose turn it is, whatever else there is: for the case that more go on than are ever done, that the newest fail
-    again and again, or that the queue holds other messages than it seems.
+    If more jobs run than there is room for, they take turns. The first `depth` of the ended jobs are skipped, because the
+    queue probably still holds these: finished jobs leave the list at its front. An eighth of the room is reserved for ended
+    jobs that take turns. This covers three cases: more jobs run than can be handled, the newest jobs fail
+    repeatedly, or the queue holds other messages than expected.
 
     Args:
         going: pending jobs that still run, in the same order in every tick.
         ended: pending jobs that have ended, the newest first.
         depth: how many messages the queue holds.
-        turn: a number that goes up from tick to tick.
-        bound: how many messages the queue may hold.
+        turn: a number that increases with every tick.
+        bound: the maximum number of messages in the queue.
     """
     room = max(0, bound - depth)
-    share = min(len(ended), int(room * _SHARE + turn * _SILVER % 1))  # right in the long run, also where room is 1
+    share = min(len(ended), int(room * _SHARE + turn * _SILVER % 1))  # correct on average, even if room is 1
     first = going if len(going) <= room - share else _in_turn(going, turn)[: room - share]
     room -= len(first)
     some = _in_turn(ended, turn)[:share]
@@ -43,10 +43,10 @@ def top_up(going: Sequence[Each], ended: Sequence[Each], *, depth: int, turn: in
 
 
 def _in_turn(jobs: Sequence[Each], turn: int) -> list[Each]:
-    """The jobs from where it is their turn, and round.
+    """Rotate the jobs so that the list starts with the one whose turn it is.
 
-    The start moves by the golden section of the list. So, whatever number is taken each time, what is taken falls evenly
-    over the list, and none is left out for long (three-gap theorem).
+    The start moves by the golden ratio of the list. For any number of jobs that are taken each time, they are spread evenly
+    over the list, and none is skipped for long (three-gap theorem).
     """
     start = int(turn * _GOLDEN % 1 * len(jobs))
     return [*jobs[start:], *jobs[:start]]

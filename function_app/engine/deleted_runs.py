@@ -1,7 +1,7 @@
-"""Remembers the runs that people deleted in W&B, which never gives an id out again.
+"""Record the runs that people deleted in W&B, which never reuses an id.
 
-W&B says so only when a run is opened, and the SDK retries that for a quarter of a minute: the answer is worth keeping. The
-command line keeps it in memory; in Functions, where timer and queue run in separate instances (Microsoft, "Per-function
+W&B reports this only when a run is opened, and the SDK retries that for a quarter of a minute, so the answer is kept. The
+command line keeps it in memory. In Functions, where timer and queue run in separate instances (Microsoft, "Per-function
 scaling"), it is kept in storage.
 """
 
@@ -13,7 +13,7 @@ from function_app.tracking import Tracker
 
 
 class DeletedRuns(Protocol):
-    """The deleted runs known so far, by the names of `name_of`."""
+    """The known deleted runs, by the names of `name_of`."""
 
     def known(self) -> Collection[str]:
         """Return all names.
@@ -23,7 +23,7 @@ class DeletedRuns(Protocol):
         """
 
     def note(self, name: str) -> None:
-        """Add one.
+        """Add a name.
 
         Raises:
             StorageError: storage cannot be written.
@@ -31,7 +31,7 @@ class DeletedRuns(Protocol):
 
 
 class InMemory:
-    """Kept in this process only."""
+    """A record in this process only."""
 
     def __init__(self) -> None:
         self._names: set[str] = set()
@@ -46,5 +46,5 @@ class InMemory:
 
 
 def name_of(job_id: str, tracker: Tracker) -> str:
-    """Return the name to note for a job: in another project, or on another server, its run may well be made."""
+    """Return the name to record for a job. It includes server and project, because the run may be created in another one."""
     return f"{tracker.address}/{quote(job_id, safe='')}"

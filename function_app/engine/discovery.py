@@ -1,4 +1,4 @@
-"""Finds pending jobs: compares the accounts' jobs with their runs in W&B, project by project. Writes nothing."""
+"""Find pending jobs: compare the accounts' jobs with their runs in W&B, project by project. Writes nothing."""
 
 import contextvars
 import logging
@@ -18,21 +18,21 @@ from function_app.tracking import Tracker, run_of
 log = logging.getLogger(__name__)
 
 Place = tuple[str | None, str]
-"""Entity and project; without an entity it is the engine's own."""
+"""Entity and project; without an entity, the engine's default entity."""
 
 _Jobs = dict[str, tuple[JobSource, Job, DatasetPolicy]]
 
 
 @dataclass
 class Projects:
-    """The projects that jobs go to: the engine's own, and those that `rules` name."""
+    """The projects for jobs: the engine's default project, and those of the `rules`."""
 
     own: Tracker
     rules: tuple[Rule, ...] = ()
     _trackers: dict[Place, Tracker] = field(default_factory=dict)
 
     def places(self) -> list[Place]:
-        """Every project that a job may go to."""
+        """Return every project that may contain jobs."""
         ruled = ((rule.entity, rule.project) for rule in self.rules if rule.project)
         return list(dict.fromkeys([(None, self.own.project), *ruled]))
 
@@ -45,7 +45,7 @@ class Projects:
         return self._trackers[place]
 
     def named(self, place: Place) -> str:
-        """What to call a project; nothing for the engine's own, which is the settings' to name."""
+        """Return the name of a project for messages; empty for the engine's default project."""
         entity, project = place
         if entity is None and project == self.own.project:
             return ""
@@ -54,12 +54,12 @@ class Projects:
 
 @dataclass(frozen=True)
 class Discovery:
-    """Lists accounts and projects and decides what is pending.
+    """Lists accounts and projects, and decides which jobs are pending.
 
     Attributes:
-        datasets: the policy where no rule has one of its own.
-        concurrency: accounts that are asked at once.
-        deleted: the runs that W&B said were deleted, asked for where W&B shows no run.
+        datasets: the default data policy.
+        concurrency: the number of accounts that are listed at the same time.
+        deleted: the record of deleted runs, used if W&B shows no run.
     """
 
     accounts: Sequence[JobSource]
@@ -69,15 +69,15 @@ class Discovery:
     deleted: DeletedRuns
 
     def discover(self, selection: Selection = ALL, *, overwrite: bool = False) -> tuple[list[Candidate], list[Outcome]]:
-        """Return the jobs with their decisions, running jobs first, then the newest; and the failures: accounts that
-        cannot be listed, and jobs whose project refuses.
+        """Return the jobs with their decisions, running jobs first, then the newest. Also return the failures: unreachable
+        accounts, and jobs whose project refuses.
 
-        One listing an account, and one W&B query a thousand jobs of each project; one of each project that jobs may go to
-        when the accounts are listed whole.
+        This takes one listing per account, and one W&B query per thousand jobs of each project, or one per possible project
+        if all jobs are listed.
 
         Raises:
-            WandbError, VaultError: W&B cannot be asked; nothing can be decided.
-            StorageError: nor can be what W&B said of deleted runs.
+            WandbError, VaultError: W&B is unreachable, so nothing can be decided.
+            StorageError: the record of deleted runs is unreachable.
         """
         found, failed = self._listed(selection)
         missing = selection.jobs - {job.id for _, job in found}
@@ -90,7 +90,7 @@ class Discovery:
         return sorted(candidates, key=lambda each: (each.job.terminal, -each.job.created_at)), failed + refused
 
     def _listed(self, selection: Selection) -> tuple[list[tuple[JobSource, Job]], list[Outcome]]:
-        """The jobs of every account, at most `concurrency` of them asked at once; and those that did not answer."""
+        """List the jobs of every account, at most `concurrency` accounts at the same time. Also return the failures."""
 
         def ask(account: JobSource) -> list[Job] | AccountError:
             try:
@@ -98,7 +98,7 @@ class Discovery:
             except AccountError as error:
                 return error
 
-        here = contextvars.copy_context()  # their requests count as those of who looks
+        here = contextvars.copy_context()  # their requests are counted for the caller
         found: list[tuple[JobSource, Job]] = []
         failed: list[Outcome] = []
         with ThreadPoolExecutor(self.concurrency, thread_name_prefix="list") as pool:
@@ -113,17 +113,17 @@ class Discovery:
     def decided(
         self, found: Sequence[tuple[JobSource, Job]], *, overwrite: bool = False, whole: bool = False
     ) -> tuple[list[Candidate], list[Outcome]]:
-        """Decide what is pending for these jobs, project by project; also return the failures of projects that refuse.
+        """Decide what is pending for these jobs, project by project. Also return the failures of projects that refuse.
 
-        When they are the `whole` of the accounts' jobs, a run that goes on for a job which is not among them has to be
-        ended: its job seems to have been deleted.
+        If these are the `whole` of the accounts' jobs, an unfinished run of a job that is not among them must be
+        ended, because its job was probably deleted.
 
         Raises:
             WandbError: every project refuses.
-            StorageError: nobody can say which runs were deleted.
+            StorageError: the record of deleted runs is unreachable.
         """
         candidates, by_place = self._routed(found)
-        if whole:  # a project may still show jobs that were the last to go there
+        if whole:  # a project may still have unfinished runs although no job is routed there any more
             for place in self.projects.places():
                 by_place.setdefault(place, {})
         listed = {job.id for _, job in found}
@@ -154,19 +154,19 @@ class Discovery:
         return [*candidates, *gone.values()], failed
 
     def _refused(self, place: Place, jobs: _Jobs, error: WandbError) -> Iterator[Outcome]:
-        """A project that cannot be asked, job by job."""
+        """Yield a failure for each job of a project that refuses."""
         where = self.projects.named(place)
-        if not jobs:  # nothing waits for it; whatever ran there last is ended once it can be asked
+        if not jobs:  # no job waits for it; its unfinished runs are ended once it answers
             name = where or self.projects.own.project
             log.warning("project not asked project=%s reason=%s", name, error.message)
         for account, job, _ in jobs.values():
             yield failed_outcome(job.id, account.name, error, job.status, where)
 
     def _routed(self, found: Iterable[tuple[JobSource, Job]]) -> tuple[list[Candidate], dict[Place, _Jobs]]:
-        """The jobs that go nowhere, and the others by project and id.
+        """Split the jobs into those that are not mirrored, and the others by project and id.
 
-        A run's id comes from its job's, which no two jobs share: 32 random hex digits. The same id again is the same job,
-        seen through another endpoint of its account, and is taken once.
+        A run's id comes from its job's, which is unique: 32 random hex digits. A repeated id is the same job,
+        listed through another endpoint of its account, and is used once.
         """
         named = Routes(Destination(None, self.projects.own.project, self.datasets), self.projects.rules)
         policy = stricter(self.datasets, DatasetPolicy.REFERENCE)  # nobody named a discovered account

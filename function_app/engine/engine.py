@@ -1,4 +1,4 @@
-"""One tick: finds the pending jobs and mirrors each of them, without one holding up another."""
+"""One tick: find the pending jobs and mirror each of them, independently of the others."""
 
 import logging
 import threading
@@ -37,11 +37,11 @@ from function_app.traffic import counted
 
 log = logging.getLogger(__name__)
 
-_DELETED_AT_MOST = 20  # runs of one job that people have deleted, one after the other
+_DELETED_AT_MOST = 20  # consecutive runs of one job that people have deleted
 
 
 class Interrupted(Exception):  # noqa: N818 (nothing went wrong)
-    """Somebody pressed Ctrl-C; `outcomes` are of the jobs that were done by then."""
+    """Somebody pressed Ctrl-C; `outcomes` contains the jobs that were done by then."""
 
     def __init__(self, outcomes: Sequence[Outcome]) -> None:
         super().__init__("interrupted")
@@ -50,8 +50,8 @@ class Interrupted(Exception):  # noqa: N818 (nothing went wrong)
 
 @dataclass
 class Engine:
-    """Mirrors the jobs of some accounts into W&B: into one project, or those that `rules` send them to. Keeps nothing that
-    W&B does not know, but for the runs that W&B said were deleted, so as not to ask for them at every tick."""
+    """Mirrors the jobs of some accounts into W&B: into one project, or the projects of the `rules`. It keeps no state
+    besides W&B's, except the record of deleted runs, which saves a request for each of them at every tick."""
 
     accounts: Sequence[JobSource]
     tracker: Tracker
@@ -69,11 +69,11 @@ class Engine:
     _stop: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
-        """Its projects follow from the rest."""
+        """Derive the projects from the other fields."""
         self._projects = Projects(self.tracker, self.rules)
 
     def __enter__(self) -> Self:
-        """Itself; leaving closes its connections."""
+        """Return the engine; leaving the context closes its connections."""
         return self
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
@@ -85,11 +85,11 @@ class Engine:
         self.resources.close()
 
     def interrupt(self) -> None:
-        """Have the runs at work left as they stand, soon."""
+        """Stop the work on runs soon, and leave them as they are."""
         self._stop.set()
 
     def discover(self, selection: Selection = ALL, *, overwrite: bool = False) -> tuple[list[Candidate], list[Outcome]]:
-        """See `Discovery.look`."""
+        """See `Discovery.discover`."""
         if self.finder is None:
             return self._discovery.discover(selection, overwrite=overwrite)
         self.accounts = self.finder.accounts()
@@ -111,15 +111,15 @@ class Engine:
         report: Callable[[Outcome], None] = lambda outcome: None,
         stops: Callable[[], None] = lambda: None,
     ) -> list[Outcome]:
-        """Mirror every pending job, at most `concurrency` jobs at once.
+        """Mirror every pending job, at most `concurrency` jobs at the same time.
 
-        `begins` hears how many jobs that is, `report` of each job as it is done, `stops` of Ctrl-C at once.
+        `begins` is called with the number of jobs, `report` with each outcome, and `stops` immediately after Ctrl-C.
 
-        With `overwrite` every selected job gets a clean run, which replaces the one it has.
+        With `overwrite` every selected job gets a new run, which replaces its existing one.
 
         Raises:
-            Interrupted: on Ctrl-C, after the runs at work were left as they stand.
-            WandbError, VaultError: W&B cannot be asked.
+            Interrupted: on Ctrl-C, after the work on all runs has stopped.
+            WandbError, VaultError: W&B is unreachable.
         """
         candidates, outcomes = self.discover(selection, overwrite=overwrite)
         pending = []
@@ -146,7 +146,7 @@ class Engine:
         return outcomes
 
     def _dry_outcomes(self, pending: Sequence[Candidate]) -> Iterator[Outcome]:
-        """Yield what a dry run says of pending jobs: those whose project would refuse them have failed."""
+        """Yield the outcomes of a dry run for pending jobs. Those whose project would refuse them have failed."""
         refusals: dict[Tracker, WandbError | None] = {}
         for each in pending:
             tracker = each.tracker or self.tracker
@@ -160,10 +160,10 @@ class Engine:
             yield outcome_of(each, Result.FAILED, Mirrored(), refusal) if refusal else not_done(each)
 
     def sync_job(self, account_name: str, job_id: str, *, stop: Callable[[], bool] = never) -> Outcome:
-        """Read one job again and mirror it if it is still pending: what a queue message asks for.
+        """Read one job again and mirror it if it is still pending, for a queue message.
 
-        It reads once it has the job's lease: what it sees is then nobody's unfinished work. Once `stop` says so, the run
-        is left as it stands, soon.
+        It reads after it has acquired the job's lease, so that it does not see another worker's unfinished work. When `stop`
+        returns True, it stops soon and leaves the run as it is.
         """
         accounts = self.finder.accounts(account_name) if self.finder else self.accounts
         account = next((account for account in accounts if account.name == account_name), None)
@@ -202,7 +202,7 @@ class Engine:
         )
 
     def _gone(self, job_id: str, account_name: str, error: NotThereError, lease: Lease) -> Outcome:
-        """A job that was deleted: its run is told so, in whichever project it is, as nobody can say how it was routed."""
+        """Record in the run of a deleted job that the job is gone. Every project is searched, as its route is unknown."""
         outcome = Outcome(job_id, account_name, Result.SKIPPED, message=error.message, final=True)
         try:
             for place in self._projects.places():
@@ -224,7 +224,7 @@ class Engine:
         pending: dict[Future[Outcome], Candidate] = {}
         with ThreadPoolExecutor(self.concurrency, thread_name_prefix="sync") as pool:
             try:
-                for each in jobs:  # in here, as Ctrl-C may come while the first are at work already
+                for each in jobs:  # inside the try block, because Ctrl-C may come while the first jobs are in progress
                     pending[pool.submit(self.mirror, each)] = each
                     begun += 1
                 while pending:
@@ -242,8 +242,8 @@ class Engine:
                 raise
 
     def mirror(self, each: Candidate, lease: Lease = NO_LEASE, stop: Callable[[], bool] = never) -> Outcome:
-        """Bring one job's run up to date; whatever goes wrong is in the outcome. Stops when its lease is lost, or when
-        `stop` says so.
+        """Bring one job's run up to date. Errors become part of the outcome. Stop if the lease is lost or
+        `stop` returns True.
         """
         started = time.monotonic()
         with counted() as traffic:
@@ -256,7 +256,7 @@ class Engine:
         try:
             self._mirror(each, done, lambda: self._stop.is_set() or stop() or lease.lost(), lease)
             if lease.lost() and not done.final:
-                raise TakenError("its lease was lost on the way: whoever has it now, or the next tick, goes on")
+                raise TakenError("its lease was lost during the work; the new holder or the next tick continues")
         except TakenError as error:
             return replace(outcome_of(each, Result.SKIPPED, done, error), final=False)
         except NotYetError as error:
@@ -268,7 +268,7 @@ class Engine:
             return outcome_of(each, Result.SKIPPED, done, error)
         except SyncError as error:
             return outcome_of(each, Result.FAILED, done, error)
-        except Exception as error:  # the boundary: one job's surprise is nobody else's
+        except Exception as error:  # the boundary: an unexpected error of one job must not affect the others
             log.error("unexpected job=%s account=%s error=%s", each.job.id, each.job.account, type(error).__name__)
             log.debug("unexpected job=%s", each.job.id, exc_info=error)
             surprise = SyncError(f"unexpected {type(error).__name__}: {first_line(error)}", "Please report it.")
@@ -276,7 +276,7 @@ class Engine:
         return outcome_of(each, Result.PENDING if done.broken_off else Result.SYNCED, done)
 
     def _note(self, each: Candidate) -> None:
-        """That its run was deleted; where that cannot be kept, the next tick asks again."""
+        """Record the deletion of the run. If storage fails, the next tick checks again."""
         try:
             self.deleted.note(self._name(each))
         except StorageError as error:
@@ -286,7 +286,7 @@ class Engine:
         return name_of(each.job.id, each.tracker or self.tracker)
 
     def _mirror(self, each: Candidate, done: Mirrored, interrupted: Callable[[], bool], lease: Lease) -> None:
-        """Into the job's run, or into a new one, whose id is the next that W&B has not seen deleted."""
+        """Mirror into the job's run, or into a new run with the next id that was not deleted in W&B."""
         existing = each.run
         if existing and each.job.status == DELETED:
             with suppress(NotThereError):

@@ -1,7 +1,7 @@
-"""Brings the run of one job up to what the job is now. W&B holds the state: replay, overlap and crash end the same.
+"""Bring the run of one job up to date. W&B holds the state, so that replay, overlap and crash end in the same state.
 
-Every write is safe to repeat: a row is known by its line, config and summary are set to what the job says, artifacts are
-looked up first. The mark that a run is final goes last, after everything that it vouches for, and counts once the run has ended.
+Every write is safe to repeat: a row is identified by its line, config and summary are set from the job, and artifacts are
+looked up first. The mark that a run is final is written last, after everything else, and counts once the run has ended.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -57,8 +57,8 @@ from function_app.models import (
 from function_app.tracking import OF_JOB, Attachments, Identity, Intent, ModelTarget, Session, Tracker
 
 _OTHERS = (
-    "Other programs logged rows into this run, so that no more are written."
-    " The results file is attached when the job has ended; `sync --overwrite` makes a clean run."
+    "Other programs logged rows into this run, so no more rows are written."
+    " The results file is attached when the job has ended; `sync --overwrite` makes a new run."
 )
 _FILE, _EVENTS, _MIXED = "file", "events", "mixed"
 _EVERY_STEP, _SAMPLED, _NO_CURVE = "every step", "sampled", "none: neither results file nor metrics events"
@@ -80,25 +80,25 @@ def mirror(
     reporting: Reporting = BY_DEFAULT,
     lease: Lease = NO_LEASE,
 ) -> None:
-    """Bring a job's run up to date: open it, write what it does not have, end it when the job is settled.
+    """Bring a job's run up to date: open it, write what is missing, and end it if the job is settled.
 
     Args:
-        account: where the job is.
-        job: as the account shows it now.
-        run: as W&B lists it; None when there is none.
-        tracker: the project that the run is in.
-        done: told what is done as it is done; it stands when something goes wrong after it.
+        account: the account of the job.
+        job: the job as the account shows it now.
+        run: the run as W&B lists it; None if there is none.
+        tracker: the project of the run.
+        done: records each action when it is done, so that the record is right after an error.
         datasets: how much of the job's files goes to W&B.
-        run_id: of `run`, or what a new one is to have.
-        replaces: the job's other runs, which are told so once this one stands.
-        conventions: what a new run is to be called.
-        registry: where the final model is linked to; None for nowhere.
-        interrupted: asked before each part; True leaves the run as it stands, not final.
+        run_id: the id of `run`, or of a new run.
+        replaces: the job's other runs, which are marked as superseded once this one exists.
+        conventions: names, tags and config for a new run.
+        registry: the registry for the final model; None for no link.
+        interrupted: called before each part; True stops the work and leaves the run not final.
         lease: the right to write the run.
-        reporting: how the job is reported.
+        reporting: settings of alerts and prices.
 
     Raises:
-        SyncError: what went wrong; what was written stays, and asking again goes on from there.
+        SyncError: the work failed. What was written is kept, and a repetition continues from there.
     """
     permitted_job = permitted(job, datasets)
     target = ModelTarget(collection_of(permitted_job, conventions.model_artifact), conventions.model_type, registry)
@@ -114,12 +114,7 @@ def mirror(
                 raise
             end_of_deleted(opened, done)
             return
-        if job.malformed:
-            done.warnings.append(f"{account.name} shows values that cannot be used: {', '.join(job.malformed)}.")
-        now = account.now()
-        ended = (opened.known and opened.known.ended) or (int(now) if job.terminal else None)
-        opened.remember(ended=ended)
-        final = settled(job, events, now, seen=ended)
+        final = _is_settled(account, job, opened, events, done)
         adopted = run is not None and run.foreign
         mirroring = _Mirroring(
             account, permitted_job, opened, events, final, done, interrupted, target, adopted, reporting
@@ -134,6 +129,17 @@ def mirror(
     done.final = final
 
 
+def _is_settled(account: JobSource, job: Job, opened: Session, events: Sequence[Event], done: Mirrored) -> bool:
+    """Return whether the job is settled; record when it was first seen terminal, and warn about unusable values."""
+    if job.malformed:
+        fields = ", ".join(job.malformed)
+        done.warnings.append(f"{account.name} returned unusable values in these fields: {fields}.")
+    now = account.now()
+    ended = (opened.known and opened.known.ended) or (int(now) if job.terminal else None)
+    opened.remember(ended=ended)
+    return settled(job, events, now, seen=ended)
+
+
 def mark_deleted(tracker: Tracker, run: RunState, done: Mirrored, lease: Lease) -> None:
     """Record in a job's run that the job was deleted before its last figures were read, and end the run."""
     with tracker.open(run.id, None, Intent(), lease) as opened:
@@ -142,8 +148,8 @@ def mark_deleted(tracker: Tracker, run: RunState, done: Mirrored, lease: Lease) 
 
 
 def end_of_deleted(opened: Session, done: Mirrored) -> None:
-    """End the run of a deleted job: as failed, unless the job was last seen succeeded. Should the job be there again, its
-    run goes on.
+    """End the run of a deleted job: as failed, unless the job was last seen succeeded. If the job appears again, its
+    run continues.
     """
     last = opened.known.status if opened.known else None
     status = last if last in TERMINAL else DELETED
@@ -156,16 +162,16 @@ def end_of_deleted(opened: Session, done: Mirrored) -> None:
     done.final = True
 
 
-def _identity(job: Job, run_id: str, said: Conventions) -> Identity:
-    """What a new run is called: as was said, else as the engine does it."""
+def _identity(job: Job, run_id: str, chosen: Conventions) -> Identity:
+    """Return the name, tags and config of a new run: from the conventions, else the engine's defaults."""
     supersedes = {OF_JOB: job.id} if run_id != job.id else {}
     return Identity(
-        name=said.name or name_of(job),
-        group=said.group or family_of(job),
-        tags=tuple(dict.fromkeys([*tags_of(job, OPENAI), *said.tags])),
-        config={**said.config, **config_of(job), **supersedes},
-        job_type=said.job_type or "fine-tune",
-        notes=said.notes or notes_of(job),
+        name=chosen.name or name_of(job),
+        group=chosen.group or family_of(job),
+        tags=tuple(dict.fromkeys([*tags_of(job, OPENAI), *chosen.tags])),
+        config={**chosen.config, **config_of(job), **supersedes},
+        job_type=chosen.job_type or "fine-tune",
+        notes=chosen.notes or notes_of(job),
     )
 
 
@@ -183,7 +189,7 @@ class _Mirroring:
     reporting: Reporting
 
     def go(self, policy: DatasetPolicy) -> None:
-        """Write in the order in which a crash does least harm: rows, files, models, and the mark that vouches for them."""
+        """Write in the order in which a crash does the least harm: rows, files, models, and last the mark of their completion."""
         known = self.run.known
         file_id = results_file(self.job, self.events, known)
         source, best = self._curve(file_id)
@@ -233,7 +239,7 @@ class _Mirroring:
     # --- the curve ------------------------------------------------------------------------------------------------
 
     def _curve(self, file_id: str | None) -> tuple[str | None, Mapping[str, Any]]:
-        """Take over the job's rows; return where the run's rows came from, and the best of them."""
+        """Collect the job's rows; return their source and the best values."""
         state = self.run.known
         known, best = (state.source, state.best) if state else (None, {})
         if file_id:
@@ -254,7 +260,7 @@ class _Mirroring:
         return known, best
 
     def _from_file(self, file_id: str) -> tuple[int, bool, dict[str, Any]]:
-        """Take over the file's rows: how many it has, whether it has steps that the run went past, and the best values."""
+        """Collect the file's rows. Return their number, whether the run has passed some of their steps, and the best values."""
         told = {row.step for row in rows_from_events(self.events)}
         last = -1 if self.run.last_step is None else self.run.last_step
         missed = False
@@ -269,7 +275,7 @@ class _Mirroring:
                 best_of([row], best)
                 yield row
 
-        ended = None if last >= 0 else self.job.finished_at  # what stands there was dated otherwise
+        ended = None if last >= 0 else self.job.finished_at  # the existing rows have other times
         span = (self.job.created_at, ended) if ended else None
         with self.account.content(file_id) as chunks:
             read_rows = parse_results(chunks, complete=self.final)
@@ -279,33 +285,33 @@ class _Mirroring:
         return read, missed, best
 
     def _keep_results(self, file_id: str, attached: Attachments) -> None:
-        """Keep the file beside a curve that has only a part of the steps: W&B takes none below the last."""
+        """Attach the file to a run that has only some of the steps, because W&B accepts no step below the last one."""
         try:
             with self.account.content(file_id) as chunks:
                 attached.results(self.job, chunks)
-        except (NotThereError, ResultsError):  # which was said when its rows were read
+        except (NotThereError, ResultsError):  # already reported when its rows were read
             return
         self.done.actions.append("results file")
 
     # --- files and models -----------------------------------------------------------------------------------------
 
     def _inputs(self, policy: DatasetPolicy, attached: Attachments) -> dict[str, Any]:
-        """Have the files that the job was trained on, and the model that it trained further, as inputs; what there is to
-        say of them."""
+        """Attach the job's training files and its previous model as inputs. Return the metadata of the files for the
+        run's config."""
         roles = _files_of(self.job)
         known = attached.datasets(self.account, roles.values(), policy)
-        self.done.actions += _said_of_files(roles, known)
-        said: dict[str, Any] = {}
+        self.done.actions += _phrases_about_files(roles, known)
+        described: dict[str, Any] = {}
         for role, file_id in roles.items():
-            said |= _described(role, known[file_id], policy)
+            described |= _described(role, known[file_id], policy)
         if self.job.method is None and known.get(self.job.training_file, {}).get("format") == Format.PREFERENCE:
-            said["method"] = "dpo"
+            described["method"] = "dpo"
         if attached.previous_model(self.job):
             self.done.actions.append("previous model")
-        return said
+        return described
 
     def _checkpoints(self) -> list[Checkpoint]:
-        """Return the job's checkpoints, and say which is the best of its models."""
+        """Return the job's checkpoints, and record which of its models is the best."""
         checkpoints = self.account.checkpoints(self.job.id)
         if best := best_checkpoint(checkpoints):
             self.run.summarise(best.summary)
@@ -313,7 +319,7 @@ class _Mirroring:
         return checkpoints
 
     def _with_retirement(self) -> ModelTarget:
-        """Return where the models go, with the date on which the final one stops answering; without it nothing fails."""
+        """Return the destination of the models, with the retirement date of the final one if it can be read."""
         ends = None
         if self.job.fine_tuned_model:
             with suppress(SyncError):
@@ -324,7 +330,7 @@ class _Mirroring:
         return replace(self.target, retires_at=iso(ends))
 
     def _confirm(self) -> None:
-        """Have the tracker confirm what the marks are going to vouch for."""
+        """Let the tracker confirm everything that the marks will record as done."""
         confirmed = self.run.confirm()
         self.done.warnings += confirmed.warnings
         if confirmed.models:
@@ -333,9 +339,9 @@ class _Mirroring:
             self.done.actions.append(f"linked to registry {confirmed.linked}")
 
     def _alert(self) -> bool:
-        """Alert people once to each condition of the job that is news; return whether there is a mark to write.
+        """Alert people once to each new condition of the job. Return whether there is a mark to write.
 
-        A crash between the alert and the mark that it was sent repeats it: better twice than not at all.
+        A crash between the alert and its mark repeats the alert, which is better than no alert.
         """
         known = self.run.known
         now, before = self.account.now(), known.status if known else None
@@ -362,13 +368,13 @@ class _Mirroring:
 
 
 def _files_of(job: Job) -> dict[str, str]:
-    """The files that it was trained on, by what they were for."""
+    """Return the job's training and validation files, by role."""
     named = {"training": job.training_file, "validation": job.validation_file}
     return {role: file_id for role, file_id in named.items() if file_id}
 
 
-def _said_of_files(roles: Mapping[str, str], known: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    """What people are told of a job's files: how many there are, what is wrong in them, which the account has deleted."""
+def _phrases_about_files(roles: Mapping[str, str], known: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """Yield phrases about a job's files: their number, malformed lines, and deleted files."""
     there = [file for file in known.values() if file and "missing" not in file]
     if there:
         malformed = sum(int(file.get("malformed_lines", 0)) for file in there)
@@ -378,7 +384,7 @@ def _said_of_files(roles: Mapping[str, str], known: Mapping[str, Mapping[str, An
 
 
 def _described(role: str, known: Mapping[str, Any], policy: DatasetPolicy) -> dict[str, Any]:
-    """Return what of a file's metadata goes into the run's config, so that runs can be compared by it."""
+    """Return the part of a file's metadata for the run's config, so that runs can be compared by it."""
     names = ("examples", "format", "malformed_lines", "rows_in_table", "bytes", "missing")
     if not known:
         return {}

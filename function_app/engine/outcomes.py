@@ -1,4 +1,4 @@
-"""What a tick says of each job: from what was decided and done, or went wrong, to an Outcome."""
+"""Convert the decision, the actions and the error for a job to an Outcome."""
 
 import logging
 from dataclasses import dataclass, field
@@ -13,17 +13,17 @@ from function_app.traffic import Traffic
 log = logging.getLogger(__name__)
 
 _AGAIN = "The next tick tries again."
-_INTERRUPTED = "interrupted on the way"
+_INTERRUPTED = "interrupted before the end"
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A job, its run in W&B, the decision that follows, and where it goes.
+    """A job, its run in W&B, the decision, and its destination.
 
     Attributes:
-        tracker: the project that it goes to; None for a job that goes nowhere.
-        datasets: how much of its files goes there.
-        where: the project's name, where that is not the engine's own.
+        tracker: its project; None for a job that is not mirrored.
+        datasets: the data policy for its files.
+        where: the project's name if it is not the engine's default project.
     """
 
     account: JobSource
@@ -37,11 +37,11 @@ class Candidate:
 
 @dataclass
 class Mirrored:
-    """What was done for one job, recorded while it is done, so that it stands when something fails afterwards.
+    """The actions for one job, recorded when they are done, so that the record is right if something fails afterwards.
 
     Attributes:
-        final: nothing more is to come.
-        broken_off: left unfinished on request.
+        final: whether there will be no more work for the job.
+        broken_off: whether the work was stopped on request.
     """
 
     url: str = ""
@@ -54,7 +54,7 @@ class Mirrored:
 
 
 def outcome_of(each: Candidate, result: Result, done: Mirrored, error: SyncError | None = None) -> Outcome:
-    """Of a job that was mirrored, or not to the end: `error` says why not, unless it was interrupted."""
+    """Return the outcome of a job that was mirrored. If it is not complete, `error` has the reason, unless it was interrupted."""
     return Outcome(
         job=each.job.id,
         account=each.job.account,
@@ -75,12 +75,12 @@ def _message(each: Candidate, error: SyncError) -> str:
     return _of_place(each.where, error.message) if isinstance(error, WandbError) else error.message
 
 
-def _of_place(where: str, said: str) -> str:
-    return f"{where}: {said}" if where else said
+def _of_place(where: str, text: str) -> str:
+    return f"{where}: {text}" if where else text
 
 
 def not_done(each: Candidate) -> Outcome:
-    """Of a job for which nothing was to be done, or that was only examined: then its message says what is pending."""
+    """Return the outcome of a job that was current, skipped, or only examined; the message of the last says what is pending."""
     results = {Action.MIRROR: Result.PENDING, Action.NOTHING: Result.CURRENT, Action.SKIP: Result.SKIPPED}
     return Outcome(
         job=each.job.id,
@@ -103,7 +103,7 @@ def _pending(each: Candidate) -> str:
 
 
 def failed_outcome(job: str, account: str, error: SyncError, status: str = "", where: str = "") -> Outcome:
-    """Of a job, or of a whole account when `job` is empty, that could not even be examined."""
+    """Return the outcome of a job, or of a whole account if `job` is empty, that could not be examined."""
     message = _of_place(where, error.message)
     return Outcome(job, account, Result.FAILED, status, message, _hint(error), final=not error.retry)
 
@@ -113,7 +113,7 @@ def _hint(error: SyncError) -> str:
 
 
 def fields_of(outcome: Outcome, seconds: float, traffic: Traffic) -> dict[str, object]:
-    """What a line of the log says of a job; OpenTelemetry shows each as a dimension."""
+    """Return the fields of the log line about a job, which are dimensions in OpenTelemetry."""
     return {
         "result": outcome.result.value,
         "job": outcome.job,
@@ -129,7 +129,7 @@ def fields_of(outcome: Outcome, seconds: float, traffic: Traffic) -> dict[str, o
 
 
 def tell(outcome: Outcome, seconds: float, traffic: Traffic) -> None:
-    """Log it."""
+    """Log the outcome."""
     fields = fields_of(outcome, seconds, traffic)
     log.log(
         logging.WARNING if outcome.result is Result.FAILED else logging.INFO,

@@ -1,4 +1,4 @@
-"""Decides from a job and its run in W&B what has to be done. Pure."""
+"""Decide from a job and its run in W&B what to do. Pure."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -7,10 +7,10 @@ from enum import StrEnum
 from function_app.models import Event, Job, RunState
 
 RULE = 1
-"""The version of the rule by which a run is called final. After a new version every run is mirrored once more."""
+"""The version of the rule for final runs. After a change of the version, every run is mirrored again once."""
 
 GRACE = 600.0
-"""Seconds after its end that a job's late events are waited for. In recorded jobs the last came 36 s after the end."""
+"""Seconds to wait for late events after a job's end. In recorded jobs the last event came 36 s after the end."""
 
 _ENDED = frozenset({"finished", "failed", "killed"})
 _RESULTS_COMPLETE = "Completed results file"
@@ -19,7 +19,7 @@ _BEING_WRITTEN = frozenset({"running", "pending"})
 
 
 class Action(StrEnum):
-    """What has to be done for a job."""
+    """What to do for a job."""
 
     MIRROR = "mirror"
     NOTHING = "nothing"
@@ -28,11 +28,11 @@ class Action(StrEnum):
 
 @dataclass(frozen=True)
 class Decision:
-    """What has to be done for a job, with the reason where people need one.
+    """What to do for a job, with a reason for people.
 
     Attributes:
         action: what to do.
-        message: one sentence for people; empty when there is nothing to say.
+        message: one sentence for people, or empty.
         replace: write into a new run that replaces the existing one; otherwise bring the existing one up to date.
         later: whether waiting may turn "nothing to do" into work.
     """
@@ -44,26 +44,24 @@ class Decision:
 
 
 def decide(job: Job, run: RunState | None, *, deleted: bool = False, overwrite: bool = False) -> Decision:
-    """Decide from two listings alone, so that a tick with nothing to do reads nothing else.
+    """Decide from the two listings alone, so that an idle tick reads nothing else.
 
     Args:
-        job: as its account lists it.
-        run: the newest of its runs as W&B lists it, None when there is none.
-        deleted: whether W&B has said that this id was deleted and cannot come back.
-        overwrite: whether a clean run is asked for, whatever is there.
+        job: the job as its account lists it.
+        run: the newest of its runs as W&B lists it; None if there is none.
+        deleted: whether the run with this id is known to be deleted in W&B.
+        overwrite: whether a new run is requested in any case.
     """
     if overwrite and not _logs_by_itself(job):
         return Decision(Action.MIRROR, replace=True)
     if deleted:
-        return Decision(Action.SKIP, "its run was deleted in W&B, which never gives an id out again")
+        return Decision(Action.SKIP, "its run was deleted in W&B, which never reuses an id")
     if _logs_by_itself(job):
         return Decision(Action.SKIP, "it logs to W&B by itself (the job's own integration)")
     if run is None:
         return Decision(Action.MIRROR)
     if run.superseded_by:
-        return Decision(
-            Action.SKIP, f"its run {run.superseded_by} was deleted in W&B, which never gives an id out again"
-        )
+        return Decision(Action.SKIP, f"its run {run.superseded_by} was deleted in W&B, which never reuses an id")
     if run.foreign:
         return _of_another_tool(job, run)
     if run.unmarked:
@@ -76,22 +74,22 @@ def decide(job: Job, run: RunState | None, *, deleted: bool = False, overwrite: 
 
 
 def _of_another_tool(job: Job, run: RunState) -> Decision:
-    """What wandb's WandbLogger left: complete, begun, or another job's.
+    """Decide about a run that wandb's WandbLogger wrote: it may be complete, incomplete, or contain another job's data.
 
-    It calls a run succeeded last, so that such a run has everything it would write. It also goes on writing in the run of
-    a job that did not succeed when it comes to the next job (wandb 0.31), which leaves the model of one job in the run of
-    another: what is mixed up so cannot be put right in place, as W&B takes no step twice.
+    WandbLogger sets the status "succeeded" last, so a run with it is complete. It also continues to write into the run of
+    an unsuccessful job when it handles the next job (wandb 0.31), which leaves the model of one job in the run of
+    another. Such a run cannot be corrected in place, because W&B accepts no step twice.
     """
     if run.state in _BEING_WRITTEN:
         return Decision(Action.SKIP, "another program is writing its run", later=True)
     if run.status != "succeeded":
         if run.lines <= 0:
             return Decision(Action.MIRROR)
-        return Decision(Action.MIRROR, "another program did not complete the run there", replace=True)
+        return Decision(Action.MIRROR, "another program left the existing run incomplete", replace=True)
     if job.status != "succeeded" or (run.model and job.fine_tuned_model and run.model != job.fine_tuned_model):
-        return Decision(Action.MIRROR, "the run there holds another job's data", replace=True)
+        return Decision(Action.MIRROR, "the existing run contains another job's data", replace=True)
     if run.state != "finished":
-        return Decision(Action.MIRROR, "another program did not complete the run there", replace=True)
+        return Decision(Action.MIRROR, "another program left the existing run incomplete", replace=True)
     return Decision(Action.NOTHING, "logged by WandbLogger")
 
 
@@ -100,13 +98,13 @@ def _logs_by_itself(job: Job) -> bool:
 
 
 def settled(job: Job, events: Iterable[Event], now: float, *, seen: float | None = None) -> bool:
-    """Whether nothing more is to come: the job has ended and its late events are in, or had time to come.
+    """Return whether the job is settled: it has ended, and its late events are in or the time for them is over.
 
-    Events go on after "Job succeeded." (recorded on Azure); the last that matters says that the results file is complete.
+    Events continue after "Job succeeded." (recorded on Azure); the last relevant one says that the results file is complete.
 
     Args:
-        job: as its account shows it now.
-        events: its log.
+        job: the job as its account shows it now.
+        events: its events.
         now: seconds since the epoch by the account's clock.
         seen: when the job was first seen terminal. Azure moves `finished_at` when a file of the job is deleted (recorded).
     """
@@ -120,7 +118,7 @@ def settled(job: Job, events: Iterable[Event], now: float, *, seen: float | None
 
 
 def results_file(job: Job, events: Iterable[Event], run: RunState | None) -> str | None:
-    """The id of the results file: the job has it when it is done, the event log as soon as there is one."""
+    """Return the id of the results file. The job contains it when it is done, the events as soon as the file exists."""
     if job.result_files:
         return job.result_files[0]
     for event in events:

@@ -1,4 +1,4 @@
-"""What people are told of a job beyond its curves: alerts when something happens, and its figures in one line. Pure."""
+"""Reports about a job besides its curves: alerts when something happens, and its figures in one line. Pure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,15 +10,15 @@ from function_app.data.text import one_line, without_mentions
 from function_app.models import TERMINAL, Event, Job
 
 FAILED, PAUSED, OVERDUE = "failed", "paused", "overdue"
-"""The conditions of a job that people are alerted to."""
+"""The conditions of a job that cause an alert."""
 
-_NEWS_FOR = 24 * 3600.0  # seconds after the last entry of a job's log: a backfill alerts nobody
+_NEWS_FOR = 24 * 3600.0  # seconds after the last event of a job, so that a backfill causes no alerts
 _DEVELOPER_TIER = "developertier"
 
 
 @dataclass(frozen=True)
 class Reporting:
-    """How jobs are reported.
+    """The settings of reports.
 
     Attributes:
         prices: the user's price table.
@@ -34,7 +34,7 @@ BY_DEFAULT = Reporting()
 
 @dataclass(frozen=True)
 class Alert:
-    """A notification: its title, its text, and the words for it in the outcome."""
+    """A notification: its title, its text, and a phrase for the outcome."""
 
     title: str
     text: str
@@ -42,7 +42,7 @@ class Alert:
 
 
 def condition_of(job: Job, events: Sequence[Event], now: float, overdue_after: float | None) -> str:
-    """Return the condition of a job that people should know of; empty for none."""
+    """Return the condition of a job that people should know about; empty if there is none."""
     if job.status in (FAILED, PAUSED):
         return job.status
     quiet = now - _last_news(job, events)
@@ -51,10 +51,10 @@ def condition_of(job: Job, events: Sequence[Event], now: float, overdue_after: f
 
 
 def is_news(job: Job, events: Sequence[Event], now: float, before: str | None) -> bool:
-    """Return whether a condition is new enough for an alert: the log is young, or the last tick saw another status.
+    """Return whether a condition is new enough for an alert: the last event is recent, or the last tick saw another status.
 
     Args:
-        before: the status at the last tick; None for a job that was not seen before.
+        before: the status at the last tick; None for a new job.
     """
     return now - _last_news(job, events) <= _NEWS_FOR or (before not in (None, job.status) and before not in TERMINAL)
 
@@ -63,25 +63,25 @@ def alert_of(job: Job, condition: str, events: Sequence[Event], now: float) -> A
     """Return the alert for a job in a condition."""
     if condition == FAILED:
         error = job.error
-        said = f"{error.code}: {error.message}" if error else "no reason given"
-        return _alert(job, "failed", said, "alert")
+        text = f"{error.code}: {error.message}" if error else "no reason given"
+        return _alert(job, "failed", text, "alert")
     if condition == PAUSED:
         return _alert(job, "paused", _why_paused(job), "alert: paused")
     quiet = int(now - _last_news(job, events)) // 60
-    said = f"Status {job.status}, and no news in its log for {quiet:,} minutes."
-    return _alert(job, "overdue", said, "alert: overdue")
+    text = f"Status {job.status}, and no news in its log for {quiet:,} minutes."
+    return _alert(job, "overdue", text, "alert: overdue")
 
 
-def _alert(job: Job, what: str, said: str, action: str) -> Alert:
+def _alert(job: Job, what: str, text: str, action: str) -> Alert:
     title = without_mentions(f"Fine-tuning {what}: {name_of(job)}")
-    return Alert(title, without_mentions(f"{job.id} on {job.account}\n{one_line(said)}"), action)
+    return Alert(title, without_mentions(f"{job.id} on {job.account}\n{one_line(text)}"), action)
 
 
 def _why_paused(job: Job) -> str:
-    """Return what is known of a pause. No recorded answer of the service gives a reason."""
+    """Return a sentence about a pause. No recorded answer of the service contains a reason."""
     if (job.training_type or "").lower() == _DEVELOPER_TIER:
-        return "The service does not say why. It pauses and resumes Developer-tier jobs by itself."
-    return "The service does not say why. The job goes on when somebody resumes it."
+        return "The service gives no reason. It pauses and resumes Developer-tier jobs by itself."
+    return "The service gives no reason. The job continues when somebody resumes it."
 
 
 def _last_news(job: Job, events: Sequence[Event]) -> float:
@@ -89,20 +89,20 @@ def _last_news(job: Job, events: Sequence[Event]) -> float:
 
 
 def figures_in_words(summary: Mapping[str, Any]) -> list[str]:
-    """Return billing, time and cost of a job that ended, each as a short phrase."""
-    said = []
+    """Return the billing, time and cost of an ended job, each as a short phrase."""
+    phrases = []
     if (tokens := summary.get("billed_tokens")) is not None:
-        said.append(f"{tokens:,} tokens billed")
+        phrases.append(f"{tokens:,} tokens billed")
     if (hours := summary.get("billed_hours")) is not None:
-        said.append(f"{hours:g} hours billed")
+        phrases.append(f"{hours:g} hours billed")
     if (cost := summary.get("cost")) is not None:
-        said.append(f"cost {cost:,.2f}")
+        phrases.append(f"cost {cost:,.2f}")
     elif (cost := summary.get("estimated_cost")) is not None:
-        said.append(f"cost about {cost:,.2f}")
+        phrases.append(f"cost about {cost:,.2f}")
     if (seconds := summary.get("duration_s")) is not None:
         queued = summary.get("queue_s")
-        said.append(f"took {duration(seconds)}" + (f", {duration(queued)} of it in the queue" if queued else ""))
-    return said
+        phrases.append(f"took {duration(seconds)}" + (f", {duration(queued)} of it in the queue" if queued else ""))
+    return phrases
 
 
 def duration(seconds: int) -> str:

@@ -1,9 +1,9 @@
-"""When a job that failed is tried again. The one place that says so. Pure.
+"""The retry policy for failed jobs, which is only defined here. Pure.
 
 * The SDKs and our W&B client repeat a request for at most three quarters of a minute.
-* A job that fails ends its queue message normally. The lease keeps how often it failed in a row, and when it is next tried:
-  two minutes later, then twice as long each time. The tick enqueues it as before, and the worker that gets it leaves it.
-* The host repeats a message only where the process died; after five such deaths it is poison.
+* A job that fails ends its queue message normally. The lease records how often it failed in a row, and when it is next tried:
+  two minutes later, then twice as long each time. Ticks still enqueue the job, but workers skip it until then.
+* The host repeats a message only if the process died. After five deaths the message is poison.
 * A command that waits for jobs to end (`sync --follow`, `sync(wait_for_job_success=True)`) outlasts an outage, see Patience.
 """
 
@@ -15,10 +15,10 @@ FIRST_WAIT = 120.0
 """Seconds after the first failure: one tick."""
 
 LONGEST_WAIT = 3600.0
-"""Seconds between attempts in the end: a job that always fails makes six attempts in its first hour, then one an hour."""
+"""The longest time between attempts, in seconds: a job that always fails has six attempts in its first hour, then one an hour."""
 
 LONGEST_WAIT_BUSY = 900.0
-"""The same where waiting may help: an outage is over by itself, and jobs must not wait for an hour after it."""
+"""The same for errors that waiting may solve: outages end, and jobs should not wait an hour after that."""
 
 PATIENCE = 30
 """Failed passes in a row after which a waiting command gives up: half an hour at one pass a minute."""
@@ -41,11 +41,11 @@ class Patience:
 
 
 def after(outcome: Outcome, failures: Failures, now: float) -> Failures:
-    """Return what to keep of a job after this outcome.
+    """Return the failures to record for a job after this outcome.
 
     Args:
-        outcome: of the attempt.
-        failures: kept before.
+        outcome: the outcome of the attempt.
+        failures: the recorded failures.
         now: seconds since the epoch.
     """
     if outcome.result is not Result.FAILED:
@@ -56,7 +56,7 @@ def after(outcome: Outcome, failures: Failures, now: float) -> Failures:
 
 
 def waiting(failures: Failures, now: float) -> bool:
-    """Return whether it is too early for another attempt. A time that is too far ahead, as after a clock that was wrong, is
-    not believed.
+    """Return whether it is too early for another attempt. A time that is too far ahead, as from a wrong clock, is
+    ignored.
     """
     return 0 < failures.not_before - now <= LONGEST_WAIT

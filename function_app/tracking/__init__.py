@@ -1,7 +1,7 @@
-"""What the engine needs of an experiment tracker. Each sub-package is one tracker; nothing of its SDK leaves it.
+"""The protocol of an experiment tracker. Each sub-package implements one tracker, and no SDK type leaves it.
 
-The engine knows a project as a `Tracker`, the run that it writes as a `Session`, and what goes with the run as
-`Attachments`. Keys, files and run ids are the only other things that both sides know.
+The engine knows a project as a `Tracker`, the run that it writes as a `Session`, and the run's files and models as
+`Attachments`. Keys, files and run ids are the only other types that both sides share.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -22,18 +22,18 @@ class KeySource(Protocol):
     """Knows the tracker's API key."""
 
     def get(self, *, refused: SecretStr | None = None) -> SecretStr:
-        """Return the key; another one than the `refused` key, if there is another.
+        """Return the key, but not the `refused` key if there is another one.
 
         Raises:
-            VaultError: it cannot be read.
+            VaultError: the key cannot be read.
         """
 
     def close(self) -> None:
-        """Close whatever is open."""
+        """Close all connections."""
 
 
 class GivenKey:
-    """A key that came with the environment."""
+    """A key from the environment."""
 
     def __init__(self, key: SecretStr) -> None:
         self._key = key
@@ -43,28 +43,28 @@ class GivenKey:
         return self._key
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: there is no connection."""
 
 
 class FileSource(Protocol):
-    """Where a job's files are read."""
+    """Reads a job's files."""
 
     name: str
 
     def file(self, file_id: str) -> File:
-        """Return what is known of a file without reading it."""
+        """Return the properties of a file without reading its content."""
 
     def content(self, file_id: str) -> AbstractContextManager[Iterable[bytes]]:
         """Stream a file's bytes.
 
         Raises:
-            AccountError: it cannot be read; NotThereError when it was deleted.
+            AccountError: the file cannot be read; NotThereError if it was deleted.
         """
 
 
 @dataclass(frozen=True)
 class Identity:
-    """What a run is called and filed under. Set on creation only, so that edits made in the tracker stay."""
+    """The name, group and tags of a run. They are set on creation only, so that edits in the tracker are kept."""
 
     name: str
     group: str
@@ -76,11 +76,11 @@ class Identity:
 
 @dataclass(frozen=True)
 class Intent:
-    """What is going to be written, so that the tracker reads everything it needs for that in one request.
+    """The planned writes, so that the tracker can read everything that it needs in one request.
 
     Attributes:
         files: ids of the files to attach.
-        collection: the artifact that gets the job's models; None when none are written.
+        collection: the artifact for the job's models; None if none are written.
     """
 
     files: tuple[str, ...] = ()
@@ -91,8 +91,8 @@ class Turn(Protocol):
     """The right to write a job's run, which `azure.leases.Lease` is.
 
     Attributes:
-        exclusive: whether it keeps other workers away.
-        left: returns for how many seconds it is good.
+        exclusive: whether it excludes other workers.
+        left: returns the remaining seconds of the lease.
     """
 
     @property
@@ -104,10 +104,10 @@ class Turn(Protocol):
 
 @dataclass(frozen=True)
 class ModelTarget:
-    """Where a job's models go: an artifact, its type, and the registry that the final model is linked to.
+    """The destination of a job's models: an artifact, its type, and the registry for the final model.
 
     Attributes:
-        retires_at: when the models stop answering, in ISO 8601; None where the service does not say.
+        retires_at: the retirement date of the models, in ISO 8601; None if unknown.
     """
 
     collection: str
@@ -118,12 +118,12 @@ class ModelTarget:
 
 @dataclass(frozen=True)
 class Confirmed:
-    """What the tracker has confirmed of a job's models.
+    """What the tracker has confirmed about a job's models.
 
     Attributes:
         models: how many were written by this session.
-        linked: where the final model was linked to; empty when it was not, or before.
-        warnings: what was refused without failing the job.
+        linked: the registry that the final model was linked to now; empty if it was linked before or not at all.
+        warnings: refusals that do not fail the job.
     """
 
     models: int = 0
@@ -132,9 +132,9 @@ class Confirmed:
 
 
 class Attachments(Protocol):
-    """Files and models on their way to a run. Leaving the context waits until the tracker has them all.
+    """Uploads of files and models for a run. Leaving the context waits until the tracker has them all.
 
-    Every method raises WandbError or one of its kinds; `datasets` and `results` also what reading the files raises.
+    Every method may raise WandbError or a subclass; `datasets` and `results` also raise errors from reading the files.
     """
 
     def __enter__(self) -> Self:
@@ -146,7 +146,7 @@ class Attachments(Protocol):
     def datasets(self, source: FileSource, file_ids: Iterable[str], policy: DatasetPolicy) -> dict[str, dict[str, Any]]:
         """Attach files as the run's inputs; upload those that the project does not have yet.
 
-        Returns what is known of each file (size, format, number of examples); `{"missing": True}` when the account has
+        Returns the metadata of each file (size, format, number of examples); `{"missing": True}` if the account has
         deleted it.
         """
 
@@ -154,7 +154,7 @@ class Attachments(Protocol):
         """Attach the model that the job trains further; return whether the project has it."""
 
     def results(self, job: Job, content: Iterable[bytes]) -> None:
-        """Attach the results file itself, with a table of its rows."""
+        """Attach the results file, with a table of its rows."""
 
     def models(self, job: Job, checkpoints: Sequence[Checkpoint], target: ModelTarget) -> None:
         """Write the job's models that the project does not have yet."""
@@ -166,10 +166,10 @@ class Session(Protocol):
     Attributes:
         id: the run's id.
         url: its page.
-        known: what the tracker has of it now, which may be newer than what it lists; None for a new run.
-        last_step: the step of its last row; None without any.
-        known_step: the step up to which rows are not needed; -1 where all are.
-        others: whether other programs logged rows into it, so that none are written any more.
+        known: the run's current state in the tracker, which may be newer than the listing; None for a new run.
+        last_step: the step of its last row; None if it has no rows.
+        known_step: the step up to which rows are not needed; -1 if all are needed.
+        others: whether other programs logged rows into it, so that no more rows are written.
     """
 
     id: str
@@ -187,30 +187,30 @@ class Session(Protocol):
 
     @property
     def config(self) -> Mapping[str, Any]:
-        """The run's config, with what people have changed."""
+        """Return the run's config, including people's changes."""
 
     def configure(self, values: Mapping[str, Any]) -> None:
-        """Set config values; the others stay."""
+        """Set config values and keep the others."""
 
     def summarise(self, values: Mapping[str, Any]) -> None:
-        """Set summary values; the others stay as they were read."""
+        """Set summary values and keep the others as they were read."""
 
     def remember(self, **values: Any) -> None:
-        """Set what the next tick has to know, by the names of RunState."""
+        """Set values for the next tick, by the names of RunState's fields."""
 
     def rows(self, source: str, rows: Iterable[MetricRow], *, began: float) -> None:
-        """Take rows from a source, in the order of their steps, those up to `known_step` or not."""
+        """Add rows from a source, in the order of their steps, with or without those up to `known_step`."""
 
     def send(self, *, attach: bool, ends: bool = False) -> int:
-        """Write what was collected, then the rows; return how many rows are new.
+        """Write the collected values, then the rows. Return the number of new rows.
 
         Args:
             attach: whether attachments follow.
             ends: whether the run's end follows.
 
         Raises:
-            NotYetError: the tracker does not show yet what was written before.
-            UnusableRunError: rows were lost; the run has to be replaced.
+            NotYetError: the tracker does not show earlier writes yet.
+            UnusableRunError: rows were lost, so the run must be replaced.
             TakenError: the lease ends too soon.
         """
 
@@ -218,30 +218,30 @@ class Session(Protocol):
         """Notify people."""
 
     def attachments(self) -> Attachments:
-        """Files and models that go with the run."""
+        """Return the uploads of files and models for the run."""
 
     def confirm(self) -> Confirmed:
-        """Have the tracker confirm, once all is uploaded, the run's inputs, what was collected, and the place of its models."""
+        """After the uploads, write and confirm the run's inputs, the collected values, and the place of its models."""
 
     def end(self, exit_code: int) -> None:
-        """End the run: 0 finished, else failed. Call it last; a run that is closed without it goes on."""
+        """End the run: 0 means finished, other codes failed. Call this last. Without it the run stays unfinished."""
 
 
 class Tracker(Protocol):
-    """One project of a tracker. Every method raises KeyRefusedError, WandbBusyError or WandbError."""
+    """One project of a tracker. Every method may raise KeyRefusedError, WandbBusyError or WandbError."""
 
     project: str
 
     @property
     def entity(self) -> str:
-        """Whose project it is."""
+        """The owner of the project: a team or user."""
 
     @property
     def address(self) -> str:
-        """Server, entity and project as one text, safe as a name."""
+        """Server, entity and project as one string that is safe as a name."""
 
     def elsewhere(self, project: str, entity: str | None = None) -> Self:
-        """The same server with the same key, another project; of the same entity if no other is named."""
+        """Return another project on the same server with the same key, by default of the same entity."""
 
     def require_writable(self) -> None:
         """Check, without a write, that the key may write to this project.
@@ -251,10 +251,10 @@ class Tracker(Protocol):
         """
 
     def runs(self, job_ids: Sequence[str], *, accounts: Sequence[str] = ()) -> dict[str, RunState]:
-        """Return each job's newest run, and, by their own ids, further runs of these accounts that still go on."""
+        """Return each job's newest run. Also return, by run id, other unfinished runs of these accounts."""
 
     def open(self, run_id: str, new: Identity | None, intent: Intent, turn: Turn) -> AbstractContextManager[Session]:
-        """Open a run, or prepare to make it as `new` says. Nothing is written before `Session.send`.
+        """Open a run, or prepare to create it from `new`. Nothing is written before `Session.send`.
 
         Raises:
             RunDeletedError: the id was deleted.
@@ -262,19 +262,19 @@ class Tracker(Protocol):
         """
 
     def supersede(self, run_id: str, successor: str) -> None:
-        """Mark a run as replaced by another one. Nothing happens when it is gone."""
+        """Mark a run as replaced by another one. If it no longer exists, do nothing."""
 
 
 def run_id(job_id: str, number: int) -> str:
-    """Return the id of a job's first run, which WandbLogger uses too, or of the n-th one that replaces it.
+    """Return the id of a job's first run, which WandbLogger also uses, or of the n-th run, which replaces the previous one.
 
-    A deleted id never comes back, so that each replacement needs another.
+    A deleted id cannot be reused, so each replacement needs a new one.
     """
     return job_id if number == 1 else f"{job_id}-{number}"
 
 
 def run_of(run: str, job_ids: Collection[str]) -> tuple[str, int] | None:
-    """Return whose run this is, and which of its runs; None when it is none of these jobs'. The inverse of `run_id`."""
+    """Return the job of a run and the run's number; None if it belongs to none of these jobs. The inverse of `run_id`."""
     if run in job_ids:
         return run, 1
     job_id, _, number = run.rpartition("-")

@@ -1,4 +1,4 @@
-"""Whether the key may write to a project, asked without a write."""
+"""Check whether the key may write to a project, without a write."""
 
 from collections.abc import Mapping
 
@@ -17,8 +17,8 @@ query Access($entity: String!, $project: String!) {
 def require_writable(api: WandbApi) -> None:
     """Check that the project's entity exists and that the key may write there. A missing project is created by the first run.
 
-    An entity that the key may not see is null, as one that does not exist; that a view-only seat has `readOnly` is
-    UNVERIFIED.
+    An entity that the key may not see is null, like one that does not exist. It is UNVERIFIED that a view-only seat has
+    `readOnly`.
 
     Raises:
         WandbError: there is no such entity, or the key may only read it.

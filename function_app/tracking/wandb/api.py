@@ -1,4 +1,4 @@
-"""What the engine asks W&B besides runs: which runs there are, which artifact versions; small writes without a run open."""
+"""Queries and small writes to W&B without an open run: listings of runs, marks, alerts."""
 
 import json
 from collections import defaultdict
@@ -19,17 +19,17 @@ from function_app.tracking.wandb.pages import project_page
 _T = TypeVar("_T")
 
 _PAGES_AT_MOST = 1000
-"""Pages of one listing: a million runs, where W&B recommends 100,000 in a project."""
+"""The maximum number of pages of one listing: a million runs. W&B recommends at most 100,000 in a project."""
 
 IDS_PER_QUERY = RUNS_PER_PAGE = 1000
 SUPERSEDED = "superseded"
-"""The tag of runs that were replaced; their config says by which."""
+"""The tag of superseded runs, whose config names their replacement."""
 
 _ALERT_WAIT = 60_000
 """Milliseconds between alerts with the same title, the shortest that the SDK sends (0.31)."""
 
 _GOING_ON = ["running", "crashed"]
-"""States of runs that nobody has ended."""
+"""States of unfinished runs."""
 
 _LISTED = "name state tags config summaryMetrics historyLineCount"
 
@@ -75,15 +75,15 @@ mutation NotifyScriptableRunAlert($input: NotifyScriptableRunAlertInput!) {
 
 @dataclass(frozen=True)
 class Stored:
-    """A run as W&B has it now, asked for by its id. Its config is current; summary, tail and count may be late.
+    """The current state of a run, read by its id. Its config is current; summary, tail and count may be late.
 
     Attributes:
         id: the id by which mutations edit it without opening it.
-        known: what the engine knows of it.
-        marks: None where it has none of ours.
+        known: its state for the engine.
+        marks: our marks; None if it has none.
         config: as W&B stores it, each value in an object.
-        heartbeat: when its file stream was last posted to, in seconds since the epoch by W&B's clock.
-        place: entity and project; others than the asked ones where somebody moved the run.
+        heartbeat: the time of the last post to its file stream, in seconds since the epoch by W&B's clock.
+        place: entity and project, which differ from the requested ones if somebody moved the run.
     """
 
     id: str
@@ -98,11 +98,11 @@ class Stored:
 
 @dataclass(frozen=True)
 class Question:
-    """Something about a project that can be asked together with others.
+    """A part of a query about a project, which can be combined with others in one request.
 
     Attributes:
-        fields: of GraphQL's Project.
-        variables: those in them: name → type and value.
+        fields: fields of GraphQL's Project.
+        variables: the variables in the fields: name → type and value.
     """
 
     fields: str
@@ -110,7 +110,7 @@ class Question:
 
 
 class WandbApi:
-    """Reads and small writes in one project. Every method raises KeyRefusedError, WandbBusyError or WandbError."""
+    """Reads and small writes in one project. Every method may raise KeyRefusedError, WandbBusyError or WandbError."""
 
     def __init__(self, project: str, keys: KeySource, client: WandbClient, *, entity: str | None = None) -> None:
         self.project = project
@@ -120,25 +120,25 @@ class WandbApi:
         self._entity = entity
 
     def elsewhere(self, project: str, entity: str | None = None) -> "WandbApi":
-        """The same W&B with the same key, in another project; of the same entity if no other is named."""
+        """Return the API for another project on the same server with the same key, by default of the same entity."""
         return WandbApi(project, self.keys, self.client, entity=entity or self.entity)
 
     @property
     def entity(self) -> str:
-        """Whose project it is: as set, or the key's own default."""
+        """The owner of the project: from the settings, or the key's default entity."""
         if self._entity is None:
             viewer = self.query(_VIEWER, {}).get("viewer")
             self._entity = str((viewer or {}).get("entity") or "")
         return self._entity
 
     def states(self, job_ids: Sequence[str], *, accounts: Sequence[str] = ()) -> dict[str, RunState]:
-        """What W&B shows for these jobs, each by its newest run; jobs without one are absent. One query a thousand jobs.
+        """Return the newest run of each of these jobs; jobs without a run are absent. There is one query per thousand jobs.
 
-        The same query finds, by their own ids, the other runs of these `accounts` that go on. A project that W&B does not
-        have, as nothing was written into it yet, has no runs (wandb 0.31, Api.runs: the project is null then).
+        The same query finds the other unfinished runs of these `accounts`, by run id. A project that W&B does not
+        have, because nothing was written into it yet, has no runs (wandb 0.31, Api.runs: the project is null then).
 
-        That a filter may ask for run ids or a config value is documented one by one (wandb 0.31, Api.runs); how W&B takes
-        both in one `$or` is UNVERIFIED. Were the second part to find nothing, replaced runs would be told apart still.
+        Filters by run id and by config value are documented separately (wandb 0.31, Api.runs); it is UNVERIFIED how W&B handles
+        both in one `$or`. If the second part found nothing, replaced runs would still be recognized.
         """
         if not job_ids and not accounts:
             return {}
@@ -162,13 +162,13 @@ class WandbApi:
         return {job_id: _newest(runs) for job_id, runs in found.items()}
 
     def stored(self, run_id: str, *others: Question) -> tuple[Stored | None, dict[str, Any]]:
-        """Return a run as W&B has it now, None when there is none; and the project with the answers to what else was asked."""
+        """Return the current state of a run, or None if it does not exist, and the project with the other answers."""
         project = self.ask("Run", _run(run_id), *others)
         run = project.get("run")
         return (_stored(run, run_id, self.page(run_id)) if run else None), project
 
     def rows(self, run_id: str, after: int, at_most: int) -> list[str]:
-        """Return the rows that a run has after a step, each a JSON text."""
+        """Return the rows of a run after a step, each as a JSON text."""
         asked = {"run": run_id, "minStep": after + 1, "maxStep": 2**31 - 1, "pageSize": at_most}
         found = (self.query(_ROWS, asked).get("project") or {}).get("run") or {}
         history = found.get("history")
@@ -180,7 +180,7 @@ class WandbApi:
         self.with_key(lambda key: self.client.file_stream(key, path, body, before=before))
 
     def alert(self, run_id: str, title: str, text: str) -> None:
-        """Notify people of a run, as their W&B settings and the team's say."""
+        """Notify people about a run, according to their and the team's W&B settings."""
         given = {
             "entityName": self.entity,
             "projectName": self.project,
@@ -191,7 +191,7 @@ class WandbApi:
         self.query(_ALERT, {"input": given | {"severity": "ERROR", "waitDuration": _ALERT_WAIT}})
 
     def supersede(self, run_id: str, successor: str) -> None:
-        """Mark a run as replaced by another one; all else of it stays. Nothing happens when it is gone."""
+        """Mark a run as replaced by another one, and keep everything else. If it no longer exists, do nothing."""
         run, _ = self.stored(run_id)
         if run is None:
             return
@@ -200,7 +200,7 @@ class WandbApi:
         self.query(_EDIT_RUN, {"id": run.id, "tags": tags, "config": json.dumps(config)})
 
     def reopen(self, run_id: str, new: Identity | None, config: Mapping[str, Any]) -> None:
-        """Open a run, or make it as `new` says, as the SDK does first: whatever W&B has against it is raised.
+        """Open a run, or create it from `new`, with the SDK's first request, so that a refusal is raised with its status.
 
         Raises:
             RunDeletedError: the id was deleted.
@@ -213,7 +213,7 @@ class WandbApi:
         self.query(_REOPEN, {"input": given})
 
     def with_key(self, call: Callable[[str], _T]) -> _T:
-        """Do something with the API key; when W&B refuses it, once more with the key read anew, if that is another.
+        """Call a function with the API key. If W&B refuses the key, read it again and repeat the call if it has changed.
 
         Raises:
             KeyRefusedError: W&B refuses the fresh key, too.
@@ -244,11 +244,11 @@ class WandbApi:
             if cursor is None or cursor in seen:
                 break
             seen.add(cursor)
-        raise WandbBusyError(f"W&B lists the runs of {self.entity}/{self.project} again and again.")
+        raise WandbBusyError(f"W&B repeats pages when it lists the runs of {self.entity}/{self.project}.")
 
     def ask(self, operation: str, *questions: Question) -> dict[str, Any]:
-        """Ask several things in one request; the project with all the answers, empty when W&B does not have it."""
-        variables = {name: said for question in questions for name, said in question.variables.items()}
+        """Send several questions in one request. Return the project with the answers; it is empty if W&B does not have it."""
+        variables = {name: value for question in questions for name, value in question.variables.items()}
         declared = "".join(f", ${name}: {kind}" for name, (kind, _) in variables.items())
         fields = "\n".join(question.fields for question in questions)
         query = f"""
@@ -262,13 +262,13 @@ query {operation}($entity: String!, $project: String!{declared}) {{
         return found or {}
 
     def query(self, query: str, variables: Mapping[str, Any]) -> dict[str, Any]:
-        """Ask a question or write something; `$entity` and `$project` are the project's when they are declared."""
+        """Send a query or mutation. If it declares `$entity` and `$project`, they are set to the project's."""
         project = {"entity": self.entity, "project": self.project} if "$entity:" in query else {}
         return self.with_key(lambda key: self.client.graphql(key, query, {**project, **variables}))
 
 
 def _run(run_id: str) -> Question:
-    """A run by its id. As wandb-core asks (resume.go): it also finds a run that was moved, which `run` does not."""
+    """Return the query of a run by its id, as in wandb-core (resume.go). Unlike `run`, it also finds a moved run."""
     fields = f"id {_LISTED} historyTail heartbeatAt project {{ name entity {{ name }} }}"
     return Question(f"run: bucket(name: $run, missingOk: true) {{ {fields} }}", {"run": ("String!", run_id)})
 
@@ -293,7 +293,7 @@ def _stored(run: Mapping[str, Any], run_id: str, url: str) -> Stored:
 
 
 def _seconds(moment: object) -> float:
-    """Return a time of W&B, ISO 8601 in UTC, as seconds since the epoch; 0 where it is none."""
+    """Convert a time of W&B, ISO 8601 in UTC, to seconds since the epoch; 0 if it is not a time."""
     try:
         at = datetime.fromisoformat(str(moment))
     except ValueError:
@@ -302,15 +302,15 @@ def _seconds(moment: object) -> float:
 
 
 def _step(fields: Fields, name: str) -> int:
-    """Return a step; -1 where there is none, or people put something else there."""
+    """Return a step; -1 if there is none, or people have replaced it with something else."""
     step = fields.read(name, whole)
     return -1 if step is None or step < 0 else step
 
 
 def _state(node: Mapping[str, Any], job_id: str, number: int, url: str) -> RunState:
-    """Return what W&B shows of a run. People may put anything into it: what cannot be used counts as absent.
+    """Return the state of a run from W&B's answer. People may edit anything, so unusable values count as absent.
 
-    The summary is read only of runs that are not marked: of other tools, or of version 0.1.
+    The summary is only read for runs without our marks, from other tools or from version 0.1.
     """
     config, summary = object_in(node.get("config")), Fields(_summary(node))
     marks = marks_in(config) or legacy_marks(_summary(node))
@@ -343,7 +343,7 @@ def _state(node: Mapping[str, Any], job_id: str, number: int, url: str) -> RunSt
 
 
 def _newest(runs: Sequence[RunState]) -> RunState:
-    """A job's newest run, with those of its previous ones that do not say so."""
+    """Return a job's newest run, with the previous runs that are not yet marked as superseded."""
     *previous, newest = sorted(runs, key=lambda run: run.number)
     return replace(newest, unmarked=tuple(run.id for run in previous if not run.superseded_by))
 

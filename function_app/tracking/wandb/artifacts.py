@@ -1,4 +1,4 @@
-"""Files as W&B artifacts: training files once a project, with the lineage from file to run, and results files."""
+"""Files as W&B artifacts: training files, once per project and linked to their runs, and results files."""
 
 import math
 import threading
@@ -19,10 +19,10 @@ from function_app.tracking.wandb.uploads import Uploads
 from function_app.tracking.wandb.versions import LATEST, Version, newest, newest_in
 
 _in_progress: dict[str, threading.Lock] = defaultdict(threading.Lock)
-"""By file id: jobs of one tick that trained on the same file upload it once."""
+"""Locks by file id, so that jobs of one tick with the same file upload it once."""
 
 _uploaded_at: dict[str, float] = {}
-"""By file id: when that was done (`time.monotonic`), so that whoever has asked W&B before asks again."""
+"""Times of uploads by file id (`time.monotonic`). Answers of W&B from before that time are outdated."""
 
 _STRENGTH = {policy.value: strength for strength, policy in enumerate(reversed(DatasetPolicy))}
 
@@ -30,15 +30,15 @@ _STRENGTH = {policy.value: strength for strength, policy in enumerate(reversed(D
 def attach_datasets(
     api: WandbApi, run: OpenRun, uploads: Uploads, source: FileSource, file_ids: Iterable[str], policy: DatasetPolicy
 ) -> dict[str, dict[str, Any]]:
-    """Have these files as the run's inputs; upload those that the project does not have yet.
+    """Make these files inputs of the run; upload those that the project does not have yet.
 
-    Returns what is known of each file (its size, format, number of examples), `{"missing": True}` when the account has
+    Returns the metadata of each file (size, format, number of examples), or `{"missing": True}` if the account has
     deleted it.
 
     Raises:
-        AccountError, WandbError: not read, not written; asking again goes on where this ended.
+        AccountError, WandbError: a file was not read or not written; a repetition continues from there.
     """
-    wanted = sorted(set(file_ids))  # one order for all, so that no two jobs wait for each other's files
+    wanted = sorted(set(file_ids))  # the same order for all jobs, so that two jobs cannot deadlock
     if policy is DatasetPolicy.OFF or not wanted:
         return {file_id: {} for file_id in wanted}
     known: dict[str, dict[str, Any]] = {}
@@ -61,13 +61,13 @@ def attach_datasets(
 
 
 def asks_for(file_ids: Iterable[str]) -> list[Question]:
-    """What `attach_datasets` has to know of these files, to be asked when the run is opened."""
+    """Return the questions that `attach_datasets` needs, to send when the run is opened."""
     wanted = sorted(set(file_ids))
     return [newest([artifact_name(file_id) for file_id in wanted])] if wanted else []
 
 
 def _newest(api: WandbApi, run: OpenRun, wanted: Sequence[str]) -> dict[str, Version]:
-    """The newest version of each of the files: as was asked when the run was opened, if that still holds."""
+    """Return the newest version of each file, from the answer at the opening of the run if it is still valid."""
     names = [artifact_name(file_id) for file_id in wanted]
     holds = all(_uploaded_at.get(file_id, -math.inf) < run.answered_at for file_id in wanted)
     project = run.answers if holds else api.ask("ArtifactMembershipByName", newest(names))
@@ -79,7 +79,7 @@ def _note_upload(file_id: str) -> None:
 
 
 def send_results(uploads: Uploads, job: Job, content: Iterable[bytes]) -> None:
-    """Keep the results file itself, and its rows as a table, for a run whose curve has only a part of the steps."""
+    """Upload the results file and its rows as a table, for a run that has only some of the steps."""
     uploads.send(results_artifact(job, content, uploads.directory()), [LATEST])
 
 

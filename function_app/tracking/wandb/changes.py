@@ -1,4 +1,4 @@
-"""Small writes to W&B that go together in one request, and say whether they were done."""
+"""Small writes to W&B that are combined in one request, whose answer confirms them."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -11,12 +11,12 @@ from function_app.tracking.wandb.api import Question, Stored, WandbApi
 
 @dataclass(frozen=True)
 class Change:
-    """A small write that can go with others in one request; saying it twice is saying it once.
+    """A small, idempotent write that can be combined with others in one request.
 
     Attributes:
-        mutation: of GraphQL, whose input `given` is.
-        answer: what to have back, as GraphQL wants something asked.
-        variables: those in `answer`: name → type and value.
+        mutation: the GraphQL mutation; `given` is its input.
+        answer: the fields to return, because GraphQL requires at least one.
+        variables: the variables in `answer`: name → type and value.
     """
 
     mutation: str
@@ -26,43 +26,43 @@ class Change:
 
     @property
     def operation(self) -> str:
-        """The SDK's name for it."""
+        """The SDK's name of the operation."""
         return self.mutation[0].upper() + self.mutation[1:]
 
 
 def edit_run(run: Stored, values: Mapping[str, Any], *asks: Question) -> Change:
-    """That a run has these config values. It is edited by its storage id: by its name W&B would open the run, or make it.
+    """Return the change that sets config values of a run. It uses the storage id, as W&B would open or create a run by name.
 
-    The config is sent whole, as the SDK does: W&B may replace the old one. An entry that is not an object, which only a script
-    can have put there, is made one: the SDK could not open the run again (wandb, processresponse.go).
+    The whole config is sent, as the SDK does, because W&B may replace the old one. An entry that is not an object (only a script
+    creates such entries) is converted, because the SDK could not open the run otherwise (wandb, processresponse.go).
 
     Args:
-        run: as W&B has it now.
-        values: by name.
-        asks: what else of the project is answered, as it is after this and the changes before it.
+        run: the current state of the run.
+        values: the config values by name.
+        asks: further questions about the project, answered after this change and the changes before it.
 
     Raises:
-        WandbBusyError: the config lacks the SDK's own entry. Without it the SDK would start the run over.
+        WandbBusyError: the config lacks the SDK's own entry, without which the SDK would start the run over.
     """
     if "_wandb" not in run.config:
         raise WandbBusyError("W&B answered a run without its whole config.", "Nothing was written.")
     config = {name: entry if isinstance(entry, Mapping) else {"value": entry} for name, entry in run.config.items()}
     config |= {name: {"value": value} for name, value in values.items()}
     fields = f" project {{ {' '.join(ask.fields for ask in asks)} }}" if asks else ""
-    variables = {name: said for ask in asks for name, said in ask.variables.items()}
+    variables = {name: value for ask in asks for name, value in ask.variables.items()}
     return Change("upsertBucket", {"id": run.id, "config": json.dumps(config)}, f"bucket {{ id{fields} }}", variables)
 
 
 def write(api: WandbApi, changes: Sequence[Change]) -> list[Mapping[str, Any]]:
-    """Make these changes in their order (GraphQL does the fields of a mutation one after the other), in one request; what
-    each answers.
+    """Make these changes in order, in one request (GraphQL executes the fields of a mutation one by one). Return the
+    answers.
 
     Raises:
         KeyRefusedError, WandbBusyError, WandbError: W&B did not make all of them.
     """
     if not changes:
         return []
-    variables = {name: said for change in changes for name, said in change.variables.items()}
+    variables = {name: value for change in changes for name, value in change.variables.items()}
     variables |= {f"w{number}": (f"{each.operation}Input!", each.given) for number, each in enumerate(changes)}
     declared = ", ".join(f"${name}: {kind}" for name, (kind, _) in variables.items())
     asked = "".join(

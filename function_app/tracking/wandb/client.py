@@ -1,8 +1,7 @@
-"""W&B's GraphQL endpoint and file stream over HTTP: one server, one key for each request, limits on every wait, and errors by
-status and code.
+"""W&B's GraphQL endpoint and file stream over HTTP, with limits on every wait and errors by status and code.
 
-The SDK's own way (`ServiceApi`) goes through wandb-core, which reports errors as text and obeys any Retry-After. It is also
-private. What is asked here are the operations that the SDK asks, by their names.
+The SDK's client (`ServiceApi`) uses wandb-core, which reports errors as text and obeys any Retry-After. It is also
+private. The operations here are the SDK's, with its names.
 """
 
 import json
@@ -28,28 +27,28 @@ from function_app.traffic import WANDB, asked
 log = logging.getLogger(__name__)
 
 DEFAULT_SERVER = "https://api.forge.coreweave.com"
-"""The W&B server in force where the settings name none: W&B's multi-tenant cloud, as wandb 0.31 names it. The older name,
-api.wandb.ai, is the same server."""
+"""The default server: W&B's multi-tenant cloud, with the name from wandb 0.31. The older name, api.wandb.ai, is the
+same server."""
 
 CONNECT_TIMEOUT = 10.0
-"""Seconds for a connection: as long as DNS and TLS through a proxy take on a bad day."""
+"""Seconds for a connection, enough for slow DNS and TLS through a proxy."""
 
 READ_TIMEOUT = 30.0
-"""Seconds without a byte of the answer. W&B's slowest answers, listings of 1,000 runs, take some seconds."""
+"""Seconds without a byte of the answer. W&B's slowest answers are listings of 1,000 runs, which take some seconds."""
 
 GIVE_UP_AFTER = 45.0
-"""Seconds after which no further attempt begins: the next tick is the better retry."""
+"""Seconds after which no further attempt begins, because the next tick is a better retry."""
 
 ROWS_TIMEOUT = 25.0
-"""Seconds for one attempt to send rows: it has to end before the lease of the job's worker may be another's, which is good for
-35 s at least while it is renewed (`azure.leases`)."""
+"""Seconds for one attempt to send rows. It must end before another worker can get the job's lease, which lasts at least
+35 s while it is renewed (`azure.leases`)."""
 
 _ROWS_LIMITS = httpx2.Timeout(10.0, connect=5.0)
 _WAITS = (1.0, 2.0, 4.0)
 """Seconds between attempts."""
 
 _LONGEST_WAIT = 8.0
-"""Seconds of Retry-After that are obeyed; W&B may ask for minutes, which belong to the next tick and not to a worker."""
+"""The longest Retry-After, in seconds, that is respected. W&B may ask for minutes, which are left to the next tick."""
 
 _PAUSED = frozenset({408, 429})
 _NOT_ALLOWED = "PERMISSION_ERROR"
@@ -88,9 +87,9 @@ class WandbClient:
         self._http.close()
 
     def graphql(self, key: str, query: str, variables: Mapping[str, Any]) -> dict[str, Any]:
-        """Ask a question or make a change; return the `data` of the answer.
+        """Send a query or mutation; return the `data` of the answer.
 
-        A change may be sent twice when its answer is lost: every change that the callers send does the same twice.
+        A mutation may be sent twice if its answer is lost. All mutations of the callers are idempotent.
 
         Raises:
             KeyRefusedError, RunDeletedError, WandbBusyError, WandbError: as they say.
@@ -124,7 +123,7 @@ class WandbClient:
             raise refusal(self.server, response.status_code, _json_object(response, "").get("errors"))
 
     def now(self) -> float:
-        """Seconds since the epoch by the server's clock, as of its last answer's Date header."""
+        """Return the time in seconds since the epoch by the server's clock, from the Date header of its last answer."""
         return time.time() + self._skew
 
     def _post(
@@ -136,7 +135,7 @@ class WandbClient:
         timeout: httpx2.Timeout | None = None,
         before: Callable[[], None] = lambda: None,
     ) -> httpx2.Response:
-        """Post until W&B answers with anything but "later"."""
+        """Post until W&B gives a final answer."""
         limits: Any = timeout or httpx2.USE_CLIENT_DEFAULT
         headers = {"content-type": "application/json"}
         began = self._clock()
@@ -161,12 +160,12 @@ class WandbClient:
         raise failure
 
     def _note_time(self, response: httpx2.Response) -> None:
-        with suppress(KeyError, ValueError):  # no Date header, or no date: the local clock will do
+        with suppress(KeyError, ValueError):  # no valid Date header: the local clock is good enough
             self._skew = parsedate_to_datetime(response.headers["date"]).timestamp() - time.time()
 
 
 def _wait(response: httpx2.Response, ours: float | None) -> float | None:
-    """Return how long to wait before the next attempt; None to give up."""
+    """Return the seconds to wait before the next attempt; None to give up."""
     try:
         theirs = float(response.headers.get("retry-after", ""))
     except ValueError:
@@ -175,10 +174,10 @@ def _wait(response: httpx2.Response, ours: float | None) -> float | None:
 
 
 def _json_object(response: httpx2.Response, server: str) -> dict[str, Any]:
-    """Return the answer, an object; an empty one where an error came without JSON.
+    """Return the object in the answer; an empty one for an error without JSON.
 
     Raises:
-        WandbBusyError: a successful answer is no JSON object, as from a proxy's or a login page.
+        WandbBusyError: a successful answer is not a JSON object, for example from a proxy or a login page.
     """
     try:
         answer = json.loads(response.content)
@@ -192,11 +191,11 @@ def _json_object(response: httpx2.Response, server: str) -> dict[str, Any]:
 
 
 def refusal(server: str, status: int, errors: object) -> WandbError:
-    """What a refusal means, by HTTP status and W&B's own code; its words are kept for people."""
+    """Return the error for a refusal, by HTTP status and W&B's code. The message contains W&B's text."""
     words, code = _first(errors)
     if status == 401:
         return KeyRefusedError(
-            f"W&B at {server} does not take the API key.",
+            f"W&B at {server} does not accept the API key.",
             "Run `python -m provisioning rotate-key`, or set a WANDB_API_KEY that works; check WANDB_BASE_URL.",
         )
     if status == 403 or code == _NOT_ALLOWED:
@@ -205,18 +204,18 @@ def refusal(server: str, status: int, errors: object) -> WandbError:
         return WandbError(
             f"W&B at {server} does not know the entity or project.", "Check WANDB_ENTITY and WANDB_PROJECT."
         )
-    if status == 409:  # of UpsertBucket: the only conflict that it knows (wandb#4948)
-        return RunDeletedError("The run was deleted in W&B, which never gives an id out again.")
+    if status == 409:  # from UpsertBucket: its only conflict (wandb#4948)
+        return RunDeletedError("The run was deleted in W&B, which never reuses an id.")
     if status in (400, 422):
         return WandbError(
             f"W&B at {server} refused a request (HTTP {status}): {words}",
-            "If it names a field that is not known, the W&B server is older than the 0.70 that is needed.",
+            "If it names an unknown field, the W&B server is older than the required version 0.70.",
         )
     return WandbBusyError(f"W&B at {server} is busy or failed (HTTP {status}): {words}", LATER)
 
 
 def _first(errors: object) -> tuple[str, str]:
-    """Return the words and the code of the first GraphQL error."""
+    """Return the message and the code of the first GraphQL error."""
     first = errors[0] if isinstance(errors, list) and errors else None
     if not isinstance(first, Mapping):
         return "no reason given", ""

@@ -1,6 +1,6 @@
-"""A job's files as W&B artifacts: the file itself where the policy lets it go, and tables of what is in it.
+"""A job's files as W&B artifacts: the file itself, if the policy allows it, and tables of its content.
 
-Everything is streamed: a file of any size is read once, on its way from the service to the disk, and never held.
+Everything is streamed: a file of any size is read once, from the service to the disk, and never held in memory.
 """
 
 import csv
@@ -32,15 +32,15 @@ DATASET = "dataset"
 RESULTS = "results"
 
 TABLE_ROWS = 10_000
-"""What the W&B app shows of a table. Of a file with more examples a random choice is shown, and the artifact says so."""
+"""The number of rows that the W&B app shows. Larger files get a random sample, which the artifact mentions."""
 
 SAMPLE_ROWS = 100
-"""What the policy `sample` lets go."""
+"""The number of rows that the policy `sample` allows."""
 
 _LONGEST_KEPT = 32 * 1024 * 1024  # bytes of a line in the uploaded file; a longer line is cut
-_TABLE_BYTES = 32 * 1024 * 1024  # of examples held at once; a table of very long ones has fewer rows, and says so
+_TABLE_BYTES = 32 * 1024 * 1024  # of examples in memory; a table of very long examples has fewer rows, and says so
 READ_AT_ONCE = 4
-"""Training files of one process: what is held of their examples does not grow with the number of jobs at work."""
+"""Limits the training files that a process reads at the same time, so that memory does not grow with the number of jobs."""
 
 _reading = threading.BoundedSemaphore(READ_AT_ONCE)
 
@@ -48,16 +48,16 @@ _CHUNK = 1 << 16
 
 
 def dataset_artifact(source: FileSource, file_id: str, policy: DatasetPolicy, directory: Path) -> wandb.Artifact:
-    """Draft a training file's artifact: as much of it as the policy lets go, and what is known of it as metadata.
+    """Draft a training file's artifact: as much content as the policy allows, and the file's properties as metadata.
 
     `full` has the file and a table of it, `sample` a table of some rows and a reference, `reference` no example at all.
-    Malformed lines are a table of line numbers and reasons, which quote nothing.
+    Malformed lines are a table of line numbers and reasons, without quotes from the lines.
 
     Args:
-        source: where the file is.
+        source: reads the file.
         file_id: the file, after which the artifact is named.
         policy: not `off`.
-        directory: where the artifact's files stay until they are uploaded.
+        directory: the folder for the artifact's files until they are uploaded.
 
     Raises:
         AccountError: the file cannot be read; NotThereError when it was deleted.
@@ -71,7 +71,7 @@ def _drafted(source: FileSource, file_id: str, policy: DatasetPolicy, directory:
     sample = Sample(most, _TABLE_BYTES, seed=file_id)
     tally = Tally()
     path = directory / "file.jsonl"
-    said = source.file(file_id)
+    known = source.file(file_id)
     with source.content(file_id) as chunks, path.open("wb") if policy is DatasetPolicy.FULL else nullcontext() as file:
         stream = _Counted(chunks)
         for row in tally.rows(read_rows(_copied(lines_of(stream, longest=_LONGEST_KEPT), file))):
@@ -81,17 +81,17 @@ def _drafted(source: FileSource, file_id: str, policy: DatasetPolicy, directory:
     metadata: dict[str, Any] = {
         "file_id": file_id,
         "account": source.name,
-        **({"filename": one_line(said.name)} if allows(policy, FROM_SAMPLE_ON) else {}),
+        **({"filename": one_line(known.name)} if allows(policy, FROM_SAMPLE_ON) else {}),
         "bytes": stream.size,
         "sha256": stream.sha256.hexdigest(),
         "policy": policy.value,
         **tally.metadata(),
-        "format": str(tally.format),  # the SDK would write an enum's name
+        "format": str(tally.format),  # the SDK would write the name of the enum
         "rows_in_table": len(sample),
     }
     artifact = new_artifact(artifact_name(file_id), DATASET, metadata, _described(tally, sample, policy))
     if policy is DatasetPolicy.FULL:
-        add_local_file(artifact, path, file_name(said.name, f"{artifact_name(file_id)}.jsonl"))
+        add_local_file(artifact, path, file_name(known.name, f"{artifact_name(file_id)}.jsonl"))
     else:
         artifact.add_reference(f"azureopenai://{source.name}/files/{file_id}", name="file", checksum=False)
     if len(sample):
@@ -104,10 +104,10 @@ def _drafted(source: FileSource, file_id: str, policy: DatasetPolicy, directory:
 
 
 def results_artifact(job: Job, content: Iterable[bytes], directory: Path) -> wandb.Artifact:
-    """Draft an artifact of the numbers in a job's results file, as CSV and as a table. Columns of text stay out.
+    """Draft an artifact of the numbers in a job's results file, as CSV and as a table, without text columns.
 
     Raises:
-        ResultsError: it is no results file.
+        ResultsError: it is not a results file.
     """
     received, path = directory / "received.csv", directory / "results.csv"
     with received.open("wb") as file:
@@ -135,7 +135,7 @@ def _copied(lines: Iterable[bytes], file: BinaryIO | None) -> Iterator[bytes]:
 
 
 class _Counted:
-    """Chunks that are counted and digested while they pass."""
+    """Counts and digests chunks while they are read."""
 
     def __init__(self, chunks: Iterable[bytes]) -> None:
         self._chunks = chunks
@@ -154,9 +154,9 @@ class _Counted:
 def _add_table(
     artifact: wandb.Artifact, directory: Path, name: str, columns: Mapping[str, type], rows: Iterable[bytes]
 ) -> None:
-    """Add a table of encoded rows. `wandb.Table` writes the same, but holds all rows, several times."""
+    """Add a table of encoded rows. `wandb.Table` writes the same, but keeps several copies of all rows in memory."""
     table = wandb.Table(columns=[*columns], dtype=[*columns.values()])
-    said = table.to_json(artifact)
+    document = table.to_json(artifact)
     path = directory / table.with_suffix(name)
     written = 0
     with path.open("wb") as file:
@@ -164,7 +164,7 @@ def _add_table(
         for row in rows:
             file.write(b",\n" + row if written else b"\n" + row)
             written += 1
-        rest = {key: value for key, value in said.items() if key not in ("data", "nrows")} | {"nrows": written}
+        rest = {key: value for key, value in document.items() if key not in ("data", "nrows")} | {"nrows": written}
         file.write(b"\n]," + _encoded(rest)[1:])
     add_local_file(artifact, path, path.name)
 
@@ -178,17 +178,17 @@ def _encoded(value: list[Cell] | dict[str, Any]) -> bytes:
 
 
 def _described(tally: Tally, sample: Sample, policy: DatasetPolicy) -> str:
-    """For the artifact's page: how much of the file is there to see."""
-    said = [f"{tally.examples:,} examples of format {tally.format}" if tally.examples else "No examples"]
+    """Describe, for the artifact's page, how much of the file is visible."""
+    parts = [f"{tally.examples:,} examples of format {tally.format}" if tally.examples else "No examples"]
     if policy is DatasetPolicy.REFERENCE:
-        said.append("none of them is in W&B (policy reference)")
+        parts.append("none of them is in W&B (policy reference)")
     elif len(sample) < tally.examples:
-        said.append(f"the table shows {len(sample):,} of them, chosen at random")
+        parts.append(f"the table shows {len(sample):,} of them, chosen at random")
     if tally.malformed:
         lines = "1 line is" if tally.malformed == 1 else f"{tally.malformed:,} lines are"
-        told = "" if len(tally.shown) == tally.malformed else f" the first {len(tally.shown):,} of"
-        said.append(f"{lines} malformed, see{told} the table malformed")
-    return "; ".join(said) + "."
+        shown = "" if len(tally.shown) == tally.malformed else f" the first {len(tally.shown):,} of"
+        parts.append(f"{lines} malformed, see{shown} the table malformed")
+    return "; ".join(parts) + "."
 
 
 def _chunks(path: Path) -> Iterator[bytes]:

@@ -6,12 +6,12 @@ tests/function_app/tracking/wandb/test_internals.py shows for each part what bre
 | part | reason | saving |
 |---|---|---|
 | `LeaveRunning` | letting go of a run that could not be opened must not end it | correctness |
-| `deliver_artifact` | `log_artifact().wait()` asks three questions an artifact | 3 requests an artifact |
+| `deliver_artifact` | `log_artifact().wait()` sends three more queries | 3 requests per artifact |
 | `release_run` | a failed `wandb.init` leaves the run "in use" for the life of the process | correctness |
-| `core_is_gone` | tells a dead wandb-core from a busy one | correctness |
+| `core_is_gone` | distinguishes a dead wandb-core from a busy one | correctness |
 | `add_local_file` | `Artifact.add_file` maps the whole file into memory to hash it | 300 MiB for a file of 300 MB |
 | `session_login` | a run opened with a key signs the whole process in with it | a notebook stays signed in |
-| exceptions | wandb-core's failures are no `wandb.Error` | correctness |
+| exceptions | failures of wandb-core are not subclasses of `wandb.Error` | correctness |
 """
 
 import hashlib
@@ -44,22 +44,22 @@ CORE_FAILED = (
     ForkedError,
     WandbServiceConnectionError,
 )
-"""wandb-core, the SDK's own process, is gone or was replaced."""
+"""wandb-core, the SDK's process, has died or was replaced."""
 
 ApiFailedError = WandbApiFailedError
-"""W&B refused what wandb-core asked; `response.http_status` has the status."""
+"""W&B refused a request of wandb-core; `response.http_status` is the status."""
 
 InUseError = ServerResponseError
-"""The run is open in this process already."""
+"""The run is already open in this process."""
 
 SOURCE = "function_app"
 
 _RELEASE_TIMEOUT = 10.0
-"""Seconds for wandb-core to let go of a run that could not be opened: it has nothing to send."""
+"""Seconds for wandb-core to release a run that could not be opened and has nothing to send."""
 
 
 class LeaveRunning(InterfaceSock):
-    """A run's way to wandb-core on which its exit record does not end the run."""
+    """A channel to wandb-core whose exit record does not end the run."""
 
     def __init__(self, own: Any) -> None:
         super().__init__(own._asyncer, own._client, own._stream_id)  # noqa: SLF001 (another way into the same stream)
@@ -71,13 +71,13 @@ class LeaveRunning(InterfaceSock):
 
 
 class ArtifactHandle:
-    """An artifact on its way."""
+    """An artifact that is being uploaded."""
 
     def __init__(self, handle: Any) -> None:
         self._handle = handle
 
     def wait(self, timeout: float) -> tuple[str, str]:
-        """Wait until W&B has it; return its id and, instead, what W&B said against it.
+        """Wait until W&B has the artifact. Return its id, or the message of W&B's refusal.
 
         Raises:
             TimeoutError: W&B has not answered.
@@ -89,7 +89,7 @@ class ArtifactHandle:
 def deliver_artifact(
     run: wandb.Run, artifact: wandb.Artifact, aliases: Sequence[str], *, used: bool, step: int | None = None
 ) -> ArtifactHandle:
-    """Log a draft as `Run.log_artifact` does, without its questions: the key's owner, the collection's type, the version.
+    """Log a draft like `Run.log_artifact`, but without its queries for the key's owner, the collection's type and the version.
 
     W&B's history step of a version is the step after the one whose metrics belong to it (wandb 0.31, `Artifact.history_step`).
 
@@ -113,7 +113,7 @@ def deliver_artifact(
 
 
 def add_local_file(artifact: wandb.Artifact, path: Path, name: str) -> None:
-    """Add a file that stays where it is until it is uploaded, hashed in chunks."""
+    """Add a file that is hashed in chunks and not copied."""
     with path.open("rb") as file:
         md5 = hashlib.file_digest(file, partial(hashlib.md5, usedforsecurity=False)).digest()
     digest = b64encode(md5).decode()
@@ -124,9 +124,9 @@ def add_local_file(artifact: wandb.Artifact, path: Path, name: str) -> None:
 
 
 def release_run(run_id: str) -> None:
-    """Have wandb-core let go of a run that could not be opened.
+    """Make wandb-core release a run that could not be opened.
 
-    An exit record has to go first: without one, wandb-core stops answering anybody.
+    An exit record must be sent first. Without it, wandb-core stops answering all requests.
     """
     with suppress(WandbAttachFailedError, TimeoutError, *CORE_FAILED):
         service = wandb_setup.singleton().ensure_service()
@@ -136,7 +136,7 @@ def release_run(run_id: str) -> None:
 
 
 def core_is_gone() -> bool:
-    """Return whether wandb-core has died. One that is only slow to answer lives: other runs may be open in it."""
+    """Return whether wandb-core has died. A slow wandb-core is alive and may have other open runs."""
     try:
         wandb_setup.singleton().ensure_service().api_init_request(wandb.Settings().to_proto())
     except CORE_FAILED:
@@ -148,7 +148,7 @@ def core_is_gone() -> bool:
 
 @contextmanager
 def session_login(host: str) -> Iterator[None]:
-    """Keep who this process is signed in as, whatever the block does."""
+    """Restore the process's W&B sign-in after the block."""
     theirs = wandb_setup.singleton().settings
     before = wbauth.session_credentials(host=host)
     try:
@@ -162,11 +162,11 @@ def session_login(host: str) -> Iterator[None]:
 
 
 def signed_in_key(host: str) -> SecretStr | None:
-    """Return the API key of the person who is signed in to this server, found where the SDK finds it; nobody is asked."""
+    """Return the API key of the person who is signed in to this server, from the SDK's sources and without a prompt."""
     found = wbauth.authenticate_session(host=host, source=SOURCE, prompt=False, update_session=False)
     return SecretStr(found.api_key) if isinstance(found, wbauth.AuthApiKey) else None
 
 
 def server_in_force() -> str:
-    """Return the address of the W&B server that the SDK would use: environment, settings files, or its own default."""
+    """Return the address of the W&B server that the SDK would use, from environment, settings files, or its default."""
     return str(wandb_setup.singleton().settings.base_url)

@@ -1,8 +1,8 @@
-"""What the engine keeps in a run's config from one tick to the next. Pure.
+"""The marks that the engine keeps in a run's config between ticks. Pure.
 
 `account`, `supersedes` and `superseded_by` are plain config values, because listings filter by them. All else is one config
 key whose value is a JSON string: W&B may merge a nested config or drop an empty object (wandb#11366), but not a string. The
-summary is no place for it: every session of the SDK writes back the summary that it read, which may be late.
+summary is unsuitable: every session of the SDK writes back the summary that it read, which may be outdated.
 """
 
 import json
@@ -17,23 +17,23 @@ KEY = "azure_openai_wandb"
 """The config key of the marks."""
 
 SUPERSEDED_BY = "superseded_by"
-"""The config key that names the run which replaced this one."""
+"""The config key with the id of the run that replaced this one."""
 
 LEGACY = "sync"
-"""The summary key under which version 0.1 kept its state. It is read once and not written any more."""
+"""The summary key with the state of version 0.1. It is read once and not written any more."""
 
 
 @dataclass(frozen=True)
 class Position:
-    """How far our rows are in the run's history. W&B keeps a history as lines; a row is known by the number of its line.
+    """The position of our rows in the run's history. W&B stores a history as lines; a row is identified by its line number.
 
     Attributes:
         source: where the rows of the last segment come from, "file" or "events".
         first_step: the lowest step of the last segment.
         first_line: the line of its first row.
         start: the first line of the last write.
-        end: the line after the last that was written; before W&B has answered, the line after the last that may be.
-        last_step: the step of the row before `end`; -1 without any.
+        end: the line after the last written one; before W&B has answered, the line after the last one that may be written.
+        last_step: the step of the row before `end`; -1 if there is none.
     """
 
     source: str = ""
@@ -46,13 +46,13 @@ class Position:
 
 @dataclass(frozen=True)
 class Marks:
-    """The marks of one run; `models.RunState` says what those mean that the engine reads.
+    """The marks of one run. `models.RunState` describes those that the engine reads.
 
     Attributes:
-        best: the best value of each metric and its step, as rows from events cannot all be read again.
+        best: the best value of each metric and its step, kept because rows from events cannot all be read again.
         others: whether other programs logged rows into the run.
-        position: how far our rows are.
-        at: when this was written, in seconds since the epoch by W&B's clock.
+        position: the position of our rows.
+        at: the time of writing, in seconds since the epoch by W&B's clock.
         writer: the process that wrote it.
     """
 
@@ -70,15 +70,15 @@ class Marks:
     writer: str = ""
 
     def text(self) -> str:
-        """Return the marks as the JSON string that the config holds; what is not set is left out."""
+        """Return the marks as the JSON string for the config, without unset values."""
         kept = {name: value for name, value in asdict(self).items() if value not in (None, False, "", {})}
         return json.dumps(kept, separators=(",", ":"))
 
 
 def marks_in(config: Mapping[str, Any]) -> Marks | None:
-    """Return the marks in a run's config; None where the run has none of ours.
+    """Return the marks in a run's config; None if the run has none of ours.
 
-    People may edit anything: a field that cannot be used counts as absent, and a position that cannot be, as unknown.
+    People may edit anything: an unusable field counts as absent, and an unusable position as unknown.
     """
     entry = config.get(KEY)
     if not isinstance(entry, Mapping):
@@ -101,7 +101,7 @@ def marks_in(config: Mapping[str, Any]) -> Marks | None:
 
 
 def legacy_marks(summary: Mapping[str, Any]) -> Marks | None:
-    """Return what version 0.1 kept in the run's summary; None where it kept nothing. Where its rows are is not known."""
+    """Return the marks of version 0.1 from the run's summary; None if there are none. The position of its rows is unknown."""
     kept = Fields(summary.get(LEGACY))
     if not kept:
         return None
@@ -119,7 +119,7 @@ def legacy_marks(summary: Mapping[str, Any]) -> Marks | None:
 
 
 UNKNOWN = Position(start=-1, end=-1)
-"""Where rows are that version 0.1 wrote, or whose marks people have edited."""
+"""The position of rows from version 0.1, or of rows whose marks people have edited."""
 
 
 def _flag(value: Any) -> bool | None:
@@ -136,7 +136,7 @@ def _best(kept: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _position(kept: Mapping[str, Any] | None) -> Position:
-    """Return a position; `UNKNOWN` where it is not one that this module could have written."""
+    """Return a position; `UNKNOWN` if this module cannot have written it."""
     source = Fields(kept).read("source", text) or ""
     numbers = {each.name: whole((kept or {}).get(each.name)) for each in fields(Position) if each.name != "source"}
     if any(value is None for value in numbers.values()):

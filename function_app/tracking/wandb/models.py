@@ -40,34 +40,34 @@ from function_app.tracking.wandb.versions import (
 
 MODEL = "model"
 
-_BY_HAND = "Check WANDB_REGISTRY and the key's role there; it is not tried again, so link this model in W&B."
-_BEFORE = "m"  # under which name `latest` is asked for
-_LOOKS = 8  # at which version has `latest`, while others write theirs
+_BY_HAND = "Check WANDB_REGISTRY and the key's role there; the app does not try again, so link this model in W&B."
+_BEFORE = "m"  # the name of the query for `latest`
+_LOOKS = 8  # checks of the version with `latest`, while others write their versions
 _OF_AZURE = re.compile(r".+?\.ft-(?P<job>[0-9a-f]{32})(?:[-:].*)?")
 
 _written: dict[tuple[str, str, str], deque[tuple[float, Version]]] = defaultdict(lambda: deque(maxlen=100))
-"""By collection (entity, project, name): the models that this process has written last, each with when (`time.monotonic`), so
-that jobs of a family that end together need not ask for each other's."""
+"""The models that this process has written last, with their time (`time.monotonic`), by collection (entity, project, name).
+Jobs of a family that end together need no query for each other's models."""
 
 _writing = threading.Lock()
-"""Held where those are read or added to."""
+"""Protects `_written`."""
 
 
 @dataclass
 class Models:
-    """A job's models among the versions of their family: checkpoints by step, the final one last.
+    """A job's models among the versions of their family: checkpoints by step, then the final model.
 
-    `latest` is the newest model by the job's creation and step. W&B gives it to whatever was logged last, so that a job
-    which is mirrored after a younger one has to give it back. Runs that train one of the models further get it as input;
-    in a backfill, which begins with the youngest jobs, they are there first.
+    `latest` is the newest model by the job's creation and step. W&B moves it to the version that was logged last, so a job
+    that is mirrored after a newer one must move it back. Runs that train one of the models further get it as input;
+    in a backfill, which begins with the newest jobs, these runs exist first.
 
     Attributes:
         collection: the family's artifact, see `data.description.collection_of`.
         kind: the artifact's type.
-        retires_at: when the models stop answering. It is metadata of a version and not in its file, as the date may move.
-        written: how many versions were sent.
-        linked: where the final model was linked to; empty when it was not, or before.
-        warnings: what was refused without failing the job.
+        retires_at: the retirement date of the models. It is metadata of a version and not in its file, because it may change.
+        written: the number of versions that were sent.
+        linked: the registry that the final model was linked to now; empty if it was linked before or not at all.
+        warnings: refusals that do not fail the job.
     """
 
     api: WandbApi
@@ -82,7 +82,7 @@ class Models:
     _known: frozenset[str] = frozenset()
 
     def send(self, run: OpenRun, uploads: Uploads) -> None:
-        """Have those on their way that W&B does not have."""
+        """Start to upload the models that W&B does not have."""
         there = versions(self.api, self.kind, self.collection) if run.resumed else []
         self._known = frozenset(alias for each in there for alias in each.aliases)
         for model, checkpoint in _models(self.job, self.checkpoints):
@@ -91,14 +91,14 @@ class Models:
                 self.written += 1
 
     def _send(self, uploads: Uploads, model: str, checkpoint: Checkpoint | None) -> None:
-        said = model_metadata(self.job, model, checkpoint)
-        aliases = dict.fromkeys([_alias(self.job, checkpoint), *([_alias(self.job)] if said["final"] else [])])
-        metadata = {**said, "job_created_at": iso(self.job.created_at)}
+        content = model_metadata(self.job, model, checkpoint)
+        aliases = dict.fromkeys([_alias(self.job, checkpoint), *([_alias(self.job)] if content["final"] else [])])
+        metadata = {**content, "job_created_at": iso(self.job.created_at)}
         if self.retires_at:
             metadata["retires_at"] = self.retires_at
         artifact = new_artifact(self.collection, self.kind, metadata)
         path = uploads.directory() / "model_metadata.json"
-        path.write_text(json.dumps(said, indent=2, sort_keys=True), encoding="utf-8")
+        path.write_text(json.dumps(content, indent=2, sort_keys=True), encoding="utf-8")
         add_local_file(artifact, path, path.name)
         step = checkpoint.step if checkpoint else max((each.step for each in self.checkpoints), default=None)
         uploads.send(
@@ -114,11 +114,11 @@ class Models:
         return self.api.entity, self.api.project, self.collection
 
     def given_back(self, run: OpenRun) -> list[Change]:
-        """`latest`, to the youngest model: the one that had it when the run was opened (`asks_before`), or that this process
-        has written since.
+        """Return the changes that move `latest` back to the newest model: the one that had it when the run was opened
+        (`asks_before`), or one that this process has written since.
         """
         had = newest_in(self.api, run.answers, [self.collection], _BEFORE).get(self.collection)
-        with _writing:  # one that was there when the run was opened may be gone since
+        with _writing:  # a version from the opening of the run may have been deleted since
             since = [version for at, version in _written[self._where] if at > run.answered_at]
         last = [checkpoint.step for _, checkpoint in _models(self.job, self.checkpoints) if checkpoint]
         own = iso(self.job.created_at), float("inf") if self.job.fine_tuned_model else max(last, default=-1)
@@ -127,20 +127,20 @@ class Models:
 
     @property
     def asks(self) -> list[Question]:
-        """What has to be known once W&B has the models: `place` reads the answers."""
+        """Return the questions to send once W&B has the models; `place` reads the answers."""
         return [listing(self.kind, self.collection), going_on(self._names)]
 
     def place(self, project: Mapping[str, Any], registry: Registry | None) -> None:
-        """See that `latest` is right, that the models are the inputs they are, and the final one in the registry.
+        """Correct `latest`, record the models as inputs of other runs, and link the final model to the registry.
 
         A registry that refuses is a warning: the models are logged, and W&B would refuse again.
 
         Raises:
-            WandbError: not written; asking again goes on where this ended.
+            WandbError: something was not written; a repetition continues from there.
         """
         if not self._names:
             return
-        if not project.get("artifactType"):  # W&B has the models: how it answers below a mutation is UNVERIFIED
+        if not project.get("artifactType"):  # W&B has the models, but its answer below a mutation is UNVERIFIED
             project = self.api.ask("ProjectArtifacts", *self.asks)
         there = versions_in(self.api, project, self.kind, self.collection)
         further = going_on_in(project, self._names)
@@ -154,11 +154,11 @@ class Models:
             except (WandbBusyError, KeyRefusedError):
                 raise
             except WandbError as error:
-                said = f"The model is not in the registry {registry.name!r}: {error.message} {_BY_HAND}"
-                self.warnings.append(said)
+                warning = f"The model is not in the registry {registry.name!r}: {error.message} {_BY_HAND}"
+                self.warnings.append(warning)
 
     def _best(self, there: Iterable[Version]) -> list[Change]:
-        """Return the change that gives `JOB-best` to the best of the job's models; none where it is there, or nothing tells."""
+        """Return the change that moves `JOB-best` to the best of the job's models; empty if it is right or none is best."""
         best = best_checkpoint(self.checkpoints)
         alias = artifact_name(f"{self.job.id}-best")
         of_job = (each for each in there if any(held.startswith(self.job.id) for held in each.aliases))
@@ -171,14 +171,14 @@ class Models:
 
 
 def asks_before(collection: str) -> Question:
-    """What `Models.given_back` has to know, to be asked when the run is opened."""
+    """Return the question that `Models.given_back` needs, to send when the run is opened."""
     return newest([collection], _BEFORE)
 
 
 def previous_model(api: WandbApi, job: Job) -> str | None:
-    """For a job that trains a previous model further: the version that this model is, if the project has it.
+    """Return the version of the previous model that a job trains further, if the project has it.
 
-    Azure's models carry the id of their job, which is the id of its run; OpenAI's are found by the run's config.
+    Names of Azure's models contain the id of their job and run; OpenAI's models are found by the run's config.
     """
     if base_model(job) == job.model:
         return None
@@ -189,12 +189,12 @@ def previous_model(api: WandbApi, job: Job) -> str | None:
 
 
 def _alias(job: Job, checkpoint: Checkpoint | None = None) -> str:
-    """What a version is called: the job's id for the final model, with the step for a checkpoint."""
+    """Return the alias of a version: the job's id for the final model, and with the step for a checkpoint."""
     return artifact_name(f"{job.id}-step-{checkpoint.step}" if checkpoint else job.id)
 
 
 def _models(job: Job, checkpoints: Sequence[Checkpoint]) -> Iterator[tuple[str, Checkpoint | None]]:
-    """Each model once; the last checkpoint is the final model (recorded on Azure: they have one name)."""
+    """Yield each model once. The last checkpoint is the final model (recorded on Azure: they have the same name)."""
     kept = sorted(checkpoints, key=lambda checkpoint: checkpoint.step)
     final = job.fine_tuned_model
     yield from ((checkpoint.model, checkpoint) for checkpoint in kept if checkpoint.model != final)
@@ -203,7 +203,7 @@ def _models(job: Job, checkpoints: Sequence[Checkpoint]) -> Iterator[tuple[str, 
 
 
 def _set_latest(api: WandbApi, kind: str, collection: str, there: Iterable[Version]) -> None:
-    """Give `latest` to the youngest model, and check again: another writer may have added one meanwhile."""
+    """Move `latest` to the newest model, and check again, because another writer may have added one in the meantime."""
     for _ in range(_LOOKS):
         moved = _latest(api, collection, there)
         if not moved:
@@ -225,11 +225,11 @@ def _given(api: WandbApi, further: dict[str, str], there: Iterable[Version]) -> 
 
 
 def _link(api: WandbApi, registry: Registry, family: str, kind: str, final: Version, *, new: bool) -> str:
-    """Link a model to the registry, if it is not there already; where it was linked to, empty when nothing was done.
+    """Link a model to the registry if it is not there yet. Return its collection, or an empty string if nothing was done.
 
-    A version that is `new` is nowhere yet.
+    A version that is `new` is not linked yet.
 
-    `latest` is the youngest job's there, too, whichever was linked last.
+    In the registry, too, `latest` is the newest job's model and not the one that was linked last.
     """
     collection = registry.collection_of(family)
     place = api.elsewhere(registry.project, organization_of(api))
@@ -241,12 +241,12 @@ def _link(api: WandbApi, registry: Registry, family: str, kind: str, final: Vers
 
 
 def _age(version: Version) -> tuple[str, float]:
-    """Sorts versions by their job's creation, then by step; a final model without a step comes last."""
+    """Sort key of versions: their job's creation, then their step; a final model without a step comes last."""
     step = number(version.metadata.get("step"))
     return _job_created_at(version), float("inf") if step is None else float(step)
 
 
 def _job_created_at(version: Version) -> str:
-    """In ISO 8601; WandbLogger, whose versions may stand beside ours, says it in epoch seconds under another name."""
+    """Return the time in ISO 8601. Versions from WandbLogger in the same collection have epoch seconds under another name."""
     theirs = moment(version.metadata.get("created_at"))
     return text(version.metadata.get("job_created_at")) or ("" if theirs is None else iso(theirs))

@@ -1,6 +1,6 @@
-"""Sessions of the W&B SDK. As few as possible are opened: to make a run, and to upload artifacts.
+"""Sessions of the W&B SDK. They are opened only to create a run and to upload artifacts.
 
-A session that goes on with a run reads its summary, config and tags, all of which may be late, and writes them back whole.
+A session that resumes a run reads its summary, config and tags, all of which may be outdated, and writes them back whole.
 """
 
 import tempfile
@@ -19,21 +19,21 @@ from function_app.tracking.wandb.scratch import scratch
 from function_app.tracking.wandb.sdk import UnclearError, errors, listen, settings
 
 _INIT_TIMEOUT = 60.0
-_FINISH_TIMEOUT = 120.0  # seconds for config and summary; files have gone before, in the time that they take
+_FINISH_TIMEOUT = 120.0  # seconds for config and summary; files were uploaded before, with their own limit
 _PROGRAM = "azure-openai-wandb"
 
 _artifacts = threading.Lock()
-"""Held while a wandb.Artifact is made: the constructor is not thread-safe (0.31: KeyError in its cache under load)."""
+"""Held while a wandb.Artifact is created: the constructor is not thread-safe (0.31: KeyError in its cache under load)."""
 
 
 class OpenRun(Protocol):
-    """A run that is being written, as those see it who upload for it.
+    """A run that is being written, as the uploads see it.
 
     Attributes:
         handle: the SDK's run.
-        resumed: whether the run was there before.
-        answers: the project with what was asked together with the run.
-        answered_at: when that was (`time.monotonic`).
+        resumed: whether the run existed before.
+        answers: the project with the answers to the questions that were sent with the run's.
+        answered_at: the time of these answers (`time.monotonic`).
     """
 
     handle: wandb.Run
@@ -44,28 +44,28 @@ class OpenRun(Protocol):
 
 @contextmanager
 def sdk_session(api: WandbApi, run_id: str, new: Identity | None, config: Mapping[str, Any]) -> Iterator[wandb.Run]:
-    """Open a session of the SDK on the run of this id, or make the run. Closing it waits until W&B has everything.
+    """Open a session of the SDK on the run with this id, or create the run. Closing it waits until W&B has everything.
 
-    W&B has acknowledged `config` when this is entered: the SDK sends it with the request that opens the run. The session
-    leaves the run as one that goes on: rows and the run's end are sent by us (`sequence`).
+    On entry, W&B has acknowledged `config`, because the SDK sends it with the request that opens the run. The session
+    leaves the run unfinished: we send rows and the run's end ourselves (`sequence`).
 
     Args:
         api: the project.
         run_id: the id, which is the job's.
-        new: what to call it, if it is new; None leaves everything that people may have changed as it is.
-        config: what to set in its config.
+        new: name and tags of a new run; None keeps everything that people may have changed.
+        config: the config values to set.
 
     Raises:
         RunDeletedError: the id was deleted in W&B.
         WandbError: somebody moved the run to another project.
-        WandbBusyError, KeyRefusedError: as they say.
+        WandbBusyError, KeyRefusedError: from W&B.
     """
     with tempfile.TemporaryDirectory(prefix="run-", dir=scratch(), ignore_cleanup_errors=True) as directory:
         listen()
         try:
             run = api.with_key(lambda key: _init(api, run_id, new, config, key, directory))
         except UnclearError:
-            api.reopen(run_id, new, config)  # says by status what the SDK says in words only
+            api.reopen(run_id, new, config)  # its errors have a status, unlike the SDK's
             raise
         try:
             if (run.entity, run.project) != (api.entity, api.project):
@@ -76,19 +76,19 @@ def sdk_session(api: WandbApi, run_id: str, new: Identity | None, config: Mappin
                 with errors(api.base_url):
                     run.finish()
             except TimeoutError:
-                raise WandbBusyError(f"W&B did not take everything within {_FINISH_TIMEOUT:.0f} s.") from None
+                raise WandbBusyError(f"W&B did not accept everything within {_FINISH_TIMEOUT:.0f} s.") from None
 
 
 def moved(run_id: str, entity: str, project: str) -> WandbError:
-    """Somebody moved the run: W&B answers to its old name, and shows nowhere what is written there (wandb#6164)."""
+    """Return the error for a moved run: W&B still accepts its old name, but loses what is written there (wandb#6164)."""
     return WandbError(
         f"The run {run_id} was moved to {entity}/{project}.",
-        "Move it back, or send the job there with WANDB_ROUTES.",
+        "Move it back, or route the job there with WANDB_ROUTES.",
     )
 
 
 def new_artifact(name: str, kind: str, metadata: Mapping[str, Any], description: str | None = None) -> wandb.Artifact:
-    """A draft; at most 100 metadata keys (wandb 0.31)."""
+    """Return a draft of an artifact, with at most 100 metadata keys (wandb 0.31)."""
     with _artifacts:
         return wandb.Artifact(name, type=kind, metadata=dict(metadata), description=description)
 
@@ -103,7 +103,7 @@ def _init(
     chosen.finish_timeout = _FINISH_TIMEOUT
     chosen.finish_timeout_raises = True
     chosen.stop_fn = _nothing_to_stop
-    # Nothing of this machine, its code or its output belongs into the run; without a name the SDK says what was started.
+    # Record nothing about this machine, its code or its output; without a program name the SDK would record what was started.
     chosen.program = _PROGRAM
     chosen.console = "off"
     chosen.disable_git = chosen.disable_code = True
@@ -134,21 +134,21 @@ def _init(
 
 @contextmanager
 def _released_on_error(run_id: str) -> Iterator[None]:
-    """Have wandb-core let go of a run that could not be opened.
+    """Make wandb-core release a run that could not be opened.
 
     wandb.init does not (0.31), and the run would be "in use" for the life of the process.
 
     Raises:
-        WandbBusyError: the run is open in this process already; that one is left alone.
+        WandbBusyError: the run is already open in this process; it is not released.
     """
     try:
         yield
     except InUseError as error:
-        raise WandbBusyError(f"The run is being written already: {error}") from error
+        raise WandbBusyError(f"The run is already open in this process: {error}") from error
     except BaseException:
         release_run(run_id)
         raise
 
 
 def _nothing_to_stop() -> None:
-    """Somebody pressed "Stop run" in W&B. Without this the SDK would interrupt the main thread of the whole process."""
+    """Ignore "Stop run" in W&B. By default the SDK would interrupt the main thread of the whole process."""

@@ -1,4 +1,4 @@
-"""Temporary files: one directory for each process, which goes with it; or with the next one, if the process was killed."""
+"""Temporary files: one directory per process, removed when it exits, or by the next process if it was killed."""
 
 import atexit
 import functools
@@ -13,13 +13,13 @@ _PREFIX = "finetune-sync-"
 
 @functools.cache
 def scratch() -> Path:
-    """This process's own directory; made at the first call, with those removed that killed processes have left."""
+    """Return this process's directory. The first call creates it and removes the directories of killed processes."""
     directory = _own()
     atexit.register(shutil.rmtree, directory, ignore_errors=True)
     return directory
 
 
-if sys.platform == "win32":  # without locks, so that a leftover is not told from a directory in use
+if sys.platform == "win32":  # without locks, so leftovers cannot be distinguished from directories in use
 
     def _own() -> Path:
         return Path(tempfile.mkdtemp(prefix=_PREFIX))
@@ -35,21 +35,21 @@ else:
                 return directory
 
     def _holds(directory: Path) -> bool:
-        """Hold the directory's lock, which the system takes back when the process ends, however it ends.
+        """Lock the directory. The system releases the lock when the process ends in any way.
 
-        False if somebody's sweep was faster: between making and locking, the directory passes for a leftover.
+        Return False if another process has removed the directory, which looks like a leftover before it is locked.
         """
         try:
             fcntl.flock(_opened(directory), fcntl.LOCK_EX | fcntl.LOCK_NB)
         except (FileNotFoundError, BlockingIOError):
             return False
-        except OSError:  # no locks on this file system: then nobody can sweep there either
+        except OSError:  # no locks on this file system, so nobody can sweep there, either
             return True
         return directory.exists()
 
     def _sweep(root: Path) -> None:
-        """Remove the leftovers of this user: those whose lock nobody holds. A process's number would not say so: in another
-        container it is another's.
+        """Remove the leftovers of this user, whose locks are free. A process id is not sufficient, because it may belong to
+        another process in another container.
         """
         for directory in root.glob(f"{_PREFIX}*"):
             try:

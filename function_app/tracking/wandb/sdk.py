@@ -1,4 +1,4 @@
-"""The W&B SDK: how it is set up, what its errors mean, and what to do when its own process has died."""
+"""The W&B SDK: its setup, the translation of its errors, and the restart of its process after a crash."""
 
 import functools
 import logging
@@ -30,7 +30,7 @@ TIMEOUT = 30.0
 """Seconds for one request of wandb-core: as long as our own (`client.READ_TIMEOUT`)."""
 
 _TEARDOWN_TIMEOUT = 10.0
-"""Seconds for a dead wandb-core to be cleared away."""
+"""Seconds for the teardown of a dead wandb-core."""
 
 _RETRIES = 5
 _WAIT_MIN, _WAIT_MAX = 1.0, 8.0  # seconds, doubled each time; for less than 1 s wandb-core takes 2 s (0.31)
@@ -41,70 +41,70 @@ _reviving = threading.Lock()
 
 
 class Complaints:
-    """What the SDK would print: how many warnings and errors. wandb-core warns when it gives up on a run's rows and summary,
-    of which `wandb.Run.finish` says nothing (0.31); of which run that is, it does not say.
+    """Counts the warnings and errors that the SDK would print. wandb-core warns when it gives up on a run's rows and
+    summary, which `wandb.Run.finish` does not report (0.31). The warning does not name the run.
     """
 
     def __init__(self) -> None:
-        self.heard = 0
+        self.count = 0
         self._lock = threading.Lock()
 
     def info(self, msg: str) -> None:
-        """Nothing to worry about."""
+        """Ignore information."""
 
     def warning(self, msg: str) -> None:
-        """One more, unless it is that a key was given, which is told of every run."""
+        """Count a warning, unless it is the usual one about a given key."""
         log.debug("%s", msg)
         if _SIGNING_IN not in msg:
             with self._lock:
-                self.heard += 1
+                self.count += 1
 
     def error(self, msg: str) -> None:
-        """One more."""
+        """Count an error."""
         self.warning(msg)
 
 
 complaints = Complaints()
-"""The process's."""
+"""The complaints in this process."""
 
 
 @functools.cache
 def prepare() -> None:
-    """Keep the SDK's files in a directory that goes away with the process, and its telemetry off.
+    """Put the SDK's files into a directory that is removed with the process, and turn its telemetry off.
 
-    Functions has a read-only working directory. The settings that it has no argument for are environment variables; what
-    is already set stays. The telemetry costs a third of the time of a sync and reports to W&B what happens here.
+    Functions has a read-only working directory. Settings without an argument are environment variables; existing
+    variables are kept. The telemetry takes a third of the time of a sync and sends data about this process to W&B.
     """
     for name in ("WANDB_DIR", "WANDB_CACHE_DIR", "WANDB_DATA_DIR", "WANDB_CONFIG_DIR", "WANDB_ARTIFACT_DIR"):
         os.environ.setdefault(name, str(scratch()))
     os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
-    for name in ("WANDB_DEBUG", "WANDB_CORE_DEBUG"):  # with either on, wandb-core's log has the key in it (0.31)
+    for name in ("WANDB_DEBUG", "WANDB_CORE_DEBUG"):  # with either on, wandb-core's log contains the key (0.31)
         os.environ.pop(name, None)
-    logging.getLogger("wandb").propagate = False  # it tells every run's config at INFO
+    logging.getLogger("wandb").propagate = False  # it logs every run's config at INFO
     _set_up()
 
 
 @contextmanager
 def as_a_guest(server: str) -> Iterator[None]:
-    """Leave somebody else's process as it was: its SDK prints nothing meanwhile, and it stays signed in."""
+    """Restore the SDK's state in the caller's process afterwards. During the block the SDK prints nothing."""
     with session_login(server):
         listen()
         yield
 
 
 def settings(key: str, server: str) -> wandb.Settings:
-    """The SDK's settings that everything here shares; the key goes in here and nowhere else."""
+    """Return the SDK's common settings. The key is passed only here."""
     return wandb.Settings(
         api_key=key,
         base_url=server,
         silent=True,
-        # Few retries: the next tick is the better one, and a deleted run's 409 is retried like any other.
+        # Few retries: the next tick is a better retry, and the SDK also retries the 409 of a deleted run.
         x_graphql_retry_max=4,
         x_graphql_retry_wait_min_seconds=_WAIT_MIN,
         x_graphql_retry_wait_max_seconds=4,
         x_graphql_timeout_seconds=TIMEOUT,
-        # Half a minute for rows, and for a file. By itself wandb-core sends rows again for seven days, and a file for a
-        # quarter of an hour (0.31): the job would be at work all that time, and Ctrl-C would wait for it.
+        # Half a minute for rows, and for a file. By default wandb-core retries rows for seven days, and a file for a
+        # quarter of an hour (0.31): the job would be blocked all that time, and Ctrl-C would wait for it.
         x_file_stream_retry_max=_RETRIES,
         x_file_stream_retry_wait_min_seconds=_WAIT_MIN,
         x_file_stream_retry_wait_max_seconds=_WAIT_MAX,
@@ -117,10 +117,10 @@ def settings(key: str, server: str) -> wandb.Settings:
 
 def found_key(server: str) -> SecretStr | None:
     """Return the API key of the person who is signed in to this server: `wandb.login()` in this process, WANDB_API_KEY, or
-    the netrc file that `wandb login` writes. None when nobody is.
+    the netrc file that `wandb login` writes. None if nobody is signed in.
 
     Raises:
-        KeyRefusedError: what is there cannot be a key.
+        KeyRefusedError: the value cannot be a key.
     """
     with errors(server):
         return signed_in_key(server)
@@ -128,7 +128,7 @@ def found_key(server: str) -> SecretStr | None:
 
 @contextmanager
 def errors(server: str) -> Iterator[None]:
-    """Turn the SDK's errors into ours: by class, and by HTTP status where the SDK tells it."""
+    """Translate the SDK's errors to ours, by class, and by HTTP status if the SDK has it."""
     try:
         yield
     except ApiFailedError as error:
@@ -144,12 +144,12 @@ def errors(server: str) -> Iterator[None]:
 
 
 class UnclearError(WandbBusyError):
-    """The SDK failed without saying how: ask W&B itself (`runs.open_run` does)."""
+    """The SDK failed without a clear reason."""
 
 
 def said_briefly(text: str) -> str:
-    """The first line of what the SDK says, without the request that it repeats and the response's body that it quotes."""
-    first = (text.strip().splitlines() or ["no word why"])[0]
+    """Return the first line of the SDK's message, without the request and the response's body that it quotes."""
+    first = (text.strip().splitlines() or ["no reason given"])[0]
     return _REQUEST.sub("", first).partition("{")[0].strip(": ")[:200]
 
 
@@ -164,15 +164,15 @@ def _quiet() -> wandb.Settings:
 
 
 def listen() -> None:
-    """Hear what the SDK would print, which it prints nowhere then. Whoever else sets it up in this process ends that."""
+    """Receive what the SDK would print, until other code in this process sets it up again."""
     wandb.termsetup(_quiet(), complaints)
 
 
 def _revive() -> None:
-    """Start wandb-core again if it is gone; without this a worker that lost it fails at everything until it is restarted.
+    """Restart wandb-core if it has died. Without this, a worker would fail at everything until it is restarted.
 
-    The SDK's own teardown waits for wandb-core without limit, and exits the process where wandb-core died badly: it runs in
-    a thread that may be left behind.
+    The SDK's teardown waits for wandb-core without a limit, and exits the process if wandb-core crashed. Therefore it runs in
+    a thread that may be abandoned.
     """
     with _reviving:
         if not core_is_gone():

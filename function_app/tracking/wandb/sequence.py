@@ -1,17 +1,17 @@
-"""Where rows go in a run's history: the protocol by which we write them to W&B ourselves. Pure.
+"""The protocol by which we write rows into a run's history ourselves. Pure.
 
 Our rows are one deterministic sequence, and the number of a row is its line in the run's history. A write is one request:
-lines from `start` to the end of the sequence. Before it W&B has acknowledged a mark that says `start` and `end`
-(`marks.Position`). So whatever happens, the next writer knows between which lines something may have been written:
+lines from `start` to the end of the sequence. Before it, W&B has acknowledged a mark with `start` and `end`
+(`marks.Position`). So the next writer always knows between which lines something may have been written:
 
-* W&B's count of lines equals `end`: all is there, and rows after `last_step` are appended at `end`.
+* W&B's count of lines equals `end`: all rows exist, and rows after `last_step` are appended at `end`.
 * The count is lower: the write did not arrive, or the count is late (W&B serves it from a cache). The rows are derived again
-  and sent from `start` or the count, whichever is lower. Lines that are there are replaced by themselves.
-* The count is higher: other programs logged rows, or another process of ours that had no lease. `adopted` tells which.
+  and sent from `start` or the count, whichever is lower. Existing lines are replaced by the same content.
+* The count is higher: other programs logged rows, or another process of ours without a lease. `adopted` distinguishes these.
 
 A segment is a part of the sequence that has one source. When the results file becomes readable, a segment from the file begins
-after the rows from events, and only once the count has shown that those are all there: they may not be derivable any more.
-Lines below a segment's first are never written again. If they are missing, the run has to be replaced.
+after the rows from events, and only once the count has confirmed these: they may not be derivable any more.
+Lines before a segment's first line are never written again. If they are missing, the run must be replaced.
 """
 
 import json
@@ -29,15 +29,15 @@ LARGEST_REQUEST = 8 * 1024 * 1024
 
 
 class Lines:
-    """Rows as lines of a history file, encoded for the request and held in one buffer: 100,000 take some 15 MB.
+    """Rows as lines of a history file, encoded for the request in one buffer: 100,000 rows take about 15 MB.
 
     Attributes:
-        steps: of the rows.
+        steps: the steps of the rows.
         latest: the last value of each metric.
     """
 
     def __init__(self, rows: Iterable[MetricRow], *, began: float = 0.0) -> None:
-        """Take over rows, in the order of their steps. `began` is what `_runtime` counts from, in seconds since the epoch."""
+        """Encode rows, in the order of their steps. `began` is the zero of `_runtime`, in seconds since the epoch."""
         self.steps = array("q")
         self.latest: dict[str, float] = {}
         self._text = bytearray()
@@ -57,16 +57,16 @@ class Lines:
         return len(self.steps)
 
     def content(self, first: int, last: int) -> bytes:
-        """Return the rows of these numbers, without the last one, as the items of a JSON array."""
+        """Return the rows from `first` up to, but not including, `last`, as items of a JSON array."""
         begin = self._ends[first - 1] if first else 0
         return bytes(self._text[begin : self._ends[last - 1] - 1]) if last > first else b""
 
     def row(self, number: int) -> dict[str, Any]:
-        """Return a row as W&B gets it."""
+        """Return a row in the form for W&B."""
         return object_in(json.loads(self.content(number, number + 1)))
 
     def cut(self, first: int, at_least: int) -> int:
-        """Return the number of the row before which a request from `first` ends; it has those up to `at_least`."""
+        """Return the end (exclusive) of a request that starts at row `first` and contains at least the rows before `at_least`."""
         begin = self._ends[first - 1] if first else 0
         last = max(first + 1, at_least)
         while last < len(self) and self._ends[last] - begin <= LARGEST_REQUEST:
@@ -83,9 +83,9 @@ class Write:
     """Rows to be sent.
 
     Attributes:
-        position: the position that the mark has to state before.
-        first: the number of the first row to send, among the lines that were derived.
-        new: how many of them are new.
+        position: the position to write into the mark first.
+        first: the index of the first row to send among the derived lines.
+        new: the number of new rows.
     """
 
     position: Position
@@ -102,17 +102,17 @@ class LostRowsError(Exception):
 
 
 def confirmed(position: Position, count: int) -> bool:
-    """Return whether all rows are there, so that rows up to `last_step` are not needed again."""
+    """Return whether all rows exist, so that rows up to `last_step` are not needed again."""
     return position.end == count
 
 
 def begun(last_step: int, count: int) -> Position:
-    """Return the position in a run whose rows are not known: whatever comes goes behind what is there."""
+    """Return the position in a run with unknown rows: new rows go behind the existing ones."""
     return Position("", last_step + 1, count, count, count, last_step)
 
 
 def append(position: Position, source: str, lines: Lines) -> Write:
-    """Return how to write the rows after those that are there, all of which W&B has confirmed."""
+    """Return the write of the rows after the existing ones, which W&B has all confirmed."""
     first = lines.after(position.last_step)
     new = len(lines) - first
     if not new:

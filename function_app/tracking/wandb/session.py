@@ -82,7 +82,7 @@ class RunWriter:
         stored = self._stored
         self._api, self._new, self._turn = api, None if stored else new, turn
         if stored is None and new is None:
-            raise RunDeletedError("The run was deleted in W&B, which never gives an id out again.")
+            raise RunDeletedError("The run was deleted in W&B, which never reuses an id.")
         if stored and stored.place != (api.entity, api.project):
             raise moved(run_id, *stored.place)
         if stored and stored.known.foreign and new:
@@ -102,7 +102,7 @@ class RunWriter:
         self._session = self._ends = False
 
     def _check_quiet(self) -> None:
-        """Raise NotYetError where another program has just written into the run."""
+        """Raise NotYetError if another program has just written into the run."""
         stored = self._stored
         if stored is None or stored.known.state not in _GOING_ON or self._silent >= QUIET:
             return
@@ -110,7 +110,7 @@ class RunWriter:
         if not (known and stored.heartbeat <= self._marks.at + _OWN_POST):
             raise NotYetError(
                 f"Another program wrote into the run {max(self._silent, 0):.0f} s ago.",
-                f"The next sync goes on when the run has been quiet for {QUIET:.0f} s.",
+                f"The next sync continues when nobody has written into the run for {QUIET:.0f} s.",
             )
 
     def close(self) -> None:
@@ -122,20 +122,20 @@ class RunWriter:
 
     @property
     def config(self) -> Mapping[str, Any]:
-        """The run's config, with what people have changed in W&B."""
+        """The run's config, including people's changes in W&B."""
         stored = self._stored.config if self._stored else {}
         plain = {name: each.get("value") for name, each in stored.items() if isinstance(each, Mapping)}
         return {name: value for name, value in (plain | self._config).items() if name not in ("_wandb", KEY)}
 
     @property
     def last_step(self) -> int | None:
-        """The step of the last row; None without any."""
+        """The step of the last row; None if there is none."""
         step = self._marks.position.last_step
         return step if step >= 0 else None
 
     @property
     def known_step(self) -> int:
-        """The step up to which rows are not needed, as W&B shows that they are there; -1 where all are."""
+        """The step up to which rows are not needed, because W&B has confirmed them; -1 if all are needed."""
         position = self._marks.position
         return position.last_step if confirmed(position, self._count) else -1
 
@@ -147,11 +147,11 @@ class RunWriter:
     # --- what is to be written ------------------------------------------------------------------------------------------
 
     def configure(self, values: Mapping[str, Any]) -> None:
-        """Set config values; the others stay."""
+        """Set config values and keep the others."""
         self._config |= values
 
     def summarise(self, values: Mapping[str, Any]) -> None:
-        """Set summary values; the others stay."""
+        """Set summary values and keep the others."""
         self._summary |= values
 
     def remember(self, **values: Any) -> None:
@@ -159,7 +159,7 @@ class RunWriter:
         self._marks = replace(self._marks, **values)
 
     def rows(self, source: str, rows: Iterable[MetricRow], *, began: float) -> None:
-        """Take rows from a source, those up to `known_step` or not. None of them changes nothing."""
+        """Add rows from a source, with or without those up to `known_step`. No rows change nothing."""
         lines = Lines(rows, began=began)
         if len(lines):
             self._rows = source, lines
@@ -167,15 +167,15 @@ class RunWriter:
     # --- writing --------------------------------------------------------------------------------------------------------
 
     def send(self, *, attach: bool, ends: bool = False) -> int:
-        """Write marks and config, then the rows; return how many are new. With `attach` a session of the SDK is open then.
+        """Write marks and config, then the rows; return the number of new rows. With `attach`, leave a session of the SDK open.
 
         Args:
             attach: whether attachments follow.
             ends: whether the run's end follows, so that no heartbeat is needed.
 
         Raises:
-            NotYetError: W&B does not show yet what was written before.
-            UnusableRunError: rows were lost; the run has to be replaced.
+            NotYetError: W&B does not show earlier writes yet.
+            UnusableRunError: rows were lost, so the run must be replaced.
             TakenError: the lease ends too soon.
         """
         self._ends = ends
@@ -188,7 +188,7 @@ class RunWriter:
         if stored is None or attach or "_wandb" not in stored.config:
             if stored and not all(isinstance(each, Mapping) for each in stored.config.values()):
                 write(self._api, [edit_run(stored, config)])  # the SDK could not open it
-            if stored and "_wandb" not in stored.config:  # the SDK takes it for a new run, and replaces its config
+            if stored and "_wandb" not in stored.config:  # the SDK treats it as a new run and replaces its config
                 config = {**self.config, **config}
             self.handle = self._sdk.enter_context(sdk_session(self._api, self.id, self._new, config))
             self._session = True
@@ -204,7 +204,7 @@ class RunWriter:
         return new
 
     def _plan(self) -> Write | None:
-        """Return which rows to write; None for none."""
+        """Return the rows to write; None if there are none."""
         if self._rows is None or self._marks.others:
             return None
         source, lines = self._rows
@@ -223,19 +223,17 @@ class RunWriter:
         try:
             return rewrite(position, source, lines, count, settled=self._silent > SETTLED)
         except NotConfirmedError:
-            raise NotYetError(
-                f"W&B shows {count:,} of {position.end:,} rows, and waiting may bring the rest."
-            ) from None
+            raise NotYetError(f"W&B shows {count:,} of {position.end:,} rows; the rest may appear later.") from None
         except LostRowsError:
             raise UnusableRunError(
-                f"W&B shows {count:,} of the {position.end:,} rows that were written, and they cannot be read again."
+                f"W&B shows {count:,} of the {position.end:,} rows that were written, and the others cannot be read again."
             ) from None
 
     def _mark(self, **values: Any) -> None:
         self._marks = replace(self._marks, **values, at=self._api.client.now(), writer=_WRITER)
 
     def _written(self) -> dict[str, Any]:
-        """Return the config values to write, the marks among them."""
+        """Return the config values to write, including the marks."""
         values, self._config = self._config, {}
         return {**values, KEY: self._marks.text()}
 
@@ -251,7 +249,7 @@ class RunWriter:
             first = last
 
     def _post(self, history: bytes = b"", end: bytes = b"") -> None:
-        """Post rows, the summary where no session of the SDK sends it, and the run's end."""
+        """Post rows, the summary if no session of the SDK sends it, and the run's end."""
         files = [history] if history else []
         if not self._session:
             summary = json.dumps(json.dumps(self._whole_summary())).encode()
@@ -263,7 +261,7 @@ class RunWriter:
             raise TakenError("its lease ends too soon to write rows")
 
     def _whole_summary(self) -> dict[str, Any]:
-        """Return the summary with all of our keys; those of others as they were read."""
+        """Return the summary with all of our keys, and the other keys as they were read."""
         read = self._stored.summary if self._stored else {}
         latest: dict[str, Any] = dict(self._rows[1].latest) if self._rows and not self._marks.others else {}
         if self.last_step is not None:
@@ -271,14 +269,14 @@ class RunWriter:
         return {**read, **latest, **self._summary}
 
     def alert(self, title: str, text: str) -> None:
-        """Notify people, as their W&B settings say."""
+        """Notify people according to their W&B settings."""
         self._api.alert(self.id, title[:_ALERT_TITLE], text)
 
     def end_session(self) -> None:
-        """Close the SDK's session; W&B has everything then, and the run is read again."""
+        """Close the SDK's session, after which W&B has everything, and read the run again."""
         if not self._session:
             return
-        if not self._ends:  # the post that ends the run has the summary
+        if not self._ends:  # the post that ends the run contains the summary
             self.handle.summary.update({k: v for k, v in self._whole_summary().items() if not k.startswith("_")})
         self.close()
         self._stored, _ = self._api.stored(self.id)
@@ -286,7 +284,7 @@ class RunWriter:
             raise RunDeletedError("The run was deleted in W&B while it was being written.")
 
     def write_marks(self, changes: Iterable[Change], *asks: Question) -> Mapping[str, Any]:
-        """Make changes, then write the marks and what was configured since, in one request; return the run as answered."""
+        """Make changes, then write the marks and the collected config, in one request. Return the run from the answer."""
         assert self._stored  # noqa: S101 (`send` has made it, and `end_session` has read it)
         self._mark()
         return write(self._api, [*changes, edit_run(self._stored, self._written(), *asks)])[-1]

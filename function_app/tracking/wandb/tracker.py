@@ -1,4 +1,4 @@
-"""W&B as the engine's tracker: see `function_app.tracking`."""
+"""The tracker for W&B: see `function_app.tracking`."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -26,17 +26,17 @@ class WandbTracker:
 
     @property
     def entity(self) -> str:
-        """Whose project it is."""
+        """The owner of the project: a team or user."""
         return self.api.entity
 
     @property
     def address(self) -> str:
-        """Server, entity and project as one text, safe as a name."""
+        """Server, entity and project as one string that is safe as a name."""
         server = urlsplit(self.api.base_url).netloc.replace("api.forge.coreweave.com", "api.wandb.ai")  # one server
         return "/".join(quote(part, safe="") for part in (server, self.entity, self.project))
 
     def elsewhere(self, project: str, entity: str | None = None) -> Self:
-        """The same W&B with the same key, another project; of the same entity if no other is named."""
+        """Return another project on the same server with the same key, by default of the same entity."""
         return type(self)(self.api.elsewhere(project, entity))
 
     def require_writable(self) -> None:
@@ -49,7 +49,7 @@ class WandbTracker:
 
     @contextmanager
     def open(self, run_id: str, new: Identity | None, intent: Intent, turn: Turn) -> Iterator["WandbSession"]:
-        """Ask for the run and for what the intent needs, in one request; see `tracking.Tracker`."""
+        """Read the run and everything that the intent needs in one request; see `tracking.Tracker`."""
         asks: list[Question] = asks_for(intent.files)
         if intent.collection:
             asks.append(asks_before(intent.collection))
@@ -84,7 +84,7 @@ class WandbAttachments(Uploads):
         return version is not None
 
     def results(self, job: Job, content: Iterable[bytes]) -> None:
-        """Attach the results file itself, with a table of its rows."""
+        """Attach the results file, with a table of its rows."""
         send_results(self, job, content)
 
     def models(self, job: Job, checkpoints: Sequence[Checkpoint], target: ModelTarget) -> None:
@@ -100,12 +100,12 @@ class WandbSession(RunWriter):
     _attached: "WandbAttachments | None" = None
 
     def attachments(self) -> WandbAttachments:
-        """Files and models that go with the run."""
+        """Return the uploads of files and models for the run."""
         self._attached = WandbAttachments(self._api, self)
         return self._attached
 
     def confirm(self) -> Confirmed:
-        """Have W&B confirm in one request the run's inputs, its config and marks, and the place of its models."""
+        """Write and confirm in one request the run's inputs, its config and marks, and the place of its models."""
         self.end_session()
         attached = self._attached
         models = attached.placed if attached else None

@@ -1,4 +1,4 @@
-"""Artifacts of a run on their way to W&B, several at a time."""
+"""Uploads of a run's artifacts to W&B, several at a time."""
 
 import tempfile
 import time
@@ -17,21 +17,21 @@ from function_app.tracking.wandb.scratch import scratch
 from function_app.tracking.wandb.sdk import errors, said_briefly
 
 ON_DISK = 64 * 1024 * 1024
-"""Bytes that may wait there to be uploaded: with more, the next artifact is made only when W&B has these."""
+"""Bytes that may wait on the disk for their upload. With more, the next artifact is created only when W&B has these."""
 
 UPLOAD_TIMEOUT = 180.0
-"""Seconds for W&B to take a run's artifacts, whatever their size: five requests each, repeated for half a minute."""
+"""Seconds for the upload of a run's artifacts of any size: five requests each, retried for half a minute."""
 
 SLOWEST_UPLOAD = 1024 * 1024
-"""Bytes a second that an upload has to reach beyond that: 512 MB, the largest training file, then take nine minutes, and a
-worker has 20 (`functions.STOP_AFTER`)."""
+"""The least speed of an upload in bytes per second, for its additional time: 512 MB, the largest training file, may take
+nine minutes, and a worker has 20 (`functions.STOP_AFTER`)."""
 
 
 class Uploads:
-    """What one run uploads. Leaving it waits until W&B has all that was sent, and raises WandbError when it has not.
+    """The uploads of one run. Leaving the context waits until W&B has everything, and raises WandbError if something failed.
 
     Attributes:
-        inputs: versions that the run was made from, uploaded now or there before. W&B is to be told (`wandb_versions.use`).
+        inputs: versions that the run was made from, uploaded now or before. They must still be recorded (`versions.use`).
     """
 
     def __init__(self, api: WandbApi, run: OpenRun, *, on_disk: int = ON_DISK) -> None:
@@ -50,16 +50,16 @@ class Uploads:
         return self
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
-        """Wait; the files go then. An error of the block's own says more than those of what it had sent."""
+        """Wait for the uploads, then remove the files. An error of the block takes precedence over errors of uploads."""
         with self._held, suppress(WandbError) if error else nullcontext():
             self.wait()
 
     def directory(self) -> Path:
-        """A new directory, which is there until W&B has what was sent from it."""
+        """Return a new directory, which is kept until W&B has the artifact that was sent from it."""
         return Path(self._files.enter_context(tempfile.TemporaryDirectory(prefix="artifact-", dir=scratch())))
 
     def hold(self, what: AbstractContextManager[object]) -> None:
-        """Leave this only when all is done."""
+        """Exit this context manager only when all uploads are done."""
         self._held.push(what)
 
     def send(
@@ -71,15 +71,15 @@ class Uploads:
         step: int | None = None,
         taken: Callable[[str], object] = lambda version_id: None,
     ) -> None:
-        """Log a draft as an output of the run, or with `used` as an input, and go on while it is uploaded. Once W&B has it,
-        the version's id is among `inputs`, or, of an output, `taken` hears it.
+        """Log a draft as an output of the run, or with `used` as an input, and return during the upload. Once W&B has it,
+        the version's id is added to `inputs`, or `taken` is called with the id of an output.
 
         With `step` W&B shows the run's metrics of that step on the version's page.
 
         Versions of one collection get their numbers in the order of the calls.
 
         Raises:
-            WandbError: not taken, or one of those before.
+            WandbError: W&B refused this artifact or an earlier one.
         """
         with errors(self._api.base_url):
             handle = deliver_artifact(self._run.handle, artifact, aliases, used=used, step=step)
@@ -91,10 +91,10 @@ class Uploads:
             self.wait()
 
     def wait(self) -> None:
-        """Until W&B has all that was sent.
+        """Wait until W&B has everything that was sent.
 
         Raises:
-            WandbError: it has not taken something; what it has taken stays.
+            WandbError: W&B refused something; what it accepted is kept.
         """
         refused: list[WandbError] = []
         for handle, taken in self._sent:
@@ -115,9 +115,9 @@ class Uploads:
                 version, refused = handle.wait(max(limit, 0))
         except TimeoutError:
             raise WandbBusyError(
-                f"W&B did not take {self._size:,} bytes of artifacts in time.",
+                f"W&B did not accept {self._size:,} bytes of artifacts in time.",
                 "Nothing is lost: the next sync sends them again. Check the network to W&B's object store.",
             ) from None
         if refused:
-            raise WandbBusyError(f"W&B did not take an artifact: {said_briefly(refused)}")
+            raise WandbBusyError(f"W&B did not accept an artifact: {said_briefly(refused)}")
         return version

@@ -1,6 +1,6 @@
-"""What the engine asks W&B about artifact versions, and how they are pointed to, used and linked.
+"""Queries about artifact versions in W&B, and changes of their aliases, uses and links.
 
-Operations have the SDK's names. Every function raises KeyRefusedError, WandbBusyError or WandbError.
+Operations have the SDK's names. Every function may raise KeyRefusedError, WandbBusyError or WandbError.
 """
 
 import json
@@ -16,7 +16,7 @@ from function_app.tracking.wandb.changes import Change
 LATEST = "latest"
 _LISTING = "ProjectArtifacts"
 _PAGE = 100
-_RUNS_THAT_GO_ON = 100  # runs that train one job's models further; more than that are not linked to them
+_RUNS_THAT_GO_ON = 100  # runs that train one job's models further; further runs are not linked to them
 
 _VERSION = "id metadata aliases { alias artifactCollection { name project { name } } }"
 
@@ -64,7 +64,7 @@ mutation LinkArtifact($input: LinkArtifactInput!) { linkArtifact(input: $input) 
 
 @dataclass(frozen=True)
 class Version:
-    """One version of an artifact; `aliases` are those in the collection that was asked for."""
+    """One version of an artifact; `aliases` are its aliases in the requested collection."""
 
     id: str
     aliases: tuple[str, ...] = ()
@@ -72,8 +72,8 @@ class Version:
 
 
 def newest(collections: Sequence[str], prefix: str = "c") -> Question:
-    """Which is the newest version of each of these collections; `newest_in` reads the answer. Where this is asked twice in
-    one request, it is by two prefixes.
+    """Return the question for the newest version of each of these collections; `newest_in` reads the answer. Two such
+    questions in one request need different prefixes.
     """
     names = {f"{prefix}{number}": name for number, name in enumerate(collections)}
     asked = (f"{key}: artifactCollectionMembership(name: ${key}) {{ artifact {{ {_VERSION} }} }}" for key in names)
@@ -83,18 +83,18 @@ def newest(collections: Sequence[str], prefix: str = "c") -> Question:
 def newest_in(
     api: WandbApi, project: Mapping[str, Any], collections: Sequence[str], prefix: str = "c"
 ) -> dict[str, Version]:
-    """The newest version of each of these collections that exists, by name."""
+    """Return the newest version of each of these collections that exists, by name."""
     found = {name: (project.get(f"{prefix}{number}") or {}).get("artifact") for number, name in enumerate(collections)}
     return {name: _version(api, name, artifact) for name, artifact in found.items() if artifact}
 
 
 def versions(api: WandbApi, kind: str, collection: str) -> list[Version]:
-    """The committed versions of a collection, as W&B lists them; empty when there is no such collection."""
+    """Return the committed versions of a collection, in W&B's order; empty if the collection does not exist."""
     return versions_in(api, api.ask(_LISTING, listing(kind, collection)), kind, collection)
 
 
 def listing(kind: str, collection: str, cursor: str | None = None) -> Question:
-    """Which versions of a collection are committed; `versions_in` reads the answer."""
+    """Return the question for the committed versions of a collection; `versions_in` reads the answer."""
     committed = json.dumps({"state": "COMMITTED"})
     return Question(
         _VERSIONS,
@@ -109,7 +109,7 @@ def listing(kind: str, collection: str, cursor: str | None = None) -> Question:
 
 
 def versions_in(api: WandbApi, project: Mapping[str, Any], kind: str, collection: str) -> list[Version]:
-    """The committed versions of a collection; where the answer has but some of them, the others are asked for."""
+    """Return the committed versions of a collection. Query further pages if the answer has only some of them."""
     found: list[Version] = []
     while True:
         page = ((project.get("artifactType") or {}).get("artifactCollection") or {}).get("artifacts") or {}
@@ -122,20 +122,20 @@ def versions_in(api: WandbApi, project: Mapping[str, Any], kind: str, collection
 
 
 def going_on(models: Sequence[str]) -> Question:
-    """Which runs train one of these models further; `going_on_in` reads the answer. Filters on config are documented (W&B,
-    Api.runs).
+    """Return the question for the runs that train one of these models further; `going_on_in` reads the answer. Filters on
+    config are documented (W&B, Api.runs).
     """
     filters = json.dumps({"config.model": {"$in": [*models]}})
     return Question(_RUNS, {"runs": ("JSONString", filters), "runsPerPage": ("Int", _RUNS_THAT_GO_ON)})
 
 
 def going_on_in(project: Mapping[str, Any], models: Sequence[str]) -> dict[str, str]:
-    """Run id → which of these models it trains further."""
+    """Return, by run id, the model that each run trains further."""
     return {node["name"]: model for node in _nodes(project.get("runs")) if (model := _model(node)) in models}
 
 
 def made_by(api: WandbApi, run_ids: Sequence[str], model: str) -> list[Version]:
-    """What these runs have written, and those whose final model this is."""
+    """Return the versions that these runs have written, and those of runs with this final model."""
     asked = [{"config.fine_tuned_model": model}, *([{"name": {"$in": [*run_ids]}}] if run_ids else [])]
     answer = api.query(_MADE_BY, {"filters": json.dumps({"$or": asked}), "perPage": _PAGE}).get("project") or {}
     runs = _nodes(answer.get("runs"))
@@ -143,19 +143,19 @@ def made_by(api: WandbApi, run_ids: Sequence[str], model: str) -> list[Version]:
 
 
 def use(api: WandbApi, run_id: str, version_id: str) -> Change:
-    """That a run had this version as its input."""
+    """Return the change that records a version as input of a run."""
     names = {"entityName": api.entity, "projectName": api.project, "runName": run_id, "artifactID": version_id}
     return Change("useArtifact", names, "artifact { id }")
 
 
 def point(api: WandbApi, collection: str, alias: str, version_id: str) -> Change:
-    """That an alias of a collection is at this version, and nowhere else."""
+    """Return the change that moves an alias of a collection to this version."""
     target = {"entityName": api.entity, "projectName": api.project, "artifactCollectionName": collection}
     return Change("addAliases", {"artifactID": version_id, "aliases": [{**target, "alias": alias}]}, "success")
 
 
 def organization_of(api: WandbApi) -> str:
-    """The entity that owns the registries of the project's organization (as wandb 0.31 finds it).
+    """Return the entity that owns the registries of the project's organization (as in wandb 0.31).
 
     Raises:
         WandbError: the entity has no organization, or is a person in several.
@@ -173,14 +173,14 @@ def organization_of(api: WandbApi) -> str:
 
 
 def is_linked(api: WandbApi, version_id: str, registry: WandbApi, collection: str) -> bool:
-    """Whether a version is in a collection of a registry."""
+    """Return whether a version is in a collection of a registry."""
     artifact = api.query(_PLACES, {"artifactID": version_id}).get("artifact") or {}
     places = (node["artifactCollection"] for node in _nodes(artifact.get("artifactMemberships")))
     return any(_is(place, registry, collection) for place in places)
 
 
 def link(registry: WandbApi, collection: str, version_id: str) -> None:
-    """Link a version to a collection of a registry, which is made if it is not there. Twice is once."""
+    """Link a version to a collection of a registry, which is created if it does not exist. This is idempotent."""
     target = {"entityName": registry.entity, "projectName": registry.project, "artifactPortfolioName": collection}
     registry.query(_LINK, {"input": {**target, "artifactID": version_id, "aliases": []}})
 
@@ -195,11 +195,11 @@ def _version(api: WandbApi, collection: str, node: Mapping[str, Any]) -> Version
 
 
 def _is(place: Mapping[str, Any], api: WandbApi, collection: str) -> bool:
-    """Whether this is the collection: one of the same name may stand in a registry, with a `latest` of its own."""
+    """Return whether this is the collection. A registry may have one with the same name and another `latest`."""
     return bool(place["name"] == collection and (place.get("project") or {}).get("name") == api.project)
 
 
 def _model(run: Mapping[str, Any]) -> str:
     config = object_in(run.get("config"))
-    said = config.get("model")
-    return str(said.get("value") if isinstance(said, Mapping) else said)
+    model = config.get("model")
+    return str(model.get("value") if isinstance(model, Mapping) else model)

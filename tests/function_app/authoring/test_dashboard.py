@@ -231,7 +231,7 @@ def test_a_project_without_runs_is_told_and_not_made(bench: Bench) -> None:
 @pytest.mark.parametrize(
     ("env", "status", "said"),
     [
-        ({"WANDB_API_KEY": "9" * 40}, 1, "does not take the API key"),
+        ({"WANDB_API_KEY": "9" * 40}, 1, "does not accept the API key"),
         ({"WANDB_API_KEY": "5a4db0c5a4db0c5a4db0c5a4db0c5a4db0c00002"}, 1, "may not"),
         ({"WANDB_API_KEY": ""}, 2, "KEY_VAULT_URL is not set"),
         ({"WANDB_PROJECT": "a/b"}, 2, "WANDB_PROJECT"),

@@ -157,7 +157,7 @@ def test_a_rotated_key_needs_no_restart(bench: Bench) -> None:
 def test_a_key_that_stays_refused_is_one_error_that_says_so(bench: Bench) -> None:
     with_secret(bench, "9" * 40)
     engine = bench.engine(wandb_api_key=None, key_vault_url=VAULT)
-    with pytest.raises(KeyRefusedError, match="does not take the API key"):
+    with pytest.raises(KeyRefusedError, match="does not accept the API key"):
         engine.sync()
     read = [e for e in bench.cloud.world.trace.exchanges if e.operation == "GetSecret" and e.status == 200]
     assert len(read) == 2  # once, and once more because W&B refused it

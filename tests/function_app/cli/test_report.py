@@ -73,9 +73,9 @@ def test_an_account_that_cannot_be_asked_is_no_job(capsys: pytest.CaptureFixture
 def test_after_ctrl_c_jobs_that_were_not_begun_are_counted_and_those_broken_off_shown(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    broken_off = outcome(1, Result.PENDING, message="interrupted on the way", steps=4)
+    broken_off = outcome(1, Result.PENDING, message="interrupted before the end", steps=4)
     said, lines = shown(capsys, [broken_off, outcome(2, Result.PENDING, message="no run in W&B yet")], stopped=True)
-    assert "interrupted on the way; 4 new steps" in said
+    assert "interrupted before the end; 4 new steps" in said
     assert "no run" not in said
     assert (lines[0].partition(".")[0], lines[1]) == ("Stopping", "2 jobs: 2 pending")
     assert lines[-2].startswith("error    Interrupted.")

@@ -268,8 +268,8 @@ def test_a_job_that_failed_to_sync_is_exit_status_1_and_the_others_are_done(benc
     [
         ({"AZURE_OPENAI_ENDPOINTS": "aoai-ml"}, 2, "AZURE_OPENAI_ENDPOINTS: 'aoai-ml' is not an address"),
         ({"SYNC_SCHEDULE": "often"}, 2, "SYNC_SCHEDULE: 'often' has 1 fields"),
-        ({"WANDB_API_KEY": "9" * 40}, 1, "does not take the API key"),
-        ({"WANDB_API_KEY": "short"}, 1, "does not take the API key"),
+        ({"WANDB_API_KEY": "9" * 40}, 1, "does not accept the API key"),
+        ({"WANDB_API_KEY": "short"}, 1, "does not accept the API key"),
         ({"WANDB_API_KEY": VIEW_ONLY_KEY}, 1, "may not"),
         ({"KEY_VAULT_URL": "https://kv-ml.vault.azure.net/"}, 1, "secret wandb-api-key"),
     ],

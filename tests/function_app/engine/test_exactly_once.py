@@ -239,7 +239,7 @@ def test_ctrl_c_says_what_stands_and_ends_with_130(bench: Bench) -> None:
     document = json.loads(said)
     assert (document["ok"], document["interrupted"]) == (False, True)
     assert {job["job"]: (job["result"], job["message"]) for job in document["jobs"]} == {
-        JOB: ("pending", "interrupted on the way"),
+        JOB: ("pending", "interrupted before the end"),
         later: ("pending", "no run in W&B yet"),
     }
     bench.tick()

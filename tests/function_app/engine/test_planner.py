@@ -52,10 +52,10 @@ def test_a_run_that_another_program_is_writing_is_looked_at_again_later(state: s
 
 def test_what_people_read_of_a_decision_is_why() -> None:
     """Each sentence as it stands in logs and reports."""
-    deleted = "was deleted in W&B, which never gives an id out again"
+    deleted = "was deleted in W&B, which never reuses an id"
     by_itself = a_job(integrations=({"type": "other"}, {"type": "wandb"}))
     complete = a_run(foreign=True, rule=None)
-    mixed_up = Decision(Action.MIRROR, "the run there holds another job's data", replace=True)
+    mixed_up = Decision(Action.MIRROR, "the existing run contains another job's data", replace=True)
     assert decide(a_job(), None, deleted=True) == Decision(Action.SKIP, f"its run {deleted}")
     assert decide(a_job(), a_run(superseded_by="ftjob-1-2")) == Decision(Action.SKIP, f"its run ftjob-1-2 {deleted}")
     assert decide(by_itself, None) == Decision(Action.SKIP, "it logs to W&B by itself (the job's own integration)")

@@ -56,7 +56,7 @@ def test_an_alert_gives_the_cause_only_where_the_service_does() -> None:
     assert "400: File preprocessing" in alert_of(a_job("failed", error=error), "failed", [], NOW).text
     assert "no reason given" in alert_of(a_job("failed"), "failed", [], NOW).text
     assert "<!channel>" not in alert_of(a_job("failed", error=error), "failed", [], NOW).text
-    assert "does not say why" in alert_of(a_job("paused"), "paused", [], NOW).text
+    assert "gives no reason" in alert_of(a_job("paused"), "paused", [], NOW).text
     assert "by itself" in alert_of(a_job("paused", training_type="developerTier"), "paused", [], NOW).text
     assert "no news in its log for 120 minutes" in alert_of(a_job("running"), "overdue", log(7200), NOW).text
 

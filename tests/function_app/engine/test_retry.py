@@ -1,4 +1,4 @@
-"""When a job that failed is tried again."""
+"""The retry policy."""
 
 from itertools import pairwise
 

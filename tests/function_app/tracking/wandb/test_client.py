@@ -54,7 +54,7 @@ def test_the_answers_data_is_returned_and_the_request_carries_the_key_as_basic_p
 @pytest.mark.parametrize(
     ("answer", "kind", "words"),
     [
-        (refused(401, "user is not logged in"), KeyRefusedError, "does not take the API key"),
+        (refused(401, "user is not logged in"), KeyRefusedError, "does not accept the API key"),
         (refused(403, "permission denied"), WandbError, "may not do this"),
         (refused(200, "permission denied", "PERMISSION_ERROR"), WandbError, "may not do this"),
         (refused(404, "entity acme not found"), WandbError, "does not know the entity or project"),

@@ -68,7 +68,7 @@ def test_one_that_is_refused_is_told_and_the_other_is_there(bench: Bench, run: W
     uploads = Uploads(bench.api(), run)
     for name in NAMES:
         send(uploads, name, used=True)
-    with pytest.raises(WandbError, match="did not take an artifact"):
+    with pytest.raises(WandbError, match="did not accept an artifact"):
         uploads.wait()
     assert len(there(bench)) == len(uploads.inputs) == 1
 
