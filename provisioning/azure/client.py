@@ -121,7 +121,11 @@ class Azure:
         """The Azure OpenAI account; NotFoundError lists similar names."""
         with (
             translated(f"Reading Azure OpenAI account {name}"),
-            named("Azure OpenAI account", name, group, "--openai-account", self._accounts.list_by_resource_group),
+            named(
+                *("Azure OpenAI account", name, group, "--openai-account"),
+                self._accounts.list_by_resource_group,
+                self._accounts.list,
+            ),
         ):
             return _account(self._accounts.get(group, name))
 

@@ -232,8 +232,9 @@ def _account_busy(message: str, _: HttpResponseError) -> ProvisioningError:
 def _no_rights(message: str, _: HttpResponseError) -> ProvisioningError:
     return MissingRightsError(
         message,
-        hint="Ask for the missing action at that scope. If it was granted minutes ago, sign in again (`az login`) and run "
-        "the same command.",
+        hint="Ask for the missing action at that scope. If you have it, a condition on your role may forbid this request: "
+        '`az role assignment list --assignee … --query "[].condition"` shows it. If it was granted minutes ago, sign in again '
+        "(`az login`) and run the same command.",
     )
 
 

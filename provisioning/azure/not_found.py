@@ -1,6 +1,7 @@
 """Errors for a resource that does not exist, with similar names and the option that names it."""
 
 import difflib
+import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -9,10 +10,19 @@ from azure.core.exceptions import AzureError, HttpResponseError
 
 from provisioning.azure.errors import code, text
 from provisioning.errors import NotFoundError
+from provisioning.resource_ids import resource_group_of
 
 
-def missing(what: str, name: str, group: str, flag: str, everything: Callable[[str], Any]) -> NotFoundError:
-    """The error for a resource that the group does not have; the hint lists similar names."""
+def missing(
+    what: str, name: str, group: str, flag: str, everything: Callable[[str], Any], elsewhere: str = ""
+) -> NotFoundError:
+    """The error for a resource that the group does not have; the hint names its group (`elsewhere`), or similar names."""
+    if elsewhere:
+        option = "--key-vault-resource-group" if flag == "--key-vault" else "-g"
+        return NotFoundError(
+            f"There is no {what} {name} in resource group {group}; it is in {elsewhere}.",
+            hint=f"Pass {option} {shlex.quote(elsewhere)}, or its resource id as {flag}.",
+        )
     return NotFoundError(
         f"There is no {what} {name} in resource group {group}.",
         hint=f"Check {flag}, -g/--resource-group and --subscription.{_near(name, group, everything)}",
@@ -20,7 +30,14 @@ def missing(what: str, name: str, group: str, flag: str, everything: Callable[[s
 
 
 @contextmanager
-def named(what: str, name: str, group: str, flag: str, everything: Callable[[str], Any]) -> Iterator[None]:
+def named(
+    what: str,
+    name: str,
+    group: str,
+    flag: str,
+    everything: Callable[[str], Any],
+    subscription: Callable[[], Any] = tuple,
+) -> Iterator[None]:
     """Turn 404 and 403 into NotFoundError with a helpful hint.
 
     ARM answers 403 for a group that does not exist if the caller has no rights outside other groups.
@@ -42,7 +59,16 @@ def named(what: str, name: str, group: str, flag: str, everything: Callable[[str
                 f"{what} {name} in resource group {group} does not exist, or you may not read it: {text(error)}",
                 hint=f"Check {flag}, -g/--resource-group and --subscription. Reading requires the Reader role.",
             ) from error
-        raise missing(what, name, group, flag, everything) from error
+        raise missing(what, name, group, flag, everything, group_of(name, subscription)) from error
+
+
+def group_of(name: str, everything: Callable[[], Any]) -> str:
+    """The resource group of the resource with this name among those of the subscription that are visible; empty without."""
+    try:
+        ids = [str(each.id) for each in everything() if str(each.name).lower() == name.lower()]
+    except AzureError:  # where it is instead is optional
+        return ""
+    return resource_group_of(ids[0]) if ids else ""
 
 
 def _near(name: str, group: str, everything: Callable[[str], Any]) -> str:

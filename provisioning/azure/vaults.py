@@ -17,7 +17,7 @@ from azure.mgmt.keyvault.models import VaultCreateOrUpdateParameters as CreatePa
 from azure.mgmt.keyvault.models import VaultProperties as SdkProperties
 
 from provisioning.azure.errors import code, text, translated
-from provisioning.azure.not_found import missing, named
+from provisioning.azure.not_found import group_of, missing, named
 from provisioning.azure.pipeline import Waiting, result
 from provisioning.errors import NotFoundError, VaultDeletedError, VaultNameTakenError
 from provisioning.models import AccessPolicy, DeletedVault, Network, Vault, VaultState
@@ -65,7 +65,12 @@ class Vaults:
 
     def missing(self, group: str, name: str) -> NotFoundError:
         """The error for a vault that does not exist."""
-        return missing("Key Vault", name, group, "--key-vault", self._client.list_by_resource_group)
+        elsewhere = self.group_of(name)
+        return missing("Key Vault", name, group, "--key-vault", self._client.list_by_resource_group, elsewhere)
+
+    def group_of(self, name: str) -> str:
+        """The resource group of the vault with this name in the subscription; empty if none is visible."""
+        return group_of(name, self._client.list_by_subscription)
 
     def deleted(self, name: str) -> DeletedVault | None:
         """Return the deleted vault with this name, from any group of the subscription.

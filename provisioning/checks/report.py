@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeVar
 
-from provisioning.errors import MissingRightsError, ProvisioningError
+from provisioning.errors import LockedError, MissingRightsError, ProvisioningError
 
 _Subject = TypeVar("_Subject")
 _Known = TypeVar("_Known")
@@ -116,7 +116,7 @@ def _finding(check: Callable[[_Subject], Finding], subject: _Subject) -> Finding
 class OptionalReadError(Exception):
     """The operator lacks the right to read what a check needs. That says nothing about the link itself."""
 
-    def __init__(self, cause: MissingRightsError) -> None:
+    def __init__(self, cause: MissingRightsError | LockedError) -> None:
         super().__init__(cause.message)
         self.cause = cause
 
@@ -129,5 +129,5 @@ def readable(read: Callable[[], _Known]) -> _Known:
     """
     try:
         return read()
-    except MissingRightsError as error:
+    except (MissingRightsError, LockedError) as error:  # a ReadOnly lock also refuses reads by POST
         raise OptionalReadError(error) from error

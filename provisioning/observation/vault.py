@@ -69,10 +69,13 @@ def _absent(azure: Azure, target: Target, account: Account) -> Vault:
     if target.create_vault:
         with suppress(MissingRightsError):
             if refusal := azure.vaults.refusal(target.vault):
+                if azure.vaults.group_of(target.vault):
+                    raise azure.vaults.missing(target.key_vault_group, target.vault)
                 raise name_taken(target.vault, refusal)
     elif not target.recover_vault:
         missing = azure.vaults.missing(target.key_vault_group, target.vault)
-        raise NotFoundError(missing.message, hint=f"{missing.hint} `setup --create-key-vault` creates it.")
+        create = "" if azure.vaults.group_of(target.vault) else " `setup --create-key-vault` creates it."
+        raise NotFoundError(missing.message, hint=f"{missing.hint}{create}")
     return vault
 
 
