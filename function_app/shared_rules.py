@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from datetime import timedelta
 
 from function_app.data.addresses import Endpoint as Endpoint
 from function_app.data.addresses import parse_address as parse_address
@@ -72,6 +73,17 @@ def check_schedule(schedule: str) -> None:
     *_, days, months, _ = [_values(text, field) for text, field in zip(texts, _CRON_FIELDS, strict=True)]
     if not any(day <= _LONGEST_MONTHS[month - 1] for day in days for month in months):
         raise ValueError(f"{schedule!r} names a date that never comes: day {texts[3]} of month {texts[4]}.")
+
+
+def longest_pause(schedule: str) -> timedelta:
+    """Return the longest time between two ticks of a valid schedule; a day for one that does not run every day."""
+    texts = [text for text in schedule.split(" ") if text]
+    seconds, minutes, hours, *days = (_values(text, field) for text, field in zip(texts, _CRON_FIELDS, strict=True))
+    if any(len(values) < field.high - field.low + 1 for values, field in zip(days, _CRON_FIELDS[3:], strict=True)):
+        return timedelta(days=1)
+    ticks = sorted(hour * 3600 + minute * 60 + second for hour in hours for minute in minutes for second in seconds)
+    following = [*ticks[1:], ticks[0] + 86_400]
+    return timedelta(seconds=max(after - tick for tick, after in zip(ticks, following, strict=True)))
 
 
 def ignored_routes(routes: str, datasets: str) -> tuple[str, ...]:

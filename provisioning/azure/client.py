@@ -14,6 +14,7 @@ from azure.mgmt.cognitiveservices import CognitiveServicesManagementClient
 from azure.mgmt.cognitiveservices.models import Account as SdkAccount
 from azure.mgmt.cognitiveservices.models import AccountProperties, Identity, UserAssignedIdentity
 
+from provisioning.azure.deployments import Deployments
 from provisioning.azure.errors import translated
 from provisioning.azure.fine_tuning import FineTuningJobs
 from provisioning.azure.function_apps import FunctionApps
@@ -94,6 +95,7 @@ class Azure:
         self.roles = Roles(arm, credential, of_vault.id, client_options(), principal_type)
         self.governance = GovernanceReads(arm)
         self.function_apps = FunctionApps(arm, self.subscription.id)
+        self.deployments = Deployments(arm, self.subscription.id)
         self._openai_scope = cloud.openai_scope
 
     # --- reads -------------------------------------------------------------------------------------------------

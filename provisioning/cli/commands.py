@@ -14,9 +14,10 @@ import click
 from provisioning import resource_ids, shell, wandb_key
 from provisioning.azure.client import Azure
 from provisioning.azure.sign_in import cloud, credential
-from provisioning.cli import deployable, doctor, rescue, rotation, setup, streams, teardown
+from provisioning.cli import deployable, doctor, preflight, rescue, rotation, setup, streams, teardown
 from provisioning.cli.console import Ui
 from provisioning.cli.options import (
+    app_group_options,
     chain_options,
     consent_options,
     function_app_options,
@@ -178,6 +179,22 @@ def _doctor(*, function_app: str | None, function_app_group: str | None, **given
     return 0
 
 
+@cli.command("preflight")
+@app_group_options
+@preflight.options
+@output_options
+def _preflight(*, location: str, **given: Any) -> int:
+    """Check before a deployment of the function app what would stop it. Writes nothing.
+
+    Reads the parameters as az or azd would pass them, and asks Azure whether the resource providers are registered, the
+    region has Flex Consumption, you have the rights, and policies permit it. Exit status 1 if a check failed.
+    """
+    chosen = {name: given.pop(name) for name in ("files", "assignments", "azd_env", "azd_parameters")}
+    group = given["resource_group"]
+    _run(_group_alone(given), lambda session: preflight.run(session, preflight.read(**chosen), group, location))
+    return 0
+
+
 cli.add_command(deployable.init)
 
 
@@ -230,6 +247,14 @@ def _located(given: dict[str, Any]) -> dict[str, Any]:
         given |= {"key_vault": vault.name, "vault_group": vault.resource_group}
         given["vault_subscription"] = vault.subscription
     return given
+
+
+def _group_alone(given: dict[str, Any]) -> dict[str, Any]:
+    """The options of a command that is about a resource group, and neither an account nor a vault."""
+    if not given["resource_group"]:
+        raise click.UsageError("-g/--resource-group is missing: the group that the app is deployed to")
+    nothing = dict.fromkeys(("openai_account", "key_vault", "secret_name", "vault_group", "vault_subscription"), "")
+    return given | nothing | {"wandb_key_file": None}
 
 
 def _vault_alone(given: dict[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from provisioning.azure.client import Azure
 from provisioning.checks import chain, function_app
 from provisioning.checks.chain import Chain
-from provisioning.checks.report import Check, Finding, Report, ok
+from provisioning.checks.report import Finding, Report, ok
 from provisioning.cli import documents, summaries
 from provisioning.cli.session import Session
 from provisioning.errors import BrokenLinkError
@@ -28,13 +28,13 @@ def doctor(session: Session, app: FunctionAppName | None) -> None:
     finally:
         session.facts["checks"] = [documents.check(each) for each in report.checks]
     if report.failures:
-        raise BrokenLinkError(_summary(report.failures, len(report.checks)), hint=report.failures[0].remedy)
+        raise BrokenLinkError(failures(report), hint=report.failures[0].remedy)
     session.ui.answer({"ok": True, **session.facts}, summaries.healthy(report.checks))
 
 
 def _examine(report: Report, session: Session, app: FunctionAppName | None) -> None:
     signed_in: list[Azure] = []
-    report.run({SIGN_IN: lambda session: _sign_in(session, signed_in)}, session)
+    report.run({SIGN_IN: lambda session: sign_in(session, signed_in)}, session)
     if not signed_in:
         report.skip((*CHECKS[1:], *(APP_CHECKS if app else ())), "sign-in failed")
         return
@@ -48,7 +48,8 @@ def _examine(report: Report, session: Session, app: FunctionAppName | None) -> N
         report.run(function_app.CHECKS, subject)
 
 
-def _sign_in(session: Session, signed_in: list[Azure]) -> Finding:
+def sign_in(session: Session, signed_in: list[Azure]) -> Finding:
+    """Sign in, and keep the client in the list."""
     azure = session.connect()
     signed_in.append(azure)
     caller, subscription = azure.caller, azure.subscription
@@ -56,5 +57,6 @@ def _sign_in(session: Session, signed_in: list[Azure]) -> Finding:
     return ok(f"{caller.name} through {caller.via}, subscription {subscription.name} (…{subscription.id[-4:]})")
 
 
-def _summary(broken: list[Check], total: int) -> str:
-    return f"{len(broken)} of {total} checks failed: {', '.join(each.name for each in broken)}."
+def failures(report: Report) -> str:
+    """The sentence that names the checks that failed."""
+    return f"{len(report.failures)} of {len(report.checks)} checks failed: {', '.join(each.name for each in report.failures)}."

@@ -53,6 +53,18 @@ def _where(command: _Command) -> _Command:
     )
 
 
+def app_group_options(command: _Command) -> _Command:
+    """Options that name the resource group to deploy to."""
+    return _all(
+        command,
+        _option(
+            "--subscription", env="AZURE_SUBSCRIPTION_ID", metavar="ID|NAME", help="Azure subscription of the app."
+        ),
+        click.option("-g", "--resource-group", metavar="NAME", required=True, help="Resource group of the app."),
+        _cloud(),
+    )
+
+
 def rescue_options(command: _Command) -> _Command:
     """Options that name the vault alone."""
     accept = click.option(

@@ -14,13 +14,14 @@ WRITABLE = ("Enabled", "Warned", "PastDue")
 
 @dataclass
 class Subscription:
-    """A subscription. `assignment_limit`: how many role assignments it can have."""
+    """A subscription. `assignment_limit`: how many role assignments it can have; `unregistered`: resource providers."""
 
     id: str
     name: str
     tenant_id: str
     state: str = "Enabled"
     assignment_limit: int = 4000
+    unregistered: tuple[str, ...] = ()
 
     @property
     def scope(self) -> str:

@@ -297,7 +297,12 @@ class Builder:
         """A subscription, below its management group."""
         tenant = self.tenant
         made = Subscription(
-            script.id.lower(), script.name, script.tenant_id or tenant.tenant_id, script.state, script.assignment_limit
+            script.id.lower(),
+            script.name,
+            script.tenant_id or tenant.tenant_id,
+            script.state,
+            script.assignment_limit,
+            tuple(script.unregistered),
         )
         tenant.subscriptions[made.id] = made
         tenant.rbac.above[made.scope.lower()] = self._above(script.management_group)

@@ -17,6 +17,7 @@ class SubscriptionScript(Script):
     management_group: str | None = None
     tenant_id: str | None = None
     assignment_limit: int = 4000
+    unregistered: list[str] = Field(default_factory=list)
 
 
 class GroupScript(Script):

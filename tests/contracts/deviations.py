@@ -31,7 +31,7 @@ _GOVERNANCE = re.compile(
     re.IGNORECASE,
 )
 _WEB = re.compile(r"/providers/Microsoft\.Web/(?!.*/providers/)", re.IGNORECASE)
-_RESOURCES = re.compile(r"^/subscriptions/[^/]+/resources$", re.IGNORECASE)
+_RESOURCES = re.compile(r"^/subscriptions/[^/]+/(resources|providers)$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -116,8 +116,8 @@ DEVIATIONS = (
         lambda line: bool(_WEB.search(_path(line))),
     ),
     Deviation(
-        "listing of a subscription's resources",
-        "no description is present; only az asks for it",
+        "listing of a subscription's resources and providers",
+        "no description is present; only az asks for resources, and preflight for providers",
         lambda line: bool(_RESOURCES.search(_path(line))),
     ),
 )

@@ -5,12 +5,19 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sandbox.azure.arm.errors import arm_error
+from sandbox.azure.arm.errors import arm_error, authorize
 from sandbox.azure.tenant import Tenant
 from sandbox.runtime.http import Call, Operation, Reply
 
 _ACCOUNTS = "Microsoft.CognitiveServices/accounts"
 _VAULTS = "Microsoft.KeyVault/vaults"
+_PROVIDERS = [
+    f"Microsoft.{name}"
+    for name in (
+        *("App", "Authorization", "CognitiveServices", "Insights", "KeyVault", "ManagedIdentity", "Network"),
+        *("OperationalInsights", "PolicyInsights", "Resources", "Storage", "Web"),
+    )
+]
 
 
 @dataclass(frozen=True)
@@ -41,6 +48,7 @@ class Resources:
         self.operations: Sequence[Operation] = (
             Operation("Tenants_List", "GET", "/tenants", self._tenants),
             Operation("Resources_List", "GET", "/subscriptions/{sub}/resources", self._list),
+            Operation("Providers_List", "GET", "/subscriptions/{sub}/providers", self._providers),
         )
 
     def _tenants(self, call: Call) -> Reply:
@@ -52,6 +60,16 @@ class Resources:
             "tenantType": "AAD",
         }
         return Reply(200, {"value": [tenant], "nextLink": ""})  # the official description requires nextLink
+
+    def _providers(self, call: Call) -> Reply:
+        """Those that are registered, and those that the scenario names as not registered."""
+        scope = f"/subscriptions/{call.params['sub']}"
+        # UNVERIFIED: whether a role below the subscription is enough, as it is to read the subscription.
+        authorize(self._tenant, call, "Microsoft.Resources/subscriptions/providers/read", scope)
+        missing = self._tenant.subscriptions[call.params["sub"].lower()].unregistered
+        states = dict.fromkeys(_PROVIDERS, "Registered") | dict.fromkeys(missing, "NotRegistered")
+        shown = [{"namespace": name, "registrationState": state} for name, state in states.items()]
+        return Reply(200, {"value": shown})
 
     def _list(self, call: Call) -> Reply:
         """What the caller may read of it; the rest is left out, not refused."""

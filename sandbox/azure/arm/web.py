@@ -12,6 +12,7 @@ from sandbox.runtime.http import Call, Operation, Reply
 
 _SITE = "/subscriptions/{sub}/resourceGroups/{group}/providers/Microsoft.Web/sites/{name}"
 _KIND = "Microsoft.Web/sites"
+_FLEX = ("East US", "Sweden Central", "West Europe")
 _PAGE = 2  # the size of a real page is UNVERIFIED; small, so that whoever reads only the first one is found out
 
 
@@ -22,9 +23,19 @@ class Web:
         self._tenant = tenant
         self.operations: Sequence[Operation] = (
             Operation("WebApps_Get", "GET", _SITE, self._get),
+            Operation(
+                "ListGeoRegions", "GET", "/subscriptions/{sub}/providers/Microsoft.Web/geoRegions", self._regions
+            ),
             Operation("WebApps_ListFunctions", "GET", _SITE + "/functions", self._functions),
             Operation("WebApps_ListApplicationSettings", "POST", _SITE + "/config/appsettings/list", self._settings),
         )
+
+    def _regions(self, call: Call) -> Reply:
+        """Some of the regions that have a plan; without `sku`, and for others, more."""
+        authorize(self._tenant, call, "Microsoft.Web/geoRegions/read", f"/subscriptions/{call.params['sub']}")
+        regions = _FLEX if call.query.get("sku") == "FlexConsumption" else (*_FLEX, "Norway West")
+        shown = [{"name": name, "type": "Microsoft.Web/geoRegions", "properties": {"name": name}} for name in regions]
+        return Reply(200, {"value": shown, "nextLink": None})
 
     def _app(self, call: Call, action: str) -> FunctionApp:
         scope = resource_scope(call, _KIND)

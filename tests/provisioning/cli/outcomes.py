@@ -41,6 +41,18 @@ def not_found(variable: str, value: str, words: str) -> Outcome:
     return Outcome(("setup", *YES), 3, GOOD_KEY, env={variable: value}, code="not-found", words=words)
 
 
+_GROUP = "/subscriptions/5b1f6d1c-0000-4000-8000-0000000000aa/resourceGroups/rg-ml/providers"
+PARAMETERS = tuple(
+    word
+    for text in (
+        "azureOpenAiEndpoints=https://aoai-ml.openai.azure.com/",
+        f"azureOpenAiAccountIds={_GROUP}/Microsoft.CognitiveServices/accounts/aoai-ml",
+        f"keyVaultId={_GROUP}/Microsoft.KeyVault/vaults/kv-ml",
+        "keyVaultUrl=https://kv-ml.vault.azure.net/",
+        "syncDatasets=reference",
+    )
+    for word in ("-p", text)
+)
 FRESH: dict[str, Any] = {"vault": {"rbac": None}, "account": {"system_identity": False}, "secret": None}
 READER: dict[str, Any] = {"without": (("operator", "Owner"),), "plus": (("operator", "Reader", "rg-ml"),)}
 OURS: Mapping[str, Any] = {"secret": {"tags": {"created-by": "azure-openai-wandb"}}}
@@ -140,6 +152,8 @@ OUTCOMES = {
     ),
     "doctor": Outcome(("doctor",), 0, env={"AZURE_FUNCTION_APP": "func-ml"}),
     "doctor, revoked": Outcome(("doctor",), 1, None, {"secret": {"value": DEAD_KEY}}, code="broken-link"),
+    "preflight": Outcome(("preflight", "-g", "rg-ml", "-l", "swedencentral", *PARAMETERS), 0),
+    "preflight, no choice of data": Outcome(("preflight", "-g", "rg-ml"), 1, code="broken-link", words="syncDatasets"),
     "rotate-key": Outcome(("rotate-key", "--yes"), 0, NEW_KEY),
     "rotate-key, dry run": Outcome(("rotate-key", "--dry-run"), 0, NEW_KEY),
     "rotate-key, unchanged": Outcome(("rotate-key", "--yes"), 0, GOOD_KEY),

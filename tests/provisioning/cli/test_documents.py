@@ -9,7 +9,7 @@ import pytest
 from jsonschema import Draft202012Validator, FormatChecker
 
 from provisioning.checks.report import State
-from provisioning.cli import doctor
+from provisioning.cli import doctor, preflight
 from provisioning.cli.commands import cli
 from provisioning.planning.steps import Verb
 from sandbox.cloud import Cloud
@@ -112,5 +112,7 @@ def test_the_enumerations_of_the_schema_match_the_code() -> None:
     assert DEFINITIONS["step"]["properties"]["verb"]["enum"] == [each.value for each in Verb]
     check = DEFINITIONS["check"]["properties"]
     assert check["state"]["enum"] == [each.value for each in State]
-    assert check["name"]["enum"] == [*doctor.CHECKS, *doctor.APP_CHECKS]
-    assert [name for name in check["name"]["enum"] if f"`{name}`" not in section("doctor")] == []
+    of_doctor = [*doctor.CHECKS, *doctor.APP_CHECKS]
+    assert check["name"]["enum"] == list(dict.fromkeys([*of_doctor, *preflight.CHECKS]))
+    assert [name for name in of_doctor if f"`{name}`" not in section("doctor")] == []
+    assert [name for name in preflight.CHECKS if f"`{name}`" not in section("preflight")] == []

@@ -1,0 +1,167 @@
+"""preflight's checks of the template's parameters, which need no Azure: names, combinations, schedule, routes, azd's text."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from function_app.shared_rules import EVERY_TWO_MINUTES, check_schedule, ignored_routes, longest_pause
+from provisioning.checks.report import Finding, failed, ok, skipped, warning
+from provisioning.durations import spell
+from provisioning.resource_ids import parse
+
+_REQUIRED = ("azureOpenAiEndpoints", "azureOpenAiAccountIds", "keyVaultId", "keyVaultUrl", "syncDatasets")
+_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{1,22}[a-z0-9])", re.IGNORECASE)
+_IDS = {
+    "keyVaultId": "Microsoft.KeyVault/vaults",
+    "identityId": "Microsoft.ManagedIdentity/userAssignedIdentities",
+    "workspaceId": "Microsoft.OperationalInsights/workspaces",
+}
+_QUIET = timedelta(minutes=5)
+"""How long W&B waits before it shows a run as crashed (from reports)."""
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """The parameters of infra/main.bicep as a deployment would pass them.
+
+    Attributes:
+        given: the values by parameter.
+        variables: azd's environment, from which `given` was made; empty without azd.
+    """
+
+    given: Mapping[str, Any]
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+    def text(self, name: str, default: str = "") -> str:
+        """A text, or the template's default, which an empty text stands for, too."""
+        return str(self.given.get(name) or default).strip()
+
+    def flag(self, name: str, *, default: bool = False) -> bool:
+        """A boolean, which azd passes as text."""
+        value = self.given.get(name)
+        return default if value in (None, "") else str(value).lower() == "true"
+
+    def listed(self, name: str) -> tuple[str, ...]:
+        """The parts of a text with commas."""
+        return tuple(part.strip() for part in self.text(name).split(",") if part.strip())
+
+
+def given(parameters: Parameters) -> Finding:
+    """Every required parameter is there, and ids are ids."""
+    if missing := [name for name in _REQUIRED if not parameters.text(name)]:
+        choice = " syncDatasets is your choice: full, sample, reference or off (docs/data.md)." * (
+            "syncDatasets" in missing
+        )
+        return failed(
+            f"missing: {', '.join(missing)}",
+            f"Make the file with python -m infra.from_setup, and add the rest with -p NAME=VALUE.{choice}",
+        )
+    wrong = [name for name, kind in _IDS.items() if parameters.text(name) and not _is_id(parameters.text(name), kind)]
+    accounts = parameters.listed("azureOpenAiAccountIds")
+    if not all(_is_id(each, "Microsoft.CognitiveServices/accounts") for each in accounts):
+        wrong.append("azureOpenAiAccountIds")
+    if wrong:
+        return failed(
+            f"not a resource id: {', '.join(wrong)}", "Copy the id from the resource's JSON view in the portal."
+        )
+    return ok(f"all required ones; {len(accounts)} account{'s' * (len(accounts) != 1)}")
+
+
+def _is_id(text: str, kind: str) -> bool:
+    try:
+        return parse(text, kind) is not None
+    except ValueError:
+        return False
+
+
+def base_name(parameters: Parameters) -> Finding:
+    """The base name makes legal names of all resources. azd passes its environment's name."""
+    name = parameters.text("name", "finetune-wandb")
+    if _NAME.fullmatch(name):
+        return ok(f"{name} makes legal names")
+    legal = re.sub(r"-{2,}", "-", re.sub(r"[^a-z0-9-]", "-", name.lower())).strip("-")[:24].rstrip("-")
+    if len(legal) < 3:
+        legal = "finetune-wandb"
+    remedy = f"azd env new {legal}" if parameters.variables else f"-p name={legal}"
+    return failed(f"{name!r} is not 3 to 24 letters, digits and hyphens, as names of resources need", remedy)
+
+
+def azd_text(parameters: Parameters) -> Finding:
+    """No variable breaks the JSON that azd puts it into as it is."""
+    if not parameters.variables:
+        return skipped("azd is not used")
+    broken = [name for name, value in parameters.variables.items() if re.search(r'["\\\x00-\x1f]', value)]
+    if not broken:
+        return ok("azd can pass every variable on")
+    return failed(
+        f"{', '.join(sorted(broken))}: azd puts a variable into JSON as it is, and quotes, backslashes and line breaks break it",
+        "Write the value without them (rules of WANDB_ROUTES are separated by semicolons), or deploy with az.",
+    )
+
+
+def combinations(parameters: Parameters) -> Finding:
+    """The template refuses these, too: it does so when it is deployed."""
+    private, subnet = parameters.flag("privateNetworking"), parameters.text("appSubnetId")
+    endpoint, dns = parameters.text("endpointSubnetId"), parameters.text("privateDns", "create")
+    extra = subnet + endpoint + parameters.text("routeTableId") + parameters.text("dnsZoneGroupId")
+    rules = {
+        "appSubnetId and endpointSubnetId are given together": bool(subnet) != bool(endpoint),
+        "a delegated subnet takes no private endpoints: give two subnets": bool(subnet) and subnet == endpoint,
+        "subnets, route table and DNS zones need privateNetworking=true": bool(extra) and not private,
+        "closeSite needs privateNetworking=true": parameters.flag("closeSite") and not private,
+        "routeTableId is for subnets that are created": bool(subnet) and bool(parameters.text("routeTableId")),
+        "dnsZoneGroupId goes with privateDns=existing, and only with that": (dns == "existing")
+        != bool(parameters.text("dnsZoneGroupId")),
+        "assignRoles=false needs identityId": not parameters.flag("assignRoles", default=True)
+        and not parameters.text("identityId"),
+    }
+    if wrong := [rule for rule, broken in rules.items() if broken]:
+        return failed("; ".join(wrong), "Change the parameters: docs/deploy.md, In a company's landing zone.")
+    return ok("they work together")
+
+
+def schedule(parameters: Parameters) -> Finding:
+    """The timer runs, and more often than the heartbeat alert waits."""
+    cron = parameters.text("syncSchedule", EVERY_TWO_MINUTES)
+    try:
+        check_schedule(cron)
+    except ValueError as error:
+        return failed(f"syncSchedule: {error}", f"-p 'syncSchedule={EVERY_TWO_MINUTES}'")
+    heartbeat = parameters.text("heartbeatMinutes", "15")
+    pause = longest_pause(cron)
+    if not heartbeat.isdigit() or pause >= timedelta(minutes=int(heartbeat)):
+        return failed(
+            f"ticks are up to {spell(pause)} apart, and an alert fires after heartbeatMinutes={heartbeat} without one",
+            "Choose a shorter syncSchedule, or a longer heartbeatMinutes (at most 60).",
+        )
+    if pause > _QUIET:
+        return warning(
+            f"ticks are up to {spell(pause)} apart, and W&B may show a running job as crashed after {spell(_QUIET)}",
+            f"-p 'syncSchedule={EVERY_TWO_MINUTES}' is every two minutes.",
+        )
+    return ok(f"a tick every {spell(pause)} or more often, an alert after {heartbeat} minutes without one")
+
+
+def routes(parameters: Parameters) -> Finding:
+    """The rules can be read, and none is ignored."""
+    text = parameters.text("wandbRoutes")
+    try:
+        ignored = ignored_routes(text, parameters.text("syncDatasets"))
+    except ValueError as error:
+        return failed(f"wandbRoutes: {error}", "Correct the rule: docs/routing.md.")
+    if ignored:
+        return warning("; ".join(ignored), "Correct the rule: docs/routing.md.")
+    return ok("readable" if text else "none")
+
+
+CHECKS: Mapping[str, Callable[[Parameters], Finding]] = {
+    "parameters": given,
+    "base name": base_name,
+    "azd's text": azd_text,
+    "combinations": combinations,
+    "schedule": schedule,
+    "routes": routes,
+}
+"""The checks by name, in the order they run."""

@@ -1,0 +1,105 @@
+"""preflight: check before a deployment what would stop it, or make it useless. Writes nothing."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+from dotenv import dotenv_values
+
+from provisioning.azure.client import Azure
+from provisioning.checks import parameters, preflight
+from provisioning.checks.parameters import Parameters
+from provisioning.checks.preflight import Deployment
+from provisioning.checks.report import Report
+from provisioning.cli import documents, summaries
+from provisioning.cli.doctor import SIGN_IN, failures, sign_in
+from provisioning.cli.session import Session
+from provisioning.errors import BrokenLinkError, UsageError
+
+CHECKS = (*parameters.CHECKS, SIGN_IN, *preflight.CHECKS)
+"""The names of the checks in order."""
+
+
+def options(command: Any) -> Any:
+    """Options that say what is to be deployed."""
+    path = click.Path(exists=True, dir_okay=False, path_type=Path)
+    for each in (
+        click.option("-p", "assignments", multiple=True, metavar="NAME=VALUE", help="A parameter, as for az."),
+        click.option("--parameters", "files", multiple=True, type=path, help="A parameter file, as for az."),
+        click.option("--azd-env", type=path, help="The .env file of azd's environment: .azure/NAME/.env"),
+        click.option(
+            "--azd-parameters",
+            type=click.Path(dir_okay=False, path_type=Path),
+            default=Path("infra/main.parameters.json"),
+            help="The file that maps azd's environment to parameters.",
+        ),
+        click.option("-l", "--location", default="", help="Region of the resource group."),
+    ):
+        command = each(command)
+    return command
+
+
+def read(files: Sequence[Path], assignments: Sequence[str], azd_env: Path | None, azd_parameters: Path) -> Parameters:
+    """Read the parameters as az or azd would pass them; later ones count.
+
+    Raises:
+        UsageError: a file or an assignment is not readable.
+    """
+    given: dict[str, Any] = {}
+    variables: dict[str, str] = {}
+    if azd_env:
+        variables = {name: value or "" for name, value in dotenv_values(azd_env, interpolate=False).items()}
+        given |= {
+            name: value if not isinstance(value, str) else _substituted(value, variables)
+            for name, value in _document(azd_parameters).items()
+        }
+    for path in files:
+        given |= _document(path)
+    for assignment in assignments:
+        name, equals, value = assignment.partition("=")
+        if not equals:
+            raise UsageError(f"-p {assignment} is not NAME=VALUE.", hint="-p syncDatasets=reference")
+        given[name] = value
+    return Parameters(given, variables)
+
+
+def _document(path: Path) -> Mapping[str, Any]:
+    try:
+        parsed = json.loads(path.read_bytes())
+        return {name: entry["value"] for name, entry in parsed["parameters"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UsageError(
+            f"{path} is not a parameter file of a deployment.",
+            hint="python -m infra.from_setup --bicep setup.json > setup.parameters.json",
+        ) from error
+
+
+def _substituted(text: str, variables: Mapping[str, str]) -> str:
+    """What azd makes of ${NAME} and ${NAME=default}."""
+    return re.sub(r"\$\{(\w+)(?:=([^}]*))?\}", lambda found: variables.get(found[1]) or found[2] or "", text)
+
+
+def run(session: Session, given: Parameters, group: str, location: str) -> None:
+    """Run every check. Those of Azure need a sign-in; the others do not.
+
+    Raises:
+        BrokenLinkError: at least one check failed.
+    """
+    report = Report(session.ui.check)
+    try:
+        report.run(parameters.CHECKS, given)
+        signed_in: list[Azure] = []
+        report.run({SIGN_IN: lambda session: sign_in(session, signed_in)}, session)
+        if signed_in:
+            where = given.text("location") or location
+            report.run(preflight.CHECKS, Deployment(signed_in[0], given, group, where))
+        else:
+            report.skip(preflight.CHECKS, "sign-in failed")
+    finally:
+        session.facts["checks"] = [documents.check(each) for each in report.checks]
+    if report.failures:
+        raise BrokenLinkError(failures(report), hint=report.failures[0].remedy)
+    session.ui.answer({"ok": True, **session.facts}, summaries.healthy(report.checks))
