@@ -13,6 +13,9 @@ _TAG_LENGTH = 64
 _NAME_LENGTH = 128
 _AUTO = (-1, "auto")
 _NUMBER = re.compile(r"-?\d{1,18}(\.\d{1,18})?([eE]-?\d{1,2})?", re.ASCII)
+_RATED = re.compile(r"^[^/]*(loss|accuracy|mean_reward|reward_mean)$")
+"""Metrics that have a best value; those of single graders have none of their own."""
+
 _LIVE = frozenset(
     {
         "status",
@@ -124,7 +127,7 @@ def best_of(rows: Iterable[MetricRow], best: dict[str, dict[str, float]] | None 
     best = {} if best is None else best
     for row in rows:
         for name, value in row.values.items():
-            if not (name.endswith("loss") or "accuracy" in name or "reward" in name):
+            if not _RATED.search(name):
                 continue
             known = best.get(name)
             if known is None or (value < known["value"] if name.endswith("loss") else value > known["value"]):

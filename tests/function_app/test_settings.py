@@ -1,5 +1,6 @@
 """Settings: what is taken, and one clear error for what is not."""
 
+import os
 import re
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
+from function_app.data.prices import Price
 from function_app.data.routes import Destination, Registry, Routes
 from function_app.errors import SettingsError
 from function_app.models import DatasetPolicy
@@ -55,6 +57,23 @@ def test_the_deployed_app_sends_references_until_somebody_chooses(environment: p
     assert Settings.load().deployed().sync_datasets is DatasetPolicy.FULL
 
 
+def test_the_guides_name_of_azures_key_is_understood(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("AZURE_OPENAI_KEY", "of-the-guide")
+    given = Settings.load().azure_openai_api_key
+    assert given is not None
+    assert given.get_secret_value() == "of-the-guide"
+    Settings.take()
+    assert "AZURE_OPENAI_KEY" not in os.environ  # as what the process starts would inherit it
+
+
+def test_prices_are_a_table_or_the_path_of_one(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    table = '[{"model": "gpt-4.1*", "per_million_tokens": 3}]'
+    (tmp_path / "prices.json").write_text(table)
+    for value in (table, str(tmp_path / "prices.json")):
+        environment.setenv("FINE_TUNING_PRICES", value)
+        assert Settings.load().fine_tuning_prices == (Price("gpt-4.1*", per_million_tokens=3),)
+
+
 @pytest.mark.parametrize("separator", [",", " ", "\n", " , ", ";"])
 def test_several_endpoints_may_stand_in_one_setting(environment: pytest.MonkeyPatch, separator: str) -> None:
     environment.setenv(
@@ -91,6 +110,9 @@ def test_openais_own_platform_needs_no_endpoint(environment: pytest.MonkeyPatch)
         ("SYNC_DATASETS", "some", "SYNC_DATASETS"),
         ("SYNC_CONCURRENCY", "0", "SYNC_CONCURRENCY"),
         ("SYNC_CONCURRENCY", "many", "SYNC_CONCURRENCY"),
+        ("ALERT_OVERDUE_MINUTES", "-1", "ALERT_OVERDUE_MINUTES"),
+        ("FINE_TUNING_PRICES", "no such file", "FINE_TUNING_PRICES: the price table 'no such file' cannot be read"),
+        ("WANDB_MODEL_ARTIFACT_NAME", "a/b", "WANDB_MODEL_ARTIFACT_NAME: 'a/b' is no name of an artifact"),
         ("AZURE_OPENAI_API_VERSION", "latest", "AZURE_OPENAI_API_VERSION: 'latest' is not v1, auto or a date"),
         ("WANDB_PROJECT", "a/b", "WANDB_PROJECT"),
         ("WANDB_ROUTES", "account=a -> x; suffix -> off", "WANDB_ROUTES: rule 2 ('suffix -> off'): 'suffix' is not"),

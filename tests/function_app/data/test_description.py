@@ -2,6 +2,7 @@
 
 import re
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -127,6 +128,15 @@ def test_the_best_loss_is_the_lowest_the_best_accuracy_the_highest_each_at_its_f
     best = best_of(rows)
     assert best["valid_loss"] == {"value": min(values), "step": values.index(min(values))}
     assert best["mean_token_accuracy"] == {"value": max(values), "step": values.index(max(values))}
+
+
+@pytest.mark.parametrize(
+    "name", ["mean_unresponsive_rewards", "scores/graders/python/g/train_reward_mean", "pg_loss_sum"]
+)
+def test_a_metric_that_rates_nothing_has_no_best_value(name: str) -> None:
+    assert best_of([MetricRow(1, {name: 0.5, "train_mean_reward": 0.25})]) == {
+        "train_mean_reward": {"value": 0.25, "step": 1}
+    }
 
 
 def test_the_same_model_always_gives_the_same_metadata_while_its_job_lives_on() -> None:

@@ -4,10 +4,11 @@ from typing import Any
 
 import pytest
 
+from function_app.data.prices import Price
 from function_app.models import Result, Selection
 from sandbox.azure.openai.store import Store
 from sandbox.runtime.faults import Fault
-from tests.function_app.conftest import FILE, JOB, LIVE, OTHER_JOB, Bench, a_file, a_job
+from tests.function_app.conftest import ENTITY, FILE, JOB, LIVE, OTHER_JOB, PROJECT, Bench, a_file, a_job
 
 
 def store(bench: Bench) -> Store:
@@ -49,6 +50,33 @@ def test_what_a_person_reads_of_a_job_that_succeeded(bench: Bench) -> None:
     }
     assert run.config["training_file_name"] == "train.jsonl"
     assert run.config["curve"] == "every step"
+
+
+def test_prices_and_the_name_of_the_model_artifact_are_settings(bench: Bench) -> None:
+    bench.world(a_job())
+    prices = (Price("gpt-4o-mini*", per_million_tokens=1_000_000.0),)
+    engine = bench.engine(
+        fine_tuning_prices=prices, wandb_model_artifact_name="model-metadata", wandb_model_artifact_type="m"
+    )
+    outcome = bench.tick(engine)[JOB]
+    assert bench.run().summary["cost"] == bench.run().summary["billed_tokens"]
+    assert "cost 4,110.00" in outcome.actions
+    assert bench.aliases("model-metadata") == {"v0": [JOB, f"{JOB}-step-30", "latest"]}
+    assert bench.cloud.world.wandb.store.collection(ENTITY, PROJECT, "model-metadata").type == "m"
+
+
+def test_a_tick_without_news_leaves_the_step_and_the_runtime(bench: Bench) -> None:
+    """A job that is paused after step 10: W&B's guide promises that looking again changes nothing."""
+    pause = [{"at_step": 10}]
+    bench.world(a_job(created="-10m", timeline={"steps": 30}, pauses=pause))
+    bench.tick()  # attaches the files; the ticks after it only look
+    seen = []
+    for _ in range(3):
+        bench.cloud.clock.advance(300)
+        bench.tick()
+        seen.append({name: bench.run().summary.get(name) for name in ("_step", "_runtime", "train_loss")})
+    assert seen[0]["_step"] == 10
+    assert seen == [seen[0]] * 3
 
 
 def test_a_failed_job_says_its_code_and_message_and_what_it_was_trained_on(bench: Bench) -> None:
