@@ -72,16 +72,6 @@ def test_a_dumb_terminal_gets_no_escape_sequences(cloud: Cloud, terminal: Callab
     assert "\x1b" not in screen.seen
 
 
-def test_ctrl_c_at_the_hidden_prompt_changes_nothing(cloud: Cloud, terminal: Callable[..., Terminal]) -> None:
-    screen = terminal("provisioning", "setup", env=OPERATOR_ENV)
-    screen.until("hidden: ")
-    screen.interrupt(hidden=True)
-    assert screen.end() == 130
-    assert "nothing was written" in screen.seen
-    assert "Traceback" not in screen.seen
-    assert cloud.writes == 0
-
-
 def test_a_locale_without_our_characters_gets_ascii(cloud: Cloud, run: Run) -> None:
     chain.put(cloud, **FRESH)
     done = run("provisioning", "setup", *YES, env=OPERATOR_ENV | C_LOCALE | {"WANDB_API_KEY": GOOD_KEY}, anew=True)
@@ -102,7 +92,7 @@ def test_the_document_is_the_same_in_every_locale(run: Run) -> None:
 SHORT = ("status", "-o", "json", "--key-vault", "kv-lm")  # shorter than the buffer that Python flushes at exit
 
 
-@pytest.mark.parametrize("argv", [("status",), ("status", "-o", "json"), ("doctor",), SHORT])
+@pytest.mark.parametrize("argv", [("doctor",), SHORT])
 def test_a_closed_pipe_ends_the_command_silently(cloud: Cloud, argv: tuple[str, ...]) -> None:
     command = [sys.executable, "-m", "provisioning", *argv]
     env = cloud.environment() | OPERATOR_ENV | {"PYTHONUNBUFFERED": ""}  # buffered, as usual
@@ -115,7 +105,7 @@ def test_a_closed_pipe_ends_the_command_silently(cloud: Cloud, argv: tuple[str, 
     assert not re.search("Traceback|Exception|Error", printed), printed
 
 
-@pytest.mark.parametrize("argv", [("status",), ("status", "-o", "json"), ("doctor",), ("--help",), SHORT])
+@pytest.mark.parametrize("argv", [("doctor",), ("--help",), SHORT])
 def test_a_full_disk_is_reported_without_a_traceback(cloud: Cloud, argv: tuple[str, ...]) -> None:
     command = [sys.executable, "-m", "provisioning", *argv]
     env = cloud.environment() | OPERATOR_ENV | {"PYTHONUNBUFFERED": ""}
