@@ -1,11 +1,13 @@
 """A tenant with many accounts and many jobs, most of which W&B shows as they are: the world of benchmarks.scale."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
 from sandbox.azure.storage import ACCOUNT as STORAGE_ACCOUNT
 from sandbox.cloud import Cloud
+from sandbox.runtime.faults import Fault
 from sandbox.scenario.reader import Scenario
 from sandbox.wandb.runs import Run
 
@@ -94,6 +96,14 @@ def forget(cloud: Cloud, pending: int, accounts: int, jobs: int) -> set[str]:
     for job in chosen:
         del runs.runs[job]
     return chosen
+
+
+def spoil(cloud: Cloud, jobs: Iterable[str]) -> None:
+    """Have the service refuse the events of these jobs, at every attempt."""
+    cloud.world.faults.faults += [
+        Fault.model_validate({"op": "FineTuning_GetEvents", "when": {"path": job}, "do": {"status": 400}})
+        for job in jobs
+    ]
 
 
 def _like(model: Run, account: int, number: int) -> Run:

@@ -21,6 +21,7 @@ from typing import Any, Self
 from benchmarks import crowd
 from function_app.engine.backlog import BOUND
 from function_app.functions import QUEUE
+from function_app.tracking.wandb.marks import KEY as MARKS
 from sandbox.cloud import Cloud
 
 ROOT = Path(__file__).parent.parent
@@ -41,6 +42,10 @@ SERVICES: Mapping[str, Sequence[str]] = {
         "BlockBlob_Upload",
         "Blob_Delete",
         "Container_Create",
+        "Container_ListBlobFlatSegment",
+        "Blob_SetMetadata",
+        "Blob_ReleaseLease",
+        "Blob_GetProperties",
     ),
 }
 """What is asked, by operation; the other requests are W&B's."""
@@ -216,7 +221,9 @@ class Host:
             self.poison.append(message)
 
 
-def measured(accounts: int, jobs: int, pending: int, *, running: int, instances: int, latency: float = 0.0) -> Figures:
+def measured(
+    accounts: int, jobs: int, pending: int, *, running: int, instances: int, failing: int = 0, latency: float = 0.0
+) -> Figures:
     """Make the world, tick with nothing to do, then let `running` jobs begin, have W&B forget others, and catch up.
 
     Args:
@@ -225,6 +232,7 @@ def measured(accounts: int, jobs: int, pending: int, *, running: int, instances:
         pending: how many of all W&B does not show when it is time to catch up, the running ones among them.
         running: how many of these go on.
         instances: how many serve the queue.
+        failing: how many of those that have ended fail at every attempt.
         latency: seconds that each listing and each W&B query takes.
 
     Raises:
@@ -242,7 +250,9 @@ def measured(accounts: int, jobs: int, pending: int, *, running: int, instances:
         cloud.clock.advance(3600)
         ended = crowd.forget(cloud, pending - running, accounts, jobs)
         going = {crowd.job_id(account, jobs - 1) for account in range(running)}
-        backfill = _caught_up(cloud, host, ended, going)
+        bad = sorted(ended)[:: len(ended) // failing][:failing] if failing else []
+        crowd.spoil(cloud, bad)
+        backfill = _caught_up(cloud, host, ended - {*bad}, going, len(bad))
     memory = f"memory of the tick's instance: {_peak(ticking)}; of one that serves the queue: {_peak(*workers)}"
     return Figures(accounts, accounts * jobs, pending, idle, backfill, memory)
 
@@ -258,13 +268,13 @@ def _idle(cloud: Cloud, host: Host) -> Idle:
     return Idle(answer["seconds"], answer["cpu_seconds"], dict(Counter(cloud.counts) - before), _line(answer, "tick "))
 
 
-def _caught_up(cloud: Cloud, host: Host, ended: set[str], going: set[str]) -> Backfill:
+def _caught_up(cloud: Cloud, host: Host, ended: set[str], going: set[str], failing: int) -> Backfill:
     before, started, ticks = Counter(cloud.counts), time.monotonic(), host.ticks
     threads = [threading.Thread(target=host.work, args=(worker,)) for worker in host.workers]
     for thread in threads:
         thread.start()
     try:
-        while int(_field(host.tick(), "tick ", "pending")) > len(going):
+        while int(_field(host.tick(), "tick ", "pending")) > len(going) + failing:
             host.until_served(_TICK_AFTER)
             cloud.clock.advance(TICK_EVERY)
         host.until_served(sys.maxsize)
@@ -274,7 +284,7 @@ def _caught_up(cloud: Cloud, host: Host, ended: set[str], going: set[str]) -> Ba
             thread.join()
     runs = cloud.world.wandb.store.project(crowd.ENTITY, crowd.PROJECT)
     assert runs is not None
-    arrived = {run.id for run in runs.runs.values() if "rule" in run.summary.get("sync", {}) or run.id in going}
+    arrived = {run.id for run in runs.runs.values() if '"rule":' in run.config.get(MARKS, "") or run.id in going}
     return Backfill(
         time.monotonic() - started,
         host.ticks - ticks,
@@ -303,8 +313,11 @@ def main() -> int:
     parser.add_argument("--accounts", type=int, default=100)
     parser.add_argument("--jobs", type=int, default=100, help="in each account")
     parser.add_argument("--pending", type=int, default=200, help="jobs that W&B does not show")
+    parser.add_argument("--failing", type=int, default=0, help="of the pending jobs, those that fail at every attempt")
     given = parser.parse_args()
-    figures = measured(given.accounts, given.jobs, given.pending, running=10, instances=4, latency=0.1)
+    figures = measured(
+        given.accounts, given.jobs, given.pending, running=10, instances=4, failing=given.failing, latency=0.1
+    )
     print("\n".join(table(figures)))
     return int(not figures.good)
 

@@ -17,10 +17,12 @@ from typing import TYPE_CHECKING, List  # noqa: UP035 (see find_jobs)
 
 import azure.functions as func
 
+from function_app.azure.leases import NO_FAILURES
 from function_app.data.fields import Fields, parsed, text
 from function_app.data.routes import Destination, Routes
 from function_app.engine.backlog import top_up
 from function_app.engine.planner import Action
+from function_app.engine.retry import waiting
 from function_app.errors import SyncError
 from function_app.models import Outcome, Result
 from function_app.shared_rules import VERSION
@@ -87,7 +89,7 @@ def find_jobs(
     timer: func.TimerRequest,
     requests: func.Out[List[str]],  # noqa: UP006 (the worker does not load a function that says list[str])
 ) -> None:
-    """Enqueue as many of the pending jobs as the queue has room for.
+    """Enqueue as many of the pending jobs as the queue has room for, but for those whose next attempt is later.
 
     An unreachable account or W&B project is logged as an error and does not affect the others. An exception would, because
     the host would send no message at all. The tick fails only if nothing can be read.
@@ -102,14 +104,16 @@ def find_jobs(
         candidates, failed = engine.discover()
         accounts_failed, refused = _log_refusals(failed, {account.name for account in engine.accounts})
         depth = _storage().depth(QUEUE)
+        pending = [each for each in candidates if each.decision.action is Action.MIRROR]
+        failures = _storage().failures() if pending else {}
     for ignored in Routes(Destination(None, "", engine.datasets), engine.rules).ignored():
         log.warning("route ignored: %s", ignored)
     if not _settings().datasets_chosen:
         log.warning(
             "SYNC_DATASETS is not set: training files stay in Azure, as with reference. Set full, sample, reference or off"
         )
-    pending = [each for each in candidates if each.decision.action is Action.MIRROR]
-    enqueued = _to_enqueue(pending, depth)
+    due = [each for each in pending if not waiting(failures.get(each.job.id, NO_FAILURES), time.time())]
+    enqueued = _to_enqueue(due, depth)
     if enqueued:
         requests.set([request.body() for request in enqueued])
     counts = Counter(each.decision.action for each in candidates)
@@ -124,6 +128,7 @@ def find_jobs(
             "queued": depth,
             "current": counts[Action.NOTHING],
             "skipped": counts[Action.SKIP],
+            "waiting": len(pending) - len(due),
             "refused": refused,
             "past_due": timer.past_due,
             "seconds": time.monotonic() - started,
@@ -136,8 +141,8 @@ def find_jobs(
 def _log_tick(fields: dict[str, object]) -> None:
     log.info(
         "tick accounts=%(accounts)d accounts_failed=%(accounts_failed)d jobs=%(jobs)d pending=%(pending)d enqueued=%(enqueued)d"
-        " queued=%(queued)d current=%(current)d skipped=%(skipped)d refused=%(refused)d lag=%(lag)d past_due=%(past_due)s"
-        " seconds=%(seconds).1f azure=%(azure)d wandb=%(wandb)d storage=%(storage)d vault=%(vault)d"
+        " queued=%(queued)d current=%(current)d skipped=%(skipped)d waiting=%(waiting)d refused=%(refused)d lag=%(lag)d"
+        " past_due=%(past_due)s seconds=%(seconds).1f azure=%(azure)d wandb=%(wandb)d storage=%(storage)d vault=%(vault)d"
         " package=%(package)s",
         fields,
         extra=fields,

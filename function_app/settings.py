@@ -29,6 +29,7 @@ from function_app.data.addresses import (
 from function_app.data.description import artifact_name
 from function_app.data.prices import Price, parse_prices
 from function_app.data.routes import Destination, Registry, Routes, Rule, checked_name, parse_registry, parse_routes
+from function_app.data.wandb_server import check_wandb_key, wandb_server
 from function_app.errors import SettingsError
 from function_app.models import DatasetPolicy
 from function_app.shared_rules import (
@@ -188,9 +189,12 @@ class Settings(BaseSettings):
     @field_validator("wandb_base_url")
     @classmethod
     def _wandb(cls, url: str | None) -> str | None:
-        if url and (urlsplit(url).scheme not in ("https", "http") or not urlsplit(url).hostname):
-            raise ValueError(f"{url!r} is not an address such as https://api.wandb.ai")
-        return url and url.rstrip("/")
+        return url and wandb_server(url)
+
+    @field_validator("wandb_api_key")
+    @classmethod
+    def _key(cls, key: SecretStr | None) -> SecretStr | None:
+        return key and SecretStr(check_wandb_key(key.get_secret_value()))
 
     @field_validator("azure_openai_api_version")
     @classmethod

@@ -18,6 +18,7 @@ import wandb
 from pydantic import SecretStr, model_validator
 
 from function_app.azure.openai import Account
+from function_app.data.wandb_server import wandb_server
 from function_app.engine.engine import Engine, Interrupted
 from function_app.engine.retry import Patience
 from function_app.errors import AccountError, NotThereError, SettingsError, SyncError
@@ -200,7 +201,10 @@ def _settings(client: openai.OpenAI | None, project: str, entity: str | None, *,
             f"openai_client is of type {what}, but sync() requires an openai.OpenAI or openai.AzureOpenAI client."
         )
     # The server that the person is signed in to, determined once, so that key and runs go to the same one.
-    server = os.environ.get("WANDB_BASE_URL") or server_in_force()
+    try:
+        server = wandb_server(os.environ.get("WANDB_BASE_URL") or server_in_force())
+    except ValueError as error:
+        raise SettingsError(f"WANDB_BASE_URL: {error}") from None
     given: dict[str, Any] = {"wandb_project": project, "wandb_routes": (), "wandb_base_url": server}
     if entity:
         given["wandb_entity"] = entity

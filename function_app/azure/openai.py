@@ -17,6 +17,7 @@ import openai
 from azure.core.exceptions import AzureError
 
 from function_app.azure.jobs import checkpoint_from, event_from, job_from, retirement_in
+from function_app.azure.refusals import refusal
 from function_app.data.fields import Fields, text, whole
 from function_app.errors import AccessError, AccountBusyError, AccountError, NotThereError
 from function_app.models import Checkpoint, Event, File, Job
@@ -259,7 +260,7 @@ class Account:
         try:
             yield
         except openai.APIStatusError as error:
-            raise _refusal(error, self.name, doing) from error
+            raise refusal(error, self.name, doing) from error
         except openai.APIConnectionError as error:
             raise AccountBusyError(
                 f"Cannot reach {self.name} to {doing}: {error.__cause__ or error}",
@@ -318,33 +319,3 @@ def _refuses_version(error: openai.APIStatusError) -> bool:
     if error.status_code == 404:
         return str(error.code or "404") == "404"
     return error.status_code == 400 and re.search(r"api[ -]version", error.message, re.IGNORECASE) is not None
-
-
-def _refusal(error: openai.APIStatusError, account: str, doing: str) -> AccountError:
-    """Return the error for a refusal. Azure answers 401 to a missing role and to a bad token (Microsoft, Azure OpenAI RBAC)."""
-    status = error.status_code
-    code = str(error.code or "")
-    request = error.response.headers.get("apim-request-id") or error.request_id or "unknown"
-    log.debug("refused account=%s status=%s code=%s request=%s", account, status, code, request)
-    if status in (401, 403) and code == "PermissionDenied":
-        return AccessError(
-            f"{account} does not let this identity {doing}, because it lacks the role.",
-            f"Assign it 'Cognitive Services OpenAI User' on the account. {_NEW_ROLES}",
-        )
-    if status in (401, 403):
-        return AccessError(
-            f"{account} does not accept these credentials to {doing} (HTTP {status}).",
-            "Check that the identity belongs to the account's tenant, or the API key to the account.",
-        )
-    if status == 404:
-        return NotThereError(f"{account} found nothing for the request to {doing}.", "It may have been deleted.")
-    if status == 400 and "custom subdomain" in error.message:
-        return AccessError(
-            f"{account} has no custom subdomain, which Entra tokens require.",
-            "Give the account a custom subdomain name and set its endpoint, or set AZURE_OPENAI_API_KEY.",
-        )
-    if status in (408, 409, 429) or status >= 500:
-        return AccountBusyError(
-            f"{account} is busy or failing and could not {doing} (HTTP {status}, request {request})."
-        )
-    return AccountError(f"{account} refused to {doing}: HTTP {status} {code} (request {request}).")

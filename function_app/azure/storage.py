@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, Self, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from azure.core.credentials import TokenCredential
 from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError, ResourceNotFoundError
@@ -36,6 +36,7 @@ _OPTIONS: dict[
     "random_jitter_range": 1,
     "raw_request_hook": lambda _: asked(STORAGE),
 }
+_LEASE = ".lease"  # what the names of leases end with
 _COUNT, _NOT_BEFORE = "failures", "notbefore"  # names of metadata
 _MAKE_AND_TAKE = 3  # attempts at a blob that its holders delete
 _HINTS = {
@@ -124,8 +125,22 @@ class Storage:
             TakenError: another worker has it.
             StorageError: the account does not answer; no worker writes without a lease.
         """
-        blob = self._leases.get_blob_client(f"{quote(job, safe='')}.lease")
+        blob = self._leases.get_blob_client(f"{quote(job, safe='')}{_LEASE}")
         return held(BlobLock(self._leases, blob, self._errors), job)
+
+    def failures(self) -> dict[str, Failures]:
+        """Return which jobs failed in a row, and when they are tried next, with one request for each 5,000 leases.
+
+        Raises:
+            StorageError: the leases cannot be listed.
+        """
+        with self._errors("the leases"):
+            try:
+                blobs = [*self._leases.list_blobs(include=["metadata"])]
+            except ResourceNotFoundError:  # the container is created with the first lease
+                return {}
+        kept = {unquote(blob.name.removesuffix(_LEASE)): _failures(blob.metadata) for blob in blobs if blob.metadata}
+        return {job: failures for job, failures in kept.items() if failures != NO_FAILURES}
 
     def depth(self, queue: str) -> int:
         """Return the number of messages in a queue, including those in progress and those that wait for another attempt.

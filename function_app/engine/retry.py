@@ -2,7 +2,8 @@
 
 * The SDKs and our W&B client repeat a request for at most three quarters of a minute.
 * A job that fails ends its queue message normally. The lease records how often it failed in a row, and when it is next tried:
-  two minutes later, then twice as long each time. Ticks still enqueue the job, but workers skip it until then.
+  two minutes later, then twice as long each time. Until then ticks do not enqueue the job,
+  and workers skip it.
 * The host repeats a message only if the process died. After five deaths the message is poison.
 * A command that waits for jobs to end (`sync --follow`, `sync(wait_for_job_success=True)`) outlasts an outage, see Patience.
 """

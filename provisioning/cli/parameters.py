@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import click
 
+from function_app.shared_rules import wandb_server
 from provisioning import durations
 
 
@@ -78,14 +79,14 @@ class ServerUrl(click.ParamType[str]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """See click."""
-        parts = urlsplit(value)
-        if parts.scheme not in ("https", "http") or not parts.hostname:
-            self.fail("it is not an address such as https://wandb.example.com", param, ctx)
-        if parts.username or parts.password:
-            self.fail("an address with a user name or password is not accepted", param, ctx)
-        if parts.scheme == "http" and not _is_loopback(parts.hostname):
+        try:
+            server = wandb_server(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+        parts = urlsplit(server)
+        if parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
             self.fail(f"http://{parts.hostname} would send the key unencrypted: use https", param, ctx)
-        return str(value)
+        return server
 
 
 def _is_loopback(host: str) -> bool:

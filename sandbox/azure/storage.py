@@ -127,6 +127,10 @@ class Storage:
             properties = ET.SubElement(blob, "Properties")
             for property_, value in _PROPERTIES.items():
                 ET.SubElement(properties, property_).text = value
+            if "metadata" in call.query.get("include", ""):
+                metadata = ET.SubElement(blob, "Metadata")
+                for key, value in blobs[name].metadata.items():
+                    ET.SubElement(metadata, key).text = value
         ET.SubElement(found, "NextMarker").text = end
         body = ET.tostring(found, encoding="utf-8", xml_declaration=True)
         return Reply(200, body, {"content-type": "application/xml"})

@@ -14,7 +14,7 @@ from function_app.data.routes import Destination, Registry, Routes
 from function_app.errors import SettingsError
 from function_app.models import DatasetPolicy
 from function_app.settings import Settings
-from function_app.shared_rules import check_schedule
+from function_app.shared_rules import check_schedule, wandb_server
 
 GOOD = {"AZURE_OPENAI_ENDPOINTS": "https://a.openai.azure.com/", "WANDB_API_KEY": "k" * 40}
 NAMES = ("AZURE_OPENAI_ENDPOINT", "OPENAI_API_KEY", "KEY_VAULT_URL", "WANDB_ENTITY", "WANDB_PROJECT", "WANDB_BASE_URL")
@@ -233,3 +233,50 @@ def test_any_text_is_a_schedule_or_a_clear_error(schedule: str) -> None:
     except ValidationError as error:
         problems = error.errors()
         assert [problem["loc"] for problem in problems] == [("sync_schedule",)]
+
+
+@pytest.mark.parametrize(
+    ("given", "server"),
+    [
+        ("https://wandb.ai", "https://api.wandb.ai"),
+        ("https://wandb.ai/acme/fine-tuning", "https://api.wandb.ai"),
+        (" https://api.wandb.ai/\n", "https://api.wandb.ai"),
+        ("https://forge.coreweave.com/wandb", "https://api.forge.coreweave.com"),
+        ("https://API.Forge.CoreWeave.com", "https://api.forge.coreweave.com"),
+        ("https://acme.wandb.io:8443/", "https://acme.wandb.io:8443"),
+        ("http://[::1]:8080", "http://[::1]:8080"),
+    ],
+)
+def test_a_wandb_server_has_one_spelling(given: str, server: str) -> None:
+    assert wandb_server(given) == server
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ("https://acme.wandb.io/wandb", "which is https://acme.wandb.io"),
+        ("https://acme.wandb.io?x=hidden", "which is https://acme.wandb.io"),
+        ("https://me:hidden@acme.wandb.io", "it is https://acme.wandb.io"),
+        ("acme.wandb.io", "not an address"),
+        ("https://acme.wandb.io:port", "not an address"),
+        ("ftp://acme.wandb.io", "not an address"),
+    ],
+)
+def test_what_is_no_server_is_refused_with_the_right_address(
+    environment: pytest.MonkeyPatch, given: str, words: str
+) -> None:
+    environment.setenv("WANDB_BASE_URL", given)
+    with pytest.raises(SettingsError, match=words) as caught:
+        Settings.load()
+    assert "hidden" not in str(caught.value)
+
+
+def test_white_space_around_a_key_is_taken_off_and_within_it_is_an_error(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("WANDB_API_KEY", " " + "k" * 40 + "\r\n")
+    key = Settings.load().wandb_api_key
+    assert key
+    assert key.get_secret_value() == "k" * 40
+    environment.setenv("WANDB_API_KEY", "k" * 20 + "\n" + "k" * 20)
+    with pytest.raises(SettingsError, match="white space") as caught:
+        Settings.load()
+    assert "kkk" not in str(caught.value)

@@ -197,9 +197,12 @@ def test_failures_stay_with_the_lease_until_one_attempt_succeeds(
 ) -> None:
     with storage.lease(JOB) as lease:
         lease.failures = Failures(3, 1_900_000_000)
+        assert other.failures() == {}
+    assert other.failures() == {JOB: Failures(3, 1_900_000_000)}
     with other.lease(JOB) as lease:
         assert lease.failures == Failures(3, 1_900_000_000)
         lease.failures = NO_FAILURES
+    assert storage.failures() == {}
     assert place.blobs() == []
 
 

@@ -235,6 +235,8 @@ def _link(api: WandbApi, registry: Registry, family: str, kind: str, final: Vers
     place = api.elsewhere(registry.project, organization_of(api))
     if not new and is_linked(api, final.id, place, collection):
         return ""
+    if not place.ask("Project", Question("id", {})):  # linking to a project that is not there would create it
+        raise WandbError(f"W&B has no registry {registry.name!r} in {place.entity}.")
     link(place, collection, final.id)
     _set_latest(place, kind, collection, versions(place, kind, collection))
     return f"{registry.name}/{collection}"

@@ -226,7 +226,23 @@ REFUSALS: list[tuple[dict[str, Any], type[AccountError], str]] = [
         "lacks the role",
     ),
     ({"status": 401, "body": {"statusCode": 401, "message": "Unauthorized."}}, AccessError, "does not accept"),
-    ({"status": 403, "body": {"error": {"code": "403", "message": "firewall"}}}, AccessError, "does not accept"),
+    (
+        {"status": 403, "body": {"error": {"code": "403", "message": "Denied due to Virtual Network/Firewall rules."}}},
+        AccessError,
+        "does not let this network .*request unknown.*: Denied due to Virtual Network",
+    ),
+    (
+        {"status": 403, "body": {"error": {"code": "403", "message": "Public access is disabled. Please …"}}},
+        AccessError,
+        "does not let this network .*Public access is disabled",
+    ),
+    (
+        {"status": 403, "body": {"error": {"code": "AuthenticationTypeDisabled", "message": "Key based …"}}},
+        AccessError,
+        "does not take API keys .*Key based",
+    ),
+    # Foundry answers 403 to a missing role; digits and words in a message classify nothing.
+    ({"status": 403, "body": {"error": {"message": "no, 401"}}}, AccessError, "does not let this client .*no, 401"),
     (
         {"status": 404, "body": {"error": {"code": "404", "message": "Resource not found"}}},
         NotThereError,

@@ -1,0 +1,53 @@
+"""The address of a W&B server and the form of its API keys. Pure."""
+
+from urllib.parse import urlsplit
+
+_WANDB_PAGES = {
+    "wandb.ai": "https://api.wandb.ai",
+    "www.wandb.ai": "https://api.wandb.ai",
+    "app.wandb.ai": "https://api.wandb.ai",
+    "forge.coreweave.com": "https://api.forge.coreweave.com",
+}
+"""Hosts of W&B's pages, and the API that belongs to them."""
+
+
+def wandb_server(url: str) -> str:
+    """Return the address of a W&B server's API in one spelling. The API key goes to this address.
+
+    Raises:
+        ValueError: it is not the address of a server; the message has the right one where it can be told.
+    """
+    parts = urlsplit(url.strip())
+    try:
+        host, port = (parts.hostname or "").rstrip("."), parts.port
+    except ValueError:
+        host, port = "", None
+    if parts.scheme not in ("https", "http") or not host:
+        raise ValueError(f"{shown_url(url)!r} is not an address such as https://api.wandb.ai")
+    if host in _WANDB_PAGES:
+        return _WANDB_PAGES[host]
+    named = f"[{host}]" if ":" in host else host
+    server = f"{parts.scheme}://{named}" + (f":{port}" if port else "")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError(f"the address has a user name or password in it; it is {server}")
+    if parts.path.strip("/") or parts.query or parts.fragment:
+        raise ValueError(f"{shown_url(url)!r} is more than a server's address, which is {server}")
+    return server
+
+
+def shown_url(url: str) -> str:
+    """Return a URL for a message, without user name, password and query."""
+    parts = urlsplit(url.strip())
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
+
+
+def check_wandb_key(key: str) -> str:
+    """Return an API key without white space around it.
+
+    Raises:
+        ValueError: it has white space in it; the message does not quote it.
+    """
+    stripped = key.strip()
+    if any(char.isspace() or not char.isprintable() for char in stripped):
+        raise ValueError("the key has white space or a line break in it: copy it again from https://wandb.ai/authorize")
+    return stripped
