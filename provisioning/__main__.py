@@ -1,5 +1,6 @@
 """The console command `aoai-wandb-provision`, and `python -m provisioning`: the command line in provisioning/cli."""
 
+import signal
 import sys
 from typing import NoReturn
 
@@ -16,7 +17,16 @@ def run() -> NoReturn:
             "This command needs the extra `provisioning`: pip install 'azure-openai-wandb[provisioning]'\n"
             "In a clone, in its virtual environment: pip install -c constraints.txt -e '.[provisioning]'"
         )
+    _end_as_on_ctrl_c()
     main()
+
+
+def _end_as_on_ctrl_c() -> None:
+    """Treat a closed terminal and `kill` as Ctrl-C, after which setup switches a vault back. `nohup` keeps its meaning."""
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)  # Windows has no SIGHUP
+        if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, signal.default_int_handler)
 
 
 if __name__ == "__main__":

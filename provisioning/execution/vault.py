@@ -120,6 +120,11 @@ def switch(services: Services, action: SwitchToRbac, registered: datetime | None
     except KeyboardInterrupt:
         outcome = _switched_back(services, now, None)
         raise InterruptedByUserError(f"Interrupted during the switch. {outcome.message}", hint=outcome.hint) from None
+    except ProvisioningError:
+        raise
+    except BaseException:  # such as a closed terminal, on which progress cannot be printed
+        _switched_back(services, now, None)
+        raise
     changed = damage.of_vault(services, now, after, switched(now.tags, services.clock.now()))
     return f"the vault accepts you after {spell(took)}" + (f"; {changed}" if changed else "")
 

@@ -1,5 +1,9 @@
 """Stopped anywhere, by anything, and run again: the same end, and then nothing left to write."""
 
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -8,8 +12,9 @@ import pytest
 from provisioning import errors
 from provisioning.planning.steps import Step
 from sandbox.cloud import Cloud
+from tests.conftest import ROOT
 
-from ..bench import GOOD_KEY, Bench
+from ..bench import GOOD_KEY, OPERATOR_ENV, Bench
 
 Load = Callable[[Mapping[str, Any]], Cloud]
 
@@ -81,6 +86,39 @@ def test_ctrl_c_while_the_vault_does_not_answer_switches_back_and_the_next_run_c
         bench.setup()
     assert not bench.vault.rbac
     finish(bench, whole)
+
+
+def test_a_closed_terminal_while_the_vault_does_not_answer_switches_back(load: Load, bench: Bench) -> None:
+    load(SMALL | {"transitions": {"rbac_propagation": 700}})
+
+    def fail() -> None:
+        if bench.vault.rbac:
+            raise BrokenPipeError
+
+    bench.clock.before = fail
+    with pytest.raises(BrokenPipeError):
+        bench.setup()
+    assert not bench.vault.rbac
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_kill_and_a_hung_up_terminal_are_treated_as_ctrl_c(load: Load, number: signal.Signals) -> None:
+    """The process is ended while the vault, which is switched, does not accept it yet."""
+    cloud = load(SMALL | {"transitions": {"rbac_propagation": 7200}})
+    vault = cloud.world.tenant.vaults["kv-ml"]
+    command = [sys.executable, "-m", "provisioning", "setup", "--yes", "--propagation-wait", "0s"]
+    env = cloud.environment("operator") | OPERATOR_ENV | {"WANDB_API_KEY": GOOD_KEY}
+    with subprocess.Popen(
+        command, env=env, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        while not vault.rbac:
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.1)
+        process.send_signal(number)
+        _, shown = process.communicate(timeout=60)
+    assert process.returncode == 130, shown
+    assert "switched back to access policies" in shown
+    assert not vault.rbac
 
 
 def test_a_directory_that_does_not_know_the_new_identity_yet_is_asked_again(load: Load, bench: Bench) -> None:
