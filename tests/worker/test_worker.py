@@ -19,6 +19,7 @@ from function_app.functions import POISON_QUEUE, QUEUE, STORAGE
 from function_app.shared_rules import VERSION
 from sandbox.azure.storage import ACCOUNT
 from sandbox.cloud import Cloud
+from sandbox.scenario.reader import Scenario
 from tests.storage.azurite import connection
 
 ROOT = Path(__file__).parent.parent.parent
@@ -228,6 +229,17 @@ def test_an_app_for_which_nobody_chose_what_leaves_says_so_in_each_tick(host: Ho
     assert ["SYNC_DATASETS is not set" in " ".join(logged(each, "WARNING")) for each in unchosen] == [True, True]
     (chosen,) = host(tick(), env=azure(cloud, SYNC_DATASETS="sample"))["invocations"]
     assert logged(chosen, "WARNING") == []
+
+
+@worker
+def test_the_settings_for_a_laptop_run_in_the_scenario_for_it(host: Host, cloud: Cloud) -> None:
+    values = json.loads((ROOT / "infra" / "local.settings.sample.json").read_text())["Values"]
+    del values["AzureWebJobsStorage"]  # here the sandbox's storage stands for Azurite
+    cloud.load(Scenario.load("in-place"))
+    environment = cloud.environment("function-app") | connection(ACCOUNT) | values
+    (first,) = host(tick(), env=environment)["invocations"]
+    (synced,) = host(delivered(message(asked_for(first)[0])), env=environment)["invocations"]
+    assert any("result=synced" in line for line in logged(synced)), synced
 
 
 @worker
