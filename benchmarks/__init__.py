@@ -1,1 +1,1 @@
-"""What this project is measured against: `python -m benchmarks.incumbent`."""
+"""Benchmarks, such as the comparison with WandbLogger: `python -m benchmarks.incumbent`."""

@@ -61,7 +61,7 @@ def _account(number: int, jobs: int, *, late: bool) -> dict[str, Any]:
 
 
 def environment(cloud: Cloud, accounts: int) -> dict[str, str]:
-    """What the deployed app has: its identity, its settings, its storage account."""
+    """The deployed app's identity, settings and storage account."""
     endpoints = ",".join(f"https://{account_name(number)}.openai.azure.com/" for number in range(accounts))
     storage = f"https://{STORAGE_ACCOUNT}.{{}}.core.windows.net/"
     return cloud.environment("function-app") | {

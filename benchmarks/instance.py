@@ -25,7 +25,7 @@ class Timer(func.TimerRequest):
 
 
 class Sent(func.Out[list[str]]):
-    """What a tick puts into the queue."""
+    """The messages that a tick puts into the queue."""
 
     def __init__(self) -> None:
         self.messages: list[str] = []
@@ -35,7 +35,7 @@ class Sent(func.Out[list[str]]):
         self.messages = val
 
     def get(self) -> list[str]:
-        """What was taken."""
+        """The messages that were taken from the queue."""
         return self.messages
 
 

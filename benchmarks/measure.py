@@ -1,4 +1,4 @@
-"""What processes take, as Linux's /proc shows it: peak memory and seconds of the processor."""
+"""Measure processes with Linux's /proc: peak memory and CPU seconds."""
 
 import os
 import subprocess
@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 
 @dataclass(frozen=True)
 class Taken:
-    """What a process has taken so far: its peak in MiB, and seconds of the processor."""
+    """The usage of a process so far: its peak memory in MiB, and CPU seconds."""
 
     mib: float = 0.0
     cpu_seconds: float = 0.0

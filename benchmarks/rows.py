@@ -51,7 +51,7 @@ class Row:
 
     @property
     def plan(self) -> dict[str, Any]:
-        """What caller.py wants to know."""
+        """The input for caller.py."""
         return {
             "platform": self.platform,
             "endpoint": _ENDPOINT,
@@ -63,7 +63,7 @@ class Row:
         }
 
     def wrong(self, truth: Truth) -> list[str]:
-        """What W&B shows that is not so."""
+        """Return the differences between W&B and the truth."""
         return [what for check in self.checks for what in check(truth)]
 
 

@@ -1,4 +1,4 @@
-"""What many accounts with many jobs cost: `python -m benchmarks.scale`.
+"""The cost of many accounts with many jobs: `python -m benchmarks.scale`.
 
 The sandbox has 100 accounts of 100 jobs, which W&B shows all but 200. Measured are a tick with nothing to do, and the way
 from there until every job has arrived: ticks and instances of the app are processes of their own that run its functions,
@@ -26,7 +26,7 @@ from sandbox.cloud import Cloud
 
 ROOT = Path(__file__).parent.parent
 ATTEMPTS = 5
-"""As host.json has it (maxDequeueCount)."""
+"""maxDequeueCount in host.json."""
 TICK_EVERY = 120.0
 """Virtual seconds between ticks."""
 SERVICES: Mapping[str, Sequence[str]] = {
@@ -48,7 +48,7 @@ SERVICES: Mapping[str, Sequence[str]] = {
         "Blob_GetProperties",
     ),
 }
-"""What is asked, by operation; the other requests are W&B's."""
+"""The counted requests, by operation. All others go to W&B."""
 _TICK_AFTER = 32  # messages served, so that ticks come while instances are at work
 
 
@@ -62,7 +62,7 @@ class Instance:
         self.process_mib = self.wandb_core_mib = 0.0
 
     def __enter__(self) -> Self:
-        """Itself; leaving ends it."""
+        """Return the object; leaving the context ends it."""
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -208,7 +208,7 @@ def _table(figures: Mapping[str, Figures]) -> Iterator[str]:
 
 
 def verdict(figures: Mapping[str, Figures], met: Mapping[str, bool]) -> Iterator[str]:
-    """What is wrong, and all in one line at the end."""
+    """Print the failures, and a summary line at the end."""
     for tool, found in figures.items():
         for number, sync in found.syncs.items():
             if sync.wrong:

@@ -1,4 +1,4 @@
-"""What W&B shows against what the scenario's jobs are: every check says in words what is wrong, whoever wrote it."""
+"""Compare the content of W&B with the scenario's jobs. Each check describes the difference, for either tool."""
 
 import base64
 import csv
@@ -33,7 +33,7 @@ class Truth:
 
     @property
     def account(self) -> Store:
-        """Where the jobs are."""
+        """The accounts of the jobs."""
         return next(store for store in self.world.openai.stores if store.jobs(self.now))
 
     @property
@@ -195,7 +195,7 @@ class Truth:
         )
 
     def discreet(self) -> list[str]:
-        """Nothing of the machine that synced is in W&B."""
+        """Check that W&B contains nothing about the machine of the sync."""
         told = sorted(
             {"the host's name" for run in self.runs if run.host}
             | {name for run in self.runs for name in run.files if name in ("wandb-metadata.json", "requirements.txt")}

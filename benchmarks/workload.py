@@ -43,7 +43,7 @@ def scenario(jobs: int, *, latency: float, training: int = TRAINING, validation:
 
 
 def environment(cloud: Cloud) -> dict[str, str]:
-    """What either tool is told: where the jobs are and where they go. The SDK's files stay with the sandbox's."""
+    """The settings of both tools: the accounts and the project. The SDK's files stay in the sandbox's directory."""
     return cloud.environment(None) | {
         "AZURE_OPENAI_ENDPOINTS": f"https://{_ACCOUNT}.openai.azure.com/",
         "AZURE_OPENAI_API_KEY": _AZURE_KEY,

@@ -35,7 +35,7 @@ _FAULTS: Mapping[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Trouble:
-    """What happens to a command: other variables, a fault, or a signal at the first request of an operation."""
+    """A disturbance of a command: other variables, a fault, or a signal at the first request of an operation."""
 
     env: Mapping[str, str] = field(default_factory=dict)
     fault: Mapping[str, Any] | None = None

@@ -35,7 +35,7 @@ STALLED = frozenset(
         "CommitArtifact",
     }
 )
-"""Where a stall and a hang are tried, as each costs its time: a read and a write of every service."""
+"""The operations for stalls and hangs, which are slow to test: a read and a write of every service."""
 
 NOT_JSON = frozenset({"Files_GetContent", "UploadFile"})
 """Operations whose answer is a file or empty: there is no JSON that could be malformed."""

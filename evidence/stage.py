@@ -24,7 +24,7 @@ class Failed(Exception):  # noqa: N818 - a finding, not an error of this program
 
 @dataclass(frozen=True)
 class Undisturbed:
-    """What a command does when nothing happens.
+    """An undisturbed run of a command.
 
     Attributes:
         operations: what it requests, in order.

@@ -217,7 +217,7 @@ class Settings(BaseSettings):
     @classmethod
     def _artifact(cls, name: str | None) -> str | None:
         if name is not None and artifact_name(name) != name:
-            raise ValueError(f"{name!r} is no name of an artifact: letters, digits and _.- only, at most 128")
+            raise ValueError(f"{name!r} is not a valid artifact name: use at most 128 letters, digits and _.-")
         return name
 
     @field_validator("fine_tuning_prices", mode="before")

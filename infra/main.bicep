@@ -86,7 +86,7 @@ param wandbModelArtifactType string = 'model'
 @description('Price table as JSON, which adds the cost of a job to its run. See docs/wandb.md.')
 param fineTuningPrices string = ''
 
-@description('Minutes without news after which people are alerted to a job that goes on. 0 means never.')
+@description('Minutes without news after which people are alerted to an unfinished job. 0 means never.')
 param alertOverdueMinutes string = '1440'
 
 @description('How much of the training files goes to W&B. It has no default, because uploaded data stays in W&B: see docs/data.md.')

@@ -3,7 +3,7 @@
 The environment is all there is: production host names, `HTTPS_PROXY`, a throw-away CA, and a token endpoint (or an `az`
 on the PATH). Programs are not told that they are in a sandbox.
 
-Where SANDBOX_TRACES names a directory, every world of every sandbox writes a trace there, in a file of its own.
+Where SANDBOX_TRACES names a directory, every world of every sandbox writes a trace there, each to a separate file.
 """
 
 import asyncio

@@ -84,7 +84,7 @@ class Demo:
         return len(runs) == len(jobs) and all(r.state(now) in (RunState.FINISHED, RunState.FAILED) for r in runs)
 
     def _nothing_more_to_do(self, setup: list[str], key: str) -> None:
-        self._title("Both once more", "nothing is left to do; the services count what they are asked to write")
+        self._title("Run both again", "there is nothing left to do; the services count what they are asked to write")
         for name, principal, argv, env in (
             ("setup", "operator", setup, {"WANDB_API_KEY": key}),
             ("sync", "function-app", ["function_app", "sync"], SETTINGS),

@@ -51,7 +51,7 @@ KINDS: dict[str, tuple[dict[str, Any], str]] = {
     "paused": (_LIVE | {"pauses": [{"at_step": 10}]}, "chat"),
     "no results file": ({"results": {"purged": True}}, "chat"),
 }
-"""What a scenario says of the job, and the format of its training file."""
+"""The scenario's job, and the format of its training file."""
 
 
 def world(kind: str) -> dict[str, Any]:
@@ -117,7 +117,7 @@ def _version(version: Artifact) -> dict[str, Any]:
 
 
 def _content(version: Artifact, path: str) -> Any:
-    """What JSON says, as times are in it; the digest of anything else."""
+    """Return the JSON value, because it contains times; the digest of anything else."""
     entry = version.entries[path]
     return json.loads(version.read(path)) if path.endswith(".json") and entry.ref is None else entry.digest
 

@@ -84,7 +84,7 @@ def _sections(spec: str) -> _Value:
     except (ValueError, KeyError, IndexError, RecursionError) as error:
         raise UnknownSpecError(f"the view has no sections ({type(error).__name__})") from error
     if not isinstance(found.value, list):
-        raise UnknownSpecError("the view's sections are no list")
+        raise UnknownSpecError("the view's sections are not a list")
     return found
 
 

@@ -56,7 +56,7 @@ var rules = [
     // The host itself moves a message that is not base64 to the poison queue, where the trigger cannot read it either.
     name: 'poison'
     severity: 2
-    description: 'A message was given up: five times the process ended while it was at work, or the host cannot decode it. A pending job is enqueued again. See docs/runbook.md, "Poison messages".'
+    description: 'The host gave up on a message: the process ended five times during the work on it, or the host cannot decode it. A pending job is enqueued again. See docs/runbook.md, "Poison messages".'
     query: 'union (${requests} and Name == "report_poison" | project TimeGenerated), (${traces} and Message has "Message decoding has failed" | project TimeGenerated) | summarize Messages = count()'
     measure: 'Messages'
     operator: 'GreaterThan'

@@ -122,7 +122,7 @@ resource present 'Microsoft.Web/sites/config@2025-03-01' existing = {
   parent: app
 }
 
-// A module of its own, because a resource cannot read what it is about to write.
+// A separate module, because a resource cannot read what it is about to write.
 module appSettings 'app-settings.bicep' = {
   params: {
     appName: app.name

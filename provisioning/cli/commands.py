@@ -150,10 +150,10 @@ def _teardown(*, restore_access_policies: bool, yes: bool, dry_run: bool, **give
 @consent_options
 @output_options
 def _rescue(*, yes: bool, dry_run: bool, **given: Any) -> int:
-    """Put a vault back on its access policies: the way back when setup could not take it.
+    """Switch a vault back to its access policies, if setup could not do so itself.
 
-    One small request that changes nothing else, whoever switched the vault. Roles stay, and give no access to what the
-    vault holds. It takes the right to write the vault and to assign roles, without a condition: an Owner has both.
+    One small request that changes nothing else, no matter who switched the vault. Roles stay, and give no access to what the
+    vault contains. It requires the rights to write the vault and to assign roles, without a condition: an Owner has both.
     """
     interactive = streams.stdin().isatty()
     _run(

@@ -201,7 +201,7 @@ class RestoreAccessPolicies(_OnVault):
 
 @dataclass(frozen=True)
 class Rescue(_OnVault):
-    """Switch the vault from Azure RBAC to its stored access policies, whoever switched it. Nothing else of it changes."""
+    """Switch the vault from Azure RBAC to its stored access policies, no matter who switched it. Change nothing else."""
 
     takes = (_WRITE_VAULT, _ASSIGN)
 

@@ -1,4 +1,4 @@
-"""What request bodies of Azure's services look like, as far as the stand-ins read them (the official descriptions).
+"""The request bodies of Azure's services, as far as the stand-ins read them (from the official descriptions).
 
 Whatever else is in a body is let through: the contract check, which has the whole descriptions, speaks of that.
 """
@@ -95,7 +95,7 @@ class _VaultProperties(_Body):
 
 
 class VaultBody(_Body):
-    """Of a vault that is created, replaced or changed."""
+    """The body of a request that creates, replaces or changes a vault."""
 
     location: str | None = None
     properties: _VaultProperties | None = None
@@ -107,13 +107,13 @@ class _Policies(_Body):
 
 
 class PoliciesBody(_Body):
-    """Of access policies that are added, replaced or removed."""
+    """The body of a request that adds, replaces or removes access policies."""
 
     properties: _Policies
 
 
 class NameBody(_Body):
-    """Of the question whether a name is free."""
+    """The body of a check whether a name is available."""
 
     name: str
 
@@ -132,7 +132,7 @@ class _AccountProperties(_Body):
 
 
 class AccountBody(_Body):
-    """Of an account that is changed."""
+    """The body of a change of an account."""
 
     properties: _AccountProperties | None = None
 
@@ -150,7 +150,7 @@ class _Assignment(_Body):
 
 
 class AssignmentBody(_Body):
-    """Of a role assignment."""
+    """The body of a role assignment."""
 
     properties: _Assignment = _Assignment()
 
@@ -165,7 +165,7 @@ class _Attributes(_Body):
 
 
 class SecretBody(_Body):
-    """Of a secret that is set or changed; what its value may be, the service says in its own words."""
+    """The body of a request that sets or changes a secret. The service checks the value with its own messages."""
 
     attributes: _Attributes | None = None
     content_type: str | None = None
@@ -173,6 +173,6 @@ class SecretBody(_Body):
 
 
 class IdsBody(_Body):
-    """Of the question who these are."""
+    """The body of a lookup of principals."""
 
     ids: list[str] = []

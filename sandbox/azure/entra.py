@@ -165,7 +165,7 @@ class Entra:
         raise _refused(400, "unauthorized_client", 700016, message)
 
     def _at_device(self, form: Mapping[str, str]) -> tuple[Principal, str]:
-        """Who entered the code, and the scope that was asked for when it was given out."""
+        """Return who entered the code, and the scope that was requested with it."""
         device = self._devices.get(form.get("device_code", ""))
         if device is None:
             raise _refused(400, "bad_verification_code", 70018, "Invalid verification code provided.")

@@ -1,4 +1,4 @@
-"""What governs resources from above them: subscriptions and their state, management groups, locks. No protocol here.
+"""Governance above resources: subscriptions and their state, management groups, locks. No protocol here.
 
 Locks: Microsoft, "Lock your resources to protect your infrastructure".
 """

@@ -103,7 +103,7 @@ class Graph:
 
 
 def _for_people(handle: Callable[[Call], Reply]) -> Callable[[Call], Reply]:
-    """Refused to whoever may not read the directory; a request of theirs may come to nothing for another reason, too."""
+    """Refuse principals that may not read the directory; a request of theirs may come to nothing for another reason, too."""
 
     def allowed(call: Call) -> Reply:
         if call.who.kind != "User":
@@ -114,7 +114,7 @@ def _for_people(handle: Callable[[Call], Reply]) -> Callable[[Call], Reply]:
 
 
 def _matched(call: Call, pattern: str) -> str:
-    """What the filter looks for, in lower case."""
+    """Return the value that the filter searches for, in lower case."""
     match = re.fullmatch(pattern, call.query.get("$filter", ""))
     if match is None:
         raise _error(400, "Request_UnsupportedQuery", f"Unsupported filter: {call.query.get('$filter', '(none)')}")

@@ -1,4 +1,4 @@
-"""Who somebody is: access tokens and what is in them, and the machines where one is signed in without a secret."""
+"""Identities: access tokens and their claims, and machines with a sign-in that needs no secret."""
 
 import secrets
 import time
@@ -76,7 +76,7 @@ class Tokens:
         return self._tenant.resource_id(group, "Microsoft.ManagedIdentity/userAssignedIdentities", principal.name)
 
     def verify(self, call: Call, audiences: Sequence[str]) -> Caller:
-        """Who the bearer token of this call speaks for.
+        """Return the identity behind the bearer token of this call.
 
         Raises:
             ServiceError: 401 in ARM's shape when there is no token, or it is not ours, or meant for another plane.
@@ -153,7 +153,7 @@ class Desk:
         return Reply(200, body)
 
     def cli_token(self, call: Call) -> Reply:
-        """What `az account get-access-token` prints; asked by the az on the operator's PATH."""
+        """Return the output of `az account get-access-token`, for the az on the operator's PATH."""
         principal = self._speaker(call.headers.get("x-session"))
         if principal is None:
             return Reply(401, {"error": "Please run 'az login' to setup account."})

@@ -160,7 +160,7 @@ def _field(resource: Resource, name: str) -> Any:
 
 
 def _path(name: str, kind: str) -> Sequence[str]:
-    """Where a field is: `tags.x`, `tags['x']`, a top-level property, or an alias, which is below `properties`."""
+    """Return the path of a field: `tags.x`, `tags['x']`, a top-level property, or an alias, which is below `properties`."""
     if tag := re.fullmatch(r"tags(?:\.|\[')(.+?)(?:'\])?", name):
         return ["tags", tag[1]]
     alias = name.lower().startswith(kind.lower() + "/")

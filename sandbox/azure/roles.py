@@ -107,7 +107,7 @@ _ASSIGNABLE = (
     "b86a8fe4-44ce-4948-aee5-eccb2c155cd7",
     "4633458b-17de-408a-b874-0445c86b69e6",
 )
-"""What Key Vault Data Access Administrator may assign (the condition in its definition)."""
+"""The roles that Key Vault Data Access Administrator may assign (the condition in its definition)."""
 
 
 def _roles(*roles: Role) -> dict[str, Role]:

@@ -68,7 +68,7 @@ class Storage:
         return host in (_BLOBS, _QUEUES)
 
     def identify(self, operation: Operation, call: Call) -> tuple[str, bool]:
-        """See Service: what a PUT of a blob does stands in its query and headers, what a GET is of in its host."""
+        """See Service. The effect of a PUT depends on its query and headers, the service of a GET on its host."""
         if call.method == "GET" and call.host == _BLOBS:
             return "Container_ListBlobFlatSegment", False
         if call.method == "PUT" and call.query.get("comp") == "metadata":
@@ -92,7 +92,7 @@ class Storage:
         return self.unknown(call)
 
     def break_lease(self, container: str, blob: str) -> None:
-        """What a person does in the portal: the lease ends now and cannot be renewed."""
+        """Break a lease as a person does in the portal: it ends now and cannot be renewed."""
         self.containers[container][blob] = Blob()
 
     # --- operations -----------------------------------------------------------------------------------------------

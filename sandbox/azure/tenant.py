@@ -90,7 +90,7 @@ class AccessPolicy:
     tenant_id: str | None = None  # of another tenant than the vault's
 
     def as_arm(self, tenant_id: str) -> dict[str, Any]:
-        """As ARM shows it."""
+        """Return the resource as ARM shows it."""
         entry: dict[str, Any] = {"tenantId": self.tenant_id or tenant_id, "objectId": self.object_id}
         if self.application_id:
             entry["applicationId"] = self.application_id

@@ -78,7 +78,7 @@ def charts(series: Mapping[str, Sequence[Point]], frame: Frame, *, until: float 
 
 
 def family_of(name: str) -> str:
-    """What a metric measures, without the data that it was measured on; metrics of a family share a chart."""
+    """Return what a metric measures, without its data set. Metrics of a family share a chart."""
     known = next((family for family in _FAMILIES if family in name.lower()), None)
     if known:
         return known

@@ -1,6 +1,6 @@
 """The virtual clock that domain state lives by: how old a job is, whether a role has arrived.
 
-Tokens do not: SDKs cache them by the wall clock, so a token that expired in virtual time would be refused for ever.
+Tokens do not: SDKs cache them by the wall clock, so a token that expired in virtual time would always be refused.
 """
 
 import re

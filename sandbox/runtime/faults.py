@@ -25,7 +25,7 @@ class When(BaseModel):
 
 
 class Do(BaseModel):
-    """What goes wrong. `status` answers without acting; `lost_response` acts and never answers."""
+    """A fault. `status` answers without acting; `lost_response` acts and never answers."""
 
     model_config = _STRICT
 
@@ -87,7 +87,7 @@ class Faults:
 
 @dataclass
 class Gate:
-    """Notes every request's operation as it arrives, and holds one of them: whoever watches has time to end the client.
+    """Notes every request's operation as it arrives, and holds one of them, so that a test has time to kill the client.
 
     It counts requests that are refused for want of a token, too, which no fault meets. The held request's connection
     breaks once `opened` is set; `acted` says whether the service acts on it before.

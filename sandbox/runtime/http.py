@@ -1,4 +1,4 @@
-"""What a stand-in service is made of: operations with the official operationId, called with a Call, answering a Reply.
+"""The parts of a stand-in service: operations with the official operationId, called with a Call, returning a Reply.
 
 A service knows nothing of sockets, faults or traces; the server (server.py) puts those around it.
 """
@@ -17,7 +17,7 @@ _HALF_A_CHARACTER = re.compile(rb"\\u[dD][89a-fA-F]")  # a surrogate, which may 
 
 @dataclass(frozen=True)
 class Caller:
-    """Who a token speaks for."""
+    """The identity that a token was issued to."""
 
     object_id: str
     tenant_id: str
@@ -94,7 +94,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Reply:
-    """What goes back: `body` is JSON-ready data, bytes, an iterator of bytes (streamed), or None."""
+    """The answer: `body` is JSON-ready data, bytes, an iterator of bytes (streamed), or None."""
 
     status: int = 200
     body: dict[str, Any] | list[Any] | bytes | Iterator[bytes] | None = None
@@ -159,7 +159,7 @@ class Service(Protocol):
         """
 
     def authenticate(self, call: Call) -> Caller | None:
-        """Who calls; raises ServiceError in the service's own shape when the credentials are missing or wrong."""
+        """Return the caller. Raise ServiceError in the service's format if the credentials are missing or wrong."""
 
     def unknown(self, call: Call) -> Reply:
         """The answer to a path that is no operation here: names itself, so that a test that needs it fails loudly."""

@@ -22,7 +22,7 @@ _DESCRIBED = ("arm", "keyvault", "openai")  # services with an official descript
 
 
 class World(Protocol):
-    """What the server needs of the world that it serves."""
+    """The part of the world that the server uses."""
 
     faults: Faults
     events: Events
@@ -155,7 +155,7 @@ def _find(service: Service, call: Call) -> tuple[Operation, dict[str, str]] | No
 
 
 def _name(service: Service, call: Call) -> str:
-    """What a request is counted as, whoever sends it."""
+    """Return the name under which a request is counted, for any sender."""
     found = _find(service, call)
     if found is None:
         return "Unmodelled"

@@ -1,4 +1,4 @@
-"""What other people do to access and to what is above resources, while a program runs."""
+"""Other people's changes of access and governance while a program runs."""
 
 from typing import Any, Literal
 

@@ -1,4 +1,4 @@
-"""What other people do to resources and the directory while a program runs. Access and governance are beside it."""
+"""Other people's changes of resources and the directory while a program runs. See access_actions.py for access and governance."""
 
 from pydantic import Field
 

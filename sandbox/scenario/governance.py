@@ -1,4 +1,4 @@
-"""What a scenario says of what is above resources: subscriptions, management groups, locks, policies, deny assignments."""
+"""A scenario's governance: subscriptions, management groups, locks, policies, deny assignments."""
 
 from typing import Any, Literal, Self
 
@@ -44,7 +44,7 @@ class LockScript(Script):
 
 
 class PolicyAssignmentScript(Script):
-    """An assigned policy: a built-in `definition` by its title, or a rule of its own for resources of a `type`.
+    """An assigned policy: a built-in `definition` by its title, or a custom rule for resources of a `type`.
 
     `if` is a rule as in policy definitions; `set` are the fields that the effect modify sets. `initiative` is the name of
     the set of definitions that the policy is assigned with. `exclude` are scopes; `enforced: false` only reports.

@@ -74,7 +74,7 @@ class Scenario(Script):
     faults: list[Fault] = Field(default_factory=list)
     events: list[EventScript] = Field(default_factory=list)
     latency: Annotated[float, Field(ge=0)] = 0.0
-    """Real seconds that a request is on its way, whichever service it is for."""
+    """The latency of each request, in real seconds, for all services."""
 
     @model_validator(mode="after")
     def _roles_exist(self) -> Self:
@@ -166,7 +166,7 @@ class Scenario(Script):
         return builder
 
     def _build_above(self, builder: Builder) -> None:
-        """What is above resources."""
+        """Build the governance above resources."""
         for management_group in self.management_groups:
             builder.add_management_group(management_group)
         for subscription in (self.subscription, *self.subscriptions):

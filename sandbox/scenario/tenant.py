@@ -1,4 +1,4 @@
-"""What a scenario says of the tenant: principals, grants, vaults, accounts, function apps. Data only, as YAML holds it."""
+"""A scenario's tenant: principals, grants, vaults, accounts, function apps. Data only, as in the YAML file."""
 
 from typing import Literal, Self
 
@@ -28,7 +28,7 @@ class PrincipalScript(Script):
 
 
 class DelegationScript(Script):
-    """What a condition on the right to assign roles lets through: names of roles, and types of principals. None: any."""
+    """The roles and types of principals that a condition on the right to assign roles allows. None means any."""
 
     roles: list[str] | None = None
     principal_types: list[Literal["User", "Group", "ServicePrincipal"]] | None = None
@@ -137,7 +137,7 @@ class VaultScript(Script):
 
 
 class FunctionAppScript(Script):
-    """A function app. `identity`: principals that are its user-assigned identities, or "system" for one of its own.
+    """A function app. `identity`: principals that are its user-assigned identities, or "system" for a system-assigned one.
 
     Its own identity is a principal of the app's name.
     """

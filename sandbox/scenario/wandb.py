@@ -123,7 +123,7 @@ class WandbScript(Strict):
         store.entities[user.username] = own
 
     def _add_organization(self, store: Store, script: OrganizationScript, organization: Organization) -> None:
-        """Whoever is in one of its teams may link into its registries; finer roles are not modelled."""
+        """All members of its teams may link into its registries; finer roles are not modelled."""
         members: dict[str, Role] = {}
         for team in self.teams:
             if team.organization == script.name:

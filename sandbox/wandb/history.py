@@ -1,4 +1,4 @@
-"""What W&B computes from a run's history: last step, keys, samples and ranges."""
+"""The values that W&B computes from a run's history: last step, keys, samples and ranges."""
 
 import json
 from collections.abc import Mapping, Sequence

@@ -37,11 +37,11 @@ class ServerOptions(BaseModel):
     delays: Delays = Field(default_factory=Delays)
 
     offsets: Literal["exact", "rebased"] = "exact"
-    """Where lines of a file stream go. Both replace what stands at their offset. `exact` refuses a gap. `rebased` takes
+    """The placement of lines of a file stream. Both modes replace existing lines. `exact` refuses a gap. `rebased` takes
     the end of the last write for the end of the file and pulls a higher offset down to it (wandb#12269)."""
 
     config: Literal["replace", "merge"] = "replace"
-    """What UpsertBucket does with keys that a config omits: removes them (wandb PR 8306) or keeps them (wandb#11055)."""
+    """Whether UpsertBucket removes the keys that a config omits (wandb PR 8306) or keeps them (wandb#11055)."""
 
     listings: Literal["stable", "shifting", "repeating", "endless"] = "stable"
     """`shifting` shows one item twice and omits another with each page, as cursors are offsets (wandb#6614).

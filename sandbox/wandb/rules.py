@@ -1,4 +1,4 @@
-"""What W&B refuses: errors with the real service's status and message, and the rules for names and sizes.
+"""W&B's refusals: errors with the real service's status and message, and the rules for names and sizes.
 
 The statuses are those of real responses: "permission denied" 403 and "user is not logged in" 401 (wandb#8800,
 wandb#9620), "entity … not found" 404 (wandb#2484), a deleted run 409 (wandb#4948), a config of more than 15 MB 400

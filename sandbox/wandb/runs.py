@@ -31,7 +31,7 @@ OUTPUT = "output.log"
 
 
 class RunState(StrEnum):
-    """What W&B shows. `killed` is a run that a person stopped."""
+    """The states of a run that W&B shows. `killed` is a run that a person stopped."""
 
     PENDING = "pending"
     RUNNING = "running"

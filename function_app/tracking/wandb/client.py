@@ -92,7 +92,7 @@ class WandbClient:
         A mutation may be sent twice if its answer is lost. All mutations of the callers are idempotent.
 
         Raises:
-            KeyRefusedError, RunDeletedError, WandbBusyError, WandbError: as they say.
+            KeyRefusedError, RunDeletedError, WandbBusyError, WandbError: from W&B.
         """
         body = json.dumps({"query": query, "variables": dict(variables)}).encode()
         response = self._post("/graphql", key, body)
@@ -113,7 +113,7 @@ class WandbClient:
             before: called before each attempt; it raises to prevent it.
 
         Raises:
-            KeyRefusedError, RunDeletedError, WandbBusyError, WandbError: as they say.
+            KeyRefusedError, RunDeletedError, WandbBusyError, WandbError: from W&B.
         """
         path = f"/files/{quote(run)}/file_stream"
         response = self._post(path, key, body, timeout=_ROWS_LIMITS, before=before)

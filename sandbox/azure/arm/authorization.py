@@ -233,7 +233,7 @@ class Authorization:
         return Reply(200, {"value": [_permission(rbac.roles[a.role_id]) for a in held]})
 
     def _shown(self, assignment: Assignment) -> dict[str, Any]:
-        """As ARM shows it: the role's id has the subscription of the assignment, where it is in one."""
+        """Return the assignment as ARM shows it. The role's id contains the assignment's subscription, if there is one."""
         when = datetime.fromtimestamp(assignment.created, UTC).isoformat().replace("+00:00", "Z")
         inside = re.match(r"/subscriptions/[^/]+", assignment.scope, re.IGNORECASE)
         roles = f"{inside[0] if inside else ''}/providers/Microsoft.Authorization/roleDefinitions"

@@ -1,4 +1,4 @@
-"""What ARM's answers have in common: times, refusals, and what a write must pass before a resource provider sees it.
+"""Common parts of ARM's answers: times, refusals, and the checks of a write before a resource provider sees it.
 
 Texts: Microsoft, "Troubleshoot Azure RBAC", "Resource not found", "Lock your resources", and public reports.
 """

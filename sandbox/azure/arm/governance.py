@@ -1,4 +1,4 @@
-"""What governs a resource, as one reads it: locks, deny assignments, activations, policies. Nothing is written here.
+"""Reads of a resource's governance: locks, deny assignments, activations, policies. Nothing is written here.
 
 Shapes: the REST references of Microsoft.Authorization (locks 2020-05-01, denyAssignments 2022-04-01,
 roleAssignmentScheduleInstances 2020-10-01, policyAssignments 2023-04-01) and of Microsoft.PolicyInsights (2024-10-01).
@@ -98,7 +98,7 @@ class Governance:
         return Reply(200, {"id": found[0].initiative_id, "name": name, "properties": properties})
 
     def _restrictions(self, call: Call) -> Reply:
-        """What policies would do to a resource of this content. Which fields a modify policy sets is told for those asked."""
+        """Return the effects of policies on a resource with this content. For modify policies, the requested fields are shown."""
         params = call.params
         scope = f"/subscriptions/{params['sub']}/resourceGroups/{params['group']}"
         authorize(self._tenant, call, "Microsoft.PolicyInsights/checkPolicyRestrictions/read", scope)

@@ -36,7 +36,7 @@ class _Resource:
         return known[term.lower()].lower() == value.lower()
 
     def as_arm(self) -> dict[str, Any]:
-        """As a listing shows it."""
+        """Return the resource as a listing shows it."""
         return {"id": self.id, "name": self.name, "type": self.type, "location": self.location}
 
 
@@ -72,7 +72,7 @@ class Resources:
         return Reply(200, {"value": shown})
 
     def _list(self, call: Call) -> Reply:
-        """What the caller may read of it; the rest is left out, not refused."""
+        """Return the resources that the caller may read. Others are omitted, not refused."""
         terms = re.findall(r"(\w+) eq '([^']*)'", call.query.get("$filter", ""))
         found = [
             resource.as_arm()

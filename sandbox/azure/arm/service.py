@@ -190,7 +190,7 @@ class Arm:
         return Reply(202, self._body(account), headers)
 
     def _set_identity(self, account: Account, identity: dict[str, Any]) -> None:
-        """What the type says is what is there afterwards: SystemAssigned alone takes user-assigned ones away."""
+        """Apply the identity type: SystemAssigned alone removes the user-assigned identities."""
         kinds = {k.strip() for k in identity.get("type", "None").split(",")}
         if "SystemAssigned" in kinds:
             if account.system_identity is None:

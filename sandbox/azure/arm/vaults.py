@@ -164,7 +164,7 @@ class Vaults:
         return vault
 
     def _recover(self, known: Vault | None, scope: str) -> Vault:
-        """As it was when it was deleted, whatever else the request says (azure-rest-api-specs issue 21306)."""
+        """Recover the vault as it was when it was deleted. Ignore the rest of the request (azure-rest-api-specs issue 21306)."""
         if known is None or known.deleted is None or known.id.lower() != scope.lower():
             # The code is known from a public report (terraform-provider-azurerm issue 12972); status UNVERIFIED.
             raise arm_error(
@@ -182,7 +182,7 @@ class Vaults:
         return Reply(200, self._body(vault))
 
     def _change(self, call: Call, vault: Vault, body: Mapping[str, Any]) -> None:
-        """What the request leaves out, or says null to, stays; for a PUT on a vault that is there UNVERIFIED."""
+        """Keep values that the request omits or sets to null. For a PUT on an existing vault this is UNVERIFIED."""
         changes = body.get("properties") or {}
         rbac = changes.get("enableRbacAuthorization")
         if rbac is not None and rbac != bool(vault.rbac):

@@ -13,7 +13,7 @@ from sandbox.runtime.http import Call, Operation, Reply
 _SITE = "/subscriptions/{sub}/resourceGroups/{group}/providers/Microsoft.Web/sites/{name}"
 _KIND = "Microsoft.Web/sites"
 _FLEX = ("East US", "Sweden Central", "West Europe")
-_PAGE = 2  # the size of a real page is UNVERIFIED; small, so that whoever reads only the first one is found out
+_PAGE = 2  # the size of a real page is UNVERIFIED; small, so that clients that read only the first page fail
 
 
 class Web:
@@ -88,7 +88,7 @@ class Web:
         return identity
 
     def _functions(self, call: Call) -> Reply:
-        """What the host has indexed; an app that was deployed badly has fewer, or none."""
+        """List the functions that the host has indexed. After a failed deployment there are fewer, or none."""
         app, start = self._app(call, "functions/read"), int(call.query.get("$skiptoken", "0"))
         link = None
         if len(app.functions) > start + _PAGE:

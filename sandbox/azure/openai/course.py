@@ -13,7 +13,7 @@ PAUSING_SECONDS = 30.0  # UNVERIFIED: how long a pause or resume takes on the se
 
 @dataclass(frozen=True)
 class Action:
-    """What a caller asked of a job, at virtual epoch seconds."""
+    """A caller's request about a job, at virtual epoch seconds."""
 
     at: float
     verb: Literal["cancel", "pause", "resume"]

@@ -9,12 +9,12 @@ from sandbox.azure.openai.script import Curve, JobScript
 
 
 def number(value: float) -> float | int:
-    """As in the service's JSON: whole numbers have no decimal point (recorded: `"train_mean_token_accuracy": 1`)."""
+    """Format as in the service's JSON: whole numbers have no decimal point (recorded: `"train_mean_token_accuracy": 1`)."""
     return int(value) if value.is_integer() and abs(value) < 1e15 else value
 
 
 def text(value: float) -> str:
-    """As in messages and CSV cells: shortest digits that read back, exponents with a capital E (recorded: 3.8E-06)."""
+    """Format as in messages and CSV: the shortest digits that read back, exponents with a capital E (recorded: 3.8E-06)."""
     return repr(number(value)).replace("e", "E")
 
 

@@ -1,4 +1,4 @@
-"""What each operation of the fine-tuning API answers, once the caller may ask."""
+"""The answers of the fine-tuning API's operations, after the access check."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -86,7 +86,7 @@ def _page(data: list[Any], *, more: bool) -> Reply:
 
 
 def _after(request: Request, ids: Sequence[str]) -> int:
-    """Where the page starts: behind the item that `after` names (exclusive)."""
+    """Return the start of the page: behind the item that `after` names."""
     after = request.call.query.get("after")
     if after is None:
         return 0

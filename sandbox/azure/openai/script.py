@@ -1,4 +1,4 @@
-"""What a scenario says about a fine-tuning job: when it was created, how it goes along, how it ends, what it measures."""
+"""A scenario's script of a fine-tuning job: its creation, its course, its end, its metrics."""
 
 import hashlib
 from datetime import UTC, datetime
@@ -116,7 +116,7 @@ class Pause(Script):
 class Outcome(Script):
     """How the job ends: its last status, and where on the timeline (the whole way, for "succeeded").
 
-    A status that is not terminal (pending, running, or one nobody has heard of) lasts for ever.
+    A status that is not terminal (pending, running, or one nobody has heard of) never ends.
     """
 
     status: str = "succeeded"
@@ -139,7 +139,7 @@ class Outcome(Script):
 
     @property
     def phase(self) -> str:
-        """Where the job stops; "end" is the whole way."""
+        """The point at which the job stops; "end" means that it runs to its end."""
         if self.during is not None:
             return self.during
         if self.at_step is not None:
@@ -196,7 +196,7 @@ class Recorded(Script):
 
 
 class JobCourse(Script):
-    """What becomes of a job, whoever created it."""
+    """The script of jobs that no scenario describes."""
 
     timeline: Timeline = Timeline()
     outcome: Outcome = Outcome()

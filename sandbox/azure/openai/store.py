@@ -1,4 +1,4 @@
-"""What an Azure OpenAI account holds at a moment: jobs and files, from its script and from what callers did."""
+"""The state of an Azure OpenAI account at a moment: jobs and files, from its script and from callers' requests."""
 
 import json
 import re
@@ -73,7 +73,7 @@ class File:
     details: str | None = None
 
     def body(self) -> dict[str, Any]:
-        """As the service shows it."""
+        """Return the file as the service shows it."""
         details = {"status_details": self.details} if self.details else {}
         return details | {
             "status": self.status,
@@ -223,7 +223,7 @@ def _scripted(file: TrainingFile, now: float) -> File:
 
 
 def _why_invalid(data: bytes) -> str | None:
-    """What the service's validation says of a training file (recorded wording); None when all is well."""
+    """Return the error of the service's validation of a training file (recorded wording); None if the file is valid."""
     for number, line in enumerate(data.splitlines()):
         try:
             valid = not line.strip() or isinstance(json.loads(line), dict)

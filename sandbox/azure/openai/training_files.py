@@ -19,11 +19,14 @@ CHUNK = 64 * 1024
 _PRODUCTS = ("Ledger", "Courier", "Atlas", "Beacon", "Harbor", "Quill")
 _PROBLEMS = (
     ("cannot sign in after the update", "Please clear the saved session and sign in again; your data is untouched."),
-    ("gets an invoice with the wrong address", "You can correct the address under Billing and issue the invoice anew."),
+    (
+        "gets an invoice with the wrong address",
+        "You can correct the address under Billing and issue the invoice again.",
+    ),
     ("sees the export stop at 99 percent", "Large exports finish in the background; we will mail you the link."),
     ("wants to move a project to another team", "Open the project's settings, choose Transfer and pick the new team."),
     ("is charged twice in one month", "I see the duplicate and have refunded it; it takes three to five days."),
-    ("no longer receives notifications", "A filter was muting them. I have reset it, please try once more."),
+    ("no longer receives notifications", "A filter was muting them. I have reset it, please try again."),
     ("wants an account deleted", "Under Profile, Close account. We keep nothing after thirty days."),
     (
         "finds the dashboard slow in the morning",
@@ -133,7 +136,7 @@ def example(script: FileScript, index: int) -> dict[str, Any]:
 
 
 class _Ticket:
-    """What one example is about."""
+    """The subject of one example."""
 
     def __init__(self, script: FileScript, index: int) -> None:
         self.script = script

@@ -1,4 +1,4 @@
-"""What every GraphQL resolver needs: the state of W&B, the caller, and what the caller may see and change."""
+"""The context of every GraphQL resolver: the state of W&B, the caller, and the caller's rights."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime

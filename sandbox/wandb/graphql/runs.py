@@ -99,7 +99,7 @@ def _artifact(project: Project, context: Context, *, name: str) -> Artifact | No
 def _types(
     project: Project, _: Context, *, after: str | None = None, first: int | None = None, include_all: object = None
 ) -> Connection:
-    """Types in use; there are no others, so `include_all` changes nothing."""
+    """Return the types in use. There are no others, so `include_all` changes nothing."""
     del include_all
     return page([ArtifactType(name, project) for name in project.types], first, after)
 
