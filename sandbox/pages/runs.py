@@ -42,7 +42,7 @@ class Table:
 
 @dataclass(frozen=True)
 class RunView:
-    """One W&B run: its state, the number of its job's steps (0 when no job is known) and its curves."""
+    """One W&B run: its state, the number of its job's steps (0 if the job is unknown) and its curves."""
 
     run: Run
     state: str

@@ -1,4 +1,4 @@
-"""The sandbox's page on loopback: what happened in a world, rendered here, with nothing loaded from anywhere else."""
+"""The sandbox's page on loopback: what happened in a world. Nothing is loaded from other hosts."""
 
 import secrets
 from collections.abc import Callable, Mapping

@@ -113,7 +113,7 @@ class Artifact:
         return artifact_file_path(self.project_number, entry.digest)
 
     def commit(self) -> None:
-        """Become a version: the manifest and every file that it names must have been uploaded.
+        """Commit the version: the manifest and every file that it names must have been uploaded.
 
         Raises:
             RefusedError: something is missing (status and wording are UNVERIFIED), or another version with one of the

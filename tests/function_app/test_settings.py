@@ -112,7 +112,7 @@ def test_openais_own_platform_needs_no_endpoint(environment: pytest.MonkeyPatch)
         ("SYNC_CONCURRENCY", "many", "SYNC_CONCURRENCY"),
         ("ALERT_OVERDUE_MINUTES", "-1", "ALERT_OVERDUE_MINUTES"),
         ("FINE_TUNING_PRICES", "no such file", "FINE_TUNING_PRICES: the price table 'no such file' cannot be read"),
-        ("WANDB_MODEL_ARTIFACT_NAME", "a/b", "WANDB_MODEL_ARTIFACT_NAME: 'a/b' is no name of an artifact"),
+        ("WANDB_MODEL_ARTIFACT_NAME", "a/b", "WANDB_MODEL_ARTIFACT_NAME: 'a/b' is not a valid artifact name"),
         ("AZURE_OPENAI_API_VERSION", "latest", "AZURE_OPENAI_API_VERSION: 'latest' is not v1, auto or a date"),
         ("WANDB_PROJECT", "a/b", "WANDB_PROJECT"),
         ("WANDB_ROUTES", "account=a -> x; suffix -> off", "WANDB_ROUTES: rule 2 ('suffix -> off'): 'suffix' is not"),

@@ -1,4 +1,4 @@
-"""How a fine-tuning job goes along: from its script, and what callers did to it, to dated messages, steps and states."""
+"""The course of a fine-tuning job: dated messages, steps and states, from its script and callers' requests."""
 
 import math
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ class Action:
 
 @dataclass(frozen=True)
 class Message:
-    """A message event to be."""
+    """A future message event."""
 
     at: float
     text: str
@@ -30,7 +30,7 @@ class Message:
 
 @dataclass(frozen=True)
 class Span:
-    """Steps `first`…`last` done one after the other; step s is done at begins + (s - first + 1) · pace."""
+    """Consecutive steps `first`…`last`; step s is done at begins + (s - first + 1) · pace."""
 
     first: int
     last: int
@@ -38,22 +38,22 @@ class Span:
     pace: float
 
     def at(self, step: int) -> float:
-        """When `step` is done."""
+        """Return the time at which `step` is done."""
         return self.begins + (step - self.first + 1) * self.pace
 
     def done(self, now: float) -> int:
-        """The last step done by `now` (first - 1: none of these)."""
+        """Return the last step that is done by `now`; first - 1 if there is none."""
         if math.isinf(self.begins):
             return self.first - 1
         if math.isinf(now):
             return self.last
-        # Epoch seconds are only good to a quarter of a microsecond: a step that is done "now" must not be lost to that.
+        # Epoch seconds are only precise to a quarter of a microsecond; a step that is done "now" must count despite this.
         return min(self.last, self.first - 1 + max(0, math.floor((now - self.begins + 1e-6) / self.pace)))
 
 
 @dataclass(frozen=True)
 class Course:
-    """A job's whole life, oldest first; what lies after `now` has not happened yet.
+    """A job's whole course, oldest first; entries after `now` have not happened yet.
 
     `training` is when training started (the results file exists from then), `finished` when the last state came.
     """
@@ -64,23 +64,23 @@ class Course:
     finished: float = math.inf
 
     def status(self, now: float) -> str:
-        """The status at `now`, in Azure's words."""
+        """Return the status at `now`, as Azure spells it."""
         return [state for at, state in self.states if at <= now][-1]
 
     def steps(self, now: float) -> int:
-        """How many steps are done at `now`."""
+        """Return the number of steps that are done at `now`."""
         spans = [entry for entry in self.log if isinstance(entry, Span)]
         return max((done for span in spans if (done := span.done(now)) >= span.first), default=0)
 
     def step_at(self, step: int) -> float:
-        """When `step` is done; step 0 is the start of training."""
+        """Return the time at which `step` is done; step 0 is the start of training."""
         for span in self.log:
             if isinstance(span, Span) and span.first <= step <= span.last:
                 return span.at(step)
         return self.training
 
     def cut(self, at: float) -> "Course":
-        """The same life up to and including `at`, with nothing after it."""
+        """Return the same course up to and including `at`, with nothing after it."""
         log: list[Message | Span] = []
         for entry in self.log:
             if isinstance(entry, Message):
@@ -93,7 +93,7 @@ class Course:
         return Course(tuple(log), states, training, math.inf)
 
     def cancelled(self, at: float) -> "Course":
-        """The same life, ended by a cancel at `at`."""
+        """Return the same course, ended by a cancellation at `at`."""
         cut = self.cut(at)
         words = Message(at, _CANCELLED)
         return replace(cut, log=(*cut.log, words), states=(*cut.states, (at, "cancelled")), finished=at)
@@ -106,14 +106,14 @@ _RESUMED = "Job resumed."
 
 
 def course_of(script: JobScript, origin: float, actions: Sequence[Action] = ()) -> Course:
-    """The life of a job created by `script` when the scenario starts at `origin` (epoch seconds)."""
+    """Return the course of a job with this script, in a scenario that starts at `origin` (epoch seconds)."""
     course = _Walk(script, epoch(script.created, origin), actions).walk()
     at = min((a.at for a in actions if a.verb == "cancel"), default=math.inf)
     return course.cancelled(at) if at < course.finished else course
 
 
 class _Walk:
-    """Walks the timeline once and writes down what happens when."""
+    """Walks the timeline once and records the events with their times."""
 
     def __init__(self, script: JobScript, created: float, actions: Sequence[Action]) -> None:
         self._script = script
@@ -129,7 +129,7 @@ class _Walk:
         self._actions = sorted(actions, key=lambda a: a.at)
 
     def walk(self) -> Course:
-        """The course up to where the outcome says that it ends."""
+        """Return the course up to the end that the outcome defines."""
         script, line, stop = self._script, self._line, self._script.outcome.phase
         self._state("pending")
         self._say(self._words.queue)
@@ -146,7 +146,7 @@ class _Walk:
         self._now += line.gpu_wait
         self._training = self._now
         self._say(self._words.training)
-        stops = stop == "training" and script.outcome.status != "paused"  # a pause may be ended by a resume
+        stops = stop == "training" and script.outcome.status != "paused"  # a resume may end a pause
         self._train((script.outcome.at_step or 0) if stops else line.steps)
         if stops:
             return self._end()
@@ -176,7 +176,7 @@ class _Walk:
         return self._course()
 
     def _course(self) -> Course:
-        # What would come after a pause without end does not come.
+        # Nothing happens after a pause without an end.
         log = [entry for entry in self._log if not isinstance(entry, Message) or not math.isinf(entry.at)]
         states = [state for state in self._states if not math.isinf(state[0])]
         finished = states[-1][0] if states[-1][1] in TERMINAL else math.inf
@@ -198,7 +198,7 @@ class _Walk:
             self._rest(at, lasts)
 
     def _next_pause(self, span: Span) -> tuple[float, float] | None:
-        """(when, how long) of the next pause while `span` runs, scripted or asked for."""
+        """Return (start, length) of the next pause during `span`, from the script or from a request."""
         scripted = min((s for s in self._pauses if s >= span.first), default=None)
         asked = next((a.at for a in self._actions if a.verb == "pause" and span.begins <= a.at), math.inf)
         at = span.at(scripted) if scripted is not None else math.inf

@@ -19,7 +19,7 @@ def no_route(call: Call) -> ServiceError:
 
 
 def invalid(message: str) -> ServiceError:
-    """A request that cannot be carried out as it is. UNVERIFIED wording; the code is the official description's."""
+    """An invalid request. UNVERIFIED wording; the code is the official description's."""
     return error(400, "invalidPayload", message)
 
 
@@ -29,13 +29,13 @@ def wrong_state(verb: str, status: str) -> ServiceError:
 
 
 def unauthorized(audience: str = "https://cognitiveservices.azure.com") -> ServiceError:
-    """No token, or not a good one: the one refusal without an `error` envelope."""
+    """A missing or invalid token. This is the only refusal without an `error` envelope."""
     message = f"Unauthorized. Access token is missing, invalid, audience is incorrect ({audience}), or have expired."
     return ServiceError(401, {"statusCode": 401, "message": message})
 
 
 def denied(caller: Caller, data_action: str, call: Call) -> ServiceError:
-    """RBAC says no: 401 here, not 403."""
+    """A missing role, which is a 401 here and not a 403."""
     return error(
         401,
         "PermissionDenied",
@@ -52,7 +52,7 @@ def no_subdomain() -> ServiceError:
 
 
 def firewalled() -> ServiceError:
-    """A client that the account's network rules do not name (azure-sql-db-chatbot issue 3)."""
+    """A client that the account's network rules do not allow (azure-sql-db-chatbot issue 3)."""
     return error(403, "403", "Access denied due to Virtual Network/Firewall rules.")
 
 
@@ -62,7 +62,7 @@ def private_only() -> ServiceError:
 
 
 def wrong_key() -> ServiceError:
-    """An api-key that is not the account's. UNVERIFIED wording."""
+    """A wrong api-key. UNVERIFIED wording."""
     return error(401, "401", "Access denied due to invalid subscription key or wrong API endpoint.")
 
 

@@ -1,6 +1,6 @@
 """A fine-tuning job as a pure function of (script, now): body, events, checkpoints, results file. Times are epoch seconds.
 
-Built for jobs of 100,000 steps: an event, checkpoint or row is made when it is asked for, never the list of all.
+It supports jobs of 100,000 steps: an event, checkpoint or row is created on request, and never the whole list.
 """
 
 import base64
@@ -19,7 +19,7 @@ KEPT_CHECKPOINTS = 3  # of the last epochs (Microsoft, fine-tuning tutorial)
 
 
 class Job:
-    """One fine-tuning job. Nothing here changes but caches: the same (script, origin, actions, now) reads the same."""
+    """One fine-tuning job. It is immutable except for caches: the same (script, origin, actions, now) gives the same answers."""
 
     def __init__(self, script: JobScript, origin: float, actions: Sequence[Action] = ()) -> None:
         self.script = script
@@ -34,7 +34,7 @@ class Job:
         return self.script.id
 
     def status(self, now: float) -> str:
-        """The status at `now` in the words of the job's style."""
+        """Return the status at `now`, as the job's platform spells it."""
         status = self.course.status(now)
         if self.script.style == "openai" and status == "pending":
             return "validating_files" if now < self.created + self.script.timeline.queued else "queued"
@@ -116,7 +116,7 @@ class Job:
         }
 
     def _method(self) -> dict[str, Any]:
-        # Recorded supervised jobs say only the type; where DPO's own parameters stand is UNVERIFIED.
+        # Recorded supervised jobs contain only the type; the place of DPO's parameters is UNVERIFIED.
         method = self.script.method
         return {"type": method.type, method.type: method.parameters} if method.parameters else {"type": method.type}
 
@@ -139,7 +139,7 @@ class Job:
 
     @property
     def fine_tuned_model(self) -> str:
-        """The name of the model that a successful job makes."""
+        """Return the name of the model that a successful job creates."""
         script = self.script
         if script.style == "openai":
             return f"ft:{script.model}:{ORGANIZATION[-6:]}:{script.suffix or ''}:{script.id[-8:]}"
@@ -149,14 +149,14 @@ class Job:
     # -- events
 
     def event_count(self, now: float) -> int:
-        """How many events there are at `now`."""
+        """Return the number of events at `now`."""
         return sum(self._count(entry, now) for entry in self.course.log)
 
     def event(self, index: int) -> dict[str, Any]:
-        """The event number `index`, 0 being the oldest. What has this number once keeps it.
+        """Return the event with this index; 0 is the oldest. An event keeps its index.
 
         Raises:
-            IndexError: the job has fewer events in all its life.
+            IndexError: the job's whole course has fewer events.
         """
         left = index
         for entry in self.course.log:
@@ -201,7 +201,7 @@ class Job:
         of = f"/{self.script.timeline.steps}" if self.script.style == "openai" else ""
         if "train_loss" in figures:
             return f"Step {step}{of}: training loss={text(float(figures['train_loss']))}"
-        # UNVERIFIED: what a job without a training loss (reinforcement) says here.
+        # UNVERIFIED: the message of a job without a training loss (reinforcement).
         return f"Step {step}{of}: " + ", ".join(f"{name}={text(float(value))}" for name, value in figures.items())
 
     def _count(self, entry: Message | Span, now: float) -> int:
@@ -251,11 +251,11 @@ class Job:
     # -- the results file
 
     def has_results(self, now: float) -> bool:
-        """Whether there is a results file at `now`: from the start of training, until it was purged."""
+        """Return whether there is a results file at `now`: from the start of training until it is purged."""
         return self.course.training <= now and not self.script.results.purged
 
     def readable_steps(self, now: float) -> int:
-        """The newest step that somebody can read at `now`: in the results file or, where there is none, in the events."""
+        """Return the newest step that is readable at `now`, in the results file or, without one, in the events."""
         done = self.course.steps(now)
         if self.has_results(now):
             return done
@@ -317,7 +317,7 @@ def job_of(script: JobScript, origin: float, actions: Sequence[Action] = ()) -> 
 
 
 class _Csv:
-    """The results file's rows, made once and kept: row s depends on the script and s only."""
+    """The results file's rows, computed once and kept: row s depends only on the script and s."""
 
     def __init__(self, script: JobScript, figures: Figures) -> None:
         columns = script.results.columns or figures.names
@@ -346,5 +346,5 @@ class _Csv:
 
 
 def _metric_of(column: str, names: Sequence[str]) -> str:
-    """The metric behind a column: Microsoft's documentation writes validation_ where the service says valid_."""
+    """Return the metric of a column: Microsoft's documentation writes validation_ for the service's valid_."""
     return column if column in names else column.replace("validation_", "valid_")

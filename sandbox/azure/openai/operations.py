@@ -23,7 +23,7 @@ Surface = Literal["classic", "v1", "project", "platform"]
 
 @dataclass(frozen=True)
 class Request:
-    """A call that may be answered: by which account, surface and version, at which virtual time."""
+    """An authorized call: its account, surface, version and virtual time."""
 
     call: Call
     store: Store
@@ -33,7 +33,7 @@ class Request:
 
     @property
     def preview(self) -> bool:
-        """Whether preview features are there: in the classic surface's preview versions, and outside of it."""
+        """Whether preview features exist: in preview versions of the classic surface, and on all other surfaces."""
         return self.surface != "classic" or self.version.endswith("-preview")
 
     @property
@@ -45,7 +45,7 @@ class Request:
         """The job that the path names.
 
         Raises:
-            ServiceError: 404, there is none.
+            ServiceError: 404, it does not exist.
         """
         if job := self.store.job(self.call.params["job"], self.now, self.project):
             return job
@@ -55,14 +55,14 @@ class Request:
         """The file that the path names.
 
         Raises:
-            ServiceError: 404, there is none.
+            ServiceError: 404, it does not exist.
         """
         if file := self.store.file(self.call.params["file"], self.now):
             return file
         raise not_found()
 
     def limit(self, default: int) -> int:
-        """The page size asked for.
+        """The requested page size.
 
         Raises:
             ServiceError: 400, it is not a positive number.
@@ -99,14 +99,14 @@ def _after(request: Request, ids: Sequence[str]) -> int:
 
 
 def list_jobs(request: Request) -> Reply:
-    """Newest first, 20 a page."""
+    """List the jobs, newest first, 20 per page."""
     jobs = request.store.jobs(request.now, request.project)
     start, limit = _after(request, [job.id for job in jobs]), request.limit(20)
     return _page([request.written(job) for job in jobs[start : start + limit]], more=start + limit < len(jobs))
 
 
 def get_job(request: Request) -> Reply:
-    """One job."""
+    """Return one job."""
     return Reply(body=request.written(request.job()))
 
 
@@ -144,7 +144,7 @@ class _Creation(_Parameters):
 
 
 def create_job(request: Request) -> Reply:
-    """201 on the classic surface, 200 elsewhere."""
+    """Create a job: 201 on the classic surface, 200 elsewhere."""
     try:
         asked = _Creation.model_validate(request.call.json)
     except ValidationError as error:
@@ -154,7 +154,7 @@ def create_job(request: Request) -> Reply:
         file = request.store.file(file_id, request.now)
         if not file:
             raise invalid(f"The file {file_id!r} does not exist.")
-        if file.status != "processed":  # OpenAI says so; Azure's wording is UNVERIFIED
+        if file.status != "processed":  # OpenAI's message; Azure's wording is UNVERIFIED
             raise invalid(f"File {file_id!r} is {file.status} and is not ready to be used for fine-tuning.")
     if (
         asked.method
@@ -172,7 +172,7 @@ def create_job(request: Request) -> Reply:
 
 
 def _job_fields(asked: _Creation) -> dict[str, Any]:
-    """A JobScript's fields. Hyperparameters left to the service read -1 until training starts (recorded)."""
+    """Return the fields of a JobScript. Hyperparameters that the service chooses are -1 until training starts (recorded)."""
     method = asked.method or _Method()
     parameters: _Parameters | _Reinforcement | None = getattr(method, method.type)
     given = (parameters and parameters.hyperparameters) or asked.hyperparameters or {}
@@ -192,7 +192,7 @@ def _job_fields(asked: _Creation) -> dict[str, Any]:
 
 
 def delete_job(request: Request) -> Reply:
-    """204, for a job that there never was too (recorded)."""
+    """Delete a job: 204, even for a job that never existed (recorded)."""
     job = request.store.job(request.call.params["job"], request.now, request.project)
     if job and job.course.status(request.now) not in TERMINAL:
         raise wrong_state("delete", job.status(request.now))
@@ -201,7 +201,7 @@ def delete_job(request: Request) -> Reply:
 
 
 def cancel_job(request: Request) -> Reply:
-    """Recorded: the reply already says cancelled, with finished_at."""
+    """Cancel a job. The reply already has the status cancelled and finished_at (recorded)."""
     job = request.job()
     if job.course.status(request.now) in TERMINAL:
         raise wrong_state("cancel", job.status(request.now))
@@ -209,12 +209,12 @@ def cancel_job(request: Request) -> Reply:
 
 
 def pause_job(request: Request) -> Reply:
-    """Only a running job can pause."""
+    """Pause a job, which must be running."""
     return _pause_or_resume(request, "pause", "running")
 
 
 def resume_job(request: Request) -> Reply:
-    """Only a paused job can resume."""
+    """Resume a job, which must be paused."""
     return _pause_or_resume(request, "resume", "paused")
 
 
@@ -229,7 +229,7 @@ def _pause_or_resume(request: Request, verb: Literal["pause", "resume"], needed:
 
 
 def list_events(request: Request) -> Reply:
-    """Newest first, 20 a page. Only the events of the page are made."""
+    """List the events, newest first, 20 per page. Only the events of the page are created."""
     job, limit = request.job(), request.limit(20)
     newest = job.event_count(request.now) - 1
     if after := request.call.query.get("after"):
@@ -242,7 +242,7 @@ def list_events(request: Request) -> Reply:
 
 
 def list_checkpoints(request: Request) -> Reply:
-    """Newest first, 10 a page."""
+    """List the checkpoints, newest first, 10 per page."""
     checkpoints = request.job().checkpoints(request.now)
     start, limit = _after(request, [c["id"] for c in checkpoints]), request.limit(10)
     return _page(checkpoints[start : start + limit], more=start + limit < len(checkpoints))
@@ -287,9 +287,9 @@ def get_model(request: Request) -> Reply:
 
 
 def list_files(request: Request) -> Reply:
-    """All of them: the classic surface's list has no pages and takes no notice of `after`.
+    """List all files: the classic surface has no pages here and ignores `after`.
 
-    The openai SDK reads on after a list without has_more, so iterating it never ends: take `.data`.
+    The openai SDK continues after a list without has_more, so iterating over it never ends; clients must use `.data`.
     """
     purpose = request.call.query.get("purpose")
     files = [f.body() for f in request.store.files(request.now) if purpose in (None, f.purpose)]
@@ -299,17 +299,17 @@ def list_files(request: Request) -> Reply:
 
 
 def get_file(request: Request) -> Reply:
-    """One file's description."""
+    """Return one file's description."""
     return Reply(body=request.file().body())
 
 
 def file_content(request: Request) -> Reply:
-    """The bytes, streamed when they are made on the way."""
+    """Return the content of a file, streamed if it is generated."""
     return Reply(body=request.file().content(), headers={"content-type": "application/octet-stream"})
 
 
 def upload_file(request: Request) -> Reply:
-    """Pending at first; 201 on the classic surface."""
+    """Upload a file, which is pending at first; 201 on the classic surface."""
     try:
         parts = multipart(request.call.headers.get("content-type", ""), request.call.body)
     except ValueError as error:
@@ -326,7 +326,7 @@ def upload_file(request: Request) -> Reply:
 
 
 def delete_file(request: Request) -> Reply:
-    """200 with `deleted` since 2024-10-21 (false for a file that is not there, recorded), 204 before."""
+    """Delete a file: 200 with `deleted` since 2024-10-21 (false for a missing file, recorded), 204 before."""
     there = request.store.delete_file(request.call.params["file"], request.now)
     if request.surface == "classic" and request.version < "2024-10":
         return Reply(204)

@@ -10,7 +10,7 @@ from sandbox.runtime.clock import Duration, parse_duration
 
 
 def digest(*parts: object) -> str:
-    """32 hex digits that stand for `parts`: ids and seeds are made of it, so the same scenario is the same world."""
+    """Return 32 hex digits derived from `parts`, for ids and seeds, so that the same scenario gives the same world."""
     return hashlib.blake2b("\0".join(map(str, parts)).encode(), digest_size=16).hexdigest()
 
 
@@ -33,7 +33,7 @@ def epoch(moment: float | datetime, origin: float) -> float:
 
 
 class Script(BaseModel):
-    """Base of all that a scenario may say: nothing is converted silently, nothing unknown is let through."""
+    """Base of all parts of a scenario: nothing is converted silently, and unknown keys are errors."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
@@ -107,16 +107,16 @@ class Timeline(Script):
 
 
 class Pause(Script):
-    """A pause after a step; without `lasts` until somebody resumes."""
+    """A pause after a step; without `lasts` it lasts until somebody resumes the job."""
 
     at_step: int = Field(ge=1)
     lasts: Duration | None = None
 
 
 class Outcome(Script):
-    """How the job ends: its last status, and where on the timeline (the whole way, for "succeeded").
+    """The end of the job: its last status, and its point on the timeline (the end, for "succeeded").
 
-    A status that is not terminal (pending, running, or one nobody has heard of) never ends.
+    A status that is not terminal (pending, running, or an unknown one) never ends.
     """
 
     status: str = "succeeded"
@@ -148,7 +148,7 @@ class Outcome(Script):
 
 
 class Events(Script):
-    """Which steps get a metrics event: every so many, and the first (as recorded DPO runs do)."""
+    """The steps with a metrics event: every n-th step, and the first (as in recorded DPO runs)."""
 
     every: int = Field(default=10, ge=1)
     first_step: bool = True
@@ -171,7 +171,7 @@ class Results(Script):
 
 
 class Method(Script):
-    """`method` of the job. `parameters` is what stands under the method's name, e.g. {hyperparameters: {beta: 0.1}}."""
+    """`method` of the job. `parameters` is the value under the method's name, e.g. {hyperparameters: {beta: 0.1}}."""
 
     type: Literal["supervised", "dpo", "reinforcement"] = "supervised"
     parameters: dict[str, Any] = Field(default_factory=dict)
@@ -184,9 +184,9 @@ class Method(Script):
 
 
 class Recorded(Script):
-    """Answers that were recorded, served as they are: the job's body, events and checkpoints newest first, the results file.
+    """Recorded answers, served unchanged: the job's body, events and checkpoints (newest first), and the results file.
 
-    Without events or checkpoints the job has none, without `results` its results file is gone.
+    Without events or checkpoints the job has none; without `results` its results file is missing.
     """
 
     body: dict[str, Any]
@@ -240,7 +240,7 @@ class JobScript(JobCourse):
     style: Literal["azure", "openai"] = "azure"
     extra: dict[str, Any] = Field(default_factory=dict)  # undocumented fields, in every version's body
     retires: Moment | None = None  # when the model of the job ends; without it the service does not know the model
-    recorded: Recorded | None = None  # in place of what follows from the rest
+    recorded: Recorded | None = None  # replaces everything that follows from the other fields
 
     @property
     def measured(self) -> dict[str, Curve]:
@@ -252,7 +252,7 @@ class JobScript(JobCourse):
 
     @property
     def epochs(self) -> int:
-        """How many epochs the steps are divided into."""
+        """The number of epochs that the steps are divided into."""
         told = self.timeline.epochs or int(self.hyperparameters.get("n_epochs", 0))
         return min(max(told, 1), self.timeline.steps)
 

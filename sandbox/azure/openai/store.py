@@ -61,7 +61,7 @@ class OpenAIAccount(Script):
 
 @dataclass(frozen=True)
 class File:
-    """A file as it is now; `size` in bytes. `content` makes the bytes, whole or piece by piece."""
+    """The current state of a file; `size` is in bytes. `content` creates the bytes, whole or in pieces."""
 
     id: str
     filename: str
@@ -97,7 +97,7 @@ class Upload:
     data: bytes
 
     def as_of(self, now: float) -> File:
-        """The file at `now`: pending first, then what its validation found."""
+        """Return the file at `now`: pending first, then with the result of its validation."""
         status, details = "pending", None
         if now >= self.created + PROCESSING_SECONDS:
             details = _why_invalid(self.data) if self.purpose == "fine-tune" else None
@@ -108,7 +108,7 @@ class Upload:
 
 
 class Store:
-    """One account. Only creations, uploads, deletions, cancels, pauses and resumes are remembered; time does the rest."""
+    """One account. It stores only creations, uploads, deletions, cancels, pauses and resumes; the rest follows from the time."""
 
     def __init__(self, account: OpenAIAccount, origin: float) -> None:
         self.account = account
@@ -139,21 +139,21 @@ class Store:
         return job if job and job.created <= now and job.script.project == project else None
 
     def create(self, fields: dict[str, Any], now: float, project: str | None = None) -> Job:
-        """A new job that goes the way of the account's `new_jobs`."""
+        """Create a job that follows the script of the account's `new_jobs`."""
         course = {name: getattr(self.account.new_jobs, name) for name in JobCourse.model_fields}
         fields = fields | {"id": f"ftjob-{self._new_id('job')}", "created": now - self._origin, "project": project}
         script = JobScript(**course, **fields)
         return self._jobs.setdefault(script.id, job_of(self._in_style(script), self._origin))
 
     def act(self, job: Job, verb: Literal["cancel", "pause", "resume"], now: float) -> Job:
-        """The job after a caller's cancel, pause or resume."""
+        """Return the job after a caller's cancel, pause or resume."""
         actions = self._actions.setdefault(job.id, [])
         actions.append(Action(now, verb))
         self._jobs[job.id] = job_of(job.script, self._origin, actions)
         return self._jobs[job.id]
 
     def delete_job(self, job_id: str) -> None:
-        """Forget a job; there may be none."""
+        """Remove a job if it exists."""
         self._jobs.pop(job_id, None)
 
     # -- files
@@ -190,13 +190,13 @@ class Store:
         )
 
     def upload(self, filename: str, purpose: str, data: bytes, now: float) -> File:
-        """Keep what a caller sent."""
+        """Store a file that a caller sent."""
         upload = Upload(f"file-{self._new_id('file')}", filename, purpose, now, data)
         self._uploads[upload.id] = upload
         return upload.as_of(now)
 
     def delete_file(self, file_id: str, now: float) -> bool:
-        """Delete a file; whether there was one."""
+        """Delete a file; return whether it existed."""
         there = self.file(file_id, now) is not None
         if there:
             self._deleted_files.add(file_id)

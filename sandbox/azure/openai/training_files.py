@@ -1,4 +1,4 @@
-"""Training and validation files: JSON lines of every format, made from a short description, the same ones each time.
+"""Training and validation files: JSON lines of every format, generated from a short description, always the same.
 
 The world is a software company's help desk: customers ask, agents answer.
 """
@@ -61,11 +61,11 @@ _MALFORMED = ('{"messages": [{"role": "user", "content": "cut off', "not json", 
 
 
 class FileScript(Script):
-    """A file of a scenario: either `lines`, given word for word, or `count` generated examples of a `format`.
+    """A file of a scenario: either literal `lines`, or `count` generated examples of a `format`.
 
     `malformed` of the generated lines are broken, spread evenly. `padding` characters more are in every answer, for big
     files. `images` of vision examples are data URLs or links.
-    A `deleted` file answers 404 though jobs still name it.
+    A `deleted` file answers 404 although jobs still name it.
     """
 
     id: str = Field(min_length=1)
@@ -124,7 +124,7 @@ class TrainingFile:
 
     def _line(self, index: int) -> str:
         count, broken = self.script.count, self.script.malformed
-        # Line i is broken where the share of broken lines passes the next whole number.
+        # Line i is broken if the share of broken lines passes the next whole number there.
         if index * broken // count != (index + 1) * broken // count:
             return _MALFORMED[index % len(_MALFORMED)]
         return json.dumps(example(self.script, index), ensure_ascii=False)
