@@ -1,6 +1,7 @@
 """`python -m function_app dashboard`: a ready W&B workspace for fine-tuning runs."""
 
-from typing import Any, Self
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Self
 
 import click
 from pydantic import model_validator
@@ -10,6 +11,10 @@ from function_app.cli.options import destination, output_option
 from function_app.cli.report import fail
 from function_app.errors import SettingsError, SyncError
 from function_app.settings import Settings
+
+if TYPE_CHECKING:
+    from function_app.authoring.automations import Automations
+    from function_app.authoring.dashboard import Dashboard
 
 _SAYS = {
     "created": "Saved. Everybody who can see the project can open it.",
@@ -35,13 +40,17 @@ class _Settings(Settings):
 @click.option(
     "--overwrite", is_flag=True, help="Replace the dashboard, including people's changes, with the standard one."
 )
+@click.option("--automations", is_flag=True, help="Also notify the team's Slack channel of failed and finished runs.")
 @output_option
-def dashboard(project: str | None, *, overwrite: bool, output: str) -> None:
+def dashboard(project: str | None, *, overwrite: bool, automations: bool, output: str) -> None:
     """Save a W&B workspace for fine-tuning runs.
 
     It shows loss, accuracy and reward by step, live and final; hyperparameters against the final validation loss; failures;
     datasets; and runs side by side. It is one saved view of the project, found by its name. Run this after an upgrade to
     update it. Sections that you have added are kept.
+
+    With --automations it creates two W&B automations, which need a Slack channel of the team and, by W&B's plan, an
+    admin's key. Create them after the first sync: each run that fails or finishes later notifies the channel once.
 
     \b
     Settings   WANDB_ENTITY, WANDB_PROJECT (OpenAI-Fine-Tune), WANDB_BASE_URL;
@@ -53,23 +62,28 @@ def dashboard(project: str | None, *, overwrite: bool, output: str) -> None:
     """
     given: dict[str, Any] = dict(destination(project, None))
     try:
-        done = _save(_Settings.take(**given), overwrite=overwrite)
+        done, made = _save(_Settings.take(**given), overwrite=overwrite, automations=automations)
     except SettingsError as error:
         fail(error, output, 2)
     except SyncError as error:
         fail(error, output)
+    document: dict[str, object] = {"ok": True, "dashboard": done.saved.value, "url": done.url}
     if output == "json":
-        echo_json({"ok": True, "dashboard": done[0], "url": done[1]})
-    else:
-        echo(done[1])
-        echo(_SAYS[done[0]], err=True)
+        echo_json(document | ({"automations": asdict(made)} if made else {}))
+        return
+    echo(done.url)
+    echo(_SAYS[done.saved.value], err=True)
+    for name in made.created if made else ():
+        echo(f"Created the automation {name!r}.", err=True)
+    for name in made.existing if made else ():
+        echo(f"The automation {name!r} exists.", err=True)
 
 
-def _save(settings: Settings, *, overwrite: bool) -> tuple[str, str]:
+def _save(settings: Settings, *, overwrite: bool, automations: bool) -> "tuple[Dashboard, Automations | None]":
     # The SDKs take a second to import, which --help does not need.
+    from function_app.authoring.automations import save_automations
     from function_app.authoring.dashboard import save
     from function_app.wiring import open_wandb
 
     with open_wandb(settings) as api:
-        done = save(api, overwrite=overwrite)
-    return done.saved.value, done.url
+        return save(api, overwrite=overwrite), save_automations(api) if automations else None

@@ -55,6 +55,7 @@ class Project:
     moved_runs: dict[str, Run] = field(default_factory=dict)  # by id: runs that are in another project now
     collections: dict[str, Collection] = field(default_factory=dict)
     views: list[View] = field(default_factory=list)
+    triggers: list[dict[str, Any]] = field(default_factory=list)  # automations
 
     def collections_of(self, type_name: str) -> list[Collection]:
         """The collections of a type."""

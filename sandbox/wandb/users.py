@@ -50,6 +50,7 @@ class Entity:
     kind: EntityKind
     organization: Organization | None = None
     members: dict[str, Role] = field(default_factory=dict)  # by username
+    slack: list[str] = field(default_factory=list)  # channels that an admin has connected
 
     def may_read(self, user: User) -> bool:
         """Whether the user is a member; projects are private, as a team's are by default."""

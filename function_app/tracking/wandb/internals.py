@@ -170,3 +170,10 @@ def signed_in_key(host: str) -> SecretStr | None:
 def server_in_force() -> str:
     """Return the address of the W&B server that the SDK would use, from environment, settings files, or its default."""
     return str(wandb_setup.singleton().settings.base_url)
+
+
+def automation_input(automation: Any, name: str, description: str) -> dict[str, Any]:
+    """Return the input of the mutation that creates an automation; `Api.create_automation` asks for server features first."""
+    from wandb.automations._inputs import prepare_to_create
+
+    return prepare_to_create(automation, name=name, description=description).model_dump()

@@ -92,7 +92,10 @@ class Models:
 
     def _send(self, uploads: Uploads, model: str, checkpoint: Checkpoint | None) -> None:
         content = model_metadata(self.job, model, checkpoint)
+        best = best_checkpoint(self.checkpoints)
         aliases = dict.fromkeys([_alias(self.job, checkpoint), *([_alias(self.job)] if content["final"] else [])])
+        if best and best.model == model:
+            aliases[self._best_alias] = None
         metadata = {**content, "job_created_at": iso(self.job.created_at)}
         if self.retires_at:
             metadata["retires_at"] = self.retires_at
@@ -157,10 +160,13 @@ class Models:
                 warning = f"The model is not in the registry {registry.name!r}: {error.message} {_BY_HAND}"
                 self.warnings.append(warning)
 
+    @property
+    def _best_alias(self) -> str:
+        return artifact_name(f"{self.job.id}-best")
+
     def _best(self, there: Iterable[Version]) -> list[Change]:
         """Return the change that moves `JOB-best` to the best of the job's models; empty if it is right or none is best."""
-        best = best_checkpoint(self.checkpoints)
-        alias = artifact_name(f"{self.job.id}-best")
+        best, alias = best_checkpoint(self.checkpoints), self._best_alias
         of_job = (each for each in there if any(held.startswith(self.job.id) for held in each.aliases))
         version = next((each for each in of_job if best and each.metadata.get("fine_tuned_model") == best.model), None)
         return [point(self.api, self.collection, alias, version.id)] if version and alias not in version.aliases else []

@@ -208,6 +208,8 @@ def _type_name(value: Any, _info: GraphQLResolveInfo[Context], abstract: GraphQL
     """The type of an object where the schema has an interface: a run is the only Creator."""
     if abstract.name == "Creator":
         return "Run"
+    if abstract.name == "Integration":
+        return "SlackIntegration"
     return "ArtifactPortfolio" if value.portfolio else "ArtifactSequence"
 
 

@@ -49,6 +49,20 @@ def _members(entity: Entity, context: Context) -> list[dict[str, object]]:
     ]
 
 
+def _integrations(entity: Entity, _: Context, *, after: str | None = None, first: int | None = None) -> Connection:
+    """The Slack channels of a team."""
+    channels = [
+        {
+            "__typename": "SlackIntegration",
+            "id": encoded_id("Integration", number),
+            "teamName": "t",
+            "channelName": name,
+        }
+        for number, name in enumerate(entity.slack, start=1)
+    ]
+    return page(channels, first, after)
+
+
 TYPES: Types = {
     "User": {
         "id": lambda user, _: encoded_id("User", user.number),
@@ -73,6 +87,7 @@ TYPES: Types = {
         "codeSavingEnabled": False,
         "defaultAccess": "PRIVATE",
         "isPaid": True,
+        "integrations": _integrations,
         "members": _members,
         "user": lambda entity, context: context.store.users.get(entity.name),
         "xxhashDigestsEnabled": False,

@@ -196,6 +196,21 @@ def _upsert_view(context: Context, *, given: Input) -> Payload:
     return {"view": view, "inserted": True}
 
 
+def _create_filter_trigger(context: Context, *, given: Input) -> Payload:
+    """Create an automation in a project; names are unique there."""
+    match decoded_id(given.scope_id):
+        case ["Project", "v1", name, entity]:
+            context.writable(entity, "createFilterTrigger")
+            project = context.project(entity, name)
+        case _:
+            raise invalid("an automation needs a project")
+    if any(each["name"] == given.name for each in project.triggers):
+        raise RefusedError(409, f"automation {given.name} already exists")
+    trigger = {"id": encoded_id("Trigger", context.store.next_number()), **vars(given)}
+    project.triggers.append(trigger)
+    return {"trigger": trigger}
+
+
 def _checked_spec(spec: str | None) -> str:
     """Require what the app could show: a workspace with sections of panels."""
     try:
@@ -218,4 +233,5 @@ MUTATIONS: Mapping[str, Callable[..., Payload]] = {
     "notifyScriptableRunAlert": _notify_scriptable_run_alert,
     "upsertModel": _upsert_model,
     "upsertView": _upsert_view,
+    "createFilterTrigger": _create_filter_trigger,
 }

@@ -186,6 +186,28 @@ def test_sections_have_a_size_and_the_panels_the_same_ids_each_time() -> None:
     assert len(set(ids)) == len(ids)
 
 
+# --- automations
+
+
+def test_automations_are_created_on_request_once_and_notify_the_teams_channel(synced: Bench) -> None:
+    wandb = synced.cloud.world.wandb.store
+    project = wandb.project(ENTITY, PROJECT)
+    assert project is not None
+    assert "automations" not in saved()
+    refused = tried("--automations")
+    assert (refused.exit_code, project.triggers) == (1, [])
+    assert f"The team {ENTITY} has no Slack channel" in refused.stderr
+    wandb.entities[ENTITY].slack.append("#fine-tuning")
+    names = [f"Fine-tuning {state}: {ENTITY}/{PROJECT}" for state in ("failed", "finished")]
+    assert saved("--automations")["automations"] == {"created": names, "existing": []}
+    assert saved("--automations")["automations"] == {"created": [], "existing": names}
+    filters = [json.loads(each["event_filter"])["run_state_filter"]["states"] for each in project.triggers]
+    assert ([each["triggering_event_type"] for each in project.triggers], filters) == (
+        ["RUN_STATE", "RUN_STATE"],
+        [["FAILED"], ["FINISHED"]],
+    )
+
+
 # --- editing a view that people have changed
 
 
