@@ -39,12 +39,7 @@ def start_wandb_core() -> None:
 
 
 # Files whose tests share a fixture that takes long: one process runs all of them.
-TOGETHER = frozenset(
-    {
-        "tests/benchmarks/test_scale.py",
-        "tests/test_demo.py",
-    }
-)
+TOGETHER = frozenset({"tests/benchmarks/test_scale.py"})
 
 
 class Together(LoadScopeScheduling):  # type: ignore[misc] # pytest-xdist's classes are not typed
