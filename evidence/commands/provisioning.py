@@ -118,6 +118,18 @@ def _teardown(kind: str, world: dict[str, Any], set_up: tuple[str, ...] = (), *f
     return Case("teardown", kind, (*_TEARDOWN, *flags), world, end, env, before=((*_SETUP, *set_up),))
 
 
+_OTHERS_ACT = [
+    {
+        "after": "RoleAssignments_Create",
+        "do": [
+            {"change_vault": {"vault": "kv-ml", "tags": {"owner": "finance"}}},
+            {"change_account": {"account": "aoai-ml", "attach": ["id-cmk"]}},
+            {"write_secret": {"vault": "kv-ml", "name": "payroll-password", "value": "correct-horse-battery-staple"}},
+        ],
+    }
+]
+"""What others do in the middle of a command, whose end must be the same wherever the command is killed."""
+
 _ROTATE = Case(
     "rotate-key",
     "a version of ours and one of somebody else's",
@@ -150,6 +162,7 @@ def _one_of_two(kind: str, *flags: str) -> Case:
 
 CASES: tuple[Case, ...] = (
     _setup("access policies with others", _world(**_OTHERS), principal="operator"),
+    _setup("access policies, while others act", _world(**_OTHERS) | {"events": _OTHERS_ACT}),
     _setup("Azure RBAC", _world(rbac=True, tags={"cost-center": "ml"})),
     _setup("no vault", _world() | {"vaults": []}, "--create-key-vault"),
     _setup("deleted vault", _world(deleted=True, rbac=True, secrets=[_KEPT]), "--recover-key-vault"),

@@ -21,6 +21,7 @@ from provisioning.models import SECRETS_USER, Scope
 from provisioning.planning.ownership import entries
 from provisioning.planning.steps import Plan, Step
 from sandbox.runtime.faults import Fault, Faults
+from sandbox.scenario.events import EventScript
 from sandbox.scenario.reader import Scenario
 from tests.provisioning.bench import GOOD_KEY, Bench, Listener, VirtualClock
 
@@ -66,6 +67,18 @@ OPTIONS = st.fixed_dictionaries(
         "readers": st.just(("function-app",)),
     },
 )
+LATE = {"vault": "kv-ml", "principal": "function-app", "secrets": ["get"]}
+FREEZE = {"name": "freeze", "scope": "rg-ml", "level": "ReadOnly"}
+ONLY_RBAC = {"name": "rbac-only", "definition": "Azure Key Vault should use RBAC permission model", "effect": "deny"}
+ACTIONS: dict[str, dict[str, Any]] = {
+    "an access policy": {"add_access_policy": LATE},
+    "a tag": {"change_vault": {"vault": "kv-ml", "tags": {"owner": "finance"}}},
+    "an identity": {"change_account": {"account": "aoai-ml", "attach": ["shared"]}},
+    "a version": {"write_secret": {"vault": "kv-ml", "name": SECRET, "value": "somebody else's"}},
+    "a lock": {"add_lock": FREEZE},
+    "a policy": {"assign_policy": ONLY_RBAC},
+}
+"""What others may do between any two requests of a command."""
 VAULTS = st.sampled_from(("", "create_vault", "recover_vault"))
 
 
@@ -130,7 +143,7 @@ class ProvisioningMachine(Portal):
         for vault in self.tenant.vaults.values():
             if SECRET in vault.secrets:
                 assert repeated(vault.secrets[SECRET].versions) == [], "written twice"
-        assert set(self.account.user_identities) == users, "a user-assigned identity is lost"
+        assert set(self.account.user_identities) >= users, "a user-assigned identity is lost"
         assert self.bench.cloud.world.unmodelled == []
         return refused
 
@@ -215,6 +228,30 @@ class ProvisioningMachine(Portal):
         else:
             self._run(self._session(OTHER_KEY, options), _rotate if command == "rotate" else _tear_down)
         world.faults = Faults()
+
+    @rule(
+        moment=st.sampled_from(("before", "after")),
+        nth=st.integers(1, 50),
+        what=st.sampled_from(sorted(ACTIONS)),
+        options=OPTIONS,
+    )
+    def setup_is_run_while_somebody_acts(self, moment: str, nth: int, what: str, options: dict[str, Any]) -> None:
+        """Between any two requests. An access policy that is added before the switch keeps its access however setup ends."""
+        world, models = self.bench.cloud.world, list[bool]()
+        script = EventScript.model_validate({moment: "*", "nth": nth, "do": [ACTIONS[what]]})
+        event = world.schedule(script)
+
+        def act() -> None:
+            models.append(bool(self.vault and not self.vault.rbac))
+            script.apply(world.builder)
+
+        event.act = act
+        self._set_up(GOOD_KEY, options)
+        world.events.events.remove(event)
+        if what == "an access policy" and models == [True]:
+            right = (self._who("function-app"), "", "secrets", "get")
+            assert right in Access(self.tenant).now(WAIT), "access that was given meanwhile is lost"
+        self.tenant.locks, self.tenant.policies = [], []
 
     @rule(key=st.sampled_from(KEYS))
     def the_key_is_rotated(self, key: str) -> None:
