@@ -225,7 +225,7 @@ class Settings(BaseSettings):
     def _prices(cls, value: object) -> object:
         if not isinstance(value, str):
             return value
-        if value.lstrip().startswith("["):
+        if "=" in value or value.lstrip().startswith("["):
             return parse_prices(value)
         try:
             return parse_prices(Path(value).read_text(encoding="utf-8"))

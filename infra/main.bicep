@@ -83,7 +83,7 @@ param wandbModelArtifactName string = ''
 @description('Type of that artifact.')
 param wandbModelArtifactType string = 'model'
 
-@description('Price table as JSON, which adds the cost of a job to its run. See docs/wandb.md.')
+@description('Price table, which adds the cost of a job to its run. See docs/wandb.md.')
 param fineTuningPrices string = ''
 
 @description('Minutes without news after which people are alerted to an unfinished job. 0 means never.')

@@ -1,10 +1,12 @@
 """The cost of a job by a price table that the user gives. Pure; there are no prices here.
 
-A table is JSON: `[{"model": "gpt-4.1-mini*", "method": "supervised", "training_type": "globalStandard", "per_million_tokens":
-1.0}, {"model": "o4-mini*", "per_hour": 1.0}]`. The first entry that fits a job counts. Amounts are in the table's own currency.
+A table is a line for each price, or its entries separated by semicolons: `model=gpt-4.1-mini* method=supervised
+training_type=globalStandard per_million_tokens=1.0; model=o4-mini* per_hour=1.0`. It may also be a JSON list of objects
+with the same fields. The first entry that fits a job counts. Amounts are in the table's own currency.
 """
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -12,9 +14,11 @@ from typing import Any
 
 from function_app.data.fields import number
 from function_app.data.job_log import JobLog
+from function_app.data.metrics import number_in
 from function_app.models import Job, Method
 
-_FIELDS = frozenset({"model", "method", "training_type", "per_million_tokens", "per_hour"})
+_AMOUNTS = ("per_million_tokens", "per_hour")
+_FIELDS = frozenset({"model", "method", "training_type", *_AMOUNTS})
 _BY_TOKENS = frozenset({Method.SUPERVISED, Method.DPO})
 
 
@@ -53,13 +57,23 @@ def parse_prices(source: str) -> tuple[Price, ...]:
     Raises:
         ValueError: it is not such a table; the message says where.
     """
-    try:
-        entries = json.loads(source)
-    except ValueError as error:
-        raise ValueError(f"the price table is not JSON: {error}") from None
-    if not isinstance(entries, list):
-        raise ValueError("the price table is not a list of objects")
+    entries: Any
+    if source.lstrip().startswith(("[", "{")):
+        try:
+            entries = json.loads(source)
+        except ValueError as error:
+            raise ValueError(f"the price table is not JSON: {error}") from None
+        if not isinstance(entries, list):
+            raise ValueError("the price table is not a list of objects")
+    else:
+        entries = [_entry(line) for line in re.split(r"[;\n]", source) if line.strip()]
     return tuple(_price(number, entry) for number, entry in enumerate(entries, start=1))
+
+
+def _entry(line: str) -> dict[str, Any]:
+    """Return the fields of a line, amounts as numbers where they are some."""
+    fields = dict(word.partition("=")[::2] for word in line.split())
+    return {name: number_in(text) if name in _AMOUNTS else text for name, text in fields.items()}
 
 
 def _price(position: int, entry: Any) -> Price:
@@ -68,7 +82,7 @@ def _price(position: int, entry: Any) -> Price:
         raise ValueError(f"{where} has no model, such as 'gpt-4.1-mini*'")
     if unknown := sorted(map(str, entry.keys() - _FIELDS)):
         raise ValueError(f"{where} has unknown fields ({', '.join(unknown)}); known are {', '.join(sorted(_FIELDS))}")
-    amounts = {name: entry[name] for name in ("per_million_tokens", "per_hour") if name in entry}
+    amounts = {name: entry[name] for name in _AMOUNTS if name in entry}
     if len(amounts) != 1 or any(number(amount) is None or amount < 0 for amount in amounts.values()):
         raise ValueError(f"{where} needs one amount, per_million_tokens or per_hour")
     method, kind = entry.get("method"), entry.get("training_type")

@@ -132,10 +132,22 @@ def test_hours_have_a_price_and_trained_tokens_of_a_reinforcement_job_none() -> 
     assert cost_of(job, "gpt-5", JobLog(), prices) == {"cost": None, "estimated_cost": None}
 
 
+def test_a_price_table_may_be_lines_or_json() -> None:
+    lines = "model=gpt-4.1* method=dpo training_type=globalStandard per_million_tokens=1.5\n\nmodel=o4-mini* per_hour=2"
+    as_json = (
+        '[{"model": "gpt-4.1*", "method": "dpo", "training_type": "globalStandard", "per_million_tokens": 1.5},'
+        ' {"model": "o4-mini*", "per_hour": 2}]'
+    )
+    assert parse_prices(lines) == parse_prices(lines.replace("\n\n", "; ")) == parse_prices(as_json)
+
+
 @pytest.mark.parametrize(
     ("table", "message"),
     [
         ("[", "not JSON"),
+        ("per_hour=2", "price 1 of the table has no model"),
+        ("model=* per_hour=much", "needs one amount"),
+        ("model=* per_hour=1; model=* price=1", "price 2 of the table has unknown fields .price."),
         ("{}", "not a list"),
         ('[{"per_hour": 1}]', "price 1 of the table has no model"),
         ('[{"model": "*", "per_hour": 1}, {"model": "*"}]', "price 2 of the table needs one amount"),
