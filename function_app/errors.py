@@ -3,6 +3,7 @@
 SyncError
 ├── SettingsError            a setting is missing or malformed
 ├── VaultError               the key cannot be read from Key Vault
+│   └── VaultBusyError       … as the vault cannot be reached or is busy: later
 ├── StorageError             the app's storage account refuses or is unreachable
 ├── TakenError               another worker has the job
 ├── NotYetError              the run cannot be written just now; nothing is wrong
@@ -64,6 +65,12 @@ class SettingsError(SyncError):
 
 class VaultError(SyncError):
     """The W&B API key cannot be read from Key Vault."""
+
+
+class VaultBusyError(VaultError):
+    """Key Vault cannot be reached, is throttling, or failed; the next tick tries again."""
+
+    retry = True
 
 
 class StorageError(SyncError):

@@ -28,6 +28,7 @@ from function_app.tracking import GivenKey, KeySource
 
 if TYPE_CHECKING:
     from function_app.tracking.wandb.api import WandbApi
+    from function_app.tracking.wandb.client import Limits
 
 
 def engine_from(
@@ -39,6 +40,7 @@ def engine_from(
     conventions: Conventions = USUAL,
     leases: Leases = no_lease,
     deleted: DeletedRuns | None = None,
+    limits: "Limits | None" = None,
 ) -> Engine:
     """Build the engine that the settings describe.
 
@@ -50,6 +52,7 @@ def engine_from(
         conventions: names, tags and config for new runs.
         leases: prevents two workers from writing the same job.
         deleted: the record of deleted runs; in memory by default.
+        limits: how long each wait for W&B may take.
 
     Raises:
         SettingsError: the settings contradict each other.
@@ -64,10 +67,10 @@ def engine_from(
             finder = _finder(settings, accounts, identity, resources)
         for account in accounts:
             resources.callback(account.close)
-        tracker = WandbTracker(_wandb_api(settings, _keys(settings, identity), resources, guest=guest))
+        api = _wandb_api(settings, _keys(settings, identity), resources, guest=guest, limits=limits)
         return Engine(
             merged(accounts),
-            tracker,
+            WandbTracker(api),
             datasets=settings.sync_datasets,
             concurrency=settings.sync_concurrency,
             rules=settings.wandb_routes,
@@ -123,15 +126,17 @@ def open_wandb(settings: Settings) -> Iterator["WandbApi"]:
         yield _wandb_api(settings, _keys(settings, identity_of(settings, resources)), resources, guest=False)
 
 
-def _wandb_api(settings: Settings, keys: KeySource, resources: ExitStack, *, guest: bool) -> "WandbApi":
+def _wandb_api(
+    settings: Settings, keys: KeySource, resources: ExitStack, *, guest: bool, limits: "Limits | None" = None
+) -> "WandbApi":
     from function_app.tracking.wandb.api import WandbApi
-    from function_app.tracking.wandb.client import DEFAULT_SERVER, WandbClient
+    from function_app.tracking.wandb.client import DEFAULT_SERVER, LIMITS, WandbClient
     from function_app.tracking.wandb.sdk import prepare
 
     if not guest:
         prepare()
     resources.callback(keys.close)
-    client = WandbClient(settings.wandb_base_url or DEFAULT_SERVER)
+    client = WandbClient(settings.wandb_base_url or DEFAULT_SERVER, limits=limits or LIMITS)
     resources.callback(client.close)
     return WandbApi(settings.wandb_project, keys, client, entity=settings.wandb_entity)
 

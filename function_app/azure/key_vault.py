@@ -3,22 +3,39 @@
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from functools import cache
+from typing import Any
 
 from azure.core.credentials import TokenCredential
 from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError, ResourceNotFoundError
+from azure.core.pipeline.policies import RetryPolicy
 from azure.identity import CredentialUnavailableError, DefaultAzureCredential, ManagedIdentityCredential
 from azure.keyvault.secrets import KeyVaultSecret, SecretClient
 from pydantic import SecretStr
 
-from function_app.errors import VaultError, first_line
+from function_app.errors import VaultBusyError, VaultError, first_line
 from function_app.settings import Settings
 from function_app.traffic import VAULT, asked
 
 log = logging.getLogger(__name__)
+
+LIMITS: dict[str, Any] = {
+    "connection_timeout": 5,
+    "read_timeout": 10,
+    "retry_total": 3,
+    "retry_backoff_max": 10,
+    "timeout": 60,
+}
+"""Seconds, and attempts, of a request to the vault or for a token. By itself azure-core waits five minutes for each byte."""
+
+_LONGEST_WAIT = 10.0
+"""Seconds of Retry-After that are obeyed; a longer wait is left to the next tick."""
+
+KEPT_FOR = 3600.0
+"""Seconds that a key is used while the vault cannot be reached."""
 
 FRESH_FOR = 300.0
 """Seconds that a key is used before the vault is read again. A key that W&B refuses is read again immediately."""
@@ -50,15 +67,36 @@ _WHAT_403_MEANS = {
 }
 
 
+class _Retry(RetryPolicy[Any, Any]):
+    """azure-core's, but it does not sleep for as long as any Retry-After says."""
+
+    def is_retry(self, settings: dict[str, Any], response: Any) -> bool:
+        """Return whether to send the request again."""
+        wait = self.get_retry_after(response)
+        return (wait is None or wait <= _LONGEST_WAIT) and bool(super().is_retry(settings, response))
+
+
 class VaultKey:
     """A key in Key Vault. It is read again every few minutes, so that a rotation needs no restart."""
 
     def __init__(
-        self, vault_url: str, name: str, credential: TokenCredential, *, clock: Callable[[], float] = time.monotonic
+        self,
+        vault_url: str,
+        name: str,
+        credential: TokenCredential,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        limits: Mapping[str, Any] = LIMITS,
     ) -> None:
         self._name = name
         self._url = vault_url
-        self._client = SecretClient(vault_url, credential, raw_request_hook=lambda _: asked(VAULT))
+        self._client = SecretClient(
+            vault_url,
+            credential,
+            raw_request_hook=lambda _: asked(VAULT),
+            retry_policy=_Retry(**limits),
+            **limits,
+        )
         self._clock = clock
         self._lock = threading.Lock()
         self._key: SecretStr | None = None
@@ -72,17 +110,30 @@ class VaultKey:
             VaultError: the vault does not return it.
         """
         with self._lock:
-            if self._key is None or self._key == refused or self._clock() - self._read_at > FRESH_FOR:
-                self._key = self._read()
-                self._read_at = self._clock()
-            if self._key == refused:  # the vault's current key, and not one that was just rotated
+            key = self._key
+            if key is None or key == refused or self._clock() - self._read_at > FRESH_FOR:
+                key = self._key = self._refreshed(refused)
+            if key == refused:  # the vault's current key, and not one that was just rotated
                 fields = {"version": self._version}
                 log.warning("key state=refused version=%(version)s", fields, extra=fields)
-            return self._key
+            return key
 
     def close(self) -> None:
         """Close its connections."""
         self._client.close()
+
+    def _refreshed(self, refused: SecretStr | None) -> SecretStr:
+        """Return the key as the vault has it now. While the vault cannot be reached, a good key is used for some time longer."""
+        try:
+            key = self._read()
+        except VaultBusyError as error:
+            age = self._clock() - self._read_at
+            if self._key is None or self._key == refused or age > KEPT_FOR:
+                raise
+            log.warning("key state=kept age=%.0f reason=%s", age, error.message)
+            return self._key
+        self._read_at = self._clock()
+        return key
 
     def _read(self) -> SecretStr:
         where = f"secret {self._name} in {self._url}"
@@ -100,7 +151,7 @@ class VaultKey:
         except HttpResponseError as error:
             raise _refused(error, where) from error
         except AzureError as error:
-            raise VaultError(
+            raise VaultBusyError(
                 f"Cannot reach {where}: {first_line(error)}", "Check KEY_VAULT_URL and the network."
             ) from error
         except ValueError as error:  # azure-keyvault-secrets checks whom the token is for before it sends it
@@ -126,9 +177,9 @@ def identity_of(
     @cache
     def identity() -> TokenCredential:
         credential = (
-            ManagedIdentityCredential(client_id=settings.azure_client_id)
+            ManagedIdentityCredential(client_id=settings.azure_client_id, **LIMITS)
             if managed_identity
-            else DefaultAzureCredential()
+            else DefaultAzureCredential(process_timeout=30, **LIMITS)
         )
         resources.callback(credential.close)
         return credential
@@ -156,4 +207,6 @@ def _refused(error: HttpResponseError, where: str) -> VaultError:
     if code in _WHAT_403_MEANS:
         what, hint = _WHAT_403_MEANS[code]
         return VaultError(f"Cannot read {where}: {what}.", hint)
-    return VaultError(f"Cannot read {where}: {first_line(error)}")
+    status = error.status_code or 0
+    kind = VaultBusyError if status in (408, 429) or status >= 500 else VaultError
+    return kind(f"Cannot read {where}: {first_line(error)}")

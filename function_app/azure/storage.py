@@ -17,6 +17,7 @@ from azure.storage.blob import BlobClient, BlobLeaseClient, BlobServiceClient, C
 from azure.storage.queue import QueueServiceClient
 from pydantic import SecretStr
 
+from function_app.azure.key_vault import LIMITS
 from function_app.azure.leases import NO_FAILURES, TERM, Failures, Lease, held
 from function_app.errors import SettingsError, StorageError, TakenError, first_line
 from function_app.traffic import STORAGE, asked
@@ -159,9 +160,9 @@ class Storage:
     def _signed_in(self) -> TokenCredential:
         named = self._connection.client_id
         credential = (
-            ManagedIdentityCredential(client_id=named)
+            ManagedIdentityCredential(client_id=named, **LIMITS)
             if self._connection.managed_identity
-            else DefaultAzureCredential()
+            else DefaultAzureCredential(process_timeout=30, **LIMITS)
         )
         self._resources.callback(credential.close)
         return credential

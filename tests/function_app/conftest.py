@@ -15,6 +15,7 @@ from function_app.engine.engine import Engine
 from function_app.models import ALL, DatasetPolicy, Outcome, Selection
 from function_app.settings import Settings
 from function_app.tracking.wandb.api import WandbApi
+from function_app.tracking.wandb.client import Limits
 from function_app.tracking.wandb.marks import KEY as KEY_OF_MARKS
 from function_app.wiring import engine_from, open_wandb
 from sandbox.cloud import Cloud
@@ -104,9 +105,9 @@ class Bench:
         }
         return Settings(**(defaults | said))
 
-    def engine(self, **said: Any) -> Engine:
+    def engine(self, limits: Limits | None = None, **said: Any) -> Engine:
         """A new engine, as a new process would have it."""
-        return self.engines.enter_context(engine_from(self.settings(**said)))
+        return self.engines.enter_context(engine_from(self.settings(**said), limits=limits))
 
     def api(self) -> WandbApi:
         """W&B as the tracker asks it, in the settings' project."""

@@ -12,7 +12,7 @@ import pytest
 from function_app.engine.outcomes import tell
 from function_app.functions import STOP_AFTER
 from function_app.models import Outcome, Result
-from function_app.tracking.wandb.runs import _FINISH_TIMEOUT
+from function_app.tracking.wandb.client import LIMITS
 from function_app.traffic import AZURE, SERVICES, asked, counted
 from tests.worker.test_worker import WORLD, Host, Load, azure, host, logged, tick, worker
 
@@ -100,4 +100,4 @@ def test_a_job_is_left_before_the_host_would_restart_the_process() -> None:
     """With time for W&B to take what is on its way, twice."""
     said = json.loads((ROOT / "host.json").read_text())["functionTimeout"]
     hours, minutes, seconds = map(int, said.split(":"))
-    assert hours * 3600 + minutes * 60 + seconds >= STOP_AFTER + 2 * _FINISH_TIMEOUT
+    assert hours * 3600 + minutes * 60 + seconds >= STOP_AFTER + 2 * LIMITS.closing

@@ -9,6 +9,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import quote
@@ -30,14 +31,29 @@ DEFAULT_SERVER = "https://api.forge.coreweave.com"
 """The default server: W&B's multi-tenant cloud, with the name from wandb 0.31. The older name, api.wandb.ai, is the
 same server."""
 
-CONNECT_TIMEOUT = 10.0
-"""Seconds for a connection, enough for slow DNS and TLS through a proxy."""
 
-READ_TIMEOUT = 30.0
-"""Seconds without a byte of the answer. W&B's slowest answers are listings of 1,000 runs, which take some seconds."""
+@dataclass(frozen=True)
+class Limits:
+    """How long each wait for W&B may take, in seconds.
 
-GIVE_UP_AFTER = 45.0
-"""Seconds after which no further attempt begins, because the next tick is a better retry."""
+    Attributes:
+        connect: for a connection: as long as DNS and TLS through a proxy take on a bad day.
+        read: without a byte of the answer. W&B's slowest answers, listings of 1,000 runs, take some seconds.
+        give_up: after which no further attempt begins: the next tick is the better retry.
+        opening: for the SDK to open a run, attempts included.
+        closing: for the SDK to close it. Its artifacts have been uploaded before.
+        upload: for W&B to take a run's artifacts, whatever their size: five requests each, repeated for half a minute.
+    """
+
+    connect: float = 10.0
+    read: float = 30.0
+    give_up: float = 45.0
+    opening: float = 60.0
+    closing: float = 120.0
+    upload: float = 180.0
+
+
+LIMITS = Limits()
 
 ROWS_TIMEOUT = 25.0
 """Seconds for one attempt to send rows. It must end before another worker can get the job's lease, which lasts at least
@@ -66,18 +82,20 @@ class WandbClient:
         self,
         server: str,
         *,
+        limits: Limits = LIMITS,
         transport: httpx2.BaseTransport | None = None,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.server = server
+        self.limits = limits
         self._sleep = sleep
         self._clock = clock
         self._skew = 0.0
         # Redirects are not followed: the key goes to this host alone.
         self._http = httpx2.Client(
             base_url=server,
-            timeout=httpx2.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT),
+            timeout=httpx2.Timeout(limits.read, connect=limits.connect),
             follow_redirects=False,
             transport=transport,
         )
@@ -153,7 +171,7 @@ class WandbClient:
                     return response
                 failure = refusal(self.server, response.status_code, _json_object(response, "").get("errors"))
                 wait = _wait(response, wait)  # noqa: PLW2901 (the server's own wait goes before ours)
-            if wait is None or self._clock() - began + wait > GIVE_UP_AFTER:
+            if wait is None or self._clock() - began + wait > self.limits.give_up:
                 break
             log.debug("W&B does not answer, next attempt in %.0f s", wait)
             self._sleep(wait)

@@ -18,8 +18,6 @@ from function_app.tracking.wandb.internals import InUseError, release_run
 from function_app.tracking.wandb.scratch import scratch
 from function_app.tracking.wandb.sdk import UnclearError, errors, listen, settings
 
-_INIT_TIMEOUT = 60.0
-_FINISH_TIMEOUT = 120.0  # seconds for config and summary; files were uploaded before, with their own limit
 _PROGRAM = "azure-openai-wandb"
 
 _artifacts = threading.Lock()
@@ -76,7 +74,9 @@ def sdk_session(api: WandbApi, run_id: str, new: Identity | None, config: Mappin
                 with errors(api.base_url):
                     run.finish()
             except TimeoutError:
-                raise WandbBusyError(f"W&B did not accept everything within {_FINISH_TIMEOUT:.0f} s.") from None
+                raise WandbBusyError(
+                    f"W&B did not accept everything within {api.client.limits.closing:.0f} s."
+                ) from None
 
 
 def moved(run_id: str, entity: str, project: str) -> WandbError:
@@ -96,11 +96,11 @@ def new_artifact(name: str, kind: str, metadata: Mapping[str, Any], description:
 def _init(
     api: WandbApi, run_id: str, new: Identity | None, config: Mapping[str, Any], key: str, directory: str
 ) -> wandb.Run:
-    chosen = settings(key, api.base_url)
+    chosen = settings(key, api.base_url, api.client.limits)
     chosen.root_dir = directory
     chosen.mode = "online"
-    chosen.init_timeout = _INIT_TIMEOUT
-    chosen.finish_timeout = _FINISH_TIMEOUT
+    chosen.init_timeout = api.client.limits.opening
+    chosen.finish_timeout = api.client.limits.closing
     chosen.finish_timeout_raises = True
     chosen.stop_fn = _nothing_to_stop
     # Record nothing about this machine, its code or its output; without a program name the SDK would record what was started.

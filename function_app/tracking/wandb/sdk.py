@@ -14,7 +14,7 @@ from wandb.errors import AuthenticationError
 from wandb.errors import Error as SdkError
 
 from function_app.errors import WandbBusyError
-from function_app.tracking.wandb.client import LATER, refusal
+from function_app.tracking.wandb.client import LATER, LIMITS, Limits, refusal
 from function_app.tracking.wandb.internals import (
     CORE_FAILED,
     ApiFailedError,
@@ -26,8 +26,9 @@ from function_app.tracking.wandb.scratch import scratch
 
 log = logging.getLogger(__name__)
 
-TIMEOUT = 30.0
-"""Seconds for one request of wandb-core: as long as our own (`client.READ_TIMEOUT`)."""
+_LONGEST_TRANSFER = 600.0
+"""Seconds for one attempt to upload a file: 512 MB, the largest training file, at 1 MB/s. By itself wandb-core waits without
+limit."""
 
 _TEARDOWN_TIMEOUT = 10.0
 """Seconds for the teardown of a dead wandb-core."""
@@ -92,7 +93,7 @@ def as_a_guest(server: str) -> Iterator[None]:
         yield
 
 
-def settings(key: str, server: str) -> wandb.Settings:
+def settings(key: str, server: str, limits: Limits = LIMITS) -> wandb.Settings:
     """Return the SDK's common settings. The key is passed only here."""
     return wandb.Settings(
         api_key=key,
@@ -102,13 +103,14 @@ def settings(key: str, server: str) -> wandb.Settings:
         x_graphql_retry_max=4,
         x_graphql_retry_wait_min_seconds=_WAIT_MIN,
         x_graphql_retry_wait_max_seconds=4,
-        x_graphql_timeout_seconds=TIMEOUT,
+        x_graphql_timeout_seconds=limits.read,
         # Half a minute for rows, and for a file. By default wandb-core retries rows for seven days, and a file for a
         # quarter of an hour (0.31): the job would be blocked all that time, and Ctrl-C would wait for it.
         x_file_stream_retry_max=_RETRIES,
         x_file_stream_retry_wait_min_seconds=_WAIT_MIN,
         x_file_stream_retry_wait_max_seconds=_WAIT_MAX,
-        x_file_stream_timeout_seconds=TIMEOUT,
+        x_file_stream_timeout_seconds=limits.read,
+        x_file_transfer_timeout_seconds=_LONGEST_TRANSFER,
         x_file_transfer_retry_max=_RETRIES,
         x_file_transfer_retry_wait_min_seconds=_WAIT_MIN,
         x_file_transfer_retry_wait_max_seconds=_WAIT_MAX,

@@ -19,9 +19,6 @@ from function_app.tracking.wandb.sdk import errors, said_briefly
 ON_DISK = 64 * 1024 * 1024
 """Bytes that may wait on the disk for their upload. With more, the next artifact is created only when W&B has these."""
 
-UPLOAD_TIMEOUT = 180.0
-"""Seconds for the upload of a run's artifacts of any size: five requests each, retried for half a minute."""
-
 SLOWEST_UPLOAD = 1024 * 1024
 """The least speed of an upload in bytes per second, for its additional time: 512 MB, the largest training file, may take
 nine minutes, and a worker has 20 (`functions.STOP_AFTER`)."""
@@ -109,7 +106,7 @@ class Uploads:
             raise refused[0]
 
     def _version(self, handle: ArtifactHandle) -> str:
-        limit = self._began + UPLOAD_TIMEOUT + self._size / SLOWEST_UPLOAD - time.monotonic()
+        limit = self._began + self._api.client.limits.upload + self._size / SLOWEST_UPLOAD - time.monotonic()
         try:
             with errors(self._api.base_url):
                 version, refused = handle.wait(max(limit, 0))

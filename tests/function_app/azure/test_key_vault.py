@@ -13,11 +13,12 @@ import pytest
 from azure.identity import DefaultAzureCredential
 from pydantic import SecretStr
 
-from function_app.azure.key_vault import EXPIRING, FRESH_FOR, VaultKey
-from function_app.errors import KeyRefusedError, VaultError
+from function_app.azure.key_vault import EXPIRING, FRESH_FOR, KEPT_FOR, VaultKey
+from function_app.errors import KeyRefusedError, VaultBusyError, VaultError
 from function_app.models import DatasetPolicy, Result
 from function_app.tracking.wandb.scratch import scratch
 from sandbox.cloud import Cloud
+from sandbox.runtime.faults import Fault
 from tests.function_app.conftest import JOB, KEY, Bench, a_job
 
 VAULT = "https://kv-ml.vault.azure.net/"
@@ -68,6 +69,24 @@ def test_the_key_is_read_from_the_vault_and_kept_for_minutes(bench: Bench, key: 
     assert bench.counted(source.get) == ({"GetSecret": 1}, 0)
     assert bench.counted(lambda: source.get(refused=SecretStr(KEY))) == ({"GetSecret": 1}, 0)
     assert bench.counted(lambda: source.get(refused=SecretStr(NEW_KEY))) == ({}, 0), "not the one that it has"
+
+
+def test_a_good_key_is_used_for_a_while_when_the_vault_cannot_be_reached(
+    bench: Bench, key: Callable[..., VaultKey]
+) -> None:
+    with_secret(bench, KEY)
+    now = 0.0
+    quick = {"retry_total": 0}
+    source = key(clock=lambda: now, limits=quick)
+    source.get()
+    bench.cloud.world.faults.faults.append(Fault.model_validate({"op": "GetSecret", "do": {"status": 503}}))
+    now = FRESH_FOR + 1
+    assert source.get() == SecretStr(KEY)
+    with pytest.raises(VaultBusyError):
+        source.get(refused=SecretStr(KEY))
+    now = KEPT_FOR + 1
+    with pytest.raises(VaultBusyError):
+        source.get()
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """A run that was deleted in W&B: by which name that is known, and to whom."""
 
+from typing import Any
+
 import pytest
 
 from function_app.engine.deleted_runs import InMemory, name_of
@@ -9,7 +11,7 @@ from tests.function_app.conftest import JOB, Bench, a_job
 
 
 def test_a_name_says_the_server_the_entity_the_project_and_the_job(bench: Bench) -> None:
-    def named(**said: str) -> str:
+    def named(**said: Any) -> str:
         return name_of(JOB, bench.engine(**said).tracker)
 
     usual = named()

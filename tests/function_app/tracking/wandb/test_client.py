@@ -8,7 +8,7 @@ import httpx2
 import pytest
 
 from function_app.errors import KeyRefusedError, RunDeletedError, WandbBusyError, WandbError
-from function_app.tracking.wandb.client import GIVE_UP_AFTER, WandbClient
+from function_app.tracking.wandb.client import LIMITS, WandbClient
 
 SERVER = "https://wandb.contoso.example"
 Answer = Callable[[httpx2.Request], httpx2.Response]
@@ -78,7 +78,7 @@ def test_a_busy_server_is_asked_again_and_then_left_to_the_next_tick() -> None:
         ask(refused(503, "later"), clock)
     assert caught.value.retry
     assert clock.slept == sorted(clock.slept) != []
-    assert clock.now < GIVE_UP_AFTER
+    assert clock.now < LIMITS.give_up
 
 
 def test_an_answer_after_a_failure_counts() -> None:

@@ -1,0 +1,78 @@
+"""A service that never answers: the job fails within a limit, its lease is released, and the next attempt makes it whole."""
+
+import socket
+from collections.abc import Iterator
+from contextlib import nullcontext
+
+import pytest
+from azure.core.credentials import AccessToken
+
+from function_app.azure.key_vault import VaultKey
+from function_app.azure.leases import Lease
+from function_app.errors import VaultBusyError
+from function_app.models import Result
+from function_app.tracking.wandb.client import Limits
+from tests.function_app.conftest import JOB, Bench, a_job, child
+
+SHORT = Limits(connect=1.0, read=0.5, give_up=2.0, opening=4.0, closing=4.0, upload=3.0)
+pytestmark = pytest.mark.timeout(180)
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        "Runs",
+        "Run",
+        "RunResumeStatus",
+        "UpsertBucket",
+        "FileStream",
+        "CreateArtifact",
+        "CreateArtifactFiles",
+        "UploadFile",
+        "CommitArtifact",
+        "UseArtifact",
+    ],
+)
+def test_an_operation_of_wandb_that_is_never_answered_is_a_failure_for_later(bench: Bench, operation: str) -> None:
+    bench.world(a_job(), faults=[{"op": operation, "do": {"delay": 86_400.0}}])
+    engine, lease = bench.engine(SHORT), Lease()
+    released = []
+
+    class Held(nullcontext[Lease]):
+        def __exit__(self, *_: object) -> None:
+            released.append(True)
+
+    engine.leases = lambda job: Held(lease)
+    outcome = engine.sync_job("aoai-ml", JOB)
+    assert (outcome.result, outcome.final, bool(outcome.hint)) == (Result.FAILED, False, True)
+    assert (released, lease.failures.count) == ([True], 1)
+    bench.cloud.world.faults.faults.clear()
+    bench.cloud.clock.advance(300)
+    assert child(bench.cloud).wait(timeout=120) == 0
+    assert bench.steps() == list(range(1, 31))
+    assert bench.state() == "finished"
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """The address of a server that accepts connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"https://127.0.0.1:{server.getsockname()[1]}"
+
+
+class Identity:
+    """Has a token at once."""
+
+    def get_token(self, *_: str, **__: object) -> AccessToken:
+        return AccessToken("token", 2**31)
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+def test_a_vault_that_never_answers_is_an_error_for_later(silent: str) -> None:
+    limits = {"connection_timeout": 0.2, "read_timeout": 0.2, "retry_total": 1, "retry_backoff_factor": 0}
+    key = VaultKey(silent, "wandb-api-key", Identity(), limits=limits)
+    with pytest.raises(VaultBusyError) as caught:
+        key.get()
+    assert caught.value.retry
