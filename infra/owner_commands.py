@@ -17,7 +17,14 @@ from provisioning import shell
 
 
 def commands(
-    values: Mapping[str, str], principal_id: str, *, app_group: str, storage: str, insights: str, by_policy: bool
+    values: Mapping[str, str],
+    principal_id: str,
+    *,
+    app_group: str,
+    storage: str,
+    insights: str,
+    by_policy: bool = False,
+    discovery: Sequence[str] = (),
 ) -> Iterator[str]:
     """Each owner's commands, after a line that names the owner.
 
@@ -28,6 +35,7 @@ def commands(
         storage: the name of its storage account.
         insights: the name of its Application Insights component.
         by_policy: the vault is on access policies.
+        discovery: ids of resource groups whose accounts the app finds.
     """
     vault = values["KEY_VAULT_ID"]
     yield f"# The owner of {vault}: read the W&B key"
@@ -35,7 +43,7 @@ def commands(
         yield shell.allow_secrets(vault.rsplit("/", 1)[-1], principal_id)
     else:
         yield _assign(principal_id, "Key Vault Secrets User", f"{vault}/secrets/{values['WANDB_SECRET_NAME']}")
-    for account in values["AZURE_OPENAI_ACCOUNT_IDS"].split(","):
+    for account in (*values["AZURE_OPENAI_ACCOUNT_IDS"].split(","), *discovery):
         yield f"# The owner of {account}: read jobs and files"
         yield _assign(principal_id, "Cognitive Services OpenAI User", account)
     group = f"/subscriptions/{values['AZURE_SUBSCRIPTION_ID']}/resourceGroups/{app_group}/providers"
@@ -61,6 +69,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--application-insights", required=True, metavar="NAME", help="the template's names.applicationInsights"
     )
     parser.add_argument("--vault-access-policy", action="store_true", help="the vault stays on access policies")
+    parser.add_argument(
+        "--discovery-group", action="append", default=[], metavar="ID", help="one of discoveryResourceGroupIds"
+    )
     parser.add_argument("documents", nargs="+", metavar="FILE", help="a document that setup printed, one per account")
     given = parser.parse_args(argv)
     try:
@@ -78,6 +89,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         storage=given.storage_account,
         insights=given.application_insights,
         by_policy=given.vault_access_policy,
+        discovery=given.discovery_group,
     )
     sys.stdout.writelines(f"{line}\n" for line in lines)
     return 0

@@ -10,7 +10,7 @@ from provisioning.azure.client import Azure
 from provisioning.checks.parameters import Parameters
 from provisioning.checks.report import Finding, failed, ok, readable, skipped
 from provisioning.planning.permissions import permits
-from provisioning.resource_ids import group_id_of, name_of
+from provisioning.resource_ids import group_id_of, name_of, parse, same
 
 _PROVIDERS = ("Microsoft.Web", "Microsoft.Storage", "Microsoft.Insights", "Microsoft.OperationalInsights")
 _PRIVATE_PROVIDERS = ("Microsoft.App", "Microsoft.Network")
@@ -104,6 +104,21 @@ def _needed(deployment: Deployment) -> Iterator[tuple[str, str]]:
         yield from ((_DEPLOY, group), (_ASSIGN, group))
 
 
+def vault_access(deployment: Deployment) -> Finding:
+    """The template gives access to the secret in the way that the vault authorizes."""
+    vault = parse(deployment.parameters.text("keyVaultId"), "Microsoft.KeyVault/vaults")
+    if vault is None:
+        return skipped("keyVaultId is no resource id")
+    if not same(vault.subscription, deployment.azure.subscription.id):
+        return skipped("the vault is in another subscription")
+    found = readable(partial(deployment.azure.vaults.get, vault.resource_group, vault.name))
+    wanted, given = "rbac" if found.rbac else "policy", deployment.parameters.text("vaultAccess", "rbac")
+    how = "Azure RBAC" if found.rbac else "access policies"
+    if given == wanted:
+        return ok(f"{found.name} authorizes by {how}")
+    return failed(f"{found.name} authorizes by {how}, and vaultAccess is {given}", f"-p vaultAccess={wanted}")
+
+
 def policies(deployment: Deployment) -> Finding:
     """No policy refuses what the template creates."""
     ask = deployment.azure.deployments.denied_by
@@ -176,6 +191,7 @@ CHECKS: Mapping[str, Callable[[Deployment], Finding]] = {
     "providers": providers,
     "region": region,
     "rights": rights,
+    "vault model": vault_access,
     "policies": policies,
 }
 """The checks by name, in the order they run."""

@@ -30,7 +30,8 @@ def printed(tmp_path: Path, capsys: pytest.CaptureFixture[str], *options: str) -
 def test_each_assignment_of_the_template_is_a_command_with_the_templates_name(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    options = [shlex.split(line)[4:] for line in printed(tmp_path, capsys)]
+    found = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/rg-found"
+    options = [shlex.split(line)[4:] for line in printed(tmp_path, capsys, "--discovery-group", found)]
     commands = [dict(zip(each[::2], each[1::2], strict=True)) for each in options]
     for each in commands:
         assert each["--name"] == assignment_name(each["--scope"], PRINCIPAL, ROLE_IDS[each["--role"]])
@@ -39,6 +40,7 @@ def test_each_assignment_of_the_template_is_a_command_with_the_templates_name(
     assert [(each["--role"], each["--scope"]) for each in commands] == [
         ("Key Vault Secrets User", f"{VAULT}/secrets/wandb-api-key"),
         ("Cognitive Services OpenAI User", f"{ACCOUNTS}/aoai-ml"),
+        ("Cognitive Services OpenAI User", found),
         ("Storage Blob Data Owner", storage),
         ("Storage Queue Data Contributor", storage),
         ("Storage Table Data Contributor", storage),

@@ -86,7 +86,8 @@ def test_azds_environment_is_read_as_azd_passes_it_on(tmp_path: Path) -> None:
 def checked(cloud: Cloud, call: Call, *options: str, **world: Any) -> dict[str, dict[str, str]]:
     """The checks by name of a preflight of the good parameters in a world."""
     assignments = [{"principal": "operator", "role": world.pop("role", "Owner"), "scope": "subscription"}]
-    scenario = {"extends": "contoso", "principals": [OPERATOR], "assignments": assignments, **world}
+    vaults = [{"name": "kv-ml", "group": "rg-ml", "rbac": True}]
+    scenario = {"extends": "contoso", "principals": [OPERATOR], "assignments": assignments, "vaults": vaults, **world}
     cloud.load(Scenario.parse(scenario))
     given = [word for name, value in GIVEN.items() for word in ("-p", f"{name}={value}")]
     done = call("preflight", "-g", "rg-ml", "-o", "json", *given, "-l", "swedencentral", *options)
@@ -124,6 +125,7 @@ CLOSED_STORAGE = {
         ),
         ("region", ("-l", "norwaywest"), {}, "norwaywest has no Flex", "Sweden Central"),
         ("rights", (), {"role": "Contributor"}, "roleAssignments/write at rg-ml", "assignRoles=false"),
+        ("vault model", ("-p", "vaultAccess=policy"), {}, "kv-ml authorizes by Azure RBAC", "vaultAccess=rbac"),
         ("rights", (), {"role": "Reader"}, "deployments/write at rg-ml", "Separated duties"),
         (
             "policies",
