@@ -57,8 +57,11 @@ FROM_SAMPLE_ON = _SAMPLE
 """The strictest policy that allows free text: grader prompts and source, error messages, file names."""
 
 TABLE: tuple[tuple[str, DatasetPolicy | None], ...] = (
-    ("ids, status, models, suffix, region, times, seed, numbers of hyperparameters, trained tokens", _OFF),
-    ("metrics, and the numbers of a results file", _OFF),
+    (
+        "ids, status, models, suffix, region, times, seed, numbers of hyperparameters, trained and billed tokens, billed hours",
+        _OFF,
+    ),
+    ("metrics, with the names of graders and tools in theirs, and the numbers of a results file", _OFF),
     ("type, operation, model and threshold of a grader; code of an error", _OFF),
     ("the job's metadata", _REFERENCE),
     ("size, digest and counts of a training or validation file", _REFERENCE),
