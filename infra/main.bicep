@@ -230,14 +230,7 @@ var clientId = empty(identityId) ? ownIdentity!.properties.clientId : givenIdent
 // ---- Network -----------------------------------------------------------------------------------------------------------
 
 var createNetwork = privateNetworking && empty(appSubnetId)
-var storageZones = map(['blob', 'queue', 'table'], service => 'privatelink.${service}.${environment().suffixes.storage}')
-var vaultZone = replace('privatelink${environment().suffixes.keyvaultDns}', 'privatelink.vault.', 'privatelink.vaultcore.')
-// An account answers in all of these zones. Which one its endpoint is in depends on its kind.
-var publicZones = ['privatelink.openai.azure.com', 'privatelink.cognitiveservices.azure.com', 'privatelink.services.ai.azure.com']
-var governmentZones = ['privatelink.openai.azure.us', 'privatelink.cognitiveservices.azure.us']
-var government = environment().name == 'AzureUSGovernment'
-var accountZones = government ? governmentZones : publicZones
-var siteZone = government ? 'privatelink.azurewebsites.us' : 'privatelink.azurewebsites.net'
+var siteZone = environment().name == 'AzureUSGovernment' ? 'privatelink.azurewebsites.us' : 'privatelink.azurewebsites.net'
 
 module network 'modules/network.bicep' = if (createNetwork) {
   params: {
@@ -259,7 +252,7 @@ var endpointSubnet = createNetwork ? network!.outputs.endpointSubnetId : endpoin
 var networkId = createNetwork ? network!.outputs.networkId : givenNetworkId
 var zoneGroupId = privateDns == 'existing' ? dnsZoneGroupId : resourceGroup().id
 
-module endpoints 'modules/endpoints.bicep' = if (privateNetworking) {
+module endpoints 'modules/service-endpoints.bicep' = if (privateNetworking) {
   params: {
     prefix: endpointPrefix
     location: region
@@ -268,18 +261,9 @@ module endpoints 'modules/endpoints.bicep' = if (privateNetworking) {
     networkId: networkId
     dns: privateDns
     zoneGroupId: zoneGroupId
-    zones: concat(storageZones, [vaultZone], accountZones)
-    endpoints: concat([
-      { name: 'blob', service: storage.outputs.id, group: 'blob', zones: [storageZones[0]] }
-      { name: 'queue', service: storage.outputs.id, group: 'queue', zones: [storageZones[1]] }
-      { name: 'table', service: storage.outputs.id, group: 'table', zones: [storageZones[2]] }
-      { name: 'vault', service: keyVaultId, group: 'vault', zones: [vaultZone] }
-    ], map(range(0, length(accountIds)), index => {
-      name: 'account-${index}'
-      service: accountIds[index]
-      group: 'account'
-      zones: accountZones
-    }))
+    storageAccountId: storage.outputs.id
+    keyVaultId: keyVaultId
+    azureOpenAiAccountIds: accountIds
   }
 }
 

@@ -164,6 +164,7 @@ CASES: tuple[Case, ...] = (
     _provisioning("setup", *_SETUP, "-o", "json", key=KEY, in_place=False, principal="ops-bot"),
     _provisioning("status", ends_well=False),
     _provisioning("doctor", "--function-app", "func-ml", ends_well=False),
+    _provisioning("preflight", "-g", "rg-ml", ends_well=False),
     _provisioning("rotate-key", "--yes", key=NEW_KEY),
     _provisioning("teardown", "--yes"),
     _provisioning("rescue", "--yes", "--accept-loss"),

@@ -78,6 +78,12 @@ def _is_id(text: str, kind: str) -> bool:
 
 def base_name(parameters: Parameters) -> Finding:
     """The base name makes legal names of all resources. azd passes its environment's name."""
+    storage = str((parameters.given.get("names") or {}).get("storageAccount") or "storage1")
+    if not re.fullmatch(r"[a-z0-9]{3,24}", storage):
+        return failed(
+            f"names.storageAccount {storage!r} is not 3 to 24 small letters and digits",
+            "Choose another name for the storage account.",
+        )
     name = parameters.text("name", "finetune-wandb")
     if _NAME.fullmatch(name):
         return ok(f"{name} makes legal names")

@@ -111,7 +111,7 @@ def test_private_networking_closes_the_storage_account_and_reaches_every_service
     assert "subnetId: createNetwork ? network!.outputs.appSubnetId : appSubnetId" in MAIN
     assert "    publicNetworkAccess: publicNetworkAccess\n" in TEXTS["storage"]
     assert "defaultAction: publicNetworkAccess == 'Enabled' ? 'Allow' : 'Deny'" in TEXTS["storage"]
-    assert set(re.findall(r"name: '(\w+)[^']*'(?:, |\n +)service: ", MAIN)) == {
+    assert set(re.findall(r"name: '(\w+)[^']*'(?:, |\n +)service: ", EVERYTHING)) == {
         *("blob", "queue", "table", "vault", "account", "site")
     }
     assert MAIN.count("publicNetworkAccess: closeSite ? 'Disabled' : 'Enabled'") == 1

@@ -35,6 +35,7 @@ OPERATOR = {"name": "operator", "kind": "user", "display_name": "you@contoso.exa
         ("parameters", {"keyVaultId": "kv-ml"}, "not a resource id: keyVaultId", "JSON view"),
         ("base name", {"name": "dev_test.1"}, "'dev_test.1' is not", "name=dev-test-1"),
         ("base name", {"name": "(x)" * 20}, "is not 3 to 24", "name=x-x-x-x-x-x-x-x-x-x-x-x"),
+        ("base name", {"names": {"storageAccount": "st-Wandb"}}, "small letters", "another name"),
         ("combinations", {"closeSite": "true"}, "closeSite needs privateNetworking", "landing zone"),
         ("combinations", {"privateNetworking": True, "appSubnetId": f"{SUBNET}/a"}, "together", "landing zone"),
         ("combinations", {"privateDns": "existing"}, "dnsZoneGroupId", "landing zone"),
