@@ -31,6 +31,10 @@ _ALERT_WAIT = 60_000
 _GOING_ON = ["running", "crashed"]
 """States of unfinished runs."""
 
+_READ_ON_OPENING = (
+    *("summaryMetrics", "historyLineCount"),
+    *("historyTail", "eventsTail", "eventsLineCount", "logLineCount"),
+)
 _LISTED = "name state tags config summaryMetrics historyLineCount"
 
 _RUNS = f"""
@@ -92,6 +96,7 @@ class Stored:
     config: Mapping[str, Any]
     summary: Mapping[str, Any]
     tags: tuple[str, ...]
+    openable: bool
     heartbeat: float
     place: tuple[str, str]
 
@@ -269,7 +274,7 @@ query {operation}($entity: String!, $project: String!{declared}) {{
 
 def _run(run_id: str) -> Question:
     """Return the query of a run by its id, as in wandb-core (resume.go). Unlike `run`, it also finds a moved run."""
-    fields = f"id {_LISTED} historyTail heartbeatAt project {{ name entity {{ name }} }}"
+    fields = f"id {_LISTED} {' '.join(_READ_ON_OPENING[2:])} heartbeatAt project {{ name entity {{ name }} }}"
     return Question(f"run: bucket(name: $run, missingOk: true) {{ {fields} }}", {"run": ("String!", run_id)})
 
 
@@ -287,6 +292,7 @@ def _stored(run: Mapping[str, Any], run_id: str, url: str) -> Stored:
         config=config,
         summary=_summary(run),
         tags=tuple(tags) if isinstance(tags, list) else (),
+        openable=all(run.get(name) is not None for name in _READ_ON_OPENING),
         heartbeat=_seconds(run.get("heartbeatAt")),
         place=(place.fields("entity").read("name", text) or "", place.read("name", text) or ""),
     )

@@ -186,6 +186,8 @@ class RunWriter:
         config = self._written()
         stored = self._stored
         if stored is None or attach or "_wandb" not in stored.config:
+            if stored and not stored.openable:
+                raise UnusableRunError("W&B serves a part of the run as null, so that its SDK cannot open it.")
             if stored and not all(isinstance(each, Mapping) for each in stored.config.values()):
                 write(self._api, [edit_run(stored, config)])  # the SDK could not open it
             if stored and "_wandb" not in stored.config:  # the SDK treats it as a new run and replaces its config

@@ -5,6 +5,7 @@ import pytest
 from function_app.models import Result
 from sandbox.runtime.faults import Fault
 from sandbox.wandb.options import Delays
+from sandbox.wandb.runs import Nullable
 from tests.function_app.conftest import JOB, LIVE, OTHER_JOB, Bench, a_job
 
 UNREADABLE = {"status": 404, "body": {"error": {"code": "notFound", "message": "no such file"}}}
@@ -157,3 +158,26 @@ def test_a_run_that_version_0_1_began_goes_on_after_its_last_step(bench: Bench) 
     bench.cloud.clock.advance(3600)
     assert bench.tick()[JOB].final
     assert bench.steps() == list(range(1, 61))
+
+
+@pytest.mark.parametrize("field", ["summaryMetrics", "historyTail", "logLineCount"])
+def test_a_run_that_the_sdk_cannot_open_is_replaced_when_files_have_to_be_attached(
+    bench: Bench, field: Nullable
+) -> None:
+    bench.world(a_job(**LIVE))
+    bench.tick()
+    bench.run().null_fields.add(field)
+    bench.cloud.clock.advance(3600)
+    outcome = bench.tick()[JOB]
+    assert (outcome.final, outcome.run_url.endswith(f"{JOB}-2")) == (True, True)
+    assert "cannot open it" in outcome.warnings[0]
+    assert bench.tick()[JOB].result is Result.CURRENT
+
+
+def test_a_config_entry_of_a_script_does_not_keep_the_sdk_from_opening_the_run(bench: Bench) -> None:
+    bench.world(a_job(**LIVE))
+    bench.tick()
+    bench.run().raw_config["wandb_version"] = 1
+    bench.cloud.clock.advance(3600)
+    assert bench.tick()[JOB].final
+    assert bench.run().config["wandb_version"] == 1
