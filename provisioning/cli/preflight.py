@@ -62,8 +62,20 @@ def read(files: Sequence[Path], assignments: Sequence[str], azd_env: Path | None
         name, equals, value = assignment.partition("=")
         if not equals:
             raise UsageError(f"-p {assignment} is not NAME=VALUE.", hint="-p syncDatasets=reference")
-        given[name] = value
+        given[name] = _value(name, value)
+    if wrong := [name for name in ("tags", "names", "extraAppSettings") if not isinstance(given.get(name, {}), dict)]:
+        raise UsageError(f"{', '.join(wrong)} must be a JSON object.", hint='-p tags=\'{"team": "ml"}\'')
     return Parameters(given, variables)
+
+
+def _value(name: str, text: str) -> Any:
+    """The value of -p NAME=VALUE: az reads an object or a list as JSON."""
+    if text[:1] not in ("{", "["):
+        return text
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise UsageError(f"-p {name} is not JSON: {error}.", hint='-p tags=\'{"team": "ml"}\'') from error
 
 
 def _document(path: Path) -> Mapping[str, Any]:

@@ -11,6 +11,7 @@ from function_app.shared_rules import longest_pause
 from provisioning.checks.parameters import CHECKS, Parameters
 from provisioning.checks.report import State
 from provisioning.cli import preflight
+from provisioning.errors import UsageError
 from sandbox.cloud import Cloud
 from sandbox.scenario.reader import Scenario
 from tests.conftest import ROOT
@@ -82,6 +83,13 @@ def test_azds_environment_is_read_as_azd_passes_it_on(tmp_path: Path) -> None:
     broken = CHECKS["azd's text"](given)
     assert (broken.state, "WANDB_ROUTES: azd puts a variable into JSON" in broken.seen) == (State.FAILED, True)
     assert CHECKS["base name"](given).remedy == "azd env new dev-test-1"
+
+
+@pytest.mark.parametrize("assignment", ["syncDatasets", "tags=team", 'names={"app": ', "tags=[1]"])
+def test_an_assignment_that_az_would_refuse_is_a_usage_error(assignment: str) -> None:
+    assert preflight.read([], ['tags={"team": "ml"}'], None, Path()).given["tags"] == {"team": "ml"}
+    with pytest.raises(UsageError):
+        preflight.read([], [assignment], None, Path())
 
 
 def checked(cloud: Cloud, call: Call, *options: str, **world: Any) -> dict[str, dict[str, str]]:
