@@ -280,6 +280,7 @@ class Outcome:
         hint: the next step; empty if there is none.
         steps: metric rows written by this tick.
         last_step: the last training step that the run shows now; None if it shows none.
+        figures: times, progress, billing and cost of the job as the run's summary has them; only what is known.
         actions: what was done, as short phrases ("104 new steps", "2 models", "settled").
         warnings: problems that did not fail the job, each with the next step.
         run_url: the run in W&B; empty if there is none.
@@ -298,6 +299,7 @@ class Outcome:
     warnings: tuple[str, ...] = ()
     run_url: str = ""
     final: bool = False
+    figures: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def summary(self) -> str:

@@ -38,6 +38,7 @@ from function_app.engine.reporting import (
     alert_of,
     condition_of,
     figures_in_words,
+    figures_of,
     is_news,
 )
 from function_app.errors import KeyRefusedError, NotThereError, SyncError, WandbBusyError, WandbError
@@ -200,6 +201,7 @@ class _Mirroring:
         log = read_log(self.events, self.job.status)
         summary = summary_of(self.job, log, self.account.now(), self.reporting.prices)
         self.run.summarise(summary | ({"best": best} if best else {}))
+        self.done.figures = figures_of(summary)
         models = self.final and self.job.status != "failed"
         attach = models or not (known and known.datasets)
         self.done.steps = self.run.send(attach=attach, ends=self.final)

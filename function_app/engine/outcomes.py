@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import dataclass, field
+from typing import Any
 
 from function_app.engine.accounts import JobSource
 from function_app.engine.planner import Action, Decision
@@ -47,6 +48,7 @@ class Mirrored:
     url: str = ""
     steps: int = 0
     last_step: int | None = None
+    figures: dict[str, Any] = field(default_factory=dict)
     actions: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     final: bool = False
@@ -64,6 +66,7 @@ def outcome_of(each: Candidate, result: Result, done: Mirrored, error: SyncError
         hint=_hint(error) if error else "",
         steps=done.steps,
         last_step=done.last_step,
+        figures=done.figures,
         actions=tuple(done.actions),
         warnings=tuple(done.warnings),
         run_url=done.url or (each.run.url if each.run else ""),

@@ -13,6 +13,10 @@ FAILED, PAUSED, OVERDUE = "failed", "paused", "overdue"
 """The conditions of a job that cause an alert."""
 
 _NEWS_FOR = 24 * 3600.0  # seconds after the last event of a job, so that a backfill causes no alerts
+_FIGURES = (
+    *("queue_s", "duration_s", "estimated_finish", "total_steps"),
+    *("billed_tokens", "billed_hours", "grader_tokens", "cost", "estimated_cost"),
+)
 _DEVELOPER_TIER = "developertier"
 
 
@@ -86,6 +90,11 @@ def _why_paused(job: Job) -> str:
 
 def _last_news(job: Job, events: Sequence[Event]) -> float:
     return max((event.created_at for event in events), default=job.created_at)
+
+
+def figures_of(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what of a run's summary goes into the outcome: times, progress, billing and cost, as far as they are known."""
+    return {name: summary[name] for name in _FIGURES if summary.get(name) is not None}
 
 
 def figures_in_words(summary: Mapping[str, Any]) -> list[str]:

@@ -61,6 +61,7 @@ def test_prices_and_the_name_of_the_model_artifact_are_settings(bench: Bench) ->
     outcome = bench.tick(engine)[JOB]
     assert bench.run().summary["cost"] == bench.run().summary["billed_tokens"]
     assert "cost 4,110.00" in outcome.actions
+    assert (outcome.figures["cost"], outcome.figures["billed_tokens"]) == (4110.0, 4110)
     assert bench.aliases("model-metadata") == {"v0": [JOB, f"{JOB}-step-30", "latest"]}
     assert bench.cloud.world.wandb.store.collection(ENTITY, PROJECT, "model-metadata").type == "m"
 
