@@ -15,7 +15,7 @@ from importlib.util import find_spec
 from function_app.authoring.view_spec import UnknownSpecError, replace_sections, sections_in
 from function_app.errors import WandbError
 from function_app.tracking.wandb.api import WandbApi
-from function_app.tracking.wandb.pages import project_page
+from function_app.tracking.wandb.client import project_page
 
 _NAME_LENGTH = 11  # as wandb-workspaces' own names
 _VIEW = """

@@ -19,7 +19,7 @@ from function_app.data.routes import Destination, LeftOut
 from function_app.errors import SettingsError, SyncError
 from function_app.models import Job, Method
 from function_app.settings import Settings
-from function_app.tracking.wandb.pages import project_page
+from function_app.tracking.wandb.client import project_page
 
 if TYPE_CHECKING:
     from function_app.authoring.request import Wanted

@@ -12,9 +12,8 @@ from function_app.data.fields import Fields, object_in, parsed, text, whole
 from function_app.errors import KeyRefusedError, WandbBusyError
 from function_app.models import RunState
 from function_app.tracking import OF_JOB, Identity, KeySource, run_of
-from function_app.tracking.wandb.client import WandbClient
+from function_app.tracking.wandb.client import WandbClient, project_page
 from function_app.tracking.wandb.marks import LEGACY, SUPERSEDED_BY, Marks, legacy_marks, marks_in
-from function_app.tracking.wandb.pages import project_page
 
 _T = TypeVar("_T")
 

@@ -4,6 +4,7 @@ The SDK's client (`ServiceApi`) uses wandb-core, which reports errors as text an
 private. The operations here are the SDK's, with its names.
 """
 
+import functools
 import json
 import logging
 import time
@@ -249,3 +250,16 @@ def _words(error: Exception) -> str:
 def _printable(text: str) -> str:
     """Return one line of at most 200 characters without control characters: the text comes from outside."""
     return "".join(char if char.isprintable() else " " for char in text)[:200].strip()
+
+
+@functools.cache
+def project_page(entity: str, project: str, base_url: str | None) -> str:
+    """Return the address of a project's page. Runs are below it, under `/runs/`.
+
+    Args:
+        base_url: the address of W&B's API; None for the SDK's default.
+    """
+    import wandb  # here, because it takes half a second, which --help does not need
+
+    settings = wandb.Settings(base_url=base_url) if base_url else wandb.Settings()
+    return f"{settings.app_url.rstrip('/')}/{quote(entity)}/{quote(project)}"
