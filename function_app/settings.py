@@ -43,7 +43,7 @@ CONCURRENCY = 16
 
 AUTO = "auto"
 V1 = "v1"
-_PREVIEW, _STABLE = "2025-04-01-preview", "2024-10-21"
+PREVIEW, _STABLE = "2025-04-01-preview", "2024-10-21"
 
 
 class Settings(BaseSettings):
@@ -127,7 +127,7 @@ class Settings(BaseSettings):
         """
         if self.azure_openai_api_version != AUTO:
             return (self.azure_openai_api_version,)
-        return (V1,) if any(rule.needs_metadata for rule in self.wandb_routes) else (_PREVIEW, _STABLE)
+        return (V1,) if any(rule.needs_metadata for rule in self.wandb_routes) else (PREVIEW, _STABLE)
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:
@@ -200,7 +200,7 @@ class Settings(BaseSettings):
     @classmethod
     def _api_version(cls, version: str) -> str:
         if version not in (AUTO, V1) and not re.fullmatch(r"\d{4}-\d{2}-\d{2}(-preview)?", version):
-            raise ValueError(f"{version!r} is not {V1}, {AUTO} or a date such as {_STABLE} (or {_PREVIEW})")
+            raise ValueError(f"{version!r} is not {V1}, {AUTO} or a date such as {_STABLE} (or {PREVIEW})")
         return version
 
     @field_validator("wandb_routes", mode="before")

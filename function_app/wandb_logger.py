@@ -7,6 +7,7 @@ the most recent jobs, on any page; a job is waited for while it can end; one job
 import argparse
 import inspect
 import os
+import re
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Self
@@ -23,7 +24,7 @@ from function_app.engine.engine import Engine, Interrupted
 from function_app.engine.retry import Patience
 from function_app.errors import AccountError, NotThereError, SettingsError, SyncError
 from function_app.models import OPENAI, Conventions, DatasetPolicy, Outcome, Result, Selection
-from function_app.settings import Settings
+from function_app.settings import PREVIEW, Settings
 from function_app.tracking.wandb.client import DEFAULT_SERVER
 from function_app.tracking.wandb.internals import server_in_force
 from function_app.tracking.wandb.sdk import as_a_guest, found_key
@@ -34,6 +35,7 @@ EVERY = 60.0
 
 _OFFLINE = frozenset({"offline", "dryrun", "disabled"})
 _SUPPORTED = ("name", "notes", "group", "job_type", "tags", "config")  # of wandb.init's parameters
+_STABLE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _OPENAI_HOST = "api.openai.com"
 
 Say = Callable[[str], None]
@@ -171,7 +173,12 @@ class _Given(Account):
     """An account with the caller's client, which the caller will close."""
 
     def __init__(self, client: openai.OpenAI) -> None:
-        super().__init__(account_name(str(client.base_url)), lambda http: client)
+        clients = [client]
+        if isinstance(client, openai.AzureOpenAI) and _STABLE.fullmatch(str(client.default_query.get("api-version"))):
+            # Stable versions do not show that a job logs to W&B by itself, and it would be logged twice.
+            clients.insert(0, client.copy(api_version=PREVIEW))
+        first, *others = [lambda http, each=each: each for each in clients]
+        super().__init__(account_name(str(client.base_url)), first, *others)
 
     def close(self) -> None:
         """Leave the client open."""

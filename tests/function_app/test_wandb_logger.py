@@ -48,7 +48,7 @@ def script(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Script:
             scope = "https://cognitiveservices.azure.com/.default"
             client = openai.AzureOpenAI(
                 azure_endpoint=said.pop("endpoint", ENDPOINT),
-                api_version="2025-04-01-preview",
+                api_version=said.pop("api_version", "2025-04-01-preview"),
                 azure_ad_token_provider=get_bearer_token_provider(credential, scope),
             )
             with client:
@@ -94,6 +94,17 @@ def test_every_job_gets_its_run_and_a_line_and_the_outcomes_say_what_was_done(
     assert sum("30 new steps" in line for line in lines) == 1
     assert KEY not in "".join(lines)
     assert [each.result for each in script().values()] == [Result.CURRENT, Result.CURRENT]
+
+
+@pytest.mark.parametrize("version", ["2024-10-21", "2025-04-01-preview"])
+def test_a_job_that_logs_by_itself_is_not_logged_twice_whatever_version_the_client_speaks(
+    bench: Bench, script: Script, version: str
+) -> None:
+    """The stable version does not show the job's own integration."""
+    own = [{"type": "wandb", "wandb": {"project": "theirs"}}]
+    bench.world(a_job(integrations=own), a_job(id=OTHER_JOB))
+    outcomes = script(api_version=version)
+    assert (outcomes[JOB].result, outcomes[OTHER_JOB].result) == (Result.SKIPPED, Result.SYNCED)
 
 
 def test_a_process_of_somebody_else_hears_nothing_of_the_sdk_and_keeps_its_environment(bench: Bench) -> None:
