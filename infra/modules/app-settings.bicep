@@ -11,7 +11,13 @@ param settings { *: string }
 @description('Further settings of the company.')
 param extraSettings { *: string }
 
-var others = toObject(filter(items(present), each => !contains(settings, each.key)), each => each.key, each => each.value)
+// Some deployments add a connection string (Azure/azure-functions-host#11796), which the host would use in place of the identity.
+var connectionString = 'azurewebjobsstorage'
+var others = toObject(
+  filter(items(present), each => !contains(settings, each.key) && toLower(each.key) != connectionString),
+  each => each.key,
+  each => each.value
+)
 var given = toObject(filter(items(settings), each => !empty(each.value)), each => each.key, each => each.value)
 
 resource app 'Microsoft.Web/sites@2025-03-01' existing = {

@@ -127,7 +127,10 @@ def test_combinations_that_cannot_work_stop_the_deployment_before_a_resource_is_
 
 def test_an_update_keeps_the_settings_of_others_and_drops_ours_that_are_empty_now() -> None:
     text = TEXTS["app-settings"]
-    assert "filter(items(present), each => !contains(settings, each.key))" in text
+    assert (
+        "filter(items(present), each => !contains(settings, each.key) && toLower(each.key) != connectionString)" in text
+    )
+    assert f"var connectionString = '{STORAGE.lower()}'" in text, "the host would use it in place of the identity"
     assert "properties: union(others, extraSettings, host, given)" in text
     assert "@secure()\nparam present" in text, "settings of others may be secrets, which a deployment would keep"
 
