@@ -28,7 +28,7 @@ def not_jsonl(head: bytes) -> str | None:
         head: the first 64 KiB of the file, or the whole file.
     """
     if not head.removeprefix(BOM).strip():
-        return "is empty"
+        return "is empty: write one example on each line, as a JSON object"
     for magic, message in _MAGIC:
         if head.startswith(magic):
             return message
@@ -38,7 +38,23 @@ def not_jsonl(head: bytes) -> str | None:
         return "is UTF-16: save it as UTF-8, in PowerShell with `Set-Content -Encoding utf8`"
     if b"\0" in head[:4096]:
         return "is binary, not text"
+    if _is_legacy_text(head):
+        return "is not UTF-8 but an older encoding such as Windows-1252: save it as UTF-8"
     return _other_text(head.removeprefix(BOM).lstrip().decode("utf-8", "replace"))
+
+
+def _is_legacy_text(head: bytes) -> bool:
+    """Return whether several lines are not UTF-8, and no line has other characters than ASCII in UTF-8."""
+    others = [line for line in head.split(b"\n")[:-1] if not line.isascii()]
+    return len(others) > 1 and not any(_is_utf8(line) for line in others)
+
+
+def _is_utf8(line: bytes) -> bool:
+    try:
+        line.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _is_utf16_without_mark(head: bytes) -> bool:
@@ -51,14 +67,32 @@ def _other_text(text: str) -> str | None:
     if (first.startswith("[") and not _is_json(first)) or _is_array_of_objects(first):
         return "is a JSON array: write each of its elements on a line, with `jq -c '.[]'`"
     if first.startswith("{"):
-        return (
-            "is JSON spread over several lines: write each object on one line, with `jq -c .`" if first == "{" else None
-        )
+        return _almost_json(first)
+    if first.startswith("```"):
+        return "begins with a Markdown fence (```): remove the lines that are not JSON"
     if first.startswith("<"):
         return "is HTML or XML"
     if first.startswith("---") or first.split(":")[0] in ("messages", "- messages"):
         return "is YAML: convert it to JSON with one object on each line"
     return _table(text, first)
+
+
+def _almost_json(first: str) -> str | None:
+    """Recognize what many files do instead of one object on each line; None if the first line may be an object."""
+    if first == "{":
+        return "is JSON spread over several lines: write each object on one line, with `jq -c .`"
+    if first.startswith(("{'", "{ '")):
+        return "has Python dictionaries instead of JSON: write each example with `json.dumps`"
+    try:
+        _, end = json.JSONDecoder().raw_decode(first)
+    except (ValueError, RecursionError):
+        return None
+    rest = first[end:].strip()
+    if rest == ",":
+        return "has a comma at the end of the lines: remove them"
+    if rest.startswith("{"):
+        return "has several objects on a line: write each on a line, with `jq -c .`"
+    return None
 
 
 def _is_array_of_objects(first: str) -> bool:

@@ -209,8 +209,11 @@ def _message(message: _Message, role: str, method: Method, here: str) -> _Broken
             "role-developer",
             f"{here} has the role developer, which the services document for reinforcement only",
         )
-    if role == "system" and method is Method.REINFORCEMENT:
-        yield "role-system", f"{here} has the role system; for reinforcement the role developer is documented"
+    if role in ("system", "function") and method is Method.REINFORCEMENT:
+        yield (
+            "role-system",
+            f"{here} has the role {role}; for reinforcement developer, user, assistant and tool are documented",
+        )
     if role == "function" and not text_or_empty(message.get("name")):
         yield "function-name", f"{here} does not name the function that answers"
     yield from _content(message, role, here)

@@ -210,7 +210,12 @@ _MESSAGE_RULES = (
         _refuses(_V, "validate_sft.py"),
     ),
     Rule("role-developer", "The developer role is for reinforcement.", _UNKNOWN, _UNKNOWN),
-    Rule("role-system", "Reinforcement takes developer messages, not system messages.", _UNKNOWN, _UNKNOWN),
+    Rule(
+        "role-system",
+        "Reinforcement takes developer messages, not system messages, and no legacy functions.",
+        _UNKNOWN,
+        _UNKNOWN,
+    ),
     Rule(
         "no-user",
         "A conversation has a message from the user.",

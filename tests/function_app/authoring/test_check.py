@@ -119,6 +119,12 @@ TEXT = "".join(json.dumps(CHAT) + "\n" for _ in range(12))
         (b"prompt\tcompletion\r\nWhere is it?\tIn Lund.\r\n", "is TSV"),
         (b"<html>", "is HTML or XML"),
         (b"PAR1....", "is a Parquet file"),
+        (b"```json\n" + TEXT.encode() + b"```\n", "begins with a Markdown fence"),
+        (f"{CHAT}\n{CHAT}\n".encode(), "has Python dictionaries"),
+        (TEXT.replace("\n", ",\n").encode(), "has a comma at the end"),
+        (TEXT.replace("\n", "").encode(), "has several objects on a line"),
+        (TEXT.replace("\n", "\r").encode(), "has several objects on a line"),
+        ('{"messages": "\u00e4"}\n'.encode("cp1252") * 3, "is not UTF-8"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
