@@ -8,6 +8,8 @@ SyncError
 ├── TakenError               another worker has the job
 ├── NotYetError              the run cannot be written just now; nothing is wrong
 ├── UsageError               the command line cannot be used (cli.commands)
+├── NotConfirmedError        `submit` cannot ask (cli.quote)
+├── DeclinedError            the user answered no to `submit` (cli.submit)
 ├── RequestError             the options of `submit` contradict each other (authoring.request)
 ├── InvalidFileError         `check` finds errors in a file that is to be uploaded (authoring.request)
 ├── UnusableFileError        the account cannot use an uploaded file (authoring.submission)
@@ -22,6 +24,7 @@ SyncError
     ├── RunDeletedError      … the run was deleted there; its id cannot be reused
     ├── UnusableRunError     … lost rows of the run, which must be replaced
     ├── DashboardError       … does not save the workspace (authoring.dashboard)
+    ├── AutomationError      … does not create an automation (authoring.automations)
     └── WandbBusyError       … is unreachable, busy or failing; retry later
         └── UnclearError     … failed without a clear reason (tracking.wandb.sdk)
 

@@ -145,7 +145,18 @@ _STORAGE = {
     "SYNC_SCHEDULE": "0 */2 * * * *",
 }
 _SETUP = ("--yes", "--propagation-wait", "0s")
-_SUBMIT = ("submit", "--model", "gpt-4o-mini-2024-07-18", "--training", _TRAINING, "--interval", "0.05s")
+_SUBMIT = (
+    "submit",
+    "--model",
+    "gpt-4o-mini-2024-07-18",
+    "--training",
+    _TRAINING,
+    "--yes",
+    "--interval",
+    "0.05s",
+    "--tokenizer",
+    "estimate",
+)
 _LIVE = world(in_place=True, created="-8m", timeline={"steps": 60, "seconds_per_step": 60})
 _HOST = ("tests.worker.host", str(LIBRARY), str(ROOT), _INVOCATIONS, "answers.json")
 _FUNCTIONS = Case(

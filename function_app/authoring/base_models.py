@@ -46,8 +46,18 @@ BASE_MODELS: Mapping[Service, Mapping[str, BaseModel]] = {
         "qwen-32b": _model(_SFT),
         "llama-3.3-70b-instruct": _model(_SFT),
         "gpt-oss-20b": _model(_SFT),
+        "qwen3-32b": _model(_SFT),
     },
 }
+
+
+_OPEN_WEIGHT = ("ministral-", "qwen", "llama-", "gpt-oss-", "muse-")
+"""How the names of open-weight models begin that Foundry trains; which methods the newer ones take is not listed."""
+
+
+def is_open_weight(name: str) -> bool:
+    """Return whether a model is an open-weight one, which Microsoft documents with Global and data zone training only."""
+    return name.rpartition("/")[2].lower().startswith(_OPEN_WEIGHT)
 
 
 def base_models_of(name: str, service: Service | None) -> list[BaseModel]:

@@ -1,7 +1,7 @@
 """Check the options of `submit` and its files, and choose the account for the job."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +12,7 @@ from pydantic import model_validator
 from function_app.authoring.check import Checked, Question, check_file
 from function_app.authoring.job_creation import JobRequest
 from function_app.authoring.rules import Service, Severity, fields_of_grader
-from function_app.authoring.tokens import estimating
+from function_app.authoring.tokens import Tokenizer
 from function_app.azure.openai import Account
 from function_app.errors import SyncError
 from function_app.models import OPENAI, Method
@@ -21,7 +21,8 @@ from function_app.wiring import open_accounts
 
 _COMMON = frozenset({"n_epochs", "batch_size", "learning_rate_multiplier"})
 HYPERPARAMETERS = {
-    Method.SUPERVISED: _COMMON,
+    # prompt_loss_weight is in Microsoft's REST examples only.
+    Method.SUPERVISED: _COMMON | {"prompt_loss_weight"},
     # l2_multiplier exists at Microsoft only (Direct preference optimization); OpenAI has the others, too.
     Method.DPO: _COMMON | {"beta", "l2_multiplier"},
     Method.REINFORCEMENT: _COMMON | {"eval_interval", "eval_samples", "compute_multiplier", "reasoning_effort"},
@@ -29,7 +30,17 @@ HYPERPARAMETERS = {
 """The hyperparameters of each method (OpenAI's API description; Microsoft, Reinforcement fine-tuning). The service might
 silently ignore a name that it does not know."""
 
-_SUFFIX = re.compile(r"[A-Za-z0-9_-]{1,40}")  # (Azure OpenAI's API description)
+_LONGEST_SUFFIX = 64
+"""OpenAI's API and Azure's v1 allow 64 characters; Azure's pages name 18 and 40, too."""
+_TRAINING_TYPES = {
+    "standard": "standard",
+    "globalstandard": "globalStandard",
+    "datazonestandard": "datazoneStandard",
+    "developer": "developerTier",
+    "developertier": "developerTier",
+}
+"""As recorded jobs spell them; that of the data zone is formed like the others (UNVERIFIED)."""
+_SUFFIX = re.compile(r"[A-Za-z0-9_-]+")  # (Azure OpenAI's API description)
 _SHOWN = 3  # findings that an error message contains
 
 
@@ -81,8 +92,8 @@ def account_of(settings: Settings, name: str | None) -> Iterator[Account]:
         RequestError: no account has this name, or there are several and none was named.
     """
     with open_accounts(settings) as accounts:
-        names = ", ".join(each.name for each in accounts)
-        chosen = [each for each in accounts if name in (None, each.name)]
+        names = ", ".join(each.address for each in accounts)
+        chosen = [each for each in accounts if name in (None, each.name, each.address)]
         if not chosen:
             raise RequestError(f"There is no account {name}; the settings name {names}.")
         if len(chosen) > 1:
@@ -90,8 +101,10 @@ def account_of(settings: Settings, name: str | None) -> Iterator[Account]:
         yield chosen[0]
 
 
-def checked_request(wanted: Wanted, account: Account, tell: Callable[[str], None]) -> JobRequest:
-    """Return the request with its method, after checking the files and options.
+def checked_request(
+    wanted: Wanted, account: Account, tokenizer: Tokenizer
+) -> tuple[JobRequest, Checked, Checked | None]:
+    """Return the request with its method, and what is known of the files, after checking files and options.
 
     Raises:
         InvalidFileError: the service would refuse a file.
@@ -102,20 +115,25 @@ def checked_request(wanted: Wanted, account: Account, tell: Callable[[str], None
         _check_method(request, wanted)
     fields = fields_of_grader(request.grader)
     service = Service.OPENAI if account.name == OPENAI else Service.AZURE
+    epochs = request.hyperparameters.get("n_epochs")
     question = Question(
-        None if wanted.guess else request.method, grader_fields=fields, service=service, model=request.model
+        None if wanted.guess else request.method,
+        epochs=epochs if isinstance(epochs, int) and epochs > 0 else None,
+        grader_fields=fields,
+        service=service,
+        model=request.model,
     )
-    found = _checked_file(wanted.training, question, tell, unchecked=wanted.unchecked)
+    found = _checked_file(wanted.training, question, tokenizer, unchecked=wanted.unchecked)
     request = replace(request, method=found.method or request.method)
     _check_method(request, wanted)
-    if wanted.validation:
-        question = replace(question, method=request.method, validation=True)
-        _checked_file(wanted.validation, question, tell, unchecked=wanted.unchecked)
-    return request
+    if not wanted.validation:
+        return request, found, None
+    question = replace(question, method=request.method, validation=True)
+    return request, found, _checked_file(wanted.validation, question, tokenizer, unchecked=wanted.unchecked)
 
 
-def _checked_file(path: Path, question: Question, tell: Callable[[str], None], *, unchecked: bool) -> Checked:
-    found = check_file(path, question, estimating())
+def _checked_file(path: Path, question: Question, tokenizer: Tokenizer, *, unchecked: bool) -> Checked:
+    found = check_file(path, question, tokenizer)
     errors = [finding for finding in found.findings if finding.severity is Severity.ERROR]
     if not found.ok and not unchecked:
         shown = [f"line {each.line} {each.message}" if each.line else f"it {each.message}" for each in errors[:_SHOWN]]
@@ -125,19 +143,41 @@ def _checked_file(path: Path, question: Question, tell: Callable[[str], None], *
             f"The service would refuse {path}: {'; '.join(shown)}{more}.",
             f"`python -m function_app check {path}` lists everything; --unchecked uploads the file anyway.",
         )
-    verdict = "no errors" if found.ok else "errors found, uploaded anyway"
-    tell(f"{path.name}: {found.examples:,} example{'s' * (found.examples != 1)}, {verdict}.")
     return found
 
 
 def check_suffix(suffix: str | None, account: Account) -> None:
-    """Check the suffix. Azure allows shorter suffixes than OpenAI.
+    """Check the suffix.
 
     Raises:
         RequestError: the service does not allow this suffix.
     """
-    if suffix is not None and account.name != OPENAI and not _SUFFIX.fullmatch(suffix):
-        raise RequestError(f"--suffix {suffix!r} is invalid: use 1 to 40 of A-Z, a-z, 0-9, - and _.")
+    if suffix is None:
+        return
+    if not 1 <= len(suffix) <= _LONGEST_SUFFIX:
+        raise RequestError(f"--suffix has {len(suffix)} characters; 1 to {_LONGEST_SUFFIX} are allowed.")
+    if account.name != OPENAI and not _SUFFIX.fullmatch(suffix):
+        raise RequestError(f"--suffix {suffix!r} is invalid: use A-Z, a-z, 0-9, - and _.")
+
+
+def base_model_of(account: Account, source: str) -> str:
+    """Return the model to train further: that of a job, or `source` itself if it is not a job's id.
+
+    Raises:
+        AccountError: the account has no such job.
+        RequestError: the job has no model.
+    """
+    if not source.startswith("ftjob-"):
+        return source
+    job = account.job(source)
+    if job.fine_tuned_model is None:
+        raise RequestError(f"{source} has no model to continue from: it is {job.status}.")
+    return job.fine_tuned_model
+
+
+def training_type_of(given: str | None) -> str | None:
+    """Return Azure's training type in the spelling that jobs show; an unknown one as it is."""
+    return given and _TRAINING_TYPES.get(given.lower(), given)
 
 
 def _check_method(request: JobRequest, wanted: Wanted) -> None:

@@ -6,9 +6,8 @@ commands at the same moment do not see each other, because the API offers no way
 """
 
 import hashlib
-import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -24,15 +23,15 @@ from function_app.authoring.job_creation import (
     files,
     upload,
 )
+from function_app.authoring.twins import like
 from function_app.azure.openai import Account
 from function_app.errors import AccountError, SyncError
-from function_app.models import Job
+from function_app.models import MOVING, Job
 
 PATIENCE = 1800.0
 """The time limit for processing a file, in seconds."""
-
-_ENDED_BADLY = frozenset({"failed", "cancelled"})  # such jobs are not reused for a new request
-_DATED = re.compile(r"-\d[\d-]*")  # the service shows gpt-4o-mini as gpt-4o-mini-2024-07-18
+FOLLOW_EVERY = 30.0
+"""The shortest time between two polls of a job that is followed, in seconds."""
 
 
 class UnusableFileError(SyncError):
@@ -55,6 +54,40 @@ class Submitted:
     uploaded: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class LocalFile:
+    """A file to train with.
+
+    Attributes:
+        size: in bytes.
+        held: the account's files with the same name and content.
+    """
+
+    path: Path
+    size: int
+    held: tuple[RemoteFile, ...] = ()
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The ids of those files."""
+        return tuple(each.id for each in self.held)
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What a submission is going to do.
+
+    Attributes:
+        request: the job, without the ids of its files.
+        twin: a job that exists already and matches the request, so that no other is created.
+    """
+
+    request: JobRequest
+    training: LocalFile
+    validation: LocalFile | None = None
+    twin: Job | None = None
+
+
 @dataclass
 class Submission:
     """One attempt to start a job.
@@ -73,46 +106,93 @@ class Submission:
     sleep: Callable[[float], None] = time.sleep
     _uploaded: list[str] = field(default_factory=list)
 
-    def run(self, request: JobRequest, training: Path, validation: Path | None, *, again: bool = False) -> Submitted:
-        """Start the job of `request`, whose files are `training` and `validation`.
+    def plan(self, request: JobRequest, training: Path, validation: Path | None, *, again: bool = False) -> Planned:
+        """Look for the files and for a job like the requested one. Writes nothing.
 
         Args:
+            request: the job, without the ids of its files.
+            training: the training file.
+            validation: the validation file.
             again: create the job even if a similar one exists.
+
+        Raises:
+            AccountError: the account refuses.
+            OSError: a file cannot be read.
+        """
+        jobs = self.account.jobs()  # finds the API version that the account accepts, too
+        held = files(self.account)
+        trained = self._local(training, held)
+        validated = self._local(validation, held) if validation else None
+        planned = Planned(request, trained, validated)
+        return planned if again else replace(planned, twin=self._twin(planned, jobs))
+
+    def run(self, planned: Planned, *, again: bool = False) -> Submitted:
+        """Upload the missing files, wait until all are processed, and create the job unless one like it exists.
 
         Raises:
             AccountError: the account refuses.
             UnusableFileError: the account cannot use a file.
             OSError: a file cannot be read.
         """
-        self.account.jobs()  # finds the API version that the account accepts
-        held = files(self.account)
-        trained = self._there(training, held)
-        validated = self._there(validation, [trained, *held]) if validation else None
+        if planned.twin and not again:
+            return Submitted(planned.twin, created=False)
+        trained = self._there(planned.training)
+        validated = trained if planned.validation == planned.training else None
+        if planned.validation and not validated:
+            validated = self._there(planned.validation)
         for each in filter(None, (trained, validated)):
             self._wait(each)
-        request = replace(request, training_file=trained.id, validation_file=validated.id if validated else None)
+        request = replace(
+            planned.request, training_file=trained.id, validation_file=validated.id if validated else None
+        )
+        planned = replace(planned, request=request)
         before = self.account.jobs()
-        if not again and (twin := like(request, before)):
+        if not again and (twin := self._twin(planned, before)):
             return Submitted(twin, created=False, uploaded=tuple(self._uploaded))
         self.tell("Creating the job.")
         try:
-            job, lost = create_job(self.account, request), False
+            job, lost = create_job(self.account, planned.request), False
         except LostAnswerError as error:
-            job, lost = self._find(request, before, error), True
+            job, lost = self._find(planned.request, before, error), True
         return Submitted(job, created=True, lost=lost, uploaded=tuple(self._uploaded))
 
-    def _there(self, path: Path, held: Sequence[RemoteFile]) -> RemoteFile:
-        """Return the account's file with this name and content. Upload it if there is none."""
+    def follow(self, job: Job) -> Job:
+        """Return the job once it has ended, or has paused. Tell the newest line of its log whenever that changes.
+
+        Raises:
+            AccountError: the account refuses.
+        """
+        before = ""
+        while True:
+            job = self.account.job(job.id)
+            events = self.account.events(job.id)
+            news = f"{job.status}: {events[-1].message}" if events else job.status
+            if news != before:
+                self.tell(news)
+            if job.status not in MOVING:
+                return job
+            before = news
+            self.sleep(max(self.interval, FOLLOW_EVERY))
+
+    def _twin(self, planned: Planned, jobs: Sequence[Job]) -> Job | None:
+        validation = planned.validation.ids if planned.validation else ()
+        if planned.validation and not validation and not planned.request.validation_file:
+            return None  # a file that the account does not have yet
+        return like(planned.request, jobs, planned.training.ids, validation)
+
+    def _local(self, path: Path, held: Sequence[RemoteFile]) -> LocalFile:
+        """Return a file with those of the account that have its name and content."""
         size = path.stat().st_size
         alike = [each for each in held if (each.name, each.size) == (path.name, size) and each.status not in FAILED]
-        if alike:
-            digest = _digest(path)
-            for each in alike:
-                if self._has(each, digest):
-                    self.tell(f"The account already has {path.name} with the same content: {each.id}.")
-                    return each
-        self.tell(f"Uploading {path.name} ({size:,} bytes).")
-        uploaded = upload(self.account, path)
+        digest = _digest(path) if alike else ""
+        return LocalFile(path, size, tuple(each for each in alike if self._has(each, digest)))
+
+    def _there(self, local: LocalFile) -> RemoteFile:
+        """Return the account's file. Upload it if there is none."""
+        if local.held:
+            return local.held[0]
+        self.tell(f"Uploading {local.path.name} ({local.size:,} bytes).")
+        uploaded = upload(self.account, local.path)
         self._uploaded.append(uploaded.id)
         return uploaded
 
@@ -147,38 +227,6 @@ class Submission:
         if job := like(request, [job for job in self.account.jobs() if job.id not in known]):
             return job
         raise error
-
-
-def like(request: JobRequest, jobs: Sequence[Job]) -> Job | None:
-    """Return the newest of `jobs` that matches `request` in everything that the service shows, except failed or cancelled jobs.
-
-    A value that the request leaves open matches anything, because the service chose it. A value that the service does not show
-    also matches: a wrong match only costs the user a look, but a duplicate job costs money.
-    """
-    alike = [job for job in jobs if job.status not in _ENDED_BADLY and _is_like(job, request)]
-    return max(alike, key=lambda job: job.created_at, default=None)
-
-
-def _is_like(job: Job, request: JobRequest) -> bool:
-    same_files = (job.training_file, job.validation_file) == (request.training_file, request.validation_file)
-    return (
-        same_files
-        and _same_model(job.model, request.model)
-        and job.suffix == request.suffix
-        and (request.seed is None or job.seed in (None, request.seed))
-        and job.method in (None, request.method)
-        and (request.training_type is None or job.training_type in (None, request.training_type))
-        and (request.grader is None or job.method_options.get("grader") in (None, request.grader))
-        and _same_hyperparameters(job.hyperparameters, request.hyperparameters)
-    )
-
-
-def _same_model(shown: str, asked: str) -> bool:
-    return shown == asked or (shown.startswith(asked) and _DATED.fullmatch(shown[len(asked) :]) is not None)
-
-
-def _same_hyperparameters(shown: Mapping[str, object], asked: Mapping[str, object]) -> bool:
-    return all(shown.get(name) in (None, value) for name, value in asked.items() if value != "auto")
 
 
 def _digest(path: Path) -> str:

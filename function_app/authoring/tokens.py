@@ -69,6 +69,26 @@ def counting(model: str | None, *, load: Callable[[str], Any] | None = None, pat
     return Tokenizer(f"tiktoken {name}", exact=True, count=lambda text: len(encoding.encode_ordinary(text)))
 
 
+def tokenizer_for(choice: str, model: str | None) -> Tokenizer:
+    """Return the tokenizer of an option.
+
+    Args:
+        choice: tiktoken, estimate, or auto: tiktoken if it and its vocabulary are there, else an estimate that says why not.
+        model: selects the vocabulary; None for the newest.
+
+    Raises:
+        TokenizerError: tiktoken was chosen and cannot be used.
+    """
+    if choice == "estimate":
+        return estimating()
+    try:
+        return counting(model)
+    except TokenizerError as error:
+        if choice == "tiktoken":
+            raise
+        return estimating(error.message.rstrip("."))
+
+
 def estimating(note: str = "") -> Tokenizer:
     """Return a tokenizer that counts one token for four bytes of UTF-8.
 

@@ -104,6 +104,12 @@ def retirement_in(model: Fields) -> float | None:
     return float(ends) if ends and ends < _NEVER else None
 
 
+def training_end_in(model: Fields) -> float | None:
+    """Return when a base model can no longer be trained, in seconds since the epoch; None for no date."""
+    ends = model.fields("deprecation").read("fine_tune", moment)
+    return float(ends) if ends and ends < _NEVER else None
+
+
 def _error(error: Fields) -> JobError | None:
     code, message = error.read("code", text), error.read("message", text)
     return JobError(code or "", message or "", error.read("param", text)) if code or message else None

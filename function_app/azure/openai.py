@@ -16,7 +16,7 @@ import httpx2
 import openai
 from azure.core.exceptions import AzureError
 
-from function_app.azure.jobs import checkpoint_from, event_from, job_from, retirement_in
+from function_app.azure.jobs import checkpoint_from, event_from, job_from, retirement_in, training_end_in
 from function_app.azure.refusals import refusal
 from function_app.data.fields import Fields, text, whole
 from function_app.errors import AccessError, AccountBusyError, AccountError, NotThereError
@@ -70,6 +70,11 @@ class Account:
         self._skew = 0.0
         http = openai.DefaultHttpxClient(event_hooks={"request": [_count], "response": [self._note]}, verify=trust)
         self._clients = [make(http) for make in (client, *others)]
+
+    @property
+    def address(self) -> str:
+        """Its name, with the project's behind a slash if it is a project's address."""
+        return f"{self.name}/{self.project}" if self.project else self.name
 
     def now(self) -> float:
         """Return the time in seconds since the epoch by the account's clock (the Date header of its answers), as in its jobs."""
@@ -132,6 +137,22 @@ class Account:
         with self._reading(f"read model {model}"):
             found = Fields(_json(self._client.models.with_raw_response.retrieve(model)))
         return retirement_in(found)
+
+    def training_end(self, model: str) -> float | None:
+        """Return when a base model can no longer be trained, in seconds since the epoch; None if the service does not say.
+
+        Azure's classic API says it (`deprecation.fine_tune`), for customers that never used the model (Microsoft, "Model
+        retirement"). So every API version is asked until one says it.
+        """
+        for client in self._clients:
+            try:
+                with self._reading(f"read model {model}"):
+                    found = Fields(_json(client.models.with_raw_response.retrieve(model)))
+            except AccountError:
+                continue
+            if ends := training_end_in(found):
+                return ends
+        return None
 
     def file(self, file_id: str) -> File:
         """Return the properties of a file without reading its content."""

@@ -13,9 +13,9 @@ from function_app.authoring.check import FINDINGS_KEPT, Checked, Question, check
 from function_app.authoring.rule_table import RULES
 from function_app.authoring.rules import Finding, Service, Severity, fields_of_grader, has_spaced_templates
 from function_app.authoring.statistics import Statistics
-from function_app.authoring.tokens import Tokenizer, TokenizerError, counting, estimating
+from function_app.authoring.tokens import TokenizerError, estimating, tokenizer_for
 from function_app.cli.console import echo, echo_json, wrapped
-from function_app.cli.options import output_option
+from function_app.cli.options import output_option, tokenizer_option
 from function_app.cli.report import fail
 from function_app.data.credentials import has_credentials
 from function_app.errors import SyncError
@@ -45,13 +45,7 @@ _FILE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
 @click.option(
     "--model", metavar="NAME", help="The base model: checks that it supports the method, and selects the vocabulary."
 )
-@click.option(
-    "--tokenizer",
-    type=click.Choice(["auto", "tiktoken", "estimate"]),
-    default="auto",
-    show_default=True,
-    help="auto: tiktoken if it is installed and has its vocabulary, else an estimate, which is marked as such.",
-)
+@tokenizer_option
 @click.option(
     "--epochs",
     type=click.IntRange(min=1),
@@ -126,7 +120,7 @@ def _checked(
 ) -> tuple[Checked, Statistics | None]:
     """Check the file, and read the statistics of the other one. Report an error and exit."""
     try:
-        checked = check_file(file, question, _tokenizer(tokenizer, question.model))
+        checked = check_file(file, question, tokenizer_for(tokenizer, question.model))
         other = check_file(compare, Question(statistics=True), estimating()).statistics if compare else None
     except TokenizerError as error:
         fail(error, output)
@@ -329,14 +323,3 @@ def _show_rule(name: str) -> None:
     _row(name[:_LABEL] if len(name) <= _LABEL else "rule", rule.text if len(name) <= _LABEL else f"{name}: {rule.text}")
     _row("OpenAI", str(rule.openai))
     _row("Azure", str(rule.azure))
-
-
-def _tokenizer(asked: str, model: str | None) -> Tokenizer:
-    if asked == "estimate":
-        return estimating()
-    try:
-        return counting(model)
-    except TokenizerError as error:
-        if asked == "tiktoken":
-            raise
-        return estimating(error.message.rstrip("."))

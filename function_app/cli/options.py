@@ -26,6 +26,17 @@ def output_option(command: _Command) -> _Command:
     )(command)
 
 
+def tokenizer_option(command: _Command) -> _Command:
+    """The option for how tokens are counted."""
+    return click.option(
+        "--tokenizer",
+        type=click.Choice(["auto", "tiktoken", "estimate"]),
+        default="auto",
+        show_default=True,
+        help="auto: tiktoken if it is installed and has its vocabulary, else an estimate, which is marked as such.",
+    )(command)
+
+
 class Duration(click.ParamType[float]):
     """A time span above zero, in seconds: 30s, 2m, 1m30s."""
 

@@ -5,6 +5,7 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -13,7 +14,8 @@ import click
 
 from function_app.cli.check import read_grader
 from function_app.cli.console import echo, echo_error, echo_json
-from function_app.cli.options import Duration, output_option
+from function_app.cli.options import Duration, output_option, tokenizer_option
+from function_app.cli.quote import NotConfirmedError, confirm, show
 from function_app.cli.report import INTERRUPTED, fail
 from function_app.data.routes import Destination, LeftOut
 from function_app.errors import SettingsError, SyncError
@@ -22,8 +24,15 @@ from function_app.settings import Settings
 from function_app.tracking.wandb.client import project_page
 
 if TYPE_CHECKING:
+    from function_app.authoring.quote import Quote
     from function_app.authoring.request import Wanted
-    from function_app.authoring.submission import Submitted
+    from function_app.authoring.submission import Submission, Submitted
+    from function_app.azure.openai import Account
+
+
+class DeclinedError(SyncError):
+    """The user answered no."""
+
 
 _FILE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
 
@@ -41,11 +50,22 @@ def _hyperparameters(
 
 
 @click.command()
-@click.option("--model", required=True, metavar="NAME", help="The base model, or a fine-tuned model to train further.")
+@click.option("--model", metavar="NAME", help="The base model.")
+@click.option(
+    "--continue-from",
+    metavar="JOB|MODEL",
+    help="Train a fine-tuned model further: the model itself, or the job that made it.",
+)
 @click.option("--training", type=_FILE, required=True, help="The training file (JSONL).")
 @click.option("--validation", type=_FILE, help="The validation file; required for reinforcement.")
-@click.option("--suffix", metavar="TEXT", help="Part of the model's name: 1 to 40 of A-Z, a-z, 0-9, - and _.")
-@click.option("--seed", type=int, help="The same seed usually gives the same result.  [default: the service's choice]")
+@click.option(
+    "--suffix", metavar="TEXT", help="Part of the model's name: 1 to 64 characters; on Azure A-Z, a-z, 0-9, - and _."
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**31 - 1),
+    help="The same seed usually gives the same result.  [default: the service's choice]",
+)
 @click.option(
     "--method",
     type=click.Choice([method.value for method in Method]),
@@ -59,8 +79,18 @@ def _hyperparameters(
     help="Repeatable or comma-separated; the service chooses the others.",
 )
 @click.option("--grader", type=_FILE, help="The grader for reinforcement, as JSON.")
-@click.option("--training-type", metavar="TYPE", help="Azure's training type: Standard, GlobalStandard or Developer.")
-@click.option("--account", metavar="NAME", help="The account, if AZURE_OPENAI_ENDPOINTS names several.")
+@click.option(
+    "--training-type",
+    metavar="TYPE",
+    help="Azure's training type: Standard, GlobalStandard, DatazoneStandard or Developer.",
+)
+@click.option(
+    "--account", metavar="NAME", help="The account (or ACCOUNT/PROJECT), if AZURE_OPENAI_ENDPOINTS names several."
+)
+@tokenizer_option
+@click.option("--dry-run", is_flag=True, help="Show what would be done and what it would cost, and write nothing.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@click.option("--wait", is_flag=True, help="Wait until the job has ended or paused; status 1 if it has no model then.")
 @click.option("--again", is_flag=True, help="Create the job even if a similar one exists.")
 @click.option("--unchecked", is_flag=True, help="Upload the files even if `check` finds errors in them.")
 @click.option(
@@ -69,13 +99,14 @@ def _hyperparameters(
     default="5s",
     show_default=True,
     metavar="TIME",
-    help="Time between two checks of a file that the service is processing.",
+    help="Time between two checks of a file that the service is processing, or with --wait of the job (30s or more).",
 )
 @output_option
 def submit(
-    model: str,
+    model: str | None,
     training: Path,
     *,
+    continue_from: str | None,
     validation: Path | None,
     suffix: str | None,
     seed: int | None,
@@ -86,37 +117,44 @@ def submit(
     account: str | None,
     again: bool,
     unchecked: bool,
+    tokenizer: str,
+    dry_run: bool,
+    yes: bool,
+    wait: bool,
     interval: float,
     output: str,
 ) -> None:
     """Start a fine-tuning job, so that the next sync shows it in W&B.
 
-    Checks the files, uploads those that the account does not have yet (same name and content), waits until they are
-    processed, and creates the job. If it was interrupted, run it again to continue. If a similar job exists, it is shown
-    and none is created, unless you pass --again. Two of these commands at the same moment do not see each other.
+    Checks the files, shows what it is going to do and cost (by your FINE_TUNING_PRICES), and asks. Then it uploads the files
+    that the account does not have yet (same name and content), waits until they are processed, and creates the job. If it was
+    interrupted, run it again to continue. If a similar job exists, it is shown and none is created, unless you pass --again.
+    Two of these commands at the same moment do not see each other.
 
     \b
     Where   AZURE_OPENAI_ENDPOINTS, with `az login` or AZURE_OPENAI_API_KEY; or OPENAI_API_KEY alone
     Role    Cognitive Services OpenAI Contributor on the account
 
     \b
-    Exit status: 0 the job exists, 1 it does not (a file or the service refused), 2 usage or settings,
-    130 interrupted.
+    Exit status: 0 the job exists (in a dry run: it could be created), 1 it does not (a file or the service refused, or you
+    did), 2 usage or settings, 130 interrupted.
     """
     # The SDKs take a second to import, which --help does not need.
     from function_app.authoring.job_creation import JobRequest
-    from function_app.authoring.request import Wanted
+    from function_app.authoring.request import Wanted, training_type_of
 
+    if (model is None) == (continue_from is None):
+        raise click.UsageError("Pass either --model or --continue-from.")
     wanted = Wanted(
         request=JobRequest(
-            model=model,
+            model=model or continue_from or "",
             training_file="",
             method=Method(method) if method else Method.SUPERVISED,
             hyperparameters=hyperparameters,
             suffix=suffix,
             seed=seed,
             grader=read_grader(grader) if grader else None,
-            training_type=training_type,
+            training_type=training_type_of(training_type),
         ),
         training=training,
         validation=validation,
@@ -124,7 +162,7 @@ def submit(
         unchecked=unchecked,
     )
     with _errors_reported(output):
-        _submit(wanted, account, output, interval=interval, again=again)
+        _submit(wanted, account, output, _Flags(interval, tokenizer, again=again, dry_run=dry_run, yes=yes, wait=wait))
 
 
 @contextmanager
@@ -132,7 +170,7 @@ def _errors_reported(output: str) -> Iterator[None]:
     """Report an error or Ctrl-C, and exit."""
     try:
         yield
-    except SettingsError as error:
+    except (SettingsError, NotConfirmedError) as error:
         fail(error, output, 2)
     except SyncError as error:
         fail(error, output)
@@ -145,8 +183,18 @@ def _errors_reported(output: str) -> Iterator[None]:
         sys.exit(INTERRUPTED)
 
 
-def _submit(wanted: "Wanted", account: str | None, output: str, *, interval: float, again: bool) -> None:
-    from function_app.authoring.request import RequestError, SubmitSettings, account_of, check_suffix, checked_request
+@dataclass(frozen=True)
+class _Flags:
+    interval: float
+    tokenizer: str
+    again: bool
+    dry_run: bool
+    yes: bool
+    wait: bool
+
+
+def _submit(wanted: "Wanted", account: str | None, output: str, flags: _Flags) -> None:
+    from function_app.authoring.request import RequestError, SubmitSettings, account_of
     from function_app.authoring.submission import Submission
 
     def tell(progress: str) -> None:
@@ -155,13 +203,43 @@ def _submit(wanted: "Wanted", account: str | None, output: str, *, interval: flo
     settings = SubmitSettings.take()
     try:
         with account_of(settings, account) as place:
-            check_suffix(wanted.request.suffix, place)
-            request = checked_request(wanted, place, tell)
-            submission = Submission(place, tell, interval)
-            done = submission.run(request, wanted.training, wanted.validation, again=again)
+            submission = Submission(place, tell, flags.interval)
+            quote = _quote(wanted, place, submission, settings, flags)
+            if flags.dry_run:
+                _show_dry_run(quote, output)
+                return
+            show(quote, err=True)
+            if not (flags.yes or quote.planned.twin or confirm("Create this job?")):
+                raise DeclinedError("Nothing was uploaded or created.")
+            done = submission.run(quote.planned, again=flags.again)
+            if flags.wait:
+                done = replace(done, job=submission.follow(done.job))
     except RequestError as error:
         raise click.UsageError(error.message) from None
     _report(done, settings, output)
+    if flags.wait and done.job.fine_tuned_model is None:
+        sys.exit(1)
+
+
+def _quote(wanted: "Wanted", place: "Account", submission: "Submission", settings: Settings, flags: _Flags) -> "Quote":
+    from function_app.authoring.quote import quote_of
+    from function_app.authoring.request import base_model_of, check_suffix, checked_request
+    from function_app.authoring.tokens import tokenizer_for
+
+    check_suffix(wanted.request.suffix, place)
+    model = base_model_of(place, wanted.request.model)
+    wanted = replace(wanted, request=replace(wanted.request, model=model))
+    request, training, validation = checked_request(wanted, place, tokenizer_for(flags.tokenizer, model))
+    planned = submission.plan(request, wanted.training, wanted.validation, again=flags.again)
+    return quote_of(place, planned, (training, validation), settings.fine_tuning_prices)
+
+
+def _show_dry_run(quote: "Quote", output: str) -> None:
+    if output == "json":
+        echo_json({"ok": True, "dry_run": True, **quote.document})
+        return
+    show(quote, err=False)
+    echo("Nothing was uploaded or created: this was a dry run.", err=True)
 
 
 def _report(done: "Submitted", settings: Settings, output: str) -> None:

@@ -251,6 +251,8 @@ def list_checkpoints(request: Request) -> Reply:
 def get_model(request: Request) -> Reply:
     """The model of a job. Its end is in the classic answer and in the platform's; v1's is UNVERIFIED, and has none here."""
     name = request.call.params["model"]
+    if request.surface == "classic" and (ends := request.store.training_end(name)):
+        return Reply(body=_base_model(name, ends))
     job = next(
         (job for job in request.store.jobs(request.now) if job.body(request.now).get("fine_tuned_model") == name), None
     )
@@ -281,6 +283,25 @@ def get_model(request: Request) -> Reply:
             "object": "model",
         }
     )
+
+
+def _base_model(name: str, ends: float) -> dict[str, Any]:
+    capabilities = {
+        "fine_tune": True,
+        "inference": True,
+        "completion": False,
+        "chat_completion": True,
+        "embeddings": False,
+    }
+    return {
+        "capabilities": capabilities,
+        "lifecycle_status": "generally-available",
+        "deprecation": {"fine_tune": int(ends), "inference": int(ends)},
+        "id": name,
+        "status": "succeeded",
+        "created_at": 1720000000,
+        "object": "model",
+    }
 
 
 # -- files

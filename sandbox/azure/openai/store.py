@@ -11,7 +11,7 @@ from pydantic import Field, SecretStr
 
 from sandbox.azure.openai.course import Action
 from sandbox.azure.openai.jobs import Job, job_of
-from sandbox.azure.openai.script import JobCourse, JobScript, Script, digest
+from sandbox.azure.openai.script import JobCourse, JobScript, Moment, Script, digest, epoch
 from sandbox.azure.openai.training_files import FileScript, TrainingFile
 
 PROCESSING_SECONDS = 5.0  # recorded: pending at upload, processed within six seconds
@@ -41,6 +41,7 @@ class OpenAIAccount(Script):
     new_jobs: JobCourse = JobCourse()
     kind: Literal["OpenAI", "AIServices", "FormRecognizer"] = "OpenAI"
     projects: list[str] = Field(default_factory=list)
+    training_ends: dict[str, Moment] = Field(default_factory=dict)
     project_audience: str = "https://ai.azure.com"
 
     @property
@@ -125,6 +126,11 @@ class Store:
             return script
         results = script.results.model_copy(update={"base64": True})
         return script.model_copy(update={"style": "openai", "results": results})
+
+    def training_end(self, model: str) -> float | None:
+        """When a base model can no longer be trained, by `training_ends`."""
+        ends = self.account.training_ends.get(model)
+        return None if ends is None else epoch(ends, self._origin)
 
     # -- jobs
 

@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from function_app.authoring.job_creation import JobRequest
-from function_app.authoring.submission import like
+from function_app.authoring.twins import like
 from function_app.cli.commands import main
 from function_app.models import Job, Method
 from sandbox.azure.openai.store import Store
@@ -49,7 +49,19 @@ def a_training_file(tmp_path: Path, name: str = "train.jsonl", **said: Any) -> P
 
 def tried(training: Path, *flags: str, env: Mapping[str, str] | None = None) -> Result:
     """The command, run in this process, which is several times as fast as in one of its own."""
-    argv = ["submit", "--model", MODEL, "--training", str(training), "--interval", "0.05s", *flags]
+    argv = [
+        "submit",
+        "--model",
+        MODEL,
+        "--training",
+        str(training),
+        "--yes",
+        "--interval",
+        "0.05s",
+        "--tokenizer",
+        "estimate",
+        *flags,
+    ]
     return CliRunner().invoke(main, argv, env=SETTINGS | dict(env or {}))
 
 
@@ -63,7 +75,18 @@ def submit(training: Path, *flags: str, env: Mapping[str, str] | None = None) ->
 
 def child(bench: Bench, training: Path) -> subprocess.Popen[str]:
     """The command in a process of its own, to be stopped."""
-    argv = ["submit", "--model", MODEL, "--training", str(training), "--interval", "0.05s"]
+    argv = [
+        "submit",
+        "--model",
+        MODEL,
+        "--training",
+        str(training),
+        "--yes",
+        "--interval",
+        "0.05s",
+        "--tokenizer",
+        "estimate",
+    ]
     return subprocess.Popen(
         [sys.executable, "-m", "function_app", *argv],
         env=bench.cloud.environment() | SETTINGS,
@@ -107,7 +130,18 @@ def test_files_become_a_job_that_the_next_sync_shows_in_wandb(bench: Bench, tmp_
 
 def test_people_get_the_id_on_stdout_and_what_comes_next_beside_it(bench: Bench, run: Command, tmp_path: Path) -> None:
     open_world(bench)
-    argv = ["submit", "--model", MODEL, "--training", str(a_training_file(tmp_path)), "--interval", "0.05s"]
+    argv = [
+        "submit",
+        "--model",
+        MODEL,
+        "--training",
+        str(a_training_file(tmp_path)),
+        "--yes",
+        "--interval",
+        "0.05s",
+        "--tokenizer",
+        "estimate",
+    ]
     done = run("function_app", *argv, env=SETTINGS)
     assert done.returncode == 0, done.stderr
     job = done.stdout.strip()
@@ -155,7 +189,7 @@ def test_reinforcement_takes_its_grader_along(bench: Bench, tmp_path: Path) -> N
     submit(training, *flags, "--model", "o4-mini", "--hyperparameters", "reasoning_effort=low,eval_interval=5")
     [job] = made(bench, store)
     assert job["method"] == {"type": "reinforcement", "reinforcement": {"grader": GRADER}}
-    assert job["trainingType"] == "GlobalStandard"
+    assert job["trainingType"] == "globalStandard"
 
 
 # --- once

@@ -1,0 +1,88 @@
+"""Whether a job is what a request asks for, so that a command that runs twice pays once. Pure."""
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+
+from function_app.authoring.job_creation import JobRequest
+from function_app.models import Job
+
+_ENDED_BADLY = frozenset({"failed", "cancelled"})  # such jobs are not reused for a new request
+_DATED = re.compile(r"-\d[\d-]*")  # the service shows gpt-4o-mini as gpt-4o-mini-2024-07-18
+_OPEN = frozenset({"auto", "-1"})
+"""Values of a hyperparameter that leave the choice to the service. Azure writes -1 for auto (recorded)."""
+
+
+def like(
+    request: JobRequest, jobs: Sequence[Job], training: Collection[str] = (), validation: Collection[str] = ()
+) -> Job | None:
+    """Return the newest of `jobs` that matches `request` in everything that the service shows, except failed or cancelled jobs.
+
+    A value that the request leaves open matches anything, because the service chose it. A value that the service does not show
+    also matches: a wrong match only costs the user a look, but a duplicate job costs money.
+
+    Args:
+        request: the requested job.
+        jobs: the account's jobs.
+        training: ids of further training files with the same content.
+        validation: ids of further validation files with the same content.
+    """
+    trained = {request.training_file, *training} - {""}
+    validated = {request.validation_file, *validation} if request.validation_file or not validation else {*validation}
+    alike = [
+        job
+        for job in jobs
+        if job.status not in _ENDED_BADLY
+        and job.training_file in trained
+        and job.validation_file in validated
+        and _is_like(job, request)
+    ]
+    return max(alike, key=lambda job: job.created_at, default=None)
+
+
+def _is_like(job: Job, request: JobRequest) -> bool:
+    return (
+        _same_model(job.model.lower(), request.model.lower())
+        and job.suffix == request.suffix
+        and (request.seed is None or job.seed in (None, request.seed))
+        and job.method in (None, request.method)
+        and _same_training_type(job.training_type, request.training_type)
+        and (request.grader is None or _shows(job.method_options.get("grader"), request.grader))
+        and _same_hyperparameters(job.hyperparameters, request.hyperparameters)
+    )
+
+
+def _same_model(shown: str, asked: str) -> bool:
+    return shown == asked or (shown.startswith(asked) and _DATED.fullmatch(shown[len(asked) :]) is not None)
+
+
+def _same_training_type(shown: str | None, asked: str | None) -> bool:
+    if shown is None or asked is None:
+        return True
+    one, other = (text.lower().removesuffix("tier") for text in (shown, asked))
+    return one == other
+
+
+def _same_hyperparameters(shown: Mapping[str, object], asked: Mapping[str, object]) -> bool:
+    return all(
+        str(value).lower() in _OPEN or shown.get(name) is None or _same(shown[name], value)
+        for name, value in asked.items()
+    )
+
+
+def _shows(shown: object, asked: object) -> bool:
+    """Return whether a value has everything that was asked for. The service may add fields with their defaults."""
+    if shown is None:
+        return True
+    if isinstance(shown, Mapping) and isinstance(asked, Mapping):
+        return all(name in shown and _shows(shown[name], value) for name, value in asked.items() if value is not None)
+    if isinstance(shown, list) and isinstance(asked, list):
+        return len(shown) == len(asked) and all(map(_shows, shown, asked))
+    return _same(shown, asked)
+
+
+def _same(one: object, other: object) -> bool:
+    """Return whether two values are the same number, or the same text: the service may show "3" for 3, and 3.0."""
+    try:
+        return float(str(one)) == float(str(other))
+    except ValueError:
+        return str(one) == str(other)

@@ -1,0 +1,217 @@
+"""What `submit` shows before it does anything, and whether it pays once."""
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from function_app.authoring.job_creation import JobRequest
+from function_app.authoring.request import training_type_of
+from function_app.authoring.submission import Submission
+from function_app.authoring.twins import like
+from function_app.azure.openai import Account
+from function_app.cli.commands import main
+from function_app.models import Job, Method
+from tests.conftest import ROOT
+from tests.function_app.authoring.test_submit import (
+    GRADER,
+    MODEL,
+    SETTINGS,
+    a_training_file,
+    copies,
+    made,
+    open_world,
+    submit,
+    tried,
+)
+from tests.function_app.conftest import JOB, Bench, a_job
+
+REQUEST = JobRequest(MODEL, "file-1", Method.SUPERVISED, hyperparameters={"n_epochs": 3})
+SHOWN = Job(
+    JOB, "aoai-ml", "running", MODEL, 5, "file-1", hyperparameters={"n_epochs": 3}, training_type="globalStandard"
+)
+PRICES = json.dumps([{"model": "gpt-4o-mini*", "per_million_tokens": 2.0}])
+
+
+def quoted(training: Path, *flags: str, **env: str) -> dict[str, Any]:
+    """The document of a dry run."""
+    done = tried(training, "--dry-run", "-o", "json", *flags, env=env)
+    assert done.exit_code == 0, done.output
+    document: dict[str, Any] = json.loads(done.stdout)
+    return document
+
+
+@pytest.mark.parametrize(
+    ("shown", "asked", "alike"),
+    [
+        ({"hyperparameters": {"n_epochs": "3"}}, {}, True),
+        ({"hyperparameters": {"n_epochs": 3.0, "batch_size": 1}}, {}, True),
+        ({"hyperparameters": {"n_epochs": "4"}}, {}, False),
+        ({}, {"hyperparameters": {"n_epochs": "auto"}}, True),
+        ({}, {"hyperparameters": {"n_epochs": -1}}, True),
+        ({}, {"hyperparameters": {"n_epochs": 3, "learning_rate_multiplier": 0.1}}, True),
+        ({}, {"training_type": "GlobalStandard"}, True),
+        ({"training_type": "developerTier"}, {"training_type": "Developer"}, True),
+        ({}, {"training_type": "standard"}, False),
+        ({"model": MODEL.upper()}, {}, True),
+        ({"method_options": {"grader": GRADER | {"pass_threshold": None, "name": "same"}}}, {"grader": GRADER}, True),
+        ({"method_options": {"grader": GRADER | {"operation": "ne"}}}, {"grader": GRADER}, False),
+        ({"validation_file": "file-9"}, {"validation_file": "file-9"}, True),
+    ],
+)
+def test_what_the_service_spells_otherwise_or_fills_in_is_the_same_job(
+    shown: dict[str, Any], asked: dict[str, Any], alike: bool
+) -> None:
+    assert (like(replace(REQUEST, **asked), [replace(SHOWN, **shown)]) is not None) is alike
+
+
+def test_the_same_content_uploaded_again_by_others_does_not_hide_the_job(bench: Bench, tmp_path: Path) -> None:
+    store = open_world(bench)
+    training = a_training_file(tmp_path)
+    first = submit(training, "--hyperparameters", "n_epochs=3")
+    store.upload("train.jsonl", "fine-tune", training.read_bytes(), bench.cloud.clock.time())
+    again = submit(training, "--hyperparameters", "n_epochs=3")
+    assert (again["job"], again["created"], again["uploaded"]) == (first["job"], False, [])
+    assert len(copies(bench, store, training)) == 2
+
+
+def test_a_dry_run_shows_what_would_be_done_and_cost_and_writes_nothing(bench: Bench, tmp_path: Path) -> None:
+    open_world(bench)
+    training = a_training_file(tmp_path)
+    said = quoted(training, "--hyperparameters", "n_epochs=4", FINE_TUNING_PRICES=PRICES)
+    assert (said["account"], said["model"], said["method"]) == ("aoai-ml", MODEL, "supervised")
+    assert said["epochs"] == {"count": 4, "given": True}
+    assert said["cost"] == round(said["trained_tokens"] * 2 / 1_000_000, 2)
+    assert (said["training"]["examples"], said["training"]["id"], said["existing_job"]) == (12, None, None)
+    assert quoted(training)["cost"] is None
+    shown = tried(training, "--dry-run")
+    assert "unknown: FINE_TUNING_PRICES has no price" in shown.stdout
+    assert bench.cloud.writes == 0
+
+
+def test_without_a_terminal_and_without_yes_nothing_is_done(bench: Bench, tmp_path: Path) -> None:
+    open_world(bench)
+    command = [
+        sys.executable,
+        "-m",
+        "function_app",
+        "submit",
+        "--model",
+        MODEL,
+        "--tokenizer",
+        "estimate",
+        "-o",
+        "json",
+    ]
+    command += ["--training", str(a_training_file(tmp_path))]
+    environment = bench.cloud.environment() | SETTINGS
+    done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False, stdin=-3)
+    assert (done.returncode, json.loads(done.stdout)["error"]["code"]) == (2, "not-confirmed"), done.stderr
+    assert bench.cloud.writes == 0
+
+
+@pytest.mark.parametrize(("answer", "status"), [("n", 1), ("y", 0)])
+def test_people_are_asked(bench: Bench, tmp_path: Path, answer: str, status: int) -> None:
+    store = open_world(bench)
+    primary, secondary = pty.openpty()
+    command = [
+        sys.executable,
+        "-m",
+        "function_app",
+        "submit",
+        "--model",
+        MODEL,
+        "--interval",
+        "0.05s",
+        "--tokenizer",
+        "estimate",
+    ]
+    command += ["--training", str(a_training_file(tmp_path))]
+    os.write(primary, f"{answer}\n".encode())
+    environment = bench.cloud.environment() | SETTINGS
+    done = subprocess.run(
+        command, env=environment, cwd=ROOT, stdin=secondary, capture_output=True, text=True, check=False
+    )
+    os.close(secondary)
+    os.close(primary)
+    assert done.returncode == status, done.stderr
+    assert "Create this job? [y/N]" in done.stderr
+    assert len(made(bench, store)) == (status == 0)
+
+
+def test_training_continues_from_a_job_or_a_model(bench: Bench, tmp_path: Path) -> None:
+    open_world(bench, a_job(outcome={"status": "succeeded"}), a_job(id="ftjob-running", created="-1m"))
+    training = a_training_file(tmp_path)
+    flags = [
+        "submit",
+        "--training",
+        str(training),
+        "--dry-run",
+        "--tokenizer",
+        "estimate",
+        "-o",
+        "json",
+        "--continue-from",
+    ]
+    by_job = json.loads(CliRunner().invoke(main, [*flags, JOB], env=SETTINGS).stdout)
+    assert by_job["model"].startswith(f"{MODEL}.ft-")
+    assert (
+        json.loads(CliRunner().invoke(main, [*flags, by_job["model"]], env=SETTINGS).stdout)["model"] == by_job["model"]
+    )
+    refused = CliRunner().invoke(main, [*flags, "ftjob-running"], env=SETTINGS)
+    assert (refused.exit_code, "has no model to continue from" in refused.output) == (2, True)
+
+
+@pytest.mark.parametrize(("days", "noted"), [(30, "in 29 days"), (-2, "ended on"), (200, "")])
+def test_a_base_model_whose_training_ends_soon_is_a_warning(
+    bench: Bench, tmp_path: Path, days: int, noted: str
+) -> None:
+    held = {"name": "aoai-ml", "group": "rg-ml", "training_ends": {MODEL: f"{days}d"}}
+    open_world(bench, accounts=[held], clock={"rate": 1})
+    notes = quoted(a_training_file(tmp_path))["notes"]
+    assert [noted in note for note in notes] == [True] * bool(noted)
+
+
+@pytest.mark.parametrize(
+    ("model", "flags", "noted"),
+    [
+        ("gpt-oss-20b", [], "open-weight"),
+        ("gpt-oss-20b", ["--training-type", "DatazoneStandard"], ""),
+        (MODEL, ["--training-type", "Faster"], "Faster is not known here"),
+        (MODEL, ["--training-type", "developer"], ""),
+    ],
+)
+def test_open_weight_models_and_training_types_are_known(
+    bench: Bench, tmp_path: Path, model: str, flags: list[str], noted: str
+) -> None:
+    open_world(bench)
+    notes = quoted(a_training_file(tmp_path), "--model", model, *flags)["notes"]
+    assert [noted in note for note in notes] == [True] * bool(noted)
+
+
+@pytest.mark.parametrize(
+    ("given", "sent"),
+    [("Developer", "developerTier"), ("GLOBALSTANDARD", "globalStandard"), ("Newest", "Newest"), (None, None)],
+)
+def test_training_types_are_sent_as_jobs_show_them(given: str | None, sent: str | None) -> None:
+    assert training_type_of(given) == sent
+
+
+@pytest.mark.parametrize(("ends", "during"), [("succeeded", None), ("failed", "preprocessing"), ("paused", "queue")])
+def test_waiting_ends_when_the_job_does_or_pauses(bench: Bench, ends: str, during: str | None) -> None:
+    outcome = {"status": ends} | ({"during": during} if during else {})
+    bench.world(a_job(created="-1s", outcome=outcome))
+    [account] = bench.engine().accounts
+    assert isinstance(account, Account)
+    told: list[str] = []
+    submission = Submission(account, told.append, sleep=bench.cloud.clock.advance)
+    assert submission.follow(account.job(JOB)).status == ends
+    assert told[-1].startswith(ends)
+    assert len(told) == len(set(told)) > 1
