@@ -49,6 +49,7 @@ def variables(text: str | bytes) -> dict[str, str]:
             "AZURE_OPENAI_ACCOUNT_IDS": document["account"]["id"],
             "KEY_VAULT_ID": document["vault"]["id"],
             **document["settings"],
+            **({"VAULT_ACCESS": document["vault_access"]} if "vault_access" in document else {}),
         }
         unknown = document["settings"].keys() - _SETTINGS
     except (ValueError, KeyError, TypeError, AttributeError) as error:

@@ -94,9 +94,10 @@ def setup(session: Session, *, yes: bool, interactive: bool) -> None:
     session.facts["warnings"] = [*session.facts.get("warnings", ()), *filter(None, [" ".join(offer)])]
     known = documents.settings(observed, session.target, account, session.wandb_base_url)
     form = {"vault_url": observed.vault.uri, "secret_name": session.target.secret}
+    model = "rbac" if observed.vault.rbac else "policy"
     session.facts |= documents.scene(observed, session.target)
     session.ui.answer(
-        {"ok": True, **session.facts, "portal_form": form, "settings": known},
+        {"ok": True, **session.facts, "portal_form": form, "settings": known, "vault_access": model},
         [*summaries.in_place(observed, session.target, known), *offer],
     )
 

@@ -65,6 +65,7 @@ def test_what_setup_prints_is_all_that_a_deployment_asks_for(
         "KEY_VAULT_URL": "https://kv-ml.vault.azure.net/",
         "WANDB_SECRET_NAME": "wandb-api-key",
         "WANDB_ENTITY": "acme",
+        "VAULT_ACCESS": "rbac",
     }, "no AZURE_RESOURCE_GROUP: azd deletes whole groups, so the app must not go to the account's by default"
     template = (ROOT / "infra" / "main.bicep").read_text(encoding="utf-8")
     required = set(re.findall(r"^param (\w+) \w+$", template, re.MULTILINE))
