@@ -140,7 +140,10 @@ OUTCOMES = {
         ("plan", "--wandb-base-url", "http://wandb.corp.example"), 2, code="usage", words="use https"
     ),
     "plan, W&B with a password": Outcome(
-        ("plan", "--wandb-base-url", "https://user:s3cret@wandb.corp.example"), 2, code="usage", words="not accepted"
+        ("plan", "--wandb-base-url", "https://user:s3cret@wandb.corp.example"),
+        2,
+        code="usage",
+        words="user name or password",
     ),
     "plan, no vault named": Outcome(("plan",), 2, env={"AZURE_KEY_VAULT": ""}, code="usage", words="--key-vault"),
     "status": Outcome(("status",), 0),
