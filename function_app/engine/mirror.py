@@ -34,6 +34,7 @@ from function_app.engine.planner import RULE, results_file, settled
 from function_app.engine.reporting import (
     BY_DEFAULT,
     FAILED,
+    PAUSED,
     Reporting,
     alert_of,
     condition_of,
@@ -104,7 +105,7 @@ def mirror(
     permitted_job = permitted(job, datasets)
     target = ModelTarget(collection_of(permitted_job, conventions.model_artifact), conventions.model_type, registry)
     files = () if (run and run.datasets) or datasets is DatasetPolicy.OFF else tuple(_files_of(job).values())
-    intent = Intent(files, target.collection if job.terminal and job.status != "failed" else None)
+    intent = Intent(files, target.collection if _may_have_models(job) else None)
     new = None if run else _identity(permitted_job, run_id, conventions)
     with tracker.open(run_id, new, intent, lease) as opened:
         done.url, done.last_step = opened.url, opened.last_step
@@ -202,7 +203,8 @@ class _Mirroring:
         summary = summary_of(self.job, log, self.account.now(), self.reporting.prices)
         self.run.summarise(summary | ({"best": best} if best else {}))
         self.done.figures = figures_of(summary)
-        models = self.final and self.job.status != "failed"
+        paused = self.job.status == PAUSED and (known is None or known.status != PAUSED)
+        models = (self.final or paused) and _may_have_models(self.job)
         attach = models or not (known and known.datasets)
         self.done.steps = self.run.send(attach=attach, ends=self.final)
         self.done.last_step = self.run.last_step
@@ -218,7 +220,7 @@ class _Mirroring:
                 ends = ends and not self.interrupted()
                 if ends and file_id and (source == _MIXED or self.run.others):
                     self._keep_results(file_id, attached)
-                if ends and models:
+                if models and (ends or not self.final) and not self.interrupted():
                     attached.models(self.job, self._checkpoints(), self._with_retirement())
             self.run.remember(datasets=True)
         alerted = self._alert()
@@ -367,6 +369,11 @@ class _Mirroring:
             self.done.actions.append(alert.action)
         self.run.remember(alerted=condition)
         return True
+
+
+def _may_have_models(job: Job) -> bool:
+    """Return whether the job may have models to log: it ended without failing, or paused, which makes a checkpoint."""
+    return (job.terminal and job.status != FAILED) or job.status == PAUSED
 
 
 def _files_of(job: Job) -> dict[str, str]:

@@ -78,6 +78,19 @@ def test_the_best_model_has_an_alias_its_step_and_a_note_where_the_last_is_clear
     assert "best model: step 20 by full_valid_loss 0.25" in "; ".join(outcome.actions)
 
 
+def test_a_pause_logs_the_models_so_far_and_the_alias_of_the_best_moves_as_better_ones_come(bench: Bench) -> None:
+    losses = {"train_loss": {"end": 0.1}, "full_valid_loss": {"points": {10: 0.3, 20: 0.4, 30: 0.2}, "every": "epoch"}}
+    timeline = {"steps": 30, "seconds_per_step": 5}
+    pauses = [{"at_step": 20, "lasts": "10m"}]
+    bench.world(a_job(**FIRST | {"created": "-7m"}, metrics=losses, timeline=timeline, pauses=pauses))
+    assert bench.tick()[JOB].status == "paused"
+    best = [f"{JOB}-best" in names for names in bench.aliases(FAMILY).values()]
+    assert best == [True, False]
+    bench.cloud.clock.advance(3600)
+    assert bench.tick()[JOB].final
+    assert [f"{JOB}-best" in names for names in bench.aliases(FAMILY).values()] == [False, False, True]
+
+
 def test_an_alias_of_the_best_that_stands_on_another_version_of_the_job_is_moved(bench: Bench) -> None:
     """As a kill before the last checkpoint was rated leaves it; of another job it is another alias."""
     bench.world(a_job(**FIRST, metrics=OVERFITTING))
