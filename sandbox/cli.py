@@ -1,9 +1,10 @@
-"""`python -m sandbox run | up | demo`."""
+"""`python -m sandbox run | up | shell | demo`."""
 
 import os
 import shlex
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import click
@@ -13,6 +14,8 @@ from sandbox.demo import demo as play_demo
 from sandbox.demo import wait_for_interrupt
 from sandbox.pages.site import page
 from sandbox.scenario.reader import Scenario
+from sandbox.shell import command as shell_command
+from sandbox.shell import settings, welcome
 
 _SCENARIO = click.option(
     "--scenario", "-s", default="demo", show_default=True, help="The world to start from: a name, or a YAML file."
@@ -55,7 +58,7 @@ def run(scenario: str, trace: Path | None, principal: str, command: tuple[str, .
     python -m sandbox run -- env WANDB_ENTITY=acme python -m function_app sync --dry-run
     """
     with Cloud(_load(scenario), trace=trace, page=page) as cloud:
-        status = _child(cloud, principal, command)
+        status = _child(command, _environment(cloud, principal))
         for line in cloud.world.events.log:
             click.echo(f"sandbox: event at {line}", err=True)
         for event in cloud.world.events.pending:
@@ -93,6 +96,22 @@ def up(scenario: str, trace: Path | None, principal: str) -> None:
 
 
 @main.command()
+@click.option("--scenario", "-s", default="shell", show_default=True, help="The world: a name, or a YAML file.")
+@_TRACE
+@_AS
+def shell(scenario: str, trace: Path | None, principal: str) -> None:
+    """Open a shell in the sandbox, with everything set: resources, endpoints, a deployed function app and two W&B keys.
+
+    The commands need no further options but -g rg-ml. The az there can assign roles, as doctor asks for it.
+    """
+    with Cloud(_load(scenario), trace=trace, page=page) as cloud:
+        environment = _environment(cloud, principal) | settings(cloud)
+        environment |= {"PS1": "(sandbox) $ ", "PROMPT": "(sandbox) %# "}
+        click.echo(welcome(cloud.url), err=True)
+        sys.exit(_child(shell_command(environment), environment))
+
+
+@main.command()
 @click.option(
     "--page/--no-page", "show_page", default=None, help="Keep a page open at the end (default: on a terminal)."
 )
@@ -118,10 +137,10 @@ def _environment(cloud: Cloud, principal: str) -> dict[str, str]:
         raise click.BadParameter(str(error.args[0]), param_hint="--as") from None
 
 
-def _child(cloud: Cloud, principal: str, command: tuple[str, ...]) -> int:
+def _child(command: Sequence[str], environment: Mapping[str, str]) -> int:
     """Run to the end; Ctrl-C reaches the child too (same terminal), so it is left to end in its own way."""
     try:
-        child = subprocess.Popen(command, env=_environment(cloud, principal))
+        child = subprocess.Popen(command, env=environment)
     except OSError as error:
         raise click.ClickException(f"{command[0]} cannot be started: {error.strerror}") from None
     while True:

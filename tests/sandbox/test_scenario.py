@@ -12,7 +12,7 @@ from sandbox.scenario.reader import Scenario, read
 from sandbox.world import World
 
 
-@pytest.mark.parametrize("name", ["contoso", "demo"])
+@pytest.mark.parametrize("name", ["contoso", "demo", "in-place", "shell"])
 def test_every_scenario_that_comes_with_the_sandbox_can_be_read(name: str) -> None:
     scenario = Scenario.load(name)
     assert scenario.builder(Clock()).tenant.named("operator").kind == "User"

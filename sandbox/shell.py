@@ -1,0 +1,57 @@
+"""`python -m sandbox shell`: a shell in which everything is set, to try the commands by hand."""
+
+import os
+import shutil
+from collections.abc import Mapping
+
+from sandbox.cloud import Cloud
+from sandbox.demo import SETTINGS
+
+_TARGET = {
+    "AZURE_SUBSCRIPTION_ID": "5b1f6d1c-0000-4000-8000-0000000000aa",
+    "AZURE_RESOURCE_GROUP": "rg-ml",
+    "AZURE_OPENAI_ACCOUNT": "aoai-ml",
+    "AZURE_KEY_VAULT": "kv-ml",
+    "AZURE_FUNCTION_APP": "func-ml",
+}
+_TRY = (
+    ("python -m provisioning setup -g rg-ml", "shows its plan and asks; roles propagate in seconds here"),
+    ("python -m provisioning doctor -g rg-ml", "every link from you to W&B; run the az command that it prints"),
+    ("python -m function_app sync", "mirrors the jobs; the page shows their runs"),
+    ("WANDB_API_KEY=$NEW_WANDB_API_KEY python -m provisioning rotate-key -g rg-ml", "stores the second key"),
+    ("python -m provisioning teardown -g rg-ml", "removes what setup added"),
+)
+
+
+def settings(cloud: Cloud) -> dict[str, str]:
+    """What the commands read from the environment, beside what the sandbox needs: resources, endpoints and two W&B keys.
+
+    WANDB_API_KEY is the key that setup stores.
+    """
+    users = cloud.world.scenario.wandb.users
+    first, *others = [key for user in users[:1] for key in user.keys] or [""]
+    return {**SETTINGS, **_TARGET, "WANDB_API_KEY": first, "NEW_WANDB_API_KEY": next(iter(others), "")}
+
+
+def command(environment: Mapping[str, str]) -> list[str]:
+    """The user's shell, without its start files, which may set real accounts."""
+    shell = environment.get("SHELL") or ""
+    if os.name == "nt":
+        return [environment.get("COMSPEC", "cmd.exe")]
+    if shell.endswith("zsh"):
+        return [shell, "-f", "-i"]
+    found = shell if shell.endswith("bash") else shutil.which("bash")
+    return [found, "--noprofile", "--norc", "-i"] if found else ["/bin/sh", "-i"]
+
+
+def welcome(url: str) -> str:
+    """What to know and what to try."""
+    lines = [
+        "This is a sandbox: nothing is real, and nothing leaves this machine. `exit` ends it, and what happened in it is gone.",
+        f"Its page: {url}/",
+        "",
+        "Try:",
+        *(f"  {what}\n      {why}" for what, why in _TRY),
+        "",
+    ]
+    return "\n".join(lines)

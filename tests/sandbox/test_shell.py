@@ -1,0 +1,44 @@
+"""`python -m sandbox shell`: everything is set, and its `az` assigns roles as doctor prints them."""
+
+import os
+import subprocess
+import sys
+
+from provisioning.shell import assign_role
+from tests.conftest import ROOT
+from tests.sandbox.azure import SUBSCRIPTION
+
+ACCOUNT = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/rg-ml/providers/Microsoft.CognitiveServices/accounts/aoai-ml"
+
+
+def shell(*lines: str) -> str:
+    """What a shell prints that reads these lines."""
+    done = subprocess.run(
+        [sys.executable, "-m", "sandbox", "shell"],
+        input="\n".join([*lines, "exit", ""]),
+        env=os.environ | {"SHELL": "/bin/bash"},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "nothing is real" in done.stderr
+    return done.stdout
+
+
+def test_a_shell_has_everything_set_and_its_az_assigns_roles() -> None:
+    plan = f"{sys.executable} -m provisioning plan -g rg-ml -o json"
+    who = f"$({plan} | grep object_id | head -1 | cut -d'\"' -f4)"
+    create = assign_role("PRINCIPAL", "User", "Cognitive Services OpenAI User", ACCOUNT).replace("PRINCIPAL", '"$WHO"')
+    said = shell(
+        f"WHO={who}",
+        create,
+        f"az role assignment list --scope {ACCOUNT} | grep -c $WHO",
+        f"{sys.executable} -m provisioning doctor -g rg-ml -o json",
+        "az group list || echo refused",
+        'test "$WANDB_API_KEY" != "$NEW_WANDB_API_KEY" && echo two keys',
+    )
+    assert '"principalType": "User"' in said
+    assert '"name": "app functions",\n      "state": "ok"' in said
+    assert "refused\n" in said
+    assert "two keys\n" in said
