@@ -17,9 +17,6 @@ from function_app.tracking.wandb.marks import LEGACY, SUPERSEDED_BY, Marks, lega
 
 _T = TypeVar("_T")
 
-_PAGES_AT_MOST = 1000
-"""The maximum number of pages of one listing: a million runs. W&B recommends at most 100,000 in a project."""
-
 IDS_PER_QUERY = RUNS_PER_PAGE = 1000
 SUPERSEDED = "superseded"
 """The tag of superseded runs, whose config names their replacement."""
@@ -238,17 +235,18 @@ class WandbApi:
     def _runs(self, variables: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         cursor = None
         seen: set[str] = set()
-        for _ in range(_PAGES_AT_MOST):
+        while True:
             found = (self.query(_RUNS, {**variables, "cursor": cursor}).get("project") or {}).get("runs") or {}
-            yield from (node for edge in found.get("edges") or [] if (node := edge.get("node")) and node.get("name"))
+            nodes = (edge.get("node") or {} for edge in found.get("edges") or [])
+            new = {node["name"]: node for node in nodes if node.get("name") and node["name"] not in seen}
+            yield from new.values()  # a run may come twice, as cursors are offsets (wandb#6614)
+            seen |= new.keys()
             info = found.get("pageInfo") or {}
             if not info.get("hasNextPage"):
                 return
             cursor = info.get("endCursor")
-            if cursor is None or cursor in seen:
-                break
-            seen.add(cursor)
-        raise WandbBusyError(f"W&B repeats pages when it lists the runs of {self.entity}/{self.project}.")
+            if cursor is None or not new:
+                raise WandbBusyError(f"W&B repeats pages when it lists the runs of {self.entity}/{self.project}.")
 
     def ask(self, operation: str, *questions: Question) -> dict[str, Any]:
         """Send several questions in one request. Return the project with the answers; it is empty if W&B does not have it."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from function_app.data.fields import object_in
-from function_app.errors import WandbError
+from function_app.errors import WandbBusyError, WandbError
 from function_app.tracking.wandb.api import Question, WandbApi
 from function_app.tracking.wandb.changes import Change
 
@@ -110,14 +110,18 @@ def listing(kind: str, collection: str, cursor: str | None = None) -> Question:
 
 def versions_in(api: WandbApi, project: Mapping[str, Any], kind: str, collection: str) -> list[Version]:
     """Return the committed versions of a collection. Query further pages if the answer has only some of them."""
-    found: list[Version] = []
+    found: dict[str, Version] = {}
     while True:
         page = ((project.get("artifactType") or {}).get("artifactCollection") or {}).get("artifacts") or {}
-        found += (_version(api, collection, node) for node in _nodes(page))
+        versions = {version.id: version for node in _nodes(page) for version in [_version(api, collection, node)]}
         info = page.get("pageInfo") or {}
         cursor = info.get("endCursor")
-        if not info.get("hasNextPage") or cursor is None:
-            return found
+        more = info.get("hasNextPage") and cursor is not None
+        if more and versions.keys() <= found.keys():
+            raise WandbBusyError(f"W&B lists the same versions of {collection} again and again.")
+        found |= versions
+        if not more:
+            return list(found.values())
         project = api.ask(_LISTING, listing(kind, collection, cursor))
 
 

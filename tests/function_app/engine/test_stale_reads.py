@@ -1,8 +1,12 @@
 """W&B serves summary, tail, count and listing late, each by its own delay: rows, marks and alerts stay as they have to be."""
 
+from typing import Literal
+
 import pytest
 
+from function_app.errors import WandbBusyError
 from function_app.models import Result
+from function_app.tracking.wandb.versions import versions
 from sandbox.runtime.faults import Fault
 from sandbox.wandb.options import Delays
 from sandbox.wandb.runs import Nullable
@@ -181,3 +185,28 @@ def test_a_config_entry_of_a_script_does_not_keep_the_sdk_from_opening_the_run(b
     bench.cloud.clock.advance(3600)
     assert bench.tick()[JOB].final
     assert bench.run().config["wandb_version"] == 1
+
+
+@pytest.mark.parametrize("listings", ["repeating", "endless"])
+def test_a_listing_that_makes_no_progress_is_an_error_for_later(
+    bench: Bench, listings: Literal["repeating", "endless"]
+) -> None:
+    bench.world(a_job(), a_job(id=OTHER_JOB))
+    bench.tick()
+    api = bench.api()
+    bench.cloud.world.wandb.store.options.listings = listings
+    with pytest.raises(WandbBusyError, match="repeats pages"):
+        api.states([JOB])
+    with pytest.raises(WandbBusyError, match="again and again"):
+        versions(api, "model", "gpt-4o-mini-2024-07-18")
+
+
+def test_a_run_that_a_listing_shows_twice_is_one_run(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("function_app.tracking.wandb.api.RUNS_PER_PAGE", 2)
+    bench.world(a_job(), a_job(id=OTHER_JOB), a_job(id="ftjob-" + "3" * 32))
+    bench.tick()
+    bench.cloud.world.wandb.store.options.listings = "shifting"
+    outcomes = bench.tick()
+    assert outcomes.keys() == {JOB, OTHER_JOB, "ftjob-" + "3" * 32}
+    assert not [each for each in outcomes.values() if each.result is Result.FAILED]
+    assert [len(bench.steps(job)) for job in outcomes] == [30, 30, 30]
