@@ -23,12 +23,13 @@ from function_app.data.description import (
     summary_of,
     tags_of,
 )
-from function_app.data.egress import FROM_SAMPLE_ON, allows, permitted
+from function_app.data.egress import permitted
 from function_app.data.formats import Format
 from function_app.data.job_log import read_log
 from function_app.data.results import ResultsError, parse_results, rows_from_events, with_event_times, with_events
 from function_app.data.routes import Registry
 from function_app.engine.accounts import JobSource
+from function_app.engine.input_files import description_of_file, files_of, phrases_about_files
 from function_app.engine.outcomes import Mirrored
 from function_app.engine.planner import RULE, results_file, settled
 from function_app.engine.reporting import (
@@ -104,7 +105,7 @@ def mirror(
     """
     permitted_job = permitted(job, datasets)
     target = ModelTarget(collection_of(permitted_job, conventions.model_artifact), conventions.model_type, registry)
-    files = () if (run and run.datasets) or datasets is DatasetPolicy.OFF else tuple(_files_of(job).values())
+    files = () if (run and run.datasets) or datasets is DatasetPolicy.OFF else tuple(files_of(job).values())
     intent = Intent(files, target.collection if _may_have_models(job) else None)
     new = None if run else _identity(permitted_job, run_id, conventions)
     with tracker.open(run_id, new, intent, lease) as opened:
@@ -302,12 +303,12 @@ class _Mirroring:
     def _inputs(self, policy: DatasetPolicy, attached: Attachments) -> dict[str, Any]:
         """Attach the job's training files and its previous model as inputs. Return the metadata of the files for the
         run's config."""
-        roles = _files_of(self.job)
+        roles = files_of(self.job)
         known = attached.datasets(self.account, roles.values(), policy)
-        self.done.actions += _phrases_about_files(roles, known)
+        self.done.actions += phrases_about_files(roles, known)
         described: dict[str, Any] = {}
         for role, file_id in roles.items():
-            described |= _described(role, known[file_id], policy)
+            described |= description_of_file(role, known[file_id], policy)
         if self.job.method is None and known.get(self.job.training_file, {}).get("format") == Format.PREFERENCE:
             described["method"] = "dpo"
         if attached.previous_model(self.job):
@@ -374,28 +375,3 @@ class _Mirroring:
 def _may_have_models(job: Job) -> bool:
     """Return whether the job may have models to log: it ended without failing, or paused, which makes a checkpoint."""
     return (job.terminal and job.status != FAILED) or job.status == PAUSED
-
-
-def _files_of(job: Job) -> dict[str, str]:
-    """Return the job's training and validation files, by role."""
-    named = {"training": job.training_file, "validation": job.validation_file}
-    return {role: file_id for role, file_id in named.items() if file_id}
-
-
-def _phrases_about_files(roles: Mapping[str, str], known: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    """Yield phrases about a job's files: their number, malformed lines, and deleted files."""
-    there = [file for file in known.values() if file and "missing" not in file]
-    if there:
-        malformed = sum(int(file.get("malformed_lines", 0)) for file in there)
-        lines = f" ({malformed:,} malformed line{'s' * (malformed > 1)})" if malformed else ""
-        yield f"{len(there)} dataset{'s' * (len(there) > 1)}{lines}"
-    yield from (f"no {role} file: it was deleted" for role, file_id in roles.items() if "missing" in known[file_id])
-
-
-def _described(role: str, known: Mapping[str, Any], policy: DatasetPolicy) -> dict[str, Any]:
-    """Return the part of a file's metadata for the run's config, so that runs can be compared by it."""
-    names = ("examples", "format", "malformed_lines", "rows_in_table", "bytes", "missing")
-    if not known:
-        return {}
-    named = {f"{role}_file_name": known["filename"]} if known.get("filename") and allows(policy, FROM_SAMPLE_ON) else {}
-    return {f"{role}_data": {name: known[name] for name in names if name in known}, **named}
