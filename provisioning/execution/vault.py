@@ -102,8 +102,7 @@ def switch(services: Services, action: SwitchToRbac, registered: datetime | None
         OutdatedPlanError: the access model or the access policies have changed; nothing was written.
         ProvisioningError: something failed; the message says which access model the vault has now.
     """
-    vaults = services.azure.vaults
-    now = vaults.get(action.vault.group, action.vault.name)
+    now = _read(services, action.vault, agreed=action.shared)
     if changes := differences(action.vault, now):
         raise OutdatedPlanError(
             f"Others changed {now.name} after the plan was made: {changes}. The vault was not switched.",
@@ -112,9 +111,9 @@ def switch(services: Services, action: SwitchToRbac, registered: datetime | None
     try:
         _turn_on(services, now)
         try:
-            _require_switched(services, now)
+            _require_switched(services, now, agreed=action.shared)
             _, took = wait_for_access(services, now, action.owner.secret, registered)
-            after = _require_switched(services, now)
+            after = _require_switched(services, now, agreed=action.shared)
         except ProvisioningError as error:
             raise _switched_back(services, now, error) from error
     except KeyboardInterrupt:
@@ -127,6 +126,28 @@ def switch(services: Services, action: SwitchToRbac, registered: datetime | None
         raise
     changed = damage.of_vault(services, now, after, switched(now.tags, services.clock.now()))
     return f"the vault accepts you after {spell(took)}" + (f"; {changed}" if changed else "")
+
+
+_READS, _APART = 6, 3.0
+"""Reads of Azure Resource Manager may be seconds late, and differ from replica to replica: two that are some seconds apart
+have to agree (terraform-provider-azurerm waits for three)."""
+
+
+def _read(services: Services, vault: Vault, *, agreed: bool) -> Vault:
+    """Read the vault; if `agreed`, until two reads in a row show the same access model and access policies."""
+    found = services.azure.vaults.get(vault.group, vault.name)
+    for _ in range(_READS - 1 if agreed else 0):
+        services.clock.sleep(_APART)
+        again = services.azure.vaults.get(vault.group, vault.name)
+        if not differences(found, again):
+            return again
+        found = again
+    if agreed:
+        raise ConflictError(
+            f"{vault.name} shows other access policies with every read: others are changing it.",
+            hint="Agree with those who change the vault, then run the same command again.",
+        )
+    return found
 
 
 def _turn_on(services: Services, now: Vault) -> None:
@@ -151,9 +172,9 @@ def _turn_on(services: Services, now: Vault) -> None:
         )
 
 
-def _require_switched(services: Services, before: Vault) -> Vault:
+def _require_switched(services: Services, before: Vault, *, agreed: bool) -> Vault:
     """Read the vault, which must be on Azure RBAC with the access policies that the switch was made for."""
-    after = services.azure.vaults.get(before.group, before.name)
+    after = _read(services, before, agreed=agreed)
     if changes := differences(replace(before, rbac=True), after):
         raise ConflictError(
             f"The switch of {before.name} to Azure RBAC was accepted, and others changed the vault at the same time: "

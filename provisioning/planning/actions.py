@@ -185,11 +185,16 @@ class AwaitRoles(_Action):
 
 @dataclass(frozen=True)
 class SwitchToRbac(_OnVault):
-    """Switch the vault from access policies to Azure RBAC. The operator must then be able to read the owner's secret."""
+    """Switch the vault from access policies to Azure RBAC. The operator must then be able to read the owner's secret.
+
+    Attributes:
+        shared: others may depend on the vault, so that a read of it counts only if a second one agrees.
+    """
 
     takes = (_WRITE_VAULT, _ASSIGN)
 
     owner: Owner
+    shared: bool = False
 
 
 @dataclass(frozen=True)

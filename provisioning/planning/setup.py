@@ -130,5 +130,5 @@ def _switch(target: Target, observed: Observed, so_far: Iterable[Step], newest: 
         before="access policies",
         after="Azure RBAC",
         danger=f"its {count} access {stop} being effective but remain stored" if count else "",
-        action=SwitchToRbac(observed.vault, owner(target)),
+        action=SwitchToRbac(observed.vault, owner(target), shared=bool(target.propagation_wait)),
     )

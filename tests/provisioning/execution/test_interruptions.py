@@ -68,7 +68,7 @@ def test_ctrl_c_in_the_wait_and_the_next_run_waits_only_the_rest(
         bench.setup()
     assert not bench.vault.rbac
     finish(bench, whole)
-    assert 598 <= bench.clock.slept <= 605
+    assert 598 <= bench.clock.slept <= 615, "ten minutes, and the reads that have to agree"
 
 
 def test_ctrl_c_while_the_vault_does_not_answer_switches_back_and_the_next_run_completes(

@@ -115,6 +115,7 @@ def test_every_write_that_goes_wrong_is_made_up_for(load: Load, bench: Bench, pa
         stop_and_finish(load, bench, path, whole, request, do)
 
 
+@pytest.mark.timeout(300)  # one setup and one more run for every read
 @pytest.mark.slow
 @pytest.mark.parametrize("path", PATHS.values(), ids=PATHS)
 def test_every_look_that_goes_wrong_is_made_up_for(load: Load, bench: Bench, path: Path) -> None:
