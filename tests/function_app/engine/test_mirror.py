@@ -290,3 +290,13 @@ def test_times_are_utc_wherever_the_engine_runs(bench: Bench) -> None:
     created = datetime.fromisoformat(bench.run().config["created_at"])
     assert created.tzinfo == UTC
     assert round(bench.cloud.clock.time() - created.timestamp()) in range(2 * 86400 - 5, 2 * 86400 + 120)
+
+
+def test_what_the_data_policy_forbids_is_nowhere_in_wandb(bench: Bench) -> None:
+    error = {"code": "oom", "message": "line 17 says confidential"}
+    failed = {"status": "failed", "during": "training", "at_step": 10, "error": error}
+    bench.world(a_job(outcome=failed, metadata={"team": "confidential"}))
+    assert bench.tick(bench.engine(sync_datasets=DatasetPolicy.OFF))[JOB].final
+    run = bench.run()
+    assert run.config["job_id"] == JOB
+    assert "confidential" not in repr((run.config, run.summary, run.tags, run.name, run.notes))
