@@ -18,6 +18,7 @@ from function_app.models import OPENAI, Checkpoint, Event, File, Job
 from function_app.settings import V1, Settings
 
 _T = TypeVar("_T")
+_PLATFORM = "https://api.openai.com/v1"
 
 
 class _Tokens:
@@ -69,23 +70,27 @@ def azure_account(
     tokens = access if isinstance(access, str) else _Tokens(access, endpoint.scopes)
 
     def client(http: httpx2.Client, version: str) -> openai.OpenAI:
-        if version == V1:
-            return openai.OpenAI(
+        made: openai.OpenAI = (
+            openai.OpenAI(
                 base_url=f"{endpoint.url}openai/v1/",
                 api_key=tokens,
                 http_client=http,
                 timeout=TIMEOUT,
                 max_retries=3,
             )
-        return openai.AzureOpenAI(
-            azure_endpoint=endpoint.url.rstrip("/"),
-            api_version=version,
-            api_key=tokens if isinstance(tokens, str) else None,
-            azure_ad_token_provider=None if isinstance(tokens, str) else tokens,
-            http_client=http,
-            timeout=TIMEOUT,
-            max_retries=3,
+            if version == V1
+            else openai.AzureOpenAI(
+                azure_endpoint=endpoint.url.rstrip("/"),
+                api_version=version,
+                api_key=tokens if isinstance(tokens, str) else None,
+                azure_ad_token_provider=None if isinstance(tokens, str) else tokens,
+                http_client=http,
+                timeout=TIMEOUT,
+                max_retries=3,
+            )
         )
+        made.organization = made.project = None  # OPENAI_ORG_ID and OPENAI_PROJECT_ID are of OpenAI's own platform
+        return made
 
     known = (V1,) if endpoint.project else versions
     return Account(
@@ -102,7 +107,11 @@ def _platform(settings: Settings) -> Account:
     if settings.openai_api_key is None:
         raise SettingsError("Neither AZURE_OPENAI_ENDPOINTS nor OPENAI_API_KEY is set.")
     key = settings.openai_api_key.get_secret_value()
-    return Account(OPENAI, lambda http: openai.OpenAI(api_key=key, http_client=http, timeout=TIMEOUT, max_retries=3))
+
+    def client(http: httpx2.Client) -> openai.OpenAI:  # its address is fixed: OPENAI_BASE_URL would get the key
+        return openai.OpenAI(api_key=key, base_url=_PLATFORM, http_client=http, timeout=TIMEOUT, max_retries=3)
+
+    return Account(OPENAI, client)
 
 
 def merged(accounts: Sequence[Account]) -> "list[Account | SeveralAddresses]":

@@ -12,24 +12,16 @@ from typing import Any
 from azure.core.credentials import TokenCredential
 from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError, ResourceNotFoundError
 from azure.core.pipeline.policies import RetryPolicy
-from azure.identity import CredentialUnavailableError, DefaultAzureCredential, ManagedIdentityCredential
+from azure.identity import CredentialUnavailableError
 from azure.keyvault.secrets import KeyVaultSecret, SecretClient
 from pydantic import SecretStr
 
+from function_app.azure.identity import LIMITS, identity
 from function_app.errors import VaultBusyError, VaultError, first_line
 from function_app.settings import Settings
 from function_app.traffic import VAULT, asked
 
 log = logging.getLogger(__name__)
-
-LIMITS: dict[str, Any] = {
-    "connection_timeout": 5,
-    "read_timeout": 10,
-    "retry_total": 3,
-    "retry_backoff_max": 10,
-    "timeout": 60,
-}
-"""Seconds, and attempts, of a request to the vault or for a token. By itself azure-core waits five minutes for each byte."""
 
 _LONGEST_WAIT = 10.0
 """Seconds of Retry-After that are obeyed; a longer wait is left to the next tick."""
@@ -144,7 +136,8 @@ class VaultKey:
                 f"There is no {where}.", "Run `python -m provisioning setup`, or correct WANDB_SECRET_NAME."
             ) from None
         except (ClientAuthenticationError, CredentialUnavailableError) as error:
-            raise VaultError(
+            kind = VaultError if self._key is None else VaultBusyError  # it could before, so that this is an outage
+            raise kind(
                 f"There is no Azure identity that can read {where}: {first_line(error)}",
                 "On a laptop: `az login`. In Azure: give the app an identity, and AZURE_CLIENT_ID if it is user-assigned.",
             ) from error
@@ -175,16 +168,12 @@ def identity_of(
     """
 
     @cache
-    def identity() -> TokenCredential:
-        credential = (
-            ManagedIdentityCredential(client_id=settings.azure_client_id, **LIMITS)
-            if managed_identity
-            else DefaultAzureCredential(process_timeout=30, **LIMITS)
-        )
-        resources.callback(credential.close)
-        return credential
+    def created() -> TokenCredential:
+        found = identity(managed=managed_identity, client_id=settings.azure_client_id)
+        resources.callback(found.close)
+        return found
 
-    return identity
+    return created
 
 
 def _log_reading(secret: KeyVaultSecret) -> None:

@@ -12,12 +12,11 @@ from urllib.parse import quote, unquote
 
 from azure.core.credentials import TokenCredential
 from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError, ResourceNotFoundError
-from azure.identity import DefaultAzureCredential, ManagedIdentityCredential
 from azure.storage.blob import BlobClient, BlobLeaseClient, BlobServiceClient, ContainerClient
 from azure.storage.queue import QueueServiceClient
 from pydantic import SecretStr
 
-from function_app.azure.key_vault import LIMITS
+from function_app.azure.identity import identity
 from function_app.azure.leases import NO_FAILURES, TERM, Failures, Lease, held
 from function_app.errors import SettingsError, StorageError, TakenError, first_line
 from function_app.traffic import STORAGE, asked
@@ -158,12 +157,7 @@ class Storage:
                 return 0
 
     def _signed_in(self) -> TokenCredential:
-        named = self._connection.client_id
-        credential = (
-            ManagedIdentityCredential(client_id=named, **LIMITS)
-            if self._connection.managed_identity
-            else DefaultAzureCredential(process_timeout=30, **LIMITS)
-        )
+        credential = identity(managed=self._connection.managed_identity, client_id=self._connection.client_id)
         self._resources.callback(credential.close)
         return credential
 

@@ -3,6 +3,7 @@
 import pytest
 
 from function_app.azure.accounts import SeveralAddresses
+from function_app.azure.openai import Account
 from function_app.errors import AccessError, NotThereError
 from tests.function_app.conftest import FILE, JOB, OTHER_JOB, Bench, a_file, a_job
 
@@ -51,3 +52,20 @@ def test_a_token_that_no_audience_makes_acceptable_is_told(bench: Bench) -> None
     [account] = bench.engine(azure_openai_endpoints=(PROJECT,)).accounts
     with pytest.raises(AccessError):
         account.jobs()
+
+
+def test_variables_for_openais_own_client_change_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("OPENAI_ORG_ID", "OPENAI_PROJECT_ID"):
+        monkeypatch.setenv(name, "somebody")
+    monkeypatch.setenv("OPENAI_BASE_URL", "https://gateway.example/v1")
+    bench.world(a_job())
+    [azure], [platform] = (
+        bench.engine().accounts,
+        bench.engine(azure_openai_endpoints=(), openai_api_key="sk-sandbox").accounts,
+    )
+    assert isinstance(azure, Account)
+    assert isinstance(platform, Account)
+    with azure.asking("look") as client:
+        assert (client.organization, client.project) == (None, None)
+    with platform.asking("look") as client:
+        assert client.base_url.host == "api.openai.com"

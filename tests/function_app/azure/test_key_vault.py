@@ -4,13 +4,16 @@ import logging
 import math
 import os
 import re
+import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from azure.identity import DefaultAzureCredential
+from azure.core.credentials import AccessToken
+from azure.identity import CredentialUnavailableError, DefaultAzureCredential
 from pydantic import SecretStr
 
 from function_app.azure.key_vault import EXPIRING, FRESH_FOR, KEPT_FOR, VaultKey
@@ -87,6 +90,31 @@ def test_a_good_key_is_used_for_a_while_when_the_vault_cannot_be_reached(
     now = KEPT_FOR + 1
     with pytest.raises(VaultBusyError):
         source.get()
+
+
+def test_a_good_key_outlasts_an_identity_that_gets_no_token(bench: Bench) -> None:
+    with_secret(bench, KEY)
+    now = 0.0
+    gone = False
+
+    class Failing:
+        """Its tokens end soon, so that each reading of the vault needs another one."""
+
+        def get_token(self, *scopes: str, **options: Any) -> AccessToken:
+            if gone:
+                raise CredentialUnavailableError("the identity endpoint fails")
+            return AccessToken(real.get_token(*scopes, **options).token, int(time.time()) + 60)
+
+    with (
+        closing(DefaultAzureCredential()) as real,
+        closing(VaultKey(VAULT, "wandb-api-key", Failing(), clock=lambda: now)) as source,
+    ):
+        source.get()
+        gone, now = True, FRESH_FOR + 1
+        assert source.get() == SecretStr(KEY)
+        now = KEPT_FOR + 1
+        with pytest.raises(VaultBusyError, match="no Azure identity"):
+            source.get()
 
 
 @pytest.mark.parametrize(

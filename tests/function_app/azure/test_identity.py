@@ -1,0 +1,150 @@
+"""The identity behind all clients: its requests end, go to no proxy, are made once, and a broken credential is replaced."""
+
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+from azure.core.credentials import AccessToken
+from azure.core.exceptions import AzureError, ClientAuthenticationError
+
+from function_app.azure.identity import FAILURES, Identity, identity
+
+SCOPE = "https://vault.azure.net/.default"
+SHORT = {"connection_timeout": 0.2, "read_timeout": 0.2, "retry_total": 1, "retry_backoff_factor": 0, "timeout": 5}
+GOOD = json.dumps({"access_token": "token", "expires_on": "2147483648", "token_type": "Bearer", "resource": SCOPE})
+
+
+class Endpoint(ThreadingHTTPServer):
+    """The identity endpoint of a function app, with the answer that is set."""
+
+    answer: tuple[int, str] = (200, GOOD)
+
+    def __init__(self) -> None:
+        this = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                status, body = this.answer
+                self.send_response(status)
+                self.end_headers()
+                self.wfile.write(body.encode())
+
+            def log_message(self, *_: Any) -> None:
+                """Print nothing."""
+
+        super().__init__(("127.0.0.1", 0), Handler)
+
+
+@pytest.fixture
+def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[Endpoint]:
+    with Endpoint() as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("IDENTITY_ENDPOINT", f"http://127.0.0.1:{server.server_port}/msi/token")
+        monkeypatch.setenv("IDENTITY_HEADER", "secret")
+        yield server
+        server.shutdown()
+
+
+def test_the_app_asks_its_identity_endpoint_past_any_proxy(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")  # nobody listens there
+    assert identity(managed=True, limits=SHORT).get_token(SCOPE).token == "token"
+
+
+def test_an_identity_endpoint_that_never_answers_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("IDENTITY_ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}/")
+        monkeypatch.setenv("IDENTITY_HEADER", "secret")
+        with pytest.raises(AzureError):
+            identity(managed=True, limits=SHORT).get_token(SCOPE)
+
+
+@pytest.mark.parametrize("answer", [(500, "<html>busy</html>"), (200, "<html>busy</html>"), (429, "{}")])
+def test_a_page_instead_of_a_token_is_an_error_and_heals(endpoint: Endpoint, answer: tuple[int, str]) -> None:
+    found = identity(managed=True, limits=SHORT)
+    endpoint.answer = answer
+    for _ in range(FAILURES):
+        with pytest.raises(AzureError):
+            found.get_token(SCOPE)
+    endpoint.answer = (200, GOOD)
+    assert found.get_token(SCOPE).token == "token"
+
+
+class Broken:
+    """A credential that never works again."""
+
+    def get_token(self, *_: str, **__: Any) -> AccessToken:
+        raise ClientAuthenticationError("stale")
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+class Working(Broken):
+    """Has a token, and counts how often it is asked."""
+
+    asked = 0
+
+    def get_token(self, *_: str, **__: Any) -> AccessToken:
+        self.asked += 1
+        return AccessToken("token", 2**31)
+
+
+def test_a_credential_that_keeps_failing_is_created_again() -> None:
+    created = iter([Broken(), Working()])
+    found = Identity(lambda: next(created))
+    for _ in range(FAILURES):
+        with pytest.raises(ClientAuthenticationError):
+            found.get_token(SCOPE)
+    assert found.get_token(SCOPE).token == "token"
+
+
+def test_threads_share_a_token_of_one_service_and_a_challenge_gets_a_new_one() -> None:
+    working = Working()
+    found = Identity(lambda: working)
+    threads = [threading.Thread(target=found.get_token, args=(SCOPE,)) for _ in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert working.asked == 1
+    found.get_token("https://cognitiveservices.azure.com/.default")
+    found.get_token(SCOPE, claims="{}")
+    assert working.asked == 3
+
+
+def test_a_thread_that_waited_for_a_failure_does_not_ask_again() -> None:
+    waiting = threading.Event()
+    errors: list[AzureError] = []
+
+    def now() -> float:
+        if threading.current_thread() is not threading.main_thread():
+            waiting.set()
+        return 0.0
+
+    class Once(Broken):
+        asked = 0
+
+        def get_token(self, *_: str, **__: Any) -> AccessToken:
+            self.asked += 1
+            second.start()
+            assert waiting.wait(30)
+            raise ClientAuthenticationError("not signed in")
+
+    def ask() -> None:
+        with pytest.raises(ClientAuthenticationError) as caught:
+            found.get_token(SCOPE)
+        errors.append(caught.value)
+
+    once = Once()
+    found = Identity(lambda: once, now=now)
+    second = threading.Thread(target=ask)
+    ask()
+    second.join()
+    assert (once.asked, len(errors)) == (1, 2)
