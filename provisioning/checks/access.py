@@ -13,6 +13,8 @@ from provisioning.planning.permissions import grants, own_policies
 READ_SECRET = "Microsoft.KeyVault/vaults/secrets/getSecret/action"  # noqa: S105 - an action, not a secret
 READ_JOBS = "Microsoft.CognitiveServices/accounts/OpenAI/fine-tunes/read"
 READ_FILES = "Microsoft.CognitiveServices/accounts/OpenAI/files/read"
+START_JOBS = "Microsoft.CognitiveServices/accounts/OpenAI/fine-tunes/write"
+UPLOAD_FILES = "Microsoft.CognitiveServices/accounts/OpenAI/files/write"
 PROPAGATION = timedelta(minutes=10)
 """How long a new role may need to take effect (Microsoft, RBAC troubleshooting)."""
 
@@ -65,6 +67,11 @@ def to_secret(azure: Azure, vault: Vault, name: str, principal_id: str) -> Acces
 def to_jobs(azure: Azure, account: Account, principal_id: str) -> Access:
     """Return the access of the principal to the account's jobs and to their result files."""
     return _by_role(azure, account.id, principal_id, (READ_JOBS, READ_FILES))
+
+
+def to_submit(azure: Azure, account: Account, principal_id: str) -> Access:
+    """Return the access of the principal to start jobs and to upload their files."""
+    return _by_role(azure, account.id, principal_id, (START_JOBS, UPLOAD_FILES, READ_JOBS, READ_FILES))
 
 
 def _by_role(azure: Azure, scope: str, principal_id: str, actions: Collection[str]) -> Access:

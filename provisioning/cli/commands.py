@@ -20,6 +20,7 @@ from provisioning.cli.options import (
     app_group_options,
     chain_options,
     consent_options,
+    contributor_option,
     function_app_options,
     identity_option,
     key_options,
@@ -167,15 +168,21 @@ def _rescue(*, yes: bool, dry_run: bool, **given: Any) -> int:
 @chain_options
 @identity_option
 @wandb_options
+@contributor_option
 @function_app_options
 @output_options
-def _doctor(*, function_app: str | None, function_app_group: str | None, **given: Any) -> int:
+def _doctor(
+    *, function_app: str | None, function_app_group: str | None, contributors: tuple[str, ...], **given: Any
+) -> int:
     """Check every link between you and the function app, and name the broken one with its remedy.
 
     Writes nothing. Checks your sign-in, account, vault, secret, W&B key, job list, identities and the function app. A
     check that depends on a failed one is skipped. Exit status 1 if a check failed.
     """
-    _run(given, lambda session: doctor.doctor(session, _function_app(session, function_app, function_app_group)))
+    _run(
+        given,
+        lambda session: doctor.doctor(session, _function_app(session, function_app, function_app_group), contributors),
+    )
     return 0
 
 

@@ -1,7 +1,9 @@
 """doctor: check every link between the operator and W&B, and name the broken ones with a remedy. Writes nothing."""
 
+from collections.abc import Sequence
+
 from provisioning.azure.client import Azure
-from provisioning.checks import chain, function_app
+from provisioning.checks import chain, contributor, function_app
 from provisioning.checks.chain import Chain
 from provisioning.checks.report import Finding, Report, ok
 from provisioning.cli import documents, summaries
@@ -16,7 +18,7 @@ CHECKS = (SIGN_IN, *chain.CHECKS)
 APP_CHECKS = tuple(function_app.CHECKS)
 
 
-def doctor(session: Session, app: FunctionAppName | None) -> None:
+def doctor(session: Session, app: FunctionAppName | None, contributors: Sequence[str] = ()) -> None:
     """Run every check. A check that depends on a failed one is skipped; the others still run.
 
     Raises:
@@ -24,7 +26,7 @@ def doctor(session: Session, app: FunctionAppName | None) -> None:
     """
     report = Report(session.ui.check)
     try:
-        _examine(report, session, app)
+        _examine(report, session, app, contributors)
     finally:
         session.facts["checks"] = [documents.check(each) for each in report.checks]
     if report.failures:
@@ -32,11 +34,12 @@ def doctor(session: Session, app: FunctionAppName | None) -> None:
     session.ui.answer({"ok": True, **session.facts}, summaries.healthy(report.checks))
 
 
-def _examine(report: Report, session: Session, app: FunctionAppName | None) -> None:
+def _examine(report: Report, session: Session, app: FunctionAppName | None, contributors: Sequence[str]) -> None:
+    started_by = contributor.checks(contributors)
     signed_in: list[Azure] = []
     report.run({SIGN_IN: lambda session: sign_in(session, signed_in)}, session)
     if not signed_in:
-        report.skip((*CHECKS[1:], *(APP_CHECKS if app else ())), "sign-in failed")
+        report.skip((*CHECKS[1:], *started_by, *(APP_CHECKS if app else ())), "sign-in failed")
         return
 
     def check_key(key: Key) -> WandbAccount:
@@ -44,6 +47,7 @@ def _examine(report: Report, session: Session, app: FunctionAppName | None) -> N
 
     subject = Chain(signed_in[0], session.target, session.clock, check_key, app)
     report.run(chain.CHECKS, subject)
+    report.run(started_by, subject)
     if app:
         report.run(function_app.CHECKS, subject)
 

@@ -331,6 +331,18 @@ def function_app_options(command: _Command) -> _Command:
     )
 
 
+def contributor_option(command: _Command) -> _Command:
+    """The option for principals who start fine-tuning jobs."""
+    return _option(
+        "--contributor",
+        "contributors",
+        type=ObjectId(),
+        multiple=True,
+        metavar="OBJECT_ID",
+        help="A principal who starts fine-tuning jobs, to be checked for the role. May be repeated.",
+    )(command)
+
+
 def _option(*names: str, env: str | None = None, **more: Any) -> Callable[[_Command], _Command]:
     """Return an option with an environment variable, which --help shows."""
     return click.option(*names, envvar=env, show_envvar=env is not None, **more)

@@ -59,6 +59,21 @@ def test_all_checks_pass_on_a_complete_chain(bench: Bench) -> None:
     assert checks["app secret access"]["seen"] == "by Key Vault Secrets User"
 
 
+def test_who_starts_jobs_is_checked_for_the_role(bench: Bench) -> None:
+    chain.put(bench.cloud)
+    stranger = "11111111-2222-4333-8444-555566667777"
+    ids = [bench.cloud.world.tenant.named("operator").object_id, stranger]
+    session = bench.session()
+    with suppress(BrokenLinkError):
+        doctor.doctor(session, None, ids)
+    found = {each["name"]: each for each in session.facts["checks"] if each["name"].startswith("contributor")}
+    assert len(found) == len(ids)
+    other = found[f"contributor …{stranger[-4:]}"]
+    assert other["state"] == "failed"
+    assert f"--assignee-object-id {stranger} --assignee-principal-type User" in other["remedy"]
+    assert "'Cognitive Services OpenAI Contributor'" in other["remedy"]
+
+
 @pytest.mark.parametrize(
     ("endpoints", "vault_url"),
     [
