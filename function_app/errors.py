@@ -31,9 +31,13 @@ SyncError
 Errors of a single command are defined in its module, which is in brackets.
 """
 
+from function_app.text import lines
+
 
 class SyncError(Exception):
     """An expected error.
+
+    Message and hint may quote a service or a job's author. They are made harmless here, on their way to every log and screen.
 
     Attributes:
         message: what happened and what it means.
@@ -44,11 +48,11 @@ class SyncError(Exception):
     retry = False
 
     def __init__(self, message: str, hint: str = "") -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        self.message = lines(message)
+        self.hint = lines(hint)
+        super().__init__(self.message)
         if hint:
-            self.add_note(hint)  # so that tracebacks, which the Functions host logs, end with it
+            self.add_note(self.hint)  # so that tracebacks, which the Functions host logs, end with it
 
 
 def first_line(error: BaseException) -> str:

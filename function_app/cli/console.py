@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from function_app.data.text import lines, one_line
+from function_app.text import lines, one_line
 
 USUAL_WIDTH = 100
 """The width in columns if there is no terminal."""

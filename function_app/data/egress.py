@@ -10,8 +10,8 @@ from dataclasses import replace
 from typing import Any
 
 from function_app.data.credentials import without_credentials, without_credentials_in_text
-from function_app.data.text import lines, one_line
 from function_app.models import DatasetPolicy, Job, JobError
+from function_app.text import lines, one_line
 
 _OFF, _REFERENCE, _SAMPLE, _FULL = DatasetPolicy.OFF, DatasetPolicy.REFERENCE, DatasetPolicy.SAMPLE, DatasetPolicy.FULL
 _STRENGTH = {policy: strength for strength, policy in enumerate((_OFF, _REFERENCE, _SAMPLE, _FULL))}

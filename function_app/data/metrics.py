@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 
-from function_app.data.text import one_line
+from function_app.text import one_line
 
 STEP = "step"
 TIMESTAMP = "timestamp"

@@ -6,8 +6,8 @@ from typing import Any
 
 from function_app.data.description import name_of
 from function_app.data.prices import Price
-from function_app.data.text import one_line, without_mentions
 from function_app.models import TERMINAL, Event, Job
+from function_app.text import one_line, without_mentions
 
 FAILED, PAUSED, OVERDUE = "failed", "paused", "overdue"
 """The conditions of a job that cause an alert."""

@@ -44,3 +44,8 @@ def test_the_tree_is_drawn_as_it_is() -> None:
             )
     ours = [each for each in real() if not each[2].startswith("tests.")]
     assert sorted(drawn()) == sorted(ours)
+
+
+def test_an_error_that_quotes_a_service_is_harmless_wherever_it_is_shown() -> None:
+    error = errors.SyncError("refused: \x1b[2J\u202eevil\x00", "say \x1b]0;owned\x07 so")
+    assert (error.message, str(error), error.hint) == ("refused: [2Jevil", "refused: [2Jevil", "say ]0;owned so")

@@ -22,8 +22,8 @@ from function_app.data.formats import NUMBERS, SPECS, Format
 from function_app.data.jsonl import LONGEST_LINE, lines_of, read_rows
 from function_app.data.results import parse_results
 from function_app.data.sampling import Sample, Tally
-from function_app.data.text import file_name, one_line
 from function_app.models import Cell, DatasetPolicy, Job, TableRow
+from function_app.text import file_name, one_line
 from function_app.tracking import FileSource
 from function_app.tracking.wandb.internals import add_local_file
 from function_app.tracking.wandb.runs import new_artifact

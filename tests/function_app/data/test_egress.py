@@ -14,8 +14,8 @@ from function_app.data.description import config_of, model_metadata, name_of, su
 from function_app.data.egress import JOB_FIELDS, permitted, table
 from function_app.data.job_log import JobLog
 from function_app.data.jsonl import read_rows
-from function_app.data.text import file_name, lines, one_line, without_mentions
 from function_app.models import DatasetPolicy, Job, JobError, TableRow
+from function_app.text import file_name, lines, one_line, without_mentions
 from tests.conftest import ROOT
 from tests.function_app.conftest import JOB, Bench, a_file, a_job
 
