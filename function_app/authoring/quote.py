@@ -1,4 +1,4 @@
-"""What a submission is going to do and cost, as far as that can be told before it is paid for."""
+"""What a submission will do, and what it will cost as far as that is known in advance."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -39,7 +39,7 @@ _TRAINING_TYPES = {
     "developer": "developerTier",
     "developertier": "developerTier",
 }
-"""As recorded jobs spell them; that of the data zone is formed like the others (UNVERIFIED)."""
+"""Training types as recorded jobs spell them. The spelling of the data zone type is a guess by analogy (UNVERIFIED)."""
 _SUFFIX = re.compile(r"[A-Za-z0-9_-]+")  # (Azure OpenAI's API description)
 _SHOWN = 3  # findings that an error message contains
 

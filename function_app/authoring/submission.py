@@ -75,7 +75,7 @@ class LocalFile:
 
 @dataclass(frozen=True)
 class Planned:
-    """What a submission is going to do.
+    """What a submission will do.
 
     Attributes:
         request: the job, without the ids of its files.
@@ -157,7 +157,7 @@ class Submission:
         return Submitted(job, created=True, lost=lost, uploaded=tuple(self._uploaded))
 
     def follow(self, job: Job) -> Job:
-        """Return the job once it has ended, or has paused. Tell the newest line of its log whenever that changes.
+        """Wait until the job has ended or paused, and return it. Report the newest line of its log whenever it changes.
 
         Raises:
             AccountError: the account refuses.
@@ -181,7 +181,7 @@ class Submission:
         return like(planned.request, jobs, planned.training.ids, validation)
 
     def _local(self, path: Path, held: Sequence[RemoteFile]) -> LocalFile:
-        """Return a file with those of the account that have its name and content."""
+        """Return a file, with the account's files that have the same name and content."""
         size = path.stat().st_size
         alike = [each for each in held if (each.name, each.size) == (path.name, size) and each.status not in FAILED]
         digest = _digest(path) if alike else ""

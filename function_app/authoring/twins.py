@@ -1,4 +1,4 @@
-"""Whether a job is what a request asks for, so that a command that runs twice pays once. Pure."""
+"""Finds an existing job that matches a request, so that a command that runs twice pays only once. Pure."""
 
 import re
 from collections.abc import Collection, Mapping, Sequence

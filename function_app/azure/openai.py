@@ -158,8 +158,8 @@ class Account:
         """Return the properties of a file without reading its content."""
         with self._reading(f"read file {file_id}"):
             found = self._client.files.retrieve(file_id).to_dict()
-        said = Fields(found)
-        return File(file_id, said.read("filename", text) or "", said.read("bytes", whole))
+        fields = Fields(found)
+        return File(file_id, fields.read("filename", text) or "", fields.read("bytes", whole))
 
     @contextmanager
     def content(self, file_id: str) -> Iterator[Iterator[bytes]]:

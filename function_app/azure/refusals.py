@@ -17,7 +17,7 @@ _NETWORK = {
     "virtual network": "Add this client's network to the account's network rules, or connect it by a private endpoint.",
     "public access is disabled": "Connect to the account by a private endpoint, or enable its public network access.",
 }
-"""By a part of the service's sentence: network refusals have no code of their own (azure-sql-db-chatbot issue 3,
+"""By a part of the service's sentence, because network refusals have no specific code (azure-sql-db-chatbot issue 3,
 TabularEditor3 issue 1557). A 403 without such a sentence is a missing role on a Foundry resource."""
 
 
@@ -30,8 +30,8 @@ def refusal(error: openai.APIStatusError, account: str, doing: str) -> AccountEr
     kind, what, hint = _kind(status, code, _words(error))
     request = error.response.headers.get("apim-request-id") or error.request_id or "unknown"
     log.debug("refused account=%s status=%s code=%s request=%s", account, status, code, request)
-    said = f"{account} {what.format(doing=doing)} (HTTP {status}{f' {code}' if code else ''}, request {request})"
-    return kind(f"{said}: {words}" if (words := _words(error)) else f"{said}.", hint)
+    happened = f"{account} {what.format(doing=doing)} (HTTP {status}{f' {code}' if code else ''}, request {request})"
+    return kind(f"{happened}: {words}" if (words := _words(error)) else f"{happened}.", hint)
 
 
 def _kind(status: int, code: str, words: str) -> tuple[type[AccountError], str, str]:
@@ -62,5 +62,5 @@ def _kind(status: int, code: str, words: str) -> tuple[type[AccountError], str, 
 def _words(error: openai.APIStatusError) -> str:
     """Return the service's own sentence, as one printable line."""
     body = error.body if isinstance(error.body, Mapping) else {}
-    said = text(body.get("message")) or ""
-    return "".join(char if char.isprintable() else " " for char in said)[:200].strip()
+    message = text(body.get("message")) or ""
+    return "".join(char if char.isprintable() else " " for char in message)[:200].strip()

@@ -164,11 +164,11 @@ def _json(response: httpx2.Response) -> dict[str, Any] | None:
 
 
 def _refusal(status: int, code: str, message: str, where: str) -> AccountError:
-    said = f"HTTP {status} {code}: {message[:300]}".rstrip(": ")
+    detail = f"HTTP {status} {code}: {message[:300]}".rstrip(": ")
     if status in (401, 403):
-        return AccessError(f"This identity may not list the accounts in {where} ({said}).", _ROLE)
+        return AccessError(f"This identity may not list the accounts in {where} ({detail}).", _ROLE)
     if status == 404:
-        return NotThereError(f"Azure does not find {where} ({said}).", "Check AZURE_OPENAI_ENDPOINTS.")
+        return NotThereError(f"Azure does not find {where} ({detail}).", "Check AZURE_OPENAI_ENDPOINTS.")
     if status in (408, 429) or status >= 500:
-        return AccountBusyError(f"Azure is busy or failing and could not list the accounts in {where} ({said}).")
-    return AccountError(f"Azure refused to list the accounts in {where} ({said}).")
+        return AccountBusyError(f"Azure is busy or failing and could not list the accounts in {where} ({detail}).")
+    return AccountError(f"Azure refused to list the accounts in {where} ({detail}).")

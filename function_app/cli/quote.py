@@ -1,4 +1,4 @@
-"""Shows what `submit` is going to do, and asks."""
+"""Shows what `submit` will do, and asks for confirmation."""
 
 import sys
 from collections.abc import Iterator

@@ -126,7 +126,7 @@ def submit(
 ) -> None:
     """Start a fine-tuning job, so that the next sync shows it in W&B.
 
-    Checks the files, shows what it is going to do and cost (by your FINE_TUNING_PRICES), and asks. Then it uploads the files
+    Checks the files, shows what it will do and cost (by your FINE_TUNING_PRICES), and asks. Then it uploads the files
     that the account does not have yet (same name and content), waits until they are processed, and creates the job. If it was
     interrupted, run it again to continue. If a similar job exists, it is shown and none is created, unless you pass --again.
     Two of these commands at the same moment do not see each other.

@@ -124,7 +124,7 @@ def parse_endpoint(url: str, trusted: Collection[str] = ()) -> Endpoint:
     """Read the address of an account or a project.
 
     Raises:
-        ValueError: it is neither; the message has the right address where it can be told.
+        ValueError: it is neither; the message contains the right address if it can be derived.
     """
     parts = _azure_address(url, EXAMPLE, OPENAI_HOSTS, trusted)
     host = parts.netloc.lower()

@@ -57,17 +57,17 @@ class Best:
 
     @property
     def summary(self) -> dict[str, Any]:
-        """What the run's summary says of it."""
+        """The keys for the run's summary."""
         found = {"best_model": self.model, "best_step": self.step, "best_metric": self.metric, "best_value": self.value}
         return {**found, "overfitting": self.text.partition("; ")[2]} if self.overfitted else found
 
     @property
     def text(self) -> str:
         """What people read: which model, by which metric, and a note where the last is clearly worse."""
-        said = f"best model: step {self.step} by {self.metric} {self.value:.4g}"
+        best = f"best model: step {self.step} by {self.metric} {self.value:.4g}"
         if not self.overfitted:
-            return said
-        return f"{said}; the last one, step {self.last_step}, is clearly worse: {self.last_value:.4g} (overfitting)"
+            return best
+        return f"{best}; the last one, step {self.last_step}, is clearly worse: {self.last_value:.4g} (overfitting)"
 
 
 def best_checkpoint(checkpoints: Sequence[Checkpoint]) -> Best | None:

@@ -14,7 +14,7 @@ _NAME_LENGTH = 128
 _AUTO = (-1, "auto")
 _NUMBER = re.compile(r"-?\d{1,18}(\.\d{1,18})?([eE]-?\d{1,2})?", re.ASCII)
 _RATED = re.compile(r"^[^/]*(loss|accuracy|mean_reward|reward_mean)$")
-"""Metrics that have a best value; those of single graders have none of their own."""
+"""Metrics that have a best value. Metrics of single graders do not."""
 
 _LIVE = frozenset(
     {

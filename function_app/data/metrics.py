@@ -1,6 +1,6 @@
 """Names and values of metrics, as results files, events and checkpoints have them. Pure.
 
-A figure has one name wherever it comes from: that of the results file. Events nest what concerns graders
+A figure has the same name from every source: its name in the results file. Events nest what concerns graders
 (`scores.graders[0].train_reward_mean`), results files write a path (`scores/graders/python/exact/train_reward_mean`).
 """
 

@@ -71,7 +71,7 @@ def parse_prices(source: str) -> tuple[Price, ...]:
 
 
 def _entry(line: str) -> dict[str, Any]:
-    """Return the fields of a line, amounts as numbers where they are some."""
+    """Return the fields of a line, with amounts as numbers if they are valid numbers."""
     fields = dict(word.partition("=")[::2] for word in line.split())
     return {name: number_in(text) if name in _AMOUNTS else text for name, text in fields.items()}
 
@@ -94,8 +94,8 @@ def _price(position: int, entry: Any) -> Price:
 def cost_of(job: Job, base: str, log: JobLog, prices: tuple[Price, ...]) -> dict[str, float | None]:
     """Return the cost of a job's training, without model graders: `cost` from what was billed, else `estimated_cost`.
 
-    An estimate is from `trained_tokens`, and of jobs that are billed by tokens only. A job of these that failed is not
-    billed (Microsoft, "Cost management for fine-tuning"); of one that was cancelled, only its log can say.
+    Only jobs that are billed by tokens get an estimate, from `trained_tokens`. A failed one is not billed (Microsoft, "Cost
+    management for fine-tuning"); whether a cancelled one was billed is known only from its log.
     """
     price = next((each for each in prices if each.fits(job, base)), None)
     if price is None:

@@ -15,7 +15,7 @@ def wandb_server(url: str) -> str:
     """Return the address of a W&B server's API in one spelling. The API key goes to this address.
 
     Raises:
-        ValueError: it is not the address of a server; the message has the right one where it can be told.
+        ValueError: it is not the address of a server; the message contains the right one if it can be derived.
     """
     parts = urlsplit(url.strip())
     try:

@@ -1,4 +1,4 @@
-"""A job's training and validation files: which they are, and what its run and its outcome say of them. Pure."""
+"""A job's training and validation files, and their description in its run and its outcome. Pure."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any

@@ -266,7 +266,7 @@ class _Mirroring:
 
     def _from_file(self, file_id: str) -> tuple[int, bool, dict[str, Any]]:
         """Collect the file's rows. Return their number, whether the run has passed some of their steps, and the best values."""
-        told = {row.step for row in rows_from_events(self.events)}
+        reported = {row.step for row in rows_from_events(self.events)}
         last = -1 if self.run.last_step is None else self.run.last_step
         missed = False
         read = 0
@@ -276,7 +276,7 @@ class _Mirroring:
             nonlocal missed, read
             for row in rows:
                 read += 1
-                missed |= row.step <= last and row.step not in told
+                missed |= row.step <= last and row.step not in reported
                 best_of([row], best)
                 yield row
 

@@ -1,4 +1,4 @@
-"""What a deployment of the function app meets in a subscription: resource providers, regions, policies. Read only.
+"""Reads what a deployment of the function app depends on in a subscription: resource providers, regions, policies.
 
 Operations: Microsoft, REST references of Providers (List), Web (List Geo Regions) and Policy Restrictions (Check At Resource
 Group Scope), whose answers nobody recorded for this use (UNVERIFIED).
@@ -13,7 +13,7 @@ from provisioning.resource_ids import name_of
 
 
 class Deployments:
-    """A subscription, seen by somebody who is about to deploy. Methods raise the errors of `provisioning.azure.errors`."""
+    """A subscription to deploy to. Methods raise the errors of `provisioning.azure.errors`."""
 
     def __init__(self, arm: Rest, subscription_id: str) -> None:
         self._arm = arm

@@ -108,7 +108,7 @@ def azd_text(parameters: Parameters) -> Finding:
 
 
 def combinations(parameters: Parameters) -> Finding:
-    """The template refuses these, too: it does so when it is deployed."""
+    """No combination contradicts itself. The template also refuses these, but only when it is deployed."""
     private, subnet = parameters.flag("privateNetworking"), parameters.text("appSubnetId")
     endpoint, dns = parameters.text("endpointSubnetId"), parameters.text("privateDns", "create")
     extra = subnet + endpoint + parameters.text("routeTableId") + parameters.text("dnsZoneGroupId")

@@ -1,4 +1,4 @@
-"""preflight's checks of Azure: will it take the deployment? Everything is read, nothing is written."""
+"""preflight's checks of Azure: whether it will accept the deployment. They only read."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -137,7 +137,7 @@ def policies(deployment: Deployment) -> Finding:
 
 
 def _contents(deployment: Deployment) -> Iterator[tuple[Mapping[str, Any], str]]:
-    """The resources that policies are most often about, as the template creates them, each with its API version."""
+    """Yield the resources that policies restrict most often, as the template creates them, each with its API version."""
     parameters, access = deployment.parameters, "Disabled" if deployment.private else "Enabled"
     tags = parameters.given.get("tags") or {}
     names = parameters.given.get("names") or {}

@@ -24,7 +24,7 @@ CHECKS = (*parameters.CHECKS, SIGN_IN, *preflight.CHECKS)
 
 
 def options(command: Any) -> Any:
-    """Options that say what is to be deployed."""
+    """Options that specify the deployment."""
     path = click.Path(exists=True, dir_okay=False, path_type=Path)
     for each in (
         click.option("-p", "assignments", multiple=True, metavar="NAME=VALUE", help="A parameter, as for az."),
@@ -90,7 +90,7 @@ def _document(path: Path) -> Mapping[str, Any]:
 
 
 def _substituted(text: str, variables: Mapping[str, str]) -> str:
-    """What azd makes of ${NAME} and ${NAME=default}."""
+    """Return the value that azd puts in place of ${NAME} or ${NAME=default}."""
     return re.sub(r"\$\{(\w+)(?:=([^}]*))?\}", lambda found: variables.get(found[1]) or found[2] or "", text)
 
 

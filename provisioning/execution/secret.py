@@ -90,7 +90,7 @@ def change_expiry(services: Services, action: ChangeExpiry, vault: Vault) -> str
 
 
 def _expire(services: Services, vault: Vault, name: str, found: Secret, lifetime: timedelta | None) -> str:
-    """Let the current version expire after a lifetime from now. To expire never takes a new version with the same key."""
+    """Let the current version expire after a lifetime from now. Removing the expiry requires a new version with the same key."""
     secrets, wanted = services.azure.secrets(vault), expiry(lifetime, services.clock.now())
     if wanted is not None:
         shown = secrets.expire(name, found.version, wanted)

@@ -54,7 +54,7 @@ def observe_governance(azure: Azure, target: Target, observed: Observed, plan: P
 def observe_rights(
     azure: Azure, target: Target, observed: Observed, plan: Plan, known: Governance
 ) -> tuple[Observed, Governance]:
-    """Read again what may have ended since: role assignments, and the operator's right to switch the vault.
+    """Read again what may have ended in the meantime: role assignments, and the operator's right to switch the vault.
 
     Other obstacles refuse the write itself, which then changes nothing.
     """
@@ -62,7 +62,7 @@ def observe_rights(
 
 
 class _Reading:
-    """One reading. `unread` collects what could not be read."""
+    """Reads governance once. `unread` collects what could not be read."""
 
     def __init__(self, azure: Azure, target: Target, observed: Observed, plan: Plan) -> None:
         self._azure = azure
@@ -101,7 +101,7 @@ class _Reading:
         )
 
     def again(self, known: Governance) -> tuple[Observed, Governance]:
-        """Read only what ends by itself."""
+        """Read only what may end without a change by anybody."""
         ends = self._ends(self._observed.vault.id) if self._plan.rights else {}
         return self._ending(ends), replace(known, cannot_switch=self._cannot_switch(ends))
 
@@ -124,7 +124,7 @@ class _Reading:
         return any(isinstance(step.action, kinds) for step in self._plan.work)
 
     def _attempt(self, read: Callable[[], _Found], otherwise: _Found, what: str) -> _Found:
-        """Return what the read returns; a failure is only noted, as the writes themselves will show what refuses them."""
+        """Return the result of a read. Only note a failure, because the writes themselves will show what refuses them."""
         try:
             return read()
         except NotSignedInError:
@@ -134,7 +134,7 @@ class _Reading:
             return otherwise
 
     def _locks(self, subscription: str, group: str) -> tuple[Lock, ...]:
-        """Locks of the whole subscription; only those of the group where no more can be read."""
+        """The locks of the whole subscription, or only those of the group if the others cannot be read."""
         nothing: tuple[Lock, ...] = ()
 
         def read() -> tuple[Lock, ...]:
@@ -152,7 +152,7 @@ class _Reading:
         return mine | (self._azure.groups_of(self._observed.caller.object_id) or frozenset()) if named else mine
 
     def _ending(self, ends: Mapping[str, datetime]) -> Observed:
-        """Return what was observed, with the ends of role assignments; what counts by other roles may then be less."""
+        """Return what was observed, with the ends of role assignments. Roles that end soon no longer count as other access."""
         seen = self._observed
         observed = replace(seen, assignments=with_ends(seen.assignments, ends))
         if not ends or not seen.vault.rbac or seen.vault.state is not VaultState.READY:

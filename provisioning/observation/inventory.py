@@ -75,7 +75,7 @@ def observe(azure: Azure, target: Target, clock: Clock) -> Observed:
 def _other_secrets(
     azure: Azure, target: Target, vault: Vault, account: Account, assignments: tuple[Assignment, ...]
 ) -> bool | None:
-    """Look for other secrets, if the account's identity is to get a role on the whole vault and has none."""
+    """Look for other secrets if the account's identity needs a role on the whole vault and does not have one."""
     whole = target.with_identity and target.identity_scope is Scope.VAULT and not target.by_access_policy
     mine = account.principal_id or ""
     if not whole or any(same(a.principal_id, mine) and a.role_id == target.identity_role for a in assignments):
@@ -98,7 +98,7 @@ def effective(
     assignments: tuple[Assignment, ...],
     lasts: Callable[[Assignment], bool] = lambda each: True,
 ) -> Mapping[str, tuple[RoleDefinition, ...]]:
-    """Read what the operator and the account's identity may do in another way than by the exact role of their own.
+    """Read what the operator and the account's identity may do through anything but an assignment of exactly their role.
 
     `lasts` says whether an assignment lasts long enough to count.
     """

@@ -45,7 +45,7 @@ def _absent(azure: Azure, target: Target, account: Account) -> Vault:
     """Describe a vault that does not exist: one to recover, or one to create.
 
     An operator with rights on the group only may not list deleted vaults or check names, but may recover and create
-    vaults. Then the attempt shows what is possible.
+    vaults. In that case only the attempt shows what is possible.
     """
     subscription = azure.vaults.subscription_id
     group_id = f"/subscriptions/{subscription}/resourceGroups/{target.key_vault_group}"

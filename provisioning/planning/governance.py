@@ -1,7 +1,7 @@
 """What is above the resources of a plan: locks, deny assignments, policies, and the operator's right to switch a vault. Pure.
 
-It is read only when something will be written (observation/governance.py), and can only show obstacles: that nothing is
-found here proves nothing, as some of it may be invisible.
+It is read only when something will be written (observation/governance.py). It can only show obstacles: some of them may be
+invisible, so finding none proves nothing.
 """
 
 from collections.abc import Collection, Iterable, Iterator
@@ -125,7 +125,7 @@ class Governance:
 
 
 def governed(plan: Plan, governance: Governance) -> Plan:
-    """Return the plan with what is known from above: lines for people, losses, and whether there is a way back."""
+    """Return the plan with what governance adds: lines for people, losses, and whether there is a way back."""
     steps = [*plan.steps, *_notes(governance)]
     switches = any(isinstance(s.action, SwitchToRbac) for s in plan.work)
     no_way_back = governance.way_back if switches else ()
@@ -156,9 +156,9 @@ def obstacle(plan: Plan, governance: Governance, *, accept_no_way_back: bool) ->
 
 
 def switching_right(held: Iterable[tuple[Assignment, RoleDefinition]], until: datetime, now: datetime) -> str:
-    """Say why the operator may not change the access model; empty if a right without a condition and an end is seen.
+    """Return why the operator may not change the access model; empty if some right of theirs has no condition and no end.
 
-    It is also empty if no assignment gives the right: it may come from where assignments are not listed.
+    It is also empty if no listed assignment gives the right, because not every assignment can be listed.
     """
     giving = [(a, r) for a, r in held if matches(r.actions, ASSIGN) and not matches(r.not_actions, ASSIGN)]
     conditioned = [r.name for a, r in giving if a.conditional or r.id == DATA_ACCESS_ADMINISTRATOR]

@@ -56,7 +56,7 @@ def owned_roles(observed: Observed) -> tuple[OwnedRole, ...]:
 
 
 def narrowed_roles(observed: Observed) -> tuple[Assignment, ...]:
-    """Return those that setup made and somebody else has put a condition on."""
+    """Return the role assignments that setup made and somebody else has put a condition on."""
     return tuple(a for a, _ in _marked(observed) if a.conditional)
 
 

@@ -1,7 +1,7 @@
-"""Plans teardown: what setup added for one secret and account goes, and nothing else. Pure.
+"""Plans teardown: remove what setup added for one secret and account, and nothing else. Pure.
 
-The secret goes first, because deleting it takes the operator's role, which goes last. After an interruption the next run
-finds the records that are left and continues.
+The secret is deleted first, because that requires the operator's role, which is removed last. After an interruption the
+next run finds the remaining records and continues.
 """
 
 from collections.abc import Collection, Iterable, Iterator
@@ -42,9 +42,9 @@ _ACCESS_MODEL = "vault access model"
 
 
 def plan_teardown(target: Target, observed: Observed, versions: Collection[SecretVersion], *, restore: bool) -> Plan:
-    """Plan what teardown takes away, in order, and name what stays. `observed` has assignments below the vault, too.
+    """Plan what teardown removes, in order, and name what stays. `observed` includes the assignments below the vault.
 
-    With `restore` the vault goes back to its access policies, where carried-over roles have no effect any more.
+    With `restore` the vault is switched back to its access policies, and carried-over roles no longer have any effect.
     """
     sharing = shared_with(target, observed)
     roles = owned_roles(observed)
@@ -134,7 +134,7 @@ def _secret(target: Target, observed: Observed, versions: Collection[SecretVersi
             resource,
             f"deleted{'' if versions else ', if setup wrote it'}; recoverable until Azure purges it",
             before=state.value,
-            danger="the function app, and jobs that report to W&B by themselves, get no key any more",
+            danger="the function app, and jobs that report to W&B by themselves, no longer get a key",
             action=RemoveSecret(observed.vault, owner(target)),
         )
     if not any(v.enabled for v in ours):
@@ -145,13 +145,13 @@ def _secret(target: Target, observed: Observed, versions: Collection[SecretVersi
         f"its versions from here are disabled; {len(versions) - len(ours)} by others stay",
         before="enabled",
         after="disabled",
-        danger="the function app, and jobs that report to W&B by themselves, get no key any more",
+        danger="the function app, and jobs that report to W&B by themselves, no longer get a key",
         action=RemoveSecret(observed.vault, owner(target)),
     )
 
 
 def _goes(observed: Observed, secret: Step) -> bool:
-    """Whether no secret is left there. One that cannot be seen yet may turn out to be others', and stay."""
+    """Whether no secret remains. One that is not visible yet may turn out to belong to others, and then it stays."""
     state = observed.secret.state
     seen = state is not SecretState.UNKNOWN
     return state in (SecretState.MISSING, SecretState.DELETED) or (seen and secret.verb is Verb.REMOVE)
@@ -316,7 +316,7 @@ def _all(observed: Observed, roles: Iterable[OwnedRole]) -> str:
 
 
 def _narrowed(observed: Observed) -> Iterator[Step]:
-    """Name the roles of setup that somebody has put a condition on, which is theirs."""
+    """Name the roles of setup that somebody has put a condition on: that condition is not ours to remove."""
     for each in narrowed_roles(observed):
         yield Step(
             Verb.NOTE,
@@ -350,9 +350,9 @@ def _whose(observed: Observed, each: Assignment) -> str:
 
 
 def _losses(observed: Observed, going: Collection[Assignment], gone: str) -> Iterator[Loss]:
-    """Principals whose roles give more than their access policies will: roles that came after the switch, mostly.
+    """Principals whose roles permit more than their access policies will: mostly roles that were assigned after the switch.
 
-    A role on what is `gone` then is no loss.
+    A role on something in `gone` is no loss.
     """
     staying: dict[str, list[Assignment]] = {}
     for each in observed.assignments:

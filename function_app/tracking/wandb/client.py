@@ -38,12 +38,12 @@ class Limits:
     """How long each wait for W&B may take, in seconds.
 
     Attributes:
-        connect: for a connection: as long as DNS and TLS through a proxy take on a bad day.
+        connect: to establish a connection. Enough for slow DNS, and for TLS through a proxy.
         read: without a byte of the answer. W&B's slowest answers, listings of 1,000 runs, take some seconds.
-        give_up: after which no further attempt begins: the next tick is the better retry.
+        give_up: after which no further attempt begins, because the next tick is the better retry.
         opening: for the SDK to open a run, attempts included.
-        closing: for the SDK to close it. Its artifacts have been uploaded before.
-        upload: for W&B to take a run's artifacts, whatever their size: five requests each, repeated for half a minute.
+        closing: for the SDK to close a run, whose artifacts have been uploaded before.
+        upload: for W&B to accept a run's artifacts of any size: five requests each, repeated for half a minute.
     """
 
     connect: float = 10.0

@@ -135,21 +135,23 @@ def errors(server: str) -> Iterator[None]:
         yield
     except ApiFailedError as error:
         status = error.response.http_status if error.response else 0
-        raise refusal(server, status, [{"message": said_briefly(str(error))}]) from error
+        raise refusal(server, status, [{"message": short_message(str(error))}]) from error
     except AuthenticationError as error:
         raise refusal(server, 401, None) from error
     except CORE_FAILED as error:
         _revive()
         raise WandbBusyError("wandb-core, the SDK's own process, had stopped. It was started again.") from error
     except SdkError as error:
-        raise UnclearError(f"W&B at {server} cannot be reached or failed: {said_briefly(str(error))}", LATER) from error
+        raise UnclearError(
+            f"W&B at {server} cannot be reached or failed: {short_message(str(error))}", LATER
+        ) from error
 
 
 class UnclearError(WandbBusyError):
     """The SDK failed without a clear reason."""
 
 
-def said_briefly(text: str) -> str:
+def short_message(text: str) -> str:
     """Return the first line of the SDK's message, without the request and the response's body that it quotes."""
     first = (text.strip().splitlines() or ["no reason given"])[0]
     return _REQUEST.sub("", first).partition("{")[0].strip(": ")[:200]

@@ -10,7 +10,7 @@ lines from `start` to the end of the sequence. Before it, W&B has acknowledged a
 * The count is higher: other programs logged rows, or another process of ours without a lease. `adopted` distinguishes these.
 
 A segment is a part of the sequence that has one source. When the results file becomes readable, a segment from the file begins
-after the rows from events, and only once the count has confirmed these: they may not be derivable any more.
+after the rows from events, and only once the count has confirmed these, because they may no longer be derivable.
 Lines before a segment's first line are never written again. If they are missing, the run must be replaced.
 """
 
@@ -131,7 +131,7 @@ def rewrite(position: Position, source: str, lines: Lines, count: int, *, settle
         source: of the rows.
         lines: the rows, all of the last segment among them.
         count: lines that W&B shows.
-        settled: whether nobody has written for so long that the count is not late any more.
+        settled: whether the last write is so long ago that the count is current.
 
     Raises:
         NotConfirmedError: wait for a later count.
@@ -154,9 +154,9 @@ def rewrite(position: Position, source: str, lines: Lines, count: int, *, settle
 
 
 def adopted(position: Position, source: str, lines: Lines, shown: Sequence[object]) -> Position | None:
-    """Return the position of a run that has more rows than its mark says, where these are ours; None where they are not.
+    """Return the position of a run that has more rows than its mark says, if all of them are ours; else None.
 
-    Two processes without a lease may write at once, and the mark that stands may be that of the one with fewer rows.
+    Two processes without a lease may write at the same time. The mark may then be from the one with fewer rows.
 
     Args:
         position: as marked.

@@ -1,8 +1,8 @@
 """A run that is being brought up to date, see `tracking.Session`.
 
-Marks and config go by a mutation whose answer is seen, rows, summary and the run's end by our own posts to the file stream
-(`sequence`). A session of the SDK is open only from `send` to the end of the attachments, and marks do not change meanwhile:
-the SDK writes the whole config back when it closes.
+Marks and config are written by a mutation, whose answer confirms them. Rows, summary and the run's end are sent by our own
+posts to the file stream (`sequence`). A session of the SDK is open only from `send` to the end of the attachments. Marks do
+not change in that time, because the SDK writes the whole config back when it closes.
 """
 
 import json
@@ -36,10 +36,10 @@ from function_app.tracking.wandb.sequence import (
 )
 
 QUIET = 120.0
-"""Seconds without a post after which nobody else is taken to be writing: the SDK posts every 30 s (filestream.go)."""
+"""Seconds without a post after which no other program counts as writing: the SDK posts every 30 s (filestream.go)."""
 
 SETTLED = 600.0
-"""Seconds without a post after which W&B's count of lines is taken to be right, even if it is low."""
+"""Seconds without a post after which W&B's count of lines counts as current, even if it is low."""
 
 CLOSED = 3600.0
 """Seconds after which rows of an ended run are not written again: hours later W&B keeps them in files (wandb#12511)."""
@@ -51,7 +51,7 @@ _ALERT_TITLE = 63  # characters
 _GOING_ON = ("running", "pending", "preempting")
 _ENDED = ("finished", "failed", "killed")
 _WRITER = uuid4().hex
-"""This process, so that it recognizes its own posts where there is no lease."""
+"""Identifies this process, which recognizes its own posts by it if there is no lease."""
 
 
 class RunWriter:
@@ -67,10 +67,10 @@ class RunWriter:
         found: tuple[Stored | None, Mapping[str, Any]],
         turn: Turn,
     ) -> None:
-        """Take a run as W&B has it now.
+        """Start from the current state of a run in W&B.
 
         Raises:
-            RunDeletedError: it is not there, and is not to be made.
+            RunDeletedError: it does not exist and must not be created.
             NotYetError: another program is writing it.
             WandbError: somebody moved it.
         """
@@ -159,7 +159,7 @@ class RunWriter:
         self._marks = replace(self._marks, **values)
 
     def rows(self, source: str, rows: Iterable[MetricRow], *, began: float) -> None:
-        """Add rows from a source, with or without those up to `known_step`. No rows change nothing."""
+        """Add rows from a source, with or without those up to `known_step`. An empty source changes nothing."""
         lines = Lines(rows, began=began)
         if len(lines):
             self._rows = source, lines

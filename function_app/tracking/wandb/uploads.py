@@ -14,7 +14,7 @@ from function_app.tracking.wandb.api import WandbApi
 from function_app.tracking.wandb.internals import ArtifactHandle, deliver_artifact
 from function_app.tracking.wandb.runs import OpenRun
 from function_app.tracking.wandb.scratch import scratch
-from function_app.tracking.wandb.sdk import errors, said_briefly
+from function_app.tracking.wandb.sdk import errors, short_message
 
 ON_DISK = 64 * 1024 * 1024
 """Bytes that may wait on the disk for their upload. With more, the next artifact is created only when W&B has these."""
@@ -116,5 +116,5 @@ class Uploads:
                 "Nothing is lost: the next sync sends them again. Check the network to W&B's object store.",
             ) from None
         if refused:
-            raise WandbBusyError(f"W&B did not accept an artifact: {said_briefly(refused)}")
+            raise WandbBusyError(f"W&B did not accept an artifact: {short_message(refused)}")
         return version

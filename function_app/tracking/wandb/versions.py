@@ -126,7 +126,7 @@ def versions_in(api: WandbApi, project: Mapping[str, Any], kind: str, collection
 
 
 def going_on(models: Sequence[str]) -> Question:
-    """Return the question for the runs that train one of these models further; `going_on_in` reads the answer. Filters on
+    """Return the query for the runs that train one of these models further; `going_on_in` reads the answer. Filters on
     config are documented (W&B, Api.runs).
     """
     filters = json.dumps({"config.model": {"$in": [*models]}})

@@ -31,7 +31,7 @@ SECRET_ID = f"{VAULT_ID}/secrets/wandb-api-key"
 OTHER_IDENTITY = "a0000005-0000-4000-8000-000000000000"
 CRYPTO_USER = "12338af0-0e69-4776-bea7-57ae8d297424"
 VERBS = ("get", "list", "set", "delete", "recover", "backup", "restore", "purge")
-NO_KEY = "the function app, and jobs that report to W&B by themselves, get no key any more"
+NO_KEY = "the function app, and jobs that report to W&B by themselves, no longer get a key"
 OFFICER, USER = "Key Vault Secrets Officer", "Key Vault Secrets User"
 
 
