@@ -231,7 +231,7 @@ class ProvisioningMachine(Portal):
 
     @rule(
         moment=st.sampled_from(("before", "after")),
-        nth=st.integers(1, 50),
+        nth=st.integers(1, 30),
         what=st.sampled_from(sorted(ACTIONS)),
         options=OPTIONS,
     )
