@@ -7,7 +7,7 @@ not change in that time, because the SDK writes the whole config back when it cl
 
 import json
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
@@ -246,17 +246,18 @@ class RunWriter:
         first, line = planned.first, position.start
         while first < len(lines):
             last = lines.cut(first, first + max(end_before - line, 0))
-            self._post(b'"wandb-history.jsonl":{"offset":%d,"content":[%b]}' % (line, lines.content(first, last)))
+            self._post((b'"wandb-history.jsonl":{"offset":%d,"content":[' % line, lines.content(first, last), b"]}"))
             line += last - first
             first = last
 
-    def _post(self, history: bytes = b"", end: bytes = b"") -> None:
-        """Post rows, the summary if no session of the SDK sends it, and the run's end."""
-        files = [history] if history else []
+    def _post(self, history: Sequence[bytes | memoryview] = (), end: bytes = b"") -> None:
+        """Post rows, the summary where no session of the SDK sends it, and the run's end."""
+        summary: tuple[bytes, ...] = ()
         if not self._session:
-            summary = json.dumps(json.dumps(self._whole_summary())).encode()
-            files.append(b'"wandb-summary.json":{"offset":0,"content":[%b]}' % summary)
-        self._api.stream(self.id, b'{"files":{%b}%b}' % (b",".join(files), end), before=self._check_turn)
+            text = json.dumps(json.dumps(self._whole_summary())).encode()
+            summary = (b"," * bool(history), b'"wandb-summary.json":{"offset":0,"content":[', text, b"]}")
+        body = b"".join((b'{"files":{', *history, *summary, b"}", end, b"}"))  # rows may be megabytes: one copy of them
+        self._api.stream(self.id, body, before=self._check_turn)
 
     def _check_turn(self) -> None:
         if self._turn.left() < ROWS_TIMEOUT:

@@ -131,7 +131,10 @@ def test_a_request_is_cut_at_its_largest_size_but_not_within_lines_that_it_repla
     rows = Lines(MetricRow(step, wide) for step in range(300))
     assert len(rows.content(0, rows.cut(0, 0))) <= LARGEST_REQUEST < len(rows.content(0, 300))
     assert rows.cut(0, 299) >= 299
-    assert json.loads(b"[" + rows.content(298, 300) + b"]") == [json.dumps(rows.row(298)), json.dumps(rows.row(299))]
+    assert json.loads(b"".join((b"[", rows.content(298, 300), b"]"))) == [
+        json.dumps(rows.row(298)),
+        json.dumps(rows.row(299)),
+    ]
 
 
 def test_a_column_cannot_set_what_wandb_keeps_of_its_own() -> None:
