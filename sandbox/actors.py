@@ -6,7 +6,7 @@ from sandbox import az
 
 
 def read_secret(vault: str, name: str) -> int:
-    """Read one secret as this process's managed identity; 0 if the vault allows it."""
+    """Read one secret as this process's managed identity. Return 0 if the vault allows it."""
     # Imported here, so that az starts without the SDKs.
     from azure.core.exceptions import HttpResponseError
     from azure.identity import ManagedIdentityCredential

@@ -118,7 +118,7 @@ def shell(scenario: str, trace: Path | None, principal: str) -> None:
 @_SCENARIO
 @_TRACE
 def demo(*, show_page: bool | None, scenario: str, trace: Path | None) -> None:
-    """Provision, sync and show: the whole road on real SDKs, in under half a minute."""
+    """Provision, sync and show the result: everything on real SDKs, in under half a minute."""
     keep = sys.stdout.isatty() if show_page is None else show_page
     sys.exit(play_demo(_load(scenario), keep_page=keep, trace=trace))
 
@@ -138,7 +138,7 @@ def _environment(cloud: Cloud, principal: str) -> dict[str, str]:
 
 
 def _child(command: Sequence[str], environment: Mapping[str, str]) -> int:
-    """Run to the end; Ctrl-C reaches the child too (same terminal), so it is left to end in its own way."""
+    """Run a command to its end. Ctrl-C also reaches the child, on the same terminal, so it can end by itself."""
     try:
         child = subprocess.Popen(command, env=environment)
     except OSError as error:

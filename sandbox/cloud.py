@@ -1,7 +1,7 @@
-"""Starts and stops the sandbox, and says what environment a program needs to live in it.
+"""Starts and stops the sandbox, and returns the environment that a program needs to run in it.
 
-The environment is all there is: production host names, `HTTPS_PROXY`, a throw-away CA, and a token endpoint (or an `az`
-on the PATH). Programs are not told that they are in a sandbox.
+Only the environment differs: production host names, `HTTPS_PROXY`, a throw-away CA, and a token endpoint (or an `az` on
+the PATH). Programs do not know that they run in a sandbox.
 
 Where SANDBOX_TRACES names a directory, every world of every sandbox writes a trace there, each to a separate file.
 """
@@ -76,7 +76,7 @@ class Cloud:
     # --- life -----------------------------------------------------------------------------------------------------
 
     def __enter__(self) -> Self:
-        """Listen; returns when the ports answer."""
+        """Listen. Return when the ports answer."""
         self._certify()
         self._install_az()
         self._thread.start()
@@ -88,20 +88,20 @@ class Cloud:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close the ports, write what the trace still holds, forget the CA."""
+        """Close the ports, finish the trace, and delete the CA."""
         self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join()
         self.world.trace.close()
         self._directory.cleanup()
 
     def load(self, scenario: Scenario) -> World:
-        """A fresh world; programs that are connected stay so. A trace that was asked for is of the first world only."""
+        """Load a fresh world. Connected programs stay connected. A requested trace covers only the first world."""
         self.world.trace.close()
         self.world = World(scenario, self._sessions, self.denied, trace=self._trace(), page=self._page)
         return self.world
 
     def lead(self, host: str, port: int) -> None:
-        """Lead a host name to another stand-in on loopback, which has the certificate of `directory`: Azurite."""
+        """Route a host name to another stand-in on loopback, such as Azurite, which has the certificate of `directory`."""
         self._led[host] = port
 
     def _trace(self) -> Path | None:
@@ -172,7 +172,7 @@ class Cloud:
         az.chmod(0o755)
         (self.directory / "home").mkdir()
 
-    # --- what one may look at ------------------------------------------------------------------------------------
+    # --- inspection ----------------------------------------------------------------------------------------------
 
     @property
     def clock(self) -> Clock:
@@ -186,12 +186,12 @@ class Cloud:
 
     @property
     def counts(self) -> dict[str, int]:
-        """How often each operation was asked."""
+        """The number of requests of each operation."""
         return dict(self.world.trace.counts)
 
     @property
     def writes(self) -> int:
-        """How many writes the services accepted."""
+        """The number of writes that the services accepted."""
         return len(self.world.trace.writes())
 
     # --- the environment of a program ----------------------------------------------------------------------------
@@ -204,8 +204,8 @@ class Cloud:
         ManagedIdentityCredential and EnvironmentCredential look for, and DefaultAzureCredential finds each.
 
         Raises:
-            KeyError: nobody is called so.
-            ValueError: who is called so cannot sign in.
+            KeyError: no principal has this name.
+            ValueError: this principal cannot sign in.
         """
         kept = {k: v for k, v in os.environ.items() if not k.startswith(_FOREIGN) and k not in _REPLACED}
         if self._relay is None:

@@ -1,4 +1,4 @@
-"""`python -m sandbox demo`: provision, sync, watch a job train, do it all again for nothing, show what is there."""
+"""`python -m sandbox demo`: provision, sync, watch a job train, repeat everything without a write, show the result."""
 
 import subprocess
 import sys
@@ -40,7 +40,7 @@ class Demo:
         self._began = time.monotonic()
 
     def play(self) -> None:
-        """All of it.
+        """Run all steps.
 
         Raises:
             DemoFailedError: a command failed, or what W&B shows is not what Azure says.
@@ -106,7 +106,7 @@ class Demo:
         click.secho(f"   {text}", dim=True)
 
     def _run(self, principal: str, argv: list[str], env: Mapping[str, str]) -> None:
-        """A command as its own process, its output as it comes."""
+        """Run a command as a separate process, with its output shown as it comes."""
         whole = self._cloud.environment(principal) | {"PYTHONUNBUFFERED": "1"} | dict(env)
         child = subprocess.run([sys.executable, "-m", *argv], env=whole, check=False, stdin=subprocess.DEVNULL)
         if child.returncode:
@@ -114,7 +114,7 @@ class Demo:
 
 
 def demo(scenario: Scenario, *, keep_page: bool, trace: Path | None = None) -> int:
-    """Play the demo; the exit status. With `keep_page`, a page stays open until Ctrl-C."""
+    """Play the demo and return the exit status. With `keep_page`, a page stays open until Ctrl-C."""
     with Cloud(scenario, trace=trace, page=page) as cloud:
         if keep_page:
             click.secho(f"Watch it on a page while it runs: {cloud.url}/", bold=True)
@@ -127,7 +127,7 @@ def demo(scenario: Scenario, *, keep_page: bool, trace: Path | None = None) -> i
 
 
 def played(cloud: Cloud) -> int:
-    """Play the demo on a cloud and say what is there afterwards; the exit status."""
+    """Play the demo on a cloud, print the resulting state, and return the exit status."""
     try:
         Demo(cloud).play()
     except DemoFailedError as error:

@@ -24,7 +24,7 @@ _TRY = (
 
 
 def settings(cloud: Cloud) -> dict[str, str]:
-    """What the commands read from the environment, beside what the sandbox needs: resources, endpoints and two W&B keys.
+    """Return the variables that the commands read, besides the sandbox's own: resources, endpoints and two W&B keys.
 
     WANDB_API_KEY is the key that setup stores.
     """
@@ -45,7 +45,7 @@ def command(environment: Mapping[str, str]) -> list[str]:
 
 
 def welcome(url: str) -> str:
-    """What to know and what to try."""
+    """Return the introduction: what this is, and commands to try."""
     lines = [
         "This is a sandbox: nothing is real, and nothing leaves this machine. `exit` ends it, and what happened in it is gone.",
         f"Its page: {url}/",

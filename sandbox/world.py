@@ -1,4 +1,4 @@
-"""One scenario come to life: its tenant, its services, its clock. The server serves it; a test may look into it."""
+"""A running scenario: its tenant, its services, its clock. The server serves it; a test may inspect it."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -24,7 +24,7 @@ Page = Callable[["World", Call], Reply | None]
 
 
 class World:
-    """The state behind the host names. `services` is in no order that matters: hosts do not overlap."""
+    """The state behind the host names. The order of `services` does not matter, because hosts do not overlap."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class World:
         self.latency = scenario.latency
         self.trace = Trace(trace)
         self.unmodelled: list[str] = []
-        self.denied = denied  # host names that somebody wanted and that are nobody's here
+        self.denied = denied  # requested host names that no service here has
         self._page = page
         tokens = Tokens(self.tenant)
         self.desk = Desk(self.tenant, tokens, sessions)

@@ -1,6 +1,6 @@
 """The request bodies of Azure's services, as far as the stand-ins read them (from the official descriptions).
 
-Whatever else is in a body is let through: the contract check, which has the whole descriptions, speaks of that.
+Other fields of a body are ignored here. The contract check, which uses the complete descriptions, reports them.
 """
 
 from typing import Annotated, Any

@@ -18,15 +18,15 @@ from sandbox.azure.tenant import Principal, Tenant
 from sandbox.runtime.http import Call, Caller, Operation, Reply, ServiceError
 
 _OAUTH = "/{tenant}/oauth2/v2.0"
-_SHARED_TENANTS = ("organizations", "common")  # where somebody signs in who did not name a tenant
-_OPENID_SCOPES = {"openid", "profile", "offline_access", "email"}  # what a client wants to know, not which service
+_SHARED_TENANTS = ("organizations", "common")  # for sign-ins that do not name a tenant
+_OPENID_SCOPES = {"openid", "profile", "offline_access", "email"}  # scopes about the user, which name no service
 _DEVICE_CODE_SECONDS = 900
 _POLL_SECONDS = 1  # Entra says 5; a person at a keyboard is slower than a test
 
 
 @dataclass
 class _Device:
-    """A sign-in that waits for a person, and what for. `approved_by` is that person's object id."""
+    """A sign-in that waits for a person's approval, with its scope. `approved_by` is that person's object id."""
 
     user_code: str
     scope: str
@@ -59,7 +59,7 @@ class Entra:
         return operation.id, operation.writes
 
     def authenticate(self, call: Call) -> Caller | None:
-        """The login host is open: proofs are in the forms."""
+        """Accept every caller, because the credentials are in the forms."""
         del call
         return None
 
@@ -187,7 +187,7 @@ class Entra:
         return {**body, "access_token": token}
 
     def _signed_in(self, principal: Principal, scope: str, client_id: str) -> dict[str, Any]:
-        """A person's tokens: with one to ask for others, and who it is, which is all that MSAL keeps of an account."""
+        """Return a person's tokens, including a refresh token and the client info from which MSAL makes its account."""
         refresh = secrets.token_urlsafe(32)
         self._refresh[refresh] = principal.object_id
         whose = {"uid": principal.object_id, "utid": self._tenant.tenant_id}
@@ -205,7 +205,7 @@ def _form(call: Call) -> dict[str, str]:
 
 
 def _audience(scope: str) -> str:
-    """The service that a token is wanted for: the one scope that says so, without its permission."""
+    """Return the service that a token is requested for: from the only scope that names one, without its permission."""
     resources = [s for s in scope.split() if s not in _OPENID_SCOPES]
     if not resources:
         raise _refused(

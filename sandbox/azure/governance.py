@@ -44,9 +44,9 @@ class Lock:
         return f"{self.scope}/providers/Microsoft.Authorization/locks/{self.name}"
 
     def forbids(self, action: str, scope: str) -> bool:
-        """Whether the lock is in the way of an action at `scope`. One below a resource keeps it from being deleted, too.
+        """Whether the lock forbids an action at `scope`. A lock below a resource also forbids deleting the resource.
 
-        ReadOnly also refuses what is read by POST, such as keys and app settings.
+        ReadOnly also refuses reads by POST, such as of keys and app settings.
         """
         if action.lower().endswith("/delete"):
             return within(scope, self.scope) or within(self.scope, scope)

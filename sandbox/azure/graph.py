@@ -1,7 +1,7 @@
 """graph.microsoft.com: the names of principals, as far as the Azure CLI and we ask.
 
-A person may read the directory; an application or a managed identity may not until an administrator lets it
-(Microsoft Graph, "Overview of permissions": application permissions need consent), and nobody has done so here.
+A person may read the directory. An application or a managed identity needs an administrator's consent (Microsoft Graph,
+"Overview of permissions"), which nobody has given here.
 """
 
 import re
@@ -103,7 +103,7 @@ class Graph:
 
 
 def _for_people(handle: Callable[[Call], Reply]) -> Callable[[Call], Reply]:
-    """Refuse principals that may not read the directory; a request of theirs may come to nothing for another reason, too."""
+    """Refuse principals that may not read the directory."""
 
     def allowed(call: Call) -> Reply:
         if call.who.kind != "User":

@@ -17,7 +17,7 @@ AZURE_CLI = "04b07795-8ddb-461a-bbee-02f9e1bf7b46"
 
 
 class Tokens:
-    """Issues and checks access tokens. The signing key lives as long as the sandbox and leaves it never."""
+    """Issues and checks access tokens. The signing key lives as long as the sandbox and never leaves it."""
 
     def __init__(self, tenant: Tenant) -> None:
         self._tenant = tenant
@@ -108,9 +108,9 @@ def _refused(code: str, message: str) -> ServiceError:
 
 
 class Desk:
-    """The machine the operator sits at, and the host the function runs on: where tokens come from without a secret.
+    """The operator's machine and the function's host, which issue tokens without a secret.
 
-    Each child process is one principal; a session word in its environment says which. `sessions` (word -> alias)
+    Each child process acts as one principal, which a session word in its environment determines. `sessions` (word -> alias)
     outlives a world, so that a program stays signed in when another one is loaded.
     """
 
@@ -120,7 +120,7 @@ class Desk:
         self._sessions = sessions
 
     def session(self, principal: Principal) -> str:
-        """A word that stands for this principal until the sandbox ends."""
+        """Return a word that identifies this principal until the sandbox ends."""
         for word, alias in self._sessions.items():
             if alias == principal.alias:
                 return word
@@ -131,7 +131,7 @@ class Desk:
     def _speaker(self, word: str | None) -> Principal | None:
         try:
             return self._tenant.named(self._sessions[word or ""])
-        except KeyError:  # nobody's word, or somebody who is not in this world
+        except KeyError:  # an unknown word, or a principal that is not in this world
             return None
 
     def managed_identity(self, call: Call) -> Reply:

@@ -22,7 +22,7 @@ _ACTIONS = {  # access-policy permission -> data action (Microsoft, "Migrate to 
 }
 _PAGE = 25
 _TAGS = 15
-CLIENT_ADDRESS = "203.0.113.7"  # what every client's address is to the network rules
+CLIENT_ADDRESS = "203.0.113.7"  # the address that the network rules see for every client
 
 
 class KeyVault:
@@ -50,7 +50,7 @@ class KeyVault:
         )
 
     def serves(self, host: str) -> bool:
-        """A vault's own host; the name of a vault that is not there does not resolve."""
+        """Return whether a vault has this host. The name of a vault that does not exist does not resolve."""
         name, _, suffix = host.partition(".")
         vault = self._tenant.vaults.get(name.lower())
         return suffix == self._tenant.names.vault_suffix and vault is not None and vault.live
@@ -60,7 +60,7 @@ class KeyVault:
         return operation.id, operation.writes
 
     def authenticate(self, call: Call) -> Caller | None:
-        """Without a token for Key Vault: the challenge that tells the client where to get one."""
+        """Require a token for Key Vault. Otherwise answer with the challenge that tells the client where to get one."""
         try:
             caller = self._tokens.verify(call, (self._tenant.names.vault_audience,))
             if caller.tenant_id != self._home(call):
@@ -82,7 +82,7 @@ class KeyVault:
         """See Service."""
         return _error(400, "BadParameter", f"The request body is not JSON: {why}").reply
 
-    # --- who may --------------------------------------------------------------------------------------------------
+    # --- access ---------------------------------------------------------------------------------------------------
 
     def _vault(self, call: Call) -> Vault:
         return self._tenant.vaults[call.host.partition(".")[0].lower()]
@@ -131,7 +131,7 @@ class KeyVault:
         return secret
 
     def _awaited(self, secret: Secret) -> bool:
-        """Whether what was asked last, a delete or a recover, is still to be seen: this request counts as one look."""
+        """Return whether the last delete or recover is still in progress. The call counts as one read."""
         if not secret.hidden:
             return False
         secret.hidden -= 1

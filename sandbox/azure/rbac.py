@@ -1,4 +1,4 @@
-"""Azure RBAC as data and one question: may this principal do this action at this scope, by now?
+"""Azure RBAC as data and one question: whether a principal may do an action at a scope at a given time.
 
 Inheritance, groups, conditions, ends and deny assignments: Microsoft, "What is Azure RBAC", "Understand Azure deny
 assignments", "Delegate Azure role assignment management to others with conditions".
@@ -34,7 +34,7 @@ class Assignment:
     created_by: str = ""
     condition: str | None = None
     condition_version: str | None = None
-    condition_met: bool = True  # whether the condition, where there is one, lets the calls through
+    condition_met: bool = True  # whether the condition, if there is one, is fulfilled for the calls
     description: str | None = None
     delegation: Delegation | None = None
     expires: float | None = None
@@ -53,7 +53,7 @@ class DenyAssignment:
     id: str
     name: str
     scope: str
-    denied: Role  # its patterns are what is denied
+    denied: Role  # its patterns are the denied actions
     principals: frozenset[str]
     excluded: frozenset[str] = frozenset()
 
@@ -136,11 +136,11 @@ class Rbac:
         return within(scope, parent) or (bool(root) and parent.lower().rstrip("/") in self.above.get(root[0], ()))  # type: ignore[index] # root is true here
 
     def add(self, assignment: Assignment) -> None:
-        """Put an assignment where it will be found."""
+        """Add an assignment."""
         self.assignments[assignment.name.lower()] = assignment
 
     def forget(self, scope: str) -> None:
-        """Drop what is assigned at or below a scope: its resource is gone."""
+        """Remove the assignments at and below a scope whose resource was deleted."""
         self.assignments = {k: a for k, a in self.assignments.items() if not within(a.scope, scope)}
 
 
@@ -151,5 +151,5 @@ def within(scope: str, parent: str) -> bool:
 
 
 def assignment_name(scope: str, principal_id: str, role: str) -> str:
-    """A name for an assignment that a scenario starts with: any GUID does, this one is the same each time."""
+    """Return a name for an assignment that a scenario starts with: a GUID that is the same each time."""
     return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{scope}|{principal_id}|{role}".lower()))

@@ -1,6 +1,6 @@
 """A storage account as far as the function app uses it: empty blobs, leases on them, and how many messages a queue holds.
 
-Queues are filled by the Functions host, so a test sets how deep one is. Roles are not looked at; Azurite does not either.
+Queues are filled by the Functions host, so a test sets the depth of one. Roles are not checked, as in Azurite.
 """
 
 from collections.abc import Callable, Sequence
@@ -106,16 +106,16 @@ class Storage:
         return Reply(200, b"", {"x-ms-approximate-messages-count": str(self.queues[call.params["name"]])})
 
     def _list(self, call: Call) -> Reply:
-        """In the order of their names, at most 5,000 at once, also where more are asked for (List Blobs)."""
+        """List blobs in the order of their names, at most 5,000 in a page, even if more are requested (List Blobs)."""
         if call.query.get("comp") != "list":
             return self.unknown(call)
         if call.params["name"] not in self.containers:
             raise _error("ContainerNotFound")
         prefix, marker = call.query.get("prefix", ""), call.query.get("marker", "")
-        said = call.query.get("maxresults", str(_PAGE))
-        if not (said.isascii() and said.isdecimal() and int(said[:9])):
+        wanted = call.query.get("maxresults", str(_PAGE))
+        if not (wanted.isascii() and wanted.isdecimal() and int(wanted[:9])):
             raise _error("OutOfRangeQueryParameterValue")
-        most = min(int(said[:9]), _PAGE)
+        most = min(int(wanted[:9]), _PAGE)
         blobs = self.containers[call.params["name"]]
         *names, end = [*sorted(each for each in blobs if each.startswith(prefix) and each >= marker), ""][: most + 1]
         found = ET.Element("EnumerationResults", {"ContainerName": call.params["name"]})

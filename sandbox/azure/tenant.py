@@ -1,4 +1,4 @@
-"""The state of the tenant: principals, subscription, accounts, vaults and what lies in them. No protocol here."""
+"""The state of the tenant: principals, subscriptions, accounts, vaults and their contents. No protocol here."""
 
 from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
@@ -77,7 +77,7 @@ class Principal:
     app_id: str = ""
     client_secret: str | None = None
     managed_identity: bool = False
-    alias: str = ""  # the scenario's word for it
+    alias: str = ""  # its name in the scenario
 
 
 @dataclass
@@ -133,26 +133,26 @@ class Vault:
     name: str
     location: str
     uri: str
-    rbac: bool | None = None  # None: never said, which old vaults read as access policies
+    rbac: bool | None = None  # None: never set, which means access policies for old vaults
     policies: list[AccessPolicy] = field(default_factory=list)
     secrets: dict[str, Secret] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
     purge_protection: bool | None = None
     retention_days: int = 90
     public_network: bool = True
-    firewall: bool = False  # only what the rules name gets in
+    firewall: bool = False  # only clients in the rules are allowed
     bypass: str = "AzureServices"
     ip_rules: list[str] = field(default_factory=list)  # addresses and CIDR ranges
     subnets: list[str] = field(default_factory=list)  # ARM ids
     sku: str = "standard"
-    flags: dict[str, bool] = field(default_factory=dict)  # enabledForDeployment and its like, as they were said
+    flags: dict[str, bool] = field(default_factory=dict)  # enabledForDeployment and similar, as they were set
     registering: int = 0
     deleted: float | None = None
     tenant_id: str | None = None  # of another tenant than the subscription's
 
     @property
     def live(self) -> bool:
-        """Whether it is there and its host name resolves."""
+        """Whether it exists and its host name resolves."""
         return self.deleted is None and not self.registering
 
     def admits(self, address: str) -> bool:
@@ -259,7 +259,7 @@ class Tenant:
         """The principal of this name, as a scenario names it.
 
         Raises:
-            KeyError: nobody is called so.
+            KeyError: no principal has this name.
         """
         for principal in self.principals.values():
             if name in (principal.alias, principal.name, principal.object_id):

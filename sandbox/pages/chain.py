@@ -22,7 +22,7 @@ class Link:
 
 
 def chains(world: World) -> list[tuple[str, list[Link]]]:
-    """For each account the links from its identity to W&B, by the vault that has a W&B key, or else the first one."""
+    """Return each account's links from its identity to W&B, through the vault that has a W&B key, or else the first vault."""
     vaults = _vaults(world)
     vault = next((v for v in vaults if any(_key_owner(world, s) for s in v.secrets.values())), None)
     vault = vault or next(iter(vaults), None)

@@ -1,6 +1,6 @@
-"""The virtual clock that domain state lives by: how old a job is, whether a role has arrived.
+"""The virtual clock of the domain state, such as the age of a job, or whether a role has propagated.
 
-Tokens do not: SDKs cache them by the wall clock, so a token that expired in virtual time would always be refused.
+Tokens use the wall clock, as the SDKs that cache them do: a token that expired in virtual time would always be refused.
 """
 
 import re
@@ -14,7 +14,7 @@ START = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 
 
 class Clock:
-    """Virtual time: stands still unless advanced, or runs at `rate` virtual seconds per real second."""
+    """Virtual time. It runs at `rate` virtual seconds per real second; at rate 0 it only moves when advanced."""
 
     def __init__(self, start: datetime = START, *, rate: float = 0.0) -> None:
         self._base = start.timestamp()
@@ -30,7 +30,7 @@ class Clock:
         return datetime.fromtimestamp(self.time(), UTC)
 
     def advance(self, seconds: float) -> None:
-        """Move forward by `seconds` (never back: services do not see time go backwards)."""
+        """Move forward by `seconds`. Never move back, because real services do not see time go backwards."""
         if seconds < 0:
             raise ValueError("the clock only goes forward")
         self._base += seconds

@@ -78,7 +78,7 @@ class Events:
     log: list[str] = field(default_factory=list)
 
     def add(self, event: Event) -> None:
-        """Wait for this event's moment, too; its virtual seconds count from now."""
+        """Add an event. Its virtual seconds count from now."""
         event.since = self.clock.time()
         self.events.append(event)
 

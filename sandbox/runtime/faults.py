@@ -1,4 +1,4 @@
-"""Faults on purpose: which operation, which time, and what goes wrong. Deterministic, so that a failure repeats."""
+"""Deliberate faults: at which operation, at which request, and what goes wrong. Deterministic, so failures repeat."""
 
 import asyncio
 import threading
@@ -13,14 +13,14 @@ _STRICT = ConfigDict(extra="forbid", frozen=True)
 
 
 class When(BaseModel):
-    """Which of the operation's requests meet the fault; all that is said must hold. Nothing said: every one."""
+    """Selects the operation's requests that meet the fault: those that match all given fields, or every one without any."""
 
     model_config = _STRICT
 
     nth: list[int] | None = None  # 1 is the first request of this operation
-    times: int | None = None  # the first so many
+    times: int | None = None  # the first n requests
     page: int | None = None  # the n-th page of a listing; the first has neither `after` nor a skip token
-    path: str | None = None  # only where this stands in the path
+    path: str | None = None  # only paths that contain this text
     caller: str | None = None  # only this principal (name or object id)
 
 
@@ -51,7 +51,7 @@ class Fault(BaseModel):
 
 @dataclass
 class Faults:
-    """The faults of one run: finds the one a request meets, and knows which were never met."""
+    """The faults of one run. Finds the fault that a request meets, and lists the faults that were never met."""
 
     faults: list[Fault] = field(default_factory=list)
     met: list[int] = field(default_factory=list)
@@ -81,19 +81,19 @@ class Faults:
 
     @property
     def unmet(self) -> list[Fault]:
-        """Faults that no request ran into: a test that sets one and never meets it proves nothing."""
+        """Faults that no request met. A test whose fault is never met proves nothing."""
         return [f for i, f in enumerate(self.faults) if i not in self.met]
 
 
 @dataclass
 class Gate:
-    """Notes every request's operation as it arrives, and holds one of them, so that a test has time to kill the client.
+    """Records every request's operation as it arrives, and holds one request, so that a test has time to kill the client.
 
-    It counts requests that are refused for want of a token, too, which no fault meets. The held request's connection
+    Requests that are refused for a missing token also count here, although no fault meets them. The held request's connection
     breaks once `opened` is set; `acted` says whether the service acts on it before.
     """
 
-    operation: str = ""  # none: only note what comes by
+    operation: str = ""  # None: record only
     nth: int = 1
     acted: bool = False
     seen: list[str] = field(default_factory=list)
@@ -101,12 +101,12 @@ class Gate:
     opened: threading.Event = field(default_factory=threading.Event)
 
     def meet(self, operation: str) -> bool:
-        """Note a request; whether it is the one to hold."""
+        """Record a request. Return whether it is the one to hold."""
         self.seen.append(operation)
         return operation == self.operation and self.seen.count(operation) == self.nth
 
     async def hold(self) -> None:
-        """Say that the request is here, and wait until it may go."""
+        """Report that the request has arrived, and wait until it may continue."""
         self.reached.set()
         await asyncio.to_thread(self.opened.wait)
 

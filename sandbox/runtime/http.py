@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel, ValidationError
 
-_HALF_A_CHARACTER = re.compile(rb"\\u[dD][89a-fA-F]")  # a surrogate, which may stand alone
+_HALF_A_CHARACTER = re.compile(rb"\\u[dD][89a-fA-F]")  # a surrogate, possibly without its partner
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Call:
 
     @property
     def who(self) -> Caller:
-        """The caller, in operations that nobody may call without a name."""
+        """The caller, in operations that require authentication."""
         if self.caller is None:
             raise ServiceError(401)
         return self.caller
@@ -55,8 +55,8 @@ class Call:
         """The body as JSON.
 
         Raises:
-            MalformedBodyError: the body is not JSON, or is nested out of reason, or has half of a character; the service
-                answers in its own shape.
+            MalformedBodyError: the body is not JSON, is nested too deeply, or contains half of a surrogate pair. Each
+                service answers in its own format.
         """
         try:
             data = json.loads(self.body)
@@ -70,7 +70,7 @@ class Call:
         """The body as JSON of this shape, as it was sent.
 
         Raises:
-            MalformedBodyError: it is not JSON, or of another shape; the service answers in its own.
+            MalformedBodyError: it is not JSON, or has another shape. Each service answers in its own format.
         """
         try:
             shape.model_validate(self.json)
@@ -102,7 +102,7 @@ class Reply:
 
 
 class MalformedBodyError(Exception):
-    """The request's body, or a number of its query, is not what the operation takes."""
+    """The request's body, or a number in its query, is not valid for the operation."""
 
 
 class ServiceError(Exception):
@@ -155,14 +155,14 @@ class Service(Protocol):
     def identify(self, operation: Operation, call: Call) -> tuple[str, bool]:
         """The operation's name for faults, counts and traces, and whether it writes.
 
-        Mostly `(operation.id, operation.writes)`; GraphQL has one path and says both in the body.
+        Mostly `(operation.id, operation.writes)`. GraphQL has only one path, so both depend on the body.
         """
 
     def authenticate(self, call: Call) -> Caller | None:
         """Return the caller. Raise ServiceError in the service's format if the credentials are missing or wrong."""
 
     def unknown(self, call: Call) -> Reply:
-        """The answer to a path that is no operation here: names itself, so that a test that needs it fails loudly."""
+        """The answer to a path that is not an operation here. It names the path, so that a test that needs it fails clearly."""
 
     def malformed(self, call: Call, why: str) -> Reply:
         """The answer to a body that is not JSON."""

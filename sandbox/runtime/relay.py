@@ -1,4 +1,4 @@
-"""A CONNECT proxy that leads known host names to the sandbox and refuses the rest: nothing can leak to the internet."""
+"""A CONNECT proxy that connects known host names to the sandbox and refuses all others, so nothing reaches the internet."""
 
 import asyncio
 import contextlib
@@ -10,11 +10,11 @@ _REFUSED = b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\nconnection: close\r\
 _UNKNOWN = b"HTTP/1.1 502 Bad Gateway\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 _READY = b"HTTP/1.1 200 Connection established\r\n\r\n"
 _CHUNK = 64 * 1024
-_IMDS = "//169.254.169.254/"  # every credential chain looks whether this is a virtual machine: it is not, and no leak
+_IMDS = "//169.254.169.254/"  # every credential chain tries this address, also outside virtual machines: no leak
 
 
 class Relay:
-    """Listens on loopback; splices a tunnel to the TLS port that `port_of` knows for its host, notes the names of others."""
+    """Listens on loopback. Tunnels to the TLS port that `port_of` returns for a host, and records the names of other hosts."""
 
     def __init__(self, port_of: Callable[[str], int | None], denied: list[str]) -> None:
         self._port_of = port_of

@@ -1,4 +1,4 @@
-"""The one server: finds the service by host name and the operation by path, and puts faults, counts and trace around it."""
+"""The server: finds the service by host name and the operation by path, and adds faults, counts and the trace."""
 
 import asyncio
 import json
@@ -43,7 +43,7 @@ class World(Protocol):
 
 
 class Gone(Exception):  # noqa: N818 - not an error: the connection is to be broken
-    """The connection is to be broken now."""
+    """The connection must be broken now."""
 
 
 class Server:
@@ -127,7 +127,7 @@ class Server:
 
 
 def _http_date(iso: str) -> str:
-    """The Date header, by the virtual clock: a program that tells the service's time from it agrees with its bodies."""
+    """The Date header, by the virtual clock. A program that reads the service's time from it gets the time of its bodies."""
     return format_datetime(datetime.fromisoformat(iso).astimezone(UTC), usegmt=True)
 
 
@@ -166,7 +166,7 @@ def _name(service: Service, call: Call) -> str:
 
 
 async def _answer(world: World, service: Service, call: Call) -> tuple[str, bool, Call, Reply, Do | None]:
-    """The operation's name, whether it writes, the call with its caller, the reply, and the fault that was met."""
+    """Return the operation's name, whether it writes, the call with its caller, the reply, and the fault that was met."""
     found = _find(service, call)
     if found is None:
         world.unmodelled.append(f"{call.method} {call.host}{call.path}")
@@ -183,7 +183,7 @@ async def _answer(world: World, service: Service, call: Call) -> tuple[str, bool
         return name, write, call, service.malformed(call, str(error)), None
     world.events.before(name, call)
     if not service.serves(call.host):
-        raise Gone  # an event took the host away
+        raise Gone  # an event removed the host
     do = world.faults.meet(name, call)
     reply = await _act(service, operation, call, do)
     if isinstance(reply.body, (dict, list)):

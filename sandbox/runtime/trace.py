@@ -1,7 +1,7 @@
-"""Every exchange, with secrets masked by the writer, as JSON lines that ../shared/tools/check_trace.py reads.
+"""Records every exchange as a JSON line, with secrets masked.
 
-The polls of a long-running operation are its continuation and stand under the exchange that began it (`polls`):
-their addresses are opaque to clients and in no API description.
+The polls of a long-running operation are recorded below the exchange that began it (`polls`): their addresses are opaque to
+clients and in no API description.
 """
 
 import json
@@ -46,9 +46,11 @@ class Exchange:
     seconds: float  # real
     request: Mapping[str, Any]
     response: Mapping[str, Any]
-    fault: bool = False  # a scenario's fault made this answer
+    fault: bool = False  # this answer is a scenario's fault
     polls: list[Mapping[str, Any]] = field(default_factory=list)
-    ended: float = field(default_factory=time.monotonic)  # real; `seconds` before, it came in
+    ended: float = field(
+        default_factory=time.monotonic
+    )  # real time of the answer; the request arrived `seconds` earlier
 
     @property
     def status(self) -> int:
@@ -64,17 +66,17 @@ class Exchange:
 
 
 class Trace:
-    """Collects exchanges; writes them to a file as well when it has a path for one."""
+    """Collects exchanges, and writes them to a file if it has a path."""
 
     def __init__(self, path: Path | None = None) -> None:
         self.exchanges: list[Exchange] = []
         self.polled: Counter[str] = Counter()
         self._path = path
         self._file: TextIO | None = None
-        self._open: dict[str, Exchange] = {}  # poll address -> the exchange that gave it out
+        self._open: dict[str, Exchange] = {}  # poll address -> the exchange that returned it
 
     def add(self, exchange: Exchange) -> None:
-        """Take one exchange in; a poll goes under the exchange it belongs to."""
+        """Add an exchange. A poll is added to the exchange that it continues."""
         began = self._open.get(_path(str(exchange.request["url"])))
         if began is not None and exchange.request["method"] == "GET":
             self.polled[exchange.operation] += 1
@@ -96,13 +98,13 @@ class Trace:
         self._write(began)
 
     def _write(self, exchange: Exchange) -> None:
-        if self._path:  # a world that nobody asks anything leaves no file
+        if self._path:  # a world without requests leaves no file
             self._file = self._file or self._path.open("w", encoding="utf-8", errors="backslashreplace")
             self._file.write(json.dumps(exchange.as_json(), ensure_ascii=False) + "\n")
             self._file.flush()
 
     def close(self) -> None:
-        """Write what is still held and close the file."""
+        """Write the exchanges that are not written yet, and close the file."""
         for began in list(self._open.values()):
             self._close(began)
         if self._file:
@@ -111,7 +113,7 @@ class Trace:
 
     @property
     def counts(self) -> Counter[str]:
-        """How often each operation was asked, polls included."""
+        """The number of requests of each operation, polls included."""
         return Counter(e.operation for e in self.exchanges) + self.polled
 
     @property
@@ -120,7 +122,7 @@ class Trace:
         return len(self.exchanges) + self.polled.total()
 
     def writes(self, *services: str) -> list[Exchange]:
-        """The writes that a service accepted (of these services; of all when none is named)."""
+        """The number of writes that these services accepted; by default that all services accepted."""
         return [
             e for e in self.exchanges if e.write and 200 <= e.status < 300 and (not services or e.service in services)
         ]

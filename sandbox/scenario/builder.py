@@ -39,11 +39,11 @@ from sandbox.scenario.tenant import (
 
 
 class Builder:
-    """Knows the scenario's words for principals, roles and scopes, and adds to the tenant what a script describes."""
+    """Resolves the scenario's names of principals, roles and scopes, and adds to the tenant what a scenario describes."""
 
     def __init__(self, tenant: Tenant) -> None:
         self.tenant = tenant
-        self._ids: dict[str, str] = {}  # the scenario's word for a principal -> object id; deleted ones stay
+        self._ids: dict[str, str] = {}  # the scenario's name of a principal -> object id; deleted ones stay
         self._kinds: dict[str, str] = {}  # object id -> the type that role assignments name
         self._management_groups: dict[str, str | None] = {}  # name -> that of its parent
 
@@ -91,7 +91,7 @@ class Builder:
     # --- principals -------------------------------------------------------------------------------------------------
 
     def add_principal(self, script: PrincipalScript) -> None:
-        """A principal; a deleted one is only a name for an object id."""
+        """Add a principal. A deleted one is only a name for an object id."""
         object_id = (script.id or _guid(f"principal {script.name}")).lower()
         kinds = {"user": "User", "group": "Group", "app registration": "Application"}
         kind = kinds.get(script.kind, "ServicePrincipal")
@@ -109,7 +109,7 @@ class Builder:
             )
 
     def set_members(self, group: str, members: Iterable[str], *, belong: bool = True) -> None:
-        """Let principals belong to a group, or no longer."""
+        """Add principals to a group, or remove them."""
         rbac, of = self.tenant.rbac, frozenset({self.principal_id(group)})
         changed = dict(rbac.groups)
         for member in map(self.principal_id, members):

@@ -39,7 +39,7 @@ from sandbox.scenario.wandb import WandbScript
 class ClockScript(Script):
     """When virtual time starts, and how many virtual seconds pass in a real one (0: only when advanced).
 
-    It starts now unless said: programs compare the service's times with the clock of the machine they run on.
+    By default it starts now, because programs compare the service's times with the clock of their machine.
     """
 
     start: datetime = Field(default_factory=lambda: datetime.now(UTC).replace(microsecond=0))
@@ -47,7 +47,7 @@ class ClockScript(Script):
 
 
 class Scenario(Script):
-    """Everything a world starts from."""
+    """The complete initial state of a world."""
 
     title: str = ""
     clock: ClockScript = Field(default_factory=ClockScript)
@@ -56,7 +56,7 @@ class Scenario(Script):
     management_groups: list[ManagementGroupScript] = Field(default_factory=list)
     subscription: SubscriptionScript = SubscriptionScript()
     subscriptions: list[SubscriptionScript] = Field(default_factory=list)
-    """Others than the first."""
+    """All subscriptions except the first."""
     groups: list[str | GroupScript] = Field(default=["rg-ml"])
     principals: list[PrincipalScript] = Field(default_factory=list)
     roles: list[RoleScript] = Field(default_factory=list)
@@ -103,7 +103,7 @@ class Scenario(Script):
 
     @classmethod
     def parse(cls, data: Mapping[str, Any]) -> "Scenario":
-        """From data as a YAML file holds it; `extends: NAME` starts from another and replaces its top-level keys.
+        """Read a scenario from the data of a YAML file. `extends: NAME` starts from another one and replaces its top-level keys.
 
         Raises:
             ValueError: with one line for each thing that is wrong.
@@ -116,7 +116,7 @@ class Scenario(Script):
 
     @classmethod
     def load(cls, name: str) -> "Scenario":
-        """By the name of one that comes with the sandbox, or by a file's path.
+        """Read a scenario by the name of one that comes with the sandbox, or by the path of a file.
 
         Raises:
             ValueError: no such scenario, or it cannot be read.
@@ -124,7 +124,7 @@ class Scenario(Script):
         return cls.parse(_file(name))
 
     def openai_accounts(self, builder: Builder) -> list[OpenAIAccount]:
-        """The accounts as the data plane wants them, with their ARM ids."""
+        """The accounts in the form for the data plane, with their ARM ids."""
         suffix = self._names().openai_suffix
         return [
             a.model_copy(
@@ -180,7 +180,7 @@ class Scenario(Script):
 
 
 def read(name: str) -> dict[str, Any]:
-    """The whole data of a scenario, by name or path, with what it extends.
+    """Return the complete data of a scenario, by name or path, merged with the scenario that it extends.
 
     Raises:
         ValueError: there is none of this name, or it is not YAML.

@@ -9,13 +9,13 @@ from sandbox.runtime.clock import Duration
 
 
 class Script(BaseModel):
-    """A part of a scenario: what it does not know is a mistake."""
+    """A part of a scenario. Unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class PrincipalScript(Script):
-    """Someone in the tenant. `name` is the word for it in the rest of the scenario."""
+    """A principal of the tenant. The rest of the scenario refers to it by `name`."""
 
     name: str
     kind: Literal["user", "group", "application", "managed identity", "app registration"]
@@ -24,7 +24,7 @@ class PrincipalScript(Script):
     client_secret: str | None = None
     app_id: str = ""  # of an application whose id is known everywhere
     members: list[str] = []
-    deleted: bool = False  # gone from the directory, still named in policies and assignments
+    deleted: bool = False  # deleted from the directory, but still named in policies and assignments
 
 
 class DelegationScript(Script):
@@ -114,9 +114,9 @@ class SecretScript(Script):
 
 
 class VaultScript(Script):
-    """A Key Vault. `deleted`: in the deleted state; `elsewhere`: another tenant holds the name, nothing else counts.
+    """A Key Vault. `deleted`: in the deleted state; `elsewhere`: another tenant holds the name, all else is ignored.
 
-    `firewall`: only `ip_rules` get in. `public_network: false`: nobody does from here, only private links.
+    `firewall`: only `ip_rules` get in. `public_network: false`: only private links do.
     """
 
     name: str

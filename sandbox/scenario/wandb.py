@@ -1,4 +1,4 @@
-"""The `wandb:` part of a scenario: who there is in W&B, and what was there before."""
+"""The `wandb:` part of a scenario: people, teams and organizations in W&B, and its initial runs."""
 
 from typing import Annotated, Any, Self
 
@@ -10,17 +10,17 @@ from sandbox.wandb.runs import SILENCE, Nullable, RunState
 from sandbox.wandb.store import Store
 from sandbox.wandb.users import REGISTRY, Entity, EntityKind, Organization, Role, User
 
-Key = Annotated[str, Field(min_length=40)]  # what the SDK takes for a key
+Key = Annotated[str, Field(min_length=40)]  # what the SDK accepts as a key
 
 
 class Strict(BaseModel):
-    """A part of a scenario: a misspelt word is an error."""
+    """A part of a scenario. Unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class UserScript(Strict):
-    """A person: API keys, and the entity runs go to when none is named (their own unless said)."""
+    """A person: API keys, and the default entity of their runs (by default the person's own)."""
 
     username: str
     name: str = ""
@@ -98,7 +98,7 @@ class WandbScript(Strict):
         return self
 
     def build(self, clock: Clock) -> Store:
-        """A store with all of this in it."""
+        """Return a store with this state."""
         store = Store(clock, self.server.model_copy(deep=True))
         for user in self.users:
             self._add_user(store, user)

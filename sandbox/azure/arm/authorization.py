@@ -107,7 +107,7 @@ class Authorization:
         return Reply(201, self._shown(wanted))
 
     def _require_delegated(self, call: Call, action: str, wanted: Assignment, kind: str | None) -> None:
-        """Refuse a role, or a type of principal, that the condition on the caller's right leaves out."""
+        """Refuse a role, or a type of principal, that the condition on the caller's right does not allow."""
         who, now = call.who.object_id, self._tenant.clock.time()
         if not self._tenant.rbac.may_assign(who, wanted.scope, wanted.role_id, kind, action=action, now=now):
             raise authorization_failed(call.who, action, wanted.id, conditional=True)
@@ -149,11 +149,11 @@ class Authorization:
             condition_version=properties.get("conditionVersion"),
         )
 
-    def _principal_type(self, principal_id: str, said: str | None) -> str:
-        """The principal's type; a new identity takes a while to be found, unless the caller says what it is."""
+    def _principal_type(self, principal_id: str, given: str | None) -> str:
+        """Return the principal's type. A new identity is not found for a while, unless the caller gives its type."""
         principal = self._tenant.principals.get(principal_id)
         refused = self._unreplicated.get(principal_id, 0)
-        late = said is None and refused < self._tenant.transitions.replication_refusals
+        late = given is None and refused < self._tenant.transitions.replication_refusals
         if principal is None or (principal.managed_identity and late):
             self._unreplicated[principal_id] = refused + 1
             raise arm_error(
@@ -164,12 +164,12 @@ class Authorization:
                 "a role, this error might be related to a replication delay. In this case, set the role assignment "
                 "principalType property to a value, such as ServicePrincipal, User, or Group.",
             )
-        if said and said != principal.kind and principal.kind != "Application":
+        if given and given != principal.kind and principal.kind != "Application":
             raise arm_error(
                 400,
                 "UnmatchedPrincipalType",
                 f"The PrincipalId '{principal_id}' has type '{principal.kind}', which is different from specified "
-                f"PrincipalType '{said}'.",
+                f"PrincipalType '{given}'.",
             )
         if principal.kind == "Application":  # the object id of an app registration in place of its service principal's
             raise arm_error(

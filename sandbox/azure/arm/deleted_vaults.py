@@ -1,4 +1,4 @@
-"""Microsoft.KeyVault, control plane: vaults in the deleted state, and what ends them."""
+"""Microsoft.KeyVault, control plane: vaults in the deleted state, and their purge."""
 
 import uuid
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ _LOCATION = _PROVIDER + "/locations/{location}"
 
 @dataclass
 class _Purge:
-    """A purge under way: the vault's name is free once it is done."""
+    """A purge in progress. The vault's name is free once it is done."""
 
     vault: Vault
     polls_left: int

@@ -1,4 +1,4 @@
-"""Microsoft.Resources: the tenants of a person, and what lies in a subscription, as the Azure CLI looks for both."""
+"""Microsoft.Resources: a person's tenants and a subscription's resources, as far as the Azure CLI reads them."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -52,7 +52,7 @@ class Resources:
         )
 
     def _tenants(self, call: Call) -> Reply:
-        del call  # a token of this tenant is all it takes
+        del call  # a token of this tenant is enough
         tenant = {
             "id": f"/tenants/{self._tenant.tenant_id}",
             "tenantId": self._tenant.tenant_id,

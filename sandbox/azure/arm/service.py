@@ -1,6 +1,6 @@
 """Azure Resource Manager: the front door (tokens, api-versions, permissions) and Cognitive Services accounts.
 
-Vaults are in arm_vaults.py, role assignments in arm_authorization.py, function apps in arm_web.py.
+Vaults are in vaults.py, role assignments in authorization.py, function apps in web.py.
 """
 
 import re
@@ -78,7 +78,7 @@ class Arm:
         return operation.id, operation.writes
 
     def authenticate(self, call: Call) -> Caller | None:
-        """A token for this cloud's Resource Manager, and an api-version: ARM answers nothing without either."""
+        """Require a token for this cloud's Resource Manager, and an api-version: ARM refuses requests without either."""
         caller = self._tokens.verify(call, self._tenant.names.arm_audiences)
         if "api-version" not in call.query:
             raise arm_error(
@@ -112,7 +112,7 @@ class Arm:
             if s.tenant_id == who.tenant_id
             and any(rbac.within(s.scope, a.scope) or within(a.scope, s.scope) for a in held)
         ]
-        # The official description requires nextLink; on the last page it says nothing.
+        # The official description requires nextLink, also on the last page, where it is empty.
         return Reply(200, {"value": seen, "nextLink": ""})
 
     def _subscription(self, call: Call) -> Reply:
@@ -229,7 +229,7 @@ class Arm:
         return Reply(200, body)
 
     def _look_at(self, running: _Running) -> bool:
-        """One poll; whether the operation is done."""
+        """Count a poll. Return whether the operation is done."""
         running.polls_left -= 1
         done = running.done(self._tenant.clock.time())
         if done:

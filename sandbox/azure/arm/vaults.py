@@ -1,6 +1,6 @@
-"""Microsoft.KeyVault, control plane: vaults as resources. Deleted ones are in arm_deleted_vaults.py.
+"""Microsoft.KeyVault, control plane: vaults as resources. Deleted ones are in deleted_vaults.py.
 
-What answers look like: recorded traffic (azure-mgmt-keyvault's and azure-cli's tests); refusals' texts: public reports.
+Answers follow recorded traffic (azure-mgmt-keyvault's and azure-cli's tests). Texts of refusals are from public reports.
 """
 
 import re
@@ -77,7 +77,7 @@ class Vaults:
         return Reply(200, {"value": [self._body(v) for v in here if v.deleted is None]})
 
     def _list_all(self, call: Call) -> Reply:
-        """Lists show what the caller may read; nothing is refused for want of a right on the subscription."""
+        """Return the vaults that the caller may read. A missing right on the subscription is not refused."""
         who = call.who.object_id
         seen = [
             self._body(v)
@@ -198,7 +198,7 @@ class Vaults:
             vault.rbac = rbac
 
     def _require_unrestricted(self, call: Call, vault: Vault) -> None:
-        """Key Vault asks, in both directions, for the right to assign roles without a condition, and refuses with 400."""
+        """Require the right to assign roles without a condition, for a switch in either direction. Key Vault refuses with 400."""
         who, now = call.who, self._tenant.clock.time()
         if not self._tenant.rbac.unrestricted(who.object_id, ASSIGN, vault.id, now=now):
             raise arm_error(  # terraform-provider-azurerm issue 11085
@@ -246,7 +246,7 @@ class Vaults:
         return Reply(200, body)
 
     def _delete(self, call: Call) -> Reply:
-        """Into the deleted state; its role assignments are gone for good (Microsoft, soft-delete overview)."""
+        """Put the vault into the deleted state. Its role assignments are lost permanently (Microsoft, soft-delete overview)."""
         scope = self._scope(call)
         authorize(self._tenant, call, f"{_KIND}/delete", scope)
         vault = self._tenant.vaults.get(call.params["name"].lower())
@@ -321,7 +321,7 @@ def _set_network(vault: Vault, rules: Mapping[str, Any]) -> None:
 def _merge(vault: Vault, given: AccessPolicy, verb: str) -> None:
     """One entry of an access-policy request: `add` joins permissions (recorded), `remove` takes the named ones away.
 
-    What exactly `replace` and `remove` leave is UNVERIFIED; an entry that permits nothing any more goes.
+    The exact result of `replace` and `remove` is UNVERIFIED; an entry without permissions is removed.
     """
     whose = (given.object_id.lower(), given.application_id)
     known = next((p for p in vault.policies if (p.object_id.lower(), p.application_id) == whose), None)

@@ -1,4 +1,4 @@
-"""Microsoft.Web, as far as one looks at a function app from outside: the site, its functions, its settings. Reads only.
+"""Microsoft.Web, as far as this project reads a function app: the site, its functions, its settings. Read only.
 
 Shapes: Microsoft's generated type of Microsoft.Web/sites@2024-11-01, and the REST reference of Web Apps.
 """

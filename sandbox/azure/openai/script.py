@@ -132,7 +132,7 @@ class Outcome(Script):
     @model_validator(mode="after")
     def _says_where(self) -> "Outcome":
         if self.status not in ("succeeded", "pending") and self.during is None and self.at_step is None:
-            raise ValueError(f"outcome {self.status!r} needs `during` or `at_step`: where does the job get to?")
+            raise ValueError(f"outcome {self.status!r} needs `during` or `at_step`: the point at which the job stops")
         if self.during == "training" and self.at_step is None:
             raise ValueError("an outcome during training needs `at_step`")
         return self
@@ -253,8 +253,8 @@ class JobScript(JobCourse):
     @property
     def epochs(self) -> int:
         """The number of epochs that the steps are divided into."""
-        told = self.timeline.epochs or int(self.hyperparameters.get("n_epochs", 0))
-        return min(max(told, 1), self.timeline.steps)
+        epochs = self.timeline.epochs or int(self.hyperparameters.get("n_epochs", 0))
+        return min(max(epochs, 1), self.timeline.steps)
 
     @property
     def tokens(self) -> int:

@@ -102,7 +102,7 @@ class OpenAI:
 
     @property
     def stores(self) -> list[Store]:
-        """Every account with its jobs and files, to look into."""
+        """Every account with its jobs and files, for inspection."""
         return list(dict.fromkeys(store for sharing in self._stores.values() for store in sharing))
 
     def serves(self, host: str) -> bool:
@@ -110,7 +110,7 @@ class OpenAI:
         return host.lower() in self._stores
 
     def identify(self, operation: Operation, call: Call) -> tuple[str, bool]:
-        """The operation's own name: one path, one operation."""
+        """The operation's own name, as each path has one operation."""
         return operation.id, operation.writes
 
     def authenticate(self, call: Call) -> Caller | None:
@@ -161,7 +161,7 @@ class OpenAI:
 
     def _store(self, call: Call) -> Store:
         stores = self._stores[call.host.lower()]
-        # Accounts without a subdomain of their own share their region's host: the key says whose it is.
+        # Accounts without a custom subdomain share their region's host. The key determines the account.
         return next((s for s in stores if _is_key(s.account, call.headers.get("api-key", ""))), stores[0])
 
     def _answer(self, surface: Surface, handler: Handler, right: str, call: Call) -> Reply:
@@ -193,7 +193,7 @@ class OpenAI:
 
 
 def _admit(account: OpenAIAccount) -> None:
-    """Refuse what the network rules keep out."""
+    """Refuse clients that the network rules do not allow."""
     if not account.public_network:
         raise private_only()
     if account.firewall:

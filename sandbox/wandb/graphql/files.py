@@ -10,7 +10,7 @@ from sandbox.wandb.store import encoded_id
 
 
 def stored_file(name: str, stored: StoredObject, context: Context) -> dict[str, Any]:
-    """A stored file; `name` is its path in the run or artifact. The id names the object, so that it can be deleted."""
+    """A stored file; `name` is its path in the run or artifact. It can be deleted by its id, which contains the object's path."""
     return {
         "id": encoded_id("File", stored.path),
         "name": name,

@@ -1,4 +1,4 @@
-"""The Mongo-like filters and the orders that `Api().runs` and the artifact listings send."""
+"""Filters in MongoDB's style, and orders, as `Api().runs` and the artifact listings send them."""
 
 import json
 import re

@@ -51,14 +51,14 @@ def page(
         begin -= 1
     shown = nodes[begin : None if first is None else begin + first]
     if listing == "shifting" and begin < start:
-        shown = shown[: len(nodes) - start]  # as many as there should be, so that the last node never shows
+        shown = shown[: len(nodes) - start]  # the right number of nodes, so that the last one is never shown
     edges = [Edge(node, _cursor(number)) for number, node in enumerate(shown, start=start)]
     more = start + len(shown) < len(nodes) or listing in ("repeating", "endless")
     return Connection(edges, PageInfo(edges[-1].cursor if edges else None, has_next_page=more), len(nodes))
 
 
 def _cursor(offset: int) -> str:
-    """A cursor as W&B makes it (wandb#6614): the node's offset, so that it does not survive a change of the listing."""
+    """Return a cursor like W&B's: the node's offset, which is wrong once the listing has changed (wandb#6614)."""
     return base64.b64encode(f"arrayconnection:{offset}".encode()).decode()
 
 

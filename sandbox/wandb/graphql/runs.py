@@ -21,7 +21,7 @@ from sandbox.wandb.store import Project, encoded_id
 
 
 def _bucket(project: Project, _: Context, *, name: str, missing_ok: bool | None = None) -> Run | None:
-    """A run by id, as wandb-core asks before it resumes; a moved run is found, too (wandb#6164)."""
+    """Return a run by id, as wandb-core reads it before it resumes. Moved runs are also found (wandb#6164)."""
     found = project.runs.get(name) or project.moved_runs.get(name)
     if found is None and not missing_ok:
         raise not_found(f"run {project.entity}/{project.name}/{name}")
