@@ -1,6 +1,6 @@
-"""Calls one of the two tools as a script of a user would: `python caller.py wandblogger|ours`, the plan as JSON on stdin.
+"""Calls one of the two tools as a user's script would: `python caller.py wandblogger|ours`, the plan as JSON on stdin.
 
-Imports nothing of the project but what it calls, as WandbLogger runs in an environment of its own.
+Imports only the part of the project that it calls, because WandbLogger runs in a separate environment.
 """
 
 import json
@@ -14,7 +14,7 @@ import openai
 
 
 def client_of(plan: dict[str, Any]) -> openai.OpenAI:
-    """The client that the plan's jobs are behind."""
+    """Return the client for the plan's jobs."""
     if plan["platform"]:
         return openai.OpenAI(api_key=plan["api_key"])
     return openai.AzureOpenAI(
@@ -23,7 +23,7 @@ def client_of(plan: dict[str, Any]) -> openai.OpenAI:
 
 
 def perform(tool: str, plan: dict[str, Any]) -> None:
-    """The plan's calls one after the other in this process, with time passing between them where the plan says so."""
+    """Make the plan's calls one after the other in this process, with virtual time between them if the plan says so."""
     import wandb
 
     sync = _sync_of(tool)

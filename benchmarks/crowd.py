@@ -1,4 +1,4 @@
-"""A tenant with many accounts and many jobs, most of which W&B shows as they are: the world of benchmarks.scale."""
+"""A tenant with many accounts and jobs, most of which are up to date in W&B: the world of benchmarks.scale."""
 
 import json
 from collections.abc import Iterable
@@ -28,8 +28,8 @@ def job_id(account: int, number: int) -> str:
 
 
 def scenario(accounts: int, jobs: int, running: int, latency: float) -> Scenario:
-    """So many accounts with so many jobs each. The newest job of each of the first `running` accounts begins when half an
-    hour has passed and goes on for days; listings and queries take `latency` seconds."""
+    """Return a scenario with this number of accounts and of jobs in each. The newest job of each of the first `running`
+    accounts begins after half an hour and runs for days. Listings and queries take `latency` seconds."""
     slow = [{"op": op, "do": {"delay": latency}} for op in ("FineTuning_List", "Runs")] if latency else []
     return Scenario.parse(
         {
@@ -46,9 +46,9 @@ def scenario(accounts: int, jobs: int, running: int, latency: float) -> Scenario
 
 def _account(number: int, jobs: int, *, late: bool) -> dict[str, Any]:
     file = f"file-{number:032x}"
-    said = {"model": "gpt-4o-mini-2024-07-18", "training_file": file, "timeline": {"steps": _STEPS}}
+    common = {"model": "gpt-4o-mini-2024-07-18", "training_file": file, "timeline": {"steps": _STEPS}}
     scripts: list[dict[str, Any]] = [
-        {"id": job_id(number, each), "created": f"-{2 + jobs - each}d", **said} for each in range(jobs)
+        {"id": job_id(number, each), "created": f"-{2 + jobs - each}d", **common} for each in range(jobs)
     ]
     if late:
         scripts[-1] |= {"created": "30m", "timeline": {"steps": 100_000, "seconds_per_step": 6}}
@@ -77,7 +77,7 @@ def environment(cloud: Cloud, accounts: int) -> dict[str, str]:
 
 
 def settle(cloud: Cloud, accounts: int, jobs: int, running: int) -> None:
-    """Have W&B show every job as it shows the oldest of the first account, which was mirrored: by copies of its run."""
+    """Give every job a copy of the run of the first account's oldest job, which was mirrored."""
     runs = cloud.world.wandb.store.project(ENTITY, PROJECT)
     assert runs is not None, "nothing was mirrored yet"
     model = runs.runs[job_id(0, 0)]
@@ -87,7 +87,7 @@ def settle(cloud: Cloud, accounts: int, jobs: int, running: int) -> None:
 
 
 def forget(cloud: Cloud, pending: int, accounts: int, jobs: int) -> set[str]:
-    """Have W&B forget the runs of so many ended jobs, spread over all; their ids."""
+    """Remove the runs of this number of ended jobs, spread over all accounts. Return the jobs' ids."""
     runs = cloud.world.wandb.store.project(ENTITY, PROJECT)
     assert runs is not None, "nothing was mirrored yet"
     ended = [job_id(account, number) for number in range(jobs) for account in range(accounts)]
@@ -99,7 +99,7 @@ def forget(cloud: Cloud, pending: int, accounts: int, jobs: int) -> set[str]:
 
 
 def spoil(cloud: Cloud, jobs: Iterable[str]) -> None:
-    """Have the service refuse the events of these jobs, at every attempt."""
+    """Make the service refuse the events of these jobs at every attempt."""
     cloud.world.faults.faults += [
         Fault.model_validate({"op": "FineTuning_GetEvents", "when": {"path": job}, "do": {"status": 400}})
         for job in jobs
@@ -107,14 +107,14 @@ def spoil(cloud: Cloud, jobs: Iterable[str]) -> None:
 
 
 def _like(model: Run, account: int, number: int) -> Run:
-    def said_of(data: Any) -> Any:
+    def renamed(data: Any) -> Any:
         text = json.dumps(data).replace(job_id(0, 0), job_id(account, number))
         return json.loads(text.replace(account_name(0), account_name(account)))
 
     return replace(
         model,
         id=job_id(account, number),
-        tags=said_of(model.tags),
-        raw_config=said_of(model.raw_config),
-        summary=said_of(model.summary),
+        tags=renamed(model.tags),
+        raw_config=renamed(model.raw_config),
+        summary=renamed(model.summary),
     )

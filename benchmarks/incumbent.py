@@ -33,14 +33,14 @@ _WORDS = 120  # characters of an error
 
 @dataclass(frozen=True)
 class Verdict:
-    """How one tool did in one row; it did right when nothing is wrong."""
+    """The result of one tool in one row; it is right if `wrong` is empty."""
 
     wrong: tuple[str, ...]
     seconds: float
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Compare, print, and say by exit status whether ours is right in every row."""
+    """Compare and print. The exit status is 0 if ours is right in every row, else 1."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.incumbent", description=__doc__)
     parser.add_argument("--row", action="append", metavar="WORDS", help="only rows with these words in the name")
     parser.add_argument("--ours-only", action="store_true", help="leave WandbLogger out")
@@ -66,13 +66,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def pythons_of(python: str | None, *, ours_only: bool) -> dict[str, str]:
-    """The interpreter of each tool; `python` is one that has WandbLogger and what it needs."""
+    """Return the interpreter of each tool. `python` is one that has WandbLogger and its dependencies."""
     ours = {OURS: sys.executable}
     return ours if ours_only else {INCUMBENT: python or str(environment()), **ours}
 
 
 def judge(cloud: Cloud, row: Row, tool: str, python: str, limit: float) -> Verdict:
-    """Have a tool do a row in a world of its own, and see what W&B shows.
+    """Run a tool on a row in a fresh world, and check what W&B shows.
 
     Args:
         cloud: the sandbox.
@@ -90,7 +90,7 @@ def judge(cloud: Cloud, row: Row, tool: str, python: str, limit: float) -> Verdi
             [python, str(ROOT / "benchmarks" / "caller.py"), tool],
             env=environment | ({"PYTHONPATH": str(ROOT)} if tool == OURS else {}),
             cwd=cloud.directory,
-            check=False,  # that it failed is what is wrong
+            check=False,  # the failure is the result
             input=json.dumps(row.plan),
             capture_output=True,
             text=True,
@@ -105,7 +105,7 @@ def judge(cloud: Cloud, row: Row, tool: str, python: str, limit: float) -> Verdi
 
 
 def environment() -> Path:
-    """An environment with WandbLogger and what it needs; made when there is none, or one of other versions."""
+    """Return an environment with WandbLogger and its dependencies. Create it if it is missing or has other versions."""
     folder = ROOT / ".venv-benchmarks"
     python = folder / ("Scripts" if sys.platform == "win32" else "bin") / "python"
     versions, made_with = (ROOT / "constraints.txt").read_text(), folder / "constraints.txt"

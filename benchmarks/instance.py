@@ -1,5 +1,5 @@
-"""One instance of the function app, for benchmarks.scale: the functions that a host would call, called in a process of
-their own. One order a line on stdin, one answer a line on stdout, both JSON; it ends with its stdin.
+"""One instance of the function app, for benchmarks.scale: calls the app's functions as a host would, in a separate process.
+It reads one order per line from stdin and writes one answer per line to stdout, both in JSON, and ends when stdin ends.
 
     {"tick": true}  or  {"message": BODY, "attempt": 1}   →   {"ok": …, "error": …, "seconds": …, "asked": […], …}
 """
@@ -52,7 +52,7 @@ class Lines(logging.Handler):
 
 
 def answer(functions: Mapping[str | None, Callable[..., Any]], order: dict[str, Any], lines: Lines) -> dict[str, Any]:
-    """Do what an order says, by the function of that name."""
+    """Carry out an order by calling the function of that name."""
     sent, lines.lines = Sent(), []
     started, cpu, error = time.monotonic(), time.process_time(), ""
     try:
@@ -77,7 +77,7 @@ def answer(functions: Mapping[str | None, Callable[..., Any]], order: dict[str, 
 
 
 def main() -> None:
-    """Answer until nobody asks."""
+    """Answer orders until stdin ends."""
     lines = Lines()
     ours = logging.getLogger("function_app")
     ours.addHandler(lines)

@@ -18,13 +18,13 @@ class Taken:
     cpu_seconds: float = 0.0
 
     def more(self, pid: int) -> "Taken":
-        """Return the larger of this and what the process has taken by now."""
+        """Return the larger of this usage and the process's current usage."""
         return Taken(max(self.mib, peak_of(pid)), max(self.cpu_seconds, _cpu_of(pid)))
 
 
 @dataclass(frozen=True)
 class Watched:
-    """How a command ran: what it and its wandb-core took, seconds from start to exit, its exit status."""
+    """The run of a command: its usage and that of its wandb-core, seconds from start to exit, and its exit status."""
 
     process: Taken
     wandb_core: Taken

@@ -1,8 +1,8 @@
 """How much memory one sync takes, small and large: `python -m benchmarks.memory`.
 
-Each row is a whole `python -m function_app sync` in the sandbox, a process of its own. Shown is the peak of the
-process and of wandb-core, the W&B SDK's own, as the kernel keeps it (VmHWM; Linux only). Wants 3 GB for the sandbox, which
-keeps in memory what is uploaded to it.
+Each row is a complete `python -m function_app sync` in the sandbox, in a separate process. The table shows the peak memory of
+this process and of wandb-core, the W&B SDK's process, as the kernel records it (VmHWM; Linux only). The sandbox needs 3 GB,
+because it keeps uploads in memory.
 """
 
 import argparse
@@ -40,7 +40,7 @@ _HOSTILE = {
 
 
 def measured(*, file_mib: float = 0.1, steps: int = 100, line: str = "") -> Watched:
-    """Sync one finished job of so many steps, trained on a file of about this size or of this line, and see what it takes."""
+    """Sync a finished job with this number of steps, trained on a file of about this size or with this line. Measure it."""
     job = {"id": _JOB, "model": "gpt-4o-mini-2024-07-18", "created": "-9d", "training_file": _FILE}
     timeline = {"steps": steps, "seconds_per_step": 1}
     count = max(1, int(file_mib * _MIB / _LINE))
@@ -55,7 +55,7 @@ def measured(*, file_mib: float = 0.1, steps: int = 100, line: str = "") -> Watc
 
 
 def main() -> int:
-    """Measure, print, and say whether the process stays below the limit."""
+    """Measure and print. The exit status is 0 if the process stays below the limit."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.memory", description=__doc__.partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="without the 512 MB file")
     cases: dict[str, dict[str, Any]] = {

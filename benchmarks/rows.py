@@ -1,4 +1,4 @@
-"""The rows of the comparison: a scenario, how the tool is called, and what W&B has to show afterwards."""
+"""The rows of the comparison: each has a scenario, the calls of the tool, and the expected content of W&B afterwards."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -19,15 +19,15 @@ class Row:
     """One comparison.
 
     Attributes:
-        name: what it is about.
+        name: its subject.
         jobs: of the account, as in a scenario.
-        checks: what W&B has to show; each says what is wrong.
-        files: of the account; the training file unless said otherwise.
-        calls: the keyword arguments of one call after the other (`with`), and how many virtual seconds pass before (`after`).
+        checks: of the content of W&B; each returns what is wrong.
+        files: of the account; by default the training file.
+        calls: the keyword arguments of each call (`with`), and the virtual seconds before it (`after`).
         platform: whether the jobs are on OpenAI's own platform.
-        own_run: whether the process has a W&B run of its own open.
-        environment: beside the sandbox's.
-        assumes: what of the outcome depends on how the stand-in models W&B.
+        own_run: whether the process has another W&B run open.
+        environment: variables besides the sandbox's.
+        assumes: the part of the outcome that depends on how the sandbox models W&B.
     """
 
     name: str
@@ -42,7 +42,7 @@ class Row:
 
     @property
     def scenario(self) -> dict[str, Any]:
-        """The world that it begins in."""
+        """The world that it starts in."""
         account: dict[str, Any] = {"name": "aoai-ml", "group": "rg-ml", "api_key": _AZURE_KEY}
         if self.platform:
             account = {"name": "org", "group": "rg-ml", "platform": True, "api_key": _PLATFORM_KEY}
@@ -71,7 +71,7 @@ def _id(number: int) -> str:
     return f"ftjob-{number:032x}"
 
 
-def _job(number: int = 1, **said: Any) -> dict[str, Any]:
+def _job(number: int = 1, **fields: Any) -> dict[str, Any]:
     """A job of ten steps that succeeded; the higher its number, the newer."""
     return {
         "id": _id(number),
@@ -79,13 +79,13 @@ def _job(number: int = 1, **said: Any) -> dict[str, Any]:
         "created": f"-{40 - number}h",
         "training_file": "file-training",
         "timeline": {"steps": 10},
-        **said,
+        **fields,
     }
 
 
-def _file(**said: Any) -> dict[str, Any]:
+def _file(**fields: Any) -> dict[str, Any]:
     """The training file: six conversations of system, user and assistant, all that WandbLogger has tables for."""
-    return {"id": "file-training", "created": "-60h", "count": 6, **said}
+    return {"id": "file-training", "created": "-60h", "count": 6, **fields}
 
 
 def _failed(number: int) -> dict[str, Any]:
@@ -101,8 +101,10 @@ def _two(truth: Truth) -> list[str]:
     return truth.only(2)
 
 
-def _format(name: str, what: str, **said: Any) -> Row:
-    return Row(name, [_job(method=what if what in ("dpo", "reinforcement") else "supervised")], _SHOWN, [_file(**said)])
+def _format(name: str, what: str, **fields: Any) -> Row:
+    return Row(
+        name, [_job(method=what if what in ("dpo", "reinforcement") else "supervised")], _SHOWN, [_file(**fields)]
+    )
 
 
 _SHOWN = (Truth.faithful, Truth.tables)

@@ -1,8 +1,8 @@
 """The cost of many accounts with many jobs: `python -m benchmarks.scale`.
 
-The sandbox has 100 accounts of 100 jobs, which W&B shows all but 200. Measured are a tick with nothing to do, and the way
-from there until every job has arrived: ticks and instances of the app are processes of their own that run its functions,
-and the queue between them is kept here as the Functions host keeps it. Whatever is asked is counted where it arrives.
+The sandbox has 100 accounts with 100 jobs each, of which W&B has all but 200. This measures a tick with nothing to do, and
+the backfill after it until every job is in W&B. Ticks and instances of the app are separate processes that run its functions.
+This process keeps the queue between them, as the Functions host does. Requests are counted where they arrive.
 """
 
 import argparse
@@ -53,7 +53,7 @@ _TICK_AFTER = 32  # messages served, so that ticks come while instances are at w
 
 
 class Instance:
-    """A process that answers orders, one after the other: one instance of the app, whose concurrency is one."""
+    """A process that answers orders one after the other: one instance of the app, with a concurrency of one."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         command = [sys.executable, "-m", "benchmarks.instance"]
@@ -74,7 +74,7 @@ class Instance:
         self._process.stdout.close()
 
     def answer(self, **order: Any) -> dict[str, Any]:
-        """Send an order and wait for what becomes of it."""
+        """Send an order and wait for its answer."""
         assert self._process.stdin
         assert self._process.stdout
         self._process.stdin.write(json.dumps(order) + "\n")
@@ -86,7 +86,7 @@ class Instance:
 
 @dataclass(frozen=True)
 class Idle:
-    """One tick with nothing pending: its time and that of the processor, by operation what was asked, and its line in the log."""
+    """One tick with nothing pending: its time, its CPU time, its requests by operation, and its log line."""
 
     seconds: float
     cpu_seconds: float
@@ -96,13 +96,13 @@ class Idle:
 
 @dataclass(frozen=True)
 class Backfill:
-    """The way until every job has arrived.
+    """The backfill until every job is in W&B.
 
     Attributes:
-        results: how many messages came to what.
-        deepest: the most messages that the queue held, those at work among them.
-        missing: jobs that have not arrived.
-        waited: for each running job, how many messages were taken before its first.
+        results: the number of messages by result.
+        deepest: the most messages that the queue held, including those being processed.
+        missing: jobs that are not in W&B.
+        waited: for each running job, the number of messages that were taken before its first.
     """
 
     seconds: float
@@ -129,7 +129,7 @@ class Figures:
 
     @property
     def good(self) -> bool:
-        """Whether every job arrived, none was given up, the queue stayed bounded, and an idle tick asked for no single job."""
+        """Whether every job arrived, none was given up, the queue stayed bounded, and an idle tick requested no single job."""
         backfill = self.backfill
         asked = any(self.idle.requests.get(operation) for operation in SERVICES["of single jobs"])
         return not (asked or backfill.missing or backfill.poison) and backfill.deepest <= BOUND
@@ -137,7 +137,7 @@ class Figures:
 
 @dataclass
 class Host:
-    """The Functions host's part: the queue, who gets a message, what becomes of one that fails."""
+    """The Functions host: keeps the queue, distributes messages, and repeats those that fail."""
 
     cloud: Cloud
     ticking: Instance
@@ -154,7 +154,7 @@ class Host:
     _changed: threading.Condition = field(default_factory=threading.Condition)
 
     def mirror_first(self) -> None:
-        """Have the oldest job of the first account mirrored.
+        """Mirror the oldest job of the first account.
 
         Raises:
             RuntimeError: it failed.
@@ -183,13 +183,13 @@ class Host:
         return answer
 
     def until_served(self, messages: int) -> None:
-        """Wait until so many messages more were served, or none is left."""
+        """Wait until this number of further messages was served, or none is left."""
         with self._changed:
             goal = self.served + messages
             self._changed.wait_for(lambda: self.served >= goal or not (self.waiting or self._at_work))
 
     def work(self, worker: Instance) -> None:
-        """Serve messages with one instance until all is over."""
+        """Serve messages with one instance until the work is over."""
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self.waiting or self._over)
@@ -224,15 +224,15 @@ class Host:
 def measured(
     accounts: int, jobs: int, pending: int, *, running: int, instances: int, failing: int = 0, latency: float = 0.0
 ) -> Figures:
-    """Make the world, tick with nothing to do, then let `running` jobs begin, have W&B forget others, and catch up.
+    """Create the world, measure an idle tick, then start `running` jobs, remove other jobs from W&B, and measure the backfill.
 
     Args:
-        accounts: how many.
-        jobs: in each of them.
-        pending: how many of all W&B does not show when it is time to catch up, the running ones among them.
-        running: how many of these go on.
-        instances: how many serve the queue.
-        failing: how many of those that have ended fail at every attempt.
+        accounts: the number of accounts.
+        jobs: the number of jobs in each account.
+        pending: the number of jobs that W&B lacks when the backfill begins, including the running ones.
+        running: the number of these that are still running.
+        instances: the number of instances that serve the queue.
+        failing: the number of ended jobs that fail at every attempt.
         latency: seconds that each listing and each W&B query takes.
 
     Raises:
@@ -308,7 +308,7 @@ def _field(answer: Mapping[str, Any], event: str, name: str) -> str:
 
 
 def main() -> int:
-    """Measure, print, and say whether all arrived."""
+    """Measure and print. The exit status is 0 if every job arrived."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scale", description=__doc__.partition("\n")[0])
     parser.add_argument("--accounts", type=int, default=100)
     parser.add_argument("--jobs", type=int, default=100, help="in each account")
@@ -323,7 +323,7 @@ def main() -> int:
 
 
 def table(figures: Figures) -> Iterator[str]:
-    """All of it for people; the last line sums it up."""
+    """Return the figures as text, with a summary as the last line."""
     idle, backfill = figures.idle, figures.backfill
     yield f"{figures.jobs:,} jobs in {figures.accounts} accounts, {figures.pending} of them pending\n"
     yield f"{'':28}{'idle tick':>12}{'backfill':>12}"

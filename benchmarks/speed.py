@@ -1,15 +1,15 @@
 """How fast, side by side with wandb's own WandbLogger.sync: `python -m benchmarks.speed`.
 
 Both mirror the same finished jobs, in a fresh sandbox each, where every request to Azure and to W&B takes 50 ms; both
-with tables of the training and validation files, which no two jobs share. Times are of whole processes, from start to
-exit. Then each looks again at all the jobs from a process that lives on, with nothing to do. WandbLogger is called by
-job id, one job after the other: that is the only way to have it see more than 20. The median round is shown. Requests are
-counted where they arrive.
+with tables of the training and validation files, which no two jobs share. Times are of complete processes, from start to
+exit. Then each syncs all jobs again, with nothing to do, in one long-lived process. WandbLogger is called by job id, one job
+after the other, because it cannot process more than 20 otherwise. The result is the median round. Requests are counted where
+they arrive.
 
-The least that a job can take: the SDK (wandb 0.31) sends 29 requests for a run with three artifacts, two files with their
-tables and a model. 6 are the run's: its resume status, two upserts, the second of them for telemetry, two of the file
-stream, the server's features. Each artifact has 5 and one a file, of which its manifest is one. That the run was trained on
-these files is one more, so 30.
+The minimum for a job: the SDK (wandb 0.31) sends 29 requests for a run with three artifacts (two files with their tables,
+and a model). 6 are for the run: its resume status, two upserts (the second for telemetry), two posts to the file stream, and
+the server's features. Each artifact takes 5, and one more for each file, including its manifest. Recording these files as
+inputs of the run takes one more: 30.
 
 Exit status 1 when a target is missed, or what W&B shows of ours is wrong.
 """
@@ -33,7 +33,7 @@ from .workload import TRAINING, VALIDATION, environment, job_id, scenario
 
 ROOT = Path(__file__).parent.parent
 FASTER, IDLE_FASTER, REQUESTS = 12.0, 20.0, 30.0
-"""The targets, at the largest number of jobs: how many times as fast, the same with nothing to do, W&B requests a job."""
+"""The targets at the largest number of jobs: the speed-up, the speed-up of an idle tick, and W&B requests per job."""
 _TICKS = 2  # the first of a process connects and signs in
 _AZURE, _WANDB = "openai", "wandb"
 _NAMES = {INCUMBENT: "WandbLogger.sync", OURS: "function_app sync"}
@@ -42,8 +42,8 @@ _Requests = Mapping[str, Mapping[str, int]]
 
 @dataclass(frozen=True)
 class Sync:
-    """One process that mirrored so many jobs: what it and its wandb-core took, seconds from start to exit, requests by service
-    and operation, and what is wrong.
+    """One process that mirrored all jobs: its usage and that of its wandb-core, seconds from start to exit, requests by
+    service and operation, and what is wrong.
     """
 
     process: Taken
@@ -53,7 +53,7 @@ class Sync:
     wrong: Sequence[str]
 
     def requests_to(self, service: str) -> int:
-        """How many requests a service got."""
+        """Return the number of requests to a service."""
         return sum(self.requests.get(service, {}).values())
 
     @property
@@ -76,7 +76,7 @@ _Timed = TypeVar("_Timed", Sync, Idle)
 
 @dataclass(frozen=True)
 class Figures:
-    """All that was measured of one tool: by number of jobs, and the ticks over the most of them."""
+    """All measurements of one tool: syncs by number of jobs, and idle ticks with the largest number."""
 
     syncs: Mapping[int, Sync]
     idle: Idle
@@ -93,7 +93,7 @@ class Bench:
     validation: int = VALIDATION
 
     def round(self, tool: str, jobs: int) -> Sync:
-        """Mirror so many jobs in a world of their own."""
+        """Mirror this number of jobs in a fresh world."""
         self.cloud.load(scenario(jobs, latency=self.latency, training=self.training, validation=self.validation))
         command = ["-m", "function_app", "sync"] if tool == OURS else self._ticks(tool, 1, jobs)
         ran = watched([self.pythons[tool], *command], environment(self.cloud))
@@ -102,7 +102,7 @@ class Bench:
         return Sync(ran.process, ran.wandb_core, ran.seconds, self._since(Counter()), wrong)
 
     def idle(self, tool: str, jobs: int) -> Idle:
-        """Look again at what was mirrored.
+        """Sync the mirrored jobs again.
 
         Raises:
             subprocess.CalledProcessError: the tool failed.
@@ -130,7 +130,7 @@ class Bench:
 
 
 def measured(bench: Bench, jobs: Sequence[int], rounds: int) -> dict[str, Figures]:
-    """Measure every tool, in turns, so that other load on the machine meets both."""
+    """Measure the tools alternately, so that other load on the machine affects both."""
     syncs: dict[str, dict[int, list[Sync]]] = {tool: {number: [] for number in jobs} for tool in bench.pythons}
     idles: dict[str, list[Idle]] = {tool: [] for tool in bench.pythons}
     for _ in range(rounds):
@@ -146,7 +146,7 @@ def measured(bench: Bench, jobs: Sequence[int], rounds: int) -> dict[str, Figure
 
 
 def _of_all(rounds: Sequence[Sync]) -> Sync:
-    """The median round, with what is wrong in any."""
+    """Return the median round, with the mistakes of all rounds."""
     return replace(_median(rounds), wrong=list(dict.fromkeys(what for each in rounds for what in each.wrong)))
 
 
@@ -155,7 +155,7 @@ def _median(rounds: Sequence[_Timed]) -> _Timed:
 
 
 def targets(theirs: Figures, ours: Figures) -> dict[str, bool]:
-    """Each target in words, with what was measured at the largest number of jobs, and whether it is met."""
+    """Return each target in words, with the figure at the largest number of jobs, and whether it is met."""
     most = max(ours.syncs)
     faster = theirs.syncs[most].seconds / ours.syncs[most].seconds
     idle = theirs.idle.seconds / ours.idle.seconds
@@ -170,7 +170,7 @@ def targets(theirs: Figures, ours: Figures) -> dict[str, bool]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, print, and say by exit status whether ours is right and every target met."""
+    """Measure and print. The exit status is 0 if ours is right and every target is met."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.speed", description=__doc__.partition("\n")[0])
     parser.add_argument("--jobs", type=int, nargs="+", default=[1, 10, 50], help="finished jobs to mirror")
     parser.add_argument("--rounds", type=int, default=5, help="of each; the median is shown (5)")

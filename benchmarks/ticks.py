@@ -1,8 +1,8 @@
-"""Syncs as one process, as often as it is told: `python ticks.py wandblogger|ours TICKS JOB…`; prints the seconds of each.
+"""Syncs several times in one process, and prints the seconds of each: `python ticks.py wandblogger|ours TICKS JOB…`.
 
-Settings are environment variables, for both tools by the same names. WandbLogger is called for one job after the other:
-without an id it sees 20 jobs at most and ends at the first that is there. Imports nothing of the project but what it calls,
-as WandbLogger runs in an environment of its own.
+Settings are environment variables with the same names for both tools. WandbLogger is called for one job after the other:
+without an id it reads at most 20 jobs and stops at the first existing one. Imports only the part of the project that it
+calls, because WandbLogger runs in a separate environment.
 """
 
 import json
@@ -15,7 +15,7 @@ Seconds = list[float]
 
 
 def wandblogger(ticks: int, jobs: Sequence[str]) -> Seconds:
-    """By wandb's own, each job by its id."""
+    """Sync each job by its id with WandbLogger."""
     import openai
     from wandb.integration.openai.fine_tuning import WandbLogger
 
@@ -32,7 +32,7 @@ def wandblogger(ticks: int, jobs: Sequence[str]) -> Seconds:
 
 
 def ours(ticks: int) -> Seconds:
-    """By the engine, as the function app does it."""
+    """Sync with the engine, as the function app does."""
     from function_app.settings import Settings
     from function_app.wiring import engine_from
 

@@ -22,7 +22,7 @@ _STATES = {"succeeded": "finished", "failed": "failed", "cancelled": "failed"}
 
 @dataclass(frozen=True)
 class Truth:
-    """A world after a tool was there."""
+    """A world after a sync by a tool."""
 
     world: World
 
@@ -47,14 +47,14 @@ class Truth:
         return self.world.wandb.store.runs(ENTITY, PROJECT)
 
     def run(self, job: Job) -> Run | None:
-        """The run that counts for a job: of its id, or, where that one was replaced, the one that replaced it."""
+        """Return the current run of a job: the one with its id, or the one that replaced that."""
         run = next((each for each in self.runs if each.id == job.id), None)
         while run and (successor := run.config.get("superseded_by")):
             run = next((each for each in self.runs if each.id == successor), None)
         return run
 
     def results(self, job: Job) -> dict[int, dict[str, float]]:
-        """Step → metrics, read from the job's results file by another way than either tool's."""
+        """Return step → metrics from the job's results file, read independently of both tools."""
         content = job.results(self.now)
         if job.script.results.base64:
             content = base64.b64decode(content)
@@ -69,7 +69,7 @@ class Truth:
     # --- checks --------------------------------------------------------------------------------------------------------
 
     def faithful(self, *, sampled: bool = False) -> list[str]:
-        """Every job has its own run, in its state, with its model and its curve. `sampled`: some of the steps will do."""
+        """Check that every job has its own run with its state, model and curve. `sampled`: some of the steps are enough."""
         wrong = []
         lacking = [job.id for job in self.jobs if self.run(job) is None]
         if lacking:
@@ -106,7 +106,7 @@ class Truth:
             yield f"{foreign} rows are not this job's"
 
     def tables(self) -> list[str]:
-        """Every example of every job's training file can be looked at in a table."""
+        """Check that every example of every job's training file is in a table."""
         wrong = []
         for job in self.jobs:
             run = self.run(job)
@@ -117,17 +117,17 @@ class Truth:
         return wrong
 
     def explained(self) -> list[str]:
-        """A failed job's run says why it failed."""
+        """Check that a failed job's run contains the reason."""
         wrong = []
         for job in self.jobs:
             error = job.body(self.now).get("error")
             run = self.run(job)
             if error and run and error["message"] not in json.dumps({**run.config, **run.summary}):
-                wrong.append(f"{_short(job)}: its error is told nowhere")
+                wrong.append(f"{_short(job)}: its error is nowhere in W&B")
         return wrong
 
     def queryable(self) -> list[str]:
-        """Hyperparameters are numbers under their names, the method is its name, times say which zone they are in."""
+        """Check that hyperparameters are numbers under their names, the method is its name, and times have a time zone."""
         wrong = []
         for job in self.jobs:
             if (run := self.run(job)) is None:
@@ -145,7 +145,7 @@ class Truth:
         return wrong
 
     def training_times(self) -> list[str]:
-        """A row's time is when its step happened."""
+        """Check that a row has the time of its step."""
         wrong = []
         for job in self.jobs:
             run = self.run(job)
@@ -156,7 +156,7 @@ class Truth:
         return wrong
 
     def newest_model(self) -> list[str]:
-        """`latest` of a models' artifact is the model of the newest job in it."""
+        """Check that `latest` of a model artifact is the model of its newest job."""
         collections = [
             each for each in self.world.wandb.store.all_collections() if each.type == "model" and each.versions
         ]
@@ -168,7 +168,7 @@ class Truth:
         ] or ([] if collections else ["no models"])
 
     def clean(self) -> list[str]:
-        """Each job has one run that is not marked as superseded, and no run has a step twice."""
+        """Check that each job has one run that is not superseded, and that no run has a step twice."""
         wrong = []
         for job in self.jobs:
             mine = [run for run in self.runs if run.id.startswith(job.id) and "superseded" not in run.tags]
@@ -177,13 +177,13 @@ class Truth:
         return wrong
 
     def only(self, count: int) -> list[str]:
-        """The newest so many jobs have runs, the others none."""
+        """Check that this number of the newest jobs have runs, and no others."""
         got = [job.id for job in self.jobs if self.run(job)]
         wanted = [job.id for job in self.jobs[:count]]
         return [] if got == wanted else [f"synced are the jobs {_places(self.jobs, got)} from the newest on"]
 
     def undisturbed(self) -> list[str]:
-        """The user's own run has what they logged, and nothing of a job."""
+        """Check that the user's own run has what they logged, and nothing from a job."""
         own = next((run for run in self.runs if run.id == "own"), None)
         if own is None:
             return ["the user's own run is not there"]
@@ -203,7 +203,7 @@ class Truth:
         return [f"uploaded: {', '.join(told)}"] if told else []
 
     def read_once(self) -> list[str]:
-        """Each results file was downloaded once."""
+        """Check that each results file was downloaded once."""
         paths = Counter(
             str(each.request["url"]) for each in self.world.trace.exchanges if each.operation == "Files_GetContent"
         )

@@ -1,4 +1,4 @@
-"""The world of benchmarks.speed: finished jobs with files of their own, and a network on which every request takes its time."""
+"""The world of benchmarks.speed: finished jobs, each with its own files, and a network with a latency."""
 
 import json
 from collections.abc import Mapping
@@ -13,22 +13,22 @@ from .rows import KEY
 from .truth import ENTITY, PROJECT
 
 STEPS = range(100, 1001, 100)
-"""How many steps the jobs have, in turn."""
+"""The numbers of steps that jobs have, in turn."""
 TRAINING, VALIDATION = 1_000, 200
 """Examples in each job's training and validation file: chats of system, user, assistant, all that WandbLogger has tables for."""
 _ACCOUNT, _AZURE_KEY = "aoai-ml", "sandbox-account-key"
 
 
 def job_id(number: int) -> str:
-    """The id of a job; the higher its number, the newer it is."""
+    """Return the id of a job. A higher number means a newer job."""
     return f"ftjob-{number:032x}"
 
 
 def scenario(jobs: int, *, latency: float, training: int = TRAINING, validation: int = VALIDATION) -> Scenario:
-    """So many supervised jobs that have succeeded, with one model and two files each.
+    """Return a scenario with succeeded supervised jobs, which have one model and two files each.
 
     Args:
-        jobs: how many.
+        jobs: the number of jobs.
         latency: seconds that each request takes, to Azure and to W&B.
         training: examples in each training file.
         validation: examples in each validation file.
@@ -78,7 +78,7 @@ def _file(number: int, examples: int) -> Mapping[str, Any]:
 
 @cache
 def _lines(number: int, examples: int) -> list[str]:
-    """A file's lines, made before the clock runs. No file is another's: W&B takes what it has already without its being sent."""
+    """Return a file's lines, created before the measurement. All files differ, because W&B does not need known content again."""
     script = FileScript(id=_file_id(number), count=examples, seed=number)
     return [json.dumps(example(script, index), ensure_ascii=False) for index in range(examples)]
 

@@ -1,7 +1,7 @@
-"""The canary: every command, undisturbed and in every kind of trouble, at its most verbose, and no secret to be found.
+"""The canary: runs every command at its most verbose, undisturbed and in every kind of trouble, and must find no secret.
 
-Searched are stdout, stderr, every file written, the arguments and environment of every process started, the trace, and
-every request except those that are meant to carry the secret.
+It searches stdout, stderr, every written file, the arguments and environment of every started process, the trace, and every
+request except those that are meant to carry the secret.
 """
 
 import itertools
@@ -72,10 +72,10 @@ def _disturbed(case: Case, trouble: Trouble, stage: Stage) -> str:
 
 
 def judge(searched: Searched, *, must_succeed: bool = False) -> str:
-    """Return that no secret was found.
+    """Return the result if no secret was found.
 
     Raises:
-        Failed: one was; or the command failed, and must not.
+        Failed: a secret was found, or a command failed that must not fail.
     """
     if searched.leaks:
         raise Failed("; ".join(searched.leaks))

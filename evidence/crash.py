@@ -1,8 +1,8 @@
 """The crash matrix: a command is killed before and after every HTTP request that it makes, and run again.
 
 The sandbox holds one request, before the service acts or after it acted and before it answers. The whole process is killed
-with SIGKILL, and the same command runs again to its end. The state must then be the one that an undisturbed run leaves.
-Requests are addressed by operation and number, as threads may change their order.
+with SIGKILL, and the same command runs again to its end. The state must then be the same as after an undisturbed run.
+Requests are identified by operation and number, because threads may change their order.
 """
 
 from collections import Counter
@@ -34,7 +34,7 @@ def kill_and_finish(case: Case, whole: Undisturbed, operation: str, nth: int, wh
     """Kill the case's command at its n-th request of an operation, run it again, and compare.
 
     Raises:
-        Failed: the final state is another one, or the second run fails.
+        Failed: the final state differs, or the second run fails.
     """
     stage.set(case)
     gate = stage.world.gate = Gate(operation, nth, acted=when == "after")

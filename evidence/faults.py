@@ -1,8 +1,8 @@
-"""The fault matrix: at every operation, first and last time, everything that may go wrong with a request.
+"""The fault matrix: lets the first and the last request of every operation fail in every way.
 
-The command must end right, or stop with a clear error, after which an undisturbed run repairs everything: the state is then
-the one that an undisturbed run leaves. A clear error is a JSON document with a documented code and its exit status, a
-message and a hint, and no traceback. An operation is tried in the first starting state in which a command uses it.
+The command must succeed, or stop with a clear error, after which an undisturbed run repairs everything: the state is then the
+same as after an undisturbed run. A clear error is a JSON document with a documented code and its exit status, a message and
+a hint, and no traceback. An operation is tried in the first starting state in which a command uses it.
 """
 
 import json
@@ -20,7 +20,7 @@ from sandbox.runtime.faults import Faults
 RIGHT, HEALED = "right", "healed"
 _UNAUTHORIZED = 401
 _WRITES = ("Vaults_Update", "RoleAssignments_Create", "SetSecret")
-"""Where requests fail in starting states in which others act meanwhile; elsewhere it makes no difference."""
+"""The operations that fail in starting states in which others act at the same time; for others it makes no difference."""
 _ONCE = ("stall", "hang")
 """Faults that take long, and are tried at the first request only."""
 
@@ -47,17 +47,17 @@ def _uses(stage: Stage) -> dict[str, tuple[str, int]]:
     times: Counter[str] = Counter()
     for each in stage.world.trace.exchanges:
         for one in (each.as_json(), *each.polls):
-            if one["response"]["statusCode"] != _UNAUTHORIZED:  # refused for want of a token: no fault meets it
+            if one["response"]["statusCode"] != _UNAUTHORIZED:  # refused for a missing token: no fault meets it
                 service[one["operation"]] = one["service"]
                 times[one["operation"]] += 1
     return {operation: (service[operation], n) for operation, n in times.items()}
 
 
 def meet(case: Case, whole: Undisturbed, operation: str, nth: int, trouble: Trouble, stage: Stage) -> str:
-    """Run the case's command into a fault, and again where it stopped.
+    """Run the case's command with a fault, and again if it stopped.
 
     Raises:
-        Failed: the final state is another one, the error is not clear, or the second run fails.
+        Failed: the final state differs, the error is not clear, or the second run fails.
     """
     stage.set(case, [{"op": operation, "when": {"nth": [nth]}, "do": trouble.do}])
     ended = stage.start(case).ended()

@@ -46,9 +46,9 @@ def main(descriptor: int) -> None:
 
 
 def _serve(other_end: socket.socket) -> dict[str, Any] | None:
-    """Return in each child the command that it has to run; in this process None, once the other end has closed.
+    """Return in each child the command to run; return None in this process, once the other end has closed.
 
-    A child returns from here like this process, so that it closes the socket as this process would.
+    A child returns from here in the same way as this process, so it also closes the socket.
     """
     with other_end.makefile("rw") as stream:
         _send(stream, "ready")

@@ -26,7 +26,7 @@ _INTERVAL = 0.02  # seconds between two looks at processes and files
 
 @dataclass(frozen=True)
 class Secret:
-    """Something that may be in requests where `may` allows it, and nowhere else.
+    """A secret that may only be in requests that `may` allows.
 
     `may` gets the request and the name of a header, or nothing for the body. `inherited`: the caller puts the secret into
     the command's environment, and child processes inherit it without the command's doing.
@@ -43,7 +43,7 @@ class Secret:
         return re.compile(b"|".join(re.escape(form) for form in self.forms()))
 
     def forms(self) -> Iterator[bytes]:
-        """Yield how it may be written: any piece of it, quoted, and in base64 at any offset, as in basic authentication."""
+        """Yield its possible forms: any piece of it, quoted, and in base64 at any offset, as in basic authentication."""
         value = self.value.encode()
         for start in range(max(1, len(value) - _PIECE + 1)):
             yield value[start : start + _PIECE]
@@ -146,7 +146,7 @@ class Watch:
                 for pid in lineage(root):
                     self._process(pid)
             self._files()
-            self._stop.wait(max(_INTERVAL, time.monotonic() - began))  # use half of the time at most
+            self._stop.wait(max(_INTERVAL, time.monotonic() - began))  # search at most half of the time
 
     def _process(self, pid: int) -> None:
         # The arguments first: until a child becomes another program, it has its parent's arguments and environment.

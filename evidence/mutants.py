@@ -1,6 +1,6 @@
 """Judges what `mutmut run` found: `make mutation`. Every mutant that survives must be explained in survivors.toml.
 
-Exit status 1 when a function has more survivors than explained, or less than nine of ten mutants were noticed.
+The exit status is 1 if a function has more survivors than explained, or less than nine of ten mutants were noticed.
 """
 
 import subprocess

@@ -1,4 +1,4 @@
-"""Everything that may go wrong with a request, in the words of its service. Data for sandbox/runtime/faults.py.
+"""Everything that may go wrong with a request, with the texts of its service. Data for sandbox/runtime/faults.py.
 
 Codes and messages: Microsoft's documentation of ARM's and Key Vault's errors, recorded answers of Azure OpenAI, and W&B's
 messages as its SDK's issues quote them (wandb#8800, wandb#9620).
@@ -15,7 +15,7 @@ STALL = 30.0
 """Seconds of real time that a stalled request takes."""
 
 HANG = 86_400.0
-"""Seconds that a request takes which is never answered: longer than any limit of ours."""
+"""Seconds that an unanswered request takes: longer than any of our limits."""
 
 STALLED = frozenset(
     {
@@ -43,7 +43,7 @@ NOT_JSON = frozenset({"Files_GetContent", "UploadFile"})
 
 @dataclass(frozen=True)
 class Trouble:
-    """One thing that goes wrong; `column` is where the table shows it."""
+    """One failure; `column` is its column in the table."""
 
     column: str
     name: str
@@ -121,7 +121,7 @@ def _of_key_vault() -> dict[str, dict[str, Any]]:
         "ForbiddenByFirewall": "Client address is not authorized and caller is not a trusted service.",
         "ForbiddenByConnection": "Public network access is disabled and request is not from a trusted service.",
     }
-    refused = {f"403 {kind}": _refused(403, "Forbidden", said, kind) for kind, said in kinds.items()}
+    refused = {f"403 {kind}": _refused(403, "Forbidden", message, kind) for kind, message in kinds.items()}
     expired = _refused(401, "Unauthorized", "AKV10022: Invalid token: it has expired.")
     return {"401 Unauthorized": expired | {"headers": challenge}} | refused
 
@@ -142,8 +142,8 @@ def _of_azure_openai() -> dict[str, dict[str, Any]]:
 def _of_wandb() -> dict[str, dict[str, Any]]:
     codes = {"extensions": {"code": "PERMISSION_ERROR"}}
     return {
-        f"{status} {said}": {"status": status, "body": {"errors": [{"message": said} | codes], "data": None}}
-        for status, said in ((401, "user is not logged in"), (403, "permission denied"))
+        f"{status} {message}": {"status": status, "body": {"errors": [{"message": message} | codes], "data": None}}
+        for status, message in ((401, "user is not logged in"), (403, "permission denied"))
     }
 
 

@@ -1,7 +1,7 @@
 """Runs the commands of claims.toml and writes docs/evidence.md: `python -m evidence report`, or `make evidence`.
 
 Output goes to build/evidence/ID.log. Each figure is saved in docs/evidence.json as soon as its command has ended. The head of
-the page, with what nobody could prove, is written by hand.
+the page, with what could not be proven, is written by hand.
 """
 
 import json
@@ -26,7 +26,7 @@ _MARK = "<!-- Written by `make evidence` from here on. -->\n"
 _PAGES = ("docs", "README.md", "CHANGELOG.md", "CONTRIBUTING.md")  # changes there do not change a figure
 
 Record = Mapping[str, Any]
-"""One run: command, holds, figure, date (UTC), seconds, commit, changed, machine, and where it does not hold the output."""
+"""One run: command, holds, figure, date (UTC), seconds, commit, changed, machine, and the output if it does not hold."""
 
 
 def load(root: Path) -> dict[str, Record]:

@@ -1,4 +1,4 @@
-"""Runs a matrix: commands in their starting states, disturbed at one point after the other, in several sandboxes at once."""
+"""Runs a matrix: disturbs commands in their starting states at one point after the other, in several sandboxes at once."""
 
 import json
 import shlex
@@ -43,7 +43,7 @@ class Examined:
         return [(point, result) for point, result in self.results if result.startswith(FAILED)]
 
     def lines(self) -> Iterator[str]:
-        """Yield a summary, then the failures: those with the same reason together, with a command that repeats one."""
+        """Yield a summary, then the failures grouped by reason, each group with a command that repeats one."""
         words = Counter(result.partition(":")[0] for _, result in self.results)
         yield f"{self.case.name}: " + ", ".join(f"{count} {word}" for word, count in words.items())
         by_reason: dict[str, list[Point]] = {}
@@ -69,7 +69,7 @@ class Examined:
 
 @contextmanager
 def stages(jobs: int, *, fork: bool) -> Iterator[_Each[Any, Any]]:
-    """Start `jobs` sandboxes; yields a function that applies another one to each item, in one of them, in order."""
+    """Start `jobs` sandboxes. Yield a function like `map`, which runs each item in one of them and keeps the order."""
     own, stack = threading.local(), ExitStack()
 
     def start() -> None:
@@ -91,7 +91,7 @@ def stages(jobs: int, *, fork: bool) -> Iterator[_Each[Any, Any]]:
 
 
 def attempt(stage: Stage, point: Point) -> str:
-    """Run a point; returns its result, with the reason where it does not hold."""
+    """Run a point. Return its result, with the reason if it does not hold."""
     try:
         return point.run(stage)
     except (Failed, HungError) as why:
@@ -153,7 +153,7 @@ class Matrix:
         fork: bool,
         **where: str | None,
     ) -> None:
-        """Run it as its options say, and exit."""
+        """Run it with its options, and exit."""
         began, done = time.monotonic(), []
         patterns = {name: pattern for name, pattern in where.items() if pattern is not None}
         for each in self.examine(self.selected(command, kind), patterns, every=every, jobs=jobs, fork=fork):
@@ -226,4 +226,4 @@ MATRICES = (
     context_settings={"help_option_names": ["-h", "--help"]}, commands=[report, *(each.command() for each in MATRICES)]
 )
 def main() -> None:
-    """Show that what this project claims holds."""
+    """Check the claims of this project."""

@@ -78,10 +78,10 @@ class Stage:
         return self.cloud.world
 
     def set(self, case: Case, faults: Sequence[Mapping[str, Any]] = ()) -> None:
-        """Load the case's world and run what comes before its command.
+        """Load the case's world and run the commands before the case's own.
 
         Raises:
-            Failed: what comes before it failed.
+            Failed: one of them failed.
         """
         self.cloud.load(Scenario.parse(dict(case.world)))
         if case.before and case.name not in self._prepared:
@@ -125,7 +125,7 @@ class Stage:
         self.finish(case)
 
     def compare(self, case: Case, expected: Any, what: str) -> None:
-        """Compare the state with the one that an undisturbed run leaves.
+        """Compare the state with the state after an undisturbed run.
 
         Raises:
             Failed: they differ; the text begins with `what`.
@@ -134,7 +134,7 @@ class Stage:
             raise Failed("\n    ".join([what, *found[:_SHOWN]]))
 
     def undisturbed(self, case: Case) -> Undisturbed:
-        """Run the command with nothing in its way.
+        """Run the command without a disturbance.
 
         Raises:
             Failed: it fails, or requests something that the sandbox does not model.

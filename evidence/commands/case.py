@@ -29,12 +29,12 @@ class Case:
         argv: the arguments after `python -m`.
         world: the scenario.
         end: describes the final state as JSON-ready data, without anything that depends on timing.
-        env: environment variables beside the sandbox's.
+        env: environment variables besides the sandbox's.
         before: commands that run first, undisturbed.
         principal: who runs the command.
-        files: what is in the working directory, by name.
+        files: the contents of the working directory, by name.
         ends_well: whether the exit status of an undisturbed run must be 0.
-        pause: seconds of virtual time that have to pass before the command runs again.
+        pause: seconds of virtual time before the command runs again.
     """
 
     command: str
@@ -51,7 +51,7 @@ class Case:
 
     @property
     def environment(self) -> Mapping[str, str]:
-        """Environment variables beside the sandbox's. Commands use a managed identity only if they are asked to."""
+        """Environment variables besides the sandbox's. Commands use a managed identity only if they are asked to."""
         chosen = {"AZURE_TOKEN_CREDENTIALS": "ManagedIdentityCredential"} if self.principal == PIPELINE else {}
         return {**chosen, **self.env}
 
@@ -64,7 +64,7 @@ class Case:
 def relative(value: Any, start: float) -> Any:
     """Replace every time of the virtual clock by its distance from `start` (epoch seconds).
 
-    Two worlds start at two moments; this makes their states comparable.
+    Worlds start at different times; this makes their states comparable.
     """
     if isinstance(value, Mapping):
         return {key: relative(each, start) for key, each in value.items()}

@@ -1,4 +1,4 @@
-"""setup in every starting state, rotate-key, teardown on both kinds of vault: their worlds, and all that is there in the end."""
+"""setup in every starting state, rotate-key, and teardown on both kinds of vault: their worlds, and their final states."""
 
 import json
 from dataclasses import asdict, replace
@@ -39,41 +39,41 @@ _BY_POLICY = "--vault-access-policy"
 
 
 def end(world: World) -> Any:
-    """Everything in the tenant: identities, assignments, vaults with their policies and every version of every secret.
+    """Return everything in the tenant: identities, assignments, vaults with their policies and every version of every secret.
 
-    What may differ, and is left out: the ids that the service draws for identities (each stands as its resource's name) and
-    with them the names of assignments, which are made of them; the ids of versions; the seconds at which things were made,
-    as a second attempt is later than the first one; how often the service goes on saying that something is under way.
+    It omits what may differ: the random ids of identities (replaced by the names of their resources), and the names of
+    assignments, which are derived from these ids; the ids of versions; times of creation, because a second attempt is later
+    than the first; and for how many requests the service still reports an operation as in progress.
     """
     tenant = world.tenant
     assignments = [
         {key: value for key, value in asdict(each).items() if key not in ("name", "created", "effective")}
         for each in tenant.rbac.assignments.values()
     ]
-    told = {
+    state = {
         "accounts": {name: asdict(account) for name, account in tenant.accounts.items()},
         "principals": {each.alias: each.kind for each in tenant.principals.values()},
         "assignments": assignments,
         "vaults": {name: _vault(vault, world) for name, vault in tenant.vaults.items()},
         "wandb": [run.id for run in world.wandb.store.runs("acme", "OpenAI-Fine-Tune")],
     }
-    text = json.dumps(relative(told, world.clock.time()))
+    text = json.dumps(relative(state, world.clock.time()))
     for each in tenant.principals.values():
         text = text.replace(each.object_id, f"<{each.alias}>")
     return _ordered(json.loads(text))
 
 
-def _ordered(told: Any) -> Any:
-    """In an order that does not depend on ids: assignments, and lists of principals in tags."""
-    told["assignments"].sort(key=json.dumps)
-    for vault in told["vaults"].values():
+def _ordered(state: Any) -> Any:
+    """Sort assignments, and lists of principals in tags, so that their order does not depend on ids."""
+    state["assignments"].sort(key=json.dumps)
+    for vault in state["vaults"].values():
         vault["tags"] = {name: " ".join(sorted(value.split())) for name, value in vault["tags"].items()}
-    return told
+    return state
 
 
 def _vault(vault: Vault, world: World) -> dict[str, Any]:
-    told = {name: value for name, value in asdict(vault).items() if name not in ("secrets", "registering", "deleted")}
-    return told | {
+    plain = {name: value for name, value in asdict(vault).items() if name not in ("secrets", "registering", "deleted")}
+    return plain | {
         "deleted": vault.deleted is not None,
         "secrets": {name: _secret(secret, world.clock.time()) for name, secret in vault.secrets.items()},
     }
@@ -84,7 +84,7 @@ def _secret(secret: Secret, now: float) -> dict[str, Any]:
         {
             "value": version.value,
             "enabled": version.enabled,
-            # setup reckons by the machine's clock, which goes on while a command is run twice
+            # setup uses the machine's clock, which advances while a command runs twice
             "expires in days": None if version.expires is None else round((version.expires - now) / _DAY),
             "content type": version.content_type,
             "tags": version.tags,
@@ -95,7 +95,7 @@ def _secret(secret: Secret, now: float) -> dict[str, Any]:
 
 
 def _world(**vault: Any) -> dict[str, Any]:
-    """A world with this vault where nothing takes long: what waiting does is tested where time is virtual."""
+    """Return a world with this vault in which nothing takes long. Waiting is tested elsewhere, with virtual time."""
     team = {"name": "acme", "members": {"sync-bot": "member"}}
     user = {"username": "sync-bot", "default_entity": "acme", "keys": [GOOD_KEY, NEW_KEY]}
     return {
@@ -128,7 +128,7 @@ _OTHERS_ACT = [
         ],
     }
 ]
-"""What others do in the middle of a command, whose end must be the same wherever the command is killed."""
+"""Changes by others during a command. The final state must not depend on where the command is killed."""
 
 _ROTATE = Case(
     "rotate-key",
@@ -155,7 +155,7 @@ _OTHER_SECRET = ("--secret-name", "wandb-staging")
 
 
 def _one_of_two(kind: str, *flags: str) -> Case:
-    """teardown of the secret that was set up first, in a vault where a second one needs the same access."""
+    """Return teardown of the secret that was set up first, in a vault where a second one needs the same access."""
     case = _teardown(f"one of two secrets, {kind}", _world(**_OTHERS), flags)
     return replace(case, before=(*case.before, (*_SETUP, *_OTHER_SECRET, *flags)))
 

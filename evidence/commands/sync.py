@@ -1,4 +1,4 @@
-"""A sync of every kind of job: the worlds, and all that W&B has in the end."""
+"""A sync of every kind of job: the worlds, and the final state of W&B."""
 
 import json
 from typing import Any
@@ -22,7 +22,7 @@ _ENV = {
     "SYNC_DATASETS": "full",
 }
 _SDKS_OWN = ("_wandb", "_runtime")
-"""How long a process had the run open, and what the SDK says of itself."""
+"""How long a process had the run open, and the SDK's data about itself."""
 
 _MARKS = "azure_openai_wandb"
 """The config key of the engine's bookkeeping, which says when and by which process it was written."""
@@ -36,7 +36,7 @@ _LIVE = {
 }
 _FAILED = {"status": "failed", "during": "training", "at_step": 12, "error": {"code": "oom", "message": "too big"}}
 _QUIET = 125.0
-"""Without a lease a sync leaves a run alone into which another process has written within two minutes."""
+"""Without a lease a sync does not touch a run into which another process has written in the last two minutes."""
 
 KINDS: dict[str, tuple[dict[str, Any], str]] = {
     "live": (_LIVE, "chat"),
@@ -56,7 +56,7 @@ KINDS: dict[str, tuple[dict[str, Any], str]] = {
 
 def world(kind: str) -> dict[str, Any]:
     """A scenario with one job of this kind."""
-    said, written = KINDS[kind]
+    script, written = KINDS[kind]
     job = {
         "id": JOB,
         "model": "gpt-4o-mini-2024-07-18",
@@ -70,31 +70,31 @@ def world(kind: str) -> dict[str, Any]:
     ]
     return {
         "extends": "contoso",
-        "accounts": [{"name": "aoai-ml", "group": "rg-ml", "jobs": [job | said], "files": files}],
+        "accounts": [{"name": "aoai-ml", "group": "rg-ml", "jobs": [job | script], "files": files}],
         "principals": [{"name": PIPELINE, "kind": "managed identity"}],
         "assignments": [{"principal": PIPELINE, "role": "Cognitive Services OpenAI User", "scope": _ACCOUNT}],
     }
 
 
 def end(world: World) -> Any:
-    """Everything that people see in W&B: each run with each of its steps, each version with what is in it, each alert.
+    """Return everything that people see in W&B: each run with all of its steps, each version with its contents, each alert.
 
-    What may differ, and is left out: what the SDK says of itself, for how long it had a run open, which step it last put into
-    the summary (the steps of the history are all compared), and drafts of versions, which nobody sees until they are committed.
+    It omits what may differ: the SDK's data about itself, for how long it had a run open, the last step in the summary (all
+    steps of the history are compared), and drafts of versions, which are invisible until they are committed.
     """
     store = world.wandb.store
-    told = {
+    state = {
         "runs": {run.id: _run(run, world) for run in store.runs(ENTITY, PROJECT)},
         "artifacts": {each.name: _version(each) for each in store.artifacts(ENTITY, PROJECT)},
         "alerts": [(alert.run_id, alert.title, alert.text, alert.severity) for alert in store.alerts],
         "projects": sorted(project.name for project in store.projects(ENTITY)),
     }
-    return relative(told, world.clock.time())
+    return relative(state, world.clock.time())
 
 
 def _run(run: Run, world: World) -> dict[str, Any]:
-    said = ("name", "group", "job_type", "notes", "description", "tags", "exit_code", "stop_requested")
-    return {name: getattr(run, name) for name in said} | {
+    plain = ("name", "group", "job_type", "notes", "description", "tags", "exit_code", "stop_requested")
+    return {name: getattr(run, name) for name in plain} | {
         "state": str(run.state(world.clock.time())),
         "history": [_without_the_sdks_own(row) for row in run.history],
         "summary": {k: v for k, v in _without_the_sdks_own(run.summary).items() if k != _WITH_A_ROW},
