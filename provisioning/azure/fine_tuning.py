@@ -16,6 +16,8 @@ from provisioning.errors import (
 )
 from provisioning.models import Account, Caller
 
+_NETWORK = ("virtual network", "firewall", "private endpoint", "public access is disabled")
+"""Words of a 403 that is about the network (public reports). Foundry documents 403 for a missing role, too."""
 _ONE_JOB = "/openai/fine_tuning/jobs?api-version=2024-10-21&limit=1"
 
 
@@ -45,12 +47,22 @@ class FineTuningJobs:
                 raise
 
     def _raise_refusal(self, caller: Caller, error: HttpResponseError) -> None:
-        """Raise our error for a known refusal. A missing role is also a 401; only the code differs."""
+        """Raise our error for a known refusal. A missing role is 401 or 403; only code and words differ."""
         account, message = self._account, text(error)
         match error.status_code:
-            case 401 if code(error) == "PermissionDenied":
+            case 403 if any(words in message.lower() for words in _NETWORK):
+                raise _network_refusal(account, message) from error
+            case 403 if code(error) != "PermissionDenied":
+                role = shell.assign_role(caller.object_id, caller.kind, "Cognitive Services OpenAI User", account.id)
                 raise MissingRightsError(
-                    f"You have no role that may list the jobs, or the role is too new to work (401 PermissionDenied): {message}",
+                    "You have no role that may list the jobs, the role is too new to work, or the account's network rules "
+                    f"refuse this machine (403): {message}",
+                    hint=f"{role}; check the network rules: {shell.az_account(account, 'network-rule', 'list')}",
+                ) from error
+            case (401 | 403) as status if status == 403 or code(error) == "PermissionDenied":
+                raise MissingRightsError(
+                    "You have no role that may list the jobs, or the role is too new to work "
+                    f"({status} PermissionDenied): {message}",
                     hint=shell.assign_role(caller.object_id, caller.kind, "Cognitive Services OpenAI User", account.id),
                 ) from error
             case 401:
@@ -63,8 +75,6 @@ class FineTuningJobs:
                 raise WrongAccountError(
                     f"The account accepts no tokens (400): {message}", hint=subdomain_hint(account)
                 ) from error
-            case 403:
-                raise _network_refusal(account, message) from error
             case 404:
                 raise NotFoundError(
                     f"{account.endpoint} has no fine-tuning API (404): {message}",

@@ -102,6 +102,24 @@ def test_only_the_broken_link_is_reported_with_its_remedy(bench: Bench, case: Br
 
 
 @pytest.mark.parametrize(
+    ("code", "words", "seen"),
+    [
+        ("403", "Access denied due to Virtual Network/Firewall rules.", "firewall refuses this machine"),
+        ("PermissionDenied", "The principal lacks the required data action.", "You have no role"),
+        ("Forbidden", "Access denied.", "or the account's network rules"),
+    ],
+)
+def test_a_403_of_the_account_is_its_firewall_only_where_it_says_so(
+    bench: Bench, code: str, words: str, seen: str
+) -> None:
+    body = {"error": {"code": code, "message": words}}
+    chain.put(bench.cloud, faults=[{"op": "FineTuning_List", "do": {"status": 403, "body": body}}])
+    checks = examined(bench)
+    assert seen in checks["job list"]["seen"]
+    assert ("az role assignment create" in checks["job list"]["remedy"]) == (code != "403")
+
+
+@pytest.mark.parametrize(
     ("key", "seen", "remedy"),
     [
         (
