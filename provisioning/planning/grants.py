@@ -1,6 +1,7 @@
 """The access that setup grants: by role on the vault, by role on the one secret, or by access policy. Pure."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from provisioning import shell
 from provisioning.models import (
@@ -35,6 +36,10 @@ _SECRETS_ACTIONS = {
 _WRITING = data_actions(AccessPolicy("", {"secrets": ("get", "list", "set")}))[0]
 """The data actions that the operator needs to store, read back and list versions of the secret."""
 
+_UNKNOWN = (
+    "the directory does not show this id, and Azure gives roles to any id: check that it is an object id, of an application "
+    "that of its enterprise application and not its client id"
+)
 _WHY = {
     Purpose.OPERATOR: "to store the secret",
     Purpose.IDENTITY: "to read the secret when a fine-tuning job reports to W&B",
@@ -104,7 +109,7 @@ def _readers(target: Target, observed: Observed) -> Iterable[Principal]:
     """Return the named readers, each once. Without a kind from the directory, a service principal is assumed."""
     for object_id in dict.fromkeys(r.lower() for r in target.readers):
         known = principal(observed, object_id)
-        yield Principal(known.object_id, known.name, known.kind or "ServicePrincipal")
+        yield replace(known, kind=known.kind or "ServicePrincipal")
 
 
 def _role(
@@ -128,7 +133,7 @@ def _role(
         why=_WHY[purpose] + (f"; had {had} by access policy" if had else ""),
         before=had,
         after=f"{name} on " + (f"secret {secret}" if secret else observed.vault.name),
-        danger=NARROWED if condition else _reach(observed, purpose, secret),
+        danger=NARROWED if condition else _UNKNOWN if who and who.missing else _reach(observed, purpose, secret),
         action=AssignRole(
             observed.vault,
             role_id,

@@ -158,6 +158,13 @@ def test_a_reader_of_whom_the_directory_says_nothing_is_taken_for_a_service_prin
     assert len(refused) == (reader == "dana")
 
 
+def test_a_reader_that_the_directory_does_not_know_is_a_warning(load: Load, bench: Bench) -> None:
+    load(world())
+    made = setup.status(bench.session(readers=("00000000-0000-4000-8000-00000000dead", id_of(bench, "function-app"))))
+    warned = {step.detail for step in made.steps if "enterprise application" in (step.danger or "")}
+    assert [who.split()[-4] for who in warned] == ["00000000-0000-4000-8000-00000000dead"]
+
+
 def test_narrowing_adds_what_was_asked_takes_nothing_away_and_tells(load: Load, bench: Bench) -> None:
     load(world())
     bench.setup()
