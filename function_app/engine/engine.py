@@ -228,7 +228,8 @@ class Engine:
                     pending[pool.submit(self.mirror, each)] = each
                     begun += 1
                 while pending:
-                    for future in wait(pending, return_when=FIRST_COMPLETED).done:
+                    # On Windows, Ctrl-C does not interrupt a wait without a timeout (Python before 3.14).
+                    for future in wait(pending, timeout=0.5, return_when=FIRST_COMPLETED).done:
                         del pending[future]
                         done(future.result())
             except KeyboardInterrupt:
