@@ -1,0 +1,48 @@
+"""docs/service-behaviour.md has a row for each known behaviour of a service, its tests exist, and its gaps are limits."""
+
+import re
+
+import pytest
+
+from tests.conftest import ROOT
+from tests.docs.test_comparison import names_of_tests
+
+PAGE = (ROOT / "docs" / "service-behaviour.md").read_text(encoding="utf-8")
+LIMITS = (ROOT / "docs" / "limits.md").read_text(encoding="utf-8")
+NUMBERED = {
+    "azure-": 20,
+    "signin-": 16,
+    "wandb-F": 23,
+    "sdk-": 18,
+    "jobs-": 9,
+    "foundry-": 23,
+}
+"""How many behaviours are known of each service. Rows v1-… and functions-… have names."""
+CELLS = [[cell.strip() for cell in line.strip("| ").split(" | ")] for line in PAGE.splitlines() if line[:3] != "| |"]
+ROWS = {cells[0]: cells[1:] for cells in CELLS if re.fullmatch(r"[a-z0-9]+-[\w-]+", cells[0])}
+GAPS = {row for row, cells in ROWS.items() if "not handled yet" in cells[3]}
+
+
+def test_each_known_behaviour_has_one_row() -> None:
+    rows = [cells[0] for cells in CELLS if cells[0] in ROWS]
+    assert len(rows) == len(set(rows))
+    numbered = {f"{service}{number}" for service, last in NUMBERED.items() for number in range(1, last + 1)}
+    assert numbered <= ROWS.keys()
+    assert all(row.startswith(("v1-", "functions-")) for row in ROWS.keys() - numbered)
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_a_row_is_complete_and_its_tests_exist(row: str) -> None:
+    *told, held = ROWS[row]
+    assert len(told) == 4
+    assert all(told)
+    tests = re.findall(r"`([\w/]+\.py)::(\w+)`", held)
+    assert held == (", ".join(f"`{path}::{name}`" for path, name in tests) or "-")
+    for path, name in tests:
+        assert name in names_of_tests(path)
+
+
+def test_the_gaps_are_listed_as_limits() -> None:
+    section = LIMITS.split("\n## Known gaps\n", 1)[1].split("\n## ", 1)[0]
+    assert set(re.findall(r"`([\w-]+)`:", section)) == GAPS
+    assert f"{len(GAPS)} behaviours" in section
