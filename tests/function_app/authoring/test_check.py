@@ -46,7 +46,9 @@ def test_the_method_is_what_most_examples_look_like(tmp_path: Path, example: Any
     [(chat(USER), "last-message"), (COMPLETION, "mixed-formats"), (pair(), "mixed-formats")],
     ids=["without answer", "completion", "preference"],
 )
-def test_one_odd_line_is_named_wherever_it_stands_and_no_other(tmp_path: Path, place: int, odd: Any, rule: str) -> None:
+def test_a_line_of_another_kind_is_reported_at_any_position_and_no_other_line_is(
+    tmp_path: Path, place: int, odd: Any, rule: str
+) -> None:
     found = checked(written(tmp_path, *[CHAT] * place, odd, *[CHAT] * (19 - place)))
     assert (found.format, found.method, found.examples) == (Format.CHAT, Method.SUPERVISED, 20)
     assert [(each.rule, each.line, each.severity) for each in found.findings] == [(rule, place + 1, Severity.ERROR)]
@@ -128,7 +130,7 @@ TEXT = "".join(json.dumps(CHAT) + "\n" for _ in range(12))
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_a_file_that_is_not_jsonl_is_one_sentence(tmp_path: Path, content: bytes, message: str) -> None:
+def test_a_file_that_is_not_jsonl_gets_a_single_message(tmp_path: Path, content: bytes, message: str) -> None:
     path = tmp_path / "train.jsonl"
     path.write_bytes(content)
     found = checked(path)
@@ -161,7 +163,7 @@ def test_two_large_images_in_one_line_are_allowed(tmp_path: Path) -> None:
         ("a-model-nobody-knows", None, pair(), None),
     ],
 )
-def test_a_model_is_held_against_the_method_and_images(
+def test_the_model_must_support_the_method_and_images(
     tmp_path: Path, model: str, service: Service | None, example: Any, rule: str | None
 ) -> None:
     found = checked(written(tmp_path, example, times=10), model=model, service=service)
@@ -213,7 +215,7 @@ def test_the_expected_epochs_are_those_of_openais_cookbook(examples: int, epochs
     assert expected_epochs(examples) == epochs
 
 
-def test_tokens_are_those_of_all_texts_calls_and_tools_but_not_of_images() -> None:
+def test_tokens_include_all_texts_calls_and_tools_but_not_images() -> None:
     characters = type(estimating())("characters", True, len)
     plain = tokens_of(CHAT, Format.CHAT, characters)
     assert plain == sum(len(m["role"]) + len(m["content"]) for m in (USER, ANSWER)) + 2 * 3 + 3
@@ -247,7 +249,7 @@ def test_tokens_are_counted_with_the_vocabulary_of_the_model(model: str | None, 
     assert tokenizer.count("grün<|endoftext|>") == len("grün<|endoftext|>".encode())  # no word is special
 
 
-def test_a_vocabulary_that_does_not_come_is_not_waited_for_long() -> None:
+def test_a_slow_download_of_a_vocabulary_is_given_up_soon() -> None:
     pytest.importorskip("tiktoken")
     never = threading.Event()
     with pytest.raises(TokenizerError, match=r"within 0\.01 seconds"):

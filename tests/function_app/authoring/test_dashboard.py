@@ -70,7 +70,7 @@ def synced(bench: Bench) -> Bench:
     return bench
 
 
-def test_people_get_its_address_and_it_has_what_they_ask_for(synced: Bench, run: Command) -> None:
+def test_the_command_prints_the_address_of_a_view_with_the_requested_panels(synced: Bench, run: Command) -> None:
     done = run("function_app", "dashboard", env=SETTINGS)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip().endswith(f"/{ENTITY}/{PROJECT}?nw={view_id(ENTITY, PROJECT)}")
@@ -112,7 +112,7 @@ def dashboard_metrics(told: set[str]) -> set[str]:
     return {each for each in told if re.fullmatch(r"(train|valid|full_valid)_\w+", each)}
 
 
-def test_run_again_it_is_the_same_view_and_nothing_is_written(synced: Bench) -> None:
+def test_a_second_run_finds_the_same_view_and_writes_nothing(synced: Bench) -> None:
     first = saved()
     writes = synced.cloud.writes
     again = saved()
@@ -132,7 +132,7 @@ def rename_and_add(named: list[dict[str, Any]]) -> None:
     named.append({**named[1], "name": "Ours"})
 
 
-def test_what_people_changed_stays_until_a_new_edition_which_keeps_their_own_sections(synced: Bench) -> None:
+def test_peoples_changes_stay_until_a_new_edition_which_keeps_their_own_sections(synced: Bench) -> None:
     saved()
     [view] = views(synced)
     changed(view, rename_and_add)
@@ -146,7 +146,7 @@ def test_what_people_changed_stays_until_a_new_edition_which_keeps_their_own_sec
     assert saved()["dashboard"] == "current"
 
 
-def test_overwrite_puts_the_standard_one_into_the_same_view(synced: Bench) -> None:
+def test_overwrite_replaces_the_content_of_the_same_view_by_the_standard_one(synced: Bench) -> None:
     saved()
     [view] = views(synced)
     changed(view, rename_and_add)
@@ -155,7 +155,7 @@ def test_overwrite_puts_the_standard_one_into_the_same_view(synced: Bench) -> No
     assert views(synced) == [view]
 
 
-def test_a_view_of_a_form_nobody_knows_is_told_and_left_alone(synced: Bench) -> None:
+def test_a_view_of_an_unknown_format_is_reported_and_not_changed(synced: Bench) -> None:
     saved()
     [view] = views(synced)
     view.spec = json.dumps({**json.loads(view.spec), "version": 7})
@@ -220,7 +220,7 @@ APP = """\
 """A view as W&B's app may save it, with what wandb-workspaces does not know or would refuse."""
 
 
-def test_only_our_sections_of_a_view_change_and_every_other_byte_stays() -> None:
+def test_only_our_sections_of_a_view_change_and_all_other_bytes_stay() -> None:
     edited = replace_sections(APP, [{"name": "Loss", "panels": [2]}, {"name": "New", "panels": []}])
     ours = '{"name":"Loss","panels":[2],"__id__":"x1","isOpen":false},{"name":"New","panels":[]}'
     before, after = '{"name":"Theirs","flowConfig":{"boxHeight":300.5}}', APP[APP.index('],"more"') :]
@@ -233,7 +233,7 @@ def test_only_our_sections_of_a_view_change_and_every_other_byte_stays() -> None
     "spec",
     ["", "[]", "{}", "{", '{"section": {}}', '{"version": 7}', '{"section":{"panelBankConfig":{"sections":3}}}'],
 )
-def test_a_view_of_another_form_is_refused(spec: str) -> None:
+def test_a_view_of_another_format_is_refused(spec: str) -> None:
     with pytest.raises(UnknownSpecError):
         replace_sections(spec, [])
 
@@ -241,7 +241,7 @@ def test_a_view_of_another_form_is_refused(spec: str) -> None:
 # --- what is wrong is said, with the next step
 
 
-def test_a_project_without_runs_is_told_and_not_made(bench: Bench) -> None:
+def test_a_missing_project_is_reported_and_not_created(bench: Bench) -> None:
     bench.world()
     done = tried()
     assert (done.exit_code, bench.cloud.writes) == (1, 0)
@@ -259,7 +259,7 @@ def test_a_project_without_runs_is_told_and_not_made(bench: Bench) -> None:
         ({"WANDB_PROJECT": "a/b"}, 2, "WANDB_PROJECT"),
     ],
 )
-def test_what_is_wrong_is_said_once_and_nothing_is_written(
+def test_an_error_is_reported_once_and_nothing_is_written(
     synced: Bench, env: dict[str, str], status: int, said: str
 ) -> None:
     writes = synced.cloud.writes

@@ -208,7 +208,7 @@ ERROR, WARNING = Severity.ERROR, Severity.WARNING
     ],
     ids=lambda value: value if isinstance(value, str) and len(value) < 30 else "",
 )
-def test_a_breach_is_as_serious_as_each_service_documents(
+def test_the_severity_of_a_finding_is_the_one_that_each_service_documents(
     rule: str, openai: Severity | None, azure: Severity | None, either: Severity | None, example: dict[str, Any]
 ) -> None:
     seen = tuple(found(example, service).get(rule) for service in (Service.OPENAI, Service.AZURE, None))
@@ -251,7 +251,7 @@ MESSAGES = st.lists(
 
 
 @given(MESSAGES, MESSAGES, JSON)
-def test_any_json_is_judged_and_counted(first: Any, second: Any, declared: Any) -> None:
+def test_any_json_value_is_checked_and_counted(first: Any, second: Any, declared: Any) -> None:
     shapes: list[Callable[[], dict[str, Any]]] = [
         lambda: {"messages": first, "tools": declared, "functions": declared},
         lambda: pair(second, first, first, tools=declared),
@@ -270,7 +270,7 @@ def test_any_json_is_judged_and_counted(first: Any, second: Any, declared: Any) 
 
 
 @given(MESSAGES)
-def test_findings_are_the_same_for_any_text_so_they_quote_none(messages: Any) -> None:
+def test_findings_do_not_depend_on_the_text_so_they_quote_none_of_it(messages: Any) -> None:
     def with_texts(value: Any, text: str) -> Any:
         if isinstance(value, dict):
             return {name: with_texts(inner, text) for name, inner in value.items()}

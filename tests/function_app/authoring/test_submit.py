@@ -128,7 +128,7 @@ def test_files_become_a_job_that_the_next_sync_shows_in_wandb(bench: Bench, tmp_
     assert bench.state(said["job"]) == "finished"
 
 
-def test_people_get_the_id_on_stdout_and_what_comes_next_beside_it(bench: Bench, run: Command, tmp_path: Path) -> None:
+def test_the_job_id_is_on_stdout_and_the_next_steps_are_on_stderr(bench: Bench, run: Command, tmp_path: Path) -> None:
     open_world(bench)
     argv = [
         "submit",
@@ -159,7 +159,7 @@ def test_every_version_of_the_api_takes_a_supervised_job(bench: Bench, tmp_path:
     assert job["hyperparameters"]["n_epochs"] == 1
 
 
-def test_an_account_without_v1_is_asked_in_an_older_version(bench: Bench, tmp_path: Path) -> None:
+def test_an_account_without_v1_is_used_through_an_older_version(bench: Bench, tmp_path: Path) -> None:
     unknown = {"status": 404, "body": {"error": {"code": "404", "message": "Resource not found"}}}
     open_world(bench, faults=[{"op": "FineTuning_List", "when": {"path": "/openai/v1/", "times": 1}, "do": unknown}])
     assert submit(a_training_file(tmp_path))["created"] is True
@@ -179,7 +179,7 @@ def test_openais_own_platform_by_its_key_alone(bench: Bench, tmp_path: Path) -> 
     assert (job["id"], job["user_provided_suffix"]) == (said["job"], "x" * 50)
 
 
-def test_reinforcement_takes_its_grader_along(bench: Bench, tmp_path: Path) -> None:
+def test_a_reinforcement_job_is_created_with_its_grader(bench: Bench, tmp_path: Path) -> None:
     store = open_world(bench)
     grader = tmp_path / "grader.json"
     grader.write_text(json.dumps(GRADER))
@@ -195,7 +195,7 @@ def test_reinforcement_takes_its_grader_along(bench: Bench, tmp_path: Path) -> N
 # --- once
 
 
-def test_the_same_command_again_creates_and_uploads_nothing_more(bench: Bench, tmp_path: Path) -> None:
+def test_repeating_the_command_creates_and_uploads_nothing(bench: Bench, tmp_path: Path) -> None:
     store = open_world(bench)
     training = a_training_file(tmp_path)
     first = submit(training, "--suffix", "mine")
@@ -207,7 +207,7 @@ def test_the_same_command_again_creates_and_uploads_nothing_more(bench: Bench, t
     assert (other["created"], other["uploaded"], len(made(bench, store))) == (True, [], 2)
 
 
-def test_another_suffix_or_hyperparameter_is_another_job_on_the_same_file(bench: Bench, tmp_path: Path) -> None:
+def test_another_suffix_or_hyperparameter_creates_another_job_on_the_same_file(bench: Bench, tmp_path: Path) -> None:
     store = open_world(bench)
     training = a_training_file(tmp_path)
     files = {
@@ -223,7 +223,7 @@ OPERATIONS = ("FineTuning_List", "Files_List", "Files_Upload", "Files_Get", "Fin
 
 @pytest.mark.parametrize("operation", OPERATIONS)
 @pytest.mark.parametrize("moment", ["before", "after"])
-def test_killed_at_any_request_and_run_again_it_ends_with_one_file_and_one_job(
+def test_a_kill_at_any_request_and_a_second_run_leave_one_file_and_one_job(
     bench: Bench, tmp_path: Path, operation: str, moment: str
 ) -> None:
     """The connection breaks at that request, before the service acted or after it did, and the command is killed."""
@@ -244,7 +244,7 @@ def test_killed_at_any_request_and_run_again_it_ends_with_one_file_and_one_job(
 
 
 @pytest.mark.parametrize("failure", [{"lost_response": True}, {"reset": True}, {"status": 503}])
-def test_a_creation_whose_answer_is_lost_is_looked_for_and_never_asked_twice(
+def test_a_creation_with_a_lost_answer_is_searched_for_and_never_repeated(
     bench: Bench, tmp_path: Path, failure: dict[str, Any]
 ) -> None:
     store = open_world(bench, faults=[{"op": "FineTuning_Create", "when": {"nth": [1]}, "do": failure}])
@@ -263,7 +263,7 @@ def test_a_creation_whose_answer_is_lost_is_looked_for_and_never_asked_twice(
 
 
 @pytest.mark.parametrize("failure", [{"lost_response": True}, {"reset": True}, {"status": 503}])
-def test_an_upload_whose_answer_is_lost_is_not_repeated_before_somebody_looks(
+def test_an_upload_with_a_lost_answer_is_not_repeated_within_the_command(
     bench: Bench, tmp_path: Path, failure: dict[str, Any]
 ) -> None:
     store = open_world(bench, faults=[{"op": "Files_Upload", "when": {"nth": [1]}, "do": failure}])
@@ -275,7 +275,7 @@ def test_an_upload_whose_answer_is_lost_is_not_repeated_before_somebody_looks(
     assert len(copies(bench, store, training)) == 1
 
 
-def test_ctrl_c_while_a_file_is_processed_says_how_to_go_on(bench: Bench, tmp_path: Path) -> None:
+def test_ctrl_c_during_file_processing_prints_how_to_continue(bench: Bench, tmp_path: Path) -> None:
     open_world(bench, clock={"rate": 0})
     training = a_training_file(tmp_path)
     process = child(bench, training)
@@ -317,7 +317,7 @@ SHOWN = Job(
         ({"hyperparameters": {"n_epochs": -1}}, False),
     ],
 )
-def test_a_job_is_like_a_request_when_nothing_that_it_shows_says_otherwise(shown: dict[str, Any], alike: bool) -> None:
+def test_a_job_matches_a_request_unless_a_visible_value_differs(shown: dict[str, Any], alike: bool) -> None:
     job = replace(SHOWN, **shown)
     assert (like(REQUEST, [job]) is job) is alike
 
@@ -325,7 +325,7 @@ def test_a_job_is_like_a_request_when_nothing_that_it_shows_says_otherwise(shown
 # --- what is wrong is said, with the next step
 
 
-def test_a_file_that_would_be_refused_is_not_uploaded_unless_one_insists(bench: Bench, tmp_path: Path) -> None:
+def test_a_file_with_errors_is_only_uploaded_with_unchecked(bench: Bench, tmp_path: Path) -> None:
     open_world(bench)
     training = a_training_file(tmp_path, malformed=2)
     done = tried(training)
@@ -349,7 +349,7 @@ def test_a_file_that_would_be_refused_is_not_uploaded_unless_one_insists(bench: 
         (400, "invalidPayload", "suffix: too odd", ""),
     ],
 )
-def test_a_refusal_is_in_the_services_words_with_what_it_mostly_means(
+def test_a_refusal_is_shown_in_the_services_words_with_its_usual_cause(
     bench: Bench, tmp_path: Path, status: int, code: str, message: str, hint: str
 ) -> None:
     body = {"error": {"code": code, "message": message}}
@@ -362,7 +362,7 @@ def test_a_refusal_is_in_the_services_words_with_what_it_mostly_means(
     assert bench.cloud.counts["FineTuning_Create"] == 1
 
 
-def test_without_the_role_it_says_which_one(bench: Bench, tmp_path: Path) -> None:
+def test_a_missing_role_is_named(bench: Bench, tmp_path: Path) -> None:
     open_world(bench, assignments=[{**MAY_WRITE[0], "role": "Cognitive Services OpenAI User"}])
     done = tried(a_training_file(tmp_path))
     assert done.exit_code == 1
@@ -381,7 +381,7 @@ def test_without_the_role_it_says_which_one(bench: Bench, tmp_path: Path) -> Non
         (["--training", "/nowhere.jsonl"], "does not exist"),
     ],
 )
-def test_what_makes_no_sense_is_status_2_and_nothing_is_written(
+def test_contradictory_options_give_exit_status_2_and_write_nothing(
     bench: Bench, tmp_path: Path, flags: list[str], said: str
 ) -> None:
     open_world(bench)
@@ -391,7 +391,7 @@ def test_what_makes_no_sense_is_status_2_and_nothing_is_written(
     assert said in done.stderr
 
 
-def test_several_accounts_ask_which_one_and_one_is_named(bench: Bench, tmp_path: Path) -> None:
+def test_one_of_several_accounts_must_be_named(bench: Bench, tmp_path: Path) -> None:
     open_world(bench)
     both = {"AZURE_OPENAI_ENDPOINTS": f"{ENDPOINT},{CLOSED_ENDPOINT}"}
     training = a_training_file(tmp_path)
@@ -401,14 +401,14 @@ def test_several_accounts_ask_which_one_and_one_is_named(bench: Bench, tmp_path:
     assert submit(training, "--account", "aoai-ml", env=both)["account"] == "aoai-ml"
 
 
-def test_no_wandb_key_is_needed_nor_asked_for(bench: Bench, tmp_path: Path) -> None:
+def test_submit_needs_no_wandb_key(bench: Bench, tmp_path: Path) -> None:
     open_world(bench)
     said = submit(a_training_file(tmp_path), env={"WANDB_ENTITY": ""})
     assert (said["created"], said["run_url"], said["run_project"]) == (True, None, PROJECT)
     assert not [name for name in bench.cloud.counts if name in ("Viewer", "ServerInfo", "Runs")]
 
 
-def test_a_job_that_the_routes_leave_out_is_told_so(bench: Bench, tmp_path: Path) -> None:
+def test_a_job_that_no_route_mirrors_is_mentioned(bench: Bench, tmp_path: Path) -> None:
     open_world(bench, a_job())
     routes = {"WANDB_ROUTES": "account=aoai-ml -> off", "WANDB_API_KEY": KEY}
     done = tried(a_training_file(tmp_path), "--suffix", "scratch-1", env=routes)

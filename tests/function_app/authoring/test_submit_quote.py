@@ -66,7 +66,7 @@ def quoted(training: Path, *flags: str, **env: str) -> dict[str, Any]:
         ({"validation_file": "file-9"}, {"validation_file": "file-9"}, True),
     ],
 )
-def test_what_the_service_spells_otherwise_or_fills_in_is_the_same_job(
+def test_values_that_the_service_respells_or_fills_in_do_not_make_another_job(
     shown: dict[str, Any], asked: dict[str, Any], alike: bool
 ) -> None:
     assert (like(replace(REQUEST, **asked), [replace(SHOWN, **shown)]) is not None) is alike

@@ -47,7 +47,7 @@ def test_a_project_that_takes_tokens_of_the_account_gets_those(bench: Bench) -> 
     assert list(bench.tick(bench.engine(azure_openai_endpoints=(PROJECT,)))) == [OTHER_JOB]
 
 
-def test_a_token_that_no_audience_makes_acceptable_is_told(bench: Bench) -> None:
+def test_a_token_that_is_refused_for_every_audience_is_reported(bench: Bench) -> None:
     open_foundry(bench, project_audience="https://elsewhere.example")
     [account] = bench.engine(azure_openai_endpoints=(PROJECT,)).accounts
     with pytest.raises(AccessError):

@@ -120,7 +120,7 @@ def test_a_good_key_outlasts_an_identity_that_gets_no_token(bench: Bench) -> Non
 @pytest.mark.parametrize(
     ("name", "said"), [("other", "There is no secret other"), ("wandb-api-key", "this identity has no role")]
 )
-def test_a_vault_that_does_not_give_it_is_told_apart(
+def test_each_reason_why_the_vault_does_not_return_the_key_has_its_own_error(
     bench: Bench, key: Callable[..., VaultKey], name: str, said: str
 ) -> None:
     with_secret(bench, KEY)
@@ -133,7 +133,7 @@ def test_a_vault_that_does_not_give_it_is_told_apart(
 
 
 @pytest.mark.parametrize("network", [{"firewall": True}, {"public_network": False}])
-def test_a_vault_that_lets_nobody_in_says_that_it_is_the_network(
+def test_a_vault_behind_network_rules_is_reported_as_a_network_problem(
     bench: Bench, key: Callable[..., VaultKey], network: dict[str, bool]
 ) -> None:
     with_secret(bench, KEY, vault=network)
@@ -142,7 +142,7 @@ def test_a_vault_that_lets_nobody_in_says_that_it_is_the_network(
     assert "private endpoint" in caught.value.hint
 
 
-def test_each_reading_is_one_line_with_version_and_expiry(
+def test_each_read_of_the_key_logs_one_line_with_version_and_expiry(
     bench: Bench, key: Callable[..., VaultKey], lines: Callable[[], list[str]]
 ) -> None:
     with_secret(bench, KEY, expires_in_days=90)
@@ -155,7 +155,7 @@ def test_each_reading_is_one_line_with_version_and_expiry(
 
 
 @pytest.mark.parametrize(("left", "said"), [(EXPIRING + 1, False), (EXPIRING - 0.5, True), (0.5, True), (-1.5, True)])
-def test_a_key_that_soon_expires_is_told_at_every_reading(
+def test_a_key_that_expires_soon_is_logged_at_every_read(
     bench: Bench, key: Callable[..., VaultKey], lines: Callable[[], list[str]], left: float, said: bool
 ) -> None:
     with_secret(bench, KEY, expires_in_days=left)
@@ -169,7 +169,7 @@ def test_a_key_that_soon_expires_is_told_at_every_reading(
     assert all(f" days={math.floor(left)} " in line for line in expiring)
 
 
-def test_a_key_that_wandb_refuses_is_told_as_refused_only_while_the_vault_has_no_other(
+def test_a_key_that_wandb_refuses_is_logged_as_refused_only_if_the_vault_has_no_other(
     bench: Bench, lines: Callable[[], list[str]]
 ) -> None:
     """So that a rotation wakes nobody up."""
@@ -201,7 +201,7 @@ def test_a_rotated_key_needs_no_restart(bench: Bench) -> None:
     assert bench.tick(engine)[JOB].result is Result.CURRENT
 
 
-def test_a_key_that_stays_refused_is_one_error_that_says_so(bench: Bench) -> None:
+def test_a_key_that_stays_refused_is_reported_as_one_error(bench: Bench) -> None:
     with_secret(bench, "9" * 40)
     engine = bench.engine(wandb_api_key=None, key_vault_url=VAULT)
     with pytest.raises(KeyRefusedError, match="does not accept the API key"):

@@ -43,7 +43,7 @@ def account(bench: Bench, **said: Any) -> Account:
     return found
 
 
-def test_a_method_brings_its_own_hyperparameters_and_options() -> None:
+def test_hyperparameters_and_options_are_read_from_the_jobs_method() -> None:
     method = {
         "type": "reinforcement",
         "reinforcement": {"hyperparameters": {"n_epochs": 2}, "grader": {"type": "multi"}},
@@ -56,7 +56,7 @@ def test_a_method_brings_its_own_hyperparameters_and_options() -> None:
     )
 
 
-def test_what_has_two_names_is_found_under_either_and_the_unknown_is_kept() -> None:
+def test_values_are_found_under_both_of_their_names_and_unknown_ones_are_kept() -> None:
     job = job_from("a", SEEN | {"user_provided_suffix": "s", "trainingType": "developerTier", "eval_id": "e"})
     assert (job.suffix, job.training_type, job.extras) == ("s", "developerTier", {"eval_id": "e"})
 
@@ -82,7 +82,7 @@ FIELDS = st.sampled_from(sorted(OF_A_JOB))
 
 
 @given(st.dictionaries(FIELDS, ODD))
-def test_a_job_is_read_whatever_stands_in_its_fields(odd: dict[str, Any]) -> None:
+def test_a_job_is_read_with_any_values_in_its_fields(odd: dict[str, Any]) -> None:
     job = job_from("a", SEEN | odd | {"id": SEEN["id"]})
     assert job.id == SEEN["id"]
     assert {name.partition(".")[0] for name in job.malformed} <= set(odd)
@@ -91,7 +91,7 @@ def test_a_job_is_read_whatever_stands_in_its_fields(odd: dict[str, Any]) -> Non
 
 
 @given(ODD, ODD, ODD)
-def test_events_and_checkpoints_are_read_whatever_stands_in_their_fields(whole: Any, time: Any, data: Any) -> None:
+def test_events_and_checkpoints_are_read_with_any_values_in_their_fields(whole: Any, time: Any, data: Any) -> None:
     event = event_from({"created_at": time, "data": data, "message": whole, "type": "metrics"})
     assert list(rows_from_events([event, event_from(whole)])) is not None
     checkpoint = checkpoint_from({"fine_tuned_model_checkpoint": "m", "metrics": data, "step_number": time})
@@ -100,17 +100,17 @@ def test_events_and_checkpoints_are_read_whatever_stands_in_their_fields(whole: 
 
 
 @pytest.mark.parametrize("unusable", [None, "", 5, "../x", "a/b", "x" * 200, {"a": 1}, "ftjob\n1"])
-def test_a_job_without_a_usable_id_is_refused_alone(unusable: object) -> None:
+def test_only_a_job_without_a_usable_id_is_refused(unusable: object) -> None:
     with pytest.raises(ValueError, match="usable id"):
         job_from("a", SEEN | {"id": unusable})
 
 
-def test_what_could_not_be_used_is_named() -> None:
+def test_unusable_fields_are_named() -> None:
     job = job_from("a", SEEN | {"created_at": "2026-01-01", "error": "boom", "method": {"type": ["x"]}, "seed": 1.5})
     assert sorted(job.malformed) == ["created_at", "error", "method.type", "seed"]
 
 
-def test_events_are_read_back_to_what_is_known_and_no_further(bench: Bench) -> None:
+def test_events_are_only_read_back_to_the_last_known_one(bench: Bench) -> None:
     bench.world(a_job(timeline={"steps": 3000}))
     whole = account(bench).events(JOB)
     times = [event.created_at for event in whole]
@@ -123,7 +123,7 @@ def test_events_are_read_back_to_what_is_known_and_no_further(bench: Bench) -> N
 
 
 @pytest.mark.parametrize(("status", "code"), [(400, "invalidPayload"), (404, "notFound")])
-def test_events_whose_further_pages_are_refused_are_the_first_page(bench: Bench, status: int, code: str) -> None:
+def test_if_further_pages_of_events_are_refused_the_first_page_is_used(bench: Bench, status: int, code: str) -> None:
     """Azure has refused an `after` that it gave out itself (openai-python issue 938)."""
     answer = {"status": status, "body": {"error": {"code": code, "message": "no such event"}}}
     refused = {"op": "FineTuning_GetEvents", "when": {"nth": [2]}, "do": answer}
@@ -160,7 +160,7 @@ def a_rich_job() -> dict[str, Any]:
         ("auto", ("dpo", True, None, {})),
     ],
 )
-def test_each_version_of_the_api_shows_the_job_as_far_as_it_can(bench: Bench, version: str, shown: object) -> None:
+def test_each_version_of_the_api_shows_the_fields_that_it_has(bench: Bench, version: str, shown: object) -> None:
     bench.world(a_rich_job())
     asked = account(bench, azure_openai_api_version=version)
     [listed] = asked.jobs()
@@ -171,7 +171,7 @@ def test_each_version_of_the_api_shows_the_job_as_far_as_it_can(bench: Bench, ve
 
 
 @pytest.mark.parametrize("version", ["2024-10-21", "2025-04-01-preview", "v1"])
-def test_a_set_version_is_the_one_that_is_asked_for_in_everything(bench: Bench, version: str) -> None:
+def test_a_configured_api_version_is_used_for_every_request(bench: Bench, version: str) -> None:
     bench.world(a_job())
     asked = account(bench, azure_openai_api_version=version)
     asked.jobs()
@@ -191,7 +191,7 @@ REFUSED_VERSIONS: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("do", REFUSED_VERSIONS)
-def test_an_account_that_does_not_know_the_newest_version_is_asked_in_the_older_one_from_then_on(
+def test_an_account_without_the_newest_api_version_is_used_through_the_older_one_from_then_on(
     bench: Bench, do: dict[str, Any]
 ) -> None:
     bench.world(a_rich_job(), faults=[{"op": "FineTuning_List", "when": {"times": 1}, "do": do}])
@@ -207,7 +207,7 @@ def test_an_account_that_does_not_know_the_newest_version_is_asked_in_the_older_
     ]
 
 
-def test_what_is_not_there_is_not_taken_for_an_unknown_version(bench: Bench) -> None:
+def test_a_missing_resource_is_not_mistaken_for_an_unknown_api_version(bench: Bench) -> None:
     bench.world(a_job())
     asked = account(bench)
     with pytest.raises(NotThereError):
@@ -270,9 +270,7 @@ REFUSALS: list[tuple[dict[str, Any], type[AccountError], str]] = [
 
 
 @pytest.mark.parametrize(("do", "kind", "said"), REFUSALS)
-def test_every_refusal_says_what_it_means(
-    bench: Bench, do: dict[str, Any], kind: type[AccountError], said: str
-) -> None:
+def test_every_refusal_is_explained(bench: Bench, do: dict[str, Any], kind: type[AccountError], said: str) -> None:
     bench.world(a_job(), faults=[{"op": "FineTuning_List", "do": do}])
     with pytest.raises(AccountError, match=said) as caught:
         account(bench).jobs()
@@ -280,14 +278,14 @@ def test_every_refusal_says_what_it_means(
     assert caught.value.retry == (kind is AccountBusyError)
 
 
-def test_a_missing_role_is_told_from_a_bad_token(bench: Bench) -> None:
+def test_a_missing_role_is_distinguished_from_a_bad_token(bench: Bench) -> None:
     bench.world()
     with pytest.raises(AccessError) as caught:
         account(bench, azure_openai_endpoints=(CLOSED_ENDPOINT,)).jobs()
     assert "Cognitive Services OpenAI User" in caught.value.hint
 
 
-def test_a_file_that_breaks_off_is_trouble_for_later_not_half_a_file(bench: Bench) -> None:
+def test_an_interrupted_download_is_a_temporary_error_and_not_a_shorter_file(bench: Bench) -> None:
     bench.world(a_job(), faults=[{"op": "Files_GetContent", "do": {"cut_body": 500}}])
     with pytest.raises(AccountBusyError, match="closed the connection"), account(bench).content(FILE) as chunks:
         list(chunks)

@@ -49,7 +49,7 @@ def test_an_account_is_reached_at_an_address_of_its_subdomain(
 
 
 @pytest.mark.parametrize("entry", [None, [], {}, shown() | {"kind": "SpeechServices"}, shown() | {"id": 7}], ids=str)
-def test_other_entries_are_no_accounts(entry: object) -> None:
+def test_other_entries_are_not_accounts(entry: object) -> None:
     assert account_from(entry) is None
 
 
@@ -83,7 +83,7 @@ def test_a_subscription_shows_what_the_identity_may_see(bench: Bench) -> None:
     assert list(bench.tick(engine(bench, where))) == [THIRD_JOB]
 
 
-def test_an_account_that_is_named_and_found_counts_once(bench: Bench) -> None:
+def test_an_account_that_is_both_configured_and_found_counts_once(bench: Bench) -> None:
     open_world(bench)
     where = f"subscription:{bench.cloud.world.tenant.subscription_id}/rg-ml"
     found = engine(bench, where, "https://foundry.cognitiveservices.azure.com/")
@@ -99,7 +99,7 @@ def test_an_account_that_is_named_and_found_counts_once(bench: Bench) -> None:
         ("account=aoai-ml -> acme/eu datasets=full", "full"),
     ],
 )
-def test_files_of_discovered_accounts_stay_until_a_rule_on_the_account_lets_them_leave(
+def test_files_of_discovered_accounts_are_only_sent_if_an_account_rule_allows_it(
     bench: Bench, rules: str, policy: str
 ) -> None:
     open_world(bench)
@@ -111,7 +111,9 @@ def test_files_of_discovered_accounts_stay_until_a_rule_on_the_account_lets_them
     ("role_at", "said"),
     [("rg-eu", "may not list the accounts"), ("rg-ml/Microsoft.KeyVault/vaults/kv-ml", "may not list the accounts")],
 )
-def test_a_scope_that_cannot_be_searched_is_told_and_holds_up_no_other(bench: Bench, role_at: str, said: str) -> None:
+def test_a_scope_that_cannot_be_searched_is_reported_and_does_not_block_others(
+    bench: Bench, role_at: str, said: str
+) -> None:
     open_world(bench, role_at=role_at)
     where = f"subscription:{bench.cloud.world.tenant.subscription_id}"
     outcomes = engine(bench, f"{where}/rg-ml", f"{where}/rg-eu").sync()
@@ -122,7 +124,7 @@ def test_a_scope_that_cannot_be_searched_is_told_and_holds_up_no_other(bench: Be
     )
 
 
-def test_new_accounts_appear_and_vanished_ones_are_told(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+def test_new_accounts_are_added_and_vanished_ones_are_reported(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
     open_world(bench)
     found, now = engine(bench).finder, [0.0]
     assert isinstance(found, AccountFinder)
@@ -143,7 +145,7 @@ def test_new_accounts_appear_and_vanished_ones_are_told(bench: Bench, caplog: py
     assert "account vanished account=foundry reason=it was deleted" in caplog.text
 
 
-def test_a_search_that_fails_keeps_the_accounts_of_the_one_before(bench: Bench) -> None:
+def test_a_failed_search_keeps_the_accounts_of_the_previous_one(bench: Bench) -> None:
     open_world(bench, faults=[{"op": "Accounts_ListByResourceGroup", "when": {"nth": [2]}, "do": {"status": 503}}])
     found, now = engine(bench).finder, [0.0]
     assert isinstance(found, AccountFinder)
@@ -154,6 +156,6 @@ def test_a_search_that_fails_keeps_the_accounts_of_the_one_before(bench: Bench) 
     assert len(found.failures) == 1
 
 
-def test_a_message_for_an_account_that_another_instance_found_is_worked_on(bench: Bench) -> None:
+def test_a_message_for_an_account_that_another_instance_found_is_processed(bench: Bench) -> None:
     open_world(bench)
     assert engine(bench).sync_job("foundry", OTHER_JOB).result is Result.SYNCED

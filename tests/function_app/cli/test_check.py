@@ -73,7 +73,7 @@ def test_it_needs_no_settings_and_no_network(tmp_path: Path) -> None:
 @pytest.mark.parametrize("file_format", FORMATS)
 @pytest.mark.parametrize("method", ["supervised", "dpo", "reinforcement"])
 @pytest.mark.parametrize("output", ["table", "json"])
-def test_nothing_of_the_file_is_ever_shown(tmp_path: Path, file_format: str, method: str, output: str) -> None:
+def test_the_content_of_the_file_is_never_shown(tmp_path: Path, file_format: str, method: str, output: str) -> None:
     path = a_file(tmp_path, format=file_format, malformed=4)
     shown = tried(path, "--method", method, "-o", output, "--stats", "--explain", "--compare", str(path)).output
     assert not [secret for secret in SECRETS if secret in shown]
@@ -93,14 +93,14 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("output", ["table", "json"])
-def test_hostile_lines_are_findings_and_nothing_of_them_reaches_the_terminal(tmp_path: Path, output: str) -> None:
+def test_hostile_lines_are_findings_and_their_text_never_reaches_the_terminal(tmp_path: Path, output: str) -> None:
     done = tried(of_lines(tmp_path, *HOSTILE), "-o", output, "--explain")
     assert done.exit_code == 1
     assert "CANARY" not in done.output
     assert "\x1b[31m" not in done.output
 
 
-def test_exit_status_0_is_fine_1_is_errors_2_is_usage(tmp_path: Path) -> None:
+def test_exit_status_is_0_without_errors_1_with_errors_and_2_for_usage(tmp_path: Path) -> None:
     path = a_file(tmp_path)
     assert tried(path).exit_code == 0
     assert tried(path, "--method", "dpo").exit_code == 1
@@ -127,7 +127,7 @@ def test_the_service_comes_from_the_option_or_the_settings(
     assert (found["service"], found["ok"], found["rules"]) == (service, ok, {"extra-key": 12})
 
 
-def test_explain_says_what_each_service_does_and_how_that_is_known(tmp_path: Path) -> None:
+def test_explain_shows_what_each_service_does_and_the_evidence_for_it(tmp_path: Path) -> None:
     path = of_lines(tmp_path, '{"prompt": "", "completion": "b"}')
     explained = said(path, "--explain")["explanations"]["few-examples"]
     assert explained["openai"] == "refuses it (the service's own error, or a job that succeeded: invalid_n_examples)"
@@ -135,7 +135,7 @@ def test_explain_says_what_each_service_does_and_how_that_is_known(tmp_path: Pat
     assert "explanations" not in said(path)
 
 
-def test_a_grader_is_held_against_every_example(tmp_path: Path) -> None:
+def test_a_grader_is_checked_against_every_example(tmp_path: Path) -> None:
     grader = tmp_path / "grader.json"
     grader.write_text(json.dumps({"type": "string_check", "reference": "{{ item.tone }}", "headers": {"x": "secret"}}))
     found = said(a_file(tmp_path, format="reinforcement"), "--grader", str(grader))

@@ -32,7 +32,7 @@ def shown(
     return " ".join(said.out.split()), said.err.splitlines()
 
 
-def test_a_link_is_shown_once_and_every_look_that_brought_something(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_link_is_shown_once_and_every_pass_with_an_action_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
     looks = [outcome(1, Result.SYNCED, steps=steps, last_step=9) for steps in (6, 0, 3)]
     said, _ = shown(capsys, looks)
     assert said.count(URL) == 1
@@ -40,9 +40,7 @@ def test_a_link_is_shown_once_and_every_look_that_brought_something(capsys: pyte
 
 
 @pytest.mark.parametrize("result", [Result.CURRENT, Result.SKIPPED])
-def test_jobs_to_which_nothing_happened_are_counted_and_listed_with_v(
-    capsys: pytest.CaptureFixture[str], result: Result
-) -> None:
+def test_unchanged_jobs_are_counted_and_only_listed_with_v(capsys: pytest.CaptureFixture[str], result: Result) -> None:
     jobs = [outcome(number, result, message="it logs by itself") for number in range(3)]
     said, [counted, *_] = shown(capsys, jobs)
     assert (said, counted) == ("", f"3 jobs: 3 {result}; -v lists those that are {result}")
@@ -50,27 +48,27 @@ def test_jobs_to_which_nothing_happened_are_counted_and_listed_with_v(
     assert (said.count("ftjob-0"), counted) == (6, f"3 jobs: 3 {result}")  # each and its link
 
 
-def test_why_jobs_are_skipped_is_said_once_for_each_reason(capsys: pytest.CaptureFixture[str]) -> None:
+def test_each_reason_for_skipping_jobs_is_shown_once(capsys: pytest.CaptureFixture[str]) -> None:
     reasons = ["it logs by itself", "it logs by itself", "its run was deleted"]
     _, [_, *said] = shown(capsys, [outcome(number, Result.SKIPPED, message=why) for number, why in enumerate(reasons)])
     assert said == ["2 skipped: it logs by itself.", "1 skipped: its run was deleted."]
 
 
-def test_what_fails_many_jobs_is_said_once_with_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_error_of_many_jobs_is_shown_once_with_its_hint(capsys: pytest.CaptureFixture[str]) -> None:
     failed = [outcome(number, Result.FAILED, message="W&B says no", hint="Ask W&B.") for number in range(4)]
     said, lines = shown(capsys, failed)
     assert (said.count("W&B says no"), said.count("the same"), said.count("failed")) == (1, 3, 4)
     assert lines == ["4 jobs: 4 failed", "4 failed: W&B says no. Ask W&B."]
 
 
-def test_an_account_that_cannot_be_asked_is_no_job(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unreachable_account_is_not_counted_as_a_job(capsys: pytest.CaptureFixture[str]) -> None:
     account = Outcome("", "aoai-eu", Result.FAILED, message="No token.", hint="Run az login.")
     said, lines = shown(capsys, [account, outcome(1, Result.SYNCED, steps=1)])
     assert "failed (aoai-eu)" in said
     assert lines == ["1 job: 1 synced; 1 unreachable account", "1 failed: No token. Run az login."]
 
 
-def test_after_ctrl_c_jobs_that_were_not_begun_are_counted_and_those_broken_off_shown(
+def test_after_ctrl_c_jobs_that_were_not_started_are_counted_and_interrupted_ones_shown(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     broken_off = outcome(1, Result.PENDING, message="interrupted before the end", steps=4)

@@ -67,7 +67,7 @@ def test_every_line_fits_the_terminal_and_links_stay_in_one_piece(bench: Bench, 
     assert "no results file: it was deleted" in " ".join(done.stdout.split())
 
 
-def test_a_dry_run_says_what_is_pending_and_writes_nothing(bench: Bench, run: Command) -> None:
+def test_a_dry_run_shows_pending_work_and_writes_nothing(bench: Bench, run: Command) -> None:
     bench.world(a_job())
     done = run("function_app", "sync", "--dry-run", env=SETTINGS)
     assert (done.returncode, done.stdout.splitlines()[1].split()[:2]) == (0, ["pending", JOB])
@@ -76,7 +76,7 @@ def test_a_dry_run_says_what_is_pending_and_writes_nothing(bench: Bench, run: Co
     assert bench.cloud.writes == 0
 
 
-def test_a_dry_run_tells_a_new_run_from_one_that_goes_on_and_one_that_is_replaced(bench: Bench, run: Command) -> None:
+def test_a_dry_run_distinguishes_new_continued_and_replaced_runs(bench: Bench, run: Command) -> None:
     going_on = TEN_MINUTES | {"steps": 600}
     bench.world(a_job(created="-9m", timeline=going_on))
     said = []
@@ -88,7 +88,7 @@ def test_a_dry_run_tells_a_new_run_from_one_that_goes_on_and_one_that_is_replace
     assert said == ["no run in W&B yet", "its run is not up to date", "a new run would replace it"]
 
 
-def test_a_dry_run_says_where_a_rule_sends_a_job(bench: Bench, run: Command) -> None:
+def test_a_dry_run_shows_where_a_rule_sends_a_job(bench: Bench, run: Command) -> None:
     bench.world(a_job(suffix="eu"))
     rules = {"WANDB_ROUTES": "suffix=eu -> acme/europe"}
     [job] = json.loads(run("function_app", "sync", "--dry-run", "-o", "json", env=SETTINGS | rules).stdout)["jobs"]
@@ -132,7 +132,7 @@ def test_endpoint_entity_and_project_may_be_options(bench: Bench, run: Command) 
         (["--since", "2000-01-01T00:00:00"], {JOB, OTHER_JOB}),
     ],
 )
-def test_only_the_jobs_that_are_asked_for(bench: Bench, run: Command, flags: list[str], expected: set[str]) -> None:
+def test_only_the_requested_jobs_are_synced(bench: Bench, run: Command, flags: list[str], expected: set[str]) -> None:
     """Dates are five days ago, between the two jobs."""
     bench.world(a_job(), a_job(id=OTHER_JOB, created="-9d"))
     days_ago = bench.cloud.clock.now() - timedelta(days=5)
@@ -141,7 +141,7 @@ def test_only_the_jobs_that_are_asked_for(bench: Bench, run: Command, flags: lis
     assert {job["job"] for job in json.loads(done.stdout)["jobs"]} == expected
 
 
-def test_a_job_that_is_not_there_is_a_failure_and_named(bench: Bench, run: Command) -> None:
+def test_a_missing_job_is_a_failure_that_names_it(bench: Bench, run: Command) -> None:
     bench.world(a_job())
     done = run("function_app", "sync", "--job", "ftjob-typo", env=SETTINGS)
     assert done.returncode == 1
@@ -190,7 +190,7 @@ def test_follow_does_not_wait_for_a_job_that_only_a_person_can_move(bench: Bench
         (["--overwrite"], "--job, --last or --since"),
     ],
 )
-def test_flags_that_make_no_sense_are_status_2_before_anything_is_asked(
+def test_contradictory_flags_give_exit_status_2_before_any_request(
     bench: Bench, run: Command, flags: list[str], said: str
 ) -> None:
     bench.world(a_job())
@@ -205,7 +205,7 @@ def test_flags_that_make_no_sense_are_status_2_before_anything_is_asked(
     assert asked == {}
 
 
-def test_the_policy_of_the_flag_goes_before_that_of_the_settings(bench: Bench, run: Command) -> None:
+def test_the_policy_of_the_flag_takes_precedence_over_the_settings(bench: Bench, run: Command) -> None:
     bench.world(a_job())
     run("function_app", "sync", "--datasets", "off", env=SETTINGS | {"SYNC_DATASETS": "full"})
     assert bench.run().used == []
@@ -227,7 +227,7 @@ def on_a_terminal(bench: Bench, *flags: str) -> str:
     return seen.decode()
 
 
-def test_on_a_terminal_one_sees_how_far_it_has_come(bench: Bench) -> None:
+def test_on_a_terminal_progress_is_shown(bench: Bench) -> None:
     bench.world(a_job(), a_job(id=OTHER_JOB))
     seen = on_a_terminal(bench)
     assert "\r0 of 2 jobs done" in seen
@@ -237,7 +237,7 @@ def test_on_a_terminal_one_sees_how_far_it_has_come(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize(("into", "flags"), [("/dev/full", ("-o", "json")), ("nobody", ())], ids=str)
-def test_output_that_cannot_be_written_is_status_1_without_a_traceback_and_what_is_done_stands(
+def test_output_that_cannot_be_written_gives_exit_status_1_without_a_traceback_and_undoes_nothing(
     bench: Bench, run: Command, into: str, flags: tuple[str, ...]
 ) -> None:
     """A full disk is said in two lines; a reader who is gone, as of `… | head -1`, needs no words."""
@@ -274,7 +274,7 @@ def test_a_job_that_failed_to_sync_is_exit_status_1_and_the_others_are_done(benc
         ({"KEY_VAULT_URL": "https://kv-ml.vault.azure.net/"}, 1, "secret wandb-api-key"),
     ],
 )
-def test_what_is_wrong_is_said_once_with_the_next_step_and_nothing_is_written(
+def test_an_error_is_shown_once_with_the_next_step_and_nothing_is_written(
     bench: Bench, run: Command, changed: dict[str, str], status: int, said: str
 ) -> None:
     bench.world(a_job())
@@ -287,7 +287,7 @@ def test_what_is_wrong_is_said_once_with_the_next_step_and_nothing_is_written(
     assert failed["ok"] is False
 
 
-def test_what_sdks_grumble_about_on_the_way_is_not_on_the_screen(bench: Bench, run: Command) -> None:
+def test_warnings_of_the_sdks_are_not_shown(bench: Bench, run: Command) -> None:
     """azure-core logs a warning for an answer that was cut off, and asks again."""
     vault = {"name": "kv-ml", "group": "rg-ml", "rbac": True, "secrets": [{"name": "wandb-api-key", "value": KEY}]}
     fault = {"op": "GetSecret", "when": {"times": 1}, "do": {"cut_body": 20}}
@@ -298,7 +298,7 @@ def test_what_sdks_grumble_about_on_the_way_is_not_on_the_screen(bench: Bench, r
     assert done.stderr.splitlines() == ["1 job: 1 synced"]
 
 
-def test_nobody_signed_in_is_told_to_sign_in(bench: Bench, run: Command) -> None:
+def test_without_a_sign_in_the_command_asks_for_one(bench: Bench, run: Command) -> None:
     bench.world(a_job())
     done = run("function_app", "sync", principal=None, env=SETTINGS)
     assert done.returncode == 1
@@ -306,7 +306,7 @@ def test_nobody_signed_in_is_told_to_sign_in(bench: Bench, run: Command) -> None
     assert "Traceback" not in done.stderr
 
 
-def test_help_is_for_strangers_and_needs_no_settings(run: Command) -> None:
+def test_help_names_everything_that_is_needed_and_works_without_settings(run: Command) -> None:
     done = run("function_app", "sync", "--help")
     assert done.returncode == 0
     for word in ("AZURE_OPENAI_ENDPOINTS", "KEY_VAULT_URL", "WANDB_PROJECT", "Exit status", "--follow", "--dry-run"):

@@ -28,7 +28,7 @@ ID = "0aa0b0c0-1111-2222-3333-444455556666"
         ("https://apim.acme.example/", "https://apim.acme.example/", "apim", None),
     ],
 )
-def test_an_address_is_taken_as_the_account_that_it_is(text: str, url: str, name: str, project: str | None) -> None:
+def test_an_address_is_parsed_as_its_account(text: str, url: str, name: str, project: str | None) -> None:
     found = parse_address(text, {"apim.acme.example"})
     assert isinstance(found, Endpoint)
     assert (found.url, found.name, found.project) == (url, name, project)
@@ -49,7 +49,7 @@ def test_an_address_is_taken_as_the_account_that_it_is(text: str, url: str, name
         (f"subscription:{ID}/rg/more", "is not subscription:<subscription id>"),
     ],
 )
-def test_an_address_of_something_else_is_refused_with_the_right_one(text: str, said: str) -> None:
+def test_an_address_of_something_else_is_refused_and_the_right_one_is_suggested(text: str, said: str) -> None:
     with pytest.raises(ValueError, match=re.escape(said)):
         parse_address(text, {"apim.acme.example"})
 
@@ -70,7 +70,7 @@ def test_all_addresses_of_an_account_are_the_same_account() -> None:
         ),
     ],
 )
-def test_the_token_is_for_what_the_address_names(text: str, scopes: tuple[str, ...]) -> None:
+def test_the_tokens_audience_follows_from_the_address(text: str, scopes: tuple[str, ...]) -> None:
     found = parse_address(text)
     assert isinstance(found, Endpoint)
     assert found.scopes == scopes

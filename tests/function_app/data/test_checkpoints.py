@@ -16,7 +16,7 @@ def best(*metrics: dict[str, float]) -> Best:
     return found
 
 
-def test_full_validation_loss_goes_before_validation_loss_before_reward() -> None:
+def test_full_validation_loss_takes_precedence_over_validation_loss_and_that_over_reward() -> None:
     both = {"full_valid_loss": 0.5, "valid_loss": 0.1}
     assert best({**both, "full_valid_loss": 0.4}, both).step == 10
     assert best({**both, "full_valid_loss": 0.4}, both).metric == "full_valid_loss"

@@ -95,7 +95,7 @@ def test_a_hyperparameter_that_comes_as_text_is_the_number(value: float) -> None
     assert type(typed) in (type(value), str if value == -1 else type(value))
 
 
-def test_only_what_the_service_changes_is_written_over_what_is_there() -> None:
+def test_only_values_that_the_service_changes_overwrite_existing_ones() -> None:
     have = {"status": "running", "suffix": "renamed by hand", "hyperparameters": {"n_epochs": "auto", "batch_size": 2}}
     want = {"status": "succeeded", "suffix": "tickets", "seed": 7, "hyperparameters": {"n_epochs": 3, "batch_size": 8}}
     assert config_changes(have, want) == {
@@ -105,7 +105,7 @@ def test_only_what_the_service_changes_is_written_over_what_is_there() -> None:
     }
 
 
-def test_a_job_that_goes_on_training_a_model_is_of_the_same_family() -> None:
+def test_a_job_that_trains_a_model_further_belongs_to_the_same_family() -> None:
     azure = a_job(model="gpt-4.1-2025-04-14.ft-70ee3e-chart", suffix="chart")
     openai = a_job(model="ft:gpt-4.1-2025-04-14:acme:chart:9aBc", suffix="chart")
     assert family_of(azure) == family_of(openai) == "gpt-4.1-2025-04-14-chart"
@@ -117,7 +117,7 @@ def test_any_text_makes_an_artifact_name(text: str) -> None:
     assert re.fullmatch(r"[A-Za-z0-9_.-]{1,128}", artifact_name(text))
 
 
-def test_openais_own_platform_is_no_azure_account() -> None:
+def test_openais_own_platform_is_not_an_azure_account() -> None:
     assert "azure/aoai-ml" in tags_of(a_job(), OPENAI)
     assert not any(tag.startswith("azure/") for tag in tags_of(a_job(account=OPENAI), OPENAI))
 
@@ -133,13 +133,13 @@ def test_the_best_loss_is_the_lowest_the_best_accuracy_the_highest_each_at_its_f
 @pytest.mark.parametrize(
     "name", ["mean_unresponsive_rewards", "scores/graders/python/g/train_reward_mean", "pg_loss_sum"]
 )
-def test_a_metric_that_rates_nothing_has_no_best_value(name: str) -> None:
+def test_a_metric_without_a_direction_has_no_best_value(name: str) -> None:
     assert best_of([MetricRow(1, {name: 0.5, "train_mean_reward": 0.25})]) == {
         "train_mean_reward": {"value": 0.25, "step": 1}
     }
 
 
-def test_the_same_model_always_gives_the_same_metadata_while_its_job_lives_on() -> None:
+def test_the_metadata_of_a_model_does_not_change_while_its_job_continues() -> None:
     job, checkpoint = a_job(fine_tuned_model="m"), Checkpoint("c", 1, 30, "m", {"train_loss": 0.5})
     said = model_metadata(job, "m", checkpoint)
     assert said == model_metadata(a_job(fine_tuned_model="m", result_files=("file-9",)), "m", checkpoint)

@@ -57,7 +57,7 @@ FREE_TEXT = {"CANARY-PROMPT", "CANARY-SOURCE", "CANARY-FORMAT", "CANARY-ERROR", 
         (OFF, set()),
     ],
 )
-def test_of_a_job_only_what_the_policy_allows_leaves_and_credentials_never(
+def test_only_fields_that_the_policy_allows_leave_and_credentials_never_do(
     policy: DatasetPolicy, leaves: set[str]
 ) -> None:
     job = permitted(OF_A_JOB, policy)
@@ -100,7 +100,7 @@ def test_the_page_about_data_has_the_table_of_the_gate() -> None:
         ({"password": {"type": "string", "default": "x"}}, {"password": {"type": "string", "default": REDACTED}}),
     ],
 )
-def test_a_credential_is_replaced_by_a_mark(value: Any, clean: Any) -> None:
+def test_a_credential_is_replaced_by_a_placeholder(value: Any, clean: Any) -> None:
     assert (without_credentials(value), has_credentials(value), has_credentials(clean)) == (clean, True, False)
 
 
@@ -113,7 +113,7 @@ def test_a_credential_is_replaced_by_a_mark(value: Any, clean: Any) -> None:
         "the bearer of bad news",
     ],
 )
-def test_what_only_sounds_like_a_credential_stays(value: Any) -> None:
+def test_text_that_only_resembles_a_credential_stays(value: Any) -> None:
     assert without_credentials(value) == value
     assert not has_credentials(value)
 
@@ -131,7 +131,7 @@ JSON = st.recursive(
 
 
 @given(JSON)
-def test_what_is_clean_has_no_credential_and_a_line_agrees_with_its_value(value: Any) -> None:
+def test_cleaned_values_have_no_credential_and_a_line_is_cleaned_like_its_value(value: Any) -> None:
     clean = without_credentials(value)
     assert not has_credentials(clean)
     assert has_credentials(value) == (clean != value)
@@ -165,7 +165,7 @@ def test_table_rows_have_no_credentials() -> None:
         ("x" * 5000 + ".jsonl", "x" * 94 + ".jsonl"),
     ],
 )
-def test_a_name_from_outside_is_never_a_path_or_a_name_of_ours(name: str, safe: str) -> None:
+def test_a_name_from_outside_never_becomes_a_path_or_one_of_our_names(name: str, safe: str) -> None:
     assert file_name(name, "file-1.jsonl") == safe
 
 
@@ -211,7 +211,7 @@ def test_a_canary_in_every_place_is_found_in_wandb_only_where_the_policy_allows(
     assert {word for word in ("META", "PROMPT", "NAME", "LINE", "SECRET") if f"CANARY-{word}" in sent} == leaves
 
 
-def test_a_line_that_is_not_json_or_too_long_loses_what_its_text_shows() -> None:
+def test_credentials_are_also_removed_from_lines_that_are_not_json_or_too_long() -> None:
     broken = b'{"a": "https://me:pw@host/", \xff'
     assert b"pw" not in line_without_credentials(broken, 1 << 20)
     assert line_without_credentials(broken, 1 << 20).endswith(b"\xff")

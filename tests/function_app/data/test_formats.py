@@ -48,7 +48,7 @@ def test_a_chat_of_any_length_is_one_row(turns: int) -> None:
     assert (row["n_messages"], row["roles"]) == (1 + 2 * turns, "system" + " user assistant" * turns)
 
 
-def test_every_cell_of_a_chat_that_has_only_an_answer_and_of_a_completion() -> None:
+def test_a_chat_with_only_an_answer_and_a_completion_fill_their_cells() -> None:
     assert cells({"messages": [{"content": "Hello", "role": "assistant", "weight": 0}]}) == {
         "line": 1,
         "system": "",
@@ -184,7 +184,7 @@ LINES = st.lists(
 
 
 @given(LINES)
-def test_any_line_is_a_row_of_its_formats_columns_or_malformed_and_none_is_lost(lines: list[bytes]) -> None:
+def test_every_line_becomes_a_row_with_its_formats_columns_or_is_counted_as_malformed(lines: list[bytes]) -> None:
     items = list(read_rows(lines))
     blank = [not (line.removeprefix(b"\xef\xbb\xbf") if n == 1 else line).strip() for n, line in enumerate(lines, 1)]
     assert [item.line for item in items] == [n for n, is_blank in enumerate(blank, 1) if not is_blank]
@@ -218,5 +218,5 @@ def test_any_line_is_a_row_of_its_formats_columns_or_malformed_and_none_is_lost(
         ({"messages": ["hi"]}, "has messages that are not a list of messages"),
     ],
 )
-def test_half_an_example_is_malformed(example: object, message: str) -> None:
+def test_an_incomplete_example_is_malformed(example: object, message: str) -> None:
     assert list(read_rows([json.dumps(example).encode()])) == [Malformed(1, message)]

@@ -37,7 +37,7 @@ def metrics(step: int, **data: Any) -> Event:
     return Event(f"m{step}", CREATED + step, "?", type="metrics", data={"step": step, **data})
 
 
-def test_a_recorded_jobs_times_and_billing_are_those_of_its_log_whatever_finished_at_says() -> None:
+def test_times_and_billing_of_a_recorded_job_come_from_its_log_and_not_from_finished_at() -> None:
     job = a_job(finished_at=CREATED + 11 * 7 * 86400, trained_tokens=6720)
     log = read_log(reversed(log_of(SFT_2026_10)), job.status)
     assert log == JobLog(started=1790989763, ended=1790993133, billed_tokens=46000)
@@ -81,7 +81,7 @@ def test_hours_of_a_reinforcement_job_are_billed_hours_and_several_billings_are_
     assert read_log(log_of([(CREATED, "Training tokens billed: many")]), "").billed_tokens is None
 
 
-def test_the_last_total_is_the_progress_and_graders_tokens_count_once_every_step_has_told() -> None:
+def test_the_last_total_is_the_progress_and_grader_tokens_count_once_every_step_has_reported() -> None:
     usage = {"gpt-4o": {"train_prompt_tokens": 100, "eval_completion_tokens": 20, "train_cached_tokens": 50}}
     events = [metrics(step, total_steps=3, model_graders_token_usage=usage) for step in (1, 2, 3)]
     assert (read_log(events, "").total_steps, read_log(events, "").grader_tokens) == (3, 360)

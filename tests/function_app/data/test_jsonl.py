@@ -36,14 +36,14 @@ NO_FORMAT = "has neither messages, nor input with preferred outputs, nor prompt 
     ],
     ids=lambda value: str(value[:20]),
 )
-def test_a_broken_line_is_named_without_quoting_it_and_the_others_are_read(line: bytes, message: str) -> None:
+def test_a_broken_line_is_reported_by_number_and_not_quoted_and_the_others_are_read(line: bytes, message: str) -> None:
     first, second, third = read_rows([CHAT, b"\n", line + b"\r\n", CHAT])
     assert second == Malformed(3, message)
     assert (type(first), type(third), third.line) == (TableRow, TableRow, 4)
 
 
 @pytest.mark.parametrize("odd", [0, 1, 19])
-def test_the_format_is_that_of_most_lines_wherever_the_odd_one_stands(odd: int) -> None:
+def test_the_format_is_that_of_most_lines_at_any_position_of_the_exception(odd: int) -> None:
     items = list(read_rows([CHAT] * odd + [COMPLETION] + [CHAT] * (19 - odd)))
     assert [item for item in items if isinstance(item, Malformed)] == [
         Malformed(odd + 1, "is a completion example in a chat file")
@@ -51,13 +51,13 @@ def test_the_format_is_that_of_most_lines_wherever_the_odd_one_stands(odd: int) 
     assert len(items) == 20
 
 
-def test_a_file_that_changes_its_format_later_keeps_that_of_its_first_thousand_lines() -> None:
+def test_a_file_has_the_format_of_its_first_thousand_lines_even_if_it_changes_later() -> None:
     items = list(read_rows([CHAT] * 1000 + [COMPLETION] * 1500))
     assert [type(item) for item in items] == [TableRow] * 1000 + [Malformed] * 1500
 
 
 @given(st.lists(st.binary(max_size=8)), st.lists(st.integers(0, 100)))
-def test_lines_are_the_same_however_the_bytes_are_cut(parts: list[bytes], cuts: list[int]) -> None:
+def test_lines_do_not_depend_on_how_the_bytes_are_split(parts: list[bytes], cuts: list[int]) -> None:
     data = b"\n".join(parts)
     places = sorted({0, len(data), *(cut % (len(data) + 1) for cut in cuts)})
     expected = data.split(b"\n")

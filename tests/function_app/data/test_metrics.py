@@ -61,7 +61,7 @@ def test_nested_figures_of_an_event_have_the_names_of_the_results_file() -> None
 @pytest.mark.parametrize(
     "odd", [{"graders": ["x", None, 3]}, {"graders": {"a": {"b": 1}}}, {"x": [1, 2]}, {"": {"": "x"}}]
 )
-def test_nested_values_of_another_form_break_nothing(odd: dict[str, object]) -> None:
+def test_nested_values_of_an_unknown_form_are_ignored(odd: dict[str, object]) -> None:
     assert [row.values["reward"] for row in rows_from_events([event({"step": 1, "reward": 1, "scores": odd})])] == [1.0]
 
 
@@ -83,11 +83,11 @@ def test_nested_values_of_another_form_break_nothing(odd: dict[str, object]) -> 
         ("timing/graders/python/g/timing/valid_execution_latency_count", "nan", False),
     ],
 )
-def test_a_filler_is_no_value_in_any_column_and_a_negative_reward_is_one(name: str, value: str, there: bool) -> None:
+def test_a_filler_is_not_a_value_in_any_column_but_a_negative_reward_is(name: str, value: str, there: bool) -> None:
     assert values_of([(name, value)]) == ({name: float(value)} if there else {})
 
 
-def test_a_reward_beside_figures_of_the_same_evaluation_that_was_not_made_is_no_value() -> None:
+def test_a_reward_is_not_a_value_if_its_evaluation_did_not_happen() -> None:
     cells = {
         "scores/graders/python/g/valid_reward_mean": -1,
         "usage/samples/valid_reasoning_tokens_mean": -1,
@@ -116,11 +116,11 @@ def test_checkpoints_results_and_events_agree_on_names_and_control_characters_ar
         (None, None),
     ],
 )
-def test_a_time_is_read_where_it_can_be_one(cell: object, seconds: float | None) -> None:
+def test_only_plausible_times_are_read(cell: object, seconds: float | None) -> None:
     assert time_in(cell) == seconds
 
 
-def test_a_results_file_says_itself_when_its_steps_happened() -> None:
+def test_times_of_steps_in_a_results_file_are_used() -> None:
     text = b"step,train_loss,timestamp\n1,10.16711711883545,2025-10-25T16:55:36.9120000Z\n2,8.9,\n"
     assert list(parse_results([text], complete=True)) == [
         MetricRow(1, {"train_loss": 10.16711711883545}, 1761411336.912),
@@ -134,7 +134,7 @@ OPENAI_ROWS = [MetricRow(299, {"train_loss": 0.0}), MetricRow(300, {"train_loss"
 OPENAI_LAST = {"step": 300, "train_loss": 0.5, "full_valid_loss": 0.05314807081111815, "total_steps": 300}
 
 
-def test_what_only_an_event_tells_is_added_and_the_file_counts_where_both_do() -> None:
+def test_values_that_only_events_have_are_added_and_the_file_takes_precedence() -> None:
     """OpenAI's results file has no column for the whole validation file; its last event has the figure."""
     rows = list(with_events(OPENAI_ROWS, [event(OPENAI_LAST)], complete=False))
     assert [dict(row.values) for row in rows] == [
@@ -143,14 +143,14 @@ def test_what_only_an_event_tells_is_added_and_the_file_counts_where_both_do() -
     ]
 
 
-def test_steps_that_only_events_have_follow_the_files_once_it_is_complete() -> None:
+def test_steps_that_only_events_have_follow_those_of_the_complete_file() -> None:
     events = [event({"step": step, "train_loss": 0.5}, at=step) for step in (298, 301)]
     assert [row.step for row in with_events(OPENAI_ROWS, events, complete=False)] == [299, 300]
     assert [row.step for row in with_events(OPENAI_ROWS, events, complete=True)] == [299, 300, 301]
     assert list(with_events([], events, complete=True)) == []
 
 
-def test_rows_wait_for_the_events_of_their_step_where_those_tell_of_graders() -> None:
+def test_rows_wait_for_the_events_of_their_step_if_those_have_grader_metrics() -> None:
     """A row is written once: without waiting, its graders' figures would be lost."""
     rows = [MetricRow(step, {"train_mean_reward": 0.5}) for step in (9, 10, 11)]
     assert [row.step for row in with_events(rows, [event(RECORDED)], complete=False)] == [9, 10]

@@ -43,5 +43,5 @@ def test_every_format_is_recognised_and_has_cells_rules_a_method_and_tokens(know
     assert tokens_of(example, known, estimating()) > 0
 
 
-def test_the_mappings_know_no_other_formats() -> None:
+def test_the_mappings_have_no_other_formats() -> None:
     assert set(SPECS) == set(CHECKS) == set(EXAMPLES) == set(Format)

@@ -65,7 +65,7 @@ def test_validation_metrics_have_one_name_in_file_and_events(column: str, metric
     assert [row.values for row in rows_from_events([event])] == [{metric: 0.5}]
 
 
-def test_unknown_columns_in_any_place_are_taken_and_text_is_not() -> None:
+def test_unknown_numeric_columns_at_any_position_are_metrics_and_text_columns_are_not() -> None:
     (row,) = parse("phase,rewards/margins,step,,note\ntrain,-0.5,7,3,1_000\n")
     assert row == MetricRow(7, {"rewards/margins": -0.5})
 
@@ -92,7 +92,7 @@ def test_minus_one_is_a_value_where_a_value_can_be_negative(column: str, there: 
     assert [column in row.values for row in rows_from_events([event])] == [there]
 
 
-def test_a_reward_of_an_evaluation_that_was_not_made_is_no_value_in_any_order_of_columns() -> None:
+def test_a_reward_without_an_evaluation_is_not_a_value_in_any_order_of_columns() -> None:
     """What says so is a count of tokens that cannot be -1; training is at every step, and each evaluation for itself."""
     names = ["valid_reward_mean", "valid_reasoning_tokens_mean", "full_validation_reward_mean", "train_reward_mean"]
     not_made = dict(zip(names, (-1, -1, -1, -1), strict=True)) | {"train_reasoning_tokens_mean": -1}
@@ -114,12 +114,12 @@ def test_a_reward_of_an_evaluation_that_was_not_made_is_no_value_in_any_order_of
 @pytest.mark.parametrize(
     "line", ["", "   ", "x,0.5", ",0.5", "-1,0.5", "-5,0.5", "4.5,0.5", "nan,0.5", "4,", "4", "4,-1", "step,a"]
 )
-def test_a_line_without_a_step_or_without_a_value_is_no_row(line: str) -> None:
+def test_a_line_without_a_step_or_without_a_value_is_not_a_row(line: str) -> None:
     assert [row.step for row in parse(f"step,loss\n1,0.5\n{line}\n9,0.5\n")] == [1, 9]
 
 
 @pytest.mark.parametrize("text", ["", "\n\n", "step,a", "ste"])
-def test_a_file_that_has_no_line_yet_has_no_rows(text: str) -> None:
+def test_a_file_without_a_complete_line_has_no_rows(text: str) -> None:
     assert parse(text, complete=False) == []
 
 
@@ -130,11 +130,11 @@ def test_bom_and_any_newline_are_read(newline: str, bom: bytes) -> None:
     assert parse(bom + text.encode()) == [MetricRow(1, {"a": 0.5}), MetricRow(2, {"a": 0.25})]
 
 
-def test_a_stray_quote_costs_its_own_line_only() -> None:
+def test_a_stray_quote_only_invalidates_its_own_line() -> None:
     assert [row.step for row in parse('step,a\n1,0.5\n2,"0.4\n3,0.3\n')] == [1, 2, 3]
 
 
-def test_lines_of_one_step_are_one_row_and_a_step_that_was_passed_does_not_come_again() -> None:
+def test_lines_of_the_same_step_are_merged_and_an_earlier_step_is_ignored() -> None:
     text = "step,a,b\n1,0.5,\n1,0.6,7\n2,0.4,\n1,9,9\n2,0.1,3\n3,0.3,\n"
     assert parse(text) == [
         MetricRow(1, {"a": 0.5, "b": 7.0}),
@@ -150,7 +150,7 @@ def test_a_file_without_step_is_refused_without_quoting_it(text: str) -> None:
     assert text.strip() not in str(refusal.value)
 
 
-def test_a_line_without_end_is_refused_before_it_fills_the_memory() -> None:
+def test_an_endless_line_is_refused_before_it_fills_the_memory() -> None:
     endless = itertools.chain([b"step,a\n"], itertools.repeat(b"1," * 5_000, 1_000))
     with pytest.raises(ResultsError, match="it is not CSV"):
         list(parse_results(endless, complete=True))
@@ -165,13 +165,13 @@ def test_base64_of_the_file_as_openai_serves_it_reads_like_the_file() -> None:
     )
 
 
-def test_base64_that_turns_into_something_else_is_an_error_and_not_a_short_run() -> None:
+def test_base64_that_becomes_invalid_is_an_error_and_not_a_shorter_run() -> None:
     encoded = base64.b64encode(f"{HEADER}\n1,0.5,1,,\n".encode())
     with pytest.raises(ResultsError, match="begins as base64"):
         parse(encoded + b"<html>")
 
 
-def test_a_growing_base64_file_gives_the_whole_lines_of_what_is_there() -> None:
+def test_a_growing_base64_file_gives_its_complete_lines() -> None:
     encoded = base64.b64encode(f"{HEADER}\n1,0.5,1,,\n2,0.25,1,,\n".encode())
     steps = [[row.step for row in parse(encoded[:cut], complete=False)] for cut in range(len(encoded) + 1)]
     assert steps == sorted(steps, key=len)
@@ -201,9 +201,7 @@ row_lists = st.lists(
 
 
 @given(row_lists, st.lists(st.integers(0, 10_000)), st.booleans())
-def test_what_was_written_is_read_however_the_bytes_are_cut(
-    rows: list[MetricRow], cuts: list[int], encoded: bool
-) -> None:
+def test_rows_do_not_depend_on_how_the_bytes_are_split(rows: list[MetricRow], cuts: list[int], encoded: bool) -> None:
     data = csv_of(rows)
     wire = base64.b64encode(data) if encoded else data
     assert list(parse_results(chunked(wire, cuts), complete=True)) == rows
@@ -219,7 +217,9 @@ def test_a_growing_file_only_ever_adds_rows(rows: list[MetricRow], data: st.Data
 
 @given(st.lists(st.binary(max_size=80), max_size=6), st.booleans())
 @example([b"step,a\n", b"9" * 400 + b",1\n", b"1," + b"9" * 400], True)
-def test_junk_is_refused_or_read_and_rows_are_always_rising_and_finite(chunks: list[bytes], complete: bool) -> None:
+def test_any_bytes_are_refused_or_give_rows_with_ascending_steps_and_finite_values(
+    chunks: list[bytes], complete: bool
+) -> None:
     for data in (chunks, [b"step,a,b\n", *chunks]):
         try:
             rows = list(parse_results(data, complete=complete))
@@ -257,7 +257,7 @@ RECORDED = [
 ]
 
 
-def test_events_that_come_newest_first_give_rows_by_step_with_their_times() -> None:
+def test_events_newest_first_give_rows_by_step_with_their_times() -> None:
     rows = list(rows_from_events(RECORDED))
     assert [(row.step, row.at) for row in rows] == [(90, 1715825604.0), (100, 1715825614.0)]
     assert rows[1].values == {
@@ -274,11 +274,11 @@ def test_events_that_come_newest_first_give_rows_by_step_with_their_times() -> N
         ("Step 8250/9000: training loss=0.25, validation loss=0.5", {"train_loss": 0.25, "valid_loss": 0.5}),
     ],
 )
-def test_an_event_without_data_still_says_its_losses(said: str, values: dict[str, float]) -> None:
+def test_the_losses_of_an_event_without_data_are_read_from_its_message(said: str, values: dict[str, float]) -> None:
     assert list(rows_from_events([message(said, 5)])) == [MetricRow(8250, values, 5.0)]
 
 
-def test_events_that_are_not_about_a_step_give_no_row() -> None:
+def test_events_without_a_step_give_no_row() -> None:
     odd = Event("x", 1, "?", type="metrics", data={"step": "many", "train_loss": 0.5})
     flags = Event("y", 1, "?", type="metrics", data={"step": 3, "done": True})
     assert list(rows_from_events([message("Job succeeded.", 1), message("Step by step", 2), odd, flags])) == []
@@ -347,7 +347,7 @@ event_lists = st.lists(
 
 
 @given(event_lists)
-def test_times_never_fall_and_hold_at_the_events(events: list[Event]) -> None:
+def test_times_never_decrease_and_match_the_events(events: list[Event]) -> None:
     found = times(list(range(80)), events)
     dated = [at for at in found if at is not None]
     assert dated == sorted(dated)
@@ -373,7 +373,7 @@ def test_the_first_of_two_values_for_one_metric_counts() -> None:
     assert list(rows_from_events(told)) == expected
 
 
-def test_of_more_rows_only_as_many_are_taken_as_show_that() -> None:
+def test_only_a_limited_number_of_rows_is_held_before_they_are_dated() -> None:
     taken = 0
 
     def rows() -> Iterator[MetricRow]:
@@ -388,7 +388,7 @@ def test_of_more_rows_only_as_many_are_taken_as_show_that() -> None:
 
 
 @pytest.mark.parametrize("newline", [b"\n", b"\r\n", b"\r"])
-def test_a_line_is_whole_when_its_newline_is_there_whatever_that_is(newline: bytes) -> None:
+def test_a_line_is_complete_once_its_newline_of_any_kind_is_read(newline: bytes) -> None:
     growing = newline.join([b"step,train_loss", b"10,1", b"20,1", b""])
     assert parse(growing, complete=False) == [a_row(10), a_row(20)]
     assert parse(growing.removesuffix(newline), complete=False) == [a_row(10)]

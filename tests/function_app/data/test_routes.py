@@ -60,19 +60,19 @@ def test_the_first_rule_that_fits_counts_and_everything_else_goes_to_the_default
     assert goes(RULES, **said) == where
 
 
-def test_a_job_that_is_left_out_says_by_which_rule() -> None:
+def test_the_rule_that_drops_a_job_is_named() -> None:
     left_out = goes(RULES, account="Scratch-7")
     assert isinstance(left_out, LeftOut)
     assert left_out.message == "rule 3 of WANDB_ROUTES drops it (account=scratch* -> off)"
 
 
-def test_a_condition_on_what_a_job_does_not_have_does_not_hold() -> None:
+def test_a_condition_on_a_missing_property_is_false() -> None:
     assert goes("suffix=* -> other") == goes("metadata.team=* -> other") == HOME
     assert goes("suffix=* -> other", suffix="s") == replace(HOME, project="other")
 
 
 @pytest.mark.parametrize("chosen", ["suffix=s*", "metadata.team=a", "model=gpt*", "account=aoai-us, suffix=s*"])
-def test_what_a_jobs_author_chooses_neither_drops_the_job_nor_loosens_its_policy(chosen: str) -> None:
+def test_values_chosen_by_a_jobs_author_neither_drop_the_job_nor_loosen_its_policy(chosen: str) -> None:
     job = {"suffix": "s", "metadata": {"team": "a"}}
     assert goes(f"{chosen} -> off", **job) == HOME
     assert goes(f"{chosen} -> x datasets=full", **job) == replace(HOME, project="x")
@@ -85,7 +85,7 @@ def test_what_a_jobs_author_chooses_neither_drops_the_job_nor_loosens_its_policy
 
 
 @pytest.mark.parametrize("model", ["gpt-4.1-2025-04-14.ft-70ee3e-chart", "ft:gpt-4.1-2025-04-14:acme:chart:9aBc"])
-def test_a_model_that_was_trained_on_is_found_by_its_base_and_by_its_own_name(model: str) -> None:
+def test_a_rule_matches_a_fine_tuned_model_by_its_base_model_and_by_its_name(model: str) -> None:
     assert goes("model=gpt-4.1-2025-04-14 -> x", model=model) == replace(HOME, project="x")
     assert goes("model=*chart* -> x", model=model) == replace(HOME, project="x")
 
@@ -115,14 +115,14 @@ def test_a_model_that_was_trained_on_is_found_by_its_base_and_by_its_own_name(mo
         ("account=a -> what?", "'what?' is empty, has more than 128 characters, or contains one of"),
     ],
 )
-def test_a_wrong_rule_is_named_with_what_is_wrong_and_an_example(text: str, said: str) -> None:
+def test_an_invalid_rule_is_quoted_with_the_mistake_and_an_example(text: str, said: str) -> None:
     with pytest.raises(ValueError, match="A rule looks like 'account=aoai-eu") as caught:
         parse_routes(text)
     assert said in str(caught.value)
 
 
 @given(st.text("acount=*->, ;/\n.odfmel", max_size=40))
-def test_any_text_is_rules_or_a_clear_error(text: str) -> None:
+def test_any_text_gives_rules_or_a_clear_error(text: str) -> None:
     try:
         rules = parse_routes(text)
     except ValueError:
@@ -146,6 +146,6 @@ def test_a_registry_may_have_a_collection(text: str, registry: Registry) -> None
 
 
 @pytest.mark.parametrize("text", ["", "/a", "model/", "model/a/b", "model/a b", "mod:el"])
-def test_what_is_no_registry_is_refused(text: str) -> None:
+def test_an_invalid_registry_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"is empty|letters, digits"):
         parse_registry(text)

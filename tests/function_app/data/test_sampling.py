@@ -57,7 +57,7 @@ def test_rows_that_are_not_chosen_are_not_encoded(rows: int, most: int) -> None:
     assert (len(sample), next(encodings) <= most) == (rows, True)
 
 
-def test_a_tally_counts_without_a_word_of_the_text() -> None:
+def test_a_tally_counts_without_quoting_the_text() -> None:
     image = {"type": "image_url", "image_url": {"url": "https://x/y"}}
     call = {"id": "c1", "type": "function", "function": {"name": "weather", "arguments": "{}"}}
     messages = [{"role": "user", "content": [image]}, {"role": "Jane-Doe", "tool_calls": [call]}]

@@ -12,7 +12,7 @@ def alerts(bench: Bench) -> list[str]:
     return [alert.run_id for alert in bench.cloud.world.wandb.store.alerts]
 
 
-def test_a_failure_is_told_once_however_often_it_is_looked_at(bench: Bench) -> None:
+def test_people_are_alerted_to_a_failure_only_once(bench: Bench) -> None:
     bench.world(a_job(created="-5m", outcome=FAILING))
     for _ in range(3):
         bench.tick()
@@ -21,7 +21,7 @@ def test_a_failure_is_told_once_however_often_it_is_looked_at(bench: Bench) -> N
     assert alerts(bench) == [JOB]
 
 
-def test_a_failure_that_was_noted_before_a_crash_but_not_told_is_told(bench: Bench) -> None:
+def test_an_alert_that_a_crash_prevented_is_sent_by_the_next_tick(bench: Bench) -> None:
     """W&B may have the job's status before the alert is sent: a kill between the two must not silence it."""
     bench.world(a_job(created="-5m", outcome=FAILING))
     bench.tick()
@@ -33,7 +33,7 @@ def test_a_failure_that_was_noted_before_a_crash_but_not_told_is_told(bench: Ben
     assert alerts(bench) == [JOB]
 
 
-def test_an_alert_that_wandb_does_not_take_does_not_hold_up_the_job(bench: Bench) -> None:
+def test_an_alert_that_wandb_rejects_does_not_block_the_job(bench: Bench) -> None:
     refused = {"op": "NotifyScriptableRunAlert", "do": {"status": 403}}
     bench.world(a_job(created="-20m", outcome=FAILING), faults=[refused])
     assert bench.tick()[JOB].final
@@ -41,7 +41,7 @@ def test_an_alert_that_wandb_does_not_take_does_not_hold_up_the_job(bench: Bench
 
 
 @pytest.mark.parametrize(("created", "told"), [("-23h", [JOB]), ("-25h", [])])
-def test_a_failure_older_than_a_day_is_recorded_in_silence(bench: Bench, created: str, told: list[str]) -> None:
+def test_a_failure_older_than_a_day_is_recorded_without_an_alert(bench: Bench, created: str, told: list[str]) -> None:
     bench.world(a_job(created=created, outcome=FAILING))
     assert bench.tick()[JOB].final
     assert bench.run().config["error"] == FAILING["error"]
@@ -52,7 +52,7 @@ def titles(bench: Bench) -> list[str]:
     return [alert.title.partition(":")[0] for alert in bench.cloud.world.wandb.store.alerts]
 
 
-def test_each_pause_is_told_once(bench: Bench) -> None:
+def test_people_are_alerted_once_to_each_pause(bench: Bench) -> None:
     """Two pauses of ten minutes, looked at every two minutes."""
     pauses = [{"at_step": 10, "lasts": "10m"}, {"at_step": 20, "lasts": "10m"}]
     bench.world(a_job(created="-4m", timeline={"steps": 30, "seconds_per_step": 5}, pauses=pauses))
@@ -62,7 +62,7 @@ def test_each_pause_is_told_once(bench: Bench) -> None:
     assert titles(bench) == ["Fine-tuning paused", "Fine-tuning paused"]
 
 
-def test_a_job_without_news_is_told_once_after_the_minutes_of_the_setting(bench: Bench) -> None:
+def test_people_are_alerted_once_to_a_job_without_news_after_the_configured_minutes(bench: Bench) -> None:
     bench.world(a_job(created="-5m", outcome={"status": "running", "during": "preprocessing"}))
     for _ in range(8):
         bench.tick(bench.engine(alert_overdue_minutes=10))

@@ -37,7 +37,7 @@ def test_the_run_of_an_accounts_last_job_ends_with_the_job(bench: Bench) -> None
     assert bench.counted(lambda: bench.tick(working)) == ({"FineTuning_List": 1, "Runs": 1}, 0), "it is told once"
 
 
-def test_a_run_that_another_process_took_up_as_it_ended_is_ended_once_more(bench: Bench) -> None:
+def test_the_run_of_a_deleted_job_is_ended_again_if_another_process_reopened_it(bench: Bench) -> None:
     """Two ticks at once find the job gone: the second says so when the first has ended the run, and cannot open it."""
     bench.world(a_job(**LIVE), files=[a_file()])
     working = bench.engine()
@@ -51,7 +51,7 @@ def test_a_run_that_another_process_took_up_as_it_ended_is_ended_once_more(bench
     assert bench.counted(lambda: bench.tick(working)) == ({"FineTuning_List": 1, "Runs": 1}, 0)
 
 
-def test_a_run_that_had_only_been_made_ends_with_its_job(bench: Bench) -> None:
+def test_a_run_that_was_only_created_ends_with_its_job(bench: Bench) -> None:
     """A process was killed before it could say in the run whose it is, and then the job was deleted."""
     bench.world(a_job(**LIVE), files=[a_file()])
     gate = bench.cloud.world.gate
@@ -96,7 +96,7 @@ def test_runs_stay_as_they_are_while_an_account_cannot_be_listed(bench: Bench) -
     assert state(bench, ENTITY, PROJECT, JOB) == "failed"
 
 
-def test_a_project_that_no_job_goes_to_and_that_refuses_is_logged_and_fails_no_job(
+def test_a_refusal_of_a_project_without_jobs_is_logged_and_fails_no_job(
     bench: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING, "function_app.engine.discovery")
@@ -108,7 +108,7 @@ def test_a_project_that_no_job_goes_to_and_that_refuses_is_logged_and_fails_no_j
     assert "may not do this" in line
 
 
-def test_a_world_without_jobs_and_without_projects_costs_a_question_and_is_no_error(bench: Bench, run: Run) -> None:
+def test_without_jobs_and_projects_a_tick_makes_one_query_and_succeeds(bench: Bench, run: Run) -> None:
     """A fresh setup: W&B does not have the project yet, and does not get it either."""
     bench.world()
     done = run("function_app", "sync", env=SETTINGS)

@@ -10,7 +10,7 @@ from function_app.models import Result
 from tests.function_app.conftest import JOB, Bench, a_job
 
 
-def test_a_name_says_the_server_the_entity_the_project_and_the_job(bench: Bench) -> None:
+def test_the_name_of_a_record_contains_server_entity_project_and_job(bench: Bench) -> None:
     def named(**said: Any) -> str:
         return name_of(JOB, bench.engine(**said).tracker)
 
@@ -24,7 +24,7 @@ def test_a_name_says_the_server_the_entity_the_project_and_the_job(bench: Bench)
     assert named(wandb_project="a b") == f"api.wandb.ai/acme/a%20b/{JOB}"
 
 
-def test_engines_that_share_what_is_known_ask_wandb_once(bench: Bench) -> None:
+def test_engines_with_shared_records_query_wandb_once(bench: Bench) -> None:
     bench.world(a_job())
     bench.tick()
     bench.cloud.world.wandb.store.delete_run(bench.run())
@@ -42,7 +42,7 @@ class Unwritable(InMemory):
         raise StorageError(f"Storage refuses {name}")
 
 
-def test_where_a_deleted_run_cannot_be_noted_the_job_is_skipped_and_the_next_tick_asks_again(
+def test_if_a_deleted_run_cannot_be_recorded_the_job_is_skipped_and_the_next_tick_checks_again(
     bench: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:
     bench.world(a_job())

@@ -72,7 +72,7 @@ def test_each_job_goes_where_its_rule_sends_it_with_the_files_that_the_rule_allo
     assert outcomes[THIRD_JOB].run_url.endswith(f"/acme-eu/finetune/runs/{THIRD_JOB}")
 
 
-def test_a_queue_message_carries_ids_only_and_the_worker_finds_the_way_again(bench: Bench) -> None:
+def test_a_queue_message_contains_only_ids_and_the_worker_applies_the_routes_again(bench: Bench) -> None:
     two_accounts(bench, a_job(suffix="scratch-1"), eu=(a_job(id=THIRD_JOB),))
     worker = engine(bench, "account=aoai-eu -> acme-eu/finetune; account=aoai-ml -> off")
     assert worker.sync_job("aoai-eu", THIRD_JOB).final
@@ -81,7 +81,7 @@ def test_a_queue_message_carries_ids_only_and_the_worker_finds_the_way_again(ben
     assert places(bench) == {THIRD_JOB: "acme-eu/finetune"}
 
 
-def test_a_project_that_takes_no_writes_fails_its_own_jobs_only(bench: Bench) -> None:
+def test_a_project_that_refuses_writes_only_fails_its_own_jobs(bench: Bench) -> None:
     two_accounts(bench, a_job(), eu=(a_job(id=THIRD_JOB),))
     outcomes = bench.tick(engine(bench, "account=aoai-eu -> acme-hq/finetune"))
     assert outcomes[JOB].final
@@ -98,7 +98,7 @@ def look_twice(bench: Bench, times: int) -> tuple[Engine, dict[str, Outcome]]:
     return syncing, {outcome.job: outcome for outcome in syncing.sync()}
 
 
-def test_a_project_that_cannot_be_listed_holds_up_no_other(bench: Bench) -> None:
+def test_a_project_that_cannot_be_listed_does_not_block_others(bench: Bench) -> None:
     syncing, outcomes = look_twice(bench, times=1)
     assert {job: outcome.result for job, outcome in outcomes.items()} == {
         JOB: Result.FAILED,
@@ -108,7 +108,7 @@ def test_a_project_that_cannot_be_listed_holds_up_no_other(bench: Bench) -> None
     assert {outcome.result for outcome in syncing.sync()} == {Result.SYNCED, Result.CURRENT}
 
 
-def test_when_every_project_refuses_nothing_can_be_decided(bench: Bench) -> None:
+def test_the_tick_fails_if_no_project_can_be_listed(bench: Bench) -> None:
     with pytest.raises(WandbError, match="may not do this"):
         look_twice(bench, times=2)
 
@@ -127,7 +127,7 @@ def test_a_file_is_uploaded_once_for_each_project(bench: Bench) -> None:
     assert [len(store.collection(ENTITY, project, FILE).versions) for project in (PROJECT, "other")] == [1, 1]
 
 
-def test_rules_on_metadata_work_as_the_settings_are(bench: Bench) -> None:
+def test_rules_on_metadata_work_with_the_default_settings(bench: Bench) -> None:
     """Azure shows a job's metadata on the v1 surface only, which is what is asked then."""
     two_accounts(bench, a_job(metadata={"team": "search"}), a_job(id=OTHER_JOB))
     bench.tick(engine(bench, "metadata.team=search -> search"))

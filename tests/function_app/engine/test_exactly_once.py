@@ -67,7 +67,7 @@ def check_all_is_there_once(bench: Bench) -> None:
     assert [used.sequence.name for used in bench.run().used] == [FILE]
 
 
-def test_the_boundaries_are_all_there_are(bench: Bench) -> None:
+def test_the_listed_request_boundaries_are_complete(bench: Bench) -> None:
     """Keeps the list above true, so that the crash matrix below leaves nothing out."""
     bench.world(a_job())
     asked, _ = bench.counted(bench.tick)
@@ -105,7 +105,7 @@ def test_two_processes_at_once_leave_every_step_once(bench: Bench) -> None:
     assert len({artifact.digest for artifact in datasets}) == 1
 
 
-def test_a_process_that_another_overtook_while_it_opened_the_run_repeats_nothing(bench: Bench) -> None:
+def test_a_process_that_is_overtaken_while_it_opens_the_run_repeats_no_row(bench: Bench) -> None:
     """W&B said to both that there is no such run; the one that comes second finds all rows there, and appends none."""
     expected = finished_in_peace(bench)
     bench.world(a_job())
@@ -143,7 +143,7 @@ def test_a_process_that_was_overtaken_replaces_sampled_rows_by_every_step(bench:
     assert bench.run().config["curve"] == "every step"
 
 
-def test_two_processes_at_a_job_that_trains_leave_every_step_once_tick_after_tick(bench: Bench) -> None:
+def test_two_processes_that_sync_a_training_job_leave_every_step_once_in_every_tick(bench: Bench) -> None:
     bench.world(a_job(created="-5m", timeline=TEN_MINUTES))
     for wait in (120, 3600):
         processes = [child(bench.cloud), child(bench.cloud)]
@@ -168,7 +168,7 @@ def test_a_job_that_is_interrupted_before_its_first_write_has_no_run_until_the_n
     check_all_is_there_once(bench)
 
 
-def test_an_outage_of_the_whole_of_wandb_is_made_good_by_the_next_tick(bench: Bench) -> None:
+def test_the_next_tick_recovers_from_a_complete_outage_of_wandb(bench: Bench) -> None:
     bench.world(a_job(), faults=[{"op": "RunResumeStatus", "when": {"times": 5}, "do": {"status": 503}}])
     engine = bench.engine()
     assert bench.tick(engine)[JOB].result == "failed"
@@ -195,7 +195,7 @@ with engine_from(Settings.load()) as engine:
 """
 
 
-def test_a_worker_that_loses_wandb_core_fails_once_and_goes_on(bench: Bench) -> None:
+def test_a_worker_that_loses_wandb_core_fails_once_and_then_works_again(bench: Bench) -> None:
     bench.world(a_job())
     process = child(bench.cloud, "-c", LOSES_ITS_CORE)
     said, _ = process.communicate(timeout=60)
@@ -214,7 +214,7 @@ class InterruptedAfterTheFirst(list[Candidate]):
         raise KeyboardInterrupt
 
 
-def test_ctrl_c_while_jobs_are_being_begun_leaves_out_none_of_them(bench: Bench) -> None:
+def test_ctrl_c_while_jobs_are_started_reports_all_of_them(bench: Bench) -> None:
     ids = [JOB, *(f"ftjob-{number}" + "2" * 31 for number in (3, 4))]
     bench.world(*(a_job(id=each) for each in ids))
     engine = bench.engine()
@@ -225,7 +225,7 @@ def test_ctrl_c_while_jobs_are_being_begun_leaves_out_none_of_them(bench: Bench)
     assert [outcome.result for outcome in told][1:] == [Result.PENDING] * 2
 
 
-def test_ctrl_c_says_what_stands_and_ends_with_130(bench: Bench) -> None:
+def test_ctrl_c_reports_what_is_done_and_exits_with_130(bench: Bench) -> None:
     """Neither the job at work nor the one behind it, whose models are of another family, is called synced."""
     later = "ftjob-" + "2" * 32
     delay = {"op": "FineTuning_GetEvents", "when": {"nth": [1]}, "do": {"delay": 2.0}}

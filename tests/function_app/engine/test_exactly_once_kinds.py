@@ -16,7 +16,7 @@ def world(bench: Bench, *faults: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("operation", "times"), [("UpsertBucket", 5), ("FileStream", 1), ("CreateArtifact", 5), ("CommitArtifact", 5)]
 )
-def test_after_an_outage_in_the_middle_of_a_run_the_next_tick_goes_on_with_the_same_steps(
+def test_after_an_outage_during_a_run_the_next_tick_continues_with_the_same_steps(
     bench: Bench, operation: str, times: int
 ) -> None:
     """As many refusals as the SDK takes before it gives up, but for the stream of rows, which it sends until it is taken."""
@@ -45,7 +45,7 @@ def test_after_an_outage_in_the_middle_of_a_run_the_next_tick_goes_on_with_the_s
         ("UseArtifact", {"status": "failed", "during": "training", "at_step": 5}, "failed"),
     ],
 )
-def test_a_run_is_not_shown_as_ended_before_everything_is_in_it(
+def test_a_run_is_not_shown_as_ended_before_it_is_complete(
     bench: Bench, operation: str, outcome: dict[str, Any], state: str
 ) -> None:
     """Whatever is refused on the way, it goes on until the tick that brings the rest: nobody takes a part for the whole."""
@@ -71,7 +71,7 @@ def test_two_workers_of_one_process_with_the_same_message_leave_every_step_once(
     assert [used.sequence.name for used in bench.run().used] == [FILE]
 
 
-def test_what_people_edit_survives_every_tick_and_the_last_one(bench: Bench) -> None:
+def test_peoples_edits_survive_every_tick_including_the_last(bench: Bench) -> None:
     """Theirs: name, notes, tags, group, keys they add, values they change. Ours: what the service itself changes."""
     bench.world(a_job(**LIVE, suffix="tickets", hyperparameters={"n_epochs": 3}))
     bench.tick()

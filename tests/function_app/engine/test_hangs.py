@@ -33,7 +33,7 @@ pytestmark = pytest.mark.timeout(180)
         "UseArtifact",
     ],
 )
-def test_an_operation_of_wandb_that_is_never_answered_is_a_failure_for_later(bench: Bench, operation: str) -> None:
+def test_an_unanswered_request_to_wandb_is_a_temporary_failure(bench: Bench, operation: str) -> None:
     bench.world(a_job(), faults=[{"op": operation, "do": {"delay": 86_400.0}}])
     engine, lease = bench.engine(SHORT), Lease()
     released = []
@@ -70,7 +70,7 @@ class Identity:
         """Nothing to close."""
 
 
-def test_a_vault_that_never_answers_is_an_error_for_later(silent: str) -> None:
+def test_a_vault_that_never_answers_is_a_temporary_error(silent: str) -> None:
     limits = {"connection_timeout": 0.2, "read_timeout": 0.2, "retry_total": 1, "retry_backoff_factor": 0}
     key = VaultKey(silent, "wandb-api-key", Identity(), limits=limits)
     with pytest.raises(VaultBusyError) as caught:

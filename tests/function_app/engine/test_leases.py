@@ -41,9 +41,7 @@ def lost_after(asked: int) -> Callable[[], bool]:
         (StorageError("storage is down"), "failed", False),
     ],
 )
-def test_without_the_lease_nothing_is_asked_and_nothing_written(
-    bench: Bench, error: SyncError, result: str, final: bool
-) -> None:
+def test_without_the_lease_nothing_is_read_or_written(bench: Bench, error: SyncError, result: str, final: bool) -> None:
     bench.world(a_job())
     engine = bench.engine()
     engine.leases = lambda job: refused(error)
@@ -53,7 +51,7 @@ def test_without_the_lease_nothing_is_asked_and_nothing_written(
     assert bench.cloud.counts == before
 
 
-def test_the_lease_is_the_jobs_and_is_held_while_its_run_is_written(bench: Bench) -> None:
+def test_the_jobs_lease_is_held_while_its_run_is_written(bench: Bench) -> None:
     bench.world(a_job())
     engine = bench.engine()
     told: list[str] = []
@@ -70,7 +68,7 @@ def test_the_lease_is_the_jobs_and_is_held_while_its_run_is_written(bench: Bench
 
 
 @pytest.mark.parametrize(("asked", "rows"), [(0, 0), (1, 30)], ids=["before the rows", "after the rows"])
-def test_who_loses_the_lease_stops_and_finishes_nothing(bench: Bench, asked: int, rows: int) -> None:
+def test_a_worker_that_loses_the_lease_stops_and_does_not_end_the_run(bench: Bench, asked: int, rows: int) -> None:
     bench.world(a_job())
     engine = bench.engine()
     engine.leases = lambda job: nullcontext(Lease(lost_after(asked)))
@@ -103,7 +101,7 @@ def test_a_job_whose_time_is_up_is_left_for_the_next_tick(bench: Bench, asked: i
     assert bench.steps() == list(range(1, 31))
 
 
-def test_a_job_that_fails_is_left_alone_until_its_time_and_costs_nothing_meanwhile(bench: Bench) -> None:
+def test_a_failed_job_makes_no_requests_until_its_next_attempt(bench: Bench) -> None:
     bench.world(a_job(), faults=[{"op": "FineTuning_Get", "do": {"status": 400}}])
     engine, lease = bench.engine(), Lease()
     engine.leases = lambda job: nullcontext(lease)

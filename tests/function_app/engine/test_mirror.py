@@ -112,7 +112,7 @@ def test_people_are_alerted_once_and_only_to_news(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("status", ["pending", "paused", "dreaming"])
-def test_a_state_that_is_not_terminal_is_shown_and_nobody_waits(bench: Bench, status: str) -> None:
+def test_a_state_that_is_not_terminal_is_shown_and_not_waited_for(bench: Bench, status: str) -> None:
     bench.world(a_job(outcome={"status": status, "during": "queue"}), a_job(id=OTHER_JOB))
     outcomes = bench.tick()
     assert outcomes[JOB].status == bench.run().config["status"] == status
@@ -139,7 +139,7 @@ def test_thousands_of_steps_all_arrive(bench: Bench) -> None:
     assert bench.run().config["method"] == "dpo"
 
 
-def test_a_second_sync_writes_nothing_and_asks_twice(bench: Bench) -> None:
+def test_a_second_sync_writes_nothing_and_makes_two_requests(bench: Bench) -> None:
     bench.world(a_job(), a_job(id=OTHER_JOB, validation_file=FILE))
     bench.tick()
     engine = bench.engine()
@@ -175,7 +175,7 @@ def test_what_people_change_in_wandb_stays(bench: Bench) -> None:
     assert run.config["status"] == "succeeded"
 
 
-def test_a_run_deleted_in_wandb_is_told_once_and_not_asked_for_again(bench: Bench) -> None:
+def test_a_run_deleted_in_wandb_is_reported_once_and_not_requested_again(bench: Bench) -> None:
     bench.world(a_job())
     engine = bench.engine()
     bench.tick(engine)
@@ -197,14 +197,14 @@ def test_without_a_results_file_the_rows_come_from_events(bench: Bench) -> None:
     assert bench.run().config["training_data"] == {"missing": True}
 
 
-def test_a_job_that_logs_to_wandb_by_itself_is_left_to_it(bench: Bench) -> None:
+def test_a_job_that_logs_to_wandb_by_itself_is_skipped(bench: Bench) -> None:
     bench.world(a_job(integrations=[{"type": "wandb", "wandb": {"project": "theirs"}}]))
     outcome = bench.engine().sync()[0]
     assert outcome.result is Result.SKIPPED
     assert bench.cloud.writes == 0
 
 
-def test_a_stronger_policy_uploads_what_a_weaker_one_kept_back_and_a_weaker_one_nothing(bench: Bench) -> None:
+def test_a_looser_policy_uploads_what_a_stricter_one_held_back_and_a_stricter_one_uploads_nothing(bench: Bench) -> None:
     bench.world(*(a_job(id=f"ftjob-{n:032x}", created=f"-{9 - n}d") for n in range(1, 4)))
     for number, policy in enumerate((DatasetPolicy.REFERENCE, DatasetPolicy.FULL, DatasetPolicy.SAMPLE), start=1):
         assert bench.engine(sync_datasets=policy).sync_job("aoai-ml", f"ftjob-{number:032x}").final
@@ -212,7 +212,7 @@ def test_a_stronger_policy_uploads_what_a_weaker_one_kept_back_and_a_weaker_one_
     assert [bench.run(f"ftjob-{n:032x}").used[0].index for n in (1, 2, 3)] == [0, 1, 1]
 
 
-def test_one_accounts_trouble_and_one_jobs_trouble_are_nobody_elses(bench: Bench) -> None:
+def test_a_failing_account_or_job_does_not_affect_others(bench: Bench) -> None:
     bench.world(
         a_job(),
         a_job(id=OTHER_JOB),
@@ -245,7 +245,7 @@ def test_a_tool_call_file_becomes_a_table_with_its_malformed_lines_counted(bench
         (DatasetPolicy.OFF, None),
     ],
 )
-def test_the_policy_says_how_much_of_a_file_leaves(
+def test_the_policy_decides_how_much_of_a_file_leaves(
     bench: Bench, policy: DatasetPolicy, files: list[str] | None
 ) -> None:
     bench.world(a_job())
@@ -260,7 +260,7 @@ def test_a_file_that_two_jobs_trained_on_is_uploaded_once(bench: Bench) -> None:
     assert [run.used for run in (bench.run(), bench.run(OTHER_JOB))] == [bench.run().used] * 2
 
 
-def test_checkpoints_and_the_final_model_are_versions_and_latest_is_the_youngest_jobs(bench: Bench) -> None:
+def test_checkpoints_and_the_final_model_are_versions_and_latest_belongs_to_the_newest_job(bench: Bench) -> None:
     family = {"suffix": "tickets", "hyperparameters": {"n_epochs": 2}}
     bench.world(a_job(created="-4d", **family), a_job(id=OTHER_JOB, created="-2d", **family))
     collection = "gpt-4o-mini-2024-07-18-tickets"
@@ -274,7 +274,7 @@ def test_checkpoints_and_the_final_model_are_versions_and_latest_is_the_youngest
     }
 
 
-def test_a_stale_queue_message_costs_one_look_and_writes_nothing(bench: Bench) -> None:
+def test_a_stale_queue_message_makes_one_read_and_no_write(bench: Bench) -> None:
     bench.world(a_job())
     engine = bench.engine()
     bench.tick(engine)

@@ -39,7 +39,7 @@ def metrics(row: dict[str, Any]) -> dict[str, float]:
     ],
     ids=["half a line at the end", "-1 for no value", "only an event names the file", "E-notation and whole numbers"],
 )
-def test_every_tick_shows_every_step_of_the_file_and_all_that_it_says(bench: Bench, said: dict[str, Any]) -> None:
+def test_every_tick_shows_every_step_and_every_value_of_the_file(bench: Bench, said: dict[str, Any]) -> None:
     bench.world(a_job(**STARTED, **said))
     for _ in range(5):
         bench.tick()
@@ -52,7 +52,7 @@ def test_every_tick_shows_every_step_of_the_file_and_all_that_it_says(bench: Ben
     assert len(bench.steps()) > 30
 
 
-def test_columns_that_nobody_knows_are_shown_and_those_of_validation_have_the_events_name(bench: Bench) -> None:
+def test_unknown_columns_are_shown_and_validation_columns_have_the_names_of_the_events(bench: Bench) -> None:
     columns = ["train_loss", "validation_loss", "grad_norm"]
     curves = {
         "train_loss": {},
@@ -73,7 +73,7 @@ def test_a_reward_of_minus_one_is_in_the_curve(bench: Bench) -> None:
     assert bench.run().summary["best"]["train_reward_mean"] == {"value": 1.0, "step": 30}
 
 
-def test_from_events_alone_the_best_is_the_best_of_all_ticks(bench: Bench) -> None:
+def test_with_events_only_the_best_value_is_that_of_all_ticks(bench: Bench) -> None:
     """A later tick reads only the later events; what it does not see must not be forgotten."""
     losses = {"train_loss": {"points": {1: 3.0, 10: 0.125, 20: 2.0, 300: 1.0}}}
     fault = {"op": "Files_GetContent", "when": {"path": "/files/file-"}, "do": UNREADABLE}
@@ -112,7 +112,7 @@ def test_steps_of_an_old_job_without_metrics_events_are_dated_within_its_trainin
     assert job.course.training < times[0] < times[-1] <= job.course.finished
 
 
-def test_a_file_that_can_be_read_only_later_is_kept_beside_the_sampled_curve(bench: Bench) -> None:
+def test_a_file_that_becomes_readable_late_is_attached_to_the_sampled_curve(bench: Bench) -> None:
     """W&B takes no step below the last, so that the steps between the events cannot be made good in the curve."""
     fault = {"op": "Files_GetContent", "when": {"times": 1}, "do": UNREADABLE}
     bench.world(a_job(**LIVE), faults=[fault])

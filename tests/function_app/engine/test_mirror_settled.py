@@ -20,7 +20,7 @@ def shown(bench: Bench, job: str = JOB) -> dict[str, Any]:
     return {name: bench.run(job).summary.get(name) for name in ("status", "error", "duration_s", "fine_tuned_model")}
 
 
-def test_what_a_person_reads_of_a_job_that_succeeded(bench: Bench) -> None:
+def test_the_summary_of_a_succeeded_job(bench: Bench) -> None:
     bench.world(a_job(suffix="tickets"))
     bench.tick()
     run = bench.run()
@@ -66,7 +66,7 @@ def test_prices_and_the_name_of_the_model_artifact_are_settings(bench: Bench) ->
     assert bench.cloud.world.wandb.store.collection(ENTITY, PROJECT, "model-metadata").type == "m"
 
 
-def test_a_tick_without_news_leaves_the_step_and_the_runtime(bench: Bench) -> None:
+def test_a_tick_without_news_changes_neither_step_nor_runtime(bench: Bench) -> None:
     """A job that is paused after step 10: W&B's guide promises that looking again changes nothing."""
     pause = [{"at_step": 10}]
     bench.world(a_job(created="-10m", timeline={"steps": 30}, pauses=pause))
@@ -80,7 +80,7 @@ def test_a_tick_without_news_leaves_the_step_and_the_runtime(bench: Bench) -> No
     assert seen == [seen[0]] * 3
 
 
-def test_a_failed_job_says_its_code_and_message_and_what_it_was_trained_on(bench: Bench) -> None:
+def test_a_failed_jobs_run_has_the_code_the_message_and_the_training_file(bench: Bench) -> None:
     error = {"code": "outOfMemory", "message": "The batch does not fit."}
     bench.world(a_job(outcome={"status": "failed", "during": "training", "at_step": 12, "error": error}))
     bench.tick()
@@ -103,7 +103,7 @@ def test_a_failed_job_says_its_code_and_message_and_what_it_was_trained_on(bench
     ],
     ids=["file deleted", "file deleted, no metrics events", "file named in an event only"],
 )
-def test_a_job_that_succeeded_is_final_whatever_became_of_its_results_file(
+def test_a_succeeded_job_is_final_with_or_without_its_results_file(
     bench: Bench, said: dict[str, Any], curve: str
 ) -> None:
     bench.world(a_job(**said), a_job(id=OTHER_JOB))
@@ -115,7 +115,7 @@ def test_a_job_that_succeeded_is_final_whatever_became_of_its_results_file(
     assert bench.tick()[JOB].result is Result.CURRENT
 
 
-def test_a_training_file_deleted_before_is_said_to_be_missing(bench: Bench) -> None:
+def test_a_deleted_training_file_is_reported_as_missing(bench: Bench) -> None:
     bench.world(a_job(), files=[a_file(deleted=True)])
     assert bench.tick()[JOB].final
     assert bench.run().config["training_data"] == {"missing": True}
@@ -134,7 +134,7 @@ def test_a_training_file_deleted_after_one_job_is_still_the_input_of_the_next(be
 
 
 @pytest.mark.parametrize("how", ["timer", "queue", "between listing and reading"])
-def test_a_job_that_is_deleted_while_its_run_goes_on_is_recorded_as_deleted(bench: Bench, how: str) -> None:
+def test_a_job_that_is_deleted_while_its_run_is_open_is_recorded_as_deleted(bench: Bench, how: str) -> None:
     bench.world(a_job(**LIVE), a_job(id=OTHER_JOB, created="-3d"))
     engine = bench.engine()
     bench.tick(engine)
@@ -188,14 +188,14 @@ def test_a_listing_that_leaves_a_job_out_by_mistake_does_not_end_its_run(bench: 
     assert (bench.state(), len(bench.run().history)) == ("running", before)
 
 
-def test_only_some_jobs_asked_for_is_no_sign_that_the_others_are_gone(bench: Bench) -> None:
+def test_a_sync_of_some_jobs_does_not_treat_the_others_as_deleted(bench: Bench) -> None:
     bench.world(a_job(**LIVE), a_job(id=OTHER_JOB, created="-3d"))
     bench.tick()
     outcomes = bench.tick(selection=Selection(frozenset({OTHER_JOB})))
     assert list(outcomes) == [OTHER_JOB]
 
 
-def test_a_paused_job_is_shown_as_paused_and_goes_on_when_it_is_resumed(bench: Bench) -> None:
+def test_a_paused_job_is_shown_as_paused_and_continues_when_it_is_resumed(bench: Bench) -> None:
     bench.world(a_job(**LIVE, pauses=[{"at_step": 10, "lasts": 3600}]))
     bench.tick()
     assert bench.run().config["status"] == shown(bench)["status"] == "paused"

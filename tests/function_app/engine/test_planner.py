@@ -28,29 +28,29 @@ def test_an_ended_job_with_a_settled_run_is_not_pending() -> None:
 
 
 @given(STATUSES)
-def test_a_job_without_a_run_is_pending_whatever_its_status(status: str) -> None:
+def test_a_job_without_a_run_is_pending_in_any_status(status: str) -> None:
     assert decide(a_job(status), None).action is Action.MIRROR
 
 
 @given(STATUSES, st.sampled_from(["running", "crashed", "finished", "failed"]))
-def test_only_an_ended_job_can_be_done(status: str, state: str) -> None:
+def test_only_an_ended_job_needs_no_action(status: str, state: str) -> None:
     job = a_job(status)
     decision = decide(job, a_run(state=state, status=status))
     assert (decision.action is Action.NOTHING) == (job.terminal and state in ("finished", "failed"))
 
 
-def test_a_run_without_the_mark_or_with_an_older_one_or_of_another_end_is_pending_again() -> None:
+def test_a_run_with_no_mark_an_older_mark_or_another_final_status_is_pending_again() -> None:
     for run in (a_run(rule=None), a_run(rule=RULE - 1), a_run(status="running"), a_run(state="crashed")):
         assert decide(a_job(), run).action is Action.MIRROR
 
 
 @pytest.mark.parametrize("state", ["running", "pending"])
-def test_a_run_that_another_program_is_writing_is_looked_at_again_later(state: str) -> None:
+def test_a_run_that_another_program_is_writing_is_deferred(state: str) -> None:
     run = a_run(state=state, foreign=True, rule=None, status=None)
     assert decide(a_job(), run) == Decision(Action.SKIP, "another program is writing its run", later=True)
 
 
-def test_what_people_read_of_a_decision_is_why() -> None:
+def test_each_decision_has_its_reason_as_a_sentence() -> None:
     """Each sentence as it stands in logs and reports."""
     deleted = "was deleted in W&B, which never reuses an id"
     by_itself = a_job(integrations=({"type": "other"}, {"type": "wandb"}))
@@ -64,7 +64,7 @@ def test_what_people_read_of_a_decision_is_why() -> None:
 
 
 @pytest.mark.parametrize("said", [{"status": "running"}, {"state": "crashed"}, {"status": None, "state": "failed"}])
-def test_what_another_tool_began_is_replaced_if_it_has_rows_and_else_brought_up_to_date(
+def test_another_tools_run_is_replaced_if_it_has_rows_and_else_brought_up_to_date(
     said: dict[str, object],
 ) -> None:
     """Rows of another tool are no part of our sequence."""
@@ -80,12 +80,12 @@ def test_a_run_that_somebody_stopped_is_not_revived() -> None:
 
 
 @given(STATUSES, st.booleans(), st.none() | st.builds(a_run, foreign=st.booleans(), status=STATUSES))
-def test_overwrite_is_a_new_run_whatever_is_there(status: str, deleted: bool, run: RunState | None) -> None:
+def test_overwrite_always_makes_a_new_run(status: str, deleted: bool, run: RunState | None) -> None:
     decision = decide(a_job(status), run, deleted=deleted, overwrite=True)
     assert (decision.action, decision.replace) == (Action.MIRROR, True)
 
 
-def test_overwrite_leaves_a_job_alone_that_logs_by_itself() -> None:
+def test_overwrite_skips_a_job_that_logs_by_itself() -> None:
     job = a_job(integrations=({"type": "wandb", "wandb": {"project": "p"}},))
     assert decide(job, None, overwrite=True).action is Action.SKIP
 
@@ -95,7 +95,7 @@ def test_a_previous_run_without_its_mark_makes_the_job_pending() -> None:
 
 
 @given(STATUSES, STATUSES | st.none(), st.sampled_from(["finished", "failed", "crashed", "running"]))
-def test_of_another_tools_runs_only_a_complete_one_of_a_job_that_succeeded_is_current(
+def test_another_tools_run_is_only_current_if_it_is_complete_and_the_job_succeeded(
     status: str, said: str | None, state: str
 ) -> None:
     job = a_job(status, fine_tuned_model="mine")
@@ -104,7 +104,7 @@ def test_of_another_tools_runs_only_a_complete_one_of_a_job_that_succeeded_is_cu
     assert (decide(job, run).action is Action.NOTHING) == complete
 
 
-def test_another_tools_run_with_another_jobs_model_is_not_built_upon() -> None:
+def test_another_tools_run_with_another_jobs_model_is_replaced() -> None:
     run = a_run(foreign=True, rule=None, status="succeeded", model="another")
     assert decide(a_job(fine_tuned_model="mine"), run).replace
     assert decide(a_job("failed"), run).replace
@@ -113,41 +113,41 @@ def test_another_tools_run_with_another_jobs_model_is_not_built_upon() -> None:
 
 @given(st.sampled_from(["ftjob-1", "ftjob-12", "ftjob-1-2"]), st.integers(1, 10**6))
 @example("ftjob-1", 2)
-def test_a_run_id_says_whose_run_it_is_and_which(job_id: str, number: int) -> None:
+def test_a_run_id_contains_its_job_and_its_number(job_id: str, number: int) -> None:
     assert run_of(run_id(job_id, number), {job_id}) == (job_id, number)
 
 
 @pytest.mark.parametrize(
     "other", ["ftjob-2", "ftjob-1-eval", "ftjob-1-02", "ftjob-1-1", "ftjob-1-0", "ftjob-1-²", "ftjob-1-"]
 )
-def test_an_id_that_only_looks_like_it_is_nobodys(other: str) -> None:
+def test_an_id_that_only_resembles_a_run_id_belongs_to_no_job(other: str) -> None:
     assert run_of(other, {"ftjob-1"}) is None
 
 
-def test_a_job_whose_own_id_looks_like_anothers_second_run_is_itself() -> None:
+def test_a_job_id_that_resembles_another_jobs_second_run_is_its_own_run_id() -> None:
     assert run_of("ftjob-1-2", {"ftjob-1", "ftjob-1-2"}) == ("ftjob-1-2", 1)
 
 
 @given(STATUSES, st.integers(0, 10**9))
-def test_a_job_that_goes_on_is_never_settled(status: str, now: int) -> None:
+def test_a_job_that_has_not_ended_is_never_settled(status: str, now: int) -> None:
     if not a_job(status).terminal:
         assert not settled(a_job(status), told("Completed results file: file-9"), now)
 
 
-def test_settled_is_ended_with_the_last_event_in_or_the_grace_period_over() -> None:
+def test_an_ended_job_is_settled_after_its_last_event_or_the_grace_period() -> None:
     job = a_job(finished_at=2_000)
     assert settled(job, told("Job succeeded.", "Completed results file: file-9"), 2_001)
     assert not settled(job, told("Job succeeded."), 2_000 + GRACE - 1)
     assert settled(job, told("Job succeeded."), 2_000 + GRACE)
 
 
-def test_without_a_finishing_time_the_grace_period_begins_at_the_last_event_or_the_creation() -> None:
+def test_without_finished_at_the_grace_period_begins_at_the_last_event_or_the_creation() -> None:
     assert not settled(a_job("cancelled"), told("a", "b"), 1_001 + GRACE - 1)
     assert settled(a_job("cancelled"), told("a", "b"), 1_001 + GRACE)
     assert settled(a_job("cancelled"), [], 1_000 + GRACE)
 
 
-def test_the_results_file_is_known_from_the_job_or_its_events_or_the_run() -> None:
+def test_the_results_files_id_is_read_from_the_job_its_events_or_the_run() -> None:
     created = told("Training started.", "Created results file: file-7")
     assert results_file(a_job(result_files=("file-6",)), created, None) == "file-6"
     assert results_file(a_job(), created, a_run(results_file="file-5")) == "file-7"

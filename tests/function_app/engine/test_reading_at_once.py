@@ -42,7 +42,7 @@ class Counting(Account):
                 self._open -= 1
 
 
-def test_no_more_files_are_read_at_once_than_memory_is_for(tmp_path: Path) -> None:
+def test_concurrent_reads_of_files_are_limited(tmp_path: Path) -> None:
     """Half of them cannot be read, and let others go on all the same."""
     account = Counting()
 

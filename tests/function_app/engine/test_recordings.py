@@ -100,7 +100,7 @@ def test_a_reinforcement_job_has_the_columns_of_its_file_and_the_figures_of_its_
     assert "1.5 hours billed" in outcome.actions
 
 
-def test_a_job_without_a_method_with_an_error_in_words_and_a_negative_count_is_mirrored(bench: Bench) -> None:
+def test_a_job_without_a_method_with_a_text_as_error_and_a_negative_count_is_mirrored(bench: Bench) -> None:
     odd = {"hyperparameters": {"n_epochs": -1, "batch_size": -1}, "trained_tokens": -672}
     error = {"code": "400", "message": "File preprocessing failed.", "param": "training file"}
     failed = {**BODY, **odd, "id": OTHER_JOB, "status": "failed", "error": error, "result_files": ["file-gone"]}
@@ -124,7 +124,7 @@ def test_finished_at_that_moves_by_weeks_changes_neither_duration_nor_settling_n
     assert bench.cloud.world.wandb.store.alerts == []  # it failed eight weeks ago, whatever `finished_at` says
 
 
-def test_four_checkpoints_one_of_a_pause_are_four_versions_and_without_validation_none_is_the_best(
+def test_four_checkpoints_are_four_versions_and_without_validation_none_is_the_best(
     bench: Bench,
 ) -> None:
     model = f"{BODY['model']}.ft-{'1' * 32}"

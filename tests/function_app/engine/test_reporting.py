@@ -44,14 +44,14 @@ def test_the_condition_of_a_job_follows_from_its_status_and_its_log(status: str,
     ("ago", "before", "news"),
     [(3600, None, True), (2 * DAY, None, False), (2 * DAY, "running", True), (2 * DAY, "failed", False)],
 )
-def test_a_failure_is_news_by_its_log_or_because_it_was_followed_and_never_by_finished_at(
+def test_a_failure_is_recent_by_its_log_or_because_the_job_was_followed_and_not_by_finished_at(
     ago: float, before: str | None, news: bool
 ) -> None:
     """Azure moves `finished_at` by weeks when a file of the job is deleted (recorded)."""
     assert is_news(a_job("failed", finished_at=int(NOW)), log(ago), NOW, before) is news
 
 
-def test_an_alert_gives_the_cause_only_where_the_service_does() -> None:
+def test_an_alert_names_the_cause_only_if_the_service_does() -> None:
     error = JobError("400", "File preprocessing <!channel> failed.")
     assert "400: File preprocessing" in alert_of(a_job("failed", error=error), "failed", [], NOW).text
     assert "no reason given" in alert_of(a_job("failed"), "failed", [], NOW).text

@@ -13,9 +13,7 @@ BUSY = Outcome("ftjob-1", "a", Result.FAILED)
 
 
 @pytest.mark.parametrize(("outcome", "longest", "most"), [(REFUSED, LONGEST_WAIT, 6), (BUSY, LONGEST_WAIT_BUSY, 8)])
-def test_a_job_that_always_fails_costs_a_handful_of_attempts_an_hour(
-    outcome: Outcome, longest: float, most: int
-) -> None:
+def test_a_job_that_always_fails_gets_few_attempts_an_hour(outcome: Outcome, longest: float, most: int) -> None:
     failures, now, attempts = NO_FAILURES, 0.0, []
     while now < 6 * 3600:
         if not waiting(failures, now):
@@ -29,11 +27,11 @@ def test_a_job_that_always_fails_costs_a_handful_of_attempts_an_hour(
 
 
 @pytest.mark.parametrize("result", [result for result in Result if result is not Result.FAILED])
-def test_any_other_outcome_forgets_the_failures(result: Result) -> None:
+def test_any_other_outcome_resets_the_failures(result: Result) -> None:
     assert after(Outcome("ftjob-1", "a", result), Failures(9, 9e9), 0.0) == NO_FAILURES
 
 
-def test_a_time_too_far_ahead_is_not_believed() -> None:
+def test_a_recorded_time_too_far_in_the_future_is_ignored() -> None:
     assert waiting(Failures(1, LONGEST_WAIT), 0.0)
     assert not waiting(Failures(1, LONGEST_WAIT + 1), 0.0)
     assert not waiting(Failures(10**6, 5.0), 5.0)

@@ -31,7 +31,7 @@ def late(bench: Bench, delays: dict[str, float], *, merge: bool = False) -> None
 
 @pytest.mark.parametrize("delays", LATE)
 @pytest.mark.parametrize("source", ["file", "events", "events, then file"])
-def test_every_row_is_there_once_whatever_is_read_late(bench: Bench, delays: dict[str, float], source: str) -> None:
+def test_every_row_is_stored_once_with_any_late_reads(bench: Bench, delays: dict[str, float], source: str) -> None:
     """Ticks follow one another at once and by minutes; in the middle a post is refused, and one's answer is lost."""
     times = {"events": {}, "events, then file": {"when": {"nth": [1, 2, 3]}}}.get(source)
     unreadable = [] if times is None else [{"op": "Files_GetContent", "do": UNREADABLE, **times}]
@@ -77,7 +77,7 @@ def test_marks_alerts_and_the_link_between_runs_do_not_depend_on_the_summary(ben
     assert bench.run().config["superseded_by"] == f"{JOB}-2"
 
 
-def test_a_run_that_the_listing_does_not_show_yet_is_gone_on_with(bench: Bench) -> None:
+def test_a_run_that_the_listing_does_not_show_yet_is_continued(bench: Bench) -> None:
     """It is asked for by its id before one is made: what people have changed in it stays."""
     bench.world(a_job(**LIVE))
     late(bench, {"listing": 600.0})
@@ -89,7 +89,7 @@ def test_a_run_that_the_listing_does_not_show_yet_is_gone_on_with(bench: Bench) 
     assert bench.steps() == list(range(1, len(bench.steps()) + 1))
 
 
-def test_rows_that_others_log_stay_and_ours_end_there(bench: Bench) -> None:
+def test_rows_of_others_stay_and_no_more_of_ours_are_written(bench: Bench) -> None:
     bench.world(a_job(**LIVE))
     bench.tick()
     bench.run().add_rows([{"_step": 500, "accuracy": 1.0}])
@@ -103,7 +103,7 @@ def test_rows_that_others_log_stay_and_ours_end_there(bench: Bench) -> None:
     assert bench.tick()[JOB].result is Result.CURRENT
 
 
-def test_a_run_that_somebody_writes_is_left_until_it_is_quiet(bench: Bench) -> None:
+def test_a_run_that_somebody_is_writing_is_deferred_until_they_stop(bench: Bench) -> None:
     bench.world(a_job(**LIVE))
     bench.tick()
     bench.cloud.clock.advance(300)
@@ -115,7 +115,7 @@ def test_a_run_that_somebody_writes_is_left_until_it_is_quiet(bench: Bench) -> N
     assert bench.tick()[JOB].result is Result.SYNCED
 
 
-def test_a_run_that_somebody_moved_is_left_alone_and_told(bench: Bench) -> None:
+def test_a_run_that_somebody_moved_is_reported_and_not_written(bench: Bench) -> None:
     bench.world(a_job(**LIVE))
     bench.tick()
     store = bench.cloud.world.wandb.store
@@ -152,7 +152,7 @@ def test_marks_that_people_edited_are_repaired(bench: Bench, value: object) -> N
     assert bench.tick()[JOB].result is Result.CURRENT
 
 
-def test_a_run_that_version_0_1_began_goes_on_after_its_last_step(bench: Bench) -> None:
+def test_a_run_of_version_0_1_continues_after_its_last_step(bench: Bench) -> None:
     bench.world(a_job(**LIVE))
     bench.tick()
     run = bench.run()
@@ -188,7 +188,7 @@ def test_a_config_entry_of_a_script_does_not_keep_the_sdk_from_opening_the_run(b
 
 
 @pytest.mark.parametrize("listings", ["repeating", "endless"])
-def test_a_listing_that_makes_no_progress_is_an_error_for_later(
+def test_a_listing_that_makes_no_progress_is_a_temporary_error(
     bench: Bench, listings: Literal["repeating", "endless"]
 ) -> None:
     bench.world(a_job(), a_job(id=OTHER_JOB))
