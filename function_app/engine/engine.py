@@ -1,5 +1,6 @@
 """One tick: find the pending jobs and mirror each of them, independently of the others."""
 
+import errno
 import logging
 import threading
 import time
@@ -272,7 +273,9 @@ class Engine:
         except Exception as error:  # the boundary: an unexpected error of one job must not affect the others
             log.error("unexpected job=%s account=%s error=%s", each.job.id, each.job.account, type(error).__name__)
             log.debug("unexpected job=%s", each.job.id, exc_info=error)
-            surprise = SyncError(f"unexpected {type(error).__name__}: {first_line(error)}", "Please report it.")
+            full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+            hint = "Free space in the temporary folder, or use the policy sample." if full else "Please report it."
+            surprise = SyncError(f"unexpected {type(error).__name__}: {first_line(error)}", hint)
             return outcome_of(each, Result.FAILED, done, surprise)
         return outcome_of(each, Result.PENDING if done.broken_off else Result.SYNCED, done)
 

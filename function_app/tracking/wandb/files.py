@@ -6,6 +6,7 @@ Everything is streamed: a file of any size is read once, from the service to the
 import csv
 import hashlib
 import json
+import shutil
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import nullcontext
@@ -39,6 +40,7 @@ SAMPLE_ROWS = 100
 
 _LONGEST_KEPT = 32 * 1024 * 1024  # bytes of a line in the uploaded file; a longer line is cut
 _TABLE_BYTES = 32 * 1024 * 1024  # of examples in memory; a table of very long examples has fewer rows, and says so
+_SPARE = 64 * 1024 * 1024  # bytes that stay free on the disk
 READ_AT_ONCE = 4
 """Limits the training files that a process reads at the same time, so that memory does not grow with the number of jobs."""
 
@@ -50,8 +52,9 @@ _CHUNK = 1 << 16
 def dataset_artifact(source: FileSource, file_id: str, policy: DatasetPolicy, directory: Path) -> wandb.Artifact:
     """Draft a training file's artifact: as much content as the policy allows, and the file's properties as metadata.
 
-    `full` has the file and a table of it, `sample` a table of some rows and a reference, `reference` no example at all.
-    Malformed lines are a table of line numbers and reasons, without quotes from the lines.
+    `full` has the file and a table of it, `sample` a table of some rows and a reference, `reference` no example at all. A file
+    that does not fit on the disk becomes a `sample`. Malformed lines are a table of line numbers and reasons, without quotes
+    from the lines.
 
     Args:
         source: reads the file.
@@ -67,11 +70,14 @@ def dataset_artifact(source: FileSource, file_id: str, policy: DatasetPolicy, di
 
 
 def _drafted(source: FileSource, file_id: str, policy: DatasetPolicy, directory: Path) -> wandb.Artifact:
+    known = source.file(file_id)
+    # Flex Consumption has 0.8 GB of temporary storage, and tables and the SDK need some of it.
+    crowded = policy is DatasetPolicy.FULL and (known.size or 0) + _SPARE > shutil.disk_usage(directory).free
+    policy = DatasetPolicy.SAMPLE if crowded else policy
     most = {DatasetPolicy.FULL: TABLE_ROWS, DatasetPolicy.SAMPLE: SAMPLE_ROWS}.get(policy, 0)
     sample = Sample(most, _TABLE_BYTES, seed=file_id)
     tally = Tally()
     path = directory / "file.jsonl"
-    known = source.file(file_id)
     with source.content(file_id) as chunks, path.open("wb") if policy is DatasetPolicy.FULL else nullcontext() as file:
         stream = _Counted(chunks)
         for row in tally.rows(read_rows(_copied(lines_of(stream, longest=_LONGEST_KEPT), file))):
@@ -89,7 +95,9 @@ def _drafted(source: FileSource, file_id: str, policy: DatasetPolicy, directory:
         "format": str(tally.format),  # the SDK would write the name of the enum
         "rows_in_table": len(sample),
     }
-    artifact = new_artifact(artifact_name(file_id), DATASET, metadata, _described(tally, sample, policy))
+    artifact = new_artifact(
+        artifact_name(file_id), DATASET, metadata, _described(tally, sample, policy, crowded=crowded)
+    )
     if policy is DatasetPolicy.FULL:
         add_local_file(artifact, path, file_name(known.name, f"{artifact_name(file_id)}.jsonl"))
     else:
@@ -177,13 +185,15 @@ def _encoded(value: list[Cell] | dict[str, Any]) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
-def _described(tally: Tally, sample: Sample, policy: DatasetPolicy) -> str:
+def _described(tally: Tally, sample: Sample, policy: DatasetPolicy, *, crowded: bool) -> str:
     """Describe, for the artifact's page, how much of the file is visible."""
     parts = [f"{tally.examples:,} examples of format {tally.format}" if tally.examples else "No examples"]
     if policy is DatasetPolicy.REFERENCE:
         parts.append("none of them is in W&B (policy reference)")
     elif len(sample) < tally.examples:
         parts.append(f"the table shows {len(sample):,} of them, chosen at random")
+    if crowded:
+        parts.append("the file is not in W&B, because it did not fit on the disk of the machine that mirrored it")
     if tally.malformed:
         lines = "1 line is" if tally.malformed == 1 else f"{tally.malformed:,} lines are"
         shown = "" if len(tally.shown) == tally.malformed else f" the first {len(tally.shown):,} of"

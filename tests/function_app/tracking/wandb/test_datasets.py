@@ -2,14 +2,16 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import Any
 
 import pytest
 import wandb
 
 from function_app.data.formats import SPECS, Format
-from function_app.models import DatasetPolicy
-from function_app.tracking.wandb.files import TABLE_ROWS
+from function_app.models import DatasetPolicy, File
+from function_app.tracking.wandb.files import SAMPLE_ROWS, TABLE_ROWS, dataset_artifact
 from sandbox.wandb.artifacts import Artifact
 from tests.function_app.conftest import ENTITY, FILE, JOB, PROJECT, Bench, a_file, a_job
 
@@ -147,3 +149,23 @@ def test_sample_lets_a_hundred_examples_go_and_not_the_file(bench: Bench) -> Non
     assert len(table(bench)) == dataset(bench).metadata["rows_in_table"] == 100
     assert sum(text.count(SECRET) for text in everything_sent(bench)) >= 100
     assert dataset(bench).entries["file"].ref == f"azureopenai://aoai-ml/files/{FILE}"
+
+
+class Huge:
+    """A service with a file that fits on no disk, as it says."""
+
+    name = "aoai-ml"
+
+    def file(self, file_id: str) -> File:
+        return File(file_id, "train.jsonl", 2**60)
+
+    def content(self, file_id: str) -> AbstractContextManager[Iterator[bytes]]:
+        line = b'{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}\n'
+        return nullcontext(iter([line * SAMPLE_ROWS * 2]))
+
+
+def test_a_file_that_does_not_fit_on_the_disk_is_a_sample(tmp_path: Path) -> None:
+    artifact = dataset_artifact(Huge(), FILE, DatasetPolicy.FULL, tmp_path)
+    assert (artifact.metadata["policy"], artifact.metadata["rows_in_table"]) == ("sample", SAMPLE_ROWS)
+    assert "did not fit on the disk" in (artifact.description or "")
+    assert {path.name for path in tmp_path.iterdir()} == {"examples.table.json"}
