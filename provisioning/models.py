@@ -194,6 +194,7 @@ class Vault:
     network: Network = Network.OPEN
     rules: frozenset[str] = frozenset()  # every network rule in words, to be compared
     foreign_tenant: str = ""  # the vault's tenant, if it is not that of its subscription
+    soft_delete: bool = True  # vaults from before 2020 may lack it
 
     @property
     def group_id(self) -> str:
@@ -304,6 +305,7 @@ class SecretVersion:
     expires: datetime | None
     tags: Mapping[str, str] = field(default_factory=dict)
     content_type: str = ""
+    recoverable: bool = True  # after its deletion; a vault without soft delete deletes permanently
 
 
 @dataclass(frozen=True)

@@ -157,7 +157,9 @@ class Azure:
     def secrets(self, vault: Vault) -> VaultSecrets:
         """The vault's data plane, with one client per vault, which caches its token."""
         if vault.uri not in self._secrets:
-            self._secrets[vault.uri] = VaultSecrets(vault.uri, self._credential, self._waiting)
+            self._secrets[vault.uri] = VaultSecrets(
+                vault.uri, self._credential, self._waiting, soft_delete=vault.soft_delete
+            )
         return self._secrets[vault.uri]
 
     def jobs(self, account: Account) -> FineTuningJobs:

@@ -45,8 +45,11 @@ class VaultBusyError(ServiceError):
 class VaultSecrets:
     """The secrets of the vault at `uri`. Methods raise the errors of `provisioning.azure.errors`."""
 
-    def __init__(self, uri: str, credential: TokenCredential, waiting: Waiting = silent) -> None:
+    def __init__(
+        self, uri: str, credential: TokenCredential, waiting: Waiting = silent, *, soft_delete: bool = True
+    ) -> None:
         self._uri = uri
+        self._soft_delete = soft_delete
         self._client = SecretClient(
             uri, credential, raw_response_hook=log_response, retry_policy=BoundedRetryPolicy(waiting), **TIMEOUTS
         )
@@ -91,11 +94,11 @@ class VaultSecrets:
         except ResourceNotFoundError:
             return Secret(SecretState.MISSING)
         except HttpResponseError as error:
-            if error.status_code != 403:
-                raise
-            return Secret(
-                SecretState.MISSING
-            )  # may read secrets but not deleted ones: only a write shows whether it is deleted
+            # 403: this identity may read secrets but not deleted ones, so only a write shows whether it is deleted.
+            # 400: a vault without soft delete has no deleted secrets (UNVERIFIED status).
+            if error.status_code == 403 or (error.status_code == 400 and not self._soft_delete):
+                return Secret(SecretState.MISSING)
+            raise
         return Secret(SecretState.DELETED, tags=dict(found.properties.tags or {}), purge=found.scheduled_purge_date)
 
     def versions(self, name: str) -> tuple[SecretVersion, ...]:
@@ -114,6 +117,7 @@ class VaultSecrets:
                     p.expires_on,
                     dict(p.tags or {}),
                     p.content_type or "",
+                    "recoverable" in (p.recovery_level or "").lower(),
                 )
                 for p in self._client.list_properties_of_secret_versions(name)
             ]

@@ -225,6 +225,7 @@ def _shown(sdk: SdkVault, tenant_id: str) -> Vault:
         network=_network(properties),
         rules=network_rules(properties),
         foreign_tenant=_other(properties.tenant_id, tenant_id),
+        soft_delete=bool(properties.enable_soft_delete),
         policies=tuple(
             AccessPolicy(
                 object_id=entry.object_id,

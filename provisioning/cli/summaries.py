@@ -80,10 +80,10 @@ def rotated(
 _NO_ROTATION = "nothing to rotate"
 
 
-def torn_down(target: Target, remaining: Collection[Step], *, changed: bool, deleted: bool) -> list[str | Row]:
-    """teardown: what remains, and how to recover or purge a deleted secret."""
+def torn_down(target: Target, remaining: Collection[Step], *, changed: bool, recoverable: bool) -> list[str | Row]:
+    """teardown: what remains, and how to recover or purge a deleted secret that is recoverable."""
     lines: list[str | Row] = ["Removed." if changed else "Nothing to remove."]
-    if deleted:
+    if recoverable:
         named = ("--vault-name", target.vault, "-n", target.secret)
         lines += [
             "`setup` can recover the secret until Azure purges it.",

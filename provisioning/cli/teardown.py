@@ -12,6 +12,7 @@ from provisioning.errors import MissingRightsError, NotInPlaceError, NotOursErro
 from provisioning.execution.services import SETTLING
 from provisioning.models import Observed, SecretState
 from provisioning.observation.inventory import observe_for_removal
+from provisioning.planning.actions import RemoveSecret
 from provisioning.planning.owned import proves_switch
 from provisioning.planning.steps import Plan, Verb
 from provisioning.planning.teardown import hidden, plan_teardown
@@ -52,9 +53,10 @@ def teardown(session: Session, *, restore: bool, yes: bool, interactive: bool, d
         deleted = executor.secret_deleted
         after = _verified(session, azure, restore=restore)
     notes = [s for s in after.steps if s.verb is Verb.NOTE]
+    permanent = any(isinstance(s.action, RemoveSecret) and s.action.permanent for s in made.work)
     session.ui.answer(
         {"ok": True, **session.facts, "secret_deleted": deleted, "stays": [documents.step(s) for s in notes]},
-        summaries.torn_down(session.target, notes, changed=bool(made.work), deleted=deleted),
+        summaries.torn_down(session.target, notes, changed=bool(made.work), recoverable=deleted and not permanent),
     )
 
 

@@ -39,7 +39,11 @@ class Removal:
 
 
 def remove_secret(services: Services, action: RemoveSecret) -> Removal:
-    """Delete the secret, which stays recoverable; if others wrote versions of it, disable only ours."""
+    """Delete the secret; if others wrote versions of it, disable only ours.
+
+    Raises:
+        OutdatedPlanError: the plan did not say that the deletion is permanent; nothing was written.
+    """
     secrets, name = services.azure.secrets(action.vault), action.owner.secret
     found, _ = wait_for_access(services, action.vault, name)
     if found.state in (SecretState.MISSING, SecretState.DELETED):
@@ -55,9 +59,16 @@ def remove_secret(services: Services, action: RemoveSecret) -> Removal:
         return Removal(
             f"{len(enabled)} versions disabled; the other {len(versions) - len(ours)} were not written by setup"
         )
+    if not (action.permanent or all(v.recoverable for v in ours)):
+        raise OutdatedPlanError(
+            f"The deletion of secret {name} would be permanent, which the plan did not show. It was not deleted.",
+            hint="Run the same command again: it plans with the secret as it is now.",
+        )
     secrets.delete(name)
     for _ in services.attempts(SETTLING, "the secret to be deleted"):
         found = secrets.read(name)
+        if action.permanent and found.state is SecretState.MISSING:
+            return Removal("permanently", deleted=True)
         if found.state is SecretState.DELETED:
             return Removal(f"it will be purged on {found.purge:%Y-%m-%d}" if found.purge else "", deleted=True)
     if found.state is SecretState.MISSING:  # this identity may not see deleted secrets

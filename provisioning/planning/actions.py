@@ -317,7 +317,17 @@ class DisableVersion(_OnSecret):
 
 @dataclass(frozen=True)
 class RemoveSecret(_OnSecret):
-    """Delete the secret if setup wrote every version of it; otherwise disable the versions that setup wrote."""
+    """Delete the secret if setup wrote every version of it; otherwise disable the versions that setup wrote.
+
+    Unless `permanent`, a secret that cannot be recovered is not deleted.
+    """
+
+    permanent: bool = False
+
+    @property
+    def extent(self) -> frozenset[tuple[str, ...]]:
+        """See _Action."""
+        return super().extent | ({("permanent", self.where.lower())} if self.permanent else set())
 
 
 Action = (

@@ -129,13 +129,16 @@ def _secret(target: Target, observed: Observed, versions: Collection[SecretVersi
     if versions and not ours:
         return Step(Verb.NOTE, resource, "stays: setup did not write it")
     if len(ours) == len(versions):
+        permanent = not (all(v.recoverable for v in ours) if ours else observed.vault.soft_delete)
+        gone = "deleted permanently" if permanent else "deleted"
+        after = "the vault has no soft delete" if permanent else "recoverable until Azure purges it"
         return Step(
             Verb.REMOVE,
             resource,
-            f"deleted{'' if versions else ', if setup wrote it'}; recoverable until Azure purges it",
+            f"{gone}{'' if versions else ', if setup wrote it'}; {after}",
             before=state.value,
             danger="the function app, and jobs that report to W&B by themselves, no longer get a key",
-            action=RemoveSecret(observed.vault, owner(target)),
+            action=RemoveSecret(observed.vault, owner(target), permanent),
         )
     if not any(v.enabled for v in ours):
         return Step(Verb.NOTE, resource, "stays: others wrote versions of it; those from here are disabled")

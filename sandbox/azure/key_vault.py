@@ -212,11 +212,16 @@ class KeyVault:
         name = call.params["name"]
         vault = self._authorize(call, "delete", name)
         secret = self._found(vault, name)
+        if not vault.soft_delete:
+            del vault.secrets[name.lower()]
+            return Reply(200, _bundle(vault, secret, secret.versions[-1]))
         secret.deleted = self._now()
         secret.hidden = self._tenant.transitions.recover_reads
         return Reply(200, _deleted(vault, secret))
 
     def _gone(self, vault: Vault, name: str) -> Secret:
+        if not vault.soft_delete:  # status and code are UNVERIFIED
+            raise _error(400, "NotSupported", "Soft delete is not enabled for this vault.")
         secret = vault.secrets.get(name.lower())
         if secret is None or secret.deleted is None:
             raise _missing(name)
@@ -268,12 +273,13 @@ def _version(secret: Secret, wanted: str | None) -> SecretVersion:
 
 
 def _attributes(vault: Vault, version: SecretVersion) -> dict[str, Any]:
+    recoverable = "Recoverable" if vault.purge_protection else "Recoverable+Purgeable"
     attributes: dict[str, Any] = {
         "enabled": version.enabled,
         "created": version.created,
         "updated": version.updated,
-        "recoveryLevel": "Recoverable" if vault.purge_protection else "Recoverable+Purgeable",
-        "recoverableDays": vault.retention_days,
+        "recoveryLevel": recoverable if vault.soft_delete else "Purgeable",
+        "recoverableDays": vault.retention_days if vault.soft_delete else 0,
     }
     if version.expires is not None:
         attributes["exp"] = version.expires

@@ -138,6 +138,7 @@ class Vault:
     secrets: dict[str, Secret] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
     purge_protection: bool | None = None
+    soft_delete: bool = True
     retention_days: int = 90
     public_network: bool = True
     firewall: bool = False  # only clients in the rules are allowed

@@ -202,6 +202,7 @@ class Builder:
             secrets={s.name.lower(): self._secret(s) for s in script.secrets},
             tags=dict(script.tags),
             purge_protection=script.purge_protection or None,
+            soft_delete=script.soft_delete,
             retention_days=script.retention_days,
             ip_rules=[str(rule) for rule in script.ip_rules],
             public_network=script.public_network,

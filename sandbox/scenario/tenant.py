@@ -116,7 +116,8 @@ class SecretScript(Script):
 class VaultScript(Script):
     """A Key Vault. `deleted`: in the deleted state; `elsewhere`: another tenant holds the name, all else is ignored.
 
-    `firewall`: only `ip_rules` get in. `public_network: false`: only private links do.
+    `firewall`: only `ip_rules` get in. `public_network: false`: only private links do. `soft_delete: false`: a vault from
+    before 2020, which deletes secrets permanently.
     """
 
     name: str
@@ -127,6 +128,7 @@ class VaultScript(Script):
     secrets: list[SecretScript] = []
     tags: dict[str, str] = {}
     purge_protection: bool = False
+    soft_delete: bool = True
     retention_days: int = Field(90, ge=7, le=90)
     firewall: bool = False
     ip_rules: list[IPvAnyNetwork] = []

@@ -282,7 +282,7 @@ class Vaults:
             "accessPolicies": [p.as_arm(self._home(vault)) for p in vault.policies],
             "enabledForDeployment": False,
             **vault.flags,
-            "enableSoftDelete": True,
+            "enableSoftDelete": vault.soft_delete,
             "softDeleteRetentionInDays": vault.retention_days,
             # Without the trailing slash until the name is registered (recorded).
             "vaultUri": vault.uri.rstrip("/") if vault.registering else vault.uri,

@@ -359,6 +359,18 @@ def test_the_command_shows_asks_and_says_what_stays(load: Load, call: Call) -> N
     assert "wandb-api-key" not in stays, "it was deleted, and who may not look any more must not think otherwise"
 
 
+def test_a_vault_without_soft_delete_deletes_permanently_and_nothing_says_otherwise(load: Load, call: Call) -> None:
+    cloud = load(world(soft_delete=False) | SOON)
+    assert call("setup", "--yes", "--propagation-wait", "0", env=WITH_KEY).returncode == 0
+    done = call("teardown", "--yes", env=OPERATOR_ENV)
+    assert done.returncode == 0, done.stderr
+    shown = done.stdout + done.stderr
+    assert "deleted permanently; the vault has no soft delete" in shown
+    assert "recover" not in shown
+    assert not cloud.world.tenant.vaults["kv-ml"].secrets
+    assert call("setup", "--yes", "--propagation-wait", "0", env=WITH_KEY).returncode == 0
+
+
 def test_the_document_says_what_was_applied_and_what_stays(load: Load, call: Call) -> None:
     load(world() | SOON)
     call("setup", "--yes", "--propagation-wait", "0", env=WITH_KEY)
