@@ -39,7 +39,7 @@ def without_credentials(value: Any) -> Any:
     if isinstance(value, str):
         return without_credentials_in_text(value)
     if isinstance(value, dict):
-        return {name: _value_of(name, inner) for name, inner in value.items()}
+        return {_clean_name(name): _value_of(name, inner) for name, inner in value.items()}
     if isinstance(value, list):
         return [without_credentials(inner) for inner in value]
     return value
@@ -51,7 +51,8 @@ def has_credentials(value: Any) -> bool:
         return without_credentials_in_text(value) != value
     if isinstance(value, dict):
         return any(
-            _value_of(name, inner) != inner if _is_secret(name) else has_credentials(inner)
+            _clean_name(name) != name
+            or (_value_of(name, inner) != inner if _is_secret(name) else has_credentials(inner))
             for name, inner in value.items()
         )
     return isinstance(value, list) and any(has_credentials(inner) for inner in value)
@@ -69,8 +70,15 @@ def _value_of(name: object, value: Any) -> Any:
     return _redacted(value) if _is_secret(name) else without_credentials(value)
 
 
+def _clean_name(name: Any) -> Any:
+    return without_credentials_in_text(name) if isinstance(name, str) else name
+
+
 def _is_secret(name: object) -> bool:
-    return isinstance(name, str) and (name.lower() in _HEADERS or _SECRET_KEY.search(name) is not None)
+    if not isinstance(name, str):
+        return False
+    name = name.replace(REDACTED, "")
+    return name.lower() in _HEADERS or _SECRET_KEY.search(name) is not None
 
 
 def _redacted(value: Any) -> Any:
@@ -83,10 +91,10 @@ def _redacted(value: Any) -> Any:
         return value
     if isinstance(value.get("type"), str) and value["type"] in _SCHEMA_TYPES:
         return {
-            name: _redacted(inner) if name in _SCHEMA_VALUES else without_credentials(inner)
+            _clean_name(name): _redacted(inner) if name in _SCHEMA_VALUES else without_credentials(inner)
             for name, inner in value.items()
         }
-    return {name: _redacted(inner) for name, inner in value.items()}
+    return {_clean_name(name): _redacted(inner) for name, inner in value.items()}
 
 
 # --- lines of a file

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from function_app.data.credentials import without_credentials, without_credentials_in_text
+from function_app.data.credentials import REDACTED, without_credentials, without_credentials_in_text
 from function_app.models import DatasetPolicy, Job, JobError
 from function_app.text import lines, one_line
 
@@ -75,6 +75,7 @@ TABLE: tuple[tuple[str, DatasetPolicy | None], ...] = (
 )
 """What is sent, and the strictest policy that allows it, for docs/data.md; None means never."""
 
+_FILE_IDS = ("training_file", "validation_file")
 _CODE = re.compile(r"[\w.-]{1,80}", re.ASCII)
 _WORD = re.compile(r"[\w.-]{1,40}", re.ASCII)
 
@@ -88,12 +89,18 @@ def permitted(job: Job, policy: DatasetPolicy) -> Job:
     """Return the job with only what the policy allows, without credentials and control characters."""
     kept = {name: getattr(job, name) for name, weakest in JOB_FIELDS.items() if allows(policy, weakest)}
     free_text = allows(policy, FROM_SAMPLE_ON)
-    kept["hyperparameters"] = {name: value for name, value in job.hyperparameters.items() if _is_plain(value)}
+    chosen = without_credentials(dict(job.hyperparameters))
+    kept["hyperparameters"] = {
+        name: value
+        for name, value in chosen.items()
+        if _WORD.fullmatch(name) and (_is_plain(value) or value == REDACTED)
+    }
     options = without_credentials(dict(job.method_options))
     kept["method_options"] = options if free_text else _structure(options)
     kept["error"] = job.error and _error(job.error, policy, free_text=free_text)
-    for name in ("suffix", "model", "fine_tuned_model", "status", "method", "training_type", "region"):
-        kept[name] = kept[name] and one_line(without_credentials_in_text(str(kept[name])))
+    for name in ("suffix", "model", "fine_tuned_model", "status", "method", "training_type", "region", *_FILE_IDS):
+        kept[name] = kept[name] and plain_text(str(kept[name]))
+    kept["result_files"] = tuple(map(plain_text, job.result_files))
     kept["metadata"] = without_credentials(dict(kept.get("metadata", {})))
     blank = Job(job.id, job.account, job.status, job.model, job.created_at, job.training_file)
     return replace(blank, **kept)
@@ -104,7 +111,12 @@ def _error(error: JobError, policy: DatasetPolicy, *, free_text: bool) -> JobErr
     if not free_text:
         return JobError(code, f"(not sent under the data policy {policy})")
     message = lines(without_credentials_in_text(error.message))
-    return JobError(code, message, error.param and one_line(without_credentials_in_text(error.param)))
+    return JobError(code, message, error.param and plain_text(error.param))
+
+
+def plain_text(text: str) -> str:
+    """Return a text from outside as one line without credentials and control characters."""
+    return one_line(without_credentials_in_text(text))
 
 
 def _structure(value: Any) -> Any:

@@ -1,5 +1,6 @@
 """The address of a W&B server and the form of its API keys. Pure."""
 
+import ipaddress
 from urllib.parse import urlsplit
 
 _WANDB_PAGES = {
@@ -12,7 +13,8 @@ _WANDB_PAGES = {
 
 
 def wandb_server(url: str) -> str:
-    """Return the address of a W&B server's API in one spelling. The API key goes to this address.
+    """Return the address of a W&B server's API in one spelling. The API key goes to this address, so it must be https, or
+    http on this machine.
 
     Raises:
         ValueError: it is not the address of a server; the message contains the right one if it can be derived.
@@ -32,7 +34,16 @@ def wandb_server(url: str) -> str:
         raise ValueError(f"the address has a user name or password in it; it is {server}")
     if parts.path.strip("/") or parts.query or parts.fragment:
         raise ValueError(f"{shown_url(url)!r} is more than a server's address, which is {server}")
+    if parts.scheme == "http" and not _is_loopback(host):
+        raise ValueError(f"{server} would send the key unencrypted: use https")
     return server
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
 
 
 def shown_url(url: str) -> str:

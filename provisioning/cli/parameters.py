@@ -1,11 +1,9 @@
 """The types of the options: what an option accepts, and the message if it does not."""
 
-import ipaddress
 import re
 import uuid
 from datetime import timedelta
 from typing import Any
-from urllib.parse import urlsplit
 
 import click
 
@@ -80,20 +78,9 @@ class ServerUrl(click.ParamType[str]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """See click."""
         try:
-            server = wandb_server(value)
+            return wandb_server(value)
         except ValueError as error:
             self.fail(str(error), param, ctx)
-        parts = urlsplit(server)
-        if parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
-            self.fail(f"http://{parts.hostname} would send the key unencrypted: use https", param, ctx)
-        return server
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
 
 
 class ObjectId(click.ParamType[str]):

@@ -245,6 +245,7 @@ def test_any_text_is_a_schedule_or_a_clear_error(schedule: str) -> None:
         ("https://API.Forge.CoreWeave.com", "https://api.forge.coreweave.com"),
         ("https://acme.wandb.io:8443/", "https://acme.wandb.io:8443"),
         ("http://[::1]:8080", "http://[::1]:8080"),
+        ("http://localhost:8080", "http://localhost:8080"),
     ],
 )
 def test_a_wandb_server_has_one_spelling(given: str, server: str) -> None:
@@ -260,6 +261,9 @@ def test_a_wandb_server_has_one_spelling(given: str, server: str) -> None:
         ("acme.wandb.io", "not an address"),
         ("https://acme.wandb.io:port", "not an address"),
         ("ftp://acme.wandb.io", "not an address"),
+        ("http://acme.wandb.io", "use https"),
+        ("http://127.0.0.1.acme.example:8080", "use https"),
+        ("http://169.254.169.254", "use https"),
     ],
 )
 def test_what_is_no_server_is_refused_with_the_right_address(

@@ -18,13 +18,13 @@ import wandb
 
 from function_app.data.credentials import line_without_credentials
 from function_app.data.description import artifact_name
-from function_app.data.egress import FROM_SAMPLE_ON, allows
+from function_app.data.egress import FROM_SAMPLE_ON, allows, plain_text
 from function_app.data.formats import NUMBERS, SPECS, Format
 from function_app.data.jsonl import LONGEST_LINE, lines_of, read_rows
 from function_app.data.results import parse_results
 from function_app.data.sampling import Sample, Tally
 from function_app.models import Cell, DatasetPolicy, Job, TableRow
-from function_app.text import file_name, one_line
+from function_app.text import file_name
 from function_app.tracking import FileSource
 from function_app.tracking.wandb.internals import add_local_file
 from function_app.tracking.wandb.runs import new_artifact
@@ -87,7 +87,7 @@ def _drafted(source: FileSource, file_id: str, policy: DatasetPolicy, directory:
     metadata: dict[str, Any] = {
         "file_id": file_id,
         "account": source.name,
-        **({"filename": one_line(known.name)} if allows(policy, FROM_SAMPLE_ON) else {}),
+        **({"filename": plain_text(known.name)} if allows(policy, FROM_SAMPLE_ON) else {}),
         "bytes": stream.size,
         "sha256": stream.sha256.hexdigest(),
         "policy": policy.value,
@@ -99,7 +99,7 @@ def _drafted(source: FileSource, file_id: str, policy: DatasetPolicy, directory:
         artifact_name(file_id), DATASET, metadata, _described(tally, sample, policy, crowded=crowded)
     )
     if policy is DatasetPolicy.FULL:
-        add_local_file(artifact, path, file_name(known.name, f"{artifact_name(file_id)}.jsonl"))
+        add_local_file(artifact, path, file_name(plain_text(known.name), f"{artifact_name(file_id)}.jsonl"))
     else:
         artifact.add_reference(f"azureopenai://{source.name}/files/{file_id}", name="file", checksum=False)
     if len(sample):

@@ -37,7 +37,13 @@ OF_A_JOB = Job(
     1_700_000_000,
     "file-1",
     method="reinforcement",
-    hyperparameters={"n_epochs": 3, "eval_interval": "auto", "note": "CANARY-HYPER words"},
+    hyperparameters={
+        "n_epochs": 3,
+        "eval_interval": "auto",
+        "note": "CANARY-HYPER words",
+        "api_key": "CANARY-SECRET-6",
+        "CANARY-HYPER words": 1,
+    },
     method_options={"grader": GRADER, "response_format": {"enum": ["CANARY-FORMAT"]}},
     suffix="tickets",
     error=JobError("invalidPayload", "Line 17: CANARY-ERROR\n<!channel>", "CANARY-PARAM"),
@@ -73,7 +79,7 @@ def test_only_fields_that_the_policy_allows_leave_and_credentials_never_do(
     assert set(re.findall(r"CANARY-[A-Z]+", sent)) == leaves
     kept = config_of(job)
     assert (kept["hyperparameters"], kept["error"]["code"]) == (
-        {"n_epochs": 3, "eval_interval": "auto"},
+        {"n_epochs": 3, "eval_interval": "auto", "api_key": REDACTED},
         "invalidPayload",
     )
     assert kept["method_options"]["grader"]["graders"][0]["model"] == "gpt-4o"
@@ -97,6 +103,8 @@ def test_the_page_about_data_has_the_table_of_the_gate() -> None:
         ("see https://me:pw@host/x", f"see https://{REDACTED}@host/x"),
         ("https://host/x?a=1&sig=abc%2F#y", f"https://host/x?a=1&sig={REDACTED}#y"),
         ("Authorization: Bearer abcdefghijklmnop", f"Authorization: Bearer {REDACTED}"),
+        ({"https://me:pw@host/x": 1}, {f"https://{REDACTED}@host/x": 1}),
+        ({"secret": {"Bearer abcdefghijklmnop": 1}}, {"secret": {f"Bearer {REDACTED}": 1}}),
         ({"password": {"type": "string", "default": "x"}}, {"password": {"type": "string", "default": REDACTED}}),
     ],
 )
@@ -123,7 +131,9 @@ JSON = st.recursive(
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
-            st.sampled_from(["headers", "api_key", "type", "default", "text", "token"]), inner, max_size=4
+            st.sampled_from(["headers", "api_key", "type", "default", "text", "token", "https://a:b@c/"]),
+            inner,
+            max_size=4,
         )
     ),
     max_leaves=10,
@@ -196,7 +206,7 @@ def test_a_canary_in_every_place_is_found_in_wandb_only_where_the_policy_allows(
     grader |= {"headers": {"x": "CANARY-SECRET"}}
     method = {"type": "reinforcement", "parameters": {"grader": grader}}
     line = {"messages": [{"role": "user", "content": "CANARY-LINE https://me:CANARY-SECRET@host/"}]}
-    file = a_file(filename="CANARY-NAME.jsonl", lines=[json.dumps(line)] * 12)
+    file = a_file(filename="CANARY-NAME ?sig=x https://me:CANARY-SECRET@host.jsonl", lines=[json.dumps(line)] * 12)
     bench.world(a_job(method=method, metadata={"team": "CANARY-META"}), files=[file])
     engine = bench.engine(sync_datasets=DatasetPolicy(policy), azure_openai_api_version="v1")
     assert bench.tick(engine)[JOB].final
