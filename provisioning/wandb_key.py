@@ -14,6 +14,7 @@ from typing import Any, TextIO
 
 from pydantic import SecretStr, ValidationError
 
+from function_app.shared_rules import DEFAULT_SERVER
 from provisioning.errors import (
     EntityRefusedError,
     KeyNotGivenError,
@@ -146,9 +147,10 @@ def check(key: Key, base_url: str | None, entity: str | None) -> WandbAccount:
 
     with _isolated_settings():
         try:
-            overrides = {"base_url": base_url} if base_url else {}
-            api = wandb.Api(
-                overrides=overrides, timeout=wandb.env.get_http_timeout(TIMEOUT), api_key=key.value.get_secret_value()
+            api = wandb.Api(  # always with a server: without one, a settings file in the directory would decide
+                overrides={"base_url": base_url or DEFAULT_SERVER},
+                timeout=wandb.env.get_http_timeout(TIMEOUT),
+                api_key=key.value.get_secret_value(),
             )
             return _account(api, entity, WandbApiFailedError)
         except AuthenticationError as error:

@@ -3,6 +3,10 @@
 import ipaddress
 from urllib.parse import urlsplit
 
+DEFAULT_SERVER = "https://api.forge.coreweave.com"
+"""The default server: W&B's multi-tenant cloud, with the name from wandb 0.31. The older name, api.wandb.ai, is the
+same server."""
+
 _WANDB_PAGES = {
     "wandb.ai": "https://api.wandb.ai",
     "www.wandb.ai": "https://api.wandb.ai",

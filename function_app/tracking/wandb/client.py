@@ -17,6 +17,7 @@ from urllib.parse import quote
 
 import httpx2
 
+from function_app.data.wandb_server import DEFAULT_SERVER as DEFAULT_SERVER
 from function_app.errors import (
     KeyRefusedError,
     RunDeletedError,
@@ -27,10 +28,6 @@ from function_app.errors import (
 from function_app.traffic import WANDB, asked
 
 log = logging.getLogger(__name__)
-
-DEFAULT_SERVER = "https://api.forge.coreweave.com"
-"""The default server: W&B's multi-tenant cloud, with the name from wandb 0.31. The older name, api.wandb.ai, is the
-same server."""
 
 
 @dataclass(frozen=True)

@@ -183,3 +183,16 @@ def test_a_typed_key_is_not_shown(cloud: Cloud, terminal: Callable[..., Terminal
     assert screen.end() == 0, screen.seen
     assert not [key for key in KEYS if key in screen.seen]
     assert re.search(r"PUT https://kv-ml\.vault\.azure\.net/secrets/wandb-api-key → 200", screen.seen)
+
+
+def test_a_settings_file_of_the_directory_does_not_decide_where_the_key_goes(
+    cloud: Cloud, call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`wandb init` leaves such a file in a project, and a cloned repository may contain one."""
+    chain.put(cloud, wandb=WANDB)
+    (tmp_path / "wandb").mkdir()
+    (tmp_path / "wandb" / "settings").write_text("[default]\nbase_url = http://127.0.0.1:9\n")
+    monkeypatch.chdir(tmp_path)
+    result = call("setup", *YES, env=OPERATOR_ENV | {"WANDB_API_KEY": NEW_KEY})
+    assert result.returncode == 0, result.stderr
+    assert cloud.counts["Viewer"]
