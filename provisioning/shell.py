@@ -69,7 +69,7 @@ MAY_RESCUE = (
 
 def way_back(vault_id: str) -> str:
     """The sentences with the command that puts a vault back on its access policies, and who may run it."""
-    return f"To go back to the access policies: {rescue(vault_id)} {MAY_RESCUE}"
+    return f"To go back to the access policies: {rescue(vault_id)}. {MAY_RESCUE}"
 
 
 def review_condition(scope: str) -> str:

@@ -17,6 +17,7 @@ from provisioning.errors import (
     KeyRefusedError,
     MissingRightsError,
     NotConfirmedError,
+    PrincipalMissingError,
     ProvisioningError,
     SubscriptionDisabledError,
 )
@@ -26,8 +27,9 @@ from provisioning.execution.services import Services
 from provisioning.models import Observed, SecretState, Target, WandbAccount
 from provisioning.observation.governance import observe_governance, observe_rights
 from provisioning.observation.inventory import observe
-from provisioning.planning.actions import AssignRole
+from provisioning.planning.actions import AllowByPolicy, AssignRole
 from provisioning.planning.governance import Governance, governed, obstacle
+from provisioning.planning.ownership import Purpose
 from provisioning.planning.permissions import permits
 from provisioning.planning.steps import Plan
 from provisioning.resource_ids import group_id_of, name_of
@@ -166,6 +168,7 @@ class Session:
                 "continues without them.",
             )
         self._refuse_narrowed(made)
+        self._refuse_unknown(made)
         for each in (azure.subscription, azure.vault_subscription) if made.changes else ():
             if not each.writable:
                 raise SubscriptionDisabledError(
@@ -197,6 +200,17 @@ class Session:
                 f"{'; '.join(s.detail for s in narrowed)}: assigned already, with a condition that may narrow it. {self.written}",
                 hint=f"{' '.join(shell.review_condition(scope) for scope in sorted(scopes))} Setup does not remove a condition: "
                 "remove it or the assignment yourself, and run the same command again.",
+            )
+
+    def _refuse_unknown(self, made: Plan) -> None:
+        """Stop at readers that the directory does not know: Azure would give the role to any id, and report success."""
+        given = (s.action for s in made.work if isinstance(s.action, AssignRole | AllowByPolicy))
+        readers = [a.principal for a in given if a.purpose is Purpose.READER and a.principal and a.principal.missing]
+        if readers:
+            raise PrincipalMissingError(
+                f"The directory does not know {', '.join(r.object_id for r in readers)}. {self.written}",
+                hint="--reader takes the object id of the enterprise application or managed identity, not the client id or the "
+                "app registration's object id. If it is new, run the same command again in a few minutes.",
             )
 
     def obstacle(self, made: Plan) -> ProvisioningError | None:

@@ -238,7 +238,7 @@ def rescue(services: Services, action: Rescue) -> str:
         after = vaults.use_rbac(action.vault.group, action.vault, None, enabled=False)
     except MissingRightsError as error:
         raise MissingRightsError(
-            error.message, hint=f"Ask somebody who may, to run: {shell.rescue(action.vault.id)} {shell.MAY_RESCUE}"
+            error.message, hint=f"Ask somebody who may, to run: {shell.rescue(action.vault.id)}. {shell.MAY_RESCUE}"
         ) from error
     return damage.of_vault(services, action.vault, after)
 

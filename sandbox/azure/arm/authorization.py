@@ -152,6 +152,9 @@ class Authorization:
     def _principal_type(self, principal_id: str, given: str | None) -> str:
         """Return the principal's type. A new identity is not found for a while, unless the caller gives its type."""
         principal = self._tenant.principals.get(principal_id)
+        # Azure gives a service principal's role to any id (terraform-provider-azurerm pull request 4168).
+        if principal is None and given == "ServicePrincipal":
+            return given
         refused = self._unreplicated.get(principal_id, 0)
         late = given is None and refused < self._tenant.transitions.replication_refusals
         if principal is None or (principal.managed_identity and late):

@@ -165,6 +165,17 @@ def test_a_reader_that_the_directory_does_not_know_is_a_warning(load: Load, benc
     assert [who.split()[-4] for who in warned] == ["00000000-0000-4000-8000-00000000dead"]
 
 
+@pytest.mark.parametrize("by_access_policy", [False, True])
+def test_a_reader_that_the_directory_does_not_know_stops_setup(
+    load: Load, bench: Bench, by_access_policy: bool
+) -> None:
+    cloud = load(world(vault=ON_POLICIES if by_access_policy else None))
+    with pytest.raises(errors.PrincipalMissingError, match="dead") as caught:
+        bench.setup(readers=("00000000-0000-4000-8000-00000000dead",), by_access_policy=by_access_policy)
+    assert "client id" in caught.value.hint
+    assert cloud.writes == 0
+
+
 def test_narrowing_adds_what_was_asked_takes_nothing_away_and_tells(load: Load, bench: Bench) -> None:
     load(world())
     bench.setup()
