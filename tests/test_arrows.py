@@ -15,5 +15,5 @@ PRODUCTION = [
 
 
 @pytest.mark.parametrize("path", PRODUCTION, ids=lambda path: str(path.relative_to(ROOT)))
-def test_what_runs_in_production_does_not_know_of_the_stand_in(path: Path) -> None:
+def test_production_code_does_not_import_the_sandbox(path: Path) -> None:
     assert "sandbox" not in path.read_text().lower()

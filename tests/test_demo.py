@@ -33,7 +33,7 @@ def changed() -> Scenario:
 
 
 @pytest.mark.timeout(300)  # the demo itself may take 170 s on a loaded machine
-def test_the_demo_ends_well_tells_no_secret_and_wandb_shows_what_azure_says(
+def test_the_demo_succeeds_shows_no_secret_and_wandb_agrees_with_azure(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     trace = tmp_path / "trace.jsonl"

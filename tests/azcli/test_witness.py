@@ -57,7 +57,7 @@ def test_az_sees_the_operator_and_the_account_as_secrets_officers(done: Any, see
     assert account["principalType"] == "ServicePrincipal"
 
 
-def test_az_sees_assignments_under_the_names_that_arm_guid_gives(seen: dict[str, Any]) -> None:
+def test_az_shows_assignments_with_the_names_of_arms_guid_function(seen: dict[str, Any]) -> None:
     assert len(seen["assignments"]) == 7
     for each in seen["assignments"]:
         role = each["roleDefinitionId"].rsplit("/", 1)[-1]
@@ -84,7 +84,7 @@ def test_a_second_setup_changes_nothing_that_az_can_see(witness: Witness, seen: 
     assert witness.everything() == seen
 
 
-def test_tokens_come_from_where_this_operator_signed_in(witness: Witness, done: Any) -> None:
+def test_tokens_come_from_the_operators_kind_of_sign_in(witness: Witness, done: Any) -> None:
     """`setup` as a person must have asked the real az; otherwise what follows from it was not shown."""
     via = {"operator": "az login", "pipeline": "AZURE_* environment variables", "ops-vm": "a managed identity"}
     assert done["signed_in"]["via"] == via[witness.principal]
@@ -92,7 +92,7 @@ def test_tokens_come_from_where_this_operator_signed_in(witness: Witness, done: 
     assert signed_in == ("user" if witness.principal == "operator" else "servicePrincipal")
 
 
-def test_the_sandbox_answered_az_as_the_official_descriptions_say(witness: Witness, seen: dict[str, Any]) -> None:
+def test_the_sandboxs_answers_to_az_match_the_official_descriptions(witness: Witness, seen: dict[str, Any]) -> None:
     assert seen
     of_az = [e for e in witness.trace() if "AZURECLI/" in e["request"]["headers"].get("user-agent", "")]
     assert {"Accounts_Get", "Vaults_Get", "RoleAssignments_ListForScope", "GetSecret"} <= {
@@ -108,7 +108,7 @@ def _as_described(exchange: Any) -> Any:
     return {**exchange, "request": {**exchange["request"], "url": url}}
 
 
-def test_the_trace_of_az_holds_no_secret(witness: Witness, seen: dict[str, Any]) -> None:
+def test_the_trace_of_az_contains_no_secret(witness: Witness, seen: dict[str, Any]) -> None:
     assert seen["secret"]["value"] == GOOD_KEY
     trace = json.dumps(witness.trace())
     for secret in (GOOD_KEY, "pipeline-secret", "eyJ"):  # the last is how every token begins

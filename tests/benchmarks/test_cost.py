@@ -21,7 +21,7 @@ def dollars(cell: str) -> float:
 
 
 @pytest.mark.parametrize("column", range(len(SIZES)))
-def test_the_sums_are_those_of_the_formulas(column: int) -> None:
+def test_the_costs_match_the_formulas(column: int) -> None:
     jobs, hours, tick = SIZES[column]
     messages = jobs * (30 * hours + 5)
     gigabyte_seconds = (TICKS * max(1.0, tick) + messages * 1.5) * MEMORY
@@ -42,7 +42,7 @@ def test_the_sums_are_those_of_the_formulas(column: int) -> None:
     assert TICKS + messages < 250_000, "the free executions"
 
 
-def test_there_are_as_many_alert_rules_as_are_paid_for() -> None:
+def test_the_number_of_alert_rules_matches_the_cost_page() -> None:
     alerts = Path(__file__).parent.parent.parent / "infra" / "modules" / "alerts.bicep"
     rules = re.findall(r"^    name: '[\w-]+'$", alerts.read_text(encoding="utf-8"), re.MULTILINE)
     assert f"| {len(rules)} alert rules, every 5 minutes |" in PAGE

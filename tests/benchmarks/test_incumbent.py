@@ -48,7 +48,7 @@ def test_ours_is_right(row: Row, ours: Callable[[Row], Truth]) -> None:
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
-def test_a_world_where_nothing_was_synced_is_wrong_in_every_row(row: Row, load: Load) -> None:
+def test_without_a_sync_every_row_is_wrong(row: Row, load: Load) -> None:
     """No row passes because there is nothing to compare."""
     assert row.wrong(Truth(load(row.scenario).world))
 

@@ -11,7 +11,7 @@ from benchmarks.speed import Bench, Figures, Idle, Sync, measured, targets, verd
 from sandbox.cloud import Cloud
 
 
-def test_it_measures_a_sync_and_an_idle_tick(cloud: Cloud) -> None:
+def test_the_benchmark_measures_a_sync_and_an_idle_tick(cloud: Cloud) -> None:
     bench = Bench(cloud, {OURS: sys.executable}, latency=0, training=6, validation=3)
     figures = measured(bench, [2], rounds=1)[OURS]
     assert figures.syncs[2].wrong == []

@@ -110,7 +110,7 @@ def attacks(cloud: Cloud, description: Path, examples: int) -> None:
 
 
 @pytest.mark.parametrize("description", DESCRIPTIONS, ids=lambda path: f"{path.stem}-{path.parent.name}")
-def test_no_request_of_a_description_makes_a_500(cloud: Cloud, description: Path) -> None:
+def test_no_generated_request_gets_a_500(cloud: Cloud, description: Path) -> None:
     if not description.is_file():
         pytest.skip(WHY_UNFETCHED)
     attacks(cloud, description, 10)

@@ -43,7 +43,7 @@ def write(directory: Path, name: str, *lines: Any) -> None:
         (lambda each: each["response"].update(statusCode=404, body={"error": {"colour": "blue"}}), "colour"),
     ],
 )
-def test_what_does_not_conform_is_found_and_counted(
+def test_exchanges_that_do_not_conform_are_found_and_counted(
     line: dict[str, Any], tmp_path: Path, change: Change, says: str
 ) -> None:
     change(line)
@@ -53,7 +53,7 @@ def test_what_does_not_conform_is_found_and_counted(
     assert (traffic.counts[CONFORM], traffic.counts[NOT]) == (0, 1)
 
 
-def test_wrong_requests_are_let_through_where_they_are_meant_and_wrong_answers_are_not(
+def test_intentionally_invalid_requests_are_allowed_and_invalid_answers_are_not(
     line: dict[str, Any], tmp_path: Path
 ) -> None:
     line["request"]["url"] += "&colour=blue"

@@ -21,7 +21,7 @@ def test_the_commands_page_is_what_help_prints() -> None:
     assert PAGE.read_text() == page(), "run `make docs`"
 
 
-def test_every_command_is_on_it() -> None:
+def test_the_commands_page_has_every_command() -> None:
     for program, group in PROGRAMS.items():
         for name in group.commands:
             assert f"\n### python -m {program} {name}\n" in PAGE.read_text()

@@ -32,7 +32,7 @@ def demo(cloud: Cloud) -> Iterator[Cloud]:
     assert cloud.world.unmodelled == []
 
 
-def test_setup_and_sync_print_what_the_pages_show(demo: Cloud, run: Run) -> None:
+def test_setup_and_sync_print_the_output_on_the_pages(demo: Cloud, run: Run) -> None:
     plan = run("provisioning", "setup", *TARGET, "--dry-run", env=KEY)
     question = "Apply these 10 changes? [y/N]"  # on a terminal
     assert missing([line for line in shown("Signed") if line != question], plan.stdout + plan.stderr) == []

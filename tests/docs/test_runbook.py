@@ -125,13 +125,13 @@ def missing(expected: list[str], printed: str) -> list[str]:
     return [line for line, pattern in patterns.items() if not any(re.fullmatch(pattern, each) for each in there)]
 
 
-def test_every_symptom_has_a_world_in_which_it_is_tried() -> None:
+def test_every_symptom_has_a_world_for_its_test() -> None:
     assert SECTIONS.keys() == WORLDS.keys()
     assert all(commands for blocks in SECTIONS.values() for commands in blocks)
 
 
 @pytest.mark.parametrize("heading", SECTIONS)
-def test_the_commands_print_what_the_runbook_says(cloud: Cloud, run: Run, heading: str) -> None:
+def test_the_commands_print_the_output_in_the_runbook(cloud: Cloud, run: Run, heading: str) -> None:
     world = WORLDS[heading]
     chain.put(cloud, **world.chain)
     cloud.world.wandb.store.add_key("sync-bot", NEW_KEY)

@@ -98,7 +98,7 @@ def world(load: Load) -> Callable[..., Cloud]:
 
 
 @pytest.mark.parametrize("said", DOCUMENTS.values(), ids=list(DOCUMENTS))
-def test_every_document_is_as_the_page_says(world: Callable[..., Cloud], run: Run, said: Said) -> None:
+def test_every_document_matches_the_page(world: Callable[..., Cloud], run: Run, said: Said) -> None:
     world(*said.faults)
     if said.before:
         assert run("function_app", "sync", *said.before, env=SETTINGS).returncode == 0
@@ -111,7 +111,7 @@ def test_every_document_is_as_the_page_says(world: Callable[..., Cloud], run: Ru
     assert tuple(sorted(job["result"] for job in document.get("jobs", []))) == said.results
 
 
-def test_after_ctrl_c_the_document_says_what_stands(world: Callable[..., Cloud]) -> None:
+def test_after_ctrl_c_the_document_has_the_state_of_every_job(world: Callable[..., Cloud]) -> None:
     """The job that trains was first, the one at work is left as it stands, the last was not begun."""
     cloud = world({"op": "FineTuning_GetEvents", "when": {"path": OTHER_JOB}, "do": {"delay": 2.0}})
     environment = cloud.environment() | SETTINGS | {"SYNC_CONCURRENCY": "1"}
@@ -127,7 +127,7 @@ def test_after_ctrl_c_the_document_says_what_stands(world: Callable[..., Cloud])
     assert sorted(job["result"] for job in document["jobs"]) == ["pending", "pending", "synced"]
 
 
-def test_the_schema_refuses_what_it_does_not_know() -> None:
+def test_the_schema_refuses_unknown_fields() -> None:
     Draft202012Validator.check_schema(SCHEMA)
     good = EXAMPLES[0]
     assert problems(good | {"more": 1})
@@ -137,12 +137,12 @@ def test_the_schema_refuses_what_it_does_not_know() -> None:
     assert problems({"ok": False, "error": {"code": "nobody", "message": "m", "hint": "h"}})
 
 
-def test_the_examples_are_documents() -> None:
+def test_the_examples_are_valid_documents() -> None:
     assert len(EXAMPLES) == 2
     assert [problems(example) for example in EXAMPLES] == [[], []]
 
 
-def test_the_tables_have_the_words_of_schema_and_code_and_no_other() -> None:
+def test_the_tables_have_exactly_the_values_of_schema_and_code() -> None:
     definitions = SCHEMA["$defs"]
     done, failed = section("Outcomes"), section("When nothing could be done")
     outcome = done.split("An **outcome**", 1)[1]

@@ -36,7 +36,7 @@ def test_a_connection_that_times_out_is_one_sentence() -> None:
     assert errors.first_line(ServiceRequestError(timeout, error=timeout)) == "Connection to kv-ml timed out."
 
 
-def test_the_tree_is_drawn_as_it_is() -> None:
+def test_the_drawn_error_tree_matches_the_classes() -> None:
     for source in Path(errors.__file__).parent.rglob("*.py"):
         if re.search(r"^class \w+Error\(", source.read_text(), re.MULTILINE):
             import_module(

@@ -61,7 +61,7 @@ def seen(run: Run) -> dict[str, Any]:
 # --- WandbLogger's runs -------------------------------------------------------------------------------------------------
 
 
-def test_a_run_that_wandblogger_completed_is_current_and_stays_as_it_is(bench: Bench) -> None:
+def test_a_run_that_wandblogger_completed_is_current_and_not_changed(bench: Bench) -> None:
     world(bench)
     engine = bench.engine()
     before = seen(bench.run())
@@ -72,7 +72,7 @@ def test_a_run_that_wandblogger_completed_is_current_and_stays_as_it_is(bench: B
     assert seen(bench.run()) == before
 
 
-def test_a_run_that_wandblogger_broke_off_is_replaced(bench: Bench) -> None:
+def test_an_incomplete_run_of_wandblogger_is_replaced(bench: Bench) -> None:
     """Nobody can say which of its rows are the job's: they stay in the old run."""
     rows = [{"_step": step, "train_loss": 9.0} for step in range(1, 13)]
     world(bench, state="crashed", history=rows, summary={"_step": 12}, notes="by hand", tags=["keep"])
@@ -84,7 +84,7 @@ def test_a_run_that_wandblogger_broke_off_is_replaced(bench: Bench) -> None:
     assert bench.tick()[JOB].result is Result.CURRENT
 
 
-def test_a_failed_job_that_wandblogger_left_as_an_empty_finished_run_is_told_as_failed(bench: Bench) -> None:
+def test_a_failed_job_that_wandblogger_shows_as_an_empty_finished_run_is_shown_as_failed(bench: Bench) -> None:
     error = {"code": "invalidPayload", "message": "Line 3 has no assistant message."}
     job = a_job(outcome={"status": "failed", "during": "preprocessing", "error": error})
     world(bench, job, history=[], summary={}, config={})
@@ -93,7 +93,7 @@ def test_a_failed_job_that_wandblogger_left_as_an_empty_finished_run_is_told_as_
     assert (bench.state(), run.config["error"], run.config["status"]) == ("failed", error, "failed")
 
 
-def test_a_run_that_wandblogger_is_writing_is_left_until_it_is_done(bench: Bench) -> None:
+def test_a_run_that_wandblogger_is_writing_is_deferred_until_it_has_finished(bench: Bench) -> None:
     world(bench, state="running", history=[], summary={})
     outcome = bench.tick()[JOB]
     assert (outcome.result, outcome.final) == (Result.SKIPPED, False)
@@ -146,7 +146,7 @@ def test_overwrite_makes_a_clean_run_and_marks_the_old_one(bench: Bench) -> None
     ] == [[old, bench.run(NEW)]]
 
 
-def test_after_overwrite_the_new_run_counts_and_an_idle_tick_asks_no_more_than_before(bench: Bench) -> None:
+def test_after_overwrite_the_new_run_counts_and_an_idle_tick_makes_no_additional_request(bench: Bench) -> None:
     bench.world(a_job(), a_job(id=OTHER_JOB))
     bench.tick()
     overwritten(bench)
@@ -161,7 +161,7 @@ def test_after_overwrite_the_new_run_counts_and_an_idle_tick_asks_no_more_than_b
 
 
 @pytest.mark.parametrize("operation", ["Run", "UpsertBucket"])
-def test_a_mark_that_did_not_get_there_is_set_by_the_next_tick(bench: Bench, operation: str) -> None:
+def test_a_mark_that_could_not_be_written_is_written_by_the_next_tick(bench: Bench, operation: str) -> None:
     """The new run stands already, so that it counts; reading the old one fails, or writing to it."""
     bench.world(a_job())
     bench.tick()
@@ -201,7 +201,7 @@ def test_a_deleted_new_run_does_not_bring_back_the_one_it_replaced(bench: Bench)
     assert overwritten(bench).run_url.endswith(f"/{JOB}-3")
 
 
-def test_a_run_that_people_made_of_a_job_is_not_taken_for_the_jobs(bench: Bench) -> None:
+def test_a_run_that_a_person_made_about_a_job_is_not_the_jobs_run(bench: Bench) -> None:
     """An evaluation may well carry the job's id in its config."""
     bench.world(a_job())
     bench.tick()
@@ -214,7 +214,7 @@ def test_a_run_that_people_made_of_a_job_is_not_taken_for_the_jobs(bench: Bench)
     assert seen(evaluation) == before
 
 
-def test_overwrite_on_the_command_line_is_of_named_jobs(bench: Bench, run: Command) -> None:
+def test_overwrite_on_the_command_line_requires_named_jobs(bench: Bench, run: Command) -> None:
     bench.world(a_job(), a_job(id=OTHER_JOB))
     bench.tick()
     refused = run("function_app", "sync", "--overwrite", env=SETTINGS)

@@ -49,7 +49,7 @@ def test_the_defaults_are_those_of_the_design(environment: pytest.MonkeyPatch) -
     assert settings.sync_datasets is DatasetPolicy.FULL
 
 
-def test_the_deployed_app_sends_references_until_somebody_chooses(environment: pytest.MonkeyPatch) -> None:
+def test_the_deployed_app_sends_references_by_default(environment: pytest.MonkeyPatch) -> None:
     assert not Settings.load().datasets_chosen
     assert Settings.load().deployed().routes.default.datasets is DatasetPolicy.REFERENCE
     environment.setenv("SYNC_DATASETS", "full")
@@ -57,7 +57,7 @@ def test_the_deployed_app_sends_references_until_somebody_chooses(environment: p
     assert Settings.load().deployed().sync_datasets is DatasetPolicy.FULL
 
 
-def test_the_guides_name_of_azures_key_is_understood(environment: pytest.MonkeyPatch) -> None:
+def test_the_variable_name_of_the_guides_for_azures_key_is_accepted(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("AZURE_OPENAI_KEY", "of-the-guide")
     given = Settings.load().azure_openai_api_key
     assert given is not None
@@ -75,7 +75,7 @@ def test_prices_are_a_table_or_the_path_of_one(environment: pytest.MonkeyPatch, 
 
 
 @pytest.mark.parametrize("separator", [",", " ", "\n", " , ", ";"])
-def test_several_endpoints_may_stand_in_one_setting(environment: pytest.MonkeyPatch, separator: str) -> None:
+def test_one_setting_may_contain_several_endpoints(environment: pytest.MonkeyPatch, separator: str) -> None:
     environment.setenv(
         "AZURE_OPENAI_ENDPOINTS", separator.join(["https://a.openai.azure.com", "https://b.openai.azure.us/"])
     )
@@ -120,7 +120,7 @@ def test_openais_own_platform_needs_no_endpoint(environment: pytest.MonkeyPatch)
         ("WANDB_BASE_URL", "wandb.acme.example", "WANDB_BASE_URL: 'wandb.acme.example' is not an address"),
     ],
 )
-def test_a_wrong_setting_is_named_with_what_would_be_right(
+def test_an_invalid_setting_is_named_with_valid_values(
     environment: pytest.MonkeyPatch, name: str, value: str, said: str
 ) -> None:
     environment.setenv(name, value)
@@ -149,7 +149,7 @@ def test_routes_and_registry_are_read(environment: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(("version", "asked"), [("v1", ("v1",)), ("2024-10-21", ("2024-10-21",))])
-def test_a_version_that_is_set_is_the_only_one(
+def test_a_configured_api_version_is_the_only_one(
     environment: pytest.MonkeyPatch, version: str, asked: tuple[str, ...]
 ) -> None:
     environment.setenv("AZURE_OPENAI_API_VERSION", version)
@@ -184,7 +184,7 @@ def _judged(schedule: str) -> str:
     return "cron"
 
 
-def test_schedules_are_judged_as_the_host_judges_them() -> None:
+def test_schedules_are_accepted_and_refused_as_by_the_host() -> None:
     """Time spans are refused, and so is what the host accepts and reads as something else."""
     allowed = {"NO": {"NO"}, "cron": {"cron", "misleading"}, "never": {"never"}}
     wrong = {
@@ -213,17 +213,17 @@ def test_schedules_are_judged_as_the_host_judges_them() -> None:
         ("*/2 * * * *", "has 5 fields"),
     ],
 )
-def test_a_refused_schedule_comes_with_the_right_spelling(schedule: str, message: str) -> None:
+def test_the_error_for_a_schedule_suggests_the_right_spelling(schedule: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         check_schedule(schedule)
 
 
-def test_the_29th_of_february_comes() -> None:
+def test_a_schedule_for_the_29th_of_february_has_a_next_time() -> None:
     check_schedule("0 0 0 29 2 Monday")
 
 
 @given(st.text(max_size=30))
-def test_any_text_is_a_schedule_or_a_clear_error(schedule: str) -> None:
+def test_any_text_gives_a_schedule_or_a_clear_error(schedule: str) -> None:
     try:
         Settings(
             azure_openai_endpoints=("https://a.openai.azure.com",),
@@ -266,7 +266,7 @@ def test_a_wandb_server_has_one_spelling(given: str, server: str) -> None:
         ("http://169.254.169.254", "use https"),
     ],
 )
-def test_what_is_no_server_is_refused_with_the_right_address(
+def test_an_address_that_is_not_a_server_is_refused_with_the_right_one(
     environment: pytest.MonkeyPatch, given: str, words: str
 ) -> None:
     environment.setenv("WANDB_BASE_URL", given)
@@ -275,7 +275,7 @@ def test_what_is_no_server_is_refused_with_the_right_address(
     assert "hidden" not in str(caught.value)
 
 
-def test_white_space_around_a_key_is_taken_off_and_within_it_is_an_error(environment: pytest.MonkeyPatch) -> None:
+def test_white_space_around_a_key_is_removed_and_within_it_is_an_error(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("WANDB_API_KEY", " " + "k" * 40 + "\r\n")
     key = Settings.load().wandb_api_key
     assert key

@@ -6,7 +6,7 @@ import threading
 from function_app.traffic import AZURE, SERVICES, VAULT, WANDB, asked, counted
 
 
-def test_what_is_asked_counts_for_the_part_and_for_the_whole() -> None:
+def test_requests_count_for_the_part_and_for_the_whole() -> None:
     asked(AZURE)  # by nobody who counts
     with counted() as whole:
         asked(WANDB)
@@ -19,7 +19,7 @@ def test_what_is_asked_counts_for_the_part_and_for_the_whole() -> None:
     assert whole.counts() == dict.fromkeys(SERVICES, 0) | {AZURE: 2, WANDB: 1, VAULT: 1}
 
 
-def test_a_thread_counts_for_who_started_it_in_a_copy_of_the_context_and_for_nobody_else() -> None:
+def test_requests_of_a_thread_only_count_for_the_context_that_it_was_started_with() -> None:
     with counted() as traffic:
         helpers = [threading.Thread(target=contextvars.copy_context().run, args=(asked, AZURE)) for _ in range(8)]
         helpers.append(threading.Thread(target=asked, args=(WANDB,)))

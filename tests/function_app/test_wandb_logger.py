@@ -73,12 +73,12 @@ def test_the_parameters_are_wandbloggers_in_its_order_with_its_defaults() -> Non
     assert [each.name for each in ours][-1] == logger.args.kwarg.arg if logger.args.kwarg else None
 
 
-def test_it_is_imported_from_the_package_and_only_when_it_is_asked_for() -> None:
+def test_sync_is_imported_from_the_package_and_only_on_demand() -> None:
     said = "import sys, function_app; assert not {'wandb', 'openai'} & set(sys.modules); from function_app import sync"
     subprocess.run([sys.executable, "-c", said], check=True)
 
 
-def test_every_job_gets_its_run_and_a_line_and_the_outcomes_say_what_was_done(
+def test_every_job_gets_a_run_a_line_and_an_outcome(
     bench: Bench, script: Script, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bench.world(a_job(), a_job(id=OTHER_JOB, outcome={"status": "failed", "during": "preprocessing"}))
@@ -97,7 +97,7 @@ def test_every_job_gets_its_run_and_a_line_and_the_outcomes_say_what_was_done(
 
 
 @pytest.mark.parametrize("version", ["2024-10-21", "2025-04-01-preview"])
-def test_a_job_that_logs_by_itself_is_not_logged_twice_whatever_version_the_client_speaks(
+def test_a_job_that_logs_by_itself_is_not_logged_twice_with_any_version_of_the_client(
     bench: Bench, script: Script, version: str
 ) -> None:
     """The stable version does not show the job's own integration."""
@@ -107,7 +107,7 @@ def test_a_job_that_logs_by_itself_is_not_logged_twice_whatever_version_the_clie
     assert (outcomes[JOB].result, outcomes[OTHER_JOB].result) == (Result.SKIPPED, Result.SYNCED)
 
 
-def test_a_process_of_somebody_else_hears_nothing_of_the_sdk_and_keeps_its_environment(bench: Bench) -> None:
+def test_in_a_users_process_the_sdk_prints_nothing_and_the_environment_is_kept(bench: Bench) -> None:
     """The SDK would tell of sessions and products, and a WANDB_DIR of ours would take the runs of theirs with it."""
     said = f"""
 import os, openai
@@ -141,21 +141,21 @@ def test_one_job_by_its_id_also_as_openais_cookbook_calls_it(bench: Bench, scrip
         script(OTHER_JOB, id=JOB)
 
 
-def test_num_fine_tunes_are_the_most_recent(bench: Bench, script: Script) -> None:
+def test_num_fine_tunes_selects_the_most_recent_jobs(bench: Bench, script: Script) -> None:
     jobs = [f"ftjob-{n:032x}" for n in range(1, 6)]
     bench.world(*(a_job(id=job, created=f"-{n}d", timeline={"steps": 3}) for n, job in enumerate(jobs, start=2)))
     assert sorted(script(None, num_fine_tunes=2)) == jobs[:2]
     assert script(None, num_fine_tunes=0) == {}
 
 
-def test_without_log_datasets_none_of_a_jobs_files_leave(bench: Bench, script: Script) -> None:
+def test_without_log_datasets_no_file_of_a_job_is_sent(bench: Bench, script: Script) -> None:
     bench.world(a_job())
     asked, _ = bench.counted(lambda: script(log_datasets=False))
     assert bench.run().used == []
     assert asked["Files_GetContent"] == 1  # the results
 
 
-def test_a_job_is_waited_for_while_it_can_end_and_a_paused_one_is_not(bench: Bench) -> None:
+def test_sync_waits_for_running_jobs_but_not_for_paused_ones(bench: Bench) -> None:
     bench.world(
         a_job(created="-5m"),
         a_job(id=OTHER_JOB, created="-1d", pauses=[{"at_step": 10}]),
@@ -200,7 +200,7 @@ def test_waiting_outlasts_an_outage_and_not_a_lasting_failure(bench: Bench) -> N
     assert (outcome.result, len(waits)) == (Result.FAILED, 0)
 
 
-def test_what_new_runs_are_to_be_called_is_said_once_and_then_people_s(bench: Bench, script: Script) -> None:
+def test_names_of_runs_are_only_set_for_new_runs(bench: Bench, script: Script) -> None:
     bench.world(a_job())
     script(
         name="spring", notes="first try", group="tickets", job_type="training", tags=["mine"], config={"team": "search"}
@@ -213,14 +213,14 @@ def test_what_new_runs_are_to_be_called_is_said_once_and_then_people_s(bench: Be
     assert (run.name, run.tags[-1]) == ("spring", "mine")
 
 
-def test_models_are_versions_of_the_artifact_that_was_named(bench: Bench, script: Script) -> None:
+def test_models_are_versions_of_the_named_artifact(bench: Bench, script: Script) -> None:
     bench.world(a_job())
     script(model_artifact_name="our models", model_artifact_type="finetuned")
     assert list(bench.aliases("our-models")) == ["v0"]
     assert bench.cloud.world.wandb.store.collection(ENTITY, PROJECT, "our-models").type == "finetuned"
 
 
-def test_whoever_is_signed_in_stays_signed_in(bench: Bench, script: Script, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_existing_sign_in_is_kept(bench: Bench, script: Script, monkeypatch: pytest.MonkeyPatch) -> None:
     """The runs are written with the vault's key, which signs the process in while they are open (wandb 0.31)."""
     vault = {"name": "kv-open", "group": "rg-ml", "rbac": True, "secrets": [{"name": "wandb-api-key", "value": KEY}]}
     bench.world(a_job(), vaults=[vault])
@@ -236,7 +236,7 @@ def test_whoever_is_signed_in_stays_signed_in(bench: Bench, script: Script, monk
     wbauth.unauthenticate_session()
 
 
-def test_a_run_of_ones_own_goes_on_undisturbed(bench: Bench, script: Script, tmp_path: Path) -> None:
+def test_the_users_own_open_run_is_not_disturbed(bench: Bench, script: Script, tmp_path: Path) -> None:
     bench.world(a_job())
     quiet = wandb.Settings(silent=True, console="off")
     mine = wandb.init(entity=ENTITY, project=PROJECT, id="mine", dir=tmp_path, settings=quiet)
@@ -252,7 +252,7 @@ def test_a_run_of_ones_own_goes_on_undisturbed(bench: Bench, script: Script, tmp
     assert "job_id" not in bench.run("mine").config
 
 
-def test_the_key_is_found_where_wandb_login_left_it(
+def test_the_key_of_wandb_login_is_used(
     bench: Bench, script: Script, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     bench.world(a_job())
@@ -287,7 +287,7 @@ def test_openais_own_platform_by_its_key_alone(bench: Bench, script: Script, mon
         ({"endpoint": CLOSED_ENDPOINT}, AccountError, "does not let this identity"),
     ],
 )
-def test_what_cannot_be_done_at_all_is_an_error_and_writes_nothing(
+def test_impossible_calls_raise_an_error_and_write_nothing(
     bench: Bench, script: Script, said: dict[str, Any], error: type[Exception], words: str
 ) -> None:
     bench.world(a_job())
@@ -296,9 +296,7 @@ def test_what_cannot_be_done_at_all_is_an_error_and_writes_nothing(
     assert bench.cloud.writes == 0
 
 
-def test_a_key_that_wandb_does_not_take_is_an_error(
-    bench: Bench, script: Script, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_key_that_wandb_refuses_is_an_error(bench: Bench, script: Script, monkeypatch: pytest.MonkeyPatch) -> None:
     bench.world(a_job())
     for key in ("9" * 40, "short"):
         monkeypatch.setenv("WANDB_API_KEY", key)
@@ -307,7 +305,7 @@ def test_a_key_that_wandb_does_not_take_is_an_error(
     assert bench.cloud.writes == 0
 
 
-def test_parameters_of_wandb_init_that_have_no_use_here_are_named(
+def test_unsupported_parameters_of_wandb_init_are_named(
     bench: Bench, script: Script, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bench.world(a_job())
@@ -327,5 +325,5 @@ def test_parameters_of_wandb_init_that_have_no_use_here_are_named(
         ("http://10.1.2.3/v1", "10.1.2.3"),
     ],
 )
-def test_an_account_is_called_by_its_clients_address(url: str, name: str) -> None:
+def test_an_account_is_named_after_its_clients_address(url: str, name: str) -> None:
     assert account_name(url) == name

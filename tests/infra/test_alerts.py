@@ -126,7 +126,9 @@ def test_nothing_fires_while_the_app_works_and_instances_are_drained(
 
 
 @worker
-def test_a_refused_account_a_failing_job_and_an_expiring_key_fire(workspace: Workspace, host: Host, load: Load) -> None:
+def test_alerts_fire_for_a_refused_account_a_failing_job_and_an_expiring_key(
+    workspace: Workspace, host: Host, load: Load
+) -> None:
     secret = {"name": "wandb-api-key", "value": KEY, "expires_in_days": 12}
     closed = {"name": "aoai-closed", "group": "rg-ml"}  # where the app has no role
     vault = WORLD["vaults"][0] | {"secrets": [secret]}
@@ -148,7 +150,7 @@ def test_a_refused_account_a_failing_job_and_an_expiring_key_fire(workspace: Wor
 
 
 @worker
-def test_a_refused_key_fires_and_so_does_the_missing_tick(workspace: Workspace, host: Host, load: Load) -> None:
+def test_alerts_fire_for_a_refused_key_and_a_missing_tick(workspace: Workspace, host: Host, load: Load) -> None:
     secret = {"name": "wandb-api-key", "value": "f" * 40}
     cloud = load({**WORLD, "vaults": [WORLD["vaults"][0] | {"secrets": [secret]}]})
     [refused] = host(tick(), env=azure(cloud))["invocations"]
@@ -156,13 +158,13 @@ def test_a_refused_key_fires_and_so_does_the_missing_tick(workspace: Workspace, 
     assert workspace.fired() == {"key-refused", "no-tick"}
 
 
-def test_a_stuck_timer_fires_and_so_does_a_message_that_only_the_host_saw(workspace: Workspace) -> None:
+def test_alerts_fire_for_a_stuck_timer_and_a_message_that_only_the_host_logged(workspace: Workspace) -> None:
     workspace.add("AppRequests", HEARTBEAT + 1, "find_jobs", True, 900.0)
     workspace.add("AppTraces", 1, "Message decoding has failed! Check MessageEncoding settings.")
     assert workspace.fired() == {"no-tick", "poison"}
 
 
-def test_a_new_app_is_not_missed_in_its_first_minutes(workspace: Workspace) -> None:
+def test_no_alert_fires_in_the_first_minutes_of_a_new_app(workspace: Workspace) -> None:
     for minutes in (6, 4, 2):  # new roles do not work yet
         workspace.add("AppTraces", minutes, "tick accounts=1 accounts_failed=1 jobs=0 refused=0")
     assert workspace.fired() == {"no-tick", "refused"}

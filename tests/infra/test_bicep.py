@@ -70,7 +70,7 @@ def read_by_the_code() -> dict[str, object]:
 
 
 @pytest.mark.parametrize("name", TEXTS)
-def test_a_template_is_bicep(name: str) -> None:
+def test_every_template_is_valid_bicep(name: str) -> None:
     wrong = [node for node in nodes(TEXTS[name]) if node.type == "ERROR" or node.is_missing]
     assert not wrong, [(node.start_point.row + 1, node.text) for node in wrong]
 
@@ -125,7 +125,7 @@ def test_combinations_that_cannot_work_stop_the_deployment_before_a_resource_is_
     assert locations == {"location", "'global'"}
 
 
-def test_an_update_keeps_the_settings_of_others_and_drops_ours_that_are_empty_now() -> None:
+def test_an_update_keeps_the_settings_of_others_and_removes_ours_that_are_empty_now() -> None:
     text = TEXTS["app-settings"]
     assert (
         "filter(items(present), each => !contains(settings, each.key) && toLower(each.key) != connectionString)" in text
@@ -165,7 +165,7 @@ def test_a_parameter_has_the_codes_default_in_the_template_and_in_azds_file() ->
             assert PARAMETERS[name] in ("", "''"), f"azd passes '' for an unset {match[1]}, in place of the default"
 
 
-def test_nothing_has_a_key() -> None:
+def test_no_resource_uses_a_key() -> None:
     assert "allowSharedKeyAccess: false" in EVERYTHING
     assert re.findall(r"(?i)disableLocalAuth: (\w+)", EVERYTHING) == ["true", "true"], "Application Insights, its logs"
     secrets = [name for name, reason in NOT_DEPLOYED.items() if "secret" in reason]

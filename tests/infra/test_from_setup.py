@@ -45,7 +45,7 @@ def document(**changed: Any) -> str:
     return json.dumps(whole | changed)
 
 
-def test_what_setup_prints_is_all_that_a_deployment_asks_for(
+def test_a_deployment_needs_nothing_beyond_the_output_of_setup(
     load: Callable[[Mapping[str, Any]], Cloud], run: Run, tmp_path: Path
 ) -> None:
     load(WORLD)
@@ -126,7 +126,7 @@ def test_any_other_document_is_refused(text: str, message: str) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
-def test_what_a_shell_on_windows_makes_of_a_document_is_read_too(encoding: str) -> None:
+def test_documents_redirected_by_a_shell_on_windows_can_be_read(encoding: str) -> None:
     assert from_setup.variables(document().encode(encoding)) == from_setup.variables(document())
 
 

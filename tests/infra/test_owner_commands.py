@@ -50,7 +50,7 @@ def test_each_assignment_of_the_template_is_a_command_with_the_templates_name(
     assert set(ROLE_IDS.values()) == set(re.findall(r"^var \w+ = '([0-9a-f-]{36})'", templates, re.MULTILINE))
 
 
-def test_the_ids_of_roles_are_azures() -> None:
+def test_the_ids_of_roles_match_azures() -> None:
     known = {role.name: role.id for role in ROLES.values()}
     assert {name: known.get(name, role_id) for name, role_id in ROLE_IDS.items()} == ROLE_IDS
 

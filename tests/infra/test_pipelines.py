@@ -28,6 +28,6 @@ def test_a_pipeline_checks_then_deploys_a_pinned_release_without_a_stored_secret
     assert "@master" not in text
 
 
-def test_github_may_ask_for_a_token_of_azure_and_nothing_more() -> None:
+def test_the_github_workflow_has_only_the_permission_to_request_an_azure_token() -> None:
     workflow = yaml.safe_load((INFRA / "pipelines" / "github-actions.yml").read_text(encoding="utf-8"))
     assert workflow["permissions"] == {"contents": "read", "id-token": "write"}

@@ -59,7 +59,7 @@ def line_of(event: str, lines: Mapping[str, set[str]]) -> tuple[str, set[str]]:
 
 
 @pytest.mark.parametrize("where", QUERIES)
-def test_a_query_asks_for_lines_and_fields_that_are_written(where: str) -> None:
+def test_a_query_only_uses_lines_and_fields_that_the_app_logs(where: str) -> None:
     query = QUERIES[where]
     events = EVENT.findall(query)
     fields = set(FIELD.findall(query))

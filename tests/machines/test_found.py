@@ -16,7 +16,7 @@ LIVE: dict[str, Any] = {
 }
 
 
-def test_the_run_of_the_only_job_ends_when_the_job_is_deleted(sync_bench: Bench) -> None:
+def test_the_run_of_an_accounts_only_job_ends_when_the_job_is_deleted(sync_bench: Bench) -> None:
     """An account that lists no job any more is asked about in W&B like any other."""
     fresh(sync_bench, a_job(**LIVE))
     engine = sync_bench.engine()
@@ -27,7 +27,7 @@ def test_the_run_of_the_only_job_ends_when_the_job_is_deleted(sync_bench: Bench)
     assert sync_bench.state() == "failed"
 
 
-def test_a_run_that_is_broken_off_is_not_shown_as_finished(sync_bench: Bench) -> None:
+def test_an_interrupted_run_is_not_shown_as_finished(sync_bench: Bench) -> None:
     """It was, until the next tick; and for ever, without a word, where the job is deleted before it."""
     fresh(sync_bench, a_job())
     engine = sync_bench.engine()
@@ -38,7 +38,7 @@ def test_a_run_that_is_broken_off_is_not_shown_as_finished(sync_bench: Bench) ->
 
 
 @pytest.mark.parametrize("created", ["0s", "-4m"], ids=["without rows", "with rows"])
-def test_who_resumes_a_run_while_another_writes_rows_repeats_none(
+def test_resuming_a_run_while_another_process_writes_rows_repeats_no_row(
     sync_bench: Bench, processes: Processes, created: str
 ) -> None:
     """The resume is told the last step; until it opens the run there are more, and its own would go behind them."""

@@ -384,7 +384,7 @@ def _worked(engine: Engine, messages: Sequence[str]) -> list[Outcome]:
 
 @pytest.mark.timeout(0)  # the deep profile takes its time
 @pytest.mark.usefixtures("part")
-def test_wandb_says_what_azure_says_whatever_happens(sync_bench: Bench, processes: Processes) -> None:
+def test_wandb_always_agrees_with_azure(sync_bench: Bench, processes: Processes) -> None:
     """Each step once, statuses, inputs, models; what people changed stays; in the end nothing is left to write."""
     machine = partial(JobsMachine, sync_bench, processes)
     run_state_machine_as_test(machine, settings=how(examples=5, steps=12))  # type: ignore[arg-type]  # it calls it, no more

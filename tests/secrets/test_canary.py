@@ -102,7 +102,7 @@ def test_the_canary_runs_every_command() -> None:
     ],
     ids=" ".join,
 )
-def test_a_slice_of_it(argv: tuple[str, ...]) -> None:
+def test_a_part_of_the_canary_finds_no_secret(argv: tuple[str, ...]) -> None:
     command = [sys.executable, "-m", "evidence", "canary", *argv, "--jobs", "1", "--json"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr

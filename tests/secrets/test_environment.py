@@ -17,20 +17,20 @@ def _given(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AZURE_OPENAI_ENDPOINTS", "https://aoai-ml.openai.azure.com/")
 
 
-def test_keys_are_taken_out_of_the_environment_once_they_are_read() -> None:
+def test_keys_are_removed_from_the_environment_once_they_are_read() -> None:
     settings = Settings.take()
     assert settings.wandb_api_key is not None
     assert settings.wandb_api_key.get_secret_value() == KEYS["WANDB_API_KEY"]
     assert not KEYS.keys() & os.environ.keys()
 
 
-def test_keys_are_taken_when_something_else_is_wrong_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_keys_are_removed_even_if_another_setting_is_invalid(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SYNC_CONCURRENCY", "many")
     with pytest.raises(SettingsError):
         Settings.take()
     assert not KEYS.keys() & os.environ.keys()
 
 
-def test_in_somebody_elses_process_they_stay() -> None:
+def test_keys_stay_in_the_environment_of_a_users_process() -> None:
     Settings.load()
     assert KEYS.items() <= os.environ.items()

@@ -146,7 +146,7 @@ CLOSED_STORAGE = {
         ("policies", PRIVATE, {"policies": [NO_ADDRESSES]}, "publicIPAddresses is refused", "landing zone"),
     ],
 )
-def test_what_azure_would_refuse_is_found(
+def test_problems_that_azure_would_refuse_are_found(
     cloud: Cloud, call: Call, check: str, options: tuple[str, ...], world: dict[str, Any], seen: str, remedy: str
 ) -> None:
     found = checked(cloud, call, *options, **world)

@@ -140,7 +140,9 @@ CASES: dict[str, tuple[dict[str, Any], str, int, str]] = {
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=list(CASES))
-def test_the_answer_helps(load: Load, call: Call, case: tuple[dict[str, Any], str, int, str]) -> None:
+def test_each_reported_problem_gets_a_helpful_answer(
+    load: Load, call: Call, case: tuple[dict[str, Any], str, int, str]
+) -> None:
     world, command, status, words = case
     load(NOW | world)
     name, *options = command.split()

@@ -39,7 +39,7 @@ def table(title: str, first: Mapping[str, int], idle: Mapping[str, int]) -> str:
 
 
 @pytest.mark.parametrize("narrow", [False, True], ids=["as documented", "least privilege and a reader"])
-def test_a_run_that_finds_everything_in_place_asks_little(load: Load, run: Run, *, narrow: bool) -> None:
+def test_a_run_without_changes_makes_few_requests(load: Load, run: Run, *, narrow: bool) -> None:
     cloud = load(WORLD)
     reader = cloud.world.tenant.named("function-app").object_id
     least = ("--identity-role", "secrets-user", "--identity-scope", "secret", "--reader", reader)

@@ -31,7 +31,7 @@ FIREWALL = modify(VAULTS, **{"properties.networkAcls.defaultAction": "Deny"})
     ],
     ids=["switch", "entries", "API keys", "public access"],
 )
-def test_what_a_write_changed_beside_what_it_asked_for_is_named(
+def test_unrequested_changes_of_a_write_are_named(
     load: Load, bench: Bench, policy: dict[str, Any], options: dict[str, Any], words: str
 ) -> None:
     load(world() | SOON | policy)

@@ -261,7 +261,9 @@ def _id(bench: Bench) -> str:
     ],
     ids=["nested groups at a management group", "a custom role", "an activation that outlasts the run"],
 )
-def test_rights_are_judged_by_what_somebody_may_do(load: Load, bench: Bench, held: dict[str, Any]) -> None:
+def test_rights_are_judged_by_actions_and_not_by_the_names_of_roles(
+    load: Load, bench: Bench, held: dict[str, Any]
+) -> None:
     people = [
         {"name": "operator", "kind": "user"},
         {"name": "billing-api", "kind": "managed identity"},
@@ -275,7 +277,7 @@ def test_rights_are_judged_by_what_somebody_may_do(load: Load, bench: Bench, hel
     assert bench.vault.rbac
 
 
-def test_the_right_to_switch_is_looked_at_again_before_the_switch(load: Load, bench: Bench) -> None:
+def test_the_right_to_switch_is_checked_again_before_the_switch(load: Load, bench: Bench) -> None:
     """A condition that comes while setup waits stops it with the vault as it was."""
     narrowed = {
         "principal": "operator",
@@ -290,7 +292,7 @@ def test_the_right_to_switch_is_looked_at_again_before_the_switch(load: Load, be
     assert not bench.vault.rbac
 
 
-def test_what_cannot_be_read_is_named_and_stops_nothing(load: Load, bench: Bench) -> None:
+def test_unreadable_governance_is_named_and_not_an_error(load: Load, bench: Bench) -> None:
     rights = [
         f"{VAULTS}/*",
         "Microsoft.Authorization/roleAssignments/*",

@@ -80,7 +80,7 @@ def idle(bench: Bench, **options: Any) -> bool:
     ],
 )
 @pytest.mark.parametrize("rbac", [True, None], ids=["on RBAC", "switched"])
-def test_the_accounts_identity_gets_the_role_that_was_asked_for_where_it_was_asked_for(
+def test_the_accounts_identity_gets_the_requested_role_at_the_requested_scope(
     load: Load, bench: Bench, role: str, scope: Scope, expected: tuple[str, str], *, rbac: bool | None
 ) -> None:
     load(world(vault={"rbac": rbac}))
@@ -102,7 +102,7 @@ def test_readers_get_the_one_secret_and_nothing_else(load: Load, bench: Bench) -
     assert idle(bench, readers=readers)
 
 
-def test_names_of_assignments_on_the_secret_are_those_a_template_would_give(load: Load, bench: Bench) -> None:
+def test_assignments_on_the_secret_have_the_names_that_a_template_gives_them(load: Load, bench: Bench) -> None:
     load(world())
     bench.setup(readers=(id_of(bench, "function-app"),))
     scope = f"{bench.vault.id}/secrets/wandb-api-key"
@@ -110,21 +110,21 @@ def test_names_of_assignments_on_the_secret_are_those_a_template_would_give(load
     assert bench.cloud.world.tenant.rbac.assignments[name].scope == scope
 
 
-def test_a_role_on_the_secret_is_read_back_and_a_listing_that_lags_is_asked_again(load: Load, bench: Bench) -> None:
+def test_a_role_on_the_secret_is_read_back_again_if_the_listing_is_late(load: Load, bench: Bench) -> None:
     late = {"op": "RoleAssignments_ListForScope", "when": {"nth": [3, 4]}, "do": {"status": 200, "body": {"value": []}}}
     load(world(faults=[late], transitions={"rbac_propagation": 0}))
     bench.setup(readers=(id_of(bench, "function-app"),))
     assert bench.clock.slept == 1 + 2
 
 
-def test_what_a_template_assigned_under_another_name_is_adopted(load: Load, bench: Bench) -> None:
+def test_an_assignment_of_a_template_under_another_name_is_adopted(load: Load, bench: Bench) -> None:
     theirs = {"principal": "function-app", "role": "Key Vault Secrets User", "scope": f"{VAULT}/secrets/wandb-api-key"}
     load(world(theirs))
     bench.setup(readers=(id_of(bench, "function-app"),))
     assert not any("function-app" in s.detail for s in bench.ui.steps)
 
 
-def test_a_reader_under_a_condition_stops_setup_with_a_way_out(load: Load, bench: Bench) -> None:
+def test_a_readers_role_with_a_condition_stops_setup_with_a_remedy(load: Load, bench: Bench) -> None:
     scope = f"{VAULT}/secrets/wandb-api-key"
     load(world({"principal": "dana", "role": "Key Vault Secrets User", "scope": scope, "condition": "@x"}))
     with pytest.raises(errors.ConditionalRoleError, match="dana"):
@@ -145,7 +145,7 @@ def test_a_readers_kind_is_looked_up(load: Load, bench: Bench, reader: str) -> N
 
 
 @pytest.mark.parametrize("reader", ["function-app", "dana"])
-def test_a_reader_of_whom_the_directory_says_nothing_is_taken_for_a_service_principal(
+def test_a_reader_that_the_directory_does_not_show_is_assumed_to_be_a_service_principal(
     load: Load, bench: Bench, reader: str
 ) -> None:
     """And where Azure says that this is wrong, Azure is left to find out."""
@@ -176,7 +176,9 @@ def test_a_reader_that_the_directory_does_not_know_stops_setup(
     assert cloud.writes == 0
 
 
-def test_narrowing_adds_what_was_asked_takes_nothing_away_and_tells(load: Load, bench: Bench) -> None:
+def test_narrowing_adds_the_requested_role_removes_nothing_and_reports_the_broader_one(
+    load: Load, bench: Bench
+) -> None:
     load(world())
     bench.setup()
     assert notes(bench) == []
@@ -193,7 +195,7 @@ def test_narrowing_adds_what_was_asked_takes_nothing_away_and_tells(load: Load, 
     assert idle(bench, **narrow), "what is left is enough"
 
 
-def test_a_reader_who_may_more_is_told_of(load: Load, bench: Bench) -> None:
+def test_a_reader_with_broader_access_is_reported(load: Load, bench: Bench) -> None:
     load(world({"principal": "dana", "role": "Key Vault Administrator", "scope": "rg-ml"}))
     reader = (id_of(bench, "dana"),)
     bench.setup(readers=reader)
@@ -202,7 +204,7 @@ def test_a_reader_who_may_more_is_told_of(load: Load, bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("kind", ["user", "application", "managed identity"])
-def test_the_operator_may_be_anybody(load: Load, bench: Bench, kind: str) -> None:
+def test_the_operator_may_be_any_kind_of_principal(load: Load, bench: Bench, kind: str) -> None:
     principals = [{"name": "operator", "kind": kind}, {"name": "billing-api", "kind": "managed identity"}]
     policies = [{"principal": "billing-api", "secrets": ["get"]}]
     load(world(principals=principals, vault={"rbac": None, "policies": policies}))
@@ -281,7 +283,7 @@ def test_on_access_policies_the_identity_may_get_less(load: Load, bench: Bench) 
     assert allowed(bench)["aoai-ml"] == ["get", "list"]
 
 
-def test_an_entry_that_is_there_gets_what_is_missing_and_keeps_the_rest(load: Load, bench: Bench) -> None:
+def test_an_existing_entry_gets_the_missing_permissions_and_keeps_the_others(load: Load, bench: Bench) -> None:
     load(world(vault={"rbac": None, "policies": [{"principal": "operator", "secrets": ["Get"], "keys": ["list"]}]}))
     bench.setup(by_access_policy=True)
     [mine] = [p for p in bench.vault.policies if p.object_id == id_of(bench, "operator")]
@@ -304,7 +306,7 @@ def test_the_vaults_tags_record_what_setup_added_to_each_entry(load: Load, bench
     }, "the operator had get before"
 
 
-def test_all_means_all(load: Load, bench: Bench) -> None:
+def test_the_permission_all_covers_every_permission(load: Load, bench: Bench) -> None:
     load(world(vault={"rbac": None, "policies": [{"principal": "operator", "secrets": ["all"]}]}))
     bench.setup(by_access_policy=True)
     assert [s.detail for s in bench.ui.steps if "you" in s.detail.split()] == []
@@ -318,7 +320,7 @@ def test_access_policies_on_a_vault_with_rbac_are_refused_with_a_reason(load: Lo
     assert bench.cloud.writes == 0
 
 
-def test_adding_to_access_policies_takes_a_right_which_is_looked_for_first(load: Load, bench: Bench) -> None:
+def test_the_right_to_change_access_policies_is_checked_first(load: Load, bench: Bench) -> None:
     roles = ["Reader", "Cognitive Services Contributor"]
     load(
         world(vault=ON_POLICIES)
@@ -352,7 +354,7 @@ def test_a_reader_is_named_by_object_id(call: Call) -> None:
     assert "not an object id" in done.stderr
 
 
-def test_what_was_chosen_on_the_command_line_is_what_the_plan_does(call: Call, cloud: Cloud) -> None:
+def test_the_plan_follows_the_options_of_the_command(call: Call, cloud: Cloud) -> None:
     dana = cloud.world.tenant.named("dana").object_id
     narrow = ("--identity-role", "secrets-user", "--identity-scope", "secret")
     done = call("plan", *narrow, "-o", "json", env=OPERATOR_ENV | {"KEY_VAULT_READERS": dana})
@@ -426,7 +428,7 @@ def test_the_accounts_identity_can_be_left_out(load: Load, bench: Bench, *, by_p
     assert not setup.status(bench.session(**options)).work
 
 
-def test_doctor_does_not_miss_an_identity_that_was_left_out(load: Load, call: Call) -> None:
+def test_doctor_accepts_that_the_accounts_identity_was_left_out(load: Load, call: Call) -> None:
     jobs = {"principal": "operator", "role": "Cognitive Services OpenAI User", "scope": "rg-ml"}
     load(world(jobs, transitions={"rbac_propagation": 0}))
     env = OPERATOR_ENV | {"WANDB_API_KEY": GOOD_KEY}

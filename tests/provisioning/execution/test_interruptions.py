@@ -52,7 +52,7 @@ def finish(bench: Bench, whole: tuple[object, ...]) -> None:
     assert bench.cloud.writes == writes
 
 
-def test_ctrl_c_in_the_wait_and_the_next_run_waits_only_the_rest(
+def test_after_ctrl_c_in_the_wait_the_next_run_only_waits_the_rest(
     load: Load, bench: Bench, whole: tuple[object, ...]
 ) -> None:
     load(SMALL)
@@ -102,7 +102,7 @@ def test_a_closed_terminal_while_the_vault_does_not_answer_switches_back(load: L
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_kill_and_a_hung_up_terminal_are_treated_as_ctrl_c(load: Load, number: signal.Signals) -> None:
+def test_sigterm_and_a_closed_terminal_are_treated_like_ctrl_c(load: Load, number: signal.Signals) -> None:
     """The process is ended while the vault, which is switched, does not accept it yet."""
     cloud = load(SMALL | {"transitions": {"rbac_propagation": 7200}})
     vault = cloud.world.tenant.vaults["kv-ml"]
@@ -121,7 +121,7 @@ def test_kill_and_a_hung_up_terminal_are_treated_as_ctrl_c(load: Load, number: s
     assert not vault.rbac
 
 
-def test_a_directory_that_does_not_know_the_new_identity_yet_is_asked_again(load: Load, bench: Bench) -> None:
+def test_a_new_identity_that_the_directory_does_not_know_yet_is_retried(load: Load, bench: Bench) -> None:
     body = {"error": {"code": "PrincipalNotFound", "message": "Principal x does not exist in the directory y."}}
     refused = {"op": "RoleAssignments_Create", "when": {"nth": [3, 4, 5]}, "do": {"status": 400, "body": body}}
     load(SMALL | {"faults": [refused], "transitions": {"rbac_propagation": 0}})
@@ -130,7 +130,7 @@ def test_a_directory_that_does_not_know_the_new_identity_yet_is_asked_again(load
     assert end(bench)[3] == [GOOD_KEY]
 
 
-def test_an_assignment_that_exists_by_the_time_it_is_made_is_adopted(load: Load, bench: Bench) -> None:
+def test_an_assignment_that_somebody_made_in_the_meantime_is_adopted(load: Load, bench: Bench) -> None:
     """Somebody assigned it under another name between the plan and the step."""
     load(SMALL)
     tenant = bench.cloud.world.tenant
@@ -149,7 +149,7 @@ def test_an_assignment_that_exists_by_the_time_it_is_made_is_adopted(load: Load,
     assert [a.name for a in held] == ["a1b2c3d4-0000-4000-8000-00000000000b"]
 
 
-def test_a_switch_whose_way_back_fails_says_how_to_go_back(load: Load, bench: Bench) -> None:
+def test_if_switching_back_fails_the_error_names_the_command_for_it(load: Load, bench: Bench) -> None:
     faults = [{"op": "Vaults_Update", "when": {"nth": [2]}, "do": {"status": 400}}]
     load(SMALL | {"faults": faults, "transitions": {"rbac_propagation": 7200}})
     with pytest.raises(errors.AccessNotEffectiveError) as caught:
@@ -159,7 +159,7 @@ def test_a_switch_whose_way_back_fails_says_how_to_go_back(load: Load, bench: Be
     assert "provisioning rescue --key-vault /subscriptions/" in caught.value.hint
 
 
-def test_a_role_that_is_taken_away_before_the_switch_stops_it(load: Load, bench: Bench) -> None:
+def test_a_role_that_is_removed_before_the_switch_stops_it(load: Load, bench: Bench) -> None:
     load(SMALL)
     rbac = bench.cloud.world.tenant.rbac
     billing = bench.cloud.world.tenant.named("billing-api").object_id

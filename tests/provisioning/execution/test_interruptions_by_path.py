@@ -107,7 +107,9 @@ def stop_and_finish(
 
 @pytest.mark.parametrize("do", [BEFORE, AFTER], ids=["refused", "answer lost"])
 @pytest.mark.parametrize("path", PATHS.values(), ids=PATHS)
-def test_every_write_that_goes_wrong_is_made_up_for(load: Load, bench: Bench, path: Path, do: dict[str, Any]) -> None:
+def test_after_any_failed_write_the_next_run_completes(
+    load: Load, bench: Bench, path: Path, do: dict[str, Any]
+) -> None:
     whole, requests, writing = run_whole(load, bench, path)
     writes = [r for r in requests if r[0] in writing]
     assert writes
@@ -118,7 +120,7 @@ def test_every_write_that_goes_wrong_is_made_up_for(load: Load, bench: Bench, pa
 @pytest.mark.timeout(300)  # one setup and one more run for every read
 @pytest.mark.slow
 @pytest.mark.parametrize("path", PATHS.values(), ids=PATHS)
-def test_every_look_that_goes_wrong_is_made_up_for(load: Load, bench: Bench, path: Path) -> None:
+def test_after_any_failed_read_the_next_run_completes(load: Load, bench: Bench, path: Path) -> None:
     whole, requests, writing = run_whole(load, bench, path)
     for request in requests:
         if request[0] not in writing:
@@ -142,7 +144,7 @@ def test_ctrl_c_after_any_step_leaves_the_rest_to_the_next_run(load: Load, bench
 
 
 @pytest.mark.parametrize("path", ["create", "recover"])
-def test_making_and_recovering_a_vault_survive_a_lost_answer_in_the_same_run(
+def test_creating_and_recovering_a_vault_survive_a_lost_answer_in_the_same_run(
     load: Load, bench: Bench, path: str
 ) -> None:
     """The SDK asks again, and there is nothing left to recover."""
@@ -155,7 +157,7 @@ def test_making_and_recovering_a_vault_survive_a_lost_answer_in_the_same_run(
 
 @pytest.mark.parametrize("lost", [3, 4], ids=["one poll", "two polls"])
 @pytest.mark.parametrize("path", ["create", "recover"])
-def test_killed_while_the_vault_comes_into_being_the_next_run_waits_for_it(
+def test_after_a_kill_while_the_vault_is_created_the_next_run_waits_for_it(
     load: Load, bench: Bench, path: str, lost: int
 ) -> None:
     """A poll is refused, as good as a machine switched off: the vault goes on without us."""

@@ -28,7 +28,7 @@ def entry(bench: Bench, name: str) -> list[str]:
 
 @pytest.mark.parametrize(("first", "last"), [("wandb-prod", "wandb-staging"), ("wandb-staging", "wandb-prod")])
 @pytest.mark.parametrize("by_policy", [False, True])
-def test_teardown_of_one_secret_leaves_what_another_needs_and_the_last_leaves_nothing(
+def test_teardown_of_one_secret_keeps_what_another_needs_and_the_last_teardown_removes_everything(
     load: Load, bench: Bench, first: str, last: str, *, by_policy: bool
 ) -> None:
     load(world() | {"assignments": [OWNER]} | SOON)
@@ -51,7 +51,7 @@ def test_teardown_of_one_secret_leaves_what_another_needs_and_the_last_leaves_no
 # --- entries that setup and others share -----------------------------------------------------------------------------
 
 
-def test_an_entry_that_others_extended_is_reduced_and_one_that_setup_extended_is_put_back(
+def test_an_entry_that_others_extended_is_reduced_and_one_that_setup_extended_is_restored(
     load: Load, bench: Bench
 ) -> None:
     load(world())
@@ -67,7 +67,7 @@ def test_an_entry_that_others_extended_is_reduced_and_one_that_setup_extended_is
 
 
 @pytest.mark.parametrize("old", [False, True])
-def test_forged_tags_take_no_access_away(load: Load, bench: Bench, *, old: bool) -> None:
+def test_forged_tags_remove_nobodys_access(load: Load, bench: Bench, *, old: bool) -> None:
     """Somebody who may write tags, and no access policies, names others in them."""
     given = [{"principal": "billing-api", "secrets": ["get"]}, {"principal": "dana", "secrets": ["get", "list"]}]
     load(world(policies=[*given, {"principal": "operator", "secrets": ALL}]))

@@ -34,7 +34,7 @@ def killed(load: Load, bench: Bench) -> None:
     assert bench.vault.rbac
 
 
-def test_the_printed_command_goes_back_and_changes_nothing_else(load: Load, bench: Bench, call: Call) -> None:
+def test_the_printed_command_switches_back_and_changes_nothing_else(load: Load, bench: Bench, call: Call) -> None:
     killed(load, bench)
     with pytest.raises(errors.AccessNotEffectiveError) as caught:  # the next run, which finds itself shut out
         bench.setup()
@@ -83,7 +83,7 @@ def test_a_vault_without_access_policies_is_not_put_on_them(load: Load, bench: B
         ({"code": "RequestDisallowedByPolicy", "message": "Disallowed by policy."}, "disallowed-by-policy", "exemption"),
     ],
 )  # fmt: skip
-def test_who_may_run_it_is_named_if_it_is_refused(
+def test_if_rescue_is_refused_the_error_names_who_may_run_it(
     load: Load, bench: Bench, call: Call, body: dict[str, Any], code: str, words: str
 ) -> None:
     fault = {"op": "Vaults_Update", "do": {"status": 400 if code == "missing-rights" else 403, "body": {"error": body}}}

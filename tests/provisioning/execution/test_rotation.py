@@ -67,14 +67,14 @@ def test_rotating_to_the_key_that_is_there_writes_nothing(load: Load, bench: Ben
     assert bench.cloud.writes == 0
 
 
-def test_what_an_interrupted_rotation_left_is_finished(load: Load, bench: Bench) -> None:
+def test_an_interrupted_rotation_is_completed(load: Load, bench: Bench) -> None:
     load(world(OLD, {"value": NEW_KEY, "tags": OURS}))
     session = bench.rotate(NEW_KEY)
     assert versions(bench) == [(GOOD_KEY, False), (NEW_KEY, True)]
     assert session.facts["changes"] == 1
 
 
-def test_versions_of_others_are_shown_and_stay(load: Load, bench: Bench) -> None:
+def test_versions_of_others_are_shown_and_not_changed(load: Load, bench: Bench) -> None:
     theirs = {"value": "by hand", "created_days_ago": 400}
     load(world(theirs, OLD, {"value": "older and disabled", "enabled": False}))
     session = bench.rotate(NEW_KEY)
@@ -88,7 +88,7 @@ def test_versions_of_others_are_shown_and_stay(load: Load, bench: Bench) -> None
     assert "neither setup nor rotate-key wrote it" in note["detail"]
 
 
-def test_a_disabled_current_version_gets_a_successor(load: Load, bench: Bench) -> None:
+def test_a_disabled_current_version_is_replaced(load: Load, bench: Bench) -> None:
     load(world(OLD | {"enabled": False}))
     bench.rotate(NEW_KEY)
     assert versions(bench) == [(GOOD_KEY, False), (NEW_KEY, True)]
@@ -111,7 +111,7 @@ def test_without_a_secret_there_is_nothing_to_rotate(
     assert bench.cloud.writes == 0
 
 
-def test_who_may_not_see_the_secret_is_told_before_a_key_is_asked_for(load: Load, bench: Bench) -> None:
+def test_missing_rights_on_the_secret_are_reported_before_the_prompt_for_a_key(load: Load, bench: Bench) -> None:
     data = world(OLD)
     load(data | {"assignments": [a for a in data["assignments"] if a["role"] == "Reader"]})
     bench.key = None  # the bench's prompt fails the test
@@ -120,7 +120,7 @@ def test_who_may_not_see_the_secret_is_told_before_a_key_is_asked_for(load: Load
     assert bench.clock.slept == 0
 
 
-def test_who_may_only_read_disables_nothing(load: Load, bench: Bench) -> None:
+def test_an_operator_who_may_only_read_disables_nothing(load: Load, bench: Bench) -> None:
     roles = [{"principal": "operator", "role": r, "scope": "rg-ml"} for r in ("Key Vault Secrets User", "Reader")]
     load(world(OLD, assignments=roles))
     with pytest.raises(errors.AccessNotEffectiveError, match="setSecret"):
@@ -156,7 +156,9 @@ def finish(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize(("op", "nth"), [*WRITES, *READS])
-def test_a_request_that_fails_before_it_acts(load: Load, bench: Bench, op: str, nth: int) -> None:
+def test_the_next_run_completes_after_a_request_that_fails_before_the_service_acts(
+    load: Load, bench: Bench, op: str, nth: int
+) -> None:
     load(world(*TWO_OLD, faults=[{"op": op, "when": {"nth": [nth]}, "do": {"status": 400}}]))
     with pytest.raises(errors.ProvisioningError) as caught:
         bench.rotate(NEW_KEY)
@@ -165,7 +167,9 @@ def test_a_request_that_fails_before_it_acts(load: Load, bench: Bench, op: str, 
 
 
 @pytest.mark.parametrize(("op", "nth"), WRITES)
-def test_a_request_that_acts_and_whose_answer_is_lost(load: Load, bench: Bench, op: str, nth: int) -> None:
+def test_the_next_run_completes_after_a_request_whose_answer_is_lost(
+    load: Load, bench: Bench, op: str, nth: int
+) -> None:
     load(world(*TWO_OLD, faults=[{"op": op, "when": {"nth": [nth]}, "do": {"lost_response": True}}]))
     with contextlib.suppress(errors.UnreachableError):
         bench.rotate(NEW_KEY)
@@ -173,7 +177,7 @@ def test_a_request_that_acts_and_whose_answer_is_lost(load: Load, bench: Bench, 
 
 
 @pytest.mark.parametrize("at", range(3))
-def test_ctrl_c_between_steps_says_what_stands(load: Load, bench: Bench, at: int) -> None:
+def test_ctrl_c_between_steps_lists_the_changes_that_stand(load: Load, bench: Bench, at: int) -> None:
     load(world(*TWO_OLD))
     bench.ui.interrupt_after(at + 1)
     with pytest.raises(errors.InterruptedByUserError, match=f"{at + 1} of 3 changes were made"):
@@ -183,7 +187,7 @@ def test_ctrl_c_between_steps_says_what_stands(load: Load, bench: Bench, at: int
 
 @pytest.mark.parametrize("do", [{"status": 400}, {"lost_response": True}], ids=["refused", "lost"])
 @pytest.mark.parametrize(("op", "nth"), WRITES)
-def test_stopped_on_a_vault_with_access_policies_it_goes_on(
+def test_an_interrupted_rotation_on_access_policies_continues(
     load: Load, bench: Bench, op: str, nth: int, do: dict[str, Any]
 ) -> None:
     data = world(*TWO_OLD, faults=[{"op": op, "when": {"nth": [nth]}, "do": do}])
@@ -195,7 +199,7 @@ def test_stopped_on_a_vault_with_access_policies_it_goes_on(
     finish(bench)
 
 
-def test_nothing_is_disabled_while_the_vault_gives_out_another_key(load: Load, bench: Bench) -> None:
+def test_nothing_is_disabled_while_the_vault_returns_another_key(load: Load, bench: Bench) -> None:
     """Somebody writes a version right after ours."""
     load(world(OLD))
     secret = bench.vault.secrets["wandb-api-key"]
@@ -214,7 +218,7 @@ def test_nothing_is_disabled_while_the_vault_gives_out_another_key(load: Load, b
 # --- the command ------------------------------------------------------------------------------------------------------
 
 
-def test_the_command_tells_what_happens_next(load: Load, call: Call) -> None:
+def test_rotate_key_prints_what_happens_next(load: Load, call: Call) -> None:
     load(world(OLD))
     done = call("rotate-key", "--yes", env=OPERATOR_ENV | {"WANDB_API_KEY": NEW_KEY})
     assert done.returncode == 0, done.stderr
@@ -227,7 +231,7 @@ def test_the_command_tells_what_happens_next(load: Load, call: Call) -> None:
     assert "revoke" not in again.stdout
 
 
-def test_functions_take_up_a_key_within_the_time_that_is_told() -> None:
+def test_functions_use_a_new_key_within_the_printed_time() -> None:
     assert rotation.REFRESH.total_seconds() == FRESH_FOR
 
 
@@ -244,7 +248,7 @@ def test_the_document_names_version_and_expiry_and_never_a_key(load: Load, call:
         assert key not in result.stdout + result.stderr
 
 
-def test_dry_run_and_no_consent_write_nothing(load: Load, call: Call) -> None:
+def test_a_dry_run_and_a_refusal_of_consent_write_nothing(load: Load, call: Call) -> None:
     cloud = load(world(OLD))
     env = OPERATOR_ENV | {"WANDB_API_KEY": NEW_KEY}
     shown = call("rotate-key", "--dry-run", env=env)
@@ -260,9 +264,7 @@ def test_dry_run_and_no_consent_write_nothing(load: Load, call: Call) -> None:
     ("key", "code"),
     [("0" * 40, "wandb-key-refused"), (VIEWERS_KEY, "wandb-entity-refused"), ("x y", "wandb-key-malformed")],
 )
-def test_a_key_that_does_not_serve_is_refused_before_anything_is_written(
-    load: Load, call: Call, key: str, code: str
-) -> None:
+def test_an_unusable_key_is_refused_before_anything_is_written(load: Load, call: Call, key: str, code: str) -> None:
     cloud = load(world(OLD))
     result = call("rotate-key", "--yes", "-o", "json", env=OPERATOR_ENV | {"WANDB_API_KEY": key})
     assert json.loads(result.stdout)["error"]["code"] == code
@@ -270,7 +272,7 @@ def test_a_key_that_does_not_serve_is_refused_before_anything_is_written(
 
 
 @pytest.mark.parametrize("lifetime", ["never", "180d", "0", "12h", "soon"])
-def test_a_lifetime_is_a_day_at_least_or_never(load: Load, call: Call, lifetime: str) -> None:
+def test_a_lifetime_is_at_least_a_day_or_never(load: Load, call: Call, lifetime: str) -> None:
     load(world(OLD))
     env = OPERATOR_ENV | {"WANDB_API_KEY": NEW_KEY, "WANDB_SECRET_LIFETIME": lifetime}
     assert call("rotate-key", "--dry-run", env=env).returncode == (0 if lifetime in ("never", "180d") else 2)

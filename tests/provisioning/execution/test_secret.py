@@ -40,7 +40,7 @@ def about_secret(steps: tuple[Step, ...]) -> Step:
     return found
 
 
-def test_a_version_carries_expiry_content_type_and_tags(bench: Bench) -> None:
+def test_a_version_has_expiry_content_type_and_tags(bench: Bench) -> None:
     bench.setup(secret_lifetime=timedelta(days=90))
     (version,) = bench.vault.secrets["wandb-api-key"].versions
     assert version.expires == pytest.approx(bench.cloud.clock.time() + 90 * DAY, abs=60)
@@ -55,7 +55,7 @@ def test_never_means_no_expiry(bench: Bench) -> None:
     assert "does not expire" in about_secret(setup.status(bench.session()).steps).detail
 
 
-def test_another_standing_lifetime_is_for_new_versions_only(bench: Bench) -> None:
+def test_a_configured_lifetime_only_applies_to_new_versions(bench: Bench) -> None:
     bench.setup()
     writes = bench.cloud.writes
     bench.setup(secret_lifetime=timedelta(days=7))
@@ -64,7 +64,7 @@ def test_another_standing_lifetime_is_for_new_versions_only(bench: Bench) -> Non
 
 @pytest.mark.parametrize("lifetime", ["7d", "720d", "never"])
 @pytest.mark.parametrize("command", ["setup", "rotate-key"])
-def test_a_lifetime_on_the_command_line_changes_the_expiry_of_the_key_that_is_there(
+def test_a_lifetime_on_the_command_line_changes_the_expiry_of_the_existing_key(
     load: Load, call: Call, command: str, lifetime: str
 ) -> None:
     """A second time it writes nothing, and status agrees. An expiry cannot be removed: that takes a new version."""
@@ -129,7 +129,7 @@ def test_rotate_key_keeps_tags_and_content_type(load: Load, bench: Bench) -> Non
         (-400, "it expired on 2025-01-26"),
     ],
 )
-def test_within_thirty_days_of_its_expiry_and_after_it_the_secret_is_a_warning(days: float, words: str) -> None:
+def test_a_secret_that_has_expired_or_expires_within_thirty_days_is_a_warning(days: float, words: str) -> None:
     said = expiry_warning(NOW + timedelta(days=days), NOW)
     assert said.startswith(words)
     assert bool(said) is bool(words)
@@ -141,7 +141,7 @@ def test_a_secret_without_expiry_is_no_warning() -> None:
 
 
 @pytest.mark.parametrize(("days", "words"), [(12, "it expires in 12 days"), (-3, "it expired on ")])
-def test_a_warning_is_shown_and_is_no_drift(load: Load, call: Call, days: float, words: str) -> None:
+def test_a_warning_is_shown_and_does_not_count_as_drift(load: Load, call: Call, days: float, words: str) -> None:
     cloud = load(world(value=GOOD_KEY, expires_in_days=days, tags=OURS))
     env = OPERATOR_ENV | {"WANDB_API_KEY": GOOD_KEY}
     assert call("setup", "--yes", env=env).returncode == 0
@@ -166,7 +166,7 @@ def test_a_warning_is_shown_and_is_no_drift(load: Load, call: Call, days: float,
     ],
     ids=["same", "different", "disabled", "expired", "deleted"],
 )
-def test_every_state_of_the_secret_is_said_and_served(
+def test_every_state_of_the_secret_is_reported_and_handled(
     load: Load, bench: Bench, secret: dict[str, Any], verb: Verb, words: str
 ) -> None:
     load(world(**secret))

@@ -49,7 +49,7 @@ def stored(bench: Bench) -> list[str]:
     return [v.value for v in secret.versions] if secret else []
 
 
-def test_everything_is_brought_in_place_and_nobody_loses_access(bench: Bench) -> None:
+def test_setup_completes_the_chain_and_nobody_loses_access(bench: Bench) -> None:
     bench.setup()
     account = next(iter(bench.cloud.world.tenant.accounts.values()))
     assert account.system_identity
@@ -67,7 +67,7 @@ def test_everything_is_brought_in_place_and_nobody_loses_access(bench: Bench) ->
     assert len(bench.vault.policies) == 3, "access policies stay stored: they are the way back"
 
 
-def test_a_second_run_writes_nothing_and_asks_little(bench: Bench) -> None:
+def test_a_second_run_writes_nothing_and_makes_few_requests(bench: Bench) -> None:
     bench.setup()
     writes, requests = bench.cloud.writes, sum(bench.cloud.counts.values())
     bench.setup()
@@ -92,19 +92,21 @@ def test_everybody_can_use_the_vault_at_every_moment(bench: Bench) -> None:
     assert bench.clock.slept >= 600
 
 
-def test_the_wait_counts_from_the_last_role_and_is_skipped_where_nobody_else_depends(load: Load, bench: Bench) -> None:
+def test_the_wait_counts_from_the_last_role_and_is_skipped_if_nobody_else_uses_the_vault(
+    load: Load, bench: Bench
+) -> None:
     load(vault(policies=[]) | {"transitions": {"rbac_propagation": 0}})
     bench.setup()
     assert not any(isinstance(s.action, AwaitRoles) for s in bench.ui.steps)
 
 
-def test_after_the_switch_the_operator_is_waited_for_as_long_as_it_takes(load: Load, bench: Bench) -> None:
+def test_after_the_switch_setup_waits_until_the_operator_has_access(load: Load, bench: Bench) -> None:
     load(vault(policies=[]) | {"transitions": {"rbac_propagation": 300}})
     bench.setup()
     assert 300 <= bench.clock.slept <= 320
 
 
-def test_a_vault_that_lets_nobody_in_is_switched_back(load: Load, bench: Bench) -> None:
+def test_a_vault_that_refuses_access_after_the_switch_is_switched_back(load: Load, bench: Bench) -> None:
     load(vault(policies=POLICIES) | {"transitions": {"rbac_propagation": 3600}})
     with pytest.raises(errors.AccessNotEffectiveError, match="switched back to access policies") as caught:
         bench.setup()
@@ -128,7 +130,7 @@ def test_a_vault_on_rbac_is_never_switched_back(load: Load, bench: Bench) -> Non
 
 
 @pytest.mark.parametrize("rbac", [True, False, None])
-def test_every_access_model_is_a_start(load: Load, bench: Bench, rbac: bool | None) -> None:
+def test_setup_works_from_every_access_model(load: Load, bench: Bench, rbac: bool | None) -> None:
     load(vault(rbac=rbac, policies=POLICIES))
     bench.setup()
     assert bench.vault.rbac is True
@@ -143,7 +145,7 @@ def test_user_assigned_identities_are_kept(load: Load, bench: Bench) -> None:
     assert [name.rsplit("/", 1)[-1] for name in found.user_identities] == ["uami-one"]
 
 
-def test_an_identity_that_is_there_is_used(load: Load, bench: Bench) -> None:
+def test_an_existing_identity_is_used(load: Load, bench: Bench) -> None:
     load(account(system_identity=True))
     bench.setup()
     assert bench.cloud.counts.get("Accounts_Update") is None
@@ -161,7 +163,7 @@ def test_an_identity_that_is_there_is_used(load: Load, bench: Bench) -> None:
     ],
     ids=["same", "different", "disabled", "deleted and same", "deleted and different"],
 )
-def test_the_secret_gets_a_version_only_when_it_has_to(
+def test_the_secret_only_gets_a_new_version_if_necessary(
     load: Load, bench: Bench, secret: dict[str, Any], versions: list[str]
 ) -> None:
     load(vault(rbac=True, secrets=[{"name": "wandb-api-key", **secret}]))
@@ -170,7 +172,7 @@ def test_the_secret_gets_a_version_only_when_it_has_to(
     assert bench.vault.secrets["wandb-api-key"].deleted is None
 
 
-def test_the_names_of_assignments_are_those_a_template_would_give(bench: Bench) -> None:
+def test_assignments_have_the_names_that_a_template_gives_them(bench: Bench) -> None:
     bench.setup()
     tenant = bench.cloud.world.tenant
     for each in tenant.rbac.assignments.values():
@@ -193,7 +195,7 @@ def test_an_assignment_under_another_name_is_adopted(load: Load, bench: Bench) -
     ]
 
 
-def test_a_role_under_a_condition_stops_setup_with_a_way_out(load: Load, bench: Bench) -> None:
+def test_a_role_with_a_condition_stops_setup_with_a_remedy(load: Load, bench: Bench) -> None:
     scope = "rg-ml/Microsoft.KeyVault/vaults/kv-ml"
     theirs = {"principal": "operator", "role": OFFICER, "scope": scope, "condition": "@Resource[x] StringEquals 'y'"}
     owner = {"principal": "operator", "role": "Owner", "scope": "rg-ml"}
@@ -204,7 +206,7 @@ def test_a_role_under_a_condition_stops_setup_with_a_way_out(load: Load, bench: 
     assert bench.vault.rbac is None
 
 
-def test_an_operator_with_rights_on_the_two_resources_only_is_enough(load: Load, bench: Bench) -> None:
+def test_rights_on_the_two_resources_are_enough_for_the_operator(load: Load, bench: Bench) -> None:
     scopes = ("Microsoft.KeyVault/vaults/kv-ml", "Microsoft.CognitiveServices/accounts/aoai-ml")
     load(
         {"extends": "contoso"}
@@ -214,7 +216,9 @@ def test_an_operator_with_rights_on_the_two_resources_only_is_enough(load: Load,
     assert stored(bench) == [GOOD_KEY]
 
 
-def test_who_cannot_be_carried_over_stops_setup_before_anything_is_written(load: Load, bench: Bench) -> None:
+def test_a_principal_whose_access_cannot_be_mapped_stops_setup_before_anything_is_written(
+    load: Load, bench: Bench
+) -> None:
     compound = {"principal": "dana", "secrets": ["get"], "application_id": "11111111-0000-4000-8000-000000000001"}
     gone = {"principal": "99999999-0000-4000-8000-000000000009", "secrets": ["get"]}
     load(vault(policies=[*POLICIES[:1], compound, gone]))
@@ -236,7 +240,7 @@ def test_a_deleted_principal_gets_a_role_if_the_directory_cannot_be_read(load: L
     assert bench.vault.rbac
 
 
-def test_names_are_a_nicety(load: Load, bench: Bench) -> None:
+def test_setup_works_without_the_names_of_principals(load: Load, bench: Bench) -> None:
     load(vault(policies=POLICIES) | {"faults": [{"op": "DirectoryObjects_GetByIds", "do": {"status": 403}}]})
     bench.setup()
     assert ("billing-api", "Key Vault Secrets User") in held(bench)
@@ -267,7 +271,7 @@ def test_a_group_keeps_its_access_as_a_group(load: Load, bench: Bench) -> None:
     ],
     ids=["other kind", "no subdomain", "firewall", "private", "no rights at all"],
 )
-def test_what_is_not_ready_is_said_before_anything_is_written(
+def test_resources_that_are_not_ready_are_reported_before_anything_is_written(
     load: Load, bench: Bench, world: dict[str, Any], error: type[errors.NotReadyError], words: str
 ) -> None:
     load(world)
@@ -277,7 +281,7 @@ def test_what_is_not_ready_is_said_before_anything_is_written(
     assert bench.cloud.writes == 0
 
 
-def test_names_near_a_wrong_one_are_offered(bench: Bench) -> None:
+def test_names_similar_to_a_wrong_one_are_suggested(bench: Bench) -> None:
     with pytest.raises(errors.NotFoundError) as caught:
         bench.setup(account="aoai-lm")
     assert "The group has: aoai-ml." in caught.value.hint
@@ -299,13 +303,13 @@ def test_missing_rights_are_named_with_the_role_that_gives_them(load: Load, benc
     assert bench.cloud.writes == 0
 
 
-def test_plan_shows_and_writes_nothing(bench: Bench) -> None:
+def test_plan_shows_the_steps_and_writes_nothing(bench: Bench) -> None:
     made = setup.plan(bench.session())
     assert len(made.changes) == 10
     assert bench.cloud.writes == 0
 
 
-def test_status_tells_drift_from_in_place(bench: Bench) -> None:
+def test_status_distinguishes_drift_from_in_place(bench: Bench) -> None:
     assert setup.status(bench.session()).work
     bench.setup()
     assert not setup.status(bench.session()).work
@@ -322,7 +326,7 @@ def test_the_key_in_the_vault_is_used_when_none_is_given(bench: Bench) -> None:
     assert bench.cloud.writes == writes
 
 
-def test_a_shorter_wait_is_the_operators_to_choose(bench: Bench) -> None:
+def test_the_operator_may_choose_a_shorter_wait(bench: Bench) -> None:
     bench.cloud.world.tenant.transitions.rbac_propagation = 30
     bench.setup(propagation_wait=timedelta(seconds=45))
     assert 45 <= bench.clock.slept <= 60

@@ -15,7 +15,7 @@ from .vault_in_use import OFFICER, OWNER, SCOPE, SOON, USER, Load, held, policie
 # --- what goes and what stays ----------------------------------------------------------------------------------------
 
 
-def test_what_setup_added_goes_and_what_keeps_others_working_stays(load: Load, bench: Bench) -> None:
+def test_what_setup_added_is_removed_and_what_others_need_stays(load: Load, bench: Bench) -> None:
     load(world())
     before = held(bench)
     bench.setup()
@@ -28,7 +28,7 @@ def test_what_setup_added_goes_and_what_keeps_others_working_stays(load: Load, b
     assert next(iter(bench.cloud.world.tenant.accounts.values())).system_identity
 
 
-def test_the_way_back_leaves_the_vault_as_it_was(load: Load, bench: Bench) -> None:
+def test_restoring_access_policies_leaves_the_vault_as_it_was(load: Load, bench: Bench) -> None:
     load(world())
     before = held(bench), policies(bench), dict(bench.vault.tags)
     bench.setup()
@@ -62,7 +62,7 @@ def test_setup_after_teardown_recovers_the_secret_without_a_new_version(
     assert (secret.deleted, [v.value for v in secret.versions]) == (None, [GOOD_KEY])
 
 
-def test_the_way_back_can_follow_later(load: Load, bench: Bench) -> None:
+def test_access_policies_can_be_restored_later(load: Load, bench: Bench) -> None:
     load(world())
     before = held(bench)
     bench.setup()
@@ -74,7 +74,7 @@ def test_the_way_back_can_follow_later(load: Load, bench: Bench) -> None:
     assert held(bench) == before
 
 
-def test_what_was_there_before_stays(load: Load, bench: Bench) -> None:
+def test_what_existed_before_setup_stays(load: Load, bench: Bench) -> None:
     """Roles under other names or without the mark, a vault on Azure RBAC, a secret that somebody else wrote."""
     secret = {"name": "wandb-api-key", "value": GOOD_KEY}
     load(world(rbac=True, policies=[], secrets=[secret]))
@@ -92,7 +92,7 @@ def test_what_was_there_before_stays(load: Load, bench: Bench) -> None:
     assert bench.vault.secrets["wandb-api-key"].deleted is None
 
 
-def test_a_mark_under_a_name_that_setup_does_not_give_is_not_believed(load: Load, bench: Bench) -> None:
+def test_a_mark_on_an_assignment_with_another_name_is_ignored(load: Load, bench: Bench) -> None:
     said = {"principal": "dana", "role": USER, "scope": SCOPE, "description": "azure-openai-wandb: reader"}
     other = said | {"name": "a1b2c3d4-0000-4000-8000-00000000000a"}
     load(world(rbac=True, policies=[]) | {"assignments": [OWNER, other]})
@@ -115,9 +115,7 @@ def test_versions_of_others_keep_the_secret_and_ours_are_disabled(load: Load, be
     assert bench.cloud.writes == writes
 
 
-def test_who_had_an_access_policy_before_keeps_the_role_that_carries_it_until_the_way_back(
-    load: Load, bench: Bench
-) -> None:
+def test_roles_that_replace_access_policies_stay_until_the_policies_are_restored(load: Load, bench: Bench) -> None:
     load(world(policies=[{"principal": "operator", "secrets": ["get", "list"]}]))
     bench.setup()
     bench.teardown()
@@ -127,7 +125,7 @@ def test_who_had_an_access_policy_before_keeps_the_role_that_carries_it_until_th
     assert ("operator", OFFICER) not in held(bench)
 
 
-def test_a_reader_goes_too(load: Load, bench: Bench) -> None:
+def test_the_role_of_a_reader_is_removed(load: Load, bench: Bench) -> None:
     load(world() | {"assignments": [OWNER]})
     reader = bench.cloud.world.tenant.named("function-app").object_id
     bench.setup(readers=(reader,))
@@ -158,7 +156,7 @@ def test_another_account_that_uses_the_vault_keeps_what_it_needs(load: Load, ben
     assert held(bench) == {("billing-api", USER)}
 
 
-def test_the_way_back_is_refused_while_another_account_would_lose_access(load: Load, bench: Bench) -> None:
+def test_restoring_access_policies_is_refused_while_another_account_would_lose_access(load: Load, bench: Bench) -> None:
     load(SHARED)
     bench.setup()
     bench.setup(account="aoai-b")
@@ -168,7 +166,7 @@ def test_the_way_back_is_refused_while_another_account_would_lose_access(load: L
     assert bench.cloud.writes == writes
 
 
-def test_the_identity_of_an_account_that_is_gone_holds_nothing_back(load: Load, bench: Bench) -> None:
+def test_the_identity_of_a_deleted_account_does_not_keep_anything(load: Load, bench: Bench) -> None:
     load(SHARED)
     bench.setup()
     bench.setup(account="aoai-b")
@@ -194,7 +192,7 @@ def test_a_vault_that_setup_did_not_switch_is_not_switched_back(load: Load, benc
     assert bench.cloud.writes == writes
 
 
-def test_who_got_a_role_after_the_switch_is_listed_and_loses_it_only_when_that_is_accepted(
+def test_principals_with_roles_from_after_the_switch_are_listed_and_only_lose_access_with_consent(
     load: Load, bench: Bench
 ) -> None:
     load(world())
@@ -218,7 +216,7 @@ def test_who_got_a_role_after_the_switch_is_listed_and_loses_it_only_when_that_i
     assert bench.vault.rbac is False
 
 
-def test_a_role_on_the_secret_that_goes_is_no_loss(load: Load, bench: Bench) -> None:
+def test_a_role_on_the_deleted_secret_does_not_count_as_a_loss(load: Load, bench: Bench) -> None:
     """As infra/ assigns it to the function app; the contoso world has one."""
     load(world())
     assert ("function-app", USER) in held(bench)
@@ -228,7 +226,7 @@ def test_a_role_on_the_secret_that_goes_is_no_loss(load: Load, bench: Bench) -> 
     assert ("function-app", USER) in held(bench)
 
 
-def test_a_secret_that_cannot_be_seen_is_not_left_behind(load: Load, bench: Bench) -> None:
+def test_a_secret_that_the_operator_cannot_see_is_deleted_too(load: Load, bench: Bench) -> None:
     """Another operator, who has no role on the vault."""
     load(world())
     bench.setup()
@@ -248,7 +246,7 @@ def test_a_secret_that_cannot_be_seen_is_not_left_behind(load: Load, bench: Benc
     assert held(bench) == {("billing-api", USER), ("function-app", USER)}
 
 
-def test_with_the_vault_deleted_it_says_what_is_left(load: Load, bench: Bench) -> None:
+def test_teardown_of_a_deleted_vault_reports_what_is_left(load: Load, bench: Bench) -> None:
     everywhere = OWNER | {"scope": "subscription"}  # to see deleted vaults takes a right there
     load(world(deleted=True) | {"assignments": [everywhere]})
     with pytest.raises(errors.VaultDeletedError) as caught:
@@ -256,7 +254,7 @@ def test_with_the_vault_deleted_it_says_what_is_left(load: Load, bench: Bench) -
     assert "az cognitiveservices account identity remove -g rg-ml -n aoai-ml" in caught.value.hint
 
 
-def test_a_vault_that_somebody_switched_back_by_hand_is_not_taken_for_clean(load: Load, bench: Bench) -> None:
+def test_a_vault_that_somebody_switched_back_by_hand_still_needs_teardown(load: Load, bench: Bench) -> None:
     load(world())
     bench.setup()
     bench.vault.rbac = False
@@ -305,7 +303,9 @@ def test_missing_rights_are_named_before_anything_is_written(
 # --- entries on a vault that stays on access policies ----------------------------------------------------------------
 
 
-def test_access_policies_that_setup_created_go_and_those_it_added_to_stay(load: Load, bench: Bench) -> None:
+def test_access_policies_that_setup_created_are_removed_and_those_that_it_extended_are_reduced(
+    load: Load, bench: Bench
+) -> None:
     load(world())
     before = policies(bench), dict(bench.vault.tags)
     bench.setup(by_access_policy=True)
@@ -318,7 +318,7 @@ def test_access_policies_that_setup_created_go_and_those_it_added_to_stay(load: 
     assert bench.cloud.writes == writes
 
 
-def test_an_access_policy_that_somebody_added_to_is_theirs_too(load: Load, bench: Bench) -> None:
+def test_an_access_policy_that_somebody_extended_is_only_reduced(load: Load, bench: Bench) -> None:
     load(world())
     bench.setup(by_access_policy=True)
     mine = next(p for p in bench.vault.policies if p.object_id == bench.cloud.world.tenant.named("operator").object_id)
@@ -334,7 +334,7 @@ def test_an_access_policy_that_somebody_added_to_is_theirs_too(load: Load, bench
 WITH_KEY = OPERATOR_ENV | {"WANDB_API_KEY": GOOD_KEY}
 
 
-def test_the_command_shows_asks_and_says_what_stays(load: Load, call: Call) -> None:
+def test_teardown_shows_its_plan_asks_and_reports_what_stays(load: Load, call: Call) -> None:
     cloud = load(world() | SOON)
     assert call("setup", "--yes", "--propagation-wait", "0", env=WITH_KEY).returncode == 0
     writes = cloud.writes
@@ -371,7 +371,7 @@ def test_a_vault_without_soft_delete_deletes_permanently_and_nothing_says_otherw
     assert call("setup", "--yes", "--propagation-wait", "0", env=WITH_KEY).returncode == 0
 
 
-def test_the_document_says_what_was_applied_and_what_stays(load: Load, call: Call) -> None:
+def test_the_document_lists_what_was_applied_and_what_stays(load: Load, call: Call) -> None:
     load(world() | SOON)
     call("setup", "--yes", "--propagation-wait", "0", env=WITH_KEY)
     result = call("teardown", "--restore-access-policies", "--yes", "-o", "json", env=OPERATOR_ENV)

@@ -55,7 +55,9 @@ def finish(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize(("op", "nth"), [*WRITES, *READS])
-def test_a_request_that_fails_before_it_acts(load: Load, bench: Bench, op: str, nth: int) -> None:
+def test_the_next_run_completes_after_a_request_that_fails_before_the_service_acts(
+    load: Load, bench: Bench, op: str, nth: int
+) -> None:
     set_up(load, bench, {"op": op, "when": {"nth": [nth]}, "do": {"status": 400}})
     with pytest.raises(errors.ProvisioningError) as caught:
         bench.teardown(restore=True)
@@ -64,7 +66,9 @@ def test_a_request_that_fails_before_it_acts(load: Load, bench: Bench, op: str, 
 
 
 @pytest.mark.parametrize(("op", "nth"), WRITES)
-def test_a_request_that_acts_and_whose_answer_is_lost(load: Load, bench: Bench, op: str, nth: int) -> None:
+def test_the_next_run_completes_after_a_request_whose_answer_is_lost(
+    load: Load, bench: Bench, op: str, nth: int
+) -> None:
     set_up(load, bench, {"op": op, "when": {"nth": [nth]}, "do": {"lost_response": True}})
     with contextlib.suppress(errors.UnreachableError):  # the SDK asks again by itself where asking twice is harmless
         bench.teardown(restore=True)
@@ -73,7 +77,7 @@ def test_a_request_that_acts_and_whose_answer_is_lost(load: Load, bench: Bench, 
 
 @pytest.mark.parametrize("restore", [False, True])
 @pytest.mark.parametrize("at", range(3))
-def test_ctrl_c_between_steps_says_what_stands(load: Load, bench: Bench, at: int, restore: bool) -> None:
+def test_ctrl_c_between_steps_lists_the_changes_that_stand(load: Load, bench: Bench, at: int, restore: bool) -> None:
     set_up(load, bench)
     bench.teardown(restore=restore)
     reached = end(bench)
@@ -85,7 +89,7 @@ def test_ctrl_c_between_steps_says_what_stands(load: Load, bench: Bench, at: int
     assert end(bench) == reached
 
 
-def test_what_comes_back_while_it_is_taken_away_is_told(load: Load, bench: Bench) -> None:
+def test_a_resource_that_reappears_during_teardown_is_reported(load: Load, bench: Bench) -> None:
     """Somebody runs setup at the same time."""
     set_up(load, bench)
     rbac = bench.cloud.world.tenant.rbac
@@ -103,7 +107,9 @@ POLICY_WRITES = [("DeleteSecret", 1), *(("Vaults_UpdateAccessPolicy", n) for n i
 
 @pytest.mark.parametrize("do", [{"status": 400}, {"lost_response": True}], ids=["refused", "lost"])
 @pytest.mark.parametrize(("op", "nth"), POLICY_WRITES)
-def test_stopped_on_access_policies_it_goes_on(load: Load, bench: Bench, op: str, nth: int, do: dict[str, Any]) -> None:
+def test_an_interrupted_teardown_on_access_policies_continues(
+    load: Load, bench: Bench, op: str, nth: int, do: dict[str, Any]
+) -> None:
     load(world())
     bench.setup(by_access_policy=True)
     bench.cloud.world.faults = Faults([Fault.model_validate({"op": op, "when": {"nth": [nth]}, "do": do})])

@@ -61,7 +61,9 @@ def idle(bench: Bench, **options: Any) -> bool:
 
 
 @pytest.mark.parametrize("seen", [True, False], ids=["subscription", "group only"])
-def test_a_missing_vault_is_an_error_that_names_the_way_to_make_one(load: Load, bench: Bench, *, seen: bool) -> None:
+def test_a_missing_vault_is_an_error_that_names_the_option_to_create_it(
+    load: Load, bench: Bench, *, seen: bool
+) -> None:
     load(world(seen=seen))
     with pytest.raises(errors.NotFoundError) as caught:
         bench.setup()
@@ -70,7 +72,7 @@ def test_a_missing_vault_is_an_error_that_names_the_way_to_make_one(load: Load, 
 
 
 @pytest.mark.parametrize("seen", [True, False], ids=["subscription", "group only"])
-def test_a_vault_is_made_and_everything_in_it_in_one_plan(load: Load, bench: Bench, *, seen: bool) -> None:
+def test_one_plan_creates_a_vault_and_everything_in_it(load: Load, bench: Bench, *, seen: bool) -> None:
     load(world(seen=seen))
     bench.setup(create_vault=True)
     assert isinstance(bench.ui.steps[0].action, CreateVault), "first: what can be refused comes before what is written"
@@ -82,13 +84,13 @@ def test_a_vault_is_made_and_everything_in_it_in_one_plan(load: Load, bench: Ben
     assert idle(bench, create_vault=True)
 
 
-def test_where_a_new_vault_goes_and_how_it_is_protected_is_the_operators_choice(load: Load, bench: Bench) -> None:
+def test_the_operator_chooses_the_location_and_protection_of_a_new_vault(load: Load, bench: Bench) -> None:
     load(world())
     bench.setup(create_vault=True, location="westeurope", purge_protection=False)
     assert (bench.vault.location, bench.vault.purge_protection) == ("westeurope", None)
 
 
-def test_the_plan_says_that_purge_protection_is_for_good(load: Load, bench: Bench) -> None:
+def test_the_plan_says_that_purge_protection_is_permanent(load: Load, bench: Bench) -> None:
     load(world())
     on, off = (setup.plan(bench.session(create_vault=True, purge_protection=p)).steps[0] for p in (True, False))
     assert "irreversible" in on.danger
@@ -97,7 +99,7 @@ def test_the_plan_says_that_purge_protection_is_for_good(load: Load, bench: Benc
 
 
 @pytest.mark.parametrize("seen", [True, False], ids=["before anything", "by creating"])
-def test_a_name_that_somebody_else_has_stops_setup_before_anything_is_written(
+def test_a_vault_name_that_is_taken_stops_setup_before_anything_is_written(
     load: Load, bench: Bench, *, seen: bool
 ) -> None:
     load(world(seen=seen, vaults=[{"name": "kv-ml", "group": "rg-ml", "elsewhere": True}]))
@@ -108,7 +110,7 @@ def test_a_name_that_somebody_else_has_stops_setup_before_anything_is_written(
     assert ("Vaults_CreateOrUpdate" in bench.cloud.counts) is not seen
 
 
-def test_making_a_vault_takes_a_right_on_the_group_which_is_looked_for_first(load: Load, bench: Bench) -> None:
+def test_the_right_to_create_a_vault_is_checked_first(load: Load, bench: Bench) -> None:
     roles = ["Reader", "Cognitive Services Contributor", "Key Vault Data Access Administrator"]
     load(world(assignments=[{"principal": "operator", "role": r, "scope": "rg-ml"} for r in roles]))
     with pytest.raises(errors.MissingRightsError, match=r"vaults/write at rg-ml[;.]") as caught:
@@ -117,7 +119,7 @@ def test_making_a_vault_takes_a_right_on_the_group_which_is_looked_for_first(loa
     assert bench.cloud.writes == 0
 
 
-def test_a_vault_that_came_into_being_meanwhile_is_not_replaced(load: Load, bench: Bench) -> None:
+def test_a_vault_that_somebody_created_in_the_meantime_is_not_replaced(load: Load, bench: Bench) -> None:
     load(world())
     tenant = bench.cloud.world.tenant
     scope = tenant.resource_id("rg-ml", "Microsoft.KeyVault/vaults", "kv-ml")
@@ -133,7 +135,7 @@ def test_a_vault_that_came_into_being_meanwhile_is_not_replaced(load: Load, benc
     assert len(bench.vault.policies) == 1
 
 
-def test_a_vault_whose_name_is_being_registered_is_waited_for(load: Load, bench: Bench) -> None:
+def test_setup_waits_for_a_vault_whose_name_is_being_registered(load: Load, bench: Bench) -> None:
     """As an interrupted run leaves it: no data plane yet, so nobody asks it."""
     load(world(vaults=[{"name": "kv-ml", "group": "rg-ml", "rbac": True}]))
     bench.vault.registering = 3
@@ -143,7 +145,7 @@ def test_a_vault_whose_name_is_being_registered_is_waited_for(load: Load, bench:
     assert stored(bench) == [GOOD_KEY]
 
 
-def test_a_name_that_is_never_registered_ends_in_words(load: Load, bench: Bench) -> None:
+def test_a_name_that_is_never_registered_ends_with_a_clear_error(load: Load, bench: Bench) -> None:
     load(world(vaults=[{"name": "kv-ml", "group": "rg-ml", "rbac": True}]))
     bench.vault.registering = 1000
     with pytest.raises(errors.BusyError, match="host name"):
@@ -166,7 +168,7 @@ class Unresolved:
         return Secret(SecretState.MISSING)
 
 
-def test_the_name_of_a_new_vault_is_asked_for_again_and_that_of_an_old_one_is_not(bench: Bench) -> None:
+def test_an_unresolved_host_name_is_retried_for_a_new_vault_but_not_for_an_old_one(bench: Bench) -> None:
     def read(unresolved: int, registered: datetime | None) -> Secret:
         services = Services(cast(Azure, Unresolved(unresolved)), bench.clock, bench.ui, timedelta(minutes=10))
         vault = models.Vault("", "kv-ml", "https://kv-ml.vault.azure.net/", rbac=True)
@@ -185,7 +187,7 @@ def test_the_name_of_a_new_vault_is_asked_for_again_and_that_of_an_old_one_is_no
 # --- deleted ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_deleted_vault_is_an_error_that_says_since_when_and_until_when(load: Load, bench: Bench) -> None:
+def test_a_deleted_vault_is_an_error_with_the_dates_of_deletion_and_purge(load: Load, bench: Bench) -> None:
     load(world(vaults=deleted(), clock={"start": "2026-03-02T08:00:00Z"}))
     with pytest.raises(errors.VaultDeletedError, match=r"on 2026-03-02 .* until 2026-05-31") as caught:
         bench.setup()
@@ -193,7 +195,7 @@ def test_a_deleted_vault_is_an_error_that_says_since_when_and_until_when(load: L
     assert bench.cloud.writes == 0
 
 
-def test_a_deleted_vault_that_cannot_be_seen_is_said_when_its_name_is_refused(load: Load, bench: Bench) -> None:
+def test_an_invisible_deleted_vault_is_reported_when_its_name_is_refused(load: Load, bench: Bench) -> None:
     load(world(seen=False, vaults=deleted()))
     with pytest.raises(errors.VaultDeletedError) as caught:
         bench.setup(create_vault=True)
@@ -201,7 +203,7 @@ def test_a_deleted_vault_that_cannot_be_seen_is_said_when_its_name_is_refused(lo
 
 
 @pytest.mark.parametrize("seen", [True, False], ids=["subscription", "group only"])
-def test_a_recovered_vault_is_looked_at_again_and_what_it_lost_is_given_again(
+def test_a_recovered_vault_is_planned_again_and_lost_roles_are_assigned_again(
     load: Load, bench: Bench, *, seen: bool
 ) -> None:
     load(world(seen=seen, vaults=deleted(rbac=True, secrets=KEPT)))
@@ -212,14 +214,14 @@ def test_a_recovered_vault_is_looked_at_again_and_what_it_lost_is_given_again(
     assert idle(bench, recover_vault=True)
 
 
-def test_a_recovered_vault_on_access_policies_is_carried_over_in_the_second_plan(load: Load, bench: Bench) -> None:
+def test_a_recovered_vault_on_access_policies_is_migrated_by_the_second_plan(load: Load, bench: Bench) -> None:
     load(world(vaults=deleted(policies=[{"principal": "billing-api", "secrets": ["get"]}])))
     bench.setup(recover_vault=True)
     assert bench.vault.rbac is True
     assert any("billing-api" in s.detail for s in bench.ui.steps)
 
 
-def test_who_would_lose_access_stops_setup_between_the_two_plans(load: Load, bench: Bench) -> None:
+def test_a_principal_that_would_lose_access_stops_setup_between_the_two_plans(load: Load, bench: Bench) -> None:
     compound = {"principal": "dana", "secrets": ["get"], "application_id": "11111111-0000-4000-8000-000000000001"}
     load(world(vaults=deleted(policies=[compound])))
     session = bench.session(recover_vault=True)
@@ -229,7 +231,7 @@ def test_who_would_lose_access_stops_setup_between_the_two_plans(load: Load, ben
     assert not bench.vault.rbac
 
 
-def test_the_plan_of_a_recovery_warns_of_what_does_not_come_back(load: Load, bench: Bench) -> None:
+def test_the_plan_of_a_recovery_warns_of_what_is_not_recovered(load: Load, bench: Bench) -> None:
     load(world(vaults=deleted()))
     made = setup.plan(bench.session(recover_vault=True))
     assert made.partial
@@ -237,7 +239,7 @@ def test_the_plan_of_a_recovery_warns_of_what_does_not_come_back(load: Load, ben
     assert bench.cloud.writes == 0
 
 
-def test_each_of_the_two_plans_is_shown_and_asked_about(load: Load, bench: Bench) -> None:
+def test_each_of_the_two_plans_is_shown_and_needs_consent(load: Load, bench: Bench) -> None:
     load(world(vaults=deleted(rbac=True)))
     asked: list[str] = []
 
@@ -253,7 +255,7 @@ def test_each_of_the_two_plans_is_shown_and_asked_about(load: Load, bench: Bench
     assert officers(bench) == set()
 
 
-def test_what_was_deleted_in_another_group_is_not_recovered_here(load: Load, bench: Bench) -> None:
+def test_a_vault_deleted_in_another_group_is_not_recovered(load: Load, bench: Bench) -> None:
     load(world(vaults=deleted(group="rg-old"), groups=["rg-ml", "rg-old"]))
     with pytest.raises(errors.NotFoundError, match="rg-old") as caught:
         bench.setup(recover_vault=True)
@@ -261,14 +263,14 @@ def test_what_was_deleted_in_another_group_is_not_recovered_here(load: Load, ben
 
 
 @pytest.mark.parametrize("seen", [True, False], ids=["subscription", "group only"])
-def test_nothing_to_recover_is_said(load: Load, bench: Bench, *, seen: bool) -> None:
+def test_a_missing_deleted_vault_is_reported(load: Load, bench: Bench, *, seen: bool) -> None:
     load(world(seen=seen))
     with pytest.raises(errors.NotFoundError, match="deleted") as caught:
         bench.setup(recover_vault=True)
     assert "--create-key-vault" in caught.value.hint
 
 
-def test_making_and_recovering_are_two_things(call: Call) -> None:
+def test_creating_and_recovering_exclude_each_other(call: Call) -> None:
     where = ("-g", "rg-ml", "--openai-account", "aoai-ml", "--key-vault", "kv-ml")
     done = call("plan", *where, "--create-key-vault", "--recover-key-vault", "-o", "json")
     assert done.returncode == 2
@@ -276,7 +278,7 @@ def test_making_and_recovering_are_two_things(call: Call) -> None:
 
 
 @pytest.mark.parametrize("name", ["kv", "-kv-ml", "kv-ml-", "kv--ml", "1kv-ml", "k" * 25, "kv_ml"])
-def test_what_cannot_be_a_vaults_name_is_refused_at_once(call: Call, name: str) -> None:
+def test_an_invalid_vault_name_is_refused_at_once(call: Call, name: str) -> None:
     done = call("plan", "-g", "rg-ml", "--openai-account", "aoai-ml", f"--key-vault={name}")
     assert done.returncode == 2
     assert "3 to 24 letters, digits and single hyphens" in done.stderr
@@ -290,7 +292,7 @@ def test_what_cannot_be_a_vaults_name_is_refused_at_once(call: Call, name: str) 
     [({"firewall": True}, "az keyvault network-rule add"), ({"public_network": False}, "private endpoint")],
     ids=["firewall", "private"],
 )
-def test_a_vault_out_of_reach_is_asked_once_and_told_apart(
+def test_an_unreachable_vault_is_tried_once_and_its_cause_is_named(
     load: Load, bench: Bench, rules: dict[str, Any], words: str
 ) -> None:
     load(world(vaults=[{"name": "kv-ml", "group": "rg-ml", "rbac": True, **rules}]))
@@ -303,7 +305,9 @@ def test_a_vault_out_of_reach_is_asked_once_and_told_apart(
     assert bench.clock.slept == 0
 
 
-def test_an_operator_inside_the_allowed_network_goes_on_and_is_warned_for_the_others(load: Load, bench: Bench) -> None:
+def test_an_operator_in_the_allowed_network_continues_and_is_warned_about_other_clients(
+    load: Load, bench: Bench
+) -> None:
     load(world(vaults=[{"name": "kv-ml", "group": "rg-ml", "firewall": True, "ip_rules": [CLIENT_ADDRESS]}]))
     session = bench.session()
     setup.setup(session, yes=True, interactive=False)

@@ -54,7 +54,7 @@ def needs(**permissions: str) -> frozenset[str]:
 
 @pytest.mark.contract
 @pytest.mark.skipif(not TABLE.exists(), reason="Microsoft's table is not beside the repository")
-def test_our_table_is_microsofts() -> None:
+def test_our_table_of_permissions_matches_microsofts() -> None:
     with TABLE.open() as file:
         for row in csv.DictReader(file):
             kind, verb = row["Access Policy Permission"].split()
@@ -71,7 +71,7 @@ def test_all_means_every_permission_of_its_kind() -> None:
     assert data_actions(policy(certificates="All"))[1] == ()
 
 
-def test_what_the_table_does_not_know_is_reported_and_not_guessed() -> None:
+def test_unknown_permissions_are_reported_and_not_guessed() -> None:
     found, unknown = data_actions(policy(secrets="get teleport", wishes="get"))
     assert found == {VAULTS + "secrets/getSecret/action"}
     assert unknown == ("secrets teleport", "wishes get")
@@ -101,7 +101,7 @@ def test_the_least_powerful_roles_are_chosen_as_microsofts_templates_do(
 
 
 @given(actions, roles)
-def test_what_is_needed_is_covered(needed: set[str], held: list[RoleDefinition]) -> None:
+def test_the_chosen_roles_cover_all_needed_permissions(needed: set[str], held: list[RoleDefinition]) -> None:
     coverage = cover(needed, held, list(DEFINED.values()))
     assert coverage.uncovered == set()
     assert all(any(grants(r, action) for r in (*held, *coverage.add)) for action in needed)
@@ -148,21 +148,21 @@ def test_a_role_that_the_cloud_does_not_have_is_not_counted_on() -> None:
     assert cover(needs(secrets="get", keys="sign"), (), [user]).uncovered == {VAULTS + "keys/sign/action"}
 
 
-def test_not_data_actions_take_away() -> None:
+def test_not_data_actions_are_subtracted() -> None:
     role = RoleDefinition("x", "x", (VAULTS + "secrets/*",), (VAULTS + "SECRETS/purge/action",))
     assert grants(role, VAULTS + "secrets/getSecret/action")
     assert not grants(role, VAULTS + "secrets/purge/action")
 
 
-def test_data_actions_read_as_the_words_of_access_policies() -> None:
+def test_data_actions_are_shown_as_permissions_of_access_policies() -> None:
     assert summary(needs(secrets="set delete", keys="sign")) == "keys sign; secrets set, delete"
 
 
-def test_an_access_policy_is_told_as_it_says_it_without_what_permits_nothing() -> None:
+def test_an_access_policy_is_shown_without_kinds_that_permit_nothing() -> None:
     assert permissions_today(policy(secrets="get List", keys="", storage="all")) == "secrets get, List; storage all"
 
 
-def test_a_policy_through_an_application_is_nobodys_own_and_letter_case_does_not_count() -> None:
+def test_an_entry_through_an_application_is_a_separate_principal_and_case_is_ignored() -> None:
     own, through = AccessPolicy("Someone", {}), AccessPolicy("someone", {}, "an application")
     assert own_policies([AccessPolicy("another", {}), through, own], "someONE") == (own,)
 

@@ -39,7 +39,7 @@ def disabled(name: str, *, of: str = " of 2026-02-27") -> Step:
     ("target", "until"),
     [(TARGET, "expires 2026-08-29"), (replace(TARGET, secret_lifetime=None), "does not expire")],
 )
-def test_a_new_key_is_a_new_version_and_those_from_here_are_disabled(target: Target, until: str) -> None:
+def test_a_new_key_is_a_new_version_and_our_old_versions_are_disabled(target: Target, until: str) -> None:
     versions = (
         version("new", dated=False),
         version("theirs", ours=False),
@@ -60,7 +60,7 @@ def test_a_new_key_is_a_new_version_and_those_from_here_are_disabled(target: Tar
     assert plan_rotation(target, observed, versions, KeyState.OTHER) == Plan(ABOUT, steps)
 
 
-def test_with_the_key_in_place_an_interrupted_rotation_is_ended() -> None:
+def test_an_interrupted_rotation_with_the_key_in_place_is_completed() -> None:
     observed = replace(found(), secret=Secret(SecretState.PRESENT, version="new"))
     there = Step(Verb.ALREADY, NAME, "holds this key; does not expire")
     made = plan_rotation(TARGET, observed, (version("new"), version("old")), KeyState.SAME)

@@ -108,7 +108,7 @@ def in_state(state: VaultState, *, rbac: bool = False) -> Observed:
 # --- whole plans -----------------------------------------------------------------------------------------------------
 
 
-def test_a_vault_that_others_use_by_access_policy() -> None:
+def test_the_plan_for_a_vault_that_others_use_by_access_policy() -> None:
     plan = planned(
         found(
             policy(BILLING, secrets="get list"),
@@ -153,7 +153,7 @@ def test_an_interrupted_run_continues_with_what_is_missing() -> None:
     ]
 
 
-def test_what_is_in_place_needs_nothing() -> None:
+def test_a_complete_chain_needs_no_steps() -> None:
     plan = planned(in_place(secret=Secret(SecretState.PRESENT, expires=NOW + timedelta(days=100))), KeyState.SAME)
     assert plan.work == ()
     assert lines(plan) == [
@@ -215,7 +215,7 @@ def test_a_deleted_vault_is_recovered_before_more_can_be_planned() -> None:
     ]
 
 
-def test_changes_in_progress_are_waited_for_and_network_rules_are_noted() -> None:
+def test_the_plan_waits_for_changes_in_progress_and_notes_network_rules() -> None:
     observed = in_state(VaultState.REGISTERING, rbac=True)
     plan = planned(
         replace(
@@ -231,7 +231,7 @@ def test_changes_in_progress_are_waited_for_and_network_rules_are_noted() -> Non
     assert plan.steps[-1].danger.startswith("aoai-ml and the function app may be blocked")
 
 
-def test_roles_on_the_one_secret_and_broader_access() -> None:
+def test_the_plan_for_roles_on_the_secret_notes_broader_access() -> None:
     stranger = "0000000a-0000-4000-8000-000000000000"
     observed = found(
         assignments=(
@@ -275,7 +275,7 @@ def test_without_other_principals_there_is_no_wait(policies: tuple[AccessPolicy,
     assert SwitchToRbac in kinds
 
 
-def test_the_accounts_identity_is_waited_for_if_it_reads_by_access_policy() -> None:
+def test_the_plan_waits_for_the_accounts_identity_if_it_reads_by_access_policy() -> None:
     plan = planned(found(policy(IDENTITY, secrets="get"), identity=IDENTITY))
     assert AwaitRoles in actions(plan)
     assert granted(plan) == {(OPERATOR, OFFICER), (IDENTITY, OFFICER)}
@@ -291,7 +291,7 @@ def test_the_accounts_identity_is_waited_for_if_it_reads_by_access_policy() -> N
         (OPERATOR, (1,), False),
     ],
 )
-def test_only_young_roles_of_others_are_waited_for(who: str, ages: tuple[int, ...], *, waits: bool) -> None:
+def test_the_plan_only_waits_for_young_roles_of_others(who: str, ages: tuple[int, ...], *, waits: bool) -> None:
     held = tuple(assigned(who, SECRETS_USER, age=timedelta(minutes=age)) for age in ages)
     plan = planned(found(policy(who, secrets="get"), assignments=held))
     assert (AwaitRoles in actions(plan)) is waits

@@ -135,7 +135,7 @@ GAVE_BEFORE = "the vault's access policies gave that before"
 # --- roles -----------------------------------------------------------------------------------------------------------
 
 
-def test_what_setup_gave_goes_the_operators_own_role_last_and_what_policies_gave_before_stays() -> None:
+def test_roles_of_setup_are_removed_the_operators_last_and_former_policy_access_stays() -> None:
     observed = on_rbac(*ALL, assigned(BILLING, CRYPTO_USER), policies=(BILLINGS_POLICY,))
     kept = Step(Verb.NOTE, "role", f"1 role stays: {GAVE_BEFORE} (billing-api)")
     assert plan(TARGET, observed, (version(), version()), restore=False) == Plan(
@@ -143,7 +143,7 @@ def test_what_setup_gave_goes_the_operators_own_role_last_and_what_policies_gave
     )
 
 
-def test_on_the_way_back_to_access_policies_what_was_carried_over_goes_too_and_losses_are_told() -> None:
+def test_restoring_access_policies_also_removes_migrated_roles_and_lists_losses() -> None:
     observed = on_rbac(*ALL, assigned(BILLING, CRYPTO_USER), policies=(BILLINGS_POLICY,))
     keys = "keys get, list, update, backup, decrypt, encrypt, verify, sign, unwrapkey, wrapkey"
     assert plan(TARGET, observed, (version(),), restore=True) == Plan(
@@ -161,7 +161,7 @@ def test_on_the_way_back_to_access_policies_what_was_carried_over_goes_too_and_l
     )
 
 
-def test_what_another_account_uses_stays() -> None:
+def test_access_that_another_account_uses_stays() -> None:
     observed = on_rbac(*ALL, OF_OTHER, policies=(BILLINGS_POLICY,))
     carried = Step(Verb.NOTE, "role", f"1 role stays: {GAVE_BEFORE} (billing-api)")
     others = Step(Verb.NOTE, "role", "3 roles stay for aoai-two (aoai-two, dana, you)")
@@ -199,20 +199,20 @@ def test_a_role_that_was_carried_over_from_an_entry_that_is_gone_stays_for_other
     assert kept in plan(TARGET, on_rbac(CARRIED), (), restore=False).steps
 
 
-def test_a_role_of_whom_a_policy_let_in_before_stays_whatever_it_was_given_for() -> None:
+def test_a_role_of_a_principal_with_a_former_policy_stays_for_any_purpose() -> None:
     theirs = marked(BILLING.upper(), SECRETS_USER, Purpose.READER, scope=SECRET_ID)
     made = plan(TARGET, on_rbac(theirs, policies=(BILLINGS_POLICY,)), (), restore=False)
     assert Step(Verb.NOTE, "role", f"1 role stays: {GAVE_BEFORE} (billing-api)") in made.steps
     assert not [step for step in made.steps if step.verb is Verb.REMOVE and step.resource == "role"]
 
 
-def test_on_the_way_back_a_role_goes_also_of_whom_a_policy_let_in_before() -> None:
+def test_restoring_access_policies_also_removes_roles_of_principals_with_a_policy() -> None:
     theirs = marked(BILLING, SECRETS_USER, Purpose.READER, scope=SECRET_ID)
     made = plan(TARGET, on_rbac(theirs, policies=(BILLINGS_POLICY,)), (), restore=True)
     assert removed(f"{USER} → billing-api", theirs, "reader") in made.steps
 
 
-def test_the_role_of_an_identity_that_is_gone_goes_and_its_account_keeps_nothing() -> None:
+def test_the_role_of_a_deleted_identity_is_removed_and_its_account_keeps_nothing() -> None:
     observed = on_rbac(YOURS, OF_OTHER)
     gone = {OTHER_IDENTITY: Principal(OTHER_IDENTITY, missing=True)}
     made = plan(TARGET, replace(observed, principals=gone), (version(),), restore=False)
@@ -236,7 +236,7 @@ def test_letter_case_of_accounts_does_not_count() -> None:
     ],
     ids=["another name", "another description", "none", "above the vault"],
 )
-def test_what_is_not_marked_as_setups_or_is_not_the_vaults_is_left_alone(other: Assignment) -> None:
+def test_roles_without_the_mark_or_outside_the_vault_are_not_removed(other: Assignment) -> None:
     made = plan(TARGET, on_rbac(other), (), restore=False)
     assert [step.resource for step in made.steps] == [NAME, "vault access model", "account identity"]
 
@@ -248,7 +248,7 @@ def test_within_a_purpose_roles_go_by_their_id_whatever_its_letter_case() -> Non
         assert actions(observed)[1:] == [RemoveRole(observed.vault, first), RemoveRole(observed.vault, second)]
 
 
-def test_on_the_way_back_only_what_a_policy_does_not_give_is_lost_by_whoever_has_it() -> None:
+def test_restoring_access_policies_loses_only_access_that_no_policy_gives() -> None:
     """Roles above the vault count, roles on the secret that goes do not, nor roles that give nothing in a vault."""
     observed = on_rbac(
         replace(assigned(OPERATOR, SECRETS_OFFICER), scope=GROUP_ID),
@@ -340,7 +340,7 @@ def test_named_principals_lose_exactly_what_is_recorded_and_others_are_only_list
     ]
 
 
-def test_where_all_entries_are_gone_already_their_records_go() -> None:
+def test_records_of_entries_that_no_longer_exist_are_removed() -> None:
     step = Step(Verb.REMOVE, "access policies", "the vault's tags that record entries of setup", before="secrets")
     assert step in plan(TARGET, on_policies(noted=(DANA,)), (), restore=False).steps
 
@@ -451,13 +451,13 @@ def test_the_tag_of_the_switch_needs_a_role_that_setup_gave_for_it(role: Assignm
 # --- the secret and the vault ----------------------------------------------------------------------------------------
 
 
-def test_of_a_vault_on_access_policies_all_that_setup_gave_by_role_goes() -> None:
+def test_on_a_vault_with_access_policies_all_roles_of_setup_are_removed() -> None:
     observed = replace(on_policies(BILLINGS_POLICY), assignments=(YOURS, CARRIED))
     made = plan(TARGET, observed, (version(),), restore=True)
     assert made == Plan(ABOUT, (DELETED, ON_POLICIES, FROM_BILLING, FROM_YOU, IDENTITY_STAYS))
 
 
-def test_where_somebody_has_taken_the_switch_back_the_note_of_it_goes_once_no_other_account_uses_the_vault() -> None:
+def test_the_tag_of_a_switch_that_somebody_undid_is_removed_once_no_other_account_uses_the_vault() -> None:
     observed = replace(on_rbac(YOURS), vault=replace(on_rbac().vault, rbac=False))
     said = "access policies again; the vault's tag that says setup switched it"
     gone = Step(Verb.REMOVE, "vault access model", said)
@@ -493,7 +493,9 @@ def test_where_somebody_has_taken_the_switch_back_the_note_of_it_goes_once_no_ot
     ],
     ids=["all from here", "not seen", "none from here", "ours disabled already", "some of each"],
 )
-def test_a_secret_goes_where_every_version_is_from_here(versions: tuple[SecretVersion, ...], expected: Step) -> None:
+def test_a_secret_is_deleted_if_all_of_its_versions_are_ours(
+    versions: tuple[SecretVersion, ...], expected: Step
+) -> None:
     assert plan(TARGET, on_rbac(YOURS), versions, restore=False).steps[0] == expected
 
 
@@ -506,12 +508,12 @@ def test_a_secret_goes_where_every_version_is_from_here(versions: tuple[SecretVe
         (Secret(SecretState.UNKNOWN), "not visible to you; no mark of setup is left, and teardown deletes it first"),
     ],
 )
-def test_a_secret_that_is_gone_needs_nothing(secret: Secret, detail: str) -> None:
+def test_a_missing_secret_needs_no_steps(secret: Secret, detail: str) -> None:
     observed = replace(on_rbac(OF_OTHER if secret.state is SecretState.DELETED else CARRIED), secret=secret)
     assert plan(TARGET, observed, (), restore=False).steps[0] == Step(Verb.ALREADY, NAME, detail)
 
 
-def test_a_secret_that_the_operators_own_mark_will_show_is_deleted_unseen() -> None:
+def test_a_secret_that_the_operators_role_will_show_is_deleted_unseen() -> None:
     shown = replace(
         DELETED, detail="deleted, if setup wrote it; recoverable until Azure purges it", before="not visible to you yet"
     )
@@ -537,13 +539,13 @@ def test_a_secret_that_the_operators_own_mark_will_show_is_deleted_unseen() -> N
         (replace(found(), vault=replace(found().vault, tags=switched({}, NOW))), True),
     ],
 )
-def test_a_secret_is_hidden_where_marks_of_setup_are_left_and_none_lets_the_operator_in(
+def test_a_secret_may_be_hidden_if_marks_remain_and_none_gives_the_operator_access(
     observed: Observed, *, expected: bool
 ) -> None:
     assert hidden(TARGET, observed) is expected
 
 
-def test_what_setup_did_not_switch_and_what_is_not_there_is_said_so() -> None:
+def test_a_vault_that_setup_did_not_switch_and_missing_resources_are_reported() -> None:
     made = plan(TARGET, found(rbac=True, secret=SecretState.MISSING), (), restore=False)
     assert made == Plan(
         ABOUT,

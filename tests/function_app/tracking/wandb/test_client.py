@@ -42,7 +42,7 @@ def ask(answer: Answer, clock: Clock | None = None) -> dict[str, Any]:
     return client(answer, clock).graphql("k" * 40, "query Q { viewer { entity } }", {"a": 1})
 
 
-def test_the_answers_data_is_returned_and_the_request_carries_the_key_as_basic_password() -> None:
+def test_the_answers_data_is_returned_and_the_key_is_sent_as_basic_password() -> None:
     def answer(request: httpx2.Request) -> httpx2.Response:
         assert (str(request.url), json.loads(request.content)["variables"]) == (f"{SERVER}/graphql", {"a": 1})
         assert request.headers["authorization"].startswith("Basic ")
@@ -65,14 +65,14 @@ def test_the_answers_data_is_returned_and_the_request_carries_the_key_as_basic_p
         (refused(200, "something broke"), WandbBusyError, "something broke"),
     ],
 )
-def test_a_refusal_is_told_by_status_and_code(answer: Answer, kind: type[WandbError], words: str) -> None:
+def test_a_refusal_is_classified_by_status_and_code(answer: Answer, kind: type[WandbError], words: str) -> None:
     with pytest.raises(WandbError, match=words) as caught:
         ask(answer)
     assert type(caught.value) is kind
     assert caught.value.hint or kind is RunDeletedError
 
 
-def test_a_busy_server_is_asked_again_and_then_left_to_the_next_tick() -> None:
+def test_a_busy_server_is_retried_a_few_times_and_then_left_to_the_next_tick() -> None:
     clock = Clock()
     with pytest.raises(WandbBusyError) as caught:
         ask(refused(503, "later"), clock)
@@ -81,7 +81,7 @@ def test_a_busy_server_is_asked_again_and_then_left_to_the_next_tick() -> None:
     assert clock.now < LIMITS.give_up
 
 
-def test_an_answer_after_a_failure_counts() -> None:
+def test_an_answer_after_a_failed_attempt_is_used() -> None:
     answers: Iterator[int] = iter((503, 429, 200))
     assert ask(lambda _: httpx2.Response(next(answers), json={"data": {"ok": True}})) == {"ok": True}
 
@@ -93,7 +93,7 @@ def test_a_long_retry_after_is_not_waited_for() -> None:
     assert clock.now == 0
 
 
-def test_a_server_that_does_not_answer_is_left_after_some_attempts() -> None:
+def test_a_server_that_does_not_answer_is_given_up_after_some_attempts() -> None:
     def hangs(request: httpx2.Request) -> httpx2.Response:
         raise httpx2.ReadTimeout("timed out", request=request)
 
@@ -103,7 +103,7 @@ def test_a_server_that_does_not_answer_is_left_after_some_attempts() -> None:
 
 
 @pytest.mark.parametrize("body", [b"<html>", b"[]", b"null", b"[" * 100_000, b"\xff"])
-def test_a_successful_answer_that_is_no_object_is_a_failure(body: bytes) -> None:
+def test_a_successful_answer_that_is_not_an_object_is_a_failure(body: bytes) -> None:
     with pytest.raises(WandbBusyError, match="not JSON"):
         ask(lambda _: httpx2.Response(200, content=body))
 
@@ -114,7 +114,7 @@ def test_errors_of_any_shape_are_a_refusal(errors: object) -> None:
         ask(lambda _: httpx2.Response(400, json={"errors": errors}))
 
 
-def test_words_from_outside_are_one_short_printable_line() -> None:
+def test_text_from_outside_is_reduced_to_one_short_printable_line() -> None:
     with pytest.raises(WandbError) as caught:
         ask(refused(400, "\x1b[31mred\nline " + "x" * 1000))
     assert caught.value.message.isprintable()

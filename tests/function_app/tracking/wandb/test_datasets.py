@@ -66,7 +66,7 @@ def test_every_format_is_a_table_of_all_its_examples(bench: Bench, written: str)
         assert "reference_category" in json.loads(rows[0]["fields"])
 
 
-def test_the_table_is_what_wandbs_own_table_would_be(bench: Bench) -> None:
+def test_the_table_equals_one_made_by_wandbs_table_class(bench: Bench) -> None:
     """It is written line by line, because wandb.Table holds everything several times."""
     bench.world(a_job(), files=[a_file(format="tools", count=4)])
     bench.tick()
@@ -75,7 +75,7 @@ def test_the_table_is_what_wandbs_own_table_would_be(bench: Bench) -> None:
     assert held == theirs
 
 
-def test_broken_lines_are_counted_and_each_is_shown_by_number_and_reason_but_not_quoted(bench: Bench) -> None:
+def test_broken_lines_are_counted_and_listed_with_number_and_reason_but_not_quoted(bench: Bench) -> None:
     good = json.dumps({"messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "ho"}]})
     lines = [good, SECRET, good, json.dumps({SECRET: 1}), json.dumps({"messages": SECRET}), f"[{good}]"]
     bench.world(a_job(), files=[a_file(lines=lines)])
@@ -89,7 +89,7 @@ def test_broken_lines_are_counted_and_each_is_shown_by_number_and_reason_but_not
     assert dataset(bench).description == "2 examples of format chat; 4 lines are malformed, see the table malformed."
 
 
-def test_more_examples_than_a_table_shows_are_not_cut_in_silence(bench: Bench) -> None:
+def test_a_table_with_fewer_examples_than_the_file_says_so(bench: Bench) -> None:
     count = TABLE_ROWS + 500
     bench.world(a_job(), files=[a_file(format="chat", count=count)])
     assert bench.tick()[JOB].final
@@ -117,13 +117,13 @@ def secret_file(**said: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("policy", [DatasetPolicy.REFERENCE, DatasetPolicy.OFF])
-def test_under_reference_and_off_no_word_of_a_file_leaves(bench: Bench, policy: DatasetPolicy) -> None:
+def test_under_reference_and_off_no_text_of_a_file_is_sent(bench: Bench, policy: DatasetPolicy) -> None:
     bench.world(a_job(validation_file=FILE), files=[secret_file()])
     assert bench.tick(bench.engine(sync_datasets=policy))[JOB].final
     assert [text for text in everything_sent(bench) if SECRET in text] == []
 
 
-def test_reference_says_what_the_file_is_like(bench: Bench) -> None:
+def test_reference_sends_statistics_of_the_file(bench: Bench) -> None:
     bench.world(a_job(), files=[secret_file()])
     bench.tick(bench.engine(sync_datasets=DatasetPolicy.REFERENCE))
     assert sorted(dataset(bench).entries) == ["file", "malformed.table.json"]
@@ -133,7 +133,7 @@ def test_reference_says_what_the_file_is_like(bench: Bench) -> None:
     assert "none of them is in W&B" in str(dataset(bench).description)
 
 
-def test_off_says_nothing_of_a_file_but_its_id(bench: Bench) -> None:
+def test_off_sends_only_the_id_of_a_file(bench: Bench) -> None:
     bench.world(a_job(), files=[secret_file()])
     asked, _ = bench.counted(lambda: bench.tick(bench.engine(sync_datasets=DatasetPolicy.OFF)))
     assert bench.run().used == []
@@ -142,7 +142,7 @@ def test_off_says_nothing_of_a_file_but_its_id(bench: Bench) -> None:
     assert asked["Files_GetContent"] == 1  # the results file
 
 
-def test_sample_lets_a_hundred_examples_go_and_not_the_file(bench: Bench) -> None:
+def test_sample_sends_a_hundred_examples_and_not_the_file(bench: Bench) -> None:
     bench.world(a_job(), files=[secret_file()])
     bench.tick(bench.engine(sync_datasets=DatasetPolicy.SAMPLE))
     assert sorted(dataset(bench).entries) == ["examples.table.json", "file", "malformed.table.json"]

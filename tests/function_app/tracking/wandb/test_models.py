@@ -35,7 +35,7 @@ def said(version: Artifact) -> Mapping[str, Any]:
     return version.metadata
 
 
-def test_a_models_file_and_metadata_say_what_it_is_and_how_it_was_trained(bench: Bench) -> None:
+def test_a_models_file_and_metadata_describe_the_model_and_its_training(bench: Bench) -> None:
     bench.world(a_job(**FIRST))
     bench.tick()
     first, second, final = collection(bench).versions
@@ -60,7 +60,7 @@ OVERFITTING = {
 """Curves of a job whose second epoch was the best."""
 
 
-def test_the_best_model_has_an_alias_its_step_and_a_note_where_the_last_is_clearly_worse(bench: Bench) -> None:
+def test_the_best_model_has_an_alias_its_step_and_a_note_if_the_last_is_clearly_worse(bench: Bench) -> None:
     bench.world(a_job(**FIRST, metrics=OVERFITTING))
     outcome = bench.tick()[JOB]
     versions = collection(bench).versions
@@ -78,7 +78,7 @@ def test_the_best_model_has_an_alias_its_step_and_a_note_where_the_last_is_clear
     assert "best model: step 20 by full_valid_loss 0.25" in "; ".join(outcome.actions)
 
 
-def test_a_pause_logs_the_models_so_far_and_the_alias_of_the_best_moves_as_better_ones_come(bench: Bench) -> None:
+def test_a_pause_logs_the_models_so_far_and_the_alias_of_the_best_moves_to_better_ones(bench: Bench) -> None:
     losses = {"train_loss": {"end": 0.1}, "full_valid_loss": {"points": {10: 0.3, 20: 0.4, 30: 0.2}, "every": "epoch"}}
     timeline = {"steps": 30, "seconds_per_step": 5}
     pauses = [{"at_step": 20, "lasts": "10m"}]
@@ -91,7 +91,7 @@ def test_a_pause_logs_the_models_so_far_and_the_alias_of_the_best_moves_as_bette
     assert [f"{JOB}-best" in names for names in bench.aliases(FAMILY).values()] == [False, False, True]
 
 
-def test_an_alias_of_the_best_that_stands_on_another_version_of_the_job_is_moved(bench: Bench) -> None:
+def test_an_alias_of_the_best_on_another_version_of_the_job_is_moved(bench: Bench) -> None:
     """As a kill before the last checkpoint was rated leaves it; of another job it is another alias."""
     bench.world(a_job(**FIRST, metrics=OVERFITTING))
     bench.tick()
@@ -111,7 +111,7 @@ def test_the_date_on_which_a_model_stops_answering_is_in_the_config_and_on_its_v
 
 
 @pytest.mark.parametrize("status", [401, 404, 500])
-def test_a_service_that_does_not_say_when_a_model_ends_stops_nothing(bench: Bench, status: int) -> None:
+def test_an_unknown_retirement_date_is_not_an_error(bench: Bench, status: int) -> None:
     refused = {"op": "Models_Get", "do": {"status": status, "body": {"error": {"code": "x", "message": "y"}}}}
     bench.world(a_job(**FIRST, retires="1h"), faults=[refused])
     outcome = bench.tick()[JOB]
@@ -121,7 +121,7 @@ def test_a_service_that_does_not_say_when_a_model_ends_stops_nothing(bench: Benc
 
 @pytest.mark.parametrize("model", [MODEL, f"{MODEL}:ckpt-step-20"])
 @pytest.mark.parametrize("order", [(JOB, OTHER_JOB), (OTHER_JOB, JOB)])
-def test_a_job_that_goes_on_training_a_model_has_it_as_input_whichever_is_mirrored_first(
+def test_a_job_that_trains_a_model_further_has_it_as_input_in_either_order_of_mirroring(
     bench: Bench, model: str, order: tuple[str, str]
 ) -> None:
     bench.world(a_job(**FIRST), a_job(id=OTHER_JOB, model=model, suffix="more"))
@@ -134,7 +134,7 @@ def test_a_job_that_goes_on_training_a_model_has_it_as_input_whichever_is_mirror
     assert bench.run(OTHER_JOB).config["base_model"] == "gpt-4o-mini-2024-07-18"
 
 
-def test_an_earlier_model_that_the_project_does_not_have_stops_nothing(bench: Bench) -> None:
+def test_a_previous_model_that_the_project_does_not_have_is_not_an_error(bench: Bench) -> None:
     bench.world(a_job(model=MODEL.replace("1" * 32, "9" * 32)))
     outcome = bench.tick()[JOB]
     assert (outcome.result, outcome.final, outcome.warnings) == (Result.SYNCED, True, ())
@@ -149,7 +149,7 @@ def test_the_final_model_is_in_the_registry_under_its_family(bench: Bench) -> No
     assert linked(bench).portfolio
 
 
-def test_a_registrys_collection_can_be_one_for_all_and_its_latest_is_the_youngest_jobs(bench: Bench) -> None:
+def test_all_models_can_share_a_registry_collection_whose_latest_is_of_the_newest_job(bench: Bench) -> None:
     bench.world(a_job(**FIRST), a_job(id=OTHER_JOB, created="-2d"))
     for job in (OTHER_JOB, JOB):  # the older one is mirrored later
         assert bench.engine(wandb_registry=Registry("model", "support-bot")).sync_job("aoai-ml", job).final
@@ -163,14 +163,14 @@ def test_a_registrys_collection_can_be_one_for_all_and_its_latest_is_the_younges
 
 
 @pytest.mark.parametrize("outcome", [{"status": "failed"}, {"status": "cancelled", "at_step": 25}])
-def test_only_a_job_that_succeeded_puts_a_model_into_the_registry(bench: Bench, outcome: dict[str, Any]) -> None:
+def test_only_a_succeeded_job_links_a_model_to_the_registry(bench: Bench, outcome: dict[str, Any]) -> None:
     failed = {"during": "training", "at_step": 25, "error": {"code": "oom", "message": "too big"}}
     bench.world(a_job(**FIRST, outcome=outcome if outcome["status"] == "cancelled" else outcome | failed))
     asked, _ = bench.counted(lambda: bench.tick(bench.engine(wandb_registry=REGISTRY)))
     assert "LinkArtifact" not in asked
 
 
-def test_a_link_is_made_once_though_the_mark_that_it_was_made_is_lost(bench: Bench) -> None:
+def test_a_model_is_linked_once_even_if_the_mark_of_the_link_is_lost(bench: Bench) -> None:
     bench.world(a_job(**FIRST))
     bench.tick(bench.engine(wandb_registry=REGISTRY))
     bench.mark(rule=None)  # as a kill between the link and the mark leaves it
@@ -222,7 +222,7 @@ def test_a_registry_that_refuses_is_a_warning_and_the_job_is_done(
     assert bench.tick(bench.engine(wandb_registry=Registry(registry)))[JOB].result is Result.CURRENT
 
 
-def test_a_registry_that_is_out_of_reach_is_asked_again(bench: Bench) -> None:
+def test_linking_to_an_unreachable_registry_is_retried_by_the_next_tick(bench: Bench) -> None:
     bench.world(a_job(**FIRST), faults=[{"op": "LinkArtifact", "when": {"times": 5}, "do": {"status": 500}}])
     engine = bench.engine(wandb_registry=REGISTRY)
     assert bench.tick(engine)[JOB].result is Result.FAILED
@@ -230,7 +230,7 @@ def test_a_registry_that_is_out_of_reach_is_asked_again(bench: Bench) -> None:
     assert len(linked(bench).versions) == 1
 
 
-def test_a_younger_job_that_ends_meanwhile_has_latest_without_a_request_of_its_own(bench: Bench) -> None:
+def test_a_newer_job_that_ends_in_the_meantime_has_latest_without_an_additional_request(bench: Bench) -> None:
     """When the older job's run was opened there was no younger model; W&B then gives `latest` to what comes last."""
     bench.world(a_job(**FIRST), a_job(id=OTHER_JOB, **TICKETS | {"created": "-2d"}))
     older, younger = bench.engine(sync_datasets=DatasetPolicy.OFF), bench.engine(sync_datasets=DatasetPolicy.OFF)
@@ -248,7 +248,7 @@ def test_a_younger_job_that_ends_meanwhile_has_latest_without_a_request_of_its_o
     assert "upsertBucket" in json.dumps(moved.as_json()["request"])  # with all else that is said in the end
 
 
-def test_who_moves_latest_sees_a_younger_model_that_came_meanwhile(bench: Bench) -> None:
+def test_latest_is_not_moved_away_from_a_newer_model_that_was_logged_in_the_meantime(bench: Bench) -> None:
     """Three processes: the first sees that the second's model is the youngest, and says so after the third's has come."""
     youngest = "ftjob-00000000000000000000000000000003"
     bench.world(

@@ -19,7 +19,7 @@ ATTEMPTS = 6  # 24 s apart from first to last: by itself wandb-core makes ten th
         pytest.param("UploadFile", 503, 3 * ATTEMPTS, marks=pytest.mark.long),
     ],
 )
-def test_what_wandb_never_takes_is_given_up_soon_and_sent_by_the_next_tick(
+def test_writes_that_wandb_keeps_refusing_are_given_up_soon_and_repeated_by_the_next_tick(
     bench: Bench, operation: str, status: int, attempts: int
 ) -> None:
     """Rows are tried four times, what the SDK sends of the run besides, and each file (the dataset's, its table, the model's), as

@@ -30,9 +30,7 @@ def left_in_peace(bench: Bench, said: dict[str, Any]) -> Any:
 
 @pytest.mark.parametrize("do", [REFUSED, REFUSED_WITH_200], ids=["403", "200 with errors"])
 @pytest.mark.parametrize("said", [{}, LIVE], ids=["finished", "live"])
-def test_a_config_that_the_sdk_lost_is_there_all_the_same(
-    bench: Bench, said: dict[str, Any], do: dict[str, Any]
-) -> None:
+def test_a_lost_config_write_of_the_sdk_has_no_effect(bench: Bench, said: dict[str, Any], do: dict[str, Any]) -> None:
     """The SDK's second write of a run's config fails without a word: the engine has written it itself by then."""
     expected = left_in_peace(bench, said)
     bench.world(a_job(validation_file=VALIDATION_FILE, **said), files=FILES, faults=[lost("UpsertBucket", 2, do)])
@@ -42,7 +40,7 @@ def test_a_config_that_the_sdk_lost_is_there_all_the_same(
 
 @pytest.mark.parametrize("do", [REFUSED, REFUSED_WITH_200], ids=["403", "200 with errors"])
 @pytest.mark.parametrize("said", [{}, LIVE], ids=["finished", "live"])
-def test_inputs_and_config_that_wandb_refuses_are_told_and_written_by_the_next_tick(
+def test_refused_inputs_and_config_are_reported_and_written_by_the_next_tick(
     bench: Bench, said: dict[str, Any], do: dict[str, Any]
 ) -> None:
     expected = left_in_peace(bench, said)
@@ -61,7 +59,7 @@ def test_inputs_and_config_that_wandb_refuses_are_told_and_written_by_the_next_t
 @pytest.mark.parametrize(
     ("said", "nth"), [({}, 1), ({}, 3), (LIVE, 1)], ids=["rows of a finished job", "its end", "rows of a live one"]
 )
-def test_rows_and_ends_that_wandb_refused_are_told_and_sent_by_the_next_tick(
+def test_refused_rows_and_ends_are_reported_and_sent_by_the_next_tick(
     bench: Bench, said: dict[str, Any], nth: int
 ) -> None:
     """The second post is the SDK's own: nothing depends on it."""
@@ -75,7 +73,7 @@ def test_rows_and_ends_that_wandb_refused_are_told_and_sent_by_the_next_tick(
     assert differences(expected, end(bench.cloud.world)) == []
 
 
-def test_rows_that_wandb_refused_of_a_run_that_goes_on_are_told(bench: Bench) -> None:
+def test_refused_rows_of_an_open_run_are_reported(bench: Bench) -> None:
     bench.world(a_job(**LIVE), files=FILES)
     engine = bench.engine()
     bench.tick(engine)
@@ -90,7 +88,7 @@ def test_rows_that_wandb_refused_of_a_run_that_goes_on_are_told(bench: Bench) ->
     assert len(bench.steps()) > len(before)
 
 
-def test_a_deleted_jobs_end_that_wandb_refuses_is_told_and_written_by_the_next_tick(bench: Bench) -> None:
+def test_a_refused_end_of_a_deleted_jobs_run_is_reported_and_written_by_the_next_tick(bench: Bench) -> None:
     bench.world(a_job(**LIVE), a_job(id="ftjob-" + "2" * 32), files=FILES)
     engine = bench.engine()
     bench.tick(engine)
@@ -104,7 +102,7 @@ def test_a_deleted_jobs_end_that_wandb_refuses_is_told_and_written_by_the_next_t
     assert bench.run().config["job_deleted"] is True
 
 
-def test_nothing_of_the_machine_goes_to_wandb(bench: Bench) -> None:
+def test_no_data_about_the_machine_is_sent_to_wandb(bench: Bench) -> None:
     """Not what was started, nor where, nor by whom."""
     bench.world(a_job(), files=FILES)
     bench.tick()

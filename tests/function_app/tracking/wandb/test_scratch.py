@@ -35,14 +35,14 @@ def start(tmp_path: Path) -> Iterator[Start]:
         yield start
 
 
-def test_a_directory_goes_with_its_process(start: Start, tmp_path: Path) -> None:
+def test_a_scratch_directory_is_removed_with_its_process(start: Start, tmp_path: Path) -> None:
     process, directory = start()
     assert directory.is_relative_to(tmp_path)
     process.communicate("\n")
     assert not directory.exists()
 
 
-def test_what_a_killed_process_left_goes_with_the_next_one_and_what_is_in_use_stays(start: Start) -> None:
+def test_the_next_process_removes_directories_of_killed_processes_but_not_those_in_use(start: Start) -> None:
     (killed, left), (_, used) = start(), start()
     killed.kill()
     killed.wait()

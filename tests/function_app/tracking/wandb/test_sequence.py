@@ -107,7 +107,7 @@ def test_a_segment_whose_rows_are_lost_cannot_be_written_again() -> None:
 
 
 @pytest.mark.parametrize("steps", [[0, 10, 15, 20], [0, 20], [], [10, 20]])
-def test_a_sequence_that_changed_is_not_written_over_rows_that_are_not_confirmed(steps: list[int]) -> None:
+def test_a_changed_sequence_does_not_overwrite_unconfirmed_rows(steps: list[int]) -> None:
     history = History()
     history.tick("events", [0, 10, 20], lost="request")
     with pytest.raises(NotConfirmedError):
@@ -126,7 +126,7 @@ def test_rows_of_another_process_of_ours_are_adopted_and_those_of_others_are_not
     assert adopted(position, "file", ours, ["[", None]) is None
 
 
-def test_a_request_is_cut_at_its_largest_size_but_not_within_lines_that_it_replaces() -> None:
+def test_a_request_is_limited_in_size_but_contains_all_lines_that_it_replaces() -> None:
     wide = {f"metric_{number}": 0.5 for number in range(3_000)}
     rows = Lines(MetricRow(step, wide) for step in range(300))
     assert len(rows.content(0, rows.cut(0, 0))) <= LARGEST_REQUEST < len(rows.content(0, 300))
@@ -137,6 +137,6 @@ def test_a_request_is_cut_at_its_largest_size_but_not_within_lines_that_it_repla
     ]
 
 
-def test_a_column_cannot_set_what_wandb_keeps_of_its_own() -> None:
+def test_a_column_cannot_set_wandbs_internal_keys() -> None:
     row = Lines([MetricRow(3, {"_step": 9.0, "_timestamp": 9.0, "loss": 1.0}, 20.0)], began=5.0).row(0)
     assert row == {"loss": 1.0, "_timestamp": 20.0, "_runtime": 15.0, "_step": 3}

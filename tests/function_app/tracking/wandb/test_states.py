@@ -42,18 +42,20 @@ def check(node: dict[str, Any]) -> RunState:
 
 
 @given(st.dictionaries(KEYS, ODD), st.dictionaries(OURS, ODD), ODD)
-def test_an_edited_run_is_that_runs_alone(summary: dict[str, Any], ours: dict[str, Any], tags: Any) -> None:
+def test_unusable_edits_of_one_run_do_not_affect_others(
+    summary: dict[str, Any], ours: dict[str, Any], tags: Any
+) -> None:
     check({"summaryMetrics": json.dumps({"sync": ours} | summary), "tags": tags, "state": "finished"})
     check({"config": json.dumps({KEY: {"value": json.dumps(ours)}}), "historyTail": json.dumps([json.dumps(summary)])})
     check({"config": json.dumps({KEY: {"value": ours}, "account": tags}), "heartbeatAt": tags, "project": summary})
 
 
 @given(ODD | st.sampled_from(["[1]", '"a"', "null", "{", "[" * 5000, "NaN"]))
-def test_a_run_of_any_shape_is_a_run(value: Any) -> None:
+def test_a_run_with_any_content_can_be_parsed(value: Any) -> None:
     check({"summaryMetrics": value, "config": value, "historyTail": value, "historyLineCount": value, "state": None})
 
 
-def test_marks_are_what_was_written_and_what_can_be_used_of_edited_ones_is_used() -> None:
+def test_marks_round_trip_and_usable_parts_of_edited_marks_are_used() -> None:
     assert marks_in({KEY: {"value": MARKS.text()}}) == MARKS
     edited = json.loads(MARKS.text()) | {"status": ["x"], "position": {"end": "7"}}
     found = marks_in({KEY: {"value": json.dumps(edited)}})
@@ -61,7 +63,7 @@ def test_marks_are_what_was_written_and_what_can_be_used_of_edited_ones_is_used(
     assert (found.status, found.rule, found.position.end) == (None, 1, -1)
 
 
-def test_the_state_that_version_0_1_kept_in_the_summary_is_read_where_there_are_no_marks() -> None:
+def test_the_state_of_version_0_1_in_the_summary_is_read_if_there_are_no_marks() -> None:
     kept = {"status": "succeeded", "account": ["x"], "last_step": "7", "rule": 1}
     state = check({"summaryMetrics": json.dumps({"sync": kept, "_step": 5}), "state": "finished"})
     assert (state.status, state.account, state.last_step, state.rule) == ("succeeded", None, 5, 1)
@@ -73,6 +75,6 @@ def test_versions_with_any_metadata_have_an_order(metadata: dict[str, Any]) -> N
 
 
 @given(ODD)
-def test_what_is_kept_of_any_value_is_json(value: Any) -> None:
+def test_any_value_is_reduced_to_json(value: Any) -> None:
     json.dumps(bounded(value), allow_nan=False)
     assert isinstance(object_in(value), dict)

@@ -46,7 +46,7 @@ def there(bench: Bench) -> list[str]:
     return [each.name for each in bench.cloud.world.wandb.store.all_collections() if each.versions]
 
 
-def test_files_stay_until_wandb_has_them_and_go_then(bench: Bench, run: WandbSession) -> None:
+def test_files_are_kept_until_wandb_has_them_and_then_removed(bench: Bench, run: WandbSession) -> None:
     with Uploads(bench.api(), run) as uploads:
         directories = [send(uploads, name) for name in NAMES]
         assert all(directory.exists() for directory in directories)
@@ -54,7 +54,7 @@ def test_files_stay_until_wandb_has_them_and_go_then(bench: Bench, run: WandbSes
     assert not any(directory.exists() for directory in directories)
 
 
-def test_no_more_waits_on_the_disk_than_may(bench: Bench, run: WandbSession) -> None:
+def test_files_waiting_for_their_upload_are_limited(bench: Bench, run: WandbSession) -> None:
     """A small disk does not have to hold all of a job's files at once."""
     with Uploads(bench.api(), run, on_disk=999) as uploads:
         for name in NAMES:
@@ -62,7 +62,7 @@ def test_no_more_waits_on_the_disk_than_may(bench: Bench, run: WandbSession) -> 
             assert name in there(bench)
 
 
-def test_one_that_is_refused_is_told_and_the_other_is_there(bench: Bench, run: WandbSession) -> None:
+def test_a_refused_upload_is_reported_and_the_other_one_succeeds(bench: Bench, run: WandbSession) -> None:
     refused = {"op": "CommitArtifact", "when": {"times": 1}, "do": {"status": 400}}
     bench.cloud.world.faults.faults.append(Fault.model_validate(refused))
     uploads = Uploads(bench.api(), run)
@@ -73,7 +73,9 @@ def test_one_that_is_refused_is_told_and_the_other_is_there(bench: Bench, run: W
     assert len(there(bench)) == len(uploads.inputs) == 1
 
 
-def test_an_error_of_the_block_waits_for_what_was_sent_and_tells_nothing_of_it(bench: Bench, run: WandbSession) -> None:
+def test_after_an_error_in_the_block_uploads_finish_and_their_errors_are_dropped(
+    bench: Bench, run: WandbSession
+) -> None:
     """Be what was sent taken or refused, as in the second round."""
     for name, refused in zip(NAMES, (False, True), strict=True):
         if refused:
@@ -86,7 +88,7 @@ def test_an_error_of_the_block_waits_for_what_was_sent_and_tells_nothing_of_it(b
         assert not directory.exists()
 
 
-def test_inputs_and_aliases_are_said_in_one_request(bench: Bench, run: WandbSession) -> None:
+def test_inputs_and_aliases_are_written_in_one_request(bench: Bench, run: WandbSession) -> None:
     api = bench.api()
     with Uploads(api, run) as uploads:
         for name in NAMES:
@@ -100,7 +102,7 @@ def test_inputs_and_aliases_are_said_in_one_request(bench: Bench, run: WandbSess
     assert bench.counted(lambda: write(api, [])) == ({}, 0)
 
 
-def test_jobs_at_work_together_upload_a_file_that_they_share_once(bench: Bench) -> None:
+def test_concurrent_jobs_upload_a_shared_file_once(bench: Bench) -> None:
     """What each has asked W&B of the file, when it opened its run, does not hold any more when it comes to its turn."""
     jobs = [f"ftjob-{number:032x}" for number in range(1, 5)]
     bench.world(*(a_job(id=job) for job in jobs))
