@@ -109,10 +109,22 @@ def fate_of_role(target: Target, observed: Observed, each: OwnedRole, *, restore
 
 def belongs_to(target: Target, observed: Observed, each: OwnedRole) -> bool:
     """Return whether a role was given for the target's secret and, if it is an identity's, for its account."""
-    if each.purpose is Purpose.IDENTITY and not same(each.mark.account or target.account, target.account):
+    if each.purpose is Purpose.IDENTITY and user_of(target, observed, each):
         return False
     secret = each.mark.secret or secret_in(each.assignment.scope)
     return same(secret, target.secret) if secret else is_alone(target, observed)
+
+
+def user_of(target: Target, observed: Observed, each: OwnedRole) -> str:
+    """Return which other account an identity's role is for; empty for the target's.
+
+    Accounts in different groups may have the same name, so the identity of the target's account, if it has one, decides.
+    """
+    account, mine = each.mark.account or target.account, observed.account.principal_id
+    if not same(account, target.account):
+        return account
+    known = mine and not same(each.assignment.principal_id, mine) and not is_gone(observed, each.assignment)
+    return f"another account named {account}" if known else ""
 
 
 def is_alone(target: Target, observed: Observed) -> bool:
@@ -134,7 +146,7 @@ def successor(target: Target, observed: Observed, purpose: Purpose) -> Owner | N
 def shared_with(target: Target, observed: Observed) -> tuple[str, ...]:
     """Return the other accounts that use the secret: they need it, the operators and the readers."""
     by_role = (
-        each.mark.account
+        user_of(target, observed, each)
         for each in owned_roles(observed)
         if each.purpose is Purpose.IDENTITY
         and same(each.mark.secret or secret_in(each.assignment.scope) or target.secret, target.secret)
