@@ -19,6 +19,7 @@ from function_app.tracking.wandb.client import Limits
 from function_app.tracking.wandb.marks import KEY as KEY_OF_MARKS
 from function_app.wiring import engine_from, open_wandb
 from sandbox.cloud import Cloud
+from sandbox.wandb.artifacts import Artifact
 from sandbox.wandb.runs import Run
 from tests.conftest import ROOT
 
@@ -143,6 +144,17 @@ class Bench:
         """Version → aliases of an artifact collection."""
         found = self.cloud.world.wandb.store.collection(ENTITY, PROJECT, collection)
         return {f"v{version.index}": sorted(found.aliases_of(version)) for version in found.versions}
+
+    def forged(self, collection: str, kind: str, *aliases: str, **metadata: Any) -> Artifact:
+        """A version that another member of the project made from a run of their own."""
+        store = self.cloud.world.wandb.store
+        user = store.users["sync-bot"]
+        project = store.add_project(ENTITY, PROJECT, user)
+        found = store.add_collection(project, collection, kind)
+        version = store.add_artifact(found, "forged", store.add_run(project, "theirs", user))
+        version.metadata, version.wanted_aliases, version.state = metadata, [*aliases], "COMMITTED"
+        found.adopt(version)
+        return version
 
     def counted(self, do: Callable[[], Any]) -> tuple[dict[str, int], int]:
         """What the services were asked while `do` ran, by operation, and how many writes."""

@@ -4,13 +4,16 @@ import math
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
 from function_app.data.description import artifact_name
+from function_app.data.fields import Fields, text, whole
+from function_app.data.formats import Format
 from function_app.errors import NotThereError
 from function_app.models import DatasetPolicy, Job
+from function_app.text import one_line
 from function_app.tracking import FileSource
 from function_app.tracking.wandb.api import Question, WandbApi
 from function_app.tracking.wandb.files import dataset_artifact, results_artifact
@@ -24,6 +27,8 @@ _in_progress: dict[str, threading.Lock] = defaultdict(threading.Lock)
 _uploaded_at: dict[str, float] = {}
 """Times of uploads by file id (`time.monotonic`). Answers of W&B from before that time are outdated."""
 
+_JOB = "ftjob-"  # as the ids of all jobs begin
+_COUNTS = ("examples", "malformed_lines", "rows_in_table", "bytes")
 _STRENGTH = {policy.value: strength for strength, policy in enumerate(reversed(DatasetPolicy))}
 
 
@@ -49,9 +54,13 @@ def attach_datasets(
         there = _newest(api, run, wanted)
         for file_id, turn in turns.items():
             version = there.get(artifact_name(file_id))
-            if version and _STRENGTH[policy.value] <= _STRENGTH.get(str(version.metadata.get("policy")), 0):
+            if (
+                version
+                and _is_of(version, file_id)
+                and _STRENGTH[policy.value] <= _STRENGTH.get(str(version.metadata.get("policy")), 0)
+            ):
                 uploads.inputs.append(version.id)
-                known[file_id] = dict(version.metadata)
+                known[file_id] = _described(version.metadata)
                 turn.close()
         for file_id in (file_id for file_id in wanted if file_id not in known):
             turns[file_id].callback(_note_upload, file_id)
@@ -64,6 +73,24 @@ def asks_for(file_ids: Iterable[str]) -> list[Question]:
     """Return the questions that `attach_datasets` needs, to send when the run is opened."""
     wanted = sorted(set(file_ids))
     return [newest([artifact_name(file_id) for file_id in wanted])] if wanted else []
+
+
+def _is_of(version: Version, file_id: str) -> bool:
+    """Return whether the version is of the file, and not the output of another program's run.
+
+    We send files as inputs, and W&B records no run as the maker of an input. So an input that another member made from a draft
+    cannot be told from ours.
+    """
+    return version.metadata.get("file_id") == file_id and (not version.run or version.run.startswith(_JOB))
+
+
+def _described(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a version's metadata says about a file. People can edit it, so values of other types are omitted."""
+    stated = Fields(metadata)
+    described: dict[str, Any] = {name: stated.read(name, whole) for name in _COUNTS}
+    described["filename"] = one_line(stated.read("filename", text) or "")
+    described["format"] = next((str(each) for each in Format if each == metadata.get("format")), None)
+    return {name: value for name, value in described.items() if value not in (None, "")}
 
 
 def _newest(api: WandbApi, run: OpenRun, wanted: Sequence[str]) -> dict[str, Version]:

@@ -84,13 +84,13 @@ class Models:
     def send(self, run: OpenRun, uploads: Uploads) -> None:
         """Start to upload the models that W&B does not have."""
         there = versions(self.api, self.kind, self.collection) if run.resumed else []
-        self._known = frozenset(alias for each in there for alias in each.aliases)
+        self._known = frozenset(alias for each in there if each.made_by(self.job.id) for alias in each.aliases)
         for model, checkpoint in _models(self.job, self.checkpoints):
             if _alias(self.job, checkpoint) not in self._known:
-                self._send(uploads, model, checkpoint)
+                self._send(run, uploads, model, checkpoint)
                 self.written += 1
 
-    def _send(self, uploads: Uploads, model: str, checkpoint: Checkpoint | None) -> None:
+    def _send(self, run: OpenRun, uploads: Uploads, model: str, checkpoint: Checkpoint | None) -> None:
         content = model_metadata(self.job, model, checkpoint)
         best = best_checkpoint(self.checkpoints)
         aliases = dict.fromkeys([_alias(self.job, checkpoint), *([_alias(self.job)] if content["final"] else [])])
@@ -104,8 +104,12 @@ class Models:
         path.write_text(json.dumps(content, indent=2, sort_keys=True), encoding="utf-8")
         add_local_file(artifact, path, path.name)
         step = checkpoint.step if checkpoint else max((each.step for each in self.checkpoints), default=None)
+        maker = run.handle.id
         uploads.send(
-            artifact, [*aliases], step=step, taken=lambda version_id: self._note(Version(version_id, (), metadata))
+            artifact,
+            [*aliases],
+            step=step,
+            taken=lambda version_id: self._note(Version(version_id, (), metadata, maker)),
         )
 
     def _note(self, version: Version) -> None:
@@ -125,7 +129,7 @@ class Models:
             since = [version for at, version in _written[self._where] if at > run.answered_at]
         last = [checkpoint.step for _, checkpoint in _models(self.job, self.checkpoints) if checkpoint]
         own = iso(self.job.created_at), float("inf") if self.job.fine_tuned_model else max(last, default=-1)
-        younger = [version for version in (had, *since) if version and _age(version) > own]
+        younger = [version for version in (had, *since) if version and _is_of_a_job(version) and _age(version) > own]
         return [point(self.api, self.collection, LATEST, max(younger, key=_age).id)] if younger else []
 
     @property
@@ -146,10 +150,11 @@ class Models:
         if not project.get("artifactType"):  # W&B has the models, but its answer below a mutation is UNVERIFIED
             project = self.api.ask("ProjectArtifacts", *self.asks)
         there = versions_in(self.api, project, self.kind, self.collection)
+        own = [each for each in there if each.made_by(self.job.id)]
         further = going_on_in(project, self._names)
-        write(self.api, [*_given(self.api, further, there), *self._best(there)])
+        write(self.api, [*_given(self.api, further, own), *self._best(own)])
         _set_latest(self.api, self.kind, self.collection, there)
-        final = next((each for each in there if _alias(self.job) in each.aliases), None)
+        final = next((each for each in own if _alias(self.job) in each.aliases), None)
         if registry and final and self.job.status == "succeeded":
             new = not self._known.intersection(final.aliases)
             try:
@@ -164,11 +169,10 @@ class Models:
     def _best_alias(self) -> str:
         return artifact_name(f"{self.job.id}-best")
 
-    def _best(self, there: Iterable[Version]) -> list[Change]:
+    def _best(self, own: Iterable[Version]) -> list[Change]:
         """Return the change that moves `JOB-best` to the best of the job's models; empty if it is right or none is best."""
         best, alias = best_checkpoint(self.checkpoints), self._best_alias
-        of_job = (each for each in there if any(held.startswith(self.job.id) for held in each.aliases))
-        version = next((each for each in of_job if best and each.metadata.get("fine_tuned_model") == best.model), None)
+        version = next((each for each in own if best and each.metadata.get("fine_tuned_model") == best.model), None)
         return [point(self.api, self.collection, alias, version.id)] if version and alias not in version.aliases else []
 
     @property
@@ -190,7 +194,7 @@ def previous_model(api: WandbApi, job: Job) -> str | None:
         return None
     azure = _OF_AZURE.fullmatch(job.model)
     runs = [f"ftjob-{azure['job']}"] if azure else []
-    found = made_by(api, runs, job.model.partition(":ckpt-step-")[0])
+    found = filter(_is_of_a_job, made_by(api, runs, job.model.partition(":ckpt-step-")[0]))
     return next((each.id for each in found if each.metadata.get("fine_tuned_model") == job.model), None)
 
 
@@ -219,7 +223,9 @@ def _set_latest(api: WandbApi, kind: str, collection: str, there: Iterable[Versi
 
 
 def _latest(api: WandbApi, collection: str, there: Iterable[Version]) -> list[Change]:
-    newest = max((version for version in there if _job_created_at(version)), key=_age, default=None)
+    newest = max(
+        (version for version in there if _is_of_a_job(version) and _job_created_at(version)), key=_age, default=None
+    )
     if newest is None or LATEST in newest.aliases:
         return []
     return [point(api, collection, LATEST, newest.id)]
@@ -246,6 +252,13 @@ def _link(api: WandbApi, registry: Registry, family: str, kind: str, final: Vers
     link(place, collection, final.id)
     _set_latest(place, kind, collection, versions(place, kind, collection))
     return f"{registry.name}/{collection}"
+
+
+def _is_of_a_job(version: Version) -> bool:
+    """Return whether a run of the job that a version names made it. WandbLogger's metadata is the job itself."""
+    job = version.metadata.get("job")
+    job_id = text((job if isinstance(job, Mapping) else {}).get("job_id")) or text(version.metadata.get("id"))
+    return job_id is not None and version.made_by(job_id)
 
 
 def _age(version: Version) -> tuple[str, float]:

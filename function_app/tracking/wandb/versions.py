@@ -10,6 +10,7 @@ from typing import Any
 
 from function_app.data.fields import object_in
 from function_app.errors import WandbBusyError, WandbError
+from function_app.tracking import run_of
 from function_app.tracking.wandb.api import Question, WandbApi
 from function_app.tracking.wandb.changes import Change
 
@@ -18,7 +19,9 @@ _LISTING = "ProjectArtifacts"
 _PAGE = 100
 _RUNS_THAT_GO_ON = 100  # runs that train one job's models further; further runs are not linked to them
 
-_VERSION = "id metadata aliases { alias artifactCollection { name project { name } } }"
+_VERSION = """
+id metadata createdBy { ... on Run { name } } aliases { alias artifactCollection { name project { name } } }
+"""
 
 _VERSIONS = f"""
 artifactType(name: $type) {{
@@ -64,11 +67,23 @@ mutation LinkArtifact($input: LinkArtifactInput!) { linkArtifact(input: $input) 
 
 @dataclass(frozen=True)
 class Version:
-    """One version of an artifact; `aliases` are its aliases in the requested collection."""
+    """One version of an artifact.
+
+    Members of the project can write any alias and any metadata, so versions are recognized by the run that made them.
+
+    Attributes:
+        aliases: its aliases in the requested collection.
+        run: the id of the run that made it; empty if a person made it, or if the run was deleted.
+    """
 
     id: str
     aliases: tuple[str, ...] = ()
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    run: str = ""
+
+    def made_by(self, job_id: str) -> bool:
+        """Return whether one of a job's runs made it."""
+        return bool(self.run) and run_of(self.run, {job_id}) is not None
 
 
 def newest(collections: Sequence[str], prefix: str = "c") -> Question:
@@ -195,7 +210,8 @@ def _nodes(connection: Mapping[str, Any] | None) -> Iterator[dict[str, Any]]:
 
 def _version(api: WandbApi, collection: str, node: Mapping[str, Any]) -> Version:
     held = (alias for alias in node.get("aliases") or [] if _is(alias["artifactCollection"], api, collection))
-    return Version(str(node["id"]), tuple(alias["alias"] for alias in held), object_in(node.get("metadata")))
+    run = str((node.get("createdBy") or {}).get("name") or "")
+    return Version(str(node["id"]), tuple(alias["alias"] for alias in held), object_in(node.get("metadata")), run)
 
 
 def _is(place: Mapping[str, Any], api: WandbApi, collection: str) -> bool:

@@ -13,7 +13,7 @@ from function_app.data.formats import SPECS, Format
 from function_app.models import DatasetPolicy, File
 from function_app.tracking.wandb.files import SAMPLE_ROWS, TABLE_ROWS, dataset_artifact
 from sandbox.wandb.artifacts import Artifact
-from tests.function_app.conftest import ENTITY, FILE, JOB, PROJECT, Bench, a_file, a_job
+from tests.function_app.conftest import ENTITY, FILE, JOB, OTHER_JOB, PROJECT, Bench, a_file, a_job
 
 SECRET = "the-word-that-must-not-leave"
 
@@ -169,3 +169,22 @@ def test_a_file_that_does_not_fit_on_the_disk_is_a_sample(tmp_path: Path) -> Non
     assert (artifact.metadata["policy"], artifact.metadata["rows_in_table"]) == ("sample", SAMPLE_ROWS)
     assert "did not fit on the disk" in (artifact.description or "")
     assert {path.name for path in tmp_path.iterdir()} == {"examples.table.json"}
+
+
+def test_a_dataset_that_another_run_made_is_never_taken_for_the_jobs_own(bench: Bench) -> None:
+    bench.world(a_job())
+    theirs = bench.forged(FILE, "dataset", file_id=FILE, policy="full", examples=1)
+    assert bench.tick()[JOB].final
+    assert dataset(bench) is not theirs
+    assert bench.run().config["training_data"]["examples"] == 8
+
+
+def test_metadata_that_people_have_edited_fails_no_job_and_is_not_copied(bench: Bench) -> None:
+    bench.world(a_job(), a_job(id=OTHER_JOB))
+    assert bench.engine().sync_job("aoai-ml", JOB).final
+    dataset(bench).metadata |= {"malformed_lines": "x", "examples": ["x"], "format": {"x": 1}, "filename": "a\x1b[2J"}
+    assert bench.engine().sync_job("aoai-ml", OTHER_JOB).final
+    assert bench.run(OTHER_JOB).used == bench.run().used
+    described = bench.run(OTHER_JOB).config
+    assert described["training_data"] == {"rows_in_table": 8, "bytes": dataset(bench).metadata["bytes"]}
+    assert described["training_file_name"] == "a[2J"

@@ -277,3 +277,18 @@ def latest_of(bench: Bench) -> str:
     latest = collection(bench).latest
     assert latest is not None
     return str(said(latest)["job"]["job_id"])
+
+
+def test_a_model_that_another_run_made_is_never_taken_for_the_jobs_own(bench: Bench) -> None:
+    """It has the job's alias and metadata. Neither `latest` nor the registry follows it, and no run has it as input."""
+    bench.world(a_job(**FIRST), a_job(id=OTHER_JOB, model=MODEL, suffix="more"))
+    job = {"job_id": JOB, "fine_tuned_model": MODEL}
+    theirs = bench.forged(FAMILY, "model", JOB, fine_tuned_model=MODEL, job_created_at="9999-01-01", job=job)
+    engine = bench.engine(wandb_registry=REGISTRY)
+    assert all(outcome.final for outcome in bench.tick(engine).values())
+    own = collection(bench).versions[1:]
+    assert [said(each)["step"] for each in own] == [10, 20, 30]
+    assert collection(bench).latest is own[-1]
+    assert collection(bench).aliases_of(theirs) == []
+    assert linked(bench).versions == [own[-1]]
+    assert [each for each in bench.run(OTHER_JOB).used if each.type == "model"] == [own[-1]]
