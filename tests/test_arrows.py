@@ -1,4 +1,4 @@
-"""Rules across the packages that import-linter cannot say."""
+"""Rules across the packages that import-linter cannot express."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The demo as a whole: it ends well, tells no secret, its traffic is Azure's, and W&B shows what Azure says.
+"""The demo as a whole succeeds, shows no secret, has traffic like Azure's, and W&B agrees with Azure.
 
 The command itself, `python -m sandbox demo`, is run by CI.
 """

@@ -1,4 +1,4 @@
-"""azure-cli in a venv of its own: made once, reused while it works; where it cannot be installed, the tests skip."""
+"""azure-cli in a separate venv, which is created once and reused. If it cannot be installed, the tests are skipped."""
 
 import fcntl
 import os
@@ -27,7 +27,7 @@ def _installed() -> bool:
 
 
 def _install() -> str:
-    """Make the venv; what went wrong, or nothing."""
+    """Create the venv. Return what went wrong, or nothing."""
     for command in (
         [sys.executable, "-m", "venv", "--clear", str(VENV)],
         [str(VENV / "bin" / "python"), "-m", "pip", "install", "--quiet", f"azure-cli=={VERSION}"],

@@ -1,4 +1,4 @@
-"""An independent witness: after `setup`, the real Azure CLI says the same of identity, vault, assignments and secret.
+"""An independent witness: after `setup`, the real Azure CLI shows the same identity, vault, assignments and secret.
 
 Once for each kind of operator: a person, who signed in to that az itself, so that `setup` gets its tokens from it too;
 an application, by the variables of azure-identity; a managed identity, by App Service's token endpoint.

@@ -1,4 +1,4 @@
-"""The real Azure CLI in a sandbox of its own, and what it says of the chain that `setup` makes."""
+"""The real Azure CLI in a separate sandbox, and its view of the chain that `setup` makes."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""What a tick and a backfill request, counted at small size by the benchmark itself: nothing for each job, every job once."""
+"""The requests of a tick and a backfill, counted by the benchmark at small size: an idle tick makes none per job."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Sends requests of every shape to a sandbox, over plain loopback HTTP, and says what they came to."""
+"""Sends requests of every shape to a sandbox, over plain loopback HTTP, and returns the status of each answer."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -88,7 +88,7 @@ class Attacker:
 
 
 def repeatable(examples: int) -> settings:
-    """Hypothesis's settings for so many requests, the same ones every time."""
+    """Hypothesis's settings for this number of requests, which are the same every time."""
     return settings(
         max_examples=examples,
         derandomize=True,

@@ -1,4 +1,4 @@
-"""What of the sandbox's traffic is not held to an official description, each with its reason. Everything else is."""
+"""The sandbox's traffic that is not checked against an official description, with reasons. Everything else is checked."""
 
 import re
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""A pytest plugin: all that any sandbox of a test session answered is what the official API descriptions say.
+"""A pytest plugin: checks every answer of every sandbox of a test session against the official API descriptions.
 
 Every sandbox that a test uses, in its own process or in one that it starts, writes a trace of each world into this
 process's directory (sandbox/cloud.py). After each test its new lines are checked, and the test fails where one does not

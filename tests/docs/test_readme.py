@@ -20,7 +20,7 @@ KEY = {"WANDB_API_KEY": GOOD_KEY}
 
 
 def shown(first_word: str, page: str = README) -> list[str]:
-    """The lines of the one block that begins with this word, without those that only stand for others."""
+    """The lines of the block that begins with this word, without lines of dots."""
     (block,) = re.findall(rf"^```\n({first_word} .*?)^```", page, re.MULTILINE | re.DOTALL)
     return [line for line in block.splitlines() if line.strip() != "…"]
 

@@ -1,4 +1,4 @@
-"""docs/sync-output.md is a contract: documents of a sync that went well, half well, not at all, was tried or interrupted."""
+"""docs/sync-output.md is a contract: documents of complete, partial, failed, dry and interrupted syncs conform to it."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""The matrices find commands that leave a mess, hide a failure or report it badly; and parts of the real ones hold."""
+"""The matrices find commands that cannot be repeated, hide a failure or report it badly. Parts of the real matrices hold."""
 
 import json
 import subprocess

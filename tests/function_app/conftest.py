@@ -41,15 +41,15 @@ OTHER_JOB = "ftjob-" + "2" * 32
 FILE = "file-" + "a" * 32
 VALIDATION_FILE = "file-" + "b" * 32
 TEN_MINUTES = {"queued": 60, "preprocessing": 60, "gpu_wait": 30, "steps": 60, "seconds_per_step": 10}
-"""What becomes of a job that trains for ten minutes."""
+"""The course of a job that trains for ten minutes."""
 STARTED: dict[str, Any] = {"created": "-3m", "timeline": TEN_MINUTES}
-"""What is said of a job that has just begun to train."""
+"""A job that has just begun to train."""
 LIVE = STARTED | {"created": "-8m"}
-"""What is said of one that is halfway through."""
+"""A job that is halfway through its training."""
 
 
 def a_job(**said: Any) -> dict[str, Any]:
-    """A job of 30 steps that ended long ago; whatever is said of it goes before."""
+    """A job of 30 steps that ended long ago; the given values take precedence."""
     return {
         "id": JOB,
         "model": "gpt-4o-mini-2024-07-18",
@@ -85,7 +85,7 @@ class Bench:
     engines: ExitStack
 
     def world(self, *jobs: Mapping[str, Any], files: Any = None, **said: Any) -> None:
-        """A fresh world with these jobs in one account; `said` is of the scenario's own words."""
+        """A fresh world with these jobs in one account; `said` are further keys of the scenario."""
         held = {"name": "aoai-ml", "group": "rg-ml", "jobs": list(jobs), "files": files or [a_file()]}
         closed = {"name": "aoai-closed", "group": "rg-ml"}  # an account where the operator has no role
         roles = [
@@ -157,7 +157,7 @@ class Bench:
         return version
 
     def counted(self, do: Callable[[], Any]) -> tuple[dict[str, int], int]:
-        """What the services were asked while `do` ran, by operation, and how many writes."""
+        """The requests during `do`, by operation, and the number of writes."""
         before, writes = dict(self.cloud.counts), self.cloud.writes
         do()
         asked = {name: n - before.get(name, 0) for name, n in self.cloud.counts.items() if n > before.get(name, 0)}

@@ -1,4 +1,4 @@
-"""Counting requests: of the work that makes them, its parts among them, and of nobody else."""
+"""Requests are counted for the work that makes them, including its parts, and for nothing else."""
 
 import contextvars
 import threading

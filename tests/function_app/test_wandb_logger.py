@@ -1,4 +1,4 @@
-"""`sync()` as those know it who come from WandbLogger.sync: its parameters, with the meaning that W&B documents."""
+"""`sync()` has the parameters of WandbLogger.sync, with the meaning that W&B documents."""
 
 import ast
 import inspect

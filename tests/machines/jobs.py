@@ -1,4 +1,4 @@
-"""What W&B has to show of a job, told from the sandbox's own state by another way than the engine's."""
+"""The expected content of W&B for a job, derived from the sandbox's state independently of the engine."""
 
 import csv
 import io
@@ -24,7 +24,7 @@ _CLOCKS = 15.0
 
 @dataclass
 class Known:
-    """What the machine knows of a job beside what the sandbox says."""
+    """What the machine knows about a job in addition to the sandbox's state."""
 
     job: Job
     gone_at: float | None = None  # somebody deleted it

@@ -64,7 +64,7 @@ class _Lock:
 
 
 def after(asked: int) -> Callable[[], bool]:
-    """Yes from the so-and-so-manieth time on that it is asked."""
+    """Return True from the n-th call on."""
     left = [asked]
 
     def stop() -> bool:

@@ -1,4 +1,4 @@
-"""What the machines, and the making of them, have found, as small as it goes. An expected failure is a bug that is known."""
+"""Bugs that the state machines found, as minimal tests. An expected failure is a known bug."""
 
 from typing import Any
 
@@ -28,7 +28,7 @@ def test_the_run_of_an_accounts_only_job_ends_when_the_job_is_deleted(sync_bench
 
 
 def test_an_interrupted_run_is_not_shown_as_finished(sync_bench: Bench) -> None:
-    """It was, until the next tick; and for ever, without a word, where the job is deleted before it."""
+    """It was shown so until the next tick, and permanently if the job was deleted before that."""
     fresh(sync_bench, a_job())
     engine = sync_bench.engine()
     [candidate] = engine.discover()[0]

@@ -263,7 +263,7 @@ class JobsMachine(RuleBasedStateMachine):
 
     @rule(data=st.data())
     def two_workers_get_the_same_messages(self, data: st.DataObject) -> None:
-        """Of a queue: stale ones, and each of them twice. Whoever has the job's lease does it, and nobody fails."""
+        """Deliver stale messages, each of them twice. The worker with the job's lease processes it, and none fails."""
         ids = [each.id for each in self.known] + ["ftjob-" + "9" * 32]
         messages = data.draw(st.lists(st.sampled_from(ids), max_size=3)) if self.known else ids
         leases = Leases()
@@ -359,7 +359,7 @@ class JobsMachine(RuleBasedStateMachine):
         self.engine.close()
 
     def _judged(self, look: Comparison) -> None:
-        """By whoever judges every tool (benchmarks/truth.py), of the jobs that it knows how to judge."""
+        """Apply the checks of benchmarks/truth.py, to the jobs that they support."""
         for known in self.known:
             if known.run_deleted or known.by_itself or not known.job.has_results(self._now):
                 self._store.delete_job(known.id)

@@ -63,7 +63,7 @@ def test_rbac_is_the_default_from_2026_02_01_on(
         (tenant_of(groups=["rg-other"]), "kv-new", 404, "ResourceGroupNotFound", "rg-ml"),
     ],
 )
-def test_a_vault_that_cannot_be_made_says_why(
+def test_the_error_for_a_vault_that_cannot_be_created_has_the_reason(
     load: Load, scenario: dict[str, Any], name: str, status: int, code: str, says: str
 ) -> None:
     load(scenario)
@@ -105,7 +105,7 @@ def test_purge_protection_keeps_a_deleted_vault(load: Load) -> None:
         key_vaults().begin_purge_deleted("kv-gone", "swedencentral")
 
 
-def test_who_owns_only_the_group_sees_no_deleted_vault_and_still_may_recover_one(load: Load) -> None:
+def test_an_owner_of_only_the_group_sees_no_deleted_vault_but_may_recover_one(load: Load) -> None:
     load(tenant_of({"name": "kv-gone", "deleted": True}, scope="rg-ml"))
     with pytest.raises(HttpResponseError, match="AuthorizationFailed"):
         key_vaults().get_deleted("kv-gone", "swedencentral")
@@ -135,7 +135,7 @@ def test_a_patch_changes_what_it_names_and_nothing_else(load: Load) -> None:
 
 
 @pytest.mark.parametrize("properties", [{"enablePurgeProtection": False}, {"softDeleteRetentionInDays": 30}])
-def test_what_cannot_be_taken_back_is_refused(load: Load, properties: dict[str, Any]) -> None:
+def test_changes_to_irreversible_settings_are_refused(load: Load, properties: dict[str, Any]) -> None:
     load(tenant_of({"name": "kv-ml", "purge_protection": True}))
     with pytest.raises(HttpResponseError, match="BadRequest"):
         key_vaults().update("rg-ml", "kv-ml", {"properties": properties})
@@ -148,7 +148,7 @@ def test_the_switch_to_rbac_needs_the_right_to_assign_roles(load: Load) -> None:
         key_vaults().update("rg-ml", "kv-ml", {"properties": {"enableRbacAuthorization": True}})
 
 
-def test_access_policies_are_joined_replaced_and_taken_away_by_identity(load: Load) -> None:
+def test_access_policies_are_added_replaced_and_removed_by_identity(load: Load) -> None:
     load(tenant_of({"name": "kv-ml", "policies": [{"principal": WHO, "secrets": ["Get", "list"], "keys": ["get"]}]}))
 
     def change(verb: str, *entries: dict[str, Any]) -> dict[str, dict[str, list[str]]]:

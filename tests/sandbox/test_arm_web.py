@@ -51,7 +51,7 @@ def test_a_user_assigned_identity_is_shown_with_both_its_ids(load: Load) -> None
     assert site["properties"]["defaultHostName"] == "func-wandb.azurewebsites.net"
 
 
-def test_settings_need_more_than_reading(load: Load) -> None:
+def test_reading_app_settings_needs_more_than_the_right_to_read(load: Load) -> None:
     load(with_app())
     assert ask("/config/appsettings/list", "POST")["properties"] == {"WANDB_ENTITY": "acme"}
     load(with_app(role="Reader"))

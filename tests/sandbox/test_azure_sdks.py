@@ -61,7 +61,7 @@ def test_hosts_outside_the_world_are_refused_and_recorded(cloud: Cloud) -> None:
     assert cloud.denied.pop() == "example.com"
 
 
-def test_the_trace_holds_no_secret_and_folds_polls_under_their_operation(cloud: Cloud) -> None:
+def test_the_trace_has_no_secret_and_records_polls_below_their_operation(cloud: Cloud) -> None:
     client = CognitiveServicesManagementClient(AzureCliCredential(), SUBSCRIPTION, polling_interval=0)
     body: Any = {"identity": {"type": "SystemAssigned"}}
     client.accounts.begin_update("rg-ml", "aoai-ml", body).result()

@@ -116,7 +116,7 @@ WRITES: dict[str, Callable[[Cloud], object]] = {
         ),
     ],
 )
-def test_what_is_above_refuses_writes_and_says_who(
+def test_governance_refuses_writes_and_names_the_cause(
     load: Load, above: dict[str, Any], refused: set[str], code: str, words: str
 ) -> None:
     met = {}
@@ -129,7 +129,7 @@ def test_what_is_above_refuses_writes_and_says_who(
     assert met == dict.fromkeys(refused, (code, True))
 
 
-def test_a_modify_policy_changes_every_write_and_tells_so_before(load: Load) -> None:
+def test_a_modify_policy_changes_every_write_and_is_announced_by_the_restrictions_check(load: Load) -> None:
     keep = {"properties.enableRbacAuthorization": True, "tags.by": "policy"}
     policy = {"name": "keep", "scope": "rg-ml", "effect": "modify", "type": VAULTS, "set": keep}
     world(load, BY_POLICY, policies=[policy])

@@ -83,7 +83,9 @@ def test_each_kind_of_principal_signs_in_with_its_credential_and_default_credent
         ("bare", "no client_secret"),
     ],
 )
-def test_who_cannot_sign_in_is_refused_before_the_command_runs(tmp_path: Any, principal: str, why: str) -> None:
+def test_a_principal_that_cannot_sign_in_is_refused_before_the_command_runs(
+    tmp_path: Any, principal: str, why: str
+) -> None:
     world = tmp_path / "world.yaml"
     names = [{"name": "ml-team", "kind": "group"}, {"name": "bare", "kind": "application"}]
     world.write_text(json.dumps({"principals": names}))
@@ -125,7 +127,9 @@ def test_a_person_signs_in_once_with_a_device_code_and_gets_tokens_for_every_ser
         ({"grant_type": "client_credentials", "client_secret": "reports-secret", "scope": "openid"}, "invalid_request"),
     ],
 )
-def test_what_proves_nothing_or_asks_for_nothing_gets_no_token(cloud: Cloud, grant: dict[str, str], error: str) -> None:
+def test_requests_with_invalid_credentials_or_without_a_scope_get_no_token(
+    cloud: Cloud, grant: dict[str, str], error: str
+) -> None:
     token = f"{LOGIN}/{cloud.world.tenant.tenant_id}/oauth2/v2.0/token"
     form = {"scope": f"{ARM}/.default", "client_id": cloud.world.tenant.named("reports-job").app_id} | grant
     refused = requests.post(token, data=form, timeout=10)

@@ -1,4 +1,4 @@
-"""A job is a pure function of (script, now): what was seen once stays, and things happen in the order of life."""
+"""A job is a pure function of (script, now): everything shown once stays, and phases happen in order."""
 
 import math
 from typing import Any
@@ -86,7 +86,7 @@ actions = st.lists(
 
 
 @given(scripts(), moments, moments)
-def test_what_was_seen_once_is_still_there_later(script: JobScript, a: float, b: float) -> None:
+def test_everything_that_was_shown_once_is_shown_later_too(script: JobScript, a: float, b: float) -> None:
     job, earlier, later = Job(script, ORIGIN), ORIGIN + min(a, b), ORIGIN + max(a, b)
     seen = events(job, earlier)
     assert events(job, later)[: len(seen)] == seen
@@ -96,7 +96,7 @@ def test_what_was_seen_once_is_still_there_later(script: JobScript, a: float, b:
 
 
 @given(scripts(), actions, moments)
-def test_an_action_changes_the_future_only(script: JobScript, actions: list[Action], at: float) -> None:
+def test_an_action_only_changes_the_future(script: JobScript, actions: list[Action], at: float) -> None:
     before, after = Job(script, ORIGIN), Job(script, ORIGIN, actions)
     first = min((action.at for action in actions), default=math.inf)
     now = math.nextafter(min(ORIGIN + at, first), -math.inf)
@@ -106,7 +106,7 @@ def test_an_action_changes_the_future_only(script: JobScript, actions: list[Acti
 
 
 @given(scripts(), actions)
-def test_life_goes_in_order(script: JobScript, actions: list[Action]) -> None:
+def test_the_phases_of_a_job_are_in_order(script: JobScript, actions: list[Action]) -> None:
     job = Job(script, ORIGIN, actions)
     times = [event["created_at"] for event in events(job, LATE)]
     assert times == sorted(times)
@@ -121,7 +121,7 @@ def test_life_goes_in_order(script: JobScript, actions: list[Action]) -> None:
 
 
 @given(scripts(), actions, moments)
-def test_rows_events_and_checkpoints_tell_the_same_steps(script: JobScript, actions: list[Action], at: float) -> None:
+def test_rows_events_and_checkpoints_agree_on_steps(script: JobScript, actions: list[Action], at: float) -> None:
     job, now = Job(script, ORIGIN, actions), ORIGIN + at
     done = job.course.steps(now)
     content = job.results(now).decode()

@@ -59,7 +59,7 @@ def test_a_name_is_occupied_while_deleted_while_being_deleted_and_while_being_re
     assert secrets().set_secret("key", "n" * 40).value == "n" * 40
 
 
-def test_a_purge_is_refused_where_the_vault_is_protected_and_frees_the_name_where_not(load: Load) -> None:
+def test_a_purge_is_refused_in_a_protected_vault_and_otherwise_frees_the_name(load: Load) -> None:
     gone = {**KEY, "deleted": True}
     role = {"role": "Key Vault Administrator"}
     load(tenant_of(vault(gone, purge_protection=True), {**vault(gone), "name": "kv-2"}, **role))
@@ -81,7 +81,7 @@ def test_a_purge_is_refused_where_the_vault_is_protected_and_frees_the_name_wher
         ),
     ],
 )
-def test_network_rules_refuse_before_any_right_counts(load: Load, rules: dict[str, Any], code: str, says: str) -> None:
+def test_network_rules_are_checked_before_any_right(load: Load, rules: dict[str, Any], code: str, says: str) -> None:
     load(officer(vault(KEY, **rules)))
     with pytest.raises(HttpResponseError, match=says) as refused:
         secrets().get_secret("key")

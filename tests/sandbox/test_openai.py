@@ -188,7 +188,7 @@ def test_new_events_do_not_shift_a_reader_who_pages(account: Callable[..., Cloud
     assert [e.id for e in [*first.data, *second.data]] == ids[ids.index(first.data[0].id) :][:4]
 
 
-def test_what_is_not_there_is_404_in_the_services_shape(account: Callable[..., Cloud]) -> None:
+def test_missing_objects_are_404_in_the_services_format(account: Callable[..., Cloud]) -> None:
     account(jobs=[DONE | {"results": {"purged": True}}])
     client = azure()
     results = client.fine_tuning.jobs.retrieve(DONE["id"]).result_files[0]
@@ -227,7 +227,7 @@ def test_what_is_not_there_is_404_in_the_services_shape(account: Callable[..., C
         {},
     ],
 )
-def test_a_job_that_cannot_be_is_refused(account: Callable[..., Cloud], wrong: dict[str, Any]) -> None:
+def test_an_invalid_job_is_refused(account: Callable[..., Cloud], wrong: dict[str, Any]) -> None:
     account()
     with pytest.raises(openai.BadRequestError) as refused:
         azure().fine_tuning.jobs.create(**({"model": openai.omit, "training_file": openai.omit} | wrong))

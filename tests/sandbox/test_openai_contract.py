@@ -1,4 +1,4 @@
-"""What the stand-in says is what the official descriptions and the recordings of the real service allow it to say."""
+"""The sandbox's answers conform to the official descriptions and to recordings of the real service."""
 
 import json
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""What a fine-tuning job must be like to be created in the stand-in: what `submit` is there to see to."""
+"""The sandbox's requirements for a fine-tuning job, which `submit` has to meet."""
 
 from typing import Any
 

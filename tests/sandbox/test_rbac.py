@@ -21,7 +21,7 @@ def holding(role: str, scope: str, *, effective: float = 0.0, who: str = "p") ->
 
 
 @given(segments, segments)
-def test_a_scope_reaches_down_and_never_sideways(parent: list[str], rest: list[str]) -> None:
+def test_a_scope_covers_what_is_below_it_and_nothing_beside_it(parent: list[str], rest: list[str]) -> None:
     above, below = "/" + "/".join(parent), "/" + "/".join([*parent, *rest])
     assert within(below.upper(), above.lower())
     assert within(above, above + "/")
@@ -63,7 +63,7 @@ def test_a_member_has_what_its_group_has() -> None:
     assert rbac.allows("p", GET, VAULT, data=True, now=0.0)
 
 
-def test_an_exclusion_takes_away_only_from_its_own_role() -> None:
+def test_an_exclusion_only_restricts_its_own_role() -> None:
     excluding = Role("r", "R", actions=("*",), not_actions=("a/b/write",))
     assert not excluding.permits("a/b/write", data=False)
     assert Role("o", "O", actions=("a/*",)).permits("a/b/write", data=False)

@@ -51,7 +51,7 @@ def test_description_and_condition_come_back_and_can_change_under_the_same_name(
 
 
 @pytest.mark.parametrize(("met", "status"), [(True, 200), (False, 403)])
-def test_a_condition_may_stand_in_the_way_of_what_the_role_says(load: Load, met: bool, status: int) -> None:
+def test_a_condition_may_forbid_what_the_role_allows(load: Load, met: bool, status: int) -> None:
     scenario = tenant_of({"name": "kv-ml", "rbac": True, "secrets": [{"name": "s", "value": "v"}]})
     held = {"principal": "operator", "role": "Key Vault Secrets User", "condition": CONDITION, "condition_met": met}
     cloud = load(scenario | {"assignments": [*scenario["assignments"], held]})

@@ -31,7 +31,7 @@ def test_extending_replaces_whole_parts() -> None:
         ({"faults": [{"op": "X", "do": {"explode": True}}]}, "faults.0.do.explode"),
     ],
 )
-def test_what_cannot_be_read_is_named_line_by_line(data: dict[str, object], says: str) -> None:
+def test_errors_in_a_scenario_are_listed_line_by_line(data: dict[str, object], says: str) -> None:
     with pytest.raises(ValueError, match=says):
         Scenario.parse(data)
 

@@ -1,4 +1,4 @@
-"""No command lets a secret out; and the canary, which shows that, sees one that does."""
+"""No command leaks a secret, and the canary finds a command that does."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""What our commands start does not inherit the keys that a person gave them."""
+"""Child processes of our commands do not inherit the user's keys."""
 
 import os
 

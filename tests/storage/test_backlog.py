@@ -71,7 +71,7 @@ def test_a_tick_enqueues_each_pending_job_once_and_no_other(going: int, ended: i
 
 @patient
 @given(going=st.integers(1, 8), ended=st.integers(0, 300), pace=st.integers(1, 20), start=turns)
-def test_a_job_that_goes_on_is_not_starved_by_a_backfill(going: int, ended: int, pace: int, start: int) -> None:
+def test_a_running_job_is_not_starved_by_a_backfill(going: int, ended: int, pace: int, start: int) -> None:
     """Between two looks at it, at most three bounds of messages are worked through: one until there is room, one until it
     is its turn, one in front of its own message."""
     world = Simulation(list(range(1000, 1000 + going)), list(range(ended, 0, -1)), pace)
@@ -84,7 +84,7 @@ def test_a_job_that_goes_on_is_not_starved_by_a_backfill(going: int, ended: int,
 
 @patient
 @given(broken=st.integers(0, 40), ended=st.integers(1, 40), pace=paces, start=turns)
-def test_jobs_that_always_fail_do_not_keep_older_ones_out(broken: int, ended: int, pace: int, start: int) -> None:
+def test_jobs_that_always_fail_do_not_block_older_ones(broken: int, ended: int, pace: int, start: int) -> None:
     newest_first = list(range(broken + ended, 0, -1))
     world = Simulation([], newest_first, pace, broken=frozenset(newest_first[:broken]))
     for turn in range(start, start + 100 + 40 * len(newest_first)):
@@ -93,7 +93,7 @@ def test_jobs_that_always_fail_do_not_keep_older_ones_out(broken: int, ended: in
     assert world.deepest <= SMALL
 
 
-def test_a_backfill_is_asked_for_the_newest_first_and_hardly_ever_twice() -> None:
+def test_a_backfill_enqueues_the_newest_jobs_first_and_rarely_any_job_twice() -> None:
     world = Simulation([], list(range(1000, 0, -1)), pace=100, bound=BOUND)
     turn = 1
     first = world.tick(turn)

@@ -1,4 +1,4 @@
-"""When a lease is renewed and when it is lost, on a lock of the test's own and a clock that the test moves."""
+"""When a lease is renewed and when it is lost, with a fake lock and a clock that the test moves."""
 
 import threading
 
@@ -12,7 +12,7 @@ LONG = 30.0  # seconds to wait at most for the renewing thread
 
 
 class Lock:
-    """Says what it is told to say to each renewal, the last of it for ever; counts and can be waited for."""
+    """Answers each renewal with the next given answer, and then always with the last. It counts renewals."""
 
     def __init__(self, *says: SyncError | None, taken: SyncError | None = None, back: SyncError | None = None) -> None:
         self._says = [*says] or [None]
@@ -63,7 +63,7 @@ def test_a_lease_is_renewed_several_times_before_it_could_end() -> None:
     assert STOP_BEFORE > 0
 
 
-def test_who_does_not_get_the_lock_does_not_begin() -> None:
+def test_without_the_lock_the_work_does_not_begin() -> None:
     for refusal in (TakenError("another worker holds the lease"), StorageError("storage is down")):
         lock = Lock(taken=refusal)
         with pytest.raises(type(refusal)), held(lock, "ftjob-1"):
@@ -71,7 +71,7 @@ def test_who_does_not_get_the_lock_does_not_begin() -> None:
         assert (lock.renewals, lock.released) == (0, 0)
 
 
-def test_as_long_as_it_is_renewed_it_is_held_however_long_that_takes() -> None:
+def test_a_lease_is_held_as_long_as_it_is_renewed() -> None:
     lock, clock = Lock(), Clock()
     with held(lock, "ftjob-1", renew_every=SOON, clock=clock) as lease:
         for _ in range(5):
@@ -81,7 +81,7 @@ def test_as_long_as_it_is_renewed_it_is_held_however_long_that_takes() -> None:
     assert lock.released == 1
 
 
-def test_not_renewed_in_time_it_is_lost_a_while_before_another_could_have_it() -> None:
+def test_a_lease_that_is_not_renewed_counts_as_lost_before_another_worker_can_acquire_it() -> None:
     lock, clock = Lock(StorageError("storage is down")), Clock()
     with held(lock, "ftjob-1", renew_every=SOON, clock=clock) as lease:
         clock.now += TERM - STOP_BEFORE - 1
@@ -91,7 +91,7 @@ def test_not_renewed_in_time_it_is_lost_a_while_before_another_could_have_it() -
         assert lease.lost()
 
 
-def test_a_renewal_that_comes_through_after_failures_keeps_it() -> None:
+def test_a_successful_renewal_after_failed_ones_keeps_the_lease() -> None:
     down = StorageError("storage is down")
     lock, clock = Lock(down, down, None), Clock()
     with held(lock, "ftjob-1", renew_every=SOON, clock=clock) as lease:
@@ -101,7 +101,7 @@ def test_a_renewal_that_comes_through_after_failures_keeps_it() -> None:
         assert not lease.lost()
 
 
-def test_a_refused_renewal_is_a_lost_lease_at_once_and_is_not_asked_again() -> None:
+def test_a_refused_renewal_loses_the_lease_at_once_and_is_not_repeated() -> None:
     lock = Lock(TakenError("the lease is gone"))
     with held(lock, "ftjob-1", renew_every=SOON, clock=Clock()) as lease:
         pause = threading.Event()
@@ -110,14 +110,14 @@ def test_a_refused_renewal_is_a_lost_lease_at_once_and_is_not_asked_again() -> N
 
 
 @pytest.mark.parametrize("refusal", [TakenError("the lease is gone"), StorageError("storage is down")])
-def test_a_lock_that_cannot_be_given_back_hides_neither_the_work_nor_its_error(refusal: SyncError) -> None:
+def test_a_failed_release_of_the_lock_hides_neither_the_result_nor_the_error_of_the_work(refusal: SyncError) -> None:
     with held(Lock(back=refusal), "ftjob-1") as lease:
         assert not lease.lost()
     with pytest.raises(ZeroDivisionError), held(Lock(back=refusal), "ftjob-1"):
         raise ZeroDivisionError
 
 
-def test_what_the_holder_says_of_failures_is_there_for_the_next_one() -> None:
+def test_failures_that_a_holder_recorded_are_passed_to_the_next_one() -> None:
     lock = Lock()
     with held(lock, "ftjob-1") as lease:
         assert lease.failures == NO_FAILURES

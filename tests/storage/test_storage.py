@@ -84,7 +84,7 @@ class InAzurite:
 
 @pytest.fixture(params=["sandbox", "azurite"])
 def place(request: pytest.FixtureRequest, cloud: Cloud) -> Iterator[Place]:
-    """Microsoft's emulator and ours: what holds for the one holds for the other, or ours is wrong."""
+    """Microsoft's emulator and ours. If they differ, ours is wrong."""
     if request.param == "sandbox":
         yield InSandbox(cloud)
         return
@@ -147,7 +147,7 @@ azurite_only = pytest.mark.parametrize("place", ["azurite"], indirect=True)
 # --- names
 
 
-def test_a_name_that_one_worker_notes_the_others_know(storage: Storage, other: Storage, place: Place) -> None:
+def test_a_name_recorded_by_one_worker_is_visible_to_others(storage: Storage, other: Storage, place: Place) -> None:
     with storage.lease(JOB):
         assert storage.deleted.known() == frozenset(), "a lease is none"
         for name in (
@@ -160,7 +160,7 @@ def test_a_name_that_one_worker_notes_the_others_know(storage: Storage, other: S
     assert len(place.blobs()) == 2
 
 
-def test_where_nobody_has_had_a_lease_no_name_is_known(storage: Storage, place: Place) -> None:
+def test_without_any_lease_no_name_is_recorded(storage: Storage, place: Place) -> None:
     place.remove()
     assert storage.deleted.known() == frozenset()
     with storage.lease(JOB):
@@ -171,7 +171,7 @@ def test_where_nobody_has_had_a_lease_no_name_is_known(storage: Storage, place: 
 # --- leases
 
 
-def test_of_two_workers_one_gets_a_job_and_the_other_gets_it_after(
+def test_one_of_two_workers_gets_a_job_and_the_other_gets_it_afterwards(
     storage: Storage, other: Storage, place: Place
 ) -> None:
     with storage.lease(JOB) as lease:
@@ -184,7 +184,7 @@ def test_of_two_workers_one_gets_a_job_and_the_other_gets_it_after(
         assert not lease.lost()
 
 
-def test_nothing_is_left_behind_also_when_the_work_fails(storage: Storage, place: Place) -> None:
+def test_no_lease_remains_even_if_the_work_fails(storage: Storage, place: Place) -> None:
     with storage.lease(JOB):
         assert place.blobs() == [BLOB]
     with pytest.raises(ZeroDivisionError), storage.lease(JOB):
@@ -216,7 +216,7 @@ def test_a_lease_ends_by_itself_when_its_holder_was_killed(storage: Storage, oth
         assert not lease.lost()
 
 
-def test_a_lease_that_another_has_now_is_lost_and_the_others_is_not_given_back_by_mistake(
+def test_a_lease_that_another_worker_holds_now_is_lost_and_not_released_by_mistake(
     storage: Storage, other: Storage, place: Place
 ) -> None:
     with held(lock_of(storage), JOB, renew_every=0.05) as lease:
@@ -236,7 +236,7 @@ def test_a_lease_whose_blob_somebody_deleted_is_lost(storage: Storage, place: Pl
         assert eventually(lease)
 
 
-def test_the_container_is_made_where_nobody_did(storage: Storage, place: Place) -> None:
+def test_the_container_is_created_if_it_is_missing(storage: Storage, place: Place) -> None:
     place.remove()
     with storage.lease(JOB) as lease:
         assert not lease.lost()
@@ -244,7 +244,7 @@ def test_the_container_is_made_where_nobody_did(storage: Storage, place: Place) 
 
 
 @pytest.mark.parametrize("job", ["../escape", "a/b", "..", "naïve job?x=1#y", "%2e"])
-def test_any_id_makes_one_name(job: str, storage: Storage, other: Storage, place: Place) -> None:
+def test_every_id_gives_a_unique_valid_name(job: str, storage: Storage, other: Storage, place: Place) -> None:
     with storage.lease(job):
         assert len(place.blobs()) == 1
         with pytest.raises(TakenError), other.lease(job):
@@ -254,7 +254,7 @@ def test_any_id_makes_one_name(job: str, storage: Storage, other: Storage, place
 # --- the queue
 
 
-def test_the_depth_is_what_the_account_says(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_depth_of_the_queue_is_read_from_the_account(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     inside = cloud.environment("function-app") | connection(sandbox.azure.storage.ACCOUNT)
     for name in ("IDENTITY_ENDPOINT", "IDENTITY_HEADER"):
         monkeypatch.setenv(name, inside[name])
@@ -265,7 +265,7 @@ def test_the_depth_is_what_the_account_says(cloud: Cloud, monkeypatch: pytest.Mo
 
 
 @azurite_only
-def test_the_depth_counts_what_waits_and_what_is_at_work(storage: Storage, queue: QueueClient) -> None:
+def test_the_depth_includes_waiting_and_processed_messages(storage: Storage, queue: QueueClient) -> None:
     assert storage.depth(QUEUE) == 0
     for number in range(40):
         queue.send_message(f"m{number}")
@@ -281,7 +281,7 @@ def test_the_depth_counts_what_waits_and_what_is_at_work(storage: Storage, queue
 # --- what goes wrong
 
 
-def test_without_a_connection_there_is_a_word_on_how_to_set_it() -> None:
+def test_a_missing_connection_is_an_error_that_says_how_to_set_it() -> None:
     with pytest.raises(SettingsError, match="AzureWebJobsStorage is not set") as caught:
         Connection.read(STORAGE, {"AzureWebJobsStorage__blobServiceUri": "https://st.blob.core.windows.net"})
     assert "UseDevelopmentStorage=true" in caught.value.hint
@@ -290,7 +290,7 @@ def test_without_a_connection_there_is_a_word_on_how_to_set_it() -> None:
 @pytest.mark.parametrize(
     "string", ["AccountKey=c2VjcmV0", "nonsense", "AccountName=a;AccountKey=c2VjcmV0;BlobEndpoint"]
 )
-def test_a_malformed_connection_string_is_told_without_its_key(string: str) -> None:
+def test_the_error_for_a_malformed_connection_string_does_not_contain_its_key(string: str) -> None:
     with pytest.raises(SettingsError) as caught:
         Storage(Connection.read(STORAGE, {STORAGE: string}))
     assert "c2VjcmV0" not in str(caught.value) + caught.value.hint
@@ -313,7 +313,7 @@ def test_a_connection_string_works_too(azurite: Azurite, cloud: Cloud, queue: Qu
             assert not lease.lost()
 
 
-def test_storage_that_refuses_is_an_error_to_be_tried_again_and_nobody_works_without_a_lease(
+def test_a_refusal_of_storage_is_a_temporary_error_and_no_work_happens_without_a_lease(
     azurite: Azurite, cloud: Cloud
 ) -> None:
     other_key = base64.b64encode(bytes(32)).decode()
@@ -327,7 +327,7 @@ def test_storage_that_refuses_is_an_error_to_be_tried_again_and_nobody_works_wit
     assert caught.value.retry
 
 
-def test_an_identity_that_gets_no_token_is_told_as_such(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_identity_without_a_token_has_its_own_error(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IDENTITY_HEADER", "of another app")
     with pytest.raises(StorageError, match="sign in") as caught:
         lock_of(storage).renew()  # which is tried once; the others take ten seconds to give up

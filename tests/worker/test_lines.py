@@ -69,7 +69,7 @@ def test_the_pages_tick_is_one_that_the_app_could_write() -> None:
     assert re.findall(r"(\w+)=", example) == [*fields]
 
 
-def test_what_a_line_says_are_attributes_of_its_record_too(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_fields_of_a_log_line_are_attributes_of_its_record(caplog: pytest.LogCaptureFixture) -> None:
     """OpenTelemetry makes dimensions of them; a name that logging itself uses would make the call fail."""
     caplog.set_level(logging.INFO, "function_app")
     with counted() as traffic:
@@ -89,7 +89,7 @@ def test_what_a_line_says_are_attributes_of_its_record_too(caplog: pytest.LogCap
 
 
 @worker
-def test_the_key_is_told_by_version_once_a_reading(host: Host, load: Load) -> None:
+def test_each_read_of_the_key_logs_its_version_once(host: Host, load: Load) -> None:
     cloud = load(WORLD)
     first, second = host(tick(), tick(), env=azure(cloud))["invocations"]
     assert [line.split()[:2] for line in logged(first) if line.startswith("key ")] == [["key", "state=read"]]

@@ -1,4 +1,4 @@
-"""Workers that meet, and workers that are told to go: Microsoft's worker library in processes of their own, one job."""
+"""Concurrent and terminated workers with the same job: Microsoft's worker library in separate processes."""
 
 import json
 import signal
@@ -90,7 +90,7 @@ def results(invocations: list[Answer]) -> list[str]:
 
 
 @worker
-def test_of_two_workers_with_the_same_message_one_writes_and_the_other_leaves_it(load: Load, start: Start) -> None:
+def test_only_one_of_two_workers_with_the_same_message_writes(load: Load, start: Start) -> None:
     """As when a message comes twice, or two ticks asked for one job. The other finds it taken, or done."""
     cloud = load(WORLD)
     both = [start(azure(cloud), delivered(message(JOB))) for _ in range(2)]
@@ -101,7 +101,7 @@ def test_of_two_workers_with_the_same_message_one_writes_and_the_other_leaves_it
 
 @worker
 @pytest.mark.parametrize("told", [signal.SIGTERM, signal.SIGKILL])
-def test_a_worker_that_is_told_to_go_leaves_nothing_that_the_next_does_not_make_whole(
+def test_the_next_worker_completes_what_a_terminated_one_left(
     load: Load, start: Start, host: Host, told: signal.Signals
 ) -> None:
     """It goes at once: the Python worker has no drain (it declares no HandlesWorkerTerminateMessage). Its message is there

@@ -57,7 +57,7 @@ def test_the_package_is_the_app_without_its_command_line_and_nothing_else() -> N
     assert files_below(ROOT) == {"function_app.py", "host.json", "requirements.txt"} | deployed_code()
 
 
-def test_what_is_deployed_imports_nothing_that_is_not() -> None:
+def test_deployed_modules_only_import_deployed_modules() -> None:
     for name in deployed_code() - {"function_app/__main__.py"}:  # the command line's entry
         imported = [node for node in ast.walk(ast.parse((ROOT / name).read_text())) if isinstance(node, ast.ImportFrom)]
         modules = {f"{node.module}/".replace(".", "/") for node in imported}
@@ -82,7 +82,7 @@ def test_a_package_of_a_littered_clone_holds_the_same_files(packed: Callable[[Pa
     assert packed(littered) - continued == files_below(ROOT)
 
 
-def test_azds_star_crosses_a_slash_in_a_pattern_without_one(tmp_path: Path) -> None:
+def test_azds_star_matches_slashes_in_a_pattern_without_one(tmp_path: Path) -> None:
     """The trap that .funcignore avoids. An emulation that missed it would prove nothing."""
     (tmp_path / "function_app" / "engine").mkdir(parents=True)
     (tmp_path / "function_app" / "engine" / "mirror.py").touch()
@@ -90,7 +90,7 @@ def test_azds_star_crosses_a_slash_in_a_pattern_without_one(tmp_path: Path) -> N
     assert (matchers.git(tmp_path), matchers.azd(tmp_path)) == ({".funcignore", "function_app/engine/mirror.py"}, set())
 
 
-def test_the_same_files_make_the_same_zip_in_whatever_order_and_whenever_they_were_written(tmp_path: Path) -> None:
+def test_the_zip_does_not_depend_on_the_order_and_times_of_the_files(tmp_path: Path) -> None:
     names = ["host.json", "function_app/b.py", "function_app/a.py"]
     made = []
     for number, order in enumerate((names, names[::-1])):

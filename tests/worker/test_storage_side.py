@@ -43,7 +43,7 @@ def test_a_tick_fills_the_queue_up_to_its_bound_with_running_jobs_first(host: Ho
 
 
 @worker
-def test_a_queue_at_its_bound_gets_nothing_and_that_is_no_failure(host: Host, load: Load) -> None:
+def test_a_full_queue_gets_no_message_and_the_tick_succeeds(host: Host, load: Load) -> None:
     cloud = load(WORLD)
     cloud.world.storage.queues[QUEUE] = BOUND
     (none,) = host(tick(), env=azure(cloud))["invocations"]
@@ -56,10 +56,10 @@ def test_a_queue_at_its_bound_gets_nothing_and_that_is_no_failure(host: Host, lo
     ("operation", "what"),
     [("Queue_GetProperties", "queue finetune-jobs"), ("Container_ListBlobFlatSegment", "the blobs deleted-runs/")],
 )
-def test_a_tick_that_cannot_ask_storage_fails_and_sends_nothing(
+def test_a_tick_that_cannot_read_the_queues_depth_fails_and_sends_nothing(
     host: Host, load: Load, operation: str, what: str
 ) -> None:
-    """Else the queue would grow with every tick, or jobs wait without a word."""
+    """Otherwise the queue would grow with every tick, or jobs would wait without an error."""
     cloud = load({**WORLD, "faults": [{"op": operation, "when": {"times": 1}, "do": {"status": 403}}]})
     (only,) = host(tick(), env=azure(cloud))["invocations"]
     assert not only["ok"]
@@ -68,7 +68,7 @@ def test_a_tick_that_cannot_ask_storage_fails_and_sends_nothing(
 
 
 @worker
-def test_a_job_that_another_worker_has_is_left_to_it(host: Host, load: Load) -> None:
+def test_a_job_whose_lease_another_worker_holds_is_skipped(host: Host, load: Load) -> None:
     cloud = load(WORLD)
     leases = cloud.world.storage.containers[LEASES]
     leases["ftjob-done.lease"] = Blob("another's", cloud.clock.time() + 60)
@@ -86,7 +86,7 @@ def test_a_job_that_another_worker_has_is_left_to_it(host: Host, load: Load) -> 
 
 
 @worker
-def test_of_a_run_that_was_deleted_in_wandb_a_tick_in_another_process_asks_no_more(host: Host, load: Load) -> None:
+def test_a_run_deleted_in_wandb_is_not_requested_again_by_a_tick_in_another_process(host: Host, load: Load) -> None:
     """In Azure the timer and the queue have instances of their own, and each message would take its retries anew."""
     cloud = load(WORLD)
     host(delivered(message("ftjob-done")), env=azure(cloud))
@@ -115,7 +115,7 @@ def test_a_job_whose_lease_is_refused_fails_without_a_write_and_is_mirrored_next
 
 
 @worker
-def test_an_app_without_a_connection_to_storage_says_what_to_set(host: Host, load: Load) -> None:
+def test_an_app_without_a_storage_connection_names_the_missing_setting(host: Host, load: Load) -> None:
     cloud = load(WORLD)
     nowhere = {name: value for name, value in azure(cloud).items() if not name.startswith("AzureWebJobsStorage")}
     (only,) = host(tick(), env=nowhere)["invocations"]

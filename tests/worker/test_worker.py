@@ -223,7 +223,7 @@ def test_a_tick_enqueues_each_pending_job_once_and_the_queue_function_mirrors_it
 
 
 @worker
-def test_an_app_for_which_nobody_chose_what_leaves_says_so_in_each_tick(host: Host, load: Load) -> None:
+def test_an_app_without_a_chosen_data_policy_logs_that_in_each_tick(host: Host, load: Load) -> None:
     cloud = load({**WORLD, "accounts": [{"name": "aoai-ml", "group": "rg-ml"}]})
     unchosen = host(tick(), tick(), env=azure(cloud))["invocations"]
     assert ["SYNC_DATASETS is not set" in " ".join(logged(each, "WARNING")) for each in unchosen] == [True, True]
@@ -266,7 +266,7 @@ def test_the_app_signs_in_with_either_kind_of_managed_identity(host: Host, load:
 
 
 @worker
-def test_an_identity_that_the_app_does_not_have_is_told_with_the_setting_to_look_at(host: Host, load: Load) -> None:
+def test_the_error_for_a_missing_identity_names_the_setting_to_check(host: Host, load: Load) -> None:
     cloud = load(WORLD)
     (only,) = host(tick(), env=azure(cloud, AZURE_CLIENT_ID="00000000-0000-0000-0000-000000000001"))["invocations"]
     assert not only["ok"]
@@ -303,7 +303,7 @@ def test_a_tick_fails_when_no_account_can_be_listed(host: Host, load: Load) -> N
 
 
 @worker
-def test_an_account_that_cannot_be_listed_is_an_error_in_the_log_and_holds_up_no_other(host: Host, load: Load) -> None:
+def test_an_account_that_cannot_be_listed_is_a_logged_error_and_does_not_block_others(host: Host, load: Load) -> None:
     other = {"name": "aoai-locked", "group": "rg-ml"}
     cloud = load({**WORLD, "accounts": [*WORLD["accounts"], other]})
     both = SETTINGS["AZURE_OPENAI_ENDPOINTS"] + ",https://aoai-locked.openai.azure.com/"
@@ -314,7 +314,7 @@ def test_an_account_that_cannot_be_listed_is_an_error_in_the_log_and_holds_up_no
 
 
 @worker
-def test_a_message_that_is_not_ours_is_dropped_with_one_line(host: Host, load: Load) -> None:
+def test_an_invalid_message_is_dropped_with_one_log_line(host: Host, load: Load) -> None:
     cloud = load(WORLD)
     bodies = [
         "ftjob-done",
@@ -331,7 +331,7 @@ def test_a_message_that_is_not_ours_is_dropped_with_one_line(host: Host, load: L
 
 
 @worker
-def test_a_job_that_fails_ends_its_message_and_is_left_alone_until_its_time(host: Host, load: Load) -> None:
+def test_a_failed_job_completes_its_message_and_waits_for_its_next_attempt(host: Host, load: Load) -> None:
     refusal = {"error": {"code": "PermissionDenied", "message": "The principal lacks the required data action."}}
     broken = {"op": "Files_GetContent", "when": {"times": 1}, "do": {"status": 401, "body": refusal}}
     cloud = load({**WORLD, "faults": [broken]})
@@ -344,7 +344,7 @@ def test_a_job_that_fails_ends_its_message_and_is_left_alone_until_its_time(host
 
 
 @worker
-def test_a_job_whose_time_is_up_is_no_failure_and_goes_on_with_the_next_message(
+def test_a_job_that_runs_out_of_time_is_not_a_failure_and_continues_with_the_next_message(
     host: Host, load: Load, tmp_path: Path
 ) -> None:
     """In an app whose time is up at once."""
@@ -392,7 +392,7 @@ def test_importing_the_app_imports_no_sdk() -> None:
     assert child.stdout.strip() == "[]"
 
 
-def test_the_app_is_the_only_thing_that_the_worker_can_take_for_one() -> None:
+def test_the_worker_finds_exactly_one_app() -> None:
     """It refuses a package with two, even if both are the same object (azure_functions_runtime, loader.py)."""
     import azure.functions as func
 

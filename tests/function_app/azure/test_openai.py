@@ -1,4 +1,4 @@
-"""The door to jobs and files: every shape that was seen, every refusal with what it means."""
+"""The client for jobs and files reads every known form of answer, and explains every refusal."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""Accounts that are found in subscriptions: which count, who may see them, and what becomes of those that vanish."""
+"""Accounts that are found in subscriptions: which ones count, which rights are needed, and accounts that vanish."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What a person reads while a sync runs and at its end: each thing once, and nothing that did not happen."""
+"""The report of a sync, while it runs and at its end, shows each fact once, and nothing that did not happen."""
 
 from collections.abc import Iterable
 

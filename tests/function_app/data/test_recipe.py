@@ -1,4 +1,4 @@
-"""Whoever adds a dataset format by the recipe of docs/architecture.md has added all of it."""
+"""The recipe of docs/architecture.md for a dataset format covers every place that needs a change."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""Who is told that a job failed, and how often."""
+"""When people are alerted, and how often."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Runs of jobs that somebody deleted: ended wherever they go on, though no job goes there any more."""
+"""Runs of deleted jobs are ended, even in projects and accounts without any other job."""
 
 import logging
 
@@ -70,7 +70,7 @@ def test_a_run_that_was_only_created_ends_with_its_job(bench: Bench) -> None:
 
 @pytest.mark.parametrize("rules", [RULES, f"{RULES}; suffix=x -> {ENTITY}/{PROJECT}"], ids=["a rule", "the own, twice"])
 def test_the_run_of_the_last_job_that_was_routed_to_a_project_ends_with_the_job(bench: Bench, rules: str) -> None:
-    """And once, where a rule names the project that the settings name, too."""
+    """It is ended once, even if a rule names the same project as the settings."""
     two_accounts(bench, a_job(**LIVE), eu=(a_job(id=THIRD_JOB, **LIVE),))
     working = engine(bench, rules)
     bench.tick(working)

@@ -1,4 +1,4 @@
-"""A run that was deleted in W&B: by which name that is known, and to whom."""
+"""Records of runs that were deleted in W&B: their names, and who reads them."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Whatever happens on the way, the runs end the same: kills before and after any request, overlaps, lost answers."""
+"""Runs end in the same state after kills before and after any request, overlaps, and lost answers."""
 
 import json
 import os

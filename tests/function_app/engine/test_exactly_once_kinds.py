@@ -1,4 +1,4 @@
-"""Runs end the same whatever happened on the way: outages of W&B, two at once, people who edit (kills: evidence/)."""
+"""Runs end in the same state after outages of W&B, concurrent syncs, and edits by people (for kills see evidence/)."""
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any

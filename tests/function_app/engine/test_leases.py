@@ -1,4 +1,4 @@
-"""A job's lease and the engine: who does not get it leaves the job alone, and who loses it stops between two rows."""
+"""A job's lease and the engine: without it a worker skips the job, and a worker that loses it stops writing."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -24,7 +24,7 @@ def refused(error: SyncError) -> AbstractContextManager[Lease]:
 
 
 def lost_after(asked: int) -> Callable[[], bool]:
-    """A lease that is lost when it is asked for the so-and-so-manieth time, and stays so."""
+    """A lease that is lost from its n-th check on."""
     left = [asked]
 
     def lost() -> bool:

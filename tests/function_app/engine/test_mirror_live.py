@@ -1,4 +1,4 @@
-"""While a job trains: its run shows every step so far, as the service told it, and when each of them happened."""
+"""While a job trains, its run shows every step so far, with the service's values and the time of each step."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""How a job ended, and what of it was gone by then, stands in its run for people to read; nothing else is held up by it."""
+"""A settled job's run shows how the job ended, and which of its files were missing. Missing files do not block anything."""
 
 from typing import Any
 

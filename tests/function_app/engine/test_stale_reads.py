@@ -1,4 +1,4 @@
-"""W&B serves summary, tail, count and listing late, each by its own delay: rows, marks and alerts stay as they have to be."""
+"""Rows, marks and alerts stay correct while W&B serves summary, tail, count and listing late, each with another delay."""
 
 from typing import Literal
 

@@ -1,4 +1,4 @@
-"""What is above the resources is told before anything is written: locks, policies, deny assignments, ends and conditions."""
+"""Locks, policies, deny assignments, ends and conditions of roles are reported before anything is written."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Who gets what, by the operator's choice: as little as wanted, by role or by access policy, and never less than asked."""
+"""Access by the operator's choice: by role or by access policy, as narrow as requested, and never less than requested."""
 
 import json
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""Stopped anywhere, by anything, and run again: the same end, and then nothing left to write."""
+"""After any interruption of setup, the next run ends in the same state, and a further run writes nothing."""
 
 import signal
 import subprocess

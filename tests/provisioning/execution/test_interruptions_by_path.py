@@ -1,4 +1,4 @@
-"""Every way that setup can take, every request lost before or after: the next run goes on to the same end."""
+"""On every path of setup, after every request that is lost before or after it acts, the next run ends in the same state."""
 
 import contextlib
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""rotate-key: the new key is in place and the old one disabled, wherever it is stopped; nobody else's version is touched."""
+"""rotate-key stores the new key and disables the old one, also after an interruption, and changes no version of others."""
 
 import contextlib
 import json

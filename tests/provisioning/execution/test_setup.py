@@ -1,4 +1,4 @@
-"""setup against the sandbox, in this process: what it brings in place, and from which starting states."""
+"""setup against the sandbox, in this process: its results, from every starting state."""
 
 from collections.abc import Callable, Mapping
 from datetime import timedelta

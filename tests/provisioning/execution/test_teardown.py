@@ -1,4 +1,4 @@
-"""teardown: what setup added goes, what was there stays, and setup can follow."""
+"""teardown removes what setup added and nothing else, and setup can follow."""
 
 import json
 

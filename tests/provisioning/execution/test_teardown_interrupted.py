@@ -1,4 +1,4 @@
-"""teardown, stopped anywhere and run again: the same end, and then nothing left to write."""
+"""After any interruption of teardown, the next run ends in the same state, and a further run writes nothing."""
 
 import contextlib
 from datetime import timedelta

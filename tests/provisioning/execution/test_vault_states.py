@@ -1,4 +1,4 @@
-"""setup where the vault is not simply there: missing, deleted, still coming into being, or behind network rules."""
+"""setup with a vault that is missing, deleted, being created, or behind network rules."""
 
 import json
 from collections.abc import Callable, Mapping

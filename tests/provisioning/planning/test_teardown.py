@@ -1,4 +1,4 @@
-"""What teardown takes away and what stays, line by line, without any service."""
+"""What teardown removes and what stays, line by line, without any service."""
 
 from collections.abc import Collection
 from dataclasses import replace

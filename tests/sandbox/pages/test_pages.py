@@ -202,7 +202,7 @@ def test_the_chain_shows_what_setup_has_still_to_do_and_when_a_role_takes_effect
 @pytest.mark.parametrize(
     ("change", "words"), [({"enabled": False}, "disabled"), ({"expires": 1}, "expired"), ({"value": "0" * 40}, "none")]
 )
-def test_a_key_that_cannot_be_used_is_not_called_fine(world: World, change: dict[str, Any], words: str) -> None:
+def test_an_unusable_key_is_not_shown_as_fine(world: World, change: dict[str, Any], words: str) -> None:
     provisioned(world)
     (version,) = world.tenant.vaults["kv-ml"].secrets["wandb-api-key"].versions
     for name, value in change.items():
@@ -253,7 +253,7 @@ def test_jobs_are_listed_with_their_runs_newest_first(world: World) -> None:
     }
 
 
-def test_what_is_no_finite_number_is_not_part_of_a_curve() -> None:
+def test_values_that_are_not_finite_numbers_are_not_part_of_a_curve() -> None:
     rows: list[dict[str, Any]] = [
         {"_step": 1, "loss": "NaN", "done": True, "other": float("inf")},
         {"_step": 2, "loss": 1},
@@ -289,7 +289,7 @@ def test_an_empty_world_and_a_crowded_one_are_shown_too(world: World) -> None:
     assert get(world, "/").count("<article") == 60
 
 
-def test_what_people_write_becomes_neither_markup_nor_terminal_codes() -> None:
+def test_text_of_people_becomes_neither_markup_nor_terminal_codes() -> None:
     evil = '<script>alert("x")</script>\x1b[2J\n'
     world = page_world(title=evil)
     run = world.wandb.store.run(ENTITY, PROJECT, DONE)
@@ -321,7 +321,7 @@ def test_no_page_has_a_secret_and_no_page_loads_anything_from_elsewhere(world: W
     assert re.findall(r'(?:src|href)="(?![/#]|data:image/svg)', get(world, path)) == []
 
 
-def test_the_terminal_says_the_same_in_a_hundred_columns(world: World) -> None:
+def test_the_terminal_shows_the_same_content_in_a_hundred_columns(world: World) -> None:
     text = summary(world)
     for words in ("○ Account identity", f"run of {DONE}", "100 of 100", "0.03", "train.jsonl", "2 requests, 0 writes"):
         assert words in text
@@ -331,7 +331,7 @@ def test_the_terminal_says_the_same_in_a_hundred_columns(world: World) -> None:
 # --- over HTTP ------------------------------------------------------------------------------------------------------
 
 
-def test_pages_are_served_beside_wandbs_api_and_are_no_traffic(cloud: Cloud) -> None:
+def test_pages_are_served_beside_wandbs_api_and_do_not_count_as_traffic(cloud: Cloud) -> None:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with Cloud(scenario(), page=page) as site:
         for path in ("/", RUN + DONE):

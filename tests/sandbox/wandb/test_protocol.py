@@ -1,4 +1,4 @@
-"""What W&B's stand-in holds clients to, asked without an SDK."""
+"""What the sandbox's W&B requires of clients, tested without an SDK."""
 
 import base64
 import hashlib
@@ -202,7 +202,7 @@ def test_an_artifact_commits_only_when_its_manifest_and_every_file_are_there() -
         ({"metadata": "[]"}, "not a JSON object"),
     ],
 )
-def test_names_and_sizes_of_artifacts_are_held_to(more: dict[str, Any], message: str) -> None:
+def test_names_and_sizes_of_artifacts_are_checked(more: dict[str, Any], message: str) -> None:
     client = Client()
     status, body = draft(client, **more)
     assert (status, message in body["errors"][0]["message"]) == (400, True)
@@ -270,7 +270,7 @@ ROWS: list[dict[str, Any]] = [
         ({"n": {"$gt": "1"}}, []),
     ],
 )
-def test_filters_mean_what_they_mean_in_mongo(condition: dict[str, Any], found: list[int]) -> None:
+def test_filters_work_as_in_mongodb(condition: dict[str, Any], found: list[int]) -> None:
     assert [ROWS.index(row) for row in matching(ROWS, json.dumps(condition), value)] == found
 
 

@@ -81,7 +81,7 @@ def test_a_deleted_run_cannot_come_back_and_the_sdk_tries_until_its_timeout(sdk:
         sdk.init("deleted", resume="allow", settings={"init_timeout": 1.0})
 
 
-def test_who_may_not_write_is_told_so(sdk: Sdk) -> None:
+def test_a_user_without_the_right_to_write_gets_an_error(sdk: Sdk) -> None:
     with pytest.raises(wandb.errors.CommError, match="permission denied"):
         sdk.init("read-only", key=VIEWER)
     with pytest.raises(wandb.errors.CommError, match="entity nobody not found during upsertBucket"):

@@ -39,7 +39,7 @@ def test_a_run_that_was_just_made_is_read_late_too() -> None:
     assert client.upsert(name="new")["bucket"]["historyLineCount"] == 0
 
 
-def test_a_late_listing_lacks_new_runs_and_shows_the_state_of_before() -> None:
+def test_a_late_listing_lacks_new_runs_and_shows_earlier_states() -> None:
     client = Client(server={"delays": {"listing": 60}}, runs=[{**OLD, "state": "running"}])
     client.upsert(name="new")
     client.stream("old", complete=True, exitcode=0)
@@ -128,7 +128,7 @@ def test_a_run_can_have_contents_that_no_sdk_opens() -> None:
     ],
     ids=["fits", "job type", "name", "group", "config", "summary"],
 )
-def test_what_is_too_long_is_refused(sent: dict[str, Any], status: int) -> None:
+def test_values_that_are_too_long_are_refused(sent: dict[str, Any], status: int) -> None:
     assert Client().graphql("mutation" + UPSERT_ONLY, name="new", **sent)[0] == status
 
 

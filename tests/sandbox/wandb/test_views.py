@@ -43,7 +43,7 @@ def a_workspace(name: str = "nw-abcdefghijk-v") -> Workspace:
     return made
 
 
-def test_what_is_saved_is_what_is_loaded_and_saved_again_it_is_the_same_view(project: Cloud) -> None:
+def test_a_saved_view_can_be_loaded_and_saving_it_again_replaces_it(project: Cloud) -> None:
     a_workspace().save()  # type: ignore[no-untyped-call] # wandb-workspaces'
     loaded = Workspace.from_url("https://wandb.ai/acme/fine-tuning?nw=abcdefghijk")
     [section] = loaded.sections
@@ -58,7 +58,7 @@ def test_what_is_saved_is_what_is_loaded_and_saved_again_it_is_the_same_view(pro
     assert (view.type, view.created_by.username) == ("project-view", "sync-bot")
 
 
-def test_who_may_only_look_saves_nothing(project: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_view_only_member_cannot_save_a_view(project: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_API_KEY", VIEWER_KEY)
     with pytest.raises(WandbApiFailedError, match="permission denied"):
         a_workspace().save()  # type: ignore[no-untyped-call] # as above

@@ -1,4 +1,4 @@
-"""What of a training file gets into W&B: a table of every format, the broken lines by number, no more than the policy lets go."""
+"""Training files in W&B: a table for every format, broken lines by number, and no more than the policy allows."""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""A W&B that takes nothing for as long as anybody tries: the job is told as failed soon, and the next tick goes on."""
+"""While W&B refuses every write, a job is soon reported as failed, and the next tick continues."""
 
 import pytest
 

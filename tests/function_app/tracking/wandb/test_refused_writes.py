@@ -1,4 +1,4 @@
-"""What W&B did not take is told, marked nowhere as done, and sent again: the SDK itself says nothing of it."""
+"""Writes that W&B refused are reported, not marked as done, and sent again. The SDK itself does not report them."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""Artifacts that are uploaded side by side: their files, their failures, and what is said of them in one request."""
+"""Artifacts that are uploaded concurrently: their files, their failures, and the request about all of them."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -76,7 +76,7 @@ def test_a_refused_upload_is_reported_and_the_other_one_succeeds(bench: Bench, r
 def test_after_an_error_in_the_block_uploads_finish_and_their_errors_are_dropped(
     bench: Bench, run: WandbSession
 ) -> None:
-    """Be what was sent taken or refused, as in the second round."""
+    """Whether the uploads succeed, or are refused as in the second round."""
     for name, refused in zip(NAMES, (False, True), strict=True):
         if refused:
             fault = {"op": "CommitArtifact", "when": {"times": 1}, "do": {"status": 400}}
