@@ -15,7 +15,9 @@ DELETED = "deleted"
 """The status of a run whose job was deleted before its end was seen."""
 
 MOVING = frozenset({"created", "validating_files", "pending", "queued", "running", "pausing", "resuming"})
-"""The statuses that end without a person. A paused job waits for somebody, and unknown statuses may, too."""
+"""The statuses that end without a person. A paused job may wait for somebody (`Job.resumes`), and unknown statuses, too."""
+
+_DEVELOPER_TIER = "developertier"
 
 Cell = str | int | float | bool | None
 """The value of a table cell."""
@@ -133,6 +135,16 @@ class Job:
     def terminal(self) -> bool:
         """Whether the status is final."""
         return self.status in TERMINAL
+
+    @property
+    def developer_tier(self) -> bool:
+        """Whether the service pauses and resumes the job by itself (Microsoft, cost management for fine-tuning)."""
+        return (self.training_type or "").lower() == _DEVELOPER_TIER
+
+    @property
+    def resumes(self) -> bool:
+        """Whether the job is paused and the service resumes it by itself. That its status is then `paused` is UNVERIFIED."""
+        return self.status == "paused" and self.developer_tier
 
 
 @dataclass(frozen=True)
@@ -285,6 +297,7 @@ class Outcome:
         warnings: problems that did not fail the job, each with the next step.
         run_url: the run in W&B; empty if there is none.
         final: whether there will be no more work for this job, or waiting does not help.
+        resumes: whether the job is paused and the service resumes it by itself.
     """
 
     job: str
@@ -300,6 +313,7 @@ class Outcome:
     run_url: str = ""
     final: bool = False
     figures: Mapping[str, Any] = field(default_factory=dict)
+    resumes: bool = False
 
     @property
     def summary(self) -> str:
@@ -311,4 +325,4 @@ class Outcome:
     @property
     def moving(self) -> bool:
         """Whether waiting helps: late events, further steps, or an account that answers again."""
-        return not self.final and self.status in {"", *MOVING, *TERMINAL}
+        return not self.final and (self.resumes or self.status in {"", *MOVING, *TERMINAL})

@@ -68,8 +68,8 @@ def sync(
         entity: its team or user; None for WANDB_ENTITY or the key's default.
         overwrite: make a new run for each of these jobs and mark its previous run as superseded. W&B never reuses a run
             id, so a run cannot be overwritten in place.
-        wait_for_job_success: check every 60 seconds until every job has ended that can end by itself, which a paused
-            one cannot. The runs are updated in the meantime.
+        wait_for_job_success: check every 60 seconds until every job has ended that can end by itself. A paused
+            one can only on the Developer tier, whose jobs the service resumes. The runs are updated in the meantime.
         log_datasets: whether training and validation files go to W&B, as SYNC_DATASETS says (full).
         model_artifact_name: the artifact for the models; None for one artifact for each base model and suffix.
         model_artifact_type: its type.

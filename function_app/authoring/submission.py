@@ -157,7 +157,7 @@ class Submission:
         return Submitted(job, created=True, lost=lost, uploaded=tuple(self._uploaded))
 
     def follow(self, job: Job) -> Job:
-        """Wait until the job has ended or paused, and return it. Report the newest line of its log whenever it changes.
+        """Wait until the job has ended or waits for somebody, and return it. Report each new last line of its log.
 
         Raises:
             AccountError: the account refuses.
@@ -169,7 +169,7 @@ class Submission:
             news = f"{job.status}: {events[-1].message}" if events else job.status
             if news != before:
                 self.tell(news)
-            if job.status not in MOVING:
+            if job.status not in MOVING and not job.resumes:
                 return job
             before = news
             self.sleep(max(self.interval, FOLLOW_EVERY))

@@ -105,7 +105,9 @@ def main() -> None:
 @click.option("--dry-run", is_flag=True, help="Show what is pending, fail where a sync would, and write nothing.")
 @click.option("--overwrite", is_flag=True, help="Replace each run with a new one and mark the old run as superseded.")
 @click.option(
-    "--follow", is_flag=True, help="Continue until every selected job has ended. Does not wait for paused jobs."
+    "--follow",
+    is_flag=True,
+    help="Continue until every selected job has ended. Waits for paused jobs only if the service resumes them.",
 )
 @click.option(
     "--interval",

@@ -71,6 +71,7 @@ def outcome_of(each: Candidate, result: Result, done: Mirrored, error: SyncError
         warnings=tuple(done.warnings),
         run_url=done.url or (each.run.url if each.run else ""),
         final=done.final or result is Result.SKIPPED or (error is not None and not error.retry),
+        resumes=each.job.resumes,
     )
 
 
@@ -94,6 +95,7 @@ def not_done(each: Candidate) -> Outcome:
         last_step=each.run.last_step if each.run and each.run.last_step >= 0 else None,
         run_url=each.run.url if each.run else "",
         final=each.decision.action is not Action.MIRROR and not each.decision.later,
+        resumes=each.job.resumes,
     )
 
 

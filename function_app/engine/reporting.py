@@ -17,7 +17,6 @@ _FIGURES = (
     *("queue_s", "duration_s", "estimated_finish", "total_steps"),
     *("billed_tokens", "billed_hours", "grader_tokens", "cost", "estimated_cost"),
 )
-_DEVELOPER_TIER = "developertier"
 
 
 @dataclass(frozen=True)
@@ -83,7 +82,7 @@ def _alert(job: Job, what: str, text: str, action: str) -> Alert:
 
 def _why_paused(job: Job) -> str:
     """Return a sentence about a pause. No recorded answer of the service contains a reason."""
-    if (job.training_type or "").lower() == _DEVELOPER_TIER:
+    if job.developer_tier:
         return "The service gives no reason. It pauses and resumes Developer-tier jobs by itself."
     return "The service gives no reason. The job continues when somebody resumes it."
 

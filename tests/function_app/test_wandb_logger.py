@@ -177,6 +177,23 @@ def test_sync_waits_for_running_jobs_but_not_for_paused_ones(bench: Bench) -> No
     assert len([line for line in said if JOB in line]) == 2  # at the first look and at the end
 
 
+def test_a_paused_job_is_waited_for_if_the_service_resumes_it(bench: Bench) -> None:
+    bench.world(a_job(created="-30m", training_type="developerTier", pauses=[{"at_step": 10, "lasts": "2h"}]))
+    seen: list[str] = []
+
+    def sleep(seconds: float) -> None:
+        seen.append(bench.run().config["status"])
+        bench.cloud.clock.advance(seconds * 10)
+
+    def ignore(_: str) -> None:
+        """Print nothing."""
+
+    engine = bench.engine(azure_openai_api_version="v1")  # classic versions do not show the training type
+    [outcome] = follow(engine, Selection(), overwrite=False, wait=True, say=ignore, sleep=sleep)
+    assert "paused" in seen
+    assert (outcome.status, outcome.final) == ("succeeded", True)
+
+
 def test_waiting_outlasts_an_outage_and_not_a_lasting_failure(bench: Bench) -> None:
     busy = {"status": 503, "headers": {"retry-after": "60"}}  # longer than the client waits within a pass
     outage = {"op": "Runs", "when": {"nth": [2, 3]}, "do": busy}
