@@ -101,7 +101,8 @@ class Backfill:
     Attributes:
         results: the number of messages by result.
         deepest: the most messages that the queue held, including those being processed.
-        missing: jobs that are not in W&B.
+        failing: the number of jobs that fail at every attempt, which are not expected in W&B.
+        missing: the other jobs that are not in W&B.
         waited: for each running job, the number of messages that were taken before its first.
     """
 
@@ -111,6 +112,7 @@ class Backfill:
     results: Mapping[str, int]
     poison: int
     deepest: int
+    failing: int
     missing: Sequence[str]
     waited: Sequence[int]
     requests: Mapping[str, int]
@@ -292,6 +294,7 @@ def _caught_up(cloud: Cloud, host: Host, ended: set[str], going: set[str], faili
         dict(host.results),
         len(host.poison),
         host.deepest,
+        failing,
         sorted((ended | going) - arrived),
         [host.taken.index(job) for job in sorted(going & set(host.taken))],
         dict(Counter(cloud.counts) - before),
@@ -343,9 +346,11 @@ def table(figures: Figures) -> Iterator[str]:
     if backfill.missing:
         yield f"missing: {', '.join(backfill.missing)}"
     lists, queries, jobs, *_ = (sum(idle.requests.get(each, 0) for each in asked) for asked in SERVICES.values())
+    good = figures.pending - backfill.failing
     yield (
         f"idle tick: {lists} lists, {queries} W&B queries, {jobs} requests for single jobs; "
-        f"{figures.pending - len(backfill.missing)} of {figures.pending} pending jobs arrived, {backfill.poison} given up, "
+        f"{good - len(backfill.missing)} of {good} pending jobs arrived, {backfill.failing} failed as intended, "
+        f"{backfill.poison} given up, "
         f"queue {backfill.deepest} of {BOUND} deep"
     )
 
