@@ -34,9 +34,9 @@ FILE = "file-" + "a" * 32
 OUTAGE: dict[str, Any] = {"status": 503}
 
 
-def a_job(**said: Any) -> dict[str, Any]:
+def a_job(**values: Any) -> dict[str, Any]:
     timeline = {"steps": 30, "seconds_per_step": 2}
-    return {"id": FIRST, "model": "gpt-4o-mini", "created": "-2d", "training_file": FILE, "timeline": timeline} | said
+    return {"id": FIRST, "model": "gpt-4o-mini", "created": "-2d", "training_file": FILE, "timeline": timeline} | values
 
 
 def account(*jobs: dict[str, Any]) -> dict[str, Any]:

@@ -60,9 +60,9 @@ def a_job(**said: Any) -> dict[str, Any]:
     }
 
 
-def a_file(**said: Any) -> dict[str, Any]:
+def a_file(**values: Any) -> dict[str, Any]:
     """A training file of eight conversations."""
-    return {"id": FILE, "filename": "train.jsonl", "created": "-3d", "count": 8, **said}
+    return {"id": FILE, "filename": "train.jsonl", "created": "-3d", "count": 8, **values}
 
 
 def child(cloud: Cloud, *argv: str, **settings: str) -> "subprocess.Popen[bytes]":
@@ -84,8 +84,8 @@ class Bench:
     load: Callable[[Mapping[str, Any]], Cloud]
     engines: ExitStack
 
-    def world(self, *jobs: Mapping[str, Any], files: Any = None, **said: Any) -> None:
-        """A fresh world with these jobs in one account; `said` are further keys of the scenario."""
+    def world(self, *jobs: Mapping[str, Any], files: Any = None, **values: Any) -> None:
+        """A fresh world with these jobs in one account; `values` are further keys of the scenario."""
         held = {"name": "aoai-ml", "group": "rg-ml", "jobs": list(jobs), "files": files or [a_file()]}
         closed = {"name": "aoai-closed", "group": "rg-ml"}  # an account where the operator has no role
         roles = [
@@ -93,9 +93,9 @@ class Bench:
             {"principal": "operator", "role": "Cognitive Services OpenAI User", "scope": ACCOUNT},
             {"principal": "operator", "role": "Key Vault Secrets Officer", "scope": "rg-ml"},
         ]
-        self.load({"extends": "contoso", "accounts": [held, closed], "assignments": roles, **said})
+        self.load({"extends": "contoso", "accounts": [held, closed], "assignments": roles, **values})
 
-    def settings(self, **said: Any) -> Settings:
+    def settings(self, **values: Any) -> Settings:
         """Settings for the sandbox's account and project."""
         defaults: dict[str, Any] = {
             "azure_openai_endpoints": (ENDPOINT,),
@@ -104,11 +104,11 @@ class Bench:
             "wandb_project": PROJECT,
             "sync_datasets": DatasetPolicy.FULL,
         }
-        return Settings(**(defaults | said))
+        return Settings(**(defaults | values))
 
-    def engine(self, limits: Limits | None = None, **said: Any) -> Engine:
+    def engine(self, limits: Limits | None = None, **values: Any) -> Engine:
         """A new engine, as a new process would have it."""
-        return self.engines.enter_context(engine_from(self.settings(**said), limits=limits))
+        return self.engines.enter_context(engine_from(self.settings(**values), limits=limits))
 
     def api(self) -> WandbApi:
         """W&B as the tracker asks it, in the settings' project."""

@@ -16,8 +16,8 @@ NEW = f"{JOB}-2"
 IDLE = {"FineTuning_List": 1, "Runs": 1}
 
 
-def wandblogger_left(**said: Any) -> dict[str, Any]:
-    """A run as WandbLogger of wandb 0.31 leaves it when all went well; whatever is said of it goes before."""
+def wandblogger_left(**values: Any) -> dict[str, Any]:
+    """A run as WandbLogger of wandb 0.31 leaves it when all went well; whatever is values of it goes before."""
     rows = [{"_step": step, "train_loss": 9.0 - step / 10} for step in range(1, 31)]
     return {
         "runs": [
@@ -32,19 +32,19 @@ def wandblogger_left(**said: Any) -> dict[str, Any]:
                 "config": {"id": JOB, "created_at": "2026-03-01 01:55:00", "method": "Method(type='supervised')"},
                 "history": [*rows, {"_step": 31, "train_data": {"_type": "table-file"}}],
                 "summary": {"_step": 31, "fine_tuned_model": MODEL, "status": "succeeded"},
-                **said,
+                **values,
             }
         ]
     }
 
 
-def world(bench: Bench, *jobs: Any, **said: Any) -> None:
+def world(bench: Bench, *jobs: Any, **values: Any) -> None:
     """A world with these jobs and WandbLogger's run of the first one."""
     wandb = {
         "users": [{"username": "sync-bot", "default_entity": "acme", "keys": [KEY]}],
         "teams": [{"name": "acme", "members": {"sync-bot": "member"}}],
     }
-    bench.world(*(jobs or [a_job()]), wandb=wandb | wandblogger_left(**said))
+    bench.world(*(jobs or [a_job()]), wandb=wandb | wandblogger_left(**values))
 
 
 def overwritten(bench: Bench, job: str = JOB) -> Outcome:

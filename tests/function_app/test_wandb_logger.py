@@ -43,17 +43,17 @@ def script(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Script:
     monkeypatch.setenv("WANDB_API_KEY", KEY)
     wbauth.unauthenticate_session()  # what other tests' runs left in this process
 
-    def script(*arguments: Any, **said: Any) -> dict[str, Outcome]:
+    def script(*arguments: Any, **values: Any) -> dict[str, Outcome]:
         with DefaultAzureCredential() as credential:
             scope = "https://cognitiveservices.azure.com/.default"
             client = openai.AzureOpenAI(
-                azure_endpoint=said.pop("endpoint", ENDPOINT),
-                api_version=said.pop("api_version", "2025-04-01-preview"),
+                azure_endpoint=values.pop("endpoint", ENDPOINT),
+                api_version=values.pop("api_version", "2025-04-01-preview"),
                 azure_ad_token_provider=get_bearer_token_provider(credential, scope),
             )
             with client:
                 usual: dict[str, Any] = {"openai_client": client, "wait_for_job_success": False, **THERE}
-                outcomes = sync(*arguments, **(usual | said))
+                outcomes = sync(*arguments, **(usual | values))
         return {outcome.job: outcome for outcome in outcomes}
 
     return script

@@ -74,7 +74,7 @@ def after(asked: int) -> Callable[[], bool]:
     return stop
 
 
-def course(**said: Any) -> dict[str, Any]:
+def course(**values: Any) -> dict[str, Any]:
     """How a job goes along; phases are short, so that a few ticks see all of them."""
     quick = {"queued": 30, "preprocessing": 30, "gpu_wait": 30, "postprocessing": 60, "evaluation": 9}
-    return {**said, "timeline": quick | said.get("timeline", {})}
+    return {**values, "timeline": quick | values.get("timeline", {})}

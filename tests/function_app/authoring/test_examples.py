@@ -43,16 +43,16 @@ def pair(good: Any = None, bad: Any = None, asked: Any = None, **more: Any) -> d
     }
 
 
-def image(url: str = "https://contoso.example/a.png", role: str = "user", **said: Any) -> dict[str, Any]:
-    return {"role": role, "content": [{"type": "image_url", "image_url": {"url": url, **said}}]}
+def image(url: str = "https://contoso.example/a.png", role: str = "user", **values: Any) -> dict[str, Any]:
+    return {"role": role, "content": [{"type": "image_url", "image_url": {"url": url, **values}}]}
 
 
 def parts(*items: Any, role: str = "user") -> dict[str, Any]:
     return {"role": role, "content": list(items)}
 
 
-def call(**said: Any) -> dict[str, Any]:
-    return {"role": "assistant", "tool_calls": [{**CALL, **said}]}
+def call(**values: Any) -> dict[str, Any]:
+    return {"role": "assistant", "tool_calls": [{**CALL, **values}]}
 
 
 def arguments(value: Any) -> dict[str, Any]:

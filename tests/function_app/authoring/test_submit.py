@@ -34,14 +34,14 @@ GRADER = {"type": "string_check", "name": "same", "operation": "eq", "input": "{
 GRADER |= {"reference": "{{item.reference_category}}"}
 
 
-def open_world(bench: Bench, *jobs: Mapping[str, Any], **said: Any) -> Store:
+def open_world(bench: Bench, *jobs: Mapping[str, Any], **values: Any) -> Store:
     """A world where the operator may start jobs and a file is processed within a tenth of a second; its account."""
-    bench.world(*jobs, **({"assignments": MAY_WRITE, "clock": {"rate": 100}} | said))
+    bench.world(*jobs, **({"assignments": MAY_WRITE, "clock": {"rate": 100}} | values))
     return next(store for store in bench.cloud.world.openai.stores if store.account.name == "aoai-ml")
 
 
-def a_training_file(tmp_path: Path, name: str = "train.jsonl", **said: Any) -> Path:
-    script = FileScript.model_validate({"id": "file-1", "count": 12, **said})
+def a_training_file(tmp_path: Path, name: str = "train.jsonl", **values: Any) -> Path:
+    script = FileScript.model_validate({"id": "file-1", "count": 12, **values})
     path = tmp_path / name
     path.write_bytes(b"".join(TrainingFile(script, 0.0).content()))
     return path

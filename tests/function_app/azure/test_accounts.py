@@ -11,11 +11,11 @@ ACCOUNT = "https://aoai-ml.cognitiveservices.azure.com/"
 PROJECT = "https://aoai-ml.services.ai.azure.com/api/projects/support"
 
 
-def open_foundry(bench: Bench, **said: object) -> None:
+def open_foundry(bench: Bench, **values: object) -> None:
     """An AI Services account with a job of its own and one of a project."""
     jobs = [a_job(), a_job(id=OTHER_JOB, project="support")]
     account = {"name": "aoai-ml", "group": "rg-ml", "kind": "AIServices", "projects": ["support"], "jobs": jobs}
-    bench.world(accounts=[account | {"files": [a_file()]} | said])
+    bench.world(accounts=[account | {"files": [a_file()]} | values])
 
 
 @pytest.mark.parametrize(("endpoint", "job"), [(ACCOUNT, JOB), (PROJECT, OTHER_JOB)])

@@ -28,9 +28,9 @@ VAULT = "https://kv-ml.vault.azure.net/"
 NEW_KEY = "5a4db0c5a4db0c5a4db0c5a4db0c5a4db0c0000f"
 
 
-def with_secret(bench: Bench, value: str, *, vault: Any = (), **said: Any) -> None:
-    """A world whose vault is on Azure RBAC and has the key; `said` is of the secret, `vault` of the vault."""
-    secret = {"name": "wandb-api-key", "value": value, **said}
+def with_secret(bench: Bench, value: str, *, vault: Any = (), **values: Any) -> None:
+    """A world whose vault is on Azure RBAC and has the key; `values` is of the secret, `vault` of the vault."""
+    secret = {"name": "wandb-api-key", "value": value, **values}
     bench.world(a_job(), vaults=[{"name": "kv-ml", "group": "rg-ml", "rbac": True, "secrets": [secret], **dict(vault)}])
 
 
@@ -51,9 +51,9 @@ def lines(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
 def key(bench: Bench) -> Iterator[Callable[..., VaultKey]]:
     made: list[Any] = []
 
-    def make(name: str = "wandb-api-key", **said: Any) -> VaultKey:
+    def make(name: str = "wandb-api-key", **values: Any) -> VaultKey:
         credential = DefaultAzureCredential()
-        source = VaultKey(VAULT, name, credential, **said)
+        source = VaultKey(VAULT, name, credential, **values)
         made.extend((source, credential))
         return source
 

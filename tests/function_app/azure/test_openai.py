@@ -37,8 +37,8 @@ def deep(levels: int) -> Any:
     return value
 
 
-def account(bench: Bench, **said: Any) -> Account:
-    [found] = bench.engine(**said).accounts
+def account(bench: Bench, **values: Any) -> Account:
+    [found] = bench.engine(**values).accounts
     assert isinstance(found, Account)
     return found
 

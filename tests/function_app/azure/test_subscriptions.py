@@ -53,7 +53,7 @@ def test_other_entries_are_not_accounts(entry: object) -> None:
     assert account_from(entry) is None
 
 
-def open_world(bench: Bench, *, role_at: str = "rg-ml", others: int = 0, **said: Any) -> None:
+def open_world(bench: Bench, *, role_at: str = "rg-ml", others: int = 0, **values: Any) -> None:
     """Two accounts with a job each in one group, a third in another; further ones are of other services."""
     accounts = [
         {"name": "aoai-ml", "group": "rg-ml", "jobs": [a_job()], "files": [a_file()]},
@@ -62,13 +62,15 @@ def open_world(bench: Bench, *, role_at: str = "rg-ml", others: int = 0, **said:
         *({"name": f"forms-{n}", "group": "rg-ml", "kind": "FormRecognizer"} for n in range(others)),
     ]
     roles = [{"principal": "operator", "role": USER, "scope": role_at}]
-    bench.load({"extends": "contoso", "groups": ["rg-ml", "rg-eu"], "accounts": accounts, "assignments": roles} | said)
+    bench.load(
+        {"extends": "contoso", "groups": ["rg-ml", "rg-eu"], "accounts": accounts, "assignments": roles} | values
+    )
 
 
-def engine(bench: Bench, *entries: str, **said: Any) -> Engine:
+def engine(bench: Bench, *entries: str, **values: Any) -> Engine:
     """An engine whose accounts are found in the scenario's subscription, or in a group of it."""
     where = f"subscription:{bench.cloud.world.tenant.subscription_id}"
-    return bench.engine(azure_openai_endpoints=entries or (f"{where}/rg-ml",), **said)
+    return bench.engine(azure_openai_endpoints=entries or (f"{where}/rg-ml",), **values)
 
 
 def test_every_account_of_a_group_is_mirrored_over_several_pages(bench: Bench) -> None:

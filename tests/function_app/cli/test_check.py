@@ -18,8 +18,8 @@ FORMATS = ("chat", "chat_with_system", "conversation", "tools", "vision", "dpo",
 SECRETS = ("Ticket", "customer", "look_up_ticket", "billing", "Please")  # words that stand in every generated file
 
 
-def a_file(tmp_path: Path, **said: Any) -> Path:
-    script = FileScript.model_validate({"id": "file-1", "count": 20, **said})
+def a_file(tmp_path: Path, **values: Any) -> Path:
+    script = FileScript.model_validate({"id": "file-1", "count": 20, **values})
     path = tmp_path / "train.jsonl"
     path.write_bytes(b"".join(TrainingFile(script, 0.0).content()))
     return path

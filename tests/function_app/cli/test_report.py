@@ -10,10 +10,10 @@ from function_app.models import Outcome, Result
 URL = "https://wandb.example/acme/fine-tuning/runs/"
 
 
-def outcome(number: int, result: Result, **said: object) -> Outcome:
+def outcome(number: int, result: Result, **values: object) -> Outcome:
     job = f"ftjob-{number:032x}"
     usual = {"account": "aoai-ml", "status": "running", "run_url": URL + job}
-    return Outcome(job=job, result=result, **(usual | said))  # type: ignore[arg-type] # as the tests say
+    return Outcome(job=job, result=result, **(usual | values))  # type: ignore[arg-type] # as the tests say
 
 
 def shown(

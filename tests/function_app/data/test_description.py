@@ -20,7 +20,7 @@ from function_app.data.description import (
 from function_app.models import OPENAI, Checkpoint, Job, MetricRow
 
 
-def a_job(**said: object) -> Job:
+def a_job(**values: object) -> Job:
     base: dict[str, object] = {
         "id": "ftjob-1",
         "account": "aoai-ml",
@@ -28,7 +28,7 @@ def a_job(**said: object) -> Job:
         "model": "gpt-4o-2024-08-06",
     }
     base |= {"created_at": 1_747_468_736, "training_file": "file-1"}
-    return Job(**(base | said))  # type: ignore[arg-type]
+    return Job(**(base | values))  # type: ignore[arg-type]
 
 
 def test_the_whole_config_of_a_rich_job() -> None:

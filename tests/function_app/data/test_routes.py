@@ -19,13 +19,13 @@ from function_app.models import DatasetPolicy, Job
 HOME = Destination("acme", "OpenAI-Fine-Tune", DatasetPolicy.SAMPLE)
 
 
-def a_job(**said: object) -> Job:
+def a_job(**values: object) -> Job:
     base: dict[str, object] = {"id": "ftjob-1", "account": "aoai-us", "status": "running", "model": "gpt-4o-2024-08-06"}
-    return Job(**(base | {"created_at": 1, "training_file": "file-1"} | said))  # type: ignore[arg-type]
+    return Job(**(base | {"created_at": 1, "training_file": "file-1"} | values))  # type: ignore[arg-type]
 
 
-def goes(text: str, **said: object) -> Destination | LeftOut:
-    return Routes(HOME, parse_routes(text)).of(a_job(**said))
+def goes(text: str, **values: object) -> Destination | LeftOut:
+    return Routes(HOME, parse_routes(text)).of(a_job(**values))
 
 
 RULES = """

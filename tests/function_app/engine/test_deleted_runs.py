@@ -11,8 +11,8 @@ from tests.function_app.conftest import JOB, Bench, a_job
 
 
 def test_the_name_of_a_record_contains_server_entity_project_and_job(bench: Bench) -> None:
-    def named(**said: Any) -> str:
-        return name_of(JOB, bench.engine(**said).tracker)
+    def named(**values: Any) -> str:
+        return name_of(JOB, bench.engine(**values).tracker)
 
     usual = named()
     assert usual == f"api.wandb.ai/acme/fine-tuning/{JOB}"

@@ -23,7 +23,7 @@ WANDB = {
 }
 
 
-def two_accounts(bench: Bench, *jobs: dict[str, Any], eu: tuple[dict[str, Any], ...] = (), **said: Any) -> None:
+def two_accounts(bench: Bench, *jobs: dict[str, Any], eu: tuple[dict[str, Any], ...] = (), **values: Any) -> None:
     """A world with jobs in aoai-ml and in aoai-eu, and with three W&B teams, into one of which nobody may write."""
     accounts = [
         {"name": "aoai-ml", "group": "rg-ml", "jobs": list(jobs), "files": [a_file()]},
@@ -33,12 +33,12 @@ def two_accounts(bench: Bench, *jobs: dict[str, Any], eu: tuple[dict[str, Any], 
         {"principal": "operator", "role": "Owner", "scope": "rg-ml"},
         {"principal": "operator", "role": "Cognitive Services OpenAI User", "scope": "rg-ml"},
     ]
-    bench.load({"extends": "contoso", "accounts": accounts, "assignments": roles, "wandb": WANDB, **said})
+    bench.load({"extends": "contoso", "accounts": accounts, "assignments": roles, "wandb": WANDB, **values})
 
 
-def engine(bench: Bench, rules: str, **said: Any) -> Engine:
+def engine(bench: Bench, rules: str, **values: Any) -> Engine:
     endpoints = {"azure_openai_endpoints": (ENDPOINT, EU_ENDPOINT)}
-    return bench.engine(wandb_routes=parse_routes(rules), **(endpoints | said))
+    return bench.engine(wandb_routes=parse_routes(rules), **(endpoints | values))
 
 
 def places(bench: Bench) -> dict[str, str]:

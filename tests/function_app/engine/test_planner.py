@@ -11,12 +11,12 @@ from function_app.tracking import run_id, run_of
 STATUSES = st.sampled_from(["pending", "running", "paused", "succeeded", "failed", "cancelled"]) | st.text(min_size=1)
 
 
-def a_job(status: str = "succeeded", **said: object) -> Job:
-    return Job("ftjob-1", "aoai-ml", status, "gpt-4o", 1_000, "file-1", **said)  # type: ignore[arg-type]
+def a_job(status: str = "succeeded", **values: object) -> Job:
+    return Job("ftjob-1", "aoai-ml", status, "gpt-4o", 1_000, "file-1", **values)  # type: ignore[arg-type]
 
 
-def a_run(**said: object) -> RunState:
-    return RunState(**({"id": "ftjob-1", "state": "finished", "status": "succeeded", "rule": RULE} | said))  # type: ignore[arg-type]
+def a_run(**values: object) -> RunState:
+    return RunState(**({"id": "ftjob-1", "state": "finished", "status": "succeeded", "rule": RULE} | values))  # type: ignore[arg-type]
 
 
 def told(*messages: str) -> list[Event]:

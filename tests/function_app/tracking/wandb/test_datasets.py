@@ -106,14 +106,14 @@ def test_a_table_with_fewer_examples_than_the_file_says_so(bench: Bench) -> None
     assert (said["examples"], said["rows_in_table"]) == (count, TABLE_ROWS)
 
 
-def secret_file(**said: Any) -> dict[str, Any]:
+def secret_file(**values: Any) -> dict[str, Any]:
     """120 examples, each of which says the word; one broken line says it, and one role is it."""
     turns = [
         {"role": "user", "content": SECRET},
         {"role": SECRET, "content": "?"},
         {"role": "assistant", "content": "."},
     ]
-    return a_file(lines=[*[json.dumps({"messages": turns})] * 120, f"{SECRET} is no JSON"], **said)
+    return a_file(lines=[*[json.dumps({"messages": turns})] * 120, f"{SECRET} is no JSON"], **values)
 
 
 @pytest.mark.parametrize("policy", [DatasetPolicy.REFERENCE, DatasetPolicy.OFF])
