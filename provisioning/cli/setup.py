@@ -98,7 +98,7 @@ def setup(session: Session, *, yes: bool, interactive: bool) -> None:
     session.facts |= documents.scene(observed, session.target)
     session.ui.answer(
         {"ok": True, **session.facts, "portal_form": form, "settings": known, "vault_access": model},
-        [*summaries.in_place(observed, session.target, known), *offer],
+        summaries.in_place(observed, session.target, known, offer),
     )
 
 

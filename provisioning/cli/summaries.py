@@ -13,8 +13,8 @@ from provisioning.planning.secret import expiry_warning
 from provisioning.planning.steps import Plan, Step, Verb
 
 
-def in_place(observed: Observed, target: Target, settings: Mapping[str, str]) -> list[str]:
-    """setup: the values for the portal form, which has no public API, the app's settings, and the next command."""
+def in_place(observed: Observed, target: Target, settings: Mapping[str, str], offer: Collection[str]) -> list[str]:
+    """setup: the values for the portal form, which has no public API, the app's settings, an offer, and the next command."""
     doctor = shell.provisioning("doctor", target, observed.subscription.id)
     return [
         "In place.",
@@ -26,6 +26,8 @@ def in_place(observed: Observed, target: Target, settings: Mapping[str, str]) ->
         "Settings for the function app:",
         *(f"  {name}={value}" for name, value in settings.items()),
         "",
+        *offer,
+        *([""] if offer else []),
         "Next: deploy the function app as docs/deploy.md describes, with the output of `setup -o json`. Then run:",
         f"  {doctor} --function-app NAME --function-app-group GROUP",
     ]

@@ -13,6 +13,7 @@ from provisioning.errors import (
     ConflictError,
     InterruptedByUserError,
     MissingRightsError,
+    PolicyError,
     ProvisioningError,
     ServiceError,
     ThrottledError,
@@ -184,6 +185,9 @@ def _require_switched(services: Services, before: Vault, *, agreed: bool) -> Vau
     return after
 
 
+_EXEMPT = "The policy would also undo or refuse `rescue`: `az policy state list` shows it, and its owner can grant an exemption first."
+
+
 def _switched_back(services: Services, before: Vault, cause: ProvisioningError | None) -> ProvisioningError:
     """Switch the vault back to its access policies, read it, and return the error that describes its state."""
     vaults, what = services.azure.vaults, f"{cause.message} " if cause else ""
@@ -203,6 +207,8 @@ def _switched_back(services: Services, before: Vault, cause: ProvisioningError |
         return _unknown(cause, before, f"{what}Switching back was interrupted.")
     damage.of_vault(services, before, now)
     if now.rbac:
+        policy = refusal is None or isinstance(refusal, PolicyError)
+        way_back = f"{_EXEMPT} {shell.way_back(now.id)}" if policy else shell.way_back(now.id)
         why = (
             f"Switching back failed: {refusal.message}"
             if refusal
@@ -210,8 +216,7 @@ def _switched_back(services: Services, before: Vault, cause: ProvisioningError |
         )
         return _kind(cause)(
             f"{what}{why} The vault {now.name} is still on Azure RBAC, where access policies have no effect.",
-            hint="Run the same command again in some minutes to wait for the roles, which stay assigned. "
-            + shell.way_back(now.id),
+            hint=f"Run the same command again in some minutes to wait for the roles, which stay assigned. {way_back}",
         )
     return _kind(cause)(
         f"{what}The vault {now.name} was switched back to access policies, which are effective again.",

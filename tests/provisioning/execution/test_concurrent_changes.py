@@ -189,6 +189,7 @@ def test_a_policy_that_keeps_rbac_is_not_reported_as_switched_back(load: Load, b
     with pytest.raises(errors.AccessNotEffectiveError, match="still on Azure RBAC") as caught:
         bench.setup()
     assert "switched back to access policies" not in caught.value.message
+    assert "its owner can grant an exemption first" in caught.value.hint, "the policy would undo rescue, too"
     assert "provisioning rescue --key-vault /subscriptions/" in caught.value.hint
 
 
