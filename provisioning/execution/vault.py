@@ -185,7 +185,9 @@ def _require_switched(services: Services, before: Vault, *, agreed: bool) -> Vau
     return after
 
 
-_EXEMPT = "The policy would also undo or refuse `rescue`: `az policy state list` shows it, and its owner can grant an exemption first."
+_EXEMPT = (
+    "The policy would also stop `rescue`: `az policy state list` shows it, and its owner can grant an exemption first."
+)
 
 
 def _switched_back(services: Services, before: Vault, cause: ProvisioningError | None) -> ProvisioningError:
