@@ -4,12 +4,15 @@ import socket
 from collections.abc import Iterator
 from contextlib import nullcontext
 
+import httpx2
+import openai
 import pytest
 from azure.core.credentials import AccessToken
 
 from function_app.azure.key_vault import VaultKey
 from function_app.azure.leases import Lease
-from function_app.errors import VaultBusyError
+from function_app.azure.openai import Account
+from function_app.errors import AccountError, VaultBusyError
 from function_app.models import Result
 from function_app.tracking.wandb.client import Limits
 from tests.function_app.conftest import JOB, Bench, a_job, child
@@ -75,4 +78,19 @@ def test_a_vault_that_never_answers_is_a_temporary_error(silent: str) -> None:
     key = VaultKey(silent, "wandb-api-key", Identity(), limits=limits)
     with pytest.raises(VaultBusyError) as caught:
         key.get()
+    assert caught.value.retry
+
+
+def test_an_account_that_never_answers_is_an_error_for_later(silent: str) -> None:
+    def client(http: httpx2.Client) -> openai.OpenAI:
+        return openai.OpenAI(api_key="key", base_url=silent, http_client=http, timeout=0.2, max_retries=1)
+
+    account = Account("aoai-ml", client)
+    reads = (account.jobs, lambda: account.job(JOB), lambda: account.events(JOB), lambda: account.file("file-1"))
+    for read in reads:
+        with pytest.raises(AccountError) as caught:
+            read()
+        assert caught.value.retry
+    with pytest.raises(AccountError) as caught, account.content("file-1"):
+        pass
     assert caught.value.retry
