@@ -105,6 +105,9 @@ def main() -> None:
 @click.option("--dry-run", is_flag=True, help="Show what is pending, fail where a sync would, and write nothing.")
 @click.option("--overwrite", is_flag=True, help="Replace each run with a new one and mark the old run as superseded.")
 @click.option(
+    "--include-integrated", is_flag=True, help="Also mirror jobs whose own integration logs to W&B by itself."
+)
+@click.option(
     "--follow",
     is_flag=True,
     help="Continue until every selected job has ended. Waits for paused jobs only if the service resumes them.",
@@ -134,6 +137,7 @@ def sync(
     endpoints: tuple[str, ...],
     dry_run: bool,
     overwrite: bool,
+    include_integrated: bool,
     follow: bool,
     interval: float,
     datasets: str | None,
@@ -171,7 +175,8 @@ def sync(
         settings = Settings.take(**given)
         created = since.replace(tzinfo=UTC).timestamp() if since else None
         chosen = Selection(frozenset(jobs), last, created)
-        _sync(settings, chosen, report, dry_run=dry_run, overwrite=overwrite, pause=interval if follow else None)
+        asked = {"dry_run": dry_run, "overwrite": overwrite, "include_integrated": include_integrated}
+        _sync(settings, chosen, report, asked, pause=interval if follow else None)
     except SettingsError as error:
         report.failed(error, 2)
     except SyncError as error:
@@ -179,7 +184,7 @@ def sync(
 
 
 def _sync(
-    settings: Settings, selection: Selection, report: Report, *, dry_run: bool, overwrite: bool, pause: float | None
+    settings: Settings, selection: Selection, report: Report, asked: dict[str, bool], *, pause: float | None
 ) -> NoReturn:
     # The SDKs take a second to import, which --help does not need.
     from function_app.engine.engine import Interrupted
@@ -196,8 +201,7 @@ def _sync(
                 try:
                     outcomes = engine.sync(
                         selection,
-                        dry_run=dry_run,
-                        overwrite=overwrite,
+                        **asked,
                         begins=report.begins,
                         report=report.outcome,
                         stops=report.stops,
@@ -213,7 +217,7 @@ def _sync(
                 moving = sum(outcome.moving for outcome in outcomes)
                 if pause is None or not moving:
                     break
-                overwrite = False  # the first pass has made the new runs
+                asked["overwrite"] = False  # the first pass has made the new runs
                 report.waits(moving, pause)
                 time.sleep(pause)
     except Interrupted as stopped:
@@ -222,7 +226,7 @@ def _sync(
     except KeyboardInterrupt:
         report.done(done, interrupted=True)
         sys.exit(INTERRUPTED)
-    report.done(done, note=_DRY if dry_run else _standing_still(done) if pause is not None else "")
+    report.done(done, note=_DRY if asked["dry_run"] else _standing_still(done) if pause is not None else "")
     sys.exit(int(any(outcome.result is Result.FAILED for outcome in done)))
 
 

@@ -68,7 +68,9 @@ class Discovery:
     concurrency: int
     deleted: DeletedRuns
 
-    def discover(self, selection: Selection = ALL, *, overwrite: bool = False) -> tuple[list[Candidate], list[Outcome]]:
+    def discover(
+        self, selection: Selection = ALL, *, overwrite: bool = False, include_integrated: bool = False
+    ) -> tuple[list[Candidate], list[Outcome]]:
         """Return the jobs with their decisions, running jobs first, then the newest. Also return the failures: unreachable
         accounts, and jobs whose project refuses.
 
@@ -86,7 +88,9 @@ class Discovery:
             message, hint = f"no such job in {names}", "Check its id, and AZURE_OPENAI_ENDPOINTS."
             failed += (Outcome(job, names, Result.FAILED, "", message, hint, final=True) for job in sorted(missing))
         whole = selection == ALL and not failed
-        candidates, refused = self.decided(found, overwrite=overwrite, whole=whole)
+        candidates, refused = self.decided(
+            found, overwrite=overwrite, include_integrated=include_integrated, whole=whole
+        )
         return sorted(candidates, key=lambda each: (each.job.terminal, -each.job.created_at)), failed + refused
 
     def _listed(self, selection: Selection) -> tuple[list[tuple[JobSource, Job]], list[Outcome]]:
@@ -111,7 +115,12 @@ class Discovery:
         return found, failed
 
     def decided(
-        self, found: Sequence[tuple[JobSource, Job]], *, overwrite: bool = False, whole: bool = False
+        self,
+        found: Sequence[tuple[JobSource, Job]],
+        *,
+        overwrite: bool = False,
+        include_integrated: bool = False,
+        whole: bool = False,
     ) -> tuple[list[Candidate], list[Outcome]]:
         """Decide what is pending for these jobs, project by project. Also return the failures of projects that refuse.
 
@@ -144,7 +153,9 @@ class Discovery:
             for account, job, datasets in jobs.values():
                 run = runs.get(job.id)
                 was_deleted = bool(deleted and run is None and name_of(job.id, tracker) in deleted)
-                decision = decide(job, run, deleted=was_deleted, overwrite=overwrite)
+                decision = decide(
+                    job, run, deleted=was_deleted, overwrite=overwrite, include_integrated=include_integrated
+                )
                 candidates.append(Candidate(account, job, run, decision, tracker, datasets, self.projects.named(place)))
             for name, run in runs.items():
                 if name not in jobs and run_of(name, listed) is None:

@@ -17,7 +17,7 @@ from function_app.engine.deleted_runs import DeletedRuns, InMemory, name_of
 from function_app.engine.discovery import Discovery, Projects
 from function_app.engine.mirror import mark_deleted, mirror
 from function_app.engine.outcomes import Candidate, Mirrored, failed_outcome, not_done, outcome_of, tell
-from function_app.engine.planner import Action, Decision
+from function_app.engine.planner import Action, Decision, logs_by_itself
 from function_app.engine.reporting import BY_DEFAULT, Reporting
 from function_app.engine.retry import after, waiting
 from function_app.errors import (
@@ -89,13 +89,17 @@ class Engine:
         """Stop the work on runs soon, and leave them as they are."""
         self._stop.set()
 
-    def discover(self, selection: Selection = ALL, *, overwrite: bool = False) -> tuple[list[Candidate], list[Outcome]]:
+    def discover(
+        self, selection: Selection = ALL, *, overwrite: bool = False, include_integrated: bool = False
+    ) -> tuple[list[Candidate], list[Outcome]]:
         """See `Discovery.discover`."""
         if self.finder is None:
-            return self._discovery.discover(selection, overwrite=overwrite)
+            return self._discovery.discover(selection, overwrite=overwrite, include_integrated=include_integrated)
         self.accounts = self.finder.accounts()
         unsearched = [failed_outcome("", place, error) for place, error in self.finder.failures.items()]
-        candidates, failed = self._discovery.discover(selection, overwrite=overwrite)
+        candidates, failed = self._discovery.discover(
+            selection, overwrite=overwrite, include_integrated=include_integrated
+        )
         return candidates, [*unsearched, *failed]
 
     @property
@@ -108,6 +112,7 @@ class Engine:
         *,
         dry_run: bool = False,
         overwrite: bool = False,
+        include_integrated: bool = False,
         begins: Callable[[int], None] = lambda jobs: None,
         report: Callable[[Outcome], None] = lambda outcome: None,
         stops: Callable[[], None] = lambda: None,
@@ -116,13 +121,14 @@ class Engine:
 
         `begins` is called with the number of jobs, `report` with each outcome, and `stops` immediately after Ctrl-C.
 
-        With `overwrite` every selected job gets a new run, which replaces its existing one.
+        With `overwrite` every selected job gets a new run, which replaces its existing one. With `include_integrated` jobs are
+        mirrored whose own integration logs to W&B, too.
 
         Raises:
             Interrupted: on Ctrl-C, after the work on all runs has stopped.
             WandbError, VaultError: W&B is unreachable.
         """
-        candidates, outcomes = self.discover(selection, overwrite=overwrite)
+        candidates, outcomes = self.discover(selection, overwrite=overwrite, include_integrated=include_integrated)
         pending = []
         for each in candidates:
             if each.decision.action is Action.MIRROR:
@@ -298,6 +304,8 @@ class Engine:
                 return  # it is there, the next listing will have it
             mark_deleted(each.tracker or self.tracker, existing, done, lease)
             return
+        if logs_by_itself(each.job) and not done.actions:
+            done.actions.append("the job's own integration logs to W&B, too")
         replaces = each.decision.replace
         previous = existing.unmarked if existing else ()
         if existing and replaces:

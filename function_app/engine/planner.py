@@ -43,7 +43,9 @@ class Decision:
     later: bool = False
 
 
-def decide(job: Job, run: RunState | None, *, deleted: bool = False, overwrite: bool = False) -> Decision:
+def decide(
+    job: Job, run: RunState | None, *, deleted: bool = False, overwrite: bool = False, include_integrated: bool = False
+) -> Decision:
     """Decide from the two listings alone, so that an idle tick reads nothing else.
 
     Args:
@@ -51,12 +53,14 @@ def decide(job: Job, run: RunState | None, *, deleted: bool = False, overwrite: 
         run: the newest of its runs as W&B lists it; None if there is none.
         deleted: whether the run with this id is known to be deleted in W&B.
         overwrite: whether a new run is requested in any case.
+        include_integrated: whether jobs are mirrored whose own integration logs to W&B, too.
     """
-    if overwrite and not _logs_by_itself(job):
+    integrated = logs_by_itself(job) and not include_integrated
+    if overwrite and not integrated:
         return Decision(Action.MIRROR, replace=True)
     if deleted:
         return Decision(Action.SKIP, "its run was deleted in W&B, which never reuses an id")
-    if _logs_by_itself(job):
+    if integrated:
         return Decision(Action.SKIP, "it logs to W&B by itself (the job's own integration)")
     if run is None:
         return Decision(Action.MIRROR)
@@ -93,7 +97,8 @@ def _of_another_tool(job: Job, run: RunState) -> Decision:
     return Decision(Action.NOTHING, "logged by WandbLogger")
 
 
-def _logs_by_itself(job: Job) -> bool:
+def logs_by_itself(job: Job) -> bool:
+    """Return whether the job has an integration of its own with W&B. The job's author decides that."""
     return any(integration.get("type") == "wandb" for integration in job.integrations)
 
 

@@ -300,3 +300,12 @@ def test_what_the_data_policy_forbids_is_nowhere_in_wandb(bench: Bench) -> None:
     run = bench.run()
     assert run.config["job_id"] == JOB
     assert "confidential" not in repr((run.config, run.summary, run.tags, run.name, run.notes))
+
+
+def test_a_job_with_its_own_integration_is_mirrored_when_the_operator_asks_for_it(bench: Bench) -> None:
+    bench.world(a_job(integrations=[{"type": "wandb", "wandb": {"project": "theirs"}}]))
+    engine = bench.engine(azure_openai_api_version="v1")
+    assert bench.tick(engine)[JOB].result is Result.SKIPPED
+    [outcome] = engine.sync(include_integrated=True)
+    assert outcome.result is Result.SYNCED
+    assert "the job's own integration logs to W&B, too" in outcome.actions

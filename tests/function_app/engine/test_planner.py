@@ -59,6 +59,7 @@ def test_each_decision_has_its_reason_as_a_sentence() -> None:
     assert decide(a_job(), None, deleted=True) == Decision(Action.SKIP, f"its run {deleted}")
     assert decide(a_job(), a_run(superseded_by="ftjob-1-2")) == Decision(Action.SKIP, f"its run ftjob-1-2 {deleted}")
     assert decide(by_itself, None) == Decision(Action.SKIP, "it logs to W&B by itself (the job's own integration)")
+    assert decide(by_itself, None, include_integrated=True).action is Action.MIRROR
     assert decide(a_job(), complete) == Decision(Action.NOTHING, "logged by WandbLogger")
     assert decide(a_job("failed"), complete) == mixed_up
 
