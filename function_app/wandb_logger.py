@@ -127,7 +127,7 @@ def follow(
             say(f"{error.message} Trying again.")
             continue
         patience.reset()
-        outcomes |= news
+        outcomes = {name: each for name, each in outcomes.items() if each.job} | news
         for each in news.values():
             if not _can_end(each):
                 say(_line(each))
@@ -257,7 +257,7 @@ def _config(given: object) -> Mapping[str, Any]:
 
 
 def _by_job(outcomes: Iterable[Outcome]) -> dict[str, Outcome]:
-    """Return the outcomes by job.
+    """Return the outcomes by job. Those of unreachable accounts are by account.
 
     Raises:
         SyncError: no job was found: an account refused, or no account has the job.
@@ -268,7 +268,7 @@ def _by_job(outcomes: Iterable[Outcome]) -> dict[str, Outcome]:
         if missing.job:
             raise NotThereError(f"{missing.account} has no job {missing.job}.", missing.hint)
         raise AccountError(missing.message, missing.hint)
-    return {each.job: each for each in found}
+    return {each.job or each.account: each for each in found}
 
 
 def _can_end(outcome: Outcome) -> bool:

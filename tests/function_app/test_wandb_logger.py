@@ -194,6 +194,32 @@ def test_a_paused_job_is_waited_for_if_the_service_resumes_it(bench: Bench) -> N
     assert (outcome.status, outcome.final) == ("succeeded", True)
 
 
+class Passes:
+    """An engine with given outcomes, pass by pass."""
+
+    def __init__(self, *passes: list[Outcome]) -> None:
+        self._passes = iter(passes)
+
+    def sync(self, *_: object, **__: object) -> list[Outcome]:
+        return next(self._passes)
+
+
+def test_every_refusing_account_is_reported_until_it_answers() -> None:
+    refusing = [Outcome("", name, Result.FAILED, message="down") for name in ("a", "b")]
+    running = Outcome(JOB, "c", Result.SYNCED, status="running")
+    done = Outcome(JOB, "c", Result.SYNCED, status="succeeded", final=True)
+    engine: Any = Passes([*refusing, running], [refusing[1], done])
+
+    def ignore(_: object) -> None:
+        """Print nothing, and do not wait."""
+
+    seen = follow(engine, Selection(), overwrite=False, wait=False, say=ignore)
+    assert {each.account for each in seen} == {"a", "b", "c"}
+    engine = Passes([*refusing, running], [refusing[1], done])
+    seen = follow(engine, Selection(), overwrite=False, wait=True, say=ignore, sleep=ignore)
+    assert {each.account for each in seen} == {"b", "c"}
+
+
 def test_waiting_outlasts_an_outage_and_not_a_lasting_failure(bench: Bench) -> None:
     busy = {"status": 503, "headers": {"retry-after": "60"}}  # longer than the client waits within a pass
     outage = {"op": "Runs", "when": {"nth": [2, 3]}, "do": busy}
