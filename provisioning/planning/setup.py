@@ -122,13 +122,15 @@ def _switch(target: Target, observed: Observed, so_far: Iterable[Step], newest: 
             "you may not read it: deleted principals and those of App Service certificates are not recognised",
         )
     count = len(observed.vault.policies)
-    stop = "policy stops" if count == 1 else "policies stop"
+    inert = "policy stops being effective but remains stored"
+    if count != 1:
+        inert = "policies stop being effective but remain stored"
     yield Step(
         Verb.CHANGE,
         "vault access model",
         "access policies → Azure RBAC",
         before="access policies",
         after="Azure RBAC",
-        danger=f"its {count} access {stop} being effective but remain stored" if count else "",
+        danger=f"its {count} access {inert}" if count else "",
         action=SwitchToRbac(observed.vault, owner(target), shared=bool(target.propagation_wait)),
     )
