@@ -181,7 +181,7 @@ def test_a_user_an_application_and_a_managed_identity_can_run_setup(load: Load, 
 def test_help_names_the_variables(call: Call, command: str) -> None:
     result = call(command, "--help")
     assert result.returncode == 0
-    assert "AZURE_RESOURCE_GROUP" in result.stdout
+    assert "AZURE_SUBSCRIPTION_ID" in result.stdout
 
 
 def test_a_terminal_prompts_for_the_key_hidden_and_for_consent(load: Load, terminal: Callable[..., Terminal]) -> None:

@@ -19,7 +19,8 @@ WRITES = [
 ]
 READS = [
     ("Accounts_Get", 1),
-    ("Vaults_Get", 2),
+    ("Vaults_Get", 1),
+    ("Vaults_Get", 3),
     ("RoleAssignments_ListForScope", 2),
     ("RoleAssignments_ListForScope", 4),  # the last look
     ("GetSecret", 2),
