@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from function_app.data.credentials import REDACTED, has_credentials, line_without_credentials, without_credentials
-from function_app.data.description import config_of, model_metadata, name_of, summary_of, tags_of
+from function_app.data.description import config_of, model_metadata, name_of, notes_of, summary_of, tags_of
 from function_app.data.egress import JOB_FIELDS, permitted, table
 from function_app.data.job_log import JobLog
 from function_app.data.jsonl import read_rows
+from function_app.engine.reporting import FAILED, alert_of
 from function_app.models import DatasetPolicy, Job, JobError, TableRow
 from function_app.text import file_name, lines, one_line, without_mentions
 from tests.conftest import ROOT
@@ -74,6 +75,8 @@ def test_only_fields_that_the_policy_allows_leave_and_credentials_never_do(
             name_of(job),
             tags_of(job, "openai"),
             model_metadata(job, "m", None),
+            notes_of(job),
+            alert_of(job, FAILED, [], 0).text,
         ]
     )
     assert set(re.findall(r"CANARY-[A-Z]+", sent)) == leaves
@@ -207,7 +210,9 @@ def test_a_canary_in_every_place_is_found_in_wandb_only_where_the_policy_allows(
     method = {"type": "reinforcement", "parameters": {"grader": grader}}
     line = {"messages": [{"role": "user", "content": "CANARY-LINE https://me:CANARY-SECRET@host/"}]}
     file = a_file(filename="CANARY-NAME ?sig=x https://me:CANARY-SECRET@host.jsonl", lines=[json.dumps(line)] * 12)
-    bench.world(a_job(method=method, metadata={"team": "CANARY-META"}), files=[file])
+    # A message of the log never leaves.
+    job = a_job(method=method, metadata={"team": "CANARY-META"}, messages=["CANARY-EVENT"])
+    bench.world(job, files=[file])
     engine = bench.engine(sync_datasets=DatasetPolicy(policy), azure_openai_api_version="v1")
     assert bench.tick(engine)[JOB].final
     run = bench.run()
@@ -218,7 +223,9 @@ def test_a_canary_in_every_place_is_found_in_wandb_only_where_the_policy_allows(
         stored.content.decode("utf-8", "replace") for stored in bench.cloud.world.wandb.store.storage._objects.values()
     ]
     sent = "\n".join(texts)
-    assert {word for word in ("META", "PROMPT", "NAME", "LINE", "SECRET") if f"CANARY-{word}" in sent} == leaves
+    assert {
+        word for word in ("META", "PROMPT", "NAME", "LINE", "SECRET", "EVENT") if f"CANARY-{word}" in sent
+    } == leaves
 
 
 def test_credentials_are_also_removed_from_lines_that_are_not_json_or_too_long() -> None:
