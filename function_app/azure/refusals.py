@@ -30,7 +30,8 @@ def refusal(error: openai.APIStatusError, account: str, doing: str) -> AccountEr
     kind, what, hint = _kind(status, code, _words(error))
     request = error.response.headers.get("apim-request-id") or error.request_id or "unknown"
     log.debug("refused account=%s status=%s code=%s request=%s", account, status, code, request)
-    happened = f"{account} {what.format(doing=doing)} (HTTP {status}{f' {code}' if code else ''}, request {request})"
+    shown = f"{status} {code}" if code not in ("", str(status)) else str(status)
+    happened = f"{account} {what.format(doing=doing)} (HTTP {shown}, request {request})"
     return kind(f"{happened}: {words}" if (words := _words(error)) else f"{happened}.", hint)
 
 
