@@ -19,7 +19,6 @@ import azure.functions as func
 
 from function_app.azure.leases import NO_FAILURES
 from function_app.data.fields import Fields, parsed, text
-from function_app.data.routes import Destination, Routes
 from function_app.engine.backlog import top_up
 from function_app.engine.planner import Action
 from function_app.engine.retry import waiting
@@ -107,7 +106,7 @@ def find_jobs(
         depth = _storage().depth(QUEUE)
         pending = [each for each in candidates if each.decision.action is Action.MIRROR]
         failures = _storage().failures() if pending else {}
-    for ignored in Routes(Destination(None, "", engine.datasets), engine.rules).ignored():
+    for ignored in _settings().deployed().routes.ignored():
         log.warning("route ignored: %s", ignored)
     if not _settings().datasets_chosen:
         log.warning(

@@ -22,6 +22,11 @@ def lines(text: str) -> str:
     return "\n".join(one_line(line) for line in text.split("\n"))
 
 
+def excerpt(text: str) -> str:
+    """Return at most 200 characters of a service's text, for a message: one line of printable characters."""
+    return "".join(char if char.isprintable() else " " for char in text)[:200].strip()
+
+
 def without_mentions(text: str) -> str:
     """Return a text without mentions, such as `<!channel>` and `@here`, that would notify people in a chat."""
     return _MENTION.sub(lambda found: f"{found[0]}\u2060", text)

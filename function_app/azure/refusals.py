@@ -7,6 +7,7 @@ import openai
 
 from function_app.data.fields import text
 from function_app.errors import AccessError, AccountBusyError, AccountError, NotThereError
+from function_app.text import excerpt
 
 log = logging.getLogger(__name__)
 
@@ -64,4 +65,4 @@ def _words(error: openai.APIStatusError) -> str:
     """Return the service's own sentence, as one printable line."""
     body = error.body if isinstance(error.body, Mapping) else {}
     message = text(body.get("message")) or ""
-    return "".join(char if char.isprintable() else " " for char in message)[:200].strip()
+    return excerpt(message)

@@ -182,15 +182,7 @@ def _granting(command: _Command) -> _Command:
             help="Scope of that role: the whole vault or the one secret.",
         ),
         identity_option,
-        _option(
-            "--reader",
-            "readers",
-            env="KEY_VAULT_READERS",
-            type=ObjectId(),
-            multiple=True,
-            metavar="OBJECT_ID",
-            help="A principal that may read the one secret, such as the function app's identity. May be repeated.",
-        ),
+        _readers("A principal that may read the one secret, such as the function app's identity. May be repeated."),
         _option(
             "--principal-type",
             type=click.Choice(["ServicePrincipal", "User", "Group"]),
@@ -279,14 +271,8 @@ def teardown_options(command: _Command) -> _Command:
     """Options of teardown."""
     return _all(
         command,
-        _option(
-            "--reader",
-            "readers",
-            env="KEY_VAULT_READERS",
-            type=ObjectId(),
-            multiple=True,
-            metavar="OBJECT_ID",
-            help="On a vault with access policies, a principal besides you and the account whose entry from setup goes, too.",
+        _readers(
+            "On a vault with access policies, a principal besides you and the account whose entry from setup goes, too."
         ),
         click.option(
             "--restore-access-policies",
@@ -346,6 +332,19 @@ def contributor_option(command: _Command) -> _Command:
 def _option(*names: str, env: str | None = None, **more: Any) -> Callable[[_Command], _Command]:
     """Return an option with an environment variable, which --help shows."""
     return click.option(*names, envvar=env, show_envvar=env is not None, **more)
+
+
+def _readers(description: str) -> Callable[[_Command], _Command]:
+    """Return the option that names readers, with the help text of a command."""
+    return _option(
+        "--reader",
+        "readers",
+        env="KEY_VAULT_READERS",
+        type=ObjectId(),
+        multiple=True,
+        metavar="OBJECT_ID",
+        help=description,
+    )
 
 
 def _all(command: _Command, *options: Callable[[_Command], _Command]) -> _Command:

@@ -25,6 +25,7 @@ from function_app.errors import (
     WandbError,
     first_line,
 )
+from function_app.text import excerpt
 from function_app.traffic import WANDB, asked
 
 log = logging.getLogger(__name__)
@@ -161,7 +162,8 @@ class WandbClient:
                 asked(WANDB)
                 response = self._http.post(path, content=body, auth=("api", key), headers=headers, timeout=limits)
             except httpx2.HTTPError as error:
-                failure: WandbError = WandbBusyError(f"W&B at {self.server} cannot be reached: {_words(error)}", LATER)
+                reason = excerpt(first_line(error))
+                failure: WandbError = WandbBusyError(f"W&B at {self.server} cannot be reached: {reason}", LATER)
                 failure.__cause__ = error
             else:
                 self._note_time(response)
@@ -237,16 +239,7 @@ def _first(errors: object) -> tuple[str, str]:
         return "no reason given", ""
     extensions = first.get("extensions")
     code = extensions.get("code") if isinstance(extensions, Mapping) else None
-    return _printable(str(first.get("message") or "no reason given")), str(code or "")
-
-
-def _words(error: Exception) -> str:
-    return _printable(first_line(error))
-
-
-def _printable(text: str) -> str:
-    """Return one line of at most 200 characters without control characters: the text comes from outside."""
-    return "".join(char if char.isprintable() else " " for char in text)[:200].strip()
+    return excerpt(str(first.get("message") or "no reason given")), str(code or "")
 
 
 @functools.cache

@@ -84,13 +84,8 @@ def marks_in(config: Mapping[str, Any]) -> Marks | None:
     if not isinstance(entry, Mapping):
         return None
     kept = Fields(object_in(entry.get("value")))
-    return Marks(
-        status=kept.read("status", text),
-        rule=kept.read("rule", whole),
-        source=kept.read("source", text),
-        results_file=kept.read("results_file", text),
-        datasets=kept.read("datasets", _flag) or False,
-        alerted=kept.read("alerted", alerted_condition) or "",
+    return replace(
+        _since_0_1(kept),
         ended=kept.read("ended", moment),
         best=_best(kept.read("best", mapping) or {}),
         others=kept.read("others", _flag) or False,
@@ -100,12 +95,8 @@ def marks_in(config: Mapping[str, Any]) -> Marks | None:
     )
 
 
-def legacy_marks(summary: Mapping[str, Any]) -> Marks | None:
-    """Return the marks of version 0.1 from the run's summary; None if there are none. The position of its rows is unknown."""
-    kept = Fields(summary.get(LEGACY))
-    if not kept:
-        return None
-    last = kept.read("last_step", whole)
+def _since_0_1(kept: Fields) -> Marks:
+    """Return the marks that version 0.1 had already, by the same names."""
     return Marks(
         status=kept.read("status", text),
         rule=kept.read("rule", whole),
@@ -113,6 +104,17 @@ def legacy_marks(summary: Mapping[str, Any]) -> Marks | None:
         results_file=kept.read("results_file", text),
         datasets=kept.read("datasets", _flag) or False,
         alerted=kept.read("alerted", alerted_condition) or "",
+    )
+
+
+def legacy_marks(summary: Mapping[str, Any]) -> Marks | None:
+    """Return the marks of version 0.1 from the run's summary; None if there are none. The position of its rows is unknown."""
+    kept = Fields(summary.get(LEGACY))
+    if not kept:
+        return None
+    last = kept.read("last_step", whole)
+    return replace(
+        _since_0_1(kept),
         best=_best(mapping(summary.get("best")) or {}),
         position=replace(UNKNOWN, last_step=-1 if last is None else last),
     )

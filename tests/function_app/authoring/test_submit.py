@@ -47,22 +47,15 @@ def a_training_file(tmp_path: Path, name: str = "train.jsonl", **values: Any) ->
     return path
 
 
+def arguments(training: Path) -> list[str]:
+    """The command that submits this file without asking, and hardly waits."""
+    options = ["--model", MODEL, "--training", str(training), "--interval", "0.05s", "--tokenizer", "estimate"]
+    return ["submit", *options, "--yes"]
+
+
 def tried(training: Path, *flags: str, env: Mapping[str, str] | None = None) -> Result:
     """The command, run in this process, which is several times as fast as in one of its own."""
-    argv = [
-        "submit",
-        "--model",
-        MODEL,
-        "--training",
-        str(training),
-        "--yes",
-        "--interval",
-        "0.05s",
-        "--tokenizer",
-        "estimate",
-        *flags,
-    ]
-    return CliRunner().invoke(main, argv, env=SETTINGS | dict(env or {}))
+    return CliRunner().invoke(main, [*arguments(training), *flags], env=SETTINGS | dict(env or {}))
 
 
 def submit(training: Path, *flags: str, env: Mapping[str, str] | None = None) -> dict[str, Any]:
@@ -75,20 +68,8 @@ def submit(training: Path, *flags: str, env: Mapping[str, str] | None = None) ->
 
 def child(bench: Bench, training: Path) -> subprocess.Popen[str]:
     """The command in a process of its own, to be stopped."""
-    argv = [
-        "submit",
-        "--model",
-        MODEL,
-        "--training",
-        str(training),
-        "--yes",
-        "--interval",
-        "0.05s",
-        "--tokenizer",
-        "estimate",
-    ]
     return subprocess.Popen(
-        [sys.executable, "-m", "function_app", *argv],
+        [sys.executable, "-m", "function_app", *arguments(training)],
         env=bench.cloud.environment() | SETTINGS,
         cwd=ROOT,
         stderr=subprocess.PIPE,
