@@ -59,8 +59,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeSch
 class Run(Protocol):
     """Runs `python -m ARGV` as a principal of the sandbox and waits for it.
 
-    It is forked from a process that has imported the SDKs, which saves most of the time. `anew` starts it from scratch, for
-    what an interpreter reads from its environment; so does `input`.
+    It is forked from a process that has imported the SDKs, which saves most of the time. `new_process` and `input` start a
+    new interpreter instead, which reads its own environment.
     """
 
     def __call__(
@@ -69,7 +69,7 @@ class Run(Protocol):
         principal: str | None = "operator",
         env: Mapping[str, str] | None = None,
         input: str | None = None,  # noqa: A002 - subprocess's own word
-        anew: bool = False,
+        new_process: bool = False,
     ) -> subprocess.CompletedProcess[str]: ...
 
 
@@ -90,7 +90,7 @@ def _running_cloud() -> Iterator[Cloud]:
 
 @pytest.fixture
 def cloud(_running_cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
-    """The sandbox with a fresh `contoso` world; whoever is signed in is the operator.
+    """The sandbox with a fresh `contoso` world, signed in as the operator.
 
     A test fails if it used an operation or a host that is not modelled, or set a fault or an event that did not happen.
     """
@@ -143,10 +143,10 @@ def run(cloud: Cloud, processes: Processes) -> Run:
         principal: str | None = "operator",
         env: Mapping[str, str] | None = None,
         input: str | None = None,  # noqa: A002
-        anew: bool = False,
+        new_process: bool = False,
     ) -> subprocess.CompletedProcess[str]:
         whole = cloud.environment(principal) | dict(env or {})
-        if not anew and input is None:
+        if not new_process and input is None:
             ended = processes.start(argv, whole).ended()
             return subprocess.CompletedProcess(argv, ended.status, ended.out, ended.err)
         return subprocess.run(

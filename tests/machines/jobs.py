@@ -164,7 +164,7 @@ class Comparison:
             yield f"lacks its inputs {sorted(lacking)}"
 
     def of_files(self) -> Iterator[str]:
-        """One version for each dataset, whoever trained on it; one for each model."""
+        """There is one version for each dataset, however many jobs trained on it, and one for each model."""
         if not self.alone:
             return
         for each in self.world.wandb.store.artifacts(ENTITY, PROJECT):

@@ -1,4 +1,4 @@
-"""The real Azure SDKs as the sandbox's tests use them: as whoever is signed in, without waiting between polls."""
+"""The real Azure SDKs as the sandbox's tests use them: as the principal that is signed in, without waiting between polls."""
 
 from collections.abc import Callable, Mapping
 from typing import Any

@@ -1,7 +1,7 @@
 """Azurite, Microsoft's storage emulator, behind the production host names: the sandbox's relay leads there.
 
 It keeps the protocol (leases, ETags, visibility, dequeue counts) and checks a token's audience, issuer and expiry, but
-knows no roles: whoever has a token may do everything.
+knows no roles: any token permits everything.
 """
 
 import base64

@@ -48,7 +48,7 @@ turns = st.integers(0, 30_000_000)
 def test_the_queue_stays_bounded_and_every_job_arrives(
     going: int, ended: int, pace: int, start: int, stride: int
 ) -> None:
-    """However many go on for ever, and however slow the workers are. A tick's turn is the minute of its schedule."""
+    """Even if many jobs never end and the workers are slow. A tick's turn is the minute of its schedule."""
     world = Simulation(list(range(1000, 1000 + going)), list(range(ended, 0, -1)), pace)
     everybody = {*world.going, *world.ended}
     ticks = 0

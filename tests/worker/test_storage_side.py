@@ -87,7 +87,7 @@ def test_a_job_whose_lease_another_worker_holds_is_skipped(host: Host, load: Loa
 
 @worker
 def test_a_run_deleted_in_wandb_is_not_requested_again_by_a_tick_in_another_process(host: Host, load: Load) -> None:
-    """In Azure the timer and the queue have instances of their own, and each message would take its retries anew."""
+    """In Azure the timer and the queue have instances of their own, and each message would repeat its retries."""
     cloud = load(WORLD)
     host(delivered(message("ftjob-done")), env=azure(cloud))
     store = cloud.world.wandb.store

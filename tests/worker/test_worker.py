@@ -72,9 +72,10 @@ worker = pytest.mark.skipif(
 
 @pytest.fixture
 def host(tmp_path: Path, processes: Processes) -> Host:
-    """Starts the worker on an app, in a process of its own, invokes in order and answers with all that the host gets.
+    """Starts the worker on an app in its own process, invokes the functions in order, and returns everything the host gets.
 
-    It is forked from a process that has imported the SDKs, which saves most of the time. `anew` starts it from scratch.
+    It is forked from a process that has imported the SDKs, which saves most of the time. `new_process` starts a new
+    interpreter instead.
     """
 
     def host(
@@ -82,14 +83,14 @@ def host(tmp_path: Path, processes: Processes) -> Host:
         env: Mapping[str, str],
         app: Path = ROOT,
         specialised: bool = False,
-        anew: bool = False,
+        new_process: bool = False,
     ) -> Answer:
         orders, answers = tmp_path / "orders.json", tmp_path / "answers.json"
         answers.unlink(missing_ok=True)
         orders.write_text(json.dumps({"invocations": invocations, "specialised": dict(env) if specialised else None}))
         files = [str(LIBRARY), str(app), str(orders), str(answers)]
         inside = bare() if specialised else dict(env)
-        if anew:
+        if new_process:
             program = [sys.executable, str(Path(__file__).parent / "host.py")]
             child = subprocess.run([*program, *files], env=inside, capture_output=True, text=True, timeout=120)
             status, console = child.returncode, child.stdout + child.stderr
@@ -150,7 +151,7 @@ def logged(invocation: Answer, level: str = "INFO") -> list[str]:
 @worker
 @pytest.mark.parametrize("specialised", [False, True], ids=["at start", "after waiting as a placeholder"])
 def test_the_host_sees_timer_queue_and_poison_with_their_bindings(host: Host, specialised: bool) -> None:
-    answer = host(env=bare(), specialised=specialised, anew=True)
+    answer = host(env=bare(), specialised=specialised, new_process=True)
     assert answer["package"] == str(ROOT / "function_app" / "__init__.py")
     bindings = {name: each["bindings"] for name, each in answer["functions"].items()}
     kept = ("type", "direction", "name", "schedule", "runOnStartup", "useMonitor", "queueName", "connection")
@@ -188,7 +189,7 @@ def test_only_the_marker_and_the_package_are_needed_to_load_the_app(host: Host, 
     (tmp_path / "app").mkdir()
     (tmp_path / "app" / "function_app.py").write_text("raise RuntimeError('the marker was run')\n")
     shutil.copytree(ROOT / "function_app", tmp_path / "app" / "function_app")
-    answer = host(env=bare(), app=tmp_path / "app", anew=True)
+    answer = host(env=bare(), app=tmp_path / "app", new_process=True)
     assert answer["package"] == str(tmp_path / "app" / "function_app" / "__init__.py")
     assert sorted(answer["functions"]) == ["find_jobs", "report_poison", "sync_job"]
 

@@ -272,7 +272,7 @@ def test_an_error_is_reported_once_and_nothing_is_written(
 
 def test_without_wandb_workspaces_it_says_what_to_install(synced: Bench, run: Command, tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['wandb_workspaces'] = None\n")
-    done = run("function_app", "dashboard", env=SETTINGS | {"PYTHONPATH": str(tmp_path)}, anew=True)
+    done = run("function_app", "dashboard", env=SETTINGS | {"PYTHONPATH": str(tmp_path)}, new_process=True)
     assert (done.returncode, views(synced)) == (1, [])
     assert "pip install 'azure-openai-wandb[dashboard]'" in done.stderr
     assert "Traceback" not in done.stderr

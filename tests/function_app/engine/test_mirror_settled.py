@@ -123,7 +123,7 @@ def test_a_deleted_training_file_is_reported_as_missing(bench: Bench) -> None:
 
 
 def test_a_training_file_deleted_after_one_job_is_still_the_input_of_the_next(bench: Bench) -> None:
-    """W&B has it: that the account has it no more takes nothing away from whoever else trained on it."""
+    """W&B has the file, so its deletion from the account does not affect other jobs that trained on it."""
     bench.world(a_job(), a_job(id=OTHER_JOB))
     engine = bench.engine()
     assert engine.sync_job("aoai-ml", JOB).final

@@ -74,16 +74,18 @@ def test_a_dumb_terminal_gets_no_escape_sequences(cloud: Cloud, terminal: Callab
 
 def test_a_locale_without_our_characters_gets_ascii(cloud: Cloud, run: Run) -> None:
     chain.put(cloud, **FRESH)
-    done = run("provisioning", "setup", *YES, env=OPERATOR_ENV | C_LOCALE | {"WANDB_API_KEY": GOOD_KEY}, anew=True)
+    done = run(
+        "provisioning", "setup", *YES, env=OPERATOR_ENV | C_LOCALE | {"WANDB_API_KEY": GOOD_KEY}, new_process=True
+    )
     assert done.returncode == 0, done.stderr
     assert "done     role                  Key Vault Secrets Officer -> aoai-ml" in done.stderr
     assert "subscription contoso-ml (...00aa)" in done.stderr
-    shown = run("provisioning", "status", env=OPERATOR_ENV | C_LOCALE, anew=True).stdout
+    shown = run("provisioning", "status", env=OPERATOR_ENV | C_LOCALE, new_process=True).stdout
     assert shown.startswith("aoai-ml -> kv-ml: in place\n")
 
 
 def test_the_document_is_the_same_in_every_locale(run: Run) -> None:
-    found = run("provisioning", "plan", "-o", "json", env=OPERATOR_ENV | C_LOCALE, anew=True)
+    found = run("provisioning", "plan", "-o", "json", env=OPERATOR_ENV | C_LOCALE, new_process=True)
     assert found.stdout.isascii()
     details = [step["detail"] for step in json.loads(found.stdout)["steps"]]
     assert "Key Vault Secrets Officer → aoai-ml" in details

@@ -263,7 +263,7 @@ def test_a_vault_that_somebody_switched_back_by_hand_still_needs_teardown(load: 
 
 
 def test_a_vault_that_somebody_switched_back_by_hand_loses_the_tag_of_the_switch(load: Load, bench: Bench) -> None:
-    """Whoever runs it again does not see the secret, and need not, as nothing says any more that it may be setup's."""
+    """The second run cannot see the secret, and need not: no record of setup is left that it could belong to."""
     load(world())
     tags = dict(bench.vault.tags)
     bench.setup()

@@ -31,7 +31,7 @@ def table(bench: Bench, name: str = "examples") -> list[dict[str, Any]]:
 
 
 def everything_sent(bench: Bench) -> Iterator[str]:
-    """All that W&B was sent, as text: runs, and every object of its storage, whoever it belongs to."""
+    """Everything that W&B was sent, as text: runs, and every object in its storage."""
     store = bench.cloud.world.wandb.store
     yield from (stored.content.decode() for stored in store.storage.under("").values())
     yield from (
