@@ -207,8 +207,9 @@ def sync_job(message: func.QueueMessage) -> None:
     fields = {**fields_of(outcome, time.monotonic() - started, traffic), "attempt": message.dequeue_count}
     log.log(
         logging.WARNING if outcome.result is Result.FAILED else logging.INFO,
-        "message result=%(result)s job=%(job)s account=%(account)s status=%(status)s run=%(run)s attempt=%(attempt)s"
-        " seconds=%(seconds).1f azure=%(azure)d wandb=%(wandb)d storage=%(storage)d vault=%(vault)d reason=%(reason)s",
+        "message result=%(result)s job=%(job)s account=%(account)s status=%(status)s"
+        " estimated_finish=%(estimated_finish)s run=%(run)s attempt=%(attempt)s seconds=%(seconds).1f"
+        " azure=%(azure)d wandb=%(wandb)d storage=%(storage)d vault=%(vault)d reason=%(reason)s",
         fields,
         extra=fields,
     )

@@ -317,10 +317,17 @@ class Outcome:
 
     @property
     def summary(self) -> str:
-        """Return one line: the reason why work was not done, or what was done."""
+        """Return one line: the reason why work was not done, or what was done; and when the job is expected to end."""
         steps = [f"{self.steps:,} new step{'s' * (self.steps > 1)}"] if self.steps else []
         message = [self.message.rstrip(".")] if self.message else []
-        return "; ".join([*message, *steps, *self.actions]) or "nothing new"
+        expected = self.estimated_finish.replace("T", " ").replace("Z", " UTC")
+        estimate = [f"expected to end at {expected}"] if expected else []
+        return "; ".join([*([*message, *steps, *self.actions] or ["nothing new"]), *estimate])
+
+    @property
+    def estimated_finish(self) -> str:
+        """Return the service's estimate of the job's end, in ISO 8601; empty if there is none."""
+        return str(self.figures.get("estimated_finish") or "")
 
     @property
     def moving(self) -> bool:

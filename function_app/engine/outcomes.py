@@ -125,6 +125,7 @@ def fields_of(outcome: Outcome, seconds: float, traffic: Traffic) -> dict[str, o
         "account": outcome.account,
         "status": outcome.status,
         "steps": outcome.steps,
+        "estimated_finish": outcome.estimated_finish,
         "run": outcome.run_url,
         "seconds": seconds,
         **traffic.counts(),
@@ -138,8 +139,9 @@ def tell(outcome: Outcome, seconds: float, traffic: Traffic) -> None:
     fields = fields_of(outcome, seconds, traffic)
     log.log(
         logging.WARNING if outcome.result is Result.FAILED else logging.INFO,
-        "%(result)s job=%(job)s account=%(account)s status=%(status)s steps=%(steps)d run=%(run)s seconds=%(seconds).1f"
-        " azure=%(azure)d wandb=%(wandb)d storage=%(storage)d vault=%(vault)d actions=%(actions)s reason=%(reason)s",
+        "%(result)s job=%(job)s account=%(account)s status=%(status)s steps=%(steps)d"
+        " estimated_finish=%(estimated_finish)s run=%(run)s seconds=%(seconds).1f azure=%(azure)d wandb=%(wandb)d"
+        " storage=%(storage)d vault=%(vault)d actions=%(actions)s reason=%(reason)s",
         fields,
         extra=fields,
     )

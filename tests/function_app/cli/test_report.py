@@ -77,3 +77,12 @@ def test_after_ctrl_c_jobs_that_were_not_started_are_counted_and_interrupted_one
     assert "no run" not in said
     assert (lines[0].partition(".")[0], lines[1]) == ("Stopping", "2 jobs: 2 pending")
     assert lines[-2].startswith("error    Interrupted.")
+
+
+@pytest.mark.parametrize(("actions", "what"), [((), "nothing new"), (("1 dataset",), "1 dataset")])
+def test_the_estimated_end_of_a_job_is_shown(
+    capsys: pytest.CaptureFixture[str], actions: tuple[str, ...], what: str
+) -> None:
+    figures = {"estimated_finish": "2026-11-30T14:20:33Z"}
+    said, _ = shown(capsys, [outcome(1, Result.SYNCED, actions=actions, figures=figures)])
+    assert f"{what}; expected to end at 2026-11-30 14:20:33 UTC" in said

@@ -166,6 +166,16 @@ def test_follow_outlasts_an_outage_and_ends_when_every_job_has_ended(bench: Benc
     assert "settled" in job["actions"]
 
 
+def test_follow_waits_for_a_paused_job_that_the_service_resumes(bench: Bench, run: Command) -> None:
+    pause = {"at_step": 10, "lasts": "10m"}
+    bench.world(a_job(**STARTED, training_type="developerTier", pauses=[pause]), clock={"rate": 400})
+    v1 = {"AZURE_OPENAI_API_VERSION": "v1"}  # classic versions do not show the training type
+    done = run("function_app", "sync", "--follow", "--interval", "0.2s", "-o", "json", env=SETTINGS | v1)
+    [job] = json.loads(done.stdout)["jobs"]
+    assert (job["status"], job["final"]) == ("succeeded", True)
+    assert "alert: paused" in job["actions"]
+
+
 @pytest.mark.parametrize("status", ["paused", "dreaming"])
 def test_follow_does_not_wait_for_a_job_that_only_a_person_can_move(bench: Bench, run: Command, status: str) -> None:
     bench.world(a_job(outcome={"status": status, "during": "queue"}), a_job(id=OTHER_JOB))
