@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import fields
+from datetime import timedelta
 from itertools import zip_longest
 from typing import Any, NoReturn, TypeVar
 
@@ -14,7 +15,7 @@ import click
 from provisioning import resource_ids, shell, wandb_key
 from provisioning.azure.client import Azure
 from provisioning.azure.sign_in import cloud, credential
-from provisioning.cli import deployable, doctor, preflight, rescue, rotation, setup, streams, teardown
+from provisioning.cli import deployable, doctor, preflight, rescue, rotation, setup, streams, teardown, verify_app
 from provisioning.cli.console import Ui
 from provisioning.cli.options import (
     app_group_options,
@@ -179,10 +180,12 @@ def _doctor(
     Writes nothing. Checks your sign-in, account, vault, secret, W&B key, job list, identities and the function app. A
     check that depends on a failed one is skipped. Exit status 1 if a check failed.
     """
-    _run(
-        given,
-        lambda session: doctor.doctor(session, _function_app(session, function_app, function_app_group), contributors),
-    )
+
+    def examine(session: Session) -> None:
+        app = _function_app(session, function_app, function_app_group) if function_app else None
+        doctor.doctor(session, app, contributors)
+
+    _run(given, examine)
     return 0
 
 
@@ -199,6 +202,20 @@ def _preflight(*, location: str, **given: Any) -> int:
     chosen = {name: given.pop(name) for name in ("files", "assignments", "azd_env", "azd_parameters")}
     group = given["resource_group"]
     _run(_group_alone(given), lambda session: preflight.run(session, preflight.read(**chosen), group, location))
+    return 0
+
+
+@cli.command("verify-app")
+@app_group_options
+@verify_app.options
+@output_options
+def _verify_app(*, function_app: str, wait: timedelta, **given: Any) -> int:
+    """Wait after a deployment until the host has indexed the app's three functions. Writes nothing.
+
+    The last step of every way to deploy: a deployment that is reported as successful can leave an app without functions.
+    Needs Reader on the app. Exit status 1 if a function is missing when the time is over.
+    """
+    _run(_group_alone(given), lambda session: verify_app.run(session, _function_app(session, function_app), wait))
     return 0
 
 
@@ -271,9 +288,7 @@ def _vault_alone(given: dict[str, Any]) -> dict[str, Any]:
     return given | {"openai_account": "", "secret_name": "", "wandb_key_file": None}
 
 
-def _function_app(session: Session, name: str | None, group: str | None) -> FunctionAppName | None:
-    if not name:
-        return None
+def _function_app(session: Session, name: str, group: str | None = None) -> FunctionAppName:
     if app := _parsed(name, "Microsoft.Web/sites", "--function-app"):
         return FunctionAppName(app.resource_group, app.name, app.subscription)
     return FunctionAppName(group or session.target.resource_group, name)

@@ -1,6 +1,7 @@
 """doctor: check every link between the operator and W&B, and name the broken ones with a remedy. Writes nothing."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from provisioning.azure.client import Azure
 from provisioning.checks import chain, contributor, function_app
@@ -24,13 +25,24 @@ def doctor(session: Session, app: FunctionAppName | None, contributors: Sequence
     Raises:
         BrokenLinkError: at least one check failed.
     """
+    with reported(session) as report:
+        _examine(report, session, app, contributors)
+
+
+@contextmanager
+def reported(session: Session) -> Iterator[Report]:
+    """Print checks as they are made in the block, and conclude with the command's result.
+
+    Raises:
+        BrokenLinkError: at least one check failed.
+    """
     report = Report(session.ui.check)
     try:
-        _examine(report, session, app, contributors)
+        yield report
     finally:
         session.facts["checks"] = [documents.check(each) for each in report.checks]
     if report.failures:
-        raise BrokenLinkError(failures(report), hint=report.failures[0].remedy)
+        raise BrokenLinkError(_failures(report), hint=report.failures[0].remedy)
     session.ui.answer({"ok": True, **session.facts}, summaries.healthy(report.checks))
 
 
@@ -61,6 +73,6 @@ def sign_in(session: Session, signed_in: list[Azure]) -> Finding:
     return ok(f"{caller.name} through {caller.via}, subscription {subscription.name} (…{subscription.id[-4:]})")
 
 
-def failures(report: Report) -> str:
+def _failures(report: Report) -> str:
     """The sentence that names the checks that failed."""
     return f"{len(report.failures)} of {len(report.checks)} checks failed: {', '.join(each.name for each in report.failures)}."

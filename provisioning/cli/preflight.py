@@ -13,11 +13,9 @@ from provisioning.azure.client import Azure
 from provisioning.checks import parameters, preflight
 from provisioning.checks.parameters import Parameters
 from provisioning.checks.preflight import Deployment
-from provisioning.checks.report import Report
-from provisioning.cli import documents, summaries
-from provisioning.cli.doctor import SIGN_IN, failures, sign_in
+from provisioning.cli.doctor import SIGN_IN, reported, sign_in
 from provisioning.cli.session import Session
-from provisioning.errors import BrokenLinkError, UsageError
+from provisioning.errors import UsageError
 
 CHECKS = (*parameters.CHECKS, SIGN_IN, *preflight.CHECKS)
 """The names of the checks in order."""
@@ -100,8 +98,7 @@ def run(session: Session, given: Parameters, group: str, location: str) -> None:
     Raises:
         BrokenLinkError: at least one check failed.
     """
-    report = Report(session.ui.check)
-    try:
+    with reported(session) as report:
         report.run(parameters.CHECKS, given)
         signed_in: list[Azure] = []
         report.run({SIGN_IN: lambda session: sign_in(session, signed_in)}, session)
@@ -110,8 +107,3 @@ def run(session: Session, given: Parameters, group: str, location: str) -> None:
             report.run(preflight.CHECKS, Deployment(signed_in[0], given, group, where))
         else:
             report.skip(preflight.CHECKS, "sign-in failed")
-    finally:
-        session.facts["checks"] = [documents.check(each) for each in report.checks]
-    if report.failures:
-        raise BrokenLinkError(failures(report), hint=report.failures[0].remedy)
-    session.ui.answer({"ok": True, **session.facts}, summaries.healthy(report.checks))

@@ -9,7 +9,7 @@ import pytest
 from jsonschema import Draft202012Validator, FormatChecker
 
 from provisioning.checks.report import State
-from provisioning.cli import doctor, preflight
+from provisioning.cli import doctor, preflight, verify_app
 from provisioning.cli.commands import cli
 from provisioning.planning.steps import Verb
 from sandbox.cloud import Cloud
@@ -116,3 +116,4 @@ def test_the_enumerations_of_the_schema_match_the_code() -> None:
     assert check["name"]["enum"] == list(dict.fromkeys([*of_doctor, *preflight.CHECKS]))
     assert [name for name in of_doctor if f"`{name}`" not in section("doctor")] == []
     assert [name for name in preflight.CHECKS if f"`{name}`" not in section("preflight")] == []
+    assert [name for name in verify_app.CHECKS if f"`{name}`" not in section("verify-app")] == []

@@ -1,0 +1,74 @@
+"""verify-app: wait after a deployment until the host has indexed the app's functions. Writes nothing."""
+
+from datetime import timedelta
+from typing import Any
+
+import click
+
+from provisioning.azure.client import Azure
+from provisioning.checks import function_app
+from provisioning.checks.chain import Chain
+from provisioning.cli.doctor import SIGN_IN, reported, sign_in
+from provisioning.cli.parameters import Span
+from provisioning.cli.session import Session
+from provisioning.clock import attempts
+from provisioning.errors import HostUnavailableError
+from provisioning.models import FunctionAppName
+
+APP_CHECKS = ("function app", "app functions", "app version")
+CHECKS = (SIGN_IN, *APP_CHECKS)
+"""The names of the checks in order."""
+
+
+def options(command: Any) -> Any:
+    """Options that name the app, and how long to wait."""
+    for each in (
+        click.option(
+            "--wait", type=Span(), default="10m", metavar="TIME", help="How long to wait for the host to index the app."
+        ),
+        click.option(
+            "--function-app",
+            envvar="AZURE_FUNCTION_APP",
+            show_envvar=True,
+            required=True,
+            metavar="NAME|ID",
+            help="The function app.",
+        ),
+    ):
+        command = each(command)
+    return command
+
+
+def run(session: Session, app: FunctionAppName, budget: timedelta) -> None:
+    """Wait until the host has indexed all functions or the time is over, then run doctor's checks of the app alone.
+
+    Raises:
+        BrokenLinkError: the app does not run, or a function is missing.
+    """
+    with reported(session) as report:
+        signed_in: list[Azure] = []
+        report.run({SIGN_IN: lambda session: sign_in(session, signed_in)}, session)
+        if not signed_in:
+            report.skip(APP_CHECKS, "sign-in failed")
+            return
+
+        subject = Chain(signed_in[0], session.target, session.clock, session.check, app)
+        report.run({"function app": function_app.function_app}, subject)
+        if subject.site:
+            _wait(session, signed_in[0], app, budget)
+        report.run({name: function_app.CHECKS[name] for name in APP_CHECKS[1:]}, subject)
+
+
+def _wait(session: Session, azure: Azure, app: FunctionAppName, budget: timedelta) -> None:
+    """Return when the functions are there, or the time is over. A host that does not answer may be starting."""
+
+    def progress(elapsed: timedelta, budget: timedelta) -> None:
+        session.ui.waiting("the host to index the functions", elapsed, budget)
+
+    for _ in attempts(session.clock, budget, progress):
+        try:
+            found = {each.name for each in azure.function_apps.functions(app)}
+        except HostUnavailableError:
+            continue
+        if found.issuperset(function_app.FUNCTIONS):
+            return
