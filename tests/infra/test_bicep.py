@@ -213,6 +213,22 @@ def test_azd_deploys_the_root_of_the_repository_and_refuses_to_delete_resource_g
     assert not any(each.get("continueOnError") for each in down.values())
 
 
+@pytest.mark.parametrize("status", [0, 1])
+def test_azd_ends_a_deployment_with_the_status_of_verify_app(tmp_path: Path, status: int) -> None:
+    hook = yaml.safe_load((INFRA.parent / "azure.yaml").read_text(encoding="utf-8"))["hooks"]["postdeploy"]
+    program = tmp_path / "aoai-wandb-provision"
+    program.write_text(f'#!/bin/sh\necho "$@"\nexit {status}\n')
+    program.chmod(0o755)
+    env = {"AZURE_RESOURCE_GROUP": "rg-app", "AZURE_FUNCTION_APP": "func-app", "PATH": f"{tmp_path}:/bin"}
+    shell = ["/bin/sh", "-c", hook["posix"]["run"]]
+    done = subprocess.run(shell, env=env, capture_output=True, text=True, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (status, "verify-app -g rg-app --function-app func-app\n")
+    without = subprocess.run(shell, env=env | {"PATH": "/bin"}, capture_output=True, text=True, cwd=tmp_path)
+    assert without.returncode == 1, "nobody has verified it"
+    assert "aoai-wandb-provision verify-app -g rg-app --function-app func-app" in without.stderr
+    assert hook["windows"]["run"].rstrip().endswith("exit $LASTEXITCODE")
+
+
 def test_the_template_deploys_the_code_only_from_an_address_that_was_given() -> None:
     assert (
         "'Microsoft.Web/sites/extensions@2025-03-01' = if (!empty(packageUri)) {\n  name: 'onedeploy'" in TEXTS["app"]

@@ -33,6 +33,15 @@ def test_outputs_and_parameters_that_it_speaks_of_are_in_the_template() -> None:
         assert re.search(rf"^param {name} ", template, re.MULTILINE)
 
 
+def test_every_way_to_deploy_the_code_ends_in_a_check_that_the_functions_are_indexed() -> None:
+    blocks = re.findall(r"^```\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    deploying = [
+        block for block in blocks if re.search(r"config-zip|functionapp publish|packageUri=|/api/publish", block)
+    ]
+    assert len(deploying) == 4
+    assert all("provisioning verify-app" in block.splitlines()[-1] for block in deploying), "azd has a hook"
+
+
 def test_the_workbook_has_the_tiles_that_the_page_names() -> None:
     workbook = (ROOT / "infra" / "workbook.json").read_text(encoding="utf-8")
     titles = [

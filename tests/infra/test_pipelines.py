@@ -17,13 +17,14 @@ def test_a_pipeline_checks_then_deploys_a_pinned_release_without_a_stored_secret
     text = path.read_text(encoding="utf-8")
     assert yaml.safe_load(text)
     assert not re.search(r"secrets\.|password|client-secret", text, re.IGNORECASE)
-    assert text.index("preflight") < text.index("az deployment group create") < text.index("functionapp function list")
+    assert text.index("preflight") < text.index("az deployment group create") < text.index("verify-app")
     template = (INFRA / "main.bicep").read_text(encoding="utf-8")
     for name in re.findall(r'-p "?(\w+)=', text):
         assert re.search(rf"^param {name} ", template, re.MULTILINE)
-    options = {option for parameter in cli.commands["preflight"].params for option in parameter.opts}
-    [arguments] = re.findall(r"preflight( (?:[^\n]*\\\n)*[^\n]*)", text)
-    assert set(re.findall(r"(?<!\S)--?[a-z][\w-]*", arguments)) <= options
+    for command in ("preflight", "verify-app"):
+        options = {option for parameter in cli.commands[command].params for option in parameter.opts}
+        [arguments] = re.findall(rf"aoai-wandb-provision {command}( (?:[^\n]*\\\n)*[^\n]*)", text)
+        assert set(re.findall(r"(?<!\S)--?[a-z][\w-]*", arguments)) <= options
     assert "@main" not in text
     assert "@master" not in text
 
