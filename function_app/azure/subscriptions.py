@@ -1,26 +1,32 @@
 """The client for Azure Resource Manager: which Azure OpenAI accounts are in a subscription or a resource group. Read only.
 
-Two GET requests need no SDK: the azure-mgmt packages are not deployed.
+Its few GET requests need no SDK: the azure-mgmt packages are not deployed.
 """
 
+import base64
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import httpx2
 from azure.core.credentials import TokenCredential
 from azure.core.exceptions import AzureError
 
-from function_app.data.addresses import Endpoint, Scope, parse_endpoint
+from function_app.data.addresses import SUBSCRIPTION, Endpoint, Scope, parse_endpoint
 from function_app.data.fields import Fields, mapping, text
 from function_app.errors import AccessError, AccountBusyError, AccountError, NotThereError, first_line
 from function_app.traffic import AZURE, asked
 
 _API_VERSION = "2023-05-01"  # stable; its description is public
 _TIMEOUT = httpx2.Timeout(30.0, connect=10.0)
+_OF_SUBSCRIPTIONS = "2022-12-01"  # stable; its description is public
 _PAGES_AT_MOST = 100
 _KINDS = frozenset({"openai", "aiservices"})
+_DELEGATED = (
+    "its subscription belongs to tenant {tenant} and is delegated to this one by Azure Lighthouse, which gives no role that"
+    " reads jobs. Run the app in that tenant, or name the account in AZURE_OPENAI_ENDPOINTS of an app that uses its API key"
+)
 _ROLE = "Assign its identity 'Cognitive Services OpenAI User' at that scope. New roles take up to ten minutes to work."
 
 RESOURCE_MANAGERS = {
@@ -56,6 +62,7 @@ class Subscriptions:
         self._cloud = cloud
         self._server = RESOURCE_MANAGERS[cloud]
         self._http = httpx2.Client(timeout=_TIMEOUT, follow_redirects=False)
+        self._delegated_by: dict[str, str | None] = {}
 
     def close(self) -> None:
         """Close the connections."""
@@ -64,8 +71,12 @@ class Subscriptions:
     def accounts(self, scope: Scope) -> list[FoundAccount]:
         """Return the Azure OpenAI and AI Services accounts of a scope that the identity may see."""
         url = f"{self._server}{scope.path}/providers/Microsoft.CognitiveServices/accounts?api-version={_API_VERSION}"
-        found = (account_from(entry, self._cloud) for entry in self._entries(url, scope.text))
-        return [account for account in found if account]
+        entries = (account_from(entry, self._cloud) for entry in self._entries(url, scope.text))
+        found = [account for account in entries if account]
+        if found and (tenant := self._delegating_tenant(scope.subscription)):
+            problem = _DELEGATED.format(tenant=tenant)
+            return [replace(account, endpoint=None, problem=problem) for account in found]
+        return found
 
     def exists(self, account: FoundAccount) -> bool:
         """Return whether the account is still there.
@@ -78,6 +89,24 @@ class Subscriptions:
         except NotThereError:
             return False
         return True
+
+    def _delegating_tenant(self, subscription: str) -> str | None:
+        """Return the tenant of a subscription that is delegated to the identity's tenant; None for one of its tenant's.
+
+        Each subscription is asked about once. One that does not answer counts as the tenant's until the next search.
+        """
+        if subscription not in self._delegated_by:
+            url = f"{self._server}/subscriptions/{subscription}?api-version={_OF_SUBSCRIPTIONS}"
+            try:
+                home = Fields(self._get(url, f"{SUBSCRIPTION}{subscription}")).read("tenantId", text)
+                own = _tenant_of(self._token())
+            except (AccountError, AzureError):
+                return None
+            self._delegated_by[subscription] = home if home and own and home.lower() != own.lower() else None
+        return self._delegated_by[subscription]
+
+    def _token(self) -> str:
+        return self._identity.get_token(f"{self._server}/.default").token
 
     def _entries(self, url: str, where: str) -> Iterator[Any]:
         seen: set[str] = set()
@@ -96,7 +125,7 @@ class Subscriptions:
 
     def _get(self, url: str, where: str) -> Mapping[str, Any]:
         try:
-            token = self._identity.get_token(f"{self._server}/.default").token
+            token = self._token()
             asked(AZURE)
             response = self._http.get(url, headers={"authorization": f"Bearer {token}"})
         except AzureError as error:
@@ -141,6 +170,16 @@ def account_from(entry: object, cloud: str = "com") -> FoundAccount | None:
     private = (properties.read("publicNetworkAccess", text) or "").lower() == "disabled"
     problem = "its public network access is disabled, so the app needs a private endpoint" if private else ""
     return FoundAccount(resource_id, name, endpoint, problem if endpoint else "Azure shows no address of its jobs")
+
+
+def _tenant_of(token: str) -> str | None:
+    """Return the tenant that an access token says it is of (claim `tid`); None if it cannot be read."""
+    payload = token.split(".")[1] if token.count(".") == 2 else ""
+    try:
+        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    except (ValueError, RecursionError):
+        return None
+    return Fields(claims).read("tid", text)
 
 
 def _endpoint(subdomain: str, addresses: list[Any], cloud: str) -> Endpoint | None:

@@ -14,7 +14,10 @@ WRITABLE = ("Enabled", "Warned", "PastDue")
 
 @dataclass
 class Subscription:
-    """A subscription. `assignment_limit`: how many role assignments it can have; `unregistered`: resource providers."""
+    """A subscription. `assignment_limit`: how many role assignments it can have; `unregistered`: resource providers.
+
+    `delegated`: another tenant's, in which principals of this one act through Azure Lighthouse.
+    """
 
     id: str
     name: str
@@ -22,6 +25,7 @@ class Subscription:
     state: str = "Enabled"
     assignment_limit: int = 4000
     unregistered: tuple[str, ...] = ()
+    delegated: bool = False
 
     @property
     def scope(self) -> str:

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from sandbox.azure.governance import Lock, Subscription
 from sandbox.azure.policy import PolicyAssignment
-from sandbox.azure.rbac import Rbac
+from sandbox.azure.rbac import Rbac, within
 from sandbox.runtime.clock import Clock
 
 
@@ -278,5 +278,7 @@ class Tenant:
         return group.lower() in self.groups and subscription.lower() == known
 
     def may(self, principal_id: str, action: str, scope: str, *, data: bool = False) -> bool:
-        """Whether RBAC lets the principal do this, as of now."""
+        """Whether RBAC lets the principal do this, as of now. Azure Lighthouse delegates no role with data actions."""
+        if data and any(each.delegated and within(scope, each.scope) for each in self.subscriptions.values()):
+            return False
         return self.rbac.allows(principal_id, action, scope, data=data, now=self.clock.time())

@@ -304,6 +304,7 @@ class Builder:
             script.state,
             script.assignment_limit,
             tuple(script.unregistered),
+            script.delegated,
         )
         tenant.subscriptions[made.id] = made
         tenant.rbac.above[made.scope.lower()] = self._above(script.management_group)

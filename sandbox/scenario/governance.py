@@ -9,7 +9,9 @@ from sandbox.scenario.tenant import Script
 
 
 class SubscriptionScript(Script):
-    """A subscription. `tenant_id`: another tenant's, whose tokens it takes."""
+    """A subscription. `tenant_id`: another tenant's, whose tokens it takes; with `delegated` also those of this tenant, but no
+    role has data actions there (Azure Lighthouse).
+    """
 
     id: str = "5b1f6d1c-0000-4000-8000-0000000000aa"
     name: str = "contoso-ml"
@@ -18,6 +20,7 @@ class SubscriptionScript(Script):
     tenant_id: str | None = None
     assignment_limit: int = 4000
     unregistered: list[str] = Field(default_factory=list)
+    delegated: bool = False
 
 
 class GroupScript(Script):

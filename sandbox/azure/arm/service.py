@@ -88,7 +88,7 @@ class Arm:
             subscription = self._tenant.subscriptions.get(match[1].lower())
             if subscription is None:
                 raise not_found(self._tenant, {"sub": match[1]})
-            if subscription.tenant_id != caller.tenant_id:
+            if subscription.tenant_id != caller.tenant_id and not subscription.delegated:
                 raise _wrong_tenant(subscription, caller, self._tenant.names.login)
         return caller
 
@@ -107,16 +107,26 @@ class Arm:
         rbac, who = self._tenant.rbac, call.who
         held = [a for a in rbac.active(self._tenant.clock.time()) if a.principal_id in rbac.ids_of(who.object_id)]
         seen = [
-            _subscription_body(s)
+            self._subscription_body(s)
             for s in self._tenant.subscriptions.values()
-            if s.tenant_id == who.tenant_id
+            if (s.tenant_id == who.tenant_id or s.delegated)
             and any(rbac.within(s.scope, a.scope) or within(a.scope, s.scope) for a in held)
         ]
         # The official description requires nextLink, also on the last page, where it is empty.
         return Reply(200, {"value": seen, "nextLink": ""})
 
     def _subscription(self, call: Call) -> Reply:
-        return Reply(200, _subscription_body(self._tenant.subscriptions[call.params["sub"].lower()]))
+        return Reply(200, self._subscription_body(self._tenant.subscriptions[call.params["sub"].lower()]))
+
+    def _subscription_body(self, subscription: Subscription) -> dict[str, Any]:
+        return {
+            "id": subscription.scope,
+            "subscriptionId": subscription.id,
+            "displayName": subscription.name,
+            "state": subscription.state,
+            "tenantId": subscription.tenant_id,
+            "managedByTenants": [{"tenantId": self._tenant.tenant_id}] if subscription.delegated else [],
+        }
 
     # --- accounts ----------------------------------------------------------------------------------------------
 
@@ -279,16 +289,6 @@ class Arm:
         if account.user_identities:
             identity["userAssignedIdentities"] = account.user_identities
         return identity
-
-
-def _subscription_body(subscription: Subscription) -> dict[str, Any]:
-    return {
-        "id": subscription.scope,
-        "subscriptionId": subscription.id,
-        "displayName": subscription.name,
-        "state": subscription.state,
-        "tenantId": subscription.tenant_id,
-    }
 
 
 def _wrong_tenant(subscription: Subscription, caller: Caller, login: str) -> ServiceError:

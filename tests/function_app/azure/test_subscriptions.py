@@ -161,3 +161,23 @@ def test_a_failed_search_keeps_the_accounts_of_the_previous_one(bench: Bench) ->
 def test_a_message_for_an_account_that_another_instance_found_is_processed(bench: Bench) -> None:
     open_world(bench)
     assert engine(bench).sync_job("foundry", OTHER_JOB).result is Result.SYNCED
+
+
+def test_accounts_that_another_tenant_delegated_are_told_and_their_jobs_are_not_requested(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    customer = {"id": "5b1f6d1c-0000-4000-8000-0000000000cc", "name": "customer", "tenant_id": ID[15:51]}
+    account = {"name": "theirs", "group": "rg-theirs", "jobs": [a_job()], "files": [a_file()]}
+    bench.load(
+        {
+            "extends": "contoso",
+            "subscriptions": [customer | {"delegated": True}],
+            "groups": ["rg-ml", {"name": "rg-theirs", "subscription": "customer"}],
+            "accounts": [account],
+            "assignments": [{"principal": "operator", "role": "Reader", "scope": "customer"}],
+        }
+    )
+    found = engine(bench, f"subscription:{customer['id']}")
+    asked, _ = bench.counted(lambda: [bench.tick(found), bench.tick(found)])
+    assert {name: n for name, n in asked.items() if name.startswith("FineTuning_")} == {}
+    assert caplog.text.count("account needs attention account=theirs reason=its subscription belongs to tenant") == 1
