@@ -142,6 +142,7 @@ class Account:
     local_auth: bool = True  # API keys are accepted
     rules: frozenset[str] = frozenset()  # every network rule in words, to be compared
     tags: Mapping[str, str] = field(default_factory=dict)
+    limits: Mapping[str, int] = field(default_factory=dict)  # its own, by Azure's names: MaxFineTuneCount
 
     @property
     def group(self) -> str:

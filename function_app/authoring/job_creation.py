@@ -30,7 +30,8 @@ _MODELS = "https://learn.microsoft.com/azure/ai-foundry/openai/concepts/models#f
 _BUSY = frozenset({408, 409, 429})
 _QUOTA = (
     "Azure limits the queued, running and stored jobs and the files of an account (Microsoft, Azure OpenAI quotas and limits):"
-    " wait until a job ends, delete old ones, or request a higher quota."
+    " wait until a job ends, delete old ones, or request a higher quota. `python -m provisioning doctor` shows the account's"
+    " own limits."
 )
 
 

@@ -4,6 +4,7 @@ Our own types go in and out. The SDKs' clients stay inside, and their errors are
 installed SDK has (subscriptions, permissions at one resource, Microsoft Graph) use rest.py.
 """
 
+import re
 import uuid
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -234,7 +235,15 @@ def _account(sdk: SdkAccount) -> Account:
         local_auth=not (properties and properties.disable_local_auth),
         rules=network_rules(properties) if properties else frozenset(),
         tags=dict(sdk.tags or {}),
+        limits=_limits(properties),
     )
+
+
+def _limits(properties: AccountProperties | None) -> dict[str, int]:
+    """The account's own limits, which differ from the documented ones (recorded: 500 jobs, not 100)."""
+    shown = (properties.capabilities if properties else None) or []
+    named = [(str(each.name), str(each.value)) for each in shown]
+    return {name: int(value) for name, value in named if name.startswith("Max") and re.fullmatch(r"[0-9]{1,18}", value)}
 
 
 def _endpoint(properties: AccountProperties) -> str:

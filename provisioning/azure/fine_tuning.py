@@ -1,4 +1,10 @@
-"""Azure OpenAI's data plane: whether the caller may list fine-tuning jobs. Read only."""
+"""Azure OpenAI's data plane: the fine-tuning jobs that the caller may list, and when their models end. Read only."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote
 
 from azure.core.credentials import TokenCredential
 from azure.core.exceptions import HttpResponseError
@@ -12,13 +18,35 @@ from provisioning.errors import (
     MissingRightsError,
     NotFoundError,
     NotSignedInError,
+    ProvisioningError,
     WrongAccountError,
 )
 from provisioning.models import Account, Caller
 
 _NETWORK = ("virtual network", "firewall", "private endpoint", "public access is disabled")
 """Words of a 403 that is about the network (public reports). Foundry documents 403 for a missing role, too."""
-_ONE_JOB = "/openai/fine_tuning/jobs?api-version=2024-10-21&limit=1"
+_JOBS = "/openai/fine_tuning/jobs?api-version=2024-10-21&limit=100"
+_MODELS = "/openai/models?api-version=2024-10-21"
+_PAGES_AT_MOST = 20
+_NEVER = 3_786_912_000  # 2090: dates after it are placeholders (recorded in ARM's list of models)
+
+
+@dataclass(frozen=True)
+class Jobs:
+    """The account's fine-tuning jobs: their number, and the names of their base models and of the models that they made."""
+
+    count: int
+    base_models: frozenset[str]
+    models: frozenset[str]
+
+
+@dataclass(frozen=True)
+class ModelEnd:
+    """When a model can no longer be trained, or with `answers` when it no longer answers."""
+
+    model: str
+    answers: bool
+    at: datetime
 
 
 class FineTuningJobs:
@@ -28,8 +56,8 @@ class FineTuningJobs:
         self._account = account
         self._rest = Rest(account.endpoint.rstrip("/"), credential, scope, waiting)
 
-    def any(self, caller: Caller) -> bool:
-        """Return whether the account has jobs.
+    def read(self, caller: Caller) -> Jobs:
+        """Return what the account's list of jobs has.
 
         Raises:
             MissingRightsError: no role of the caller has the data action.
@@ -41,10 +69,41 @@ class FineTuningJobs:
         """
         with translated(f"Listing the fine-tuning jobs of {self._account.name}"):
             try:
-                return bool(self._rest.get(_ONE_JOB).get("data"))
+                jobs = [*self._listed()]
             except HttpResponseError as error:
                 self._raise_refusal(caller, error)
                 raise
+        models, made = ({str(job[name]) for job in jobs if job.get(name)} for name in ("model", "fine_tuned_model"))
+        return Jobs(len(jobs), frozenset(each.partition(".ft-")[0] for each in models), frozenset(made))
+
+    def ends(self, jobs: Jobs) -> list[ModelEnd]:
+        """Return when training of the jobs' base models ends, and when the models that they made no longer answer.
+
+        Empty if the account does not say. These are the dates of Azure's classic API. Those of training are for customers that
+        never used the base model (Microsoft, model retirement).
+        """
+        try:
+            with translated(f"Listing the models of {self._account.name}"):
+                shown = self._rest.get(_MODELS).get("data")
+        except ProvisioningError:
+            return []
+        found = []
+        for each in shown if isinstance(shown, list) else []:
+            name, dates = str(each.get("id")), each.get("deprecation") or {}
+            at = dates.get("inference" if name in jobs.models else "fine_tune")
+            if name in jobs.models | jobs.base_models and isinstance(at, int) and at < _NEVER:
+                found.append(ModelEnd(name, name in jobs.models, datetime.fromtimestamp(at, UTC)))
+        return sorted(found, key=lambda end: end.at)
+
+    def _listed(self) -> Iterator[Mapping[str, Any]]:
+        path = _JOBS
+        for _ in range(_PAGES_AT_MOST):
+            page = self._rest.get(path)
+            jobs = page.get("data") or []
+            yield from jobs
+            if not page.get("has_more") or not jobs:
+                return
+            path = f"{_JOBS}&after={quote(str(jobs[-1].get('id')), safe='')}"
 
     def _raise_refusal(self, caller: Caller, error: HttpResponseError) -> None:
         """Raise our error for a known refusal. A missing role is 401 or 403; only code and words differ."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 
 from provisioning import shell
 from provisioning.azure.client import Azure
@@ -29,6 +30,11 @@ from provisioning.observation.vault import find_vault, network_refusal
 from provisioning.planning.secret import expiry_warning, until
 from provisioning.planning.vault import UNTRUSTED
 from provisioning.wandb_key import Key
+
+_SOON = timedelta(days=90)
+"""How long before its end doctor warns of a model."""
+_NEARLY = 0.9  # of the limit of jobs
+_NAMED = 5  # models in one line
 
 
 @dataclass
@@ -202,11 +208,30 @@ def wandb_key(chain: Chain) -> Finding:
 
 
 def job_list(chain: Chain) -> Finding:
-    """The operator may list the account's jobs on the data plane, as the function app does."""
+    """The operator may list the account's jobs, as the function app does. There is room for more, and no model ends soon."""
     found = known(chain.account, "the account")
-    if chain.azure.jobs(found).any(chain.azure.caller):
-        return ok("you may list fine-tuning jobs, and there are some")
-    return ok("you may list fine-tuning jobs; there are none yet")
+    jobs = chain.azure.jobs(found)
+    listed = jobs.read(chain.azure.caller)
+    most, largest = found.limits.get("MaxFineTuneCount"), found.limits.get("MaxTrainingFileSize")
+    seen = f"you may list fine-tuning jobs; there are {listed.count or 'none yet'}"
+    seen += f", and at most {most:,}" if most else ""
+    seen += f"; training files have at most {largest:,} bytes" if largest else ""
+    if most and listed.count >= most * _NEARLY:
+        return warning(
+            seen, "Azure refuses new jobs at that limit: delete old ones (their runs in W&B stay), or ask for more."
+        )
+    now = chain.clock.now()
+    soon = [end for end in jobs.ends(listed) if now <= end.at < now + _SOON]
+    if not soon:
+        return ok(seen)
+    words = ("{} no longer answers from {}" if end.answers else "training of {} ends on {}" for end in soon)
+    ends = [text.format(end.model, end.at.date()) for text, end in zip(words, soon, strict=True)]
+    more = [f"{len(ends) - _NAMED} more models end"] if len(ends) > _NAMED else []
+    return warning(
+        f"{seen}; within {_SOON.days} days: " + ", ".join(ends[:_NAMED] + more),
+        "Plan the move to another base model: https://learn.microsoft.com/azure/foundry/openai/concepts/model-retirement-schedule"
+        " (customers that used a base model before may train it longer).",
+    )
 
 
 CHECKS: Mapping[str, Callable[[Chain], Finding]] = {

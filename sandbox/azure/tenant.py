@@ -199,6 +199,7 @@ class Account:
     firewall: bool = False
     public_network: bool = True
     tags: dict[str, str] = field(default_factory=dict)
+    limits: dict[str, int] = field(default_factory=dict)  # as `capabilities` show them: MaxFineTuneCount and others
 
     @property
     def endpoints(self) -> dict[str, str]:

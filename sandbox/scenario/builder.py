@@ -134,6 +134,7 @@ class Builder:
             firewall=script.firewall,
             public_network=script.public_network,
             tags=dict(script.tags),
+            limits=dict(script.limits),
         )
         tenant.accounts[account.id.lower()] = account
         if script.system_identity:

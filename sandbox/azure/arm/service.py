@@ -265,6 +265,8 @@ class Arm:
                 "endpoints": account.endpoints,
             },
         }
+        if account.limits:
+            body["properties"]["capabilities"] = [{"name": k, "value": str(v)} for k, v in account.limits.items()]
         if account.tags:
             body["tags"] = account.tags
         if account.custom_subdomain:

@@ -1,6 +1,6 @@
 """The answers of the fine-tuning API's operations, after the access check."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -249,45 +249,41 @@ def list_checkpoints(request: Request) -> Reply:
 
 
 def get_model(request: Request) -> Reply:
-    """The model of a job. Its end is in the classic answer and in the platform's; v1's is UNVERIFIED, and has none here."""
-    name = request.call.params["model"]
-    if request.surface == "classic" and (ends := request.store.training_end(name)):
-        return Reply(body=_base_model(name, ends))
-    job = next(
-        (job for job in request.store.jobs(request.now) if job.body(request.now).get("fine_tuned_model") == name), None
-    )
-    if job is None or job.script.retires is None:
+    """One model, see `_models`."""
+    found = next((each for each in _models(request) if each["id"] == request.call.params["model"]), None)
+    if found is None:
         raise not_found()
-    retires = epoch(job.script.retires, job.created)
-    if request.surface != "classic":
+    return Reply(body=found)
+
+
+def list_models(request: Request) -> Reply:
+    """List the models in one page."""
+    return Reply(body={"object": "list", "data": [*_models(request)]})
+
+
+def _models(request: Request) -> Iterator[dict[str, Any]]:
+    """The base models and the jobs' models whose ends the scenario tells. Ends are in the classic answer and in the
+    platform's; v1's is UNVERIFIED, and has none here.
+    """
+    if request.surface == "classic":
+        for name, ends in request.store.training_ends():
+            yield _model(name, 1_720_000_000, {"fine_tune": int(ends), "inference": int(ends)}, trains=True)
+    for job in request.store.jobs(request.now):
+        made = job.body(request.now).get("fine_tuned_model")
+        if not made or job.script.retires is None:
+            continue
+        retires, created = epoch(job.script.retires, job.created), int(job.created)
+        if request.surface == "classic":
+            yield _model(made, created, {"inference": int(retires)}) | {"model": job.script.model, "fine_tune": job.id}
+            continue
         shutdown = {"shutdown_date": datetime.fromtimestamp(retires, UTC).date().isoformat()}
-        known = {"id": name, "object": "model", "created": int(job.created), "owned_by": "organization"}
-        return Reply(body=known | (shutdown if request.surface == "platform" else {}))
-    capabilities = {
-        "fine_tune": False,
-        "inference": True,
-        "completion": False,
-        "chat_completion": True,
-        "embeddings": False,
-    }
-    return Reply(
-        body={
-            "model": job.script.model,
-            "fine_tune": job.id,
-            "capabilities": capabilities,
-            "lifecycle_status": "generally-available",
-            "deprecation": {"inference": int(retires)},
-            "id": name,
-            "status": "succeeded",
-            "created_at": int(job.created),
-            "object": "model",
-        }
-    )
+        known = {"id": made, "object": "model", "created": created, "owned_by": "organization"}
+        yield known | (shutdown if request.surface == "platform" else {})
 
 
-def _base_model(name: str, ends: float) -> dict[str, Any]:
+def _model(name: str, created: int, ends: dict[str, int], *, trains: bool = False) -> dict[str, Any]:
     capabilities = {
-        "fine_tune": True,
+        "fine_tune": trains,
         "inference": True,
         "completion": False,
         "chat_completion": True,
@@ -296,10 +292,10 @@ def _base_model(name: str, ends: float) -> dict[str, Any]:
     return {
         "capabilities": capabilities,
         "lifecycle_status": "generally-available",
-        "deprecation": {"fine_tune": int(ends), "inference": int(ends)},
+        "deprecation": ends,
         "id": name,
         "status": "succeeded",
-        "created_at": 1720000000,
+        "created_at": created,
         "object": "model",
     }
 
@@ -366,6 +362,7 @@ OPERATIONS: Sequence[tuple[str, str, str, Handler, str]] = (
     ("FineTuning_Cancel", "POST", "/fine_tuning/jobs/{job}/cancel", cancel_job, "fine-tunes/write"),
     ("FineTuning_Pause", "POST", "/fine_tuning/jobs/{job}/pause", pause_job, "fine-tunes/write"),
     ("FineTuning_Resume", "POST", "/fine_tuning/jobs/{job}/resume", resume_job, "fine-tunes/write"),
+    ("Models_List", "GET", "/models", list_models, "models/read"),
     ("Models_Get", "GET", "/models/{model}", get_model, "models/read"),
     ("Files_List", "GET", "/files", list_files, "files/read"),
     ("Files_Upload", "POST", "/files", upload_file, "files/write"),

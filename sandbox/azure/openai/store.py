@@ -41,6 +41,7 @@ class OpenAIAccount(Script):
     new_jobs: JobCourse = JobCourse()
     kind: Literal["OpenAI", "AIServices", "FormRecognizer"] = "OpenAI"
     projects: list[str] = Field(default_factory=list)
+    limits: dict[str, int] = Field(default_factory=dict)
     training_ends: dict[str, Moment] = Field(default_factory=dict)
     project_audience: str = "https://ai.azure.com"
 
@@ -127,10 +128,10 @@ class Store:
         results = script.results.model_copy(update={"base64": True})
         return script.model_copy(update={"style": "openai", "results": results})
 
-    def training_end(self, model: str) -> float | None:
-        """When a base model can no longer be trained, by `training_ends`."""
-        ends = self.account.training_ends.get(model)
-        return None if ends is None else epoch(ends, self._origin)
+    def training_ends(self) -> Iterator[tuple[str, float]]:
+        """Base models, and when they can no longer be trained."""
+        for model, ends in self.account.training_ends.items():
+            yield model, epoch(ends, self._origin)
 
     # -- jobs
 

@@ -35,7 +35,32 @@ NO_VAULT = dict.fromkeys(
 NO_APP_IDENTITY = {"app secret access": "skipped", "app job access": "skipped"}
 READER: Any = {"without": (("operator", "Owner"),), "plus": (("operator", "Reader", "rg-ml"),)}
 
+A_JOB = {"id": "ftjob-" + "1" * 32, "model": "gpt-4o-mini-2024-07-18", "created": "-2d", "training_file": "file-a"}
+
 BROKEN = {
+    "training of a base model ends soon": Broken(
+        "job list",
+        "training of gpt-4o-mini-2024-07-18 ends on",
+        "model-retirement-schedule",
+        "warning",
+        world={"account": {"jobs": [A_JOB], "training_ends": {A_JOB["model"]: "40d", "gpt-4.1-2025-04-14": "41d"}}},
+    ),
+    "a fine-tuned model ends soon": Broken(
+        "job list",
+        "there are 1; within 90 days: gpt-4o-mini-2024-07-18.ft-11111111111111111111111111111111 no longer answers from",
+        "model-retirement-schedule",
+        "warning",
+        world={"account": {"jobs": [A_JOB | {"retires": "30d"}], "training_ends": {A_JOB["model"]: "-1d"}}},
+    ),
+    "as many jobs as the account may have": Broken(
+        "job list",
+        "there are 1, and at most 1; training files have at most 512,000,000 bytes",
+        "delete old ones",
+        "warning",
+        world={
+            "account": {"jobs": [A_JOB], "limits": {"MaxFineTuneCount": 1, "MaxTrainingFileSize": 512_000_000}},
+        },
+    ),
     "no account": Broken(
         "account", "There is no Azure OpenAI account aoai-lm", "aoai-ml", target={"account": "aoai-lm"}, also=NO_ACCOUNT
     ),
