@@ -1,13 +1,7 @@
-"""Read a JSONL file as a stream: bytes to lines, lines to examples, examples to table rows. Pure.
-
-A file has the format of most of its first lines. Lines of another format are reported as malformed, so that one wrong
-line, even the first, does not determine the format.
-"""
+"""Read a JSONL file as a stream: bytes to lines, lines to examples, examples to table rows. Pure."""
 
 import json
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from itertools import chain
 from typing import Any
 
 from function_app.data.credentials import without_credentials
@@ -22,39 +16,13 @@ MOST_VALUES = 200_000
 
 BOM = b"\xef\xbb\xbf"
 
-_DECIDING_LINES = 1000  # the majority of these lines determines the format …
-_DECIDING_BYTES = 4 * 1024 * 1024  # … and they are kept in memory until then
-
 
 def read_rows(lines: Iterable[bytes]) -> Iterator[TableRow | Malformed]:
-    """Yield a row for each line that is not blank, or the reason why it is not an example.
+    """Yield a row, of any format, for each line that is not blank, or the reason why it is not an example.
 
     Args:
         lines: the file's lines, with or without newlines, such as those of an open file.
     """
-    rows = _rows(lines)
-    head: list[TableRow | Malformed] = []
-    held = 0
-    for item, size in rows:
-        head.append(item)
-        held += size
-        if len(head) >= _DECIDING_LINES or held >= _DECIDING_BYTES:
-            break
-    formats = Counter(item.format for item in head if isinstance(item, TableRow))
-    file_format = max(formats, key=lambda each: formats[each], default="")
-    for item in chain(head, (item for item, _ in rows)):
-        if isinstance(item, Malformed):
-            yield item
-            continue
-        file_format = file_format or item.format
-        if item.format == file_format:
-            yield item
-        else:
-            yield Malformed(item.line, f"is a {item.format} example in a {file_format} file")
-
-
-def _rows(lines: Iterable[bytes]) -> Iterator[tuple[TableRow | Malformed, int]]:
-    """Yield each line's row, of any format, and the line's size in bytes."""
     for number, line in enumerate(lines, 1):
         text = stripped(line, number)
         if not text:
@@ -64,11 +32,11 @@ def _rows(lines: Iterable[bytes]) -> Iterator[tuple[TableRow | Malformed, int]]:
             found = format_of(example)
             cells = SPECS[found].cells(without_credentials(example))
         except NotAnExampleError as error:
-            yield Malformed(number, str(error)), len(text)
+            yield Malformed(number, str(error))
         except RecursionError:
-            yield Malformed(number, "is nested too deeply to read"), len(text)
+            yield Malformed(number, "is nested too deeply to read")
         else:
-            yield TableRow(number, {"line": number, **cells}, found), len(text)
+            yield TableRow(number, {"line": number, **cells}, found)
 
 
 def stripped(line: bytes, number: int) -> bytes:

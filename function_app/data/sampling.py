@@ -1,6 +1,10 @@
-"""Collect a sample of a training file's rows, and counts of all rows, while the file is read once. Pure."""
+"""Collect a sample of a training file's rows, and counts of all rows, while the file is read once. Pure.
 
-from collections import Counter
+A file has the format of most of its examples, which is known when all of it is read. Until then samples and counts are kept
+for each format. In the end, examples of the other formats count as malformed lines.
+"""
+
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from hashlib import blake2b
@@ -18,75 +22,58 @@ _MALFORMED_SHOWN = 20  # in the metadata
 
 
 class Sample:
-    """A random choice of rows. For the same `seed` (the file id) it is always the same, regardless of the order of the rows.
+    """A random choice of rows of each format. For the same `seed` (the file id) it is always the same, regardless of the
+    order of the rows.
 
-    Holds at most `rows` rows and `size` bytes, but at least one row. A larger sample contains every row of a smaller one.
+    Holds at most `rows` rows of each format, and `size` bytes of all formats, but at least one row. A larger sample contains
+    every row of a smaller one.
     """
 
     def __init__(self, rows: int, size: int, *, seed: str) -> None:
         self._rows = rows
         self._size = size
         self._seed = seed
-        self._held: list[
-            tuple[int, int, bytes]
-        ] = []  # the rows with the lowest ranks; the highest of these is dropped first
+        # By format, the rows with the lowest ranks; the highest of these is dropped first.
+        self._held: dict[str, list[tuple[int, int, bytes]]] = defaultdict(list)
         self._bytes = 0
-        self._limit = inf if rows else 0  # rows with this rank or a higher one are not chosen
+        # Rows with this rank or a higher one are not chosen.
+        self._limits: dict[str, float] = defaultdict(lambda: inf if rows else 0)
 
-    def offer(self, line: int, encoded: Callable[[], bytes]) -> None:
-        """Add a row if it is chosen. Only chosen rows are encoded."""
+    def offer(self, line: int, encoded: Callable[[], bytes], form: str = "") -> None:
+        """Add a row of a format if it is chosen. Only chosen rows are encoded."""
         rank = int.from_bytes(blake2b(f"{self._seed} {line}".encode(), digest_size=8).digest())
-        if rank >= self._limit:
+        if rank >= self._limits[form]:
             return
         data = encoded()
-        heappush(self._held, (-rank, line, data))
+        heappush(self._held[form], (-rank, line, data))
         self._bytes += len(data)
-        while len(self._held) > self._rows or (self._bytes > self._size and len(self._held) > 1):
-            out, _, gone = heappop(self._held)
-            self._limit = -out
-            self._bytes -= len(gone)
+        if len(self._held[form]) > self._rows:
+            self._drop(form)
+        while self._bytes > self._size and sum(map(len, self._held.values())) > 1:
+            self._drop(min((form for form, held in self._held.items() if held), key=lambda each: self._held[each][0]))
 
-    def __len__(self) -> int:
-        """Return how many rows are chosen."""
-        return len(self._held)
+    def _drop(self, form: str) -> None:
+        out, _, gone = heappop(self._held[form])
+        self._limits[form] = -out
+        self._bytes -= len(gone)
 
-    def __iter__(self) -> Iterator[bytes]:
-        """Iterate over the chosen rows in the order of the file."""
-        return (data for _, data in sorted((line, data) for _, line, data in self._held))
+    def of(self, form: str = "") -> list[bytes]:
+        """Return the chosen rows of a format in the order of the file."""
+        return [data for _, data in sorted((line, data) for _, line, data in self._held[form])]
 
 
 @dataclass
-class Tally:
-    """Counts of a file, collected while its rows are read.
+class _Counts:
+    """Counts of a file's examples of one format. `others` are the first lines to list if the file has another format."""
 
-    Attributes:
-        format: the file's format; empty without any example.
-        malformed: the number of lines that are not examples; `shown` lists the first of them.
-        messages: number of messages by role; the outputs of preference files are not counted.
-    """
-
-    format: str = ""
     examples: int = 0
-    malformed: int = 0
-    shown: list[Malformed] = field(default_factory=list)
     messages: Counter[str] = field(default_factory=Counter)
     tool_calls: int = 0
     images: int = 0
     with_tools: int = 0
+    others: list[int] = field(default_factory=list)
 
-    def rows(self, items: Iterable[TableRow | Malformed]) -> Iterator[TableRow]:
-        """Yield the rows and count them."""
-        for item in items:
-            if isinstance(item, Malformed):
-                self.malformed += 1
-                if len(self.shown) < MALFORMED_KEPT:
-                    self.shown.append(item)
-                continue
-            self._count(item)
-            yield item
-
-    def _count(self, row: TableRow) -> None:
-        self.format = row.format
+    def add(self, row: TableRow) -> None:
         self.examples += 1
         # A role is text from the file: an unknown one is counted, not quoted.
         roles = str(row.cells.get("roles", "")).split()
@@ -94,19 +81,73 @@ class Tally:
         self.tool_calls += _whole(row.cells.get("tool_calls"))
         self.images += _whole(row.cells.get("images"))
         self.with_tools += bool(row.cells.get("tools"))
+        if len(self.others) < MALFORMED_KEPT:
+            self.others.append(row.line)
+
+
+@dataclass
+class Tally:
+    """Counts of a file, collected while its rows are read. They are right when all rows are read."""
+
+    _formats: dict[str, _Counts] = field(default_factory=dict)
+    _unusable: int = 0
+    _shown: list[Malformed] = field(default_factory=list)
+
+    def rows(self, items: Iterable[TableRow | Malformed]) -> Iterator[TableRow]:
+        """Yield the rows, of any format, and count them."""
+        for item in items:
+            if isinstance(item, TableRow):
+                self._formats.setdefault(item.format, _Counts()).add(item)
+                yield item
+                continue
+            self._unusable += 1
+            if len(self._shown) < MALFORMED_KEPT:
+                self._shown.append(item)
+
+    @property
+    def format(self) -> str:
+        """The format of most examples, the first of equally frequent ones; empty without any example."""
+        return max(self._formats, key=lambda each: self._formats[each].examples, default="")
+
+    @property
+    def examples(self) -> int:
+        """The number of examples of the file's format."""
+        return self._of_format.examples
+
+    @property
+    def malformed(self) -> int:
+        """The number of lines that are not examples of the file's format."""
+        return self._unusable + sum(counts.examples for counts in self._formats.values()) - self.examples
+
+    @property
+    def shown(self) -> list[Malformed]:
+        """The first malformed lines."""
+        form = self.format
+        others = (
+            Malformed(line, f"is a {other} example in a {form} file")
+            for other, counts in self._formats.items()
+            if other != form
+            for line in counts.others
+        )
+        return sorted([*self._shown, *others], key=lambda each: each.line)[:MALFORMED_KEPT]
+
+    @property
+    def _of_format(self) -> _Counts:
+        return self._formats.get(self.format, _Counts())
 
     def metadata(self) -> dict[str, Any]:
         """Describe the file without quoting it. Zero and empty values are omitted."""
+        found = self._of_format
         counts = {
             "format": self.format,
-            "examples": self.examples,
+            "examples": found.examples,
             "malformed_lines": self.malformed,
             "malformed": [f"line {each.line} {each.message}" for each in self.shown[:_MALFORMED_SHOWN]],
-            "messages": self.messages.total(),
-            "messages_by_role": dict(self.messages.most_common()),
-            "tool_calls": self.tool_calls,
-            "examples_with_tools": self.with_tools,
-            "images": self.images,
+            "messages": found.messages.total(),
+            "messages_by_role": dict(found.messages.most_common()),
+            "tool_calls": found.tool_calls,
+            "examples_with_tools": found.with_tools,
+            "images": found.images,
         }
         return {name: value for name, value in counts.items() if value or name in ("examples", "malformed_lines")}
 

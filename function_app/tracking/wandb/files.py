@@ -81,9 +81,10 @@ def _drafted(source: FileSource, file_id: str, policy: DatasetPolicy, directory:
     with source.content(file_id) as chunks, path.open("wb") if policy is DatasetPolicy.FULL else nullcontext() as file:
         stream = _Counted(chunks)
         for row in tally.rows(read_rows(_copied(lines_of(stream, longest=_LONGEST_KEPT), file))):
-            sample.offer(row.line, partial(_encoded_row, row))
+            sample.offer(row.line, partial(_encoded_row, row), row.format)
         if file and stream.ends_with_newline:
             file.write(b"\n")
+    examples = sample.of(tally.format)
     metadata: dict[str, Any] = {
         "file_id": file_id,
         "account": source.name,
@@ -93,20 +94,20 @@ def _drafted(source: FileSource, file_id: str, policy: DatasetPolicy, directory:
         "policy": policy.value,
         **tally.metadata(),
         "format": str(tally.format),  # the SDK would write the name of the enum
-        "rows_in_table": len(sample),
+        "rows_in_table": len(examples),
     }
     artifact = new_artifact(
-        artifact_name(file_id), DATASET, metadata, _described(tally, sample, policy, crowded=crowded)
+        artifact_name(file_id), DATASET, metadata, _described(tally, len(examples), policy, crowded=crowded)
     )
     if policy is DatasetPolicy.FULL:
         add_local_file(artifact, path, file_name(plain_text(known.name), f"{artifact_name(file_id)}.jsonl"))
     else:
         artifact.add_reference(f"azureopenai://{source.name}/files/{file_id}", name="file", checksum=False)
-    if len(sample):
+    if examples:
         columns = {name: int if name in NUMBERS else str for name in SPECS[Format(tally.format)].columns}
-        _add_table(artifact, directory, "examples", columns, sample)
-    if tally.shown:
-        lines = (_encoded([each.line, each.message]) for each in tally.shown)
+        _add_table(artifact, directory, "examples", columns, examples)
+    if shown := tally.shown:
+        lines = (_encoded([each.line, each.message]) for each in shown)
         _add_table(artifact, directory, "malformed", {"line": int, "message": str}, lines)
     return artifact
 
@@ -185,18 +186,19 @@ def _encoded(value: list[Cell] | dict[str, Any]) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
-def _described(tally: Tally, sample: Sample, policy: DatasetPolicy, *, crowded: bool) -> str:
+def _described(tally: Tally, in_table: int, policy: DatasetPolicy, *, crowded: bool) -> str:
     """Describe, for the artifact's page, how much of the file is visible."""
     parts = [f"{tally.examples:,} examples of format {tally.format}" if tally.examples else "No examples"]
     if policy is DatasetPolicy.REFERENCE:
         parts.append("none of them is in W&B (policy reference)")
-    elif len(sample) < tally.examples:
-        parts.append(f"the table shows {len(sample):,} of them, chosen at random")
+    elif in_table < tally.examples:
+        parts.append(f"the table shows {in_table:,} of them, chosen at random")
     if crowded:
         parts.append("the file is not in W&B, because it did not fit on the disk of the machine that mirrored it")
     if tally.malformed:
         lines = "1 line is" if tally.malformed == 1 else f"{tally.malformed:,} lines are"
-        shown = "" if len(tally.shown) == tally.malformed else f" the first {len(tally.shown):,} of"
+        first = len(tally.shown)
+        shown = "" if first == tally.malformed else f" the first {first:,} of"
         parts.append(f"{lines} malformed, see{shown} the table malformed")
     return "; ".join(parts) + "."
 

@@ -11,7 +11,6 @@ from function_app.data.jsonl import LONGEST_LINE, MOST_VALUES, lines_of, read_ro
 from function_app.models import Malformed, TableRow
 
 CHAT = json.dumps({"messages": [{"role": "user", "content": "x"}]}).encode()
-COMPLETION = json.dumps({"prompt": "a", "completion": "b"}).encode()
 BOM = b"\xef\xbb\xbf"
 NO_FORMAT = "has neither messages, nor input with preferred outputs, nor prompt and completion"
 
@@ -31,7 +30,6 @@ NO_FORMAT = "has neither messages, nor input with preferred outputs, nor prompt 
         (b'{"input": {"messages": [{}]}}', NO_FORMAT),
         (b'{"preferred_output": [{}]}', NO_FORMAT),
         (BOM + CHAT, "begins with a byte-order mark, which is only allowed at the start of the file"),
-        (COMPLETION, "is a completion example in a chat file"),
         (b"x" * (LONGEST_LINE + 1), "is longer than 16 MiB"),
     ],
     ids=lambda value: str(value[:20]),
@@ -40,20 +38,6 @@ def test_a_broken_line_is_reported_by_number_and_not_quoted_and_the_others_are_r
     first, second, third = read_rows([CHAT, b"\n", line + b"\r\n", CHAT])
     assert second == Malformed(3, message)
     assert (type(first), type(third), third.line) == (TableRow, TableRow, 4)
-
-
-@pytest.mark.parametrize("odd", [0, 1, 19])
-def test_the_format_is_that_of_most_lines_at_any_position_of_the_exception(odd: int) -> None:
-    items = list(read_rows([CHAT] * odd + [COMPLETION] + [CHAT] * (19 - odd)))
-    assert [item for item in items if isinstance(item, Malformed)] == [
-        Malformed(odd + 1, "is a completion example in a chat file")
-    ]
-    assert len(items) == 20
-
-
-def test_a_file_has_the_format_of_its_first_thousand_lines_even_if_it_changes_later() -> None:
-    items = list(read_rows([CHAT] * 1000 + [COMPLETION] * 1500))
-    assert [type(item) for item in items] == [TableRow] * 1000 + [Malformed] * 1500
 
 
 @given(st.lists(st.binary(max_size=8)), st.lists(st.integers(0, 100)))

@@ -18,8 +18,7 @@ def chosen_of(lines: Iterable[int], rows: int, size: int = 1 << 30, *, seed: str
     sample = Sample(rows, size, seed=seed)
     for line in lines:
         sample.offer(line, str(line).encode)
-    assert len(sample) == len(list(sample))
-    return [int(data) for data in sample]
+    return [int(data) for data in sample.of()]
 
 
 def tally_of(*examples: object) -> Tally:
@@ -54,7 +53,22 @@ def test_rows_that_are_not_chosen_are_not_encoded(rows: int, most: int) -> None:
     encodings = itertools.count()
     for line in LINES:
         sample.offer(line, lambda: b"%d" % next(encodings))
-    assert (len(sample), next(encodings) <= most) == (rows, True)
+    assert (len(sample.of()), next(encodings) <= most) == (rows, True)
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 40))), st.integers(0, 5), st.integers(1, 100))
+def test_a_sample_of_several_formats_has_rows_of_each_within_one_limit_of_bytes(
+    lines: list[tuple[str, int]], rows: int, size: int
+) -> None:
+    sample = Sample(rows, size, seed="file-a")
+    for number, (form, length) in enumerate(lines, 1):
+        sample.offer(number, (b"%3d" % number).ljust(length).__bytes__, form)
+    held = {form: sample.of(form) for form in "abc"}
+    assert all(len(found) <= rows for found in held.values())
+    assert sum(map(len, itertools.chain(*held.values()))) <= size or sum(map(len, held.values())) == 1
+    asked = {form: sum(form == each for each, _ in lines) for form in "abc"}
+    if sum(max(length, 3) for _, length in lines) <= size:
+        assert {form: len(found) for form, found in held.items()} == {form: min(rows, n) for form, n in asked.items()}
 
 
 def test_a_tally_counts_without_quoting_the_text() -> None:
@@ -75,6 +89,22 @@ def test_a_tally_counts_without_quoting_the_text() -> None:
     }
     completions = tally_of(*[{"prompt": "a", "completion": "b"}] * 2)
     assert completions.metadata() == {"format": "completion", "examples": 2, "malformed_lines": 0}
+
+
+@pytest.mark.parametrize("first", [1, 999, 1500])
+def test_a_file_has_the_format_of_most_of_its_examples_at_any_position_of_the_others(first: int) -> None:
+    """Until version 0.2 the first 1,000 lines determined the format."""
+    chats, completions = [{"messages": [{"role": "user"}]}] * first, [{"prompt": "a", "completion": "b"}] * (first + 1)
+    for examples in ([*chats, "words", *completions], [*completions, "words", *chats]):
+        tally = tally_of(*examples)
+        assert (tally.format, tally.examples, tally.malformed) == ("completion", first + 1, first + 1)
+        others = [number for number, each in enumerate(examples, 1) if each == "words" or "messages" in each]
+        assert [each.line for each in tally.shown] == others[:1000]
+        assert {each.message for each in tally.shown} <= {
+            "is JSON, but not an object",
+            "is a chat example in a completion file",
+        }
+        assert tally.metadata().get("messages") is None
 
 
 def test_of_many_malformed_lines_all_are_counted_and_the_first_are_listed() -> None:
