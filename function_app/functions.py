@@ -266,5 +266,9 @@ def _engine() -> "Engine":
         ) from error
 
     return engine_from(
-        _settings().deployed(), managed_identity=True, leases=_storage().lease, deleted=_storage().deleted
+        _settings().deployed(),
+        managed_identity=True,
+        leases=_storage().lease,
+        deleted=_storage().deleted,
+        finished=_storage().finished,
     )

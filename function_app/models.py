@@ -199,6 +199,7 @@ class RunState:
         ended: when the job was first seen terminal, in seconds since the epoch; None if it was not.
         best: the best value of each metric and its step.
         lines: the number of rows of the run; W&B may show too few for some seconds.
+        rows_differ: whether W&B shows another number of rows than we wrote, while that can still be corrected.
         foreign: whether another tool (wandb's own WandbLogger) made it.
         superseded_by: the id of the run that replaced it and was deleted. If it existed, it would be the newest run.
         unmarked: ids of the job's previous runs that are not yet marked as superseded.
@@ -221,6 +222,7 @@ class RunState:
     ended: int | None = None
     best: Mapping[str, Any] = field(default_factory=dict)
     lines: int = 0
+    rows_differ: bool = False
     superseded_by: str | None = None
     unmarked: tuple[str, ...] = ()
 

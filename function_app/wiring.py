@@ -18,9 +18,9 @@ from function_app.azure.leases import Leases, no_lease
 from function_app.azure.openai import Account
 from function_app.azure.subscriptions import Subscriptions
 from function_app.data.addresses import Endpoint
-from function_app.engine.deleted_runs import DeletedRuns, InMemory
 from function_app.engine.engine import Engine
 from function_app.engine.reporting import Reporting
+from function_app.engine.run_records import InMemory, RunRecord
 from function_app.errors import SettingsError
 from function_app.models import USUAL, Conventions
 from function_app.settings import Settings
@@ -39,7 +39,8 @@ def engine_from(
     accounts: Sequence[Account] | None = None,
     conventions: Conventions = USUAL,
     leases: Leases = no_lease,
-    deleted: DeletedRuns | None = None,
+    deleted: RunRecord | None = None,
+    finished: RunRecord | None = None,
     limits: "Limits | None" = None,
 ) -> Engine:
     """Build the engine that the settings describe.
@@ -52,6 +53,7 @@ def engine_from(
         conventions: names, tags and config for new runs.
         leases: prevents two workers from writing the same job.
         deleted: the record of deleted runs; in memory by default.
+        finished: the record of complete runs; in memory by default.
         limits: how long each wait for W&B may take.
 
     Raises:
@@ -80,6 +82,7 @@ def engine_from(
             reporting=Reporting(settings.fine_tuning_prices, settings.alert_overdue_minutes * 60 or None),
             leases=leases,
             deleted=deleted or InMemory(),
+            finished=finished or InMemory(),
             finder=finder,
         )
 

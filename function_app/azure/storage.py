@@ -1,5 +1,5 @@
-"""The client for the app's own storage account: leases on jobs, records of deleted runs, and the number of messages in
-a queue.
+"""The client for the app's own storage account: leases on jobs, records of deleted and of complete runs, and the number
+of messages in a queue.
 
 It uses the connection of the Functions host and reads its settings as the host does, so that it needs no configuration.
 """
@@ -22,9 +22,11 @@ from function_app.errors import SettingsError, StorageError, TakenError, first_l
 from function_app.traffic import STORAGE, asked
 
 LEASES = "finetune-leases"
-"""The container for leases and for the blobs of DELETED."""
+"""The container for leases and for the blobs of DELETED and FINISHED."""
 DELETED = "deleted-runs/"
 """The prefix of blobs that record a run that was deleted in W&B."""
+FINISHED = "finished-runs/"
+"""The prefix of blobs that record a job whose run is complete."""
 
 _OPTIONS: dict[
     str, Any
@@ -112,6 +114,7 @@ class Storage:
         self._leases = self._client(BlobServiceClient, connection.blobs).get_container_client(LEASES)
         self._queues = self._client(QueueServiceClient, connection.queues)
         self.deleted = BlobNames(self._leases, DELETED, self._errors)
+        self.finished = BlobNames(self._leases, FINISHED, self._errors)
 
     def close(self) -> None:
         """Close its connections."""

@@ -2,15 +2,17 @@
 
 import contextvars
 import logging
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import cache
 
 from function_app.data.routes import Destination, LeftOut, Routes, Rule, stricter
 from function_app.engine.accounts import JobSource
-from function_app.engine.deleted_runs import DeletedRuns, name_of
 from function_app.engine.outcomes import Candidate, failed_outcome
 from function_app.engine.planner import Action, Decision, decide
+from function_app.engine.run_records import RunRecord, name_of
 from function_app.errors import AccountError, WandbError
 from function_app.models import ALL, DELETED, DatasetPolicy, Job, Outcome, Result, RunState, Selection
 from function_app.tracking import Tracker, run_of
@@ -19,6 +21,15 @@ log = logging.getLogger(__name__)
 
 Place = tuple[str | None, str]
 """Entity and project; without an entity, the engine's default entity."""
+
+LONG_AGO = 86_400.0
+"""Seconds after its end from which a job without a run is compared with the record of complete runs. Until then, the run is
+asked for by its id."""
+
+_DIFFERENT = (
+    "W&B shows {:,} rows of this run, which is not the number that was written. Its answers may be late by seconds;"
+    " the next sync checks again."
+)
 
 _Jobs = dict[str, tuple[JobSource, Job, DatasetPolicy]]
 
@@ -60,13 +71,15 @@ class Discovery:
         datasets: the default data policy.
         concurrency: the number of accounts that are listed at the same time.
         deleted: the record of deleted runs, used if W&B shows no run.
+        finished: the record of complete runs, used if W&B shows no run of a job that ended over a day ago.
     """
 
     accounts: Sequence[JobSource]
     projects: Projects
     datasets: DatasetPolicy
     concurrency: int
-    deleted: DeletedRuns
+    deleted: RunRecord
+    finished: RunRecord
 
     def discover(
         self, selection: Selection = ALL, *, overwrite: bool = False, include_integrated: bool = False
@@ -79,7 +92,7 @@ class Discovery:
 
         Raises:
             WandbError, VaultError: W&B is unreachable, so nothing can be decided.
-            StorageError: the record of deleted runs is unreachable.
+            StorageError: the records of runs are unreachable.
         """
         found, failed = self._listed(selection)
         missing = selection.jobs - {job.id for _, job in found}
@@ -129,14 +142,14 @@ class Discovery:
 
         Raises:
             WandbError: every project refuses.
-            StorageError: the record of deleted runs is unreachable.
+            StorageError: the records of runs are unreachable.
         """
         candidates, by_place = self._routed(found)
         if whole:  # a project may still have unfinished runs although no job is routed there any more
             for place in self.projects.places():
                 by_place.setdefault(place, {})
         listed = {job.id for _, job in found}
-        deleted: Collection[str] | None = None
+        recorded = _Records(self.deleted, self.finished)
         gone: dict[str, Candidate] = {}
         failed: list[Outcome] = []
         refusals: list[WandbError] = []
@@ -148,13 +161,14 @@ class Discovery:
                 refusals.append(error)
                 failed += self._refused(place, jobs, error)
                 continue
-            if deleted is None and not overwrite and jobs.keys() - runs.keys():
-                deleted = self.deleted.known()
             for account, job, datasets in jobs.values():
                 run = runs.get(job.id)
-                was_deleted = bool(deleted and run is None and name_of(job.id, tracker) in deleted)
                 decision = decide(
-                    job, run, deleted=was_deleted, overwrite=overwrite, include_integrated=include_integrated
+                    job,
+                    run,
+                    **({} if run or overwrite else recorded.of(job, account.now(), name_of(job.id, tracker))),
+                    overwrite=overwrite,
+                    include_integrated=include_integrated,
                 )
                 candidates.append(Candidate(account, job, run, decision, tracker, datasets, self.projects.named(place)))
             for name, run in runs.items():
@@ -198,3 +212,39 @@ class Discovery:
         job = Job(run.id, account.name, DELETED, "", 0, "")
         decision = Decision(Action.MIRROR, "its account does not list it any more")
         return Candidate(account, job, run, decision, tracker, where=self.projects.named(place))
+
+
+class _Records:
+    """The records of deleted and of complete runs, each read once and only if it is needed."""
+
+    def __init__(self, deleted: RunRecord, finished: RunRecord) -> None:
+        self._deleted = cache(deleted.known)
+        self._finished = cache(finished.known)
+
+    def of(self, job: Job, now: float, name: str) -> dict[str, bool]:
+        """Return what the records say about a job without a run, as arguments for `decide`."""
+        ended = job.terminal and now - (job.finished_at or job.created_at) > LONG_AGO
+        return {"deleted": name in self._deleted(), "complete": ended and name in self._finished()}
+
+
+def with_compared_counts(mirrored: Iterable[Candidate], outcomes: Iterable[Outcome]) -> list[Outcome]:
+    """List the runs that were ended once more, and return the outcomes with a warning for each one whose rows W&B does not
+    show as they were written. This is for the command line, which has no leases. In Functions, the next tick compares.
+    """
+    ended = {outcome.job for outcome in outcomes if outcome.final and outcome.result is Result.SYNCED}
+    by_tracker: dict[Tracker, list[str]] = defaultdict(list)
+    for each in mirrored:
+        if each.tracker and each.job.id in ended:
+            by_tracker[each.tracker].append(each.job.id)
+    warnings: dict[str, str] = {}
+    for tracker, jobs in by_tracker.items():
+        try:
+            runs = tracker.runs(jobs)
+        except WandbError as error:
+            log.info("rows not compared project=%s reason=%s", tracker.project, error.message)
+            continue
+        warnings |= {job: _DIFFERENT.format(run.lines) for job, run in runs.items() if run.rows_differ}
+    return [
+        replace(each, warnings=(*each.warnings, warnings[each.job])) if each.job in warnings else each
+        for each in outcomes
+    ]

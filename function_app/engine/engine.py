@@ -13,13 +13,13 @@ from typing import Self
 from function_app.azure.leases import NO_LEASE, Lease, Leases, never, no_lease
 from function_app.data.routes import Registry, Rule
 from function_app.engine.accounts import Finder, JobSource
-from function_app.engine.deleted_runs import DeletedRuns, InMemory, name_of
-from function_app.engine.discovery import Discovery, Projects
+from function_app.engine.discovery import Discovery, Projects, with_compared_counts
 from function_app.engine.mirror import mark_deleted, mirror
 from function_app.engine.outcomes import Candidate, Mirrored, failed_outcome, not_done, outcome_of, tell
 from function_app.engine.planner import Action, Decision, logs_by_itself
 from function_app.engine.reporting import BY_DEFAULT, Reporting
 from function_app.engine.retry import after, waiting
+from function_app.engine.run_records import InMemory, RunRecord, name_of
 from function_app.errors import (
     NotThereError,
     NotYetError,
@@ -52,7 +52,7 @@ class Interrupted(Exception):  # noqa: N818 (nothing went wrong)
 @dataclass
 class Engine:
     """Mirrors the jobs of some accounts into W&B: into one project, or the projects of the `rules`. It keeps no state
-    besides W&B's, except the record of deleted runs, which saves a request for each of them at every tick."""
+    besides W&B's, except the records of deleted and of complete runs (`run_records`)."""
 
     accounts: Sequence[JobSource]
     tracker: Tracker
@@ -64,7 +64,8 @@ class Engine:
     conventions: Conventions = USUAL
     reporting: Reporting = BY_DEFAULT
     leases: Leases = no_lease
-    deleted: DeletedRuns = field(default_factory=InMemory)
+    deleted: RunRecord = field(default_factory=InMemory)
+    finished: RunRecord = field(default_factory=InMemory)
     finder: Finder | None = None
     _projects: Projects = field(init=False)
     _stop: threading.Event = field(default_factory=threading.Event)
@@ -104,7 +105,7 @@ class Engine:
 
     @property
     def _discovery(self) -> Discovery:
-        return Discovery(self.accounts, self._projects, self.datasets, self.concurrency, self.deleted)
+        return Discovery(self.accounts, self._projects, self.datasets, self.concurrency, self.deleted, self.finished)
 
     def sync(
         self,
@@ -150,7 +151,7 @@ class Engine:
             self._all(pending, done, stops)
         except KeyboardInterrupt:
             raise Interrupted(outcomes) from None
-        return outcomes
+        return with_compared_counts(pending, outcomes)
 
     def _dry_outcomes(self, pending: Sequence[Candidate]) -> Iterator[Outcome]:
         """Yield the outcomes of a dry run for pending jobs. Those whose project would refuse them have failed."""
@@ -270,7 +271,7 @@ class Engine:
         except NotYetError as error:
             return outcome_of(each, Result.PENDING, done, error)
         except RunDeletedError as error:
-            self._note(each)
+            self._note(self.deleted, each)
             return outcome_of(each, Result.SKIPPED, done, error)
         except NotThereError as error:
             return outcome_of(each, Result.SKIPPED, done, error)
@@ -283,14 +284,16 @@ class Engine:
             hint = "Free space in the temporary folder, or use the policy sample." if full else "Please report it."
             surprise = SyncError(f"unexpected {type(error).__name__}: {first_line(error)}", hint)
             return outcome_of(each, Result.FAILED, done, surprise)
+        if done.final:
+            self._note(self.finished, each)
         return outcome_of(each, Result.PENDING if done.broken_off else Result.SYNCED, done)
 
-    def _note(self, each: Candidate) -> None:
-        """Record the deletion of the run. If storage fails, the next tick checks again."""
+    def _note(self, record: RunRecord, each: Candidate) -> None:
+        """Record a job. If storage fails, the next tick does without the record."""
         try:
-            self.deleted.note(self._name(each))
+            record.note(self._name(each))
         except StorageError as error:
-            log.warning("deleted run not noted job=%s reason=%s", each.job.id, error.message)
+            log.warning("run not recorded job=%s reason=%s", each.job.id, error.message)
 
     def _name(self, each: Candidate) -> str:
         return name_of(each.job.id, each.tracker or self.tracker)

@@ -18,6 +18,9 @@ _RESULTS_CREATED = "Created results file: "
 _BEING_WRITTEN = frozenset({"running", "pending"})
 
 
+_MISSING = "its run was complete, and W&B does not list it in this project: it was moved or deleted; see --overwrite"
+
+
 class Action(StrEnum):
     """What to do for a job."""
 
@@ -43,8 +46,17 @@ class Decision:
     later: bool = False
 
 
+_DONE = Decision(Action.NOTHING)
+
+
 def decide(
-    job: Job, run: RunState | None, *, deleted: bool = False, overwrite: bool = False, include_integrated: bool = False
+    job: Job,
+    run: RunState | None,
+    *,
+    deleted: bool = False,
+    complete: bool = False,
+    overwrite: bool = False,
+    include_integrated: bool = False,
 ) -> Decision:
     """Decide from the two listings alone, so that an idle tick reads nothing else.
 
@@ -52,6 +64,7 @@ def decide(
         job: the job as its account lists it.
         run: the newest of its runs as W&B lists it; None if there is none.
         deleted: whether the run with this id is known to be deleted in W&B.
+        complete: whether a run of the job is known to have been complete, although W&B does not list it now.
         overwrite: whether a new run is requested in any case.
         include_integrated: whether jobs are mirrored whose own integration logs to W&B, too.
     """
@@ -63,7 +76,7 @@ def decide(
     if integrated:
         return Decision(Action.SKIP, "it logs to W&B by itself (the job's own integration)")
     if run is None:
-        return Decision(Action.MIRROR)
+        return Decision(Action.SKIP, _MISSING) if complete else Decision(Action.MIRROR)
     if run.superseded_by:
         return Decision(Action.SKIP, f"its run {run.superseded_by} was deleted in W&B, which never reuses an id")
     if run.foreign:
@@ -73,7 +86,7 @@ def decide(
     if run.state == "killed" and run.rule is None:
         return Decision(Action.SKIP, "somebody stopped its run in W&B")
     if job.terminal and run.rule == RULE and run.status == job.status and run.state in _ENDED:
-        return Decision(Action.NOTHING)
+        return Decision(Action.MIRROR, "W&B shows other rows than were written") if run.rows_differ else _DONE
     return Decision(Action.MIRROR)
 
 

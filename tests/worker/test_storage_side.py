@@ -82,7 +82,7 @@ def test_a_job_whose_lease_another_worker_holds_is_skipped(host: Host, load: Loa
     cloud.clock.advance(61)  # that worker was killed
     (again,) = host(delivered(message("ftjob-done")), env=azure(cloud))["invocations"]
     assert any("result=synced job=ftjob-done" in line for line in logged(again))
-    assert leases == {}, "it is given back, and nothing is left behind"
+    assert [*leases] == ["finished-runs/api.wandb.ai/acme/tuning/ftjob-done"], "the lease is given back"
 
 
 @worker
@@ -90,6 +90,7 @@ def test_a_run_deleted_in_wandb_is_not_requested_again_by_a_tick_in_another_proc
     """In Azure the timer and the queue have instances of their own, and each message would repeat its retries."""
     cloud = load(WORLD)
     host(delivered(message("ftjob-done")), env=azure(cloud))
+    cloud.world.storage.containers[LEASES].clear()  # of a complete run nothing is asked at all, see below
     store = cloud.world.wandb.store
     store.delete_run(store.run("acme", "tuning", "ftjob-done"))
     (before,) = host(tick(), env=azure(cloud))["invocations"]
@@ -101,6 +102,16 @@ def test_a_run_deleted_in_wandb_is_not_requested_again_by_a_tick_in_another_proc
 
     (elsewhere,) = host(tick(), env=azure(cloud, WANDB_PROJECT="tuning-2"))["invocations"]
     assert "ftjob-done" in asked_for(elsewhere), "there its id is free"
+
+
+@worker
+def test_a_complete_run_that_wandb_does_not_list_is_not_requested_by_another_process(host: Host, load: Load) -> None:
+    cloud = load(WORLD)
+    host(delivered(message("ftjob-done")), env=azure(cloud))
+    store = cloud.world.wandb.store
+    store.move_run(store.run("acme", "tuning", "ftjob-done"), "archive")
+    (after,) = host(tick(), env=azure(cloud))["invocations"]
+    assert asked_for(after) == ["ftjob-running"]
 
 
 @worker

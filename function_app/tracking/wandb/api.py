@@ -24,6 +24,9 @@ SUPERSEDED = "superseded"
 _ALERT_WAIT = 60_000
 """Milliseconds between alerts with the same title, the shortest that the SDK sends (0.31)."""
 
+CLOSED = 3600.0
+"""Seconds after which rows of an ended run are not written again: hours later W&B keeps them in files (wandb#12511)."""
+
 _GOING_ON = ["running", "crashed"]
 """States of unfinished runs."""
 
@@ -155,9 +158,9 @@ class WandbApi:
             filters, these = {"$or": either}, set(wanted)
             for node in self._runs({"filters": json.dumps(filters), "perPage": RUNS_PER_PAGE}):
                 if whose := run_of(node["name"], these):
-                    found[whose[0]].append(_state(node, *whose, self.page(node["name"])))
+                    found[whose[0]].append(_state(node, *whose, self.page(node["name"]), self.client.now()))
                 elif run_of(node["name"], known) is None and node.get("state") in _GOING_ON:
-                    other = _state(node, node["name"], 1, self.page(node["name"]))
+                    other = _state(node, node["name"], 1, self.page(node["name"]), self.client.now())
                     if other.account in accounts:
                         found[other.id] = [other]
         return {job_id: _newest(runs) for job_id, runs in found.items()}
@@ -166,7 +169,8 @@ class WandbApi:
         """Return the current state of a run, or None if it does not exist, and the project with the other answers."""
         project = self.ask("Run", _run(run_id), *others)
         run = project.get("run")
-        return (_stored(run, run_id, self.page(run_id)) if run else None), project
+        now = self.client.now()
+        return (_stored(run, run_id, self.page(run_id), now) if run else None), project
 
     def rows(self, run_id: str, after: int, at_most: int) -> list[str]:
         """Return the rows of a run after a step, each as a JSON text."""
@@ -275,8 +279,8 @@ def _run(run_id: str) -> Question:
     return Question(f"run: bucket(name: $run, missingOk: true) {{ {fields} }}", {"run": ("String!", run_id)})
 
 
-def _stored(run: Mapping[str, Any], run_id: str, url: str) -> Stored:
-    known = _state(run, run_id, 1, url)
+def _stored(run: Mapping[str, Any], run_id: str, url: str, now: float) -> Stored:
+    known = _state(run, run_id, 1, url, now)
     tail = parsed(run.get("historyTail"))  # a list of rows, each a text
     last = _step(Fields(object_in(tail[-1])), "_step") if isinstance(tail, list) and tail else -1
     place = Fields(run.get("project"))
@@ -310,7 +314,7 @@ def _step(fields: Fields, name: str) -> int:
     return -1 if step is None or step < 0 else step
 
 
-def _state(node: Mapping[str, Any], job_id: str, number: int, url: str) -> RunState:
+def _state(node: Mapping[str, Any], job_id: str, number: int, url: str, now: float) -> RunState:
     """Return the state of a run from W&B's answer. People may edit anything, so unusable values count as absent.
 
     The summary is only read for runs without our marks, from other tools or from version 0.1.
@@ -323,6 +327,8 @@ def _state(node: Mapping[str, Any], job_id: str, number: int, url: str) -> RunSt
     ours = marks or Marks()
     exact = marks is not None and marks.position.end >= 0
     steps = [ours.position.last_step] if exact else [_step(summary, "_step"), ours.position.last_step]
+    lines = _step(Fields(node), "historyLineCount")
+    correctable = exact and not ours.others and ours.ended is not None and now - ours.ended < CLOSED
     return RunState(
         id=str(node.get("name")),
         number=number,
@@ -333,7 +339,8 @@ def _state(node: Mapping[str, Any], job_id: str, number: int, url: str) -> RunSt
         account=None if foreign else plain.fields("account").read("value", text) or legacy.read("account", text),
         rule=ours.rule,
         last_step=max(steps),
-        lines=_step(Fields(node), "historyLineCount"),
+        lines=lines,
+        rows_differ=correctable and lines != ours.position.end,
         source=ours.source,
         results_file=ours.results_file,
         datasets=ours.datasets,

@@ -18,7 +18,7 @@ import wandb
 from function_app.errors import NotYetError, RunDeletedError, TakenError, UnusableRunError
 from function_app.models import MetricRow, RunState
 from function_app.tracking import Identity, Turn
-from function_app.tracking.wandb.api import Question, Stored, WandbApi
+from function_app.tracking.wandb.api import CLOSED, Question, Stored, WandbApi
 from function_app.tracking.wandb.changes import Change, edit_run, write
 from function_app.tracking.wandb.client import ROWS_TIMEOUT
 from function_app.tracking.wandb.marks import KEY, Marks, legacy_marks
@@ -40,9 +40,6 @@ QUIET = 120.0
 
 SETTLED = 600.0
 """Seconds without a post after which W&B's count of lines counts as current, even if it is low."""
-
-CLOSED = 3600.0
-"""Seconds after which rows of an ended run are not written again: hours later W&B keeps them in files (wandb#12511)."""
 
 _OWN_POST = 60.0
 """Seconds from a mark to the post that follows it, attempts included."""

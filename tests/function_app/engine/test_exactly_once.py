@@ -20,7 +20,7 @@ STEPS = list(range(1, 31))
 
 # Every request that a first mirroring of this job makes of W&B, by operation and how many there are.
 BOUNDARIES = {
-    "Runs": 1,
+    "Runs": 2,
     "Run": 2,
     "RunResumeStatus": 1,
     "UpsertBucket": 2,

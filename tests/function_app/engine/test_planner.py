@@ -75,6 +75,16 @@ def test_another_tools_run_is_replaced_if_it_has_rows_and_else_brought_up_to_dat
         assert decide(a_job(), a_run(**left)) == Decision(Action.MIRROR)
 
 
+def test_a_complete_run_that_wandb_does_not_list_is_not_made_again() -> None:
+    assert decide(a_job(), None, complete=True).action is Action.SKIP
+    assert decide(a_job(), a_run(rule=None), complete=True).action is Action.MIRROR
+    assert decide(a_job(), None, complete=True, overwrite=True).action is Action.MIRROR
+
+
+def test_a_complete_run_with_other_rows_than_were_written_is_pending() -> None:
+    assert decide(a_job(), a_run(rows_differ=True)).action is Action.MIRROR
+
+
 def test_a_run_that_somebody_stopped_is_not_revived() -> None:
     assert decide(a_job("running"), a_run(state="killed", rule=None)).action is Action.SKIP
     assert decide(a_job(), a_run(state="killed")).action is Action.NOTHING

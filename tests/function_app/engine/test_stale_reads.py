@@ -103,6 +103,30 @@ def test_rows_of_others_stay_and_no_more_of_ours_are_written(bench: Bench) -> No
     assert bench.tick()[JOB].result is Result.CURRENT
 
 
+@pytest.mark.parametrize(("waited", "repaired"), [(60, True), (7200, False)])
+def test_rows_that_a_complete_run_lacks_are_written_again_within_an_hour(
+    bench: Bench, waited: float, repaired: bool
+) -> None:
+    bench.world(a_job())
+    assert bench.tick()[JOB].final
+    del bench.run().history_lines[10:]
+    bench.cloud.clock.advance(waited)
+    bench.tick()
+    assert bench.steps() == list(range(1, 31 if repaired else 11))
+    assert bench.state() == "finished"
+    assert bench.tick()[JOB].result is Result.CURRENT
+
+
+def test_a_sync_that_ends_with_another_number_of_rows_says_so(bench: Bench) -> None:
+    bench.world(a_job())
+    late(bench, {"line_count": 60.0})
+    outcome = bench.tick()[JOB]
+    assert outcome.final
+    assert "not the number that was written" in outcome.warnings[0]
+    bench.cloud.clock.advance(60)
+    assert bench.tick()[JOB].result is Result.CURRENT
+
+
 def test_a_run_that_somebody_is_writing_is_deferred_until_they_stop(bench: Bench) -> None:
     bench.world(a_job(**LIVE))
     bench.tick()

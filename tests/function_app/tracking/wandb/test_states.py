@@ -35,7 +35,7 @@ MARKS = Marks(
 
 
 def check(node: dict[str, Any]) -> RunState:
-    stored = _stored({"name": "ftjob-1"} | node, "ftjob-1", "")
+    stored = _stored({"name": "ftjob-1"} | node, "ftjob-1", "", 100.0)
     assert stored.known.last_step >= -1
     assert isinstance(decide(JOB, stored.known).action, Action)
     return stored.known

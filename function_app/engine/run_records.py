@@ -1,8 +1,11 @@
-"""Record the runs that people deleted in W&B, which never reuses an id.
+"""Records of jobs whose runs W&B's listings do not show: those that people deleted, and those that were complete.
 
-W&B reports this only when a run is opened, and the SDK retries that for a quarter of a minute, so the answer is kept. The
-command line keeps it in memory. In Functions, where timer and queue run in separate instances (Microsoft, "Per-function
-scaling"), it is kept in storage.
+W&B never reuses the id of a deleted run, and reports a deletion only when the run is opened, which the SDK retries for a
+quarter of a minute. So the answer is kept. A complete run may be missing because somebody moved it, or because a listing
+omits it. Its job must not be mirrored a second time.
+
+The command line keeps these records in memory. In Functions, where timer and queue run in separate instances (Microsoft,
+"Per-function scaling"), they are kept in storage.
 """
 
 from collections.abc import Collection
@@ -12,8 +15,8 @@ from urllib.parse import quote
 from function_app.tracking import Tracker
 
 
-class DeletedRuns(Protocol):
-    """The known deleted runs, by the names of `name_of`."""
+class RunRecord(Protocol):
+    """A set of jobs, by the names of `name_of`."""
 
     def known(self) -> Collection[str]:
         """Return all names.
@@ -37,11 +40,11 @@ class InMemory:
         self._names: set[str] = set()
 
     def known(self) -> Collection[str]:
-        """See DeletedRuns."""
+        """See RunRecord."""
         return self._names
 
     def note(self, name: str) -> None:
-        """See DeletedRuns."""
+        """See RunRecord."""
         self._names.add(name)
 
 

@@ -1,10 +1,10 @@
-"""Records of runs that were deleted in W&B: their names, and who reads them."""
+"""Records of runs that were deleted in W&B, or complete: their names, and who reads them."""
 
 from typing import Any
 
 import pytest
 
-from function_app.engine.deleted_runs import InMemory, name_of
+from function_app.engine.run_records import InMemory, name_of
 from function_app.errors import StorageError
 from function_app.models import Result
 from tests.function_app.conftest import JOB, Bench, a_job
@@ -35,6 +35,19 @@ def test_engines_with_shared_records_query_wandb_once(bench: Bench) -> None:
     assert (asked, writes) == ({"FineTuning_List": 1, "Runs": 1}, 0)
 
 
+def test_a_complete_run_that_somebody_moved_is_not_mirrored_a_second_time(bench: Bench) -> None:
+    bench.world(a_job())
+    one, other = bench.engine(), bench.engine()
+    one.finished = other.finished = InMemory()
+    assert bench.tick(one)[JOB].final
+    bench.cloud.world.wandb.store.move_run(bench.run(), "archive")
+    asked, writes = bench.counted(lambda: bench.tick(other))
+    assert (asked, writes) == ({"FineTuning_List": 1, "Runs": 1}, 0)
+    outcome = bench.tick(other)[JOB]
+    assert (outcome.result, outcome.final) == (Result.SKIPPED, True)
+    assert "moved or deleted" in outcome.message
+
+
 class Unwritable(InMemory):
     """Storage that can be read and not written."""
 
@@ -51,5 +64,5 @@ def test_if_a_deleted_run_cannot_be_recorded_the_job_is_skipped_and_the_next_tic
     engine = bench.engine()
     engine.deleted = Unwritable()
     assert bench.tick(engine)[JOB].result is Result.SKIPPED
-    assert f"deleted run not noted job={JOB} reason=Storage refuses api.wandb.ai/acme/fine-tuning/{JOB}" in caplog.text
+    assert f"run not recorded job={JOB} reason=Storage refuses api.wandb.ai/acme/fine-tuning/{JOB}" in caplog.text
     assert engine.deleted.known() == set()
