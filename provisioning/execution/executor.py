@@ -38,6 +38,9 @@ PLANS = 3
 FRESH_FOR = timedelta(seconds=10)
 """How old a plan may be when the vault is switched. If it is older, setup reads and plans again first."""
 
+_SHOWN = 0.1
+"""Seconds: a shorter wait, which was over already, is not reported."""
+
 
 class Executor:
     """Applies plans. Steps share no state; the executor passes what one step produces to the steps that need it.
@@ -56,6 +59,8 @@ class Executor:
         self._vaults: dict[str, tuple[Vault, datetime]] = {}  # by id in lower case; when their host name was registered
         self._assigned: list[Assigned] = []  # at whole vaults
         self._youngest: datetime | None = None  # when the last role was assigned that somebody else depends on
+        self._created: datetime | None = None  # the same in Azure's time, which may differ from the local time
+        self._aged: datetime | None = None  # roles created until then, in Azure's time, have been waited for
 
     def converge(self, plan: Plan, replan: Callable[[], Plan]) -> None:
         """Apply the plan, and plan again if its reads are old or the state has changed. A new plan may only be smaller.
@@ -103,7 +108,9 @@ class Executor:
                 if step.verb is not Verb.WAIT:
                     self.done.append(step)
                 current = None
-                self._services.reporter.done(step, (clock.now() - started).total_seconds(), note)
+                took = (clock.now() - started).total_seconds()
+                if step.verb is not Verb.WAIT or took >= _SHOWN:
+                    self._services.reporter.done(step, took, note)
         except KeyboardInterrupt:
             raise InterruptedByUserError(
                 self._standing(plan, current),
@@ -132,8 +139,7 @@ class Executor:
             case AllowByPolicy() as action:
                 return vault.allow(services, action, self._vault(action.vault), self._principal(action))
             case AwaitRoles() as action:
-                known = [t for t in (action.newest, self._youngest) if t]
-                roles.wait_for_effect(services, action, max(known, default=None))
+                self._wait_for_roles(action)
             case SwitchToRbac() as action:
                 return vault.switch(services, action, self._since(action.vault))
             case RotateSecret() as action:
@@ -172,7 +178,15 @@ class Executor:
             self._assigned.append(assigned)
         if action.required_for_switch:
             self._youngest = self._services.clock.now()
+            self._created = assigned.created
         return ""
+
+    def _wait_for_roles(self, action: AwaitRoles) -> None:
+        """Wait for the roles of this execution, and for the existing ones that no earlier wait has covered."""
+        covered = action.newest is not None and self._aged is not None and action.newest <= self._aged
+        known = [t for t in (None if covered else action.newest, self._youngest) if t]
+        roles.wait_for_effect(self._services, action, max(known, default=None))
+        self._aged = max((t for t in (action.newest, self._created) if t), default=None)
 
     def _principal(self, action: AssignRole | AllowByPolicy) -> Principal:
         """Return the principal of the action: the named one, or the identity that an earlier step enabled."""

@@ -17,11 +17,12 @@ REPLICATION = timedelta(minutes=2)
 
 @dataclass(frozen=True)
 class Assigned:
-    """A role assignment that this execution made. Ids are in lower case."""
+    """A role assignment that this execution made. Ids are in lower case, and `created` is Azure's time."""
 
     scope: str
     principal_id: str
     role_id: str
+    created: datetime | None = None
 
 
 def assign(services: Services, action: AssignRole, principal: Principal) -> Assigned | None:
@@ -29,7 +30,7 @@ def assign(services: Services, action: AssignRole, principal: Principal) -> Assi
     switching = not action.vault.rbac and not action.secret
     scope, text = action.scope, description(action.purpose, action.owner, switching=switching)
     try:
-        services.retry_on(
+        made = services.retry_on(
             PrincipalMissingError,
             lambda: services.azure.roles.assign(scope, principal, action.role_id, text),
             REPLICATION if action.new_principal else timedelta(0),
@@ -39,7 +40,7 @@ def assign(services: Services, action: AssignRole, principal: Principal) -> Assi
         if action.skip_if_unknown:
             return None
         raise
-    assigned = Assigned(scope, principal.object_id.lower(), action.role_id)
+    assigned = Assigned(scope, principal.object_id.lower(), action.role_id, made.created)
     if action.secret:
         require_listed(services, [assigned])
     return assigned

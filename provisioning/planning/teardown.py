@@ -241,8 +241,8 @@ def _entry_stays(target: Target, observed: Observed, each: OwnedEntry) -> Step:
         return Step(
             Verb.NOTE,
             "access policy",
-            f"of {who.label} stays: only a tag of the vault says that setup made it, and others can write tags. To remove it",
-            command=shell.provisioning("teardown", target, observed.subscription.id, "--reader", each.object_id),
+            f"of {who.label} stays: only a tag of the vault says that setup made it, and others can write tags. If you gave "
+            "it with --reader, name it again",
         )
     if sharing := shared_with(target, observed):
         return Step(Verb.NOTE, "access policy", f"of {who.label} stays: {', '.join(sharing)} may use it, too")

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from azure.core.credentials import AccessToken
@@ -30,14 +30,15 @@ OPERATOR_ENV = {
 
 @dataclass
 class VirtualClock:
-    """The sandbox's clock. Sleeping moves it, and `before` each nap something may happen."""
+    """The sandbox's clock, or one that is `behind` it. Sleeping moves it, and `before` each nap something may happen."""
 
     cloud: Cloud
     slept: float = 0.0
     before: Callable[[], None] = lambda: None
+    behind: timedelta = timedelta(0)
 
     def now(self) -> datetime:
-        return self.cloud.clock.now()
+        return self.cloud.clock.now() - self.behind
 
     def sleep(self, seconds: float) -> None:
         self.before()

@@ -92,6 +92,12 @@ def test_everybody_can_use_the_vault_at_every_moment(bench: Bench) -> None:
     assert bench.clock.slept >= 600
 
 
+def test_a_local_clock_that_is_slow_does_not_double_the_wait(bench: Bench) -> None:
+    bench.clock.behind = timedelta(minutes=5)
+    bench.setup()
+    assert 600 <= bench.clock.slept < 700
+
+
 def test_the_wait_counts_from_the_last_role_and_is_skipped_if_nobody_else_uses_the_vault(
     load: Load, bench: Bench
 ) -> None:
