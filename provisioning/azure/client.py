@@ -5,8 +5,10 @@ installed SDK has (subscriptions, permissions at one resource, Microsoft Graph) 
 """
 
 import re
+import time
 import uuid
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
+from datetime import timedelta
 from typing import Any
 
 from azure.core.credentials import TokenCredential
@@ -26,6 +28,7 @@ from provisioning.azure.rest import Rest
 from provisioning.azure.roles import Roles
 from provisioning.azure.secrets import VaultSecrets
 from provisioning.azure.sign_in import Cloud, default_subscription, identify
+from provisioning.azure.tokens import CachedCredential
 from provisioning.azure.vaults import Vaults, network_rules
 from provisioning.errors import NotFoundError
 from provisioning.models import APPLICATION, Account, Network, Principal, Subscription, Vault
@@ -65,8 +68,10 @@ class Azure:
         principal_type: str = "",
         poll_seconds: float = POLL_SECONDS,
         waiting: Waiting = silent,
+        now: Callable[[], float] = time.time,
     ) -> None:
-        self._credential = credential
+        self._sign_in = CachedCredential(credential, now)
+        credential = self._sign_in
         self._waiting = waiting
         self._secrets: dict[str, VaultSecrets] = {}
         with translated("Signing in"):
@@ -97,7 +102,33 @@ class Azure:
         self.governance = GovernanceReads(arm)
         self.function_apps = FunctionApps(arm, self.subscription.id)
         self.deployments = Deployments(arm, self.subscription.id)
-        self._openai_scope = cloud.openai_scope
+        self._cloud = cloud
+
+    # --- the sign-in -------------------------------------------------------------------------------------------
+
+    def sign_in_to_vaults(self) -> None:
+        """Get the token for Key Vault before it is needed: a pipeline's sign-in gives tokens for new services for minutes only.
+
+        Raises:
+            NotSignedInError: no credential returned a token for Key Vault.
+        """
+        tenant_id = self.vault_subscription.tenant_id or self.caller.tenant_id
+        with translated("Signing in to Key Vault"):
+            self._sign_in.get_token(self._cloud.vault_scope, tenant_id=tenant_id, enable_cae=True)
+
+    def renew_sign_in(self, needed: timedelta) -> None:
+        """Renew the tokens for Azure Resource Manager and Key Vault that do not last for the needed time, if possible now.
+
+        Raises:
+            NotSignedInError: they cannot be renewed.
+        """
+        with translated("Renewing the sign-in"):
+            self._sign_in.renew(needed.total_seconds(), besides=f"{self._cloud.graph}/.default")
+
+    @property
+    def sign_in_lasts(self) -> timedelta:
+        """How long the tokens for Azure Resource Manager and Key Vault last without renewal."""
+        return timedelta(seconds=self._sign_in.left(besides=f"{self._cloud.graph}/.default"))
 
     # --- reads -------------------------------------------------------------------------------------------------
 
@@ -159,13 +190,13 @@ class Azure:
         """The vault's data plane, with one client per vault, which caches its token."""
         if vault.uri not in self._secrets:
             self._secrets[vault.uri] = VaultSecrets(
-                vault.uri, self._credential, self._waiting, soft_delete=vault.soft_delete
+                vault.uri, self._sign_in, self._waiting, soft_delete=vault.soft_delete
             )
         return self._secrets[vault.uri]
 
     def jobs(self, account: Account) -> FineTuningJobs:
         """The fine-tuning jobs of the account, on its data plane."""
-        return FineTuningJobs(account, self._credential, self._openai_scope, self._waiting)
+        return FineTuningJobs(account, self._sign_in, self._cloud.openai_scope, self._waiting)
 
     # --- writes ------------------------------------------------------------------------------------------------
 

@@ -25,7 +25,6 @@ from azure.identity import (
 )
 from azure.mgmt.core.tools import get_arm_endpoints
 
-from provisioning.azure.tokens import CachedCredential
 from provisioning.errors import UsageError
 from provisioning.models import Caller
 
@@ -45,6 +44,11 @@ _GRAPH = {  # Microsoft, "national cloud deployments" of Microsoft Graph
     AzureClouds.AZURE_PUBLIC_CLOUD: "https://graph.microsoft.com",
     AzureClouds.AZURE_US_GOVERNMENT: "https://graph.microsoft.us",
     AzureClouds.AZURE_CHINA_CLOUD: "https://microsoftgraph.chinacloudapi.cn",
+}
+_VAULT = {  # Microsoft, "Key Vault: base URLs and DNS suffixes of the clouds"
+    AzureClouds.AZURE_PUBLIC_CLOUD: "https://vault.azure.net/.default",
+    AzureClouds.AZURE_US_GOVERNMENT: "https://vault.usgovcloudapi.net/.default",
+    AzureClouds.AZURE_CHINA_CLOUD: "https://vault.azure.cn/.default",
 }
 _OPENAI = {  # Microsoft, "Azure OpenAI in Azure Government"; the name for Azure China is a guess from other services, UNVERIFIED
     AzureClouds.AZURE_PUBLIC_CLOUD: "https://cognitiveservices.azure.com/.default",
@@ -73,6 +77,7 @@ class Cloud:
     authority: str
     graph: str
     openai_scope: str
+    vault_scope: str
 
 
 def cloud(name: str | None) -> Cloud:
@@ -93,11 +98,12 @@ def cloud(name: str | None) -> Cloud:
         os.environ.get("AZURE_AUTHORITY_HOST") or _AUTHORITIES[chosen],
         _GRAPH[chosen],
         _OPENAI[chosen],
+        _VAULT[chosen],
     )
 
 
 def credential(chosen: Cloud) -> TokenCredential:
-    """The credential of the operator, with cached tokens.
+    """The credential of the operator.
 
     AZURE_TOKEN_CREDENTIALS is respected. Without it, no managed identity is used: on a jump host DefaultAzureCredential would
     sign in as the machine before it asks `az`, and the machine would get the operator's role. `az` may be slow to
@@ -107,7 +113,7 @@ def credential(chosen: Cloud) -> TokenCredential:
         UsageError: AZURE_TOKEN_CREDENTIALS or AZURE_AUTHORITY_HOST has an invalid value.
     """
     try:
-        return CachedCredential(_chain(chosen))
+        return _chain(chosen)
     except ValueError as error:
         raise UsageError(
             f"The credential cannot be created: {error}.",

@@ -10,6 +10,7 @@ from provisioning.azure.client import Azure
 from provisioning.cli import documents
 from provisioning.cli.console import Ui
 from provisioning.clock import Clock
+from provisioning.durations import spell
 from provisioning.errors import (
     AccessWouldBeLostError,
     ConditionalRoleError,
@@ -17,6 +18,7 @@ from provisioning.errors import (
     KeyRefusedError,
     MissingRightsError,
     NotConfirmedError,
+    NotSignedInError,
     PrincipalMissingError,
     ProvisioningError,
     SubscriptionDisabledError,
@@ -24,10 +26,11 @@ from provisioning.errors import (
 from provisioning.execution.executor import Executor
 from provisioning.execution.secret import CheckedKey
 from provisioning.execution.services import Services
+from provisioning.execution.sign_in import WAY_BACK
 from provisioning.models import Observed, SecretState, Target, WandbAccount
 from provisioning.observation.governance import observe_governance, observe_rights
 from provisioning.observation.inventory import observe
-from provisioning.planning.actions import AllowByPolicy, AssignRole
+from provisioning.planning.actions import AllowByPolicy, AssignRole, CreateVault, RecoverVault, SwitchToRbac
 from provisioning.planning.governance import Governance, governed, obstacle
 from provisioning.planning.ownership import Purpose
 from provisioning.planning.permissions import permits
@@ -185,6 +188,25 @@ class Session:
                 "again. Activate an eligible role (PIM) first.",
             )
         self.refuse(made)
+        self._require_sign_in(azure, made)
+
+    def _require_sign_in(self, azure: Azure, made: Plan) -> None:
+        """Stop before any write if the sign-in for Key Vault is refused, or ends before the switch and cannot be renewed."""
+        planned = [type(step.action) for step in made.work]
+        needed = self.target.propagation_wait + self.access_timeout + WAY_BACK
+        try:
+            if CreateVault in planned or RecoverVault in planned:
+                azure.sign_in_to_vaults()
+            if SwitchToRbac in planned:
+                azure.renew_sign_in(needed)
+        except NotSignedInError as error:
+            raise NotSignedInError(f"{error.message} {self.written}", hint=error.hint) from error
+        if SwitchToRbac in planned and azure.sign_in_lasts < needed:
+            self.ui.note(
+                f"Your sign-in must be renewed in {spell(azure.sign_in_lasts)}, perhaps before the switch is verified. If that "
+                "fails, setup stops before the switch. In a pipeline, sign in directly before this step.",
+                "yellow",
+            )
 
     def refuse(self, made: Plan) -> None:
         """Stop before any write if something above the resources will refuse the plan."""

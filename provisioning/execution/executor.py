@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from provisioning.errors import ConflictError, InterruptedByUserError
-from provisioning.execution import account, removal, roles, secret, vault
+from provisioning.execution import account, removal, roles, secret, sign_in, vault
 from provisioning.execution.roles import Assigned
 from provisioning.execution.secret import CheckedKey
 from provisioning.execution.services import OutdatedPlanError, Services
@@ -100,6 +100,7 @@ class Executor:
         try:
             for step in plan.work:
                 if isinstance(step.action, SwitchToRbac):
+                    sign_in.require_lasting(self._services)
                     roles.require_listed(self._services, self._assigned, "the vault was not switched")
                     if len(self._assigned) > changed or clock.now() - begun > FRESH_FOR:
                         return False

@@ -22,6 +22,7 @@ from provisioning.errors import (
 from provisioning.execution import damage
 from provisioning.execution.access import wait_for_access
 from provisioning.execution.services import SETTLING, OutdatedPlanError, Services
+from provisioning.execution.sign_in import WAY_BACK
 from provisioning.models import Principal, Vault, VaultState
 from provisioning.planning.actions import AllowByPolicy, AwaitVault, CreateVault, RecoverVault, Rescue, SwitchToRbac
 from provisioning.planning.ownership import switched, unswitched, with_entry
@@ -113,7 +114,7 @@ def switch(services: Services, action: SwitchToRbac, registered: datetime | None
         _turn_on(services, now)
         try:
             _require_switched(services, now, agreed=action.shared)
-            _, took = wait_for_access(services, now, action.owner.secret, registered)
+            _, took = wait_for_access(services, now, action.owner.secret, registered, WAY_BACK)
             after = _require_switched(services, now, agreed=action.shared)
         except ProvisioningError as error:
             raise _switched_back(services, now, error) from error

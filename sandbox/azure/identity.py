@@ -12,6 +12,7 @@ from sandbox.azure.tenant import Account, FunctionApp, Principal, Tenant
 from sandbox.runtime.http import Call, Caller, Reply, ServiceError
 
 TOKEN_SECONDS = 3600
+_RENEWED_BEFORE = 300  # seconds of a cached token's life with which `az` requests a new one (msal)
 AZURE_CLI = "04b07795-8ddb-461a-bbee-02f9e1bf7b46"
 """The application id of the Azure CLI, through which a person asks for tokens."""
 
@@ -45,7 +46,10 @@ class Tokens:
         }
         if principal.kind == "User":
             claims |= {"upn": principal.name, "unique_name": principal.name, "name": principal.name.split("@")[0]}
-            claims |= {"scp": "user_impersonation"}
+            claims |= {"scp": "user_impersonation", "amr": ["pwd", "mfa"] if self._tenant.sign_in.mfa else ["pwd"]}
+            if self._tenant.sign_in.guest:
+                guest = f"{principal.name.replace('@', '_')}#EXT#@contoso.onmicrosoft.com"
+                claims |= {"upn": guest, "unique_name": f"live.com#{principal.name}", "idp": "live.com"}
         if principal.managed_identity:
             claims |= {"xms_mirid": self._identity_resource(principal)}
         return jwt.encode(claims, self._key, algorithm="HS256")
@@ -118,6 +122,8 @@ class Desk:
         self._tenant = tenant
         self._tokens = tokens
         self._sessions = sessions
+        self._begun = tenant.clock.time()
+        self._expiry: dict[tuple[str, str, str], float] = {}  # of the tokens that `az` caches
 
     def session(self, principal: Principal) -> str:
         """Return a word that identifies this principal until the sandbox ends."""
@@ -157,10 +163,13 @@ class Desk:
         principal = self._speaker(call.headers.get("x-session"))
         if principal is None:
             return Reply(401, {"error": "Please run 'az login' to setup account."})
-        expires = int(time.time()) + TOKEN_SECONDS
         wanted = call.query.get("tenant", "").lower() or self._tenant.tenant_id
         if wanted not in self._tenant.tenants:
             return Reply(401, {"error": f"AADSTS90002: Tenant '{wanted}' not found."})
+        expires = self._expires(principal, call.query.get("resource", "").rstrip("/"), wanted)
+        if expires is None:
+            message = "AADSTS700024: Client assertion is not within its valid time range. Correlation ID: 0"
+            return Reply(401, {"error": message})
         body = {
             "accessToken": self._tokens.issue(principal, _audience(call.query.get("resource", "")), wanted),
             "expiresOn": time.strftime("%Y-%m-%d %H:%M:%S.000000", time.localtime(expires)),
@@ -170,6 +179,18 @@ class Desk:
             "tokenType": "Bearer",
         }
         return Reply(200, body)
+
+    def _expires(self, principal: Principal, resource: str, tenant_id: str) -> int | None:
+        """When the token that `az` returns expires, which it caches until five minutes before; None if it gets no new one."""
+        sign_in, now = self._tenant.sign_in, self._tenant.clock.time()
+        if sign_in.token_life is None and sign_in.federated_for is None:
+            return int(time.time()) + TOKEN_SECONDS
+        kind = (principal.object_id, resource, tenant_id)
+        if self._expiry.get(kind, now) <= now + _RENEWED_BEFORE:
+            if sign_in.federated_for is not None and now - self._begun >= sign_in.federated_for:
+                return None
+            self._expiry[kind] = now + (sign_in.token_life or TOKEN_SECONDS)
+        return int(self._expiry[kind])
 
 
 def _audience(resource: str) -> str:

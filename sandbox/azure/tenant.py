@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 from sandbox.azure.governance import Lock, Subscription
 from sandbox.azure.policy import PolicyAssignment
 from sandbox.azure.rbac import Rbac, within
-from sandbox.runtime.clock import Clock
+from sandbox.runtime.clock import Clock, Duration
 
 
 @dataclass(frozen=True)
@@ -229,6 +229,21 @@ class Transitions(BaseModel):
     replication_refusals: int = 0  # PrincipalNotFound answers for a new identity when principalType is not sent
 
 
+class SignIn(BaseModel):
+    """How people are signed in through `az`.
+
+    `token_life`, and `federated_for` of an external sign-in, after which no token is renewed, are in virtual time. `mfa`: tokens
+    say that the person used multi-factor authentication. `guest`: the person is of another tenant, and sees nobody else here.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    token_life: Duration | None = None
+    federated_for: Duration | None = None
+    mfa: bool = True
+    guest: bool = False
+
+
 @dataclass
 class Tenant:
     """One Entra tenant with its subscriptions, of which the first is where most things are."""
@@ -250,6 +265,7 @@ class Tenant:
     function_apps: dict[str, FunctionApp] = field(default_factory=dict)  # by ARM id, lower case
     rbac: Rbac = field(default_factory=Rbac)
     transitions: Transitions = field(default_factory=Transitions)
+    sign_in: SignIn = field(default_factory=SignIn)
 
     @property
     def tenants(self) -> set[str]:

@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from sandbox.azure.openai.service import OpenAIAccount
 from sandbox.azure.roles import ROLE_IDS
-from sandbox.azure.tenant import CLOUDS, CloudNames, Tenant, Transitions
+from sandbox.azure.tenant import CLOUDS, CloudNames, SignIn, Tenant, Transitions
 from sandbox.runtime.clock import Clock
 from sandbox.runtime.faults import Fault
 from sandbox.scenario.builder import Builder
@@ -71,6 +71,7 @@ class Scenario(Script):
     function_apps: list[FunctionAppScript] = Field(default_factory=list)
     wandb: WandbScript = Field(default_factory=WandbScript)
     transitions: Transitions = Field(default_factory=Transitions)
+    sign_in: SignIn = Field(default_factory=SignIn)
     faults: list[Fault] = Field(default_factory=list)
     events: list[EventScript] = Field(default_factory=list)
     latency: Annotated[float, Field(ge=0)] = 0.0
@@ -142,7 +143,7 @@ class Scenario(Script):
     def builder(self, clock: Clock) -> Builder:
         """A builder whose tenant is in the state that this scenario starts from."""
         tenant = Tenant(self.tenant_id, self.subscription.id.lower(), clock, self._names(), has_pim=self.pim)
-        tenant.transitions = self.transitions.model_copy()
+        tenant.transitions, tenant.sign_in = self.transitions.model_copy(), self.sign_in
         builder = Builder(tenant)
         self._build_above(builder)
         for principal in self.principals:

@@ -1,11 +1,13 @@
 """A bench for commands: in this process, against the sandbox, on the sandbox's clock."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from azure.core.credentials import AccessToken
+from azure.core.exceptions import ClientAuthenticationError
 from pydantic import SecretStr
 
 from provisioning.azure.client import Azure
@@ -48,7 +50,7 @@ class VirtualClock:
 
 @dataclass
 class Desk:
-    """A credential that gets a person's tokens without starting `az` each time."""
+    """A credential that gets a person's tokens as `az` does, without starting it each time."""
 
     cloud: Cloud
     who: str = "operator"
@@ -57,9 +59,11 @@ class Desk:
         desk = self.cloud.world.desk
         session = desk.session(self.cloud.world.tenant.named(self.who))
         query = {"resource": scopes[0].removesuffix("/.default")}
-        reply = desk.managed_identity(Call("GET", "", "", query, {"x-identity-header": session}))
+        reply = desk.cli_token(Call("GET", "", "", query, {"x-session": session}))
         assert isinstance(reply.body, dict)
-        return AccessToken(reply.body["access_token"], int(reply.body["expires_on"]))
+        if reply.status != 200:
+            raise ClientAuthenticationError(reply.body["error"])
+        return AccessToken(reply.body["accessToken"], int(reply.body["expires_on"]))
 
 
 @dataclass
@@ -106,12 +110,19 @@ class Bench:
             target=target,
             ui=self.ui,
             clock=self.clock,
-            connect=lambda: Azure(azure_cloud(None), Desk(self.cloud, self.who), None, poll_seconds=0),
+            connect=self._connect,
             provided_key=lambda: Key(SecretStr(self.key), "the test") if self.key else None,
             prompt_for_key=_nobody_asks,
             check_key=_known,
             **more,
         )
+
+    def _connect(self) -> Azure:
+        """Sign in. The life of tokens is in virtual time where the scenario limits it."""
+        sign_in = self.cloud.world.tenant.sign_in
+        limited = sign_in.token_life is not None or sign_in.federated_for is not None
+        now = (lambda: self.clock.now().timestamp()) if limited else time.time
+        return Azure(azure_cloud(None), Desk(self.cloud, self.who), None, poll_seconds=0, now=now)
 
     def setup(self, **more: Any) -> Session:
         session = self.session(**more)

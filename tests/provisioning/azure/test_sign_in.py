@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from azure.core.credentials import AccessToken
+from azure.core.exceptions import ClientAuthenticationError
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -30,9 +31,12 @@ class Desk:
 
     def __init__(self) -> None:
         self.now = 0.0
+        self.refuses = False
         self.asked: list[tuple[Any, ...]] = []
 
     def get_token(self, *scopes: str, **options: Any) -> AccessToken:
+        if self.refuses:
+            raise ClientAuthenticationError("AADSTS700024: Client assertion is not within its valid time range.")
         self.asked.append((*scopes, *sorted((name, value) for name, value in options.items() if value)))
         return AccessToken(f"token {len(self.asked)}", int(self.now) + HOUR)
 
@@ -90,6 +94,35 @@ def test_a_token_that_a_service_rejected_is_not_returned_again() -> None:
     assert new != old
     assert cached.get_token(ARM, enable_cae=True) == new
     assert len(desk.asked) == 2
+
+
+def test_a_token_that_cannot_be_renewed_is_used_until_its_last_second() -> None:
+    desk, cached = tokens()
+    first = cached.get_token(ARM)
+    desk.refuses = True
+    desk.now = HOUR - 1
+    assert cached.get_token(ARM) == first
+    desk.now = HOUR
+    with pytest.raises(ClientAuthenticationError):
+        cached.get_token(ARM)
+
+
+def test_tokens_that_end_too_early_are_renewed_but_not_those_for_a_service_that_is_left_out() -> None:
+    desk, cached = tokens()
+    cached.get_token(ARM)
+    cached.get_token(VAULT)
+    desk.now = HOUR / 2
+    cached.renew(HOUR / 2)
+    assert len(desk.asked) == 2, "they last long enough"
+    cached.renew(HOUR / 2 + 1, besides=VAULT)
+    assert [scope for scope, *_ in desk.asked[2:]] == [ARM]
+    assert cached.left() == HOUR / 2
+    assert cached.left(besides=VAULT) == HOUR
+    cached.renew(2 * HOUR, besides=VAULT)
+    assert len(desk.asked) == 3, "a token that is new cannot be made to last longer"
+    desk.refuses = True
+    with pytest.raises(ClientAuthenticationError):
+        cached.renew(HOUR)
 
 
 def test_the_operators_sign_in_comes_before_the_identity_of_the_machine(cloud: Cloud, call: Call) -> None:
