@@ -14,6 +14,8 @@ from .truth import ENTITY, PROJECT
 
 STEPS = range(100, 1001, 100)
 """The numbers of steps that jobs have, in turn."""
+CHECKPOINTS = 3
+"""Checkpoints of each job, one for each epoch. The last one is the final model, as recorded on Azure."""
 TRAINING, VALIDATION = 1_000, 200
 """Examples in each job's training and validation file: chats of system, user, assistant, all that WandbLogger has tables for."""
 _ACCOUNT, _AZURE_KEY = "aoai-ml", "sandbox-account-key"
@@ -25,7 +27,7 @@ def job_id(number: int) -> str:
 
 
 def scenario(jobs: int, *, latency: float, training: int = TRAINING, validation: int = VALIDATION) -> Scenario:
-    """Return a scenario with succeeded supervised jobs, which have one model and two files each.
+    """Return a scenario with succeeded supervised jobs, which have three checkpoints and two files each.
 
     Args:
         jobs: the number of jobs.
@@ -62,7 +64,7 @@ def _job(number: int) -> Mapping[str, Any]:
         "created": f"-{1_000 - number}h",
         "training_file": _file_id(2 * number),
         "validation_file": _file_id(2 * number + 1),
-        "timeline": {"steps": STEPS[number % len(STEPS)], "seconds_per_step": 1},
+        "timeline": {"steps": STEPS[number % len(STEPS)], "seconds_per_step": 1, "epochs": CHECKPOINTS},
     }
 
 

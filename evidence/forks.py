@@ -20,6 +20,7 @@ _IMPORTS = (
     "function_app.engine.engine",
     "wandb.apis.public",
     "wandb.sdk.wandb_run",
+    "azure.identity",
     "azure.mgmt.authorization",
     "azure.mgmt.cognitiveservices",
     "azure.mgmt.keyvault",

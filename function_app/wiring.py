@@ -13,7 +13,7 @@ from azure.core.credentials import TokenCredential
 
 from function_app.azure.account_finder import AccountFinder
 from function_app.azure.accounts import accounts_from, azure_account, merged
-from function_app.azure.key_vault import VaultKey, identity_of
+from function_app.azure.identity import identity_of
 from function_app.azure.leases import Leases, no_lease
 from function_app.azure.openai import Account
 from function_app.azure.subscriptions import Subscriptions
@@ -69,10 +69,10 @@ def engine_from(
             finder = _finder(settings, accounts, identity, resources)
         for account in accounts:
             resources.callback(account.close)
-        api = _wandb_api(settings, _keys(settings, identity), resources, guest=guest, limits=limits)
+        api = _wandb_api(settings, _keys(settings, identity), resources, limits=limits)
         return Engine(
             merged(accounts),
-            WandbTracker(api),
+            WandbTracker(api, guest=guest),
             datasets=settings.sync_datasets,
             concurrency=settings.sync_concurrency,
             rules=settings.wandb_routes,
@@ -125,19 +125,19 @@ def open_accounts(settings: Settings) -> Iterator[list[Account]]:
 @contextmanager
 def open_wandb(settings: Settings) -> Iterator["WandbApi"]:
     """Open the W&B project of the settings, for a command that does not use the accounts."""
+    from function_app.tracking.wandb.sdk import prepare
+
+    prepare()
     with ExitStack() as resources:
-        yield _wandb_api(settings, _keys(settings, identity_of(settings, resources)), resources, guest=False)
+        yield _wandb_api(settings, _keys(settings, identity_of(settings, resources)), resources)
 
 
 def _wandb_api(
-    settings: Settings, keys: KeySource, resources: ExitStack, *, guest: bool, limits: "Limits | None" = None
+    settings: Settings, keys: KeySource, resources: ExitStack, *, limits: "Limits | None" = None
 ) -> "WandbApi":
     from function_app.tracking.wandb.api import WandbApi
     from function_app.tracking.wandb.client import DEFAULT_SERVER, LIMITS, WandbClient
-    from function_app.tracking.wandb.sdk import prepare
 
-    if not guest:
-        prepare()
     resources.callback(keys.close)
     client = WandbClient(settings.wandb_base_url or DEFAULT_SERVER, limits=limits or LIMITS)
     resources.callback(client.close)
@@ -151,6 +151,8 @@ def _keys(settings: Settings, identity: Callable[[], TokenCredential]) -> KeySou
         SettingsError: the settings name neither.
     """
     if settings.key_vault_url:
+        from function_app.azure.key_vault import VaultKey
+
         return VaultKey(settings.key_vault_url, settings.wandb_secret_name, identity())
     if settings.wandb_api_key:
         return GivenKey(settings.wandb_api_key)

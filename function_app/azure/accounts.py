@@ -9,7 +9,6 @@ from typing import TypeVar
 import httpx2
 import openai
 from azure.core.credentials import TokenCredential
-from azure.identity import get_bearer_token_provider
 
 from function_app.azure.openai import TIMEOUT, Account
 from function_app.data.addresses import Endpoint
@@ -25,16 +24,17 @@ class _Tokens:
     """Entra tokens for the first scope; `switch` changes to the next one when the service rejects that."""
 
     def __init__(self, identity: TokenCredential, scopes: Sequence[str]) -> None:
-        self._providers = [get_bearer_token_provider(identity, scope) for scope in scopes]
+        self._identity = identity
+        self._scopes = [*scopes]
 
     def __call__(self) -> str:
-        return self._providers[0]()
+        return self._identity.get_token(self._scopes[0]).token
 
     def switch(self) -> bool:
         """Use the next scope; return False if there is none."""
-        if len(self._providers) == 1:
+        if len(self._scopes) == 1:
             return False
-        del self._providers[0]
+        del self._scopes[0]
         return True
 
 

@@ -4,9 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
 from datetime import UTC, datetime
-from functools import cache
 from typing import Any
 
 from azure.core.credentials import TokenCredential
@@ -16,9 +14,8 @@ from azure.identity import CredentialUnavailableError
 from azure.keyvault.secrets import KeyVaultSecret, SecretClient
 from pydantic import SecretStr
 
-from function_app.azure.identity import LIMITS, identity
+from function_app.azure.identity import LIMITS
 from function_app.errors import VaultBusyError, VaultError, first_line
-from function_app.settings import Settings
 from function_app.traffic import VAULT, asked
 
 log = logging.getLogger(__name__)
@@ -157,23 +154,6 @@ class VaultKey:
         self._version = secret.properties.version or ""
         _log_reading(secret)
         return SecretStr(secret.value.strip())
-
-
-def identity_of(
-    settings: Settings, resources: ExitStack, *, managed_identity: bool = False
-) -> Callable[[], TokenCredential]:
-    """Return a function for the identity: the app's in Functions, or on a laptop what azure-identity finds, mostly `az login`.
-
-    The identity is created once, on first use, because a key may not need it. It is closed with the `resources`.
-    """
-
-    @cache
-    def created() -> TokenCredential:
-        found = identity(managed=managed_identity, client_id=settings.azure_client_id)
-        resources.callback(found.close)
-        return found
-
-    return created
 
 
 def _log_reading(secret: KeyVaultSecret) -> None:

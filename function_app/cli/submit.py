@@ -21,7 +21,6 @@ from function_app.data.routes import Destination, LeftOut
 from function_app.errors import SettingsError, SyncError
 from function_app.models import Job, Method
 from function_app.settings import Settings
-from function_app.tracking.wandb.client import project_page
 
 if TYPE_CHECKING:
     from function_app.authoring.quote import Quote
@@ -284,7 +283,9 @@ def _run_url(job: Job, goes: Destination, settings: Settings) -> str | None:
     """Return the address of the future run; None if no entity is set, because only the API key determines it then."""
     if goes.entity is None:
         return None
-    return f"{project_page(goes.entity, goes.project, settings.wandb_base_url)}/runs/{quote(job.id)}"
+    from function_app.tracking.wandb.client import DEFAULT_SERVER, project_page
+
+    return f"{project_page(goes.entity, goes.project, settings.wandb_base_url or DEFAULT_SERVER)}/runs/{quote(job.id)}"
 
 
 def _number(text: str) -> str | int | float:

@@ -15,6 +15,13 @@ _WANDB_PAGES = {
 }
 """Hosts of W&B's pages, and the API that belongs to them."""
 
+_FORGE = {
+    name: forge
+    for forge, api in (("forge.coreweave.com", "api.wandb.ai"), ("qa.forge.coreweave.com", "api.qa.wandb.ai"))
+    for name in (forge, f"api.{forge}", api)
+}
+"""Hosts of W&B's API on CoreWeave Forge, and the host of their pages."""
+
 
 def wandb_server(url: str) -> str:
     """Return the address of a W&B server's API in one spelling. The API key goes to this address, so it must be https, or
@@ -41,6 +48,21 @@ def wandb_server(url: str) -> str:
     if parts.scheme == "http" and not _is_loopback(host):
         raise ValueError(f"{server} would send the key unencrypted: use https")
     return server
+
+
+def pages_of(server: str) -> str:
+    """Return the address of the server's pages, as `util.api_to_app_url` of wandb 0.31 derives it from that of its API."""
+    host = urlsplit(server).hostname or ""
+    if host in _FORGE:
+        return f"https://{_FORGE[host]}/wandb"
+    for api, pages in (
+        ("://api.wandb.test", "://app.wandb.test"),
+        ("://api.wandb.", "://wandb."),
+        ("://api.", "://app."),
+    ):
+        if api in server:
+            return server.replace(api, pages).rstrip("/")
+    return server.rstrip("/")
 
 
 def _is_loopback(host: str) -> bool:

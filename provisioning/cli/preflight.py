@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import click
 from dotenv import dotenv_values
 
 from provisioning.azure.client import Azure
@@ -19,25 +18,6 @@ from provisioning.errors import UsageError
 
 CHECKS = (*parameters.CHECKS, SIGN_IN, *preflight.CHECKS)
 """The names of the checks in order."""
-
-
-def options(command: Any) -> Any:
-    """Options that specify the deployment."""
-    path = click.Path(exists=True, dir_okay=False, path_type=Path)
-    for each in (
-        click.option("-p", "assignments", multiple=True, metavar="NAME=VALUE", help="A parameter, as for az."),
-        click.option("--parameters", "files", multiple=True, type=path, help="A parameter file, as for az."),
-        click.option("--azd-env", type=path, help="The .env file of azd's environment: .azure/NAME/.env"),
-        click.option(
-            "--azd-parameters",
-            type=click.Path(dir_okay=False, path_type=Path),
-            default=Path("infra/main.parameters.json"),
-            help="The file that maps azd's environment to parameters.",
-        ),
-        click.option("-l", "--location", default="", help="Region of the resource group."),
-    ):
-        command = each(command)
-    return command
 
 
 def read(files: Sequence[Path], assignments: Sequence[str], azd_env: Path | None, azd_parameters: Path) -> Parameters:

@@ -11,6 +11,7 @@ from pydantic import SecretStr, ValidationError
 
 from function_app.data.prices import Price
 from function_app.data.routes import Destination, Registry, Routes
+from function_app.data.wandb_server import pages_of
 from function_app.errors import SettingsError
 from function_app.models import DatasetPolicy
 from function_app.settings import Settings
@@ -231,6 +232,23 @@ def test_any_text_gives_a_schedule_or_a_clear_error(schedule: str) -> None:
     except ValidationError as error:
         problems = error.errors()
         assert [problem["loc"] for problem in problems] == [("sync_schedule",)]
+
+
+@pytest.mark.parametrize(
+    "server",
+    [
+        "https://api.wandb.ai",
+        "https://api.forge.coreweave.com",
+        "https://api.qa.wandb.ai",
+        "https://api.acme.com",
+        "https://acme.wandb.io:8443",
+        "http://localhost:8080",
+    ],
+)
+def test_the_pages_of_a_server_are_where_the_sdk_says(server: str) -> None:
+    from wandb.util import api_to_app_url
+
+    assert pages_of(server) == api_to_app_url(server)
 
 
 @pytest.mark.parametrize(

@@ -388,7 +388,7 @@ def test_the_marker_file_holds_no_code() -> None:
 def test_importing_the_app_imports_no_sdk() -> None:
     """Indexing happens at every cold start; wandb, openai and the Azure SDKs wait for the first invocation."""
     heavy = ["wandb", "openai", "pandas", "numpy", "azure.identity", "azure.keyvault", "pydantic", "httpx2", "google"]
-    program = f"import sys, function_app; print([name for name in {heavy!r} if name in sys.modules])"
+    program = f"import sys, function_app; function_app.app; print([name for name in {heavy!r} if name in sys.modules])"
     child = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     assert child.stdout.strip() == "[]"
 
@@ -399,6 +399,6 @@ def test_the_worker_finds_exactly_one_app() -> None:
 
     import function_app
 
-    assert [name for name in dir(function_app) if isinstance(getattr(function_app, name), func.FunctionRegister)] == [
-        "app"
-    ]
+    assert [
+        name for name in function_app.__dir__() if isinstance(getattr(function_app, name), func.FunctionRegister)
+    ] == ["app"]

@@ -4,9 +4,9 @@ The SDK's client (`ServiceApi`) uses wandb-core, which reports errors as text an
 private. The operations here are the SDK's, with its names.
 """
 
-import functools
 import json
 import logging
+import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -18,6 +18,7 @@ from urllib.parse import quote
 import httpx2
 
 from function_app.data.wandb_server import DEFAULT_SERVER as DEFAULT_SERVER
+from function_app.data.wandb_server import pages_of
 from function_app.errors import (
     KeyRefusedError,
     RunDeletedError,
@@ -242,14 +243,9 @@ def _first(errors: object) -> tuple[str, str]:
     return excerpt(str(first.get("message") or "no reason given")), str(code or "")
 
 
-@functools.cache
-def project_page(entity: str, project: str, base_url: str | None) -> str:
-    """Return the address of a project's page. Runs are below it, under `/runs/`.
-
-    Args:
-        base_url: the address of W&B's API; None for the SDK's default.
+def project_page(entity: str, project: str, server: str) -> str:
+    """Return the address of a project's page. Runs are below it, under `/runs/`. WANDB_APP_URL overrides the server's pages,
+    as in the SDK, which takes half a second to import and is not needed for this.
     """
-    import wandb  # here, because it takes half a second, which --help does not need
-
-    settings = wandb.Settings(base_url=base_url) if base_url else wandb.Settings()
-    return f"{settings.app_url.rstrip('/')}/{quote(entity)}/{quote(project)}"
+    pages = os.environ.get("WANDB_APP_URL") or pages_of(server)
+    return f"{pages.rstrip('/')}/{quote(entity)}/{quote(project)}"

@@ -38,6 +38,7 @@ _WAIT_MIN, _WAIT_MAX = 1.0, 8.0  # seconds, doubled each time; for less than 1 s
 
 _REQUEST = re.compile(r"^(?:[A-Z]+ \S+ )?giving up after \d+ attempt\(s\): (?:[A-Z][a-z]+ \"[^\"]*\": )?")
 _SIGNING_IN = "[wandb.login()]"
+_preparing = threading.Lock()
 _reviving = threading.Lock()
 
 
@@ -69,8 +70,14 @@ complaints = Complaints()
 """The complaints in this process."""
 
 
-@functools.cache
 def prepare() -> None:
+    """Prepare the SDK in this process, once."""
+    with _preparing:
+        _prepare()
+
+
+@functools.cache
+def _prepare() -> None:
     """Put the SDK's files into a directory that is removed with the process, and turn its telemetry off.
 
     Functions has a read-only working directory. Settings without an argument are environment variables; existing

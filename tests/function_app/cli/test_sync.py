@@ -56,6 +56,17 @@ def test_a_job_is_a_row_and_its_link_and_one_line_sums_up(bench: Bench, run: Com
     assert JOB in run("function_app", "sync", "-v", env=SETTINGS).stdout
 
 
+def test_a_sync_with_nothing_to_do_imports_no_sdk_but_the_one_that_lists_jobs(bench: Bench, run: Command) -> None:
+    bench.world(a_job())
+    timed = SETTINGS | {"PYTHONPROFILEIMPORTTIME": "1"}
+    assert " wandb.sdk" in run("function_app", "sync", env=timed, new_process=True).stderr
+    idle = run("function_app", "sync", env=timed, new_process=True).stderr
+    assert "1 current" in idle
+    imported = {line.rpartition("|")[2].strip() for line in idle.splitlines() if line.startswith("import time:")}
+    assert "openai" in imported
+    assert not imported & {"wandb", "azure.functions"}
+
+
 @pytest.mark.parametrize("width", [60, 100])
 def test_every_line_fits_the_terminal_and_links_stay_in_one_piece(bench: Bench, run: Command, width: int) -> None:
     gone = {"op": "Files_GetContent", "when": {"path": "/files/file-"}, "do": NOT_FOUND}

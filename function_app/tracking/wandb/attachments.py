@@ -1,0 +1,82 @@
+"""A run of W&B with its files and models: what the tracker opens. The SDK is imported from here on."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from function_app.models import Checkpoint, DatasetPolicy, Job
+from function_app.tracking import Confirmed, FileSource, Identity, Intent, ModelTarget, Turn
+from function_app.tracking.wandb.api import Question, WandbApi
+from function_app.tracking.wandb.artifacts import asks_for, attach_datasets, send_results
+from function_app.tracking.wandb.models import Models, asks_before, previous_model
+from function_app.tracking.wandb.runs import OpenRun
+from function_app.tracking.wandb.session import RunWriter
+from function_app.tracking.wandb.uploads import Uploads
+from function_app.tracking.wandb.versions import use
+
+
+class WandbAttachments(Uploads):
+    """Files and models of a run, see `tracking.Attachments`."""
+
+    def __init__(self, api: WandbApi, run: OpenRun) -> None:
+        super().__init__(api, run)
+        self.placed: Models | None = None
+        self.target: ModelTarget | None = None
+
+    def datasets(self, source: FileSource, file_ids: Iterable[str], policy: DatasetPolicy) -> dict[str, dict[str, Any]]:
+        """See `artifacts.attach_datasets`."""
+        return attach_datasets(self._api, self._run, self, source, file_ids, policy)
+
+    def previous_model(self, job: Job) -> bool:
+        """Attach the model that the job trains further; return whether the project has it."""
+        version = previous_model(self._api, job)
+        if version:
+            self.inputs.append(version)
+        return version is not None
+
+    def results(self, job: Job, content: Iterable[bytes]) -> None:
+        """Attach the results file, with a table of its rows."""
+        send_results(self, job, content)
+
+    def models(self, job: Job, checkpoints: Sequence[Checkpoint], target: ModelTarget) -> None:
+        """Write the job's models that the project does not have yet."""
+        self.target = target
+        self.placed = Models(self._api, job, checkpoints, target.collection, target.kind, target.retires_at)
+        self.placed.send(self._run, self)
+
+
+class WandbSession(RunWriter):
+    """A run of W&B that is being brought up to date, see `tracking.Session`."""
+
+    _attached: "WandbAttachments | None" = None
+
+    def attachments(self) -> WandbAttachments:
+        """Return the uploads of files and models for the run."""
+        self._attached = WandbAttachments(self._api, self)
+        return self._attached
+
+    def confirm(self) -> Confirmed:
+        """Write and confirm in one request the run's inputs, its config and marks, and the place of its models."""
+        self.end_session()
+        attached = self._attached
+        models = attached.placed if attached else None
+        changes = [use(self._api, self.id, version) for version in (attached.inputs if attached else [])]
+        changes += models.given_back(self) if models else []
+        edited = self.write_marks(changes, *(models.asks if models else []))
+        if models is None or attached is None or attached.target is None:
+            return Confirmed()
+        models.place((edited.get("bucket") or {}).get("project") or {}, attached.target.registry)
+        return Confirmed(models.written, models.linked, tuple(models.warnings))
+
+
+@contextmanager
+def open_run(api: WandbApi, run_id: str, new: Identity | None, intent: Intent, turn: Turn) -> Iterator[WandbSession]:
+    """Read the run and everything that the intent needs in one request; see `tracking.Tracker.open`."""
+    asks: list[Question] = asks_for(intent.files)
+    if intent.collection:
+        asks.append(asks_before(intent.collection))
+    session = WandbSession(api, run_id, new, api.stored(run_id, *asks), turn)
+    try:
+        yield session
+    finally:
+        session.close()
