@@ -16,8 +16,11 @@ from typing import Any, TextIO
 
 _IMPORTS = (
     "provisioning.cli.commands",
+    "provisioning.cli.doctor",
+    "provisioning.cli.setup",
     "function_app.cli.commands",
     "function_app.engine.engine",
+    "function_app.tracking.wandb.attachments",
     "wandb.apis.public",
     "wandb.sdk.wandb_run",
     "azure.identity",

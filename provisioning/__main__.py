@@ -9,6 +9,9 @@ def run() -> NoReturn:
     """Run the command line and exit. Without the extra `provisioning`, say how to install it."""
     try:
         from provisioning.cli.commands import main
+
+        _end_as_on_ctrl_c()
+        main()  # which imports the SDKs
     except ModuleNotFoundError as missing:
         if (missing.name or "").partition(".")[0] == __package__:
             raise  # a module of ours is missing: a bug
@@ -17,8 +20,6 @@ def run() -> NoReturn:
             "This command needs the extra `provisioning`: pip install 'azure-openai-wandb[provisioning]'\n"
             "In a clone, in its virtual environment: pip install -c constraints.txt -e '.[provisioning]'"
         )
-    _end_as_on_ctrl_c()
-    main()
 
 
 def _end_as_on_ctrl_c() -> None:

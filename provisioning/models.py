@@ -22,6 +22,8 @@ _ACCOUNT_SUFFIXES = tuple(
 """Domains of Azure OpenAI accounts with a custom subdomain, which is unique within a cloud."""
 APPLICATION = "Application"
 """The kind of an app registration in the directory, which can hold no role; its service principal can."""
+CLOUDS = ("AzureCloud", "AzureUSGovernment", "AzureChinaCloud")
+"""Clouds by their names in `az cloud list`."""
 CHANGING = ("accepted", "creating", "updating", "moving", "resolvingdns")
 """Provisioning states, in lower case, in which an account refuses changes."""
 

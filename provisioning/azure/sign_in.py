@@ -26,15 +26,15 @@ from azure.identity import (
 from azure.mgmt.core.tools import get_arm_endpoints
 
 from provisioning.errors import UsageError
-from provisioning.models import Caller
+from provisioning.models import CLOUDS, Caller
 
-CLOUDS = {
-    "AzureCloud": AzureClouds.AZURE_PUBLIC_CLOUD,
-    "AzureUSGovernment": AzureClouds.AZURE_US_GOVERNMENT,
-    "AzureChinaCloud": AzureClouds.AZURE_CHINA_CLOUD,
-}
-"""Clouds by their names in `az cloud list`."""
-
+_CLOUDS = dict(
+    zip(
+        CLOUDS,
+        (AzureClouds.AZURE_PUBLIC_CLOUD, AzureClouds.AZURE_US_GOVERNMENT, AzureClouds.AZURE_CHINA_CLOUD),
+        strict=True,
+    )
+)
 _AUTHORITIES = {
     AzureClouds.AZURE_PUBLIC_CLOUD: AzureAuthorityHosts.AZURE_PUBLIC_CLOUD,
     AzureClouds.AZURE_US_GOVERNMENT: AzureAuthorityHosts.AZURE_GOVERNMENT,
@@ -90,7 +90,7 @@ def cloud(name: str | None) -> Cloud:
         default = settings.azure_cloud()  # checked even if a name is given, because the SDK's clients read it
     except ValueError as error:
         raise UsageError(f"AZURE_SDK_CLOUD_CONF: {error}.", hint="Unset it and pass --cloud.") from error
-    chosen = CLOUDS[name] if name else default
+    chosen = _CLOUDS[name] if name else default
     endpoints = get_arm_endpoints(chosen)
     return Cloud(
         endpoints["resource_manager"].rstrip("/"),

@@ -4,19 +4,17 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext
 from dataclasses import fields
 from datetime import timedelta
-from itertools import zip_longest
-from typing import Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
 from provisioning import resource_ids, shell, wandb_key
-from provisioning.azure.client import Azure
-from provisioning.azure.sign_in import cloud, credential
-from provisioning.cli import deployable, doctor, preflight, rescue, rotation, setup, streams, teardown, verify_app
-from provisioning.cli.console import Ui
+from provisioning.cli import deployable, streams
+from provisioning.cli.console import Ui, wants_json
+from provisioning.cli.deployment_options import preflight_options, verify_app_options
 from provisioning.cli.options import (
     app_group_options,
     chain_options,
@@ -34,11 +32,15 @@ from provisioning.cli.options import (
     wandb_options,
 )
 from provisioning.cli.parameters import Span
-from provisioning.cli.session import Session
 from provisioning.clock import SystemClock
 from provisioning.errors import InterruptedByUserError, ProvisioningError, UsageError
 from provisioning.models import FunctionAppName, Scope, Target
 from provisioning.resource_ids import ResourceId
+
+# A command imports the SDKs when it is called: they take 0.4 s, which --help and a wrong command line do not need.
+if TYPE_CHECKING:
+    from provisioning.azure.client import Azure
+    from provisioning.cli.session import Session
 
 _Result = TypeVar("_Result")
 
@@ -70,6 +72,8 @@ def cli() -> None:
 @output_options
 def _plan(*, detailed_exitcode: bool, **given: Any) -> int:
     """Show what setup would do. Writes nothing. Needs no W&B key, but compares a given one."""
+    from provisioning.cli import setup
+
     made = _run(given, setup.plan)
     return 2 if detailed_exitcode and made.work else 0
 
@@ -93,6 +97,8 @@ def _setup(*, yes: bool, dry_run: bool, **given: Any) -> int:
 
     After an interruption or a failure, run it again: it continues where it stopped. A second run writes nothing.
     """
+    from provisioning.cli import setup
+
     if dry_run:
         _run(given, setup.plan)
     else:
@@ -106,6 +112,8 @@ def _setup(*, yes: bool, dry_run: bool, **given: Any) -> int:
 @output_options
 def _status(**given: Any) -> int:
     """Show which resources are in place. Exit status 2 if something differs."""
+    from provisioning.cli import setup
+
     return 2 if _run(given, setup.status).work else 0
 
 
@@ -122,6 +130,8 @@ def _rotate_key(*, yes: bool, dry_run: bool, **given: Any) -> int:
     secret. Then the previous versions that setup or rotate-key wrote are disabled. After an interruption, run it again
     with the same key. Running functions use the new key within minutes, without a restart.
     """
+    from provisioning.cli import rotation
+
     interactive = streams.stdin().isatty()
     _run(given, lambda session: rotation.rotate(session, yes=yes, interactive=interactive, dry_run=dry_run))
     return 0
@@ -139,6 +149,8 @@ def _teardown(*, restore_access_policies: bool, yes: bool, dry_run: bool, **give
     The account's identity stays. The vault stays on Azure RBAC, with the roles that other principals need, unless you
     pass --restore-access-policies. After an interruption, run it again.
     """
+    from provisioning.cli import teardown
+
     interactive, restore = streams.stdin().isatty(), restore_access_policies
     _run(
         given,
@@ -157,6 +169,8 @@ def _rescue(*, yes: bool, dry_run: bool, **given: Any) -> int:
     One small request that changes nothing else, no matter who switched the vault. Roles stay, and give no access to what the
     vault contains. It requires the rights to write the vault and to assign roles, without a condition: an Owner has both.
     """
+    from provisioning.cli import rescue
+
     interactive = streams.stdin().isatty()
     _run(
         _vault_alone(given),
@@ -180,8 +194,9 @@ def _doctor(
     Writes nothing. Checks your sign-in, account, vault, secret, W&B key, job list, identities and the function app. A
     check that depends on a failed one is skipped. Exit status 1 if a check failed.
     """
+    from provisioning.cli import doctor
 
-    def examine(session: Session) -> None:
+    def examine(session: "Session") -> None:
         app = _function_app(session, function_app, function_app_group) if function_app else None
         doctor.doctor(session, app, contributors)
 
@@ -191,7 +206,7 @@ def _doctor(
 
 @cli.command("preflight")
 @app_group_options
-@preflight.options
+@preflight_options
 @output_options
 def _preflight(*, location: str, **given: Any) -> int:
     """Check before a deployment of the function app what would stop it. Writes nothing.
@@ -199,6 +214,8 @@ def _preflight(*, location: str, **given: Any) -> int:
     Reads the parameters as az or azd would pass them, and asks Azure whether the resource providers are registered, the
     region has Flex Consumption, you have the rights, and policies permit it. Exit status 1 if a check failed.
     """
+    from provisioning.cli import preflight
+
     chosen = {name: given.pop(name) for name in ("files", "assignments", "azd_env", "azd_parameters")}
     group = given["resource_group"]
     _run(_group_alone(given), lambda session: preflight.run(session, preflight.read(**chosen), group, location))
@@ -207,7 +224,7 @@ def _preflight(*, location: str, **given: Any) -> int:
 
 @cli.command("verify-app")
 @app_group_options
-@verify_app.options
+@verify_app_options
 @output_options
 def _verify_app(*, function_app: str, wait: timedelta, **given: Any) -> int:
     """Wait after a deployment until the host has indexed the app's three functions. Writes nothing.
@@ -215,6 +232,8 @@ def _verify_app(*, function_app: str, wait: timedelta, **given: Any) -> int:
     The last step of every way to deploy: a deployment that is reported as successful can leave an app without functions.
     Needs Reader on the app. Exit status 1 if a function is missing when the time is over.
     """
+    from provisioning.cli import verify_app
+
     _run(_group_alone(given), lambda session: verify_app.run(session, _function_app(session, function_app), wait))
     return 0
 
@@ -222,7 +241,7 @@ def _verify_app(*, function_app: str, wait: timedelta, **given: Any) -> int:
 cli.add_command(deployable.init)
 
 
-def _run(given: dict[str, Any], command: Callable[[Session], _Result]) -> _Result:
+def _run(given: dict[str, Any], command: "Callable[[Session], _Result]") -> _Result:
     """Run one command. Print a ProvisioningError with its hint and exit with its status."""
     ui = Ui(as_json=given["output"] == "json")
     try:
@@ -238,7 +257,9 @@ def _run(given: dict[str, Any], command: Callable[[Session], _Result]) -> _Resul
         _fail(ui, _interrupted(session), session.facts)
 
 
-def _session(ui: Ui, given: dict[str, Any]) -> Session:
+def _session(ui: Ui, given: dict[str, Any]) -> "Session":
+    from provisioning.cli.session import Session
+
     base_url = given.get("wandb_base_url")
     from_environment = wandb_key.pop_from_environment(os.environ)
     return Session(
@@ -288,7 +309,7 @@ def _vault_alone(given: dict[str, Any]) -> dict[str, Any]:
     return given | {"openai_account": "", "secret_name": "", "wandb_key_file": None}
 
 
-def _function_app(session: Session, name: str, group: str | None = None) -> FunctionAppName:
+def _function_app(session: "Session", name: str, group: str | None = None) -> FunctionAppName:
     if app := _parsed(name, "Microsoft.Web/sites", "--function-app"):
         return FunctionAppName(app.resource_group, app.name, app.subscription)
     return FunctionAppName(group or session.target.resource_group, name)
@@ -320,7 +341,10 @@ def _target(given: dict[str, Any]) -> Target:
     return Target(**(same_name | named), renew_expiry=asked)
 
 
-def _connect(given: dict[str, Any], ui: Ui) -> Azure:
+def _connect(given: dict[str, Any], ui: Ui) -> "Azure":
+    from provisioning.azure.client import Azure
+    from provisioning.azure.sign_in import cloud, credential
+
     where = cloud(given["cloud"])
     return Azure(
         where,
@@ -332,7 +356,7 @@ def _connect(given: dict[str, Any], ui: Ui) -> Azure:
     )
 
 
-def _interrupted(session: Session) -> InterruptedByUserError:
+def _interrupted(session: "Session") -> InterruptedByUserError:
     if session.facts.get("applied"):
         return InterruptedByUserError(
             "Interrupted. The changes made so far remain.", hint="`status` shows what is in place."
@@ -370,30 +394,12 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     except OSError as error:
         if not streams.is_write_error(error):
             raise
-        _output_failed(error)
+        streams.report_write_error(error)
+        sys.exit(ProvisioningError.exit_status)
     except click.Abort:
         sys.exit(InterruptedByUserError.exit_status)
     except click.ClickException as error:
-        if not _wants_json(arguments):
+        if not wants_json(arguments):
             error.show()
             sys.exit(error.exit_code)
         _fail(Ui(as_json=True), UsageError(error.format_message(), hint=f"{program} --help"), {})
-
-
-def _output_failed(error: OSError) -> NoReturn:
-    """Report on stderr that stdout cannot be written."""
-    with suppress(OSError):
-        click.echo(f"error    The output cannot be written: {error.strerror}.", err=True)
-        click.echo(
-            "next     Free some disk space and run the same command again: it continues where it stopped.", err=True
-        )
-    streams.discard()
-    sys.exit(ProvisioningError.exit_status)
-
-
-def _wants_json(arguments: Sequence[str]) -> bool:
-    """Whether a command line that click could not parse asks for JSON."""
-    return any(
-        word in ("-ojson", "--output=json") or (word in ("-o", "--output") and after == "json")
-        for word, after in zip_longest(arguments, arguments[1:])
-    )

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from itertools import zip_longest
 from typing import Any
 
 from rich.console import Console
@@ -156,3 +157,11 @@ class Ui:
         if self._status is not None:
             self._status.stop()
             self._status = None
+
+
+def wants_json(arguments: Sequence[str]) -> bool:
+    """Whether a command line that click could not parse asks for JSON."""
+    return any(
+        word in ("-ojson", "--output=json") or (word in ("-o", "--output") and after == "json")
+        for word, after in zip_longest(arguments, arguments[1:])
+    )

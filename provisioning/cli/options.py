@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from functools import reduce
-from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -350,22 +349,3 @@ def _readers(description: str) -> Callable[[_Command], _Command]:
 def _all(command: _Command, *options: Callable[[_Command], _Command]) -> _Command:
     """Apply the options in the order of --help."""
     return reduce(lambda decorated, option: option(decorated), reversed(options), command)
-
-
-def preflight_options(command: _Command) -> _Command:
-    """Options that specify the deployment."""
-    path = click.Path(exists=True, dir_okay=False, path_type=Path)
-    for each in (
-        click.option("-p", "assignments", multiple=True, metavar="NAME=VALUE", help="A parameter, as for az."),
-        click.option("--parameters", "files", multiple=True, type=path, help="A parameter file, as for az."),
-        click.option("--azd-env", type=path, help="The .env file of azd's environment: .azure/NAME/.env"),
-        click.option(
-            "--azd-parameters",
-            type=click.Path(dir_okay=False, path_type=Path),
-            default=Path("infra/main.parameters.json"),
-            help="The file that maps azd's environment to parameters.",
-        ),
-        click.option("-l", "--location", default="", help="Region of the resource group."),
-    ):
-        command = each(command)
-    return command

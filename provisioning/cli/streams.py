@@ -5,8 +5,11 @@ import errno
 import io
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
+
+import click
 
 _ASCII = {"→": "->", "…": "..."}
 _WRITE_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
@@ -36,8 +39,15 @@ def is_write_error(error: OSError) -> bool:
     return error.errno in _WRITE_ERRORS
 
 
-def discard() -> None:
-    """Discard the rest of the output. Flushing it when Python exits would fail again and change the exit status."""
+def report_write_error(error: OSError) -> None:
+    """Report on stderr that stdout cannot be written, and discard the rest of the output. Flushing it when Python exits would
+    fail again and change the exit status.
+    """
+    with suppress(OSError):
+        click.echo(f"error    The output cannot be written: {error.strerror}.", err=True)
+        click.echo(
+            "next     Free some disk space and run the same command again: it continues where it stopped.", err=True
+        )
     with Path(os.devnull).open("wb") as null:
         for stream in (1, 2):
             os.dup2(null.fileno(), stream)

@@ -1,15 +1,11 @@
 """verify-app: wait after a deployment until the host has indexed the app's functions. Writes nothing."""
 
 from datetime import timedelta
-from typing import Any
-
-import click
 
 from provisioning.azure.client import Azure
 from provisioning.checks import function_app
 from provisioning.checks.chain import Chain
 from provisioning.cli.doctor import SIGN_IN, reported, sign_in
-from provisioning.cli.parameters import Span
 from provisioning.cli.session import Session
 from provisioning.clock import attempts
 from provisioning.errors import HostUnavailableError
@@ -18,25 +14,6 @@ from provisioning.models import FunctionAppName
 APP_CHECKS = ("function app", "app functions", "app version")
 CHECKS = (SIGN_IN, *APP_CHECKS)
 """The names of the checks in order."""
-
-
-def options(command: Any) -> Any:
-    """Options that name the app, and how long to wait."""
-    for each in (
-        click.option(
-            "--wait", type=Span(), default="10m", metavar="TIME", help="How long to wait for the host to index the app."
-        ),
-        click.option(
-            "--function-app",
-            envvar="AZURE_FUNCTION_APP",
-            show_envvar=True,
-            required=True,
-            metavar="NAME|ID",
-            help="The function app.",
-        ),
-    ):
-        command = each(command)
-    return command
 
 
 def run(session: Session, app: FunctionAppName, budget: timedelta) -> None:

@@ -234,3 +234,12 @@ def test_no_color_is_respected(cloud: Cloud, terminal: Callable[..., Terminal]) 
     assert screen.end() == 0
     assert not re.search(r"\x1b\[[0-9;]*3[0-9]m", screen.seen)
     assert "+ add" in screen.seen
+
+
+@pytest.mark.parametrize("program", ["provisioning", "function_app"])
+def test_help_imports_no_sdk(run: Run, program: str) -> None:
+    shown = run(program, "--help", env={"PYTHONPROFILEIMPORTTIME": "1"}, new_process=True)
+    imported = {line.rpartition("|")[2].strip() for line in shown.stderr.splitlines()}
+    assert "click" in imported
+    heavy = {"wandb", "openai", "httpx2", "azure.core", "azure.identity", "azure.functions", "azure.mgmt.keyvault"}
+    assert not imported & heavy
