@@ -129,9 +129,9 @@ def upload(account: Account, path: Path) -> RemoteFile:
         AccountError: the account refuses.
     """
     doing = f"upload {path.name}"
-    with account.asking(doing) as client, _writing(account, doing), path.open("rb") as content:
-        uploads = client.with_options(max_retries=0, timeout=_UPLOAD).files
-        return _file(uploads.create(file=(path.name, content), purpose=_PURPOSE).to_dict())
+    once = account.asking(doing, max_retries=0, timeout=_UPLOAD)
+    with once as client, _writing(account, doing), path.open("rb") as content:
+        return _file(client.files.create(file=(path.name, content), purpose=_PURPOSE).to_dict())
 
 
 def create_job(account: Account, request: JobRequest) -> Job:
@@ -142,8 +142,8 @@ def create_job(account: Account, request: JobRequest) -> Job:
         AccountError: the account refuses; the hint gives the usual cause.
     """
     doing = "create the job"
-    with account.asking(doing) as client, _writing(account, doing):
-        create = cast("Callable[..., Any]", client.with_options(max_retries=0).fine_tuning.jobs.create)
+    with account.asking(doing, max_retries=0) as client, _writing(account, doing):
+        create = cast("Callable[..., Any]", client.fine_tuning.jobs.create)
         return job_from(account.name, create(**request.body()).to_dict(), account.region)
 
 

@@ -10,6 +10,7 @@ import httpx2
 import openai
 from azure.core.credentials import TokenCredential
 
+from function_app.azure.answers import RETRIES
 from function_app.azure.openai import TIMEOUT, Account
 from function_app.data.addresses import Endpoint
 from function_app.errors import NotThereError, SettingsError
@@ -76,7 +77,7 @@ def azure_account(
                 api_key=tokens,
                 http_client=http,
                 timeout=TIMEOUT,
-                max_retries=3,
+                max_retries=RETRIES,
             )
             if version == V1
             else openai.AzureOpenAI(
@@ -86,7 +87,7 @@ def azure_account(
                 azure_ad_token_provider=None if isinstance(tokens, str) else tokens,
                 http_client=http,
                 timeout=TIMEOUT,
-                max_retries=3,
+                max_retries=RETRIES,
             )
         )
         made.organization = made.project = None  # OPENAI_ORG_ID and OPENAI_PROJECT_ID are of OpenAI's own platform
@@ -109,7 +110,7 @@ def _platform(settings: Settings) -> Account:
     key = settings.openai_api_key.get_secret_value()
 
     def client(http: httpx2.Client) -> openai.OpenAI:  # its address is fixed: OPENAI_BASE_URL would get the key
-        return openai.OpenAI(api_key=key, base_url=_PLATFORM, http_client=http, timeout=TIMEOUT, max_retries=3)
+        return openai.OpenAI(api_key=key, base_url=_PLATFORM, http_client=http, timeout=TIMEOUT, max_retries=RETRIES)
 
     return Account(OPENAI, client)
 

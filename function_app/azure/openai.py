@@ -16,6 +16,7 @@ import httpx2
 import openai
 from azure.core.exceptions import AzureError
 
+from function_app.azure.answers import LISTING_WITHIN, bound, without_custom_headers
 from function_app.azure.jobs import checkpoint_from, event_from, job_from, retirement_in, training_end_in
 from function_app.azure.refusals import refusal
 from function_app.data.fields import Fields, text, whole
@@ -68,8 +69,11 @@ class Account:
         self._switch_token = switch_token
         self.region: str | None = None
         self._skew = 0.0
-        http = openai.DefaultHttpxClient(event_hooks={"request": [_count], "response": [self._note]}, verify=trust)
-        self._clients = [make(http) for make in (client, *others)]
+        http = openai.DefaultHttpxClient(
+            event_hooks={"request": [_count], "response": [self._note, bound]}, verify=trust
+        )
+        with without_custom_headers():
+            self._clients = [make(http) for make in (client, *others)]
 
     @property
     def address(self) -> str:
@@ -171,10 +175,14 @@ class Account:
             yield response.iter_bytes(_CHUNK)
 
     @contextmanager
-    def asking(self, doing: str) -> Iterator[openai.OpenAI]:
-        """Yield the SDK's client for starting a job (`authoring.job_creation`), and translate its errors."""
+    def asking(self, doing: str, **options: Any) -> Iterator[openai.OpenAI]:
+        """Yield the SDK's client for starting a job (`authoring.job_creation`), and translate its errors. `options` are those of
+        `openai.OpenAI.with_options`.
+        """
+        with without_custom_headers():
+            client = self._client.with_options(**options) if options else self._client
         with self._reading(doing):
-            yield self._client
+            yield client
 
     def close(self) -> None:
         """Close its connections."""
@@ -236,6 +244,7 @@ class Account:
         """
         after: str | None = None
         seen: set[str] = set()
+        until = time.monotonic() + LISTING_WITHIN
         for _ in range(_PAGES_AT_MOST):
             cursor = {"after": after} if after else {}
             try:
@@ -259,6 +268,8 @@ class Account:
             if after in seen:
                 break
             seen.add(after)
+            if time.monotonic() > until:
+                raise AccountBusyError(f"{self.name} took more than {LISTING_WITHIN:.0f} s for the request to {doing}.")
         raise AccountBusyError(
             f"{self.name} returns the same page again and again for the request to {doing}.",
             "A gateway in front of it may drop the parameter `after`.",

@@ -35,6 +35,7 @@ class Do(BaseModel):
     reset: bool = False  # the connection breaks before the service acted
     lost_response: bool = False  # the service acted, then the connection breaks
     delay: float = 0.0  # real seconds before acting
+    drip: float = 0.0  # real seconds between the bytes of the answer
     cut_body: int | None = None  # the connection breaks after so many bytes of the answer
     malformed_json: bool = False
 

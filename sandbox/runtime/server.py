@@ -123,7 +123,7 @@ class Server:
             await _send(reply.status, headers, [whole[: do.cut_body]], send, more=True)
             await asyncio.sleep(0.02)  # so that the client has the first part before the connection breaks
             raise Gone
-        await _send(reply.status, reply.headers, chunks, send)
+        await _send(reply.status, reply.headers, chunks, send, drip=do.drip if do is not None else 0.0)
 
 
 def _http_date(iso: str) -> str:
@@ -227,13 +227,15 @@ async def _send(
     send: Callable[..., Awaitable[None]],
     *,
     more: bool = False,
+    drip: float = 0.0,
 ) -> None:
     pairs = {"content-type": "application/json; charset=utf-8"} | {k.lower(): v for k, v in headers.items()}
     if isinstance(chunks, list):
         pairs.setdefault("content-length", str(sum(map(len, chunks))))
     encoded = [(k.encode("latin-1"), v.encode("latin-1")) for k, v in pairs.items()]
     await send({"type": "http.response.start", "status": status, "headers": encoded})
-    for chunk in chunks:
+    for chunk in chunks if not drip else (bytes([byte]) for part in chunks for byte in part):
         await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        await asyncio.sleep(drip)
     if not more:
         await send({"type": "http.response.body", "body": b"", "more_body": False})

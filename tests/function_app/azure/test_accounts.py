@@ -1,5 +1,7 @@
 """Accounts by their addresses: AI Services accounts, projects, and several addresses of one account."""
 
+import os
+
 import pytest
 
 from function_app.azure.accounts import SeveralAddresses
@@ -57,6 +59,7 @@ def test_a_token_that_is_refused_for_every_audience_is_reported(bench: Bench) ->
 def test_variables_for_openais_own_client_change_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("OPENAI_ORG_ID", "OPENAI_PROJECT_ID"):
         monkeypatch.setenv(name, "somebody")
+    monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", "Authorization: Bearer theirs\nX-Team: theirs")
     monkeypatch.setenv("OPENAI_BASE_URL", "https://gateway.example/v1")
     bench.world(a_job())
     [azure], [platform] = (
@@ -65,7 +68,11 @@ def test_variables_for_openais_own_client_change_nothing(bench: Bench, monkeypat
     )
     assert isinstance(azure, Account)
     assert isinstance(platform, Account)
-    with azure.asking("look") as client:
+    with azure.asking("look") as client, azure.asking("write", max_retries=0) as copy:
         assert (client.organization, client.project) == (None, None)
+        for each in (client, copy):
+            assert "theirs" not in str([*each.default_headers.values()])
+    assert os.environ["OPENAI_CUSTOM_HEADERS"]
+    assert [job.id for job in azure.jobs()] == [JOB]
     with platform.asking("look") as client:
         assert client.base_url.host == "api.openai.com"

@@ -307,6 +307,15 @@ def test_a_listing_that_repeats_itself_ends_with_an_error(bench: Bench, operatio
         ask(account(bench))
 
 
+def test_a_listing_asks_for_no_further_page_after_its_time(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.world(a_job(timeline={"steps": 2000}, events={"every": 1}))
+    [account] = bench.engine().accounts
+    assert len(account.events(JOB)) > 100
+    monkeypatch.setattr("function_app.azure.openai.LISTING_WITHIN", 0.0)
+    with pytest.raises(AccountBusyError, match="took more than"):
+        account.events(JOB)
+
+
 def test_an_odd_job_is_mirrored_without_the_odd_value_and_the_others_are_too(bench: Bench) -> None:
     odd = SEEN | {"id": JOB, "status": "succeeded", "finished_at": "yesterday", "metadata": ["a"], "error": 5}
     page = {"object": "list", "has_more": False, "data": [None, {"id": None}, odd, SEEN | {"id": "ftjob-2"}]}

@@ -56,6 +56,31 @@ def test_an_unanswered_request_to_wandb_is_a_temporary_failure(bench: Bench, ope
     assert bench.state() == "finished"
 
 
+@pytest.mark.parametrize(
+    ("fault", "limit"),
+    [
+        ({"op": "FineTuning_List", "do": {"drip": 0.2}}, "ANSWER_WITHIN"),
+        ({"op": "Files_GetContent", "do": {"drip": 0.2}}, "ANSWER_WITHIN"),
+        ({"op": "FineTuning_List", "do": {"status": 429, "headers": {"retry-after": "100"}}}, ""),
+        ({"op": "FineTuning_List", "do": {"status": 503, "headers": {"retry-after-ms": "100000"}}}, ""),
+    ],
+)
+def test_a_slow_account_is_a_temporary_failure(
+    bench: Bench, fault: dict[str, object], limit: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It sends one byte at a time, or asks to wait for minutes."""
+    bench.world(a_job(), faults=[fault])
+    with monkeypatch.context() as short:
+        short.setattr("function_app.azure.answers.SLOWEST_DOWNLOAD", 1 << 60)
+        if limit:
+            short.setattr(f"function_app.azure.answers.{limit}", 0.5)
+        [outcome] = bench.engine().sync()
+    assert (outcome.result, outcome.final) == (Result.FAILED, False)
+    bench.cloud.world.faults.faults.clear()
+    bench.cloud.clock.advance(300)
+    assert [each.final for each in bench.engine().sync()] == [True]
+
+
 @pytest.fixture
 def silent() -> Iterator[str]:
     """The address of a server that accepts connections and never answers."""

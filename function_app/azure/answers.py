@@ -1,0 +1,106 @@
+"""Limits on a whole answer of Azure OpenAI.
+
+The openai SDK limits each read of an answer, but not the answer. It also waits for up to two minutes if the service asks for
+that with Retry-After, before each of its attempts (openai 3, `_base_client.py`).
+"""
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from email.utils import parsedate_to_datetime
+
+import httpx2
+
+RETRIES = 2
+"""Repetitions of a request after the first attempt. The next tick is the better retry."""
+
+LONGEST_WAIT = 20.0
+"""The longest Retry-After, in seconds, that is respected. Longer waits are left to the next tick."""
+
+ANSWER_WITHIN = 120.0
+"""Seconds in which an answer must arrive, read by read. Answers of 100 events take some seconds."""
+
+SLOWEST_DOWNLOAD = 512 * 1024
+"""The least speed of a file's content in bytes per second, for additional time: 512 MB, the largest training file, may take 17
+minutes, and a worker has 20 (`functions.STOP_AFTER`)."""
+
+LISTING_WITHIN = 300.0
+"""Seconds after which a listing asks for no further page."""
+
+_LARGEST_FILE = 512 * 1024 * 1024
+_CUSTOM_HEADERS = "OPENAI_CUSTOM_HEADERS"
+_environment = threading.Lock()
+
+
+def bound(response: httpx2.Response) -> None:
+    """Limit the time of an answer's body and the wait before the next attempt. This is a response hook of httpx."""
+    seconds = ANSWER_WITHIN
+    if response.request.url.path.endswith("/content"):
+        seconds += float(response.headers.get("content-length", _LARGEST_FILE)) / SLOWEST_DOWNLOAD
+    stream = response.stream
+    assert isinstance(stream, httpx2.SyncByteStream)  # noqa: S101 (the client is synchronous)
+    response.stream = TimedStream(stream, seconds)
+    if _retry_after(response.headers) > LONGEST_WAIT:
+        response.headers["x-should-retry"] = "false"  # the SDK obeys it as the service's word
+
+
+class TimedStream(httpx2.SyncByteStream):
+    """A body that ends with an error if waiting for its bytes takes longer than `seconds`. The reader's time is not counted."""
+
+    def __init__(
+        self, stream: httpx2.SyncByteStream, seconds: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._stream = stream
+        self._seconds = seconds
+        self._clock = clock
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Yield the chunks.
+
+        Raises:
+            ReadTimeout: they arrive too slowly.
+        """
+        waited, chunks = 0.0, iter(self._stream)
+        while True:
+            began = self._clock()
+            chunk = next(chunks, None)
+            waited += self._clock() - began
+            if chunk is None:
+                return
+            if waited > self._seconds:
+                raise httpx2.ReadTimeout(f"the answer did not arrive within {self._seconds:.0f} s")
+            yield chunk
+
+    def close(self) -> None:
+        """Close the body."""
+        self._stream.close()
+
+
+def _retry_after(headers: Mapping[str, str]) -> float:
+    """Return the seconds that the service asks to wait, in any of the forms that the SDK knows; 0 without a usable value."""
+    for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+        try:
+            return float(headers.get(name, "")) * unit
+        except ValueError:
+            continue
+    try:
+        return parsedate_to_datetime(headers.get("retry-after", "")).timestamp() - time.time()
+    except ValueError:
+        return 0.0
+
+
+@contextmanager
+def without_custom_headers() -> Iterator[None]:
+    """Create a client of the SDK as if OPENAI_CUSTOM_HEADERS were not set.
+
+    The SDK sends those headers with each request of each client, and one that is called Authorization in place of ours.
+    """
+    with _environment:
+        value = os.environ.pop(_CUSTOM_HEADERS, None)
+        try:
+            yield
+        finally:
+            if value is not None:
+                os.environ[_CUSTOM_HEADERS] = value
