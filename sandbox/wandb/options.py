@@ -47,5 +47,8 @@ class ServerOptions(BaseModel):
     """`shifting` shows one item twice and omits another with each page, as cursors are offsets (wandb#6614).
     `repeating` answers the same page and cursor every time. `endless` starts again after the last page."""
 
+    artifact_lifetime: int | None = None
+    """A team's default lifetime of artifacts in seconds, which also applies to existing versions (W&B, artifact TTL)."""
+
     deduplication: Literal["any", "latest"] = "any"
     """Whether content is compared with any version of a collection or with the latest one only (wandb PR 6190)."""

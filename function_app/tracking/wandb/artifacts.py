@@ -54,11 +54,7 @@ def attach_datasets(
         there = _newest(api, run, wanted)
         for file_id, turn in turns.items():
             version = there.get(artifact_name(file_id))
-            if (
-                version
-                and _is_of(version, file_id)
-                and _STRENGTH[policy.value] <= _STRENGTH.get(str(version.metadata.get("policy")), 0)
-            ):
+            if version and _is_of(version, file_id) and _allows(version, policy):
                 uploads.inputs.append(version.id)
                 known[file_id] = _described(version.metadata)
                 turn.close()
@@ -82,6 +78,18 @@ def _is_of(version: Version, file_id: str) -> bool:
     cannot be told from ours.
     """
     return version.metadata.get("file_id") == file_id and (not version.run or version.run.startswith(_JOB))
+
+
+def _allows(version: Version, policy: DatasetPolicy) -> bool:
+    """Return whether the version has all that the policy allows.
+
+    Without examples, `sample` has the same content as `reference`. W&B keeps one version of it, with the
+    metadata that was sent first.
+    """
+    stated = str(version.metadata.get("policy"))
+    if stated == DatasetPolicy.REFERENCE and version.metadata.get("examples") == 0:
+        stated = DatasetPolicy.SAMPLE
+    return _STRENGTH[policy.value] <= _STRENGTH.get(stated, 0)
 
 
 def _described(metadata: Mapping[str, Any]) -> dict[str, Any]:

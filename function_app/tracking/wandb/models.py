@@ -41,6 +41,10 @@ from function_app.tracking.wandb.versions import (
 MODEL = "model"
 
 _BY_HAND = "Check WANDB_REGISTRY and the key's role there; the app does not try again, so link this model in W&B."
+_EXPIRES = (
+    "W&B deletes the job's models in this project after {:,.3g} days, as its team has chosen (TTL). A link to a registry keeps a"
+    " model."
+)
 _BEFORE = "m"  # the name of the query for `latest`
 _LOOKS = 8  # checks of the version with `latest`, while others write their versions
 _OF_AZURE = re.compile(r".+?\.ft-(?P<job>[0-9a-f]{32})(?:[-:].*)?")
@@ -151,6 +155,8 @@ class Models:
             project = self.api.ask("ProjectArtifacts", *self.asks)
         there = versions_in(self.api, project, self.kind, self.collection)
         own = [each for each in there if each.made_by(self.job.id)]
+        if self.written and (days := min((each.lifetime for each in own if each.lifetime), default=0)):
+            self.warnings.append(_EXPIRES.format(days))
         further = going_on_in(project, self._names)
         write(self.api, [*_given(self.api, further, own), *self._best(own)])
         _set_latest(self.api, self.kind, self.collection, there)

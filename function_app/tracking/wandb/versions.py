@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from function_app.data.fields import object_in
+from function_app.data.fields import Fields, object_in, whole
 from function_app.errors import WandbBusyError, WandbError
 from function_app.tracking import run_of
 from function_app.tracking.wandb.api import Question, WandbApi
@@ -20,7 +20,7 @@ _PAGE = 100
 _RUNS_THAT_GO_ON = 100  # runs that train one job's models further; further runs are not linked to them
 
 _VERSION = """
-id metadata createdBy { ... on Run { name } } aliases { alias artifactCollection { name project { name } } }
+id metadata ttlDurationSeconds createdBy { ... on Run { name } } aliases { alias artifactCollection { name project { name } } }
 """
 
 _VERSIONS = f"""
@@ -74,12 +74,14 @@ class Version:
     Attributes:
         aliases: its aliases in the requested collection.
         run: the id of the run that made it; empty if a person made it, or if the run was deleted.
+        lifetime: the days until W&B deletes it; 0 if W&B keeps it.
     """
 
     id: str
     aliases: tuple[str, ...] = ()
     metadata: Mapping[str, Any] = field(default_factory=dict)
     run: str = ""
+    lifetime: float = 0.0
 
     def made_by(self, job_id: str) -> bool:
         """Return whether one of a job's runs made it."""
@@ -211,7 +213,9 @@ def _nodes(connection: Mapping[str, Any] | None) -> Iterator[dict[str, Any]]:
 def _version(api: WandbApi, collection: str, node: Mapping[str, Any]) -> Version:
     held = (alias for alias in node.get("aliases") or [] if _is(alias["artifactCollection"], api, collection))
     run = str((node.get("createdBy") or {}).get("name") or "")
-    return Version(str(node["id"]), tuple(alias["alias"] for alias in held), object_in(node.get("metadata")), run)
+    seconds = Fields(node).read("ttlDurationSeconds", whole) or 0  # negative without a limit (wandb 0.31, artifact.py)
+    aliases = tuple(alias["alias"] for alias in held)
+    return Version(str(node["id"]), aliases, object_in(node.get("metadata")), run, max(seconds, 0) / 86_400)
 
 
 def _is(place: Mapping[str, Any], api: WandbApi, collection: str) -> bool:

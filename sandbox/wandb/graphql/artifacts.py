@@ -181,7 +181,9 @@ TYPES: Types = {
         "createdAt": lambda artifact, _: when(artifact.created_at),
         "updatedAt": lambda artifact, _: when(artifact.updated_at) if artifact.updated_at else None,
         # -2 is without an end (wandb 0.31, ArtifactTTL)
-        "ttlDurationSeconds": lambda artifact, _: -2 if artifact.ttl_seconds is None else artifact.ttl_seconds,
+        "ttlDurationSeconds": lambda artifact, context: next(
+            each for each in (artifact.ttl_seconds, context.store.options.artifact_lifetime, -2) if each is not None
+        ),
         "ttlIsInherited": lambda artifact, _: artifact.ttl_seconds is None,
         "usedBy": lambda artifact, _: page(artifact.used_by),
         "currentManifest": _manifest,

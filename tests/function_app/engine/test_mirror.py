@@ -212,6 +212,17 @@ def test_a_looser_policy_uploads_what_a_stricter_one_held_back_and_a_stricter_on
     assert [bench.run(f"ftjob-{n:032x}").used[0].index for n in (1, 2, 3)] == [0, 1, 1]
 
 
+def test_a_sample_without_examples_is_the_reference_and_not_read_again(bench: Bench) -> None:
+    """W&B has one version for equal content, with the metadata that was sent first."""
+    bench.world(a_job(), a_job(id=OTHER_JOB, created="-1d"), files=[a_file(lines=["words", "{}"])])
+    assert bench.engine(sync_datasets=DatasetPolicy.REFERENCE).sync_job("aoai-ml", JOB).final
+    engine = bench.engine(sync_datasets=DatasetPolicy.SAMPLE)
+    before = bench.cloud.counts["Files_GetContent"]
+    assert engine.sync_job("aoai-ml", OTHER_JOB).final
+    assert bench.cloud.counts["Files_GetContent"] - before == 1, "its results file"
+    assert [used.name for used in bench.run(OTHER_JOB).used] == [f"{FILE}:v0"]
+
+
 def test_a_failing_account_or_job_does_not_affect_others(bench: Bench) -> None:
     bench.world(
         a_job(),

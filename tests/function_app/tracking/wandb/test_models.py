@@ -110,6 +110,15 @@ def test_the_date_on_which_a_model_stops_answering_is_in_the_config_and_on_its_v
     assert {said(each)["retires_at"] for each in collection(bench).versions} == {"2027-10-14T00:00:00Z"}
 
 
+def test_models_that_the_teams_lifetime_of_artifacts_deletes_are_told_once(bench: Bench) -> None:
+    bench.world(a_job(**FIRST))
+    bench.cloud.world.wandb.store.options.artifact_lifetime = 30 * 86_400
+    [warning] = bench.tick()[JOB].warnings
+    assert "deletes the job's models in this project after 30 days" in warning
+    bench.mark(rule=None)
+    assert bench.tick()[JOB].warnings == ()
+
+
 @pytest.mark.parametrize("status", [401, 404, 500])
 def test_an_unknown_retirement_date_is_not_an_error(bench: Bench, status: int) -> None:
     refused = {"op": "Models_Get", "do": {"status": status, "body": {"error": {"code": "x", "message": "y"}}}}
