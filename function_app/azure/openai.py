@@ -4,9 +4,10 @@ import json
 import logging
 import re
 import ssl
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from email.utils import parsedate_to_datetime
 from functools import partial
 from itertools import pairwise
@@ -32,6 +33,9 @@ _PAGES_AT_MOST = 200
 
 _PAGE = 100  # OpenAI's documented maximum; Azure documents only its defaults, 20 and 10
 _CHUNK = 1 << 16
+_FILES_ONE_BY_ONE = 4
+"""Files whose properties are read one by one, before all are listed. Azure lists all in one answer, which may be large (1.4 MB
+recorded)."""
 TIMEOUT = httpx2.Timeout(60.0, connect=10.0)
 _NEW_ROLES = "New roles take up to ten minutes to work."
 
@@ -69,6 +73,9 @@ class Account:
         self._switch_token = switch_token
         self.region: str | None = None
         self._skew = 0.0
+        self._files: dict[str, File] = {}
+        self._files_asked = 0
+        self._listing_files = threading.Lock()
         http = openai.DefaultHttpxClient(
             event_hooks={"request": [_count], "response": [self._note, bound]}, verify=trust
         )
@@ -159,11 +166,26 @@ class Account:
         return None
 
     def file(self, file_id: str) -> File:
-        """Return the properties of a file without reading its content."""
+        """Return the properties of a file without reading its content. When several files have been asked for, all are listed
+        in one request; its answer is kept, because these properties do not change.
+        """
+        with self._listing_files:
+            self._files_asked += 1
+            if self._files_asked == _FILES_ONE_BY_ONE + 1:
+                with suppress(AccountError, NotThereError):
+                    self._list_files()
+            known = self._files.get(file_id)
+        if known:
+            return known
         with self._reading(f"read file {file_id}"):
-            found = self._client.files.retrieve(file_id).to_dict()
-        fields = Fields(found)
-        return File(file_id, fields.read("filename", text) or "", fields.read("bytes", whole))
+            return _file(file_id, self._client.files.retrieve(file_id).to_dict())
+
+    def _list_files(self) -> None:
+        with self._reading("list files"):
+            entries = _json(self._client.files.with_raw_response.list(purpose="fine-tune")).get("data")
+        for entry in entries if isinstance(entries, list) else []:
+            if file_id := Fields(entry).read("id", text):
+                self._files[file_id] = _file(file_id, entry)
 
     @contextmanager
     def content(self, file_id: str) -> Iterator[Iterator[bytes]]:
@@ -325,6 +347,11 @@ def _json(response: Any) -> dict[str, Any]:
     if not isinstance(answer, dict):
         raise TypeError("the answer is not an object")
     return answer
+
+
+def _file(file_id: str, entry: object) -> File:
+    fields = Fields(entry)
+    return File(file_id, fields.read("filename", text) or "", fields.read("bytes", whole))
 
 
 def _count(_: httpx2.Request) -> None:

@@ -9,7 +9,7 @@ import json
 import shutil
 import threading
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -23,7 +23,7 @@ from function_app.data.formats import NUMBERS, SPECS, Format
 from function_app.data.jsonl import LONGEST_LINE, lines_of, read_rows
 from function_app.data.results import parse_results
 from function_app.data.sampling import Sample, Tally
-from function_app.models import Cell, DatasetPolicy, Job, TableRow
+from function_app.models import Cell, DatasetPolicy, File, Job, TableRow
 from function_app.text import file_name
 from function_app.tracking import FileSource
 from function_app.tracking.wandb.internals import add_local_file
@@ -42,9 +42,34 @@ _LONGEST_KEPT = 32 * 1024 * 1024  # bytes of a line in the uploaded file; a long
 _TABLE_BYTES = 32 * 1024 * 1024  # of examples in memory; a table of very long examples has fewer rows, and says so
 _SPARE = 64 * 1024 * 1024  # bytes that stay free on the disk
 READ_AT_ONCE = 4
-"""Limits the training files that a process reads at the same time, so that memory does not grow with the number of jobs."""
+"""The number of large training files that a process reads at the same time, so that memory does not grow with the number of
+jobs. Of files that need less memory than a table may have, more are read."""
 
-_reading = threading.BoundedSemaphore(READ_AT_ONCE)
+
+class _Reading:
+    """Limits the memory for files that are being read."""
+
+    def __init__(self) -> None:
+        self._free = READ_AT_ONCE * _TABLE_BYTES
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def of(self, size: int | None) -> Iterator[None]:
+        """Wait until there is memory to read a file of this size; None if it is unknown. Parsed, a line takes several times
+        its size."""
+        taken = _TABLE_BYTES if size is None else min(4 * size, _TABLE_BYTES)
+        with self._changed:
+            self._changed.wait_for(lambda: self._free >= taken)
+            self._free -= taken
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._free += taken
+                self._changed.notify_all()
+
+
+_reading = _Reading()
 
 _CHUNK = 1 << 16
 
@@ -65,12 +90,13 @@ def dataset_artifact(source: FileSource, file_id: str, policy: DatasetPolicy, di
     Raises:
         AccountError: the file cannot be read; NotThereError when it was deleted.
     """
-    with _reading:
-        return _drafted(source, file_id, policy, directory)
-
-
-def _drafted(source: FileSource, file_id: str, policy: DatasetPolicy, directory: Path) -> wandb.Artifact:
     known = source.file(file_id)
+    with _reading.of(known.size):
+        return _drafted(source, known, policy, directory)
+
+
+def _drafted(source: FileSource, known: File, policy: DatasetPolicy, directory: Path) -> wandb.Artifact:
+    file_id = known.id
     # Flex Consumption has 0.8 GB of temporary storage, and tables and the SDK need some of it.
     crowded = policy is DatasetPolicy.FULL and (known.size or 0) + _SPARE > shutil.disk_usage(directory).free
     policy = DatasetPolicy.SAMPLE if crowded else policy

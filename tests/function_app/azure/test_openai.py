@@ -328,3 +328,17 @@ def test_an_odd_job_is_mirrored_without_the_odd_value_and_the_others_are_too(ben
 def test_all_pages_of_jobs_come_newest_first(bench: Bench) -> None:
     bench.world(*(a_job(id=f"ftjob-{n:032x}", created=f"-{n + 1}h") for n in range(130)))
     assert [job.id for job in account(bench).jobs()] == [f"ftjob-{n:032x}" for n in range(130)]
+
+
+@pytest.mark.parametrize("refused", [[], [{"op": "Files_List", "do": {"status": 403}}]])
+def test_the_properties_of_many_files_are_read_in_one_request_if_the_service_lists_them(
+    bench: Bench, refused: list[Any]
+) -> None:
+    ids = [f"file-{number:032x}" for number in range(8)]
+    bench.world(files=[{"id": each, "filename": f"{each}.jsonl", "count": 2} for each in ids], faults=refused)
+    reader = account(bench)
+    assert [reader.file(each).name for each in ids] == [f"{each}.jsonl" for each in ids]
+    counts = bench.cloud.counts
+    assert (counts["Files_List"], counts["Files_Get"]) == ((1, 8) if refused else (1, 4))
+    with pytest.raises(NotThereError):
+        reader.file("file-" + "f" * 32)
