@@ -1,4 +1,4 @@
-"""The `az` on the sandbox's PATH: signed in as the scenario's person, it gives tokens and assigns roles.
+"""The `az` on the sandbox's PATH: signed in as the scenario's person, it gives tokens, assigns roles and deploys the template.
 
 It stands for a person's earlier `az login`, so that nobody has to install 700 MB. A real azure-cli works in the sandbox too,
 called by its path and signed in by itself. Plain standard library, as it starts for every token.
@@ -16,7 +16,8 @@ from urllib.request import ProxyHandler, Request, build_opener, urlopen
 
 _ARM = "https://management.azure.com"
 _VERSION = "api-version=2022-04-01"
-_KNOWN = "account get-access-token, role assignment create, role assignment list"
+_DEPLOYMENTS = "api-version=2025-04-01"
+_KNOWN = "account get-access-token, role assignment create, role assignment list, deployment group create"
 
 
 def main(argv: list[str]) -> int:
@@ -28,6 +29,8 @@ def main(argv: list[str]) -> int:
             sys.stdout.write(json.dumps(_create(_options(argv[3:])), indent=2) + "\n")
         elif argv[:3] == ["role", "assignment", "list"]:
             sys.stdout.write(json.dumps(_list(_options(argv[3:])), indent=2) + "\n")
+        elif argv[:3] == ["deployment", "group", "create"]:
+            sys.stdout.write(json.dumps(_deploy(argv[3:]), indent=2) + "\n")
         else:
             sys.stderr.write(
                 f"This az stands for a signed-in person. It knows {_KNOWN}; a real one works here by its path." + "\n"
@@ -82,6 +85,24 @@ def _list(given: argparse.Namespace) -> Any:
     return _arm("GET", f"{given.scope.strip('/')}/providers/Microsoft.Authorization/roleAssignments?{_VERSION}")[
         "value"
     ]
+
+
+def _deploy(argv: list[str]) -> Any:
+    """Deploy with parameters as NAME=VALUE. The template is not compiled; the sandbox knows what it leaves behind."""
+    parser = argparse.ArgumentParser(prog="az", allow_abbrev=False)
+    for names in (("-g",), ("-f",), ("-o",), ("--subscription",)):
+        parser.add_argument(*names)
+    parser.add_argument("-p", nargs="*", default=[])
+    given = parser.parse_args(argv)
+    parameters = {}
+    for each in given.p:
+        name, _, value = each.partition("=")
+        parameters[name] = {"value": json.loads(value) if value[:1] == "{" else value}
+    where = (
+        f"subscriptions/{given.subscription}/resourcegroups/{given.g}/providers/Microsoft.Resources/deployments/main"
+    )
+    body = {"properties": {"mode": "Incremental", "template": {}, "parameters": parameters}}
+    return _arm("PUT", f"{where}?{_DEPLOYMENTS}", body)
 
 
 def _arm(method: str, path: str, body: dict[str, Any] | None = None) -> Any:

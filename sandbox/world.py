@@ -3,14 +3,16 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from sandbox.azure.arm.service import Arm
 from sandbox.azure.entra import Entra
 from sandbox.azure.graph import Graph
 from sandbox.azure.identity import Desk, Tokens
 from sandbox.azure.key_vault import KeyVault
-from sandbox.azure.openai.service import OpenAI
+from sandbox.azure.openai.service import OpenAI, OpenAIAccount
 from sandbox.azure.storage import Storage
+from sandbox.azure.tenant import Account
 from sandbox.runtime.clock import Clock
 from sandbox.runtime.events import Event, Events
 from sandbox.runtime.faults import Faults, Gate
@@ -60,6 +62,8 @@ class World:
             self._allowed,
             audiences=self.tenant.names.openai_audiences,
         )
+        self.tenant.account_added = self._serve
+        self.tenant.account_removed = lambda account: self.openai.remove(account.id)
         self.storage = Storage(self.clock, tokens.verify)
         self.services: Sequence[Service] = (
             self.entra,
@@ -118,6 +122,10 @@ class World:
         """Requests and writes so far, by operation."""
         writes = [e.operation for e in self.trace.writes()]
         return {"requests": self.trace.requests, "writes": len(writes), "operations": dict(self.trace.counts)}
+
+    def _serve(self, account: Account) -> None:
+        host = urlsplit(account.endpoint).hostname
+        self.openai.add(OpenAIAccount(name=account.name, resource_id=account.id, endpoint=host))
 
     def _allowed(self, caller: Any, action: str, resource_id: str) -> bool:
         return self.tenant.may(caller.object_id, action, resource_id, data=True)

@@ -140,6 +140,39 @@ class AccountBody(_Body):
     tags: dict[str, str] | None = None
 
 
+class _NewAccountProperties(_AccountProperties):
+    custom_sub_domain_name: str | None = None
+
+
+class NewAccountBody(AccountBody):
+    """The body of a new account."""
+
+    location: str
+    kind: str
+    properties: _NewAccountProperties = _NewAccountProperties()
+
+
+class GroupBody(_Body):
+    """The body of a resource group."""
+
+    location: str
+    tags: dict[str, str] | None = None
+
+
+class _Parameter(_Body):
+    value: Any
+
+
+class _DeploymentProperties(_Body):
+    parameters: dict[str, _Parameter]
+
+
+class DeploymentBody(_Body):
+    """The body of a deployment."""
+
+    properties: _DeploymentProperties
+
+
 class _Assignment(_Body):
     role_definition_id: str = ""
     principal_id: str = ""

@@ -1,5 +1,6 @@
 """The state of the tenant: principals, subscriptions, accounts, vaults and their contents. No protocol here."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
 from typing import Any
@@ -255,11 +256,15 @@ class Tenant:
     subscriptions: dict[str, Subscription] = field(default_factory=dict)  # by id, lower case
     groups: dict[str, str] = field(default_factory=dict)  # resource group, lower case -> its name as created
     subscription_of: dict[str, str] = field(default_factory=dict)  # resource group -> id, where it is not the first one
+    group_tags: dict[str, dict[str, str]] = field(default_factory=dict)  # of groups that were created later
     locks: list[Lock] = field(default_factory=list)
     policies: list[PolicyAssignment] = field(default_factory=list)
     has_pim: bool = True  # Privileged Identity Management takes a licence
     principals: dict[str, Principal] = field(default_factory=dict)  # by object id, lower case
     accounts: dict[str, Account] = field(default_factory=dict)  # by ARM id, lower case
+    deleted_accounts: dict[str, Account] = field(default_factory=dict)  # by ARM id, lower case, until they are purged
+    account_added: Callable[[Account], None] = lambda account: None
+    account_removed: Callable[[Account], None] = lambda account: None
     vaults: dict[str, Vault] = field(default_factory=dict)  # by name, lower case: names are global
     foreign_vaults: set[str] = field(default_factory=set)  # names, lower case, that somebody in another tenant holds
     function_apps: dict[str, FunctionApp] = field(default_factory=dict)  # by ARM id, lower case
@@ -293,6 +298,21 @@ class Tenant:
         """Whether the subscription has this resource group."""
         known = self.subscription_of.get(group.lower(), self.subscription_id)
         return group.lower() in self.groups and subscription.lower() == known
+
+    def delete_group(self, name: str) -> None:
+        """Delete a resource group: its vaults and accounts can be recovered, its function apps and roles cannot."""
+        inside = f"/resourcegroups/{name}/"
+        for vault in self.vaults.values():
+            if inside in vault.id.lower() and vault.deleted is None:
+                vault.deleted = self.clock.time()
+                self.rbac.forget(vault.id)
+        for known in [each for each in self.accounts if inside in each]:
+            account = self.deleted_accounts[known] = self.accounts.pop(known)
+            self.rbac.forget(account.id)
+            self.account_removed(account)
+        self.function_apps = {known: app for known, app in self.function_apps.items() if inside not in known}
+        self.rbac.forget(f"/subscriptions/{self.subscription_of.get(name, self.subscription_id)}/resourceGroups/{name}")
+        del self.groups[name]
 
     def may(self, principal_id: str, action: str, scope: str, *, data: bool = False) -> bool:
         """Whether RBAC lets the principal do this, as of now. Azure Lighthouse delegates no role with data actions."""

@@ -31,7 +31,10 @@ _GOVERNANCE = re.compile(
     re.IGNORECASE,
 )
 _WEB = re.compile(r"/providers/Microsoft\.Web/(?!.*/providers/)", re.IGNORECASE)
-_RESOURCES = re.compile(r"^/subscriptions/[^/]+/(resources|providers)$", re.IGNORECASE)
+_RESOURCES = re.compile(
+    r"^/subscriptions/[^/]+/(resources|providers|resourcegroups/[^/]+(/resources|/providers/Microsoft\.Resources/deployments/[^/]+)?)$",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)
@@ -116,8 +119,8 @@ DEVIATIONS = (
         lambda line: bool(_WEB.search(_path(line))),
     ),
     Deviation(
-        "listing of a subscription's resources and providers",
-        "no description is present; only az asks for resources, and preflight for providers",
+        "listing of a subscription's resources and providers, resource groups",
+        "no description is present; only az asks for resources, preflight for providers, and prove for resource groups",
         lambda line: bool(_RESOURCES.search(_path(line))),
     ),
 )

@@ -1,14 +1,16 @@
-"""Microsoft.Resources: a person's tenants and a subscription's resources, as far as the Azure CLI reads them."""
+"""Microsoft.Resources: a person's tenants, resource groups, and resources, as far as the Azure CLI and `prove` use them."""
 
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sandbox.azure.arm.errors import arm_error, authorize
+from sandbox.azure.arm.errors import arm_error, authorize, not_found
+from sandbox.azure.bodies import GroupBody, is_region
 from sandbox.azure.tenant import Tenant
 from sandbox.runtime.http import Call, Operation, Reply
 
+_GROUP = "/subscriptions/{sub}/resourcegroups/{group}"
 _ACCOUNTS = "Microsoft.CognitiveServices/accounts"
 _VAULTS = "Microsoft.KeyVault/vaults"
 _PROVIDERS = [
@@ -26,6 +28,7 @@ class _Resource:
     name: str
     type: str
     location: str
+    tags: dict[str, str]
 
     def matches(self, term: str, value: str) -> bool:
         """Whether one comparison of a filter holds; letter case does not count."""
@@ -37,7 +40,8 @@ class _Resource:
 
     def as_arm(self) -> dict[str, Any]:
         """Return the resource as a listing shows it."""
-        return {"id": self.id, "name": self.name, "type": self.type, "location": self.location}
+        shown = {"id": self.id, "name": self.name, "type": self.type, "location": self.location}
+        return shown | ({"tags": self.tags} if self.tags else {})
 
 
 class Resources:
@@ -45,10 +49,16 @@ class Resources:
 
     def __init__(self, tenant: Tenant) -> None:
         self._tenant = tenant
+        self._deleting: dict[str, int] = {}  # group, lower case -> polls until it is gone
+        self._locations: dict[str, str] = {}
         self.operations: Sequence[Operation] = (
             Operation("Tenants_List", "GET", "/tenants", self._tenants),
             Operation("Resources_List", "GET", "/subscriptions/{sub}/resources", self._list),
             Operation("Providers_List", "GET", "/subscriptions/{sub}/providers", self._providers),
+            Operation("ResourceGroups_Get", "GET", _GROUP, self._get_group),
+            Operation("ResourceGroups_CreateOrUpdate", "PUT", _GROUP, self._put_group, writes=True),
+            Operation("ResourceGroups_Delete", "DELETE", _GROUP, self._delete_group, writes=True),
+            Operation("Resources_ListByResourceGroup", "GET", _GROUP + "/resources", self._list_group),
         )
 
     def _tenants(self, call: Call) -> Reply:
@@ -71,6 +81,62 @@ class Resources:
         shown = [{"namespace": name, "registrationState": state} for name, state in states.items()]
         return Reply(200, {"value": shown})
 
+    # --- resource groups ----------------------------------------------------------------------------------------------
+
+    def _group(self, call: Call, action: str) -> str:
+        """The name of the group, in lower case, if it is there. A deletion completes after a poll or two."""
+        name = call.params["group"].lower()
+        authorize(self._tenant, call, f"Microsoft.Resources/subscriptions/resourceGroups/{action}", _scope(call))
+        if name in self._deleting:
+            self._deleting[name] -= 1
+            if self._deleting[name] < 0:
+                del self._deleting[name]
+                self._tenant.delete_group(name)
+        if not self._tenant.has_group(call.params["sub"], name):
+            raise not_found(self._tenant, call.params)
+        return name
+
+    def _get_group(self, call: Call) -> Reply:
+        return Reply(200, self._group_body(call, self._group(call, "read")))
+
+    def _put_group(self, call: Call) -> Reply:
+        name, body, sub = call.params["group"], call.read(GroupBody), call.params["sub"].lower()
+        authorize(self._tenant, call, "Microsoft.Resources/subscriptions/resourceGroups/write", _scope(call))
+        if name.lower() in self._deleting:
+            why = f"The resource group '{name}' is in deprovisioning state and cannot perform this operation."
+            raise arm_error(409, "ResourceGroupBeingDeleted", why)
+        if not is_region(body["location"]):
+            raise arm_error(
+                400, "LocationNotAvailableForResourceGroup", f"The location '{body['location']}' is not available."
+            )
+        new = not self._tenant.has_group(sub, name)
+        self._tenant.groups[name.lower()] = name
+        self._tenant.subscription_of[name.lower()] = sub
+        self._tenant.group_tags[name.lower()] = dict(body.get("tags") or {})
+        self._locations[name.lower()] = body["location"]
+        return Reply(201 if new else 200, self._group_body(call, name.lower()))
+
+    def _delete_group(self, call: Call) -> Reply:
+        name = self._group(call, "delete")
+        self._deleting.setdefault(name, 1)
+        return Reply(202, None)
+
+    def _list_group(self, call: Call) -> Reply:
+        self._group(call, "read")
+        here = f"{_scope(call)}/".lower()
+        return Reply(200, {"value": [each.as_arm() for each in self._all() if each.id.lower().startswith(here)]})
+
+    def _group_body(self, call: Call, name: str) -> dict[str, Any]:
+        state = "Deleting" if name in self._deleting else "Succeeded"
+        return {
+            "id": f"/subscriptions/{call.params['sub']}/resourceGroups/{self._tenant.groups[name]}",
+            "name": self._tenant.groups[name],
+            "type": "Microsoft.Resources/resourceGroups",
+            "location": self._locations.get(name, "swedencentral"),
+            "tags": self._tenant.group_tags.get(name, {}),
+            "properties": {"provisioningState": state},
+        }
+
     def _list(self, call: Call) -> Reply:
         """Return the resources that the caller may read. Others are omitted, not refused."""
         terms = re.findall(r"(\w+) eq '([^']*)'", call.query.get("$filter", ""))
@@ -85,7 +151,13 @@ class Resources:
 
     def _all(self) -> Iterator[_Resource]:
         for account in self._tenant.accounts.values():
-            yield _Resource(account.id, account.name, _ACCOUNTS, account.location)
+            yield _Resource(account.id, account.name, _ACCOUNTS, account.location, account.tags)
         for vault in self._tenant.vaults.values():
             if vault.deleted is None:
-                yield _Resource(vault.id, vault.name, _VAULTS, vault.location)
+                yield _Resource(vault.id, vault.name, _VAULTS, vault.location, vault.tags)
+        for app in self._tenant.function_apps.values():
+            yield _Resource(app.id, app.name, "Microsoft.Web/sites", app.location, app.tags)
+
+
+def _scope(call: Call) -> str:
+    return f"/subscriptions/{call.params['sub']}/resourceGroups/{call.params['group']}"

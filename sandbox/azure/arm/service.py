@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sandbox.azure.arm.account_lifecycle import AccountLifecycle
 from sandbox.azure.arm.authorization import Authorization
+from sandbox.azure.arm.deployments import Deployments
 from sandbox.azure.arm.errors import arm_error, arm_time, authorize, complying, not_found, require_tags, resource_scope
 from sandbox.azure.arm.governance import Governance
 from sandbox.azure.arm.resources import Resources
@@ -62,6 +64,8 @@ class Arm:
                 "/subscriptions/{sub}/providers/Microsoft.CognitiveServices/locations/{location}/operationResults/{id}",
                 self._poll,
             ),
+            *AccountLifecycle(tenant, self._body).operations,
+            *Deployments(tenant).operations,
             *Vaults(tenant).operations,
             *Resources(tenant).operations,
             *Authorization(tenant).operations,
@@ -143,7 +147,10 @@ class Arm:
         for running in self._running.values():
             if running.account is account:
                 self._look_at(running)
-        return Reply(200, self._body(account))
+        shown = self._body(account)
+        if account.state == "Creating":
+            account.state = "Succeeded"
+        return Reply(200, shown)
 
     def _list(self, call: Call) -> Reply:
         group = resource_scope(call, "Microsoft.CognitiveServices/accounts", "").rstrip("/")

@@ -88,17 +88,25 @@ class OpenAI:
         self._allowed = allowed
         self._audiences = audiences
         self._numbers = itertools.count(1)
-        origin = clock.time()
         self._stores: dict[str, list[Store]] = {}
         for account in accounts:
-            store = Store(account, origin)
-            for host in account.hosts:
-                self._stores.setdefault(host, []).append(store)
+            self.add(account)
         self.operations: Sequence[Operation] = [
             Operation(name, method, prefix + path, partial(self._answer, surface, handler, right), method != "GET")
             for surface, prefix in PREFIXES.items()
             for name, method, path, handler, right in OPERATIONS
         ]
+
+    def add(self, account: OpenAIAccount) -> None:
+        """Serve an account from now on."""
+        store = Store(account, self._clock.time())
+        for host in account.hosts:
+            self._stores.setdefault(host, []).append(store)
+
+    def remove(self, resource_id: str) -> None:
+        """Serve an account no longer."""
+        kept = {h: [s for s in shared if s.account.resource_id != resource_id] for h, shared in self._stores.items()}
+        self._stores = {host: shared for host, shared in kept.items() if shared}
 
     @property
     def stores(self) -> list[Store]:
