@@ -43,7 +43,8 @@ ProvisioningError
 │   ├── ConflictError               somebody else changed the state at the same time
 │   ├── AccessNotEffectiveError     a role did not take effect in time
 │   ├── NotInPlaceError             all steps were applied, but something is missing
-│   └── BrokenLinkError             a check of doctor failed
+│   ├── BrokenLinkError             a check of doctor failed
+│   └── NotAsModelledError          a step of prove does not hold
 └── InterruptedByUserError     130  Ctrl-C
 """
 
@@ -329,6 +330,12 @@ class BrokenLinkError(FailedError):
     """A check of doctor failed."""
 
     code = "broken-link"
+
+
+class NotAsModelledError(FailedError):
+    """A real subscription does not behave as modelled."""
+
+    code = "not-as-modelled"
 
 
 class InterruptedByUserError(ProvisioningError):

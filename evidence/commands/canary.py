@@ -179,6 +179,7 @@ CASES: tuple[Case, ...] = (
     _provisioning("rotate-key", "--yes", key=NEW_KEY),
     _provisioning("teardown", "--yes"),
     _provisioning("rescue", "--yes", "--accept-loss"),
+    _provisioning("prove", "--yes", "-l", "nowhere", key=KEY, ends_well=False),
     Case("init", "", ("provisioning", "init", "app"), world(in_place=False), principal="operator"),
     _app("the key from the vault", _FROM_THE_VAULT | _DEBUG, "sync", "-vv", principal="function-app"),
     _app("the key given", _GIVEN, "sync", "-vv"),

@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Callable, Collection, Mapping
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 from azure.core.credentials import TokenCredential
 from azure.core.exceptions import AzureError
@@ -24,6 +25,7 @@ from provisioning.azure.function_apps import FunctionApps
 from provisioning.azure.governance import GovernanceReads
 from provisioning.azure.not_found import named
 from provisioning.azure.pipeline import TIMEOUTS, Waiting, policies, result, silent
+from provisioning.azure.proof_group import ProofGroup
 from provisioning.azure.rest import Rest
 from provisioning.azure.roles import Roles
 from provisioning.azure.secrets import VaultSecrets
@@ -99,6 +101,7 @@ class Azure:
         tenant_id = of_vault.tenant_id or self.caller.tenant_id
         self.vaults = Vaults(credential, of_vault.id, tenant_id, client_options(), waiting)
         self.roles = Roles(arm, credential, of_vault.id, client_options(), principal_type)
+        self._arm = arm
         self.governance = GovernanceReads(arm)
         self.function_apps = FunctionApps(arm, self.subscription.id)
         self.deployments = Deployments(arm, self.subscription.id)
@@ -197,6 +200,15 @@ class Azure:
     def jobs(self, account: Account) -> FineTuningJobs:
         """The fine-tuning jobs of the account, on its data plane."""
         return FineTuningJobs(account, self._sign_in, self._cloud.openai_scope, self._waiting)
+
+    def proof_group(self, name: str) -> ProofGroup:
+        """A resource group for `prove`, in the subscription of the account."""
+        return ProofGroup(self._arm, self.subscription.id, self.subscription.tenant_id or self.caller.tenant_id, name)
+
+    @property
+    def cloud(self) -> str:
+        """The host name of the cloud's Resource Manager, which names the cloud."""
+        return urlsplit(self._cloud.resource_manager).hostname or ""
 
     # --- writes ------------------------------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ from typing import Any
 from azure.core import PipelineClient
 from azure.core.credentials import TokenCredential
 from azure.core.exceptions import DecodeError, HttpResponseError
-from azure.core.rest import HttpRequest
+from azure.core.rest import HttpRequest, HttpResponse
 from azure.mgmt.core.exceptions import ARMErrorFormat
 
 from provisioning.azure.pipeline import TIMEOUTS, Waiting, policies, silent
@@ -51,12 +51,24 @@ class Rest:
         """PATCH with this JSON and return the answer."""
         return self._send(HttpRequest("PATCH", path, json=body))
 
-    def _send(self, request: HttpRequest) -> Any:
+    def put(self, path: str, body: Any) -> Any:
+        """PUT this JSON and return the answer."""
+        return self._send(HttpRequest("PUT", path, json=body))
+
+    def act(self, method: str, path: str) -> None:
+        """Send a request without a body, such as a DELETE, whose answer may have none. It may complete later (202)."""
+        self._answer(HttpRequest(method, path))
+
+    def _answer(self, request: HttpRequest) -> HttpResponse:
         request.url = self._client.format_url(request.url)
-        response = self._client.send_request(request)
+        response: HttpResponse = self._client.send_request(request)
         if not 200 <= response.status_code < 300:
             response.read()
             raise HttpResponseError(response=response, error_format=ARMErrorFormat)
+        return response
+
+    def _send(self, request: HttpRequest) -> Any:
+        response = self._answer(request)
         try:
             return response.json()
         except ValueError as error:

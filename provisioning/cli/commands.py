@@ -5,16 +5,16 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import fields
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
-from provisioning import resource_ids, shell, wandb_key
-from provisioning.cli import deployable, streams
+from provisioning import shell, wandb_key
+from provisioning.cli import deployable, naming, streams
 from provisioning.cli.console import Ui, wants_json
-from provisioning.cli.deployment_options import preflight_options, verify_app_options
+from provisioning.cli.deployment_options import preflight_options, proof_options, verify_app_options
 from provisioning.cli.options import (
     app_group_options,
     chain_options,
@@ -25,6 +25,7 @@ from provisioning.cli.options import (
     key_options,
     lifetime_option,
     output_options,
+    proof_group_options,
     rescue_options,
     target_options,
     teardown_options,
@@ -34,8 +35,6 @@ from provisioning.cli.options import (
 from provisioning.cli.parameters import Span
 from provisioning.clock import SystemClock
 from provisioning.errors import InterruptedByUserError, ProvisioningError, UsageError
-from provisioning.models import FunctionAppName, Scope, Target
-from provisioning.resource_ids import ResourceId
 
 # A command imports the SDKs when it is called: they take 0.4 s, which --help and a wrong command line do not need.
 if TYPE_CHECKING:
@@ -173,7 +172,7 @@ def _rescue(*, yes: bool, dry_run: bool, **given: Any) -> int:
 
     interactive = streams.stdin().isatty()
     _run(
-        _vault_alone(given),
+        naming.vault_alone(given),
         lambda session: rescue.rescue(session, yes=yes, interactive=interactive, dry_run=dry_run),
     )
     return 0
@@ -197,7 +196,7 @@ def _doctor(
     from provisioning.cli import doctor
 
     def examine(session: "Session") -> None:
-        app = _function_app(session, function_app, function_app_group) if function_app else None
+        app = naming.function_app(session, function_app, function_app_group) if function_app else None
         doctor.doctor(session, app, contributors)
 
     _run(given, examine)
@@ -218,7 +217,7 @@ def _preflight(*, location: str, **given: Any) -> int:
 
     chosen = {name: given.pop(name) for name in ("files", "assignments", "azd_env", "azd_parameters")}
     group = given["resource_group"]
-    _run(_group_alone(given), lambda session: preflight.run(session, preflight.read(**chosen), group, location))
+    _run(naming.group_alone(given), lambda session: preflight.run(session, preflight.read(**chosen), group, location))
     return 0
 
 
@@ -234,7 +233,39 @@ def _verify_app(*, function_app: str, wait: timedelta, **given: Any) -> int:
     """
     from provisioning.cli import verify_app
 
-    _run(_group_alone(given), lambda session: verify_app.run(session, _function_app(session, function_app), wait))
+    _run(
+        naming.group_alone(given),
+        lambda session: verify_app.run(session, naming.function_app(session, function_app), wait),
+    )
+    return 0
+
+
+@cli.command("prove")
+@proof_group_options
+@proof_options
+@key_options
+@consent_options
+@output_options
+def _prove(
+    *, location: str, new_key_file: str | None, report: Path | None, clean: bool, yes: bool, dry_run: bool, **given: Any
+) -> int:
+    """Try on a real subscription what no test here can show, and write a report that names nobody.
+
+    Creates a resource group with an Azure OpenAI account and two Key Vaults, runs the other commands on them, causes
+    errors on purpose, measures, asks what you have tried by hand, and deletes everything. After a kill, the next run deletes
+    what was left first. Exit status 1 if a step does not hold.
+    """
+    from provisioning.cli.proof import command
+
+    project, interactive = given.pop("wandb_project"), streams.stdin().isatty()
+
+    def prove(session: "Session") -> None:
+        second = wandb_key.provided(None, new_key_file, streams.stdin())
+        options = command.Options(location, project, second, report, yes=yes, interactive=interactive)
+        command.clean(session, location) if clean else command.prove(session, options, dry_run=dry_run)
+
+    nothing = dict.fromkeys(("openai_account", "key_vault", "vault_group", "vault_subscription"), "")
+    _run(given | nothing | {"secret_name": "wandb-api-key"}, prove)
     return 0
 
 
@@ -245,7 +276,7 @@ def _run(given: dict[str, Any], command: "Callable[[Session], _Result]") -> _Res
     """Run one command. Print a ProvisioningError with its hint and exit with its status."""
     ui = Ui(as_json=given["output"] == "json")
     try:
-        session = _session(ui, _located(given))
+        session = _session(ui, naming.located(given))
     except ProvisioningError as error:
         _fail(ui, error, {})
     try:
@@ -263,7 +294,7 @@ def _session(ui: Ui, given: dict[str, Any]) -> "Session":
     base_url = given.get("wandb_base_url")
     from_environment = wandb_key.pop_from_environment(os.environ)
     return Session(
-        target=_target(given),
+        target=naming.target(given),
         ui=ui,
         clock=SystemClock(),
         connect=lambda: _connect(given, ui),
@@ -273,72 +304,6 @@ def _session(ui: Ui, given: dict[str, Any]) -> "Session":
         wandb_entity=given.get("wandb_entity"),
         **({"access_timeout": given["access_timeout"]} if "access_timeout" in given else {}),
     )
-
-
-def _located(given: dict[str, Any]) -> dict[str, Any]:
-    """Split the resource ids that were given for account and vault into subscription, group and name."""
-    account = _parsed(given["openai_account"], "Microsoft.CognitiveServices/accounts", "--openai-account")
-    vault = _parsed(given["key_vault"], "Microsoft.KeyVault/vaults", "--key-vault")
-    given = given | {name: given[name] or "" for name in ("vault_group", "vault_subscription")}
-    if account:
-        given |= {"openai_account": account.name, "resource_group": account.resource_group}
-        given["subscription"] = account.subscription
-    if not given["resource_group"]:
-        raise UsageError(
-            "The resource group of the account is missing.",
-            hint="Pass -g/--resource-group (AZURE_RESOURCE_GROUP), or the account's resource id as --openai-account.",
-        )
-    if vault:
-        given |= {"key_vault": vault.name, "vault_group": vault.resource_group}
-        given["vault_subscription"] = vault.subscription
-    return given
-
-
-def _group_alone(given: dict[str, Any]) -> dict[str, Any]:
-    """The options of a command that is about a resource group, and neither an account nor a vault."""
-    if not given["resource_group"]:
-        raise click.UsageError("-g/--resource-group is missing: the group that the app is deployed to")
-    nothing = dict.fromkeys(("openai_account", "key_vault", "secret_name", "vault_group", "vault_subscription"), "")
-    return given | nothing | {"wandb_key_file": None}
-
-
-def _vault_alone(given: dict[str, Any]) -> dict[str, Any]:
-    """The options of a command that is about a vault and no account."""
-    if vault := _parsed(given["key_vault"], "Microsoft.KeyVault/vaults", "--key-vault"):
-        given = given | {"resource_group": vault.resource_group, "subscription": vault.subscription}
-    return given | {"openai_account": "", "secret_name": "", "wandb_key_file": None}
-
-
-def _function_app(session: "Session", name: str, group: str | None = None) -> FunctionAppName:
-    if app := _parsed(name, "Microsoft.Web/sites", "--function-app"):
-        return FunctionAppName(app.resource_group, app.name, app.subscription)
-    return FunctionAppName(group or session.target.resource_group, name)
-
-
-def _parsed(text: str, resource_type: str, option: str) -> ResourceId | None:
-    try:
-        return resource_ids.parse(text, resource_type)
-    except ValueError as error:
-        raise UsageError(
-            f"{option}: {error}.", hint="Pass a name, or the id that the portal shows in JSON view."
-        ) from error
-
-
-def _target(given: dict[str, Any]) -> Target:
-    """The target from the command's options, most of which have the names of its fields."""
-    if given.get("create_vault") and given.get("recover_vault"):
-        raise click.UsageError(
-            "pass only one of --create-key-vault (a new vault) and --recover-key-vault (a deleted one)"
-        )
-    if given.get("by_access_policy") and given.get("identity_scope") is Scope.SECRET:
-        raise click.UsageError(
-            "--identity-scope secret requires roles, because an access policy applies to every secret of the vault"
-        )
-    same_name = {field.name: given[field.name] for field in fields(Target) if field.name in given}
-    context = click.get_current_context()
-    asked = context.get_parameter_source("secret_lifetime") is click.core.ParameterSource.COMMANDLINE
-    named = {"account": given["openai_account"], "vault": given["key_vault"], "secret": given["secret_name"]}
-    return Target(**(same_name | named), renew_expiry=asked)
 
 
 def _connect(given: dict[str, Any], ui: Ui) -> "Azure":

@@ -29,6 +29,7 @@ _SIGNS = {
 _STATES = {State.OK: "green", State.WARNING: "yellow", State.FAILED: "bold red", State.SKIPPED: "dim"}
 _PLAN_COLUMNS = Columns(lead=2, sign=9)
 _CHECK_COLUMNS = Columns(lead=2, sign=9, about=17)
+_PROOF_COLUMNS = Columns(lead=0, sign=15, about=22)
 _MESSAGE_COLUMNS = Columns(lead=0, sign=9)
 _WAIT_LINE_EVERY = timedelta(seconds=30)
 """Time between two lines about a wait, on a stream that cannot rewrite a line."""
@@ -103,15 +104,24 @@ class Ui:
             self._waited[what] = elapsed
             self._err.print(line)
 
+    def tried(self, name: str, result: str, seen: str) -> None:
+        """Print a step of a proof as soon as it has ended."""
+        style = {"holds": "green", "does not hold": "bold red"}.get(result, "dim")
+        self._row(self._err, Row(result, name, seen, style=style), _PROOF_COLUMNS)
+
     def confirm(self, question: str) -> bool:
         """Ask on the terminal. Any answer but yes means no, and so does Ctrl-D."""
+        return self.ask(f"{question} [y/N]").lower() in ("y", "yes")
+
+    def ask(self, question: str) -> str:
+        """Ask on the terminal, and return the answer. Ctrl-D is an empty one."""
         self._stop_status()
-        self._err.print(f"{question} [y/N] ", end="")
+        self._err.print(f"{question} ", end="")
         try:
-            return input().strip().lower() in ("y", "yes")
+            return input().strip()
         except EOFError:
             self._err.print()
-            return False
+            return ""
 
     # --- results -----------------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""Options of the commands about a deployment: preflight and verify-app. The commands themselves import SDKs."""
+"""Options of the commands about a deployment: preflight, verify-app and prove. The commands themselves import SDKs."""
 
 from pathlib import Path
 from typing import Any
@@ -6,6 +6,9 @@ from typing import Any
 import click
 
 from provisioning.cli.parameters import Span
+
+PROOF_GROUP = "rg-azure-openai-wandb-proof"
+"""The resource group of `prove`, by default."""
 
 
 def preflight_options(command: Any) -> Any:
@@ -40,6 +43,26 @@ def verify_app_options(command: Any) -> Any:
             required=True,
             metavar="NAME|ID",
             help="The function app.",
+        ),
+    ):
+        command = each(command)
+    return command
+
+
+def proof_options(command: Any) -> Any:
+    """The options of `prove` that no other command has."""
+    for each in (
+        click.option("--clean", is_flag=True, help="Only delete what an interrupted run left behind."),
+        click.option("--report", type=click.Path(dir_okay=False, path_type=Path), help="The file for the report."),
+        click.option("--new-wandb-key-file", "new_key_file", metavar="FILE", help="A second W&B key, for rotate-key."),
+        click.option(
+            "--wandb-project", default="azure-openai-wandb-proof", metavar="NAME", help="W&B project to sync to."
+        ),
+        click.option(
+            "-l", "--location", envvar="AZURE_LOCATION", show_envvar=True, default="swedencentral", help="The region."
+        ),
+        click.option(
+            "-g", "--resource-group", default=PROOF_GROUP, metavar="NAME", help="The group to create and delete."
         ),
     ):
         command = each(command)

@@ -1,15 +1,17 @@
 """Turns what the options name, by name or by resource id, into the target of a command."""
 
 from dataclasses import fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from provisioning import resource_ids
-from provisioning.cli.session import Session
 from provisioning.errors import UsageError
 from provisioning.models import FunctionAppName, Scope, Target
 from provisioning.resource_ids import ResourceId
+
+if TYPE_CHECKING:
+    from provisioning.cli.session import Session
 
 
 def located(given: dict[str, Any]) -> dict[str, Any]:
@@ -46,10 +48,8 @@ def vault_alone(given: dict[str, Any]) -> dict[str, Any]:
     return given | {"openai_account": "", "secret_name": "", "wandb_key_file": None}
 
 
-def function_app(session: Session, name: str | None, group: str | None) -> FunctionAppName | None:
-    """The function app that the options name, if they name one."""
-    if not name:
-        return None
+def function_app(session: "Session", name: str, group: str | None = None) -> FunctionAppName:
+    """The function app that the options name."""
     if app := _parsed(name, "Microsoft.Web/sites", "--function-app"):
         return FunctionAppName(app.resource_group, app.name, app.subscription)
     return FunctionAppName(group or session.target.resource_group, name)

@@ -64,6 +64,14 @@ def app_group_options(command: _Command) -> _Command:
     )
 
 
+def proof_group_options(command: _Command) -> _Command:
+    """Options of prove that other commands have, too."""
+    subscription = _option(
+        "--subscription", env="AZURE_SUBSCRIPTION_ID", metavar="ID|NAME", help="Azure subscription for the proof."
+    )
+    return _all(command, subscription, _cloud(), _propagation_wait())
+
+
 def rescue_options(command: _Command) -> _Command:
     """Options that name the vault alone."""
     accept = click.option(
@@ -199,13 +207,7 @@ def _granting(command: _Command) -> _Command:
 def _switching(command: _Command) -> _Command:
     return _all(
         command,
-        _option(
-            "--propagation-wait",
-            type=Span(),
-            default="10m",
-            metavar="TIME",
-            help="How long to wait for new roles before switching a vault that others use; Azure documents ten minutes.",
-        ),
+        _propagation_wait(),
         _option(
             "--accept-loss",
             is_flag=True,
@@ -216,6 +218,16 @@ def _switching(command: _Command) -> _Command:
             is_flag=True,
             help="Switch the vault although an Azure Policy would refuse to put it back on its access policies.",
         ),
+    )
+
+
+def _propagation_wait() -> Callable[[Any], Any]:
+    return _option(
+        "--propagation-wait",
+        type=Span(),
+        default="10m",
+        metavar="TIME",
+        help="How long to wait for new roles before switching a vault that others use; Azure documents ten minutes.",
     )
 
 

@@ -165,6 +165,11 @@ OUTCOMES = {
         code="broken-link",
         words="complete package",
     ),
+    "prove, dry run": Outcome(("prove", "--dry-run"), 0),
+    "prove, nothing to clean": Outcome(
+        ("prove", "--clean"), 0, world={"plus": (("operator", "Owner", "subscription"),)}
+    ),
+    "prove, no right to create a group": Outcome(("prove", "--yes"), 1, GOOD_KEY, code="missing-rights"),
     "rotate-key": Outcome(("rotate-key", "--yes"), 0, NEW_KEY),
     "rotate-key, dry run": Outcome(("rotate-key", "--dry-run"), 0, NEW_KEY),
     "rotate-key, unchanged": Outcome(("rotate-key", "--yes"), 0, GOOD_KEY),
