@@ -1,10 +1,12 @@
 """A sync of every kind of job: the worlds, and the final state of W&B."""
 
 import json
+from collections import Counter
 from typing import Any
 
 from sandbox.wandb.artifacts import Artifact
 from sandbox.wandb.runs import Run
+from sandbox.wandb.store import Store
 from sandbox.world import World
 
 from .case import GOOD_KEY, PIPELINE, Case, relative
@@ -37,6 +39,9 @@ _LIVE = {
 _FAILED = {"status": "failed", "during": "training", "at_step": 12, "error": {"code": "oom", "message": "too big"}}
 _QUIET = 125.0
 """Without a lease a sync does not touch a run into which another process has written in the last two minutes."""
+
+_AT_MOST = 2
+"""Alerts of one event: its mark follows W&B's answer, and an answer may be lost."""
 
 KINDS: dict[str, tuple[dict[str, Any], str]] = {
     "live": (_LIVE, "chat"),
@@ -86,10 +91,16 @@ def end(world: World) -> Any:
     state = {
         "runs": {run.id: _run(run, world) for run in store.runs(ENTITY, PROJECT)},
         "artifacts": {each.name: _version(each) for each in store.artifacts(ENTITY, PROJECT)},
-        "alerts": [(alert.run_id, alert.title, alert.text, alert.severity) for alert in store.alerts],
+        "alerts": _alerts(store),
         "projects": sorted(project.name for project in store.projects(ENTITY)),
     }
     return relative(state, world.clock.time())
+
+
+def _alerts(store: Store) -> list[tuple[str, ...]]:
+    """Return each alert once, with how often it was sent if that is more than a lost answer explains."""
+    sent = Counter((alert.run_id, alert.title, alert.text, alert.severity) for alert in store.alerts)
+    return [(*alert, "sent" if times <= _AT_MOST else f"sent {times} times") for alert, times in sent.items()]
 
 
 def _run(run: Run, world: World) -> dict[str, Any]:
