@@ -40,26 +40,6 @@ def with_app(role: str = "Owner", **more: Any) -> dict[str, Any]:
     return scenario | {"principals": [*scenario["principals"], IDENTITY]}
 
 
-def test_a_user_assigned_identity_is_shown_with_both_its_ids(load: Load) -> None:
-    cloud = load(with_app(identity="id-func"))
-    site, principal = ask(), cloud.world.tenant.named("id-func")
-    assert site["identity"]["type"] == "UserAssigned"
-    assert list(site["identity"]["userAssignedIdentities"].values()) == [
-        {"principalId": principal.object_id, "clientId": principal.app_id}
-    ]
-    assert (site["kind"], site["properties"]["state"]) == ("functionapp,linux", "Running")
-    assert site["properties"]["defaultHostName"] == "func-wandb.azurewebsites.net"
-
-
-def test_reading_app_settings_needs_more_than_the_right_to_read(load: Load) -> None:
-    load(with_app())
-    assert ask("/config/appsettings/list", "POST")["properties"] == {"WANDB_ENTITY": "acme"}
-    load(with_app(role="Reader"))
-    assert ask()["name"] == "func-wandb"
-    with pytest.raises(HttpResponseError, match=r"Microsoft\.Web/sites/config/list/action"):
-        ask("/config/appsettings/list", "POST")
-
-
 @pytest.mark.contract
 @pytest.mark.skipif(not PRESENT, reason=WHY_ABSENT)
 def test_a_site_has_no_property_that_microsofts_type_does_not_know(load: Load) -> None:

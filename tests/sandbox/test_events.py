@@ -5,12 +5,11 @@ from typing import Any
 from urllib.request import ProxyHandler, Request, build_opener
 
 import pytest
-from azure.core.exceptions import HttpResponseError
 
 from sandbox.scenario.events import Do, EventScript
 from sandbox.scenario.reader import Scenario
 
-from .azure import Load, key_vaults, role_assignments, secrets, tenant_of, vault_id
+from .azure import Load, key_vaults, tenant_of
 
 VAULT = {
     "name": "kv-ml",
@@ -46,44 +45,6 @@ def test_an_event_before_a_request_is_seen_by_it_and_one_after_it_by_the_next(lo
         "after request 2 of Vaults_Get: add_access_policy",
         "after request 3 of Vaults_Get: remove_access_policy",
     ]
-
-
-def test_an_event_happens_when_its_virtual_time_has_come_and_again_after_each_interval(load: Load) -> None:
-    back = {"change_vault": {"vault": "kv-ml", "rbac": False, "tags": {"by": "terraform"}}}
-    world = _world(load, {"at": 600, "every": 3600, "do": [back]})
-    vaults = key_vaults()
-    seen = []
-    for seconds in (0, 599, 2, 3600):
-        vaults.update("rg-ml", "kv-ml", {"properties": {"enableRbacAuthorization": True}})
-        world.clock.advance(seconds)
-        vault = vaults.get("rg-ml", "kv-ml")
-        seen.append((vault.properties.enable_rbac_authorization, vault.tags))
-    assert seen == [(True, {}), (True, {}), (False, {"by": "terraform"}), (False, {"by": "terraform"})]
-
-
-def test_roles_assigned_by_others_propagate_and_may_change(load: Load) -> None:
-    scope = "rg-ml/Microsoft.KeyVault/vaults/kv-ml"
-    who = {"principal": "operator", "role": "Key Vault Secrets User", "scope": scope}
-    world = _world(
-        load,
-        {"at": 0, "do": [{"change_vault": {"vault": "kv-ml", "rbac": True}}, {"assign_role": who}]},
-        {"at": 90, "do": [{"change_role": {**who, "condition": "@Resource[name] …", "condition_met": False}}]},
-    )
-    client, listed = secrets(), role_assignments()
-
-    def found() -> Any:
-        return next(a for a in listed.list_for_scope(vault_id("kv-ml")) if "4633458b" in a.role_definition_id)
-
-    with pytest.raises(HttpResponseError, match="not authorized"):
-        client.get_secret("key")
-    assert found().condition is None
-    world.clock.advance(89)
-    with pytest.raises(HttpResponseError, match="not authorized"):
-        client.get_secret("key")
-    world.clock.advance(2)
-    with pytest.raises(HttpResponseError, match="not authorized"):
-        client.get_secret("key")
-    assert found().condition == "@Resource[name] …"
 
 
 @pytest.mark.parametrize(

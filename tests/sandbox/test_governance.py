@@ -1,27 +1,22 @@
 """Locks, policies, deny assignments, management groups and the rest that is above resources, through the real SDKs."""
 
 from collections.abc import Callable
-from datetime import timedelta
 from functools import partial
 from typing import Any
 
 import pytest
 from azure.core.exceptions import HttpResponseError
 from azure.identity import AzureCliCredential
-from azure.mgmt.authorization import AuthorizationManagementClient
 from azure.mgmt.cognitiveservices import CognitiveServicesManagementClient
-from azure.mgmt.keyvault import KeyVaultManagementClient
 
 from sandbox.azure.roles import ROLE_IDS
 from sandbox.cloud import Cloud
 
 from .azure import (
-    GROUP,
     OPERATOR,
     SUBSCRIPTION,
     Load,
     grant,
-    inner_code,
     key_vaults,
     new_vault,
     role_assignments,
@@ -35,7 +30,6 @@ APP = {"name": "app", "kind": "managed identity"}
 ON_RBAC = {"name": "kv-ml", "rbac": True, "secrets": [{"name": "s", "value": "v"}]}
 BY_POLICY = {"name": "kv-ml", "policies": [{"principal": "operator", "secrets": ["all"]}]}
 VAULTS = "Microsoft.KeyVault/vaults"
-RBAC_DEMANDED = {"name": "p", "definition": "Azure Key Vault should use RBAC permission model", "effect": "deny"}
 
 
 def world(
@@ -70,112 +64,10 @@ WRITES: dict[str, Callable[[Cloud], object]] = {
 }
 
 
-@pytest.mark.parametrize(
-    ("above", "refused", "code", "words"),
-    [
-        ({"locks": [{"name": "k", "scope": "rg-ml", "level": "ReadOnly"}]}, set(WRITES), "ScopeLocked", GROUP),
-        ({"locks": [{"name": "k", "level": "CanNotDelete"}]}, {"delete"}, "ScopeLocked", SUBSCRIPTION),
-        (
-            {"locks": [{"name": "k", "scope": f"rg-ml/{VAULTS}/kv-ml/secrets/s", "level": "CanNotDelete"}]},
-            {"delete"},
-            "ScopeLocked",
-            "secrets/s",
-        ),
-        ({"subscription": {"state": "Disabled"}}, set(WRITES), "ReadOnlyDisabledSubscription", "read only"),
-        ({"subscription": {"assignment_limit": 1}}, {"assign"}, "RoleAssignmentLimitExceeded", "limit of 1"),
-        ({"policies": [RBAC_DEMANDED]}, {"off"}, "RequestDisallowedByPolicy", "RBAC permission model"),
-        (
-            {
-                "policies": [
-                    {"name": "tags", "effect": "deny", "type": VAULTS, "if": {"field": "tags.owner", "exists": False}}
-                ]
-            },
-            {"tag", "off"},
-            "RequestDisallowedByPolicy",
-            '"policyAssignment": {"name": "tags"',
-        ),
-        (
-            {"policies": [{"name": "keep", "effect": "denyAction", "type": VAULTS}]},
-            {"delete"},
-            "RequestDisallowedByPolicy",
-            "keep",
-        ),
-        ({"policies": [RBAC_DEMANDED | {"enforced": False}]}, set(), "", ""),
-        ({"policies": [RBAC_DEMANDED | {"exclude": ["rg-ml"]}]}, set(), "", ""),
-        (
-            {"deny_assignments": [{"name": "stack", "scope": "rg-ml", "actions": ["Microsoft.CognitiveServices/*"]}]},
-            {"identity"},
-            "DenyAssignmentAuthorizationFailed",
-            "stack",
-        ),
-        (
-            {"deny_assignments": [{"name": "stack", "scope": "rg-ml", "actions": ["*"], "exclude": ["operator"]}]},
-            set(),
-            "",
-            "",
-        ),
-    ],
-)
-def test_governance_refuses_writes_and_names_the_cause(
-    load: Load, above: dict[str, Any], refused: set[str], code: str, words: str
-) -> None:
-    met = {}
-    for name, write in WRITES.items():
-        cloud = world(load, **above)
-        try:
-            write(cloud)
-        except HttpResponseError as error:
-            met[name] = (code_of(error), words in str(error))
-    assert met == dict.fromkeys(refused, (code, True))
-
-
-def test_a_modify_policy_changes_every_write_and_is_announced_by_the_restrictions_check(load: Load) -> None:
-    keep = {"properties.enableRbacAuthorization": True, "tags.by": "policy"}
-    policy = {"name": "keep", "scope": "rg-ml", "effect": "modify", "type": VAULTS, "set": keep}
-    world(load, BY_POLICY, policies=[policy])
-    answer = key_vaults().update("rg-ml", "kv-ml", {"tags": {"owner": "ml"}})
-    assert (answer.properties.enable_rbac_authorization, answer.tags) == (True, {"owner": "ml", "by": "policy"})
-    assert switch(on=False).properties.enable_rbac_authorization is True
-
-
-@pytest.mark.parametrize(
-    ("policy", "body", "refused"),
-    [
-        ("Key Vault secrets should have an expiration date", {}, True),
-        ("Key Vault secrets should have an expiration date", {"days": 900}, False),
-        ("Secrets should have the specified maximum validity period", {"days": 91}, True),
-        ("Secrets should have the specified maximum validity period", {"days": 90}, False),
-        ("Secrets should have content type set", {"days": 1}, True),
-    ],
-)
-def test_the_vault_enforces_policies_on_secrets(load: Load, policy: str, body: dict[str, int], refused: bool) -> None:
-    assigned = {"name": "p", "definition": policy, "effect": "deny", "parameters": {"maximumValidityInDays": 90}}
-    cloud = world(load, BY_POLICY, policies=[assigned])
-    properties: dict[str, Any] = {"expires_on": cloud.clock.now() + timedelta(**body)} if body else {}
-    if refused:
-        with pytest.raises(HttpResponseError, match="policy assignment 'p'") as error:
-            secrets().set_secret("s", "v", **properties)
-        assert inner_code(error.value) == "ForbiddenByGovernancePolicy"
-    else:
-        secrets().set_secret("s", "v", **properties)
-
-
 LANDING_ZONE: dict[str, Any] = {
     "management_groups": [{"name": "mg-top"}, {"name": "mg-platform", "parent": "mg-top"}],
     "subscription": {"management_group": "mg-platform"},
 }
-
-
-@pytest.mark.parametrize("scope", ["mg-top", "mg-platform", "/", "subscription"])
-def test_a_role_from_above_is_inherited_and_listed_with_its_scope(load: Load, scope: str) -> None:
-    held = {"principal": "operator", "role": "Key Vault Secrets User", "scope": scope}
-    owner = {"principal": "operator", "role": "Owner", "scope": "rg-ml"}
-    cloud = world(load, assignments=[owner, held], **LANDING_ZONE)
-    assert secrets().get_secret("s").value == "v"
-    wanted = cloud.world.builder.scope(scope)
-    for condition in ("atScope()", f"assignedTo('{cloud.world.tenant.named('operator').object_id}')", None):
-        found = [a.scope for a in role_assignments().list_for_scope(vault_id("kv-ml"), filter=condition)]
-        assert sorted(found) == sorted([GROUP, wanted]), condition
 
 
 def test_a_data_role_that_is_assigned_at_a_management_group_takes_hours(load: Load) -> None:
@@ -188,26 +80,6 @@ def test_a_data_role_that_is_assigned_at_a_management_group_takes_hours(load: Lo
         else:
             with pytest.raises(HttpResponseError, match="not authorized"):
                 secrets().get_secret("s")
-
-
-def test_members_of_nested_groups_have_what_the_outer_group_has_until_it_ends(load: Load) -> None:
-    groups = (
-        {"name": "inner", "kind": "group", "members": ["operator"]},
-        {"name": "outer", "kind": "group", "members": ["inner"]},
-    )
-    held = {"principal": "outer", "role": "Key Vault Secrets User", "expires_in": "4h"}
-    owner = {"principal": "operator", "role": "Owner"}
-    cloud = world(load, principals=groups, assignments=[owner, held])
-    assert secrets().get_secret("s").value == "v"
-    client = AuthorizationManagementClient(AzureCliCredential(), SUBSCRIPTION, api_version="2020-10-01")
-    instances = list(client.role_assignment_schedule_instances.list_for_scope(GROUP, filter="atScope()"))
-    ends = {str(each.assignment_type): each.end_date_time for each in instances}
-    assert ends["Assigned"] is None
-    assert ends["Activated"].timestamp() == pytest.approx(cloud.clock.time() + 4 * 3600, abs=1)
-    cloud.clock.advance(4 * 3600)
-    with pytest.raises(HttpResponseError, match="not authorized"):
-        secrets().get_secret("s")
-    assert len(list(role_assignments().list_for_scope(GROUP, filter="atScope()"))) == 1
 
 
 DELEGATED = {"principal": "operator", "role": "Role Based Access Control Administrator"} | {
@@ -250,27 +122,6 @@ def test_conditions_and_custom_roles_decide_what_may_be_assigned_and_who_may_swi
         except HttpResponseError as error:
             outcomes.append(str(code_of(error)))
     assert outcomes == ["" if assigns else "AuthorizationFailed", "" if switches else "InsufficientPermissions"]
-
-
-def test_another_subscription_has_its_own_groups_and_another_tenant_its_own_tokens(load: Load) -> None:
-    other, foreign = "5b1f6d1c-0000-4000-8000-0000000000ab", "5b1f6d1c-0000-4000-8000-0000000000ac"
-    tenant = "72f988bf-0000-4000-8000-0000000000cc"
-    more = [{"id": other, "name": "shared"}, {"id": foreign, "name": "partner", "tenant_id": tenant}]
-    groups = ["rg-ml", {"name": "rg-shared", "subscription": "shared"}]
-    vaults = [{"name": "kv-ml", "group": "rg-shared"}]
-    owners = [
-        {"principal": "operator", "role": "Owner", "scope": each} for each in ("subscription", "shared", "partner")
-    ]
-    world(load, subscriptions=more, groups=groups, vaults=vaults, assignments=owners)
-    there = KeyVaultManagementClient(AzureCliCredential(), other).vaults
-    assert f"/subscriptions/{other}/" in str(there.get("rg-shared", "kv-ml").id)
-    with pytest.raises(HttpResponseError, match="ResourceGroupNotFound"):
-        key_vaults().get("rg-shared", "kv-ml")
-    with pytest.raises(HttpResponseError, match="wrong issuer") as wrong:
-        KeyVaultManagementClient(AzureCliCredential(), foreign).vaults.get("rg", "kv")
-    assert code_of(wrong.value) == "InvalidAuthenticationTokenTenant"
-    theirs = KeyVaultManagementClient(AzureCliCredential(tenant_id=tenant), foreign).vaults
-    assert list(theirs.list_by_subscription()) == []
 
 
 STRICT: dict[str, tuple[Any, str]] = {

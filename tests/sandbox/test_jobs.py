@@ -3,7 +3,6 @@
 import math
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -137,18 +136,6 @@ def test_rows_events_and_checkpoints_agree_on_steps(script: JobScript, actions: 
     assert all(c["step_number"] <= done and c["created_at"] <= now for c in kept)
 
 
-@given(scripts())
-def test_every_event_is_found_by_its_id_and_no_other_id_is(script: JobScript) -> None:
-    job = Job(script, ORIGIN)
-    ids = [event["id"] for event in events(job, LATE)]
-    assert len(set(ids)) == len(ids)
-    assert [job.event_index(id_) for id_ in ids] == list(range(len(ids)))
-    assert job.event_index("ftevent-" + "0" * 32) is None
-    assert job.event_index("") is None
-    with pytest.raises(IndexError):
-        job.event(len(ids))
-
-
 def test_a_successful_jobs_messages_are_the_recorded_ones_in_order() -> None:
     said = [m for m in messages(job(validation_file="file-valid", timeline={"steps": 20})) if not m.startswith("Step")]
     results = script().results_file
@@ -168,30 +155,3 @@ def test_a_successful_jobs_messages_are_the_recorded_ones_in_order() -> None:
         f"Completed results file: {results}",
         "Training tokens billed: 2740",
     ]
-
-
-def test_a_read_during_training_can_end_in_the_middle_of_a_row() -> None:
-    one = job(timeline={"steps": 10}, results={"cut": True})
-    now = one.course.step_at(4)
-    assert not one.results(now).endswith(b"\n")
-    assert one.results(now).count(b"\n") == 5
-    assert one.results(LATE).endswith(b"\n")
-
-
-def test_only_the_last_three_epochs_keep_a_checkpoint_and_the_last_has_the_models_name() -> None:
-    one = job(suffix="tickets", timeline={"steps": 50, "epochs": 5})
-    kept = one.checkpoints(LATE)
-    assert [c["step_number"] for c in kept] == [50, 40, 30]
-    name = "gpt-4o-mini-2024-07-18.ft-0123456789abcdef0123456789abcdef-tickets"
-    assert one.body(LATE)["fine_tuned_model"] == name
-    names = [c["fine_tuned_model_checkpoint"] for c in kept]
-    assert names == [name, f"{name}:ckpt-step-40", f"{name}:ckpt-step-30"]
-    assert [c["step_number"] for c in one.checkpoints(one.course.step_at(39))] == [30, 20, 10]
-
-
-def test_a_pause_without_end_lasts_until_somebody_resumes() -> None:
-    for_ever = script(outcome={"status": "paused", "at_step": 40})
-    assert Job(for_ever, ORIGIN).status(LATE) == "paused"
-    asked = Action(ORIGIN + 10_000, "resume")
-    resumed = Job(for_ever, ORIGIN, [asked])
-    assert (resumed.status(LATE), resumed.course.steps(LATE)) == ("succeeded", 100)

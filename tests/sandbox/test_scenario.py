@@ -8,7 +8,7 @@ import yaml
 
 from sandbox.runtime.clock import Clock
 from sandbox.scenario.events import Do
-from sandbox.scenario.reader import Scenario, read
+from sandbox.scenario.reader import Scenario
 from sandbox.world import World
 
 
@@ -16,11 +16,6 @@ from sandbox.world import World
 def test_every_scenario_that_comes_with_the_sandbox_can_be_read(name: str) -> None:
     scenario = Scenario.load(name)
     assert scenario.builder(Clock()).tenant.named("operator").kind == "User"
-
-
-def test_extending_replaces_whole_parts() -> None:
-    assert read("demo")["vaults"] == read("contoso")["vaults"]
-    assert read("demo")["accounts"] != read("contoso")["accounts"]
 
 
 @pytest.mark.parametrize(
@@ -34,11 +29,6 @@ def test_extending_replaces_whole_parts() -> None:
 def test_errors_in_a_scenario_are_listed_line_by_line(data: dict[str, object], says: str) -> None:
     with pytest.raises(ValueError, match=says):
         Scenario.parse(data)
-
-
-def test_an_unknown_name_lists_the_known_ones() -> None:
-    with pytest.raises(ValueError, match="contoso, demo"):
-        Scenario.load("no-such")
 
 
 def _page() -> str:

@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -18,7 +17,6 @@ pytestmark = [
     pytest.mark.timeout(400),
     pytest.mark.skipif(find_spec("uv") is None, reason="uv is not installed: `make package` installs it"),
 ]
-Program = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def program(*argv: str, cwd: Path = ROOT, **env: str) -> subprocess.CompletedProcess[str]:

@@ -39,18 +39,6 @@ def test_a_run_that_was_just_made_is_read_late_too() -> None:
     assert client.upsert(name="new")["bucket"]["historyLineCount"] == 0
 
 
-def test_a_late_listing_lacks_new_runs_and_shows_earlier_states() -> None:
-    client = Client(server={"delays": {"listing": 60}}, runs=[{**OLD, "state": "running"}])
-    client.upsert(name="new")
-    client.stream("old", complete=True, exitcode=0)
-    (edge,) = client.listing()["edges"]
-    assert (edge["node"]["name"], edge["node"]["state"]) == ("old", "running")
-    assert client.resume_status()["state"] == "finished"
-    client.clock.advance(60)
-    assert client.listed() == ["old", "new"]
-    assert client.listing()["edges"][0]["node"]["state"] == "finished"
-
-
 def test_a_sessions_summary_replaces_what_others_wrote() -> None:
     client = Client(server={"delays": {"summary": 10}})
     cached = client.resume_status()["summaryMetrics"]
@@ -103,17 +91,6 @@ def test_a_run_without_the_sdks_config_entry_is_unknown_to_a_resume() -> None:
     client = Client()
     client.upsert(name="old", config="{}")
     assert client.resume_status()["wandbConfig"] == "{}"
-
-
-def test_a_run_can_have_contents_that_no_sdk_opens() -> None:
-    client = Client(
-        runs=[{**OLD, "raw_config": {"wandb_version": 1}, "null_fields": ["summaryMetrics", "historyTail"]}]
-    )
-    status = client.resume_status()
-    assert json.loads(status["config"])["wandb_version"] == 1
-    assert (status["summaryMetrics"], status["historyTail"]) == (None, None)
-    client.upsert(name="old", summary="{}")
-    assert client.resume_status()["summaryMetrics"] == "{}"
 
 
 @pytest.mark.parametrize(
