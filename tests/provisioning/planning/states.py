@@ -1,12 +1,16 @@
 """Observed states to plan from: an account, a vault, and four principals; and plans as text."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from provisioning.models import (
+    SECRETS_OFFICER,
     AccessPolicy,
     Account,
     Assignment,
     Caller,
+    KeyState,
     Observed,
     Principal,
     RoleDefinition,
@@ -15,8 +19,11 @@ from provisioning.models import (
     Subscription,
     Target,
     Vault,
+    VaultState,
 )
+from provisioning.planning.actions import AssignRole
 from provisioning.planning.permissions import CANDIDATES
+from provisioning.planning.setup import plan_setup
 from provisioning.planning.steps import Plan
 from sandbox.azure.roles import ROLES
 
@@ -65,3 +72,29 @@ def lines(plan: Plan) -> list[str]:
         f"{s.verb} {s.resource}: {s.detail}" + (f" ({s.why})" if s.why else "") + (f" ! {s.danger}" if s.danger else "")
         for s in plan.steps
     ]
+
+
+def planned(observed: Observed, key: KeyState = KeyState.OTHER, **options: Any) -> Plan:
+    return plan_setup(replace(TARGET, **options), observed, key)
+
+
+def actions(plan: Plan) -> list[type]:
+    return [type(step.action) for step in plan.work]
+
+
+def granted(plan: Plan) -> set[tuple[str, str]]:
+    return {
+        (a.principal.object_id if a.principal else "", a.role_name)
+        for a in (s.action for s in plan.work)
+        if isinstance(a, AssignRole)
+    }
+
+
+def in_place(*, secret: Secret = Secret(SecretState.PRESENT)) -> Observed:  # noqa: B008 - frozen
+    both = (assigned(OPERATOR, SECRETS_OFFICER), assigned(IDENTITY, SECRETS_OFFICER))
+    return replace(found(assignments=both, identity=IDENTITY, rbac=True), secret=secret)
+
+
+def in_state(state: VaultState, *, rbac: bool = False) -> Observed:
+    observed = found(rbac=rbac)
+    return replace(observed, vault=replace(observed.vault, state=state, location="westeurope"))

@@ -5,9 +5,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from pydantic import SecretStr
 
 from provisioning.models import (
     SECRETS_OFFICER,
@@ -16,53 +13,42 @@ from provisioning.models import (
     Assignment,
     KeyState,
     Network,
-    Observed,
     Principal,
     Scope,
     Secret,
     SecretState,
-    Target,
-    Vault,
     VaultState,
 )
 from provisioning.planning.actions import (
-    Action,
-    AllowByPolicy,
     AssignRole,
     AwaitAccount,
     AwaitRoles,
     AwaitVault,
     CreateVault,
     EnableIdentity,
-    ForgetSwitch,
-    RecoverVault,
-    RemoveEntries,
-    RemoveRole,
-    RestoreAccessPolicies,
     StoreSecret,
     SwitchToRbac,
 )
 from provisioning.planning.grants import LESS
-from provisioning.planning.ownership import Owner, Purpose
-from provisioning.planning.secret import SOON, expiry_warning, key_state
-from provisioning.planning.setup import plan_setup
-from provisioning.planning.steps import Loss, Plan, Step, Verb
+from provisioning.planning.steps import Loss
 
 from .states import (
-    ACCOUNT_ID,
     BILLING,
     DANA,
-    DEFINED,
     GROUP_ID,
     IDENTITY,
     NOW,
     OPERATOR,
-    TARGET,
     VAULT_ID,
     WAIT,
+    actions,
     assigned,
     found,
+    granted,
+    in_place,
+    in_state,
     lines,
+    planned,
     policy,
 )
 
@@ -73,36 +59,7 @@ FOR_JOBS = "to read the secret when a fine-tuning job reports to W&B"
 EVERY_SECRET = "! an access policy applies to every secret of the vault"
 UNSEEN = "unless the vault holds it already, which you cannot see yet"
 APP_ONLY = "access only through application app-1: Azure RBAC has no compound identities"
-LIVES = "expires 2026-08-29"
-NEW = f"a new version with the W&B key; {LIVES}"
 ALL = "get, list, set, delete, recover, backup, restore, purge"
-OWNED = Owner("aoai-ml", "wandb-api-key")
-
-
-def planned(observed: Observed, key: KeyState = KeyState.OTHER, **options: Any) -> Plan:
-    return plan_setup(replace(TARGET, **options), observed, key)
-
-
-def actions(plan: Plan) -> list[type]:
-    return [type(step.action) for step in plan.work]
-
-
-def granted(plan: Plan) -> set[tuple[str, str]]:
-    return {
-        (a.principal.object_id if a.principal else "", a.role_name)
-        for a in (s.action for s in plan.work)
-        if isinstance(a, AssignRole)
-    }
-
-
-def in_place(*, secret: Secret = Secret(SecretState.PRESENT)) -> Observed:  # noqa: B008 - frozen
-    both = (assigned(OPERATOR, SECRETS_OFFICER), assigned(IDENTITY, SECRETS_OFFICER))
-    return replace(found(assignments=both, identity=IDENTITY, rbac=True), secret=secret)
-
-
-def in_state(state: VaultState, *, rbac: bool = False) -> Observed:
-    observed = found(rbac=rbac)
-    return replace(observed, vault=replace(observed.vault, state=state, location="westeurope"))
 
 
 # --- whole plans -----------------------------------------------------------------------------------------------------
@@ -360,222 +317,3 @@ def test_access_policies_of_a_vault_on_rbac_have_no_effect() -> None:
     plan = planned(found(policy(BILLING, "app-1", secrets="get"), rbac=True))
     assert plan.losses == ()
     assert not {SwitchToRbac, AwaitRoles} & set(actions(plan))
-
-
-# --- the secret ------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("state", "key", "line"),
-    [
-        (SecretState.PRESENT, KeyState.SAME, "ok: holds this key; does not expire"),
-        (SecretState.PRESENT, KeyState.NONE, "ok: present (no key given to compare with); does not expire"),
-        (
-            SecretState.PRESENT,
-            KeyState.OTHER,
-            f"change: {NEW} ! the vault holds another value; its version stays readable",
-        ),
-        (
-            SecretState.DISABLED,
-            KeyState.OTHER,
-            f"change: {NEW} ! the current version is disabled; the new one can be read",
-        ),
-        (
-            SecretState.DELETED,
-            KeyState.OTHER,
-            f"change: recover it, and write a new version if it holds another key; {LIVES}",
-        ),
-        (SecretState.MISSING, KeyState.OTHER, f"add: the W&B key; {LIVES}"),
-        (SecretState.MISSING, KeyState.NONE, f"add: the W&B key; {LIVES} (setup asks for the key)"),
-        (SecretState.UNKNOWN, KeyState.OTHER, f"add: the W&B key; {LIVES} ({UNSEEN})"),
-    ],
-)
-def test_the_secret_is_written_only_if_it_differs(state: SecretState, key: KeyState, line: str) -> None:
-    assert lines(planned(found(secret=state), key))[-1].replace(" secret wandb-api-key", "") == line
-
-
-def test_a_lifetime_of_none_means_no_expiry() -> None:
-    assert planned(found(), secret_lifetime=None).steps[-1].detail == "the W&B key; does not expire"
-
-
-@pytest.mark.parametrize(
-    ("left", "expected"),
-    [
-        (None, ""),
-        (SOON + timedelta(seconds=1), ""),
-        (SOON, "it expires in 30 days; it can be read after that, too. "),
-        (timedelta(days=1.6), "it expires in 2 days; it can be read after that, too. "),
-        (timedelta(hours=1), "it expires in 1 day; it can be read after that, too. "),
-        (timedelta(0), "it expired on 2026-03-02; it can still be read. "),
-        (timedelta(days=-3), "it expired on 2026-02-27; it can still be read. "),
-    ],
-)
-def test_an_expiry_within_thirty_days_is_a_warning(left: timedelta | None, expected: str) -> None:
-    assert expiry_warning(None if left is None else NOW + left, NOW) == expected + (
-        "`rotate-key` stores a new key; `setup --secret-lifetime TIME` gives this one longer" * bool(expected)
-    )
-
-
-def test_a_key_is_compared_with_what_could_be_read() -> None:
-    key = SecretStr("k")
-    assert key_state(Secret(SecretState.PRESENT, SecretStr("k")), key) is KeyState.SAME
-    assert key_state(Secret(SecretState.PRESENT, SecretStr("x")), key) is KeyState.OTHER
-    assert key_state(Secret(SecretState.UNKNOWN), key) is KeyState.OTHER
-    assert key_state(Secret(SecretState.PRESENT, key), None) is KeyState.NONE
-
-
-def test_no_plan_holds_the_key() -> None:
-    observed = in_place(secret=Secret(SecretState.PRESENT, SecretStr("very-secret")))
-    assert "very-secret" not in repr(planned(observed)) + repr(observed)
-
-
-# --- rights ----------------------------------------------------------------------------------------------------------
-
-VAULT = found().vault
-MISSING = replace(VAULT, state=VaultState.MISSING)
-DELETED = replace(VAULT, state=VaultState.DELETED)
-
-
-@pytest.mark.parametrize(
-    ("action", "needed"),
-    [
-        (EnableIdentity(found().account), [("Microsoft.CognitiveServices/accounts/write", ACCOUNT_ID)]),
-        (AssignRole(VAULT, SECRETS_USER, USER, None, OWNED, Purpose.READER), ["roleAssignments/write"]),
-        (
-            AllowByPolicy(VAULT, None, ("get",), OWNED, Purpose.READER),
-            ["accessPolicies/write", "vaults/write"],
-        ),
-        (RemoveEntries(VAULT, (("x", ("get",)),)), ["accessPolicies/write", "vaults/write"]),
-        (SwitchToRbac(VAULT, OWNED), ["vaults/write", "roleAssignments/write"]),
-        (RestoreAccessPolicies(VAULT), ["vaults/write", "roleAssignments/write"]),
-        (ForgetSwitch(VAULT), ["vaults/write"]),
-        (RemoveRole(VAULT, assigned(DANA, SECRETS_USER)), ["roleAssignments/delete"]),
-        (CreateVault(MISSING, purge_protection=True), [("Microsoft.KeyVault/vaults/write", GROUP_ID)]),
-        (RecoverVault(DELETED), [("Microsoft.KeyVault/vaults/write", GROUP_ID)]),
-        (StoreSecret(VAULT, OWNED, lifetime=None), []),
-        (AwaitRoles(WAIT, None), []),
-    ],
-)
-def test_each_action_names_the_rights_that_it_takes(action: Action, needed: list[str | tuple[str, str]]) -> None:
-    plan = Plan("?", (Step(Verb.ADD, "?", "?", action=action), Step(Verb.NOTE, "?", "?")))
-    names = [(r.action.rsplit("/", 2), r.scope) for r in plan.rights]
-    expected = [(n[0].rsplit("/", 2), n[1]) if isinstance(n, tuple) else (n.split("/"), VAULT_ID) for n in needed]
-    assert [(name[-2:], scope) for name, scope in names] == [(name[-2:], scope) for name, scope in expected]
-
-
-def test_a_plan_takes_each_right_once() -> None:
-    rights = planned(found(policy(BILLING, secrets="get"))).rights
-    assert len(rights) == len(set(rights)) == 3
-    assert planned(in_place()).rights == ()
-
-
-# --- any state -------------------------------------------------------------------------------------------------------
-
-PRINCIPALS = st.sampled_from([OPERATOR, IDENTITY, BILLING, DANA])
-POLICIES = st.lists(
-    st.builds(
-        lambda who, secrets, keys: policy(who, secrets=" ".join(secrets), keys=" ".join(keys)),
-        PRINCIPALS,
-        st.lists(st.sampled_from(["get", "list", "set", "purge"]), unique=True),
-        st.lists(st.sampled_from(["get", "sign", "wrapKey", "create"]), unique=True),
-    ),
-    max_size=4,
-    unique_by=lambda p: p.object_id,
-)
-HELD = st.lists(st.builds(assigned, PRINCIPALS, st.sampled_from(sorted(DEFINED))), max_size=5).map(tuple)
-STATES = st.builds(
-    lambda policies, held, identity, rbac: found(*policies, assignments=held, identity=identity, rbac=rbac),
-    POLICIES,
-    HELD,
-    st.sampled_from([None, IDENTITY]),
-    st.booleans(),
-).filter(lambda observed: observed.account.principal_id is not None or not _named_before_it_exists(observed))
-
-
-def _named_before_it_exists(observed: Observed) -> bool:
-    """Nobody can have granted rights to an identity that the account does not have yet."""
-    named = {p.object_id for p in observed.vault.policies} | {a.principal_id for a in observed.assignments}
-    return IDENTITY in named
-
-
-def after(observed: Observed, step: Step) -> Observed:
-    """The state after a step that works."""
-    match step.action:
-        case EnableIdentity():
-            return replace(observed, account=replace(observed.account, principal_id=IDENTITY))
-        case AssignRole() as a:
-            who = a.principal.object_id if a.principal else IDENTITY
-            return replace(
-                observed, assignments=(*observed.assignments, Assignment("id", a.scope, a.role_id, who, NOW))
-            )
-        case AllowByPolicy() as a:
-            who = a.principal.object_id if a.principal else IDENTITY
-            return replace(observed, vault=allowed(observed.vault, who, a.permissions))
-        case CreateVault() as a:
-            return replace(observed, vault=replace(observed.vault, rbac=a.vault.rbac, state=VaultState.READY))
-        case AwaitVault():
-            return replace(observed, vault=replace(observed.vault, state=VaultState.READY))
-        case SwitchToRbac():
-            return replace(observed, vault=replace(observed.vault, rbac=True))
-        case StoreSecret():
-            return replace(observed, secret=Secret(SecretState.PRESENT))
-        case _:
-            return observed
-
-
-def allowed(vault: Vault, who: str, permissions: tuple[str, ...]) -> Vault:
-    """What Azure makes of permissions that are added to an access policy."""
-    had = next((p for p in vault.policies if p.object_id == who), policy(who))
-    more = {**had.permissions, "secrets": (*had.permissions.get("secrets", ()), *permissions)}
-    return replace(vault, policies=(*(p for p in vault.policies if p is not had), AccessPolicy(who, more)))
-
-
-WANTED = st.builds(
-    lambda role, scope, readers: replace(TARGET, identity_role=role, identity_scope=scope, readers=tuple(readers)),
-    st.sampled_from([SECRETS_OFFICER, SECRETS_USER]),
-    st.sampled_from(Scope),
-    st.lists(st.sampled_from([BILLING, DANA, IDENTITY, OPERATOR]), max_size=2),
-)
-CHOICES = WANTED | st.just(replace(TARGET, by_access_policy=True, readers=(DANA,)))
-EXISTING = st.sampled_from([VaultState.READY, VaultState.REGISTERING, VaultState.MISSING])
-
-
-def start(target: Target, observed: Observed, state: VaultState) -> Observed:
-    """A state that setup may start from: if access policies are requested, it refuses Azure RBAC before any plan."""
-    vault = replace(observed.vault, state=state, rbac=observed.vault.rbac and not target.by_access_policy)
-    if state is VaultState.MISSING:
-        vault = replace(vault, rbac=not target.by_access_policy, policies=())
-    return replace(observed, vault=vault)
-
-
-@given(CHOICES, STATES, EXISTING, st.integers(min_value=0, max_value=12))
-def test_an_applied_plan_leaves_nothing_and_an_interrupted_one_is_continued(
-    target: Target, observed: Observed, state: VaultState, at: int
-) -> None:
-    def rest(observed: Observed) -> Plan:
-        present = observed.secret.state is SecretState.PRESENT
-        return plan_setup(target, observed, KeyState.SAME if present else KeyState.OTHER)
-
-    def applied(observed: Observed, steps: tuple[Step, ...]) -> Observed:
-        for step in steps:
-            observed = after(observed, step)
-        return observed
-
-    def end(state: Observed) -> tuple[object, ...]:
-        held = {(a.principal_id, a.role_id, a.scope) for a in state.assignments}
-        return state.account, state.vault, state.secret, held
-
-    first = start(target, observed, state)
-    whole = applied(first, rest(first).work)
-    assert rest(whole).work == ()
-    stopped = applied(first, rest(first).work[:at])
-    assert end(applied(stopped, rest(stopped).work)) == end(whole)
-
-
-@given(STATES)
-def test_the_switch_comes_after_every_role_and_before_the_secret(observed: Observed) -> None:
-    kinds = actions(planned(observed))
-    if SwitchToRbac in kinds:
-        at = kinds.index(SwitchToRbac)
-        assert AssignRole not in kinds[at:]
-        assert StoreSecret not in kinds[:at]
