@@ -21,6 +21,9 @@ pytest_plugins = ["tests.contracts.traffic"]
 
 ROOT = Path(__file__).parent.parent
 
+Load = Callable[[Mapping[str, Any]], Cloud]
+"""What the fixture `load` gives."""
+
 # The same examples every time, and no deadline, which would depend on the load of the machine. `make random` draws others.
 hypothesis.settings.register_profile("same", deadline=None, derandomize=True)
 hypothesis.settings.register_profile("random", deadline=None, derandomize=False, print_blob=True)
@@ -117,7 +120,7 @@ def azurite(_running_cloud: Cloud) -> Iterator[Azurite]:
 
 
 @pytest.fixture
-def load(cloud: Cloud) -> Callable[[Mapping[str, Any]], Cloud]:
+def load(cloud: Cloud) -> Load:
     """Load another world; `{"extends": NAME, …}` starts from a known scenario."""
 
     def load(data: Mapping[str, Any]) -> Cloud:

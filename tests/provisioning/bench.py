@@ -112,7 +112,7 @@ class Bench:
             clock=self.clock,
             connect=self._connect,
             provided_key=lambda: Key(SecretStr(self.key), "the test") if self.key else None,
-            prompt_for_key=_nobody_asks,
+            prompt_for_key=_no_prompt_expected,
             check_key=_known,
             **more,
         )
@@ -129,6 +129,12 @@ class Bench:
         setup.setup(session, yes=True, interactive=False)
         return session
 
+    def idle(self, **more: Any) -> bool:
+        """Whether another setup, which must succeed, writes nothing."""
+        writes = self.cloud.writes
+        self.setup(**more)
+        return self.cloud.writes == writes
+
     def rotate(self, key: str, **more: Any) -> Session:
         """rotate-key to this key."""
         session = replace(self, key=key).session(**more)
@@ -141,6 +147,12 @@ class Bench:
         return session
 
     @property
+    def stored(self) -> list[str]:
+        """The key's versions, the oldest first."""
+        secret = self.vault.secrets.get("wandb-api-key")
+        return [version.value for version in secret.versions] if secret else []
+
+    @property
     def vault(self) -> Any:
         return self.cloud.world.tenant.vaults["kv-ml"]
 
@@ -151,5 +163,5 @@ def _known(key: Key, base_url: str | None, entity: str | None) -> WandbAccount:
     return WandbAccount("sync-bot", entity or "acme", ("acme",), may_write=True)
 
 
-def _nobody_asks() -> Key:
-    raise AssertionError("nobody should be asked for a key")
+def _no_prompt_expected() -> Key:
+    raise AssertionError("no prompt for a key is expected")

@@ -45,7 +45,7 @@ def put(
     condition: tuple[str, str] | None = None,
     **scenario: Any,
 ) -> None:
-    """Load the chain. `without` names (principal, role) that nobody granted, `condition` one that has a condition.
+    """Load the chain. `without` names the (principal, role) pairs that are not granted, `condition` one that has a condition.
 
     `secret` None: there is none; `app` None: no function app. A setting of None is not set.
     """
@@ -95,11 +95,11 @@ def _grant(cloud: Cloud, number: int, who: str, role: str, scope: str, *, condit
     )
 
 
-def _scope(subscription: str, said: str) -> str:
+def _scope(subscription: str, scope: str) -> str:
     """As scenarios say it: subscription, a group, or a group and a resource in it."""
-    if said == "subscription":
+    if scope == "subscription":
         return subscription
-    group, _, rest = said.partition("/")
+    group, _, rest = scope.partition("/")
     return f"{subscription}/resourceGroups/{group}" + (f"/providers/{rest}" if rest else "")
 
 

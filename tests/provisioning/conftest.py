@@ -35,7 +35,7 @@ class Call(Protocol):
 
 @pytest.fixture
 def call(cloud: Cloud, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
-    """A command in this process: no terminal, nothing on stdin unless said."""
+    """A command in this process: no terminal, and nothing on stdin unless given."""
 
     def call(
         *argv: str, principal: str | None = "operator", env: Mapping[str, str] | None = None, stdin: str = ""

@@ -2,7 +2,7 @@
 
 import base64
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -13,11 +13,8 @@ from azure.core.exceptions import ClientAuthenticationError
 from provisioning import errors
 from provisioning.azure import pipeline
 from provisioning.azure.errors import translated
-from sandbox.cloud import Cloud
-from sandbox.runtime.faults import Fault
+from tests.conftest import Load
 from tests.provisioning.bench import Bench
-
-Load = Callable[[Mapping[str, Any]], Cloud]
 
 GROUP = "/subscriptions/5b1f6d1c-0000-4000-8000-0000000000aa/resourceGroups/rg-ml"
 CLAIMS = base64.b64encode(b'{"access_token":{"acrs":{"essential":true,"values":["p1"]}}}').decode()
@@ -185,19 +182,6 @@ def test_the_remedy_fits_the_cause(load: Load, bench: Bench, case: Refusal) -> N
     assert case.words in refused.value.message
     assert case.message in refused.value.message or case.code == "TooManyRequests", "the service's own sentence"
     assert bench.clock.slept < 60, "waiting does not help"
-
-
-def test_a_lock_stops_teardown_with_its_name(load: Load, bench: Bench) -> None:
-    load({"extends": "contoso", "transitions": {"rbac_propagation": 0}})
-    bench.setup()
-    fault = {
-        "op": "RoleAssignments_Delete",
-        "do": {"status": 409, "body": {"error": {"code": "ScopeLocked", "message": LOCKED}}},
-    }
-    bench.cloud.world.faults.faults.append(Fault.model_validate(fault))
-    with pytest.raises(errors.LockedError) as refused:
-        bench.teardown()
-    assert "az lock list -g rg-ml" in refused.value.hint
 
 
 @pytest.mark.parametrize(

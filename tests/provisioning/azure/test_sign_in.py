@@ -3,7 +3,6 @@
 import json
 import os
 import re
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +15,9 @@ from hypothesis import strategies as st
 from provisioning.azure.sign_in import default_subscription
 from provisioning.azure.tokens import CachedCredential
 from sandbox.cloud import Cloud
-from tests.conftest import Run
+from tests.conftest import Load, Run
 from tests.provisioning.bench import GOOD_KEY, OPERATOR_ENV
 from tests.provisioning.conftest import Call
-
-Load = Callable[[Mapping[str, Any]], Cloud]
 
 ARM, VAULT = "https://management.azure.com/.default", "https://vault.azure.net/.default"
 HOUR = 3600

@@ -1,16 +1,14 @@
 """Public reports about vaults in companies, each as a small world with the answer that helps."""
 
-from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
 
-from sandbox.cloud import Cloud
+from tests.conftest import Load
 
 from ..bench import GOOD_KEY, OPERATOR_ENV
 from ..conftest import Call
 
-Load = Callable[[Mapping[str, Any]], Cloud]
 VAULT = "rg-ml/Microsoft.KeyVault/vaults/kv-ml"
 OFFICER, JOBS = "Key Vault Secrets Officer", "Cognitive Services OpenAI User"
 STORED = [{"name": "wandb-api-key", "value": GOOD_KEY, "expires_in_days": 100}]

@@ -10,15 +10,12 @@ from typing import Any
 
 import pytest
 
-from provisioning.cli.commands import cli
 from sandbox.cloud import Cloud
-from tests.conftest import ROOT, Run
+from tests.conftest import ROOT, Load, Run
 from tests.provisioning import chain
 from tests.provisioning.bench import GOOD_KEY, OPERATOR_ENV
 from tests.provisioning.conftest import Call
 from tests.provisioning.terminal import Terminal
-
-Load = Callable[[Mapping[str, Any]], Cloud]
 
 WITH_KEY = OPERATOR_ENV | {"WANDB_API_KEY": GOOD_KEY}
 SOON = {"extends": "contoso", "transitions": {"rbac_propagation": 0}}
@@ -175,13 +172,6 @@ def test_a_user_an_application_and_a_managed_identity_can_run_setup(load: Load, 
     types = {a.principal_type for a in cloud.world.tenant.rbac.assignments.values() if a.principal_id == mine.object_id}
     assert types == {mine.kind}
     assert "bot-secret" not in result.stdout + result.stderr
-
-
-@pytest.mark.parametrize("command", sorted(cli.commands.keys() - {"init"}))
-def test_help_names_the_variables(call: Call, command: str) -> None:
-    result = call(command, "--help")
-    assert result.returncode == 0
-    assert "AZURE_SUBSCRIPTION_ID" in result.stdout
 
 
 def test_a_terminal_prompts_for_the_key_hidden_and_for_consent(load: Load, terminal: Callable[..., Terminal]) -> None:

@@ -1,17 +1,15 @@
 """Account, vault and function app may each be in another resource group, and may be given as resource ids."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
 from provisioning import resource_ids
-from sandbox.cloud import Cloud
+from tests.conftest import Load
 from tests.provisioning.bench import GOOD_KEY, OPERATOR_ENV
 from tests.provisioning.conftest import Call
-
-Load = Callable[[Mapping[str, Any]], Cloud]
 
 SUBSCRIPTION = "/subscriptions/5b1f6d1c-0000-4000-8000-0000000000aa"
 ACCOUNT = f"{SUBSCRIPTION}/resourceGroups/rg-ml/providers/Microsoft.CognitiveServices/accounts/aoai-ml"
@@ -58,14 +56,6 @@ def test_a_printed_command_names_the_group_of_the_vault(load: Load, call: Call) 
     load(SHARED)
     shown = call("doctor", env=OPERATOR_ENV | {"AZURE_KEY_VAULT_RESOURCE_GROUP": "rg-shared"})
     assert "--key-vault-resource-group rg-shared" in shown.stdout
-
-
-def test_a_new_vault_is_created_in_its_own_group(load: Load, call: Call) -> None:
-    load({**SHARED, "vaults": []})
-    env = ENV | {"AZURE_KEY_VAULT_RESOURCE_GROUP": "rg-shared"}
-    done = call("setup", "--yes", "--create-key-vault", "-o", "json", env=env)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert json.loads(done.stdout)["vault"]["id"] == VAULT
 
 
 @pytest.mark.parametrize(

@@ -2,23 +2,20 @@
 
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
-from sandbox.cloud import Cloud
-from tests.conftest import Run
+from tests.conftest import Load, Run
 from tests.provisioning.bench import GOOD_KEY, OPERATOR_ENV
-
-Load = Callable[[Mapping[str, Any]], Cloud]
 
 IDLE_TARGET = 12
 """Of the issue: what a run may ask that finds everything in place."""
 NAMES = 2
 """What it costs to call a reader by name: a token for Microsoft Graph, and the question."""
 APPLICATION = "ops-bot"
-"""Signs in by itself, where a person has `az` do it: nobody's run has more requests."""
+"""Signs in by itself, where a person has `az` do it: a real run has fewer requests."""
 WORLD: Mapping[str, Any] = {
     "extends": "contoso",
     "transitions": {"rbac_propagation": 0},

@@ -1,6 +1,5 @@
 """Others change the same resources while setup runs: nobody loses access, and nothing of theirs is overwritten."""
 
-from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -8,11 +7,9 @@ import pytest
 from provisioning import errors
 from provisioning.cli import setup
 from provisioning.planning.permissions import CANDIDATES
-from sandbox.cloud import Cloud
+from tests.conftest import Load
 
 from ..bench import GOOD_KEY, Bench
-
-Load = Callable[[Mapping[str, Any]], Cloud]
 
 OFFICER, USER = "Key Vault Secrets Officer", "Key Vault Secrets User"
 READ = "Microsoft.KeyVault/vaults/secrets/getSecret/action"

@@ -1,6 +1,6 @@
 """Locks, policies, deny assignments, ends and conditions of roles are reported before anything is written."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -10,12 +10,11 @@ import pytest
 from provisioning import errors
 from provisioning.cli import setup
 from provisioning.planning.permissions import CANDIDATES
-from sandbox.cloud import Cloud
 from sandbox.scenario.events import Do, EventScript
+from tests.conftest import Load
 
 from ..bench import Bench
 
-Load = Callable[[Mapping[str, Any]], Cloud]
 VAULT = "rg-ml/Microsoft.KeyVault/vaults/kv-ml"
 VAULTS = "Microsoft.KeyVault/vaults"
 OFFICER = "Key Vault Secrets Officer"

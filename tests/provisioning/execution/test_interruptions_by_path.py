@@ -1,7 +1,6 @@
 """On every path of setup, after every request that is lost before or after it acts, the next run ends in the same state."""
 
 import contextlib
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,11 +10,9 @@ from provisioning import errors
 from provisioning.cli import setup
 from provisioning.models import SECRETS_USER, Scope
 from sandbox.azure.tenant import Tenant
-from sandbox.cloud import Cloud
+from tests.conftest import Load
 
 from ..bench import GOOD_KEY, Bench
-
-Load = Callable[[Mapping[str, Any]], Cloud]
 
 FUNCTION_APP = "feedf00d-0000-4000-8000-00000000000f"
 PEOPLE = [
@@ -100,9 +97,7 @@ def stop_and_finish(
     assert bench.cloud.world.faults.unmet == [], request
     bench.setup(**path.options)
     assert end(bench) == whole, request
-    writes = bench.cloud.writes
-    bench.setup(**path.options)
-    assert bench.cloud.writes == writes, request
+    assert bench.idle(**path.options), request
 
 
 @pytest.mark.parametrize("do", [BEFORE, AFTER], ids=["refused", "answer lost"])

@@ -6,9 +6,10 @@ import pytest
 
 from provisioning import errors
 from sandbox.azure.tenant import AccessPolicy
+from tests.conftest import Load
 
 from ..bench import Bench
-from .vault_in_use import OFFICER, OWNER, SOON, USER, Load, held, policies, world
+from .vault_in_use import OFFICER, OWNER, SOON, USER, held, policies, world
 
 ALL = ["get", "list", "set", "delete", "recover", "backup", "restore", "purge"]
 CONDITION = "(@Resource[Microsoft.KeyVault/vaults/secrets:name] StringEquals 'wandb-api-key')"

@@ -8,10 +8,11 @@ import pytest
 
 from provisioning import errors
 from sandbox.runtime.faults import Fault, Faults
+from tests.conftest import Load
 
 from ..bench import OPERATOR_ENV, Bench
 from ..conftest import Call
-from .vault_in_use import SOON, Load, held, policies, world
+from .vault_in_use import SOON, held, policies, world
 
 SLOW = {"transitions": {"rbac_propagation": 7200}}
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -12,13 +11,10 @@ from function_app.azure.key_vault import FRESH_FOR
 from provisioning import errors
 from provisioning.cli import rotation
 from sandbox.azure.tenant import SecretVersion
-from sandbox.cloud import Cloud
+from tests.conftest import Load
 
 from ..bench import GOOD_KEY, OPERATOR_ENV, VIEWERS_KEY, Bench
 from ..conftest import Call
-from ..terminal import Terminal
-
-Load = Callable[[Mapping[str, Any]], Cloud]
 
 NEW_KEY = "5a4db0c5a4db0c5a4db0c5a4db0c5a4db0c00009"
 OURS = {"created-by": "azure-openai-wandb"}
@@ -59,19 +55,6 @@ def test_the_new_key_becomes_the_current_version_with_expiry_and_tags_and_the_ol
     assert new.expires == pytest.approx(bench.cloud.clock.time() + 180 * 86400, abs=60)
     assert new.tags == OURS | {"azure-openai-account": "aoai-ml", "wandb-entity": "acme"}
     assert [s["detail"].split()[0] for s in session.facts["applied"]] == ["a", "disable"]
-
-
-def test_rotating_to_the_key_that_is_there_writes_nothing(load: Load, bench: Bench) -> None:
-    load(world(OLD))
-    bench.rotate(GOOD_KEY)
-    assert bench.cloud.writes == 0
-
-
-def test_an_interrupted_rotation_is_completed(load: Load, bench: Bench) -> None:
-    load(world(OLD, {"value": NEW_KEY, "tags": OURS}))
-    session = bench.rotate(NEW_KEY)
-    assert versions(bench) == [(GOOD_KEY, False), (NEW_KEY, True)]
-    assert session.facts["changes"] == 1
 
 
 def test_versions_of_others_are_shown_and_not_changed(load: Load, bench: Bench) -> None:
@@ -185,20 +168,6 @@ def test_ctrl_c_between_steps_lists_the_changes_that_stand(load: Load, bench: Be
     finish(bench)
 
 
-@pytest.mark.parametrize("do", [{"status": 400}, {"lost_response": True}], ids=["refused", "lost"])
-@pytest.mark.parametrize(("op", "nth"), WRITES)
-def test_an_interrupted_rotation_on_access_policies_continues(
-    load: Load, bench: Bench, op: str, nth: int, do: dict[str, Any]
-) -> None:
-    data = world(*TWO_OLD, faults=[{"op": op, "when": {"nth": [nth]}, "do": do}])
-    data["vaults"][0] |= {"rbac": False, "policies": [{"principal": "operator", "secrets": ["get", "list", "set"]}]}
-    load(data | {"assignments": [a for a in data["assignments"] if a["role"] == "Reader"]})
-    with contextlib.suppress(errors.ProvisioningError):
-        bench.rotate(NEW_KEY)
-    assert bench.cloud.world.faults.unmet == []
-    finish(bench)
-
-
 def test_nothing_is_disabled_while_the_vault_returns_another_key(load: Load, bench: Bench) -> None:
     """Somebody writes a version right after ours."""
     load(world(OLD))
@@ -276,15 +245,3 @@ def test_a_lifetime_is_at_least_a_day_or_never(load: Load, call: Call, lifetime:
     load(world(OLD))
     env = OPERATOR_ENV | {"WANDB_API_KEY": NEW_KEY, "WANDB_SECRET_LIFETIME": lifetime}
     assert call("rotate-key", "--dry-run", env=env).returncode == (0 if lifetime in ("never", "180d") else 2)
-
-
-def test_on_a_terminal_the_new_key_is_asked_for_hidden(load: Load, terminal: Callable[..., Terminal]) -> None:
-    load(world(OLD))
-    screen = terminal("provisioning", "rotate-key", env=OPERATOR_ENV)
-    screen.until("hidden: ")
-    assert "the new key, which replaces the one in secret wandb-api-key" in screen.seen
-    screen.type(NEW_KEY + "\n")
-    screen.until("Apply these 2 changes? [y/N]")
-    screen.type("y\n")
-    assert screen.end() == 0, screen.seen
-    assert NEW_KEY not in screen.seen

@@ -8,9 +8,10 @@ import pytest
 
 from provisioning import errors
 from sandbox.runtime.faults import Fault, Faults
+from tests.conftest import Load
 
 from ..bench import Bench
-from .vault_in_use import SOON, USER, Load, held, policies, world
+from .vault_in_use import SOON, USER, held, policies, world
 
 WRITES = [
     ("DeleteSecret", 1),

@@ -1,14 +1,10 @@
-"""A vault that somebody else uses, before setup and after teardown: the world of teardown's tests, and looks into it."""
+"""A vault that somebody else uses, before setup and after teardown, and what teardown's tests read of it."""
 
-from collections.abc import Callable, Mapping
 from typing import Any
 
 from provisioning.planning.permissions import CANDIDATES
-from sandbox.cloud import Cloud
 
 from ..bench import Bench
-
-Load = Callable[[Mapping[str, Any]], Cloud]
 
 OFFICER = "Key Vault Secrets Officer"
 USER = "Key Vault Secrets User"
@@ -18,7 +14,7 @@ SOON = {"transitions": {"rbac_propagation": 0}}
 
 
 def world(**more: Any) -> dict[str, Any]:
-    """A vault that one other uses by access policy, with a tag of its own."""
+    """A vault with an access policy and a tag of somebody else."""
     vault = {"name": "kv-ml", "group": "rg-ml", "tags": {"cost-center": "ml"}}
     policies = [{"principal": "billing-api", "secrets": ["get"]}]
     return {"extends": "contoso", "vaults": [vault | {"policies": policies} | more]}
