@@ -21,7 +21,7 @@ from function_app.wiring import engine_from, open_wandb
 from sandbox.cloud import Cloud
 from sandbox.wandb.artifacts import Artifact
 from sandbox.wandb.runs import Run
-from tests.conftest import ROOT
+from tests.conftest import ROOT, Load
 
 KEY = "5a4db0c5a4db0c5a4db0c5a4db0c5a4db0c00001"  # the key of sync-bot, a member of acme, in the contoso scenario
 ENDPOINT = "https://aoai-ml.openai.azure.com/"
@@ -33,7 +33,7 @@ SETTINGS = {
     "WANDB_API_KEY": KEY,
     "WANDB_ENTITY": ENTITY,
     "WANDB_PROJECT": PROJECT,
-    "COLUMNS": "100",  # pytest-xdist has a width of its own
+    "COLUMNS": "100",  # pytest-xdist sets another width
 }
 """The environment of a sync by hand."""
 JOB = "ftjob-" + "1" * 32
@@ -48,7 +48,7 @@ LIVE = STARTED | {"created": "-8m"}
 """A job that is halfway through its training."""
 
 
-def a_job(**said: Any) -> dict[str, Any]:
+def a_job(**values: Any) -> dict[str, Any]:
     """A job of 30 steps that ended long ago; the given values take precedence."""
     return {
         "id": JOB,
@@ -56,7 +56,7 @@ def a_job(**said: Any) -> dict[str, Any]:
         "created": "-2d",
         "training_file": FILE,
         "timeline": {"steps": 30},
-        **said,
+        **values,
     }
 
 
@@ -66,7 +66,7 @@ def a_file(**values: Any) -> dict[str, Any]:
 
 
 def child(cloud: Cloud, *argv: str, **settings: str) -> "subprocess.Popen[bytes]":
-    """A whole process that syncs, or does what `argv` says; `settings` go before the usual."""
+    """A whole process that syncs, or does what `argv` says; `settings` override the usual ones."""
     return subprocess.Popen(
         [sys.executable, *(argv or ("-m", "function_app", "sync"))],
         env=cloud.environment() | SETTINGS | {"SYNC_DATASETS": "full"} | settings,
@@ -81,7 +81,7 @@ class Bench:
     """The sandbox, and engines that work on it."""
 
     cloud: Cloud
-    load: Callable[[Mapping[str, Any]], Cloud]
+    load: Load
     engines: ExitStack
 
     def world(self, *jobs: Mapping[str, Any], files: Any = None, **values: Any) -> None:
@@ -146,7 +146,7 @@ class Bench:
         return {f"v{version.index}": sorted(found.aliases_of(version)) for version in found.versions}
 
     def forged(self, collection: str, kind: str, *aliases: str, **metadata: Any) -> Artifact:
-        """A version that another member of the project made from a run of their own."""
+        """A version that another member of the project made from their own run."""
         store = self.cloud.world.wandb.store
         user = store.users["sync-bot"]
         project = store.add_project(ENTITY, PROJECT, user)
@@ -165,7 +165,7 @@ class Bench:
 
 
 @pytest.fixture
-def bench(cloud: Cloud, load: Callable[[Mapping[str, Any]], Cloud]) -> Iterator[Bench]:
+def bench(cloud: Cloud, load: Load) -> Iterator[Bench]:
     """An engine's place to work."""
     with ExitStack() as engines:
         yield Bench(cloud, load, engines)

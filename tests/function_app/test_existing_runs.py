@@ -17,7 +17,7 @@ IDLE = {"FineTuning_List": 1, "Runs": 1}
 
 
 def wandblogger_left(**values: Any) -> dict[str, Any]:
-    """A run as WandbLogger of wandb 0.31 leaves it when all went well; whatever is values of it goes before."""
+    """A run as WandbLogger of wandb 0.31 leaves it when all went well; `values` replace its own."""
     rows = [{"_step": step, "train_loss": 9.0 - step / 10} for step in range(1, 31)]
     return {
         "runs": [
@@ -48,7 +48,7 @@ def world(bench: Bench, *jobs: Any, **values: Any) -> None:
 
 
 def overwritten(bench: Bench, job: str = JOB) -> Outcome:
-    """The outcome of a sync with overwrite, of a process of its own."""
+    """The outcome of a sync with overwrite, in a separate process."""
     [outcome] = bench.engine().sync(Selection(frozenset({job})), overwrite=True)
     return outcome
 

@@ -90,7 +90,7 @@ def test_openais_own_platform_needs_no_endpoint(environment: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "said"),
+    ("name", "value", "words"),
     [
         (
             "AZURE_OPENAI_ENDPOINTS",
@@ -122,12 +122,12 @@ def test_openais_own_platform_needs_no_endpoint(environment: pytest.MonkeyPatch)
     ],
 )
 def test_an_invalid_setting_is_named_with_valid_values(
-    environment: pytest.MonkeyPatch, name: str, value: str, said: str
+    environment: pytest.MonkeyPatch, name: str, value: str, words: str
 ) -> None:
     environment.setenv(name, value)
     with pytest.raises(SettingsError) as caught:
         Settings.load()
-    assert said in caught.value.message
+    assert words in caught.value.message
     assert caught.value.hint
 
 

@@ -7,7 +7,7 @@ from function_app.traffic import AZURE, SERVICES, VAULT, WANDB, asked, counted
 
 
 def test_requests_count_for_the_part_and_for_the_whole() -> None:
-    asked(AZURE)  # by nobody who counts
+    asked(AZURE)  # outside any count
     with counted() as whole:
         asked(WANDB)
         with counted() as part:

@@ -74,8 +74,10 @@ def test_the_parameters_are_wandbloggers_in_its_order_with_its_defaults() -> Non
 
 
 def test_sync_is_imported_from_the_package_and_only_on_demand() -> None:
-    said = "import sys, function_app; assert not {'wandb', 'openai'} & set(sys.modules); from function_app import sync"
-    subprocess.run([sys.executable, "-c", said], check=True)
+    script = (
+        "import sys, function_app; assert not {'wandb', 'openai'} & set(sys.modules); from function_app import sync"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
 
 
 def test_every_job_gets_a_run_a_line_and_an_outcome(
@@ -109,7 +111,7 @@ def test_a_job_that_logs_by_itself_is_not_logged_twice_with_any_version_of_the_c
 
 def test_in_a_users_process_the_sdk_prints_nothing_and_the_environment_is_kept(bench: Bench) -> None:
     """The SDK would tell of sessions and products, and a WANDB_DIR of ours would take the runs of theirs with it."""
-    said = f"""
+    script = f"""
 import os, openai
 from function_app import sync
 before = dict(os.environ)
@@ -120,7 +122,7 @@ assert {{name for name in os.environ if os.environ[name] != before.get(name)}} <
     account = {"name": "aoai-ml", "group": "rg-ml", "api_key": "sandbox-key"}
     bench.world(accounts=[account | {"jobs": [a_job()], "files": [{"id": FILE, "created": "-3d"}]}], assignments=[])
     done = subprocess.run(
-        [sys.executable, "-c", said],
+        [sys.executable, "-c", script],
         env=bench.cloud.environment(None) | {"WANDB_API_KEY": KEY, "PYTHONPATH": str(ROOT)},
         cwd=bench.cloud.directory,
         capture_output=True,
@@ -160,21 +162,21 @@ def test_sync_waits_for_running_jobs_but_not_for_paused_ones(bench: Bench) -> No
         a_job(created="-5m"),
         a_job(id=OTHER_JOB, created="-1d", pauses=[{"at_step": 10}]),
     )
-    said: list[str] = []
+    messages: list[str] = []
     waits: list[float] = []
 
     def sleep(seconds: float) -> None:
         waits.append(seconds)
         bench.cloud.clock.advance(seconds)
 
-    with_pause = follow(bench.engine(), Selection(), overwrite=False, wait=True, say=said.append, sleep=sleep)
+    with_pause = follow(bench.engine(), Selection(), overwrite=False, wait=True, say=messages.append, sleep=sleep)
     assert {each.job: (each.status, each.final) for each in with_pause} == {
         JOB: ("succeeded", True),
         OTHER_JOB: ("paused", False),
     }
     assert set(waits) == {EVERY}
     assert (bench.state(), bench.steps()) == ("finished", list(range(1, 31)))
-    assert len([line for line in said if JOB in line]) == 2  # at the first look and at the end
+    assert len([line for line in messages if JOB in line]) == 2  # at the first look and at the end
 
 
 def test_a_paused_job_is_waited_for_if_the_service_resumes_it(bench: Bench) -> None:
@@ -230,16 +232,16 @@ def test_waiting_outlasts_an_outage_and_not_a_lasting_failure(bench: Bench) -> N
         waits.append(seconds)
         bench.cloud.clock.advance(seconds)
 
-    def told(_: str) -> None:
+    def silent(_: str) -> None:
         """Nobody listens."""
 
-    [outcome] = follow(bench.engine(), Selection(), overwrite=False, wait=True, say=told, sleep=sleep)
+    [outcome] = follow(bench.engine(), Selection(), overwrite=False, wait=True, say=silent, sleep=sleep)
     assert outcome.final
     bench.world(
         a_job(created="-5m"), faults=[{"op": "FineTuning_GetEvents", "when": {"times": 99}, "do": {"status": 400}}]
     )
     waits.clear()
-    [outcome] = follow(bench.engine(), Selection(), overwrite=False, wait=True, say=told, sleep=sleep)
+    [outcome] = follow(bench.engine(), Selection(), overwrite=False, wait=True, say=silent, sleep=sleep)
     assert (outcome.result, len(waits)) == (Result.FAILED, 0)
 
 
@@ -317,7 +319,7 @@ def test_openais_own_platform_by_its_key_alone(bench: Bench, script: Script, mon
 
 
 @pytest.mark.parametrize(
-    ("said", "error", "words"),
+    ("arguments", "error", "words"),
     [
         ({"mode": "offline"}, SettingsError, "W&B is offline"),
         ({"openai_client": "https://aoai-ml"}, SettingsError, "openai_client is of type str"),
@@ -331,11 +333,11 @@ def test_openais_own_platform_by_its_key_alone(bench: Bench, script: Script, mon
     ],
 )
 def test_impossible_calls_raise_an_error_and_write_nothing(
-    bench: Bench, script: Script, said: dict[str, Any], error: type[Exception], words: str
+    bench: Bench, script: Script, arguments: dict[str, Any], error: type[Exception], words: str
 ) -> None:
     bench.world(a_job())
     with pytest.raises(error, match=words):
-        script(**said)
+        script(**arguments)
     assert bench.cloud.writes == 0
 
 

@@ -21,10 +21,12 @@ from function_app.cli.commands import main
 from function_app.models import Job, Method
 from tests.conftest import ROOT
 from tests.function_app.authoring.test_submit import (
+    FAST,
     GRADER,
     MODEL,
     SETTINGS,
     a_training_file,
+    arguments,
     copies,
     made,
     open_world,
@@ -64,9 +66,21 @@ def quoted(training: Path, *flags: str, **env: str) -> dict[str, Any]:
         ({"method_options": {"grader": GRADER | {"pass_threshold": None, "name": "same"}}}, {"grader": GRADER}, True),
         ({"method_options": {"grader": GRADER | {"operation": "ne"}}}, {"grader": GRADER}, False),
         ({"validation_file": "file-9"}, {"validation_file": "file-9"}, True),
+        ({"validation_file": "file-9"}, {}, False),
+        ({"training_file": "file-2"}, {}, False),
+        ({"status": "succeeded"}, {}, True),
+        ({"status": "failed"}, {}, False),
+        ({"status": "cancelled"}, {}, False),
+        ({"suffix": "x"}, {}, False),
+        ({"method": "supervised"}, {}, True),
+        ({"method": "dpo"}, {}, False),
+        ({"hyperparameters": {}}, {}, True),
+        ({"hyperparameters": {"n_epochs": -1}}, {}, False),
+        ({"model": "gpt-4o-2024-08-06"}, {"model": "gpt-4o"}, True),
+        ({}, {"model": "gpt-4o"}, False),
     ],
 )
-def test_values_that_the_service_respells_or_fills_in_do_not_make_another_job(
+def test_a_job_matches_a_request_unless_a_value_that_the_service_shows_differs(
     shown: dict[str, Any], asked: dict[str, Any], alike: bool
 ) -> None:
     assert (like(replace(REQUEST, **asked), [replace(SHOWN, **shown)]) is not None) is alike
@@ -85,11 +99,11 @@ def test_the_same_content_uploaded_again_by_others_does_not_hide_the_job(bench: 
 def test_a_dry_run_shows_what_would_be_done_and_cost_and_writes_nothing(bench: Bench, tmp_path: Path) -> None:
     open_world(bench)
     training = a_training_file(tmp_path)
-    said = quoted(training, "--hyperparameters", "n_epochs=4", FINE_TUNING_PRICES=PRICES)
-    assert (said["account"], said["model"], said["method"]) == ("aoai-ml", MODEL, "supervised")
-    assert said["epochs"] == {"count": 4, "given": True}
-    assert said["cost"] == round(said["trained_tokens"] * 2 / 1_000_000, 2)
-    assert (said["training"]["examples"], said["training"]["id"], said["existing_job"]) == (12, None, None)
+    document = quoted(training, "--hyperparameters", "n_epochs=4", FINE_TUNING_PRICES=PRICES)
+    assert (document["account"], document["model"], document["method"]) == ("aoai-ml", MODEL, "supervised")
+    assert document["epochs"] == {"count": 4, "given": True}
+    assert document["cost"] == round(document["trained_tokens"] * 2 / 1_000_000, 2)
+    assert (document["training"]["examples"], document["training"]["id"], document["existing_job"]) == (12, None, None)
     assert quoted(training)["cost"] is None
     shown = tried(training, "--dry-run")
     assert "unknown: FINE_TUNING_PRICES has no price" in shown.stdout
@@ -98,19 +112,7 @@ def test_a_dry_run_shows_what_would_be_done_and_cost_and_writes_nothing(bench: B
 
 def test_without_a_terminal_and_without_yes_nothing_is_done(bench: Bench, tmp_path: Path) -> None:
     open_world(bench)
-    command = [
-        sys.executable,
-        "-m",
-        "function_app",
-        "submit",
-        "--model",
-        MODEL,
-        "--tokenizer",
-        "estimate",
-        "-o",
-        "json",
-    ]
-    command += ["--training", str(a_training_file(tmp_path))]
+    command = [sys.executable, "-m", "function_app", *arguments(a_training_file(tmp_path)), "-o", "json"]
     environment = bench.cloud.environment() | SETTINGS
     done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False, stdin=-3)
     assert (done.returncode, json.loads(done.stdout)["error"]["code"]) == (2, "not-confirmed"), done.stderr
@@ -121,19 +123,7 @@ def test_without_a_terminal_and_without_yes_nothing_is_done(bench: Bench, tmp_pa
 def test_people_are_asked(bench: Bench, tmp_path: Path, answer: str, status: int) -> None:
     store = open_world(bench)
     primary, secondary = pty.openpty()
-    command = [
-        sys.executable,
-        "-m",
-        "function_app",
-        "submit",
-        "--model",
-        MODEL,
-        "--interval",
-        "0.05s",
-        "--tokenizer",
-        "estimate",
-    ]
-    command += ["--training", str(a_training_file(tmp_path))]
+    command = [sys.executable, "-m", "function_app", *arguments(a_training_file(tmp_path))]
     os.write(primary, f"{answer}\n".encode())
     environment = bench.cloud.environment() | SETTINGS
     done = subprocess.run(
@@ -149,17 +139,7 @@ def test_people_are_asked(bench: Bench, tmp_path: Path, answer: str, status: int
 def test_training_continues_from_a_job_or_a_model(bench: Bench, tmp_path: Path) -> None:
     open_world(bench, a_job(outcome={"status": "succeeded"}), a_job(id="ftjob-running", created="-1m"))
     training = a_training_file(tmp_path)
-    flags = [
-        "submit",
-        "--training",
-        str(training),
-        "--dry-run",
-        "--tokenizer",
-        "estimate",
-        "-o",
-        "json",
-        "--continue-from",
-    ]
+    flags = ["submit", "--training", str(training), "--dry-run", *FAST, "-o", "json", "--continue-from"]
     by_job = json.loads(CliRunner().invoke(main, [*flags, JOB], env=SETTINGS).stdout)
     assert by_job["model"].startswith(f"{MODEL}.ft-")
     assert (
@@ -210,8 +190,8 @@ def test_waiting_ends_when_the_job_does_or_pauses(bench: Bench, ends: str, durin
     bench.world(a_job(created="-1s", outcome=outcome))
     [account] = bench.engine().accounts
     assert isinstance(account, Account)
-    told: list[str] = []
-    submission = Submission(account, told.append, sleep=bench.cloud.clock.advance)
+    reported: list[str] = []
+    submission = Submission(account, reported.append, sleep=bench.cloud.clock.advance)
     assert submission.follow(account.job(JOB)).status == ends
-    assert told[-1].startswith(ends)
-    assert len(told) == len(set(told)) > 1
+    assert reported[-1].startswith(ends)
+    assert len(reported) == len(set(reported)) > 1

@@ -14,7 +14,7 @@ PROJECT = "https://aoai-ml.services.ai.azure.com/api/projects/support"
 
 
 def open_foundry(bench: Bench, **values: object) -> None:
-    """An AI Services account with a job of its own and one of a project."""
+    """An AI Services account with one job of the account and one of a project."""
     jobs = [a_job(), a_job(id=OTHER_JOB, project="support")]
     account = {"name": "aoai-ml", "group": "rg-ml", "kind": "AIServices", "projects": ["support"], "jobs": jobs}
     bench.world(accounts=[account | {"files": [a_file()]} | values])

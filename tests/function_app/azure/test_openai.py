@@ -77,7 +77,7 @@ ODD = (
     | st.recursive(st.integers() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner))
     | st.just(deep(200))
 )
-"""What nobody expects in a field."""
+"""Values that no field should have."""
 FIELDS = st.sampled_from(sorted(OF_A_JOB))
 
 
@@ -269,10 +269,10 @@ REFUSALS: list[tuple[dict[str, Any], type[AccountError], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("do", "kind", "said"), REFUSALS)
-def test_every_refusal_is_explained(bench: Bench, do: dict[str, Any], kind: type[AccountError], said: str) -> None:
+@pytest.mark.parametrize(("do", "kind", "words"), REFUSALS)
+def test_every_refusal_is_explained(bench: Bench, do: dict[str, Any], kind: type[AccountError], words: str) -> None:
     bench.world(a_job(), faults=[{"op": "FineTuning_List", "do": do}])
-    with pytest.raises(AccountError, match=said) as caught:
+    with pytest.raises(AccountError, match=words) as caught:
         account(bench).jobs()
     assert type(caught.value) is kind
     assert caught.value.retry == (kind is AccountBusyError)

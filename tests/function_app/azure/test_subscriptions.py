@@ -110,17 +110,17 @@ def test_files_of_discovered_accounts_are_only_sent_if_an_account_rule_allows_it
 
 
 @pytest.mark.parametrize(
-    ("role_at", "said"),
+    ("role_at", "words"),
     [("rg-eu", "may not list the accounts"), ("rg-ml/Microsoft.KeyVault/vaults/kv-ml", "may not list the accounts")],
 )
 def test_a_scope_that_cannot_be_searched_is_reported_and_does_not_block_others(
-    bench: Bench, role_at: str, said: str
+    bench: Bench, role_at: str, words: str
 ) -> None:
     open_world(bench, role_at=role_at)
     where = f"subscription:{bench.cloud.world.tenant.subscription_id}"
     outcomes = engine(bench, f"{where}/rg-ml", f"{where}/rg-eu").sync()
     failed = {outcome.account: outcome.message for outcome in outcomes if outcome.result is Result.FAILED}
-    assert said in failed[f"{where}/rg-ml"]
+    assert words in failed[f"{where}/rg-ml"]
     assert [outcome.job for outcome in outcomes if outcome.result is Result.SYNCED] == [THIRD_JOB] * (
         role_at == "rg-eu"
     )

@@ -47,7 +47,7 @@ def tried(path: Path, *flags: str, **env: str) -> Result:
     )
 
 
-def said(path: Path, *flags: str, **env: str) -> dict[str, Any]:
+def document_of(path: Path, *flags: str, **env: str) -> dict[str, Any]:
     document: dict[str, Any] = json.loads(tried(path, "-o", "json", *flags, **env).stdout)
     return document
 
@@ -123,39 +123,39 @@ def test_the_service_comes_from_the_option_or_the_settings(
     tmp_path: Path, flags: list[str], env: dict[str, str], service: str | None, ok: bool
 ) -> None:
     line = '{"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}], "weight": 0.9}'
-    found = said(of_lines(tmp_path, *[line] * 12), *flags, **env)
+    found = document_of(of_lines(tmp_path, *[line] * 12), *flags, **env)
     assert (found["service"], found["ok"], found["rules"]) == (service, ok, {"extra-key": 12})
 
 
 def test_explain_shows_what_each_service_does_and_the_evidence_for_it(tmp_path: Path) -> None:
     path = of_lines(tmp_path, '{"prompt": "", "completion": "b"}')
-    explained = said(path, "--explain")["explanations"]["few-examples"]
+    explained = document_of(path, "--explain")["explanations"]["few-examples"]
     assert explained["openai"] == "refuses it (the service's own error, or a job that succeeded: invalid_n_examples)"
     assert "Azure" in tried(path, "--explain").stdout
-    assert "explanations" not in said(path)
+    assert "explanations" not in document_of(path)
 
 
 def test_a_grader_is_checked_against_every_example(tmp_path: Path) -> None:
     grader = tmp_path / "grader.json"
     grader.write_text(json.dumps({"type": "string_check", "reference": "{{ item.tone }}", "headers": {"x": "secret"}}))
-    found = said(a_file(tmp_path, format="reinforcement"), "--grader", str(grader))
+    found = document_of(a_file(tmp_path, format="reinforcement"), "--grader", str(grader))
     assert found["rules"] == {"grader-field": 20, "grader-template": 1, "credential": 1}
     assert "tone" in found["findings"][0]["message"]
 
 
 def test_a_price_gives_a_cost_and_without_one_there_is_none(tmp_path: Path) -> None:
     path = a_file(tmp_path)
-    found = said(path, "--price-per-million", "25", "--epochs", "4")
+    found = document_of(path, "--price-per-million", "25", "--epochs", "4")
     assert found["epochs"] == {"count": 4, "given": True}
     assert found["trained_tokens"] == found["tokens"]["count"] * 4
     assert found["cost"] == pytest.approx(found["trained_tokens"] * 25 / 1_000_000)
-    assert said(path)["cost"] is None
+    assert document_of(path)["cost"] is None
 
 
 def test_offline_auto_is_an_estimate_marked_as_one_and_tiktoken_is_a_failure(tmp_path: Path) -> None:
     pytest.importorskip("tiktoken")
     path = a_file(tmp_path)
-    found = said(path, "--tokenizer", "auto")["tokens"]
+    found = document_of(path, "--tokenizer", "auto")["tokens"]
     assert (found["tokenizer"], found["exact"]) == ("estimate", False)
     assert "could not be fetched" in found["note"]
     done = tried(path, "--tokenizer", "tiktoken", "-o", "json")

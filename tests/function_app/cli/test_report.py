@@ -23,48 +23,48 @@ def shown(
     table = Table(everything=everything, width=100)
     if stopped:
         table.stops()
-    told = [*outcomes]
-    for each in told:
+    reported = [*outcomes]
+    for each in reported:
         table.outcome(each)
-    last = {(each.account, each.job): each for each in told}
+    last = {(each.account, each.job): each for each in reported}
     table.done([*last.values()], interrupted=stopped)
-    said = capsys.readouterr()
-    return " ".join(said.out.split()), said.err.splitlines()
+    captured = capsys.readouterr()
+    return " ".join(captured.out.split()), captured.err.splitlines()
 
 
 def test_a_link_is_shown_once_and_every_pass_with_an_action_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
-    looks = [outcome(1, Result.SYNCED, steps=steps, last_step=9) for steps in (6, 0, 3)]
-    said, _ = shown(capsys, looks)
-    assert said.count(URL) == 1
-    assert ("6 new steps" in said, "3 new steps" in said, "nothing new" in said) == (True, True, False)
+    snapshots = [outcome(1, Result.SYNCED, steps=steps, last_step=9) for steps in (6, 0, 3)]
+    text, _ = shown(capsys, snapshots)
+    assert text.count(URL) == 1
+    assert ("6 new steps" in text, "3 new steps" in text, "nothing new" in text) == (True, True, False)
 
 
 @pytest.mark.parametrize("result", [Result.CURRENT, Result.SKIPPED])
 def test_unchanged_jobs_are_counted_and_only_listed_with_v(capsys: pytest.CaptureFixture[str], result: Result) -> None:
     jobs = [outcome(number, result, message="it logs by itself") for number in range(3)]
-    said, [counted, *_] = shown(capsys, jobs)
-    assert (said, counted) == ("", f"3 jobs: 3 {result}; -v lists those that are {result}")
-    said, [counted, *_] = shown(capsys, jobs, everything=True)
-    assert (said.count("ftjob-0"), counted) == (6, f"3 jobs: 3 {result}")  # each and its link
+    text, [counted, *_] = shown(capsys, jobs)
+    assert (text, counted) == ("", f"3 jobs: 3 {result}; -v lists those that are {result}")
+    text, [counted, *_] = shown(capsys, jobs, everything=True)
+    assert (text.count("ftjob-0"), counted) == (6, f"3 jobs: 3 {result}")  # each and its link
 
 
 def test_each_reason_for_skipping_jobs_is_shown_once(capsys: pytest.CaptureFixture[str]) -> None:
     reasons = ["it logs by itself", "it logs by itself", "its run was deleted"]
-    _, [_, *said] = shown(capsys, [outcome(number, Result.SKIPPED, message=why) for number, why in enumerate(reasons)])
-    assert said == ["2 skipped: it logs by itself.", "1 skipped: its run was deleted."]
+    _, [_, *lines] = shown(capsys, [outcome(number, Result.SKIPPED, message=why) for number, why in enumerate(reasons)])
+    assert lines == ["2 skipped: it logs by itself.", "1 skipped: its run was deleted."]
 
 
 def test_an_error_of_many_jobs_is_shown_once_with_its_hint(capsys: pytest.CaptureFixture[str]) -> None:
     failed = [outcome(number, Result.FAILED, message="W&B says no", hint="Ask W&B.") for number in range(4)]
-    said, lines = shown(capsys, failed)
-    assert (said.count("W&B says no"), said.count("the same"), said.count("failed")) == (1, 3, 4)
+    text, lines = shown(capsys, failed)
+    assert (text.count("W&B says no"), text.count("the same"), text.count("failed")) == (1, 3, 4)
     assert lines == ["4 jobs: 4 failed", "4 failed: W&B says no. Ask W&B."]
 
 
 def test_an_unreachable_account_is_not_counted_as_a_job(capsys: pytest.CaptureFixture[str]) -> None:
     account = Outcome("", "aoai-eu", Result.FAILED, message="No token.", hint="Run az login.")
-    said, lines = shown(capsys, [account, outcome(1, Result.SYNCED, steps=1)])
-    assert "failed (aoai-eu)" in said
+    text, lines = shown(capsys, [account, outcome(1, Result.SYNCED, steps=1)])
+    assert "failed (aoai-eu)" in text
     assert lines == ["1 job: 1 synced; 1 unreachable account", "1 failed: No token. Run az login."]
 
 
@@ -72,9 +72,9 @@ def test_after_ctrl_c_jobs_that_were_not_started_are_counted_and_interrupted_one
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     broken_off = outcome(1, Result.PENDING, message="interrupted before the end", steps=4)
-    said, lines = shown(capsys, [broken_off, outcome(2, Result.PENDING, message="no run in W&B yet")], stopped=True)
-    assert "interrupted before the end; 4 new steps" in said
-    assert "no run" not in said
+    text, lines = shown(capsys, [broken_off, outcome(2, Result.PENDING, message="no run in W&B yet")], stopped=True)
+    assert "interrupted before the end; 4 new steps" in text
+    assert "no run" not in text
     assert (lines[0].partition(".")[0], lines[1]) == ("Stopping", "2 jobs: 2 pending")
     assert lines[-2].startswith("error    Interrupted.")
 

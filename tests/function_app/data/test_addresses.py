@@ -36,7 +36,7 @@ def test_an_address_is_parsed_as_its_account(text: str, url: str, name: str, pro
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "words"),
     [
         ("https://a.openai.azure.com/openai/deployments/gpt-4o/chat/completions", "is https://a.openai.azure.com/"),
         ("https://a.openai.azure.com/api/projects/p", "https://a.services.ai.azure.com/api/projects/p"),
@@ -49,8 +49,8 @@ def test_an_address_is_parsed_as_its_account(text: str, url: str, name: str, pro
         (f"subscription:{ID}/rg/more", "is not subscription:<subscription id>"),
     ],
 )
-def test_an_address_of_something_else_is_refused_and_the_right_one_is_suggested(text: str, said: str) -> None:
-    with pytest.raises(ValueError, match=re.escape(said)):
+def test_an_address_of_something_else_is_refused_and_the_right_one_is_suggested(text: str, words: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(words)):
         parse_address(text, {"apim.acme.example"})
 
 

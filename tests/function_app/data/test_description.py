@@ -141,6 +141,6 @@ def test_a_metric_without_a_direction_has_no_best_value(name: str) -> None:
 
 def test_the_metadata_of_a_model_does_not_change_while_its_job_continues() -> None:
     job, checkpoint = a_job(fine_tuned_model="m"), Checkpoint("c", 1, 30, "m", {"train_loss": 0.5})
-    said = model_metadata(job, "m", checkpoint)
-    assert said == model_metadata(a_job(fine_tuned_model="m", result_files=("file-9",)), "m", checkpoint)
-    assert (said["final"], said["step"], said["metrics"]) == (True, 30, {"train_loss": 0.5})
+    metadata = model_metadata(job, "m", checkpoint)
+    assert metadata == model_metadata(a_job(fine_tuned_model="m", result_files=("file-9",)), "m", checkpoint)
+    assert (metadata["final"], metadata["step"], metadata["metrics"]) == (True, 30, {"train_loss": 0.5})

@@ -87,15 +87,6 @@ def test_a_filler_is_not_a_value_in_any_column_but_a_negative_reward_is(name: st
     assert values_of([(name, value)]) == ({name: float(value)} if there else {})
 
 
-def test_a_reward_is_not_a_value_if_its_evaluation_did_not_happen() -> None:
-    cells = {
-        "scores/graders/python/g/valid_reward_mean": -1,
-        "usage/samples/valid_reasoning_tokens_mean": -1,
-        "train_mean_reward": -1,
-    }
-    assert values_of([*cells.items()]) == {"train_mean_reward": -1.0}
-
-
 def test_checkpoints_results_and_events_agree_on_names_and_control_characters_are_in_none() -> None:
     name = "usages/samples/train_reasoning_tokens_mean"
     assert values_of([(name, 119), ("total_steps", 20)]) == {"usage/samples/train_reasoning_tokens_mean": 119.0}

@@ -36,7 +36,7 @@ RULES = """
 
 
 @pytest.mark.parametrize(
-    ("said", "where"),
+    ("values", "where"),
     [
         ({}, HOME),
         (
@@ -55,9 +55,9 @@ RULES = """
     ],
 )
 def test_the_first_rule_that_fits_counts_and_everything_else_goes_to_the_default(
-    said: dict[str, object], where: Destination
+    values: dict[str, object], where: Destination
 ) -> None:
-    assert goes(RULES, **said) == where
+    assert goes(RULES, **values) == where
 
 
 def test_the_rule_that_drops_a_job_is_named() -> None:
@@ -91,7 +91,7 @@ def test_a_rule_matches_a_fine_tuned_model_by_its_base_model_and_by_its_name(mod
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "words"),
     [
         ("suffix=a* off", "rule 1 ('suffix=a* off'): there is no '->'"),
         (
@@ -115,10 +115,10 @@ def test_a_rule_matches_a_fine_tuned_model_by_its_base_model_and_by_its_name(mod
         ("account=a -> what?", "'what?' is empty, has more than 128 characters, or contains one of"),
     ],
 )
-def test_an_invalid_rule_is_quoted_with_the_mistake_and_an_example(text: str, said: str) -> None:
+def test_an_invalid_rule_is_quoted_with_the_mistake_and_an_example(text: str, words: str) -> None:
     with pytest.raises(ValueError, match="A rule looks like 'account=aoai-eu") as caught:
         parse_routes(text)
-    assert said in str(caught.value)
+    assert words in str(caught.value)
 
 
 @given(st.text("acount=*->, ;/\n.odfmel", max_size=40))

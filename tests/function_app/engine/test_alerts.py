@@ -40,12 +40,14 @@ def test_an_alert_that_wandb_rejects_does_not_block_the_job(bench: Bench) -> Non
     assert bench.state() == "failed"
 
 
-@pytest.mark.parametrize(("created", "told"), [("-23h", [JOB]), ("-25h", [])])
-def test_a_failure_older_than_a_day_is_recorded_without_an_alert(bench: Bench, created: str, told: list[str]) -> None:
+@pytest.mark.parametrize(("created", "alerted"), [("-23h", [JOB]), ("-25h", [])])
+def test_a_failure_older_than_a_day_is_recorded_without_an_alert(
+    bench: Bench, created: str, alerted: list[str]
+) -> None:
     bench.world(a_job(created=created, outcome=FAILING))
     assert bench.tick()[JOB].final
     assert bench.run().config["error"] == FAILING["error"]
-    assert alerts(bench) == told
+    assert alerts(bench) == alerted
 
 
 def titles(bench: Bench) -> list[str]:

@@ -34,7 +34,7 @@ def test_the_run_of_an_accounts_last_job_ends_with_the_job(bench: Bench) -> None
     assert (outcome.result, outcome.final) == (Result.SYNCED, True)
     assert bench.state() == "failed"
     assert bench.run().config["job_deleted"] is True
-    assert bench.counted(lambda: bench.tick(working)) == ({"FineTuning_List": 1, "Runs": 1}, 0), "it is told once"
+    assert bench.counted(lambda: bench.tick(working)) == ({"FineTuning_List": 1, "Runs": 1}, 0), "it is reported once"
 
 
 def test_the_run_of_a_deleted_job_is_ended_again_if_another_process_reopened_it(bench: Bench) -> None:
@@ -82,7 +82,7 @@ def test_the_run_of_the_last_job_that_was_routed_to_a_project_ends_with_the_job(
 
 
 def test_runs_stay_as_they_are_while_an_account_cannot_be_listed(bench: Bench) -> None:
-    """Which of its jobs were deleted cannot be said then."""
+    """Then it is unknown which of its jobs were deleted."""
     two_accounts(bench, a_job(**LIVE), eu=(a_job(id=THIRD_JOB, **LIVE),))
     working = engine(bench, RULES)
     bench.tick(working)

@@ -24,7 +24,7 @@ WANDB = {
 
 
 def two_accounts(bench: Bench, *jobs: dict[str, Any], eu: tuple[dict[str, Any], ...] = (), **values: Any) -> None:
-    """A world with jobs in aoai-ml and in aoai-eu, and with three W&B teams, into one of which nobody may write."""
+    """A world with jobs in aoai-ml and in aoai-eu, and with three W&B teams, one of them read-only."""
     accounts = [
         {"name": "aoai-ml", "group": "rg-ml", "jobs": list(jobs), "files": [a_file()]},
         {"name": "aoai-eu", "group": "rg-ml", "location": "westeurope", "jobs": list(eu), "files": [a_file()]},
@@ -111,13 +111,6 @@ def test_a_project_that_cannot_be_listed_does_not_block_others(bench: Bench) -> 
 def test_the_tick_fails_if_no_project_can_be_listed(bench: Bench) -> None:
     with pytest.raises(WandbError, match="may not do this"):
         look_twice(bench, times=2)
-
-
-def test_the_same_job_through_two_endpoints_of_its_account_is_one_job(bench: Bench) -> None:
-    two_accounts(bench, a_job(), eu=(a_job(),))
-    outcomes = engine(bench, "").sync()
-    assert [(outcome.job, outcome.account) for outcome in outcomes] == [(JOB, "aoai-ml")]
-    assert bench.steps() == list(range(1, 31))
 
 
 def test_a_file_is_uploaded_once_for_each_project(bench: Bench) -> None:

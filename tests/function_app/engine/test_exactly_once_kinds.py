@@ -48,7 +48,7 @@ def test_after_an_outage_during_a_run_the_next_tick_continues_with_the_same_step
 def test_a_run_is_not_shown_as_ended_before_it_is_complete(
     bench: Bench, operation: str, outcome: dict[str, Any], state: str
 ) -> None:
-    """Whatever is refused on the way, it goes on until the tick that brings the rest: nobody takes a part for the whole."""
+    """Whichever request is refused, the run counts as incomplete until a later tick brings the rest."""
     fault = {"op": operation, "when": {"nth": [1]}, "do": {"status": 403}}
     bench.world(a_job(**({"outcome": outcome} if outcome else {})), faults=[fault])
     engine = bench.engine()

@@ -54,17 +54,17 @@ def test_without_the_lease_nothing_is_read_or_written(bench: Bench, error: SyncE
 def test_the_jobs_lease_is_held_while_its_run_is_written(bench: Bench) -> None:
     bench.world(a_job())
     engine = bench.engine()
-    told: list[str] = []
+    moments: list[str] = []
 
     @contextmanager
     def lease(job: str) -> Iterator[Lease]:
-        told.append(f"{job} taken, runs written {bench.cloud.counts.get('UpsertBucket', 0) > 0}")
+        moments.append(f"{job} taken, runs written {bench.cloud.counts.get('UpsertBucket', 0) > 0}")
         yield Lease()
-        told.append(f"{job} given back, settled {'rule' in bench.marks()}")
+        moments.append(f"{job} given back, settled {'rule' in bench.marks()}")
 
     engine.leases = lease
     assert engine.sync_job(ACCOUNT, JOB).result == "synced"
-    assert told == [f"{JOB} taken, runs written False", f"{JOB} given back, settled True"]
+    assert moments == [f"{JOB} taken, runs written False", f"{JOB} given back, settled True"]
 
 
 @pytest.mark.parametrize(("asked", "rows"), [(0, 0), (1, 30)], ids=["before the rows", "after the rows"])

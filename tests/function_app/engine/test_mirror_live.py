@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from tests.function_app.conftest import ENTITY, JOB, LIVE, PROJECT, STARTED, Bench, a_file, a_job
+from tests.function_app.conftest import ENTITY, JOB, LIVE, PROJECT, STARTED, Bench, a_job
 
 UNREADABLE = {"status": 404, "body": {"error": {"code": "notFound", "message": "no such file"}}}
 
 
-def told(bench: Bench) -> dict[int, dict[str, str]]:
+def results(bench: Bench) -> dict[int, dict[str, str]]:
     """What the results file says now, read by Python's own csv: the whole lines only, by step."""
     now = bench.cloud.clock.time()
     job = bench.cloud.world.openai.stores[0].job(JOB, now)
@@ -30,7 +30,7 @@ def metrics(row: dict[str, Any]) -> dict[str, float]:
 
 
 @pytest.mark.parametrize(
-    "said",
+    "values",
     [
         {"results": {"cut": True}},
         {"results": {"cut": True, "missing": "-1"}, "validation_every": 3},
@@ -39,38 +39,17 @@ def metrics(row: dict[str, Any]) -> dict[str, float]:
     ],
     ids=["half a line at the end", "-1 for no value", "only an event names the file", "E-notation and whole numbers"],
 )
-def test_every_tick_shows_every_step_and_every_value_of_the_file(bench: Bench, said: dict[str, Any]) -> None:
-    bench.world(a_job(**STARTED, **said))
+def test_every_tick_shows_every_step_and_every_value_of_the_file(bench: Bench, values: dict[str, Any]) -> None:
+    bench.world(a_job(**STARTED, **values))
     for _ in range(5):
         bench.tick()
         expected = {
             step: {name: float(cell) for name, cell in row.items() if name != "step" and cell not in ("", "-1")}
-            for step, row in told(bench).items()
+            for step, row in results(bench).items()
         }
         assert {row["_step"]: metrics(row) for row in bench.run().history} == expected
         bench.cloud.clock.advance(97)
     assert len(bench.steps()) > 30
-
-
-def test_unknown_columns_are_shown_and_validation_columns_have_the_names_of_the_events(bench: Bench) -> None:
-    columns = ["train_loss", "validation_loss", "grad_norm"]
-    curves = {
-        "train_loss": {},
-        "valid_loss": {},
-        "grad_norm": {"shape": "linear", "start": -2.0, "end": 0.0, "points": {1: -1.0}},
-    }
-    bench.world(a_job(metrics=curves, results={"columns": columns}))
-    bench.tick()
-    assert set(metrics(bench.run().history[9])) == {"train_loss", "valid_loss", "grad_norm"}
-    assert bench.run().history[0]["grad_norm"] == -1
-
-
-def test_a_reward_of_minus_one_is_in_the_curve(bench: Bench) -> None:
-    rewards = {"train_reward_mean": {"points": {1: -1.0, 30: 1.0}}}
-    bench.world(a_job(method="reinforcement", metrics=rewards), files=[a_file(format="reinforcement")])
-    bench.tick()
-    assert bench.run().history[0]["train_reward_mean"] == -1
-    assert bench.run().summary["best"]["train_reward_mean"] == {"value": 1.0, "step": 30}
 
 
 def test_with_events_only_the_best_value_is_that_of_all_ticks(bench: Bench) -> None:
@@ -97,19 +76,6 @@ def test_a_step_is_dated_when_it_happened_and_never_later_than_it_was_read(bench
     gaps = [later - earlier for earlier, later in pairwise(times)]
     assert 9 <= sum(gaps) / len(gaps) <= 11
     assert times[0] > datetime.fromisoformat(bench.run().config["created_at"]).timestamp() + 150
-
-
-def test_steps_of_an_old_job_without_metrics_events_are_dated_within_its_training(bench: Bench) -> None:
-    """A job of nine steps may have no metrics event at all; that it was mirrored days later is no time of a step."""
-    events = {"every": 1000, "first_step": False}
-    bench.world(a_job(timeline={"steps": 9, "seconds_per_step": 60}, events=events))
-    bench.tick()
-    job = bench.cloud.world.openai.stores[0].job(JOB, bench.cloud.clock.time())
-    assert job is not None
-    times = [row["_timestamp"] for row in bench.run().history]
-    assert len(times) == 9
-    assert times == sorted(times)
-    assert job.course.training < times[0] < times[-1] <= job.course.finished
 
 
 def test_a_file_that_becomes_readable_late_is_attached_to_the_sampled_curve(bench: Bench) -> None:

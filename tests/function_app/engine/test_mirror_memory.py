@@ -20,13 +20,6 @@ def peak(bench: Bench, *, examples: int, steps: int) -> float:
     return ran.process.mib
 
 
-@pytest.mark.long
-@pytest.mark.skipif(sys.platform != "linux", reason="reads the peak from /proc")
-def test_a_results_file_with_a_hundred_thousand_steps_is_streamed(bench: Bench) -> None:
-    """Held as a list, the rows alone would take 60 MiB."""
-    assert peak(bench, examples=10, steps=100_000) - peak(bench, examples=10, steps=500) < 30
-
-
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the peak from /proc")
 def test_many_steps_and_a_large_file_need_no_more_memory_than_a_smaller_one(bench: Bench) -> None:

@@ -92,7 +92,7 @@ def test_a_failed_jobs_run_has_the_code_the_message_and_the_training_file(bench:
 
 
 @pytest.mark.parametrize(
-    ("said", "curve"),
+    ("values", "curve"),
     [
         ({"results": {"purged": True}}, "sampled"),
         (
@@ -104,9 +104,9 @@ def test_a_failed_jobs_run_has_the_code_the_message_and_the_training_file(bench:
     ids=["file deleted", "file deleted, no metrics events", "file named in an event only"],
 )
 def test_a_succeeded_job_is_final_with_or_without_its_results_file(
-    bench: Bench, said: dict[str, Any], curve: str
+    bench: Bench, values: dict[str, Any], curve: str
 ) -> None:
-    bench.world(a_job(**said), a_job(id=OTHER_JOB))
+    bench.world(a_job(**values), a_job(id=OTHER_JOB))
     outcomes = bench.tick()
     assert outcomes[JOB].final
     assert outcomes[OTHER_JOB].final

@@ -19,7 +19,7 @@ def a_run(**values: object) -> RunState:
     return RunState(**({"id": "ftjob-1", "state": "finished", "status": "succeeded", "rule": RULE} | values))  # type: ignore[arg-type]
 
 
-def told(*messages: str) -> list[Event]:
+def log(*messages: str) -> list[Event]:
     return [Event(str(n), 1_000 + n, message) for n, message in enumerate(messages)]
 
 
@@ -64,14 +64,14 @@ def test_each_decision_has_its_reason_as_a_sentence() -> None:
     assert decide(a_job("failed"), complete) == mixed_up
 
 
-@pytest.mark.parametrize("said", [{"status": "running"}, {"state": "crashed"}, {"status": None, "state": "failed"}])
+@pytest.mark.parametrize("values", [{"status": "running"}, {"state": "crashed"}, {"status": None, "state": "failed"}])
 def test_another_tools_run_is_replaced_if_it_has_rows_and_else_brought_up_to_date(
-    said: dict[str, object],
+    values: dict[str, object],
 ) -> None:
     """Rows of another tool are no part of our sequence."""
-    left = {"foreign": True, "rule": None} | said
+    left = {"foreign": True, "rule": None} | values
     assert decide(a_job(), a_run(**left, lines=3)).replace
-    if "state" not in said or said["state"] == "failed":
+    if "state" not in values or values["state"] == "failed":
         assert decide(a_job(), a_run(**left)) == Decision(Action.MIRROR)
 
 
@@ -107,11 +107,11 @@ def test_a_previous_run_without_its_mark_makes_the_job_pending() -> None:
 
 @given(STATUSES, STATUSES | st.none(), st.sampled_from(["finished", "failed", "crashed", "running"]))
 def test_another_tools_run_is_only_current_if_it_is_complete_and_the_job_succeeded(
-    status: str, said: str | None, state: str
+    status: str, shown: str | None, state: str
 ) -> None:
     job = a_job(status, fine_tuned_model="mine")
-    run = a_run(foreign=True, rule=None, status=said, state=state, model="mine")
-    complete = (status, said, state) == ("succeeded", "succeeded", "finished")
+    run = a_run(foreign=True, rule=None, status=shown, state=state, model="mine")
+    complete = (status, shown, state) == ("succeeded", "succeeded", "finished")
     assert (decide(job, run).action is Action.NOTHING) == complete
 
 
@@ -142,24 +142,24 @@ def test_a_job_id_that_resembles_another_jobs_second_run_is_its_own_run_id() -> 
 @given(STATUSES, st.integers(0, 10**9))
 def test_a_job_that_has_not_ended_is_never_settled(status: str, now: int) -> None:
     if not a_job(status).terminal:
-        assert not settled(a_job(status), told("Completed results file: file-9"), now)
+        assert not settled(a_job(status), log("Completed results file: file-9"), now)
 
 
 def test_an_ended_job_is_settled_after_its_last_event_or_the_grace_period() -> None:
     job = a_job(finished_at=2_000)
-    assert settled(job, told("Job succeeded.", "Completed results file: file-9"), 2_001)
-    assert not settled(job, told("Job succeeded."), 2_000 + GRACE - 1)
-    assert settled(job, told("Job succeeded."), 2_000 + GRACE)
+    assert settled(job, log("Job succeeded.", "Completed results file: file-9"), 2_001)
+    assert not settled(job, log("Job succeeded."), 2_000 + GRACE - 1)
+    assert settled(job, log("Job succeeded."), 2_000 + GRACE)
 
 
 def test_without_finished_at_the_grace_period_begins_at_the_last_event_or_the_creation() -> None:
-    assert not settled(a_job("cancelled"), told("a", "b"), 1_001 + GRACE - 1)
-    assert settled(a_job("cancelled"), told("a", "b"), 1_001 + GRACE)
+    assert not settled(a_job("cancelled"), log("a", "b"), 1_001 + GRACE - 1)
+    assert settled(a_job("cancelled"), log("a", "b"), 1_001 + GRACE)
     assert settled(a_job("cancelled"), [], 1_000 + GRACE)
 
 
 def test_the_results_files_id_is_read_from_the_job_its_events_or_the_run() -> None:
-    created = told("Training started.", "Created results file: file-7")
+    created = log("Training started.", "Created results file: file-7")
     assert results_file(a_job(result_files=("file-6",)), created, None) == "file-6"
     assert results_file(a_job(), created, a_run(results_file="file-5")) == "file-7"
     assert results_file(a_job(), [], a_run(results_file="file-5")) == "file-5"

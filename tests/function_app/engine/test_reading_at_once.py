@@ -1,4 +1,4 @@
-"""How many training files a process reads at once, whatever the number of its jobs."""
+"""How many training files a process reads at once, however many jobs it has."""
 
 import threading
 from collections.abc import Iterator

@@ -44,7 +44,7 @@ def recorded(body: Mapping[str, Any], **answers: Any) -> dict[str, Any]:
 
 def events(messages: list[tuple[int, str]]) -> list[dict[str, Any]]:
     """A log as the service lists it, newest first."""
-    logged = [{"id": f"e{n}", "created_at": at, "message": said} for n, (at, said) in enumerate(messages)]
+    logged = [{"id": f"e{n}", "created_at": at, "message": text} for n, (at, text) in enumerate(messages)]
     return [
         {**each, "object": "fine_tuning.job.event", "level": "info", "type": "message"} for each in reversed(logged)
     ]
@@ -94,9 +94,9 @@ def test_a_reinforcement_job_has_the_columns_of_its_file_and_the_figures_of_its_
         f"errors/{grader}/errors/train_other_error_mean": 0.25,
     }
     assert (first["full_valid_mean_reward"], first["_timestamp"]) == (0.21832000000000004, 1_790_990_400.252)
-    said = shown(bench.run())
-    assert (said["billed_hours"], said["total_steps"], said["queue_s"]) == (1.5, 2, 1415)
-    assert "estimated_cost" not in said
+    summary = shown(bench.run())
+    assert (summary["billed_hours"], summary["total_steps"], summary["queue_s"]) == (1.5, 2, 1415)
+    assert "estimated_cost" not in summary
     assert "1.5 hours billed" in outcome.actions
 
 
@@ -121,7 +121,7 @@ def test_finished_at_that_moves_by_weeks_changes_neither_duration_nor_settling_n
     assert outcomes[JOB].final
     assert shown(bench.run())["duration_s"] == 4785
     assert shown(bench.run(OTHER_JOB))["duration_s"] == 1415
-    assert bench.cloud.world.wandb.store.alerts == []  # it failed eight weeks ago, whatever `finished_at` says
+    assert bench.cloud.world.wandb.store.alerts == []  # it failed eight weeks ago, although `finished_at` is later
 
 
 def test_four_checkpoints_are_four_versions_and_without_validation_none_is_the_best(
@@ -178,7 +178,7 @@ def of(name: str, *keys: str) -> Any:
 
 
 def everything() -> dict[str, dict[str, Any]]:
-    """Every recorded job once, in its last state; then the logs, checkpoints and results files, each with a job of its own."""
+    """Every recorded job once, in its last state; then the logs, checkpoints and results files, each with its own job."""
     jobs = {
         job["id"]: recorded(job)
         for path in sorted(PLACE.glob("*.json"))

@@ -1,4 +1,4 @@
-"""What people are alerted to, and what is said of a job that ended."""
+"""What people are alerted to, and what is reported about an ended job."""
 
 from typing import Any
 

@@ -37,7 +37,7 @@ def test_every_row_is_stored_once_with_any_late_reads(bench: Bench, delays: dict
     unreadable = [] if times is None else [{"op": "Files_GetContent", "do": UNREADABLE, **times}]
     bench.world(a_job(**LIVE), faults=unreadable)
     late(bench, delays, merge=source == "file")
-    told: list[int] = []
+    earlier: list[int] = []
     for number, wait in enumerate((0, 5, 120, 1, 120, 120, 3600, 700, 700)):
         if fault := {2: {"status": 403}, 4: {"lost_response": True} if source == "file" else None}.get(number):
             nth = bench.cloud.counts["FileStream"] + 1
@@ -47,19 +47,19 @@ def test_every_row_is_stored_once_with_any_late_reads(bench: Bench, delays: dict
         outcome = bench.tick()[JOB]
         steps = bench.steps()
         assert steps == sorted(set(steps))
-        assert steps[: len(told)] == told, "rows that were there stay"
-        told = steps
+        assert steps[: len(earlier)] == earlier, "rows that were there stay"
+        earlier = steps
         bench.cloud.clock.advance(wait)
     assert outcome.final
     assert bench.state() == "finished"
     whole = list(range(1, 61))
     sampled = [step for step in whole if step in (1, 10, 20, 30, 40, 50, 60)]
     if source == "file":
-        assert told == whole
+        assert earlier == whole
     elif source == "events":
-        assert told == sampled
+        assert earlier == sampled
     else:
-        assert told[-20:] == whole[-20:]
+        assert earlier[-20:] == whole[-20:]
         assert bench.run().config["curve"] == "sampled"
 
 

@@ -81,10 +81,10 @@ def test_broken_lines_are_counted_and_listed_with_number_and_reason_but_not_quot
     bench.world(a_job(), files=[a_file(lines=lines)])
     assert bench.tick()[JOB].final
     assert [row["line"] for row in table(bench)] == [1, 3]
-    told = table(bench, "malformed")
-    assert [row["line"] for row in told] == [2, 4, 5, 6]
-    assert all(row["message"] for row in told)
-    assert SECRET not in json.dumps([told, dataset(bench).metadata, dataset(bench).description])
+    malformed = table(bench, "malformed")
+    assert [row["line"] for row in malformed] == [2, 4, 5, 6]
+    assert all(row["message"] for row in malformed)
+    assert SECRET not in json.dumps([malformed, dataset(bench).metadata, dataset(bench).description])
     assert bench.run().config["training_data"]["malformed_lines"] == dataset(bench).metadata["malformed_lines"] == 4
     assert dataset(bench).description == "2 examples of format chat; 4 lines are malformed, see the table malformed."
 
@@ -102,8 +102,8 @@ def test_a_table_with_fewer_examples_than_the_file_says_so(bench: Bench) -> None
         dataset(bench).description
         == "10,500 examples of format chat; the table shows 10,000 of them, chosen at random."
     )
-    said = bench.run().config["training_data"]
-    assert (said["examples"], said["rows_in_table"]) == (count, TABLE_ROWS)
+    shown = bench.run().config["training_data"]
+    assert (shown["examples"], shown["rows_in_table"]) == (count, TABLE_ROWS)
 
 
 def secret_file(**values: Any) -> dict[str, Any]:

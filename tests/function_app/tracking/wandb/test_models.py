@@ -31,7 +31,7 @@ def linked(bench: Bench, name: str = FAMILY, registry: str = "model") -> Collect
     return bench.cloud.world.wandb.store.collection("acme-org", f"wandb-registry-{registry}", name)
 
 
-def said(version: Artifact) -> Mapping[str, Any]:
+def metadata_of(version: Artifact) -> Mapping[str, Any]:
     return version.metadata
 
 
@@ -40,11 +40,11 @@ def test_a_models_file_and_metadata_describe_the_model_and_its_training(bench: B
     bench.tick()
     first, second, final = collection(bench).versions
     assert [list(each.entries) for each in (first, second, final)] == [["model_metadata.json"]] * 3
-    assert [said(each)["step"] for each in (first, second, final)] == [10, 20, 30]
-    assert [said(each)["final"] for each in (first, second, final)] == [False, False, True]
-    assert said(first)["fine_tuned_model"] == f"{MODEL}:ckpt-step-10"
-    assert said(final)["fine_tuned_model"] == bench.run().config["fine_tuned_model"] == MODEL
-    job = said(final)["job"]
+    assert [metadata_of(each)["step"] for each in (first, second, final)] == [10, 20, 30]
+    assert [metadata_of(each)["final"] for each in (first, second, final)] == [False, False, True]
+    assert metadata_of(first)["fine_tuned_model"] == f"{MODEL}:ckpt-step-10"
+    assert metadata_of(final)["fine_tuned_model"] == bench.run().config["fine_tuned_model"] == MODEL
+    job = metadata_of(final)["job"]
     assert (job["hyperparameters"]["n_epochs"], job["suffix"], job["trained_tokens"]) == (
         3,
         "tickets",
@@ -107,7 +107,7 @@ def test_the_date_on_which_a_model_stops_answering_is_in_the_config_and_on_its_v
     bench.world(a_job(**FIRST, retires=datetime(2027, 10, 14, tzinfo=UTC)))
     bench.tick()
     assert bench.run().config["model_retires_at"] == "2027-10-14T00:00:00Z"
-    assert {said(each)["retires_at"] for each in collection(bench).versions} == {"2027-10-14T00:00:00Z"}
+    assert {metadata_of(each)["retires_at"] for each in collection(bench).versions} == {"2027-10-14T00:00:00Z"}
 
 
 def test_models_that_the_teams_lifetime_of_artifacts_deletes_are_told_once(bench: Bench) -> None:
@@ -136,7 +136,7 @@ def test_a_job_that_trains_a_model_further_has_it_as_input_in_either_order_of_mi
     bench.world(a_job(**FIRST), a_job(id=OTHER_JOB, model=model, suffix="more"))
     for job in order:
         assert bench.engine().sync_job("aoai-ml", job).final
-    [version] = [each for each in collection(bench).versions if said(each)["fine_tuned_model"] == model]
+    [version] = [each for each in collection(bench).versions if metadata_of(each)["fine_tuned_model"] == model]
     assert [each for each in bench.run(OTHER_JOB).used if each.type == "model"] == [version]
     assert [each for each in bench.run().used if each.type == "model"] == []
     assert version.created_by is bench.run()
@@ -163,12 +163,12 @@ def test_all_models_can_share_a_registry_collection_whose_latest_is_of_the_newes
     for job in (OTHER_JOB, JOB):  # the older one is mirrored later
         assert bench.engine(wandb_registry=Registry("model", "support-bot")).sync_job("aoai-ml", job).final
     shelf = linked(bench, "support-bot")
-    assert [said(each)["job"]["job_id"] for each in shelf.versions] == [OTHER_JOB, JOB]
+    assert [metadata_of(each)["job"]["job_id"] for each in shelf.versions] == [OTHER_JOB, JOB]
     assert shelf.latest is shelf.versions[0]
     for family, job in ((FAMILY, JOB), ("gpt-4o-mini-2024-07-18", OTHER_JOB)):
         latest = collection(bench, family).latest
         assert latest is not None
-        assert said(latest)["job"]["job_id"] == job
+        assert metadata_of(latest)["job"]["job_id"] == job
 
 
 @pytest.mark.parametrize("outcome", [{"status": "failed"}, {"status": "cancelled", "at_step": 25}])
@@ -252,9 +252,9 @@ def test_a_newer_job_that_ends_in_the_meantime_has_latest_without_an_additional_
         gate.opened.set()
         assert slow.result(timeout=60).final
     assert latest_of(bench) == OTHER_JOB
-    assert said(collection(bench).versions[-1])["job"]["job_id"] == JOB
+    assert metadata_of(collection(bench).versions[-1])["job"]["job_id"] == JOB
     [moved] = [each for each in bench.cloud.world.trace.exchanges if each.operation == "AddAliases"]
-    assert "upsertBucket" in json.dumps(moved.as_json()["request"])  # with all else that is said in the end
+    assert "upsertBucket" in json.dumps(moved.as_json()["request"])  # in the same request as the last write to the run
 
 
 def test_latest_is_not_moved_away_from_a_newer_model_that_was_logged_in_the_meantime(bench: Bench) -> None:
@@ -285,7 +285,7 @@ def latest_of(bench: Bench) -> str:
     """The job whose model has `latest`."""
     latest = collection(bench).latest
     assert latest is not None
-    return str(said(latest)["job"]["job_id"])
+    return str(metadata_of(latest)["job"]["job_id"])
 
 
 def test_a_model_that_another_run_made_is_never_taken_for_the_jobs_own(bench: Bench) -> None:
@@ -296,7 +296,7 @@ def test_a_model_that_another_run_made_is_never_taken_for_the_jobs_own(bench: Be
     engine = bench.engine(wandb_registry=REGISTRY)
     assert all(outcome.final for outcome in bench.tick(engine).values())
     own = collection(bench).versions[1:]
-    assert [said(each)["step"] for each in own] == [10, 20, 30]
+    assert [metadata_of(each)["step"] for each in own] == [10, 20, 30]
     assert collection(bench).latest is own[-1]
     assert collection(bench).aliases_of(theirs) == []
     assert linked(bench).versions == [own[-1]]

@@ -83,14 +83,14 @@ def test_rows_from_events_are_followed_by_those_of_the_file_after_them(
         steps += more * 10
         history.tick("events", list(range(0, steps, 10)), late=late, lost=lost)
     history.tick("events", list(range(0, steps, 10)))
-    told = list(range(0, steps, 10))
+    sampled = list(range(0, steps, 10))
     for more, late, lost in [*after, (0, 0, ""), (0, 0, "")]:
         steps += more
         try:
             history.tick("file", list(range(steps)), late=late, lost=lost)
         except NotConfirmedError:
             continue
-    expected = [*told, *(step for step in range(steps) if step > max(told, default=-1))]
+    expected = [*sampled, *(step for step in range(steps) if step > max(sampled, default=-1))]
     assert history.rows == expected
 
 

@@ -1,4 +1,4 @@
-"""What W&B shows of a run, whatever people have put there."""
+"""What W&B shows of a run, no matter what people have put there."""
 
 import json
 from typing import Any

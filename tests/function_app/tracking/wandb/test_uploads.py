@@ -32,7 +32,7 @@ def run(bench: Bench) -> Iterator[WandbSession]:
 
 
 def send(uploads: Uploads, name: str, *, used: bool = False) -> Path:
-    """Upload a file of 1,000 bytes; where it is meanwhile."""
+    """Upload a file of 1,000 bytes; where it is kept during the upload."""
     directory = uploads.directory()
     path = directory / "data"
     path.write_text(name.ljust(1_000, "."))
