@@ -14,7 +14,7 @@ from sandbox.cloud import Cloud
 from sandbox.scenario.reader import Scenario
 
 LIMIT = 200.0
-"""MiB that the process may take, whatever it mirrors."""
+"""MiB that the process may take, for any job."""
 
 _FILE, _JOB = "file-" + "a" * 32, "ftjob-" + "1" * 32
 _PADDING = 2_000  # characters in each answer: examples of about 2 KB

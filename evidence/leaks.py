@@ -21,7 +21,7 @@ from sandbox.world import World
 _PIECE = 16
 """Characters of a secret that count as the secret."""
 
-_INTERVAL = 0.02  # seconds between two looks at processes and files
+_INTERVAL = 0.02  # seconds between two scans of processes and files
 
 
 @dataclass(frozen=True)

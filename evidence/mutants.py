@@ -18,7 +18,7 @@ _UNTRIED = ("not checked", "skipped")
 
 
 def main() -> int:
-    """Print the survivors that nobody has explained, and the figures."""
+    """Print the survivors without an explanation, and the figures."""
     listing = [sys.executable, "-m", "mutmut", "results", "--all", "true"]
     lines = subprocess.run(listing, capture_output=True, text=True, check=True).stdout.splitlines()  # noqa: S603
     states = {name: state for name, _, state in (line.strip().rpartition(": ") for line in lines) if name}

@@ -70,7 +70,7 @@ class Running:
 
     def kill(self) -> None:
         """Kill it and its descendants with SIGKILL, as a power failure would. Returns when all of them are gone."""
-        kill(lineage(self.pid), signal.SIGSTOP)  # so that none starts another one meanwhile
+        kill(lineage(self.pid), signal.SIGSTOP)  # so that none can start another one
         family = lineage(self.pid)
         kill(family)
         self.wait(TIMEOUT)

@@ -39,13 +39,13 @@ def test_the_demo_succeeds_shows_no_secret_and_wandb_agrees_with_azure(
         check_curves(cloud)
         check_ends(cloud)
         check_training_files(cloud)
-    said = "".join(capfd.readouterr())
-    assert "setup: 0 writes" in said
-    assert "sync: 0 writes" in said
-    assert "Traceback" not in said
-    assert "Refused" not in said
+    output = "".join(capfd.readouterr())
+    assert "setup: 0 writes" in output
+    assert "sync: 0 writes" in output
+    assert "Traceback" not in output
+    assert "Refused" not in output
     key = cloud.world.scenario.wandb.users[0].keys[0]
-    assert key not in said
+    assert key not in output
     assert key not in trace.read_text()
 
 

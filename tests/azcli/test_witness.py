@@ -26,7 +26,7 @@ _NEAREST = {"7.4": "7.5", "2026-05-15-preview": "2023-05-01", "2022-05-01-previe
 
 @pytest.fixture(scope="module")
 def done(witness: Witness) -> Any:
-    """What `setup` said."""
+    """The document that `setup` printed."""
     return witness.setup()
 
 

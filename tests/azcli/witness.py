@@ -19,12 +19,12 @@ VAULT = (
 )
 
 ENVIRONMENT = OPERATOR_ENV | {
-    # With it on, az starts an uploader that outlives the command and tries hosts that are nobody's here.
+    # With it on, az starts an uploader that outlives the command and tries hosts that do not exist here.
     "AZURE_CORE_COLLECT_TELEMETRY": "no",
     # The stand-in for az takes its session from here: without one, only the real az can get the operator a token.
     "SANDBOX_SESSION": "",
 }
-"""Nothing else is set for az: the sandbox gives it a proxy, a certificate authority and a home of its own, as anybody."""
+"""Nothing else is set for az: the sandbox gives it a proxy, a certificate authority and a new home directory."""
 
 SIGN_IN = {
     "operator": [sys.executable, str(HERE / "device_login.py"), "az", "operator"],
@@ -54,7 +54,7 @@ class Witness:
 
     def __init__(self, az: Path, directory: Path, principal: str) -> None:
         self.principal = principal
-        # With a trace of its own, since az asks in versions that no description has (test_witness.py checks the nearest).
+        # With a separate trace, since az uses API versions that have no description here (test_witness.py checks the nearest).
         self.cloud = Cloud(Scenario.parse(scenario()), trace=directory / "trace.jsonl")
         self._path = f"{az.parent}{os.pathsep}{os.environ['PATH']}"  # the real az, not the sandbox's stand-in
 
@@ -67,7 +67,7 @@ class Witness:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End the sandbox. The first az in a new home looks for a newer one and continues without an answer."""
+        """End the sandbox. The first az in a new home asks for a newer version and continues without an answer."""
         self.cloud.__exit__(kind, error, trace)
         if kind is None:
             assert self.cloud.world.unmodelled == []

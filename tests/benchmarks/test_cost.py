@@ -1,4 +1,4 @@
-"""The sums of docs/cost.md are those of its own formulas and prices."""
+"""The sums of docs/cost.md follow from its formulas and prices."""
 
 import re
 from pathlib import Path

@@ -1,9 +1,8 @@
 """Our side of the comparison with WandbLogger is right in every row. The benchmark itself runs WandbLogger's side."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from wandb.sdk.lib import wbauth
@@ -11,12 +10,10 @@ from wandb.sdk.lib import wbauth
 from benchmarks.caller import perform
 from benchmarks.rows import KEY, ROWS, Row
 from benchmarks.truth import Truth
-from sandbox.cloud import Cloud
 from sandbox.wandb.runs import Run
+from tests.conftest import Load, start_wandb_core
 from tests.conftest import Run as Command
-from tests.conftest import start_wandb_core
 
-Load = Callable[[Mapping[str, Any]], Cloud]
 PLAIN = next(row for row in ROWS if row.name == "results as plain CSV")
 
 
@@ -27,8 +24,8 @@ def ours(load: Load, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callabl
     def ours(row: Row) -> Truth:
         cloud = load(row.scenario)
         start_wandb_core()
-        said = {"WANDB_API_KEY": KEY, "WANDB_SILENT": "true"}
-        for name, value in (said | row.environment).items():
+        environment = {"WANDB_API_KEY": KEY, "WANDB_SILENT": "true"}
+        for name, value in (environment | row.environment).items():
             monkeypatch.setenv(name, value)
         monkeypatch.chdir(tmp_path)  # where a run of the user's own has its files
         wbauth.unauthenticate_session()

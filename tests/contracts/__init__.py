@@ -43,7 +43,7 @@ def checked(exchange: Mapping[str, Any]) -> list[str]:
     from .deviations import as_public
 
     request, response = exchange["request"], exchange["response"]
-    _, said = library().check(
+    _, found = library().check(
         request["method"],
         as_public(request["url"]),
         request.get("body") or None,
@@ -52,7 +52,7 @@ def checked(exchange: Mapping[str, Any]) -> list[str]:
         request.get("headers", {}),
         response.get("headers", {}),
     )
-    return [f"{exchange['operation']} {response['statusCode']} {f}" for f in said if f.severity == "error"]
+    return [f"{exchange['operation']} {response['statusCode']} {f}" for f in found if f.severity == "error"]
 
 
 def findings(exchanges: Iterable[Mapping[str, Any]]) -> list[str]:

@@ -100,7 +100,7 @@ def repeatable(examples: int) -> settings:
 
 @contextmanager
 def also_unmodelled(cloud: Cloud) -> Iterator[None]:
-    """Around requests that may ask for what nobody modelled, which any other test must not: the sandbox answers 501."""
+    """Around requests for what the sandbox does not model (it answers 501), which no other test may send."""
     try:
         yield
     finally:

@@ -62,12 +62,12 @@ def _beyond_the_preview(line: Line) -> set[str]:
     """What a v1 body has beyond the preview's description and all recordings."""
     request, response = line["request"], line["response"]
     classic = as_public(request["url"]).partition("?")[0].replace(V1, "/openai/", 1)
-    _, said = library().check(
+    _, found = library().check(
         request["method"], f"{classic}?{_NEAREST}", None, response["statusCode"], response.get("body"), {}, {}
     )
     named = {
         name
-        for each in said
+        for each in found
         if each.side == "response" and each.code == _UNKNOWN
         for name in each.message.split("'")[1::2]
     }

@@ -3,7 +3,7 @@
 Every sandbox that a test uses, in its own process or in one that it starts, writes a trace of each world into this
 process's directory (sandbox/cloud.py). After each test its new lines are checked, and the test fails where one does not
 conform. The end of the session says how many conform, and what was not checked and why. A sandbox that a test gives a
-trace file of its own writes there instead, for that test to check.
+separate trace file writes there instead, for that test to check.
 """
 
 import json
@@ -28,7 +28,7 @@ CONFORM, NOT, POLLS = "conform", "do not conform", "polls of long-running operat
 ASTRAY = "to wrong addresses on purpose"
 MALFORMED = "malformed"
 """A marker: `malformed` for a test whose requests are wrong on purpose, so that only the answers are held to descriptions;
-`malformed("addresses")` where nothing is, as nobody can say of which operation they are."""
+`malformed("addresses")` where nothing is, as their operation cannot be known."""
 
 
 @dataclass
@@ -41,7 +41,7 @@ class Traffic:
 
     def findings(self, wrong: str = "") -> list[str]:
         """What is wrong with what has come since the last time, but for what is wrong on purpose (MALFORMED)."""
-        return sorted({said for line in self._new() for said in self._judged(line, wrong)})
+        return sorted({finding for line in self._new() for finding in self._judged(line, wrong)})
 
     def _judged(self, line: Line, wrong: str) -> list[str]:
         self.counts[POLLS] += len(line.get("polls", ()))
@@ -49,9 +49,9 @@ class Traffic:
         if deviation or wrong == "addresses":
             self.counts[deviation.name if deviation else ASTRAY] += 1
             return [] if wrong == "addresses" else strange_fields(line)
-        said = [each for each in [*checked(line), *strange_fields(line)] if not (wrong and " error:request:" in each)]
-        self.counts[NOT if said else CONFORM] += 1
-        return said
+        found = [each for each in [*checked(line), *strange_fields(line)] if not (wrong and " error:request:" in each)]
+        self.counts[NOT if found else CONFORM] += 1
+        return found
 
     def _new(self) -> Iterator[Line]:
         files = sorted(self.directory.iterdir())
@@ -75,7 +75,7 @@ _TOTAL = pytest.StashKey[Counter[str]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Each process has a directory of its own, and says so in its environment."""
+    """Each process has its own directory, which its environment names."""
     config.addinivalue_line(
         "markers", f'{MALFORMED}("requests" | "addresses"): sends requests that are wrong on purpose'
     )
@@ -127,5 +127,5 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 def summary(counts: Counter[str]) -> list[str]:
     """The counts for people."""
-    told = f"{counts[CONFORM]} exchanges conform to the official API descriptions, {counts[NOT]} do not. Not checked:"
-    return [told, *(f"  {counts[name]:>6} {name}" for name in (*(each.name for each in DEVIATIONS), POLLS, ASTRAY))]
+    first = f"{counts[CONFORM]} exchanges conform to the official API descriptions, {counts[NOT]} do not. Not checked:"
+    return [first, *(f"  {counts[name]:>6} {name}" for name in (*(each.name for each in DEVIATIONS), POLLS, ASTRAY))]

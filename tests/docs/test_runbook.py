@@ -108,8 +108,8 @@ def sections() -> Iterator[tuple[str, list[list[tuple[str, list[str]]]]]]:
         blocks = []
         for block in re.findall(r"^```console\n(.*?)^```", section, re.MULTILINE | re.DOTALL):
             commands = []
-            for said in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
-                command, *lines = said.splitlines()
+            for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+                command, *lines = part.splitlines()
                 commands.append((command, [line for line in lines if line != "…"]))
             blocks.append(commands)
         yield heading, blocks

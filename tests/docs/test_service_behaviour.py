@@ -33,9 +33,9 @@ def test_each_known_behaviour_has_one_row() -> None:
 
 @pytest.mark.parametrize("row", ROWS)
 def test_a_row_is_complete_and_its_tests_exist(row: str) -> None:
-    *told, held = ROWS[row]
-    assert len(told) == 4
-    assert all(told)
+    *described, held = ROWS[row]
+    assert len(described) == 4
+    assert all(described)
     tests = re.findall(r"`([\w/]+\.py)::(\w+)`", held)
     assert held == (", ".join(f"`{path}::{name}`" for path, name in tests) or "-")
     for path, name in tests:

@@ -15,12 +15,11 @@ from jsonschema import Draft202012Validator
 
 from function_app.models import Outcome, Result
 from sandbox.cloud import Cloud
-from tests.conftest import ROOT, Run
+from tests.conftest import ROOT, Load, Run
 from tests.function_app.conftest import CLOSED_ENDPOINT, ENDPOINT, JOB, OTHER_JOB, SETTINGS, TEN_MINUTES, a_file, a_job
 
 PAGE = (ROOT / "docs" / "sync-output.md").read_text(encoding="utf-8")
 *EXAMPLES, SCHEMA = (json.loads(block) for block in re.findall(r"^```json\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL))
-Load = Callable[[Mapping[str, Any]], Cloud]
 FAILED = {"status": "failed", "during": "preprocessing"}
 GOES_ON = TEN_MINUTES | {"steps": 600}
 REFUSED = {"op": "FineTuning_GetEvents", "when": {"path": OTHER_JOB}, "do": {"status": 403}}
@@ -28,7 +27,7 @@ BOTH = {"AZURE_OPENAI_ENDPOINTS": f"{ENDPOINT},{CLOSED_ENDPOINT}"}
 
 
 @dataclass(frozen=True)
-class Said:
+class Case:
     """A sync: how it is called, and what its document comes to: exit status, results of jobs, or the error's code."""
 
     status: int
@@ -36,27 +35,27 @@ class Said:
     flags: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
     code: str = ""
-    before: tuple[str, ...] = ()  # a sync of these jobs goes before
+    before: tuple[str, ...] = ()  # a sync of these jobs runs first
     faults: tuple[Mapping[str, Any], ...] = ()
 
 
 DOCUMENTS = {
-    "all well": Said(0, ("current", "synced", "synced"), before=("--job", JOB)),
-    "dry run": Said(0, ("pending", "pending", "pending"), ("--dry-run",)),
-    "no jobs": Said(0, (), ("--since", "2999-01-01")),
-    "an account refuses": Said(1, ("failed", "pending"), ("--dry-run", "--last", "1"), BOTH),
-    "a job fails": Said(1, ("failed", "synced"), ("--last", "2"), faults=(REFUSED,)),
-    "a job that is not there": Said(1, ("failed",), ("--job", "ftjob-typo")),
-    "followed to the end": Said(0, ("synced",), ("--follow", "--job", JOB)),
-    "a command line that cannot be used": Said(2, flags=("--last", "0"), code="usage"),
-    "a dry run for an entity that is not there": Said(
+    "all well": Case(0, ("current", "synced", "synced"), before=("--job", JOB)),
+    "dry run": Case(0, ("pending", "pending", "pending"), ("--dry-run",)),
+    "no jobs": Case(0, (), ("--since", "2999-01-01")),
+    "an account refuses": Case(1, ("failed", "pending"), ("--dry-run", "--last", "1"), BOTH),
+    "a job fails": Case(1, ("failed", "synced"), ("--last", "2"), faults=(REFUSED,)),
+    "a job that is not there": Case(1, ("failed",), ("--job", "ftjob-typo")),
+    "followed to the end": Case(0, ("synced",), ("--follow", "--job", JOB)),
+    "a command line that cannot be used": Case(2, flags=("--last", "0"), code="usage"),
+    "a dry run for an entity that is not there": Case(
         1, ("failed", "failed", "failed"), ("--dry-run",), {"WANDB_ENTITY": "acmee"}
     ),
-    "a setting that is none": Said(2, code="settings", environment={"SYNC_SCHEDULE": "often"}),
-    "no vault": Said(1, code="vault", environment={"KEY_VAULT_URL": "https://kv-ml.vault.azure.net/"}),
-    "a key that nobody knows": Said(1, code="key-refused", environment={"WANDB_API_KEY": "9" * 40}),
-    "W&B is away": Said(1, code="wandb-busy", environment={"WANDB_BASE_URL": "http://127.0.0.1:9"}),
-    "W&B refuses": Said(1, code="wandb", faults=({"op": "Runs", "do": {"status": 403}},)),
+    "a setting that is none": Case(2, code="settings", environment={"SYNC_SCHEDULE": "often"}),
+    "no vault": Case(1, code="vault", environment={"KEY_VAULT_URL": "https://kv-ml.vault.azure.net/"}),
+    "a key that nobody knows": Case(1, code="key-refused", environment={"WANDB_API_KEY": "9" * 40}),
+    "W&B is away": Case(1, code="wandb-busy", environment={"WANDB_BASE_URL": "http://127.0.0.1:9"}),
+    "W&B refuses": Case(1, code="wandb", faults=({"op": "Runs", "do": {"status": 403}},)),
 }
 
 
@@ -91,24 +90,24 @@ def world(load: Load) -> Callable[..., Cloud]:
     def world(*faults: Mapping[str, Any]) -> Cloud:
         held = {"name": "aoai-ml", "group": "rg-ml", "jobs": jobs, "files": [a_file(created="-9d")]}
         accounts = [held, {"name": "aoai-closed", "group": "rg-ml"}]
-        said = {"extends": "contoso", "accounts": accounts, "assignments": [role], "faults": list(faults)}
-        return load(said)
+        scenario = {"extends": "contoso", "accounts": accounts, "assignments": [role], "faults": list(faults)}
+        return load(scenario)
 
     return world
 
 
-@pytest.mark.parametrize("said", DOCUMENTS.values(), ids=list(DOCUMENTS))
-def test_every_document_matches_the_page(world: Callable[..., Cloud], run: Run, said: Said) -> None:
-    world(*said.faults)
-    if said.before:
-        assert run("function_app", "sync", *said.before, env=SETTINGS).returncode == 0
-    done = run("function_app", "sync", "-o", "json", *said.flags, env=SETTINGS | dict(said.environment))
-    assert done.returncode == said.status, done.stdout + done.stderr
+@pytest.mark.parametrize("sync", DOCUMENTS.values(), ids=list(DOCUMENTS))
+def test_every_document_matches_the_page(world: Callable[..., Cloud], run: Run, sync: Case) -> None:
+    world(*sync.faults)
+    if sync.before:
+        assert run("function_app", "sync", *sync.before, env=SETTINGS).returncode == 0
+    done = run("function_app", "sync", "-o", "json", *sync.flags, env=SETTINGS | dict(sync.environment))
+    assert done.returncode == sync.status, done.stdout + done.stderr
     document = json.loads(done.stdout)
     assert problems(document) == []
-    assert document["ok"] is (said.status == 0)
-    assert document.get("error", {}).get("code", "") == said.code
-    assert tuple(sorted(job["result"] for job in document.get("jobs", []))) == said.results
+    assert document["ok"] is (sync.status == 0)
+    assert document.get("error", {}).get("code", "") == sync.code
+    assert tuple(sorted(job["result"] for job in document.get("jobs", []))) == sync.results
 
 
 def test_after_ctrl_c_the_document_has_the_state_of_every_job(world: Callable[..., Cloud]) -> None:
@@ -120,8 +119,8 @@ def test_after_ctrl_c_the_document_has_the_state_of_every_job(world: Callable[..
         while cloud.world.faults.unmet and process.poll() is None:
             time.sleep(0.01)
         process.send_signal(signal.SIGINT)
-        said, _ = process.communicate()
-    document = json.loads(said)
+        output, _ = process.communicate()
+    document = json.loads(output)
     assert (process.returncode, document["ok"], document["interrupted"]) == (130, False, True)
     assert problems(document) == []
     assert sorted(job["result"] for job in document["jobs"]) == ["pending", "pending", "synced"]
@@ -154,6 +153,6 @@ def test_the_tables_have_exactly_the_values_of_schema_and_code() -> None:
     )
     codes = definitions["failure"]["properties"]["error"]["properties"]["code"]["enum"]
     assert first_cells(failed, "code") == codes
-    assert set(codes) == {said.code for said in DOCUMENTS.values()} - {""}
-    statuses = {str(said.status) for said in DOCUMENTS.values()} | {"130"}
+    assert set(codes) == {sync.code for sync in DOCUMENTS.values()} - {""}
+    statuses = {str(sync.status) for sync in DOCUMENTS.values()} | {"130"}
     assert set(first_cells(section("Exit statuses"), "status")) == statuses

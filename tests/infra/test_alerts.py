@@ -13,7 +13,8 @@ from typing import Any
 import duckdb_kql
 import pytest
 
-from tests.worker.test_worker import JOB, KEY, WORLD, Answer, Host, Load, azure, delivered, host, message, tick, worker
+from tests.conftest import Load
+from tests.worker.test_worker import JOB, KEY, WORLD, Answer, Host, azure, delivered, host, message, tick, worker
 
 __all__ = ["host"]  # a fixture
 
@@ -105,7 +106,7 @@ def workspace() -> Iterator[Workspace]:
 def test_nothing_fires_while_the_app_works_and_instances_are_drained(
     workspace: Workspace, host: Host, load: Load
 ) -> None:
-    """A job that is paused, a worker told to go, and an invocation that its host aborted are normal."""
+    """A paused job, a worker that is shut down, and an invocation that its host aborted are normal."""
     paused = {"id": "ftjob-paused", "created": "-1d", **JOB, "outcome": {"status": "paused", "during": "queue"}}
     [account] = WORLD["accounts"]
     cloud = load({**WORLD, "accounts": [account | {"jobs": [*account["jobs"], paused]}]})

@@ -16,8 +16,8 @@ OF_AZD_ITSELF = {"AZURE_ENV_NAME", "AZURE_LOCATION", "AZURE_SUBSCRIPTION_ID", "A
 
 def test_every_variable_that_azd_passes_on_is_in_the_table_and_no_other() -> None:
     rows = re.findall(r"^\| (`[A-Z_`, ]+) \| (.+?) \| .+\|$", PAGE, re.MULTILINE)
-    said = {name for names, _ in rows for name in re.findall(r"`([A-Z_]+)`", names)}
-    assert said == set(PASSED_ON.values()) - OF_AZD_ITSELF
+    listed = {name for names, _ in rows for name in re.findall(r"`([A-Z_]+)`", names)}
+    assert listed == set(PASSED_ON.values()) - OF_AZD_ITSELF
     for names, parameters in rows:
         for variable, parameter in zip(re.findall(r"\w+", names), re.findall(r"`(\w+)`", parameters), strict=False):
             assert PASSED_ON[parameter] == variable
@@ -65,5 +65,5 @@ def test_what_the_identity_may_do_is_what_the_templates_assign() -> None:
     assigned = set(re.findall(r"^var (\w+) = '[0-9a-f-]{36}'", templates, re.MULTILINE))
     table = PAGE.partition("## What the app's identity may do")[2].partition("\n## ")[0]
     rows = re.findall(r"^\| (\*.+?) \| ", table, re.MULTILINE)
-    said = {re.sub(r"\W", "", role).lower() for row in rows for role in re.findall(r"\*(.+?)\*", row)}
-    assert said == {name.lower() for name in assigned}
+    listed = {re.sub(r"\W", "", role).lower() for row in rows for role in re.findall(r"\*(.+?)\*", row)}
+    assert listed == {name.lower() for name in assigned}

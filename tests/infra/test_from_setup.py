@@ -3,7 +3,6 @@
 import json
 import re
 import shlex
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +10,7 @@ import pytest
 from dotenv import dotenv_values
 
 from infra import from_setup
-from sandbox.cloud import Cloud
-from tests.conftest import Run
+from tests.conftest import Load, Run
 
 ROOT = Path(__file__).parent.parent.parent
 KEY = "5a4db0c5a4db0c5a4db0c5a4db0c5a4db0c00001"
@@ -45,9 +43,7 @@ def document(**changed: Any) -> str:
     return json.dumps(whole | changed)
 
 
-def test_a_deployment_needs_nothing_beyond_the_output_of_setup(
-    load: Callable[[Mapping[str, Any]], Cloud], run: Run, tmp_path: Path
-) -> None:
+def test_a_deployment_needs_nothing_beyond_the_output_of_setup(load: Load, run: Run, tmp_path: Path) -> None:
     load(WORLD)
     argv = ["setup", "-g", "rg-ml", "--openai-account", "aoai-ml", "--key-vault", "kv-ml", "-y", "-o", "json"]
     done = run("provisioning", *argv, env={"WANDB_API_KEY": KEY, "WANDB_ENTITY": "acme"})

@@ -93,7 +93,7 @@ def ours(assignment: Assignment) -> bool:
     return mark_of(assignment.description) is not None
 
 
-def told(policies: Iterable[AccessPolicy]) -> list[tuple[object, ...]]:
+def comparable(policies: Iterable[AccessPolicy]) -> list[tuple[object, ...]]:
     """Access policies as values that can be compared."""
     return sorted(
         (

@@ -1,14 +1,14 @@
 """State machines that act at random on a whole world: their parts, and the places where they work."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import timedelta
-from typing import Any
 
 import pytest
 
 from provisioning.models import Target
 from sandbox.cloud import Cloud
+from tests.conftest import Load
 from tests.function_app.conftest import Bench
 from tests.provisioning.bench import Bench as Provisioning
 from tests.provisioning.bench import Listener, VirtualClock
@@ -24,9 +24,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture
-def sync_bench(
-    cloud: Cloud, load: Callable[[Mapping[str, Any]], Cloud], monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Bench]:
+def sync_bench(cloud: Cloud, load: Load, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     """Where engines work, signed in as the pipeline."""
     with ExitStack() as engines:
         bench = Bench(cloud, load, engines)

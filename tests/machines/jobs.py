@@ -79,20 +79,20 @@ class Comparison:
         there = self.store.file(known.job.script.results_file, self.now) is not None
         return there or not known.job.course.steps(self.now)
 
-    # --- what must hold always, whatever happened -----------------------------------------------------------------------
+    # --- what must always hold -----------------------------------------------------------------------
 
     def always(self, known: Known) -> Iterator[str]:
         """What no crash, refusal or overlap may break."""
         at = self.now if known.gone_at is None else min(self.now, known.gone_at)
-        told = rows(known.job, at)
+        expected = rows(known.job, at)
         for run in self.runs_of(known):
             if known.by_itself:
                 yield "has a run, and logs to W&B by itself"
-            yield from _of_history(run, told)
+            yield from _of_history(run, expected)
             yield from _of_times(run, known.job, self.now)
             yield from (f"{run.id}: people's {what} is lost" for what in _lost(run, known.edits.get(run.id, {})))
             if run.state(self.now) in ("finished", "failed") and "rule" not in marks(run):
-                yield f"{run.id}: is shown as {run.state(self.now)}, and nobody has said that all of it is there"
+                yield f"{run.id}: is shown as {run.state(self.now)}, without a mark that it is complete"
         if known.run_deleted and self.run(known) and not _superseded(self.run(known)):
             yield "its run was deleted in W&B and is back"
 
@@ -116,9 +116,9 @@ class Comparison:
 
     def _of_state(self, known: Known, run: Run) -> Iterator[str]:
         body = known.job.body(self.now)
-        status, said = body["status"], (run.config.get("status"), run.summary.get("status"))
-        if said != (status, status):
-            yield f"is {status} and says {said}"
+        status, shown = body["status"], (run.config.get("status"), run.summary.get("status"))
+        if shown != (status, status):
+            yield f"is {status} and says {shown}"
         if run.summary.get("fine_tuned_model") != body.get("fine_tuned_model"):
             yield "says another model"
         error = body.get("error")
@@ -143,15 +143,15 @@ class Comparison:
         return None if abs(age - GRACE) < _CLOCKS else age > GRACE
 
     def _of_steps(self, known: Known, run: Run, before: tuple[int, ...]) -> Iterator[str]:
-        steps, told = steps_of(run), rows(known.job, self.now)
+        steps, in_file = steps_of(run), tuple(rows(known.job, self.now))
         if known.every_step:
-            expected = tuple(told)
+            expected = in_file
         else:
-            there = tuple(told) if self.readable(known) else tuple(told_by_events(known.job, self.now))
+            there = in_file if self.readable(known) else tuple(told_by_events(known.job, self.now))
             expected = (*before, *(step for step in there if step > max(before, default=0)))
         if steps != expected:
             yield f"has steps {_short(steps)}, not {_short(expected)}"
-        if self.settled(known) and steps and steps != tuple(told) and run.config.get("curve") != "sampled":
+        if self.settled(known) and steps and steps != in_file and run.config.get("curve") != "sampled":
             yield f"lacks steps, and its curve is called {run.config.get('curve')!r}"
 
     def _of_inputs(self, known: Known, run: Run) -> Iterator[str]:
@@ -223,14 +223,14 @@ def steps_of(run: Run | None) -> tuple[int, ...]:
     return tuple(row["_step"] for row in run.history) if run else ()
 
 
-def _of_history(run: Run, told: dict[int, dict[str, float]]) -> Iterator[str]:
+def _of_history(run: Run, expected: dict[int, dict[str, float]]) -> Iterator[str]:
     steps = steps_of(run)
     if list(steps) != sorted(set(steps)):
         yield f"{run.id}: steps do not rise: {_short(steps)}"
     for row in run.history:
         values = {name: value for name, value in row.items() if not name.startswith("_")}
-        if values != told.get(row["_step"]):
-            yield f"{run.id}: step {row['_step']} has {values}, and the file {told.get(row['_step'])}"
+        if values != expected.get(row["_step"]):
+            yield f"{run.id}: step {row['_step']} has {values}, and the file {expected.get(row['_step'])}"
 
 
 def _of_times(run: Run, job: Job, now: float) -> Iterator[str]:

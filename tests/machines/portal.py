@@ -35,7 +35,7 @@ ROLES = (
 
 
 class Portal(RuleBasedStateMachine):
-    """The edits, on whatever is there."""
+    """The edits, on the resources that exist."""
 
     def __init__(self, bench: Bench) -> None:
         super().__init__()

@@ -17,7 +17,7 @@ settings.register_profile(DEEP, _COMMON, max_examples=250 // _PARTS, stateful_st
 
 
 def parts() -> range:
-    """The parts of a machine in this profile. Each draws examples of its own."""
+    """The parts of a machine in this profile. Each draws its own examples."""
     return range(_PARTS if hypothesis.settings.get_current_profile_name() == DEEP else 1)
 
 

@@ -52,7 +52,7 @@ OUTCOMES: tuple[dict[str, Any], ...] = (
     {"status": "failed", "during": "preprocessing", "error": {"code": "invalid", "message": "no such column"}},
     {"status": "failed", "during": "training", "at_step": 3, "error": ERROR},
     {"status": "cancelled", "at_step": 5},
-    {"status": "under_review", "at_step": 4},  # a status that nobody has heard of
+    {"status": "under_review", "at_step": 4},  # a status that does not exist yet
 )
 COURSES = st.builds(
     lambda outcome, steps, pace, late, pause, every, results: course(
@@ -117,8 +117,8 @@ class JobsMachine(RuleBasedStateMachine):
     def a_new_world(self, jobs: list[tuple[dict[str, Any], dict[str, Any]]]) -> None:
         fresh(self.bench)
         self.engine = self.bench.engine()
-        for said, kind in jobs:
-            self._create(said, kind)
+        for values, kind in jobs:
+            self._create(values, kind)
 
     @property
     def _look(self) -> Comparison:
@@ -141,12 +141,12 @@ class JobsMachine(RuleBasedStateMachine):
         return _any(data, there)
 
     @precondition(lambda self: len(self.known) < 5)
-    @rule(said=COURSES, kind=KINDS)
-    def a_job_appears(self, said: dict[str, Any], kind: dict[str, Any]) -> None:
-        self._create(said, kind)
+    @rule(values=COURSES, kind=KINDS)
+    def a_job_appears(self, values: dict[str, Any], kind: dict[str, Any]) -> None:
+        self._create(values, kind)
 
-    def _create(self, said: dict[str, Any], kind: dict[str, Any]) -> None:
-        going = JobCourse.model_validate(said)
+    def _create(self, values: dict[str, Any], kind: dict[str, Any]) -> None:
+        going = JobCourse.model_validate(values)
         self._store.account = self._store.account.model_copy(update={"new_jobs": going})
         job = self._store.create({"model": "gpt-4o-mini-2024-07-18", **kind}, self._now)
         self.known.append(Known(job))
@@ -233,12 +233,12 @@ class JobsMachine(RuleBasedStateMachine):
         """At the n-th such request, or at each."""
         service = "wandb" if operation in OF_WANDB else "openai"
         known = [each for each in troubles(service, operation) if each.column not in _TRIED_AGAIN]
-        lasting = [each for each in known if "403" in each.name or "401" in each.name]  # nobody tries these again
+        lasting = [each for each in known if "403" in each.name or "401" in each.name]  # no client retries these
         trouble = data.draw(st.sampled_from(known if nth else lasting or known))
         when = {"nth": [nth]} if nth or not lasting else {}
         world = self.bench.cloud.world
         world.faults = Faults([Fault.model_validate({"op": operation, "when": when, "do": trouble.do})])
-        with suppress(SyncError):  # whatever it says of the trouble: what it leaves behind is what is looked at
+        with suppress(SyncError):  # not its messages are checked here, but what it leaves behind
             self.engine.sync()
         world.faults = Faults()
         self._disturbed()
@@ -282,15 +282,15 @@ class JobsMachine(RuleBasedStateMachine):
         nth=st.sampled_from((1, 1, 2)),
         acted=st.booleans(),
         meanwhile=st.sampled_from((None, 0, 60)),
-        said=COURSES,
+        values=COURSES,
     )
     def a_process_is_stopped(
-        self, operation: str, nth: int, acted: bool, meanwhile: int | None, said: dict[str, Any]
+        self, operation: str, nth: int, acted: bool, meanwhile: int | None, values: dict[str, Any]
     ) -> None:
-        """A sync of its own, which has something to do, is held at a request: it is killed there with -9, or goes on after
-        so many seconds, `meanwhile` another engine was there.
+        """A sync in a separate process is held at a request: it is killed there with -9, or continues after
+        so many seconds (`meanwhile`) in which another sync ran.
         """
-        self._create(said, {"training_file": FILE})
+        self._create(values, {"training_file": FILE})
         cloud = self.bench.cloud
         cloud.clock.advance(400)
         gate = cloud.world.gate = Gate(operation, nth, acted)

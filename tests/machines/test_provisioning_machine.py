@@ -25,7 +25,7 @@ from sandbox.scenario.events import EventScript
 from sandbox.scenario.reader import Scenario
 from tests.provisioning.bench import GOOD_KEY, Bench, Listener, VirtualClock
 
-from .access import SECRET, Access, Right, ours, repeated, told, wrote
+from .access import SECRET, Access, Right, comparable, ours, repeated, wrote
 from .portal import PERMISSIONS, Portal
 from .profiles import how
 
@@ -129,16 +129,16 @@ class ProvisioningMachine(Portal):
 
     def _run(self, session: Session, do: Callable[[Session], object]) -> ProvisioningError | None:
         """Do it; the error it ends with, if any. What it says never has a key in it, and no version is written twice."""
-        said, log = io.StringIO(), logging.StreamHandler(io.StringIO())
+        output, log = io.StringIO(), logging.StreamHandler(io.StringIO())
         refused: ProvisioningError | None = None
         users = set(self.account.user_identities)
-        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said), _logged_to(log):
+        with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output), _logged_to(log):
             try:
                 do(session)
             except ProvisioningError as error:
                 refused = error
         assert refused is None or refused.hint
-        whole = f"{said.getvalue()}{log.stream.getvalue()}{session.facts}{refused!r}{refused and refused.hint}"
+        whole = f"{output.getvalue()}{log.stream.getvalue()}{session.facts}{refused!r}{refused and refused.hint}"
         assert [key for key in KEYS if key in whole] == [], "the key is in the output"
         for vault in self.tenant.vaults.values():
             if SECRET in vault.secrets:
@@ -250,7 +250,7 @@ class ProvisioningMachine(Portal):
         world.events.events.remove(event)
         if what == "an access policy" and models == [True]:
             right = (self._who("function-app"), "", "secrets", "get")
-            assert right in Access(self.tenant).now(WAIT), "access that was given meanwhile is lost"
+            assert right in Access(self.tenant).now(WAIT), "access that was given during setup is lost"
         self.tenant.locks, self.tenant.policies = [], []
 
     @rule(key=st.sampled_from(KEYS))
@@ -294,13 +294,13 @@ class ProvisioningMachine(Portal):
             return (assignments,)
         noted = getattr(self, "_noted", frozenset[str]()) | frozenset(entries(vault.tags))
         self._noted = noted
-        policies = told(each for each in vault.policies if each.object_id.lower() not in noted)
+        policies = comparable(each for each in vault.policies if each.object_id.lower() not in noted)
         secret = vault.secrets.get(SECRET)
         versions = [(each.version, each.enabled) for each in (secret.versions if secret else []) if not wrote(each)]
         return assignments, policies, versions, bool(versions) and secret is not None and secret.deleted is None
 
     def teardown(self) -> None:
-        """In the end, whatever is there, one command brings everything in place."""
+        """In the end, from any state, one command brings everything in place."""
         if found := self.tenant.vaults.get("kv-ml"):
             found.firewall = False
         way = "create_vault" if found is None else "recover_vault"

@@ -1,6 +1,6 @@
 """The real Azure SDKs as the sandbox's tests use them: as the principal that is signed in, without waiting between polls."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from azure.core.exceptions import HttpResponseError
@@ -12,7 +12,6 @@ from azure.mgmt.keyvault import KeyVaultManagementClient
 from sandbox.azure.roles import ROLE_IDS
 from sandbox.cloud import Cloud
 
-Load = Callable[[Mapping[str, Any]], Cloud]
 SUBSCRIPTION = "5b1f6d1c-0000-4000-8000-0000000000aa"
 SUBSCRIPTION_ID = f"/subscriptions/{SUBSCRIPTION}"
 GROUP = f"{SUBSCRIPTION_ID}/resourceGroups/rg-ml"

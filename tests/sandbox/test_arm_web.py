@@ -10,8 +10,9 @@ from azure.core.rest import HttpRequest
 from azure.identity import AzureCliCredential
 from azure.mgmt.core import ARMPipelineClient
 
+from tests.conftest import Load
 from tests.contracts import CONTRACTS, PRESENT, WHY_ABSENT
-from tests.sandbox.azure import GROUP, Load, tenant_of
+from tests.sandbox.azure import GROUP, tenant_of
 
 APP: dict[str, Any] = {
     "name": "func-wandb",

@@ -8,8 +8,9 @@ import pytest
 
 from sandbox.scenario.events import Do, EventScript
 from sandbox.scenario.reader import Scenario
+from tests.conftest import Load
 
-from .azure import Load, key_vaults, tenant_of
+from .azure import key_vaults, tenant_of
 
 VAULT = {
     "name": "kv-ml",

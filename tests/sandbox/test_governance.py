@@ -11,19 +11,9 @@ from azure.mgmt.cognitiveservices import CognitiveServicesManagementClient
 
 from sandbox.azure.roles import ROLE_IDS
 from sandbox.cloud import Cloud
+from tests.conftest import Load
 
-from .azure import (
-    OPERATOR,
-    SUBSCRIPTION,
-    Load,
-    grant,
-    key_vaults,
-    new_vault,
-    role_assignments,
-    secrets,
-    tenant_of,
-    vault_id,
-)
+from .azure import OPERATOR, SUBSCRIPTION, grant, key_vaults, new_vault, role_assignments, secrets, tenant_of, vault_id
 
 NAME = "0b000000-0000-4000-8000-000000000001"
 APP = {"name": "app", "kind": "managed identity"}

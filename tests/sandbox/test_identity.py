@@ -97,9 +97,9 @@ def test_a_person_signs_in_once_with_a_device_code_and_gets_tokens_for_every_ser
 
     credential = DeviceCodeCredential(client_id=AZURE_CLI, prompt_callback=prompted)
     for service in (ARM, "https://vault.azure.net"):
-        said = claims(credential, service)
-        assert said["aud"] == service
-        assert said["oid"] == cloud.world.tenant.named("dana").object_id
+        token = claims(credential, service)
+        assert token["aud"] == service
+        assert token["oid"] == cloud.world.tenant.named("dana").object_id
     assert len(prompts) == 1
     kept = json.dumps([e.as_json() for e in cloud.world.trace.exchanges])
     assert "eyJ" not in kept, "every token begins so"

@@ -137,9 +137,9 @@ def test_rows_events_and_checkpoints_agree_on_steps(script: JobScript, actions: 
 
 
 def test_a_successful_jobs_messages_are_the_recorded_ones_in_order() -> None:
-    said = [m for m in messages(job(validation_file="file-valid", timeline={"steps": 20})) if not m.startswith("Step")]
+    shown = [m for m in messages(job(validation_file="file-valid", timeline={"steps": 20})) if not m.startswith("Step")]
     results = script().results_file
-    assert said == [
+    assert shown == [
         "Job enqueued. Waiting for jobs ahead to complete.",
         "Preprocessing running for file training file.",
         "Preprocessing completed for file training file.",

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
 
-from tests.sandbox.azure import Load, inner_code, secrets, tenant_of
+from tests.conftest import Load
+from tests.sandbox.azure import inner_code, secrets, tenant_of
 
 KEY = {"name": "key", "value": "k" * 40}
 

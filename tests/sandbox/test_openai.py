@@ -1,6 +1,6 @@
 """The unmodified openai SDK, on production host names, sees fine-tuning jobs and files as Azure OpenAI shows them."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
 
@@ -9,8 +9,8 @@ import pytest
 from openai import AzureOpenAI, OpenAI
 
 from sandbox.cloud import Cloud
+from tests.conftest import Load
 
-Load = Callable[[Mapping[str, Any]], Cloud]
 ENDPOINT = "https://aoai-ml.openai.azure.com"
 SCOPE = "https://cognitiveservices.azure.com/.default"
 KEY = "not-a-real-key-of-aoai-ml"

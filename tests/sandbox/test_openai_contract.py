@@ -1,13 +1,13 @@
 """The sandbox's answers conform to the official descriptions and to recordings of the real service."""
 
 import json
-from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
 from openai import AzureOpenAI, NotFoundError
 
 from sandbox.cloud import Cloud
+from tests.conftest import Load
 from tests.contracts import CONTRACTS, PRESENT, WHY_ABSENT, findings
 
 RECORDINGS = CONTRACTS.parent / "recordings"
@@ -36,7 +36,7 @@ JOBS = [
 
 
 @pytest.fixture
-def cloud_with_jobs(load: Callable[[Mapping[str, Any]], Cloud]) -> Cloud:
+def cloud_with_jobs(load: Load) -> Cloud:
     files = [{"id": "file-train", "count": 10}, {"id": "file-valid", "count": 2}]
     account = {"name": "aoai-ml", "group": "rg-ml", "api_key": KEY, "jobs": JOBS, "files": files}
     return load({"extends": "contoso", "accounts": [account]})

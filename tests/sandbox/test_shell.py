@@ -30,7 +30,7 @@ def test_a_shell_has_everything_set_and_its_az_assigns_roles() -> None:
     plan = f"{sys.executable} -m provisioning plan -g rg-ml -o json"
     who = f"$({plan} | grep object_id | head -1 | cut -d'\"' -f4)"
     create = assign_role("PRINCIPAL", "User", "Cognitive Services OpenAI User", ACCOUNT).replace("PRINCIPAL", '"$WHO"')
-    said = shell(
+    output = shell(
         f"WHO={who}",
         create,
         f"az role assignment list --scope {ACCOUNT} | grep -c $WHO",
@@ -38,7 +38,7 @@ def test_a_shell_has_everything_set_and_its_az_assigns_roles() -> None:
         "az group list || echo refused",
         'test "$WANDB_API_KEY" != "$NEW_WANDB_API_KEY" && echo two keys',
     )
-    assert '"principalType": "User"' in said
-    assert '"name": "app functions",\n      "state": "ok"' in said
-    assert "refused\n" in said
-    assert "two keys\n" in said
+    assert '"principalType": "User"' in output
+    assert '"name": "app functions",\n      "state": "ok"' in output
+    assert "refused\n" in output
+    assert "two keys\n" in output

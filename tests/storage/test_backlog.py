@@ -72,14 +72,14 @@ def test_a_tick_enqueues_each_pending_job_once_and_no_other(going: int, ended: i
 @patient
 @given(going=st.integers(1, 8), ended=st.integers(0, 300), pace=st.integers(1, 20), start=turns)
 def test_a_running_job_is_not_starved_by_a_backfill(going: int, ended: int, pace: int, start: int) -> None:
-    """Between two looks at it, at most three bounds of messages are worked through: one until there is room, one until it
+    """Between two attempts at it, at most three times SMALL messages are processed: one until there is room, one until it
     is its turn, one in front of its own message."""
     world = Simulation(list(range(1000, 1000 + going)), list(range(ended, 0, -1)), pace)
     for turn in range(start, start + 60):
         world.tick(turn)
     for job in world.going:
-        looks = [-1, *(at for at, served in enumerate(world.served) if served == job), len(world.served)]
-        assert max(b - a for a, b in itertools.pairwise(looks)) <= 3 * SMALL
+        attempts = [-1, *(at for at, served in enumerate(world.served) if served == job), len(world.served)]
+        assert max(b - a for a, b in itertools.pairwise(attempts)) <= 3 * SMALL
 
 
 @patient

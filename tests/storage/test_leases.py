@@ -30,10 +30,10 @@ class Lock:
     def renew(self) -> None:
         with self._told:
             self.renewals += 1
-            said = self._says.pop(0) if len(self._says) > 1 else self._says[0]
+            answer = self._says.pop(0) if len(self._says) > 1 else self._says[0]
             self._told.notify_all()
-        if said:
-            raise said
+        if answer:
+            raise answer
 
     def release(self, failures: Failures) -> None:
         self.released += 1

@@ -3,7 +3,7 @@
     python host.py LIBRARY APP ORDERS ANSWERS
 
 LIBRARY is the folder that holds `azure_functions_runtime` and `tests/protos` (Microsoft's compiled protocol, which its v1
-wheel carries); APP the app's root; ORDERS and ANSWERS are JSON files. It runs as a process of its own, because the
+wheel carries); APP the app's root; ORDERS and ANSWERS are JSON files. It runs as a separate process, because the
 library keeps its registry for as long as the process lives: started, or forked as `python -m tests.worker.host`.
 
 What a host does beside sending is not covered: schedules, leases, retries, the poison queue, resolving %SETTING%.

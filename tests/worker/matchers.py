@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def git(root: Path) -> set[str]:
-    """What git leaves untracked but not ignored. git itself decides, in a repository of its own."""
+    """What git leaves untracked but not ignored. git itself decides, in a new repository."""
     subprocess.run(["git", "init", "--quiet", str(root)], check=True)
     listed = ["git", "-C", str(root), "ls-files", "-z", "--others", f"--exclude-from={root / '.funcignore'}"]
     done = subprocess.run(listed, check=True, capture_output=True, text=True)

@@ -14,7 +14,8 @@ from function_app.functions import STOP_AFTER
 from function_app.models import Outcome, Result
 from function_app.tracking.wandb.client import LIMITS
 from function_app.traffic import AZURE, SERVICES, asked, counted
-from tests.worker.test_worker import WORLD, Host, Load, azure, host, logged, tick, worker
+from tests.conftest import Load
+from tests.worker.test_worker import WORLD, Host, azure, host, logged, tick, worker
 
 __all__ = ["host"]  # a fixture
 
@@ -44,7 +45,7 @@ def written() -> Counter[tuple[str, tuple[str, ...]]]:
     return lines
 
 
-def said() -> Counter[tuple[str, tuple[str, ...]]]:
+def documented() -> Counter[tuple[str, tuple[str, ...]]]:
     """The same as the page has it."""
     rows = re.findall(r"^\| `([^|]+)` \| [^|]* \| [^|]* \| (`.*`) \|$", PAGE, re.MULTILINE)
     return Counter((line, tuple(re.findall(r"`(\w+)`", fields))) for line, fields in rows)
@@ -52,7 +53,7 @@ def said() -> Counter[tuple[str, tuple[str, ...]]]:
 
 def test_the_page_has_every_line_with_its_fields_in_their_order_and_no_other() -> None:
     assert len(written()) > 12
-    assert said() == written()
+    assert documented() == written()
 
 
 def test_the_page_says_what_every_field_means() -> None:
@@ -98,6 +99,6 @@ def test_each_read_of_the_key_logs_its_version_once(host: Host, load: Load) -> N
 
 def test_a_job_is_left_before_the_host_would_restart_the_process() -> None:
     """With time for W&B to take what is on its way, twice."""
-    said = json.loads((ROOT / "host.json").read_text())["functionTimeout"]
-    hours, minutes, seconds = map(int, said.split(":"))
+    limit = json.loads((ROOT / "host.json").read_text())["functionTimeout"]
+    hours, minutes, seconds = map(int, limit.split(":"))
     assert hours * 3600 + minutes * 60 + seconds >= STOP_AFTER + 2 * LIMITS.closing

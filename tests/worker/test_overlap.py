@@ -12,20 +12,8 @@ from typing import Any
 import pytest
 
 from sandbox.cloud import Cloud
-from tests.worker.test_worker import (
-    LIBRARY,
-    ROOT,
-    WORLD,
-    Answer,
-    Host,
-    Load,
-    azure,
-    delivered,
-    host,
-    logged,
-    message,
-    worker,
-)
+from tests.conftest import Load
+from tests.worker.test_worker import LIBRARY, ROOT, WORLD, Answer, Host, azure, delivered, host, logged, message, worker
 
 __all__ = ["host"]  # a fixture
 
@@ -76,7 +64,7 @@ def wait_for_fault(cloud: Cloud) -> None:
     """Return once the world's fault is being met."""
     until = time.monotonic() + PATIENCE
     while not cloud.world.faults.met:
-        assert time.monotonic() < until, "nobody met the fault"
+        assert time.monotonic() < until, "no request met the fault"
         time.sleep(0.02)
 
 
@@ -100,17 +88,17 @@ def test_only_one_of_two_workers_with_the_same_message_writes(load: Load, start:
 
 
 @worker
-@pytest.mark.parametrize("told", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_the_next_worker_completes_what_a_terminated_one_left(
-    load: Load, start: Start, host: Host, told: signal.Signals
+    load: Load, start: Start, host: Host, number: signal.Signals
 ) -> None:
     """It goes at once: the Python worker has no drain (it declares no HandlesWorkerTerminateMessage). Its message is there
     still, its lease ends by itself, and what it wrote stands."""
     cloud = load({**WORLD, "faults": [SLOW]})
     first = start(azure(cloud), delivered(message(JOB)))
     wait_for_fault(cloud)
-    first.process.send_signal(told)
-    assert first.process.wait(PATIENCE) == -told
+    first.process.send_signal(number)
+    assert first.process.wait(PATIENCE) == -number
     assert cloud.world.wandb.store.runs("acme", "tuning") == []
 
     early = host(delivered(message(JOB), attempt=2), env=azure(cloud))

@@ -20,7 +20,8 @@ import pytest
 from function_app.shared_rules import PYTHON
 from infra.package import SITE
 from sandbox.cloud import Cloud
-from tests.worker.test_worker import LIBRARY, WORLD, Answer, Load, asked_for, azure, delivered, logged, tick, worker
+from tests.conftest import Load
+from tests.worker.test_worker import LIBRARY, WORLD, Answer, asked_for, azure, delivered, logged, tick, worker
 
 ROOT = Path(__file__).parent.parent.parent
 OUTSIDE = dict(os.environ)  # before a test points it to the sandbox, which has no package index
@@ -49,8 +50,8 @@ def interpreter(version: str) -> str:
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
     found = (shutil.which(f"python{version}"), *map(str, pyenv.glob(f"versions/{version}.*/bin/python")))
     for each in filter(None, found):
-        said = subprocess.run([each, "--version"], env=OUTSIDE, capture_output=True, text=True)
-        if said.stdout.startswith(f"Python {version}."):
+        shown = subprocess.run([each, "--version"], env=OUTSIDE, capture_output=True, text=True)
+        if shown.stdout.startswith(f"Python {version}."):
             return each
     pytest.skip(f"there is no Python {version} here")
 

@@ -8,20 +8,8 @@ from function_app.azure.storage import LEASES
 from function_app.engine.backlog import BOUND
 from function_app.functions import QUEUE
 from sandbox.azure.storage import Blob
-from tests.worker.test_worker import (
-    JOB,
-    WORLD,
-    Host,
-    Load,
-    asked_for,
-    azure,
-    delivered,
-    host,
-    logged,
-    message,
-    tick,
-    worker,
-)
+from tests.conftest import Load
+from tests.worker.test_worker import JOB, WORLD, Host, asked_for, azure, delivered, host, logged, message, tick, worker
 
 __all__ = ["host"]  # a fixture
 
@@ -87,16 +75,16 @@ def test_a_job_whose_lease_another_worker_holds_is_skipped(host: Host, load: Loa
 
 @worker
 def test_a_run_deleted_in_wandb_is_not_requested_again_by_a_tick_in_another_process(host: Host, load: Load) -> None:
-    """In Azure the timer and the queue have instances of their own, and each message would repeat its retries."""
+    """In Azure the timer and the queue run on separate instances, and each message would repeat its retries."""
     cloud = load(WORLD)
     host(delivered(message("ftjob-done")), env=azure(cloud))
     cloud.world.storage.containers[LEASES].clear()  # of a complete run nothing is asked at all, see below
     store = cloud.world.wandb.store
     store.delete_run(store.run("acme", "tuning", "ftjob-done"))
     (before,) = host(tick(), env=azure(cloud))["invocations"]
-    assert "ftjob-done" in asked_for(before), "nobody can know before W&B has said so"
-    (told,) = host(delivered(message("ftjob-done")), env=azure(cloud))["invocations"]
-    assert any("result=skipped job=ftjob-done" in line and "deleted in W&B" in line for line in logged(told))
+    assert "ftjob-done" in asked_for(before), "unknown until W&B answers so"
+    (skipped,) = host(delivered(message("ftjob-done")), env=azure(cloud))["invocations"]
+    assert any("result=skipped job=ftjob-done" in line and "deleted in W&B" in line for line in logged(skipped))
     (after,) = host(tick(), env=azure(cloud))["invocations"]
     assert asked_for(after) == ["ftjob-running"]
 

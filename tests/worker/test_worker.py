@@ -20,6 +20,7 @@ from function_app.shared_rules import VERSION
 from sandbox.azure.storage import ACCOUNT
 from sandbox.cloud import Cloud
 from sandbox.scenario.reader import Scenario
+from tests.conftest import Load
 from tests.storage.azurite import connection
 
 ROOT = Path(__file__).parent.parent.parent
@@ -63,7 +64,6 @@ WORLD: dict[str, Any] = {
 
 Answer = dict[str, Any]
 Host = Callable[..., Answer]
-Load = Callable[[Mapping[str, Any]], Cloud]
 
 worker = pytest.mark.skipif(
     not LIBRARY.is_dir(), reason=f"Microsoft's worker library is not in {LIBRARY}: `make test` installs it there"
@@ -248,19 +248,18 @@ def test_the_logs_hold_neither_the_key_nor_a_line_for_every_request(host: Host, 
     cloud = load(WORLD)
     answer = host(tick(), delivered(message("ftjob-done")), env=azure(cloud))
     assert KEY not in json.dumps(answer)
-    assert answer["console"] == "", "the host takes what stands on the console for log lines of its own"
+    assert answer["console"] == "", "the host would take what is on the console for log lines"
     loggers = {line["logger"] for each in answer["invocations"] for line in each["logs"]}
     assert {name.partition(".")[0] for name in loggers} <= {"function_app", "azure"}
     assert {name for name in loggers if name.startswith("azure")} <= {"azure.functions"}
 
 
 @worker
-@pytest.mark.parametrize("assigned", ["by the system", "by a user"])
-def test_the_app_signs_in_with_either_kind_of_managed_identity(host: Host, load: Load, assigned: str) -> None:
-    """A user-assigned one has to be named, as an app may have several: AZURE_CLIENT_ID, which infra/ sets."""
+def test_the_app_signs_in_with_a_user_assigned_identity(host: Host, load: Load) -> None:
+    """It has to be named, as an app may have several: AZURE_CLIENT_ID, which infra/ sets."""
     cloud = load(WORLD)
     client = cloud.world.tenant.named("function-app").app_id
-    named = {"AZURE_CLIENT_ID": client, "AzureWebJobsStorage__clientId": client} if assigned == "by a user" else {}
+    named = {"AZURE_CLIENT_ID": client, "AzureWebJobsStorage__clientId": client}
     (only,) = host(tick(), env=azure(cloud, **named))["invocations"]
     assert only["ok"], only["error"]
     assert asked_for(only) == ["ftjob-running", "ftjob-done"]
@@ -378,27 +377,9 @@ def test_every_poison_message_is_logged_and_removed(host: Host, load: Load) -> N
 # --- what must stay so for the app to load at all
 
 
-def test_the_marker_file_holds_no_code() -> None:
-    """Python imports the package of that name and never runs the file: code in it would be code that nobody runs."""
-    lines = (ROOT / "function_app.py").read_text().splitlines()
-    assert lines
-    assert all(line.startswith("#") or not line.strip() for line in lines)
-
-
 def test_importing_the_app_imports_no_sdk() -> None:
     """Indexing happens at every cold start; wandb, openai and the Azure SDKs wait for the first invocation."""
     heavy = ["wandb", "openai", "pandas", "numpy", "azure.identity", "azure.keyvault", "pydantic", "httpx2", "google"]
     program = f"import sys, function_app; function_app.app; print([name for name in {heavy!r} if name in sys.modules])"
     child = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     assert child.stdout.strip() == "[]"
-
-
-def test_the_worker_finds_exactly_one_app() -> None:
-    """It refuses a package with two, even if both are the same object (azure_functions_runtime, loader.py)."""
-    import azure.functions as func
-
-    import function_app
-
-    assert [
-        name for name in function_app.__dir__() if isinstance(getattr(function_app, name), func.FunctionRegister)
-    ] == ["app"]

@@ -32,7 +32,7 @@ class Sdk:
         return self.cloud.clock.time()
 
     def init(self, run_id: str, *, key: str = WRITER, entity: str = ENTITY, **arguments: Any) -> wandb.Run:
-        """A run in the way of a service: nothing printed, nothing of the machine uploaded, a handle of its own."""
+        """A run as a service makes it: nothing printed, nothing of the machine uploaded, with its own handle."""
         settings: dict[str, Any] = {"console": "off", "silent": True, "disable_git": True, "x_disable_stats": True}
         settings |= {"x_disable_meta": True, "x_disable_machine_info": True, "x_save_requirements": False}
         settings |= {"api_key": key, "init_timeout": 10.0, **arguments.pop("settings", {})}
