@@ -119,7 +119,10 @@ def _redacted(value: Any) -> Any:
 def may_have_credentials(line: bytes) -> bool:
     """Return False if a line of a JSONL file certainly has no credential, without parsing it. Most lines have none."""
     lower = line.lower()
-    return any(word in lower for word in _SUSPICIOUS)
+    for word in _SUSPICIOUS:  # noqa: SIM110 (any() takes twice the time)
+        if word in lower:
+            return True
+    return False
 
 
 def line_without_credentials(line: bytes, longest: int) -> bytes:

@@ -8,6 +8,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from function_app.text import one_line
 
@@ -98,6 +99,15 @@ def name_of_metric(stated: str) -> str:
     `validation_…` is `valid_…`, as events and checkpoints have it (Microsoft's documentation has the one, its own notebooks read
     the other). The rest stays as it is stated: graders and tools have names that people chose.
     """
+    return _kept_name(stated) if len(stated) <= _LONGEST_NAME else _name(stated)
+
+
+@lru_cache(maxsize=1024)  # a results file has the same columns in every row
+def _kept_name(stated: str) -> str:
+    return _name(stated)
+
+
+def _name(stated: str) -> str:
     name = one_line(stated).strip()
     name = _USAGES.sub("usage/", _VALIDATION.sub(r"\1valid_", name)) if len(name) <= _LONGEST_NAME else ""
     return f"metric_{name}" if name in RESERVED else name

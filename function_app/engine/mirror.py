@@ -192,7 +192,10 @@ class _Mirroring:
     reporting: Reporting
 
     def go(self, policy: DatasetPolicy) -> None:
-        """Write in the order in which a crash does the least harm: rows, files, models, and last the mark of their completion."""
+        """Write in the order in which a crash does the least harm: rows, models, files, and last the mark of their completion.
+
+        W&B's SDK sends the models one after the other, and meanwhile the files are read.
+        """
         known = self.run.known
         file_id = results_file(self.job, self.events, known)
         source, best = self._curve(file_id)
@@ -214,6 +217,8 @@ class _Mirroring:
         ends = self.final and not self.interrupted()
         if attach:
             with self.run.attachments() as attached:
+                if models and (ends or not self.final):
+                    attached.models(self.job, self._checkpoints(), self._with_retirement())
                 if not (known and known.datasets):
                     self.run.configure(
                         config_changes(self.run.config, self._inputs(policy, attached), adopted=self.adopted)
@@ -221,8 +226,6 @@ class _Mirroring:
                 ends = ends and not self.interrupted()
                 if ends and file_id and (source == _MIXED or self.run.others):
                     self._keep_results(file_id, attached)
-                if models and (ends or not self.final) and not self.interrupted():
-                    attached.models(self.job, self._checkpoints(), self._with_retirement())
             self.run.remember(datasets=True)
         alerted = self._alert()
         if ends:
