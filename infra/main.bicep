@@ -308,29 +308,15 @@ module monitoring 'modules/monitoring.bicep' = {
   }
 }
 
-module vaultRole 'modules/vault-role.bicep' = if (assignRoles && vaultAccess == 'rbac') {
-  scope: resourceGroup(split(keyVaultId, '/')[2], split(keyVaultId, '/')[4])
+module access 'modules/access.bicep' = if (assignRoles) {
   params: {
-    vaultName: last(split(keyVaultId, '/'))
-    secretName: wandbSecretName
     principalId: principalId
+    keyVaultId: vaultAccess == 'rbac' ? keyVaultId : ''
+    secretName: wandbSecretName
+    accountIds: accountIds
+    discoveryGroupIds: discoveryIds
   }
 }
-
-module accountRoles 'modules/account-role.bicep' = [for id in accountIds: if (assignRoles) {
-  scope: resourceGroup(split(id, '/')[2], split(id, '/')[4])
-  params: {
-    accountName: last(split(id, '/'))
-    principalId: principalId
-  }
-}]
-
-module discoveryRoles 'modules/discovery-role.bicep' = [for id in discoveryIds: if (assignRoles) {
-  scope: resourceGroup(split(id, '/')[2], split(id, '/')[4])
-  params: {
-    principalId: principalId
-  }
-}]
 
 // ---- The app
 
@@ -371,10 +357,8 @@ module app 'modules/app.bicep' = {
     }
   }
   dependsOn: [
-    vaultRole
-    accountRoles
+    access
     endpoints
-    discoveryRoles
   ]
 }
 

@@ -101,9 +101,11 @@ def test_an_assignment_has_the_name_that_provisioning_gives_it_and_the_scope_of_
 
 def test_roles_go_to_the_resource_groups_of_the_vault_and_of_each_account() -> None:
     """They are cut out of /subscriptions/S/resourceGroups/G/… by position."""
-    scopes = re.findall(r"scope: resourceGroup\(split\((\w+), '/'\)\[(\d)\], split\(\1, '/'\)\[(\d)\]\)", MAIN)
-    assert scopes == [("keyVaultId", "2", "4"), ("id", "2", "4"), ("id", "2", "4")]
-    assert re.search(r"module accountRoles .* = \[for id in accountIds:", MAIN)
+    scopes = re.findall(r"scope: resourceGroup\((.+)\[(\d)\], \1\[(\d)\]\)", TEXTS["access"])
+    assert scopes == [("vaultParts", "2", "4"), ("split(id, '/')", "2", "4"), ("split(id, '/')", "2", "4")]
+    assert re.search(r"module accountRoles .* = \[for id in accountIds:", TEXTS["access"])
+    assert "keyVaultId: vaultAccess == 'rbac' ? keyVaultId : ''" in MAIN
+    assert "module access 'modules/access.bicep' = if (assignRoles) {" in MAIN
 
 
 def test_private_networking_closes_the_storage_account_and_reaches_every_service() -> None:
