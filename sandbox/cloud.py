@@ -217,6 +217,9 @@ class Cloud:
         kept |= {"HOME": str(self.directory / "home"), "AZURE_CONFIG_DIR": str(self.directory / "home" / ".azure")}
         kept |= {"PATH": f"{self.directory / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}"}
         kept |= {"SANDBOX_CONTROL": f"{self.url}/_sandbox"}
+        kept |= {
+            "AZURE_POD_IDENTITY_AUTHORITY_HOST": self.url
+        }  # instead of 169.254.169.254: a machine without an identity
         if sys.platform in ("darwin", "win32"):  # Go programs there do not read SSL_CERT_FILE; UNVERIFIED
             kept |= {"WANDB_BASE_URL": self.url}
         return kept | (self._credentials(self.world.tenant.named(principal)) if principal else {})

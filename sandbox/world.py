@@ -94,6 +94,8 @@ class World:
         try:
             if call.path == "/msi/token":
                 return self.desk.managed_identity(call)
+            if call.path == "/metadata/identity/oauth2/token":
+                raise ServiceError(400, {"error": "invalid_request", "error_description": "Identity not found"})
             if call.path.startswith("/_sandbox/"):
                 return self._control(call)
         except ServiceError as refused:

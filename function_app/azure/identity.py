@@ -1,5 +1,6 @@
 """The Azure identity behind all clients: the app's in Functions, on a laptop what azure-identity finds, mostly `az login`."""
 
+import os
 import threading
 import time
 from collections import defaultdict
@@ -117,14 +118,24 @@ class Identity:
 def identity(*, managed: bool, client_id: str | None = None, limits: Mapping[str, Any] = LIMITS) -> Identity:
     """Return the app's managed identity, or what azure-identity finds.
 
-    The endpoint of a managed identity is on the same machine. A proxy would break it, and see the header that protects it.
+    The endpoint of a managed identity is on the same machine or link. A proxy would break it, or answer for another machine, and
+    see header and token.
     """
     # Imported here, because it takes 0.15 s, which a sync with keys does not need.
     from azure.identity import DefaultAzureCredential, ManagedIdentityCredential
 
-    if managed:
-        return Identity(lambda: ManagedIdentityCredential(client_id=client_id, use_env_settings=False, **limits))
-    return Identity(lambda: DefaultAzureCredential(process_timeout=30, **limits))
+    def own(client_id: str | None) -> ManagedIdentityCredential:
+        return ManagedIdentityCredential(client_id=client_id, use_env_settings=False, **limits)
+
+    def found() -> DefaultAzureCredential:
+        chain = DefaultAzureCredential(process_timeout=30, **limits)
+        chain.credentials = tuple(
+            own(os.environ.get("AZURE_CLIENT_ID")) if isinstance(each, ManagedIdentityCredential) else each
+            for each in chain.credentials
+        )
+        return chain
+
+    return Identity((lambda: own(client_id)) if managed else found)
 
 
 def identity_of(

@@ -21,6 +21,7 @@ from azure.identity import (
     ChainedTokenCredential,
     DefaultAzureCredential,
     EnvironmentCredential,
+    ManagedIdentityCredential,
     WorkloadIdentityCredential,
 )
 from azure.mgmt.core.tools import get_arm_endpoints
@@ -123,7 +124,16 @@ def credential(chosen: Cloud) -> TokenCredential:
 
 def _chain(chosen: Cloud) -> TokenCredential:
     if os.environ.get("AZURE_TOKEN_CREDENTIALS"):
-        return DefaultAzureCredential(authority=chosen.authority, process_timeout=_PROCESS_TIMEOUT)
+        named = DefaultAzureCredential(authority=chosen.authority, process_timeout=_PROCESS_TIMEOUT)
+        named.credentials = tuple(
+            ManagedIdentityCredential(
+                client_id=os.environ.get("AZURE_CLIENT_ID"), use_env_settings=False
+            )  # past a proxy
+            if isinstance(each, ManagedIdentityCredential)
+            else each
+            for each in named.credentials
+        )
+        return named
     chain: list[TokenCredential] = [EnvironmentCredential(authority=chosen.authority)]
     if all(os.environ.get(name) for name in _WORKLOAD_IDENTITY):
         chain.append(WorkloadIdentityCredential(authority=chosen.authority))

@@ -15,7 +15,15 @@ from function_app.azure.identity import FAILURES, Identity, identity
 
 SCOPE = "https://vault.azure.net/.default"
 SHORT = {"connection_timeout": 0.2, "read_timeout": 0.2, "retry_total": 1, "retry_backoff_factor": 0, "timeout": 5}
-GOOD = json.dumps({"access_token": "token", "expires_on": "2147483648", "token_type": "Bearer", "resource": SCOPE})
+GOOD = json.dumps(
+    {
+        "access_token": "token",
+        "expires_on": "2147483648",
+        "expires_in": "86400",
+        "token_type": "Bearer",
+        "resource": SCOPE,
+    }
+)
 
 
 class Endpoint(ThreadingHTTPServer):
@@ -49,12 +57,19 @@ def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[Endpoint]:
         server.shutdown()
 
 
-def test_the_app_asks_its_identity_endpoint_past_any_proxy(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("managed", [True, False], ids=["the app", "a virtual machine"])
+def test_a_managed_identity_is_asked_past_any_proxy(
+    endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch, *, managed: bool
+) -> None:
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")  # nobody listens there
-    assert identity(managed=True, limits=SHORT).get_token(SCOPE).token == "token"
+    if not managed:
+        monkeypatch.delenv("IDENTITY_ENDPOINT")
+        monkeypatch.setenv("AZURE_POD_IDENTITY_AUTHORITY_HOST", f"http://127.0.0.1:{endpoint.server_port}")
+        monkeypatch.setenv("AZURE_TOKEN_CREDENTIALS", "prod")
+    assert identity(managed=managed, limits=SHORT).get_token(SCOPE).token == "token"
 
 
 def test_an_identity_endpoint_that_never_answers_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
