@@ -8,6 +8,8 @@ from function_app.data.addresses import Endpoint as Endpoint
 from function_app.data.addresses import parse_address as parse_address
 from function_app.data.addresses import split_endpoints as split_endpoints
 from function_app.data.routes import Destination, Routes, parse_routes
+from function_app.data.trust import TRUST as TRUST
+from function_app.data.trust import untrusted as untrusted
 from function_app.data.wandb_server import DEFAULT_SERVER as DEFAULT_SERVER
 from function_app.data.wandb_server import wandb_server as wandb_server
 from function_app.models import DatasetPolicy

@@ -214,7 +214,8 @@ def _refusal(key: Key, malformed: str | None, cause: BaseException | None) -> Pr
     if not status:
         return UnreachableError(
             "W&B did not answer, so the key could not be checked. Nothing was written.",
-            hint="Check the network, HTTPS_PROXY and --wandb-base-url (WANDB_BASE_URL), then run the command again.",
+            hint="Check the network, HTTPS_PROXY, SSL_CERT_FILE (for a private authority) and --wandb-base-url (WANDB_BASE_URL), "
+            "then run the command again.",
         )
     return ServiceError(
         f"W&B answered with {status}, so the key could not be checked. Nothing was written.",

@@ -15,6 +15,7 @@ from azure.keyvault.secrets import KeyVaultSecret, SecretClient
 from pydantic import SecretStr
 
 from function_app.azure.identity import LIMITS
+from function_app.data.trust import TRUST, untrusted
 from function_app.errors import VaultBusyError, VaultError, first_line
 from function_app.traffic import VAULT, asked
 
@@ -142,7 +143,8 @@ class VaultKey:
             raise _refused(error, where) from error
         except AzureError as error:
             raise VaultBusyError(
-                f"Cannot reach {where}: {first_line(error)}", "Check KEY_VAULT_URL and the network."
+                f"Cannot reach {where}: {first_line(error)}",
+                TRUST if untrusted(error) else "Check KEY_VAULT_URL and the network.",
             ) from error
         except ValueError as error:  # azure-keyvault-secrets checks whom the token is for before it sends it
             raise VaultError(

@@ -21,6 +21,7 @@ from function_app.azure.answers import LISTING_WITHIN, bound, without_custom_hea
 from function_app.azure.jobs import checkpoint_from, event_from, job_from, retirement_in, training_end_in
 from function_app.azure.refusals import refusal
 from function_app.data.fields import Fields, text, whole
+from function_app.data.trust import TRUST, untrusted
 from function_app.errors import AccessError, AccountBusyError, AccountError, NotThereError
 from function_app.models import Checkpoint, Event, File, Job
 from function_app.traffic import AZURE, asked
@@ -318,7 +319,9 @@ class Account:
         except openai.APIConnectionError as error:
             raise AccountBusyError(
                 f"Cannot reach {self.name} to {doing}: {error.__cause__ or error}",
-                "Check the endpoint's name, DNS and the network (proxy, firewall, private endpoint).",
+                TRUST
+                if untrusted(error)
+                else "Check the endpoint's name, DNS and the network (proxy, firewall, private endpoint).",
             ) from error
         except httpx2.HTTPError as error:  # while a body was being streamed
             raise AccountBusyError(

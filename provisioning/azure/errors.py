@@ -16,6 +16,7 @@ from azure.core.exceptions import (
     ServiceResponseError,
 )
 
+from function_app.shared_rules import TRUST, untrusted
 from provisioning import shell
 from provisioning.azure.sign_in_errors import claims_command, sign_in_error, wrong_tenant
 from provisioning.errors import (
@@ -110,8 +111,10 @@ def _ours(doing: str, error: AzureError) -> ProvisioningError:
     if isinstance(error, ServiceRequestError | ServiceResponseError):
         return UnreachableError(
             f"{doing} got no answer: {_reason(error)}.",
-            hint="Check the network, HTTPS_PROXY and name resolution, then run the same command again; "
-            "it continues where it stopped.",
+            hint=TRUST
+            if untrusted(error)
+            else "Check the network, HTTPS_PROXY and name resolution, then run the same command again; it continues where it "
+            "stopped.",
         )
     if isinstance(error, DecodeError):
         return ServiceError(f"{doing} failed: Azure's answer is not readable. {_words(error)}", hint=_AGAIN)

@@ -195,7 +195,8 @@ def wandb_key(chain: Chain) -> Finding:
     except UnreachableError:
         return failed(
             "W&B did not answer, so the key could not be checked",
-            "Check the network, HTTPS_PROXY and --wandb-base-url (WANDB_BASE_URL), then run doctor again.",
+            "Check the network, HTTPS_PROXY, SSL_CERT_FILE (for a private authority) and --wandb-base-url (WANDB_BASE_URL), "
+            "then run doctor again.",
         )
     chain.wandb = found
     owner = f"W&B accepts it: user {found.username}, entity {found.entity}"

@@ -17,6 +17,7 @@ from urllib.parse import quote
 
 import httpx2
 
+from function_app.data.trust import TRUST, untrusted
 from function_app.data.wandb_server import DEFAULT_SERVER as DEFAULT_SERVER
 from function_app.data.wandb_server import pages_of
 from function_app.errors import (
@@ -164,7 +165,8 @@ class WandbClient:
                 response = self._http.post(path, content=body, auth=("api", key), headers=headers, timeout=limits)
             except httpx2.HTTPError as error:
                 reason = excerpt(first_line(error))
-                failure: WandbError = WandbBusyError(f"W&B at {self.server} cannot be reached: {reason}", LATER)
+                hint = TRUST if untrusted(error) else LATER
+                failure: WandbError = WandbBusyError(f"W&B at {self.server} cannot be reached: {reason}", hint)
                 failure.__cause__ = error
             else:
                 self._note_time(response)
