@@ -21,7 +21,7 @@ AZURE = --python-version 3.13 --python-platform x86_64-manylinux_2_28 --generate
 demo: $(VENV)/.demo
 	$(RUN)python -m sandbox demo
 
-test: $(VENV)/.dev $(VENV)/functions-worker $(VENV)/azurite $(VENV)/kusto
+test: $(VENV)/.dev $(VENV)/functions-worker $(VENV)/azurite $(VENV)/kusto $(VENV)/forward-proxy
 	$(RUN)python -m pytest -n $(WORKERS) -m "not slow and not long and not azcli" $(TESTS)
 
 # What CI runs: with parts of the matrices, and the package as it is deployed.
@@ -116,6 +116,10 @@ $(VENV)/azurite: $(VENV)/bin/python
 # Microsoft's Kusto language service, which checks the queries of alerts and workbook.
 $(VENV)/kusto: $(VENV)/bin/python
 	npm install --silent --no-audit --no-fund --prefix $@ @kusto/language-service-next@12.4.1 || echo "No Kusto language service: its test will be skipped."
+
+# A forward proxy by others, in a folder of its own, with a test that puts it between the programs and the sandbox.
+$(VENV)/forward-proxy: $(VENV)/bin/python
+	$(RUN)python -m pip install --quiet --no-deps --target $@ proxy.py==2.4.10
 
 # Pins the ranges of pyproject.toml: constraints.txt is what the tests run with, requirements-all.txt the same with hashes, and
 # requirements.txt what Azure installs.
