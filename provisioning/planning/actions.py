@@ -270,7 +270,7 @@ class RemoveEntries(_OnVault):
         taken = {("no entry", vault, who.lower(), verb.lower()) for who, verbs in self.entries for verb in verbs}
         records = {("no record", vault, who.lower()) for who in self.forget}
         return frozenset[tuple[str, ...]](
-            taken | records | {("record", vault, w.lower(), str(o)) for w, o in self.hand_over}
+            taken | records | {("record", vault, w.lower(), o.record) for w, o in self.hand_over}
         )
 
 

@@ -138,7 +138,7 @@ def _grant(
             role.id,
             role.name,
             who,
-            owner(target),
+            owner(target, observed.account.id),
             Purpose.CARRIED_OVER,
             required_for_switch=not is_operator(observed, who.object_id),
             skip_if_unknown=target.accept_loss and not is_operator(observed, who.object_id),

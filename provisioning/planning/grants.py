@@ -139,7 +139,7 @@ def _role(
             role_id,
             name,
             who,
-            owner(target),
+            owner(target, observed.account.id),
             purpose,
             secret=secret,
             new_principal=purpose is not Purpose.OPERATOR,
@@ -207,7 +207,7 @@ def _entry(
         before=had,
         after=f"secrets {', '.join(wanted)}",
         danger="" if purpose is Purpose.OPERATOR else "an access policy applies to every secret of the vault",
-        action=AllowByPolicy(observed.vault, who, missing, owner(target), purpose),
+        action=AllowByPolicy(observed.vault, who, missing, owner(target, observed.account.id), purpose),
     )
 
 

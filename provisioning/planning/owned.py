@@ -15,7 +15,17 @@ from enum import StrEnum
 
 from provisioning.models import SECRETS_OFFICER, SECRETS_USER, AccessPolicy, Assignment, Observed, Principal, Target
 from provisioning.planning.grants import OFFICER_PERMISSIONS, READER_PERMISSIONS
-from provisioning.planning.ownership import Mark, Owner, Purpose, entries, entries_of_0_1, mark_of, was_switched
+from provisioning.planning.ownership import (
+    Mark,
+    Owner,
+    Purpose,
+    entries,
+    entries_of_0_1,
+    mark_of,
+    place_of,
+    recorded_owner,
+    was_switched,
+)
 from provisioning.planning.permissions import CANDIDATES, own_policies
 from provisioning.planning.principals import is_operator
 from provisioning.resource_ids import same, within
@@ -100,31 +110,45 @@ def fate_of_role(target: Target, observed: Observed, each: OwnedRole, *, restore
         return Fate.STAY
     if not by_policy and each.assignment.principal_id.lower() in had_policies(observed):
         return Fate.STAY
-    if each.purpose is not Purpose.IDENTITY and shared_with(target, observed):
-        return Fate.STAY
+    if each.purpose is not Purpose.IDENTITY and users(target, observed):
+        return Fate.HAND_OVER if successor(target, observed, each.purpose) else Fate.STAY
     if not secret_in(each.assignment.scope) and successor(target, observed, each.purpose):
         return Fate.HAND_OVER
     return Fate.REMOVE
 
 
 def belongs_to(target: Target, observed: Observed, each: OwnedRole) -> bool:
-    """Return whether a role was given for the target's secret and, if it is an identity's, for its account."""
-    if each.purpose is Purpose.IDENTITY and user_of(target, observed, each):
+    """Return whether a role was given for the target's secret and account."""
+    if of_another_account(target, observed, each):
         return False
     secret = each.mark.secret or secret_in(each.assignment.scope)
     return same(secret, target.secret) if secret else is_alone(target, observed)
 
 
-def user_of(target: Target, observed: Observed, each: OwnedRole) -> str:
-    """Return which other account an identity's role is for; empty for the target's.
+def of_another_account(target: Target, observed: Observed, each: OwnedRole) -> bool:
+    """Return whether a role is for another account than the target's.
 
-    Accounts in different groups may have the same name, so the identity of the target's account, if it has one, decides.
+    Accounts in different groups may have the same name. Without the account's place in the record, the identity of the
+    target's account decides, if it has one.
     """
-    account, mine = each.mark.account or target.account, observed.account.principal_id
-    if not same(account, target.account):
-        return account
-    known = mine and not same(each.assignment.principal_id, mine) and not is_gone(observed, each.assignment)
-    return f"another account named {account}" if known else ""
+    mark, mine = each.mark, observed.account.principal_id
+    if not mark.account or mark.place or not same(mark.account, target.account):
+        return bool(mark.account) and is_other(target, observed, mark.owner)
+    elsewhere = each.purpose is Purpose.IDENTITY and mine and not same(each.assignment.principal_id, mine)
+    return bool(elsewhere) and not is_gone(observed, each.assignment)
+
+
+def is_other(target: Target, observed: Observed, owner: Owner) -> bool:
+    """Return whether a record names another account than the target's. One without a place counts for each of its name."""
+    return not same(owner.account, target.account) or bool(owner.place and owner.place not in _places(observed))
+
+
+def _places(observed: Observed) -> frozenset[str]:
+    """Return the places of the account: where it is, and where it was when its identity got a role, before it was moved."""
+    mine, name = observed.account.principal_id or "", observed.account.name
+    marks = (each.mark for each in owned_roles(observed) if same(each.assignment.principal_id, mine))
+    before = {m.place for m in marks if m.purpose is Purpose.IDENTITY and m.place and same(m.account, name)}
+    return frozenset({place_of(observed.account.id), *before})
 
 
 def is_alone(target: Target, observed: Observed) -> bool:
@@ -134,31 +158,47 @@ def is_alone(target: Target, observed: Observed) -> bool:
 
 
 def successor(target: Target, observed: Observed, purpose: Purpose) -> Owner | None:
-    """Return another secret of setup in the vault that needs the same role or entry; None if there is none."""
-    others = sorted((observed.own_secrets or {}).items())
-    for name, account in others:
-        for_account = purpose is not Purpose.IDENTITY or same(account or target.account, target.account)
-        if not same(name, target.secret) and for_account:
-            return Owner(account or target.account, name)
+    """Return who else needs the same role or entry: another account for this secret, or another secret; None without any."""
+    if purpose is not Purpose.IDENTITY:
+        for user in users(target, observed):
+            if is_other(target, observed, user):
+                return user
+    for name, record in sorted((observed.own_secrets or {}).items()):
+        other = recorded_owner(record or target.account, name)
+        if not same(name, target.secret) and (purpose is not Purpose.IDENTITY or not is_other(target, observed, other)):
+            return other
     return None
 
 
-def shared_with(target: Target, observed: Observed) -> tuple[str, ...]:
-    """Return the other accounts that use the secret: they need it, the operators and the readers."""
+def users(target: Target, observed: Observed) -> tuple[Owner, ...]:
+    """Return the other accounts that use the secret: they need it, and perhaps the operators and the readers."""
     by_role = (
-        user_of(target, observed, each)
+        each.mark.owner
         for each in owned_roles(observed)
-        if each.purpose is Purpose.IDENTITY
+        if each.purpose is not Purpose.CARRIED_OVER
         and same(each.mark.secret or secret_in(each.assignment.scope) or target.secret, target.secret)
+        and of_another_account(target, observed, each)
         and not is_gone(observed, each.assignment)
     )
     by_entry = (
-        entry.owner.account
+        entry.owner
         for object_id, entry in entries(observed.vault.tags).items()
-        if same(entry.owner.secret, target.secret) and own_policies(observed.vault.policies, object_id)
+        if same(entry.owner.secret, target.secret)
+        and is_other(target, observed, entry.owner)
+        and own_policies(observed.vault.policies, object_id)
     )
-    found = {account for account in (*by_role, *by_entry) if account and not same(account, target.account)}
-    return tuple(sorted(found))
+    found = {Owner(each.account, target.secret, each.place) for each in (*by_role, *by_entry)}
+    return tuple(sorted(found, key=lambda each: each.record))
+
+
+def shared_with(target: Target, observed: Observed) -> tuple[str, ...]:
+    """Return the names of the other accounts that use the secret."""
+    return tuple(dict.fromkeys(named(target, each) for each in users(target, observed)))
+
+
+def named(target: Target, owner: Owner) -> str:
+    """Return the name of another account, which may be the target's name."""
+    return f"another account named {owner.account}" if same(owner.account, target.account) else owner.account
 
 
 def is_gone(observed: Observed, each: Assignment) -> bool:
@@ -226,16 +266,22 @@ def _of(kind: str, verbs: Iterable[str]) -> Iterable[str]:
     return verbs if kind.lower() == "secrets" else ()
 
 
+def is_of_others(target: Target, observed: Observed, each: OwnedEntry) -> bool:
+    """Return whether an entry is recorded for another secret or another account."""
+    known = each.owner
+    return known is not None and (not same(known.secret, target.secret) or is_other(target, observed, known))
+
+
 def fate_of_entry(target: Target, observed: Observed, each: OwnedEntry) -> Fate:
     """Decide what teardown does with a recorded entry."""
-    if each.owner and not same(each.owner.secret, target.secret):
+    if is_of_others(target, observed, each):
         return Fate.STAY
     if not own_policies(observed.vault.policies, each.object_id):
         return Fate.REMOVE  # only the record is left
     if not each.named or (each.owner is None and not is_alone(target, observed)):
         return Fate.STAY
     purpose = Purpose.IDENTITY if same(each.object_id, observed.account.principal_id or "") else Purpose.READER
-    if purpose is not Purpose.IDENTITY and shared_with(target, observed):
+    if purpose is not Purpose.IDENTITY and users(target, observed) and not each.owner:
         return Fate.STAY
     return Fate.HAND_OVER if each.owner and successor(target, observed, purpose) else Fate.REMOVE
 

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
+from hashlib import sha256
 
 from provisioning.models import Target
 
@@ -46,24 +47,51 @@ class Purpose(StrEnum):
 
 @dataclass(frozen=True)
 class Owner:
-    """What setup adds, it adds for one secret and one Azure OpenAI account."""
+    """What setup adds, it adds for one secret and one Azure OpenAI account.
+
+    Attributes:
+        place: a digest of the account's ARM id, because accounts in other groups may have the same name; empty in records of
+            version 0.1.
+    """
 
     account: str
     secret: str
+    place: str = ""
 
     def __str__(self) -> str:
         return f"{self.account}/{self.secret}"
 
+    @property
+    def record(self) -> str:
+        """The owner as it is recorded."""
+        return f"{account_record(self)}/{self.secret}"
 
-def owner(target: Target) -> Owner:
+
+def owner(target: Target, account_id: str) -> Owner:
     """Return the owner of what setup adds for this target."""
-    return Owner(target.account, target.secret)
+    return Owner(target.account, target.secret, place_of(account_id))
+
+
+def place_of(account_id: str) -> str:
+    """Return the digest that stands for an account's ARM id in records, which have no room for the id."""
+    return sha256(account_id.lower().encode()).hexdigest()[:8]
+
+
+def account_record(owner: Owner) -> str:
+    """Return the account as it is recorded: its name and its place."""
+    return f"{owner.account}#{owner.place}" if owner.place else owner.account
+
+
+def recorded_owner(record: str, secret: str) -> Owner:
+    """Return the owner of a secret from the record of its account."""
+    account, _, place = record.partition("#")
+    return Owner(account, secret, place)
 
 
 # --- role assignments ------------------------------------------------------------------------------------------------
 
 _SWITCHING = "; before the switch to Azure RBAC"
-_ACCOUNT, _SECRET = r"[A-Za-z0-9][\w.-]{0,63}", r"[0-9A-Za-z-]{1,127}"
+_ACCOUNT, _SECRET = r"[A-Za-z0-9][\w.-]{0,63}(?:#[0-9a-f]{8})?", r"[0-9A-Za-z-]{1,127}"
 _DESCRIPTION = re.compile(
     rf"{OWNER}: (?P<purpose>{'|'.join(Purpose)})"
     rf"(?: of (?P<account>{_ACCOUNT})(?:/(?P<secret>{_SECRET}))?)?(?P<switching>{_SWITCHING})?"
@@ -77,6 +105,7 @@ class Mark:
     Attributes:
         account: the owner's account; version 0.1 recorded it for identities only.
         secret: the owner's secret; empty in a record of version 0.1.
+        place: see Owner.
         switching: the role was given while the vault was on access policies, so it proves a switch of setup.
     """
 
@@ -84,11 +113,17 @@ class Mark:
     account: str = ""
     secret: str = ""
     switching: bool = False
+    place: str = ""
+
+    @property
+    def owner(self) -> Owner:
+        """The recorded owner."""
+        return Owner(self.account, self.secret, self.place)
 
 
 def description(purpose: Purpose, owner: Owner, *, switching: bool = False) -> str:
     """Return the description of a role assignment."""
-    return f"{OWNER}: {purpose} of {owner}" + (_SWITCHING if switching else "")
+    return f"{OWNER}: {purpose} of {owner.record}" + (_SWITCHING if switching else "")
 
 
 def mark_of(text: str | None) -> Mark | None:
@@ -96,7 +131,8 @@ def mark_of(text: str | None) -> Mark | None:
     found = _DESCRIPTION.fullmatch(text or "")
     if found is None:
         return None
-    return Mark(Purpose(found["purpose"]), found["account"] or "", found["secret"] or "", bool(found["switching"]))
+    known = recorded_owner(found["account"] or "", found["secret"] or "")
+    return Mark(Purpose(found["purpose"]), known.account, known.secret, bool(found["switching"]), known.place)
 
 
 # --- the secret ------------------------------------------------------------------------------------------------------
@@ -104,7 +140,7 @@ def mark_of(text: str | None) -> Mark | None:
 
 def secret_tags(owner: Owner, entity: str | None) -> dict[str, str]:
     """Return the secret's tags, which the portal shows: who wrote it, for which account and for which W&B entity."""
-    shown = {"created-by": OWNER, ACCOUNT_TAG: owner.account}
+    shown = {"created-by": OWNER, ACCOUNT_TAG: account_record(owner)}
     return shown | ({"wandb-entity": entity} if entity else {})
 
 
@@ -168,7 +204,7 @@ def entries(tags: Mapping[str, str]) -> dict[str, Entry]:
     found = {}
     for name, value in tags.items():
         if name.startswith(_ENTRY) and (known := _ENTRY_VALUE.fullmatch(value)):
-            owner = Owner(known["account"], known["secret"])
+            owner = recorded_owner(known["account"], known["secret"])
             found[name.removeprefix(_ENTRY).lower()] = Entry(tuple(known["verbs"].split()), owner)
     return found
 
@@ -186,7 +222,7 @@ def with_entry(tags: Mapping[str, str], object_id: str, verbs: Iterable[str], ow
     others = without_entry(tags, object_id)
     if len(others) >= TAG_LIMIT:
         raise ValueError(f"the vault has {len(others)} tags, and a resource can have {TAG_LIMIT}")
-    return others | {_ENTRY + object_id.lower(): f"{' '.join(merged.verbs)}: {merged.owner}"}
+    return others | {_ENTRY + object_id.lower(): f"{' '.join(merged.verbs)}: {merged.owner.record}"}
 
 
 def without_entry(tags: Mapping[str, str], object_id: str) -> dict[str, str]:

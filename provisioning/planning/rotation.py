@@ -26,7 +26,7 @@ def _write(target: Target, observed: Observed) -> Step:
         f"a new version with the new W&B key; {until(expiry(target.secret_lifetime, observed.at))}",
         before=observed.secret.state.value,
         after="the new W&B key",
-        action=RotateSecret(observed.vault, owner(target), lifetime=target.secret_lifetime),
+        action=RotateSecret(observed.vault, owner(target, observed.account.id), lifetime=target.secret_lifetime),
     )
 
 
@@ -43,7 +43,7 @@ def _replaced(target: Target, observed: Observed, older: Iterable[SecretVersion]
                 why="the new key replaces it",
                 before="enabled",
                 after="disabled",
-                action=DisableVersion(observed.vault, owner(target), each.version),
+                action=DisableVersion(observed.vault, owner(target, observed.account.id), each.version),
             )
         else:
             yield Step(Verb.NOTE, resource, f"{of} stays enabled: neither setup nor rotate-key wrote it")

@@ -43,7 +43,12 @@ def secret_step(target: Target, observed: Observed, key: KeyState) -> Step:
         before=found.state.value,
         after="the W&B key",
         danger=danger,
-        action=StoreSecret(observed.vault, owner(target), lifetime=target.secret_lifetime, renew=target.renew_expiry),
+        action=StoreSecret(
+            observed.vault,
+            owner(target, observed.account.id),
+            lifetime=target.secret_lifetime,
+            renew=target.renew_expiry,
+        ),
     )
 
 
@@ -67,7 +72,7 @@ def _renewal(target: Target, observed: Observed, wanted: datetime | None) -> Ste
         why="--secret-lifetime",
         before=until(found.expires),
         after=until(wanted),
-        action=ChangeExpiry(observed.vault, owner(target), found.version, target.secret_lifetime),
+        action=ChangeExpiry(observed.vault, owner(target, observed.account.id), found.version, target.secret_lifetime),
     )
 
 

@@ -132,5 +132,5 @@ def _switch(target: Target, observed: Observed, so_far: Iterable[Step], newest: 
         before="access policies",
         after="Azure RBAC",
         danger=f"its {count} access {inert}" if count else "",
-        action=SwitchToRbac(observed.vault, owner(target), shared=bool(target.propagation_wait)),
+        action=SwitchToRbac(observed.vault, owner(target, observed.account.id), shared=bool(target.propagation_wait)),
     )

@@ -24,6 +24,9 @@ from provisioning.planning.owned import (
     fate_of_role,
     had_policies,
     is_alone,
+    is_of_others,
+    is_other,
+    named,
     narrowed_roles,
     owned_entries,
     owned_roles,
@@ -76,7 +79,8 @@ def hidden(target: Target, observed: Observed) -> bool:
     ):
         return False
     if not observed.vault.rbac:
-        return was_switched(observed.vault.tags) or any(_is_for(target, each) for each in _present(target, observed))
+        ours = (not is_of_others(target, observed, each) for each in _present(target, observed))
+        return was_switched(observed.vault.tags) or any(ours)
     return any(
         each.purpose in (Purpose.OPERATOR, Purpose.IDENTITY)
         and (each.of_old_version or fate_of_role(target, observed, each, restore=False) is not Fate.STAY)
@@ -97,10 +101,6 @@ def _let_in_soon(target: Target, observed: Observed) -> bool:
 def _present(target: Target, observed: Observed) -> Iterator[OwnedEntry]:
     """Yield the recorded entries that exist."""
     return (e for e in owned_entries(target, observed) if own_policies(observed.vault.policies, e.object_id))
-
-
-def _is_for(target: Target, each: OwnedEntry) -> bool:
-    return each.owner is None or same(each.owner.secret, target.secret)
 
 
 def _rank(observed: Observed, each: OwnedRole) -> tuple[bool, int, str]:
@@ -138,7 +138,7 @@ def _secret(target: Target, observed: Observed, versions: Collection[SecretVersi
             f"{gone}{'' if versions else ', if setup wrote it'}; {after}",
             before=state.value,
             danger="the function app, and jobs that report to W&B by themselves, no longer get a key",
-            action=RemoveSecret(observed.vault, owner(target), permanent),
+            action=RemoveSecret(observed.vault, owner(target, observed.account.id), permanent),
         )
     if not any(v.enabled for v in ours):
         return Step(Verb.NOTE, resource, "stays: others wrote versions of it; those from here are disabled")
@@ -149,7 +149,7 @@ def _secret(target: Target, observed: Observed, versions: Collection[SecretVersi
         before="enabled",
         after="disabled",
         danger="the function app, and jobs that report to W&B by themselves, no longer get a key",
-        action=RemoveSecret(observed.vault, owner(target)),
+        action=RemoveSecret(observed.vault, owner(target, observed.account.id)),
     )
 
 
@@ -208,7 +208,7 @@ def _entries(target: Target, observed: Observed) -> Iterator[Step]:
     if not going and not handed:
         return
     reduced = [f"{_verbs(each)} of {principal(observed, each.object_id).label}" for each in going if each.verbs]
-    kept = [f"that of {principal(observed, who).label} is for {to} now" for who, to in handed]
+    kept = [f"that of {principal(observed, who).label} is for {_words(target, observed, to)} now" for who, to in handed]
     yield Step(
         Verb.REMOVE,
         "access policies",
@@ -229,14 +229,23 @@ def _verbs(each: OwnedEntry) -> str:
 
 def _successor(target: Target, observed: Observed, each: OwnedEntry) -> Owner:
     identity = same(each.object_id, observed.account.principal_id or "")
-    return successor(target, observed, Purpose.IDENTITY if identity else Purpose.READER) or owner(target)
+    return successor(target, observed, Purpose.IDENTITY if identity else Purpose.READER) or owner(
+        target, observed.account.id
+    )
+
+
+def _words(target: Target, observed: Observed, owner: Owner) -> str:
+    """Name an owner, which may be another account with the name of the target's."""
+    return str(Owner(named(target, owner), owner.secret) if is_other(target, observed, owner) else owner)
 
 
 def _entry_stays(target: Target, observed: Observed, each: OwnedEntry) -> Step:
     """Say why a recorded entry stays."""
     who = principal(observed, each.object_id)
-    if each.owner and not same(each.owner.secret, target.secret):
-        return Step(Verb.NOTE, "access policy", f"of {who.label} stays: it is for {each.owner}")
+    if each.owner and is_of_others(target, observed, each):
+        return Step(
+            Verb.NOTE, "access policy", f"of {who.label} stays: it is for {_words(target, observed, each.owner)}"
+        )
     if not each.named:
         return Step(
             Verb.NOTE,
@@ -268,14 +277,15 @@ def _role(observed: Observed, each: OwnedRole) -> Step:
 
 
 def _handed_over(target: Target, observed: Observed, each: OwnedRole) -> Step:
-    to = successor(target, observed, each.purpose) or owner(target)
+    to = successor(target, observed, each.purpose) or owner(target, observed.account.id)
+    shown = _words(target, observed, to)
     return Step(
         Verb.CHANGE,
         "role",
-        f"{_named(observed, each.assignment)} → {_whose(observed, each.assignment)} stays for {to}",
-        why="its description names that secret instead",
-        before=str(owner(target)),
-        after=str(to),
+        f"{_named(observed, each.assignment)} → {_whose(observed, each.assignment)} stays for {shown}",
+        why="its description names that account and secret instead",
+        before=str(owner(target, observed.account.id)),
+        after=shown,
         action=HandOverRole(
             observed.vault, each.assignment, description(each.purpose, to, switching=each.mark.switching)
         ),

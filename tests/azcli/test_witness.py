@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 import pytest
 
 from tests.contracts import findings
-from tests.provisioning.bench import GOOD_KEY
+from tests.provisioning.bench import ACCOUNT_RECORD, GOOD_KEY
 
 from .witness import VAULT, Witness
 
@@ -75,7 +75,7 @@ def test_az_reads_the_key_as_the_operator_and_finds_one_version(seen: dict[str, 
     assert seen["secret"]["attributes"]["enabled"] is True
     assert seen["secret"]["attributes"]["expires"]
     assert seen["secret"]["contentType"] == "Weights & Biases API key"
-    assert seen["secret"]["tags"].items() >= {"azure-openai-account": "aoai-ml", "wandb-entity": "acme"}.items()
+    assert seen["secret"]["tags"].items() >= {"azure-openai-account": ACCOUNT_RECORD, "wandb-entity": "acme"}.items()
     assert [v["id"] for v in seen["versions"]] == [seen["secret"]["id"]]
 
 

@@ -49,6 +49,43 @@ def test_teardown_of_one_secret_keeps_what_another_needs_and_the_last_teardown_r
     assert [s.name for s in bench.vault.secrets.values() if s.deleted is None] == []
 
 
+# --- two accounts of one name, in two groups, which share vault and secret -------------------------------------------
+
+
+@pytest.mark.parametrize("by_policy", [False, True])
+@pytest.mark.parametrize("with_identity", [False, True])
+@pytest.mark.parametrize("first", ["rg-ml", "rg-two"])
+def test_teardown_of_one_account_touches_nothing_of_another_with_its_name(
+    load: Load, bench: Bench, first: str, *, by_policy: bool, with_identity: bool
+) -> None:
+    both = [{"name": "aoai-ml", "group": "rg-ml"}, {"name": "aoai-ml", "group": "rg-two", "endpoint": "two.example"}]
+    owners = [OWNER, OWNER | {"scope": "rg-two"}]
+    load(world() | {"groups": ["rg-ml", "rg-two"], "accounts": both, "assignments": owners} | SOON)
+    before = policies(bench), dict(bench.vault.tags)
+    readers = {"rg-ml": (id_of(bench, "function-app"),), "rg-two": (id_of(bench, "dana"),)}
+
+    def of(group: str) -> dict[str, Any]:
+        return {
+            "resource_group": group,
+            "vault_group": "rg-ml",
+            "readers": readers[group],
+            "with_identity": with_identity,
+        }
+
+    for group in readers:
+        bench.setup(**of(group), by_access_policy=by_policy)
+    last = next(group for group in readers if group != first)
+    bench.teardown(**of(first) | {"readers": (*readers["rg-ml"], *readers["rg-two"])})
+    writes = bench.cloud.writes
+    bench.setup(**of(last), by_access_policy=by_policy)
+    assert bench.cloud.writes == writes, "what the other account needs is in place"
+    bench.teardown(**of(last) | {"readers": (*readers["rg-ml"], *readers["rg-two"])})
+    assert held(bench) == (set() if by_policy else {("billing-api", USER)})
+    tags = {name: value for name, value in bench.vault.tags.items() if name != "azure-openai-wandb"}
+    assert (policies(bench), tags) == before
+    assert [s.name for s in bench.vault.secrets.values() if s.deleted is None] == []
+
+
 # --- entries that setup and others share -----------------------------------------------------------------------------
 
 

@@ -13,7 +13,7 @@ from provisioning.cli import rotation
 from sandbox.azure.tenant import SecretVersion
 from tests.conftest import Load
 
-from ..bench import GOOD_KEY, OPERATOR_ENV, VIEWERS_KEY, Bench
+from ..bench import ACCOUNT_RECORD, GOOD_KEY, OPERATOR_ENV, VIEWERS_KEY, Bench
 from ..conftest import Call
 
 NEW_KEY = "5a4db0c5a4db0c5a4db0c5a4db0c5a4db0c00009"
@@ -53,7 +53,7 @@ def test_the_new_key_becomes_the_current_version_with_expiry_and_tags_and_the_ol
     assert versions(bench) == [(GOOD_KEY, False), (NEW_KEY, True)]
     new = bench.vault.secrets["wandb-api-key"].versions[-1]
     assert new.expires == pytest.approx(bench.cloud.clock.time() + 180 * 86400, abs=60)
-    assert new.tags == OURS | {"azure-openai-account": "aoai-ml", "wandb-entity": "acme"}
+    assert new.tags == OURS | {"azure-openai-account": ACCOUNT_RECORD, "wandb-entity": "acme"}
     assert [s["detail"].split()[0] for s in session.facts["applied"]] == ["a", "disable"]
 
 

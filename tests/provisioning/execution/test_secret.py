@@ -9,7 +9,7 @@ from provisioning.cli import setup
 from provisioning.planning.steps import Step, Verb
 from tests.conftest import Load
 
-from ..bench import GOOD_KEY, OPERATOR_ENV, Bench
+from ..bench import ACCOUNT_RECORD, GOOD_KEY, OPERATOR_ENV, Bench
 from ..conftest import Call
 
 NOW = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
@@ -41,7 +41,7 @@ def test_a_version_has_expiry_content_type_and_tags(bench: Bench) -> None:
     (version,) = bench.vault.secrets["wandb-api-key"].versions
     assert version.expires == pytest.approx(bench.cloud.clock.time() + 90 * DAY, abs=60)
     assert version.content_type == "Weights & Biases API key"
-    assert version.tags == OURS | {"azure-openai-account": "aoai-ml", "wandb-entity": "acme"}
+    assert version.tags == OURS | {"azure-openai-account": ACCOUNT_RECORD, "wandb-entity": "acme"}
 
 
 def test_a_configured_lifetime_only_applies_to_new_versions(bench: Bench) -> None:
@@ -93,7 +93,7 @@ def test_a_new_version_keeps_tags_and_content_type(load: Load, bench: Bench, *, 
     bench.setup()
     version = bench.vault.secrets["wandb-api-key"].versions[-1]
     assert version.content_type == "text/plain"
-    assert version.tags == theirs | OURS | {"azure-openai-account": "aoai-ml"}, "15 tags are Azure's limit"
+    assert version.tags == theirs | OURS | {"azure-openai-account": ACCOUNT_RECORD}, "15 tags are Azure's limit"
 
 
 @pytest.mark.parametrize(("days", "words"), [(12, "it expires in 12 days"), (-3, "it expired on ")])

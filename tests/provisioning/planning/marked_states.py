@@ -124,3 +124,9 @@ FROM_ACCOUNT = removed(f"{OFFICER} → aoai-ml", OF_ACCOUNT, "account identity")
 FROM_YOU = removed(f"{OFFICER} → you", YOURS, "operator")
 FROM_BILLING = removed(f"{USER} → billing-api", CARRIED, "carried over from access policy")
 GAVE_BEFORE = "the vault's access policies gave that before"
+
+
+def handed_over(shown: str) -> Step:
+    why = "its description names that account and secret instead"
+    to = "aoai-two/wandb-api-key"
+    return Step(Verb.CHANGE, "role", f"{shown} stays for {to}", why=why, before="aoai-ml/wandb-api-key", after=to)

@@ -17,8 +17,9 @@ NAMES = st.from_regex(r"[a-z][a-z0-9-]{1,20}", fullmatch=True)
 
 @given(st.sampled_from(Purpose), NAMES, NAMES, st.booleans())
 def test_a_role_records_its_purpose_and_its_owner(purpose: Purpose, account: str, secret: str, switching: bool) -> None:
-    text = ownership.description(purpose, Owner(account, secret), switching=switching)
-    assert ownership.mark_of(text) == Mark(purpose, account, secret, switching)
+    for place in ("", ownership.place_of("/subscriptions/S/…/accounts/A")):
+        text = ownership.description(purpose, Owner(account, secret, place), switching=switching)
+        assert ownership.mark_of(text) == Mark(purpose, account, secret, switching, place)
 
 
 @pytest.mark.parametrize(
@@ -60,7 +61,7 @@ def test_the_vaults_own_tags_survive_the_switch_and_the_way_back(others: dict[st
 
 @given(OTHERS, IDS)
 def test_recorded_entries_are_found_again_beside_other_tags(others: dict[str, str], ids: set[str]) -> None:
-    tags, first, second = others, Owner("aoai-ml", "prod"), Owner("aoai-ml", "staging")
+    tags, first, second = others, Owner("aoai-ml", "prod", "0badcafe"), Owner("aoai-ml", "staging")
     for each in ids:
         tags = ownership.with_entry(tags, each.upper(), ["get", "list"], first)
         tags = ownership.with_entry(tags, each, ["list", "set"], second)
@@ -71,7 +72,7 @@ def test_recorded_entries_are_found_again_beside_other_tags(others: dict[str, st
 
 
 def test_a_record_stays_within_the_limits_of_tags() -> None:
-    longest = Owner("a" * 64, "s" * 127)
+    longest = Owner("a" * 64, "s" * 127, "0badcafe")
     everything = ["get", "list", "set", "delete", "recover", "backup", "restore", "purge"]
     (value,) = ownership.with_entry({}, "0" * 36, everything, longest).values()
     assert len(value) <= 256

@@ -7,7 +7,7 @@ import pytest
 
 from provisioning.models import KeyState, Secret, SecretState, SecretVersion, Target
 from provisioning.planning.actions import DisableVersion, RotateSecret
-from provisioning.planning.ownership import Owner
+from provisioning.planning.ownership import Owner, place_of
 from provisioning.planning.rotation import plan_rotation
 from provisioning.planning.steps import Plan, Step, Verb
 
@@ -16,7 +16,7 @@ from .states import NOW, TARGET, found
 NAME = "secret wandb-api-key"
 OURS = {"created-by": "azure-openai-wandb"}
 ABOUT = "aoai-ml → kv-ml"
-OWNED = Owner("aoai-ml", "wandb-api-key")
+OWNED = Owner("aoai-ml", "wandb-api-key", place_of(found().account.id))
 
 
 def version(name: str, *, ours: bool = True, enabled: bool = True, dated: bool = True) -> SecretVersion:

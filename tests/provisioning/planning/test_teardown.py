@@ -45,6 +45,7 @@ from .marked_states import (
     USER,
     YOURS,
     actions,
+    handed_over,
     marked,
     on_policies,
     on_rbac,
@@ -95,9 +96,10 @@ def test_what_an_account_of_the_same_name_in_another_group_uses_stays() -> None:
 def test_access_that_another_account_uses_stays() -> None:
     observed = on_rbac(*ALL, OF_OTHER, policies=(BILLINGS_POLICY,))
     carried = Step(Verb.NOTE, "role", f"1 role stays: {GAVE_BEFORE} (billing-api)")
-    others = Step(Verb.NOTE, "role", "3 roles stay for aoai-two (aoai-two, dana, you)")
+    others = Step(Verb.NOTE, "role", "1 role stays for aoai-two (aoai-two)")
+    handed = (handed_over(f"{OFFICER} → you"), handed_over(f"{USER} → dana"))
     assert plan(TARGET, observed, (version(),), restore=False) == Plan(
-        ABOUT, (STAYS_FOR_OTHER, STAYS_ON_RBAC, FROM_ACCOUNT, carried, others, IDENTITY_STAYS)
+        ABOUT, (STAYS_FOR_OTHER, STAYS_ON_RBAC, FROM_ACCOUNT, *handed, carried, others, IDENTITY_STAYS)
     )
     none = "it has no access policy"
     assert plan(TARGET, observed, (version(),), restore=True) == Plan(
@@ -107,6 +109,7 @@ def test_access_that_another_account_uses_stays() -> None:
             restored("1 access policy counts"),
             FROM_BILLING,
             FROM_ACCOUNT,
+            *handed,
             others,
             IDENTITY_STAYS,
         ),
@@ -272,13 +275,13 @@ def test_records_of_entries_that_no_longer_exist_are_removed() -> None:
     assert step in plan(TARGET, on_policies(noted=(DANA,)), (), restore=False).steps
 
 
-def test_entries_stay_while_other_accounts_use_the_secret_and_all_of_these_are_named() -> None:
+def test_entries_are_handed_over_while_other_accounts_use_the_secret_and_all_of_these_are_named() -> None:
     observed = replace(
         on_policies(policy(OPERATOR, secrets="get"), noted=(OPERATOR,)), assignments=(OF_OTHER, OF_THIRD)
     )
     made = plan(TARGET, observed, (version(),), restore=False)
     secret = Step(Verb.NOTE, NAME, "stays: aoai-three, aoai-two may use it, too")
-    stays = Step(Verb.NOTE, "access policy", "of you stays: aoai-three, aoai-two may use it, too")
+    stays = Step(Verb.REMOVE, "access policies", "that of you is for aoai-three/wandb-api-key now", before="secrets")
     kept = Step(Verb.NOTE, "role", "2 roles stay for aoai-three, aoai-two (aoai-three, aoai-two)")
     assert made == Plan(ABOUT, (secret, ON_POLICIES, stays, kept, IDENTITY_STAYS))
 

@@ -6,15 +6,31 @@ import pytest
 
 from provisioning.models import (
     SECRETS_OFFICER,
+    SECRETS_USER,
     Assignment,
 )
 from provisioning.planning.actions import HandOverRole, RemoveEntries, RemoveRole, RemoveSecret
 from provisioning.planning.owned import proves_switch
-from provisioning.planning.ownership import Owner, Purpose, description, with_entry
+from provisioning.planning.ownership import Owner, Purpose, description, place_of, with_entry
 from provisioning.planning.steps import Step, Verb
+from provisioning.planning.teardown import plan_teardown
 
-from .marked_states import CARRIED, CRYPTO_USER, OF_ACCOUNT, OFFICER, READER, YOURS, actions, on_policies, on_rbac, plan
-from .states import IDENTITY, OPERATOR, TARGET, VAULT_ID, policy
+from .marked_states import (
+    CARRIED,
+    CRYPTO_USER,
+    OF_ACCOUNT,
+    OFFICER,
+    READER,
+    SECRET_ID,
+    YOURS,
+    actions,
+    marked,
+    on_policies,
+    on_rbac,
+    plan,
+    version,
+)
+from .states import BILLING, DANA, IDENTITY, OPERATOR, TARGET, VAULT_ID, found, policy
 
 # --- several secrets in one vault -------------------------------------------------------------------------------------
 
@@ -52,6 +68,43 @@ def test_entries_of_another_secret_stay_and_those_that_it_needs_are_handed_over(
     assert RemoveEntries(observed.vault, (), (), ((OPERATOR, PROD),)) in actions(observed)
     stays = Step(Verb.NOTE, "access policy", "of aoai-ml stays: it is for aoai-ml/wandb-prod")
     assert stays in plan(TARGET, observed, (), restore=False).steps
+
+
+# --- accounts of one name ---------------------------------------------------------------------------------------------
+
+HERE, ELSEWHERE = (replace(PROD, secret="wandb-api-key", place=p) for p in (place_of(found().account.id), "0badcafe"))
+
+
+@pytest.mark.parametrize("theirs", [OPERATOR, DANA], ids=["the same operator", "another operator"])
+def test_roles_of_an_account_of_the_same_name_stay_and_those_that_it_may_need_are_handed_over(theirs: str) -> None:
+    mine = marked(BILLING, SECRETS_USER, Purpose.READER, scope=SECRET_ID, mark=description(Purpose.READER, HERE))
+    their_role, purpose = (SECRETS_USER, Purpose.READER) if theirs == DANA else (SECRETS_OFFICER, Purpose.OPERATOR)
+    scope = SECRET_ID if theirs == DANA else VAULT_ID
+    other = marked(theirs, their_role, purpose, scope=scope, mark=description(purpose, ELSEWHERE))
+    observed = on_rbac(mine, other)
+    handed = HandOverRole(observed.vault, mine, description(Purpose.READER, ELSEWHERE))
+    assert actions(observed) == [handed]
+    made = plan(TARGET, observed, (version(),), restore=False)
+    assert made.steps[0].detail == "stays: another account named aoai-ml may use it, too"
+    after = replace(observed, assignments=(replace(mine, description=handed.description), other))
+    assert actions(after) == []
+
+
+def test_a_moved_account_is_recognised_by_the_role_of_its_identity() -> None:
+    before = (
+        marked(IDENTITY, SECRETS_OFFICER, Purpose.IDENTITY, mark=description(Purpose.IDENTITY, ELSEWHERE)),
+        marked(OPERATOR, SECRETS_OFFICER, Purpose.OPERATOR, mark=description(Purpose.OPERATOR, ELSEWHERE)),
+    )
+    assert [type(each) for each in actions(on_rbac(*before))] == [RemoveSecret, RemoveRole, RemoveRole]
+
+
+def test_entries_of_an_account_of_the_same_name_stay() -> None:
+    observed = on_policies(policy(OPERATOR, secrets="get"), policy(DANA, secrets="get"))
+    tags = with_entry(with_entry({}, OPERATOR, ["get"], HERE), DANA, ["get"], ELSEWHERE)
+    observed = replace(observed, vault=replace(observed.vault, tags=tags))
+    made = plan_teardown(replace(TARGET, readers=(DANA,)), observed, (version(),), restore=False)
+    assert [step.action for step in made.work] == [RemoveEntries(observed.vault, (), (), ((OPERATOR, ELSEWHERE),))]
+    assert "of dana stays: it is for another account named aoai-ml/wandb-api-key" in [s.detail for s in made.steps]
 
 
 # --- records that prove nothing ---------------------------------------------------------------------------------------
