@@ -74,12 +74,12 @@ def _file(number: int, examples: int) -> Mapping[str, Any]:
         "filename": f"data-{number}.jsonl",
         "created": "-60d",
         "count": examples,
-        "lines": _lines(number, examples),
+        "lines": lines(number, examples),
     }
 
 
 @cache
-def _lines(number: int, examples: int) -> list[str]:
+def lines(number: int, examples: int) -> list[str]:
     """Return a file's lines, created before the measurement. All files differ, because W&B does not need known content again."""
     script = FileScript(id=_file_id(number), count=examples, seed=number)
     return [json.dumps(example(script, index), ensure_ascii=False) for index in range(examples)]
