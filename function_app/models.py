@@ -148,6 +148,19 @@ class Job:
 
 
 @dataclass(frozen=True)
+class ModelEnds:
+    """When a model ends, in seconds since the epoch; None where the service does not say.
+
+    Attributes:
+        inference: when it stops answering.
+        training: when a base model can no longer be trained, by customers that never used it (Microsoft, model retirement).
+    """
+
+    inference: float | None = None
+    training: float | None = None
+
+
+@dataclass(frozen=True)
 class File:
     """A file of an account. `size` is in bytes."""
 

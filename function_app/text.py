@@ -42,7 +42,8 @@ def file_name(name: str, default: str) -> str:
     plain = re.sub(r"[^\w .-]", "_", one_line(re.split(r"[/\\:]", name)[-1]), flags=re.ASCII).strip(" .")[-100:]
     if (
         not re.search(r"[A-Za-z0-9]", plain)
-        or plain.lower().endswith(".table.json")
+        or plain.lower().endswith((".table.json", ".partitioned-table.json"))
+        or plain.lower() == "examples"
         or plain.lower().startswith("wandb")
         or _DEVICE.match(plain)
     ):

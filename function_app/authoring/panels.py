@@ -23,11 +23,12 @@ from wandb_workspaces.reports.v2.interface import (
     RunComparer,
     ScatterPlot,
     SummaryMetric,
+    WeavePanelSummaryTable,
 )
 from wandb_workspaces.workspaces.interface import RunsetSettings, Section, SectionLayoutSettings, Workspace
 
 NAME = "Fine-tuning"
-EDITION = 4
+EDITION = 5
 """Increase this with every change below, so that dashboards that were saved earlier are updated."""
 
 ABOUT = "About this dashboard"
@@ -40,6 +41,7 @@ _BATCH = "hyperparameters.batch_size"
 _CHOSEN = (("Learning rate multiplier", _LEARNING_RATE), ("Epochs", _EPOCHS), ("Batch size", _BATCH))
 _TRAINING = ("train_loss", "train_mean_reward", "train_reward_mean")
 _FINAL = "full_valid_loss"  # over the whole validation file, at the end of an epoch
+_EXAMPLES = ("train_data", "valid_data")  # tables of the training files, in runs whose data policy allows them
 _BEST = "best.full_valid_loss.value"
 
 COLUMNS = [
@@ -51,6 +53,7 @@ COLUMNS = [
     *("summary:billed_tokens", "summary:billed_hours", "summary:cost", "summary:estimated_cost"),
     *("summary:queue_s", "summary:duration_s", "summary:estimated_finish", "config:finished_at.value"),
     *("summary:fine_tuned_model", "config:model_retires_at.value"),
+    *("config:base_model_training_ends_at.value", "config:base_model_retires_at.value"),
     *("config:training_file_name.value", "config:validation_file_name.value"),
     *("summary:error_code", "summary:error.message"),
 ]
@@ -118,6 +121,7 @@ def sections(page: str) -> list[Section]:
         _section("Hyperparameters together", [_together()], columns=1, rows=1),
         _section("Failures", _failures()),
         _section("Datasets", _datasets()),
+        _section("Examples", [WeavePanelSummaryTable(table_name=name) for name in _EXAMPLES], columns=1),
         _section("Side by side", [RunComparer(diff_only=True)], columns=1, rows=1),
     ]
 

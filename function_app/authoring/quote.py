@@ -115,7 +115,7 @@ def quote_of(
     job = Job("", account.name, "", request.model, 0, "", method=request.method, training_type=request.training_type)
     base = base_model(job)
     price = next((price for price in prices if price.fits(job, base)), None)
-    return Quote(account.address, planned, *checked, price, account.training_end(base), account.now())
+    return Quote(account.address, planned, *checked, price, account.ends(base).training, account.now())
 
 
 def _file(local: LocalFile, checked: Checked) -> Mapping[str, Any]:

@@ -14,7 +14,7 @@ from function_app.azure.answers import RETRIES
 from function_app.azure.openai import TIMEOUT, Account
 from function_app.data.addresses import Endpoint
 from function_app.errors import NotThereError, SettingsError
-from function_app.models import OPENAI, Checkpoint, Event, File, Job
+from function_app.models import OPENAI, Checkpoint, Event, File, Job, ModelEnds
 from function_app.settings import V1, Settings
 
 _T = TypeVar("_T")
@@ -161,9 +161,9 @@ class SeveralAddresses:
         """See `Account.checkpoints`."""
         return self._ask(job_id, lambda account: account.checkpoints(job_id))
 
-    def retirement(self, model: str) -> float | None:
-        """See `Account.retirement`."""
-        return self._ask("", lambda account: account.retirement(model))
+    def ends(self, model: str) -> ModelEnds:
+        """See `Account.ends`."""
+        return next((ends for account in self._accounts if (ends := account.ends(model)) != ModelEnds()), ModelEnds())
 
     def file(self, file_id: str) -> File:
         """See `Account.file`."""

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from function_app.data.fields import Fields, bounded, mapping, moment, text, texts, whole
 from function_app.data.metrics import STEP, flat, time_in, values_of
-from function_app.models import Checkpoint, Event, Job, JobError
+from function_app.models import Checkpoint, Event, Job, JobError, ModelEnds
 
 _JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,119}")
 """A job id becomes a run id (at most 128 characters, none of / \\ # ? % :) and the name of a blob."""
@@ -98,16 +98,15 @@ def checkpoint_from(source: object) -> Checkpoint | None:
     )
 
 
-def retirement_in(model: Fields) -> float | None:
-    """Return when a model ends, in seconds since the epoch; None for no date, or one that stands for none (2099)."""
-    ends = model.fields("deprecation").read("inference", moment) or model.read("shutdown_date", time_in)
-    return float(ends) if ends and ends < _NEVER else None
+def ends_in(model: Fields) -> ModelEnds:
+    """Return when a model ends. A date that stands for none (2099) counts as absent."""
+    dates = model.fields("deprecation")
+    inference = dates.read("inference", moment) or model.read("shutdown_date", time_in)
+    return ModelEnds(_date(inference), _date(dates.read("fine_tune", moment)))
 
 
-def training_end_in(model: Fields) -> float | None:
-    """Return when a base model can no longer be trained, in seconds since the epoch; None for no date."""
-    ends = model.fields("deprecation").read("fine_tune", moment)
-    return float(ends) if ends and ends < _NEVER else None
+def _date(seconds: float | None) -> float | None:
+    return float(seconds) if seconds and seconds < _NEVER else None
 
 
 def _error(error: Fields) -> JobError | None:

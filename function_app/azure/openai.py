@@ -18,12 +18,12 @@ import openai
 from azure.core.exceptions import AzureError
 
 from function_app.azure.answers import LISTING_WITHIN, bound, without_custom_headers
-from function_app.azure.jobs import checkpoint_from, event_from, job_from, retirement_in, training_end_in
+from function_app.azure.jobs import checkpoint_from, ends_in, event_from, job_from
 from function_app.azure.refusals import refusal
 from function_app.data.fields import Fields, text, whole
 from function_app.data.trust import TRUST, untrusted
 from function_app.errors import AccessError, AccountBusyError, AccountError, NotThereError
-from function_app.models import Checkpoint, Event, File, Job
+from function_app.models import Checkpoint, Event, File, Job, ModelEnds
 from function_app.traffic import AZURE, asked
 
 _T = TypeVar("_T")
@@ -37,6 +37,7 @@ _CHUNK = 1 << 16
 _FILES_ONE_BY_ONE = 4
 """Files whose properties are read one by one, before all are listed. Azure lists all in one answer, which may be large (1.4 MB
 recorded)."""
+_DAY = 86_400.0  # seconds
 TIMEOUT = httpx2.Timeout(60.0, connect=10.0)
 _NEW_ROLES = "New roles take up to ten minutes to work."
 
@@ -76,6 +77,7 @@ class Account:
         self._skew = 0.0
         self._files: dict[str, File] = {}
         self._files_asked = 0
+        self._ends: dict[str, tuple[float, ModelEnds]] = {}
         self._listing_files = threading.Lock()
         http = openai.DefaultHttpxClient(
             event_hooks={"request": [_count], "response": [self._note, bound]}, verify=trust
@@ -140,31 +142,28 @@ class Account:
         found = [checkpoint for page in pages for entry in page if (checkpoint := checkpoint_from(entry))]
         return sorted(found, key=lambda checkpoint: checkpoint.step)
 
-    def retirement(self, model: str) -> float | None:
-        """Return when a model stops answering, in seconds since the epoch; None if the service does not say.
+    def ends(self, model: str) -> ModelEnds:
+        """Return when a model ends, as far as the service says so. The answer is kept for a day; a refusal says nothing.
 
-        Azure says it in its classic API (`deprecation.inference`), OpenAI's platform by date (`shutdown_date`). No answer of
-        Azure for a fine-tuned model has been recorded, and whether v1 has the field is UNVERIFIED.
+        Azure says it in its classic API (`deprecation`), OpenAI's platform by date (`shutdown_date`). No answer of Azure for a
+        fine-tuned model has been recorded, and whether v1 has the field is UNVERIFIED.
         """
-        with self._reading(f"read model {model}"):
-            found = Fields(_json(self._client.models.with_raw_response.retrieve(model)))
-        return retirement_in(found)
-
-    def training_end(self, model: str) -> float | None:
-        """Return when a base model can no longer be trained, in seconds since the epoch; None if the service does not say.
-
-        Azure's classic API says it (`deprecation.fine_tune`), for customers that never used the model (Microsoft, "Model
-        retirement"). So every API version is asked until one says it.
-        """
-        for client in self._clients:
+        kept = self._ends.get(model)
+        if kept and time.monotonic() - kept[0] < _DAY:
+            return kept[1]
+        found = ModelEnds()
+        # v1 may lack the dates that an older version has, and no older version has more than the one before.
+        clients = self._clients if self._client.base_url.path.endswith("/v1/") else self._clients[:1]
+        for client in clients:
             try:
-                with self._reading(f"read model {model}"):
-                    found = Fields(_json(client.models.with_raw_response.retrieve(model)))
+                with suppress(NotThereError), self._reading(f"read model {model}"):
+                    found = ends_in(Fields(_json(client.models.with_raw_response.retrieve(model))))
             except AccountError:
-                continue
-            if ends := training_end_in(found):
-                return ends
-        return None
+                return found
+            if found != ModelEnds():
+                break
+        self._ends[model] = time.monotonic(), found
+        return found
 
     def file(self, file_id: str) -> File:
         """Return the properties of a file without reading its content. When several files have been asked for, all are listed

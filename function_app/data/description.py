@@ -7,7 +7,7 @@ from typing import Any
 
 from function_app.data.job_log import JobLog, summary_of_log
 from function_app.data.prices import Price, cost_of
-from function_app.models import OPENAI, Checkpoint, Job, MetricRow
+from function_app.models import OPENAI, Checkpoint, Job, MetricRow, ModelEnds
 
 _TAG_LENGTH = 64
 _NAME_LENGTH = 128
@@ -195,6 +195,16 @@ def model_metadata(job: Job, model: str, checkpoint: Checkpoint | None) -> dict[
     if checkpoint:
         at = {"step": checkpoint.step, "checkpoint": checkpoint.id, "metrics": dict(checkpoint.metrics)}
     return {"fine_tuned_model": model, "final": model == job.fine_tuned_model, **at, "job": config}
+
+
+def dates_of_ends(model: ModelEnds, base: ModelEnds) -> dict[str, str]:
+    """Return the dates on which a fine-tuned model and its base model end, for config and metadata. They differ by months."""
+    dates = {
+        "model_retires_at": model.inference,
+        "base_model_retires_at": base.inference,
+        "base_model_training_ends_at": base.training,
+    }
+    return {name: iso(at) for name, at in dates.items() if at is not None}
 
 
 def iso(seconds: float) -> str:

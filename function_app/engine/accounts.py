@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 
 from function_app.errors import AccountError
-from function_app.models import Checkpoint, Event, File, Job
+from function_app.models import Checkpoint, Event, File, Job, ModelEnds
 
 
 class Finder(Protocol):
@@ -45,8 +45,8 @@ class JobSource(Protocol):
     def checkpoints(self, job_id: str) -> list[Checkpoint]:
         """Return the job's checkpoints, by step."""
 
-    def retirement(self, model: str) -> float | None:
-        """Return when a model stops answering, in seconds since the epoch; None if the service does not say."""
+    def ends(self, model: str) -> ModelEnds:
+        """Return when a model ends, as far as the service says so."""
 
     def file(self, file_id: str) -> File:
         """Return the properties of a file without reading its content."""

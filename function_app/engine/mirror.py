@@ -5,19 +5,19 @@ looked up first. The mark that a run is final is written last, after everything 
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 from function_app.azure.leases import NO_LEASE, Lease
 from function_app.data.checkpoints import best_checkpoint
 from function_app.data.description import (
+    base_model,
     best_of,
     collection_of,
     config_changes,
     config_of,
+    dates_of_ends,
     family_of,
-    iso,
     name_of,
     notes_of,
     summary_of,
@@ -43,7 +43,7 @@ from function_app.engine.reporting import (
     figures_of,
     is_news,
 )
-from function_app.errors import KeyRefusedError, NotThereError, SyncError, WandbBusyError, WandbError
+from function_app.errors import KeyRefusedError, NotThereError, WandbBusyError, WandbError
 from function_app.models import (
     DELETED,
     OPENAI,
@@ -55,6 +55,7 @@ from function_app.models import (
     Event,
     Job,
     MetricRow,
+    ModelEnds,
     RunState,
 )
 from function_app.tracking import OF_JOB, Attachments, Identity, Intent, ModelTarget, Session, Tracker
@@ -218,7 +219,7 @@ class _Mirroring:
         if attach:
             with self.run.attachments() as attached:
                 if models and (ends or not self.final):
-                    attached.models(self.job, self._checkpoints(), self._with_retirement())
+                    attached.models(self.job, self._checkpoints(), self._with_ends())
                 if not (known and known.datasets):
                     self.run.configure(
                         config_changes(self.run.config, self._inputs(policy, attached), adopted=self.adopted)
@@ -307,7 +308,7 @@ class _Mirroring:
         """Attach the job's training files and its previous model as inputs. Return the metadata of the files for the
         run's config."""
         roles = files_of(self.job)
-        known = attached.datasets(self.account, roles.values(), policy)
+        known = attached.datasets(self.account, roles, policy)
         self.done.actions += phrases_about_files(roles, known)
         described: dict[str, Any] = {}
         for role, file_id in roles.items():
@@ -326,16 +327,12 @@ class _Mirroring:
             self.done.actions.append(best.text)
         return checkpoints
 
-    def _with_retirement(self) -> ModelTarget:
-        """Return the destination of the models, with the retirement date of the final one if it can be read."""
-        ends = None
-        if self.job.fine_tuned_model:
-            with suppress(SyncError):
-                ends = self.account.retirement(self.job.fine_tuned_model)
-        if ends is None:
-            return self.target
-        self.run.configure({"model_retires_at": iso(ends)})
-        return replace(self.target, retires_at=iso(ends))
+    def _with_ends(self) -> ModelTarget:
+        """Return the destination of the models, with the dates on which they and their base model end, if they can be read."""
+        own = self.account.ends(self.job.fine_tuned_model) if self.job.fine_tuned_model else ModelEnds()
+        dates = dates_of_ends(own, self.account.ends(base_model(self.job)))
+        self.run.configure(dates)
+        return replace(self.target, dates=dates)
 
     def _confirm(self) -> None:
         """Let the tracker confirm everything that the marks will record as done."""

@@ -6,7 +6,7 @@ The engine knows a project as a `Tracker`, the run that it writes as a `Session`
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, Self
 
 from pydantic import SecretStr
@@ -107,13 +107,13 @@ class ModelTarget:
     """The destination of a job's models: an artifact, its type, and the registry for the final model.
 
     Attributes:
-        retires_at: the retirement date of the models, in ISO 8601; None if unknown.
+        dates: when the models and their base model end, in ISO 8601, by name (`data.description.dates_of_ends`).
     """
 
     collection: str
     kind: str
     registry: Registry | None = None
-    retires_at: str | None = None
+    dates: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -143,10 +143,13 @@ class Attachments(Protocol):
     def __exit__(self, kind: object, error: object, trace: object) -> None:
         """Wait for the uploads."""
 
-    def datasets(self, source: FileSource, file_ids: Iterable[str], policy: DatasetPolicy) -> dict[str, dict[str, Any]]:
-        """Attach files as the run's inputs; upload those that the project does not have yet.
+    def datasets(
+        self, source: FileSource, files: Mapping[str, str], policy: DatasetPolicy
+    ) -> dict[str, dict[str, Any]]:
+        """Attach files, by their role, as the run's inputs; upload those that the project does not have yet. The run shows
+        their tables.
 
-        Returns the metadata of each file (size, format, number of examples); `{"missing": True}` if the account has
+        Returns the metadata of each file (size, format, number of examples) by its id; `{"missing": True}` if the account has
         deleted it.
         """
 

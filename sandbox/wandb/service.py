@@ -1,22 +1,24 @@
 """Weights & Biases as its SDK sees it: GraphQL, file stream, and the object store behind signed URLs."""
 
 import base64
+import re
 from collections.abc import Sequence
 
 from graphql import GraphQLSyntaxError
 from pydantic import ValidationError
 
 from sandbox.runtime.http import Call, Caller, Operation, Reply, ServiceError
-from sandbox.wandb.files import BUCKET, HOST, BadDigestError, BadUrlError
+from sandbox.wandb.files import BUCKET, HOST, BadDigestError, BadUrlError, artifact_file_path
 from sandbox.wandb.graphql.context import Context
 from sandbox.wandb.graphql.executor import GraphQLPost, statement
 from sandbox.wandb.graphql.root import executor
-from sandbox.wandb.rules import RefusedError, not_logged_in
+from sandbox.wandb.rules import RefusedError, not_found, not_logged_in
 from sandbox.wandb.runs import FileStreamPost
 from sandbox.wandb.store import Store
 
 # Since the autumn of 2026 the SDK's default is the first; the older name still works.
 API_HOSTS = frozenset({"api.forge.coreweave.com", "api.wandb.ai"})
+_ARTIFACT_FILE = "/artifactsV2/{region}/{entity}/{project}/{collection}/{artifact}/{md5}/{+name}"
 LOOPBACK = frozenset({"127.0.0.1", "localhost"})
 
 
@@ -35,6 +37,7 @@ class Wandb:
             ),
             Operation("UploadFile", "PUT", f"/{BUCKET}/{{+object}}", self._upload, writes=True),
             Operation("DownloadFile", "GET", f"/{BUCKET}/{{+object}}", self._download),
+            Operation("ArtifactFile", "GET", _ARTIFACT_FILE, self._artifact_file),
             Operation("Telemetry", "POST", "/sdk/otel/{+signal}", self._telemetry),
         )
 
@@ -115,6 +118,18 @@ class Wandb:
         if stored is None:
             raise _storage_error(404, "NoSuchKey")
         return Reply(200, stored.content, {"content-type": stored.mimetype, "etag": f'"{stored.md5}"'})
+
+    def _artifact_file(self, call: Call) -> Reply:
+        """Redirect to one file of an artifact, as `ArtifactManifestEntry.download` asks for it (wandb 0.31; the real answer is
+        UNVERIFIED).
+        """
+        context, entity = self._context(call), call.params["entity"]
+        project = self.store.project(entity, call.params["project"])
+        md5 = call.params["md5"]
+        if context.visible(entity) is None or project is None or not re.fullmatch("[0-9a-f]{32}", md5):
+            raise _service_error(not_found("artifact file"))
+        path = artifact_file_path(project.number, base64.b64encode(bytes.fromhex(md5)).decode())
+        return Reply(302, b"", {"location": context.signed("GET", path)})
 
     def _check_signature(self, call: Call) -> None:
         """Require a valid signed URL and no key: a client that sends W&B's key to the object store leaks it to another

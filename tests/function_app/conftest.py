@@ -39,6 +39,8 @@ SETTINGS = {
 JOB = "ftjob-" + "1" * 32
 OTHER_JOB = "ftjob-" + "2" * 32
 FILE = "file-" + "a" * 32
+TABLE = ("examples.partitioned-table.json", "examples/1.table.json")
+"""The files of the table of examples in a dataset's artifact."""
 VALIDATION_FILE = "file-" + "b" * 32
 TEN_MINUTES = {"queued": 60, "preprocessing": 60, "gpu_wait": 30, "steps": 60, "seconds_per_step": 10}
 """The course of a job that trains for ten minutes."""

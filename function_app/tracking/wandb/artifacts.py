@@ -17,7 +17,7 @@ from function_app.text import one_line
 from function_app.tracking import FileSource
 from function_app.tracking.wandb.api import Question, WandbApi
 from function_app.tracking.wandb.files import dataset_artifact, results_artifact
-from function_app.tracking.wandb.runs import OpenRun
+from function_app.tracking.wandb.runs import EXAMPLES, OpenRun
 from function_app.tracking.wandb.uploads import Uploads
 from function_app.tracking.wandb.versions import LATEST, Version, newest, newest_in
 
@@ -33,9 +33,17 @@ _STRENGTH = {policy.value: strength for strength, policy in enumerate(reversed(D
 
 
 def attach_datasets(
-    api: WandbApi, run: OpenRun, uploads: Uploads, source: FileSource, file_ids: Iterable[str], policy: DatasetPolicy
+    api: WandbApi,
+    run: OpenRun,
+    uploads: Uploads,
+    source: FileSource,
+    file_ids: Iterable[str],
+    policy: DatasetPolicy,
+    tables: dict[str, str],
 ) -> dict[str, dict[str, Any]]:
     """Make these files inputs of the run; upload those that the project does not have yet.
+
+    `tables` gets the version of each file that has a table, by file id, once W&B has it.
 
     Returns the metadata of each file (size, format, number of examples), or `{"missing": True}` if the account has
     deleted it.
@@ -57,11 +65,13 @@ def attach_datasets(
             if version and _is_of(version, file_id) and _allows(version, policy):
                 uploads.inputs.append(version.id)
                 known[file_id] = _described(version.metadata)
+                if version.metadata.get("table") == EXAMPLES:
+                    tables[file_id] = version.id
                 turn.close()
         for file_id in (file_id for file_id in wanted if file_id not in known):
             turns[file_id].callback(_note_upload, file_id)
             uploads.hold(turns[file_id].pop_all())
-            known[file_id] = _send_dataset(uploads, source, file_id, policy)
+            known[file_id] = _send_dataset(uploads, source, file_id, policy, tables)
     return known
 
 
@@ -118,10 +128,18 @@ def send_results(uploads: Uploads, job: Job, content: Iterable[bytes]) -> None:
     uploads.send(results_artifact(job, content, uploads.directory()), [LATEST])
 
 
-def _send_dataset(uploads: Uploads, source: FileSource, file_id: str, policy: DatasetPolicy) -> dict[str, Any]:
+def _send_dataset(
+    uploads: Uploads, source: FileSource, file_id: str, policy: DatasetPolicy, tables: dict[str, str]
+) -> dict[str, Any]:
     try:
         artifact = dataset_artifact(source, file_id, policy, uploads.directory())
     except NotThereError:
         return {"missing": True}
-    uploads.send(artifact, [LATEST], used=True)
+    has_table = "table" in artifact.metadata
+
+    def taken(version_id: str) -> None:
+        if has_table:
+            tables[file_id] = version_id
+
+    uploads.send(artifact, [LATEST], used=True, taken=taken)
     return dict(artifact.metadata)

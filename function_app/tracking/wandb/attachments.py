@@ -1,6 +1,6 @@
 """A run of W&B with its files and models: what the tracker opens. The SDK is imported from here on."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,12 +20,22 @@ class WandbAttachments(Uploads):
 
     def __init__(self, api: WandbApi, run: OpenRun) -> None:
         super().__init__(api, run)
+        self._roles: dict[str, str] = {}
+        self._tables: dict[str, str] = {}
         self.placed: Models | None = None
         self.target: ModelTarget | None = None
 
-    def datasets(self, source: FileSource, file_ids: Iterable[str], policy: DatasetPolicy) -> dict[str, dict[str, Any]]:
+    def datasets(
+        self, source: FileSource, files: Mapping[str, str], policy: DatasetPolicy
+    ) -> dict[str, dict[str, Any]]:
         """See `artifacts.attach_datasets`."""
-        return attach_datasets(self._api, self._run, self, source, file_ids, policy)
+        self._roles = dict(files)
+        return attach_datasets(self._api, self._run, self, source, files.values(), policy, self._tables)
+
+    @property
+    def tables(self) -> dict[str, str]:
+        """The versions with the files' tables, by role, once the uploads are done."""
+        return {role: self._tables[file_id] for role, file_id in self._roles.items() if file_id in self._tables}
 
     def previous_model(self, job: Job) -> bool:
         """Attach the model that the job trains further; return whether the project has it."""
@@ -41,7 +51,7 @@ class WandbAttachments(Uploads):
     def models(self, job: Job, checkpoints: Sequence[Checkpoint], target: ModelTarget) -> None:
         """Write the job's models that the project does not have yet."""
         self.target = target
-        self.placed = Models(self._api, job, checkpoints, target.collection, target.kind, target.retires_at)
+        self.placed = Models(self._api, job, checkpoints, target.collection, target.kind, target.dates)
         self.placed.send(self._run, self)
 
 
@@ -57,8 +67,10 @@ class WandbSession(RunWriter):
 
     def confirm(self) -> Confirmed:
         """Write and confirm in one request the run's inputs, its config and marks, and the place of its models."""
-        self.end_session()
         attached = self._attached
+        if attached and attached.tables:
+            self.show_tables(attached.tables)
+        self.end_session()
         models = attached.placed if attached else None
         changes = [use(self._api, self.id, version) for version in (attached.inputs if attached else [])]
         changes += models.given_back(self) if models else []

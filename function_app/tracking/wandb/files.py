@@ -27,10 +27,12 @@ from function_app.models import Cell, DatasetPolicy, File, Job, TableRow
 from function_app.text import file_name
 from function_app.tracking import FileSource
 from function_app.tracking.wandb.internals import add_local_file
-from function_app.tracking.wandb.runs import new_artifact
+from function_app.tracking.wandb.runs import EXAMPLES, PARTITIONED, new_artifact
 
 DATASET = "dataset"
 RESULTS = "results"
+
+_PARTS = "examples"  # the folder with the one part of the table of examples
 
 TABLE_ROWS = 10_000
 """The number of rows that the W&B app shows. Larger files get a random sample, which the artifact mentions."""
@@ -122,6 +124,8 @@ def _drafted(source: FileSource, known: File, policy: DatasetPolicy, directory: 
         "format": str(tally.format),  # the SDK would write the name of the enum
         "rows_in_table": len(examples),
     }
+    if examples:
+        metadata["table"] = EXAMPLES
     artifact = new_artifact(
         artifact_name(file_id), DATASET, metadata, _described(tally, len(examples), policy, crowded=crowded)
     )
@@ -131,7 +135,10 @@ def _drafted(source: FileSource, known: File, policy: DatasetPolicy, directory: 
         artifact.add_reference(f"azureopenai://{source.name}/files/{file_id}", name="file", checksum=False)
     if examples:
         columns = {name: int if name in NUMBERS else str for name in SPECS[Format(tally.format)].columns}
-        _add_table(artifact, directory, "examples", columns, examples)
+        _add_table(artifact, directory, f"{_PARTS}/1", columns, examples)
+        path = directory / EXAMPLES
+        path.write_text(json.dumps({"_type": PARTITIONED, "parts_path": _PARTS}), encoding="utf-8")
+        add_local_file(artifact, path, EXAMPLES)
     if shown := tally.shown:
         lines = (_encoded([each.line, each.message]) for each in shown)
         _add_table(artifact, directory, "malformed", {"line": int, "message": str}, lines)
@@ -193,6 +200,7 @@ def _add_table(
     table = wandb.Table(columns=[*columns], dtype=[*columns.values()])
     document = table.to_json(artifact)
     path = directory / table.with_suffix(name)
+    path.parent.mkdir(exist_ok=True)
     written = 0
     with path.open("wb") as file:
         file.write(b'{"data":[')
@@ -201,7 +209,7 @@ def _add_table(
             written += 1
         rest = {key: value for key, value in document.items() if key not in ("data", "nrows")} | {"nrows": written}
         file.write(b"\n]," + _encoded(rest)[1:])
-    add_local_file(artifact, path, path.name)
+    add_local_file(artifact, path, path.relative_to(directory).as_posix())
 
 
 def _encoded_row(row: TableRow) -> bytes:

@@ -50,6 +50,7 @@ class Marks:
 
     Attributes:
         best: the best value of each metric and its step, kept because rows from events cannot all be read again.
+        tables: the versions of datasets whose tables the run's summary shows, by role.
         others: whether other programs logged rows into the run.
         position: the position of our rows.
         at: the time of writing, in seconds since the epoch by W&B's clock.
@@ -64,6 +65,7 @@ class Marks:
     alerted: str = ""
     ended: int | None = None
     best: Mapping[str, Any] = field(default_factory=dict)
+    tables: Mapping[str, str] = field(default_factory=dict)
     others: bool = False
     position: Position = Position()
     at: float = 0.0
@@ -88,6 +90,7 @@ def marks_in(config: Mapping[str, Any]) -> Marks | None:
         _since_0_1(kept),
         ended=kept.read("ended", moment),
         best=_best(kept.read("best", mapping) or {}),
+        tables=_tables(kept.read("tables", mapping) or {}),
         others=kept.read("others", _flag) or False,
         position=_position(kept.read("position", mapping)),
         at=kept.read("at", number) or 0.0,
@@ -126,6 +129,10 @@ UNKNOWN = Position(start=-1, end=-1)
 
 def _flag(value: Any) -> bool | None:
     return value if isinstance(value, bool) else None
+
+
+def _tables(kept: Mapping[str, Any]) -> dict[str, str]:
+    return {role: each for role, each in kept.items() if role in ("training", "validation") and isinstance(each, str)}
 
 
 def _best(kept: Mapping[str, Any]) -> dict[str, Any]:

@@ -68,7 +68,7 @@ class Models:
     Attributes:
         collection: the family's artifact, see `data.description.collection_of`.
         kind: the artifact's type.
-        retires_at: the retirement date of the models. It is metadata of a version and not in its file, because it may change.
+        dates: when the models and their base model end. They are metadata of a version and not in its file, as they may change.
         written: the number of versions that were sent.
         linked: the registry that the final model was linked to now; empty if it was linked before or not at all.
         warnings: refusals that do not fail the job.
@@ -79,7 +79,7 @@ class Models:
     checkpoints: Sequence[Checkpoint]
     collection: str
     kind: str = MODEL
-    retires_at: str | None = None
+    dates: Mapping[str, str] = field(default_factory=dict)
     written: int = 0
     linked: str = ""
     warnings: list[str] = field(default_factory=list)
@@ -100,9 +100,7 @@ class Models:
         aliases = dict.fromkeys([_alias(self.job, checkpoint), *([_alias(self.job)] if content["final"] else [])])
         if best and best.model == model:
             aliases[self._best_alias] = None
-        metadata = {**content, "job_created_at": iso(self.job.created_at)}
-        if self.retires_at:
-            metadata["retires_at"] = self.retires_at
+        metadata = {**content, "job_created_at": iso(self.job.created_at), **self.dates}
         artifact = new_artifact(self.collection, self.kind, metadata)
         path = uploads.directory() / "model_metadata.json"
         path.write_text(json.dumps(content, indent=2, sort_keys=True), encoding="utf-8")

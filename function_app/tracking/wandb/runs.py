@@ -3,10 +3,11 @@
 A session that resumes a run reads its summary, config and tags, all of which may be outdated, and writes them back whole.
 """
 
+import base64
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Protocol
 
 import wandb
@@ -17,6 +18,15 @@ from function_app.tracking.wandb.api import WandbApi
 from function_app.tracking.wandb.internals import InUseError, release_run
 from function_app.tracking.wandb.scratch import scratch
 from function_app.tracking.wandb.sdk import UnclearError, errors, listen, settings
+
+PARTITIONED = "partitioned-table"
+"""The only kind of table that a run can show without a copy of its own (wandb 0.31, `PartitionedTable`)."""
+
+EXAMPLES = f"examples.{PARTITIONED}.json"
+"""The table of examples in a dataset's artifact."""
+
+_TABLES = {"training": "train_data", "validation": "valid_data"}
+"""The summary keys of the tables by role, which are those of WandbLogger (wandb 0.31)."""
 
 _PROGRAM = "azure-openai-wandb"
 
@@ -91,6 +101,20 @@ def new_artifact(name: str, kind: str, metadata: Mapping[str, Any], description:
     """Return a draft of an artifact, with at most 100 metadata keys (wandb 0.31)."""
     with _artifacts:
         return wandb.Artifact(name, type=kind, metadata=dict(metadata), description=description)
+
+
+def shown_tables(versions: Mapping[str, str]) -> dict[str, Any]:
+    """Return the summary values that show the tables of these versions of datasets, by role.
+
+    They refer to the artifact's table as the SDK's own values do (wandb 0.31, `PartitionedTable.to_json`). That W&B's app shows
+    them on the run's page is UNVERIFIED.
+    """
+    shown = {}
+    for role, version in versions.items():
+        with suppress(ValueError):  # people may have edited the marks
+            address = f"wandb-artifact://{base64.b64decode(version, validate=True).hex()}/{EXAMPLES}"
+            shown[_TABLES[role]] = {"_type": PARTITIONED, "artifact_path": address}
+    return shown
 
 
 def _init(

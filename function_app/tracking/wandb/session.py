@@ -22,7 +22,7 @@ from function_app.tracking.wandb.api import CLOSED, Question, Stored, WandbApi
 from function_app.tracking.wandb.changes import Change, edit_run, write
 from function_app.tracking.wandb.client import ROWS_TIMEOUT
 from function_app.tracking.wandb.marks import KEY, Marks, legacy_marks
-from function_app.tracking.wandb.runs import moved, sdk_session
+from function_app.tracking.wandb.runs import moved, sdk_session, shown_tables
 from function_app.tracking.wandb.sequence import (
     Lines,
     LostRowsError,
@@ -266,11 +266,15 @@ class RunWriter:
         latest: dict[str, Any] = dict(self._rows[1].latest) if self._rows and not self._marks.others else {}
         if self.last_step is not None:
             latest["_step"] = self.last_step
-        return {**read, **latest, **self._summary}
+        return {**read, **latest, **self._summary, **shown_tables(self._marks.tables)}
 
     def alert(self, title: str, text: str) -> None:
         """Notify people according to their W&B settings."""
         self._api.alert(self.id, title[:_ALERT_TITLE], text)
+
+    def show_tables(self, versions: Mapping[str, str]) -> None:
+        """Show the tables of these versions of datasets, by role, in the run's summary."""
+        self._marks = replace(self._marks, tables=versions)
 
     def end_session(self) -> None:
         """Close the SDK's session, after which W&B has everything, and read the run again."""

@@ -69,7 +69,7 @@ class Uploads:
         taken: Callable[[str], object] = lambda version_id: None,
     ) -> None:
         """Log a draft as an output of the run, or with `used` as an input, and return during the upload. Once W&B has it,
-        the version's id is added to `inputs`, or `taken` is called with the id of an output.
+        `taken` is called with the version's id, and the id of an input is added to `inputs`.
 
         With `step` W&B shows the run's metrics of that step on the version's page.
 
@@ -80,7 +80,13 @@ class Uploads:
         """
         with errors(self._api.base_url):
             handle = deliver_artifact(self._run.handle, artifact, aliases, used=used, step=step)
-        self._sent.append((handle, self.inputs.append if used else taken))
+
+        def accepted(version_id: str) -> None:
+            if used:
+                self.inputs.append(version_id)
+            taken(version_id)
+
+        self._sent.append((handle, accepted))
         if not self._size:
             self._began = time.monotonic()
         self._size += artifact.size

@@ -263,7 +263,7 @@ def list_models(request: Request) -> Reply:
 
 def _models(request: Request) -> Iterator[dict[str, Any]]:
     """The base models and the jobs' models whose ends the scenario tells. Ends are in the classic answer and in the
-    platform's; v1's is UNVERIFIED, and has none here.
+    platform's. What v1 answers is UNVERIFIED: it knows none of them here.
     """
     if request.surface == "classic":
         for name, ends in request.store.training_ends():
@@ -276,9 +276,10 @@ def _models(request: Request) -> Iterator[dict[str, Any]]:
         if request.surface == "classic":
             yield _model(made, created, {"inference": int(retires)}) | {"model": job.script.model, "fine_tune": job.id}
             continue
-        shutdown = {"shutdown_date": datetime.fromtimestamp(retires, UTC).date().isoformat()}
-        known = {"id": made, "object": "model", "created": created, "owned_by": "organization"}
-        yield known | (shutdown if request.surface == "platform" else {})
+        if request.surface == "platform":
+            shutdown = datetime.fromtimestamp(retires, UTC).date().isoformat()
+            known = {"id": made, "object": "model", "created": created, "owned_by": "organization"}
+            yield known | {"shutdown_date": shutdown}
 
 
 def _model(name: str, created: int, ends: dict[str, int], *, trains: bool = False) -> dict[str, Any]:

@@ -173,7 +173,17 @@ def test_table_rows_have_no_credentials() -> None:
         ("$(touch x).jsonl", "__touch x_.jsonl"),
         *(
             (bad, "file-1.jsonl")
-            for bad in ("", "..", " ", "a/..", "examples.table.json", "wandb_manifest.json", "\x00", "CON", "aux.jsonl")
+            for bad in (
+                "",
+                "..",
+                " ",
+                "a/..",
+                *("examples.table.json", "examples.partitioned-table.json", "Examples"),
+                "wandb_manifest.json",
+                "\x00",
+                "CON",
+                "aux.jsonl",
+            )
         ),
         ("x" * 5000 + ".jsonl", "x" * 94 + ".jsonl"),
     ],

@@ -8,7 +8,19 @@ from function_app.data.routes import parse_routes
 from function_app.engine.engine import Engine
 from function_app.errors import WandbError
 from function_app.models import DatasetPolicy, Outcome, Result
-from tests.function_app.conftest import ENDPOINT, ENTITY, FILE, JOB, KEY, OTHER_JOB, PROJECT, Bench, a_file, a_job
+from tests.function_app.conftest import (
+    ENDPOINT,
+    ENTITY,
+    FILE,
+    JOB,
+    KEY,
+    OTHER_JOB,
+    PROJECT,
+    TABLE,
+    Bench,
+    a_file,
+    a_job,
+)
 
 THIRD_JOB = "ftjob-" + "3" * 32
 EU_ENDPOINT = "https://aoai-eu.openai.azure.com/"
@@ -65,7 +77,7 @@ def test_each_job_goes_where_its_rule_sends_it_with_the_files_that_the_rule_allo
     store = bench.cloud.world.wandb.store
     here, there = store.run(ENTITY, PROJECT, JOB), store.run("acme-eu", "finetune", THIRD_JOB)
     assert [sorted(file.entries) for run in (here, there) for file in run.used] == [
-        ["examples.table.json", "train.jsonl"],
+        [*TABLE, "train.jsonl"],
         ["file"],
     ]
     assert (there.config["account"], there.config["region"]) == ("aoai-eu", "westeurope")

@@ -1,5 +1,6 @@
 """Training files in W&B: a table for every format, broken lines by number, and no more than the policy allows."""
 
+import base64
 import json
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -13,7 +14,20 @@ from function_app.data.formats import SPECS, Format
 from function_app.models import DatasetPolicy, File
 from function_app.tracking.wandb.files import SAMPLE_ROWS, TABLE_ROWS, dataset_artifact
 from sandbox.wandb.artifacts import Artifact
-from tests.function_app.conftest import ENTITY, FILE, JOB, OTHER_JOB, PROJECT, Bench, a_file, a_job
+from tests.function_app.conftest import (
+    ENTITY,
+    FILE,
+    JOB,
+    KEY,
+    LIVE,
+    OTHER_JOB,
+    PROJECT,
+    TABLE,
+    VALIDATION_FILE,
+    Bench,
+    a_file,
+    a_job,
+)
 
 SECRET = "the-word-that-must-not-leave"
 
@@ -23,7 +37,7 @@ def dataset(bench: Bench) -> Artifact:
     return used
 
 
-def table(bench: Bench, name: str = "examples") -> list[dict[str, Any]]:
+def table(bench: Bench, name: str = "examples/1") -> list[dict[str, Any]]:
     """A table as people see it: rows by column."""
     held = json.loads(dataset(bench).read(f"{name}.table.json"))
     assert (held["_type"], held["ncols"], held["nrows"]) == ("table", len(held["columns"]), len(held["data"]))
@@ -70,9 +84,31 @@ def test_the_table_equals_one_made_by_wandbs_table_class(bench: Bench) -> None:
     """It is written line by line, because wandb.Table holds everything several times."""
     bench.world(a_job(), files=[a_file(format="tools", count=4)])
     bench.tick()
-    held = json.loads(dataset(bench).read("examples.table.json"))
+    held = json.loads(dataset(bench).read("examples/1.table.json"))
     theirs = wandb.Table(columns=held["columns"], data=held["data"]).to_json(wandb.Artifact("x", "dataset"))
     assert held == theirs
+
+
+def test_the_run_shows_the_tables_of_its_files_without_a_copy_of_them(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The value is the one that wandb's PartitionedTable has in a run, and later ticks keep it."""
+    for name in ("CACHE_DIR", "ARTIFACT_DIR", "DATA_DIR"):
+        monkeypatch.setenv(f"WANDB_{name}", str(tmp_path))
+    bench.world(a_job(**LIVE, validation_file=VALIDATION_FILE), files=[a_file(), a_file(id=VALIDATION_FILE, count=3)])
+    bench.tick()
+    shown = {}
+    for role, file_id, count in (("train", FILE, 8), ("valid", VALIDATION_FILE, 3)):
+        artifact = wandb.Api(api_key=KEY).artifact(f"{ENTITY}/{PROJECT}/{file_id}:latest")
+        assert artifact.id
+        address = f"wandb-artifact://{base64.b64decode(artifact.id).hex()}/examples.partitioned-table.json"
+        shown[f"{role}_data"] = {"_type": "partitioned-table", "artifact_path": address}
+        assert [row[0] for _, row in artifact.get("examples").iterrows()] == [*range(1, count + 1)]
+    assert bench.run().summary.items() >= shown.items()
+    bench.run().summary.clear()  # as W&B may show the run's past
+    bench.cloud.clock.advance(3600)
+    assert bench.tick()[JOB].final
+    assert bench.run().summary.items() >= shown.items()
 
 
 def test_broken_lines_are_counted_and_listed_with_number_and_reason_but_not_quoted(bench: Bench) -> None:
@@ -145,7 +181,11 @@ def test_off_sends_only_the_id_of_a_file(bench: Bench) -> None:
 def test_sample_sends_a_hundred_examples_and_not_the_file(bench: Bench) -> None:
     bench.world(a_job(), files=[secret_file()])
     bench.tick(bench.engine(sync_datasets=DatasetPolicy.SAMPLE))
-    assert sorted(dataset(bench).entries) == ["examples.table.json", "file", "malformed.table.json"]
+    assert sorted(dataset(bench).entries) == [
+        *TABLE,
+        "file",
+        "malformed.table.json",
+    ]
     assert len(table(bench)) == dataset(bench).metadata["rows_in_table"] == 100
     assert sum(text.count(SECRET) for text in everything_sent(bench)) >= 100
     assert dataset(bench).entries["file"].ref == f"azureopenai://aoai-ml/files/{FILE}"
@@ -168,7 +208,7 @@ def test_a_file_that_does_not_fit_on_the_disk_is_a_sample(tmp_path: Path) -> Non
     artifact = dataset_artifact(Huge(), FILE, DatasetPolicy.FULL, tmp_path)
     assert (artifact.metadata["policy"], artifact.metadata["rows_in_table"]) == ("sample", SAMPLE_ROWS)
     assert "did not fit on the disk" in (artifact.description or "")
-    assert {path.name for path in tmp_path.iterdir()} == {"examples.table.json"}
+    assert {path.name for path in tmp_path.iterdir()} == {"examples", "examples.partitioned-table.json"}
 
 
 def test_a_dataset_that_another_run_made_is_never_taken_for_the_jobs_own(bench: Bench) -> None:

@@ -13,7 +13,7 @@ from function_app.engine.planner import RULE
 from function_app.models import DatasetPolicy, Result
 from sandbox.runtime.faults import Gate
 from sandbox.wandb.artifacts import Artifact, Collection
-from tests.function_app.conftest import ENTITY, JOB, KEY, OTHER_JOB, PROJECT, Bench, a_job, child
+from tests.function_app.conftest import ENTITY, JOB, KEY, OTHER_JOB, PROJECT, Bench, a_file, a_job, child
 
 FAMILY = "gpt-4o-mini-2024-07-18-tickets"
 TICKETS: dict[str, Any] = {"suffix": "tickets", "hyperparameters": {"n_epochs": 3}}
@@ -102,12 +102,24 @@ def test_an_alias_of_the_best_on_another_version_of_the_job_is_moved(bench: Benc
     assert [f"{JOB}-best" in names for names in bench.aliases(FAMILY).values()] == [False, True, False]
 
 
-def test_the_date_on_which_a_model_stops_answering_is_in_the_config_and_on_its_versions(bench: Bench) -> None:
-    """The fine-tuned model's own date: its base model retires earlier (Microsoft, retirement schedule)."""
-    bench.world(a_job(**FIRST, retires=datetime(2027, 10, 14, tzinfo=UTC)))
-    bench.tick()
-    assert bench.run().config["model_retires_at"] == "2027-10-14T00:00:00Z"
-    assert {metadata_of(each)["retires_at"] for each in collection(bench).versions} == {"2027-10-14T00:00:00Z"}
+@pytest.mark.parametrize("version", ["auto", "v1"])
+def test_the_dates_on_which_a_model_and_its_base_model_end_are_in_the_config_and_on_its_versions(
+    bench: Bench, version: str
+) -> None:
+    """They differ: fine-tuned models run longer (Microsoft, retirement schedule). v1 has neither (UNVERIFIED)."""
+    job = a_job(**FIRST, retires=datetime(2027, 10, 14, tzinfo=UTC))
+    ends = {"gpt-4o-mini-2024-07-18": datetime(2027, 4, 1, tzinfo=UTC)}
+    held = {"name": "aoai-ml", "group": "rg-ml", "jobs": [job], "files": [a_file()], "training_ends": ends}
+    bench.world(accounts=[held])
+    bench.tick(bench.engine(azure_openai_api_version=version))
+    dates = {
+        "model_retires_at": "2027-10-14T00:00:00Z",
+        "base_model_retires_at": "2027-04-01T00:00:00Z",
+        "base_model_training_ends_at": "2027-04-01T00:00:00Z",
+    }
+    expected = dates if version == "auto" else {}
+    for told in (bench.run().config, *(metadata_of(each) for each in collection(bench).versions)):
+        assert {name: told[name] for name in dates if name in told} == expected
 
 
 def test_models_that_the_teams_lifetime_of_artifacts_deletes_are_told_once(bench: Bench) -> None:

@@ -30,6 +30,7 @@ MARKS = Marks(
     alerted="paused",
     ended=9,
     best={"loss": {"value": 1.0, "step": 2}},
+    tables={"training": "QXJ0aWZhY3Q6MQ=="},
     position=Position("file", 1),
 )
 
