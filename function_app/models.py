@@ -214,6 +214,7 @@ class RunState:
         lines: the number of rows of the run; W&B may show too few for some seconds.
         rows_differ: whether W&B shows another number of rows than we wrote, while that can still be corrected.
         foreign: whether another tool (wandb's own WandbLogger) made it.
+        other_user: the W&B user who made it, if that is not the user of our key.
         superseded_by: the id of the run that replaced it and was deleted. If it existed, it would be the newest run.
         unmarked: ids of the job's previous runs that are not yet marked as superseded.
     """
@@ -230,6 +231,7 @@ class RunState:
     datasets: bool = False
     alerted: str = ""
     foreign: bool = False
+    other_user: str = ""
     number: int = 1
     model: str | None = None
     ended: int | None = None

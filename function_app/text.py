@@ -8,7 +8,6 @@ _UNSAFE = re.compile(
     "\ufff9-\ufffb\U000e0000-\U000e007f"  # annotations and tags, which are invisible, too
     "\ud800-\udfff]"  # halves of surrogate pairs, which cannot be encoded
 )
-_DEVICE = re.compile(r"(?:con|prn|aux|nul|com\d|lpt\d)(?:\.|$)", re.IGNORECASE)  # no file names on Windows
 _MENTION = re.compile(r"<(?=[!@#])|(?<![\w.])@(?=(?:here|channel|everyone|all)\b)", re.IGNORECASE)
 
 
@@ -30,22 +29,3 @@ def excerpt(text: str) -> str:
 def without_mentions(text: str) -> str:
     """Return a text without mentions, such as `<!channel>` and `@here`, that would notify people in a chat."""
     return _MENTION.sub(lambda found: f"{found[0]}\u2060", text)
-
-
-def file_name(name: str, default: str) -> str:
-    """Return a name from outside as a plain file name without folder and drive, of letters, digits, spaces and `._-` only.
-
-    Args:
-        name: such as `train.jsonl`, `C:\\data\\train.jsonl` or `../../etc/passwd`.
-        default: the name to use if nothing remains, if W&B or our tables use the name, or if Windows has no such file.
-    """
-    plain = re.sub(r"[^\w .-]", "_", one_line(re.split(r"[/\\:]", name)[-1]), flags=re.ASCII).strip(" .")[-100:]
-    if (
-        not re.search(r"[A-Za-z0-9]", plain)
-        or plain.lower().endswith((".table.json", ".partitioned-table.json"))
-        or plain.lower() == "examples"
-        or plain.lower().startswith("wandb")
-        or _DEVICE.match(plain)
-    ):
-        return default
-    return plain

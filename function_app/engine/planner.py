@@ -46,9 +46,6 @@ class Decision:
     later: bool = False
 
 
-_DONE = Decision(Action.NOTHING)
-
-
 def decide(
     job: Job,
     run: RunState | None,
@@ -86,8 +83,19 @@ def decide(
     if run.state == "killed" and run.rule is None:
         return Decision(Action.SKIP, "somebody stopped its run in W&B")
     if job.terminal and run.rule == RULE and run.status == job.status and run.state in _ENDED:
-        return Decision(Action.MIRROR, "W&B shows other rows than were written") if run.rows_differ else _DONE
+        return _of_complete(run)
     return Decision(Action.MIRROR)
+
+
+def _of_complete(run: RunState) -> Decision:
+    if run.rows_differ:
+        return Decision(Action.MIRROR, "W&B shows other rows than were written")
+    return Decision(Action.NOTHING, _by_whom(run))
+
+
+def _by_whom(run: RunState) -> str:
+    """Return a message if another user's key made the run: every member of the project can write what makes a run final."""
+    return f"its run was made by the W&B user {run.other_user}" if run.other_user else ""
 
 
 def _of_another_tool(job: Job, run: RunState) -> Decision:
@@ -107,7 +115,7 @@ def _of_another_tool(job: Job, run: RunState) -> Decision:
         return Decision(Action.MIRROR, "the existing run contains another job's data", replace=True)
     if run.state != "finished":
         return Decision(Action.MIRROR, "another program left the existing run incomplete", replace=True)
-    return Decision(Action.NOTHING, "logged by WandbLogger")
+    return Decision(Action.NOTHING, "; ".join(filter(None, ["logged by WandbLogger", _by_whom(run)])))
 
 
 def logs_by_itself(job: Job) -> bool:

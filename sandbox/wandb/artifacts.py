@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from sandbox.wandb.files import Storage, artifact_file_path
 from sandbox.wandb.rules import RefusedError, invalid
+from sandbox.wandb.users import User
 
 LATEST = "latest"
 
@@ -58,6 +59,7 @@ class Artifact:
     digest: str
     created_at: float
     created_by: Maker | None
+    user: User | None = None  # whose key began it
     description: str | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
     tags: list[str] = field(default_factory=list)

@@ -230,7 +230,7 @@ class Store:
             raise RefusedError(400, f"artifact collection {name!r} already exists with type {collection.type!r}")
         return collection
 
-    def add_artifact(self, sequence: Collection, digest: str, run: Run | None) -> Artifact:
+    def add_artifact(self, sequence: Collection, digest: str, run: Run | None, user: User | None = None) -> Artifact:
         """Begin a version; it is PENDING until the commit."""
         project = self._projects[sequence.entity, sequence.project]
         number = self.next_number()
@@ -242,6 +242,7 @@ class Store:
             digest=digest,
             created_at=self.clock.time(),
             created_by=run,
+            user=user,
             members_before=len(sequence.members),
         )
         self._artifacts[artifact.id] = artifact

@@ -147,13 +147,21 @@ class Bench:
         found = self.cloud.world.wandb.store.collection(ENTITY, PROJECT, collection)
         return {f"v{version.index}": sorted(found.aliases_of(version)) for version in found.versions}
 
-    def forged(self, collection: str, kind: str, *aliases: str, **metadata: Any) -> Artifact:
-        """A version that another member of the project made from their own run."""
+    def forged(
+        self,
+        collection: str,
+        kind: str,
+        *aliases: str,
+        run: str | None = "theirs",
+        user: str = "sync-bot",
+        **metadata: Any,
+    ) -> Artifact:
+        """A version that another program made, with its own run or none."""
         store = self.cloud.world.wandb.store
-        user = store.users["sync-bot"]
-        project = store.add_project(ENTITY, PROJECT, user)
+        member = store.users[user]
+        project = store.add_project(ENTITY, PROJECT, member)
         found = store.add_collection(project, collection, kind)
-        version = store.add_artifact(found, "forged", store.add_run(project, "theirs", user))
+        version = store.add_artifact(found, "forged", store.add_run(project, run, member) if run else None, member)
         version.metadata, version.wanted_aliases, version.state = metadata, [*aliases], "COMMITTED"
         found.adopt(version)
         return version

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from function_app.models import Outcome, Result, Selection
+from function_app.tracking.wandb.marks import KEY as KEY_OF_MARKS
 from sandbox.runtime.faults import Fault
 from sandbox.wandb.runs import Run
 from tests.conftest import Run as Command
@@ -225,3 +226,38 @@ def test_overwrite_on_the_command_line_requires_named_jobs(bench: Bench, run: Co
     assert done.returncode == 0, done.stderr
     runs = bench.cloud.world.wandb.store.runs(ENTITY, PROJECT)
     assert sorted(each.id for each in runs) == [JOB, NEW, OTHER_JOB]
+
+
+# --- runs of other members ------------------------------------------------------------------------------------------------
+
+
+def of_vera(bench: Bench, run_id: str, **config: Any) -> Run:
+    """A run that another member of the project made."""
+    store = bench.cloud.world.wandb.store
+    run = store.add_run(store.add_project(ENTITY, PROJECT), run_id, store.users["vera"])
+    run.raw_config["_wandb"] = {"value": {}}
+    for name, value in config.items():
+        run.set_config(name, value)
+    return run
+
+
+@pytest.mark.parametrize("marked", [False, True])
+def test_a_run_of_another_member_that_looks_like_a_replacement_is_not_the_jobs_run(bench: Bench, marked: bool) -> None:
+    bench.world(a_job())
+    bench.tick()
+    marks = {KEY_OF_MARKS: bench.run().config[KEY_OF_MARKS]} if marked else {}
+    theirs = of_vera(bench, NEW, supersedes=JOB, **marks)
+    before = seen(theirs)
+    assert bench.tick()[JOB].run_url.endswith(f"/{JOB}")
+    assert overwritten(bench).run_url.endswith(f"/{JOB}-3")
+    assert bench.steps(f"{JOB}-3") == list(range(1, 31))
+    assert seen(theirs) == before
+
+
+def test_a_finished_run_of_another_member_is_named_as_such(bench: Bench) -> None:
+    """With the marks of a finished run it counts, because people may sync by hand with their own keys."""
+    bench.world(a_job())
+    bench.tick()
+    bench.run().user = bench.cloud.world.wandb.store.users["vera"]
+    outcome = bench.tick()[JOB]
+    assert (outcome.result, outcome.message) == (Result.CURRENT, "its run was made by the W&B user vera")

@@ -34,7 +34,8 @@ _READ_ON_OPENING = (
     *("summaryMetrics", "historyLineCount"),
     *("historyTail", "eventsTail", "eventsLineCount", "logLineCount"),
 )
-_LISTED = "name state tags config summaryMetrics historyLineCount"
+_LISTED = "name state tags config summaryMetrics historyLineCount user { username }"
+_USER = "viewer { username }"
 
 _RUNS = f"""
 query Runs($entity: String!, $project: String!, $filters: JSONString, $cursor: String, $perPage: Int) {{
@@ -44,6 +45,7 @@ query Runs($entity: String!, $project: String!, $filters: JSONString, $cursor: S
       pageInfo {{ endCursor hasNextPage }}
     }}
   }}
+  {_USER}
 }}
 """
 
@@ -122,6 +124,8 @@ class WandbApi:
         self.base_url = client.server
         self.client = client
         self._entity = entity
+        self.user = ""
+        """The user of the key, known once `ask` or `states` was answered."""
 
     def elsewhere(self, project: str, entity: str | None = None) -> "WandbApi":
         """Return the API for another project on the same server with the same key, by default of the same entity."""
@@ -158,9 +162,11 @@ class WandbApi:
             filters, these = {"$or": either}, set(wanted)
             for node in self._runs({"filters": json.dumps(filters), "perPage": RUNS_PER_PAGE}):
                 if whose := run_of(node["name"], these):
-                    found[whose[0]].append(_state(node, *whose, self.page(node["name"]), self.client.now()))
+                    state = _state(node, *whose, self.page(node["name"]), self.client.now(), self.user)
+                    if state.number == 1 or not state.foreign:  # only this engine makes replacements
+                        found[whose[0]].append(state)
                 elif run_of(node["name"], known) is None and node.get("state") in _GOING_ON:
-                    other = _state(node, node["name"], 1, self.page(node["name"]), self.client.now())
+                    other = _state(node, node["name"], 1, self.page(node["name"]), self.client.now(), self.user)
                     if other.account in accounts:
                         found[other.id] = [other]
         return {job_id: _newest(runs) for job_id, runs in found.items()}
@@ -170,7 +176,7 @@ class WandbApi:
         project = self.ask("Run", _run(run_id), *others)
         run = project.get("run")
         now = self.client.now()
-        return (_stored(run, run_id, self.page(run_id), now) if run else None), project
+        return (_stored(run, run_id, self.page(run_id), now, self.user) if run else None), project
 
     def rows(self, run_id: str, after: int, at_most: int) -> list[str]:
         """Return the rows of a run after a step, each as a JSON text."""
@@ -240,7 +246,9 @@ class WandbApi:
         cursor = None
         seen: set[str] = set()
         while True:
-            found = (self.query(_RUNS, {**variables, "cursor": cursor}).get("project") or {}).get("runs") or {}
+            answer = self.query(_RUNS, {**variables, "cursor": cursor})
+            self._note_user(answer)
+            found = (answer.get("project") or {}).get("runs") or {}
             nodes = (edge.get("node") or {} for edge in found.get("edges") or [])
             new = {node["name"]: node for node in nodes if node.get("name") and node["name"] not in seen}
             yield from new.values()  # a run may come twice, as cursors are offsets (wandb#6614)
@@ -262,10 +270,15 @@ query {operation}($entity: String!, $project: String!{declared}) {{
   project(name: $project, entityName: $entity) {{
 {fields}
   }}
+  {_USER}
 }}
 """
-        found = self.query(query, {name: value for name, (_, value) in variables.items()}).get("project")
-        return found or {}
+        answer = self.query(query, {name: value for name, (_, value) in variables.items()})
+        self._note_user(answer)
+        return answer.get("project") or {}
+
+    def _note_user(self, answer: Mapping[str, Any]) -> None:
+        self.user = Fields(answer.get("viewer")).read("username", text) or self.user
 
     def query(self, query: str, variables: Mapping[str, Any]) -> dict[str, Any]:
         """Send a query or mutation. If it declares `$entity` and `$project`, they are set to the project's."""
@@ -279,8 +292,8 @@ def _run(run_id: str) -> Question:
     return Question(f"run: bucket(name: $run, missingOk: true) {{ {fields} }}", {"run": ("String!", run_id)})
 
 
-def _stored(run: Mapping[str, Any], run_id: str, url: str, now: float) -> Stored:
-    known = _state(run, run_id, 1, url, now)
+def _stored(run: Mapping[str, Any], run_id: str, url: str, now: float, user: str = "") -> Stored:
+    known = _state(run, run_id, 1, url, now, user)
     tail = parsed(run.get("historyTail"))  # a list of rows, each a text
     last = _step(Fields(object_in(tail[-1])), "_step") if isinstance(tail, list) and tail else -1
     place = Fields(run.get("project"))
@@ -314,7 +327,7 @@ def _step(fields: Fields, name: str) -> int:
     return -1 if step is None or step < 0 else step
 
 
-def _state(node: Mapping[str, Any], job_id: str, number: int, url: str, now: float) -> RunState:
+def _state(node: Mapping[str, Any], job_id: str, number: int, url: str, now: float, user: str) -> RunState:
     """Return the state of a run from W&B's answer. People may edit anything, so unusable values count as absent.
 
     The summary is only read for runs without our marks, from other tools or from version 0.1.
@@ -323,7 +336,8 @@ def _state(node: Mapping[str, Any], job_id: str, number: int, url: str, now: flo
     marks = marks_in(config) or legacy_marks(_summary(node))
     plain = Fields(config)
     legacy = summary.fields(LEGACY)
-    foreign = marks is None and number == 1
+    foreign = marks is None
+    maker = Fields(node.get("user")).read("username", text) or user
     ours = marks or Marks()
     exact = marks is not None and marks.position.end >= 0
     steps = [ours.position.last_step] if exact else [_step(summary, "_step"), ours.position.last_step]
@@ -348,13 +362,20 @@ def _state(node: Mapping[str, Any], job_id: str, number: int, url: str, now: flo
         ended=ours.ended,
         best=ours.best,
         foreign=foreign,
+        other_user=maker if user and maker != user else "",
         superseded_by=plain.fields(SUPERSEDED_BY).read("value", text) or summary.read(SUPERSEDED_BY, text),
     )
 
 
 def _newest(runs: Sequence[RunState]) -> RunState:
-    """Return a job's newest run, with the previous runs that are not yet marked as superseded."""
+    """Return a job's newest run, with the previous runs that are not yet marked as superseded.
+
+    Everybody in the project can make a run that looks like a replacement. One of another user counts only if a previous run
+    names it.
+    """
     *previous, newest = sorted(runs, key=lambda run: run.number)
+    while previous and newest.other_user and all(run.superseded_by != newest.id for run in previous):
+        newest = previous.pop()
     return replace(newest, unmarked=tuple(run.id for run in previous if not run.superseded_by))
 
 

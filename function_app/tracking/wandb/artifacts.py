@@ -16,7 +16,8 @@ from function_app.models import DatasetPolicy, Job
 from function_app.text import one_line
 from function_app.tracking import FileSource
 from function_app.tracking.wandb.api import Question, WandbApi
-from function_app.tracking.wandb.files import dataset_artifact, results_artifact
+from function_app.tracking.wandb.files import DATASET, RESULTS, dataset_artifact, results_artifact
+from function_app.tracking.wandb.names import taken, usable
 from function_app.tracking.wandb.runs import EXAMPLES, OpenRun
 from function_app.tracking.wandb.uploads import Uploads
 from function_app.tracking.wandb.versions import LATEST, Version, newest, newest_in
@@ -28,6 +29,7 @@ _uploaded_at: dict[str, float] = {}
 """Times of uploads by file id (`time.monotonic`). Answers of W&B from before that time are outdated."""
 
 _JOB = "ftjob-"  # as the ids of all jobs begin
+_TYPES = "d"  # the names of the queries for the types of collections
 _COUNTS = ("examples", "malformed_lines", "rows_in_table", "bytes")
 _STRENGTH = {policy.value: strength for strength, policy in enumerate(reversed(DatasetPolicy))}
 
@@ -59,9 +61,9 @@ def attach_datasets(
     with ExitStack() as all_turns:
         for file_id, turn in turns.items():
             all_turns.enter_context(turn).enter_context(_in_progress[file_id])
-        there = _newest(api, run, wanted)
+        names, there = _newest(api, run, wanted, uploads)
         for file_id, turn in turns.items():
-            version = there.get(artifact_name(file_id))
+            version = there.get(names[file_id])
             if version and _is_of(version, file_id) and _allows(version, policy):
                 uploads.inputs.append(version.id)
                 known[file_id] = _described(version.metadata)
@@ -71,23 +73,24 @@ def attach_datasets(
         for file_id in (file_id for file_id in wanted if file_id not in known):
             turns[file_id].callback(_note_upload, file_id)
             uploads.hold(turns[file_id].pop_all())
-            known[file_id] = _send_dataset(uploads, source, file_id, policy, tables)
+            known[file_id] = _send_dataset(uploads, source, file_id, policy, names[file_id], tables)
     return known
 
 
 def asks_for(file_ids: Iterable[str]) -> list[Question]:
     """Return the questions that `attach_datasets` needs, to send when the run is opened."""
-    wanted = sorted(set(file_ids))
-    return [newest([artifact_name(file_id) for file_id in wanted])] if wanted else []
+    names = [artifact_name(file_id) for file_id in sorted(set(file_ids))]
+    return [newest(names), taken(names, _TYPES)] if names else []
 
 
 def _is_of(version: Version, file_id: str) -> bool:
-    """Return whether the version is of the file, and not the output of another program's run.
+    """Return whether the version is of the file, and neither another user's nor the output of another program's run.
 
-    We send files as inputs, and W&B records no run as the maker of an input. So an input that another member made from a draft
-    cannot be told from ours.
+    We send files as inputs, whose maker is the key's user and not a run. It is UNVERIFIED that W&B answers the user; if it
+    answers none, an input that another member made cannot be told from ours.
     """
-    return version.metadata.get("file_id") == file_id and (not version.run or version.run.startswith(_JOB))
+    of_a_job = not version.run or version.run.startswith(_JOB)
+    return version.ours and of_a_job and version.metadata.get("file_id") == file_id
 
 
 def _allows(version: Version, policy: DatasetPolicy) -> bool:
@@ -111,35 +114,46 @@ def _described(metadata: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in described.items() if value not in (None, "")}
 
 
-def _newest(api: WandbApi, run: OpenRun, wanted: Sequence[str]) -> dict[str, Version]:
-    """Return the newest version of each file, from the answer at the opening of the run if it is still valid."""
-    names = [artifact_name(file_id) for file_id in wanted]
-    holds = all(_uploaded_at.get(file_id, -math.inf) < run.answered_at for file_id in wanted)
+def _newest(
+    api: WandbApi, run: OpenRun, wanted: Sequence[str], uploads: Uploads
+) -> tuple[dict[str, str], dict[str, Version]]:
+    """Return the artifact of each file, and the newest version of each artifact, from the answer at the opening of the run
+    if it is still valid.
+    """
+    usual = [artifact_name(file_id) for file_id in wanted]
+    chosen, warnings = usable(api, run.answers, usual, _TYPES, DATASET)
+    uploads.warnings += warnings
+    names = [chosen[name] for name in usual]
+    holds = names == usual and all(_uploaded_at.get(file_id, -math.inf) < run.answered_at for file_id in wanted)
     project = run.answers if holds else api.ask("ArtifactMembershipByName", newest(names))
-    return newest_in(api, project, names)
+    return dict(zip(wanted, names, strict=True)), newest_in(api, project, names)
 
 
 def _note_upload(file_id: str) -> None:
     _uploaded_at[file_id] = time.monotonic()
 
 
-def send_results(uploads: Uploads, job: Job, content: Iterable[bytes]) -> None:
+def send_results(api: WandbApi, uploads: Uploads, job: Job, content: Iterable[bytes]) -> None:
     """Upload the results file and its rows as a table, for a run that has only some of the steps."""
-    uploads.send(results_artifact(job, content, uploads.directory()), [LATEST])
+    usual = artifact_name(f"results-{job.id}")
+    answers = api.ask("ProjectArtifactCollection", taken([usual], _TYPES))
+    chosen, warnings = usable(api, answers, [usual], _TYPES, RESULTS)
+    uploads.warnings += warnings
+    uploads.send(results_artifact(job, content, uploads.directory(), chosen[usual]), [LATEST])
 
 
 def _send_dataset(
-    uploads: Uploads, source: FileSource, file_id: str, policy: DatasetPolicy, tables: dict[str, str]
+    uploads: Uploads, source: FileSource, file_id: str, policy: DatasetPolicy, name: str, tables: dict[str, str]
 ) -> dict[str, Any]:
     try:
-        artifact = dataset_artifact(source, file_id, policy, uploads.directory())
+        artifact = dataset_artifact(source, file_id, policy, uploads.directory(), name)
     except NotThereError:
         return {"missing": True}
     has_table = "table" in artifact.metadata
 
-    def taken(version_id: str) -> None:
+    def note(version_id: str) -> None:
         if has_table:
             tables[file_id] = version_id
 
-    uploads.send(artifact, [LATEST], used=True, taken=taken)
+    uploads.send(artifact, [LATEST], used=True, taken=note)
     return dict(artifact.metadata)

@@ -46,12 +46,12 @@ class WandbAttachments(Uploads):
 
     def results(self, job: Job, content: Iterable[bytes]) -> None:
         """Attach the results file, with a table of its rows."""
-        send_results(self, job, content)
+        send_results(self._api, self, job, content)
 
     def models(self, job: Job, checkpoints: Sequence[Checkpoint], target: ModelTarget) -> None:
         """Write the job's models that the project does not have yet."""
         self.target = target
-        self.placed = Models(self._api, job, checkpoints, target.collection, target.kind, target.dates)
+        self.placed = Models(self._api, job, checkpoints, target.collection, target.kind, target.dates, self.warnings)
         self.placed.send(self._run, self)
 
 
@@ -76,9 +76,9 @@ class WandbSession(RunWriter):
         changes += models.given_back(self) if models else []
         edited = self.write_marks(changes, *(models.asks if models else []))
         if models is None or attached is None or attached.target is None:
-            return Confirmed()
+            return Confirmed(warnings=tuple(attached.warnings) if attached else ())
         models.place((edited.get("bucket") or {}).get("project") or {}, attached.target.registry)
-        return Confirmed(models.written, models.linked, tuple(models.warnings))
+        return Confirmed(models.written, models.linked, tuple(attached.warnings))
 
 
 @contextmanager
@@ -86,7 +86,7 @@ def open_run(api: WandbApi, run_id: str, new: Identity | None, intent: Intent, t
     """Read the run and everything that the intent needs in one request; see `tracking.Tracker.open`."""
     asks: list[Question] = asks_for(intent.files)
     if intent.collection:
-        asks.append(asks_before(intent.collection))
+        asks += asks_before(intent.collection)
     session = WandbSession(api, run_id, new, api.stored(run_id, *asks), turn)
     try:
         yield session

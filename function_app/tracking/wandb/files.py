@@ -24,7 +24,6 @@ from function_app.data.jsonl import LONGEST_LINE, lines_of, read_rows
 from function_app.data.results import parse_results
 from function_app.data.sampling import Sample, Tally
 from function_app.models import Cell, DatasetPolicy, File, Job, TableRow
-from function_app.text import file_name
 from function_app.tracking import FileSource
 from function_app.tracking.wandb.internals import add_local_file
 from function_app.tracking.wandb.runs import EXAMPLES, PARTITIONED, new_artifact
@@ -76,7 +75,9 @@ _reading = _Reading()
 _CHUNK = 1 << 16
 
 
-def dataset_artifact(source: FileSource, file_id: str, policy: DatasetPolicy, directory: Path) -> wandb.Artifact:
+def dataset_artifact(
+    source: FileSource, file_id: str, policy: DatasetPolicy, directory: Path, name: str
+) -> wandb.Artifact:
     """Draft a training file's artifact: as much content as the policy allows, and the file's properties as metadata.
 
     `full` has the file and a table of it, `sample` a table of some rows and a reference, `reference` no example at all. A file
@@ -85,19 +86,20 @@ def dataset_artifact(source: FileSource, file_id: str, policy: DatasetPolicy, di
 
     Args:
         source: reads the file.
-        file_id: the file, after which the artifact is named.
+        file_id: the file.
         policy: not `off`.
         directory: the folder for the artifact's files until they are uploaded.
+        name: the artifact's name.
 
     Raises:
         AccountError: the file cannot be read; NotThereError when it was deleted.
     """
     known = source.file(file_id)
     with _reading.of(known.size):
-        return _drafted(source, known, policy, directory)
+        return _drafted(source, known, policy, directory, name)
 
 
-def _drafted(source: FileSource, known: File, policy: DatasetPolicy, directory: Path) -> wandb.Artifact:
+def _drafted(source: FileSource, known: File, policy: DatasetPolicy, directory: Path, name: str) -> wandb.Artifact:
     file_id = known.id
     # Flex Consumption has 0.8 GB of temporary storage, and tables and the SDK need some of it.
     crowded = policy is DatasetPolicy.FULL and (known.size or 0) + _SPARE > shutil.disk_usage(directory).free
@@ -126,11 +128,9 @@ def _drafted(source: FileSource, known: File, policy: DatasetPolicy, directory: 
     }
     if examples:
         metadata["table"] = EXAMPLES
-    artifact = new_artifact(
-        artifact_name(file_id), DATASET, metadata, _described(tally, len(examples), policy, crowded=crowded)
-    )
-    if policy is DatasetPolicy.FULL:
-        add_local_file(artifact, path, file_name(plain_text(known.name), f"{artifact_name(file_id)}.jsonl"))
+    artifact = new_artifact(name, DATASET, metadata, _described(tally, len(examples), policy, crowded=crowded))
+    if policy is DatasetPolicy.FULL:  # the file's own name is only metadata
+        add_local_file(artifact, path, f"{artifact_name(file_id)}.jsonl")
     else:
         artifact.add_reference(f"azureopenai://{source.name}/files/{file_id}", name="file", checksum=False)
     if examples:
@@ -145,8 +145,10 @@ def _drafted(source: FileSource, known: File, policy: DatasetPolicy, directory: 
     return artifact
 
 
-def results_artifact(job: Job, content: Iterable[bytes], directory: Path) -> wandb.Artifact:
+def results_artifact(job: Job, content: Iterable[bytes], directory: Path, name: str) -> wandb.Artifact:
     """Draft an artifact of the numbers in a job's results file, as CSV and as a table, without text columns.
+
+    The artifact gets this `name`.
 
     Raises:
         ResultsError: it is not a results file.
@@ -161,7 +163,7 @@ def results_artifact(job: Job, content: Iterable[bytes], directory: Path) -> wan
         writer.writerow(["step", *names])
         for row in parse_results(_chunks(received), complete=True):
             writer.writerow([row.step, *(row.values.get(name, "") for name in names)])
-    artifact = new_artifact(artifact_name(f"results-{job.id}"), RESULTS, {"job_id": job.id})
+    artifact = new_artifact(name, RESULTS, {"job_id": job.id})
     add_local_file(artifact, path, path.name)
     lines = (_encoded([row.step, *(row.values.get(name) for name in names)]) for row in rows)
     _add_table(artifact, directory, "steps", {"step": int} | dict.fromkeys(names, float), lines)

@@ -6,7 +6,7 @@ import threading
 import time
 from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from function_app.data.checkpoints import best_checkpoint
@@ -18,11 +18,13 @@ from function_app.models import Checkpoint, Job
 from function_app.tracking.wandb.api import Question, WandbApi
 from function_app.tracking.wandb.changes import Change, write
 from function_app.tracking.wandb.internals import add_local_file
+from function_app.tracking.wandb.names import LINKED, taken, usable
 from function_app.tracking.wandb.runs import OpenRun, new_artifact
 from function_app.tracking.wandb.uploads import Uploads
 from function_app.tracking.wandb.versions import (
     LATEST,
     Version,
+    describe,
     going_on,
     going_on_in,
     is_linked,
@@ -38,14 +40,12 @@ from function_app.tracking.wandb.versions import (
     versions_in,
 )
 
-MODEL = "model"
-
 _BY_HAND = "Check WANDB_REGISTRY and the key's role there; the app does not try again, so link this model in W&B."
 _EXPIRES = (
     "W&B deletes the job's models in this project after {:,.3g} days, as its team has chosen (TTL). A link to a registry keeps a"
     " model."
 )
-_BEFORE = "m"  # the name of the query for `latest`
+_BEFORE, _TYPES = "m", "k"  # the names of the queries for `latest` and for the types of collections
 _LOOKS = 8  # checks of the version with `latest`, while others write their versions
 _OF_AZURE = re.compile(r".+?\.ft-(?P<job>[0-9a-f]{32})(?:[-:].*)?")
 
@@ -66,27 +66,33 @@ class Models:
     in a backfill, which begins with the newest jobs, these runs exist first.
 
     Attributes:
-        collection: the family's artifact, see `data.description.collection_of`.
+        family: the name of the family's artifact, see `data.description.collection_of`.
         kind: the artifact's type.
         dates: when the models and their base model end. They are metadata of a version and not in its file, as they may change.
+        warnings: refusals that do not fail the job are added to it.
+        collection: the artifact in use. It is not the family's if others use that name for another type.
         written: the number of versions that were sent.
         linked: the registry that the final model was linked to now; empty if it was linked before or not at all.
-        warnings: refusals that do not fail the job.
     """
 
     api: WandbApi
     job: Job
     checkpoints: Sequence[Checkpoint]
-    collection: str
-    kind: str = MODEL
-    dates: Mapping[str, str] = field(default_factory=dict)
+    family: str
+    kind: str
+    dates: Mapping[str, str]
+    warnings: list[str]
+    collection: str = ""
     written: int = 0
     linked: str = ""
-    warnings: list[str] = field(default_factory=list)
     _known: frozenset[str] = frozenset()
+    _sent: dict[str, Version] = field(default_factory=dict)
 
     def send(self, run: OpenRun, uploads: Uploads) -> None:
         """Start to upload the models that W&B does not have."""
+        chosen, warnings = usable(self.api, run.answers, [self.family], _TYPES, self.kind)
+        self.collection = chosen[self.family]
+        self.warnings += warnings
         there = versions(self.api, self.kind, self.collection) if run.resumed else []
         self._known = frozenset(alias for each in there if each.made_by(self.job.id) for alias in each.aliases)
         for model, checkpoint in _models(self.job, self.checkpoints):
@@ -115,6 +121,7 @@ class Models:
         )
 
     def _note(self, version: Version) -> None:
+        self._sent[version.id] = version
         with _writing:
             _written[self._where].append((time.monotonic(), version))
 
@@ -126,7 +133,7 @@ class Models:
         """Return the changes that move `latest` back to the newest model: the one that had it when the run was opened
         (`asks_before`), or one that this process has written since.
         """
-        had = newest_in(self.api, run.answers, [self.collection], _BEFORE).get(self.collection)
+        had = newest_in(self.api, run.answers, [self.family], _BEFORE).get(self.collection)
         with _writing:  # a version from the opening of the run may have been deleted since
             since = [version for at, version in _written[self._where] if at > run.answered_at]
         last = [checkpoint.step for _, checkpoint in _models(self.job, self.checkpoints) if checkpoint]
@@ -152,22 +159,66 @@ class Models:
         if not project.get("artifactType"):  # W&B has the models, but its answer below a mutation is UNVERIFIED
             project = self.api.ask("ProjectArtifacts", *self.asks)
         there = versions_in(self.api, project, self.kind, self.collection)
+        relabelled = [describe(each.id, self._sent[each.id].metadata) for each in there if self._is_others(each)]
+        there = self._recognized(there)
         own = [each for each in there if each.made_by(self.job.id)]
         if self.written and (days := min((each.lifetime for each in own if each.lifetime), default=0)):
             self.warnings.append(_EXPIRES.format(days))
         further = going_on_in(project, self._names)
-        write(self.api, [*_given(self.api, further, own), *self._best(own)])
-        _set_latest(self.api, self.kind, self.collection, there)
+        write(self.api, [*relabelled, *_given(self.api, further, own), *self._best(own)])
+        self._set_latest(self.api, self.collection, there)
         final = next((each for each in own if _alias(self.job) in each.aliases), None)
         if registry and final and self.job.status == "succeeded":
             new = not self._known.intersection(final.aliases)
             try:
-                self.linked = _link(self.api, registry, self.collection, self.kind, final, new=new)
+                self.linked = self._link(registry, final, new=new)
             except (WandbBusyError, KeyRefusedError):
                 raise
             except WandbError as error:
                 warning = f"The model is not in the registry {registry.name!r}: {error.message} {_BY_HAND}"
                 self.warnings.append(warning)
+
+    def _is_others(self, version: Version) -> bool:
+        """Return whether others had logged the content that was sent: W&B then answers their version, with their metadata."""
+        return version.id in self._sent and not version.made_by(self.job.id)
+
+    def _recognized(self, there: Iterable[Version]) -> list[Version]:
+        """Return versions, those with content that was sent as made by the job's run."""
+        sent = self._sent
+        return [
+            replace(each, run=sent[each.id].run, metadata=sent[each.id].metadata) if self._is_others(each) else each
+            for each in there
+        ]
+
+    def _set_latest(self, api: WandbApi, collection: str, there: Sequence[Version]) -> None:
+        """Move `latest` to the newest model, and check again, because another writer may have added one in the meantime."""
+        for _ in range(_LOOKS):
+            moved = _latest(api, collection, there)
+            if not moved:
+                return
+            write(api, moved)
+            there = self._recognized(versions(api, self.kind, collection))
+
+    def _link(self, registry: Registry, final: Version, *, new: bool) -> str:
+        """Link a model to the registry if it is not there yet. Return its collection, or an empty string if nothing was done.
+
+        A version that is `new` is not linked yet.
+
+        In the registry, too, `latest` is the newest job's model and not the one that was linked last.
+        """
+        usual = registry.collection_of(self.family)
+        place = self.api.elsewhere(registry.project, organization_of(self.api))
+        found = place.ask("Project", Question("id", {}), taken([usual], _TYPES))
+        if not found:  # linking to a project that is not there would create it
+            raise WandbError(f"W&B has no registry {registry.name!r} in {place.entity}.")
+        chosen, warnings = usable(place, found, [usual], _TYPES, self.kind, LINKED)
+        collection = chosen[usual]
+        if not new and is_linked(self.api, final.id, place, collection):
+            return ""
+        self.warnings += warnings
+        link(place, collection, final.id)
+        self._set_latest(place, collection, self._recognized(versions(place, self.kind, collection)))
+        return f"{registry.name}/{collection}"
 
     @property
     def _best_alias(self) -> str:
@@ -184,9 +235,9 @@ class Models:
         return [model for model, _ in _models(self.job, self.checkpoints)]
 
 
-def asks_before(collection: str) -> Question:
-    """Return the question that `Models.given_back` needs, to send when the run is opened."""
-    return newest([collection], _BEFORE)
+def asks_before(family: str) -> list[Question]:
+    """Return the questions that `Models` needs, to send when the run is opened."""
+    return [newest([family], _BEFORE), taken([family], _TYPES)]
 
 
 def previous_model(api: WandbApi, job: Job) -> str | None:
@@ -216,16 +267,6 @@ def _models(job: Job, checkpoints: Sequence[Checkpoint]) -> Iterator[tuple[str, 
         yield final, next((checkpoint for checkpoint in kept if checkpoint.model == final), None)
 
 
-def _set_latest(api: WandbApi, kind: str, collection: str, there: Iterable[Version]) -> None:
-    """Move `latest` to the newest model, and check again, because another writer may have added one in the meantime."""
-    for _ in range(_LOOKS):
-        moved = _latest(api, collection, there)
-        if not moved:
-            return
-        write(api, moved)
-        there = versions(api, kind, collection)
-
-
 def _latest(api: WandbApi, collection: str, there: Iterable[Version]) -> list[Change]:
     newest = max(
         (version for version in there if _is_of_a_job(version) and _job_created_at(version)), key=_age, default=None
@@ -238,24 +279,6 @@ def _latest(api: WandbApi, collection: str, there: Iterable[Version]) -> list[Ch
 def _given(api: WandbApi, further: dict[str, str], there: Iterable[Version]) -> list[Change]:
     by_model = {str(version.metadata.get("fine_tuned_model")): version for version in there}
     return [use(api, run_id, by_model[model].id) for run_id, model in further.items() if model in by_model]
-
-
-def _link(api: WandbApi, registry: Registry, family: str, kind: str, final: Version, *, new: bool) -> str:
-    """Link a model to the registry if it is not there yet. Return its collection, or an empty string if nothing was done.
-
-    A version that is `new` is not linked yet.
-
-    In the registry, too, `latest` is the newest job's model and not the one that was linked last.
-    """
-    collection = registry.collection_of(family)
-    place = api.elsewhere(registry.project, organization_of(api))
-    if not new and is_linked(api, final.id, place, collection):
-        return ""
-    if not place.ask("Project", Question("id", {})):  # linking to a project that is not there would create it
-        raise WandbError(f"W&B has no registry {registry.name!r} in {place.entity}.")
-    link(place, collection, final.id)
-    _set_latest(place, kind, collection, versions(place, kind, collection))
-    return f"{registry.name}/{collection}"
 
 
 def _is_of_a_job(version: Version) -> bool:

@@ -17,7 +17,7 @@ import wandb
 
 from function_app.errors import NotYetError, RunDeletedError, TakenError, UnusableRunError
 from function_app.models import MetricRow, RunState
-from function_app.tracking import Identity, Turn
+from function_app.tracking import OF_JOB, Identity, Turn
 from function_app.tracking.wandb.api import CLOSED, Question, Stored, WandbApi
 from function_app.tracking.wandb.changes import Change, edit_run, write
 from function_app.tracking.wandb.client import ROWS_TIMEOUT
@@ -67,7 +67,7 @@ class RunWriter:
         """Start from the current state of a run in W&B.
 
         Raises:
-            RunDeletedError: it does not exist and must not be created.
+            RunDeletedError: it does not exist and must not be created, or it should be new but is somebody else's.
             NotYetError: another program is writing it.
             WandbError: somebody moved it.
         """
@@ -82,6 +82,8 @@ class RunWriter:
             raise RunDeletedError("The run was deleted in W&B, which never reuses an id.")
         if stored and stored.place != (api.entity, api.project):
             raise moved(run_id, *stored.place)
+        if stored and new and OF_JOB in new.config and (stored.known.foreign or stored.known.other_user):
+            raise RunDeletedError("Somebody else's run has this id.")
         if stored and stored.known.foreign and new:
             raise NotYetError("W&B has a run for this job that its listing does not show yet.")
         self.resumed = stored is not None

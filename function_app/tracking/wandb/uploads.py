@@ -29,10 +29,12 @@ class Uploads:
 
     Attributes:
         inputs: versions that the run was made from, uploaded now or before. They must still be recorded (`versions.use`).
+        warnings: what people should know about artifacts and that does not fail the job.
     """
 
     def __init__(self, api: WandbApi, run: OpenRun, *, on_disk: int = ON_DISK) -> None:
         self.inputs: list[str] = []
+        self.warnings: list[str] = []
         self._api = api
         self._run = run
         self._sent: list[tuple[ArtifactHandle, Callable[[str], object]]] = []

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from function_app.data.fields import Fields, object_in, whole
+from function_app.data.fields import Fields, object_in, text, whole
 from function_app.errors import WandbBusyError, WandbError
 from function_app.tracking import run_of
 from function_app.tracking.wandb.api import Question, WandbApi
@@ -20,7 +20,9 @@ _PAGE = 100
 _RUNS_THAT_GO_ON = 100  # runs that train one job's models further; further runs are not linked to them
 
 _VERSION = """
-id metadata ttlDurationSeconds createdBy { ... on Run { name } } aliases { alias artifactCollection { name project { name } } }
+id metadata ttlDurationSeconds
+createdBy { ... on Run { name user { username } } ... on User { username } }
+aliases { alias artifactCollection { name project { name } } }
 """
 
 _VERSIONS = f"""
@@ -69,11 +71,13 @@ mutation LinkArtifact($input: LinkArtifactInput!) { linkArtifact(input: $input) 
 class Version:
     """One version of an artifact.
 
-    Members of the project can write any alias and any metadata, so versions are recognized by the run that made them.
+    Members of the project can write any alias and any metadata, and name a run like a job. So versions are recognized by
+    the run that made them and its user, whom W&B takes from the key.
 
     Attributes:
         aliases: its aliases in the requested collection.
-        run: the id of the run that made it; empty if a person made it, or if the run was deleted.
+        run: the id of the run that made it; empty if it was not made by a run of our key's user, or if the run was deleted.
+        ours: whether our key's user made it, or W&B does not say who did.
         lifetime: the days until W&B deletes it; 0 if W&B keeps it.
     """
 
@@ -81,6 +85,7 @@ class Version:
     aliases: tuple[str, ...] = ()
     metadata: Mapping[str, Any] = field(default_factory=dict)
     run: str = ""
+    ours: bool = True
     lifetime: float = 0.0
 
     def made_by(self, job_id: str) -> bool:
@@ -175,6 +180,13 @@ def point(api: WandbApi, collection: str, alias: str, version_id: str) -> Change
     return Change("addAliases", {"artifactID": version_id, "aliases": [{**target, "alias": alias}]}, "success")
 
 
+def describe(version_id: str, metadata: Mapping[str, Any]) -> Change:
+    """Return the change that sets a version's metadata."""
+    return Change(
+        "updateArtifact", {"artifactID": version_id, "metadata": json.dumps(dict(metadata))}, "artifact { id }"
+    )
+
+
 def organization_of(api: WandbApi) -> str:
     """Return the entity that owns the registries of the project's organization (as in wandb 0.31).
 
@@ -212,10 +224,18 @@ def _nodes(connection: Mapping[str, Any] | None) -> Iterator[dict[str, Any]]:
 
 def _version(api: WandbApi, collection: str, node: Mapping[str, Any]) -> Version:
     held = (alias for alias in node.get("aliases") or [] if _is(alias["artifactCollection"], api, collection))
-    run = str((node.get("createdBy") or {}).get("name") or "")
+    maker = Fields(node.get("createdBy"))
+    user = maker.read("username", text) or maker.fields("user").read("username", text)
+    ours = not (user and api.user) or user == api.user
     seconds = Fields(node).read("ttlDurationSeconds", whole) or 0  # negative without a limit (wandb 0.31, artifact.py)
-    aliases = tuple(alias["alias"] for alias in held)
-    return Version(str(node["id"]), aliases, object_in(node.get("metadata")), run, max(seconds, 0) / 86_400)
+    return Version(
+        id=str(node["id"]),
+        aliases=tuple(alias["alias"] for alias in held),
+        metadata=object_in(node.get("metadata")),
+        run=(maker.read("name", text) or "") if ours else "",
+        ours=ours,
+        lifetime=max(seconds, 0) / 86_400,
+    )
 
 
 def _is(place: Mapping[str, Any], api: WandbApi, collection: str) -> bool:

@@ -43,7 +43,7 @@ def _create_artifact(context: Context, *, given: Input) -> Payload:
     if artifact:
         sequence.point(aliases, artifact)
     else:
-        artifact = store.add_artifact(sequence, given.digest, run)
+        artifact = store.add_artifact(sequence, given.digest, run, context.user)
         artifact.description = given.description
         artifact.metadata = parsed_metadata(given.metadata)
         artifact.tags = _tags(given.tags)

@@ -178,6 +178,8 @@ TYPES: Types = {
         "tags": lambda artifact, _: _tags(artifact.tags),
         "fileCount": lambda artifact, _: len(artifact.entries),
         "commitHash": None,
+        # that the maker of a version without a run is the key's user is UNVERIFIED (wandb 0.31 only names the type)
+        "createdBy": lambda artifact, _: artifact.created_by or artifact.user,
         "createdAt": lambda artifact, _: when(artifact.created_at),
         "updatedAt": lambda artifact, _: when(artifact.updated_at) if artifact.updated_at else None,
         # -2 is without an end (wandb 0.31, ArtifactTTL)

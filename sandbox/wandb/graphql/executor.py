@@ -36,6 +36,7 @@ from pydantic import BaseModel, ConfigDict
 
 from sandbox.wandb.graphql.context import Context
 from sandbox.wandb.rules import RefusedError
+from sandbox.wandb.users import User
 
 SCHEMA = Path(__file__).with_name("schema.graphql")
 # Arguments with names that Python has taken.
@@ -205,9 +206,9 @@ def _json_text(value: Any) -> str:
 
 
 def _type_name(value: Any, _info: GraphQLResolveInfo[Context], abstract: GraphQLAbstractType) -> str:
-    """The type of an object where the schema has an interface: a run is the only Creator."""
+    """The type of an object where the schema has an interface."""
     if abstract.name == "Creator":
-        return "Run"
+        return "User" if isinstance(value, User) else "Run"
     if abstract.name == "Integration":
         return "SlackIntegration"
     return "ArtifactPortfolio" if value.portfolio else "ArtifactSequence"

@@ -16,7 +16,7 @@ from function_app.data.job_log import JobLog
 from function_app.data.jsonl import read_rows
 from function_app.engine.reporting import FAILED, alert_of
 from function_app.models import DatasetPolicy, Job, JobError, TableRow
-from function_app.text import file_name, lines, one_line, without_mentions
+from function_app.text import lines, one_line, without_mentions
 from tests.conftest import ROOT
 from tests.function_app.conftest import JOB, Bench, a_file, a_job
 
@@ -159,37 +159,6 @@ def test_table_rows_have_no_credentials() -> None:
     )
     assert isinstance(row, TableRow)
     assert "SECRET" not in str(row.cells)
-
-
-@pytest.mark.parametrize(
-    ("name", "safe"),
-    [
-        ("train.jsonl", "train.jsonl"),
-        ("my data 2.jsonl", "my data 2.jsonl"),
-        ("C:\\data\\train.jsonl", "train.jsonl"),
-        ("../../../.../PWNED", "PWNED"),
-        ("train 10:00.jsonl", "00.jsonl"),
-        ("abc\u202elnosj.exe", "abclnosj.exe"),
-        ("$(touch x).jsonl", "__touch x_.jsonl"),
-        *(
-            (bad, "file-1.jsonl")
-            for bad in (
-                "",
-                "..",
-                " ",
-                "a/..",
-                *("examples.table.json", "examples.partitioned-table.json", "Examples"),
-                "wandb_manifest.json",
-                "\x00",
-                "CON",
-                "aux.jsonl",
-            )
-        ),
-        ("x" * 5000 + ".jsonl", "x" * 94 + ".jsonl"),
-    ],
-)
-def test_a_name_from_outside_never_becomes_a_path_or_one_of_our_names(name: str, safe: str) -> None:
-    assert file_name(name, "file-1.jsonl") == safe
 
 
 def test_text_from_outside_cannot_control_a_terminal_forge_a_line_or_notify_anybody() -> None:

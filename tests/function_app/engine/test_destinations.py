@@ -77,7 +77,7 @@ def test_each_job_goes_where_its_rule_sends_it_with_the_files_that_the_rule_allo
     store = bench.cloud.world.wandb.store
     here, there = store.run(ENTITY, PROJECT, JOB), store.run("acme-eu", "finetune", THIRD_JOB)
     assert [sorted(file.entries) for run in (here, there) for file in run.used] == [
-        [*TABLE, "train.jsonl"],
+        [*TABLE, f"{FILE}.jsonl"],
         ["file"],
     ]
     assert (there.config["account"], there.config["region"]) == ("aoai-eu", "westeurope")

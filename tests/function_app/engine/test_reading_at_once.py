@@ -50,7 +50,7 @@ def test_concurrent_reads_of_files_are_limited(tmp_path: Path) -> None:
         directory = tmp_path / name
         directory.mkdir()
         try:
-            return dataset_artifact(account, name, DatasetPolicy.FULL, directory).name
+            return dataset_artifact(account, name, DatasetPolicy.FULL, directory, name).name
         except NotThereError:
             return "gone"
 

@@ -133,7 +133,7 @@ def test_a_table_with_fewer_examples_than_the_file_says_so(bench: Bench) -> None
     assert len(lines) == TABLE_ROWS
     assert lines == sorted(set(lines))
     assert lines[-1] > TABLE_ROWS  # a choice from everywhere, not the head
-    assert dataset(bench).read("train.jsonl").count(b"\n") == count
+    assert dataset(bench).read(f"{FILE}.jsonl").count(b"\n") == count
     assert (
         dataset(bench).description
         == "10,500 examples of format chat; the table shows 10,000 of them, chosen at random."
@@ -205,15 +205,16 @@ class Huge:
 
 
 def test_a_file_that_does_not_fit_on_the_disk_is_a_sample(tmp_path: Path) -> None:
-    artifact = dataset_artifact(Huge(), FILE, DatasetPolicy.FULL, tmp_path)
+    artifact = dataset_artifact(Huge(), FILE, DatasetPolicy.FULL, tmp_path, FILE)
     assert (artifact.metadata["policy"], artifact.metadata["rows_in_table"]) == ("sample", SAMPLE_ROWS)
     assert "did not fit on the disk" in (artifact.description or "")
     assert {path.name for path in tmp_path.iterdir()} == {"examples", "examples.partitioned-table.json"}
 
 
-def test_a_dataset_that_another_run_made_is_never_taken_for_the_jobs_own(bench: Bench) -> None:
+@pytest.mark.parametrize("maker", [{}, {"run": None, "user": "vera"}, {"run": "ftjob-9", "user": "vera"}])
+def test_a_dataset_that_others_made_is_never_taken_for_the_jobs_own(bench: Bench, maker: dict[str, Any]) -> None:
     bench.world(a_job())
-    theirs = bench.forged(FILE, "dataset", file_id=FILE, policy="full", examples=1)
+    theirs = bench.forged(FILE, "dataset", **maker, file_id=FILE, policy="full", examples=1)
     assert bench.tick()[JOB].final
     assert dataset(bench) is not theirs
     assert bench.run().config["training_data"]["examples"] == 8

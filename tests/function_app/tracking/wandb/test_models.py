@@ -13,7 +13,7 @@ from function_app.engine.planner import RULE
 from function_app.models import DatasetPolicy, Result
 from sandbox.runtime.faults import Gate
 from sandbox.wandb.artifacts import Artifact, Collection
-from tests.function_app.conftest import ENTITY, JOB, KEY, OTHER_JOB, PROJECT, Bench, a_file, a_job, child
+from tests.function_app.conftest import ENTITY, FILE, JOB, KEY, OTHER_JOB, PROJECT, Bench, a_file, a_job, child
 
 FAMILY = "gpt-4o-mini-2024-07-18-tickets"
 TICKETS: dict[str, Any] = {"suffix": "tickets", "hyperparameters": {"n_epochs": 3}}
@@ -313,3 +313,58 @@ def test_a_model_that_another_run_made_is_never_taken_for_the_jobs_own(bench: Be
     assert collection(bench).aliases_of(theirs) == []
     assert linked(bench).versions == [own[-1]]
     assert [each for each in bench.run(OTHER_JOB).used if each.type == "model"] == [own[-1]]
+
+
+@pytest.mark.parametrize("run", ["ftjob-" + "9" * 32, f"{JOB}-2"])
+def test_a_run_of_another_member_that_is_named_like_a_job_makes_no_model_of_the_job(bench: Bench, run: str) -> None:
+    """The run is named like a job that does not exist, or like the replacement of this job's run."""
+    bench.world(a_job(**FIRST))
+    named = JOB if run.startswith(JOB) else run
+    job = {"job_id": named, "fine_tuned_model": MODEL}
+    values = {"fine_tuned_model": MODEL, "job_created_at": "9999-01-01", "job": job}
+    theirs = bench.forged(FAMILY, "model", named, f"{JOB}-best", run=run, user="vera", **values)
+    assert bench.tick()[JOB].final
+    found = collection(bench)
+    assert JOB not in found.aliases_of(theirs)
+    assert "latest" not in found.aliases_of(theirs)
+    assert found.latest is found.versions[-1]
+    assert [said(each)["step"] for each in found.versions[1:]] == [10, 20, 30]
+
+
+def test_a_model_with_the_same_content_that_another_member_logged_first_gets_our_metadata(bench: Bench) -> None:
+    """W&B answers the known version and keeps its metadata and its maker."""
+    bench.world(a_job(**FIRST))
+    bench.tick()
+    store, found = bench.cloud.world.wandb.store, collection(bench)
+    theirs = found.versions[-1]
+    theirs.created_by = store.add_run(store.add_project(ENTITY, PROJECT), "theirs", store.users["vera"])
+    theirs.metadata = {"fine_tuned_model": "theirs", "job_created_at": "1999-01-01"}
+    bench.mark(rule=None)
+    assert bench.tick(bench.engine(wandb_registry=REGISTRY))[JOB].final
+    assert said(theirs)["fine_tuned_model"] == MODEL
+    assert (found.latest, linked(bench).versions) == (theirs, [theirs])
+
+
+@pytest.mark.parametrize("versions", [0, 1])
+def test_a_name_that_others_use_for_another_type_is_stepped_round(bench: Bench, versions: int) -> None:
+    bench.world(a_job(**FIRST))
+    store = bench.cloud.world.wandb.store
+    project = store.add_project(ENTITY, PROJECT)
+    for taken in (FAMILY, FILE):
+        if versions:
+            bench.forged(taken, "theirs", run=None, user="vera")
+        store.add_collection(project, taken, "theirs")
+    store.add_collection(project, f"{FAMILY}.2", "theirs")
+    store.add_collection(store.add_project("acme-org", "wandb-registry-model"), FAMILY, "theirs", portfolio=True)
+    engine = bench.engine(wandb_registry=REGISTRY)
+    outcome = bench.tick(engine)[JOB]
+    assert (outcome.final, outcome.result) == (True, Result.SYNCED)
+    assert len(collection(bench, f"{FAMILY}.3").versions) == 3
+    assert bench.run().used == collection(bench, f"{FILE}.2").versions
+    assert linked(bench, f"{FAMILY}.2").versions == collection(bench, f"{FAMILY}.3").versions[-1:]
+    assert len(outcome.warnings) == 3
+    assert all(f"instead of {name!r}" in " ".join(outcome.warnings) for name in (FAMILY, FILE))
+    bench.mark(rule=None)
+    assert bench.tick(engine)[JOB].final
+    assert len(collection(bench, f"{FAMILY}.3").versions) == 3
+    assert len(collection(bench, f"{FILE}.2").versions) == 1
