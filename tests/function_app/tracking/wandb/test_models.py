@@ -328,7 +328,7 @@ def test_a_run_of_another_member_that_is_named_like_a_job_makes_no_model_of_the_
     assert JOB not in found.aliases_of(theirs)
     assert "latest" not in found.aliases_of(theirs)
     assert found.latest is found.versions[-1]
-    assert [said(each)["step"] for each in found.versions[1:]] == [10, 20, 30]
+    assert [each.metadata["step"] for each in found.versions[1:]] == [10, 20, 30]
 
 
 def test_a_model_with_the_same_content_that_another_member_logged_first_gets_our_metadata(bench: Bench) -> None:
@@ -341,7 +341,7 @@ def test_a_model_with_the_same_content_that_another_member_logged_first_gets_our
     theirs.metadata = {"fine_tuned_model": "theirs", "job_created_at": "1999-01-01"}
     bench.mark(rule=None)
     assert bench.tick(bench.engine(wandb_registry=REGISTRY))[JOB].final
-    assert said(theirs)["fine_tuned_model"] == MODEL
+    assert theirs.metadata["fine_tuned_model"] == MODEL
     assert (found.latest, linked(bench).versions) == (theirs, [theirs])
 
 
