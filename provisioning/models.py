@@ -14,6 +14,8 @@ SECRETS_OFFICER = "b86a8fe4-44ce-4948-aee5-eccb2c155cd7"
 """The role for the operator and the account's identity that Microsoft's page about W&B requires."""
 SECRETS_USER = "4633458b-17de-408a-b874-0445c86b69e6"
 """The role that may only read secrets."""
+OPENAI_CONTRIBUTOR = "a001fd3d-188f-4b5d-821b-7da978bf7442"
+"""The role on an account for those who start fine-tuning jobs: Cognitive Services OpenAI Contributor."""
 _ACCOUNT_SUFFIXES = tuple(
     f"{service}.azure.{cloud}"
     for service in ("openai", "cognitiveservices", "services.ai")
@@ -46,6 +48,7 @@ class Target:
         identity_role: GUID of the role for the account's identity; `identity_scope` says where it is assigned.
         with_identity: the account's identity is enabled and may read the secret, which the portal's own integration needs.
         readers: object ids of principals that may read the one secret, such as a function app's identity.
+        contributors: object ids of principals that may start fine-tuning jobs in the account.
         by_access_policy: keep the vault on access policies; every grant is an access-policy entry.
         create_vault: create the vault if it is missing, with or without `purge_protection`.
         recover_vault: recover the vault if it is deleted.
@@ -65,6 +68,7 @@ class Target:
     identity_scope: Scope = Scope.VAULT
     with_identity: bool = True
     readers: tuple[str, ...] = ()
+    contributors: tuple[str, ...] = ()
     by_access_policy: bool = False
     create_vault: bool = False
     purge_protection: bool = True
@@ -321,6 +325,9 @@ class Observed:
             whole vault, and None if this identity may not list secrets.
         own_secrets: secrets of the vault that setup wrote, each with the account that it was written for; read only for
             teardown, and None if this identity may not list secrets.
+        on_account: assignments at the account and above it: of the contributors, or for teardown of all principals.
+        contributing: roles at or above the account by contributor's object id in lower case, groups included and conditional
+            ones excluded.
         effective: roles at or above the vault by object id in lower case, groups included and conditional ones excluded;
             read only for a principal that lacks the exact role.
     """
@@ -335,6 +342,8 @@ class Observed:
     roles: Mapping[str, RoleDefinition] = field(default_factory=dict)  # by GUID
     principals: Mapping[str, Principal] = field(default_factory=dict)  # by object id
     effective: Mapping[str, tuple[RoleDefinition, ...]] = field(default_factory=dict)
+    on_account: tuple[Assignment, ...] = ()
+    contributing: Mapping[str, tuple[RoleDefinition, ...]] = field(default_factory=dict)
     own_secrets: Mapping[str, str] | None = None
     other_secrets: bool | None = None
 

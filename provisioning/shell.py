@@ -4,7 +4,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from provisioning.models import SECRETS_USER, Account, Target
+from provisioning.models import OPENAI_CONTRIBUTOR, SECRETS_USER, Account, Target
 from provisioning.resource_ids import assignment_name, resource_group_of
 
 STORAGE_ROLES = ("Storage Blob Data Owner", "Storage Queue Data Contributor", "Storage Table Data Contributor")
@@ -12,7 +12,7 @@ STORAGE_ROLES = ("Storage Blob Data Owner", "Storage Queue Data Contributor", "S
 ROLE_IDS = {
     "Key Vault Secrets User": SECRETS_USER,
     "Cognitive Services OpenAI User": "5e0bd9bd-7b93-4f28-af87-19fc36ad61bd",
-    "Cognitive Services OpenAI Contributor": "a001fd3d-188f-4b5d-821b-7da978bf7442",
+    "Cognitive Services OpenAI Contributor": OPENAI_CONTRIBUTOR,
     "Monitoring Metrics Publisher": "3913510d-42f4-4e42-8a64-420c390055eb",
     "Storage Blob Data Owner": "b7e6dc6d-f1e8-4753-8033-0f276bb0955b",
     "Storage Queue Data Contributor": "974c5e8b-45b9-4653-ba55-5f855dd0fb88",

@@ -30,7 +30,6 @@ class Roles:
     ) -> None:
         self._arm = arm
         self._principal_type = principal_type
-        self._subscription_id = subscription_id
         self._client = AuthorizationManagementClient(credential, subscription_id, **options)
 
     def at(self, scope: str) -> tuple[Assignment, ...]:
@@ -88,11 +87,13 @@ class Roles:
                 for p in self._arm.pages(path)
             )
 
-    def assign(self, scope: str, principal: Principal, role_id: str, description: str) -> Assignment:
+    def assign(
+        self, scope: str, principal: Principal, role_id: str, description: str, likely: str = "ServicePrincipal"
+    ) -> Assignment:
         """Assign the role, or return the same assignment if it exists under another name.
 
         The principal's type is always sent: Azure then needs no directory lookup, and a condition on the caller's right
-        may require it. If it is unknown, `--principal-type` or ServicePrincipal is tried first, then the other types.
+        may require it. If it is unknown, `--principal-type` or the likely one is tried first, then the other types.
 
         An assignment that exists is never written again: that would remove its condition and replace its description.
 
@@ -106,7 +107,7 @@ class Roles:
             if found.role_id != role_id or not same(found.principal_id, principal.object_id):
                 raise _name_taken(name, "it is for another role or principal.")
             return _unconditional(principal, found)
-        known = principal.kind or self._principal_type or "ServicePrincipal"
+        known = principal.kind or self._principal_type or likely
         for kind in dict.fromkeys((known, "ServicePrincipal", "User", "Group")):
             assigned = self._assign_as(kind, scope, principal, role_id, description)
             if assigned:
@@ -120,9 +121,9 @@ class Roles:
         self, kind: str, scope: str, principal: Principal, role_id: str, description: str
     ) -> Assignment | None:
         """Assign the role to a principal of this type; None if it is of another type."""
+        subscription = "/".join(scope.split("/")[:3])
         wanted = RoleAssignmentCreateParameters(
-            role_definition_id=f"/subscriptions/{self._subscription_id}"
-            f"/providers/Microsoft.Authorization/roleDefinitions/{role_id}",
+            role_definition_id=f"{subscription}/providers/Microsoft.Authorization/roleDefinitions/{role_id}",
             principal_id=principal.object_id,
             principal_type=kind,
             description=description,
@@ -204,22 +205,25 @@ def _raise_refusal(principal: Principal, scope: str, name: str, error: HttpRespo
     if code(error) == "PrincipalNotFound":
         raise PrincipalMissingError(
             f"{principal.label} ({principal.object_id}) is not in the directory.",
-            hint=f"If it was deleted, remove its access policy ({_delete_policy(scope, principal)}) or continue without it "
-            "(--accept-loss). If it is new, run the same command again in a few minutes.",
+            hint=f"If it was deleted, {_without(scope, principal)}. If it is new, run the same command again in a few minutes.",
         ) from error
     if code(error) == "PrincipalTypeNotSupported":
         raise PrincipalUnsupportedError(
-            f"A role cannot be assigned to {principal.label} ({principal.object_id}): {text(error)} Its access policy has "
-            "no effect; it should probably name the service principal (enterprise application).",
-            hint=f"Remove the access policy ({_delete_policy(scope, principal)}), or continue without it (--accept-loss).",
+            f"A role cannot be assigned to {principal.label} ({principal.object_id}): {text(error)} An access policy for it "
+            "would have no effect; use the id of the service principal (enterprise application).",
+            hint=f"To continue, {_without(scope, principal)}.",
         ) from error
     if code(error) == "RoleAssignmentUpdateNotPermitted":
         raise _name_taken(name, text(error)) from error
 
 
-def _delete_policy(scope: str, principal: Principal) -> str:
+def _without(scope: str, principal: Principal) -> str:
+    """Say how to go on without the principal."""
     vault = name_of(scope.partition("/secrets/")[0])
-    return shell.command("az", "keyvault", "delete-policy", "-n", vault, "--object-id", principal.object_id)
+    if "/vaults/" not in scope:
+        return "omit it"
+    command = shell.command("az", "keyvault", "delete-policy", "-n", vault, "--object-id", principal.object_id)
+    return f"remove its access policy ({command}), or accept that it has no access (--accept-loss)"
 
 
 def _assignment(sdk: SdkAssignment, requested: str = "") -> Assignment:

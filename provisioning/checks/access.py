@@ -8,13 +8,12 @@ from provisioning.azure.client import Azure
 from provisioning.checks.report import Finding, failed, ok, warning
 from provisioning.durations import spell
 from provisioning.models import AccessPolicy, Account, Assignment, RoleDefinition, Vault
+from provisioning.planning.contributors import SUBMITTING
 from provisioning.planning.permissions import grants, own_policies
 
 READ_SECRET = "Microsoft.KeyVault/vaults/secrets/getSecret/action"  # noqa: S105 - an action, not a secret
 READ_JOBS = "Microsoft.CognitiveServices/accounts/OpenAI/fine-tunes/read"
 READ_FILES = "Microsoft.CognitiveServices/accounts/OpenAI/files/read"
-START_JOBS = "Microsoft.CognitiveServices/accounts/OpenAI/fine-tunes/write"
-UPLOAD_FILES = "Microsoft.CognitiveServices/accounts/OpenAI/files/write"
 PROPAGATION = timedelta(minutes=10)
 """How long a new role may need to take effect (Microsoft, RBAC troubleshooting)."""
 
@@ -71,7 +70,7 @@ def to_jobs(azure: Azure, account: Account, principal_id: str) -> Access:
 
 def to_submit(azure: Azure, account: Account, principal_id: str) -> Access:
     """Return the access of the principal to start jobs and to upload their files."""
-    return _by_role(azure, account.id, principal_id, (START_JOBS, UPLOAD_FILES, READ_JOBS, READ_FILES))
+    return _by_role(azure, account.id, principal_id, SUBMITTING)
 
 
 def _by_role(azure: Azure, scope: str, principal_id: str, actions: Collection[str]) -> Access:

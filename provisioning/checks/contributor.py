@@ -8,8 +8,7 @@ from provisioning.checks import access
 from provisioning.checks.chain import Chain
 from provisioning.checks.report import Finding, known, readable
 from provisioning.errors import ProvisioningError
-
-ROLE = "Cognitive Services OpenAI Contributor"
+from provisioning.planning.contributors import ROLE
 
 
 def checks(object_ids: Iterable[str]) -> Mapping[str, Callable[[Chain], Finding]]:

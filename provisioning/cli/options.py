@@ -190,6 +190,7 @@ def _granting(command: _Command) -> _Command:
         ),
         identity_option,
         _readers("A principal that may read the one secret, such as the function app's identity. May be repeated."),
+        _contributors("A principal that may start fine-tuning jobs in the account. May be repeated."),
         _option(
             "--principal-type",
             type=click.Choice(["ServicePrincipal", "User", "Group"]),
@@ -330,14 +331,9 @@ def function_app_options(command: _Command) -> _Command:
 
 def contributor_option(command: _Command) -> _Command:
     """The option for principals who start fine-tuning jobs."""
-    return _option(
-        "--contributor",
-        "contributors",
-        type=ObjectId(),
-        multiple=True,
-        metavar="OBJECT_ID",
-        help="A principal who starts fine-tuning jobs, to be checked for the role. May be repeated.",
-    )(command)
+    return _contributors("A principal who starts fine-tuning jobs, to be checked for the role. May be repeated.")(
+        command
+    )
 
 
 def _option(*names: str, env: str | None = None, **more: Any) -> Callable[[_Command], _Command]:
@@ -351,6 +347,19 @@ def _readers(description: str) -> Callable[[_Command], _Command]:
         "--reader",
         "readers",
         env="KEY_VAULT_READERS",
+        type=ObjectId(),
+        multiple=True,
+        metavar="OBJECT_ID",
+        help=description,
+    )
+
+
+def _contributors(description: str) -> Callable[[_Command], _Command]:
+    """Return the option that names contributors, with the help text of a command."""
+    return _option(
+        "--contributor",
+        "contributors",
+        env="AZURE_OPENAI_CONTRIBUTORS",
         type=ObjectId(),
         multiple=True,
         metavar="OBJECT_ID",

@@ -225,14 +225,16 @@ class Session:
             )
 
     def _refuse_unknown(self, made: Plan) -> None:
-        """Stop at readers that the directory does not know: Azure would give the role to any id, and report success."""
+        """Stop at named principals that the directory does not know: Azure would give the role to any id, and report success."""
         given = (s.action for s in made.work if isinstance(s.action, AssignRole | AllowByPolicy))
-        readers = [a.principal for a in given if a.purpose is Purpose.READER and a.principal and a.principal.missing]
-        if readers:
+        named = (a for a in given if a.purpose in (Purpose.READER, Purpose.CONTRIBUTOR))
+        unknown = [a.principal.object_id for a in named if a.principal and a.principal.missing]
+        if unknown:
             raise PrincipalMissingError(
-                f"The directory does not know {', '.join(r.object_id for r in readers)}. {self.written}",
-                hint="--reader takes the object id of the enterprise application or managed identity, not the client id or the "
-                "app registration's object id. If it is new, run the same command again in a few minutes.",
+                f"The directory does not know {', '.join(unknown)}. {self.written}",
+                hint="--reader and --contributor take the object id of a user, a group, an enterprise application or a managed "
+                "identity, not the client id or the app registration's object id. If it is new, run the same command again in a "
+                "few minutes.",
             )
 
     def obstacle(self, made: Plan) -> ProvisioningError | None:

@@ -175,7 +175,7 @@ class Executor:
         assigned = roles.assign(self._services, action, self._principal(action))
         if assigned is None:
             return "skipped: the directory does not know the principal"
-        if not action.secret:
+        if action.at_vault:
             self._assigned.append(assigned)
         if action.required_for_switch:
             self._youngest = self._services.clock.now()

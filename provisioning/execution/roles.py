@@ -9,7 +9,7 @@ from provisioning.errors import ConflictError, PrincipalMissingError
 from provisioning.execution.services import SETTLING, Services
 from provisioning.models import Principal
 from provisioning.planning.actions import AssignRole, AwaitRoles
-from provisioning.planning.ownership import description
+from provisioning.planning.ownership import Purpose, description
 
 REPLICATION = timedelta(minutes=2)
 """How long a new identity may be unknown to parts of the directory (Microsoft, RBAC troubleshooting)."""
@@ -27,12 +27,13 @@ class Assigned:
 
 def assign(services: Services, action: AssignRole, principal: Principal) -> Assigned | None:
     """Assign a role; return None if it was skipped because the directory does not know the principal."""
-    switching = not action.vault.rbac and not action.secret
+    switching = not action.vault.rbac and action.at_vault
+    likely = "User" if action.purpose is Purpose.CONTRIBUTOR else "ServicePrincipal"
     scope, text = action.scope, description(action.purpose, action.owner, switching=switching)
     try:
         made = services.retry_on(
             PrincipalMissingError,
-            lambda: services.azure.roles.assign(scope, principal, action.role_id, text),
+            lambda: services.azure.roles.assign(scope, principal, action.role_id, text, likely),
             REPLICATION if action.new_principal else timedelta(0),
             f"the directory to know {principal.label}",
         )
@@ -41,7 +42,7 @@ def assign(services: Services, action: AssignRole, principal: Principal) -> Assi
             return None
         raise
     assigned = Assigned(scope, principal.object_id.lower(), action.role_id, made.created)
-    if action.secret:
+    if not action.at_vault:
         require_listed(services, [assigned])
     return assigned
 

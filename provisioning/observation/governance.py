@@ -209,7 +209,7 @@ class _Reading:
                     content = there | {"identity": {**(there.get("identity") or {}), **identity}}
                     yield f"the identity of {action.account.name}", action.account.id, content, _ACCOUNT_VERSION
                 case AssignRole() if f"role {action.role_name}" not in self._restrictions:
-                    yield f"role {action.role_name}", vault.id, _assignment(action), _ROLE_VERSION
+                    yield f"role {action.role_name}", action.where, _assignment(action), _ROLE_VERSION
 
     def _resource(self, resource_id: str, version: str) -> dict[str, Any]:
         nothing: dict[str, Any] = {}

@@ -56,7 +56,10 @@ def observe(azure: Azure, target: Target, clock: Clock) -> Observed:
     there = vault.state in (VaultState.READY, VaultState.REGISTERING)
     assignments = () if target.by_access_policy or not there else _assignments(azure, target, vault)
     switching = there and not vault.rbac and not target.by_access_policy
-    others = {r.lower() for r in target.readers} | {p.object_id for p in vault.policies if switching}
+    others = {r.lower() for r in (*target.readers, *target.contributors)} | {
+        p.object_id for p in vault.policies if switching
+    }
+    on_account, contributing = _contributing(azure, target, account)
     return Observed(
         caller=azure.caller,
         subscription=azure.subscription,
@@ -69,6 +72,24 @@ def observe(azure: Azure, target: Target, clock: Clock) -> Observed:
         principals=_principals(azure, others - {azure.caller.object_id, account.principal_id}),
         effective=effective(azure, target, vault, account, assignments) if there and vault.rbac else {},
         other_secrets=_other_secrets(azure, target, vault, account, assignments),
+        on_account=on_account,
+        contributing=contributing,
+    )
+
+
+def _contributing(
+    azure: Azure, target: Target, account: Account
+) -> tuple[tuple[Assignment, ...], Mapping[str, tuple[RoleDefinition, ...]]]:
+    """Read the assignments of the contributors at the account and above, and the roles that count for each of them."""
+    held = {each.lower(): azure.roles.of(account.id, each) for each in target.contributors}
+    ids = sorted({a.role_id for found in held.values() for a in found})
+    roles = {i: role for i in ids if (role := azure.roles.definition(account.id, i))}
+    return (
+        tuple(a for found in held.values() for a in found),
+        {
+            who: tuple(roles[a.role_id] for a in found if not a.conditional and a.role_id in roles)
+            for who, found in held.items()
+        },
     )
 
 
@@ -185,9 +206,10 @@ def observe_for_removal(azure: Azure, target: Target, clock: Clock, *, restore: 
     observed = observe(azure, target, clock)
     vault = observed.vault
     assignments = azure.roles.at_and_below(vault.id)
-    observed = replace(observed, assignments=assignments)
+    observed = replace(observed, assignments=assignments, on_account=azure.roles.at(observed.account.id))
     going_back = restore and vault.rbac
-    relevant = assignments if going_back else tuple(each.assignment for each in owned_roles(observed))
+    owned = tuple(each.assignment for each in owned_roles(observed))
+    relevant = (*assignments, *owned) if going_back else owned
     principals = {a.principal_id for a in relevant} | {p.object_id for p in vault.policies}
     ids = sorted({a.role_id for a in assignments}) if going_back else ()
     roles = {i: role for i in ids if (role := azure.roles.definition(vault.id, i))}

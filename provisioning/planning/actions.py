@@ -10,6 +10,7 @@ from typing import ClassVar, NamedTuple
 
 from provisioning.models import Account, Assignment, Principal, Vault, VaultState
 from provisioning.planning.ownership import Owner, Purpose
+from provisioning.resource_ids import within
 
 _WRITE_ACCOUNT = "Microsoft.CognitiveServices/accounts/write"
 _WRITE_VAULT = "Microsoft.KeyVault/vaults/write"
@@ -117,11 +118,12 @@ class AwaitAccount(_OnAccount):
 
 @dataclass(frozen=True)
 class AssignRole(_OnVault):
-    """Assign a role at the vault, or at one of its secrets.
+    """Assign a role at the vault, at one of its secrets, or at the account.
 
     Attributes:
         principal: who gets the role; None for the account's identity, which an earlier step enables.
         secret: the name of the one secret; empty for the whole vault.
+        account_id: the ARM id of the account, for a role at the account.
         new_principal: parts of the directory may not know the principal yet.
         required_for_switch: another principal than the operator depends on it when the vault is switched.
         skip_if_unknown: skip the role if the directory does not know the principal.
@@ -136,15 +138,26 @@ class AssignRole(_OnVault):
     owner: Owner
     purpose: Purpose
     secret: str = ""
+    account_id: str = ""
     new_principal: bool = False
     required_for_switch: bool = False
     skip_if_unknown: bool = False
     narrowed: str = ""
 
     @property
+    def where(self) -> str:
+        """The id of the vault or the account."""
+        return self.account_id or super().where
+
+    @property
+    def at_vault(self) -> bool:
+        """Whether the role is for the whole vault."""
+        return not self.secret and not self.account_id
+
+    @property
     def scope(self) -> str:
         """The scope of the role assignment."""
-        return self.vault.scope(self.secret)
+        return self.account_id or self.vault.scope(self.secret)
 
     @property
     def extent(self) -> frozenset[tuple[str, ...]]:
@@ -219,12 +232,22 @@ class ForgetSwitch(_OnVault):
 
 
 @dataclass(frozen=True)
-class RemoveRole(_OnVault):
-    """Remove a role assignment at the vault or below it."""
-
-    takes = (_UNASSIGN,)
+class _OnRole(_OnVault):
+    """An action on a role assignment at the vault, below it, or at the account."""
 
     assignment: Assignment
+
+    @property
+    def where(self) -> str:
+        """The id of the vault or the account."""
+        return super().where if within(self.assignment.scope, self.vault.id) else self.assignment.scope
+
+
+@dataclass(frozen=True)
+class RemoveRole(_OnRole):
+    """Remove a role assignment."""
+
+    takes = (_UNASSIGN,)
 
     @property
     def extent(self) -> frozenset[tuple[str, ...]]:
@@ -233,12 +256,11 @@ class RemoveRole(_OnVault):
 
 
 @dataclass(frozen=True)
-class HandOverRole(_OnVault):
+class HandOverRole(_OnRole):
     """Record that a role assignment of setup now serves another secret. The role itself stays as it is."""
 
     takes = (_ASSIGN,)
 
-    assignment: Assignment
     description: str
 
     @property

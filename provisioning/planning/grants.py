@@ -36,7 +36,7 @@ _SECRETS_ACTIONS = {
 _WRITING = data_actions(AccessPolicy("", {"secrets": ("get", "list", "set")}))[0]
 """The data actions that the operator needs to store, read back and list versions of the secret."""
 
-_UNKNOWN = (
+UNKNOWN_PRINCIPAL = (
     "the directory does not show this id, and Azure gives roles to any id: check that it is an object id, of an application "
     "that of its enterprise application and not its client id"
 )
@@ -133,7 +133,11 @@ def _role(
         why=_WHY[purpose] + (f"; had {had} by access policy" if had else ""),
         before=had,
         after=f"{name} on " + (f"secret {secret}" if secret else observed.vault.name),
-        danger=NARROWED if condition else _UNKNOWN if who and who.missing else _reach(observed, purpose, secret),
+        danger=NARROWED
+        if condition
+        else UNKNOWN_PRINCIPAL
+        if who and who.missing
+        else _reach(observed, purpose, secret),
         action=AssignRole(
             observed.vault,
             role_id,

@@ -13,7 +13,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from provisioning.models import SECRETS_OFFICER, SECRETS_USER, AccessPolicy, Assignment, Observed, Principal, Target
+from provisioning.models import (
+    OPENAI_CONTRIBUTOR,
+    SECRETS_OFFICER,
+    SECRETS_USER,
+    AccessPolicy,
+    Assignment,
+    Observed,
+    Principal,
+    Target,
+)
 from provisioning.planning.grants import OFFICER_PERMISSIONS, READER_PERMISSIONS
 from provisioning.planning.ownership import (
     Mark,
@@ -71,15 +80,15 @@ def narrowed_roles(observed: Observed) -> tuple[Assignment, ...]:
 
 
 def _marked(observed: Observed) -> Iterable[tuple[Assignment, Mark]]:
-    for each in observed.assignments:
+    for each in (*observed.assignments, *observed.on_account):
         mark = mark_of(each.description)
-        if mark and each.derived and within(each.scope, observed.vault.id) and _is_as_given(observed, each, mark):
+        if mark and each.derived and _is_as_given(observed, each, mark):
             yield each, mark
 
 
 def _is_as_given(observed: Observed, each: Assignment, mark: Mark) -> bool:
     """Whether setup assigns this role at this scope for the recorded purpose."""
-    vault, secret = observed.vault, secret_in(each.scope)
+    vault, secret = observed.vault, secret_in(each.scope) if within(each.scope, observed.vault.id) else ""
     at_vault = same(each.scope, vault.id)
     at_secret = bool(secret) and (not mark.secret or same(secret, mark.secret))
     match mark.purpose:
@@ -89,6 +98,8 @@ def _is_as_given(observed: Observed, each: Assignment, mark: Mark) -> bool:
             return (at_vault or at_secret) and each.role_id in (SECRETS_OFFICER, SECRETS_USER)
         case Purpose.READER:
             return at_secret and each.role_id == SECRETS_USER
+        case Purpose.CONTRIBUTOR:
+            return same(each.scope, observed.account.id) and each.role_id == OPENAI_CONTRIBUTOR
         case Purpose.CARRIED_OVER:
             return at_vault and each.role_id in CANDIDATES
 
@@ -108,6 +119,8 @@ def fate_of_role(target: Target, observed: Observed, each: OwnedRole, *, restore
         return Fate.REMOVE if undone or (by_policy and belongs_to(target, observed, each)) else Fate.STAY
     if not belongs_to(target, observed, each):
         return Fate.STAY
+    if each.purpose is Purpose.CONTRIBUTOR:
+        return Fate.HAND_OVER if successor(target, observed, each.purpose) else Fate.REMOVE
     if not by_policy and each.assignment.principal_id.lower() in had_policies(observed):
         return Fate.STAY
     if each.purpose is not Purpose.IDENTITY and users(target, observed):
@@ -159,13 +172,14 @@ def is_alone(target: Target, observed: Observed) -> bool:
 
 def successor(target: Target, observed: Observed, purpose: Purpose) -> Owner | None:
     """Return who else needs the same role or entry: another account for this secret, or another secret; None without any."""
-    if purpose is not Purpose.IDENTITY:
+    of_account = purpose in (Purpose.IDENTITY, Purpose.CONTRIBUTOR)
+    if not of_account:
         for user in users(target, observed):
             if is_other(target, observed, user):
                 return user
     for name, record in sorted((observed.own_secrets or {}).items()):
         other = recorded_owner(record or target.account, name)
-        if not same(name, target.secret) and (purpose is not Purpose.IDENTITY or not is_other(target, observed, other)):
+        if not same(name, target.secret) and (not of_account or not is_other(target, observed, other)):
             return other
     return None
 
@@ -175,7 +189,7 @@ def users(target: Target, observed: Observed) -> tuple[Owner, ...]:
     by_role = (
         each.mark.owner
         for each in owned_roles(observed)
-        if each.purpose is not Purpose.CARRIED_OVER
+        if each.purpose not in (Purpose.CARRIED_OVER, Purpose.CONTRIBUTOR)
         and same(each.mark.secret or secret_in(each.assignment.scope) or target.secret, target.secret)
         and of_another_account(target, observed, each)
         and not is_gone(observed, each.assignment)

@@ -42,6 +42,7 @@ class Purpose(StrEnum):
     OPERATOR = "operator"
     IDENTITY = "account identity"
     READER = "reader"
+    CONTRIBUTOR = "contributor"
     CARRIED_OVER = "carried over from access policy"
 
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from provisioning import shell
 from provisioning.durations import spell
 from provisioning.models import CHANGING, KeyState, Observed, SecretState, Target, VaultState
-from provisioning.planning import grants
+from provisioning.planning import contributors, grants
 from provisioning.planning.actions import AssignRole, AwaitAccount, AwaitRoles, EnableIdentity, SwitchToRbac
 from provisioning.planning.carry_over import carry_over
 from provisioning.planning.ownership import owner
@@ -36,6 +36,7 @@ def plan_setup(target: Target, observed: Observed, key: KeyState) -> Plan:
         steps += [*access, secret_step(target, observed, key)]
         steps += grants.on_secret(target, observed)
         steps += grants.broader_access(target, observed)
+    steps += contributors.on_account(target, observed)
     steps += network_note(observed)
     return Plan(about, tuple(steps), tuple(losses))
 

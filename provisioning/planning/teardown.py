@@ -7,7 +7,8 @@ next run finds the remaining records and continues.
 from collections.abc import Collection, Iterable, Iterator
 
 from provisioning import shell
-from provisioning.models import Assignment, Observed, SecretState, SecretVersion, Target
+from provisioning.models import OPENAI_CONTRIBUTOR, Assignment, Observed, SecretState, SecretVersion, Target
+from provisioning.planning import contributors
 from provisioning.planning.actions import (
     ForgetSwitch,
     HandOverRole,
@@ -40,7 +41,7 @@ from provisioning.planning.principals import is_operator, principal
 from provisioning.planning.steps import Loss, Plan, Step, Verb
 from provisioning.resource_ids import same
 
-_ORDER = (Purpose.CARRIED_OVER, Purpose.READER, Purpose.IDENTITY, Purpose.OPERATOR)
+_ORDER = (Purpose.CONTRIBUTOR, Purpose.CARRIED_OVER, Purpose.READER, Purpose.IDENTITY, Purpose.OPERATOR)
 _ACCESS_MODEL = "vault access model"
 
 
@@ -350,6 +351,8 @@ def _identity(target: Target, observed: Observed) -> Step:
 
 def _named(observed: Observed, each: Assignment) -> str:
     defined = observed.roles.get(each.role_id)
+    if each.role_id == OPENAI_CONTRIBUTOR:
+        return contributors.ROLE
     return CANDIDATES.get(each.role_id) or (defined.name if defined else each.role_id)
 
 

@@ -1,0 +1,135 @@
+"""`--contributor`: who starts fine-tuning jobs gets the role on the account, and teardown takes back what setup gave."""
+
+from typing import Any
+
+import pytest
+
+from provisioning import errors
+from provisioning.cli import setup
+from provisioning.planning.contributors import ROLE, SUBMITTING
+from provisioning.planning.steps import Verb
+from sandbox.azure.roles import ROLES
+from tests.conftest import Load
+
+from ..bench import OPERATOR_ENV, Bench
+from ..conftest import Call
+from .vault_in_use import OWNER, SOON, world
+
+ACCOUNT = "rg-ml/Microsoft.CognitiveServices/accounts/aoai-ml"
+
+
+def id_of(bench: Bench, name: str) -> str:
+    return str(bench.cloud.world.tenant.named(name).object_id)
+
+
+def on_account(bench: Bench) -> set[tuple[str, str]]:
+    """(who, role) at the account."""
+    tenant = bench.cloud.world.tenant
+    found = (a for a in tenant.rbac.assignments.values() if a.scope.lower().endswith("/accounts/aoai-ml"))
+    return {(tenant.principals[a.principal_id].alias, ROLES[a.role_id].name) for a in found}
+
+
+def may_submit(bench: Bench, name: str) -> bool:
+    tenant = bench.cloud.world.tenant
+    (account,) = tenant.accounts.values()
+    return all(tenant.may(id_of(bench, name), action, account.id, data=True) for action in SUBMITTING)
+
+
+@pytest.mark.parametrize("by_policy", [False, True])
+def test_contributors_may_start_jobs_after_setup_and_lose_the_role_at_teardown(
+    load: Load, bench: Bench, *, by_policy: bool
+) -> None:
+    load(world() | {"assignments": [OWNER]} | SOON)
+    options: dict[str, Any] = {"contributors": (id_of(bench, "dana"),), "by_access_policy": by_policy}
+    assert "role Cognitive Services OpenAI Contributor → dana" in setup.status(bench.session(**options)).left
+    bench.setup(**options)
+    assert on_account(bench) == {("dana", ROLE)}
+    assert may_submit(bench, "dana")
+    assert bench.idle(**options)
+    assert not setup.status(bench.session(**options)).work
+    bench.teardown()
+    assert on_account(bench) == set()
+
+
+@pytest.mark.parametrize("through", ["dana", "ml-team"], ids=["another role", "a group"])
+def test_whoever_may_start_jobs_already_gets_nothing_and_keeps_it_at_teardown(
+    load: Load, bench: Bench, through: str
+) -> None:
+    people = [
+        {"name": "operator", "kind": "user", "display_name": "you@contoso.example"},
+        {"name": "dana", "kind": "user", "display_name": "dana@contoso.example"},
+        {"name": "ml-team", "kind": "group", "members": ["dana"]},
+    ]
+    given = {"principal": through, "role": "Cognitive Services OpenAI Contributor", "scope": "rg-ml"}
+    vault = {"name": "kv-ml", "group": "rg-ml"}
+    load(world() | {"principals": people, "vaults": [vault], "assignments": [OWNER, given]} | SOON)
+    session = bench.setup(contributors=(id_of(bench, "dana"),))
+    assert on_account(bench) == set()
+    shown = [s["detail"] for s in session.facts["steps"] if s["verb"] == Verb.ALREADY]
+    assert "Cognitive Services OpenAI Contributor → dana@contoso.example on aoai-ml" in shown
+    bench.teardown()
+    assert may_submit(bench, "dana")
+
+
+def test_a_role_with_a_condition_is_neither_replaced_nor_removed(load: Load, bench: Bench) -> None:
+    given = {"principal": "dana", "role": ROLE, "scope": ACCOUNT, "condition": "(false)", "condition_met": False}
+    load(world() | {"assignments": [OWNER, given]} | SOON)
+    with pytest.raises(errors.ConditionalRoleError):
+        bench.setup(contributors=(id_of(bench, "dana"),))
+    assert bench.cloud.writes == 0
+    bench.setup()
+    bench.teardown()
+    assert on_account(bench) == {("dana", ROLE)}
+
+
+def test_an_id_that_the_directory_does_not_know_is_refused(bench: Bench) -> None:
+    with pytest.raises(errors.PrincipalMissingError, match="Nothing was written"):
+        bench.setup(contributors=("11111111-2222-4333-8444-555555555555",))
+    assert bench.cloud.writes == 0
+
+
+def test_a_role_that_others_gave_is_not_removed(load: Load, bench: Bench) -> None:
+    given = {"principal": "dana", "role": ROLE, "scope": ACCOUNT}
+    forged = given | {
+        "principal": "billing-api",
+        "description": "azure-openai-wandb: contributor of aoai-ml/wandb-api-key",
+    }
+    load(world() | {"assignments": [OWNER, given, forged]} | SOON)
+    bench.setup()
+    bench.teardown()
+    assert on_account(bench) == {("dana", ROLE), ("billing-api", ROLE)}
+
+
+def test_another_secret_of_the_account_keeps_its_contributors(load: Load, bench: Bench) -> None:
+    load(world() | {"assignments": [OWNER]} | SOON)
+    dana = (id_of(bench, "dana"),)
+    bench.setup(secret="wandb-prod", contributors=dana)
+    bench.setup(secret="wandb-staging", contributors=dana)
+    bench.teardown(secret="wandb-prod")
+    assert on_account(bench) == {("dana", ROLE)}
+    bench.teardown(secret="wandb-staging")
+    assert on_account(bench) == set()
+
+
+def test_the_right_is_required_at_the_account(load: Load, bench: Bench) -> None:
+    """The vault is in another group, where the operator may assign roles."""
+    owners = [{"principal": "operator", "role": "Contributor", "scope": "rg-ml"}, OWNER | {"scope": "rg-vaults"}]
+    vault = {"name": "kv-ml", "group": "rg-vaults"}
+    load({"extends": "contoso", "groups": ["rg-ml", "rg-vaults"], "vaults": [vault], "assignments": owners} | SOON)
+    with pytest.raises(errors.MissingRightsError, match="roleAssignments/write at aoai-ml"):
+        bench.setup(vault_group="rg-vaults", contributors=(id_of(bench, "dana"),))
+    bench.setup(vault_group="rg-vaults")
+
+
+def test_without_the_directory_the_type_is_found_by_trying(load: Load, bench: Bench) -> None:
+    refused = {"op": "DirectoryObjects_GetByIds", "do": {"status": 403}}
+    load(world() | {"assignments": [OWNER], "faults": [refused]} | SOON)
+    both = (id_of(bench, "dana"), id_of(bench, "billing-api"))
+    bench.setup(contributors=both)
+    assert on_account(bench) == {("dana", ROLE), ("billing-api", ROLE)}
+
+
+def test_the_option_takes_several_object_ids(bench: Bench, call: Call) -> None:
+    both = f"{id_of(bench, 'dana')} {id_of(bench, 'billing-api')}"
+    done = call("plan", "-o", "json", env=OPERATOR_ENV | {"AZURE_OPENAI_CONTRIBUTORS": both})
+    assert done.stdout.count("Cognitive Services OpenAI Contributor \\u2192") == 2
