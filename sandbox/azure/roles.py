@@ -229,11 +229,7 @@ ROLES: dict[str, Role] = _roles(
         (),
         (_V + "secrets/getSecret/action", _V + "secrets/readMetadata/action"),
     ),
-    Role(
-        "25fbc0a9-bd7c-42a3-aa1a-3b75d497ee68",
-        "Cognitive Services Contributor",
-        (*_COMMON, _COGNITIVE + "*"),
-    ),
+    Role("25fbc0a9-bd7c-42a3-aa1a-3b75d497ee68", "Cognitive Services Contributor", (*_COMMON, _COGNITIVE + "*")),
     Role(
         "a001fd3d-188f-4b5d-821b-7da978bf7442",
         "Cognitive Services OpenAI Contributor",
@@ -253,13 +249,7 @@ ROLES: dict[str, Role] = _roles(
         ),
         (_OPENAI + "stored-completions/read",),
     ),
-    Role(
-        "b59867f0-fa02-499b-be73-45a86b5b3e1c",
-        "Cognitive Services Data Reader",
-        (),
-        (),
-        (_COGNITIVE + "*/read",),
-    ),
+    Role("b59867f0-fa02-499b-be73-45a86b5b3e1c", "Cognitive Services Data Reader", (), (), (_COGNITIVE + "*/read",)),
     Role(
         "a97b65f3-24c7-4388-baec-2e87135dc908",
         "Cognitive Services User",
@@ -267,13 +257,7 @@ ROLES: dict[str, Role] = _roles(
         (),
         (_COGNITIVE + "*",),
     ),
-    Role(
-        "b7e6dc6d-f1e8-4753-8033-0f276bb0955b",
-        "Storage Blob Data Owner",
-        (_BLOB + "*",),
-        (),
-        (_BLOB + "blobs/*",),
-    ),
+    Role("b7e6dc6d-f1e8-4753-8033-0f276bb0955b", "Storage Blob Data Owner", (_BLOB + "*",), (), (_BLOB + "blobs/*",)),
     Role(
         "974c5e8b-45b9-4653-ba55-5f855dd0fb88",
         "Storage Queue Data Contributor",

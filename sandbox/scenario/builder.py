@@ -7,16 +7,7 @@ from sandbox.azure.governance import ROOT, Lock, Subscription
 from sandbox.azure.policy import BUILT_IN, Definition, PolicyAssignment, rule
 from sandbox.azure.rbac import EVERYBODY, Assignment, DenyAssignment, assignment_name
 from sandbox.azure.roles import Delegation, Role
-from sandbox.azure.tenant import (
-    AccessPolicy,
-    Account,
-    FunctionApp,
-    Principal,
-    Secret,
-    SecretVersion,
-    Tenant,
-    Vault,
-)
+from sandbox.azure.tenant import AccessPolicy, Account, FunctionApp, Principal, Secret, SecretVersion, Tenant, Vault
 from sandbox.scenario.governance import (
     DenyAssignmentScript,
     GroupScript,

@@ -15,11 +15,7 @@ from sandbox.cloud import Cloud
 
 KEY = "5a4db0c5a4db0c5a4db0c5a4db0c5a4db0c00001"
 JOB, FILE = "ftjob-" + "1" * 32, "file-" + "a" * 32
-_ROLES = (
-    "Owner",
-    "Key Vault Secrets Officer",
-    "Cognitive Services OpenAI Contributor",
-)
+_ROLES = ("Owner", "Key Vault Secrets Officer", "Cognitive Services OpenAI Contributor")
 WORLD: dict[str, Any] = {
     "extends": "contoso",
     "transitions": {"rbac_propagation": 0, "identity_polls": 1},

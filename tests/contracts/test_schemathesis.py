@@ -18,11 +18,7 @@ from sandbox.world import World
 from . import CONTRACTS, WHY_UNFETCHED
 from .attacker import FILE, JOB, WORLD, Attacker, also_unmodelled, repeatable
 
-pytestmark = [
-    pytest.mark.contract,
-    pytest.mark.malformed,
-    pytest.mark.timeout(600),
-]
+pytestmark = [pytest.mark.contract, pytest.mark.malformed, pytest.mark.timeout(600)]
 
 _SPECIFICATION = CONTRACTS / "azure-rest-api-specs" / "specification"
 _ARM, _VAULT, _OPENAI = "management.azure.com", "kv-ml.vault.azure.net", "aoai-ml.openai.azure.com"

@@ -9,14 +9,7 @@ from tests.docs.test_comparison import names_of_tests
 
 PAGE = (ROOT / "docs" / "service-behaviour.md").read_text(encoding="utf-8")
 LIMITS = (ROOT / "docs" / "limits.md").read_text(encoding="utf-8")
-NUMBERED = {
-    "azure-": 20,
-    "signin-": 16,
-    "wandb-F": 23,
-    "sdk-": 18,
-    "jobs-": 9,
-    "foundry-": 23,
-}
+NUMBERED = {"azure-": 20, "signin-": 16, "wandb-F": 23, "sdk-": 18, "jobs-": 9, "foundry-": 23}
 """How many behaviours are known of each service. Rows v1-… and functions-… have names."""
 CELLS = [[cell.strip() for cell in line.strip("| ").split(" | ")] for line in PAGE.splitlines() if line[:3] != "| |"]
 ROWS = {cells[0]: cells[1:] for cells in CELLS if re.fullmatch(r"[a-z0-9]+-[\w-]+", cells[0])}

@@ -225,9 +225,7 @@ def test_a_schedule_for_the_29th_of_february_has_a_next_time() -> None:
 def test_any_text_gives_a_schedule_or_a_clear_error(schedule: str) -> None:
     try:
         Settings(
-            azure_openai_endpoints=("https://a.openai.azure.com",),
-            wandb_api_key=SecretStr("k"),
-            sync_schedule=schedule,
+            azure_openai_endpoints=("https://a.openai.azure.com",), wandb_api_key=SecretStr("k"), sync_schedule=schedule
         )
     except ValidationError as error:
         problems = error.errors()

@@ -158,10 +158,7 @@ def test_without_log_datasets_no_file_of_a_job_is_sent(bench: Bench, script: Scr
 
 
 def test_sync_waits_for_running_jobs_but_not_for_paused_ones(bench: Bench) -> None:
-    bench.world(
-        a_job(created="-5m"),
-        a_job(id=OTHER_JOB, created="-1d", pauses=[{"at_step": 10}]),
-    )
+    bench.world(a_job(created="-5m"), a_job(id=OTHER_JOB, created="-1d", pauses=[{"at_step": 10}]))
     messages: list[str] = []
     waits: list[float] = []
 

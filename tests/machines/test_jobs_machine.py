@@ -69,14 +69,7 @@ COURSES = st.builds(
     pause=st.booleans(),
     every=st.sampled_from((1, 5, 10)),
     results=st.sampled_from(
-        (
-            {},
-            {"cut": True},
-            {"missing": "-1"},
-            {"listed": "succeeded"},
-            {"listed": "never"},
-            {"purged": True},
-        )
+        ({}, {"cut": True}, {"missing": "-1"}, {"listed": "succeeded"}, {"listed": "never"}, {"purged": True})
     ),
 )
 KINDS = st.sampled_from(

@@ -25,11 +25,7 @@ GOOD_KEY = "5a4db0c5a4db0c5a4db0c5a4db0c5a4db0c00001"
 VIEWERS_KEY = "5a4db0c5a4db0c5a4db0c5a4db0c5a4db0c00002"
 ACCOUNT_RECORD = "aoai-ml#1eab4a1e"
 """The contoso account in the records of setup: its name, and a digest of its id."""
-OPERATOR_ENV = {
-    "AZURE_RESOURCE_GROUP": "rg-ml",
-    "AZURE_OPENAI_ACCOUNT": "aoai-ml",
-    "AZURE_KEY_VAULT": "kv-ml",
-}
+OPERATOR_ENV = {"AZURE_RESOURCE_GROUP": "rg-ml", "AZURE_OPENAI_ACCOUNT": "aoai-ml", "AZURE_KEY_VAULT": "kv-ml"}
 
 
 @dataclass

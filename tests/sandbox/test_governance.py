@@ -134,10 +134,7 @@ STRICT: dict[str, tuple[Any, str]] = {
         "tenant",
     ),
     "16 tags of a secret": (lambda: secrets().set_secret("s", "v", tags={str(i): "" for i in range(16)}), "15"),
-    "pages of 26": (
-        lambda: list(secrets().list_properties_of_secrets(max_page_size=26)),
-        "between 1 and 25",
-    ),
+    "pages of 26": (lambda: list(secrets().list_properties_of_secrets(max_page_size=26)), "between 1 and 25"),
     "an app registration": (
         lambda: role_assignments().create(
             vault_id("kv-ml"),

@@ -7,12 +7,7 @@ from typing import Any
 import jwt
 import pytest
 import requests
-from azure.identity import (
-    AzureCliCredential,
-    DeviceCodeCredential,
-    EnvironmentCredential,
-    ManagedIdentityCredential,
-)
+from azure.identity import AzureCliCredential, DeviceCodeCredential, EnvironmentCredential, ManagedIdentityCredential
 from click.testing import CliRunner
 
 from sandbox import cli

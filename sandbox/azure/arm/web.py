@@ -72,10 +72,7 @@ class Web:
         return Reply(200, body)
 
     def _identity(self, app: FunctionApp) -> dict[str, Any] | None:
-        kinds = [
-            *(["SystemAssigned"] if app.system_identity else []),
-            *(["UserAssigned"] if app.identities else []),
-        ]
+        kinds = [*(["SystemAssigned"] if app.system_identity else []), *(["UserAssigned"] if app.identities else [])]
         if not kinds:
             return None
         identity: dict[str, Any] = {"type": ", ".join(kinds)}

@@ -249,10 +249,7 @@ class _Words:
 AZURE = _Words(
     queue=["Job enqueued. Waiting for jobs ahead to complete."],
     preprocessing=["Preprocessing running for file training file."],
-    validated=[
-        "Preprocessing completed for file training file.",
-        "Preprocessing completed for file validation file.",
-    ],
+    validated=["Preprocessing completed for file training file.", "Preprocessing completed for file validation file."],
     started=["Job started.", "Data Import started.", "Finetuning started.", "Job queued, waiting for GPUs."],
     training=["Training started.", "Created results file: {file}"],
     success="Job succeeded.",

@@ -181,12 +181,7 @@ class Job:
     def _event(self, index: int, entry: Message | Span, nth: int) -> dict[str, Any]:
         head = {"id": self._event_id(index), "object": "fine_tuning.job.event"}
         if isinstance(entry, Message):
-            return head | {
-                "created_at": int(entry.at),
-                "level": entry.level,
-                "message": entry.text,
-                "type": "message",
-            }
+            return head | {"created_at": int(entry.at), "level": entry.level, "message": entry.text, "type": "message"}
         step = self._nth_reported(self._reported(entry.first - 1) + nth)
         figures = {name: number(value) for name, value in self._figures.at(step).items()}
         return head | {

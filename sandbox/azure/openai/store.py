@@ -187,13 +187,7 @@ class Store:
             return None
         content = job.results(now)
         return File(
-            file_id,
-            "results.csv",
-            "fine-tune-results",
-            job.course.training,
-            "processed",
-            len(content),
-            lambda: content,
+            file_id, "results.csv", "fine-tune-results", job.course.training, "processed", len(content), lambda: content
         )
 
     def upload(self, filename: str, purpose: str, data: bytes, now: float) -> File:

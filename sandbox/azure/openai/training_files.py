@@ -48,11 +48,7 @@ _LOOKUP = {
     "function": {
         "name": "look_up_ticket",
         "description": "Finds a ticket by its number.",
-        "parameters": {
-            "type": "object",
-            "properties": {"number": {"type": "integer"}},
-            "required": ["number"],
-        },
+        "parameters": {"type": "object", "properties": {"number": {"type": "integer"}}, "required": ["number"]},
     },
 }
 # The smallest PNG there is: one grey dot.

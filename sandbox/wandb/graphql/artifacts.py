@@ -160,7 +160,7 @@ TYPES: Types = {
         "artifactCollections": lambda kind, _, **asked: collection_page(kind.collections, **asked),
     },
     "ArtifactAlias": {
-        "id": lambda alias, _: encoded_id("ArtifactAlias", alias.artifact_collection.number, alias.alias),
+        "id": lambda alias, _: encoded_id("ArtifactAlias", alias.artifact_collection.number, alias.alias)
     },
     "ArtifactEdge": {  # of artifacts, or of memberships, whose number is the collection's
         "version": lambda edge, _: f"v{edge.node.index}",

@@ -154,12 +154,7 @@ def _system_metrics(run: Run, _: Context) -> str:
 
 
 def _history(
-    run: Run,
-    _: Context,
-    *,
-    min_step: int | None = None,
-    max_step: int | None = None,
-    samples: int | None = None,
+    run: Run, _: Context, *, min_step: int | None = None, max_step: int | None = None, samples: int | None = None
 ) -> list[str]:
     """Rows as JSON: all of a range of steps, or a sample of the entire history."""
     if min_step is None and max_step is None:

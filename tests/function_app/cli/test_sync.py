@@ -49,10 +49,7 @@ def test_a_job_is_a_row_and_its_link_and_one_line_sums_up(bench: Bench, run: Com
     assert done.stderr.splitlines()[-1] == "2 jobs: 2 synced"
     assert KEY not in done.stdout + done.stderr
     again = run("function_app", "sync", env=SETTINGS)
-    assert (again.stdout, again.stderr.splitlines()[-1]) == (
-        "",
-        "2 jobs: 2 current; -v lists those that are current",
-    )
+    assert (again.stdout, again.stderr.splitlines()[-1]) == ("", "2 jobs: 2 current; -v lists those that are current")
     assert JOB in run("function_app", "sync", "-v", env=SETTINGS).stdout
 
 

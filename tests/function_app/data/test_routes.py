@@ -6,14 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from function_app.data.routes import (
-    Destination,
-    LeftOut,
-    Registry,
-    Routes,
-    parse_registry,
-    parse_routes,
-)
+from function_app.data.routes import Destination, LeftOut, Registry, Routes, parse_registry, parse_routes
 from function_app.models import DatasetPolicy, Job
 
 HOME = Destination("acme", "OpenAI-Fine-Tune", DatasetPolicy.SAMPLE)
@@ -48,10 +41,7 @@ RULES = """
         ({"account": "aoai-eu-2"}, HOME),
         ({"metadata": {"team": "search"}}, Destination("acme", "search", DatasetPolicy.OFF)),
         ({"metadata": {"Team": "search"}}, HOME),
-        (
-            {"metadata": {"team": "search"}, "suffix": "any"},
-            Destination("acme", "search", DatasetPolicy.OFF),
-        ),
+        ({"metadata": {"team": "search"}, "suffix": "any"}, Destination("acme", "search", DatasetPolicy.OFF)),
     ],
 )
 def test_the_first_rule_that_fits_counts_and_everything_else_goes_to_the_default(

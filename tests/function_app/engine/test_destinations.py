@@ -76,10 +76,7 @@ def test_each_job_goes_where_its_rule_sends_it_with_the_files_that_the_rule_allo
     }  # nobody hides a job by its suffix
     store = bench.cloud.world.wandb.store
     here, there = store.run(ENTITY, PROJECT, JOB), store.run("acme-eu", "finetune", THIRD_JOB)
-    assert [sorted(file.entries) for run in (here, there) for file in run.used] == [
-        [*TABLE, f"{FILE}.jsonl"],
-        ["file"],
-    ]
+    assert [sorted(file.entries) for run in (here, there) for file in run.used] == [[*TABLE, f"{FILE}.jsonl"], ["file"]]
     assert (there.config["account"], there.config["region"]) == ("aoai-eu", "westeurope")
     assert outcomes[THIRD_JOB].run_url.endswith(f"/acme-eu/finetune/runs/{THIRD_JOB}")
 
@@ -112,10 +109,7 @@ def look_twice(bench: Bench, times: int) -> tuple[Engine, dict[str, Outcome]]:
 
 def test_a_project_that_cannot_be_listed_does_not_block_others(bench: Bench) -> None:
     syncing, outcomes = look_twice(bench, times=1)
-    assert {job: outcome.result for job, outcome in outcomes.items()} == {
-        JOB: Result.FAILED,
-        THIRD_JOB: Result.SYNCED,
-    }
+    assert {job: outcome.result for job, outcome in outcomes.items()} == {JOB: Result.FAILED, THIRD_JOB: Result.SYNCED}
     assert outcomes[JOB].status == "succeeded"
     assert {outcome.result for outcome in syncing.sync()} == {Result.SYNCED, Result.CURRENT}
 

@@ -124,9 +124,7 @@ def test_finished_at_that_moves_by_weeks_changes_neither_duration_nor_settling_n
     assert bench.cloud.world.wandb.store.alerts == []  # it failed eight weeks ago, although `finished_at` is later
 
 
-def test_four_checkpoints_are_four_versions_and_without_validation_none_is_the_best(
-    bench: Bench,
-) -> None:
+def test_four_checkpoints_are_four_versions_and_without_validation_none_is_the_best(bench: Bench) -> None:
     model = f"{BODY['model']}.ft-{'1' * 32}"
     kept = [
         {

@@ -57,9 +57,7 @@ BROKEN = {
         "there are 1, and at most 1; training files have at most 512,000,000 bytes",
         "delete old ones",
         "warning",
-        world={
-            "account": {"jobs": [A_JOB], "limits": {"MaxFineTuneCount": 1, "MaxTrainingFileSize": 512_000_000}},
-        },
+        world={"account": {"jobs": [A_JOB], "limits": {"MaxFineTuneCount": 1, "MaxTrainingFileSize": 512_000_000}}},
     ),
     "no account": Broken(
         "account", "There is no Azure OpenAI account aoai-lm", "aoai-ml", target={"account": "aoai-lm"}, also=NO_ACCOUNT
@@ -266,10 +264,7 @@ BROKEN = {
         world={"settings": {"WANDB_ROUTES": "suffix=scratch* -> off"}},
     ),
     "a route that is wrong": Broken(
-        "app settings",
-        "WANDB_ROUTES: rule 1",
-        "docs/routing.md",
-        world={"settings": {"WANDB_ROUTES": "suffix -> off"}},
+        "app settings", "WANDB_ROUTES: rule 1", "docs/routing.md", world={"settings": {"WANDB_ROUTES": "suffix -> off"}}
     ),
     "a Key Vault reference": Broken(
         "app settings",

@@ -46,8 +46,7 @@ PATHS = {
     "recover": Path(a_vault(deleted=True, rbac=True, secrets=KEPT), {"recover_vault": True}),
     "access policies": Path(a_vault(policies=THEIRS), {"by_access_policy": True, "readers": (FUNCTION_APP,)}),
     "least privilege": Path(
-        a_vault(rbac=True),
-        {"identity_role": SECRETS_USER, "identity_scope": Scope.SECRET, "readers": (FUNCTION_APP,)},
+        a_vault(rbac=True), {"identity_role": SECRETS_USER, "identity_scope": Scope.SECRET, "readers": (FUNCTION_APP,)}
     ),
 }
 BEFORE, AFTER = {"status": 400}, {"lost_response": True}

@@ -61,12 +61,7 @@ def test_versions_of_others_are_shown_and_not_changed(load: Load, bench: Bench) 
     theirs = {"value": "by hand", "created_days_ago": 400}
     load(world(theirs, OLD, {"value": "older and disabled", "enabled": False}))
     session = bench.rotate(NEW_KEY)
-    assert versions(bench) == [
-        ("by hand", True),
-        (GOOD_KEY, False),
-        ("older and disabled", False),
-        (NEW_KEY, True),
-    ]
+    assert versions(bench) == [("by hand", True), (GOOD_KEY, False), ("older and disabled", False), (NEW_KEY, True)]
     (note,) = [s for s in session.facts["steps"] if s["verb"] == "note"]
     assert "neither setup nor rotate-key wrote it" in note["detail"]
 

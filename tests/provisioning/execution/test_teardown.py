@@ -209,8 +209,7 @@ def test_a_vault_that_somebody_switched_back_by_hand_loses_the_tag_of_the_switch
 
 
 @pytest.mark.parametrize(
-    ("restore", "missing"),
-    [(False, ["roleAssignments/delete"]), (True, ["roleAssignments/delete", "vaults/write"])],
+    ("restore", "missing"), [(False, ["roleAssignments/delete"]), (True, ["roleAssignments/delete", "vaults/write"])]
 )
 def test_missing_rights_are_named_before_anything_is_written(
     load: Load, bench: Bench, restore: bool, missing: list[str]

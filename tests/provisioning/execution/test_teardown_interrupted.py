@@ -13,11 +13,7 @@ from tests.conftest import Load
 from ..bench import Bench
 from .vault_in_use import SOON, USER, held, policies, world
 
-WRITES = [
-    ("DeleteSecret", 1),
-    ("Vaults_Update", 1),
-    *(("RoleAssignments_Delete", n) for n in (1, 2, 3)),
-]
+WRITES = [("DeleteSecret", 1), ("Vaults_Update", 1), *(("RoleAssignments_Delete", n) for n in (1, 2, 3))]
 READS = [
     ("Accounts_Get", 1),
     ("Vaults_Get", 1),

@@ -81,18 +81,10 @@ def on_policies(
     return replace(observed, vault=replace(observed.vault, tags=tags), own_secrets={"wandb-api-key": "aoai-ml"})
 
 
-DELETED = Step(
-    Verb.REMOVE,
-    NAME,
-    "deleted; recoverable until Azure purges it",
-    before="present",
-    danger=NO_KEY,
-)
+DELETED = Step(Verb.REMOVE, NAME, "deleted; recoverable until Azure purges it", before="present", danger=NO_KEY)
 STAYS_FOR_OTHER = Step(Verb.NOTE, NAME, "stays: aoai-two may use it, too")
 STAYS_ON_RBAC = Step(
-    Verb.NOTE,
-    "vault access model",
-    "stays Azure RBAC, to which setup switched it; --restore-access-policies goes back",
+    Verb.NOTE, "vault access model", "stays Azure RBAC, to which setup switched it; --restore-access-policies goes back"
 )
 ON_POLICIES = Step(Verb.ALREADY, "vault access model", "access policies")
 IDENTITY_STAYS = Step(

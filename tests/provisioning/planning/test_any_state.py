@@ -31,20 +31,7 @@ from provisioning.planning.actions import (
 from provisioning.planning.setup import plan_setup
 from provisioning.planning.steps import Plan, Step
 
-from .states import (
-    BILLING,
-    DANA,
-    DEFINED,
-    IDENTITY,
-    NOW,
-    OPERATOR,
-    TARGET,
-    actions,
-    assigned,
-    found,
-    planned,
-    policy,
-)
+from .states import BILLING, DANA, DEFINED, IDENTITY, NOW, OPERATOR, TARGET, actions, assigned, found, planned, policy
 
 PRINCIPALS = st.sampled_from([OPERATOR, IDENTITY, BILLING, DANA])
 POLICIES = st.lists(

@@ -4,10 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from provisioning.models import (
-    SECRETS_USER,
-    VaultState,
-)
+from provisioning.models import SECRETS_USER, VaultState
 from provisioning.planning.actions import (
     Action,
     AllowByPolicy,
@@ -26,19 +23,7 @@ from provisioning.planning.actions import (
 from provisioning.planning.ownership import Owner, Purpose
 from provisioning.planning.steps import Plan, Step, Verb
 
-from .states import (
-    ACCOUNT_ID,
-    BILLING,
-    DANA,
-    GROUP_ID,
-    VAULT_ID,
-    WAIT,
-    assigned,
-    found,
-    in_place,
-    planned,
-    policy,
-)
+from .states import ACCOUNT_ID, BILLING, DANA, GROUP_ID, VAULT_ID, WAIT, assigned, found, in_place, planned, policy
 
 OFFICER, USER = "Key Vault Secrets Officer", "Key Vault Secrets User"
 OWNED = Owner("aoai-ml", "wandb-api-key")
@@ -54,10 +39,7 @@ DELETED = replace(VAULT, state=VaultState.DELETED)
     [
         (EnableIdentity(found().account), [("Microsoft.CognitiveServices/accounts/write", ACCOUNT_ID)]),
         (AssignRole(VAULT, SECRETS_USER, USER, None, OWNED, Purpose.READER), ["roleAssignments/write"]),
-        (
-            AllowByPolicy(VAULT, None, ("get",), OWNED, Purpose.READER),
-            ["accessPolicies/write", "vaults/write"],
-        ),
+        (AllowByPolicy(VAULT, None, ("get",), OWNED, Purpose.READER), ["accessPolicies/write", "vaults/write"]),
         (RemoveEntries(VAULT, (("x", ("get",)),)), ["accessPolicies/write", "vaults/write"]),
         (SwitchToRbac(VAULT, OWNED), ["vaults/write", "roleAssignments/write"]),
         (RestoreAccessPolicies(VAULT), ["vaults/write", "roleAssignments/write"]),

@@ -36,8 +36,7 @@ def disabled(name: str, *, of: str = " of 2026-02-27") -> Step:
 
 
 @pytest.mark.parametrize(
-    ("target", "until"),
-    [(TARGET, "expires 2026-08-29"), (replace(TARGET, secret_lifetime=None), "does not expire")],
+    ("target", "until"), [(TARGET, "expires 2026-08-29"), (replace(TARGET, secret_lifetime=None), "does not expire")]
 )
 def test_a_new_key_is_a_new_version_and_our_old_versions_are_disabled(target: Target, until: str) -> None:
     versions = (

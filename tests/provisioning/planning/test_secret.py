@@ -5,20 +5,10 @@ from datetime import timedelta
 import pytest
 from pydantic import SecretStr
 
-from provisioning.models import (
-    KeyState,
-    Secret,
-    SecretState,
-)
+from provisioning.models import KeyState, Secret, SecretState
 from provisioning.planning.secret import SOON, expiry_warning, key_state
 
-from .states import (
-    NOW,
-    found,
-    in_place,
-    lines,
-    planned,
-)
+from .states import NOW, found, in_place, lines, planned
 
 UNSEEN = "unless the vault holds it already, which you cannot see yet"
 LIVES = "expires 2026-08-29"

@@ -5,14 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from provisioning.models import (
-    SECRETS_OFFICER,
-    SECRETS_USER,
-    Assignment,
-    Principal,
-    SecretState,
-    SecretVersion,
-)
+from provisioning.models import SECRETS_OFFICER, SECRETS_USER, Assignment, Principal, SecretState, SecretVersion
 from provisioning.planning.actions import RemoveEntries, RemoveRole
 from provisioning.planning.ownership import Purpose
 from provisioning.planning.steps import Loss, Plan, Step, Verb
@@ -256,11 +249,7 @@ def test_named_principals_lose_exactly_what_is_recorded_and_others_are_only_list
     assert removal in [step.action for step in made.steps]
     forgeable = "only a tag of the vault says that setup made it, and others can write tags"
     assert [replace(step, action=None) for step in made.steps[2:4]] == [
-        Step(
-            Verb.NOTE,
-            "access policy",
-            f"of dana stays: {forgeable}. If you gave it with --reader, name it again",
-        ),
+        Step(Verb.NOTE, "access policy", f"of dana stays: {forgeable}. If you gave it with --reader, name it again"),
         Step(
             Verb.REMOVE,
             "access policies",

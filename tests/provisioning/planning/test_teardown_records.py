@@ -4,11 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from provisioning.models import (
-    SECRETS_OFFICER,
-    SECRETS_USER,
-    Assignment,
-)
+from provisioning.models import SECRETS_OFFICER, SECRETS_USER, Assignment
 from provisioning.planning.actions import HandOverRole, RemoveEntries, RemoveRole, RemoveSecret
 from provisioning.planning.owned import proves_switch
 from provisioning.planning.ownership import Owner, Purpose, description, place_of, with_entry

@@ -4,12 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from provisioning.models import (
-    Observed,
-    Secret,
-    SecretState,
-    SecretVersion,
-)
+from provisioning.models import Observed, Secret, SecretState, SecretVersion
 from provisioning.planning.ownership import switched
 from provisioning.planning.steps import Plan, Step, Verb
 from provisioning.planning.teardown import hidden

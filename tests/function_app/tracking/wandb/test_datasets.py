@@ -181,11 +181,7 @@ def test_off_sends_only_the_id_of_a_file(bench: Bench) -> None:
 def test_sample_sends_a_hundred_examples_and_not_the_file(bench: Bench) -> None:
     bench.world(a_job(), files=[secret_file()])
     bench.tick(bench.engine(sync_datasets=DatasetPolicy.SAMPLE))
-    assert sorted(dataset(bench).entries) == [
-        *TABLE,
-        "file",
-        "malformed.table.json",
-    ]
+    assert sorted(dataset(bench).entries) == [*TABLE, "file", "malformed.table.json"]
     assert len(table(bench)) == dataset(bench).metadata["rows_in_table"] == 100
     assert sum(text.count(SECRET) for text in everything_sent(bench)) >= 100
     assert dataset(bench).entries["file"].ref == f"azureopenai://aoai-ml/files/{FILE}"
