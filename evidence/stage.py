@@ -9,13 +9,13 @@ from typing import Any, Self
 
 from evidence.commands.case import Case, differences
 from evidence.processes import Ended, Processes, Running
-from sandbox.azure.tenant import Tenant
 from sandbox.cloud import Cloud
 from sandbox.runtime.faults import Fault
 from sandbox.scenario.reader import Scenario
 from sandbox.world import World
 
 _SHOWN = 12  # differences of one point
+_OF_THE_WORLD = ("clock", "account_added", "account_removed")  # what a tenant has from its world, and keeps
 
 
 class Failed(Exception):  # noqa: N818 - a finding, not an error of this program
@@ -58,7 +58,7 @@ class Stage:
     def __init__(self, *, fork: bool = True) -> None:
         self._fork = fork
         self._stack = ExitStack()
-        self._prepared: dict[str, Tenant] = {}
+        self._prepared: dict[str, dict[str, Any]] = {}
 
     def __enter__(self) -> Self:
         """Start the sandbox, and the process that commands are forked from."""
@@ -87,13 +87,11 @@ class Stage:
         if case.before and case.name not in self._prepared:
             for argv in case.before:
                 self.finish(case, argv)
-            self._prepared[case.name] = deepcopy(self.world.tenant)
+            prepared = {name: value for name, value in vars(self.world.tenant).items() if name not in _OF_THE_WORLD}
+            self._prepared[case.name] = deepcopy(prepared)
             self.cloud.load(Scenario.parse(dict(case.world)))
         if case.before:
-            tenant = self.world.tenant
-            for name, value in vars(deepcopy(self._prepared[case.name])).items():
-                setattr(tenant, name, value)
-            tenant.clock = self.world.clock
+            vars(self.world.tenant).update(deepcopy(self._prepared[case.name]))
         self.world.faults.faults = [Fault.model_validate(each) for each in faults]
 
     def spawn(self, argv: Sequence[str], env: Mapping[str, str], cwd: Path) -> Running:

@@ -1,9 +1,10 @@
-"""After any interruption of setup, the next run ends in the same state, and a further run writes nothing."""
+"""After an interruption of setup, the next run ends in the same state (at every request: see evidence/)."""
 
 import signal
 import subprocess
 import sys
 import time
+from typing import Any
 
 import pytest
 
@@ -140,3 +141,49 @@ def test_an_assignment_that_somebody_made_in_the_meantime_is_adopted(load: Load,
     bench.setup()
     held = [a for a in tenant.rbac.assignments.values() if a.principal_id == operator and a.scope == bench.vault.id]
     assert [a.name for a in held] == ["a1b2c3d4-0000-4000-8000-00000000000b"]
+
+
+CREATE: dict[str, Any] = {"vaults": []}
+RECOVER: dict[str, Any] = {
+    "vaults": [
+        {
+            "name": "kv-ml",
+            "group": "rg-ml",
+            "deleted": True,
+            "rbac": True,
+            "secrets": [{"name": "wandb-api-key", "value": GOOD_KEY}],
+        }
+    ]
+}
+FROM_NOTHING = pytest.mark.parametrize(
+    ("option", "vaults"), [("create_vault", CREATE), ("recover_vault", RECOVER)], ids=["create", "recover"]
+)
+
+
+@FROM_NOTHING
+def test_creating_and_recovering_a_vault_survive_a_lost_answer_in_the_same_run(
+    load: Load, bench: Bench, option: str, vaults: dict[str, Any]
+) -> None:
+    """The SDK asks again, and there is nothing left to create or to recover."""
+    lost = {"op": "Vaults_CreateOrUpdate", "when": {"nth": [1]}, "do": {"lost_response": True}}
+    load(SMALL | vaults | {"faults": [lost]})
+    bench.setup(**{option: True})
+    assert end(bench)[2:] == (True, [GOOD_KEY])
+    assert bench.idle()
+
+
+@pytest.mark.parametrize("lost", [3, 4], ids=["one poll", "two polls"])
+@FROM_NOTHING
+def test_after_a_kill_while_the_vault_is_created_the_next_run_waits_for_it(
+    load: Load, bench: Bench, option: str, vaults: dict[str, Any], lost: int
+) -> None:
+    """A poll is refused, as good as a machine switched off: Azure continues without this machine."""
+    fault = {"op": "Vaults_Get", "when": {"nth": [lost]}, "do": {"status": 400}}  # the polls are reads of the vault
+    load(SMALL | vaults | {"transitions": {"vault_polls": 4}, "faults": [fault]})
+    with pytest.raises(errors.ProvisioningError):
+        bench.setup(**{option: True})
+    assert bench.vault.registering
+    bench.ui.steps.clear()
+    bench.setup(**{option: True})
+    assert bench.ui.steps[0].detail == "the host name of kv-ml is being registered"
+    assert end(bench)[2:] == (True, [GOOD_KEY])

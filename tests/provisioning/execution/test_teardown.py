@@ -1,6 +1,7 @@
 """teardown removes what setup added and nothing else, and setup can follow."""
 
 import json
+from datetime import timedelta
 
 import pytest
 
@@ -303,3 +304,41 @@ def test_the_document_lists_what_was_applied_and_what_stays(load: Load, call: Ca
     assert document["applied"][-1]["detail"] == f"{OFFICER} → you"
     assert document["secret_deleted"] is True
     assert [s["resource"] for s in document["stays"]] == ["account identity"]
+
+
+# --- interruptions (at every request: see evidence/) ------------------------------------------------------------------
+
+
+def end(bench: Bench) -> tuple[object, ...]:
+    secret = bench.vault.secrets.get("wandb-api-key")
+    gone = secret is None or secret.deleted is not None
+    return gone, bench.vault.rbac, dict(bench.vault.tags), held(bench), [who for who, _ in policies(bench)]
+
+
+@pytest.mark.parametrize("restore", [False, True])
+@pytest.mark.parametrize("at", range(3))
+def test_ctrl_c_between_steps_lists_the_changes_that_stand(load: Load, bench: Bench, at: int, restore: bool) -> None:
+    load(world() | SOON)
+    bench.setup(propagation_wait=timedelta(0))
+    bench.teardown(restore=restore)
+    reached = end(bench)
+    bench.setup(propagation_wait=timedelta(0))
+    bench.ui.interrupt_after(at + 1)
+    with pytest.raises(errors.InterruptedByUserError, match=rf"{at + 1} of \d changes were made"):
+        bench.teardown(restore=restore)
+    bench.teardown(restore=restore)
+    assert end(bench) == reached
+
+
+def test_a_resource_that_reappears_during_teardown_is_reported(load: Load, bench: Bench) -> None:
+    """Somebody runs setup at the same time."""
+    load(world() | SOON)
+    bench.setup(propagation_wait=timedelta(0))
+    rbac = bench.cloud.world.tenant.rbac
+    theirs = next(
+        a for a in rbac.assignments.values() if (a.description or "").startswith("azure-openai-wandb: operator")
+    )
+    bench.ui.after = lambda step: rbac.add(theirs) if step.detail.endswith("→ you") else None
+    with pytest.raises(errors.NotInPlaceError, match="Key Vault Secrets Officer → you"):
+        bench.teardown(restore=True)
+    assert bench.clock.slept >= 180, "Azure's listing got its time"
