@@ -84,8 +84,9 @@ def world(kind: str) -> dict[str, Any]:
 def end(world: World) -> Any:
     """Return everything that people see in W&B: each run with all of its steps, each version with its contents, each alert.
 
-    It omits what may differ: the SDK's data about itself, for how long it had a run open, the last step in the summary (all
-    steps of the history are compared), and drafts of versions, which are invisible until they are committed.
+    It omits what may differ: values of the summary that are null, which clear earlier ones; the SDK's data about itself; for how
+    long it had a run open; the last step in the summary (all steps of the history are compared); and drafts of versions, which
+    are invisible until they are committed.
     """
     store = world.wandb.store
     state = {
@@ -108,7 +109,9 @@ def _run(run: Run, world: World) -> dict[str, Any]:
     return {name: getattr(run, name) for name in plain} | {
         "state": str(run.state(world.clock.time())),
         "history": [_without_the_sdks_own(row) for row in run.history],
-        "summary": {k: v for k, v in _without_the_sdks_own(run.summary).items() if k != _WITH_A_ROW},
+        "summary": {
+            k: v for k, v in _without_the_sdks_own(run.summary).items() if k != _WITH_A_ROW and v is not None
+        },
         "config": {name: value for name, value in run.config.items() if name != _MARKS},
         "used": sorted(each.name for each in run.used),
         "logged": sorted(each.name for each in run.logged if each.state == "COMMITTED"),
