@@ -1,8 +1,10 @@
 """The fault matrix: lets the first and the last request of every operation fail in every way.
 
-The command must succeed, or stop with a clear error or succeed with a warning, after which an undisturbed run repairs everything:
-the state is then the same as after an undisturbed run. A clear error is a JSON document with a documented code and its exit status, a message and
-a hint, and no traceback. An operation is tried in the first starting state in which a command uses it.
+The command must succeed, or report what is missing: with a clear error, or with a warning of a job. An undisturbed run then
+repairs everything: the state is the same as after an undisturbed run. A clear error is a JSON document with a documented code
+and its exit status, a message and a hint, and no traceback.
+
+An operation is tried in the first starting state in which a command uses it.
 """
 
 import json
@@ -77,7 +79,10 @@ def meet(case: Case, whole: Undisturbed, operation: str, nth: int, trouble: Trou
 
 def _warned(ended: Ended) -> bool:
     """Return whether a command that succeeded reported that something of a job is missing."""
-    return any(job.get("warnings") for job in json.loads(ended.out).get("jobs", ()))
+    try:
+        return any(job["warnings"] for job in json.loads(ended.out)["jobs"])
+    except (ValueError, KeyError):
+        return False
 
 
 def _unclear(case: Case, ended: Ended) -> Iterator[str]:

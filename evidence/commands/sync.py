@@ -109,9 +109,7 @@ def _run(run: Run, world: World) -> dict[str, Any]:
     return {name: getattr(run, name) for name in plain} | {
         "state": str(run.state(world.clock.time())),
         "history": [_without_the_sdks_own(row) for row in run.history],
-        "summary": {
-            k: v for k, v in _without_the_sdks_own(run.summary).items() if k != _WITH_A_ROW and v is not None
-        },
+        "summary": {k: v for k, v in _without_the_sdks_own(run.summary).items() if k != _WITH_A_ROW and v is not None},
         "config": {name: value for name, value in run.config.items() if name != _MARKS},
         "used": sorted(each.name for each in run.used),
         "logged": sorted(each.name for each in run.logged if each.state == "COMMITTED"),
