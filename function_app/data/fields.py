@@ -1,7 +1,7 @@
 """Read fields of objects from outside, whose values may have any type. Pure."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 _T = TypeVar("_T")
@@ -113,6 +113,30 @@ def parsed(source: object) -> Any:
         return json.loads(source)
     except (ValueError, RecursionError):
         return None
+
+
+def at(value: Any, *path: str) -> Any:
+    """Return the value at a path in nested objects; None if there is none."""
+    for name in path:
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value
+
+
+def within(value: Any, *path: str) -> dict[str, Any]:
+    """Return the object at a path in nested objects; an empty one if there is none."""
+    found = at(value, *path)
+    return found if isinstance(found, dict) else {}
+
+
+def items(value: Any, *path: str) -> list[Any]:
+    """Return the list at a path in nested objects; an empty one if there is none."""
+    found = at(value, *path)
+    return found if isinstance(found, list) else []
+
+
+def nodes(value: Any, *path: str) -> Iterator[dict[str, Any]]:
+    """Yield the objects of a GraphQL connection at a path in nested objects."""
+    yield from filter(None, (within(edge, "node") for edge in items(value, *path, "edges")))
 
 
 def object_in(source: object) -> dict[str, Any]:

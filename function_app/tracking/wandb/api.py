@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 from urllib.parse import quote
 
-from function_app.data.fields import Fields, object_in, parsed, text, whole
+from function_app.data.fields import Fields, at, items, nodes, object_in, parsed, text, whole, within
 from function_app.errors import KeyRefusedError, WandbBusyError
 from function_app.models import RunState
 from function_app.tracking import OF_JOB, Identity, KeySource, run_of
@@ -135,8 +135,7 @@ class WandbApi:
     def entity(self) -> str:
         """The owner of the project: from the settings, or the key's default entity."""
         if self._entity is None:
-            viewer = self.query(_VIEWER, {}).get("viewer")
-            self._entity = str((viewer or {}).get("entity") or "")
+            self._entity = text(at(self.query(_VIEWER, {}), "viewer", "entity")) or ""
         return self._entity
 
     def states(self, job_ids: Sequence[str], *, accounts: Sequence[str] = ()) -> dict[str, RunState]:
@@ -174,16 +173,14 @@ class WandbApi:
     def stored(self, run_id: str, *others: Question) -> tuple[Stored | None, dict[str, Any]]:
         """Return the current state of a run, or None if it does not exist, and the project with the other answers."""
         project = self.ask("Run", _run(run_id), *others)
-        run = project.get("run")
+        run = within(project, "run")
         now = self.client.now()
         return (_stored(run, run_id, self.page(run_id), now, self.user) if run else None), project
 
     def rows(self, run_id: str, after: int, at_most: int) -> list[str]:
         """Return the rows of a run after a step, each as a JSON text."""
         asked = {"run": run_id, "minStep": after + 1, "maxStep": 2**31 - 1, "pageSize": at_most}
-        found = (self.query(_ROWS, asked).get("project") or {}).get("run") or {}
-        history = found.get("history")
-        return history if isinstance(history, list) else []
+        return items(self.query(_ROWS, asked), "project", "run", "history")
 
     def stream(self, run_id: str, body: bytes, *, before: Callable[[], None]) -> None:
         """Post to a run's file stream, see `WandbClient.file_stream`."""
@@ -240,7 +237,7 @@ class WandbApi:
 
     def page(self, run_id: str) -> str:
         """Return the address of a run's page."""
-        return f"{project_page(self.entity, self.project, self.base_url)}/runs/{quote(run_id)}"
+        return f"{project_page(self.entity, self.project, self.base_url)}/runs/{quote(run_id, errors='replace')}"
 
     def _runs(self, variables: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         cursor = None
@@ -248,15 +245,15 @@ class WandbApi:
         while True:
             answer = self.query(_RUNS, {**variables, "cursor": cursor})
             self._note_user(answer)
-            found = (answer.get("project") or {}).get("runs") or {}
-            nodes = (edge.get("node") or {} for edge in found.get("edges") or [])
-            new = {node["name"]: node for node in nodes if node.get("name") and node["name"] not in seen}
+            found = within(answer, "project", "runs")
+            named = ((text(node.get("name")), node) for node in nodes(found))
+            new = {name: node for name, node in named if name and name not in seen}
             yield from new.values()  # a run may come twice, as cursors are offsets (wandb#6614)
             seen |= new.keys()
-            info = found.get("pageInfo") or {}
+            info = within(found, "pageInfo")
             if not info.get("hasNextPage"):
                 return
-            cursor = info.get("endCursor")
+            cursor = text(info.get("endCursor"))
             if cursor is None or not new:
                 raise WandbBusyError(f"W&B repeats pages when it lists the runs of {self.entity}/{self.project}.")
 
@@ -275,7 +272,7 @@ query {operation}($entity: String!, $project: String!{declared}) {{
 """
         answer = self.query(query, {name: value for name, (_, value) in variables.items()})
         self._note_user(answer)
-        return answer.get("project") or {}
+        return within(answer, "project")
 
     def _note_user(self, answer: Mapping[str, Any]) -> None:
         self.user = Fields(answer.get("viewer")).read("username", text) or self.user
@@ -298,14 +295,13 @@ def _stored(run: Mapping[str, Any], run_id: str, url: str, now: float, user: str
     last = _step(Fields(object_in(tail[-1])), "_step") if isinstance(tail, list) and tail else -1
     place = Fields(run.get("project"))
     config = object_in(run.get("config"))
-    tags = run.get("tags")
     return Stored(
         id=str(run.get("id") or ""),
         known=replace(known, last_step=max(known.last_step, last)),
         marks=marks_in(config),
         config=config,
         summary=_summary(run),
-        tags=tuple(tags) if isinstance(tags, list) else (),
+        tags=tuple(tag for tag in items(run, "tags") if isinstance(tag, str)),
         openable=all(run.get(name) is not None for name in _READ_ON_OPENING),
         heartbeat=_seconds(run.get("heartbeatAt")),
         place=(place.fields("entity").read("name", text) or "", place.read("name", text) or ""),

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from function_app.data.fields import within
 from function_app.models import Checkpoint, DatasetPolicy, Job
 from function_app.tracking import Confirmed, FileSource, Identity, Intent, ModelTarget, Turn
 from function_app.tracking.wandb.api import Question, WandbApi
@@ -77,7 +78,7 @@ class WandbSession(RunWriter):
         edited = self.write_marks(changes, *(models.asks if models else []))
         if models is None or attached is None or attached.target is None:
             return Confirmed(warnings=tuple(attached.warnings) if attached else ())
-        models.place((edited.get("bucket") or {}).get("project") or {}, attached.target.registry)
+        models.place(within(edited, "bucket", "project"), attached.target.registry)
         return Confirmed(models.written, models.linked, tuple(attached.warnings))
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from function_app.data.fields import within
 from function_app.errors import WandbBusyError
 from function_app.tracking.wandb.api import Question, Stored, WandbApi
 
@@ -71,4 +72,4 @@ def write(api: WandbApi, changes: Sequence[Change]) -> list[Mapping[str, Any]]:
     )
     query = f"mutation {changes[0].operation}({declared}) {{\n{asked}}}\n"
     answers = api.query(query, {name: value for name, (_, value) in variables.items()})
-    return [answers.get(f"w{number}") or {} for number in range(len(changes))]
+    return [within(answers, f"w{number}") for number in range(len(changes))]

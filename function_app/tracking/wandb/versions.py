@@ -4,11 +4,11 @@ Operations have the SDK's names. Every function may raise KeyRefusedError, Wandb
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from function_app.data.fields import Fields, object_in, text, whole
+from function_app.data.fields import Fields, at, items, nodes, object_in, text, whole, within
 from function_app.errors import WandbBusyError, WandbError
 from function_app.tracking import run_of
 from function_app.tracking.wandb.api import Question, WandbApi
@@ -106,8 +106,8 @@ def newest_in(
     api: WandbApi, project: Mapping[str, Any], collections: Sequence[str], prefix: str = "c"
 ) -> dict[str, Version]:
     """Return the newest version of each of these collections that exists, by name."""
-    found = {name: (project.get(f"{prefix}{number}") or {}).get("artifact") for number, name in enumerate(collections)}
-    return {name: _version(api, name, artifact) for name, artifact in found.items() if artifact}
+    found = {name: within(project, f"{prefix}{number}", "artifact") for number, name in enumerate(collections)}
+    return {name: version for name, node in found.items() if (version := _version(api, name, node))}
 
 
 def versions(api: WandbApi, kind: str, collection: str) -> list[Version]:
@@ -134,10 +134,11 @@ def versions_in(api: WandbApi, project: Mapping[str, Any], kind: str, collection
     """Return the committed versions of a collection. Query further pages if the answer has only some of them."""
     found: dict[str, Version] = {}
     while True:
-        page = ((project.get("artifactType") or {}).get("artifactCollection") or {}).get("artifacts") or {}
-        versions = {version.id: version for node in _nodes(page) for version in [_version(api, collection, node)]}
-        info = page.get("pageInfo") or {}
-        cursor = info.get("endCursor")
+        page = within(project, "artifactType", "artifactCollection", "artifacts")
+        listed = (_version(api, collection, node) for node in nodes(page))
+        versions = {version.id: version for version in listed if version}
+        info = within(page, "pageInfo")
+        cursor = text(info.get("endCursor"))
         more = info.get("hasNextPage") and cursor is not None
         if more and versions.keys() <= found.keys():
             raise WandbBusyError(f"W&B lists the same versions of {collection} again and again.")
@@ -157,15 +158,16 @@ def going_on(models: Sequence[str]) -> Question:
 
 def going_on_in(project: Mapping[str, Any], models: Sequence[str]) -> dict[str, str]:
     """Return, by run id, the model that each run trains further."""
-    return {node["name"]: model for node in _nodes(project.get("runs")) if (model := _model(node)) in models}
+    listed = ((text(node.get("name")), _model(node)) for node in nodes(project, "runs"))
+    return {name: model for name, model in listed if name and model in models}
 
 
 def made_by(api: WandbApi, run_ids: Sequence[str], model: str) -> list[Version]:
     """Return the versions that these runs have written, and those of runs with this final model."""
     asked = [{"config.fine_tuned_model": model}, *([{"name": {"$in": [*run_ids]}}] if run_ids else [])]
-    answer = api.query(_MADE_BY, {"filters": json.dumps({"$or": asked}), "perPage": _PAGE}).get("project") or {}
-    runs = _nodes(answer.get("runs"))
-    return [_version(api, "", node) for run in runs for node in _nodes(run.get("outputArtifacts"))]
+    answer = api.query(_MADE_BY, {"filters": json.dumps({"$or": asked}), "perPage": _PAGE})
+    written = (node for run in nodes(answer, "project", "runs") for node in nodes(run, "outputArtifacts"))
+    return [version for node in written if (version := _version(api, "", node))]
 
 
 def use(api: WandbApi, run_id: str, version_id: str) -> Change:
@@ -193,10 +195,10 @@ def organization_of(api: WandbApi) -> str:
     Raises:
         WandbError: the entity has no organization, or is a person in several.
     """
-    entity = api.query(_ORGANIZATIONS, {"entity": api.entity}).get("entity") or {}
+    entity = within(api.query(_ORGANIZATIONS, {"entity": api.entity}), "entity")
     own = entity.get("organization")
-    found = [own] if own else (entity.get("user") or {}).get("organizations") or []
-    names = [str((each.get("orgEntity") or {}).get("name")) for each in found if each.get("orgEntity")]
+    found = [own] if own else items(entity, "user", "organizations")
+    names = [name for each in found if (name := text(at(each, "orgEntity", "name")))]
     if len(names) != 1:
         many = f"several organizations ({', '.join(names)})" if names else "no organization"
         raise WandbError(
@@ -207,8 +209,8 @@ def organization_of(api: WandbApi) -> str:
 
 def is_linked(api: WandbApi, version_id: str, registry: WandbApi, collection: str) -> bool:
     """Return whether a version is in a collection of a registry."""
-    artifact = api.query(_PLACES, {"artifactID": version_id}).get("artifact") or {}
-    places = (node["artifactCollection"] for node in _nodes(artifact.get("artifactMemberships")))
+    answer = api.query(_PLACES, {"artifactID": version_id})
+    places = (node.get("artifactCollection") for node in nodes(answer, "artifact", "artifactMemberships"))
     return any(_is(place, registry, collection) for place in places)
 
 
@@ -218,19 +220,24 @@ def link(registry: WandbApi, collection: str, version_id: str) -> None:
     registry.query(_LINK, {"input": {**target, "artifactID": version_id, "aliases": []}})
 
 
-def _nodes(connection: Mapping[str, Any] | None) -> Iterator[dict[str, Any]]:
-    yield from (edge["node"] for edge in (connection or {}).get("edges") or [])
-
-
-def _version(api: WandbApi, collection: str, node: Mapping[str, Any]) -> Version:
-    held = (alias for alias in node.get("aliases") or [] if _is(alias["artifactCollection"], api, collection))
-    maker = Fields(node.get("createdBy"))
+def _version(api: WandbApi, collection: str, node: Mapping[str, Any]) -> Version | None:
+    """Return a version; None if it has no id. A collection that the key may not see is null."""
+    stated = Fields(node)
+    version_id = stated.read("id", text)
+    if version_id is None:
+        return None
+    held = (
+        text(at(each, "alias"))
+        for each in items(node, "aliases")
+        if _is(at(each, "artifactCollection"), api, collection)
+    )
+    maker = stated.fields("createdBy")
     user = maker.read("username", text) or maker.fields("user").read("username", text)
     ours = not (user and api.user) or user == api.user
-    seconds = Fields(node).read("ttlDurationSeconds", whole) or 0  # negative without a limit (wandb 0.31, artifact.py)
+    seconds = stated.read("ttlDurationSeconds", whole) or 0  # negative without a limit (wandb 0.31, artifact.py)
     return Version(
-        id=str(node["id"]),
-        aliases=tuple(alias["alias"] for alias in held),
+        id=version_id,
+        aliases=tuple(filter(None, held)),
         metadata=object_in(node.get("metadata")),
         run=(maker.read("name", text) or "") if ours else "",
         ours=ours,
@@ -238,9 +245,9 @@ def _version(api: WandbApi, collection: str, node: Mapping[str, Any]) -> Version
     )
 
 
-def _is(place: Mapping[str, Any], api: WandbApi, collection: str) -> bool:
+def _is(place: object, api: WandbApi, collection: str) -> bool:
     """Return whether this is the collection. A registry may have one with the same name and another `latest`."""
-    return bool(place["name"] == collection and (place.get("project") or {}).get("name") == api.project)
+    return bool(at(place, "name") == collection and at(place, "project", "name") == api.project)
 
 
 def _model(run: Mapping[str, Any]) -> str:

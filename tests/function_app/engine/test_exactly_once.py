@@ -13,7 +13,7 @@ from function_app.engine.outcomes import Candidate
 from function_app.models import DatasetPolicy, Outcome, Result
 from function_app.tracking.wandb.marks import KEY as MARKS
 from sandbox.wandb.runs import Run
-from tests.function_app.conftest import ENTITY, FILE, JOB, PROJECT, TEN_MINUTES, Bench, a_job, child
+from tests.function_app.conftest import FILE, JOB, OTHER_JOB, TEN_MINUTES, Bench, a_job, child
 
 FAMILY = "gpt-4o-mini-2024-07-18"
 STEPS = list(range(1, 31))
@@ -53,16 +53,30 @@ def check_all_is_there_once(bench: Bench) -> None:
 
 
 def test_two_processes_at_once_leave_every_step_once(bench: Bench) -> None:
-    """Two that upload one file at the same moment give it two versions of equal content: only a lease could prevent that."""
     bench.world(a_job())
     processes = [child(bench.cloud), child(bench.cloud)]
     for process in processes:
         process.wait(timeout=60)
     bench.tick()
     check_all_is_there(bench)
-    datasets = [a for a in bench.cloud.world.wandb.store.artifacts(ENTITY, PROJECT) if a.type == "dataset"]
-    assert {artifact.sequence.name for artifact in datasets} == {FILE}
-    assert len({artifact.digest for artifact in datasets}) == 1
+    assert list(bench.aliases(FILE)) == ["v0"]
+
+
+@pytest.mark.parametrize("operation", ["Run", "CreateArtifact", "CommitArtifact"])
+def test_two_processes_that_meet_a_new_file_at_once_leave_one_version_of_it(bench: Bench, operation: str) -> None:
+    """W&B answers the later of two that began a version with 409, and gives it the other's version before that."""
+    bench.world(a_job(), a_job(id=OTHER_JOB))
+    gate = bench.cloud.world.gate
+    gate.operation = operation
+    slow = child(bench.cloud, "-m", "function_app", "sync", "--job", JOB)
+    assert gate.reached.wait(timeout=60)
+    assert bench.engine().sync_job("aoai-ml", OTHER_JOB).final
+    gate.opened.set()
+    slow.communicate(timeout=60)
+    bench.cloud.clock.advance(130)
+    assert bench.tick()[JOB].result in (Result.SYNCED, Result.CURRENT)
+    assert list(bench.aliases(FILE)) == ["v0"]
+    assert [[each.name for each in bench.run(job).used] for job in (JOB, OTHER_JOB)] == [[f"{FILE}:v0"]] * 2
 
 
 def test_a_process_that_is_overtaken_while_it_opens_the_run_repeats_no_row(bench: Bench) -> None:

@@ -1,0 +1,130 @@
+"""Any value in any place of W&B's answers: an error of ours or a result, never anything else."""
+
+import copy
+import json
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Any
+
+import httpx2
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import SecretStr
+
+from function_app.errors import SyncError
+from function_app.tracking import GivenKey
+from function_app.tracking.wandb import versions
+from function_app.tracking.wandb.access import require_writable
+from function_app.tracking.wandb.api import WandbApi
+from function_app.tracking.wandb.changes import write
+from function_app.tracking.wandb.client import WandbClient
+from tests.function_app.conftest import JOB
+
+PLACE = {"name": "ft", "project": {"name": "fine-tuning", "entity": {"name": "acme"}}}
+VERSION = {
+    "id": "QXJ0",
+    "metadata": json.dumps({"file_id": "file-1"}),
+    "ttlDurationSeconds": -2,
+    "createdBy": {"name": JOB},
+    "aliases": [{"alias": "latest", "artifactCollection": PLACE}],
+}
+CONFIG = json.dumps({"_wandb": {"value": {}}, "model": {"value": "gpt-4o"}, "account": {"value": "aoai-ml"}})
+RUN: dict[str, Any] = {
+    "id": "UnVu",
+    "name": JOB,
+    "state": "running",
+    "tags": ["openai"],
+    "config": CONFIG,
+    "project": PLACE["project"],
+}
+RUN |= {"summaryMetrics": "{}", "historyLineCount": 3, "historyTail": '["{}"]', "heartbeatAt": "2026-11-30T12:00:00"}
+PAGE = {"endCursor": "c", "hasNextPage": False}
+
+
+def listed(*nodes: Any) -> dict[str, Any]:
+    return {"edges": [{"node": node, "cursor": "c"} for node in nodes], "pageInfo": PAGE}
+
+
+def in_project(**fields: Any) -> dict[str, Any]:
+    return {"project": fields}
+
+
+VERSIONS = in_project(artifactType={"artifactCollection": {"artifacts": listed(VERSION)}})
+READS: dict[str, tuple[dict[str, Any], Callable[[WandbApi], object]]] = {
+    "runs": (in_project(runs=listed(RUN)), lambda api: api.states([JOB], accounts=["aoai-ml"])),
+    "run": (in_project(run=RUN), lambda api: api.stored(JOB)),
+    "rows": (in_project(run={"history": ["{}"]}), lambda api: api.rows(JOB, 0, 9)),
+    "alerts": ({"notifyScriptableRunAlert": {"success": True}}, lambda api: api.alert(JOB, "a", "b")),
+    "superseding": (in_project(run=RUN), lambda api: api.supersede(JOB, f"{JOB}-2")),
+    "versions": (VERSIONS, lambda api: versions.versions(api, "model", "ft")),
+    "newest": (
+        in_project(c0={"artifact": VERSION}),
+        lambda api: versions.newest_in(api, api.ask("Q", versions.newest(["ft"])), ["ft"]),
+    ),
+    "continued models": (
+        in_project(runs=listed(RUN)),
+        lambda api: versions.going_on_in(api.ask("Q", versions.going_on(["gpt-4o"])), ["gpt-4o"]),
+    ),
+    "models of runs": (
+        in_project(runs=listed({"name": JOB, "outputArtifacts": listed(VERSION)})),
+        lambda api: versions.made_by(api, [JOB], "gpt-4o"),
+    ),
+    "organization": (
+        {"entity": {"organization": {"orgEntity": {"name": "o"}}, "user": None}},
+        versions.organization_of,
+    ),
+    "organizations of a person": (
+        {"entity": {"organization": None, "user": {"organizations": [{"orgEntity": {"name": "o"}}]}}},
+        versions.organization_of,
+    ),
+    "links": (
+        {"artifact": {"artifactMemberships": listed({"artifactCollection": PLACE})}},
+        lambda api: versions.is_linked(api, "QXJ0", api, "ft"),
+    ),
+    "access": ({"entity": {"readOnly": False}, "project": {"readOnly": False}}, require_writable),
+    "writes": (
+        {"w0": {"bucket": {"id": "x", "project": {}}}},
+        lambda api: write(api, [versions.use(api, JOB, "QXJ0")])[0],
+    ),
+    "entity": ({"viewer": {"entity": "acme"}}, lambda api: WandbApi("p", api.keys, api.client).entity),
+}
+ODD: st.SearchStrategy[Any] = st.sampled_from(
+    (None, True, -1, 2**63, 1e308, "", "x", "\ud800", "x" * 30_000, [], [None], [[]], {}, {"name": 7})
+)
+
+
+def api_with(answer: object) -> WandbApi:
+    def reply(request: httpx2.Request) -> httpx2.Response:
+        return httpx2.Response(200, content=json.dumps({"data": answer}).encode())
+
+    client = WandbClient("https://wandb.contoso.example", transport=httpx2.MockTransport(reply))
+    return WandbApi("fine-tuning", GivenKey(SecretStr("k" * 40)), client, entity="acme")
+
+
+def places(value: Any, where: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    yield where
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in items:
+        yield from places(inner, (*where, key))
+
+
+def replaced(answer: Any, where: tuple[Any, ...], value: object) -> Any:
+    if not where:
+        return value
+    whole = copy.deepcopy(answer)
+    inner = whole
+    for key in where[:-1]:
+        inner = inner[key]
+    inner[where[-1]] = value
+    return whole
+
+
+@pytest.mark.parametrize("name", READS)
+@given(data=st.data(), odd=ODD)
+def test_any_value_in_any_place_of_an_answer_is_read_or_refused(name: str, data: st.DataObject, odd: object) -> None:
+    answer, read = READS[name]
+    read(api_with(answer))
+    where = data.draw(st.sampled_from([*places(answer)]))
+    with suppress(SyncError):
+        read(api_with(replaced(answer, where, odd)))
