@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 
+from function_app.data.credentials import without_credentials_in_text
 from function_app.text import one_line
 
 STEP = "step"
@@ -109,7 +110,7 @@ def _kept_name(stated: str) -> str:
 
 
 def _name(stated: str) -> str:
-    name = one_line(stated).strip()
+    name = one_line(without_credentials_in_text(stated)).strip()
     name = _USAGES.sub("usage/", _VALIDATION.sub(r"\1valid_", name)) if len(name) <= _LONGEST_NAME else ""
     return f"metric_{name}" if name in RESERVED else name
 

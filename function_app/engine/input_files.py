@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from function_app.data.egress import FROM_SAMPLE_ON, allows
+from function_app.data.egress import sends
 from function_app.models import DatasetPolicy, Job
 
 
@@ -28,5 +28,5 @@ def description_of_file(role: str, known: Mapping[str, Any], policy: DatasetPoli
     names = ("examples", "format", "malformed_lines", "rows_in_table", "bytes", "missing")
     if not known:
         return {}
-    named = {f"{role}_file_name": known["filename"]} if known.get("filename") and allows(policy, FROM_SAMPLE_ON) else {}
+    named = {f"{role}_file_name": known["filename"]} if known.get("filename") and sends(policy, "file.name") else {}
     return {f"{role}_data": {name: known[name] for name in names if name in known}, **named}

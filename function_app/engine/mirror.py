@@ -23,7 +23,7 @@ from function_app.data.description import (
     summary_of,
     tags_of,
 )
-from function_app.data.egress import permitted
+from function_app.data.egress import permitted, permitted_checkpoint
 from function_app.data.formats import Format
 from function_app.data.job_log import read_log
 from function_app.data.results import ResultsError, parse_results, rows_from_events, with_event_times, with_events
@@ -321,7 +321,7 @@ class _Mirroring:
 
     def _checkpoints(self) -> list[Checkpoint]:
         """Return the job's checkpoints, and record which of its models is the best."""
-        checkpoints = self.account.checkpoints(self.job.id)
+        checkpoints = [*map(permitted_checkpoint, self.account.checkpoints(self.job.id))]
         if best := best_checkpoint(checkpoints):
             self.run.summarise(best.summary)
             self.done.actions.append(best.text)

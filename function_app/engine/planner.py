@@ -1,5 +1,6 @@
 """Decide from a job and its run in W&B what to do. Pure."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -14,7 +15,7 @@ GRACE = 600.0
 
 _ENDED = frozenset({"finished", "failed", "killed"})
 _RESULTS_COMPLETE = "Completed results file"
-_RESULTS_CREATED = "Created results file: "
+_RESULTS_CREATED = re.compile(r"Created results file: (?P<id>[\w.-]{1,120})\s*", re.ASCII)
 _BEING_WRITTEN = frozenset({"running", "pending"})
 
 
@@ -148,6 +149,6 @@ def results_file(job: Job, events: Iterable[Event], run: RunState | None) -> str
     if job.result_files:
         return job.result_files[0]
     for event in events:
-        if event.message.startswith(_RESULTS_CREATED):
-            return event.message.removeprefix(_RESULTS_CREATED).strip()
+        if found := _RESULTS_CREATED.fullmatch(event.message):  # an id becomes a mark in W&B, any other text never
+            return found["id"]
     return run.results_file if run else None

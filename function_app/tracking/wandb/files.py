@@ -18,7 +18,7 @@ import wandb
 
 from function_app.data.credentials import line_without_credentials
 from function_app.data.description import artifact_name
-from function_app.data.egress import FROM_SAMPLE_ON, allows, plain_text
+from function_app.data.egress import plain_text, sends
 from function_app.data.formats import NUMBERS, SPECS, Format
 from function_app.data.jsonl import LONGEST_LINE, lines_of, read_rows
 from function_app.data.results import parse_results
@@ -118,7 +118,7 @@ def _drafted(source: FileSource, known: File, policy: DatasetPolicy, directory: 
     metadata: dict[str, Any] = {
         "file_id": file_id,
         "account": source.name,
-        **({"filename": plain_text(known.name)} if allows(policy, FROM_SAMPLE_ON) else {}),
+        **({"filename": plain_text(known.name)} if sends(policy, "file.name") else {}),
         "bytes": stream.size,
         "sha256": stream.sha256.hexdigest(),
         "policy": policy.value,
