@@ -1,6 +1,5 @@
 """Locks, policies, deny assignments, management groups and the rest that is above resources, through the real SDKs."""
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -19,7 +18,6 @@ NAME = "0b000000-0000-4000-8000-000000000001"
 APP = {"name": "app", "kind": "managed identity"}
 ON_RBAC = {"name": "kv-ml", "rbac": True, "secrets": [{"name": "s", "value": "v"}]}
 BY_POLICY = {"name": "kv-ml", "policies": [{"principal": "operator", "secrets": ["all"]}]}
-VAULTS = "Microsoft.KeyVault/vaults"
 
 
 def world(
@@ -39,19 +37,6 @@ def code_of(error: HttpResponseError) -> str | None:
 
 def accounts() -> Any:
     return CognitiveServicesManagementClient(AzureCliCredential(), SUBSCRIPTION, polling_interval=0).accounts
-
-
-WRITES: dict[str, Callable[[Cloud], object]] = {
-    "tag": lambda cloud: key_vaults().update("rg-ml", "kv-ml", {"tags": {"a": "b"}}),
-    "off": lambda cloud: switch(on=False),
-    "delete": lambda cloud: key_vaults().delete("rg-ml", "kv-ml"),
-    "assign": lambda cloud: role_assignments().create(
-        vault_id("kv-ml"), NAME, grant(cloud, "app", "Key Vault Secrets User")
-    ),
-    "identity": lambda cloud: (
-        accounts().begin_update("rg-ml", "aoai-ml", {"identity": {"type": "SystemAssigned"}}).result()
-    ),  # or its thread polls in the next world
-}
 
 
 LANDING_ZONE: dict[str, Any] = {

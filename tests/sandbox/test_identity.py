@@ -7,7 +7,7 @@ from typing import Any
 import jwt
 import pytest
 import requests
-from azure.identity import AzureCliCredential, DeviceCodeCredential, EnvironmentCredential, ManagedIdentityCredential
+from azure.identity import DeviceCodeCredential
 from click.testing import CliRunner
 
 from sandbox import cli
@@ -18,7 +18,6 @@ Become = Callable[[str], None]
 ARM = "https://management.azure.com"
 LOGIN = "https://login.microsoftonline.com"
 AZURE_CLI = "04b07795-8ddb-461a-bbee-02f9e1bf7b46"
-KINDS = {"operator": AzureCliCredential, "reports-job": EnvironmentCredential, "billing-api": ManagedIdentityCredential}
 
 
 @pytest.fixture
@@ -116,6 +115,3 @@ def test_requests_with_invalid_credentials_or_without_a_scope_get_no_token(
     form = {"scope": f"{ARM}/.default", "client_id": cloud.world.tenant.named("reports-job").app_id} | grant
     refused = requests.post(token, data=form, timeout=10)
     assert (refused.status_code, refused.json()["error"]) == (400, error)
-
-
-# --- what one sees --------------------------------------------------------------------------------------------------

@@ -6,13 +6,12 @@ from typing import Any
 
 import openai
 import pytest
-from openai import AzureOpenAI, OpenAI
+from openai import AzureOpenAI
 
 from sandbox.cloud import Cloud
 from tests.conftest import Load
 
 ENDPOINT = "https://aoai-ml.openai.azure.com"
-SCOPE = "https://cognitiveservices.azure.com/.default"
 KEY = "not-a-real-key-of-aoai-ml"
 FILES: list[dict[str, Any]] = [
     {"id": "file-train", "filename": "tickets.jsonl", "created": "-9d", "count": 50},
@@ -71,14 +70,6 @@ def azure(version: str = "2024-10-21", **fields: Any) -> AzureOpenAI:
     return _clients.enter_context(client)
 
 
-def plain(base_url: str = f"{ENDPOINT}/openai/v1/", key: str = KEY) -> OpenAI:
-    """The client without Azure in its name, as people use it for the v1 surface."""
-    return _clients.enter_context(OpenAI(base_url=base_url, api_key=key, max_retries=0))
-
-
-# -- who may
-
-
 # -- jobs
 
 
@@ -129,6 +120,3 @@ def test_files_have_no_second_page_so_reading_on_reads_the_same_again(account: C
     first = azure().files.list()
     assert first.has_next_page()
     assert [f.id for f in first.get_next_page().data] == [f.id for f in first.data]
-
-
-# -- the rest

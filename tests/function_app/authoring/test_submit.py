@@ -12,14 +12,12 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from function_app.authoring.job_creation import JobRequest
 from function_app.cli.commands import main
-from function_app.models import Job, Method
 from sandbox.azure.openai.store import Store
 from sandbox.azure.openai.training_files import FileScript, TrainingFile
 from tests.conftest import ROOT
 from tests.conftest import Run as Command
-from tests.function_app.conftest import ACCOUNT, CLOSED_ENDPOINT, ENDPOINT, ENTITY, JOB, KEY, PROJECT, Bench, a_job
+from tests.function_app.conftest import ACCOUNT, CLOSED_ENDPOINT, ENDPOINT, ENTITY, KEY, PROJECT, Bench, a_job
 
 MODEL = "gpt-4o-mini-2024-07-18"
 STABLE = "2024-10-21"
@@ -258,12 +256,6 @@ def test_ctrl_c_during_file_processing_prints_how_to_continue(bench: Bench, tmp_
     assert "Traceback" not in rest
     bench.cloud.clock.advance(60)
     assert submit(training)["uploaded"] == []
-
-
-REQUEST = JobRequest(MODEL, "file-1", Method.SUPERVISED, hyperparameters={"n_epochs": 3})
-SHOWN = Job(
-    JOB, "aoai-ml", "running", MODEL, 5, "file-1", hyperparameters={"n_epochs": 3, "batch_size": 4}, seed=9, method=None
-)
 
 
 # --- errors name the next step

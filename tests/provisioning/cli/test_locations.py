@@ -21,7 +21,6 @@ SHARED: Mapping[str, Any] = {
     "assignments": [{"principal": "operator", "role": "Owner", "scope": "subscription"}],
     "vaults": [{"name": "kv-ml", "group": "rg-shared", "rbac": True}],
 }
-ENV = OPERATOR_ENV | {"WANDB_API_KEY": GOOD_KEY}
 
 
 @pytest.mark.parametrize(

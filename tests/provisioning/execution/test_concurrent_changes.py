@@ -15,7 +15,6 @@ OFFICER, USER = "Key Vault Secrets Officer", "Key Vault Secrets User"
 READ = "Microsoft.KeyVault/vaults/secrets/getSecret/action"
 POLICIES = [{"principal": "billing-api", "secrets": ["get"]}]
 LATE = {"add_access_policy": {"vault": "kv-ml", "principal": "function-app", "secrets": ["get"]}}
-WRITES = ["Accounts_Update", "RoleAssignments_Create", "Vaults_Update", "SetSecret"]
 
 
 def world(*events: dict[str, Any], **more: Any) -> dict[str, Any]:

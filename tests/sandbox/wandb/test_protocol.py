@@ -126,9 +126,6 @@ def test_five_minutes_of_silence_end_a_run_that_has_not_ended(post: dict[str, An
     }
 
 
-# --- runs made before
-
-
 # --- artifacts and the object store
 
 
