@@ -70,6 +70,8 @@ def _other_text(text: str) -> str | None:
         return _almost_json(first)
     if first.startswith("```"):
         return "begins with a Markdown fence (```): remove the lines that are not JSON"
+    if first.startswith("version https://git-lfs"):
+        return "is a pointer of Git LFS: fetch the file with `git lfs pull`"
     if first.startswith("<"):
         return "is HTML or XML"
     if first.startswith("---") or first.split(":")[0] in ("messages", "- messages"):

@@ -6,6 +6,7 @@ item that cannot be identified (a job without a usable id) is refused.
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 from function_app.data.fields import Fields, bounded, mapping, moment, text, texts, whole
 from function_app.data.metrics import STEP, flat, time_in, values_of
@@ -44,7 +45,7 @@ def job_from(account: str, source: object, region: str | None = None) -> Job:
     return Job(
         id=job_id,
         account=account,
-        status=job.read("status", text) or "unknown",
+        status=(job.read("status", text) or "unknown").lower(),
         model=job.read("model", text) or "",
         created_at=job.read("created_at", moment) or 0,
         training_file=job.read("training_file", text) or "",
@@ -59,7 +60,7 @@ def job_from(account: str, source: object, region: str | None = None) -> Job:
         validation_file=job.read("validation_file", text),
         result_files=job.read("result_files", texts) or (),
         trained_tokens=job.read("trained_tokens", whole),
-        error=_error(job.fields("error")),
+        error=_error(job),
         integrations=tuple(each for each in integrations if isinstance(each, Mapping)),
         training_type=job.read("trainingType", text) or job.read("training_type", text),
         region=region,
@@ -109,6 +110,16 @@ def _date(seconds: float | None) -> float | None:
     return float(seconds) if seconds and seconds < _NEVER else None
 
 
-def _error(error: Fields) -> JobError | None:
-    code, message = error.read("code", text), error.read("message", text)
-    return JobError(code or "", message or "", error.read("param", text)) if code or message else None
+def _error(job: Fields) -> JobError | None:
+    """Return the error of a job, which may be missing on a failed one (recorded). A text counts as its message."""
+    error = job.read("error", bounded)
+    if isinstance(error, str):
+        return JobError("", error)
+    fields = Fields(error, "error.", job.malformed)
+    code, message = fields.read("code", _code), fields.read("message", text)
+    return JobError(code or "", message or "", fields.read("param", text)) if code or message else None
+
+
+def _code(value: Any) -> str | None:
+    """Return an error's code. Azure writes HTTP statuses as text (recorded)."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else text(value)

@@ -1,6 +1,7 @@
 """Read fields of objects from outside, whose values may have any type. Pure."""
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
@@ -18,6 +19,9 @@ _LONGEST = 20_000
 _DEEPEST = 8
 _WIDEST = 500
 """The maximum levels and entries of a nested value. A grader of graders has four levels."""
+
+
+_DIGITS = re.compile(r"-?\d{1,15}", re.ASCII)
 
 
 class Fields:
@@ -77,13 +81,15 @@ def number(value: Any) -> float | None:
 
 
 def whole(value: Any) -> int | None:
-    """Return a whole number."""
+    """Return a whole number, which may be written as text."""
+    if isinstance(value, str) and _DIGITS.fullmatch(value):
+        value = int(value)
     return int(value) if number(value) is not None and int(value) == value else None
 
 
 def texts(value: Any) -> tuple[str, ...] | None:
-    """Return a list of texts."""
-    return tuple(value) if isinstance(value, list | tuple) and all(text(each) for each in value) else None
+    """Return the texts of a list; None if it has none."""
+    return tuple(each for each in value if text(each)) or None if isinstance(value, list | tuple) else None
 
 
 def mapping(value: Any) -> dict[str, Any] | None:

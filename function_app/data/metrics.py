@@ -37,7 +37,7 @@ _VALIDATION = re.compile(r"^(full_)?validation_")
 _USAGES = re.compile(r"^usages/")  # so in checkpoints, `usage/` in results files (recorded)
 _EVALUATION = re.compile(r"(?:full_)?valid_")
 _NEVER_NEGATIVE = re.compile(
-    r"loss(?!_sum)|accuracy|perplexity|tokens|error|latency|duration|tool_calls|unresponsive|_count$"
+    r"^timing/|loss(?!_sum)|accuracy|perplexity|tokens|error|latency|duration|tool_calls|unresponsive|_count$"
 )
 _EARLIEST, _LATEST = 1_400_000_000.0, 4_102_444_800.0  # 2014 and 2100: no job was before, and none is after
 

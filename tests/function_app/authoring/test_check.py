@@ -121,6 +121,7 @@ TEXT = "".join(json.dumps(CHAT) + "\n" for _ in range(12))
         (b"prompt\tcompletion\r\nWhere is it?\tIn Lund.\r\n", "is TSV"),
         (b"<html>", "is HTML or XML"),
         (b"PAR1....", "is a Parquet file"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 9\n", "is a pointer of Git LFS"),
         (b"```json\n" + TEXT.encode() + b"```\n", "begins with a Markdown fence"),
         (f"{CHAT}\n{CHAT}\n".encode(), "has Python dictionaries"),
         (TEXT.replace("\n", ",\n").encode(), "has a comma at the end"),

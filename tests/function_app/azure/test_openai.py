@@ -16,7 +16,7 @@ from function_app.data.job_log import JobLog
 from function_app.data.results import rows_from_events
 from function_app.engine.planner import Action, decide
 from function_app.errors import AccessError, AccountBusyError, AccountError, NotThereError
-from function_app.models import Event
+from function_app.models import Event, JobError
 from tests.function_app.conftest import CLOSED_ENDPOINT, FILE, JOB, Bench, a_job
 
 SEEN = {  # the fields of a real job of Azure's stable api-version: what has no value is absent
@@ -63,7 +63,7 @@ def test_values_are_found_under_both_of_their_names_and_unknown_ones_are_kept() 
 
 @given(st.sampled_from(["paused", "pausing", "resuming", "queued", "validating_files", "notRunning"]) | st.text())
 def test_only_three_statuses_are_terminal(status: str) -> None:
-    assert job_from("a", SEEN | {"status": status}).terminal == (status in {"succeeded", "failed", "cancelled"})
+    assert job_from("a", SEEN | {"status": status}).terminal == (status.lower() in {"succeeded", "failed", "cancelled"})
 
 
 ODD = (
@@ -106,8 +106,34 @@ def test_only_a_job_without_a_usable_id_is_refused(unusable: object) -> None:
 
 
 def test_unusable_fields_are_named() -> None:
-    job = job_from("a", SEEN | {"created_at": "2026-01-01", "error": "boom", "method": {"type": ["x"]}, "seed": 1.5})
+    job = job_from("a", SEEN | {"created_at": "2026-01-01", "error": ["boom"], "method": {"type": ["x"]}, "seed": 1.5})
     assert sorted(job.malformed) == ["created_at", "error", "method.type", "seed"]
+
+
+@pytest.mark.parametrize(
+    ("shown", "read"),
+    [
+        ({"error": "boom"}, {"error": JobError("", "boom")}),
+        ({"error": {"code": 400, "message": "no"}}, {"error": JobError("400", "no")}),
+        ({"error": {"code": "500", "message": None}}, {"error": JobError("500", "")}),
+        ({"error": {}}, {"error": None}),
+        ({"status": "Succeeded"}, {"status": "succeeded"}),
+        ({"result_files": [None, "file-r", 3]}, {"result_files": ("file-r",)}),
+        ({"trained_tokens": "6720", "seed": "-1"}, {"trained_tokens": 6720, "seed": -1}),
+        ({"method": None, "hyperparameters": None}, {"method": None, "hyperparameters": {}}),
+    ],
+)
+def test_values_in_another_form_than_usual_are_read(shown: dict[str, Any], read: dict[str, Any]) -> None:
+    job = job_from("a", SEEN | shown)
+    assert {name: getattr(job, name) for name in read} == read
+    assert job.malformed == ()
+
+
+def test_a_checkpoints_step_may_be_text() -> None:
+    shown = {"fine_tuned_model_checkpoint": "m", "step_number": "20", "metrics": {"valid_loss": "0.4"}}
+    checkpoint = checkpoint_from(shown)
+    assert checkpoint
+    assert (checkpoint.step, checkpoint.metrics) == (20, {"valid_loss": 0.4})
 
 
 def test_events_are_only_read_back_to_the_last_known_one(bench: Bench) -> None:

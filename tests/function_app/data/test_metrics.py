@@ -81,6 +81,7 @@ def test_nested_values_of_an_unknown_form_are_ignored(odd: dict[str, object]) ->
         ("valid_latency_get_order", "-1", False),
         ("train_error_rate", "", False),
         ("timing/graders/python/g/timing/valid_execution_latency_count", "nan", False),
+        ("timing/step/sampling", "-1", False),
     ],
 )
 def test_a_filler_is_not_a_value_in_any_column_but_a_negative_reward_is(name: str, value: str, there: bool) -> None:

@@ -144,6 +144,56 @@ def test_four_checkpoints_are_four_versions_and_without_validation_none_is_the_b
     assert "best_model" not in shown(bench.run())
 
 
+NEIGHBOURS = {
+    "quoted": (
+        (
+            '\ufeffstep,train_mean_reward,"scores/graders/python/a, b/train_reward_mean"\r\n1,-0.5,"0.25"\r\n2,nan,"null"\r\n'
+            '3,,N/A\r\n\r\n6,1e-3,"1,5"\r\n'
+        ),
+        {
+            1: {"train_mean_reward": -0.5, "scores/graders/python/a, b/train_reward_mean": 0.25},
+            6: {"train_mean_reward": 0.001},
+        },
+    ),
+    "tools": (
+        (
+            "step,scores/graders/score_model/a/b/train_reward_mean,train_tool_calls_to_get-order v2,timing/step/sampling\n"
+            "1,-1,-1,-1\n2,0.5,3,2\n"
+        ),
+        {
+            1: {"scores/graders/score_model/a/b/train_reward_mean": -1},
+            2: {
+                "scores/graders/score_model/a/b/train_reward_mean": 0.5,
+                "train_tool_calls_to_get-order v2": 3,
+                "timing/step/sampling": 2,
+            },
+        },
+    ),
+    "own-names": (
+        "step,status,train_data,cost,_step,best\n1,1,2,3,4,5\n",
+        {1: {"metric_status": 1, "metric_train_data": 2, "metric_cost": 3, "metric_best": 5}},
+    ),
+    "ragged": (
+        "step,train_loss,valid_loss\n1,0.5\n2,0.4,-1,9\nx,1,1\n",
+        {1: {"train_loss": 0.5}, 2: {"train_loss": 0.4}},
+    ),
+    "empty": ("", {}),
+    "html": ("<html>no</html>", {}),
+}
+"""Results files near the recorded ones, with the values that they should have."""
+
+
+def test_results_files_near_the_recorded_ones_have_the_right_values(bench: Bench) -> None:
+    bodies = {name: {**BODY, "id": f"ftjob-{name}", "result_files": [f"file-{name}"]} for name in NEIGHBOURS}
+    jobs = [recorded(body, events=events(MESSAGES), results=NEIGHBOURS[name][0]) for name, body in bodies.items()]
+    bench.world(*jobs)
+    assert all(outcome.final for outcome in bench.tick().values())
+    for name, (_, expected) in NEIGHBOURS.items():
+        history = bench.run(f"ftjob-{name}").history
+        found = {row["_step"]: {key: value for key, value in row.items() if key[0] != "_"} for row in history}
+        assert found == expected, name
+
+
 # --- the recordings themselves
 
 
@@ -179,7 +229,7 @@ def everything() -> dict[str, dict[str, Any]]:
     """Every recorded job once, in its last state; then the logs, checkpoints and results files, each with its own job."""
     jobs = {
         job["id"]: recorded(job)
-        for path in sorted(PLACE.glob("*.json"))
+        for path in (*sorted(PLACE.glob("*.json")), *sorted(RECORDINGS.glob("aoai_job_*.json")))
         for job in jobs_in(json.loads(path.read_text()))
     }
     for path in sorted(PLACE.glob("*.csv")):
@@ -197,11 +247,17 @@ def everything() -> dict[str, dict[str, Any]]:
             ]
         ),
     }
+    messages = (RECORDINGS / "aoai_dpo_event_messages_newest_first.txt").read_text(encoding="utf-8").splitlines()
+    logs["dpo"] = events([(1_790_989_000 + number, text) for number, text in enumerate(reversed(messages))])
+    logs["2024"] = of("../aoai_events_real_newest_first.json", "body", "data")
     for name, log in logs.items():
         jobs[f"ftjob-{name}"] = recorded({**BODY, "id": f"ftjob-{name}"}, events=log)
     kept = of("azure_checkpoints_four_with_pause_no_validation_wire.json", "body", "data")
     body = {**BODY, "id": "ftjob-four", "fine_tuned_model": kept[0]["fine_tuned_model_checkpoint"]}
     jobs["ftjob-four"] = recorded(body, events=events(MESSAGES), checkpoints=kept)
+    kept = of("../aoai_checkpoints_real_newest_first.json", "body", "data")
+    body = {**BODY, "id": "ftjob-three", "fine_tuned_model": kept[0]["fine_tuned_model_checkpoint"]}
+    jobs["ftjob-three"] = recorded(body, events=events(MESSAGES), checkpoints=kept)
     return jobs
 
 
@@ -244,7 +300,15 @@ def test_every_recording_goes_through_listing_mirror_and_sync(bench: Bench, run:
     assert shown(bench.run("ftjob-openai_rft"))["total_steps"] == 20
     assert rows("openai_sft")[300]["full_valid_loss"] == 0.05314807081111815
     assert shown(bench.run("ftjob-whole"))["billed_tokens"] == 46000
+    assert (rows("dpo")[8250]["train_loss"], shown(bench.run("ftjob-dpo"))["billed_tokens"]) == (
+        3.814697265625e-06,
+        7223000,
+    )
+    assert rows("2024")[50]["full_valid_loss"] == 1.2814022257358213
+    assert shown(bench.run("ftjob-2024"))["billed_hours"] == 0.5
     assert len(bench.run("ftjob-four").logged) == 4
+    best = {name: shown(bench.run("ftjob-three"))[name] for name in ("best_step", "best_metric", "best_value")}
+    assert best == {"best_step": 80, "best_metric": "full_valid_loss", "best_value": 1.6909511662736725}
     negative = [job for job in jobs.values() if job["recorded"]["body"].get("trained_tokens") == -672]
     assert negative
     assert not any("trained_tokens" in shown(bench.run(job["id"])) for job in negative)
@@ -253,3 +317,4 @@ def test_every_recording_goes_through_listing_mirror_and_sync(bench: Bench, run:
         body["id"]: body["error"]["code"] for body in texts if body["status"] == "failed" and body["error"].get("code")
     }
     assert {name: shown(bench.run(name))["error_code"] for name in codes} == codes
+    assert run("function_app", "dashboard", env=SETTINGS).returncode == 0
