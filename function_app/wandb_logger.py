@@ -25,7 +25,7 @@ from function_app.engine.retry import Patience
 from function_app.errors import AccountError, NotThereError, SettingsError, SyncError
 from function_app.models import OPENAI, Conventions, DatasetPolicy, Outcome, Result, Selection
 from function_app.settings import PREVIEW, Settings
-from function_app.tracking.wandb.client import DEFAULT_SERVER
+from function_app.tracking.wandb.client import BY_HAND, DEFAULT_SERVER
 from function_app.tracking.wandb.internals import server_in_force
 from function_app.tracking.wandb.sdk import as_a_guest, found_key
 from function_app.wiring import engine_from
@@ -92,7 +92,7 @@ def sync(
     accounts = None if openai_client is None else [_Given(openai_client)]
     with (
         as_a_guest(settings.wandb_base_url or DEFAULT_SERVER),
-        engine_from(settings, guest=True, accounts=accounts, conventions=conventions) as engine,
+        engine_from(settings, guest=True, accounts=accounts, conventions=conventions, limits=BY_HAND) as engine,
     ):
         try:
             return follow(engine, selection, overwrite=overwrite, wait=wait_for_job_success, say=_say)

@@ -189,6 +189,7 @@ def _sync(
     # The SDKs take a second to import, which --help does not need.
     from function_app.engine.engine import Interrupted
     from function_app.engine.retry import Patience
+    from function_app.tracking.wandb.client import BY_HAND
     from function_app.wiring import engine_from
 
     for text in settings.routes.ignored():
@@ -196,7 +197,7 @@ def _sync(
     done: list[Outcome] = []
     patience = Patience()
     try:
-        with engine_from(settings) as engine:
+        with engine_from(settings, limits=BY_HAND) as engine:
             while True:
                 try:
                     outcomes = engine.sync(

@@ -29,6 +29,18 @@ class Delays(BaseModel):
         return max(self.line_count, self.summary, self.tail, self.listing)
 
 
+class RateLimit(BaseModel):
+    """How many requests one key may send in each fixed window of real seconds (W&B, limits). More are answered with 429.
+
+    The documented header is RateLimit-Reset; that W&B also sends Retry-After is UNVERIFIED.
+    """
+
+    model_config = ConfigDict(extra="forbid", validate_assignment=True)
+
+    requests: int = Field(ge=1)
+    seconds: float = Field(default=60.0, gt=0)
+
+
 class ServerOptions(BaseModel):
     """Behavior that is UNVERIFIED or differs between reports; a client has to work with every value."""
 
@@ -49,6 +61,8 @@ class ServerOptions(BaseModel):
 
     artifact_lifetime: int | None = None
     """A team's default lifetime of artifacts in seconds, which also applies to existing versions (W&B, artifact TTL)."""
+
+    rate_limit: RateLimit | None = None
 
     deduplication: Literal["any", "latest"] = "any"
     """Whether content is compared with any version of a collection or with the latest one only (wandb PR 6190)."""

@@ -1,7 +1,9 @@
 """Weights & Biases as its SDK sees it: GraphQL, file stream, and the object store behind signed URLs."""
 
 import base64
+import math
 import re
+import time
 from collections.abc import Sequence
 
 from graphql import GraphQLSyntaxError
@@ -30,6 +32,7 @@ class Wandb:
     def __init__(self, store: Store) -> None:
         self.store = store
         self.unsupported: list[str] = []
+        self._windows: dict[str, tuple[float, int]] = {}
         self.operations: Sequence[Operation] = (
             Operation("GraphQL", "POST", "/graphql", self._graphql),
             Operation(
@@ -75,6 +78,7 @@ class Wandb:
         return Reply(400, {"errors": [{"message": f"{call.path}: {why}"}]})
 
     def _graphql(self, call: Call) -> Reply:
+        self._admit(call)
         post = call.read(GraphQLPost)
         answer = executor().execute(post["query"], post.get("variables") or {}, self._context(call))
         self.unsupported += answer.unsupported
@@ -85,6 +89,7 @@ class Wandb:
 
         Posts to the path that a run was moved from are answered with 200 and dropped (wandb#6164).
         """
+        self._admit(call)
         entity, project, run_id = call.params["entity"], call.params["project"], call.params["run"]
         found = self.store.project(entity, project)
         if found and run_id in found.moved_runs and run_id not in found.runs:
@@ -98,6 +103,20 @@ class Wandb:
             self.unsupported.append(f"file_stream: {error}")
             raise ServiceError(400, {"error": str(error)}) from error
         return Reply(200, {"exitcode": run.exit_code, "limits": {}, "stopped": run.stop_requested})
+
+    def _admit(self, call: Call) -> None:
+        """Refuse a request that is over the rate limit of its key."""
+        limit, now = self.store.options.rate_limit, time.monotonic()
+        if limit is None or call.caller is None:
+            return
+        began, count = self._windows.get(call.caller.name, (now, 0))
+        if now >= began + limit.seconds:
+            began, count = now, 0
+        self._windows[call.caller.name] = began, count + 1
+        if count >= limit.requests:
+            wait = math.ceil(began + limit.seconds - now)
+            body = {"errors": [{"message": "rate limit exceeded"}]}
+            raise ServiceError(429, body, {"retry-after": str(wait), "ratelimit-reset": str(wait)})
 
     def _context(self, call: Call) -> Context:
         if call.caller is None:

@@ -41,6 +41,7 @@ class Limits:
         connect: to establish a connection. Enough for slow DNS, and for TLS through a proxy.
         read: without a byte of the answer. W&B's slowest answers, listings of 1,000 runs, take some seconds.
         give_up: after which no further attempt begins, because the next tick is the better retry.
+        longest_wait: the longest Retry-After that is respected. W&B may ask for minutes, which are left to the next tick.
         opening: for the SDK to open a run, attempts included.
         closing: for the SDK to close a run, whose artifacts have been uploaded before.
         upload: for W&B to accept a run's artifacts of any size: five requests each, repeated for half a minute.
@@ -49,12 +50,16 @@ class Limits:
     connect: float = 10.0
     read: float = 30.0
     give_up: float = 45.0
+    longest_wait: float = 8.0
     opening: float = 60.0
     closing: float = 120.0
     upload: float = 180.0
 
 
 LIMITS = Limits()
+
+BY_HAND = Limits(give_up=180.0, longest_wait=65.0, opening=150.0, closing=180.0, upload=600.0)
+"""For a sync by hand, which has no next tick: it waits until a window of W&B's rate limits, a minute, is over."""
 
 ROWS_TIMEOUT = 25.0
 """Seconds for one attempt to send rows. It must end before another worker can get the job's lease, which lasts at least
@@ -63,9 +68,6 @@ ROWS_TIMEOUT = 25.0
 _ROWS_LIMITS = httpx2.Timeout(10.0, connect=5.0)
 _WAITS = (1.0, 2.0, 4.0)
 """Seconds between attempts."""
-
-_LONGEST_WAIT = 8.0
-"""The longest Retry-After, in seconds, that is respected. W&B may ask for minutes, which are left to the next tick."""
 
 _PAUSED = frozenset({408, 429})
 _NOT_ALLOWED = "PERMISSION_ERROR"
@@ -173,10 +175,10 @@ class WandbClient:
                 if response.status_code < 500 and response.status_code not in _PAUSED:
                     return response
                 failure = refusal(self.server, response.status_code, _json_object(response, "").get("errors"))
-                wait = _wait(response, wait)  # noqa: PLW2901 (the server's own wait goes before ours)
+                wait = _wait(response, wait, self.limits.longest_wait)  # noqa: PLW2901 (the server's own wait goes before ours)
             if wait is None or self._clock() - began + wait > self.limits.give_up:
                 break
-            log.debug("W&B does not answer, next attempt in %.0f s", wait)
+            log.info("W&B does not answer or limits requests, next attempt in %.0f s", wait)
             self._sleep(wait)
         raise failure
 
@@ -185,13 +187,13 @@ class WandbClient:
             self._skew = parsedate_to_datetime(response.headers["date"]).timestamp() - time.time()
 
 
-def _wait(response: httpx2.Response, ours: float | None) -> float | None:
+def _wait(response: httpx2.Response, ours: float | None, longest: float) -> float | None:
     """Return the seconds to wait before the next attempt; None to give up."""
     try:
         theirs = float(response.headers.get("retry-after", ""))
     except ValueError:
         return ours
-    return None if ours is None or not 0 <= theirs <= _LONGEST_WAIT else max(ours, theirs)
+    return None if ours is None or not 0 <= theirs <= longest else max(ours, theirs)
 
 
 def _json_object(response: httpx2.Response, server: str) -> dict[str, Any]:

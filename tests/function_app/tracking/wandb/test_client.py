@@ -8,7 +8,7 @@ import httpx2
 import pytest
 
 from function_app.errors import KeyRefusedError, RunDeletedError, WandbBusyError, WandbError
-from function_app.tracking.wandb.client import LIMITS, WandbClient
+from function_app.tracking.wandb.client import BY_HAND, LIMITS, Limits, WandbClient
 
 SERVER = "https://wandb.contoso.example"
 Answer = Callable[[httpx2.Request], httpx2.Response]
@@ -26,11 +26,11 @@ class Clock:
         self.now += seconds
 
 
-def client(answer: Answer, clock: Clock | None = None) -> WandbClient:
+def client(answer: Answer, clock: Clock | None = None, limits: Limits = LIMITS) -> WandbClient:
     """A client whose requests are answered here."""
     clock = clock or Clock()
     transport = httpx2.MockTransport(answer)
-    return WandbClient(SERVER, transport=transport, sleep=clock.sleep, clock=lambda: clock.now)
+    return WandbClient(SERVER, limits=limits, transport=transport, sleep=clock.sleep, clock=lambda: clock.now)
 
 
 def refused(status: int, message: str = "", code: str | None = None, **headers: str) -> Answer:
@@ -38,8 +38,8 @@ def refused(status: int, message: str = "", code: str | None = None, **headers: 
     return lambda _: httpx2.Response(status, json={"errors": [error], "data": None}, headers=headers)
 
 
-def ask(answer: Answer, clock: Clock | None = None) -> dict[str, Any]:
-    return client(answer, clock).graphql("k" * 40, "query Q { viewer { entity } }", {"a": 1})
+def ask(answer: Answer, clock: Clock | None = None, limits: Limits = LIMITS) -> dict[str, Any]:
+    return client(answer, clock, limits).graphql("k" * 40, "query Q { viewer { entity } }", {"a": 1})
 
 
 def test_the_answers_data_is_returned_and_the_key_is_sent_as_basic_password() -> None:
@@ -84,6 +84,14 @@ def test_a_busy_server_is_retried_a_few_times_and_then_left_to_the_next_tick() -
 def test_an_answer_after_a_failed_attempt_is_used() -> None:
     answers: Iterator[int] = iter((503, 429, 200))
     assert ask(lambda _: httpx2.Response(next(answers), json={"data": {"ok": True}})) == {"ok": True}
+
+
+def test_a_sync_by_hand_waits_until_a_window_of_rate_limits_is_over() -> None:
+    clock = Clock()
+    answers: Iterator[int] = iter((429, 429, 200))
+    reply = {"json": {"data": {"ok": True}}, "headers": {"retry-after": "60"}}
+    assert ask(lambda _: httpx2.Response(next(answers), **reply), clock, BY_HAND) == {"ok": True}
+    assert clock.slept == [60.0, 60.0]
 
 
 def test_a_long_retry_after_is_not_waited_for() -> None:
