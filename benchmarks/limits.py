@@ -16,7 +16,6 @@ from benchmarks.measure import Watched, watched
 from benchmarks.truth import Truth
 from benchmarks.workload import environment, scenario
 from sandbox.cloud import Cloud
-from sandbox.runtime.trace import Exchange
 from sandbox.wandb.options import RateLimit
 
 EXAMPLES = 50, 10
@@ -30,13 +29,14 @@ _STORAGE = ("UploadFile", "Telemetry")
 
 @dataclass(frozen=True)
 class Backfill:
-    """A sync of some jobs: its process, the accepted and refused requests to W&B's API, their seconds, and what is wrong."""
+    """A sync of some jobs: its process, the times of the accepted requests to W&B's API in seconds after the first, the
+    number of refused ones, and what is wrong.
+    """
 
     jobs: int
     process: Watched
-    accepted: int
+    accepted: Sequence[float]
     refused: int
-    seconds: float
     wrong: Sequence[str]
 
 
@@ -46,18 +46,17 @@ def backfill(cloud: Cloud, jobs: int, limit: RateLimit | None = None) -> Backfil
     world.wandb.store.options.rate_limit = limit
     process = watched([sys.executable, "-m", "function_app", "sync"], environment(cloud))
     asked = [each for each in world.trace.exchanges if each.service == "wandb" and each.operation not in _STORAGE]
-    accepted = [each for each in asked if each.status != 429]
+    accepted = sorted(each.ended for each in asked if each.status != 429)
     wrong = [*Truth(world).faithful()] + ([f"exit status {process.status}"] if process.status else [])
-    return Backfill(jobs, process, len(accepted), len(asked) - len(accepted), _span(accepted), wrong)
-
-
-def _span(exchanges: Sequence[Exchange]) -> float:
-    return max(each.ended for each in exchanges) - min(each.ended - each.seconds for each in exchanges)
+    times = [each - accepted[0] for each in accepted]
+    return Backfill(jobs, process, times, len(asked) - len(accepted), wrong)
 
 
 def rate(found: Backfill, limit: RateLimit) -> float:
-    """Return the rate of accepted requests as a part of the limit. The first window's are sent at once."""
-    return max(found.accepted - limit.requests, 0) / (found.seconds / limit.seconds) / limit.requests
+    """Return the accepted requests in all windows but the last, as a part of those that the limit allows."""
+    windows = int(found.accepted[-1] // limit.seconds)
+    accepted = sum(each < windows * limit.seconds for each in found.accepted)
+    return accepted / (windows * limit.requests) if windows else 1.0
 
 
 def main() -> int:
@@ -79,18 +78,18 @@ def main() -> int:
         cpu = (each.process.process.cpu_seconds + each.process.wandb_core.cpu_seconds) / each.jobs
         print(
             f"{each.jobs:6}{each.process.seconds:9.1f}{each.process.seconds / each.jobs:8.3f}{cpu:9.3f} s"
-            f"{each.accepted / each.jobs:20.1f}{each.process.process.mib:6.0f} MiB{each.process.wandb_core.mib:8.0f} MiB"
+            f"{len(each.accepted) / each.jobs:20.1f}{each.process.process.mib:6.0f} MiB{each.process.wandb_core.mib:8.0f} MiB"
         )
     least, most = found[0], found[-1]
     growth = max(
         most.process.seconds / most.jobs / (least.process.seconds / least.jobs),
-        most.accepted / most.jobs / (least.accepted / least.jobs),
+        len(most.accepted) / most.jobs / (len(least.accepted) / least.jobs),
     )
     reached = rate(limited, limit)
     wrong = [what for each in (*found, limited) for what in each.wrong]
     print(
-        f"{given.limited} jobs at {limit.requests} requests in {limit.seconds:g} s: {limited.accepted} accepted and "
-        f"{limited.refused} refused in {limited.seconds:.0f} s"
+        f"{given.limited} jobs at {limit.requests} requests in {limit.seconds:g} s: {len(limited.accepted)} accepted and "
+        f"{limited.refused} refused in {limited.accepted[-1]:.0f} s"
     )
     print(
         f"one job among {most.jobs} takes {growth:.2f} of one among {least.jobs}, at most {GROWTH}; "
