@@ -89,8 +89,9 @@ def test_an_answer_after_a_failed_attempt_is_used() -> None:
 def test_a_sync_by_hand_waits_until_a_window_of_rate_limits_is_over() -> None:
     clock = Clock()
     answers: Iterator[int] = iter((429, 429, 200))
-    reply = {"json": {"data": {"ok": True}}, "headers": {"retry-after": "60"}}
-    assert ask(lambda _: httpx2.Response(next(answers), **reply), clock, BY_HAND) == {"ok": True}
+    wait = {"retry-after": "60"}
+    found = ask(lambda _: httpx2.Response(next(answers), json={"data": {"ok": True}}, headers=wait), clock, BY_HAND)
+    assert found == {"ok": True}
     assert clock.slept == [60.0, 60.0]
 
 
