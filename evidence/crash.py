@@ -1,7 +1,7 @@
 """The crash matrix: a command is killed before and after every HTTP request that it makes, and run again.
 
 The sandbox holds one request, before the service acts or after it acted and before it answers. The whole process is killed
-with SIGKILL, and the same command runs again to its end. The state must then be the same as after an undisturbed run.
+with SIGKILL (or, as the case says, SIGTERM), and the same command runs again to its end. The state must then be the same as after an undisturbed run.
 Requests are identified by operation and number, because threads may change their order.
 """
 
@@ -42,7 +42,7 @@ def kill_and_finish(case: Case, whole: Undisturbed, operation: str, nth: int, wh
         running = stage.start(case)
         if running.ends_before(gate.reached.is_set):
             raise Failed(f"it ended with {running.ended().status} before request {operation}#{nth}")
-        running.kill()
+        running.kill(case.stop)
     finally:
         gate.opened.set()
     stage.world.gate = Gate()

@@ -68,10 +68,17 @@ class Running:
         self.kill()
         raise HungError(f"neither an end nor the request after {timeout:.0f} s")
 
-    def kill(self) -> None:
-        """Kill it and its descendants with SIGKILL, as a power failure would. Returns when all of them are gone."""
-        kill(lineage(self.pid), signal.SIGSTOP)  # so that none can start another one
+    def kill(self, first: signal.Signals = signal.SIGKILL) -> None:
+        """Kill it and its descendants with SIGKILL, as a power failure would. Returns when all of them are gone.
+
+        With another signal first, it may end by itself, as where a platform stops an instance.
+        """
         family = lineage(self.pid)
+        if first is not signal.SIGKILL:
+            kill([self.pid], first)
+            self.wait(TIMEOUT)
+        kill(family, signal.SIGSTOP)  # so that none can start another one
+        family += lineage(self.pid)
         kill(family)
         self.wait(TIMEOUT)
         while any(_alive(each) for each in family):

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import click
 
 from evidence import canary, crash, faults
-from evidence.commands import CASES
+from evidence.commands import CASES, KILLED
 from evidence.commands.canary import CASES as CANARY
 from evidence.commands.case import Case
 from evidence.processes import HungError
@@ -198,7 +198,7 @@ MATRICES = (
     Matrix(
         "crash",
         crash.points,
-        CASES,
+        KILLED,
         "Kill commands before and after every request, and run them again.",
         "killed and run again: the same end",
         {"at": "Only at this request, OPERATION#N", "when": "Only before, or after, the service acts"},

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from signal import SIGKILL, Signals
 from typing import Any
 
 from sandbox.world import World
@@ -35,6 +36,7 @@ class Case:
         files: the contents of the working directory, by name.
         ends_well: whether the exit status of an undisturbed run must be 0.
         pause: seconds of virtual time before the command runs again.
+        stop: the signal that ends the command. After any but SIGKILL, its descendants are killed once it has ended.
     """
 
     command: str
@@ -48,6 +50,7 @@ class Case:
     files: Mapping[str, str] = field(default_factory=dict)
     ends_well: bool = True
     pause: float = 0.0
+    stop: Signals = SIGKILL
 
     @property
     def environment(self) -> Mapping[str, str]:

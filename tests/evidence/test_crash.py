@@ -10,6 +10,7 @@ import pytest
 
 from evidence.commands import CASES
 from evidence.commands.case import PIPELINE, Case
+from evidence.commands.message import CASES as MESSAGE
 from evidence.commands.provisioning import end
 from evidence.crash import points as crash_points
 from evidence.faults import points as fault_points
@@ -86,11 +87,28 @@ def test_every_command_that_writes_is_a_case() -> None:
     assert len({case.name for case in CASES}) == len(CASES)
 
 
+@pytest.mark.timeout(300)  # a loaded machine
+@pytest.mark.skipif(not MESSAGE, reason="Microsoft's worker library is missing: `make test` installs it")
+def test_a_worker_that_the_platform_ends_leaves_its_message_to_the_next_tick() -> None:
+    """At the request that writes rows. `python -m evidence crash --command message` ends it at every request."""
+    evidence(("crash", "--command", "message", "--kind", "live, SIGTERM", "--at", "FileStream#1"))
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(300)  # a loaded machine
 @pytest.mark.parametrize(
     "argv",
     [
+        (
+            "crash",
+            "--command",
+            "message",
+            "--kind",
+            "finished, with checkpoints and validation, SIGKILL",
+            "--every",
+            "29",
+        ),
+        ("crash", "--command", "message", "--kind", "live, SIGKILL", "--every", "13"),
         ("crash", "--command", "setup", "--kind", "Azure RBAC", "--every", "7"),
         ("crash", "--command", "rotate-key", "--every", "6"),
         ("crash", "--command", "teardown", "--kind", "Azure RBAC", "--every", "11"),
@@ -117,6 +135,11 @@ def test_every_command_that_writes_is_a_case() -> None:
     ids=" ".join,
 )
 def test_a_slice_of_the_matrix(argv: tuple[str, ...]) -> None:
+    evidence(argv)
+
+
+def evidence(argv: tuple[str, ...]) -> None:
+    """Run a part of a matrix, in which every point must hold."""
     done = subprocess.run([sys.executable, "-m", "evidence", *argv, "--json"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     document = json.loads(done.stdout)

@@ -1,0 +1,50 @@
+"""`python -m evidence.deliver LIBRARY ACCOUNT JOB`: deliver one message to the app in Microsoft's worker library.
+
+Exit status 1 if the function fails, or if its log has a line that an alert reads: a failed job, or a poison message.
+"""
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from tests.worker import host
+
+_ROOT = Path(__file__).parents[1]
+
+
+def main(library: str, account: str, job: str) -> int:
+    """Deliver the message, and judge what the host would see."""
+    at = "2026-03-02T08:00:00+00:00"
+    order = {
+        "function": "sync_job",
+        "parameter": "message",
+        "data": {"string": json.dumps({"account": account, "job": job})},
+        "metadata": {
+            "Id": "m-1",
+            "DequeueCount": "1",
+            "PopReceipt": "r",
+            **dict.fromkeys(("ExpirationTime", "InsertionTime", "NextVisibleTime"), at),
+        },
+    }
+    with tempfile.TemporaryDirectory() as directory:
+        orders, answers = Path(directory, "orders.json"), Path(directory, "answers.json")
+        orders.write_text(json.dumps({"invocations": [order]}))
+        sys.argv[1:] = [library, str(_ROOT), str(orders), str(answers)]
+        host.main()
+        [invocation] = json.loads(answers.read_text())["invocations"]
+    return _judged(invocation)
+
+
+def _judged(invocation: dict[str, Any]) -> int:
+    lines = [line for line in invocation["logs"] if line["logger"].startswith("function_app")]
+    for line in lines:
+        sys.stdout.write(f"{line['level']} {line['message']}\n")
+    [result] = [line["message"].split()[1] for line in lines if line["message"].startswith("message ")]
+    good = invocation["ok"] and result in ("result=synced", "result=current")
+    return int(not good or any(line["level"] == "ERROR" for line in lines))
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
