@@ -1,8 +1,8 @@
 """The crash matrix: a command is killed before and after every HTTP request that it makes, and run again.
 
 The sandbox holds one request, before the service acts or after it acted and before it answers. The whole process is killed
-with SIGKILL (or, as the case says, SIGTERM), and the same command runs again to its end. The state must then be the same as after an undisturbed run.
-Requests are identified by operation and number, because threads may change their order.
+with SIGKILL (or with SIGTERM, as the case says), and the same command runs again to its end. The state must then be the same as
+after an undisturbed run. Requests are identified by operation and number, because threads may change their order.
 """
 
 from collections import Counter
