@@ -15,10 +15,10 @@ from sandbox.azure.tenant import AccessPolicy, Principal
 from sandbox.cloud import Cloud
 from sandbox.wandb.artifacts import Manifest
 from sandbox.wandb.store import Store
-from tests.conftest import ROOT
+from tests.conftest import ROOT, Load
 from tests.provisioning.bench import GOOD_KEY, Bench
 from tests.provisioning.conftest import bench
-from tests.worker.test_worker import Host, Load, asked_for, azure, delivered, host, logged, message, tick, worker
+from tests.worker.test_worker import Host, asked_for, azure, delivered, host, logged, message, tick, worker
 
 __all__ = ["bench", "host"]  # fixtures
 

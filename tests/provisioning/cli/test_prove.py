@@ -20,7 +20,7 @@ from provisioning.cli.session import Session
 from provisioning.wandb_key import Key, check
 from sandbox.cloud import Cloud
 from sandbox.runtime.faults import Fault
-from tests.conftest import ROOT, Run
+from tests.conftest import ROOT, Load, Run
 from tests.provisioning.bench import GOOD_KEY, Bench, Listener, VirtualClock
 
 SECOND_KEY = "5a4db0c5a4db0c5a4db0c5a4db0c5a4db0c00003"
@@ -68,7 +68,7 @@ class Proof:
 
 
 @pytest.fixture
-def proof(load: Callable[..., Cloud], bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Proof:
+def proof(load: Load, bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Proof:
     cloud = load(WORLD)
     monkeypatch.chdir(ROOT)
     screen = Screen()
@@ -162,7 +162,7 @@ def test_a_step_that_does_not_hold_stops_those_that_need_it_and_no_other(cloud: 
     assert "secret-id" not in proof.file.read_text()
 
 
-def test_consent_comes_first_and_a_dry_run_writes_nothing(cloud: Cloud, load: Callable[..., Cloud], run: Run) -> None:
+def test_consent_comes_first_and_a_dry_run_writes_nothing(cloud: Cloud, load: Load, run: Run) -> None:
     load(WORLD)
     ended = run("provisioning", "prove", "-o", "json")
     assert (ended.returncode, json.loads(ended.stdout)["error"]["code"]) == (2, "not-confirmed")
@@ -175,7 +175,7 @@ def test_consent_comes_first_and_a_dry_run_writes_nothing(cloud: Cloud, load: Ca
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_the_command_passes_whole(cloud: Cloud, load: Callable[..., Cloud], run: Run, tmp_path: Path) -> None:
+def test_the_command_passes_whole(cloud: Cloud, load: Load, run: Run, tmp_path: Path) -> None:
     load(WORLD | {"clock": {"rate": 60}})
     options = ("--yes", "--propagation-wait", "3s", "--report", str(tmp_path / "report.md"), "--wandb-entity", "acme")
     ended = run("provisioning", "prove", *options, "-o", "json", env={"WANDB_API_KEY": GOOD_KEY})
