@@ -98,11 +98,11 @@ def test_every_job_gets_a_run_a_line_and_an_outcome(
     assert [each.result for each in script().values()] == [Result.CURRENT, Result.CURRENT]
 
 
-@pytest.mark.parametrize("version", ["2024-10-21", "2025-04-01-preview"])
+@pytest.mark.parametrize("version", ["2024-05-01-preview", "2024-10-21", "2025-04-01-preview"])
 def test_a_job_that_logs_by_itself_is_not_logged_twice_with_any_version_of_the_client(
     bench: Bench, script: Script, version: str
 ) -> None:
-    """The stable version does not show the job's own integration."""
+    """Stable and older versions do not show the job's own integration."""
     own = [{"type": "wandb", "wandb": {"project": "theirs"}}]
     bench.world(a_job(integrations=own), a_job(id=OTHER_JOB))
     outcomes = script(api_version=version)

@@ -33,8 +33,11 @@ class Request:
 
     @property
     def preview(self) -> bool:
-        """Whether preview features exist: in preview versions of the classic surface, and on all other surfaces."""
-        return self.surface != "classic" or self.version.endswith("-preview")
+        """Whether preview features exist: on all surfaces but the classic one, and there in the preview version whose
+        description has them and in newer ones. What older previews show is UNVERIFIED: nothing here.
+        """
+        newer = self.version.endswith("-preview") and self.version >= "2025-04-01-preview"
+        return self.surface != "classic" or newer
 
     @property
     def project(self) -> str | None:

@@ -4,9 +4,11 @@ import json
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
+import wandb
 
 from function_app.data.routes import Registry
 from function_app.engine.planner import RULE
@@ -51,6 +53,28 @@ def test_a_models_file_and_metadata_describe_the_model_and_its_training(bench: B
         bench.run().config["trained_tokens"],
     )
     assert bench.run().logged == [first, second, final]
+
+
+@pytest.mark.parametrize("name", [FAMILY, "model-metadata"])
+def test_a_program_gets_a_model_by_the_job_the_version_or_latest_as_the_guide_says(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """docs/wandb.md, Use a model. The runs of a file are found by its name."""
+    for each in ("DIR", "CACHE_DIR", "ARTIFACT_DIR", "DATA_DIR", "CONFIG_DIR"):
+        monkeypatch.setenv(f"WANDB_{each}", str(tmp_path))
+    bench.world(a_job(**FIRST))
+    bench.tick(bench.engine(wandb_model_artifact_name=None if name == FAMILY else name))
+    quiet = wandb.Settings(api_key=KEY, console="off", silent=True, disable_git=True, x_disable_meta=True)
+    with wandb.init(entity=ENTITY, project=PROJECT, id="reader", settings=quiet) as run:
+        for version in (JOB, "latest", "v2"):
+            artifact = run.use_artifact(f"{ENTITY}/{PROJECT}/{name}:{version}")
+            model = json.loads(Path(artifact.get_entry("model_metadata.json").download()).read_text())
+            assert (model["fine_tuned_model"], model["final"], model["step"]) == (MODEL, True, 30)
+            assert {"checkpoint", "metrics"} < model.keys()
+            job = {key: model["job"][key] for key in ("job_id", "base_model", "training_file")}
+            assert job == {"job_id": JOB, "base_model": "gpt-4o-mini-2024-07-18", "training_file": FILE}
+    found = wandb.Api(api_key=KEY).runs(f"{ENTITY}/{PROJECT}", {"config.training_file_name": "train.jsonl"})
+    assert [each.id for each in found] == [JOB]
 
 
 OVERFITTING = {
