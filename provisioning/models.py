@@ -102,13 +102,20 @@ class Subscription:
 
 @dataclass(frozen=True)
 class Caller:
-    """The signed-in principal, read from its token for Azure Resource Manager."""
+    """The signed-in principal, read from its token for Azure Resource Manager.
+
+    Attributes:
+        guest: a user of another tenant, who may see only parts of the directory.
+        mfa: whether the sign-in used multi-factor authentication; None for others than users, or if the token does not say.
+    """
 
     object_id: str
     kind: str  # "User" or "ServicePrincipal", as in a role assignment's principalType
     name: str
     tenant_id: str
     via: str
+    guest: bool = False
+    mfa: bool | None = None
 
 
 class Network(StrEnum):

@@ -95,6 +95,19 @@ def assign_role(principal_id: str, kind: str, role: str, scope: str) -> str:
     return command("az", "role", "assignment", "create", *who, *which)
 
 
+MFA_CLAIMS = "eyJhY2Nlc3NfdG9rZW4iOnsiYWNycyI6eyJlc3NlbnRpYWwiOnRydWUsInZhbHVlcyI6WyJwMSJdfX19"
+"""The claims challenge of Azure's mandatory multi-factor authentication, the same for everybody (Azure CLI issue 31778)."""
+
+
+def mfa_login(via: str, tenant_id: str) -> str:
+    """The command that signs in again with multi-factor authentication, for the program that signed in."""
+    if via.startswith("azd"):
+        return command("azd", "auth", "login", "--tenant-id", tenant_id)
+    if via.startswith("Connect-AzAccount"):
+        return command("Connect-AzAccount", "-Tenant", tenant_id, "-ClaimsChallenge", MFA_CLAIMS)
+    return command("az", "login", "--tenant", tenant_id, "--claims-challenge", MFA_CLAIMS)
+
+
 def allow_secrets(vault: str, principal_id: str) -> str:
     """The `az` command that lets a principal read secrets of a vault with access policies."""
     return command(

@@ -48,7 +48,7 @@ _GRAPH_KINDS = {
     "application": APPLICATION,
     "agentIdentityBlueprint": APPLICATION,
 }
-_GRAPH_BATCH = 1000  # ids per getByIds request (Microsoft Graph reference)
+_GRAPH_BATCH = 998  # two less than the ids per getByIds request (Microsoft Graph reference)
 
 
 class Azure:
@@ -166,18 +166,26 @@ class Azure:
         ):
             return _account(self._accounts.get(group, name))
 
-    def principals(self, object_ids: Collection[str]) -> Mapping[str, Principal]:
-        """Principals by object id in lower case; empty if this identity may not read the directory."""
+    def principals(self, object_ids: Collection[str], exists: str = "") -> Mapping[str, Principal]:
+        """Principals by object id in lower case; empty if this identity may not read the directory.
+
+        Microsoft Graph leaves out what the caller may not see. An absent principal is missing only if the caller and `exists`, a
+        principal that certainly exists, are in the same answer, and the caller is not a guest. Otherwise nothing is known of it.
+        """
         found: dict[str, Principal] = {}
         ids = sorted({i.lower() for i in object_ids})
+        canaries = {i.lower() for i in (self.caller.object_id, exists) if i}
         for start in range(0, len(ids), _GRAPH_BATCH):
             batch = ids[start : start + _GRAPH_BATCH]
+            asked = sorted({*batch, *canaries})
             try:
-                shown = self._graph.post("/v1.0/directoryObjects/getByIds", {"ids": batch})["value"]
+                shown = self._graph.post("/v1.0/directoryObjects/getByIds", {"ids": asked})["value"]
             except AzureError:  # names are optional: messages show object ids instead
                 return {}
-            found |= {i: Principal(i, missing=True) for i in batch}
-            found |= {o["id"].lower(): _principal(o) for o in shown}
+            answered = {o["id"].lower(): _principal(o) for o in shown}
+            if not self.caller.guest and canaries <= answered.keys():
+                found |= {i: Principal(i, missing=True) for i in batch}
+            found |= {i: each for i, each in answered.items() if i in batch}
         return found
 
     def groups_of(self, object_id: str) -> frozenset[str] | None:

@@ -26,6 +26,7 @@ from azure.identity import (
 )
 from azure.mgmt.core.tools import get_arm_endpoints
 
+from provisioning.azure.sign_in_errors import in_cloud_shell
 from provisioning.errors import UsageError
 from provisioning.models import CLOUDS, Caller
 
@@ -159,19 +160,46 @@ def identify(credential: TokenCredential, scope: str) -> Caller:
     claims = _claims(token)
     user = claims.get("idtyp") == "user" or ("idtyp" not in claims and "scp" in claims)
     identity = str(claims.get("xms_mirid", "")).rsplit("/", 1)[-1]
-    known = (claims.get(c) for c in ("upn", "unique_name", "preferred_username", "app_displayname"))
+    known = [claims.get(c) for c in ("upn", "unique_name", "preferred_username", "app_displayname")]
     return Caller(
         object_id=claims["oid"],
         kind="User" if user else "ServicePrincipal",
         name=next((n for n in known if n), None) or identity or claims.get("appid") or claims["oid"],
         tenant_id=claims["tid"],
-        via=_VIA.get(names[-1], names[-1]) if names else "the given credential",
+        via=_via(names[-1] if names else ""),
+        guest=user and _is_guest(claims),
+        mfa=_used_mfa(claims) if user else None,
     )
+
+
+def _via(credential_name: str) -> str:
+    """Name the credential that returned the token."""
+    if not credential_name:
+        return "the given credential"
+    if not in_cloud_shell():
+        return _VIA.get(credential_name, credential_name)
+    if credential_name == "ManagedIdentityCredential":  # its endpoint there returns the person's token
+        return "Azure Cloud Shell"
+    return f"{_VIA.get(credential_name, credential_name)} in Azure Cloud Shell"
+
+
+def _is_guest(claims: Mapping[str, Any]) -> bool:
+    """Whether the user is of another tenant (Microsoft, "Properties of a B2B guest user" and "Access token claims")."""
+    names = [str(claims.get(claim, "")) for claim in ("upn", "unique_name", "preferred_username")]
+    home = str(claims.get("idp") or claims.get("iss") or "")
+    return any("#ext#" in name.lower() for name in names) or home.rstrip("/") != str(claims.get("iss", "")).rstrip("/")
+
+
+def _used_mfa(claims: Mapping[str, Any]) -> bool | None:
+    """Whether the token satisfies Azure's policy for mandatory MFA (Azure/azure-policy, MFA_Deny.json); None if it does not say."""
+    if "amr" not in claims:
+        return None
+    return "mfa" in claims["amr"] or "p1" in (claims.get("acrs") or ())
 
 
 def default_subscription(via: str) -> str | None:
     """The id of the subscription that `az account set` chose; None if `az` did not sign in or its profile is unreadable."""
-    if via != _VIA["AzureCliCredential"]:
+    if not via.startswith(_VIA["AzureCliCredential"]):
         return None
     directory = os.environ.get("AZURE_CONFIG_DIR") or Path.home() / ".azure"
     try:

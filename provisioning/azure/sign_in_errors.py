@@ -52,8 +52,15 @@ def sign_in_error(message: str, via: str = "") -> NotSignedInError:
     )
 
 
+def in_cloud_shell() -> bool:
+    """Whether this runs in Azure Cloud Shell."""
+    return os.environ.get("AZUREPS_HOST_ENVIRONMENT", "").startswith("cloud-shell")
+
+
 def _pinned() -> str:
     """Return a note about the credentials that were tried."""
+    if in_cloud_shell():
+        return " Azure Cloud Shell needs Azure CLI 2.77 or later for this (az version)."
     if chosen := os.environ.get("AZURE_TOKEN_CREDENTIALS"):
         return f" AZURE_TOKEN_CREDENTIALS limits the credentials to {chosen}."
     return " To act as this machine's managed identity, set AZURE_TOKEN_CREDENTIALS=ManagedIdentityCredential."

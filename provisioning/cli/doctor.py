@@ -3,14 +3,16 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from provisioning import shell
 from provisioning.azure.client import Azure
 from provisioning.checks import chain, contributor, function_app
 from provisioning.checks.chain import Chain
-from provisioning.checks.report import Finding, Report, ok
+from provisioning.checks.report import Finding, Report, ok, warning
 from provisioning.cli import documents, summaries
 from provisioning.cli.session import Session
 from provisioning.errors import BrokenLinkError
 from provisioning.models import FunctionAppName, WandbAccount
+from provisioning.planning.principals import NO_MFA
 from provisioning.wandb_key import Key
 
 SIGN_IN = "sign-in"
@@ -70,7 +72,10 @@ def sign_in(session: Session, signed_in: list[Azure]) -> Finding:
     signed_in.append(azure)
     caller, subscription = azure.caller, azure.subscription
     session.facts |= documents.signed_in(caller, subscription)
-    return ok(f"{caller.name} through {caller.via}, subscription {subscription.name} (…{subscription.id[-4:]})")
+    seen = f"{caller.name} through {caller.via}, subscription {subscription.name} (…{subscription.id[-4:]})"
+    return (
+        warning(f"{seen}; {NO_MFA}", shell.mfa_login(caller.via, caller.tenant_id)) if caller.mfa is False else ok(seen)
+    )
 
 
 def _failures(report: Report) -> str:

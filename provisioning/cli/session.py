@@ -1,7 +1,7 @@
 """The parts that commands share: sign-in, observation, the W&B key, the preflight, consent, and applying a plan."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
@@ -27,14 +27,15 @@ from provisioning.execution.executor import Executor
 from provisioning.execution.secret import CheckedKey
 from provisioning.execution.services import Services
 from provisioning.execution.sign_in import WAY_BACK
-from provisioning.models import Observed, SecretState, Target, WandbAccount
+from provisioning.models import Caller, Observed, SecretState, Target, WandbAccount
 from provisioning.observation.governance import observe_governance, observe_rights
 from provisioning.observation.inventory import observe
 from provisioning.planning.actions import AllowByPolicy, AssignRole, CreateVault, RecoverVault, SwitchToRbac
 from provisioning.planning.governance import Governance, governed, obstacle
 from provisioning.planning.ownership import Purpose
 from provisioning.planning.permissions import permits
-from provisioning.planning.steps import Plan
+from provisioning.planning.principals import NO_MFA
+from provisioning.planning.steps import Plan, Step, Verb
 from provisioning.resource_ids import group_id_of, name_of
 from provisioning.wandb_key import Key
 
@@ -50,6 +51,15 @@ _ROLE_FOR = {
 def lacking(action: str, scope: str) -> str:
     """Describe a missing action, with the name of the resource or group where it is missing."""
     return f"{action} at {name_of(scope)}"
+
+
+def _with_sign_in(made: Plan, caller: Caller) -> Plan:
+    """Add a line about a sign-in with which Azure may refuse the first write."""
+    if caller.mfa is not False:
+        return made
+    command = shell.mfa_login(caller.via, caller.tenant_id)
+    note = Step(Verb.NOTE, "sign-in", f"of {caller.name}", danger=NO_MFA, command=command)
+    return replace(made, steps=(*made.steps, note))
 
 
 @dataclass
@@ -96,7 +106,7 @@ class Session:
         if self._known is None or self._known[0] is not observed or made.extent - self._known[2]:
             ended, self.governance = observe_governance(azure, self.target, observed, made)
             self._known = observed, ended, made.extent
-        return governed(make(self._known[1]), self.governance)
+        return _with_sign_in(governed(make(self._known[1]), self.governance), observed.caller)
 
     def plan_again(self, azure: Azure, observed: Observed, make: Callable[[Observed], Plan]) -> Plan:
         """Make the plan again in the middle of an execution, and stop if the operator's right to go on has ended."""

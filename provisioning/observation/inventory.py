@@ -69,7 +69,7 @@ def observe(azure: Azure, target: Target, clock: Clock) -> Observed:
         at=clock.now(),
         assignments=assignments,
         roles=_roles(azure, target, vault, assignments) if switching else {},
-        principals=_principals(azure, others - {azure.caller.object_id, account.principal_id}),
+        principals=_principals(azure, others - {azure.caller.object_id, account.principal_id}, account),
         effective=effective(azure, target, vault, account, assignments) if there and vault.rbac else {},
         other_secrets=_other_secrets(azure, target, vault, account, assignments),
         on_account=on_account,
@@ -214,7 +214,10 @@ def observe_for_removal(azure: Azure, target: Target, clock: Clock, *, restore: 
     ids = sorted({a.role_id for a in assignments}) if going_back else ()
     roles = {i: role for i in ids if (role := azure.roles.definition(vault.id, i))}
     return replace(
-        observed, principals=_principals(azure, principals), roles=roles, own_secrets=_own_secrets(azure, vault)
+        observed,
+        principals=_principals(azure, principals, observed.account),
+        roles=roles,
+        own_secrets=_own_secrets(azure, vault),
     )
 
 
@@ -227,5 +230,5 @@ def _own_secrets(azure: Azure, vault: Vault) -> Mapping[str, str] | None:
     return {name: tags.get(ACCOUNT_TAG, "") for name, tags in listed.items() if wrote(tags)}
 
 
-def _principals(azure: Azure, object_ids: set[str]) -> Mapping[str, Principal]:
-    return azure.principals(object_ids) if object_ids else {}
+def _principals(azure: Azure, object_ids: set[str], account: Account) -> Mapping[str, Principal]:
+    return azure.principals(object_ids, account.principal_id or "") if object_ids else {}

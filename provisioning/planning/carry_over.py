@@ -113,7 +113,7 @@ def _not_carried(policy: AccessPolicy, who: Principal) -> Iterable[str]:
     elif policy.application_id:
         yield f"access only through application {policy.application_id}: Azure RBAC has no compound identities"
     elif who.missing:
-        yield "the directory does not know this principal; it may have been deleted"
+        yield "it is not in the directory now; a deleted principal can be restored for 30 days"
     if unknown:
         yield f"no role is known for {', '.join(unknown)}"
 

@@ -15,6 +15,10 @@ def operator(observed: Observed) -> Principal:
     return Principal(observed.caller.object_id, "you", observed.caller.kind)
 
 
+NO_MFA = "without multi-factor authentication: where it is mandatory, Azure will refuse the first write"
+"""What is said of a user's sign-in whose token does not show multi-factor authentication."""
+
+
 def account_identity(observed: Observed) -> Principal | None:
     """Return the account's system-assigned identity, or None if it has none."""
     account = observed.account

@@ -120,7 +120,7 @@ def _switch(target: Target, observed: Observed, so_far: Iterable[Step], newest: 
         yield Step(
             Verb.NOTE,
             "directory",
-            "you may not read it: deleted principals and those of App Service certificates are not recognised",
+            "you may not read all of it: deleted principals and those of App Service certificates are not recognised",
         )
     count = len(observed.vault.policies)
     inert = "policy stops being effective but remains stored"

@@ -139,3 +139,13 @@ def test_the_default_subscription_of_az_is_used(cloud: Cloud, tmp_path: Path, mo
     assert default_subscription("a workload identity") is None
     (tmp_path / "azureProfile.json").write_text("[]")
     assert default_subscription("az login") is None
+
+
+def test_azure_cloud_shell_is_named(cloud: Cloud, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    shell = {"AZUREPS_HOST_ENVIRONMENT": "cloud-shell/1.0"}
+    assert "through az login in Azure Cloud Shell" in call("plan", env=OPERATOR_ENV | shell).stderr
+    refused = call("plan", principal=None, env=OPERATOR_ENV | shell)
+    assert "Azure CLI 2.77 or later" in refused.stderr
+    identity = {"AZURE_TOKEN_CREDENTIALS": "ManagedIdentityCredential"}
+    person = cloud.environment("function-app") | identity | shell
+    assert "through Azure Cloud Shell" in call("plan", principal="function-app", env=OPERATOR_ENV | person).stderr

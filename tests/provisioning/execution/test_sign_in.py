@@ -1,11 +1,14 @@
 """The operator's sign-in outlasts the switch of a vault, the probe and the way back; otherwise the vault is not switched."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
-from provisioning import errors
+from provisioning import errors, shell
+from provisioning.cli import doctor, setup
+from provisioning.planning.steps import Verb
 from sandbox.cloud import Cloud
 
 from ..bench import Bench
@@ -68,3 +71,62 @@ def test_the_token_for_a_new_vault_is_requested_before_the_vault_is_created(load
     with pytest.raises(errors.NotSignedInError, match=r"AADSTS700024.* Nothing was written"):
         bench.setup(create_vault=True)
     assert bench.cloud.writes == 0
+
+
+# --- what the token says ----------------------------------------------------------------------------------------------
+
+
+def test_a_sign_in_without_mfa_is_a_line_of_the_plan_and_a_warning_of_doctor(load: Load, bench: Bench) -> None:
+    load(world("60m") | {"sign_in": {"mfa": False}})
+    session = bench.session()
+    made = setup.plan(session)
+    note = made.steps[-1]
+    assert (note.verb, note.resource, note.action) == (Verb.NOTE, "sign-in", None)
+    assert "refuse the first write" in note.danger
+    assert note.command.startswith("az login --tenant 72f988bf-0000-4000-8000-0000000000bb --claims-challenge eyJ")
+    assert any(text.startswith("sign-in: ") for text in session.facts["warnings"])
+    with suppress(errors.BrokenLinkError):
+        doctor.doctor(session, None)
+    sign_in = session.facts["checks"][0]
+    assert (sign_in["name"], sign_in["state"], sign_in["remedy"]) == ("sign-in", "warning", note.command)
+    bench.setup()
+    assert "sign-in" not in [step.resource for step in setup.plan(bench.session()).steps], "nothing will be written"
+
+
+def test_the_command_for_mfa_is_that_of_the_program_that_signed_in() -> None:
+    assert shell.mfa_login("azd auth login", "T") == "azd auth login --tenant-id T"
+    assert shell.mfa_login("Connect-AzAccount", "T").startswith("Connect-AzAccount -Tenant T -ClaimsChallenge eyJ")
+
+
+def test_a_guest_does_not_take_principals_that_it_may_not_see_for_deleted_ones(load: Load, bench: Bench) -> None:
+    load(world("60m") | {"sign_in": {"guest": True}})
+    session = bench.session()
+    made = setup.plan(session)
+    assert made.losses == ()
+    assert [s.detail for s in made.steps if s.resource == "directory"] == [
+        "you may not read all of it: deleted principals and those of App Service certificates are not recognised"
+    ]
+    bench.setup()
+    assert bench.vault.rbac
+
+
+@pytest.mark.parametrize("seen", [[], ["operator"]], ids=["nobody", "the caller, but not the account's identity"])
+def test_an_answer_without_principals_that_exist_says_nothing_of_the_others(
+    load: Load, bench: Bench, seen: list[str]
+) -> None:
+    account = {"name": "aoai-ml", "group": "rg-ml", "system_identity": True}
+    cloud = load(world("60m") | {"sign_in": {}, "accounts": [account]})
+    ids = [{"@odata.type": "#microsoft.graph.user", "id": cloud.world.tenant.named(name).object_id} for name in seen]
+    partial = {"op": "DirectoryObjects_GetByIds", "do": {"status": 200, "body": {"value": ids}}}
+    load(world("60m") | {"sign_in": {}, "accounts": [account], "faults": [partial]})
+    assert setup.plan(bench.session()).losses == ()
+
+
+def test_a_principal_that_is_not_in_a_whole_answer_is_missing(load: Load, bench: Bench) -> None:
+    people = [
+        {"name": "operator", "kind": "user", "display_name": "you@contoso.example"},
+        {"name": "billing-api", "kind": "managed identity", "deleted": True},
+    ]
+    load(world("60m") | {"sign_in": {}, "principals": people})
+    (loss,) = setup.plan(bench.session()).losses
+    assert "a deleted principal can be restored for 30 days" in loss.reason

@@ -303,7 +303,7 @@ def test_a_principal_that_the_directory_does_not_know_gets_nothing_and_is_listed
     plan = planned(observed)
     assert BILLING not in {who for who, _ in granted(plan)}
     assert plan.losses == (
-        Loss(BILLING, BILLING, "the directory does not know this principal; it may have been deleted"),
+        Loss(BILLING, BILLING, "it is not in the directory now; a deleted principal can be restored for 30 days"),
     )
 
 
