@@ -209,6 +209,7 @@ class Vault:
     rules: frozenset[str] = frozenset()  # every network rule in words, to be compared
     foreign_tenant: str = ""  # the vault's tenant, if it is not that of its subscription
     soft_delete: bool = True  # vaults from before 2020 may lack it
+    by_application: bool = False  # changed last by an application, such as a pipeline
 
     @property
     def group_id(self) -> str:

@@ -15,7 +15,7 @@ from provisioning.azure.errors import code, translated
 from provisioning.azure.rest import Rest
 from provisioning.errors import MissingRightsError
 from provisioning.planning.governance import EVERYBODY, Denial, Lock, Rule, SecretPolicy
-from provisioning.resource_ids import group_id_of, name_of
+from provisioning.resource_ids import group_id_of, name_of, same
 
 _AUTHORIZATION = "providers/Microsoft.Authorization"
 _INITIATIVES = 20
@@ -91,6 +91,16 @@ class GovernanceReads:
             for each in listed
             if each.get("endDateTime") and each.get("originRoleAssignmentId")
         }
+
+    def deployments(self, group_id: str, resource_id: str) -> tuple[str, ...]:
+        """The names of the deployments in a resource group whose template has the resource (ARM, Bicep)."""
+        path = f"{group_id}/providers/Microsoft.Resources/deployments?api-version=2021-04-01"
+        with translated("Listing deployments"):
+            return tuple(
+                str(each["name"])
+                for each in self._arm.pages(path)
+                if any(same(str(r.get("id")), resource_id) for r in each["properties"].get("outputResources") or ())
+            )
 
     # --- policies ----------------------------------------------------------------------------------------------------
 

@@ -191,7 +191,7 @@ def _is_guest(claims: Mapping[str, Any]) -> bool:
 
 
 def _used_mfa(claims: Mapping[str, Any]) -> bool | None:
-    """Whether the token satisfies Azure's policy for mandatory MFA (Azure/azure-policy, MFA_Deny.json); None if it does not say."""
+    """Whether the token satisfies Azure's policy for mandatory MFA (Azure/azure-policy, MFA_Deny); None if it does not say."""
     if "amr" not in claims:
         return None
     return "mfa" in claims["amr"] or "p1" in (claims.get("acrs") or ())

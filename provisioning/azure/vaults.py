@@ -226,6 +226,8 @@ def _shown(sdk: SdkVault, tenant_id: str) -> Vault:
         rules=network_rules(properties),
         foreign_tenant=_other(properties.tenant_id, tenant_id),
         soft_delete=bool(properties.enable_soft_delete),
+        by_application=_word(sdk.system_data.last_modified_by_type if sdk.system_data else None).lower()
+        == "application",
         policies=tuple(
             AccessPolicy(
                 object_id=entry.object_id,

@@ -97,6 +97,7 @@ class _Reading:
             policies.on_secrets,
             policies.undeletable,
             self._cannot_switch(ends),
+            self._deployments(vault),
             tuple(dict.fromkeys(self._unread)),
         )
 
@@ -119,6 +120,13 @@ class _Reading:
         found = self._attempt(lambda: self._reads.policies(scope), Policies(), "policies")
         self._unread += [] if found.complete else ["some policy initiatives"]
         return found
+
+    def _deployments(self, vault: Vault) -> tuple[str, ...]:
+        """The templates that may put back what setup changes in an existing vault."""
+        nothing: tuple[str, ...] = ()
+        if not self._plans(SwitchToRbac, AllowByPolicy) or vault.state is not VaultState.READY:
+            return nothing
+        return self._attempt(lambda: self._reads.deployments(vault.group_id, vault.id), nothing, "deployments")
 
     def _plans(self, *kinds: type[Action]) -> bool:
         return any(isinstance(step.action, kinds) for step in self._plan.work)

@@ -21,6 +21,7 @@ from provisioning.errors import (
 )
 from provisioning.models import AccessPolicy, Assignment, RoleDefinition
 from provisioning.planning.actions import StoreSecret, SwitchToRbac
+from provisioning.planning.configuration import configuration_notes
 from provisioning.planning.permissions import data_actions, matches
 from provisioning.planning.steps import Loss, Plan, Step, Verb
 from provisioning.resource_ids import name_of, within
@@ -109,6 +110,7 @@ class Governance:
         sets: policies, each with what it sets with every write, in words.
         undeletable: policies that forbid deletes, each with the resource types in lower case.
         cannot_switch: why the operator's right to assign roles is not enough to change a vault's access model.
+        deployments: templates that have the vault, by the names of their deployments.
         unread: what could not be read.
     """
 
@@ -121,12 +123,13 @@ class Governance:
     secret_policies: tuple[SecretPolicy, ...] = ()
     undeletable: tuple[tuple[str, frozenset[str]], ...] = ()
     cannot_switch: str = ""
+    deployments: tuple[str, ...] = ()
     unread: tuple[str, ...] = ()
 
 
 def governed(plan: Plan, governance: Governance) -> Plan:
     """Return the plan with what governance adds: lines for people, losses, and whether there is a way back."""
-    steps = [*plan.steps, *_notes(governance)]
+    steps = [*plan.steps, *configuration_notes(plan, governance.deployments), *_notes(governance)]
     switches = any(isinstance(s.action, SwitchToRbac) for s in plan.work)
     no_way_back = governance.way_back if switches else ()
     if no_way_back:
@@ -182,7 +185,9 @@ def _notes(governance: Governance) -> Iterator[Step]:
             Verb.NOTE, "policy", policy, danger=f"sets {sets} with every write, also when something else is changed"
         )
     if governance.unread:
-        yield Step(Verb.NOTE, "not read", ", ".join(governance.unread), why="they may refuse some of the changes")
+        yield Step(
+            Verb.NOTE, "not read", ", ".join(governance.unread), why="they may refuse or undo some of the changes"
+        )
 
 
 def _denied(plan: Plan, governance: Governance) -> Iterator[Loss]:

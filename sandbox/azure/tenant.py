@@ -149,6 +149,8 @@ class Vault:
     sku: str = "standard"
     flags: dict[str, bool] = field(default_factory=dict)  # enabledForDeployment and similar, as they were set
     registering: int = 0
+    changed_by: str = "User"  # lastModifiedByType
+    deployment: str = ""  # of the template that has it
     deleted: float | None = None
     tenant_id: str | None = None  # of another tenant than the subscription's
 

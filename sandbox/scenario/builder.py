@@ -201,6 +201,8 @@ class Builder:
             firewall=script.firewall,
             deleted=now if script.deleted else None,
             tenant_id=script.tenant_id,
+            changed_by=script.changed_by,
+            deployment=script.deployment,
         )
 
     def _secret(self, script: SecretScript) -> Secret:

@@ -117,7 +117,8 @@ class VaultScript(Script):
     """A Key Vault. `deleted`: in the deleted state; `elsewhere`: another tenant holds the name, all else is ignored.
 
     `firewall`: only `ip_rules` get in. `public_network: false`: only private links do. `soft_delete: false`: a vault from
-    before 2020, which deletes secrets permanently.
+    before 2020, which deletes secrets permanently. `changed_by`: who changed it last, a person or an application, such as a
+    pipeline. `deployment`: the name of the deployment, in its group, whose template has it.
     """
 
     name: str
@@ -136,6 +137,8 @@ class VaultScript(Script):
     deleted: bool = False
     elsewhere: bool = False
     tenant_id: str | None = None  # of another tenant than the subscription's
+    changed_by: Literal["User", "Application"] = "User"
+    deployment: str = ""
 
 
 class FunctionAppScript(Script):

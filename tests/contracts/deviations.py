@@ -32,7 +32,7 @@ _GOVERNANCE = re.compile(
 )
 _WEB = re.compile(r"/providers/Microsoft\.Web/(?!.*/providers/)", re.IGNORECASE)
 _RESOURCES = re.compile(
-    r"^/subscriptions/[^/]+/(resources|providers|resourcegroups/[^/]+(/resources|/providers/Microsoft\.Resources/deployments/[^/]+)?)$",
+    r"^/subscriptions/[^/]+/(resources|providers|resourcegroups/[^/]+(/resources|/providers/Microsoft\.Resources/deployments(/[^/]+)?)?)$",
     re.IGNORECASE,
 )
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from sandbox.azure.arm.errors import arm_error, authorize
 from sandbox.azure.bodies import DeploymentBody
-from sandbox.azure.rbac import Assignment
+from sandbox.azure.rbac import Assignment, within
 from sandbox.azure.roles import ROLE_IDS
 from sandbox.azure.tenant import FunctionApp, Principal, Tenant
 from sandbox.runtime.http import Call, Operation, Reply
@@ -25,7 +25,16 @@ class Deployments:
         self._tenant = tenant
         self.operations: Sequence[Operation] = (
             Operation("Deployments_CreateOrUpdate", "PUT", _ONE, self._put, writes=True),
+            Operation("Deployments_ListByResourceGroup", "GET", _ONE.removesuffix("/{name}"), self._list),
         )
+
+    def _list(self, call: Call) -> Reply:
+        """The deployments whose templates have the vaults of a group (Microsoft, "Deployments - List By Resource Group")."""
+        group = f"/subscriptions/{call.params['sub']}/resourceGroups/{call.params['group']}"
+        authorize(self._tenant, call, "Microsoft.Resources/deployments/read", group)
+        vaults = [v for v in self._tenant.vaults.values() if v.deployment and within(v.id, group)]
+        listed = [{"name": v.deployment, "properties": {"outputResources": [{"id": v.id}]}} for v in vaults]
+        return Reply(200, {"value": listed})
 
     def _put(self, call: Call) -> Reply:
         group = f"/subscriptions/{call.params['sub']}/resourceGroups/{call.params['group']}"

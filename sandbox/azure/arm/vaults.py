@@ -306,6 +306,7 @@ class Vaults:
             "type": _KIND,
             "location": vault.location,
             "tags": vault.tags,
+            "systemData": {"lastModifiedByType": vault.changed_by},
             "properties": properties,
         }
 

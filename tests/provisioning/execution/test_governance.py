@@ -302,7 +302,7 @@ def test_unreadable_governance_is_named_and_not_an_error(load: Load, bench: Benc
     load(world(assignments=[held], roles=[{"name": "Narrow", "actions": rights}], pim=False))
     made = setup.plan(bench.session())
     unread = [s.detail for s in made.steps if s.resource == "not read"]
-    assert unread == ["locks, deny assignments, when roles end, policies"]
+    assert unread == ["locks, deny assignments, when roles end, policies, deployments"]
     bench.setup(propagation_wait=timedelta(0))
 
 
