@@ -8,6 +8,7 @@ from function_app.models import Job
 
 _ENDED_BADLY = frozenset({"failed", "cancelled"})  # such jobs are not reused for a new request
 _DATED = re.compile(r"-\d[\d-]*")  # the service shows gpt-4o-mini as gpt-4o-mini-2024-07-18
+_SHORTEST_CUT = 18  # characters: the least of the documented lengths of a suffix (Azure AI Foundry portal)
 _OPEN = frozenset({"auto", "-1"})
 """Values of a hyperparameter that leave the choice to the service. Azure writes -1 for auto (recorded)."""
 
@@ -42,7 +43,7 @@ def like(
 def _is_like(job: Job, request: JobRequest) -> bool:
     return (
         _same_model(job.model.lower(), request.model.lower())
-        and job.suffix == request.suffix
+        and _same_suffix(job.suffix or "", request.suffix or "")
         and (request.seed is None or job.seed in (None, request.seed))
         and job.method in (None, request.method)
         and _same_training_type(job.training_type, request.training_type)
@@ -52,7 +53,14 @@ def _is_like(job: Job, request: JobRequest) -> bool:
 
 
 def _same_model(shown: str, asked: str) -> bool:
-    return shown == asked or (shown.startswith(asked) and _DATED.fullmatch(shown[len(asked) :]) is not None)
+    short, long = sorted((shown, asked), key=len)
+    return short == long or (long.startswith(short) and _DATED.fullmatch(long[len(short) :]) is not None)
+
+
+def _same_suffix(shown: str, asked: str) -> bool:
+    """Return whether the service made the one of the other: Azure's documents disagree about its characters and its length."""
+    shown, asked = (re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") for text in (shown, asked))
+    return shown == asked or (len(shown) >= _SHORTEST_CUT and asked.startswith(shown))
 
 
 def _same_training_type(shown: str | None, asked: str | None) -> bool:
