@@ -49,7 +49,7 @@ COLUMNS = [
     *("config:method.value", "config:training_type.value"),
     *(f"config:{name.replace('.', '.value.', 1)}" for name in (_LEARNING_RATE, _EPOCHS, _BATCH)),
     *("summary:train_loss", "summary:valid_loss", f"summary:{_FINAL}", "summary:full_valid_mean_reward"),
-    *("summary:best_metric", "summary:best_value", "summary:best_step", "summary:overfitting"),
+    *("summary:best_metric", "summary:best_value", "summary:best_step", "summary:better_step", "summary:overfitting"),
     *("summary:billed_tokens", "summary:billed_hours", "summary:cost", "summary:estimated_cost"),
     *("summary:queue_s", "summary:duration_s", "summary:estimated_finish", "config:finished_at.value"),
     *("summary:fine_tuned_model", "config:model_retires_at.value"),

@@ -1,6 +1,6 @@
 """Which of a job's models is the best, and whether training went on for too long. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,6 +68,22 @@ class Best:
         if not self.overfitted:
             return best
         return f"{best}; the last one, step {self.last_step}, is clearly worse: {self.last_value:.4g} (overfitting)"
+
+
+def better_step(best: Best, curve: Mapping[str, Mapping[str, float]]) -> int | None:
+    """Return the step at which the curve was better than the best model, because the service kept no model of that step.
+
+    Only figures of the whole validation file count: those of a batch vary too much.
+
+    Args:
+        best: the best model.
+        curve: the best value of each metric and its step (`description.best_of`).
+    """
+    top = curve.get(best.metric)
+    if top is None or not best.metric.startswith("full_"):
+        return None
+    better = top["value"] < best.value if best.lower_is_better else top["value"] > best.value
+    return int(top["step"]) if better and top["step"] != best.step else None
 
 
 def best_checkpoint(checkpoints: Sequence[Checkpoint]) -> Best | None:

@@ -22,7 +22,7 @@ GRADERS = "graders"
 RESERVED = frozenset(
     {"status", "fine_tuned_model", "trained_tokens", "error", "error_code", "best", "sync"}
     | {"queue_s", "duration_s", "estimated_finish", "billed_tokens", "billed_hours", "grader_tokens"}
-    | {"cost", "estimated_cost", "best_model", "best_step", "best_metric", "best_value", "overfitting"}
+    | {"cost", "estimated_cost", "best_model", "best_step", "best_metric", "best_value", "better_step", "overfitting"}
     | {"train_data", "valid_data"}
 )
 """Names of our own in a run's summary. A column with such a name is a metric with `metric_` before it."""

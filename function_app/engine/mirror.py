@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from function_app.azure.leases import NO_LEASE, Lease
-from function_app.data.checkpoints import best_checkpoint
+from function_app.data.checkpoints import best_checkpoint, better_step
 from function_app.data.description import (
     base_model,
     best_of,
@@ -219,7 +219,7 @@ class _Mirroring:
         if attach:
             with self.run.attachments() as attached:
                 if models and (ends or not self.final):
-                    attached.models(self.job, self._checkpoints(), self._with_ends())
+                    attached.models(self.job, self._checkpoints(best), self._with_ends())
                 if not (known and known.datasets):
                     self.run.configure(
                         config_changes(self.run.config, self._inputs(policy, attached), adopted=self.adopted)
@@ -319,12 +319,15 @@ class _Mirroring:
             self.done.actions.append("previous model")
         return described
 
-    def _checkpoints(self) -> list[Checkpoint]:
-        """Return the job's checkpoints, and record which of its models is the best."""
+    def _checkpoints(self, curve: Mapping[str, Any]) -> list[Checkpoint]:
+        """Return the job's checkpoints, and record which of its models is the best. `curve` has the best values of the rows."""
         checkpoints = [*map(permitted_checkpoint, self.account.checkpoints(self.job.id))]
         if best := best_checkpoint(checkpoints):
-            self.run.summarise(best.summary)
+            step = better_step(best, curve)
+            self.run.summarise(best.summary if step is None else best.summary | {"better_step": step})
             self.done.actions.append(best.text)
+            if step is not None:
+                self.done.actions.append(f"step {step} was better, but the service kept no model of it")
         return checkpoints
 
     def _with_ends(self) -> ModelTarget:

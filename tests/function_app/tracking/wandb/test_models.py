@@ -115,6 +115,17 @@ def test_a_pause_logs_the_models_so_far_and_the_alias_of_the_best_moves_to_bette
     assert [f"{JOB}-best" in names for names in bench.aliases(FAMILY).values()] == [False, False, True]
 
 
+def test_a_step_that_was_better_than_all_models_that_the_service_kept_is_told(bench: Bench) -> None:
+    """Azure keeps the last three of four epochs."""
+    points = {10: 0.2, 20: 0.5, 30: 0.4, 40: 0.45}
+    curves = {"train_loss": {"end": 0.1}, "full_valid_loss": {"points": points, "every": "epoch"}}
+    job = FIRST | {"hyperparameters": {"n_epochs": 4}, "timeline": {"steps": 40}}
+    bench.world(a_job(**job, metrics=curves))
+    actions = bench.tick()[JOB].actions
+    assert (bench.run().summary["best_step"], bench.run().summary["better_step"]) == (30, 10)
+    assert "step 10 was better, but the service kept no model of it" in actions
+
+
 def test_an_alias_of_the_best_on_another_version_of_the_job_is_moved(bench: Bench) -> None:
     """As a kill before the last checkpoint was rated leaves it; of another job it is another alias."""
     bench.world(a_job(**FIRST, metrics=OVERFITTING))
