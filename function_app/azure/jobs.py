@@ -42,6 +42,8 @@ def job_from(account: str, source: object, region: str | None = None) -> Job:
     if not isinstance(hyperparameters, Mapping) or not hyperparameters:
         hyperparameters = job.read("hyperparameters", mapping) or {}
     integrations = job.read("integrations", lambda value: bounded(value) if isinstance(value, list) else None) or []
+    if not all(isinstance(each, Mapping) for each in integrations):
+        job.malformed.append("integrations")
     return Job(
         id=job_id,
         account=account,

@@ -97,7 +97,12 @@ _Thing = TypeVar("_Thing")
 
 
 class JobsMachine(RuleBasedStateMachine):
-    """One project of W&B, one account of Azure OpenAI, and everything that can happen between them."""
+    """One project of W&B, one account of Azure OpenAI, and everything that can happen between them.
+
+    `delay`: by how many seconds W&B's reads may be late.
+    """
+
+    delay = 0.0
 
     def __init__(self, bench: Bench, processes: Processes) -> None:
         super().__init__()
@@ -346,6 +351,7 @@ class JobsMachine(RuleBasedStateMachine):
             if known.gone_at is None and not known.run_deleted and not known.by_itself:
                 assert look.settled(known)
                 assert [*look.of_models(known)] == []
+        self.bench.cloud.clock.advance(self.delay)
         asked, writes = self.bench.counted(lambda: self._clean(self.engine.sync))
         assert writes == 0, asked
         self._judged(look)

@@ -359,7 +359,8 @@ def _state(node: Mapping[str, Any], job_id: str, number: int, url: str, now: flo
         best=ours.best,
         foreign=foreign,
         other_user=maker if user and maker != user else "",
-        superseded_by=plain.fields(SUPERSEDED_BY).read("value", text) or summary.read(SUPERSEDED_BY, text),
+        superseded_by=plain.fields(SUPERSEDED_BY).read("value", text)
+        or (None if exact else summary.read(SUPERSEDED_BY, text)),
     )
 
 

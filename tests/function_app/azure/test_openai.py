@@ -105,6 +105,11 @@ def test_only_a_job_without_a_usable_id_is_refused(unusable: object) -> None:
         job_from("a", SEEN | {"id": unusable})
 
 
+def test_an_integration_that_is_no_object_is_named_and_the_others_count() -> None:
+    job = job_from("aoai-ml", SEEN | {"id": "ftjob-1", "integrations": ["wandb", {"type": "wandb"}]})
+    assert (job.malformed, job.integrations) == (("integrations",), ({"type": "wandb"},))
+
+
 def test_unusable_fields_are_named() -> None:
     job = job_from("a", SEEN | {"created_at": "2026-01-01", "error": ["boom"], "method": {"type": ["x"]}, "seed": 1.5})
     assert sorted(job.malformed) == ["created_at", "error", "method.type", "seed"]
