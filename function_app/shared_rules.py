@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from function_app.data.addresses import Endpoint as Endpoint
+from function_app.data.addresses import Scope as Scope
 from function_app.data.addresses import parse_address as parse_address
 from function_app.data.addresses import split_endpoints as split_endpoints
 from function_app.data.routes import Destination, Routes, parse_routes

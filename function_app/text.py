@@ -4,11 +4,12 @@ import re
 
 _UNSAFE = re.compile(
     "[\x00-\x1f\x7f-\x9f"  # control characters, including ESC and line breaks
-    "\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff"  # invisible characters, and those that change text direction
+    "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u3164"
+    "\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff"  # invisible characters, and those that change text direction
     "\ufff9-\ufffb\U000e0000-\U000e007f"  # annotations and tags, which are invisible, too
     "\ud800-\udfff]"  # halves of surrogate pairs, which cannot be encoded
 )
-_MENTION = re.compile(r"<(?=[!@#])|(?<![\w.])@(?=(?:here|channel|everyone|all)\b)", re.IGNORECASE)
+_MENTION = re.compile(r"<(?=[!@#]|[a-z]{2,8}:)|(?<![\w.])@(?=(?:here|channel|everyone|all)\b)", re.IGNORECASE)
 
 
 def one_line(text: str) -> str:
@@ -27,5 +28,7 @@ def excerpt(text: str) -> str:
 
 
 def without_mentions(text: str) -> str:
-    """Return a text without mentions, such as `<!channel>` and `@here`, that would notify people in a chat."""
+    """Return a text without mentions, such as `<!channel>` and `@here`, that would notify people in a chat, and without links
+    under other words, such as `<https://host|words>`.
+    """
     return _MENTION.sub(lambda found: f"{found[0]}\u2060", text)

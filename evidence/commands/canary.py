@@ -136,6 +136,20 @@ def _invocations() -> str:
     return json.dumps({"invocations": [tick, *({"function": n, **message} for n in ("sync_job", "report_poison"))]})
 
 
+def _tool(name: str, *argv: str) -> Case:
+    """Return a command that needs no key, run by somebody who has one in the environment."""
+    vault, account = (
+        f"{_GROUP}/Microsoft.KeyVault/vaults/kv-ml",
+        f"{_GROUP}/Microsoft.CognitiveServices/accounts/aoai-ml",
+    )
+    document = {"ok": True, "subscription": {"id": "s"}, "account": {"id": account}, "vault": {"id": vault}}
+    settings = {"WANDB_SECRET_NAME": "wandb-api-key", "WANDB_ENTITY": "acme"}
+    files = {"setup.json": json.dumps({**document, "settings": settings})}
+    return Case(name, "", argv, world(in_place=True), env=_GIVEN, principal="operator", files=files)
+
+
+_GROUP = "/subscriptions/s/resourceGroups/rg-ml/providers"
+_OWNERS = ("--principal-id", "p", "--app-group", "g", "--storage-account", "s", "--application-insights", "i")
 _CHAT = {"messages": [{"role": "user", "content": "Where is it?"}, {"role": "assistant", "content": "On the shelf."}]}
 _FILES = {_TRAINING: (json.dumps(_CHAT) + "\n") * 12}
 _STORAGE = {
@@ -176,6 +190,7 @@ CASES: tuple[Case, ...] = (
     _provisioning("status", ends_well=False),
     _provisioning("doctor", "--function-app", "func-ml", ends_well=False),
     _provisioning("preflight", "-g", "rg-ml", ends_well=False),
+    _provisioning("verify-app", "-g", "rg-ml", "--function-app", "func-ml", "--wait", "0s"),
     _provisioning("rotate-key", "--yes", key=NEW_KEY),
     _provisioning("teardown", "--yes"),
     _provisioning("rescue", "--yes", "--accept-loss"),
@@ -186,9 +201,13 @@ CASES: tuple[Case, ...] = (
     _app("the account's key", _GIVEN | _DEBUG | {"AZURE_OPENAI_API_KEY": ACCOUNT_KEY}, "sync", "-vv", "-o", "json"),
     _app("an application", _FROM_THE_VAULT, "sync", "-vv", principal="ops-bot"),
     _app("--follow", _FROM_THE_VAULT, "sync", "--follow", "-vv", world=_LIVE, ends_well=False),
+    _app("--overwrite", _GIVEN, "sync", "--overwrite", "--job", _JOB, "-vv"),
     _app("a file", _SYNC, "check", _TRAINING, files=_FILES, ends_well=False),
     _app("a file", _GIVEN, *_SUBMIT, files=_FILES),
     _app("a project", _GIVEN, "dashboard"),
+    _tool("from_setup", "infra.from_setup", "setup.json"),
+    _tool("owner_commands", "infra.owner_commands", *_OWNERS, "setup.json"),
+    _tool("shell", "sandbox", "shell"),
     *([_FUNCTIONS] if LIBRARY.is_dir() else []),
 )
 """Every command; the functions only where Microsoft's worker library is installed (`make test` does it)."""

@@ -22,6 +22,7 @@ OPENAI_HOSTS = (
 EXAMPLE = "https://<account>.openai.azure.com/"
 SUBSCRIPTION = "subscription:"
 
+_NETLOC = re.compile(r"[A-Za-z0-9.-]+(?::\d{1,5})?")
 _API = re.compile(r"/?(?:openai(?:/v1)?)?/?")
 _PROJECT = re.compile(r"/api/projects/(?P<project>[A-Za-z0-9][A-Za-z0-9_.-]{0,63})(?:/openai(?:/v1)?)?/?")
 _PATH = re.compile(r"(?:/[A-Za-z0-9][A-Za-z0-9_.-]*)*/?")
@@ -170,7 +171,7 @@ def parse_address(text: str, trusted: Collection[str] = ()) -> Endpoint | Scope:
 def _azure_address(url: str, example: str, hosts: Iterable[str], trusted: Collection[str]) -> SplitResult:
     parts = urlsplit(url)
     host = parts.hostname or ""
-    if parts.scheme != "https" or "." not in host or "@" in parts.netloc or parts.query:
+    if parts.scheme != "https" or "." not in host or not _NETLOC.fullmatch(parts.netloc) or parts.query:
         raise ValueError(f"{url!r} is not an address such as {example}")
     if not host.endswith(tuple(hosts)) and host not in trusted:
         raise ValueError(

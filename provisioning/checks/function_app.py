@@ -1,12 +1,14 @@
 """doctor's checks of the function app: it runs, its settings match, and its identity has access."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 from function_app.shared_rules import (
     EVERY_TWO_MINUTES,
     PYTHON,
     Endpoint,
+    Scope,
     check_schedule,
     ignored_routes,
     parse_address,
@@ -24,6 +26,7 @@ SETTINGS = (
     "AZURE_CLIENT_ID",
     "AZURE_OPENAI_ENDPOINT",
     "AZURE_OPENAI_ENDPOINTS",
+    "AZURE_TRUSTED_HOSTS",
     "KEY_VAULT_URL",
     "SYNC_DATASETS",
     "SYNC_SCHEDULE",
@@ -78,7 +81,7 @@ def app_settings(chain: Chain) -> Finding:
     if entity and chain.wandb and entity != chain.wandb.entity:
         return warning(
             f"the app writes to W&B entity {entity}, but the key was checked for {chain.wandb.entity}",
-            f"Run doctor again with {shell.command('--wandb-entity', entity)}.",
+            "Run doctor again with that entity as --wandb-entity.",
         )
     return ok("they name this vault, this secret and this account")
 
@@ -115,18 +118,23 @@ def _wrong(settings: Mapping[str, str], chain: Chain) -> Mapping[str, str]:
     if not _is_reference(name) and name.lower() != chain.target.secret.lower():
         wrong["WANDB_SECRET_NAME"] = chain.target.secret
     given = settings.get("AZURE_OPENAI_ENDPOINTS") or settings.get("AZURE_OPENAI_ENDPOINT") or ""
-    endpoints = [e for e in split_endpoints(given) if e]
-    if chain.account and not _is_reference(given) and not any(_names(e, chain.account) for e in endpoints):
-        wrong["AZURE_OPENAI_ENDPOINTS"] = ",".join([*endpoints, chain.account.endpoint])
+    addresses = list(_addresses(given, settings.get("AZURE_TRUSTED_HOSTS", "")))
+    if chain.account and not _is_reference(given) and not any(_names(each, chain.account) for each in addresses):
+        kept = [each.url if isinstance(each, Endpoint) else each.text for each in addresses]
+        wrong["AZURE_OPENAI_ENDPOINTS"] = ",".join([*kept, chain.account.endpoint])
     return wrong
 
 
-def _names(entry: str, account: Account) -> bool:
+def _addresses(given: str, trusted: str) -> Iterator[Endpoint | Scope]:
+    """Yield the entries of AZURE_OPENAI_ENDPOINTS that the app can use. Others never get into a printed command."""
+    hosts = split_endpoints(trusted.lower())
+    for entry in split_endpoints(given):
+        with suppress(ValueError):
+            yield parse_address(entry, hosts)
+
+
+def _names(address: Endpoint | Scope, account: Account) -> bool:
     """Whether an entry of AZURE_OPENAI_ENDPOINTS is an address of the account, or a scope that it is in."""
-    try:
-        address = parse_address(entry)
-    except ValueError:
-        return False
     if isinstance(address, Endpoint):
         return address.host in account.hosts
     return f"{account.id}/".lower().startswith(f"{address.path}/".lower())

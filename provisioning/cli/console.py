@@ -116,7 +116,7 @@ class Ui:
     def ask(self, question: str) -> str:
         """Ask on the terminal, and return the answer. Ctrl-D is an empty one."""
         self._stop_status()
-        self._err.print(f"{question} ", end="")
+        self._err.print(f"{printable(question)} ", end="")
         try:
             return input().strip()
         except EOFError:

@@ -179,7 +179,8 @@ def test_text_from_outside_cannot_control_a_terminal_forge_a_line_or_notify_anyb
     evil = "\x1b]0;owned\x07\x1b[2J\x1b[31mred\r\n2026 ERROR forged \u202eabc\u2028x\ud800"
     assert one_line(evil) == "]0;owned[2J[31mred  2026 ERROR forged abc x"
     assert lines("a\nb\x1b[0m") == "a\nb[0m"
-    cleaned = without_mentions("<!channel> <@U1> @here @everyone mail a@here.example")
+    cleaned = without_mentions("<!channel> <@U1> @here @everyone mail a@here.example <https://evil.example|words>")
+    assert "<https" not in cleaned
     assert "<!" not in cleaned
     assert "@here " not in cleaned
     assert "a@here.example" in cleaned

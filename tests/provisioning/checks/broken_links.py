@@ -283,7 +283,7 @@ BROKEN = {
     "a setting with shell text": Broken(
         "app settings",
         "AZURE_OPENAI_ENDPOINTS is https://aoai-old.openai.azure.com/x$(touch${IFS}PWNED)",
-        "--settings 'AZURE_OPENAI_ENDPOINTS=https://aoai-old.openai.azure.com/x$(touch${IFS}PWNED),https://aoai-ml.",
+        "--settings AZURE_OPENAI_ENDPOINTS=https://aoai-ml.",
         world={"settings": {"AZURE_OPENAI_ENDPOINTS": "https://aoai-old.openai.azure.com/x$(touch${IFS}PWNED)"}},
     ),
     "host down": Broken(
@@ -304,7 +304,7 @@ BROKEN = {
     "another entity": Broken(
         "app settings",
         "W&B entity rivals",
-        "--wandb-entity rivals",
+        "that entity as --wandb-entity",
         "warning",
         world={"settings": {"WANDB_ENTITY": "rivals"}},
     ),
