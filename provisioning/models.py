@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Any
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
@@ -35,6 +36,11 @@ class Scope(StrEnum):
 
     VAULT = "vault"
     SECRET = "secret"  # noqa: S105 - a place, not a password
+
+
+def _option(flag: str, *, env: str, metavar: str, help: str) -> Any:  # noqa: A002 - as click names it
+    """A text that may be empty, and the option for it of every command that names the vault."""
+    return field(default="", metadata={"flag": flag, "env": env, "metavar": metavar, "help": help})
 
 
 @dataclass(frozen=True)
@@ -76,8 +82,18 @@ class Target:
     location: str | None = None
     secret_lifetime: timedelta | None = timedelta(days=180)
     renew_expiry: bool = False
-    vault_group: str = ""
-    vault_subscription: str = ""
+    vault_group: str = _option(
+        "--key-vault-resource-group",
+        env="AZURE_KEY_VAULT_RESOURCE_GROUP",
+        metavar="NAME",
+        help="Resource group of the vault; by default the account's.",
+    )
+    vault_subscription: str = _option(
+        "--key-vault-subscription",
+        env="AZURE_KEY_VAULT_SUBSCRIPTION_ID",
+        metavar="ID|NAME",
+        help="Subscription of the vault; by default the account's.",
+    )
 
     @property
     def key_vault_group(self) -> str:

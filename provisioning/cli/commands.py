@@ -264,7 +264,7 @@ def _prove(
         options = command.Options(location, project, second, report, yes=yes, interactive=interactive)
         command.clean(session, location) if clean else command.prove(session, options, dry_run=dry_run)
 
-    nothing = dict.fromkeys(("openai_account", "key_vault", "vault_group", "vault_subscription"), "")
+    nothing = dict.fromkeys(("openai_account", "key_vault"), "")
     _run(given | nothing | {"secret_name": "wandb-api-key"}, prove)
     return 0
 

@@ -18,7 +18,7 @@ def located(given: dict[str, Any]) -> dict[str, Any]:
     """Split the resource ids that were given for account and vault into subscription, group and name."""
     account = _parsed(given["openai_account"], "Microsoft.CognitiveServices/accounts", "--openai-account")
     vault = _parsed(given["key_vault"], "Microsoft.KeyVault/vaults", "--key-vault")
-    given = given | {name: given[name] or "" for name in ("vault_group", "vault_subscription")}
+    given = given | {each.name: given.get(each.name) or "" for each in fields(Target) if each.metadata}
     if account:
         given |= {"openai_account": account.name, "resource_group": account.resource_group}
         given["subscription"] = account.subscription
@@ -37,7 +37,7 @@ def group_alone(given: dict[str, Any]) -> dict[str, Any]:
     """The options of a command that is about a resource group, and neither an account nor a vault."""
     if not given["resource_group"]:
         raise click.UsageError("-g/--resource-group is missing: the group that the app is deployed to")
-    nothing = dict.fromkeys(("openai_account", "key_vault", "secret_name", "vault_group", "vault_subscription"), "")
+    nothing = dict.fromkeys(("openai_account", "key_vault", "secret_name"), "")
     return given | nothing | {"wandb_key_file": None}
 
 

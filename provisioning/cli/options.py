@@ -1,13 +1,14 @@
 """The options of the commands, each with its environment variable."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import Field, fields
 from functools import reduce
 from typing import Any, TypeVar
 
 import click
 
 from provisioning.cli.parameters import Lifetime, ObjectId, SecretName, ServerUrl, Span, VaultName
-from provisioning.models import CLOUDS, SECRETS_OFFICER, SECRETS_USER, Scope
+from provisioning.models import CLOUDS, SECRETS_OFFICER, SECRETS_USER, Scope, Target
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -115,21 +116,14 @@ def _vault() -> Sequence[Callable[[Any], Any]]:
             type=VaultName(),
             help="Key Vault for the W&B key.",
         ),
-        _option(
-            "--key-vault-resource-group",
-            "vault_group",
-            env="AZURE_KEY_VAULT_RESOURCE_GROUP",
-            metavar="NAME",
-            help="Resource group of the vault; by default the account's.",
-        ),
-        _option(
-            "--key-vault-subscription",
-            "vault_subscription",
-            env="AZURE_KEY_VAULT_SUBSCRIPTION_ID",
-            metavar="ID|NAME",
-            help="Subscription of the vault; by default the account's.",
-        ),
+        *(_of_field(each) for each in fields(Target) if each.metadata),
     )
+
+
+def _of_field(each: Field[Any]) -> Callable[[Any], Any]:
+    """Return the option that a field of Target declares."""
+    more = dict(each.metadata)
+    return _option(more.pop("flag"), each.name, **more)
 
 
 def _cloud() -> Callable[[Any], Any]:
