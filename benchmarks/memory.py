@@ -39,10 +39,12 @@ _HOSTILE = {
 """Lines of a training file that take many times their size when they are parsed without care."""
 
 
-def measured(*, file_mib: float = 0.1, steps: int = 100, line: str = "") -> Watched:
-    """Sync a finished job with this number of steps, trained on a file of about this size or with this line. Measure it."""
+def measured(*, file_mib: float = 0.1, steps: int = 100, line: str = "", checkpoints: int = 1) -> Watched:
+    """Sync a finished job with this number of steps and checkpoints, trained on a file of about this size or with this line.
+    Measure it.
+    """
     job = {"id": _JOB, "model": "gpt-4o-mini-2024-07-18", "created": "-9d", "training_file": _FILE}
-    timeline = {"steps": steps, "seconds_per_step": 1}
+    timeline = {"steps": steps, "seconds_per_step": 1, "epochs": checkpoints, "checkpoints": checkpoints}
     count = max(1, int(file_mib * _MIB / _LINE))
     file = {"id": _FILE, "filename": "train.jsonl", "created": "-9d", "count": count, "padding": _PADDING}
     if line:
@@ -61,6 +63,7 @@ def main() -> int:
     cases: dict[str, dict[str, Any]] = {
         "100 steps, 8 MB training file": {"file_mib": 8},
         "100,000 steps, small training file": {"steps": 100_000},
+        "640 steps, 64 checkpoints": {"steps": 640, "checkpoints": 64},
         **{what: {"line": line} for what, line in _HOSTILE.items()},
     }
     if not parser.parse_args().quick:

@@ -15,7 +15,6 @@ from sandbox.azure.openai.metrics import Figures, epoch_ends, number, text
 from sandbox.azure.openai.script import JobScript, Recorded, digest, epoch
 
 ORGANIZATION = f"org-{digest('organization')[:24]}"
-KEPT_CHECKPOINTS = 3  # of the last epochs (Microsoft, fine-tuning tutorial)
 
 
 class Job:
@@ -224,7 +223,8 @@ class Job:
         """The checkpoints kept at `now`, newest first."""
         done = self.course.steps(now)
         reached = [step for step in self._epoch_ends if step <= done]
-        return [self._checkpoint(step) for step in reversed(reached[-KEPT_CHECKPOINTS:])]
+        kept = self.script.timeline.checkpoints
+        return [self._checkpoint(step) for step in reversed(reached[-kept:] if kept else [])]
 
     @cached_property
     def _epoch_ends(self) -> list[int]:

@@ -101,6 +101,7 @@ class Timeline(Script):
     steps: int = Field(default=100, ge=1)
     seconds_per_step: Annotated[float, BeforeValidator(parse_duration), Field(gt=0)] = 6.0
     epochs: int | None = Field(default=None, ge=1)  # None: hyperparameters.n_epochs, or 1
+    checkpoints: int = Field(default=3, ge=0)  # kept, of the last epochs (Microsoft, fine-tuning tutorial: 3)
     postprocessing: Duration = 600.0  # last step → "Job succeeded."
     finished_after: Duration = 0.0  # "Job succeeded." → status succeeded and finished_at; hours in some recordings
     evaluation: Duration = 9.0  # "Job succeeded." → the last event, "Training tokens billed"
