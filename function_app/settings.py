@@ -38,7 +38,7 @@ from function_app.shared_rules import (
     check_schedule,
 )
 
-CONCURRENCY = 16
+CONCURRENCY = 32
 """The number of concurrent jobs in one process, which mostly waits for W&B."""
 
 AUTO = "auto"
@@ -78,7 +78,7 @@ class Settings(BaseSettings):
     alert_overdue_minutes: int = Field(default=24 * 60, ge=0)
     sync_schedule: str = EVERY_TWO_MINUTES
     sync_datasets: DatasetPolicy = DatasetPolicy.FULL
-    sync_concurrency: int = Field(default=CONCURRENCY, ge=1, le=32)
+    sync_concurrency: int = Field(default=CONCURRENCY, ge=1, le=64)
     azure_client_id: str | None = None
 
     @classmethod

@@ -6,6 +6,7 @@ import re
 import ssl
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from email.utils import parsedate_to_datetime
@@ -78,6 +79,7 @@ class Account:
         self._files: dict[str, File] = {}
         self._files_asked = 0
         self._ends: dict[str, tuple[float, ModelEnds]] = {}
+        self._asking_ends: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         self._listing_files = threading.Lock()
         http = openai.DefaultHttpxClient(
             event_hooks={"request": [_count], "response": [self._note, bound]}, verify=trust
@@ -148,9 +150,13 @@ class Account:
         Azure says it in its classic API (`deprecation`), OpenAI's platform by date (`shutdown_date`). No answer of Azure for a
         fine-tuned model has been recorded, and whether v1 has the field is UNVERIFIED.
         """
-        kept = self._ends.get(model)
-        if kept and time.monotonic() - kept[0] < _DAY:
-            return kept[1]
+        with self._asking_ends[model]:  # jobs of one base model ask once
+            kept = self._ends.get(model)
+            if kept and time.monotonic() - kept[0] < _DAY:
+                return kept[1]
+            return self._read_ends(model)
+
+    def _read_ends(self, model: str) -> ModelEnds:
         found = ModelEnds()
         # v1 may lack the dates that an older version has, and no older version has more than the one before.
         clients = self._clients if self._client.base_url.path.endswith("/v1/") else self._clients[:1]

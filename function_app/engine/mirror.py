@@ -29,6 +29,7 @@ from function_app.data.job_log import read_log
 from function_app.data.results import ResultsError, parse_results, rows_from_events, with_event_times, with_events
 from function_app.data.routes import Registry
 from function_app.engine.accounts import JobSource
+from function_app.engine.ahead import started
 from function_app.engine.input_files import description_of_file, files_of, phrases_about_files
 from function_app.engine.outcomes import Mirrored
 from function_app.engine.planner import RULE, results_file, settled
@@ -109,10 +110,11 @@ def mirror(
     files = () if (run and run.datasets) or datasets is DatasetPolicy.OFF else tuple(files_of(job).values())
     intent = Intent(files, target.collection if _may_have_models(job) else None)
     new = None if run else _identity(permitted_job, run_id, conventions)
+    ended = started(lambda: account.events(job.id)) if job.terminal else None  # all events, whatever the run has
     with tracker.open(run_id, new, intent, lease) as opened:
         done.url, done.last_step = opened.url, opened.last_step
         try:
-            events = account.events(job.id, known_step=-1 if job.terminal else opened.known_step)
+            events = ended() if ended else account.events(job.id, known_step=opened.known_step)
         except NotThereError:
             if run is None:
                 raise
@@ -198,6 +200,9 @@ class _Mirroring:
         W&B's SDK sends the models one after the other, and meanwhile the files are read.
         """
         known = self.run.known
+        paused = self.job.status == PAUSED and (known is None or known.status != PAUSED)
+        models = (self.final or paused) and _may_have_models(self.job)
+        read = (started(lambda: self.account.checkpoints(self.job.id)), started(self._ends)) if models else None
         file_id = results_file(self.job, self.events, known)
         source, best = self._curve(file_id)
         if self.interrupted():
@@ -208,8 +213,6 @@ class _Mirroring:
         summary = summary_of(self.job, log, self.account.now(), self.reporting.prices)
         self.run.summarise(summary | ({"best": best} if best else {}))
         self.done.figures = figures_of(summary)
-        paused = self.job.status == PAUSED and (known is None or known.status != PAUSED)
-        models = (self.final or paused) and _may_have_models(self.job)
         attach = models or not (known and known.datasets)
         self.done.steps = self.run.send(attach=attach, ends=self.final)
         self.done.last_step = self.run.last_step
@@ -218,8 +221,9 @@ class _Mirroring:
         ends = self.final and not self.interrupted()
         if attach:
             with self.run.attachments() as attached:
-                if models and (ends or not self.final):
-                    attached.models(self.job, self._checkpoints(best), self._with_ends())
+                if read and (ends or not self.final):
+                    checkpoints = self._checkpoints(read[0](), best)
+                    attached.models(self.job, checkpoints, self._target(read[1]()))
                 if not (known and known.datasets):
                     self.run.configure(
                         config_changes(self.run.config, self._inputs(policy, attached), adopted=self.adopted)
@@ -319,9 +323,9 @@ class _Mirroring:
             self.done.actions.append("previous model")
         return described
 
-    def _checkpoints(self, curve: Mapping[str, Any]) -> list[Checkpoint]:
+    def _checkpoints(self, read: Iterable[Checkpoint], curve: Mapping[str, Any]) -> list[Checkpoint]:
         """Return the job's checkpoints, and record which of its models is the best. `curve` has the best values of the rows."""
-        checkpoints = [*map(permitted_checkpoint, self.account.checkpoints(self.job.id))]
+        checkpoints = [*map(permitted_checkpoint, read)]
         if best := best_checkpoint(checkpoints):
             step = better_step(best, curve)
             self.run.summarise(best.summary if step is None else best.summary | {"better_step": step})
@@ -330,10 +334,12 @@ class _Mirroring:
                 self.done.actions.append(f"step {step} was better, but the service kept no model of it")
         return checkpoints
 
-    def _with_ends(self) -> ModelTarget:
-        """Return the destination of the models, with the dates on which they and their base model end, if they can be read."""
+    def _ends(self) -> dict[str, str]:
+        """Return the dates on which the job's model and its base model end, if they can be read."""
         own = self.account.ends(self.job.fine_tuned_model) if self.job.fine_tuned_model else ModelEnds()
-        dates = dates_of_ends(own, self.account.ends(base_model(self.job)))
+        return dates_of_ends(own, self.account.ends(base_model(self.job)))
+
+    def _target(self, dates: Mapping[str, str]) -> ModelTarget:
         self.run.configure(dates)
         return replace(self.target, dates=dates)
 
