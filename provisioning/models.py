@@ -350,6 +350,7 @@ class Observed:
         own_secrets: secrets of the vault that setup wrote, each with the account that it was written for; read only for
             teardown, and None if this identity may not list secrets.
         on_account: assignments at the account and above it: of the contributors, or for teardown of all principals.
+        left_behind: assignments at the former ids of a vault that was moved; read only for teardown.
         contributing: roles at or above the account by contributor's object id in lower case, groups included and conditional
             ones excluded.
         effective: roles at or above the vault by object id in lower case, groups included and conditional ones excluded;
@@ -367,6 +368,7 @@ class Observed:
     principals: Mapping[str, Principal] = field(default_factory=dict)  # by object id
     effective: Mapping[str, tuple[RoleDefinition, ...]] = field(default_factory=dict)
     on_account: tuple[Assignment, ...] = ()
+    left_behind: tuple[Assignment, ...] = ()
     contributing: Mapping[str, tuple[RoleDefinition, ...]] = field(default_factory=dict)
     own_secrets: Mapping[str, str] | None = None
     other_secrets: bool | None = None

@@ -20,7 +20,14 @@ from pydantic import SecretStr
 from provisioning import shell
 from provisioning.azure.errors import code, inner_code, text, translated
 from provisioning.azure.pipeline import TIMEOUTS, BoundedRetryPolicy, Waiting, log_response, silent
-from provisioning.errors import AccessNotEffectiveError, ConflictError, PolicyError, ServiceError, VaultUnreachableError
+from provisioning.errors import (
+    AccessNotEffectiveError,
+    ConflictError,
+    MissingRightsError,
+    PolicyError,
+    ServiceError,
+    VaultUnreachableError,
+)
 from provisioning.models import Secret, SecretState, SecretVersion
 
 _ONCE: dict[str, Any] = {"retry_on_methods": frozenset()}
@@ -106,8 +113,22 @@ class VaultSecrets:
 
         Raises:
             AccessNotEffectiveError: this identity has no access, or not yet.
+            MissingRightsError: this identity may read the secret, but not list its versions.
             ProvisioningError: from Azure.
         """
+        try:
+            return self._versions(name)
+        except AccessNotEffectiveError as error:
+            if self.read(name).state is SecretState.UNKNOWN:
+                raise
+            raise MissingRightsError(
+                f"You may read secret {name}, but not list its versions: {error.message}",
+                hint='A condition on your role may exclude it (`az role assignment list --assignee … --query "[].condition"`). '
+                "On a vault with access policies, your entry lacks `list`. Ask for a role on this secret without a "
+                "condition, such as Key Vault Secrets Officer.",
+            ) from error
+
+    def _versions(self, name: str) -> tuple[SecretVersion, ...]:
         with self._translated(f"Listing the versions of secret {name}"):
             found = [
                 SecretVersion(

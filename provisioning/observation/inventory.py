@@ -10,6 +10,7 @@ from provisioning.clock import Clock
 from provisioning.errors import (
     AccessNotEffectiveError,
     BusyError,
+    MissingRightsError,
     NotFoundError,
     VaultUnreachableError,
     WrongAccountError,
@@ -29,7 +30,7 @@ from provisioning.models import (
     VaultState,
 )
 from provisioning.observation.vault import find_vault, network_refusal
-from provisioning.planning.owned import owned_roles
+from provisioning.planning.owned import former_vault, owned_roles
 from provisioning.planning.ownership import ACCOUNT_TAG, wrote
 from provisioning.planning.permissions import CANDIDATES
 from provisioning.resource_ids import same
@@ -206,9 +207,10 @@ def observe_for_removal(azure: Azure, target: Target, clock: Clock, *, restore: 
     observed = observe(azure, target, clock)
     vault = observed.vault
     assignments = azure.roles.at_and_below(vault.id)
-    observed = replace(observed, assignments=assignments, on_account=azure.roles.at(observed.account.id))
+    on_account, left_behind = azure.roles.at(observed.account.id), _left_behind(azure, vault)
+    observed = replace(observed, assignments=assignments, on_account=on_account, left_behind=left_behind)
     going_back = restore and vault.rbac
-    owned = tuple(each.assignment for each in owned_roles(observed))
+    owned = (*(each.assignment for each in owned_roles(observed)), *left_behind)
     relevant = (*assignments, *owned) if going_back else owned
     principals = {a.principal_id for a in relevant} | {p.object_id for p in vault.policies}
     ids = sorted({a.role_id for a in assignments}) if going_back else ()
@@ -219,6 +221,20 @@ def observe_for_removal(azure: Azure, target: Target, clock: Clock, *, restore: 
         roles=roles,
         own_secrets=_own_secrets(azure, vault),
     )
+
+
+def _left_behind(azure: Azure, vault: Vault) -> tuple[Assignment, ...]:
+    """Read the role assignments that the vault left behind when it was moved from another group of its subscription.
+
+    Names of vaults are unique in Azure, so a scope with its name is the vault's former id. Nothing is found without the right
+    to list the assignments of the subscription.
+    """
+    subscription = "/".join(vault.id.split("/")[:3])
+    try:
+        listed = azure.roles.at_and_below(subscription)
+    except MissingRightsError:
+        return ()
+    return tuple(each for each in listed if former_vault(vault, each.scope))
 
 
 def _own_secrets(azure: Azure, vault: Vault) -> Mapping[str, str] | None:

@@ -10,7 +10,7 @@ from typing import ClassVar, NamedTuple
 
 from provisioning.models import Account, Assignment, Principal, Vault, VaultState
 from provisioning.planning.ownership import Owner, Purpose
-from provisioning.resource_ids import within
+from provisioning.resource_ids import group_id_of, within
 
 _WRITE_ACCOUNT = "Microsoft.CognitiveServices/accounts/write"
 _WRITE_VAULT = "Microsoft.KeyVault/vaults/write"
@@ -239,8 +239,11 @@ class _OnRole(_OnVault):
 
     @property
     def where(self) -> str:
-        """The id of the vault or the account."""
-        return super().where if within(self.assignment.scope, self.vault.id) else self.assignment.scope
+        """The id of the vault or the account; for a former place of the vault its resource group."""
+        scope = self.assignment.scope
+        if within(scope, self.vault.id):
+            return super().where
+        return group_id_of(scope) if "/vaults/" in scope.lower() else scope
 
 
 @dataclass(frozen=True)

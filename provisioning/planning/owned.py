@@ -9,6 +9,7 @@ has no name to derive, and its record is a tag of the vault, which more people m
 principals that the command names or derives are reduced, and only by permissions that setup gives.
 """
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -22,6 +23,7 @@ from provisioning.models import (
     Observed,
     Principal,
     Target,
+    Vault,
 )
 from provisioning.planning.grants import OFFICER_PERMISSIONS, READER_PERMISSIONS
 from provisioning.planning.ownership import (
@@ -82,14 +84,34 @@ def narrowed_roles(observed: Observed) -> tuple[Assignment, ...]:
 def _marked(observed: Observed) -> Iterable[tuple[Assignment, Mark]]:
     for each in (*observed.assignments, *observed.on_account):
         mark = mark_of(each.description)
-        if mark and each.derived and _is_as_given(observed, each, mark):
+        if mark and each.derived and _is_as_given(observed, each, mark, observed.vault.id):
             yield each, mark
 
 
-def _is_as_given(observed: Observed, each: Assignment, mark: Mark) -> bool:
+def former_vault(vault: Vault, scope: str) -> str:
+    """Return the id that the vault had before it was moved, from a scope there; empty for any other scope."""
+    known = rf"(/.+/providers/Microsoft\.KeyVault/vaults/{re.escape(vault.name)})(/secrets/|$)"
+    found = re.match(known, scope, re.IGNORECASE)
+    return found[1] if found and not same(found[1], vault.id) else ""
+
+
+def roles_left_behind(target: Target, observed: Observed) -> tuple[OwnedRole, ...]:
+    """Return the roles of setup for the target that a moved vault left behind. They give no access to anything."""
+    found = [OwnedRole(a, mark) for a in observed.left_behind if (mark := mark_of(a.description))]
+    return tuple(
+        each
+        for each in found
+        if each.assignment.derived
+        and not each.assignment.conditional
+        and _is_as_given(observed, each.assignment, each.mark, former_vault(observed.vault, each.assignment.scope))
+        and belongs_to(target, observed, each)
+    )
+
+
+def _is_as_given(observed: Observed, each: Assignment, mark: Mark, vault_id: str) -> bool:
     """Whether setup assigns this role at this scope for the recorded purpose."""
-    vault, secret = observed.vault, secret_in(each.scope) if within(each.scope, observed.vault.id) else ""
-    at_vault = same(each.scope, vault.id)
+    secret = secret_in(each.scope) if within(each.scope, vault_id) else ""
+    at_vault = same(each.scope, vault_id)
     at_secret = bool(secret) and (not mark.secret or same(secret, mark.secret))
     match mark.purpose:
         case Purpose.OPERATOR:

@@ -122,6 +122,12 @@ def _switch(target: Target, observed: Observed, so_far: Iterable[Step], newest: 
             "directory",
             "you may not read all of it: deleted principals and those of App Service certificates are not recognised",
         )
+    yield Step(
+        Verb.NOTE,
+        "later moves",
+        "roles do not move with a vault to another group or subscription, as access policies do",
+        why="run `setup` again, and give others their roles again, after such a move",
+    )
     count = len(observed.vault.policies)
     inert = "policy stops being effective but remains stored"
     if count != 1:

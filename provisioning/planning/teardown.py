@@ -32,6 +32,7 @@ from provisioning.planning.owned import (
     owned_entries,
     owned_roles,
     proves_switch,
+    roles_left_behind,
     shared_with,
     successor,
 )
@@ -59,6 +60,7 @@ def plan_teardown(target: Target, observed: Observed, versions: Collection[Secre
         secret,
         _access_model(observed, sharing, restore=restore),
         *_entries(target, observed),
+        *(_role(observed, each) for each in roles_left_behind(target, observed)),
         *(_role(observed, each) for each in going),
         *(_handed_over(target, observed, r) for r in roles if fates[r.assignment.id] is Fate.HAND_OVER),
         *_staying(target, observed, [r for r in roles if fates[r.assignment.id] is Fate.STAY]),

@@ -35,6 +35,7 @@ class Assignment:
     condition: str | None = None
     condition_version: str | None = None
     condition_met: bool = True  # whether the condition, if there is one, is fulfilled for the calls
+    condition_refuses: tuple[str, ...] = ()  # actions that it refuses all the same
     description: str | None = None
     delegation: Delegation | None = None
     expires: float | None = None
@@ -84,7 +85,7 @@ class Rbac:
     def permits(self, principal_id: str, action: str, scope: str, *, data: bool, now: float) -> bool:
         """The union over assignments at or above `scope`, for the principal and its groups, that work by `now`."""
         held = self.held(principal_id, scope, now=now, data=data)
-        return any(self.roles[a.role_id].permits(action, data=data) for a in held)
+        return any(self.roles[a.role_id].permits(action, data=data) for a in held if action not in a.condition_refuses)
 
     def denial(self, principal_id: str, action: str, scope: str, *, data: bool = False) -> DenyAssignment | None:
         """The deny assignment that forbids this, if one does."""

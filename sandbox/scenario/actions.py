@@ -63,6 +63,18 @@ class PurgeVault(VaultAction):
             builder.tenant.rbac.forget(vault.id)
 
 
+class MoveVault(Action):
+    """Move a vault to another resource group. Access policies and secrets move along, and role assignments do not."""
+
+    vault: str
+    group: str
+
+    def apply(self, builder: Builder) -> None:
+        """See Action."""
+        if vault := builder.vault(self.vault):
+            vault.id = builder.tenant.resource_id(self.group, "Microsoft.KeyVault/vaults", vault.name)
+
+
 class AddVault(VaultScript, Action):
     """Create a vault, as in the scenario's `vaults`."""
 

@@ -259,6 +259,7 @@ class Builder:
             condition=condition,
             condition_version="2.0" if condition else None,
             condition_met=script.condition_met,
+            condition_refuses=tuple(script.condition_refuses),
             description=script.description,
             delegation=delegation,
             expires=None if script.expires_in is None else tenant.clock.time() + script.expires_in,

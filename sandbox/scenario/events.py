@@ -32,6 +32,7 @@ from sandbox.scenario.actions import (
     DeletePrincipal,
     DeleteSecret,
     DeleteVault,
+    MoveVault,
     PurgeSecret,
     PurgeVault,
     RecoverSecret,
@@ -61,6 +62,7 @@ class Do(Script):
     recover_vault: RecoverVault | None = None
     purge_vault: PurgeVault | None = None
     add_vault: AddVault | None = None
+    move_vault: MoveVault | None = None
     write_secret: WriteSecret | None = None
     change_secret: ChangeSecret | None = None
     delete_secret: DeleteSecret | None = None

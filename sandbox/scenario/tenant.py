@@ -38,7 +38,8 @@ class AssignmentScript(Script):
     """A role that somebody holds from the start, effective already.
 
     `scope`: subscription, the name of a resource group, subscription or management group, or an ARM id. `condition_met`:
-    whether a condition, where there is one, lets the calls through. `may_assign`: a condition on which roles may be
+    whether a condition, where there is one, lets the calls through, and
+    `condition_refuses` which actions it refuses all the same. `may_assign`: a condition on which roles may be
     assigned. `expires_in`: when an activation (PIM), or another time-bound assignment, ends.
     """
 
@@ -47,6 +48,7 @@ class AssignmentScript(Script):
     scope: str = "subscription"
     condition: str | None = None
     condition_met: bool = True
+    condition_refuses: list[str] = []
     description: str | None = None
     name: str | None = None
     may_assign: DelegationScript | None = None

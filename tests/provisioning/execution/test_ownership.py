@@ -8,7 +8,7 @@ from provisioning import errors
 from sandbox.azure.tenant import AccessPolicy
 from tests.conftest import Load
 
-from ..bench import Bench
+from ..bench import GOOD_KEY, Bench
 from .vault_in_use import OFFICER, OWNER, SOON, USER, held, policies, world
 
 ALL = ["get", "list", "set", "delete", "recover", "backup", "restore", "purge"]
@@ -167,6 +167,23 @@ def test_a_condition_that_is_added_during_setup_survives(load: Load, bench: Benc
     with pytest.raises(errors.ConditionalRoleError):
         bench.setup()
     assert theirs.condition == CONDITION
+
+
+@pytest.mark.parametrize("command", ["teardown", "rotate"])
+def test_a_condition_that_refuses_to_list_versions_is_not_reported_as_no_access(
+    load: Load, bench: Bench, command: str
+) -> None:
+    """With a condition on the secret's name, listing is refused and reading works."""
+    officer = {"principal": "operator", "role": OFFICER, "scope": "rg-ml", "condition": CONDITION}
+    narrowed = officer | {"condition_refuses": ["Microsoft.KeyVault/vaults/secrets/readMetadata/action"]}
+    ours = {"name": "wandb-api-key", "value": GOOD_KEY, "tags": {"created-by": "azure-openai-wandb"}}
+    load(world(rbac=True, policies=[], secrets=[ours]) | {"assignments": [OWNER, narrowed]} | SOON)
+    with pytest.raises(
+        errors.MissingRightsError, match="may read secret wandb-api-key, but not list its versions"
+    ) as caught:
+        bench.teardown() if command == "teardown" else bench.rotate("5a4db0c5a4db0c5a4db0c5a4db0c5a4db0c00009")
+    assert "condition" in caught.value.hint
+    assert bench.cloud.writes == 0
 
 
 def test_teardown_leaves_a_role_with_a_condition(load: Load, bench: Bench) -> None:

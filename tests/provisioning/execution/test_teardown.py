@@ -8,11 +8,12 @@ import pytest
 from provisioning import errors
 from provisioning.resource_ids import assignment_name
 from sandbox.azure.roles import ROLE_IDS
+from sandbox.scenario.actions import MoveVault
 from tests.conftest import Load
 
 from ..bench import GOOD_KEY, OPERATOR_ENV, Bench
 from ..conftest import Call
-from .vault_in_use import OFFICER, OWNER, SOON, USER, held, policies, world
+from .vault_in_use import OFFICER, OWNER, SCOPE, SOON, USER, held, policies, world
 
 # --- what goes and what stays ----------------------------------------------------------------------------------------
 
@@ -342,3 +343,20 @@ def test_a_resource_that_reappears_during_teardown_is_reported(load: Load, bench
     with pytest.raises(errors.NotInPlaceError, match="Key Vault Secrets Officer → you"):
         bench.teardown(restore=True)
     assert bench.clock.slept >= 180, "Azure's listing got its time"
+
+
+def test_roles_that_a_moved_vault_left_behind_are_removed_and_those_of_others_stay(load: Load, bench: Bench) -> None:
+    owners = [OWNER | {"scope": "subscription"}]
+    theirs = {"principal": "dana", "role": USER, "scope": SCOPE}
+    load(world() | {"groups": ["rg-ml", "rg-two"], "assignments": [*owners, theirs]} | SOON)
+    reader = bench.cloud.world.tenant.named("function-app").object_id
+    session = bench.setup(readers=(reader,))
+    assert "later moves" in [step["resource"] for step in session.facts["steps"]]
+    before = bench.vault.id
+    MoveVault(vault="kv-ml", group="rg-two").apply(bench.cloud.world.builder)
+    bench.setup(vault_group="rg-two", readers=(reader,))
+    bench.teardown(vault_group="rg-two")
+    rbac = bench.cloud.world.tenant.rbac
+    left = {a.description for a in rbac.assignments.values() if a.scope.startswith(before)}
+    assert left == {None}, "that of somebody else"
+    assert not [a for a in rbac.assignments.values() if a.scope == f"{bench.vault.id}/secrets/wandb-api-key"]

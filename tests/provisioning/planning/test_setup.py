@@ -88,6 +88,10 @@ def test_the_plan_for_a_vault_that_others_use_by_access_policy() -> None:
             "when a role takes effect)"
         ),
         (
+            "note later moves: roles do not move with a vault to another group or subscription, as access policies do (run "
+            "`setup` again, and give others their roles again, after such a move)"
+        ),
+        (
             "change vault access model: access policies → Azure RBAC ! its 3 access policies stop being effective but remain "
             "stored"
         ),
