@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from function_app.authoring.base_models import is_open_weight
-from function_app.authoring.check import Checked
+from function_app.authoring.checking.base_models import is_open_weight
+from function_app.authoring.checking.check import Checked
 from function_app.authoring.submission import LocalFile, Planned
 from function_app.azure.openai import Account
 from function_app.data.description import base_model

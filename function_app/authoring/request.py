@@ -9,10 +9,10 @@ from typing import Self
 
 from pydantic import model_validator
 
-from function_app.authoring.check import Checked, Question, check_file
+from function_app.authoring.checking.check import Checked, Question, check_file
+from function_app.authoring.checking.rules import Service, Severity, fields_of_grader
+from function_app.authoring.checking.tokens import Tokenizer
 from function_app.authoring.job_creation import JobRequest
-from function_app.authoring.rules import Service, Severity, fields_of_grader
-from function_app.authoring.tokens import Tokenizer
 from function_app.azure.openai import Account
 from function_app.errors import SyncError
 from function_app.models import OPENAI, Method

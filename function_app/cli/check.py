@@ -9,11 +9,11 @@ from typing import Any
 
 import click
 
-from function_app.authoring.check import FINDINGS_KEPT, Checked, Question, check_file, strict
-from function_app.authoring.rule_table import RULES
-from function_app.authoring.rules import Finding, Service, Severity, fields_of_grader, has_spaced_templates
-from function_app.authoring.statistics import Statistics
-from function_app.authoring.tokens import TokenizerError, estimating, tokenizer_for
+from function_app.authoring.checking.check import FINDINGS_KEPT, Checked, Question, check_file, strict
+from function_app.authoring.checking.rule_table import RULES
+from function_app.authoring.checking.rules import Finding, Service, Severity, fields_of_grader, has_spaced_templates
+from function_app.authoring.checking.statistics import Statistics
+from function_app.authoring.checking.tokens import TokenizerError, estimating, tokenizer_for
 from function_app.cli.console import echo, echo_json, wrapped
 from function_app.cli.options import output_option, tokenizer_option
 from function_app.cli.report import fail

@@ -13,8 +13,8 @@ from function_app.errors import SettingsError, SyncError
 from function_app.settings import Settings
 
 if TYPE_CHECKING:
-    from function_app.authoring.automations import Automations
-    from function_app.authoring.dashboard import Dashboard
+    from function_app.authoring.dashboards.automations import Automations
+    from function_app.authoring.dashboards.dashboard import Dashboard
 
 _SAYS = {
     "created": "Saved. Everybody who can see the project can open it.",
@@ -81,8 +81,8 @@ def dashboard(project: str | None, *, overwrite: bool, automations: bool, output
 
 def _save(settings: Settings, *, overwrite: bool, automations: bool) -> "tuple[Dashboard, Automations | None]":
     # The SDKs take a second to import, which --help does not need.
-    from function_app.authoring.automations import save_automations
-    from function_app.authoring.dashboard import save
+    from function_app.authoring.dashboards.automations import save_automations
+    from function_app.authoring.dashboards.dashboard import save
     from function_app.wiring import open_wandb
 
     with open_wandb(settings) as api:

@@ -8,7 +8,7 @@ from function_app.cli.console import echo, wrapped
 from function_app.errors import SyncError
 
 if TYPE_CHECKING:
-    from function_app.authoring.check import Checked
+    from function_app.authoring.checking.check import Checked
     from function_app.authoring.quote import Quote
     from function_app.authoring.submission import LocalFile
 

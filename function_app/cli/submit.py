@@ -221,9 +221,9 @@ def _submit(wanted: "Wanted", account: str | None, output: str, flags: _Flags) -
 
 
 def _quote(wanted: "Wanted", place: "Account", submission: "Submission", settings: Settings, flags: _Flags) -> "Quote":
+    from function_app.authoring.checking.tokens import tokenizer_for
     from function_app.authoring.quote import quote_of
     from function_app.authoring.request import base_model_of, check_suffix, checked_request
-    from function_app.authoring.tokens import tokenizer_for
 
     check_suffix(wanted.request.suffix, place)
     model = base_model_of(place, wanted.request.model)

@@ -27,7 +27,7 @@ setup.env setup.env.bak setup.env~ setup.json Setup.JSON setup.parameters.json t
 wandb-key wandb-key.txt WANDB_KEY.TXT x.log.1 README.md LICENSE pyproject.toml docs/x.md infra/main.bicep tests/host.json
 __blobstorage__/x _host.json host.jsonl my_function_app.py приватно/train.jsonl
 function_app/.env function_app/.ipynb_checkpoints/settings.py function_app/__pycache__/functions.cpython-313.pyc
-function_app/cli/commands.py function_app/cli/x/y.py function_app/authoring/check.py function_app/data/train.jsonl
+function_app/cli/commands.py function_app/cli/x/y.py function_app/authoring/checking/check.py function_app/data/train.jsonl
 function_app/engine/.key function_app/engine/old/engine.py function_app/key.txt function_app/local.settings.json
 function_app/settings.pyc function_app/settings.pyi function_app/tracking/wandb/run-1/x.py function_app/tracking/other/x.py
 src/function_app/settings.py

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from function_app.authoring.dashboard import view_id
-from function_app.authoring.view_spec import replace_sections, sections_in
+from function_app.authoring.dashboards.dashboard import view_id
+from function_app.authoring.dashboards.view_spec import replace_sections, sections_in
 from function_app.cli.commands import main
 from function_app.data.metrics import RESERVED
 from sandbox.wandb.store import View
@@ -22,7 +22,7 @@ from tests.function_app.conftest import ENTITY, KEY, PROJECT, VALIDATION_FILE, B
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # wandb-workspaces 0.4.13 has validators of Pydantic 1
     pytest.importorskip("wandb_workspaces.workspaces", reason="the extra `dashboard` is not installed")
-    from function_app.authoring.panels import ABOUT, COLUMNS, EDITION, sections_of, spec_of
+    from function_app.authoring.dashboards.panels import ABOUT, COLUMNS, EDITION, sections_of, spec_of
 
 SETTINGS = {"WANDB_API_KEY": KEY, "WANDB_ENTITY": ENTITY, "WANDB_PROJECT": PROJECT, "COLUMNS": "100"}
 

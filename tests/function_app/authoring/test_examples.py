@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from function_app.authoring.examples import broken_rules
-from function_app.authoring.rule_table import RULES
-from function_app.authoring.rules import FORMATS, Service, Severity, Verdict, fields_of_grader, method_of
-from function_app.authoring.tokens import estimating, tokens_of
+from function_app.authoring.checking.examples import broken_rules
+from function_app.authoring.checking.rule_table import RULES
+from function_app.authoring.checking.rules import FORMATS, Service, Severity, Verdict, fields_of_grader, method_of
+from function_app.authoring.checking.tokens import estimating, tokens_of
 from function_app.data.formats import SPECS, NotAnExampleError, format_of
 from function_app.models import Method
 

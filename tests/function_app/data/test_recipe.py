@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from function_app.authoring.examples import CHECKS, broken_rules
-from function_app.authoring.rules import FORMATS
-from function_app.authoring.tokens import estimating, tokens_of
+from function_app.authoring.checking.examples import CHECKS, broken_rules
+from function_app.authoring.checking.rules import FORMATS
+from function_app.authoring.checking.tokens import estimating, tokens_of
 from function_app.data.formats import SPECS, Format, format_of
 from function_app.data.jsonl import read_rows
 from function_app.data.sampling import Tally

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from importlib.util import find_spec
 
-from function_app.authoring.view_spec import UnknownSpecError, replace_sections, sections_in
+from function_app.authoring.dashboards.view_spec import UnknownSpecError, replace_sections, sections_in
 from function_app.errors import WandbError
 from function_app.tracking.wandb.api import WandbApi
 from function_app.tracking.wandb.client import project_page
@@ -93,7 +93,7 @@ def _internal_name(api: WandbApi) -> str:
 
 
 def _save(api: WandbApi, there: dict[str, str] | None, *, overwrite: bool) -> Dashboard:
-    from function_app.authoring.panels import EDITION, NAME, edition_of, sections_of, spec_of
+    from function_app.authoring.dashboards.panels import EDITION, NAME, edition_of, sections_of, spec_of
 
     page = project_page(api.entity, api.project, api.base_url)
     url = f"{page}?nw={view_id(api.entity, api.project)}"

@@ -6,7 +6,7 @@ live service. If no source describes a service, its verdict is unknown.
 
 from collections.abc import Mapping
 
-from function_app.authoring.rules import Evidence, Grade, Rule, Severity, Verdict
+from function_app.authoring.checking.rules import Evidence, Grade, Rule, Severity, Verdict
 
 _CHAT_SCHEMA = "FineTuneChatRequestInput"
 _SFT, _VISION, _RFT = "Customize a model with fine-tuning", "Vision fine-tuning", "Reinforcement fine-tuning"

@@ -7,7 +7,7 @@ fine-tuned model can be trained further by the methods of its base model.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from function_app.authoring.rules import Service
+from function_app.authoring.checking.rules import Service
 from function_app.models import Method
 
 _SFT, _DPO, _RFT = Method.SUPERVISED, Method.DPO, Method.REINFORCEMENT

@@ -11,13 +11,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from function_app.authoring.base_models import base_models_of
-from function_app.authoring.encodings import not_jsonl
-from function_app.authoring.examples import broken_rules
-from function_app.authoring.rule_table import RULES
-from function_app.authoring.rules import FORMATS, Finding, Service, Severity, method_of
-from function_app.authoring.statistics import Statistics
-from function_app.authoring.tokens import Tokenizer, expected_epochs, tokens_of
+from function_app.authoring.checking.base_models import base_models_of
+from function_app.authoring.checking.encodings import not_jsonl
+from function_app.authoring.checking.examples import broken_rules
+from function_app.authoring.checking.rule_table import RULES
+from function_app.authoring.checking.rules import FORMATS, Finding, Service, Severity, method_of
+from function_app.authoring.checking.statistics import Statistics
+from function_app.authoring.checking.tokens import Tokenizer, expected_epochs, tokens_of
 from function_app.data.formats import SPECS, Format, NotAnExampleError, format_of
 from function_app.data.jsonl import BOM, lines_of, parse_example, stripped
 from function_app.models import Method

@@ -1,0 +1,1 @@
+"""`check`: the rules for training files and what they find, without any service."""

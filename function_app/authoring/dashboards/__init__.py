@@ -1,0 +1,1 @@
+"""`dashboard`: views of a project and its automations."""
