@@ -10,20 +10,50 @@ REDACTED = "(credential-removed)"
 
 _SECRET_KEY = re.compile(
     r"authorization|pass(?:word|wd|phrase)|secret|credential|cookie|signature"
-    r"|(?:^|[_-])(?:api|access|account|private|shared|subscription|client|encryption|signing|ssh)[_-]?key(?:$|[_-])"
-    r"|(?:^|[_-])(?:auth|access|api|bearer|id|refresh|session|sas)[_-]?token(?:$|[_-])"
-    r"|^(?:token|sas|pwd|apikey|bearer|auth|key|sig)$|connection[_-]?string",
+    r"|(?:^|[_-])(?:api|access|account|private|shared|subscription|client|encryption|signing|ssh|functions?|master|storage|deploy)"
+    r"[_-]?key(?:$|[_-])"
+    r"|(?:^|[_-])(?:auth|access|api|bearer|id|refresh|session|sas|x|hf|github|gitlab|slack|bot|oauth2?|csrf|xsrf|security|deploy)"
+    r"[_-]?token(?:$|[_-])"
+    r"|^(?:token|sas|pwd|apikey|bearer|auth|key|sig|jwt)$|connection[_-]?string",
     re.IGNORECASE,
 )
+_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")  # between the words of a name in camel case
 _HEADERS = frozenset({"headers", "http_headers", "default_headers", "extra_headers"})
 _USER_INFO = re.compile(r"(?P<scheme>\b[a-z][a-z0-9+.-]{1,20}://)[^\s/?#@\"'<>]{1,500}@(?=[^\s/@])", re.IGNORECASE)
 _BEARER = re.compile(r"\b(?P<scheme>Bearer|Basic)\s+[A-Za-z0-9._~+/-]{12,}=*", re.IGNORECASE)
 _SIGNED = re.compile(
     r"(?P<name>[?&](?:sig|signature|sas|api[-_]?key|access_token|token|x-amz-signature)=)[^&\s\"'<>#]+", re.IGNORECASE
 )
+_KNOWN_FORMS = re.compile(
+    r"\beyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]{8,}"  # JSON web tokens
+    r"|\bsk-(?=[\w-]*\d)[\w-]{20,}"  # OpenAI
+    r"|\bgh[ps]_[A-Za-z0-9]{30,}|\bgithub_pat_\w{30,}"
+    r"|\bxox[abeprs]-[\w-]{10,}"  # Slack
+    r"|\bAKIA[0-9A-Z]{16}\b"  # AWS
+    r"|(?<=AccountKey=)[\w+/]{20,}=*|(?<=SharedAccessKey=)[\w+/]{20,}=*"  # connection strings of Azure
+    r"|-----BEGIN (?:[A-Z]+ )*PRIVATE KEY-----[^-]{1,20000}(?:-----END (?:[A-Z]+ )*PRIVATE KEY-----)?",
+    re.ASCII,
+)
+_KNOWN_WORDS = ("eyJ", "sk-", "ghp_", "ghs_", "github_pat_", "xox", "AKIA", "Key=", "PRIVATE KEY")
+"""Every text with one of these forms contains one of these words."""
+
 _SUSPICIOUS = (
     *(b"://", b"bearer", b"basic", b"auth", b"pass", b"pwd", b"secret", b"credential", b"cookie", b"headers"),
-    *(b"key", b"token", b"sas", b"sig", b"connection", rb"\u", rb"\/"),
+    *(
+        b"key",
+        b"token",
+        b"sas",
+        b"sig",
+        b"connection",
+        b"jwt",
+        b"eyj",
+        b"sk-",
+        b"ghp_",
+        b"ghs_",
+        b"xox",
+        b"akia",
+    ),
+    *(rb"\u", rb"\/"),
 )
 """Every line with a credential contains one of these, in any case. The last two are escapes of JSON, which may hide the others.
 Searching for each of them is faster than one regular expression."""
@@ -37,7 +67,8 @@ def without_credentials(value: Any) -> Any:
     """Return a JSON value with every credential replaced by `REDACTED`.
 
     A credential is a string under a key that names a secret, a value of headers, the user information or signature of an
-    address, or a token of an authorization scheme. JSON schemas that define a parameter of that name are kept.
+    address, a token of an authorization scheme, or a key or token of a known form. JSON schemas that define a parameter of
+    that name are kept.
     """
     if isinstance(value, str):
         return without_credentials_in_text(value)
@@ -62,10 +93,12 @@ def has_credentials(value: Any) -> bool:
 
 
 def without_credentials_in_text(text: str) -> str:
-    """Return a text without the credentials of addresses and authorization schemes in it."""
+    """Return a text without the credentials of addresses and authorization schemes, and those of a known form, in it."""
     if "://" in text:
         text = _USER_INFO.sub(rf"\g<scheme>{REDACTED}@", text)
         text = _SIGNED.sub(rf"\g<name>{REDACTED}", text)
+    if any(word in text for word in _KNOWN_WORDS):
+        text = _KNOWN_FORMS.sub(REDACTED, text)
     if text.isascii():  # most texts have neither word, which is found much faster than the pattern
         lower = text.lower()
         if "bearer" not in lower and "basic" not in lower:
@@ -94,7 +127,7 @@ def _short_is_secret(name: str) -> bool:
 
 def _names_secret(name: str) -> bool:
     name = name.replace(REDACTED, "")
-    return name.lower() in _HEADERS or _SECRET_KEY.search(name) is not None
+    return name.lower() in _HEADERS or _SECRET_KEY.search(_HUMP.sub("_", name)) is not None
 
 
 def _redacted(value: Any) -> Any:
@@ -131,7 +164,7 @@ def line_without_credentials(line: bytes, longest: int) -> bytes:
     Args:
         line: with or without its newline.
         longest: the maximum number of bytes of a line that is parsed as JSON. In longer lines, and in those that are not JSON,
-            only addresses and authorization schemes are recognized.
+            only addresses, authorization schemes and known forms are recognized.
     """
     if not may_have_credentials(line):
         return line

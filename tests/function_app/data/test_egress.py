@@ -122,6 +122,22 @@ def test_the_page_about_data_has_the_table_of_the_gate() -> None:
         ("Authorization: Bearer abcdefghijklmnop", f"Authorization: Bearer {REDACTED}"),
         ({"https://me:pw@host/x": 1}, {f"https://{REDACTED}@host/x": 1}),
         ({"secret": {"Bearer abcdefghijklmnop": 1}}, {"secret": {f"Bearer {REDACTED}": 1}}),
+        *(
+            ({name: "abc"}, {name: REDACTED})
+            for name in ("x-functions-key", "SharedAccessKey", "clientSecret", "hf_token", "xToken", "jwt", "ApiKey")
+        ),
+        *(
+            (f"a {form} b", f"a {REDACTED} b")
+            for form in (
+                "sk-proj-0123456789abcdefghij",
+                "ghp_" + "a1" * 18,
+                "xoxb-1234567890-abcdef",
+                "AKIA" + "A1B2" * 4,
+                ".".join(["eyJhbGciOiJIUzI1NiJ9", "eyJzdWIiOiIxMjM0In0", "c2lnbmF0dXJl"]),
+            )
+        ),
+        ("x;AccountKey=abcdefghijklmnopqrstuvwx==;y", f"x;AccountKey={REDACTED};y"),
+        ("-----BEGIN RSA PRIVATE KEY-----\nabc\n-----END RSA PRIVATE KEY-----", REDACTED),
         ({"password": {"type": "string", "default": "x"}}, {"password": {"type": "string", "default": REDACTED}}),
     ],
 )
@@ -133,6 +149,8 @@ def test_a_credential_is_replaced_by_a_placeholder(value: Any, clean: Any) -> No
     "value",
     [
         {"password": {"type": "string", "description": "The user's password"}},
+        {"eos_token": "</s>", "next_token": "n", "primary_key": "id", "pattern": "p", "keyboard": "k"},
+        "task-oriented sk-learn-pipelines-and-many-other-words, eyJust, AccountKey=?",
         {"max_tokens": 7, "key_points": "a", "tokens": "many", "monkey": "ape", "author": "Ann"},
         "mail me@host.example about https://host.example/@me",
         "the bearer of bad news",
