@@ -20,7 +20,7 @@ _IMPORTS = (
     "provisioning.cli.setup",
     "function_app.cli.commands",
     "function_app.engine.engine",
-    "function_app.tracking.wandb.attachments",
+    "function_app.tracking.wandb.versioned.attachments",
     "wandb.apis.public",
     "wandb.sdk.wandb_run",
     "azure.identity",

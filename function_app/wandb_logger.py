@@ -26,8 +26,8 @@ from function_app.errors import AccountError, NotThereError, SettingsError, Sync
 from function_app.models import OPENAI, Conventions, DatasetPolicy, Outcome, Result, Selection
 from function_app.settings import PREVIEW, Settings
 from function_app.tracking.wandb.client import BY_HAND, DEFAULT_SERVER
-from function_app.tracking.wandb.internals import server_in_force
-from function_app.tracking.wandb.sdk import as_a_guest, found_key
+from function_app.tracking.wandb.core.internals import server_in_force
+from function_app.tracking.wandb.core.sdk import as_a_guest, found_key
 from function_app.wiring import engine_from
 
 EVERY = 60.0

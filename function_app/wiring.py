@@ -125,7 +125,7 @@ def open_accounts(settings: Settings) -> Iterator[list[Account]]:
 @contextmanager
 def open_wandb(settings: Settings) -> Iterator["WandbApi"]:
     """Open the W&B project of the settings, for a command that does not use the accounts."""
-    from function_app.tracking.wandb.sdk import prepare
+    from function_app.tracking.wandb.core.sdk import prepare
 
     prepare()
     with ExitStack() as resources:

@@ -35,7 +35,7 @@ def start_wandb_core() -> None:
     """Start wandb-core before a test puts a key into the environment: the process outlives the test."""
     from wandb.sdk import wandb_setup
 
-    from function_app.tracking.wandb.sdk import prepare
+    from function_app.tracking.wandb.core.sdk import prepare
 
     prepare()
     wandb_setup.singleton().ensure_service()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from function_app.errors import WandbError
 from function_app.tracking.wandb.api import WandbApi
-from function_app.tracking.wandb.internals import automation_input
+from function_app.tracking.wandb.core.internals import automation_input
 
 _MARK = "Made by azure-openai-wandb."
 """In the description of an automation of ours."""

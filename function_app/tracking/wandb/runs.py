@@ -15,9 +15,9 @@ import wandb
 from function_app.errors import WandbBusyError, WandbError
 from function_app.tracking import Identity
 from function_app.tracking.wandb.api import WandbApi
-from function_app.tracking.wandb.internals import InUseError, release_run
-from function_app.tracking.wandb.scratch import scratch
-from function_app.tracking.wandb.sdk import UnclearError, errors, listen, settings
+from function_app.tracking.wandb.core.internals import InUseError, release_run
+from function_app.tracking.wandb.core.scratch import scratch
+from function_app.tracking.wandb.core.sdk import UnclearError, errors, listen, settings
 
 PARTITIONED = "partitioned-table"
 """The only kind of table that a run can show without a copy of its own (wandb 0.31, `PartitionedTable`)."""

@@ -11,7 +11,7 @@ from function_app.tracking.wandb.access import require_writable
 from function_app.tracking.wandb.api import WandbApi
 
 if TYPE_CHECKING:
-    from function_app.tracking.wandb.attachments import WandbSession
+    from function_app.tracking.wandb.versioned.attachments import WandbSession
 
 
 class WandbTracker:
@@ -53,8 +53,8 @@ class WandbTracker:
         self, run_id: str, new: Identity | None, intent: Intent, turn: Turn
     ) -> AbstractContextManager["WandbSession"]:
         """See `attachments.open_run`. It imports the SDK, which takes half a second: to find pending jobs needs no SDK."""
-        from function_app.tracking.wandb.attachments import open_run
-        from function_app.tracking.wandb.sdk import prepare
+        from function_app.tracking.wandb.core.sdk import prepare
+        from function_app.tracking.wandb.versioned.attachments import open_run
 
         if not self.guest:
             prepare()

@@ -9,7 +9,7 @@ from pathlib import Path
 from function_app.azure.openai import Account
 from function_app.errors import NotThereError
 from function_app.models import DatasetPolicy, File
-from function_app.tracking.wandb.files import READ_AT_ONCE, dataset_artifact
+from function_app.tracking.wandb.versioned.files import READ_AT_ONCE, dataset_artifact
 
 EXAMPLE = b'{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}\n'
 

@@ -6,7 +6,7 @@ import pytest
 
 from function_app.errors import WandbBusyError
 from function_app.models import Result
-from function_app.tracking.wandb.versions import versions
+from function_app.tracking.wandb.versioned.versions import versions
 from sandbox.runtime.faults import Fault
 from sandbox.wandb.options import Delays
 from sandbox.wandb.runs import Nullable

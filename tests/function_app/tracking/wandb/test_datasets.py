@@ -12,7 +12,7 @@ import wandb
 
 from function_app.data.formats import SPECS, Format
 from function_app.models import DatasetPolicy, File
-from function_app.tracking.wandb.files import SAMPLE_ROWS, TABLE_ROWS, dataset_artifact
+from function_app.tracking.wandb.versioned.files import SAMPLE_ROWS, TABLE_ROWS, dataset_artifact
 from sandbox.wandb.artifacts import Artifact
 from tests.function_app.conftest import (
     ENTITY,

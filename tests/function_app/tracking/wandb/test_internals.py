@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import wandb
 
-from function_app.tracking.wandb import internals
+from function_app.tracking.wandb.core import internals
 from tests.sandbox.wandb.sdk import ENTITY, PROJECT, STRANGER, VIEWER, WRITER, Sdk, sdk
 
 __all__ = ["sdk"]

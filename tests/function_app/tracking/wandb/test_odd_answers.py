@@ -14,11 +14,11 @@ from pydantic import SecretStr
 
 from function_app.errors import SyncError
 from function_app.tracking import GivenKey
-from function_app.tracking.wandb import versions
 from function_app.tracking.wandb.access import require_writable
 from function_app.tracking.wandb.api import WandbApi
 from function_app.tracking.wandb.changes import write
 from function_app.tracking.wandb.client import WandbClient
+from function_app.tracking.wandb.versioned import versions
 from tests.function_app.conftest import JOB
 
 PLACE = {"name": "ft", "project": {"name": "fine-tuning", "entity": {"name": "acme"}}}

@@ -15,7 +15,7 @@ Start = Callable[[], tuple["subprocess.Popen[str]", Path]]
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
     """Start a process that has its directory, with a file in it, and waits; tell of both."""
-    imports = "from function_app.tracking.wandb.scratch import scratch"
+    imports = "from function_app.tracking.wandb.core.scratch import scratch"
     code = f"{imports}; (scratch() / 'x').touch(); print(scratch(), flush=True); input()"
     with ExitStack() as started:
 

@@ -11,8 +11,8 @@ from function_app.engine.planner import Action, decide
 from function_app.models import Job, RunState
 from function_app.tracking.wandb.api import _stored
 from function_app.tracking.wandb.marks import KEY, Marks, Position, marks_in
-from function_app.tracking.wandb.models import _age
-from function_app.tracking.wandb.versions import Version
+from function_app.tracking.wandb.versioned.models import _age
+from function_app.tracking.wandb.versioned.versions import Version
 
 JOB = Job("ftjob-1", "a", "succeeded", "gpt-4o", 1, "file-1")
 ODD = st.recursive(

@@ -8,13 +8,13 @@ import pytest
 from function_app.azure.leases import NO_LEASE
 from function_app.errors import WandbError
 from function_app.tracking import Identity, Intent
-from function_app.tracking.wandb.attachments import WandbSession
 from function_app.tracking.wandb.changes import write
-from function_app.tracking.wandb.internals import add_local_file
+from function_app.tracking.wandb.core.internals import add_local_file
 from function_app.tracking.wandb.runs import new_artifact
 from function_app.tracking.wandb.tracker import WandbTracker
-from function_app.tracking.wandb.uploads import Uploads
-from function_app.tracking.wandb.versions import LATEST, point, use
+from function_app.tracking.wandb.versioned.attachments import WandbSession
+from function_app.tracking.wandb.versioned.uploads import Uploads
+from function_app.tracking.wandb.versioned.versions import LATEST, point, use
 from sandbox.runtime.faults import Fault
 from tests.function_app.conftest import ENTITY, JOB, PROJECT, Bench, a_job
 

@@ -11,10 +11,10 @@ import wandb
 
 from function_app.errors import WandbBusyError, WandbError
 from function_app.tracking.wandb.api import WandbApi
-from function_app.tracking.wandb.internals import ArtifactHandle, deliver_artifact
+from function_app.tracking.wandb.core.internals import ArtifactHandle, deliver_artifact
+from function_app.tracking.wandb.core.scratch import scratch
+from function_app.tracking.wandb.core.sdk import errors, short_message
 from function_app.tracking.wandb.runs import OpenRun
-from function_app.tracking.wandb.scratch import scratch
-from function_app.tracking.wandb.sdk import errors, short_message
 
 ON_DISK = 64 * 1024 * 1024
 """Bytes that may wait on the disk for their upload. With more, the next artifact is created only when W&B has these."""

@@ -16,11 +16,11 @@ from function_app.models import DatasetPolicy, Job
 from function_app.text import one_line
 from function_app.tracking import FileSource
 from function_app.tracking.wandb.api import Question, WandbApi
-from function_app.tracking.wandb.files import DATASET, RESULTS, dataset_artifact, results_artifact
-from function_app.tracking.wandb.names import taken, usable
 from function_app.tracking.wandb.runs import EXAMPLES, OpenRun
-from function_app.tracking.wandb.uploads import Uploads
-from function_app.tracking.wandb.versions import LATEST, Version, newest, newest_in
+from function_app.tracking.wandb.versioned.files import DATASET, RESULTS, dataset_artifact, results_artifact
+from function_app.tracking.wandb.versioned.names import taken, usable
+from function_app.tracking.wandb.versioned.uploads import Uploads
+from function_app.tracking.wandb.versioned.versions import LATEST, Version, newest, newest_in
 
 _in_progress: dict[str, threading.Lock] = defaultdict(threading.Lock)
 """Locks by file id, so that jobs of one tick with the same file upload it once."""

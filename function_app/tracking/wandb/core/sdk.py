@@ -15,14 +15,14 @@ from wandb.errors import Error as SdkError
 
 from function_app.errors import WandbBusyError
 from function_app.tracking.wandb.client import LATER, LIMITS, Limits, refusal
-from function_app.tracking.wandb.internals import (
+from function_app.tracking.wandb.core.internals import (
     CORE_FAILED,
     ApiFailedError,
     core_is_gone,
     session_login,
     signed_in_key,
 )
-from function_app.tracking.wandb.scratch import scratch
+from function_app.tracking.wandb.core.scratch import scratch
 
 log = logging.getLogger(__name__)
 

@@ -17,11 +17,11 @@ from function_app.errors import KeyRefusedError, WandbBusyError, WandbError
 from function_app.models import Checkpoint, Job
 from function_app.tracking.wandb.api import Question, WandbApi
 from function_app.tracking.wandb.changes import Change, write
-from function_app.tracking.wandb.internals import add_local_file
-from function_app.tracking.wandb.names import LINKED, taken, usable
+from function_app.tracking.wandb.core.internals import add_local_file
 from function_app.tracking.wandb.runs import OpenRun, new_artifact
-from function_app.tracking.wandb.uploads import Uploads
-from function_app.tracking.wandb.versions import (
+from function_app.tracking.wandb.versioned.names import LINKED, taken, usable
+from function_app.tracking.wandb.versioned.uploads import Uploads
+from function_app.tracking.wandb.versioned.versions import (
     LATEST,
     Version,
     describe,

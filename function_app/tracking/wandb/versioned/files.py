@@ -25,7 +25,7 @@ from function_app.data.results import parse_results
 from function_app.data.sampling import Sample, Tally
 from function_app.models import Cell, DatasetPolicy, File, Job, TableRow
 from function_app.tracking import FileSource
-from function_app.tracking.wandb.internals import add_local_file
+from function_app.tracking.wandb.core.internals import add_local_file
 from function_app.tracking.wandb.runs import EXAMPLES, PARTITIONED, new_artifact
 
 DATASET = "dataset"

@@ -8,12 +8,12 @@ from function_app.data.fields import within
 from function_app.models import Checkpoint, DatasetPolicy, Job
 from function_app.tracking import Confirmed, FileSource, Identity, Intent, ModelTarget, Turn
 from function_app.tracking.wandb.api import Question, WandbApi
-from function_app.tracking.wandb.artifacts import asks_for, attach_datasets, send_results
-from function_app.tracking.wandb.models import Models, asks_before, previous_model
 from function_app.tracking.wandb.runs import OpenRun
 from function_app.tracking.wandb.session import RunWriter
-from function_app.tracking.wandb.uploads import Uploads
-from function_app.tracking.wandb.versions import use
+from function_app.tracking.wandb.versioned.artifacts import asks_for, attach_datasets, send_results
+from function_app.tracking.wandb.versioned.models import Models, asks_before, previous_model
+from function_app.tracking.wandb.versioned.uploads import Uploads
+from function_app.tracking.wandb.versioned.versions import use
 
 
 class WandbAttachments(Uploads):
