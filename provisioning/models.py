@@ -434,3 +434,12 @@ class IndexedFunction:
     name: str
     disabled: bool = False
     package_version: str = ""  # of the package that it is part of; empty if it does not say
+
+
+@dataclass(frozen=True)
+class AlertRule:
+    """An alert rule that watches a function app. `receivers` counts those of its action groups."""
+
+    name: str
+    enabled: bool
+    receivers: int

@@ -31,7 +31,14 @@ _CERTIFIED = [
     *(
         name
         for names in CLOUDS.values()
-        for name in (names.login, names.arm, names.graph, f"*.{names.vault_suffix}", f"*.{names.openai_suffix}")
+        for name in (
+            names.login,
+            names.arm,
+            names.graph,
+            names.logs,
+            f"*.{names.vault_suffix}",
+            f"*.{names.openai_suffix}",
+        )
     ),
     "api.forge.coreweave.com",
     "api.wandb.ai",

@@ -10,6 +10,7 @@ from sandbox.azure.entra import Entra
 from sandbox.azure.graph import Graph
 from sandbox.azure.identity import Desk, Tokens
 from sandbox.azure.key_vault import KeyVault
+from sandbox.azure.logs import Logs
 from sandbox.azure.openai.service import OpenAI, OpenAIAccount
 from sandbox.azure.storage import Storage
 from sandbox.azure.tenant import Account
@@ -70,6 +71,7 @@ class World:
             Graph(self.tenant, tokens),
             Arm(self.tenant, tokens),
             KeyVault(self.tenant, tokens),
+            Logs(self.tenant, tokens),
             self.openai,
             self.wandb,
             self.storage,

@@ -23,6 +23,7 @@ from provisioning.azure.errors import translated
 from provisioning.azure.fine_tuning import FineTuningJobs
 from provisioning.azure.function_apps import FunctionApps
 from provisioning.azure.governance import GovernanceReads
+from provisioning.azure.monitoring import Monitoring
 from provisioning.azure.not_found import named
 from provisioning.azure.pipeline import TIMEOUTS, Waiting, policies, result, silent
 from provisioning.azure.proof_group import ProofGroup
@@ -105,6 +106,8 @@ class Azure:
         self.governance = GovernanceReads(arm)
         self.function_apps = FunctionApps(arm, self.subscription.id)
         self.deployments = Deployments(arm, self.subscription.id)
+        logs = Rest(cloud.logs, credential, f"{cloud.logs}/.default", waiting)
+        self.monitoring = Monitoring(arm, logs, self.subscription.id)
         self._cloud = cloud
 
     # --- the sign-in -------------------------------------------------------------------------------------------

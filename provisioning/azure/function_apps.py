@@ -15,6 +15,8 @@ from provisioning.errors import NotFoundError
 from provisioning.models import FunctionApp, FunctionAppName, IndexedFunction, UserIdentity
 
 _VERSION = "api-version=2024-11-01"
+PRESENT, EMPTY = "set", "empty"
+"""What is told of a setting whose value may be secret."""
 TEMPLATE_VERSION = "template-version"
 """The tag that infra/modules/app.bicep puts on the app."""
 
@@ -69,11 +71,12 @@ class FunctionApps:
     def settings(
         self, app: FunctionAppName, wanted: Collection[str], present: Collection[str] = ()
     ) -> Mapping[str, str]:
-        """Read the app settings with these names. For those in `present`, return only that they are set: they may be secrets."""
+        """Read the app settings with these names. For those in `present`, return PRESENT or EMPTY: they may be secrets."""
         with translated(f"Reading the settings of {app.name}"):
             found = self._arm.post(f"{self._path(app)}/config/appsettings/list?{_VERSION}", None)
         values = (found.get("properties") or {}).items()
-        return {name: value if name in wanted else "set" for name, value in values if name in {*wanted, *present}}
+        shown = {name: value for name, value in values if name in {*wanted, *present}}
+        return {n: value if n in wanted else (PRESENT if str(value).strip() else EMPTY) for n, value in shown.items()}
 
 
 def _function(shown: Mapping[str, Any]) -> IndexedFunction:

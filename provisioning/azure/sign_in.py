@@ -57,6 +57,11 @@ _OPENAI = {  # Microsoft, "Azure OpenAI in Azure Government"; the name for Azure
     AzureClouds.AZURE_US_GOVERNMENT: "https://cognitiveservices.azure.us/.default",
     AzureClouds.AZURE_CHINA_CLOUD: "https://cognitiveservices.azure.cn/.default",
 }
+_LOGS = {  # azure-monitor-query, "Configure client for Azure sovereign cloud"
+    AzureClouds.AZURE_PUBLIC_CLOUD: "https://api.loganalytics.io",
+    AzureClouds.AZURE_US_GOVERNMENT: "https://api.loganalytics.us",
+    AzureClouds.AZURE_CHINA_CLOUD: "https://api.loganalytics.azure.cn",
+}
 _PROCESS_TIMEOUT = 30  # seconds for `az`, `azd` or PowerShell to return a token
 _WORKLOAD_IDENTITY = ("AZURE_CLIENT_ID", "AZURE_TENANT_ID", "AZURE_FEDERATED_TOKEN_FILE")
 _VIA = {
@@ -80,6 +85,7 @@ class Cloud:
     graph: str
     openai_scope: str
     vault_scope: str
+    logs: str
 
 
 def cloud(name: str | None) -> Cloud:
@@ -101,6 +107,7 @@ def cloud(name: str | None) -> Cloud:
         _GRAPH[chosen],
         _OPENAI[chosen],
         _VAULT[chosen],
+        _LOGS[chosen],
     )
 
 

@@ -15,7 +15,8 @@ from function_app.shared_rules import (
     split_endpoints,
 )
 from provisioning import shell
-from provisioning.checks import access
+from provisioning.azure.function_apps import EMPTY
+from provisioning.checks import access, monitoring
 from provisioning.checks.chain import Chain
 from provisioning.checks.report import Finding, failed, known, ok, readable, skipped, warning
 from provisioning.models import Account, FunctionApp, FunctionAppName, Vault
@@ -73,17 +74,37 @@ def app_settings(chain: Chain) -> Finding:
             "The portal shows whether it resolves (Environment variables). These settings are not secret: plain values are "
             "easier to check.",
         )
-    if _STORAGE in settings and any(name in settings for name in _STORAGE_BY_IDENTITY):
-        return warning(
-            f"{_STORAGE} is set beside {_STORAGE}__…: the host uses that connection string instead of the app's identity",
-            _az(app, "config", "appsettings", "delete", "--setting-names", _STORAGE),
-        )
+    if finding := _storage_problem(app, settings):
+        return finding
     if entity and chain.wandb and entity != chain.wandb.entity:
         return warning(
             f"the app writes to W&B entity {entity}, but the key was checked for {chain.wandb.entity}",
             "Run doctor again with that entity as --wandb-entity.",
         )
     return ok("they name this vault, this secret and this account")
+
+
+def _storage_problem(app: FunctionAppName, settings: Mapping[str, str]) -> Finding | None:
+    """What is wrong with the host's storage account. A deployment may add a plain setting again, even an empty one
+    (azure-functions-host issues 11796, 11636), and the host prefers it to the identity.
+    """
+    if _STORAGE not in settings:
+        return None
+    delete = _az(app, "config", "appsettings", "delete", "--setting-names", _STORAGE)
+    if any(name in settings for name in _STORAGE_BY_IDENTITY):
+        what = "an empty value" if settings[_STORAGE] == EMPTY else "that connection string"
+        return warning(
+            f"{_STORAGE} is set beside {_STORAGE}__…: the host uses {what} instead of the app's identity", delete
+        )
+    if settings[_STORAGE] == EMPTY:
+        return failed(
+            f"{_STORAGE} is empty: the host has no storage account and does not start",
+            "Deploy the template again (docs/deploy.md), which names the account, and delete the setting: " + delete,
+        )
+    return warning(
+        f"{_STORAGE} is a connection string: the host uses a key of the storage account",
+        "Deploy the template (docs/deploy.md): with it the host uses the app's identity.",
+    )
 
 
 def _schedule_problem(schedule: str) -> str:
@@ -272,5 +293,6 @@ CHECKS: Mapping[str, Callable[[Chain], Finding]] = {
     "app job access": app_job_access,
     "app functions": app_functions,
     "app version": app_version,
+    **monitoring.CHECKS,
 }
 """The checks of the function app by name, in the order they run."""

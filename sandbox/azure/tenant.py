@@ -26,6 +26,7 @@ class CloudNames:
     openai_suffix: str
     openai_audiences: tuple[str, ...]
     web_suffix: str
+    logs: str
 
 
 PUBLIC = CloudNames(
@@ -38,6 +39,7 @@ PUBLIC = CloudNames(
     openai_suffix="openai.azure.com",
     openai_audiences=("https://cognitiveservices.azure.com", "https://ai.azure.com"),
     web_suffix="azurewebsites.net",
+    logs="api.loganalytics.io",
 )
 US_GOVERNMENT = CloudNames(
     login="login.microsoftonline.us",
@@ -49,6 +51,7 @@ US_GOVERNMENT = CloudNames(
     openai_suffix="openai.azure.us",
     openai_audiences=("https://cognitiveservices.azure.us",),
     web_suffix="azurewebsites.us",
+    logs="api.loganalytics.us",
 )
 
 
@@ -63,6 +66,7 @@ CHINA = CloudNames(
     openai_suffix="openai.azure.cn",
     openai_audiences=("https://cognitiveservices.azure.cn",),
     web_suffix="chinacloudsites.cn",
+    logs="api.loganalytics.azure.cn",
 )
 CLOUDS = {"public": PUBLIC, "us government": US_GOVERNMENT, "china": CHINA}
 """The clouds by the name that a scenario gives them."""
@@ -182,6 +186,9 @@ class FunctionApp:
     tags: dict[str, str] = field(default_factory=dict)
     python: str = "3.13"
     package_version: str = ""
+    alerts: list[str] = field(default_factory=lambda: ["no-tick", "poison"])
+    alert_emails: list[str] | None = field(default_factory=lambda: ["oncall@contoso.example"])  # None: no action group
+    import_errors: list[str] = field(default_factory=list)  # of the last hour, in its log
 
 
 @dataclass

@@ -169,6 +169,9 @@ class Builder:
             tags=dict(script.tags),
             python=script.python,
             package_version=script.package_version,
+            alerts=list(script.alerts),
+            alert_emails=script.alert_emails,
+            import_errors=list(script.import_errors),
         )
         self.tenant.function_apps[app.id.lower()] = app
         for name in [script.identity] if isinstance(script.identity, str) else script.identity:

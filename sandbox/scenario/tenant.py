@@ -159,6 +159,9 @@ class FunctionAppScript(Script):
     tags: dict[str, str] = {}
     python: str = "3.13"
     package_version: str = ""
+    alerts: list[str] = ["no-tick", "poison"]
+    alert_emails: list[str] | None = ["oncall@contoso.example"]
+    import_errors: list[str] = []
 
 
 class AccountScript(OpenAIAccount):

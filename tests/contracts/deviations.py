@@ -114,6 +114,11 @@ DEVIATIONS = (
         refused_by_policy,
     ),
     Deviation(
+        "Microsoft.Insights",
+        "no description is present; the shapes are Microsoft's generated types and the REST references",
+        lambda line: "/providers/microsoft.insights/" in _path(line).lower(),
+    ),
+    Deviation(
         "Microsoft.Web",
         "no description is present; tests/sandbox/test_arm_web.py holds the site to Microsoft's generated type",
         lambda line: bool(_WEB.search(_path(line))),

@@ -14,6 +14,7 @@ from sandbox.azure.arm.authorization import Authorization
 from sandbox.azure.arm.deployments import Deployments
 from sandbox.azure.arm.errors import arm_error, arm_time, authorize, complying, not_found, require_tags, resource_scope
 from sandbox.azure.arm.governance import Governance
+from sandbox.azure.arm.insights import Insights
 from sandbox.azure.arm.resources import Resources
 from sandbox.azure.arm.vaults import Vaults
 from sandbox.azure.arm.web import Web
@@ -66,6 +67,7 @@ class Arm:
             ),
             *AccountLifecycle(tenant, self._body).operations,
             *Deployments(tenant).operations,
+            *Insights(tenant).operations,
             *Vaults(tenant).operations,
             *Resources(tenant).operations,
             *Authorization(tenant).operations,

@@ -207,7 +207,7 @@ def test_text_output_ends_with_the_first_remedy_which_can_be_copied(cloud: Cloud
     assert result.returncode == 1
     lines = result.stdout.splitlines()
     assert [line[11:28].strip() for line in lines if line[2] != " "] == ALL
-    assert "error    1 of 18 checks failed: identity access." in result.stderr
+    assert "error    1 of 20 checks failed: identity access." in result.stderr
     _, _, remedy = result.stderr.partition("next     python -m provisioning ")
     mended = call(*remedy.split(), "--yes", env={"WANDB_API_KEY": GOOD_KEY})
     assert mended.returncode == 0, mended.stderr
@@ -218,4 +218,4 @@ def test_warnings_do_not_fail_doctor(cloud: Cloud, call: Call) -> None:
     chain.put(cloud, secret={"expires_in_days": 3})
     result = call("doctor", env=ENV)
     assert result.returncode == 0, result.stdout
-    assert "17 of 18 checks ok; 1 warning." in result.stdout
+    assert "19 of 20 checks ok; 1 warning." in result.stdout

@@ -1,0 +1,81 @@
+"""Microsoft.Insights, as far as it watches a function app: alert rules, their action group, and the Application Insights."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sandbox.azure.arm.errors import authorize, not_found
+from sandbox.azure.tenant import FunctionApp, Tenant
+from sandbox.runtime.http import Call, Operation, Reply
+
+_ALL = "/subscriptions/{sub}/resourceGroups/{group}/providers/Microsoft.Insights"
+
+
+class Insights:
+    """The operations of Microsoft.Insights. What they show follows from the function apps of the group."""
+
+    def __init__(self, tenant: Tenant) -> None:
+        self._tenant = tenant
+        self.operations: Sequence[Operation] = (
+            Operation("ScheduledQueryRules_ListByResourceGroup", "GET", _ALL + "/scheduledQueryRules", self._rules),
+            Operation("ActionGroups_Get", "GET", _ALL + "/actionGroups/{name}", self._group),
+            Operation("Components_ListByResourceGroup", "GET", _ALL + "/components", self._components),
+        )
+
+    def _apps(self, call: Call, kind: str) -> list[FunctionApp]:
+        group = f"/subscriptions/{call.params['sub']}/resourceGroups/{call.params['group']}"
+        authorize(self._tenant, call, f"Microsoft.Insights/{kind}/read", group)
+        if not self._tenant.has_group(call.params["sub"], call.params["group"]):
+            raise not_found(self._tenant, call.params)
+        return [a for a in self._tenant.function_apps.values() if a.id.lower().startswith(f"{group}/".lower())]
+
+    def _rules(self, call: Call) -> Reply:
+        return Reply(
+            200, {"value": [_rule(a, name) for a in self._apps(call, "scheduledQueryRules") for name in a.alerts]}
+        )
+
+    def _group(self, call: Call) -> Reply:
+        for app in self._apps(call, "actionGroups"):
+            if call.params["name"].lower() == f"ag-{app.name}".lower():
+                emails = [{"name": f"email-{n}", "emailAddress": each} for n, each in enumerate(app.alert_emails or ())]
+                shown = {
+                    "enabled": True,
+                    "groupShortName": "finetune",
+                    "emailReceivers": emails,
+                    "webhookReceivers": [],
+                }
+                return Reply(
+                    200, {"id": call.path, "name": call.params["name"], "location": "Global", "properties": shown}
+                )
+        raise not_found(self._tenant, call.params, "Microsoft.Insights/actionGroups")
+
+    def _components(self, call: Call) -> Reply:
+        shown = [
+            {
+                "id": component_id(app),
+                "name": f"appi-{app.name}",
+                "kind": "web",
+                "properties": {"Application_Type": "web"},
+            }
+            for app in self._apps(call, "components")
+        ]
+        return Reply(200, {"value": shown})
+
+
+def component_id(app: FunctionApp) -> str:
+    """The Application Insights of a function app."""
+    return f"{app.id.partition('/providers/')[0]}/providers/Microsoft.Insights/components/appi-{app.name}"
+
+
+def _rule(app: FunctionApp, name: str) -> dict[str, Any]:
+    group = f"{app.id.partition('/providers/')[0]}/providers/Microsoft.Insights/actionGroups/ag-{app.name}"
+    query = f'AppRequests | where AppRoleName =~ "{app.name}"'
+    return {
+        "id": f"{app.id.partition('/providers/')[0]}/providers/Microsoft.Insights/scheduledQueryRules/alert-{name}",
+        "name": f"alert-{name}",
+        "location": app.location,
+        "properties": {
+            "enabled": True,
+            "criteria": {"allOf": [{"query": query}]},
+            "actions": {"actionGroups": [group] if app.alert_emails is not None else []},
+        },
+    }
