@@ -162,6 +162,13 @@ def routes(parameters: Parameters) -> Finding:
     return ok("readable" if text else "none")
 
 
+def alerts(parameters: Parameters) -> Finding:
+    """Somebody hears the alerts."""
+    if parameters.text("alertEmails") or parameters.text("actionGroupIds"):
+        return ok("they go to alertEmails or actionGroupIds")
+    return warning("nobody hears them: no alertEmails and no actionGroupIds", "-p alertEmails=oncall@example.com")
+
+
 CHECKS: Mapping[str, Callable[[Parameters], Finding]] = {
     "parameters": given,
     "base name": base_name,
@@ -169,5 +176,6 @@ CHECKS: Mapping[str, Callable[[Parameters], Finding]] = {
     "combinations": combinations,
     "schedule": schedule,
     "routes": routes,
+    "alerts": alerts,
 }
 """The checks by name, in the order they run."""

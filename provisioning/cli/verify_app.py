@@ -11,7 +11,7 @@ from provisioning.clock import attempts
 from provisioning.errors import HostUnavailableError
 from provisioning.models import FunctionAppName
 
-APP_CHECKS = ("function app", "app functions", "app version")
+APP_CHECKS = ("function app", "app functions", "app version", "app alerts")
 CHECKS = (SIGN_IN, *APP_CHECKS)
 """The names of the checks in order."""
 

@@ -34,7 +34,14 @@ def hosts(cloud: Cloud) -> set[str]:
 
 
 def of(names: CloudNames) -> set[str]:
-    return {names.login, names.arm, names.graph, names.logs, f"kv-ml.{names.vault_suffix}", f"aoai-ml.{names.openai_suffix}"}
+    return {
+        names.login,
+        names.arm,
+        names.graph,
+        names.logs,
+        f"kv-ml.{names.vault_suffix}",
+        f"aoai-ml.{names.openai_suffix}",
+    }
 
 
 @each_cloud

@@ -24,6 +24,7 @@ GIVEN = {
     "keyVaultId": f"{SUBSCRIPTION}/resourceGroups/rg-ml/providers/Microsoft.KeyVault/vaults/kv-ml",
     "keyVaultUrl": "https://kv-ml.vault.azure.net/",
     "syncDatasets": "reference",
+    "alertEmails": "oncall@example.com",
 }
 SUBNET = f"{SUBSCRIPTION}/resourceGroups/rg-net/providers/Microsoft.Network/virtualNetworks/v/subnets"
 OPERATOR = {"name": "operator", "kind": "user", "display_name": "you@contoso.example"}
@@ -50,6 +51,11 @@ OPERATOR = {"name": "operator", "kind": "user", "display_name": "you@contoso.exa
 def test_a_mistake_in_the_parameters_is_found(check: str, change: Mapping[str, Any], seen: str, remedy: str) -> None:
     found = CHECKS[check](Parameters({**GIVEN, **change}))
     assert (found.state, seen in found.seen, remedy in found.remedy) == (State.FAILED, True, True), found
+
+
+def test_alerts_that_nobody_would_hear_are_told() -> None:
+    found = CHECKS["alerts"](Parameters(GIVEN | {"alertEmails": ""}))
+    assert (found.state, found.remedy) == (State.WARNING, "-p alertEmails=oncall@example.com")
 
 
 def test_parameters_that_work_pass() -> None:
