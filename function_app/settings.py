@@ -26,8 +26,8 @@ from function_app.data.addresses import (
     parse_address,
     split_endpoints,
 )
-from function_app.data.description import artifact_name
-from function_app.data.prices import Price, parse_prices
+from function_app.data.jobs.description import artifact_name
+from function_app.data.jobs.prices import Price, parse_prices
 from function_app.data.routes import Destination, Registry, Routes, Rule, checked_name, parse_registry, parse_routes
 from function_app.data.wandb_server import check_wandb_key, wandb_server
 from function_app.errors import SettingsError

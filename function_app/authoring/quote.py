@@ -9,8 +9,8 @@ from function_app.authoring.checking.base_models import is_open_weight
 from function_app.authoring.checking.check import Checked
 from function_app.authoring.submission import LocalFile, Planned
 from function_app.azure.openai import Account
-from function_app.data.description import base_model
-from function_app.data.prices import Price
+from function_app.data.jobs.description import base_model
+from function_app.data.jobs.prices import Price
 from function_app.models import OPENAI, Job, Method
 
 SOON = 90

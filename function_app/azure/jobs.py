@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from function_app.data.fields import Fields, bounded, mapping, moment, text, texts, whole
-from function_app.data.metrics import STEP, flat, time_in, values_of
+from function_app.data.jobs.metrics import STEP, flat, time_in, values_of
 from function_app.models import Checkpoint, Event, Job, JobError, ModelEnds
 
 _JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,119}")

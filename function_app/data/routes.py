@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from function_app.data.description import artifact_name, base_model
+from function_app.data.jobs.description import artifact_name, base_model
 from function_app.models import DatasetPolicy, Job
 
 OFF = "off"

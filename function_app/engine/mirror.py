@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from function_app.azure.leases import NO_LEASE, Lease
-from function_app.data.checkpoints import best_checkpoint, better_step
-from function_app.data.description import (
+from function_app.data.egress import permitted, permitted_checkpoint
+from function_app.data.jobs.checkpoints import best_checkpoint, better_step
+from function_app.data.jobs.description import (
     base_model,
     best_of,
     collection_of,
@@ -23,11 +24,10 @@ from function_app.data.description import (
     summary_of,
     tags_of,
 )
-from function_app.data.egress import permitted, permitted_checkpoint
-from function_app.data.formats import Format
-from function_app.data.job_log import read_log
-from function_app.data.results import ResultsError, parse_results, rows_from_events, with_event_times, with_events
+from function_app.data.jobs.job_log import read_log
+from function_app.data.jobs.results import ResultsError, parse_results, rows_from_events, with_event_times, with_events
 from function_app.data.routes import Registry
+from function_app.data.training.formats import Format
 from function_app.engine.accounts import JobSource
 from function_app.engine.ahead import started
 from function_app.engine.input_files import description_of_file, files_of, phrases_about_files

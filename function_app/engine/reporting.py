@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from function_app.data.description import name_of
-from function_app.data.prices import Price
+from function_app.data.jobs.description import name_of
+from function_app.data.jobs.prices import Price
 from function_app.models import TERMINAL, Event, Job
 from function_app.text import one_line, without_mentions
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
-from function_app.data.prices import Price
+from function_app.data.jobs.prices import Price
 from function_app.data.routes import Destination, Registry, Routes
 from function_app.data.wandb_server import pages_of
 from function_app.errors import SettingsError

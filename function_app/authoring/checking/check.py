@@ -18,8 +18,8 @@ from function_app.authoring.checking.rule_table import RULES
 from function_app.authoring.checking.rules import FORMATS, Finding, Service, Severity, method_of
 from function_app.authoring.checking.statistics import Statistics
 from function_app.authoring.checking.tokens import Tokenizer, expected_epochs, tokens_of
-from function_app.data.formats import SPECS, Format, NotAnExampleError, format_of
-from function_app.data.jsonl import BOM, lines_of, parse_example, stripped
+from function_app.data.training.formats import SPECS, Format, NotAnExampleError, format_of
+from function_app.data.training.jsonl import BOM, lines_of, parse_example, stripped
 from function_app.models import Method
 
 LARGEST_FILE = 512 * 1024 * 1024

@@ -3,7 +3,7 @@
 import csv
 import json
 
-from function_app.data.jsonl import BOM
+from function_app.data.training.jsonl import BOM
 
 _MAGIC = (
     (b"\x1f\x8b", "is compressed with gzip: unpack it with `gunzip`"),

@@ -10,7 +10,7 @@ from typing import Any
 
 from function_app.authoring.checking.tool_calls import broken_calls, broken_tools, calls_of, text_or_empty
 from function_app.data.credentials import has_credentials
-from function_app.data.formats import ROLES, SPECS, Format
+from function_app.data.training.formats import ROLES, SPECS, Format
 from function_app.models import Method
 
 LARGEST_IMAGE = 10 * 1000 * 1000

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from function_app.data.formats import Format
+from function_app.data.training.formats import Format
 from function_app.models import Method
 
 _ITEM = re.compile(r"\{\{\s*item\.(?P<field>\w+)")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from function_app.data.formats import SPECS, Format
+from function_app.data.training.formats import SPECS, Format
 from function_app.errors import SyncError
 
 TOKENS_PER_MESSAGE = 3

@@ -12,7 +12,7 @@ import pytest
 from function_app.authoring.checking.check import Checked, Question, check_file, strict
 from function_app.authoring.checking.rules import Finding, Service, Severity
 from function_app.authoring.checking.tokens import TokenizerError, counting, estimating, expected_epochs, tokens_of
-from function_app.data.formats import Format
+from function_app.data.training.formats import Format
 from function_app.models import Method
 from tests.function_app.authoring.test_examples import ANSWER, SECRET, TOOL, USER, chat, image, pair
 

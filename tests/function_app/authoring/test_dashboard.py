@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 from function_app.authoring.dashboards.dashboard import view_id
 from function_app.authoring.dashboards.view_spec import replace_sections, sections_in
 from function_app.cli.commands import main
-from function_app.data.metrics import RESERVED
+from function_app.data.jobs.metrics import RESERVED
 from sandbox.wandb.store import View
 from tests.conftest import Run as Command
 from tests.function_app.conftest import ENTITY, KEY, PROJECT, VALIDATION_FILE, Bench, a_file, a_job

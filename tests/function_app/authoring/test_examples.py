@@ -12,7 +12,7 @@ from function_app.authoring.checking.examples import broken_rules
 from function_app.authoring.checking.rule_table import RULES
 from function_app.authoring.checking.rules import FORMATS, Service, Severity, Verdict, fields_of_grader, method_of
 from function_app.authoring.checking.tokens import estimating, tokens_of
-from function_app.data.formats import SPECS, NotAnExampleError, format_of
+from function_app.data.training.formats import SPECS, NotAnExampleError, format_of
 from function_app.models import Method
 
 SECRET = "the customer's private words"

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from function_app.azure.jobs import KNOWN as OF_A_JOB
 from function_app.azure.jobs import checkpoint_from, event_from, job_from
 from function_app.azure.openai import Account
-from function_app.data.description import config_of, summary_of
-from function_app.data.job_log import JobLog
-from function_app.data.results import rows_from_events
+from function_app.data.jobs.description import config_of, summary_of
+from function_app.data.jobs.job_log import JobLog
+from function_app.data.jobs.results import rows_from_events
 from function_app.engine.planner import Action, decide
 from function_app.errors import AccessError, AccountBusyError, AccountError, NotThereError
 from function_app.models import Event, JobError

@@ -2,7 +2,7 @@
 
 import pytest
 
-from function_app.data.checkpoints import Best, best_checkpoint
+from function_app.data.jobs.checkpoints import Best, best_checkpoint
 from function_app.models import Checkpoint
 
 

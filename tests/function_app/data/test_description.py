@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from function_app.azure.jobs import job_from
-from function_app.data.description import (
+from function_app.data.jobs.description import (
     artifact_name,
     base_model,
     best_of,

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from function_app.data.credentials import REDACTED, has_credentials, line_without_credentials, without_credentials
-from function_app.data.description import config_of, model_metadata, name_of, notes_of, summary_of, tags_of
 from function_app.data.egress import TABLE, permitted, sends, table
-from function_app.data.job_log import JobLog
-from function_app.data.jsonl import read_rows
+from function_app.data.jobs.description import config_of, model_metadata, name_of, notes_of, summary_of, tags_of
+from function_app.data.jobs.job_log import JobLog
+from function_app.data.training.jsonl import read_rows
 from function_app.engine.reporting import FAILED, alert_of
 from function_app.models import Checkpoint, DatasetPolicy, Event, File, Job, JobError, MetricRow, ModelEnds, TableRow
 from function_app.text import lines, one_line, without_mentions

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from function_app.data.formats import NUMBERS, SPECS, Format
-from function_app.data.jsonl import read_rows
+from function_app.data.training.formats import NUMBERS, SPECS, Format
+from function_app.data.training.jsonl import read_rows
 from function_app.models import Cell, Malformed, TableRow
 
 IMAGE = "data:image/png;base64," + "iVBORw0KGgo=" * 1000

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from function_app.data.description import summary_of
-from function_app.data.job_log import JobLog, read_log
-from function_app.data.metrics import RESERVED
-from function_app.data.prices import Price, cost_of, parse_prices
+from function_app.data.jobs.description import summary_of
+from function_app.data.jobs.job_log import JobLog, read_log
+from function_app.data.jobs.metrics import RESERVED
+from function_app.data.jobs.prices import Price, cost_of, parse_prices
 from function_app.models import Event, Job
 
 CREATED = 1790988348

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 import pytest
 
-from function_app.data.metrics import flat, time_in, values_of
-from function_app.data.results import parse_results, rows_from_events, with_events
+from function_app.data.jobs.metrics import flat, time_in, values_of
+from function_app.data.jobs.results import parse_results, rows_from_events, with_events
 from function_app.models import Event, MetricRow
 
 RECORDED = {

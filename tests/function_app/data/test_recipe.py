@@ -8,9 +8,9 @@ import pytest
 from function_app.authoring.checking.examples import CHECKS, broken_rules
 from function_app.authoring.checking.rules import FORMATS
 from function_app.authoring.checking.tokens import estimating, tokens_of
-from function_app.data.formats import SPECS, Format, format_of
-from function_app.data.jsonl import read_rows
-from function_app.data.sampling import Tally
+from function_app.data.training.formats import SPECS, Format, format_of
+from function_app.data.training.jsonl import read_rows
+from function_app.data.training.sampling import Tally
 from function_app.models import TableRow
 
 ASKED, ANSWER = {"role": "user", "content": "Where is parcel 7?"}, {"role": "assistant", "content": "In Lund."}

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from function_app.data.results import ResultsError, parse_results, rows_from_events, with_event_times
+from function_app.data.jobs.results import ResultsError, parse_results, rows_from_events, with_event_times
 from function_app.models import Event, MetricRow
 
 HEADER = "step,train_loss,train_mean_token_accuracy,valid_loss,validation_mean_token_accuracy"

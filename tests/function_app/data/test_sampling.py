@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from function_app.data.jsonl import read_rows
-from function_app.data.sampling import Sample, Tally
+from function_app.data.training.jsonl import read_rows
+from function_app.data.training.sampling import Sample, Tally
 
 LINES = range(1, 501)
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from function_app.data.prices import Price
+from function_app.data.jobs.prices import Price
 from function_app.models import Result, Selection
 from sandbox.azure.openai.store import Store
 from sandbox.runtime.faults import Fault

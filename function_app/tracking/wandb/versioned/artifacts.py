@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
-from function_app.data.description import artifact_name
 from function_app.data.fields import Fields, text, whole
-from function_app.data.formats import Format
+from function_app.data.jobs.description import artifact_name
+from function_app.data.training.formats import Format
 from function_app.errors import NotThereError
 from function_app.models import DatasetPolicy, Job
 from function_app.text import one_line

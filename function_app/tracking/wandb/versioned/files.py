@@ -17,12 +17,12 @@ from typing import Any, BinaryIO
 import wandb
 
 from function_app.data.credentials import line_without_credentials
-from function_app.data.description import artifact_name
 from function_app.data.egress import plain_text, sends
-from function_app.data.formats import NUMBERS, SPECS, Format
-from function_app.data.jsonl import LONGEST_LINE, lines_of, read_rows
-from function_app.data.results import parse_results
-from function_app.data.sampling import Sample, Tally
+from function_app.data.jobs.description import artifact_name
+from function_app.data.jobs.results import parse_results
+from function_app.data.training.formats import NUMBERS, SPECS, Format
+from function_app.data.training.jsonl import LONGEST_LINE, lines_of, read_rows
+from function_app.data.training.sampling import Sample, Tally
 from function_app.models import Cell, DatasetPolicy, File, Job, TableRow
 from function_app.tracking import FileSource
 from function_app.tracking.wandb.core.internals import add_local_file

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from function_app.data.checkpoints import best_checkpoint
-from function_app.data.description import artifact_name, base_model, iso, model_metadata
 from function_app.data.fields import moment, number, text
+from function_app.data.jobs.checkpoints import best_checkpoint
+from function_app.data.jobs.description import artifact_name, base_model, iso, model_metadata
 from function_app.data.routes import Registry
 from function_app.errors import KeyRefusedError, WandbBusyError, WandbError
 from function_app.models import Checkpoint, Job

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import wandb
 
-from function_app.data.formats import SPECS, Format
+from function_app.data.training.formats import SPECS, Format
 from function_app.models import DatasetPolicy, File
 from function_app.tracking.wandb.versioned.files import SAMPLE_ROWS, TABLE_ROWS, dataset_artifact
 from sandbox.wandb.artifacts import Artifact

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from function_app.data.metrics import PROGRESS, STEP, number_in
+from function_app.data.jobs.metrics import PROGRESS, STEP, number_in
 from function_app.models import TERMINAL, Event, Job
 
 _STARTED = frozenset({"Training started.", "Fine-tuning job started"})

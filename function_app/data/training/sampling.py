@@ -12,7 +12,7 @@ from heapq import heappop, heappush
 from math import inf
 from typing import Any
 
-from function_app.data.formats import ROLES
+from function_app.data.training.formats import ROLES
 from function_app.models import Cell, Malformed, TableRow
 
 MALFORMED_KEPT = 1000

@@ -13,8 +13,8 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from function_app.data.fields import number
-from function_app.data.job_log import JobLog
-from function_app.data.metrics import number_in
+from function_app.data.jobs.job_log import JobLog
+from function_app.data.jobs.metrics import number_in
 from function_app.models import Job, Method
 
 _AMOUNTS = ("per_million_tokens", "per_hour")

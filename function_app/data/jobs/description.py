@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from function_app.data.job_log import JobLog, summary_of_log
-from function_app.data.prices import Price, cost_of
+from function_app.data.jobs.job_log import JobLog, summary_of_log
+from function_app.data.jobs.prices import Price, cost_of
 from function_app.models import OPENAI, Checkpoint, Job, MetricRow, ModelEnds
 
 _TAG_LENGTH = 64

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import accumulate, chain, islice
 
-from function_app.data.metrics import STEP, TIMESTAMP, flat, is_of_graders, time_in, values_of
+from function_app.data.jobs.metrics import STEP, TIMESTAMP, flat, is_of_graders, time_in, values_of
 from function_app.models import Event, MetricRow
 
 _LONGEST_LINE = 100_000  # characters; a results line has hundreds, and the csv module stops at 131,072 in a field

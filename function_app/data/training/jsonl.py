@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from function_app.data.credentials import may_have_credentials, without_credentials
-from function_app.data.formats import SPECS, NotAnExampleError, format_of
+from function_app.data.training.formats import SPECS, NotAnExampleError, format_of
 from function_app.models import Malformed, TableRow
 
 LONGEST_LINE = 16 * 1024 * 1024

@@ -1,0 +1,1 @@
+"""What a job's data says: results files, events, checkpoints, description, price."""

@@ -1,0 +1,1 @@
+"""Training files: formats, lines, samples."""
