@@ -45,6 +45,7 @@ class Limits:
         opening: for the SDK to open a run, attempts included.
         closing: for the SDK to close a run, whose artifacts have been uploaded before.
         upload: for W&B to accept a run's artifacts of any size: five requests each, repeated for half a minute.
+        retries: how often the SDK repeats a request, with pauses of 1, 2, 4, 4 seconds; a file or rows once more.
     """
 
     connect: float = 10.0
@@ -54,6 +55,7 @@ class Limits:
     opening: float = 60.0
     closing: float = 120.0
     upload: float = 180.0
+    retries: int = 4
 
 
 LIMITS = Limits()

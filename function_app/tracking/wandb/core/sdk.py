@@ -33,7 +33,6 @@ limit."""
 _TEARDOWN_TIMEOUT = 10.0
 """Seconds for the teardown of a dead wandb-core."""
 
-_RETRIES = 5
 _WAIT_MIN, _WAIT_MAX = 1.0, 8.0  # seconds, doubled each time; for less than 1 s wandb-core takes 2 s (0.31)
 
 _REQUEST = re.compile(r"^(?:[A-Z]+ \S+ )?giving up after \d+ attempt\(s\): (?:[A-Z][a-z]+ \"[^\"]*\": )?")
@@ -107,18 +106,18 @@ def settings(key: str, server: str, limits: Limits = LIMITS) -> wandb.Settings:
         base_url=server,
         silent=True,
         # Few retries: the next tick is a better retry, and the SDK also retries the 409 of a deleted run.
-        x_graphql_retry_max=4,
+        x_graphql_retry_max=limits.retries,
         x_graphql_retry_wait_min_seconds=_WAIT_MIN,
         x_graphql_retry_wait_max_seconds=4,
         x_graphql_timeout_seconds=limits.read,
         # Half a minute for rows, and for a file. By default wandb-core retries rows for seven days, and a file for a
         # quarter of an hour (0.31): the job would be blocked all that time, and Ctrl-C would wait for it.
-        x_file_stream_retry_max=_RETRIES,
+        x_file_stream_retry_max=limits.retries + 1,
         x_file_stream_retry_wait_min_seconds=_WAIT_MIN,
         x_file_stream_retry_wait_max_seconds=_WAIT_MAX,
         x_file_stream_timeout_seconds=limits.read,
         x_file_transfer_timeout_seconds=_LONGEST_TRANSFER,
-        x_file_transfer_retry_max=_RETRIES,
+        x_file_transfer_retry_max=limits.retries + 1,
         x_file_transfer_retry_wait_min_seconds=_WAIT_MIN,
         x_file_transfer_retry_wait_max_seconds=_WAIT_MAX,
     )

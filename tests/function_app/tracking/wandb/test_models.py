@@ -279,7 +279,7 @@ def test_a_registry_that_refuses_is_a_warning_and_the_job_is_done(
 
 
 def test_linking_to_an_unreachable_registry_is_retried_by_the_next_tick(bench: Bench) -> None:
-    bench.world(a_job(**FIRST), faults=[{"op": "LinkArtifact", "when": {"times": 5}, "do": {"status": 500}}])
+    bench.world(a_job(**FIRST), faults=[{"op": "LinkArtifact", "when": {"times": 2}, "do": {"status": 500}}])
     engine = bench.engine(wandb_registry=REGISTRY)
     assert bench.tick(engine)[JOB].result is Result.FAILED
     assert bench.tick(engine)[JOB].final

@@ -5,6 +5,7 @@ import pytest
 from evidence.commands.case import differences
 from evidence.commands.sync import end
 from function_app.models import Result
+from function_app.tracking.wandb.client import LIMITS
 from tests.function_app.conftest import JOB, Bench, a_job
 
 ATTEMPTS = 6  # 24 s apart from first to last: by itself wandb-core makes ten thousand for rows and twenty for a file
@@ -28,7 +29,7 @@ def test_writes_that_wandb_keeps_refusing_are_given_up_soon_and_repeated_by_the_
     bench.tick()
     expected = end(bench.cloud.world)
     bench.world(a_job(), faults=[{"op": operation, "do": {"status": status}}])
-    engine = bench.engine()
+    engine = bench.engine(LIMITS)
     outcome = bench.tick(engine)[JOB]
     assert bench.cloud.counts[operation] == attempts
     assert (outcome.result, outcome.final) == (Result.FAILED, False)
