@@ -8,6 +8,7 @@ import click
 
 _PACKAGED = Path(__file__).parent.parent / "deployable"
 """The folder of the wheel with the files from the root of the repository."""
+_PAGE = "https://github.com/azure-openai-wandb/azure-openai-wandb/blob/main/docs/deploy.md"
 _ROOT_FILES = (".funcignore", "azure.yaml")
 
 
@@ -27,9 +28,7 @@ def init(directory: Path) -> None:
         shutil.copyfile(source, target)
         count += 1
     click.echo(f"Wrote {count} files to {directory}.")
-    click.echo(
-        f"next     cd {click.format_filename(directory)}; see README.md or docs/deploy.md for the deployment", err=True
-    )
+    click.echo(f"next     cd {click.format_filename(directory)}; see {_PAGE} for the deployment", err=True)
 
 
 def _files() -> Iterator[tuple[Path, str]]:

@@ -167,6 +167,22 @@ def test_a_parameter_has_the_codes_default_in_the_template_and_in_azds_file() ->
             assert PARAMETERS[name] in ("", "''"), f"azd passes '' for an unset {match[1]}, in place of the default"
 
 
+def test_the_custom_roles_permit_what_the_template_does() -> None:
+    """The role for the app's group, and that for the groups of vault and accounts, to which private endpoints lead, too."""
+    roles = [
+        json.loads((INFRA / "roles" / f"{name}.json").read_text())["Actions"] for name in ("deploy-app", "give-access")
+    ]
+    here, elsewhere = ({action.lower() for action in actions} for actions in roles)
+    written = set(re.findall(r"^resource \w+ '([\w./]+)@[\d-]+' = ", EVERYTHING, re.MULTILINE))
+    assigning = "microsoft.authorization/roleassignments/write"
+    assert {f"{kind}/write".lower() for kind in written} - here == {assigning}
+    assert assigning in elsewhere
+    reached = {"Microsoft.Storage/storageAccounts": here, "Microsoft.Web/sites": here}
+    reached |= {"Microsoft.KeyVault/vaults": elsewhere, "Microsoft.CognitiveServices/accounts": elsewhere}
+    for kind, actions in reached.items():
+        assert f"{kind}/PrivateEndpointConnectionsApproval/action".lower() in actions
+
+
 def test_no_resource_uses_a_key() -> None:
     assert "allowSharedKeyAccess: false" in EVERYTHING
     assert re.findall(r"(?i)disableLocalAuth: (\w+)", EVERYTHING) == ["true", "true"], "Application Insights, its logs"
