@@ -146,6 +146,7 @@ LOSES_ITS_CORE = """
 import os, pathlib, signal
 from function_app.settings import Settings
 from function_app.wiring import engine_from
+from tests.conftest import start_wandb_core
 
 def is_our_core(process):
     parent = int((process / "stat").read_text().rpartition(")")[2].split()[1])
@@ -153,6 +154,7 @@ def is_our_core(process):
 
 with engine_from(Settings.load()) as engine:
     engine.discover()
+    start_wandb_core()
     [core] = filter(is_our_core, pathlib.Path("/proc").glob(f"[0-9]*"))
     os.kill(int(core.name), signal.SIGKILL)
     os.waitpid(int(core.name), 0)
