@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import click
 
 from provisioning import shell, wandb_key
-from provisioning.cli import deployable, naming, streams
-from provisioning.cli.console import Ui, wants_json
-from provisioning.cli.deployment_options import preflight_options, proof_options, verify_app_options
-from provisioning.cli.options import (
+from provisioning.cli import deployable
+from provisioning.cli.arguments import naming
+from provisioning.cli.arguments.deployment_options import preflight_options, proof_options, verify_app_options
+from provisioning.cli.arguments.options import (
     app_group_options,
     chain_options,
     consent_options,
@@ -32,7 +32,9 @@ from provisioning.cli.options import (
     vault_options,
     wandb_options,
 )
-from provisioning.cli.parameters import Span
+from provisioning.cli.arguments.parameters import Span
+from provisioning.cli.output import streams
+from provisioning.cli.output.console import Ui, wants_json
 from provisioning.clock import SystemClock
 from provisioning.errors import InterruptedByUserError, ProvisioningError, UsageError
 

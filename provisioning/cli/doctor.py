@@ -8,7 +8,7 @@ from provisioning.azure.client import Azure
 from provisioning.checks import chain, contributor, function_app
 from provisioning.checks.chain import Chain
 from provisioning.checks.report import Finding, Report, ok, warning
-from provisioning.cli import documents, summaries
+from provisioning.cli.output import documents, summaries
 from provisioning.cli.session import Session
 from provisioning.errors import BrokenLinkError
 from provisioning.models import FunctionAppName, WandbAccount

@@ -1,6 +1,6 @@
 """rescue: put a vault back on its access policies, when setup could not."""
 
-from provisioning.cli import documents
+from provisioning.cli.output import documents
 from provisioning.cli.session import Session
 from provisioning.errors import AccessWouldBeLostError, NotInPlaceError
 from provisioning.planning.vault import plan_rescue

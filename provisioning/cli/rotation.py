@@ -4,7 +4,7 @@ from datetime import timedelta
 from functools import partial
 
 from provisioning.azure.client import Azure
-from provisioning.cli import documents, summaries
+from provisioning.cli.output import documents, summaries
 from provisioning.cli.session import Session
 from provisioning.errors import KeyNotStoredError, MissingRightsError, NotInPlaceError
 from provisioning.execution.secret import CheckedKey

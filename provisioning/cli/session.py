@@ -7,8 +7,8 @@ from typing import Any
 
 from provisioning import shell, wandb_key
 from provisioning.azure.client import Azure
-from provisioning.cli import documents
-from provisioning.cli.console import Ui
+from provisioning.cli.output import documents
+from provisioning.cli.output.console import Ui
 from provisioning.clock import Clock
 from provisioning.durations import spell
 from provisioning.errors import (

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from provisioning import shell
 from provisioning.azure.client import Azure
 from provisioning.checks import access
-from provisioning.cli import documents, summaries
+from provisioning.cli.output import documents, summaries
 from provisioning.cli.session import Session, lacking
 from provisioning.errors import NotInPlaceError, ProvisioningError, UnreachableError
 from provisioning.execution.secret import CheckedKey

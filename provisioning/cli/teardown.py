@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from provisioning import shell
 from provisioning.azure.client import Azure
-from provisioning.cli import documents, summaries
+from provisioning.cli.output import documents, summaries
 from provisioning.cli.session import Session
 from provisioning.clock import attempts
 from provisioning.errors import MissingRightsError, NotInPlaceError, NotOursError, VaultDeletedError

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from provisioning.azure.client import Azure
 from provisioning.azure.sign_in import cloud as azure_cloud
 from provisioning.cli import rotation, setup, teardown
-from provisioning.cli.console import Ui
+from provisioning.cli.output.console import Ui
 from provisioning.cli.session import Session
 from provisioning.models import Target, WandbAccount
 from provisioning.planning.steps import Step

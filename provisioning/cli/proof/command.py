@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from provisioning import shell
-from provisioning.cli import documents
-from provisioning.cli.deployment_options import PROOF_GROUP
+from provisioning.cli.arguments.deployment_options import PROOF_GROUP
+from provisioning.cli.output import documents
 from provisioning.cli.proof.report import Report, Result, Tried
 from provisioning.cli.proof.steps import BY_HAND, NOTHING, UNATTENDED, Step
 from provisioning.cli.proof.trial import MARK, NotPossibleError, Trial

@@ -8,7 +8,7 @@ from typing import Any
 
 from provisioning.azure.client import Azure
 from provisioning.azure.proof_group import ProofGroup
-from provisioning.cli.console import Ui
+from provisioning.cli.output.console import Ui
 from provisioning.cli.session import Session
 from provisioning.clock import attempts
 from provisioning.errors import NotOursError, TimedOutError

@@ -11,7 +11,7 @@ import pytest
 from pydantic import SecretStr
 
 from provisioning import errors
-from provisioning.cli.deployment_options import PROOF_GROUP as GROUP
+from provisioning.cli.arguments.deployment_options import PROOF_GROUP as GROUP
 from provisioning.cli.proof import command
 from provisioning.cli.proof.report import Result
 from provisioning.cli.proof.steps import BY_HAND, UNATTENDED

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from provisioning.cli.columns import Columns, Row, lines
+from provisioning.cli.output.columns import Columns, Row, lines
 from sandbox.cloud import Cloud
 from tests.conftest import ROOT, Run
 from tests.provisioning import chain

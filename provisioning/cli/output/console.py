@@ -12,7 +12,7 @@ from rich.status import Status
 from rich.text import Text
 
 from provisioning.checks.report import Check, State
-from provisioning.cli.columns import Columns, Row, lines, printable, wrapped
+from provisioning.cli.output.columns import Columns, Row, lines, printable, wrapped
 from provisioning.durations import spell
 from provisioning.errors import ProvisioningError
 from provisioning.models import Caller, Subscription

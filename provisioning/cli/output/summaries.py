@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from provisioning import shell
 from provisioning.checks.report import Check, State
-from provisioning.cli.columns import Row
+from provisioning.cli.output.columns import Row
 from provisioning.durations import spell
 from provisioning.models import Observed, SecretState, Target
 from provisioning.planning.secret import expiry_warning

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from provisioning.cli.parameters import Span
+from provisioning.cli.arguments.parameters import Span
 
 PROOF_GROUP = "rg-azure-openai-wandb-proof"
 """The resource group of `prove`, by default."""

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from provisioning.cli.parameters import Lifetime, ObjectId, SecretName, ServerUrl, Span, VaultName
+from provisioning.cli.arguments.parameters import Lifetime, ObjectId, SecretName, ServerUrl, Span, VaultName
 from provisioning.models import CLOUDS, SECRETS_OFFICER, SECRETS_USER, Scope, Target
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])

@@ -1,0 +1,1 @@
+"""What the command line takes: options, their types, and what they name."""

@@ -1,0 +1,1 @@
+"""How commands show plans, findings and documents."""
