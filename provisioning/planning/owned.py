@@ -302,6 +302,12 @@ def _of(kind: str, verbs: Iterable[str]) -> Iterable[str]:
     return verbs if kind.lower() == "secrets" else ()
 
 
+def is_of_writer(observed: Observed, each: OwnedEntry) -> bool:
+    """Return whether an entry was recorded for more than reading. A reader's stays after teardown unless the command names it."""
+    record = entries(observed.vault.tags).get(each.object_id.lower())
+    return record is None or not set(record.verbs) <= set(READER_PERMISSIONS)
+
+
 def is_of_others(target: Target, observed: Observed, each: OwnedEntry) -> bool:
     """Return whether an entry is recorded for another secret or another account."""
     known = each.owner

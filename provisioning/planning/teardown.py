@@ -26,6 +26,7 @@ from provisioning.planning.owned import (
     had_policies,
     is_alone,
     is_of_others,
+    is_of_writer,
     is_other,
     named,
     narrowed_roles,
@@ -82,8 +83,8 @@ def hidden(target: Target, observed: Observed) -> bool:
     ):
         return False
     if not observed.vault.rbac:
-        ours = (not is_of_others(target, observed, each) for each in _present(target, observed))
-        return was_switched(observed.vault.tags) or any(ours)
+        ours = (e for e in _present(target, observed) if not is_of_others(target, observed, e))
+        return was_switched(observed.vault.tags) or any(is_of_writer(observed, e) for e in ours)
     return any(
         each.purpose in (Purpose.OPERATOR, Purpose.IDENTITY)
         and (each.of_old_version or fate_of_role(target, observed, each, restore=False) is not Fate.STAY)

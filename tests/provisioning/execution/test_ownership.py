@@ -104,6 +104,16 @@ def test_an_entry_that_others_extended_is_reduced_and_one_that_setup_extended_is
     assert bench.vault.tags == {"cost-center": "ml"}
 
 
+def test_teardown_may_be_repeated_where_a_readers_entry_stays(load: Load, bench: Bench) -> None:
+    load(world())
+    bench.setup(by_access_policy=True, readers=(id_of(bench, "function-app"),))
+    bench.teardown()
+    writes = bench.cloud.writes
+    bench.teardown()
+    assert bench.cloud.writes == writes
+    assert entry(bench, "function-app") == ["get"]
+
+
 @pytest.mark.parametrize("old", [False, True])
 def test_forged_tags_remove_nobodys_access(load: Load, bench: Bench, *, old: bool) -> None:
     """Somebody who may write tags, and no access policies, names others in them."""

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from provisioning.models import Observed, Secret, SecretState, SecretVersion
-from provisioning.planning.ownership import switched
+from provisioning.planning.ownership import Owner, switched, with_entry
 from provisioning.planning.steps import Plan, Step, Verb
 from provisioning.planning.teardown import hidden
 
@@ -83,6 +83,13 @@ def test_a_secret_that_the_operators_role_will_show_is_deleted_unseen() -> None:
         assert not hidden(TARGET, observed)
 
 
+def readers_entry_is_left() -> Observed:
+    """What teardown leaves if its command does not name the reader."""
+    observed = on_policies(BILLINGS_POLICY, secret=SecretState.UNKNOWN)
+    tags = with_entry({}, BILLING, ["get"], Owner("aoai-ml", "wandb-api-key"))
+    return replace(observed, vault=replace(observed.vault, tags=tags))
+
+
 @pytest.mark.parametrize(
     ("observed", "expected"),
     [
@@ -94,6 +101,7 @@ def test_a_secret_that_the_operators_role_will_show_is_deleted_unseen() -> None:
         (on_rbac(secret=SecretState.UNKNOWN), False),
         (on_policies(BILLINGS_POLICY, noted=(BILLING,), secret=SecretState.UNKNOWN), True),
         (on_policies(BILLINGS_POLICY, secret=SecretState.UNKNOWN), False),
+        (readers_entry_is_left(), False),
         (replace(found(), vault=replace(found().vault, tags=switched({}, NOW))), True),
     ],
 )
