@@ -15,14 +15,16 @@ def test_the_benchmark_measures_a_sync_and_an_idle_tick(cloud: Cloud) -> None:
     bench = Bench(cloud, {OURS: sys.executable}, latency=0, training=6, validation=3)
     figures = measured(bench, [2], rounds=1)[OURS]
     assert figures.syncs[2].wrong == []
-    assert figures.syncs[2].requests_to("wandb") / 2 <= WANDB_REQUESTS
+    assert (
+        figures.syncs[2].requests_to("wandb") / 2 <= WANDB_REQUESTS + 1
+    )  # half of the listings, and what only the first job uploads
     assert figures.syncs[2].requests_to("openai") / 2 <= AZURE_REQUESTS + 1.5  # half of the listing, and single files
     assert figures.idle.requests == {"openai": {"FineTuning_List": 2}, "wandb": {"Runs": 2}}  # of two ticks
 
 
 def _figures(**changed: float) -> Figures:
     """Figures that reach every target narrowly, compared with `THEIRS`, but for these changes."""
-    given = {"many": 10.0, "one": 1.6, "tick": 0.1, "process": 1.2, "start": 0.4, "wandb": 484, "azure": 60, "mib": 49}
+    given = {"many": 10.0, "one": 1.6, "tick": 0.1, "process": 1.2, "start": 0.4, "wandb": 495, "azure": 60, "mib": 49}
     given |= changed
     counts = {
         "wandb": {"UpsertBucket": int(given["wandb"])},
@@ -45,7 +47,7 @@ THEIRS = _figures(many=160, one=4, tick=2, process=7.2, mib=100)
         ({"tick": 0.2}, [2]),
         ({"process": 1.3}, [3, 4]),
         ({"start": 0.5}, [5]),
-        ({"wandb": 485}, [6]),
+        ({"wandb": 496}, [6]),
         ({"azure": 61}, [7]),
         ({"mib": 50}, [8]),
     ],
