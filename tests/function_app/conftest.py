@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
+from evidence.processes import Processes, Running
 from function_app.engine.engine import Engine
 from function_app.models import ALL, DatasetPolicy, Outcome, Selection
 from function_app.settings import Settings
@@ -67,6 +68,12 @@ def a_job(**values: Any) -> dict[str, Any]:
 def a_file(**values: Any) -> dict[str, Any]:
     """A training file of eight conversations."""
     return {"id": FILE, "filename": "train.jsonl", "created": "-3d", "count": 8, **values}
+
+
+def syncing(cloud: Cloud, processes: Processes, *options: str, **settings: str) -> Running:
+    """A sync by hand, forked from a process that has imported the SDKs; there is one at a time."""
+    env = cloud.environment() | SETTINGS | {"SYNC_DATASETS": "full"} | settings
+    return processes.start(("function_app", "sync", *options), env)
 
 
 def child(cloud: Cloud, *argv: str, **settings: str) -> "subprocess.Popen[bytes]":

@@ -4,10 +4,11 @@ import logging
 
 import pytest
 
+from evidence.processes import Processes
 from function_app.models import Result
 from sandbox.runtime.faults import Fault
 from tests.conftest import Run
-from tests.function_app.conftest import ENTITY, JOB, LIVE, PROJECT, SETTINGS, Bench, a_file, a_job, child
+from tests.function_app.conftest import ENTITY, JOB, LIVE, PROJECT, SETTINGS, Bench, a_file, a_job, syncing
 
 from .test_destinations import REFUSED, THIRD_JOB, engine, two_accounts
 
@@ -51,15 +52,14 @@ def test_the_run_of_a_deleted_job_is_ended_again_if_another_process_reopened_it(
     assert bench.counted(lambda: bench.tick(working)) == ({"FineTuning_List": 1, "Runs": 1}, 0)
 
 
-def test_a_run_that_was_only_created_ends_with_its_job(bench: Bench) -> None:
+def test_a_run_that_was_only_created_ends_with_its_job(bench: Bench, processes: Processes) -> None:
     """A process was killed before it could say in the run whose it is, and then the job was deleted."""
     bench.world(a_job(**LIVE), files=[a_file()])
     gate = bench.cloud.world.gate
     gate.operation = "FileStream"
-    killed = child(bench.cloud)
+    killed = syncing(bench.cloud, processes)
     assert gate.reached.wait(timeout=60)
     killed.kill()
-    killed.wait()
     gate.opened.set()
     deleted(bench, 0, JOB)
     bench.cloud.clock.advance(120)  # so long its writer may still be at work

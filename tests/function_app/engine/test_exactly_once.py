@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
+from evidence.processes import Processes
 from function_app.engine.outcomes import Candidate
 from function_app.models import DatasetPolicy, Outcome, Result
 from function_app.tracking.wandb.marks import KEY as MARKS
 from sandbox.wandb.runs import Run
-from tests.function_app.conftest import FILE, JOB, OTHER_JOB, TEN_MINUTES, Bench, a_job, child
+from tests.function_app.conftest import FILE, JOB, OTHER_JOB, TEN_MINUTES, Bench, a_job, child, syncing
 
 FAMILY = "gpt-4o-mini-2024-07-18"
 STEPS = list(range(1, 31))
@@ -79,17 +80,17 @@ def test_two_processes_that_meet_a_new_file_at_once_leave_one_version_of_it(benc
     assert [[each.name for each in bench.run(job).used] for job in (JOB, OTHER_JOB)] == [[f"{FILE}:v0"]] * 2
 
 
-def test_a_process_that_is_overtaken_while_it_opens_the_run_repeats_no_row(bench: Bench) -> None:
+def test_a_process_that_is_overtaken_while_it_opens_the_run_repeats_no_row(bench: Bench, processes: Processes) -> None:
     """W&B answered both that there is no such run. The second one finds all rows there and appends none."""
     expected = finished_in_peace(bench)
     bench.world(a_job())
     gate = bench.cloud.world.gate
     gate.operation = "UpsertBucket"
-    slow = child(bench.cloud)
+    slow = syncing(bench.cloud, processes)
     assert gate.reached.wait(timeout=60)
     assert bench.tick()[JOB].final
     gate.opened.set()
-    assert slow.wait(timeout=60) == 0
+    assert slow.wait(60) == 0
     check_all_is_there_once(bench)
     mine = essence(bench.run())
     assert mine["config"].keys() == expected["config"].keys()
@@ -101,18 +102,18 @@ def test_a_process_that_is_overtaken_while_it_opens_the_run_repeats_no_row(bench
     assert bench.tick()[JOB].result == "current"
 
 
-def test_a_process_that_was_overtaken_replaces_sampled_rows_by_every_step(bench: Bench) -> None:
+def test_a_process_that_was_overtaken_replaces_sampled_rows_by_every_step(bench: Bench, processes: Processes) -> None:
     """The other could not read the results file, and wrote the steps that events tell of."""
     unreadable = {"status": 404, "body": {"error": {"code": "notFound", "message": "no such file"}}}
     bench.world(a_job(), faults=[{"op": "Files_GetContent", "when": {"nth": [2]}, "do": unreadable}])
     gate = bench.cloud.world.gate
     gate.operation = "UpsertBucket"
-    slow = child(bench.cloud, SYNC_DATASETS="off")
+    slow = syncing(bench.cloud, processes, SYNC_DATASETS="off")
     assert gate.reached.wait(timeout=60)
     bench.tick(bench.engine(sync_datasets=DatasetPolicy.OFF))
     assert 0 < len(bench.steps()) < len(STEPS)
     gate.opened.set()
-    assert slow.wait(timeout=60) == 0
+    assert slow.wait(60) == 0
     assert bench.steps() == STEPS
     assert bench.run().config["curve"] == "every step"
 

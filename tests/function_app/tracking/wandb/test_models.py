@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 import wandb
 
+from evidence.processes import Processes
 from function_app.data.routes import Registry
 from function_app.engine.planner import RULE
 from function_app.models import DatasetPolicy, Result
 from sandbox.runtime.faults import Gate
 from sandbox.wandb.artifacts import Artifact, Collection
-from tests.function_app.conftest import ENTITY, FILE, JOB, KEY, OTHER_JOB, PROJECT, Bench, a_file, a_job, child
+from tests.function_app.conftest import ENTITY, FILE, JOB, KEY, OTHER_JOB, PROJECT, Bench, a_file, a_job, syncing
 
 FAMILY = "gpt-4o-mini-2024-07-18-tickets"
 TICKETS: dict[str, Any] = {"suffix": "tickets", "hyperparameters": {"n_epochs": 3}}
@@ -304,7 +305,9 @@ def test_a_newer_job_that_ends_in_the_meantime_has_latest_without_an_additional_
     assert "upsertBucket" in json.dumps(moved.as_json()["request"])  # in the same request as the last write to the run
 
 
-def test_latest_is_not_moved_away_from_a_newer_model_that_was_logged_in_the_meantime(bench: Bench) -> None:
+def test_latest_is_not_moved_away_from_a_newer_model_that_was_logged_in_the_meantime(
+    bench: Bench, processes: Processes
+) -> None:
     """Three processes: the first sees that the second's model is the youngest, and says so after the third's has come."""
     youngest = "ftjob-00000000000000000000000000000003"
     bench.world(
@@ -314,7 +317,7 @@ def test_latest_is_not_moved_away_from_a_newer_model_that_was_logged_in_the_mean
     )
     gate = bench.cloud.world.gate
     gate.operation = "CommitArtifact"
-    slow = child(bench.cloud, "-m", "function_app", "sync", "--job", JOB, SYNC_DATASETS="off")
+    slow = syncing(bench.cloud, processes, "--job", JOB, SYNC_DATASETS="off")
     assert gate.reached.wait(timeout=60)
     engine = bench.engine(sync_datasets=DatasetPolicy.OFF)
     assert engine.sync_job("aoai-ml", OTHER_JOB).final
@@ -323,8 +326,7 @@ def test_latest_is_not_moved_away_from_a_newer_model_that_was_logged_in_the_mean
     assert moving.reached.wait(timeout=60)
     assert engine.sync_job("aoai-ml", youngest).final
     moving.opened.set()
-    slow.communicate(timeout=60)
-    assert slow.returncode == 0
+    assert slow.wait(60) == 0
     assert latest_of(bench) == youngest
 
 
