@@ -19,6 +19,7 @@ from azure.core.pipeline.policies import (
 from azure.core.polling import LROPoller
 from azure.mgmt.core.policies import ARMChallengeAuthenticationPolicy
 
+from function_app.shared_rules import untrusted
 from provisioning.durations import spell
 from provisioning.errors import ThrottledError, TimedOutError
 
@@ -57,6 +58,10 @@ class BoundedRetryPolicy(RetryPolicy[Any, Any]):
     def __init__(self, waiting: Waiting) -> None:
         super().__init__()
         self._waiting = waiting
+
+    def increment(self, settings: dict[str, Any], response: Any = None, error: Exception | None = None) -> bool:
+        """Count an attempt, and return whether another one may follow. A certificate is not trusted later, either."""
+        return not untrusted(error) and super().increment(settings, response, error)
 
     def sleep(
         self, settings: dict[str, Any], transport: Any, response: PipelineResponse[Any, Any] | None = None

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from provisioning import errors
+from provisioning.azure.pipeline import BoundedRetryPolicy
 from sandbox.azure.tenant import Secret, SecretVersion
 from tests.conftest import Load
 from tests.provisioning.bench import GOOD_KEY, Bench
@@ -91,3 +92,17 @@ def test_invalid_json_is_reported_and_the_next_run_continues(load: Load, bench: 
     assert "refused" not in caught.value.message
     bench.setup()
     assert bench.stored == [GOOD_KEY]
+
+
+def test_a_certificate_that_is_not_trusted_is_not_retried_and_names_the_variables(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(name)
+    with pytest.raises(errors.UnreachableError) as failed:
+        bench.session().connect()
+    assert "REQUESTS_CA_BUNDLE and SSL_CERT_FILE" in failed.value.hint
+    cause = failed.value.__cause__
+    assert isinstance(cause, Exception)
+    policy = BoundedRetryPolicy(lambda *_: None)
+    assert not policy.increment(policy.configure_retries({}), error=cause)
