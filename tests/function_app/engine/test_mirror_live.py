@@ -85,10 +85,14 @@ def test_a_file_that_becomes_readable_late_is_attached_to_the_sampled_curve(benc
     bench.tick()
     first = bench.steps()
     assert len(first) < first[-1]
+    store = bench.cloud.world.wandb.store
+    store.add_collection(store.add_project(ENTITY, PROJECT), f"results-{JOB}", "theirs")  # somebody uses the name
     bench.cloud.clock.advance(3600)
-    assert bench.tick()[JOB].final
+    outcome = bench.tick()[JOB]
+    assert (outcome.final, f"instead of 'results-{JOB}'" in outcome.warnings[0]) == (True, True)
     assert bench.steps() == [*first, *range(first[-1] + 1, 61)]
     assert bench.run().config["curve"] == "sampled"
-    [kept] = [each for each in bench.cloud.world.wandb.store.artifacts(ENTITY, PROJECT) if each.type == "results"]
+    [kept] = [each for each in store.artifacts(ENTITY, PROJECT) if each.type == "results"]
+    assert kept.sequence.name == f"results-{JOB}.2"
     table = json.loads(kept.read("steps.table.json"))
     assert [row[0] for row in table["data"]] == list(range(1, 61))

@@ -391,7 +391,7 @@ def test_a_name_that_others_use_for_another_type_is_stepped_round(bench: Bench, 
         if versions:
             bench.forged(taken, "theirs", run=None, user="vera")
         store.add_collection(project, taken, "theirs")
-    store.add_collection(project, f"{FAMILY}.2", "theirs")
+    store.add_collection(project, f"{FAMILY}.2", "model", portfolio=True)  # takes links, but no versions
     store.add_collection(store.add_project("acme-org", "wandb-registry-model"), FAMILY, "theirs", portfolio=True)
     engine = bench.engine(wandb_registry=REGISTRY)
     outcome = bench.tick(engine)[JOB]
