@@ -19,19 +19,19 @@ from azure.mgmt.cognitiveservices.models import Account as SdkAccount
 from azure.mgmt.cognitiveservices.models import AccountProperties, Identity, UserAssignedIdentity
 
 from provisioning.azure.deployments import Deployments
-from provisioning.azure.errors import translated
 from provisioning.azure.fine_tuning import FineTuningJobs
 from provisioning.azure.function_apps import FunctionApps
 from provisioning.azure.governance import GovernanceReads
+from provisioning.azure.identity.sign_in import Cloud, default_subscription, identify
+from provisioning.azure.identity.tokens import CachedCredential
 from provisioning.azure.monitoring import Monitoring
-from provisioning.azure.not_found import named
-from provisioning.azure.pipeline import TIMEOUTS, Waiting, policies, result, silent
 from provisioning.azure.proof_group import ProofGroup
-from provisioning.azure.rest import Rest
 from provisioning.azure.roles import Roles
 from provisioning.azure.secrets import VaultSecrets
-from provisioning.azure.sign_in import Cloud, default_subscription, identify
-from provisioning.azure.tokens import CachedCredential
+from provisioning.azure.transport.errors import translated
+from provisioning.azure.transport.not_found import named
+from provisioning.azure.transport.pipeline import TIMEOUTS, Waiting, policies, result, silent
+from provisioning.azure.transport.rest import Rest
 from provisioning.azure.vaults import Vaults, network_rules
 from provisioning.errors import NotFoundError
 from provisioning.models import APPLICATION, Account, Network, Principal, Subscription, Vault

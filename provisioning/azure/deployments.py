@@ -7,13 +7,13 @@ Group Scope), whose answers nobody recorded for this use (UNVERIFIED).
 from collections.abc import Mapping
 from typing import Any
 
-from provisioning.azure.errors import translated
-from provisioning.azure.rest import Rest
+from provisioning.azure.transport.errors import translated
+from provisioning.azure.transport.rest import Rest
 from provisioning.resource_ids import name_of
 
 
 class Deployments:
-    """A subscription to deploy to. Methods raise the errors of `provisioning.azure.errors`."""
+    """A subscription to deploy to. Methods raise the errors of `provisioning.azure.transport.errors`."""
 
     def __init__(self, arm: Rest, subscription_id: str) -> None:
         self._arm = arm

@@ -10,9 +10,9 @@ from azure.core.credentials import TokenCredential
 from azure.core.exceptions import HttpResponseError
 
 from provisioning import shell
-from provisioning.azure.errors import code, text, translated
-from provisioning.azure.pipeline import Waiting
-from provisioning.azure.rest import Rest
+from provisioning.azure.transport.errors import code, text, translated
+from provisioning.azure.transport.pipeline import Waiting
+from provisioning.azure.transport.rest import Rest
 from provisioning.errors import (
     AccountUnreachableError,
     MissingRightsError,

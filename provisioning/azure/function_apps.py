@@ -9,8 +9,8 @@ from typing import Any
 from azure.core.exceptions import HttpResponseError
 
 from provisioning import shell
-from provisioning.azure.errors import translated
-from provisioning.azure.rest import Rest
+from provisioning.azure.transport.errors import translated
+from provisioning.azure.transport.rest import Rest
 from provisioning.errors import NotFoundError
 from provisioning.models import FunctionApp, FunctionAppName, IndexedFunction, UserIdentity
 
@@ -22,7 +22,7 @@ TEMPLATE_VERSION = "template-version"
 
 
 class FunctionApps:
-    """The function apps of a subscription. Methods raise the errors of `provisioning.azure.errors`."""
+    """The function apps of a subscription. Methods raise the errors of `provisioning.azure.transport.errors`."""
 
     def __init__(self, arm: Rest, subscription_id: str) -> None:
         self._arm = arm

@@ -11,8 +11,8 @@ from typing import Any
 
 from azure.core.exceptions import HttpResponseError
 
-from provisioning.azure.errors import code, translated
-from provisioning.azure.rest import Rest
+from provisioning.azure.transport.errors import code, translated
+from provisioning.azure.transport.rest import Rest
 from provisioning.errors import MissingRightsError
 from provisioning.planning.governance import EVERYBODY, Denial, Lock, Rule, SecretPolicy
 from provisioning.resource_ids import group_id_of, name_of, same
@@ -49,7 +49,7 @@ class Policies:
 
 
 class GovernanceReads:
-    """The reads, as the signed-in identity. Methods raise as `provisioning.azure.errors` translates."""
+    """The reads, as the signed-in identity. Methods raise as `provisioning.azure.transport.errors` translates."""
 
     def __init__(self, arm: Rest) -> None:
         self._arm = arm

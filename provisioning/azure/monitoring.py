@@ -10,8 +10,8 @@ from typing import Any
 
 from azure.core.exceptions import HttpResponseError
 
-from provisioning.azure.errors import translated
-from provisioning.azure.rest import Rest
+from provisioning.azure.transport.errors import translated
+from provisioning.azure.transport.rest import Rest
 from provisioning.models import AlertRule, FunctionAppName
 
 _RULES = "api-version=2023-12-01"
@@ -32,7 +32,7 @@ def import_errors_query(app: str) -> str:
 
 
 class Monitoring:
-    """The monitoring of function apps in a subscription. Methods raise the errors of `provisioning.azure.errors`."""
+    """The monitoring of function apps in a subscription. Methods raise the errors of `provisioning.azure.transport.errors`."""
 
     def __init__(self, arm: Rest, logs: Rest, subscription_id: str) -> None:
         self._arm = arm

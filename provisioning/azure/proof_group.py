@@ -10,8 +10,8 @@ from typing import Any
 
 from azure.core.exceptions import HttpResponseError
 
-from provisioning.azure.errors import translated
-from provisioning.azure.rest import Rest
+from provisioning.azure.transport.errors import translated
+from provisioning.azure.transport.rest import Rest
 
 _RESOURCES = "api-version=2021-04-01"
 _ACCOUNTS = "api-version=2023-05-01"
@@ -28,7 +28,7 @@ class Resource:
 
 
 class ProofGroup:
-    """One resource group of a subscription, by name. Methods raise the errors of `provisioning.azure.errors`."""
+    """One resource group of a subscription, by name. Methods raise the errors of `provisioning.azure.transport.errors`."""
 
     def __init__(self, arm: Rest, subscription_id: str, tenant_id: str, name: str) -> None:
         self._arm = arm

@@ -10,15 +10,15 @@ from azure.mgmt.authorization.v2022_04_01.models import RoleAssignment as SdkAss
 from azure.mgmt.authorization.v2022_04_01.models import RoleAssignmentCreateParameters
 
 from provisioning import shell
-from provisioning.azure.errors import code, text, translated
-from provisioning.azure.rest import Rest
+from provisioning.azure.transport.errors import code, text, translated
+from provisioning.azure.transport.rest import Rest
 from provisioning.errors import ConditionalRoleError, ConflictError, PrincipalMissingError, PrincipalUnsupportedError
 from provisioning.models import Assignment, Permissions, Principal, RoleDefinition
 from provisioning.resource_ids import assignment_name, below, name_of, same
 
 
 class Roles:
-    """Microsoft.Authorization as the signed-in identity. Methods raise the errors of `provisioning.azure.errors`."""
+    """Microsoft.Authorization as the signed-in identity. Methods raise the errors of `provisioning.azure.transport.errors`."""
 
     def __init__(
         self,

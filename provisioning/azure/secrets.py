@@ -18,8 +18,8 @@ from azure.keyvault.secrets import SecretClient
 from pydantic import SecretStr
 
 from provisioning import shell
-from provisioning.azure.errors import code, inner_code, text, translated
-from provisioning.azure.pipeline import TIMEOUTS, BoundedRetryPolicy, Waiting, log_response, silent
+from provisioning.azure.transport.errors import code, inner_code, text, translated
+from provisioning.azure.transport.pipeline import TIMEOUTS, BoundedRetryPolicy, Waiting, log_response, silent
 from provisioning.errors import (
     AccessNotEffectiveError,
     ConflictError,
@@ -50,7 +50,7 @@ class VaultBusyError(ServiceError):
 
 
 class VaultSecrets:
-    """The secrets of the vault at `uri`. Methods raise the errors of `provisioning.azure.errors`."""
+    """The secrets of the vault at `uri`. Methods raise the errors of `provisioning.azure.transport.errors`."""
 
     def __init__(
         self, uri: str, credential: TokenCredential, waiting: Waiting = silent, *, soft_delete: bool = True

@@ -16,9 +16,9 @@ from azure.mgmt.keyvault.models import VaultCheckNameAvailabilityParameters as N
 from azure.mgmt.keyvault.models import VaultCreateOrUpdateParameters as CreateParameters
 from azure.mgmt.keyvault.models import VaultProperties as SdkProperties
 
-from provisioning.azure.errors import code, text, translated
-from provisioning.azure.not_found import group_of, missing, named
-from provisioning.azure.pipeline import Waiting, result
+from provisioning.azure.transport.errors import code, text, translated
+from provisioning.azure.transport.not_found import group_of, missing, named
+from provisioning.azure.transport.pipeline import Waiting, result
 from provisioning.errors import NotFoundError, VaultDeletedError, VaultNameTakenError
 from provisioning.models import AccessPolicy, DeletedVault, Network, Vault, VaultState
 
@@ -26,7 +26,7 @@ _RETENTION_DAYS = 90  # how long a deleted vault can be recovered; fixed at crea
 
 
 class Vaults:
-    """The vaults of one subscription. Methods raise the errors of `provisioning.azure.errors`."""
+    """The vaults of one subscription. Methods raise the errors of `provisioning.azure.transport.errors`."""
 
     def __init__(
         self,

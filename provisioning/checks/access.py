@@ -8,8 +8,8 @@ from provisioning.azure.client import Azure
 from provisioning.checks.report import Finding, failed, ok, warning
 from provisioning.durations import spell
 from provisioning.models import AccessPolicy, Account, Assignment, RoleDefinition, Vault
-from provisioning.planning.contributors import SUBMITTING
-from provisioning.planning.permissions import grants, own_policies
+from provisioning.planning.access.contributors import SUBMITTING
+from provisioning.planning.access.permissions import grants, own_policies
 
 READ_SECRET = "Microsoft.KeyVault/vaults/secrets/getSecret/action"  # noqa: S105 - an action, not a secret
 READ_JOBS = "Microsoft.CognitiveServices/accounts/OpenAI/fine-tunes/read"

@@ -8,7 +8,7 @@ from provisioning.checks import access
 from provisioning.checks.chain import Chain
 from provisioning.checks.report import Finding, known, readable
 from provisioning.errors import ProvisioningError
-from provisioning.planning.contributors import ROLE
+from provisioning.planning.access.contributors import ROLE
 
 
 def checks(object_ids: Iterable[str]) -> Mapping[str, Callable[[Chain], Finding]]:

@@ -9,7 +9,7 @@ from provisioning import shell
 from provisioning.azure.client import Azure
 from provisioning.checks.parameters import Parameters
 from provisioning.checks.report import Finding, failed, ok, readable, skipped
-from provisioning.planning.permissions import permits
+from provisioning.planning.access.permissions import permits
 from provisioning.resource_ids import group_id_of, name_of, parse, same
 
 _PROVIDERS = ("Microsoft.Web", "Microsoft.Storage", "Microsoft.Insights", "Microsoft.OperationalInsights")

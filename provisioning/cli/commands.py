@@ -310,7 +310,7 @@ def _session(ui: Ui, given: dict[str, Any]) -> "Session":
 
 def _connect(given: dict[str, Any], ui: Ui) -> "Azure":
     from provisioning.azure.client import Azure
-    from provisioning.azure.sign_in import cloud, credential
+    from provisioning.azure.identity.sign_in import cloud, credential
 
     where = cloud(given["cloud"])
     return Azure(

@@ -12,7 +12,7 @@ from provisioning.cli.output import documents, summaries
 from provisioning.cli.session import Session
 from provisioning.errors import BrokenLinkError
 from provisioning.models import FunctionAppName, WandbAccount
-from provisioning.planning.principals import NO_MFA
+from provisioning.planning.access.principals import NO_MFA
 from provisioning.wandb_key import Key
 
 SIGN_IN = "sign-in"

@@ -30,11 +30,11 @@ from provisioning.execution.sign_in import WAY_BACK
 from provisioning.models import Caller, Observed, SecretState, Target, WandbAccount
 from provisioning.observation.governance import observe_governance, observe_rights
 from provisioning.observation.inventory import observe
+from provisioning.planning.access.permissions import permits
+from provisioning.planning.access.principals import NO_MFA
 from provisioning.planning.actions import AllowByPolicy, AssignRole, CreateVault, RecoverVault, SwitchToRbac
 from provisioning.planning.governance import Governance, governed, obstacle
 from provisioning.planning.ownership import Purpose
-from provisioning.planning.permissions import permits
-from provisioning.planning.principals import NO_MFA
 from provisioning.planning.steps import Plan, Step, Verb
 from provisioning.resource_ids import group_id_of, name_of
 from provisioning.wandb_key import Key

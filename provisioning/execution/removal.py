@@ -10,6 +10,7 @@ from provisioning.execution.access import wait_for_access
 from provisioning.execution.services import SETTLING, OutdatedPlanError, Services
 from provisioning.execution.vault import differences, tag
 from provisioning.models import SecretState
+from provisioning.planning.access.permissions import own_policies
 from provisioning.planning.actions import (
     ForgetSwitch,
     HandOverRole,
@@ -27,7 +28,6 @@ from provisioning.planning.ownership import (
     without_entry,
     wrote,
 )
-from provisioning.planning.permissions import own_policies
 
 
 @dataclass(frozen=True)

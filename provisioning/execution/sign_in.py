@@ -7,7 +7,7 @@ of the probe this would leave the vault on Azure RBAC, with nobody to switch it 
 from datetime import timedelta
 
 from provisioning import clock
-from provisioning.azure.tokens import LEFT_AT_LEAST
+from provisioning.azure.identity.tokens import LEFT_AT_LEAST
 from provisioning.durations import spell
 from provisioning.errors import NotSignedInError
 from provisioning.execution.services import Services

@@ -12,6 +12,7 @@ from provisioning.azure.governance import GovernanceReads, Policies, Restriction
 from provisioning.errors import MissingRightsError, NotSignedInError, ProvisioningError
 from provisioning.models import Assignment, Observed, Target, Vault, VaultState
 from provisioning.observation.inventory import effective
+from provisioning.planning.access.principals import lasts
 from provisioning.planning.actions import (
     Action,
     AllowByPolicy,
@@ -31,7 +32,6 @@ from provisioning.planning.governance import (
     Refusal,
     switching_right,
 )
-from provisioning.planning.principals import lasts
 from provisioning.planning.steps import Plan
 from provisioning.resource_ids import group_id_of
 

@@ -30,9 +30,9 @@ from provisioning.models import (
     VaultState,
 )
 from provisioning.observation.vault import find_vault, network_refusal
+from provisioning.planning.access.permissions import CANDIDATES
 from provisioning.planning.owned import former_vault, owned_roles
 from provisioning.planning.ownership import ACCOUNT_TAG, wrote
-from provisioning.planning.permissions import CANDIDATES
 from provisioning.resource_ids import same
 
 _KINDS = ("openai", "aiservices")

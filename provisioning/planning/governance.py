@@ -20,9 +20,9 @@ from provisioning.errors import (
     ProvisioningError,
 )
 from provisioning.models import AccessPolicy, Assignment, RoleDefinition
+from provisioning.planning.access.permissions import data_actions, matches
 from provisioning.planning.actions import StoreSecret, SwitchToRbac
 from provisioning.planning.configuration import configuration_notes
-from provisioning.planning.permissions import data_actions, matches
 from provisioning.planning.steps import Loss, Plan, Step, Verb
 from provisioning.resource_ids import name_of, within
 

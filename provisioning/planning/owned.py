@@ -25,7 +25,9 @@ from provisioning.models import (
     Target,
     Vault,
 )
-from provisioning.planning.grants import OFFICER_PERMISSIONS, READER_PERMISSIONS
+from provisioning.planning.access.grants import OFFICER_PERMISSIONS, READER_PERMISSIONS
+from provisioning.planning.access.permissions import CANDIDATES, own_policies
+from provisioning.planning.access.principals import is_operator
 from provisioning.planning.ownership import (
     Mark,
     Owner,
@@ -37,8 +39,6 @@ from provisioning.planning.ownership import (
     recorded_owner,
     was_switched,
 )
-from provisioning.planning.permissions import CANDIDATES, own_policies
-from provisioning.planning.principals import is_operator
 from provisioning.resource_ids import same, within
 
 

@@ -6,9 +6,9 @@ from datetime import datetime
 from provisioning import shell
 from provisioning.durations import spell
 from provisioning.models import CHANGING, KeyState, Observed, SecretState, Target, VaultState
-from provisioning.planning import contributors, grants
+from provisioning.planning.access import contributors, grants
+from provisioning.planning.access.carry_over import carry_over
 from provisioning.planning.actions import AssignRole, AwaitAccount, AwaitRoles, EnableIdentity, SwitchToRbac
-from provisioning.planning.carry_over import carry_over
 from provisioning.planning.ownership import owner
 from provisioning.planning.secret import secret_step
 from provisioning.planning.steps import Loss, Plan, Step, Verb

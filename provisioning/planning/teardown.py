@@ -8,7 +8,16 @@ from collections.abc import Collection, Iterable, Iterator
 
 from provisioning import shell
 from provisioning.models import OPENAI_CONTRIBUTOR, Assignment, Observed, SecretState, SecretVersion, Target
-from provisioning.planning import contributors
+from provisioning.planning.access import contributors
+from provisioning.planning.access.permissions import (
+    CANDIDATES,
+    KNOWN_ACTIONS,
+    data_actions,
+    grants,
+    own_policies,
+    summary,
+)
+from provisioning.planning.access.principals import is_operator, principal
 from provisioning.planning.actions import (
     ForgetSwitch,
     HandOverRole,
@@ -38,8 +47,6 @@ from provisioning.planning.owned import (
     successor,
 )
 from provisioning.planning.ownership import Owner, Purpose, description, mark_of, owner, was_switched, wrote
-from provisioning.planning.permissions import CANDIDATES, KNOWN_ACTIONS, data_actions, grants, own_policies, summary
-from provisioning.planning.principals import is_operator, principal
 from provisioning.planning.steps import Loss, Plan, Step, Verb
 from provisioning.resource_ids import same
 

@@ -11,7 +11,7 @@ from azure.core.exceptions import ClientAuthenticationError
 from pydantic import SecretStr
 
 from provisioning.azure.client import Azure
-from provisioning.azure.sign_in import cloud as azure_cloud
+from provisioning.azure.identity.sign_in import cloud as azure_cloud
 from provisioning.cli import rotation, setup, teardown
 from provisioning.cli.output.console import Ui
 from provisioning.cli.session import Session

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from provisioning import errors
-from provisioning.azure.pipeline import BoundedRetryPolicy
+from provisioning.azure.transport.pipeline import BoundedRetryPolicy
 from sandbox.azure.tenant import Secret, SecretVersion
 from tests.conftest import Load
 from tests.provisioning.bench import GOOD_KEY, Bench

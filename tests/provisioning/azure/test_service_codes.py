@@ -11,8 +11,8 @@ import pytest
 from azure.core.exceptions import ClientAuthenticationError
 
 from provisioning import errors
-from provisioning.azure import pipeline
-from provisioning.azure.errors import translated
+from provisioning.azure.transport import pipeline
+from provisioning.azure.transport.errors import translated
 from tests.conftest import Load
 from tests.provisioning.bench import Bench
 

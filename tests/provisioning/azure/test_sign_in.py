@@ -12,8 +12,8 @@ from azure.core.exceptions import ClientAuthenticationError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from provisioning.azure.sign_in import default_subscription
-from provisioning.azure.tokens import CachedCredential
+from provisioning.azure.identity.sign_in import default_subscription
+from provisioning.azure.identity.tokens import CachedCredential
 from sandbox.cloud import Cloud
 from tests.conftest import Load, Run
 from tests.provisioning.bench import GOOD_KEY, OPERATOR_ENV

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from provisioning import wandb_key
-from provisioning.azure.errors import translated
+from provisioning.azure.transport.errors import translated
 from provisioning.errors import ProvisioningError
 from sandbox.cloud import Cloud
 from tests.provisioning import chain

@@ -6,7 +6,7 @@ import pytest
 
 from provisioning import errors
 from provisioning.cli import setup
-from provisioning.planning.permissions import CANDIDATES
+from provisioning.planning.access.permissions import CANDIDATES
 from tests.conftest import Load
 
 from ..bench import GOOD_KEY, Bench

@@ -6,7 +6,7 @@ import pytest
 
 from provisioning import errors
 from provisioning.cli import setup
-from provisioning.planning.contributors import ROLE, SUBMITTING
+from provisioning.planning.access.contributors import ROLE, SUBMITTING
 from provisioning.planning.steps import Verb
 from sandbox.azure.roles import ROLES
 from tests.conftest import Load

@@ -9,7 +9,7 @@ import pytest
 
 from provisioning import errors
 from provisioning.cli import setup
-from provisioning.planning.permissions import CANDIDATES
+from provisioning.planning.access.permissions import CANDIDATES
 from sandbox.scenario.events import Do, EventScript
 from tests.conftest import Load
 

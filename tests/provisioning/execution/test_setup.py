@@ -7,8 +7,8 @@ import pytest
 
 from provisioning import errors
 from provisioning.cli import setup
+from provisioning.planning.access.permissions import CANDIDATES
 from provisioning.planning.actions import AwaitRoles
-from provisioning.planning.permissions import CANDIDATES
 from provisioning.planning.steps import Verb
 from provisioning.resource_ids import assignment_name
 from tests.conftest import Load

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from provisioning.planning.permissions import CANDIDATES
+from provisioning.planning.access.permissions import CANDIDATES
 
 from ..bench import Bench
 

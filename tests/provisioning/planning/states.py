@@ -21,8 +21,8 @@ from provisioning.models import (
     Vault,
     VaultState,
 )
+from provisioning.planning.access.permissions import CANDIDATES
 from provisioning.planning.actions import AssignRole
-from provisioning.planning.permissions import CANDIDATES
 from provisioning.planning.setup import plan_setup
 from provisioning.planning.steps import Plan
 from sandbox.azure.roles import ROLES

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from provisioning.models import AccessPolicy, Permissions, RoleDefinition
-from provisioning.planning.permissions import (
+from provisioning.planning.access.permissions import (
     CANDIDATES,
     KNOWN_ACTIONS,
     cover,

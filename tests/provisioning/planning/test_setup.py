@@ -19,6 +19,7 @@ from provisioning.models import (
     SecretState,
     VaultState,
 )
+from provisioning.planning.access.grants import LESS
 from provisioning.planning.actions import (
     AssignRole,
     AwaitAccount,
@@ -29,7 +30,6 @@ from provisioning.planning.actions import (
     StoreSecret,
     SwitchToRbac,
 )
-from provisioning.planning.grants import LESS
 from provisioning.planning.steps import Loss
 
 from .states import (

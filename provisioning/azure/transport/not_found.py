@@ -8,7 +8,7 @@ from typing import Any
 
 from azure.core.exceptions import AzureError, HttpResponseError
 
-from provisioning.azure.errors import code, text
+from provisioning.azure.transport.errors import code, text
 from provisioning.errors import NotFoundError
 from provisioning.resource_ids import resource_group_of
 

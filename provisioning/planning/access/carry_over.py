@@ -6,9 +6,7 @@ from datetime import datetime
 
 from provisioning import shell
 from provisioning.models import APPLICATION, AccessPolicy, Assignment, Observed, Principal, RoleDefinition, Target
-from provisioning.planning.actions import NARROWED, AssignRole
-from provisioning.planning.ownership import Purpose, owner
-from provisioning.planning.permissions import (
+from provisioning.planning.access.permissions import (
     CANDIDATES,
     Coverage,
     cover,
@@ -17,7 +15,9 @@ from provisioning.planning.permissions import (
     permissions_today,
     summary,
 )
-from provisioning.planning.principals import held_at_vault, is_operator, narrowed, principal
+from provisioning.planning.access.principals import held_at_vault, is_operator, narrowed, principal
+from provisioning.planning.actions import NARROWED, AssignRole
+from provisioning.planning.ownership import Purpose, owner
 from provisioning.planning.steps import Loss, Step, Verb
 from provisioning.resource_ids import same
 

@@ -15,10 +15,17 @@ from provisioning.models import (
     Scope,
     Target,
 )
+from provisioning.planning.access.permissions import CANDIDATES, data_actions, grants, own_policies, permissions_today
+from provisioning.planning.access.principals import (
+    account_identity,
+    held_by,
+    is_operator,
+    narrowed,
+    operator,
+    principal,
+)
 from provisioning.planning.actions import NARROWED, AllowByPolicy, AssignRole
 from provisioning.planning.ownership import Purpose, owner
-from provisioning.planning.permissions import CANDIDATES, data_actions, grants, own_policies, permissions_today
-from provisioning.planning.principals import account_identity, held_by, is_operator, narrowed, operator, principal
 from provisioning.planning.steps import Step, Verb
 from provisioning.resource_ids import below, same
 

@@ -26,7 +26,7 @@ from azure.identity import (
 )
 from azure.mgmt.core.tools import get_arm_endpoints
 
-from provisioning.azure.sign_in_errors import in_cloud_shell
+from provisioning.azure.identity.sign_in_errors import in_cloud_shell
 from provisioning.errors import UsageError
 from provisioning.models import CLOUDS, Caller
 

@@ -18,7 +18,7 @@ from azure.core.exceptions import (
 
 from function_app.shared_rules import TRUST, untrusted
 from provisioning import shell
-from provisioning.azure.sign_in_errors import claims_command, sign_in_error, wrong_tenant
+from provisioning.azure.identity.sign_in_errors import claims_command, sign_in_error, wrong_tenant
 from provisioning.errors import (
     BusyError,
     ConflictError,

@@ -9,7 +9,7 @@ from azure.core.exceptions import DecodeError, HttpResponseError
 from azure.core.rest import HttpRequest, HttpResponse
 from azure.mgmt.core.exceptions import ARMErrorFormat
 
-from provisioning.azure.pipeline import TIMEOUTS, Waiting, policies, silent
+from provisioning.azure.transport.pipeline import TIMEOUTS, Waiting, policies, silent
 from provisioning.errors import ServiceError
 
 

@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 
 from provisioning.models import OPENAI_CONTRIBUTOR, Assignment, Observed, Target
+from provisioning.planning.access.grants import UNKNOWN_PRINCIPAL
+from provisioning.planning.access.permissions import grants
+from provisioning.planning.access.principals import principal
 from provisioning.planning.actions import NARROWED, AssignRole
-from provisioning.planning.grants import UNKNOWN_PRINCIPAL
 from provisioning.planning.ownership import Purpose, owner
-from provisioning.planning.permissions import grants
-from provisioning.planning.principals import principal
 from provisioning.planning.steps import Step, Verb
 from provisioning.resource_ids import same
 

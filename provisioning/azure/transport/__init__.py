@@ -1,0 +1,1 @@
+"""Requests to Azure: the pipeline, refusals, and what was not found."""
