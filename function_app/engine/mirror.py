@@ -109,7 +109,8 @@ def mirror(
     target = ModelTarget(collection_of(permitted_job, conventions.model_artifact), conventions.model_type, registry)
     files = () if (run and run.datasets) or datasets is DatasetPolicy.OFF else tuple(files_of(job).values())
     intent = Intent(files, target.collection if _may_have_models(job) else None)
-    new = None if run else _identity(permitted_job, run_id, conventions)
+    pages = None if datasets is DatasetPolicy.OFF else tracker.dataset_page
+    new = None if run else _identity(permitted_job, run_id, conventions, pages)
     ended = started(lambda: account.events(job.id)) if job.terminal else None  # all events, whatever the run has
     with tracker.open(run_id, new, intent, lease) as opened:
         done.url, done.last_step = opened.url, opened.last_step
@@ -168,7 +169,7 @@ def end_of_deleted(opened: Session, done: Mirrored) -> None:
     done.final = True
 
 
-def _identity(job: Job, run_id: str, chosen: Conventions) -> Identity:
+def _identity(job: Job, run_id: str, chosen: Conventions, page_of: Callable[[str], str] | None) -> Identity:
     """Return the name, tags and config of a new run: from the conventions, else the engine's defaults."""
     supersedes = {OF_JOB: job.id} if run_id != job.id else {}
     return Identity(
@@ -177,7 +178,7 @@ def _identity(job: Job, run_id: str, chosen: Conventions) -> Identity:
         tags=tuple(dict.fromkeys([*tags_of(job, OPENAI), *chosen.tags])),
         config={**chosen.config, **config_of(job), **supersedes},
         job_type=chosen.job_type or "fine-tune",
-        notes=chosen.notes or notes_of(job),
+        notes=chosen.notes or notes_of(job, page_of),
     )
 
 

@@ -243,6 +243,9 @@ class Tracker(Protocol):
     def address(self) -> str:
         """Server, entity and project as one string that is safe as a name."""
 
+    def dataset_page(self, file_id: str) -> str:
+        """Return the address of the page with a file's dataset and its table."""
+
     def elsewhere(self, project: str, entity: str | None = None) -> Self:
         """Return another project on the same server with the same key, by default of the same entity."""
 

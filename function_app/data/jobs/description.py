@@ -1,7 +1,7 @@
 """A job in W&B's terms: the run's name, config and summary, and the family of its models. Pure."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -140,8 +140,10 @@ def name_of(job: Job) -> str:
     return f"{job.suffix or base_model(job)} {job.id.removeprefix('ftjob-')[:6]}"
 
 
-def notes_of(job: Job) -> str:
+def notes_of(job: Job, page_of: Callable[[str], str] | None = None) -> str:
     """Return the run's first notes in Markdown: nothing in them changes later, and people may replace them.
+
+    `page_of` returns the page of a file's dataset; None if the data policy allows no datasets.
 
     The address of a job's own page in Azure's portals is not documented, so the link is to the portal.
     """
@@ -149,7 +151,11 @@ def notes_of(job: Job) -> str:
     if job.account != OPENAI:
         place = f"the account `{job.account}` in [Microsoft Foundry](https://ai.azure.com/)"
     files = {"Training": job.training_file, "Validation": job.validation_file}
-    named = [f"{role} file `{file_id}`" for role, file_id in files.items() if file_id]
+    named = [
+        f"{role} file [`{file_id}`]({page_of(file_id)})" if page_of else f"{role} file `{file_id}`"
+        for role, file_id in files.items()
+        if file_id
+    ]
     return "\n".join([f"Fine-tuning job `{job.id}` of {place}", *(f"* {each}" for each in named)]) + "\n"
 
 

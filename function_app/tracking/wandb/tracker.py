@@ -5,10 +5,12 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Self
 from urllib.parse import quote, urlsplit
 
+from function_app.data.jobs.description import artifact_name
 from function_app.models import RunState
 from function_app.tracking import Identity, Intent, Turn
 from function_app.tracking.wandb.access import require_writable
 from function_app.tracking.wandb.api import WandbApi
+from function_app.tracking.wandb.client import project_page
 
 if TYPE_CHECKING:
     from function_app.tracking.wandb.versioned.attachments import WandbSession
@@ -36,6 +38,12 @@ class WandbTracker:
         """Server, entity and project as one string that is safe as a name."""
         server = urlsplit(self.api.base_url).netloc.replace("api.forge.coreweave.com", "api.wandb.ai")  # one server
         return "/".join(quote(part, safe="") for part in (server, self.entity, self.project))
+
+    def dataset_page(self, file_id: str) -> str:
+        """Return the address of the page with a file's artifact."""
+        return (
+            f"{project_page(self.entity, self.project, self.api.base_url)}/artifacts/dataset/{artifact_name(file_id)}"
+        )
 
     def elsewhere(self, project: str, entity: str | None = None) -> Self:
         """Return another project on the same server with the same key, by default of the same entity."""

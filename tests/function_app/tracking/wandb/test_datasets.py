@@ -105,6 +105,7 @@ def test_the_run_shows_the_tables_of_its_files_without_a_copy_of_them(
         shown[f"{role}_data"] = {"_type": "partitioned-table", "artifact_path": address}
         assert [row[0] for _, row in artifact.get("examples").iterrows()] == [*range(1, count + 1)]
     assert bench.run().summary.items() >= shown.items()
+    assert f"/{ENTITY}/{PROJECT}/artifacts/dataset/{VALIDATION_FILE})" in str(bench.run().notes)
     bench.run().summary.clear()  # as W&B may show the run's past
     bench.cloud.clock.advance(3600)
     assert bench.tick()[JOB].final
@@ -174,6 +175,7 @@ def test_off_sends_only_the_id_of_a_file(bench: Bench) -> None:
     asked, _ = bench.counted(lambda: bench.tick(bench.engine(sync_datasets=DatasetPolicy.OFF)))
     assert bench.run().used == []
     assert "training_data" not in bench.run().config
+    assert "/artifacts/" not in str(bench.run().notes)
     assert bench.run().config["training_file"] == FILE
     assert asked["Files_GetContent"] == 1  # the results file
 
