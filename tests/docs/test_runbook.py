@@ -85,6 +85,8 @@ BROKEN = fault("FineTuning_GetEvents", {"status": 500}, path=FIRST)
 NO_WANDB = [fault("Runs", OUTAGE)]
 WORLDS = {
     "Nothing arrives": World({"account": account(), "app": {"functions": ["find_jobs"]}}),
+    "No ticks after a deployment": World({"account": account()}),
+    "A deployment is reported as failed": World({}),
     "The app may not read the key": World(
         {"account": account(), "without": (("func-identity", "Key Vault Secrets User"),)}
     ),
@@ -97,6 +99,9 @@ WORLDS = {
     "Somebody switched the vault back to access policies": World({"vault": {"rbac": False}}),
     "Azure OpenAI throttles": World({"account": SAME_JOBS, "faults": [THROTTLED]}, between=faults_over),
     "W&B is down": World({"account": account(), "faults": NO_WANDB}, between=faults_over),
+    "Stop everything": World({"app": {"state": "Stopped"}}),
+    "Go back to a release": World({"app": {"package_version": "0.2.0", "tags": {"template-version": "0.3.0"}}}),
+    "Move, or a spare app": World({"app": {"name": "func-spare", "state": "Stopped"}}),
     "Remove everything": World({"secret": None, "without": (("aoai-ml", "Key Vault Secrets Officer"),)}, setup_has_run),
 }
 

@@ -202,3 +202,22 @@ def test_every_query_passes_microsofts_language_service() -> None:
     assert len(queries) > 20
     assert _problems(queries) == {}
     assert _problems({"wrong": "AppTraces | where Mesage == 'x'"})["wrong"]
+
+
+def test_the_payload_for_a_chat_is_what_azure_sends_for_a_rule_of_ours() -> None:
+    """The page's example in the common alert schema, and the fields that it tells people to post."""
+    page = (ROOT / "docs" / "observability.md").read_text(encoding="utf-8")
+    [payload] = [json.loads(block) for block in re.findall(r"^```json\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)]
+    data, [condition] = payload["data"], payload["data"]["alertContext"]["condition"]["allOf"]
+    text = (ROOT / "infra" / "modules" / "alerts.bicep").read_text(encoding="utf-8")
+    name = data["essentials"]["alertRule"].removeprefix("alert-finetune-wandb-")
+    [alert] = [each for each in ALERTS if each.name == name]
+    assert data["essentials"]["description"] in text
+    assert (condition["operator"], float(condition["threshold"])) == (alert.operator, alert.threshold)
+    assert f"measure: '{condition['metricMeasureColumn']}'" in text
+    assert data["alertContext"]["condition"]["windowSize"] == f"PT{alert.minutes // 60}H"
+    for path in re.findall(r"`(data\.[\w.]+)`", page):
+        found: Any = payload
+        for part in path.split("."):
+            found = found[part]
+        assert found, path
