@@ -13,6 +13,7 @@ from typing import Any
 import duckdb_kql
 import pytest
 
+from provisioning.azure.monitoring import import_errors_query
 from tests.conftest import Load
 from tests.worker.test_worker import JOB, KEY, WORLD, Answer, Host, azure, delivered, host, message, tick, worker
 
@@ -182,12 +183,15 @@ def _queries() -> Iterator[tuple[str, str]]:
     for block in re.findall(r"^```kusto\n(.*?)```", page, re.MULTILINE | re.DOTALL):
         for number, query in enumerate(block.split("\n\n")):
             yield f"page {number}", query
+    yield "doctor, app log", import_errors_query("func-finetune")
 
 
 def _problems(queries: Mapping[str, str]) -> Mapping[str, Sequence[str]]:
     script = [str(shutil.which("node")), str(Path(__file__).parent / "kusto.js"), str(KUSTO)]
+    more = {"AppTraces": "SeverityLevel: int", "AppExceptions": "InnermostMessage: string"}
+    tables = {name: columns[:-1] + f", {more[name]})" if name in more else columns for name, columns in TABLES.items()}
     done = subprocess.run(
-        script, input=json.dumps({"tables": TABLES, "queries": queries}), capture_output=True, text=True, check=True
+        script, input=json.dumps({"tables": tables, "queries": queries}), capture_output=True, text=True, check=True
     )
     found: Mapping[str, Sequence[str]] = json.loads(done.stdout)
     return found
