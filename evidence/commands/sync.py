@@ -1,6 +1,8 @@
 """A sync of every kind of job: the worlds, and the final state of W&B."""
 
+import base64
 import json
+import re
 from collections import Counter
 from typing import Any
 
@@ -109,11 +111,25 @@ def _run(run: Run, world: World) -> dict[str, Any]:
     return {name: getattr(run, name) for name in plain} | {
         "state": str(run.state(world.clock.time())),
         "history": [_without_the_sdks_own(row) for row in run.history],
-        "summary": {k: v for k, v in _without_the_sdks_own(run.summary).items() if k != _WITH_A_ROW and v is not None},
+        "summary": {
+            k: _with_names(v, world)
+            for k, v in _without_the_sdks_own(run.summary).items()
+            if k != _WITH_A_ROW and v is not None
+        },
         "config": {name: value for name, value in run.config.items() if name != _MARKS},
         "used": sorted(each.name for each in run.used),
         "logged": sorted(each.name for each in run.logged if each.state == "COMMITTED"),
     }
+
+
+def _with_names(value: Any, world: World) -> Any:
+    """Return a summary value in which versions are named: a killed upload leaves a draft, which has an id, too."""
+
+    def name(found: re.Match[str]) -> str:
+        version = world.wandb.store.artifact(base64.b64encode(bytes.fromhex(found[1])).decode())
+        return f"wandb-artifact://{version.name}/" if version else found[0]
+
+    return json.loads(re.sub(r"wandb-artifact://([0-9a-f]+)/", name, json.dumps(value)))
 
 
 def _version(version: Artifact) -> dict[str, Any]:
