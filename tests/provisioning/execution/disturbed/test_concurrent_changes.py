@@ -9,7 +9,7 @@ from provisioning.cli import setup
 from provisioning.planning.access.permissions import CANDIDATES
 from tests.conftest import Load
 
-from ..bench import GOOD_KEY, Bench
+from ...bench import GOOD_KEY, Bench
 
 OFFICER, USER = "Key Vault Secrets Officer", "Key Vault Secrets User"
 READ = "Microsoft.KeyVault/vaults/secrets/getSecret/action"

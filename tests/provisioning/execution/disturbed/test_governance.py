@@ -13,7 +13,7 @@ from provisioning.planning.access.permissions import CANDIDATES
 from sandbox.scenario.events import Do, EventScript
 from tests.conftest import Load
 
-from ..bench import Bench
+from ...bench import Bench
 
 VAULT = "rg-ml/Microsoft.KeyVault/vaults/kv-ml"
 VAULTS = "Microsoft.KeyVault/vaults"

@@ -10,8 +10,8 @@ from provisioning import errors
 from provisioning.cli import setup
 from tests.conftest import Load
 
-from ..bench import Bench
-from .vault_in_use import SOON, world
+from ...bench import Bench
+from ..vault_in_use import SOON, world
 
 
 def modify(kind: str, **changes: Any) -> dict[str, Any]:

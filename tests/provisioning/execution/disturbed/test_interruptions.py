@@ -12,7 +12,7 @@ from provisioning import errors
 from provisioning.planning.steps import Step
 from tests.conftest import ROOT, Load
 
-from ..bench import GOOD_KEY, OPERATOR_ENV, Bench
+from ...bench import GOOD_KEY, OPERATOR_ENV, Bench
 
 ONE_POLICY = [{"principal": "billing-api", "secrets": ["get"]}]
 SMALL = {"extends": "contoso", "vaults": [{"name": "kv-ml", "group": "rg-ml", "policies": ONE_POLICY}]}

@@ -8,8 +8,8 @@ from provisioning import errors
 from sandbox.azure.tenant import AccessPolicy
 from tests.conftest import Load
 
-from ..bench import GOOD_KEY, Bench
-from .vault_in_use import OFFICER, OWNER, SOON, USER, held, policies, world
+from ...bench import GOOD_KEY, Bench
+from ..vault_in_use import OFFICER, OWNER, SOON, USER, held, policies, world
 
 ALL = ["get", "list", "set", "delete", "recover", "backup", "restore", "purge"]
 CONDITION = "(@Resource[Microsoft.KeyVault/vaults/secrets:name] StringEquals 'wandb-api-key')"

@@ -11,7 +11,7 @@ from provisioning.cli import doctor, setup
 from provisioning.planning.steps import Verb
 from sandbox.cloud import Cloud
 
-from ..bench import Bench
+from ...bench import Bench
 
 Load = Callable[[Mapping[str, Any]], Cloud]
 

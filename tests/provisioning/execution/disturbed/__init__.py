@@ -1,0 +1,1 @@
+"""Others, policies and interruptions come between."""
