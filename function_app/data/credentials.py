@@ -14,7 +14,7 @@ _SECRET_KEY = re.compile(
     r"[_-]?key(?:$|[_-])"
     r"|(?:^|[_-])(?:auth|access|api|bearer|id|refresh|session|sas|x|hf|github|gitlab|slack|bot|oauth2?|csrf|xsrf|security|deploy)"
     r"[_-]?token(?:$|[_-])"
-    r"|^(?:token|sas|pwd|apikey|bearer|auth|key|sig|jwt)$|connection[_-]?string",
+    r"|^(?:token|sas|pwd|apikey|bearer|auth|key|sig)$|connection[_-]?string",
     re.IGNORECASE,
 )
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")  # between the words of a name in camel case
@@ -27,14 +27,14 @@ _SIGNED = re.compile(
 _KNOWN_FORMS = re.compile(
     r"\beyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]{8,}"  # JSON web tokens
     r"|\bsk-(?=[\w-]*\d)[\w-]{20,}"  # OpenAI
-    r"|\bgh[ps]_[A-Za-z0-9]{30,}|\bgithub_pat_\w{30,}"
+    r"|\bghp_[A-Za-z0-9]{30,}|\bgithub_pat_\w{30,}"
     r"|\bxox[abeprs]-[\w-]{10,}"  # Slack
     r"|\bAKIA[0-9A-Z]{16}\b"  # AWS
     r"|(?<=AccountKey=)[\w+/]{20,}=*|(?<=SharedAccessKey=)[\w+/]{20,}=*"  # connection strings of Azure
     r"|-----BEGIN (?:[A-Z]+ )*PRIVATE KEY-----[^-]{1,20000}(?:-----END (?:[A-Z]+ )*PRIVATE KEY-----)?",
     re.ASCII,
 )
-_KNOWN_WORDS = ("eyJ", "sk-", "ghp_", "ghs_", "github_pat_", "xox", "AKIA", "Key=", "PRIVATE KEY")
+_KNOWN_WORDS = ("eyJ", "sk-", "ghp_", "github_pat_", "xox", "AKIA", "Key=", "PRIVATE KEY")
 """Every text with one of these forms contains one of these words."""
 
 _SUSPICIOUS = (
@@ -45,11 +45,10 @@ _SUSPICIOUS = (
         b"sas",
         b"sig",
         b"connection",
-        b"jwt",
         b"eyj",
         b"sk-",
         b"ghp_",
-        b"ghs_",
+        b"github_pat_",
         b"xox",
         b"akia",
     ),

@@ -124,13 +124,14 @@ def test_the_page_about_data_has_the_table_of_the_gate() -> None:
         ({"secret": {"Bearer abcdefghijklmnop": 1}}, {"secret": {f"Bearer {REDACTED}": 1}}),
         *(
             ({name: "abc"}, {name: REDACTED})
-            for name in ("x-functions-key", "SharedAccessKey", "clientSecret", "hf_token", "xToken", "jwt", "ApiKey")
+            for name in ("x-functions-key", "SharedAccessKey", "clientSecret", "hf_token", "xToken", "ApiKey")
         ),
         *(
             (f"a {form} b", f"a {REDACTED} b")
             for form in (
                 "sk-proj-0123456789abcdefghij",
                 "ghp_" + "a1" * 18,
+                "github_pat_" + "a1" * 18,
                 "xoxb-1234567890-abcdef",
                 "AKIA" + "A1B2" * 4,
                 ".".join(["eyJhbGciOiJIUzI1NiJ9", "eyJzdWIiOiIxMjM0In0", "c2lnbmF0dXJl"]),
@@ -143,6 +144,7 @@ def test_the_page_about_data_has_the_table_of_the_gate() -> None:
 )
 def test_a_credential_is_replaced_by_a_placeholder(value: Any, clean: Any) -> None:
     assert (without_credentials(value), has_credentials(value), has_credentials(clean)) == (clean, True, False)
+    assert json.loads(line_without_credentials(json.dumps(value).encode(), 1 << 20)) == clean
 
 
 @pytest.mark.parametrize(
