@@ -126,7 +126,10 @@ def test_one_job_stays_within_its_requests(bench: Bench) -> None:
     asked, _ = bench.counted(bench.tick)
     wandb_asked = {name: n for name, n in asked.items() if not name.startswith(("FineTuning_", "Files_", "Models_"))}
     assert wandb_asked.pop("UpsertBucket") <= 3  # two, and one more when it takes more than five seconds
-    assert sum(wandb_asked.values()) == 34, wandb_asked  # two of them listings, before and after
+    assert (
+        wandb_asked.pop("UploadFile") <= 10
+    )  # nine if one dataset was there before the other: one of their files is the same
+    assert sum(wandb_asked.values()) == 25, wandb_asked  # two of them listings, before and after
 
 
 def test_a_run_deleted_in_wandb_is_reported_once_and_not_requested_again(bench: Bench) -> None:

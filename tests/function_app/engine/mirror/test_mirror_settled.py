@@ -35,6 +35,7 @@ def test_the_summary_of_a_succeeded_job(bench: Bench) -> None:
         "queue_s": run.summary["queue_s"],
         "duration_s": run.summary["duration_s"],
         "best": run.summary["best"],
+        "train_data": run.summary["train_data"],  # the table of its training file
         "train_loss": run.history[-1]["train_loss"],
         "train_mean_token_accuracy": run.history[-1]["train_mean_token_accuracy"],
     }
