@@ -7,6 +7,7 @@ import pytest
 
 PAGE = (Path(__file__).parent.parent.parent / "docs" / "cost.md").read_text(encoding="utf-8")
 TICKS, MEMORY = 21_600, 2.0
+ACCOUNTS = (1, 5, 100)
 SIZES = ((20, 2, 1.0), (200, 2, 1.0), (1_000, 3, 4.0))  # jobs a month, hours of each, seconds of a tick
 
 
@@ -39,6 +40,9 @@ def test_the_costs_match_the_formulas(column: int) -> None:
     for name, price in prices.items():
         assert dollars(row(name)[column]) == pytest.approx(price, abs=0.011)
     assert dollars(row("**total**")[column]) == round(sum(prices.values()))
+    private = 32.85 + 3.65 + 7.30 * (4 + ACCOUNTS[column]) + 0.50 * 7
+    assert dollars(row("private networking")[column]) == pytest.approx(private, abs=0.001)
+    assert dollars(row("**total, private**")[column]) == round(sum(prices.values()) + private)
     assert TICKS + messages < 250_000, "the free executions"
 
 
