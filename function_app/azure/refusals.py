@@ -27,7 +27,7 @@ def refusal(error: openai.APIStatusError, account: str, doing: str) -> AccountEr
 
     Azure answers 401 to a missing role and to a bad token (Microsoft, Azure OpenAI RBAC), Foundry 403 to a missing role.
     """
-    status, code = error.status_code, str(error.code or "")
+    status, code = error.status_code, excerpt(str(error.code or ""))
     kind, what, hint = _kind(status, code, _words(error))
     request = error.response.headers.get("apim-request-id") or error.request_id or "unknown"
     log.debug("refused account=%s status=%s code=%s request=%s", account, status, code, request)

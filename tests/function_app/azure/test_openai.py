@@ -288,6 +288,11 @@ REFUSALS: list[tuple[dict[str, Any], type[AccountError], str]] = [
         "no custom subdomain",
     ),
     ({"status": 400, "body": {"error": {"code": "invalidPayload", "message": "no"}}}, AccountError, "HTTP 400"),
+    (
+        {"status": 400, "body": {"error": {"code": "a\n2026 ERROR b\x1b[2J" + "c" * 999, "message": "x\ny"}}},
+        AccountError,
+        r"HTTP 400 a 2026 ERROR b \[2Jc{1,200}, request .*\): x y$",
+    ),
     ({"status": 429, "headers": {"retry-after-ms": "1"}}, AccountBusyError, "HTTP 429"),
     ({"status": 500, "headers": {"retry-after-ms": "1"}}, AccountBusyError, "HTTP 500"),
     ({"reset": True}, AccountBusyError, "Cannot reach"),
