@@ -136,8 +136,9 @@ def best_of(rows: Iterable[MetricRow], best: dict[str, dict[str, float]] | None 
 
 
 def name_of(job: Job) -> str:
-    """Return the run's first name, which people may change."""
-    return f"{job.suffix or base_model(job)} {job.id.removeprefix('ftjob-')[:6]}"
+    """Return the run's first name, which people may change. W&B allows 128 characters."""
+    end = f" {job.id.removeprefix('ftjob-')[:6]}"
+    return (job.suffix or base_model(job))[: _NAME_LENGTH - len(end)] + end
 
 
 def notes_of(job: Job, page_of: Callable[[str], str] | None = None) -> str:
