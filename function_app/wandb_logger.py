@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import click
 import openai
 import wandb
-from pydantic import SecretStr, model_validator
+from pydantic import SecretStr, ValidationError, model_validator
 
 from function_app.azure.openai import Account
 from function_app.data.wandb_server import wandb_server
@@ -34,6 +34,7 @@ EVERY = 60.0
 """Seconds between two checks while waiting for jobs (W&B, WandbLogger documentation)."""
 
 _OFFLINE = frozenset({"offline", "dryrun", "disabled"})
+_OTHER_RUNS = ("WANDB_SWEEP_ID", "WANDB_LAUNCH")
 _SUPPORTED = ("name", "notes", "group", "job_type", "tags", "config")  # of wandb.init's parameters
 _STABLE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _OPENAI_HOST = "api.openai.com"
@@ -151,6 +152,11 @@ def conventions_from(given: Mapping[str, Any], model_artifact: str | None, model
             f"W&B is {mode} (mode or WANDB_MODE), but sync() must read the runs in W&B to find pending jobs.",
             "Set it to online.",
         )
+    if within := [name for name in _OTHER_RUNS if os.environ.get(name)]:
+        raise SettingsError(
+            f"{' and '.join(within)} is set: in a sweep or a job of W&B Launch, the SDK gives every run another id.",
+            "Call sync() in another process.",
+        )
     ignored = sorted(
         name for name, value in given.items() if name not in _SUPPORTED and name != "mode" and value is not None
     )
@@ -211,6 +217,8 @@ def _settings(client: openai.OpenAI | None, project: str, entity: str | None, *,
     # The server that the person is signed in to, determined once, so that key and runs go to the same one.
     try:
         server = wandb_server(os.environ.get("WANDB_BASE_URL") or server_in_force())
+    except ValidationError as error:
+        raise SettingsError(f"The W&B SDK refuses its settings: {error}", "Check the variables WANDB_…") from None
     except ValueError as error:
         raise SettingsError(f"WANDB_BASE_URL: {error}") from None
     given: dict[str, Any] = {"wandb_project": project, "wandb_routes": (), "wandb_base_url": server}

@@ -30,6 +30,14 @@ _TABLES = {"training": "train_data", "validation": "valid_data"}
 
 _PROGRAM = "azure-openai-wandb"
 
+_NEUTRAL: Mapping[str, Any] = {
+    **dict.fromkeys(("docker", "email", "git_commit", "git_remote_url", "host", "x_label"), ""),
+    "ignore_globs": (),
+    "sync_tensorboard": False,
+}
+"""Settings that would go into our runs. In a person's process (`sync()`) they come from variables, files and `wandb.setup`. The
+SDK ignores None here (0.31)."""
+
 _artifacts = threading.Lock()
 """Held while a wandb.Artifact is created: the constructor is not thread-safe (0.31: KeyError in its cache under load)."""
 
@@ -121,6 +129,7 @@ def _init(
     api: WandbApi, run_id: str, new: Identity | None, config: Mapping[str, Any], key: str, directory: str
 ) -> wandb.Run:
     chosen = settings(key, api.base_url, api.client.limits)
+    chosen.update_from_dict(dict(_NEUTRAL))
     chosen.root_dir = directory
     chosen.mode = "online"
     chosen.init_timeout = api.client.limits.opening

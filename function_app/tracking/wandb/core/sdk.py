@@ -41,6 +41,23 @@ _preparing = threading.Lock()
 _reviving = threading.Lock()
 
 
+_DIRECTORIES = frozenset({"WANDB_DIR", "WANDB_CACHE_DIR", "WANDB_DATA_DIR", "WANDB_CONFIG_DIR", "WANDB_ARTIFACT_DIR"})
+_KEPT = _DIRECTORIES | {
+    *(
+        "WANDB_API_KEY",
+        "WANDB_BASE_URL",
+        "WANDB_ENTITY",
+        "WANDB_PROJECT",
+        "WANDB_SECRET_NAME",
+        "WANDB_ROUTES",
+        "WANDB_REGISTRY",
+    ),
+    *("WANDB_MODEL_ARTIFACT_NAME", "WANDB_MODEL_ARTIFACT_TYPE", "WANDB_ERROR_REPORTING"),
+}
+"""The variables of our settings, and the SDK's directories. Others change or redirect the SDK's runs (WANDB_LAUNCH gives them
+another id, WANDB_SERVICE another process), or have wandb-core log the key (WANDB_DEBUG, 0.31)."""
+
+
 class Complaints:
     """Counts the warnings and errors that the SDK would print. wandb-core warns when it gives up on a run's rows and
     summary, which `wandb.Run.finish` does not report (0.31). The warning does not name the run.
@@ -77,16 +94,18 @@ def prepare() -> None:
 
 @functools.cache
 def _prepare() -> None:
-    """Put the SDK's files into a directory that is removed with the process, and turn its telemetry off.
+    """Put the SDK's files into a directory that is removed with the process, turn its telemetry off, and keep the shell's
+    variables for the SDK out of our runs.
 
     Functions has a read-only working directory. Settings without an argument are environment variables; existing
     variables are kept. The telemetry takes a third of the time of a sync and sends data about this process to W&B.
     """
-    for name in ("WANDB_DIR", "WANDB_CACHE_DIR", "WANDB_DATA_DIR", "WANDB_CONFIG_DIR", "WANDB_ARTIFACT_DIR"):
+    for name in [*os.environ]:
+        if name.startswith("WANDB_") and name not in _KEPT:
+            del os.environ[name]
+    for name in _DIRECTORIES:
         os.environ.setdefault(name, str(scratch()))
     os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
-    for name in ("WANDB_DEBUG", "WANDB_CORE_DEBUG"):  # with either on, wandb-core's log contains the key (0.31)
-        os.environ.pop(name, None)
     logging.getLogger("wandb").propagate = False  # it logs every run's config at INFO
     _set_up()
 
