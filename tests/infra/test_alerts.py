@@ -173,6 +173,15 @@ def test_no_alert_fires_in_the_first_minutes_of_a_new_app(workspace: Workspace) 
     assert workspace.fired(quiet_until=LATER) == set()
 
 
+def test_no_alert_fires_because_telemetry_is_late(workspace: Workspace) -> None:
+    """Log Analytics may show a line five minutes after it was logged."""
+    for minutes in range(6, 60, 2):
+        workspace.add("AppRequests", minutes, "find_jobs", True, 900.0)
+        workspace.add("AppTraces", minutes, "tick accounts=1 accounts_failed=0 jobs=1 refused=0")
+    workspace.add("AppTraces", 8, "message result=failed job=ftjob-1 account=x reason=busy")
+    assert workspace.fired() == set()
+
+
 def _queries() -> Iterator[tuple[str, str]]:
     """Every query of alerts, workbook and docs/observability.md."""
     yield from ((f"alert {alert.name}", alert.query) for alert in ALERTS)

@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from provisioning import shell
 from provisioning.checks import function_app
 from provisioning.cli import doctor, rotation, setup, teardown
-from provisioning.cli.proof.trial import MARK, NotPossibleError, Trial
+from provisioning.cli.proof.trial import LIMIT, MARK, NotPossibleError, Trial
 from provisioning.cli.session import Session
 from provisioning.clock import Clock
 from provisioning.durations import spell
@@ -26,6 +26,7 @@ from provisioning.errors import (
     NotInPlaceError,
     OperationFailedError,
     ProvisioningError,
+    TimedOutError,
 )
 from provisioning.models import FunctionAppName, Principal, SecretState, VaultState
 
@@ -109,7 +110,8 @@ def sync(trial: Trial) -> Measured:
     vault, account = trial.vault(), trial.account
     entity = trial.session.wandb_entity
     options = ["--endpoint", account.endpoint, "--project", trial.project, *(["--entity", entity] if entity else [])]
-    found = _program(["function_app", "sync", *options, "-o", "json"], KEY_VAULT_URL=vault.uri)
+    server = {"WANDB_BASE_URL": trial.session.wandb_base_url} if trial.session.wandb_base_url else {}
+    found = _program(["function_app", "sync", *options, "-o", "json"], KEY_VAULT_URL=vault.uri, **server)
     return {"jobs": str(len(found.get("jobs", ())))}
 
 
@@ -276,10 +278,15 @@ def _program(argv: list[str], **env: str) -> dict[str, Any]:
 
 
 def _output(command: list[str], env: Mapping[str, str] | None = None) -> dict[str, Any]:
+    how: dict[str, Any] = {"env": env, "stdin": subprocess.DEVNULL, "capture_output": True, "text": True}
     try:
-        ended = subprocess.run(command, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)  # noqa: S603
+        ended = subprocess.run(command, check=False, timeout=LIMIT.total_seconds(), **how)  # noqa: S603
     except FileNotFoundError as error:
         raise NotPossibleError(f"it needs {command[0]}") from error
+    except subprocess.TimeoutExpired as error:
+        raise TimedOutError(
+            f"{' '.join(command[:4])} did not end within {spell(LIMIT)}.", hint="Run it by hand."
+        ) from error
     if ended.returncode:
         raise OperationFailedError(
             f"{' '.join(command[:4])} ended with exit status {ended.returncode}: {ended.stderr.strip()[-500:]}",

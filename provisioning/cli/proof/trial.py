@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from provisioning.azure.client import Azure
-from provisioning.azure.proof_group import ProofGroup
+from provisioning.azure.proof_group import ProofGroup, Resource
 from provisioning.cli.output.console import Ui
 from provisioning.cli.session import Session
 from provisioning.clock import attempts
@@ -20,7 +20,11 @@ MARK = "azure-openai-wandb-proof"
 """The tag of the group, and of everything that the template deploys into it."""
 LIMIT = timedelta(minutes=20)
 """How long Azure may take to create, delete or show something."""
-_OURS = {"Microsoft.CognitiveServices/accounts", "Microsoft.KeyVault/vaults"}
+_OURS = {"microsoft.cognitiveservices/accounts", "microsoft.keyvault/vaults"}
+_BY_AZURE = {"microsoft.alertsmanagement/smartdetectoralertrules", "microsoft.eventgrid/systemtopics"}
+"""Types of resources that Azure adds by itself, to an Application Insights and, with Defender, to a storage account."""
+_SMART_DETECTION = "application insights smart detection"
+"""The action group that Azure adds with the first of those rules."""
 
 
 class NotPossibleError(Exception):
@@ -142,14 +146,15 @@ class Trial:
                 f"Resource group {self.group.name} was not created by `prove`. Nothing was deleted.",
                 hint="Name a group that does not exist with -g.",
             )
-        names = {self.account_name, self.vault_name, self.used_vault_name}
-        foreign = [
-            each.name
-            for each in self.group.resources()
-            if MARK not in each.tags and not (each.type in _OURS and each.name.lower() in names)
-        ]
+        foreign = [each.name for each in self.group.resources() if not self._is_ours(each)]
         if foreign:
             raise NotOursError(
                 f"{self.group.name} contains what `prove` did not create: {', '.join(foreign)}. Nothing was deleted.",
                 hint="Move or delete it, and run the command with --clean.",
             )
+
+    def _is_ours(self, resource: Resource) -> bool:
+        kind, name = resource.type.lower(), resource.name.lower()
+        names = {self.account_name, self.vault_name, self.used_vault_name}
+        by_azure = kind in _BY_AZURE or (kind == "microsoft.insights/actiongroups" and name == _SMART_DETECTION)
+        return MARK in resource.tags or by_azure or (kind in _OURS and name in names)

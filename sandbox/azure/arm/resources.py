@@ -13,6 +13,7 @@ from sandbox.runtime.http import Call, Operation, Reply
 _GROUP = "/subscriptions/{sub}/resourcegroups/{group}"
 _ACCOUNTS = "Microsoft.CognitiveServices/accounts"
 _VAULTS = "Microsoft.KeyVault/vaults"
+_SMART = "microsoft.alertsmanagement/smartDetectorAlertRules"
 _PROVIDERS = [
     f"Microsoft.{name}"
     for name in (
@@ -157,6 +158,10 @@ class Resources:
                 yield _Resource(vault.id, vault.name, _VAULTS, vault.location, vault.tags)
         for app in self._tenant.function_apps.values():
             yield _Resource(app.id, app.name, "Microsoft.Web/sites", app.location, app.tags)
+            # Azure adds a rule to each Application Insights by itself, without the tags of a template.
+            insights, name = app.id.partition("/providers/")[0], f"Failure Anomalies - appi-{app.name}"
+            rule = f"{insights}/providers/{_SMART}/{name}"
+            yield _Resource(rule, name, _SMART, "global", {})
 
 
 def _scope(call: Call) -> str:

@@ -162,6 +162,13 @@ def test_a_step_that_does_not_hold_stops_those_that_need_it_and_no_other(cloud: 
     assert "secret-id" not in proof.file.read_text()
 
 
+def test_the_operator_is_asked_about_what_only_people_can_try(proof: Proof, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = {"y": Result.HOLDS, "No": Result.FAILS, "": Result.NOT_TRIED}
+    for answer, result in answers.items():
+        monkeypatch.setattr("builtins.input", lambda answer=answer: answer)
+        assert command._asked(proof.session, BY_HAND[0]).result is result
+
+
 def test_consent_comes_first_and_a_dry_run_writes_nothing(cloud: Cloud, load: Load, run: Run) -> None:
     load(WORLD)
     ended = run("provisioning", "prove", "-o", "json")
