@@ -9,7 +9,8 @@ import inspect
 import os
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Self
 from urllib.parse import urlsplit
 
@@ -84,21 +85,31 @@ def sync(
         SyncError: nothing could be done: a wrong argument or setting, no such job, or W&B or the account refused.
         TypeError: wandb.init has no such parameter.
     """
-    wanted = _job_id(fine_tune_job_id, kwargs_wandb_init)
+    selection = _selection(_job_id(fine_tune_job_id, kwargs_wandb_init), num_fine_tunes)
     conventions = conventions_from(kwargs_wandb_init, model_artifact_name, model_artifact_type)
-    if num_fine_tunes is not None and num_fine_tunes < 0:
-        raise SettingsError(f"num_fine_tunes is {num_fine_tunes}, but a number of jobs cannot be negative.")
-    selection = Selection(frozenset({wanted})) if wanted else Selection(last=num_fine_tunes)
     settings = _settings(openai_client, project, entity, log_datasets=log_datasets)
-    accounts = None if openai_client is None else [_Given(openai_client)]
-    with (
-        as_a_guest(settings.wandb_base_url or DEFAULT_SERVER),
-        engine_from(settings, guest=True, accounts=accounts, conventions=conventions, limits=BY_HAND) as engine,
-    ):
+    with _engine(settings, openai_client, conventions) as engine:
         try:
             return follow(engine, selection, overwrite=overwrite, wait=wait_for_job_success, say=_say)
         except Interrupted:
             raise KeyboardInterrupt from None
+
+
+@contextmanager
+def _engine(settings: Settings, client: openai.OpenAI | None, conventions: Conventions) -> Iterator[Engine]:
+    """The engine, in a process that belongs to the caller."""
+    accounts = None if client is None else [_Given(client)]
+    with (
+        as_a_guest(settings.wandb_base_url or DEFAULT_SERVER),
+        engine_from(settings, guest=True, accounts=accounts, conventions=conventions, limits=BY_HAND) as engine,
+    ):
+        yield engine
+
+
+def _selection(job: str | None, last: int | None) -> Selection:
+    if last is not None and last < 0:
+        raise SettingsError(f"num_fine_tunes is {last}, but a number of jobs cannot be negative.")
+    return Selection(frozenset({job})) if job else Selection(last=last)
 
 
 def follow(

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import click
@@ -102,26 +102,16 @@ def _hyperparameters(
 )
 @output_option
 def submit(
-    model: str | None,
-    training: Path,
     *,
-    continue_from: str | None,
-    validation: Path | None,
-    suffix: str | None,
-    seed: int | None,
-    method: str | None,
-    hyperparameters: dict[str, str | int | float],
-    grader: Path | None,
-    training_type: str | None,
     account: str | None,
     again: bool,
-    unchecked: bool,
     tokenizer: str,
     dry_run: bool,
     yes: bool,
     wait: bool,
     interval: float,
     output: str,
+    **job: Any,
 ) -> None:
     """Start a fine-tuning job, so that the next sync shows it in W&B.
 
@@ -138,30 +128,44 @@ def submit(
     Exit status: 0 the job exists (in a dry run: it could be created), 1 it does not (a file or the service refused, or you
     did), 2 usage or settings, 130 interrupted.
     """
+    if (job["model"] is None) == (job["continue_from"] is None):
+        raise click.UsageError("Pass either --model or --continue-from.")
+    wanted = _wanted(**job)
+    with _errors_reported(output):
+        _submit(wanted, account, output, _Flags(interval, tokenizer, again=again, dry_run=dry_run, yes=yes, wait=wait))
+
+
+def _wanted(
+    model: str | None,
+    training: Path,
+    *,
+    continue_from: str | None,
+    validation: Path | None,
+    method: str | None,
+    grader: Path | None,
+    training_type: str | None,
+    unchecked: bool,
+    **same_name: Any,
+) -> "Wanted":
+    """The job that the options ask for; the others have the names of the request's fields."""
     # The SDKs take a second to import, which --help does not need.
     from function_app.authoring.job_creation import JobRequest
     from function_app.authoring.request import Wanted, training_type_of
 
-    if (model is None) == (continue_from is None):
-        raise click.UsageError("Pass either --model or --continue-from.")
-    wanted = Wanted(
+    return Wanted(
         request=JobRequest(
             model=model or continue_from or "",
             training_file="",
             method=Method(method) if method else Method.SUPERVISED,
-            hyperparameters=hyperparameters,
-            suffix=suffix,
-            seed=seed,
             grader=read_grader(grader) if grader else None,
             training_type=training_type_of(training_type),
+            **same_name,
         ),
         training=training,
         validation=validation,
         guess=method is None,
         unchecked=unchecked,
     )
-    with _errors_reported(output):
-        _submit(wanted, account, output, _Flags(interval, tokenizer, again=again, dry_run=dry_run, yes=yes, wait=wait))
 
 
 @contextmanager

@@ -88,31 +88,26 @@ def mirror(
     """Bring a job's run up to date: open it, write what is missing, and end it if the job is settled.
 
     Args:
-        account: the account of the job.
-        job: the job as the account shows it now.
-        run: the run as W&B lists it; None if there is none.
-        tracker: the project of the run.
+        account: has the job; `job` is as it shows it now.
+        run: the run as W&B lists it; None if there is none. `tracker` is its project.
         done: records each action when it is done, so that the record is right after an error.
         datasets: how much of the job's files goes to W&B.
-        run_id: the id of `run`, or of a new run.
+        run_id: the id of `run`, or of a new run, for which `conventions` has names, tags and config.
         replaces: the job's other runs, which are marked as superseded once this one exists.
-        conventions: names, tags and config for a new run.
         registry: the registry for the final model; None for no link.
         interrupted: called before each part; True stops the work and leaves the run not final.
-        lease: the right to write the run.
         reporting: settings of alerts and prices.
+        lease: the right to write the run.
 
     Raises:
         SyncError: the work failed. What was written is kept, and a repetition continues from there.
     """
-    permitted_job = permitted(job, datasets)
-    target = ModelTarget(collection_of(permitted_job, conventions.model_artifact), conventions.model_type, registry)
-    files = () if (run and run.datasets) or datasets is DatasetPolicy.OFF else tuple(files_of(job).values())
-    intent = Intent(files, target.collection if _may_have_models(job) else None)
+    allowed = permitted(job, datasets)
+    target = ModelTarget(collection_of(allowed, conventions.model_artifact), conventions.model_type, registry)
     pages = None if datasets is DatasetPolicy.OFF else tracker.dataset_page
-    new = None if run else _identity(permitted_job, run_id, conventions, pages)
+    new = None if run else _identity(allowed, run_id, conventions, pages)
     ended = started(lambda: account.events(job.id)) if job.terminal else None  # all events, whatever the run has
-    with tracker.open(run_id, new, intent, lease) as opened:
+    with tracker.open(run_id, new, _intent(job, run, target, datasets), lease) as opened:
         done.url, done.last_step = opened.url, opened.last_step
         try:
             events = ended() if ended else account.events(job.id, known_step=opened.known_step)
@@ -123,10 +118,7 @@ def mirror(
             return
         final = _is_settled(account, job, opened, events, done)
         adopted = run is not None and run.foreign
-        mirroring = _Mirroring(
-            account, permitted_job, opened, events, final, done, interrupted, target, adopted, reporting
-        )
-        mirroring.go(datasets)
+        _Mirroring(account, allowed, opened, events, final, done, interrupted, target, adopted, reporting).go(datasets)
     if interrupted():
         done.broken_off = True
         return
@@ -134,6 +126,12 @@ def mirror(
         tracker.supersede(previous, run_id)
         done.actions.append(f"replaces {previous}")
     done.final = final
+
+
+def _intent(job: Job, run: RunState | None, target: ModelTarget, datasets: DatasetPolicy) -> Intent:
+    """Tell what the run is opened for: the files that it does not have yet, and models if there may be some."""
+    files = () if (run and run.datasets) or datasets is DatasetPolicy.OFF else tuple(files_of(job).values())
+    return Intent(files, target.collection if _may_have_models(job) else None)
 
 
 def _is_settled(account: JobSource, job: Job, opened: Session, events: Sequence[Event], done: Mirrored) -> bool:

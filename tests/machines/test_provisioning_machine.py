@@ -341,6 +341,6 @@ def _logged_to(handler: logging.Handler) -> Iterator[None]:
 @pytest.mark.timeout(0)  # the deep profile takes its time
 @pytest.mark.usefixtures("part")
 def test_after_setup_a_plan_is_empty_and_nobody_has_lost_access(provisioning_bench: Bench) -> None:
-    """Nor is a version written twice, or the key in any output; and what people have given, teardown leaves."""
+    """No version is written twice, no output has the key, and teardown keeps what people gave."""
     machine = partial(ProvisioningMachine, provisioning_bench)
     run_state_machine_as_test(machine, settings=how(examples=12, steps=14))  # type: ignore[arg-type]  # it calls it, no more

@@ -12,7 +12,7 @@ ACCOUNT = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/rg-ml/providers/Microso
 
 
 def shell(*lines: str) -> str:
-    """What a shell prints that reads these lines."""
+    """What a shell prints when it reads these lines."""
     done = subprocess.run(
         [sys.executable, "-m", "sandbox", "shell"],
         input="\n".join([*lines, "exit", ""]),

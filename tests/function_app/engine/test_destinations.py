@@ -127,7 +127,7 @@ def test_a_file_is_uploaded_once_for_each_project(bench: Bench) -> None:
 
 
 def test_rules_on_metadata_work_with_the_default_settings(bench: Bench) -> None:
-    """Azure shows a job's metadata on the v1 surface only, which is what is asked then."""
+    """Azure shows a job's metadata on the v1 surface only, so that one is asked."""
     two_accounts(bench, a_job(metadata={"team": "search"}), a_job(id=OTHER_JOB))
     bench.tick(engine(bench, "metadata.team=search -> search"))
     assert places(bench) == {JOB: f"{ENTITY}/search", OTHER_JOB: f"{ENTITY}/{PROJECT}"}
