@@ -35,6 +35,7 @@ from function_app.tracking.wandb.versioned.versions import (
     newest_in,
     organization_of,
     point,
+    take_away,
     use,
     versions,
     versions_in,
@@ -165,7 +166,7 @@ class Models:
         if self.written and (days := min((each.lifetime for each in own if each.lifetime), default=0)):
             self.warnings.append(_EXPIRES.format(days))
         further = going_on_in(project, self._names)
-        write(self.api, [*relabelled, *_given(self.api, further, own), *self._best(own)])
+        write(self.api, [*relabelled, *_given(self.api, further, own), *self._best(there, own)])
         self._set_latest(self.api, self.collection, there)
         final = next((each for each in own if _alias(self.job) in each.aliases), None)
         if registry and final and self.job.status == "succeeded":
@@ -224,11 +225,17 @@ class Models:
     def _best_alias(self) -> str:
         return artifact_name(f"{self.job.id}-best")
 
-    def _best(self, own: Iterable[Version]) -> list[Change]:
-        """Return the change that moves `JOB-best` to the best of the job's models; empty if it is right or none is best."""
+    def _best(self, there: Iterable[Version], own: Sequence[Version]) -> list[Change]:
+        """Return the change that moves `JOB-best` to the best of the job's models; empty if it is right.
+
+        If none is the best, take the alias from a version that is not the job's.
+        """
         best, alias = best_checkpoint(self.checkpoints), self._best_alias
         version = next((each for each in own if best and each.metadata.get("fine_tuned_model") == best.model), None)
-        return [point(self.api, self.collection, alias, version.id)] if version and alias not in version.aliases else []
+        if version is None:
+            others = (each for each in there if alias in each.aliases and each not in own)
+            return [take_away(self.api, self.collection, alias, each.id) for each in others]
+        return [point(self.api, self.collection, alias, version.id)] if alias not in version.aliases else []
 
     @property
     def _names(self) -> list[str]:

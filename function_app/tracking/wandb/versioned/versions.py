@@ -178,8 +178,17 @@ def use(api: WandbApi, run_id: str, version_id: str) -> Change:
 
 def point(api: WandbApi, collection: str, alias: str, version_id: str) -> Change:
     """Return the change that moves an alias of a collection to this version."""
+    return Change("addAliases", _alias_of(api, collection, alias, version_id), "success")
+
+
+def take_away(api: WandbApi, collection: str, alias: str, version_id: str) -> Change:
+    """Return the change that removes an alias from this version."""
+    return Change("deleteAliases", _alias_of(api, collection, alias, version_id), "success")
+
+
+def _alias_of(api: WandbApi, collection: str, alias: str, version_id: str) -> dict[str, Any]:
     target = {"entityName": api.entity, "projectName": api.project, "artifactCollectionName": collection}
-    return Change("addAliases", {"artifactID": version_id, "aliases": [{**target, "alias": alias}]}, "success")
+    return {"artifactID": version_id, "aliases": [{**target, "alias": alias}]}
 
 
 def describe(version_id: str, metadata: Mapping[str, Any]) -> Change:
