@@ -9,8 +9,6 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-from provisioning.resource_ids import name_of
-
 SECRETS_OFFICER = "b86a8fe4-44ce-4948-aee5-eccb2c155cd7"
 """The role for the operator and the account's identity that Microsoft's page about W&B requires."""
 SECRETS_USER = "4633458b-17de-408a-b874-0445c86b69e6"
@@ -390,56 +388,3 @@ class WandbAccount:
     entity: str
     teams: tuple[str, ...]
     may_write: bool | None
-
-
-@dataclass(frozen=True)
-class FunctionAppName:
-    """Names a function app. Without a subscription, it is in the account's subscription."""
-
-    resource_group: str
-    name: str
-    subscription: str = ""
-
-
-@dataclass(frozen=True)
-class UserIdentity:
-    """A user-assigned managed identity of a function app. `id` is its ARM id."""
-
-    id: str
-    client_id: str
-    principal_id: str
-
-    @property
-    def name(self) -> str:
-        """The last part of its ARM id."""
-        return name_of(self.id)
-
-
-@dataclass(frozen=True)
-class FunctionApp:
-    """A function app as Azure Resource Manager shows it."""
-
-    name: str
-    state: str
-    system_identity: str | None = None  # the principal's object id
-    user_identities: tuple[UserIdentity, ...] = ()
-    runtime: str = ""  # such as "python 3.13"; empty if the plan does not say
-    template_version: str = ""  # of the template that deployed it; empty if it does not say
-
-
-@dataclass(frozen=True)
-class IndexedFunction:
-    """A function that the host of a function app has indexed."""
-
-    name: str
-    disabled: bool = False
-    package_version: str = ""  # of the package that it is part of; empty if it does not say
-
-
-@dataclass(frozen=True)
-class AlertRule:
-    """An alert rule that watches a function app. `receivers` counts those of its action groups."""
-
-    name: str
-    enabled: bool
-    receivers: int

@@ -9,10 +9,10 @@ from typing import Any
 from azure.core.exceptions import HttpResponseError
 
 from provisioning import shell
+from provisioning.app_models import FunctionApp, FunctionAppName, IndexedFunction, UserIdentity
 from provisioning.azure.transport.errors import translated
 from provisioning.azure.transport.rest import Rest
 from provisioning.errors import NotFoundError
-from provisioning.models import FunctionApp, FunctionAppName, IndexedFunction, UserIdentity
 
 _VERSION = "api-version=2024-11-01"
 PRESENT, EMPTY = "set", "empty"

@@ -10,9 +10,9 @@ from typing import Any
 
 from azure.core.exceptions import HttpResponseError
 
+from provisioning.app_models import AlertRule, FunctionAppName
 from provisioning.azure.transport.errors import translated
 from provisioning.azure.transport.rest import Rest
-from provisioning.models import AlertRule, FunctionAppName
 
 _RULES = "api-version=2023-12-01"
 _GROUPS = "api-version=2023-01-01"

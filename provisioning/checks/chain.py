@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from provisioning import shell
+from provisioning.app_models import FunctionApp, FunctionAppName
 from provisioning.azure.client import Azure
 from provisioning.checks import access
 from provisioning.checks.report import Finding, failed, known, ok, readable, skipped, warning
@@ -15,16 +16,7 @@ from provisioning.errors import (
     UnreachableError,
     VaultUnreachableError,
 )
-from provisioning.models import (
-    Account,
-    FunctionApp,
-    FunctionAppName,
-    Secret,
-    SecretState,
-    Target,
-    Vault,
-    WandbAccount,
-)
+from provisioning.models import Account, Secret, SecretState, Target, Vault, WandbAccount
 from provisioning.observation.inventory import require_usable
 from provisioning.observation.vault import find_vault, network_refusal
 from provisioning.planning.secret import expiry_warning, until

@@ -15,11 +15,12 @@ from function_app.shared_rules import (
     split_endpoints,
 )
 from provisioning import shell
+from provisioning.app_models import FunctionApp, FunctionAppName
 from provisioning.azure.function_apps import EMPTY
 from provisioning.checks import access, monitoring
 from provisioning.checks.chain import Chain
 from provisioning.checks.report import Finding, failed, known, ok, readable, skipped, warning
-from provisioning.models import Account, FunctionApp, FunctionAppName, Vault
+from provisioning.models import Account, Vault
 
 FUNCTIONS = ("find_jobs", "report_poison", "sync_job")
 """The functions of the app; a test compares them with function_app/."""

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from provisioning import shell
+from provisioning.app_models import FunctionAppName
 from provisioning.azure.client import Azure
 from provisioning.checks import chain, contributor, function_app
 from provisioning.checks.chain import Chain
@@ -11,7 +12,7 @@ from provisioning.checks.report import Finding, Report, ok, warning
 from provisioning.cli.output import documents, summaries
 from provisioning.cli.session import Session
 from provisioning.errors import BrokenLinkError
-from provisioning.models import FunctionAppName, WandbAccount
+from provisioning.models import WandbAccount
 from provisioning.planning.access.principals import NO_MFA
 from provisioning.wandb_key import Key
 

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+from provisioning.app_models import FunctionAppName
 from provisioning.azure.client import Azure
 from provisioning.checks import function_app
 from provisioning.checks.chain import Chain
@@ -9,7 +10,6 @@ from provisioning.cli.doctor import SIGN_IN, reported, sign_in
 from provisioning.cli.session import Session
 from provisioning.clock import attempts
 from provisioning.errors import HostUnavailableError
-from provisioning.models import FunctionAppName
 
 APP_CHECKS = ("function app", "app functions", "app version", "app alerts")
 CHECKS = (SIGN_IN, *APP_CHECKS)

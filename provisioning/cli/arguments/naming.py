@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from provisioning import resource_ids
+from provisioning.app_models import FunctionAppName
 from provisioning.errors import UsageError
-from provisioning.models import FunctionAppName, Scope, Target
+from provisioning.models import Scope, Target
 from provisioning.resource_ids import ResourceId
 
 if TYPE_CHECKING:

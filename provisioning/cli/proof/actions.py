@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from provisioning import shell
+from provisioning.app_models import FunctionAppName
 from provisioning.checks import function_app
 from provisioning.cli import doctor, rotation, setup, teardown
 from provisioning.cli.proof.trial import LIMIT, MARK, NotPossibleError, Trial
@@ -28,7 +29,7 @@ from provisioning.errors import (
     ProvisioningError,
     TimedOutError,
 )
-from provisioning.models import FunctionAppName, Principal, SecretState, VaultState
+from provisioning.models import Principal, SecretState, VaultState
 
 Measured = Mapping[str, str]
 _JOBS_ROLE = "Cognitive Services OpenAI User"

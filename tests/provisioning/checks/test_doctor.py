@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
+from provisioning.app_models import FunctionAppName
 from provisioning.checks.function_app import FUNCTIONS
 from provisioning.cli import doctor
 from provisioning.cli.doctor import APP_CHECKS
 from provisioning.errors import BrokenLinkError
-from provisioning.models import FunctionAppName
 from provisioning.wandb_key import check as check_with_wandb
 from sandbox.cloud import Cloud
 from tests.functions import declared

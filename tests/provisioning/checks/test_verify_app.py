@@ -4,9 +4,9 @@ from datetime import timedelta
 
 import pytest
 
+from provisioning.app_models import FunctionAppName
 from provisioning.cli import verify_app
 from provisioning.errors import BrokenLinkError
-from provisioning.models import FunctionAppName
 from tests.provisioning import chain
 from tests.provisioning.bench import Bench
 
