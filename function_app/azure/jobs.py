@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from function_app.data.fields import Fields, bounded, mapping, moment, text, texts, whole
+from function_app.data.fields import Fields, bounded, mapping, moment, text, texts, whole_or_text
 from function_app.data.jobs.metrics import STEP, flat, time_in, values_of
 from function_app.models import Checkpoint, Event, Job, JobError, ModelEnds
 
@@ -58,10 +58,10 @@ def job_from(account: str, source: object, region: str | None = None) -> Job:
         hyperparameters={name: value for name, value in hyperparameters.items() if value is not None},
         method_options=options,
         suffix=job.read("suffix", text) or job.read("user_provided_suffix", text),
-        seed=job.read("seed", whole),
+        seed=job.read("seed", whole_or_text),
         validation_file=job.read("validation_file", text),
         result_files=job.read("result_files", texts) or (),
-        trained_tokens=job.read("trained_tokens", whole),
+        trained_tokens=job.read("trained_tokens", whole_or_text),
         error=_error(job),
         integrations=tuple(each for each in integrations if isinstance(each, Mapping)),
         training_type=job.read("trainingType", text) or job.read("training_type", text),
@@ -95,7 +95,7 @@ def checkpoint_from(source: object) -> Checkpoint | None:
     return Checkpoint(
         id=checkpoint.read("id", text) or "",
         created_at=checkpoint.read("created_at", moment) or 0,
-        step=checkpoint.read("step_number", whole) or whole(metrics.pop(STEP, None)) or 0,
+        step=checkpoint.read("step_number", whole_or_text) or whole_or_text(metrics.pop(STEP, None)) or 0,
         model=model,
         metrics=values_of((name, value) for name, value in flat(metrics).items() if name != STEP),
     )

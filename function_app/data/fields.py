@@ -81,10 +81,13 @@ def number(value: Any) -> float | None:
 
 
 def whole(value: Any) -> int | None:
-    """Return a whole number, which may be written as text."""
-    if isinstance(value, str) and _DIGITS.fullmatch(value):
-        value = int(value)
+    """Return a whole number."""
     return int(value) if number(value) is not None and int(value) == value else None
+
+
+def whole_or_text(value: Any) -> int | None:
+    """Return a whole number that may be written as text."""
+    return int(value) if isinstance(value, str) and _DIGITS.fullmatch(value) else whole(value)
 
 
 def texts(value: Any) -> tuple[str, ...] | None:
