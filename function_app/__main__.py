@@ -2,11 +2,14 @@
 
 import sys
 
+from function_app.startup import importing
+
 
 def run() -> None:
     """Run the command line and exit. Without the package's dependencies, say how to install them."""
     try:
-        from function_app.cli.commands import run as run_commands
+        with importing():
+            from function_app.cli.commands import run as run_commands
     except ModuleNotFoundError as missing:
         if (missing.name or "").partition(".")[0] == __package__:
             raise  # a module of ours is missing: a bug

@@ -25,6 +25,7 @@ from function_app.engine.retry import waiting
 from function_app.errors import SyncError
 from function_app.models import Outcome, Result
 from function_app.shared_rules import VERSION
+from function_app.startup import importing
 from function_app.traffic import counted
 
 if TYPE_CHECKING:
@@ -258,7 +259,8 @@ def _settings() -> "Settings":
 def _engine() -> "Engine":
     """Return the engine of this process, created at the first invocation: indexing does not need the slow SDKs."""
     try:
-        from function_app.wiring import engine_from
+        with importing():
+            from function_app.wiring import engine_from
     except ImportError as error:
         raise SyncError(
             f"a package is missing, or was built for another Python than this {platform.python_version()}: {error}",

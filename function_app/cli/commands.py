@@ -24,6 +24,7 @@ from function_app.cli.submit import submit
 from function_app.errors import SettingsError, SyncError
 from function_app.models import DatasetPolicy, Outcome, Result, Selection
 from function_app.settings import Settings
+from function_app.startup import importing
 
 _UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 _PROGRAM = "aoai-wandb"  # the console command
@@ -186,11 +187,11 @@ def sync(
 def _sync(
     settings: Settings, selection: Selection, report: Report, asked: dict[str, bool], *, pause: float | None
 ) -> NoReturn:
-    # The SDKs take a second to import, which --help does not need.
-    from function_app.engine.engine import Interrupted
-    from function_app.engine.retry import Patience
-    from function_app.tracking.wandb.client import BY_HAND
-    from function_app.wiring import engine_from
+    with importing():  # the SDKs, which --help does not need
+        from function_app.engine.engine import Interrupted
+        from function_app.engine.retry import Patience
+        from function_app.tracking.wandb.client import BY_HAND
+        from function_app.wiring import engine_from
 
     for text in settings.routes.ignored():
         echo(text, err=True, fg="yellow")

@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from functools import cache
 from typing import TYPE_CHECKING, Self
 from urllib.parse import quote, urlsplit
 
 from function_app.data.jobs.description import artifact_name
 from function_app.models import RunState
+from function_app.startup import importing
 from function_app.tracking import Identity, Intent, Turn
 from function_app.tracking.wandb.access import require_writable
 from function_app.tracking.wandb.api import WandbApi
@@ -61,13 +63,19 @@ class WandbTracker:
         self, run_id: str, new: Identity | None, intent: Intent, turn: Turn
     ) -> AbstractContextManager["WandbSession"]:
         """See `attachments.open_run`. It imports the SDK, which takes half a second: to find pending jobs needs no SDK."""
-        from function_app.tracking.wandb.core.sdk import prepare
+        if not self.guest:
+            _prepare()
         from function_app.tracking.wandb.versioned.attachments import open_run
 
-        if not self.guest:
-            prepare()
         return open_run(self.api, run_id, new, intent, turn)
 
     def supersede(self, run_id: str, successor: str) -> None:
         """See `WandbApi.supersede`."""
         self.api.supersede(run_id, successor)
+
+
+@cache
+def _prepare() -> None:
+    with importing():
+        from function_app.tracking.wandb.core.sdk import prepare
+    prepare()
