@@ -7,8 +7,12 @@ import pytest
 from function_app.startup import importing
 
 
+def _failing_import() -> None:
+    assert not gc.isenabled()
+    raise ImportError
+
+
 def test_garbage_collection_goes_on_after_imports_even_if_one_fails() -> None:
     with pytest.raises(ImportError), importing():
-        assert not gc.isenabled()
-        raise ImportError
+        _failing_import()
     assert gc.isenabled()
