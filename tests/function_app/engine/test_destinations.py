@@ -76,7 +76,10 @@ def test_each_job_goes_where_its_rule_sends_it_with_the_files_that_the_rule_allo
     }  # nobody hides a job by its suffix
     store = bench.cloud.world.wandb.store
     here, there = store.run(ENTITY, PROJECT, JOB), store.run("acme-eu", "finetune", THIRD_JOB)
-    assert [sorted(file.entries) for run in (here, there) for file in run.used] == [[*TABLE, f"{FILE}.jsonl"], ["file"]]
+    assert [sorted(file.entries) for run in (here, there) for file in run.used] == [
+        [*TABLE, f"{FILE}.jsonl"],
+        ["reference.json"],
+    ]
     assert (there.config["account"], there.config["region"]) == ("aoai-eu", "westeurope")
     assert outcomes[THIRD_JOB].run_url.endswith(f"/acme-eu/finetune/runs/{THIRD_JOB}")
 

@@ -52,7 +52,7 @@ _KEPT = _DIRECTORIES | {
         "WANDB_ROUTES",
         "WANDB_REGISTRY",
     ),
-    *("WANDB_MODEL_ARTIFACT_NAME", "WANDB_MODEL_ARTIFACT_TYPE", "WANDB_ERROR_REPORTING"),
+    *("WANDB_MODEL_ARTIFACT_NAME", "WANDB_MODEL_ARTIFACT_TYPE", "WANDB_APP_URL", "WANDB_ERROR_REPORTING"),
 }
 """The variables of our settings, and the SDK's directories. Others change or redirect the SDK's runs (WANDB_LAUNCH gives them
 another id, WANDB_SERVICE another process), or have wandb-core log the key (WANDB_DEBUG, 0.31)."""

@@ -30,6 +30,8 @@ from function_app.tracking.wandb.runs import EXAMPLES, PARTITIONED, new_artifact
 
 DATASET = "dataset"
 RESULTS = "results"
+REFERENCE = "reference.json"
+"""Says where a file is that is not in W&B."""
 
 _PARTS = "examples"  # the folder with the one part of the table of examples
 
@@ -80,9 +82,9 @@ def dataset_artifact(
 ) -> wandb.Artifact:
     """Draft a training file's artifact: as much content as the policy allows, and the file's properties as metadata.
 
-    `full` has the file and a table of it, `sample` a table of some rows and a reference, `reference` no example at all. A file
-    that does not fit on the disk becomes a `sample`. Malformed lines are a table of line numbers and reasons, without quotes
-    from the lines.
+    `full` has the file and a table of it, `sample` a table of some rows, `reference` no example at all. Both of these say in
+    a small file where the file is. A file that does not fit on the disk becomes a `sample`. Malformed lines are a table of line
+    numbers and reasons, without quotes from the lines.
 
     Args:
         source: reads the file.
@@ -132,7 +134,10 @@ def _drafted(source: FileSource, known: File, policy: DatasetPolicy, directory: 
     if policy is DatasetPolicy.FULL:  # the file's own name is only metadata
         add_local_file(artifact, path, f"{artifact_name(file_id)}.jsonl")
     else:
-        artifact.add_reference(f"azureopenai://{source.name}/files/{file_id}", name="file", checksum=False)
+        # A reference of the SDK with an address of Azure OpenAI would make Artifact.download() fail (wandb 0.31).
+        path = directory / REFERENCE
+        path.write_text(json.dumps({"account": source.name, "file_id": file_id}), encoding="utf-8")
+        add_local_file(artifact, path, path.name)
     if examples:
         columns = {name: int if name in NUMBERS else str for name in SPECS[Format(tally.format)].columns}
         _add_table(artifact, directory, f"{_PARTS}/1", columns, examples)

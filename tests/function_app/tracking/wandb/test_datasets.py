@@ -163,7 +163,7 @@ def test_under_reference_and_off_no_text_of_a_file_is_sent(bench: Bench, policy:
 def test_reference_sends_statistics_of_the_file(bench: Bench) -> None:
     bench.world(a_job(), files=[secret_file()])
     bench.tick(bench.engine(sync_datasets=DatasetPolicy.REFERENCE))
-    assert sorted(dataset(bench).entries) == ["file", "malformed.table.json"]
+    assert sorted(dataset(bench).entries) == ["malformed.table.json", "reference.json"]
     metadata = dataset(bench).metadata
     assert (metadata["examples"], metadata["malformed_lines"], metadata["rows_in_table"]) == (120, 1, 0)
     assert metadata["messages_by_role"] == {"user": 120, "assistant": 120, "other": 120}
@@ -183,10 +183,23 @@ def test_off_sends_only_the_id_of_a_file(bench: Bench) -> None:
 def test_sample_sends_a_hundred_examples_and_not_the_file(bench: Bench) -> None:
     bench.world(a_job(), files=[secret_file()])
     bench.tick(bench.engine(sync_datasets=DatasetPolicy.SAMPLE))
-    assert sorted(dataset(bench).entries) == [*TABLE, "file", "malformed.table.json"]
+    assert sorted(dataset(bench).entries) == [*TABLE, "malformed.table.json", "reference.json"]
     assert len(table(bench)) == dataset(bench).metadata["rows_in_table"] == 100
     assert sum(text.count(SECRET) for text in everything_sent(bench)) >= 100
-    assert dataset(bench).entries["file"].ref == f"azureopenai://aoai-ml/files/{FILE}"
+    assert json.loads(dataset(bench).read("reference.json")) == {"account": "aoai-ml", "file_id": FILE}
+
+
+@pytest.mark.parametrize("policy", ["full", "sample", "reference"])
+def test_a_dataset_can_be_downloaded_with_the_sdk_under_every_policy(
+    bench: Bench, policy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for each in ("CACHE_DIR", "ARTIFACT_DIR", "DATA_DIR"):
+        monkeypatch.setenv(f"WANDB_{each}", str(tmp_path / "sdk"))
+    bench.world(a_job())
+    bench.tick(bench.engine(sync_datasets=DatasetPolicy(policy)))
+    artifact = wandb.Api(api_key=KEY).artifact(f"{ENTITY}/{PROJECT}/{FILE}:latest")
+    there = Path(artifact.download(str(tmp_path / "here")))
+    assert {str(each.relative_to(there)) for each in there.rglob("*") if each.is_file()} == set(dataset(bench).entries)
 
 
 class Huge:
@@ -206,7 +219,11 @@ def test_a_file_that_does_not_fit_on_the_disk_is_a_sample(tmp_path: Path) -> Non
     artifact = dataset_artifact(Huge(), FILE, DatasetPolicy.FULL, tmp_path, FILE)
     assert (artifact.metadata["policy"], artifact.metadata["rows_in_table"]) == ("sample", SAMPLE_ROWS)
     assert "did not fit on the disk" in (artifact.description or "")
-    assert {path.name for path in tmp_path.iterdir()} == {"examples", "examples.partitioned-table.json"}
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "examples",
+        "examples.partitioned-table.json",
+        "reference.json",
+    }
 
 
 @pytest.mark.parametrize("maker", [{}, {"run": None, "user": "vera"}, {"run": "ftjob-9", "user": "vera"}])
