@@ -46,11 +46,7 @@ class Logs:
     def _query(self, call: Call) -> Reply:
         resource = f"/{call.params['resource']}"
         if not self._tenant.may(call.who.object_id, "Microsoft.Insights/components/query/read", resource):
-            raise _error(
-                403,
-                "InsufficientAccessError",
-                "The credentials have insufficient access for this operation",
-            )
+            raise _error(403, "InsufficientAccessError", "The credentials have insufficient access for this operation")
         query = str(call.json["query"])
         lines = [
             line

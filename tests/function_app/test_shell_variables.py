@@ -30,9 +30,7 @@ SYNC = "from function_app import sync; sync(project='fine-tuning', entity='acme'
 
 
 @pytest.mark.parametrize(
-    ("argv", "variables"),
-    [((), OF_THE_SDK | OF_OTHER_RUNS), (("-c", SYNC), OF_THE_SDK)],
-    ids=["command", "function"],
+    ("argv", "variables"), [((), OF_THE_SDK | OF_OTHER_RUNS), (("-c", SYNC), OF_THE_SDK)], ids=["command", "function"]
 )
 def test_variables_of_the_sdk_change_nothing(bench: Bench, argv: tuple[str, ...], variables: dict[str, str]) -> None:
     bench.world(a_job())

@@ -1,7 +1,6 @@
 """Models in W&B: versions, the lineage between jobs, and the registry, against the sandbox."""
 
 import json
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +14,7 @@ from function_app.data.routes import Registry
 from function_app.engine.planner import RULE
 from function_app.models import DatasetPolicy, Result
 from sandbox.runtime.faults import Gate
-from sandbox.wandb.artifacts import Artifact, Collection
+from sandbox.wandb.artifacts import Collection
 from tests.function_app.conftest import ENTITY, FILE, JOB, KEY, OTHER_JOB, PROJECT, Bench, a_file, a_job, syncing
 
 FAMILY = "gpt-4o-mini-2024-07-18-tickets"
@@ -34,20 +33,16 @@ def linked(bench: Bench, name: str = FAMILY, registry: str = "model") -> Collect
     return bench.cloud.world.wandb.store.collection("acme-org", f"wandb-registry-{registry}", name)
 
 
-def metadata_of(version: Artifact) -> Mapping[str, Any]:
-    return version.metadata
-
-
 def test_a_models_file_and_metadata_describe_the_model_and_its_training(bench: Bench) -> None:
     bench.world(a_job(**FIRST))
     bench.tick()
     first, second, final = collection(bench).versions
     assert [list(each.entries) for each in (first, second, final)] == [["model_metadata.json"]] * 3
-    assert [metadata_of(each)["step"] for each in (first, second, final)] == [10, 20, 30]
-    assert [metadata_of(each)["final"] for each in (first, second, final)] == [False, False, True]
-    assert metadata_of(first)["fine_tuned_model"] == f"{MODEL}:ckpt-step-10"
-    assert metadata_of(final)["fine_tuned_model"] == bench.run().config["fine_tuned_model"] == MODEL
-    job = metadata_of(final)["job"]
+    assert [each.metadata["step"] for each in (first, second, final)] == [10, 20, 30]
+    assert [each.metadata["final"] for each in (first, second, final)] == [False, False, True]
+    assert first.metadata["fine_tuned_model"] == f"{MODEL}:ckpt-step-10"
+    assert final.metadata["fine_tuned_model"] == bench.run().config["fine_tuned_model"] == MODEL
+    job = final.metadata["job"]
     assert (job["hyperparameters"]["n_epochs"], job["suffix"], job["trained_tokens"]) == (
         3,
         "tickets",
@@ -154,7 +149,7 @@ def test_the_dates_on_which_a_model_and_its_base_model_end_are_in_the_config_and
         "base_model_training_ends_at": "2027-04-01T00:00:00Z",
     }
     expected = dates if version == "auto" else {}
-    for told in (bench.run().config, *(metadata_of(each) for each in collection(bench).versions)):
+    for told in (bench.run().config, *(each.metadata for each in collection(bench).versions)):
         assert {name: told[name] for name in dates if name in told} == expected
 
 
@@ -184,7 +179,7 @@ def test_a_job_that_trains_a_model_further_has_it_as_input_in_either_order_of_mi
     bench.world(a_job(**FIRST), a_job(id=OTHER_JOB, model=model, suffix="more"))
     for job in order:
         assert bench.engine().sync_job("aoai-ml", job).final
-    [version] = [each for each in collection(bench).versions if metadata_of(each)["fine_tuned_model"] == model]
+    [version] = [each for each in collection(bench).versions if each.metadata["fine_tuned_model"] == model]
     assert [each for each in bench.run(OTHER_JOB).used if each.type == "model"] == [version]
     assert [each for each in bench.run().used if each.type == "model"] == []
     assert version.created_by is bench.run()
@@ -211,12 +206,12 @@ def test_all_models_can_share_a_registry_collection_whose_latest_is_of_the_newes
     for job in (OTHER_JOB, JOB):  # the older one is mirrored later
         assert bench.engine(wandb_registry=Registry("model", "support-bot")).sync_job("aoai-ml", job).final
     shelf = linked(bench, "support-bot")
-    assert [metadata_of(each)["job"]["job_id"] for each in shelf.versions] == [OTHER_JOB, JOB]
+    assert [each.metadata["job"]["job_id"] for each in shelf.versions] == [OTHER_JOB, JOB]
     assert shelf.latest is shelf.versions[0]
     for family, job in ((FAMILY, JOB), ("gpt-4o-mini-2024-07-18", OTHER_JOB)):
         latest = collection(bench, family).latest
         assert latest is not None
-        assert metadata_of(latest)["job"]["job_id"] == job
+        assert latest.metadata["job"]["job_id"] == job
 
 
 @pytest.mark.parametrize("outcome", [{"status": "failed"}, {"status": "cancelled", "at_step": 25}])
@@ -300,7 +295,7 @@ def test_a_newer_job_that_ends_in_the_meantime_has_latest_without_an_additional_
         gate.opened.set()
         assert slow.result(timeout=60).final
     assert latest_of(bench) == OTHER_JOB
-    assert metadata_of(collection(bench).versions[-1])["job"]["job_id"] == JOB
+    assert collection(bench).versions[-1].metadata["job"]["job_id"] == JOB
     [moved] = [each for each in bench.cloud.world.trace.exchanges if each.operation == "AddAliases"]
     assert "upsertBucket" in json.dumps(moved.as_json()["request"])  # in the same request as the last write to the run
 
@@ -334,7 +329,7 @@ def latest_of(bench: Bench) -> str:
     """The job whose model has `latest`."""
     latest = collection(bench).latest
     assert latest is not None
-    return str(metadata_of(latest)["job"]["job_id"])
+    return str(latest.metadata["job"]["job_id"])
 
 
 def test_a_model_that_another_run_made_is_never_taken_for_the_jobs_own(bench: Bench) -> None:
@@ -345,7 +340,7 @@ def test_a_model_that_another_run_made_is_never_taken_for_the_jobs_own(bench: Be
     engine = bench.engine(wandb_registry=REGISTRY)
     assert all(outcome.final for outcome in bench.tick(engine).values())
     own = collection(bench).versions[1:]
-    assert [metadata_of(each)["step"] for each in own] == [10, 20, 30]
+    assert [each.metadata["step"] for each in own] == [10, 20, 30]
     assert collection(bench).latest is own[-1]
     assert collection(bench).aliases_of(theirs) == []
     assert linked(bench).versions == [own[-1]]
