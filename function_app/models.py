@@ -212,7 +212,7 @@ class RunState:
         ended: when the job was first seen terminal, in seconds since the epoch; None if it was not.
         best: the best value of each metric and its step.
         lines: the number of rows of the run; W&B may show too few for some seconds.
-        rows_differ: whether W&B shows another number of rows than we wrote, while that can still be corrected.
+        surplus: the rows that W&B shows beyond those that we wrote, negative for missing ones, while that can still be corrected.
         foreign: whether another tool (wandb's own WandbLogger) made it.
         other_user: the W&B user who made it, if that is not the user of our key.
         superseded_by: the id of the run that replaced it and was deleted. If it existed, it would be the newest run.
@@ -237,7 +237,7 @@ class RunState:
     ended: int | None = None
     best: Mapping[str, Any] = field(default_factory=dict)
     lines: int = 0
-    rows_differ: bool = False
+    surplus: int = 0
     superseded_by: str | None = None
     unmarked: tuple[str, ...] = ()
 

@@ -26,10 +26,7 @@ LONG_AGO = 86_400.0
 """Seconds after its end from which a job without a run is compared with the record of complete runs. Until then, the run is
 asked for by its id."""
 
-_DIFFERENT = (
-    "W&B shows {:,} rows of this run, which is not the number that was written. Its answers may be late by seconds;"
-    " the next sync checks again."
-)
+_SURPLUS = "Another program added {:,} rows to this run while it was written. The next sync checks them."
 
 _Jobs = dict[str, tuple[JobSource, Job, DatasetPolicy]]
 
@@ -228,8 +225,8 @@ class _Records:
 
 
 def with_compared_counts(mirrored: Iterable[Candidate], outcomes: Iterable[Outcome]) -> list[Outcome]:
-    """List the runs that were ended once more, and return the outcomes with a warning for each one whose rows W&B does not
-    show as they were written. This is for the command line, which has no leases. In Functions, the next tick compares.
+    """List the runs that were ended once more, and return the outcomes with a warning for each one that has more rows than were
+    written. This is for the command line, which has no leases. Every later listing compares again (`planner.decide`).
     """
     ended = {outcome.job for outcome in outcomes if outcome.final and outcome.result is Result.SYNCED}
     by_tracker: dict[Tracker, list[str]] = defaultdict(list)
@@ -243,7 +240,11 @@ def with_compared_counts(mirrored: Iterable[Candidate], outcomes: Iterable[Outco
         except WandbError as error:
             log.info("rows not compared project=%s reason=%s", tracker.project, error.message)
             continue
-        warnings |= {job: _DIFFERENT.format(run.lines) for job, run in runs.items() if run.rows_differ}
+        for job, run in runs.items():
+            if run.surplus < 0:  # usually because the count is late by seconds
+                log.info("rows not shown yet job=%s rows=%d missing=%d", job, run.lines, -run.surplus)
+            if run.surplus > 0:
+                warnings[job] = _SURPLUS.format(run.surplus)
     return [
         replace(each, warnings=(*each.warnings, warnings[each.job])) if each.job in warnings else each
         for each in outcomes

@@ -89,7 +89,7 @@ def decide(
 
 
 def _of_complete(run: RunState) -> Decision:
-    if run.rows_differ:
+    if run.surplus:
         return Decision(Action.MIRROR, "W&B shows other rows than were written")
     return Decision(Action.NOTHING, _by_whom(run))
 

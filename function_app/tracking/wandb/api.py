@@ -350,7 +350,7 @@ def _state(node: Mapping[str, Any], job_id: str, number: int, url: str, now: flo
         rule=ours.rule,
         last_step=max(steps),
         lines=lines,
-        rows_differ=correctable and lines != ours.position.end,
+        surplus=lines - ours.position.end if correctable else 0,
         source=ours.source,
         results_file=ours.results_file,
         datasets=ours.datasets,

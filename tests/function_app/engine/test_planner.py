@@ -80,7 +80,7 @@ def test_a_complete_run_that_wandb_does_not_list_is_not_made_again() -> None:
 
 
 def test_a_complete_run_with_other_rows_than_were_written_is_pending() -> None:
-    assert decide(a_job(), a_run(rows_differ=True)).action is Action.MIRROR
+    assert decide(a_job(), a_run(surplus=-1)).action is Action.MIRROR
 
 
 def test_a_run_that_somebody_stopped_is_not_revived() -> None:
