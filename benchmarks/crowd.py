@@ -87,11 +87,13 @@ def settle(cloud: Cloud, accounts: int, jobs: int, running: int) -> None:
 
 
 def forget(cloud: Cloud, pending: int, accounts: int, jobs: int) -> set[str]:
-    """Remove the runs of this number of ended jobs, spread over all accounts. Return the jobs' ids."""
+    """Remove the runs of this number of ended jobs, spread over all accounts. Return the jobs' ids.
+
+    The job that was mirrored keeps its run: the app has a record of it, and does not make a complete run again."""
     runs = cloud.world.wandb.store.project(ENTITY, PROJECT)
     assert runs is not None, "nothing was mirrored yet"
     ended = [job_id(account, number) for number in range(jobs) for account in range(accounts)]
-    ended = [job for job in ended if job in runs.runs]
+    ended = [job for job in ended if job in runs.runs and job != job_id(0, 0)]
     chosen = {ended[index * len(ended) // pending] for index in range(pending)}
     for job in chosen:
         del runs.runs[job]

@@ -13,7 +13,7 @@ SyncError
 ├── RequestError             the options of `submit` contradict each other (authoring.request)
 ├── InvalidFileError         `check` finds errors in a file that is to be uploaded (authoring.request)
 ├── UnusableFileError        the account cannot use an uploaded file (authoring.submission)
-├── TokenizerError           tokens cannot be counted, only estimated (authoring.tokens)
+├── TokenizerError           tokens cannot be counted, only estimated (authoring.checking.tokens)
 ├── AccountError             Azure OpenAI (or OpenAI)
 │   ├── AccessError          … refuses access
 │   ├── NotThereError        … has no such job or file
@@ -23,10 +23,10 @@ SyncError
     ├── KeyRefusedError      … does not accept the key
     ├── RunDeletedError      … the run was deleted there; its id cannot be reused
     ├── UnusableRunError     … lost rows of the run, which must be replaced
-    ├── DashboardError       … does not save the workspace (authoring.dashboard)
-    ├── AutomationError      … does not create an automation (authoring.automations)
+    ├── DashboardError       … does not save the workspace (authoring.dashboards.dashboard)
+    ├── AutomationError      … does not create an automation (authoring.dashboards.automations)
     └── WandbBusyError       … is unreachable, busy or failing; retry later
-        └── UnclearError     … failed without a clear reason (tracking.wandb.sdk)
+        └── UnclearError     … failed without a clear reason (tracking.wandb.core.sdk)
 
 Errors of a single command are defined in its module, which is in brackets.
 """

@@ -162,7 +162,7 @@ def test_a_missing_job_is_a_failure_that_names_it(bench: Bench, run: Command) ->
 
 def test_follow_outlasts_an_outage_and_ends_when_every_job_has_ended(bench: Bench, run: Command) -> None:
     """One document sums up all passes: 60 steps, however many passes it took to see them."""
-    busy = {"status": 503, "headers": {"retry-after": "60"}}  # longer than the client waits within a pass
+    busy = {"status": 503, "headers": {"retry-after": "90"}}  # longer than a command waits within a pass
     outage = {"op": "Runs", "when": {"nth": [2, 3]}, "do": busy}
     bench.world(a_job(**STARTED), clock={"rate": 400}, faults=[outage])  # a virtual minute takes 0.15 s
     done = run("function_app", "sync", "--follow", "--interval", "0.2s", "-o", "json", env=SETTINGS)

@@ -35,6 +35,7 @@ _TEARDOWN_TIMEOUT = 10.0
 
 _WAIT_MIN, _WAIT_MAX = 1.0, 8.0  # seconds, doubled each time; for less than 1 s wandb-core takes 2 s (0.31)
 
+_STATUS = re.compile(r"\breturned error (\d{3})\b")
 _REQUEST = re.compile(r"^(?:[A-Z]+ \S+ )?giving up after \d+ attempt\(s\): (?:[A-Z][a-z]+ \"[^\"]*\": )?")
 _SIGNING_IN = "[wandb.login()]"
 _preparing = threading.Lock()
@@ -174,6 +175,12 @@ def errors(server: str) -> Iterator[None]:
 
 class UnclearError(WandbBusyError):
     """The SDK failed without a clear reason."""
+
+
+def refused_with(text: str) -> int | None:
+    """Return the HTTP status of W&B's refusal. wandb-core (0.31) passes it on only as a part of its message."""
+    found = _STATUS.search(text)
+    return int(found[1]) if found else None
 
 
 def short_message(text: str) -> str:

@@ -4,6 +4,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
+from http import HTTPStatus
 from pathlib import Path
 from typing import Self
 
@@ -13,7 +14,7 @@ from function_app.errors import WandbBusyError, WandbError
 from function_app.tracking.wandb.api import WandbApi
 from function_app.tracking.wandb.core.internals import ArtifactHandle, deliver_artifact
 from function_app.tracking.wandb.core.scratch import scratch
-from function_app.tracking.wandb.core.sdk import errors, short_message
+from function_app.tracking.wandb.core.sdk import errors, refused_with, short_message
 from function_app.tracking.wandb.runs import OpenRun
 
 ON_DISK = 64 * 1024 * 1024
@@ -37,7 +38,7 @@ class Uploads:
         self.warnings: list[str] = []
         self._api = api
         self._run = run
-        self._sent: list[tuple[ArtifactHandle, Callable[[str], object]]] = []
+        self._sent: list[tuple[ArtifactHandle, Callable[[], ArtifactHandle], Callable[[str], object]]] = []
         self._files = ExitStack()
         self._held = ExitStack()
         self._size = 0
@@ -80,15 +81,17 @@ class Uploads:
         Raises:
             WandbError: W&B refused this artifact or an earlier one.
         """
-        with errors(self._api.base_url):
-            handle = deliver_artifact(self._run.handle, artifact, aliases, used=used, step=step)
+
+        def deliver() -> ArtifactHandle:
+            with errors(self._api.base_url):
+                return deliver_artifact(self._run.handle, artifact, aliases, used=used, step=step)
 
         def accepted(version_id: str) -> None:
             if used:
                 self.inputs.append(version_id)
             taken(version_id)
 
-        self._sent.append((handle, accepted))
+        self._sent.append((deliver(), deliver, accepted))
         if not self._size:
             self._began = time.monotonic()
         self._size += artifact.size
@@ -102,9 +105,9 @@ class Uploads:
             WandbError: W&B refused something; what it accepted is kept.
         """
         refused: list[WandbError] = []
-        for handle, taken in self._sent:
+        for handle, deliver, taken in self._sent:
             try:
-                taken(self._version(handle))
+                taken(self._version(handle, deliver))
             except WandbError as error:
                 refused.append(error)
         self._sent.clear()
@@ -113,16 +116,23 @@ class Uploads:
         if refused:
             raise refused[0]
 
-    def _version(self, handle: ArtifactHandle) -> str:
+    def _version(self, handle: ArtifactHandle, deliver: Callable[[], ArtifactHandle]) -> str:
+        """Return the id of a version that W&B has. A version that met a conflict is sent once more: of two processes that
+        commit the same file at the same time, W&B refuses one, and then has the file (wandb/wandb#4260)."""
+        version, refused = self._answer(handle)
+        if refused_with(refused) == HTTPStatus.CONFLICT:
+            version, refused = self._answer(deliver())
+        if refused:
+            raise WandbBusyError(f"W&B did not accept an artifact: {short_message(refused)}")
+        return version
+
+    def _answer(self, handle: ArtifactHandle) -> tuple[str, str]:
         limit = self._began + self._api.client.limits.upload + self._size / SLOWEST_UPLOAD - time.monotonic()
         try:
             with errors(self._api.base_url):
-                version, refused = handle.wait(max(limit, 0))
+                return handle.wait(max(limit, 0))
         except TimeoutError:
             raise WandbBusyError(
                 f"W&B did not accept {self._size:,} bytes of artifacts in time.",
                 "Nothing is lost: the next sync sends them again. Check the network to W&B's object store.",
             ) from None
-        if refused:
-            raise WandbBusyError(f"W&B did not accept an artifact: {short_message(refused)}")
-        return version

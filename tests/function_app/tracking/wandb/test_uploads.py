@@ -74,6 +74,15 @@ def test_a_refused_upload_is_reported_and_the_other_one_succeeds(bench: Bench, r
     assert len(there(bench)) == len(uploads.inputs) == 1
 
 
+def test_an_upload_that_met_a_conflict_with_another_process_is_sent_again(bench: Bench, run: WandbSession) -> None:
+    conflict = {"op": "CommitArtifact", "when": {"times": 1}, "do": {"status": 409}}
+    bench.cloud.world.faults.faults.append(Fault.model_validate(conflict))
+    with Uploads(bench.api(), run) as uploads:
+        for name in NAMES:
+            send(uploads, name, used=True)
+    assert len(there(bench)) == len(uploads.inputs) == 2
+
+
 def test_after_an_error_in_the_block_uploads_finish_and_their_errors_are_dropped(
     bench: Bench, run: WandbSession
 ) -> None:
