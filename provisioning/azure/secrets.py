@@ -7,18 +7,12 @@ from datetime import datetime
 from typing import Any
 
 from azure.core.credentials import TokenCredential
-from azure.core.exceptions import (
-    DecodeError,
-    HttpResponseError,
-    ResourceNotFoundError,
-    ServiceRequestError,
-    ServiceResponseError,
-)
+from azure.core.exceptions import AzureError, HttpResponseError, ResourceNotFoundError
 from azure.keyvault.secrets import SecretClient
 from pydantic import SecretStr
 
 from provisioning import shell
-from provisioning.azure.transport.errors import code, inner_code, text, translated
+from provisioning.azure.transport.errors import code, inner_code, is_lost, text, translated
 from provisioning.azure.transport.pipeline import TIMEOUTS, BoundedRetryPolicy, Waiting, log_response, silent
 from provisioning.errors import (
     AccessNotEffectiveError,
@@ -179,12 +173,13 @@ class VaultSecrets:
         with translated(f"Writing secret {name}"):
             try:
                 self._write(name, value, expires, tags, content_type)
-            except (ServiceRequestError, ServiceResponseError, DecodeError):
-                # The answer was lost, so the version may exist, and a retry would write another one. azure-core raises
-                # ServiceRequestError for a broken connection whether or not the request arrived.
-                if self._read(name).value != value:
+            except AzureError as error:
+                if is_lost(error):  # the version may exist, and a retry would write another one
+                    if self._read(name).value != value:
+                        raise
+                    return
+                if not isinstance(error, HttpResponseError):
                     raise
-            except HttpResponseError as error:
                 self._raise_refusal(error)
                 if error.status_code == 409 and inner_code(error) in _IN_TRANSITION:
                     raise VaultBusyError(

@@ -105,10 +105,23 @@ def policy_names(error: HttpResponseError) -> list[str]:
     return list(dict.fromkeys(names))
 
 
+def is_lost(error: AzureError) -> bool:
+    """Return whether the request may have been carried out, although there is no answer that can be read.
+
+    azure-core raises ServiceRequestError for a broken connection whether or not the request arrived, and HttpResponseError
+    without a response if the connection is reset while the body is read.
+    """
+    if isinstance(error, ClientAuthenticationError):
+        return False
+    if isinstance(error, HttpResponseError) and not isinstance(error, DecodeError):
+        return error.response is None
+    return isinstance(error, ServiceRequestError | ServiceResponseError | DecodeError)
+
+
 def _ours(doing: str, error: AzureError) -> ProvisioningError:
     if isinstance(error, ClientAuthenticationError) and error.response is None:
         return sign_in_error(_words(error))
-    if isinstance(error, ServiceRequestError | ServiceResponseError):
+    if is_lost(error) and not isinstance(error, DecodeError):
         return UnreachableError(
             f"{doing} got no answer: {_reason(error)}.",
             hint=TRUST
