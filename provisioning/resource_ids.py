@@ -35,6 +35,11 @@ def group_id_of(scope: str) -> str:
     return scope.partition("/providers/")[0]
 
 
+def subscription_id_of(scope: str) -> str:
+    """The id of the subscription that a scope is in, or the scope itself if it is one."""
+    return "/".join(scope.split("/")[:3])
+
+
 def same(one: str, other: str) -> bool:
     """Whether both are the same id."""
     return one.lower() == other.lower()

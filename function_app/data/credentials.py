@@ -39,19 +39,8 @@ _KNOWN_WORDS = ("eyJ", "sk-", "ghp_", "github_pat_", "xox", "AKIA", "Key=", "PRI
 
 _SUSPICIOUS = (
     *(b"://", b"bearer", b"basic", b"auth", b"pass", b"pwd", b"secret", b"credential", b"cookie", b"headers"),
-    *(
-        b"key",
-        b"token",
-        b"sas",
-        b"sig",
-        b"connection",
-        b"eyj",
-        b"sk-",
-        b"ghp_",
-        b"github_pat_",
-        b"xox",
-        b"akia",
-    ),
+    *(b"key", b"token", b"sas", b"sig", b"connection"),
+    *(b"eyj", b"sk-", b"ghp_", b"github_pat_", b"xox", b"akia"),
     *(rb"\u", rb"\/"),
 )
 """Every line with a credential contains one of these, in any case. The last two are escapes of JSON, which may hide the others.

@@ -146,5 +146,5 @@ def tell(outcome: Outcome, seconds: float, traffic: Traffic) -> None:
         extra=fields,
     )
     for text in outcome.warnings:
-        said: dict[str, object] = {"job": outcome.job, "account": outcome.account, "reason": text}
-        log.warning("told job=%(job)s account=%(account)s reason=%(reason)s", said, extra=said)
+        warning: dict[str, object] = {"job": outcome.job, "account": outcome.account, "reason": text}
+        log.warning("told job=%(job)s account=%(account)s reason=%(reason)s", warning, extra=warning)

@@ -8,8 +8,6 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from azure.core.exceptions import HttpResponseError
-
 from provisioning.app_models import AlertRule, FunctionAppName
 from provisioning.azure.transport.errors import translated
 from provisioning.azure.transport.rest import Rest
@@ -62,12 +60,8 @@ class Monitoring:
     def _receivers(self, action_group: str) -> int:
         """How many receivers an action group has. One that is disabled or gone has none."""
         with translated("Reading an action group"):
-            try:
-                properties = self._arm.get(f"{action_group}?{_GROUPS}")["properties"]
-            except HttpResponseError as error:
-                if error.status_code != 404:
-                    raise
-                return 0
+            found = self._arm.find(f"{action_group}?{_GROUPS}")
+        properties = found["properties"] if found else {}
         if properties.get("enabled") is False:
             return 0
         return sum(len(value) for name, value in properties.items() if name.endswith("Receivers") and value)

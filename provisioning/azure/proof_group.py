@@ -6,9 +6,6 @@ that take long return at once; read the state to see their end.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
-
-from azure.core.exceptions import HttpResponseError
 
 from provisioning.azure.transport.errors import translated
 from provisioning.azure.transport.rest import Rest
@@ -42,7 +39,7 @@ class ProofGroup:
     def tags(self) -> Mapping[str, str] | None:
         """The tags of the group; None if there is no such group."""
         with translated(f"Reading resource group {self.name}"):
-            found = self._found(f"{self.id}?{_RESOURCES}")
+            found = self._arm.find(f"{self.id}?{_RESOURCES}")
         return None if found is None else dict(found.get("tags") or {})
 
     def create(self, location: str, tags: Mapping[str, str]) -> None:
@@ -74,7 +71,7 @@ class ProofGroup:
     def deleted_account(self, name: str, location: str) -> bool:
         """Whether there is a deleted account of this group with this name, which is taken until it is purged."""
         with translated(f"Reading the deleted account {name}"):
-            return self._found(self._deleted_account(name, location)) is not None
+            return self._arm.find(self._deleted_account(name, location)) is not None
 
     def purge_account(self, name: str, location: str) -> None:
         """Begin to purge the deleted account."""
@@ -119,7 +116,7 @@ class ProofGroup:
     def deleted_vault(self, name: str, location: str) -> bool:
         """Whether there is a deleted vault of this group with this name, which is taken until it is purged."""
         with translated(f"Reading the deleted Key Vault {name}"):
-            found = self._found(f"{self._deleted_vault(name, location)}?{_VAULTS}")
+            found = self._arm.find(f"{self._deleted_vault(name, location)}?{_VAULTS}")
         ours = f"{self.id}/providers/Microsoft.KeyVault/vaults/{name}".lower()
         return found is not None and str(found["properties"].get("vaultId")).lower() == ours
 
@@ -133,14 +130,3 @@ class ProofGroup:
 
     def _vault(self, name: str) -> str:
         return f"{self.id}/providers/Microsoft.KeyVault/vaults/{name}?{_VAULTS}"
-
-    # --- requests ------------------------------------------------------------------------------------------------
-
-    def _found(self, path: str) -> Any:
-        """The JSON at a path; None if it does not exist."""
-        try:
-            return self._arm.get(path)
-        except HttpResponseError as error:
-            if error.status_code != 404:
-                raise
-            return None

@@ -14,7 +14,7 @@ from provisioning.azure.transport.errors import code, text, translated
 from provisioning.azure.transport.rest import Rest
 from provisioning.errors import ConditionalRoleError, ConflictError, PrincipalMissingError, PrincipalUnsupportedError
 from provisioning.models import Assignment, Permissions, Principal, RoleDefinition
-from provisioning.resource_ids import assignment_name, below, name_of, same
+from provisioning.resource_ids import assignment_name, below, name_of, same, subscription_id_of
 
 
 class Roles:
@@ -121,9 +121,8 @@ class Roles:
         self, kind: str, scope: str, principal: Principal, role_id: str, description: str
     ) -> Assignment | None:
         """Assign the role to a principal of this type; None if it is of another type."""
-        subscription = "/".join(scope.split("/")[:3])
         wanted = RoleAssignmentCreateParameters(
-            role_definition_id=f"{subscription}/providers/Microsoft.Authorization/roleDefinitions/{role_id}",
+            role_definition_id=f"{subscription_id_of(scope)}/providers/Microsoft.Authorization/roleDefinitions/{role_id}",
             principal_id=principal.object_id,
             principal_type=kind,
             description=description,

@@ -33,7 +33,7 @@ from provisioning.planning.governance import (
     switching_right,
 )
 from provisioning.planning.steps import Plan
-from provisioning.resource_ids import group_id_of
+from provisioning.resource_ids import group_id_of, subscription_id_of
 
 _VAULT_VERSION, _ACCOUNT_VERSION, _ROLE_VERSION = "2023-07-01", "2023-05-01", "2022-04-01"
 _PROBING = timedelta(minutes=10)
@@ -81,7 +81,7 @@ class _Reading:
         """Read everything."""
         vault, rights = self._observed.vault, self._plan.rights
         scopes = {right.scope for right in rights}
-        subscriptions = {"/".join(scope.split("/")[:3]): group_id_of(scope) for scope in scopes}
+        subscriptions = {subscription_id_of(scope): group_id_of(scope) for scope in scopes}
         locks = tuple(lock for each in subscriptions.items() for lock in self._locks(*each))
         denials = tuple(dict.fromkeys(d for scope in sorted({*scopes, vault.id}) for d in self._denials(scope)))
         ends = self._ends(vault.id) if rights else {}

@@ -33,7 +33,7 @@ from provisioning.observation.vault import find_vault, network_refusal
 from provisioning.planning.access.permissions import CANDIDATES
 from provisioning.planning.owned import former_vault, owned_roles
 from provisioning.planning.ownership import ACCOUNT_TAG, wrote
-from provisioning.resource_ids import same
+from provisioning.resource_ids import same, subscription_id_of
 
 _KINDS = ("openai", "aiservices")
 
@@ -229,9 +229,8 @@ def _left_behind(azure: Azure, vault: Vault) -> tuple[Assignment, ...]:
     Names of vaults are unique in Azure, so a scope with its name is the vault's former id. Nothing is found without the right
     to list the assignments of the subscription.
     """
-    subscription = "/".join(vault.id.split("/")[:3])
     try:
-        listed = azure.roles.at_and_below(subscription)
+        listed = azure.roles.at_and_below(subscription_id_of(vault.id))
     except MissingRightsError:
         return ()
     return tuple(each for each in listed if former_vault(vault, each.scope))

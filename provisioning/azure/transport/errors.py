@@ -113,15 +113,17 @@ def is_lost(error: AzureError) -> bool:
     """
     if isinstance(error, ClientAuthenticationError):
         return False
-    if isinstance(error, HttpResponseError) and not isinstance(error, DecodeError):
-        return error.response is None
-    return isinstance(error, ServiceRequestError | ServiceResponseError | DecodeError)
+    if isinstance(error, HttpResponseError):
+        return isinstance(error, DecodeError) or error.response is None
+    return isinstance(error, ServiceRequestError | ServiceResponseError)
 
 
 def _ours(doing: str, error: AzureError) -> ProvisioningError:
     if isinstance(error, ClientAuthenticationError) and error.response is None:
         return sign_in_error(_words(error))
-    if is_lost(error) and not isinstance(error, DecodeError):
+    if isinstance(error, DecodeError):
+        return ServiceError(f"{doing} failed: Azure's answer is not readable. {_words(error)}", hint=_AGAIN)
+    if is_lost(error):
         return UnreachableError(
             f"{doing} got no answer: {_reason(error)}.",
             hint=TRUST
@@ -129,9 +131,7 @@ def _ours(doing: str, error: AzureError) -> ProvisioningError:
             else "Check the network, HTTPS_PROXY and name resolution, then run the same command again; it continues where it "
             "stopped.",
         )
-    if isinstance(error, DecodeError):
-        return ServiceError(f"{doing} failed: Azure's answer is not readable. {_words(error)}", hint=_AGAIN)
-    if isinstance(error, HttpResponseError) and error.response is not None:
+    if isinstance(error, HttpResponseError):
         return answered(doing, error)
     return ServiceError(f"{doing} failed: {_words(error)}", hint=_AGAIN)
 

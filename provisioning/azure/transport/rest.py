@@ -1,6 +1,7 @@
 """JSON requests over azure-core's pipeline, for the few operations that no installed SDK has."""
 
 from collections.abc import Iterator
+from http import HTTPStatus
 from typing import Any
 
 from azure.core import PipelineClient
@@ -42,6 +43,15 @@ class Rest:
             page = self.get(following)
             yield from page["value"]
             following = page.get("nextLink")
+
+    def find(self, path: str) -> Any:
+        """GET the JSON at this path; None if there is nothing (404)."""
+        try:
+            return self.get(path)
+        except HttpResponseError as error:
+            if error.status_code != HTTPStatus.NOT_FOUND:
+                raise
+            return None
 
     def post(self, path: str, body: Any) -> Any:
         """POST this JSON and return the answer."""

@@ -35,15 +35,15 @@ def chain_options(command: _Command) -> _Command:
 
 
 def _where(command: _Command) -> _Command:
-    return _all(
+    return with_options(
         command,
-        _option(
+        option(
             "--subscription",
             env="AZURE_SUBSCRIPTION_ID",
             metavar="ID|NAME",
             help="Azure subscription; needed if you have access to several.",
         ),
-        _option(
+        option(
             "-g",
             "--resource-group",
             env="AZURE_RESOURCE_GROUP",
@@ -55,22 +55,20 @@ def _where(command: _Command) -> _Command:
 
 def app_group_options(command: _Command) -> _Command:
     """Options that name the resource group to deploy to."""
-    return _all(
+    return with_options(
         command,
-        _option(
-            "--subscription", env="AZURE_SUBSCRIPTION_ID", metavar="ID|NAME", help="Azure subscription of the app."
-        ),
-        click.option("-g", "--resource-group", metavar="NAME", required=True, help="Resource group of the app."),
+        option("--subscription", env="AZURE_SUBSCRIPTION_ID", metavar="ID|NAME", help="Azure subscription of the app."),
+        option("-g", "--resource-group", metavar="NAME", required=True, help="Resource group of the app."),
         _cloud(),
     )
 
 
 def proof_group_options(command: _Command) -> _Command:
     """Options of prove that other commands have, too."""
-    subscription = _option(
+    subscription = option(
         "--subscription", env="AZURE_SUBSCRIPTION_ID", metavar="ID|NAME", help="Azure subscription for the proof."
     )
-    return _all(command, subscription, _cloud(), _propagation_wait())
+    return with_options(command, subscription, _cloud(), _propagation_wait())
 
 
 def rescue_options(command: _Command) -> _Command:
@@ -80,13 +78,13 @@ def rescue_options(command: _Command) -> _Command:
         is_flag=True,
         help="Continue although the vault has no access policies, so that nobody can use it.",
     )
-    return _where(_all(command, *_vault(), _cloud(), accept))
+    return _where(with_options(command, *_vault(), _cloud(), accept))
 
 
 def _which(command: _Command) -> _Command:
-    return _all(
+    return with_options(
         command,
-        _option(
+        option(
             "--openai-account",
             env="AZURE_OPENAI_ACCOUNT",
             metavar="NAME|ID",
@@ -94,7 +92,7 @@ def _which(command: _Command) -> _Command:
             help="Azure OpenAI account whose jobs go to W&B.",
         ),
         *_vault(),
-        _option(
+        option(
             "--secret-name",
             env="WANDB_SECRET_NAME",
             metavar="NAME",
@@ -108,7 +106,7 @@ def _which(command: _Command) -> _Command:
 
 def _vault() -> Sequence[Callable[[Any], Any]]:
     return (
-        _option(
+        option(
             "--key-vault",
             env="AZURE_KEY_VAULT",
             metavar="NAME|ID",
@@ -123,11 +121,11 @@ def _vault() -> Sequence[Callable[[Any], Any]]:
 def _of_field(each: Field[Any]) -> Callable[[Any], Any]:
     """Return the option that a field of Target declares."""
     more = dict(each.metadata)
-    return _option(more.pop("flag"), each.name, **more)
+    return option(more.pop("flag"), each.name, **more)
 
 
 def _cloud() -> Callable[[Any], Any]:
-    return _option(
+    return option(
         "--cloud",
         env="AZURE_CLOUD",
         type=click.Choice(CLOUDS),
@@ -137,27 +135,27 @@ def _cloud() -> Callable[[Any], Any]:
 
 def vault_options(command: _Command) -> _Command:
     """Options for a vault that does not exist."""
-    return _all(
+    return with_options(
         command,
-        _option(
+        option(
             "--create-key-vault",
             "create_vault",
             is_flag=True,
             help="Create the vault if it is missing: standard, on Azure RBAC, with soft delete for 90 days.",
         ),
-        _option(
+        option(
             "--recover-key-vault",
             "recover_vault",
             is_flag=True,
             help="Recover the vault if it is deleted, with its content but without its role assignments.",
         ),
-        _option(
+        option(
             "--location",
             env="AZURE_LOCATION",
             metavar="REGION",
             help="Region of a new or recovered vault; by default the account's region.",
         ),
-        _option(
+        option(
             "--purge-protection/--no-purge-protection",
             default=True,
             help="For a new vault. `on` cannot be undone: nobody can purge the deleted vault early.",
@@ -166,16 +164,16 @@ def vault_options(command: _Command) -> _Command:
 
 
 def _granting(command: _Command) -> _Command:
-    return _all(
+    return with_options(
         command,
-        _option(
+        option(
             "--identity-role",
             type=click.Choice(list(_ROLES)),
             default="secrets-officer",
             callback=lambda ctx, param, value: _ROLES[value],
             help="Role of the account's identity. Microsoft's page about W&B requires the default.",
         ),
-        _option(
+        option(
             "--identity-scope",
             type=click.Choice([s.value for s in Scope]),
             default=Scope.VAULT.value,
@@ -185,12 +183,12 @@ def _granting(command: _Command) -> _Command:
         identity_option,
         _readers("A principal that may read the one secret, such as the function app's identity. May be repeated."),
         _contributors("A principal that may start fine-tuning jobs in the account. May be repeated."),
-        _option(
+        option(
             "--principal-type",
             type=click.Choice(["ServicePrincipal", "User", "Group"]),
             help="Type of principals that you may not look up in the directory.",
         ),
-        _option(
+        option(
             "--vault-access-policy",
             "by_access_policy",
             is_flag=True,
@@ -200,10 +198,10 @@ def _granting(command: _Command) -> _Command:
 
 
 def _switching(command: _Command) -> _Command:
-    return _all(
+    return with_options(
         command,
         _propagation_wait(),
-        _option(
+        option(
             "--accept-loss",
             is_flag=True,
             help="Continue even if some principals lose access because no role can replace their access policy.",
@@ -217,7 +215,7 @@ def _switching(command: _Command) -> _Command:
 
 
 def _propagation_wait() -> Callable[[Any], Any]:
-    return _option(
+    return option(
         "--propagation-wait",
         type=Span(),
         default="10m",
@@ -228,22 +226,22 @@ def _propagation_wait() -> Callable[[Any], Any]:
 
 def output_options(command: _Command) -> _Command:
     """Options for the output."""
-    return _all(
+    return with_options(
         command,
-        _option(
+        option(
             "-o",
             "--output",
             type=click.Choice(["table", "json"]),
             default="table",
             help="json: exactly one document on stdout, also on failure.",
         ),
-        _option("-v", "--verbose", is_flag=True, help="Show the HTTP requests (method, URL, status) on stderr."),
+        option("-v", "--verbose", is_flag=True, help="Show the HTTP requests (method, URL, status) on stderr."),
     )
 
 
 def key_options(command: _Command) -> _Command:
     """Options for the W&B key and its use."""
-    key = _option(
+    key = option(
         "--wandb-key-file",
         metavar="FILE",
         help="File with the W&B key; - is stdin. By default WANDB_API_KEY, then a hidden prompt.",
@@ -253,7 +251,7 @@ def key_options(command: _Command) -> _Command:
 
 def lifetime_option(command: _Command) -> _Command:
     """The option for the lifetime of a secret version."""
-    return _option(
+    return option(
         "--secret-lifetime",
         env="WANDB_SECRET_LIFETIME",
         type=Lifetime(),
@@ -266,7 +264,7 @@ def lifetime_option(command: _Command) -> _Command:
 
 def consent_options(command: _Command) -> _Command:
     """Options of commands that write."""
-    return _all(
+    return with_options(
         command,
         click.option("-y", "--yes", is_flag=True, help="Apply without asking."),
         click.option("--dry-run", is_flag=True, help="Show the plan and write nothing."),
@@ -275,7 +273,7 @@ def consent_options(command: _Command) -> _Command:
 
 def teardown_options(command: _Command) -> _Command:
     """Options of teardown."""
-    return _all(
+    return with_options(
         command,
         _readers(
             "On a vault with access policies, a principal besides you and the account whose entry from setup goes, too."
@@ -295,10 +293,10 @@ def teardown_options(command: _Command) -> _Command:
 
 def wandb_options(command: _Command) -> _Command:
     """Options for the W&B server and team."""
-    return _all(
+    return with_options(
         command,
-        _option("--wandb-base-url", env="WANDB_BASE_URL", metavar="URL", type=ServerUrl(), help="Your own W&B server."),
-        _option(
+        option("--wandb-base-url", env="WANDB_BASE_URL", metavar="URL", type=ServerUrl(), help="Your own W&B server."),
+        option(
             "--wandb-entity", env="WANDB_ENTITY", metavar="NAME", help="W&B team for the runs; checked with the key."
         ),
     )
@@ -306,15 +304,15 @@ def wandb_options(command: _Command) -> _Command:
 
 def function_app_options(command: _Command) -> _Command:
     """Options that name the function app."""
-    return _all(
+    return with_options(
         command,
-        _option(
+        option(
             "--function-app",
             env="AZURE_FUNCTION_APP",
             metavar="NAME|ID",
             help="Function app to check as well.",
         ),
-        _option(
+        option(
             "--function-app-group",
             env="AZURE_FUNCTION_APP_GROUP",
             metavar="NAME",
@@ -330,14 +328,14 @@ def contributor_option(command: _Command) -> _Command:
     )
 
 
-def _option(*names: str, env: str | None = None, **more: Any) -> Callable[[_Command], _Command]:
+def option(*names: str, env: str | None = None, **more: Any) -> Callable[[_Command], _Command]:
     """Return an option with an environment variable, which --help shows."""
     return click.option(*names, envvar=env, show_envvar=env is not None, **more)
 
 
 def _readers(description: str) -> Callable[[_Command], _Command]:
     """Return the option that names readers, with the help text of a command."""
-    return _option(
+    return option(
         "--reader",
         "readers",
         env="KEY_VAULT_READERS",
@@ -350,7 +348,7 @@ def _readers(description: str) -> Callable[[_Command], _Command]:
 
 def _contributors(description: str) -> Callable[[_Command], _Command]:
     """Return the option that names contributors, with the help text of a command."""
-    return _option(
+    return option(
         "--contributor",
         "contributors",
         env="AZURE_OPENAI_CONTRIBUTORS",
@@ -361,6 +359,6 @@ def _contributors(description: str) -> Callable[[_Command], _Command]:
     )
 
 
-def _all(command: _Command, *options: Callable[[_Command], _Command]) -> _Command:
+def with_options(command: _Command, *options: Callable[[_Command], _Command]) -> _Command:
     """Apply the options in the order of --help."""
-    return reduce(lambda decorated, option: option(decorated), reversed(options), command)
+    return reduce(lambda decorated, each: each(decorated), reversed(options), command)

@@ -1,10 +1,11 @@
 """prove: show what it will do and cost, do what can be done unattended, ask for the rest, delete everything, report."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from provisioning import shell
+from provisioning.azure.client import Azure
 from provisioning.cli.arguments.deployment_options import PROOF_GROUP
 from provisioning.cli.output import documents
 from provisioning.cli.proof.report import Report, Result, Tried
@@ -36,7 +37,7 @@ class Options:
 def clean(session: Session, location: str) -> None:
     """Delete what an interrupted run left behind."""
     azure = session.sign_in()
-    trial = Trial(session, azure, azure.proof_group(session.target.resource_group or PROOF_GROUP), location)
+    trial = _trial(session, azure, location)
     found = trial.clean()
     actor = documents.signed_in(azure.caller, azure.subscription)
     session.ui.answer(
@@ -55,11 +56,7 @@ def prove(session: Session, options: Options, *, dry_run: bool) -> None:
     """
     azure = session.sign_in()
     session.facts |= documents.signed_in(azure.caller, azure.subscription)
-    trial = Trial(
-        *(session, azure, azure.proof_group(session.target.resource_group or PROOF_GROUP), options.location),
-        new_key=options.new_key,
-        project=options.project,
-    )
+    trial = replace(_trial(session, azure, options.location), new_key=options.new_key, project=options.project)
     _show(trial, asks=options.interactive and not options.yes)
     if dry_run:
         session.ui.answer({"ok": True, **session.facts, "tried": []}, ())
@@ -68,7 +65,7 @@ def prove(session: Session, options: Options, *, dry_run: bool) -> None:
     key = session.provided_key() or session.prompt_for_key()
     session.check(key)
     report = Report(session.clock.now(), azure.cloud, options.location)
-    _run(Trial(session, azure, trial.group, trial.location, key, trial.new_key, trial.project), report, options)
+    _run(replace(trial, key=key), report, options)
     if failures := [each.step.name for each in report.tried if each.result is Result.FAILS]:
         raise NotAsModelledError(
             f"{len(failures)} of {len(report.tried)} steps do not hold: {', '.join(failures)}.",
@@ -78,6 +75,10 @@ def prove(session: Session, options: Options, *, dry_run: bool) -> None:
         {"ok": True, **session.facts},
         [f"{report.counts}.", f"Report: {session.facts['report']}. It contains no ids, names or keys."],
     )
+
+
+def _trial(session: Session, azure: Azure, location: str) -> Trial:
+    return Trial(session, azure, azure.proof_group(session.target.resource_group or PROOF_GROUP), location)
 
 
 def _show(trial: Trial, *, asks: bool) -> None:

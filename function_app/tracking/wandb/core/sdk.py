@@ -44,16 +44,9 @@ _reviving = threading.Lock()
 
 _DIRECTORIES = frozenset({"WANDB_DIR", "WANDB_CACHE_DIR", "WANDB_DATA_DIR", "WANDB_CONFIG_DIR", "WANDB_ARTIFACT_DIR"})
 _KEPT = _DIRECTORIES | {
-    *(
-        "WANDB_API_KEY",
-        "WANDB_BASE_URL",
-        "WANDB_ENTITY",
-        "WANDB_PROJECT",
-        "WANDB_SECRET_NAME",
-        "WANDB_ROUTES",
-        "WANDB_REGISTRY",
-    ),
-    *("WANDB_MODEL_ARTIFACT_NAME", "WANDB_MODEL_ARTIFACT_TYPE", "WANDB_APP_URL", "WANDB_ERROR_REPORTING"),
+    *("WANDB_API_KEY", "WANDB_BASE_URL", "WANDB_ENTITY", "WANDB_PROJECT", "WANDB_SECRET_NAME", "WANDB_ROUTES"),
+    *("WANDB_REGISTRY", "WANDB_MODEL_ARTIFACT_NAME", "WANDB_MODEL_ARTIFACT_TYPE"),
+    *("WANDB_APP_URL", "WANDB_ERROR_REPORTING"),
 }
 """The variables of our settings, and the SDK's directories. Others change or redirect the SDK's runs (WANDB_LAUNCH gives them
 another id, WANDB_SERVICE another process), or have wandb-core log the key (WANDB_DEBUG, 0.31)."""
