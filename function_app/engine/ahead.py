@@ -4,15 +4,17 @@ import contextvars
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import ExitStack
 from typing import TypeVar
 
 _T = TypeVar("_T")
 
 
-def started(call: Callable[[], _T]) -> Callable[[], _T]:
+def started(scope: ExitStack, call: Callable[[], _T]) -> Callable[[], _T]:
     """Call a function in another thread. The returned function waits for the result, and raises the function's error.
 
-    Nobody has to wait: then the result or error is dropped. The requests are counted for the caller (`traffic`).
+    Nobody has to ask for the result: then it is dropped, or the error. Leaving the scope waits for the end of the call, because
+    its client may be closed afterwards. The requests are counted for the caller (`traffic`).
     """
     result: Future[_T] = Future()
     context = contextvars.copy_context()
@@ -23,5 +25,7 @@ def started(call: Callable[[], _T]) -> Callable[[], _T]:
         except BaseException as error:  # noqa: BLE001 (raised where the result is used)
             result.set_exception(error)
 
-    threading.Thread(target=work, name="ahead", daemon=True).start()
+    thread = threading.Thread(target=work, name="ahead", daemon=True)
+    thread.start()
+    scope.callback(thread.join)
     return result.result

@@ -5,6 +5,7 @@ looked up first. The mark that a run is final is written last, after everything 
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -106,8 +107,9 @@ def mirror(
     target = ModelTarget(collection_of(allowed, conventions.model_artifact), conventions.model_type, registry)
     pages = None if datasets is DatasetPolicy.OFF else tracker.dataset_page
     new = None if run else _identity(allowed, run_id, conventions, pages)
-    ended = started(lambda: account.events(job.id)) if job.terminal else None  # all events, whatever the run has
-    with tracker.open(run_id, new, _intent(job, run, target, datasets), lease) as opened:
+    with ExitStack() as scope:
+        ended = started(scope, lambda: account.events(job.id)) if job.terminal else None  # all, whatever the run has
+        opened = scope.enter_context(tracker.open(run_id, new, _intent(job, run, target, datasets), lease))
         done.url, done.last_step = opened.url, opened.last_step
         try:
             events = ended() if ended else account.events(job.id, known_step=opened.known_step)
@@ -118,7 +120,10 @@ def mirror(
             return
         final = _is_settled(account, job, opened, events, done)
         adopted = run is not None and run.foreign
-        _Mirroring(account, allowed, opened, events, final, done, interrupted, target, adopted, reporting).go(datasets)
+        mirroring = _Mirroring(
+            account, allowed, opened, events, final, done, interrupted, target, adopted, reporting, scope
+        )
+        mirroring.go(datasets)
     if interrupted():
         done.broken_off = True
         return
@@ -192,6 +197,7 @@ class _Mirroring:
     target: ModelTarget
     adopted: bool
     reporting: Reporting
+    scope: ExitStack
 
     def go(self, policy: DatasetPolicy) -> None:
         """Write in the order in which a crash does the least harm: rows, models, files, and last the mark of their completion.
@@ -201,7 +207,11 @@ class _Mirroring:
         known = self.run.known
         paused = self.job.status == PAUSED and (known is None or known.status != PAUSED)
         models = (self.final or paused) and _may_have_models(self.job)
-        read = (started(lambda: self.account.checkpoints(self.job.id)), started(self._ends)) if models else None
+        read = (
+            (started(self.scope, lambda: self.account.checkpoints(self.job.id)), started(self.scope, self._ends))
+            if models
+            else None
+        )
         file_id = results_file(self.job, self.events, known)
         source, best = self._curve(file_id)
         if self.interrupted():

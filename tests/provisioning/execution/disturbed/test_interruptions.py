@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from typing import Any
 
 import pytest
@@ -102,9 +103,9 @@ def test_sigterm_and_a_closed_terminal_are_treated_like_ctrl_c(load: Load, numbe
     vault = cloud.world.tenant.vaults["kv-ml"]
     command = [sys.executable, "-m", "provisioning", "setup", "--yes", "--propagation-wait", "0s"]
     env = cloud.environment("operator") | OPERATOR_ENV | {"WANDB_API_KEY": GOOD_KEY}
-    with subprocess.Popen(
-        command, env=env, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    default = partial(signal.signal, number, signal.SIG_DFL)  # under nohup, it would be ignored
+    with subprocess.Popen(command, env=env, cwd=ROOT, preexec_fn=default, **pipes) as process:  # noqa: PLW1509
         while not vault.rbac:
             assert process.poll() is None, process.communicate()
             time.sleep(0.1)
