@@ -144,21 +144,18 @@ def test_a_job_that_is_interrupted_before_its_first_write_has_no_run_until_the_n
 
 
 LOSES_ITS_CORE = """
-import os, pathlib, signal
+import os, signal
+from evidence.processes import lineage
 from function_app.settings import Settings
 from function_app.wiring import engine_from
 from tests.conftest import start_wandb_core
 
-def is_our_core(process):
-    parent = int((process / "stat").read_text().rpartition(")")[2].split()[1])
-    return parent == os.getpid() and "wandb-core" in (process / "cmdline").read_text()
-
 with engine_from(Settings.load()) as engine:
     engine.discover()
     start_wandb_core()
-    [core] = filter(is_our_core, pathlib.Path("/proc").glob(f"[0-9]*"))
-    os.kill(int(core.name), signal.SIGKILL)
-    os.waitpid(int(core.name), 0)
+    _, core = lineage(os.getpid())
+    os.kill(core, signal.SIGKILL)
+    os.waitpid(core, 0)
     print([outcome.message for outcome in engine.sync()])
     print([outcome.final for outcome in engine.sync()])
 """
