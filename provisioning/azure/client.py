@@ -16,7 +16,7 @@ from azure.core.credentials import TokenCredential
 from azure.core.exceptions import AzureError
 from azure.mgmt.cognitiveservices import CognitiveServicesManagementClient
 from azure.mgmt.cognitiveservices.models import Account as SdkAccount
-from azure.mgmt.cognitiveservices.models import AccountProperties, Identity, UserAssignedIdentity
+from azure.mgmt.cognitiveservices.models import AccountModel, AccountProperties, Identity, UserAssignedIdentity
 
 from provisioning.azure.deployments import Deployments
 from provisioning.azure.fine_tuning import FineTuningJobs
@@ -169,6 +169,16 @@ class Azure:
         ):
             return _account(self._accounts.get(group, name))
 
+    def trainable_models(self, account: Account) -> list[str]:
+        """Names and versions of the base models that can be trained in the account's region, by any type of training.
+
+        Each type has its own flag (recorded: fineTune, globalFineTune, devTierFineTune), and a retired model keeps them.
+        Open-weight models have none, so an empty list does not mean that the region has no fine-tuning.
+        """
+        with translated(f"Listing the models of {account.name}"):
+            shown = [*self._accounts.list_models(account.group, account.name)]
+        return sorted({f"{each.name} {each.version}" for each in shown if _trains(each)})
+
     def principals(self, object_ids: Collection[str], exists: str = "") -> Mapping[str, Principal]:
         """Principals by object id in lower case; empty if this identity may not read the directory.
 
@@ -291,6 +301,12 @@ def _account(sdk: SdkAccount) -> Account:
         tags=dict(sdk.tags or {}),
         limits=_limits(properties),
     )
+
+
+def _trains(model: AccountModel) -> bool:
+    flags = (model.capabilities or {}).items()
+    shown = any(name.lower().endswith("finetune") and str(value).lower() == "true" for name, value in flags)
+    return shown and str(model.lifecycle_status or "").lower() != "deprecated"  # ARM's word for retired
 
 
 def _limits(properties: AccountProperties | None) -> dict[str, int]:

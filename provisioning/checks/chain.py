@@ -41,6 +41,7 @@ class Chain:
     account: Account | None = None
     vault: Vault | None = None
     secret: Secret | None = None
+    jobs: int = 0
     wandb: WandbAccount | None = None
     site: FunctionApp | None = None
     app_settings: Mapping[str, str] | None = None
@@ -205,6 +206,7 @@ def job_list(chain: Chain) -> Finding:
     found = known(chain.account, "the account")
     jobs = chain.azure.jobs(found)
     listed = jobs.read(chain.azure.caller)
+    chain.jobs = listed.count
     most, largest = found.limits.get("MaxFineTuneCount"), found.limits.get("MaxTrainingFileSize")
     seen = f"you may list fine-tuning jobs; there are {listed.count or 'none yet'}"
     seen += f", and at most {most:,}" if most else ""
@@ -227,6 +229,24 @@ def job_list(chain: Chain) -> Finding:
     )
 
 
+def fine_tuning(chain: Chain) -> Finding:
+    """The account's region offers fine-tuning."""
+    found = known(chain.account, "the account")
+    models = readable(lambda: chain.azure.trainable_models(found))
+    if models:
+        more = f" and {len(models) - _NAMED} more" if len(models) > _NAMED else ""
+        many = "1 base model" if len(models) == 1 else f"{len(models)} base models"
+        return ok(f"{found.location}: {many} can be trained ({', '.join(models[:_NAMED])}{more})")
+    seen = f"Azure names no base model that can be trained in {found.location}"
+    if chain.jobs:
+        return ok(f"{seen}, but the account has jobs")
+    return warning(
+        f"{seen}, and it never names open-weight models",
+        "Compare the region with https://learn.microsoft.com/azure/ai-foundry/openai/concepts/models#fine-tuning-models; "
+        "where it is not listed, use an account in another region.",
+    )
+
+
 CHECKS: Mapping[str, Callable[[Chain], Finding]] = {
     "account": account,
     "account network": account_network,
@@ -238,5 +258,6 @@ CHECKS: Mapping[str, Callable[[Chain], Finding]] = {
     "identity access": identity_access,
     "W&B key": wandb_key,
     "job list": job_list,
+    "fine-tuning": fine_tuning,
 }
 """The checks by name, in the order in which they run. A later check uses what an earlier one found."""

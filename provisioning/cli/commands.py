@@ -192,7 +192,7 @@ def _doctor(
 ) -> int:
     """Check every link between you and the function app, and name the broken one with its remedy.
 
-    Writes nothing. Checks your sign-in, account, vault, secret, W&B key, job list, identities and the function app. A
+    Writes nothing. Checks your sign-in, account, vault, secret, W&B key, job list, region, identities and the function app. A
     check that depends on a failed one is skipped. Exit status 1 if a check failed.
     """
     from provisioning.cli import doctor

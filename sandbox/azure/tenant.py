@@ -210,6 +210,7 @@ class Account:
     public_network: bool = True
     tags: dict[str, str] = field(default_factory=dict)
     limits: dict[str, int] = field(default_factory=dict)  # as `capabilities` show them: MaxFineTuneCount and others
+    models: dict[str, dict[str, str]] = field(default_factory=dict)  # "name version" of base models: capabilities
 
     @property
     def endpoints(self) -> dict[str, str]:

@@ -126,6 +126,7 @@ class Builder:
             public_network=script.public_network,
             tags=dict(script.tags),
             limits=dict(script.limits),
+            models=dict(script.models),
         )
         tenant.accounts[account.id.lower()] = account
         if script.system_identity:

@@ -59,6 +59,7 @@ class Arm:
             Operation("Accounts_Update", "PATCH", _ACCOUNTS + "/{name}", self._update, writes=True),
             Operation("Accounts_ListByResourceGroup", "GET", _ACCOUNTS, self._list),
             Operation("Accounts_List", "GET", _OF_SUBSCRIPTION, self._list_all),
+            Operation("Accounts_ListModels", "GET", _ACCOUNTS + "/{name}/models", self._models),
             Operation(
                 "Accounts_OperationResult",
                 "GET",
@@ -170,6 +171,18 @@ class Arm:
         return self._page(
             call, [a for a in accounts if a.id.lower().startswith(scope) and self._tenant.may(who, action, a.id)]
         )
+
+    def _models(self, call: Call) -> Reply:
+        """The base models. A retired one keeps its flag (recorded 2026)."""
+        shown = [("gpt-35-turbo 0613", {"fineTune": "true"}, "Deprecated")]
+        held = self._account(call, "models/read").models
+        shown += [(named, capabilities, "GenerallyAvailable") for named, capabilities in held.items()]
+        value = [
+            {"format": "OpenAI", "capabilities": capabilities, "lifecycleStatus": status}
+            | dict(zip(("name", "version"), named.split(), strict=True))
+            for named, capabilities, status in shown
+        ]
+        return Reply(200, {"value": value})
 
     def _page(self, call: Call, found: Sequence[Account]) -> Reply:
         start = int(call.query.get("$skiptoken", "0"))

@@ -16,6 +16,12 @@ from sandbox.azure.openai.training_files import FileScript, TrainingFile
 
 PROCESSING_SECONDS = 5.0  # recorded: pending at upload, processed within six seconds
 PLATFORM_HOST = "api.openai.com"
+MODELS = {
+    "gpt-4.1 2025-04-14": {"chatCompletion": "true", "globalFineTune": "true", "devTierFineTune": "true"},
+    "gpt-4o-mini 2024-07-18": {"chatCompletion": "true", "fineTune": "true", "globalFineTune": "true"},
+    "gpt-oss-20b 1": {"chatCompletion": "true", "fineTune": "false", "FineTuneTokensMaxValue": "2000000000"},
+}
+"""Base models and their capabilities in ARM, as recorded in 2026: no flag alone tells whether a region can train a model."""
 
 
 class OpenAIAccount(Script):
@@ -43,6 +49,7 @@ class OpenAIAccount(Script):
     projects: list[str] = Field(default_factory=list)
     limits: dict[str, int] = Field(default_factory=dict)
     training_ends: dict[str, Moment] = Field(default_factory=dict)
+    models: dict[str, dict[str, str]] = Field(default_factory=lambda: dict(MODELS))
     project_audience: str = "https://ai.azure.com"
 
     @property

@@ -25,7 +25,7 @@ def fault(op: str, status: int, body: dict[str, Any]) -> dict[str, Any]:
 
 
 NO_ACCOUNT = dict.fromkeys(
-    ("account network", "account identity", "identity access", "job list", "app job access"), "skipped"
+    ("account network", "account identity", "identity access", "job list", "fine-tuning", "app job access"), "skipped"
 )
 NO_SECRET = {"W&B key": "skipped"}
 SHUT_VAULT = {"secret": "skipped", "W&B key": "skipped"}
@@ -51,6 +51,13 @@ BROKEN = {
         "model-retirement-schedule",
         "warning",
         world={"account": {"jobs": [A_JOB | {"retires": "30d"}], "training_ends": {A_JOB["model"]: "-1d"}}},
+    ),
+    "no model that the region can train": Broken(
+        "fine-tuning",
+        "names no base model that can be trained in westeurope",
+        "fine-tuning-models",
+        "warning",
+        world={"account": {"location": "westeurope", "models": {"gpt-4o 2024-11-20": {"FineTuneTokensMaxValue": "9"}}}},
     ),
     "as many jobs as the account may have": Broken(
         "job list",

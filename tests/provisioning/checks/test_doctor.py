@@ -21,7 +21,7 @@ from tests.provisioning import chain
 from tests.provisioning.bench import GOOD_KEY, OPERATOR_ENV, VIEWERS_KEY, Bench
 from tests.provisioning.conftest import Call
 
-from .broken_links import BROKEN, NO_APP_IDENTITY, READER, Broken
+from .broken_links import A_JOB, BROKEN, NO_APP_IDENTITY, READER, Broken
 
 APP = FunctionAppName("rg-ml", "func-ml")
 ALL = [*doctor.CHECKS, *APP_CHECKS]
@@ -57,6 +57,14 @@ def test_all_checks_pass_on_a_complete_chain(bench: Bench) -> None:
     assert "user sync-bot, entity acme, may write" in checks["W&B key"]["seen"]
     assert "Key Vault Secrets Officer" in checks["identity access"]["seen"]
     assert checks["app secret access"]["seen"] == "by Key Vault Secrets User"
+    assert checks["fine-tuning"]["seen"] == (
+        "swedencentral: 2 base models can be trained (gpt-4.1 2025-04-14, gpt-4o-mini 2024-07-18)"
+    )
+
+
+def test_jobs_show_that_a_region_can_train_where_azure_names_no_model(bench: Bench) -> None:
+    chain.put(bench.cloud, account={"models": {}, "jobs": [A_JOB]})
+    assert "has jobs" in examined(bench)["fine-tuning"]["seen"]
 
 
 def test_who_starts_jobs_is_checked_for_the_role(bench: Bench) -> None:
@@ -207,7 +215,7 @@ def test_text_output_ends_with_the_first_remedy_which_can_be_copied(cloud: Cloud
     assert result.returncode == 1
     lines = result.stdout.splitlines()
     assert [line[11:28].strip() for line in lines if line[2] != " "] == ALL
-    assert "error    1 of 20 checks failed: identity access." in result.stderr
+    assert "error    1 of 21 checks failed: identity access." in result.stderr
     _, _, remedy = result.stderr.partition("next     python -m provisioning ")
     mended = call(*remedy.split(), "--yes", env={"WANDB_API_KEY": GOOD_KEY})
     assert mended.returncode == 0, mended.stderr
@@ -218,4 +226,4 @@ def test_warnings_do_not_fail_doctor(cloud: Cloud, call: Call) -> None:
     chain.put(cloud, secret={"expires_in_days": 3})
     result = call("doctor", env=ENV)
     assert result.returncode == 0, result.stdout
-    assert "19 of 20 checks ok; 1 warning." in result.stdout
+    assert "20 of 21 checks ok; 1 warning." in result.stdout
