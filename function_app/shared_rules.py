@@ -115,17 +115,18 @@ def _range(part: str, field: _CronField) -> range:
     words = f" or their names ({field.words[0].title()})" if field.words else ""
     takes = f"It takes *, */n, a-b and lists of the numbers {field.low} to {field.high}{words}."
     if not match:
-        raise ValueError(f"{part!r} is not a {field.name} of a schedule. {takes}")
+        raise ValueError(f"{part!r} is not valid for the {field.name} of a schedule. {takes}")
     low, high = _bounds(match, field)
     if low is None or high is None:
         sunday = " Sunday is 0." if field.words is _WEEKDAYS else ""
-        raise ValueError(f"{part!r} is not a {field.name} of a schedule. {takes}{sunday}")
+        raise ValueError(f"{part!r} is not valid for the {field.name} of a schedule. {takes}{sunday}")
+    step = int(match["step"] or 1)
     if low > high:
-        right = f"{_span(low, field.high)},{_span(field.low, high)}"
+        meant = [*range(low, field.high + 1), *range(field.low, high + 1)][:: max(step, 1)]
+        right = ",".join(map(str, meant)) if step > 1 else f"{_span(low, field.high)},{_span(field.low, high)}"
         raise ValueError(
             f"{part!r} counts down, and the timer would run from {high} to {low}. Write {right} for the {field.name}."
         )
-    step = int(match["step"] or 1)
     if step < 1 or (step > 1 and step > high - low):
         right = part.partition("/")[0] if step < 1 else str(low)
         raise ValueError(f"The step of {part!r} has no effect. Write {right} for the {field.name}.")

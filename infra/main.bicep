@@ -1,7 +1,5 @@
 metadata description = 'The function app that mirrors Azure OpenAI fine-tuning jobs into Weights & Biases, without keys or connection strings.'
 
-targetScope = 'resourceGroup'
-
 @description('Base name of all resources: letters, digits and hyphens. The storage account uses it in lower case without hyphens.')
 @minLength(3)
 @maxLength(24)
@@ -356,10 +354,7 @@ module app 'modules/app.bicep' = {
       SYNC_SCHEDULE: syncSchedule
     }
   }
-  dependsOn: [
-    access
-    endpoints
-  ]
+  dependsOn: [access, endpoints]
 }
 
 module alerts 'modules/alerts.bicep' = {

@@ -1,6 +1,6 @@
 """Role assignments, role definitions, and the caller's permissions: Microsoft.Authorization."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from azure.core.credentials import TokenCredential
@@ -14,7 +14,8 @@ from provisioning.azure.transport.errors import code, text, translated
 from provisioning.azure.transport.rest import Rest
 from provisioning.errors import ConditionalRoleError, ConflictError, PrincipalMissingError, PrincipalUnsupportedError
 from provisioning.models import Assignment, Permissions, Principal, RoleDefinition
-from provisioning.resource_ids import assignment_name, below, name_of, same, subscription_id_of
+from provisioning.planning.access.permissions import permits
+from provisioning.resource_ids import assignment_name, below, group_id_of, name_of, same, subscription_id_of
 
 
 class Roles:
@@ -86,6 +87,14 @@ class Roles:
                 Permissions(tuple(p.get("actions") or ()), tuple(p.get("notActions") or ()))
                 for p in self._arm.pages(path)
             )
+
+    def lacking(self, needed: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+        """Return the actions, each with its scope, that the caller may do neither in the scope's group nor at the scope."""
+        wanted = list(needed)
+        groups = {group: self.permissions_at(group) for group in {group_id_of(scope) for _, scope in wanted}}
+        unclear = [(action, scope) for action, scope in wanted if not permits(groups[group_id_of(scope)], action)]
+        here = {scope: self.permissions_at(scope) for scope in {scope for _, scope in unclear} - groups.keys()}
+        return [(action, scope) for action, scope in unclear if not permits(here.get(scope, ()), action)]
 
     def assign(
         self, scope: str, principal: Principal, role_id: str, description: str, likely: str = "ServicePrincipal"

@@ -6,18 +6,59 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from function_app.shared_rules import EVERY_TWO_MINUTES, check_schedule, ignored_routes, longest_pause
+from function_app.shared_rules import (
+    EVERY_TWO_MINUTES,
+    check_schedule,
+    ignored_routes,
+    longest_pause,
+    parse_address,
+    split_endpoints,
+)
 from provisioning.checks.report import Finding, failed, ok, skipped, warning
 from provisioning.durations import spell
-from provisioning.resource_ids import parse
 
 _REQUIRED = ("azureOpenAiEndpoints", "azureOpenAiAccountIds", "keyVaultId", "keyVaultUrl", "syncDatasets")
-_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{1,22}[a-z0-9])", re.IGNORECASE)
-_IDS = {
-    "keyVaultId": "Microsoft.KeyVault/vaults",
-    "identityId": "Microsoft.ManagedIdentity/userAssignedIdentities",
-    "workspaceId": "Microsoft.OperationalInsights/workspaces",
+ALLOWED: Mapping[str, tuple[str, ...]] = {
+    "syncDatasets": ("full", "sample", "reference", "off"),
+    "egress": ("nat", "route"),
+    "privateDns": ("create", "existing", "none"),
+    "vaultAccess": ("rbac", "policy"),
+    "heartbeatMinutes": ("10", "15", "30", "45", "60"),
+    "instanceMemoryMB": ("512", "2048", "4096"),
 }
+"""The values that the template takes; a test compares them with it."""
+_GROUP = "/subscriptions/[^/]+/resourceGroups/[^/]+"
+_IDS = {
+    "azureOpenAiAccountIds": "Microsoft.CognitiveServices/accounts/*",
+    "keyVaultId": "Microsoft.KeyVault/vaults/*",
+    "identityId": "Microsoft.ManagedIdentity/userAssignedIdentities/*",
+    "workspaceId": "Microsoft.OperationalInsights/workspaces/*",
+    "appSubnetId": "Microsoft.Network/virtualNetworks/*/subnets/*",
+    "endpointSubnetId": "Microsoft.Network/virtualNetworks/*/subnets/*",
+    "routeTableId": "Microsoft.Network/routeTables/*",
+    "actionGroupIds": "Microsoft.Insights/actionGroups/*",
+    "discoveryResourceGroupIds": "",
+    "dnsZoneGroupId": "",
+}
+"""The parameters that take ids, with the type of the resource; empty for resource groups."""
+_BASE_NAME = ("a-z0-9-", 3, 24)
+NAMES: Mapping[str, tuple[str, int, int]] = {
+    "actionGroup": ("a-z0-9_. ()-", 1, 260),
+    "alerts": ("a-z0-9_. ()-", 1, 240),
+    "app": ("a-z0-9-", 2, 60),
+    "applicationInsights": ("a-z0-9_. ()-", 1, 260),
+    "identity": ("a-z0-9_-", 3, 128),
+    "natGateway": ("a-z0-9_.-", 1, 80),
+    "network": ("a-z0-9_.-", 2, 64),
+    "plan": ("a-z0-9-", 1, 60),
+    "privateEndpoints": ("a-z0-9_.-", 1, 50),
+    "publicAddress": ("a-z0-9_.-", 1, 80),
+    "storageAccount": ("a-z0-9", 3, 24),
+    "workspace": ("a-z0-9-", 4, 63),
+}
+"""The names that the template takes, each with its characters, the shortest and the longest length (Microsoft, naming rules for
+Azure resources). A prefix leaves room for what follows. A letter or digit stands at both ends."""
+_CHARACTERS = {"_": "underscores", ".": "periods", " ": "spaces", "(": "parentheses", "-": "hyphens"}
 _QUIET = timedelta(minutes=5)
 """How long W&B waits before it shows a run as crashed (from reports)."""
 
@@ -58,40 +99,61 @@ def given(parameters: Parameters) -> Finding:
             f"missing: {', '.join(missing)}",
             f"Make the file with python -m infra.from_setup, and add the rest with -p NAME=VALUE.{choice}",
         )
-    wrong = [name for name, kind in _IDS.items() if parameters.text(name) and not _is_id(parameters.text(name), kind)]
-    accounts = parameters.listed("azureOpenAiAccountIds")
-    if not all(_is_id(each, "Microsoft.CognitiveServices/accounts") for each in accounts):
-        wrong.append("azureOpenAiAccountIds")
+    wrong = [name for name, kind in _IDS.items() if not all(_is_id(each, kind) for each in parameters.listed(name))]
     if wrong:
         return failed(
             f"not a resource id: {', '.join(wrong)}", "Copy the id from the resource's JSON view in the portal."
         )
+    for name, values in ALLOWED.items():
+        if (value := parameters.text(name, values[0])) not in values:
+            return failed(f"{name} is {value!r}", f"It takes {', '.join(values)}.")
+    try:
+        for each in split_endpoints(parameters.text("azureOpenAiEndpoints")):
+            parse_address(each, split_endpoints(parameters.text("azureTrustedHosts").lower()))
+    except ValueError as error:
+        return failed(f"azureOpenAiEndpoints: {error}", "Correct the address: docs/accounts.md.")
+    accounts = parameters.listed("azureOpenAiAccountIds")
     return ok(f"all required ones; {len(accounts)} account{'s' * (len(accounts) != 1)}")
 
 
 def _is_id(text: str, kind: str) -> bool:
-    try:
-        return parse(text, kind) is not None
-    except ValueError:
-        return False
+    whole = _GROUP + (f"/providers/{kind.replace('.', '[.]').replace('*', '[^/]+')}" if kind else "")
+    return bool(re.fullmatch(whole, text, re.IGNORECASE))
 
 
 def base_name(parameters: Parameters) -> Finding:
-    """The base name makes legal names of all resources. azd passes its environment's name."""
-    storage = str((parameters.given.get("names") or {}).get("storageAccount") or "storage1")
-    if not re.fullmatch(r"[a-z0-9]{3,24}", storage):
-        return failed(
-            f"names.storageAccount {storage!r} is not 3 to 24 small letters and digits",
-            "Choose another name for the storage account.",
-        )
+    """The base name makes legal names of all resources, and each given name is legal. azd passes its environment's name."""
+    single = {key: str(value) for key, value in (parameters.given.get("names") or {}).items() if value}
+    if unknown := sorted(single.keys() - NAMES.keys()):
+        return failed(f"names has no {', '.join(unknown)}, so it would be ignored", f"It takes {', '.join(NAMES)}.")
+    for key, name in single.items():
+        if legal := _legal(name, *NAMES[key]):
+            return failed(f"names.{key} {name!r} is not {_rule(*NAMES[key])}", f"{legal} is legal.")
     name = parameters.text("name", "finetune-wandb")
-    if _NAME.fullmatch(name):
-        return ok(f"{name} makes legal names")
-    legal = re.sub(r"-{2,}", "-", re.sub(r"[^a-z0-9-]", "-", name.lower())).strip("-")[:24].rstrip("-")
-    if len(legal) < 3:
-        legal = "finetune-wandb"
-    remedy = f"azd env new {legal}" if parameters.variables else f"-p name={legal}"
-    return failed(f"{name!r} is not 3 to 24 letters, digits and hyphens, as names of resources need", remedy)
+    if legal := _legal(name.lower(), *_BASE_NAME):
+        remedy = f"azd env new {legal}" if parameters.variables else f"-p name={legal}"
+        return failed(f"{name!r} is not {_rule(*_BASE_NAME)}, as names of resources need", remedy)
+    return ok(f"{name} makes legal names")
+
+
+def _legal(name: str, characters: str, shortest: int, longest: int) -> str:
+    """A legal name that resembles this one; empty if this one is legal."""
+    case = re.IGNORECASE if characters.endswith("-") else re.NOFLAG  # storage accounts take small letters only
+    inner = f"[a-z0-9](?:[{characters}]*[a-z0-9])?"
+    if shortest <= len(name) <= longest and re.fullmatch(inner, name, case):
+        return ""
+    dash = "-" if characters.endswith("-") else ""
+    legal = re.sub(r"-{2,}", "-", re.sub(f"[^{characters}]", dash, name.lower()))
+    legal = re.sub("^[^a-z0-9]+", "", legal)[:longest]
+    legal = re.sub("[^a-z0-9]+$", "", legal)
+    return legal if len(legal) >= shortest else f"finetune{dash}wandb"
+
+
+def _rule(characters: str, shortest: int, longest: int) -> str:
+    if not characters.endswith("-"):
+        return f"{shortest} to {longest} small letters and digits"
+    *kinds, last = ["digits", *(word for sign, word in _CHARACTERS.items() if sign in characters)]
+    return f"{shortest} to {longest} letters, {', '.join(kinds)} and {last}, with a letter or digit at both ends"
 
 
 def azd_text(parameters: Parameters) -> Finding:
@@ -130,7 +192,7 @@ def combinations(parameters: Parameters) -> Finding:
 
 def schedule(parameters: Parameters) -> Finding:
     """The timer runs, and more often than the heartbeat alert waits."""
-    cron = parameters.text("syncSchedule", EVERY_TWO_MINUTES)
+    cron = str(parameters.given.get("syncSchedule") or EVERY_TWO_MINUTES)  # unstripped: the host refuses a tab
     try:
         check_schedule(cron)
     except ValueError as error:

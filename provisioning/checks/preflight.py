@@ -9,7 +9,6 @@ from provisioning import shell
 from provisioning.azure.client import Azure
 from provisioning.checks.parameters import Parameters
 from provisioning.checks.report import Finding, failed, ok, readable, skipped
-from provisioning.planning.access.permissions import permits
 from provisioning.resource_ids import group_id_of, name_of, parse, same
 
 _PROVIDERS = ("Microsoft.Web", "Microsoft.Storage", "Microsoft.Insights", "Microsoft.OperationalInsights")
@@ -73,11 +72,9 @@ def _plain(name: str) -> str:
 
 
 def rights(deployment: Deployment) -> Finding:
-    """The operator may deploy here, and give roles where the template does."""
-    wanted = list(_needed(deployment))
-    scopes = dict.fromkeys(scope for _, scope in wanted)
-    held = {scope: readable(partial(deployment.azure.roles.permissions_at, scope)) for scope in scopes}
-    lacking = [(action, scope) for action, scope in wanted if not permits(held[scope], action)]
+    """The operator may deploy here, use what is given, and give roles where the template does."""
+    wanted = [(action, scope) for action, scope in _needed(deployment) if scope.startswith("/subscriptions/")]
+    lacking = readable(partial(deployment.azure.roles.lacking, wanted))
     if not lacking:
         return ok("enough to deploy, as far as roles show (conditions and deny assignments are not seen)")
     return failed(
@@ -94,21 +91,30 @@ def _needed(deployment: Deployment) -> Iterator[tuple[str, str]]:
     if deployment.creates_network:
         yield "Microsoft.Network/virtualNetworks/write", here
     elif deployment.private:
-        yield "Microsoft.Network/virtualNetworks/subnets/join/action", group_id_of(parameters.text("appSubnetId"))
+        for name in ("appSubnetId", "endpointSubnetId"):
+            yield "Microsoft.Network/virtualNetworks/subnets/join/action", parameters.text(name)
+    joined = {
+        "routeTableId": "Microsoft.Network/routeTables/join/action",
+        "dnsZoneGroupId": "Microsoft.Network/privateDnsZones/join/action",
+        "identityId": "Microsoft.ManagedIdentity/userAssignedIdentities/assign/action",
+    }
+    yield from ((action, parameters.text(name)) for name, action in joined.items() if parameters.text(name))
     if not assign:
         return
-    vault = [parameters.text("keyVaultId")] if parameters.text("vaultAccess", "rbac") == "rbac" else []
     yield _ASSIGN, here
-    resources = [*vault, *parameters.listed("azureOpenAiAccountIds")]
-    for group in dict.fromkeys(group_id_of(each) for each in resources if each.startswith("/subscriptions/")):
-        yield from ((_DEPLOY, group), (_ASSIGN, group))
+    vault = [parameters.text("keyVaultId")] if parameters.text("vaultAccess", "rbac") == "rbac" else []
+    for scope in (*vault, *parameters.listed("azureOpenAiAccountIds"), *parameters.listed("discoveryResourceGroupIds")):
+        yield from ((_DEPLOY, group_id_of(scope)), (_ASSIGN, scope))
 
 
 def vault_access(deployment: Deployment) -> Finding:
     """The template gives access to the secret in the way that the vault authorizes."""
-    vault = parse(deployment.parameters.text("keyVaultId"), "Microsoft.KeyVault/vaults")
+    try:
+        vault = parse(deployment.parameters.text("keyVaultId"), "Microsoft.KeyVault/vaults")
+    except ValueError:
+        vault = None
     if vault is None:
-        return skipped("keyVaultId is no resource id")
+        return skipped("keyVaultId is not the id of a vault")
     if not same(vault.subscription, deployment.azure.subscription.id):
         return skipped("the vault is in another subscription")
     found = readable(partial(deployment.azure.vaults.get, vault.resource_group, vault.name))

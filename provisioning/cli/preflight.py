@@ -29,10 +29,13 @@ def read(files: Sequence[Path], assignments: Sequence[str], azd_env: Path | None
     given: dict[str, Any] = {}
     variables: dict[str, str] = {}
     if azd_env:
-        variables = {name: value or "" for name, value in dotenv_values(azd_env, interpolate=False).items()}
+        document = _document(azd_parameters)
+        passed = {name for value in document.values() for name in re.findall(r"\$\{(\w+)", str(value))}
+        values = dotenv_values(azd_env, interpolate=False)
+        variables = {name: value or "" for name, value in values.items() if name in passed}
         given |= {
             name: value if not isinstance(value, str) else _substituted(value, variables)
-            for name, value in _document(azd_parameters).items()
+            for name, value in document.items()
         }
     for path in files:
         given |= _document(path)

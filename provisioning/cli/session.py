@@ -30,13 +30,12 @@ from provisioning.execution.sign_in import WAY_BACK
 from provisioning.models import Caller, Observed, SecretState, Target, WandbAccount
 from provisioning.observation.governance import observe_governance, observe_rights
 from provisioning.observation.inventory import observe
-from provisioning.planning.access.permissions import permits
 from provisioning.planning.access.principals import NO_MFA
 from provisioning.planning.actions import AllowByPolicy, AssignRole, CreateVault, RecoverVault, SwitchToRbac
 from provisioning.planning.governance import Governance, governed, obstacle
 from provisioning.planning.ownership import Purpose
 from provisioning.planning.steps import Plan, Step, Verb
-from provisioning.resource_ids import group_id_of, name_of
+from provisioning.resource_ids import name_of
 from provisioning.wandb_key import Key
 
 _ROLE_FOR = {
@@ -253,14 +252,7 @@ class Session:
 
     def missing_rights(self, azure: Azure, made: Plan) -> list[tuple[str, str]]:
         """Return the actions that the plan needs and the caller lacks, each with its scope."""
-        needed = made.rights
-        if not needed:
-            return []
-        groups = {group_id_of(scope) for _, scope in needed}
-        mine = {group: azure.roles.permissions_at(group) for group in groups}
-        unclear = [(action, scope) for action, scope in needed if not permits(mine[group_id_of(scope)], action)]
-        here = {scope: azure.roles.permissions_at(scope) for scope in {scope for _, scope in unclear}}
-        return [(action, scope) for action, scope in unclear if not permits(here[scope], action)]
+        return azure.roles.lacking(made.rights)
 
     def consent(self, made: Plan, *, yes: bool, interactive: bool) -> None:
         """Ask for consent, unless --yes gave it."""

@@ -200,6 +200,7 @@ def test_schedules_are_accepted_and_refused_as_by_the_host() -> None:
     ("schedule", "message"),
     [
         ("0 0 22-6 * * *", "Write 22-23,0-6 for the hour"),
+        ("0 0 22-6/2 * * *", "Write 22,0,2,4,6 for the hour"),
         ("0 0 0 * * sat-sun", "Write 6,0 for the weekday"),
         ("0 */90 * * * *", "Write 0 for the minute"),
         ("0 */0 * * * *", r"Write \* for the minute"),

@@ -19,6 +19,7 @@ from function_app.functions import POISON_QUEUE, QUEUE, STORAGE
 from function_app.settings import Settings
 from function_app.shared_rules import PYTHON, VERSION
 from provisioning.azure.function_apps import TEMPLATE_VERSION
+from provisioning.checks.parameters import ALLOWED, NAMES
 from sandbox.azure.roles import ROLES
 from tests.contracts import CONTRACTS, TOOLS
 from tests.functions import declared
@@ -165,6 +166,15 @@ def test_a_parameter_has_the_codes_default_in_the_template_and_in_azds_file() ->
             assert PARAMETERS[name] in (match[2], f"'{match[2]}'"), name
         elif match[1] != "AZURE_ENV_NAME":  # which azd always has
             assert PARAMETERS[name] in ("", "''"), f"azd passes '' for an unset {match[1]}, in place of the default"
+
+
+def test_preflight_knows_the_values_and_the_names_that_the_template_takes() -> None:
+    allowed = re.findall(r"^@allowed\(\[(.+)\]\)\nparam (\w+) ", MAIN, re.MULTILINE)
+    assert {name: tuple(re.findall(r"\w+", values)) for values, name in allowed} == ALLOWED
+    assert (
+        set(re.findall(r"^  (\w+): string\?", block(r"type resourceNames = \{\n(.*?)\n\}"), re.MULTILINE))
+        == NAMES.keys()
+    )
 
 
 def test_the_custom_roles_permit_what_the_template_does() -> None:

@@ -27,6 +27,7 @@ GIVEN = {
     "alertEmails": "oncall@example.com",
 }
 SUBNET = f"{SUBSCRIPTION}/resourceGroups/rg-net/providers/Microsoft.Network/virtualNetworks/v/subnets"
+ASSIGNER = "Role Based Access Control Administrator"
 OPERATOR = {"name": "operator", "kind": "user", "display_name": "you@contoso.example"}
 
 
@@ -37,11 +38,27 @@ OPERATOR = {"name": "operator", "kind": "user", "display_name": "you@contoso.exa
         ("parameters", {"keyVaultId": "kv-ml"}, "not a resource id: keyVaultId", "JSON view"),
         ("base name", {"name": "dev_test.1"}, "'dev_test.1' is not", "name=dev-test-1"),
         ("base name", {"name": "(x)" * 20}, "is not 3 to 24", "name=x-x-x-x-x-x-x-x-x-x-x-x"),
-        ("base name", {"names": {"storageAccount": "st-Wandb"}}, "small letters", "another name"),
+        ("base name", {"name": "[dev]._1"}, "'[dev]._1' is not", "name=dev-1"),
+        ("base name", {"names": {"storageAccount": "st-Wandb"}}, "small letters", "stwandb is legal"),
+        ("base name", {"names": {"app": "-my_app."}}, "2 to 60 letters, digits and hyphens", "my-app is legal"),
+        (
+            "base name",
+            {"names": {"workspace": "log"}},
+            "names.workspace 'log' is not 4 to 63",
+            "finetune-wandb is legal",
+        ),
+        ("base name", {"names": {"storage": "st1"}}, "names has no storage", "storageAccount"),
+        ("parameters", {"keyVaultId": GIVEN["azureOpenAiAccountIds"]}, "not a resource id: keyVaultId", "JSON view"),
+        ("parameters", {"endpointSubnetId": "endpoints"}, "not a resource id: endpointSubnetId", "JSON view"),
+        ("parameters", {"discoveryResourceGroupIds": "rg-ml"}, "not a resource id: discoveryRes", "JSON view"),
+        ("parameters", {"syncDatasets": "some"}, "syncDatasets is 'some'", "full, sample, reference, off"),
+        ("parameters", {"heartbeatMinutes": 20}, "heartbeatMinutes is '20'", "10, 15, 30, 45, 60"),
+        ("parameters", {"azureOpenAiEndpoints": "https://evil.example/"}, "not a host of Azure", "docs/accounts.md"),
         ("combinations", {"closeSite": "true"}, "closeSite needs privateNetworking", "landing zone"),
         ("combinations", {"privateNetworking": True, "appSubnetId": f"{SUBNET}/a"}, "together", "landing zone"),
         ("combinations", {"privateDns": "existing"}, "dnsZoneGroupId", "landing zone"),
         ("combinations", {"assignRoles": False}, "needs identityId", "landing zone"),
+        ("schedule", {"syncSchedule": "\t0 */2 * * * *"}, "has a tab", "0 */2 * * * *"),
         ("schedule", {"syncSchedule": "*/2 * * * *"}, "has 5 fields", "0 */2 * * * *"),
         ("schedule", {"syncSchedule": "0 */30 * * * *"}, "up to 30 m apart", "longer heartbeatMinutes"),
         ("schedule", {"syncSchedule": "0 0 8 * * 1-5", "heartbeatMinutes": 60}, "apart", "longer heartbeatMinutes"),
@@ -77,7 +94,10 @@ def test_the_longest_pause_of_a_schedule(schedule: str, minutes: int) -> None:
 
 def test_azds_environment_is_read_as_azd_passes_it_on(tmp_path: Path) -> None:
     routes = r"suffix=\"a\" -> x/y"
-    (tmp_path / ".env").write_text(f'AZURE_ENV_NAME="dev_test.1"\nWANDB_ROUTES="{routes}"\nSYNC_DATASETS="off"\n')
+    other = r'SERVICE_IMAGES="{\"sync\": 1}"'  # which no parameter takes
+    (tmp_path / ".env").write_text(
+        f'{other}\nAZURE_ENV_NAME="dev_test.1"\nWANDB_ROUTES="{routes}"\nSYNC_DATASETS="off"\n'
+    )
     given = preflight.read([], ["heartbeatMinutes=30"], tmp_path / ".env", ROOT / "infra" / "main.parameters.json")
     assert (given.text("name"), given.text("syncDatasets"), given.text("syncSchedule")) == (
         "dev_test.1",
@@ -88,6 +108,7 @@ def test_azds_environment_is_read_as_azd_passes_it_on(tmp_path: Path) -> None:
     assert given.given["tags"] == {}
     broken = CHECKS["azd's text"](given)
     assert (broken.state, "WANDB_ROUTES: azd puts a variable into JSON" in broken.seen) == (State.FAILED, True)
+    assert "SERVICE_IMAGES" not in broken.seen
     assert CHECKS["base name"](given).remedy == "azd env new dev-test-1"
 
 
@@ -101,11 +122,12 @@ def test_an_assignment_that_az_would_refuse_is_a_usage_error(assignment: str) ->
 def checked(cloud: Cloud, call: Call, *options: str, **world: Any) -> dict[str, dict[str, str]]:
     """The checks by name of a preflight of the good parameters in a world."""
     assignments = [{"principal": "operator", "role": world.pop("role", "Owner"), "scope": "subscription"}]
+    target = world.pop("target", "rg-ml")
     vaults = [{"name": "kv-ml", "group": "rg-ml", "rbac": True}]
     scenario = {"extends": "contoso", "principals": [OPERATOR], "assignments": assignments, "vaults": vaults, **world}
     cloud.load(Scenario.parse(scenario))
     given = [word for name, value in GIVEN.items() for word in ("-p", f"{name}={value}")]
-    done = call("preflight", "-g", "rg-ml", "-o", "json", *given, "-l", "swedencentral", *options)
+    done = call("preflight", "-g", target, "-o", "json", *given, "-l", "swedencentral", *options)
     assert cloud.writes == 0
     document = json.loads(done.stdout)
     assert done.returncode == (0 if document["ok"] else 1)
@@ -143,6 +165,13 @@ CLOSED_STORAGE = {
         ("vault model", ("-p", "vaultAccess=policy"), {}, "kv-ml authorizes by Azure RBAC", "vaultAccess=rbac"),
         ("rights", (), {"role": "Reader"}, "deployments/write at rg-ml", "Separated duties"),
         (
+            "rights",
+            (*PRIVATE, "-p", f"appSubnetId={SUBNET}/a", "-p", f"endpointSubnetId={SUBNET}/b"),
+            {"assignments": [{"principal": "operator", "role": "Owner", "scope": "rg-ml"}]},
+            "virtualNetworks/subnets/join/action at a; you may not",
+            "Separated duties",
+        ),
+        (
             "policies",
             (),
             {"policies": [CLOSED_STORAGE]},
@@ -175,6 +204,19 @@ def test_problems_that_azure_would_refuse_are_found(
                 f"identityId={SUBSCRIPTION}/resourceGroups/r/providers/Microsoft.ManagedIdentity/userAssignedIdentities/i",
             ),
             {"role": "Contributor"},
+        ),
+        (
+            (),  # the right to assign roles at vault and account, and not in their groups
+            {
+                "assignments": [
+                    {"principal": "operator", "role": "Contributor", "scope": "subscription"},
+                    {"principal": "operator", "role": ASSIGNER, "scope": "rg-app"},
+                    {"principal": "operator", "role": ASSIGNER, "scope": "rg-ml/Microsoft.KeyVault/vaults/kv-ml"},
+                    {"principal": "operator", "role": ASSIGNER, "scope": GIVEN["azureOpenAiAccountIds"]},
+                ],
+                "groups": ["rg-ml", "rg-app"],
+                "target": "rg-app",
+            },
         ),
     ],
 )
