@@ -107,12 +107,7 @@ def find_jobs(
         depth = _storage().depth(QUEUE)
         pending = [each for each in candidates if each.decision.action is Action.MIRROR]
         failures = _storage().failures() if pending else {}
-    for ignored in _settings().deployed().routes.ignored():
-        log.warning("route ignored: %s", ignored)
-    if not _settings().datasets_chosen:
-        log.warning(
-            "SYNC_DATASETS is not set: training files stay in Azure, as with reference. Set full, sample, reference or off"
-        )
+    _log_settings()
     due = [each for each in pending if not waiting(failures.get(each.job.id, NO_FAILURES), time.time())]
     enqueued = _to_enqueue(due, depth)
     if enqueued:
@@ -137,6 +132,16 @@ def find_jobs(
             "package": VERSION,
         }
     )
+
+
+def _log_settings() -> None:
+    """Log what the settings ask for that the app does not do."""
+    for ignored in _settings().deployed().routes.ignored():
+        log.warning("route ignored: %s", ignored)
+    if not _settings().datasets_chosen:
+        log.warning(
+            "SYNC_DATASETS is not set: training files stay in Azure, as with reference. Set full, sample, reference or off"
+        )
 
 
 def _log_tick(fields: dict[str, object]) -> None:

@@ -263,9 +263,6 @@ class Conventions:
     model_type: str = "model"
 
 
-USUAL = Conventions()
-
-
 @dataclass(frozen=True)
 class Selection:
     """Selects jobs: by id, the newest of each account, those created since a time (seconds since the epoch), or all."""

@@ -31,15 +31,12 @@ from function_app.data.jobs.prices import Price, parse_prices
 from function_app.data.routes import Destination, Registry, Routes, Rule, checked_name, parse_registry, parse_routes
 from function_app.data.wandb_server import check_wandb_key, wandb_server
 from function_app.errors import SettingsError
-from function_app.models import DatasetPolicy
+from function_app.models import Conventions, DatasetPolicy
 from function_app.shared_rules import (
     EVERY_TWO_MINUTES,
     SECRET_NAME,
     check_schedule,
 )
-
-CONCURRENCY = 32
-"""The number of concurrent jobs in one process, which mostly waits for W&B."""
 
 AUTO = "auto"
 V1 = "v1"
@@ -78,7 +75,7 @@ class Settings(BaseSettings):
     alert_overdue_minutes: int = Field(default=24 * 60, ge=0)
     sync_schedule: str = EVERY_TWO_MINUTES
     sync_datasets: DatasetPolicy = DatasetPolicy.FULL
-    sync_concurrency: int = Field(default=CONCURRENCY, ge=1, le=64)
+    sync_concurrency: int = Field(default=32, ge=1, le=64)  # a job mostly waits for W&B
     azure_client_id: str | None = None
 
     @classmethod
@@ -148,6 +145,16 @@ class Settings(BaseSettings):
 
     def _addresses(self) -> Iterator[Endpoint | Scope]:
         return (parse_address(each, self.azure_trusted_hosts) for each in self.azure_openai_endpoints)
+
+    @property
+    def overdue_after(self) -> float | None:
+        """The seconds without news after which a job is overdue; None for never."""
+        return self.alert_overdue_minutes * 60 or None
+
+    @property
+    def conventions(self) -> Conventions:
+        """The names of new models."""
+        return Conventions(model_artifact=self.wandb_model_artifact_name, model_type=self.wandb_model_artifact_type)
 
     @property
     def routes(self) -> Routes:

@@ -19,10 +19,9 @@ from function_app.azure.openai import Account
 from function_app.azure.subscriptions import Subscriptions
 from function_app.data.addresses import Endpoint
 from function_app.engine.engine import Engine
-from function_app.engine.reporting import Reporting
 from function_app.engine.run_records import InMemory, RunRecord
 from function_app.errors import SettingsError
-from function_app.models import USUAL, Conventions
+from function_app.models import Conventions
 from function_app.settings import Settings
 from function_app.tracking import GivenKey, KeySource
 
@@ -37,7 +36,7 @@ def engine_from(
     managed_identity: bool = False,
     guest: bool = False,
     accounts: Sequence[Account] | None = None,
-    conventions: Conventions = USUAL,
+    conventions: Conventions | None = None,
     leases: Leases = no_lease,
     deleted: RunRecord | None = None,
     finished: RunRecord | None = None,
@@ -50,7 +49,7 @@ def engine_from(
         managed_identity: sign in as the app, as in Functions.
         guest: the process belongs to the caller, so the W&B SDK's process-wide state must not change.
         accounts: use these instead of the accounts in the settings.
-        conventions: names, tags and config for new runs.
+        conventions: names, tags and config for new runs; those of the settings by default.
         leases: prevents two workers from writing the same job.
         deleted: the record of deleted runs; in memory by default.
         finished: the record of complete runs; in memory by default.
@@ -73,13 +72,9 @@ def engine_from(
         return Engine(
             merged(accounts),
             WandbTracker(api, guest=guest),
-            datasets=settings.sync_datasets,
-            concurrency=settings.sync_concurrency,
-            rules=settings.wandb_routes,
-            registry=settings.wandb_registry,
+            settings,
             resources=resources.pop_all(),
-            conventions=_conventions(settings) if conventions is USUAL else conventions,
-            reporting=Reporting(settings.fine_tuning_prices, settings.alert_overdue_minutes * 60 or None),
+            conventions=conventions,
             leases=leases,
             deleted=deleted or InMemory(),
             finished=finished or InMemory(),
@@ -102,10 +97,6 @@ def _finder(
     finder = AccountFinder(named, keys, settings.scopes, Subscriptions(identity(), settings.cloud), open_account)
     resources.callback(finder.close)
     return finder
-
-
-def _conventions(settings: Settings) -> Conventions:
-    return Conventions(model_artifact=settings.wandb_model_artifact_name, model_type=settings.wandb_model_artifact_type)
 
 
 @contextmanager

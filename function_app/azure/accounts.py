@@ -69,39 +69,35 @@ def azure_account(
         discovered: the account was found in a subscription; nobody named it.
     """
     tokens = access if isinstance(access, str) else _Tokens(access, endpoint.scopes)
-
-    def client(http: httpx2.Client, version: str) -> openai.OpenAI:
-        made: openai.OpenAI = (
-            openai.OpenAI(
-                base_url=f"{endpoint.url}openai/v1/",
-                api_key=tokens,
-                http_client=http,
-                timeout=TIMEOUT,
-                max_retries=RETRIES,
-            )
-            if version == V1
-            else openai.AzureOpenAI(
-                azure_endpoint=endpoint.url.rstrip("/"),
-                api_version=version,
-                api_key=tokens if isinstance(tokens, str) else None,
-                azure_ad_token_provider=None if isinstance(tokens, str) else tokens,
-                http_client=http,
-                timeout=TIMEOUT,
-                max_retries=RETRIES,
-            )
-        )
-        made.organization = made.project = None  # OPENAI_ORG_ID and OPENAI_PROJECT_ID are of OpenAI's own platform
-        return made
-
     known = (V1,) if endpoint.project else versions
     return Account(
         endpoint.name,
-        *(partial(client, version=version) for version in known),
+        *(partial(_client, endpoint.url, tokens, version) for version in known),
         trust=trust,
         project=endpoint.project,
         discovered=discovered,
         switch_token=tokens.switch if isinstance(tokens, _Tokens) else None,
     )
+
+
+def _client(url: str, tokens: str | _Tokens, version: str, http: httpx2.Client) -> openai.OpenAI:
+    made: openai.OpenAI = (
+        openai.OpenAI(
+            base_url=f"{url}openai/v1/", api_key=tokens, http_client=http, timeout=TIMEOUT, max_retries=RETRIES
+        )
+        if version == V1
+        else openai.AzureOpenAI(
+            azure_endpoint=url.rstrip("/"),
+            api_version=version,
+            api_key=tokens if isinstance(tokens, str) else None,
+            azure_ad_token_provider=None if isinstance(tokens, str) else tokens,
+            http_client=http,
+            timeout=TIMEOUT,
+            max_retries=RETRIES,
+        )
+    )
+    made.organization = made.project = None  # OPENAI_ORG_ID and OPENAI_PROJECT_ID are of OpenAI's own platform
+    return made
 
 
 def _platform(settings: Settings) -> Account:

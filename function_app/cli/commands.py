@@ -165,11 +165,7 @@ def sync(
         raise click.UsageError(
             "--overwrite makes a new run for every job: select the jobs with --job, --last or --since."
         )
-    given: dict[str, Any] = dict(destination(project, entity))
-    if endpoints:
-        given["azure_openai_endpoints"] = endpoints
-    if datasets:
-        given["sync_datasets"] = DatasetPolicy(datasets)
+    given = _overrides(project, entity, endpoints, datasets)
     _log_to_stderr(verbose)
     report: Report = Document() if output == "json" else Table(everything=verbose > 0)
     try:
@@ -182,6 +178,18 @@ def sync(
         report.failed(error, 2)
     except SyncError as error:
         report.failed(error, 1)
+
+
+def _overrides(
+    project: str | None, entity: str | None, endpoints: tuple[str, ...], datasets: str | None
+) -> dict[str, Any]:
+    """Return the settings that the options override."""
+    given: dict[str, Any] = dict(destination(project, entity))
+    if endpoints:
+        given["azure_openai_endpoints"] = endpoints
+    if datasets:
+        given["sync_datasets"] = DatasetPolicy(datasets)
+    return given
 
 
 def _sync(

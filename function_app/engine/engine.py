@@ -11,13 +11,12 @@ from dataclasses import dataclass, field, replace
 from typing import Self
 
 from function_app.azure.leases import NO_LEASE, Lease, Leases, never, no_lease
-from function_app.data.routes import Registry, Rule
 from function_app.engine.accounts import Finder, JobSource
 from function_app.engine.discovery import Discovery, Projects, with_compared_counts
 from function_app.engine.mirror import mark_deleted, mirror
-from function_app.engine.outcomes import Candidate, Mirrored, failed_outcome, not_done, outcome_of, tell
+from function_app.engine.outcomes import Candidate, Mirrored, failed_outcome, log_outcome, not_done, outcome_of
 from function_app.engine.planner import Action, Decision, logs_by_itself
-from function_app.engine.reporting import BY_DEFAULT, Reporting
+from function_app.engine.reporting import Reporting
 from function_app.engine.retry import after, waiting
 from function_app.engine.run_records import InMemory, RunRecord, name_of
 from function_app.errors import (
@@ -31,8 +30,8 @@ from function_app.errors import (
     WandbError,
     first_line,
 )
-from function_app.models import ALL, DELETED, USUAL, Conventions, DatasetPolicy, Outcome, Result, Selection
-from function_app.settings import CONCURRENCY
+from function_app.models import ALL, DELETED, Conventions, Outcome, Result, Selection
+from function_app.settings import Settings
 from function_app.tracking import Tracker, run_id
 from function_app.traffic import counted
 
@@ -51,18 +50,14 @@ class Interrupted(Exception):  # noqa: N818 (nothing went wrong)
 
 @dataclass
 class Engine:
-    """Mirrors the jobs of some accounts into W&B: into one project, or the projects of the `rules`. It keeps no state
+    """Mirrors the jobs of some accounts into W&B: into one project, or the projects of the settings' rules. It keeps no state
     besides W&B's, except the records of deleted and of complete runs (`run_records`)."""
 
     accounts: Sequence[JobSource]
     tracker: Tracker
-    datasets: DatasetPolicy = DatasetPolicy.FULL
-    concurrency: int = CONCURRENCY
-    rules: tuple[Rule, ...] = ()
-    registry: Registry | None = None
+    settings: Settings
     resources: ExitStack = field(default_factory=ExitStack)
-    conventions: Conventions = USUAL
-    reporting: Reporting = BY_DEFAULT
+    conventions: Conventions | None = None
     leases: Leases = no_lease
     deleted: RunRecord = field(default_factory=InMemory)
     finished: RunRecord = field(default_factory=InMemory)
@@ -72,7 +67,7 @@ class Engine:
 
     def __post_init__(self) -> None:
         """Derive the projects from the other fields."""
-        self._projects = Projects(self.tracker, self.rules)
+        self._projects = Projects(self.tracker, self.settings.wandb_routes)
 
     def __enter__(self) -> Self:
         """Return the engine; leaving the context closes its connections."""
@@ -105,7 +100,8 @@ class Engine:
 
     @property
     def _discovery(self) -> Discovery:
-        return Discovery(self.accounts, self._projects, self.datasets, self.concurrency, self.deleted, self.finished)
+        policy, concurrency = self.settings.sync_datasets, self.settings.sync_concurrency
+        return Discovery(self.accounts, self._projects, policy, concurrency, self.deleted, self.finished)
 
     def sync(
         self,
@@ -230,7 +226,7 @@ class Engine:
         self._stop.clear()
         begun = 0
         pending: dict[Future[Outcome], Candidate] = {}
-        with ThreadPoolExecutor(self.concurrency, thread_name_prefix="sync") as pool:
+        with ThreadPoolExecutor(self.settings.sync_concurrency, thread_name_prefix="sync") as pool:
             try:
                 for each in jobs:  # inside the try block, because Ctrl-C may come while the first jobs are in progress
                     pending[pool.submit(self.mirror, each)] = each
@@ -257,7 +253,7 @@ class Engine:
         started = time.monotonic()
         with counted() as traffic:
             outcome = self._outcome(each, lease, stop)
-        tell(outcome, time.monotonic() - started, traffic)
+        log_outcome(outcome, time.monotonic() - started, traffic)
         return outcome
 
     def _outcome(self, each: Candidate, lease: Lease, stop: Callable[[], bool]) -> Outcome:
@@ -324,12 +320,12 @@ class Engine:
                     each.tracker or self.tracker,
                     done,
                     datasets=each.datasets,
-                    registry=self.registry,
+                    registry=self.settings.wandb_registry,
                     run_id=run_id(each.job.id, attempt),
                     replaces=previous,
-                    conventions=self.conventions,
+                    conventions=self.conventions or self.settings.conventions,
                     interrupted=interrupted,
-                    reporting=self.reporting,
+                    reporting=Reporting(self.settings.fine_tuning_prices, self.settings.overdue_after),
                     lease=lease,
                 )
             except UnusableRunError as error:

@@ -35,7 +35,6 @@ from function_app.engine.input_files import description_of_file, files_of, phras
 from function_app.engine.outcomes import Mirrored
 from function_app.engine.planner import RULE, results_file, settled
 from function_app.engine.reporting import (
-    BY_DEFAULT,
     FAILED,
     PAUSED,
     Reporting,
@@ -50,7 +49,6 @@ from function_app.models import (
     DELETED,
     OPENAI,
     TERMINAL,
-    USUAL,
     Checkpoint,
     Conventions,
     DatasetPolicy,
@@ -80,10 +78,10 @@ def mirror(
     datasets: DatasetPolicy,
     run_id: str,
     replaces: Sequence[str] = (),
-    conventions: Conventions = USUAL,
-    registry: Registry | None = None,
+    conventions: Conventions,
+    registry: Registry | None,
+    reporting: Reporting,
     interrupted: Callable[[], bool] = lambda: False,
-    reporting: Reporting = BY_DEFAULT,
     lease: Lease = NO_LEASE,
 ) -> None:
     """Bring a job's run up to date: open it, write what is missing, and end it if the job is settled.
@@ -96,8 +94,8 @@ def mirror(
         run_id: the id of `run`, or of a new run, for which `conventions` has names, tags and config.
         replaces: the job's other runs, which are marked as superseded once this one exists.
         registry: the registry for the final model; None for no link.
-        interrupted: called before each part; True stops the work and leaves the run not final.
         reporting: settings of alerts and prices.
+        interrupted: called before each part; True stops the work and leaves the run not final.
         lease: the right to write the run.
 
     Raises:

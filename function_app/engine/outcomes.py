@@ -134,8 +134,8 @@ def fields_of(outcome: Outcome, seconds: float, traffic: Traffic) -> dict[str, o
     }
 
 
-def tell(outcome: Outcome, seconds: float, traffic: Traffic) -> None:
-    """Log the outcome."""
+def log_outcome(outcome: Outcome, seconds: float, traffic: Traffic) -> None:
+    """Log the outcome, and each of its warnings."""
     fields = fields_of(outcome, seconds, traffic)
     log.log(
         logging.WARNING if outcome.result is Result.FAILED else logging.INFO,
@@ -147,4 +147,4 @@ def tell(outcome: Outcome, seconds: float, traffic: Traffic) -> None:
     )
     for text in outcome.warnings:
         warning: dict[str, object] = {"job": outcome.job, "account": outcome.account, "reason": text}
-        log.warning("told job=%(job)s account=%(account)s reason=%(reason)s", warning, extra=warning)
+        log.warning("warning job=%(job)s account=%(account)s reason=%(reason)s", warning, extra=warning)

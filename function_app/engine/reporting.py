@@ -28,11 +28,8 @@ class Reporting:
         overdue_after: seconds without news after which a job is overdue; None for never.
     """
 
-    prices: tuple[Price, ...] = ()
-    overdue_after: float | None = None
-
-
-BY_DEFAULT = Reporting()
+    prices: tuple[Price, ...]
+    overdue_after: float | None
 
 
 @dataclass(frozen=True)

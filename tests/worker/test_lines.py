@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from function_app.engine.outcomes import tell
+from function_app.engine.outcomes import log_outcome
 from function_app.functions import STOP_AFTER
 from function_app.models import Outcome, Result
 from function_app.tracking.wandb.client import LIMITS
@@ -75,7 +75,7 @@ def test_the_fields_of_a_log_line_are_attributes_of_its_record(caplog: pytest.Lo
     caplog.set_level(logging.INFO, "function_app")
     with counted() as traffic:
         asked(AZURE)
-    tell(Outcome("ftjob-1", "aoai-ml", Result.SYNCED, "succeeded", run_url="https://w/1"), 1.5, traffic)
+    log_outcome(Outcome("ftjob-1", "aoai-ml", Result.SYNCED, "succeeded", run_url="https://w/1"), 1.5, traffic)
     [record] = caplog.records
     kept = {name: getattr(record, name) for name in ("job", "account", "result", "run", "seconds", *SERVICES)}
     assert kept == {
