@@ -278,16 +278,19 @@ class RunWriter:
         """Show the tables of these versions of datasets, by role, in the run's summary."""
         self._marks = replace(self._marks, tables=versions)
 
-    def end_session(self) -> None:
-        """Close the SDK's session, after which W&B has everything, and read the run again."""
+    def end_session(self, *asks: Question) -> Mapping[str, Any]:
+        """Close the SDK's session, after which W&B has everything, and read the run again. Return the project with the answers
+        to further questions; it is empty if no session was open.
+        """
         if not self._session:
-            return
+            return {}
         if not self._ends:  # the post that ends the run contains the summary
             self.handle.summary.update({k: v for k, v in self._whole_summary().items() if not k.startswith("_")})
         self.close()
-        self._stored, _ = self._api.stored(self.id)
+        self._stored, project = self._api.stored(self.id, *asks)
         if self._stored is None:
             raise RunDeletedError("The run was deleted in W&B while it was being written.")
+        return project
 
     def write_marks(self, changes: Iterable[Change], *asks: Question) -> Mapping[str, Any]:
         """Make changes, then write the marks and the collected config, in one request. Return the run from the answer."""

@@ -20,7 +20,7 @@ from function_app.tracking.wandb.runs import EXAMPLES, OpenRun
 from function_app.tracking.wandb.versioned.files import DATASET, RESULTS, dataset_artifact, results_artifact
 from function_app.tracking.wandb.versioned.names import taken, usable
 from function_app.tracking.wandb.versioned.uploads import Uploads
-from function_app.tracking.wandb.versioned.versions import LATEST, Version, newest, newest_in
+from function_app.tracking.wandb.versioned.versions import BY_NAME, LATEST, Version, named, named_in
 
 _in_progress: dict[str, threading.Lock] = defaultdict(threading.Lock)
 """Locks by file id, so that jobs of one tick with the same file upload it once."""
@@ -80,7 +80,7 @@ def attach_datasets(
 def asks_for(file_ids: Iterable[str]) -> list[Question]:
     """Return the questions that `attach_datasets` needs, to send when the run is opened."""
     names = [artifact_name(file_id) for file_id in sorted(set(file_ids))]
-    return [newest(names), taken(names, _TYPES)] if names else []
+    return [named([f"{name}:{LATEST}" for name in names]), taken(names, _TYPES)] if names else []
 
 
 def _is_of(version: Version, file_id: str) -> bool:
@@ -125,8 +125,10 @@ def _newest(
     uploads.warnings += warnings
     names = [chosen[name] for name in usual]
     holds = names == usual and all(_uploaded_at.get(file_id, -math.inf) < run.answered_at for file_id in wanted)
-    project = run.answers if holds else api.ask("ArtifactMembershipByName", newest(names))
-    return dict(zip(wanted, names, strict=True)), newest_in(api, project, names)
+    latest = [f"{name}:{LATEST}" for name in names]
+    found = named_in(api, run.answers if holds else api.ask(BY_NAME, named(latest)), latest)
+    there = {name: found[each] for name, each in zip(names, latest, strict=True) if each in found}
+    return dict(zip(wanted, names, strict=True)), there
 
 
 def _note_upload(file_id: str) -> None:

@@ -71,11 +71,11 @@ class WandbSession(RunWriter):
         attached = self._attached
         if attached and attached.tables:
             self.show_tables(attached.tables)
-        self.end_session()
         models = attached.placed if attached else None
+        answers = self.end_session(*(models.asks_after_upload() if models else []))
         changes = [use(self._api, self.id, version) for version in (attached.inputs if attached else [])]
-        changes += models.given_back(self) if models else []
-        edited = self.write_marks(changes, *(models.asks if models else []))
+        changes += models.given_back(answers) if models else []
+        edited = self.write_marks(changes, *(models.asks() if models else []))
         if models is None or attached is None or attached.target is None:
             return Confirmed(warnings=tuple(attached.warnings) if attached else ())
         models.place(within(edited, "bucket", "project"), attached.target.registry)

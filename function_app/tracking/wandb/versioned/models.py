@@ -2,14 +2,10 @@
 
 import json
 import re
-import threading
-import time
-from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from function_app.data.fields import moment, number, text
 from function_app.data.jobs.checkpoints import best_checkpoint
 from function_app.data.jobs.description import artifact_name, base_model, iso, model_metadata
 from function_app.data.routes import Registry
@@ -19,26 +15,25 @@ from function_app.tracking.wandb.api import Question, WandbApi
 from function_app.tracking.wandb.changes import Change, write
 from function_app.tracking.wandb.core.internals import add_local_file
 from function_app.tracking.wandb.runs import OpenRun, new_artifact
+from function_app.tracking.wandb.versioned.latest import Latest, is_of_a_job
 from function_app.tracking.wandb.versioned.names import LINKED, taken, usable
 from function_app.tracking.wandb.versioned.uploads import Uploads
 from function_app.tracking.wandb.versioned.versions import (
-    LATEST,
+    BY_NAME,
+    LISTING,
     Version,
     describe,
     going_on,
     going_on_in,
     is_linked,
     link,
-    listing,
     made_by,
-    newest,
-    newest_in,
+    named,
+    named_in,
     organization_of,
     point,
     take_away,
     use,
-    versions,
-    versions_in,
 )
 
 _BY_HAND = "Check WANDB_REGISTRY and the key's role there; the app does not try again, so link this model in W&B."
@@ -46,16 +41,8 @@ _EXPIRES = (
     "W&B deletes the job's models in this project after {:,.3g} days, as its team has chosen (TTL). A link to a registry keeps a"
     " model."
 )
-_BEFORE, _TYPES = "m", "k"  # the names of the queries for `latest` and for the types of collections
-_LOOKS = 8  # checks of the version with `latest`, while others write their versions
+_TYPES, _OWN = "k", "o"  # the names of the queries for the types of collections and for the job's versions
 _OF_AZURE = re.compile(r".+?\.ft-(?P<job>[0-9a-f]{32})(?:[-:].*)?")
-
-_written: dict[tuple[str, str, str], deque[tuple[float, Version]]] = defaultdict(lambda: deque(maxlen=100))
-"""The models that this process has written last, with their time (`time.monotonic`), by collection (entity, project, name).
-Jobs of a family that end together need no query for each other's models."""
-
-_writing = threading.Lock()
-"""Protects `_written`."""
 
 
 @dataclass
@@ -87,6 +74,7 @@ class Models:
     written: int = 0
     linked: str = ""
     _known: frozenset[str] = frozenset()
+    _own: dict[str, Version] = field(default_factory=dict)
     _sent: dict[str, Version] = field(default_factory=dict)
 
     def send(self, run: OpenRun, uploads: Uploads) -> None:
@@ -94,8 +82,10 @@ class Models:
         chosen, warnings = usable(self.api, run.answers, [self.family], _TYPES, self.kind)
         self.collection = chosen[self.family]
         self.warnings += warnings
-        there = versions(self.api, self.kind, self.collection) if run.resumed else []
-        self._known = frozenset(alias for each in there if each.made_by(self.job.id) for alias in each.aliases)
+        self._latest = Latest(self.api, self.kind, self.collection)
+        there = self._in(self.api.ask(BY_NAME, self._asks_for_own)) if run.resumed else []
+        self._own = {each.id: each for each in there if each.made_by(self.job.id)}
+        self._known = frozenset(alias for each in self._own.values() for alias in each.aliases)
         for model, checkpoint in _models(self.job, self.checkpoints):
             if _alias(self.job, checkpoint) not in self._known:
                 self._send(run, uploads, model, checkpoint)
@@ -118,34 +108,37 @@ class Models:
             artifact,
             [*aliases],
             step=step,
-            taken=lambda version_id: self._note(Version(version_id, (), metadata, maker)),
+            taken=lambda version_id: self._sent.setdefault(version_id, Version(version_id, (), metadata, maker)),
         )
 
-    def _note(self, version: Version) -> None:
-        self._sent[version.id] = version
-        with _writing:
-            _written[self._where].append((time.monotonic(), version))
+    @property
+    def _asks_for_own(self) -> Question:
+        return named(self._labels, _OWN)
 
     @property
-    def _where(self) -> tuple[str, str, str]:
-        return self.api.entity, self.api.project, self.collection
+    def _labels(self) -> list[str]:
+        """The names of the job's versions, and of the best of them."""
+        aliases = [_alias(self.job, checkpoint) for _, checkpoint in _models(self.job, self.checkpoints)]
+        return [f"{self.collection}:{alias}" for alias in dict.fromkeys([*aliases, _alias(self.job), self._best_alias])]
 
-    def given_back(self, run: OpenRun) -> list[Change]:
-        """Return the changes that move `latest` back to the newest model: the one that had it when the run was opened
-        (`asks_before`), or one that this process has written since.
-        """
-        had = newest_in(self.api, run.answers, [self.family], _BEFORE).get(self.collection)
-        with _writing:  # a version from the opening of the run may have been deleted since
-            since = [version for at, version in _written[self._where] if at > run.answered_at]
-        last = [checkpoint.step for _, checkpoint in _models(self.job, self.checkpoints) if checkpoint]
-        own = iso(self.job.created_at), float("inf") if self.job.fine_tuned_model else max(last, default=-1)
-        younger = [version for version in (had, *since) if version and _is_of_a_job(version) and _age(version) > own]
-        return [point(self.api, self.collection, LATEST, max(younger, key=_age).id)] if younger else []
+    def _in(self, project: Mapping[str, Any]) -> list[Version]:
+        found = named_in(self.api, project, self._labels, _OWN)
+        return [*{version.id: version for version in found.values()}.values()]
 
-    @property
+    def asks_after_upload(self) -> list[Question]:
+        """Return the questions for `given_back`, to send once W&B has the models."""
+        return self._latest.asks()
+
+    def given_back(self, project: Mapping[str, Any]) -> list[Change]:
+        """Return the changes that move `latest` back to the newest model, given the answers to `asks_after_upload`."""
+        if not project.get("artifactType"):
+            return []
+        self._latest.read(project)
+        return self._latest.moves([*self._own.values(), *self._sent.values()])
+
     def asks(self) -> list[Question]:
-        """Return the questions to send once W&B has the models; `place` reads the answers."""
-        return [listing(self.kind, self.collection), going_on(self._names)]
+        """Return the questions for `place`, to send with the run's marks."""
+        return [self._asks_for_own, *self._latest.asks(), going_on(self._names)]
 
     def place(self, project: Mapping[str, Any], registry: Registry | None) -> None:
         """Correct `latest`, record the models as inputs of other runs, and link the final model to the registry.
@@ -158,16 +151,17 @@ class Models:
         if not self._names:
             return
         if not project.get("artifactType"):  # W&B has the models, but its answer below a mutation is UNVERIFIED
-            project = self.api.ask("ProjectArtifacts", *self.asks)
-        there = versions_in(self.api, project, self.kind, self.collection)
+            project = self.api.ask(LISTING, *self.asks())
+        there = self._in(project)
         relabelled = [describe(each.id, self._sent[each.id].metadata) for each in there if self._is_others(each)]
-        there = self._recognized(there)
+        there = [self._recognized(each) for each in there]
         own = [each for each in there if each.made_by(self.job.id)]
         if self.written and (days := min((each.lifetime for each in own if each.lifetime), default=0)):
             self.warnings.append(_EXPIRES.format(days))
         further = going_on_in(project, self._names)
         write(self.api, [*relabelled, *_given(self.api, further, own), *self._best(there, own)])
-        self._set_latest(self.api, self.collection, there)
+        self._latest.read(project)
+        self._latest.settle(own)
         final = next((each for each in own if _alias(self.job) in each.aliases), None)
         if registry and final and self.job.status == "succeeded":
             new = not self._known.intersection(final.aliases)
@@ -183,22 +177,10 @@ class Models:
         """Return whether others had logged the content that was sent: W&B then answers their version, with their metadata."""
         return version.id in self._sent and not version.made_by(self.job.id)
 
-    def _recognized(self, there: Iterable[Version]) -> list[Version]:
-        """Return versions, those with content that was sent as made by the job's run."""
-        sent = self._sent
-        return [
-            replace(each, run=sent[each.id].run, metadata=sent[each.id].metadata) if self._is_others(each) else each
-            for each in there
-        ]
-
-    def _set_latest(self, api: WandbApi, collection: str, there: Sequence[Version]) -> None:
-        """Move `latest` to the newest model, and check again, because another writer may have added one in the meantime."""
-        for _ in range(_LOOKS):
-            moved = _latest(api, collection, there)
-            if not moved:
-                return
-            write(api, moved)
-            there = self._recognized(versions(api, self.kind, collection))
+    def _recognized(self, version: Version) -> Version:
+        """Return a version, as made by the job's run if it has content that was sent."""
+        sent = self._sent.get(version.id)
+        return replace(version, run=sent.run, metadata=sent.metadata) if sent and self._is_others(version) else version
 
     def _link(self, registry: Registry, final: Version, *, new: bool) -> str:
         """Link a model to the registry if it is not there yet. Return its collection, or an empty string if nothing was done.
@@ -218,7 +200,9 @@ class Models:
             return ""
         self.warnings += warnings
         link(place, collection, final.id)
-        self._set_latest(place, collection, self._recognized(versions(place, self.kind, collection)))
+        latest = Latest(place, self.kind, collection)
+        latest.look()
+        latest.settle([final])
         return f"{registry.name}/{collection}"
 
     @property
@@ -244,7 +228,7 @@ class Models:
 
 def asks_before(family: str) -> list[Question]:
     """Return the questions that `Models` needs, to send when the run is opened."""
-    return [newest([family], _BEFORE), taken([family], _TYPES)]
+    return [taken([family], _TYPES)]
 
 
 def previous_model(api: WandbApi, job: Job) -> str | None:
@@ -256,7 +240,7 @@ def previous_model(api: WandbApi, job: Job) -> str | None:
         return None
     azure = _OF_AZURE.fullmatch(job.model)
     runs = [f"ftjob-{azure['job']}"] if azure else []
-    found = filter(_is_of_a_job, made_by(api, runs, job.model.partition(":ckpt-step-")[0]))
+    found = filter(is_of_a_job, made_by(api, runs, job.model.partition(":ckpt-step-")[0]))
     return next((each.id for each in found if each.metadata.get("fine_tuned_model") == job.model), None)
 
 
@@ -274,34 +258,6 @@ def _models(job: Job, checkpoints: Sequence[Checkpoint]) -> Iterator[tuple[str, 
         yield final, next((checkpoint for checkpoint in kept if checkpoint.model == final), None)
 
 
-def _latest(api: WandbApi, collection: str, there: Iterable[Version]) -> list[Change]:
-    newest = max(
-        (version for version in there if _is_of_a_job(version) and _job_created_at(version)), key=_age, default=None
-    )
-    if newest is None or LATEST in newest.aliases:
-        return []
-    return [point(api, collection, LATEST, newest.id)]
-
-
 def _given(api: WandbApi, further: dict[str, str], there: Iterable[Version]) -> list[Change]:
     by_model = {str(version.metadata.get("fine_tuned_model")): version for version in there}
     return [use(api, run_id, by_model[model].id) for run_id, model in further.items() if model in by_model]
-
-
-def _is_of_a_job(version: Version) -> bool:
-    """Return whether a run of the job that a version names made it. WandbLogger's metadata is the job itself."""
-    job = version.metadata.get("job")
-    job_id = text((job if isinstance(job, Mapping) else {}).get("job_id")) or text(version.metadata.get("id"))
-    return job_id is not None and version.made_by(job_id)
-
-
-def _age(version: Version) -> tuple[str, float]:
-    """Sort key of versions: their job's creation, then their step; a final model without a step comes last."""
-    step = number(version.metadata.get("step"))
-    return _job_created_at(version), float("inf") if step is None else float(step)
-
-
-def _job_created_at(version: Version) -> str:
-    """Return the time in ISO 8601. Versions from WandbLogger in the same collection have epoch seconds under another name."""
-    theirs = moment(version.metadata.get("created_at"))
-    return text(version.metadata.get("job_created_at")) or ("" if theirs is None else iso(theirs))

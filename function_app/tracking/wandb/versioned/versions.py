@@ -4,8 +4,9 @@ Operations have the SDK's names. Every function may raise KeyRefusedError, Wandb
 """
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from function_app.data.fields import Fields, at, items, nodes, object_in, text, whole, within
@@ -15,22 +16,22 @@ from function_app.tracking.wandb.api import Question, WandbApi
 from function_app.tracking.wandb.changes import Change
 
 LATEST = "latest"
-_LISTING = "ProjectArtifacts"
+LISTING = "ProjectArtifacts"
+BY_NAME = "ArtifactMembershipByName"
 _PAGE = 100
+_NUMBERED = re.compile(r"v(\d{1,9})", re.ASCII)
 _RUNS_THAT_GO_ON = 100  # runs that train one job's models further; further runs are not linked to them
 
-_VERSION = """
-id metadata ttlDurationSeconds
-createdBy { ... on Run { name user { username } } ... on User { username } }
-aliases { alias artifactCollection { name project { name } } }
-"""
+_LISTED = "id metadata createdBy { ... on Run { name user { username } } ... on User { username } }"
+_VERSION = f"{_LISTED} ttlDurationSeconds aliases {{ alias artifactCollection {{ name project {{ name }} }} }}"
 
 _VERSIONS = f"""
 artifactType(name: $type) {{
   artifactCollection(name: $collection) {{
+    id
     artifacts(after: $cursor, first: $perPage, filters: $filters) {{
       pageInfo {{ endCursor hasNextPage }}
-      edges {{ node {{ {_VERSION} }} }}
+      edges {{ version node {{ {_LISTED} }} }}
     }}
   }}
 }}
@@ -79,6 +80,7 @@ class Version:
         run: the id of the run that made it; empty if it was not made by a run of our key's user, or if the run was deleted.
         ours: whether our key's user made it, or W&B does not say who did.
         lifetime: the days until W&B deletes it; 0 if W&B keeps it.
+        number: N of `vN` in the collection that was listed; -1 if it is unknown.
     """
 
     id: str
@@ -87,36 +89,51 @@ class Version:
     run: str = ""
     ours: bool = True
     lifetime: float = 0.0
+    number: int = -1
 
     def made_by(self, job_id: str) -> bool:
         """Return whether one of a job's runs made it."""
         return bool(self.run) and run_of(self.run, {job_id}) is not None
 
 
-def newest(collections: Sequence[str], prefix: str = "c") -> Question:
-    """Return the question for the newest version of each of these collections; `newest_in` reads the answer. Two such
-    questions in one request need different prefixes.
+def named(names: Sequence[str], prefix: str = "c") -> Question:
+    """Return the question for the versions with these names, `COLLECTION:ALIAS` or `COLLECTION:vNUMBER`; `named_in` reads the
+    answer. Two such questions in one request need different prefixes.
     """
-    names = {f"{prefix}{number}": name for number, name in enumerate(collections)}
-    asked = (f"{key}: artifactCollectionMembership(name: ${key}) {{ artifact {{ {_VERSION} }} }}" for key in names)
-    return Question("\n".join(asked), {key: ("String!", f"{name}:{LATEST}") for key, name in names.items()})
+    keys = {f"{prefix}{number}": name for number, name in enumerate(names)}
+    asked = (f"{key}: artifactCollectionMembership(name: ${key}) {{ artifact {{ {_VERSION} }} }}" for key in keys)
+    return Question("\n".join(asked), {key: ("String!", name) for key, name in keys.items()})
 
 
-def newest_in(
-    api: WandbApi, project: Mapping[str, Any], collections: Sequence[str], prefix: str = "c"
-) -> dict[str, Version]:
-    """Return the newest version of each of these collections that exists, by name."""
-    found = {name: within(project, f"{prefix}{number}", "artifact") for number, name in enumerate(collections)}
-    return {name: version for name, node in found.items() if (version := _version(api, name, node))}
+def named_in(api: WandbApi, project: Mapping[str, Any], names: Sequence[str], prefix: str = "c") -> dict[str, Version]:
+    """Return the version with each of these names that exists."""
+    found = {name: within(project, f"{prefix}{number}", "artifact") for number, name in enumerate(names)}
+    read = ((name, _version(api, name.partition(":")[0], node)) for name, node in found.items())
+    return {name: version for name, version in read if version}
 
 
-def versions(api: WandbApi, kind: str, collection: str) -> list[Version]:
-    """Return the committed versions of a collection, in W&B's order; empty if the collection does not exist."""
-    return versions_in(api, api.ask(_LISTING, listing(kind, collection)), kind, collection)
+@dataclass(frozen=True)
+class Page:
+    """A part of the list of a collection's committed versions. They have numbers, and no aliases or lifetime.
+
+    Attributes:
+        collection: the collection's id; empty if it does not exist.
+        cursor: where the next page begins; None after the last one.
+    """
+
+    collection: str
+    versions: tuple[Version, ...]
+    cursor: str | None
+
+    @property
+    def descends(self) -> bool:
+        """Whether the newest versions come first, which is what W&B does without an order (UNVERIFIED)."""
+        numbers = [version.number for version in self.versions]
+        return numbers == sorted(numbers, reverse=True) and min(numbers, default=-1) >= 0
 
 
-def listing(kind: str, collection: str, cursor: str | None = None) -> Question:
-    """Return the question for the committed versions of a collection; `versions_in` reads the answer."""
+def listing(kind: str, collection: str, first: int = _PAGE, cursor: str | None = None) -> Question:
+    """Return the question for a page of a collection's committed versions; `page_in` reads the answer."""
     committed = json.dumps({"state": "COMMITTED"})
     return Question(
         _VERSIONS,
@@ -125,27 +142,37 @@ def listing(kind: str, collection: str, cursor: str | None = None) -> Question:
             "collection": ("String!", collection),
             "filters": ("JSONString", committed),
             "cursor": ("String", cursor),
-            "perPage": ("Int", _PAGE),
+            "perPage": ("Int", first),
         },
     )
 
 
-def versions_in(api: WandbApi, project: Mapping[str, Any], kind: str, collection: str) -> list[Version]:
-    """Return the committed versions of a collection. Query further pages if the answer has only some of them."""
-    found: dict[str, Version] = {}
+def page_in(api: WandbApi, project: Mapping[str, Any], collection: str) -> Page:
+    """Return a page of a collection's committed versions."""
+    found = within(project, "artifactType", "artifactCollection")
+    page = within(found, "artifacts")
+    listed = ((edge, _version(api, collection, within(edge, "node"))) for edge in items(page, "edges"))
+    versions = tuple(replace(version, number=_number(at(edge, "version"))) for edge, version in listed if version)
+    info = within(page, "pageInfo")
+    return Page(text(found.get("id")) or "", versions, text(info.get("endCursor")) if info.get("hasNextPage") else None)
+
+
+def pages(api: WandbApi, kind: str, collection: str, page: Page) -> Iterator[Page]:
+    """Yield this page and those that follow it.
+
+    Raises:
+        WandbBusyError: W&B repeats pages.
+    """
+    seen: set[str] = set()
     while True:
-        page = within(project, "artifactType", "artifactCollection", "artifacts")
-        listed = (_version(api, collection, node) for node in nodes(page))
-        versions = {version.id: version for version in listed if version}
-        info = within(page, "pageInfo")
-        cursor = text(info.get("endCursor"))
-        more = info.get("hasNextPage") and cursor is not None
-        if more and versions.keys() <= found.keys():
+        new = {version.id for version in page.versions} - seen
+        if page.cursor and not new:
             raise WandbBusyError(f"W&B lists the same versions of {collection} again and again.")
-        found |= versions
-        if not more:
-            return list(found.values())
-        project = api.ask(_LISTING, listing(kind, collection, cursor))
+        yield page
+        if not page.cursor:
+            return
+        seen |= new
+        page = page_in(api, api.ask(LISTING, listing(kind, collection, cursor=page.cursor)), collection)
 
 
 def going_on(models: Sequence[str]) -> Question:
@@ -252,6 +279,12 @@ def _version(api: WandbApi, collection: str, node: Mapping[str, Any]) -> Version
         ours=ours,
         lifetime=max(seconds, 0) / 86_400,
     )
+
+
+def _number(version: object) -> int:
+    """Return N of `vN`; -1 if it is something else."""
+    found = _NUMBERED.fullmatch(text(version) or "")
+    return int(found[1]) if found else -1
 
 
 def _is(place: object, api: WandbApi, collection: str) -> bool:

@@ -6,7 +6,7 @@ import pytest
 
 from function_app.errors import WandbBusyError
 from function_app.models import Result
-from function_app.tracking.wandb.versioned.versions import versions
+from function_app.tracking.wandb.versioned.latest import Latest
 from sandbox.runtime.faults import Fault
 from sandbox.wandb.options import Delays
 from sandbox.wandb.runs import Nullable
@@ -223,7 +223,7 @@ def test_a_listing_that_makes_no_progress_is_a_temporary_error(
     with pytest.raises(WandbBusyError, match="repeats pages"):
         api.states([JOB])
     with pytest.raises(WandbBusyError, match="again and again"):
-        versions(api, "model", "gpt-4o-mini-2024-07-18")
+        Latest(api, "model", "gpt-4o-mini-2024-07-18").look()
 
 
 def test_a_run_that_a_listing_shows_twice_is_one_run(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

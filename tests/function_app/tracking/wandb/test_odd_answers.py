@@ -19,6 +19,7 @@ from function_app.tracking.wandb.api import WandbApi
 from function_app.tracking.wandb.changes import write
 from function_app.tracking.wandb.client import WandbClient
 from function_app.tracking.wandb.versioned import versions
+from function_app.tracking.wandb.versioned.latest import Latest
 from tests.function_app.conftest import JOB
 
 PLACE = {"name": "ft", "project": {"name": "fine-tuning", "entity": {"name": "acme"}}}
@@ -50,17 +51,18 @@ def in_project(**fields: Any) -> dict[str, Any]:
     return {"project": fields}
 
 
-VERSIONS = in_project(artifactType={"artifactCollection": {"artifacts": listed(VERSION)}})
+VERSIONS = in_project(l0={"artifact": VERSION}, artifactType={"artifactCollection": {"artifacts": listed(VERSION)}})
+VERSIONS["project"]["artifactType"]["artifactCollection"]["artifacts"]["edges"][0]["version"] = "v0"
 READS: dict[str, tuple[dict[str, Any], Callable[[WandbApi], object]]] = {
     "runs": (in_project(runs=listed(RUN)), lambda api: api.states([JOB], accounts=["aoai-ml"])),
     "run": (in_project(run=RUN), lambda api: api.stored(JOB)),
     "rows": (in_project(run={"history": ["{}"]}), lambda api: api.rows(JOB, 0, 9)),
     "alerts": ({"notifyScriptableRunAlert": {"success": True}}, lambda api: api.alert(JOB, "a", "b")),
     "superseding": (in_project(run=RUN), lambda api: api.supersede(JOB, f"{JOB}-2")),
-    "versions": (VERSIONS, lambda api: versions.versions(api, "model", "ft")),
-    "newest": (
+    "versions": (VERSIONS, lambda api: Latest(api, "model", "ft").look()),
+    "version": (
         in_project(c0={"artifact": VERSION}),
-        lambda api: versions.newest_in(api, api.ask("Q", versions.newest(["ft"])), ["ft"]),
+        lambda api: versions.named_in(api, api.ask("Q", versions.named(["ft:latest"])), ["ft:latest"]),
     ),
     "continued models": (
         in_project(runs=listed(RUN)),

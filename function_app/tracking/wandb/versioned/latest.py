@@ -1,0 +1,195 @@
+"""The alias `latest` of a collection of models: on the newest job's model, whatever was logged last.
+
+The process remembers up to which number it has read each collection, and which version is the newest job's, so that every
+further job reads only what was added since: a collection may have thousands of versions.
+"""
+
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from function_app.data.fields import moment, number, text
+from function_app.data.jobs.description import iso
+from function_app.tracking.wandb.api import Question, WandbApi
+from function_app.tracking.wandb.changes import Change, write
+from function_app.tracking.wandb.client import WandbClient
+from function_app.tracking.wandb.versioned.versions import (
+    LATEST,
+    LISTING,
+    Page,
+    Version,
+    listing,
+    named,
+    named_in,
+    page_in,
+    pages,
+    point,
+)
+
+_PREFIX = "l"  # of the names of the queries
+_CHECKS = 8  # of the version with `latest`, while others write their versions
+_SHOWN = 40  # versions in a query, once the collection has been read
+_OVERLAP = 20
+"""The number of versions that are read again each time: if W&B numbers a version before it is committed (UNVERIFIED), versions
+do not appear in the order of their numbers."""
+_PATIENCE = 60.0  # seconds to wait for another thread that reads a whole collection
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What was read of a collection.
+
+    Attributes:
+        collection: its id, which changes if somebody deletes the collection and makes it again.
+        last: the number of its last version.
+        newest: the number of the newest job's model; -1 if it has none.
+        age: that model's age, see `age`.
+    """
+
+    collection: str
+    last: int
+    newest: int
+    age: tuple[str, float]
+
+
+_known: WeakKeyDictionary[WandbClient, dict[tuple[str, str, str], _Known]] = WeakKeyDictionary()
+"""By engine, which has one client, and by collection: entity, project, name."""
+
+_noting = threading.Lock()
+"""Protects `_known`."""
+
+_reading = threading.Lock()
+"""Held while a whole collection is read, so that the jobs of a backfill do not all read it."""
+
+
+class Latest:
+    """The alias `latest` of a collection, in a project or in a registry."""
+
+    def __init__(self, api: WandbApi, kind: str, collection: str) -> None:
+        self._api, self._kind, self._collection = api, kind, collection
+        self._asked: _Known | None = None
+        self._newest: Version | None = None
+        self._holder: Version | None = None
+
+    def asks(self) -> list[Question]:
+        """Return the questions for `read`."""
+        with _noting:
+            self._asked = _known.get(self._api.client, {}).get(self._where)
+        shown = (_SHOWN,) if self._asked else ()
+        return [named(self._names, _PREFIX), listing(self._kind, self._collection, *shown)]
+
+    def read(self, project: Mapping[str, Any]) -> None:
+        """Read the answers to the last `asks`. If they do not suffice, query further pages."""
+        if not self._read(project, further=False):
+            with _one_at_a_time():  # the next one needs only what was added since
+                self._read(self._api.ask(LISTING, *self.asks()), further=True)
+
+    def look(self) -> None:
+        """Ask and read in one step."""
+        self.read(self._api.ask(LISTING, *self.asks()))
+
+    def moves(self, own: Iterable[Version]) -> list[Change]:
+        """Return the change that moves `latest` to the newest job's model, given the models of the job in hand; empty if it is
+        right.
+        """
+        models = [*own, *([self._newest] if self._newest else [])]
+        newest = max((each for each in models if is_of_a_job(each) and _job_created_at(each)), key=age, default=None)
+        if newest is None or (self._holder and self._holder.id == newest.id):
+            return []
+        return [point(self._api, self._collection, LATEST, newest.id)]
+
+    def settle(self, own: Iterable[Version]) -> None:
+        """Move `latest`, and check again, because another writer may have added a version in the meantime."""
+        own = [*own]
+        for _ in range(_CHECKS):
+            moved = self.moves(own)
+            if not moved:
+                return
+            write(self._api, moved)
+            self.look()
+
+    @property
+    def _where(self) -> tuple[str, str, str]:
+        return self._api.entity, self._api.project, self._collection
+
+    @property
+    def _names(self) -> list[str]:
+        """The names of the versions to ask for: the one with `latest`, and the newest known model."""
+        known = [f"v{self._asked.newest}"] if self._asked and self._asked.newest >= 0 else []
+        return [f"{self._collection}:{each}" for each in (LATEST, *known)]
+
+    def _read(self, project: Mapping[str, Any], *, further: bool) -> bool:
+        """Read answers, with `further` also the pages that follow. Return whether that was enough."""
+        found = named_in(self._api, project, self._names, _PREFIX)
+        first = page_in(self._api, project, self._collection)
+        known, newest = self._asked, found.get(self._names[-1])
+        read: list[Version] = []
+        until = -1
+        if known and _holds(known, first, newest):
+            until = known.last - _OVERLAP
+            read += [replace(newest, number=known.newest)] if newest and known.newest >= 0 else []
+        for page in pages(self._api, self._kind, self._collection, first):
+            read += page.versions
+            if page.descends and page.versions[-1].number <= until:
+                break
+            if page.cursor and not further:
+                return False
+        models = [version for version in read if is_of_a_job(version) and _job_created_at(version)]
+        self._newest = max(models, key=age, default=None)
+        self._holder = found.get(self._names[0])
+        self._note(first.collection, max((version.number for version in read), default=-1))
+        return True
+
+    def _note(self, collection: str, last: int) -> None:
+        newest = self._newest
+        if last < 0 or (newest and newest.number < 0):
+            return
+        new = _Known(collection, last, newest.number if newest else -1, age(newest) if newest else ("", 0.0))
+        with _noting:
+            by_place = _known.setdefault(self._api.client, {})
+            current = by_place.get(self._where)
+            # another thread may have read more in the meantime
+            if current in (None, self._asked) or current.collection != collection or current.last <= last:
+                by_place[self._where] = new
+
+
+def _holds(known: _Known, first: Page, newest: Version | None) -> bool:
+    """Return whether what was known about a collection still holds, given its first page and the newest known model.
+
+    It does not after versions were deleted, or people have changed the model or its run.
+    """
+    if first.collection != known.collection or not first.versions or first.versions[0].number < known.last:
+        return False
+    return known.newest < 0 or (newest is not None and is_of_a_job(newest) and age(newest) == known.age)
+
+
+@contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    taken = _reading.acquire(timeout=_PATIENCE)
+    try:
+        yield
+    finally:
+        if taken:
+            _reading.release()
+
+
+def is_of_a_job(version: Version) -> bool:
+    """Return whether a run of the job that a version names made it. WandbLogger's metadata is the job itself."""
+    job = version.metadata.get("job")
+    job_id = text((job if isinstance(job, Mapping) else {}).get("job_id")) or text(version.metadata.get("id"))
+    return job_id is not None and version.made_by(job_id)
+
+
+def age(version: Version) -> tuple[str, float]:
+    """Sort key of versions: their job's creation, then their step; a final model without a step comes last."""
+    step = number(version.metadata.get("step"))
+    return _job_created_at(version), float("inf") if step is None else float(step)
+
+
+def _job_created_at(version: Version) -> str:
+    """Return the time in ISO 8601. Versions from WandbLogger in the same collection have epoch seconds under another name."""
+    theirs = moment(version.metadata.get("created_at"))
+    return text(version.metadata.get("job_created_at")) or ("" if theirs is None else iso(theirs))
