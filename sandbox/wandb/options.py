@@ -59,6 +59,9 @@ class ServerOptions(BaseModel):
     """`shifting` shows one item twice and omits another with each page, as cursors are offsets (wandb#6614).
     `repeating` answers the same page and cursor every time. `endless` starts again after the last page."""
 
+    versions: Literal["newest first", "oldest first"] = "newest first"
+    """How the versions of a collection are listed without an order, which no page of W&B says."""
+
     artifact_lifetime: int | None = None
     """A team's default lifetime of artifacts in seconds, which also applies to existing versions (W&B, artifact TTL)."""
 

@@ -68,8 +68,12 @@ def _versions(
     order: str | None = None,
     filters: str | None = None,
 ) -> Connection:
-    """A page of memberships, newest first unless ordered."""
-    kept = ordered(matching(collection.memberships, filters, _version_value), order, "-version_index", _version_value)
+    """A page of memberships."""
+    kept = matching(collection.memberships, filters, _version_value)
+    if order:
+        kept = ordered(kept, order, order, _version_value)
+    elif context.store.options.versions == "newest first":
+        kept.reverse()
     return page(kept, first, after, context.store.options.listings)
 
 

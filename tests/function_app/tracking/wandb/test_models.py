@@ -4,7 +4,7 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import wandb
@@ -323,6 +323,27 @@ def test_latest_is_not_moved_away_from_a_newer_model_that_was_logged_in_the_mean
     moving.opened.set()
     assert slow.wait(60) == 0
     assert latest_of(bench) == youngest
+
+
+@pytest.mark.parametrize("order", ["newest first", "oldest first"])
+def test_of_many_versions_only_new_ones_are_listed_and_deleted_ones_are_not_given_latest(
+    bench: Bench, order: Literal["newest first", "oldest first"]
+) -> None:
+    """Nobody has documented the order of the list. If the oldest come first, all must be read each time."""
+    third = "ftjob-00000000000000000000000000000003"
+    ages = {OTHER_JOB: "-2d", third: "-3d", JOB: "-4d"}
+    bench.world(*(a_job(id=job, **TICKETS | {"created": created}) for job, created in ages.items()))
+    bench.cloud.world.wandb.store.options.versions = order
+    for _ in range(250):
+        bench.forged(FAMILY, "model", run=None)
+    engine = bench.engine(sync_datasets=DatasetPolicy.OFF)
+    asked, _ = bench.counted(lambda: [engine.sync_job("aoai-ml", job) for job in (OTHER_JOB, third)])
+    assert order == "oldest first" or asked["ProjectArtifacts"] <= 4  # three pages, and one more to begin again
+    assert latest_of(bench) == OTHER_JOB
+    for version in bench.run(OTHER_JOB).logged:
+        bench.cloud.world.wandb.store.delete_artifact(version)
+    assert engine.sync_job("aoai-ml", JOB).final
+    assert latest_of(bench) == third
 
 
 def latest_of(bench: Bench) -> str:
