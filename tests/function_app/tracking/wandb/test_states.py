@@ -11,7 +11,7 @@ from function_app.engine.planner import Action, decide
 from function_app.models import Job, RunState
 from function_app.tracking.wandb.api import _stored
 from function_app.tracking.wandb.marks import KEY, Marks, Position, marks_in
-from function_app.tracking.wandb.versioned.models import _age
+from function_app.tracking.wandb.versioned.latest import age
 from function_app.tracking.wandb.versioned.versions import Version
 
 JOB = Job("ftjob-1", "a", "succeeded", "gpt-4o", 1, "file-1")
@@ -72,7 +72,7 @@ def test_the_state_of_version_0_1_in_the_summary_is_read_if_there_are_no_marks()
 
 @given(st.dictionaries(st.sampled_from(["step", "created_at", "job_created_at"]), ODD))
 def test_versions_with_any_metadata_have_an_order(metadata: dict[str, Any]) -> None:
-    assert sorted([Version("1", (), metadata), Version("2")], key=_age)
+    assert sorted([Version("1", (), metadata), Version("2")], key=age)
 
 
 @given(ODD)
