@@ -1,7 +1,8 @@
 """Starts `python -m …` without the time for its imports: forks it from this process, which has imported the SDKs.
 
-A forked command is a process like any other: its own session, environment, arguments and files, its real entry point, the
-interpreter's usual end. processes.py starts this program, with one end of a socket pair as its argument.
+A forked command is a process like any other: its own session, environment, arguments, folder and files, its real entry point,
+the interpreter's usual end. What an SDK reads from the environment while it is imported, it has read before. processes.py starts
+this program, with one end of a socket pair as its argument.
 """
 
 import contextlib
@@ -11,6 +12,7 @@ import os
 import runpy
 import socket
 import sys
+import tempfile
 import threading
 from typing import Any, TextIO
 
@@ -36,7 +38,7 @@ _IMPORTS = (
 def main(descriptor: int) -> None:
     """Fork and wait, one command after the other, until the other end closes.
 
-    A request is a line with `{argv, env, out, err}`. Two lines answer it: the process id, and its status from `os.waitpid`.
+    A request is a line with `{argv, env, cwd, out, err}`. Two lines answer it: the process id, and its status from `os.waitpid`.
     """
     for name in _IMPORTS:
         importlib.import_module(name)
@@ -71,13 +73,15 @@ def _send(stream: TextIO, word: object) -> None:
     stream.flush()
 
 
-def _become(argv: list[str], env: dict[str, str], out: str, err: str) -> None:
+def _become(argv: list[str], env: dict[str, str], cwd: str, out: str, err: str) -> None:
     os.setsid()
+    os.chdir(cwd)
     for descriptor, path, how in ((0, os.devnull, "rb"), (1, out, "wb"), (2, err, "wb")):
         with open(path, how) as opened:  # noqa: PTH123 - as a shell redirects
             os.dup2(opened.fileno(), descriptor)
     os.environ.clear()
     os.environ.update(env)
+    tempfile.tempdir = None  # from TMPDIR again
     module, *sys.argv[1:] = argv
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 

@@ -117,12 +117,12 @@ class Processes:
             self._parent.wait()
 
     def start(self, argv: Sequence[str], env: Mapping[str, str], cwd: Path = ROOT) -> Running:
-        """Start `python -m ARGV` with exactly this environment; a forked one starts in the repository's folder."""
-        pid, wait = self._forked(list(argv), dict(env)) if self._fork else self._spawned(list(argv), dict(env), cwd)
+        """Start `python -m ARGV` with exactly this environment."""
+        pid, wait = (self._forked if self._fork else self._spawned)(list(argv), dict(env), cwd)
         return Running(pid, wait, self._out, self._err)
 
-    def _forked(self, argv: list[str], env: dict[str, str]) -> tuple[int, Callable[[float], int | None]]:
-        request = {"argv": argv, "env": env, "out": str(self._out), "err": str(self._err)}
+    def _forked(self, argv: list[str], env: dict[str, str], cwd: Path) -> tuple[int, Callable[[float], int | None]]:
+        request = {"argv": argv, "env": env, "cwd": str(cwd), "out": str(self._out), "err": str(self._err)}
         self._talk.write(json.dumps(request) + "\n")
         self._talk.flush()
         status: list[int] = []

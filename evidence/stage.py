@@ -94,9 +94,9 @@ class Stage:
             vars(self.world.tenant).update(deepcopy(self._prepared[case.name]))
         self.world.faults.faults = [Fault.model_validate(each) for each in faults]
 
-    def spawn(self, argv: Sequence[str], env: Mapping[str, str], cwd: Path) -> Running:
-        """Start `python -m ARGV` from scratch, whether or not other commands are forked."""
-        return self._spawning.start(argv, env, cwd)
+    def start_in(self, cwd: Path, argv: Sequence[str], env: Mapping[str, str], *, fork: bool) -> Running:
+        """Start `python -m ARGV` in a folder. Without `fork` it starts from scratch, even if other commands are forked."""
+        return (self._processes if fork else self._spawning).start(argv, env, cwd)
 
     def start(self, case: Case, argv: Sequence[str] | None = None) -> Running:
         """Start the case's command."""

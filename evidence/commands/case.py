@@ -36,6 +36,7 @@ class Case:
         files: the contents of the working directory, by name.
         ends_well: whether the exit status of an undisturbed run must be 0.
         pause: seconds of virtual time before the command runs again.
+        longest: seconds after which the canary kills the command when it is disturbed.
         stop: the signal that ends the command. After any but SIGKILL, its descendants are killed once it has ended.
     """
 
@@ -50,6 +51,7 @@ class Case:
     files: Mapping[str, str] = field(default_factory=dict)
     ends_well: bool = True
     pause: float = 0.0
+    longest: float = 60.0
     stop: Signals = SIGKILL
 
     @property

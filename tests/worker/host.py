@@ -113,7 +113,7 @@ async def serve(runtime: Any, protos: Any, app: str, orders: Mapping[str, Any]) 
 
 
 def main() -> None:
-    library, app, orders, answers = sys.argv[1:]
+    library, app, orders, answers = (str(Path(each).absolute()) for each in sys.argv[1:])  # the folder changes below
     # Neither this file's folder nor an editable installation of this project is on a worker's path.
     project = str(Path(__file__).resolve().parents[2])
     sys.path[:] = [entry for entry in sys.path[1:] if entry != project]
