@@ -12,6 +12,9 @@ from function_app.text import one_line, without_mentions
 FAILED, PAUSED, OVERDUE = "failed", "paused", "overdue"
 """The conditions of a job that cause an alert."""
 
+_TITLE, _TEXT = 63, 1000
+"""The longest title and text of an alert, in characters. W&B documents a title of under 64; a limit of the text is UNVERIFIED."""
+
 _NEWS_FOR = 24 * 3600.0  # seconds after the last event of a job, so that a backfill causes no alerts
 _FIGURES = (
     *("queue_s", "duration_s", "estimated_finish", "total_steps"),
@@ -74,7 +77,12 @@ def alert_of(job: Job, condition: str, events: Sequence[Event], now: float) -> A
 
 def _alert(job: Job, what: str, text: str, action: str) -> Alert:
     title = without_mentions(f"Fine-tuning {what}: {name_of(job)}")
-    return Alert(title, without_mentions(f"{job.id} on {job.account}\n{one_line(text)}"), action)
+    whole = without_mentions(f"{job.id} on {job.account}\n{one_line(text)}")
+    return Alert(_shortened(title, _TITLE), _shortened(whole, _TEXT), action)
+
+
+def _shortened(text: str, longest: int) -> str:
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 
 def _why_paused(job: Job) -> str:

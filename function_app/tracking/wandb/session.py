@@ -44,7 +44,6 @@ SETTLED = 600.0
 _OWN_POST = 60.0
 """Seconds from a mark to the post that follows it, attempts included."""
 
-_ALERT_TITLE = 63  # characters
 _GOING_ON = ("running", "pending", "preempting")
 _ENDED = ("finished", "failed", "killed")
 _WRITER = uuid4().hex
@@ -272,7 +271,7 @@ class RunWriter:
 
     def alert(self, title: str, text: str) -> None:
         """Notify people according to their W&B settings."""
-        self._api.alert(self.id, title[:_ALERT_TITLE], text)
+        self._api.alert(self.id, title, text)
 
     def show_tables(self, versions: Mapping[str, str]) -> None:
         """Show the tables of these versions of datasets, by role, in the run's summary."""

@@ -11,6 +11,8 @@ from sandbox.wandb.graphql.executor import Input
 from sandbox.wandb.graphql.files import upload
 from sandbox.wandb.graphql.runs import run_storage_id
 from sandbox.wandb.rules import (
+    ALERT_TEXT_LENGTH,
+    ALERT_TITLE_LENGTH,
     JOB_TYPE_LENGTH,
     RefusedError,
     check_length,
@@ -152,6 +154,8 @@ def _delete_files(context: Context, *, given: Input) -> Payload:
 
 def _notify_scriptable_run_alert(context: Context, *, given: Input) -> Payload:
     run = context.writable_run(given.entity_name, given.project_name, given.run_name, "notifyScriptableRunAlert")
+    check_length("title", given.title, ALERT_TITLE_LENGTH)
+    check_length("text", given.text, ALERT_TEXT_LENGTH)
     now = context.store.clock.now()
     alert = Alert(run.entity, run.project, run.id, given.title, given.text, given.severity or "INFO", now)
     context.store.alerts.append(alert)

@@ -61,6 +61,13 @@ def test_an_alert_names_the_cause_only_if_the_service_does() -> None:
     assert "no news in its log for 120 minutes" in alert_of(a_job("running"), "overdue", log(7200), NOW).text
 
 
+def test_an_alert_is_as_short_as_a_chat_shows_it() -> None:
+    job = a_job("failed", suffix="s" * 64, error=JobError("400", "@here " * 500))
+    alert = alert_of(job, "failed", [], NOW)
+    assert (len(alert.title), len(alert.text)) == (63, 1000)
+    assert alert.text.startswith(f"{job.id} on {job.account}\n400: @\u2060here")
+
+
 def test_billing_time_and_cost_are_short_phrases() -> None:
     summary = {"billed_tokens": 46000, "cost": 0.138, "duration_s": 4785, "queue_s": 1415}
     assert figures_in_words(summary) == [

@@ -1,5 +1,7 @@
 """Names of artifacts. W&B gives each name one type, and any member of the project may use a name first for something else."""
 
+import hashlib
+import hmac
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,8 +12,10 @@ from function_app.tracking.wandb.api import Question, WandbApi
 LOGGED, LINKED = "ArtifactSequence", "ArtifactPortfolio"
 """Collections that versions are logged to, and those that they are linked to, as in a registry."""
 
-_SUBSTITUTES = range(2, 10)
+_NUMBERED = range(2, 10)
+_SECRET = range(3)
 _LONGEST = 126  # characters of a name, with room for the number of a substitute
+_DIGEST = 12
 
 
 def taken(names: Sequence[str], prefix: str) -> Question:
@@ -28,7 +32,8 @@ def usable(
 ) -> tuple[dict[str, str], list[str]]:
     """Return for each name the one to use, and a warning for each name that others use for another type.
 
-    The substitutes of NAME are NAME.2, NAME.3 and so on, so that the next session finds the same one.
+    The substitutes of NAME are NAME.2 to NAME.9, so that the next session finds the same one, then names that only holders of
+    the W&B key can compute, so that nobody else can take all of them. Those change with the key.
 
     Args:
         api: the project.
@@ -47,7 +52,8 @@ def usable(
         found = Fields(project.get(f"{prefix}{number}"))
         if _is_free(found, kind, sort):
             continue
-        others = [f"{name[:_LONGEST]}.{each}" for each in _SUBSTITUTES]
+        others = [f"{name[:_LONGEST]}.{each}" for each in _NUMBERED]
+        others += api.with_key(lambda key, name=name: _secret_names(key, name))  # type: ignore[misc] # called at once
         answers = api.ask("ProjectArtifactCollection", taken(others, "s"))
         free = (each for at, each in enumerate(others) if _is_free(Fields(answers.get(f"s{at}")), kind, sort))
         chosen[name] = next(free, "")
@@ -62,6 +68,11 @@ def usable(
             f" the type {_type(found) or 'unknown'!r}."
         )
     return chosen, warnings
+
+
+def _secret_names(key: str, name: str) -> list[str]:
+    digests = (hmac.new(key.encode(), f"{name}.{each}".encode(), hashlib.sha256).hexdigest() for each in _SECRET)
+    return [f"{name[: _LONGEST - _DIGEST]}.{digest[:_DIGEST]}" for digest in digests]
 
 
 def _is_free(found: Fields, kind: str, sort: str) -> bool:

@@ -54,6 +54,20 @@ def everything_sent(bench: Bench) -> Iterator[str]:
     yield json.dumps([bench.run().config, bench.run().summary, bench.run().notes, bench.run().tags])
 
 
+def test_no_member_can_take_every_name_of_an_artifact(bench: Bench) -> None:
+    """After the numbered substitutes come names that need the key. They stay the same, too."""
+    bench.world(a_job())
+    store = bench.cloud.world.wandb.store
+    project = store.add_project(ENTITY, PROJECT)
+    for name in (FILE, *(f"{FILE}.{number}" for number in range(2, 10))):
+        store.add_collection(project, name, "theirs")
+    outcome = bench.tick()[JOB]
+    assert (outcome.final, f"instead of {FILE!r}" in " ".join(outcome.warnings)) == (True, True)
+    bench.mark(rule=None)
+    assert bench.tick()[JOB].final
+    assert len([each for each in project.collections.values() if each.type == "dataset"]) == 1
+
+
 FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
     "chat": ("chat", {"roles": "user assistant", "n_messages": 2}),
     "chat_with_system": ("chat", {"roles": "system user assistant", "n_messages": 3}),
