@@ -30,7 +30,7 @@ BASE_MODELS: Mapping[Service, Mapping[str, BaseModel]] = {
         "gpt-4.1": _model(_SFT, _DPO),
         "gpt-4.1-mini": _model(_SFT, _DPO),
         "gpt-4.1-nano": _model(_SFT, _DPO),
-        "gpt-4o": _model(_SFT, _DPO, images=True),
+        "gpt-4o": _model(_SFT, images=True),
         "gpt-4o-mini": _model(_SFT),
         "o4-mini": _model(_RFT),
     },

@@ -23,7 +23,10 @@ from function_app.data.training.jsonl import BOM, lines_of, parse_example, strip
 from function_app.models import Method
 
 LARGEST_FILE = 512 * 1024 * 1024
-"""Bytes (OpenAI, API reference; Microsoft, Azure OpenAI quotas and limits: 512 MB)."""
+"""Bytes (OpenAI, API reference: 512 MB)."""
+
+LARGEST_FILE_ON_AZURE = 512_000_000
+"""Bytes (recorded: MaxTrainingFileSize of an account)."""
 
 LARGEST_WHOLE_UPLOAD = 150 * 1000 * 1000
 """Bytes (azure-skills: jobs on larger files failed unless the file was uploaded in parts)."""
@@ -168,9 +171,9 @@ def check_file(path: Path, question: Question, tokenizer: Tokenizer) -> Checked:
     checked = Checked(question, tokenizer, size=path.stat().st_size)
     if question.statistics:
         checked.statistics = Statistics()
-    if checked.size > LARGEST_FILE:
-        limit = LARGEST_FILE // 1024**2
-        checked.add("size", f"is larger than {limit} MiB, the maximum; nothing else was checked")
+    largest = LARGEST_FILE_ON_AZURE if question.service is Service.AZURE else LARGEST_FILE
+    if checked.size > largest:
+        checked.add("size", f"is larger than {largest:,} bytes, the maximum; nothing else was checked")
         return checked
     with path.open("rb") as file:
         head = file.read(_CHUNK)

@@ -36,11 +36,20 @@ def not_jsonl(head: bytes) -> str | None:
         return "is UTF-32: save it as UTF-8"
     if head.startswith(_UTF16) or _is_utf16_without_mark(head):
         return "is UTF-16: save it as UTF-8, in PowerShell with `Set-Content -Encoding utf8`"
-    if b"\0" in head[:4096]:
-        return "is binary, not text"
     if _is_legacy_text(head):
         return "is not UTF-8 but an older encoding such as Windows-1252: save it as UTF-8"
-    return _other_text(head.removeprefix(BOM).lstrip().decode("utf-8", "replace"))
+    text = head.removeprefix(BOM).lstrip().decode("utf-8", "replace")
+    if text.startswith("```"):
+        return "begins with a Markdown fence (```): remove the lines that are not JSON"
+    if _is_mostly_objects(text):
+        return None
+    return "is binary, not text" if b"\0" in head[:4096] else _other_text(text)
+
+
+def _is_mostly_objects(text: str) -> bool:
+    """Return whether most lines after the first are JSON objects, so that only the others are wrong."""
+    others = [line for line in text.split("\n")[1:] if line.strip()]
+    return sum(_is_json(line, dict) for line in others) * 2 > len(others)
 
 
 def _is_legacy_text(head: bytes) -> bool:
@@ -59,7 +68,9 @@ def _is_utf8(line: bytes) -> bool:
 
 def _is_utf16_without_mark(head: bytes) -> bool:
     start = head[:200]
-    return len(start) >= 8 and (not any(start[1::2]) or not any(start[0::2])) and any(start)
+    return start[:2] in (b"{\0", b"[\0", b"\0{", b"\0[") or (
+        len(start) >= 8 and (not any(start[1::2]) or not any(start[0::2])) and any(start)
+    )
 
 
 def _other_text(text: str) -> str | None:
@@ -68,8 +79,6 @@ def _other_text(text: str) -> str | None:
         return "is a JSON array: write each of its elements on a line, with `jq -c '.[]'`"
     if first.startswith("{"):
         return _almost_json(first)
-    if first.startswith("```"):
-        return "begins with a Markdown fence (```): remove the lines that are not JSON"
     if first.startswith("version https://git-lfs"):
         return "is a pointer of Git LFS: fetch the file with `git lfs pull`"
     if first.startswith("<"):
@@ -102,15 +111,14 @@ def _is_array_of_objects(first: str) -> bool:
         value = json.loads(first)
     except (ValueError, RecursionError):
         return False
-    return isinstance(value, list) and bool(value) and all(isinstance(each, dict) for each in value)
+    return isinstance(value, list) and all(isinstance(each, dict) for each in value)
 
 
-def _is_json(text: str) -> bool:
+def _is_json(text: str, kind: type = object) -> bool:
     try:
-        json.loads(text)
+        return isinstance(json.loads(text), kind)
     except (ValueError, RecursionError):
         return False
-    return True
 
 
 def _table(text: str, first: str) -> str | None:

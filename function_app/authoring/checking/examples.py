@@ -24,7 +24,7 @@ _IMAGE_TYPES = frozenset({"image/jpeg", "image/png", "image/webp"})
 _DETAILS = frozenset({"auto", "low", "high"})
 _DATA_URL = re.compile(r"data:(?P<type>[\w.+-]+/[\w.+-]+)(?:;[\w.+=-]+)*;base64,", re.IGNORECASE)
 _SPECIAL_TOKEN = re.compile(
-    r"<\|(?:endoftext|endofprompt|fim_(?:prefix|middle|suffix)|im_(?:start|end|sep)|start|end|return)\|>"
+    r"<\|(?:endoftext|endofprompt|fim_(?:prefix|middle|suffix)|im_(?:start|end|sep)|start|end|return|message|channel|call|constrain)\|>"
 )
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
@@ -217,9 +217,16 @@ def _message(message: _Message, role: str, method: Method, here: str) -> _Broken
     if role == "function" and not text_or_empty(message.get("name")):
         yield "function-name", f"{here} does not name the function that answers"
     yield from _content(message, role, here)
-    for name in ("weight", "tool_calls", "function_call"):
+    yield from _fields(message, role, here)
+
+
+def _fields(message: _Message, role: str, here: str) -> _Broken:
+    for name in ("weight", "tool_calls", "function_call", "name"):
         if name in message and message[name] is None:
             yield "null-key", f"{here} has a {name} that is null"
+    for name in ("name", "refusal"):
+        if not isinstance(message.get(name), str | None):
+            yield "message-text", f"{here} has a {name} that is not text"
     weight = message.get("weight")
     if weight is not None:
         if not (_is_number(weight, 0) or _is_number(weight, 1)):
@@ -230,14 +237,12 @@ def _message(message: _Message, role: str, method: Method, here: str) -> _Broken
 
 def _content(message: _Message, role: str, here: str) -> _Broken:
     content = message.get("content")
+    speaks = role == "assistant" and any(message.get(name) for name in ("refusal", "tool_calls", "function_call"))
     if content is None:
-        speaks = role == "assistant" and (
-            message.get("refusal") or message.get("tool_calls") or message.get("function_call")
-        )
         if not speaks and role != "function":
             yield "content", f"{here} has no content"
     elif isinstance(content, str):
-        if not content.strip():
+        if not content.strip() and not speaks:
             yield "empty", f"{here} is empty"
     elif not isinstance(content, list) or not all(isinstance(part, dict) for part in content):
         yield "content", f"the content of {here} is neither text nor a list of parts"
@@ -246,6 +251,10 @@ def _content(message: _Message, role: str, here: str) -> _Broken:
     else:
         for part in content:
             yield from _part(part, role, here)
+        if all(
+            _kind(part) == "text" and part.get("text") is not None and not str(part["text"]).strip() for part in content
+        ):
+            yield "empty", f"{here} is empty"
         refusals = sum(_kind(part) == "refusal" for part in content)
         if refusals and (role != "assistant" or len(content) > 1):
             yield "refusal-part", f"{here} has a refusal beside other parts, or from another role than the assistant"

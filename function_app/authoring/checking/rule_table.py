@@ -256,6 +256,7 @@ _MESSAGE_RULES = (
     Rule("empty-parts", "A list of parts has at least one part.", _BY_SCHEMA, _UNKNOWN),
     Rule("part", "A part is text, an image or a refusal, in the shape of the chat API.", _BY_SCHEMA, _UNKNOWN),
     Rule("refusal-part", "The assistant's parts are texts, or exactly one refusal.", _BY_SCHEMA, _UNKNOWN),
+    Rule("message-text", "A message's name and its refusal are text.", _BY_SCHEMA, _UNKNOWN),
     Rule("null-key", "A key without a value is omitted, not null.", _UNKNOWN, _UNKNOWN),
     Rule(
         "weight", "A weight is 0 or 1, and only messages from the assistant have one.", _BY_SCHEMA, _refuses(_P, _SFT)

@@ -15,6 +15,9 @@ _TOOL_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 def broken_tools(example: Mapping[str, Any]) -> _Broken:
     """Check the tools that an example declares, and functions, their older form."""
     tools, functions = example.get("tools"), example.get("functions")
+    for name in ("tools", "functions"):
+        if name in example and example[name] is None:
+            yield "null-key", f"has {name} that are null"
     if tools is not None:
         if not isinstance(tools, list):
             yield "tools", "has tools that are not a list"
@@ -96,8 +99,9 @@ def calls_of(message: _Message) -> list[Mapping[str, Any]]:
 
 
 def _is_json_object(text: str) -> bool:
+    constants: list[str] = []  # NaN and Infinity, which Python reads although they are not JSON
     try:
-        return isinstance(json.loads(text), dict)
+        return isinstance(json.loads(text, parse_constant=constants.append), dict) and not constants
     except (ValueError, RecursionError):
         return False
 

@@ -116,7 +116,7 @@ def _completion_cells(example: Example) -> dict[str, Cell]:
 
 def _messages(value: object, name: str) -> list[dict[str, Any]]:
     if not isinstance(value, list) or not value or not all(isinstance(message, dict) for message in value):
-        raise NotAnExampleError(f"has {name} that are not a list of messages")
+        raise NotAnExampleError(f"has no list of messages as its {name}")
     return value
 
 

@@ -1,6 +1,7 @@
 """Read a JSONL file as a stream: bytes to lines, lines to examples, examples to table rows. Pure."""
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -13,6 +14,8 @@ LONGEST_LINE = 16 * 1024 * 1024
 
 MOST_VALUES = 200_000
 """JSON values of one line. Millions of empty objects take far more memory when parsed than the line has bytes."""
+
+_TEXT = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 
 BOM = b"\xef\xbb\xbf"
 
@@ -62,7 +65,7 @@ def parse_example(
         raise NotAnExampleError(f"is longer than {longest // 1024**2} MiB")
     if text.startswith(BOM):
         raise NotAnExampleError("begins with a byte-order mark, which is only allowed at the start of the file")
-    if text.count(b",") + text.count(b"[") + text.count(b"{") > MOST_VALUES:
+    if _values(text) > MOST_VALUES and _values(_TEXT.sub(b"", text)) > MOST_VALUES:
         raise NotAnExampleError(f"has more than {MOST_VALUES:,} JSON values")
     try:
         example = json.loads(text.decode(), parse_constant=constant)
@@ -75,6 +78,10 @@ def parse_example(
     if not isinstance(example, dict):
         raise NotAnExampleError("is JSON, but not an object")
     return example
+
+
+def _values(text: bytes) -> int:
+    return text.count(b",") + text.count(b"[") + text.count(b"{")
 
 
 def lines_of(chunks: Iterable[bytes], *, longest: int = LONGEST_LINE) -> Iterator[bytes]:

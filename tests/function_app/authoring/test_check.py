@@ -97,6 +97,29 @@ def test_warnings_of_the_whole_file(tmp_path: Path) -> None:
     assert checked(written(tmp_path, CHAT, times=10, name="train.json")).rules == {"file-name": 1}
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        *(
+            "[{}]",
+            '{"a": 1},',
+            '{"a": 1}{"b": 2}',
+            "{",
+            "{'a': 1}",
+            "---",
+            "<!-- a note -->",
+            "prompt,completion",
+            "# a note",
+        ),
+        '{"messages": "\0"}',
+    ],
+)
+def test_a_single_line_that_is_not_json_does_not_decide_what_the_file_is(tmp_path: Path, odd: str) -> None:
+    path = tmp_path / "train.jsonl"
+    path.write_text(f"{odd}\n{TEXT}")
+    assert [(each.rule, each.line) for each in checked(path).findings] == [("malformed", 1)]
+
+
 TEXT = "".join(json.dumps(CHAT) + "\n" for _ in range(12))
 
 
@@ -112,7 +135,12 @@ TEXT = "".join(json.dumps(CHAT) + "\n" for _ in range(12))
         (TEXT.encode("utf-16-le"), "is UTF-16"),
         (TEXT.encode("utf-16-be"), "is UTF-16"),
         (TEXT.encode("utf-32"), "is UTF-32"),
+        (
+            json.dumps(chat({"role": "user", "content": "\u4f60" * 90}), ensure_ascii=False).encode("utf-16-le"),
+            "is UTF-16",
+        ),
         (b"\0" * 1000, "is binary"),
+        (b"[]", "is a JSON array"),
         (json.dumps([CHAT] * 12).encode(), "is a JSON array"),
         (json.dumps([CHAT] * 12, indent=2).encode(), "is a JSON array"),
         (json.dumps([CHAT] * 2000).encode(), "is a JSON array"),
@@ -139,11 +167,14 @@ def test_a_file_that_is_not_jsonl_gets_a_single_message(tmp_path: Path, content:
     assert found.findings[0].message.startswith(message)
 
 
-def test_a_file_over_512_mib_is_an_error(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("service", "most"), [(None, 512 * 1024**2), (Service.AZURE, 512_000_000)])
+def test_a_file_that_is_larger_than_the_service_takes_is_an_error(
+    tmp_path: Path, service: Service | None, most: int
+) -> None:
     path = written(tmp_path, CHAT, times=10)
     with path.open("r+b") as file:
-        file.truncate(512 * 1024 * 1024 + 1)  # a hole: one line of zeros that takes no room
-    assert checked(path).rules == {"size": 1}
+        file.truncate(most + 1)  # a hole: one line of zeros that takes no room
+    assert checked(path, service=service).rules == {"size": 1}
 
 
 def test_two_large_images_in_one_line_are_allowed(tmp_path: Path) -> None:
@@ -161,6 +192,8 @@ def test_two_large_images_in_one_line_are_allowed(tmp_path: Path) -> None:
         ("gpt-4.1-2025-04-14", Service.AZURE, chat(image(), ANSWER), None),
         ("gpt-4.1-2025-04-14.ft-0a1b", Service.AZURE, pair(), None),
         ("ft:gpt-4o-mini-2024-07-18:acme::1", Service.OPENAI, pair(), "model-method"),
+        ("gpt-4o-2024-08-06", Service.OPENAI, pair(), "model-method"),
+        ("gpt-4o-2024-08-06", Service.AZURE, pair(), None),
         ("a-model-nobody-knows", None, pair(), None),
     ],
 )

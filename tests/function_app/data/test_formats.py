@@ -203,18 +203,18 @@ def test_every_line_becomes_a_row_with_its_formats_columns_or_is_counted_as_malf
     ("example", "message"),
     [
         ({"input": "x", "preferred_output": []}, "has an input that is not an object"),
-        ({"input": {}, "preferred_output": [{}]}, "has input.messages that are not a list of messages"),
+        ({"input": {}, "preferred_output": [{}]}, "has no list of messages as its input.messages"),
         (
             {"input": {"messages": [{}]}, "preferred_output": [{}]},
-            "has non_preferred_output that are not a list of messages",
+            "has no list of messages as its non_preferred_output",
         ),
         (
             {"input": {"messages": [{}]}, "non_preferred_output": [{}]},
-            "has preferred_output that are not a list of messages",
+            "has no list of messages as its preferred_output",
         ),
-        ({"messages": "hi"}, "has messages that are not a list of messages"),
-        ({"messages": []}, "has messages that are not a list of messages"),
-        ({"messages": ["hi"]}, "has messages that are not a list of messages"),
+        ({"messages": "hi"}, "has no list of messages as its messages"),
+        ({"messages": []}, "has no list of messages as its messages"),
+        ({"messages": ["hi"]}, "has no list of messages as its messages"),
     ],
 )
 def test_an_incomplete_example_is_malformed(example: object, message: str) -> None:

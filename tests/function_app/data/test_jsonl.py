@@ -40,6 +40,12 @@ def test_a_broken_line_is_reported_by_number_and_not_quoted_and_the_others_are_r
     assert (type(first), type(third), third.line) == (TableRow, TableRow, 4)
 
 
+def test_commas_and_brackets_in_a_text_are_not_values() -> None:
+    text = json.dumps({"messages": [{"role": "user", "content": '",[{\\' * MOST_VALUES}]}).encode()
+    [row] = read_rows([text])
+    assert isinstance(row, TableRow)
+
+
 @given(st.lists(st.binary(max_size=8)), st.lists(st.integers(0, 100)))
 def test_lines_do_not_depend_on_how_the_bytes_are_split(parts: list[bytes], cuts: list[int]) -> None:
     data = b"\n".join(parts)
