@@ -12,7 +12,6 @@ from sandbox.azure.openai.jobs import Job
 from sandbox.pages.charts import Point
 from sandbox.pages.format import count
 from sandbox.wandb.artifacts import Artifact, Collection, Maker
-from sandbox.wandb.history import last_step
 from sandbox.wandb.runs import Run, RunState
 from sandbox.wandb.store import Project
 from sandbox.world import World
@@ -57,7 +56,7 @@ class RunView:
     @property
     def steps(self) -> int:
         """The run's last step."""
-        return max(0, last_step(self.run.history))
+        return max((int(row["_step"]) for row in self.run.history if "_step" in row), default=0)
 
     @property
     def status(self) -> str:

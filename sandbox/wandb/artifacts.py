@@ -67,7 +67,7 @@ class Artifact:
     history_step: int | None = None
     ttl_seconds: int | None = None
     updated_at: float | None = None
-    state: Literal["PENDING", "COMMITTED", "DELETED"] = "PENDING"
+    state: Literal["PENDING", "COMMITTED"] = "PENDING"
     index: int | None = None
     manifest_path: str | None = None  # in the storage
     manifest: Manifest | None = None
@@ -149,7 +149,6 @@ class Membership:
     artifact: Artifact
     index: int
     created_at: float
-    unlinked: bool = False
 
 
 @dataclass(eq=False)
@@ -165,15 +164,13 @@ class Collection:
     created_at: float
     description: str | None = None
     tags: list[str] = field(default_factory=list)
-    members: list[Membership] = field(
-        default_factory=list
-    )  # oldest first; removed ones stay, so that numbers are not reused
+    members: list[Membership] = field(default_factory=list)  # oldest first
     by_alias: dict[str, Membership] = field(default_factory=dict)
 
     @property
     def memberships(self) -> list[Membership]:
-        """Members that still exist, oldest first."""
-        return [member for member in self.members if not member.unlinked and member.artifact.state == "COMMITTED"]
+        """Committed members, oldest first."""
+        return [member for member in self.members if member.artifact.state == "COMMITTED"]
 
     @property
     def versions(self) -> list[Artifact]:
@@ -221,11 +218,3 @@ class Collection:
         if member is None:
             raise invalid(f"artifact {artifact.id} is not in collection {self.name!r}")
         self.by_alias.update(dict.fromkeys(aliases, member))
-
-    def drop(self, artifact: Artifact) -> None:
-        """Remove a version that was deleted or unlinked; `latest` moves to the newest one left."""
-        for member in self.members:
-            member.unlinked = member.unlinked or member.artifact is artifact
-        self.by_alias = {alias: member for alias, member in self.by_alias.items() if member.artifact is not artifact}
-        if self.memberships:
-            self.by_alias.setdefault(LATEST, self.memberships[-1])

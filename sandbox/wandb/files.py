@@ -69,10 +69,6 @@ class Storage:
         """Find an object."""
         return self._objects.get(path)
 
-    def delete(self, path: str) -> bool:
-        """Delete an object and return whether there was one; its bytes stay for others with the same content."""
-        return self._objects.pop(path, None) is not None
-
     def under(self, folder: str) -> dict[str, StoredObject]:
         """Objects in a folder by the rest of their path, oldest first."""
         return {path[len(folder) :]: stored for path, stored in self._objects.items() if path.startswith(folder)}

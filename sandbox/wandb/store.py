@@ -272,13 +272,6 @@ class Store:
         """The portfolios that a version is linked to."""
         return [each for each in self.all_collections() if each.portfolio and each.membership_of(artifact)]
 
-    def delete_artifact(self, artifact: Artifact) -> None:
-        """Delete a version; its number is not used again."""
-        portfolios = self.portfolios_with(artifact)
-        artifact.state = "DELETED"
-        for collection in (artifact.sequence, *portfolios):
-            collection.drop(artifact)
-
 
 def encoded_id(kind: str, *parts: Any) -> str:
     """An id as W&B makes it: base64 of the kind and the identifying parts."""

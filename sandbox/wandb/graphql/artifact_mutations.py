@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-from sandbox.wandb.artifacts import LATEST, Artifact, Collection
+from sandbox.wandb.artifacts import Artifact, Collection
 from sandbox.wandb.files import MANIFESTS, artifact_file_path
 from sandbox.wandb.graphql.artifacts import manifest
 from sandbox.wandb.graphql.context import Context
@@ -18,7 +18,6 @@ from sandbox.wandb.rules import (
     not_modelled,
     parsed_metadata,
 )
-from sandbox.wandb.store import decoded_id
 
 
 def _create_artifact(context: Context, *, given: Input) -> Payload:
@@ -120,16 +119,6 @@ def _update_artifact(context: Context, *, given: Input) -> Payload:
     return {"artifact": artifact}
 
 
-def _delete_artifact(context: Context, *, given: Input) -> Payload:
-    """Delete a version; one with aliases besides `latest` only on request (status and wording are UNVERIFIED)."""
-    artifact = _writable(context, given.artifact_id, "deleteArtifact")
-    aliases = [alias for alias in artifact.aliases if alias != LATEST]
-    if aliases and not given.delete_aliases:
-        raise invalid(f"artifact {artifact.name} cannot be deleted: it has aliases {', '.join(aliases)}")
-    context.store.delete_artifact(artifact)
-    return {"artifact": artifact}
-
-
 def _add_aliases(context: Context, *, given: Input) -> Payload:
     artifact = _writable(context, given.artifact_id, "addAliases")
     for each in given.aliases:
@@ -158,20 +147,6 @@ def _link_artifact(context: Context, *, given: Input) -> Payload:
     member = portfolio.membership_of(artifact) or portfolio.adopt(artifact)
     portfolio.point(_aliases(given), artifact)
     return {"versionIndex": member.index, "artifactMembership": member}
-
-
-def _unlink_artifact(context: Context, *, given: Input) -> Payload:
-    match decoded_id(given.artifact_portfolio_id):
-        case ["ArtifactCollection", number] if number.isdigit():
-            portfolio = context.store.collection_by_number(int(number))
-        case _:
-            portfolio = None
-    artifact = context.store.artifact(given.artifact_id)
-    if portfolio is None or not portfolio.portfolio or artifact is None:
-        raise not_found(f"artifact portfolio {given.artifact_portfolio_id}")
-    context.writable(portfolio.entity, "unlinkArtifact")
-    portfolio.drop(artifact)
-    return SUCCESS
 
 
 def _writable(context: Context, artifact_id: str, operation: str) -> Artifact:
@@ -213,9 +188,7 @@ MUTATIONS: Mapping[str, Callable[..., Payload]] = {
     "commitArtifact": _commit_artifact,
     "useArtifact": _use_artifact,
     "updateArtifact": _update_artifact,
-    "deleteArtifact": _delete_artifact,
     "addAliases": _add_aliases,
     "deleteAliases": _delete_aliases,
     "linkArtifact": _link_artifact,
-    "unlinkArtifact": _unlink_artifact,
 }

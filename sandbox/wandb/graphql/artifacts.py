@@ -35,30 +35,6 @@ class Alias:
     artifact_collection: Collection
 
 
-def collection_page(
-    collections: Sequence[Collection],
-    *,
-    after: str | None = None,
-    first: int | None = None,
-    filters: str | None = None,
-    order: str | None = None,
-) -> Connection:
-    """A page of collections, oldest first unless ordered."""
-    kept = ordered(matching(collections, filters, _collection_value), order, "created_at", _collection_value)
-    return page(kept, first, after)
-
-
-def _collection_value(collection: Collection, key: str) -> Any:
-    match key:
-        case "name" | "description":
-            return getattr(collection, key)
-        case "created_at" | "createdAt" | "updated_at" | "updatedAt":
-            return when(collection.created_at)
-        case "tag" | "tags":
-            return collection.tags
-    raise invalid(f"unknown key {key!r} in a filter or an order of artifact collections")
-
-
 def _versions(
     collection: Collection,
     context: Context,
@@ -161,7 +137,6 @@ TYPES: Types = {
         "description": None,
         "createdAt": lambda kind, _: when(min(each.created_at for each in kind.collections)),
         "artifactCollection": _of_type,
-        "artifactCollections": lambda kind, _, **asked: collection_page(kind.collections, **asked),
     },
     "ArtifactAlias": {
         "id": lambda alias, _: encoded_id("ArtifactAlias", alias.artifact_collection.number, alias.alias)

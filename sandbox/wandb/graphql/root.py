@@ -6,7 +6,6 @@ from sandbox.wandb.artifacts import Artifact, Collection
 from sandbox.wandb.graphql import artifact_mutations, artifacts, files, people, run_mutations, runs
 from sandbox.wandb.graphql.context import Context
 from sandbox.wandb.graphql.executor import Executor, Types
-from sandbox.wandb.graphql.paging import Connection, page
 from sandbox.wandb.store import UNCATEGORIZED, Project, decoded_id
 from sandbox.wandb.users import Organization
 
@@ -18,13 +17,6 @@ def _organization(context: Context, *, name: str) -> Organization | None:
 def _project(context: Context, *, name: str | None = None, entity_name: str | None = None) -> Project | None:
     entity = context.visible(entity_name)
     return context.store.project(entity.name, name or UNCATEGORIZED) if entity else None
-
-
-def _projects(
-    context: Context, *, entity_name: str | None = None, after: str | None = None, first: int | None = None
-) -> Connection:
-    entity = context.visible(entity_name)
-    return page(context.store.projects(entity.name) if entity else [], first, after)
 
 
 def _artifact(context: Context, *, node_id: str) -> Artifact | None:
@@ -53,7 +45,6 @@ QUERIES = {
     "organization": _organization,
     "project": _project,
     "model": _project,  # the older name
-    "models": _projects,
     "artifact": _artifact,
     "artifactCollection": _collection,
     "clientIDMapping": _client_id_mapping,

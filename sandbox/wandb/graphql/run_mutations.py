@@ -28,12 +28,6 @@ from sandbox.wandb.store import UNCATEGORIZED, View, decoded_id, encoded_id
 Payload = dict[str, Any]
 SUCCESS: Payload = {"success": True}
 
-# For each state that people may set the states that they may set it in (wandb 0.31, Run.update_state).
-MOVES = {
-    RunState.PENDING: {RunState.RUNNING, RunState.FAILED, RunState.CRASHED, RunState.PREEMPTED},
-    RunState.FAILED: {RunState.PENDING, RunState.RUNNING},
-}
-
 
 def _upsert_bucket(context: Context, *, given: Input) -> Payload:
     """Create, open or edit a run.
@@ -100,15 +94,6 @@ def _edit(run: Run, given: Input) -> None:
             setattr(run, attribute, value)
 
 
-def _update_run_state(context: Context, *, given: Input) -> Payload:
-    run = context.stored_run(given.id, "updateRunState")
-    present = run.state(context.now)
-    if given.state not in MOVES or present not in MOVES[RunState(given.state)]:
-        raise invalid(f"cannot move a run from {present} to {given.state}")
-    _move(run, given.state)
-    return SUCCESS
-
-
 def _move(run: Run, state: str) -> None:
     """Set a state.
 
@@ -126,30 +111,11 @@ def _stop_run(context: Context, *, given: Input) -> Payload:
     return SUCCESS
 
 
-def _delete_run(context: Context, *, given: Input) -> Payload:
-    run = context.stored_run(given.id, "deleteRun")
-    context.store.delete_run(run)
-    for artifact in run.logged if given.delete_artifacts else ():
-        context.store.delete_artifact(artifact)
-    return {"clientMutationId": None}
-
-
 def _create_run_files(context: Context, *, given: Input) -> Payload:
     run = context.writable_run(given.entity_name, given.project_name, given.run_name, "createRunFiles")
     folder = run_file_folder(run.entity, run.project, run.id)
     files = [upload(name, folder + name, context) for name in given.files]
     return {"runID": run_storage_id(run), "uploadHeaders": (), "files": files}
-
-
-def _delete_files(context: Context, *, given: Input) -> Payload:
-    for file_id in given.files:
-        match decoded_id(file_id):
-            case ["File", path] if path.count("/") >= 3:  # entity/project/run/name
-                context.writable(path.split("/")[0], "deleteFiles")
-                context.store.storage.delete(path)
-            case _:
-                raise invalid(f"invalid file id {file_id!r}")
-    return SUCCESS
 
 
 def _notify_scriptable_run_alert(context: Context, *, given: Input) -> Payload:
@@ -229,11 +195,8 @@ def _checked_spec(spec: str | None) -> str:
 
 MUTATIONS: Mapping[str, Callable[..., Payload]] = {
     "upsertBucket": _upsert_bucket,
-    "deleteRun": _delete_run,
-    "updateRunState": _update_run_state,
     "stopRun": _stop_run,
     "createRunFiles": _create_run_files,
-    "deleteFiles": _delete_files,
     "notifyScriptableRunAlert": _notify_scriptable_run_alert,
     "upsertModel": _upsert_model,
     "upsertView": _upsert_view,

@@ -1,19 +1,17 @@
 """GraphQL types of projects, runs, their files and saved views."""
 
 import fnmatch
-import json
 from collections.abc import Callable
 from typing import Any
 
-from sandbox.wandb import history
 from sandbox.wandb.artifacts import LATEST, Artifact, Membership
-from sandbox.wandb.graphql.artifacts import ArtifactType, collection_page
+from sandbox.wandb.graphql.artifacts import ArtifactType
 from sandbox.wandb.graphql.context import Context, when
 from sandbox.wandb.graphql.executor import Types
 from sandbox.wandb.graphql.files import stored_file
 from sandbox.wandb.graphql.filters import MISSING, as_json, inside, matching, ordered
 from sandbox.wandb.graphql.paging import Connection, page
-from sandbox.wandb.rules import invalid, not_found, parsed_object
+from sandbox.wandb.rules import invalid, not_found
 from sandbox.wandb.runs import Nullable, Run, RunState
 from sandbox.wandb.store import Project, encoded_id
 
@@ -96,14 +94,6 @@ def _artifact(project: Project, context: Context, *, name: str) -> Artifact | No
     return found.artifact if found else None
 
 
-def _types(
-    project: Project, _: Context, *, after: str | None = None, first: int | None = None, include_all: object = None
-) -> Connection:
-    """Return the types in use. There are no others, so `include_all` changes nothing."""
-    del include_all
-    return page([ArtifactType(name, project) for name in project.types], first, after)
-
-
 def _views(
     project: Project,
     _: Context,
@@ -143,34 +133,6 @@ def _late(field: Nullable, read: Callable[[Run, float], Any]) -> Callable[[Run, 
 def _wandb_config(run: Run, _: Context, *, keys: list[str] | None = None) -> str:
     """The SDK's own config entry, or some keys of it."""
     return as_json({key: value for key, value in run.telemetry.items() if keys is None or key in keys})
-
-
-def _system_metrics(run: Run, _: Context) -> str:
-    """The last value of each system metric."""
-    merged: dict[str, Any] = {}
-    for line in run.event_lines:
-        merged |= json.loads(line)
-    return as_json(merged)
-
-
-def _history(
-    run: Run, _: Context, *, min_step: int | None = None, max_step: int | None = None, samples: int | None = None
-) -> list[str]:
-    """Rows as JSON: all of a range of steps, or a sample of the entire history."""
-    if min_step is None and max_step is None:
-        return history.sampled(run.history_lines, samples)
-    return history.between(run.history_lines, min_step, max_step)[:samples]
-
-
-def _sampled_history(run: Run, _: Context, *, specs: list[str]) -> list[list[dict[str, Any]]]:
-    """For each spec a sample of the rows that have all of its keys."""
-    return [_sampled(run, parsed_object(spec, "spec")) for spec in specs]
-
-
-def _sampled(run: Run, spec: dict[str, Any]) -> list[dict[str, Any]]:
-    kept = history.between(run.history_lines, spec.get("minStep"), spec.get("maxStep"))
-    rows = history.picked([json.loads(line) for line in kept], spec.get("keys", []))
-    return [json.loads(line) for line in history.sampled([json.dumps(row) for row in rows], spec.get("samples"))]
 
 
 def _files(
@@ -218,9 +180,7 @@ TYPES: Types = {
         "runCount": lambda project, context, *, filters=None: len(_listed(project, context, filters)),
         "artifact": _artifact,
         "artifactType": lambda project, _, *, name: ArtifactType(name, project) if name in project.types else None,
-        "artifactTypes": _types,
         "artifactCollection": lambda project, _, *, name: project.collections.get(name),
-        "artifactCollections": lambda project, _, **asked: collection_page(list(project.collections.values()), **asked),
         "artifactCollectionMembership": _member,
         "allowAllArtifactTypesInRegistry": True,
         "allViews": _views,
@@ -237,7 +197,7 @@ TYPES: Types = {
         "summaryMetrics": _late(
             "summaryMetrics", lambda run, now: as_json(run.as_of(now, run.options.delays.summary).summary)
         ),
-        "systemMetrics": _system_metrics,
+        "systemMetrics": "{}",
         "sweepName": None,
         "readOnly": lambda run, context: not context.store.entities[run.entity].may_write(context.user),
         "createdAt": lambda run, _: when(run.created_at),
@@ -251,11 +211,7 @@ TYPES: Types = {
         "logLineCount": _late("logLineCount", lambda run, _: len(run.output_lines)),
         "historyTail": _late("historyTail", lambda run, now: as_json(run.as_of(now, run.options.delays.tail).tail)),
         "eventsTail": _late("eventsTail", lambda run, _: as_json(run.event_lines[-1:])),
-        "historyKeys": lambda run, _: history.history_keys(run.history),
-        "history": _history,
-        "events": lambda run, _, *, samples=None: history.sampled(run.event_lines, samples),
-        "sampledHistory": _sampled_history,
-        "parquetHistory": lambda *_, **__: {"parquetUrls": (), "liveData": ()},  # clients read the live history
+        "historyKeys": None,
         "fileCount": lambda run, _: len(run.files),
         "files": _files,
         "inputArtifacts": _versions("used"),
