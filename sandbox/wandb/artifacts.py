@@ -67,7 +67,7 @@ class Artifact:
     history_step: int | None = None
     ttl_seconds: int | None = None
     updated_at: float | None = None
-    state: Literal["PENDING", "COMMITTED"] = "PENDING"
+    state: Literal["PENDING", "COMMITTED", "DELETED"] = "PENDING"
     index: int | None = None
     manifest_path: str | None = None  # in the storage
     manifest: Manifest | None = None
@@ -218,3 +218,9 @@ class Collection:
         if member is None:
             raise invalid(f"artifact {artifact.id} is not in collection {self.name!r}")
         self.by_alias.update(dict.fromkeys(aliases, member))
+
+    def drop(self, artifact: Artifact) -> None:
+        """Forget the aliases of a deleted version."""
+        self.by_alias = {alias: member for alias, member in self.by_alias.items() if member.artifact is not artifact}
+        if self.memberships:
+            self.by_alias.setdefault(LATEST, self.memberships[-1])

@@ -272,6 +272,13 @@ class Store:
         """The portfolios that a version is linked to."""
         return [each for each in self.all_collections() if each.portfolio and each.membership_of(artifact)]
 
+    def delete_artifact(self, artifact: Artifact) -> None:
+        """Delete a version, as people do; its number is not used again, and `latest` moves to the newest one left."""
+        places = (artifact.sequence, *self.portfolios_with(artifact))
+        artifact.state = "DELETED"
+        for collection in places:
+            collection.drop(artifact)
+
 
 def encoded_id(kind: str, *parts: Any) -> str:
     """An id as W&B makes it: base64 of the kind and the identifying parts."""
