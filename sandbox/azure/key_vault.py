@@ -7,7 +7,17 @@ from typing import Any
 
 from sandbox.azure.bodies import SecretBody
 from sandbox.azure.identity import Tokens
-from sandbox.azure.policy import SECRET, PolicyAssignment, denials
+from sandbox.azure.key_vault_errors import (
+    CLIENT_ADDRESS,
+    disallowed,
+    error,
+    firewalled,
+    forbidden_by_policy,
+    forbidden_by_rbac,
+    missing,
+    occupied,
+)
+from sandbox.azure.policy import SECRET, denials
 from sandbox.azure.tenant import Secret, SecretVersion, Tenant, Vault
 from sandbox.runtime.http import Call, Caller, Operation, Reply, ServiceError
 
@@ -22,7 +32,6 @@ _ACTIONS = {  # access-policy permission -> data action (Microsoft, "Migrate to 
 }
 _PAGE = 25
 _TAGS = 15
-CLIENT_ADDRESS = "203.0.113.7"  # the address that the network rules see for every client
 
 
 class KeyVault:
@@ -72,15 +81,15 @@ class KeyVault:
                 message = f"AKV10022: Invalid audience or token: {refused}"
             authority = f"https://{self._tenant.names.login}/{self._home(call)}"
             challenge = f'Bearer authorization="{authority}", resource="{self._tenant.names.vault_audience}"'
-            raise _error(401, "Unauthorized", message, headers={"www-authenticate": challenge}) from None
+            raise error(401, "Unauthorized", message, headers={"www-authenticate": challenge}) from None
 
     def unknown(self, call: Call) -> Reply:
         """See Service."""
-        return _error(501, "NotImplementedHere", f"{call.method} {call.path} is not modelled").reply
+        return error(501, "NotImplementedHere", f"{call.method} {call.path} is not modelled").reply
 
     def malformed(self, call: Call, why: str) -> Reply:
         """See Service."""
-        return _error(400, "BadParameter", f"The request body is not JSON: {why}").reply
+        return error(400, "BadParameter", f"The request body is not JSON: {why}").reply
 
     # --- access ---------------------------------------------------------------------------------------------------
 
@@ -95,15 +104,15 @@ class KeyVault:
     def _authorize(self, call: Call, permission: str, secret: str | None = None) -> Vault:
         vault = self._vault(call)
         if not vault.admits(CLIENT_ADDRESS):
-            raise _firewalled(vault, call.who)
+            raise firewalled(vault, call.who)
         if vault.rbac:
             action = f"Microsoft.KeyVault/vaults/secrets/{_ACTIONS[permission]}"
             scope = vault.id + (f"/secrets/{secret}" if secret else "")
             if not self._tenant.may(call.who.object_id, action, scope, data=True):
                 denial = self._tenant.rbac.denial(call.who.object_id, action, scope, data=True)
-                raise _forbidden_by_rbac(vault, call.who, action, scope, denial.id if denial else None)
+                raise forbidden_by_rbac(vault, call.who, action, scope, denial.id if denial else None)
         elif not self._by_policy(vault, call.who, "set" if permission == "update" else permission):
-            raise _forbidden_by_policy(vault, call.who, permission)
+            raise forbidden_by_policy(vault, call.who, permission)
         return vault
 
     def _by_policy(self, vault: Vault, caller: Caller, permission: str) -> bool:
@@ -125,9 +134,9 @@ class KeyVault:
     def _found(self, vault: Vault, name: str) -> Secret:
         secret = vault.secrets.get(name.lower())
         if secret is None or secret.deleted is not None:
-            raise _missing(name)
+            raise missing(name)
         if self._awaited(secret):  # just recovered: reads find it a little later
-            raise _missing(name)
+            raise missing(name)
         return secret
 
     def _awaited(self, secret: Secret) -> bool:
@@ -143,20 +152,20 @@ class KeyVault:
         secret = self._found(vault, name)
         version = _version(secret, call.params.get("version"))
         if not version.enabled:  # exp and nbf only inform: an expired version is readable (Microsoft, about secrets)
-            raise _error(403, "Forbidden", "Operation get is not allowed on a disabled secret.", "SecretDisabled")
+            raise error(403, "Forbidden", "Operation get is not allowed on a disabled secret.", "SecretDisabled")
         return Reply(200, _bundle(vault, secret, version))
 
     def _set(self, call: Call) -> Reply:
         name = call.params["name"]
         if not re.fullmatch(r"[0-9a-zA-Z-]{1,127}", name):
-            raise _error(400, "BadParameter", f"The request URI contains an invalid name: {name}")
+            raise error(400, "BadParameter", f"The request URI contains an invalid name: {name}")
         vault = self._authorize(call, "set", name)
         body = call.read(SecretBody)
         if not isinstance(body.get("value"), str) or len(body["value"].encode()) > 25 * 1024:
-            raise _error(400, "BadParameter", "Property value is missing, or larger than 25 KB.")
+            raise error(400, "BadParameter", "Property value is missing, or larger than 25 KB.")
         secret = vault.secrets.setdefault(name.lower(), Secret(name))
         if self._awaited(secret) or secret.deleted is not None:
-            raise _occupied(secret)
+            raise occupied(secret)
         version = SecretVersion(uuid.uuid4().hex, body["value"], self._now(), self._now())
         self._change(vault, secret, version, body)
         secret.versions.append(version)
@@ -177,7 +186,7 @@ class KeyVault:
         """Change a version. Policies judge it as it would be; whether they do so when only `enabled` changes is UNVERIFIED."""
         attributes = body.get("attributes") or {}
         if len(body.get("tags") or ()) > _TAGS:
-            raise _error(400, "BadParameter", f"Property tags has more than {_TAGS} elements.")
+            raise error(400, "BadParameter", f"Property tags has more than {_TAGS} elements.")
         wanted = {
             "type": SECRET,
             "name": secret.name,
@@ -186,7 +195,7 @@ class KeyVault:
             "contentType": body.get("contentType", version.content_type),
         }
         if refusing := denials(self._tenant.policies, wanted, vault.id, self._tenant.rbac.within):
-            raise _disallowed(refusing[0])
+            raise disallowed(refusing[0])
         if attributes.get("enabled") is not None:
             version.enabled = attributes["enabled"]
         version.expires = attributes.get("exp", version.expires)
@@ -221,12 +230,12 @@ class KeyVault:
 
     def _gone(self, vault: Vault, name: str) -> Secret:
         if not vault.soft_delete:  # status and code are UNVERIFIED
-            raise _error(400, "NotSupported", "Soft delete is not enabled for this vault.")
+            raise error(400, "NotSupported", "Soft delete is not enabled for this vault.")
         secret = vault.secrets.get(name.lower())
         if secret is None or secret.deleted is None:
-            raise _missing(name)
+            raise missing(name)
         if self._awaited(secret):
-            raise _missing(name)
+            raise missing(name)
         return secret
 
     def _get_deleted(self, call: Call) -> Reply:
@@ -242,7 +251,7 @@ class KeyVault:
         vault = self._authorize(call, "recover", call.params["name"])
         secret = vault.secrets.get(call.params["name"].lower())
         if secret is None or secret.deleted is None:
-            raise _missing(call.params["name"])
+            raise missing(call.params["name"])
         secret.deleted = None
         secret.hidden = self._tenant.transitions.recover_reads
         bundle = _bundle(vault, secret, secret.versions[-1])
@@ -252,7 +261,7 @@ class KeyVault:
     def _purge(self, call: Call) -> Reply:
         vault = self._authorize(call, "purge", call.params["name"])
         if vault.purge_protection:
-            raise _error(
+            raise error(
                 403,
                 "Forbidden",
                 'Operation "purge" is not allowed because purge protection is enabled for this vault. Key Vault service '
@@ -269,7 +278,7 @@ def _version(secret: Secret, wanted: str | None) -> SecretVersion:
     for version in reversed(secret.versions):
         if wanted in (None, "", version.version):
             return version
-    raise _missing(f"{secret.name}/{wanted}")
+    raise missing(f"{secret.name}/{wanted}")
 
 
 def _attributes(vault: Vault, version: SecretVersion) -> dict[str, Any]:
@@ -319,86 +328,8 @@ def _deleted(vault: Vault, secret: Secret) -> dict[str, Any]:
 def _page(call: Call, items: list[dict[str, Any]]) -> Reply:
     start, size = call.number("$skiptoken", 0), call.number("maxresults", _PAGE, least=1)
     if size > _PAGE:
-        raise _error(400, "BadParameter", f"Parameter maxresults must be between 1 and {_PAGE}.")  # UNVERIFIED wording
+        raise error(400, "BadParameter", f"Parameter maxresults must be between 1 and {_PAGE}.")  # UNVERIFIED wording
     rest = len(items) > start + size
     query = f"api-version={call.query.get('api-version', '')}&$skiptoken={start + size}&maxresults={size}"
     link = f"https://{call.host}{call.path}?{query}" if rest else None
     return Reply(200, {"value": items[start : start + size], "nextLink": link})
-
-
-# --- refusals (shapes: Key Vault REST error codes; texts as public captures show them) ---------------------------------
-
-
-def _error(
-    status: int, code: str, message: str, inner: str | None = None, headers: dict[str, str] | None = None
-) -> ServiceError:
-    error: dict[str, Any] = {"code": code, "message": message}
-    if inner:
-        error["innererror"] = {"code": inner}
-    return ServiceError(status, {"error": error}, headers)
-
-
-def _missing(name: str) -> ServiceError:
-    return _error(404, "SecretNotFound", f"A secret with (name/id) {name} was not found in this key vault.")
-
-
-def _occupied(secret: Secret) -> ServiceError:
-    """409: the name is not free, for one of three reasons (azure-sdk-for-net issues 31581 and 34322, Sample 4)."""
-    if secret.deleted is None:
-        why = "is currently being recovered and cannot be re-created; retry later."
-        return _error(409, "Conflict", f"Secret {secret.name} {why}", "ObjectIsBeingRecovered")
-    if secret.hidden:
-        why = "is currently being deleted and cannot be re-created; retry later."
-        return _error(409, "Conflict", f"Secret {secret.name} {why}", "ObjectIsBeingDeleted")
-    why = (
-        "is currently in a deleted but recoverable state, and its name cannot be reused; in this state, the secret can only "
-        "be recovered or purged."
-    )
-    return _error(409, "Conflict", f"Secret {secret.name} {why}", "ObjectIsDeletedButRecoverable")
-
-
-def _speaker(caller: Caller) -> str:
-    return f"appid={caller.app_id};oid={caller.object_id};iss=https://sts.windows.net/{caller.tenant_id}/"
-
-
-def _disallowed(policy: PolicyAssignment) -> ServiceError:
-    """403 of Azure Policy on the content of a vault (external-secrets issue 6173); the message is UNVERIFIED."""
-    days = policy.parameters.get("maximumValidityInDays")
-    limit = f": the secret's validity period is longer than {days} days" if days else ""
-    message = f"Operation is not allowed by policy assignment '{policy.name}' ({policy.definition.title}){limit}."
-    return _error(403, "Forbidden", message, "ForbiddenByGovernancePolicy")
-
-
-def _forbidden_by_rbac(
-    vault: Vault, caller: Caller, action: str, scope: str, denial: str | None = None
-) -> ServiceError:
-    reason = "DeniedByDenyAssignment" if denial else "DeniedWithNoValidRBAC"  # the first one is UNVERIFIED
-    message = (
-        "Caller is not authorized to perform action on resource.\r\nIf role assignments, deny assignments or role "
-        f"definitions were changed recently, please observe propagation time.\r\nCaller: {_speaker(caller)}\r\n"
-        f"Action: '{action}'\r\nResource: '{scope.lower()}'\r\nAssignment: (not found)\r\n"
-        f"DenyAssignmentId: {denial or 'null'}\r\nDecisionReason: '{reason}' \r\n"
-        f"Vault: {vault.name};location={vault.location}\r\n"
-    )
-    return _error(403, "Forbidden", message, "ForbiddenByRbac")
-
-
-def _forbidden_by_policy(vault: Vault, caller: Caller, permission: str) -> ServiceError:
-    message = (
-        f"The user, group or application '{_speaker(caller)}' does not have secrets {permission} permission on key vault "
-        f"'{vault.name};location={vault.location}'."
-    )
-    return _error(403, "Forbidden", message, "AccessDenied")
-
-
-def _firewalled(vault: Vault, caller: Caller) -> ServiceError:
-    """403 of the network rules. A captured refusal of a private vault says ForbiddenByConnection (multimodal-ai issue
-    171), where Microsoft's private-link diagnostics say ForbiddenByFirewall."""
-    where = f"Caller: {_speaker(caller)}\r\nVault: {vault.name};location={vault.location}"
-    if vault.public_network:
-        why = "Client address is not authorized and caller is not a trusted service."
-        return _error(403, "Forbidden", f"{why}\r\nClient address: {CLIENT_ADDRESS}\r\n{where}", "ForbiddenByFirewall")
-    why = (
-        "Public network access is disabled and request is not from a trusted service nor via an approved private link."
-    )
-    return _error(403, "Forbidden", f"{why}\r\n{where}", "ForbiddenByConnection")

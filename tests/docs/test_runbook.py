@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.azure.key_vault import CLIENT_ADDRESS
+from sandbox.azure.key_vault_errors import CLIENT_ADDRESS
 from sandbox.cloud import Cloud
 from tests.conftest import ROOT, Run
 from tests.provisioning import chain

@@ -15,7 +15,7 @@ from provisioning.execution.services import SETTLING, Services
 from provisioning.models import Secret, SecretState
 from provisioning.planning.actions import AwaitVault, CreateVault, RecoverVault
 from provisioning.planning.steps import Verb
-from sandbox.azure.key_vault import CLIENT_ADDRESS
+from sandbox.azure.key_vault_errors import CLIENT_ADDRESS
 from sandbox.azure.tenant import AccessPolicy, Vault
 from tests.conftest import Load
 
