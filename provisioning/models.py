@@ -25,6 +25,8 @@ APPLICATION = "Application"
 """The kind of an app registration in the directory, which can hold no role; its service principal can."""
 CLOUDS = ("AzureCloud", "AzureUSGovernment", "AzureChinaCloud")
 """Clouds by their names in `az cloud list`."""
+OPENAI_KINDS = ("openai", "aiservices")
+"""Kinds, in lower case, of the Cognitive Services accounts that support fine-tuning."""
 CHANGING = ("accepted", "creating", "updating", "moving", "resolvingdns")
 """Provisioning states, in lower case, in which an account refuses changes."""
 
@@ -348,9 +350,11 @@ class Observed:
         own_secrets: secrets of the vault that setup wrote, each with the account that it was written for; read only for
             teardown, and None if this identity may not list secrets.
         on_account: assignments at the account and above it: of the contributors, or for teardown of all principals.
+        sharing: ARM ids of other accounts that may use the secret, each with the evidence in words; read only for teardown.
         left_behind: assignments at the former ids of a vault that was moved; read only for teardown.
         contributing: roles at or above the account by contributor's object id in lower case, groups included and conditional
-            ones excluded.
+            and ending ones excluded.
+        ending: when roles of contributors end, in words, by object id in lower case.
         effective: roles at or above the vault by object id in lower case, groups included and conditional ones excluded;
             read only for a principal that lacks the exact role.
     """
@@ -368,8 +372,10 @@ class Observed:
     on_account: tuple[Assignment, ...] = ()
     left_behind: tuple[Assignment, ...] = ()
     contributing: Mapping[str, tuple[RoleDefinition, ...]] = field(default_factory=dict)
+    ending: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     own_secrets: Mapping[str, str] | None = None
     other_secrets: bool | None = None
+    sharing: Mapping[str, str] = field(default_factory=dict)
 
 
 class KeyState(StrEnum):

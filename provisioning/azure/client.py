@@ -9,7 +9,7 @@ import time
 import uuid
 from collections.abc import Callable, Collection, Mapping
 from datetime import timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from azure.core.credentials import TokenCredential
@@ -33,8 +33,8 @@ from provisioning.azure.transport.not_found import named
 from provisioning.azure.transport.pipeline import TIMEOUTS, Waiting, policies, result, silent
 from provisioning.azure.transport.rest import Rest
 from provisioning.azure.vaults import Vaults, network_rules
-from provisioning.errors import NotFoundError
-from provisioning.models import APPLICATION, Account, Network, Principal, Subscription, Vault
+from provisioning.errors import MissingRightsError, NotFoundError
+from provisioning.models import APPLICATION, OPENAI_KINDS, Account, Network, Principal, Subscription, Vault
 
 POLL_SECONDS = 2.0
 """Seconds between polls of a long-running operation that sends no Retry-After; the SDK's default is 30."""
@@ -50,6 +50,13 @@ _GRAPH_KINDS = {
     "agentIdentityBlueprint": APPLICATION,
 }
 _GRAPH_BATCH = 998  # two less than the ids per getByIds request (Microsoft Graph reference)
+
+
+class AccountIdentities(NamedTuple):
+    """An Azure OpenAI account, by its ARM id, with the object ids of its identities."""
+
+    id: str
+    principals: tuple[str, ...]
 
 
 class Azure:
@@ -179,6 +186,16 @@ class Azure:
             shown = [*self._accounts.list_models(account.group, account.name)]
         return sorted({f"{each.name} {each.version}" for each in shown if _trains(each)})
 
+    def openai_accounts(self, subscription: str) -> tuple[AccountIdentities, ...]:
+        """The accounts of the subscription with this ARM id that the caller may see; none without the right to list them."""
+        path = f"{subscription}/providers/Microsoft.CognitiveServices/accounts?api-version=2023-05-01"
+        try:
+            with translated("Listing Azure OpenAI accounts"):
+                listed = list(self._arm.pages(path))
+        except MissingRightsError:
+            return ()
+        return tuple(_identities(each) for each in listed if str(each.get("kind")).lower() in OPENAI_KINDS)
+
     def principals(self, object_ids: Collection[str], exists: str = "") -> Mapping[str, Principal]:
         """Principals by object id in lower case; empty if this identity may not read the directory.
 
@@ -279,6 +296,13 @@ def _is_guid(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _identities(shown: Mapping[str, Any]) -> AccountIdentities:
+    identity = shown.get("identity") or {}
+    users = (identity.get("userAssignedIdentities") or {}).values()
+    found = (identity.get("principalId"), *((each or {}).get("principalId") for each in users))
+    return AccountIdentities(str(shown["id"]), tuple(str(each) for each in found if each))
 
 
 def _account(sdk: SdkAccount) -> Account:

@@ -10,6 +10,7 @@ from provisioning.durations import spell
 from provisioning.models import AccessPolicy, Account, Assignment, RoleDefinition, Vault
 from provisioning.planning.access.contributors import SUBMITTING
 from provisioning.planning.access.permissions import grants, own_policies
+from provisioning.planning.access.principals import until, with_ends
 
 READ_SECRET = "Microsoft.KeyVault/vaults/secrets/getSecret/action"  # noqa: S105 - an action, not a secret
 READ_JOBS = "Microsoft.CognitiveServices/accounts/OpenAI/fine-tunes/read"
@@ -27,15 +28,19 @@ class Access:
         conditional: names of roles that may give it; their conditions cannot be evaluated here.
         since: creation of the youngest of `by`, if known.
         unread: a note about what could not be read, which ends a sentence.
+        until: when the access ends, in words; empty if it lasts, or if that was not read.
     """
 
     by: tuple[str, ...] = ()
     conditional: tuple[str, ...] = ()
     since: datetime | None = None
     unread: str = ""
+    until: str = ""
 
     def finding(self, now: datetime, lacking: str, remedy: str) -> Finding:
         """The finding of a check: `lacking` and `remedy` say what is missing and what adds it."""
+        if self.by and self.until:
+            return warning(f"by {' and '.join(self.by)}; {self.until}", remedy)
         if self.by:
             return ok(f"by {' and '.join(self.by)}{self._age(now)}")
         if self.conditional:
@@ -69,14 +74,26 @@ def to_jobs(azure: Azure, account: Account, principal_id: str) -> Access:
 
 
 def to_submit(azure: Azure, account: Account, principal_id: str) -> Access:
-    """Return the access of the principal to start jobs and to upload their files."""
-    return _by_role(azure, account.id, principal_id, SUBMITTING)
+    """Return the access of the principal to start jobs and to upload their files, by roles that last if there are any."""
+    held, roles = _roles_of(azure, account.id, principal_id)
+    held = with_ends(held, azure.governance.ends(account.id))
+    lasting = by_role([a for a in held if not a.ends], roles, SUBMITTING)
+    if lasting.by:
+        return lasting
+    ends = [until(roles[a.role_id].name, a) for a in held if a.ends and a.role_id in roles]
+    return replace(by_role(held, roles, SUBMITTING), until="; ".join(ends))
 
 
 def _by_role(azure: Azure, scope: str, principal_id: str, actions: Collection[str]) -> Access:
+    return by_role(*_roles_of(azure, scope, principal_id), actions)
+
+
+def _roles_of(
+    azure: Azure, scope: str, principal_id: str
+) -> tuple[tuple[Assignment, ...], Mapping[str, RoleDefinition]]:
     held = azure.roles.of(scope, principal_id)
     found = {role_id: azure.roles.definition(scope, role_id) for role_id in sorted({a.role_id for a in held})}
-    return by_role(held, {i: role for i, role in found.items() if role}, actions)
+    return held, {i: role for i, role in found.items() if role}
 
 
 def by_role(assignments: Iterable[Assignment], roles: Mapping[str, RoleDefinition], actions: Collection[str]) -> Access:

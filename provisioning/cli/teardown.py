@@ -11,7 +11,7 @@ from provisioning.clock import attempts
 from provisioning.errors import MissingRightsError, NotInPlaceError, NotOursError, VaultDeletedError
 from provisioning.execution.services import SETTLING
 from provisioning.models import Observed, SecretState
-from provisioning.observation.inventory import observe_for_removal
+from provisioning.observation.removal import observe_for_removal
 from provisioning.planning.actions import RemoveSecret
 from provisioning.planning.owned import proves_switch
 from provisioning.planning.steps import Plan, Verb

@@ -130,9 +130,7 @@ class Executor:
             case AwaitVault() as action:
                 return self._registered(vault.wait_until_registered(services, action))
             case EnableIdentity() as action:
-                identity = account.enable_identity(services, action)
-                self._identities[action.account.name] = identity
-                return f"principal {identity.object_id}"
+                return self._enable(action)
             case AwaitAccount() as action:
                 return account.wait_until_settled(services, action).state
             case AssignRole() as action:
@@ -170,6 +168,11 @@ class Executor:
             case None:
                 pass
         return ""
+
+    def _enable(self, action: EnableIdentity) -> str:
+        identity = account.enable_identity(self._services, action)
+        self._identities[action.account.name] = identity
+        return f"principal {identity.object_id}"
 
     def _assign(self, action: AssignRole) -> str:
         assigned = roles.assign(self._services, action, self._principal(action))

@@ -12,7 +12,7 @@ from provisioning.azure.governance import GovernanceReads, Policies, Restriction
 from provisioning.errors import MissingRightsError, NotSignedInError, ProvisioningError
 from provisioning.models import Assignment, Observed, Target, Vault, VaultState
 from provisioning.observation.inventory import effective
-from provisioning.planning.access.principals import lasts
+from provisioning.planning.access.principals import lasts, with_ends
 from provisioning.planning.actions import (
     Action,
     AllowByPolicy,
@@ -236,11 +236,6 @@ class _Reading:
             for policy, field, value in found.sets:
                 if field != _RBAC:
                     yield policy, f"{field} to {value}"
-
-
-def with_ends(assignments: Iterable[Assignment], ends: Mapping[str, datetime]) -> tuple[Assignment, ...]:
-    """Return the assignments with the time when they end."""
-    return tuple(replace(a, ends=ends.get(a.id.lower())) for a in assignments)
 
 
 def _demanding(found: Restrictions, *, rbac: bool) -> tuple[str, ...]:

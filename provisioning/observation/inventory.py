@@ -1,7 +1,8 @@
 """Reads account, vault, secret, roles and principals: no more than the plan needs, so that an idle run stays cheap."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from datetime import datetime
+from typing import NamedTuple
 
 from provisioning import shell
 from provisioning.azure.client import Azure
@@ -12,10 +13,12 @@ from provisioning.errors import (
     BusyError,
     MissingRightsError,
     NotFoundError,
+    ServiceError,
     VaultUnreachableError,
     WrongAccountError,
 )
 from provisioning.models import (
+    OPENAI_KINDS,
     SECRETS_OFFICER,
     Account,
     Assignment,
@@ -31,11 +34,16 @@ from provisioning.models import (
 )
 from provisioning.observation.vault import find_vault, network_refusal
 from provisioning.planning.access.permissions import CANDIDATES
-from provisioning.planning.owned import former_vault, owned_roles
-from provisioning.planning.ownership import ACCOUNT_TAG, wrote
-from provisioning.resource_ids import same, subscription_id_of
+from provisioning.planning.access.principals import until, with_ends
+from provisioning.resource_ids import same
 
-_KINDS = ("openai", "aiservices")
+
+class Contributing(NamedTuple):
+    """What Observed says of contributors: their assignments, and by object id the roles that count and those that end."""
+
+    assignments: tuple[Assignment, ...]
+    roles: Mapping[str, tuple[RoleDefinition, ...]]
+    ending: Mapping[str, tuple[str, ...]]
 
 
 def observe(azure: Azure, target: Target, clock: Clock) -> Observed:
@@ -60,7 +68,7 @@ def observe(azure: Azure, target: Target, clock: Clock) -> Observed:
     others = {r.lower() for r in (*target.readers, *target.contributors)} | {
         p.object_id for p in vault.policies if switching
     }
-    on_account, contributing = _contributing(azure, target, account)
+    contributing = _contributing(azure, target, account)
     return Observed(
         caller=azure.caller,
         subscription=azure.subscription,
@@ -70,28 +78,42 @@ def observe(azure: Azure, target: Target, clock: Clock) -> Observed:
         at=clock.now(),
         assignments=assignments,
         roles=_roles(azure, target, vault, assignments) if switching else {},
-        principals=_principals(azure, others - {azure.caller.object_id, account.principal_id}, account),
+        principals=principals(azure, others - {azure.caller.object_id, account.principal_id}, account),
         effective=effective(azure, target, vault, account, assignments) if there and vault.rbac else {},
         other_secrets=_other_secrets(azure, target, vault, account, assignments),
-        on_account=on_account,
-        contributing=contributing,
+        on_account=contributing.assignments,
+        contributing=contributing.roles,
+        ending=contributing.ending,
     )
 
 
-def _contributing(
-    azure: Azure, target: Target, account: Account
-) -> tuple[tuple[Assignment, ...], Mapping[str, tuple[RoleDefinition, ...]]]:
-    """Read the assignments of the contributors at the account and above, and the roles that count for each of them."""
+def _contributing(azure: Azure, target: Target, account: Account) -> Contributing:
+    """Read the assignments of the contributors at the account and above, when they end, and the roles of each contributor."""
     held = {each.lower(): azure.roles.of(account.id, each) for each in target.contributors}
+    ends = _ends(azure, account) if any(held.values()) else {}
+    held = {who: with_ends(found, ends) for who, found in held.items()}
     ids = sorted({a.role_id for found in held.values() for a in found})
     roles = {i: role for i in ids if (role := azure.roles.definition(account.id, i))}
-    return (
+
+    def named(a: Assignment) -> str:
+        return roles[a.role_id].name if a.role_id in roles else a.role_id
+
+    def counts(a: Assignment) -> bool:
+        return a.role_id in roles and not a.conditional and not a.ends
+
+    return Contributing(
         tuple(a for found in held.values() for a in found),
-        {
-            who: tuple(roles[a.role_id] for a in found if not a.conditional and a.role_id in roles)
-            for who, found in held.items()
-        },
+        {who: tuple(roles[a.role_id] for a in found if counts(a)) for who, found in held.items()},
+        {who: tuple(until(named(a), a) for a in found if a.ends) for who, found in held.items()},
     )
+
+
+def _ends(azure: Azure, account: Account) -> Mapping[str, datetime]:
+    """Read when roles at the account and above end. Where it cannot be read, the roles count as permanent."""
+    try:
+        return azure.governance.ends(account.id)
+    except (MissingRightsError, ServiceError):
+        return {}
 
 
 def _other_secrets(
@@ -167,7 +189,7 @@ def require_usable(account: Account) -> None:
         WrongAccountError: the account is of another kind or has no custom subdomain.
         BusyError: the account is being deleted.
     """
-    if account.kind.lower() not in _KINDS:
+    if account.kind.lower() not in OPENAI_KINDS:
         raise WrongAccountError(
             f"{account.name} is a Cognitive Services account of kind {account.kind}, which does not support fine-tuning.",
             hint="Name an account of kind OpenAI or AIServices with --openai-account.",
@@ -198,52 +220,6 @@ def _roles(
     return {i: role for i, role in found.items() if role}
 
 
-def observe_for_removal(azure: Azure, target: Target, clock: Clock, *, restore: bool) -> Observed:
-    """Read everything that a plan of teardown depends on: assignments below the vault and their principals, too.
-
-    Raises:
-        ProvisioningError: as observe raises.
-    """
-    observed = observe(azure, target, clock)
-    vault = observed.vault
-    assignments = azure.roles.at_and_below(vault.id)
-    on_account, left_behind = azure.roles.at(observed.account.id), _left_behind(azure, vault)
-    observed = replace(observed, assignments=assignments, on_account=on_account, left_behind=left_behind)
-    going_back = restore and vault.rbac
-    owned = (*(each.assignment for each in owned_roles(observed)), *left_behind)
-    relevant = (*assignments, *owned) if going_back else owned
-    principals = {a.principal_id for a in relevant} | {p.object_id for p in vault.policies}
-    ids = sorted({a.role_id for a in assignments}) if going_back else ()
-    roles = {i: role for i in ids if (role := azure.roles.definition(vault.id, i))}
-    return replace(
-        observed,
-        principals=_principals(azure, principals, observed.account),
-        roles=roles,
-        own_secrets=_own_secrets(azure, vault),
-    )
-
-
-def _left_behind(azure: Azure, vault: Vault) -> tuple[Assignment, ...]:
-    """Read the role assignments that the vault left behind when it was moved from another group of its subscription.
-
-    Names of vaults are unique in Azure, so a scope with its name is the vault's former id. Nothing is found without the right
-    to list the assignments of the subscription.
-    """
-    try:
-        listed = azure.roles.at_and_below(subscription_id_of(vault.id))
-    except MissingRightsError:
-        return ()
-    return tuple(each for each in listed if former_vault(vault, each.scope))
-
-
-def _own_secrets(azure: Azure, vault: Vault) -> Mapping[str, str] | None:
-    """Read which secrets of the vault setup wrote, and for which accounts; None if this identity may not list them."""
-    try:
-        listed = azure.secrets(vault).tags()
-    except (AccessNotEffectiveError, VaultUnreachableError):
-        return None
-    return {name: tags.get(ACCOUNT_TAG, "") for name, tags in listed.items() if wrote(tags)}
-
-
-def _principals(azure: Azure, object_ids: set[str], account: Account) -> Mapping[str, Principal]:
+def principals(azure: Azure, object_ids: set[str], account: Account) -> Mapping[str, Principal]:
+    """Read these principals from the directory."""
     return azure.principals(object_ids, account.principal_id or "") if object_ids else {}

@@ -39,7 +39,7 @@ from provisioning.planning.ownership import (
     recorded_owner,
     was_switched,
 )
-from provisioning.resource_ids import same, within
+from provisioning.resource_ids import name_of, same, within
 
 
 class Fate(StrEnum):
@@ -223,8 +223,26 @@ def users(target: Target, observed: Observed) -> tuple[Owner, ...]:
         and is_other(target, observed, entry.owner)
         and own_policies(observed.vault.policies, object_id)
     )
-    found = {Owner(each.account, target.secret, each.place) for each in (*by_role, *by_entry)}
+    unrecorded = _users_without_record(target, observed)
+    found = {Owner(each.account, target.secret, each.place) for each in (*by_role, *by_entry, *unrecorded)}
     return tuple(sorted(found, key=lambda each: each.record))
+
+
+def _users_without_record(target: Target, observed: Observed) -> Iterable[Owner]:
+    """The other accounts that may use the secret, but for those of which a record names another secret in this vault."""
+    marks = (each.mark.owner for each in owned_roles(observed))
+    stored = (recorded_owner(record, name) for name, record in (observed.own_secrets or {}).items())
+    known = (*marks, *stored, *(entry.owner for entry in entries(observed.vault.tags).values()))
+    elsewhere = [each for each in known if each.secret and not same(each.secret, target.secret)]
+    for account_id in observed.sharing:
+        found = Owner(name_of(account_id), target.secret, place_of(account_id))
+        if not any(same(each.account, found.account) and each.place in ("", found.place) for each in elsewhere):
+            yield found
+
+
+def evidence(observed: Observed, user: Owner) -> str:
+    """Return why an account may use the secret, apart from records."""
+    return next((why for account_id, why in observed.sharing.items() if place_of(account_id) == user.place), "")
 
 
 def shared_with(target: Target, observed: Observed) -> tuple[str, ...]:

@@ -7,17 +7,10 @@ next run finds the remaining records and continues.
 from collections.abc import Collection, Iterable, Iterator
 
 from provisioning import shell
-from provisioning.models import OPENAI_CONTRIBUTOR, Assignment, Observed, SecretState, SecretVersion, Target
-from provisioning.planning.access import contributors
-from provisioning.planning.access.permissions import (
-    CANDIDATES,
-    KNOWN_ACTIONS,
-    data_actions,
-    grants,
-    own_policies,
-    summary,
-)
+from provisioning.models import Observed, SecretState, SecretVersion, Target
+from provisioning.planning.access.permissions import own_policies
 from provisioning.planning.access.principals import is_operator, principal
+from provisioning.planning.access.restoring import holder, losses_of_restoring, role_name
 from provisioning.planning.actions import (
     ForgetSwitch,
     HandOverRole,
@@ -30,6 +23,7 @@ from provisioning.planning.owned import (
     Fate,
     OwnedEntry,
     OwnedRole,
+    evidence,
     fate_of_entry,
     fate_of_role,
     had_policies,
@@ -45,9 +39,10 @@ from provisioning.planning.owned import (
     roles_left_behind,
     shared_with,
     successor,
+    users,
 )
-from provisioning.planning.ownership import Owner, Purpose, description, mark_of, owner, was_switched, wrote
-from provisioning.planning.steps import Loss, Plan, Step, Verb
+from provisioning.planning.ownership import Owner, Purpose, description, owner, was_switched, wrote
+from provisioning.planning.steps import Plan, Step, Verb
 from provisioning.resource_ids import same
 
 _ORDER = (Purpose.CONTRIBUTOR, Purpose.CARRIED_OVER, Purpose.READER, Purpose.IDENTITY, Purpose.OPERATOR)
@@ -77,7 +72,7 @@ def plan_teardown(target: Target, observed: Observed, versions: Collection[Secre
     )
     of_secret = observed.vault.scope(target.secret) if _goes(observed, secret) else ""
     gone = [each.assignment for each in going]
-    losses = tuple(_losses(observed, gone, of_secret)) if restore and observed.vault.rbac else ()
+    losses = tuple(losses_of_restoring(observed, gone, of_secret)) if restore and observed.vault.rbac else ()
     return Plan(f"{observed.account.name} → {observed.vault.name}", steps, losses)
 
 
@@ -131,7 +126,17 @@ def _secret(target: Target, observed: Observed, versions: Collection[SecretVersi
         until = f" until {observed.secret.purge:%Y-%m-%d}" if observed.secret.purge else ""
         return Step(Verb.ALREADY, resource, f"deleted already; recoverable{until}")
     if sharing:
-        return Step(Verb.NOTE, resource, f"stays: {', '.join(sharing)} may use it, too")
+        why = [w for user in users(target, observed) if (w := evidence(observed, user))]
+        anyway = shell.command(
+            "az", "keyvault", "secret", "delete", "--vault-name", observed.vault.name, "-n", target.secret
+        )
+        return Step(
+            Verb.NOTE,
+            resource,
+            f"stays: {', '.join(sharing)} may use it, too"
+            + (f" ({'; '.join(why)}). To delete it anyway" if why else ""),
+            command=anyway if why else "",
+        )
     if state is SecretState.UNKNOWN and not _let_in_soon(target, observed):
         return Step(
             Verb.ALREADY, resource, "not visible to you; no mark of setup is left, and teardown deletes it first"
@@ -280,7 +285,7 @@ def _role(observed: Observed, each: OwnedRole) -> Step:
     return Step(
         Verb.REMOVE,
         "role",
-        f"{_named(observed, assignment)} → {_whose(observed, assignment)}",
+        f"{role_name(observed, assignment)} → {holder(observed, assignment)}",
         why=f"setup gave it: {each.purpose}",
         before=assignment.scope,
         action=RemoveRole(observed.vault, assignment),
@@ -293,7 +298,7 @@ def _handed_over(target: Target, observed: Observed, each: OwnedRole) -> Step:
     return Step(
         Verb.CHANGE,
         "role",
-        f"{_named(observed, each.assignment)} → {_whose(observed, each.assignment)} stays for {shown}",
+        f"{role_name(observed, each.assignment)} → {holder(observed, each.assignment)} stays for {shown}",
         why="its description names that account and secret instead",
         before=str(owner(target, observed.account.id)),
         after=shown,
@@ -336,7 +341,7 @@ def _count(roles: Collection[OwnedRole]) -> str:
 
 
 def _all(observed: Observed, roles: Iterable[OwnedRole]) -> str:
-    return ", ".join(sorted({_whose(observed, each.assignment) for each in roles}))
+    return ", ".join(sorted({holder(observed, each.assignment) for each in roles}))
 
 
 def _narrowed(observed: Observed) -> Iterator[Step]:
@@ -345,8 +350,8 @@ def _narrowed(observed: Observed) -> Iterator[Step]:
         yield Step(
             Verb.NOTE,
             "role",
-            f"{_named(observed, each)} → {principal(observed, each.principal_id).label} stays: somebody put a condition on it. "
-            "To remove it with its condition",
+            f"{role_name(observed, each)} → {principal(observed, each.principal_id).label} stays: somebody put a condition on "
+            "it. To remove it with its condition",
             command=shell.command("az", "role", "assignment", "delete", "--ids", each.id),
         )
 
@@ -357,48 +362,3 @@ def _identity(target: Target, observed: Observed) -> Step:
         return Step(Verb.ALREADY, "account identity", "no system-assigned one")
     command = shell.az_account(account, "identity", "remove")
     return Step(Verb.NOTE, "account identity", "stays, because others may use it; to take it away", command=command)
-
-
-def _named(observed: Observed, each: Assignment) -> str:
-    defined = observed.roles.get(each.role_id)
-    if each.role_id == OPENAI_CONTRIBUTOR:
-        return contributors.ROLE
-    return CANDIDATES.get(each.role_id) or (defined.name if defined else each.role_id)
-
-
-def _whose(observed: Observed, each: Assignment) -> str:
-    mark = mark_of(each.description)
-    known = mark.account if mark and mark.purpose is Purpose.IDENTITY else ""
-    return known or principal(observed, each.principal_id).label
-
-
-# --- who would lose access -------------------------------------------------------------------------------------------
-
-
-def _losses(observed: Observed, going: Collection[Assignment], gone: str) -> Iterator[Loss]:
-    """Principals whose roles permit more than their access policies will: mostly roles that were assigned after the switch.
-
-    A role on something in `gone` is no loss.
-    """
-    staying: dict[str, list[Assignment]] = {}
-    for each in observed.assignments:
-        if each not in going and not same(each.scope, gone) and _granted(observed, [each]):
-            staying.setdefault(each.principal_id.lower(), []).append(each)
-    for object_id, held in staying.items():
-        has = _permitted(observed, object_id)
-        lost = _granted(observed, held) - has
-        if not lost:
-            continue
-        names = ", ".join(dict.fromkeys(_named(observed, a) for a in held))
-        reason = f"its access policy does not give {summary(lost)}" if has else "it has no access policy"
-        yield Loss(_whose(observed, held[0]), object_id, f"{names} by role, and {reason}")
-
-
-def _granted(observed: Observed, held: Iterable[Assignment]) -> frozenset[str]:
-    roles = [observed.roles[a.role_id] for a in held if a.role_id in observed.roles]
-    return frozenset(action for action in KNOWN_ACTIONS if any(grants(role, action) for role in roles))
-
-
-def _permitted(observed: Observed, object_id: str) -> frozenset[str]:
-    policies = own_policies(observed.vault.policies, object_id)
-    return frozenset[str]().union(*(data_actions(p)[0] for p in policies))

@@ -148,12 +148,12 @@ class Scenario(Script):
         self._build_above(builder)
         for principal in self.principals:
             builder.add_principal(principal)
-        for principal in self.principals:
-            builder.set_members(principal.name, principal.members)
         for account in self.accounts:
             builder.add_account(account)
         for app in self.function_apps:
             builder.add_function_app(app)
+        for principal in self.principals:  # after accounts and apps, whose identities may be members
+            builder.set_members(principal.name, principal.members)
         for vault in self.vaults:
             builder.add_vault(vault)
         for role in self.roles:

@@ -90,6 +90,7 @@ WORLDS = {
     "The app may not read the key": World(
         {"account": account(), "without": (("func-identity", "Key Vault Secrets User"),)}
     ),
+    "Somebody may not start jobs": World({}),
     "One job is missing": World({"account": account(a_job(), BY_ITSELF)}, before=a_deleted_run),
     "A run stays running": World({"account": account(PAUSED)}),
     "W&B refuses the key": World({"account": account(), "secret": {"value": "0" * 40}}),

@@ -15,7 +15,7 @@ from provisioning.planning.access.permissions import (
     permissions_today,
     summary,
 )
-from provisioning.planning.access.principals import held_at_vault, is_operator, narrowed, principal
+from provisioning.planning.access.principals import CANNOT_ADD, held_at_vault, is_operator, narrowed, principal, until
 from provisioning.planning.actions import NARROWED, AssignRole
 from provisioning.planning.ownership import Purpose, owner
 from provisioning.planning.steps import Loss, Step, Verb
@@ -59,13 +59,12 @@ def carry_over(target: Target, observed: Observed, policy: AccessPolicy, given: 
     ending = [a for a in observed.assignments if a.ends and same(a.principal_id, policy.object_id)]
     blocked = {a.role_id: a for a in ending if same(a.scope, observed.vault.id)}
     had += "".join(f"; {_until(observed, a)}" for a in ending if not is_operator(observed, policy.object_id))
-    # ARM has one assignment for a role, scope and principal: while one that ends is there, none can be added.
     add = [role for role in coverage.add if role.id not in blocked]
     losses += [
         Loss(
             who.label,
             policy.object_id,
-            f"{_until(observed, blocked[role.id])}, and a permanent one cannot be added before",
+            f"{_until(observed, blocked[role.id])}, {CANNOT_ADD}",
         )
         for role in coverage.add
         if role.id in blocked
@@ -100,8 +99,7 @@ def _without_effect(observed: Observed, who: Principal) -> Step:
 
 def _until(observed: Observed, assignment: Assignment) -> str:
     role = observed.roles.get(assignment.role_id)
-    ends = f"{assignment.ends:%Y-%m-%d %H:%M} UTC" if assignment.ends else ""
-    return f"its role {role.name if role else assignment.role_id} ends on {ends}"
+    return until(role.name if role else assignment.role_id, assignment)
 
 
 def _not_carried(policy: AccessPolicy, who: Principal) -> Iterable[str]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from provisioning.models import OPENAI_CONTRIBUTOR, Assignment, Observed, Target
 from provisioning.planning.access.grants import UNKNOWN_PRINCIPAL
 from provisioning.planning.access.permissions import grants
-from provisioning.planning.access.principals import principal
+from provisioning.planning.access.principals import CANNOT_ADD, ending, principal, until
 from provisioning.planning.actions import NARROWED, AssignRole
 from provisioning.planning.ownership import Purpose, owner
 from provisioning.planning.steps import Step, Verb
@@ -18,7 +18,7 @@ SUBMITTING = (f"{_DATA}fine-tunes/write", f"{_DATA}files/write", f"{_DATA}fine-t
 
 
 def on_account(target: Target, observed: Observed) -> Iterator[Step]:
-    """Plan the role for each contributor who has no roles that permit the same."""
+    """Plan the role for each contributor who has no lasting roles that permit the same."""
     account = observed.account
     for object_id in dict.fromkeys(each.lower() for each in target.contributors):
         who = principal(observed, object_id)
@@ -29,12 +29,16 @@ def on_account(target: Target, observed: Observed) -> Iterator[Step]:
             names = " and ".join(dict.fromkeys(role.name for role in useful))
             yield Step(Verb.ALREADY, "role", f"{names} → {shown}", why="permits to start fine-tuning jobs")
             continue
+        if blocked := ending(observed.on_account, object_id, OPENAI_CONTRIBUTOR, account.id):
+            danger = f"{until(ROLE, blocked)}, {CANNOT_ADD}"
+            yield Step(Verb.NOTE, "role", f"{ROLE} → {shown}", danger=danger)
+            continue
         narrowed = next((a.id for a in observed.on_account if _is_narrowed(a, object_id, account.id)), "")
         yield Step(
             Verb.ADD,
             "role",
             f"{ROLE} → {shown}",
-            why="to start fine-tuning jobs",
+            why="; ".join(("to start fine-tuning jobs", *observed.ending.get(object_id, ()))),
             after=f"{ROLE} on {account.name}",
             danger=NARROWED if narrowed else UNKNOWN_PRINCIPAL if who.missing else "",
             action=AssignRole(

@@ -17,12 +17,15 @@ from provisioning.models import (
 )
 from provisioning.planning.access.permissions import CANDIDATES, data_actions, grants, own_policies, permissions_today
 from provisioning.planning.access.principals import (
+    CANNOT_ADD,
     account_identity,
+    ending,
     held_by,
     is_operator,
     narrowed,
     operator,
     principal,
+    until,
 )
 from provisioning.planning.actions import NARROWED, AllowByPolicy, AssignRole
 from provisioning.planning.ownership import Purpose, owner
@@ -129,6 +132,8 @@ def _role(
         return Step(Verb.ALREADY, "role", shown)
     if who and not secret and (others := _equivalent(observed, who, role_id, purpose)):
         return Step(Verb.ALREADY, "role", f"{' and '.join(others)} → {label}", why=f"permits what {name} is needed for")
+    if who and (blocked := ending(observed.assignments, who.object_id, role_id, observed.vault.scope(secret))):
+        return Step(Verb.NOTE, "role", shown, danger=f"{until(name, blocked)}, {CANNOT_ADD}")
     policy = _policy_of(observed, who)
     had = permissions_today(policy) if policy and not observed.vault.rbac and not secret else ""
     required = policy is not None and purpose is Purpose.IDENTITY and not secret

@@ -1,5 +1,6 @@
 """The principals of a plan and the roles that they hold. Pure."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -79,6 +80,28 @@ def held_by(observed: Observed, object_id: str) -> dict[str, datetime | None]:
             known = [t for t in (found.get(each.role_id), each.created) if t]
             found[each.role_id] = min(known, default=None)
     return found
+
+
+def with_ends(assignments: Iterable[Assignment], ends: Mapping[str, datetime]) -> tuple[Assignment, ...]:
+    """Return the assignments with the time when they end."""
+    return tuple(replace(a, ends=ends.get(a.id.lower())) for a in assignments)
+
+
+def until(role: str, assignment: Assignment) -> str:
+    """Return when an assignment of this role ends, in words; empty if it does not end."""
+    return f"its role {role} ends on {assignment.ends:%Y-%m-%d %H:%M} UTC" if assignment.ends else ""
+
+
+CANNOT_ADD = "and a permanent one cannot be added before"
+"""What the plan says of a role that ends: ARM has one assignment for a role, scope and principal."""
+
+
+def ending(assignments: Iterable[Assignment], object_id: str, role_id: str, scope: str) -> Assignment | None:
+    """Return the principal's assignment of this role at exactly this scope if it ends. None can be added beside it."""
+    for each in assignments:
+        if each.ends and each.role_id == role_id and same(each.principal_id, object_id) and same(each.scope, scope):
+            return each
+    return None
 
 
 def lasts(observed: Observed, assignment: Assignment) -> bool:

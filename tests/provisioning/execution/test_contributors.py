@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from provisioning import errors
+from provisioning.checks import access
 from provisioning.cli import setup
 from provisioning.planning.access.contributors import ROLE, SUBMITTING
 from provisioning.planning.steps import Verb
@@ -15,6 +16,12 @@ from ..bench import OPERATOR_ENV, Bench
 from ..conftest import Call
 from .vault_in_use import OWNER, SOON, world
 
+VAULT = {"name": "kv-ml", "group": "rg-ml"}
+PEOPLE = [
+    {"name": "operator", "kind": "user", "display_name": "you@contoso.example"},
+    {"name": "dana", "kind": "user", "display_name": "dana@contoso.example"},
+    {"name": "ml-team", "kind": "group", "members": ["dana"]},
+]
 ACCOUNT = "rg-ml/Microsoft.CognitiveServices/accounts/aoai-ml"
 
 
@@ -55,14 +62,8 @@ def test_contributors_may_start_jobs_after_setup_and_lose_the_role_at_teardown(
 def test_whoever_may_start_jobs_already_gets_nothing_and_keeps_it_at_teardown(
     load: Load, bench: Bench, through: str
 ) -> None:
-    people = [
-        {"name": "operator", "kind": "user", "display_name": "you@contoso.example"},
-        {"name": "dana", "kind": "user", "display_name": "dana@contoso.example"},
-        {"name": "ml-team", "kind": "group", "members": ["dana"]},
-    ]
     given = {"principal": through, "role": "Cognitive Services OpenAI Contributor", "scope": "rg-ml"}
-    vault = {"name": "kv-ml", "group": "rg-ml"}
-    load(world() | {"principals": people, "vaults": [vault], "assignments": [OWNER, given]} | SOON)
+    load(world() | {"principals": PEOPLE, "vaults": [VAULT], "assignments": [OWNER, given]} | SOON)
     session = bench.setup(contributors=(id_of(bench, "dana"),))
     assert on_account(bench) == set()
     shown = [s["detail"] for s in session.facts["steps"] if s["verb"] == Verb.ALREADY]
@@ -80,6 +81,31 @@ def test_a_role_with_a_condition_is_neither_replaced_nor_removed(load: Load, ben
     bench.setup()
     bench.teardown()
     assert on_account(bench) == {("dana", ROLE)}
+
+
+PIM_TEAM = {"principal": "ml-team", "role": ROLE, "scope": "rg-ml", "expires_in": "4h"}
+
+
+@pytest.mark.parametrize("given", [PIM_TEAM, PIM_TEAM | {"principal": "dana"}], ids=["of a group", "above"])
+def test_a_role_that_ends_does_not_count(load: Load, bench: Bench, given: dict[str, str]) -> None:
+    load({"extends": "contoso", "principals": PEOPLE, "assignments": [OWNER, given], "vaults": [VAULT]} | SOON)
+    azure = bench.session().sign_in()
+    seen = access.to_submit(azure, azure.account("rg-ml", "aoai-ml"), id_of(bench, "dana"))
+    assert f"its role {ROLE} ends on " in seen.finding(bench.clock.now(), "", "").seen
+    session = bench.setup(contributors=(id_of(bench, "dana"),))
+    assert f"its role {ROLE} ends on " in str(session.facts["steps"])
+    assert on_account(bench) == {("dana", ROLE)}
+    bench.cloud.clock.advance(5 * 3600)
+    assert may_submit(bench, "dana")
+
+
+def test_a_role_that_ends_at_the_account_itself_cannot_be_replaced_and_is_named(load: Load, bench: Bench) -> None:
+    load(world() | {"assignments": [OWNER, PIM_TEAM | {"principal": "dana", "scope": ACCOUNT}]} | SOON)
+    session = bench.setup(contributors=(id_of(bench, "dana"),))
+    assert "UTC, and a permanent one cannot be added before" in str(session.facts["steps"])
+    bench.cloud.clock.advance(5 * 3600)
+    bench.setup(contributors=(id_of(bench, "dana"),))
+    assert may_submit(bench, "dana")
 
 
 def test_an_id_that_the_directory_does_not_know_is_refused(bench: Bench) -> None:

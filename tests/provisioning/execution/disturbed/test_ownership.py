@@ -9,7 +9,7 @@ from sandbox.azure.tenant import AccessPolicy
 from tests.conftest import Load
 
 from ...bench import GOOD_KEY, Bench
-from ..vault_in_use import OFFICER, OWNER, SOON, USER, held, policies, world
+from ..vault_in_use import OFFICER, OWNER, SCOPE, SOON, USER, held, policies, world
 
 ALL = ["get", "list", "set", "delete", "recover", "backup", "restore", "purge"]
 CONDITION = "(@Resource[Microsoft.KeyVault/vaults/secrets:name] StringEquals 'wandb-api-key')"
@@ -84,6 +84,62 @@ def test_teardown_of_one_account_touches_nothing_of_another_with_its_name(
     tags = {name: value for name, value in bench.vault.tags.items() if name != "azure-openai-wandb"}
     assert (policies(bench), tags) == before
     assert [s.name for s in bench.vault.secrets.values() if s.deleted is None] == []
+
+
+# --- another account that uses the secret, without any record of setup -----------------------------------------------
+
+JOBS = "Cognitive Services OpenAI User"
+LISTS = {"principal": "function-app", "role": JOBS, "scope": "rg-ml"}
+READS = {"principal": "function-app", "role": USER, "scope": SCOPE}
+MEMBERS = [{"name": "operator", "kind": "user"}, {"name": "readers", "kind": "group", "members": ["aoai-b"]}]
+
+
+@pytest.mark.parametrize(
+    ("given", "rbac", "shared"),
+    [
+        ([{"principal": "aoai-b", "role": OFFICER, "scope": SCOPE}], True, "aoai-b"),
+        ([{"principal": "aoai-b", "role": USER, "scope": "rg-ml"}], True, "aoai-b"),
+        ([{"principal": "readers", "role": USER, "scope": f"{SCOPE}/secrets/wandb-api-key"}], True, "aoai-b"),
+        ([LISTS, READS], True, "aoai-b"),
+        ([LISTS | {"scope": "subscription"}, READS], True, "aoai-b"),
+        ([READS], True, ""),
+        ([LISTS], True, ""),
+        ([LISTS | {"principal": "dana"}, READS | {"principal": "dana"}], True, ""),
+        ([{"principal": "aoai-b", "role": "Key Vault Crypto Service Encryption User", "scope": SCOPE}], True, ""),
+        ([], False, "aoai-b"),
+    ],
+    ids=[
+        *("identity", "inherited", "group", "function app", "function app of the subscription"),
+        *("reads no jobs", "reads no secrets", "a person", "keys only", "access policy"),
+    ],
+)
+def test_a_secret_that_another_account_may_use_stays_also_without_a_record(
+    load: Load, bench: Bench, given: list[dict[str, Any]], shared: str, *, rbac: bool
+) -> None:
+    """The other account's setup, which finds everything in place, writes nothing that teardown could recognize."""
+    both = [{"name": "aoai-ml", "group": "rg-ml"}, {"name": "aoai-b", "group": "rg-ml", "system_identity": True}]
+    people = [*MEMBERS, {"name": "dana", "kind": "user"}, {"name": "function-app", "kind": "managed identity"}]
+    theirs = [] if rbac else [{"principal": "aoai-b", "secrets": ["get"]}]
+    scene = world(rbac=rbac, policies=theirs) | {"accounts": both, "principals": people, "assignments": [OWNER, *given]}
+    load(scene | SOON)
+    bench.setup(by_access_policy=not rbac)
+    session = bench.teardown()
+    (line,) = [step["detail"] for step in session.facts["steps"] if step["resource"] == "secret wandb-api-key"]
+    assert (f"{shared} may use it, too" in line) == bool(shared)
+    assert (bench.vault.secrets["wandb-api-key"].deleted is None) == bool(shared)
+    writes = bench.cloud.writes
+    bench.teardown()
+    assert bench.cloud.writes == writes
+
+
+def test_an_account_with_a_secret_of_its_own_is_not_taken_for_a_user_of_another(load: Load, bench: Bench) -> None:
+    both = [{"name": "aoai-ml", "group": "rg-ml"}, {"name": "aoai-b", "group": "rg-ml"}]
+    load(world(rbac=True, policies=[]) | {"accounts": both, "assignments": [OWNER]} | SOON)
+    bench.setup()
+    bench.setup(account="aoai-b", secret="wandb-b")
+    bench.teardown()
+    assert bench.vault.secrets["wandb-api-key"].deleted is not None
+    assert ("aoai-b", OFFICER) in held(bench)
 
 
 # --- entries that setup and others share -----------------------------------------------------------------------------

@@ -1,0 +1,62 @@
+"""What roles give that a vault's access policies do not: the losses if teardown switches the vault back. Pure."""
+
+from collections.abc import Collection, Iterable, Iterator
+
+from provisioning.models import OPENAI_CONTRIBUTOR, Assignment, Observed
+from provisioning.planning.access import contributors
+from provisioning.planning.access.permissions import (
+    CANDIDATES,
+    KNOWN_ACTIONS,
+    data_actions,
+    grants,
+    own_policies,
+    summary,
+)
+from provisioning.planning.access.principals import principal
+from provisioning.planning.ownership import Purpose, mark_of
+from provisioning.planning.steps import Loss
+from provisioning.resource_ids import same
+
+
+def losses_of_restoring(observed: Observed, going: Collection[Assignment], gone: str) -> Iterator[Loss]:
+    """Principals whose roles permit more than their access policies will: mostly roles that were assigned after the switch.
+
+    A role on something in `gone` is no loss.
+    """
+    staying: dict[str, list[Assignment]] = {}
+    for each in observed.assignments:
+        if each not in going and not same(each.scope, gone) and _granted(observed, [each]):
+            staying.setdefault(each.principal_id.lower(), []).append(each)
+    for object_id, held in staying.items():
+        has = _permitted(observed, object_id)
+        lost = _granted(observed, held) - has
+        if not lost:
+            continue
+        names = ", ".join(dict.fromkeys(role_name(observed, a) for a in held))
+        reason = f"its access policy does not give {summary(lost)}" if has else "it has no access policy"
+        yield Loss(holder(observed, held[0]), object_id, f"{names} by role, and {reason}")
+
+
+def _granted(observed: Observed, held: Iterable[Assignment]) -> frozenset[str]:
+    roles = [observed.roles[a.role_id] for a in held if a.role_id in observed.roles]
+    return frozenset(action for action in KNOWN_ACTIONS if any(grants(role, action) for role in roles))
+
+
+def _permitted(observed: Observed, object_id: str) -> frozenset[str]:
+    policies = own_policies(observed.vault.policies, object_id)
+    return frozenset[str]().union(*(data_actions(p)[0] for p in policies))
+
+
+def role_name(observed: Observed, each: Assignment) -> str:
+    """Return the name of the assigned role."""
+    defined = observed.roles.get(each.role_id)
+    if each.role_id == OPENAI_CONTRIBUTOR:
+        return contributors.ROLE
+    return CANDIDATES.get(each.role_id) or (defined.name if defined else each.role_id)
+
+
+def holder(observed: Observed, each: Assignment) -> str:
+    """Return the name of the principal: for an identity that of its account, also after the identity is gone."""
+    mark = mark_of(each.description)
+    known = mark.account if mark and mark.purpose is Purpose.IDENTITY else ""
+    return known or principal(observed, each.principal_id).label
