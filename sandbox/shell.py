@@ -15,7 +15,10 @@ _TARGET = {
     "AZURE_FUNCTION_APP": "func-ml",
 }
 _TRY = (
-    ("python -m provisioning setup -g rg-ml --propagation-wait 3s", "shows its plan and asks; roles take effect in 3 s here"),
+    (
+        "python -m provisioning setup -g rg-ml --propagation-wait 3s",
+        "shows its plan and asks; roles take effect in 3 s here",
+    ),
     ("python -m provisioning doctor -g rg-ml", "every link from you to W&B; run the az command that it prints"),
     ("python -m function_app sync", "mirrors the jobs; the page shows their runs"),
     ("WANDB_API_KEY=$NEW_WANDB_API_KEY python -m provisioning rotate-key -g rg-ml", "stores the second key"),

@@ -18,6 +18,7 @@ from provisioning.cli.arguments.deployment_options import preflight_options, pro
 from provisioning.cli.arguments.options import (
     app_group_options,
     chain_options,
+    compared_key_option,
     consent_options,
     contributor_option,
     function_app_options,
@@ -110,9 +111,13 @@ def _setup(*, yes: bool, dry_run: bool, **given: Any) -> int:
 
 @cli.command("status")
 @target_options
+@compared_key_option
 @output_options
 def _status(**given: Any) -> int:
-    """Show which resources are in place. Exit status 2 if something differs."""
+    """Show which resources are in place. Exit status 2 if something differs.
+
+    If a W&B key is given, the secret has to hold that key.
+    """
     from provisioning.cli import setup
 
     return 2 if _run(given, setup.status).work else 0

@@ -10,7 +10,7 @@ from provisioning.cli.session import Session, lacking
 from provisioning.errors import NotInPlaceError, ProvisioningError, UnreachableError
 from provisioning.execution.secret import CheckedKey
 from provisioning.execution.services import SETTLING
-from provisioning.models import KeyState, Observed
+from provisioning.models import Observed
 from provisioning.observation.inventory import observe
 from provisioning.planning.actions import AssignRole
 from provisioning.planning.secret import key_state
@@ -54,7 +54,7 @@ def _planning(session: Session, key: Key | None) -> Callable[[Observed], Plan]:
 def status(session: Session) -> Plan:
     """Show drift. Write nothing and ask nothing."""
     _, observed = session.observe()
-    made = plan_setup(session.target, observed, KeyState.NONE)
+    made = _planning(session, session.provided_key())(observed)
     session.facts |= {**documents.plan(made), "in_place": not made.work}
     session.ui.answer({"ok": True, **session.facts}, summaries.status(made))
     return made

@@ -241,12 +241,19 @@ def output_options(command: _Command) -> _Command:
 
 def key_options(command: _Command) -> _Command:
     """Options for the W&B key and its use."""
-    key = option(
-        "--wandb-key-file",
-        metavar="FILE",
-        help="File with the W&B key; - is stdin. By default WANDB_API_KEY, then a hidden prompt.",
+    key = _key_file("File with the W&B key; - is stdin. By default WANDB_API_KEY, then a hidden prompt.")
+    return with_options(wandb_options(command), key)
+
+
+def compared_key_option(command: _Command) -> _Command:
+    """The option for a W&B key that is only compared with the secret."""
+    return with_options(
+        command, _key_file("File with a W&B key to compare with the secret; - is stdin. By default WANDB_API_KEY.")
     )
-    return key(wandb_options(command))
+
+
+def _key_file(text: str) -> Callable[[Any], Any]:
+    return option("--wandb-key-file", metavar="FILE", help=text)
 
 
 def lifetime_option(command: _Command) -> _Command:

@@ -84,6 +84,9 @@ def test_drift_sets_the_exit_status_of_plan_and_status(load: Load, call: Call) -
     call("setup", *NOW, env=WITH_KEY)
     assert call("plan", "--detailed-exitcode", env=OPERATOR_ENV).returncode == 0
     assert call("status", env=OPERATOR_ENV).returncode == 0
+    assert "  in place  secret wandb-api-key  holds this key" in call("status", env=WITH_KEY).stdout
+    other = call("status", "--wandb-key-file", "-", env=OPERATOR_ENV, stdin="0" * 40)
+    assert (other.returncode, "  differs   secret wandb-api-key  " in other.stdout) == (2, True), other.stdout
 
 
 @pytest.mark.parametrize("origin", ["environment", "file", "stdin"])
