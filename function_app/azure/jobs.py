@@ -8,12 +8,15 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from function_app.data.fields import Fields, bounded, mapping, moment, text, texts, whole_or_text
+from function_app.data.fields import Fields, bounded, mapping, moment, text, texts, whole, whole_or_text
 from function_app.data.jobs.metrics import STEP, flat, time_in, values_of
 from function_app.models import Checkpoint, Event, Job, JobError, ModelEnds
 
 _JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,119}")
 """A job id becomes a run id (at most 128 characters, none of / \\ # ? % :) and the name of a blob."""
+
+_OPEN = ("auto", -1, None)
+"""Values of hyperparameters that the service has not chosen yet."""
 
 _NEVER = 3_786_912_000
 """2090: dates after it are placeholders (recorded in ARM's list of models)."""
@@ -35,24 +38,19 @@ def job_from(account: str, source: object, region: str | None = None) -> Job:
     job_id = job.read("id", text)
     if job_id is None or not _JOB_ID.fullmatch(job_id):
         raise ValueError("the job has no usable id")
-    method = job.fields("method")
-    kind = method.read("type", text)
-    options = (method.read(kind, mapping) if kind else None) or {}
-    hyperparameters = options.pop("hyperparameters", None)
-    if not isinstance(hyperparameters, Mapping) or not hyperparameters:
-        hyperparameters = job.read("hyperparameters", mapping) or {}
+    kind, hyperparameters, options = _method(job)
     integrations = job.read("integrations", lambda value: bounded(value) if isinstance(value, list) else None) or []
     if not all(isinstance(each, Mapping) for each in integrations):
         job.malformed.append("integrations")
     return Job(
         id=job_id,
         account=account,
-        status=(job.read("status", text) or "unknown").lower(),
+        status=_status(job.read("status", text) or "unknown"),
         model=job.read("model", text) or "",
-        created_at=job.read("created_at", moment) or 0,
+        created_at=job.read("created_at", _time) or 0,
         training_file=job.read("training_file", text) or "",
-        finished_at=job.read("finished_at", moment),
-        estimated_finish=job.read("estimated_finish", moment),
+        finished_at=job.read("finished_at", _time),
+        estimated_finish=job.read("estimated_finish", _time),
         fine_tuned_model=job.read("fine_tuned_model", text),
         method=kind,
         hyperparameters={name: value for name, value in hyperparameters.items() if value is not None},
@@ -60,7 +58,7 @@ def job_from(account: str, source: object, region: str | None = None) -> Job:
         suffix=job.read("suffix", text) or job.read("user_provided_suffix", text),
         seed=job.read("seed", whole_or_text),
         validation_file=job.read("validation_file", text),
-        result_files=job.read("result_files", texts) or (),
+        result_files=job.read("result_files", _file_ids) or (),
         trained_tokens=job.read("trained_tokens", whole_or_text),
         error=_error(job),
         integrations=tuple(each for each in integrations if isinstance(each, Mapping)),
@@ -77,7 +75,7 @@ def event_from(source: object) -> Event:
     event = Fields(source)
     return Event(
         id=event.read("id", text) or "",
-        created_at=event.read("created_at", moment) or 0,
+        created_at=event.read("created_at", _time) or 0,
         message=event.read("message", text) or "",
         level=event.read("level", text) or "info",
         type=event.read("type", text) or "message",
@@ -94,7 +92,7 @@ def checkpoint_from(source: object) -> Checkpoint | None:
         return None
     return Checkpoint(
         id=checkpoint.read("id", text) or "",
-        created_at=checkpoint.read("created_at", moment) or 0,
+        created_at=checkpoint.read("created_at", _time) or 0,
         step=checkpoint.read("step_number", whole_or_text) or whole_or_text(metrics.pop(STEP, None)) or 0,
         model=model,
         metrics=values_of((name, value) for name, value in flat(metrics).items() if name != STEP),
@@ -112,11 +110,47 @@ def _date(seconds: float | None) -> float | None:
     return float(seconds) if seconds and seconds < _NEVER else None
 
 
+def _method(job: Fields) -> tuple[str | None, Mapping[str, Any], Mapping[str, Any]]:
+    """Return a job's method, hyperparameters and other options.
+
+    The method has the hyperparameters. If it leaves one open, and the job's older field has the value, that value counts.
+    """
+    shown = job.read("method", lambda value: value if isinstance(value, str | Mapping) else None)
+    method = Fields({"type": shown} if isinstance(shown, str) else shown, "method.", job.malformed)
+    stated = method.read("type", text)
+    options = (method.read(stated.lower(), mapping) if stated else None) or {}
+    older = job.read("hyperparameters", mapping) or {}
+    own = options.pop("hyperparameters", None)
+    if not isinstance(own, Mapping) or not own:
+        return stated and stated.lower(), older, options
+    chosen = {name: older[name] if value in _OPEN and name in older else value for name, value in own.items()}
+    return stated and stated.lower(), chosen, options
+
+
+def _status(stated: str) -> str:
+    status = stated.strip().lower()
+    return "cancelled" if status == "canceled" else status
+
+
+def _time(value: Any) -> int | None:
+    """Return seconds since the epoch, of a number or a text."""
+    seconds = time_in(value) if isinstance(value, str) else moment(value)
+    return None if seconds is None else int(seconds)
+
+
+def _file_ids(value: Any) -> tuple[str, ...] | None:
+    """Return the ids of files, of one or of a list, as text or as the files themselves."""
+    shown = value if isinstance(value, list | tuple) else [value]
+    return texts([each.get("id") if isinstance(each, Mapping) else each for each in shown])
+
+
 def _error(job: Fields) -> JobError | None:
     """Return the error of a job, which may be missing on a failed one (recorded). A text counts as its message."""
     error = job.read("error", bounded)
     if isinstance(error, str):
         return JobError("", error)
+    if isinstance(error, Mapping) and isinstance(error.get("error"), Mapping):
+        error = error["error"]
     fields = Fields(error, "error.", job.malformed)
     code, message = fields.read("code", _code), fields.read("message", text)
     return JobError(code or "", message or "", fields.read("param", text)) if code or message else None
@@ -124,4 +158,5 @@ def _error(job: Fields) -> JobError | None:
 
 def _code(value: Any) -> str | None:
     """Return an error's code. Azure writes HTTP statuses as text (recorded)."""
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else text(value)
+    number = whole(value)
+    return text(value) if number is None else str(number)

@@ -14,7 +14,9 @@ from function_app.models import TERMINAL, Event, Job
 
 _STARTED = frozenset({"Training started.", "Fine-tuning job started"})
 _ENDED = frozenset({"Job succeeded.", "The job has successfully completed"})
-_BILLED = re.compile(r"Training (?P<unit>tokens|hours) billed: (?P<amount>\d+(?:\.\d+)?)")
+_BILLED = re.compile(
+    r"Training (?P<unit>tokens|hours) billed: (?P<amount>\d+(?:\.\d+)?|(?<=tokens billed: )\d{1,3}(?:,\d{3})+)"
+)
 _GRADER_TOKENS = "model_graders_token_usage"
 _ADDED = ("_prompt_tokens", "_completion_tokens")  # cached tokens are some of the prompt's
 
@@ -49,7 +51,7 @@ def read_log(events: Iterable[Event], status: str) -> JobLog:
     billed: dict[str, float] = {}
     for event in log:
         if found := _BILLED.fullmatch(event.message.strip()):
-            billed[found["unit"]] = billed.get(found["unit"], 0.0) + float(found["amount"])
+            billed[found["unit"]] = billed.get(found["unit"], 0.0) + float(found["amount"].replace(",", ""))
     steps = {int(step): event.data for event in log if (step := number_in(event.data.get(STEP))) and step >= 1}
     totals = [int(total) for data in steps.values() if (total := number_in(data.get(PROGRESS))) and total >= 1]
     return JobLog(

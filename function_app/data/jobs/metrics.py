@@ -39,6 +39,9 @@ _EVALUATION = re.compile(r"(?:full_)?valid_")
 _NEVER_NEGATIVE = re.compile(
     r"^timing/|loss(?!_sum)|accuracy|perplexity|tokens|error|latency|duration|tool_calls|unresponsive|_count$"
 )
+_GROUPED = re.compile(r"-?\d{1,3}(?:,\d{3})*,\d{3}(?:,\d{3}|\.\d+)", re.ASCII)
+"""A number with separators of thousands. "1,234" alone may also be a decimal number, so it is none."""
+_GROUPED_STEP = re.compile(r"\d{1,3}(?:,\d{3})+", re.ASCII)
 _EARLIEST, _LATEST = 1_400_000_000.0, 4_102_444_800.0  # 2014 and 2100: no job was before, and none is after
 
 
@@ -54,6 +57,8 @@ def values_of(cells: Iterable[tuple[str, object]]) -> dict[str, float]:
     not_made: set[str] = set()
     for stated, cell in cells:
         name, number = name_of_metric(stated), number_in(cell)
+        if name == STEP and isinstance(cell, str) and _GROUPED_STEP.fullmatch(cell.strip()):
+            number = float(cell.replace(",", ""))
         if number == -1 and _NEVER_NEGATIVE.search(name):
             not_made.add(_evaluation(name))
         elif name and name not in _NO_METRICS and number is not None:
@@ -119,13 +124,15 @@ def number_in(cell: object) -> float | None:
     """Return what a cell of a file or a field of an event says in numbers; None for nothing."""
     if isinstance(cell, bool) or not isinstance(cell, str | int | float):
         return None
-    if isinstance(cell, str) and "_" in cell:  # Python reads "1_000" as a number, nobody means one by it
-        return None
+    if isinstance(cell, str):
+        if "_" in cell:  # Python reads "1_000" as a number, nobody means one by it
+            return None
+        cell = cell.replace(",", "") if _GROUPED.fullmatch(cell.strip()) else cell
     try:
         number = float(cell)
     except (ValueError, OverflowError):
         return None
-    return number if math.isfinite(number) else None
+    return number + 0.0 if math.isfinite(number) else None  # -0.0 becomes 0.0
 
 
 def time_in(cell: object) -> float | None:

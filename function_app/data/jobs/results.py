@@ -57,7 +57,7 @@ def parse_results(chunks: Iterable[bytes], *, complete: bool) -> Iterator[Metric
     header = next(lines, None)
     if header is None:
         return
-    names = [name.strip() for name in _cells(header)]
+    names = [name.strip() for name in _cells(header.lstrip("\ufeff"))]
     if STEP not in names:  # the line is not quoted: the file may be another one, with training text
         raise ResultsError(f"the results file has no {STEP!r} column among the {len(names)} columns of its first line")
     yield from _rising(_row(zip(names, _cells(line), strict=False)) for line in lines)

@@ -63,7 +63,8 @@ def test_values_are_found_under_both_of_their_names_and_unknown_ones_are_kept() 
 
 @given(st.sampled_from(["paused", "pausing", "resuming", "queued", "validating_files", "notRunning"]) | st.text())
 def test_only_three_statuses_are_terminal(status: str) -> None:
-    assert job_from("a", SEEN | {"status": status}).terminal == (status.lower() in {"succeeded", "failed", "cancelled"})
+    ended = {"succeeded", "failed", "cancelled", "canceled"}
+    assert job_from("a", SEEN | {"status": status}).terminal == (status.strip().lower() in ended)
 
 
 ODD = (
@@ -111,7 +112,7 @@ def test_an_integration_that_is_no_object_is_named_and_the_others_count() -> Non
 
 
 def test_unusable_fields_are_named() -> None:
-    job = job_from("a", SEEN | {"created_at": "2026-01-01", "error": ["boom"], "method": {"type": ["x"]}, "seed": 1.5})
+    job = job_from("a", SEEN | {"created_at": "soon", "error": ["boom"], "method": {"type": ["x"]}, "seed": 1.5})
     assert sorted(job.malformed) == ["created_at", "error", "method.type", "seed"]
 
 
@@ -122,7 +123,29 @@ def test_unusable_fields_are_named() -> None:
         ({"error": {"code": 400, "message": "no"}}, {"error": JobError("400", "no")}),
         ({"error": {"code": "500", "message": None}}, {"error": JobError("500", "")}),
         ({"error": {}}, {"error": None}),
+        ({"error": {"code": 400.0, "message": "no"}}, {"error": JobError("400", "no")}),
+        ({"error": {"error": {"code": "a", "message": "no"}}}, {"error": JobError("a", "no")}),
         ({"status": "Succeeded"}, {"status": "succeeded"}),
+        ({"status": "Canceled "}, {"status": "cancelled"}),
+        ({"created_at": "1790988348"}, {"created_at": 1790988348}),
+        ({"finished_at": "2026-10-03T01:20:00.2520000Z"}, {"finished_at": 1790990400}),
+        ({"method": "dpo"}, {"method": "dpo"}),
+        (
+            {
+                "method": {"type": "Supervised", "supervised": {"hyperparameters": {"n_epochs": -1}}},
+                "hyperparameters": None,
+            },
+            {"method": "supervised", "hyperparameters": {"n_epochs": -1}},
+        ),
+        (
+            {
+                "method": {"type": "dpo", "dpo": {"hyperparameters": {"n_epochs": "auto", "beta": 0.1}}},
+                "hyperparameters": {"n_epochs": 3, "beta": 0.2},
+            },
+            {"hyperparameters": {"n_epochs": 3, "beta": 0.1}},
+        ),
+        ({"result_files": "file-r"}, {"result_files": ("file-r",)}),
+        ({"result_files": [{"id": "file-r", "object": "file"}]}, {"result_files": ("file-r",)}),
         ({"result_files": [None, "file-r", 3]}, {"result_files": ("file-r",)}),
         ({"trained_tokens": "6720", "seed": "-1"}, {"trained_tokens": 6720, "seed": -1}),
         ({"method": None, "hyperparameters": None}, {"method": None, "hyperparameters": {}}),

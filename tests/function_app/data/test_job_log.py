@@ -79,6 +79,8 @@ def test_hours_of_a_reinforcement_job_are_billed_hours_and_several_billings_are_
     )
     assert (log.billed_hours, log.billed_tokens) == (1.75, None)
     assert read_log(log_of([(CREATED, "Training tokens billed: many")]), "").billed_tokens is None
+    assert read_log(log_of([(CREATED, "Training tokens billed: 7,223,000")]), "").billed_tokens == 7_223_000
+    assert read_log(log_of([(CREATED, "Training hours billed: 1,500")]), "").billed_hours is None  # 1.5 or 1500
 
 
 def test_the_last_total_is_the_progress_and_grader_tokens_count_once_every_step_has_reported() -> None:

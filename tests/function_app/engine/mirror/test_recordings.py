@@ -177,6 +177,14 @@ NEIGHBOURS = {
         "step,train_loss,valid_loss\n1,0.5\n2,0.4,-1,9\nx,1,1\n",
         {1: {"train_loss": 0.5}, 2: {"train_loss": 0.4}},
     ),
+    "twice": (
+        "\ufeff\ufeffstep,,train_loss,step,train_loss,\r\n1,7,-0.0,99,0.6,\r\n2,,,98,0.4,\r\nstep,,train_loss,step,train_loss,\r\n",
+        {1: {"train_loss": 0.0}, 2: {"train_loss": 0.4}},
+    ),
+    "thousands": (
+        'step,train_loss,completion_tokens_mean\n999,0.5,"1,234,567.5"\n"1,000",0.4,"1,5"\n"1,001","0,3",\n',
+        {999: {"train_loss": 0.5, "completion_tokens_mean": 1234567.5}, 1000: {"train_loss": 0.4}},
+    ),
     "empty": ("", {}),
     "html": ("<html>no</html>", {}),
 }
@@ -192,6 +200,7 @@ def test_results_files_near_the_recorded_ones_have_the_right_values(bench: Bench
         history = bench.run(f"ftjob-{name}").history
         found = {row["_step"]: {key: value for key, value in row.items() if key[0] != "_"} for row in history}
         assert found == expected, name
+        assert "-0.0}" not in str(found)
 
 
 # --- the recordings themselves
