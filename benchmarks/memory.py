@@ -67,7 +67,7 @@ def main() -> int:
         **{what: {"line": line} for what, line in _HOSTILE.items()},
     }
     if not parser.parse_args().quick:
-        cases["100 steps, 512 MB training file"] = {"file_mib": 512}
+        cases["all: 100,000 steps, 64, 512 MB"] = {"file_mib": 512, "steps": 100_000, "checkpoints": 64}
     print(f"{'':36}  {'process':>9}  {'wandb-core':>10}  {'time':>7}")
     ran = {}
     for what, case in cases.items():

@@ -222,7 +222,7 @@ def _shortened(text: str, name: str = "") -> str:
 
 def _clean(text: str) -> str:
     """Replace halves of surrogate pairs: JSON may escape one (\\ud83d), but UTF-8 cannot encode it."""
-    return text.encode("utf-8", "replace").decode()
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 def _preference_messages(example: Example) -> list[Message]:

@@ -20,20 +20,25 @@ _TEXT = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 BOM = b"\xef\xbb\xbf"
 
 
-def read_rows(lines: Iterable[bytes]) -> Iterator[TableRow | Malformed]:
+def read_rows(
+    lines: Iterable[bytes], copy: Callable[[bytes, bool], object] = lambda line, suspicious: None
+) -> Iterator[TableRow | Malformed]:
     """Yield a row, of any format, for each line that is not blank, or the reason why it is not an example.
 
     Args:
         lines: the file's lines, with or without newlines, such as those of an open file.
+        copy: called with each line, and whether it may have credentials: the search takes a third of the time of reading.
     """
     for number, line in enumerate(lines, 1):
+        suspicious = may_have_credentials(line)
+        copy(line, suspicious)
         text = stripped(line, number)
         if not text:
             continue
         try:
             example = parse_example(text)
             found = format_of(example)
-            cells = SPECS[found].cells(without_credentials(example) if may_have_credentials(text) else example)
+            cells = SPECS[found].cells(without_credentials(example) if suspicious else example)
         except NotAnExampleError as error:
             yield Malformed(number, str(error))
         except RecursionError:

@@ -8,7 +8,7 @@ import hashlib
 import json
 import shutil
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
@@ -112,7 +112,8 @@ def _drafted(source: FileSource, known: File, policy: DatasetPolicy, directory: 
     path = directory / "file.jsonl"
     with source.content(file_id) as chunks, path.open("wb") if policy is DatasetPolicy.FULL else nullcontext() as file:
         stream = _Counted(chunks)
-        for row in tally.rows(read_rows(_copied(lines_of(stream, longest=_LONGEST_KEPT), file))):
+        lines = lines_of(stream, longest=_LONGEST_KEPT)
+        for row in tally.rows(read_rows(lines, _copy_to(file)) if file else read_rows(lines)):
             sample.offer(row.line, partial(_encoded_row, row), row.format)
         if file and stream.ends_with_newline:
             file.write(b"\n")
@@ -175,12 +176,16 @@ def results_artifact(job: Job, content: Iterable[bytes], directory: Path, name: 
     return artifact
 
 
-def _copied(lines: Iterable[bytes], file: BinaryIO | None) -> Iterator[bytes]:
-    """Yield lines, and write them without credentials to a file if there is one; the last one without its newline."""
-    for number, line in enumerate(lines):
-        if file:
-            file.write((b"\n" if number else b"") + line_without_credentials(line, LONGEST_LINE))
-        yield line
+def _copy_to(file: BinaryIO) -> Callable[[bytes, bool], None]:
+    """Return what writes lines without credentials to a file, the last one without its newline, see `read_rows`."""
+    before = b""
+
+    def copy(line: bytes, suspicious: bool) -> None:  # noqa: FBT001 (a callback)
+        nonlocal before
+        file.write(before + (line_without_credentials(line, LONGEST_LINE) if suspicious else line))
+        before = b"\n"
+
+    return copy
 
 
 class _Counted:
