@@ -11,41 +11,75 @@ REDACTED = "(credential-removed)"
 _SECRET_KEY = re.compile(
     r"authorization|pass(?:word|wd|phrase)|secret|credential|cookie|signature"
     r"|(?:^|[_-])(?:api|access|account|private|shared|subscription|client|encryption|signing|ssh|functions?|master|storage|deploy)"
-    r"[_-]?key(?:$|[_-])"
+    r"[_-]?keys?(?:$|[_-])"
     r"|(?:^|[_-])(?:auth|access|api|bearer|id|refresh|session|sas|x|hf|github|gitlab|slack|bot|oauth2?|csrf|xsrf|security|deploy)"
-    r"[_-]?token(?:$|[_-])"
+    r"[_-]?tokens?(?:$|[_-])"
     r"|^(?:token|sas|pwd|apikey|bearer|auth|key|sig)$|connection[_-]?string",
     re.IGNORECASE,
 )
-_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")  # between the words of a name in camel case
+_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")  # between the words of a name in camel case
 _HEADERS = frozenset({"headers", "http_headers", "default_headers", "extra_headers"})
-_USER_INFO = re.compile(r"(?P<scheme>\b[a-z][a-z0-9+.-]{1,20}://)[^\s/?#@\"'<>]{1,500}@(?=[^\s/@])", re.IGNORECASE)
+_USER_INFO = re.compile(r"(?P<scheme>\b[a-z][a-z0-9+.-]{1,20}://)[^\s/?#\"'<>]{1,500}@(?=[^\s/@])", re.IGNORECASE)
 _BEARER = re.compile(r"\b(?P<scheme>Bearer|Basic)\s+[A-Za-z0-9._~+/-]{12,}=*", re.IGNORECASE)
-_SIGNED = re.compile(
-    r"(?P<name>[?&](?:sig|signature|sas|api[-_]?key|access_token|token|x-amz-signature)=)[^&\s\"'<>#]+", re.IGNORECASE
+_PARAMETER = re.compile(r"(?P<start>[?&#;](?P<name>[\w.-]{1,64})=)(?P<value>[^&\s\"'<>#]+)", re.ASCII)
+_FUNCTION_KEY = re.compile(r"code=[\w%=-]{40,}", re.ASCII)  # the key of an Azure function, in its address
+_ASSIGNED = re.compile(
+    r"(?P<start>(?P<name>(?:authorization|pass(?:word|wd|phrase)|pwd|secret|key|token|cookie)[\w-]{0,20})"
+    r"[\\\"']{0,3}\s{0,3}[:=]\s{0,3}[\\\"']{0,3}(?:(?:token|apikey|key)\s+)?)"
+    r"(?=[A-Za-z._~+/=%-]{0,64}\d)[\w.~+/=%-]{12,}",
+    re.IGNORECASE | re.ASCII,
 )
+"""What a text assigns to the end of a name, such as `api_key=abc` and `x-api-key: abc`: one word with a digit."""
+_BEGINNING = re.compile(r"[\w-]{0,40}\Z", re.ASCII)  # of a name
 _KNOWN_FORMS = re.compile(
     r"\beyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]{8,}"  # JSON web tokens
     r"|\bsk-(?=[\w-]*\d)[\w-]{20,}"  # OpenAI
-    r"|\bghp_[A-Za-z0-9]{30,}|\bgithub_pat_\w{30,}"
+    r"|\bgh[opsu]_[A-Za-z0-9]{30,}|\bgithub_pat_\w{30,}|\bglpat-[\w-]{20,}"
+    r"|\bhf_[A-Za-z0-9]{30,}"  # Hugging Face
+    r"|\bAIza[\w-]{35}"  # Google
+    r"|\b[rs]k_(?:live|test)_[A-Za-z0-9]{20,}"  # Stripe
+    r"|(?<=hooks\.slack\.com/services/)[\w/]{20,}"
     r"|\bxox[abeprs]-[\w-]{10,}"  # Slack
     r"|\bAKIA[0-9A-Z]{16}\b"  # AWS
     r"|(?<=AccountKey=)[\w+/]{20,}=*|(?<=SharedAccessKey=)[\w+/]{20,}=*"  # connection strings of Azure
     r"|-----BEGIN (?:[A-Z]+ )*PRIVATE KEY-----[^-]{1,20000}(?:-----END (?:[A-Z]+ )*PRIVATE KEY-----)?",
     re.ASCII,
 )
-_KNOWN_WORDS = ("eyJ", "sk-", "ghp_", "github_pat_", "xox", "AKIA", "Key=", "PRIVATE KEY")
+_KNOWN_WORDS = (
+    *("eyJ", "sk-", "gho_", "ghp_", "ghs_", "ghu_", "github_pat_", "glpat-", "hf_", "AIza", "k_live_", "k_test_"),
+    *("hooks.slack", "xox", "AKIA", "Key=", "PRIVATE KEY"),
+)
 """Every text with one of these forms contains one of these words."""
 
 _SUSPICIOUS = (
     *(b"://", b"bearer", b"basic", b"auth", b"pass", b"pwd", b"secret", b"credential", b"cookie", b"headers"),
     *(b"key", b"token", b"sas", b"sig", b"connection"),
-    *(b"eyj", b"sk-", b"ghp_", b"github_pat_", b"xox", b"akia"),
+    *(
+        b"eyj",
+        b"sk-",
+        b"gho_",
+        b"ghp_",
+        b"ghs_",
+        b"ghu_",
+        b"github_pat_",
+        b"glpat-",
+        b"hf_",
+        b"aiza",
+        b"k_live_",
+        b"k_test_",
+    ),
+    *(b"hooks.slack", b"xox", b"akia"),
     *(rb"\u", rb"\/"),
 )
 """Every line with a credential contains one of these, in any case. The last two are escapes of JSON, which may hide the others.
 Searching for each of them is faster than one regular expression."""
 _LONGEST_NAME = 64  # characters of a key whose judgement is kept
+_ASSIGNABLE = ("auth", "pass", "pwd", "secret", "key", "token", "cookie")
+_NAMING = (
+    "name",
+    "key",
+    "header",
+)  # keys of objects that name a value, as in {"name": "Authorization", "value": "abc"}
 
 _SCHEMA_TYPES = frozenset({"string", "number", "integer", "boolean", "object", "array", "null"})
 _SCHEMA_VALUES = frozenset({"const", "default", "enum", "example", "examples"})
@@ -54,44 +88,79 @@ _SCHEMA_VALUES = frozenset({"const", "default", "enum", "example", "examples"})
 def without_credentials(value: Any) -> Any:
     """Return a JSON value with every credential replaced by `REDACTED`.
 
-    A credential is a string under a key that names a secret, a value of headers, the user information or signature of an
-    address, a token of an authorization scheme, or a key or token of a known form. JSON schemas that define a parameter of
-    that name are kept.
+    A credential is a string under a key that names a secret, a value of headers, the user information or a secret parameter of
+    an address, a token of an authorization scheme, a word that a text assigns to the name of a secret, or a key or token of a
+    known form. JSON in strings is cleaned, too. JSON schemas that define a parameter of that name are kept.
     """
     if isinstance(value, str):
-        return without_credentials_in_text(value)
+        return _without_credentials_in_string(value)
     if isinstance(value, dict):
-        return {_clean_name(name): _value_of(name, inner) for name, inner in value.items()}
+        secret = _names_a_secret_value(value)
+        return {
+            _clean_name(name): _redacted(inner) if secret and name == "value" else _value_of(name, inner)
+            for name, inner in value.items()
+        }
     if isinstance(value, list):
-        return [without_credentials(inner) for inner in value]
+        options = [False, *map(_is_secret_option, value)]
+        return [
+            _redacted(inner) if secret else without_credentials(inner)
+            for secret, inner in zip(options, value, strict=False)
+        ]
     return value
 
 
 def has_credentials(value: Any) -> bool:
     """Return whether a JSON value contains a credential, which `without_credentials` would replace."""
-    if isinstance(value, str):
-        return without_credentials_in_text(value) != value
-    if isinstance(value, dict):
-        return any(
-            _clean_name(name) != name
-            or (_value_of(name, inner) != inner if _is_secret(name) else has_credentials(inner))
-            for name, inner in value.items()
-        )
-    return isinstance(value, list) and any(has_credentials(inner) for inner in value)
+    return bool(without_credentials(value) != value)
 
 
 def without_credentials_in_text(text: str) -> str:
     """Return a text without the credentials of addresses and authorization schemes, and those of a known form, in it."""
     if "://" in text:
         text = _USER_INFO.sub(rf"\g<scheme>{REDACTED}@", text)
-        text = _SIGNED.sub(rf"\g<name>{REDACTED}", text)
+        text = _PARAMETER.sub(_without_parameter, text)
     if any(word in text for word in _KNOWN_WORDS):
         text = _KNOWN_FORMS.sub(REDACTED, text)
-    if text.isascii():  # most texts have neither word, which is found much faster than the pattern
-        lower = text.lower()
-        if "bearer" not in lower and "basic" not in lower:
-            return text
-    return _BEARER.sub(rf"\g<scheme> {REDACTED}", text)
+    lower = text.lower()  # most texts have none of these words, which is found much faster than the patterns
+    if not text.isascii() or "bearer" in lower or "basic" in lower:
+        text = _BEARER.sub(rf"\g<scheme> {REDACTED}", text)
+    if (":" in text or "=" in text) and any(word in lower for word in _ASSIGNABLE):
+        text = _ASSIGNED.sub(_without_assigned, text)
+    return text
+
+
+def _without_assigned(found: re.Match[str]) -> str:
+    before = found.string[max(found.start() - 40, 0) : found.start()]
+    beginning = _BEGINNING.search(before)
+    secret = _is_secret((beginning[0] if beginning else "") + found["name"])
+    return found["start"] + REDACTED if secret else found[0]
+
+
+def _without_parameter(found: re.Match[str]) -> str:
+    secret = _is_secret(found["name"]) or _FUNCTION_KEY.fullmatch(found[0][1:])
+    return found["start"] + REDACTED if secret else found[0]
+
+
+def _without_credentials_in_string(text: str) -> str:
+    """Return a string without credentials. Arguments of tool calls are JSON in a string."""
+    if text.lstrip()[:1] in ("{", "[") and may_have_credentials(text.encode("utf-8", "replace")):
+        try:
+            value = json.loads(text)
+            clean = without_credentials(value)
+            return text if clean == value else json.dumps(clean, ensure_ascii=False)
+        except (ValueError, RecursionError):
+            pass
+    return without_credentials_in_text(text)
+
+
+def _names_a_secret_value(value: dict[str, Any]) -> bool:
+    """Return whether an object is a named value whose name is that of a secret."""
+    return "value" in value and any(_is_secret(value.get(naming)) for naming in _NAMING)
+
+
+def _is_secret_option(value: Any) -> bool:
+    """Return whether a list's item is an option such as `--api-key`, whose value follows."""
+    return isinstance(value, str) and value.startswith("--") and "=" not in value and _is_secret(value.lstrip("-"))
 
 
 def _value_of(name: object, value: Any) -> Any:
@@ -159,9 +228,8 @@ def line_without_credentials(line: bytes, longest: int) -> bytes:
     if len(line) <= longest:
         try:
             value = json.loads(line)
-            if not has_credentials(value):
-                return line
-            return json.dumps(without_credentials(value), ensure_ascii=False).encode("utf-8", "replace")
+            clean = without_credentials(value)
+            return line if clean == value else json.dumps(clean, ensure_ascii=False).encode("utf-8", "replace")
         except (ValueError, RecursionError):
             pass
     text = line.decode("utf-8", "surrogateescape")

@@ -144,16 +144,16 @@ def permitted_checkpoint(checkpoint: Checkpoint) -> Checkpoint:
 
 def _error(error: JobError, policy: DatasetPolicy) -> JobError:
     free_text = sends(policy, "error.message")
-    code = error.code if _CODE.fullmatch(error.code) else one_line(error.code)[:80] if free_text else "unknown"
+    code = error.code if _CODE.fullmatch(error.code) else plain_text(error.code)[:80] if free_text else "unknown"
     if not free_text:
         return JobError(code, f"(not sent under the data policy {policy})")
-    message = lines(without_credentials_in_text(error.message))
+    message = without_credentials_in_text(lines(error.message))
     return JobError(code, message, error.param and plain_text(error.param))
 
 
 def plain_text(text: str) -> str:
     """Return a text from outside as one line without credentials and control characters."""
-    return one_line(without_credentials_in_text(text))
+    return without_credentials_in_text(one_line(text))
 
 
 def _structure(value: Any) -> Any:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from function_app.data.credentials import REDACTED, has_credentials, line_without_credentials, without_credentials
-from function_app.data.egress import TABLE, permitted, sends, table
+from function_app.data.egress import TABLE, permitted, plain_text, sends, table
 from function_app.data.jobs.description import config_of, model_metadata, name_of, notes_of, summary_of, tags_of
 from function_app.data.jobs.job_log import JobLog
 from function_app.data.training.jsonl import read_rows
@@ -124,7 +124,16 @@ def test_the_page_about_data_has_the_table_of_the_gate() -> None:
         ({"secret": {"Bearer abcdefghijklmnop": 1}}, {"secret": {f"Bearer {REDACTED}": 1}}),
         *(
             ({name: "abc"}, {name: REDACTED})
-            for name in ("x-functions-key", "SharedAccessKey", "clientSecret", "hf_token", "xToken", "ApiKey")
+            for name in (
+                "x-functions-key",
+                "SharedAccessKey",
+                "clientSecret",
+                "hf_token",
+                "xToken",
+                "ApiKey",
+                "XApiKey",
+                "api_tokens",
+            )
         ),
         *(
             (f"a {form} b", f"a {REDACTED} b")
@@ -134,11 +143,29 @@ def test_the_page_about_data_has_the_table_of_the_gate() -> None:
                 "github_pat_" + "a1" * 18,
                 "xoxb-1234567890-abcdef",
                 "AKIA" + "A1B2" * 4,
+                "hf_" + "a1" * 17,
+                "gho_" + "a1" * 18,
+                "glpat-" + "a1" * 10,
+                "AIza" + "a1-_x" * 7,
+                "sk_live_" + "a1" * 12,
                 ".".join(["eyJhbGciOiJIUzI1NiJ9", "eyJzdWIiOiIxMjM0In0", "c2lnbmF0dXJl"]),
             )
         ),
         ("x;AccountKey=abcdefghijklmnopqrstuvwx==;y", f"x;AccountKey={REDACTED};y"),
         ("-----BEGIN RSA PRIVATE KEY-----\nabc\n-----END RSA PRIVATE KEY-----", REDACTED),
+        ({"arguments": '{"headers": {"x": "abc"}}'}, {"arguments": f'{{"headers": {{"x": "{REDACTED}"}}}}'}),
+        (["--api-key", "abc", "--port", "1"], ["--api-key", REDACTED, "--port", "1"]),
+        ({"name": "Authorization", "value": "abc"}, {"name": "Authorization", "value": REDACTED}),
+        ("https://host/x?client_secret=abc&code=7", f"https://host/x?client_secret={REDACTED}&code=7"),
+        (f"https://host/x?code={'aB3_' * 13}==", f"https://host/x?code={REDACTED}"),
+        ("https://me:p@w@host/x", f"https://{REDACTED}@host/x"),
+        *(
+            (f"{name}abc123def456", f"{name}{REDACTED}")
+            for name in (
+                *("x-api-key: ", "Authorization: token ", "export OPENAI_API_KEY=", "jdbc:sqlserver://h;password="),
+                *("{'api_key': '", '{\\"clientSecret\\": \\"'),
+            )
+        ),
         ({"password": {"type": "string", "default": "x"}}, {"password": {"type": "string", "default": REDACTED}}),
     ],
 )
@@ -156,6 +183,8 @@ def test_a_credential_is_replaced_by_a_placeholder(value: Any, clean: Any) -> No
         {"max_tokens": 7, "key_points": "a", "tokens": "many", "monkey": "ape", "author": "Ann"},
         "mail me@host.example about https://host.example/@me",
         "the bearer of bad news",
+        "the key: a word; token=abc, max_tokens=123456789012, next_token: abcdef123456, secret: unbelievable",
+        {"required": ["token", "city"], "name": "city", "value": "Oslo", "arguments": '{"city": "Oslo"}'},
     ],
 )
 def test_text_that_only_resembles_a_credential_stays(value: Any) -> None:
@@ -185,6 +214,10 @@ def test_cleaned_values_have_no_credential_and_a_line_is_cleaned_like_its_value(
     line = json.dumps(value).encode()
     assert json.loads(line_without_credentials(line, 1 << 20)) == clean
     assert clean != value or line_without_credentials(line, 1 << 20) == line
+
+
+def test_invisible_characters_hide_no_credential() -> None:
+    assert plain_text("Bea\u200brer abcdefgh\u200bijklmnop") == f"Bearer {REDACTED}"
 
 
 def test_table_rows_have_no_credentials() -> None:
