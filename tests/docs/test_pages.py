@@ -62,7 +62,7 @@ def test_a_link_leads_to_every_page() -> None:
     assert {path.name for path in PAGES} - {"README.md"} <= linked
 
 
-def test_every_dependency_has_a_reason_and_nothing_else_has() -> None:
+def test_every_dependency_has_a_reason_and_a_lower_bound_and_nothing_else_has() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     declared = [
         *project["dependencies"],
@@ -71,3 +71,5 @@ def test_every_dependency_has_a_reason_and_nothing_else_has() -> None:
     rows = re.findall(r"^\| `([\w-]+)` \|", (ROOT / "docs" / "dependencies.md").read_text(), re.MULTILINE)
     names = {re.split(r"[=\[;<> ]", each)[0] for each in declared} - {project["name"]}  # extras that take in others
     assert sorted(rows) == sorted(names)
+    unbounded = [each for each in declared if not re.search("[=>]=", each) and not each.startswith(project["name"])]
+    assert unbounded == [], "the lowest versions of --resolution lowest-direct would be the first ever released"

@@ -112,7 +112,7 @@ def test_every_document_matches_the_page(world: Callable[..., Cloud], run: Run, 
 
 def test_after_ctrl_c_the_document_has_the_state_of_every_job(world: Callable[..., Cloud]) -> None:
     """The job that trains was first, the one at work is left as it stands, the last was not begun."""
-    cloud = world({"op": "FineTuning_GetEvents", "when": {"path": OTHER_JOB}, "do": {"delay": 2.0}})
+    cloud = world({"op": "FineTuning_GetEvents", "when": {"path": OTHER_JOB}, "do": {"delay": 5.0}})
     environment = cloud.environment() | SETTINGS | {"SYNC_CONCURRENCY": "1"}
     command = [sys.executable, "-m", "function_app", "sync", "-o", "json"]
     with subprocess.Popen(command, env=environment, cwd=ROOT, stdout=subprocess.PIPE) as process:

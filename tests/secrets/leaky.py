@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.request import Request, urlopen
 
 KEY = os.environ["WANDB_API_KEY"]
-WAIT = [sys.executable, "-c", "import time; time.sleep(1)"]
+WAIT = [sys.executable, "-c", "import time; time.sleep(3)"]
 
 
 def child(*arguments: str, env: dict[str, str]) -> None:
@@ -28,7 +28,7 @@ def in_a_traceback() -> None:
 def in_a_file_that_goes() -> None:
     path = Path(os.environ["TMPDIR"], "core.log")
     path.write_text(KEY)
-    time.sleep(1)
+    time.sleep(3)
     path.unlink()
 
 

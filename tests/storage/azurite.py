@@ -18,7 +18,7 @@ from sandbox.cloud import Cloud
 
 PROGRAM = Path(sys.prefix) / "azurite" / "node_modules" / ".bin" / "azurite"
 ACCOUNT = "stazurite"
-PATIENCE = 30.0  # seconds for Node to start on a busy machine
+PATIENCE = 90.0  # seconds for Node to start on a busy machine
 
 
 class Azurite:

@@ -22,7 +22,7 @@ __all__ = ["host"]  # a fixture
 
 PROXY = Path(sys.prefix) / "forward-proxy"
 PASSWORD = "s3cret-of-the-proxy"
-PATIENCE = 30.0  # seconds for the proxy to start on a busy machine
+PATIENCE = 90.0  # seconds for the proxy to start on a busy machine
 SYNC = {"AZURE_OPENAI_ENDPOINT": "https://aoai-ml.openai.azure.com/", "KEY_VAULT_URL": "https://kv-ml.vault.azure.net/"}
 
 pytestmark = [
