@@ -278,6 +278,7 @@ def test_a_wandb_server_has_one_spelling(given: str, server: str) -> None:
         ("ftp://acme.wandb.io", "not an address"),
         ("http://acme.wandb.io", "use https"),
         ("http://127.0.0.1.acme.example:8080", "use https"),
+        ("http://acme.localhost:8080", "use https"),
         ("http://169.254.169.254", "use https"),
     ],
 )

@@ -8,6 +8,7 @@ from typing import Any
 from function_app.data.jobs.job_log import JobLog, summary_of_log
 from function_app.data.jobs.prices import Price, cost_of
 from function_app.models import OPENAI, Checkpoint, Job, MetricRow, ModelEnds
+from function_app.text import without_mentions
 
 _TAG_LENGTH = 64
 _NAME_LENGTH = 128
@@ -136,9 +137,9 @@ def best_of(rows: Iterable[MetricRow], best: dict[str, dict[str, float]] | None 
 
 
 def name_of(job: Job) -> str:
-    """Return the run's first name, which people may change. W&B allows 128 characters."""
+    """Return the run's first name, which people may change. W&B allows 128 characters, and sends it to chats."""
     end = f" {job.id.removeprefix('ftjob-')[:6]}"
-    return (job.suffix or base_model(job))[: _NAME_LENGTH - len(end)] + end
+    return without_mentions(job.suffix or base_model(job))[: _NAME_LENGTH - len(end)] + end
 
 
 def notes_of(job: Job, page_of: Callable[[str], str] | None = None) -> str:

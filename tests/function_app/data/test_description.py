@@ -147,10 +147,11 @@ def test_the_metadata_of_a_model_does_not_change_while_its_job_continues() -> No
     assert (metadata["final"], metadata["step"], metadata["metrics"]) == (True, 30, {"train_loss": 0.5})
 
 
-@pytest.mark.parametrize("text", ["x" * 20_000, "\u202e" * 200, "a/b:c " * 60])
+@pytest.mark.parametrize("text", ["x" * 20_000, "\u202e" * 200, "a/b:c " * 60, "<!channel> " * 9])
 def test_names_of_any_length_are_names_that_wandb_accepts(text: str) -> None:
     job = a_job(suffix=text, model=text, id="ftjob-" + "1" * 32)
     assert len(name_of(job)) <= 128
     assert name_of(job).endswith(" 111111")
+    assert "<!" not in name_of(job)
     assert len(family_of(job)) <= 128
     assert all(1 <= len(tag) <= 64 for tag in tags_of(job, OPENAI))
