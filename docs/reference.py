@@ -20,7 +20,7 @@ WIDTH = 100
 
 _HEAD = """# Commands
 
-What `--help` says, of every command. Written by `make docs`; do not edit.
+The output of `--help` for every command. Written by `make docs`; do not edit.
 """
 
 

@@ -21,7 +21,7 @@ _KNOWN = "account get-access-token, role assignment create, role assignment list
 
 
 def main(argv: list[str]) -> int:
-    """Run a command; refuse every other one."""
+    """Run a supported command; refuse any other."""
     try:
         if argv[:2] == ["account", "get-access-token"]:
             sys.stdout.write(_token(_options(argv[2:])))

@@ -83,7 +83,7 @@ class Cloud:
     # --- life -----------------------------------------------------------------------------------------------------
 
     def __enter__(self) -> Self:
-        """Listen. Return when the ports answer."""
+        """Listen. Wait until the ports answer."""
         self._certify()
         self._install_az()
         self._thread.start()

@@ -91,7 +91,7 @@ class Subscriptions:
         return True
 
     def _delegating_tenant(self, subscription: str) -> str | None:
-        """Return the tenant of a subscription that is delegated to the identity's tenant; None for one of its tenant's.
+        """Return the tenant of a subscription that is delegated to the identity's tenant; None if it is the identity's own.
 
         Each subscription is asked about once. One that does not answer counts as the tenant's until the next search.
         """

@@ -180,7 +180,7 @@ class Discovery:
         where = self.projects.named(place)
         if not jobs:  # no job waits for it; its unfinished runs are ended once it answers
             name = where or self.projects.own.project
-            log.warning("project not asked project=%s reason=%s", name, error.message)
+            log.warning("project not queried project=%s reason=%s", name, error.message)
         for account, job, _ in jobs.values():
             yield failed_outcome(job.id, account.name, error, job.status, where)
 

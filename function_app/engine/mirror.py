@@ -132,7 +132,7 @@ def mirror(
 
 
 def _intent(job: Job, run: RunState | None, target: ModelTarget, datasets: DatasetPolicy) -> Intent:
-    """Tell what the run is opened for: the files that it does not have yet, and models if there may be some."""
+    """Return what the run is opened for: the files that it does not have yet, and models if there may be some."""
     files = () if (run and run.datasets) or datasets is DatasetPolicy.OFF else tuple(files_of(job).values())
     return Intent(files, target.collection if _may_have_models(job) else None)
 

@@ -49,5 +49,5 @@ class InMemory:
 
 
 def name_of(job_id: str, tracker: Tracker) -> str:
-    """Return the name to record for a job. It includes server and project, because the run may be created in another one."""
+    """Return the name to record for a job. It includes server and project, because the run may be created in another project."""
     return f"{tracker.address}/{quote(job_id, safe='')}"

@@ -245,7 +245,7 @@ class Azure:
 
     @property
     def cloud(self) -> str:
-        """The host name of the cloud's Resource Manager, which names the cloud."""
+        """The host name of the cloud's Resource Manager, which identifies the cloud."""
         return urlsplit(self._cloud.resource_manager).hostname or ""
 
     # --- writes ------------------------------------------------------------------------------------------------

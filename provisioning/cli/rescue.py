@@ -25,7 +25,7 @@ def rescue(session: Session, *, yes: bool, interactive: bool, dry_run: bool = Fa
     }
     if made.work and not vault.policies and not target.accept_loss:
         raise AccessWouldBeLostError(
-            f"{vault.name} has no access policies: on access policies nobody could use what it holds. Nothing was written.",
+            f"{vault.name} has no access policies: with them in effect, nobody could use what it holds. Nothing was written.",
             hint="If that is intended, pass --accept-loss.",
         )
     if dry_run:

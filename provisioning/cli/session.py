@@ -228,7 +228,7 @@ class Session:
         if narrowed:
             scopes = {s.action.scope for s in narrowed if isinstance(s.action, AssignRole)}
             raise ConditionalRoleError(
-                f"{'; '.join(s.detail for s in narrowed)}: assigned already, with a condition that may narrow it. {self.written}",
+                f"{'; '.join(s.detail for s in narrowed)}: already assigned, with a condition that may narrow it. {self.written}",
                 hint=f"{' '.join(shell.review_condition(scope) for scope in sorted(scopes))} Setup does not remove a condition: "
                 "remove it or the assignment yourself, and run the same command again.",
             )

@@ -80,8 +80,8 @@ def _refuse(session: Session, observed: Observed, *, restore: bool) -> None:
     target, vault = session.target, observed.vault
     if restore and vault.rbac and not proves_switch(observed):
         raise NotOursError(
-            f"Vault {vault.name} is on Azure RBAC, and nothing proves that setup switched it: that takes a tag of the vault and "
-            "a role that setup gave for the switch. Nothing was written.",
+            f"Vault {vault.name} is on Azure RBAC, and nothing proves that setup switched it: the proof is a tag "
+            "of the vault together with a role that setup gave for the switch. Nothing was written.",
             hint="Omit --restore-access-policies. To go back anyway: " + shell.rescue(vault.id),
         )
     if hidden(target, observed):

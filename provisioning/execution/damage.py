@@ -1,4 +1,4 @@
-"""What a write changed beside what it asked for. An Azure Policy with the effect Modify may do that with any write."""
+"""What a write changed beside what it asked for. An Azure Policy with the effect Modify may cause such a change at any write."""
 
 from collections.abc import Iterator, Mapping
 

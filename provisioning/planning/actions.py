@@ -327,7 +327,7 @@ class RotateSecret(StoreSecret):
 
 @dataclass(frozen=True)
 class ChangeExpiry(_OnSecret):
-    """Change when the version that holds the key expires: `lifetime` from now, or never, which takes a new version."""
+    """Change when the version that holds the key expires: `lifetime` from now, or never, which requires a new version."""
 
     version: str
     lifetime: timedelta | None

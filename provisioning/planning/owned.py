@@ -174,7 +174,10 @@ def of_another_account(target: Target, observed: Observed, each: OwnedRole) -> b
 
 
 def is_other(target: Target, observed: Observed, owner: Owner) -> bool:
-    """Return whether a record names another account than the target's. One without a place counts for each of its name."""
+    """Return whether a record names an account other than the target's.
+
+    A record without a place applies to every account of that name.
+    """
     return not same(owner.account, target.account) or bool(owner.place and owner.place not in _places(observed))
 
 

@@ -148,7 +148,7 @@ def secret_tags(owner: Owner, entity: str | None) -> dict[str, str]:
 def kept_tags(existing: Mapping[str, str], ours: Mapping[str, str]) -> dict[str, str]:
     """Return the tags of a new version: those of the version before it, and ours as far as there is room.
 
-    Azure Policy may demand tags of others on every version, so these come first.
+    Azure Policy may require tags of others on every version, so these come first.
     """
     kept = dict(existing)
     for name, value in ours.items():

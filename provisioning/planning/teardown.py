@@ -251,7 +251,7 @@ def _successor(target: Target, observed: Observed, each: OwnedEntry) -> Owner:
 
 
 def _words(target: Target, observed: Observed, owner: Owner) -> str:
-    """Name an owner, which may be another account with the name of the target's."""
+    """Return a name for an owner, which may be another account with the same name as the target's."""
     return str(Owner(named(target, owner), owner.secret) if is_other(target, observed, owner) else owner)
 
 

@@ -1,4 +1,4 @@
-"""Azure RBAC as data and one question: whether a principal may do an action at a scope at a given time.
+"""Azure RBAC as data and one question: whether a principal may perform an action at a scope at a given time.
 
 Inheritance, groups, conditions, ends and deny assignments: Microsoft, "What is Azure RBAC", "Understand Azure deny
 assignments", "Delegate Azure role assignment management to others with conditions".

@@ -119,7 +119,7 @@ class SecretVersion:
 
 @dataclass
 class Secret:
-    """A secret: versions oldest first. `hidden` counts the reads that still miss it after a recover (or delete)."""
+    """A secret: versions oldest first. `hidden`: how many reads do not find it yet after a recovery (or a deletion)."""
 
     name: str
     versions: list[SecretVersion] = field(default_factory=list)

@@ -162,7 +162,7 @@ class Service(Protocol):
         """Return the caller. Raise ServiceError in the service's format if the credentials are missing or wrong."""
 
     def unknown(self, call: Call) -> Reply:
-        """The answer to a path that is not an operation here. It names the path, so that a test that needs it fails clearly."""
+        """Return the answer to a path without an operation. It names the path, so that a test that needs it fails clearly."""
 
     def malformed(self, call: Call, why: str) -> Reply:
         """The answer to a body that is not JSON."""

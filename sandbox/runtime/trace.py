@@ -122,7 +122,7 @@ class Trace:
         return len(self.exchanges) + self.polled.total()
 
     def writes(self, *services: str) -> list[Exchange]:
-        """The number of writes that these services accepted; by default that all services accepted."""
+        """The writes that these services accepted, or all services by default."""
         return [
             e for e in self.exchanges if e.write and 200 <= e.status < 300 and (not services or e.service in services)
         ]
@@ -147,7 +147,7 @@ def masked_request(call: Call, *, keep: bool) -> dict[str, Any]:
 def masked_response(
     status: int, headers: Mapping[str, str], body: bytes | None, host: str, *, keep: bool
 ) -> dict[str, Any]:
-    """The answer as the trace shows it; `body` None when it was streamed."""
+    """Return the answer as the trace shows it; `body` is None if it was streamed."""
     shown = _masked_body(body, host, keep=keep) if body else None
     return {"statusCode": status, "headers": _masked_headers(headers), "body": shown}
 

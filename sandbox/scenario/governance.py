@@ -24,7 +24,7 @@ class SubscriptionScript(Script):
 
 
 class GroupScript(Script):
-    """A resource group of another subscription than the first, by that one's name. Names of groups are unique here."""
+    """A resource group of a subscription other than the first, and the name of that one. Names of groups are unique."""
 
     name: str
     subscription: str

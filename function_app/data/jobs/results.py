@@ -48,7 +48,7 @@ def parse_results(chunks: Iterable[bytes], *, complete: bool) -> Iterator[Metric
 
     Args:
         chunks: the file's bytes.
-        complete: False while the file grows; the text after its last newline is then an incomplete line and skipped.
+        complete: False while the file grows; the text after its last newline is then an incomplete line, which is skipped.
 
     Raises:
         ResultsError: the first line has no ``step`` column, a line is too long, or base64 ends in something else.

@@ -211,7 +211,7 @@ def _json_object(response: httpx2.Response, server: str) -> dict[str, Any]:
     if isinstance(answer, dict):
         return answer
     if response.is_success:
-        raise WandbBusyError(f"W&B at {server} answered something that is not JSON.", LATER)
+        raise WandbBusyError(f"W&B at {server} sent an answer that is not JSON.", LATER)
     return {}
 
 

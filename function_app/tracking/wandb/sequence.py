@@ -129,7 +129,7 @@ def rewrite(position: Position, source: str, lines: Lines, count: int, *, settle
     Args:
         position: as marked.
         source: of the rows.
-        lines: the rows, all of the last segment among them.
+        lines: the rows, including all of the last segment.
         count: lines that W&B shows.
         settled: whether the last write is so long ago that the count is current.
 

@@ -76,7 +76,7 @@ def rescue_options(command: _Command) -> _Command:
     accept = click.option(
         "--accept-loss",
         is_flag=True,
-        help="Continue although the vault has no access policies, so that nobody can use it.",
+        help="Continue even if the vault has no access policies, and nobody could use it.",
     )
     return _where(with_options(command, *_vault(), _cloud(), accept))
 

@@ -78,7 +78,7 @@ def rights(missing: Iterable[tuple[str, str]]) -> list[dict[str, str]]:
 
 
 def refusal(error: ProvisioningError | None) -> dict[str, str] | None:
-    """What will refuse a plan from above its resources; None if nothing is seen."""
+    """Return why governance (a lock, a policy) will refuse the plan; None if nothing is known to."""
     return {"code": error.code, "message": error.message, "hint": error.hint} if error else None
 
 

@@ -167,7 +167,7 @@ def _role(
 
 
 def _reach(observed: Observed, purpose: Purpose, secret: str) -> str:
-    """Say what a role on the whole vault reaches besides the secret, and the options that give less."""
+    """Describe what a role on the whole vault reaches besides the secret, and the options that give less."""
     if purpose is not Purpose.IDENTITY or secret or observed.other_secrets is False:
         return ""
     others = "the other secrets of this vault" if observed.other_secrets else "any other secrets of this vault"

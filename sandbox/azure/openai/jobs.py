@@ -1,6 +1,6 @@
 """A fine-tuning job as a pure function of (script, now): body, events, checkpoints, results file. Times are epoch seconds.
 
-It supports jobs of 100,000 steps: an event, checkpoint or row is created on request, and never the whole list.
+It supports jobs of 100,000 steps: events, checkpoints and rows are created on request, never the whole list.
 """
 
 import base64

@@ -27,7 +27,7 @@ MODELS = {
 class OpenAIAccount(Script):
     """An Azure OpenAI account of a scenario; with `platform`, an organization on OpenAI's own platform.
 
-    `endpoint` is a host or a URL. `new_jobs` is what becomes of jobs that are created through the API. A job of one of the
+    `endpoint` is a host or a URL. `new_jobs` is the script of jobs that are created through the API. A job of one of the
     `projects` is only at that project's address; whether Azure keeps them apart is UNVERIFIED. Project addresses accept
     tokens for `project_audience` only, though Microsoft's own clients use two audiences there.
     """

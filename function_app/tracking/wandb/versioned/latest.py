@@ -177,7 +177,7 @@ def _one_at_a_time() -> Iterator[None]:
 
 
 def is_of_a_job(version: Version) -> bool:
-    """Return whether a run of the job that a version names made it. WandbLogger's metadata is the job itself."""
+    """Return whether a version was made by a run of the job that it names. WandbLogger's metadata is the job itself."""
     job = version.metadata.get("job")
     job_id = text((job if isinstance(job, Mapping) else {}).get("job_id")) or text(version.metadata.get("id"))
     return job_id is not None and version.made_by(job_id)

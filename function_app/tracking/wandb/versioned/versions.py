@@ -97,7 +97,7 @@ class Version:
 
 
 def named(names: Sequence[str], prefix: str = "c") -> Question:
-    """Return the question for the versions with these names, `COLLECTION:ALIAS` or `COLLECTION:vNUMBER`; `named_in` reads the
+    """Return the query for the versions with these names, `COLLECTION:ALIAS` or `COLLECTION:vNUMBER`; `named_in` reads the
     answer. Two such questions in one request need different prefixes.
     """
     keys = {f"{prefix}{number}": name for number, name in enumerate(names)}
