@@ -149,11 +149,19 @@ class Session:
         """Return what the executor needs to apply a plan."""
         return Services(azure, self.clock, self.ui, self.access_timeout if access_timeout is None else access_timeout)
 
-    def apply(self, services: Services, made: Plan, key: CheckedKey | None, replan: Callable[[], Plan]) -> Executor:
+    def apply(
+        self,
+        services: Services,
+        made: Plan,
+        key: CheckedKey | None,
+        replan: Callable[[], Plan],
+        *,
+        asked: bool = False,
+    ) -> Executor:
         """Apply the plan, and plan again if others change the state. The document lists the changes that were made."""
         executor = Executor(services, key)
         try:
-            executor.converge(made, replan)
+            executor.converge(made, replan, asked=asked)
         finally:
             self.facts["applied"] = [*self.facts.get("applied", ()), *map(documents.step, executor.done)]
             for text in services.damage:

@@ -62,8 +62,10 @@ class Executor:
         self._created: datetime | None = None  # the same in Azure's time, which may differ from the local time
         self._aged: datetime | None = None  # roles created until then, in Azure's time, have been waited for
 
-    def converge(self, plan: Plan, replan: Callable[[], Plan]) -> None:
+    def converge(self, plan: Plan, replan: Callable[[], Plan], *, asked: bool = False) -> None:
         """Apply the plan, and plan again if its reads are old or the state has changed. A new plan may only be smaller.
+
+        With `asked`, the operator had to answer a question about the plan, so that its reads may be old at once.
 
         Raises:
             ConflictError: others made changes, and the new plan is larger than the first one, or they repeated this too often.
@@ -71,9 +73,9 @@ class Executor:
         """
         agreed = plan.extent
         outdated: OutdatedPlanError | None = None
-        for _ in range(PLANS):
+        for number in range(PLANS):
             try:
-                if self.run(plan):
+                if (number or not asked) and self.run(plan):
                     return
                 outdated = None
             except OutdatedPlanError as error:

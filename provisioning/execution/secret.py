@@ -49,6 +49,11 @@ def store(
     if found.state is SecretState.DELETED:
         found = _recover(place)
     if not _holds(found, key):
+        if action.new and found.state is SecretState.PRESENT:
+            raise OutdatedPlanError(
+                f"Somebody wrote another value to secret {action.owner.secret} after the plan was made. It stays.",
+                hint="Agree with the person who wrote it, then run the same command again: it plans with that value.",
+            )
         try:
             _write(place, found)
         except SecretDeletedError:  # without the right to read deleted secrets, only the write shows that it is deleted
@@ -173,7 +178,7 @@ def _recover(place: _Place) -> Secret:
         if found.state in (SecretState.PRESENT, SecretState.DISABLED):
             return found
     raise BusyError(
-        f"Secret {name} was recovered, but still cannot be read after {spell(SETTLING)}.",
+        f"Secret {name} was to be recovered, but still cannot be read after {spell(SETTLING)}. Somebody may have purged it.",
         hint="Run the same command again in a minute.",
     )
 

@@ -12,7 +12,7 @@ from provisioning.azure.governance import GovernanceReads, Policies, Restriction
 from provisioning.errors import MissingRightsError, NotSignedInError, ProvisioningError
 from provisioning.models import Assignment, Observed, Target, Vault, VaultState
 from provisioning.observation.inventory import effective
-from provisioning.planning.access.principals import lasts, with_ends
+from provisioning.planning.access.principals import lasts, principal, with_ends
 from provisioning.planning.actions import (
     Action,
     AllowByPolicy,
@@ -28,6 +28,7 @@ from provisioning.planning.governance import (
     EVERYBODY,
     Denial,
     Governance,
+    Known,
     Lock,
     Refusal,
     switching_right,
@@ -91,6 +92,7 @@ class _Reading:
             self._who(denials),
             locks,
             denials,
+            self._principals(denials),
             tuple(self._refusals()),
             _demanding(self._way_back, rbac=True),
             tuple(dict.fromkeys(self._sets())),
@@ -156,8 +158,25 @@ class _Reading:
     def _who(self, denials: Iterable[Denial]) -> frozenset[str]:
         """The operator's ids. Its groups are read only if a deny assignment names principals."""
         mine = frozenset({self._observed.caller.object_id.lower()})
-        named = any(d.excluded or d.principals != {EVERYBODY} for d in denials)
-        return mine | (self._azure.groups_of(self._observed.caller.object_id) or frozenset()) if named else mine
+        return (
+            mine | (self._azure.groups_of(self._observed.caller.object_id) or frozenset())
+            if _name_principals(denials)
+            else mine
+        )
+
+    def _principals(self, denials: Iterable[Denial]) -> Mapping[str, Known]:
+        """The principals of the access policies that a switch replaces, with their groups if a deny assignment names any."""
+        denying = [d for d in denials if d.data_actions]
+        if not denying or not self._plans(SwitchToRbac):
+            return {}
+        found = {}
+        for policy in self._observed.vault.policies:
+            object_id = policy.object_id.lower()
+            groups = self._azure.groups_of(object_id) if _name_principals(denying) else frozenset[str]()
+            if groups is None:
+                self._unread.append("groups of the principals of access policies, which deny assignments may name")
+            found[object_id] = Known(principal(self._observed, object_id).label, (groups or frozenset()) | {object_id})
+        return found
 
     def _ending(self, ends: Mapping[str, datetime]) -> Observed:
         """Return what was observed, with the ends of role assignments. Roles that end soon no longer count as other access."""
@@ -236,6 +255,10 @@ class _Reading:
             for policy, field, value in found.sets:
                 if field != _RBAC:
                     yield policy, f"{field} to {value}"
+
+
+def _name_principals(denials: Iterable[Denial]) -> bool:
+    return any(d.excluded or d.principals != {EVERYBODY} for d in denials)
 
 
 def _demanding(found: Restrictions, *, rbac: bool) -> tuple[str, ...]:

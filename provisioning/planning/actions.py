@@ -313,11 +313,19 @@ class _OnSecret(_OnVault):
 class StoreSecret(_OnSecret):
     """Store the W&B key, unless the vault already contains it. The new version expires after `lifetime`, or never.
 
-    With `renew`, the lifetime also applies to an existing version with the same key.
+    With `renew`, the lifetime also applies to an existing version with the same key. With `new`, the plan saw that there is no
+    secret, so that another value found there is somebody else's and is not replaced.
     """
 
     lifetime: timedelta | None = field(kw_only=True)
     renew: bool = field(kw_only=True, default=False)
+    new: bool = field(kw_only=True, default=False)
+
+    @property
+    def extent(self) -> frozenset[tuple[str, ...]]:
+        """See _Action. A plan for a new secret may become one that finds the key, but not one that replaces another value."""
+        written = super().extent
+        return written if self.new else written | {("replace", self.where.lower(), self.owner.secret.lower())}
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,11 @@ It is read only when something will be written (observation/governance.py). It c
 invisible, so finding none proves nothing.
 """
 
-from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import NamedTuple
 
 from provisioning import shell
 from provisioning.durations import spell
@@ -100,12 +101,20 @@ class Refusal:
     policies: tuple[str, ...]
 
 
+class Known(NamedTuple):
+    """A principal of an access policy, for deny assignments: its name, and its id and those of its groups in lower case."""
+
+    label: str
+    ids: frozenset[str]
+
+
 @dataclass(frozen=True)
 class Governance:
     """What is above the resources, as far as this identity may see it.
 
     Attributes:
         who: the ids of the operator and of its groups, in lower case.
+        principals: those of the vault's access policies by id in lower case; read only if a deny assignment concerns data.
         way_back: policies that refuse access policies, or switch the vault back to Azure RBAC.
         sets: policies, each with what it sets with every write, in words.
         undeletable: policies that forbid deletes, each with the resource types in lower case.
@@ -117,6 +126,7 @@ class Governance:
     who: frozenset[str] = frozenset()
     locks: tuple[Lock, ...] = ()
     denials: tuple[Denial, ...] = ()
+    principals: Mapping[str, Known] = field(default_factory=dict)
     refusals: tuple[Refusal, ...] = ()
     way_back: tuple[str, ...] = ()
     sets: tuple[tuple[str, str], ...] = ()
@@ -195,17 +205,19 @@ def _denied(plan: Plan, governance: Governance) -> Iterator[Loss]:
     policies = [p for s in plan.work if isinstance(s.action, SwitchToRbac) for p in s.action.vault.policies]
     scopes = [s.action.vault.id for s in plan.work if isinstance(s.action, SwitchToRbac)]
     for policy in policies:
-        if name := next((d.name for d in governance.denials if _takes(d, policy, scopes[0])), ""):
+        who = governance.principals.get(policy.object_id.lower()) or Known(
+            policy.object_id, frozenset({policy.object_id.lower()})
+        )
+        if name := next((d.name for d in governance.denials if _takes(d, policy, who, scopes[0])), ""):
             yield Loss(
-                policy.object_id,
+                who.label,
                 policy.object_id,
                 f"deny assignment {name} forbids by role what its access policy permits",
             )
 
 
-def _takes(denial: Denial, policy: AccessPolicy, scope: str) -> bool:
-    who = {policy.object_id.lower()}
-    return any(denial.denies(who, action, scope, data=True) for action in data_actions(policy)[0])
+def _takes(denial: Denial, policy: AccessPolicy, who: Known, scope: str) -> bool:
+    return any(denial.denies(who.ids, action, scope, data=True) for action in data_actions(policy)[0])
 
 
 # --- obstacles -------------------------------------------------------------------------------------------------------

@@ -48,6 +48,7 @@ def secret_step(target: Target, observed: Observed, key: KeyState) -> Step:
             owner(target, observed.account.id),
             lifetime=target.secret_lifetime,
             renew=target.renew_expiry,
+            new=found.state is SecretState.MISSING,
         ),
     )
 

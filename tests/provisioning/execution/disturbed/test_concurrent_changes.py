@@ -9,7 +9,7 @@ from provisioning.cli import setup
 from provisioning.planning.access.permissions import CANDIDATES
 from tests.conftest import Load
 
-from ...bench import GOOD_KEY, Bench
+from ...bench import GOOD_KEY, VIEWERS_KEY, Bench
 
 OFFICER, USER = "Key Vault Secrets Officer", "Key Vault Secrets User"
 READ = "Microsoft.KeyVault/vaults/secrets/getSecret/action"
@@ -121,6 +121,23 @@ def test_tags_that_are_added_meanwhile_survive_the_switch(load: Load, bench: Ben
     load(world(event("after", "RoleAssignments_Create", tagged, nth=3)))
     bench.setup()
     assert bench.vault.tags.items() >= {"cost-center": "ml", "owner": "finance"}.items()
+
+
+@pytest.mark.parametrize("key", [GOOD_KEY, VIEWERS_KEY])
+def test_a_key_that_another_operator_stores_meanwhile_is_not_replaced(load: Load, bench: Bench, key: str) -> None:
+    stored = {"write_secret": {"vault": "kv-ml", "name": "wandb-api-key", "value": key}}
+    vault = {"name": "kv-ml", "group": "rg-ml", "rbac": True}
+    owner = {"principal": "operator", "role": "Owner", "scope": "rg-ml"}
+    officer = owner | {"role": OFFICER}
+    scene = world(event("after", "RoleAssignments_Create", stored), vaults=[vault], assignments=[owner, officer])
+    load(scene | {"transitions": {"rbac_propagation": 0}})
+    if key == GOOD_KEY:
+        bench.setup()
+    else:
+        with pytest.raises(errors.ConflictError, match="it now needs more: secret wandb-api-key") as caught:
+            bench.setup()
+        assert "run the same command again" in caught.value.hint.lower()
+    assert bench.stored == [key]
 
 
 def test_identities_that_are_attached_meanwhile_are_kept(load: Load, bench: Bench) -> None:

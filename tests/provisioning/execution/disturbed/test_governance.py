@@ -148,12 +148,27 @@ STOPS = {
     ),
     "a deny assignment for somebody else": Stop(
         errors.AccessWouldBeLostError,
-        "deny assignment managed-app forbids",
+        "billing-api: deny assignment managed-app forbids",
         "--accept-loss",
         {
             "deny_assignments": [
                 {"name": "managed-app", "scope": VAULT, "data_actions": ["*"], "principals": ["billing-api"]}
             ]
+        },
+    ),
+    "a deny assignment for somebody else's group": Stop(
+        errors.AccessWouldBeLostError,
+        "billing-api: deny assignment managed-app forbids",
+        "--accept-loss",
+        {
+            "principals": [
+                {"name": "operator", "kind": "user"},
+                {"name": "billing-api", "kind": "managed identity"},
+                {"name": "apps", "kind": "group", "members": ["billing-api"]},
+            ],
+            "deny_assignments": [
+                {"name": "managed-app", "scope": "rg-ml", "data_actions": ["*"], "principals": ["apps"]}
+            ],
         },
     ),
     "a condition": Stop(

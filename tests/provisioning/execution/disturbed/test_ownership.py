@@ -5,7 +5,9 @@ from typing import Any
 import pytest
 
 from provisioning import errors
+from provisioning.cli import teardown
 from sandbox.azure.tenant import AccessPolicy
+from sandbox.scenario.events import Do, EventScript
 from tests.conftest import Load
 
 from ...bench import GOOD_KEY, Bench
@@ -129,6 +131,23 @@ def test_a_secret_that_another_account_may_use_stays_also_without_a_record(
     assert (bench.vault.secrets["wandb-api-key"].deleted is None) == bool(shared)
     writes = bench.cloud.writes
     bench.teardown()
+    assert bench.cloud.writes == writes
+
+
+def test_another_account_that_gets_access_while_teardown_asks_keeps_the_secret(load: Load, bench: Bench) -> None:
+    both = [{"name": "aoai-ml", "group": "rg-ml"}, {"name": "aoai-b", "group": "rg-ml", "system_identity": True}]
+    load(world(rbac=True, policies=[]) | {"accounts": both, "assignments": [OWNER]} | SOON)
+    bench.setup()
+    writes = bench.cloud.writes
+    given = {"assign_role": {"principal": "aoai-b", "role": USER, "scope": SCOPE}}
+
+    def confirm(question: str) -> bool:
+        bench.cloud.world.schedule(EventScript(at=0, do=[Do.model_validate(given)]))
+        return bool(question)
+
+    bench.ui.confirm = confirm  # type: ignore[method-assign]
+    with pytest.raises(errors.ConflictError, match="stays for aoai-b/wandb-api-key"):
+        teardown.teardown(bench.session(), restore=False, yes=False, interactive=True)
     assert bench.cloud.writes == writes
 
 
