@@ -1,6 +1,7 @@
 """When a lease is renewed and when it is lost, with a fake lock and a clock that the test moves."""
 
 import threading
+from contextvars import ContextVar
 
 import pytest
 
@@ -9,6 +10,7 @@ from function_app.errors import StorageError, SyncError, TakenError
 
 SOON = 0.001  # seconds between renewals here
 LONG = 30.0  # seconds to wait at most for the renewing thread
+INVOCATION: ContextVar[str] = ContextVar("invocation", default="")  # as the Functions worker has one
 
 
 class Lock:
@@ -124,3 +126,23 @@ def test_failures_that_a_holder_recorded_are_passed_to_the_next_one() -> None:
         lease.failures = Failures(2, 5.0)
     with held(lock, "ftjob-1") as lease:
         assert lease.failures == Failures(2, 5.0)
+
+
+def test_a_renewal_that_hangs_does_not_hold_up_the_end_of_the_work_and_its_lines_belong_to_the_invocation(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("function_app.azure.leases._JOIN", SOON)
+    begun, answer, seen = threading.Event(), threading.Event(), []
+
+    class Hanging(Lock):
+        def renew(self) -> None:
+            seen.append(INVOCATION.get())
+            begun.set()
+            answer.wait(LONG)
+
+    lock, token = Hanging(), INVOCATION.set("i-1")
+    with held(lock, "ftjob-1", renew_every=SOON):
+        assert begun.wait(LONG)
+    answer.set()
+    INVOCATION.reset(token)
+    assert (lock.released, seen) == (1, ["i-1"])

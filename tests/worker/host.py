@@ -17,19 +17,25 @@ import logging
 import os
 import sys
 from collections.abc import Mapping
+from contextvars import ContextVar
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 
 class Captured(logging.Handler):
-    """What the worker would forward to Application Insights."""
+    """What the worker would forward to Application Insights. On Python 3.13 the host drops a line of a thread without the
+    invocation's context (Azure/azure-functions-python-worker#1860), and so does this.
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, invocation: ContextVar[str | None]) -> None:
         super().__init__()
+        self.invocation = invocation
         self.lines: list[dict[str, str]] = []
 
     def emit(self, record: logging.LogRecord) -> None:
+        if self.invocation.get() is None:
+            return
         self.lines.append({"logger": record.name, "level": record.levelname, "message": record.getMessage()})
 
     def taken(self) -> list[dict[str, str]]:
@@ -90,7 +96,7 @@ async def invoke(runtime: Any, protos: Any, function_id: str, order: Mapping[str
 
 async def serve(runtime: Any, protos: Any, app: str, orders: Mapping[str, Any]) -> dict[str, Any]:
     """Start, list the functions, invoke in order."""
-    captured = Captured()
+    captured = Captured(runtime.invocation_id_cv)
     logging.getLogger().addHandler(captured)
     logging.getLogger().setLevel(logging.INFO)  # as the worker does
     started = await start(runtime, protos, app, orders.get("specialised"))
@@ -101,7 +107,6 @@ async def serve(runtime: Any, protos: Any, app: str, orders: Mapping[str, Any]) 
         name: {"bindings": [json.loads(raw) for raw in each.raw_bindings], "retry": each.retry_options.max_retry_count}
         for name, each in functions.items()
     }
-    answer["starting"] = captured.taken()
     answer["package"] = getattr(sys.modules.get("function_app"), "__file__", None)
     answer["invocations"] = []
     if not answer["start"]["ok"]:

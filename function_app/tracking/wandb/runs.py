@@ -17,7 +17,7 @@ from function_app.tracking import Identity
 from function_app.tracking.wandb.api import WandbApi
 from function_app.tracking.wandb.core.internals import InUseError, release_run
 from function_app.tracking.wandb.core.scratch import scratch
-from function_app.tracking.wandb.core.sdk import UnclearError, errors, listen, settings
+from function_app.tracking.wandb.core.sdk import UnclearError, errors, listen, opened, settings
 
 PARTITIONED = "partitioned-table"
 """The only kind of table that a run can show without a copy of its own (wandb 0.31, `PartitionedTable`)."""
@@ -152,7 +152,8 @@ def _init(
     if new:
         identity = {"name": new.name, "group": new.group, "tags": new.tags, "job_type": new.job_type}
         identity |= {"notes": new.notes}
-    with errors(api.base_url), _released_on_error(run_id):
+
+    def open_run() -> wandb.Run:
         return wandb.init(
             entity=api.entity,
             project=api.project,
@@ -164,6 +165,10 @@ def _init(
             **identity,
         )
 
+    limits = api.client.limits
+    with errors(api.base_url), _released_on_error(run_id):
+        return opened(open_run, limits.opening + limits.connect)
+
 
 @contextmanager
 def _released_on_error(run_id: str) -> Iterator[None]:
@@ -172,10 +177,12 @@ def _released_on_error(run_id: str) -> Iterator[None]:
     wandb.init does not (0.31), and the run would be "in use" for the life of the process.
 
     Raises:
-        WandbBusyError: the run is already open in this process; it is not released.
+        WandbBusyError: the run is already open in this process, or wandb-core does not answer; it is not released.
     """
     try:
         yield
+    except WandbBusyError:
+        raise
     except InUseError as error:
         raise WandbBusyError(f"The run is already open in this process: {error}") from error
     except BaseException:

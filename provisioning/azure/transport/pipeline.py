@@ -70,8 +70,11 @@ class BoundedRetryPolicy(RetryPolicy[Any, Any]):
         asked = self.get_retry_after(response) if response else None
         pause = timedelta(seconds=asked or self.get_backoff_time(settings))
         if pause > PAUSE_LIMIT:
+            why = f"HTTP {response.http_response.status_code}" if response else "no answer"
+            if response:
+                response.http_response.close()  # a streamed answer would keep its connection
             raise ThrottledError(
-                f"Azure is throttling and asks for a pause of {spell(pause)}.",
+                f"Azure asks for a pause of {spell(pause)} ({why}).",
                 hint=f"Run the same command again in {spell(pause)}: it continues where it stopped.",
             )
         left = pause

@@ -1,11 +1,13 @@
 """The W&B SDK: its setup, the translation of its errors, and the restart of its process after a crash."""
 
+import contextvars
 import functools
 import logging
 import os
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 
 import wandb
@@ -168,6 +170,41 @@ def errors(server: str) -> Iterator[None]:
 
 class UnclearError(WandbBusyError):
     """The SDK failed without a clear reason."""
+
+
+def opened(open_run: Callable[[], wandb.Run], limit: float) -> wandb.Run:
+    """Open a run in a thread, which is abandoned after `limit` seconds: wandb.init waits without a limit for a wandb-core that
+    does not answer (0.31). A run that opens later is closed, so that the next attempt can open it.
+
+    Raises:
+        WandbBusyError: wandb-core does not answer.
+    """
+    future: Future[wandb.Run] = Future()
+    here = contextvars.copy_context()  # its log lines belong to the caller's invocation
+
+    def work() -> None:
+        try:
+            future.set_result(here.run(open_run))
+        except BaseException as error:  # noqa: BLE001 (raised in the caller's thread)
+            future.set_exception(error)
+
+    threading.Thread(target=work, name="wandb init", daemon=True).start()
+    try:
+        return future.result(limit)
+    except BaseException as error:
+        if future.done():
+            raise
+        future.add_done_callback(_close)
+        if not isinstance(error, TimeoutError):
+            raise
+        raise WandbBusyError(
+            f"wandb-core, the SDK's own process, did not open the run within {limit:.0f} s.", LATER
+        ) from None
+
+
+def _close(future: "Future[wandb.Run]") -> None:
+    with suppress(Exception):
+        future.result().finish()
 
 
 def refused_with(text: str) -> int | None:

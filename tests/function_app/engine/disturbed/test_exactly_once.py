@@ -172,6 +172,40 @@ def test_a_worker_that_loses_wandb_core_fails_once_and_then_works_again(bench: B
     check_all_is_there_once(bench)
 
 
+HAS_A_STOPPED_CORE = """
+import os, signal
+import wandb
+from evidence.processes import lineage
+from function_app.settings import Settings
+from function_app.tracking.wandb.client import Limits
+from function_app.wiring import engine_from
+from tests.conftest import start_wandb_core
+
+limits = Limits(connect=1.0, read=0.5, give_up=1.0, opening=3.0, closing=3.0, upload=3.0, retries=1)
+with engine_from(Settings.load(), limits=limits) as engine:
+    engine.discover()
+    start_wandb_core()
+    _, core = lineage(os.getpid())
+    theirs = wandb.init(mode="offline", project="theirs", settings=wandb.Settings(silent=True))
+    os.kill(core, signal.SIGSTOP)
+    print([outcome.result.value for outcome in engine.sync()])
+    os.kill(core, signal.SIGCONT)
+    theirs.log({"loss": 1.0})
+    theirs.finish()
+    print(core in lineage(os.getpid()))
+"""
+
+
+def test_a_wandb_core_that_stands_still_fails_the_job_and_is_not_ended_with_the_runs_of_others(bench: Bench) -> None:
+    bench.world(a_job())
+    process = child(bench.cloud, "-c", HAS_A_STOPPED_CORE)
+    output, _ = process.communicate(timeout=120)
+    assert output.decode().splitlines() == ["['failed']", "True"]
+    bench.cloud.clock.advance(300)
+    assert bench.tick()[JOB].final
+    check_all_is_there_once(bench)
+
+
 class InterruptedAfterTheFirst(list[Candidate]):
     """Ctrl-C while jobs are still handed to the workers."""
 

@@ -8,11 +8,13 @@ import httpx2
 import openai
 import pytest
 from azure.core.credentials import AccessToken
+from pydantic import SecretStr
 
 from function_app.azure.key_vault import VaultKey
 from function_app.azure.leases import Lease
 from function_app.azure.openai import Account
-from function_app.errors import AccountError, VaultBusyError
+from function_app.azure.storage import Connection, Storage
+from function_app.errors import AccountError, StorageError, VaultBusyError
 from function_app.models import Result
 from function_app.tracking.wandb.client import Limits
 from tests.conftest import Run
@@ -108,6 +110,18 @@ def test_a_vault_that_never_answers_is_a_temporary_error(silent: str) -> None:
     with pytest.raises(VaultBusyError) as caught:
         key.get()
     assert caught.value.retry
+
+
+def test_a_storage_account_that_never_answers_is_a_temporary_error(
+    silent: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    short = {"connection_timeout": 0.2, "read_timeout": 0.2, "retry_total": 0}
+    monkeypatch.setattr("function_app.azure.storage._OPTIONS", short)
+    where = f"AccountName=a;AccountKey=a2V5;BlobEndpoint={silent}/a;QueueEndpoint={silent}/a"
+    storage = Storage(Connection("AzureWebJobsStorage", SecretStr(where)))
+    with pytest.raises(StorageError, match="Cannot reach"), storage.lease(JOB):
+        raise AssertionError("began without the lease")
+    storage.close()
 
 
 def test_an_account_that_never_answers_is_an_error_for_later(silent: str) -> None:
