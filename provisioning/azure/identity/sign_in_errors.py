@@ -11,10 +11,18 @@ _DEVICE = (
     "Signing in again on this machine does not help: Conditional Access requires a managed device, another network "
     "or another app. Give the code and the correlation id in the message to your identity team."
 )
+_PIPELINE = (
+    "No federated credential of the application matches this pipeline: compare its issuer, subject and audience with those in "
+    "the message (az ad app federated-credential list --id APP_ID)."
+)
 _HINTS = {
-    **dict.fromkeys((50076, 50079, 50158), "Multi-factor authentication is required. Sign in for this service: "),
-    **dict.fromkeys((50078, 50173, 70043, 70044, 700082), _SESSION),
-    **dict.fromkeys((50020, 500011, 50034, 90002), "The tenant or the cloud is wrong. Sign in to the right one: "),
+    **dict.fromkeys(
+        (50072, 50074, 50076, 50079, 50158), "Multi-factor authentication is required. Sign in for this service: "
+    ),
+    **dict.fromkeys((50078, 50133, 50173, 70008, 70043, 70044, 700082), _SESSION),
+    **dict.fromkeys(
+        (50020, 500011, 50034, 90002, 90072), "The tenant or the cloud is wrong. Sign in to the right one: "
+    ),
 }
 """AADSTS codes that a new sign-in solves (Microsoft, "Microsoft Entra authentication error codes")."""
 _FINAL = {
@@ -25,7 +33,11 @@ _FINAL = {
     "AZURE_CLIENT_SECRET.",
     700016: "The application is not in this tenant: check AZURE_CLIENT_ID and AZURE_TENANT_ID.",
     500200: "This is a personal Microsoft account. Sign in with a work or school account.",
-    53003: _DEVICE,
+    7000229: "The application has no service principal in this tenant: check AZURE_CLIENT_ID and AZURE_TENANT_ID.",
+    50055: "The password has expired. Change it, then sign in again.",
+    50057: "The account is disabled. Ask your identity team.",
+    **dict.fromkeys((70021, 700211, 700212, 700213), _PIPELINE),
+    **dict.fromkeys((50097, 50131, 53003, 135011), _DEVICE),
 }
 
 

@@ -199,6 +199,11 @@ def test_the_remedy_fits_the_cause(load: Load, bench: Bench, case: Refusal) -> N
     [
         ("AADSTS7000222: The provided client secret keys for app 'x' are expired.", "az ad app credential reset"),
         ("AADSTS50076: Due to a configuration change you must use multi-factor authentication", "az login"),
+        ("AADSTS50074: Strong Authentication is required.", "Multi-factor authentication is required"),
+        ("AADSTS70008: The refresh token has expired due to inactivity.", "The session has ended"),
+        ("AADSTS90072: User account from identity provider does not exist in tenant", "The tenant or the cloud is wrong"),
+        ("AADSTS700213: No matching federated identity record found", "compare its issuer, subject and audience"),
+        ("AADSTS50131: Device is not in required device state", "Signing in again on this machine does"),
         ("AADSTS53003: Access has been blocked by Conditional Access policies.", "Signing in again on this machine does"),
         ("AADSTS530034: blocked", "Signing in again on this machine does"),
         ("AADSTS700024: Client assertion is not within its valid time range.", "azure/login"),
