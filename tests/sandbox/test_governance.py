@@ -5,14 +5,12 @@ from typing import Any
 
 import pytest
 from azure.core.exceptions import HttpResponseError
-from azure.identity import AzureCliCredential
-from azure.mgmt.cognitiveservices import CognitiveServicesManagementClient
 
 from sandbox.azure.roles import ROLE_IDS
 from sandbox.cloud import Cloud
 from tests.conftest import Load
 
-from .azure import OPERATOR, SUBSCRIPTION, grant, key_vaults, new_vault, role_assignments, secrets, tenant_of, vault_id
+from .azure import OPERATOR, grant, key_vaults, new_vault, role_assignments, secrets, tenant_of, vault_id
 
 NAME = "0b000000-0000-4000-8000-000000000001"
 APP = {"name": "app", "kind": "managed identity"}
@@ -33,10 +31,6 @@ def switch(*, on: bool, **more: Any) -> Any:
 
 def code_of(error: HttpResponseError) -> str | None:
     return error.error.code if error.error else None
-
-
-def accounts() -> Any:
-    return CognitiveServicesManagementClient(AzureCliCredential(), SUBSCRIPTION, polling_interval=0).accounts
 
 
 LANDING_ZONE: dict[str, Any] = {

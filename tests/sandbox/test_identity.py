@@ -41,13 +41,6 @@ def claims(credential: Any, service: str = ARM) -> dict[str, Any]:
     return shown
 
 
-def get(url: str, credential: Any) -> requests.Response:
-    """The answer to a plain GET with a token for the service."""
-    service = "/".join(url.split("/")[:3])
-    token = credential.get_token(f"{service}/.default").token
-    return requests.get(url, headers={"authorization": f"Bearer {token}"}, timeout=10)
-
-
 def enter(cloud: Cloud, user_code: str, person: str) -> requests.Response:
     """A person enters a code, as if in a browser."""
     return requests.post(f"{cloud.url}/_sandbox/device", json={"user_code": user_code, "principal": person}, timeout=10)

@@ -2,13 +2,11 @@
 
 import logging
 import math
-import os
 import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -208,24 +206,6 @@ def test_a_key_that_stays_refused_is_reported_as_one_error(bench: Bench) -> None
     read = [e for e in bench.cloud.world.trace.exchanges if e.operation == "GetSecret" and e.status == 200]
     assert len(read) == 2  # once, and once more because W&B refused it
     assert bench.cloud.writes == 0
-
-
-def content(path: Path) -> bytes:
-    """A file's bytes; none of one that has just gone."""
-    try:
-        return path.read_bytes()
-    except OSError:
-        return b""
-
-
-def owned(process: Path) -> bool:
-    """Whether it is this process or a child of it."""
-    try:
-        stat = (process / "stat").read_text()
-    except OSError:
-        return False
-    parent = int(stat.rpartition(")")[2].split()[1])
-    return os.getpid() in (int(process.name), parent)
 
 
 def set_secret(cloud: Cloud, value: str) -> None:

@@ -154,15 +154,6 @@ def test_the_next_run_completes_after_a_request_whose_answer_is_lost(
     finish(bench)
 
 
-@pytest.mark.parametrize("at", range(3))
-def test_ctrl_c_between_steps_lists_the_changes_that_stand(load: Load, bench: Bench, at: int) -> None:
-    load(world(*TWO_OLD))
-    bench.ui.interrupt_after(at + 1)
-    with pytest.raises(errors.InterruptedByUserError, match=f"{at + 1} of 3 changes were made"):
-        bench.rotate(NEW_KEY)
-    finish(bench)
-
-
 def test_nothing_is_disabled_while_the_vault_returns_another_key(load: Load, bench: Bench) -> None:
     """Somebody writes a version right after ours."""
     load(world(OLD))
