@@ -22,7 +22,7 @@ from sandbox.wandb.rules import (
     not_found,
 )
 from sandbox.wandb.runs import Alert, Run
-from sandbox.wandb.users import Entity, Role, User
+from sandbox.wandb.users import Entity, User
 
 UNCATEGORIZED = "uncategorized"  # the project of runs that name none
 
@@ -106,10 +106,6 @@ class Store:
     def revoke(self, key: str) -> None:
         """Delete a key, as a person does in their settings."""
         del self._keys[key]
-
-    def set_role(self, entity: str, username: str, role: Role) -> None:
-        """Change a role, as a team's admin does on the members page."""
-        self.entities[entity].members[username] = role
 
     def teams_of(self, user: User) -> list[Entity]:
         """The entities that a user belongs to."""
