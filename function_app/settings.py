@@ -89,7 +89,8 @@ class Settings(BaseSettings):
             return cls(**given)
         except ValidationError as error:
             raise SettingsError(
-                _problems(error), "Correct the environment; for the function app, its app settings."
+                _problems(error),
+                "Correct the option or the environment variable; for the function app, its app settings.",
             ) from None
 
     @classmethod

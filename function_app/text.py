@@ -1,4 +1,4 @@
-"""Make text from outside safe for output on terminals, in logs and in notifications. Pure."""
+"""Make text from outside safe for output on terminals, in logs and in notifications, and write amounts. Pure."""
 
 import re
 
@@ -32,3 +32,10 @@ def without_mentions(text: str) -> str:
     under other words, such as `<https://host|words>`.
     """
     return _MENTION.sub(lambda found: f"{found[0]}\u2060", text)
+
+
+def money(amount: float, *, about: bool = False) -> str:
+    """Return an amount with two digits, of a currency that people know. `about` is for an estimate."""
+    if 0 < amount < 0.01:
+        return "less than 0.01"
+    return f"{'about ' * about}{amount:,.2f}"

@@ -190,5 +190,5 @@ def _check_method(request: JobRequest, wanted: Wanted) -> None:
         if request.grader is not None:
             raise RequestError(f"--grader is for reinforcement, but the method is {request.method}.")
     elif request.grader is None or wanted.validation is None:
-        why = " (the training file's first example ends with the user's turn)" if wanted.guess else ""
+        why = " (most examples of the training file end with the user's turn)" if wanted.guess else ""
         raise RequestError(f"reinforcement{why} needs --grader and --validation.")

@@ -20,6 +20,7 @@ from function_app.cli.report import fail
 from function_app.data.credentials import has_credentials
 from function_app.errors import SyncError
 from function_app.models import Method
+from function_app.text import money
 
 _SHOWN = 20  # findings, in text output
 _LABEL = 10
@@ -269,7 +270,7 @@ def _training(checked: Checked) -> str:
     )
     text = f"{checked.epochs} epochs ({source}): {checked.trained_tokens:,} tokens"
     if checked.cost is not None:
-        return f"{text}, {checked.cost:,.2f} at {question.price:,g} a million"
+        return f"{text}, {money(checked.cost)} at {question.price:,g} a million"
     if question.price is not None:
         return f"{text}; no cost is shown, because reinforcement is billed by time"
     return text

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from function_app.cli.console import echo, wrapped
 from function_app.errors import SyncError
+from function_app.text import money
 
 if TYPE_CHECKING:
     from function_app.authoring.checking.check import Checked
@@ -78,7 +79,7 @@ def _tokens(quote: "Quote") -> str:
 def _cost(quote: "Quote") -> str:
     price = quote.price
     if quote.cost is not None and price:
-        return f"about {quote.cost:,.2f} at {price.per_million_tokens:g} a million tokens (FINE_TUNING_PRICES)"
+        return f"{money(quote.cost, about=True)} at {price.per_million_tokens:g} a million tokens (FINE_TUNING_PRICES)"
     if price and price.per_hour is not None:
         return f"{price.per_hour:g} an hour of training (FINE_TUNING_PRICES), and the tokens of model graders"
     if quote.tokens is None:

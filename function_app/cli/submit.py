@@ -68,7 +68,7 @@ def _hyperparameters(
 @click.option(
     "--method",
     type=click.Choice([method.value for method in Method]),
-    help="The training method.  [default: from the first example of the training file]",
+    help="The training method.  [default: the method that most examples look like]",
 )
 @click.option(
     "--hyperparameters",

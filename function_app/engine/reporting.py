@@ -7,7 +7,7 @@ from typing import Any
 from function_app.data.jobs.description import name_of
 from function_app.data.jobs.prices import Price
 from function_app.models import TERMINAL, Event, Job
-from function_app.text import one_line, without_mentions
+from function_app.text import money, one_line, without_mentions
 
 FAILED, PAUSED, OVERDUE = "failed", "paused", "overdue"
 """The conditions of a job that cause an alert."""
@@ -109,9 +109,9 @@ def figures_in_words(summary: Mapping[str, Any]) -> list[str]:
     if (hours := summary.get("billed_hours")) is not None:
         phrases.append(f"{hours:g} hours billed")
     if (cost := summary.get("cost")) is not None:
-        phrases.append(f"cost {cost:,.2f}")
+        phrases.append(f"cost {money(cost)}")
     elif (cost := summary.get("estimated_cost")) is not None:
-        phrases.append(f"cost about {cost:,.2f}")
+        phrases.append(f"cost {money(cost, about=True)}")
     if (seconds := summary.get("duration_s")) is not None:
         queued = summary.get("queue_s")
         phrases.append(f"took {duration(seconds)}" + (f", {duration(queued)} of it in the queue" if queued else ""))

@@ -76,4 +76,5 @@ def test_billing_time_and_cost_are_short_phrases() -> None:
         "took 1 h 19 min, 23 min 35 s of it in the queue",
     ]
     assert figures_in_words({"billed_hours": 1.5, "estimated_cost": 3}) == ["1.5 hours billed", "cost about 3.00"]
+    assert figures_in_words({"cost": 0.004}) == ["cost less than 0.01"]
     assert figures_in_words({}) == []
