@@ -21,6 +21,7 @@ from function_app.tracking.wandb.marks import KEY as KEY_OF_MARKS
 from function_app.wiring import engine_from, open_wandb
 from sandbox.cloud import Cloud
 from sandbox.wandb.artifacts import Artifact
+from sandbox.wandb.options import Delays
 from sandbox.wandb.runs import Run
 from tests.conftest import ROOT, Load
 
@@ -45,6 +46,10 @@ TABLE = ("examples.partitioned-table.json", "examples/1.table.json")
 VALIDATION_FILE = "file-" + "b" * 32
 QUICK = Limits(give_up=2.5, retries=1)
 """One further attempt after a second, in place of the usual ones, which take 11 s."""
+LATE_READS = {"summary": 600.0, "tail": 600.0, "line_count": 10.0}
+"""How late W&B's reads of a run are, in virtual seconds, unless a test says otherwise (`Bench.reads`)."""
+SETTLED = 60.0
+"""Seconds after which W&B shows all rows of a run, so that the next tick has nothing to do."""
 TEN_MINUTES = {"queued": 60, "preprocessing": 60, "gpu_wait": 30, "steps": 60, "seconds_per_step": 10}
 """The course of a job that trains for ten minutes."""
 STARTED: dict[str, Any] = {"created": "-3m", "timeline": TEN_MINUTES}
@@ -105,6 +110,11 @@ class Bench:
             {"principal": "operator", "role": "Key Vault Secrets Officer", "scope": "rg-ml"},
         ]
         self.load({"extends": "contoso", "accounts": [held, closed], "assignments": roles, **values})
+        self.reads(**LATE_READS)
+
+    def reads(self, **delays: float) -> None:
+        """Have W&B serve these reads of runs late by so many virtual seconds, and all others at once."""
+        self.cloud.world.wandb.store.options.delays = Delays(**delays)
 
     def settings(self, **values: Any) -> Settings:
         """Settings for the sandbox's account and project."""
@@ -125,8 +135,11 @@ class Bench:
         """W&B as the tracker asks it, in the settings' project."""
         return self.engines.enter_context(open_wandb(self.settings()))
 
-    def tick(self, engine: Engine | None = None, selection: Selection = ALL) -> dict[str, Outcome]:
-        """One tick; the outcomes by job id."""
+    def tick(
+        self, engine: Engine | None = None, selection: Selection = ALL, *, after: float = 0.0
+    ) -> dict[str, Outcome]:
+        """One tick, `after` so many virtual seconds; the outcomes by job id."""
+        self.cloud.clock.advance(after)
         return {outcome.job: outcome for outcome in (engine or self.engine()).sync(selection)}
 
     def run(self, job: str = JOB) -> Run:

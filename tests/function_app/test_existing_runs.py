@@ -10,7 +10,7 @@ from function_app.tracking.wandb.marks import KEY as KEY_OF_MARKS
 from sandbox.runtime.faults import Fault
 from sandbox.wandb.runs import Run
 from tests.conftest import Run as Command
-from tests.function_app.conftest import ENTITY, JOB, KEY, OTHER_JOB, PROJECT, SETTINGS, Bench, a_job
+from tests.function_app.conftest import ENTITY, JOB, KEY, OTHER_JOB, PROJECT, SETTINGS, SETTLED, Bench, a_job
 
 MODEL = f"gpt-4o-mini-2024-07-18.ft-{'1' * 32}"
 NEW = f"{JOB}-2"
@@ -66,7 +66,7 @@ def test_a_run_that_wandblogger_completed_is_current_and_not_changed(bench: Benc
     world(bench)
     engine = bench.engine()
     before = seen(bench.run())
-    asked, writes = bench.counted(lambda: bench.tick(engine))
+    asked, writes = bench.counted(lambda: bench.tick(engine, after=SETTLED))
     assert (asked, writes) == (IDLE, 0)
     outcome = bench.tick(engine)[JOB]
     assert (outcome.result, outcome.final, outcome.message) == (Result.CURRENT, True, "logged by WandbLogger")
@@ -82,7 +82,7 @@ def test_an_incomplete_run_of_wandblogger_is_replaced(bench: Bench) -> None:
     assert bench.steps(NEW) == list(range(1, 31))
     old = bench.run()
     assert (old.notes, old.tags, len(old.history)) == ("by hand", ["keep", "superseded"], 12)
-    assert bench.tick()[JOB].result is Result.CURRENT
+    assert bench.tick(after=SETTLED)[JOB].result is Result.CURRENT
 
 
 def test_a_failed_job_that_wandblogger_shows_as_an_empty_finished_run_is_shown_as_failed(bench: Bench) -> None:
@@ -116,7 +116,7 @@ def test_a_run_that_holds_another_jobs_data_is_replaced(bench: Bench, status: st
     assert bench.run(NEW).config["status"] == status
     old = bench.run()
     assert (old.history, old.tags, old.config["superseded_by"]) == (mixed_up, ["superseded"], NEW)
-    assert bench.tick()[JOB].result is Result.CURRENT
+    assert bench.tick(after=SETTLED)[JOB].result is Result.CURRENT
 
 
 # --- overwrite ----------------------------------------------------------------------------------------------------------
@@ -152,7 +152,7 @@ def test_after_overwrite_the_new_run_counts_and_an_idle_tick_makes_no_additional
     bench.tick()
     overwritten(bench)
     engine = bench.engine()
-    asked, writes = bench.counted(lambda: bench.tick(engine))
+    asked, writes = bench.counted(lambda: bench.tick(engine, after=SETTLED))
     assert (asked, writes) == (IDLE, 0)
     outcomes = bench.tick(engine)
     assert {outcome.result for outcome in outcomes.values()} == {Result.CURRENT}
@@ -173,7 +173,7 @@ def test_a_mark_that_could_not_be_written_is_written_by_the_next_tick(bench: Ben
     assert (bench.steps(NEW), "superseded_by" in bench.run().config) == (list(range(1, 31)), False)
     outcome = bench.tick()[JOB]
     assert (outcome.result, outcome.steps, bench.run().config["superseded_by"]) == (Result.SYNCED, 0, NEW)
-    assert bench.tick()[JOB].result is Result.CURRENT
+    assert bench.tick(after=SETTLED)[JOB].result is Result.CURRENT
 
 
 def a_fault(operation: str, nth: list[int]) -> Fault:
@@ -188,7 +188,7 @@ def test_a_deleted_run_stays_skipped_and_with_overwrite_gets_a_new_one(bench: Be
     assert engine.sync()[0].result is Result.SKIPPED
     assert engine.sync(overwrite=True)[0].run_url.endswith(f"/{NEW}")
     assert bench.steps(NEW) == list(range(1, 31))
-    assert engine.sync()[0].result is Result.CURRENT
+    assert bench.tick(engine, after=SETTLED)[JOB].result is Result.CURRENT
 
 
 def test_a_deleted_new_run_does_not_bring_back_the_one_it_replaced(bench: Bench) -> None:
@@ -259,5 +259,5 @@ def test_a_finished_run_of_another_member_is_named_as_such(bench: Bench) -> None
     bench.world(a_job())
     bench.tick()
     bench.run().user = bench.cloud.world.wandb.store.users["vera"]
-    outcome = bench.tick()[JOB]
+    outcome = bench.tick(after=SETTLED)[JOB]
     assert (outcome.result, outcome.message) == (Result.CURRENT, "its run was made by the W&B user vera")

@@ -27,6 +27,7 @@ from tests.function_app.conftest import (
     KEY,
     OTHER_JOB,
     PROJECT,
+    SETTLED,
     Bench,
     a_job,
 )
@@ -95,6 +96,7 @@ def test_every_job_gets_a_run_a_line_and_an_outcome(
     assert all(any(outcome.run_url in line for line in lines) for outcome in outcomes.values())
     assert sum("30 new steps" in line for line in lines) == 1
     assert KEY not in "".join(lines)
+    bench.cloud.clock.advance(SETTLED)
     assert [each.result for each in script().values()] == [Result.CURRENT, Result.CURRENT]
 
 

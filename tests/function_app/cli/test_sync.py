@@ -24,6 +24,7 @@ from tests.function_app.conftest import (
     OTHER_JOB,
     PROJECT,
     SETTINGS,
+    SETTLED,
     STARTED,
     TEN_MINUTES,
     Bench,
@@ -48,6 +49,7 @@ def test_a_job_is_a_row_and_its_link_and_one_line_sums_up(bench: Bench, run: Com
     assert any(line.strip().endswith(f"/{ENTITY}/{PROJECT}/runs/{JOB}") for line in lines[at:])
     assert done.stderr.splitlines()[-1] == "2 jobs: 2 synced"
     assert KEY not in done.stdout + done.stderr
+    bench.cloud.clock.advance(SETTLED)
     again = run("function_app", "sync", env=SETTINGS)
     assert (again.stdout, again.stderr.splitlines()[-1]) == ("", "2 jobs: 2 current; -v lists those that are current")
     assert JOB in run("function_app", "sync", "-v", env=SETTINGS).stdout
@@ -57,6 +59,7 @@ def test_a_sync_with_nothing_to_do_imports_no_sdk_but_the_one_that_lists_jobs(be
     bench.world(a_job())
     timed = SETTINGS | {"PYTHONPROFILEIMPORTTIME": "1"}
     assert " wandb.sdk" in run("function_app", "sync", env=timed, new_process=True).stderr
+    bench.cloud.clock.advance(SETTLED)
     idle = run("function_app", "sync", env=timed, new_process=True).stderr
     assert "1 current" in idle
     imported = {line.rpartition("|")[2].strip() for line in idle.splitlines() if line.startswith("import time:")}
@@ -270,6 +273,7 @@ def test_output_that_cannot_be_written_gives_exit_status_1_without_a_traceback_a
     assert ("cannot be written: No space left on device." in ended.stderr) == (into == "/dev/full")
     assert "Traceback" not in ended.stderr
     assert "Exception" not in ended.stderr
+    bench.cloud.clock.advance(SETTLED)
     assert "1 current" in run("function_app", "sync", env=SETTINGS).stderr
 
 

@@ -14,7 +14,7 @@ from function_app.engine.outcomes import Candidate
 from function_app.models import DatasetPolicy, Outcome, Result
 from function_app.tracking.wandb.marks import KEY as MARKS
 from sandbox.wandb.runs import Run
-from tests.function_app.conftest import FILE, JOB, OTHER_JOB, TEN_MINUTES, Bench, a_job, child, syncing
+from tests.function_app.conftest import FILE, JOB, OTHER_JOB, SETTLED, TEN_MINUTES, Bench, a_job, child, syncing
 
 FAMILY = "gpt-4o-mini-2024-07-18"
 STEPS = list(range(1, 31))
@@ -99,7 +99,7 @@ def test_a_process_that_is_overtaken_while_it_opens_the_run_repeats_no_row(bench
     assert {k: v for k, v in mine["summary"].items() if k not in not_compared} == {
         k: v for k, v in expected["summary"].items() if k not in not_compared
     }
-    assert bench.tick()[JOB].result == "current"
+    assert bench.tick(after=SETTLED)[JOB].result == "current"
 
 
 def test_a_process_that_was_overtaken_replaces_sampled_rows_by_every_step(bench: Bench, processes: Processes) -> None:

@@ -72,8 +72,12 @@ def test_two_workers_of_one_process_with_the_same_message_leave_every_step_once(
 
 
 def test_peoples_edits_survive_every_tick_including_the_last(bench: Bench) -> None:
-    """Theirs: name, notes, tags, group, keys they add, values they change. Ours: what the service itself changes."""
+    """Theirs: name, notes, tags, group, keys they add, values they change. Ours: what the service itself changes.
+
+    A value in the summary survives once W&B's reads show it: every write of a summary replaces all of it.
+    """
     bench.world(a_job(**LIVE, suffix="tickets", hyperparameters={"n_epochs": 3}))
+    bench.reads(summary=60.0, line_count=10.0)
     bench.tick()
     run = bench.run()
     run.name, run.notes, run.group = "our best one", "looks good", "spring"

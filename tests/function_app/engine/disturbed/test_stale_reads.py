@@ -8,9 +8,8 @@ from function_app.errors import WandbBusyError
 from function_app.models import Result
 from function_app.tracking.wandb.versioned.latest import Latest
 from sandbox.runtime.faults import Fault
-from sandbox.wandb.options import Delays
 from sandbox.wandb.runs import Nullable
-from tests.function_app.conftest import JOB, LIVE, OTHER_JOB, Bench, a_job
+from tests.function_app.conftest import JOB, LIVE, OTHER_JOB, SETTLED, Bench, a_job
 
 UNREADABLE = {"status": 404, "body": {"error": {"code": "notFound", "message": "no such file"}}}
 FAILING = {"status": "failed", "during": "training", "at_step": 40, "error": {"code": "oom", "message": "too big"}}
@@ -23,8 +22,8 @@ LATE = [
 
 def late(bench: Bench, delays: dict[str, float], *, merge: bool = False) -> None:
     """Have W&B read late from now on, and take what our clients write in the other way that is known."""
+    bench.reads(**delays)
     options = bench.cloud.world.wandb.store.options
-    options.delays = Delays(**delays)
     options.offsets = "rebased"
     options.config = "merge" if merge else "replace"
 
@@ -100,7 +99,7 @@ def test_rows_of_others_stay_and_no_more_of_ours_are_written(bench: Bench) -> No
     assert "Other programs logged rows" in outcome.warnings[0]
     assert bench.run().history == before
     assert [each.sequence.name for each in bench.run().logged if each.type == "results"]
-    assert bench.tick()[JOB].result is Result.CURRENT
+    assert bench.tick(after=SETTLED)[JOB].result is Result.CURRENT
 
 
 @pytest.mark.parametrize(("waited", "repaired"), [(60, True), (7200, False)])
@@ -114,7 +113,7 @@ def test_rows_that_a_complete_run_lacks_are_written_again_within_an_hour(
     bench.tick()
     assert bench.steps() == list(range(1, 31 if repaired else 11))
     assert bench.state() == "finished"
-    assert bench.tick()[JOB].result is Result.CURRENT
+    assert bench.tick(after=SETTLED)[JOB].result is Result.CURRENT
 
 
 @pytest.mark.parametrize("delay", [0.0, 60.0])
@@ -125,7 +124,7 @@ def test_a_sync_after_which_a_run_has_more_rows_than_were_written_says_so(bench:
     assert [(each.final, bool(each.warnings)) for each in outcomes] == [(True, not delay)]
     bench.cloud.clock.advance(60)
     assert "Other programs" in bench.tick()[JOB].warnings[0]
-    assert bench.tick()[JOB].result is Result.CURRENT
+    assert bench.tick(after=SETTLED)[JOB].result is Result.CURRENT
 
 
 def test_a_run_that_somebody_is_writing_is_deferred_until_they_stop(bench: Bench) -> None:
@@ -163,7 +162,7 @@ def test_a_run_whose_rows_were_lost_is_replaced_once(bench: Bench) -> None:
     assert (outcome.final, outcome.run_url.endswith(f"{JOB}-2")) == (True, True)
     assert any("A new run replaces it." in warning for warning in outcome.warnings)
     assert bench.steps(f"{JOB}-2") == list(range(1, 61))
-    assert bench.tick()[JOB].result is Result.CURRENT
+    assert bench.tick(after=SETTLED)[JOB].result is Result.CURRENT
 
 
 @pytest.mark.parametrize("value", ["{", None, 7, '{"position": {"end": -5}}'])
@@ -174,7 +173,7 @@ def test_marks_that_people_edited_are_repaired(bench: Bench, value: object) -> N
     bench.cloud.clock.advance(3600)
     assert bench.tick()[JOB].final
     assert bench.steps() == list(range(1, 61))
-    assert bench.tick()[JOB].result is Result.CURRENT
+    assert bench.tick(after=SETTLED)[JOB].result is Result.CURRENT
 
 
 def test_a_run_of_version_0_1_continues_after_its_last_step(bench: Bench) -> None:
@@ -200,7 +199,7 @@ def test_a_run_that_the_sdk_cannot_open_is_replaced_when_files_have_to_be_attach
     outcome = bench.tick()[JOB]
     assert (outcome.final, outcome.run_url.endswith(f"{JOB}-2")) == (True, True)
     assert "cannot open it" in outcome.warnings[0]
-    assert bench.tick()[JOB].result is Result.CURRENT
+    assert bench.tick(after=SETTLED)[JOB].result is Result.CURRENT
 
 
 def test_a_config_entry_of_a_script_does_not_keep_the_sdk_from_opening_the_run(bench: Bench) -> None:

@@ -15,6 +15,7 @@ from tests.function_app.conftest import (
     FILE,
     JOB,
     OTHER_JOB,
+    SETTLED,
     STARTED,
     VALIDATION_FILE,
     Bench,
@@ -112,7 +113,7 @@ def test_a_second_sync_writes_nothing_and_makes_two_requests(bench: Bench) -> No
     bench.world(a_job(), a_job(id=OTHER_JOB, validation_file=FILE))
     bench.tick()
     engine = bench.engine()
-    asked, writes = bench.counted(lambda: bench.tick(engine))
+    asked, writes = bench.counted(lambda: bench.tick(engine, after=SETTLED))
     assert asked == {"FineTuning_List": 1, "Runs": 1}
     assert writes == 0
 
@@ -181,6 +182,7 @@ def test_a_stale_queue_message_makes_one_read_and_no_write(bench: Bench) -> None
     bench.world(a_job())
     engine = bench.engine()
     bench.tick(engine)
+    bench.cloud.clock.advance(SETTLED)
     asked, writes = bench.counted(lambda: engine.sync_job("aoai-ml", JOB))
     assert (asked, writes) == ({"FineTuning_Get": 1, "Runs": 1}, 0)
     assert engine.sync_job("aoai-ml", "ftjob-gone").result is Result.SKIPPED

@@ -8,7 +8,7 @@ from function_app.data.jobs.prices import Price
 from function_app.models import Result, Selection
 from sandbox.azure.openai.store import Store
 from sandbox.runtime.faults import Fault
-from tests.function_app.conftest import ENTITY, FILE, JOB, LIVE, OTHER_JOB, PROJECT, Bench, a_file, a_job
+from tests.function_app.conftest import ENTITY, FILE, JOB, LIVE, OTHER_JOB, PROJECT, SETTLED, Bench, a_file, a_job
 
 
 def store(bench: Bench) -> Store:
@@ -74,8 +74,7 @@ def test_a_tick_without_news_changes_neither_step_nor_runtime(bench: Bench) -> N
     bench.tick()  # attaches the files; the ticks after it only look
     seen = []
     for _ in range(3):
-        bench.cloud.clock.advance(300)
-        bench.tick()
+        bench.tick(after=700)  # later than W&B's reads
         seen.append({name: bench.run().summary.get(name) for name in ("_step", "_runtime", "train_loss")})
     assert seen[0]["_step"] == 10
     assert seen == [seen[0]] * 3
@@ -113,7 +112,7 @@ def test_a_succeeded_job_is_final_with_or_without_its_results_file(
     assert outcomes[OTHER_JOB].final
     assert bench.state() == "finished"
     assert bench.run().config["curve"] == curve
-    assert bench.tick()[JOB].result is Result.CURRENT
+    assert bench.tick(after=SETTLED)[JOB].result is Result.CURRENT
 
 
 def test_a_deleted_training_file_is_reported_as_missing(bench: Bench) -> None:

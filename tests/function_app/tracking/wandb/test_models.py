@@ -15,7 +15,19 @@ from function_app.engine.planner import RULE
 from function_app.models import DatasetPolicy, Result
 from sandbox.runtime.faults import Gate
 from sandbox.wandb.artifacts import Collection
-from tests.function_app.conftest import ENTITY, FILE, JOB, KEY, OTHER_JOB, PROJECT, Bench, a_file, a_job, syncing
+from tests.function_app.conftest import (
+    ENTITY,
+    FILE,
+    JOB,
+    KEY,
+    OTHER_JOB,
+    PROJECT,
+    SETTLED,
+    Bench,
+    a_file,
+    a_job,
+    syncing,
+)
 
 FAMILY = "gpt-4o-mini-2024-07-18-tickets"
 TICKETS: dict[str, Any] = {"suffix": "tickets", "hyperparameters": {"n_epochs": 3}}
@@ -265,13 +277,14 @@ def test_a_registry_that_refuses_is_a_warning_and_the_job_is_done(
     bench: Bench, world: dict[str, Any], registry: str, why: str
 ) -> None:
     bench.world(a_job(**FIRST), **world)
-    outcome = bench.tick(bench.engine(wandb_registry=Registry(registry)))[JOB]
+    engine = bench.engine(wandb_registry=Registry(registry))
+    outcome = bench.tick(engine)[JOB]
     assert (outcome.result, outcome.final) == (Result.SYNCED, True)
     [warning] = outcome.warnings
     assert warning.startswith(f"The model is not in the registry {registry!r}: ")
     assert why in warning
     assert "WANDB_REGISTRY" in warning
-    assert bench.tick(bench.engine(wandb_registry=Registry(registry)))[JOB].result is Result.CURRENT
+    assert bench.tick(engine, after=SETTLED)[JOB].result is Result.CURRENT
 
 
 def test_linking_to_an_unreachable_registry_is_retried_by_the_next_tick(bench: Bench) -> None:
