@@ -7,11 +7,13 @@ that with Retry-After, before each of its attempts (openai 3, `_base_client.py`)
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
 
 import httpx2
+
+from function_app.slow_answers import limit_body
 
 RETRIES = 2
 """Repetitions of a request after the first attempt. The next tick is the better retry."""
@@ -39,43 +41,9 @@ def bound(response: httpx2.Response) -> None:
     seconds = ANSWER_WITHIN
     if response.request.url.path.endswith("/content"):
         seconds += float(response.headers.get("content-length", _LARGEST_FILE)) / SLOWEST_DOWNLOAD
-    stream = response.stream
-    assert isinstance(stream, httpx2.SyncByteStream)  # noqa: S101 (the client is synchronous)
-    response.stream = TimedStream(stream, seconds)
+    limit_body(response, seconds)
     if _retry_after(response.headers) > LONGEST_WAIT:
         response.headers["x-should-retry"] = "false"  # the SDK obeys it as the service's word
-
-
-class TimedStream(httpx2.SyncByteStream):
-    """A body that ends with an error if waiting for its bytes takes longer than `seconds`. The reader's time is not counted."""
-
-    def __init__(
-        self, stream: httpx2.SyncByteStream, seconds: float, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._stream = stream
-        self._seconds = seconds
-        self._clock = clock
-
-    def __iter__(self) -> Iterator[bytes]:
-        """Yield the chunks.
-
-        Raises:
-            ReadTimeout: they arrive too slowly.
-        """
-        waited, chunks = 0.0, iter(self._stream)
-        while True:
-            began = self._clock()
-            chunk = next(chunks, None)
-            waited += self._clock() - began
-            if chunk is None:
-                return
-            if waited > self._seconds:
-                raise httpx2.ReadTimeout(f"the answer did not arrive within {self._seconds:.0f} s")
-            yield chunk
-
-    def close(self) -> None:
-        """Close the body."""
-        self._stream.close()
 
 
 def _retry_after(headers: Mapping[str, str]) -> float:

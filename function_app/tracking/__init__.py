@@ -4,6 +4,7 @@ The engine knows a project as a `Tracker`, the run that it writes as a `Session`
 `Attachments`. Keys, files and run ids are the only other types that both sides share.
 """
 
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from pydantic import SecretStr
 from function_app.data.routes import Registry
 from function_app.models import Checkpoint, DatasetPolicy, File, Job, MetricRow, RunState
 
+_NUMBER = re.compile(r"[1-9]\d{0,5}", re.ASCII)  # of a run; anybody may name a run
 OF_JOB = "supersedes"
 """The config key by which a run that replaces others is found: its value is the job's id."""
 
@@ -284,6 +286,4 @@ def run_of(run: str, job_ids: Collection[str]) -> tuple[str, int] | None:
     if run in job_ids:
         return run, 1
     job_id, _, number = run.rpartition("-")
-    if job_id in job_ids and number.isascii() and number.isdecimal() and run_id(job_id, int(number)) == run:
-        return (job_id, int(number)) if int(number) >= 2 else None
-    return None
+    return (job_id, int(number)) if job_id in job_ids and number != "1" and _NUMBER.fullmatch(number) else None

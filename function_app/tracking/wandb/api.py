@@ -18,6 +18,9 @@ from function_app.tracking.wandb.marks import LEGACY, SUPERSEDED_BY, Marks, lega
 _T = TypeVar("_T")
 
 IDS_PER_QUERY = RUNS_PER_PAGE = 1000
+PAGES_AT_MOST = 500
+"""The maximum number of pages of one listing, of 1,000 runs or 100 versions each."""
+
 SUPERSEDED = "superseded"
 """The tag of superseded runs, whose config names their replacement."""
 
@@ -242,7 +245,7 @@ class WandbApi:
     def _runs(self, variables: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         cursor = None
         seen: set[str] = set()
-        while True:
+        for _ in range(PAGES_AT_MOST):
             answer = self.query(_RUNS, {**variables, "cursor": cursor})
             self._note_user(answer)
             found = within(answer, "project", "runs")
@@ -256,6 +259,7 @@ class WandbApi:
             cursor = text(info.get("endCursor"))
             if cursor is None or not new:
                 raise WandbBusyError(f"W&B repeats pages when it lists the runs of {self.entity}/{self.project}.")
+        raise WandbBusyError(f"W&B lists the runs of {self.entity}/{self.project} without an end.")
 
     def ask(self, operation: str, *questions: Question) -> dict[str, Any]:
         """Send several questions in one request. Return the project with the answers; it is empty if W&B does not have it."""

@@ -72,4 +72,7 @@ def write(api: WandbApi, changes: Sequence[Change]) -> list[Mapping[str, Any]]:
     )
     query = f"mutation {changes[0].operation}({declared}) {{\n{asked}}}\n"
     answers = api.query(query, {name: value for name, (_, value) in variables.items()})
-    return [within(answers, f"w{number}") for number in range(len(changes))]
+    made: list[Mapping[str, Any]] = [within(answers, f"w{number}") for number in range(len(changes))]
+    if not all(made):
+        raise WandbBusyError("W&B did not confirm a change of the run.", "The next sync repeats it.")
+    return made

@@ -27,6 +27,7 @@ from function_app.errors import (
     WandbError,
     first_line,
 )
+from function_app.slow_answers import limit_body
 from function_app.text import excerpt
 from function_app.traffic import WANDB, asked
 
@@ -40,6 +41,7 @@ class Limits:
     Attributes:
         connect: to establish a connection. Enough for slow DNS, and for TLS through a proxy.
         read: without a byte of the answer. W&B's slowest answers, listings of 1,000 runs, take some seconds.
+        answer: for a whole answer, however slowly its bytes arrive.
         give_up: after which no further attempt begins, because the next tick is the better retry.
         longest_wait: the longest Retry-After that is respected. W&B may ask for minutes, which are left to the next tick.
         opening: for the SDK to open a run, attempts included.
@@ -50,6 +52,7 @@ class Limits:
 
     connect: float = 10.0
     read: float = 30.0
+    answer: float = 60.0
     give_up: float = 45.0
     longest_wait: float = 8.0
     opening: float = 60.0
@@ -67,10 +70,12 @@ ROWS_TIMEOUT = 25.0
 """Seconds for one attempt to send rows. It must end before another worker can get the job's lease, which lasts at least
 35 s while it is renewed (`azure.leases`)."""
 
-_ROWS_LIMITS = httpx2.Timeout(10.0, connect=5.0)
+_ROWS_READ = 10.0
+_ROWS_LIMITS = httpx2.Timeout(_ROWS_READ, connect=5.0)
 _WAITS = (1.0, 2.0, 4.0)
 """Seconds between attempts."""
 
+_STREAM = "/file_stream"
 _PAUSED = frozenset({408, 429})
 _NOT_ALLOWED = "PERMISSION_ERROR"
 
@@ -103,11 +108,16 @@ class WandbClient:
             timeout=httpx2.Timeout(limits.read, connect=limits.connect),
             follow_redirects=False,
             transport=transport,
+            event_hooks={"response": [self._bound]},
         )
 
     def close(self) -> None:
         """Close its connections."""
         self._http.close()
+
+    def _bound(self, response: httpx2.Response) -> None:
+        rows = response.request.url.path.endswith(_STREAM)
+        limit_body(response, _ROWS_READ if rows else self.limits.answer, self._clock)
 
     def graphql(self, key: str, query: str, variables: Mapping[str, Any]) -> dict[str, Any]:
         """Send a query or mutation; return the `data` of the answer.
@@ -120,11 +130,11 @@ class WandbClient:
         body = json.dumps({"query": query, "variables": dict(variables)}).encode()
         response = self._post("/graphql", key, body)
         answer = _json_object(response, self.server)
-        errors = answer.get("errors")
-        if response.is_success and not errors:
-            data = answer.get("data")
-            return data if isinstance(data, dict) else {}
-        raise refusal(self.server, response.status_code, errors)
+        if response.is_success and not answer.get("errors"):
+            if isinstance(data := answer.get("data"), dict):
+                return data
+            raise WandbBusyError(f"W&B at {self.server} answered without any data.", LATER)
+        raise refusal(self.server, response.status_code, _errors_in(response))
 
     def file_stream(self, key: str, run: str, body: bytes, *, before: Callable[[], None]) -> None:
         """Post to the file stream of a run: rows, its summary, its end. Every post is a heartbeat.
@@ -138,12 +148,12 @@ class WandbClient:
         Raises:
             KeyRefusedError, RunDeletedError, WandbBusyError, WandbError: from W&B.
         """
-        path = f"/files/{quote(run)}/file_stream"
+        path = f"/files/{quote(run)}{_STREAM}"
         response = self._post(path, key, body, timeout=_ROWS_LIMITS, before=before)
         if response.status_code == 404:
             raise refusal(self.server, 409, None)
         if not response.is_success:
-            raise refusal(self.server, response.status_code, _json_object(response, "").get("errors"))
+            raise refusal(self.server, response.status_code, _errors_in(response))
 
     def now(self) -> float:
         """Return the time in seconds since the epoch by the server's clock, from the Date header of its last answer."""
@@ -176,7 +186,7 @@ class WandbClient:
                 self._note_time(response)
                 if response.status_code < 500 and response.status_code not in _PAUSED:
                     return response
-                failure = refusal(self.server, response.status_code, _json_object(response, "").get("errors"))
+                failure = refusal(self.server, response.status_code, _errors_in(response))
                 wait = _wait(response, wait, self.limits.longest_wait)  # noqa: PLW2901 (the server's own wait goes before ours)
             if wait is None or self._clock() - began + wait > self.limits.give_up:
                 break
@@ -215,19 +225,29 @@ def _json_object(response: httpx2.Response, server: str) -> dict[str, Any]:
     return {}
 
 
+def _errors_in(response: httpx2.Response) -> object:
+    """Return the errors of an answer: GraphQL's list, an `error` (wandb 0.31, `parse_backend_error_messages`), or a text."""
+    if response.headers.get("content-type", "").startswith("text/plain"):
+        return response.text
+    answer = _json_object(response, "")
+    return answer.get("errors") or answer.get("error")
+
+
 def refusal(server: str, status: int, errors: object) -> WandbError:
     """Return the error for a refusal, by HTTP status and W&B's code. The message contains W&B's text."""
     words, code = _first(errors)
+    stated = f" W&B says: {words.rstrip('.')}." if words else ""
+    words = words or "no reason given"
     if status == 401:
         return KeyRefusedError(
             f"W&B at {server} does not accept the API key.",
             "Run `python -m provisioning rotate-key`, or set a WANDB_API_KEY that works; check WANDB_BASE_URL.",
         )
     if status == 403 or code == _NOT_ALLOWED:
-        return WandbError("The W&B API key may not do this in this project.", _RIGHTS)
+        return WandbError(f"The W&B API key may not do this in this project.{stated}", _RIGHTS)
     if status == 404:
         return WandbError(
-            f"W&B at {server} does not know the entity or project.", "Check WANDB_ENTITY and WANDB_PROJECT."
+            f"W&B at {server} does not know the entity or project.{stated}", "Check WANDB_ENTITY and WANDB_PROJECT."
         )
     if status == 409:  # from UpsertBucket: its only conflict (wandb#4948)
         return RunDeletedError("The run was deleted in W&B, which never reuses an id.")
@@ -240,13 +260,15 @@ def refusal(server: str, status: int, errors: object) -> WandbError:
 
 
 def _first(errors: object) -> tuple[str, str]:
-    """Return the message and the code of the first GraphQL error."""
-    first = errors[0] if isinstance(errors, list) and errors else None
+    """Return the message and the code of the first error, which is an object or a text; empty if there is none."""
+    first = errors[0] if isinstance(errors, list) and errors else errors
+    if isinstance(first, str):
+        return excerpt(first), ""
     if not isinstance(first, Mapping):
-        return "no reason given", ""
+        return "", ""
     extensions = first.get("extensions")
     code = extensions.get("code") if isinstance(extensions, Mapping) else None
-    return excerpt(str(first.get("message") or "no reason given")), str(code or "")
+    return excerpt(str(first.get("message") or "")), str(code or "")
 
 
 def project_page(entity: str, project: str, server: str) -> str:

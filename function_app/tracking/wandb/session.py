@@ -15,7 +15,7 @@ from uuid import uuid4
 
 import wandb
 
-from function_app.errors import NotYetError, RunDeletedError, TakenError, UnusableRunError
+from function_app.errors import NotYetError, RunDeletedError, TakenError, UnusableRunError, WandbBusyError
 from function_app.models import MetricRow, RunState
 from function_app.tracking import OF_JOB, Identity, Turn
 from function_app.tracking.wandb.api import CLOSED, Question, Stored, WandbApi
@@ -288,7 +288,7 @@ class RunWriter:
         self.close()
         self._stored, project = self._api.stored(self.id, *asks)
         if self._stored is None:
-            raise RunDeletedError("The run was deleted in W&B while it was being written.")
+            raise WandbBusyError("W&B does not show the run that was just written; it may have been deleted meanwhile.")
         return project
 
     def write_marks(self, changes: Iterable[Change], *asks: Question) -> Mapping[str, Any]:

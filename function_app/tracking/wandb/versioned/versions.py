@@ -12,7 +12,7 @@ from typing import Any
 from function_app.data.fields import Fields, at, items, nodes, object_in, text, whole, within
 from function_app.errors import WandbBusyError, WandbError
 from function_app.tracking import run_of
-from function_app.tracking.wandb.api import Question, WandbApi
+from function_app.tracking.wandb.api import PAGES_AT_MOST, Question, WandbApi
 from function_app.tracking.wandb.changes import Change
 
 LATEST = "latest"
@@ -161,10 +161,10 @@ def pages(api: WandbApi, kind: str, collection: str, page: Page) -> Iterator[Pag
     """Yield this page and those that follow it.
 
     Raises:
-        WandbBusyError: W&B repeats pages.
+        WandbBusyError: W&B repeats pages, or the listing has no end.
     """
     seen: set[str] = set()
-    while True:
+    for _ in range(PAGES_AT_MOST):
         new = {version.id for version in page.versions} - seen
         if page.cursor and not new:
             raise WandbBusyError(f"W&B lists the same versions of {collection} again and again.")
@@ -173,6 +173,7 @@ def pages(api: WandbApi, kind: str, collection: str, page: Page) -> Iterator[Pag
             return
         seen |= new
         page = page_in(api, api.ask(LISTING, listing(kind, collection, cursor=page.cursor)), collection)
+    raise WandbBusyError(f"W&B lists the versions of {collection} without an end.")
 
 
 def going_on(models: Sequence[str]) -> Question:

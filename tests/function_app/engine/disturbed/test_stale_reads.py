@@ -88,6 +88,17 @@ def test_a_run_that_the_listing_does_not_show_yet_is_continued(bench: Bench) -> 
     assert bench.steps() == list(range(1, len(bench.steps()) + 1))
 
 
+def test_a_run_that_wandb_does_not_show_yet_after_its_first_session_is_not_taken_for_deleted(bench: Bench) -> None:
+    unknown = {"status": 200, "body": {"data": {"project": {"run": None}}}}
+    bench.world(a_job(), faults=[{"op": "Run", "when": {"nth": [2]}, "do": unknown}])
+    bench.reads(listing=600.0)
+    engine = bench.engine()
+    outcome = bench.tick(engine)[JOB]
+    assert (outcome.result, outcome.final) == (Result.FAILED, False)
+    assert bench.tick(engine, after=SETTLED)[JOB].final
+    assert bench.steps() == list(range(1, 31))
+
+
 def test_rows_of_others_stay_and_no_more_of_ours_are_written(bench: Bench) -> None:
     bench.world(a_job(**LIVE))
     bench.tick()

@@ -63,6 +63,9 @@ def test_the_answers_data_is_returned_and_the_key_is_sent_as_basic_password() ->
         # Digits and words in a message classify nothing: these are the job's name, not the refusal.
         (refused(400, "invalid run name 'not found 401 permission denied'"), WandbError, "HTTP 400"),
         (refused(200, "something broke"), WandbBusyError, "something broke"),
+        (lambda _: httpx2.Response(403, json={"error": "the quota is used up"}), WandbError, "the quota is used up"),
+        (lambda _: httpx2.Response(400, json={"errors": ["bad filter"]}), WandbError, "bad filter"),
+        (lambda _: httpx2.Response(400, text="bad filter"), WandbError, "bad filter"),
     ],
 )
 def test_a_refusal_is_classified_by_status_and_code(answer: Answer, kind: type[WandbError], words: str) -> None:
@@ -111,9 +114,28 @@ def test_a_server_that_does_not_answer_is_given_up_after_some_attempts() -> None
     assert caught.value.retry
 
 
-@pytest.mark.parametrize("body", [b"<html>", b"[]", b"null", b"[" * 100_000, b"\xff"])
-def test_a_successful_answer_that_is_not_an_object_is_a_failure(body: bytes) -> None:
-    with pytest.raises(WandbBusyError, match="not JSON"):
+class Drips(httpx2.SyncByteStream):
+    """A body without an end, one byte a second."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    def __iter__(self) -> Iterator[bytes]:
+        while True:
+            self._clock.now += 1
+            yield b" "
+
+
+@pytest.mark.parametrize("status", [200, 400])
+def test_an_answer_that_never_ends_is_given_up(status: int) -> None:
+    clock = Clock()
+    with pytest.raises(WandbBusyError, match="did not arrive within 60 s"):
+        ask(lambda _: httpx2.Response(status, stream=Drips(clock)), clock)
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"[]", b"null", b"[" * 100_000, b"\xff", b"{}", b'{"data": null}'])
+def test_a_successful_answer_without_data_is_a_failure(body: bytes) -> None:
+    with pytest.raises(WandbBusyError, match=r"not JSON|without any data"):
         ask(lambda _: httpx2.Response(200, content=body))
 
 

@@ -4,6 +4,7 @@ import copy
 import json
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from itertools import count, repeat
 from typing import Any
 
 import httpx2
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from function_app.errors import SyncError
+from function_app.errors import SyncError, WandbBusyError
 from function_app.tracking import GivenKey
 from function_app.tracking.wandb.access import require_writable
 from function_app.tracking.wandb.api import WandbApi
@@ -96,9 +97,12 @@ ODD: st.SearchStrategy[Any] = st.sampled_from(
 )
 
 
-def api_with(answer: object) -> WandbApi:
+def api_with(answer: object | Iterator[object]) -> WandbApi:
+    """W&B with this answer to every request, or with these answers."""
+    answers = answer if isinstance(answer, Iterator) else repeat(answer)
+
     def reply(request: httpx2.Request) -> httpx2.Response:
-        return httpx2.Response(200, content=json.dumps({"data": answer}).encode())
+        return httpx2.Response(200, content=json.dumps({"data": next(answers)}).encode())
 
     client = WandbClient("https://wandb.contoso.example", transport=httpx2.MockTransport(reply))
     return WandbApi("fine-tuning", GivenKey(SecretStr("k" * 40)), client, entity="acme")
@@ -130,3 +134,25 @@ def test_any_value_in_any_place_of_an_answer_is_read_or_refused(name: str, data:
     where = data.draw(st.sampled_from([*places(answer)]))
     with suppress(SyncError):
         read(api_with(replaced(answer, where, odd)))
+
+
+@pytest.mark.parametrize("name", ["runs", "versions"])
+def test_a_listing_without_an_end_is_given_up(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer, read = READS[name]
+    for module in ("api", "versioned.versions"):
+        monkeypatch.setattr(f"function_app.tracking.wandb.{module}.PAGES_AT_MOST", 5)
+    text = json.dumps(answer).replace('"hasNextPage": false', '"hasNextPage": true')
+    pages = (json.loads(text.replace(JOB, f"run-{page}").replace("QXJ0", f"{page}")) for page in count())
+    with pytest.raises(WandbBusyError, match="without an end"):
+        read(api_with(pages))
+
+
+def test_a_change_that_wandb_does_not_confirm_is_an_error() -> None:
+    with pytest.raises(WandbBusyError, match="did not confirm"):
+        READS["writes"][1](api_with({"w0": None}))
+
+
+@pytest.mark.parametrize("number", ["9" * 5000, "01", "0", "1", "-2", "\u0662", ""])
+def test_a_run_with_an_odd_number_belongs_to_no_job(number: str) -> None:
+    run = RUN | {"name": f"{JOB}-{number}"}
+    assert api_with(in_project(runs=listed(run))).states([JOB]) == {}

@@ -1,0 +1,43 @@
+"""Limit the time that an answer takes as a whole: httpx limits each read of it, so that a slow server could hold a worker."""
+
+import time
+from collections.abc import Callable, Iterator
+
+import httpx2
+
+
+def limit_body(response: httpx2.Response, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+    """Limit the time that an answer's body takes; httpx limits each read of it. Call it in a response hook."""
+    stream = response.stream
+    assert isinstance(stream, httpx2.SyncByteStream)  # noqa: S101 (the client is synchronous)
+    response.stream = _TimedStream(stream, seconds, clock)
+
+
+class _TimedStream(httpx2.SyncByteStream):
+    """A body that ends with an error if waiting for its bytes takes longer than `seconds`. The reader's time is not counted."""
+
+    def __init__(self, stream: httpx2.SyncByteStream, seconds: float, clock: Callable[[], float]) -> None:
+        self._stream = stream
+        self._seconds = seconds
+        self._clock = clock
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Yield the chunks.
+
+        Raises:
+            ReadTimeout: they arrive too slowly.
+        """
+        waited, chunks = 0.0, iter(self._stream)
+        while True:
+            began = self._clock()
+            chunk = next(chunks, None)
+            waited += self._clock() - began
+            if chunk is None:
+                return
+            if waited > self._seconds:
+                raise httpx2.ReadTimeout(f"the answer did not arrive within {self._seconds:.0f} s")
+            yield chunk
+
+    def close(self) -> None:
+        """Close the body."""
+        self._stream.close()
