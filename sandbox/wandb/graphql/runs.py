@@ -1,6 +1,7 @@
 """GraphQL types of projects, runs, their files and saved views."""
 
 import fnmatch
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -135,6 +136,11 @@ def _wandb_config(run: Run, _: Context, *, keys: list[str] | None = None) -> str
     return as_json({key: value for key, value in run.telemetry.items() if keys is None or key in keys})
 
 
+def _history(run: Run, _: Context, *, min_step: int, max_step: int, samples: int) -> list[str]:
+    """Rows as JSON with min_step <= _step < max_step, at most `samples` of them."""
+    return [line for line in run.history_lines if min_step <= json.loads(line).get("_step", 0) < max_step][:samples]
+
+
 def _files(
     run: Run,
     context: Context,
@@ -212,6 +218,7 @@ TYPES: Types = {
         "historyTail": _late("historyTail", lambda run, now: as_json(run.as_of(now, run.options.delays.tail).tail)),
         "eventsTail": _late("eventsTail", lambda run, _: as_json(run.event_lines[-1:])),
         "historyKeys": None,
+        "history": _history,
         "fileCount": lambda run, _: len(run.files),
         "files": _files,
         "inputArtifacts": _versions("used"),
