@@ -13,7 +13,7 @@ param emails string[]
 @description('Action groups of the company, by resource id. They are notified, too.')
 param actionGroupIds string[]
 param actionGroupName string
-@description('No alert about missing or refused ticks fires before this time: a new app, and new roles, need some minutes.')
+@description('No alert about missing or refused ticks or failing jobs fires before this time: a new app and its roles need some minutes.')
 param quietUntil string
 param heartbeatMinutes int
 
@@ -46,7 +46,7 @@ var rules = [
     name: 'jobs-failing'
     severity: 2
     description: 'A job failed twice or more and was not mirrored since. It is tried again, at most an hour later. See docs/runbook.md, "One job is missing".'
-    query: '${traces} and Message startswith "message " | extend Job = extract(" job=([^ ]+)", 1, Message), Result = extract(" result=([^ ]+)", 1, Message) | summarize arg_max(TimeGenerated, Result), Failures = countif(Result == "failed") by Job | where Result == "failed" and Failures > 1 | summarize Jobs = count()'
+    query: '${traces} and Message startswith "message " | extend Job = extract(" job=([^ ]+)", 1, Message), Result = extract(" result=([^ ]+)", 1, Message) | summarize arg_max(TimeGenerated, Result), Failures = countif(Result == "failed" and TimeGenerated > datetime(${quietUntil})) by Job | where Result == "failed" and Failures > 1 | summarize Jobs = count()'
     measure: 'Jobs'
     operator: 'GreaterThan'
     threshold: 0

@@ -169,7 +169,8 @@ def test_alerts_fire_for_a_stuck_timer_and_a_message_that_only_the_host_logged(w
 def test_no_alert_fires_in_the_first_minutes_of_a_new_app(workspace: Workspace) -> None:
     for minutes in (6, 4, 2):  # new roles do not work yet
         workspace.add("AppTraces", minutes, "tick accounts=1 accounts_failed=1 jobs=0 refused=0")
-    assert workspace.fired() == {"no-tick", "refused"}
+        workspace.add("AppTraces", minutes, "message result=failed job=ftjob-1 account=x reason=no role")
+    assert workspace.fired() == {"no-tick", "refused", "jobs-failing"}
     assert workspace.fired(quiet_until=LATER) == set()
 
 

@@ -31,7 +31,9 @@ def formats() -> list[str]:
     debug = {id(each.args[0]) for each in calls if isinstance(each.func, ast.Attribute) and each.func.attr == "debug"}
     texts = (node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Constant))
     return [
-        text.value for text in texts if isinstance(text.value, str) and "=%" in text.value and id(text) not in debug
+        text.value
+        for text in texts
+        if isinstance(text.value, str) and re.search(r"\w=%[(s]", text.value) and id(text) not in debug
     ]
 
 
