@@ -127,7 +127,7 @@ def _compare(value: Any, operator: str, operand: Any) -> bool:
 
 
 def inside(tree: Mapping[str, Any], path: str) -> Any:
-    """Find a value in nested objects by its dotted path; a key with dots in it wins over the path."""
+    """Find a value in nested objects by its dotted path; a key with dots takes precedence over the path."""
     if path in tree:
         return tree[path]
     head, dot, rest = path.partition(".")
