@@ -74,6 +74,7 @@ _SUSPICIOUS = (
 """Every line with a credential contains one of these, in any case. The last two are escapes of JSON, which may hide the others.
 Searching for each of them is faster than one regular expression."""
 _LONGEST_NAME = 64  # characters of a key whose judgement is kept
+_LONGEST_JSON = 1 << 18  # characters of a string that is parsed as JSON; parsed, it takes up to thirty times as much memory
 _ASSIGNABLE = ("auth", "pass", "pwd", "secret", "key", "token", "cookie")
 _NAMING = (
     "name",
@@ -143,7 +144,7 @@ def _without_parameter(found: re.Match[str]) -> str:
 
 def _without_credentials_in_string(text: str) -> str:
     """Return a string without credentials. Arguments of tool calls are JSON in a string."""
-    if text.lstrip()[:1] in ("{", "[") and may_have_credentials(text.encode("utf-8", "replace")):
+    if len(text) <= _LONGEST_JSON and text.lstrip()[:1] in ("{", "[") and may_have_credentials(text.encode("utf-8", "replace")):
         try:
             value = json.loads(text)
             clean = without_credentials(value)
