@@ -5,6 +5,8 @@ import re
 from functools import lru_cache
 from typing import Any
 
+from function_app.data.fields import has_too_many_values
+
 REDACTED = "(credential-removed)"
 """Replaces a credential."""
 
@@ -30,6 +32,12 @@ _ASSIGNED = re.compile(
     re.IGNORECASE | re.ASCII,
 )
 """What a text assigns to the end of a name, such as `api_key=abc` and `x-api-key: abc`: one word with a digit."""
+_MEMBER = re.compile(
+    r'(?P<start>"(?P<name>[^"\\]{0,40}?(?:auth|pass|pwd|secret|credential|cookie|sig|key|token|sas|bearer|connection)[^"\\]{0,24})"'
+    r'\s{0,9}:\s{0,9}")(?!")[^"\\]*+(?:\\.[^"\\]*+)*+',
+    re.IGNORECASE | re.ASCII,
+)
+"""A string under a name in JSON that is not parsed."""
 _BEGINNING = re.compile(r"[\w-]{0,40}\Z", re.ASCII)  # of a name
 _KNOWN_FORMS = re.compile(
     r"\beyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]{8,}"  # JSON web tokens
@@ -74,7 +82,9 @@ _SUSPICIOUS = (
 """Every line with a credential contains one of these, in any case. The last two are escapes of JSON, which may hide the others.
 Searching for each of them is faster than one regular expression."""
 _LONGEST_NAME = 64  # characters of a key whose judgement is kept
-_LONGEST_JSON = 1 << 18  # characters of a string that is parsed as JSON; parsed, it takes up to thirty times as much memory
+_LONGEST_JSON = (
+    1 << 18
+)  # characters of a string that is parsed as JSON; parsed, it takes up to thirty times as much memory
 _ASSIGNABLE = ("auth", "pass", "pwd", "secret", "key", "token", "cookie")
 _NAMING = (
     "name",
@@ -130,6 +140,10 @@ def without_credentials_in_text(text: str) -> str:
     return text
 
 
+def _without_member(found: re.Match[str]) -> str:
+    return found["start"] + REDACTED if _is_secret(found["name"]) else found[0]
+
+
 def _without_assigned(found: re.Match[str]) -> str:
     before = found.string[max(found.start() - 40, 0) : found.start()]
     beginning = _BEGINNING.search(before)
@@ -144,7 +158,11 @@ def _without_parameter(found: re.Match[str]) -> str:
 
 def _without_credentials_in_string(text: str) -> str:
     """Return a string without credentials. Arguments of tool calls are JSON in a string."""
-    if len(text) <= _LONGEST_JSON and text.lstrip()[:1] in ("{", "[") and may_have_credentials(text.encode("utf-8", "replace")):
+    if (
+        len(text) <= _LONGEST_JSON
+        and text.lstrip()[:1] in ("{", "[")
+        and may_have_credentials(text.encode("utf-8", "replace"))
+    ):
         try:
             value = json.loads(text)
             clean = without_credentials(value)
@@ -221,17 +239,17 @@ def line_without_credentials(line: bytes, longest: int) -> bytes:
 
     Args:
         line: with or without its newline.
-        longest: the maximum number of bytes of a line that is parsed as JSON. In longer lines, and in those that are not JSON,
-            only addresses, authorization schemes and known forms are recognized.
+        longest: the maximum number of bytes of a line that is parsed as JSON. In longer lines, in those with too many values, and
+            in those that are not JSON, it is recognized as in a text, and as a string under the name of a secret.
     """
     if not may_have_credentials(line):
         return line
-    if len(line) <= longest:
+    if len(line) <= longest and not has_too_many_values(line):
         try:
             value = json.loads(line)
             clean = without_credentials(value)
             return line if clean == value else json.dumps(clean, ensure_ascii=False).encode("utf-8", "replace")
         except (ValueError, RecursionError):
             pass
-    text = line.decode("utf-8", "surrogateescape")
+    text = _MEMBER.sub(_without_member, line.decode("utf-8", "surrogateescape"))
     return without_credentials_in_text(text).encode("utf-8", "surrogateescape")

@@ -1,21 +1,16 @@
 """Read a JSONL file as a stream: bytes to lines, lines to examples, examples to table rows. Pure."""
 
 import json
-import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from function_app.data.credentials import may_have_credentials, without_credentials
+from function_app.data.fields import MOST_VALUES, has_too_many_values
 from function_app.data.training.formats import SPECS, NotAnExampleError, format_of
 from function_app.models import Malformed, TableRow
 
 LONGEST_LINE = 16 * 1024 * 1024
 """Bytes. Longer lines count as malformed in a table: parsing takes several times a line's size, and such rows are unreadable."""
-
-MOST_VALUES = 200_000
-"""JSON values of one line. Millions of empty objects take far more memory when parsed than the line has bytes."""
-
-_TEXT = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 
 BOM = b"\xef\xbb\xbf"
 
@@ -70,7 +65,7 @@ def parse_example(
         raise NotAnExampleError(f"is longer than {longest // 1024**2} MiB")
     if text.startswith(BOM):
         raise NotAnExampleError("begins with a byte-order mark, which is only allowed at the start of the file")
-    if _values(text) > MOST_VALUES and _values(_TEXT.sub(b"", text)) > MOST_VALUES:
+    if has_too_many_values(text):
         raise NotAnExampleError(f"has more than {MOST_VALUES:,} JSON values")
     try:
         example = json.loads(text.decode(), parse_constant=constant)
@@ -83,10 +78,6 @@ def parse_example(
     if not isinstance(example, dict):
         raise NotAnExampleError("is JSON, but not an object")
     return example
-
-
-def _values(text: bytes) -> int:
-    return text.count(b",") + text.count(b"[") + text.count(b"{")
 
 
 def lines_of(chunks: Iterable[bytes], *, longest: int = LONGEST_LINE) -> Iterator[bytes]:

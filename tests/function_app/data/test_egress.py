@@ -390,4 +390,7 @@ def test_credentials_are_also_removed_from_lines_that_are_not_json_or_too_long()
     assert line_without_credentials(broken, 1 << 20).endswith(b"\xff")
     assert b"pw" not in line_without_credentials(b'{"a": "https://me:pw@host/"}', 5)
     assert b"pw" not in line_without_credentials(rb'{"a": "https:\/\/me:pw@host"}', 1 << 20)
+    many = b'{"client_secret": "\\"pw", "max_tokens": "seven", "a": [' + b"1," * 200_000 + b"1]}"
+    clean = line_without_credentials(many, 1 << 20)
+    assert json.loads(clean) == json.loads(many) | {"client_secret": REDACTED}
     assert b"pw" not in line_without_credentials(rb'{"\u0070assword": "pw"}', 1 << 20)

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from function_app.data.training.jsonl import LONGEST_LINE, MOST_VALUES, lines_of, read_rows
+from function_app.data.fields import MOST_VALUES
+from function_app.data.training.jsonl import LONGEST_LINE, lines_of, read_rows
 from function_app.models import Malformed, TableRow
 
 CHAT = json.dumps({"messages": [{"role": "user", "content": "x"}]}).encode()
