@@ -104,8 +104,11 @@ class _Reading:
         )
 
     def again(self, known: Governance) -> tuple[Observed, Governance]:
-        """Read only what may end without a change by anybody."""
+        """Read what may end without a change by anybody, and the deny assignments of a vault that is switched."""
         ends = self._ends(self._observed.vault.id) if self._plan.rights else {}
+        if self._plans(SwitchToRbac):
+            denials = self._denials(self._observed.vault.id)
+            known = replace(known, denials=denials, principals=self._principals(denials))
         return self._ending(ends), replace(known, cannot_switch=self._cannot_switch(ends))
 
     def _denials(self, scope: str) -> tuple[Denial, ...]:

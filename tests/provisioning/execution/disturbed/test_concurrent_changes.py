@@ -140,6 +140,14 @@ def test_a_key_that_another_operator_stores_meanwhile_is_not_replaced(load: Load
     assert bench.stored == [key]
 
 
+def test_a_deny_assignment_that_is_added_meanwhile_stops_the_switch(load: Load, bench: Bench) -> None:
+    deny = {"deny": {"name": "stack", "scope": "rg-ml", "principals": ["billing-api"], "data_actions": ["*"]}}
+    load(world(event("after", "RoleAssignments_Create", deny)))
+    with pytest.raises(errors.ConflictError, match="deny assignment stack forbids"):
+        bench.setup()
+    assert not bench.vault.rbac
+
+
 def test_identities_that_are_attached_meanwhile_are_kept(load: Load, bench: Bench) -> None:
     attached = {"change_account": {"account": "aoai-ml", "attach": ["id-cmk"]}}
     load(world(event("before", "Accounts_Get", attached, nth=2)))
