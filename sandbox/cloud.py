@@ -173,9 +173,12 @@ class Cloud:
             pem.write_to_path(str(self.directory / "server.pem"), append=True)
 
     def _install_az(self) -> None:
-        az = self.directory / "bin" / "az"
+        name, text = "az", f'#!/bin/sh\nexec "{sys.executable}" -m sandbox.actors az "$@"\n'
+        if sys.platform == "win32":  # UNVERIFIED: nobody has seen the sandbox run there
+            name, text = "az.cmd", f'@"{sys.executable}" -m sandbox.actors az %*\n'
+        az = self.directory / "bin" / name
         az.parent.mkdir()
-        az.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m sandbox.actors az "$@"\n')
+        az.write_text(text)
         az.chmod(0o755)
         (self.directory / "home").mkdir()
 

@@ -17,8 +17,17 @@ CONTRACTS = Path(os.environ.get("AZURE_CONTRACTS_DIR", _SHARED if _SHARED.is_dir
 TOOLS = CONTRACTS.parent / "tools"
 RECORDINGS = CONTRACTS.parent / "recordings"
 PRESENT = (TOOLS / "check_trace.py").is_file()
-WHY_ABSENT = f"the checker of recorded traffic is not beside {CONTRACTS} (AZURE_CONTRACTS_DIR)"
-WHY_UNFETCHED = f"the official API descriptions are not in {CONTRACTS}: run `make contracts`"
+WHY_ABSENT = (
+    f"the checker of recorded traffic, which is not public, is not beside {CONTRACTS} (AZURE_CONTRACTS_DIR); "
+    "`make contracts` runs the tests that need the official descriptions alone"
+)
+
+
+def why_missing(description: Path) -> str:
+    """Why a description is not there: it has not been fetched, or it is no official file."""
+    if (CONTRACTS / "derived") in description.parents:
+        return f"{description.name} is not published: it was derived from official descriptions"
+    return f"the official API descriptions are not in {CONTRACTS}: run `make contracts`"
 
 
 @cache

@@ -15,7 +15,7 @@ from sandbox.cloud import Cloud
 from sandbox.scenario.reader import Scenario
 from sandbox.world import World
 
-from . import CONTRACTS, WHY_UNFETCHED
+from . import CONTRACTS, why_missing
 from .attacker import FILE, JOB, WORLD, Attacker, also_unmodelled, repeatable
 
 pytestmark = [pytest.mark.contract, pytest.mark.malformed, pytest.mark.timeout(600)]
@@ -108,5 +108,5 @@ def attacks(cloud: Cloud, description: Path, examples: int) -> None:
 @pytest.mark.parametrize("description", DESCRIPTIONS, ids=lambda path: f"{path.stem}-{path.parent.name}")
 def test_no_generated_request_gets_a_500(cloud: Cloud, description: Path) -> None:
     if not description.is_file():
-        pytest.skip(WHY_UNFETCHED)
+        pytest.skip(why_missing(description))
     attacks(cloud, description, 10)
