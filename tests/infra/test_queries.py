@@ -21,7 +21,7 @@ def written() -> dict[str, set[str]]:
     lines: dict[str, set[str]] = {}
     for path in (ROOT / "function_app").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Constant) and isinstance(node.value, str) and re.search(r"\w=%[(s]", node.value):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and re.search(r"\w=%", node.value):
                 start = re.match(r"(.*?)(\w+)=", node.value)
                 assert start
                 lines.setdefault(start[1].strip(), set()).update(re.findall(r"(\w+)=", node.value))

@@ -33,7 +33,7 @@ def formats() -> list[str]:
     return [
         text.value
         for text in texts
-        if isinstance(text.value, str) and re.search(r"\w=%[(s]", text.value) and id(text) not in debug
+        if isinstance(text.value, str) and re.search(r"\w=%", text.value) and id(text) not in debug
     ]
 
 
