@@ -19,10 +19,13 @@ from .test_jobs_machine import COURSES, KINDS, JobsMachine
 
 AGES = st.sampled_from((0.0, 4.0, 130.0, 600.0))
 SERVERS = st.builds(
-    lambda delays, offsets, config: ServerOptions(delays=Delays(**delays), offsets=offsets, config=config),
+    lambda delays, **options: ServerOptions(delays=Delays(**delays), **options),
     delays=st.fixed_dictionaries(dict.fromkeys(Delays.model_fields, AGES)),
     offsets=st.sampled_from(("exact", "rebased")),
     config=st.sampled_from(("replace", "merge")),
+    listings=st.sampled_from(("stable", "shifting")),
+    versions=st.sampled_from(("newest first", "oldest first")),
+    deduplication=st.sampled_from(("any", "latest")),
 )
 
 
