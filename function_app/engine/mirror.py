@@ -4,7 +4,7 @@ Every write is safe to repeat: a row is identified by its line, config and summa
 looked up first. The mark that a run is final is written last, after everything else, and counts once the run has ended.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,7 +14,6 @@ from function_app.data.egress import permitted, permitted_checkpoint
 from function_app.data.jobs.checkpoints import best_checkpoint, better_step
 from function_app.data.jobs.description import (
     base_model,
-    best_of,
     collection_of,
     config_changes,
     config_of,
@@ -26,11 +25,12 @@ from function_app.data.jobs.description import (
     tags_of,
 )
 from function_app.data.jobs.job_log import read_log
-from function_app.data.jobs.results import ResultsError, parse_results, rows_from_events, with_event_times, with_events
+from function_app.data.jobs.results import ResultsError
 from function_app.data.routes import Registry
 from function_app.data.training.formats import Format
 from function_app.engine.accounts import JobSource
 from function_app.engine.ahead import started
+from function_app.engine.curve import FILE, MIXED, CurveReader
 from function_app.engine.input_files import description_of_file, files_of, phrases_about_files
 from function_app.engine.outcomes import Mirrored
 from function_app.engine.planner import RULE, results_file, settled
@@ -54,7 +54,6 @@ from function_app.models import (
     DatasetPolicy,
     Event,
     Job,
-    MetricRow,
     ModelEnds,
     RunState,
 )
@@ -64,7 +63,6 @@ _OTHERS = (
     "Other programs logged rows into this run, so no more rows are written."
     " The results file is attached when the job has ended; `sync --overwrite` makes a new run."
 )
-_FILE, _EVENTS, _MIXED = "file", "events", "mixed"
 _EVERY_STEP, _SAMPLED, _NO_CURVE = "every step", "sampled", "none: neither results file nor metrics events"
 
 
@@ -103,8 +101,7 @@ def mirror(
     """
     allowed = permitted(job, datasets)
     target = ModelTarget(collection_of(allowed, conventions.model_artifact), conventions.model_type, registry)
-    pages = None if datasets is DatasetPolicy.OFF else tracker.dataset_page
-    new = None if run else _identity(allowed, run_id, conventions, pages)
+    new = None if run else _identity(allowed, run_id, conventions, tracker, datasets)
     with ExitStack() as scope:
         ended = started(scope, lambda: account.events(job.id)) if job.terminal else None  # all, whatever the run has
         opened = scope.enter_context(tracker.open(run_id, new, _intent(job, run, target, datasets), lease))
@@ -170,8 +167,9 @@ def end_of_deleted(opened: Session, done: Mirrored) -> None:
     done.final = True
 
 
-def _identity(job: Job, run_id: str, chosen: Conventions, page_of: Callable[[str], str] | None) -> Identity:
+def _identity(job: Job, run_id: str, chosen: Conventions, tracker: Tracker, datasets: DatasetPolicy) -> Identity:
     """Return the name, tags and config of a new run: from the conventions, else the engine's defaults."""
+    page_of = None if datasets is DatasetPolicy.OFF else tracker.dataset_page
     supersedes = {OF_JOB: job.id} if run_id != job.id else {}
     return Identity(
         name=chosen.name or name_of(job),
@@ -211,7 +209,8 @@ class _Mirroring:
             else None
         )
         file_id = results_file(self.job, self.events, known)
-        source, best = self._curve(file_id)
+        curve = CurveReader(self.account, self.job, self.run, self.events, self.final, self.done.actions)
+        source, best = curve.read(file_id)
         if self.interrupted():
             return
         self.run.remember(status=self.job.status, results_file=file_id, source=source, best=best)
@@ -236,7 +235,7 @@ class _Mirroring:
                         config_changes(self.run.config, self._inputs(policy, attached), adopted=self.adopted)
                     )
                 ends = ends and not self.interrupted()
-                if ends and file_id and (source == _MIXED or self.run.others):
+                if ends and file_id and (source == MIXED or self.run.others):
                     self._keep_results(file_id, attached)
             self.run.remember(datasets=True)
         alerted = self._alert()
@@ -251,58 +250,10 @@ class _Mirroring:
     def _config(self, source: str | None) -> dict[str, Any]:
         config = config_of(self.job)
         if source:
-            config["curve"] = _EVERY_STEP if source == _FILE else _SAMPLED
+            config["curve"] = _EVERY_STEP if source == FILE else _SAMPLED
         elif self.final and self.job.status != "failed":
             config["curve"] = _NO_CURVE
         return config
-
-    # --- the curve ------------------------------------------------------------------------------------------------
-
-    def _curve(self, file_id: str | None) -> tuple[str | None, Mapping[str, Any]]:
-        """Collect the job's rows; return their source and the best values."""
-        state = self.run.known
-        known, best = (state.source, state.best) if state else (None, {})
-        if file_id:
-            try:
-                rows, missed, of_file = self._from_file(file_id)
-                if rows:
-                    return (_MIXED if known == _MIXED or (known == _EVENTS and missed) else _FILE), of_file
-                if not self.final:
-                    return known, best
-            except NotThereError:
-                self.done.actions.append("no results file: it was deleted")
-            except ResultsError as error:
-                self.done.actions.append(f"results file not readable: {error}")
-        rows_of_events = list(rows_from_events(self.events))
-        if rows_of_events:
-            self.run.rows(_EVENTS, rows_of_events, began=self.job.created_at)
-            return _MIXED if known in (_FILE, _MIXED) else _EVENTS, best_of(rows_of_events, dict(best))
-        return known, best
-
-    def _from_file(self, file_id: str) -> tuple[int, bool, dict[str, Any]]:
-        """Collect the file's rows. Return their number, whether the run has passed some of their steps, and the best values."""
-        reported = {row.step for row in rows_from_events(self.events)}
-        last = -1 if self.run.last_step is None else self.run.last_step
-        missed = False
-        read = 0
-        best: dict[str, Any] = {}
-
-        def watched(rows: Iterable[MetricRow]) -> Iterator[MetricRow]:
-            nonlocal missed, read
-            for row in rows:
-                read += 1
-                missed |= row.step <= last and row.step not in reported
-                best_of([row], best)
-                yield row
-
-        ended = None if last >= 0 else self.job.finished_at  # the existing rows have other times
-        span = (self.job.created_at, ended) if ended else None
-        with self.account.content(file_id) as chunks:
-            read_rows = parse_results(chunks, complete=self.final)
-            rows = watched(with_events(read_rows, self.events, complete=self.final))
-            dated = with_event_times(rows, self.events, now=self.account.now(), span=span)
-            self.run.rows(_FILE, dated, began=self.job.created_at)
-        return read, missed, best
 
     def _keep_results(self, file_id: str, attached: Attachments) -> None:
         """Attach the file to a run that has only some of the steps, because W&B accepts no step below the last one."""

@@ -1,0 +1,94 @@
+"""The final model in a registry of W&B: linked once, under its family or a given name, and never in the way of the job."""
+
+from typing import Any
+
+import pytest
+
+from function_app.data.routes import Registry
+from function_app.engine.planner import RULE
+from function_app.models import Result
+from tests.function_app.conftest import JOB, KEY, OTHER_JOB, SETTLED, Bench, a_job
+from tests.function_app.tracking.wandb.test_models import FAMILY, FIRST, REGISTRY, collection, linked
+
+
+def test_the_final_model_is_in_the_registry_under_its_family(bench: Bench) -> None:
+    bench.world(a_job(**FIRST))
+    outcome = bench.engine(wandb_registry=REGISTRY).sync()[0]
+    assert "linked to registry model/" + FAMILY in outcome.actions
+    assert linked(bench).versions == [collection(bench).versions[-1]]
+    assert linked(bench).portfolio
+
+
+def test_all_models_can_share_a_registry_collection_whose_latest_is_of_the_newest_job(bench: Bench) -> None:
+    bench.world(a_job(**FIRST), a_job(id=OTHER_JOB, created="-2d"))
+    for job in (OTHER_JOB, JOB):  # the older one is mirrored later
+        assert bench.engine(wandb_registry=Registry("model", "support-bot")).sync_job("aoai-ml", job).final
+    shelf = linked(bench, "support-bot")
+    assert [each.metadata["job"]["job_id"] for each in shelf.versions] == [OTHER_JOB, JOB]
+    assert shelf.latest is shelf.versions[0]
+    for family, job in ((FAMILY, JOB), ("gpt-4o-mini-2024-07-18", OTHER_JOB)):
+        latest = collection(bench, family).latest
+        assert latest is not None
+        assert latest.metadata["job"]["job_id"] == job
+
+
+@pytest.mark.parametrize("outcome", [{"status": "failed"}, {"status": "cancelled", "at_step": 25}])
+def test_only_a_succeeded_job_links_a_model_to_the_registry(bench: Bench, outcome: dict[str, Any]) -> None:
+    failed = {"during": "training", "at_step": 25, "error": {"code": "oom", "message": "too big"}}
+    bench.world(a_job(**FIRST, outcome=outcome if outcome["status"] == "cancelled" else outcome | failed))
+    asked, _ = bench.counted(lambda: bench.tick(bench.engine(wandb_registry=REGISTRY)))
+    assert "LinkArtifact" not in asked
+
+
+def test_a_model_is_linked_once_even_if_the_mark_of_the_link_is_lost(bench: Bench) -> None:
+    bench.world(a_job(**FIRST))
+    bench.tick(bench.engine(wandb_registry=REGISTRY))
+    bench.mark(rule=None)  # as a kill between the link and the mark leaves it
+    asked, _ = bench.counted(lambda: bench.tick(bench.engine(wandb_registry=REGISTRY)))
+    assert bench.marks()["rule"] == RULE
+    assert asked["FetchLinkedArtifacts"] == 1
+    assert "LinkArtifact" not in asked
+    assert len(linked(bench).versions) == 1
+
+
+@pytest.mark.parametrize(
+    ("world", "registry", "why"),
+    [
+        ({}, "prod", "W&B has no registry 'prod'"),
+        (
+            {
+                "wandb": {
+                    "teams": [{"name": "acme", "members": {"sync-bot": "member"}}],
+                    "users": [{"username": "sync-bot", "default_entity": "acme", "keys": [KEY]}],
+                }
+            },
+            "model",
+            "acme belongs to no organization",
+        ),
+        (
+            {"faults": [{"op": "LinkArtifact", "do": {"status": 403, "body": {"errors": [{"message": "denied"}]}}}]},
+            "model",
+            "may not do this",
+        ),
+    ],
+)
+def test_a_registry_that_refuses_is_a_warning_and_the_job_is_done(
+    bench: Bench, world: dict[str, Any], registry: str, why: str
+) -> None:
+    bench.world(a_job(**FIRST), **world)
+    engine = bench.engine(wandb_registry=Registry(registry))
+    outcome = bench.tick(engine)[JOB]
+    assert (outcome.result, outcome.final) == (Result.SYNCED, True)
+    [warning] = outcome.warnings
+    assert warning.startswith(f"The model is not in the registry {registry!r}: ")
+    assert why in warning
+    assert "WANDB_REGISTRY" in warning
+    assert bench.tick(engine, after=SETTLED)[JOB].result is Result.CURRENT
+
+
+def test_linking_to_an_unreachable_registry_is_retried_by_the_next_tick(bench: Bench) -> None:
+    bench.world(a_job(**FIRST), faults=[{"op": "LinkArtifact", "when": {"times": 2}, "do": {"status": 500}}])
+    engine = bench.engine(wandb_registry=REGISTRY)
+    assert bench.tick(engine)[JOB].result is Result.FAILED
+    assert bench.tick(engine)[JOB].final
+    assert len(linked(bench).versions) == 1
