@@ -107,7 +107,7 @@ class _Reading:
         """Read what may end without a change by anybody, and the deny assignments of a vault that is switched."""
         ends = self._ends(self._observed.vault.id) if self._plan.rights else {}
         if self._plans(SwitchToRbac):
-            denials = self._denials(self._observed.vault.id)
+            denials = tuple(dict.fromkeys((*known.denials, *self._denials(self._observed.vault.id))))
             known = replace(known, denials=denials, principals=self._principals(denials))
         return self._ending(ends), replace(known, cannot_switch=self._cannot_switch(ends))
 
