@@ -70,6 +70,7 @@ OPTIONS = st.fixed_dictionaries(
 LATE = {"vault": "kv-ml", "principal": "function-app", "secrets": ["get"]}
 FREEZE = {"name": "freeze", "scope": "rg-ml", "level": "ReadOnly"}
 ONLY_RBAC = {"name": "rbac-only", "definition": "Azure Key Vault should use RBAC permission model", "effect": "deny"}
+TAGGED = {"name": "tags-owners", "effect": "modify", "type": "Microsoft.KeyVault/vaults", "set": {"tags.by": "policy"}}
 ACTIONS: dict[str, dict[str, Any]] = {
     "an access policy": {"add_access_policy": LATE},
     "a tag": {"change_vault": {"vault": "kv-ml", "tags": {"owner": "finance"}}},
@@ -77,6 +78,7 @@ ACTIONS: dict[str, dict[str, Any]] = {
     "a version": {"write_secret": {"vault": "kv-ml", "name": SECRET, "value": "somebody else's"}},
     "a lock": {"add_lock": FREEZE},
     "a policy": {"assign_policy": ONLY_RBAC},
+    "a policy that changes what is written": {"assign_policy": TAGGED},
 }
 """What others may do between any two requests of a command."""
 VAULTS = st.sampled_from(("", "create_vault", "recover_vault"))
