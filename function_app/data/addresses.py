@@ -24,7 +24,7 @@ SUBSCRIPTION = "subscription:"
 
 _NETLOC = re.compile(r"[A-Za-z0-9.-]+(?::\d{1,5})?")
 _API = re.compile(r"/?(?:openai(?:/v1)?)?/?")
-_PROJECT = re.compile(r"/api/projects/(?P<project>[A-Za-z0-9][A-Za-z0-9_.-]{0,63})(?:/openai(?:/v1)?)?/?")
+_PROJECT = re.compile(r"/api/projects/(?P<project>[A-Za-z0-9_][A-Za-z0-9_.-]{0,63})(?:/openai(?:/v1)?)?/?")
 _PATH = re.compile(r"(?:/[A-Za-z0-9][A-Za-z0-9_.-]*)*/?")
 _SCOPE = re.compile(
     r"subscription:(?P<id>[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?:/(?P<group>[\w.()-]{1,90}))?", re.I
@@ -128,7 +128,7 @@ def parse_endpoint(url: str, trusted: Collection[str] = ()) -> Endpoint:
         ValueError: it is neither; the message contains the right address if it can be derived.
     """
     parts = _azure_address(url, EXAMPLE, OPENAI_HOSTS, trusted)
-    host = parts.netloc.lower()
+    host = parts.netloc.lower().removesuffix(":443")
     if _API.fullmatch(parts.path):
         return Endpoint(host)
     if not (parts.hostname or "").endswith(OPENAI_HOSTS):
@@ -172,7 +172,8 @@ def _azure_address(url: str, example: str, hosts: Iterable[str], trusted: Collec
     parts = urlsplit(url)
     host = parts.hostname or ""
     if parts.scheme != "https" or "." not in host or not _NETLOC.fullmatch(parts.netloc) or parts.query:
-        raise ValueError(f"{url!r} is not an address such as {example}")
+        shown = re.sub(r"//[^/]*@", "//", url.partition("?")[0])  # neither may appear anywhere: they can hold a key
+        raise ValueError(f"{shown!r} is not an address such as {example}")
     if not host.endswith(tuple(hosts)) and host not in trusted:
         raise ValueError(
             f"{host} is not a host of Azure such as {urlsplit(example).hostname}, so it gets no Azure token. If it is a"

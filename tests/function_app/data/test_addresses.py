@@ -14,6 +14,13 @@ ID = "0aa0b0c0-1111-2222-3333-444455556666"
     [
         ("https://Aoai-ML.openai.azure.com", "https://aoai-ml.openai.azure.com/", "aoai-ml", None),
         ("https://a.openai.azure.com/openai/v1/", "https://a.openai.azure.com/", "a", None),
+        ("https://a.openai.azure.com:443/", "https://a.openai.azure.com/", "a", None),
+        (
+            "https://a.services.ai.azure.com/api/projects/_project",  # the default project
+            "https://a.services.ai.azure.com/api/projects/_project/",
+            "a",
+            "_project",
+        ),
         ("https://a.cognitiveservices.azure.com/", "https://a.cognitiveservices.azure.com/", "a", None),
         ("https://a.services.ai.azure.com/openai", "https://a.services.ai.azure.com/", "a", None),
         ("https://a.services.ai.azure.com/api/projects/p", "https://a.services.ai.azure.com/api/projects/p/", "a", "p"),
@@ -44,6 +51,8 @@ def test_an_address_is_parsed_as_its_account(text: str, url: str, name: str, pro
         ("https://ai.azure.com/resource/overview", "is not a host of Azure"),
         ("https://a.openai.azure.com.evil.example/", "is not a host of Azure"),
         ("https://apim.acme.example/a b/", "is not an address"),
+        ("https://me:key@a.openai.azure.com/", "'https://a.openai.azure.com/' is not an address"),
+        ("https://a.openai.azure.com/?api-key=secret", "'https://a.openai.azure.com/' is not an address"),
         ("https://apim.acme.example/../x/", "is not an address"),
         ("subscription:ml", "is not subscription:<subscription id>"),
         (f"subscription:{ID}/rg/more", "is not subscription:<subscription id>"),
