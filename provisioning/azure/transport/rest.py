@@ -1,6 +1,6 @@
 """JSON requests over azure-core's pipeline, for the few operations that no installed SDK has."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -30,7 +30,7 @@ class Rest:
         """The items of all pages of a listing.
 
         Raises:
-            ServiceError: a page links to one that was already read.
+            ServiceError: a page has no list of items, or links to one that was already read.
         """
         seen: set[str] = set()
         following: str | None = path
@@ -41,7 +41,10 @@ class Rest:
                 )
             seen.add(following)
             page = self.get(following)
-            yield from page["value"]
+            items = page.get("value") if isinstance(page, Mapping) else None
+            if not isinstance(items, list) or not all(isinstance(each, Mapping) for each in items):
+                raise ServiceError("A listing from Azure has no items.", hint="Run the same command again.")
+            yield from items
             following = page.get("nextLink")
 
     def find(self, path: str) -> Any:

@@ -41,6 +41,19 @@ def test_a_connection_that_is_reset_within_the_answer_leaves_it_open_what_happen
     assert not is_lost(ClientAuthenticationError("no sign-in"))
 
 
+@pytest.mark.parametrize("body", [{}, {"value": None}, {"value": [None]}], ids=str)
+@pytest.mark.parametrize(
+    ("op", "says"),
+    [("RoleAssignments_ListForScope", "documented form"), ("Permissions_ListForResourceGroup", "has no items")],
+)
+def test_a_listing_without_items_is_not_an_empty_one(load: Load, bench: Bench, op: str, says: str, body: Any) -> None:
+    """Nothing is concluded from it, such as that the vault has no role assignment."""
+    load(world(op, {"status": 200, "body": body}))
+    with pytest.raises(errors.ServiceError, match=says):
+        bench.setup()
+    assert bench.stored == []
+
+
 @pytest.mark.parametrize("status", [429, 503])
 def test_retry_after_is_respected(load: Load, bench: Bench, status: int) -> None:
     load(world("SetSecret", {"status": status, "headers": {"retry-after": "1"}}))
