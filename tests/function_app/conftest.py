@@ -48,6 +48,8 @@ QUICK = Limits(give_up=2.5, retries=1)
 """One further attempt after a second, in place of the usual ones, which take 11 s."""
 LATE_READS = {"summary": 600.0, "tail": 600.0, "line_count": 10.0}
 """How late W&B's reads of a run are, in virtual seconds, unless a test says otherwise (`Bench.reads`)."""
+PATIENCE = 200.0
+"""Real seconds in which a process or a thread must get on. Alone it takes a few, on a loaded machine a minute and more."""
 SETTLED = 60.0
 """Seconds after which W&B shows all rows of a run, so that the next tick has nothing to do."""
 TEN_MINUTES = {"queued": 60, "preprocessing": 60, "gpu_wait": 30, "steps": 60, "seconds_per_step": 10}
@@ -87,8 +89,7 @@ def child(cloud: Cloud, *argv: str, **settings: str) -> "subprocess.Popen[bytes]
         [sys.executable, *(argv or ("-m", "function_app", "sync"))],
         env=cloud.environment() | SETTINGS | {"SYNC_DATASETS": "full"} | settings,
         cwd=ROOT,
-        stdout=subprocess.PIPE if argv else subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        stdout=subprocess.PIPE if argv else None,  # what it writes otherwise is shown if the test fails
     )
 
 

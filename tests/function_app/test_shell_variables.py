@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.function_app.conftest import JOB, Bench, a_job, child
+from tests.function_app.conftest import JOB, PATIENCE, Bench, a_job, child
 
 OF_THE_SDK = {
     **{
@@ -34,7 +34,7 @@ SYNC = "from function_app import sync; sync(project='fine-tuning', entity='acme'
 )
 def test_variables_of_the_sdk_change_nothing(bench: Bench, argv: tuple[str, ...], variables: dict[str, str]) -> None:
     bench.world(a_job())
-    child(bench.cloud, *argv, **variables).communicate(timeout=120)
+    child(bench.cloud, *argv, **variables).communicate(timeout=PATIENCE)
     assert [run.id for run in bench.cloud.world.wandb.store.runs("acme", "fine-tuning")] == [JOB]
     run = bench.run()
     assert (bench.state(), bench.steps()) == ("finished", list(range(1, 31)))

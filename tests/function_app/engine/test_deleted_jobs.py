@@ -8,7 +8,7 @@ from evidence.processes import Processes
 from function_app.models import Result
 from sandbox.runtime.faults import Fault
 from tests.conftest import Run
-from tests.function_app.conftest import ENTITY, JOB, LIVE, PROJECT, SETTINGS, Bench, a_file, a_job, syncing
+from tests.function_app.conftest import ENTITY, JOB, LIVE, PATIENCE, PROJECT, SETTINGS, Bench, a_file, a_job, syncing
 
 from .test_destinations import REFUSED, THIRD_JOB, engine, two_accounts
 
@@ -58,7 +58,7 @@ def test_a_run_that_was_only_created_ends_with_its_job(bench: Bench, processes: 
     gate = bench.cloud.world.gate
     gate.operation = "FileStream"
     killed = syncing(bench.cloud, processes)
-    assert gate.reached.wait(timeout=60)
+    assert gate.reached.wait(timeout=PATIENCE)
     killed.kill()
     gate.opened.set()
     deleted(bench, 0, JOB)

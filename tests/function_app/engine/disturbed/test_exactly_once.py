@@ -14,7 +14,18 @@ from function_app.engine.outcomes import Candidate
 from function_app.models import DatasetPolicy, Outcome, Result
 from function_app.tracking.wandb.marks import KEY as MARKS
 from sandbox.wandb.runs import Run
-from tests.function_app.conftest import FILE, JOB, OTHER_JOB, SETTLED, TEN_MINUTES, Bench, a_job, child, syncing
+from tests.function_app.conftest import (
+    FILE,
+    JOB,
+    OTHER_JOB,
+    PATIENCE,
+    SETTLED,
+    TEN_MINUTES,
+    Bench,
+    a_job,
+    child,
+    syncing,
+)
 
 FAMILY = "gpt-4o-mini-2024-07-18"
 STEPS = list(range(1, 31))
@@ -57,7 +68,7 @@ def test_two_processes_at_once_leave_every_step_once(bench: Bench) -> None:
     bench.world(a_job())
     processes = [child(bench.cloud), child(bench.cloud)]
     for process in processes:
-        process.wait(timeout=60)
+        process.wait(timeout=PATIENCE)
     bench.tick()
     check_all_is_there(bench)
     assert list(bench.aliases(FILE)) == ["v0"]
@@ -70,10 +81,10 @@ def test_two_processes_that_meet_a_new_file_at_once_leave_one_version_of_it(benc
     gate = bench.cloud.world.gate
     gate.operation = operation
     slow = child(bench.cloud, "-m", "function_app", "sync", "--job", JOB)
-    assert gate.reached.wait(timeout=60)
+    assert gate.reached.wait(timeout=PATIENCE)
     assert bench.engine().sync_job("aoai-ml", OTHER_JOB).final
     gate.opened.set()
-    slow.communicate(timeout=60)
+    slow.communicate(timeout=PATIENCE)
     bench.cloud.clock.advance(130)
     assert bench.tick()[JOB].result in (Result.SYNCED, Result.CURRENT)
     assert list(bench.aliases(FILE)) == ["v0"]
@@ -87,10 +98,10 @@ def test_a_process_that_is_overtaken_while_it_opens_the_run_repeats_no_row(bench
     gate = bench.cloud.world.gate
     gate.operation = "UpsertBucket"
     slow = syncing(bench.cloud, processes)
-    assert gate.reached.wait(timeout=60)
+    assert gate.reached.wait(timeout=PATIENCE)
     assert bench.tick()[JOB].final
     gate.opened.set()
-    assert slow.wait(60) == 0
+    assert slow.wait(PATIENCE) == 0
     check_all_is_there_once(bench)
     mine = essence(bench.run())
     assert mine["config"].keys() == expected["config"].keys()
@@ -109,11 +120,11 @@ def test_a_process_that_was_overtaken_replaces_sampled_rows_by_every_step(bench:
     gate = bench.cloud.world.gate
     gate.operation = "UpsertBucket"
     slow = syncing(bench.cloud, processes, SYNC_DATASETS="off")
-    assert gate.reached.wait(timeout=60)
+    assert gate.reached.wait(timeout=PATIENCE)
     bench.tick(bench.engine(sync_datasets=DatasetPolicy.OFF))
     assert 0 < len(bench.steps()) < len(STEPS)
     gate.opened.set()
-    assert slow.wait(60) == 0
+    assert slow.wait(PATIENCE) == 0
     assert bench.steps() == STEPS
     assert bench.run().config["curve"] == "every step"
 
@@ -122,7 +133,7 @@ def test_two_processes_that_sync_a_training_job_leave_every_step_once_in_every_t
     bench.world(a_job(created="-5m", timeline=TEN_MINUTES))
     for wait in (120, 3600):
         processes = [child(bench.cloud), child(bench.cloud)]
-        assert [process.wait(timeout=60) for process in processes] == [0, 0]
+        assert [process.wait(timeout=PATIENCE) for process in processes] == [0, 0]
         steps = bench.steps()
         assert steps == list(range(1, len(steps) + 1))
         assert steps
@@ -164,7 +175,7 @@ with engine_from(Settings.load()) as engine:
 def test_a_worker_that_loses_wandb_core_fails_once_and_then_works_again(bench: Bench) -> None:
     bench.world(a_job())
     process = child(bench.cloud, "-c", LOSES_ITS_CORE)
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=PATIENCE)
     assert output.decode().splitlines() == [
         str(["wandb-core, the SDK's own process, had stopped. It was started again."]),
         "[True]",
@@ -199,7 +210,7 @@ with engine_from(Settings.load(), limits=limits) as engine:
 def test_a_wandb_core_that_stands_still_fails_the_job_and_is_not_ended_with_the_runs_of_others(bench: Bench) -> None:
     bench.world(a_job())
     process = child(bench.cloud, "-c", HAS_A_STOPPED_CORE)
-    output, _ = process.communicate(timeout=120)
+    output, _ = process.communicate(timeout=PATIENCE)
     assert output.decode().splitlines() == ["['failed']", "True"]
     bench.cloud.clock.advance(300)
     assert bench.tick()[JOB].final
@@ -234,7 +245,7 @@ def test_ctrl_c_reports_what_is_done_and_exits_with_130(bench: Bench) -> None:
     while bench.cloud.world.faults.unmet and process.poll() is None:
         time.sleep(0.01)
     os.kill(process.pid, signal.SIGINT)
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
     document = json.loads(output)
     assert (document["ok"], document["interrupted"]) == (False, True)

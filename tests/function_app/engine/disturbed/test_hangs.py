@@ -21,7 +21,6 @@ from tests.conftest import Run
 from tests.function_app.conftest import JOB, SETTINGS, Bench, a_job
 
 SHORT = Limits(connect=1.0, read=0.5, give_up=1.0, opening=4.0, closing=4.0, upload=3.0, retries=1)
-pytestmark = pytest.mark.timeout(180)
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from tests.function_app.conftest import (
     JOB,
     KEY,
     OTHER_JOB,
+    PATIENCE,
     PROJECT,
     Bench,
     a_file,
@@ -214,10 +215,10 @@ def test_a_newer_job_that_ends_in_the_meantime_has_latest_without_an_additional_
     gate.operation = "CommitArtifact"
     with ThreadPoolExecutor(1) as pool:
         slow = pool.submit(older.sync_job, "aoai-ml", JOB)
-        assert gate.reached.wait(timeout=60)
+        assert gate.reached.wait(timeout=PATIENCE)
         assert younger.sync_job("aoai-ml", OTHER_JOB).final
         gate.opened.set()
-        assert slow.result(timeout=60).final
+        assert slow.result(timeout=PATIENCE).final
     assert latest_of(bench) == OTHER_JOB
     assert collection(bench).versions[-1].metadata["job"]["job_id"] == JOB
     [moved] = [each for each in bench.cloud.world.trace.exchanges if each.operation == "AddAliases"]
@@ -237,15 +238,15 @@ def test_latest_is_not_moved_away_from_a_newer_model_that_was_logged_in_the_mean
     gate = bench.cloud.world.gate
     gate.operation = "CommitArtifact"
     slow = syncing(bench.cloud, processes, "--job", JOB, SYNC_DATASETS="off")
-    assert gate.reached.wait(timeout=60)
+    assert gate.reached.wait(timeout=PATIENCE)
     engine = bench.engine(sync_datasets=DatasetPolicy.OFF)
     assert engine.sync_job("aoai-ml", OTHER_JOB).final
     moving = bench.cloud.world.gate = Gate("AddAliases")
     gate.opened.set()
-    assert moving.reached.wait(timeout=60)
+    assert moving.reached.wait(timeout=PATIENCE)
     assert engine.sync_job("aoai-ml", youngest).final
     moving.opened.set()
-    assert slow.wait(60) == 0
+    assert slow.wait(PATIENCE) == 0
     assert latest_of(bench) == youngest
 
 
