@@ -7,7 +7,7 @@ import pytest
 from function_app.azure.accounts import SeveralAddresses
 from function_app.azure.openai import Account
 from function_app.errors import AccessError, NotThereError
-from tests.function_app.conftest import FILE, JOB, OTHER_JOB, Bench, a_file, a_job
+from tests.function_app.conftest import FILE, JOB, OTHER_JOB, SETTLED, Bench, a_file, a_job
 
 ACCOUNT = "https://aoai-ml.cognitiveservices.azure.com/"
 PROJECT = "https://aoai-ml.services.ai.azure.com/api/projects/support"
@@ -41,7 +41,7 @@ def test_account_and_project_are_one_account_and_its_jobs_one_by_id(bench: Bench
         assert b"".join(chunks)
     with pytest.raises(NotThereError):
         account.job("ftjob-" + "9" * 32)
-    assert {outcome.result for outcome in bench.tick(engine).values()} == {"current"}
+    assert {outcome.result for outcome in bench.tick(engine, after=SETTLED).values()} == {"current"}
 
 
 def test_a_project_that_takes_tokens_of_the_account_gets_those(bench: Bench) -> None:
