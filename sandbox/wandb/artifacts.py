@@ -1,6 +1,7 @@
 """Artifacts: versions with a manifest, in collections of one type, found by alias or number."""
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
@@ -149,6 +150,7 @@ class Membership:
     artifact: Artifact
     index: int
     created_at: float
+    aliases: list[str] = field(default_factory=list)
 
 
 @dataclass(eq=False)
@@ -164,8 +166,9 @@ class Collection:
     created_at: float
     description: str | None = None
     tags: list[str] = field(default_factory=list)
-    members: list[Membership] = field(default_factory=list)  # oldest first
+    members: list[Membership] = field(default_factory=list)  # oldest first; the position is the index
     by_alias: dict[str, Membership] = field(default_factory=dict)
+    _by_artifact: dict[Artifact, Membership] = field(default_factory=dict, repr=False)
 
     @property
     def memberships(self) -> list[Membership]:
@@ -185,17 +188,20 @@ class Collection:
 
     def aliases_of(self, artifact: Artifact) -> list[str]:
         """A version's aliases in this collection."""
-        return [alias for alias, member in self.by_alias.items() if member.artifact is artifact]
+        member = self._by_artifact.get(artifact)
+        return list(member.aliases) if member else []
 
     def find(self, alias: str) -> Membership | None:
         """Find a member by alias or vN."""
         if alias in self.by_alias:
             return self.by_alias[alias]
-        return next((member for member in self.memberships if f"v{member.index}" == alias), None)
+        if (number := re.fullmatch(r"v(0|[1-9][0-9]*)", alias)) and int(number[1]) < len(self.members):
+            return _committed(self.members[int(number[1])])
+        return None
 
     def membership_of(self, artifact: Artifact) -> Membership | None:
         """Find the membership of a version."""
-        return next((member for member in self.memberships if member.artifact is artifact), None)
+        return _committed(self._by_artifact.get(artifact))
 
     def with_digest(self, digest: str, *, latest_only: bool = False) -> Artifact | None:
         """Find a committed version by its content."""
@@ -206,6 +212,7 @@ class Collection:
         """Add a version under the next number; it becomes `latest`."""
         member = Membership(self, artifact, len(self.members), artifact.created_at)
         self.members.append(member)
+        self._by_artifact[artifact] = member
         if artifact.sequence is self:
             artifact.index = member.index
             self.point(artifact.wanted_aliases, artifact)
@@ -217,10 +224,23 @@ class Collection:
         member = self.membership_of(artifact)
         if member is None:
             raise invalid(f"artifact {artifact.id} is not in collection {self.name!r}")
-        self.by_alias.update(dict.fromkeys(aliases, member))
+        for alias in aliases:
+            self.remove(alias)
+            self.by_alias[alias] = member
+            member.aliases.append(alias)
+
+    def remove(self, alias: str) -> None:
+        """Remove an alias, if there is one."""
+        if member := self.by_alias.pop(alias, None):
+            member.aliases.remove(alias)
 
     def drop(self, artifact: Artifact) -> None:
         """Forget the aliases of a deleted version."""
-        self.by_alias = {alias: member for alias, member in self.by_alias.items() if member.artifact is not artifact}
-        if self.memberships:
-            self.by_alias.setdefault(LATEST, self.memberships[-1])
+        for alias in self.aliases_of(artifact):
+            self.remove(alias)
+        if LATEST not in self.by_alias and (left := self.versions):
+            self.point([LATEST], left[-1])
+
+
+def _committed(member: Membership | None) -> Membership | None:
+    return member if member and member.artifact.state == "COMMITTED" else None

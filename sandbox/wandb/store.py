@@ -80,6 +80,8 @@ class Store:
         self._keys: dict[str, str] = {}
         self._projects: dict[tuple[str, str], Project] = {}
         self._artifacts: dict[str, Artifact] = {}
+        self._collections: dict[int, Collection] = {}  # by number
+        self._portfolios: list[Collection] = []
         self._by_client_id: dict[str, Artifact] = {}
         self._numbers = count(1)
 
@@ -220,7 +222,8 @@ class Store:
             now = self.clock.time()
             number = self.next_number()
             made = Collection(number, project.entity, project.name, name, type_name, portfolio, created_at=now)
-            project.collections[name] = made
+            project.collections[name] = self._collections[number] = made
+            self._portfolios += [made] if portfolio else []
         collection = project.collections[name]
         if (collection.type, collection.portfolio) != (type_name, portfolio):
             raise RefusedError(400, f"artifact collection {name!r} already exists with type {collection.type!r}")
@@ -262,11 +265,11 @@ class Store:
 
     def collection_by_number(self, number: int) -> Collection | None:
         """Find a collection by its number."""
-        return next((each for each in self.all_collections() if each.number == number), None)
+        return self._collections.get(number)
 
     def portfolios_with(self, artifact: Artifact) -> list[Collection]:
         """The portfolios that a version is linked to."""
-        return [each for each in self.all_collections() if each.portfolio and each.membership_of(artifact)]
+        return [each for each in self._portfolios if each.membership_of(artifact)]
 
     def delete_artifact(self, artifact: Artifact) -> None:
         """Delete a version, as people do; its number is not used again, and `latest` moves to the newest one left."""

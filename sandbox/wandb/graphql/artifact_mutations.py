@@ -131,7 +131,7 @@ def _delete_aliases(context: Context, *, given: Input) -> Payload:
     for each in given.aliases:
         collection = _collection(context, each, "deleteAliases")
         if each.alias in collection.aliases_of(artifact):
-            del collection.by_alias[each.alias]
+            collection.remove(each.alias)
     return SUCCESS
 
 
