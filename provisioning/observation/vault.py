@@ -57,8 +57,10 @@ def _absent(azure: Azure, target: Target, account: Account) -> Vault:
         location=target.location or account.location,
         state=VaultState.DELETED if target.recover_vault else VaultState.MISSING,
     )
+    may_be_deleted = True
     with suppress(MissingRightsError):
         gone = azure.vaults.deleted(target.vault)
+        may_be_deleted = False
         if gone:
             return _deleted(target, vault, gone)
         if target.recover_vault:
@@ -75,7 +77,10 @@ def _absent(azure: Azure, target: Target, account: Account) -> Vault:
     elif not target.recover_vault:
         missing = azure.vaults.missing(target.key_vault_group, target.vault)
         create = "" if azure.vaults.group_of(target.vault) else " `setup --create-key-vault` creates it."
-        raise NotFoundError(missing.message, hint=f"{missing.hint}{create}")
+        recover = (
+            " If it was deleted, which you may not read, --recover-key-vault recovers it." if may_be_deleted else ""
+        )
+        raise NotFoundError(missing.message, hint=f"{missing.hint}{create}{create and recover}")
     return vault
 
 

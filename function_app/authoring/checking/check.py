@@ -331,13 +331,11 @@ def _check_size(path: Path, checked: Checked) -> None:
 def _check_numbers(checked: Checked) -> None:
     question = checked.question
     if checked.examples < FEWEST_EXAMPLES:
+        has = f"has only {checked.examples} example{'s' * (checked.examples != 1)}"
         if not question.validation:
-            message = f"has only {checked.examples} examples: training requires {FEWEST_EXAMPLES} or more"
-            checked.add("few-examples", message)
+            checked.add("few-examples", f"{has}: training requires {FEWEST_EXAMPLES} or more")
         elif checked.method is Method.REINFORCEMENT:
-            message = (
-                f"has only {checked.examples} examples: validation of reinforcement requires {FEWEST_EXAMPLES} or more"
-            )
+            message = f"{has}: validation of reinforcement requires {FEWEST_EXAMPLES} or more"
             checked.add("few-validation-examples", message)
     if checked.with_images > MOST_WITH_IMAGES:
         message = f"has {checked.with_images:,} examples with images; {MOST_WITH_IMAGES:,} are allowed"

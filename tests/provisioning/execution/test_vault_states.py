@@ -167,8 +167,11 @@ def test_a_deleted_vault_is_an_error_with_the_dates_of_deletion_and_purge(load: 
 
 def test_an_invisible_deleted_vault_is_reported_when_its_name_is_refused(load: Load, bench: Bench) -> None:
     load(world(seen=False, vaults=deleted()))
+    with pytest.raises(errors.NotFoundError) as missing:
+        bench.setup()
     with pytest.raises(errors.VaultDeletedError) as caught:
         bench.setup(create_vault=True)
+    assert "--recover-key-vault" in missing.value.hint
     assert "--recover-key-vault" in caught.value.hint
 
 
