@@ -10,7 +10,11 @@ import pytest
 from dotenv import dotenv_values
 
 from infra import from_setup
+from sandbox.cloud import Cloud
 from tests.conftest import Load, Run
+from tests.provisioning import chain
+from tests.provisioning.bench import OPERATOR_ENV
+from tests.provisioning.checks.broken_links import A_JOB
 
 ROOT = Path(__file__).parent.parent.parent
 KEY = "5a4db0c5a4db0c5a4db0c5a4db0c5a4db0c00001"
@@ -72,6 +76,36 @@ def test_a_deployment_needs_nothing_beyond_the_output_of_setup(load: Load, run: 
     assert bicep["$schema"].endswith("/deploymentParameters.json#")
     given = {PASSED_ON[name]: entry["value"] for name, entry in bicep["parameters"].items()}
     assert given == {name: value for name, value in values.items() if name != "AZURE_SUBSCRIPTION_ID"}
+
+
+def test_a_vault_that_stays_on_access_policies_is_deployable_from_setup_to_doctor_and_sync(
+    cloud: Cloud, run: Run
+) -> None:
+    """The world is as the template leaves it for vaultAccess=policy: the app has its role on the account, none on the vault."""
+    on_vault = tuple((who, role) for who, role, _ in chain.GRANTS if role.startswith("Key Vault"))
+    chain.put(cloud, vault={"rbac": None}, secret=None, account={"jobs": [A_JOB]}, without=on_vault)
+    env = OPERATOR_ENV | {"AZURE_FUNCTION_APP": "func-ml", "WANDB_API_KEY": KEY, "WANDB_ENTITY": "acme"}
+    setup = ("provisioning", "setup", "--vault-access-policy", "-y", "-o", "json")
+    done = run(*setup, env=env)
+    assert done.returncode == 0, done.stderr
+    values = from_setup.variables(done.stdout)
+    assert values["VAULT_ACCESS"] == "policy"
+
+    def links() -> dict[str, str]:
+        told = run("provisioning", "doctor", "-o", "json", env=env)
+        return {each["name"]: each["state"] for each in json.loads(told.stdout)["checks"] if each["state"] != "ok"}
+
+    assert links() == {"app secret access": "failed"}
+    tenant = cloud.world.tenant
+    app = tenant.named("func-identity")
+    assert run(*setup, "--reader", app.object_id, env=env).returncode == 0
+    assert links() == {}
+    settings = {**values, "AZURE_CLIENT_ID": app.app_id, "WANDB_PROJECT": "tuning", "SYNC_DATASETS": "reference"}
+    synced = run("function_app", "sync", principal="func-identity", env=settings)
+    assert synced.returncode == 0, synced.stderr
+    assert [each.id for each in cloud.world.wandb.store.runs("acme", "tuning")] == [A_JOB["id"]]
+    assert not tenant.vaults["kv-ml"].rbac
+    assert not [each for each in tenant.rbac.assignments.values() if "/vaults/" in each.scope]
 
 
 def test_several_accounts_are_one_deployment(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
