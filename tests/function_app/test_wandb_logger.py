@@ -309,11 +309,13 @@ def test_the_key_of_wandb_login_is_used(
 
 
 def test_openais_own_platform_by_its_key_alone(bench: Bench, script: Script, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its results file is base64 of a CSV."""
-    bench.world(accounts=[PLATFORM | {"jobs": [a_job()], "files": [{"id": FILE, "created": "-3d"}]}], assignments=[])
+    """Its results file is base64 of a CSV, and it says on which day a model ends."""
+    job = a_job(retires="2027-01-14T00:00:00Z")
+    bench.world(accounts=[PLATFORM | {"jobs": [job], "files": [{"id": FILE, "created": "-3d"}]}], assignments=[])
     monkeypatch.setenv("OPENAI_API_KEY", "sk-sandbox")
     outcome = script(openai_client=None)[JOB]
     assert (outcome.account, outcome.final, bench.steps()) == ("openai", True, list(range(1, 31)))
+    assert bench.run().config["model_retires_at"] == "2027-01-14T00:00:00Z"
     assert not any(tag.startswith("azure/") for tag in bench.run().tags)
 
 

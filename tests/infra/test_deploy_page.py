@@ -39,6 +39,7 @@ def test_every_way_to_deploy_the_code_ends_in_a_check_that_the_functions_are_ind
         block for block in blocks if re.search(r"config-zip|functionapp publish|packageUri=|/api/publish", block)
     ]
     assert len(deploying) == 4
+    assert len(re.findall("functionapp publish", PAGE)) == len(re.findall("functionapp publish .+ --python", PAGE)) > 0
     assert all("provisioning verify-app" in block.splitlines()[-1] for block in deploying), "azd has a hook"
 
 

@@ -82,7 +82,7 @@ def test_every_line_that_is_no_example_is_reported_with_its_number(tmp_path: Pat
     assert (found.counts, found.lines, found.rules["blank-lines"]) == ({Severity.ERROR: 5, Severity.WARNING: 1}, 15, 1)
 
 
-def test_warnings_of_the_whole_file(tmp_path: Path) -> None:
+def test_warnings_of_the_whole_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = written(tmp_path, {**CHAT, "messages": [USER, {**ANSWER, "weight": float("inf")}]}, *[CHAT] * 10)
     assert checked(path, service=Service.AZURE).rules["not-a-number"] == 1
     path = written(tmp_path, CHAT, times=10)
@@ -95,6 +95,9 @@ def test_warnings_of_the_whole_file(tmp_path: Path) -> None:
     strictly = strict(found[1])
     assert (strictly.ok, strictly.findings[0].severity) == (False, Severity.ERROR)
     assert checked(written(tmp_path, CHAT, times=10, name="train.json")).rules == {"file-name": 1}
+    monkeypatch.setattr("function_app.authoring.checking.check.LARGEST_WHOLE_UPLOAD", 100)
+    found = [checked(written(tmp_path, CHAT, times=10), service=service) for service in (None, *Service)]
+    assert [dict(each.counts) for each in found] == [{Severity.WARNING: 1}, {}, {Severity.WARNING: 1}]
 
 
 @pytest.mark.parametrize(
@@ -195,6 +198,7 @@ def test_two_large_images_in_one_line_are_allowed(tmp_path: Path) -> None:
         ("gpt-4o-2024-08-06", Service.OPENAI, pair(), "model-method"),
         ("gpt-4o-2024-08-06", Service.AZURE, pair(), None),
         ("a-model-nobody-knows", None, pair(), None),
+        ("a-model-nobody-knows", None, COMPLETION, "completion-format"),
     ],
 )
 def test_the_model_must_support_the_method_and_images(
