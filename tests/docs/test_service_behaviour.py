@@ -10,9 +10,10 @@ from tests.conftest import ROOT
 
 PAGE = (ROOT / "docs" / "service-behaviour.md").read_text(encoding="utf-8")
 LIMITS = (ROOT / "docs" / "limits.md").read_text(encoding="utf-8")
-NUMBERED = {
-    **{"azure-": 20, "signin-": 16, "wandb-F": 23, "pages-": 16},
-    **{"sdk-": 18, "jobs-": 9, "check-": 20, "foundry-": 23},
+NUMBERED = {"azure-": 20, "signin-": 16, "wandb-F": 23, "pages-": 16, "sdk-": 18} | {
+    "jobs-": 9,
+    "check-": 20,
+    "foundry-": 23,
 }
 """How many behaviours are known of each service. Rows v1-… and functions-…, and some of check-…, have names."""
 CELLS = [[cell.strip() for cell in line.strip("| ").split(" | ")] for line in PAGE.splitlines() if line[:3] != "| |"]
