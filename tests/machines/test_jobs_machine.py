@@ -114,6 +114,7 @@ class JobsMachine(RuleBasedStateMachine):
     @initialize(jobs=st.lists(st.tuples(COURSES, KINDS), min_size=1, max_size=3))
     def a_new_world(self, jobs: list[tuple[dict[str, Any], dict[str, Any]]]) -> None:
         fresh(self.bench)
+        self.bench.reads()  # at once: the machine compares after every tick; LateReadsMachine has them late
         self.engine = self.bench.engine()
         for values, kind in jobs:
             self._create(values, kind)
