@@ -82,15 +82,11 @@ _SUSPICIOUS = (
 """Every line with a credential contains one of these, in any case. The last two are escapes of JSON, which may hide the others.
 Searching for each of them is faster than one regular expression."""
 _LONGEST_NAME = 64  # characters of a key whose judgement is kept
-_LONGEST_JSON = (
-    1 << 18
-)  # characters of a string that is parsed as JSON; parsed, it takes up to thirty times as much memory
+_LONGEST_JSON = 1 << 18
+"""Characters of a string that is parsed as JSON; parsed, it takes up to thirty times as much memory."""
 _ASSIGNABLE = ("auth", "pass", "pwd", "secret", "key", "token", "cookie")
-_NAMING = (
-    "name",
-    "key",
-    "header",
-)  # keys of objects that name a value, as in {"name": "Authorization", "value": "abc"}
+_NAMING = ("name", "key", "header")
+"""Keys of objects that name a value, as in {"name": "Authorization", "value": "abc"}."""
 
 _SCHEMA_TYPES = frozenset({"string", "number", "integer", "boolean", "object", "array", "null"})
 _SCHEMA_VALUES = frozenset({"const", "default", "enum", "example", "examples"})

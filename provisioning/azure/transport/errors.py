@@ -52,12 +52,7 @@ def translated(doing: str) -> Iterator[None]:
     except AzureError as error:
         _log.info("%s: %s%s", doing, _words(error), _request_id(error))
         raise _ours(doing, error) from error
-    except (
-        AttributeError,
-        KeyError,
-        TypeError,
-        ValueError,
-    ) as error:  # an SDK met another shape than the API describes
+    except (AttributeError, KeyError, TypeError, ValueError) as error:  # the answer has an undocumented form
         _log.info("%s: %r", doing, error, exc_info=True)
         raise ServiceError(
             f"{doing}: Azure's answer does not have the documented form.",
