@@ -149,8 +149,8 @@ def _error(job: Fields) -> JobError | None:
     error = job.read("error", bounded)
     if isinstance(error, str):
         return JobError("", error)
-    if isinstance(error, Mapping) and isinstance(error.get("error"), Mapping):
-        error = error["error"]
+    if isinstance(error, Mapping) and isinstance(inner := error.get("error"), Mapping | str):
+        error = inner if isinstance(inner, Mapping) else {**error, "message": error.get("message") or inner}
     fields = Fields(error, "error.", job.malformed)
     code, message = fields.read("code", _code), fields.read("message", text)
     return JobError(code or "", message or "", fields.read("param", text)) if code or message else None

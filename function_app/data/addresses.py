@@ -171,12 +171,21 @@ def parse_address(text: str, trusted: Collection[str] = ()) -> Endpoint | Scope:
 def _azure_address(url: str, example: str, hosts: Iterable[str], trusted: Collection[str]) -> SplitResult:
     parts = urlsplit(url)
     host = parts.hostname or ""
-    if parts.scheme != "https" or "." not in host or not _NETLOC.fullmatch(parts.netloc) or parts.query:
-        shown = re.sub(r"//[^/]*@", "//", url.partition("?")[0])  # neither may appear anywhere: they can hold a key
-        raise ValueError(f"{shown!r} is not an address such as {example}")
+    plain = _NETLOC.fullmatch(parts.netloc) and not parts.query and not parts.fragment
+    if parts.scheme != "https" or "." not in host or not plain:
+        raise ValueError(f"{_shown(url)!r} is not an address such as {example}")
     if not host.endswith(tuple(hosts)) and host not in trusted:
         raise ValueError(
             f"{host} is not a host of Azure such as {urlsplit(example).hostname}, so it gets no Azure token. If it is a"
             " gateway of yours, name it in AZURE_TRUSTED_HOSTS"
         )
     return parts
+
+
+def _shown(url: str) -> str:
+    """Return an address for a message, without user info, query and fragment, which can hold a key."""
+    address, mark, rest = re.split(r"([?#]|$)", url, maxsplit=1)
+    if mark and "@" in rest:  # the password may contain the mark
+        return "https://…"
+    before, at, host = address.rpartition("@")
+    return f"https://{host}" if at else address

@@ -73,6 +73,11 @@ def write(api: WandbApi, changes: Sequence[Change]) -> list[Mapping[str, Any]]:
     query = f"mutation {changes[0].operation}({declared}) {{\n{asked}}}\n"
     answers = api.query(query, {name: value for name, (_, value) in variables.items()})
     made: list[Mapping[str, Any]] = [within(answers, f"w{number}") for number in range(len(changes))]
-    if not all(made):
+    if not all(map(_confirmed, made)):
         raise WandbBusyError("W&B did not confirm a change of the run.", "The next sync repeats it.")
     return made
+
+
+def _confirmed(answer: Mapping[str, Any]) -> bool:
+    """Return whether W&B made a change: it answers null, or `success: false`, for one that it did not make."""
+    return bool(answer) and all(answer.values()) and answer.get("success", True) is True

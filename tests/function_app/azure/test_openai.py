@@ -125,6 +125,7 @@ def test_unusable_fields_are_named() -> None:
         ({"error": {}}, {"error": None}),
         ({"error": {"code": 400.0, "message": "no"}}, {"error": JobError("400", "no")}),
         ({"error": {"error": {"code": "a", "message": "no"}}}, {"error": JobError("a", "no")}),
+        ({"error": {"code": "a", "error": "no"}}, {"error": JobError("a", "no")}),
         ({"status": "Succeeded"}, {"status": "succeeded"}),
         ({"status": "Canceled "}, {"status": "cancelled"}),
         ({"created_at": "1790988348"}, {"created_at": 1790988348}),

@@ -161,7 +161,7 @@ class Models:
         further = going_on_in(project, self._names)
         write(self.api, [*relabelled, *_given(self.api, further, own), *self._best(there, own)])
         self._latest.read(project)
-        self._latest.settle(own)
+        self.warnings += self._latest.settle(own)
         final = next((each for each in own if _alias(self.job) in each.aliases), None)
         if registry and final and self.job.status == "succeeded":
             new = not self._known.intersection(final.aliases)
@@ -202,7 +202,7 @@ class Models:
         link(place, collection, final.id)
         latest = Latest(place, self.kind, collection)
         latest.look()
-        latest.settle([final])
+        self.warnings += latest.settle([final])
         return f"{registry.name}/{collection}"
 
     @property

@@ -147,9 +147,18 @@ def test_a_listing_without_an_end_is_given_up(name: str, monkeypatch: pytest.Mon
         read(api_with(pages))
 
 
-def test_a_change_that_wandb_does_not_confirm_is_an_error() -> None:
+@pytest.mark.parametrize("answer", [None, {"bucket": None}, {"success": False}, {"success": None}])
+def test_a_change_that_wandb_does_not_confirm_is_an_error(answer: object) -> None:
     with pytest.raises(WandbBusyError, match="did not confirm"):
-        READS["writes"][1](api_with({"w0": None}))
+        READS["writes"][1](api_with({"w0": answer}))
+
+
+def test_latest_that_cannot_be_moved_is_a_warning() -> None:
+    latest = Latest(api_with(VERSIONS | {"w0": {"success": True}}), "model", "ft")
+    latest.look()
+    newest = versions.Version("new", metadata={"id": JOB, "job_created_at": "2026-11-30T00:00:00Z"}, run=JOB)
+    [warning] = latest.settle([newest])
+    assert "`latest` of ft" in warning
 
 
 @pytest.mark.parametrize("number", ["9" * 5000, "01", "0", "1", "-2", "\u0662", ""])
