@@ -187,5 +187,5 @@ def _shown(url: str) -> str:
     address, mark, rest = re.split(r"([?#]|$)", url, maxsplit=1)
     if mark and "@" in rest:  # the password may contain the mark
         return "https://…"
-    before, at, host = address.rpartition("@")
+    _, at, host = address.rpartition("@")
     return f"https://{host}" if at else address

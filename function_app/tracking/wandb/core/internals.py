@@ -9,6 +9,7 @@ tests/function_app/tracking/wandb/test_internals.py shows for each part what bre
 | `deliver_artifact` | `log_artifact().wait()` sends three more queries | 3 requests per artifact |
 | `release_run` | a failed `wandb.init` leaves the run "in use" for the life of the process | correctness |
 | `core_is_gone` | distinguishes a dead wandb-core from a busy one | correctness |
+| `current_core`, `kill_core` | a wandb-core that hangs would otherwise block every job until the process ends | correctness |
 | `add_local_file` | `Artifact.add_file` maps the whole file into memory to hash it | 300 MiB for a file of 300 MB |
 | `session_login` | a run opened with a key signs the whole process in with it | a notebook stays signed in |
 | exceptions | failures of wandb-core are not subclasses of `wandb.Error` | correctness |
@@ -144,6 +145,27 @@ def core_is_gone() -> bool:
     except WandbApiFailedError:
         return False
     return False
+
+
+def current_core() -> object:
+    """Return what identifies the running wandb-core; None before its start."""
+    return wandb_setup.singleton()._connection  # noqa: SLF001 (ensure_service would start one)
+
+
+def kill_core(*, despite_runs: bool) -> bool:
+    """Kill wandb-core, so that it cannot send later what it has. Return whether it was killed.
+
+    It is left alone if it is not this process's own (WANDB_SERVICE), or has open runs that are not to be lost.
+    """
+    setup = wandb_setup.singleton()
+    connection = setup._connection  # noqa: SLF001 (as above; wandb has no public way to end a wandb-core that hangs)
+    if connection is None or connection._proc is None:  # noqa: SLF001
+        return False
+    if setup._active_runs and not despite_runs:  # noqa: SLF001
+        return False
+    connection._proc._process.kill()  # noqa: SLF001
+    connection._proc.join()  # noqa: SLF001
+    return True
 
 
 @contextmanager

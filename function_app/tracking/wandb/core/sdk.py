@@ -7,7 +7,7 @@ import os
 import re
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from contextlib import contextmanager, suppress
 
 import wandb
@@ -21,6 +21,8 @@ from function_app.tracking.wandb.core.internals import (
     CORE_FAILED,
     ApiFailedError,
     core_is_gone,
+    current_core,
+    kill_core,
     session_login,
     signed_in_key,
 )
@@ -35,6 +37,9 @@ limit."""
 _TEARDOWN_TIMEOUT = 10.0
 """Seconds for the teardown of a dead wandb-core."""
 
+_HANGS = 3
+"""Time-outs in a row after which wandb-core is killed although it has open runs."""
+
 _WAIT_MIN, _WAIT_MAX = 1.0, 8.0  # seconds, doubled each time; for less than 1 s wandb-core takes 2 s (0.31)
 
 _STATUS = re.compile(r"\breturned error (\d{3})\b")
@@ -42,6 +47,8 @@ _REQUEST = re.compile(r"^(?:[A-Z]+ \S+ )?giving up after \d+ attempt\(s\): (?:[A
 _SIGNING_IN = "[wandb.login()]"
 _preparing = threading.Lock()
 _reviving = threading.Lock()
+_timeouts: list[object] = []
+"""The wandb-core of each time-out since a run was opened."""
 
 
 _DIRECTORIES = frozenset({"WANDB_DIR", "WANDB_CACHE_DIR", "WANDB_DATA_DIR", "WANDB_CONFIG_DIR", "WANDB_ARTIFACT_DIR"})
@@ -174,13 +181,15 @@ class UnclearError(WandbBusyError):
 
 def opened(open_run: Callable[[], wandb.Run], limit: float) -> wandb.Run:
     """Open a run in a thread, which is abandoned after `limit` seconds: wandb.init waits without a limit for a wandb-core that
-    does not answer (0.31). A run that opens later is closed, so that the next attempt can open it.
+    does not answer (0.31). Then wandb-core is restarted, see `_replace`. A run that opens later is closed, so that the next
+    attempt can open it.
 
     Raises:
         WandbBusyError: wandb-core does not answer.
     """
     future: Future[wandb.Run] = Future()
     here = contextvars.copy_context()  # its log lines belong to the caller's invocation
+    core = current_core()
 
     def work() -> None:
         try:
@@ -190,16 +199,20 @@ def opened(open_run: Callable[[], wandb.Run], limit: float) -> wandb.Run:
 
     threading.Thread(target=work, name="wandb init", daemon=True).start()
     try:
-        return future.result(limit)
-    except BaseException as error:
-        if future.done():
-            raise
+        wait([future], limit)
+    except BaseException:  # an interruption such as Ctrl-C
         future.add_done_callback(_close)
-        if not isinstance(error, TimeoutError):
-            raise
-        raise WandbBusyError(
-            f"wandb-core, the SDK's own process, did not open the run within {limit:.0f} s.", LATER
-        ) from None
+        raise
+    if future.done():
+        _timeouts.clear()
+        return future.result()
+    future.add_done_callback(_close)
+    ending = (
+        "It was started again." if _replace(core) else "It was not started again, because other runs are open in it."
+    )
+    raise WandbBusyError(
+        f"wandb-core, the SDK's own process, did not open the run within {limit:.0f} s. {ending}", LATER
+    )
 
 
 def _close(future: "Future[wandb.Run]") -> None:
@@ -241,15 +254,36 @@ def _revive() -> None:
     a thread that may be abandoned.
     """
     with _reviving:
-        if not core_is_gone():
-            return
-        log.warning("wandb-core is gone; starting it again")
-        os.environ.pop("WANDB_SERVICE", None)  # the address of the dead one
-        ending = threading.Thread(target=_tear_down, name="wandb teardown", daemon=True)
-        ending.start()
-        ending.join(_TEARDOWN_TIMEOUT)
-        if not ending.is_alive():
-            _set_up()
+        if core_is_gone():
+            _start_again()
+
+
+def _replace(core: object) -> bool:
+    """Kill and restart a wandb-core that did not open a run in time; alive, it could send the run's old marks later, when another
+    worker has the job. Return whether it was restarted.
+
+    Open runs of this process would be lost with it, so that with open runs it is only killed after several time-outs without
+    a run that opened in between: it then answers nobody.
+    """
+    with _reviving:
+        if core not in (None, current_core()):
+            return True  # by another thread
+        _timeouts.append(core)
+        if not kill_core(despite_runs=_timeouts.count(core) >= _HANGS):
+            return False
+        _start_again()
+        return True
+
+
+def _start_again() -> None:
+    log.warning("wandb-core is gone; starting it again")
+    _timeouts.clear()
+    os.environ.pop("WANDB_SERVICE", None)  # the address of the dead one
+    ending = threading.Thread(target=_tear_down, name="wandb teardown", daemon=True)
+    ending.start()
+    ending.join(_TEARDOWN_TIMEOUT)
+    if not ending.is_alive():
+        _set_up()
 
 
 def _tear_down() -> None:

@@ -184,7 +184,7 @@ def test_a_worker_that_loses_wandb_core_fails_once_and_then_works_again(bench: B
 
 
 HAS_A_STOPPED_CORE = """
-import os, signal
+import os, signal, sys
 import wandb
 from evidence.processes import lineage
 from function_app.settings import Settings
@@ -192,26 +192,38 @@ from function_app.tracking.wandb.client import Limits
 from function_app.wiring import engine_from
 from tests.conftest import start_wandb_core
 
-limits = Limits(connect=1.0, read=0.5, give_up=1.0, opening=3.0, closing=3.0, upload=3.0, retries=1)
+limits = Limits(connect=1.0, read=0.5, give_up=1.0, opening=4.0, closing=4.0, upload=4.0, retries=1)
 with engine_from(Settings.load(), limits=limits) as engine:
     engine.discover()
     start_wandb_core()
     _, core = lineage(os.getpid())
-    theirs = wandb.init(mode="offline", project="theirs", settings=wandb.Settings(silent=True))
+    if sys.argv[1] == "others":
+        theirs = wandb.init(mode="offline", project="theirs", settings=wandb.Settings(silent=True))
     os.kill(core, signal.SIGSTOP)
-    print([outcome.result.value for outcome in engine.sync()])
-    os.kill(core, signal.SIGCONT)
-    theirs.log({"loss": 1.0})
-    theirs.finish()
-    print(core in lineage(os.getpid()))
+    for _ in range(int(sys.argv[2])):
+        print([outcome.result.value for outcome in engine.sync()])
+    if core in lineage(os.getpid()):
+        os.kill(core, signal.SIGCONT)
+        theirs.log({"loss": 1.0})
+        theirs.finish()
+        print("kept")
+    else:
+        print([outcome.final for outcome in engine.sync()])
+    sys.stdout.flush()
+    os._exit(0)  # without the SDK's wait for their run
 """
 
 
-def test_a_wandb_core_that_stands_still_fails_the_job_and_is_not_ended_with_the_runs_of_others(bench: Bench) -> None:
+@pytest.mark.parametrize(
+    ("runs", "timeouts", "then"), [("others", 1, "kept"), ("others", 3, "[True]"), ("none", 1, "[True]")]
+)
+def test_a_wandb_core_that_hangs_is_replaced_at_once_unless_others_have_open_runs_in_it(
+    bench: Bench, runs: str, timeouts: int, then: str
+) -> None:
     bench.world(a_job())
-    process = child(bench.cloud, "-c", HAS_A_STOPPED_CORE)
+    process = child(bench.cloud, "-c", HAS_A_STOPPED_CORE, runs, str(timeouts))
     output, _ = process.communicate(timeout=PATIENCE)
-    assert output.decode().splitlines() == ["['failed']", "True"]
+    assert output.decode().splitlines() == ["['failed']"] * timeouts + [then]
     bench.cloud.clock.advance(300)
     assert bench.tick()[JOB].final
     check_all_is_there_once(bench)
