@@ -191,10 +191,10 @@ class Azure:
         path = f"{subscription}/providers/Microsoft.CognitiveServices/accounts?api-version=2023-05-01"
         try:
             with translated("Listing Azure OpenAI accounts"):
-                listed = list(self._arm.pages(path))
+                listed = self._arm.pages(path)
+                return tuple(_identities(each) for each in listed if str(each.get("kind")).lower() in OPENAI_KINDS)
         except MissingRightsError:
             return ()
-        return tuple(_identities(each) for each in listed if str(each.get("kind")).lower() in OPENAI_KINDS)
 
     def principals(self, object_ids: Collection[str], exists: str = "") -> Mapping[str, Principal]:
         """Principals by object id in lower case; empty if this identity may not read the directory.

@@ -27,11 +27,10 @@ def observe_for_removal(azure: Azure, target: Target, clock: Clock, *, restore: 
     """
     observed = observe(azure, target, clock)
     vault, account = observed.vault, observed.account
-    listed = {
-        each: _assignments(azure, each) for each in {subscription_id_of(vault.id), subscription_id_of(account.id)}
-    }
+    subscriptions = {subscription_id_of(each.id).lower() for each in (vault, account)}
+    listed = {each: _assignments(azure, each) for each in subscriptions}
     # Names of vaults are unique in Azure, so a scope with its name is an id that it had before it was moved.
-    left_behind = tuple(a for a in listed[subscription_id_of(vault.id)] if former_vault(vault, a.scope))
+    left_behind = tuple(a for a in listed[subscription_id_of(vault.id).lower()] if former_vault(vault, a.scope))
     observed = replace(
         observed,
         assignments=azure.roles.at_and_below(vault.id),
@@ -99,7 +98,7 @@ class _Sharing:
     def _use(self, other: AccountIdentities, readers: Collection[Principal]) -> str:
         if any(self._may_read(who) for who in other.principals):
             return "its identity may read the secret"
-        assignments = self._listed[subscription_id_of(other.id)] or (
+        assignments = self._listed.get(subscription_id_of(other.id).lower(), ()) or (
             _assignments(self._azure, other.id) if readers else ()
         )
         listing = [a for a in assignments if within(other.id, a.scope) and self._permits(a, _READ_JOBS)]
@@ -111,8 +110,11 @@ class _Sharing:
     def _may_read(self, object_id: str) -> bool:
         """Whether a principal may read the secret, by itself or by a group."""
         if not self._observed.vault.rbac:
-            return self._by_policy(object_id)
+            return self._by_policy(object_id) or any(map(self._by_policy, self._groups(object_id)))
         return any(self._permits(a, _READ_SECRET) for a in self._azure.roles.of(self._secret, object_id))
+
+    def _groups(self, object_id: str) -> frozenset[str]:
+        return self._azure.groups_of(object_id) or frozenset()
 
     def _by_policy(self, object_id: str) -> bool:
         policies = own_policies(self._observed.vault.policies, object_id)

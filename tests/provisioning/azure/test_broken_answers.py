@@ -54,6 +54,14 @@ def test_a_listing_without_items_is_not_an_empty_one(load: Load, bench: Bench, o
     assert bench.stored == []
 
 
+def test_an_account_without_an_id_is_named_by_teardown(load: Load, bench: Bench) -> None:
+    load(world("Accounts_List", {"status": 200, "body": {"value": [{"kind": "OpenAI"}]}}))
+    bench.setup()
+    with pytest.raises(errors.ServiceError, match="documented form"):
+        bench.teardown()
+    assert bench.stored == [GOOD_KEY]
+
+
 @pytest.mark.parametrize("status", [429, 503])
 def test_retry_after_is_respected(load: Load, bench: Bench, status: int) -> None:
     load(world("SetSecret", {"status": status, "headers": {"retry-after": "1"}}))
