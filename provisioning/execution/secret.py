@@ -46,13 +46,15 @@ def store(
         raise KeyNotGivenError("There is no W&B key to store.", hint="Give one: WANDB_API_KEY or --wandb-key-file.")
     place = _Place(services, vault, action, key)
     found, _ = wait_for_access(services, vault, action.owner.secret, registered)
-    if found.state is SecretState.DELETED:
+    recovered = found.state is SecretState.DELETED
+    if recovered:
         found = _recover(place)
     if not _holds(found, key):
-        if action.new and found.state is SecretState.PRESENT:
+        # A value that came back because setup recovered it is replaced, as in a plan that saw the deleted secret.
+        if action.new and found.state is SecretState.PRESENT and not recovered:
             raise OutdatedPlanError(
-                f"Somebody wrote another value to secret {action.owner.secret} after the plan was made. It stays.",
-                hint="Agree with the person who wrote it, then run the same command again: it plans with that value.",
+                f"Secret {action.owner.secret} appeared after the plan was made, and it holds another value. It stays.",
+                hint="Ask who stored or recovered it, then run the same command again: it plans with that value.",
             )
         try:
             _write(place, found)

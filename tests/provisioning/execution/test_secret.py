@@ -137,6 +137,20 @@ def test_every_state_of_the_secret_is_reported_and_handled(
     assert len(versions) == 2 - kept
 
 
+@pytest.mark.parametrize("late", [1, 2])
+def test_a_deleted_secret_that_the_plan_could_not_see_is_recovered_and_gets_the_key(
+    load: Load, bench: Bench, late: int
+) -> None:
+    """Without the right to read deleted secrets it seems missing, when the plan is made or also before the write."""
+    user = {"principal": "operator", "role": "Key Vault Secrets User", "scope": "rg-ml"}
+    fault = {"op": "GetDeletedSecret", "when": {"times": late}, "do": {"status": 403}}
+    scene = world(value="another", deleted=True)
+    owner = scene["assignments"][0]
+    load(scene | {"assignments": [owner, user], "faults": [fault], "transitions": {"rbac_propagation": 0}})
+    bench.setup()
+    assert [v.value for v in bench.vault.secrets["wandb-api-key"].versions] == ["another", GOOD_KEY]
+
+
 def test_a_disabled_version_stays_disabled(load: Load, bench: Bench) -> None:
     load(world(value="another", enabled=False))
     bench.setup()
