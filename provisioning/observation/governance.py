@@ -108,8 +108,11 @@ class _Reading:
         ends = self._ends(self._observed.vault.id) if self._plan.rights else {}
         if self._plans(SwitchToRbac):
             denials = tuple(dict.fromkeys((*known.denials, *self._denials(self._observed.vault.id))))
-            known = replace(known, denials=denials, principals=self._principals(denials))
-        return self._ending(ends), replace(known, cannot_switch=self._cannot_switch(ends))
+            who = known.who | self._who(denials)
+            known = replace(known, who=who, denials=denials, principals=self._principals(denials))
+        cannot_switch = self._cannot_switch(ends)
+        unread = tuple(dict.fromkeys((*known.unread, *self._unread)))
+        return self._ending(ends), replace(known, cannot_switch=cannot_switch, unread=unread)
 
     def _denials(self, scope: str) -> tuple[Denial, ...]:
         nothing: tuple[Denial, ...] = ()
@@ -160,12 +163,11 @@ class _Reading:
 
     def _who(self, denials: Iterable[Denial]) -> frozenset[str]:
         """The operator's ids. Its groups are read only if a deny assignment names principals."""
-        mine = frozenset({self._observed.caller.object_id.lower()})
-        return (
-            mine | (self._azure.groups_of(self._observed.caller.object_id) or frozenset())
-            if _name_principals(denials)
-            else mine
-        )
+        mine = self._observed.caller.object_id.lower()
+        groups = self._azure.groups_of(mine) if _name_principals(denials) else frozenset[str]()
+        if groups is None:
+            self._unread.append("your groups, which deny assignments may name")
+        return (groups or frozenset()) | {mine}
 
     def _principals(self, denials: Iterable[Denial]) -> Mapping[str, Known]:
         """The principals of the access policies that a switch replaces, with their groups if a deny assignment names any."""

@@ -9,7 +9,9 @@ import pytest
 
 from provisioning import errors
 from provisioning.cli import setup
+from provisioning.observation.governance import observe_rights
 from provisioning.planning.access.permissions import CANDIDATES
+from sandbox.runtime.faults import Fault
 from sandbox.scenario.events import Do, EventScript
 from tests.conftest import Load
 
@@ -319,6 +321,26 @@ def test_unreadable_governance_is_named_and_not_an_error(load: Load, bench: Benc
     unread = [s.detail for s in made.steps if s.resource == "not read"]
     assert unread == ["locks, deny assignments, when roles end, policies, deployments"]
     bench.setup(propagation_wait=timedelta(0))
+
+
+@pytest.mark.parametrize(
+    ("op", "named"),
+    [
+        ("DenyAssignments_ListForScope", "deny assignments"),
+        ("DirectoryObjects_GetMemberObjects", "your groups, which deny assignments may name"),
+    ],
+)
+def test_what_cannot_be_read_just_before_the_switch_is_named(load: Load, bench: Bench, op: str, named: str) -> None:
+    deny = {"name": "stack", "scope": "rg-ml", "actions": ["Microsoft.Web/*"], "principals": ["billing-api"]}
+    cloud = load(world(deny_assignments=[deny]))
+    session = bench.session()
+    azure, observed = session.observe()
+    made = setup.plan(session)
+    assert session.governance.unread == ()
+    cloud.world.faults.faults.append(Fault.model_validate({"op": op, "do": {"status": 403}}))
+    _, known = observe_rights(azure, session.target, observed, made, session.governance)
+    assert known.unread == (named,)
+    assert known.who == session.governance.who
 
 
 def test_an_access_policy_of_an_app_registration_is_noted_and_blocks_nothing(load: Load, bench: Bench) -> None:
