@@ -8,6 +8,7 @@ from provisioning.azure.client import Azure
 from provisioning.checks.report import Finding, failed, ok, warning
 from provisioning.durations import spell
 from provisioning.models import AccessPolicy, Account, Assignment, RoleDefinition, Vault
+from provisioning.observation.inventory import ends_at
 from provisioning.planning.access.contributors import SUBMITTING
 from provisioning.planning.access.permissions import grants, own_policies
 from provisioning.planning.access.principals import until, with_ends
@@ -76,7 +77,7 @@ def to_jobs(azure: Azure, account: Account, principal_id: str) -> Access:
 def to_submit(azure: Azure, account: Account, principal_id: str) -> Access:
     """Return the access of the principal to start jobs and to upload their files, by roles that last if there are any."""
     held, roles = _roles_of(azure, account.id, principal_id)
-    held = with_ends(held, azure.governance.ends(account.id))
+    held = with_ends(held, ends_at(azure, account))
     lasting = by_role([a for a in held if not a.ends], roles, SUBMITTING)
     if lasting.by:
         return lasting

@@ -90,7 +90,7 @@ def observe(azure: Azure, target: Target, clock: Clock) -> Observed:
 def _contributing(azure: Azure, target: Target, account: Account) -> Contributing:
     """Read the assignments of the contributors at the account and above, when they end, and the roles of each contributor."""
     held = {each.lower(): azure.roles.of(account.id, each) for each in target.contributors}
-    ends = _ends(azure, account) if any(held.values()) else {}
+    ends = ends_at(azure, account) if any(held.values()) else {}
     held = {who: with_ends(found, ends) for who, found in held.items()}
     ids = sorted({a.role_id for found in held.values() for a in found})
     roles = {i: role for i in ids if (role := azure.roles.definition(account.id, i))}
@@ -108,7 +108,7 @@ def _contributing(azure: Azure, target: Target, account: Account) -> Contributin
     )
 
 
-def _ends(azure: Azure, account: Account) -> Mapping[str, datetime]:
+def ends_at(azure: Azure, account: Account) -> Mapping[str, datetime]:
     """Read when roles at the account and above end. Where it cannot be read, the roles count as permanent."""
     try:
         return azure.governance.ends(account.id)

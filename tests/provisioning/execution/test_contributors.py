@@ -99,6 +99,16 @@ def test_a_role_that_ends_does_not_count(load: Load, bench: Bench, given: dict[s
     assert may_submit(bench, "dana")
 
 
+@pytest.mark.parametrize("status", [403, 500])
+def test_a_role_whose_end_cannot_be_read_counts_for_doctor_as_for_setup(load: Load, bench: Bench, status: int) -> None:
+    given = {"principal": "dana", "role": ROLE, "scope": ACCOUNT}
+    fault = {"op": "RoleAssignmentScheduleInstances_ListForScope", "do": {"status": status}}
+    load(world() | {"assignments": [OWNER, given], "faults": [fault]} | SOON)
+    azure = bench.session().sign_in()
+    seen = access.to_submit(azure, azure.account("rg-ml", "aoai-ml"), id_of(bench, "dana"))
+    assert seen.by == (ROLE,)
+
+
 def test_a_role_that_ends_at_the_account_itself_cannot_be_replaced_and_is_named(load: Load, bench: Bench) -> None:
     load(world() | {"assignments": [OWNER, PIM_TEAM | {"principal": "dana", "scope": ACCOUNT}]} | SOON)
     session = bench.setup(contributors=(id_of(bench, "dana"),))
