@@ -57,8 +57,10 @@ NAMES: Mapping[str, tuple[str, int, int]] = {
     "workspace": ("a-z0-9-", 4, 63),
 }
 """The names that the template takes, each with its characters, the shortest and the longest length (Microsoft, naming rules for
-Azure resources). A prefix leaves room for what follows. A letter or digit stands at both ends."""
+Azure resources). A prefix leaves room for what follows. A name starts with a letter or digit, and ends with one of `_ENDS`."""
 _CHARACTERS = {"_": "underscores", ".": "periods", " ": "spaces", "(": "parentheses", "-": "hyphens"}
+_ENDS = {"_": "underscore", ")": "closing parenthesis"}
+"""What may stand at the end of a name besides letters and digits, if the name may contain it."""
 _QUIET = timedelta(minutes=5)
 """How long W&B waits before it shows a run as crashed (from reports)."""
 
@@ -77,7 +79,8 @@ class Parameters:
 
     def text(self, name: str, default: str = "") -> str:
         """A text, or the template's default, which an empty text stands for, too."""
-        return str(self.given.get(name) or default).strip()
+        value = self.given.get(name)
+        return str(default if value in (None, "") else value).strip()
 
     def flag(self, name: str, *, default: bool = False) -> bool:
         """A boolean, which azd passes as text."""
@@ -139,13 +142,14 @@ def base_name(parameters: Parameters) -> Finding:
 def _legal(name: str, characters: str, shortest: int, longest: int) -> str:
     """A legal name that resembles this one; empty if this one is legal."""
     case = re.IGNORECASE if characters.endswith("-") else re.NOFLAG  # storage accounts take small letters only
-    inner = f"[a-z0-9](?:[{characters}]*[a-z0-9])?"
-    if shortest <= len(name) <= longest and re.fullmatch(inner, name, case):
+    ends = "a-z0-9" + "".join(sign for sign in _ENDS if sign in characters)
+    inner = f"[a-z0-9](?:[{characters}]*[{ends}])?"
+    if shortest <= len(name) <= longest and re.fullmatch(inner, name, case | re.ASCII):
         return ""
     dash = "-" if characters.endswith("-") else ""
     legal = re.sub(r"-{2,}", "-", re.sub(f"[^{characters}]", dash, name.lower()))
     legal = re.sub("^[^a-z0-9]+", "", legal)[:longest]
-    legal = re.sub("[^a-z0-9]+$", "", legal)
+    legal = re.sub(f"[^{ends}]+$", "", legal)
     return legal if len(legal) >= shortest else f"finetune{dash}wandb"
 
 
@@ -153,7 +157,9 @@ def _rule(characters: str, shortest: int, longest: int) -> str:
     if not characters.endswith("-"):
         return f"{shortest} to {longest} small letters and digits"
     *kinds, last = ["digits", *(word for sign, word in _CHARACTERS.items() if sign in characters)]
-    return f"{shortest} to {longest} letters, {', '.join(kinds)} and {last}, with a letter or digit at both ends"
+    *ends, end = ["letter", "digit", *(word for sign, word in _ENDS.items() if sign in characters)]
+    where = f"a letter or digit at the start and a {', '.join(ends)} or {end} at the end"
+    return f"{shortest} to {longest} letters, {', '.join(kinds)} and {last}, with {where}"
 
 
 def azd_text(parameters: Parameters) -> Finding:

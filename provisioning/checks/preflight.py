@@ -73,7 +73,7 @@ def _plain(name: str) -> str:
 
 def rights(deployment: Deployment) -> Finding:
     """The operator may deploy here, use what is given, and give roles where the template does."""
-    wanted = [(action, scope) for action, scope in _needed(deployment) if scope.startswith("/subscriptions/")]
+    wanted = [(action, scope) for action, scope in _needed(deployment) if scope.lower().startswith("/subscriptions/")]
     lacking = readable(partial(deployment.azure.roles.lacking, wanted))
     if not lacking:
         return ok("enough to deploy, as far as roles show (conditions and deny assignments are not seen)")

@@ -40,6 +40,12 @@ OPERATOR = {"name": "operator", "kind": "user", "display_name": "you@contoso.exa
         ("base name", {"name": "(x)" * 20}, "is not 3 to 24", "name=x-x-x-x-x-x-x-x-x-x-x-x"),
         ("base name", {"name": "[dev]._1"}, "'[dev]._1' is not", "name=dev-1"),
         ("base name", {"names": {"storageAccount": "st-Wandb"}}, "small letters", "stwandb is legal"),
+        (
+            "base name",
+            {"names": {"actionGroup": "-ag (prod)."}},
+            "closing parenthesis at the end",
+            "ag (prod) is legal",
+        ),
         ("base name", {"names": {"app": "-my_app."}}, "2 to 60 letters, digits and hyphens", "my-app is legal"),
         (
             "base name",
@@ -53,6 +59,7 @@ OPERATOR = {"name": "operator", "kind": "user", "display_name": "you@contoso.exa
         ("parameters", {"discoveryResourceGroupIds": "rg-ml"}, "not a resource id: discoveryRes", "JSON view"),
         ("parameters", {"syncDatasets": "some"}, "syncDatasets is 'some'", "full, sample, reference, off"),
         ("parameters", {"heartbeatMinutes": 20}, "heartbeatMinutes is '20'", "10, 15, 30, 45, 60"),
+        ("parameters", {"heartbeatMinutes": 0}, "heartbeatMinutes is '0'", "10, 15, 30, 45, 60"),
         ("parameters", {"azureOpenAiEndpoints": "https://evil.example/"}, "not a host of Azure", "docs/accounts.md"),
         ("combinations", {"closeSite": "true"}, "closeSite needs privateNetworking", "landing zone"),
         ("combinations", {"privateNetworking": True, "appSubnetId": f"{SUBNET}/a"}, "together", "landing zone"),
@@ -76,8 +83,9 @@ def test_alerts_that_nobody_would_hear_are_told() -> None:
 
 
 def test_parameters_that_work_pass() -> None:
+    names = {"network": "vnet-prod_", "actionGroup": "ag (prod)"}
     private = {"privateNetworking": "true", "appSubnetId": f"{SUBNET}/a", "endpointSubnetId": f"{SUBNET}/b"}
-    given = Parameters({**GIVEN, **private, "privateDns": "none", "closeSite": "true"})
+    given = Parameters({**GIVEN, **private, "privateDns": "none", "closeSite": "true", "names": names})
     assert {name: check(given).state.value for name, check in CHECKS.items()} == {
         **dict.fromkeys(CHECKS, "ok"),
         "azd's text": "skipped",
@@ -166,7 +174,7 @@ CLOSED_STORAGE = {
         ("rights", (), {"role": "Reader"}, "deployments/write at rg-ml", "Separated duties"),
         (
             "rights",
-            (*PRIVATE, "-p", f"appSubnetId={SUBNET}/a", "-p", f"endpointSubnetId={SUBNET}/b"),
+            (*PRIVATE, "-p", f"appSubnetId={SUBNET.replace('/s', '/S', 1)}/a", "-p", f"endpointSubnetId={SUBNET}/b"),
             {"assignments": [{"principal": "operator", "role": "Owner", "scope": "rg-ml"}]},
             "virtualNetworks/subnets/join/action at a; you may not",
             "Separated duties",
