@@ -41,7 +41,7 @@ class Limits:
     Attributes:
         connect: to establish a connection. Enough for slow DNS, and for TLS through a proxy.
         read: without a byte of the answer. W&B's slowest answers, listings of 1,000 runs, take some seconds.
-        answer: for a whole answer, however slowly its bytes arrive.
+        answer: for the body of an answer, however slowly its bytes arrive.
         give_up: after which no further attempt begins, because the next tick is the better retry.
         longest_wait: the longest Retry-After that is respected. W&B may ask for minutes, which are left to the next tick.
         opening: for the SDK to open a run, attempts included.
@@ -67,11 +67,16 @@ BY_HAND = Limits(give_up=180.0, longest_wait=65.0, opening=150.0, closing=180.0,
 """For a sync by hand, which has no next tick: it waits until a window of W&B's rate limits, a minute, is over."""
 
 ROWS_TIMEOUT = 25.0
-"""Seconds for one attempt to send rows. It must end before another worker can get the job's lease, which lasts at least
-35 s while it is renewed (`azure.leases`)."""
+"""Seconds that the job's lease must last when an attempt to send rows begins. A lease counts as lost 10 s before another worker
+can hold it (`azure.leases`), and the attempt ends within these 35 s: 1 s for a free connection, 4 s each for TCP and TLS, 5 s
+for sending, 7 s for the answer's headers, 5 s and one more read of 7 s for its body.
 
-_ROWS_READ = 10.0
-_ROWS_LIMITS = httpx2.Timeout(_ROWS_READ, connect=5.0)
+httpx limits each operation, so that a server with several addresses that do not answer, one that takes the rows or sends
+headers byte by byte, or a proxy that is that slow, too, could exceed it.
+"""
+
+_ROWS_BODY = 5.0
+_ROWS_LIMITS = httpx2.Timeout(connect=4.0, read=7.0, write=5.0, pool=1.0)
 _WAITS = (1.0, 2.0, 4.0)
 """Seconds between attempts."""
 
@@ -117,7 +122,7 @@ class WandbClient:
 
     def _bound(self, response: httpx2.Response) -> None:
         rows = response.request.url.path.endswith(_STREAM)
-        limit_body(response, _ROWS_READ if rows else self.limits.answer, self._clock)
+        limit_body(response, _ROWS_BODY if rows else self.limits.answer, self._clock)
 
     def graphql(self, key: str, query: str, variables: Mapping[str, Any]) -> dict[str, Any]:
         """Send a query or mutation; return the `data` of the answer.

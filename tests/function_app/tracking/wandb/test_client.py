@@ -7,8 +7,9 @@ from typing import Any
 import httpx2
 import pytest
 
+from function_app.azure.leases import STOP_BEFORE
 from function_app.errors import KeyRefusedError, RunDeletedError, WandbBusyError, WandbError
-from function_app.tracking.wandb.client import BY_HAND, LIMITS, Limits, WandbClient
+from function_app.tracking.wandb.client import BY_HAND, LIMITS, ROWS_TIMEOUT, Limits, WandbClient
 
 SERVER = "https://wandb.contoso.example"
 Answer = Callable[[httpx2.Request], httpx2.Response]
@@ -131,6 +132,21 @@ def test_an_answer_that_never_ends_is_given_up(status: int) -> None:
     clock = Clock()
     with pytest.raises(WandbBusyError, match="did not arrive within 60 s"):
         ask(lambda _: httpx2.Response(status, stream=Drips(clock)), clock)
+
+
+def test_an_attempt_to_send_rows_ends_before_another_worker_can_hold_the_lease() -> None:
+    """Its waits, one after the other: TCP and TLS have the same limit, and a body may take one more read after its limit."""
+    clock, limits = Clock(), {}
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        limits.update(request.extensions["timeout"])
+        return httpx2.Response(200, stream=Drips(clock))
+
+    with pytest.raises(WandbBusyError, match="did not arrive"):
+        client(answer, clock, Limits(give_up=0)).file_stream("k" * 40, "acme/p/r", b"{}", before=lambda: None)
+    assert clock.now + limits["pool"] + 2 * limits["connect"] + limits["write"] + 2 * limits["read"] <= (
+        ROWS_TIMEOUT + STOP_BEFORE
+    )
 
 
 @pytest.mark.parametrize("body", [b"<html>", b"[]", b"null", b"[" * 100_000, b"\xff", b"{}", b'{"data": null}'])
