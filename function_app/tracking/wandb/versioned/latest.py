@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from function_app.data.fields import moment, number, text
 from function_app.data.jobs.description import iso
@@ -35,10 +35,12 @@ _WRONG = (
     "W&B does not show `latest` of {} on the newest job's model, although it was moved there several times. The next job of this"
     " collection moves it."
 )
-_SHOWN = 40  # versions in a query, once the collection has been read
+_NEW = 20  # versions in a query besides those that are read again, once the collection has been read
 _OVERLAP = 20
-"""The number of versions that are read again each time: if W&B numbers a version before it is committed (UNVERIFIED), versions
-do not appear in the order of their numbers."""
+"""The least number of versions that are read again each time: if W&B numbers a version before it is committed (UNVERIFIED),
+versions do not appear in the order of their numbers. Each other job that this process was mirroring into the collection at the
+last reading adds `_OF_A_JOB`: what a backfill has in flight, up to 64 jobs, is read again by one query."""
+_OF_A_JOB = 4  # models: the service keeps three checkpoints, and the final model may be another
 _PATIENCE = 60.0  # seconds to wait for another thread that reads a whole collection
 
 
@@ -51,38 +53,50 @@ class _Known:
         last: the number of its last version.
         newest: the number of the newest job's model; -1 if it has none.
         age: that model's age, see `age`.
+        overlap: how many of the versions up to `last` to read again.
     """
 
     collection: str
     last: int
     newest: int
     age: tuple[str, float]
+    overlap: int
 
 
 _known: WeakKeyDictionary[WandbClient, dict[tuple[str, str, str], _Known]] = WeakKeyDictionary()
 """By engine, which has one client, and by collection: entity, project, name."""
 
+_writing: WeakKeyDictionary[WandbClient, WeakSet["Latest"]] = WeakKeyDictionary()
+"""By engine, those of the jobs that are being mirrored."""
+
 _noting = threading.Lock()
-"""Protects `_known`."""
+"""Protects `_known` and `_writing`."""
 
 _reading = threading.Lock()
 """Held while a whole collection is read, so that the jobs of a backfill do not all read it."""
 
 
 class Latest:
-    """The alias `latest` of a collection, in a project or in a registry."""
+    """The alias `latest` of a collection, in a project or in a registry.
+
+    Attributes:
+        place: the project and the collection.
+    """
 
     def __init__(self, api: WandbApi, kind: str, collection: str) -> None:
         self._api, self._kind, self._collection = api, kind, collection
+        self.place = api.project, collection
         self._asked: _Known | None = None
         self._newest: Version | None = None
         self._holder: Version | None = None
+        with _noting:
+            _writing.setdefault(api.client, WeakSet()).add(self)
 
     def asks(self) -> list[Question]:
         """Return the questions for `read`."""
         with _noting:
             self._asked = _known.get(self._api.client, {}).get(self._where)
-        shown = (_SHOWN,) if self._asked else ()
+        shown = (self._asked.overlap + _NEW,) if self._asked else ()
         return [named(self._names, _PREFIX), listing(self._kind, self._collection, *shown)]
 
     def read(self, project: Mapping[str, Any]) -> None:
@@ -136,7 +150,7 @@ class Latest:
         read: list[Version] = []
         until = -1
         if known and _holds(known, first, newest):
-            until = known.last - _OVERLAP
+            until = known.last - known.overlap
             read += [replace(newest, number=known.newest)] if newest and known.newest >= 0 else []
         for page in pages(self._api, self._kind, self._collection, first):
             read += page.versions
@@ -154,8 +168,11 @@ class Latest:
         newest = self._newest
         if last < 0 or (newest and newest.number < 0):
             return
-        new = _Known(collection, last, newest.number if newest else -1, age(newest) if newest else ("", 0.0))
         with _noting:
+            others = sum(each.place == self.place for each in _writing[self._api.client]) - 1
+            overlap = _OVERLAP + others * _OF_A_JOB
+            model = (newest.number, age(newest)) if newest else (-1, ("", 0.0))
+            new = _Known(collection, last, *model, overlap)
             by_place = _known.setdefault(self._api.client, {})
             current = by_place.get(self._where)
             # another thread may have read more in the meantime

@@ -161,6 +161,33 @@ def test_latest_that_cannot_be_moved_is_a_warning() -> None:
     assert "`latest` of ft" in warning
 
 
+def test_a_version_that_is_committed_late_is_found_while_many_jobs_write_into_the_collection() -> None:
+    numbers = [number for number in range(200) if number != 120]
+
+    def version(number: int) -> dict[str, Any]:
+        created = f"2026-11-30T00:00:00.{1000 if number == 120 else number:04}Z"
+        return VERSION | {"id": f"{number}", "metadata": json.dumps({"id": JOB, "job_created_at": created})}
+
+    def reply(request: httpx2.Request) -> httpx2.Response:
+        asked = json.loads(request.content)["variables"]
+        rest = [each for each in sorted(numbers, reverse=True) if each < int(asked.get("cursor") or 1000)]
+        page = rest[: asked["perPage"]]
+        edges = [{"version": f"v{each}", "node": version(each)} for each in page]
+        info = {"endCursor": f"{page[-1]}", "hasNextPage": page != rest}
+        found = {"artifactCollection": {"id": "c", "artifacts": {"edges": edges, "pageInfo": info}}}
+        newest = {"artifact": version(199)}
+        return httpx2.Response(200, json={"data": in_project(l0=newest, l1=newest, artifactType=found)})
+
+    client = WandbClient("https://wandb.contoso.example", transport=httpx2.MockTransport(reply))
+    api = WandbApi("fine-tuning", GivenKey(SecretStr("k" * 40)), client, entity="acme")
+    latest, *_others = [Latest(api, "model", "ft") for _ in range(32)]
+    latest.look()
+    assert latest.moves([]) == []
+    numbers.append(120)
+    latest.look()
+    assert [each.given["artifactID"] for each in latest.moves([])] == ["120"]
+
+
 @pytest.mark.parametrize("number", ["9" * 5000, "01", "0", "1", "-2", "\u0662", ""])
 def test_a_run_with_an_odd_number_belongs_to_no_job(number: str) -> None:
     run = RUN | {"name": f"{JOB}-{number}"}
