@@ -9,7 +9,6 @@ An operation is tried in the first starting state in which a command uses it.
 
 import json
 import re
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from functools import cache, partial
 
@@ -20,7 +19,6 @@ from evidence.stage import Failed, Point, Stage, Undisturbed
 from sandbox.runtime.faults import Faults
 
 RIGHT, HEALED = "right", "healed"
-_UNAUTHORIZED = 401
 _WRITES = ("Vaults_Update", "RoleAssignments_Create", "SetSecret")
 """The operations that fail in starting states in which others act at the same time; for others it makes no difference."""
 _ONCE = ("stall", "hang")
@@ -36,23 +34,11 @@ def points(stage: Stage, case: Case) -> list[Point]:
             partial(meet, case, whole, operation, nth, trouble),
             once="" if case.world.get("events") else operation,
         )
-        for operation, (service, times) in _uses(stage).items()
+        for operation, (service, times) in whole.uses.items()
         if operation in _WRITES or not case.world.get("events")
         for trouble in troubles(service, operation)
         for nth in ([1] if trouble.column in _ONCE else sorted({1, times}))
     ]
-
-
-def _uses(stage: Stage) -> dict[str, tuple[str, int]]:
-    """Return the service of each requested operation, and how often it was requested with good credentials."""
-    service: dict[str, str] = {}
-    times: Counter[str] = Counter()
-    for each in stage.world.trace.exchanges:
-        for one in (each.as_json(), *each.polls):
-            if one["response"]["statusCode"] != _UNAUTHORIZED:  # refused for a missing token: no fault meets it
-                service[one["operation"]] = one["service"]
-                times[one["operation"]] += 1
-    return {operation: (service[operation], n) for operation, n in times.items()}
 
 
 def meet(case: Case, whole: Undisturbed, operation: str, nth: int, trouble: Trouble, stage: Stage) -> str:

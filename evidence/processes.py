@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Self
 
 ROOT = Path(__file__).parents[1]
-TIMEOUT = 240.0
-"""Seconds after which a command hangs."""
+TIMEOUT = 700.0
+"""Seconds after which a command hangs. A sync by hand waits 600 s for an upload."""
 
 
 class HungError(Exception):

@@ -42,6 +42,11 @@ class Examined:
         """The points that do not hold."""
         return [(point, result) for point, result in self.results if result.startswith(FAILED)]
 
+    @property
+    def tried(self) -> int:
+        """The number of points, without those whose request was never sent again."""
+        return sum(result != crash.UNSENT for _, result in self.results)
+
     def lines(self) -> Iterator[str]:
         """Yield a summary, then the failures grouped by reason, each group with a command that repeats one."""
         words = Counter(result.partition(":")[0] for _, result in self.results)
@@ -63,7 +68,7 @@ class Examined:
     def document(self) -> dict[str, Any]:
         """Return the JSON form."""
         points = [{**point.where, "result": result} for point, result in self.results]
-        good = len(points) - len(self.failed)
+        good = self.tried - len(self.failed)
         return {"command": self.case.command, "kind": self.case.kind, "good": good, "points": points}
 
 
@@ -159,7 +164,7 @@ class Matrix:
         for each in self.examine(self.selected(command, kind), patterns, every=every, jobs=jobs, fork=fork):
             done.append(each)
             click.echo("\n".join(each.lines()), err=as_json)
-        points, failed = sum(len(each.results) for each in done), sum(len(each.failed) for each in done)
+        points, failed = sum(each.tried for each in done), sum(len(each.failed) for each in done)
         ok, seconds = bool(points) and not failed, time.monotonic() - began
         if as_json:
             counts = {"ok": ok, "points": points, "good": points - failed, "seconds": round(seconds)}

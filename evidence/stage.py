@@ -1,5 +1,6 @@
 """A sandbox and the processes that run in it, one after the other."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from copy import deepcopy
@@ -14,6 +15,7 @@ from sandbox.runtime.faults import Fault
 from sandbox.scenario.reader import Scenario
 from sandbox.world import World
 
+_UNAUTHORIZED = 401
 _SHOWN = 12  # differences of one point
 _OF_THE_WORLD = ("clock", "account_added", "account_removed")  # what a tenant has from its world, and keeps
 
@@ -28,11 +30,13 @@ class Undisturbed:
 
     Attributes:
         operations: what it requests, in order.
+        uses: the service of each requested operation, and how often it was requested with good credentials.
         end: the state that it leaves.
         later: the state after the case's pause and another run.
     """
 
     operations: tuple[str, ...]
+    uses: Mapping[str, tuple[str, int]]
     end: Any
     later: Any
 
@@ -141,7 +145,17 @@ class Stage:
         self.finish(case)
         if unknown := [*self.world.unmodelled, *self.world.wandb.unsupported]:
             raise Failed(f"{case.name}: the sandbox does not know {unknown}")
-        operations, end = tuple(self.world.gate.seen), case.end(self.world)
+        operations, uses, end = tuple(self.world.gate.seen), self._uses(), case.end(self.world)
         if case.pause:
             self.repeat(case)
-        return Undisturbed(operations, end, case.end(self.world))
+        return Undisturbed(operations, uses, end, case.end(self.world))
+
+    def _uses(self) -> Mapping[str, tuple[str, int]]:
+        service: dict[str, str] = {}
+        times: Counter[str] = Counter()
+        for each in self.world.trace.exchanges:
+            for one in (each.as_json(), *each.polls):
+                if one["response"]["statusCode"] != _UNAUTHORIZED:  # refused for a missing token: no fault meets it
+                    service[one["operation"]] = one["service"]
+                    times[one["operation"]] += 1
+        return {operation: (service[operation], n) for operation, n in times.items()}

@@ -2,6 +2,7 @@
 
 import json
 import re
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
@@ -11,7 +12,7 @@ REDACTED = "(credential-removed)"
 """Replaces a credential."""
 
 _SECRET_KEY = re.compile(
-    r"authorization|pass(?:word|wd|phrase)|secret|credential|cookie|signature"
+    r"authorization|pass(?:word|wd|phrase)|secret(?!ar)|credential|cookie|signature"
     r"|(?:^|[_-])(?:api|access|account|private|shared|subscription|client|encryption|signing|ssh|functions?|master|storage|deploy)"
     r"[_-]?keys?(?:$|[_-])"
     r"|(?:^|[_-])(?:auth|access|api|bearer|id|refresh|session|sas|x|hf|github|gitlab|slack|bot|oauth2?|csrf|xsrf|security|deploy)"
@@ -22,26 +23,32 @@ _SECRET_KEY = re.compile(
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")  # between the words of a name in camel case
 _HEADERS = frozenset({"headers", "http_headers", "default_headers", "extra_headers"})
 _USER_INFO = re.compile(r"(?P<scheme>\b[a-z][a-z0-9+.-]{1,20}://)[^\s/?#\"'<>]{1,500}@(?=[^\s/@])", re.IGNORECASE)
-_BEARER = re.compile(r"\b(?P<scheme>Bearer|Basic)\s+[A-Za-z0-9._~+/-]{12,}=*", re.IGNORECASE)
+_BEARER = re.compile(
+    r"\b(?P<scheme>(?i:Bearer)|(?i:Basic)(?=\s+[A-Za-z0-9+/]{0,500}?(?:\d|=|[a-z][A-Z])))\s+[A-Za-z0-9._~+/-]{12,}=*"
+)
+"""After Basic there is a digit, an equals sign or a capital within a word, unlike in "a basic understanding"."""
 _PARAMETER = re.compile(r"(?P<start>[?&#;](?P<name>[\w.-]{1,64})=)(?P<value>[^&\s\"'<>#]+)", re.ASCII)
 _FUNCTION_KEY = re.compile(r"code=[\w%=-]{40,}", re.ASCII)  # the key of an Azure function, in its address
 _ASSIGNED = re.compile(
     r"(?P<start>(?P<name>(?:authorization|pass(?:word|wd|phrase)|pwd|secret|key|token|cookie)[\w-]{0,20})"
     r"[\\\"']{0,3}\s{0,3}[:=]\s{0,3}[\\\"']{0,3}(?:(?:token|apikey|key)\s+)?)"
-    r"(?=[A-Za-z._~+/=%-]{0,64}\d)[\w.~+/=%-]{12,}",
+    r"(?=[A-Za-z._~+/=%-]{0,64}\d)[\w.~+/=%-]{12,}+(?![(\[])",
     re.IGNORECASE | re.ASCII,
 )
-"""What a text assigns to the end of a name, such as `api_key=abc` and `x-api-key: abc`: one word with a digit."""
+"""What a text assigns to the end of a name, such as `api_key=abc` and `x-api-key: abc`: one word with a digit that is not
+called, as in `key = hashlib.sha256(data)`.
+"""
 _MEMBER = re.compile(
     r'(?P<start>"(?P<name>[^"\\]{0,40}?(?:auth|pass|pwd|secret|credential|cookie|sig|key|token|sas|bearer|connection)[^"\\]{0,24})"'
     r'\s{0,9}:\s{0,9}")(?!")[^"\\]*+(?:\\.[^"\\]*+)*+',
     re.IGNORECASE | re.ASCII,
 )
 """A string under a name in JSON that is not parsed."""
+_NAME = re.compile(r"\S+")
 _BEGINNING = re.compile(r"[\w-]{0,40}\Z", re.ASCII)  # of a name
 _KNOWN_FORMS = re.compile(
-    r"\beyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]{8,}"  # JSON web tokens
-    r"|\bsk-(?=[\w-]*\d)[\w-]{20,}"  # OpenAI
+    r"(?<![\w-])eyJ[\w-]{8,}+\.eyJ[\w-]{8,}+\.[\w-]{8,}"  # JSON web tokens
+    r"|\bsk-(?=[\w-]{0,200}\d)[\w-]{20,}"  # OpenAI
     r"|\bgh[opsu]_[A-Za-z0-9]{30,}|\bgithub_pat_\w{30,}|\bglpat-[\w-]{20,}"
     r"|\bhf_[A-Za-z0-9]{30,}"  # Hugging Face
     r"|\bAIza[\w-]{35}"  # Google
@@ -85,6 +92,10 @@ _LONGEST_NAME = 64  # characters of a key whose judgement is kept
 _LONGEST_JSON = 1 << 18
 """Characters of a string that is parsed as JSON; parsed, it takes up to thirty times as much memory."""
 _ASSIGNABLE = ("auth", "pass", "pwd", "secret", "key", "token", "cookie")
+_MEMBERS = (*_ASSIGNABLE, "credential", "sig", "sas", "bearer", "connection")
+_BARE = frozenset({"key", "token", "auth", "sig", "sas", "bearer"})
+_LIKELY = re.compile(r"(?=\S*[\d_+/=-])\S{8,}")
+"""What is a credential under one of these names in a text, where `"key": "C major"` and `"token": "dog"` are usual."""
 _NAMING = ("name", "key", "header")
 """Keys of objects that name a value, as in {"name": "Authorization", "value": "abc"}."""
 
@@ -92,25 +103,31 @@ _SCHEMA_TYPES = frozenset({"string", "number", "integer", "boolean", "object", "
 _SCHEMA_VALUES = frozenset({"const", "default", "enum", "example", "examples"})
 
 
-def without_credentials(value: Any) -> Any:
+def without_credentials(value: Any, *, in_text: bool = False) -> Any:
     """Return a JSON value with every credential replaced by `REDACTED`.
 
     A credential is a string under a key that names a secret, a value of headers, the user information or a secret parameter of
     an address, a token of an authorization scheme, a word that a text assigns to the name of a secret, or a key or token of a
     known form. JSON in strings is cleaned, too. JSON schemas that define a parameter of that name are kept.
+
+    Args:
+        value: the value.
+        in_text: it was read from a string, which may be about anything: the name alone does not always tell, see `_LIKELY`.
     """
     if isinstance(value, str):
         return _without_credentials_in_string(value)
     if isinstance(value, dict):
         secret = _names_a_secret_value(value)
         return {
-            _clean_name(name): _redacted(inner) if secret and name == "value" else _value_of(name, inner)
+            _clean_name(name): _redacted(inner)
+            if secret and name == "value"
+            else _value_of(name, inner, in_text=in_text)
             for name, inner in value.items()
         }
     if isinstance(value, list):
         options = [False, *map(_is_secret_option, value)]
         return [
-            _redacted(inner) if secret else without_credentials(inner)
+            _redacted(inner) if secret else without_credentials(inner, in_text=in_text)
             for secret, inner in zip(options, value, strict=False)
         ]
     return value
@@ -131,6 +148,8 @@ def without_credentials_in_text(text: str) -> str:
     lower = text.lower()  # most texts have none of these words, which is found much faster than the patterns
     if not text.isascii() or "bearer" in lower or "basic" in lower:
         text = _BEARER.sub(rf"\g<scheme> {REDACTED}", text)
+    if '"' in text and ":" in text and any(word in lower for word in _MEMBERS):
+        text = _MEMBER.sub(_without_likely_member, text)
     if (":" in text or "=" in text) and any(word in lower for word in _ASSIGNABLE):
         text = _ASSIGNED.sub(_without_assigned, text)
     return text
@@ -138,6 +157,17 @@ def without_credentials_in_text(text: str) -> str:
 
 def _without_member(found: re.Match[str]) -> str:
     return found["start"] + REDACTED if _is_secret(found["name"]) else found[0]
+
+
+def _without_likely_member(found: re.Match[str]) -> str:
+    return _without_member(found) if _is_likely(found["name"], found[0][len(found["start"]) :]) else found[0]
+
+
+def _is_likely(name: str, value: Any) -> bool:
+    """Return whether a value under the name of a secret is probably one, though it stands in a text."""
+    if name.lower() in _HEADERS:  # of a table, or of a request
+        return not (isinstance(value, list) and all(isinstance(each, str) and ":" not in each for each in value))
+    return name.lower() not in _BARE or not isinstance(value, str) or _LIKELY.fullmatch(value) is not None
 
 
 def _without_assigned(found: re.Match[str]) -> str:
@@ -153,24 +183,24 @@ def _without_parameter(found: re.Match[str]) -> str:
 
 
 def _without_credentials_in_string(text: str) -> str:
-    """Return a string without credentials. Arguments of tool calls are JSON in a string."""
+    """Return a string without credentials. It may be JSON, such as the arguments of a tool call."""
+    clean = without_credentials_in_text(text)
     if (
         len(text) <= _LONGEST_JSON
         and text.lstrip()[:1] in ("{", "[")
         and may_have_credentials(text.encode("utf-8", "replace"))
     ):
-        try:
-            value = json.loads(text)
-            clean = without_credentials(value)
-            return text if clean == value else json.dumps(clean, ensure_ascii=False)
-        except (ValueError, RecursionError):
-            pass
-    return without_credentials_in_text(text)
+        with suppress(ValueError, RecursionError):
+            value = json.loads(clean)
+            cleaner = without_credentials(value, in_text=True)
+            return clean if cleaner == value else json.dumps(cleaner, ensure_ascii=False)
+    return clean
 
 
 def _names_a_secret_value(value: dict[str, Any]) -> bool:
     """Return whether an object is a named value whose name is that of a secret."""
-    return "value" in value and any(_is_secret(value.get(naming)) for naming in _NAMING)
+    names = (name for naming in _NAMING if isinstance(name := value.get(naming), str) and _NAME.fullmatch(name))
+    return "value" in value and any(map(_is_secret, names))
 
 
 def _is_secret_option(value: Any) -> bool:
@@ -178,8 +208,10 @@ def _is_secret_option(value: Any) -> bool:
     return isinstance(value, str) and value.startswith("--") and "=" not in value and _is_secret(value.lstrip("-"))
 
 
-def _value_of(name: object, value: Any) -> Any:
-    return _redacted(value) if _is_secret(name) else without_credentials(value)
+def _value_of(name: Any, value: Any, *, in_text: bool) -> Any:
+    if not _is_secret(name) or (in_text and not _is_likely(name, value)):
+        return without_credentials(value, in_text=in_text)
+    return _redacted(value)
 
 
 def _clean_name(name: Any) -> Any:
@@ -210,7 +242,10 @@ def _redacted(value: Any) -> Any:
         return [_redacted(inner) for inner in value]
     if not isinstance(value, dict):
         return value
-    if isinstance(value.get("type"), str) and value["type"] in _SCHEMA_TYPES:
+    types = value.get("type")
+    if "$ref" in value or (
+        types and all(each in _SCHEMA_TYPES for each in ([types] if isinstance(types, str) else types))
+    ):
         return {
             _clean_name(name): _redacted(inner) if name in _SCHEMA_VALUES else without_credentials(inner)
             for name, inner in value.items()

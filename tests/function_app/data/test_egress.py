@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from function_app.data.credentials import REDACTED, has_credentials, line_without_credentials, without_credentials
 from function_app.data.egress import TABLE, permitted, plain_text, sends, table
+from function_app.data.fields import has_too_many_values
 from function_app.data.jobs.description import config_of, model_metadata, name_of, notes_of, summary_of, tags_of
 from function_app.data.jobs.job_log import JobLog
 from function_app.data.training.jsonl import read_rows
@@ -167,6 +168,14 @@ def test_the_page_about_data_has_the_table_of_the_gate() -> None:
             )
         ),
         ({"password": {"type": "string", "default": "x"}}, {"password": {"type": "string", "default": REDACTED}}),
+        ("Basic dXNlcjpwYXNzd29yZA==", f"Basic {REDACTED}"),
+        (
+            '```json\n{"password": "hunter2", "n": 1.10}\n```',
+            f'```json\n{{"password": "{REDACTED}", "n": 1.10}}\n```',
+        ),
+        ('{\n "api_key": "abc",\n "n": 1.10}', f'{{\n "api_key": "{REDACTED}",\n "n": 1.10}}'),
+        ('{"password": "hunter2", "password": ""}', f'{{"password": "{REDACTED}", "password": ""}}'),
+        ('{"token": "a1b2c3d4e5"}', f'{{"token": "{REDACTED}"}}'),
     ],
 )
 def test_a_credential_is_replaced_by_a_placeholder(value: Any, clean: Any) -> None:
@@ -178,6 +187,12 @@ def test_a_credential_is_replaced_by_a_placeholder(value: Any, clean: Any) -> No
     "value",
     [
         {"password": {"type": "string", "description": "The user's password"}},
+        {"password": {"type": ["string", "null"], "description": "d"}, "token": {"$ref": "#/$defs/token"}},
+        '{"key": "C major", "token": "dog", "secretary": "Ann Lee", "headers": ["Name", "Age"], "x": 1e400}',
+        {"name": "password reset", "value": "sent"},
+        "a basic understanding/knowledge of Basic Authentication/Authorization",
+        "key = hashlib.sha256(data).hexdigest(); token = base64.b64encode(raw); sorted(xs, key=operator.itemgetter1(0))",
+        "sk-" * 200_000 + " eyJabcdefgh-" + "eyJabcdefgh-" * 100_000,
         {"eos_token": "</s>", "next_token": "n", "primary_key": "id", "pattern": "p", "keyboard": "k"},
         "task-oriented sk-learn-pipelines-and-many-other-words, eyJust, AccountKey=?",
         {"max_tokens": 7, "key_points": "a", "tokens": "many", "monkey": "ape", "author": "Ann"},
@@ -214,6 +229,11 @@ def test_cleaned_values_have_no_credential_and_a_line_is_cleaned_like_its_value(
     line = json.dumps(value).encode()
     assert json.loads(line_without_credentials(line, 1 << 20)) == clean
     assert clean != value or line_without_credentials(line, 1 << 20) == line
+
+
+def test_a_string_without_an_end_is_counted_in_one_pass() -> None:
+    """It would take minutes if each quote were tried to the end of the line."""
+    assert not has_too_many_values(b'{"messages":[{"role":"user","content":"' + b'\\",' * 201_000)
 
 
 def test_invisible_characters_hide_no_credential() -> None:
