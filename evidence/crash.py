@@ -9,13 +9,10 @@ from collections import Counter
 from functools import partial
 
 from evidence.commands.case import Case
-from evidence.stage import Failed, Point, Stage, Undisturbed
+from evidence.stage import ATTEMPTS, UNSENT, Failed, Point, Stage, Undisturbed
 from sandbox.runtime.faults import Gate
 
 GOOD = "same end"
-UNSENT = "never sent again"
-_ATTEMPTS = 3
-"""To meet a request. wandb-core decides when it uploads its own files, so that runs differ by one upload."""
 
 
 def points(stage: Stage, case: Case) -> list[Point]:
@@ -39,7 +36,7 @@ def kill_and_finish(case: Case, whole: Undisturbed, operation: str, nth: int, wh
     Raises:
         Failed: the final state differs, or a run fails.
     """
-    killed = any(_killed(case, Gate(operation, nth, acted=when == "after"), stage) for _ in range(_ATTEMPTS))
+    killed = any(_killed(case, Gate(operation, nth, acted=when == "after"), stage) for _ in range(ATTEMPTS))
     stage.repeat(case)
     stage.compare(case, whole.later, "the final state is another one:")
     return GOOD if killed else UNSENT

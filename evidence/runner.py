@@ -21,7 +21,7 @@ from evidence.commands.canary import CASES as CANARY
 from evidence.commands.case import Case
 from evidence.processes import HungError
 from evidence.report import report
-from evidence.stage import Failed, Point, Stage
+from evidence.stage import UNSENT, Failed, Point, Stage
 
 FAILED = "FAILED: "
 _Item = TypeVar("_Item")
@@ -45,7 +45,7 @@ class Examined:
     @property
     def tried(self) -> int:
         """The number of points, without those whose request was never sent again."""
-        return sum(result != crash.UNSENT for _, result in self.results)
+        return sum(result != UNSENT for _, result in self.results)
 
     def lines(self) -> Iterator[str]:
         """Yield a summary, then the failures grouped by reason, each group with a command that repeats one."""

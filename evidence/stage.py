@@ -15,6 +15,9 @@ from sandbox.runtime.faults import Fault
 from sandbox.scenario.reader import Scenario
 from sandbox.world import World
 
+ATTEMPTS = 3
+"""To meet a request: the last upload or heartbeat of a run is not sent in each, as wandb-core and the clock decide."""
+UNSENT = "never sent again"
 _UNAUTHORIZED = 401
 _SHOWN = 12  # differences of one point
 _OF_THE_WORLD = ("clock", "account_added", "account_removed")  # what a tenant has from its world, and keeps
