@@ -41,6 +41,8 @@ from provisioning.errors import InterruptedByUserError, ProvisioningError, Usage
 
 # A command imports the SDKs when it is called: they take 0.4 s, which --help and a wrong command line do not need.
 if TYPE_CHECKING:
+    from pydantic import SecretStr
+
     from provisioning.azure.client import Azure
     from provisioning.cli.session import Session
 
@@ -299,7 +301,7 @@ def _session(ui: Ui, given: dict[str, Any]) -> "Session":
     from provisioning.cli.session import Session
 
     base_url = given.get("wandb_base_url")
-    from_environment = wandb_key.pop_from_environment(os.environ)
+    from_environment: SecretStr | None = click.get_current_context().obj
     return Session(
         target=naming.target(given),
         ui=ui,
@@ -357,12 +359,15 @@ def _fail(ui: Ui, error: ProvisioningError, facts: dict[str, Any]) -> NoReturn:
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit."""
     streams.replace_unencodable()
+    key = wandb_key.pop_from_environment(
+        os.environ
+    )  # first: importing azure.identity already starts a process, `uname -p`
     # Python would print SDK warnings to stderr. Our own messages contain what matters in them.
     logging.getLogger().addHandler(logging.NullHandler())
     program = shell.command(*shell.program())
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        sys.exit(cli.main(arguments, prog_name=program, standalone_mode=False))
+        sys.exit(cli.main(arguments, prog_name=program, standalone_mode=False, obj=key))
     except OSError as error:
         if not streams.is_write_error(error):
             raise

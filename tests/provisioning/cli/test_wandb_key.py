@@ -4,6 +4,8 @@ import io
 import json
 import logging
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +21,7 @@ from provisioning import wandb_key
 from provisioning.azure.transport.errors import translated
 from provisioning.errors import ProvisioningError
 from sandbox.cloud import Cloud
+from tests.conftest import Load
 from tests.provisioning import chain
 from tests.provisioning.bench import GOOD_KEY, OPERATOR_ENV
 from tests.provisioning.conftest import Call
@@ -53,12 +56,31 @@ def test_a_file_takes_precedence_over_the_environment() -> None:
     assert wandb_key.provided(None, None, io.StringIO(NEW_KEY)) is None
 
 
-def test_the_key_is_removed_from_the_environment() -> None:
-    environ = {"WANDB_API_KEY": GOOD_KEY, "HOME": "/root"}
-    key = wandb_key.pop_from_environment(environ)
-    assert key is not None
-    assert key.get_secret_value() == GOOD_KEY
-    assert environ == {"HOME": "/root"}
+def test_no_child_process_inherits_the_key(cloud: Cloud, load: Load, tmp_path: Path) -> None:
+    """Importing azure.identity already starts one: `uname -p`."""
+    load({"extends": "contoso"})
+    uname = tmp_path / "uname"
+    uname.write_text(f"#!/bin/sh\nenv >> {tmp_path}/environment\n")
+    uname.chmod(0o755)
+    environment = cloud.environment("operator") | {"WANDB_API_KEY": GOOD_KEY}
+    subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "provisioning",
+            "plan",
+            "-g",
+            "rg-ml",
+            "--openai-account",
+            "aoai-ml",
+            "--key-vault",
+            "kv-ml",
+        ],
+        env=environment | {"PATH": f"{tmp_path}:{environment['PATH']}"},
+        capture_output=True,
+        check=False,
+    )
+    assert GOOD_KEY not in (tmp_path / "environment").read_text()
     assert wandb_key.pop_from_environment({"WANDB_API_KEY": ""}) is None
 
 
