@@ -27,10 +27,10 @@ def observe_for_removal(azure: Azure, target: Target, clock: Clock, *, restore: 
     """
     observed = observe(azure, target, clock)
     vault, account = observed.vault, observed.account
-    subscriptions = {subscription_id_of(each.id).lower() for each in (vault, account)}
+    subscriptions = {_subscription(each.id) for each in (vault, account)}
     listed = {each: _assignments(azure, each) for each in subscriptions}
     # Names of vaults are unique in Azure, so a scope with its name is an id that it had before it was moved.
-    left_behind = tuple(a for a in listed[subscription_id_of(vault.id).lower()] if former_vault(vault, a.scope))
+    left_behind = tuple(a for a in listed[_subscription(vault.id)] if former_vault(vault, a.scope))
     observed = replace(
         observed,
         assignments=azure.roles.at_and_below(vault.id),
@@ -51,6 +51,11 @@ def observe_for_removal(azure: Azure, target: Target, clock: Clock, *, restore: 
     if observed.secret.state in (SecretState.MISSING, SecretState.DELETED):
         return observed
     return replace(observed, sharing=_Sharing(azure, target, observed, listed).evidence())
+
+
+def _subscription(resource_id: str) -> str:
+    """Return a key: Azure does not spell the id of a subscription in the same case everywhere."""
+    return subscription_id_of(resource_id).lower()
 
 
 def _assignments(azure: Azure, scope: str) -> tuple[Assignment, ...]:
@@ -98,7 +103,7 @@ class _Sharing:
     def _use(self, other: AccountIdentities, readers: Collection[Principal]) -> str:
         if any(self._may_read(who) for who in other.principals):
             return "its identity may read the secret"
-        assignments = self._listed.get(subscription_id_of(other.id).lower(), ()) or (
+        assignments = self._listed.get(_subscription(other.id), ()) or (
             _assignments(self._azure, other.id) if readers else ()
         )
         listing = [a for a in assignments if within(other.id, a.scope) and self._permits(a, _READ_JOBS)]

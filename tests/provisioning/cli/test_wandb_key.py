@@ -62,20 +62,9 @@ def test_no_child_process_inherits_the_key(cloud: Cloud, load: Load, tmp_path: P
     uname = tmp_path / "uname"
     uname.write_text(f"#!/bin/sh\nenv >> {tmp_path}/environment\n")
     uname.chmod(0o755)
-    environment = cloud.environment("operator") | {"WANDB_API_KEY": GOOD_KEY}
+    environment = cloud.environment("operator") | OPERATOR_ENV | {"WANDB_API_KEY": GOOD_KEY}
     subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "provisioning",
-            "plan",
-            "-g",
-            "rg-ml",
-            "--openai-account",
-            "aoai-ml",
-            "--key-vault",
-            "kv-ml",
-        ],
+        [sys.executable, "-m", "provisioning", "plan"],
         env=environment | {"PATH": f"{tmp_path}:{environment['PATH']}"},
         capture_output=True,
         check=False,

@@ -113,8 +113,7 @@ class Latest:
         """Return the change that moves `latest` to the newest job's model, given the models of the job in hand; empty if it is
         right.
         """
-        models = [*own, *([self._newest] if self._newest else [])]
-        newest = max((each for each in models if is_of_a_job(each) and _job_created_at(each)), key=age, default=None)
+        newest = _newest_of([*own, *([self._newest] if self._newest else [])])
         if newest is None or (self._holder and self._holder.id == newest.id):
             return []
         return [point(self._api, self._collection, LATEST, newest.id)]
@@ -158,8 +157,7 @@ class Latest:
                 break
             if page.cursor and not further:
                 return False
-        models = [version for version in read if is_of_a_job(version) and _job_created_at(version)]
-        self._newest = max(models, key=age, default=None)
+        self._newest = _newest_of(read)
         self._holder = found.get(self._names[0])
         self._note(first.collection, max((version.number for version in read), default=-1))
         return True
@@ -198,6 +196,11 @@ def _one_at_a_time() -> Iterator[None]:
     finally:
         if taken:
             _reading.release()
+
+
+def _newest_of(versions: Iterable[Version]) -> Version | None:
+    """Return the newest job's model; None if no version is a job's."""
+    return max((each for each in versions if is_of_a_job(each) and _job_created_at(each)), key=age, default=None)
 
 
 def is_of_a_job(version: Version) -> bool:
