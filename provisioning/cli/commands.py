@@ -359,9 +359,8 @@ def _fail(ui: Ui, error: ProvisioningError, facts: dict[str, Any]) -> NoReturn:
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit."""
     streams.replace_unencodable()
-    key = wandb_key.pop_from_environment(
-        os.environ
-    )  # first: importing azure.identity already starts a process, `uname -p`
+    # Before any import of azure.identity, which starts a process: `uname -p`.
+    key = wandb_key.pop_from_environment(os.environ)
     # Python would print SDK warnings to stderr. Our own messages contain what matters in them.
     logging.getLogger().addHandler(logging.NullHandler())
     program = shell.command(*shell.program())
