@@ -36,6 +36,7 @@ from function_app.engine.outcomes import Mirrored
 from function_app.engine.planner import RULE, results_file, settled
 from function_app.engine.reporting import (
     FAILED,
+    OVERDUE,
     PAUSED,
     Reporting,
     alert_of,
@@ -324,7 +325,8 @@ class _Mirroring:
         if condition == (known.alerted if known else ""):
             return False
         if condition:
-            if not is_news(self.job, self.events, now, before):
+            after = (self.reporting.overdue_after or 0.0) if condition == OVERDUE else 0.0
+            if not is_news(self.job, self.events, now, before, after=after):
                 return False
             alert = alert_of(self.job, condition, self.events, now)
             try:

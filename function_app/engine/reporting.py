@@ -15,7 +15,7 @@ FAILED, PAUSED, OVERDUE = "failed", "paused", "overdue"
 _TITLE, _TEXT = 63, 1000
 """The longest title and text of an alert, in characters. W&B documents a title of under 64; a limit of the text is UNVERIFIED."""
 
-_NEWS_FOR = 24 * 3600.0  # seconds after the last event of a job, so that a backfill causes no alerts
+_NEWS_FOR = 24 * 3600.0  # seconds after a condition began, so that a backfill causes no alerts
 _FIGURES = (
     *("queue_s", "duration_s", "estimated_finish", "total_steps"),
     *("billed_tokens", "billed_hours", "grader_tokens", "cost", "estimated_cost"),
@@ -53,13 +53,18 @@ def condition_of(job: Job, events: Sequence[Event], now: float, overdue_after: f
     return OVERDUE if going_on and overdue_after is not None and quiet > overdue_after else ""
 
 
-def is_news(job: Job, events: Sequence[Event], now: float, before: str | None) -> bool:
-    """Return whether a condition is new enough for an alert: the last event is recent, or the last tick saw another status.
+def is_news(job: Job, events: Sequence[Event], now: float, before: str | None, *, after: float = 0.0) -> bool:
+    """Return whether a condition is new enough for an alert: it began recently, or the last tick saw another status.
 
     Args:
+        job: the job.
+        events: its events.
+        now: seconds since the epoch.
         before: the status at the last tick; None for a new job.
+        after: seconds from the last event to the beginning of the condition.
     """
-    return now - _last_news(job, events) <= _NEWS_FOR or (before not in (None, job.status) and before not in TERMINAL)
+    recent = now - _last_news(job, events) - after <= _NEWS_FOR
+    return recent or (before not in (None, job.status) and before not in TERMINAL)
 
 
 def alert_of(job: Job, condition: str, events: Sequence[Event], now: float) -> Alert:

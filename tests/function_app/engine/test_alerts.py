@@ -64,9 +64,12 @@ def test_people_are_alerted_once_to_each_pause(bench: Bench) -> None:
     assert titles(bench) == ["Fine-tuning paused", "Fine-tuning paused"]
 
 
-def test_people_are_alerted_once_to_a_job_without_news_after_the_configured_minutes(bench: Bench) -> None:
+@pytest.mark.parametrize(("settings", "between"), [({"alert_overdue_minutes": 10}, 120), ({}, 4 * 3600)])
+def test_people_are_alerted_once_to_a_job_without_news_after_the_configured_minutes(
+    bench: Bench, settings: dict[str, int], between: float
+) -> None:
     bench.world(a_job(created="-5m", outcome={"status": "running", "during": "preprocessing"}))
     for _ in range(8):
-        bench.tick(bench.engine(alert_overdue_minutes=10))
-        bench.cloud.clock.advance(120)
+        bench.tick(bench.engine(**settings))
+        bench.cloud.clock.advance(between)
     assert titles(bench) == ["Fine-tuning overdue"]
