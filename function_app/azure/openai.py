@@ -23,7 +23,7 @@ from function_app.azure.jobs import checkpoint_from, ends_in, event_from, job_fr
 from function_app.azure.refusals import refusal
 from function_app.data.fields import Fields, text, whole
 from function_app.data.trust import TRUST, untrusted
-from function_app.errors import AccessError, AccountBusyError, AccountError, NotThereError
+from function_app.errors import AccessError, AccountBusyError, AccountError, NotThereError, first_line
 from function_app.models import Checkpoint, Event, File, Job, ModelEnds
 from function_app.traffic import AZURE, asked
 
@@ -81,8 +81,9 @@ class Account:
         self._ends: dict[str, tuple[float, ModelEnds]] = {}
         self._asking_ends: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         self._listing_files = threading.Lock()
+        # Redirects are not followed: the key or token goes to this host alone, and httpx passes an `api-key` on to any other.
         http = openai.DefaultHttpxClient(
-            event_hooks={"request": [_count], "response": [self._note, bound]}, verify=trust
+            event_hooks={"request": [_count], "response": [self._note, bound]}, verify=trust, follow_redirects=False
         )
         with without_custom_headers():
             self._clients = [make(http) for make in (client, *others)]
@@ -336,7 +337,7 @@ class Account:
             raise AccountError(f"Cannot {doing} of {self.name}: {error}") from error
         except AzureError as error:
             raise AccessError(
-                f"No token for {self.name}: {str(error).strip().splitlines()[0]}",
+                f"No token for {self.name}: {first_line(error)}",
                 "On a laptop: `az login`. In Azure: give the app an identity, and AZURE_CLIENT_ID if it is user-assigned.",
             ) from error
 

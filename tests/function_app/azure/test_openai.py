@@ -4,13 +4,18 @@ import json
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import httpx2
 import pytest
+from azure.core.exceptions import ServiceRequestError
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import SecretStr
 
+from function_app.azure.accounts import azure_account
 from function_app.azure.jobs import KNOWN as OF_A_JOB
 from function_app.azure.jobs import checkpoint_from, event_from, job_from
 from function_app.azure.openai import Account
+from function_app.data.addresses import Endpoint
 from function_app.data.jobs.description import config_of, summary_of
 from function_app.data.jobs.job_log import JobLog
 from function_app.data.jobs.results import rows_from_events
@@ -326,6 +331,7 @@ REFUSALS: list[tuple[dict[str, Any], type[AccountError], str]] = [
         "without a valid id",
     ),
     ({"malformed_json": True}, AccountBusyError, "unexpected answer"),
+    ({"status": 307, "headers": {"location": CLOSED_ENDPOINT}}, AccountError, "redirects the request"),
 ]
 
 
@@ -336,6 +342,27 @@ def test_every_refusal_is_explained(bench: Bench, do: dict[str, Any], kind: type
         account(bench).jobs()
     assert type(caught.value) is kind
     assert caught.value.retry == (kind is AccountBusyError)
+
+
+def test_a_redirect_is_not_followed_so_that_the_key_stays_with_its_host(bench: Bench) -> None:
+    moved = {"status": 307, "headers": {"location": CLOSED_ENDPOINT}}
+    held = {"name": "aoai-ml", "group": "rg-ml", "api_key": "k" * 32}
+    closed = {"name": "aoai-closed", "group": "rg-ml"}
+    bench.world(accounts=[held, closed], faults=[{"op": "FineTuning_List", "do": moved}])
+    with pytest.raises(AccountError):
+        account(bench, azure_openai_api_key=SecretStr("k" * 32)).jobs()
+    asked = [str(exchange.request["url"]) for exchange in bench.cloud.world.trace.exchanges]
+    assert not [url for url in asked if url.startswith(CLOSED_ENDPOINT)]
+
+
+def test_a_sign_in_that_fails_without_a_word_is_that_accounts_failure(bench: Bench) -> None:
+    class Silent:
+        def get_token(self, *_: str, **__: Any) -> Any:
+            raise ServiceRequestError("")
+
+    trust = httpx2.create_ssl_context()
+    with pytest.raises(AccessError, match="No token for aoai-ml: ServiceRequestError"):
+        azure_account(Endpoint("aoai-ml.openai.azure.com"), ("v1",), Silent(), trust).jobs()
 
 
 def test_a_missing_role_is_distinguished_from_a_bad_token(bench: Bench) -> None:
