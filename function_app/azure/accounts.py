@@ -22,7 +22,9 @@ _PLATFORM = "https://api.openai.com/v1"
 
 
 class _Tokens:
-    """Entra tokens for the first scope; `switch` changes to the next one when the service rejects that."""
+    """Entra tokens for the first scope; `switch` changes to the next one when the service rejects that, and after the last one
+    to the first again, because a rejection may have had another reason.
+    """
 
     def __init__(self, identity: TokenCredential, scopes: Sequence[str]) -> None:
         self._identity = identity
@@ -32,11 +34,9 @@ class _Tokens:
         return self._identity.get_token(self._scopes[0]).token
 
     def switch(self) -> bool:
-        """Use the next scope; return False if there is none."""
-        if len(self._scopes) == 1:
-            return False
-        del self._scopes[0]
-        return True
+        """Use the next scope; return False if there is only one."""
+        self._scopes = [*self._scopes[1:], self._scopes[0]]
+        return len(self._scopes) > 1
 
 
 def accounts_from(settings: Settings, credential: Callable[[], TokenCredential]) -> list[Account]:

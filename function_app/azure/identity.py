@@ -51,9 +51,16 @@ class Identity:
       endpoint answered (azure-sdk-for-js#39566), and MSAL answers from its cache of errors for up to an hour.
     """
 
-    def __init__(self, create: Callable[[], Credential], *, now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        create: Callable[[], Credential],
+        *,
+        now: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._create = create
         self._now = now
+        self._clock = clock  # which nobody sets back
         self._credential = create()
         self._failed = 0
         self._lock = threading.Lock()
@@ -75,7 +82,7 @@ class Identity:
             azure.core.exceptions.AzureError: there is no token.
         """
         kind = (scopes, tenant_id, enable_cae)
-        asked = self._now()
+        asked = self._clock()
         with self._lock:
             turn = self._turns[kind]
         with turn:
@@ -88,7 +95,7 @@ class Identity:
             try:
                 token = self._ask(scopes, claims=claims, tenant_id=tenant_id, enable_cae=enable_cae, **more)
             except AzureError as error:
-                self._errors[kind] = self._now(), error
+                self._errors[kind] = self._clock(), error
                 self._renew()
                 raise
             self._kept[kind] = token

@@ -137,8 +137,12 @@ class WandbApi:
     @property
     def entity(self) -> str:
         """The owner of the project: from the settings, or the key's default entity."""
-        if self._entity is None:
-            self._entity = text(at(self.query(_VIEWER, {}), "viewer", "entity")) or ""
+        if not self._entity:
+            self._entity = text(at(self.query(_VIEWER, {}), "viewer", "entity"))
+        if not self._entity:
+            raise WandbBusyError(
+                f"W&B at {self.base_url} does not name the default entity of the API key.", "Set WANDB_ENTITY."
+            )
         return self._entity
 
     def states(self, job_ids: Sequence[str], *, accounts: Sequence[str] = ()) -> dict[str, RunState]:

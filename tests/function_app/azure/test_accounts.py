@@ -13,11 +13,11 @@ ACCOUNT = "https://aoai-ml.cognitiveservices.azure.com/"
 PROJECT = "https://aoai-ml.services.ai.azure.com/api/projects/support"
 
 
-def open_foundry(bench: Bench, **values: object) -> None:
+def open_foundry(bench: Bench, *faults: object, **values: object) -> None:
     """An AI Services account with one job of the account and one of a project."""
     jobs = [a_job(), a_job(id=OTHER_JOB, project="support")]
     account = {"name": "aoai-ml", "group": "rg-ml", "kind": "AIServices", "projects": ["support"], "jobs": jobs}
-    bench.world(accounts=[account | {"files": [a_file()]} | values])
+    bench.world(accounts=[account | {"files": [a_file()]} | values], faults=[*faults])
 
 
 @pytest.mark.parametrize(("endpoint", "job"), [(ACCOUNT, JOB), (PROJECT, OTHER_JOB)])
@@ -54,6 +54,15 @@ def test_a_token_that_is_refused_for_every_audience_is_reported(bench: Bench) ->
     [account] = bench.engine(azure_openai_endpoints=(PROJECT,)).accounts
     with pytest.raises(AccessError):
         account.jobs()
+
+
+def test_a_token_that_is_refused_once_is_not_given_up_for_the_life_of_the_process(bench: Bench) -> None:
+    refused = {"status": 401, "body": {"error": {"code": "401", "message": "Unauthorized"}}}
+    open_foundry(bench, {"op": "FineTuning_List", "when": {"times": 1}, "do": refused})
+    [account] = bench.engine(azure_openai_endpoints=(PROJECT,)).accounts
+    with pytest.raises(AccessError):
+        account.jobs()
+    assert [job.id for job in account.jobs()] == [OTHER_JOB]
 
 
 def test_variables_for_openais_own_client_change_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

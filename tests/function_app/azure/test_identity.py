@@ -120,6 +120,16 @@ def test_a_credential_that_keeps_failing_is_created_again() -> None:
     assert found.get_token(SCOPE).token == "token"
 
 
+def test_a_failure_before_the_clock_was_set_back_is_not_the_answer_afterwards() -> None:
+    times = iter([1_800_000_000.0, 1_700_000_000.0])
+    created = iter([Broken(), Working()])
+    found = Identity(lambda: next(created), now=lambda: next(times, 1_700_000_000.0))
+    for _ in range(FAILURES):
+        with pytest.raises(ClientAuthenticationError):
+            found.get_token(SCOPE)
+    assert found.get_token(SCOPE).token == "token"
+
+
 def test_threads_share_a_token_of_one_service_and_a_challenge_gets_a_new_one() -> None:
     working = Working()
     found = Identity(lambda: working)
@@ -158,7 +168,7 @@ def test_a_thread_that_waited_for_a_failure_does_not_ask_again() -> None:
         errors.append(caught.value)
 
     once = Once()
-    found = Identity(lambda: once, now=now)
+    found = Identity(lambda: once, clock=now)
     second = threading.Thread(target=ask)
     ask()
     second.join()

@@ -97,7 +97,7 @@ ODD: st.SearchStrategy[Any] = st.sampled_from(
 )
 
 
-def api_with(answer: object | Iterator[object]) -> WandbApi:
+def api_with(answer: object | Iterator[object], entity: str | None = "acme") -> WandbApi:
     """W&B with this answer to every request, or with these answers."""
     answers = answer if isinstance(answer, Iterator) else repeat(answer)
 
@@ -105,7 +105,7 @@ def api_with(answer: object | Iterator[object]) -> WandbApi:
         return httpx2.Response(200, content=json.dumps({"data": next(answers)}).encode())
 
     client = WandbClient("https://wandb.contoso.example", transport=httpx2.MockTransport(reply))
-    return WandbApi("fine-tuning", GivenKey(SecretStr("k" * 40)), client, entity="acme")
+    return WandbApi("fine-tuning", GivenKey(SecretStr("k" * 40)), client, entity=entity)
 
 
 def places(value: Any, where: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
@@ -145,6 +145,13 @@ def test_a_listing_without_an_end_is_given_up(name: str, monkeypatch: pytest.Mon
     pages = (json.loads(text.replace(JOB, f"run-{page}").replace("QXJ0", f"{page}")) for page in count())
     with pytest.raises(WandbBusyError, match="without an end"):
         read(api_with(pages))
+
+
+def test_an_entity_that_wandb_does_not_name_is_asked_for_again() -> None:
+    api = api_with(iter([{"viewer": None}, {"viewer": {"entity": "acme"}}]), entity=None)
+    with pytest.raises(WandbBusyError, match="default entity"):
+        _ = api.entity
+    assert api.entity == "acme"
 
 
 @pytest.mark.parametrize("answer", [None, {"bucket": None}, {"success": False}, {"success": None}])
