@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from function_app.data.fields import number
 from function_app.data.jobs.metrics import PROGRESS, STEP, number_in
 from function_app.models import TERMINAL, Event, Job
 
@@ -50,10 +51,11 @@ def read_log(events: Iterable[Event], status: str) -> JobLog:
     log = sorted({event.id or str(number): event for number, event in enumerate(events)}.values(), key=_moment)
     billed: dict[str, float] = {}
     for event in log:
-        if found := _BILLED.fullmatch(event.message.strip()):
-            billed[found["unit"]] = billed.get(found["unit"], 0.0) + float(found["amount"].replace(",", ""))
-    steps = {int(step): event.data for event in log if (step := number_in(event.data.get(STEP))) and step >= 1}
-    totals = [int(total) for data in steps.values() if (total := number_in(data.get(PROGRESS))) and total >= 1]
+        found = _BILLED.fullmatch(event.message.strip())
+        if found and (amount := _figure(found["amount"].replace(",", ""))) is not None:
+            billed[found["unit"]] = billed.get(found["unit"], 0.0) + amount
+    steps = {int(step): event.data for event in log if (step := _figure(event.data.get(STEP))) and step >= 1}
+    totals = [int(total) for data in steps.values() if (total := _figure(data.get(PROGRESS))) and total >= 1]
     return JobLog(
         started=_first(log, _STARTED),
         ended=_end(log, status),
@@ -83,6 +85,12 @@ def summary_of_log(job: Job, log: JobLog, now: float) -> dict[str, Any]:
     }
 
 
+def _figure(value: object) -> float | None:
+    """Return a number of a size that occurs; None for anything else."""
+    found = number_in(value)
+    return None if found is None else number(found)
+
+
 def _moment(event: Event) -> int:
     return event.created_at
 
@@ -107,7 +115,7 @@ def _grader_tokens(steps: Mapping[int, Mapping[str, Any]]) -> int | None:
     if not counted or len(counted) < max(steps):
         return None
     figures = (
-        (name, number_in(value))
+        (name, _figure(value))
         for models in counted.values()
         for usage in models.values()
         if isinstance(usage, Mapping)

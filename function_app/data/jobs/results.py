@@ -23,6 +23,7 @@ _LONGEST_LINE = 100_000  # characters; a results line has hundreds, and the csv 
 _HEAD = 64  # bytes that are enough to distinguish base64 from CSV
 _BASE64 = re.compile(rb"[A-Za-z0-9+/=\s]+")
 _STARTED, _SUCCEEDED = "Training started.", "Job succeeded."
+_HIGHEST_STEP = 2**31 - 1  # W&B's queries of a run's rows end there, and no job has as many
 _SPREAD_AT_MOST = 10_000  # rows, which must be kept in memory for it
 _STEP_MESSAGE = re.compile(r"Step (?P<step>\d+)(?:/\d+)?(?::| ,) (?P<metrics>.+)")
 _MESSAGE_METRICS = {
@@ -189,7 +190,7 @@ def _row(cells: Iterable[tuple[str, object]]) -> MetricRow | None:
     named = list(cells)
     values = values_of(named)
     step = values.pop(STEP, None)
-    if not values or step is None or step < 0 or not step.is_integer():
+    if not values or step is None or not 0 <= step <= _HIGHEST_STEP or not step.is_integer():
         return None
     return MetricRow(int(step), values, next((time_in(cell) for name, cell in named if name == TIMESTAMP), None))
 

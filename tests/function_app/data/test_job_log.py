@@ -81,6 +81,7 @@ def test_hours_of_a_reinforcement_job_are_billed_hours_and_several_billings_are_
     assert read_log(log_of([(CREATED, "Training tokens billed: many")]), "").billed_tokens is None
     assert read_log(log_of([(CREATED, "Training tokens billed: 7,223,000")]), "").billed_tokens == 7_223_000
     assert read_log(log_of([(CREATED, "Training hours billed: 1,500")]), "").billed_hours is None  # 1.5 or 1500
+    assert read_log(log_of([(CREATED, f"Training tokens billed: {'9' * 400}")]), "") == JobLog()
 
 
 def test_the_last_total_is_the_progress_and_grader_tokens_count_once_every_step_has_reported() -> None:
@@ -90,6 +91,8 @@ def test_the_last_total_is_the_progress_and_grader_tokens_count_once_every_step_
     assert read_log([*events, events[0]], "").grader_tokens == 360
     assert read_log(events[1:], "").grader_tokens is None
     assert read_log([metrics(1, total_steps="many", model_graders_token_usage={"x": 3})], "") == JobLog(grader_tokens=0)
+    huge = {"x": {"a_prompt_tokens": "1e308", "b_prompt_tokens": "1e308"}}
+    assert read_log([metrics(1, total_steps="1e300", model_graders_token_usage=huge)], "") == JobLog(grader_tokens=0)
 
 
 def test_a_negative_count_of_tokens_is_shown_nowhere() -> None:
