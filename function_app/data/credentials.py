@@ -28,6 +28,12 @@ _BEARER = re.compile(
 )
 """After Basic there is a digit, an equals sign or a capital within a word, unlike in "a basic understanding"."""
 _PARAMETER = re.compile(r"(?P<start>[?&#;](?P<name>[\w.-]{1,64})=)(?P<value>[^&\s\"'<>#]+)", re.ASCII)
+_CURL_USER = re.compile(
+    r"(?P<start>\bcurl\b[^\n;|]{0,200}?\s(?:-u|--user|-U|--proxy-user)[\s=]{0,3}[\\\"']{0,3}[^\s:\"'\\]{0,100}:)"
+    r"(?![$<{*%\[])(?!(?:(?:your|my|the)[_-]?)?(?:api[_-]?)?(?:pass(?:word|wd|phrase)?|pwd|secret|token|key)\b)[^\s\"'\\]+",
+    re.IGNORECASE | re.ASCII,
+)
+"""The password of `curl -u me:hunter2`, but no variable, and no placeholder such as `password`."""
 _FUNCTION_KEY = re.compile(r"code=[\w%=-]{40,}", re.ASCII)  # the key of an Azure function, in its address
 _ASSIGNED = re.compile(
     r"(?P<start>(?P<name>(?:authorization|pass(?:word|wd|phrase)|pwd|secret|key|token|cookie)[\w-]{0,20})"
@@ -49,26 +55,29 @@ _BEGINNING = re.compile(r"[\w-]{0,40}\Z", re.ASCII)  # of a name
 _KNOWN_FORMS = re.compile(
     r"(?<![\w-])eyJ[\w-]{8,}+\.eyJ[\w-]{8,}+\.[\w-]{8,}"  # JSON web tokens
     r"|\bsk-(?=[\w-]{0,200}\d)[\w-]{20,}"  # OpenAI
-    r"|\bgh[opsu]_[A-Za-z0-9]{30,}|\bgithub_pat_\w{30,}|\bglpat-[\w-]{20,}"
+    r"|\bgh[oprsu]_[A-Za-z0-9]{30,}|\bgithub_pat_\w{30,}|\bglpat-[\w-]{20,}"
     r"|\bhf_[A-Za-z0-9]{30,}"  # Hugging Face
     r"|\bAIza[\w-]{35}"  # Google
     r"|\b[rs]k_(?:live|test)_[A-Za-z0-9]{20,}"  # Stripe
     r"|(?<=hooks\.slack\.com/services/)[\w/]{20,}"
     r"|\bxox[abeprs]-[\w-]{10,}"  # Slack
-    r"|\bAKIA[0-9A-Z]{16}\b"  # AWS
+    r"|\bA[KS]IA[0-9A-Z]{16}\b"  # AWS
+    r"|(?<![A-Za-z0-9])[A-Za-z0-9]{52}JQQJ9[A-Za-z0-9]{27}(?:[A-Za-z0-9]{2}==)?(?![A-Za-z0-9])"  # Azure's services, also OpenAI
+    r"|(?<![\w.~-])[\w.~-]{3}\dQ~[\w.~-]{31,34}(?![\w~-])"  # client secrets of Entra
+    r"|\bwandb_v\d_\w{40,}"  # W&B
     r"|(?<=AccountKey=)[\w+/]{20,}=*|(?<=SharedAccessKey=)[\w+/]{20,}=*"  # connection strings of Azure
     r"|-----BEGIN (?:[A-Z]+ )*PRIVATE KEY-----[^-]{1,20000}(?:-----END (?:[A-Z]+ )*PRIVATE KEY-----)?",
     re.ASCII,
 )
 _KNOWN_WORDS = (
-    *("eyJ", "sk-", "gho_", "ghp_", "ghs_", "ghu_", "github_pat_", "glpat-", "hf_", "AIza", "k_live_", "k_test_"),
-    *("hooks.slack", "xox", "AKIA", "Key=", "PRIVATE KEY"),
+    *("eyJ", "sk-", "gho_", "ghp_", "ghr_", "ghs_", "ghu_", "github_pat_", "glpat-", "hf_", "AIza", "k_live_", "k_test_"),
+    *("hooks.slack", "xox", "AKIA", "ASIA", "JQQJ9", "Q~", "wandb_v", "Key=", "PRIVATE KEY"),
 )
 """Every text with one of these forms contains one of these words."""
 
 _SUSPICIOUS = (
     *(b"://", b"bearer", b"basic", b"auth", b"pass", b"pwd", b"secret", b"credential", b"cookie", b"headers"),
-    *(b"key", b"token", b"sas", b"sig", b"connection"),
+    *(b"key", b"token", b"sas", b"sig", b"connection", b"curl"),
     *(word.lower().encode() for word in _KNOWN_WORDS if "key" not in word.lower()),
     *(rb"\u", rb"\/"),
 )
@@ -134,6 +143,8 @@ def without_credentials_in_text(text: str) -> str:
     lower = text.lower()  # most texts have none of these words, which is found much faster than the patterns
     if not text.isascii() or "bearer" in lower or "basic" in lower:
         text = _BEARER.sub(rf"\g<scheme> {REDACTED}", text)
+    if "curl" in lower and ":" in text:
+        text = _CURL_USER.sub(rf"\g<start>{REDACTED}", text)
     if '"' in text and ":" in text and any(word in lower for word in _MEMBERS):
         text = _MEMBER.sub(_without_likely_member, text)
     if (":" in text or "=" in text) and any(word in lower for word in _ASSIGNABLE):

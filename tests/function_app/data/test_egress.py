@@ -149,6 +149,12 @@ def test_the_page_about_data_has_the_table_of_the_gate() -> None:
                 "glpat-" + "a1" * 10,
                 "AIza" + "a1-_x" * 7,
                 "sk_live_" + "a1" * 12,
+                "ghr_" + "a1" * 18,
+                "ASIA" + "A1B2" * 4,
+                "a1" * 26 + "JQQJ99BBACYeBjFX" + "a1" * 8,
+                "a1" * 26 + "JQQJ99BBACYeBjFX" + "a1" * 9 + "==",
+                "abc8Q~" + "a1-_.~b" * 4 + "abcdef",
+                "wandb_v1_" + "a1B" * 9 + "_" + "a1" * 24 + "a",
                 ".".join(["eyJhbGciOiJIUzI1NiJ9", "eyJzdWIiOiIxMjM0In0", "c2lnbmF0dXJl"]),
             )
         ),
@@ -169,6 +175,11 @@ def test_the_page_about_data_has_the_table_of_the_gate() -> None:
         ),
         ({"password": {"type": "string", "default": "x"}}, {"password": {"type": "string", "default": REDACTED}}),
         ("Basic dXNlcjpwYXNzd29yZA==", f"Basic {REDACTED}"),
+        *(
+            (f"curl {flag}{quote}me:hunter2{quote} https://h/", f"curl {flag}{quote}me:{REDACTED}{quote} https://h/")
+            for flag in ("-u ", "-u", "-sS -u ", "-X POST --user ", "--proxy-user=")
+            for quote in ("", "'", '\\"')
+        ),
         (
             '```json\n{"password": "hunter2", "n": 1.10}\n```',
             f'```json\n{{"password": "{REDACTED}", "n": 1.10}}\n```',
@@ -198,6 +209,9 @@ def test_a_credential_is_replaced_by_a_placeholder(value: Any, clean: Any) -> No
         {"max_tokens": 7, "key_points": "a", "tokens": "many", "monkey": "ape", "author": "Ann"},
         "mail me@host.example about https://host.example/@me",
         "the bearer of bad news",
+        "curl -u $USER:$PASS -u <user>:<password> -u user:password -u me https://h:8080/; sudo -u me:users ls; curl -o u:x",
+        f"commit {'a1' * 20}, sha256 {'a1' * 32}, {'aB1/' * 12}==, JQQJ99, ASIA, ASIAPACIFIC, 8Q~, wandb_v1_",
+        "curl -u " * 30_000 + "curl " + "-u a" * 30_000,
         "the key: a word; token=abc, max_tokens=123456789012, next_token: abcdef123456, secret: unbelievable",
         {"required": ["token", "city"], "name": "city", "value": "Oslo", "arguments": '{"city": "Oslo"}'},
     ],
