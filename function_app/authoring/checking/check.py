@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from function_app.authoring.checking.base_models import base_models_of
-from function_app.authoring.checking.encodings import not_jsonl
+from function_app.authoring.checking.encodings import not_jsonl, of_another_trainer
 from function_app.authoring.checking.examples import broken_rules
 from function_app.authoring.checking.rule_table import RULES
 from function_app.authoring.checking.rules import FORMATS, Finding, Service, Severity, method_of
@@ -180,6 +180,9 @@ def check_file(path: Path, question: Question, tokenizer: Tokenizer) -> Checked:
         checked.bom = head.startswith(BOM)
         if problem := not_jsonl(head):
             checked.add("not-jsonl", problem)
+            return checked
+        if problem := of_another_trainer(head):
+            checked.add("format", problem, severity=Severity.ERROR)
             return checked
         file.seek(0)
         kinds = _check_lines(file, checked)

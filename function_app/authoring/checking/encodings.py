@@ -1,8 +1,12 @@
-"""Recognize files that are not JSONL, so that they get one message with the remedy instead of an error for each line."""
+"""Recognize files that are not JSONL, or are for another trainer, so that they get one message with the remedy instead of an
+error for each line.
+"""
 
 import csv
 import json
 
+from function_app.data.fields import parsed
+from function_app.data.training.formats import SPECS
 from function_app.data.training.jsonl import BOM
 
 _MAGIC = (
@@ -17,6 +21,17 @@ _MAGIC = (
     (b"PAR1", "is a Parquet file: export it as JSONL, with pandas `to_json(orient='records', lines=True)`"),
     (b"%PDF", "is a PDF"),
 )
+_CHATS = "write each as messages with role and content"
+_OTHER_TRAINERS = (
+    (frozenset({"conversations"}), f"ShareGPT examples (conversations with from and value): {_CHATS}"),
+    (frozenset({"instruction", "output"}), f"Alpaca examples (instruction, input, output): {_CHATS}"),
+    (frozenset({"contents"}), f"Gemini examples (contents with parts): {_CHATS}"),
+    (
+        frozenset({"chosen", "rejected"}),
+        "pairs of chosen and rejected: write each as an input with messages, a preferred_output and a non_preferred_output",
+    ),
+)
+"""The keys of examples of other trainers, and what to do."""
 _UTF32 = (b"\xff\xfe\x00\x00", b"\x00\x00\xfe\xff")
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
@@ -44,6 +59,20 @@ def not_jsonl(head: bytes) -> str | None:
     if _is_mostly_objects(text):
         return None
     return "is binary, not text" if b"\0" in head[:4096] else _other_text(text)
+
+
+def of_another_trainer(head: bytes) -> str | None:
+    """Describe the format of a file whose examples are mostly of another trainer, with the remedy; None for other files.
+
+    Args:
+        head: the first 64 KiB of the file, or the whole file.
+    """
+    examples = [each for line in head.removeprefix(BOM).split(b"\n") if isinstance(each := parsed(line), dict)]
+    unknown = [each for each in examples if not any(spec.recognizes(each) for spec in SPECS.values())]
+    for keys, message in _OTHER_TRAINERS:
+        if sum(keys <= each.keys() for each in unknown) * 2 > len(examples):
+            return f"has {message}"
+    return None
 
 
 def _is_mostly_objects(text: str) -> bool:

@@ -127,6 +127,29 @@ TEXT = "".join(json.dumps(CHAT) + "\n" for _ in range(12))
 
 
 @pytest.mark.parametrize(
+    ("example", "message"),
+    [
+        ({"conversations": [{"from": "human", "value": "q"}, {"from": "gpt", "value": "a"}]}, "ShareGPT"),
+        ({"instruction": "q", "input": "", "output": "a"}, "Alpaca"),
+        ({"instruction": "q", "output": "a"}, "Alpaca"),
+        ({"prompt": "q", "chosen": "a", "rejected": "b"}, "chosen and rejected"),
+        ({"contents": [{"role": "user", "parts": [{"text": "q"}]}]}, "Gemini"),
+    ],
+)
+def test_a_file_in_the_format_of_another_trainer_gets_a_single_message(
+    tmp_path: Path, example: dict[str, Any], message: str
+) -> None:
+    path = tmp_path / "train.jsonl"
+    path.write_text((json.dumps(example) + "\n") * 3)
+    [finding] = checked(path).findings
+    assert (finding.rule, finding.severity, finding.line) == ("format", Severity.ERROR, None)
+    assert message in finding.message
+    assert "messages" in finding.message
+    path.write_text((json.dumps(example) + "\n") + TEXT)
+    assert [(each.rule, each.line) for each in checked(path).findings] == [("malformed", 1)]
+
+
+@pytest.mark.parametrize(
     ("content", "message"),
     [
         (b"", "is empty"),
