@@ -7,6 +7,7 @@ takes half a second, which other commands can save.
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
+from urllib.request import getproxies
 
 import httpx2
 from azure.core.credentials import TokenCredential
@@ -60,6 +61,7 @@ def engine_from(
     """
     from function_app.tracking.wandb.tracker import WandbTracker
 
+    _check_proxies()
     with ExitStack() as resources:
         identity = identity_of(settings, resources, managed_identity=managed_identity)
         finder = None
@@ -102,6 +104,7 @@ def _finder(
 @contextmanager
 def open_accounts(settings: Settings) -> Iterator[list[Account]]:
     """Open the accounts of the settings, for a command that does not use W&B."""
+    _check_proxies()
     with ExitStack() as resources:
         identity = identity_of(settings, resources)
         accounts = accounts_from(settings, identity)
@@ -118,9 +121,33 @@ def open_wandb(settings: Settings) -> Iterator["WandbApi"]:
     """Open the W&B project of the settings, for a command that does not use the accounts."""
     from function_app.tracking.wandb.core.sdk import prepare
 
+    _check_proxies()
     prepare()
     with ExitStack() as resources:
         yield _wandb_api(settings, _keys(settings, identity_of(settings, resources)), resources)
+
+
+def _check_proxies() -> None:
+    """Check the proxies in the variables that httpx reads.
+
+    Raises:
+        SettingsError: httpx cannot use one of them. The message does not quote it, because it may have a password.
+    """
+    for name in ("http", "https", "all"):
+        address = getproxies().get(name)
+        if not address:
+            continue
+        try:
+            httpx2.HTTPTransport(proxy=address if "://" in address else f"http://{address}", verify=False)
+        except ImportError:
+            raise SettingsError(
+                f"{name.upper()}_PROXY names a SOCKS proxy, for which a package is missing.",
+                "Install it with `pip install socksio`, or set the variable to an address such as http://proxy.example:8080.",
+            ) from None
+        except (ValueError, httpx2.InvalidURL):
+            raise SettingsError(
+                f"{name.upper()}_PROXY is not the address of a proxy.", "Write it as http://proxy.example:8080."
+            ) from None
 
 
 def _wandb_api(

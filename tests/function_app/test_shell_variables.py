@@ -1,7 +1,8 @@
-"""Nothing of the shell's variables for the W&B SDK gets into runs, redirects them, or stops a sync."""
+"""Nothing of the shell's variables for the W&B SDK gets into runs, redirects them, or stops a sync; a wrong proxy is named."""
 
 import pytest
 
+from function_app.errors import SettingsError
 from tests.function_app.conftest import JOB, PATIENCE, Bench, a_job, child
 
 OF_THE_SDK = {
@@ -41,3 +42,13 @@ def test_variables_of_the_sdk_change_nothing(bench: Bench, argv: tuple[str, ...]
     shown = {name: value for name, value in vars(run).items() if "leak" in str(value)}
     assert shown == {}
     assert (run.config["status"], len(run.used), len(run.logged)) == ("succeeded", 1, 1)
+
+
+@pytest.mark.parametrize("proxy", ["socks5://me:canary@127.0.0.1:9", "ftp://me:canary@h:9", "http://me:canary@h:port"])
+def test_a_proxy_that_cannot_be_used_is_named_but_not_quoted(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, proxy: str
+) -> None:
+    monkeypatch.setenv("ALL_PROXY", proxy)
+    with pytest.raises(SettingsError, match="ALL_PROXY") as caught:
+        bench.engine()
+    assert "canary" not in f"{caught.value.message} {caught.value.hint}"
