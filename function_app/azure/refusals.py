@@ -58,7 +58,11 @@ def _kind(status: int, code: str, words: str) -> tuple[type[AccountError], str, 
         return AccessError, "has no custom subdomain, which Entra tokens require", hint
     if 300 <= status < 400:
         what = "redirects the request to {doing}, and its key or token goes to no other address"
-        return AccountError, what, "Check the address in AZURE_OPENAI_ENDPOINTS, and what a gateway or proxy before it does."
+        return (
+            AccountError,
+            what,
+            "Check the address in AZURE_OPENAI_ENDPOINTS, and what a gateway or proxy before it does.",
+        )
     if status in (408, 409, 429) or status >= 500:
         return AccountBusyError, "is busy or failing and could not {doing}", ""
     return AccountError, "refused to {doing}", ""

@@ -111,7 +111,8 @@ def test_a_reward_without_an_evaluation_is_not_a_value_in_any_order_of_columns()
 
 
 @pytest.mark.parametrize(
-    "line", ["", "   ", "x,0.5", ",0.5", "-1,0.5", "-5,0.5", "4.5,0.5", "nan,0.5", "4,", "4", "4,-1", "step,a", "1e19,1"]
+    "line",
+    ["", "   ", "x,0.5", ",0.5", "-1,0.5", "-5,0.5", "4.5,0.5", "nan,0.5", "4,", "4", "4,-1", "step,a", "1e19,1"],
 )
 def test_a_line_without_a_step_or_without_a_value_is_not_a_row(line: str) -> None:
     assert [row.step for row in parse(f"step,loss\n1,0.5\n{line}\n9,0.5\n")] == [1, 9]

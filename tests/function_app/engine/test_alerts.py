@@ -1,5 +1,7 @@
 """When people are alerted, and how often."""
 
+from typing import Any
+
 import pytest
 
 from function_app.models import Result
@@ -66,7 +68,7 @@ def test_people_are_alerted_once_to_each_pause(bench: Bench) -> None:
 
 @pytest.mark.parametrize(("settings", "between"), [({"alert_overdue_minutes": 10}, 120), ({}, 4 * 3600)])
 def test_people_are_alerted_once_to_a_job_without_news_after_the_configured_minutes(
-    bench: Bench, settings: dict[str, int], between: float
+    bench: Bench, settings: dict[str, Any], between: float
 ) -> None:
     bench.world(a_job(created="-5m", outcome={"status": "running", "during": "preprocessing"}))
     for _ in range(8):
