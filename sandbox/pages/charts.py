@@ -13,7 +13,6 @@ from sandbox.pages.format import number
 Point = tuple[float, float]
 
 _BUCKETS = 150  # of a line, at most four points each
-_DOTS = 40  # a line with at most so many points shows them
 _FAMILIES = ("loss", "accuracy", "reward")
 _DATA = (("train", "train"), ("valid", "valid"), ("full_valid", "full"))  # prefix of a name, style
 _TITLES = {"loss": "Loss", "accuracy": "Token accuracy", "reward": "Reward"}
@@ -41,14 +40,12 @@ class Tick:
 
 @dataclass(frozen=True)
 class Line:
-    """One metric: its CSS style, its newest value, and the number of its points before thinning."""
+    """One metric, its CSS style and its newest value."""
 
     name: str
     style: str
     path: str
-    dots: Sequence[Point]
     last: float
-    count: int
 
 
 @dataclass(frozen=True)
@@ -101,8 +98,8 @@ def _chart(family: str, series: Mapping[str, Sequence[Point]], frame: Frame, unt
         title,
         f"{title} by training step. " + " ".join(_described(name, points) for name, points in series.items()),
         frame,
-        [Tick(_x(mark, x_range, frame), label) for mark, label in zip(x_marks, labels(x_marks), strict=True)],
-        [Tick(_y(mark, y_range, frame), label) for mark, label in zip(y_marks, labels(y_marks), strict=True)],
+        [Tick(_x(mark, x_range, frame), number(mark)) for mark in x_marks],
+        [Tick(_y(mark, y_range, frame), number(mark)) for mark in y_marks],
         [
             _line(name, style, points, x_range, y_range, frame)
             for (name, points), style in zip(series.items(), styles(series), strict=True)
@@ -119,8 +116,8 @@ def _described(name: str, points: Sequence[Point]) -> str:
 
 def _line(name: str, style: str, points: Sequence[Point], x_range: Point, y_range: Point, frame: Frame) -> Line:
     placed = [(_x(x, x_range, frame), _y(y, y_range, frame)) for x, y in thinned(points, _BUCKETS)]
-    path = "M" + "L".join(f"{x:g} {y:g}" for x, y in placed)
-    return Line(name, style, path, placed if len(placed) <= _DOTS else (), points[-1][1], len(points))
+    path = "M" + "L".join(f"{x:g} {y:g}" for x, y in placed) + "h0"  # a line of one point is a dot
+    return Line(name, style, path, points[-1][1])
 
 
 def _x(value: float, reach: Point, frame: Frame) -> float:
@@ -180,13 +177,3 @@ def ticks(low: float, high: float, about: int = 4) -> list[float]:
     step = next(m * power for m in (1, 2, 5, 10) if m * power >= raw * 0.999)
     first, last = math.floor(low / step + 1e-6), math.ceil(high / step - 1e-6)
     return [i * step for i in range(first, last + 1)]
-
-
-def labels(marks: Sequence[float]) -> list[str]:
-    """The labels of an axis, with as many decimals as the distance of its marks needs."""
-    step = marks[1] - marks[0] if len(marks) > 1 else 1.0
-    largest = max(map(abs, marks))
-    if largest and not 1e-4 <= largest < 1e7:
-        return [f"{mark:.3g}" for mark in marks]
-    decimals = max(0, -math.floor(math.log10(step) + 1e-9))
-    return [f"{mark + 0.0:,.{decimals}f}" for mark in marks]

@@ -219,22 +219,6 @@ def collections(world: World) -> list[Collection]:
     return sorted(found, key=lambda c: c.type)
 
 
-def title(collection: Collection) -> str:
-    """The name of the newest version's file; empty when it has none."""
-    newest = collection.latest or collection.versions[-1]
-    return str(newest.metadata.get("filename", ""))
-
-
-def makers(collection: Collection) -> list[Maker]:
-    """The runs that made its versions."""
-    return list({id(each.created_by): each.created_by for each in collection.versions if each.created_by}.values())
-
-
-def users(collection: Collection) -> list[Maker]:
-    """The runs that used its versions."""
-    return list({id(run): run for version in collection.versions for run in version.used_by}.values())
-
-
 def tables(artifact: Artifact, rows: int = ROWS_SHOWN) -> list[Table]:
     """The first rows of each W&B table that a version stores as JSON, except very large ones."""
     out = []

@@ -9,7 +9,7 @@ from urllib.parse import unquote
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from sandbox.pages import chain, format, runs, traffic  # noqa: A004 - the module of formats
+from sandbox.pages import chain, format, runs  # noqa: A004 - the module of formats
 from sandbox.pages.charts import Frame, charts
 from sandbox.pages.text import summary
 from sandbox.runtime.http import Call, Reply
@@ -46,7 +46,6 @@ def _home(world: World) -> dict[str, Any]:
         "runs": [(run, charts(run.series, _SMALL, until=run.of)[:2]) for run in shown],
         "jobs": runs.jobs(world, shown),
         "collections": runs.collections(world),
-        "tallies": traffic.by_service(world.trace.exchanges),
         "unmodelled": list(dict.fromkeys([*world.unmodelled, *world.denied])),
     }
 
@@ -98,12 +97,8 @@ def _environment() -> Environment:
         "moment": format.moment,
         "count": format.count,
         "shortened": format.shortened,
-        "service": traffic.title,
         "href": runs.href,
         "flat": runs.flat,
-        "title": runs.title,
-        "makers": runs.makers,
-        "users": runs.users,
         "breakable": _breakable,
     }
     environment.filters.update(filters)

@@ -3,10 +3,9 @@
 from collections.abc import Iterator, Sequence
 from textwrap import wrap
 
-from sandbox.pages import traffic
 from sandbox.pages.chain import chains
 from sandbox.pages.format import count, number, shortened
-from sandbox.pages.runs import RunView, collections, jobs, makers, runs, title, totals, users
+from sandbox.pages.runs import RunView, collections, jobs, runs, totals
 from sandbox.world import World
 
 WIDTH = 100
@@ -17,8 +16,8 @@ _MOST = 20  # lines of one kind; the page has more
 
 
 def summary(world: World) -> str:
-    """Write the chain, the runs, the artifacts and the traffic."""
-    parts = [_chain(world), _runs(world), _artifacts(world), _traffic(world)]
+    """Write the chain, the runs and the totals."""
+    parts = [_chain(world), _runs(world), _total(world)]
     return "\n\n".join("\n".join(shortened(_printable(line), WIDTH) for line in part) for part in parts)
 
 
@@ -64,25 +63,11 @@ def _run(run: RunView, mark: str) -> str:
     return f"  {mark} {name:<{_NAME}} {run.state:<9} {steps:>14} {loss:>10}"
 
 
-def _artifacts(world: World) -> Iterator[str]:
+def _total(world: World) -> Iterator[str]:
     found = collections(world)
-    yield "Datasets and models in W&B" + ("" if found else ": none")
-    for c in found[:_MOST]:
-        found_runs = (("made by", makers(c)), ("used by", users(c)))
-        parts = [f"{what} {', '.join(run.name for run in some)}" for what, some in found_runs if some]
-        name, versions = shortened(title(c) or c.name, 34), count(len(c.versions), "version")
-        yield f"  {c.type:<8} {name:<34} {versions:<10}  {'; '.join(parts)}"
-    yield from _rest(len(found), "collection")
-
-
-def _traffic(world: World) -> Iterator[str]:
-    requests, writes = world.trace.requests, len(world.trace.writes())
-    yield f"Traffic: {count(requests, 'request')}, {count(writes, 'write')}"
-    tallies = traffic.by_service(world.trace.exchanges)
-    if tallies:
-        yield f"  {'':<24} {'requests':>9} {'writes':>7} {'refused':>8} {'mean ms':>8}"
-    for t in tallies:
-        yield f"  {traffic.title(t.service):<24} {t.requests:>9,} {t.writes:>7,} {t.errors:>8,} {t.mean_ms:>8.1f}"
+    versions = count(sum(len(each.versions) for each in found), "version")
+    yield f"Datasets and models in W&B: {len(found)}, with {versions}"
+    yield f"Traffic: {count(world.trace.requests, 'request')}, {count(len(world.trace.writes()), 'write')}"
 
 
 def _rest(total: int, thing: str) -> Sequence[str]:
