@@ -3,6 +3,7 @@
 Locks: Microsoft, "Lock your resources to protect your infrastructure".
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -24,7 +25,7 @@ class Subscription:
     tenant_id: str
     state: str = "Enabled"
     assignment_limit: int = 4000
-    unregistered: tuple[str, ...] = ()
+    unregistered: Sequence[str] = ()
     delegated: bool = False
 
     @property

@@ -6,7 +6,7 @@ assignments", "Delegate Azure role assignment management to others with conditio
 
 import re
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sandbox.azure.roles import ROLES, Delegation, Role
@@ -35,7 +35,7 @@ class Assignment:
     condition: str | None = None
     condition_version: str | None = None
     condition_met: bool = True  # whether the condition, if there is one, is fulfilled for the calls
-    condition_refuses: tuple[str, ...] = ()  # actions that it refuses all the same
+    condition_refuses: Sequence[str] = ()  # actions that it refuses all the same
     description: str | None = None
     delegation: Delegation | None = None
     expires: float | None = None

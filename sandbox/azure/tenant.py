@@ -1,6 +1,6 @@
 """The state of the tenant: principals, subscriptions, accounts, vaults and their contents. No protocol here."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
 from typing import Any
@@ -200,7 +200,7 @@ class Account:
     location: str
     kind: str
     endpoint: str
-    projects: tuple[str, ...] = ()
+    projects: Sequence[str] = ()
     custom_subdomain: bool = True
     system_identity: str | None = None  # the principal's object id
     user_identities: dict[str, dict[str, str]] = field(default_factory=dict)  # ARM id -> principalId, clientId

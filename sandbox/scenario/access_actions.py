@@ -13,6 +13,9 @@ class Action(Script):
 
     def apply(self, builder: Builder) -> None:
         """Change the tenant now."""
+        self._change(builder)
+
+    def _change(self, builder: Builder) -> None:
         raise NotImplementedError
 
 
@@ -24,8 +27,7 @@ class AddAccessPolicy(PolicyScript, Action):
 
     vault: str
 
-    def apply(self, builder: Builder) -> None:
-        """See Action."""
+    def _change(self, builder: Builder) -> None:
         if vault := builder.vault(self.vault):
             given = builder.access_policy(self)
             known = _entry(vault, given.object_id, given.application_id)
@@ -44,8 +46,7 @@ class RemoveAccessPolicy(Action):
     principal: str
     application_id: str | None = None
 
-    def apply(self, builder: Builder) -> None:
-        """See Action."""
+    def _change(self, builder: Builder) -> None:
         if vault := builder.vault(self.vault):
             known = _entry(vault, builder.principal_id(self.principal), self.application_id)
             vault.policies = [p for p in vault.policies if p is not known]
@@ -56,8 +57,7 @@ class AssignRole(AssignmentScript, Action):
 
     effective: bool = False
 
-    def apply(self, builder: Builder) -> None:
-        """See Action."""
+    def _change(self, builder: Builder) -> None:
         now, later = builder.tenant.clock.time(), builder.tenant.transitions.rbac_propagation
         effective = now if self.effective else now + later
         builder.tenant.rbac.add(builder.assignment(self, created=now, effective=effective))
@@ -70,8 +70,7 @@ class RemoveRole(Action):
     role: str | None = None
     scope: str = "subscription"
 
-    def apply(self, builder: Builder) -> None:
-        """See Action."""
+    def _change(self, builder: Builder) -> None:
         rbac = builder.tenant.rbac
         rbac.assignments = {k: a for k, a in rbac.assignments.items() if not self._means(builder, a)}
 
@@ -90,8 +89,7 @@ class ChangeRole(RemoveRole):
     condition_met: bool = True
     description: str | None = None
 
-    def apply(self, builder: Builder) -> None:
-        """See Action."""
+    def _change(self, builder: Builder) -> None:
         for assignment in builder.tenant.rbac.assignments.values():
             if self._means(builder, assignment):
                 if "condition" in self.model_fields_set:
@@ -108,8 +106,7 @@ class ChangeRole(RemoveRole):
 class AddLock(LockScript, Action):
     """Put a lock on something, as in the scenario's `locks`."""
 
-    def apply(self, builder: Builder) -> None:
-        """See Action."""
+    def _change(self, builder: Builder) -> None:
         builder.add_lock(self)
 
 
@@ -118,16 +115,14 @@ class RemoveLock(Action):
 
     name: str
 
-    def apply(self, builder: Builder) -> None:
-        """See Action."""
+    def _change(self, builder: Builder) -> None:
         builder.tenant.locks = [lock for lock in builder.tenant.locks if lock.name != self.name]
 
 
 class AssignPolicy(PolicyAssignmentScript, Action):
     """Assign a policy, as in the scenario's `policies`; one of the same name is replaced."""
 
-    def apply(self, builder: Builder) -> None:
-        """See Action."""
+    def _change(self, builder: Builder) -> None:
         builder.assign_policy(self)
 
 
@@ -136,16 +131,14 @@ class RemovePolicy(Action):
 
     name: str
 
-    def apply(self, builder: Builder) -> None:
-        """See Action."""
+    def _change(self, builder: Builder) -> None:
         builder.tenant.policies = [policy for policy in builder.tenant.policies if policy.name != self.name]
 
 
 class Deny(DenyAssignmentScript, Action):
     """Add a deny assignment, as in the scenario's `deny_assignments`."""
 
-    def apply(self, builder: Builder) -> None:
-        """See Action."""
+    def _change(self, builder: Builder) -> None:
         builder.add_deny_assignment(self)
 
 
@@ -155,8 +148,7 @@ class ChangeSubscription(Action):
     name: str = "contoso-ml"
     state: Literal["Enabled", "Warned", "PastDue", "Disabled"]
 
-    def apply(self, builder: Builder) -> None:
-        """See Action."""
+    def _change(self, builder: Builder) -> None:
         for subscription in builder.tenant.subscriptions.values():
             if subscription.name == self.name:
                 subscription.state = self.state

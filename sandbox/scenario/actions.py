@@ -11,13 +11,13 @@ from sandbox.scenario.tenant import PrincipalScript, VaultScript, VersionScript
 # --- vaults and secrets -----------------------------------------------------------------------------------------------
 
 
-class VaultAction(Action):
+class _OnVault(Action):
     """An action on a vault by name."""
 
     vault: str
 
 
-class ChangeVault(VaultAction):
+class ChangeVault(_OnVault):
     """Change what is given: the access model (`rbac`), network rules, tags. A tag with the value null is removed."""
 
     rbac: bool | None = None
@@ -27,38 +27,34 @@ class ChangeVault(VaultAction):
     public_network: bool | None = None
     purge_protection: bool | None = None
 
-    def apply(self, builder: Builder) -> None:
-        """See Action."""
+    def _change(self, builder: Builder) -> None:
         if vault := builder.vault(self.vault):
             for name in self.model_fields_set - {"vault", "tags"}:
                 setattr(vault, name, getattr(self, name))
             vault.tags = _merged(vault.tags, self.tags)
 
 
-class DeleteVault(VaultAction):
+class DeleteVault(_OnVault):
     """Delete a vault: it is recoverable, its role assignments are gone."""
 
-    def apply(self, builder: Builder) -> None:
-        """See Action."""
+    def _change(self, builder: Builder) -> None:
         if vault := builder.vault(self.vault):
             vault.deleted = builder.tenant.clock.time()
             builder.tenant.rbac.forget(vault.id)
 
 
-class RecoverVault(VaultAction):
+class RecoverVault(_OnVault):
     """Recover a deleted vault."""
 
-    def apply(self, builder: Builder) -> None:
-        """See Action."""
+    def _change(self, builder: Builder) -> None:
         if vault := builder.tenant.vaults.get(self.vault.lower()):
             vault.deleted = None
 
 
-class PurgeVault(VaultAction):
+class PurgeVault(_OnVault):
     """Remove a vault for good; its name is free."""
 
-    def apply(self, builder: Builder) -> None:
-        """See Action."""
+    def _change(self, builder: Builder) -> None:
         if vault := builder.tenant.vaults.pop(self.vault.lower(), None):
             builder.tenant.rbac.forget(vault.id)
 
@@ -69,8 +65,7 @@ class MoveVault(Action):
     vault: str
     group: str
 
-    def apply(self, builder: Builder) -> None:
-        """See Action."""
+    def _change(self, builder: Builder) -> None:
         if vault := builder.vault(self.vault):
             vault.id = builder.tenant.resource_id(self.group, "Microsoft.KeyVault/vaults", vault.name)
 
@@ -78,8 +73,7 @@ class MoveVault(Action):
 class AddVault(VaultScript, Action):
     """Create a vault, as in the scenario's `vaults`."""
 
-    def apply(self, builder: Builder) -> None:
-        """See Action."""
+    def _change(self, builder: Builder) -> None:
         builder.add_vault(self)
 
 
@@ -89,15 +83,14 @@ class WriteSecret(VersionScript, Action):
     vault: str
     name: str
 
-    def apply(self, builder: Builder) -> None:
-        """See Action."""
+    def _change(self, builder: Builder) -> None:
         if vault := builder.vault(self.vault):
             secret = vault.secrets.setdefault(self.name.lower(), Secret(self.name))
             if secret.deleted is None:
                 builder.add_version(secret, self)
 
 
-class SecretAction(Action):
+class _OnSecret(Action):
     """An action on a secret by name."""
 
     vault: str
@@ -108,7 +101,7 @@ class SecretAction(Action):
         return vault.secrets.get(self.name.lower()) if vault else None
 
 
-class ChangeSecret(SecretAction):
+class ChangeSecret(_OnSecret):
     """Change attributes of the newest version of a secret, or of every version (`all_versions`)."""
 
     enabled: bool | None = None
@@ -117,8 +110,7 @@ class ChangeSecret(SecretAction):
     tags: dict[str, str | None] = Field(default_factory=dict)
     all_versions: bool = False
 
-    def apply(self, builder: Builder) -> None:
-        """See Action."""
+    def _change(self, builder: Builder) -> None:
         secret, now = self._found(builder), int(builder.tenant.clock.time())
         for version in secret.versions[slice(0 if self.all_versions else -1, None)] if secret else []:
             if self.enabled is not None:
@@ -131,29 +123,26 @@ class ChangeSecret(SecretAction):
             version.updated = now
 
 
-class DeleteSecret(SecretAction):
+class DeleteSecret(_OnSecret):
     """Delete a secret: it is recoverable."""
 
-    def apply(self, builder: Builder) -> None:
-        """See Action."""
+    def _change(self, builder: Builder) -> None:
         if secret := self._found(builder):
             secret.deleted = int(builder.tenant.clock.time())
 
 
-class RecoverSecret(SecretAction):
+class RecoverSecret(_OnSecret):
     """Recover a deleted secret."""
 
-    def apply(self, builder: Builder) -> None:
-        """See Action."""
+    def _change(self, builder: Builder) -> None:
         if secret := self._found(builder):
             secret.deleted = None
 
 
-class PurgeSecret(SecretAction):
+class PurgeSecret(_OnSecret):
     """Remove a secret for good."""
 
-    def apply(self, builder: Builder) -> None:
-        """See Action."""
+    def _change(self, builder: Builder) -> None:
         if vault := builder.vault(self.vault):
             vault.secrets.pop(self.name.lower(), None)
 
@@ -174,8 +163,7 @@ class ChangeAccount(Action):
     state: str | None = None
     tags: dict[str, str | None] = Field(default_factory=dict)
 
-    def apply(self, builder: Builder) -> None:
-        """See Action."""
+    def _change(self, builder: Builder) -> None:
         account = builder.account(self.account)
         if account is None:
             return
@@ -195,8 +183,7 @@ class DeleteAccount(Action):
 
     account: str
 
-    def apply(self, builder: Builder) -> None:
-        """See Action."""
+    def _change(self, builder: Builder) -> None:
         account: Account | None = builder.account(self.account)
         if account is not None:
             builder.set_system_identity(account, there=False)
@@ -212,8 +199,7 @@ class ChangeFunctionApp(Action):
     state: str | None = None
     functions: list[str] | None = None
 
-    def apply(self, builder: Builder) -> None:
-        """See Action."""
+    def _change(self, builder: Builder) -> None:
         for app in builder.tenant.function_apps.values():
             if app.name == self.name:
                 app.settings = _merged(app.settings, self.settings)
@@ -224,8 +210,7 @@ class ChangeFunctionApp(Action):
 class AddPrincipal(PrincipalScript, Action):
     """Add a principal to the directory, as in the scenario's `principals`."""
 
-    def apply(self, builder: Builder) -> None:
-        """See Action."""
+    def _change(self, builder: Builder) -> None:
         builder.add_principal(self)
         builder.set_members(self.name, self.members)
 
@@ -235,8 +220,7 @@ class DeletePrincipal(Action):
 
     principal: str
 
-    def apply(self, builder: Builder) -> None:
-        """See Action."""
+    def _change(self, builder: Builder) -> None:
         builder.tenant.principals.pop(builder.principal_id(self.principal), None)
 
 
@@ -247,8 +231,7 @@ class ChangeMembers(Action):
     add: list[str] = Field(default_factory=list)
     remove: list[str] = Field(default_factory=list)
 
-    def apply(self, builder: Builder) -> None:
-        """See Action."""
+    def _change(self, builder: Builder) -> None:
         builder.set_members(self.group, self.add)
         builder.set_members(self.group, self.remove, belong=False)
 
@@ -258,8 +241,7 @@ class Advance(Action):
 
     seconds: Duration
 
-    def apply(self, builder: Builder) -> None:
-        """See Action."""
+    def _change(self, builder: Builder) -> None:
         builder.tenant.clock.advance(self.seconds)
 
 

@@ -2,6 +2,11 @@
 
 import uuid
 from collections.abc import Iterable
+from copy import deepcopy
+from dataclasses import fields
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
 
 from sandbox.azure.governance import ROOT, Lock, Subscription
 from sandbox.azure.policy import BUILT_IN, Definition, PolicyAssignment, rule
@@ -27,6 +32,8 @@ from sandbox.scenario.tenant import (
     VaultScript,
     VersionScript,
 )
+
+_State = TypeVar("_State")
 
 
 class Builder:
@@ -113,20 +120,14 @@ class Builder:
     def add_account(self, script: AccountScript) -> None:
         """An Azure OpenAI account, its control plane."""
         tenant = self.tenant
-        account = Account(
+        host = script.host if script.endpoint else f"{script.name}.{tenant.names.openai_suffix}"
+        account = _made(
+            Account,
+            script,
             id=self.account_id(script),
-            name=script.name,
-            location=script.location,
-            kind=script.kind,
-            endpoint=f"https://{script.host if script.endpoint else f'{script.name}.{tenant.names.openai_suffix}'}/",
-            projects=tuple(script.projects),
-            custom_subdomain=script.custom_subdomain,
-            local_auth=script.local_auth,
-            firewall=script.firewall,
-            public_network=script.public_network,
-            tags=dict(script.tags),
-            limits=dict(script.limits),
-            models=dict(script.models),
+            endpoint=f"https://{host}/",
+            system_identity=None,
+            user_identities={},
         )
         tenant.accounts[account.id.lower()] = account
         if script.system_identity:
@@ -160,20 +161,7 @@ class Builder:
 
     def add_function_app(self, script: FunctionAppScript) -> None:
         """A function app with its identities."""
-        app = FunctionApp(
-            id=self.id(script.group, f"Microsoft.Web/sites/{script.name}"),
-            name=script.name,
-            location=script.location,
-            state=script.state,
-            functions=list(script.functions),
-            settings=dict(script.settings),
-            tags=dict(script.tags),
-            python=script.python,
-            package_version=script.package_version,
-            alerts=list(script.alerts),
-            alert_emails=script.alert_emails,
-            import_errors=list(script.import_errors),
-        )
+        app = _made(FunctionApp, script, id=self.id(script.group, f"Microsoft.Web/sites/{script.name}"))
         self.tenant.function_apps[app.id.lower()] = app
         for name in [script.identity] if isinstance(script.identity, str) else script.identity:
             if name == "system":
@@ -188,25 +176,16 @@ class Builder:
         if script.elsewhere:
             tenant.foreign_vaults.add(script.name.lower())
             return
-        tenant.vaults[script.name.lower()] = Vault(
+        tenant.vaults[script.name.lower()] = _made(
+            Vault,
+            script,
             id=self.id(script.group, f"Microsoft.KeyVault/vaults/{script.name}"),
-            name=script.name,
-            location=script.location,
             uri=f"https://{script.name}.{tenant.names.vault_suffix}/",
-            rbac=script.rbac,
             policies=[self.access_policy(p) for p in script.policies],
             secrets={s.name.lower(): self._secret(s) for s in script.secrets},
-            tags=dict(script.tags),
             purge_protection=script.purge_protection or None,
-            soft_delete=script.soft_delete,
-            retention_days=script.retention_days,
             ip_rules=[str(rule) for rule in script.ip_rules],
-            public_network=script.public_network,
-            firewall=script.firewall,
             deleted=now if script.deleted else None,
-            tenant_id=script.tenant_id,
-            changed_by=script.changed_by,
-            deployment=script.deployment,
         )
 
     def _secret(self, script: SecretScript) -> Secret:
@@ -220,29 +199,17 @@ class Builder:
         """A new version of a secret."""
         now, days = int(self.tenant.clock.time()), script.expires_in_days
         created = now - int(script.created_days_ago * 86400)
+        name = uuid.uuid5(uuid.NAMESPACE_URL, f"version {len(secret.versions)} of {secret.name}").hex
+        expires = None if days is None else now + int(days * 86400)
         secret.versions.append(
-            SecretVersion(
-                uuid.uuid5(uuid.NAMESPACE_URL, f"version {len(secret.versions)} of {secret.name}").hex,
-                script.value,
-                created,
-                created,
-                enabled=script.enabled,
-                expires=None if days is None else now + int(days * 86400),
-                content_type=script.content_type,
-                tags=script.tags,
-            )
+            _made(SecretVersion, script, version=name, created=created, updated=created, expires=expires)
         )
 
     # --- access -----------------------------------------------------------------------------------------------------
 
     def access_policy(self, script: PolicyScript) -> AccessPolicy:
         """An entry of a vault's access policies."""
-        permissions = {
-            "keys": list(script.keys),
-            "secrets": list(script.secrets),
-            "certificates": list(script.certificates),
-            "storage": list(script.storage),
-        }
+        permissions = {kind: list(getattr(script, kind)) for kind in ("keys", "secrets", "certificates", "storage")}
         return AccessPolicy(self.principal_id(script.principal), permissions, script.application_id, script.tenant_id)
 
     def assignment(self, script: AssignmentScript, *, created: float = 0.0, effective: float = 0.0) -> Assignment:
@@ -252,7 +219,9 @@ class Builder:
         delegation = self._delegation(script) if script.may_assign else None
         condition = script.condition or (delegation.condition if delegation else None)
         late = tenant.transitions.inherited_propagation if effective > created and scope.startswith(ROOT) else 0.0
-        return Assignment(
+        return _made(
+            Assignment,
+            script,
             name=script.name or assignment_name(scope, who, script.role),
             scope=scope,
             role_id=self.role_id(script.role),
@@ -262,9 +231,6 @@ class Builder:
             effective=effective,
             condition=condition,
             condition_version="2.0" if condition else None,
-            condition_met=script.condition_met,
-            condition_refuses=tuple(script.condition_refuses),
-            description=script.description,
             delegation=delegation,
             expires=None if script.expires_in is None else tenant.clock.time() + script.expires_in,
             data_delay=late,
@@ -280,13 +246,10 @@ class Builder:
 
     def add_role(self, script: RoleScript) -> None:
         """A custom role."""
-        made = Role(
-            _guid(f"role {script.name}"),
-            script.name,
-            script.actions,
-            script.not_actions,
-            script.data_actions,
-            script.not_data_actions,
+        made = _made(
+            Role,
+            script,
+            id=_guid(f"role {script.name}"),
             assignable=[self.scope(each) for each in script.assignable],
         )
         self.tenant.rbac.roles = {**self.tenant.rbac.roles, made.id: made}
@@ -296,15 +259,7 @@ class Builder:
     def add_subscription(self, script: SubscriptionScript) -> None:
         """A subscription, below its management group."""
         tenant = self.tenant
-        made = Subscription(
-            script.id.lower(),
-            script.name,
-            script.tenant_id or tenant.tenant_id,
-            script.state,
-            script.assignment_limit,
-            tuple(script.unregistered),
-            script.delegated,
-        )
+        made = _made(Subscription, script, id=script.id.lower(), tenant_id=script.tenant_id or tenant.tenant_id)
         tenant.subscriptions[made.id] = made
         tenant.rbac.above[made.scope.lower()] = self._above(script.management_group)
 
@@ -335,7 +290,7 @@ class Builder:
 
     def add_lock(self, script: LockScript) -> None:
         """A lock."""
-        self.tenant.locks.append(Lock(script.name, self.scope(script.scope), script.level, script.notes))
+        self.tenant.locks.append(_made(Lock, script, scope=self.scope(script.scope)))
 
     def assign_policy(self, script: PolicyAssignmentScript) -> None:
         """An assigned policy; one of the same name is replaced."""
@@ -344,29 +299,27 @@ class Builder:
         else:
             changes = tuple(script.changes.items())
             definition = Definition(script.name, script.name, script.type, rule(script.condition), changes)
-        made = PolicyAssignment(
-            script.name,
-            self.scope(script.scope),
-            definition,
-            script.effect,
-            script.parameters,
-            script.initiative,
-            tuple(map(self.scope, script.exclude)),
-            script.enforced,
-        )
+        excluded = tuple(map(self.scope, script.exclude))
+        made = _made(PolicyAssignment, script, scope=self.scope(script.scope), definition=definition, excluded=excluded)
         self.tenant.policies = [p for p in self.tenant.policies if p.name != made.name] + [made]
 
     def add_deny_assignment(self, script: DenyAssignmentScript) -> None:
         """A deny assignment."""
         everybody = script.principals == "everybody"
         ids = [EVERYBODY] if everybody else map(self.principal_id, script.principals)
-        denied = Role("", script.name, script.actions, script.not_actions, script.data_actions, script.not_data_actions)
+        denied = _made(Role, script, id="")
         excluded = frozenset(map(self.principal_id, script.exclude))
         self.tenant.rbac.denies.append(
             DenyAssignment(
                 _guid(f"deny {script.name}"), script.name, self.scope(script.scope), denied, frozenset(ids), excluded
             )
         )
+
+
+def _made(kind: type[_State], script: BaseModel, **other: Any) -> _State:
+    """Return a part of the tenant with the fields of its script that have the same names, and others."""
+    names = {each.name for each in fields(kind)} & type(script).model_fields.keys() - other.keys()  # type: ignore[arg-type] # a dataclass
+    return kind(**{name: deepcopy(getattr(script, name)) for name in names}, **other)
 
 
 def _guid(of: str) -> str:

@@ -1,80 +1,27 @@
 """An event of a scenario: other people's actions, and the moment when they happen."""
 
+import re
 from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, create_model, model_validator
 
 from sandbox.runtime.events import Trigger
-from sandbox.scenario.access_actions import (
-    Action,
-    AddAccessPolicy,
-    AddLock,
-    AssignPolicy,
-    AssignRole,
-    ChangeRole,
-    ChangeSubscription,
-    Deny,
-    RemoveAccessPolicy,
-    RemoveLock,
-    RemovePolicy,
-    RemoveRole,
-)
-from sandbox.scenario.actions import (
-    AddPrincipal,
-    AddVault,
-    Advance,
-    ChangeAccount,
-    ChangeFunctionApp,
-    ChangeMembers,
-    ChangeSecret,
-    ChangeVault,
-    DeleteAccount,
-    DeletePrincipal,
-    DeleteSecret,
-    DeleteVault,
-    MoveVault,
-    PurgeSecret,
-    PurgeVault,
-    RecoverSecret,
-    RecoverVault,
-    WriteSecret,
-)
+from sandbox.scenario import access_actions, actions
+from sandbox.scenario.access_actions import Action
 from sandbox.scenario.builder import Builder
 from sandbox.scenario.tenant import Script
 
+_ACTIONS = {
+    re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower(): (kind | None, None)
+    for module in (access_actions, actions)
+    for name, kind in vars(module).items()
+    if isinstance(kind, type) and issubclass(kind, Action) and kind is not Action and not name.startswith("_")
+}
+"""The classes of actions, by their names in a scenario: AddVault is add_vault."""
 
-class Do(Script):
+
+class Do(create_model("_Actions", __base__=Script, **_ACTIONS)):  # type: ignore[misc] # as pydantic documents it
     """One action: a mapping with one key, the action's name."""
-
-    add_access_policy: AddAccessPolicy | None = None
-    remove_access_policy: RemoveAccessPolicy | None = None
-    assign_role: AssignRole | None = None
-    remove_role: RemoveRole | None = None
-    change_role: ChangeRole | None = None
-    add_lock: AddLock | None = None
-    remove_lock: RemoveLock | None = None
-    assign_policy: AssignPolicy | None = None
-    remove_policy: RemovePolicy | None = None
-    deny: Deny | None = None
-    change_subscription: ChangeSubscription | None = None
-    change_vault: ChangeVault | None = None
-    delete_vault: DeleteVault | None = None
-    recover_vault: RecoverVault | None = None
-    purge_vault: PurgeVault | None = None
-    add_vault: AddVault | None = None
-    move_vault: MoveVault | None = None
-    write_secret: WriteSecret | None = None
-    change_secret: ChangeSecret | None = None
-    delete_secret: DeleteSecret | None = None
-    recover_secret: RecoverSecret | None = None
-    purge_secret: PurgeSecret | None = None
-    change_account: ChangeAccount | None = None
-    delete_account: DeleteAccount | None = None
-    change_function_app: ChangeFunctionApp | None = None
-    add_principal: AddPrincipal | None = None
-    delete_principal: DeletePrincipal | None = None
-    change_members: ChangeMembers | None = None
-    advance: Advance | None = None
 
     @model_validator(mode="after")
     def _one_action(self) -> Self:
@@ -85,7 +32,7 @@ class Do(Script):
     @property
     def name(self) -> str:
         """The action's name."""
-        return next(iter(self.model_fields_set))
+        return str(next(iter(self.model_fields_set)))
 
     @property
     def action(self) -> Action:

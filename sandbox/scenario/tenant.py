@@ -89,30 +89,24 @@ class VersionScript(Script):
     tags: dict[str, str] | None = None
 
 
-class SecretScript(Script):
+class SecretScript(VersionScript):
     """A secret that is there from the start: its `versions`, oldest first, or one version in short."""
 
     name: str
-    value: str | None = None
-    enabled: bool = True
-    expires_in_days: float | None = None
-    created_days_ago: float = 0
-    content_type: str | None = None
-    tags: dict[str, str] | None = None
+    value: str = ""
     versions: list[VersionScript] = []
     deleted: bool = False
 
     @model_validator(mode="after")
     def _said_once(self) -> Self:
         in_short = self.model_fields_set - {"name", "versions", "deleted"}
-        if bool(in_short) == bool(self.versions) or (in_short and self.value is None):
+        if bool(in_short) == bool(self.versions) or (in_short and "value" not in in_short):
             raise ValueError("a secret has a value, or a list of versions")
         return self
 
     def history(self) -> list[VersionScript]:
         """Its versions, oldest first."""
-        one = self.model_dump(exclude={"name", "versions", "deleted"})
-        return self.versions or [VersionScript.model_validate(one)]
+        return self.versions or [self]
 
 
 class VaultScript(Script):

@@ -2,9 +2,10 @@
 
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from sandbox.runtime.clock import Clock
+from sandbox.scenario.tenant import Script
 from sandbox.wandb.options import ServerOptions
 from sandbox.wandb.runs import SILENCE, Nullable, RunState
 from sandbox.wandb.store import Store
@@ -13,39 +14,33 @@ from sandbox.wandb.users import REGISTRY, Entity, EntityKind, Organization, Role
 Key = Annotated[str, Field(min_length=40)]  # what the SDK accepts as a key
 
 
-class Strict(BaseModel):
-    """A part of a scenario. Unknown keys are errors."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class UserScript(Strict):
+class UserScript(Script):
     """A person: API keys, and the default entity of their runs (by default the person's own)."""
 
     username: str
     name: str = ""
     email: str = ""
-    keys: list[Key] = []
+    keys: list[Key] = Field(default_factory=list)
     default_entity: str | None = None
 
 
-class TeamScript(Strict):
+class TeamScript(Script):
     """A team, its members by username, and the organization it belongs to."""
 
     name: str
-    members: dict[str, Role] = {}
+    members: dict[str, Role] = Field(default_factory=dict)
     organization: str | None = None
 
 
-class OrganizationScript(Strict):
+class OrganizationScript(Script):
     """An organization: the entity that owns its registries, and the registries (without `wandb-registry-`)."""
 
     name: str
     entity: str
-    registries: list[str] = []
+    registries: list[str] = Field(default_factory=list)
 
 
-class RunScript(Strict):
+class RunScript(Script):
     """A run that exists at the start: `config` as people see it, `history` as rows, `age` in virtual seconds.
 
     `raw_config` adds entries as they are stored, as an old SDK or a script left them: one that is no object makes the
@@ -59,28 +54,28 @@ class RunScript(Strict):
     user: str
     name: str | None = None
     state: RunState = RunState.FINISHED
-    config: dict[str, Any] = {}
-    summary: dict[str, Any] = {}
-    history: list[dict[str, Any]] = []
-    tags: list[str] = []
+    config: dict[str, Any] = Field(default_factory=dict)
+    summary: dict[str, Any] = Field(default_factory=dict)
+    history: list[dict[str, Any]] = Field(default_factory=list)
+    tags: list[str] = Field(default_factory=list)
     notes: str | None = None
     group: str | None = None
     job_type: str | None = None
     age: float = 0.0
-    raw_config: dict[str, Any] = {}
-    null_fields: set[Nullable] = set()
+    raw_config: dict[str, Any] = Field(default_factory=dict)
+    null_fields: set[Nullable] = Field(default_factory=set)
     sdk_mark: bool = True
     moved_from: str | None = None
     deleted: bool = False
 
 
-class WandbScript(Strict):
+class WandbScript(Script):
     """W&B at the start."""
 
-    users: list[UserScript] = []
-    teams: list[TeamScript] = []
-    organizations: list[OrganizationScript] = []
-    runs: list[RunScript] = []
+    users: list[UserScript] = Field(default_factory=list)
+    teams: list[TeamScript] = Field(default_factory=list)
+    organizations: list[OrganizationScript] = Field(default_factory=list)
+    runs: list[RunScript] = Field(default_factory=list)
     server: ServerOptions = Field(default_factory=ServerOptions)
 
     @model_validator(mode="after")
