@@ -15,7 +15,7 @@ from urllib.parse import parse_qs
 
 from sandbox.azure.identity import TOKEN_SECONDS, Tokens
 from sandbox.azure.tenant import Principal, Tenant
-from sandbox.runtime.http import Call, Caller, Operation, Reply, ServiceError
+from sandbox.runtime.http import Call, Caller, Operation, Reply, Service, ServiceError
 
 _OAUTH = "/{tenant}/oauth2/v2.0"
 _SHARED_TENANTS = ("organizations", "common")  # for sign-ins that do not name a tenant
@@ -33,7 +33,7 @@ class _Device:
     approved_by: str | None = None
 
 
-class Entra:
+class Entra(Service):
     """The login host of this cloud."""
 
     name = "entra"
@@ -53,10 +53,6 @@ class Entra:
     def serves(self, host: str) -> bool:
         """This cloud's login host."""
         return host == self._tenant.names.login
-
-    def identify(self, operation: Operation, call: Call) -> tuple[str, bool]:
-        """See Service."""
-        return operation.id, operation.writes
 
     def authenticate(self, call: Call) -> Caller | None:
         """Accept every caller, because the credentials are in the forms."""

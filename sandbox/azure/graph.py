@@ -11,12 +11,12 @@ from typing import Any
 from sandbox.azure.bodies import IdsBody
 from sandbox.azure.identity import Tokens
 from sandbox.azure.tenant import Principal, Tenant
-from sandbox.runtime.http import Call, Caller, Operation, Reply, ServiceError
+from sandbox.runtime.http import Call, Caller, Operation, Reply, Service, refused
 
 _KINDS = {"User": "user", "Group": "group", "ServicePrincipal": "servicePrincipal", "Application": "application"}
 
 
-class Graph:
+class Graph(Service):
     """Microsoft Graph v1.0."""
 
     name = "graph"
@@ -46,22 +46,14 @@ class Graph:
         """This cloud's Graph."""
         return host == self._tenant.names.graph
 
-    def identify(self, operation: Operation, call: Call) -> tuple[str, bool]:
-        """See Service."""
-        return operation.id, operation.writes
-
     def authenticate(self, call: Call) -> Caller | None:
         """A token for Graph."""
         return self._tokens.verify(call, (f"https://{self._tenant.names.graph}",))
 
-    def unknown(self, call: Call) -> Reply:
-        """See Service."""
-        return _error(501, "notImplemented", f"{call.method} {call.path} is not modelled").reply
-
     def malformed(self, call: Call, why: str) -> Reply:
         """See Service."""
         del call
-        return _error(400, "BadRequest", f"Unable to read JSON request payload: {why}").reply
+        return refused(400, "BadRequest", f"Unable to read JSON request payload: {why}").reply
 
     # --- operations ----------------------------------------------------------------------------------------------
 
@@ -100,7 +92,7 @@ class Graph:
     def _one(self, call: Call, kind: str, which: Callable[[Principal], bool]) -> Reply:
         for principal in self._all(kind, which):
             return Reply(200, _shown(principal))
-        raise _error(404, "Request_ResourceNotFound", f"Resource '{call.params['id']}' does not exist.")
+        raise refused(404, "Request_ResourceNotFound", f"Resource '{call.params['id']}' does not exist.")
 
 
 def _for_people(handle: Callable[[Call], Reply]) -> Callable[[Call], Reply]:
@@ -108,7 +100,7 @@ def _for_people(handle: Callable[[Call], Reply]) -> Callable[[Call], Reply]:
 
     def allowed(call: Call) -> Reply:
         if call.who.kind != "User":
-            raise _error(403, "Authorization_RequestDenied", "Insufficient privileges to complete the operation.")
+            raise refused(403, "Authorization_RequestDenied", "Insufficient privileges to complete the operation.")
         return handle(call)
 
     return allowed
@@ -118,7 +110,7 @@ def _matched(call: Call, pattern: str) -> str:
     """Return the value that the filter searches for, in lower case."""
     match = re.fullmatch(pattern, call.query.get("$filter", ""))
     if match is None:
-        raise _error(400, "Request_UnsupportedQuery", f"Unsupported filter: {call.query.get('$filter', '(none)')}")
+        raise refused(400, "Request_UnsupportedQuery", f"Unsupported filter: {call.query.get('$filter', '(none)')}")
     return match[1].lower()
 
 
@@ -136,7 +128,3 @@ def _shown(principal: Principal) -> dict[str, Any]:
     kind = "ManagedIdentity" if principal.managed_identity else "Application"
     names = [principal.app_id]
     return shape | {"appId": principal.app_id, "servicePrincipalType": kind, "servicePrincipalNames": names}
-
-
-def _error(status: int, code: str, message: str) -> ServiceError:
-    return ServiceError(status, {"error": {"code": code, "message": message}})

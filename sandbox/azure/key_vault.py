@@ -19,7 +19,7 @@ from sandbox.azure.key_vault_errors import (
 )
 from sandbox.azure.policy import SECRET, denials
 from sandbox.azure.tenant import Secret, SecretVersion, Tenant, Vault
-from sandbox.runtime.http import Call, Caller, Operation, Reply, ServiceError
+from sandbox.runtime.http import Call, Caller, Operation, Reply, Service, ServiceError
 
 _ACTIONS = {  # access-policy permission -> data action (Microsoft, "Migrate to Azure RBAC", permission table)
     "get": "getSecret/action",
@@ -34,7 +34,7 @@ _PAGE = 25
 _TAGS = 15
 
 
-class KeyVault:
+class KeyVault(Service):
     """Every vault of the tenant, found by its host name."""
 
     name = "keyvault"
@@ -64,10 +64,6 @@ class KeyVault:
         vault = self._tenant.vaults.get(name.lower())
         return suffix == self._tenant.names.vault_suffix and vault is not None and vault.live
 
-    def identify(self, operation: Operation, call: Call) -> tuple[str, bool]:
-        """See Service."""
-        return operation.id, operation.writes
-
     def authenticate(self, call: Call) -> Caller | None:
         """Require a token for Key Vault. Otherwise answer with the challenge that tells the client where to get one."""
         try:
@@ -82,10 +78,6 @@ class KeyVault:
             authority = f"https://{self._tenant.names.login}/{self._home(call)}"
             challenge = f'Bearer authorization="{authority}", resource="{self._tenant.names.vault_audience}"'
             raise error(401, "Unauthorized", message, headers={"www-authenticate": challenge}) from None
-
-    def unknown(self, call: Call) -> Reply:
-        """See Service."""
-        return error(501, "NotImplementedHere", f"{call.method} {call.path} is not modelled").reply
 
     def malformed(self, call: Call, why: str) -> Reply:
         """See Service."""

@@ -1,10 +1,8 @@
 """Key Vault's refusals: shapes by its REST error codes, texts as public captures show them."""
 
-from typing import Any
-
 from sandbox.azure.policy import PolicyAssignment
 from sandbox.azure.tenant import Secret, Vault
-from sandbox.runtime.http import Caller, ServiceError
+from sandbox.runtime.http import Caller, ServiceError, refused
 
 CLIENT_ADDRESS = "203.0.113.7"  # the address that the network rules see for every client
 
@@ -13,10 +11,8 @@ def error(
     status: int, code: str, message: str, inner: str | None = None, headers: dict[str, str] | None = None
 ) -> ServiceError:
     """Return a refusal in the shape of Key Vault."""
-    body: dict[str, Any] = {"code": code, "message": message}
-    if inner:
-        body["innererror"] = {"code": inner}
-    return ServiceError(status, {"error": body}, headers)
+    more = {"innererror": {"code": inner}} if inner else {}
+    return refused(status, code, message, headers, **more)
 
 
 def missing(name: str) -> ServiceError:

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from sandbox.azure.arm.insights import component_id
 from sandbox.azure.identity import Tokens
 from sandbox.azure.tenant import Tenant
-from sandbox.runtime.http import Call, Caller, Operation, Reply, ServiceError
+from sandbox.runtime.http import Call, Caller, Operation, Reply, Service, refused
 
 
-class Logs:
+class Logs(Service):
     """The logs of a cloud."""
 
     name = "logs"
@@ -27,26 +27,18 @@ class Logs:
         """The one host of the cloud."""
         return host == self._tenant.names.logs
 
-    def identify(self, operation: Operation, call: Call) -> tuple[str, bool]:
-        """See Service."""
-        return operation.id, operation.writes
-
     def authenticate(self, call: Call) -> Caller | None:
         """See Service."""
         return self._tokens.verify(call, (f"https://{self._tenant.names.logs}",))
 
-    def unknown(self, call: Call) -> Reply:
-        """See Service."""
-        return _error(501, "NotImplementedHere", f"{call.method} {call.path} is not modelled").reply
-
     def malformed(self, call: Call, why: str) -> Reply:
         """See Service."""
-        return _error(400, "BadArgumentError", why).reply
+        return refused(400, "BadArgumentError", why).reply
 
     def _query(self, call: Call) -> Reply:
         resource = f"/{call.params['resource']}"
         if not self._tenant.may(call.who.object_id, "Microsoft.Insights/components/query/read", resource):
-            raise _error(403, "InsufficientAccessError", "The credentials have insufficient access for this operation")
+            raise refused(403, "InsufficientAccessError", "The credentials have insufficient access for this operation")
         query = str(call.json["query"])
         lines = [
             line
@@ -60,7 +52,3 @@ class Logs:
             "rows": [[line] for line in lines[-1:]],
         }
         return Reply(200, {"tables": [table]})
-
-
-def _error(status: int, code: str, message: str) -> ServiceError:
-    return ServiceError(status, {"error": {"code": code, "message": message}})

@@ -50,6 +50,13 @@ class Role:
     delegation: Delegation | None = None  # the condition in the role's definition
     assignable: Sequence[str] = ()  # of a custom role: the scopes where it can be assigned; built-in ones: everywhere
 
+    @property
+    def permission(self) -> dict[str, list[str]]:
+        """The patterns as ARM shows them."""
+        named = {"actions": self.actions, "notActions": self.not_actions}
+        named |= {"dataActions": self.data_actions, "notDataActions": self.not_data_actions}
+        return {name: list(patterns) for name, patterns in named.items()}
+
     def permits(self, action: str, *, data: bool) -> bool:
         """Whether this role, by itself, permits the action (or data action)."""
         yes, no = (self.data_actions, self.not_data_actions) if data else (self.actions, self.not_actions)

@@ -8,11 +8,18 @@ from dataclasses import dataclass, field
 from xml.etree import ElementTree as ET
 
 from sandbox.runtime.clock import Clock
-from sandbox.runtime.http import Call, Caller, Operation, Reply, ServiceError
+from sandbox.runtime.http import Call, Caller, Operation, Reply, Service, ServiceError
 
 ACCOUNT = "stfinetune"
 AUDIENCE = "https://storage.azure.com"
 _BLOBS, _QUEUES = f"{ACCOUNT}.blob.core.windows.net", f"{ACCOUNT}.queue.core.windows.net"
+SETTINGS = {
+    "SYNC_SCHEDULE": "0 */2 * * * *",
+    "AzureWebJobsStorage__credential": "managedidentity",
+    "AzureWebJobsStorage__blobServiceUri": f"https://{_BLOBS}/",
+    "AzureWebJobsStorage__queueServiceUri": f"https://{_QUEUES}/",
+}
+"""The schedule and the storage account in the settings of a function app."""
 _MESSAGES = {
     "BlobNotFound": (404, "The specified blob does not exist."),
     "ContainerNotFound": (404, "The specified container does not exist."),
@@ -45,7 +52,7 @@ class Blob:
 
 
 @dataclass
-class Storage:
+class Storage(Service):
     """One account."""
 
     clock: Clock

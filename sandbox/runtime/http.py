@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
@@ -115,6 +115,13 @@ class ServiceError(Exception):
         self.reply = Reply(status, body, headers or {})
 
 
+def refused(
+    status: int, code: str, message: str, headers: Mapping[str, str] | None = None, **more: Any
+) -> ServiceError:
+    """A refusal in the envelope that most of Azure's services have."""
+    return ServiceError(status, {"error": {"code": code, "message": message, **more}}, headers)
+
+
 @dataclass(frozen=True)
 class Operation:
     """One operation: `id` is the official operationId (faults and counts are addressed by it).
@@ -143,7 +150,7 @@ class Operation:
         return re.compile(out + "/?", re.IGNORECASE)
 
 
-class Service(Protocol):
+class Service:
     """A stand-in for one real service, found by host name."""
 
     name: str
@@ -151,18 +158,21 @@ class Service(Protocol):
 
     def serves(self, host: str) -> bool:
         """Whether requests for this host are for this service."""
+        raise NotImplementedError
 
     def identify(self, operation: Operation, call: Call) -> tuple[str, bool]:
-        """The operation's name for faults, counts and traces, and whether it writes.
-
-        Mostly `(operation.id, operation.writes)`. GraphQL has only one path, so both depend on the body.
-        """
+        """The operation's name for faults, counts and traces, and whether it writes."""
+        del call
+        return operation.id, operation.writes
 
     def authenticate(self, call: Call) -> Caller | None:
         """Return the caller. Raise ServiceError in the service's format if the credentials are missing or wrong."""
+        raise NotImplementedError
 
     def unknown(self, call: Call) -> Reply:
         """Return the answer to a path without an operation. It names the path, so that a test that needs it fails clearly."""
+        return refused(501, "NotImplementedHere", f"{call.method} {call.host}{call.path} is not modelled").reply
 
     def malformed(self, call: Call, why: str) -> Reply:
         """The answer to a body that is not JSON."""
+        raise NotImplementedError

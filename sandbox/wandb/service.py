@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from graphql import GraphQLSyntaxError
 from pydantic import ValidationError
 
-from sandbox.runtime.http import Call, Caller, Operation, Reply, ServiceError
+from sandbox.runtime.http import Call, Caller, Operation, Reply, Service, ServiceError
 from sandbox.wandb.files import BUCKET, HOST, BadDigestError, BadUrlError, artifact_file_path
 from sandbox.wandb.graphql.context import Context
 from sandbox.wandb.graphql.executor import GraphQLPost, statement
@@ -24,7 +24,7 @@ _ARTIFACT_FILE = "/artifactsV2/{region}/{entity}/{project}/{collection}/{artifac
 LOOPBACK = frozenset({"127.0.0.1", "localhost"})
 
 
-class Wandb:
+class Wandb(Service):
     """The service. `store` is its state; `unsupported` lists requests that the sandbox does not model."""
 
     name = "wandb"

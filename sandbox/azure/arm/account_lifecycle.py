@@ -4,10 +4,10 @@ import uuid
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sandbox.azure.arm.errors import arm_error, authorize, complying, not_found, resource_scope
-from sandbox.azure.bodies import NewAccountBody, is_region
+from sandbox.azure.arm.common import authorize, complying, not_found, require_region, resource_scope
+from sandbox.azure.bodies import NewAccountBody
 from sandbox.azure.tenant import Account, Tenant
-from sandbox.runtime.http import Call, Operation, Reply
+from sandbox.runtime.http import Call, Operation, Reply, refused
 
 _KIND = "Microsoft.CognitiveServices/accounts"
 _ONE = "/subscriptions/{sub}/resourceGroups/{group}/providers/Microsoft.CognitiveServices/accounts/{name}"
@@ -37,9 +37,9 @@ class AccountLifecycle:
             raise not_found(tenant, call.params)
         body = complying(tenant, scope, {"type": _KIND, "name": name}, call.read(NewAccountBody))
         if scope.lower() in tenant.accounts:
-            raise arm_error(409, "RequestConflict", f"{name} exists, and replacing it is not modelled.")
+            raise refused(409, "RequestConflict", f"{name} exists, and replacing it is not modelled.")
         if scope.lower() in tenant.deleted_accounts:
-            raise arm_error(  # as quoted in terraform-provider-azurerm's issues; status UNVERIFIED
+            raise refused(  # as quoted in terraform-provider-azurerm's issues; status UNVERIFIED
                 409,
                 "FlagMustBeSetForRestore",
                 f"An existing resource with ID '{scope}' has been soft-deleted. To restore the resource, you must specify "
@@ -47,13 +47,10 @@ class AccountLifecycle:
             )
         subdomain = body["properties"].get("customSubDomainName")
         if subdomain in {a.name for a in (*tenant.accounts.values(), *tenant.deleted_accounts.values())}:
-            raise arm_error(
+            raise refused(
                 409, "CustomDomainInUse", "Please pick a different name. The subdomain name is not available."
             )
-        if not is_region(body["location"]):
-            raise arm_error(
-                400, "LocationNotAvailableForResourceType", f"The location '{body['location']}' is not available."
-            )
+        require_region(body["location"], _KIND)
         account = Account(
             id=scope,
             name=name,
@@ -72,7 +69,7 @@ class AccountLifecycle:
         authorize(self._tenant, call, f"Microsoft.CognitiveServices/{action}", f"/subscriptions/{call.params['sub']}")
         found = self._tenant.deleted_accounts.get(resource_scope(call, _KIND).lower())
         if found is None or found.location.lower() != call.params["location"].lower():
-            raise arm_error(404, "ResourceNotFound", f"The deleted account {call.params['name']} was not found.")
+            raise refused(404, "ResourceNotFound", f"The deleted account {call.params['name']} was not found.")
         return found
 
     def _get_deleted(self, call: Call) -> Reply:

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sandbox.azure.arm.errors import arm_error, authorization_failed, authorize, complying, require_deletable
+from sandbox.azure.arm.common import authorization_failed, authorize, complying, page, require_deletable
 from sandbox.azure.bodies import AssignmentBody
 from sandbox.azure.rbac import Assignment, within
 from sandbox.azure.roles import ASSIGN, UNASSIGN, Role
 from sandbox.azure.tenant import Tenant
-from sandbox.runtime.http import Call, Operation, Reply
+from sandbox.runtime.http import Call, Operation, Reply, refused
 
 _SCOPED = "/{+scope}/providers/Microsoft.Authorization/"
 _PAGE = 50
@@ -45,12 +45,7 @@ class Authorization:
         scope = self._authorize(call, "roleAssignments/read")
         now, condition = self._tenant.clock.time(), call.query.get("$filter", "")
         found = [a for a in self._tenant.rbac.active(now) if self._listed(a, scope, condition)]
-        start = call.number("$skiptoken", 0)
-        body: dict[str, Any] = {"value": [self._shown(a) for a in found[start : start + _PAGE]]}
-        if len(found) > start + _PAGE:
-            query = f"api-version={call.query['api-version']}&$skipToken={start + _PAGE}"
-            body["nextLink"] = f"https://{call.host}{call.path}?{query}"
-        return Reply(200, body)
+        return page(call, found, _PAGE, self._shown)
 
     def _listed(self, assignment: Assignment, scope: str, condition: str) -> bool:
         rbac = self._tenant.rbac
@@ -63,7 +58,7 @@ class Authorization:
             return (above or below) and assignment.principal_id.lower() == match[1].lower()
         if match := re.fullmatch(r"assignedTo\('([^']+)'\)", condition):
             return above and assignment.principal_id.lower() in rbac.ids_of(match[1])
-        raise arm_error(400, "UnsupportedQuery", f"The filter '{condition}' is not supported.")
+        raise refused(400, "UnsupportedQuery", f"The filter '{condition}' is not supported.")
 
     def _get(self, call: Call) -> Reply:
         scope = self._authorize(call, "roleAssignments/read")
@@ -73,7 +68,7 @@ class Authorization:
         assignment, now = self._tenant.rbac.assignments.get(name.lower()), self._tenant.clock.time()
         ended = assignment is not None and (assignment.expires or now + 1) <= now
         if assignment is None or ended or not (within(assignment.scope, scope) and within(scope, assignment.scope)):
-            raise arm_error(404, "RoleAssignmentNotFound", f"The role assignment '{name}' is not found.")
+            raise refused(404, "RoleAssignmentNotFound", f"The role assignment '{name}' is not found.")
         return assignment
 
     def _create(self, call: Call) -> Reply:
@@ -90,14 +85,14 @@ class Authorization:
                     known.description, known.condition = wanted.description, wanted.condition
                     known.condition_version = wanted.condition_version
                     return Reply(200, self._shown(known))
-                raise arm_error(
+                raise refused(
                     400,
                     "RoleAssignmentUpdateNotPermitted",
                     "Tenant ID, application ID, principal ID, and scope are not allowed to be updated.",
                 )
             if same:
                 bare = known.name.replace("-", "")
-                raise arm_error(
+                raise refused(
                     409,
                     "RoleAssignmentExists",
                     f"The role assignment already exists. The ID of the existing role assignment is {bare}.",
@@ -116,7 +111,7 @@ class Authorization:
         for subscription in self._tenant.subscriptions.values():
             within_it = [a for a in self._tenant.rbac.assignments.values() if within(a.scope, subscription.scope)]
             if within(scope, subscription.scope) and len(within_it) >= subscription.assignment_limit:
-                raise arm_error(
+                raise refused(
                     400,
                     "RoleAssignmentLimitExceeded",
                     f"The number of role assignments in the subscription has reached its limit of "
@@ -129,7 +124,7 @@ class Authorization:
         if known is None or (
             known.assignable and not any(self._tenant.rbac.within(scope, s) for s in known.assignable)
         ):
-            raise arm_error(
+            raise refused(
                 400, "RoleDefinitionDoesNotExist", f"The specified role definition with ID '{role}' does not exist."
             )
         principal_id = properties.get("principalId", "").lower()
@@ -155,11 +150,11 @@ class Authorization:
         # Azure gives a service principal's role to any id (terraform-provider-azurerm pull request 4168).
         if principal is None and given == "ServicePrincipal":
             return given
-        refused = self._unreplicated.get(principal_id, 0)
-        late = given is None and refused < self._tenant.transitions.replication_refusals
+        refusals = self._unreplicated.get(principal_id, 0)
+        late = given is None and refusals < self._tenant.transitions.replication_refusals
         if principal is None or (principal.managed_identity and late):
-            self._unreplicated[principal_id] = refused + 1
-            raise arm_error(
+            self._unreplicated[principal_id] = refusals + 1
+            raise refused(
                 400,
                 "PrincipalNotFound",
                 f"Principal {principal_id.replace('-', '')} does not exist in the directory {self._tenant.tenant_id}. Check "
@@ -168,14 +163,14 @@ class Authorization:
                 "principalType property to a value, such as ServicePrincipal, User, or Group.",
             )
         if given and given != principal.kind and principal.kind != "Application":
-            raise arm_error(
+            raise refused(
                 400,
                 "UnmatchedPrincipalType",
                 f"The PrincipalId '{principal_id}' has type '{principal.kind}', which is different from specified "
                 f"PrincipalType '{given}'.",
             )
         if principal.kind == "Application":  # the object id of an app registration in place of its service principal's
-            raise arm_error(
+            raise refused(
                 400,
                 "PrincipalTypeNotSupported",
                 "Principals of type Application cannot validly be used in role assignments.",
@@ -205,7 +200,7 @@ class Authorization:
         self._authorize(call, "roleDefinitions/read")
         role = self._tenant.rbac.roles.get(call.params["id"].lower())
         if role is None:
-            raise arm_error(
+            raise refused(
                 404,
                 "RoleDefinitionDoesNotExist",
                 f"The specified role definition with ID '{call.params['id']}' does not exist.",
@@ -222,7 +217,7 @@ class Authorization:
                 "type": "CustomRole" if role.assignable else "BuiltInRole",
                 "description": "",
                 "assignableScopes": list(role.assignable) or ["/"],
-                "permissions": [_permission(role)],
+                "permissions": [role.permission],
             },
         }
 
@@ -230,10 +225,10 @@ class Authorization:
         """Effective grants of the caller. An empty segment in the scope is refused: whether ARM takes it is UNVERIFIED."""
         scope = "/" + call.params["scope"]
         if "//" in scope:
-            raise arm_error(404, "InvalidResourceType", f"The scope '{scope}' is not valid.")
+            raise refused(404, "InvalidResourceType", f"The scope '{scope}' is not valid.")
         rbac = self._tenant.rbac
         held = rbac.held(call.who.object_id, scope, now=self._tenant.clock.time())
-        return Reply(200, {"value": [_permission(rbac.roles[a.role_id]) for a in held]})
+        return Reply(200, {"value": [rbac.roles[a.role_id].permission for a in held]})
 
     def _shown(self, assignment: Assignment) -> dict[str, Any]:
         """Return the assignment as ARM shows it. The role's id contains the assignment's subscription, if there is one."""
@@ -268,12 +263,3 @@ def _same(one: Assignment, other: Assignment) -> bool:
         other.principal_id.lower(),
         other.role_id,
     )
-
-
-def _permission(role: Role) -> dict[str, list[str]]:
-    return {
-        "actions": list(role.actions),
-        "notActions": list(role.not_actions),
-        "dataActions": list(role.data_actions),
-        "notDataActions": list(role.not_data_actions),
-    }

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sandbox.azure.arm.errors import arm_error, arm_time, authorize
+from sandbox.azure.arm.common import arm_time, authorize
 from sandbox.azure.tenant import Tenant, Vault
-from sandbox.runtime.http import Call, Operation, Reply
+from sandbox.runtime.http import Call, Operation, Reply, refused
 
 _PROVIDER = "/subscriptions/{sub}/providers/Microsoft.KeyVault"
 _LOCATION = _PROVIDER + "/locations/{location}"
@@ -46,7 +46,7 @@ class DeletedVaults:
                 self._complete(purge)
         vault = self._tenant.vaults.get(call.params["name"].lower())
         if vault is None or vault.deleted is None or vault.location.lower() != call.params["location"].lower():
-            raise arm_error(  # UNVERIFIED wording
+            raise refused(  # UNVERIFIED wording
                 404, "DeletedVaultNotFound", f"The specified deleted vault '{call.params['name']}' does not exist."
             )
         return vault
@@ -65,7 +65,7 @@ class DeletedVaults:
         self._authorize(call, "locations/deletedVaults/purge/action")
         vault = self._deleted(call)
         if vault.purge_protection:  # code and message: public reports (AzureTRE issue 1446); status UNVERIFIED
-            raise arm_error(405, "MethodNotAllowed", "Operation 'DeletedVaultPurge' is not allowed.")
+            raise refused(405, "MethodNotAllowed", "Operation 'DeletedVaultPurge' is not allowed.")
         purge = _Purge(vault, self._tenant.transitions.vault_polls, self._tenant.clock.time())
         name = uuid.uuid4().hex
         self._purges[name] = purge
@@ -78,7 +78,7 @@ class DeletedVaults:
     def _poll(self, call: Call) -> Reply:
         purge = self._purges.get(call.params["id"])
         if purge is None:
-            raise arm_error(404, "NotFound", "The operation is not known.")
+            raise refused(404, "NotFound", "The operation is not known.")
         body: dict[str, Any] = {"createdDateTime": _spaced(purge.started), "status": "NotStarted"}
         if purge.polls_left > 0:
             purge.polls_left -= 1

@@ -7,12 +7,12 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sandbox.azure.arm.errors import arm_error, authorize
+from sandbox.azure.arm.common import authorize, group_scope
 from sandbox.azure.bodies import DeploymentBody
 from sandbox.azure.rbac import Assignment, within
 from sandbox.azure.roles import ROLE_IDS
 from sandbox.azure.tenant import FunctionApp, Principal, Tenant
-from sandbox.runtime.http import Call, Operation, Reply
+from sandbox.runtime.http import Call, Operation, Reply, refused
 
 _ONE = "/subscriptions/{sub}/resourcegroups/{group}/providers/Microsoft.Resources/deployments/{name}"
 _REQUIRED = ("azureOpenAiEndpoints", "azureOpenAiAccountIds", "keyVaultId", "keyVaultUrl", "syncDatasets")
@@ -30,21 +30,21 @@ class Deployments:
 
     def _list(self, call: Call) -> Reply:
         """The deployments whose templates have the vaults of a group (Microsoft, "Deployments - List By Resource Group")."""
-        group = f"/subscriptions/{call.params['sub']}/resourceGroups/{call.params['group']}"
+        group = group_scope(call)
         authorize(self._tenant, call, "Microsoft.Resources/deployments/read", group)
         vaults = [v for v in self._tenant.vaults.values() if v.deployment and within(v.id, group)]
         listed = [{"name": v.deployment, "properties": {"outputResources": [{"id": v.id}]}} for v in vaults]
         return Reply(200, {"value": listed})
 
     def _put(self, call: Call) -> Reply:
-        group = f"/subscriptions/{call.params['sub']}/resourceGroups/{call.params['group']}"
+        group = group_scope(call)
         authorize(self._tenant, call, "Microsoft.Resources/deployments/write", group)
         authorize(self._tenant, call, "Microsoft.Web/sites/write", group)
         authorize(self._tenant, call, "Microsoft.Authorization/roleAssignments/write", group)
         properties = call.read(DeploymentBody)["properties"]
         given = {name: entry["value"] for name, entry in properties["parameters"].items()}
         if missing := [name for name in _REQUIRED if not given.get(name)]:
-            raise arm_error(
+            raise refused(
                 400, "InvalidTemplate", f"The value for the template parameter '{missing[0]}' is not provided."
             )
         name = f"func-{given.get('name', 'finetune-wandb')}-{uuid.uuid5(uuid.NAMESPACE_URL, group).hex[:7]}"

@@ -8,12 +8,12 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sandbox.azure.arm.errors import arm_error, arm_time, authorize
+from sandbox.azure.arm.common import arm_time, authorize, group_scope
 from sandbox.azure.governance import Lock
 from sandbox.azure.policy import PolicyAssignment, changes, denials
 from sandbox.azure.rbac import Assignment, DenyAssignment, within
 from sandbox.azure.tenant import Tenant
-from sandbox.runtime.http import Call, Operation, Reply
+from sandbox.runtime.http import Call, Operation, Reply, refused
 
 _SCOPED = "/{+scope}/providers/Microsoft.Authorization/"
 _GROUP = "/subscriptions/{sub}/resourceGroups/{group}/providers/Microsoft.PolicyInsights/checkPolicyRestrictions"
@@ -60,10 +60,10 @@ class Governance:
         scope = self._scope(call, "roleAssignmentScheduleInstances")
         if not self._tenant.has_pim:
             message = "The tenant needs to have Microsoft Entra ID P2 or Microsoft Entra ID Governance license."
-            raise arm_error(400, "AadPremiumLicenseRequired", message)
+            raise refused(400, "AadPremiumLicenseRequired", message)
         condition, rbac = call.query.get("$filter", ""), self._tenant.rbac
         if condition not in ("atScope()", "asTarget()"):
-            raise arm_error(400, "UnsupportedQuery", f"The filter '{condition}' is not supported.")
+            raise refused(400, "UnsupportedQuery", f"The filter '{condition}' is not supported.")
         mine = rbac.ids_of(call.who.object_id) if condition == "asTarget()" else None
         found = [
             a
@@ -83,9 +83,7 @@ class Governance:
         scope, name = self._scope(call, "policySetDefinitions"), call.params["name"]
         found = [p for p in self._tenant.policies if p.initiative == name and p.scope.lower() == scope.lower()]
         if not found:
-            raise arm_error(
-                404, "PolicySetDefinitionNotFound", f"The policy set definition '{name}' could not be found."
-            )
+            raise refused(404, "PolicySetDefinitionNotFound", f"The policy set definition '{name}' could not be found.")
         members = [
             {
                 "policyDefinitionId": p.definition_id,
@@ -99,12 +97,11 @@ class Governance:
 
     def _restrictions(self, call: Call) -> Reply:
         """Return the effects of policies on a resource with this content. For modify policies, the requested fields are shown."""
-        params = call.params
-        scope = f"/subscriptions/{params['sub']}/resourceGroups/{params['group']}"
+        scope = group_scope(call)
         authorize(self._tenant, call, "Microsoft.PolicyInsights/checkPolicyRestrictions/read", scope)
         content = call.json.get("resourceDetails", {}).get("resourceContent")
         if not isinstance(content, dict) or "type" not in content:
-            raise arm_error(
+            raise refused(
                 400, "InvalidCheckRestrictionsRequest", "The resource content must have a type."
             )  # UNVERIFIED
         if name := content.get("name"):
@@ -178,21 +175,13 @@ def _lock(lock: Lock) -> dict[str, Any]:
 
 
 def _denial(denial: DenyAssignment) -> dict[str, Any]:
-    role = denial.denied
     return {
         "id": f"{denial.scope}/providers/Microsoft.Authorization/denyAssignments/{denial.id}",
         "name": denial.id,
         "type": "Microsoft.Authorization/denyAssignments",
         "properties": {
             "denyAssignmentName": denial.name,
-            "permissions": [
-                {
-                    "actions": list(role.actions),
-                    "notActions": list(role.not_actions),
-                    "dataActions": list(role.data_actions),
-                    "notDataActions": list(role.not_data_actions),
-                }
-            ],
+            "permissions": [denial.denied.permission],
             "scope": denial.scope,
             "doNotApplyToChildScopes": False,
             "principals": [{"id": each, "type": "SystemDefined"} for each in sorted(denial.principals)],

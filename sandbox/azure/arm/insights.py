@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sandbox.azure.arm.errors import authorize, not_found
+from sandbox.azure.arm.common import not_found, readable_group
 from sandbox.azure.tenant import FunctionApp, Tenant
 from sandbox.runtime.http import Call, Operation, Reply
 
@@ -22,11 +22,8 @@ class Insights:
         )
 
     def _apps(self, call: Call, kind: str) -> list[FunctionApp]:
-        group = f"/subscriptions/{call.params['sub']}/resourceGroups/{call.params['group']}"
-        authorize(self._tenant, call, f"Microsoft.Insights/{kind}/read", group)
-        if not self._tenant.has_group(call.params["sub"], call.params["group"]):
-            raise not_found(self._tenant, call.params)
-        return [a for a in self._tenant.function_apps.values() if a.id.lower().startswith(f"{group}/".lower())]
+        here = readable_group(self._tenant, call, f"Microsoft.Insights/{kind}/read")
+        return [app for known, app in self._tenant.function_apps.items() if known.startswith(here)]
 
     def _rules(self, call: Call) -> Reply:
         return Reply(

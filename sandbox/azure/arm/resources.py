@@ -5,10 +5,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sandbox.azure.arm.errors import arm_error, authorize, not_found
-from sandbox.azure.bodies import GroupBody, is_region
+from sandbox.azure.arm.common import authorize, group_scope, not_found, require_region
+from sandbox.azure.bodies import GroupBody
 from sandbox.azure.tenant import Tenant
-from sandbox.runtime.http import Call, Operation, Reply
+from sandbox.runtime.http import Call, Operation, Reply, refused
 
 _GROUP = "/subscriptions/{sub}/resourcegroups/{group}"
 _ACCOUNTS = "Microsoft.CognitiveServices/accounts"
@@ -36,7 +36,7 @@ class _Resource:
         group = self.id.split("/")[4]
         known = {"resourcetype": self.type, "name": self.name, "resourcegroup": group, "location": self.location}
         if term.lower() not in known:
-            raise arm_error(400, "InvalidFilterInQueryString", f"Invalid $filter: '{term}' is not supported.")
+            raise refused(400, "InvalidFilterInQueryString", f"Invalid $filter: '{term}' is not supported.")
         return known[term.lower()].lower() == value.lower()
 
     def as_arm(self) -> dict[str, Any]:
@@ -87,7 +87,7 @@ class Resources:
     def _group(self, call: Call, action: str) -> str:
         """The name of the group, in lower case, if it is there. A deletion completes after a poll or two."""
         name = call.params["group"].lower()
-        authorize(self._tenant, call, f"Microsoft.Resources/subscriptions/resourceGroups/{action}", _scope(call))
+        authorize(self._tenant, call, f"Microsoft.Resources/subscriptions/resourceGroups/{action}", group_scope(call))
         if name in self._deleting:
             self._deleting[name] -= 1
             if self._deleting[name] < 0:
@@ -102,14 +102,11 @@ class Resources:
 
     def _put_group(self, call: Call) -> Reply:
         name, body, sub = call.params["group"], call.read(GroupBody), call.params["sub"].lower()
-        authorize(self._tenant, call, "Microsoft.Resources/subscriptions/resourceGroups/write", _scope(call))
+        authorize(self._tenant, call, "Microsoft.Resources/subscriptions/resourceGroups/write", group_scope(call))
         if name.lower() in self._deleting:
             why = f"The resource group '{name}' is in deprovisioning state and cannot perform this operation."
-            raise arm_error(409, "ResourceGroupBeingDeleted", why)
-        if not is_region(body["location"]):
-            raise arm_error(
-                400, "LocationNotAvailableForResourceGroup", f"The location '{body['location']}' is not available."
-            )
+            raise refused(409, "ResourceGroupBeingDeleted", why)
+        require_region(body["location"], "resource groups", "ResourceGroup")
         new = not self._tenant.has_group(sub, name)
         self._tenant.groups[name.lower()] = name
         self._tenant.subscription_of[name.lower()] = sub
@@ -124,7 +121,7 @@ class Resources:
 
     def _list_group(self, call: Call) -> Reply:
         self._group(call, "read")
-        here = f"{_scope(call)}/".lower()
+        here = f"{group_scope(call)}/".lower()
         return Reply(200, {"value": [each.as_arm() for each in self._all() if each.id.lower().startswith(here)]})
 
     def _group_body(self, call: Call, name: str) -> dict[str, Any]:
@@ -162,7 +159,3 @@ class Resources:
             insights, name = app.id.partition("/providers/")[0], f"Failure Anomalies - appi-{app.name}"
             rule = f"{insights}/providers/{_SMART}/{name}"
             yield _Resource(rule, name, _SMART, "global", {})
-
-
-def _scope(call: Call) -> str:
-    return f"/subscriptions/{call.params['sub']}/resourceGroups/{call.params['group']}"

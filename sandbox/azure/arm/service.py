@@ -11,8 +11,18 @@ from typing import Any
 
 from sandbox.azure.arm.account_lifecycle import AccountLifecycle
 from sandbox.azure.arm.authorization import Authorization
+from sandbox.azure.arm.common import (
+    arm_time,
+    authorize,
+    complying,
+    identity_body,
+    not_found,
+    page,
+    readable_group,
+    require_tags,
+    resource_scope,
+)
 from sandbox.azure.arm.deployments import Deployments
-from sandbox.azure.arm.errors import arm_error, arm_time, authorize, complying, not_found, require_tags, resource_scope
 from sandbox.azure.arm.governance import Governance
 from sandbox.azure.arm.insights import Insights
 from sandbox.azure.arm.resources import Resources
@@ -23,7 +33,7 @@ from sandbox.azure.governance import Subscription
 from sandbox.azure.identity import Tokens
 from sandbox.azure.rbac import within
 from sandbox.azure.tenant import Account, Principal, Tenant
-from sandbox.runtime.http import Call, Caller, Operation, Reply, ServiceError
+from sandbox.runtime.http import Call, Caller, Operation, Reply, Service, ServiceError, refused
 
 _ACCOUNTS = "/subscriptions/{sub}/resourceGroups/{group}/providers/Microsoft.CognitiveServices/accounts"
 _OF_SUBSCRIPTION = "/subscriptions/{sub}/providers/Microsoft.CognitiveServices/accounts"
@@ -43,7 +53,7 @@ class _Running:
         return self.polls_left <= 0 or now - self.started >= 30
 
 
-class Arm:
+class Arm(Service):
     """management.azure.com."""
 
     name = "arm"
@@ -80,15 +90,11 @@ class Arm:
         """The Resource Manager of this cloud."""
         return host == self._tenant.names.arm
 
-    def identify(self, operation: Operation, call: Call) -> tuple[str, bool]:
-        """See Service."""
-        return operation.id, operation.writes
-
     def authenticate(self, call: Call) -> Caller | None:
         """Require a token for this cloud's Resource Manager, and an api-version: ARM refuses requests without either."""
         caller = self._tokens.verify(call, self._tenant.names.arm_audiences)
         if "api-version" not in call.query:
-            raise arm_error(
+            raise refused(
                 400, "MissingApiVersionParameter", "The api-version query parameter (?api-version=) is required."
             )
         if match := re.match(r"/subscriptions/([^/]+)", call.path, re.IGNORECASE):
@@ -99,13 +105,9 @@ class Arm:
                 raise _wrong_tenant(subscription, caller, self._tenant.names.login)
         return caller
 
-    def unknown(self, call: Call) -> Reply:
-        """See Service."""
-        return arm_error(501, "NotImplementedHere", f"{call.method} {call.path} is not modelled").reply
-
     def malformed(self, call: Call, why: str) -> Reply:
         """See Service."""
-        return arm_error(400, "InvalidRequestContent", f"The request content was invalid: {why}").reply
+        return refused(400, "InvalidRequestContent", f"The request content was invalid: {why}").reply
 
     # --- subscriptions -----------------------------------------------------------------------------------------
 
@@ -156,21 +158,16 @@ class Arm:
         return Reply(200, shown)
 
     def _list(self, call: Call) -> Reply:
-        group = resource_scope(call, "Microsoft.CognitiveServices/accounts", "").rstrip("/")
-        authorize(self._tenant, call, "Microsoft.CognitiveServices/accounts/read", group)
-        if not self._tenant.has_group(call.params["sub"], call.params["group"]):
-            raise not_found(self._tenant, call.params)
-        found = [a for a in self._tenant.accounts.values() if a.id.lower().startswith(group.lower() + "/")]
-        return self._page(call, found)
+        here = readable_group(self._tenant, call, "Microsoft.CognitiveServices/accounts/read")
+        found = [account for known, account in self._tenant.accounts.items() if known.startswith(here)]
+        return page(call, found, _PAGE, self._body)
 
     def _list_all(self, call: Call) -> Reply:
         """Those of the subscription that the caller may read; the others are left out, not refused (UNVERIFIED)."""
         scope, who = f"/subscriptions/{call.params['sub']}/".lower(), call.who.object_id
         action = "Microsoft.CognitiveServices/accounts/read"
-        accounts = self._tenant.accounts.values()
-        return self._page(
-            call, [a for a in accounts if a.id.lower().startswith(scope) and self._tenant.may(who, action, a.id)]
-        )
+        inside = [a for known, a in self._tenant.accounts.items() if known.startswith(scope)]
+        return page(call, [a for a in inside if self._tenant.may(who, action, a.id)], _PAGE, self._body)
 
     def _models(self, call: Call) -> Reply:
         """The base models. A retired one keeps its flag (recorded 2026)."""
@@ -184,18 +181,10 @@ class Arm:
         ]
         return Reply(200, {"value": value})
 
-    def _page(self, call: Call, found: Sequence[Account]) -> Reply:
-        start = int(call.query.get("$skiptoken", "0"))
-        body: dict[str, Any] = {"value": [self._body(account) for account in found[start : start + _PAGE]]}
-        if start + _PAGE < len(found):
-            version = call.query["api-version"]
-            body["nextLink"] = f"https://{call.host}{call.path}?api-version={version}&%24skiptoken={start + _PAGE}"
-        return Reply(200, body)
-
     def _update(self, call: Call) -> Reply:
         account = self._account(call, "write")
         if account.state != "Succeeded":
-            raise arm_error(
+            raise refused(
                 409, "RequestConflict", f"Cannot modify resource with id '{account.id}': its state is {account.state}."
             )
         body = complying(self._tenant, account.id, self._body(account), call.read(AccountBody))
@@ -226,16 +215,11 @@ class Arm:
         kinds = {k.strip() for k in identity.get("type", "None").split(",")}
         if "SystemAssigned" in kinds:
             if account.system_identity is None:
-                principal = Principal(
-                    str(uuid.uuid4()),
-                    account.name,
-                    "ServicePrincipal",
-                    app_id=str(uuid.uuid4()),
-                    managed_identity=True,
-                    alias=account.name,
+                made, app_id = str(uuid.uuid4()), str(uuid.uuid4())
+                self._tenant.principals[made] = Principal(
+                    made, account.name, "ServicePrincipal", app_id, managed_identity=True, alias=account.name
                 )
-                self._tenant.principals[principal.object_id] = principal
-                account.system_identity = principal.object_id
+                account.system_identity = made
         elif account.system_identity is not None:
             del self._tenant.principals[account.system_identity]
             account.system_identity = None
@@ -245,14 +229,14 @@ class Arm:
         wanted = {k.lower() for k in identity.get("userAssignedIdentities") or {}}
         known = {k.lower() for k in account.user_identities}
         if wanted - known:
-            raise arm_error(
+            raise refused(
                 400, "FailedIdentityOperation", f"Identity operation failed: {sorted(wanted - known)} does not exist."
             )
 
     def _poll(self, call: Call) -> Reply:
         running = self._running.get(call.params["id"])
         if running is None:
-            raise arm_error(404, "NotFound", "The operation is not known.")
+            raise refused(404, "NotFound", "The operation is not known.")
         done = self._look_at(running)
         body = {"id": call.path, "name": running.id, "status": "Succeeded" if done else "Updating"}
         body["startTime"] = arm_time(running.started)
@@ -295,24 +279,7 @@ class Arm:
             body["properties"]["customSubDomainName"] = account.name
         if account.firewall:
             body["properties"]["networkAcls"] = {"defaultAction": "Deny", "ipRules": [], "virtualNetworkRules": []}
-        identity = self._identity(account)
-        if identity:  # an account without one has no such key at all
-            body["identity"] = identity
-        return body
-
-    def _identity(self, account: Account) -> dict[str, Any] | None:
-        kinds = [
-            *(["SystemAssigned"] if account.system_identity else []),
-            *(["UserAssigned"] if account.user_identities else []),
-        ]
-        if not kinds:
-            return None
-        identity: dict[str, Any] = {"type": ", ".join(kinds)}
-        if account.system_identity:
-            identity |= {"principalId": account.system_identity, "tenantId": self._tenant.tenant_id}
-        if account.user_identities:
-            identity["userAssignedIdentities"] = account.user_identities
-        return identity
+        return body | identity_body(self._tenant, account.system_identity, account.user_identities)
 
 
 def _wrong_tenant(subscription: Subscription, caller: Caller, login: str) -> ServiceError:
@@ -322,6 +289,5 @@ def _wrong_tenant(subscription: Subscription, caller: Caller, login: str) -> Ser
         f"The access token is from the wrong issuer 'https://sts.windows.net/{caller.tenant_id}/'. It must match the tenant "
         f"'https://sts.windows.net/{subscription.tenant_id}/' associated with this subscription."
     )
-    refused = arm_error(401, "InvalidAuthenticationTokenTenant", why)
     challenge = f'Bearer authorization_uri="{right}", error="invalid_token", error_description="{why}"'
-    return ServiceError(401, dict(refused.reply.body or {}), {"www-authenticate": challenge})  # type: ignore[arg-type] # it is a dict
+    return refused(401, "InvalidAuthenticationTokenTenant", why, {"www-authenticate": challenge})

@@ -7,20 +7,21 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sandbox.azure.arm.deleted_vaults import DeletedVaults
-from sandbox.azure.arm.errors import (
-    arm_error,
+from sandbox.azure.arm.common import (
     authorize,
     complying,
     not_found,
+    readable_group,
     require_deletable,
+    require_region,
     require_tags,
     resource_scope,
 )
-from sandbox.azure.bodies import PERMISSIONS, NameBody, PoliciesBody, VaultBody, is_region
+from sandbox.azure.arm.deleted_vaults import DeletedVaults
+from sandbox.azure.bodies import PERMISSIONS, NameBody, PoliciesBody, VaultBody
 from sandbox.azure.roles import ASSIGN
 from sandbox.azure.tenant import AccessPolicy, Tenant, Vault
-from sandbox.runtime.http import Call, Operation, Reply, ServiceError
+from sandbox.runtime.http import Call, Operation, Reply, ServiceError, refused
 
 _PROVIDER = "/subscriptions/{sub}/providers/Microsoft.KeyVault"
 _VAULTS = "/subscriptions/{sub}/resourceGroups/{group}/providers/Microsoft.KeyVault/vaults"
@@ -69,12 +70,11 @@ class Vaults:
         return Reply(200, self._body(vault))
 
     def _list(self, call: Call) -> Reply:
-        group = resource_scope(call, _KIND, "").rstrip("/")
-        authorize(self._tenant, call, f"{_KIND}/read", group)
-        if not self._tenant.has_group(call.params["sub"], call.params["group"]):
-            raise not_found(self._tenant, call.params)
-        here = [v for v in self._tenant.vaults.values() if v.id.lower().startswith(group.lower() + "/")]
-        return Reply(200, {"value": [self._body(v) for v in here if v.deleted is None]})
+        here = readable_group(self._tenant, call, f"{_KIND}/read")
+        vaults = self._tenant.vaults.values()
+        return Reply(
+            200, {"value": [self._body(v) for v in vaults if v.deleted is None and v.id.lower().startswith(here)]}
+        )
 
     def _list_all(self, call: Call) -> Reply:
         """Return the vaults that the caller may read. A missing right on the subscription is not refused."""
@@ -106,7 +106,7 @@ class Vaults:
         if not self._tenant.has_group(call.params["sub"], call.params["group"]):
             raise not_found(self._tenant, call.params)
         if not _is_name(name):
-            raise arm_error(400, "VaultNameNotValid", _name_rules(name))
+            raise refused(400, "VaultNameNotValid", _name_rules(name))
         known = self._tenant.vaults.get(name.lower())
         body = call.read(VaultBody)
         # A Deny policy judges the bare body of a recovery, too (woivre.com, June 2026).
@@ -118,7 +118,7 @@ class Vaults:
         if properties.get("createMode") == "recover":
             return Reply(200, self._body(self._recover(known, scope)))
         if name.lower() in self._tenant.foreign_vaults or (known and known.id.lower() != scope.lower()):
-            raise arm_error(409, "VaultAlreadyExists", _in_use(name))
+            raise refused(409, "VaultAlreadyExists", _in_use(name))
         if known is None:
             known = self._create(call, scope, body)
         elif known.deleted is not None:
@@ -131,13 +131,8 @@ class Vaults:
         name, properties = call.params["name"], body.get("properties") or {}
         location, sku = body.get("location"), (properties.get("sku") or {}).get("name")
         if not location or not sku:
-            raise arm_error(400, "BadRequest", "A vault needs a location and properties.sku.")  # UNVERIFIED wording
-        if not is_region(location):
-            raise arm_error(
-                400,
-                "LocationNotAvailableForResourceType",
-                f"The provided location '{location}' is not available for resource type '{_KIND}'.",
-            )
+            raise refused(400, "BadRequest", "A vault needs a location and properties.sku.")  # UNVERIFIED wording
+        require_region(location, _KIND)
         rbac = properties.get("enableRbacAuthorization")
         if rbac is None and call.query["api-version"] >= _RBAC_BY_DEFAULT_SINCE:
             rbac = True
@@ -154,9 +149,9 @@ class Vaults:
         )
         if not vault.rbac and properties.get("accessPolicies") is None:
             # The official description: policies are required unless a vault is recovered. UNVERIFIED wording.
-            raise arm_error(400, "BadRequest", "The parameter accessPolicies is not specified.")
+            raise refused(400, "BadRequest", "The parameter accessPolicies is not specified.")
         if not 7 <= vault.retention_days <= 90:
-            raise arm_error(
+            raise refused(
                 400, "BadRequest", "softDeleteRetentionInDays must be between 7 and 90."
             )  # UNVERIFIED wording
         self._apply(vault, body)
@@ -167,7 +162,7 @@ class Vaults:
         """Recover the vault as it was when it was deleted. Ignore the rest of the request (azure-rest-api-specs issue 21306)."""
         if known is None or known.deleted is None or known.id.lower() != scope.lower():
             # The code is known from a public report (terraform-provider-azurerm issue 12972); status UNVERIFIED.
-            raise arm_error(
+            raise refused(
                 404, "SoftDeletedVaultDoesNotExist", "A soft deleted vault with the given name does not exist."
             )
         known.deleted = None
@@ -188,7 +183,7 @@ class Vaults:
         if rbac is not None and rbac != bool(vault.rbac):
             self._require_unrestricted(call, vault)
         if changes.get("softDeleteRetentionInDays") not in (None, vault.retention_days):
-            raise arm_error(  # UNVERIFIED wording
+            raise refused(  # UNVERIFIED wording
                 400,
                 "BadRequest",
                 'The property "softDeleteRetentionInDays" has been set already and cannot be modified.',
@@ -201,7 +196,7 @@ class Vaults:
         """Require the right to assign roles without a condition, for a switch in either direction. Key Vault refuses with 400."""
         who, now = call.who, self._tenant.clock.time()
         if not self._tenant.rbac.unrestricted(who.object_id, ASSIGN, vault.id, now=now):
-            raise arm_error(  # terraform-provider-azurerm issue 11085
+            raise refused(  # terraform-provider-azurerm issue 11085
                 400,
                 "InsufficientPermissions",
                 "Caller is not allowed to change permission model. If role assignments, deny assignments or role definitions "
@@ -214,7 +209,7 @@ class Vaults:
         changes = body.get("properties") or {}
         protection = changes.get("enablePurgeProtection")
         if protection is False:  # also on a vault that has none (azure-rest-api-specs issue 18106)
-            raise arm_error(
+            raise refused(
                 400,
                 "BadRequest",
                 'The property "enablePurgeProtection" cannot be set to false. Enabling the purge protection for a vault is '
@@ -235,7 +230,7 @@ class Vaults:
     def _policies(self, call: Call) -> Reply:
         vault, verb = self._vault(call, "accessPolicies/write"), call.params["verb"].lower()
         if verb not in ("add", "replace", "remove"):
-            raise arm_error(400, "BadRequest", f"The operation kind '{call.params['verb']}' is not valid.")
+            raise refused(400, "BadRequest", f"The operation kind '{call.params['verb']}' is not valid.")
         for entry in call.read(PoliciesBody)["properties"]["accessPolicies"]:
             _merge(vault, self._policy(vault, entry), verb)
         body = {
@@ -266,11 +261,9 @@ class Vaults:
         for kind, verbs in given.items():
             known = PERMISSIONS.get(kind.lower(), ())
             if strange := [verb for verb in verbs or [] if verb.lower() not in known]:
-                raise arm_error(
-                    400, "BadRequest", f"An invalid value was provided for permissions.{kind}: {strange[0]}."
-                )
+                raise refused(400, "BadRequest", f"An invalid value was provided for permissions.{kind}: {strange[0]}.")
         if (entry.get("tenantId") or self._home(vault)).lower() != self._home(vault):
-            raise arm_error(
+            raise refused(
                 400, "BadRequest", f"The tenant '{entry['tenantId']}' in accessPolicies is not the vault's tenant."
             )
         return AccessPolicy(entry["objectId"], given, entry.get("applicationId"))
@@ -368,7 +361,7 @@ def _in_use(name: str) -> str:
 
 
 def _in_deleted_state() -> ServiceError:
-    return arm_error(
+    return refused(
         409,
         "ConflictError",
         "A vault with the same name already exists in deleted state. You need to either recover or purge existing key "

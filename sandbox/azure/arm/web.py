@@ -6,7 +6,7 @@ Shapes: Microsoft's generated type of Microsoft.Web/sites@2024-11-01, and the RE
 from collections.abc import Sequence
 from typing import Any
 
-from sandbox.azure.arm.errors import authorize, not_found, resource_scope
+from sandbox.azure.arm.common import authorize, identity_body, not_found, page, resource_scope
 from sandbox.azure.tenant import FunctionApp, Tenant
 from sandbox.runtime.http import Call, Operation, Reply
 
@@ -67,32 +67,13 @@ class Web:
                 "functionAppConfig": {"runtime": {"name": "python", "version": app.python}},
             },
         }
-        if identity := self._identity(app):
-            body["identity"] = identity
-        return Reply(200, body)
-
-    def _identity(self, app: FunctionApp) -> dict[str, Any] | None:
-        kinds = [*(["SystemAssigned"] if app.system_identity else []), *(["UserAssigned"] if app.identities else [])]
-        if not kinds:
-            return None
-        identity: dict[str, Any] = {"type": ", ".join(kinds)}
-        if app.system_identity:
-            identity |= {"principalId": app.system_identity, "tenantId": self._tenant.tenant_id}
-        if app.identities:
-            identity["userAssignedIdentities"] = {
-                known: {"principalId": p.object_id, "clientId": p.app_id} for known, p in app.identities.items()
-            }
-        return identity
+        assigned = {known: {"principalId": p.object_id, "clientId": p.app_id} for known, p in app.identities.items()}
+        return Reply(200, body | identity_body(self._tenant, app.system_identity, assigned))
 
     def _functions(self, call: Call) -> Reply:
         """List the functions that the host has indexed. After a failed deployment there are fewer, or none."""
-        app, start = self._app(call, "functions/read"), int(call.query.get("$skiptoken", "0"))
-        link = None
-        if len(app.functions) > start + _PAGE:
-            query = f"api-version={call.query['api-version']}&$skiptoken={start + _PAGE}"
-            link = f"https://{call.host}{call.path}?{query}"
-        shown = [self._function(app, name) for name in app.functions[start : start + _PAGE]]
-        return Reply(200, {"value": shown, "nextLink": link})
+        app = self._app(call, "functions/read")
+        return page(call, app.functions, _PAGE, lambda name: self._function(app, name))
 
     def _function(self, app: FunctionApp, name: str) -> dict[str, Any]:
         config: dict[str, Any] = {"name": name}

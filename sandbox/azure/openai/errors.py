@@ -1,31 +1,26 @@
 """The refusals of Azure OpenAI's fine-tuning API, in its shapes. Codes are strings, gateway codes digits in a string."""
 
-from sandbox.runtime.http import Call, Caller, ServiceError
-
-
-def error(status: int, code: str, message: str) -> ServiceError:
-    """A refusal in the usual envelope."""
-    return ServiceError(status, {"error": {"code": code, "message": message}})
+from sandbox.runtime.http import Call, Caller, ServiceError, refused
 
 
 def not_found() -> ServiceError:
     """No such job or file (recorded)."""
-    return error(404, "notFound", "The specified entity cannot be found.")
+    return refused(404, "notFound", "The specified entity cannot be found.")
 
 
 def no_route(call: Call) -> ServiceError:
     """The gateway's 404 (recorded: "Resource not found"), with what was asked for in it."""
-    return error(404, "404", f"Resource not found: {call.method} {call.path}")
+    return refused(404, "404", f"Resource not found: {call.method} {call.path}")
 
 
 def invalid(message: str) -> ServiceError:
     """An invalid request. UNVERIFIED wording; the code is the official description's."""
-    return error(400, "invalidPayload", message)
+    return refused(400, "invalidPayload", message)
 
 
 def wrong_state(verb: str, status: str) -> ServiceError:
     """An operation that does not fit the job's status. UNVERIFIED status; the code is the official description's."""
-    return error(400, "unexpectedEntityState", f"Cannot {verb} a job that is {status}.")
+    return refused(400, "unexpectedEntityState", f"Cannot {verb} a job that is {status}.")
 
 
 def unauthorized(audience: str = "https://cognitiveservices.azure.com") -> ServiceError:
@@ -36,7 +31,7 @@ def unauthorized(audience: str = "https://cognitiveservices.azure.com") -> Servi
 
 def denied(caller: Caller, data_action: str, call: Call) -> ServiceError:
     """A missing role, which is a 401 here and not a 403."""
-    return error(
+    return refused(
         401,
         "PermissionDenied",
         f"The principal `{caller.object_id}` lacks the required data action `{data_action}` "
@@ -46,29 +41,29 @@ def denied(caller: Caller, data_action: str, call: Call) -> ServiceError:
 
 def no_subdomain() -> ServiceError:
     """A token for an account that only has its region's host name."""
-    return error(
+    return refused(
         400, "BadRequest", "Please provide a custom subdomain for token authentication, otherwise API key is required."
     )
 
 
 def firewalled() -> ServiceError:
     """A client that the account's network rules do not allow (azure-sql-db-chatbot issue 3)."""
-    return error(403, "403", "Access denied due to Virtual Network/Firewall rules.")
+    return refused(403, "403", "Access denied due to Virtual Network/Firewall rules.")
 
 
 def private_only() -> ServiceError:
     """An account that only private endpoints reach (message: TabularEditor3 issue 1557; code UNVERIFIED)."""
-    return error(403, "403", "Public access is disabled. Please configure private endpoint.")
+    return refused(403, "403", "Public access is disabled. Please configure private endpoint.")
 
 
 def wrong_key() -> ServiceError:
     """A wrong api-key. UNVERIFIED wording."""
-    return error(401, "401", "Access denied due to invalid subscription key or wrong API endpoint.")
+    return refused(401, "401", "Access denied due to invalid subscription key or wrong API endpoint.")
 
 
 def keys_disabled() -> ServiceError:
     """An api-key for an account with local authentication switched off. UNVERIFIED wording."""
-    return error(403, "AuthenticationTypeDisabled", "Key based authentication is disabled for this resource.")
+    return refused(403, "AuthenticationTypeDisabled", "Key based authentication is disabled for this resource.")
 
 
 def platform_key() -> ServiceError:

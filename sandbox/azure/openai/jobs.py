@@ -43,63 +43,56 @@ class Job:
 
     def body(self, now: float) -> dict[str, Any]:
         """The job as the service shows it at `now`, with every field that any version of the API has."""
-        return self._openai_body(now) if self.script.style == "openai" else self._azure_body(now)
+        script, succeeded = self.script, self._ended(now, "succeeded")
+        common = {
+            "id": script.id,
+            "object": "fine_tuning.job",
+            "model": script.model,
+            "status": self.status(now),
+            "created_at": int(self.created),
+            "finished_at": self._finished_at(now),
+            "estimated_finish": self._estimate,
+            "training_file": script.training_file,
+            "validation_file": script.validation_file,
+            "result_files": self._listed_results(now),
+            "fine_tuned_model": self.fine_tuned_model if succeeded else None,
+            "trained_tokens": script.tokens if succeeded else None,
+            "error": self._error(now),
+            "seed": self._seed,
+            "integrations": script.integrations,
+            "metadata": script.metadata,
+        }
+        return (self._in_openais_style if script.style == "openai" else self._in_azures_style)(
+            now, common
+        ) | script.extra
 
-    def _azure_body(self, now: float) -> dict[str, Any]:
+    def _in_azures_style(self, now: float, common: dict[str, Any]) -> dict[str, Any]:
         script = self.script
-        body = {
+        body = common | {
             "hyperparameters": self._hyperparameters(now) or None,
             "suffix": script.suffix,
-            "seed": self._seed,
             "method": self._method() if script.method.shown else None,
-            "status": self.status(now),
-            "model": script.model,
-            "fine_tuned_model": self.fine_tuned_model if self._ended(now, "succeeded") else None,
-            "training_file": script.training_file,
-            "validation_file": script.validation_file,
-            "result_files": self._listed_results(now) or None,
-            "finished_at": self._finished_at(now),
-            "trained_tokens": script.tokens if self._ended(now, "succeeded") else None,
-            "error": self._error(now),
-            "estimated_finish": self._estimate,
-            "integrations": script.integrations,
+            "result_files": common["result_files"] or None,
             "trainingType": script.training_type,
-            "metadata": script.metadata,
-            "id": script.id,
-            "created_at": int(self.created),
-            "object": "fine_tuning.job",
         }
-        return {key: value for key, value in body.items() if value is not None} | script.extra
+        return {key: value for key, value in body.items() if value is not None}
 
-    def _openai_body(self, now: float) -> dict[str, Any]:
-        script, method = self.script, self.script.method
-        parameters = {"hyperparameters": self._hyperparameters(now), **method.parameters}
-        supervised = {"hyperparameters": self._hyperparameters(now)} if method.type == "supervised" else {}
+    def _in_openais_style(self, now: float, common: dict[str, Any]) -> dict[str, Any]:
+        method, given = self.script.method, {"hyperparameters": self._hyperparameters(now)}
+        supervised = given if method.type == "supervised" else {}
         return {
-            "object": "fine_tuning.job",
-            "id": script.id,
-            "model": script.model,
-            "created_at": int(self.created),
-            "finished_at": self._finished_at(now),
-            "fine_tuned_model": self.fine_tuned_model if self._ended(now, "succeeded") else None,
-            "organization_id": ORGANIZATION,
-            "result_files": self._listed_results(now),
-            "status": self.status(now),
-            "validation_file": script.validation_file,
-            "training_file": script.training_file,
+            **common,
             **supervised,
-            "trained_tokens": script.tokens if self._ended(now, "succeeded") else None,
-            "error": self._error(now) or {},
-            "user_provided_suffix": script.suffix,
-            "seed": self._seed,
+            "organization_id": ORGANIZATION,
+            "error": common["error"] or {},
+            "user_provided_suffix": self.script.suffix,
             "estimated_finish": self._estimate if self.status(now) == "running" else None,
-            "integrations": script.integrations or [],
-            "metadata": script.metadata,
+            "integrations": common["integrations"] or [],
             "usage_metrics": None,
             "shared_with_openai": False,
             "eval_id": None,
-            "method": {"type": method.type, method.type: parameters},
-        } | script.extra
+            "method": {"type": method.type, method.type: {**given, **method.parameters}},
+        }
 
     def _ended(self, now: float, status: str) -> bool:
         return self.course.status(now) == status

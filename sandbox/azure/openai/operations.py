@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -211,17 +212,8 @@ def cancel_job(request: Request) -> Reply:
     return Reply(body=request.written(request.store.act(job, "cancel", request.now)))
 
 
-def pause_job(request: Request) -> Reply:
-    """Pause a job, which must be running."""
-    return _pause_or_resume(request, "pause", "running")
-
-
-def resume_job(request: Request) -> Reply:
-    """Resume a job, which must be paused."""
-    return _pause_or_resume(request, "resume", "paused")
-
-
-def _pause_or_resume(request: Request, verb: Literal["pause", "resume"], needed: str) -> Reply:
+def pause_or_resume(verb: Literal["pause", "resume"], needed: str, request: Request) -> Reply:
+    """Pause a job, which must be running, or resume a paused one."""
     if not request.preview:
         raise no_route(request.call)
     job = request.job()
@@ -364,8 +356,20 @@ OPERATIONS: Sequence[tuple[str, str, str, Handler, str]] = (
     ("FineTuning_GetEvents", "GET", "/fine_tuning/jobs/{job}/events", list_events, "fine-tunes/read"),
     ("FineTuning_GetCheckpoints", "GET", "/fine_tuning/jobs/{job}/checkpoints", list_checkpoints, "fine-tunes/read"),
     ("FineTuning_Cancel", "POST", "/fine_tuning/jobs/{job}/cancel", cancel_job, "fine-tunes/write"),
-    ("FineTuning_Pause", "POST", "/fine_tuning/jobs/{job}/pause", pause_job, "fine-tunes/write"),
-    ("FineTuning_Resume", "POST", "/fine_tuning/jobs/{job}/resume", resume_job, "fine-tunes/write"),
+    (
+        "FineTuning_Pause",
+        "POST",
+        "/fine_tuning/jobs/{job}/pause",
+        partial(pause_or_resume, "pause", "running"),
+        "fine-tunes/write",
+    ),
+    (
+        "FineTuning_Resume",
+        "POST",
+        "/fine_tuning/jobs/{job}/resume",
+        partial(pause_or_resume, "resume", "paused"),
+        "fine-tunes/write",
+    ),
     ("Models_List", "GET", "/models", list_models, "models/read"),
     ("Models_Get", "GET", "/models/{model}", get_model, "models/read"),
     ("Files_List", "GET", "/files", list_files, "files/read"),

@@ -13,7 +13,6 @@ from functools import partial
 
 from sandbox.azure.openai.errors import (
     denied,
-    error,
     firewalled,
     invalid,
     keys_disabled,
@@ -27,7 +26,7 @@ from sandbox.azure.openai.errors import (
 from sandbox.azure.openai.operations import OPERATIONS, Handler, Request, Surface
 from sandbox.azure.openai.store import OpenAIAccount, Store
 from sandbox.runtime.clock import Clock
-from sandbox.runtime.http import Call, Caller, Operation, Reply, ServiceError
+from sandbox.runtime.http import Call, Caller, Operation, Reply, Service, ServiceError, refused
 
 __all__ = ["AUDIENCES", "VERSIONS", "OpenAI", "OpenAIAccount"]
 
@@ -40,33 +39,17 @@ PREFIXES: dict[Surface, str] = {
     "platform": "/v1",
 }
 # The api-supported-versions header of recorded replies, from the first version with /fine_tuning on.
-VERSIONS = [
-    "2023-10-01-preview",
-    "2023-12-01-preview",
-    "2024-02-01",
-    "2024-02-15-preview",
-    "2024-03-01-preview",
-    "2024-04-01-preview",
-    "2024-04-15-preview",
-    "2024-05-01-preview",
-    "2024-06-01",
-    "2024-07-01-preview",
-    "2024-08-01-preview",
-    "2024-09-01-preview",
-    "2024-10-01-preview",
-    "2024-10-21",
-    "2024-11-01-preview",
-    "2024-12-01-preview",
-    "2025-01-01-preview",
-    "2025-02-01-preview",
-    "2025-03-01-preview",
-    "2025-04-01-preview",
-    "2025-04-28",
-]
+_VERSIONS = """
+2023-10-01-preview 2023-12-01-preview 2024-02-01 2024-02-15-preview 2024-03-01-preview 2024-04-01-preview
+2024-04-15-preview 2024-05-01-preview 2024-06-01 2024-07-01-preview 2024-08-01-preview 2024-09-01-preview
+2024-10-01-preview 2024-10-21 2024-11-01-preview 2024-12-01-preview 2025-01-01-preview 2025-02-01-preview
+2025-03-01-preview 2025-04-01-preview 2025-04-28
+"""
+VERSIONS = _VERSIONS.split()
 REGIONS = {"swedencentral": "Sweden Central", "eastus2": "East US 2", "northcentralus": "North Central US"}
 
 
-class OpenAI:
+class OpenAI(Service):
     """The stand-in for `NAME.openai.azure.com`, and for `api.openai.com` where an account is of that platform.
 
     `verify` reads and checks a bearer token; `allowed` answers by RBAC for (caller, data action, resource id).
@@ -116,10 +99,6 @@ class OpenAI:
     def serves(self, host: str) -> bool:
         """Whether an account has this host."""
         return host.lower() in self._stores
-
-    def identify(self, operation: Operation, call: Call) -> tuple[str, bool]:
-        """The operation's own name, as each path has one operation."""
-        return operation.id, operation.writes
 
     def authenticate(self, call: Call) -> Caller | None:
         """The bearer of a token, or None for the account's key, which may do everything.
@@ -222,9 +201,9 @@ def _is_key(account: OpenAIAccount, key: str) -> bool:
 def _require_project(call: Call, account: OpenAIAccount) -> None:
     """Project addresses take no api-version (azure-skills, platform-gotchas); wordings UNVERIFIED."""
     if "api-version" in call.query:
-        raise error(400, "BadRequest", "api-version query parameter is not allowed when using /v1 path")
+        raise refused(400, "BadRequest", "api-version query parameter is not allowed when using /v1 path")
     if call.params["project"] not in account.projects or ".openai." in call.host:
-        raise error(404, "NotFound", "Project not found")
+        raise refused(404, "NotFound", "Project not found")
 
 
 def _require_version(call: Call, version: str) -> None:
@@ -232,4 +211,4 @@ def _require_version(call: Call, version: str) -> None:
     if not version:
         raise no_route(call)
     if version not in VERSIONS:
-        raise error(400, "BadRequest", "API version not supported")
+        raise refused(400, "BadRequest", "API version not supported")

@@ -1,9 +1,9 @@
 """The state of an Azure OpenAI account at a moment: jobs and files, from its script and from callers' requests."""
 
 import json
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from email import message_from_bytes
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -248,17 +248,10 @@ def multipart(content_type: str, body: bytes) -> dict[str, tuple[str | None, byt
     Raises:
         ValueError: the header names no boundary, or the body does not have it.
     """
-    boundary = re.search(r'boundary="?([^";,]+)"?', content_type)
-    if not boundary or b"--" + boundary[1].encode() not in body:
+    message = message_from_bytes(f"content-type: {content_type}\r\n\r\n".encode() + body)
+    if message.get_content_type() != "multipart/form-data" or not message.is_multipart():
         raise ValueError("the body is not multipart/form-data")
-    parts: dict[str, tuple[str | None, bytes]] = {}
-    for part in (b"\r\n" + body).split(b"\r\n--" + boundary[1].encode())[1:-1]:
-        head, _, content = part.partition(b"\r\n\r\n")
-        name = re.search(rb'[; ]name="([^"]*)"', head)
-        filename = re.search(rb'filename="([^"]*)"', head)
-        if name:
-            parts[name[1].decode(errors="replace")] = (
-                filename[1].decode(errors="replace") if filename else None,
-                content,
-            )
-    return parts
+    named = ((part, part.get_param("name", header="content-disposition")) for part in message.walk())
+    return {
+        str(name): (part.get_filename(), bytes(part.get_payload(decode=True) or b"")) for part, name in named if name
+    }

@@ -1,17 +1,18 @@
-"""Common parts of ARM's answers: times, refusals, and the checks of a write before a resource provider sees it.
+"""Common parts of ARM's answers: ids, times, pages, refusals, and the checks before a resource provider sees a request.
 
 Texts: Microsoft, "Troubleshoot Azure RBAC", "Resource not found", "Lock your resources", and public reports.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from sandbox.azure.bodies import is_region
 from sandbox.azure.governance import WRITABLE
 from sandbox.azure.policy import PolicyAssignment, changes, denials, merged, put
 from sandbox.azure.tenant import Tenant
-from sandbox.runtime.http import Call, Caller, ServiceError
+from sandbox.runtime.http import Call, Caller, Reply, ServiceError, refused
 
 
 def arm_time(seconds: float) -> str:
@@ -19,15 +20,10 @@ def arm_time(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def arm_error(status: int, code: str, message: str, **more: Any) -> ServiceError:
-    """An error in ARM's envelope."""
-    return ServiceError(status, {"error": {"code": code, "message": message, **more}})
-
-
 def authorization_failed(caller: Caller, action: str, scope: str, *, conditional: bool = False) -> ServiceError:
     """403 AuthorizationFailed: no role of the caller's has the action at this scope, or a condition is not fulfilled."""
     unmet = " or an ABAC condition is not fulfilled" if conditional else ""
-    return arm_error(
+    return refused(
         403,
         "AuthorizationFailed",
         f"The client '{caller.name}' with object id '{caller.object_id}' does not have authorization to perform action "
@@ -39,10 +35,10 @@ def authorization_failed(caller: Caller, action: str, scope: str, *, conditional
 def not_found(tenant: Tenant, params: Mapping[str, str], kind: str = "") -> ServiceError:
     """404 for the first thing on the path that is not there: subscription, group, resource."""
     if params["sub"].lower() not in tenant.subscriptions:
-        return arm_error(404, "SubscriptionNotFound", f"The subscription '{params['sub']}' could not be found.")
+        return refused(404, "SubscriptionNotFound", f"The subscription '{params['sub']}' could not be found.")
     if not tenant.has_group(params["sub"], params["group"]):
-        return arm_error(404, "ResourceGroupNotFound", f"Resource group '{params['group']}' could not be found.")
-    return arm_error(
+        return refused(404, "ResourceGroupNotFound", f"Resource group '{params['group']}' could not be found.")
+    return refused(
         404,
         "ResourceNotFound",
         f"The Resource '{kind}/{params['name']}' under resource group '{params['group']}' was not found. For more "
@@ -50,20 +46,58 @@ def not_found(tenant: Tenant, params: Mapping[str, str], kind: str = "") -> Serv
     )
 
 
-def resource_scope(call: Call, kind: str, name: str | None = None) -> str:
+def resource_scope(call: Call, kind: str) -> str:
     """The ARM id that a request addresses: a resource of this type in the group and subscription of its path."""
     params = call.params
-    named = params["name"] if name is None else name
-    return f"/subscriptions/{params['sub'].lower()}/resourceGroups/{params['group']}/providers/{kind}/{named}"
+    return f"/subscriptions/{params['sub'].lower()}/resourceGroups/{params['group']}/providers/{kind}/{params['name']}"
+
+
+def group_scope(call: Call) -> str:
+    """The ARM id of the resource group that a request addresses."""
+    return f"/subscriptions/{call.params['sub']}/resourceGroups/{call.params['group']}"
+
+
+def readable_group(tenant: Tenant, call: Call, action: str) -> str:
+    """Return how the ids of the resources in a group begin, in lower case, if the caller may do this there and it exists."""
+    authorize(tenant, call, action, group_scope(call))
+    if not tenant.has_group(call.params["sub"], call.params["group"]):
+        raise not_found(tenant, call.params)
+    return f"{group_scope(call)}/".lower()
+
+
+def page(call: Call, found: Sequence[Any], size: int, shown: Callable[[Any], Any]) -> Reply:
+    """One page of a listing, with the address of the next one if there is one."""
+    start = call.number("$skiptoken", 0)
+    body: dict[str, Any] = {"value": [shown(each) for each in found[start : start + size]]}
+    if len(found) > start + size:
+        query = f"api-version={call.query['api-version']}&%24skiptoken={start + size}"
+        body["nextLink"] = f"https://{call.host}{call.path}?{query}"
+    return Reply(200, body)
+
+
+def identity_body(tenant: Tenant, system: str | None, assigned: Mapping[str, Any]) -> dict[str, Any]:
+    """The identities of a resource as ARM shows them. A resource without any has no such key at all."""
+    kinds = [*(["SystemAssigned"] if system else []), *(["UserAssigned"] if assigned else [])]
+    identity: dict[str, Any] = {"type": ", ".join(kinds)}
+    identity |= {"principalId": system, "tenantId": tenant.tenant_id} if system else {}
+    identity |= {"userAssignedIdentities": assigned} if assigned else {}
+    return {"identity": identity} if kinds else {}
+
+
+def require_region(location: str, kind: str, what: str = "ResourceType") -> None:
+    """Refuse a region that does not exist."""
+    if not is_region(location):
+        message = f"The provided location '{location}' is not available for '{kind}'."
+        raise refused(400, f"LocationNotAvailableFor{what}", message)
 
 
 def require_tags(tags: Mapping[str, str]) -> None:
     """Refuse more than 50 tags, names over 512 and values over 256 characters (Microsoft, "Use tags"); codes UNVERIFIED."""
     if len(tags) > 50:
-        raise arm_error(400, "TooManyTags", f"A resource can have at most 50 tags, and the request has {len(tags)}.")
+        raise refused(400, "TooManyTags", f"A resource can have at most 50 tags, and the request has {len(tags)}.")
     for name, value in tags.items():
         if len(name) > 512 or len(value) > 256:
-            raise arm_error(
+            raise refused(
                 400, "InvalidTagNameOrValue", f"Tag '{name[:40]}' exceeds 512 characters of name or 256 of value."
             )
 
@@ -74,7 +108,7 @@ def authorize(tenant: Tenant, call: Call, action: str, scope: str) -> None:
     if not tenant.rbac.permits(who.object_id, action, scope, data=False, now=tenant.clock.time()):
         raise authorization_failed(who, action, scope)
     if denial := tenant.rbac.denial(who.object_id, action, scope):
-        raise arm_error(
+        raise refused(
             403,
             "DenyAssignmentAuthorizationFailed",
             f"The client '{who.name}' with object id '{who.object_id}' has permission to perform action '{action}' on scope "
@@ -88,7 +122,7 @@ def authorize(tenant: Tenant, call: Call, action: str, scope: str) -> None:
 def _require_writable(tenant: Tenant, action: str, scope: str) -> None:
     subscription = next((s for s in tenant.subscriptions.values() if scope.lower().startswith(s.scope.lower())), None)
     if subscription and subscription.state not in WRITABLE:
-        raise arm_error(
+        raise refused(
             409,
             "ReadOnlyDisabledSubscription",
             f"The subscription '{subscription.id}' is disabled and therefore marked as read only. You cannot perform any "
@@ -96,7 +130,7 @@ def _require_writable(tenant: Tenant, action: str, scope: str) -> None:
         )
     if locks := [lock.scope for lock in tenant.locks if lock.forbids(action, scope)]:
         doing = "delete" if action.lower().endswith("/delete") else "write"
-        raise arm_error(
+        raise refused(
             409,
             "ScopeLocked",
             f"The scope '{scope}' cannot perform {doing} operation because following scope(s) are locked: "
@@ -157,4 +191,4 @@ def _disallowed(target: str, policies: Sequence[PolicyAssignment]) -> ServiceErr
         for p in policies
     ]
     message = f"Resource '{target}' was disallowed by policy. Policy identifiers: '{json.dumps(identifiers)}'."
-    return arm_error(403, "RequestDisallowedByPolicy", message, target=target, additionalInfo=information)
+    return refused(403, "RequestDisallowedByPolicy", message, target=target, additionalInfo=information)
