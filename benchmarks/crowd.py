@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from sandbox.azure.storage import ACCOUNT as STORAGE_ACCOUNT
+from sandbox.azure.storage import SETTINGS
 from sandbox.cloud import Cloud
 from sandbox.runtime.faults import Fault
 from sandbox.scenario.reader import Scenario
@@ -63,16 +63,12 @@ def _account(number: int, jobs: int, *, late: bool) -> dict[str, Any]:
 def environment(cloud: Cloud, accounts: int) -> dict[str, str]:
     """The deployed app's identity, settings and storage account."""
     endpoints = ",".join(f"https://{account_name(number)}.openai.azure.com/" for number in range(accounts))
-    storage = f"https://{STORAGE_ACCOUNT}.{{}}.core.windows.net/"
     return cloud.environment("function-app") | {
         "AZURE_OPENAI_ENDPOINTS": endpoints,
         "KEY_VAULT_URL": "https://kv-ml.vault.azure.net/",
         "WANDB_ENTITY": ENTITY,
         "WANDB_PROJECT": PROJECT,
-        "SYNC_SCHEDULE": "0 */2 * * * *",
-        "AzureWebJobsStorage__credential": "managedidentity",
-        "AzureWebJobsStorage__blobServiceUri": storage.format("blob"),
-        "AzureWebJobsStorage__queueServiceUri": storage.format("queue"),
+        **SETTINGS,
     }
 
 

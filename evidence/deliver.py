@@ -9,29 +9,24 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from evidence.processes import ROOT
 from tests.worker import host
 
-_ROOT = Path(__file__).parents[1]
+
+def message_order(function: str, account: str, job: str) -> dict[str, Any]:
+    """Return the order to tests/worker/host.py to call a function with a message, as the Functions host sends it."""
+    times = ("ExpirationTime", "InsertionTime", "NextVisibleTime")
+    metadata = dict.fromkeys(times, "2026-03-02T08:00:00+00:00") | {"Id": "m-1", "DequeueCount": "1", "PopReceipt": "r"}
+    data = {"string": json.dumps({"account": account, "job": job})}
+    return {"function": function, "parameter": "message", "data": data, "metadata": metadata}
 
 
 def main(library: str, account: str, job: str) -> int:
     """Deliver the message, and judge what the host would see."""
-    at = "2026-03-02T08:00:00+00:00"
-    order = {
-        "function": "sync_job",
-        "parameter": "message",
-        "data": {"string": json.dumps({"account": account, "job": job})},
-        "metadata": {
-            "Id": "m-1",
-            "DequeueCount": "1",
-            "PopReceipt": "r",
-            **dict.fromkeys(("ExpirationTime", "InsertionTime", "NextVisibleTime"), at),
-        },
-    }
     with tempfile.TemporaryDirectory() as directory:
         orders, answers = Path(directory, "orders.json"), Path(directory, "answers.json")
-        orders.write_text(json.dumps({"invocations": [order]}))
-        sys.argv[1:] = [library, str(_ROOT), str(orders), str(answers)]
+        orders.write_text(json.dumps({"invocations": [message_order("sync_job", account, job)]}))
+        sys.argv[1:] = [library, str(ROOT), str(orders), str(answers)]
         host.main()
         [invocation] = json.loads(answers.read_text())["invocations"]
     return _judged(invocation)

@@ -1,15 +1,14 @@
 """The commands that the canary runs, each at its most verbose, and the secrets that it searches for."""
 
 import json
-import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from evidence.commands.case import Case
+from evidence.commands.case import LIBRARY, Case
+from evidence.deliver import message_order
 from evidence.leaks import Secret
 from evidence.processes import ROOT
-from sandbox.azure.storage import ACCOUNT
+from sandbox.azure.storage import SETTINGS
 from sandbox.runtime.http import Call
 
 KEY, NEW_KEY, UNKNOWN_KEY = (word * 5 for word in ("c4a7a9e1", "c4a7a9e2", "c4a7a9e3"))
@@ -19,7 +18,6 @@ ACCOUNT_KEY = "aoai-" + "c4a7a9e5" * 4
 CLIENT_SECRET = "entra-" + "c4a7a9e6" * 4
 OTHER_SECRET = "billing-" + "c4a7a9e7" * 4
 TOKEN = "eyJhbGciOiJIUzI1NiIs"  # noqa: S105 - every token of the sandbox begins so
-LIBRARY = Path(sys.prefix) / "functions-worker"
 
 _JOB, _FILE = "ftjob-" + "1" * 32, "file-" + "a" * 32
 _ROLES = ("Owner", "Key Vault Secrets Officer", "Cognitive Services OpenAI Contributor")
@@ -126,14 +124,9 @@ def _invocations() -> str:
     at = "2026-03-02T08:00:00"
     schedule = {"Last": at, "Next": at, "LastUpdated": at}
     timer = {"IsPastDue": False, "ScheduleStatus": schedule, "Schedule": {"AdjustForDST": True}}
-    times = dict.fromkeys(("ExpirationTime", "InsertionTime", "NextVisibleTime"), f"{at}+00:00")
-    message = {
-        "parameter": "message",
-        "data": {"string": json.dumps({"account": "aoai-ml", "job": _JOB})},
-        "metadata": {"Id": "m-1", "DequeueCount": "1", "PopReceipt": "r", **times},
-    }
     tick = {"function": "find_jobs", "parameter": "timer", "data": {"json": json.dumps(timer)}}
-    return json.dumps({"invocations": [tick, *({"function": n, **message} for n in ("sync_job", "report_poison"))]})
+    messages = [message_order(function, "aoai-ml", _JOB) for function in ("sync_job", "report_poison")]
+    return json.dumps({"invocations": [tick, *messages]})
 
 
 def _tool(name: str, *argv: str) -> Case:
@@ -152,12 +145,6 @@ _GROUP = "/subscriptions/s/resourceGroups/rg-ml/providers"
 _OWNERS = ("--principal-id", "p", "--app-group", "g", "--storage-account", "s", "--application-insights", "i")
 _CHAT = {"messages": [{"role": "user", "content": "Where is it?"}, {"role": "assistant", "content": "On the shelf."}]}
 _FILES = {_TRAINING: (json.dumps(_CHAT) + "\n") * 12}
-_STORAGE = {
-    "AzureWebJobsStorage__credential": "managedidentity",
-    "AzureWebJobsStorage__blobServiceUri": f"https://{ACCOUNT}.blob.core.windows.net/",
-    "AzureWebJobsStorage__queueServiceUri": f"https://{ACCOUNT}.queue.core.windows.net/",
-    "SYNC_SCHEDULE": "0 */2 * * * *",
-}
 _SETUP = ("--yes", "--propagation-wait", "0s")
 _SUBMIT = (
     "submit",
@@ -179,7 +166,7 @@ _FUNCTIONS = Case(
     "in Microsoft's worker library",
     _HOST,
     world(in_place=True),
-    env=_FROM_THE_VAULT | _STORAGE,
+    env=_FROM_THE_VAULT | SETTINGS,
     principal="function-app",
     files={_INVOCATIONS: _invocations()},
 )

@@ -1,9 +1,11 @@
 """A command, the world it starts in, and the comparison of the states that two runs leave."""
 
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from signal import SIGKILL, Signals
 from typing import Any
 
@@ -14,6 +16,9 @@ GOOD_KEY = "5a4db0c5a4db0c5a4db0c5a4db0c5a4db0c00001"
 
 PIPELINE = "pipeline"
 """The managed identity that most commands run as. It gets tokens at once; for a person, an `az` process starts each time."""
+
+LIBRARY = Path(sys.prefix) / "functions-worker"
+"""Microsoft's worker library, where `make test` has installed it."""
 
 _ISO = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)")
 _YEAR = 366 * 86400.0

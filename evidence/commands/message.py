@@ -1,15 +1,12 @@
 """A message of the queue, delivered to Microsoft's worker library, which the platform ends at any request."""
 
-import sys
-from pathlib import Path
 from signal import SIGKILL, SIGTERM
 from typing import Any
 
 from evidence.commands import sync
-from evidence.commands.case import GOOD_KEY, Case
-from sandbox.azure.storage import ACCOUNT
+from evidence.commands.case import GOOD_KEY, LIBRARY, Case
+from sandbox.azure.storage import SETTINGS
 
-LIBRARY = Path(sys.prefix) / "functions-worker"
 _APP = "function-app"
 _ENV = {
     "AZURE_OPENAI_ENDPOINTS": "https://aoai-ml.openai.azure.com/",
@@ -17,10 +14,7 @@ _ENV = {
     "WANDB_ENTITY": sync.ENTITY,
     "WANDB_PROJECT": sync.PROJECT,
     "SYNC_DATASETS": "full",
-    "SYNC_SCHEDULE": "0 */2 * * * *",
-    "AzureWebJobsStorage__credential": "managedidentity",
-    "AzureWebJobsStorage__blobServiceUri": f"https://{ACCOUNT}.blob.core.windows.net/",
-    "AzureWebJobsStorage__queueServiceUri": f"https://{ACCOUNT}.queue.core.windows.net/",
+    **SETTINGS,
 }
 _NEXT_TICK = 120.0
 """The tick after the death enqueues the job again. The lease of the dead worker must have ended by then."""
