@@ -29,26 +29,8 @@ ATTEMPTS = 5
 """maxDequeueCount in host.json."""
 TICK_EVERY = 120.0
 """Virtual seconds between ticks."""
-SERVICES: Mapping[str, Sequence[str]] = {
-    "lists of jobs": ("FineTuning_List",),
-    "W&B queries": ("Runs",),
-    "of single jobs": ("FineTuning_Get", "FineTuning_GetEvents", "FineTuning_GetCheckpoints"),
-    "of files": ("Files_Get", "Files_GetContent"),
-    "of the key": ("GetSecret",),
-    "of storage": (
-        "Queue_GetProperties",
-        "Blob_AcquireLease",
-        "Blob_RenewLease",
-        "BlockBlob_Upload",
-        "Blob_Delete",
-        "Container_Create",
-        "Container_ListBlobFlatSegment",
-        "Blob_SetMetadata",
-        "Blob_ReleaseLease",
-        "Blob_GetProperties",
-    ),
-}
-"""The counted requests, by operation. All others go to W&B."""
+SINGLE_JOBS = ("FineTuning_Get", "FineTuning_GetEvents", "FineTuning_GetCheckpoints")
+"""The requests for single jobs, of which an idle tick makes none."""
 _TICK_AFTER = 32  # messages served, so that ticks come while instances are at work
 
 
@@ -133,8 +115,7 @@ class Figures:
     def good(self) -> bool:
         """Whether every job arrived, none was given up, the queue stayed bounded, and an idle tick requested no single job."""
         backfill = self.backfill
-        asked = any(self.idle.requests.get(operation) for operation in SERVICES["of single jobs"])
-        return not (asked or backfill.missing or backfill.poison) and backfill.deepest <= BOUND
+        return not (_sum(self.idle, SINGLE_JOBS) or backfill.missing or backfill.poison) and backfill.deepest <= BOUND
 
 
 @dataclass
@@ -259,6 +240,10 @@ def measured(
     return Figures(accounts, accounts * jobs, pending, idle, backfill, memory)
 
 
+def _sum(idle: Idle, operations: Sequence[str]) -> int:
+    return sum(idle.requests.get(each, 0) for each in operations)
+
+
 def _peak(*instances: Instance) -> str:
     process, core = (max(getattr(each, name) for each in instances) for name in ("process_mib", "wandb_core_mib"))
     return f"{process:.0f} MiB and wandb-core's {core:.0f}"
@@ -332,11 +317,8 @@ def table(figures: Figures) -> Iterator[str]:
     yield f"{'':28}{'idle tick':>12}{'backfill':>12}"
     yield f"{'seconds':28}{idle.seconds:12.1f}{backfill.seconds:12.1f}"
     yield f"{'of them at work':28}{idle.cpu_seconds:12.1f}"
-    counted = {name for operations in SERVICES.values() for name in operations}
-    others = tuple((idle.requests.keys() | backfill.requests.keys()) - counted)
-    for what, operations in {**SERVICES, "other requests to W&B": others}.items():
-        both = (sum(asked.get(each, 0) for each in operations) for asked in (idle.requests, backfill.requests))
-        yield f"{what:28}" + "".join(f"{number:12,}" for number in both)
+    for operation in sorted(idle.requests.keys() | backfill.requests.keys()):
+        yield f"{operation:28}{idle.requests.get(operation, 0):12,}{backfill.requests.get(operation, 0):12,}"
     results = ", ".join(f"{number} {result}" for result, number in sorted(backfill.results.items()))
     yield f"\nbackfill: {backfill.ticks} ticks, {backfill.messages} messages ({results})"
     yield f"queue: {backfill.deepest} messages at most, bound {BOUND}; poison {backfill.poison}"
@@ -345,10 +327,10 @@ def table(figures: Figures) -> Iterator[str]:
     yield figures.memory
     if backfill.missing:
         yield f"missing: {', '.join(backfill.missing)}"
-    lists, queries, jobs, *_ = (sum(idle.requests.get(each, 0) for each in asked) for asked in SERVICES.values())
     good = figures.pending - backfill.failing
     yield (
-        f"idle tick: {lists} lists, {queries} W&B queries, {jobs} requests for single jobs; "
+        f"idle tick: {_sum(idle, ['FineTuning_List'])} lists, {_sum(idle, ['Runs'])} W&B queries, "
+        f"{_sum(idle, SINGLE_JOBS)} requests for single jobs; "
         f"{good - len(backfill.missing)} of {good} pending jobs arrived, {backfill.failing} failed as intended, "
         f"{backfill.poison} given up, "
         f"queue {backfill.deepest} of {BOUND} deep"

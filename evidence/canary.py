@@ -120,7 +120,8 @@ def _run(case: Case, trouble: Trouble, stage: Stage, directory: Path, leaks: Lea
     }
     undisturbed = trouble == Trouble()
     longest = _LONGEST if undisturbed else case.longest
-    running = stage.start_in(cwd, case.argv, env, fork=not undisturbed and _READ_AT_IMPORT.isdisjoint(env))
+    fork = not undisturbed and _READ_AT_IMPORT.isdisjoint(env)
+    running = stage.processes.start(case.argv, env, cwd, fork=fork)
     with Watch(running.pid, [directory], leaks) as watch:
         try:
             if trouble.stop and not running.ends_before(stage.world.gate.reached.is_set, longest):

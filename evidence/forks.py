@@ -16,23 +16,13 @@ import tempfile
 import threading
 from typing import Any, TextIO
 
-_IMPORTS = (
-    "provisioning.cli.commands",
-    "provisioning.cli.doctor",
-    "provisioning.cli.setup",
-    "function_app.cli.commands",
-    "function_app.engine.engine",
-    "function_app.tracking.wandb.versioned.attachments",
-    "wandb.apis.public",
-    "wandb.sdk.wandb_run",
-    "azure.identity",
-    "azure.mgmt.authorization",
-    "azure.mgmt.cognitiveservices",
-    "azure.mgmt.keyvault",
-    "httpcore2",
-    "openai.resources.files",
-    "openai.resources.fine_tuning.jobs",
-)
+_MODULES = """
+provisioning.cli.commands provisioning.cli.doctor provisioning.cli.setup function_app.cli.commands
+function_app.engine.engine function_app.tracking.wandb.versioned.attachments wandb.apis.public wandb.sdk.wandb_run
+azure.identity azure.mgmt.authorization azure.mgmt.cognitiveservices azure.mgmt.keyvault httpcore2
+openai.resources.files openai.resources.fine_tuning.jobs
+"""
+_IMPORTS = _MODULES.split()
 
 
 def main(descriptor: int) -> None:

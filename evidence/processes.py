@@ -116,9 +116,9 @@ class Processes:
             self._socket.close()
             self._parent.wait()
 
-    def start(self, argv: Sequence[str], env: Mapping[str, str], cwd: Path = ROOT) -> Running:
-        """Start `python -m ARGV` with exactly this environment."""
-        pid, wait = (self._forked if self._fork else self._spawned)(list(argv), dict(env), cwd)
+    def start(self, argv: Sequence[str], env: Mapping[str, str], cwd: Path = ROOT, *, fork: bool = True) -> Running:
+        """Start `python -m ARGV` with exactly this environment; without `fork` from scratch in any case."""
+        pid, wait = (self._forked if self._fork and fork else self._spawned)(list(argv), dict(env), cwd)
         return Running(pid, wait, self._out, self._err)
 
     def _forked(self, argv: list[str], env: dict[str, str], cwd: Path) -> tuple[int, Callable[[float], int | None]]:

@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from copy import deepcopy
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Self
 
 from evidence.commands.case import Case, differences
@@ -70,9 +69,8 @@ class Stage:
     def __enter__(self) -> Self:
         """Start the sandbox, and the process that commands are forked from."""
         self.cloud = self._stack.enter_context(Cloud(Scenario.load("contoso")))
-        environment = self.cloud.environment(None)
-        self._spawning = Processes(self.cloud.directory, environment, fork=False)
-        self._processes = self._stack.enter_context(Processes(self.cloud.directory, environment, fork=self._fork))
+        processes = Processes(self.cloud.directory, self.cloud.environment(None), fork=self._fork)
+        self.processes = self._stack.enter_context(processes)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -101,13 +99,9 @@ class Stage:
             vars(self.world.tenant).update(deepcopy(self._prepared[case.name]))
         self.world.faults.faults = [Fault.model_validate(each) for each in faults]
 
-    def start_in(self, cwd: Path, argv: Sequence[str], env: Mapping[str, str], *, fork: bool) -> Running:
-        """Start `python -m ARGV` in a folder. Without `fork` it starts from scratch, even if other commands are forked."""
-        return (self._processes if fork else self._spawning).start(argv, env, cwd)
-
     def start(self, case: Case, argv: Sequence[str] | None = None) -> Running:
         """Start the case's command."""
-        return self._processes.start(argv or case.argv, {**self.cloud.environment(case.principal), **case.environment})
+        return self.processes.start(argv or case.argv, {**self.cloud.environment(case.principal), **case.environment})
 
     def finish(self, case: Case, argv: Sequence[str] | None = None) -> Ended:
         """Run the case's command, which must succeed.

@@ -27,31 +27,15 @@ from sandbox.runtime.server import Server
 from sandbox.scenario.reader import Scenario
 from sandbox.world import Page, World
 
-_CERTIFIED = [
-    *(
-        name
-        for names in CLOUDS.values()
-        for name in (
-            names.login,
-            names.arm,
-            names.graph,
-            names.logs,
-            f"*.{names.vault_suffix}",
-            f"*.{names.openai_suffix}",
-        )
-    ),
+_CERTIFIED = {
     "api.forge.coreweave.com",
     "api.wandb.ai",
     "storage.googleapis.com",
     "api.openai.com",
-    *(
-        names.openai_suffix.replace("openai", f"*.{each}")
-        for names in CLOUDS.values()
-        for each in ("cognitiveservices", "services.ai")
-    ),
     "*.blob.core.windows.net",
     "*.queue.core.windows.net",
-]
+    *(host for names in CLOUDS.values() for host in names.hosts),
+}
 TRACES = "SANDBOX_TRACES"
 _numbers = itertools.count(1)
 _FOREIGN = ("AZURE_", "WANDB_", "OPENAI_", "IDENTITY_", "MSI_", "IMDS_", "ARM_", "SANDBOX_")
@@ -166,7 +150,7 @@ class Cloud:
 
     def _certify(self) -> None:
         authority = trustme.CA(organization_name="sandbox", organization_unit_name="throw-away")
-        leaf = authority.issue_cert(*_CERTIFIED)
+        leaf = authority.issue_cert(*sorted(_CERTIFIED))
         authority.cert_pem.write_to_path(str(self.directory / "ca.pem"))
         leaf.private_key_pem.write_to_path(str(self.directory / "server.key"))
         for pem in leaf.cert_chain_pems:

@@ -11,27 +11,15 @@ from pydantic.alias_generators import to_camel
 _Moment = Annotated[int, Field(ge=0, le=253_402_300_799)]  # seconds since 1970, until the year 9999
 
 
-_ALL = ("all", "get", "list", "delete", "backup", "restore", "recover", "purge")
-_KEYS = (
-    "encrypt",
-    "decrypt",
-    "wrapkey",
-    "unwrapkey",
-    "sign",
-    "verify",
-    "create",
-    "update",
-    "import",
-    "release",
-    "rotate",
-)
-_ISSUERS = ("getissuers", "listissuers", "setissuers", "deleteissuers", "manageissuers", "managecontacts")
-PERMISSIONS = {
-    "secrets": {*_ALL, "set"},
-    "keys": {*_ALL, *_KEYS, "getrotationpolicy", "setrotationpolicy"},
-    "certificates": {*_ALL, *_ISSUERS, "create", "import", "update"},
-    "storage": {*_ALL, "set", "update", "regeneratekey", "setsas", "listsas", "getsas", "deletesas"},
+_OF_ALL = "all get list delete backup restore recover purge"
+_OF_EACH = {
+    "secrets": "set",
+    "keys": "encrypt decrypt wrapkey unwrapkey sign verify create update import release rotate getrotationpolicy"
+    " setrotationpolicy",
+    "certificates": "create import update getissuers listissuers setissuers deleteissuers manageissuers managecontacts",
+    "storage": "set update regeneratekey setsas listsas getsas deletesas",
 }
+PERMISSIONS = {kind: set(f"{_OF_ALL} {names}".split()) for kind, names in _OF_EACH.items()}
 """Permissions of access policies by their kind, in lower case (the official description of Microsoft.KeyVault)."""
 _REGIONS = """
 australiaeast australiasoutheast brazilsouth canadacentral canadaeast centralindia centralus eastasia eastus eastus2

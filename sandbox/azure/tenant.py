@@ -28,6 +28,12 @@ class CloudNames:
     web_suffix: str
     logs: str
 
+    @property
+    def hosts(self) -> list[str]:
+        """Every host that is served, with `*` for the names of resources."""
+        models = [self.openai_suffix.replace("openai", each) for each in ("openai", "cognitiveservices", "services.ai")]
+        return [self.login, self.arm, self.graph, self.logs, *(f"*.{each}" for each in (self.vault_suffix, *models))]
+
 
 PUBLIC = CloudNames(
     login="login.microsoftonline.com",

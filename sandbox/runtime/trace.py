@@ -18,18 +18,10 @@ from sandbox.runtime.http import Call
 
 MASK = "***"
 _SECRET_HEADERS = {"authorization", "api-key", "x-identity-header", "x-session", "cookie", "set-cookie"}
-_SECRET_KEYS = {
-    "access_token",
-    "accesstoken",
-    "refresh_token",
-    "id_token",
-    "device_code",
-    "client_info",
-    "client_secret",
-    "client_assertion",
-    "password",
-    "apikey",
-}
+_KEYS = """
+access_token accesstoken refresh_token id_token device_code client_info client_secret client_assertion password apikey
+"""
+_SECRET_KEYS = frozenset(_KEYS.split())
 _SIGNED = re.compile(r"([?&](?:Signature|X-Goog-Signature|sig)=)[^&]*", re.IGNORECASE)  # an upload address is a key
 _LARGEST_BODY = 64 * 1024
 
