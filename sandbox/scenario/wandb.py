@@ -139,7 +139,7 @@ def _add_run(store: Store, script: RunScript) -> None:
     match script.state:
         case RunState.CRASHED:
             run.heartbeat_at = now - SILENCE - 1
-        case RunState.RUNNING | RunState.PREEMPTING:
+        case RunState.RUNNING:
             run.phase = script.state
         case _:
             run.phase = script.state

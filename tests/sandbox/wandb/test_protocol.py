@@ -97,10 +97,6 @@ def test_chunks_sent_again_overwrite_at_their_offset_and_never_double(chunks: li
         ([{}], "running"),
         ([{"complete": True, "exitcode": 0}], "finished"),
         ([{"complete": True, "exitcode": 2}], "failed"),
-        ([{"preempting": True}], "preempting"),
-        ([{"preempting": True}, {}], "preempting"),
-        ([{"preempting": True}, {"complete": True, "exitcode": 1}], "preempted"),
-        ([{"preempting": True}, {"complete": True, "exitcode": 0}], "finished"),
         ([{"complete": True, "exitcode": 0}, {"uploaded": ["x"]}], "running"),
     ],
 )
@@ -114,7 +110,7 @@ def test_the_state_follows_from_the_stream(posts: list[dict[str, Any]], state: s
 
 @pytest.mark.parametrize(
     ("post", "state"),
-    [({}, "crashed"), ({"preempting": True}, "preempted"), ({"complete": True, "exitcode": 0}, "finished")],
+    [({}, "crashed"), ({"complete": True, "exitcode": 0}, "finished")],
 )
 def test_five_minutes_of_silence_end_a_run_that_has_not_ended(post: dict[str, Any], state: str) -> None:
     client = Client()
