@@ -34,7 +34,8 @@ from graphql import (
 )
 from pydantic import BaseModel, ConfigDict
 
-from sandbox.wandb.graphql.context import Context
+from sandbox.wandb.graphql.context import Context, when
+from sandbox.wandb.graphql.filters import as_json
 from sandbox.wandb.rules import RefusedError
 from sandbox.wandb.users import User
 
@@ -94,7 +95,10 @@ class Executor:
 
     def __init__(self, types: Types) -> None:
         self._schema = build_schema(SCHEMA.read_text())
-        self._schema.type_map["JSONString"].coerce_input_value = _json_text  # type: ignore[attr-defined] # graphql-core's way
+        scalars: dict[str, Any] = self._schema.type_map
+        scalars["JSONString"].coerce_input_value = _json_text
+        scalars["JSONString"].coerce_output_value = lambda value: value if isinstance(value, str) else as_json(value)
+        scalars["DateTime"].coerce_output_value = when
         for named in self._schema.type_map.values():
             if isinstance(named, GraphQLInputObjectType):
                 _name_fields(named)

@@ -10,7 +10,7 @@ from sandbox.wandb.graphql.artifacts import ArtifactType
 from sandbox.wandb.graphql.context import Context, when
 from sandbox.wandb.graphql.executor import Types
 from sandbox.wandb.graphql.files import stored_file
-from sandbox.wandb.graphql.filters import MISSING, as_json, inside, matching, ordered
+from sandbox.wandb.graphql.filters import MISSING, inside, matching, ordered
 from sandbox.wandb.graphql.paging import Connection, page
 from sandbox.wandb.rules import invalid, not_found
 from sandbox.wandb.runs import Nullable, Run, RunState
@@ -131,9 +131,9 @@ def _late(field: Nullable, read: Callable[[Run, float], Any]) -> Callable[[Run, 
     return lambda run, context: None if field in run.null_fields else read(run, context.now)
 
 
-def _wandb_config(run: Run, _: Context, *, keys: list[str] | None = None) -> str:
+def _wandb_config(run: Run, _: Context, *, keys: list[str] | None = None) -> dict[str, Any]:
     """The SDK's own config entry, or some keys of it."""
-    return as_json({key: value for key, value in run.telemetry.items() if keys is None or key in keys})
+    return {key: value for key, value in run.telemetry.items() if keys is None or key in keys}
 
 
 def _history(run: Run, _: Context, *, min_step: int, max_step: int, samples: int) -> list[str]:
@@ -175,7 +175,6 @@ TYPES: Types = {
         "entity": lambda project, context: context.store.entities[project.entity],
         "access": "PRIVATE",
         "views": "{}",
-        "createdAt": lambda project, _: when(project.created_at),
         "updatedAt": None,
         "isBenchmark": False,
         "user": lambda project, _: project.created_by,
@@ -198,16 +197,12 @@ TYPES: Types = {
         "displayName": lambda run, _: run.name,
         "state": lambda run, context: _state(run, context.now),
         "stopped": lambda run, _: run.stop_requested,
-        "config": lambda run, _: as_json(run.raw_config),
+        "config": lambda run, _: run.raw_config,
         "wandbConfig": _wandb_config,
-        "summaryMetrics": _late(
-            "summaryMetrics", lambda run, now: as_json(run.as_of(now, run.options.delays.summary).summary)
-        ),
+        "summaryMetrics": _late("summaryMetrics", lambda run, now: run.as_of(now, run.options.delays.summary).summary),
         "systemMetrics": "{}",
         "sweepName": None,
         "readOnly": lambda run, context: not context.store.entities[run.entity].may_write(context.user),
-        "createdAt": lambda run, _: when(run.created_at),
-        "heartbeatAt": lambda run, _: when(run.heartbeat_at),
         "project": lambda run, context: context.project(run.entity, run.project),
         "projectId": lambda run, context: str(context.project(run.entity, run.project).number),
         "historyLineCount": _late(
@@ -215,8 +210,8 @@ TYPES: Types = {
         ),
         "eventsLineCount": _late("eventsLineCount", lambda run, _: len(run.event_lines)),
         "logLineCount": _late("logLineCount", lambda run, _: len(run.output_lines)),
-        "historyTail": _late("historyTail", lambda run, now: as_json(run.as_of(now, run.options.delays.tail).tail)),
-        "eventsTail": _late("eventsTail", lambda run, _: as_json(run.event_lines[-1:])),
+        "historyTail": _late("historyTail", lambda run, now: run.as_of(now, run.options.delays.tail).tail),
+        "eventsTail": _late("eventsTail", lambda run, _: run.event_lines[-1:]),
         "historyKeys": None,
         "history": _history,
         "fileCount": lambda run, _: len(run.files),
