@@ -7,11 +7,11 @@ from inspect import signature
 from typing import Any
 
 import pytest
-from graphql import GraphQLObjectType, build_schema
+from graphql import GraphQLObjectType
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox.wandb.graphql.executor import RENAMED, ROOTS, SCHEMA, snake_case
+from sandbox.wandb.graphql.executor import RENAMED, ROOTS, schema, snake_case
 from sandbox.wandb.graphql.filters import MISSING, matching
 from sandbox.wandb.graphql.root import TYPES
 from sandbox.wandb.rules import RefusedError
@@ -43,7 +43,7 @@ def test_a_field_that_the_schema_does_not_have_is_refused_by_name_and_remembered
     assert client.service.unsupported == [body["errors"][0]["message"]]
 
 
-SCHEMA_TYPES = build_schema(SCHEMA.read_text()).type_map
+SCHEMA_TYPES = schema().type_map
 
 
 @pytest.mark.parametrize("type_name", sorted(TYPES))
