@@ -139,9 +139,10 @@ def follow(
             say(f"{error.message} Trying again.")
             continue
         patience.reset()
+        known = {each.message for each in outcomes.values()}
         outcomes = {name: each for name, each in outcomes.items() if each.job} | news
         for each in news.values():
-            if not _can_end(each):
+            if not _can_end(each) or (each.result is Result.FAILED and each.message not in known):
                 say(_line(each))
     return list(outcomes.values())
 

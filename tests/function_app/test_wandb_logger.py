@@ -221,6 +221,22 @@ def test_every_refusing_account_is_reported_until_it_answers() -> None:
     assert {each.account for each in seen} == {"b", "c"}
 
 
+def test_a_failure_that_is_waited_for_is_reported_once() -> None:
+    running = Outcome(JOB, "c", Result.SYNCED, status="running")
+    failed = Outcome(
+        JOB, "c", Result.FAILED, status="succeeded", message="W&B did not accept 7 bytes of artifacts in time"
+    )
+    done = Outcome(JOB, "c", Result.SYNCED, status="succeeded", final=True)
+    engine: Any = Passes([running], [failed], [failed], [done])
+    messages: list[str] = []
+
+    def ignore(_: object) -> None:
+        """Do not wait."""
+
+    follow(engine, Selection(), overwrite=False, wait=True, say=messages.append, sleep=ignore)
+    assert len([line for line in messages if failed.message in line]) == 1
+
+
 def test_waiting_outlasts_an_outage_and_not_a_lasting_failure(bench: Bench) -> None:
     busy = {"status": 503, "headers": {"retry-after": "60"}}  # longer than the client waits within a pass
     outage = {"op": "Runs", "when": {"nth": [2, 3]}, "do": busy}
