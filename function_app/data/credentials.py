@@ -254,9 +254,8 @@ def _redacted(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     types = value.get("type")
-    if "$ref" in value or (
-        types and all(each in _SCHEMA_TYPES for each in ([types] if isinstance(types, str) else types))
-    ):
+    named = types if isinstance(types, list) else [types]
+    if "$ref" in value or (named and all(isinstance(each, str) and each in _SCHEMA_TYPES for each in named)):
         return {
             _clean_name(name): _redacted(inner) if name in _SCHEMA_VALUES else without_credentials(inner)
             for name, inner in value.items()

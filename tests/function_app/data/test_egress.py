@@ -54,6 +54,7 @@ OF_A_JOB = Job(
     metadata={"team": "CANARY-METADATA", "password": "CANARY-SECRET-5"},
     extras={"whatever": "CANARY-EXTRA"},
 )
+ODD_TYPES: list[Any] = [7, True, [{}], {"a": 1}, []]
 FREE_TEXT = {"CANARY-PROMPT", "CANARY-SOURCE", "CANARY-FORMAT", "CANARY-ERROR", "CANARY-PARAM"}
 
 
@@ -173,6 +174,7 @@ def test_the_page_about_data_has_the_table_of_the_gate() -> None:
                 *("{'api_key': '", '{\\"clientSecret\\": \\"'),
             )
         ),
+        *(({"headers": {"type": odd, "x": "abc"}}, {"headers": {"type": odd, "x": REDACTED}}) for odd in ODD_TYPES),
         ({"password": {"type": "string", "default": "x"}}, {"password": {"type": "string", "default": REDACTED}}),
         ("Basic dXNlcjpwYXNzd29yZA==", f"Basic {REDACTED}"),
         *(
