@@ -10,8 +10,8 @@ modules of both are compiled before, as pip does when it installs them.
 The minimum for a job: the SDK (wandb 0.31) sends 44 requests for a run with five artifacts (two files with their tables,
 and three models). 6 are for the run: its resume status, two upserts (the second for telemetry), two posts to the file stream,
 and the server's features. Each artifact takes 5, and one more for each file, including its manifest. Another file, which says
-where a table is, has the same content everywhere, so that W&B takes it once. Recording these files as inputs of the run takes
-one more: 45.
+where a table is, has the same content everywhere, so W&B takes it once. Recording these files as inputs of the run
+takes one more: 45.
 
 Exit status 1 when a target is missed, or what W&B shows of ours is wrong.
 """

@@ -3,7 +3,7 @@
 SyncError
 ├── SettingsError            a setting is missing or malformed
 ├── VaultError               the key cannot be read from Key Vault
-│   └── VaultBusyError       … as the vault cannot be reached or is busy: later
+│   └── VaultBusyError       … because the vault is unreachable or busy; retry later
 ├── StorageError             the app's storage account refuses or is unreachable
 ├── TakenError               another worker has the job
 ├── NotYetError              the run cannot be written just now; nothing is wrong
@@ -127,7 +127,7 @@ class RunDeletedError(WandbError):
 
 
 class UnusableRunError(WandbError):
-    """The run cannot be brought up to date any more and must be replaced."""
+    """The run can no longer be brought up to date and must be replaced."""
 
 
 class WandbBusyError(WandbError):

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any
 
 TERMINAL = frozenset({"succeeded", "failed", "cancelled"})
-"""The statuses in which a job does not change any more. All others, including unknown ones, are unfinished."""
+"""The statuses in which a job no longer changes. All others, including unknown ones, are unfinished."""
 
 OPENAI = "openai"
 """The name of OpenAI's own platform among the accounts."""

@@ -1,4 +1,5 @@
-"""Limit the time that an answer's body takes: httpx limits each read of it, so that a slow server could hold a worker."""
+"""Limit the time that an answer's body takes: httpx only limits each read of it, so a slow server could hold a worker.
+"""
 
 import time
 from collections.abc import Callable, Iterator

@@ -80,7 +80,7 @@ class Planned:
 
     Attributes:
         request: the job, without the ids of its files.
-        twin: a job that exists already and matches the request, so that no other is created.
+        twin: a job that exists already and matches the request, so no other is created.
     """
 
     request: JobRequest

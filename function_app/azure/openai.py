@@ -90,7 +90,7 @@ class Account:
 
     @property
     def address(self) -> str:
-        """Its name, with the project's behind a slash if it is a project's address."""
+        """Its name, followed by a slash and the project's name if it is a project's address."""
         return f"{self.name}/{self.project}" if self.project else self.name
 
     def now(self) -> float:

@@ -142,7 +142,7 @@ class Discovery:
             StorageError: the records of runs are unreachable.
         """
         candidates, by_place = self._routed(found)
-        if whole:  # a project may still have unfinished runs although no job is routed there any more
+        if whole:  # a project may still have unfinished runs although no job is routed there now
             for place in self.projects.places():
                 by_place.setdefault(place, {})
         listed = {job.id for _, job in found}
@@ -207,7 +207,7 @@ class Discovery:
     def _without_job(self, run: RunState, tracker: Tracker, place: Place) -> Candidate:
         account = next(each for each in self.accounts if each.name == run.account)
         job = Job(run.id, account.name, DELETED, "", 0, "")
-        decision = Decision(Action.MIRROR, "its account does not list it any more")
+        decision = Decision(Action.MIRROR, "its account no longer lists it")
         return Candidate(account, job, run, decision, tracker, where=self.projects.named(place))
 
 

@@ -1,4 +1,4 @@
-"""Bring the run of one job up to date. W&B holds the state, so that replay, overlap and crash end in the same state.
+"""Bring the run of one job up to date. W&B holds the state, so replay, overlap and crash end in the same state.
 
 Every write is safe to repeat: a row is identified by its line, config and summary are set from the job, and artifacts are
 looked up first. The mark that a run is final is written last, after everything else, and counts once the run has ended.

@@ -149,6 +149,6 @@ def results_file(job: Job, events: Iterable[Event], run: RunState | None) -> str
     if job.result_files:
         return job.result_files[0]
     for event in events:
-        if found := _RESULTS_CREATED.fullmatch(event.message):  # an id becomes a mark in W&B, any other text never
+        if found := _RESULTS_CREATED.fullmatch(event.message):  # an id becomes a mark in W&B; other text must not
             return found["id"]
     return run.results_file if run else None

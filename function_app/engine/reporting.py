@@ -102,7 +102,9 @@ def _last_news(job: Job, events: Sequence[Event]) -> float:
 
 
 def figures_of(summary: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what of a run's summary goes into the outcome: times, progress, billing and cost, as far as they are known."""
+    """Return the part of a run's summary that goes into the outcome: times, progress, billing and cost, as far as they
+    are known.
+    """
     return {name: summary[name] for name in _FIGURES if summary.get(name) is not None}
 
 

@@ -174,7 +174,7 @@ class Session(Protocol):
         known: the run's current state in the tracker, which may be newer than the listing; None for a new run.
         last_step: the step of its last row; None if it has no rows.
         known_step: the step up to which rows are not needed; -1 if all are needed.
-        others: whether other programs logged rows into it, so that no more rows are written.
+        others: whether other programs logged rows into it; if so, no more rows are written.
     """
 
     id: str

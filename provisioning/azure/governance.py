@@ -1,4 +1,4 @@
-"""Reads what is above resources: locks, deny assignments, ends of role assignments, and Azure Policy. Writes nothing.
+"""Reads what governs resources: locks, deny assignments, ends of role assignments, and Azure Policy. Writes nothing.
 
 No installed SDK has most of these operations, so all are requests of our own.
 """
@@ -41,7 +41,9 @@ class Restrictions:
 
 @dataclass(frozen=True)
 class Policies:
-    """Assigned policies of the kinds that cannot be asked for. `undeletable`: names with resource types, in lower case."""
+    """Assigned policies of the kinds that `restrictions` does not show. `undeletable`: names with resource types, in
+    lower case.
+    """
 
     on_secrets: tuple[SecretPolicy, ...] = ()
     undeletable: tuple[tuple[str, frozenset[str]], ...] = ()

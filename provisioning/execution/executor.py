@@ -65,7 +65,7 @@ class Executor:
     def converge(self, plan: Plan, replan: Callable[[], Plan], *, asked: bool = False) -> None:
         """Apply the plan, and plan again if its reads are old or the state has changed. A new plan may only be smaller.
 
-        With `asked`, the operator had to answer a question about the plan, so that its reads may be old at once.
+        With `asked`, the operator has answered a question about the plan, so its reads may already be old.
 
         Raises:
             ConflictError: others made changes, and the new plan is larger than the first one, or they repeated this too often.

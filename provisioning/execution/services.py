@@ -36,7 +36,7 @@ class Services:
 
     Attributes:
         access_timeout: how long a vault may take to accept the operator.
-        damage: what writes changed beside what they asked for, in words.
+        damage: what writes changed besides what they asked for, in words.
     """
 
     azure: Azure

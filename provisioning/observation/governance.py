@@ -1,4 +1,4 @@
-"""Reads what is above the resources of a plan, before anything is written: no more than the plan's changes need."""
+"""Reads what governs the resources of a plan, before anything is written: no more than the plan's changes need."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import deepcopy
@@ -45,7 +45,7 @@ _Found = TypeVar("_Found")
 
 
 def observe_governance(azure: Azure, target: Target, observed: Observed, plan: Plan) -> tuple[Observed, Governance]:
-    """Read what is above the resources that the plan changes, and when the observed role assignments end.
+    """Read what governs the resources that the plan changes, and when the observed role assignments end.
 
     What cannot be read is named in the result.
     """

@@ -1,4 +1,5 @@
-"""What is above the resources of a plan: locks, deny assignments, policies, and the operator's right to switch a vault. Pure.
+"""What governs the resources of a plan: locks, deny assignments, policies, and the operator's right to switch a vault.
+Pure.
 
 It is read only when something will be written (observation/governance.py). It can only show obstacles: some of them may be
 invisible, so finding none proves nothing.
@@ -95,7 +96,7 @@ class SecretPolicy:
 
 @dataclass(frozen=True)
 class Refusal:
-    """A change that policies will refuse, or undo, by their names."""
+    """A change that policies will refuse or undo, and the names of these policies."""
 
     change: str
     policies: tuple[str, ...]
@@ -110,7 +111,7 @@ class Known(NamedTuple):
 
 @dataclass(frozen=True)
 class Governance:
-    """What is above the resources, as far as this identity may see it.
+    """What governs the resources, as far as this identity may see it.
 
     Attributes:
         who: the ids of the operator and of its groups, in lower case.
@@ -160,12 +161,10 @@ def obstacle(plan: Plan, governance: Governance, *, accept_no_way_back: bool) ->
     if found is None and plan.no_way_back and not accept_no_way_back:
         policies = ", ".join(plan.no_way_back)
         return NoWayBackError(
-            f"Once the vault is on Azure RBAC, policy {policies} refuses to put it back on its access policies, also if roles "
-            "turn out not to work.",
-            hint="Ask the owner of the policy for an exemption until the switch is done, or pass --accept-no-way-back. A longer "
-            "--propagation-wait makes it less likely that a way back is needed.",
-        )
-    return found
+            f"Once the vault is on Azure RBAC, policy {policies} refuses to put it back on its access policies, even if
+            roles " "turn out not to work.", hint="Ask the owner of the policy for an exemption until the switch is
+            done, or pass --accept-no-way-back. A longer " "--propagation-wait makes it less likely that a way back is
+            needed.", ) return found
 
 
 def switching_right(held: Iterable[tuple[Assignment, RoleDefinition]], until: datetime, now: datetime) -> str:
@@ -192,7 +191,7 @@ def switching_right(held: Iterable[tuple[Assignment, RoleDefinition]], until: da
 def _notes(governance: Governance) -> Iterator[Step]:
     for policy, sets in governance.sets:
         yield Step(
-            Verb.NOTE, "policy", policy, danger=f"sets {sets} with every write, also when something else is changed"
+            Verb.NOTE, "policy", policy, danger=f"sets {sets} with every write, even if the write changes something else"
         )
     if governance.unread:
         yield Step(

@@ -232,7 +232,8 @@ def users(target: Target, observed: Observed) -> tuple[Owner, ...]:
 
 
 def _users_without_record(target: Target, observed: Observed) -> Iterable[Owner]:
-    """The other accounts that may use the secret, but for those of which a record names another secret in this vault."""
+    """The other accounts that may use the secret, except those for which a record names another secret in this vault.
+    """
     marks = (each.mark.owner for each in owned_roles(observed))
     stored = (recorded_owner(record, name) for name, record in (observed.own_secrets or {}).items())
     known = (*marks, *stored, *(entry.owner for entry in entries(observed.vault.tags).values()))
@@ -259,7 +260,7 @@ def named(target: Target, owner: Owner) -> str:
 
 
 def is_gone(observed: Observed, each: Assignment) -> bool:
-    """Return whether the directory does not know the principal any more, such as the identity of a deleted account."""
+    """Return whether the directory no longer knows the principal, such as the identity of a deleted account."""
     return observed.principals.get(each.principal_id.lower(), Principal("")).missing
 
 

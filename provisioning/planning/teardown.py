@@ -139,7 +139,7 @@ def _secret(target: Target, observed: Observed, versions: Collection[SecretVersi
         )
     if state is SecretState.UNKNOWN and not _let_in_soon(target, observed):
         return Step(
-            Verb.ALREADY, resource, "not visible to you; no mark of setup is left, and teardown deletes it first"
+            Verb.ALREADY, resource, "not visible to you; no record of setup is left, and teardown deletes it first"
         )
     ours = [v for v in versions if wrote(v.tags)]
     if versions and not ours:
@@ -157,11 +157,11 @@ def _secret(target: Target, observed: Observed, versions: Collection[SecretVersi
             action=RemoveSecret(observed.vault, owner(target, observed.account.id), permanent),
         )
     if not any(v.enabled for v in ours):
-        return Step(Verb.NOTE, resource, "stays: others wrote versions of it; those from here are disabled")
+        return Step(Verb.NOTE, resource, "stays: others wrote versions of it; those of setup are disabled already")
     return Step(
         Verb.CHANGE,
         resource,
-        f"its versions from here are disabled; {len(versions) - len(ours)} by others stay",
+        f"the versions that setup wrote are disabled; {len(versions) - len(ours)} by others stay",
         before="enabled",
         after="disabled",
         danger="the function app, and jobs that report to W&B by themselves, no longer get a key",
@@ -275,8 +275,8 @@ def _entry_stays(target: Target, observed: Observed, each: OwnedEntry) -> Step:
 
 
 _OLD = (
-    "its record of version 0.1 names no secret, which counts only where you can list the vault's secrets and setup wrote no "
-    "other one"
+    "its record is of version 0.1 and names no secret, so it counts only if you can list the vault's secrets and setup "
+    "wrote no other one"
 )
 
 

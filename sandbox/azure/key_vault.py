@@ -172,7 +172,9 @@ class KeyVault(Service):
         return Reply(200, bundle)
 
     def _change(self, vault: Vault, secret: Secret, version: SecretVersion, body: dict[str, Any]) -> None:
-        """Change a version. Policies judge it as it would be; whether they do so when only `enabled` changes is UNVERIFIED."""
+        """Change a version. Policies evaluate it as it would be; whether they do so when only `enabled` changes is
+        UNVERIFIED.
+        """
         attributes = body.get("attributes") or {}
         if len(body.get("tags") or ()) > _TAGS:
             raise error(400, "BadParameter", f"Property tags has more than {_TAGS} elements.")

@@ -19,7 +19,7 @@ _SPACE = re.compile(r"[ \t\r\n]*")
 
 
 class UnknownSpecError(ValueError):
-    """The text is not a view with sections, or of a version that is not known."""
+    """The text is not a view with sections, or the view has an unknown version."""
 
 
 @dataclass(frozen=True)

@@ -139,7 +139,7 @@ class RunWriter:
 
     @property
     def others(self) -> bool:
-        """Whether other programs logged rows into the run, so that ours are not written any more."""
+        """Whether other programs logged rows into the run. If so, ours are no longer written."""
         return self._marks.others
 
     # --- what is to be written ------------------------------------------------------------------------------------------
@@ -169,7 +169,7 @@ class RunWriter:
 
         Args:
             attach: whether attachments follow.
-            ends: whether the run's end follows, so that no heartbeat is needed.
+            ends: whether the run's end follows, so no heartbeat is needed.
 
         Raises:
             NotYetError: W&B does not show earlier writes yet.
@@ -185,7 +185,7 @@ class RunWriter:
         stored = self._stored
         if stored is None or attach or "_wandb" not in stored.config:
             if stored and not stored.openable:
-                raise UnusableRunError("W&B serves a part of the run as null, so that its SDK cannot open it.")
+                raise UnusableRunError("W&B serves a part of the run as null, so its SDK cannot open it.")
             if stored and not all(isinstance(each, Mapping) for each in stored.config.values()):
                 write(self._api, [edit_run(stored, config)])  # the SDK could not open it
             if stored and "_wandb" not in stored.config:  # the SDK treats it as a new run and replaces its config

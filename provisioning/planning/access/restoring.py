@@ -21,7 +21,7 @@ from provisioning.resource_ids import same
 def losses_of_restoring(observed: Observed, going: Collection[Assignment], gone: str) -> Iterator[Loss]:
     """Principals whose roles permit more than their access policies will: mostly roles that were assigned after the switch.
 
-    A role on something in `gone` is no loss.
+    A role on something in `gone` is not a loss.
     """
     staying: dict[str, list[Assignment]] = {}
     for each in observed.assignments:

@@ -39,7 +39,7 @@ OPERATOR = {"name": "operator", "kind": "user", "display_name": "you@contoso.exa
         ("base name", {"name": "dev_test.1"}, "'dev_test.1' is not", "name=dev-test-1"),
         ("base name", {"name": "(x)" * 20}, "is not 3 to 24", "name=x-x-x-x-x-x-x-x-x-x-x-x"),
         ("base name", {"name": "[dev]._1"}, "'[dev]._1' is not", "name=dev-1"),
-        ("base name", {"names": {"storageAccount": "st-Wandb"}}, "small letters", "stwandb is legal"),
+        ("base name", {"names": {"storageAccount": "st-Wandb"}}, "lower-case letters", "stwandb is legal"),
         (
             "base name",
             {"names": {"actionGroup": "-ag (prod)."}},

@@ -262,7 +262,7 @@ def _replace(core: object) -> bool:
     """Kill and restart a wandb-core that did not open a run in time; alive, it could send the run's old marks later, when another
     worker has the job. Return whether it was restarted.
 
-    Open runs of this process would be lost with it, so that with open runs it is only killed after several time-outs without
+    Open runs of this process would be lost with it, so with open runs it is only killed after several time-outs without
     a run that opened in between: it then answers nobody.
     """
     with _reviving:

@@ -1,4 +1,4 @@
-"""The alias `latest` of a collection of models: on the newest job's model, whatever was logged last.
+"""The alias `latest` of a collection of models: on the newest job's model, no matter which model was logged last.
 
 The process remembers up to which number it has read each collection, and which version is the newest job's, so that every
 further job reads only what was added since: a collection may have thousands of versions.
@@ -46,7 +46,7 @@ _PATIENCE = 60.0  # seconds to wait for another thread that reads a whole collec
 
 @dataclass(frozen=True)
 class _Known:
-    """What was read of a collection.
+    """What previous reads of a collection have shown.
 
     Attributes:
         collection: its id, which changes if somebody deletes the collection and makes it again.
