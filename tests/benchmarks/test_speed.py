@@ -22,7 +22,7 @@ def test_the_benchmark_measures_a_sync_and_an_idle_tick(cloud: Cloud) -> None:
 
 
 def _figures(**changed: float) -> Figures:
-    """Figures that reach every target narrowly, compared with `THEIRS`, but for these changes."""
+    """Figures that reach every target narrowly, compared with `THEIRS`, except for these changes."""
     given = {"many": 10.0, "one": 1.6, "tick": 0.1, "process": 1.2, "start": 0.4, "wandb": 495, "azure": 60, "mib": 49}
     given |= changed
     counts = {

@@ -111,7 +111,7 @@ def test_every_document_matches_the_page(world: Callable[..., Cloud], run: Run, 
 
 
 def test_after_ctrl_c_the_document_has_the_state_of_every_job(world: Callable[..., Cloud]) -> None:
-    """The job that trains was first, the one at work is left as it stands, the last was not begun."""
+    """The job in training was first, the one in progress is left as it is, and the last was not started."""
     cloud = world({"op": "FineTuning_GetEvents", "when": {"path": OTHER_JOB}, "do": {"delay": 5.0}})
     environment = cloud.environment() | SETTINGS | {"SYNC_CONCURRENCY": "1"}
     command = [sys.executable, "-m", "function_app", "sync", "-o", "json"]

@@ -163,7 +163,7 @@ def test_after_overwrite_the_new_run_counts_and_an_idle_tick_makes_no_additional
 
 @pytest.mark.parametrize("operation", ["Run", "UpsertBucket"])
 def test_a_mark_that_could_not_be_written_is_written_by_the_next_tick(bench: Bench, operation: str) -> None:
-    """The new run stands already, so that it counts; reading the old one fails, or writing to it."""
+    """The new run exists already, so it counts. Reading the old run fails, or writing to it."""
     bench.world(a_job())
     bench.tick()
     nth = {"Run": [5], "UpsertBucket": [5]}[operation]  # after those that make the two runs

@@ -112,7 +112,7 @@ def test_a_job_that_logs_by_itself_is_not_logged_twice_with_any_version_of_the_c
 
 
 def test_in_a_users_process_the_sdk_prints_nothing_and_the_environment_is_kept(bench: Bench) -> None:
-    """The SDK would tell of sessions and products, and a WANDB_DIR of ours would take the runs of theirs with it."""
+    """Otherwise the SDK would print hints, and our WANDB_DIR would also redirect the user's own runs."""
     script = f"""
 import os, openai
 from function_app import sync
@@ -137,7 +137,7 @@ assert {{name for name in os.environ if os.environ[name] != before.get(name)}} <
     assert not (bench.cloud.directory / "wandb").exists()
 
 
-def test_one_job_by_its_id_also_as_openais_cookbook_calls_it(bench: Bench, script: Script) -> None:
+def test_one_job_is_selected_by_its_id_under_either_name_of_the_parameter(bench: Bench, script: Script) -> None:
     bench.world(a_job(), a_job(id=OTHER_JOB))
     assert list(script(OTHER_JOB)) == [OTHER_JOB]
     assert list(script(id=JOB)) == [JOB]

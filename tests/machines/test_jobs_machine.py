@@ -309,7 +309,7 @@ class JobsMachine(RuleBasedStateMachine):
             gate.opened.set()
         running.ended()
         cloud.world.gate = Gate()
-        cloud.clock.advance(QUIET)  # so long another process leaves alone what one without a lease has just written
+        cloud.clock.advance(QUIET)  # another process leaves a run alone for this long after a write without a lease
         self._disturbed()
 
     # --- what must hold ---------------------------------------------------------------------------------------------------

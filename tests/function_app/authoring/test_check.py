@@ -72,7 +72,7 @@ def test_few_examples_are_an_error_for_training_and_for_validation_of_reinforcem
     ]
 
 
-def test_every_line_that_is_no_example_is_reported_with_its_number(tmp_path: Path) -> None:
+def test_every_line_that_is_not_an_example_is_reported_with_its_number(tmp_path: Path) -> None:
     path = tmp_path / "train.jsonl"
     good = json.dumps(CHAT).encode()
     broken = [b"not json", b"", b"\xff\xfe", b"[1]", codecs.BOM_UTF8 + good, b'{"a":' * 100_000]

@@ -176,8 +176,9 @@ def test_a_view_of_an_unknown_format_is_reported_and_not_changed(synced: Bench) 
 
 
 def test_a_change_of_the_dashboard_is_a_new_edition() -> None:
-    """Else those who have saved it before would not get it. Another wandb-workspaces may write the same otherwise: then
-    only the digest here changes."""
+    """Otherwise people who saved it before would not get the change. Another version of wandb-workspaces may write the
+    same differently; then only the digest here changes.
+    """
     text = str(spec_of("e", "p", "https://wandb.ai/e/p"))
     assert (EDITION, hashlib.sha256(text.encode()).hexdigest()[:16]) == (5, "0d6397018aaeb458")
 

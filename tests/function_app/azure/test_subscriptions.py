@@ -163,7 +163,7 @@ def test_a_message_for_an_account_that_another_instance_found_is_processed(bench
     assert engine(bench).sync_job("foundry", OTHER_JOB).result is Result.SYNCED
 
 
-def test_accounts_that_another_tenant_delegated_are_told_and_their_jobs_are_not_requested(
+def test_accounts_that_another_tenant_delegated_are_reported_and_their_jobs_are_not_requested(
     bench: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:
     customer = {"id": "5b1f6d1c-0000-4000-8000-0000000000cc", "name": "customer", "tenant_id": ID[15:51]}

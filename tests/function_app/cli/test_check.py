@@ -15,7 +15,7 @@ from sandbox.azure.openai.training_files import FileScript, TrainingFile
 from tests.conftest import ROOT
 
 FORMATS = ("chat", "chat_with_system", "conversation", "tools", "vision", "dpo", "reinforcement")
-SECRETS = ("Ticket", "customer", "look_up_ticket", "billing", "Please")  # words that stand in every generated file
+SECRETS = ("Ticket", "customer", "look_up_ticket", "billing", "Please")  # words that are in every generated file
 
 
 def a_file(tmp_path: Path, **values: Any) -> Path:
@@ -152,7 +152,7 @@ def test_a_price_gives_a_cost_and_without_one_there_is_none(tmp_path: Path) -> N
     assert document_of(path)["cost"] is None
 
 
-def test_offline_auto_is_an_estimate_marked_as_one_and_tiktoken_is_a_failure(tmp_path: Path) -> None:
+def test_offline_auto_estimates_and_says_so_and_tiktoken_fails(tmp_path: Path) -> None:
     pytest.importorskip("tiktoken")
     path = a_file(tmp_path)
     found = document_of(path, "--tokenizer", "auto")["tokens"]

@@ -144,7 +144,7 @@ def test_endpoint_entity_and_project_may_be_options(bench: Bench, run: Command) 
     ],
 )
 def test_only_the_requested_jobs_are_synced(bench: Bench, run: Command, flags: list[str], expected: set[str]) -> None:
-    """Dates are five days ago, between the two jobs."""
+    """The given dates are five days ago, between the two jobs."""
     bench.world(a_job(), a_job(id=OTHER_JOB, created="-9d"))
     days_ago = bench.cloud.clock.now() - timedelta(days=5)
     dated = [days_ago.strftime(flag) for flag in flags]
@@ -188,7 +188,7 @@ def test_follow_waits_for_a_paused_job_that_the_service_resumes(bench: Bench, ru
 
 
 @pytest.mark.parametrize("status", ["paused", "dreaming"])
-def test_follow_does_not_wait_for_a_job_that_only_a_person_can_move(bench: Bench, run: Command, status: str) -> None:
+def test_follow_does_not_wait_for_a_job_that_only_a_person_can_resume(bench: Bench, run: Command, status: str) -> None:
     bench.world(a_job(outcome={"status": status, "during": "queue"}), a_job(id=OTHER_JOB))
     done = run("function_app", "sync", "--follow", "--interval", "60s", env=SETTINGS)
     assert done.returncode == 0
@@ -254,14 +254,14 @@ def test_on_a_terminal_progress_is_shown(bench: Bench) -> None:
     assert "\r0 of 2 jobs done" in seen
     assert "\r1 of 2 jobs done" in seen
     assert seen.rstrip().endswith("2 jobs: 2 synced")
-    assert seen.count("\x1b[K") > 2  # what was shown on the way is wiped off
+    assert seen.count("\x1b[K") > 2  # progress was erased
 
 
 @pytest.mark.parametrize(("into", "flags"), [("/dev/full", ("-o", "json")), ("nobody", ())], ids=str)
 def test_output_that_cannot_be_written_gives_exit_status_1_without_a_traceback_and_undoes_nothing(
     bench: Bench, run: Command, into: str, flags: tuple[str, ...]
 ) -> None:
-    """A full disk is reported in two lines. A closed pipe, as of `… | head -1`, needs no message."""
+    """A full disk is reported in two lines. A closed pipe, such as that of `… | head -1`, needs no message."""
     bench.world(a_job())
     target = "> /dev/full" if into == "/dev/full" else "| exec sleep 0"
     script = f'set -o pipefail; "{sys.executable}" -m function_app sync {" ".join(flags)} {target}'

@@ -45,7 +45,7 @@ def test_an_authority_that_is_not_trusted_is_recognized(
     assert untrusted(failed.value)
 
 
-def test_other_failures_are_not_taken_for_that(cloud: Cloud) -> None:
+def test_other_failures_are_not_recognized_as_such(cloud: Cloud) -> None:
     with pytest.raises(httpx2.HTTPError) as failed:
         httpx2.get("https://nobody.example/")
     cloud.denied.clear()

@@ -7,7 +7,7 @@ from function_app.engine.ahead import started
 
 
 def test_leaving_the_scope_waits_for_a_call_whose_result_nobody_asked_for() -> None:
-    """Its client is closed afterwards: a request that is still on its way would leave a connection open."""
+    """Its client is closed afterwards: a request in flight would leave a connection open."""
     answered, ended = threading.Event(), threading.Event()
 
     def call() -> None:

@@ -57,7 +57,7 @@ def titles(bench: Bench) -> list[str]:
 
 
 def test_people_are_alerted_once_to_each_pause(bench: Bench) -> None:
-    """Two pauses of ten minutes, looked at every two minutes."""
+    """Two pauses of ten minutes, with a tick every two minutes."""
     pauses = [{"at_step": 10, "lasts": "10m"}, {"at_step": 20, "lasts": "10m"}]
     bench.world(a_job(created="-4m", timeline={"steps": 30, "seconds_per_step": 5}, pauses=pauses))
     for _ in range(15):

@@ -77,7 +77,7 @@ def test_a_mistake_in_the_parameters_is_found(check: str, change: Mapping[str, A
     assert (found.state, seen in found.seen, remedy in found.remedy) == (State.FAILED, True, True), found
 
 
-def test_alerts_that_nobody_would_hear_are_told() -> None:
+def test_alerts_without_a_receiver_are_reported() -> None:
     found = CHECKS["alerts"](Parameters(GIVEN | {"alertEmails": ""}))
     assert (found.state, found.remedy) == (State.WARNING, "-p alertEmails=oncall@example.com")
 
@@ -115,7 +115,7 @@ def test_azds_environment_is_read_as_azd_passes_it_on(tmp_path: Path) -> None:
     assert given.text("heartbeatMinutes") == "30"
     assert given.given["tags"] == {}
     broken = CHECKS["azd's text"](given)
-    assert (broken.state, "WANDB_ROUTES: azd puts a variable into JSON" in broken.seen) == (State.FAILED, True)
+    assert (broken.state, "WANDB_ROUTES: azd inserts variables into JSON" in broken.seen) == (State.FAILED, True)
     assert "SERVICE_IMAGES" not in broken.seen
     assert CHECKS["base name"](given).remedy == "azd env new dev-test-1"
 

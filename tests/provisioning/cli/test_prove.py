@@ -182,7 +182,7 @@ def test_consent_comes_first_and_a_dry_run_writes_nothing(cloud: Cloud, load: Lo
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_the_command_passes_whole(cloud: Cloud, load: Load, run: Run, tmp_path: Path) -> None:
+def test_the_whole_command_succeeds(cloud: Cloud, load: Load, run: Run, tmp_path: Path) -> None:
     load(WORLD | {"clock": {"rate": 60}})
     options = ("--yes", "--propagation-wait", "3s", "--report", str(tmp_path / "report.md"), "--wandb-entity", "acme")
     ended = run("provisioning", "prove", *options, "-o", "json", env={"WANDB_API_KEY": GOOD_KEY})

@@ -120,7 +120,7 @@ def test_a_full_disk_is_reported_without_a_traceback(cloud: Cloud, argv: tuple[s
     assert not re.search("Traceback|Exception", ended.stderr), ended.stderr
 
 
-def test_a_closed_stdin_is_no_terminal(cloud: Cloud) -> None:
+def test_a_closed_stdin_is_not_a_terminal(cloud: Cloud) -> None:
     command = ["sh", "-c", f"exec {sys.executable} -m provisioning setup -o json <&-"]
     env = cloud.environment() | OPERATOR_ENV
     ended = subprocess.run(command, env=env, capture_output=True, text=True, cwd=ROOT, check=False)

@@ -60,7 +60,7 @@ def test_setup_completes_the_chain_and_nobody_loses_access(bench: Bench) -> None
 
 
 def test_everybody_can_use_the_vault_at_every_moment(bench: Bench) -> None:
-    """Asked of the sandbox's own authority at each step and each second of the wait."""
+    """The sandbox checks the access at each step and each second of the wait."""
     tenant = bench.cloud.world.tenant
     action = "Microsoft.KeyVault/vaults/secrets/getSecret/action"
     people = [tenant.named(name).object_id for name in ("billing-api", "reports-job", "dana")]

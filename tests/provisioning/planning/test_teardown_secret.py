@@ -105,7 +105,7 @@ def readers_entry_is_left() -> Observed:
         (replace(found(), vault=replace(found().vault, tags=switched({}, NOW))), True),
     ],
 )
-def test_a_secret_may_be_hidden_if_marks_remain_and_none_gives_the_operator_access(
+def test_a_secret_may_be_hidden_if_records_remain_and_none_gives_the_operator_access(
     observed: Observed, *, expected: bool
 ) -> None:
     assert hidden(TARGET, observed) is expected

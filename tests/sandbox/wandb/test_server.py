@@ -186,7 +186,7 @@ def test_a_run_that_a_person_stops_is_killed(*, ends: bool) -> None:
     assert client.resume_status("new")["state"] == "killed"
 
 
-def test_opening_a_run_is_no_heartbeat_but_makes_it_running() -> None:
+def test_opening_a_run_is_not_a_heartbeat_but_makes_it_running() -> None:
     client = Client(runs=[{**OLD, "state": "crashed"}])
     before = client.resume_status()["heartbeatAt"]
     client.upsert(name="old")
@@ -216,7 +216,7 @@ def begun(client: Client, digest: str, content: bytes = b"hello", **more: Any) -
     return artifact_id
 
 
-def test_of_two_writers_who_began_a_version_with_the_same_file_the_second_to_commit_gets_409() -> None:
+def test_the_second_of_two_writers_that_commit_the_same_file_gets_409() -> None:
     client = Client()
     one, other = begun(client, "d1"), begun(client, "d1")
     assert client.graphql(COMMIT, id=one)[0] == 200

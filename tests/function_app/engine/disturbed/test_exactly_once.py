@@ -76,7 +76,9 @@ def test_two_processes_at_once_leave_every_step_once(bench: Bench) -> None:
 
 @pytest.mark.parametrize("operation", ["Run", "CreateArtifact", "CommitArtifact"])
 def test_two_processes_that_meet_a_new_file_at_once_leave_one_version_of_it(bench: Bench, operation: str) -> None:
-    """W&B answers the later of two that began a version with 409, and gives it the other's version before that."""
+    """If both have begun the version, W&B answers the later commit with 409; one that begins afterwards gets the
+    committed version.
+    """
     bench.world(a_job(), a_job(id=OTHER_JOB))
     gate = bench.cloud.world.gate
     gate.operation = operation
@@ -114,7 +116,7 @@ def test_a_process_that_is_overtaken_while_it_opens_the_run_repeats_no_row(bench
 
 
 def test_a_process_that_was_overtaken_replaces_sampled_rows_by_every_step(bench: Bench, processes: Processes) -> None:
-    """The other could not read the results file, and wrote the steps that events tell of."""
+    """The other could not read the results file, and wrote the steps that the events have."""
     unreadable = {"status": 404, "body": {"error": {"code": "notFound", "message": "no such file"}}}
     bench.world(a_job(), faults=[{"op": "Files_GetContent", "when": {"nth": [2]}, "do": unreadable}])
     gate = bench.cloud.world.gate
@@ -249,7 +251,7 @@ def test_ctrl_c_while_jobs_are_started_reports_all_of_them(bench: Bench) -> None
 
 
 def test_ctrl_c_reports_what_is_done_and_exits_with_130(bench: Bench) -> None:
-    """Neither the job at work nor the one behind it, whose models are of another family, is called synced."""
+    """Neither the job in progress nor the next one, whose models are of another family, is reported as synced."""
     later = "ftjob-" + "2" * 32
     delay = {"op": "FineTuning_GetEvents", "when": {"nth": [1]}, "do": {"delay": 2.0}}
     bench.world(a_job(), a_job(id=later, created="-9d", suffix="later"), faults=[delay])

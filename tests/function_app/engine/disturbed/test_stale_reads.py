@@ -31,7 +31,9 @@ def late(bench: Bench, delays: dict[str, float], *, merge: bool = False) -> None
 @pytest.mark.parametrize("delays", LATE)
 @pytest.mark.parametrize("source", ["file", "events", "events, then file"])
 def test_every_row_is_stored_once_with_any_late_reads(bench: Bench, delays: dict[str, float], source: str) -> None:
-    """Ticks follow one another at once and by minutes; in the middle a post is refused, and one's answer is lost."""
+    """Ticks follow one another immediately or after minutes. In between, one post is refused, and the answer to another
+    is lost.
+    """
     times = {"events": {}, "events, then file": {"when": {"nth": [1, 2, 3]}}}.get(source)
     unreadable = [] if times is None else [{"op": "Files_GetContent", "do": UNREADABLE, **times}]
     bench.world(a_job(**LIVE), faults=unreadable)
@@ -88,7 +90,7 @@ def test_a_run_that_the_listing_does_not_show_yet_is_continued(bench: Bench) -> 
     assert bench.steps() == list(range(1, len(bench.steps()) + 1))
 
 
-def test_a_run_that_wandb_does_not_show_yet_after_its_first_session_is_not_taken_for_deleted(bench: Bench) -> None:
+def test_a_run_that_wandb_does_not_show_right_after_its_first_session_does_not_count_as_deleted(bench: Bench) -> None:
     unknown = {"status": 200, "body": {"data": {"project": {"run": None}}}}
     bench.world(a_job(), faults=[{"op": "Run", "when": {"nth": [2]}, "do": unknown}])
     bench.reads(listing=600.0)

@@ -61,7 +61,7 @@ def test_the_answers_data_is_returned_and_the_key_is_sent_as_basic_password() ->
         (refused(404, "entity acme not found"), WandbError, "does not know the entity or project"),
         (refused(409, "run was previously created and deleted"), RunDeletedError, "deleted in W&B"),
         (refused(400, "Cannot query field 'x'"), WandbError, "Cannot query field 'x'"),
-        # Digits and words in a message classify nothing: these are the job's name, not the refusal.
+        # Digits and words in a message must not decide: these are the job's name, not the refusal.
         (refused(400, "invalid run name 'not found 401 permission denied'"), WandbError, "HTTP 400"),
         (refused(200, "something broke"), WandbBusyError, "something broke"),
         (lambda _: httpx2.Response(403, json={"error": "the quota is used up"}), WandbError, "the quota is used up"),

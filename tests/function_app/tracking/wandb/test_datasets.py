@@ -241,7 +241,7 @@ def test_a_file_that_does_not_fit_on_the_disk_is_a_sample(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("maker", [{}, {"run": None, "user": "vera"}, {"run": "ftjob-9", "user": "vera"}])
-def test_a_dataset_that_others_made_is_never_taken_for_the_jobs_own(bench: Bench, maker: dict[str, Any]) -> None:
+def test_a_dataset_that_others_made_is_never_used_as_the_jobs_own(bench: Bench, maker: dict[str, Any]) -> None:
     bench.world(a_job())
     theirs = bench.forged(FILE, "dataset", **maker, file_id=FILE, policy="full", examples=1)
     assert bench.tick()[JOB].final

@@ -125,7 +125,7 @@ def test_a_pause_logs_the_models_so_far_and_the_alias_of_the_best_moves_to_bette
     assert best(bench) == [False, False, True]
 
 
-def test_a_step_that_was_better_than_all_models_that_the_service_kept_is_told(bench: Bench) -> None:
+def test_a_step_that_was_better_than_all_models_that_the_service_kept_is_reported(bench: Bench) -> None:
     """Azure keeps the last three of four epochs."""
     points = {10: 0.2, 20: 0.5, 30: 0.4, 40: 0.45}
     curves = {"train_loss": {"end": 0.1}, "full_valid_loss": {"points": points, "every": "epoch"}}
@@ -137,7 +137,7 @@ def test_a_step_that_was_better_than_all_models_that_the_service_kept_is_told(be
 
 
 def test_an_alias_of_the_best_on_another_version_of_the_job_is_moved(bench: Bench) -> None:
-    """As a kill before the last checkpoint was rated leaves it; of another job it is another alias."""
+    """A kill before the last checkpoint was rated leaves this state. Another job has another alias."""
     bench.world(a_job(**FIRST, metrics=OVERFITTING))
     bench.tick()
     found = collection(bench)
@@ -167,7 +167,7 @@ def test_the_dates_on_which_a_model_and_its_base_model_end_are_in_the_config_and
         assert {name: told[name] for name in dates if name in told} == expected
 
 
-def test_models_that_the_teams_lifetime_of_artifacts_deletes_are_told_once(bench: Bench) -> None:
+def test_models_that_the_teams_lifetime_of_artifacts_deletes_are_reported_once(bench: Bench) -> None:
     bench.world(a_job(**FIRST))
     bench.cloud.world.wandb.store.options.artifact_lifetime = 30 * 86_400
     [warning] = bench.tick()[JOB].warnings
@@ -225,10 +225,12 @@ def test_a_newer_job_that_ends_in_the_meantime_has_latest_without_an_additional_
     assert "upsertBucket" in json.dumps(moved.as_json()["request"])  # in the same request as the last write to the run
 
 
-def test_latest_is_not_moved_away_from_a_newer_model_that_was_logged_in_the_meantime(
+def test_latest_stays_on_a_newer_model_that_was_logged_in_the_meantime(
     bench: Bench, processes: Processes
 ) -> None:
-    """Three processes: the first sees that the second's model is the youngest, and says so after the third's has come."""
+    """Three processes: the first sees that the second's model is the newest, and writes that only after the third has
+    logged a newer one.
+    """
     youngest = "ftjob-00000000000000000000000000000003"
     bench.world(
         a_job(**FIRST),
@@ -278,7 +280,7 @@ def latest_of(bench: Bench) -> str:
     return str(latest.metadata["job"]["job_id"])
 
 
-def test_a_model_that_another_run_made_is_never_taken_for_the_jobs_own(bench: Bench) -> None:
+def test_a_model_that_another_run_made_is_never_used_as_the_jobs_own(bench: Bench) -> None:
     """It has the job's alias and metadata. Neither `latest` nor the registry follows it, and no run has it as input."""
     bench.world(a_job(**FIRST), a_job(id=OTHER_JOB, model=MODEL, suffix="more"))
     job = {"job_id": JOB, "fine_tuned_model": MODEL}
@@ -323,7 +325,7 @@ def test_a_model_with_the_same_content_that_another_member_logged_first_gets_our
 
 
 @pytest.mark.parametrize("versions", [0, 1])
-def test_a_name_that_others_use_for_another_type_is_stepped_round(bench: Bench, versions: int) -> None:
+def test_a_name_in_use_for_another_type_is_replaced_by_a_substitute(bench: Bench, versions: int) -> None:
     bench.world(a_job(**FIRST))
     store = bench.cloud.world.wandb.store
     project = store.add_project(ENTITY, PROJECT)

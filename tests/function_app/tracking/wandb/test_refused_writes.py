@@ -73,7 +73,7 @@ def test_refused_rows_and_ends_are_reported_and_sent_by_the_next_tick(
     assert differences(expected, end(bench.cloud.world)) == []
 
 
-def test_a_refused_end_of_a_deleted_jobs_run_is_reported_and_written_by_the_next_tick(bench: Bench) -> None:
+def test_the_next_tick_ends_the_run_of_a_deleted_job_if_that_was_refused_before(bench: Bench) -> None:
     bench.world(a_job(**LIVE), a_job(id="ftjob-" + "2" * 32), files=FILES)
     engine = bench.engine()
     bench.tick(engine)

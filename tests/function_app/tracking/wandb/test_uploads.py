@@ -113,7 +113,7 @@ def test_inputs_and_aliases_are_written_in_one_request(bench: Bench, run: WandbS
 
 
 def test_concurrent_jobs_upload_a_shared_file_once(bench: Bench) -> None:
-    """What each has asked W&B of the file, when it opened its run, does not hold any more when it comes to its turn."""
+    """What each job read about the file when it opened its run is outdated when its turn comes."""
     jobs = [f"ftjob-{number:032x}" for number in range(1, 5)]
     bench.world(*(a_job(id=job) for job in jobs))
     asked, _ = bench.counted(bench.tick)

@@ -70,7 +70,7 @@ def test_an_access_policy_that_is_added_meanwhile_keeps_its_access(
 
 
 @pytest.mark.parametrize("nth", range(3, 9))
-def test_one_late_read_is_no_change(load: Load, bench: Bench, nth: int) -> None:
+def test_one_late_read_is_not_a_change(load: Load, bench: Bench, nth: int) -> None:
     """A replica shows the vault without an entry, once. Around the switch this is neither a conflict nor the truth."""
     gone = {"remove_access_policy": {"vault": "kv-ml", "principal": "billing-api"}}
     back = {"add_access_policy": {"vault": "kv-ml", **POLICIES[0]}}

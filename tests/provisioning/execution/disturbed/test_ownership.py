@@ -116,7 +116,7 @@ MEMBERS = [{"name": "operator", "kind": "user"}, {"name": "readers", "kind": "gr
         *("reads no jobs", "reads no secrets", "a person", "keys only", "access policy", "access policy of a group"),
     ],
 )
-def test_a_secret_that_another_account_may_use_stays_also_without_a_record(
+def test_a_secret_that_another_account_may_use_stays_even_without_a_record(
     load: Load, bench: Bench, given: list[dict[str, Any]], shared: str, *, rbac: bool
 ) -> None:
     """The other account's setup, which finds everything in place, writes nothing that teardown could recognize."""
@@ -155,7 +155,7 @@ def test_another_account_that_gets_access_while_teardown_asks_keeps_the_secret(l
     assert bench.cloud.writes == writes
 
 
-def test_an_account_with_a_secret_of_its_own_is_not_taken_for_a_user_of_another(load: Load, bench: Bench) -> None:
+def test_an_account_that_has_another_secret_does_not_count_as_a_user_of_this_one(load: Load, bench: Bench) -> None:
     both = [{"name": "aoai-ml", "group": "rg-ml"}, {"name": "aoai-b", "group": "rg-ml"}]
     load(world(rbac=True, policies=[]) | {"accounts": both, "assignments": [OWNER]} | SOON)
     bench.setup()
