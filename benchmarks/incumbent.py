@@ -21,8 +21,8 @@ from pathlib import Path
 from sandbox.cloud import Cloud
 from sandbox.scenario.reader import Scenario
 
+from .checks import SyncedWorld
 from .rows import KEY, ROWS, Row
-from .truth import Truth
 
 ROOT = Path(__file__).parent.parent
 INCUMBENT, OURS = "wandblogger", "ours"
@@ -101,7 +101,7 @@ def judge(cloud: Cloud, row: Row, tool: str, python: str, limit: float) -> Verdi
     except subprocess.TimeoutExpired:
         wrong.append(f"still waiting after {limit:g} s")
     seconds = time.monotonic() - begun
-    return Verdict((*wrong, *row.wrong(Truth(cloud.world))), seconds)
+    return Verdict((*wrong, *row.wrong(SyncedWorld(cloud.world))), seconds)
 
 
 def environment() -> Path:

@@ -344,6 +344,6 @@ class Outcome:
         return str(self.figures.get("estimated_finish") or "")
 
     @property
-    def moving(self) -> bool:
+    def waiting_helps(self) -> bool:
         """Whether waiting helps: late events, further steps, or an account that answers again."""
         return not self.final and (self.resumes or self.status in {"", *MOVING, *TERMINAL})

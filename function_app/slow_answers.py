@@ -1,5 +1,4 @@
-"""Limit the time that an answer's body takes: httpx only limits each read of it, so a slow server could hold a worker.
-"""
+"""Limit the time that an answer's body takes: httpx only limits each read of it, so a slow server could hold a worker."""
 
 import time
 from collections.abc import Callable, Iterator

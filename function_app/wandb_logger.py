@@ -98,7 +98,7 @@ def sync(
 @contextmanager
 def _engine(settings: Settings, client: openai.OpenAI | None, conventions: Conventions) -> Iterator[Engine]:
     """The engine, in a process that belongs to the caller."""
-    accounts = None if client is None else [_Given(client)]
+    accounts = None if client is None else [_CallersAccount(client)]
     with (
         as_a_guest(settings.wandb_base_url or DEFAULT_SERVER),
         engine_from(settings, guest=True, accounts=accounts, conventions=conventions, limits=BY_HAND) as engine,
@@ -187,7 +187,7 @@ def conventions_from(given: Mapping[str, Any], model_artifact: str | None, model
     )
 
 
-class _Given(Account):
+class _CallersAccount(Account):
     """An account with the caller's client, which the caller will close."""
 
     def __init__(self, client: openai.OpenAI) -> None:
@@ -293,7 +293,7 @@ def _by_job(outcomes: Iterable[Outcome]) -> dict[str, Outcome]:
 
 
 def _can_end(outcome: Outcome) -> bool:
-    return bool(outcome.job) and outcome.moving and outcome.result is not Result.SKIPPED
+    return bool(outcome.job) and outcome.waiting_helps and outcome.result is not Result.SKIPPED
 
 
 def _line(outcome: Outcome) -> str:

@@ -23,7 +23,7 @@ from function_app.authoring.job_creation import (
     files,
     upload,
 )
-from function_app.authoring.twins import like
+from function_app.authoring.twins import matching_job
 from function_app.azure.openai import Account
 from function_app.engine.retry import Patience
 from function_app.errors import AccountError, SyncError
@@ -188,7 +188,7 @@ class Submission:
         validation = planned.validation.ids if planned.validation else ()
         if planned.validation and not validation and not planned.request.validation_file:
             return None  # a file that the account does not have yet
-        return like(planned.request, jobs, planned.training.ids, validation)
+        return matching_job(planned.request, jobs, planned.training.ids, validation)
 
     def _local(self, path: Path, held: Sequence[RemoteFile]) -> LocalFile:
         """Return a file, with the account's files that have the same name and content."""
@@ -234,7 +234,7 @@ class Submission:
     def _find(self, request: JobRequest, before: Sequence[Job], error: LostAnswerError) -> Job:
         """Find the job whose creation was not answered, or raise the error."""
         known = {job.id for job in before}
-        if job := like(request, [job for job in self.account.jobs() if job.id not in known]):
+        if job := matching_job(request, [job for job in self.account.jobs() if job.id not in known]):
             return job
         raise error
 

@@ -13,7 +13,7 @@ _OPEN = frozenset({"auto", "-1"})
 """Values of a hyperparameter that leave the choice to the service. Azure writes -1 for auto (recorded)."""
 
 
-def like(
+def matching_job(
     request: JobRequest, jobs: Sequence[Job], training: Collection[str] = (), validation: Collection[str] = ()
 ) -> Job | None:
     """Return the newest of `jobs` that matches `request` in everything that the service shows, except failed or cancelled jobs.

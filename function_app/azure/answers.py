@@ -36,7 +36,7 @@ _CUSTOM_HEADERS = "OPENAI_CUSTOM_HEADERS"
 _environment = threading.Lock()
 
 
-def bound(response: httpx2.Response) -> None:
+def limit_answer(response: httpx2.Response) -> None:
     """Limit the time of an answer's body and the wait before the next attempt. This is a response hook of httpx."""
     seconds = ANSWER_WITHIN
     if response.request.url.path.endswith("/content"):

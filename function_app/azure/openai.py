@@ -18,7 +18,7 @@ import httpx2
 import openai
 from azure.core.exceptions import AzureError
 
-from function_app.azure.answers import LISTING_WITHIN, bound, without_custom_headers
+from function_app.azure.answers import LISTING_WITHIN, limit_answer, without_custom_headers
 from function_app.azure.jobs import checkpoint_from, ends_in, event_from, job_from
 from function_app.azure.refusals import refusal
 from function_app.data.fields import Fields, text, whole
@@ -83,7 +83,7 @@ class Account:
         self._listing_files = threading.Lock()
         # Redirects are not followed: the key or token goes to this host alone, and httpx passes an `api-key` on to any other.
         http = openai.DefaultHttpxClient(
-            event_hooks={"request": [_count], "response": [self._note, bound]}, verify=trust, follow_redirects=False
+            event_hooks={"request": [_count], "response": [self._note, limit_answer]}, verify=trust, follow_redirects=False
         )
         with without_custom_headers():
             self._clients = [make(http) for make in (client, *others)]

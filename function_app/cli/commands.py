@@ -224,7 +224,7 @@ def _sync(
                     continue
                 patience.reset()
                 done = added_up(done, outcomes)
-                moving = sum(outcome.moving for outcome in outcomes)
+                moving = sum(outcome.waiting_helps for outcome in outcomes)
                 if pause is None or not moving:
                     break
                 asked["overwrite"] = False  # the first pass has made the new runs
@@ -236,11 +236,11 @@ def _sync(
     except KeyboardInterrupt:
         report.done(done, interrupted=True)
         sys.exit(INTERRUPTED)
-    report.done(done, note=_DRY if asked["dry_run"] else _standing_still(done) if pause is not None else "")
+    report.done(done, note=_DRY if asked["dry_run"] else _why_ended_early(done) if pause is not None else "")
     sys.exit(int(any(outcome.result is Result.FAILED for outcome in done)))
 
 
-def _standing_still(outcomes: Sequence[Outcome]) -> str:
+def _why_ended_early(outcomes: Sequence[Outcome]) -> str:
     """Return why --follow ended before every job did."""
     statuses = Counter(outcome.status for outcome in outcomes if not outcome.final)
     if not statuses:

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cache
 
-from function_app.data.routes import Destination, LeftOut, Routes, Rule, stricter
+from function_app.data.routes import Destination, NotMirrored, Routes, Rule, stricter
 from function_app.engine.accounts import JobSource
 from function_app.engine.outcomes import Candidate, failed_outcome
 from function_app.engine.planner import Action, Decision, decide
@@ -197,7 +197,7 @@ class Discovery:
         by_place: dict[Place, _Jobs] = {}
         for account, job in found:
             goes = (discovered if account.discovered else named).of(job)
-            if isinstance(goes, LeftOut):
+            if isinstance(goes, NotMirrored):
                 nowhere.append(Candidate(account, job, None, Decision(Action.SKIP, goes.message)))
             else:
                 jobs = by_place.setdefault((goes.entity, goes.project), {})

@@ -14,7 +14,7 @@ from function_app.azure.leases import NO_LEASE, Lease, Leases, never, no_lease
 from function_app.engine.accounts import Finder, JobSource
 from function_app.engine.discovery import Discovery, Projects, with_compared_counts
 from function_app.engine.mirror import mark_deleted, mirror
-from function_app.engine.outcomes import Candidate, Mirrored, failed_outcome, log_outcome, not_done, outcome_of
+from function_app.engine.outcomes import ActionLog, Candidate, failed_outcome, log_outcome, not_done, outcome_of
 from function_app.engine.planner import Action, Decision, logs_by_itself
 from function_app.engine.reporting import Reporting
 from function_app.engine.retry import after, waiting
@@ -161,7 +161,7 @@ class Engine:
                 except WandbError as error:
                     refusals[tracker] = error
             refusal = refusals[tracker]
-            yield outcome_of(each, Result.FAILED, Mirrored(), refusal) if refusal else not_done(each)
+            yield outcome_of(each, Result.FAILED, ActionLog(), refusal) if refusal else not_done(each)
 
     def sync_job(self, account_name: str, job_id: str, *, stop: Callable[[], bool] = never) -> Outcome:
         """Read one job again and mirror it if it is still pending, for a queue message.
@@ -213,7 +213,7 @@ class Engine:
                 tracker = self._projects.tracker(place)
                 run = tracker.runs([job_id]).get(job_id)
                 if run and run.account == account_name and run.rule is None:
-                    done = Mirrored()
+                    done = ActionLog()
                     mark_deleted(tracker, run, done, lease)
                     return replace(
                         outcome, result=Result.SYNCED, message="", actions=tuple(done.actions), run_url=done.url
@@ -257,7 +257,7 @@ class Engine:
         return outcome
 
     def _outcome(self, each: Candidate, lease: Lease, stop: Callable[[], bool]) -> Outcome:
-        done = Mirrored()
+        done = ActionLog()
         try:
             self._mirror(each, done, lambda: self._stop.is_set() or stop() or lease.lost(), lease)
             if lease.lost() and not done.final:
@@ -294,7 +294,7 @@ class Engine:
     def _name(self, each: Candidate) -> str:
         return name_of(each.job.id, each.tracker or self.tracker)
 
-    def _mirror(self, each: Candidate, done: Mirrored, interrupted: Callable[[], bool], lease: Lease) -> None:
+    def _mirror(self, each: Candidate, done: ActionLog, interrupted: Callable[[], bool], lease: Lease) -> None:
         """Mirror into the job's run, or into a new run with the next id that was not deleted in W&B."""
         existing = each.run
         if existing and each.job.status == DELETED:

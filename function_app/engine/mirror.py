@@ -29,11 +29,11 @@ from function_app.data.jobs.results import ResultsError
 from function_app.data.routes import Registry
 from function_app.data.training.formats import Format
 from function_app.engine.accounts import JobSource
-from function_app.engine.ahead import started
 from function_app.engine.curve import FILE, MIXED, CurveReader
 from function_app.engine.input_files import description_of_file, files_of, phrases_about_files
-from function_app.engine.outcomes import Mirrored
+from function_app.engine.outcomes import ActionLog
 from function_app.engine.planner import RULE, results_file, settled
+from function_app.engine.prefetch import prefetched
 from function_app.engine.reporting import (
     FAILED,
     OVERDUE,
@@ -72,7 +72,7 @@ def mirror(
     job: Job,
     run: RunState | None,
     tracker: Tracker,
-    done: Mirrored,
+    done: ActionLog,
     *,
     datasets: DatasetPolicy,
     run_id: str,
@@ -104,7 +104,7 @@ def mirror(
     target = ModelTarget(collection_of(allowed, conventions.model_artifact), conventions.model_type, registry)
     new = None if run else _identity(allowed, run_id, conventions, tracker, datasets)
     with ExitStack() as scope:
-        ended = started(scope, lambda: account.events(job.id)) if job.terminal else None  # all, whatever the run has
+        ended = prefetched(scope, lambda: account.events(job.id)) if job.terminal else None  # all, whatever the run has
         opened = scope.enter_context(tracker.open(run_id, new, _intent(job, run, target, datasets), lease))
         done.url, done.last_step = opened.url, opened.last_step
         try:
@@ -135,7 +135,7 @@ def _intent(job: Job, run: RunState | None, target: ModelTarget, datasets: Datas
     return Intent(files, target.collection if _may_have_models(job) else None)
 
 
-def _is_settled(account: JobSource, job: Job, opened: Session, events: Sequence[Event], done: Mirrored) -> bool:
+def _is_settled(account: JobSource, job: Job, opened: Session, events: Sequence[Event], done: ActionLog) -> bool:
     """Return whether the job is settled; record when it was first seen terminal, and warn about unusable values."""
     if job.malformed:
         fields = ", ".join(job.malformed)
@@ -146,14 +146,14 @@ def _is_settled(account: JobSource, job: Job, opened: Session, events: Sequence[
     return settled(job, events, now, seen=ended)
 
 
-def mark_deleted(tracker: Tracker, run: RunState, done: Mirrored, lease: Lease) -> None:
+def mark_deleted(tracker: Tracker, run: RunState, done: ActionLog, lease: Lease) -> None:
     """Record in a job's run that the job was deleted before its last figures were read, and end the run."""
     with tracker.open(run.id, None, Intent(), lease) as opened:
         done.url, done.last_step = opened.url, opened.last_step
         end_of_deleted(opened, done)
 
 
-def end_of_deleted(opened: Session, done: Mirrored) -> None:
+def end_of_deleted(opened: Session, done: ActionLog) -> None:
     """End the run of a deleted job: as failed, unless the job was last seen succeeded. If the job appears again, its
     run continues.
     """
@@ -189,7 +189,7 @@ class _Mirroring:
     run: Session
     events: list[Event]
     final: bool
-    done: Mirrored
+    done: ActionLog
     interrupted: Callable[[], bool]
     target: ModelTarget
     adopted: bool
@@ -205,7 +205,7 @@ class _Mirroring:
         paused = self.job.status == PAUSED and (known is None or known.status != PAUSED)
         models = (self.final or paused) and _may_have_models(self.job)
         read = (
-            (started(self.scope, lambda: self.account.checkpoints(self.job.id)), started(self.scope, self._ends))
+            (prefetched(self.scope, lambda: self.account.checkpoints(self.job.id)), prefetched(self.scope, self._ends))
             if models
             else None
         )

@@ -34,8 +34,8 @@ class KeySource(Protocol):
         """Close all connections."""
 
 
-class GivenKey:
-    """A key from the environment."""
+class FixedKey:
+    """An API key that never changes, such as one from the environment."""
 
     def __init__(self, key: SecretStr) -> None:
         self._key = key
@@ -89,8 +89,8 @@ class Intent:
     collection: str | None = None
 
 
-class Turn(Protocol):
-    """The right to write a job's run, which `azure.leases.Lease` is.
+class RunLease(Protocol):
+    """The lease on a job, which permits writing its run. `azure.leases.Lease` implements it.
 
     Attributes:
         exclusive: whether it excludes other workers.
@@ -261,7 +261,9 @@ class Tracker(Protocol):
     def runs(self, job_ids: Sequence[str], *, accounts: Sequence[str] = ()) -> dict[str, RunState]:
         """Return each job's newest run. Also return, by run id, other unfinished runs of these accounts."""
 
-    def open(self, run_id: str, new: Identity | None, intent: Intent, turn: Turn) -> AbstractContextManager[Session]:
+    def open(
+        self, run_id: str, new: Identity | None, intent: Intent, lease: RunLease
+    ) -> AbstractContextManager[Session]:
         """Open a run, or prepare to create it from `new`. Nothing is written before `Session.send`.
 
         Raises:

@@ -14,7 +14,7 @@ from azure.core.exceptions import HttpResponseError
 from provisioning.azure.transport.errors import code, translated
 from provisioning.azure.transport.rest import Rest
 from provisioning.errors import MissingRightsError
-from provisioning.planning.governance import EVERYBODY, Denial, Lock, Rule, SecretPolicy
+from provisioning.planning.governance import EVERYBODY, DenyAssignment, Lock, Rule, SecretPolicy
 from provisioning.resource_ids import group_id_of, name_of, same
 
 _AUTHORIZATION = "providers/Microsoft.Authorization"
@@ -67,7 +67,7 @@ class GovernanceReads:
             for each in listed
         )
 
-    def denials(self, scope: str) -> tuple[Denial, ...]:
+    def denials(self, scope: str) -> tuple[DenyAssignment, ...]:
         """The deny assignments at a scope and above it."""
         path = f"{scope}/{_AUTHORIZATION}/denyAssignments?api-version=2022-04-01&$filter=atScope()"
         with translated("Listing deny assignments"):
@@ -158,7 +158,7 @@ class GovernanceReads:
         ]
 
 
-def _denial(shown: Mapping[str, Any]) -> Denial:
+def _denial(shown: Mapping[str, Any]) -> DenyAssignment:
     sets: Sequence[Mapping[str, Any]] = shown.get("permissions") or ()
 
     def patterns(name: str) -> tuple[str, ...]:
@@ -167,7 +167,7 @@ def _denial(shown: Mapping[str, Any]) -> Denial:
     def ids(name: str) -> frozenset[str]:
         return frozenset(str(each["id"]).lower() for each in shown.get(name) or ())
 
-    return Denial(
+    return DenyAssignment(
         str(shown.get("denyAssignmentName") or ""),
         str(shown.get("scope") or ""),
         patterns("actions"),

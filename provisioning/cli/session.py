@@ -163,9 +163,9 @@ class Session:
             executor.converge(made, replan, asked=asked)
         finally:
             self.facts["applied"] = [*self.facts.get("applied", ()), *map(documents.step, executor.done)]
-            for text in services.damage:
+            for text in services.side_effects:
                 self.ui.note(f"! {text}. Nothing of it was put back", "red")
-            self.facts["warnings"] = [*self.facts.get("warnings", ()), *services.damage]
+            self.facts["warnings"] = [*self.facts.get("warnings", ()), *services.side_effects]
         return executor
 
     @property

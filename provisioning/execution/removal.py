@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from provisioning.durations import spell
 from provisioning.errors import BusyError, ConflictError
-from provisioning.execution import damage
+from provisioning.execution import side_effects
 from provisioning.execution.access import wait_for_access
 from provisioning.execution.services import SETTLING, OutdatedPlanError, Services
 from provisioning.execution.vault import differences, tag
@@ -132,7 +132,7 @@ def restore_access_policies(services: Services, action: RestoreAccessPolicies) -
             f"Azure accepted the request to switch vault {name} back to access policies, but it is still on Azure RBAC.",
             hint="An Azure Policy may enforce Azure RBAC: `az policy state list` shows it. No role was removed.",
         )
-    return damage.of_vault(services, now, after, tags)
+    return side_effects.of_vault(services, now, after, tags)
 
 
 def forget_switch(services: Services, action: ForgetSwitch) -> str:

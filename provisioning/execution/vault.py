@@ -19,7 +19,7 @@ from provisioning.errors import (
     ThrottledError,
     UnreachableError,
 )
-from provisioning.execution import damage
+from provisioning.execution import side_effects
 from provisioning.execution.access import wait_for_access
 from provisioning.execution.services import SETTLING, OutdatedPlanError, Services
 from provisioning.execution.sign_in import WAY_BACK
@@ -91,7 +91,7 @@ def tag(services: Services, now: Vault, tags: Mapping[str, str]) -> str:
             hint="`az policy state list` shows policies.",
         )
         raise _switched_back(services, now, cause)
-    return damage.of_vault(services, now, after, tags)
+    return side_effects.of_vault(services, now, after, tags)
 
 
 # --- the switch ------------------------------------------------------------------------------------------------------
@@ -126,7 +126,7 @@ def switch(services: Services, action: SwitchToRbac, registered: datetime | None
     except BaseException:  # such as a closed terminal, on which progress cannot be printed
         _switched_back(services, now, None)
         raise
-    changed = damage.of_vault(services, now, after, switched(now.tags, services.clock.now()))
+    changed = side_effects.of_vault(services, now, after, switched(now.tags, services.clock.now()))
     return f"the vault accepts you after {spell(took)}" + (f"; {changed}" if changed else "")
 
 
@@ -208,7 +208,7 @@ def _switched_back(services: Services, before: Vault, cause: ProvisioningError |
         return _unknown(cause, before, f"{what}Switching back failed: {(refusal or error).message}")
     except KeyboardInterrupt:
         return _unknown(cause, before, f"{what}Switching back was interrupted.")
-    damage.of_vault(services, before, now)
+    side_effects.of_vault(services, before, now)
     if now.rbac:
         policy = refusal is None or isinstance(refusal, PolicyError)
         way_back = f"{_EXEMPT} {shell.way_back(now.id)}" if policy else shell.way_back(now.id)
@@ -248,7 +248,7 @@ def rescue(services: Services, action: Rescue) -> str:
         raise MissingRightsError(
             error.message, hint=f"Ask somebody who may, to run: {shell.rescue(action.vault.id)}. {shell.MAY_RESCUE}"
         ) from error
-    return damage.of_vault(services, action.vault, after)
+    return side_effects.of_vault(services, action.vault, after)
 
 
 def differences(planned: Vault, now: Vault) -> str:

@@ -54,7 +54,7 @@ class Lock:
 
 
 @dataclass(frozen=True)
-class Denial:
+class DenyAssignment:
     """A deny assignment: what it denies, to whom, and who is excluded. Object ids are in lower case."""
 
     name: str
@@ -102,7 +102,7 @@ class Refusal:
     policies: tuple[str, ...]
 
 
-class Known(NamedTuple):
+class PolicyPrincipal(NamedTuple):
     """A principal of an access policy, for deny assignments: its name, and its id and those of its groups in lower case."""
 
     label: str
@@ -126,8 +126,8 @@ class Governance:
 
     who: frozenset[str] = frozenset()
     locks: tuple[Lock, ...] = ()
-    denials: tuple[Denial, ...] = ()
-    principals: Mapping[str, Known] = field(default_factory=dict)
+    denials: tuple[DenyAssignment, ...] = ()
+    principals: Mapping[str, PolicyPrincipal] = field(default_factory=dict)
     refusals: tuple[Refusal, ...] = ()
     way_back: tuple[str, ...] = ()
     sets: tuple[tuple[str, str], ...] = ()
@@ -161,10 +161,12 @@ def obstacle(plan: Plan, governance: Governance, *, accept_no_way_back: bool) ->
     if found is None and plan.no_way_back and not accept_no_way_back:
         policies = ", ".join(plan.no_way_back)
         return NoWayBackError(
-            f"Once the vault is on Azure RBAC, policy {policies} refuses to put it back on its access policies, even if
-            roles " "turn out not to work.", hint="Ask the owner of the policy for an exemption until the switch is
-            done, or pass --accept-no-way-back. A longer " "--propagation-wait makes it less likely that a way back is
-            needed.", ) return found
+            f"Once the vault is on Azure RBAC, policy {policies} refuses to put it back on its access policies, even if roles "
+            "turn out not to work.",
+            hint="Ask the owner of the policy for an exemption until the switch is done, or pass --accept-no-way-back. A longer "
+            "--propagation-wait makes it less likely that a way back is needed.",
+        )
+    return found
 
 
 def switching_right(held: Iterable[tuple[Assignment, RoleDefinition]], until: datetime, now: datetime) -> str:
@@ -191,7 +193,10 @@ def switching_right(held: Iterable[tuple[Assignment, RoleDefinition]], until: da
 def _notes(governance: Governance) -> Iterator[Step]:
     for policy, sets in governance.sets:
         yield Step(
-            Verb.NOTE, "policy", policy, danger=f"sets {sets} with every write, even if the write changes something else"
+            Verb.NOTE,
+            "policy",
+            policy,
+            danger=f"sets {sets} with every write, even if the write changes something else",
         )
     if governance.unread:
         yield Step(
@@ -204,7 +209,7 @@ def _denied(plan: Plan, governance: Governance) -> Iterator[Loss]:
     policies = [p for s in plan.work if isinstance(s.action, SwitchToRbac) for p in s.action.vault.policies]
     scopes = [s.action.vault.id for s in plan.work if isinstance(s.action, SwitchToRbac)]
     for policy in policies:
-        who = governance.principals.get(policy.object_id.lower()) or Known(
+        who = governance.principals.get(policy.object_id.lower()) or PolicyPrincipal(
             policy.object_id, frozenset({policy.object_id.lower()})
         )
         if name := next((d.name for d in governance.denials if _takes(d, policy, who, scopes[0])), ""):
@@ -215,7 +220,7 @@ def _denied(plan: Plan, governance: Governance) -> Iterator[Loss]:
             )
 
 
-def _takes(denial: Denial, policy: AccessPolicy, who: Known, scope: str) -> bool:
+def _takes(denial: DenyAssignment, policy: AccessPolicy, who: PolicyPrincipal, scope: str) -> bool:
     return any(denial.denies(who.ids, action, scope, data=True) for action in data_actions(policy)[0])
 
 

@@ -29,14 +29,14 @@ from provisioning.planning.access.grants import OFFICER_PERMISSIONS, READER_PERM
 from provisioning.planning.access.permissions import CANDIDATES, own_policies
 from provisioning.planning.access.principals import is_operator
 from provisioning.planning.ownership import (
-    Mark,
     Owner,
     Purpose,
+    RoleRecord,
     entries,
     entries_of_0_1,
-    mark_of,
     place_of,
     recorded_owner,
+    role_record,
     was_switched,
 )
 from provisioning.resource_ids import name_of, same, within
@@ -58,7 +58,7 @@ class OwnedRole:
     """A role assignment that setup made."""
 
     assignment: Assignment
-    mark: Mark
+    mark: RoleRecord
 
     @property
     def purpose(self) -> Purpose:
@@ -81,9 +81,9 @@ def narrowed_roles(observed: Observed) -> tuple[Assignment, ...]:
     return tuple(a for a, _ in _marked(observed) if a.conditional)
 
 
-def _marked(observed: Observed) -> Iterable[tuple[Assignment, Mark]]:
+def _marked(observed: Observed) -> Iterable[tuple[Assignment, RoleRecord]]:
     for each in (*observed.assignments, *observed.on_account):
-        mark = mark_of(each.description)
+        mark = role_record(each.description)
         if mark and each.derived and _is_as_given(observed, each, mark, observed.vault.id):
             yield each, mark
 
@@ -97,7 +97,7 @@ def former_vault(vault: Vault, scope: str) -> str:
 
 def roles_left_behind(target: Target, observed: Observed) -> tuple[OwnedRole, ...]:
     """Return the roles of setup for the target that a moved vault left behind. They give no access to anything."""
-    found = [OwnedRole(a, mark) for a in observed.left_behind if (mark := mark_of(a.description))]
+    found = [OwnedRole(a, mark) for a in observed.left_behind if (mark := role_record(a.description))]
     return tuple(
         each
         for each in found
@@ -108,7 +108,7 @@ def roles_left_behind(target: Target, observed: Observed) -> tuple[OwnedRole, ..
     )
 
 
-def _is_as_given(observed: Observed, each: Assignment, mark: Mark, vault_id: str) -> bool:
+def _is_as_given(observed: Observed, each: Assignment, mark: RoleRecord, vault_id: str) -> bool:
     """Whether setup assigns this role at this scope for the recorded purpose."""
     secret = secret_in(each.scope) if within(each.scope, vault_id) else ""
     at_vault = same(each.scope, vault_id)
@@ -232,8 +232,7 @@ def users(target: Target, observed: Observed) -> tuple[Owner, ...]:
 
 
 def _users_without_record(target: Target, observed: Observed) -> Iterable[Owner]:
-    """The other accounts that may use the secret, except those for which a record names another secret in this vault.
-    """
+    """The other accounts that may use the secret, except those for which a record names another secret in this vault."""
     marks = (each.mark.owner for each in owned_roles(observed))
     stored = (recorded_owner(record, name) for name, record in (observed.own_secrets or {}).items())
     known = (*marks, *stored, *(entry.owner for entry in entries(observed.vault.tags).values()))

@@ -81,7 +81,7 @@ def hidden(target: Target, observed: Observed) -> bool:
     if (
         observed.secret.state is not SecretState.UNKNOWN
         or shared_with(target, observed)
-        or _let_in_soon(target, observed)
+        or _operator_keeps_access(target, observed)
     ):
         return False
     if not observed.vault.rbac:
@@ -94,7 +94,7 @@ def hidden(target: Target, observed: Observed) -> bool:
     )
 
 
-def _let_in_soon(target: Target, observed: Observed) -> bool:
+def _operator_keeps_access(target: Target, observed: Observed) -> bool:
     """Return whether what setup gave the operator is still there, so that the vault will show the secret."""
     if observed.vault.rbac:
         return any(
@@ -137,7 +137,7 @@ def _secret(target: Target, observed: Observed, versions: Collection[SecretVersi
             + (f" ({'; '.join(why)}). To delete it anyway" if why else ""),
             command=anyway if why else "",
         )
-    if state is SecretState.UNKNOWN and not _let_in_soon(target, observed):
+    if state is SecretState.UNKNOWN and not _operator_keeps_access(target, observed):
         return Step(
             Verb.ALREADY, resource, "not visible to you; no record of setup is left, and teardown deletes it first"
         )

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from benchmarks.incumbent import INCUMBENT, OURS
-from benchmarks.measure import Taken
+from benchmarks.measure import Usage
 from benchmarks.speed import AZURE_REQUESTS, WANDB_REQUESTS, Bench, Figures, Idle, Sync, measured, targets, verdict
 from sandbox.cloud import Cloud
 
@@ -29,7 +29,7 @@ def _figures(**changed: float) -> Figures:
         "wandb": {"UpsertBucket": int(given["wandb"])},
         "openai": {"FineTuning_GetEvents": 99, "Files_Get": int(given["azure"])},
     }
-    many, one = (Sync(Taken(given["mib"]), Taken(given["mib"]), given[name], counts, []) for name in ("many", "one"))
+    many, one = (Sync(Usage(given["mib"]), Usage(given["mib"]), given[name], counts, []) for name in ("many", "one"))
     idle = Idle(given["process"], given["tick"], given["tick"], counts)
     return Figures({10: many, 1: one}, idle, {"check": given["start"]})
 

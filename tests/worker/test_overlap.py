@@ -79,8 +79,7 @@ def results(invocations: list[Answer]) -> list[str]:
 
 @worker
 def test_only_one_of_two_workers_with_the_same_message_writes(load: Load, start: Start) -> None:
-    """A message may come twice, or two ticks may enqueue one job. The other worker finds the job leased, or finished.
-    """
+    """A message may come twice, or two ticks may enqueue one job. The other worker finds the job leased, or finished."""
     cloud = load(WORLD)
     both = [start(azure(cloud), delivered(message(JOB))) for _ in range(2)]
     came_to = sorted(result for each in both for result in results(each.invocations()))

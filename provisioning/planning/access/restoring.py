@@ -13,7 +13,7 @@ from provisioning.planning.access.permissions import (
     summary,
 )
 from provisioning.planning.access.principals import principal
-from provisioning.planning.ownership import Purpose, mark_of
+from provisioning.planning.ownership import Purpose, role_record
 from provisioning.planning.steps import Loss
 from provisioning.resource_ids import same
 
@@ -57,6 +57,6 @@ def role_name(observed: Observed, each: Assignment) -> str:
 
 def holder(observed: Observed, each: Assignment) -> str:
     """Return the name of the principal: for an identity that of its account, also after the identity is gone."""
-    mark = mark_of(each.description)
+    mark = role_record(each.description)
     known = mark.account if mark and mark.purpose is Purpose.IDENTITY else ""
     return known or principal(observed, each.principal_id).label

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from function_app.authoring.job_creation import JobRequest
 from function_app.authoring.request import training_type_of
 from function_app.authoring.submission import Submission
-from function_app.authoring.twins import like
+from function_app.authoring.twins import matching_job
 from function_app.azure.openai import Account
 from function_app.cli.commands import main
 from function_app.errors import AccountError
@@ -88,7 +88,7 @@ def quoted(training: Path, *flags: str, **env: str) -> dict[str, Any]:
 def test_a_job_matches_a_request_unless_a_value_that_the_service_shows_differs(
     shown: dict[str, Any], asked: dict[str, Any], alike: bool
 ) -> None:
-    assert (like(replace(REQUEST, **asked), [replace(SHOWN, **shown)]) is not None) is alike
+    assert (matching_job(replace(REQUEST, **asked), [replace(SHOWN, **shown)]) is not None) is alike
 
 
 def test_the_same_content_uploaded_again_by_others_does_not_hide_the_job(bench: Bench, tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ _KEPT = _DIRECTORIES | {
 another id, WANDB_SERVICE another process), or have wandb-core log the key (WANDB_DEBUG, 0.31)."""
 
 
-class Complaints:
+class WarningCounter:
     """Counts the warnings and errors that the SDK would print. wandb-core warns when it gives up on a run's rows and
     summary, which `wandb.Run.finish` does not report (0.31). The warning does not name the run.
     """
@@ -85,8 +85,8 @@ class Complaints:
         self.warning(msg)
 
 
-complaints = Complaints()
-"""The complaints in this process."""
+warning_counter = WarningCounter()
+"""Counts for this process."""
 
 
 def prepare() -> None:
@@ -244,7 +244,7 @@ def _quiet() -> wandb.Settings:
 
 def listen() -> None:
     """Receive what the SDK would print, until other code in this process sets it up again."""
-    wandb.termsetup(_quiet(), complaints)
+    wandb.termsetup(_quiet(), warning_counter)
 
 
 def _revive() -> None:

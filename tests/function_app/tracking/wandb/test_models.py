@@ -225,9 +225,7 @@ def test_a_newer_job_that_ends_in_the_meantime_has_latest_without_an_additional_
     assert "upsertBucket" in json.dumps(moved.as_json()["request"])  # in the same request as the last write to the run
 
 
-def test_latest_stays_on_a_newer_model_that_was_logged_in_the_meantime(
-    bench: Bench, processes: Processes
-) -> None:
+def test_latest_stays_on_a_newer_model_that_was_logged_in_the_meantime(bench: Bench, processes: Processes) -> None:
     """Three processes: the first sees that the second's model is the newest, and writes that only after the third has
     logged a newer one.
     """

@@ -14,7 +14,7 @@ from function_app.tracking.wandb.runs import new_artifact
 from function_app.tracking.wandb.tracker import WandbTracker
 from function_app.tracking.wandb.versioned.attachments import WandbSession
 from function_app.tracking.wandb.versioned.uploads import Uploads
-from function_app.tracking.wandb.versioned.versions import LATEST, point, use
+from function_app.tracking.wandb.versioned.versions import LATEST, move_alias, use
 from sandbox.runtime.faults import Fault
 from tests.function_app.conftest import ENTITY, JOB, PROJECT, Bench, a_job
 
@@ -104,7 +104,7 @@ def test_inputs_and_aliases_are_written_in_one_request(bench: Bench, run: WandbS
         for name in NAMES:
             send(uploads, name, used=True)
     inputs = [use(api, run.id, version) for version in uploads.inputs]
-    asked, writes = bench.counted(lambda: write(api, [*inputs, point(api, "first", "best", uploads.inputs[0])]))
+    asked, writes = bench.counted(lambda: write(api, [*inputs, move_alias(api, "first", "best", uploads.inputs[0])]))
     assert (asked, writes) == ({"UseArtifact": 1}, 1)
     assert sorted(each.sequence.name for each in bench.run().used) == sorted(NAMES)
     found = bench.cloud.world.wandb.store.collection(ENTITY, PROJECT, "first")

@@ -3,7 +3,7 @@
 import threading
 from contextlib import ExitStack
 
-from function_app.engine.ahead import started
+from function_app.engine.prefetch import prefetched
 
 
 def test_leaving_the_scope_waits_for_a_call_whose_result_nobody_asked_for() -> None:
@@ -15,6 +15,6 @@ def test_leaving_the_scope_waits_for_a_call_whose_result_nobody_asked_for() -> N
         ended.set()
 
     with ExitStack() as scope:
-        started(scope, call)
+        prefetched(scope, call)
         scope.callback(answered.set)
     assert ended.is_set()

@@ -21,7 +21,7 @@ _STATES = {"succeeded": "finished", "failed": "failed", "cancelled": "failed"}
 
 
 @dataclass(frozen=True)
-class Truth:
+class SyncedWorld:
     """A world after a sync by a tool."""
 
     world: World

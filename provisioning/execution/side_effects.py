@@ -40,5 +40,5 @@ def _reported(services: Services, name: str, found: list[str]) -> str:
     if not found:
         return ""
     text = f"{name} changed in other ways, too, probably by an Azure Policy: {'; '.join(found)}"
-    services.damage.append(text)
+    services.side_effects.append(text)
     return text
