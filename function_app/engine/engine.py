@@ -189,6 +189,7 @@ class Engine:
             return failed_outcome(job_id, account_name, error)
 
     def _attempt(self, account: JobSource, job_id: str, lease: Lease, stop: Callable[[], bool]) -> Outcome:
+        """Sync the job. Errors become its outcome, so that the lease can record a failure."""
         try:
             return self._sync_job(account, job_id, lease, stop)
         except TakenError as error:
@@ -285,11 +286,18 @@ class Engine:
         return outcome_of(each, Result.PENDING if done.broken_off else Result.SYNCED, done)
 
     def _note(self, record: RunRecord, each: Candidate) -> None:
-        """Record a job. If storage fails, the next tick does without the record."""
+        """Record a job. If storage fails, the next tick asks W&B instead."""
         try:
             record.note(self._name(each))
         except StorageError as error:
             log.warning("run not recorded job=%s reason=%s", each.job.id, error.message)
+
+    def _number(self, each: Candidate) -> int:
+        """Return the number of the run to write: that of the existing run, or the next one if a new run is needed."""
+        if each.run:
+            return each.run.number + each.decision.replace
+        first_was_deleted = each.decision.replace and self._name(each) in self.deleted.known()
+        return 2 if first_was_deleted else 1
 
     def _name(self, each: Candidate) -> str:
         return name_of(each.job.id, each.tracker or self.tracker)
@@ -300,7 +308,7 @@ class Engine:
         if existing and each.job.status == DELETED:
             with suppress(NotThereError):
                 each.account.job(each.job.id)
-                return  # it is there, the next listing will have it
+                return  # the job exists; the next listing will have it
             mark_deleted(each.tracker or self.tracker, existing, done, lease)
             return
         if logs_by_itself(each.job) and not done.actions:
@@ -309,8 +317,7 @@ class Engine:
         previous = existing.unmarked if existing else ()
         if existing and replaces:
             previous = (*previous, existing.id)
-        number = existing.number if existing else int(replaces and self._name(each) in self.deleted.known())
-        number += replaces or not existing
+        number = self._number(each)
         for attempt in range(number, number + _DELETED_AT_MOST):
             try:
                 mirror(

@@ -7,7 +7,7 @@ looked up first. The mark that a run is final is written last, after everything 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from function_app.azure.leases import NO_LEASE, Lease
 from function_app.data.egress import permitted, permitted_checkpoint
@@ -86,9 +86,11 @@ def mirror(
     """Bring a job's run up to date: open it, write what is missing, and end it if the job is settled.
 
     Args:
-        account: has the job; `job` is as it shows it now.
-        run: the run as W&B lists it; None if there is none. `tracker` is its project.
-        done: records each action when it is done, so that the record is right after an error.
+        account: the account of the job.
+        job: the job as the account shows it now.
+        run: the run as W&B lists it; None if there is none.
+        tracker: the project of the run.
+        done: gets each action when it is done, so that it is right even after an error.
         datasets: how much of the job's files goes to W&B.
         run_id: the id of `run`, or of a new run, for which `conventions` has names, tags and config.
         replaces: the job's other runs, which are marked as superseded once this one exists.
@@ -119,7 +121,7 @@ def mirror(
         mirroring = _Mirroring(
             account, allowed, opened, events, final, done, interrupted, target, adopted, reporting, scope
         )
-        mirroring.go(datasets)
+        mirroring.write(datasets)
     if interrupted():
         done.broken_off = True
         return
@@ -182,6 +184,13 @@ def _identity(job: Job, run_id: str, chosen: Conventions, tracker: Tracker, data
     )
 
 
+class _Fetched(NamedTuple):
+    """What a job's models need from its account. The requests are in progress; each call waits for its answer."""
+
+    checkpoints: Callable[[], list[Checkpoint]]
+    dates: Callable[[], dict[str, str]]
+
+
 @dataclass
 class _Mirroring:
     account: JobSource
@@ -196,19 +205,12 @@ class _Mirroring:
     reporting: Reporting
     scope: ExitStack
 
-    def go(self, policy: DatasetPolicy) -> None:
-        """Write in the order in which a crash does the least harm: rows, models, files, and last the mark of their completion.
-
-        W&B's SDK sends the models one after the other, and meanwhile the files are read.
-        """
+    def write(self, policy: DatasetPolicy) -> None:
+        """Write in the order in which a crash does the least harm: rows, models, files, and last the mark of their completion."""
         known = self.run.known
         paused = self.job.status == PAUSED and (known is None or known.status != PAUSED)
         models = (self.final or paused) and _may_have_models(self.job)
-        read = (
-            (prefetched(self.scope, lambda: self.account.checkpoints(self.job.id)), prefetched(self.scope, self._ends))
-            if models
-            else None
-        )
+        fetched = self._fetched() if models else None
         file_id = results_file(self.job, self.events, known)
         curve = CurveReader(self.account, self.job, self.run, self.events, self.final, self.done.actions)
         source, best = curve.read(file_id)
@@ -227,18 +229,9 @@ class _Mirroring:
             self.done.warnings.append(_OTHERS)
         ends = self.final and not self.interrupted()
         if attach:
-            with self.run.attachments() as attached:
-                if read and (ends or not self.final):
-                    checkpoints = self._checkpoints(read[0](), best)
-                    attached.models(self.job, checkpoints, self._target(read[1]()))
-                if not (known and known.datasets):
-                    self.run.configure(
-                        config_changes(self.run.config, self._inputs(policy, attached), adopted=self.adopted)
-                    )
-                ends = ends and not self.interrupted()
-                if ends and file_id and (source == MIXED or self.run.others):
-                    self._keep_results(file_id, attached)
-            self.run.remember(datasets=True)
+            ends = self._attach(
+                policy, fetched, best, file_id if source == MIXED or self.run.others else None, ends=ends
+            )
         alerted = self._alert()
         if ends:
             self.run.remember(rule=RULE)
@@ -256,6 +249,36 @@ class _Mirroring:
             config["curve"] = _NO_CURVE
         return config
 
+    # --- files and models -----------------------------------------------------------------------------------------
+
+    def _attach(
+        self,
+        policy: DatasetPolicy,
+        fetched: _Fetched | None,
+        best: Mapping[str, Any],
+        results: str | None,
+        *,
+        ends: bool,
+    ) -> bool:
+        """Upload models, training files and, for a run that lacks steps, the results file. Return whether the run still ends.
+
+        W&B's SDK sends the models one after the other. The files are read at the same time.
+        """
+        known = self.run.known
+        with self.run.attachments() as attached:
+            if fetched and (ends or not self.final):
+                checkpoints = self._checkpoints(fetched.checkpoints(), best)
+                attached.models(self.job, checkpoints, self._target(fetched.dates()))
+            if not (known and known.datasets):
+                self.run.configure(
+                    config_changes(self.run.config, self._inputs(policy, attached), adopted=self.adopted)
+                )
+            ends = ends and not self.interrupted()
+            if ends and results:
+                self._keep_results(results, attached)
+        self.run.remember(datasets=True)
+        return ends
+
     def _keep_results(self, file_id: str, attached: Attachments) -> None:
         """Attach the file to a run that has only some of the steps, because W&B accepts no step below the last one."""
         try:
@@ -264,8 +287,6 @@ class _Mirroring:
         except (NotThereError, ResultsError):  # already reported when its rows were read
             return
         self.done.actions.append("results file")
-
-    # --- files and models -----------------------------------------------------------------------------------------
 
     def _inputs(self, policy: DatasetPolicy, attached: Attachments) -> dict[str, Any]:
         """Attach the job's training files and its previous model as inputs. Return the metadata of the files for the
@@ -292,6 +313,10 @@ class _Mirroring:
             if step is not None:
                 self.done.actions.append(f"step {step} was better, but the service kept no model of it")
         return checkpoints
+
+    def _fetched(self) -> _Fetched:
+        checkpoints = prefetched(self.scope, lambda: self.account.checkpoints(self.job.id))
+        return _Fetched(checkpoints, prefetched(self.scope, self._ends))
 
     def _ends(self) -> dict[str, str]:
         """Return the dates on which the job's model and its base model end, if they can be read."""
