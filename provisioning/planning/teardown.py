@@ -303,7 +303,7 @@ def _handed_over(target: Target, observed: Observed, each: OwnedRole) -> Step:
         before=str(owner(target, observed.account.id)),
         after=shown,
         action=HandOverRole(
-            observed.vault, each.assignment, description(each.purpose, to, switching=each.mark.switching)
+            observed.vault, each.assignment, description(each.purpose, to, switching=each.record.switching)
         ),
     )
 
@@ -323,17 +323,17 @@ def _staying(target: Target, observed: Observed, staying: Collection[OwnedRole])
         yield Step(Verb.NOTE, "role", f"{_count(old)} ({_all(observed, old)}): {_OLD}")
     others = [r for r in rest if r not in old]
     if others:
-        whose = {str(Owner(r.mark.account, r.mark.secret)) for r in others if not _is_of(target, r)}
+        whose = {str(Owner(r.record.account, r.record.secret)) for r in others if not _is_of(target, r)}
         shown = ", ".join(sorted(whose | set(shared_with(target, observed)))) or "others"
         yield Step(Verb.NOTE, "role", f"{_count(others)} for {shown} ({_all(observed, others)})")
 
 
 def _is_of(target: Target, each: OwnedRole) -> bool:
-    return each.of_old_version or same(each.mark.secret, target.secret)
+    return each.of_old_version or same(each.record.secret, target.secret)
 
 
 def _of_other(target: Target, each: OwnedRole) -> bool:
-    return bool(each.mark.account) and not same(each.mark.account, target.account)
+    return bool(each.record.account) and not same(each.record.account, target.account)
 
 
 def _count(roles: Collection[OwnedRole]) -> str:

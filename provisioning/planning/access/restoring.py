@@ -57,6 +57,6 @@ def role_name(observed: Observed, each: Assignment) -> str:
 
 def holder(observed: Observed, each: Assignment) -> str:
     """Return the name of the principal: for an identity that of its account, also after the identity is gone."""
-    mark = role_record(each.description)
-    known = mark.account if mark and mark.purpose is Purpose.IDENTITY else ""
+    record = role_record(each.description)
+    known = record.account if record and record.purpose is Purpose.IDENTITY else ""
     return known or principal(observed, each.principal_id).label
