@@ -120,7 +120,7 @@ def _of_another_tool(job: Job, run: RunState) -> Decision:
 
 
 def logs_by_itself(job: Job) -> bool:
-    """Return whether the job has an integration of its own with W&B. The job's author decides that."""
+    """Return whether the job logs to W&B through its own integration. The job's author decides that."""
     return any(integration.get("type") == "wandb" for integration in job.integrations)
 
 

@@ -168,7 +168,7 @@ def azd_text(parameters: Parameters) -> Finding:
         return skipped("azd is not used")
     broken = [name for name, value in parameters.variables.items() if re.search(r'["\\\x00-\x1f]', value)]
     if not broken:
-        return ok("azd can pass every variable on")
+        return ok("azd can pass every variable")
     return failed(
         f"{', '.join(sorted(broken))}: azd inserts variables into JSON without escaping quotes, backslashes and line breaks",
         "Write the value without them (rules of WANDB_ROUTES are separated by semicolons), or deploy with az.",

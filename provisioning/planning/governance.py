@@ -238,7 +238,7 @@ def _locked(plan: Plan, governance: Governance) -> ProvisioningError | None:
     where = "; ".join(dict.fromkeys(shell.az_locks(lock.scope) for lock in found))
     return LockedError(
         f"A lock is in the way: {what}.",
-        hint=f"A lock applies whatever your role. See it with: {where}. Ask its owner to remove it, run the same command again, "
+        hint=f"A lock applies to every role. See it with: {where}. Ask its owner to remove it, run the same command again, "
         "and have the lock restored.",
     )
 
@@ -255,7 +255,7 @@ def _forbidden(plan: Plan, governance: Governance) -> ProvisioningError | None:
     ]
     if names:
         return DenyAssignmentError(
-            f"Deny assignment {', '.join(dict.fromkeys(names))} forbids some of the changes, whatever your role.",
+            f"Deny assignment {', '.join(dict.fromkeys(names))} forbids some of the changes, even for Owners.",
             hint="Managed applications, deployment stacks and blueprints create deny assignments: ask the owner of this one.",
         )
     if governance.cannot_switch:

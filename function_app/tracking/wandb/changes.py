@@ -46,7 +46,7 @@ def edit_run(run: Stored, values: Mapping[str, Any], *questions: Question) -> Ch
         WandbBusyError: the config lacks the SDK's own entry, without which the SDK would start the run over.
     """
     if "_wandb" not in run.config:
-        raise WandbBusyError("W&B answered a run without its whole config.", "Nothing was written.")
+        raise WandbBusyError("W&B returned a run without its complete config.", "Nothing was written.")
     config = {name: entry if isinstance(entry, Mapping) else {"value": entry} for name, entry in run.config.items()}
     config |= {name: {"value": value} for name, value in values.items()}
     fields = f" project {{ {' '.join(each.fields for each in questions)} }}" if questions else ""

@@ -20,7 +20,7 @@ from function_app.tracking.wandb.core.scratch import scratch
 from function_app.tracking.wandb.core.sdk import UnclearError, errors, listen, opened, settings
 
 PARTITIONED = "partitioned-table"
-"""The only kind of table that a run can show without a copy of its own (wandb 0.31, `PartitionedTable`)."""
+"""The only kind of table that a run can show without copying it (wandb 0.31, `PartitionedTable`)."""
 
 EXAMPLES = f"examples.{PARTITIONED}.json"
 """The table of examples in a dataset's artifact."""

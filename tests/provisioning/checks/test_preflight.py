@@ -228,7 +228,7 @@ def test_problems_that_azure_would_refuse_are_found(
         ),
     ],
 )
-def test_the_landing_zones_parameters_satisfy_it(
+def test_parameters_for_a_landing_zone_satisfy_its_policies(
     cloud: Cloud, call: Call, options: tuple[str, ...], world: dict[str, Any]
 ) -> None:
     found = checked(cloud, call, *options, **world)

@@ -1,4 +1,4 @@
-"""prove: in the sandbox it passes whole, leaves nothing behind whatever happens, and its report names nobody."""
+"""prove: in the sandbox it succeeds, never leaves anything behind, and its report names nobody."""
 
 import json
 import re

@@ -264,7 +264,7 @@ def test_records_of_entries_that_no_longer_exist_are_removed() -> None:
     assert step in plan(TARGET, on_policies(noted=(DANA,)), (), restore=False).steps
 
 
-def test_entries_are_handed_over_while_other_accounts_use_the_secret_and_all_of_these_are_named() -> None:
+def test_entries_are_handed_over_while_other_accounts_use_the_secret_and_these_accounts_are_named() -> None:
     observed = replace(
         on_policies(policy(OPERATOR, secrets="get"), noted=(OPERATOR,)), assignments=(OF_OTHER, OF_THIRD)
     )

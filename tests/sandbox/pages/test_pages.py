@@ -228,7 +228,7 @@ def test_jobs_are_listed_with_their_runs_newest_first(world: World) -> None:
     }
 
 
-def test_the_overview_has_the_chain_and_every_job_and_a_run_its_artifacts(world: World) -> None:
+def test_the_overview_shows_the_chain_and_every_job_and_a_runs_page_its_artifacts(world: World) -> None:
     home = words_of(world, "/")
     for words in ("Account identity", "access policies", DONE, LIVE, BAD, NEW, "Line 17 has no assistant message."):
         assert words in home

@@ -225,7 +225,7 @@ def test_the_second_of_two_writers_that_commit_the_same_file_gets_409() -> None:
     assert len(client.store.artifacts("acme", "p")) == 1
 
 
-def test_equal_content_is_the_first_version_with_its_metadata_and_maker_whoever_logs_it_again() -> None:
+def test_content_that_is_logged_again_stays_the_first_version_with_its_metadata_and_maker() -> None:
     client = Client(runs=[OLD, {**OLD, "id": "other"}])
     client.data(COMMIT, id=begun(client, "d1", runName="old", metadata='{"policy": "reference"}'))
     status, body = draft(
