@@ -83,7 +83,9 @@ class Account:
         self._listing_files = threading.Lock()
         # Redirects are not followed: the key or token goes to this host alone, and httpx passes an `api-key` on to any other.
         http = openai.DefaultHttpxClient(
-            event_hooks={"request": [_count], "response": [self._note, limit_answer]}, verify=trust, follow_redirects=False
+            event_hooks={"request": [_count], "response": [self._note, limit_answer]},
+            verify=trust,
+            follow_redirects=False,
         )
         with without_custom_headers():
             self._clients = [make(http) for make in (client, *others)]
