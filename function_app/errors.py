@@ -31,6 +31,7 @@ SyncError
 Errors of a single command are defined in its module, which is in brackets.
 """
 
+from function_app.connections import cause_of
 from function_app.text import lines
 
 
@@ -56,14 +57,9 @@ class SyncError(Exception):
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of an error's text, at most 200 characters, or the name of its class if it has no text.
-
-    azure-core's text for a connection that timed out is a tuple of urllib3's connection and message: only the message counts.
-    """
-    cause = getattr(error, "inner_exception", None)
-    texts = [each for each in getattr(cause, "args", ())[1:] if isinstance(each, str)]
-    lines = (texts[-1] if texts else str(error)).strip().splitlines()
-    return (lines[0] if lines else type(error).__name__)[:200]
+    """Return the first line of an error's text, at most 200 characters, or the name of its class if it has no text."""
+    found = cause_of(error).strip().splitlines()
+    return (found[0] if found else type(error).__name__)[:200]
 
 
 class SettingsError(SyncError):

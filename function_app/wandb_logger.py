@@ -26,6 +26,7 @@ from function_app.engine.retry import Patience
 from function_app.errors import AccountError, NotThereError, SettingsError, SyncError
 from function_app.models import OPENAI, Conventions, DatasetPolicy, Outcome, Result, Selection
 from function_app.settings import PREVIEW, Settings
+from function_app.text import duration
 from function_app.tracking.wandb.client import BY_HAND, DEFAULT_SERVER
 from function_app.tracking.wandb.core.internals import server_in_force
 from function_app.tracking.wandb.core.sdk import as_a_guest, found_key
@@ -129,7 +130,7 @@ def follow(
     outcomes = _by_job(engine.sync(selection, overwrite=overwrite, report=lambda outcome: say(_line(outcome))))
     patience = Patience()
     while wait and (open_ones := [each for each in outcomes.values() if _can_end(each)]):
-        say(f"Waiting for {len(open_ones)} of {len(outcomes)} jobs. The next check is in {EVERY:.0f} s.")
+        say(f"Waiting for {len(open_ones)} of {len(outcomes)} jobs. The next check is in {duration(EVERY)}.")
         sleep(EVERY)
         try:
             news = _by_job(engine.sync(Selection(frozenset(each.job for each in open_ones))))

@@ -15,7 +15,7 @@ from azure.keyvault.secrets import KeyVaultSecret, SecretClient
 from pydantic import SecretStr
 
 from function_app.azure.identity import LIMITS
-from function_app.data.trust import TRUST, untrusted
+from function_app.connections import TRUST, untrusted
 from function_app.errors import VaultBusyError, VaultError, first_line
 from function_app.traffic import VAULT, asked
 

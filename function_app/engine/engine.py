@@ -32,6 +32,7 @@ from function_app.errors import (
 )
 from function_app.models import ALL, DELETED, Conventions, Outcome, Result, Selection
 from function_app.settings import Settings
+from function_app.text import duration
 from function_app.tracking import Tracker, run_id
 from function_app.traffic import counted
 
@@ -177,7 +178,9 @@ class Engine:
             with self.leases(job_id) as lease:
                 if waiting(lease.failures, now := time.time()):
                     seconds = lease.failures.not_before - now
-                    message = f"failed {lease.failures.count} times in a row; the next attempt is in {seconds:.0f} s"
+                    message = (
+                        f"failed {lease.failures.count} times in a row; the next attempt is in {duration(seconds)}"
+                    )
                     return Outcome(job_id, account_name, Result.SKIPPED, message=message)
                 outcome = self._attempt(account, job_id, lease, stop)
                 if not lease.lost():

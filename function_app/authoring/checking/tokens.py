@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from function_app.data.training.formats import SPECS, Format
-from function_app.errors import SyncError
+from function_app.errors import SyncError, first_line
+from function_app.text import duration
 
 TOKENS_PER_MESSAGE = 3
 TOKENS_PER_EXAMPLE = 3
@@ -164,7 +165,7 @@ def _within(seconds: float, load: Callable[[], Any]) -> Any:
     thread.join(seconds)
     if answer:
         return answer[0]
-    why = f"({type(failure[0]).__name__})" if failure else f"within {seconds:g} seconds"
+    why = f"({first_line(failure[0])})" if failure else f"within {duration(seconds)}"
     raise TokenizerError(
         f"tiktoken's vocabulary could not be fetched from the internet {why}.",
         "It is needed once: allow the connection, or set TIKTOKEN_CACHE_DIR to a folder that already contains it.",

@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 import httpx2
 
-from function_app.data.trust import TRUST, untrusted
+from function_app.connections import TRUST, untrusted
 from function_app.data.wandb_server import DEFAULT_SERVER as DEFAULT_SERVER
 from function_app.data.wandb_server import pages_of
 from function_app.errors import (

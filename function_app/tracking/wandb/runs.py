@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import wandb
 
 from function_app.errors import WandbBusyError, WandbError
+from function_app.text import duration
 from function_app.tracking import Identity
 from function_app.tracking.wandb.api import WandbApi
 from function_app.tracking.wandb.core.internals import InUseError, release_run
@@ -93,7 +94,7 @@ def sdk_session(api: WandbApi, run_id: str, new: Identity | None, config: Mappin
                     run.finish()
             except TimeoutError:
                 raise WandbBusyError(
-                    f"W&B did not accept everything within {api.client.limits.closing:.0f} s."
+                    f"W&B did not accept everything within {duration(api.client.limits.closing)}."
                 ) from None
 
 

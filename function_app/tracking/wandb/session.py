@@ -17,6 +17,7 @@ import wandb
 
 from function_app.errors import NotYetError, RunDeletedError, TakenError, UnusableRunError, WandbBusyError
 from function_app.models import MetricRow, RunState
+from function_app.text import duration
 from function_app.tracking import OF_JOB, Identity, RunLease
 from function_app.tracking.wandb.api import CLOSED, Question, Stored, WandbApi
 from function_app.tracking.wandb.changes import Change, edit_run, write
@@ -107,8 +108,8 @@ class RunWriter:
         known = self._lease.exclusive or self._marks.writer == _WRITER
         if not (known and stored.heartbeat <= self._marks.at + _OWN_POST):
             raise NotYetError(
-                f"Another program wrote into the run {max(self._silent, 0):.0f} s ago.",
-                f"The next sync continues when nobody has written into the run for {QUIET:.0f} s.",
+                f"Another program wrote into the run {duration(max(self._silent, 0))} ago.",
+                f"The next sync continues when nobody has written into the run for {duration(QUIET)}.",
             )
 
     def close(self) -> None:

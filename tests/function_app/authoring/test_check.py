@@ -319,6 +319,6 @@ def test_tokens_are_counted_with_the_vocabulary_of_the_model(model: str | None, 
 def test_a_slow_download_of_a_vocabulary_is_given_up_soon() -> None:
     pytest.importorskip("tiktoken")
     never = threading.Event()
-    with pytest.raises(TokenizerError, match=r"within 0\.01 seconds"):
+    with pytest.raises(TokenizerError, match=r"within 0\.01 s"):
         exact_tokenizer(None, load=lambda name: never.wait(), patience=0.01)
     never.set()

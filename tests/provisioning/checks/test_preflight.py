@@ -67,7 +67,7 @@ OPERATOR = {"name": "operator", "kind": "user", "display_name": "you@contoso.exa
         ("combinations", {"assignRoles": False}, "needs identityId", "landing zone"),
         ("schedule", {"syncSchedule": "\t0 */2 * * * *"}, "has a tab", "0 */2 * * * *"),
         ("schedule", {"syncSchedule": "*/2 * * * *"}, "has 5 fields", "0 */2 * * * *"),
-        ("schedule", {"syncSchedule": "0 */30 * * * *"}, "up to 30 m apart", "longer heartbeatMinutes"),
+        ("schedule", {"syncSchedule": "0 */30 * * * *"}, "up to 30 min apart", "longer heartbeatMinutes"),
         ("schedule", {"syncSchedule": "0 0 8 * * 1-5", "heartbeatMinutes": 60}, "apart", "longer heartbeatMinutes"),
         ("routes", {"wandbRoutes": "nonsense"}, "wandbRoutes: ", "docs/routing.md"),
     ],

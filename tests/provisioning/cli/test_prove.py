@@ -104,7 +104,7 @@ def test_every_step_holds_nothing_is_left_behind_and_the_report_names_nobody(clo
     ]
     assert [name for name in names if name in report] == []
     assert re.findall(r"[0-9a-f]{8}-[0-9a-f]{4}|https?://", report) == []
-    assert re.search(r"\| role \|.*role works after: 1 m", report)
+    assert re.search(r"\| role \|.*role works after: 1 min", report)
     assert report.count("not tried") == len(BY_HAND) + 1
 
 

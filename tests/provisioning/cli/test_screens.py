@@ -65,7 +65,7 @@ def test_a_narrow_terminal_breaks_lines_between_words(
 
 def test_a_dumb_terminal_gets_no_escape_sequences(cloud: Cloud, terminal: Callable[..., Terminal]) -> None:
     screen = terminal("provisioning", "setup", "--yes", env=OPERATOR_ENV | {"TERM": "dumb", "WANDB_API_KEY": GOOD_KEY})
-    screen.until("waiting  for roles to take effect before the switch: 0 s of 10 m")
+    screen.until("waiting  for roles to take effect before the switch: 0 s of 10 min")
     screen.interrupt()
     assert screen.end() == 130
     assert "8 of 10 changes were made" in screen.seen

@@ -16,6 +16,7 @@ from wandb.errors import AuthenticationError
 from wandb.errors import Error as SdkError
 
 from function_app.errors import WandbBusyError
+from function_app.text import duration
 from function_app.tracking.wandb.client import LATER, LIMITS, Limits, refusal
 from function_app.tracking.wandb.core.internals import (
     CORE_FAILED,
@@ -211,7 +212,7 @@ def opened(open_run: Callable[[], wandb.Run], limit: float) -> wandb.Run:
         "It was started again." if _replace(core) else "It was not started again, because other runs are open in it."
     )
     raise WandbBusyError(
-        f"wandb-core, the SDK's own process, did not open the run within {limit:.0f} s. {ending}", LATER
+        f"wandb-core, the SDK's own process, did not open the run within {duration(limit)}. {ending}", LATER
     )
 
 

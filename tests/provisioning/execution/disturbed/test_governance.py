@@ -178,7 +178,7 @@ STOPS = {
     ),
     "a right that ends": Stop(
         errors.MissingRightsError,
-        "your role Owner ends in 15 m",
+        "your role Owner ends in 15 min",
         "PIM",
         {"assignments": [OWNER | {"expires_in": "15m"}]},
     ),
