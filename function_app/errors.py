@@ -8,6 +8,7 @@ SyncError
 ├── TakenError               another worker has the job
 ├── NotYetError              the run cannot be written just now; nothing is wrong
 ├── UsageError               the command line cannot be used (cli.commands)
+├── InterruptedError         Ctrl-C ended a command (cli.report)
 ├── NotConfirmedError        `submit` cannot ask (cli.quote)
 ├── DeclinedError            the user answered no to `submit` (cli.submit)
 ├── RequestError             the options of `submit` contradict each other (authoring.request)

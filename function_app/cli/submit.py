@@ -13,10 +13,10 @@ from urllib.parse import quote
 import click
 
 from function_app.cli.check import read_grader
-from function_app.cli.console import echo, echo_error, echo_json
+from function_app.cli.console import echo, echo_json
 from function_app.cli.options import Duration, output_option, tokenizer_option
 from function_app.cli.quote import NotConfirmedError, confirm, show
-from function_app.cli.report import INTERRUPTED, fail
+from function_app.cli.report import fail, fail_interrupted
 from function_app.data.routes import Destination, NotMirrored
 from function_app.errors import SettingsError, SyncError
 from function_app.models import Job, Method
@@ -182,8 +182,9 @@ def _errors_reported(output: str) -> Iterator[None]:
             raise
         fail(SyncError(f"{error.filename} cannot be read: {error.strerror}."), output)
     except KeyboardInterrupt:
-        echo_error("Interrupted. Uploaded files are kept.", "Run the same command again: it continues from there.")
-        sys.exit(INTERRUPTED)
+        fail_interrupted(
+            output, "Interrupted. Uploaded files are kept.", "Run the same command again: it continues from there."
+        )
 
 
 @dataclass(frozen=True)

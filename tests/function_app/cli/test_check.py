@@ -55,11 +55,22 @@ def document_of(path: Path, *flags: str, **env: str) -> dict[str, Any]:
 def test_it_needs_no_settings_and_no_network(tmp_path: Path) -> None:
     path = a_file(tmp_path, format="tools", malformed=1)
     done = subprocess.run(
-        [sys.executable, "-m", "function_app", "check", str(path), "--price-per-million", "25", "--epochs", "2"],
-        env={"PATH": os.environ["PATH"], **offline(tmp_path)},
+        [
+            sys.executable,
+            "-m",
+            "function_app",
+            "check",
+            str(path),
+            "--price-per-million",
+            "25",
+            "--epochs",
+            "2",
+            "--stats",
+        ],
+        env={"PATH": os.environ["PATH"], "PYTHONIOENCODING": "cp1252", **offline(tmp_path)},
         cwd=ROOT,
         capture_output=True,
-        text=True,
+        encoding="cp1252",
     )
     assert done.returncode == 1
     shown = " ".join(done.stdout.split())
