@@ -2,12 +2,18 @@
 
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
+
+if sys.platform != "linux":
+    sys.exit(
+        "This benchmark reads memory and CPU time from Linux's /proc. Run it on Linux, in WSL, or in the dev container."
+    )
 
 
 @dataclass(frozen=True)
