@@ -102,7 +102,7 @@ class Events:
 
     def _request(self, operation: str, call: Call, moment: Callable[[Trigger], str | None]) -> None:
         for event in list(self.events):
-            if moment(event.trigger) in (operation, ANY) and call.is_meant(event.trigger.path, event.trigger.caller):
+            if moment(event.trigger) in (operation, ANY) and call.matches(event.trigger.path, event.trigger.caller):
                 event.seen += 1
                 if event.trigger.nth in ("every", event.seen):
                     self._happen(event)

@@ -75,7 +75,7 @@ class Faults:
             (when.nth is None or nth in when.nth)
             and (when.times is None or self.met.count(index) < when.times)
             and (when.page is None or page == when.page)
-            and call.is_meant(when.path, when.caller)
+            and call.matches(when.path, when.caller)
         )
 
     @property

@@ -46,7 +46,7 @@ class Builder:
     # --- words ------------------------------------------------------------------------------------------------------
 
     def principal_id(self, name: str) -> str:
-        """The object id of a principal of the scenario; any other text is taken for an object id."""
+        """The object id of a principal of the scenario; any other text is an object id."""
         known = {p.alias: p.object_id for p in self.tenant.principals.values()}
         return known.get(name) or self._ids.get(name, name)
 
