@@ -36,13 +36,7 @@ class Alias:
 
 
 def _versions(
-    collection: Collection,
-    context: Context,
-    *,
-    after: str | None = None,
-    first: int | None = None,
-    order: str | None = None,
-    filters: str | None = None,
+    collection: Collection, context: Context, *, order: str | None = None, filters: str | None = None, **paging: Any
 ) -> Connection:
     """A page of memberships."""
     kept = matching(collection.memberships, filters, _version_value)
@@ -50,7 +44,7 @@ def _versions(
         kept = ordered(kept, order, order, _version_value)
     elif context.store.options.versions == "newest first":
         kept.reverse()
-    return page(kept, first, after, context.store.options.listings)
+    return page(kept, listing=context.store.options.listings, **paging)
 
 
 def _version_value(member: Membership, key: str) -> Any:
@@ -97,18 +91,11 @@ def manifest(artifact: Artifact, file: dict[str, Any]) -> dict[str, Any]:
     return {"id": encoded_id("ArtifactManifest", artifact.id), "file": file}
 
 
-def _files(
-    member: Membership,
-    context: Context,
-    *,
-    names: list[str] | None = None,
-    after: str | None = None,
-    first: int | None = None,
-) -> Connection:
+def _files(member: Membership, context: Context, *, names: list[str] | None = None, **paging: Any) -> Connection:
     artifact = member.artifact
     kept = [(path, entry) for path, entry in artifact.entries.items() if not names or path in names]
     found = [artifact_file(path, entry, artifact, context) for path, entry in kept]
-    return page([file for file in found if file], first, after)
+    return page([file for file in found if file], **paging)
 
 
 _COLLECTION = {
@@ -117,9 +104,7 @@ _COLLECTION = {
     "project": lambda collection, context: context.project(collection.entity, collection.project),
     "defaultArtifactType": _type,
     "tags": lambda collection, _: page(_tags(collection.tags)),
-    "aliases": lambda collection, _, *, after=None, first=None: page(
-        [Alias(alias, collection) for alias in collection.by_alias], first, after
-    ),
+    "aliases": lambda collection, _, **paging: page([Alias(a, collection) for a in collection.by_alias], **paging),
     "artifacts": _versions,
     "artifactMembership": lambda collection, _, *, alias_name: collection.find(alias_name),
 }

@@ -28,17 +28,11 @@ def _bucket(project: Project, _: Context, *, name: str, missing_ok: bool | None 
 
 
 def _runs(
-    project: Project,
-    context: Context,
-    *,
-    filters: str | None = None,
-    order: str | None = None,
-    after: str | None = None,
-    first: int | None = None,
+    project: Project, context: Context, *, filters: str | None = None, order: str | None = None, **paging: Any
 ) -> Connection:
     """Runs that pass a filter; newest first unless ordered (the default is UNVERIFIED, the SDK always orders)."""
     kept = ordered(_listed(project, context, filters), order, "-created_at", _lookup(context))
-    return page(kept, first, after, context.store.options.listings)
+    return page(kept, listing=context.store.options.listings, **paging)
 
 
 def _listed(project: Project, context: Context, filters: str | None = None) -> list[Run]:
@@ -104,14 +98,8 @@ def _views(
     user_name: str | None = None,
 ) -> Connection:
     """A project's saved views of a type, of one name or one user if given."""
-    found = [
-        view
-        for view in project.views
-        if view.type == (view_type or "runs")
-        and view_name in (None, view.name)
-        and user_name in (None, view.created_by.username)
-    ]
-    return page(found)
+    found = [view for view in project.views if view.type == (view_type or "runs") and view_name in (None, view.name)]
+    return page([view for view in found if user_name in (None, view.created_by.username)])
 
 
 # --- runs -----------------------------------------------------------------------------------------------------------
@@ -142,13 +130,7 @@ def _history(run: Run, _: Context, *, min_step: int, max_step: int, samples: int
 
 
 def _files(
-    run: Run,
-    context: Context,
-    *,
-    names: list[str] | None = None,
-    after: str | None = None,
-    first: int | None = None,
-    pattern: str | None = None,
+    run: Run, context: Context, *, names: list[str] | None = None, pattern: str | None = None, **paging: Any
 ) -> Connection:
     """Uploaded files by name, or by a pattern as in SQL's LIKE."""
     like = (pattern or "").replace("%", "*")
@@ -157,12 +139,12 @@ def _files(
         for name, stored in run.files.items()
         if (not names or name in names) and (not pattern or fnmatch.fnmatchcase(name, like))
     ]
-    return page(kept, first, after)
+    return page(kept, **paging)
 
 
 def _versions(kind: str) -> Callable[..., Connection]:
-    def resolve(run: Run, _: Context, *, after: str | None = None, first: int | None = None) -> Connection:
-        return page([each for each in getattr(run, kind) if each.state == "COMMITTED"], first, after)
+    def resolve(run: Run, _: Context, **paging: Any) -> Connection:
+        return page([each for each in getattr(run, kind) if each.state == "COMMITTED"], **paging)
 
     return resolve
 
