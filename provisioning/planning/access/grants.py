@@ -59,11 +59,13 @@ _WHY = {
 
 def given(target: Target, observed: Observed, object_id: str) -> tuple[RoleDefinition, ...]:
     """Return the roles on the whole vault that the plan gives a principal regardless of access policies."""
-    identity = observed.account.principal_id or ""
     if is_operator(observed, object_id):
         return (observed.roles[SECRETS_OFFICER],)
-    if target.with_identity and same(object_id, identity) and target.identity_scope is Scope.VAULT:
-        return (observed.roles[target.identity_role],)
+    identity = account_identity(observed)
+    if target.with_identity and identity and same(object_id, identity.object_id) and target.identity_scope is Scope.VAULT:
+        step = _role(target, observed, identity, target.identity_role, Purpose.IDENTITY)
+        # None is given beside a role from above the vault or one that ends, which replace no access policy.
+        return (observed.roles[target.identity_role],) if step.action else ()
     return ()
 
 

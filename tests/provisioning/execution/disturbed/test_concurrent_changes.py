@@ -12,6 +12,7 @@ from tests.conftest import Load
 from ...bench import GOOD_KEY, VIEWERS_KEY, Bench
 
 OFFICER, USER = "Key Vault Secrets Officer", "Key Vault Secrets User"
+SCOPE = "rg-ml/Microsoft.KeyVault/vaults/kv-ml"
 READ = "Microsoft.KeyVault/vaults/secrets/getSecret/action"
 POLICIES = [{"principal": "billing-api", "secrets": ["get"]}]
 LATE = {"add_access_policy": {"vault": "kv-ml", "principal": "function-app", "secrets": ["get"]}}
@@ -99,7 +100,7 @@ def test_a_removed_access_policy_makes_the_plan_smaller_and_setup_continues(load
 
 
 def test_a_role_that_is_removed_meanwhile_stops_the_switch(load: Load, bench: Bench) -> None:
-    gone = {"remove_role": {"principal": "billing-api", "scope": "rg-ml/Microsoft.KeyVault/vaults/kv-ml"}}
+    gone = {"remove_role": {"principal": "billing-api", "scope": SCOPE}}
     load(world(event("after", "RoleAssignments_Create", gone, nth=3)))
     with pytest.raises(errors.ConflictError, match="not switched"):
         bench.setup()
@@ -164,6 +165,18 @@ def test_roles_from_above_the_vault_do_not_replace_an_access_policy(load: Load, 
     load(world(assignments=[owner, above]))
     bench.setup()
     assert ("billing-api", USER) in held(bench)
+
+
+@pytest.mark.parametrize("where", [{"scope": "rg-ml"}, {"scope": SCOPE, "expires_in": "2h"}], ids=["above", "ends"])
+def test_a_role_that_does_not_count_for_the_switch_does_not_count_for_the_accounts_identity_either(
+    load: Load, bench: Bench, where: dict[str, str]
+) -> None:
+    account = {"name": "aoai-ml", "group": "rg-ml", "system_identity": True}
+    vault = {"name": "kv-ml", "group": "rg-ml", "policies": [{"principal": "aoai-ml", "secrets": ["get"]}]}
+    owner = {"principal": "operator", "role": "Owner", "scope": "rg-ml"}
+    load(world(accounts=[account], vaults=[vault], assignments=[owner, {"principal": "aoai-ml", "role": OFFICER, **where}]))
+    bench.setup()
+    assert ("aoai-ml", USER) in held(bench)
 
 
 # --- out of the switch -----------------------------------------------------------------------------------------------
