@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from provisioning import shell, wandb_key
@@ -154,13 +154,17 @@ class Session:
         made: Plan,
         key: CheckedKey | None,
         replan: Callable[[], Plan],
+        read: datetime,
         *,
         asked: bool = False,
     ) -> Executor:
-        """Apply the plan, and plan again if others change the state. The document lists the changes that were made."""
+        """Apply the plan, whose reads were made at `read`, and plan again if others change the state.
+
+        The document lists the changes that were made.
+        """
         executor = Executor(services, key)
         try:
-            executor.converge(made, replan, asked=asked)
+            executor.converge(made, replan, read, asked=asked)
         finally:
             self.facts["applied"] = [*self.facts.get("applied", ()), *map(documents.step, executor.done)]
             for text in services.side_effects:

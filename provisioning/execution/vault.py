@@ -104,7 +104,7 @@ def switch(services: Services, action: SwitchToRbac, registered: datetime | None
         OutdatedPlanError: the access model or the access policies have changed; nothing was written.
         ProvisioningError: something failed; the message says which access model the vault has now.
     """
-    now = _read(services, action.vault, agreed=action.shared)
+    now = read(services, action.vault, agreed=action.shared)
     if changes := differences(action.vault, now):
         raise OutdatedPlanError(
             f"Others changed {now.name} after the plan was made: {changes}. The vault was not switched.",
@@ -135,7 +135,7 @@ _READS, _APART = 6, 3.0
 have to agree (terraform-provider-azurerm waits for three)."""
 
 
-def _read(services: Services, vault: Vault, *, agreed: bool) -> Vault:
+def read(services: Services, vault: Vault, *, agreed: bool) -> Vault:
     """Read the vault; if `agreed`, until two reads in a row show the same access model and access policies."""
     found = services.azure.vaults.get(vault.group, vault.name)
     for _ in range(_READS - 1 if agreed else 0):
@@ -176,7 +176,7 @@ def _turn_on(services: Services, now: Vault) -> None:
 
 def _require_switched(services: Services, before: Vault, *, agreed: bool) -> Vault:
     """Read the vault, which must be on Azure RBAC with the access policies that the switch was made for."""
-    after = _read(services, before, agreed=agreed)
+    after = read(services, before, agreed=agreed)
     if changes := differences(replace(before, rbac=True), after):
         raise ConflictError(
             f"The switch of {before.name} to Azure RBAC was accepted, and others changed the vault at the same time: "

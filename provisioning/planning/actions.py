@@ -248,9 +248,11 @@ class _OnRole(_OnVault):
 
 @dataclass(frozen=True)
 class RemoveRole(_OnRole):
-    """Remove a role assignment."""
+    """Remove a role assignment. With `by_policy`, only as long as the vault's access policies are effective in its place."""
 
     takes = (_UNASSIGN,)
+
+    by_policy: bool = False
 
     @property
     def extent(self) -> frozenset[tuple[str, ...]]:

@@ -43,7 +43,7 @@ from provisioning.planning.owned import (
 )
 from provisioning.planning.ownership import Owner, Purpose, description, owner, was_switched, wrote
 from provisioning.planning.steps import Plan, Step, Verb
-from provisioning.resource_ids import same
+from provisioning.resource_ids import same, within
 
 _ORDER = (Purpose.CONTRIBUTOR, Purpose.CARRIED_OVER, Purpose.READER, Purpose.IDENTITY, Purpose.OPERATOR)
 _ACCESS_MODEL = "vault access model"
@@ -64,7 +64,7 @@ def plan_teardown(target: Target, observed: Observed, versions: Collection[Secre
         _access_model(observed, sharing, restore=restore),
         *_entries(target, observed),
         *(_role(observed, each) for each in roles_left_behind(target, observed)),
-        *(_role(observed, each) for each in going),
+        *(_role(observed, each, by_policy=restore or not observed.vault.rbac) for each in going),
         *(_handed_over(target, observed, r) for r in roles if fates[r.assignment.id] is Fate.HAND_OVER),
         *_staying(target, observed, [r for r in roles if fates[r.assignment.id] is Fate.STAY]),
         *_narrowed(observed),
@@ -280,7 +280,7 @@ _OLD = (
 )
 
 
-def _role(observed: Observed, each: OwnedRole) -> Step:
+def _role(observed: Observed, each: OwnedRole, *, by_policy: bool = False) -> Step:
     assignment = each.assignment
     return Step(
         Verb.REMOVE,
@@ -288,7 +288,7 @@ def _role(observed: Observed, each: OwnedRole) -> Step:
         f"{role_name(observed, assignment)} → {holder(observed, assignment)}",
         why=f"setup gave it: {each.purpose}",
         before=assignment.scope,
-        action=RemoveRole(observed.vault, assignment),
+        action=RemoveRole(observed.vault, assignment, by_policy and within(assignment.scope, observed.vault.id)),
     )
 
 

@@ -7,6 +7,7 @@ import pytest
 from provisioning import errors
 from provisioning.cli import setup
 from provisioning.planning.access.permissions import CANDIDATES
+from sandbox.scenario.events import Do, EventScript
 from tests.conftest import Load
 
 from ...bench import GOOD_KEY, VIEWERS_KEY, Bench
@@ -177,6 +178,33 @@ def test_a_role_that_does_not_count_for_the_switch_does_not_count_for_the_accoun
     load(world(accounts=[account], vaults=[vault], assignments=[owner, {"principal": "aoai-ml", "role": OFFICER, **where}]))
     bench.setup()
     assert ("aoai-ml", USER) in held(bench)
+
+
+@pytest.mark.parametrize("yes", [True, False])
+def test_a_role_that_covers_somebody_and_is_removed_before_the_answer_stops_the_switch(
+    load: Load, bench: Bench, *, yes: bool
+) -> None:
+    """All roles are there already, so that nothing but the answer, or W&B's, takes time."""
+    roles = [{"principal": who, "role": OFFICER, "scope": SCOPE} for who in ("aoai-ml", "operator", "billing-api")]
+    account = {"name": "aoai-ml", "group": "rg-ml", "system_identity": True}
+    owner = {"principal": "operator", "role": "Owner", "scope": "rg-ml"}
+    cloud = load(world(accounts=[account], assignments=[owner, *roles]))
+    cloud.clock.advance(3600)
+    gone = {"remove_role": {"principal": "billing-api", "scope": SCOPE}}
+
+    def meanwhile() -> bool:
+        cloud.world.schedule(EventScript(at=0, do=[Do.model_validate(gone)]))
+        cloud.clock.advance(60)
+        return True
+
+    session = bench.session()
+    check = session.check_key
+    bench.ui.confirm = lambda question: meanwhile()  # type: ignore[method-assign]
+    if yes:
+        session.check_key = lambda *key: (meanwhile(), check(*key))[1]
+    with pytest.raises(errors.ConflictError, match="it now needs more: role Key Vault Secrets User → billing-api"):
+        setup.setup(session, yes=yes, interactive=True)
+    assert may_read(bench, "billing-api")
 
 
 # --- out of the switch -----------------------------------------------------------------------------------------------

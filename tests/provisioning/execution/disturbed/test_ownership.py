@@ -165,6 +165,32 @@ def test_an_account_that_has_another_secret_does_not_count_as_a_user_of_this_one
     assert ("aoai-b", OFFICER) in held(bench)
 
 
+# --- others change the vault between the steps of teardown -----------------------------------------------------------
+
+OPERATORS = {"principal": "operator", "secrets": ALL}
+
+
+def test_roles_stay_if_others_switch_the_vault_while_teardown_removes_them(load: Load, bench: Bench) -> None:
+    load(world(policies=[{"principal": "billing-api", "secrets": ["get"]}, OPERATORS]) | {"assignments": [OWNER]} | SOON)
+    bench.setup()
+    bench.vault.rbac = False  # somebody ran rescue
+    switch = {"change_vault": {"vault": "kv-ml", "rbac": True}}
+    bench.cloud.world.schedule(EventScript(after="DeleteSecret", do=[Do.model_validate(switch)]))
+    bench.teardown()
+    assert {("billing-api", USER), ("operator", OFFICER)} <= held(bench)
+
+
+def test_access_that_others_give_after_the_plan_stops_the_way_back_of_teardown(load: Load, bench: Bench) -> None:
+    load(world() | {"assignments": [OWNER]} | SOON)
+    bench.setup()
+    given = [{"assign_role": {"principal": "dana", "role": USER, "scope": SCOPE}}, {"advance": {"seconds": 60}}]
+    bench.cloud.world.schedule(EventScript(after="DeleteSecret", do=list(map(Do.model_validate, given))))
+    with pytest.raises(errors.ConflictError, match="dana.* would lose access"):
+        bench.teardown(restore=True)
+    assert bench.vault.rbac
+    assert {("billing-api", USER), ("dana", USER)} <= held(bench)
+
+
 # --- entries that setup and others share -----------------------------------------------------------------------------
 
 
