@@ -57,7 +57,7 @@ class Executor:
         self._key = key
         self.done: list[Step] = []
         self.secret_deleted = False
-        self._identities: dict[str, Principal] = {}  # by account, enabled in this execution
+        self._identities: dict[str, Principal] = {}  # by account in lower case, enabled in this execution
         self._vaults: dict[str, tuple[Vault, datetime]] = {}  # by id in lower case; when their host name was registered
         self._assigned: list[Assigned] = []  # at whole vaults
         self._youngest: datetime | None = None  # when the last role was assigned that somebody else depends on
@@ -178,7 +178,7 @@ class Executor:
 
     def _enable(self, action: EnableIdentity) -> str:
         identity = account.enable_identity(self._services, action)
-        self._identities[action.account.name] = identity
+        self._identities[action.account.name.lower()] = identity
         return f"principal {identity.object_id}"
 
     def _assign(self, action: AssignRole) -> str:
@@ -201,7 +201,7 @@ class Executor:
 
     def _principal(self, action: AssignRole | AllowByPolicy) -> Principal:
         """Return the principal of the action: the named one, or the identity that an earlier step enabled."""
-        principal = action.principal or self._identities.get(action.owner.account)
+        principal = action.principal or self._identities.get(action.owner.account.lower())
         if principal is None:
             raise ConflictError(
                 "The account's identity was removed before it could be given access.",

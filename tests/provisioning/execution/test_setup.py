@@ -221,6 +221,14 @@ def test_status_distinguishes_drift_from_in_place(bench: Bench) -> None:
     assert drift == ["vault access model"]
 
 
+def test_names_may_be_given_in_any_letter_case(bench: Bench) -> None:
+    names = {"resource_group": "RG-ml", "account": "AOAI-ml", "vault": "KV-ml"}
+    bench.setup(**names)
+    assert bench.idle()
+    bench.teardown(**names, restore=True)
+    assert not [a for a in bench.cloud.world.tenant.rbac.assignments.values() if a.scope == bench.vault.id]
+
+
 def test_the_key_in_the_vault_is_used_when_none_is_given(bench: Bench) -> None:
     bench.setup()
     bench.key = None
