@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from provisioning import shell
 from provisioning.durations import spell
@@ -11,6 +11,7 @@ from provisioning.errors import (
     AccessNotEffectiveError,
     BusyError,
     ConflictError,
+    FailedError,
     InterruptedByUserError,
     MissingRightsError,
     PolicyError,
@@ -24,8 +25,9 @@ from provisioning.execution.access import wait_for_access
 from provisioning.execution.services import SETTLING, OutdatedPlanError, Services
 from provisioning.execution.sign_in import WAY_BACK
 from provisioning.models import Principal, Vault, VaultState
+from provisioning.planning.access.permissions import missing_permissions
 from provisioning.planning.actions import AllowByPolicy, AwaitVault, CreateVault, RecoverVault, Rescue, SwitchToRbac
-from provisioning.planning.ownership import switched, unswitched, with_entry
+from provisioning.planning.ownership import switched, unswitched, was_switched, with_entry
 
 # --- existence -------------------------------------------------------------------------------------------------------
 
@@ -68,13 +70,16 @@ def allow(services: Services, action: AllowByPolicy, vault: Vault, principal: Pr
     """Add permissions to an access policy. They are recorded first, so that an interruption loses no record."""
     group, vaults = vault.group, services.azure.vaults
     now = vaults.get(group, vault.name)
+    permissions = missing_permissions(now.policies, principal.object_id, action.permissions)
+    if not permissions:
+        return "others gave it in the meantime, so that teardown will leave it"
     try:
-        tags = with_entry(now.tags, principal.object_id, action.permissions, action.owner)
+        tags = with_entry(now.tags, principal.object_id, permissions, action.owner)
     except ValueError as full:
         note = f"not recorded, so that teardown will leave it: {full}"
     else:
         note = tag(services, now, tags) if tags != now.tags else ""
-    vaults.change_policy(group, vault, "add", principal.object_id, action.permissions)
+    vaults.change_policy(group, vault, "add", principal.object_id, permissions)
     return note
 
 
@@ -160,13 +165,15 @@ def _turn_on(services: Services, now: Vault) -> None:
     vaults = services.azure.vaults
     try:
         answer = vaults.use_rbac(now.group, now, switched(now.tags, services.clock.now()), enabled=True)
-    except ThrottledError:  # the service did nothing
-        raise
-    except (UnreachableError, ServiceError) as error:
+    except ProvisioningError as error:  # a refusal, too, may be the answer to a repetition after an unclear one
+        unclear = isinstance(error, UnreachableError | ServiceError) and not isinstance(error, ThrottledError)
         with suppress(ProvisioningError):
-            if vaults.get(now.group, now.name).rbac:
+            found = vaults.get(now.group, now.name)
+            if found.rbac and (unclear or was_switched(found.tags)):
                 return
-        raise _switched_back(services, now, error) from error
+        if unclear:
+            raise _switched_back(services, now, error) from error
+        raise
     if not answer.rbac:
         raise ConflictError(
             f"Azure accepted the request to switch {now.name} to Azure RBAC, but the vault is still on access policies.",
@@ -193,17 +200,11 @@ _EXEMPT = (
 
 def _switched_back(services: Services, before: Vault, cause: ProvisioningError | None) -> ProvisioningError:
     """Switch the vault back to its access policies, read it, and return the error that describes its state."""
-    vaults, what = services.azure.vaults, f"{cause.message} " if cause else ""
+    what = f"{cause.message} " if cause else ""
     refusal: ProvisioningError | None = None
-    tags: Mapping[str, str] | None = None  # if the vault cannot be read: keep its tags, that of the switch among them
     try:
-        with suppress(ProvisioningError):
-            tags = unswitched(vaults.get(before.group, before.name).tags)
-        try:
-            vaults.use_rbac(before.group, before, tags, enabled=False)
-        except ProvisioningError as error:
-            refusal = error
-        now = vaults.get(before.group, before.name)
+        refusal = _turn_off(services, before)
+        now = services.azure.vaults.get(before.group, before.name)
     except ProvisioningError as error:
         return _unknown(cause, before, f"{what}Switching back failed: {(refusal or error).message}")
     except KeyboardInterrupt:
@@ -226,6 +227,29 @@ def _switched_back(services: Services, before: Vault, cause: ProvisioningError |
         hint="The roles stay assigned and keep propagating: run the same command again in some minutes, or wait "
         "longer with --access-timeout 30m.",
     )
+
+
+_PATIENCE = timedelta(minutes=2)
+"""How long the way back is tried, if it fails for a reason that may pass. The sign-in lasts longer than that."""
+
+
+def _turn_off(services: Services, before: Vault) -> ProvisioningError | None:
+    """Switch the vault back to its access policies. Return the last refusal, if it did not succeed."""
+    vaults = services.azure.vaults
+    refusal: ProvisioningError | None = None
+    for _ in services.attempts(_PATIENCE, "the vault to be switched back"):
+        tags: Mapping[str, str] | None = None  # if the vault cannot be read: keep its tags, that of the switch among them
+        with suppress(ProvisioningError):
+            tags = unswitched(vaults.get(before.group, before.name).tags)
+        try:
+            vaults.use_rbac(before.group, before, tags, enabled=False)
+        except (FailedError, BusyError) as error:
+            refusal = error
+        except ProvisioningError as error:
+            return error
+        else:
+            return None
+    return refusal
 
 
 def _unknown(cause: ProvisioningError | None, vault: Vault, what: str) -> ProvisioningError:

@@ -244,6 +244,28 @@ def test_an_unclear_answer_to_the_switch_is_settled_by_reading(load: Load, bench
     assert may_read(bench, "billing-api")
 
 
+@pytest.mark.parametrize("status", [409, 429, 403])
+def test_a_refusal_of_a_repeated_switch_is_settled_by_reading_too(load: Load, bench: Bench, status: int) -> None:
+    """The first answer was 500, though the vault was switched; azure-core repeated the request."""
+    done = {"change_vault": {"vault": "kv-ml", "rbac": True, "tags": {"azure-openai-wandb": "switched-to-rbac 2026-11-30"}}}
+    faults = [failing("Vaults_Update", 1, status=500), failing("Vaults_Update", 2, status=status)]
+    faults[1]["do"]["headers"] = {"Retry-After": "3600"}
+    load(world(event("before", "Vaults_Update", done), faults=faults, transitions={"rbac_propagation": 100000}))
+    with pytest.raises(errors.ProvisioningError, match="switched back to access policies"):
+        bench.setup()
+    assert not bench.vault.rbac
+    assert may_read(bench, "billing-api")
+
+
+@pytest.mark.parametrize("do", [{"status": 409}, {"reset": True}], ids=["busy", "no network"])
+def test_a_way_back_that_fails_for_a_moment_is_tried_again(load: Load, bench: Bench, do: dict[str, Any]) -> None:
+    failed = [failing("Vaults_Update", nth, **do) for nth in range(2, 7)]
+    load(world(faults=failed, transitions={"rbac_propagation": 100000}))
+    with pytest.raises(errors.AccessNotEffectiveError, match="switched back to access policies"):
+        bench.setup()
+    assert not bench.vault.rbac
+
+
 def test_a_policy_that_keeps_rbac_is_not_reported_as_switched_back(load: Load, bench: Bench) -> None:
     """An Azure Policy with the effect Modify answers 200 and leaves the vault on Azure RBAC."""
     enforced = event("after", "Vaults_Update", {"change_vault": {"vault": "kv-ml", "rbac": True}}, nth=2)

@@ -209,6 +209,16 @@ def test_an_entry_that_others_extended_is_reduced_and_one_that_setup_extended_is
     assert bench.vault.tags == {"cost-center": "ml"}
 
 
+def test_a_permission_that_others_give_while_setup_runs_is_not_recorded_as_its_own(load: Load, bench: Bench) -> None:
+    load(world() | {"assignments": [OWNER]})
+    given = {"add_access_policy": {"vault": "kv-ml", "principal": "dana", "secrets": ["get"]}}
+    bench.cloud.world.schedule(EventScript(before="Vaults_Update", do=[Do.model_validate(given)]))
+    readers = (id_of(bench, "dana"),)
+    bench.setup(by_access_policy=True, readers=readers)
+    bench.teardown(readers=readers)
+    assert entry(bench, "dana") == ["get"]
+
+
 def test_teardown_may_be_repeated_where_a_readers_entry_stays(load: Load, bench: Bench) -> None:
     load(world())
     bench.setup(by_access_policy=True, readers=(id_of(bench, "function-app"),))
