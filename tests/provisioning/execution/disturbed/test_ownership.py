@@ -51,6 +51,18 @@ def test_teardown_of_one_secret_keeps_what_another_needs_and_the_last_teardown_r
     assert [s.name for s in bench.vault.secrets.values() if s.deleted is None] == []
 
 
+def test_teardown_waits_until_the_vault_shows_what_another_secret_needs(load: Load, bench: Bench) -> None:
+    load(world() | {"assignments": [OWNER]} | SOON)
+    bench.setup(secret="wandb-prod")
+    bench.setup(secret="wandb-staging")
+    for each in bench.cloud.world.tenant.rbac.assignments.values():
+        if each.scope == bench.vault.id:
+            each.effective = bench.cloud.clock.time() + 60
+    bench.teardown(secret="wandb-prod")
+    assert {("aoai-ml", OFFICER), ("operator", OFFICER)} <= held(bench)
+    assert [s.name for s in bench.vault.secrets.values() if s.deleted is None] == ["wandb-staging"]
+
+
 # --- two accounts of one name, in two groups, which share vault and secret -------------------------------------------
 
 
