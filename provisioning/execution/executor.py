@@ -36,7 +36,7 @@ from provisioning.planning.steps import Plan, Step, Verb
 PLANS = 3
 """How many times setup plans, while others change the vault, before it stops with a conflict."""
 FRESH_FOR = timedelta(seconds=10)
-"""How old the reads of a plan may be when it first takes something away. If they are older, everything is read and planned again."""
+"""How old the reads of a plan may be when it first takes something away. If they are older, it is made again."""
 _TAKING = (SwitchToRbac, RestoreAccessPolicies, RemoveEntries, RemoveRole)
 """Actions that may take access away from somebody who is not the subject of the action."""
 
@@ -67,8 +67,8 @@ class Executor:
     def converge(self, plan: Plan, replan: Callable[[], Plan], read: datetime, *, asked: bool = False) -> None:
         """Apply the plan, and plan again if its reads are old or the state has changed. A new plan may only be smaller.
 
-        `read` is when the plan's reads were made. With `asked`, the operator has answered a question since then, and everything is
-        planned again at once.
+        `read` is when the plan's reads were made. With `asked`, the operator has answered a question since then, and the plan is
+        made again at once.
 
         Raises:
             ConflictError: others made changes, and the new plan is larger than the first one, or they repeated this too often.

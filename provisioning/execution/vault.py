@@ -238,7 +238,9 @@ def _turn_off(services: Services, before: Vault) -> ProvisioningError | None:
     vaults = services.azure.vaults
     refusal: ProvisioningError | None = None
     for _ in services.attempts(_PATIENCE, "the vault to be switched back"):
-        tags: Mapping[str, str] | None = None  # if the vault cannot be read: keep its tags, that of the switch among them
+        tags: Mapping[str, str] | None = (
+            None  # if the vault cannot be read: keep its tags, that of the switch among them
+        )
         with suppress(ProvisioningError):
             tags = unswitched(vaults.get(before.group, before.name).tags)
         try:

@@ -69,7 +69,12 @@ def given(target: Target, observed: Observed, object_id: str) -> tuple[RoleDefin
     if is_operator(observed, object_id):
         return (observed.roles[SECRETS_OFFICER],)
     identity = account_identity(observed)
-    if target.with_identity and identity and same(object_id, identity.object_id) and target.identity_scope is Scope.VAULT:
+    if (
+        target.with_identity
+        and identity
+        and same(object_id, identity.object_id)
+        and target.identity_scope is Scope.VAULT
+    ):
         step = _role(target, observed, identity, target.identity_role, Purpose.IDENTITY)
         # None is given beside a role from above the vault or one that ends, which replace no access policy.
         return (observed.roles[target.identity_role],) if step.action else ()

@@ -175,7 +175,11 @@ def test_a_role_that_does_not_count_for_the_switch_does_not_count_for_the_accoun
     account = {"name": "aoai-ml", "group": "rg-ml", "system_identity": True}
     vault = {"name": "kv-ml", "group": "rg-ml", "policies": [{"principal": "aoai-ml", "secrets": ["get"]}]}
     owner = {"principal": "operator", "role": "Owner", "scope": "rg-ml"}
-    load(world(accounts=[account], vaults=[vault], assignments=[owner, {"principal": "aoai-ml", "role": OFFICER, **where}]))
+    load(
+        world(
+            accounts=[account], vaults=[vault], assignments=[owner, {"principal": "aoai-ml", "role": OFFICER, **where}]
+        )
+    )
     bench.setup()
     assert ("aoai-ml", USER) in held(bench)
 
@@ -247,7 +251,9 @@ def test_an_unclear_answer_to_the_switch_is_settled_by_reading(load: Load, bench
 @pytest.mark.parametrize("status", [409, 429, 403])
 def test_a_refusal_of_a_repeated_switch_is_settled_by_reading_too(load: Load, bench: Bench, status: int) -> None:
     """The first answer was 500, though the vault was switched; azure-core repeated the request."""
-    done = {"change_vault": {"vault": "kv-ml", "rbac": True, "tags": {"azure-openai-wandb": "switched-to-rbac 2026-11-30"}}}
+    done = {
+        "change_vault": {"vault": "kv-ml", "rbac": True, "tags": {"azure-openai-wandb": "switched-to-rbac 2026-11-30"}}
+    }
     faults = [failing("Vaults_Update", 1, status=500), failing("Vaults_Update", 2, status=status)]
     faults[1]["do"]["headers"] = {"Retry-After": "3600"}
     load(world(event("before", "Vaults_Update", done), faults=faults, transitions={"rbac_propagation": 100000}))

@@ -183,7 +183,9 @@ OPERATORS = {"principal": "operator", "secrets": ALL}
 
 
 def test_roles_stay_if_others_switch_the_vault_while_teardown_removes_them(load: Load, bench: Bench) -> None:
-    load(world(policies=[{"principal": "billing-api", "secrets": ["get"]}, OPERATORS]) | {"assignments": [OWNER]} | SOON)
+    load(
+        world(policies=[{"principal": "billing-api", "secrets": ["get"]}, OPERATORS]) | {"assignments": [OWNER]} | SOON
+    )
     bench.setup()
     bench.vault.rbac = False  # somebody ran rescue
     switch = {"change_vault": {"vault": "kv-ml", "rbac": True}}
@@ -197,7 +199,7 @@ def test_access_that_others_give_after_the_plan_stops_the_way_back_of_teardown(l
     bench.setup()
     given = [{"assign_role": {"principal": "dana", "role": USER, "scope": SCOPE}}, {"advance": {"seconds": 60}}]
     bench.cloud.world.schedule(EventScript(after="DeleteSecret", do=list(map(Do.model_validate, given))))
-    with pytest.raises(errors.ConflictError, match="dana.* would lose access"):
+    with pytest.raises(errors.ConflictError, match=r"dana.* would lose access"):
         bench.teardown(restore=True)
     assert bench.vault.rbac
     assert {("billing-api", USER), ("dana", USER)} <= held(bench)
