@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,37 +9,32 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 
-if sys.platform != "linux":
-    sys.exit(
-        "This benchmark reads memory and CPU time from Linux's /proc. Run it on Linux, in WSL, or in the dev container."
-    )
-
 
 @dataclass(frozen=True)
-class Usage:
+class Taken:
     """The usage of a process so far: its peak memory in MiB, and CPU seconds."""
 
     mib: float = 0.0
     cpu_seconds: float = 0.0
 
-    def more(self, pid: int) -> "Usage":
+    def more(self, pid: int) -> "Taken":
         """Return the larger of this usage and the process's current usage."""
-        return Usage(max(self.mib, peak_of(pid)), max(self.cpu_seconds, _cpu_of(pid)))
+        return Taken(max(self.mib, peak_of(pid)), max(self.cpu_seconds, _cpu_of(pid)))
 
 
 @dataclass(frozen=True)
-class Measured:
+class Watched:
     """The run of a command: its usage and that of its wandb-core, seconds from start to exit, and its exit status."""
 
-    process: Usage
-    wandb_core: Usage
+    process: Taken
+    wandb_core: Taken
     seconds: float
     status: int
 
 
-def measure(argv: list[str], environment: Mapping[str, str]) -> Measured:
+def watched(argv: list[str], environment: Mapping[str, str]) -> Watched:
     """Run a command to its end."""
-    own = core = Usage()
+    own = core = Taken()
     began = time.monotonic()
     process = subprocess.Popen(argv, env=dict(environment), cwd=ROOT, stdout=subprocess.DEVNULL)
     while process.poll() is None:
@@ -48,7 +42,7 @@ def measure(argv: list[str], environment: Mapping[str, str]) -> Measured:
         for child in children_of(process.pid):
             core = core.more(child)
         time.sleep(0.02)
-    return Measured(own, core, time.monotonic() - began, process.returncode)
+    return Watched(own, core, time.monotonic() - began, process.returncode)
 
 
 def children_of(pid: int | str) -> list[int]:

@@ -24,7 +24,6 @@ SETTINGS = {
     "WANDB_ENTITY": ENTITY,
     "WANDB_PROJECT": PROJECT,
 }
-STOPPED = "Stopped. Nothing is left behind: the sandbox was all in memory."
 _MINUTES = 16  # virtual, between the ticks: a third of the running job's steps
 _MOST_TICKS = 8
 
@@ -99,7 +98,7 @@ class Demo:
 
     def _title(self, title: str, detail: str) -> None:
         click.echo()
-        click.secho(f"== {title} ", bold=True, nl=False)
+        click.secho(f"── {title} ", bold=True, nl=False)
         click.secho(f"[{time.monotonic() - self._began:.0f} s]", dim=True)
         self._say(detail)
 
@@ -135,7 +134,7 @@ def played(cloud: Cloud) -> int:
         click.secho(f"\nThe demo failed: {error}", fg="red", err=True)
         return 1
     except KeyboardInterrupt:
-        click.echo(f"\n{STOPPED}", err=True)
+        click.echo("\nStopped. Nothing is left behind: the sandbox was all in memory.", err=True)
         return 130
     click.echo()
     click.echo(summary(cloud.world))
@@ -150,4 +149,4 @@ def wait_for_interrupt() -> None:
         while True:
             time.sleep(3600)
     except KeyboardInterrupt:
-        click.echo(f"\n{STOPPED}", err=True)
+        click.echo()

@@ -68,4 +68,10 @@ def keys_disabled() -> ServiceError:
 
 def platform_key() -> ServiceError:
     """OpenAI's own platform refuses a key."""
-    return refused(401, "invalid_api_key", "Incorrect API key provided.", type="invalid_request_error", param=None)
+    body = {
+        "message": "Incorrect API key provided.",
+        "type": "invalid_request_error",
+        "param": None,
+        "code": "invalid_api_key",
+    }
+    return ServiceError(401, {"error": body})

@@ -1,7 +1,5 @@
 """GraphQL types of users, entities, organizations and the server."""
 
-from typing import Any
-
 from sandbox.wandb.graphql.context import Context
 from sandbox.wandb.graphql.executor import Types
 from sandbox.wandb.graphql.paging import Connection, page
@@ -46,7 +44,7 @@ def _members(entity: Entity, context: Context) -> list[dict[str, object]]:
     ]
 
 
-def _integrations(entity: Entity, _: Context, **paging: Any) -> Connection:
+def _integrations(entity: Entity, _: Context, *, after: str | None = None, first: int | None = None) -> Connection:
     """The Slack channels of a team."""
     channels = [
         {
@@ -57,7 +55,7 @@ def _integrations(entity: Entity, _: Context, **paging: Any) -> Connection:
         }
         for number, name in enumerate(entity.slack, start=1)
     ]
-    return page(channels, **paging)
+    return page(channels, first, after)
 
 
 TYPES: Types = {

@@ -21,7 +21,7 @@ _STATES = {"succeeded": "finished", "failed": "failed", "cancelled": "failed"}
 
 
 @dataclass(frozen=True)
-class SyncedWorld:
+class Truth:
     """A world after a sync by a tool."""
 
     world: World
@@ -196,11 +196,11 @@ class SyncedWorld:
 
     def discreet(self) -> list[str]:
         """Check that W&B contains nothing about the machine of the sync."""
-        found = sorted(
+        told = sorted(
             {"the host's name" for run in self.runs if run.host}
             | {name for run in self.runs for name in run.files if name in ("wandb-metadata.json", "requirements.txt")}
         )
-        return [f"uploaded: {', '.join(found)}"] if found else []
+        return [f"uploaded: {', '.join(told)}"] if told else []
 
     def read_once(self) -> list[str]:
         """Check that each results file was downloaded once."""
