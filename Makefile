@@ -6,10 +6,17 @@ TESTS ?= tests
 WORKERS ?= 4
 RUN = $(VENV)/bin/
 SUPPORTED = (3, 11) <= sys.version_info[:2] <= (3, 14)
-# An environment that is broken, or was made by another Python, is removed and made again.
+ifeq ($(OS),Windows_NT)
+  $(error The Makefile needs a POSIX shell. Use WSL or the dev container, or see docs/install.md for the demo without make)
+endif
+VERSION = -c 'import sys; print("%d.%d" % sys.version_info[:2] if $(SUPPORTED) else "")' 2>/dev/null
+UNSUPPORTED = $(PYTHON) is not Python 3.11 to 3.14, which this project needs. Name another: make $(MAKECMDGOALS) PYTHON=python3.13
+HAS := $(shell $(VENV)/bin/python -c 'import pip' 2>/dev/null && $(VENV)/bin/python $(VERSION))
+WANTED := $(if $(filter command line,$(origin PYTHON)),$(or $(shell $(PYTHON) $(VERSION)),$(error $(UNSUPPORTED))),$(HAS))
+# An environment that is broken, or was made by another Python than the named one, is removed and made again.
 ifneq ($(wildcard $(VENV)/pyvenv.cfg),)
-  ifneq ($(shell $(VENV)/bin/python -c 'import pip, sys; print($(SUPPORTED))' 2>/dev/null),True)
-    $(info $(VENV)/ does not work and is made again.)
+  ifeq ($(filter $(WANTED),$(HAS)),)
+    $(info $(VENV)/ does not work with this Python and is made again.)
     $(shell rm -rf $(VENV))
   endif
 endif
@@ -89,9 +96,7 @@ package: $(VENV)/.dev
 	@echo build/function-app.cdx.json
 
 $(VENV)/bin/python:
-	@$(PYTHON) -c 'import sys; sys.exit(not $(SUPPORTED))' || { \
-	  echo "$(PYTHON) is not Python 3.11 to 3.14, which this project needs. Name another: make $(MAKECMDGOALS) PYTHON=python3.13"; \
-	  exit 1; }
+	@test -n "$$($(PYTHON) $(VERSION))" || { echo "$(UNSUPPORTED)"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.demo: $(VENV)/bin/python pyproject.toml constraints.txt

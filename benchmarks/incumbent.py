@@ -9,6 +9,7 @@ WandbLogger needs pandas and numpy, which the project does not: it runs in `.ven
 
 import argparse
 import json
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -21,8 +22,8 @@ from pathlib import Path
 from sandbox.cloud import Cloud
 from sandbox.scenario.reader import Scenario
 
+from .checks import SyncedWorld
 from .rows import KEY, ROWS, Row
-from .truth import Truth
 
 ROOT = Path(__file__).parent.parent
 INCUMBENT, OURS = "wandblogger", "ours"
@@ -66,9 +67,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def pythons_of(python: str | None, *, ours_only: bool) -> dict[str, str]:
-    """Return the interpreter of each tool. `python` is one that has WandbLogger and its dependencies."""
+    """Return the interpreter of each tool, as an absolute path: the tools run in other folders. `python` is the one, by name or
+    path, that has WandbLogger and its dependencies.
+    """
     ours = {OURS: sys.executable}
-    return ours if ours_only else {INCUMBENT: python or str(environment()), **ours}
+    if ours_only:
+        return ours
+    found = shutil.which(python or environment())
+    if found is None:
+        sys.exit(f"--python {python}: there is no such program.")
+    return {INCUMBENT: str(Path(found).absolute()), **ours}
 
 
 def judge(cloud: Cloud, row: Row, tool: str, python: str, limit: float) -> Verdict:
@@ -101,7 +109,7 @@ def judge(cloud: Cloud, row: Row, tool: str, python: str, limit: float) -> Verdi
     except subprocess.TimeoutExpired:
         wrong.append(f"still waiting after {limit:g} s")
     seconds = time.monotonic() - begun
-    return Verdict((*wrong, *row.wrong(Truth(cloud.world))), seconds)
+    return Verdict((*wrong, *row.wrong(SyncedWorld(cloud.world))), seconds)
 
 
 def environment() -> Path:

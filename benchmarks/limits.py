@@ -12,8 +12,8 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from benchmarks.measure import Watched, watched
-from benchmarks.truth import Truth
+from benchmarks.checks import SyncedWorld
+from benchmarks.measure import Measured, measure
 from benchmarks.workload import environment, scenario
 from sandbox.cloud import Cloud
 from sandbox.wandb.options import RateLimit
@@ -28,31 +28,31 @@ _STORAGE = ("UploadFile", "Telemetry")
 
 
 @dataclass(frozen=True)
-class Backfill:
+class BackfillResult:
     """A sync of some jobs: its process, the times of the accepted requests to W&B's API in seconds after the first, the
     number of refused ones, and what is wrong.
     """
 
     jobs: int
-    process: Watched
+    process: Measured
     accepted: Sequence[float]
     refused: int
     wrong: Sequence[str]
 
 
-def backfill(cloud: Cloud, jobs: int, limit: RateLimit | None = None) -> Backfill:
+def backfill(cloud: Cloud, jobs: int, limit: RateLimit | None = None) -> BackfillResult:
     """Mirror this number of jobs in a fresh world."""
     world = cloud.load(scenario(jobs, latency=0, training=EXAMPLES[0], validation=EXAMPLES[1]))
     world.wandb.store.options.rate_limit = limit
-    process = watched([sys.executable, "-m", "function_app", "sync"], environment(cloud))
+    process = measure([sys.executable, "-m", "function_app", "sync"], environment(cloud))
     asked = [each for each in world.trace.exchanges if each.service == "wandb" and each.operation not in _STORAGE]
     accepted = sorted(each.ended for each in asked if each.status != 429)
-    wrong = [*Truth(world).faithful()] + ([f"exit status {process.status}"] if process.status else [])
+    wrong = [*SyncedWorld(world).faithful()] + ([f"exit status {process.status}"] if process.status else [])
     times = [each - accepted[0] for each in accepted]
-    return Backfill(jobs, process, times, len(asked) - len(accepted), wrong)
+    return BackfillResult(jobs, process, times, len(asked) - len(accepted), wrong)
 
 
-def rate(found: Backfill, limit: RateLimit) -> float:
+def rate(found: BackfillResult, limit: RateLimit) -> float:
     """Return the accepted requests in all windows but the last, as a part of those that the limit allows."""
     windows = int(found.accepted[-1] // limit.seconds)
     accepted = sum(each < windows * limit.seconds for each in found.accepted)

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,32 +10,37 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 
+if sys.platform != "linux":
+    sys.exit(
+        "This benchmark reads memory and CPU time from Linux's /proc. Run it on Linux, in WSL, or in the dev container."
+    )
+
 
 @dataclass(frozen=True)
-class Taken:
+class Usage:
     """The usage of a process so far: its peak memory in MiB, and CPU seconds."""
 
     mib: float = 0.0
     cpu_seconds: float = 0.0
 
-    def more(self, pid: int) -> "Taken":
+    def more(self, pid: int) -> "Usage":
         """Return the larger of this usage and the process's current usage."""
-        return Taken(max(self.mib, peak_of(pid)), max(self.cpu_seconds, _cpu_of(pid)))
+        return Usage(max(self.mib, peak_of(pid)), max(self.cpu_seconds, _cpu_of(pid)))
 
 
 @dataclass(frozen=True)
-class Watched:
+class Measured:
     """The run of a command: its usage and that of its wandb-core, seconds from start to exit, and its exit status."""
 
-    process: Taken
-    wandb_core: Taken
+    process: Usage
+    wandb_core: Usage
     seconds: float
     status: int
 
 
-def watched(argv: list[str], environment: Mapping[str, str]) -> Watched:
+def measure(argv: list[str], environment: Mapping[str, str]) -> Measured:
     """Run a command to its end."""
-    own = core = Taken()
+    own = core = Usage()
     began = time.monotonic()
     process = subprocess.Popen(argv, env=dict(environment), cwd=ROOT, stdout=subprocess.DEVNULL)
     while process.poll() is None:
@@ -42,7 +48,7 @@ def watched(argv: list[str], environment: Mapping[str, str]) -> Watched:
         for child in children_of(process.pid):
             core = core.more(child)
         time.sleep(0.02)
-    return Watched(own, core, time.monotonic() - began, process.returncode)
+    return Measured(own, core, time.monotonic() - began, process.returncode)
 
 
 def children_of(pid: int | str) -> list[int]:

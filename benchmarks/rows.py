@@ -4,13 +4,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .truth import ENTITY, PROJECT, Truth
+from .checks import ENTITY, PROJECT, SyncedWorld
 
 KEY = "5a4db0c5a4db0c5a4db0c5a4db0c5a4db0c00001"  # of sync-bot, who is in the team acme, in the contoso scenario
 _ENDPOINT = "https://aoai-ml.openai.azure.com"
 _AZURE_KEY, _PLATFORM_KEY = "sandbox-account-key", "sk-sandbox"
 
-Check = Callable[[Truth], list[str]]
+Check = Callable[[SyncedWorld], list[str]]
 EVERYTHING: tuple[dict[str, Any], ...] = ({},)
 
 
@@ -32,7 +32,7 @@ class Row:
 
     name: str
     jobs: Sequence[dict[str, Any]]
-    checks: Sequence[Check] = (Truth.faithful,)
+    checks: Sequence[Check] = (SyncedWorld.faithful,)
     files: Sequence[dict[str, Any]] = ()
     calls: Sequence[dict[str, Any]] = EVERYTHING
     platform: bool = False
@@ -62,9 +62,9 @@ class Row:
             "calls": list(self.calls),
         }
 
-    def wrong(self, truth: Truth) -> list[str]:
-        """Return the differences between W&B and the truth."""
-        return [what for check in self.checks for what in check(truth)]
+    def wrong(self, synced: SyncedWorld) -> list[str]:
+        """Return the differences between W&B and the jobs."""
+        return [what for check in self.checks for what in check(synced)]
 
 
 def _id(number: int) -> str:
@@ -93,12 +93,12 @@ def _failed(number: int) -> dict[str, Any]:
     return _job(number, outcome={"status": "failed", "during": "preprocessing", "error": error})
 
 
-def _sampled(truth: Truth) -> list[str]:
-    return truth.faithful(sampled=True)
+def _sampled(synced: SyncedWorld) -> list[str]:
+    return synced.faithful(sampled=True)
 
 
-def _two(truth: Truth) -> list[str]:
-    return truth.only(2)
+def _two(synced: SyncedWorld) -> list[str]:
+    return synced.only(2)
 
 
 def _format(name: str, what: str, **fields: Any) -> Row:
@@ -107,13 +107,13 @@ def _format(name: str, what: str, **fields: Any) -> Row:
     )
 
 
-_SHOWN = (Truth.faithful, Truth.tables)
+_SHOWN = (SyncedWorld.faithful, SyncedWorld.tables)
 _APPENDS = "that W&B appends when a run is opened again without resume (UNVERIFIED)"
 _NEW, _OLD = _job(2), _job(1)
 
 ROWS: tuple[Row, ...] = (
     Row("a new job beside one that is synced", [_NEW, _OLD], calls=[{"with": {"fine_tune_job_id": _id(2)}}, {}]),
-    Row("a failed job first", [_failed(2), _OLD], (Truth.faithful, Truth.explained)),
+    Row("a failed job first", [_failed(2), _OLD], (SyncedWorld.faithful, SyncedWorld.explained)),
     Row("25 jobs", [_job(number, timeline={"steps": 2}) for number in range(1, 26)]),
     Row(
         "num_fine_tunes=2 of four",
@@ -131,8 +131,8 @@ ROWS: tuple[Row, ...] = (
     _format("prompt and completion", "supervised", format="completion"),
     Row("a paused job first", [_job(2, pauses=[{"at_step": 4}]), _OLD]),
     Row("no results file", [_job(2, results={"listed": "never"}), _OLD], (_sampled,)),
-    Row("results as plain CSV", [_OLD], (Truth.faithful, Truth.read_once)),
-    Row("results as base64 (OpenAI's platform)", [_OLD], (Truth.faithful, Truth.read_once), platform=True),
+    Row("results as plain CSV", [_OLD], (SyncedWorld.faithful, SyncedWorld.read_once)),
+    Row("results as base64 (OpenAI's platform)", [_OLD], (SyncedWorld.faithful, SyncedWorld.read_once), platform=True),
     Row(
         "a long-lived process, one tick while it trains, two after",
         [_job(created="-5m")],
@@ -142,19 +142,19 @@ ROWS: tuple[Row, ...] = (
     Row(
         "config that can be queried",
         [_job(method={"type": "dpo"}, hyperparameters={"n_epochs": 2, "batch_size": 4})],
-        (Truth.faithful, Truth.queryable),
+        (SyncedWorld.faithful, SyncedWorld.queryable),
         environment={"TZ": "America/Los_Angeles"},
     ),
-    Row("when the steps happened", [_OLD], (Truth.faithful, Truth.training_times)),
-    Row("the latest model", [_NEW, _OLD], (Truth.faithful, Truth.newest_model)),
+    Row("when the steps happened", [_OLD], (SyncedWorld.faithful, SyncedWorld.training_times)),
+    Row("the latest model", [_NEW, _OLD], (SyncedWorld.faithful, SyncedWorld.newest_model)),
     Row(
         "overwrite",
         [_OLD],
-        (Truth.faithful, Truth.clean),
+        (SyncedWorld.faithful, SyncedWorld.clean),
         calls=[{}, {"with": {"fine_tune_job_id": _id(1), "overwrite": True}}],
         assumes=_APPENDS,
     ),
-    Row("a run of the user's own is open", [_OLD], (Truth.faithful, Truth.undisturbed), own_run=True),
+    Row("a run of the user's own is open", [_OLD], (SyncedWorld.faithful, SyncedWorld.undisturbed), own_run=True),
     Row("OpenAI's cookbook: sync(id=…)", [_OLD], calls=[{"with": {"id": _id(1)}}]),
-    Row("nothing of the machine in W&B", [_OLD], (Truth.faithful, Truth.discreet)),
+    Row("nothing of the machine in W&B", [_OLD], (SyncedWorld.faithful, SyncedWorld.discreet)),
 )

@@ -77,7 +77,7 @@ class Idle:
 
 
 @dataclass(frozen=True)
-class Backfill:
+class BackfillResult:
     """The backfill until every job is in W&B.
 
     Attributes:
@@ -108,7 +108,7 @@ class Figures:
     jobs: int
     pending: int
     idle: Idle
-    backfill: Backfill
+    backfill: BackfillResult
     memory: str
 
     @property
@@ -255,7 +255,7 @@ def _idle(cloud: Cloud, host: Host) -> Idle:
     return Idle(answer["seconds"], answer["cpu_seconds"], dict(Counter(cloud.counts) - before), _line(answer, "tick "))
 
 
-def _caught_up(cloud: Cloud, host: Host, ended: set[str], going: set[str], failing: int) -> Backfill:
+def _caught_up(cloud: Cloud, host: Host, ended: set[str], going: set[str], failing: int) -> BackfillResult:
     before, started, ticks = Counter(cloud.counts), time.monotonic(), host.ticks
     threads = [threading.Thread(target=host.work, args=(worker,)) for worker in host.workers]
     for thread in threads:
@@ -272,7 +272,7 @@ def _caught_up(cloud: Cloud, host: Host, ended: set[str], going: set[str], faili
     runs = cloud.world.wandb.store.project(crowd.ENTITY, crowd.PROJECT)
     assert runs is not None
     arrived = {run.id for run in runs.runs.values() if '"rule":' in run.config.get(MARKS, "") or run.id in going}
-    return Backfill(
+    return BackfillResult(
         time.monotonic() - started,
         host.ticks - ticks,
         host.served,

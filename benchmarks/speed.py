@@ -10,8 +10,8 @@ modules of both are compiled before, as pip does when it installs them.
 The minimum for a job: the SDK (wandb 0.31) sends 44 requests for a run with five artifacts (two files with their tables,
 and three models). 6 are for the run: its resume status, two upserts (the second for telemetry), two posts to the file stream,
 and the server's features. Each artifact takes 5, and one more for each file, including its manifest. Another file, which says
-where a table is, has the same content everywhere, so that W&B takes it once. Recording these files as inputs of the run takes
-one more: 45.
+where a table is, has the same content everywhere, so W&B takes it once. Recording these files as inputs of the run
+takes one more: 45.
 
 Exit status 1 when a target is missed, or what W&B shows of ours is wrong.
 """
@@ -28,9 +28,9 @@ from typing import TypeVar
 
 from sandbox.cloud import Cloud
 
+from .checks import SyncedWorld
 from .incumbent import INCUMBENT, OURS, pythons_of
-from .measure import Taken, watched
-from .truth import Truth
+from .measure import Usage, measure
 from .workload import TRAINING, VALIDATION, environment, job_id, lines, scenario
 
 ROOT = Path(__file__).parent.parent
@@ -60,8 +60,8 @@ class Sync:
     service and operation, and what is wrong.
     """
 
-    process: Taken
-    wandb_core: Taken
+    process: Usage
+    wandb_core: Usage
     seconds: float
     requests: _Requests
     wrong: Sequence[str]
@@ -115,9 +115,9 @@ class Bench:
     def round(self, tool: str, jobs: int) -> Sync:
         """Mirror this number of jobs in a fresh world."""
         self.cloud.load(scenario(jobs, latency=self.latency, training=self.training, validation=self.validation))
-        ran = watched([self.pythons[tool], *self._once(tool, jobs)], environment(self.cloud))
-        truth = Truth(self.cloud.world)
-        wrong = [*truth.faithful(), *truth.tables()] + ([f"exit status {ran.status}"] if ran.status else [])
+        ran = measure([self.pythons[tool], *self._once(tool, jobs)], environment(self.cloud))
+        synced = SyncedWorld(self.cloud.world)
+        wrong = [*synced.faithful(), *synced.tables()] + ([f"exit status {ran.status}"] if ran.status else [])
         return Sync(ran.process, ran.wandb_core, ran.seconds, self._since(Counter()), wrong)
 
     def idle(self, tool: str, jobs: int) -> Idle:
@@ -127,7 +127,7 @@ class Bench:
             subprocess.CalledProcessError: the tool failed.
         """
         env = environment(self.cloud)
-        process = watched([self.pythons[tool], *self._once(tool, jobs)], env).seconds
+        process = measure([self.pythons[tool], *self._once(tool, jobs)], env).seconds
         before = self._counted()
         command = [self.pythons[tool], *self._ticks(tool, _TICKS, jobs)]
         done = subprocess.run(command, env=env, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
@@ -140,7 +140,7 @@ class Bench:
         file.write_text("\n".join(lines(1, 20)), encoding="utf-8")
         python, env = self.pythons[OURS], environment(self.cloud)
         return {
-            " ".join(words): watched(
+            " ".join(words): measure(
                 [python, "-m", *(str(file) if word == "FILE" else word for word in words)], env
             ).seconds
             for words in _STARTS

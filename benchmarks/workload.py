@@ -9,8 +9,8 @@ from sandbox.azure.openai.training_files import FileScript, example
 from sandbox.cloud import Cloud
 from sandbox.scenario.reader import Scenario
 
+from .checks import ENTITY, PROJECT
 from .rows import KEY
-from .truth import ENTITY, PROJECT
 
 STEPS = range(100, 1001, 100)
 """The numbers of steps that jobs have, in turn."""

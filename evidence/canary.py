@@ -44,7 +44,7 @@ class Trouble:
 
 
 @dataclass(frozen=True)
-class Searched:
+class CanaryRun:
     """How a command ended, what it requested, and what was found."""
 
     status: int
@@ -72,7 +72,7 @@ def _disturbed(case: Case, trouble: Trouble, stage: Stage) -> str:
     return judge(play(case, trouble, stage))
 
 
-def judge(searched: Searched, *, must_succeed: bool = False) -> str:
+def judge(searched: CanaryRun, *, must_succeed: bool = False) -> str:
     """Return the result if no secret was found.
 
     Raises:
@@ -85,7 +85,7 @@ def judge(searched: Searched, *, must_succeed: bool = False) -> str:
     return GOOD
 
 
-def play(case: Case, trouble: Trouble, stage: Stage) -> Searched:
+def play(case: Case, trouble: Trouble, stage: Stage) -> CanaryRun:
     """Run a command in trouble, in an empty directory, and search everywhere."""
     with tempfile.TemporaryDirectory(prefix="canary-", ignore_cleanup_errors=True) as name:
         directory = Path(name)
@@ -100,7 +100,7 @@ def play(case: Case, trouble: Trouble, stage: Stage) -> Searched:
         finally:
             gate.opened.set()
         leaks.search(output.encode(), "the output")
-        return Searched(status, tuple(dict.fromkeys(gate.seen)), tuple(sorted(leaks.found)), output)
+        return CanaryRun(status, tuple(dict.fromkeys(gate.seen)), tuple(sorted(leaks.found)), output)
 
 
 def _run(case: Case, trouble: Trouble, stage: Stage, directory: Path, leaks: Leaks) -> tuple[int, str]:

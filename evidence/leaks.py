@@ -68,7 +68,7 @@ class Leaks:
                 self.found.add(f"{secret.name} in {where}")
 
 
-class _Watched:
+class _SearchedService:
     """A service of the sandbox whose requests are searched as they arrive, before anything is masked."""
 
     def __init__(self, service: Service, leaks: Leaks) -> None:
@@ -109,7 +109,7 @@ def _decoded(header: str) -> bytes:
 
 def watch_requests(world: World, leaks: Leaks) -> None:
     """Search every request to a world."""
-    world.services = [cast("Service", _Watched(each, leaks)) for each in world.services]
+    world.services = [cast("Service", _SearchedService(each, leaks)) for each in world.services]
 
 
 class Watch:

@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 from mutmut.utils.format_utils import orig_function_and_class_names_from_key
 
+ROOT = Path(__file__).parent.parent
 ENOUGH = 0.9
 _UNNOTICED = ("survived", "no tests")
 _UNTRIED = ("not checked", "skipped")
@@ -20,7 +21,7 @@ _UNTRIED = ("not checked", "skipped")
 def main() -> int:
     """Print the survivors without an explanation, and the figures."""
     listing = [sys.executable, "-m", "mutmut", "results", "--all", "true"]
-    lines = subprocess.run(listing, capture_output=True, text=True, check=True).stdout.splitlines()  # noqa: S603
+    lines = subprocess.run(listing, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()  # noqa: S603
     states = {name: state for name, _, state in (line.strip().rpartition(": ") for line in lines) if name}
     tried = {name: state for name, state in states.items() if state not in _UNTRIED}
     survivors = [name for name, state in tried.items() if state in _UNNOTICED]

@@ -162,7 +162,7 @@ def kill(pids: Iterable[int], number: signal.Signals = signal.SIGKILL) -> None:
 
 
 def lineage(pid: int) -> list[int]:
-    """Return a process and its descendants: wandb-core has its own session, so that no process group has them all."""
+    """Return a process and its descendants: wandb-core has its own session, so no process group has them all."""
     children: dict[int, list[int]] = {}
     for each in Path("/proc").glob("[0-9]*"):
         if stat := _stat(int(each.name)):

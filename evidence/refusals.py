@@ -66,82 +66,64 @@ def _body(service: str, code: str, message: str) -> dict[str, Any]:
     return {"error": {"code": code, "message": message}}
 
 
+_EXPIRED = (
+    "The access token expiry UTC time '3/2/2026 8:00:00 AM' is earlier than current UTC time '3/2/2026 8:05:00 AM'."
+)
+_AUTHORITY = "https://login.microsoftonline.com/72f988bf-0000-4000-8000-0000000000bb"
+_REFUSALS: Mapping[str, tuple[tuple[int, str, str], ...]] = {
+    "arm": (
+        (401, "ExpiredAuthenticationToken", _EXPIRED),
+        (403, "AuthorizationFailed", "The client does not have authorization to perform action over scope."),
+        (403, "RequestDisallowedByPolicy", "Resource was disallowed by policy 'allowed-locations'."),
+    ),
+    "graph": (
+        (401, "InvalidAuthenticationToken", "Lifetime validation failed, the token is expired."),
+        (403, "Authorization_RequestDenied", "Insufficient privileges to complete the operation."),
+    ),
+    "keyvault": (
+        (401, "Unauthorized", "AKV10022: Invalid token: it has expired."),
+        (403, "ForbiddenByRbac", "Caller is not authorized to perform action on resource."),
+        (403, "AccessDenied", "The user, group or application does not have secrets permission on key vault."),
+        (403, "ForbiddenByFirewall", "Client address is not authorized and caller is not a trusted service."),
+        (403, "ForbiddenByConnection", "Public network access is disabled and request is not from a trusted service."),
+    ),
+    "openai": (
+        (
+            401,  # also where a role is missing
+            "PermissionDenied",
+            "The principal lacks the required data action `Microsoft.CognitiveServices/accounts/OpenAI/fine-tunes/read`.",
+        ),
+    ),
+}
+"""Status, code and message for an expired token and for a caller without access. Key Vault's 403 has the code inside."""
+_CHALLENGES = {
+    "arm": f'Bearer error="invalid_token", error_description="{_EXPIRED}"',
+    "keyvault": f'Bearer authorization="{_AUTHORITY}", resource="https://vault.azure.net"',
+}
+
+
 def _refusals(service: str, operation: str) -> dict[str, dict[str, Any]]:
     """Return the 401 of an expired token and each kind of 403, by name."""
+    if operation in ("UploadFile", "DownloadFile"):  # there is no token: the address is signed and expires
+        return {"403 SignatureDoesNotMatch": {"status": 403, "body": {"error": {"code": "SignatureDoesNotMatch"}}}}
     if service == "wandb":
-        return _of_the_object_store() if operation in ("UploadFile", "DownloadFile") else _of_wandb()
-    return {"arm": _of_arm, "graph": _of_graph, "keyvault": _of_key_vault, "openai": _of_azure_openai}[service]()
-
-
-def _of_arm() -> dict[str, dict[str, Any]]:
-    expired = (
-        "The access token expiry UTC time '3/2/2026 8:00:00 AM' is earlier than current UTC time '3/2/2026 8:05:00 AM'."
-    )
-    challenge = {"www-authenticate": f'Bearer error="invalid_token", error_description="{expired}"'}
-    return {
-        "401 ExpiredAuthenticationToken": _refused(401, "ExpiredAuthenticationToken", expired) | {"headers": challenge},
-        "403 AuthorizationFailed": _refused(
-            403, "AuthorizationFailed", "The client does not have authorization to perform action over scope."
-        ),
-        "403 RequestDisallowedByPolicy": _refused(
-            403, "RequestDisallowedByPolicy", "Resource was disallowed by policy 'allowed-locations'."
-        ),
-    }
-
-
-def _of_graph() -> dict[str, dict[str, Any]]:
-    expired = "Lifetime validation failed, the token is expired."
-    return {
-        "401 InvalidAuthenticationToken": _refused(401, "InvalidAuthenticationToken", expired),
-        "403 Authorization_RequestDenied": _refused(
-            403, "Authorization_RequestDenied", "Insufficient privileges to complete the operation."
-        ),
-    }
-
-
-def _of_key_vault() -> dict[str, dict[str, Any]]:
-    authority = "https://login.microsoftonline.com/72f988bf-0000-4000-8000-0000000000bb"
-    challenge = {"www-authenticate": f'Bearer authorization="{authority}", resource="https://vault.azure.net"'}
-    kinds = {
-        "ForbiddenByRbac": "Caller is not authorized to perform action on resource.",
-        "AccessDenied": "The user, group or application does not have secrets permission on key vault.",
-        "ForbiddenByFirewall": "Client address is not authorized and caller is not a trusted service.",
-        "ForbiddenByConnection": "Public network access is disabled and request is not from a trusted service.",
-    }
-    refused = {f"403 {kind}": _refused(403, "Forbidden", message, kind) for kind, message in kinds.items()}
-    expired = _refused(401, "Unauthorized", "AKV10022: Invalid token: it has expired.")
-    return {"401 Unauthorized": expired | {"headers": challenge}} | refused
-
-
-def _of_azure_openai() -> dict[str, dict[str, Any]]:
-    """Azure OpenAI answers 401 also where a role is missing."""
-    denied = (
-        "The principal lacks the required data action `Microsoft.CognitiveServices/accounts/OpenAI/fine-tunes/read`."
-    )
-    return {
-        "401 expired token": _answer(openai_errors.unauthorized()),
-        "401 PermissionDenied": _refused(401, "PermissionDenied", denied),
-        "403 firewall": _answer(openai_errors.firewalled()),
-        "403 public access disabled": _answer(openai_errors.private_only()),
-    }
-
-
-def _of_wandb() -> dict[str, dict[str, Any]]:
-    codes = {"extensions": {"code": "PERMISSION_ERROR"}}
-    return {
-        f"{status} {message}": {"status": status, "body": {"errors": [{"message": message} | codes], "data": None}}
-        for status, message in ((401, "user is not logged in"), (403, "permission denied"))
-    }
-
-
-def _of_the_object_store() -> dict[str, dict[str, Any]]:
-    """There is no token: the address is signed and expires."""
-    return {"403 SignatureDoesNotMatch": {"status": 403, "body": {"error": {"code": "SignatureDoesNotMatch"}}}}
-
-
-def _refused(status: int, code: str, message: str, inner: str = "") -> dict[str, Any]:
-    error = {"code": code, "message": message} | ({"innererror": {"code": inner}} if inner else {})
-    return {"status": status, "body": {"error": error}}
+        codes = {"extensions": {"code": "PERMISSION_ERROR"}}
+        return {
+            f"{status} {message}": {"status": status, "body": {"errors": [{"message": message} | codes], "data": None}}
+            for status, message in ((401, "user is not logged in"), (403, "permission denied"))
+        }
+    found: dict[str, dict[str, Any]] = {}
+    if service == "openai":
+        found["401 expired token"] = _answer(openai_errors.unauthorized())
+        found["403 firewall"] = _answer(openai_errors.firewalled())
+        found["403 public access disabled"] = _answer(openai_errors.private_only())
+    for status, code, message in _REFUSALS[service]:
+        inside = {"code": "Forbidden", "innererror": {"code": code}}
+        error = {"code": code, "message": message} | (inside if (service, status) == ("keyvault", 403) else {})
+        found[f"{status} {code}"] = {"status": status, "body": {"error": error}}
+        if status == 401 and service in _CHALLENGES:
+            found[f"{status} {code}"]["headers"] = {"www-authenticate": _CHALLENGES[service]}
+    return found
 
 
 def _answer(refusal: ServiceError) -> dict[str, Any]:

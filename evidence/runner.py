@@ -30,7 +30,7 @@ _Each = Callable[[Callable[[Stage, _Item], _Result], Sequence[_Item]], Iterator[
 
 
 @dataclass(frozen=True)
-class Examined:
+class CaseResult:
     """The points of a case, each with its result."""
 
     matrix: str
@@ -136,7 +136,7 @@ class Matrix:
 
     def examine(
         self, cases: Sequence[Case], where: Mapping[str, str], *, every: int, jobs: int, fork: bool
-    ) -> Iterator[Examined]:
+    ) -> Iterator[CaseResult]:
         """Run the points of each case that the options select."""
         tried: set[tuple[str, str]] = set()
         with stages(jobs, fork=fork) as each:
@@ -145,7 +145,7 @@ class Matrix:
                 tried |= {(case.command, point.once) for point in fresh if point.once}
                 chosen = [point for point in fresh[::every] if _matches(point, where)]
                 if chosen:
-                    yield Examined(self.name, case, list(zip(chosen, each(attempt, chosen), strict=True)))
+                    yield CaseResult(self.name, case, list(zip(chosen, each(attempt, chosen), strict=True)))
 
     def run(
         self,

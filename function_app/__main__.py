@@ -10,6 +10,9 @@ def run() -> None:
     try:
         with importing():
             from function_app.cli.commands import run as run_commands
+    except KeyboardInterrupt:
+        sys.stderr.write("error    Interrupted.\nnext     Run the same command again.\n")
+        sys.exit(130)
     except ModuleNotFoundError as missing:
         if (missing.name or "").partition(".")[0] == __package__:
             raise  # a module of ours is missing: a bug

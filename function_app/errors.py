@@ -3,11 +3,12 @@
 SyncError
 ├── SettingsError            a setting is missing or malformed
 ├── VaultError               the key cannot be read from Key Vault
-│   └── VaultBusyError       … as the vault cannot be reached or is busy: later
+│   └── VaultBusyError       … because the vault is unreachable or busy; retry later
 ├── StorageError             the app's storage account refuses or is unreachable
 ├── TakenError               another worker has the job
 ├── NotYetError              the run cannot be written just now; nothing is wrong
 ├── UsageError               the command line cannot be used (cli.commands)
+├── InterruptedError         Ctrl-C ended a command (cli.report)
 ├── NotConfirmedError        `submit` cannot ask (cli.quote)
 ├── DeclinedError            the user answered no to `submit` (cli.submit)
 ├── RequestError             the options of `submit` contradict each other (authoring.request)
@@ -31,6 +32,7 @@ SyncError
 Errors of a single command are defined in its module, which is in brackets.
 """
 
+from function_app.connections import cause_of
 from function_app.text import lines
 
 
@@ -56,14 +58,9 @@ class SyncError(Exception):
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of an error's text, at most 200 characters, or the name of its class if it has no text.
-
-    azure-core's text for a connection that timed out is a tuple of urllib3's connection and message: only the message counts.
-    """
-    cause = getattr(error, "inner_exception", None)
-    texts = [each for each in getattr(cause, "args", ())[1:] if isinstance(each, str)]
-    lines = (texts[-1] if texts else str(error)).strip().splitlines()
-    return (lines[0] if lines else type(error).__name__)[:200]
+    """Return the first line of an error's text, at most 200 characters, or the name of its class if it has no text."""
+    found = cause_of(error).strip().splitlines()
+    return (found[0] if found else type(error).__name__)[:200]
 
 
 class SettingsError(SyncError):
@@ -127,7 +124,7 @@ class RunDeletedError(WandbError):
 
 
 class UnusableRunError(WandbError):
-    """The run cannot be brought up to date any more and must be replaced."""
+    """The run can no longer be brought up to date and must be replaced."""
 
 
 class WandbBusyError(WandbError):

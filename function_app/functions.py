@@ -90,7 +90,7 @@ def find_jobs(
     timer: func.TimerRequest,
     requests: func.Out[List[str]],  # noqa: UP006 (the worker does not load a function that says list[str])
 ) -> None:
-    """Enqueue as many of the pending jobs as the queue has room for, but for those whose next attempt is later.
+    """Enqueue as many of the pending jobs as the queue has room for, except those whose next attempt is later.
 
     An unreachable account or W&B project is logged as an error and does not affect the others. An exception would, because
     the host would send no message at all. The tick fails only if nothing can be read.
@@ -135,7 +135,7 @@ def find_jobs(
 
 
 def _log_settings() -> None:
-    """Log what the settings ask for that the app does not do."""
+    """Log the parts of the settings that the app ignores."""
     for ignored in _settings().deployed().routes.ignored():
         log.warning("route ignored: %s", ignored)
     if not _settings().datasets_chosen:
@@ -191,8 +191,8 @@ def _lag(pending: Sequence["Candidate"]) -> int:
 
 @app.queue_trigger(arg_name="message", queue_name=QUEUE, connection=STORAGE)
 def sync_job(message: func.QueueMessage) -> None:
-    """Read one job again and mirror it if it is still pending. A late or repeated message only costs one check. While another
-    worker holds the job, not even that, and the next tick enqueues it again.
+    """Read one job again and mirror it if it is still pending. A late or repeated message only costs one check. If
+    another worker holds the job, the message ends without a check, and the next tick enqueues the job again.
 
     A job that fails ends its message normally, and its lease records when to try again (`engine.retry`). An exception here
     means that no job could be worked on at all, and the host tries the message again.

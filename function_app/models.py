@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any
 
 TERMINAL = frozenset({"succeeded", "failed", "cancelled"})
-"""The statuses in which a job does not change any more. All others, including unknown ones, are unfinished."""
+"""The statuses in which a job no longer changes. All others, including unknown ones, are unfinished."""
 
 OPENAI = "openai"
 """The name of OpenAI's own platform among the accounts."""
@@ -344,6 +344,6 @@ class Outcome:
         return str(self.figures.get("estimated_finish") or "")
 
     @property
-    def moving(self) -> bool:
+    def waiting_helps(self) -> bool:
         """Whether waiting helps: late events, further steps, or an account that answers again."""
         return not self.final and (self.resumes or self.status in {"", *MOVING, *TERMINAL})

@@ -112,7 +112,9 @@ class Settings(BaseSettings):
         return "sync_datasets" in self.model_fields_set
 
     def deployed(self) -> Self:
-        """Return the settings of the app in Azure: while nobody has chosen what leaves of training files, only references do."""
+        """Return the settings of the app in Azure: unless a data policy is chosen, only references to training files
+        are sent.
+        """
         return self if self.datasets_chosen else self.model_copy(update={"sync_datasets": DatasetPolicy.REFERENCE})
 
     @property

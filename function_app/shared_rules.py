@@ -4,13 +4,14 @@ import re
 from dataclasses import dataclass
 from datetime import timedelta
 
+from function_app.connections import TRUST as TRUST
+from function_app.connections import cause_of as cause_of
+from function_app.connections import untrusted as untrusted
 from function_app.data.addresses import Endpoint as Endpoint
 from function_app.data.addresses import Scope as Scope
 from function_app.data.addresses import parse_address as parse_address
 from function_app.data.addresses import split_endpoints as split_endpoints
 from function_app.data.routes import Destination, Routes, parse_routes
-from function_app.data.trust import TRUST as TRUST
-from function_app.data.trust import untrusted as untrusted
 from function_app.data.wandb_server import DEFAULT_SERVER as DEFAULT_SERVER
 from function_app.data.wandb_server import wandb_server as wandb_server
 from function_app.models import DatasetPolicy

@@ -1,9 +1,11 @@
-"""Limit the time that an answer's body takes: httpx limits each read of it, so that a slow server could hold a worker."""
+"""Limit the time that an answer's body takes: httpx only limits each read of it, so a slow server could hold a worker."""
 
 import time
 from collections.abc import Callable, Iterator
 
 import httpx2
+
+from function_app.text import duration
 
 
 def limit_body(response: httpx2.Response, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
@@ -35,7 +37,7 @@ class _TimedStream(httpx2.SyncByteStream):
             if chunk is None:
                 return
             if waited > self._seconds:
-                raise httpx2.ReadTimeout(f"the answer did not arrive within {self._seconds:.0f} s")
+                raise httpx2.ReadTimeout(f"the answer did not arrive within {duration(self._seconds)}")
             yield chunk
 
     def close(self) -> None:

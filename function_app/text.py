@@ -1,4 +1,4 @@
-"""Make text from outside safe for output on terminals, in logs and in notifications, and write amounts. Pure."""
+"""Make text from outside safe for output on terminals, in logs and in notifications, and write amounts and durations. Pure."""
 
 import re
 
@@ -39,3 +39,16 @@ def money(amount: float, *, about: bool = False) -> str:
     if 0 < amount < 0.01:
         return "less than 0.01"
     return f"{'about ' * about}{amount:,.2f}"
+
+
+def duration(seconds: float) -> str:
+    """Return a duration in its two largest units, as in 0.5 s, 40 s, 10 min or 1 h 19 min."""
+    if seconds < 10:
+        return f"{seconds:.2g} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    units = [(days, "d"), (hours, "h"), (minutes, "min"), (rest, "s")]
+    while not units[0][0]:
+        units.pop(0)
+    return " ".join(f"{count} {unit}" for count, unit in units[:2] if count)

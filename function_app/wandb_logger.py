@@ -26,6 +26,7 @@ from function_app.engine.retry import Patience
 from function_app.errors import AccountError, NotThereError, SettingsError, SyncError
 from function_app.models import OPENAI, Conventions, DatasetPolicy, Outcome, Result, Selection
 from function_app.settings import PREVIEW, Settings
+from function_app.text import duration
 from function_app.tracking.wandb.client import BY_HAND, DEFAULT_SERVER
 from function_app.tracking.wandb.core.internals import server_in_force
 from function_app.tracking.wandb.core.sdk import as_a_guest, found_key
@@ -98,7 +99,7 @@ def sync(
 @contextmanager
 def _engine(settings: Settings, client: openai.OpenAI | None, conventions: Conventions) -> Iterator[Engine]:
     """The engine, in a process that belongs to the caller."""
-    accounts = None if client is None else [_Given(client)]
+    accounts = None if client is None else [_CallersAccount(client)]
     with (
         as_a_guest(settings.wandb_base_url or DEFAULT_SERVER),
         engine_from(settings, guest=True, accounts=accounts, conventions=conventions, limits=BY_HAND) as engine,
@@ -129,7 +130,7 @@ def follow(
     outcomes = _by_job(engine.sync(selection, overwrite=overwrite, report=lambda outcome: say(_line(outcome))))
     patience = Patience()
     while wait and (open_ones := [each for each in outcomes.values() if _can_end(each)]):
-        say(f"Waiting for {len(open_ones)} of {len(outcomes)} jobs. The next check is in {EVERY:.0f} s.")
+        say(f"Waiting for {len(open_ones)} of {len(outcomes)} jobs. The next check is in {duration(EVERY)}.")
         sleep(EVERY)
         try:
             news = _by_job(engine.sync(Selection(frozenset(each.job for each in open_ones))))
@@ -139,9 +140,10 @@ def follow(
             say(f"{error.message} Trying again.")
             continue
         patience.reset()
+        known = {each.message for each in outcomes.values()}
         outcomes = {name: each for name, each in outcomes.items() if each.job} | news
         for each in news.values():
-            if not _can_end(each):
+            if not _can_end(each) or (each.result is Result.FAILED and each.message not in known):
                 say(_line(each))
     return list(outcomes.values())
 
@@ -186,7 +188,7 @@ def conventions_from(given: Mapping[str, Any], model_artifact: str | None, model
     )
 
 
-class _Given(Account):
+class _CallersAccount(Account):
     """An account with the caller's client, which the caller will close."""
 
     def __init__(self, client: openai.OpenAI) -> None:
@@ -292,7 +294,7 @@ def _by_job(outcomes: Iterable[Outcome]) -> dict[str, Outcome]:
 
 
 def _can_end(outcome: Outcome) -> bool:
-    return bool(outcome.job) and outcome.moving and outcome.result is not Result.SKIPPED
+    return bool(outcome.job) and outcome.waiting_helps and outcome.result is not Result.SKIPPED
 
 
 def _line(outcome: Outcome) -> str:

@@ -24,7 +24,7 @@ from function_app.engine.run_records import InMemory, RunRecord
 from function_app.errors import SettingsError
 from function_app.models import Conventions
 from function_app.settings import Settings
-from function_app.tracking import GivenKey, KeySource
+from function_app.tracking import FixedKey, KeySource
 
 if TYPE_CHECKING:
     from function_app.tracking.wandb.api import WandbApi
@@ -173,5 +173,5 @@ def _keys(settings: Settings, identity: Callable[[], TokenCredential]) -> KeySou
 
         return VaultKey(settings.key_vault_url, settings.wandb_secret_name, identity())
     if settings.wandb_api_key:
-        return GivenKey(settings.wandb_api_key)
+        return FixedKey(settings.wandb_api_key)
     raise SettingsError("Neither KEY_VAULT_URL nor WANDB_API_KEY is set.")

@@ -392,8 +392,8 @@ output AZURE_FUNCTION_APP_GROUP string = resourceGroup().name
 output AZURE_FUNCTION_APP_PRINCIPAL_ID string = principalId
 output AZURE_STORAGE_ACCOUNT string = storage.outputs.name
 
-@description('Who hears the alerts.')
-output ALERTS string = empty(alertEmails) && empty(actionGroupIds) ? 'NOBODY hears them: deploy again with alertEmails or actionGroupIds.' : 'They go to alertEmails and actionGroupIds.'
+@description('Who receives the alerts.')
+output ALERTS string = empty(alertEmails) && empty(actionGroupIds) ? 'NOBODY receives them: deploy again with alertEmails or actionGroupIds.' : 'They go to alertEmails and actionGroupIds.'
 
 @description('Public address of the app\'s outbound traffic, where a NAT gateway was created. A self-hosted W&B server has to let it in.')
 output AZURE_OUTBOUND_ADDRESS string = createNetwork ? network!.outputs.outboundAddress : ''

@@ -12,6 +12,9 @@ def run() -> NoReturn:
 
         _end_as_on_ctrl_c()
         main()  # which imports the SDKs
+    except KeyboardInterrupt:  # during the imports; main reports it itself
+        sys.stderr.write("error    Interrupted.\nnext     Run the same command again.\n")
+        sys.exit(130)
     except ModuleNotFoundError as missing:
         if (missing.name or "").partition(".")[0] == __package__:
             raise  # a module of ours is missing: a bug

@@ -1,4 +1,4 @@
-"""Time. All code that waits takes a Clock, so that tests can use a virtual one."""
+"""Time. All code that waits takes a Clock, so tests can use a virtual one."""
 
 import time
 from collections.abc import Callable, Iterator

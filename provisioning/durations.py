@@ -3,30 +3,30 @@
 import re
 from datetime import timedelta
 
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_SECONDS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
+_PART = r"(\d+(?:\.\d+)?)\s*(s|min|m|h|d)\s*"
 
 
 def parse(text: str) -> timedelta:
-    """Parse a time span such as "90s", "10m", "1h", "180d" or "1m30s". Only "0" needs no unit.
+    """Parse a time span such as "90s", "10m", "1h", "180d" or "1m30s", or as `spell` writes it. Only "0" needs no unit.
 
     Raises:
         ValueError: the text is not a time span.
     """
     if text.strip() == "0":
         return timedelta(0)
-    parts = re.findall(r"(\d+(?:\.\d+)?)\s*([smhd])\s*", text.lower())
-    if not re.fullmatch(r"(?:\d+(?:\.\d+)?\s*[smhd]\s*)+", text.lower()):
+    if not re.fullmatch(f"(?:{_PART})+", text.lower()):
         raise ValueError(f"{text!r} is not a time span such as 90s, 10m, 1h or 180d")
-    return timedelta(seconds=sum(float(n) * _SECONDS[unit] for n, unit in parts))
+    return timedelta(seconds=sum(float(n) * _SECONDS[unit] for n, unit in re.findall(_PART, text.lower())))
 
 
 def spell(span: timedelta) -> str:
-    """Format as 4 s, 1 m 40 s, 10 m or 180 d. Times under ten seconds have tenths, because most steps are that short."""
+    """Format as 4 s, 1 min 40 s, 10 min or 180 d. Times under ten seconds have tenths, because most steps are that short."""
     seconds = span.total_seconds()
     if seconds < 9.95 and seconds != int(seconds):
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     days, hours = divmod(hours, 24)
-    parts = [f"{n} {unit}" for n, unit in ((days, "d"), (hours, "h"), (minutes, "m"), (rest, "s")) if n]
+    parts = [f"{n} {unit}" for n, unit in ((days, "d"), (hours, "h"), (minutes, "min"), (rest, "s")) if n]
     return " ".join(parts) or "0 s"

@@ -377,6 +377,16 @@ class Observed:
     other_secrets: bool | None = None
     sharing: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def vaults(self) -> tuple[Vault, ...]:
+        """The vaults on which setup may have assigned roles."""
+        return (self.vault,)
+
+    @property
+    def all_assignments(self) -> tuple[Assignment, ...]:
+        """The assignments among which teardown finds those of setup."""
+        return (*self.assignments, *self.on_account)
+
 
 class KeyState(StrEnum):
     """How the given W&B key compares with the secret in the vault."""

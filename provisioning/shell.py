@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 from provisioning.models import OPENAI_CONTRIBUTOR, SECRETS_USER, Account, Target
@@ -38,10 +39,10 @@ def provisioning(name: str, target: Target, subscription_id: str, *more: str) ->
     It needs no environment variable but AZURE_CLOUD.
     """
     where = ["--subscription", subscription_id, "-g", target.resource_group]
-    if target.vault_group and target.vault_group != target.resource_group:
-        where += ["--key-vault-resource-group", target.vault_group]
-    if target.vault_subscription:
-        where += ["--key-vault-subscription", target.vault_subscription]
+    for each in fields(target):
+        value = getattr(target, each.name)
+        if each.metadata and value and (each.name, value) != ("vault_group", target.resource_group):
+            where += [each.metadata["flag"], value]
     which = ("--openai-account", target.account, "--key-vault", target.vault, "--secret-name", target.secret)
     return command(*program(), name, *where, *which, *more)
 

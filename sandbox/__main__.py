@@ -3,7 +3,7 @@
 import sys
 
 try:
-    from sandbox.cli import main
+    from sandbox.cli import run
 except ModuleNotFoundError as missing:
     if (missing.name or "").partition(".")[0] == __package__:
         raise  # a module of ours is missing: a bug
@@ -14,4 +14,4 @@ except ModuleNotFoundError as missing:
     )
 
 if __name__ == "__main__":
-    main(prog_name="python -m sandbox")
+    run()

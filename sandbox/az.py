@@ -17,6 +17,7 @@ from urllib.request import ProxyHandler, Request, build_opener, urlopen
 _ARM = "https://management.azure.com"
 _VERSION = "api-version=2022-04-01"
 _DEPLOYMENTS = "api-version=2025-04-01"
+_OPTIONS = "resource tenant scope assignee-object-id assignee-principal-type role name output subscription"
 _KNOWN = "account get-access-token, role assignment create, role assignment list, deployment group create"
 
 
@@ -44,18 +45,8 @@ def main(argv: list[str]) -> int:
 
 def _options(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="az", allow_abbrev=False)
-    for name in (
-        "resource",
-        "tenant",
-        "assignee-object-id",
-        "assignee-principal-type",
-        "role",
-        "name",
-        "output",
-        "subscription",
-    ):
+    for name in _OPTIONS.split():
         parser.add_argument(f"--{name}", default="")
-    parser.add_argument("--scope", default="")
     return parser.parse_known_args(argv)[0]
 
 

@@ -1,7 +1,9 @@
 """`python -m sandbox run | up | shell | demo`."""
 
+import io
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -10,8 +12,8 @@ from pathlib import Path
 import click
 
 from sandbox.cloud import Cloud
+from sandbox.demo import STOPPED, wait_for_interrupt
 from sandbox.demo import demo as play_demo
-from sandbox.demo import wait_for_interrupt
 from sandbox.pages.site import page
 from sandbox.scenario.reader import Scenario
 from sandbox.shell import command as shell_command
@@ -42,14 +44,28 @@ def main() -> None:
     Programs run in it unmodified, on their production host names: the sandbox only gives them an environment (a proxy,
     a throw-away certificate authority, a way to get tokens). Nothing reaches the internet, no account is needed.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):  # on Windows, a file or a pipe lacks some characters
+        sys.stdout.reconfigure(errors="replace")
 
 
-@main.command(context_settings={"ignore_unknown_options": True})
+def run() -> None:
+    """Run the command line and exit."""
+    try:
+        sys.exit(main(prog_name="python -m sandbox", standalone_mode=False))
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.Abort:
+        click.echo(STOPPED, err=True)
+        sys.exit(130)
+
+
+@main.command("run", context_settings={"ignore_unknown_options": True})
 @_SCENARIO
 @_TRACE
 @_AS
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
-def run(scenario: str, trace: Path | None, principal: str, command: tuple[str, ...]) -> None:
+def _run(scenario: str, trace: Path | None, principal: str, command: tuple[str, ...]) -> None:
     """Run COMMAND inside the sandbox; its exit status is the sandbox's.
 
     Variables that name accounts or keys (AZURE_…, WANDB_…, OPENAI_…) are not passed on, so that nothing real is used by
@@ -77,7 +93,7 @@ def run(scenario: str, trace: Path | None, principal: str, command: tuple[str, .
 @_TRACE
 @_AS
 def up(scenario: str, trace: Path | None, principal: str) -> None:
-    """Keep a sandbox open: prints its environment as shell lines and its page's address, until Ctrl-C.
+    """Keep a sandbox open until Ctrl-C: prints its page's address, and its environment for a shell (PowerShell on Windows).
 
     A real Azure CLI works in there too, called by its path (the az on the PATH only stands for a signed-in person):
     `az login --identity`, `--service-principal`, or `--use-device-code`, whose code one enters with
@@ -87,7 +103,7 @@ def up(scenario: str, trace: Path | None, principal: str) -> None:
     with Cloud(_load(scenario), trace=trace, page=page) as cloud:
         for name, value in sorted(_environment(cloud, principal).items()):
             if os.environ.get(name) != value:
-                click.echo(f"export {name}={shlex.quote(value)}")
+                click.echo(_assignment(name, value))
         click.echo(
             f"\nPage: {cloud.url}/   Move the clock: curl -d '{{\"advance\": 60}}' {cloud.url}/_sandbox/clock", err=True
         )
@@ -137,10 +153,19 @@ def _environment(cloud: Cloud, principal: str) -> dict[str, str]:
         raise click.BadParameter(str(error.args[0]), param_hint="--as") from None
 
 
+def _assignment(name: str, value: str) -> str:
+    """Return the line that sets a variable, for PowerShell on Windows and for POSIX shells elsewhere."""
+    if os.name == "nt":
+        escaped = value.replace("'", "''")
+        return f"$env:{name} = '{escaped}'"
+    return f"export {name}={shlex.quote(value)}"
+
+
 def _child(command: Sequence[str], environment: Mapping[str, str]) -> int:
     """Run a command to its end. Ctrl-C also reaches the child, on the same terminal, so it can end by itself."""
+    program = shutil.which(command[0], path=environment.get("PATH")) or command[0]  # Windows would search its own PATH
     try:
-        child = subprocess.Popen(command, env=environment)
+        child = subprocess.Popen([program, *command[1:]], env=environment)
     except OSError as error:
         raise click.ClickException(f"{command[0]} cannot be started: {error.strerror}") from None
     while True:

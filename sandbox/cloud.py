@@ -208,7 +208,8 @@ class Cloud:
         kept |= dict.fromkeys(("HTTPS_PROXY", "HTTP_PROXY"), proxy)
         kept |= dict.fromkeys(("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"), authority)
         kept |= {"NO_PROXY": "127.0.0.1,localhost", "SSL_CERT_DIR": ""}
-        kept |= {"HOME": str(self.directory / "home"), "AZURE_CONFIG_DIR": str(self.directory / "home" / ".azure")}
+        home = self.directory / "home"
+        kept |= {"HOME": str(home), "USERPROFILE": str(home), "AZURE_CONFIG_DIR": str(home / ".azure")}
         kept |= {"PATH": f"{self.directory / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}"}
         kept |= {"SANDBOX_CONTROL": f"{self.url}/_sandbox"}
         kept |= {

@@ -24,6 +24,7 @@ SETTINGS = {
     "WANDB_ENTITY": ENTITY,
     "WANDB_PROJECT": PROJECT,
 }
+STOPPED = "Stopped. Nothing is left behind: the sandbox was all in memory."
 _MINUTES = 16  # virtual, between the ticks: a third of the running job's steps
 _MOST_TICKS = 8
 
@@ -98,7 +99,7 @@ class Demo:
 
     def _title(self, title: str, detail: str) -> None:
         click.echo()
-        click.secho(f"── {title} ", bold=True, nl=False)
+        click.secho(f"== {title} ", bold=True, nl=False)
         click.secho(f"[{time.monotonic() - self._began:.0f} s]", dim=True)
         self._say(detail)
 
@@ -134,7 +135,7 @@ def played(cloud: Cloud) -> int:
         click.secho(f"\nThe demo failed: {error}", fg="red", err=True)
         return 1
     except KeyboardInterrupt:
-        click.echo("\nStopped. Nothing is left behind: the sandbox was all in memory.", err=True)
+        click.echo(f"\n{STOPPED}", err=True)
         return 130
     click.echo()
     click.echo(summary(cloud.world))
@@ -149,4 +150,4 @@ def wait_for_interrupt() -> None:
         while True:
             time.sleep(3600)
     except KeyboardInterrupt:
-        click.echo()
+        click.echo(f"\n{STOPPED}", err=True)

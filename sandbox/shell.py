@@ -14,6 +14,7 @@ _TARGET = {
     "AZURE_KEY_VAULT": "kv-ml",
     "AZURE_FUNCTION_APP": "func-ml",
 }
+_WITH_NEW_KEY = "set WANDB_API_KEY=%NEW_WANDB_API_KEY%&& " if os.name == "nt" else "WANDB_API_KEY=$NEW_WANDB_API_KEY "
 _TRY = (
     (
         "python -m provisioning setup -g rg-ml --propagation-wait 3s",
@@ -21,7 +22,7 @@ _TRY = (
     ),
     ("python -m provisioning doctor -g rg-ml", "every link from you to W&B; run the az command that it prints"),
     ("python -m function_app sync", "mirrors the jobs; the page shows their runs"),
-    ("WANDB_API_KEY=$NEW_WANDB_API_KEY python -m provisioning rotate-key -g rg-ml", "stores the second key"),
+    (f"{_WITH_NEW_KEY}python -m provisioning rotate-key -g rg-ml", "stores the second key"),
     ("python -m provisioning teardown -g rg-ml", "removes what setup added"),
 )
 

@@ -1,6 +1,7 @@
 """The commands that the canary runs, each at its most verbose, and the secrets that it searches for."""
 
 import json
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -146,17 +147,8 @@ _OWNERS = ("--principal-id", "p", "--app-group", "g", "--storage-account", "s", 
 _CHAT = {"messages": [{"role": "user", "content": "Where is it?"}, {"role": "assistant", "content": "On the shelf."}]}
 _FILES = {_TRAINING: (json.dumps(_CHAT) + "\n") * 12}
 _SETUP = ("--yes", "--propagation-wait", "0s")
-_SUBMIT = (
-    "submit",
-    "--model",
-    "gpt-4o-mini-2024-07-18",
-    "--training",
-    _TRAINING,
-    "--yes",
-    "--interval",
-    "0.05s",
-    "--tokenizer",
-    "estimate",
+_SUBMIT = shlex.split(
+    f"submit --model gpt-4o-mini-2024-07-18 --training {_TRAINING} --yes --interval 0.05s --tokenizer estimate"
 )
 _LIVE = world(in_place=True, created="-13m", timeline={"steps": 60, "seconds_per_step": 15})  # for some seconds
 _FOLLOW = ("sync", "--follow", "--interval", "0.3s", "-vv")  # of a job that always fails, it does not end by itself

@@ -14,7 +14,7 @@ from function_app.data.jobs.prices import Price
 from function_app.models import OPENAI, Job, Method
 
 SOON = 90
-"""Days before the end of a base model's training from which on `submit` warns."""
+"""`submit` warns if training of the base model ends within this number of days."""
 
 _TRAINING_TYPES = frozenset({"standard", "globalStandard", "datazoneStandard", "developerTier"})
 _GLOBAL = frozenset({"globalStandard", "datazoneStandard"})
@@ -25,7 +25,7 @@ class Quote:
     """A plan with its figures.
 
     Attributes:
-        account: the account's name, with the project's behind a slash.
+        account: the account's name, followed by a slash and the project's name if there is one.
         planned: what is going to be done.
         training: what is known of the training file.
         validation: what is known of the validation file.

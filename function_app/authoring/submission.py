@@ -23,10 +23,11 @@ from function_app.authoring.job_creation import (
     files,
     upload,
 )
-from function_app.authoring.twins import like
+from function_app.authoring.twins import matching_job
 from function_app.azure.openai import Account
+from function_app.engine.retry import Patience
 from function_app.errors import AccountError, SyncError
-from function_app.models import MOVING, Job
+from function_app.models import MOVING, Event, Job
 
 PATIENCE = 1800.0
 """The time limit for processing a file, in seconds."""
@@ -79,7 +80,7 @@ class Planned:
 
     Attributes:
         request: the job, without the ids of its files.
-        twin: a job that exists already and matches the request, so that no other is created.
+        twin: a job that exists already and matches the request, so no other is created.
     """
 
     request: JobRequest
@@ -160,17 +161,26 @@ class Submission:
         """Wait until the job has ended or waits for somebody, and return it. Report each new last line of its log.
 
         Raises:
-            AccountError: the account refuses.
+            AccountError: the account refuses, or too often in a row (`Patience`).
         """
-        before = ""
+        self.tell(f"Waiting for {job.id}, which continues without this command, too.")
+        before, patience = "", Patience()
         while True:
-            job = self.account.job(job.id)
-            events = self.account.events(job.id)
-            news = f"{job.status}: {events[-1].message}" if events else job.status
+            try:
+                job = self.account.job(job.id)
+                news = _news(job, self.account.events(job.id))
+            except AccountError as error:
+                if not patience.outlasts(error):
+                    hint = f"The job exists. Run the same command again to wait for it. {error.hint}"
+                    raise AccountError(f"Waiting for {job.id} failed: {error.message}", hint.strip()) from error
+                news = f"{error.message.rstrip('.')}. Trying again."
+            else:
+                patience.reset()
+                if job.status not in MOVING and not job.resumes:
+                    self.tell(news)
+                    return job
             if news != before:
                 self.tell(news)
-            if job.status not in MOVING and not job.resumes:
-                return job
             before = news
             self.sleep(max(self.interval, FOLLOW_EVERY))
 
@@ -178,7 +188,7 @@ class Submission:
         validation = planned.validation.ids if planned.validation else ()
         if planned.validation and not validation and not planned.request.validation_file:
             return None  # a file that the account does not have yet
-        return like(planned.request, jobs, planned.training.ids, validation)
+        return matching_job(planned.request, jobs, planned.training.ids, validation)
 
     def _local(self, path: Path, held: Sequence[RemoteFile]) -> LocalFile:
         """Return a file, with the account's files that have the same name and content."""
@@ -224,9 +234,15 @@ class Submission:
     def _find(self, request: JobRequest, before: Sequence[Job], error: LostAnswerError) -> Job:
         """Find the job whose creation was not answered, or raise the error."""
         known = {job.id for job in before}
-        if job := like(request, [job for job in self.account.jobs() if job.id not in known]):
+        if job := matching_job(request, [job for job in self.account.jobs() if job.id not in known]):
             return job
         raise error
+
+
+def _news(job: Job, events: Sequence[Event]) -> str:
+    """Return a job's status with the reason of its failure, or else with the last line of its log."""
+    reason = job.error.message if job.error else events[-1].message if events else ""
+    return f"{job.status}: {reason}" if reason else job.status
 
 
 def _digest(path: Path) -> str:

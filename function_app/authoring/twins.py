@@ -13,7 +13,7 @@ _OPEN = frozenset({"auto", "-1"})
 """Values of a hyperparameter that leave the choice to the service. Azure writes -1 for auto (recorded)."""
 
 
-def like(
+def matching_job(
     request: JobRequest, jobs: Sequence[Job], training: Collection[str] = (), validation: Collection[str] = ()
 ) -> Job | None:
     """Return the newest of `jobs` that matches `request` in everything that the service shows, except failed or cancelled jobs.
@@ -58,7 +58,9 @@ def _same_model(shown: str, asked: str) -> bool:
 
 
 def _same_suffix(shown: str, asked: str) -> bool:
-    """Return whether the service made the one of the other: Azure's documents disagree about its characters and its length."""
+    """Return whether the service derived the shown suffix from the requested one. Azure's documents disagree about the
+    characters and the length of suffixes.
+    """
     shown, asked = (re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") for text in (shown, asked))
     return shown == asked or (len(shown) >= _SHORTEST_CUT and asked.startswith(shown))
 

@@ -38,7 +38,7 @@ class AccountFinder:
 
     Attributes:
         named: the addresses in the settings.
-        keys: the `Endpoint.account` of each of them, so that an account that is also discovered counts once.
+        keys: the `Endpoint.account` of each of them, so an account that is also discovered counts once.
         scopes: where to search.
         subscriptions: lists the accounts of a scope.
         open_account: builds the client of a discovered account.
@@ -73,7 +73,7 @@ class AccountFinder:
 
     @property
     def failures(self) -> dict[str, AccountError]:
-        """The scopes whose last search failed. Their accounts are those of the search before."""
+        """The scopes whose last search failed. The accounts that an earlier search found there are kept."""
         return {scope.text: error for scope, error in self._failures.items()}
 
     def close(self) -> None:

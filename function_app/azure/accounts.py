@@ -63,7 +63,7 @@ def azure_account(
 
     Args:
         endpoint: the address.
-        versions: the API versions to try. A project's address knows v1 only.
+        versions: the API versions to try. A project's address supports v1 only.
         access: an API key, or the identity that gets tokens.
         trust: the trusted certificates.
         discovered: the account was found in a subscription; nobody named it.
@@ -96,7 +96,7 @@ def _client(url: str, tokens: str | _Tokens, version: str, http: httpx2.Client) 
             max_retries=RETRIES,
         )
     )
-    made.organization = made.project = None  # OPENAI_ORG_ID and OPENAI_PROJECT_ID are of OpenAI's own platform
+    made.organization = made.project = None  # OPENAI_ORG_ID and OPENAI_PROJECT_ID are for OpenAI's own platform
     return made
 
 
@@ -112,7 +112,7 @@ def _platform(settings: Settings) -> Account:
 
 
 def merged(accounts: Sequence[Account]) -> "list[Account | SeveralAddresses]":
-    """Return each account once, though the settings may have its own address and those of its projects."""
+    """Return each account once, even if the settings have both its own address and those of its projects."""
     by_name: dict[str, list[Account]] = {}
     for account in accounts:
         by_name.setdefault(account.name, []).append(account)
@@ -122,8 +122,8 @@ def merged(accounts: Sequence[Account]) -> "list[Account | SeveralAddresses]":
 class SeveralAddresses:
     """One account at its own address and at those of its projects, see `engine.accounts.JobSource`.
 
-    It is not known whether the account's address lists the jobs of all projects, so that all addresses are asked, and jobs are
-    one by their id.
+    It is not known whether the account's address lists the jobs of all projects, so all addresses are asked, and jobs
+    with the same id are one job.
     """
 
     def __init__(self, accounts: Sequence[Account]) -> None:

@@ -36,14 +36,14 @@ _CUSTOM_HEADERS = "OPENAI_CUSTOM_HEADERS"
 _environment = threading.Lock()
 
 
-def bound(response: httpx2.Response) -> None:
+def limit_answer(response: httpx2.Response) -> None:
     """Limit the time of an answer's body and the wait before the next attempt. This is a response hook of httpx."""
     seconds = ANSWER_WITHIN
     if response.request.url.path.endswith("/content"):
         seconds += float(response.headers.get("content-length", _LARGEST_FILE)) / SLOWEST_DOWNLOAD
     limit_body(response, seconds)
     if _retry_after(response.headers) > LONGEST_WAIT:
-        response.headers["x-should-retry"] = "false"  # the SDK obeys it as the service's word
+        response.headers["x-should-retry"] = "false"  # the SDK treats it like the service's own header
 
 
 def _retry_after(headers: Mapping[str, str]) -> float:
@@ -63,7 +63,7 @@ def _retry_after(headers: Mapping[str, str]) -> float:
 def without_custom_headers() -> Iterator[None]:
     """Create a client of the SDK as if OPENAI_CUSTOM_HEADERS were not set.
 
-    The SDK sends those headers with each request of each client, and one that is called Authorization in place of ours.
+    The SDK sends those headers with every request, and one named Authorization would replace ours.
     """
     with _environment:
         value = os.environ.pop(_CUSTOM_HEADERS, None)

@@ -125,8 +125,8 @@ class Identity:
 def identity(*, managed: bool, client_id: str | None = None, limits: Mapping[str, Any] = LIMITS) -> Identity:
     """Return the app's managed identity, or what azure-identity finds.
 
-    The endpoint of a managed identity is on the same machine or link. A proxy would break it, or answer for another machine, and
-    see header and token.
+    The endpoint of a managed identity is on the same machine or link. A proxy would break the request, or answer for
+    another machine, and would see its header and the token.
     """
     # Imported here, because it takes 0.15 s, which a sync with keys does not need.
     from azure.identity import DefaultAzureCredential, ManagedIdentityCredential

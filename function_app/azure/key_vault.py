@@ -15,7 +15,7 @@ from azure.keyvault.secrets import KeyVaultSecret, SecretClient
 from pydantic import SecretStr
 
 from function_app.azure.identity import LIMITS
-from function_app.data.trust import TRUST, untrusted
+from function_app.connections import TRUST, untrusted
 from function_app.errors import VaultBusyError, VaultError, first_line
 from function_app.traffic import VAULT, asked
 
@@ -58,7 +58,7 @@ _WHAT_403_MEANS = {
 
 
 class _Retry(RetryPolicy[Any, Any]):
-    """azure-core's, but it does not sleep for as long as any Retry-After says."""
+    """azure-core's retry policy with a limit on the Retry-After that it obeys."""
 
     def is_retry(self, settings: dict[str, Any], response: Any) -> bool:
         """Return whether to send the request again."""
@@ -134,7 +134,7 @@ class VaultKey:
                 f"There is no {where}.", "Run `python -m provisioning setup`, or correct WANDB_SECRET_NAME."
             ) from None
         except (ClientAuthenticationError, CredentialUnavailableError) as error:
-            kind = VaultError if self._key is None else VaultBusyError  # it could before, so that this is an outage
+            kind = VaultError if self._key is None else VaultBusyError  # it could before, so this is an outage
             raise kind(
                 f"There is no Azure identity that can read {where}: {first_line(error)}",
                 "On a laptop: `az login`. In Azure: give the app an identity, and AZURE_CLIENT_ID if it is user-assigned.",

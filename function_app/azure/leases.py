@@ -75,7 +75,7 @@ class Lease:
     """A lease that is currently held.
 
     Attributes:
-        lost: returns whether the lease is lost, so that its holder must stop. A lost lease stays lost.
+        lost: returns whether the lease is lost and its holder must stop. A lost lease stays lost.
         failures: the failures of the job; the holder may replace them, and they are kept with the lease.
         left: returns the remaining seconds of the lease.
         exclusive: whether it excludes other workers; False on the command line, which has no leases.

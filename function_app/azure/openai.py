@@ -18,13 +18,14 @@ import httpx2
 import openai
 from azure.core.exceptions import AzureError
 
-from function_app.azure.answers import LISTING_WITHIN, bound, without_custom_headers
+from function_app.azure.answers import LISTING_WITHIN, limit_answer, without_custom_headers
 from function_app.azure.jobs import checkpoint_from, ends_in, event_from, job_from
 from function_app.azure.refusals import refusal
+from function_app.connections import TRUST, untrusted
 from function_app.data.fields import Fields, text, whole
-from function_app.data.trust import TRUST, untrusted
 from function_app.errors import AccessError, AccountBusyError, AccountError, NotThereError, first_line
 from function_app.models import Checkpoint, Event, File, Job, ModelEnds
+from function_app.text import duration
 from function_app.traffic import AZURE, asked
 
 _T = TypeVar("_T")
@@ -83,14 +84,16 @@ class Account:
         self._listing_files = threading.Lock()
         # Redirects are not followed: the key or token goes to this host alone, and httpx passes an `api-key` on to any other.
         http = openai.DefaultHttpxClient(
-            event_hooks={"request": [_count], "response": [self._note, bound]}, verify=trust, follow_redirects=False
+            event_hooks={"request": [_count], "response": [self._note, limit_answer]},
+            verify=trust,
+            follow_redirects=False,
         )
         with without_custom_headers():
             self._clients = [make(http) for make in (client, *others)]
 
     @property
     def address(self) -> str:
-        """Its name, with the project's behind a slash if it is a project's address."""
+        """Its name, followed by a slash and the project's name if it is a project's address."""
         return f"{self.name}/{self.project}" if self.project else self.name
 
     def now(self) -> float:
@@ -298,7 +301,9 @@ class Account:
                 break
             seen.add(after)
             if time.monotonic() > until:
-                raise AccountBusyError(f"{self.name} took more than {LISTING_WITHIN:.0f} s for the request to {doing}.")
+                raise AccountBusyError(
+                    f"{self.name} took more than {duration(LISTING_WITHIN)} for the request to {doing}."
+                )
         raise AccountBusyError(
             f"{self.name} returns the same page again and again for the request to {doing}.",
             "A gateway in front of it may drop the parameter `after`.",
@@ -324,14 +329,14 @@ class Account:
             raise refusal(error, self.name, doing) from error
         except openai.APIConnectionError as error:
             raise AccountBusyError(
-                f"Cannot reach {self.name} to {doing}: {error.__cause__ or error}",
+                f"Cannot reach {self.name} to {doing}: {first_line(error.__cause__ or error)}",
                 TRUST
                 if untrusted(error)
                 else "Check the endpoint's name, DNS and the network (proxy, firewall, private endpoint).",
             ) from error
         except httpx2.HTTPError as error:  # while a body was being streamed
             raise AccountBusyError(
-                f"{self.name} closed the connection during the request to {doing}: {error}"
+                f"{self.name} closed the connection during the request to {doing}: {first_line(error)}"
             ) from error
         except openai.OpenAIError as error:
             raise AccountError(f"Cannot {doing} of {self.name}: {error}") from error

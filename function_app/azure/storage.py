@@ -1,7 +1,7 @@
 """The client for the app's own storage account: leases on jobs, records of deleted and of complete runs, and the number
 of messages in a queue.
 
-It uses the connection of the Functions host and reads its settings as the host does, so that it needs no configuration.
+It uses the connection of the Functions host and reads its settings as the host does, so it needs no configuration.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -38,13 +38,13 @@ _OPTIONS: dict[
     "random_jitter_range": 1,
     "raw_request_hook": lambda _: asked(STORAGE),
 }
-_LEASE = ".lease"  # what the names of leases end with
+_LEASE = ".lease"  # the end of the names of lease blobs
 _COUNT, _NOT_BEFORE = "failures", "notbefore"  # names of metadata
-_MAKE_AND_TAKE = 3  # attempts at a blob that its holders delete
+_MAKE_AND_TAKE = 3  # attempts, as another holder may delete the blob
 _HINTS = {
     "AuthorizationPermissionMismatch": (
         "Assign its identity 'Storage Blob Data Owner' and 'Storage Queue Data Contributor' on the storage account (infra/"
-        " does); a new role takes up to ten minutes to count."
+        " does); a new role takes up to ten minutes to work."
     ),
     "AuthorizationFailure": "Allow the app's subnet in the storage account's network rules.",
     "KeyBasedAuthenticationNotPermitted": "Set {name}__blobServiceUri and {name}__queueServiceUri instead of {name}.",
@@ -247,7 +247,7 @@ class BlobLock:
 
     While a job fails its blob stays, and its metadata say how often it failed and when it is tried next. They may be lost.
 
-    Only the holder can delete a leased blob, so that no other lease is released by mistake. The lease id is chosen here, so
+    Only the holder can delete a leased blob, so no other lease is released by mistake. The lease id is chosen here, so
     that a request that is repeated after a lost answer is for the same lease.
     """
 

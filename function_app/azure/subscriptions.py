@@ -149,7 +149,7 @@ class Subscriptions:
 def account_from(entry: object, cloud: str = "com") -> FoundAccount | None:
     """Return an account as ARM shows it; None for other services, and for an entry without an id.
 
-    "Fine-tuning exists here" cannot be read from an account's capabilities, so every account of these kinds counts. Several
+    An account's capabilities do not show whether it can fine-tune, so every account of these kinds counts. Several
     addresses name it: the one of Azure OpenAI is preferred, and an address that does not begin with its subdomain is ignored.
     """
     account = Fields(entry)
@@ -173,7 +173,7 @@ def account_from(entry: object, cloud: str = "com") -> FoundAccount | None:
 
 
 def _tenant_of(token: str) -> str | None:
-    """Return the tenant that an access token says it is of (claim `tid`); None if it cannot be read."""
+    """Return the tenant in an access token (claim `tid`); None if it cannot be read."""
     payload = token.split(".")[1] if token.count(".") == 2 else ""
     try:
         claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))

@@ -13,7 +13,7 @@ from function_app.authoring.checking.check import FINDINGS_KEPT, Checked, Questi
 from function_app.authoring.checking.rule_table import RULES
 from function_app.authoring.checking.rules import Finding, Service, Severity, fields_of_grader, has_spaced_templates
 from function_app.authoring.checking.statistics import Statistics
-from function_app.authoring.checking.tokens import TokenizerError, estimating, tokenizer_for
+from function_app.authoring.checking.tokens import TokenizerError, estimating_tokenizer, tokenizer_for
 from function_app.cli.console import echo, echo_json, wrapped
 from function_app.cli.options import output_option, tokenizer_option
 from function_app.cli.report import fail
@@ -122,7 +122,7 @@ def _checked(
     """Check the file, and read the statistics of the other one. Report an error and exit."""
     try:
         checked = check_file(file, question, tokenizer_for(tokenizer, question.model))
-        other = check_file(compare, Question(statistics=True), estimating()).statistics if compare else None
+        other = check_file(compare, Question(statistics=True), estimating_tokenizer()).statistics if compare else None
     except TokenizerError as error:
         fail(error, output)
     except OSError as error:

@@ -16,15 +16,16 @@ from typing import Any, NoReturn
 import click
 
 from function_app.cli.check import check
-from function_app.cli.console import LogFormatter, echo, echo_error
+from function_app.cli.console import LogFormatter, echo, echo_error, replace_unencodable
 from function_app.cli.dashboard import dashboard
 from function_app.cli.options import Duration, destination, output_option
-from function_app.cli.report import INTERRUPTED, Document, Report, Table, added_up, fail
+from function_app.cli.report import INTERRUPTED, Document, Report, Table, added_up, fail, fail_interrupted
 from function_app.cli.submit import submit
 from function_app.errors import SettingsError, SyncError
 from function_app.models import DatasetPolicy, Outcome, Result, Selection
 from function_app.settings import Settings
 from function_app.startup import importing
+from function_app.text import duration
 
 _UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 _PROGRAM = "aoai-wandb"  # the console command
@@ -36,14 +37,14 @@ def run() -> None:
 
     A full disk or a closed terminal is not a bug of ours: print one line, if anybody can still read it, and exit with status 1.
     """
+    replace_unencodable()
     # Discard the SDKs' log records, which Python would print: our own messages contain what matters in them.
     logging.getLogger().addHandler(logging.NullHandler())
     program = _PROGRAM if Path(sys.argv[0]).stem == _PROGRAM else "python -m function_app"
     try:
         sys.exit(main(prog_name=program, standalone_mode=False))
     except click.Abort:
-        echo_error("Interrupted.", "Run the same command again.")
-        sys.exit(INTERRUPTED)
+        fail_interrupted("json" if _wants_json(sys.argv[1:]) else "table")
     except click.ClickException as error:
         if isinstance(error, click.UsageError) and _wants_json(sys.argv[1:]):
             fail(UsageError(error.format_message(), f"{program} --help"), "json", error.exit_code)
@@ -152,7 +153,7 @@ def sync(
                          or OPENAI_API_KEY alone, for OpenAI's own platform
     Where they go        WANDB_ENTITY, WANDB_PROJECT (OpenAI-Fine-Tune), WANDB_BASE_URL;
                          rules of WANDB_ROUTES apply also with --project and --entity
-    With which key       KEY_VAULT_URL and WANDB_SECRET_NAME (wandb-api-key), or WANDB_API_KEY
+    With which key       KEY_VAULT_URL and WANDB_SECRET_NAME (wandb-api-key); without them WANDB_API_KEY
     With which data      SYNC_DATASETS: full (default), sample, reference or off
 
     \b
@@ -219,12 +220,12 @@ def _sync(
                 except SyncError as error:
                     if pause is None or not done or not patience.outlasts(error):
                         raise
-                    echo(f"{error.message} Trying again in {pause:g} s.", err=True, fg="yellow")
+                    echo(f"{error.message} Trying again in {duration(pause)}.", err=True, fg="yellow")
                     time.sleep(pause)
                     continue
                 patience.reset()
                 done = added_up(done, outcomes)
-                moving = sum(outcome.moving for outcome in outcomes)
+                moving = sum(outcome.waiting_helps for outcome in outcomes)
                 if pause is None or not moving:
                     break
                 asked["overwrite"] = False  # the first pass has made the new runs
@@ -236,11 +237,11 @@ def _sync(
     except KeyboardInterrupt:
         report.done(done, interrupted=True)
         sys.exit(INTERRUPTED)
-    report.done(done, note=_DRY if asked["dry_run"] else _standing_still(done) if pause is not None else "")
+    report.done(done, note=_DRY if asked["dry_run"] else _why_ended_early(done) if pause is not None else "")
     sys.exit(int(any(outcome.result is Result.FAILED for outcome in done)))
 
 
-def _standing_still(outcomes: Sequence[Outcome]) -> str:
+def _why_ended_early(outcomes: Sequence[Outcome]) -> str:
     """Return why --follow ended before every job did."""
     statuses = Counter(outcome.status for outcome in outcomes if not outcome.final)
     if not statuses:

@@ -1,5 +1,6 @@
 """The only place where the command line writes. It makes text from outside safe, so that callers do not have to."""
 
+import io
 import json
 import logging
 import shutil
@@ -14,6 +15,12 @@ from function_app.text import lines, one_line
 USUAL_WIDTH = 100
 """The width in columns if there is no terminal."""
 _SIGN = 9  # columns of the word before an error and its hint
+
+
+def replace_unencodable() -> None:
+    """Write ? for a character that stdout cannot encode: on Windows, a file or a pipe lacks many."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
 
 
 def echo(text: str, *, err: bool = False, fg: str | None = None, bold: bool | None = None) -> None:

@@ -54,7 +54,7 @@ def dashboard(project: str | None, *, overwrite: bool, automations: bool, output
 
     \b
     Settings   WANDB_ENTITY, WANDB_PROJECT (OpenAI-Fine-Tune), WANDB_BASE_URL;
-               KEY_VAULT_URL and WANDB_SECRET_NAME (wandb-api-key), or WANDB_API_KEY
+               KEY_VAULT_URL and WANDB_SECRET_NAME (wandb-api-key); without them WANDB_API_KEY
     Needs      wandb-workspaces: pip install '.[dashboard]'
 
     \b

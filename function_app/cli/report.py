@@ -12,6 +12,7 @@ from typing import NoReturn, Protocol
 from function_app.cli.console import USUAL_WIDTH, Progress, echo, echo_error, echo_json
 from function_app.errors import SyncError
 from function_app.models import Outcome, Result
+from function_app.text import duration
 
 _COLUMNS = ("RESULT", "JOB", "STATUS", "STEP", "WHAT")
 _WIDTHS = (7, 38, 9, 6)  # of all columns but the last; a job id has 38 characters
@@ -25,6 +26,10 @@ _COLOURS = {Result.SYNCED: "green", Result.FAILED: "red", Result.SKIPPED: "yello
 
 INTERRUPTED = 130
 """The exit status after Ctrl-C."""
+
+
+class InterruptedError(SyncError):  # noqa: A001 (its name is the code in documents, as in provisioning)
+    """Ctrl-C ended a command."""
 
 
 class Report(Protocol):
@@ -81,7 +86,7 @@ class Table:
 
     def waits(self, jobs: int, seconds: float) -> None:
         """Show what the sync is waiting for."""
-        self._progress.show(f"{_jobs(jobs)} in progress; next check in {seconds:g} s, Ctrl-C to stop")
+        self._progress.show(f"{_jobs(jobs)} in progress; next check in {duration(seconds)}, Ctrl-C to stop")
 
     def stops(self) -> None:
         """Confirm that the sync is stopping."""
@@ -168,6 +173,11 @@ def fail(error: SyncError, output: str, status: int = 1) -> NoReturn:
     """Report an error that ends the command, as a document if `output` is "json", and exit."""
     report: Report = Document() if output == "json" else Table(everything=False)
     report.failed(error, status)
+
+
+def fail_interrupted(output: str, message: str = "Interrupted.", hint: str = "Run the same command again.") -> NoReturn:
+    """Report Ctrl-C like an error, and exit."""
+    fail(InterruptedError(message, hint), output, INTERRUPTED)
 
 
 def added_up(before: Iterable[Outcome], after: Iterable[Outcome]) -> list[Outcome]:

@@ -13,11 +13,11 @@ from urllib.parse import quote
 import click
 
 from function_app.cli.check import read_grader
-from function_app.cli.console import echo, echo_error, echo_json
+from function_app.cli.console import echo, echo_json
 from function_app.cli.options import Duration, output_option, tokenizer_option
 from function_app.cli.quote import NotConfirmedError, confirm, show
-from function_app.cli.report import INTERRUPTED, fail
-from function_app.data.routes import Destination, LeftOut
+from function_app.cli.report import fail, fail_interrupted
+from function_app.data.routes import Destination, NotMirrored
 from function_app.errors import SettingsError, SyncError
 from function_app.models import Job, Method
 from function_app.settings import Settings
@@ -182,8 +182,9 @@ def _errors_reported(output: str) -> Iterator[None]:
             raise
         fail(SyncError(f"{error.filename} cannot be read: {error.strerror}."), output)
     except KeyboardInterrupt:
-        echo_error("Interrupted. Uploaded files are kept.", "Run the same command again: it continues from there.")
-        sys.exit(INTERRUPTED)
+        fail_interrupted(
+            output, "Interrupted. Uploaded files are kept.", "Run the same command again: it continues from there."
+        )
 
 
 @dataclass(frozen=True)
@@ -247,7 +248,7 @@ def _show_dry_run(quote: "Quote", output: str) -> None:
 
 def _report(done: "Submitted", settings: Settings, output: str) -> None:
     job, goes = done.job, settings.routes.of(done.job)
-    url = None if isinstance(goes, LeftOut) else _run_url(job, goes, settings)
+    url = None if isinstance(goes, NotMirrored) else _run_url(job, goes, settings)
     if output == "json":
         document = {
             "ok": True,
@@ -260,7 +261,7 @@ def _report(done: "Submitted", settings: Settings, output: str) -> None:
             "training_file": job.training_file,
             "validation_file": job.validation_file,
             "uploaded": list(done.uploaded),
-            "run_project": None if isinstance(goes, LeftOut) else goes.project,
+            "run_project": None if isinstance(goes, NotMirrored) else goes.project,
             "run_url": url,
         }
         echo_json(document)
@@ -272,7 +273,7 @@ def _report(done: "Submitted", settings: Settings, output: str) -> None:
         echo(f"Created in {job.account}, {job.status}.", err=True)
     else:
         echo(f"Not created: {job.account} already has such a job, {job.status}. --again creates another one.", err=True)
-    if isinstance(goes, LeftOut):
+    if isinstance(goes, NotMirrored):
         echo(f"The job will not be mirrored to W&B: {goes.message}.", err=True)
     else:
         _print_next_steps(job, url or f"run {job.id} of the project {goes.project}")

@@ -52,7 +52,7 @@ class Endpoint:
 
     @property
     def name(self) -> str:
-        """The account's name in W&B and in messages: its subdomain; of a gateway also the path."""
+        """The account's name in W&B and in messages: its subdomain; for a gateway also the path."""
         return "-".join([self.host.partition(".")[0], *self._gateway_path.split("/")]).rstrip("-")
 
     @property

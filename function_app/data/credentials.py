@@ -41,8 +41,8 @@ _ASSIGNED = re.compile(
     r"(?=[A-Za-z._~+/=%-]{0,64}\d)[\w.~+/=%-]{12,}+(?![(\[])",
     re.IGNORECASE | re.ASCII,
 )
-"""What a text assigns to the end of a name, such as `api_key=abc` and `x-api-key: abc`: one word with a digit that is not
-called, as in `key = hashlib.sha256(data)`.
+"""The end of a name and the word that a text assigns to it, as in `api_key=abc1` and `x-api-key: abc1`. The word has a
+digit, and is not a call such as `key = hashlib.sha256(data)`.
 """
 _MEMBER = re.compile(
     r'(?P<start>"(?P<name>[^"\\]{0,40}?(?:auth|pass|pwd|secret|credential|cookie|sig|key|token|sas|bearer|connection)[^"\\]{0,24})"'
@@ -97,14 +97,16 @@ _SUSPICIOUS = (
 )
 """Every line with a credential contains one of these, in any case. The last two are escapes of JSON, which may hide the others.
 Searching for each of them is faster than one regular expression."""
-_LONGEST_NAME = 64  # characters of a key whose judgement is kept
+_LONGEST_NAME = 64  # the result is cached for keys up to this number of characters
 _LONGEST_JSON = 1 << 18
 """Characters of a string that is parsed as JSON; parsed, it takes up to thirty times as much memory."""
 _ASSIGNABLE = ("auth", "pass", "pwd", "secret", "key", "token", "cookie")
 _MEMBERS = (*_ASSIGNABLE, "credential", "sig", "sas", "bearer", "connection")
 _BARE = frozenset({"key", "token", "auth", "sig", "sas", "bearer"})
 _LIKELY = re.compile(r"(?=\S*[\d_+/=-])\S{8,}")
-"""What is a credential under one of these names in a text, where `"key": "C major"` and `"token": "dog"` are usual."""
+"""In a text, only such a value counts as a credential under one of these names, because `"key": "C major"` and
+`"token": "dog"` are usual there.
+"""
 _NAMING = ("name", "key", "header")
 """Keys of objects that name a value, as in {"name": "Authorization", "value": "abc"}."""
 
@@ -175,8 +177,8 @@ def _without_likely_member(found: re.Match[str]) -> str:
 
 
 def _is_likely(name: str, value: Any) -> bool:
-    """Return whether a value under the name of a secret is probably one, though it stands in a text."""
-    if name.lower() in _HEADERS:  # of a table, or of a request
+    """Return whether a value in a text, under the name of a secret, is probably a secret."""
+    if name.lower() in _HEADERS:  # columns of a table, or headers of a request
         return not (isinstance(value, list) and all(isinstance(each, str) and ":" not in each for each in value))
     return name.lower() not in _BARE or not isinstance(value, str) or _LIKELY.fullmatch(value) is not None
 
@@ -254,9 +256,8 @@ def _redacted(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     types = value.get("type")
-    if "$ref" in value or (
-        types and all(each in _SCHEMA_TYPES for each in ([types] if isinstance(types, str) else types))
-    ):
+    named = types if isinstance(types, list) else [types]
+    if "$ref" in value or (named and all(isinstance(each, str) and each in _SCHEMA_TYPES for each in named)):
         return {
             _clean_name(name): _redacted(inner) if name in _SCHEMA_VALUES else without_credentials(inner)
             for name, inner in value.items()

@@ -138,7 +138,7 @@ def permitted(job: Job, policy: DatasetPolicy) -> Job:
 
 
 def permitted_checkpoint(checkpoint: Checkpoint) -> Checkpoint:
-    """Return a checkpoint whose id and name are one line each, without credentials. The names of metrics are so already."""
+    """Return a checkpoint whose id and name are one line each, without credentials. The names of metrics already are."""
     return replace(checkpoint, id=plain_text(checkpoint.id), model=plain_text(checkpoint.model))
 
 

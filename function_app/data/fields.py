@@ -24,7 +24,9 @@ MOST_VALUES = 200_000
 """JSON values of one line. Millions of empty objects take far more memory when parsed than the line has bytes."""
 
 _QUOTED = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
-"""A string, whose last quote may be missing: otherwise each quote of a string without an end would be tried to the end."""
+"""A string. Its closing quote is optional: otherwise each quote in an unterminated string would be tried up to the end
+of the text.
+"""
 
 _DIGITS = re.compile(r"-?\d{1,15}", re.ASCII)
 

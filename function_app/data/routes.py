@@ -41,7 +41,7 @@ class Destination:
 
 
 @dataclass(frozen=True)
-class LeftOut:
+class NotMirrored:
     """A job that is not mirrored; `message` gives the reason."""
 
     message: str
@@ -112,25 +112,25 @@ class Routes:
     default: Destination
     rules: tuple[Rule, ...] = ()
 
-    def of(self, job: Job) -> Destination | LeftOut:
+    def of(self, job: Job) -> Destination | NotMirrored:
         """Return the destination of a job, by the first rule that matches.
 
         A rule with a condition on a field that the job's author chooses may change the project. It may not drop the job or loosen
         the data policy of the job's account.
         """
         by_account = self._first(job, [rule for rule in self.rules if rule.by_account_only])
-        if isinstance(by_account, LeftOut):
+        if isinstance(by_account, NotMirrored):
             return by_account
         return self._first(
             job, [rule for rule in self.rules if rule.by_account_only or rule.project], by_account.datasets
         )
 
-    def _first(self, job: Job, rules: Sequence[Rule], most: DatasetPolicy | None = None) -> Destination | LeftOut:
+    def _first(self, job: Job, rules: Sequence[Rule], most: DatasetPolicy | None = None) -> Destination | NotMirrored:
         """Apply the first rule that matches. `most` limits the policy of rules on fields that the job's author chooses."""
         for rule in rules:
             if all(condition.holds(job) for condition in rule.conditions):
                 if rule.project is None:
-                    return LeftOut(f"rule {rule.number} of WANDB_ROUTES drops it ({rule.text})")
+                    return NotMirrored(f"rule {rule.number} of WANDB_ROUTES drops it ({rule.text})")
                 datasets = rule.datasets or self.default.datasets
                 if most and not rule.by_account_only:
                     datasets = stricter(datasets, most)

@@ -9,7 +9,7 @@ from function_app.models import Checkpoint, Event, File, Job, ModelEnds
 
 
 class Finder(Protocol):
-    """Knows which accounts there are, where they are not only those of the settings."""
+    """Finds accounts, besides those that the settings name."""
 
     def accounts(self, wanted: str = "") -> Sequence["JobSource"]:
         """Return the accounts; if the name `wanted` is not among them, it may search for it."""
@@ -24,7 +24,7 @@ class JobSource(Protocol):
 
     name: str
     discovered: bool
-    """Whether it was found in a subscription. Nobody named it, so that only references of its files leave it."""
+    """Whether it was found in a subscription. Nobody named it, so only references to its files leave it."""
 
     def now(self) -> float:
         """Return the time in seconds since the epoch by the account's clock, as in its jobs."""

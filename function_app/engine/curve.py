@@ -20,7 +20,7 @@ class CurveReader:
     """Reads the rows of one job and gives them to its run.
 
     Attributes:
-        final: whether the job is settled, so that its results file is complete.
+        final: whether the job is settled, so its results file is complete.
         actions: gets what people should know about the results file.
     """
 

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cache
 
-from function_app.data.routes import Destination, LeftOut, Routes, Rule, stricter
+from function_app.data.routes import Destination, NotMirrored, Routes, Rule, stricter
 from function_app.engine.accounts import JobSource
 from function_app.engine.outcomes import Candidate, failed_outcome
 from function_app.engine.planner import Action, Decision, decide
@@ -142,7 +142,7 @@ class Discovery:
             StorageError: the records of runs are unreachable.
         """
         candidates, by_place = self._routed(found)
-        if whole:  # a project may still have unfinished runs although no job is routed there any more
+        if whole:  # a project may still have unfinished runs although no job is routed there now
             for place in self.projects.places():
                 by_place.setdefault(place, {})
         listed = {job.id for _, job in found}
@@ -197,7 +197,7 @@ class Discovery:
         by_place: dict[Place, _Jobs] = {}
         for account, job in found:
             goes = (discovered if account.discovered else named).of(job)
-            if isinstance(goes, LeftOut):
+            if isinstance(goes, NotMirrored):
                 nowhere.append(Candidate(account, job, None, Decision(Action.SKIP, goes.message)))
             else:
                 jobs = by_place.setdefault((goes.entity, goes.project), {})
@@ -207,7 +207,7 @@ class Discovery:
     def _without_job(self, run: RunState, tracker: Tracker, place: Place) -> Candidate:
         account = next(each for each in self.accounts if each.name == run.account)
         job = Job(run.id, account.name, DELETED, "", 0, "")
-        decision = Decision(Action.MIRROR, "its account does not list it any more")
+        decision = Decision(Action.MIRROR, "its account no longer lists it")
         return Candidate(account, job, run, decision, tracker, where=self.projects.named(place))
 
 

@@ -14,7 +14,7 @@ from function_app.azure.leases import NO_LEASE, Lease, Leases, never, no_lease
 from function_app.engine.accounts import Finder, JobSource
 from function_app.engine.discovery import Discovery, Projects, with_compared_counts
 from function_app.engine.mirror import mark_deleted, mirror
-from function_app.engine.outcomes import Candidate, Mirrored, failed_outcome, log_outcome, not_done, outcome_of
+from function_app.engine.outcomes import ActionLog, Candidate, failed_outcome, log_outcome, not_done, outcome_of
 from function_app.engine.planner import Action, Decision, logs_by_itself
 from function_app.engine.reporting import Reporting
 from function_app.engine.retry import after, waiting
@@ -32,6 +32,7 @@ from function_app.errors import (
 )
 from function_app.models import ALL, DELETED, Conventions, Outcome, Result, Selection
 from function_app.settings import Settings
+from function_app.text import duration
 from function_app.tracking import Tracker, run_id
 from function_app.traffic import counted
 
@@ -161,7 +162,7 @@ class Engine:
                 except WandbError as error:
                     refusals[tracker] = error
             refusal = refusals[tracker]
-            yield outcome_of(each, Result.FAILED, Mirrored(), refusal) if refusal else not_done(each)
+            yield outcome_of(each, Result.FAILED, ActionLog(), refusal) if refusal else not_done(each)
 
     def sync_job(self, account_name: str, job_id: str, *, stop: Callable[[], bool] = never) -> Outcome:
         """Read one job again and mirror it if it is still pending, for a queue message.
@@ -177,7 +178,9 @@ class Engine:
             with self.leases(job_id) as lease:
                 if waiting(lease.failures, now := time.time()):
                     seconds = lease.failures.not_before - now
-                    message = f"failed {lease.failures.count} times in a row; the next attempt is in {seconds:.0f} s"
+                    message = (
+                        f"failed {lease.failures.count} times in a row; the next attempt is in {duration(seconds)}"
+                    )
                     return Outcome(job_id, account_name, Result.SKIPPED, message=message)
                 outcome = self._attempt(account, job_id, lease, stop)
                 if not lease.lost():
@@ -189,6 +192,7 @@ class Engine:
             return failed_outcome(job_id, account_name, error)
 
     def _attempt(self, account: JobSource, job_id: str, lease: Lease, stop: Callable[[], bool]) -> Outcome:
+        """Sync the job. Errors become its outcome, so that the lease can record a failure."""
         try:
             return self._sync_job(account, job_id, lease, stop)
         except TakenError as error:
@@ -213,7 +217,7 @@ class Engine:
                 tracker = self._projects.tracker(place)
                 run = tracker.runs([job_id]).get(job_id)
                 if run and run.account == account_name and run.rule is None:
-                    done = Mirrored()
+                    done = ActionLog()
                     mark_deleted(tracker, run, done, lease)
                     return replace(
                         outcome, result=Result.SYNCED, message="", actions=tuple(done.actions), run_url=done.url
@@ -257,7 +261,7 @@ class Engine:
         return outcome
 
     def _outcome(self, each: Candidate, lease: Lease, stop: Callable[[], bool]) -> Outcome:
-        done = Mirrored()
+        done = ActionLog()
         try:
             self._mirror(each, done, lambda: self._stop.is_set() or stop() or lease.lost(), lease)
             if lease.lost() and not done.final:
@@ -285,22 +289,29 @@ class Engine:
         return outcome_of(each, Result.PENDING if done.broken_off else Result.SYNCED, done)
 
     def _note(self, record: RunRecord, each: Candidate) -> None:
-        """Record a job. If storage fails, the next tick does without the record."""
+        """Record a job. If storage fails, the next tick asks W&B instead."""
         try:
             record.note(self._name(each))
         except StorageError as error:
             log.warning("run not recorded job=%s reason=%s", each.job.id, error.message)
 
+    def _number(self, each: Candidate) -> int:
+        """Return the number of the run to write: that of the existing run, or the next one if a new run is needed."""
+        if each.run:
+            return each.run.number + each.decision.replace
+        first_was_deleted = each.decision.replace and self._name(each) in self.deleted.known()
+        return 2 if first_was_deleted else 1
+
     def _name(self, each: Candidate) -> str:
         return name_of(each.job.id, each.tracker or self.tracker)
 
-    def _mirror(self, each: Candidate, done: Mirrored, interrupted: Callable[[], bool], lease: Lease) -> None:
+    def _mirror(self, each: Candidate, done: ActionLog, interrupted: Callable[[], bool], lease: Lease) -> None:
         """Mirror into the job's run, or into a new run with the next id that was not deleted in W&B."""
         existing = each.run
         if existing and each.job.status == DELETED:
             with suppress(NotThereError):
                 each.account.job(each.job.id)
-                return  # it is there, the next listing will have it
+                return  # the job exists; the next listing will have it
             mark_deleted(each.tracker or self.tracker, existing, done, lease)
             return
         if logs_by_itself(each.job) and not done.actions:
@@ -309,8 +320,7 @@ class Engine:
         previous = existing.unmarked if existing else ()
         if existing and replaces:
             previous = (*previous, existing.id)
-        number = existing.number if existing else int(replaces and self._name(each) in self.deleted.known())
-        number += replaces or not existing
+        number = self._number(each)
         for attempt in range(number, number + _DELETED_AT_MOST):
             try:
                 mirror(

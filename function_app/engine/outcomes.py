@@ -37,7 +37,7 @@ class Candidate:
 
 
 @dataclass
-class Mirrored:
+class ActionLog:
     """The actions for one job, recorded when they are done, so that the record is right if something fails afterwards.
 
     Attributes:
@@ -55,7 +55,7 @@ class Mirrored:
     broken_off: bool = False
 
 
-def outcome_of(each: Candidate, result: Result, done: Mirrored, error: SyncError | None = None) -> Outcome:
+def outcome_of(each: Candidate, result: Result, done: ActionLog, error: SyncError | None = None) -> Outcome:
     """Return the outcome of a job that was mirrored. If it is not complete, `error` has the reason, unless it was interrupted."""
     return Outcome(
         job=each.job.id,

@@ -120,7 +120,7 @@ def _of_another_tool(job: Job, run: RunState) -> Decision:
 
 
 def logs_by_itself(job: Job) -> bool:
-    """Return whether the job has an integration of its own with W&B. The job's author decides that."""
+    """Return whether the job logs to W&B through its own integration. The job's author decides that."""
     return any(integration.get("type") == "wandb" for integration in job.integrations)
 
 
@@ -149,6 +149,6 @@ def results_file(job: Job, events: Iterable[Event], run: RunState | None) -> str
     if job.result_files:
         return job.result_files[0]
     for event in events:
-        if found := _RESULTS_CREATED.fullmatch(event.message):  # an id becomes a mark in W&B, any other text never
+        if found := _RESULTS_CREATED.fullmatch(event.message):  # an id becomes a mark in W&B; other text must not
             return found["id"]
     return run.results_file if run else None

@@ -7,7 +7,7 @@ from typing import Any
 from function_app.data.jobs.description import name_of
 from function_app.data.jobs.prices import Price
 from function_app.models import TERMINAL, Event, Job
-from function_app.text import money, one_line, without_mentions
+from function_app.text import duration, money, one_line, without_mentions
 
 FAILED, PAUSED, OVERDUE = "failed", "paused", "overdue"
 """The conditions of a job that cause an alert."""
@@ -102,7 +102,9 @@ def _last_news(job: Job, events: Sequence[Event]) -> float:
 
 
 def figures_of(summary: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what of a run's summary goes into the outcome: times, progress, billing and cost, as far as they are known."""
+    """Return the part of a run's summary that goes into the outcome: times, progress, billing and cost, as far as they
+    are known.
+    """
     return {name: summary[name] for name in _FIGURES if summary.get(name) is not None}
 
 
@@ -121,12 +123,3 @@ def figures_in_words(summary: Mapping[str, Any]) -> list[str]:
         queued = summary.get("queue_s")
         phrases.append(f"took {duration(seconds)}" + (f", {duration(queued)} of it in the queue" if queued else ""))
     return phrases
-
-
-def duration(seconds: int) -> str:
-    """Return a duration in its two largest units."""
-    minutes, rest = divmod(seconds, 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

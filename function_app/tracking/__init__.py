@@ -34,8 +34,8 @@ class KeySource(Protocol):
         """Close all connections."""
 
 
-class GivenKey:
-    """A key from the environment."""
+class FixedKey:
+    """An API key that never changes, such as one from the environment."""
 
     def __init__(self, key: SecretStr) -> None:
         self._key = key
@@ -89,8 +89,8 @@ class Intent:
     collection: str | None = None
 
 
-class Turn(Protocol):
-    """The right to write a job's run, which `azure.leases.Lease` is.
+class RunLease(Protocol):
+    """The lease on a job, which permits writing its run. `azure.leases.Lease` implements it.
 
     Attributes:
         exclusive: whether it excludes other workers.
@@ -174,7 +174,7 @@ class Session(Protocol):
         known: the run's current state in the tracker, which may be newer than the listing; None for a new run.
         last_step: the step of its last row; None if it has no rows.
         known_step: the step up to which rows are not needed; -1 if all are needed.
-        others: whether other programs logged rows into it, so that no more rows are written.
+        others: whether other programs logged rows into it; if so, no more rows are written.
     """
 
     id: str
@@ -261,7 +261,9 @@ class Tracker(Protocol):
     def runs(self, job_ids: Sequence[str], *, accounts: Sequence[str] = ()) -> dict[str, RunState]:
         """Return each job's newest run. Also return, by run id, other unfinished runs of these accounts."""
 
-    def open(self, run_id: str, new: Identity | None, intent: Intent, turn: Turn) -> AbstractContextManager[Session]:
+    def open(
+        self, run_id: str, new: Identity | None, intent: Intent, lease: RunLease
+    ) -> AbstractContextManager[Session]:
         """Open a run, or prepare to create it from `new`. Nothing is written before `Session.send`.
 
         Raises:

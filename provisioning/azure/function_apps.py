@@ -16,7 +16,7 @@ from provisioning.errors import NotFoundError
 
 _VERSION = "api-version=2024-11-01"
 PRESENT, EMPTY = "set", "empty"
-"""What is told of a setting whose value may be secret."""
+"""Stands for the value of a setting that may be secret."""
 TEMPLATE_VERSION = "template-version"
 """The tag that infra/modules/app.bicep puts on the app."""
 

@@ -1,4 +1,4 @@
-"""Reads what is above resources: locks, deny assignments, ends of role assignments, and Azure Policy. Writes nothing.
+"""Reads what governs resources: locks, deny assignments, ends of role assignments, and Azure Policy. Writes nothing.
 
 No installed SDK has most of these operations, so all are requests of our own.
 """
@@ -14,7 +14,7 @@ from azure.core.exceptions import HttpResponseError
 from provisioning.azure.transport.errors import code, translated
 from provisioning.azure.transport.rest import Rest
 from provisioning.errors import MissingRightsError
-from provisioning.planning.governance import EVERYBODY, Denial, Lock, Rule, SecretPolicy
+from provisioning.planning.governance import EVERYBODY, DenyAssignment, Lock, Rule, SecretPolicy
 from provisioning.resource_ids import group_id_of, name_of, same
 
 _AUTHORIZATION = "providers/Microsoft.Authorization"
@@ -41,7 +41,9 @@ class Restrictions:
 
 @dataclass(frozen=True)
 class Policies:
-    """Assigned policies of the kinds that cannot be asked for. `undeletable`: names with resource types, in lower case."""
+    """Assigned policies of the kinds that `restrictions` does not show. `undeletable`: names with resource types, in
+    lower case.
+    """
 
     on_secrets: tuple[SecretPolicy, ...] = ()
     undeletable: tuple[tuple[str, frozenset[str]], ...] = ()
@@ -65,7 +67,7 @@ class GovernanceReads:
             for each in listed
         )
 
-    def denials(self, scope: str) -> tuple[Denial, ...]:
+    def denials(self, scope: str) -> tuple[DenyAssignment, ...]:
         """The deny assignments at a scope and above it."""
         path = f"{scope}/{_AUTHORIZATION}/denyAssignments?api-version=2022-04-01&$filter=atScope()"
         with translated("Listing deny assignments"):
@@ -156,7 +158,7 @@ class GovernanceReads:
         ]
 
 
-def _denial(shown: Mapping[str, Any]) -> Denial:
+def _denial(shown: Mapping[str, Any]) -> DenyAssignment:
     sets: Sequence[Mapping[str, Any]] = shown.get("permissions") or ()
 
     def patterns(name: str) -> tuple[str, ...]:
@@ -165,7 +167,7 @@ def _denial(shown: Mapping[str, Any]) -> Denial:
     def ids(name: str) -> frozenset[str]:
         return frozenset(str(each["id"]).lower() for each in shown.get(name) or ())
 
-    return Denial(
+    return DenyAssignment(
         str(shown.get("denyAssignmentName") or ""),
         str(shown.get("scope") or ""),
         patterns("actions"),

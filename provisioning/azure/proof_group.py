@@ -1,7 +1,7 @@
 """The resource group that `prove` creates, with an Azure OpenAI account and Key Vaults in it, and deletes.
 
-Operations: Microsoft, REST references of Resource Groups, Resources, Cognitive Services accounts and Key Vault vaults. Requests
-that take long return at once; read the state to see their end.
+Operations: Microsoft, REST references of Resource Groups, Resources, Cognitive Services accounts and Key Vault vaults.
+Long operations are only started: read the state to see whether they have ended.
 """
 
 from collections.abc import Iterable, Mapping

@@ -1,4 +1,6 @@
-"""Whether another principal than the operator has access. Azure offers no such check for others, so their roles are read."""
+"""Whether principals other than the operator have access. Azure offers no such check for others, so their roles are
+read.
+"""
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace

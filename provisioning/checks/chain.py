@@ -24,7 +24,7 @@ from provisioning.planning.vault import UNTRUSTED
 from provisioning.wandb_key import Key
 
 _SOON = timedelta(days=90)
-"""How long before its end doctor warns of a model."""
+"""doctor warns about a model this long before it ends."""
 _NEARLY = 0.9  # of the limit of jobs
 _NAMED = 5  # models in one line
 

@@ -1,4 +1,4 @@
-"""doctor's checks of what people get to know about the function app: its log, and alerts that somebody hears."""
+"""doctor's checks of the function app's monitoring: its log, and whether somebody receives its alerts."""
 
 from collections.abc import Callable, Mapping
 
@@ -7,7 +7,7 @@ from provisioning.checks.report import Finding, failed, known, ok, readable, ski
 from provisioning.errors import UnreachableError
 
 _SHOWN = 240  # characters of a line of the log
-_HEARD = "Deploy again with alertEmails=… or actionGroupIds=… (docs/observability.md, Alerts)."
+_RECEIVED = "Deploy again with alertEmails=… or actionGroupIds=… (docs/observability.md, Alerts)."
 
 
 def app_log(chain: Chain) -> Finding:
@@ -29,7 +29,7 @@ def app_log(chain: Chain) -> Finding:
 
 
 def app_alerts(chain: Chain) -> Finding:
-    """Alerts watch the app, and somebody hears them."""
+    """Alerts watch the app, and somebody receives them."""
     known(chain.site, "the function app")
     app = known(chain.app, "the function app")
     rules = readable(lambda: chain.azure.monitoring.alerts(app))
@@ -37,7 +37,7 @@ def app_alerts(chain: Chain) -> Finding:
         return warning("no alert rule of its resource group watches it", "Deploy the template (docs/deploy.md).")
     if silent := [each.name for each in rules if not each.receivers]:
         return warning(
-            f"nobody hears {len(silent)} of {len(rules)} alert rules: no action group has a receiver", _HEARD
+            f"nobody receives {len(silent)} of {len(rules)} alert rules: no action group has a receiver", _RECEIVED
         )
     if disabled := [each.name for each in rules if not each.enabled]:
         return warning(f"disabled: {', '.join(disabled)}", "Deploy the template again, which enables them.")

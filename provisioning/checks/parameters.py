@@ -78,7 +78,7 @@ class Parameters:
     variables: Mapping[str, str] = field(default_factory=dict)
 
     def text(self, name: str, default: str = "") -> str:
-        """A text, or the template's default, which an empty text stands for, too."""
+        """A text; an absent or empty one means the template's default."""
         value = self.given.get(name)
         return str(default if value in (None, "") else value).strip()
 
@@ -88,12 +88,12 @@ class Parameters:
         return default if value in (None, "") else str(value).lower() == "true"
 
     def listed(self, name: str) -> tuple[str, ...]:
-        """The parts of a text with commas."""
+        """The parts of a comma-separated text."""
         return tuple(part.strip() for part in self.text(name).split(",") if part.strip())
 
 
 def given(parameters: Parameters) -> Finding:
-    """Every required parameter is there, and ids are ids."""
+    """Every required parameter is given, and ids have the form of ids."""
     if missing := [name for name in _REQUIRED if not parameters.text(name)]:
         choice = " syncDatasets is your choice: full, sample, reference or off (docs/data.md)." * (
             "syncDatasets" in missing
@@ -135,13 +135,13 @@ def base_name(parameters: Parameters) -> Finding:
     name = parameters.text("name", "finetune-wandb")
     if legal := _legal(name.lower(), *_BASE_NAME):
         remedy = f"azd env new {legal}" if parameters.variables else f"-p name={legal}"
-        return failed(f"{name!r} is not {_rule(*_BASE_NAME)}, as names of resources need", remedy)
+        return failed(f"{name!r} is not {_rule(*_BASE_NAME)}, as names of resources require", remedy)
     return ok(f"{name} makes legal names")
 
 
 def _legal(name: str, characters: str, shortest: int, longest: int) -> str:
     """A legal name that resembles this one; empty if this one is legal."""
-    case = re.IGNORECASE if characters.endswith("-") else re.NOFLAG  # storage accounts take small letters only
+    case = re.IGNORECASE if characters.endswith("-") else re.NOFLAG  # names of storage accounts have no capital letters
     ends = "a-z0-9" + "".join(sign for sign in _ENDS if sign in characters)
     inner = f"[a-z0-9](?:[{characters}]*[{ends}])?"
     if shortest <= len(name) <= longest and re.fullmatch(inner, name, case | re.ASCII):
@@ -155,7 +155,7 @@ def _legal(name: str, characters: str, shortest: int, longest: int) -> str:
 
 def _rule(characters: str, shortest: int, longest: int) -> str:
     if not characters.endswith("-"):
-        return f"{shortest} to {longest} small letters and digits"
+        return f"{shortest} to {longest} lower-case letters and digits"
     *kinds, last = ["digits", *(word for sign, word in _CHARACTERS.items() if sign in characters)]
     *ends, end = ["letter", "digit", *(word for sign, word in _ENDS.items() if sign in characters)]
     where = f"a letter or digit at the start and a {', '.join(ends)} or {end} at the end"
@@ -163,14 +163,14 @@ def _rule(characters: str, shortest: int, longest: int) -> str:
 
 
 def azd_text(parameters: Parameters) -> Finding:
-    """No variable breaks the JSON that azd puts it into as it is."""
+    """No variable breaks the JSON into which azd inserts it without escaping."""
     if not parameters.variables:
         return skipped("azd is not used")
     broken = [name for name, value in parameters.variables.items() if re.search(r'["\\\x00-\x1f]', value)]
     if not broken:
-        return ok("azd can pass every variable on")
+        return ok("azd can pass every variable")
     return failed(
-        f"{', '.join(sorted(broken))}: azd puts a variable into JSON as it is, and quotes, backslashes and line breaks break it",
+        f"{', '.join(sorted(broken))}: azd inserts variables into JSON without escaping quotes, backslashes and line breaks",
         "Write the value without them (rules of WANDB_ROUTES are separated by semicolons), or deploy with az.",
     )
 
@@ -231,10 +231,10 @@ def routes(parameters: Parameters) -> Finding:
 
 
 def alerts(parameters: Parameters) -> Finding:
-    """Somebody hears the alerts."""
+    """Somebody receives the alerts."""
     if parameters.text("alertEmails") or parameters.text("actionGroupIds"):
         return ok("they go to alertEmails or actionGroupIds")
-    return warning("nobody hears them: no alertEmails and no actionGroupIds", "-p alertEmails=oncall@example.com")
+    return warning("nobody receives them: no alertEmails and no actionGroupIds", "-p alertEmails=oncall@example.com")
 
 
 CHECKS: Mapping[str, Callable[[Parameters], Finding]] = {

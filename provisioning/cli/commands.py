@@ -294,7 +294,7 @@ def _run(given: dict[str, Any], command: "Callable[[Session], _Result]") -> _Res
     except ProvisioningError as error:
         _fail(ui, error, session.facts)
     except KeyboardInterrupt:
-        _fail(ui, _interrupted(session), session.facts)
+        _fail(ui, _interrupted(session.facts), session.facts)
 
 
 def _session(ui: Ui, given: dict[str, Any]) -> "Session":
@@ -330,8 +330,8 @@ def _connect(given: dict[str, Any], ui: Ui) -> "Azure":
     )
 
 
-def _interrupted(session: "Session") -> InterruptedByUserError:
-    if session.facts.get("applied"):
+def _interrupted(facts: dict[str, Any]) -> InterruptedByUserError:
+    if facts.get("applied"):
         return InterruptedByUserError(
             "Interrupted. The changes made so far remain.", hint="`status` shows what is in place."
         )
@@ -373,7 +373,7 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
         streams.report_write_error(error)
         sys.exit(ProvisioningError.exit_status)
     except click.Abort:
-        sys.exit(InterruptedByUserError.exit_status)
+        _fail(Ui(as_json=wants_json(arguments)), _interrupted({}), {})
     except click.ClickException as error:
         if not wants_json(arguments):
             error.show()

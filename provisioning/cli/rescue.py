@@ -10,7 +10,7 @@ def rescue(session: Session, *, yes: bool, interactive: bool, dry_run: bool = Fa
     """Show the change, apply it, and read the vault to verify it. On a vault with access policies nothing is written.
 
     Raises:
-        AccessWouldBeLostError: the vault has no access policies, so that nobody could use it.
+        AccessWouldBeLostError: the vault has no access policies, so nobody could use it.
         ProvisioningError: from Azure.
     """
     azure = session.sign_in()
@@ -35,7 +35,7 @@ def rescue(session: Session, *, yes: bool, interactive: bool, dry_run: bool = Fa
     session.ui.proposal(made)
     if made.work:
         session.consent(made, yes=yes, interactive=interactive)
-        session.apply(session.services(azure), made, None, lambda: made)
+        session.apply(session.services(azure), made, None, lambda: made, session.clock.now())
         if azure.vaults.get(vault.group, vault.name).rbac:
             raise NotInPlaceError(
                 f"{vault.name} was switched back, and is on Azure RBAC again.",

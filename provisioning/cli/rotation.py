@@ -47,7 +47,7 @@ def rotate(session: Session, *, yes: bool, interactive: bool, dry_run: bool = Fa
         def replan() -> Plan:
             return _plan(session.target, azure, key, observe(azure, session.target, session.clock))
 
-        session.apply(services, made, CheckedKey(key.value, account.entity), replan)
+        session.apply(services, made, CheckedKey(key.value, account.entity), replan, observed.at)
         observed = _verified(session, azure, key)
     written = any(isinstance(s.action, RotateSecret) for s in made.work)
     current = {"version": observed.secret.version, "expires": documents.timestamp(observed.secret.expires)}

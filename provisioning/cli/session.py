@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from provisioning import shell, wandb_key
@@ -95,9 +95,8 @@ class Session:
         return azure, observed
 
     def plan(self, azure: Azure, observed: Observed, make: Callable[[Observed], Plan]) -> Plan:
-        """Make a plan. If it changes something, read what is above the resources, and make it again with that.
-
-        What was read for the same observation and a larger plan is used again.
+        """Make a plan. If it changes something, read what governs the resources, and plan again with that. A previous
+        read for the same observation and a larger plan is reused.
         """
         made = make(observed)
         if not made.changes:
@@ -155,18 +154,22 @@ class Session:
         made: Plan,
         key: CheckedKey | None,
         replan: Callable[[], Plan],
+        read: datetime,
         *,
         asked: bool = False,
     ) -> Executor:
-        """Apply the plan, and plan again if others change the state. The document lists the changes that were made."""
+        """Apply the plan, whose reads were made at `read`, and plan again if others change the state.
+
+        The document lists the changes that were made.
+        """
         executor = Executor(services, key)
         try:
-            executor.converge(made, replan, asked=asked)
+            executor.converge(made, replan, read, asked=asked)
         finally:
             self.facts["applied"] = [*self.facts.get("applied", ()), *map(documents.step, executor.done)]
-            for text in services.damage:
+            for text in services.side_effects:
                 self.ui.note(f"! {text}. Nothing of it was put back", "red")
-            self.facts["warnings"] = [*self.facts.get("warnings", ()), *services.damage]
+            self.facts["warnings"] = [*self.facts.get("warnings", ()), *services.side_effects]
         return executor
 
     @property
@@ -226,7 +229,7 @@ class Session:
             )
 
     def refuse(self, made: Plan) -> None:
-        """Stop before any write if something above the resources will refuse the plan."""
+        """Stop before any write if a lock, a policy or a deny assignment will refuse the plan."""
         if found := self.obstacle(made):
             raise type(found)(f"{found.message} {self.written}", hint=found.hint)
 
@@ -255,7 +258,7 @@ class Session:
             )
 
     def obstacle(self, made: Plan) -> ProvisioningError | None:
-        """The error for what will refuse the plan from above: a lock, a policy, a deny assignment, a conditioned right."""
+        """The error for what will refuse the plan: a lock, a policy, a deny assignment, or a condition on a right."""
         return obstacle(made, self.governance, accept_no_way_back=self.target.accept_no_way_back)
 
     def missing_rights(self, azure: Azure, made: Plan) -> list[tuple[str, str]]:

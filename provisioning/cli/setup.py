@@ -77,7 +77,7 @@ def setup(session: Session, *, yes: bool, interactive: bool) -> None:
         session.refuse(made)
         if made.changes:
             session.consent(made, yes=yes, interactive=interactive)
-        session.apply(session.services(azure), made, CheckedKey(key.value, account.entity), replan)
+        session.apply(session.services(azure), made, CheckedKey(key.value, account.entity), replan, observed.at)
         return made
 
     made = apply_plan(observed)

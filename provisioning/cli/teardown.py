@@ -9,6 +9,7 @@ from provisioning.cli.output import documents, summaries
 from provisioning.cli.session import Session
 from provisioning.clock import attempts
 from provisioning.errors import MissingRightsError, NotInPlaceError, NotOursError, VaultDeletedError
+from provisioning.execution.access import wait_for_access
 from provisioning.execution.services import SETTLING
 from provisioning.models import Observed, SecretState
 from provisioning.observation.removal import observe_for_removal
@@ -34,6 +35,11 @@ def teardown(session: Session, *, restore: bool, yes: bool, interactive: bool, d
     session.facts |= documents.scene(observed, session.target)
     _refuse(session, observed, restore=restore)
     made = session.plan(azure, observed, _planning(session, azure, observed, restore=restore))
+    unseen = observed.secret.state is SecretState.UNKNOWN and any(isinstance(s.action, RemoveSecret) for s in made.work)
+    if unseen and not dry_run:  # the vault will let the operator in, and only then show which secrets need a role, too
+        wait_for_access(session.services(azure), observed.vault, session.target.secret)
+        observed = _observe(session, azure, restore=restore)
+        made = session.plan(azure, observed, _planning(session, azure, observed, restore=restore))
     session.facts |= {**documents.plan(made), "applied": []}
     if dry_run:
         session.ui.plan(made)
@@ -49,7 +55,7 @@ def teardown(session: Session, *, restore: bool, yes: bool, interactive: bool, d
 
     if made.work:
         session.consent(made, yes=yes, interactive=interactive)
-        executor = session.apply(session.services(azure), made, None, replan, asked=not yes)
+        executor = session.apply(session.services(azure), made, None, replan, observed.at, asked=not yes)
         deleted = executor.secret_deleted
         after = _verified(session, azure, restore=restore)
     notes = [s for s in after.steps if s.verb is Verb.NOTE]

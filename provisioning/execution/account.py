@@ -3,7 +3,7 @@
 from provisioning import shell
 from provisioning.durations import spell
 from provisioning.errors import BusyError, ConflictError
-from provisioning.execution import damage
+from provisioning.execution import side_effects
 from provisioning.execution.services import SETTLING, Services
 from provisioning.models import CHANGING, Account, Principal
 from provisioning.planning.actions import AwaitAccount, EnableIdentity
@@ -20,7 +20,7 @@ def enable_identity(services: Services, action: EnableIdentity) -> Principal:
     """
     before = wait_until_settled(services, AwaitAccount(action.account))
     account = before if before.principal_id else services.azure.enable_identity(before.group, before)
-    damage.of_account(services, before, account)
+    side_effects.of_account(services, before, account)
     kept = {identity.lower() for identity in account.user_identities}
     if lost := [identity for identity in before.user_identities if identity.lower() not in kept]:
         raise ConflictError(

@@ -36,7 +36,9 @@ from provisioning.planning.steps import Plan, Step, Verb
 PLANS = 3
 """How many times setup plans, while others change the vault, before it stops with a conflict."""
 FRESH_FOR = timedelta(seconds=10)
-"""How old a plan may be when the vault is switched. If it is older, setup reads and plans again first."""
+"""How old the reads of a plan may be when it first takes something away. If they are older, it is made again."""
+_TAKING = (SwitchToRbac, RestoreAccessPolicies, RemoveEntries, RemoveRole)
+"""Actions that may take access away from somebody who is not the subject of the action."""
 
 _SHOWN = 0.1
 """Seconds: a shorter wait, which was over already, is not reported."""
@@ -55,17 +57,18 @@ class Executor:
         self._key = key
         self.done: list[Step] = []
         self.secret_deleted = False
-        self._identities: dict[str, Principal] = {}  # by account, enabled in this execution
+        self._identities: dict[str, Principal] = {}  # by account in lower case, enabled in this execution
         self._vaults: dict[str, tuple[Vault, datetime]] = {}  # by id in lower case; when their host name was registered
         self._assigned: list[Assigned] = []  # at whole vaults
         self._youngest: datetime | None = None  # when the last role was assigned that somebody else depends on
         self._created: datetime | None = None  # the same in Azure's time, which may differ from the local time
         self._aged: datetime | None = None  # roles created until then, in Azure's time, have been waited for
 
-    def converge(self, plan: Plan, replan: Callable[[], Plan], *, asked: bool = False) -> None:
+    def converge(self, plan: Plan, replan: Callable[[], Plan], read: datetime, *, asked: bool = False) -> None:
         """Apply the plan, and plan again if its reads are old or the state has changed. A new plan may only be smaller.
 
-        With `asked`, the operator had to answer a question about the plan, so that its reads may be old at once.
+        `read` is when the plan's reads were made. With `asked`, the operator has answered a question since then, and the plan is
+        made again at once.
 
         Raises:
             ConflictError: others made changes, and the new plan is larger than the first one, or they repeated this too often.
@@ -75,21 +78,21 @@ class Executor:
         outdated: OutdatedPlanError | None = None
         for number in range(PLANS):
             try:
-                if (number or not asked) and self.run(plan):
+                if (number or not asked) and self.run(plan, read):
                     return
                 outdated = None
             except OutdatedPlanError as error:
                 outdated = error
-            plan = replan()
+            plan, read = replan(), self._services.clock.now()
             if plan.extent - agreed:
                 raise self._conflict(plan, agreed) from outdated
         raise outdated or ConflictError(
-            f"The vault was changed by others {PLANS} times while setup was running. {self._stands}",
+            f"The vault was changed by others {PLANS} times while this command was running. {self._stands}",
             hint="It is safe to run the same command again. First agree with the people who change the vault.",
         )
 
-    def run(self, plan: Plan) -> bool:
-        """Apply the steps in order. Return False if setup must plan again before the vault is switched.
+    def run(self, plan: Plan, read: datetime) -> bool:
+        """Apply the steps in order. Return False if everything must be planned again before something is taken away.
 
         Raises:
             OutdatedPlanError: the state that a step relies on has changed; the step wrote nothing.
@@ -98,14 +101,16 @@ class Executor:
         """
         current: Step | None = None
         clock = self._services.clock
-        begun, changed = clock.now(), len(self._assigned)
+        changed, taking = len(self._assigned), False
         try:
             for step in plan.work:
                 if isinstance(step.action, SwitchToRbac):
                     sign_in.require_lasting(self._services)
                     roles.require_listed(self._services, self._assigned, "the vault was not switched")
-                    if len(self._assigned) > changed or clock.now() - begun > FRESH_FOR:
+                if isinstance(step.action, _TAKING) and not taking:
+                    if len(self._assigned) > changed or clock.now() - read > FRESH_FOR:
                         return False
+                    taking = True
                 current, started = step, clock.now()
                 note = self._apply(step)
                 if step.verb is not Verb.WAIT:
@@ -173,7 +178,7 @@ class Executor:
 
     def _enable(self, action: EnableIdentity) -> str:
         identity = account.enable_identity(self._services, action)
-        self._identities[action.account.name] = identity
+        self._identities[action.account.name.lower()] = identity
         return f"principal {identity.object_id}"
 
     def _assign(self, action: AssignRole) -> str:
@@ -196,7 +201,7 @@ class Executor:
 
     def _principal(self, action: AssignRole | AllowByPolicy) -> Principal:
         """Return the principal of the action: the named one, or the identity that an earlier step enabled."""
-        principal = action.principal or self._identities.get(action.owner.account)
+        principal = action.principal or self._identities.get(action.owner.account.lower())
         if principal is None:
             raise ConflictError(
                 "The account's identity was removed before it could be given access.",

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from provisioning.durations import spell
 from provisioning.errors import BusyError, ConflictError
-from provisioning.execution import damage
+from provisioning.execution import side_effects
 from provisioning.execution.access import wait_for_access
 from provisioning.execution.services import SETTLING, OutdatedPlanError, Services
-from provisioning.execution.vault import differences, tag
+from provisioning.execution.vault import differences, read, tag
 from provisioning.models import SecretState
 from provisioning.planning.access.permissions import own_policies
 from provisioning.planning.actions import (
@@ -80,7 +80,17 @@ def remove_secret(services: Services, action: RemoveSecret) -> Removal:
 
 
 def remove_role(services: Services, action: RemoveRole) -> None:
-    """Remove a role assignment, unless somebody has changed it since the plan was made."""
+    """Remove a role assignment, unless somebody has changed it, or the vault's access model, since the plan was made."""
+    vault = action.vault
+    if (
+        action.by_policy
+        and services.azure.vaults.get(vault.group, vault.name).rbac
+        and read(services, vault, agreed=True).rbac  # a single read may be late
+    ):
+        raise OutdatedPlanError(
+            f"{vault.name} is on Azure RBAC, to which others switched it while its roles were removed. The rest was left.",
+            hint="Run the same command again: it plans with the vault as it is now.",
+        )
     if _as_planned(services, action):
         services.azure.roles.remove(action.assignment)
 
@@ -132,7 +142,7 @@ def restore_access_policies(services: Services, action: RestoreAccessPolicies) -
             f"Azure accepted the request to switch vault {name} back to access policies, but it is still on Azure RBAC.",
             hint="An Azure Policy may enforce Azure RBAC: `az policy state list` shows it. No role was removed.",
         )
-    return damage.of_vault(services, now, after, tags)
+    return side_effects.of_vault(services, now, after, tags)
 
 
 def forget_switch(services: Services, action: ForgetSwitch) -> str:

@@ -108,7 +108,7 @@ def _expire(services: Services, vault: Vault, name: str, found: Secret, lifetime
             )
         return f"version {found.version} {until(wanted)}"
     if found.value is None:
-        raise ConflictError(f"Secret {name} cannot be read any more.", hint="Run the same command again.")
+        raise ConflictError(f"Secret {name} can no longer be read.", hint="Run the same command again.")
     secrets.write(name, found.value, None, found.tags, found.content_type or CONTENT_TYPE)
     for _ in services.attempts(SETTLING, "the new version to be returned"):
         if secrets.read(name).version != found.version:
@@ -120,7 +120,7 @@ def _expire(services: Services, vault: Vault, name: str, found: Secret, lifetime
 
 
 def disable(services: Services, action: DisableVersion) -> None:
-    """Disable an older version, unless the secret has changed so that it is the current one, or there is none.
+    """Disable an older version, unless the secret has changed and this is now the current version, or there is none.
 
     Raises:
         OutdatedPlanError: the current version is this one, or cannot be read; nothing was written.

@@ -36,14 +36,14 @@ class Services:
 
     Attributes:
         access_timeout: how long a vault may take to accept the operator.
-        damage: what writes changed beside what they asked for, in words.
+        side_effects: what writes changed besides what they asked for, in words.
     """
 
     azure: Azure
     clock: Clock
     reporter: Reporter
     access_timeout: timedelta
-    damage: list[str] = field(default_factory=list)
+    side_effects: list[str] = field(default_factory=list)
 
     def attempts(self, budget: timedelta, what: str) -> Iterator[timedelta]:
         """Yield once for each attempt until the budget is spent, and report `what` the wait is for."""

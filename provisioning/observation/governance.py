@@ -1,4 +1,4 @@
-"""Reads what is above the resources of a plan, before anything is written: no more than the plan's changes need."""
+"""Reads what governs the resources of a plan, before anything is written: no more than the plan's changes need."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import deepcopy
@@ -26,10 +26,10 @@ from provisioning.planning.actions import (
 )
 from provisioning.planning.governance import (
     EVERYBODY,
-    Denial,
+    DenyAssignment,
     Governance,
-    Known,
     Lock,
+    PolicyPrincipal,
     Refusal,
     switching_right,
 )
@@ -45,7 +45,7 @@ _Found = TypeVar("_Found")
 
 
 def observe_governance(azure: Azure, target: Target, observed: Observed, plan: Plan) -> tuple[Observed, Governance]:
-    """Read what is above the resources that the plan changes, and when the observed role assignments end.
+    """Read what governs the resources that the plan changes, and when the observed role assignments end.
 
     What cannot be read is named in the result.
     """
@@ -114,8 +114,8 @@ class _Reading:
         unread = tuple(dict.fromkeys((*known.unread, *self._unread)))
         return self._ending(ends), replace(known, cannot_switch=cannot_switch, unread=unread)
 
-    def _denials(self, scope: str) -> tuple[Denial, ...]:
-        nothing: tuple[Denial, ...] = ()
+    def _denials(self, scope: str) -> tuple[DenyAssignment, ...]:
+        nothing: tuple[DenyAssignment, ...] = ()
         return self._attempt(lambda: self._reads.denials(scope), nothing, "deny assignments")
 
     def _ends(self, scope: str) -> Mapping[str, datetime]:
@@ -161,7 +161,7 @@ class _Reading:
 
         return self._attempt(read, nothing, "locks")
 
-    def _who(self, denials: Iterable[Denial]) -> frozenset[str]:
+    def _who(self, denials: Iterable[DenyAssignment]) -> frozenset[str]:
         """The operator's ids. Its groups are read only if a deny assignment names principals."""
         mine = self._observed.caller.object_id.lower()
         groups = self._azure.groups_of(mine) if _name_principals(denials) else frozenset[str]()
@@ -169,7 +169,7 @@ class _Reading:
             self._unread.append("your groups, which deny assignments may name")
         return (groups or frozenset()) | {mine}
 
-    def _principals(self, denials: Iterable[Denial]) -> Mapping[str, Known]:
+    def _principals(self, denials: Iterable[DenyAssignment]) -> Mapping[str, PolicyPrincipal]:
         """The principals of the access policies that a switch replaces, with their groups if a deny assignment names any."""
         denying = [d for d in denials if d.data_actions]
         if not denying or not self._plans(SwitchToRbac):
@@ -180,7 +180,9 @@ class _Reading:
             groups = self._azure.groups_of(object_id) if _name_principals(denying) else frozenset[str]()
             if groups is None:
                 self._unread.append("groups of the principals of access policies, which deny assignments may name")
-            found[object_id] = Known(principal(self._observed, object_id).label, (groups or frozenset()) | {object_id})
+            found[object_id] = PolicyPrincipal(
+                principal(self._observed, object_id).label, (groups or frozenset()) | {object_id}
+            )
         return found
 
     def _ending(self, ends: Mapping[str, datetime]) -> Observed:
@@ -262,7 +264,7 @@ class _Reading:
                     yield policy, f"{field} to {value}"
 
 
-def _name_principals(denials: Iterable[Denial]) -> bool:
+def _name_principals(denials: Iterable[DenyAssignment]) -> bool:
     return any(d.excluded or d.principals != {EVERYBODY} for d in denials)
 
 

@@ -142,7 +142,8 @@ def effective(
     assignments: tuple[Assignment, ...],
     lasts: Callable[[Assignment], bool] = lambda each: True,
 ) -> Mapping[str, tuple[RoleDefinition, ...]]:
-    """Read what the operator and the account's identity may do through anything but an assignment of exactly their role.
+    """Read what the operator and the account's identity may do through anything other than an assignment of exactly
+    their role.
 
     `lasts` says whether an assignment lasts long enough to count.
     """

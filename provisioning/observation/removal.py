@@ -54,7 +54,7 @@ def observe_for_removal(azure: Azure, target: Target, clock: Clock, *, restore: 
 
 
 def _subscription(resource_id: str) -> str:
-    """Return a key: Azure does not spell the id of a subscription in the same case everywhere."""
+    """Return a subscription's id in lower case, because Azure does not spell it in the same case everywhere."""
     return subscription_id_of(resource_id).lower()
 
 
@@ -78,8 +78,9 @@ def _own_secrets(azure: Azure, vault: Vault) -> Mapping[str, str] | None:
 class _Sharing:
     """Looks for other accounts that may use the secret, whether or not there is a record of it.
 
-    What setup finds in place it does not record. Therefore the access itself counts: the identity of another account may read
-    the secret, or an application may read it that also lists the jobs of another account, as the function app does.
+    setup does not record what it finds in place. Therefore the access itself counts: the identity of another account
+    may read the secret, or an application may read it that also lists the jobs of another account, as the function app
+    does.
     """
 
     def __init__(

@@ -20,7 +20,7 @@ _UNASSIGN = "Microsoft.Authorization/roleAssignments/delete"
 
 
 NARROWED = "it exists with a condition, which setup does not remove"
-"""What the plan says of a role with AssignRole.narrowed."""
+"""The plan's note on a role with AssignRole.narrowed."""
 
 
 class Right(NamedTuple):
@@ -201,7 +201,7 @@ class SwitchToRbac(_OnVault):
     """Switch the vault from access policies to Azure RBAC. The operator must then be able to read the owner's secret.
 
     Attributes:
-        shared: others may depend on the vault, so that a read of it counts only if a second one agrees.
+        shared: others may depend on the vault, so a read of it counts only if a second one agrees.
     """
 
     takes = (_WRITE_VAULT, _ASSIGN)
@@ -248,9 +248,11 @@ class _OnRole(_OnVault):
 
 @dataclass(frozen=True)
 class RemoveRole(_OnRole):
-    """Remove a role assignment."""
+    """Remove a role assignment. With `by_policy`, only as long as the vault's access policies are effective in its place."""
 
     takes = (_UNASSIGN,)
+
+    by_policy: bool = False
 
     @property
     def extent(self) -> frozenset[tuple[str, ...]]:
@@ -314,7 +316,7 @@ class StoreSecret(_OnSecret):
     """Store the W&B key, unless the vault already contains it. The new version expires after `lifetime`, or never.
 
     With `renew`, the lifetime also applies to an existing version with the same key. With `new`, the plan saw that there is no
-    secret, so that another value found there is somebody else's and is not replaced.
+    secret, so another value found there is somebody else's and is not replaced.
     """
 
     lifetime: timedelta | None = field(kw_only=True)

@@ -1,4 +1,5 @@
-"""What is above the resources of a plan: locks, deny assignments, policies, and the operator's right to switch a vault. Pure.
+"""What governs the resources of a plan: locks, deny assignments, policies, and the operator's right to switch a vault.
+Pure.
 
 It is read only when something will be written (observation/governance.py). It can only show obstacles: some of them may be
 invisible, so finding none proves nothing.
@@ -53,7 +54,7 @@ class Lock:
 
 
 @dataclass(frozen=True)
-class Denial:
+class DenyAssignment:
     """A deny assignment: what it denies, to whom, and who is excluded. Object ids are in lower case."""
 
     name: str
@@ -95,13 +96,13 @@ class SecretPolicy:
 
 @dataclass(frozen=True)
 class Refusal:
-    """A change that policies will refuse, or undo, by their names."""
+    """A change that policies will refuse or undo, and the names of these policies."""
 
     change: str
     policies: tuple[str, ...]
 
 
-class Known(NamedTuple):
+class PolicyPrincipal(NamedTuple):
     """A principal of an access policy, for deny assignments: its name, and its id and those of its groups in lower case."""
 
     label: str
@@ -110,7 +111,7 @@ class Known(NamedTuple):
 
 @dataclass(frozen=True)
 class Governance:
-    """What is above the resources, as far as this identity may see it.
+    """What governs the resources, as far as this identity may see it.
 
     Attributes:
         who: the ids of the operator and of its groups, in lower case.
@@ -125,8 +126,8 @@ class Governance:
 
     who: frozenset[str] = frozenset()
     locks: tuple[Lock, ...] = ()
-    denials: tuple[Denial, ...] = ()
-    principals: Mapping[str, Known] = field(default_factory=dict)
+    denials: tuple[DenyAssignment, ...] = ()
+    principals: Mapping[str, PolicyPrincipal] = field(default_factory=dict)
     refusals: tuple[Refusal, ...] = ()
     way_back: tuple[str, ...] = ()
     sets: tuple[tuple[str, str], ...] = ()
@@ -160,7 +161,7 @@ def obstacle(plan: Plan, governance: Governance, *, accept_no_way_back: bool) ->
     if found is None and plan.no_way_back and not accept_no_way_back:
         policies = ", ".join(plan.no_way_back)
         return NoWayBackError(
-            f"Once the vault is on Azure RBAC, policy {policies} refuses to put it back on its access policies, also if roles "
+            f"Once the vault is on Azure RBAC, policy {policies} refuses to put it back on its access policies, even if roles "
             "turn out not to work.",
             hint="Ask the owner of the policy for an exemption until the switch is done, or pass --accept-no-way-back. A longer "
             "--propagation-wait makes it less likely that a way back is needed.",
@@ -192,7 +193,10 @@ def switching_right(held: Iterable[tuple[Assignment, RoleDefinition]], until: da
 def _notes(governance: Governance) -> Iterator[Step]:
     for policy, sets in governance.sets:
         yield Step(
-            Verb.NOTE, "policy", policy, danger=f"sets {sets} with every write, also when something else is changed"
+            Verb.NOTE,
+            "policy",
+            policy,
+            danger=f"sets {sets} with every write, even if the write changes something else",
         )
     if governance.unread:
         yield Step(
@@ -205,7 +209,7 @@ def _denied(plan: Plan, governance: Governance) -> Iterator[Loss]:
     policies = [p for s in plan.work if isinstance(s.action, SwitchToRbac) for p in s.action.vault.policies]
     scopes = [s.action.vault.id for s in plan.work if isinstance(s.action, SwitchToRbac)]
     for policy in policies:
-        who = governance.principals.get(policy.object_id.lower()) or Known(
+        who = governance.principals.get(policy.object_id.lower()) or PolicyPrincipal(
             policy.object_id, frozenset({policy.object_id.lower()})
         )
         if name := next((d.name for d in governance.denials if _takes(d, policy, who, scopes[0])), ""):
@@ -216,7 +220,7 @@ def _denied(plan: Plan, governance: Governance) -> Iterator[Loss]:
             )
 
 
-def _takes(denial: Denial, policy: AccessPolicy, who: Known, scope: str) -> bool:
+def _takes(denial: DenyAssignment, policy: AccessPolicy, who: PolicyPrincipal, scope: str) -> bool:
     return any(denial.denies(who.ids, action, scope, data=True) for action in data_actions(policy)[0])
 
 
@@ -234,7 +238,7 @@ def _locked(plan: Plan, governance: Governance) -> ProvisioningError | None:
     where = "; ".join(dict.fromkeys(shell.az_locks(lock.scope) for lock in found))
     return LockedError(
         f"A lock is in the way: {what}.",
-        hint=f"A lock applies whatever your role. See it with: {where}. Ask its owner to remove it, run the same command again, "
+        hint=f"A lock applies to every role. See it with: {where}. Ask its owner to remove it, run the same command again, "
         "and have the lock restored.",
     )
 
@@ -251,7 +255,7 @@ def _forbidden(plan: Plan, governance: Governance) -> ProvisioningError | None:
     ]
     if names:
         return DenyAssignmentError(
-            f"Deny assignment {', '.join(dict.fromkeys(names))} forbids some of the changes, whatever your role.",
+            f"Deny assignment {', '.join(dict.fromkeys(names))} forbids some of the changes, even for Owners.",
             hint="Managed applications, deployment stacks and blueprints create deny assignments: ask the owner of this one.",
         )
     if governance.cannot_switch:

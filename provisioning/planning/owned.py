@@ -29,14 +29,14 @@ from provisioning.planning.access.grants import OFFICER_PERMISSIONS, READER_PERM
 from provisioning.planning.access.permissions import CANDIDATES, own_policies
 from provisioning.planning.access.principals import is_operator
 from provisioning.planning.ownership import (
-    Mark,
     Owner,
     Purpose,
+    RoleRecord,
     entries,
     entries_of_0_1,
-    mark_of,
     place_of,
     recorded_owner,
+    role_record,
     was_switched,
 )
 from provisioning.resource_ids import name_of, same, within
@@ -58,34 +58,35 @@ class OwnedRole:
     """A role assignment that setup made."""
 
     assignment: Assignment
-    mark: Mark
+    record: RoleRecord
 
     @property
     def purpose(self) -> Purpose:
         """What the role is for."""
-        return self.mark.purpose
+        return self.record.purpose
 
     @property
     def of_old_version(self) -> bool:
         """Whether version 0.1 wrote the record, which does not name the secret."""
-        return not self.mark.secret
+        return not self.record.secret
 
 
 def owned_roles(observed: Observed) -> tuple[OwnedRole, ...]:
     """Return the role assignments at the vault and below that setup made and nobody has put a condition on."""
-    return tuple(OwnedRole(a, mark) for a, mark in _marked(observed) if not a.conditional)
+    return tuple(OwnedRole(a, record) for a, record in _recorded(observed) if not a.conditional)
 
 
 def narrowed_roles(observed: Observed) -> tuple[Assignment, ...]:
     """Return the role assignments that setup made and somebody else has put a condition on."""
-    return tuple(a for a, _ in _marked(observed) if a.conditional)
+    return tuple(a for a, _ in _recorded(observed) if a.conditional)
 
 
-def _marked(observed: Observed) -> Iterable[tuple[Assignment, Mark]]:
-    for each in (*observed.assignments, *observed.on_account):
-        mark = mark_of(each.description)
-        if mark and each.derived and _is_as_given(observed, each, mark, observed.vault.id):
-            yield each, mark
+def _recorded(observed: Observed) -> Iterable[tuple[Assignment, RoleRecord]]:
+    """Yield the role assignments that setup made, with their records."""
+    for each in observed.all_assignments:
+        record = role_record(each.description)
+        if record and each.derived and any(_is_as_given(observed, each, record, v.id) for v in observed.vaults):
+            yield each, record
 
 
 def former_vault(vault: Vault, scope: str) -> str:
@@ -97,23 +98,23 @@ def former_vault(vault: Vault, scope: str) -> str:
 
 def roles_left_behind(target: Target, observed: Observed) -> tuple[OwnedRole, ...]:
     """Return the roles of setup for the target that a moved vault left behind. They give no access to anything."""
-    found = [OwnedRole(a, mark) for a in observed.left_behind if (mark := mark_of(a.description))]
+    found = [OwnedRole(a, record) for a in observed.left_behind if (record := role_record(a.description))]
     return tuple(
         each
         for each in found
         if each.assignment.derived
         and not each.assignment.conditional
-        and _is_as_given(observed, each.assignment, each.mark, former_vault(observed.vault, each.assignment.scope))
+        and _is_as_given(observed, each.assignment, each.record, former_vault(observed.vault, each.assignment.scope))
         and belongs_to(target, observed, each)
     )
 
 
-def _is_as_given(observed: Observed, each: Assignment, mark: Mark, vault_id: str) -> bool:
+def _is_as_given(observed: Observed, each: Assignment, record: RoleRecord, vault_id: str) -> bool:
     """Whether setup assigns this role at this scope for the recorded purpose."""
     secret = secret_in(each.scope) if within(each.scope, vault_id) else ""
     at_vault = same(each.scope, vault_id)
-    at_secret = bool(secret) and (not mark.secret or same(secret, mark.secret))
-    match mark.purpose:
+    at_secret = bool(secret) and (not record.secret or same(secret, record.secret))
+    match record.purpose:
         case Purpose.OPERATOR:
             return at_vault and each.role_id == SECRETS_OFFICER
         case Purpose.IDENTITY:
@@ -156,7 +157,7 @@ def belongs_to(target: Target, observed: Observed, each: OwnedRole) -> bool:
     """Return whether a role was given for the target's secret and account."""
     if of_another_account(target, observed, each):
         return False
-    secret = each.mark.secret or secret_in(each.assignment.scope)
+    secret = each.record.secret or secret_in(each.assignment.scope)
     return same(secret, target.secret) if secret else is_alone(target, observed)
 
 
@@ -166,9 +167,9 @@ def of_another_account(target: Target, observed: Observed, each: OwnedRole) -> b
     Accounts in different groups may have the same name. Without the account's place in the record, the identity of the
     target's account decides, if it has one.
     """
-    mark, mine = each.mark, observed.account.principal_id
-    if not mark.account or mark.place or not same(mark.account, target.account):
-        return bool(mark.account) and is_other(target, observed, mark.owner)
+    record, mine = each.record, observed.account.principal_id
+    if not record.account or record.place or not same(record.account, target.account):
+        return bool(record.account) and is_other(target, observed, record.owner)
     elsewhere = each.purpose is Purpose.IDENTITY and mine and not same(each.assignment.principal_id, mine)
     return bool(elsewhere) and not is_gone(observed, each.assignment)
 
@@ -184,8 +185,8 @@ def is_other(target: Target, observed: Observed, owner: Owner) -> bool:
 def _places(observed: Observed) -> frozenset[str]:
     """Return the places of the account: where it is, and where it was when its identity got a role, before it was moved."""
     mine, name = observed.account.principal_id or "", observed.account.name
-    marks = (each.mark for each in owned_roles(observed) if same(each.assignment.principal_id, mine))
-    before = {m.place for m in marks if m.purpose is Purpose.IDENTITY and m.place and same(m.account, name)}
+    records = (each.record for each in owned_roles(observed) if same(each.assignment.principal_id, mine))
+    before = {m.place for m in records if m.purpose is Purpose.IDENTITY and m.place and same(m.account, name)}
     return frozenset({place_of(observed.account.id), *before})
 
 
@@ -212,10 +213,10 @@ def successor(target: Target, observed: Observed, purpose: Purpose) -> Owner | N
 def users(target: Target, observed: Observed) -> tuple[Owner, ...]:
     """Return the other accounts that use the secret: they need it, and perhaps the operators and the readers."""
     by_role = (
-        each.mark.owner
+        each.record.owner
         for each in owned_roles(observed)
         if each.purpose not in (Purpose.CARRIED_OVER, Purpose.CONTRIBUTOR)
-        and same(each.mark.secret or secret_in(each.assignment.scope) or target.secret, target.secret)
+        and same(each.record.secret or secret_in(each.assignment.scope) or target.secret, target.secret)
         and of_another_account(target, observed, each)
         and not is_gone(observed, each.assignment)
     )
@@ -232,10 +233,10 @@ def users(target: Target, observed: Observed) -> tuple[Owner, ...]:
 
 
 def _users_without_record(target: Target, observed: Observed) -> Iterable[Owner]:
-    """The other accounts that may use the secret, but for those of which a record names another secret in this vault."""
-    marks = (each.mark.owner for each in owned_roles(observed))
+    """The other accounts that may use the secret, except those for which a record names another secret in this vault."""
+    records = (each.record.owner for each in owned_roles(observed))
     stored = (recorded_owner(record, name) for name, record in (observed.own_secrets or {}).items())
-    known = (*marks, *stored, *(entry.owner for entry in entries(observed.vault.tags).values()))
+    known = (*records, *stored, *(entry.owner for entry in entries(observed.vault.tags).values()))
     elsewhere = [each for each in known if each.secret and not same(each.secret, target.secret)]
     for account_id in observed.sharing:
         found = Owner(name_of(account_id), target.secret, place_of(account_id))
@@ -259,7 +260,7 @@ def named(target: Target, owner: Owner) -> str:
 
 
 def is_gone(observed: Observed, each: Assignment) -> bool:
-    """Return whether the directory does not know the principal any more, such as the identity of a deleted account."""
+    """Return whether the directory no longer knows the principal, such as the identity of a deleted account."""
     return observed.principals.get(each.principal_id.lower(), Principal("")).missing
 
 
@@ -269,7 +270,7 @@ def proves_switch(observed: Observed) -> bool:
     The tag alone proves nothing: it takes no right on roles to write it.
     """
     return was_switched(observed.vault.tags) and any(
-        each.purpose is Purpose.CARRIED_OVER or each.mark.switching or each.of_old_version
+        each.purpose is Purpose.CARRIED_OVER or each.record.switching or each.of_old_version
         for each in owned_roles(observed)
     )
 

@@ -100,7 +100,7 @@ _DESCRIPTION = re.compile(
 
 
 @dataclass(frozen=True)
-class Mark:
+class RoleRecord:
     """The record of a role assignment.
 
     Attributes:
@@ -127,13 +127,13 @@ def description(purpose: Purpose, owner: Owner, *, switching: bool = False) -> s
     return f"{OWNER}: {purpose} of {owner.record}" + (_SWITCHING if switching else "")
 
 
-def mark_of(text: str | None) -> Mark | None:
+def role_record(text: str | None) -> RoleRecord | None:
     """Return the record in the description of a role assignment; None if it is not one of setup."""
     found = _DESCRIPTION.fullmatch(text or "")
     if found is None:
         return None
     known = recorded_owner(found["account"] or "", found["secret"] or "")
-    return Mark(Purpose(found["purpose"]), known.account, known.secret, bool(found["switching"]), known.place)
+    return RoleRecord(Purpose(found["purpose"]), known.account, known.secret, bool(found["switching"]), known.place)
 
 
 # --- the secret ------------------------------------------------------------------------------------------------------

@@ -58,7 +58,7 @@ _CLOSE = timedelta(days=1)
 
 
 def agree(one: datetime | None, other: datetime | None) -> bool:
-    """Return whether two expiry dates are the same but for the time that a command takes."""
+    """Return whether two expiry dates differ by no more than the time that a command takes."""
     return one == other if one is None or other is None else abs(one - other) < _CLOSE
 
 

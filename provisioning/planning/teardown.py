@@ -43,7 +43,7 @@ from provisioning.planning.owned import (
 )
 from provisioning.planning.ownership import Owner, Purpose, description, owner, was_switched, wrote
 from provisioning.planning.steps import Plan, Step, Verb
-from provisioning.resource_ids import same
+from provisioning.resource_ids import same, within
 
 _ORDER = (Purpose.CONTRIBUTOR, Purpose.CARRIED_OVER, Purpose.READER, Purpose.IDENTITY, Purpose.OPERATOR)
 _ACCESS_MODEL = "vault access model"
@@ -64,7 +64,7 @@ def plan_teardown(target: Target, observed: Observed, versions: Collection[Secre
         _access_model(observed, sharing, restore=restore),
         *_entries(target, observed),
         *(_role(observed, each) for each in roles_left_behind(target, observed)),
-        *(_role(observed, each) for each in going),
+        *(_role(observed, each, by_policy=restore or not observed.vault.rbac) for each in going),
         *(_handed_over(target, observed, r) for r in roles if fates[r.assignment.id] is Fate.HAND_OVER),
         *_staying(target, observed, [r for r in roles if fates[r.assignment.id] is Fate.STAY]),
         *_narrowed(observed),
@@ -81,7 +81,7 @@ def hidden(target: Target, observed: Observed) -> bool:
     if (
         observed.secret.state is not SecretState.UNKNOWN
         or shared_with(target, observed)
-        or _let_in_soon(target, observed)
+        or _operator_keeps_access(target, observed)
     ):
         return False
     if not observed.vault.rbac:
@@ -94,7 +94,7 @@ def hidden(target: Target, observed: Observed) -> bool:
     )
 
 
-def _let_in_soon(target: Target, observed: Observed) -> bool:
+def _operator_keeps_access(target: Target, observed: Observed) -> bool:
     """Return whether what setup gave the operator is still there, so that the vault will show the secret."""
     if observed.vault.rbac:
         return any(
@@ -137,9 +137,9 @@ def _secret(target: Target, observed: Observed, versions: Collection[SecretVersi
             + (f" ({'; '.join(why)}). To delete it anyway" if why else ""),
             command=anyway if why else "",
         )
-    if state is SecretState.UNKNOWN and not _let_in_soon(target, observed):
+    if state is SecretState.UNKNOWN and not _operator_keeps_access(target, observed):
         return Step(
-            Verb.ALREADY, resource, "not visible to you; no mark of setup is left, and teardown deletes it first"
+            Verb.ALREADY, resource, "not visible to you; no record of setup is left, and teardown deletes it first"
         )
     ours = [v for v in versions if wrote(v.tags)]
     if versions and not ours:
@@ -157,11 +157,11 @@ def _secret(target: Target, observed: Observed, versions: Collection[SecretVersi
             action=RemoveSecret(observed.vault, owner(target, observed.account.id), permanent),
         )
     if not any(v.enabled for v in ours):
-        return Step(Verb.NOTE, resource, "stays: others wrote versions of it; those from here are disabled")
+        return Step(Verb.NOTE, resource, "stays: others wrote versions of it; those of setup are disabled already")
     return Step(
         Verb.CHANGE,
         resource,
-        f"its versions from here are disabled; {len(versions) - len(ours)} by others stay",
+        f"the versions that setup wrote are disabled; {len(versions) - len(ours)} by others stay",
         before="enabled",
         after="disabled",
         danger="the function app, and jobs that report to W&B by themselves, no longer get a key",
@@ -275,12 +275,12 @@ def _entry_stays(target: Target, observed: Observed, each: OwnedEntry) -> Step:
 
 
 _OLD = (
-    "its record of version 0.1 names no secret, which counts only where you can list the vault's secrets and setup wrote no "
-    "other one"
+    "its record is of version 0.1 and names no secret, so it counts only if you can list the vault's secrets and setup "
+    "wrote no other one"
 )
 
 
-def _role(observed: Observed, each: OwnedRole) -> Step:
+def _role(observed: Observed, each: OwnedRole, *, by_policy: bool = False) -> Step:
     assignment = each.assignment
     return Step(
         Verb.REMOVE,
@@ -288,7 +288,7 @@ def _role(observed: Observed, each: OwnedRole) -> Step:
         f"{role_name(observed, assignment)} → {holder(observed, assignment)}",
         why=f"setup gave it: {each.purpose}",
         before=assignment.scope,
-        action=RemoveRole(observed.vault, assignment),
+        action=RemoveRole(observed.vault, assignment, by_policy and within(assignment.scope, observed.vault.id)),
     )
 
 
@@ -303,7 +303,7 @@ def _handed_over(target: Target, observed: Observed, each: OwnedRole) -> Step:
         before=str(owner(target, observed.account.id)),
         after=shown,
         action=HandOverRole(
-            observed.vault, each.assignment, description(each.purpose, to, switching=each.mark.switching)
+            observed.vault, each.assignment, description(each.purpose, to, switching=each.record.switching)
         ),
     )
 
@@ -323,17 +323,17 @@ def _staying(target: Target, observed: Observed, staying: Collection[OwnedRole])
         yield Step(Verb.NOTE, "role", f"{_count(old)} ({_all(observed, old)}): {_OLD}")
     others = [r for r in rest if r not in old]
     if others:
-        whose = {str(Owner(r.mark.account, r.mark.secret)) for r in others if not _is_of(target, r)}
+        whose = {str(Owner(r.record.account, r.record.secret)) for r in others if not _is_of(target, r)}
         shown = ", ".join(sorted(whose | set(shared_with(target, observed)))) or "others"
         yield Step(Verb.NOTE, "role", f"{_count(others)} for {shown} ({_all(observed, others)})")
 
 
 def _is_of(target: Target, each: OwnedRole) -> bool:
-    return each.of_old_version or same(each.mark.secret, target.secret)
+    return each.of_old_version or same(each.record.secret, target.secret)
 
 
 def _of_other(target: Target, each: OwnedRole) -> bool:
-    return bool(each.mark.account) and not same(each.mark.account, target.account)
+    return bool(each.record.account) and not same(each.record.account, target.account)
 
 
 def _count(roles: Collection[OwnedRole]) -> str:

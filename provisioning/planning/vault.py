@@ -31,7 +31,7 @@ def vault_steps(target: Target, observed: Observed) -> Iterator[Step]:
 
 
 def just_switched(vault: Vault, now: datetime) -> bool:
-    """Return whether setup switched the vault within the last day, so that access by role may not be effective yet."""
+    """Return whether setup switched the vault within the last day, so access by role may not be effective yet."""
     return vault.rbac and switched_since(vault.tags, (now - timedelta(days=1)).date())
 
 

@@ -3,9 +3,9 @@
 Locks: Microsoft, "Lock your resources to protect your infrastructure".
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
 
 from sandbox.azure.rbac import within
 
@@ -13,19 +13,25 @@ ROOT = "/providers/Microsoft.Management/managementGroups/"
 WRITABLE = ("Enabled", "Warned", "PastDue")
 
 
-@dataclass
-class Subscription:
+State = Literal["Enabled", "Warned", "PastDue", "Disabled", "Deleted"]
+
+
+class Subscription(BaseModel):
     """A subscription. `assignment_limit`: how many role assignments it can have; `unregistered`: resource providers.
 
-    `delegated`: another tenant's, in which principals of this one act through Azure Lighthouse.
+    `tenant_id`: another tenant's, whose tokens it takes; with `delegated` also those of this tenant, but no role has data
+    actions there (Azure Lighthouse).
     """
 
-    id: str
-    name: str
-    tenant_id: str
-    state: str = "Enabled"
+    model_config = ConfigDict(extra="forbid")
+
+    id: str = "5b1f6d1c-0000-4000-8000-0000000000aa"
+    name: str = "contoso-ml"
+    state: State = "Enabled"
+    management_group: str | None = None
+    tenant_id: str = ""
     assignment_limit: int = 4000
-    unregistered: Sequence[str] = ()
+    unregistered: list[str] = []
     delegated: bool = False
 
     @property
@@ -34,12 +40,13 @@ class Subscription:
         return f"/subscriptions/{self.id}"
 
 
-@dataclass(frozen=True)
-class Lock:
+class Lock(BaseModel):
     """A management lock. `scope` is the subscription, group or resource that it was put on."""
 
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
     name: str
-    scope: str
+    scope: str = "subscription"
     level: Literal["ReadOnly", "CanNotDelete"]
     notes: str = ""
 

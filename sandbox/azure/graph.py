@@ -59,7 +59,7 @@ class Graph(Service):
 
     def _by_ids(self, call: Call) -> Reply:
         found = [self._tenant.principals.get(i.lower()) for i in call.read(IdsBody).get("ids", [])]
-        alone = self._tenant.sign_in.guest  # sees only itself; the documentation does not tell, UNVERIFIED
+        alone = self._tenant.sign_in.guest  # sees only itself; the documentation does not say so: UNVERIFIED
         return _listed(p for p in found if p and (not alone or p.object_id == call.who.object_id))
 
     def _member_objects(self, call: Call) -> Reply:

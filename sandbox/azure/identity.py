@@ -83,7 +83,7 @@ class Tokens:
         """Return the identity behind the bearer token of this call.
 
         Raises:
-            ServiceError: 401 in ARM's shape when there is no token, or it is not ours, or meant for another plane.
+            ServiceError: 401 in ARM's shape if there is no token, or it is not ours or is for another service.
         """
         scheme, _, token = call.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token:

@@ -123,13 +123,14 @@ class KeyVault(Service):
     def _now(self) -> int:
         return int(self._tenant.clock.time())
 
-    def _found(self, vault: Vault, name: str) -> Secret:
+    def _found(self, call: Call, permission: str) -> tuple[Vault, Secret]:
+        """Return the secret of a request. One that was just recovered is found a little later."""
+        name = call.params["name"]
+        vault = self._authorize(call, permission, name)
         secret = vault.secrets.get(name.lower())
-        if secret is None or secret.deleted is not None:
+        if secret is None or secret.deleted is not None or self._awaited(secret):
             raise missing(name)
-        if self._awaited(secret):  # just recovered: reads find it a little later
-            raise missing(name)
-        return secret
+        return vault, secret
 
     def _awaited(self, secret: Secret) -> bool:
         """Return whether the last delete or recover is still in progress. The call counts as one read."""
@@ -139,9 +140,7 @@ class KeyVault(Service):
         return True
 
     def _get(self, call: Call) -> Reply:
-        name = call.params["name"]
-        vault = self._authorize(call, "get", name)
-        secret = self._found(vault, name)
+        vault, secret = self._found(call, "get")
         version = _version(secret, call.params.get("version"))
         if not version.enabled:  # exp and nbf only inform: an expired version is readable (Microsoft, about secrets)
             raise error(403, "Forbidden", "Operation get is not allowed on a disabled secret.", "SecretDisabled")
@@ -164,9 +163,7 @@ class KeyVault(Service):
         return Reply(200, _bundle(vault, secret, version))
 
     def _update(self, call: Call) -> Reply:
-        name = call.params["name"]
-        vault = self._authorize(call, "update", name)
-        secret = self._found(vault, name)
+        vault, secret = self._found(call, "update")
         version = _version(secret, call.params.get("version"))
         self._change(vault, secret, version, call.read(SecretBody))
         version.updated = self._now()
@@ -175,7 +172,9 @@ class KeyVault(Service):
         return Reply(200, bundle)
 
     def _change(self, vault: Vault, secret: Secret, version: SecretVersion, body: dict[str, Any]) -> None:
-        """Change a version. Policies judge it as it would be; whether they do so when only `enabled` changes is UNVERIFIED."""
+        """Change a version. Policies evaluate it as it would be; whether they do so when only `enabled` changes is
+        UNVERIFIED.
+        """
         attributes = body.get("attributes") or {}
         if len(body.get("tags") or ()) > _TAGS:
             raise error(400, "BadParameter", f"Property tags has more than {_TAGS} elements.")
@@ -210,11 +209,9 @@ class KeyVault(Service):
         return _page(call, [_item(vault, secret, v, versioned=True) for v in ordered])
 
     def _delete(self, call: Call) -> Reply:
-        name = call.params["name"]
-        vault = self._authorize(call, "delete", name)
-        secret = self._found(vault, name)
+        vault, secret = self._found(call, "delete")
         if not vault.soft_delete:
-            del vault.secrets[name.lower()]
+            del vault.secrets[secret.name.lower()]
             return Reply(200, _bundle(vault, secret, secret.versions[-1]))
         secret.deleted = self._now()
         secret.hidden = self._tenant.transitions.recover_reads
@@ -224,9 +221,7 @@ class KeyVault(Service):
         if not vault.soft_delete:  # status and code are UNVERIFIED
             raise error(400, "NotSupported", "Soft delete is not enabled for this vault.")
         secret = vault.secrets.get(name.lower())
-        if secret is None or secret.deleted is None:
-            raise missing(name)
-        if self._awaited(secret):
+        if secret is None or secret.deleted is None or self._awaited(secret):
             raise missing(name)
         return secret
 

@@ -60,8 +60,8 @@ class DenyAssignment:
 
     def denies(self, who: set[str], action: str, *, data: bool) -> bool:
         """Whether one with these ids (its own and its groups') is denied the action."""
-        meant = EVERYBODY in self.principals or who & self.principals
-        return bool(meant) and not who & self.excluded and self.denied.permits(action, data=data)
+        named = EVERYBODY in self.principals or who & self.principals
+        return bool(named) and not who & self.excluded and self.denied.permits(action, data=data)
 
 
 @dataclass

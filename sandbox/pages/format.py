@@ -1,10 +1,7 @@
-"""Numbers, sizes and times for people, on the page and in the terminal."""
+"""Numbers and times for people, on the page and in the terminal."""
 
 import math
 from datetime import UTC, datetime
-
-_UNITS = ("B", "kB", "MB", "GB", "TB")
-_MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
 
 def number(value: float) -> str:
@@ -16,29 +13,11 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if 1e4 <= abs(value) < 1e15 else f"{value:.4g}"
 
 
-def size(count: int) -> str:
-    """Bytes with a decimal unit and three digits."""
-    value, unit = float(count), 0
-    while value >= 999.5 and unit < len(_UNITS) - 1:
-        value, unit = value / 1000, unit + 1
-    return f"{value:.0f} {_UNITS[unit]}" if unit == 0 or value >= 99.5 else f"{value:.3g} {_UNITS[unit]}"
-
-
 def duration(seconds: float) -> str:
     """Seconds in the two largest units, rounded up: a countdown shows 0 s only at its end."""
     whole = max(0, math.ceil(seconds))
-    if whole < _MINUTE:
-        return f"{whole} s"
-    if whole < _HOUR:
-        return _two(whole, _MINUTE, "min", 1, "s")
-    if whole < _DAY:
-        return _two(whole, _HOUR, "h", _MINUTE, "min")
-    return _two(whole, _DAY, "d", _HOUR, "h")
-
-
-def _two(whole: int, large: int, name: str, small: int, small_name: str) -> str:
-    rest = whole % large // small
-    return f"{whole // large} {name}" + (f" {rest} {small_name}" if rest else "")
+    parts = ((whole // 86400, "d"), (whole // 3600 % 24, "h"), (whole // 60 % 60, "min"), (whole % 60, "s"))
+    return " ".join([f"{n} {unit}" for n, unit in parts if n][:2]) or "0 s"
 
 
 def moment(epoch: float) -> str:

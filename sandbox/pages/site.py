@@ -93,7 +93,6 @@ def _environment() -> Environment:
     )
     filters: Mapping[str, Callable[..., Any]] = {
         "number": format.number,
-        "size": format.size,
         "moment": format.moment,
         "count": format.count,
         "shortened": format.shortened,

@@ -59,7 +59,7 @@ def _run(run: RunView, mark: str) -> str:
     steps = f"{run.steps:,}" + (f" of {run.of:,}" if run.of else "")
     name = run.run.name
     if len(name) > _NAME or name.split()[-1:] != [run.id.removeprefix("ftjob-")[:6]]:
-        name = f"{shortened(name, _NAME - 6)} …{run.id[-4:]}"  # the name alone does not tell runs apart
+        name = f"{shortened(name, _NAME - 6)} …{run.id[-4:]}"  # the name alone does not distinguish runs
     return f"  {mark} {name:<{_NAME}} {run.state:<9} {steps:>14} {loss:>10}"
 
 

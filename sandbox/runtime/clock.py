@@ -41,7 +41,7 @@ _DURATION = re.compile(r"([+-]?)((?:\d+(?:\.\d+)?[smhd])+)")
 
 
 def parse_duration(value: object) -> object:
-    """Seconds from "90s", "1h30m", "-2d"; anything else is left for pydantic to judge."""
+    """Seconds from "90s", "1h30m", "-2d"; anything else is left to pydantic."""
     if not isinstance(value, str) or not (match := _DURATION.fullmatch(value)):
         return value
     total = sum(float(n) * _UNITS[u] for n, u in re.findall(r"([\d.]+)([smhd])", match[2]))

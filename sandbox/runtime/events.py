@@ -102,7 +102,7 @@ class Events:
 
     def _request(self, operation: str, call: Call, moment: Callable[[Trigger], str | None]) -> None:
         for event in list(self.events):
-            if moment(event.trigger) in (operation, ANY) and _matches(event.trigger, call):
+            if moment(event.trigger) in (operation, ANY) and call.matches(event.trigger.path, event.trigger.caller):
                 event.seen += 1
                 if event.trigger.nth in ("every", event.seen):
                     self._happen(event)
@@ -119,10 +119,3 @@ class Events:
         event.happened += 1
         self.log.append(f"{self.clock.now():%H:%M:%S} {event}")
         event.act()
-
-
-def _matches(trigger: Trigger, call: Call) -> bool:
-    caller = (call.caller.name, call.caller.object_id) if call.caller else ()
-    return (trigger.path is None or trigger.path.lower() in call.path.lower()) and (
-        trigger.caller is None or trigger.caller in caller
-    )

@@ -71,13 +71,11 @@ class Faults:
         return None
 
     def _holds(self, index: int, when: When, call: Call, nth: int, page: int) -> bool:
-        caller = (call.caller.name, call.caller.object_id) if call.caller else ()
         return (
             (when.nth is None or nth in when.nth)
             and (when.times is None or self.met.count(index) < when.times)
             and (when.page is None or page == when.page)
-            and (when.path is None or when.path in call.path)
-            and (when.caller is None or when.caller in caller)
+            and call.matches(when.path, when.caller)
         )
 
     @property

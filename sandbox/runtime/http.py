@@ -50,6 +50,11 @@ class Call:
             raise ServiceError(401)
         return self.caller
 
+    def matches(self, path: str | None, caller: str | None) -> bool:
+        """Whether its path contains this text, and its caller has this name or object id; None is any."""
+        who = (self.caller.name, self.caller.object_id) if self.caller else ()
+        return (path is None or path.lower() in self.path.lower()) and (caller is None or caller in who)
+
     @cached_property
     def json(self) -> Any:
         """The body as JSON.

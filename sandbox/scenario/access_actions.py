@@ -1,10 +1,11 @@
 """Other people's changes of access and governance while a program runs."""
 
-from typing import Any, Literal
+from typing import Any
 
+from sandbox.azure.governance import Lock, State
 from sandbox.azure.tenant import AccessPolicy, Vault
 from sandbox.scenario.builder import Builder
-from sandbox.scenario.governance import DenyAssignmentScript, LockScript, PolicyAssignmentScript
+from sandbox.scenario.governance import DenyAssignmentScript, PolicyAssignmentScript
 from sandbox.scenario.tenant import AssignmentScript, PolicyScript, Script
 
 
@@ -103,7 +104,7 @@ class ChangeRole(RemoveRole):
 # --- from above -------------------------------------------------------------------------------------------------------
 
 
-class AddLock(LockScript, Action):
+class AddLock(Lock, Action):
     """Put a lock on something, as in the scenario's `locks`."""
 
     def _change(self, builder: Builder) -> None:
@@ -146,7 +147,7 @@ class ChangeSubscription(Action):
     """Disable a subscription, or enable it again."""
 
     name: str = "contoso-ml"
-    state: Literal["Enabled", "Warned", "PastDue", "Disabled"]
+    state: State
 
     def _change(self, builder: Builder) -> None:
         for subscription in builder.tenant.subscriptions.values():

@@ -16,10 +16,8 @@ from sandbox.azure.tenant import AccessPolicy, Account, FunctionApp, Principal, 
 from sandbox.scenario.governance import (
     DenyAssignmentScript,
     GroupScript,
-    LockScript,
     ManagementGroupScript,
     PolicyAssignmentScript,
-    SubscriptionScript,
 )
 from sandbox.scenario.tenant import (
     AccountScript,
@@ -48,7 +46,7 @@ class Builder:
     # --- words ------------------------------------------------------------------------------------------------------
 
     def principal_id(self, name: str) -> str:
-        """The object id of a principal of the scenario; any other text is taken for an object id."""
+        """The object id of a principal of the scenario; any other text is an object id."""
         known = {p.alias: p.object_id for p in self.tenant.principals.values()}
         return known.get(name) or self._ids.get(name, name)
 
@@ -256,10 +254,10 @@ class Builder:
 
     # --- from above -------------------------------------------------------------------------------------------------
 
-    def add_subscription(self, script: SubscriptionScript) -> None:
+    def add_subscription(self, script: Subscription) -> None:
         """A subscription, below its management group."""
         tenant = self.tenant
-        made = _made(Subscription, script, id=script.id.lower(), tenant_id=script.tenant_id or tenant.tenant_id)
+        made = script.model_copy(update={"id": script.id.lower(), "tenant_id": script.tenant_id or tenant.tenant_id})
         tenant.subscriptions[made.id] = made
         tenant.rbac.above[made.scope.lower()] = self._above(script.management_group)
 
@@ -288,9 +286,9 @@ class Builder:
                 return
         raise ValueError(f"this scenario has no subscription {script.subscription!r}")
 
-    def add_lock(self, script: LockScript) -> None:
+    def add_lock(self, script: Lock) -> None:
         """A lock."""
-        self.tenant.locks.append(_made(Lock, script, scope=self.scope(script.scope)))
+        self.tenant.locks.append(script.model_copy(update={"scope": self.scope(script.scope)}))
 
     def assign_policy(self, script: PolicyAssignmentScript) -> None:
         """An assigned policy; one of the same name is replaced."""

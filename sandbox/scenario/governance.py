@@ -1,4 +1,4 @@
-"""A scenario's governance: subscriptions, management groups, locks, policies, deny assignments."""
+"""A scenario's governance: groups, management groups, policies, deny assignments."""
 
 from typing import Any, Literal, Self
 
@@ -6,21 +6,6 @@ from pydantic import Field, model_validator
 
 from sandbox.azure.policy import BUILT_IN, rule
 from sandbox.scenario.tenant import Script
-
-
-class SubscriptionScript(Script):
-    """A subscription. `tenant_id`: another tenant's, whose tokens it takes; with `delegated` also those of this tenant, but no
-    role has data actions there (Azure Lighthouse).
-    """
-
-    id: str = "5b1f6d1c-0000-4000-8000-0000000000aa"
-    name: str = "contoso-ml"
-    state: Literal["Enabled", "Warned", "PastDue", "Disabled", "Deleted"] = "Enabled"
-    management_group: str | None = None
-    tenant_id: str | None = None
-    assignment_limit: int = 4000
-    unregistered: list[str] = Field(default_factory=list)
-    delegated: bool = False
 
 
 class GroupScript(Script):
@@ -35,15 +20,6 @@ class ManagementGroupScript(Script):
 
     name: str
     parent: str | None = None
-
-
-class LockScript(Script):
-    """A management lock on a subscription, a group or a resource."""
-
-    name: str
-    scope: str = "subscription"
-    level: Literal["ReadOnly", "CanNotDelete"]
-    notes: str = ""
 
 
 class PolicyAssignmentScript(Script):

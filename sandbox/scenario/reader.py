@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
+from sandbox.azure.governance import Lock, Subscription
 from sandbox.azure.openai.service import OpenAIAccount
 from sandbox.azure.roles import ROLE_IDS
 from sandbox.azure.tenant import CLOUDS, CloudNames, SignIn, Tenant, Transitions
@@ -19,10 +20,8 @@ from sandbox.scenario.events import EventScript
 from sandbox.scenario.governance import (
     DenyAssignmentScript,
     GroupScript,
-    LockScript,
     ManagementGroupScript,
     PolicyAssignmentScript,
-    SubscriptionScript,
 )
 from sandbox.scenario.tenant import (
     AccountScript,
@@ -54,14 +53,14 @@ class Scenario(Script):
     cloud: Literal["public", "us government", "china"] = "public"
     tenant_id: str = "72f988bf-0000-4000-8000-0000000000bb"
     management_groups: list[ManagementGroupScript] = Field(default_factory=list)
-    subscription: SubscriptionScript = SubscriptionScript()
-    subscriptions: list[SubscriptionScript] = Field(default_factory=list)
+    subscription: Subscription = Subscription()
+    subscriptions: list[Subscription] = Field(default_factory=list)
     """All subscriptions except the first."""
     groups: list[str | GroupScript] = Field(default=["rg-ml"])
     principals: list[PrincipalScript] = Field(default_factory=list)
     roles: list[RoleScript] = Field(default_factory=list)
     assignments: list[AssignmentScript] = Field(default_factory=list)
-    locks: list[LockScript] = Field(default_factory=list)
+    locks: list[Lock] = Field(default_factory=list)
     policies: list[PolicyAssignmentScript] = Field(default_factory=list)
     deny_assignments: list[DenyAssignmentScript] = Field(default_factory=list)
     pim: bool = True

@@ -43,9 +43,9 @@ class OrganizationScript(Script):
 class RunScript(Script):
     """A run that exists at the start: `config` as people see it, `history` as rows, `age` in virtual seconds.
 
-    `raw_config` adds entries as they are stored, as an old SDK or a script left them: one that is no object makes the
-    run impossible to open for the SDK, and so does each of `null_fields`. Without `sdk_mark` the SDK takes the run for
-    one that does not exist. `moved_from` is the project where the run was before, `deleted` puts it into the trash.
+    `raw_config` adds entries as they are stored, as an old SDK or a script left them: one that is not an object makes
+    the run impossible to open for the SDK, and so does each of `null_fields`. Without `sdk_mark` the SDK takes the run
+    for one that does not exist. `moved_from` is the project where the run was before, `deleted` puts it into the trash.
     """
 
     entity: str
@@ -139,7 +139,7 @@ def _add_run(store: Store, script: RunScript) -> None:
     match script.state:
         case RunState.CRASHED:
             run.heartbeat_at = now - SILENCE - 1
-        case RunState.RUNNING | RunState.PREEMPTING:
+        case RunState.RUNNING:
             run.phase = script.state
         case _:
             run.phase = script.state

@@ -19,14 +19,11 @@ from sandbox.wandb.options import ServerOptions
 from sandbox.wandb.rules import check_run_tags, check_summary, invalid
 from sandbox.wandb.users import User
 
-# After so many seconds without a file stream post a running run is crashed (wandb PR 12500), a preempting one preempted
-# (W&B docs, "Resume preemptible Sweeps runs").
+# After so many seconds without a file stream post a running run is crashed (wandb PR 12500).
 SILENCE = 5 * 60.0
 _SCREEN = 10_000  # lines by which the console's output may be ahead
 
 HISTORY = "wandb-history.jsonl"
-SUMMARY = "wandb-summary.json"
-EVENTS = "wandb-events.jsonl"
 OUTPUT = "output.log"
 
 
@@ -39,11 +36,7 @@ class RunState(StrEnum):
     FAILED = "failed"
     CRASHED = "crashed"
     KILLED = "killed"
-    PREEMPTING = "preempting"
-    PREEMPTED = "preempted"
 
-
-SILENT = {RunState.RUNNING: RunState.CRASHED, RunState.PREEMPTING: RunState.PREEMPTED}
 
 # Fields that a broken run serves as null. The SDK cannot open a run that lacks one of them (wandb, processresponse.go).
 Nullable = Literal["summaryMetrics", "historyTail", "eventsTail", "historyLineCount", "eventsLineCount", "logLineCount"]
@@ -65,7 +58,6 @@ class FileStreamPost(BaseModel):
 
     files: dict[Literal["wandb-history.jsonl", "wandb-events.jsonl", "wandb-summary.json", "output.log"], Chunk] = {}
     uploaded: list[str] | None = None
-    preempting: bool | None = None
     complete: bool | None = None
     exitcode: int | None = None
 
@@ -174,9 +166,9 @@ class Run:
 
     def state(self, now: float) -> RunState:
         """The state as W&B shows it at a time."""
-        if now - max(self.heartbeat_at, self.opened_at) <= SILENCE or self.phase not in SILENT:
+        if now - max(self.heartbeat_at, self.opened_at) <= SILENCE or self.phase is not RunState.RUNNING:
             return self.phase
-        return RunState.KILLED if self.stop_requested else SILENT[self.phase]
+        return RunState.KILLED if self.stop_requested else RunState.CRASHED
 
     # What a client reads
 
@@ -245,8 +237,7 @@ class Run:
 
     def start(self, now: float) -> None:
         """Open the run, new or again. Only file stream posts move the heartbeat (wandb PR 12500)."""
-        if self.state(now) is not RunState.PREEMPTING:  # when W&B takes `preempting` back is UNVERIFIED
-            self.phase, self.exit_code, self.stop_requested = RunState.RUNNING, None, False
+        self.phase, self.exit_code, self.stop_requested = RunState.RUNNING, None, False
         self.opened_at = now
 
     def add_rows(self, rows: Iterable[dict[str, Any]]) -> None:
@@ -284,14 +275,11 @@ class Run:
         self.history_lines[begin : self._end] = chunk.content
 
     def _next_phase(self, post: FileStreamPost) -> RunState:
-        preempting = bool(post.preempting) or self.phase is RunState.PREEMPTING
-        if post.complete and self.stop_requested:
+        if not post.complete:
+            return RunState.RUNNING
+        if self.stop_requested:
             return RunState.KILLED
-        if post.complete and post.exitcode:
-            return RunState.PREEMPTED if preempting else RunState.FAILED
-        if post.complete:
-            return RunState.FINISHED
-        return RunState.PREEMPTING if preempting else RunState.RUNNING
+        return RunState.FAILED if post.exitcode else RunState.FINISHED
 
 
 def _write(lines: list[str], chunk: Chunk, name: str) -> None:

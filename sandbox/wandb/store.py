@@ -1,7 +1,7 @@
 """The state of W&B: users, entities, projects, runs and artifacts, without any protocol.
 
 Tests, pages and the demo read it. Its methods also play what people do in the W&B app: `delete_run`, `restore_run`,
-`move_run`, `revoke`, `set_role`; a run's name, notes, tags and config are edited on the run.
+`move_run`, `revoke`; a run's name, notes, tags and config are edited on the run.
 """
 
 import base64

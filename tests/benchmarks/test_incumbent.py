@@ -8,8 +8,8 @@ import pytest
 from wandb.sdk.lib import wbauth
 
 from benchmarks.caller import perform
+from benchmarks.checks import SyncedWorld
 from benchmarks.rows import KEY, ROWS, Row
-from benchmarks.truth import Truth
 from sandbox.wandb.runs import Run
 from tests.conftest import Load, start_wandb_core
 from tests.conftest import Run as Command
@@ -18,10 +18,10 @@ PLAIN = next(row for row in ROWS if row.name == "results as plain CSV")
 
 
 @pytest.fixture
-def ours(load: Load, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[Row], Truth]:
+def ours(load: Load, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[Row], SyncedWorld]:
     """Runs our side of a row in this process."""
 
-    def ours(row: Row) -> Truth:
+    def ours(row: Row) -> SyncedWorld:
         cloud = load(row.scenario)
         start_wandb_core()
         environment = {"WANDB_API_KEY": KEY, "WANDB_SILENT": "true"}
@@ -30,7 +30,7 @@ def ours(load: Load, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callabl
         monkeypatch.chdir(tmp_path)  # where a run of the user's own has its files
         wbauth.unauthenticate_session()
         perform("ours", row.plan)
-        return Truth(cloud.world)
+        return SyncedWorld(cloud.world)
 
     return ours
 
@@ -40,14 +40,14 @@ def ours(load: Load, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callabl
     [pytest.param(row, marks=() if number % 6 == 0 else pytest.mark.slow) for number, row in enumerate(ROWS)],
     ids=lambda row: row.name,
 )
-def test_ours_is_right(row: Row, ours: Callable[[Row], Truth]) -> None:
+def test_ours_is_right(row: Row, ours: Callable[[Row], SyncedWorld]) -> None:
     assert row.wrong(ours(row)) == []
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 def test_without_a_sync_every_row_is_wrong(row: Row, load: Load) -> None:
     """No row passes because there is nothing to compare."""
-    assert row.wrong(Truth(load(row.scenario).world))
+    assert row.wrong(SyncedWorld(load(row.scenario).world))
 
 
 def _repeat_a_step(run: Run) -> None:
@@ -63,11 +63,11 @@ def _reopen(run: Run) -> None:
 
 
 @pytest.mark.parametrize("mangle", [_repeat_a_step, _change_a_value, _reopen])
-def test_a_mangled_run_is_noticed(ours: Callable[[Row], Truth], mangle: Callable[[Run], None]) -> None:
-    truth = ours(PLAIN)
-    assert truth.faithful() == []
-    mangle(truth.runs[0])
-    assert len(truth.faithful()) == 1
+def test_a_mangled_run_is_noticed(ours: Callable[[Row], SyncedWorld], mangle: Callable[[Run], None]) -> None:
+    synced = ours(PLAIN)
+    assert synced.faithful() == []
+    mangle(synced.runs[0])
+    assert len(synced.faithful()) == 1
 
 
 def test_a_wrong_row_is_exit_status_1(run: Command) -> None:

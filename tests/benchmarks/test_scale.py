@@ -32,7 +32,7 @@ def test_a_backfill_mirrors_every_job_and_takes_running_jobs_first(figures: Figu
     assert sorted(backfill.waited) == [0]
 
 
-def test_jobs_that_always_fail_keep_no_good_job_waiting_and_are_not_enqueued_at_every_tick() -> None:
+def test_jobs_that_always_fail_delay_no_other_job_and_are_not_enqueued_at_every_tick() -> None:
     backfill = measured(2, 4, 4, running=1, instances=1, failing=2).backfill
     assert (list(backfill.missing), backfill.poison) == ([], 0)
     assert backfill.results["failed"] >= 2

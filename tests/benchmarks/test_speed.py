@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from benchmarks.incumbent import INCUMBENT, OURS
-from benchmarks.measure import Taken
+from benchmarks.measure import Usage
 from benchmarks.speed import AZURE_REQUESTS, WANDB_REQUESTS, Bench, Figures, Idle, Sync, measured, targets, verdict
 from sandbox.cloud import Cloud
 
@@ -22,14 +22,14 @@ def test_the_benchmark_measures_a_sync_and_an_idle_tick(cloud: Cloud) -> None:
 
 
 def _figures(**changed: float) -> Figures:
-    """Figures that reach every target narrowly, compared with `THEIRS`, but for these changes."""
+    """Figures that reach every target narrowly, compared with `THEIRS`, except for these changes."""
     given = {"many": 10.0, "one": 1.6, "tick": 0.1, "process": 1.2, "start": 0.4, "wandb": 495, "azure": 60, "mib": 49}
     given |= changed
     counts = {
         "wandb": {"UpsertBucket": int(given["wandb"])},
         "openai": {"FineTuning_GetEvents": 99, "Files_Get": int(given["azure"])},
     }
-    many, one = (Sync(Taken(given["mib"]), Taken(given["mib"]), given[name], counts, []) for name in ("many", "one"))
+    many, one = (Sync(Usage(given["mib"]), Usage(given["mib"]), given[name], counts, []) for name in ("many", "one"))
     idle = Idle(given["process"], given["tick"], given["tick"], counts)
     return Figures({10: many, 1: one}, idle, {"check": given["start"]})
 

@@ -25,6 +25,8 @@ FOLDERS = (
 
 def main(repository: str = REPOSITORY, commit: str = COMMIT, folder: Path = FOLDER) -> int:
     """Check out the folders, or say what failed; returns git's exit status."""
+    if Path(repository).is_dir():
+        repository = str(Path(repository).absolute())  # git runs in another folder
     folder.mkdir(parents=True, exist_ok=True)
     for arguments in (
         ["init", "--quiet"],
@@ -33,15 +35,27 @@ def main(repository: str = REPOSITORY, commit: str = COMMIT, folder: Path = FOLD
         ["fetch", "--quiet", "--depth", "1", "--filter", "blob:none", "origin", commit],
         ["checkout", "--quiet", commit],
     ):
-        done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True)
-        if done.returncode:
+        status, why = _git(arguments, folder)
+        if status:
             sys.stderr.write(
-                f"git {arguments[0]} failed: {done.stderr.strip()}\n"
-                f"The descriptions come from {repository}. Set AZURE_SPECS_REPOSITORY to a mirror or a local clone.\n"
+                f"git {arguments[0]} failed: {why}\n"
+                f"The descriptions are those of commit {commit} of {repository}.\n"
+                "AZURE_SPECS_REPOSITORY names another source: a mirror or a local clone that has this commit.\n"
             )
-            return done.returncode
+            return status
     sys.stdout.write(f"{commit[:10]} of {repository} is in {folder}\n")
     return 0
+
+
+def _git(arguments: list[str], folder: Path) -> tuple[int, str]:
+    """Return the exit status and what git says. It asks for no password, and gives up when nothing arrives for a minute."""
+    limits = ("-c", "http.lowSpeedLimit=1", "-c", "http.lowSpeedTime=60")
+    environment = os.environ | {"GIT_TERMINAL_PROMPT": "0"}
+    try:
+        done = subprocess.run(["git", *limits, *arguments], cwd=folder, env=environment, capture_output=True, text=True)
+    except FileNotFoundError:
+        return 1, "git is not installed"
+    return done.returncode, done.stderr.strip()
 
 
 if __name__ == "__main__":

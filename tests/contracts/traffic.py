@@ -40,7 +40,7 @@ class Traffic:
     _read: dict[Path, int] = field(default_factory=dict)
 
     def findings(self, wrong: str = "") -> list[str]:
-        """What is wrong with what has come since the last time, but for what is wrong on purpose (MALFORMED)."""
+        """Problems of the traffic since the last call, except those that are intended (MALFORMED)."""
         return sorted({finding for line in self._new() for finding in self._judged(line, wrong)})
 
     def _judged(self, line: Line, wrong: str) -> list[str]:

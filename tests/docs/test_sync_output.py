@@ -2,6 +2,10 @@
 
 import json
 import re
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -106,6 +110,22 @@ def test_every_document_matches_the_page(world: Callable[..., Cloud], run: Run, 
     assert tuple(sorted(job["result"] for job in document.get("jobs", []))) == sync.results
 
 
+def test_after_ctrl_c_the_document_has_the_state_of_every_job(world: Callable[..., Cloud]) -> None:
+    """The job in training was first, the one in progress is left as it is, and the last was not started."""
+    cloud = world({"op": "FineTuning_GetEvents", "when": {"path": OTHER_JOB}, "do": {"delay": 5.0}})
+    environment = cloud.environment() | SETTINGS | {"SYNC_CONCURRENCY": "1"}
+    command = [sys.executable, "-m", "function_app", "sync", "-o", "json"]
+    with subprocess.Popen(command, env=environment, cwd=ROOT, stdout=subprocess.PIPE) as process:
+        while cloud.world.faults.unmet and process.poll() is None:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate()
+    document = json.loads(output)
+    assert (process.returncode, document["ok"], document["interrupted"]) == (130, False, True)
+    assert problems(document) == []
+    assert sorted(job["result"] for job in document["jobs"]) == ["pending", "pending", "synced"]
+
+
 def test_the_schema_refuses_unknown_fields() -> None:
     Draft202012Validator.check_schema(SCHEMA)
     good = EXAMPLES[0]
@@ -133,6 +153,6 @@ def test_the_tables_have_exactly_the_values_of_schema_and_code() -> None:
     )
     codes = definitions["failure"]["properties"]["error"]["properties"]["code"]["enum"]
     assert first_cells(failed, "code") == codes
-    assert set(codes) == {sync.code for sync in DOCUMENTS.values()} - {""}
+    assert set(codes) == {sync.code for sync in DOCUMENTS.values()} - {""} | {"interrupted"}
     statuses = {str(sync.status) for sync in DOCUMENTS.values()} | {"130"}
     assert set(first_cells(section("Exit statuses"), "status")) == statuses

@@ -15,7 +15,7 @@ from evidence.commands.provisioning import end
 from evidence.crash import points as crash_points
 from evidence.faults import points as fault_points
 from evidence.processes import ROOT
-from evidence.runner import FAILED, Examined, attempt
+from evidence.runner import FAILED, CaseResult, attempt
 from evidence.stage import Point, Stage
 
 WORLD: dict[str, Any] = {
@@ -54,7 +54,7 @@ def test_a_command_that_writes_twice_fails_after_its_write_and_the_failure_can_b
     assert before == "same end"
     assert after.startswith(FAILED + "the final state is another one")
     assert "vaults.kv-ml.secrets.wandb-api-key.versions.1" in after
-    examined = Examined("crash", case, list(zip(points, (before, after), strict=True)))
+    examined = CaseResult("crash", case, list(zip(points, (before, after), strict=True)))
     again = "python -m evidence crash --command setup --kind careless --at 'SetSecret#1' --when after"
     assert f"    repeat it: {again}" in examined.lines()
     assert examined.document()["good"] == 1

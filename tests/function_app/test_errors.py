@@ -5,10 +5,6 @@ from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 
-from azure.core.exceptions import ServiceRequestError
-from urllib3 import HTTPSConnectionPool
-from urllib3.exceptions import ConnectTimeoutError
-
 from function_app import errors
 
 
@@ -29,11 +25,6 @@ def drawn() -> Iterator[tuple[str, str, str]]:
             above[depth] = found[2]
             if depth:
                 yield found[2], above[depth - 1], found[3] or ""
-
-
-def test_a_connection_that_times_out_is_one_sentence() -> None:
-    timeout = ConnectTimeoutError(HTTPSConnectionPool("kv-ml.vault.azure.net"), "Connection to kv-ml timed out.")
-    assert errors.first_line(ServiceRequestError(timeout, error=timeout)) == "Connection to kv-ml timed out."
 
 
 def test_the_drawn_error_tree_matches_the_classes() -> None:

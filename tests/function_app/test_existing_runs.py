@@ -1,5 +1,6 @@
 """Runs that were there before: made by WandbLogger, replaced with --overwrite, deleted by people."""
 
+import json
 from typing import Any
 
 import pytest
@@ -162,7 +163,7 @@ def test_after_overwrite_the_new_run_counts_and_an_idle_tick_makes_no_additional
 
 @pytest.mark.parametrize("operation", ["Run", "UpsertBucket"])
 def test_a_mark_that_could_not_be_written_is_written_by_the_next_tick(bench: Bench, operation: str) -> None:
-    """The new run stands already, so that it counts; reading the old one fails, or writing to it."""
+    """The new run exists already, so it counts. Reading the old run fails, or writing to it."""
     bench.world(a_job())
     bench.tick()
     nth = {"Run": [5], "UpsertBucket": [5]}[operation]  # after those that make the two runs
@@ -214,9 +215,13 @@ def test_a_run_that_a_person_made_about_a_job_is_not_the_jobs_run(bench: Bench) 
     assert seen(evaluation) == before
 
 
-def test_overwrite_on_the_command_line_replaces_the_runs_of_the_named_jobs(bench: Bench, run: Command) -> None:
+def test_overwrite_on_the_command_line_requires_named_jobs(bench: Bench, run: Command) -> None:
     bench.world(a_job(), a_job(id=OTHER_JOB))
     bench.tick()
+    refused = run("function_app", "sync", "--overwrite", env=SETTINGS)
+    assert (refused.returncode, "--job" in refused.stderr) == (2, True)
+    shown = run("function_app", "sync", "--overwrite", "--dry-run", "--job", JOB, "-o", "json", env=SETTINGS)
+    assert [job["result"] for job in json.loads(shown.stdout)["jobs"]] == ["pending"]
     done = run("function_app", "sync", "--overwrite", "--job", JOB, "--follow", env=SETTINGS)
     assert done.returncode == 0, done.stderr
     runs = bench.cloud.world.wandb.store.runs(ENTITY, PROJECT)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from provisioning.planning.ownership import entries, mark_of
+from provisioning.planning.ownership import entries, role_record
 from sandbox.azure.rbac import Assignment
 from sandbox.azure.tenant import AccessPolicy, SecretVersion, Tenant, Vault
 
@@ -90,7 +90,7 @@ def _compound(vault: Vault) -> Iterator[Right]:
 
 def ours(assignment: Assignment) -> bool:
     """Whether an assignment says that setup made it."""
-    return mark_of(assignment.description) is not None
+    return role_record(assignment.description) is not None
 
 
 def comparable(policies: Iterable[AccessPolicy]) -> list[tuple[object, ...]]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from benchmarks.truth import Truth
+from benchmarks.checks import SyncedWorld
 from function_app.tracking.wandb.marks import KEY as MARKS
 from sandbox.azure.openai.course import TERMINAL
 from sandbox.azure.openai.jobs import Job
@@ -72,7 +72,7 @@ class Comparison:
 
     def run(self, known: Known) -> Run | None:
         """The run that counts: the job's own, or the last that replaced it."""
-        return Truth(self.world).run(known.job)
+        return SyncedWorld(self.world).run(known.job)
 
     def readable(self, known: Known) -> bool:
         """Whether the results file can be read now, if there is anything in it."""

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
-from benchmarks.truth import Truth
+from benchmarks.checks import SyncedWorld
 from evidence.processes import Processes
 from evidence.refusals import troubles
 from function_app.engine.engine import Engine
@@ -309,7 +309,7 @@ class JobsMachine(RuleBasedStateMachine):
             gate.opened.set()
         running.ended()
         cloud.world.gate = Gate()
-        cloud.clock.advance(QUIET)  # so long another process leaves alone what one without a lease has just written
+        cloud.clock.advance(QUIET)  # another process leaves a run alone for this long after a write without a lease
         self._disturbed()
 
     # --- what must hold ---------------------------------------------------------------------------------------------------
@@ -359,13 +359,13 @@ class JobsMachine(RuleBasedStateMachine):
         self.engine.close()
 
     def _judged(self, look: Comparison) -> None:
-        """Apply the checks of benchmarks/truth.py, to the jobs that they support."""
+        """Apply the checks of benchmarks/checks.py, to the jobs that they support."""
         for known in self.known:
             if known.run_deleted or known.by_itself or not known.job.has_results(self._now):
                 self._store.delete_job(known.id)
         if not self._store.jobs(self._now):
             return
-        judge = Truth(look.world)
+        judge = SyncedWorld(look.world)
         sampled = not all(each.every_step for each in self.known)
         assert [*judge.faithful(sampled=sampled), *judge.explained(), *judge.queryable(), *judge.clean()] == []
 

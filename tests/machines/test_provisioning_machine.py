@@ -164,13 +164,13 @@ class ProvisioningMachine(Portal):
         refused = self._run(session, lambda session: setup.setup(session, yes=True, interactive=False))
         self.bench.ui.after, self.bench.clock.before = lambda step: None, lambda: None
         look()
-        # The operator's own role may be on its way where setup was stopped at the switch.
+        # The operator's own role may not work yet if setup was stopped at the switch.
         later = WAIT if refused else 0.0
         assert self._lost(session, had, Access(self.tenant).now(later)) == set(), "lost in the end"
         return refused
 
     def _lost(self, session: Session, had: frozenset[Right], have: frozenset[Right]) -> set[Right]:
-        """Rights that are gone, but for those whose loss was accepted."""
+        """Rights that are gone, except those whose loss was accepted."""
         accepted = (
             {each["object_id"] for each in session.facts.get("losses", ())} if session.target.accept_loss else set()
         )

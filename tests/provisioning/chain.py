@@ -76,7 +76,7 @@ def put(
 
 
 def _grant(cloud: Cloud, number: int, who: str, role: str, scope: str, *, conditional: bool) -> None:
-    """An assignment that works since long ago; the account's own identity is no principal that a scenario can name."""
+    """An assignment that has worked for a long time. A scenario cannot name the account's own identity as a principal."""
     tenant = cloud.world.tenant
     if who not in {p.alias for p in tenant.principals.values()}:
         return  # an account that has no identity here

@@ -21,7 +21,10 @@ class Terminal:
         ours, theirs = pty.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
         self._fd = ours
-        clean = {"TERM": "xterm", "COLUMNS": ""}  # pytest sets COLUMNS, which counts more than the terminal's own width
+        clean = {
+            "TERM": "xterm",
+            "COLUMNS": "",
+        }  # pytest sets COLUMNS, which takes precedence over the terminal's width
         self._process = subprocess.Popen(
             [sys.executable, "-c", _TAKE_TERMINAL, *argv],
             env=cloud.environment("operator") | clean | dict(env),

@@ -30,7 +30,16 @@ class Watch:
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("90s", 90), ("10m", 600), ("1h", 3600), ("1m30s", 90), ("0", 0), ("1.5m", 90), ("180d", 15552000)],
+    [
+        ("90s", 90),
+        ("10m", 600),
+        ("1h", 3600),
+        ("1m30s", 90),
+        ("0", 0),
+        ("1.5m", 90),
+        ("2 min", 120),
+        ("180d", 15552000),
+    ],
 )
 def test_durations_are_parsed(text: str, seconds: float) -> None:
     assert durations.parse(text) == timedelta(seconds=seconds)
@@ -44,7 +53,7 @@ def test_other_text_is_refused(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "words"),
-    [(0, "0 s"), (0.42, "0.4 s"), (4, "4 s"), (59.7, "1 m"), (100, "1 m 40 s"), (3600, "1 h"), (90000, "1 d 1 h")],
+    [(0, "0 s"), (0.42, "0.4 s"), (4, "4 s"), (59.7, "1 min"), (100, "1 min 40 s"), (3600, "1 h"), (90000, "1 d 1 h")],
 )
 def test_durations_are_formatted(seconds: float, words: str) -> None:
     assert durations.spell(timedelta(seconds=seconds)) == words

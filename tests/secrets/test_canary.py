@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evidence.canary import Searched, Trouble, play
+from evidence.canary import CanaryRun, Trouble, play
 from evidence.commands.canary import CASES, KEY, world
 from evidence.commands.case import Case
 from evidence.leaks import Leaks, Secret
@@ -28,7 +28,7 @@ def stage() -> Iterator[Stage]:
         yield stage
 
 
-def leaky(stage: Stage, how: str) -> Searched:
+def leaky(stage: Stage, how: str) -> CanaryRun:
     case = Case(
         "leaky",
         how,

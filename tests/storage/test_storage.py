@@ -208,7 +208,7 @@ def test_failures_stay_with_the_lease_until_one_attempt_succeeds(
 
 
 def test_a_lease_ends_by_itself_when_its_holder_was_killed(storage: Storage, other: Storage, place: Place) -> None:
-    """The service gives it away after a minute; here it is broken off, which ends the same."""
+    """The service ends it after a minute. Here it is broken, which has the same effect."""
     lock_of(storage).acquire()
     with pytest.raises(TakenError), other.lease(JOB):
         raise AssertionError("two have it")

@@ -179,7 +179,7 @@ def test_setup_finds_everything_in_place_and_teardown_removes_all_that_0_1_added
 
 
 def test_the_template_deploys_alert_rules_under_the_names_of_0_1() -> None:
-    """Otherwise an update would leave rules behind that read lines which are no longer logged."""
+    """Otherwise an update would leave rules that read lines which are no longer logged."""
     text = (ROOT / "infra" / "modules" / "alerts.bicep").read_text()
     assert set(STATE["alert_rules"]) <= set(re.findall(r"^    name: '([\w-]+)'", text, re.MULTILINE))
     assert "alert-${name}" in (ROOT / "infra" / "main.bicep").read_text()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from function_app.data.trust import TRUST
+from function_app.connections import TRUST
 from sandbox.cloud import Cloud
 from tests.conftest import Load, Run
 from tests.provisioning import chain

@@ -25,7 +25,7 @@ LINE = re.compile(r"((?:\S+ )*?)(state=\w+ )?(?=\w+=%)")
 
 
 def formats() -> list[str]:
-    """The format string of every line that is logged, but for those of level debug."""
+    """The format string of every line that is logged, except those of level debug."""
     trees = [ast.parse(path.read_text(encoding="utf-8")) for path in (ROOT / "function_app").rglob("*.py")]
     calls = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call)]
     debug = {id(each.args[0]) for each in calls if isinstance(each.func, ast.Attribute) and each.func.attr == "debug"}
@@ -100,7 +100,7 @@ def test_each_read_of_the_key_logs_its_version_once(host: Host, load: Load) -> N
 
 
 def test_a_job_is_left_before_the_host_would_restart_the_process() -> None:
-    """With time for W&B to take what is on its way, twice."""
+    """This leaves W&B twice the time that it needs for requests in flight."""
     limit = json.loads((ROOT / "host.json").read_text())["functionTimeout"]
     hours, minutes, seconds = map(int, limit.split(":"))
     assert hours * 3600 + minutes * 60 + seconds >= STOP_AFTER + 2 * LIMITS.closing

@@ -79,7 +79,7 @@ def results(invocations: list[Answer]) -> list[str]:
 
 @worker
 def test_only_one_of_two_workers_with_the_same_message_writes(load: Load, start: Start) -> None:
-    """As when a message comes twice, or two ticks asked for one job. The other finds it taken, or done."""
+    """A message may come twice, or two ticks may enqueue one job. The other worker finds the job leased, or finished."""
     cloud = load(WORLD)
     both = [start(azure(cloud), delivered(message(JOB))) for _ in range(2)]
     came_to = sorted(result for each in both for result in results(each.invocations()))
@@ -92,8 +92,9 @@ def test_only_one_of_two_workers_with_the_same_message_writes(load: Load, start:
 def test_the_next_worker_completes_what_a_terminated_one_left(
     load: Load, start: Start, host: Host, number: signal.Signals
 ) -> None:
-    """It goes at once: the Python worker has no drain (it declares no HandlesWorkerTerminateMessage). Its message is there
-    still, its lease ends by itself, and what it wrote stands."""
+    """The worker ends at once: the Python worker does not drain (it declares no HandlesWorkerTerminateMessage). Its
+    message remains, its lease ends by itself, and what it wrote is kept.
+    """
     cloud = load({**WORLD, "faults": [SLOW]})
     first = start(azure(cloud), delivered(message(JOB)))
     wait_for_fault(cloud)

@@ -121,7 +121,7 @@ def test_a_program_in_the_package_stays_executable(tmp_path: Path) -> None:
 
 
 def test_requirements_txt_holds_only_what_the_app_needs() -> None:
-    """And never the worker itself, whose own packages it would replace (Microsoft, Python developer guide)."""
+    """It must not contain the worker itself, whose packages it would replace (Microsoft, Python developer guide)."""
     asked = set(re.findall(r"^([\w.-]+)==", (ROOT / "requirements.txt").read_text(), re.MULTILINE))
     assert {"azure-functions", "wandb", "openai", "protobuf"} <= asked
     assert asked.isdisjoint({"pandas", "numpy", "azure-functions-worker", "grpcio", "pytest", "rich", "starlette"})

@@ -185,7 +185,7 @@ def test_the_host_sees_timer_queue_and_poison_with_their_bindings(host: Host, sp
 
 @worker
 def test_only_the_marker_and_the_package_are_needed_to_load_the_app(host: Host, tmp_path: Path) -> None:
-    """And the marker is never run: this one would stop the app from loading."""
+    """The marker is never run: this one would prevent the app from loading."""
     (tmp_path / "app").mkdir()
     (tmp_path / "app" / "function_app.py").write_text("raise RuntimeError('the marker was run')\n")
     shutil.copytree(ROOT / "function_app", tmp_path / "app" / "function_app")

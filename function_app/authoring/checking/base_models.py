@@ -52,7 +52,8 @@ BASE_MODELS: Mapping[Service, Mapping[str, BaseModel]] = {
 
 
 _OPEN_WEIGHT = ("ministral-", "qwen", "llama-", "gpt-oss-", "muse-")
-"""How the names of open-weight models begin that Foundry trains; which methods the newer ones take is not listed."""
+"""Prefixes of the names of open-weight models that Foundry trains. No page lists which methods the newer ones support.
+"""
 
 
 def is_open_weight(name: str) -> bool:

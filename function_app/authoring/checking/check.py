@@ -313,7 +313,7 @@ def _check_whole(path: Path, checked: Checked) -> None:
     elif checked.format is Format.COMPLETION:
         checked.add(
             "completion-format",
-            "has prompts and completions, which no model supports any more: convert them to chats",
+            "has prompts and completions, which no current model supports: convert them to chats",
         )
     _check_numbers(checked)
     if question.model:

@@ -76,7 +76,7 @@ def of_another_trainer(head: bytes) -> str | None:
 
 
 def _is_mostly_objects(text: str) -> bool:
-    """Return whether most lines after the first are JSON objects, so that only the others are wrong."""
+    """Return whether most lines after the first are JSON objects, so only the others are wrong."""
     others = [line for line in text.split("\n")[1:] if line.strip()]
     return sum(_is_json(line, dict) for line in others) * 2 > len(others)
 

@@ -257,7 +257,10 @@ def _content(message: _Message, role: str, here: str) -> _Broken:
             yield "empty", f"{here} is empty"
         refusals = sum(_kind(part) == "refusal" for part in content)
         if refusals and (role != "assistant" or len(content) > 1):
-            yield "refusal-part", f"{here} has a refusal beside other parts, or from another role than the assistant"
+            yield (
+                "refusal-part",
+                f"{here} has a refusal together with other parts, or from another role than the assistant",
+            )
 
 
 def _part(part: Mapping[str, Any], role: str, here: str) -> _Broken:

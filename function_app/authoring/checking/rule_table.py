@@ -137,7 +137,7 @@ _FILE_RULES = (
     ),
     Rule(
         "completion-format",
-        "Examples are chats: no model can be trained on prompts and completions any more.",
+        "Examples are chats: no current model can be trained on prompts and completions.",
         _refuses(_P, "Deprecations: babbage-002 and davinci-002 ended on 2026-09-28"),
         _refuses(_P, "Models that support fine-tuning"),
     ),

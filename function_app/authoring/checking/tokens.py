@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from function_app.data.training.formats import SPECS, Format
-from function_app.errors import SyncError
+from function_app.errors import SyncError, first_line
+from function_app.text import duration
 
 TOKENS_PER_MESSAGE = 3
 TOKENS_PER_EXAMPLE = 3
@@ -40,7 +41,9 @@ class TokenizerError(SyncError):
     """tiktoken or its vocabulary is not available."""
 
 
-def counting(model: str | None, *, load: Callable[[str], Any] | None = None, patience: float = _PATIENCE) -> Tokenizer:
+def exact_tokenizer(
+    model: str | None, *, load: Callable[[str], Any] | None = None, patience: float = _PATIENCE
+) -> Tokenizer:
     """Return a tokenizer with the model's vocabulary, or with the newest one for an unknown model or none.
 
     The vocabulary is a file of some megabytes that tiktoken fetches from OpenAI once and keeps in TIKTOKEN_CACHE_DIR.
@@ -80,16 +83,16 @@ def tokenizer_for(choice: str, model: str | None) -> Tokenizer:
         TokenizerError: tiktoken was chosen and cannot be used.
     """
     if choice == "estimate":
-        return estimating()
+        return estimating_tokenizer()
     try:
-        return counting(model)
+        return exact_tokenizer(model)
     except TokenizerError as error:
         if choice == "tiktoken":
             raise
-        return estimating(error.message.rstrip("."))
+        return estimating_tokenizer(error.message.rstrip("."))
 
 
-def estimating(note: str = "") -> Tokenizer:
+def estimating_tokenizer(note: str = "") -> Tokenizer:
     """Return a tokenizer that counts one token for four bytes of UTF-8.
 
     Compared with o200k_base it is within a quarter for prose, too high for Cyrillic, and too low for code.
@@ -162,7 +165,7 @@ def _within(seconds: float, load: Callable[[], Any]) -> Any:
     thread.join(seconds)
     if answer:
         return answer[0]
-    why = f"({type(failure[0]).__name__})" if failure else f"within {seconds:g} seconds"
+    why = f"({first_line(failure[0])})" if failure else f"within {duration(seconds)}"
     raise TokenizerError(
         f"tiktoken's vocabulary could not be fetched from the internet {why}.",
         "It is needed once: allow the connection, or set TIKTOKEN_CACHE_DIR to a folder that already contains it.",

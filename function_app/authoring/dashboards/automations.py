@@ -1,8 +1,8 @@
 """W&B automations that tell a team's Slack channel when a job's run fails or finishes. Opt-in: `dashboard --automations`.
 
-W&B offers run-state automations by plan and role, and decides itself: nothing is guessed here, and its sentence is passed on. A
-pause cannot trigger one, so the app's alerts stay. That W&B accepts these automations is UNVERIFIED: they have the form
-that wandb 0.31 builds, but none has been created on W&B's servers.
+Whether run-state automations are available depends on the W&B plan and the user's role. W&B decides that, and its
+refusal is passed on. A pause cannot trigger an automation, so the app's alerts remain. That W&B accepts these
+automations is UNVERIFIED: they have the form that wandb 0.31 builds, but none has been created on W&B's servers.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from function_app.tracking.wandb.api import WandbApi
 from function_app.tracking.wandb.core.internals import automation_input
 
 _MARK = "Made by azure-openai-wandb."
-"""In the description of an automation of ours."""
+"""Part of the description of every automation that we create."""
 
 _ASK = """
 query Automations($entity: String!, $project: String!) {

@@ -1,6 +1,6 @@
 """Save the dashboard of fine-tuning runs as a saved view of a W&B project. Saving again updates the same view.
 
-wandb-workspaces gives every new view a random name, so that saving again would create another view. Here the name is derived
+wandb-workspaces gives every new view a random name, so saving again would create another view. Here the name is derived
 from the project, so that everybody who saves the dashboard finds the existing view. W&B documents that links to a saved view
 work for other users. It is UNVERIFIED that other users also find the view by its name.
 """

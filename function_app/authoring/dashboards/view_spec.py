@@ -19,7 +19,7 @@ _SPACE = re.compile(r"[ \t\r\n]*")
 
 
 class UnknownSpecError(ValueError):
-    """The text is not a view with sections, or of a version that is not known."""
+    """The text is not a view with sections, or the view has an unknown version."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def _sections(spec: str) -> _Value:
         at = _skip(spec, 0)
         found = _Value(at, len(spec), None)
         if "version" in dict(_entries(spec, at)):  # unknown to wandb-workspaces 0.4.13
-            raise UnknownSpecError("the view has a version that is not known")
+            raise UnknownSpecError("the view has an unknown version")
         for key in _SECTIONS:
             found = dict(_entries(spec, found.begin))[key]
     except (ValueError, KeyError, IndexError, RecursionError) as error:

@@ -14,14 +14,17 @@ _GROUNDS: tuple[tuple[str, bool], ...] = (
     ("full_valid_reward_mean", False),
     ("valid_reward_mean", False),
 )
-"""The metrics that models are compared by, in order, and whether lower is better. Rewards of training are none: samples
-without a grade count as -1 in them (recorded). Metrics of DPO jobs are UNVERIFIED: the same ones are tried."""
+"""The metrics that models are compared by, in order, and whether lower is better. Training rewards are not among them,
+because a sample without a grade counts as -1 (recorded). Metrics of DPO jobs are UNVERIFIED: the same ones are tried.
+"""
 
 _WORSE_LOSS = 1.2
-"""The last loss divided by the best from which it is clearly worse (Microsoft's fine-tuning skill, check_training.py)."""
+"""The last loss is clearly worse if it is more than the best one times this factor (Microsoft's fine-tuning skill,
+check_training.py).
+"""
 
 _WORSE_REWARD = 0.1
-"""The share of the best reward by which the last has to be lower to be clearly worse. Our own choice."""
+"""The last reward is clearly worse if it is lower than the best one by this share of it. Our own choice."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ class Best:
 
     @property
     def text(self) -> str:
-        """What people read: which model, by which metric, and a note where the last is clearly worse."""
+        """Describe the best model and its metric, with a note if the last model is clearly worse."""
         best = f"best model: step {self.step} by {self.metric} {self.value:.4g}"
         if not self.overfitted:
             return best
@@ -87,7 +90,7 @@ def better_step(best: Best, curve: Mapping[str, Mapping[str, float]]) -> int | N
 
 
 def best_checkpoint(checkpoints: Sequence[Checkpoint]) -> Best | None:
-    """Return the best of the models that exist; None where nothing tells.
+    """Return the best of the models that exist; None if no metric compares them.
 
     All are compared by one metric: the first that two or more of them have, or the only one has.
     """

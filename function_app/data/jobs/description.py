@@ -82,10 +82,11 @@ def config_changes(have: Mapping[str, Any], want: Mapping[str, Any], *, adopted:
 
 
 def summary_of(job: Job, log: JobLog, now: float, prices: tuple[Price, ...] = ()) -> dict[str, Any]:
-    """Return how the job goes and ended, for the columns of the runs table (`job_log.summary_of_log`, `prices.cost_of`).
+    """Return the progress and the result of the job, for the columns of the runs table (`job_log.summary_of_log`,
+    `prices.cost_of`).
 
-    Without a value are only what was estimated before and is not any more. What is not known is absent, and what an earlier
-    tick wrote of it stays.
+    Values that are unknown are absent, so what an earlier tick wrote stays. Only an estimate that no longer applies is
+    None.
     """
     summary: dict[str, Any] = {
         "status": job.status,

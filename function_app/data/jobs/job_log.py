@@ -1,7 +1,8 @@
 """What a job's log says about its times, its progress and its billing. Pure.
 
 The service gives a job's `finished_at`, but moves it by days or weeks when a file of the job is deleted (recorded on Azure). So
-times come from the log. `trained_tokens` is not what is billed (recorded: 6720 trained, 5000 billed), so billing does, too.
+times come from the log. `trained_tokens` is not what is billed (recorded: 6720 trained, 5000 billed), so the billed
+amount comes from the log, too.
 """
 
 import re
@@ -28,7 +29,7 @@ class JobLog:
 
     Attributes:
         started: when training began.
-        ended: when the job ended: of a job that succeeded, its message, of another one, its last event.
+        ended: when the job ended: the time of its success message, or of the last event if it did not succeed.
         billed_tokens: training tokens that are billed.
         billed_hours: training hours that are billed, of reinforcement jobs.
         total_steps: how many steps the job has or will have.

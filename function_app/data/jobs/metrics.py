@@ -16,7 +16,7 @@ from function_app.text import one_line
 STEP = "step"
 TIMESTAMP = "timestamp"
 PROGRESS = "total_steps"
-"""Of events: how many steps the job will have. It says how far training is, and is no metric."""
+"""A field of events: the number of steps that the job will have. It shows progress and is not a metric."""
 
 GRADERS = "graders"
 RESERVED = frozenset(
@@ -25,7 +25,7 @@ RESERVED = frozenset(
     | {"cost", "estimated_cost", "best_model", "best_step", "best_metric", "best_value", "better_step", "overfitting"}
     | {"train_data", "valid_data"}
 )
-"""Names of our own in a run's summary. A column with such a name is a metric with `metric_` before it."""
+"""Our own names in a run's summary. A column with such a name is logged with the prefix `metric_`."""
 
 _NO_METRICS = frozenset({PROGRESS, TIMESTAMP})
 _LONGEST_NAME = 300
@@ -34,7 +34,7 @@ _REPEATED = frozenset({"errors", "timing"})
 """The groups whose name the results file writes a second time, after the grader (recorded: v5_py90_training_metrics.csv)."""
 
 _VALIDATION = re.compile(r"^(full_)?validation_")
-_USAGES = re.compile(r"^usages/")  # so in checkpoints, `usage/` in results files (recorded)
+_USAGES = re.compile(r"^usages/")  # the name in checkpoints; `usage/` in results files (recorded)
 _EVALUATION = re.compile(r"(?:full_)?valid_")
 _NEVER_NEGATIVE = re.compile(
     r"^timing/|loss(?!_sum)|accuracy|perplexity|tokens|error|latency|duration|tool_calls|unresponsive|_count$"
@@ -42,16 +42,17 @@ _NEVER_NEGATIVE = re.compile(
 _GROUPED = re.compile(r"-?\d{1,3}(?:,\d{3})*,\d{3}(?:,\d{3}|\.\d+)", re.ASCII)
 """A number with separators of thousands. "1,234" alone may also be a decimal number, so it is none."""
 _GROUPED_STEP = re.compile(r"\d{1,3}(?:,\d{3})+", re.ASCII)
-_EARLIEST, _LATEST = 1_400_000_000.0, 4_102_444_800.0  # 2014 and 2100: no job was before, and none is after
+_EARLIEST, _LATEST = 1_400_000_000.0, 4_102_444_800.0  # 2014 and 2100: no job has a time outside these years
 
 
 def values_of(cells: Iterable[tuple[str, object]]) -> dict[str, float]:
     """Return the metrics among named cells: those with a finite number, by their one name.
 
     Blank, NaN and infinite mean no value. So does -1 (azureml's own reader of results files drops it) where a value cannot be
-    negative: in losses, accuracies, errors, times and counts. A reward can be -1, but for one of an evaluation that was
-    not made at this step: then those of its figures that cannot be negative are -1, too. Other negative numbers are values:
-    `train_mean_reward` counts a sample without a grade as -1 (recorded), and sums of policy losses have any sign.
+    negative: in losses, accuracies, errors, times and counts. A reward can be -1, unless its evaluation was not made at
+    this step: then the figures of that evaluation that cannot be negative are -1, too. Other negative numbers are
+    values: `train_mean_reward` counts a sample without a grade as -1 (recorded), and sums of policy losses have any
+    sign.
     """
     values: dict[str, float] = {}
     not_made: set[str] = set()
@@ -104,7 +105,7 @@ def name_of_metric(stated: str) -> str:
     """Return the one name of a metric; empty for none.
 
     `validation_…` is `valid_…`, as events and checkpoints have it (Microsoft's documentation has the one, its own notebooks read
-    the other). The rest stays as it is stated: graders and tools have names that people chose.
+    the other). The rest of the name stays: graders and tools have names that people chose.
     """
     return _kept_name(stated) if len(stated) <= _LONGEST_NAME else _name(stated)
 
@@ -121,11 +122,11 @@ def _name(stated: str) -> str:
 
 
 def number_in(cell: object) -> float | None:
-    """Return what a cell of a file or a field of an event says in numbers; None for nothing."""
+    """Return the number in a cell of a file or a field of an event; None if there is none."""
     if isinstance(cell, bool) or not isinstance(cell, str | int | float):
         return None
     if isinstance(cell, str):
-        if "_" in cell:  # Python reads "1_000" as a number, nobody means one by it
+        if "_" in cell:  # Python reads "1_000" as a number, but nobody writes a number like that
             return None
         cell = cell.replace(",", "") if _GROUPED.fullmatch(cell.strip()) else cell
     try:

@@ -1,8 +1,8 @@
 """The formats of training and validation files, one table row for each example. Pure.
 
 Everything that depends on the format is in `SPECS`: how an example is recognized, its table columns and cells, its
-messages and tools. Cells hold text and whole numbers only; nested values are JSON, beside the one or two texts that people
-want to read.
+messages and tools. Cells hold text and whole numbers only; nested values are JSON, besides the one or two texts that
+people want to read.
 """
 
 import json

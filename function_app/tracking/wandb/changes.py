@@ -31,7 +31,7 @@ class Change:
         return self.mutation[0].upper() + self.mutation[1:]
 
 
-def edit_run(run: Stored, values: Mapping[str, Any], *asks: Question) -> Change:
+def edit_run(run: Stored, values: Mapping[str, Any], *questions: Question) -> Change:
     """Return the change that sets config values of a run. It uses the storage id, as W&B would open or create a run by name.
 
     The whole config is sent, as the SDK does, because W&B may replace the old one. An entry that is not an object (only a script
@@ -40,17 +40,17 @@ def edit_run(run: Stored, values: Mapping[str, Any], *asks: Question) -> Change:
     Args:
         run: the current state of the run.
         values: the config values by name.
-        asks: further questions about the project, answered after this change and the changes before it.
+        questions: further questions about the project, answered after this change and the changes before it.
 
     Raises:
         WandbBusyError: the config lacks the SDK's own entry, without which the SDK would start the run over.
     """
     if "_wandb" not in run.config:
-        raise WandbBusyError("W&B answered a run without its whole config.", "Nothing was written.")
+        raise WandbBusyError("W&B returned a run without its complete config.", "Nothing was written.")
     config = {name: entry if isinstance(entry, Mapping) else {"value": entry} for name, entry in run.config.items()}
     config |= {name: {"value": value} for name, value in values.items()}
-    fields = f" project {{ {' '.join(ask.fields for ask in asks)} }}" if asks else ""
-    variables = {name: value for ask in asks for name, value in ask.variables.items()}
+    fields = f" project {{ {' '.join(each.fields for each in questions)} }}" if questions else ""
+    variables = {name: value for each in questions for name, value in each.variables.items()}
     return Change("upsertBucket", {"id": run.id, "config": json.dumps(config)}, f"bucket {{ id{fields} }}", variables)
 
 

@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 import httpx2
 
-from function_app.data.trust import TRUST, untrusted
+from function_app.connections import TRUST, untrusted
 from function_app.data.wandb_server import DEFAULT_SERVER as DEFAULT_SERVER
 from function_app.data.wandb_server import pages_of
 from function_app.errors import (
@@ -71,7 +71,7 @@ ROWS_TIMEOUT = 25.0
 can hold it (`azure.leases`), and the attempt ends within these 35 s: 1 s for a free connection, 4 s each for TCP and TLS, 5 s
 for sending, 7 s for the answer's headers, 5 s and one more read of 7 s for its body.
 
-httpx limits each operation, so that a server with several addresses that do not answer, one that takes the rows or sends
+httpx limits each operation, so a server with several addresses that do not answer, one that takes the rows or sends
 headers byte by byte, or a proxy that is that slow, too, could exceed it.
 """
 
@@ -192,7 +192,7 @@ class WandbClient:
                 if response.status_code < 500 and response.status_code not in _PAUSED:
                     return response
                 failure = refusal(self.server, response.status_code, _errors_in(response))
-                wait = _wait(response, wait, self.limits.longest_wait)  # noqa: PLW2901 (the server's own wait goes before ours)
+                wait = _wait(response, wait, self.limits.longest_wait)  # noqa: PLW2901 (the server's wait takes precedence)
             if wait is None or self._clock() - began + wait > self.limits.give_up:
                 break
             log.info("W&B does not answer or limits requests, next attempt in %.0f s", wait)

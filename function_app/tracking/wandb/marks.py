@@ -20,7 +20,7 @@ SUPERSEDED_BY = "superseded_by"
 """The config key with the id of the run that replaced this one."""
 
 LEGACY = "sync"
-"""The summary key with the state of version 0.1. It is read once and not written any more."""
+"""The summary key with the state of version 0.1. It is read once and no longer written."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def marks_in(config: Mapping[str, Any]) -> Marks | None:
 
 
 def _since_0_1(kept: Fields) -> Marks:
-    """Return the marks that version 0.1 had already, by the same names."""
+    """Return the marks that version 0.1 already wrote under the same names."""
     return Marks(
         status=kept.read("status", text),
         rule=kept.read("rule", whole),

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import wandb
 
 from function_app.errors import WandbBusyError, WandbError
+from function_app.text import duration
 from function_app.tracking import Identity
 from function_app.tracking.wandb.api import WandbApi
 from function_app.tracking.wandb.core.internals import InUseError, release_run
@@ -20,7 +21,7 @@ from function_app.tracking.wandb.core.scratch import scratch
 from function_app.tracking.wandb.core.sdk import UnclearError, errors, listen, opened, settings
 
 PARTITIONED = "partitioned-table"
-"""The only kind of table that a run can show without a copy of its own (wandb 0.31, `PartitionedTable`)."""
+"""The only kind of table that a run can show without copying it (wandb 0.31, `PartitionedTable`)."""
 
 EXAMPLES = f"examples.{PARTITIONED}.json"
 """The table of examples in a dataset's artifact."""
@@ -93,7 +94,7 @@ def sdk_session(api: WandbApi, run_id: str, new: Identity | None, config: Mappin
                     run.finish()
             except TimeoutError:
                 raise WandbBusyError(
-                    f"W&B did not accept everything within {api.client.limits.closing:.0f} s."
+                    f"W&B did not accept everything within {duration(api.client.limits.closing)}."
                 ) from None
 
 

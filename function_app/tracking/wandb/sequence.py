@@ -102,12 +102,12 @@ class LostRowsError(Exception):
 
 
 def confirmed(position: Position, count: int) -> bool:
-    """Return whether all rows exist, so that rows up to `last_step` are not needed again."""
+    """Return whether all rows exist, in which case rows up to `last_step` are not needed again."""
     return position.end == count
 
 
 def begun(last_step: int, count: int) -> Position:
-    """Return the position in a run with unknown rows: new rows go behind the existing ones."""
+    """Return the position in a run with unknown rows: new rows go after the existing ones."""
     return Position("", last_step + 1, count, count, count, last_step)
 
 

@@ -17,7 +17,8 @@ import wandb
 
 from function_app.errors import NotYetError, RunDeletedError, TakenError, UnusableRunError, WandbBusyError
 from function_app.models import MetricRow, RunState
-from function_app.tracking import OF_JOB, Identity, Turn
+from function_app.text import duration
+from function_app.tracking import OF_JOB, Identity, RunLease
 from function_app.tracking.wandb.api import CLOSED, Question, Stored, WandbApi
 from function_app.tracking.wandb.changes import Change, edit_run, write
 from function_app.tracking.wandb.client import ROWS_TIMEOUT
@@ -61,7 +62,7 @@ class RunWriter:
         run_id: str,
         new: Identity | None,
         found: tuple[Stored | None, Mapping[str, Any]],
-        turn: Turn,
+        lease: RunLease,
     ) -> None:
         """Start from the current state of a run in W&B.
 
@@ -76,7 +77,7 @@ class RunWriter:
         self._stored, self.answers = found
         self.answered_at = time.monotonic()
         stored = self._stored
-        self._api, self._new, self._turn = api, None if stored else new, turn
+        self._api, self._new, self._lease = api, None if stored else new, lease
         if stored is None and new is None:
             raise RunDeletedError("The run was deleted in W&B, which never reuses an id.")
         if stored and stored.place != (api.entity, api.project):
@@ -104,11 +105,11 @@ class RunWriter:
         stored = self._stored
         if stored is None or stored.known.state not in _GOING_ON or self._silent >= QUIET:
             return
-        known = self._turn.exclusive or self._marks.writer == _WRITER
+        known = self._lease.exclusive or self._marks.writer == _WRITER
         if not (known and stored.heartbeat <= self._marks.at + _OWN_POST):
             raise NotYetError(
-                f"Another program wrote into the run {max(self._silent, 0):.0f} s ago.",
-                f"The next sync continues when nobody has written into the run for {QUIET:.0f} s.",
+                f"Another program wrote into the run {duration(max(self._silent, 0))} ago.",
+                f"The next sync continues when nobody has written into the run for {duration(QUIET)}.",
             )
 
     def close(self) -> None:
@@ -139,7 +140,7 @@ class RunWriter:
 
     @property
     def others(self) -> bool:
-        """Whether other programs logged rows into the run, so that ours are not written any more."""
+        """Whether other programs logged rows into the run. If so, ours are no longer written."""
         return self._marks.others
 
     # --- what is to be written ------------------------------------------------------------------------------------------
@@ -169,7 +170,7 @@ class RunWriter:
 
         Args:
             attach: whether attachments follow.
-            ends: whether the run's end follows, so that no heartbeat is needed.
+            ends: whether the run's end follows, so no heartbeat is needed.
 
         Raises:
             NotYetError: W&B does not show earlier writes yet.
@@ -185,7 +186,7 @@ class RunWriter:
         stored = self._stored
         if stored is None or attach or "_wandb" not in stored.config:
             if stored and not stored.openable:
-                raise UnusableRunError("W&B serves a part of the run as null, so that its SDK cannot open it.")
+                raise UnusableRunError("W&B serves a part of the run as null, so its SDK cannot open it.")
             if stored and not all(isinstance(each, Mapping) for each in stored.config.values()):
                 write(self._api, [edit_run(stored, config)])  # the SDK could not open it
             if stored and "_wandb" not in stored.config:  # the SDK treats it as a new run and replaces its config
@@ -258,7 +259,7 @@ class RunWriter:
         self._api.stream(self.id, body, before=self._check_turn)
 
     def _check_turn(self) -> None:
-        if self._turn.left() < ROWS_TIMEOUT:
+        if self._lease.left() < ROWS_TIMEOUT:
             raise TakenError("its lease ends too soon to write rows")
 
     def _whole_summary(self) -> dict[str, Any]:
@@ -277,7 +278,7 @@ class RunWriter:
         """Show the tables of these versions of datasets, by role, in the run's summary."""
         self._marks = replace(self._marks, tables=versions)
 
-    def end_session(self, *asks: Question) -> Mapping[str, Any]:
+    def end_session(self, *questions: Question) -> Mapping[str, Any]:
         """Close the SDK's session, after which W&B has everything, and read the run again. Return the project with the answers
         to further questions; it is empty if no session was open.
         """
@@ -286,16 +287,16 @@ class RunWriter:
         if not self._ends:  # the post that ends the run contains the summary
             self.handle.summary.update({k: v for k, v in self._whole_summary().items() if not k.startswith("_")})
         self.close()
-        self._stored, project = self._api.stored(self.id, *asks)
+        self._stored, project = self._api.stored(self.id, *questions)
         if self._stored is None:
             raise WandbBusyError("W&B does not show the run that was just written; it may have been deleted meanwhile.")
         return project
 
-    def write_marks(self, changes: Iterable[Change], *asks: Question) -> Mapping[str, Any]:
+    def write_marks(self, changes: Iterable[Change], *questions: Question) -> Mapping[str, Any]:
         """Make changes, then write the marks and the collected config, in one request. Return the run from the answer."""
         assert self._stored  # noqa: S101 (`send` has made it, and `end_session` has read it)
         self._mark()
-        return write(self._api, [*changes, edit_run(self._stored, self._written(), *asks)])[-1]
+        return write(self._api, [*changes, edit_run(self._stored, self._written(), *questions)])[-1]
 
     def end(self, exit_code: int) -> None:
         """End the run: 0 finished, else failed. Call it last."""

@@ -9,7 +9,7 @@ from urllib.parse import quote, urlsplit
 from function_app.data.jobs.description import artifact_name
 from function_app.models import RunState
 from function_app.startup import importing
-from function_app.tracking import Identity, Intent, Turn
+from function_app.tracking import Identity, Intent, RunLease
 from function_app.tracking.wandb.access import require_writable
 from function_app.tracking.wandb.api import WandbApi
 from function_app.tracking.wandb.client import project_page
@@ -60,14 +60,14 @@ class WandbTracker:
         return self.api.states(job_ids, accounts=accounts)
 
     def open(
-        self, run_id: str, new: Identity | None, intent: Intent, turn: Turn
+        self, run_id: str, new: Identity | None, intent: Intent, lease: RunLease
     ) -> AbstractContextManager["WandbSession"]:
         """See `attachments.open_run`. It imports the SDK, which takes half a second: to find pending jobs needs no SDK."""
         if not self.guest:
             _prepare()
         from function_app.tracking.wandb.versioned.attachments import open_run
 
-        return open_run(self.api, run_id, new, intent, turn)
+        return open_run(self.api, run_id, new, intent, lease)
 
     def supersede(self, run_id: str, successor: str) -> None:
         """See `WandbApi.supersede`."""

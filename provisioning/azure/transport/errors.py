@@ -16,7 +16,7 @@ from azure.core.exceptions import (
     ServiceResponseError,
 )
 
-from function_app.shared_rules import TRUST, untrusted
+from function_app.shared_rules import TRUST, cause_of, untrusted
 from provisioning import shell
 from provisioning.azure.identity.sign_in_errors import claims_command, sign_in_error, wrong_tenant
 from provisioning.errors import (
@@ -338,9 +338,5 @@ def _reason(error: AzureError) -> str:
 
 
 def _words(error: AzureError) -> str:
-    """The error's message on one line. str(error) may quote the body, which may contain a secret.
-
-    For a connection that timed out azure-core's message is a tuple of urllib3's connection and message.
-    """
-    texts = [each for each in getattr(error.inner_exception, "args", ())[1:] if isinstance(each, str)]
-    return " ".join((texts[-1] if texts else str(error.message)).split())
+    """The error's cause on one line. str(error) may quote the body, which may contain a secret."""
+    return " ".join(cause_of(error).split())

@@ -60,7 +60,7 @@ class BoundedRetryPolicy(RetryPolicy[Any, Any]):
         self._waiting = waiting
 
     def increment(self, settings: dict[str, Any], response: Any = None, error: Exception | None = None) -> bool:
-        """Count an attempt, and return whether another one may follow. A certificate is not trusted later, either."""
+        """Count an attempt, and return whether another one may follow. An untrusted certificate is not tried again."""
         return not untrusted(error) and super().increment(settings, response, error)
 
     def sleep(

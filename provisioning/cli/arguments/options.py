@@ -283,7 +283,7 @@ def teardown_options(command: _Command) -> _Command:
     return with_options(
         command,
         _readers(
-            "On a vault with access policies, a principal besides you and the account whose entry from setup goes, too."
+            "On a vault with access policies, another principal (besides you and the account) whose entry from setup is removed."
         ),
         click.option(
             "--restore-access-policies",

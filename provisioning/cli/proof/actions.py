@@ -101,13 +101,13 @@ def doctor_agrees(trial: Trial) -> Measured:
     """Run doctor, which must find nothing wrong."""
     found = _checks(trial)
     if failures := [name for name, state in found.items() if state == "failed"]:
-        raise BrokenLinkError(f"doctor finds fault with {', '.join(failures)}.", hint="Run doctor by hand.")
+        raise BrokenLinkError(f"Checks of doctor failed: {', '.join(failures)}.", hint="Run doctor by hand.")
     states = list(found.values())
     return {f"checks {state}": str(states.count(state)) for state in dict.fromkeys(states)}
 
 
 def sync(trial: Trial) -> Measured:
-    """Sync the account by hand. It has no jobs, so that W&B gets nothing."""
+    """Sync the account by hand. It has no jobs, so W&B gets nothing."""
     vault, account = trial.vault(), trial.account
     entity = trial.session.wandb_entity
     options = ["--endpoint", account.endpoint, "--project", trial.project, *(["--entity", entity] if entity else [])]
@@ -151,7 +151,7 @@ def disabled_secret(trial: Trial) -> Measured:
 
 
 def refused_key(trial: Trial) -> Measured:
-    """Store text that is no key of W&B; doctor must name it, and setup must replace it."""
+    """Store text that is not a W&B key; doctor must name it, and setup must replace it."""
     secrets, name = trial.azure.secrets(trial.vault()), trial.session.target.secret
     secrets.write(name, SecretStr(_NOBODYS_KEY), None, secrets.read(name).tags, "")
     found = _names("W&B key", trial)
@@ -217,7 +217,7 @@ def switch(trial: Trial) -> Measured:
 
 
 def switch_back(trial: Trial) -> Measured:
-    """Switch that vault back; the operator, who has no role there any more, must read by access policy."""
+    """Switch that vault back; the operator, who no longer has a role there, must read by access policy."""
     name = trial.used_vault_name
     with _Reader(trial.session.clock, _readable(trial, name, _OTHERS_SECRET)) as reader:
         _teardown(trial, vault=name, restore=True)

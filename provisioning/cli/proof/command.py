@@ -8,7 +8,7 @@ from provisioning import shell
 from provisioning.azure.client import Azure
 from provisioning.cli.arguments.deployment_options import PROOF_GROUP
 from provisioning.cli.output import documents
-from provisioning.cli.proof.report import Report, Result, Tried
+from provisioning.cli.proof.report import Report, Result, TriedStep
 from provisioning.cli.proof.steps import BY_HAND, NOTHING, UNATTENDED, Step
 from provisioning.cli.proof.trial import MARK, NotPossibleError, Trial
 from provisioning.cli.session import Session
@@ -120,7 +120,7 @@ def _run(trial: Trial, report: Report, options: Options) -> None:
             session.ui.tried(each.step.name, each.result, each.seen)
         for step in BY_HAND:
             asked = options.interactive and not options.yes
-            report.tried.append(_asked(session, step) if asked else Tried(step, Result.NOT_TRIED))
+            report.tried.append(_asked(session, step) if asked else TriedStep(step, Result.NOT_TRIED))
     except KeyboardInterrupt:
         interrupted = True
     finally:
@@ -133,7 +133,7 @@ def _run(trial: Trial, report: Report, options: Options) -> None:
         )
 
 
-def _unattended(trial: Trial, report: Report) -> Iterator[Tried]:
+def _unattended(trial: Trial, report: Report) -> Iterator[TriedStep]:
     ended: dict[str, Result] = {"": Result.HOLDS}
     for step in UNATTENDED:
         trial.session.ui.note(f"… {step.name}")
@@ -143,20 +143,20 @@ def _unattended(trial: Trial, report: Report) -> Iterator[Tried]:
         yield each
 
 
-def _try(trial: Trial, step: Step, ended: Mapping[str, Result]) -> Tried:
+def _try(trial: Trial, step: Step, ended: Mapping[str, Result]) -> TriedStep:
     if step.run is None or ended[step.after] is not Result.HOLDS:
-        return Tried(step, Result.NOT_TRIED, reason=f"because {step.after!r} does not hold")
+        return TriedStep(step, Result.NOT_TRIED, reason=f"because {step.after!r} does not hold")
     try:
-        return Tried(step, Result.HOLDS, step.run(trial))
+        return TriedStep(step, Result.HOLDS, step.run(trial))
     except NotPossibleError as missing:
-        return Tried(step, Result.NOT_POSSIBLE, reason=str(missing))
+        return TriedStep(step, Result.NOT_POSSIBLE, reason=str(missing))
     except ProvisioningError as error:
-        return Tried(step, Result.FAILS, code=error.code, reason=f"{error.message} {error.hint}")
+        return TriedStep(step, Result.FAILS, code=error.code, reason=f"{error.message} {error.hint}")
 
 
-def _asked(session: Session, step: Step) -> Tried:
+def _asked(session: Session, step: Step) -> TriedStep:
     answer = session.ui.ask(f"{step.evidence} Does it hold? [y/n, Enter if you did not try it]")
-    return Tried(step, {"y": Result.HOLDS, "n": Result.FAILS}.get(answer[:1].lower(), Result.NOT_TRIED))
+    return TriedStep(step, {"y": Result.HOLDS, "n": Result.FAILS}.get(answer[:1].lower(), Result.NOT_TRIED))
 
 
 def _delete(trial: Trial) -> None:

@@ -21,7 +21,7 @@ class Result(StrEnum):
 
 
 @dataclass(frozen=True)
-class Tried:
+class TriedStep:
     """A step with its result.
 
     Attributes:
@@ -59,7 +59,7 @@ class Report:
     when: datetime
     cloud: str
     region: str
-    tried: list[Tried] = field(default_factory=list)
+    tried: list[TriedStep] = field(default_factory=list)
 
     @property
     def counts(self) -> str:

@@ -89,7 +89,7 @@ BY_HAND = tuple(
         ("That `check` refuses what Azure refuses, and that Azure accepts every parameter that `submit` sends.", _JOB),
         ("Azure Government and Azure China.", NOTHING),
         ("That people who did not save the dashboard find it by its name.", NOTHING),
-        ("Who hears an alert of a service account, and what `success: false` in W&B's answer means.", _JOB),
+        ("Who receives an alert of a service account, and what `success: false` in W&B's answer means.", _JOB),
         ("The bill.", NOTHING),
         ("The demo on macOS and Windows.", NOTHING),
     )

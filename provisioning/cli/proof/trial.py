@@ -105,16 +105,16 @@ class Trial:
         return session.facts
 
     def until(self, done: Callable[[], bool], what: str, budget: timedelta = LIMIT) -> timedelta:
-        """Ask until something is so, and return how long that took.
+        """Poll until a condition holds, and return how long that took.
 
         Raises:
-            TimedOutError: it did not become so.
+            TimedOutError: it did not hold in time.
         """
         clock, ui = self.session.clock, self.session.ui
         for elapsed in attempts(clock, budget, lambda elapsed, budget: ui.waiting(what, elapsed, budget)):
             if done():
                 return elapsed
-        raise TimedOutError(f"{what[0].upper()}{what[1:]} did not come in time.", hint="Run the same command again.")
+        raise TimedOutError(f"{what[0].upper()}{what[1:]} did not happen in time.", hint="Run the same command again.")
 
     def clean(self) -> bool:
         """Delete the group, and purge what Azure keeps of it. Return whether there was anything to delete.

@@ -23,7 +23,7 @@ from provisioning.resource_ids import same
 
 
 @dataclass(frozen=True)
-class Carried:
+class PolicyReplacement:
     """What replaces one access policy.
 
     Attributes:
@@ -37,16 +37,18 @@ class Carried:
     newest: datetime | None = None
 
 
-def carry_over(target: Target, observed: Observed, policy: AccessPolicy, given: Iterable[RoleDefinition]) -> Carried:
+def carry_over(
+    target: Target, observed: Observed, policy: AccessPolicy, given: Iterable[RoleDefinition]
+) -> PolicyReplacement:
     """Find the roles that replace one access policy. `given` are the roles that the plan assigns its principal in any case."""
     who = principal(observed, policy.object_id)
     if who.kind == APPLICATION:
-        return Carried((_without_effect(observed, who),))
+        return PolicyReplacement((_without_effect(observed, who),))
     had = permissions_today(policy)
     losses = [Loss(who.label, policy.object_id, reason) for reason in _not_carried(policy, who)]
     needed, _ = data_actions(policy)
     if policy.application_id or policy.foreign_tenant or who.app_id in _CERTIFICATES or who.missing or not needed:
-        return Carried(losses=tuple(losses))
+        return PolicyReplacement(losses=tuple(losses))
 
     held = held_at_vault(observed, policy.object_id)
     roles = [observed.roles[role_id] for role_id in held if role_id in observed.roles]
@@ -74,7 +76,7 @@ def carry_over(target: Target, observed: Observed, policy: AccessPolicy, given: 
         names = ", ".join(r.name for r in helping)
         steps = [Step(Verb.ALREADY, "role", f"{names} → {who.label}", why=f"has {had} by access policy", before=had)]
     newest = max((t for r in helping if (t := held[r.id])), default=None)
-    return Carried(tuple(steps), tuple(losses), None if is_operator(observed, policy.object_id) else newest)
+    return PolicyReplacement(tuple(steps), tuple(losses), None if is_operator(observed, policy.object_id) else newest)
 
 
 _CERTIFICATES = {

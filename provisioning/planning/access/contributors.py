@@ -27,7 +27,7 @@ def on_account(target: Target, observed: Observed) -> Iterator[Step]:
         useful = [role for role in roles if any(grants(role, action) for action in SUBMITTING)]
         if all(any(grants(role, action) for role in useful) for action in SUBMITTING):
             names = " and ".join(dict.fromkeys(role.name for role in useful))
-            yield Step(Verb.ALREADY, "role", f"{names} → {shown}", why="permits to start fine-tuning jobs")
+            yield Step(Verb.ALREADY, "role", f"{names} → {shown}", why="permits starting fine-tuning jobs")
             continue
         if blocked := ending(observed.on_account, object_id, OPENAI_CONTRIBUTOR, account.id):
             danger = f"{until(ROLE, blocked)}, {CANNOT_ADD}"

@@ -15,7 +15,14 @@ from provisioning.models import (
     Scope,
     Target,
 )
-from provisioning.planning.access.permissions import CANDIDATES, data_actions, grants, own_policies, permissions_today
+from provisioning.planning.access.permissions import (
+    CANDIDATES,
+    data_actions,
+    grants,
+    missing_permissions,
+    own_policies,
+    permissions_today,
+)
 from provisioning.planning.access.principals import (
     CANNOT_ADD,
     account_identity,
@@ -59,11 +66,18 @@ _WHY = {
 
 def given(target: Target, observed: Observed, object_id: str) -> tuple[RoleDefinition, ...]:
     """Return the roles on the whole vault that the plan gives a principal regardless of access policies."""
-    identity = observed.account.principal_id or ""
     if is_operator(observed, object_id):
         return (observed.roles[SECRETS_OFFICER],)
-    if target.with_identity and same(object_id, identity) and target.identity_scope is Scope.VAULT:
-        return (observed.roles[target.identity_role],)
+    identity = account_identity(observed)
+    if (
+        target.with_identity
+        and identity
+        and same(object_id, identity.object_id)
+        and target.identity_scope is Scope.VAULT
+    ):
+        step = _role(target, observed, identity, target.identity_role, Purpose.IDENTITY)
+        # None is given beside a role from above the vault or one that ends, which replace no access policy.
+        return (observed.roles[target.identity_role],) if step.action else ()
     return ()
 
 
@@ -210,8 +224,7 @@ def _entry(
     """Plan one access-policy entry. It names only missing permissions: Azure adds them to those of the entry."""
     label = who.label if who else observed.account.name
     policy = _policy_of(observed, who)
-    permitted, _ = data_actions(policy) if policy else (frozenset[str](), ())
-    missing = tuple(v for v in wanted if not data_actions(_only(v))[0] <= permitted)
+    missing = missing_permissions(observed.vault.policies, who.object_id, wanted) if who else wanted
     if not missing:
         return Step(Verb.ALREADY, "access policy", f"secrets {', '.join(wanted)} → {label}")
     had = permissions_today(policy) if policy else ""
@@ -225,7 +238,3 @@ def _entry(
         danger="" if purpose is Purpose.OPERATOR else "an access policy applies to every secret of the vault",
         action=AllowByPolicy(observed.vault, who, missing, owner(target, observed.account.id), purpose),
     )
-
-
-def _only(verb: str) -> AccessPolicy:
-    return AccessPolicy("", {"secrets": (verb,)})

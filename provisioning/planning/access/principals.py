@@ -17,7 +17,7 @@ def operator(observed: Observed) -> Principal:
 
 
 NO_MFA = "without multi-factor authentication: where it is mandatory, Azure will refuse the first write"
-"""What is said of a user's sign-in whose token does not show multi-factor authentication."""
+"""The plan's warning about a user whose token does not show multi-factor authentication."""
 
 
 def account_identity(observed: Observed) -> Principal | None:
@@ -93,7 +93,7 @@ def until(role: str, assignment: Assignment) -> str:
 
 
 CANNOT_ADD = "and a permanent one cannot be added before"
-"""What the plan says of a role that ends: ARM has one assignment for a role, scope and principal."""
+"""The plan's note on a role that ends: ARM has one assignment for a role, scope and principal."""
 
 
 def ending(assignments: Iterable[Assignment], object_id: str, role_id: str, scope: str) -> Assignment | None:
@@ -105,6 +105,6 @@ def ending(assignments: Iterable[Assignment], object_id: str, role_id: str, scop
 
 
 def lasts(observed: Observed, assignment: Assignment) -> bool:
-    """Return whether an assignment lasts: for good, or for the operator as long as a run takes."""
+    """Return whether an assignment is permanent, or for the operator lasts as long as a run takes."""
     mine = is_operator(observed, assignment.principal_id) and (assignment.ends or observed.at) > observed.at + LASTING
     return assignment.ends is None or mine

@@ -13,7 +13,7 @@ from provisioning.planning.access.permissions import (
     summary,
 )
 from provisioning.planning.access.principals import principal
-from provisioning.planning.ownership import Purpose, mark_of
+from provisioning.planning.ownership import Purpose, role_record
 from provisioning.planning.steps import Loss
 from provisioning.resource_ids import same
 
@@ -21,7 +21,7 @@ from provisioning.resource_ids import same
 def losses_of_restoring(observed: Observed, going: Collection[Assignment], gone: str) -> Iterator[Loss]:
     """Principals whose roles permit more than their access policies will: mostly roles that were assigned after the switch.
 
-    A role on something in `gone` is no loss.
+    A role on something in `gone` is not a loss.
     """
     staying: dict[str, list[Assignment]] = {}
     for each in observed.assignments:
@@ -57,6 +57,6 @@ def role_name(observed: Observed, each: Assignment) -> str:
 
 def holder(observed: Observed, each: Assignment) -> str:
     """Return the name of the principal: for an identity that of its account, also after the identity is gone."""
-    mark = mark_of(each.description)
-    known = mark.account if mark and mark.purpose is Purpose.IDENTITY else ""
+    record = role_record(each.description)
+    known = record.account if record and record.purpose is Purpose.IDENTITY else ""
     return known or principal(observed, each.principal_id).label

@@ -30,7 +30,7 @@ class AccountLifecycle:
         )
 
     def _create(self, call: Call) -> Reply:
-        """Create an account. It is being created until it has been read once."""
+        """Create an account. Its state is Creating until the first read."""
         tenant, scope, name = self._tenant, resource_scope(call, _KIND), call.params["name"]
         authorize(tenant, call, f"{_KIND}/write", scope)
         if not tenant.has_group(call.params["sub"], call.params["group"]):

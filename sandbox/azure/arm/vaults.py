@@ -109,7 +109,7 @@ class Vaults:
             raise refused(400, "VaultNameNotValid", _name_rules(name))
         known = self._tenant.vaults.get(name.lower())
         body = call.read(VaultBody)
-        # A Deny policy judges the bare body of a recovery, too (woivre.com, June 2026).
+        # A Deny policy evaluates the bare body of a recovery, too (woivre.com, June 2026).
         there = known and known.deleted is None and known.id.lower() == scope.lower()
         body = complying(
             self._tenant, scope, self._body(known) if there and known else {"type": _KIND, "name": name}, body

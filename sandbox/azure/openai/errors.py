@@ -68,10 +68,4 @@ def keys_disabled() -> ServiceError:
 
 def platform_key() -> ServiceError:
     """OpenAI's own platform refuses a key."""
-    body = {
-        "message": "Incorrect API key provided.",
-        "type": "invalid_request_error",
-        "param": None,
-        "code": "invalid_api_key",
-    }
-    return ServiceError(401, {"error": body})
+    return refused(401, "invalid_api_key", "Incorrect API key provided.", type="invalid_request_error", param=None)

@@ -257,8 +257,8 @@ def list_models(request: Request) -> Reply:
 
 
 def _models(request: Request) -> Iterator[dict[str, Any]]:
-    """The base models and the jobs' models whose ends the scenario tells. Ends are in the classic answer and in the
-    platform's. What v1 answers is UNVERIFIED: it knows none of them here.
+    """The base models and the jobs' models whose end dates the scenario gives, on the classic surface and on the platform.
+    What v1 answers is UNVERIFIED: it knows none of them here.
     """
     if request.surface == "classic":
         for name, ends in request.store.training_ends():

@@ -21,7 +21,7 @@ MODELS = {
     "gpt-4o-mini 2024-07-18": {"chatCompletion": "true", "fineTune": "true", "globalFineTune": "true"},
     "gpt-oss-20b 1": {"chatCompletion": "true", "fineTune": "false", "FineTuneTokensMaxValue": "2000000000"},
 }
-"""Base models and their capabilities in ARM, as recorded in 2026: no flag alone tells whether a region can train a model."""
+"""Base models and their capabilities in ARM, as recorded in 2026: no flag alone shows whether a region can train a model."""
 
 
 class OpenAIAccount(Script):

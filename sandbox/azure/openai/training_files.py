@@ -19,28 +19,15 @@ CHUNK = 64 * 1024
 _PRODUCTS = ("Ledger", "Courier", "Atlas", "Beacon", "Harbor", "Quill")
 _PROBLEMS = (
     ("cannot sign in after the update", "Please clear the saved session and sign in again; your data is untouched."),
-    (
-        "gets an invoice with the wrong address",
-        "You can correct the address under Billing and issue the invoice again.",
-    ),
+    ("gets an invoice with the wrong address", "Correct the address under Billing and issue the invoice again."),
     ("sees the export stop at 99 percent", "Large exports finish in the background; we will mail you the link."),
     ("wants to move a project to another team", "Open the project's settings, choose Transfer and pick the new team."),
     ("is charged twice in one month", "I see the duplicate and have refunded it; it takes three to five days."),
     ("no longer receives notifications", "A filter was muting them. I have reset it, please try again."),
     ("wants an account deleted", "Under Profile, Close account. We keep nothing after thirty days."),
-    (
-        "finds the dashboard slow in the morning",
-        "Reports rebuild at eight; we moved yours to six, it should be quick now.",
-    ),
+    ("finds the dashboard slow in the morning", "Reports are rebuilt at eight; we moved yours to six."),
 )
-_TONES = (
-    "politely",
-    "in a hurry",
-    "for the third time",
-    "in great detail",
-    "with a screenshot",
-    "on behalf of a colleague",
-)
+_TONES = ("politely", "in a hurry", "for the third time", "in great detail", "with a screenshot", "for a colleague")
 _CATEGORIES = ("access", "billing", "export", "projects", "billing", "notifications", "account", "performance")
 _SYSTEM = "You answer tickets for a software company. Be brief, correct and kind."
 _LOOKUP = {

@@ -8,7 +8,7 @@ from sandbox.wandb.artifacts import Artifact, Collection, Membership
 from sandbox.wandb.graphql.context import Context, when
 from sandbox.wandb.graphql.executor import Types
 from sandbox.wandb.graphql.files import artifact_file, stored_file
-from sandbox.wandb.graphql.filters import as_json, inside, matching, ordered
+from sandbox.wandb.graphql.filters import inside, matching, ordered
 from sandbox.wandb.graphql.paging import Connection, page
 from sandbox.wandb.rules import invalid
 from sandbox.wandb.store import Project, encoded_id
@@ -36,13 +36,7 @@ class Alias:
 
 
 def _versions(
-    collection: Collection,
-    context: Context,
-    *,
-    after: str | None = None,
-    first: int | None = None,
-    order: str | None = None,
-    filters: str | None = None,
+    collection: Collection, context: Context, *, order: str | None = None, filters: str | None = None, **paging: Any
 ) -> Connection:
     """A page of memberships."""
     kept = matching(collection.memberships, filters, _version_value)
@@ -50,7 +44,7 @@ def _versions(
         kept = ordered(kept, order, order, _version_value)
     elif context.store.options.versions == "newest first":
         kept.reverse()
-    return page(kept, first, after, context.store.options.listings)
+    return page(kept, listing=context.store.options.listings, **paging)
 
 
 def _version_value(member: Membership, key: str) -> Any:
@@ -97,30 +91,20 @@ def manifest(artifact: Artifact, file: dict[str, Any]) -> dict[str, Any]:
     return {"id": encoded_id("ArtifactManifest", artifact.id), "file": file}
 
 
-def _files(
-    member: Membership,
-    context: Context,
-    *,
-    names: list[str] | None = None,
-    after: str | None = None,
-    first: int | None = None,
-) -> Connection:
+def _files(member: Membership, context: Context, *, names: list[str] | None = None, **paging: Any) -> Connection:
     artifact = member.artifact
     kept = [(path, entry) for path, entry in artifact.entries.items() if not names or path in names]
     found = [artifact_file(path, entry, artifact, context) for path, entry in kept]
-    return page([file for file in found if file], first, after)
+    return page([file for file in found if file], **paging)
 
 
 _COLLECTION = {
     "id": lambda collection, _: encoded_id("ArtifactCollection", collection.number),
-    "createdAt": lambda collection, _: when(collection.created_at),
     "updatedAt": None,
     "project": lambda collection, context: context.project(collection.entity, collection.project),
     "defaultArtifactType": _type,
     "tags": lambda collection, _: page(_tags(collection.tags)),
-    "aliases": lambda collection, _, *, after=None, first=None: page(
-        [Alias(alias, collection) for alias in collection.by_alias], first, after
-    ),
+    "aliases": lambda collection, _, **paging: page([Alias(a, collection) for a in collection.by_alias], **paging),
     "artifacts": _versions,
     "artifactMembership": lambda collection, _, *, alias_name: collection.find(alias_name),
 }
@@ -135,7 +119,7 @@ TYPES: Types = {
     "ArtifactType": {
         "id": lambda kind, _: encoded_id("ArtifactType", kind.project.number, kind.name),
         "description": None,
-        "createdAt": lambda kind, _: when(min(each.created_at for each in kind.collections)),
+        "createdAt": lambda kind, _: min(each.created_at for each in kind.collections),
         "artifactCollection": _of_type,
     },
     "ArtifactAlias": {
@@ -147,7 +131,6 @@ TYPES: Types = {
     },
     "Artifact": {
         "digestAlgorithm": "MANIFEST_MD5",
-        "metadata": lambda artifact, _: as_json(artifact.metadata),
         "versionIndex": lambda artifact, _: artifact.index,
         "artifactType": lambda artifact, context: _type(artifact.sequence, context),
         "artifactSequence": lambda artifact, _: artifact.sequence,
@@ -159,8 +142,6 @@ TYPES: Types = {
         "commitHash": None,
         # that the maker of a version without a run is the key's user is UNVERIFIED (wandb 0.31 only names the type)
         "createdBy": lambda artifact, _: artifact.created_by or artifact.user,
-        "createdAt": lambda artifact, _: when(artifact.created_at),
-        "updatedAt": lambda artifact, _: when(artifact.updated_at) if artifact.updated_at else None,
         # -2 is without an end (wandb 0.31, ArtifactTTL)
         "ttlDurationSeconds": lambda artifact, context: next(
             each for each in (artifact.ttl_seconds, context.store.options.artifact_lifetime, -2) if each is not None
@@ -175,7 +156,6 @@ TYPES: Types = {
     "ArtifactCollectionMembership": {
         "id": lambda member, _: encoded_id("ArtifactCollectionMembership", member.collection.number, member.index),
         "versionIndex": lambda member, _: member.index,
-        "createdAt": lambda member, _: when(member.created_at),
         "aliases": lambda member, _: [
             Alias(alias, member.collection) for alias in member.collection.aliases_of(member.artifact)
         ],

@@ -34,11 +34,15 @@ from graphql import (
 )
 from pydantic import BaseModel, ConfigDict
 
-from sandbox.wandb.graphql.context import Context
+from sandbox.wandb.graphql.context import Context, when
+from sandbox.wandb.graphql.filters import as_json
 from sandbox.wandb.rules import RefusedError
 from sandbox.wandb.users import User
 
-SCHEMA = Path(__file__).with_name("schema.graphql")
+CONNECTION = """
+type {0}Connection {{ edges: [{0}Edge!]! pageInfo: PageInfo! }}
+type {0}Edge {{ node: {0} cursor: String! }}
+"""
 # Arguments with names that Python has taken.
 RENAMED = {"input": "given", "id": "node_id"}
 ROOTS = ("Query", "Mutation")
@@ -89,12 +93,22 @@ def statement(query: str) -> Statement:
     return Statement("anonymous", writes=False)
 
 
+def schema() -> GraphQLSchema:
+    """Return the schema, in which every type with @listed has a connection with edges."""
+    text = Path(__file__).with_name("schema.graphql").read_text()
+    listed = re.findall(r"^(?:type|interface|union) (\w+).* @listed", text, re.MULTILINE)
+    return build_schema(text + "".join(map(CONNECTION.format, listed)))
+
+
 class Executor:
     """Runs documents against the schema with the resolvers of `types`."""
 
     def __init__(self, types: Types) -> None:
-        self._schema = build_schema(SCHEMA.read_text())
-        self._schema.type_map["JSONString"].coerce_input_value = _json_text  # type: ignore[attr-defined] # graphql-core's way
+        self._schema = schema()
+        scalars: dict[str, Any] = self._schema.type_map
+        scalars["JSONString"].coerce_input_value = _json_text
+        scalars["JSONString"].coerce_output_value = lambda value: value if isinstance(value, str) else as_json(value)
+        scalars["DateTime"].coerce_output_value = when
         for named in self._schema.type_map.values():
             if isinstance(named, GraphQLInputObjectType):
                 _name_fields(named)

@@ -4,7 +4,7 @@ from typing import Any
 
 from sandbox.wandb.artifacts import Artifact, ManifestEntry
 from sandbox.wandb.files import StoredObject
-from sandbox.wandb.graphql.context import Context, when
+from sandbox.wandb.graphql.context import Context
 from sandbox.wandb.graphql.executor import Types
 from sandbox.wandb.store import encoded_id
 
@@ -21,7 +21,7 @@ def stored_file(name: str, stored: StoredObject, context: Context) -> dict[str, 
         "sizeBytes": len(stored.content),
         "storagePath": stored.path,
         "mimetype": stored.mimetype,
-        "updatedAt": when(stored.updated_at.timestamp()),
+        "updatedAt": stored.updated_at.timestamp(),
         "digest": stored.md5,
         "md5": stored.md5,
     }

@@ -1,5 +1,7 @@
 """GraphQL types of users, entities, organizations and the server."""
 
+from typing import Any
+
 from sandbox.wandb.graphql.context import Context
 from sandbox.wandb.graphql.executor import Types
 from sandbox.wandb.graphql.paging import Connection, page
@@ -44,7 +46,7 @@ def _members(entity: Entity, context: Context) -> list[dict[str, object]]:
     ]
 
 
-def _integrations(entity: Entity, _: Context, *, after: str | None = None, first: int | None = None) -> Connection:
+def _integrations(entity: Entity, _: Context, **paging: Any) -> Connection:
     """The Slack channels of a team."""
     channels = [
         {
@@ -55,7 +57,7 @@ def _integrations(entity: Entity, _: Context, *, after: str | None = None, first
         }
         for number, name in enumerate(entity.slack, start=1)
     ]
-    return page(channels, first, after)
+    return page(channels, **paging)
 
 
 TYPES: Types = {

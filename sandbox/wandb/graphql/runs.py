@@ -10,7 +10,7 @@ from sandbox.wandb.graphql.artifacts import ArtifactType
 from sandbox.wandb.graphql.context import Context, when
 from sandbox.wandb.graphql.executor import Types
 from sandbox.wandb.graphql.files import stored_file
-from sandbox.wandb.graphql.filters import MISSING, as_json, inside, matching, ordered
+from sandbox.wandb.graphql.filters import MISSING, inside, matching, ordered
 from sandbox.wandb.graphql.paging import Connection, page
 from sandbox.wandb.rules import invalid, not_found
 from sandbox.wandb.runs import Nullable, Run, RunState
@@ -28,17 +28,11 @@ def _bucket(project: Project, _: Context, *, name: str, missing_ok: bool | None 
 
 
 def _runs(
-    project: Project,
-    context: Context,
-    *,
-    filters: str | None = None,
-    order: str | None = None,
-    after: str | None = None,
-    first: int | None = None,
+    project: Project, context: Context, *, filters: str | None = None, order: str | None = None, **paging: Any
 ) -> Connection:
     """Runs that pass a filter; newest first unless ordered (the default is UNVERIFIED, the SDK always orders)."""
     kept = ordered(_listed(project, context, filters), order, "-created_at", _lookup(context))
-    return page(kept, first, after, context.store.options.listings)
+    return page(kept, listing=context.store.options.listings, **paging)
 
 
 def _listed(project: Project, context: Context, filters: str | None = None) -> list[Run]:
@@ -104,14 +98,8 @@ def _views(
     user_name: str | None = None,
 ) -> Connection:
     """A project's saved views of a type, of one name or one user if given."""
-    found = [
-        view
-        for view in project.views
-        if view.type == (view_type or "runs")
-        and view_name in (None, view.name)
-        and user_name in (None, view.created_by.username)
-    ]
-    return page(found)
+    found = [view for view in project.views if view.type == (view_type or "runs") and view_name in (None, view.name)]
+    return page([view for view in found if user_name in (None, view.created_by.username)])
 
 
 # --- runs -----------------------------------------------------------------------------------------------------------
@@ -131,9 +119,9 @@ def _late(field: Nullable, read: Callable[[Run, float], Any]) -> Callable[[Run, 
     return lambda run, context: None if field in run.null_fields else read(run, context.now)
 
 
-def _wandb_config(run: Run, _: Context, *, keys: list[str] | None = None) -> str:
+def _wandb_config(run: Run, _: Context, *, keys: list[str] | None = None) -> dict[str, Any]:
     """The SDK's own config entry, or some keys of it."""
-    return as_json({key: value for key, value in run.telemetry.items() if keys is None or key in keys})
+    return {key: value for key, value in run.telemetry.items() if keys is None or key in keys}
 
 
 def _history(run: Run, _: Context, *, min_step: int, max_step: int, samples: int) -> list[str]:
@@ -142,13 +130,7 @@ def _history(run: Run, _: Context, *, min_step: int, max_step: int, samples: int
 
 
 def _files(
-    run: Run,
-    context: Context,
-    *,
-    names: list[str] | None = None,
-    after: str | None = None,
-    first: int | None = None,
-    pattern: str | None = None,
+    run: Run, context: Context, *, names: list[str] | None = None, pattern: str | None = None, **paging: Any
 ) -> Connection:
     """Uploaded files by name, or by a pattern as in SQL's LIKE."""
     like = (pattern or "").replace("%", "*")
@@ -157,12 +139,12 @@ def _files(
         for name, stored in run.files.items()
         if (not names or name in names) and (not pattern or fnmatch.fnmatchcase(name, like))
     ]
-    return page(kept, first, after)
+    return page(kept, **paging)
 
 
 def _versions(kind: str) -> Callable[..., Connection]:
-    def resolve(run: Run, _: Context, *, after: str | None = None, first: int | None = None) -> Connection:
-        return page([each for each in getattr(run, kind) if each.state == "COMMITTED"], first, after)
+    def resolve(run: Run, _: Context, **paging: Any) -> Connection:
+        return page([each for each in getattr(run, kind) if each.state == "COMMITTED"], **paging)
 
     return resolve
 
@@ -175,7 +157,6 @@ TYPES: Types = {
         "entity": lambda project, context: context.store.entities[project.entity],
         "access": "PRIVATE",
         "views": "{}",
-        "createdAt": lambda project, _: when(project.created_at),
         "updatedAt": None,
         "isBenchmark": False,
         "user": lambda project, _: project.created_by,
@@ -198,16 +179,12 @@ TYPES: Types = {
         "displayName": lambda run, _: run.name,
         "state": lambda run, context: _state(run, context.now),
         "stopped": lambda run, _: run.stop_requested,
-        "config": lambda run, _: as_json(run.raw_config),
+        "config": lambda run, _: run.raw_config,
         "wandbConfig": _wandb_config,
-        "summaryMetrics": _late(
-            "summaryMetrics", lambda run, now: as_json(run.as_of(now, run.options.delays.summary).summary)
-        ),
+        "summaryMetrics": _late("summaryMetrics", lambda run, now: run.as_of(now, run.options.delays.summary).summary),
         "systemMetrics": "{}",
         "sweepName": None,
         "readOnly": lambda run, context: not context.store.entities[run.entity].may_write(context.user),
-        "createdAt": lambda run, _: when(run.created_at),
-        "heartbeatAt": lambda run, _: when(run.heartbeat_at),
         "project": lambda run, context: context.project(run.entity, run.project),
         "projectId": lambda run, context: str(context.project(run.entity, run.project).number),
         "historyLineCount": _late(
@@ -215,8 +192,8 @@ TYPES: Types = {
         ),
         "eventsLineCount": _late("eventsLineCount", lambda run, _: len(run.event_lines)),
         "logLineCount": _late("logLineCount", lambda run, _: len(run.output_lines)),
-        "historyTail": _late("historyTail", lambda run, now: as_json(run.as_of(now, run.options.delays.tail).tail)),
-        "eventsTail": _late("eventsTail", lambda run, _: as_json(run.event_lines[-1:])),
+        "historyTail": _late("historyTail", lambda run, now: run.as_of(now, run.options.delays.tail).tail),
+        "eventsTail": _late("eventsTail", lambda run, _: run.event_lines[-1:]),
         "historyKeys": None,
         "history": _history,
         "fileCount": lambda run, _: len(run.files),

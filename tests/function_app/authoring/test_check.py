@@ -11,7 +11,13 @@ import pytest
 
 from function_app.authoring.checking.check import Checked, Question, check_file, strict
 from function_app.authoring.checking.rules import Finding, Service, Severity
-from function_app.authoring.checking.tokens import TokenizerError, counting, estimating, expected_epochs, tokens_of
+from function_app.authoring.checking.tokens import (
+    TokenizerError,
+    estimating_tokenizer,
+    exact_tokenizer,
+    expected_epochs,
+    tokens_of,
+)
 from function_app.data.training.formats import Format
 from function_app.models import Method
 from tests.function_app.authoring.test_examples import ANSWER, SECRET, TOOL, USER, chat, image, pair
@@ -27,7 +33,7 @@ def written(tmp_path: Path, *examples: Any, times: int = 1, name: str = "train.j
 
 
 def checked(path: Path, **asked: Any) -> Checked:
-    return check_file(path, Question(**asked), estimating())
+    return check_file(path, Question(**asked), estimating_tokenizer())
 
 
 @pytest.mark.parametrize(
@@ -72,7 +78,7 @@ def test_few_examples_are_an_error_for_training_and_for_validation_of_reinforcem
     ]
 
 
-def test_every_line_that_is_no_example_is_reported_with_its_number(tmp_path: Path) -> None:
+def test_every_line_that_is_not_an_example_is_reported_with_its_number(tmp_path: Path) -> None:
     path = tmp_path / "train.jsonl"
     good = json.dumps(CHAT).encode()
     broken = [b"not json", b"", b"\xff\xfe", b"[1]", codecs.BOM_UTF8 + good, b'{"a":' * 100_000]
@@ -242,7 +248,7 @@ def test_more_than_two_thousand_million_tokens_are_an_error_only_where_they_are_
     estimated = checked(path, epochs=100_000_000, service=Service.AZURE)
     assert (estimated.ok, estimated.rules) == (True, {"many-tokens": 1})
     question = Question(epochs=100_000_000, service=Service.AZURE)
-    exact = check_file(path, question, type(estimating())("words", True, lambda text: 5))
+    exact = check_file(path, question, type(estimating_tokenizer())("words", True, lambda text: 5))
     assert (exact.ok, exact.rules) == (False, {"many-tokens": 1})
 
 
@@ -277,7 +283,7 @@ def test_the_expected_epochs_are_those_of_openais_cookbook(examples: int, epochs
 
 
 def test_tokens_include_all_texts_calls_and_tools_but_not_images() -> None:
-    characters = type(estimating())("characters", True, len)
+    characters = type(estimating_tokenizer())("characters", True, len)
     plain = tokens_of(CHAT, Format.CHAT, characters)
     assert plain == sum(len(m["role"]) + len(m["content"]) for m in (USER, ANSWER)) + 2 * 3 + 3
     picture = image("x" * 999)["content"][0]
@@ -305,7 +311,7 @@ def test_tokens_are_counted_with_the_vocabulary_of_the_model(model: str | None, 
         ranks = {bytes([n]): n for n in range(256)}
         return tiktoken.Encoding(name, pat_str=".", mergeable_ranks=ranks, special_tokens={})
 
-    tokenizer = counting(model, load=load)
+    tokenizer = exact_tokenizer(model, load=load)
     assert (asked, tokenizer.name, tokenizer.exact) == ([vocabulary], f"tiktoken {vocabulary}", True)
     assert tokenizer.count("grün<|endoftext|>") == len("grün<|endoftext|>".encode())  # no word is special
 
@@ -313,6 +319,6 @@ def test_tokens_are_counted_with_the_vocabulary_of_the_model(model: str | None, 
 def test_a_slow_download_of_a_vocabulary_is_given_up_soon() -> None:
     pytest.importorskip("tiktoken")
     never = threading.Event()
-    with pytest.raises(TokenizerError, match=r"within 0\.01 seconds"):
-        counting(None, load=lambda name: never.wait(), patience=0.01)
+    with pytest.raises(TokenizerError, match=r"within 0\.01 s"):
+        exact_tokenizer(None, load=lambda name: never.wait(), patience=0.01)
     never.set()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from function_app.authoring.checking.examples import broken_rules
 from function_app.authoring.checking.rule_table import RULES
 from function_app.authoring.checking.rules import FORMATS, Service, Severity, Verdict, fields_of_grader, method_of
-from function_app.authoring.checking.tokens import estimating, tokens_of
+from function_app.authoring.checking.tokens import estimating_tokenizer, tokens_of
 from function_app.data.training.formats import SPECS, NotAnExampleError, format_of
 from function_app.models import Method
 
@@ -274,7 +274,7 @@ def test_any_json_value_is_checked_and_counted(first: Any, second: Any, declared
             continue
         for method in (method for method in Method if known in FORMATS[method]):
             assert {rule for rule, _ in broken_rules(example, known, method)} <= set(RULES)
-        assert tokens_of(example, known, estimating()) >= 0
+        assert tokens_of(example, known, estimating_tokenizer()) >= 0
 
 
 @given(MESSAGES)

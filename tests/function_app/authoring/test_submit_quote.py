@@ -15,9 +15,10 @@ from click.testing import CliRunner
 from function_app.authoring.job_creation import JobRequest
 from function_app.authoring.request import training_type_of
 from function_app.authoring.submission import Submission
-from function_app.authoring.twins import like
+from function_app.authoring.twins import matching_job
 from function_app.azure.openai import Account
 from function_app.cli.commands import main
+from function_app.errors import AccountError
 from function_app.models import Job, Method
 from tests.conftest import ROOT
 from tests.function_app.authoring.test_submit import (
@@ -87,7 +88,7 @@ def quoted(training: Path, *flags: str, **env: str) -> dict[str, Any]:
 def test_a_job_matches_a_request_unless_a_value_that_the_service_shows_differs(
     shown: dict[str, Any], asked: dict[str, Any], alike: bool
 ) -> None:
-    assert (like(replace(REQUEST, **asked), [replace(SHOWN, **shown)]) is not None) is alike
+    assert (matching_job(replace(REQUEST, **asked), [replace(SHOWN, **shown)]) is not None) is alike
 
 
 def test_the_same_content_uploaded_again_by_others_does_not_hide_the_job(bench: Bench, tmp_path: Path) -> None:
@@ -196,6 +197,26 @@ def test_waiting_ends_when_the_job_does_or_pauses(bench: Bench, ends: str, durin
     assert isinstance(account, Account)
     reported: list[str] = []
     submission = Submission(account, reported.append, sleep=bench.cloud.clock.advance)
-    assert submission.follow(account.job(JOB)).status == ends
+    followed = submission.follow(account.job(JOB))
+    assert followed.status == ends
     assert reported[-1].startswith(ends)
+    assert followed.error is None or followed.error.message in reported[-1]
     assert len(reported) == len(set(reported)) > 1
+
+
+def test_waiting_outlasts_an_outage_and_otherwise_says_that_the_job_exists(bench: Bench) -> None:
+    def followed(**fault: Any) -> tuple[Job, list[str]]:
+        bench.world(a_job(created="-1s"), faults=[fault])
+        [account] = bench.engine().accounts
+        assert isinstance(account, Account)
+        reported: list[str] = []
+        submission = Submission(account, reported.append, sleep=bench.cloud.clock.advance)
+        return submission.follow(account.job(JOB)), reported
+
+    busy = {"status": 503, "headers": {"retry-after-ms": "1"}}
+    job, reported = followed(op="FineTuning_Get", when={"nth": [3, 4, 5, 6, 7, 8]}, do=busy)
+    assert job.status == "succeeded"
+    assert [line for line in reported if "busy or failing" in line]
+    with pytest.raises(AccountError, match=JOB) as caught:
+        followed(op="FineTuning_GetEvents", do={"status": 400})
+    assert "The job exists" in caught.value.hint

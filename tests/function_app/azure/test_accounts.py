@@ -29,7 +29,7 @@ def test_the_address_of_an_account_and_of_a_project_are_mirrored(bench: Bench, e
     ]
 
 
-def test_account_and_project_are_one_account_and_its_jobs_one_by_id(bench: Bench) -> None:
+def test_jobs_of_an_account_and_its_project_with_the_same_id_are_one_job(bench: Bench) -> None:
     open_foundry(bench)
     engine = bench.engine(azure_openai_endpoints=(ACCOUNT, PROJECT, "https://aoai-ml.openai.azure.com"))
     [account] = engine.accounts
@@ -44,7 +44,7 @@ def test_account_and_project_are_one_account_and_its_jobs_one_by_id(bench: Bench
     assert {outcome.result for outcome in bench.tick(engine, after=SETTLED).values()} == {"current"}
 
 
-def test_a_project_that_takes_tokens_of_the_account_gets_those(bench: Bench) -> None:
+def test_a_project_that_accepts_the_accounts_tokens_gets_them(bench: Bench) -> None:
     open_foundry(bench, project_audience="https://cognitiveservices.azure.com")
     assert list(bench.tick(bench.engine(azure_openai_endpoints=(PROJECT,)))) == [OTHER_JOB]
 

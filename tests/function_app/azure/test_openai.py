@@ -111,7 +111,7 @@ def test_only_a_job_without_a_usable_id_is_refused(unusable: object) -> None:
         job_from("a", SEEN | {"id": unusable})
 
 
-def test_an_integration_that_is_no_object_is_named_and_the_others_count() -> None:
+def test_an_integration_that_is_not_an_object_is_named_and_the_others_count() -> None:
     job = job_from("aoai-ml", SEEN | {"id": "ftjob-1", "integrations": ["wandb", {"type": "wandb"}]})
     assert (job.malformed, job.integrations) == (("integrations",), ({"type": "wandb"},))
 
@@ -301,7 +301,7 @@ REFUSALS: list[tuple[dict[str, Any], type[AccountError], str]] = [
         AccessError,
         "does not take API keys .*Key based",
     ),
-    # Foundry answers 403 to a missing role; digits and words in a message classify nothing.
+    # Foundry answers 403 to a missing role. Digits and words in a message must not decide.
     ({"status": 403, "body": {"error": {"message": "no, 401"}}}, AccessError, "does not let this client .*no, 401"),
     (
         {"status": 404, "body": {"error": {"code": "404", "message": "Resource not found"}}},
@@ -363,6 +363,13 @@ def test_a_sign_in_that_fails_without_a_word_is_that_accounts_failure(bench: Ben
     trust = httpx2.create_ssl_context()
     with pytest.raises(AccessError, match="No token for aoai-ml: ServiceRequestError"):
         azure_account(Endpoint("aoai-ml.openai.azure.com"), ("v1",), Silent(), trust).jobs()
+
+
+def test_a_missing_role_is_distinguished_from_a_bad_token(bench: Bench) -> None:
+    bench.world()
+    with pytest.raises(AccessError) as caught:
+        account(bench, azure_openai_endpoints=(CLOSED_ENDPOINT,)).jobs()
+    assert "Cognitive Services OpenAI User" in caught.value.hint
 
 
 def test_an_interrupted_download_is_a_temporary_error_and_not_a_shorter_file(bench: Bench) -> None:

@@ -15,7 +15,7 @@ from sandbox.azure.openai.training_files import FileScript, TrainingFile
 from tests.conftest import ROOT
 
 FORMATS = ("chat", "chat_with_system", "conversation", "tools", "vision", "dpo", "reinforcement")
-SECRETS = ("Ticket", "customer", "look_up_ticket", "billing", "Please")  # words that stand in every generated file
+SECRETS = ("Ticket", "customer", "look_up_ticket", "billing", "Please")  # words that are in every generated file
 
 
 def a_file(tmp_path: Path, **values: Any) -> Path:
@@ -55,11 +55,22 @@ def document_of(path: Path, *flags: str, **env: str) -> dict[str, Any]:
 def test_it_needs_no_settings_and_no_network(tmp_path: Path) -> None:
     path = a_file(tmp_path, format="tools", malformed=1)
     done = subprocess.run(
-        [sys.executable, "-m", "function_app", "check", str(path), "--price-per-million", "25", "--epochs", "2"],
-        env={"PATH": os.environ["PATH"], **offline(tmp_path)},
+        [
+            sys.executable,
+            "-m",
+            "function_app",
+            "check",
+            str(path),
+            "--price-per-million",
+            "25",
+            "--epochs",
+            "2",
+            "--stats",
+        ],
+        env={"PATH": os.environ["PATH"], "PYTHONIOENCODING": "cp1252", **offline(tmp_path)},
         cwd=ROOT,
         capture_output=True,
-        text=True,
+        encoding="cp1252",
     )
     assert done.returncode == 1
     shown = " ".join(done.stdout.split())
@@ -152,7 +163,7 @@ def test_a_price_gives_a_cost_and_without_one_there_is_none(tmp_path: Path) -> N
     assert document_of(path)["cost"] is None
 
 
-def test_offline_auto_is_an_estimate_marked_as_one_and_tiktoken_is_a_failure(tmp_path: Path) -> None:
+def test_offline_auto_estimates_and_says_so_and_tiktoken_fails(tmp_path: Path) -> None:
     pytest.importorskip("tiktoken")
     path = a_file(tmp_path)
     found = document_of(path, "--tokenizer", "auto")["tokens"]

@@ -33,7 +33,9 @@ def a_job(**values: object) -> Job:
 
 
 def test_the_whole_config_of_a_rich_job() -> None:
-    """Every value can be filtered and grouped by: numbers are numbers, times are UTC, nothing is a text of a structure."""
+    """Runs can be filtered and grouped by every value: numbers are numbers, times are UTC, nothing is a text of a
+    structure.
+    """
     job = job_from(
         "aoai-eu",
         {

@@ -7,7 +7,7 @@ import pytest
 
 from function_app.authoring.checking.examples import CHECKS, broken_rules
 from function_app.authoring.checking.rules import FORMATS
-from function_app.authoring.checking.tokens import estimating, tokens_of
+from function_app.authoring.checking.tokens import estimating_tokenizer, tokens_of
 from function_app.data.training.formats import SPECS, Format, format_of
 from function_app.data.training.jsonl import read_rows
 from function_app.data.training.sampling import Tally
@@ -40,7 +40,7 @@ def test_every_format_is_recognised_and_has_cells_rules_a_method_and_tokens(know
     assert known in CHECKS
     for method in methods:
         list(broken_rules(example, known, method))
-    assert tokens_of(example, known, estimating()) > 0
+    assert tokens_of(example, known, estimating_tokenizer()) > 0
 
 
 def test_the_mappings_have_no_other_formats() -> None:

@@ -92,7 +92,7 @@ def test_minus_one_is_a_value_where_a_value_can_be_negative(column: str, there: 
 
 
 def test_a_reward_without_an_evaluation_is_not_a_value_in_any_order_of_columns() -> None:
-    """What says so is a count of tokens that cannot be -1; training is at every step, and each evaluation for itself."""
+    """A count of -1 tokens shows that. Training happens at every step, and each evaluation is treated separately."""
     names = ["valid_reward_mean", "valid_reasoning_tokens_mean", "full_validation_reward_mean", "train_reward_mean"]
     not_made = dict(zip(names, (-1, -1, -1, -1), strict=True)) | {"train_reasoning_tokens_mean": -1}
     made = not_made | {"valid_reasoning_tokens_mean": 7}

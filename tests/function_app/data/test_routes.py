@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from function_app.data.routes import Destination, LeftOut, Registry, Routes, parse_registry, parse_routes
+from function_app.data.routes import Destination, NotMirrored, Registry, Routes, parse_registry, parse_routes
 from function_app.models import DatasetPolicy, Job
 
 HOME = Destination("acme", "OpenAI-Fine-Tune", DatasetPolicy.SAMPLE)
@@ -17,7 +17,7 @@ def a_job(**values: object) -> Job:
     return Job(**(base | {"created_at": 1, "training_file": "file-1"} | values))  # type: ignore[arg-type]
 
 
-def goes(text: str, **values: object) -> Destination | LeftOut:
+def goes(text: str, **values: object) -> Destination | NotMirrored:
     return Routes(HOME, parse_routes(text)).of(a_job(**values))
 
 
@@ -52,7 +52,7 @@ def test_the_first_rule_that_fits_counts_and_everything_else_goes_to_the_default
 
 def test_the_rule_that_drops_a_job_is_named() -> None:
     left_out = goes(RULES, account="Scratch-7")
-    assert isinstance(left_out, LeftOut)
+    assert isinstance(left_out, NotMirrored)
     assert left_out.message == "rule 3 of WANDB_ROUTES drops it (account=scratch* -> off)"
 
 
@@ -69,7 +69,7 @@ def test_values_chosen_by_a_jobs_author_neither_drop_the_job_nor_loosen_its_poli
     assert goes(f"{chosen} -> x datasets=off", **job) == Destination("acme", "x", DatasetPolicy.OFF)
     strict = "account=aoai-us -> mine datasets=reference"
     assert goes(f"{chosen} -> x; {strict}", **job) == Destination("acme", "x", DatasetPolicy.REFERENCE)
-    assert isinstance(goes(f"{chosen} -> x; account=aoai-us -> off", **job), LeftOut)
+    assert isinstance(goes(f"{chosen} -> x; account=aoai-us -> off", **job), NotMirrored)
     ignored = Routes(HOME, parse_routes(f"{chosen} -> off; {chosen} -> x datasets=full; {strict}")).ignored()
     assert [text.split(" (")[0] for text in ignored] == ["Rule 1 of WANDB_ROUTES", "Rule 2 of WANDB_ROUTES"]
 

@@ -25,8 +25,23 @@ def state(bench: Bench, entity: str, project: str, job: str) -> str:
     return str(bench.cloud.world.wandb.store.run(entity, project, job).state(bench.cloud.clock.time()))
 
 
+def test_the_run_of_an_accounts_last_job_ends_with_the_job(bench: Bench) -> None:
+    bench.world(a_job(**LIVE), files=[a_file()])
+    working = bench.engine()
+    bench.tick(working)
+    assert bench.state() == "running"
+    deleted(bench, 0, JOB)
+    outcome = bench.tick(working)[JOB]
+    assert (outcome.result, outcome.final) == (Result.SYNCED, True)
+    assert bench.state() == "failed"
+    assert bench.run().config["job_deleted"] is True
+    assert bench.counted(lambda: bench.tick(working)) == ({"FineTuning_List": 1, "Runs": 1}, 0), "it is reported once"
+
+
 def test_the_run_of_a_deleted_job_is_ended_again_if_another_process_reopened_it(bench: Bench) -> None:
-    """Two ticks at once find the job gone: the second says so when the first has ended the run, and cannot open it."""
+    """Two ticks find at the same time that the job is gone. The second one writes after the first has ended the run,
+    and cannot open it.
+    """
     bench.world(a_job(**LIVE), files=[a_file()])
     working = bench.engine()
     bench.tick(working)
@@ -40,7 +55,7 @@ def test_the_run_of_a_deleted_job_is_ended_again_if_another_process_reopened_it(
 
 
 def test_a_run_that_was_only_created_ends_with_its_job(bench: Bench, processes: Processes) -> None:
-    """A process was killed before it could say in the run whose it is, and then the job was deleted."""
+    """A process was killed before it could record the job in the run, and then the job was deleted."""
     bench.world(a_job(**LIVE), files=[a_file()])
     gate = bench.cloud.world.gate
     gate.operation = "FileStream"
@@ -49,7 +64,7 @@ def test_a_run_that_was_only_created_ends_with_its_job(bench: Bench, processes: 
     killed.kill()
     gate.opened.set()
     deleted(bench, 0, JOB)
-    bench.cloud.clock.advance(120)  # so long its writer may still be at work
+    bench.cloud.clock.advance(120)  # its writer may be at work for this long
     assert bench.tick()[JOB].final
     assert bench.state() == "failed"
     assert bench.run().config["job_deleted"] is True

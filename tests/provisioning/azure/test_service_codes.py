@@ -172,8 +172,8 @@ REFUSALS = {
         "Conflict",
         "another change",
         errors.ThrottledError,
-        "30 m",
-        "pause of 30 m (HTTP 409)",
+        "30 min",
+        "pause of 30 min (HTTP 409)",
         headers={"retry-after": "1800"},
     ),
 }
@@ -233,7 +233,7 @@ def test_an_operation_that_never_ends_is_reported_and_stopped(monkeypatch: pytes
     ticks = iter(range(0, 10**6, 2))
     monkeypatch.setattr("time.monotonic", lambda: float(next(ticks)))
     poller: Any = Poller()
-    with pytest.raises(errors.TimedOutError, match="did not end within 10 m"):
+    with pytest.raises(errors.TimedOutError, match="did not end within 10 min"):
         pipeline.result(poller, "Enabling the identity", lambda what, elapsed, limit: reported.append(what))
     assert set(reported) == {"Azure: enabling the identity"}
 

@@ -313,11 +313,19 @@ BROKEN = {
         "Deploy the complete package",
         world={"app": {"import_errors": ["ModuleNotFoundError: No module named 'wandb'"]}},
     ),
-    "alerts that nobody hears": Broken(
-        "app alerts", "nobody hears 2 of 2 alert rules", "alertEmails", "warning", world={"app": {"alert_emails": None}}
+    "alerts that nobody receives": Broken(
+        "app alerts",
+        "nobody receives 2 of 2 alert rules",
+        "alertEmails",
+        "warning",
+        world={"app": {"alert_emails": None}},
     ),
     "an action group without receivers": Broken(
-        "app alerts", "nobody hears 2 of 2 alert rules", "alertEmails", "warning", world={"app": {"alert_emails": []}}
+        "app alerts",
+        "nobody receives 2 of 2 alert rules",
+        "alertEmails",
+        "warning",
+        world={"app": {"alert_emails": []}},
     ),
     "no alert rules": Broken(
         "app alerts",

@@ -202,7 +202,7 @@ def test_a_role_younger_than_its_propagation_time_is_mentioned(bench: Bench) -> 
     for each in bench.cloud.world.tenant.rbac.assignments.values():
         each.created = bench.cloud.clock.time()
     bench.cloud.clock.advance(120)
-    assert "2 m old" in examined(bench)["identity access"]["seen"]
+    assert "2 min old" in examined(bench)["identity access"]["seen"]
 
 
 def test_doctor_expects_the_functions_of_the_function_app() -> None:

@@ -39,7 +39,7 @@ OPERATOR = {"name": "operator", "kind": "user", "display_name": "you@contoso.exa
         ("base name", {"name": "dev_test.1"}, "'dev_test.1' is not", "name=dev-test-1"),
         ("base name", {"name": "(x)" * 20}, "is not 3 to 24", "name=x-x-x-x-x-x-x-x-x-x-x-x"),
         ("base name", {"name": "[dev]._1"}, "'[dev]._1' is not", "name=dev-1"),
-        ("base name", {"names": {"storageAccount": "st-Wandb"}}, "small letters", "stwandb is legal"),
+        ("base name", {"names": {"storageAccount": "st-Wandb"}}, "lower-case letters", "stwandb is legal"),
         (
             "base name",
             {"names": {"actionGroup": "-ag (prod)."}},
@@ -67,7 +67,7 @@ OPERATOR = {"name": "operator", "kind": "user", "display_name": "you@contoso.exa
         ("combinations", {"assignRoles": False}, "needs identityId", "landing zone"),
         ("schedule", {"syncSchedule": "\t0 */2 * * * *"}, "has a tab", "0 */2 * * * *"),
         ("schedule", {"syncSchedule": "*/2 * * * *"}, "has 5 fields", "0 */2 * * * *"),
-        ("schedule", {"syncSchedule": "0 */30 * * * *"}, "up to 30 m apart", "longer heartbeatMinutes"),
+        ("schedule", {"syncSchedule": "0 */30 * * * *"}, "up to 30 min apart", "longer heartbeatMinutes"),
         ("schedule", {"syncSchedule": "0 0 8 * * 1-5", "heartbeatMinutes": 60}, "apart", "longer heartbeatMinutes"),
         ("routes", {"wandbRoutes": "nonsense"}, "wandbRoutes: ", "docs/routing.md"),
     ],
@@ -77,7 +77,7 @@ def test_a_mistake_in_the_parameters_is_found(check: str, change: Mapping[str, A
     assert (found.state, seen in found.seen, remedy in found.remedy) == (State.FAILED, True, True), found
 
 
-def test_alerts_that_nobody_would_hear_are_told() -> None:
+def test_alerts_without_a_receiver_are_reported() -> None:
     found = CHECKS["alerts"](Parameters(GIVEN | {"alertEmails": ""}))
     assert (found.state, found.remedy) == (State.WARNING, "-p alertEmails=oncall@example.com")
 
@@ -115,7 +115,7 @@ def test_azds_environment_is_read_as_azd_passes_it_on(tmp_path: Path) -> None:
     assert given.text("heartbeatMinutes") == "30"
     assert given.given["tags"] == {}
     broken = CHECKS["azd's text"](given)
-    assert (broken.state, "WANDB_ROUTES: azd puts a variable into JSON" in broken.seen) == (State.FAILED, True)
+    assert (broken.state, "WANDB_ROUTES: azd inserts variables into JSON" in broken.seen) == (State.FAILED, True)
     assert "SERVICE_IMAGES" not in broken.seen
     assert CHECKS["base name"](given).remedy == "azd env new dev-test-1"
 
@@ -228,7 +228,7 @@ def test_problems_that_azure_would_refuse_are_found(
         ),
     ],
 )
-def test_the_landing_zones_parameters_satisfy_it(
+def test_parameters_for_a_landing_zone_satisfy_its_policies(
     cloud: Cloud, call: Call, options: tuple[str, ...], world: dict[str, Any]
 ) -> None:
     found = checked(cloud, call, *options, **world)

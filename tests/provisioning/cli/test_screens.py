@@ -65,7 +65,7 @@ def test_a_narrow_terminal_breaks_lines_between_words(
 
 def test_a_dumb_terminal_gets_no_escape_sequences(cloud: Cloud, terminal: Callable[..., Terminal]) -> None:
     screen = terminal("provisioning", "setup", "--yes", env=OPERATOR_ENV | {"TERM": "dumb", "WANDB_API_KEY": GOOD_KEY})
-    screen.until("waiting  for roles to take effect before the switch: 0 s of 10 m")
+    screen.until("waiting  for roles to take effect before the switch: 0 s of 10 min")
     screen.interrupt()
     assert screen.end() == 130
     assert "8 of 10 changes were made" in screen.seen
@@ -120,7 +120,7 @@ def test_a_full_disk_is_reported_without_a_traceback(cloud: Cloud, argv: tuple[s
     assert not re.search("Traceback|Exception", ended.stderr), ended.stderr
 
 
-def test_a_closed_stdin_is_no_terminal(cloud: Cloud) -> None:
+def test_a_closed_stdin_is_not_a_terminal(cloud: Cloud) -> None:
     command = ["sh", "-c", f"exec {sys.executable} -m provisioning setup -o json <&-"]
     env = cloud.environment() | OPERATOR_ENV
     ended = subprocess.run(command, env=env, capture_output=True, text=True, cwd=ROOT, check=False)

@@ -121,7 +121,7 @@ def test_a_file_without_a_key_is_refused_before_any_request(
 
 
 @pytest.mark.parametrize("mode", [0o666, 0o620, 0o602])
-def test_a_file_that_others_may_write_is_refused_also_through_a_link(tmp_path: Path, mode: int) -> None:
+def test_a_file_that_others_may_write_is_refused_even_through_a_link(tmp_path: Path, mode: int) -> None:
     file, link = tmp_path / "key", tmp_path / "link"
     file.write_text(GOOD_KEY)
     file.chmod(mode)

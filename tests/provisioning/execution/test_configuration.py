@@ -27,7 +27,7 @@ def notes(bench: Bench, **options: Any) -> list[Step]:
     ],
     ids=["terraform", "bicep", "pulumi", "a pipeline", "a deployment"],
 )
-def test_signs_of_a_configuration_are_told_with_the_lines_to_change(
+def test_signs_of_a_configuration_are_reported_with_the_lines_to_change(
     load: Load, bench: Bench, vault: dict[str, Any], sign: str
 ) -> None:
     load(world(**vault) | SOON)

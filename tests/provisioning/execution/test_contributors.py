@@ -59,7 +59,7 @@ def test_contributors_may_start_jobs_after_setup_and_lose_the_role_at_teardown(
 
 
 @pytest.mark.parametrize("through", ["dana", "ml-team"], ids=["another role", "a group"])
-def test_whoever_may_start_jobs_already_gets_nothing_and_keeps_it_at_teardown(
+def test_a_contributor_whose_other_roles_suffice_gets_no_role_and_keeps_those_at_teardown(
     load: Load, bench: Bench, through: str
 ) -> None:
     given = {"principal": through, "role": "Cognitive Services OpenAI Contributor", "scope": "rg-ml"}

@@ -178,7 +178,7 @@ def test_rotate_key_prints_what_happens_next(load: Load, call: Call) -> None:
     done = call("rotate-key", "--yes", env=OPERATOR_ENV | {"WANDB_API_KEY": NEW_KEY})
     assert done.returncode == 0, done.stderr
     assert "Rotated." in done.stdout
-    assert "within 5 m, without a restart" in done.stdout
+    assert "within 5 min, without a restart" in done.stdout
     assert "revoke the old key" in done.stdout
     again = call("rotate-key", env=OPERATOR_ENV | {"WANDB_API_KEY": NEW_KEY})  # nothing to consent to
     assert again.returncode == 0, again.stderr

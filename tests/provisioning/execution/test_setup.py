@@ -60,7 +60,7 @@ def test_setup_completes_the_chain_and_nobody_loses_access(bench: Bench) -> None
 
 
 def test_everybody_can_use_the_vault_at_every_moment(bench: Bench) -> None:
-    """Asked of the sandbox's own authority at each step and each second of the wait."""
+    """The sandbox checks the access at each step and each second of the wait."""
     tenant = bench.cloud.world.tenant
     action = "Microsoft.KeyVault/vaults/secrets/getSecret/action"
     people = [tenant.named(name).object_id for name in ("billing-api", "reports-job", "dana")]
@@ -219,6 +219,14 @@ def test_status_distinguishes_drift_from_in_place(bench: Bench) -> None:
     bench.vault.rbac = False
     drift = [s.resource for s in setup.status(bench.session()).work if s.verb is Verb.CHANGE]
     assert drift == ["vault access model"]
+
+
+def test_names_may_be_given_in_any_letter_case(bench: Bench) -> None:
+    names = {"resource_group": "RG-ml", "account": "AOAI-ml", "vault": "KV-ml"}
+    bench.setup(**names)
+    assert bench.idle()
+    bench.teardown(**names, restore=True)
+    assert not [a for a in bench.cloud.world.tenant.rbac.assignments.values() if a.scope == bench.vault.id]
 
 
 def test_the_key_in_the_vault_is_used_when_none_is_given(bench: Bench) -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from provisioning.planning import ownership
-from provisioning.planning.ownership import Mark, Owner, Purpose
+from provisioning.planning.ownership import Owner, Purpose, RoleRecord
 
 WORDS = st.text(min_size=1, max_size=20)
 OTHERS = st.dictionaries(WORDS.filter(lambda name: not name.startswith(ownership.OWNER)), WORDS, max_size=4)
@@ -19,7 +19,7 @@ NAMES = st.from_regex(r"[a-z][a-z0-9-]{1,20}", fullmatch=True)
 def test_a_role_records_its_purpose_and_its_owner(purpose: Purpose, account: str, secret: str, switching: bool) -> None:
     for place in ("", ownership.place_of("/subscriptions/S/…/accounts/A")):
         text = ownership.description(purpose, Owner(account, secret, place), switching=switching)
-        assert ownership.mark_of(text) == Mark(purpose, account, secret, switching, place)
+        assert ownership.role_record(text) == RoleRecord(purpose, account, secret, switching, place)
 
 
 @pytest.mark.parametrize(
@@ -30,12 +30,14 @@ def test_a_role_records_its_purpose_and_its_owner(purpose: Purpose, account: str
         ("for billing", None),
         ("azure-openai-wandb: something else", None),
         ("azure-openai-wandb: operator of aoai-ml/prod, and more", None),
-        ("azure-openai-wandb: operator", Mark(Purpose.OPERATOR)),
-        ("azure-openai-wandb: account identity of aoai-ml", Mark(Purpose.IDENTITY, "aoai-ml")),
+        ("azure-openai-wandb: operator", RoleRecord(Purpose.OPERATOR)),
+        ("azure-openai-wandb: account identity of aoai-ml", RoleRecord(Purpose.IDENTITY, "aoai-ml")),
     ],
 )
-def test_descriptions_of_others_are_not_records_and_those_of_0_1_name_no_secret(text: str, expected: Mark) -> None:
-    assert ownership.mark_of(text) == expected
+def test_descriptions_of_others_are_not_records_and_those_of_0_1_name_no_secret(
+    text: str, expected: RoleRecord
+) -> None:
+    assert ownership.role_record(text) == expected
 
 
 def test_the_secrets_tags_name_who_wrote_it_and_no_person() -> None:

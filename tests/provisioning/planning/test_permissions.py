@@ -122,7 +122,7 @@ def test_over_grant_is_exactly_what_the_roles_give_beyond_the_need(needed: set[s
 
 
 @given(actions, roles, st.data())
-def test_an_interrupted_migration_goes_on_with_the_roles_that_were_still_to_come(
+def test_an_interrupted_migration_continues_with_the_missing_roles(
     needed: set[str], held: list[RoleDefinition], data: st.DataObject
 ) -> None:
     first = cover(needed, held, list(DEFINED.values())).add

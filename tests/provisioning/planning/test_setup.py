@@ -84,7 +84,7 @@ def test_the_plan_for_a_vault_that_others_use_by_access_policy() -> None:
         f"add role: {OFFICER} → you (to store the secret; had {yours} by access policy)",
         f"add role: {OFFICER} → aoai-ml ({FOR_JOBS}) ! it also reaches any other secrets of this vault; less: {LESS}",
         (
-            "wait roles take effect: up to 10 m before the switch (others depend on this vault, and Azure does not report "
+            "wait roles take effect: up to 10 min before the switch (others depend on this vault, and Azure does not report "
             "when a role takes effect)"
         ),
         (

@@ -163,12 +163,12 @@ def test_letter_case_of_accounts_does_not_count() -> None:
     ],
     ids=["another name", "another description", "none", "above the vault"],
 )
-def test_roles_without_the_mark_or_outside_the_vault_are_not_removed(other: Assignment) -> None:
+def test_roles_without_the_record_or_outside_the_vault_are_not_removed(other: Assignment) -> None:
     made = plan(TARGET, on_rbac(other), (), restore=False)
     assert [step.resource for step in made.steps] == [NAME, "vault access model", "account identity"]
 
 
-def test_within_a_purpose_roles_go_by_their_id_whatever_its_letter_case() -> None:
+def test_roles_of_one_purpose_are_ordered_by_id_regardless_of_letter_case() -> None:
     first, second = (replace(READER, id=name) for name in ("a", "B"))
     for found_in in ((second, first), (first, second)):
         observed = on_rbac(*found_in)
@@ -210,7 +210,7 @@ def test_restoring_access_policies_loses_only_access_that_no_policy_gives() -> N
     ],
     ids=["ours", "disabled", "deleted", "missing", "partly others'", "others'", "not seen yet"],
 )
-def test_a_role_on_the_secret_is_lost_where_the_secret_may_stay(
+def test_a_role_on_the_secret_is_a_loss_if_the_secret_may_stay(
     state: SecretState, versions: Collection[SecretVersion], lost: bool
 ) -> None:
     on_secret = replace(assigned(BILLING, SECRETS_USER), scope=SECRET_ID)
@@ -264,7 +264,7 @@ def test_records_of_entries_that_no_longer_exist_are_removed() -> None:
     assert step in plan(TARGET, on_policies(noted=(DANA,)), (), restore=False).steps
 
 
-def test_entries_are_handed_over_while_other_accounts_use_the_secret_and_all_of_these_are_named() -> None:
+def test_entries_are_handed_over_while_other_accounts_use_the_secret_and_these_accounts_are_named() -> None:
     observed = replace(
         on_policies(policy(OPERATOR, secrets="get"), noted=(OPERATOR,)), assignments=(OF_OTHER, OF_THIRD)
     )

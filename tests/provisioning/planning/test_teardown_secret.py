@@ -36,21 +36,21 @@ from .states import BILLING, DANA, NOW, OPERATOR, TARGET, found, policy
         ((version(ours=False),), Step(Verb.NOTE, NAME, "stays: setup did not write it")),
         (
             (version(enabled=False), version(ours=False)),
-            Step(Verb.NOTE, NAME, "stays: others wrote versions of it; those from here are disabled"),
+            Step(Verb.NOTE, NAME, "stays: others wrote versions of it; those of setup are disabled already"),
         ),
         (
             (version(), version(enabled=False), version(ours=False), version(ours=False), version(ours=False)),
             Step(
                 Verb.CHANGE,
                 NAME,
-                "its versions from here are disabled; 3 by others stay",
+                "the versions that setup wrote are disabled; 3 by others stay",
                 before="enabled",
                 after="disabled",
                 danger=NO_KEY,
             ),
         ),
     ],
-    ids=["all from here", "not seen", "none from here", "ours disabled already", "some of each"],
+    ids=["all by setup", "not visible", "none by setup", "ours disabled already", "some of each"],
 )
 def test_a_secret_is_deleted_if_all_of_its_versions_are_ours(
     versions: tuple[SecretVersion, ...], expected: Step
@@ -64,7 +64,7 @@ def test_a_secret_is_deleted_if_all_of_its_versions_are_ours(
         (Secret(SecretState.MISSING), "not there"),
         (Secret(SecretState.DELETED), "deleted already; recoverable"),
         (Secret(SecretState.DELETED, purge=NOW), "deleted already; recoverable until 2026-03-02"),
-        (Secret(SecretState.UNKNOWN), "not visible to you; no mark of setup is left, and teardown deletes it first"),
+        (Secret(SecretState.UNKNOWN), "not visible to you; no record of setup is left, and teardown deletes it first"),
     ],
 )
 def test_a_missing_secret_needs_no_steps(secret: Secret, detail: str) -> None:
@@ -105,7 +105,7 @@ def readers_entry_is_left() -> Observed:
         (replace(found(), vault=replace(found().vault, tags=switched({}, NOW))), True),
     ],
 )
-def test_a_secret_may_be_hidden_if_marks_remain_and_none_gives_the_operator_access(
+def test_a_secret_may_be_hidden_if_records_remain_and_none_gives_the_operator_access(
     observed: Observed, *, expected: bool
 ) -> None:
     assert hidden(TARGET, observed) is expected

@@ -133,9 +133,11 @@ def pages(client: Client, most: int = 6) -> list[list[str]]:
     [
         ("stable", [["r0", "r1"], ["r2", "r3"], ["r4"]]),
         ("shifting", [["r0", "r1"], ["r1", "r2"], ["r3"]]),
+        ("repeating", [["r0", "r1"]] * 6),
+        ("endless", [["r0", "r1"], ["r2", "r3"], ["r4"], ["r0", "r1"], ["r2", "r3"], ["r4"]]),
     ],
 )
-def test_listings_may_shift(listings: str, shown: list[list[str]]) -> None:
+def test_listings_may_shift_repeat_or_never_end(listings: str, shown: list[list[str]]) -> None:
     runs = [{**OLD, "id": f"r{number}", "age": 100 - number} for number in range(5)]
     assert pages(Client(server={"listings": listings}, runs=runs)) == shown
 
@@ -184,7 +186,7 @@ def test_a_run_that_a_person_stops_is_killed(*, ends: bool) -> None:
     assert client.resume_status("new")["state"] == "killed"
 
 
-def test_opening_a_run_is_no_heartbeat_but_makes_it_running() -> None:
+def test_opening_a_run_is_not_a_heartbeat_but_makes_it_running() -> None:
     client = Client(runs=[{**OLD, "state": "crashed"}])
     before = client.resume_status()["heartbeatAt"]
     client.upsert(name="old")
@@ -214,7 +216,7 @@ def begun(client: Client, digest: str, content: bytes = b"hello", **more: Any) -
     return artifact_id
 
 
-def test_of_two_writers_who_began_a_version_with_the_same_file_the_second_to_commit_gets_409() -> None:
+def test_the_second_of_two_writers_that_commit_the_same_file_gets_409() -> None:
     client = Client()
     one, other = begun(client, "d1"), begun(client, "d1")
     assert client.graphql(COMMIT, id=one)[0] == 200
@@ -223,7 +225,7 @@ def test_of_two_writers_who_began_a_version_with_the_same_file_the_second_to_com
     assert len(client.store.artifacts("acme", "p")) == 1
 
 
-def test_equal_content_is_the_first_version_with_its_metadata_and_maker_whoever_logs_it_again() -> None:
+def test_content_that_is_logged_again_stays_the_first_version_with_its_metadata_and_maker() -> None:
     client = Client(runs=[OLD, {**OLD, "id": "other"}])
     client.data(COMMIT, id=begun(client, "d1", runName="old", metadata='{"policy": "reference"}'))
     status, body = draft(

@@ -16,6 +16,7 @@ from wandb.errors import AuthenticationError
 from wandb.errors import Error as SdkError
 
 from function_app.errors import WandbBusyError
+from function_app.text import duration
 from function_app.tracking.wandb.client import LATER, LIMITS, Limits, refusal
 from function_app.tracking.wandb.core.internals import (
     CORE_FAILED,
@@ -61,7 +62,7 @@ _KEPT = _DIRECTORIES | {
 another id, WANDB_SERVICE another process), or have wandb-core log the key (WANDB_DEBUG, 0.31)."""
 
 
-class Complaints:
+class WarningCounter:
     """Counts the warnings and errors that the SDK would print. wandb-core warns when it gives up on a run's rows and
     summary, which `wandb.Run.finish` does not report (0.31). The warning does not name the run.
     """
@@ -85,8 +86,8 @@ class Complaints:
         self.warning(msg)
 
 
-complaints = Complaints()
-"""The complaints in this process."""
+warning_counter = WarningCounter()
+"""Counts for this process."""
 
 
 def prepare() -> None:
@@ -211,7 +212,7 @@ def opened(open_run: Callable[[], wandb.Run], limit: float) -> wandb.Run:
         "It was started again." if _replace(core) else "It was not started again, because other runs are open in it."
     )
     raise WandbBusyError(
-        f"wandb-core, the SDK's own process, did not open the run within {limit:.0f} s. {ending}", LATER
+        f"wandb-core, the SDK's own process, did not open the run within {duration(limit)}. {ending}", LATER
     )
 
 
@@ -244,7 +245,7 @@ def _quiet() -> wandb.Settings:
 
 def listen() -> None:
     """Receive what the SDK would print, until other code in this process sets it up again."""
-    wandb.termsetup(_quiet(), complaints)
+    wandb.termsetup(_quiet(), warning_counter)
 
 
 def _revive() -> None:
@@ -262,7 +263,7 @@ def _replace(core: object) -> bool:
     """Kill and restart a wandb-core that did not open a run in time; alive, it could send the run's old marks later, when another
     worker has the job. Return whether it was restarted.
 
-    Open runs of this process would be lost with it, so that with open runs it is only killed after several time-outs without
+    Open runs of this process would be lost with it, so with open runs it is only killed after several time-outs without
     a run that opened in between: it then answers nobody.
     """
     with _reviving:

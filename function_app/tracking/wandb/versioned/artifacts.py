@@ -18,7 +18,7 @@ from function_app.tracking import FileSource
 from function_app.tracking.wandb.api import Question, WandbApi
 from function_app.tracking.wandb.runs import EXAMPLES, OpenRun
 from function_app.tracking.wandb.versioned.files import DATASET, RESULTS, dataset_artifact, results_artifact
-from function_app.tracking.wandb.versioned.names import taken, usable
+from function_app.tracking.wandb.versioned.names import collection_types, usable_names
 from function_app.tracking.wandb.versioned.uploads import Uploads
 from function_app.tracking.wandb.versioned.versions import BY_NAME, LATEST, Version, named, named_in
 
@@ -77,17 +77,17 @@ def attach_datasets(
     return known
 
 
-def asks_for(file_ids: Iterable[str]) -> list[Question]:
+def questions_for(file_ids: Iterable[str]) -> list[Question]:
     """Return the questions that `attach_datasets` needs, to send when the run is opened."""
     names = [artifact_name(file_id) for file_id in sorted(set(file_ids))]
-    return [named([f"{name}:{LATEST}" for name in names]), taken(names, _TYPES)] if names else []
+    return [named([f"{name}:{LATEST}" for name in names]), collection_types(names, _TYPES)] if names else []
 
 
 def _is_of(version: Version, file_id: str) -> bool:
     """Return whether the version is of the file, and neither another user's nor the output of another program's run.
 
     We send files as inputs, whose maker is the key's user and not a run. It is UNVERIFIED that W&B answers the user; if it
-    answers none, an input that another member made cannot be told from ours.
+    answers none, an input that another member made cannot be distinguished from ours.
     """
     of_a_job = not version.run or version.run.startswith(_JOB)
     return version.ours and of_a_job and version.metadata.get("file_id") == file_id
@@ -121,7 +121,7 @@ def _newest(
     if it is still valid.
     """
     usual = [artifact_name(file_id) for file_id in wanted]
-    chosen, warnings = usable(api, run.answers, usual, _TYPES, DATASET)
+    chosen, warnings = usable_names(api, run.answers, usual, _TYPES, DATASET)
     uploads.warnings += warnings
     names = [chosen[name] for name in usual]
     holds = names == usual and all(_uploaded_at.get(file_id, -math.inf) < run.answered_at for file_id in wanted)
@@ -138,8 +138,8 @@ def _note_upload(file_id: str) -> None:
 def send_results(api: WandbApi, uploads: Uploads, job: Job, content: Iterable[bytes]) -> None:
     """Upload the results file and its rows as a table, for a run that has only some of the steps."""
     usual = artifact_name(f"results-{job.id}")
-    answers = api.ask("ProjectArtifactCollection", taken([usual], _TYPES))
-    chosen, warnings = usable(api, answers, [usual], _TYPES, RESULTS)
+    answers = api.ask("ProjectArtifactCollection", collection_types([usual], _TYPES))
+    chosen, warnings = usable_names(api, answers, [usual], _TYPES, RESULTS)
     uploads.warnings += warnings
     uploads.send(results_artifact(job, content, uploads.directory(), chosen[usual]), [LATEST])
 

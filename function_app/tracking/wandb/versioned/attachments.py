@@ -6,12 +6,12 @@ from typing import Any
 
 from function_app.data.fields import within
 from function_app.models import Checkpoint, DatasetPolicy, Job
-from function_app.tracking import Confirmed, FileSource, Identity, Intent, ModelTarget, Turn
+from function_app.tracking import Confirmed, FileSource, Identity, Intent, ModelTarget, RunLease
 from function_app.tracking.wandb.api import Question, WandbApi
 from function_app.tracking.wandb.runs import OpenRun
 from function_app.tracking.wandb.session import RunWriter
-from function_app.tracking.wandb.versioned.artifacts import asks_for, attach_datasets, send_results
-from function_app.tracking.wandb.versioned.models import Models, asks_before, previous_model
+from function_app.tracking.wandb.versioned.artifacts import attach_datasets, questions_for, send_results
+from function_app.tracking.wandb.versioned.models import Models, opening_questions, previous_model
 from function_app.tracking.wandb.versioned.uploads import Uploads
 from function_app.tracking.wandb.versioned.versions import use
 
@@ -72,10 +72,10 @@ class WandbSession(RunWriter):
         if attached and attached.tables:
             self.show_tables(attached.tables)
         models = attached.placed if attached else None
-        answers = self.end_session(*(models.asks_after_upload() if models else []))
+        answers = self.end_session(*(models.questions_after_upload() if models else []))
         changes = [use(self._api, self.id, version) for version in (attached.inputs if attached else [])]
-        changes += models.given_back(answers) if models else []
-        edited = self.write_marks(changes, *(models.asks() if models else []))
+        changes += models.restore_latest(answers) if models else []
+        edited = self.write_marks(changes, *(models.questions() if models else []))
         if models is None or attached is None or attached.target is None:
             return Confirmed(warnings=tuple(attached.warnings) if attached else ())
         models.place(within(edited, "bucket", "project"), attached.target.registry)
@@ -83,12 +83,14 @@ class WandbSession(RunWriter):
 
 
 @contextmanager
-def open_run(api: WandbApi, run_id: str, new: Identity | None, intent: Intent, turn: Turn) -> Iterator[WandbSession]:
+def open_run(
+    api: WandbApi, run_id: str, new: Identity | None, intent: Intent, lease: RunLease
+) -> Iterator[WandbSession]:
     """Read the run and everything that the intent needs in one request; see `tracking.Tracker.open`."""
-    asks: list[Question] = asks_for(intent.files)
+    questions: list[Question] = questions_for(intent.files)
     if intent.collection:
-        asks += asks_before(intent.collection)
-    session = WandbSession(api, run_id, new, api.stored(run_id, *asks), turn)
+        questions += opening_questions(intent.collection)
+    session = WandbSession(api, run_id, new, api.stored(run_id, *questions), lease)
     try:
         yield session
     finally:

@@ -31,7 +31,7 @@ from function_app.tracking.wandb.runs import EXAMPLES, PARTITIONED, new_artifact
 DATASET = "dataset"
 RESULTS = "results"
 REFERENCE = "reference.json"
-"""Says where a file is that is not in W&B."""
+"""The name of the entry that refers to a file outside W&B."""
 
 _PARTS = "examples"  # the folder with the one part of the table of examples
 
@@ -177,7 +177,9 @@ def results_artifact(job: Job, content: Iterable[bytes], directory: Path, name: 
 
 
 def _copy_to(file: BinaryIO) -> Callable[[bytes, bool], None]:
-    """Return what writes lines without credentials to a file, the last one without its newline, see `read_rows`."""
+    """Return a function that writes lines without credentials to a file, the last one without its newline, see
+    `read_rows`.
+    """
     before = b""
 
     def copy(line: bytes, suspicious: bool) -> None:  # noqa: FBT001 (a callback)

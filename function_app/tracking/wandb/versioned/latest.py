@@ -1,4 +1,4 @@
-"""The alias `latest` of a collection of models: on the newest job's model, whatever was logged last.
+"""The alias `latest` of a collection of models: on the newest job's model, no matter which model was logged last.
 
 The process remembers up to which number it has read each collection, and which version is the newest job's, so that every
 further job reads only what was added since: a collection may have thousands of versions.
@@ -22,11 +22,11 @@ from function_app.tracking.wandb.versioned.versions import (
     Page,
     Version,
     listing,
+    move_alias,
     named,
     named_in,
     page_in,
     pages,
-    point,
 )
 
 _PREFIX = "l"  # of the names of the queries
@@ -46,7 +46,7 @@ _PATIENCE = 60.0  # seconds to wait for another thread that reads a whole collec
 
 @dataclass(frozen=True)
 class _Known:
-    """What was read of a collection.
+    """What previous reads of a collection have shown.
 
     Attributes:
         collection: its id, which changes if somebody deletes the collection and makes it again.
@@ -92,7 +92,7 @@ class Latest:
         with _noting:
             _writing.setdefault(api.client, WeakSet()).add(self)
 
-    def asks(self) -> list[Question]:
+    def questions(self) -> list[Question]:
         """Return the questions for `read`."""
         with _noting:
             self._asked = _known.get(self._api.client, {}).get(self._where)
@@ -100,14 +100,14 @@ class Latest:
         return [named(self._names, _PREFIX), listing(self._kind, self._collection, *shown)]
 
     def read(self, project: Mapping[str, Any]) -> None:
-        """Read the answers to the last `asks`. If they do not suffice, query further pages."""
+        """Read the answers to the last `questions`. If they do not suffice, query further pages."""
         if not self._read(project, further=False):
             with _one_at_a_time():  # the next one needs only what was added since
-                self._read(self._api.ask(LISTING, *self.asks()), further=True)
+                self._read(self._api.ask(LISTING, *self.questions()), further=True)
 
     def look(self) -> None:
         """Ask and read in one step."""
-        self.read(self._api.ask(LISTING, *self.asks()))
+        self.read(self._api.ask(LISTING, *self.questions()))
 
     def moves(self, own: Iterable[Version]) -> list[Change]:
         """Return the change that moves `latest` to the newest job's model, given the models of the job in hand; empty if it is
@@ -116,7 +116,7 @@ class Latest:
         newest = _newest_of([*own, *([self._newest] if self._newest else [])])
         if newest is None or (self._holder and self._holder.id == newest.id):
             return []
-        return [point(self._api, self._collection, LATEST, newest.id)]
+        return [move_alias(self._api, self._collection, LATEST, newest.id)]
 
     def settle(self, own: Iterable[Version]) -> list[str]:
         """Move `latest`, and check again, because another writer may have added a version in the meantime. Return a warning

@@ -16,23 +16,23 @@ from function_app.tracking.wandb.changes import Change, write
 from function_app.tracking.wandb.core.internals import add_local_file
 from function_app.tracking.wandb.runs import OpenRun, new_artifact
 from function_app.tracking.wandb.versioned.latest import Latest, is_of_a_job
-from function_app.tracking.wandb.versioned.names import LINKED, taken, usable
+from function_app.tracking.wandb.versioned.names import LINKED, collection_types, usable_names
 from function_app.tracking.wandb.versioned.uploads import Uploads
 from function_app.tracking.wandb.versioned.versions import (
     BY_NAME,
     LISTING,
     Version,
     describe,
-    going_on,
-    going_on_in,
+    further_training,
+    further_training_in,
     is_linked,
     link,
     made_by,
+    move_alias,
     named,
     named_in,
     organization_of,
-    point,
-    take_away,
+    remove_alias,
     use,
 )
 
@@ -79,11 +79,11 @@ class Models:
 
     def send(self, run: OpenRun, uploads: Uploads) -> None:
         """Start to upload the models that W&B does not have."""
-        chosen, warnings = usable(self.api, run.answers, [self.family], _TYPES, self.kind)
+        chosen, warnings = usable_names(self.api, run.answers, [self.family], _TYPES, self.kind)
         self.collection = chosen[self.family]
         self.warnings += warnings
         self._latest = Latest(self.api, self.kind, self.collection)
-        there = self._in(self.api.ask(BY_NAME, self._asks_for_own)) if run.resumed else []
+        there = self._in(self.api.ask(BY_NAME, self._question_for_own)) if run.resumed else []
         self._own = {each.id: each for each in there if each.made_by(self.job.id)}
         self._known = frozenset(alias for each in self._own.values() for alias in each.aliases)
         for model, checkpoint in _models(self.job, self.checkpoints):
@@ -112,7 +112,7 @@ class Models:
         )
 
     @property
-    def _asks_for_own(self) -> Question:
+    def _question_for_own(self) -> Question:
         return named(self._labels, _OWN)
 
     @property
@@ -125,20 +125,20 @@ class Models:
         found = named_in(self.api, project, self._labels, _OWN)
         return [*{version.id: version for version in found.values()}.values()]
 
-    def asks_after_upload(self) -> list[Question]:
-        """Return the questions for `given_back`, to send once W&B has the models."""
-        return self._latest.asks()
+    def questions_after_upload(self) -> list[Question]:
+        """Return the questions for `restore_latest`, to send once W&B has the models."""
+        return self._latest.questions()
 
-    def given_back(self, project: Mapping[str, Any]) -> list[Change]:
-        """Return the changes that move `latest` back to the newest model, given the answers to `asks_after_upload`."""
+    def restore_latest(self, project: Mapping[str, Any]) -> list[Change]:
+        """Return the changes that move `latest` back to the newest model, given the answers to `questions_after_upload`."""
         if not project.get("artifactType"):
             return []
         self._latest.read(project)
         return self._latest.moves([*self._own.values(), *self._sent.values()])
 
-    def asks(self) -> list[Question]:
+    def questions(self) -> list[Question]:
         """Return the questions for `place`, to send with the run's marks."""
-        return [self._asks_for_own, *self._latest.asks(), going_on(self._names)]
+        return [self._question_for_own, *self._latest.questions(), further_training(self._names)]
 
     def place(self, project: Mapping[str, Any], registry: Registry | None) -> None:
         """Correct `latest`, record the models as inputs of other runs, and link the final model to the registry.
@@ -151,14 +151,14 @@ class Models:
         if not self._names:
             return
         if not project.get("artifactType"):  # W&B has the models, but its answer below a mutation is UNVERIFIED
-            project = self.api.ask(LISTING, *self.asks())
+            project = self.api.ask(LISTING, *self.questions())
         there = self._in(project)
         relabelled = [describe(each.id, self._sent[each.id].metadata) for each in there if self._is_others(each)]
         there = [self._recognized(each) for each in there]
         own = [each for each in there if each.made_by(self.job.id)]
         if self.written and (days := min((each.lifetime for each in own if each.lifetime), default=0)):
             self.warnings.append(_EXPIRES.format(days))
-        further = going_on_in(project, self._names)
+        further = further_training_in(project, self._names)
         write(self.api, [*relabelled, *_given(self.api, further, own), *self._best(there, own)])
         self._latest.read(project)
         self.warnings += self._latest.settle(own)
@@ -191,10 +191,10 @@ class Models:
         """
         usual = registry.collection_of(self.family)
         place = self.api.elsewhere(registry.project, organization_of(self.api))
-        found = place.ask("Project", Question("id", {}), taken([usual], _TYPES))
+        found = place.ask("Project", Question("id", {}), collection_types([usual], _TYPES))
         if not found:  # linking to a project that is not there would create it
             raise WandbError(f"W&B has no registry {registry.name!r} in {place.entity}.")
-        chosen, warnings = usable(place, found, [usual], _TYPES, self.kind, LINKED)
+        chosen, warnings = usable_names(place, found, [usual], _TYPES, self.kind, LINKED)
         collection = chosen[usual]
         if not new and is_linked(self.api, final.id, place, collection):
             return ""
@@ -218,17 +218,17 @@ class Models:
         version = next((each for each in own if best and each.metadata.get("fine_tuned_model") == best.model), None)
         if version is None:
             others = (each for each in there if alias in each.aliases and each not in own)
-            return [take_away(self.api, self.collection, alias, each.id) for each in others]
-        return [point(self.api, self.collection, alias, version.id)] if alias not in version.aliases else []
+            return [remove_alias(self.api, self.collection, alias, each.id) for each in others]
+        return [move_alias(self.api, self.collection, alias, version.id)] if alias not in version.aliases else []
 
     @property
     def _names(self) -> list[str]:
         return [model for model, _ in _models(self.job, self.checkpoints)]
 
 
-def asks_before(family: str) -> list[Question]:
+def opening_questions(family: str) -> list[Question]:
     """Return the questions that `Models` needs, to send when the run is opened."""
-    return [taken([family], _TYPES)]
+    return [collection_types([family], _TYPES)]
 
 
 def previous_model(api: WandbApi, job: Job) -> str | None:

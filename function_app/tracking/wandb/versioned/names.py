@@ -18,8 +18,8 @@ _LONGEST = 126  # characters of a name, with room for the number of a substitute
 _DIGEST = 12
 
 
-def taken(names: Sequence[str], prefix: str) -> Question:
-    """Return the question for the types of the collections with these names; `usable` reads the answer. Two such questions
+def collection_types(names: Sequence[str], prefix: str) -> Question:
+    """Return the question for the types of the collections with these names; `usable_names` reads the answer. Two such questions
     in one request need different prefixes.
     """
     keys = {f"{prefix}{number}": name for number, name in enumerate(names)}
@@ -27,7 +27,7 @@ def taken(names: Sequence[str], prefix: str) -> Question:
     return Question("\n".join(asked), {key: ("String!", name) for key, name in keys.items()})
 
 
-def usable(
+def usable_names(
     api: WandbApi, project: Mapping[str, Any], names: Sequence[str], prefix: str, kind: str, sort: str = LOGGED
 ) -> tuple[dict[str, str], list[str]]:
     """Return for each name the one to use, and a warning for each name that others use for another type.
@@ -37,14 +37,14 @@ def usable(
 
     Args:
         api: the project.
-        project: the answers, to `taken` among others.
+        project: the answers, to `collection_types` among others.
         names: as in the question.
         prefix: as in the question.
         kind: our type of artifact.
         sort: `LOGGED` or `LINKED`.
 
     Raises:
-        WandbError: all substitutes are taken, too.
+        WandbError: all substitutes are collection_types, too.
     """
     chosen = {name: name for name in names}
     warnings = []
@@ -54,7 +54,7 @@ def usable(
             continue
         others = [f"{name[:_LONGEST]}.{each}" for each in _NUMBERED]
         others += api.with_key(lambda key, name=name: _secret_names(key, name))  # type: ignore[misc] # called at once
-        answers = api.ask("ProjectArtifactCollection", taken(others, "s"))
+        answers = api.ask("ProjectArtifactCollection", collection_types(others, "s"))
         free = (each for at, each in enumerate(others) if _is_free(Fields(answers.get(f"s{at}")), kind, sort))
         chosen[name] = next(free, "")
         where = f"{api.entity}/{api.project}"

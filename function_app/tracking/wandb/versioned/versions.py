@@ -176,15 +176,15 @@ def pages(api: WandbApi, kind: str, collection: str, page: Page) -> Iterator[Pag
     raise WandbBusyError(f"W&B lists the versions of {collection} without an end.")
 
 
-def going_on(models: Sequence[str]) -> Question:
-    """Return the query for the runs that train one of these models further; `going_on_in` reads the answer. Filters on
+def further_training(models: Sequence[str]) -> Question:
+    """Return the query for the runs that train one of these models further; `further_training_in` reads the answer. Filters on
     config are documented (W&B, Api.runs).
     """
     filters = json.dumps({"config.model": {"$in": [*models]}})
     return Question(_RUNS, {"runs": ("JSONString", filters), "runsPerPage": ("Int", _RUNS_THAT_GO_ON)})
 
 
-def going_on_in(project: Mapping[str, Any], models: Sequence[str]) -> dict[str, str]:
+def further_training_in(project: Mapping[str, Any], models: Sequence[str]) -> dict[str, str]:
     """Return, by run id, the model that each run trains further."""
     listed = ((text(node.get("name")), _model(node)) for node in nodes(project, "runs"))
     return {name: model for name, model in listed if name and model in models}
@@ -204,12 +204,12 @@ def use(api: WandbApi, run_id: str, version_id: str) -> Change:
     return Change("useArtifact", names, "artifact { id }")
 
 
-def point(api: WandbApi, collection: str, alias: str, version_id: str) -> Change:
+def move_alias(api: WandbApi, collection: str, alias: str, version_id: str) -> Change:
     """Return the change that moves an alias of a collection to this version."""
     return Change("addAliases", _alias_of(api, collection, alias, version_id), "success")
 
 
-def take_away(api: WandbApi, collection: str, alias: str, version_id: str) -> Change:
+def remove_alias(api: WandbApi, collection: str, alias: str, version_id: str) -> Change:
     """Return the change that removes an alias from this version."""
     return Change("deleteAliases", _alias_of(api, collection, alias, version_id), "success")
 

@@ -19,7 +19,9 @@ def world(bench: Bench, *faults: dict[str, Any]) -> None:
 def test_after_an_outage_during_a_run_the_next_tick_continues_with_the_same_steps(
     bench: Bench, operation: str, times: int
 ) -> None:
-    """As many refusals as the SDK takes before it gives up, but for the stream of rows, which it sends until it is taken."""
+    """As many refusals as it takes until the SDK gives up, except for the stream of rows, which it sends until W&B
+    accepts it.
+    """
     world(bench, {"op": operation, "when": {"times": times}, "do": {"status": 503}})
     engine = bench.engine()
     first = bench.tick(engine)[JOB]
@@ -41,6 +43,7 @@ def test_after_an_outage_during_a_run_the_next_tick_continues_with_the_same_step
     [
         ("FineTuning_GetCheckpoints", {}, "finished"),
         ("CommitArtifact", {}, "finished"),
+        ("UseArtifact", {}, "finished"),
         ("UseArtifact", {"status": "failed", "during": "training", "at_step": 5}, "failed"),
     ],
 )

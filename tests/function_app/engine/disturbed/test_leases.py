@@ -93,7 +93,7 @@ def test_no_rows_are_sent_when_the_lease_ends_too_soon_for_them(bench: Bench) ->
 
 @pytest.mark.parametrize(("asked", "rows"), [(0, 0), (1, 30)])
 def test_a_job_whose_time_is_up_is_left_for_the_next_tick(bench: Bench, asked: int, rows: int) -> None:
-    """No failure: nothing is wrong with it, and what was written stands."""
+    """This is not a failure: nothing is wrong with the job, and what was written remains."""
     bench.world(a_job())
     outcome = bench.engine().sync_job(ACCOUNT, JOB, stop=lost_after(asked))
     assert (outcome.result, outcome.steps, outcome.final) == ("pending", rows, False)

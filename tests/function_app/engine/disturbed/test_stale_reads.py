@@ -13,8 +13,11 @@ from tests.function_app.conftest import JOB, LIVE, OTHER_JOB, SETTLED, Bench, a_
 
 UNREADABLE = {"status": 404, "body": {"error": {"code": "notFound", "message": "no such file"}}}
 FAILING = {"status": "failed", "during": "training", "at_step": 40, "error": {"code": "oom", "message": "too big"}}
-LATE = {"summary": 600.0, "tail": 600.0, "line_count": 10.0, "listing": 30.0}
-COUNT_LATER = {"line_count": 130.0, "listing": 600.0}
+LATE = [
+    pytest.param({"summary": 10.0, "tail": 10.0}, id="summary and tail"),
+    pytest.param({"summary": 600.0, "tail": 600.0, "line_count": 10.0, "listing": 30.0}, id="all"),
+    pytest.param({"line_count": 130.0, "listing": 600.0}, id="count and listing by minutes"),
+]
 
 
 def late(bench: Bench, delays: dict[str, float], *, merge: bool = False) -> None:
@@ -25,12 +28,12 @@ def late(bench: Bench, delays: dict[str, float], *, merge: bool = False) -> None
     options.config = "merge" if merge else "replace"
 
 
-@pytest.mark.parametrize(
-    ("source", "delays"),
-    [("file", LATE), ("file", COUNT_LATER), ("events", COUNT_LATER), ("events, then file", LATE)],
-)
-def test_every_row_is_stored_once_with_any_late_reads(bench: Bench, source: str, delays: dict[str, float]) -> None:
-    """Ticks follow one another at once and by minutes; in the middle a post is refused, and one's answer is lost."""
+@pytest.mark.parametrize("delays", LATE)
+@pytest.mark.parametrize("source", ["file", "events", "events, then file"])
+def test_every_row_is_stored_once_with_any_late_reads(bench: Bench, delays: dict[str, float], source: str) -> None:
+    """Ticks follow one another immediately or after minutes. In between, one post is refused, and the answer to another
+    is lost.
+    """
     times = {"events": {}, "events, then file": {"when": {"nth": [1, 2, 3]}}}.get(source)
     unreadable = [] if times is None else [{"op": "Files_GetContent", "do": UNREADABLE, **times}]
     bench.world(a_job(**LIVE), faults=unreadable)
@@ -87,7 +90,7 @@ def test_a_run_that_the_listing_does_not_show_yet_is_continued(bench: Bench) -> 
     assert bench.steps() == list(range(1, len(bench.steps()) + 1))
 
 
-def test_a_run_that_wandb_does_not_show_yet_after_its_first_session_is_not_taken_for_deleted(bench: Bench) -> None:
+def test_a_run_that_wandb_does_not_show_right_after_its_first_session_does_not_count_as_deleted(bench: Bench) -> None:
     unknown = {"status": 200, "body": {"data": {"project": {"run": None}}}}
     bench.world(a_job(), faults=[{"op": "Run", "when": {"nth": [2]}, "do": unknown}])
     bench.reads(listing=600.0)
@@ -175,7 +178,7 @@ def test_a_run_whose_rows_were_lost_is_replaced_once(bench: Bench) -> None:
     assert bench.tick(after=SETTLED)[JOB].result is Result.CURRENT
 
 
-@pytest.mark.parametrize("value", ["{", '{"position": {"end": -5}}'])
+@pytest.mark.parametrize("value", ["{", None, 7, '{"position": {"end": -5}}'])
 def test_marks_that_people_edited_are_repaired(bench: Bench, value: object) -> None:
     bench.world(a_job(**LIVE))
     bench.tick()
@@ -198,7 +201,7 @@ def test_a_run_of_version_0_1_continues_after_its_last_step(bench: Bench) -> Non
     assert bench.steps() == list(range(1, 61))
 
 
-@pytest.mark.parametrize("field", ["summaryMetrics", "logLineCount"])
+@pytest.mark.parametrize("field", ["summaryMetrics", "historyTail", "logLineCount"])
 def test_a_run_that_the_sdk_cannot_open_is_replaced_when_files_have_to_be_attached(
     bench: Bench, field: Nullable
 ) -> None:

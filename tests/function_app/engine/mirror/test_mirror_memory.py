@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from benchmarks.measure import watched
+from benchmarks.measure import measure
 from tests.function_app.conftest import SETTINGS, Bench, a_file, a_job
 
 SYNC = [sys.executable, "-m", "function_app", "sync"]
@@ -13,7 +13,7 @@ SYNC = [sys.executable, "-m", "function_app", "sync"]
 def peak(bench: Bench, *, examples: int, steps: int) -> float:
     """MiB that one sync of such a job takes, wandb-core not counted."""
     bench.world(a_job(timeline={"steps": steps, "seconds_per_step": 1}), files=[a_file(count=examples, padding=40_000)])
-    ran = watched(SYNC, bench.cloud.environment() | SETTINGS)
+    ran = measure(SYNC, bench.cloud.environment() | SETTINGS)
     assert ran.status == 0
     assert bench.run().history[-1]["_step"] == steps
     assert bench.run().used[0].metadata["examples"] == examples

@@ -68,7 +68,7 @@ def test_prices_and_the_name_of_the_model_artifact_are_settings(bench: Bench) ->
 
 
 def test_a_tick_without_news_changes_neither_step_nor_runtime(bench: Bench) -> None:
-    """A job that is paused after step 10: W&B's guide promises that looking again changes nothing."""
+    """A job that is paused after step 10: W&B's guide promises that another sync changes nothing."""
     pause = [{"at_step": 10}]
     bench.world(a_job(created="-10m", timeline={"steps": 30}, pauses=pause))
     bench.tick()  # attaches the files; the ticks after it only look

@@ -43,7 +43,7 @@ class Counting(Account):
 
 
 def test_concurrent_reads_of_files_are_limited(tmp_path: Path) -> None:
-    """Half of them cannot be read, and let others go on all the same."""
+    """Half of them cannot be read, which must not block the others."""
     account = Counting()
 
     def read(name: str) -> str:

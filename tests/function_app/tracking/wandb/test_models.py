@@ -62,18 +62,19 @@ def test_a_models_file_and_metadata_describe_the_model_and_its_training(bench: B
     assert bench.run().logged == [first, second, final]
 
 
+@pytest.mark.parametrize("name", [FAMILY, "model-metadata"])
 def test_a_program_gets_a_model_by_the_job_the_version_or_latest_as_the_guide_says(
-    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     """docs/wandb.md, Use a model. The runs of a file are found by its name."""
     for each in ("DIR", "CACHE_DIR", "ARTIFACT_DIR", "DATA_DIR", "CONFIG_DIR"):
         monkeypatch.setenv(f"WANDB_{each}", str(tmp_path))
     bench.world(a_job(**FIRST))
-    bench.tick()
+    bench.tick(bench.engine(wandb_model_artifact_name=None if name == FAMILY else name))
     quiet = wandb.Settings(api_key=KEY, console="off", silent=True, disable_git=True, x_disable_meta=True)
     with wandb.init(entity=ENTITY, project=PROJECT, id="reader", settings=quiet) as run:
         for version in (JOB, "latest", "v2"):
-            artifact = run.use_artifact(f"{ENTITY}/{PROJECT}/{FAMILY}:{version}")
+            artifact = run.use_artifact(f"{ENTITY}/{PROJECT}/{name}:{version}")
             model = json.loads(Path(artifact.get_entry("model_metadata.json").download()).read_text())
             assert (model["fine_tuned_model"], model["final"], model["step"]) == (MODEL, True, 30)
             assert {"checkpoint", "metrics"} < model.keys()
@@ -124,7 +125,7 @@ def test_a_pause_logs_the_models_so_far_and_the_alias_of_the_best_moves_to_bette
     assert best(bench) == [False, False, True]
 
 
-def test_a_step_that_was_better_than_all_models_that_the_service_kept_is_told(bench: Bench) -> None:
+def test_a_step_that_was_better_than_all_models_that_the_service_kept_is_reported(bench: Bench) -> None:
     """Azure keeps the last three of four epochs."""
     points = {10: 0.2, 20: 0.5, 30: 0.4, 40: 0.45}
     curves = {"train_loss": {"end": 0.1}, "full_valid_loss": {"points": points, "every": "epoch"}}
@@ -136,7 +137,7 @@ def test_a_step_that_was_better_than_all_models_that_the_service_kept_is_told(be
 
 
 def test_an_alias_of_the_best_on_another_version_of_the_job_is_moved(bench: Bench) -> None:
-    """As a kill before the last checkpoint was rated leaves it; of another job it is another alias."""
+    """A kill before the last checkpoint was rated leaves this state. Another job has another alias."""
     bench.world(a_job(**FIRST, metrics=OVERFITTING))
     bench.tick()
     found = collection(bench)
@@ -166,7 +167,7 @@ def test_the_dates_on_which_a_model_and_its_base_model_end_are_in_the_config_and
         assert {name: told[name] for name in dates if name in told} == expected
 
 
-def test_models_that_the_teams_lifetime_of_artifacts_deletes_are_told_once(bench: Bench) -> None:
+def test_models_that_the_teams_lifetime_of_artifacts_deletes_are_reported_once(bench: Bench) -> None:
     bench.world(a_job(**FIRST))
     bench.cloud.world.wandb.store.options.artifact_lifetime = 30 * 86_400
     [warning] = bench.tick()[JOB].warnings
@@ -175,17 +176,17 @@ def test_models_that_the_teams_lifetime_of_artifacts_deletes_are_told_once(bench
     assert bench.tick()[JOB].warnings == ()
 
 
-@pytest.mark.parametrize("status", [404, 500])
+@pytest.mark.parametrize("status", [401, 404, 500])
 def test_an_unknown_retirement_date_is_not_an_error(bench: Bench, status: int) -> None:
-    do = {"status": status, "headers": {"retry-after-ms": "1"}, "body": {"error": {"code": "x", "message": "y"}}}
-    refused = {"op": "Models_Get", "do": do}
+    refused = {"op": "Models_Get", "do": {"status": status, "body": {"error": {"code": "x", "message": "y"}}}}
     bench.world(a_job(**FIRST, retires="1h"), faults=[refused])
     outcome = bench.tick()[JOB]
     assert (outcome.final, outcome.warnings) == (True, ())
     assert "model_retires_at" not in bench.run().config
 
 
-@pytest.mark.parametrize(("model", "order"), [(MODEL, (OTHER_JOB, JOB)), (f"{MODEL}:ckpt-step-20", (JOB, OTHER_JOB))])
+@pytest.mark.parametrize("model", [MODEL, f"{MODEL}:ckpt-step-20"])
+@pytest.mark.parametrize("order", [(JOB, OTHER_JOB), (OTHER_JOB, JOB)])
 def test_a_job_that_trains_a_model_further_has_it_as_input_in_either_order_of_mirroring(
     bench: Bench, model: str, order: tuple[str, str]
 ) -> None:
@@ -224,10 +225,10 @@ def test_a_newer_job_that_ends_in_the_meantime_has_latest_without_an_additional_
     assert "upsertBucket" in json.dumps(moved.as_json()["request"])  # in the same request as the last write to the run
 
 
-def test_latest_is_not_moved_away_from_a_newer_model_that_was_logged_in_the_meantime(
-    bench: Bench, processes: Processes
-) -> None:
-    """Three processes: the first sees that the second's model is the youngest, and says so after the third's has come."""
+def test_latest_stays_on_a_newer_model_that_was_logged_in_the_meantime(bench: Bench, processes: Processes) -> None:
+    """Three processes: the first sees that the second's model is the newest, and writes that only after the third has
+    logged a newer one.
+    """
     youngest = "ftjob-00000000000000000000000000000003"
     bench.world(
         a_job(**FIRST),
@@ -277,7 +278,7 @@ def latest_of(bench: Bench) -> str:
     return str(latest.metadata["job"]["job_id"])
 
 
-def test_a_model_that_another_run_made_is_never_taken_for_the_jobs_own(bench: Bench) -> None:
+def test_a_model_that_another_run_made_is_never_used_as_the_jobs_own(bench: Bench) -> None:
     """It has the job's alias and metadata. Neither `latest` nor the registry follows it, and no run has it as input."""
     bench.world(a_job(**FIRST), a_job(id=OTHER_JOB, model=MODEL, suffix="more"))
     job = {"job_id": JOB, "fine_tuned_model": MODEL}
@@ -322,7 +323,7 @@ def test_a_model_with_the_same_content_that_another_member_logged_first_gets_our
 
 
 @pytest.mark.parametrize("versions", [0, 1])
-def test_a_name_that_others_use_for_another_type_is_stepped_round(bench: Bench, versions: int) -> None:
+def test_a_name_in_use_for_another_type_is_replaced_by_a_substitute(bench: Bench, versions: int) -> None:
     bench.world(a_job(**FIRST))
     store = bench.cloud.world.wandb.store
     project = store.add_project(ENTITY, PROJECT)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from function_app.errors import SyncError, WandbBusyError
-from function_app.tracking import GivenKey
+from function_app.tracking import FixedKey
 from function_app.tracking.wandb.access import require_writable
 from function_app.tracking.wandb.api import WandbApi
 from function_app.tracking.wandb.changes import write
@@ -67,7 +67,7 @@ READS: dict[str, tuple[dict[str, Any], Callable[[WandbApi], object]]] = {
     ),
     "continued models": (
         in_project(runs=listed(RUN)),
-        lambda api: versions.going_on_in(api.ask("Q", versions.going_on(["gpt-4o"])), ["gpt-4o"]),
+        lambda api: versions.further_training_in(api.ask("Q", versions.further_training(["gpt-4o"])), ["gpt-4o"]),
     ),
     "models of runs": (
         in_project(runs=listed({"name": JOB, "outputArtifacts": listed(VERSION)})),
@@ -105,7 +105,7 @@ def api_with(answer: object | Iterator[object], entity: str | None = "acme") -> 
         return httpx2.Response(200, content=json.dumps({"data": next(answers)}).encode())
 
     client = WandbClient("https://wandb.contoso.example", transport=httpx2.MockTransport(reply))
-    return WandbApi("fine-tuning", GivenKey(SecretStr("k" * 40)), client, entity=entity)
+    return WandbApi("fine-tuning", FixedKey(SecretStr("k" * 40)), client, entity=entity)
 
 
 def places(value: Any, where: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
@@ -186,7 +186,7 @@ def test_a_version_that_is_committed_late_is_found_while_many_jobs_write_into_th
         return httpx2.Response(200, json={"data": in_project(l0=newest, l1=newest, artifactType=found)})
 
     client = WandbClient("https://wandb.contoso.example", transport=httpx2.MockTransport(reply))
-    api = WandbApi("fine-tuning", GivenKey(SecretStr("k" * 40)), client, entity="acme")
+    api = WandbApi("fine-tuning", FixedKey(SecretStr("k" * 40)), client, entity="acme")
     latest, *_others = [Latest(api, "model", "ft") for _ in range(32)]
     latest.look()
     assert latest.moves([]) == []

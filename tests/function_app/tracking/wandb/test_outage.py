@@ -23,8 +23,8 @@ ATTEMPTS = 6  # 24 s apart from first to last: by itself wandb-core makes ten th
 def test_writes_that_wandb_keeps_refusing_are_given_up_soon_and_repeated_by_the_next_tick(
     bench: Bench, operation: str, status: int, attempts: int
 ) -> None:
-    """Rows are tried four times, what the SDK sends of the run besides, and each file as often as the SDK does: the dataset's,
-    the two of its table, the model's.
+    """Rows are tried four times. Everything else of the run, and each file (the dataset's, two of its table, the
+    model's), is tried as often as the SDK does.
     """
     bench.world(a_job())
     bench.tick()

@@ -7,11 +7,13 @@ import pytest
 from provisioning import errors
 from provisioning.cli import setup
 from provisioning.planning.access.permissions import CANDIDATES
+from sandbox.scenario.events import Do, EventScript
 from tests.conftest import Load
 
 from ...bench import GOOD_KEY, VIEWERS_KEY, Bench
 
 OFFICER, USER = "Key Vault Secrets Officer", "Key Vault Secrets User"
+SCOPE = "rg-ml/Microsoft.KeyVault/vaults/kv-ml"
 READ = "Microsoft.KeyVault/vaults/secrets/getSecret/action"
 POLICIES = [{"principal": "billing-api", "secrets": ["get"]}]
 LATE = {"add_access_policy": {"vault": "kv-ml", "principal": "function-app", "secrets": ["get"]}}
@@ -70,7 +72,7 @@ def test_an_access_policy_that_is_added_meanwhile_keeps_its_access(
 
 
 @pytest.mark.parametrize("nth", range(3, 9))
-def test_one_late_read_is_no_change(load: Load, bench: Bench, nth: int) -> None:
+def test_one_late_read_is_not_a_change(load: Load, bench: Bench, nth: int) -> None:
     """A replica shows the vault without an entry, once. Around the switch this is neither a conflict nor the truth."""
     gone = {"remove_access_policy": {"vault": "kv-ml", "principal": "billing-api"}}
     back = {"add_access_policy": {"vault": "kv-ml", **POLICIES[0]}}
@@ -99,7 +101,7 @@ def test_a_removed_access_policy_makes_the_plan_smaller_and_setup_continues(load
 
 
 def test_a_role_that_is_removed_meanwhile_stops_the_switch(load: Load, bench: Bench) -> None:
-    gone = {"remove_role": {"principal": "billing-api", "scope": "rg-ml/Microsoft.KeyVault/vaults/kv-ml"}}
+    gone = {"remove_role": {"principal": "billing-api", "scope": SCOPE}}
     load(world(event("after", "RoleAssignments_Create", gone, nth=3)))
     with pytest.raises(errors.ConflictError, match="not switched"):
         bench.setup()
@@ -166,6 +168,49 @@ def test_roles_from_above_the_vault_do_not_replace_an_access_policy(load: Load, 
     assert ("billing-api", USER) in held(bench)
 
 
+@pytest.mark.parametrize("where", [{"scope": "rg-ml"}, {"scope": SCOPE, "expires_in": "2h"}], ids=["above", "ends"])
+def test_a_role_that_does_not_count_for_the_switch_does_not_count_for_the_accounts_identity_either(
+    load: Load, bench: Bench, where: dict[str, str]
+) -> None:
+    account = {"name": "aoai-ml", "group": "rg-ml", "system_identity": True}
+    vault = {"name": "kv-ml", "group": "rg-ml", "policies": [{"principal": "aoai-ml", "secrets": ["get"]}]}
+    owner = {"principal": "operator", "role": "Owner", "scope": "rg-ml"}
+    load(
+        world(
+            accounts=[account], vaults=[vault], assignments=[owner, {"principal": "aoai-ml", "role": OFFICER, **where}]
+        )
+    )
+    bench.setup()
+    assert ("aoai-ml", USER) in held(bench)
+
+
+@pytest.mark.parametrize("yes", [True, False])
+def test_a_role_that_covers_somebody_and_is_removed_before_the_answer_stops_the_switch(
+    load: Load, bench: Bench, *, yes: bool
+) -> None:
+    """All roles are there already, so that nothing but the answer, or W&B's, takes time."""
+    roles = [{"principal": who, "role": OFFICER, "scope": SCOPE} for who in ("aoai-ml", "operator", "billing-api")]
+    account = {"name": "aoai-ml", "group": "rg-ml", "system_identity": True}
+    owner = {"principal": "operator", "role": "Owner", "scope": "rg-ml"}
+    cloud = load(world(accounts=[account], assignments=[owner, *roles]))
+    cloud.clock.advance(3600)
+    gone = {"remove_role": {"principal": "billing-api", "scope": SCOPE}}
+
+    def meanwhile() -> bool:
+        cloud.world.schedule(EventScript(at=0, do=[Do.model_validate(gone)]))
+        cloud.clock.advance(60)
+        return True
+
+    session = bench.session()
+    check = session.check_key
+    bench.ui.confirm = lambda question: meanwhile()  # type: ignore[method-assign]
+    if yes:
+        session.check_key = lambda *key: (meanwhile(), check(*key))[1]
+    with pytest.raises(errors.ConflictError, match="it now needs more: role Key Vault Secrets User → billing-api"):
+        setup.setup(session, yes=yes, interactive=True)
+    assert may_read(bench, "billing-api")
+
+
 # --- out of the switch -----------------------------------------------------------------------------------------------
 
 
@@ -201,6 +246,30 @@ def test_an_unclear_answer_to_the_switch_is_settled_by_reading(load: Load, bench
     bench.setup()
     assert bench.vault.rbac
     assert may_read(bench, "billing-api")
+
+
+@pytest.mark.parametrize("status", [409, 429, 403])
+def test_a_refusal_of_a_repeated_switch_is_settled_by_reading_too(load: Load, bench: Bench, status: int) -> None:
+    """The first answer was 500, though the vault was switched; azure-core repeated the request."""
+    done = {
+        "change_vault": {"vault": "kv-ml", "rbac": True, "tags": {"azure-openai-wandb": "switched-to-rbac 2026-11-30"}}
+    }
+    faults = [failing("Vaults_Update", 1, status=500), failing("Vaults_Update", 2, status=status)]
+    faults[1]["do"]["headers"] = {"Retry-After": "3600"}
+    load(world(event("before", "Vaults_Update", done), faults=faults, transitions={"rbac_propagation": 100000}))
+    with pytest.raises(errors.ProvisioningError, match="switched back to access policies"):
+        bench.setup()
+    assert not bench.vault.rbac
+    assert may_read(bench, "billing-api")
+
+
+@pytest.mark.parametrize("do", [{"status": 409}, {"reset": True}], ids=["busy", "no network"])
+def test_a_way_back_that_fails_for_a_moment_is_tried_again(load: Load, bench: Bench, do: dict[str, Any]) -> None:
+    failed = [failing("Vaults_Update", nth, **do) for nth in range(2, 7)]
+    load(world(faults=failed, transitions={"rbac_propagation": 100000}))
+    with pytest.raises(errors.AccessNotEffectiveError, match="switched back to access policies"):
+        bench.setup()
+    assert not bench.vault.rbac
 
 
 def test_a_policy_that_keeps_rbac_is_not_reported_as_switched_back(load: Load, bench: Bench) -> None:

@@ -178,7 +178,7 @@ STOPS = {
     ),
     "a right that ends": Stop(
         errors.MissingRightsError,
-        "your role Owner ends in 15 m",
+        "your role Owner ends in 15 min",
         "PIM",
         {"assignments": [OWNER | {"expires_in": "15m"}]},
     ),
@@ -208,7 +208,7 @@ def test_setup_stops_before_anything_is_written(load: Load, bench: Bench, stop: 
     assert bench.cloud.writes == 0
 
 
-def test_teardown_stops_before_anything_is_written_too(load: Load, bench: Bench) -> None:
+def test_teardown_also_stops_before_anything_is_written(load: Load, bench: Bench) -> None:
     load(world())
     bench.setup(propagation_wait=timedelta(0))
     writes = bench.cloud.writes

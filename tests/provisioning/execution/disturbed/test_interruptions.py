@@ -178,7 +178,7 @@ def test_creating_and_recovering_a_vault_survive_a_lost_answer_in_the_same_run(
 def test_after_a_kill_while_the_vault_is_created_the_next_run_waits_for_it(
     load: Load, bench: Bench, option: str, vaults: dict[str, Any], lost: int
 ) -> None:
-    """A poll is refused, as good as a machine switched off: Azure continues without this machine."""
+    """A refused poll stands for a machine that is switched off: Azure continues without it."""
     fault = {"op": "Vaults_Get", "when": {"nth": [lost]}, "do": {"status": 400}}  # the polls are reads of the vault
     load(SMALL | vaults | {"transitions": {"vault_polls": 4}, "faults": [fault]})
     with pytest.raises(errors.ProvisioningError):

@@ -51,6 +51,18 @@ def test_teardown_of_one_secret_keeps_what_another_needs_and_the_last_teardown_r
     assert [s.name for s in bench.vault.secrets.values() if s.deleted is None] == []
 
 
+def test_teardown_waits_until_the_vault_shows_what_another_secret_needs(load: Load, bench: Bench) -> None:
+    load(world() | {"assignments": [OWNER]} | SOON)
+    bench.setup(secret="wandb-prod")
+    bench.setup(secret="wandb-staging")
+    for each in bench.cloud.world.tenant.rbac.assignments.values():
+        if each.scope == bench.vault.id:
+            each.effective = bench.cloud.clock.time() + 60
+    bench.teardown(secret="wandb-prod")
+    assert {("aoai-ml", OFFICER), ("operator", OFFICER)} <= held(bench)
+    assert [s.name for s in bench.vault.secrets.values() if s.deleted is None] == ["wandb-staging"]
+
+
 # --- two accounts of one name, in two groups, which share vault and secret -------------------------------------------
 
 
@@ -116,7 +128,7 @@ MEMBERS = [{"name": "operator", "kind": "user"}, {"name": "readers", "kind": "gr
         *("reads no jobs", "reads no secrets", "a person", "keys only", "access policy", "access policy of a group"),
     ],
 )
-def test_a_secret_that_another_account_may_use_stays_also_without_a_record(
+def test_a_secret_that_another_account_may_use_stays_even_without_a_record(
     load: Load, bench: Bench, given: list[dict[str, Any]], shared: str, *, rbac: bool
 ) -> None:
     """The other account's setup, which finds everything in place, writes nothing that teardown could recognize."""
@@ -155,7 +167,7 @@ def test_another_account_that_gets_access_while_teardown_asks_keeps_the_secret(l
     assert bench.cloud.writes == writes
 
 
-def test_an_account_with_a_secret_of_its_own_is_not_taken_for_a_user_of_another(load: Load, bench: Bench) -> None:
+def test_an_account_that_has_another_secret_does_not_count_as_a_user_of_this_one(load: Load, bench: Bench) -> None:
     both = [{"name": "aoai-ml", "group": "rg-ml"}, {"name": "aoai-b", "group": "rg-ml"}]
     load(world(rbac=True, policies=[]) | {"accounts": both, "assignments": [OWNER]} | SOON)
     bench.setup()
@@ -163,6 +175,34 @@ def test_an_account_with_a_secret_of_its_own_is_not_taken_for_a_user_of_another(
     bench.teardown()
     assert bench.vault.secrets["wandb-api-key"].deleted is not None
     assert ("aoai-b", OFFICER) in held(bench)
+
+
+# --- others change the vault between the steps of teardown -----------------------------------------------------------
+
+OPERATORS = {"principal": "operator", "secrets": ALL}
+
+
+def test_roles_stay_if_others_switch_the_vault_while_teardown_removes_them(load: Load, bench: Bench) -> None:
+    load(
+        world(policies=[{"principal": "billing-api", "secrets": ["get"]}, OPERATORS]) | {"assignments": [OWNER]} | SOON
+    )
+    bench.setup()
+    bench.vault.rbac = False  # somebody ran rescue
+    switch = {"change_vault": {"vault": "kv-ml", "rbac": True}}
+    bench.cloud.world.schedule(EventScript(after="DeleteSecret", do=[Do.model_validate(switch)]))
+    bench.teardown()
+    assert {("billing-api", USER), ("operator", OFFICER)} <= held(bench)
+
+
+def test_access_that_others_give_after_the_plan_stops_the_way_back_of_teardown(load: Load, bench: Bench) -> None:
+    load(world() | {"assignments": [OWNER]} | SOON)
+    bench.setup()
+    given = [{"assign_role": {"principal": "dana", "role": USER, "scope": SCOPE}}, {"advance": {"seconds": 60}}]
+    bench.cloud.world.schedule(EventScript(after="DeleteSecret", do=list(map(Do.model_validate, given))))
+    with pytest.raises(errors.ConflictError, match=r"dana.* would lose access"):
+        bench.teardown(restore=True)
+    assert bench.vault.rbac
+    assert {("billing-api", USER), ("dana", USER)} <= held(bench)
 
 
 # --- entries that setup and others share -----------------------------------------------------------------------------
@@ -181,6 +221,16 @@ def test_an_entry_that_others_extended_is_reduced_and_one_that_setup_extended_is
     assert entry(bench, "function-app") == ["list", "set"]
     assert dict(policies(bench))["operator"] == {"secrets": ["get"], "keys": ["sign"]}
     assert bench.vault.tags == {"cost-center": "ml"}
+
+
+def test_a_permission_that_others_give_while_setup_runs_is_not_recorded_as_its_own(load: Load, bench: Bench) -> None:
+    load(world() | {"assignments": [OWNER]})
+    given = {"add_access_policy": {"vault": "kv-ml", "principal": "dana", "secrets": ["get"]}}
+    bench.cloud.world.schedule(EventScript(before="Vaults_Update", do=[Do.model_validate(given)]))
+    readers = (id_of(bench, "dana"),)
+    bench.setup(by_access_policy=True, readers=readers)
+    bench.teardown(readers=readers)
+    assert entry(bench, "dana") == ["get"]
 
 
 def test_teardown_may_be_repeated_where_a_readers_entry_stays(load: Load, bench: Bench) -> None:

@@ -24,7 +24,7 @@ def world(token_life: str, federated_for: str | None = None, **more: Any) -> dic
 
 
 @pytest.mark.parametrize("life", ["13m", "15m1s", "16m", "25m", "60m"])
-def test_a_sign_in_that_can_be_renewed_is_no_obstacle(load: Load, bench: Bench, life: str) -> None:
+def test_a_sign_in_that_can_be_renewed_is_not_an_obstacle(load: Load, bench: Bench, life: str) -> None:
     load(world(life))
     bench.setup()
     assert bench.vault.rbac
@@ -98,7 +98,7 @@ def test_the_command_for_mfa_is_that_of_the_program_that_signed_in() -> None:
     assert shell.mfa_login("Connect-AzAccount", "T").startswith("Connect-AzAccount -Tenant T -ClaimsChallenge eyJ")
 
 
-def test_a_guest_does_not_take_principals_that_it_may_not_see_for_deleted_ones(load: Load, bench: Bench) -> None:
+def test_principals_that_a_guest_may_not_see_do_not_count_as_deleted(load: Load, bench: Bench) -> None:
     load(world("60m") | {"sign_in": {"guest": True}})
     session = bench.session()
     made = setup.plan(session)

@@ -3,11 +3,11 @@
 import threading
 from contextlib import ExitStack
 
-from function_app.engine.ahead import started
+from function_app.engine.prefetch import prefetched
 
 
 def test_leaving_the_scope_waits_for_a_call_whose_result_nobody_asked_for() -> None:
-    """Its client is closed afterwards: a request that is still on its way would leave a connection open."""
+    """Its client is closed afterwards: a request in flight would leave a connection open."""
     answered, ended = threading.Event(), threading.Event()
 
     def call() -> None:
@@ -15,6 +15,6 @@ def test_leaving_the_scope_waits_for_a_call_whose_result_nobody_asked_for() -> N
         ended.set()
 
     with ExitStack() as scope:
-        started(scope, call)
+        prefetched(scope, call)
         scope.callback(answered.set)
     assert ended.is_set()

@@ -1,5 +1,6 @@
-"""Finds out whether a connection failed because a certificate is not trusted, as behind a company's TLS-inspecting proxy."""
+"""What the errors of a connection mean: the cause, which SDKs wrap several times, and whether a certificate is not trusted."""
 
+import re
 import ssl
 from collections.abc import Iterator
 
@@ -8,6 +9,23 @@ TRUST = (
     "REQUESTS_CA_BUNDLE and SSL_CERT_FILE to the authority's file (docs/deploy.md, Behind a proxy)."
 )
 """The next step. The two variables are for the two HTTP libraries of the SDKs."""
+_PYTHON_OBJECT = re.compile(r"(?:<[^>]*>|HTTPS?Connection(?:Pool)?\([^)]*\)): ")
+
+
+def cause_of(error: BaseException) -> str:
+    """Return the text of the innermost error, without the objects that urllib3 quotes.
+
+    azure-core's own text is that of requests and urllib3, such as ('Connection aborted.', RemoteDisconnected('…')).
+    """
+    while inner := next(_wrapped(error), None):
+        error = inner
+    quoted = len(error.args) > 1 and not isinstance(error, OSError)  # str() would show the arguments as a tuple
+    return _PYTHON_OBJECT.sub("", str(error.args[-1] if quoted else error))
+
+
+def _wrapped(error: BaseException) -> Iterator[BaseException]:
+    candidates = (getattr(error, "inner_exception", None), getattr(error, "reason", None), *error.args[-1:])
+    return (each for each in candidates if isinstance(each, BaseException))
 
 
 def untrusted(error: BaseException | None) -> bool:

@@ -10,10 +10,10 @@ from typing import TypeVar
 _T = TypeVar("_T")
 
 
-def started(scope: ExitStack, call: Callable[[], _T]) -> Callable[[], _T]:
+def prefetched(scope: ExitStack, call: Callable[[], _T]) -> Callable[[], _T]:
     """Call a function in another thread. The returned function waits for the result, and raises the function's error.
 
-    Nobody has to ask for the result: then it is dropped, or the error. Leaving the scope waits for the end of the call, because
+    If nobody asks for the result, it is dropped, and so is an error. Leaving the scope waits for the end of the call, because
     its client may be closed afterwards. The requests are counted for the caller (`traffic`).
     """
     result: Future[_T] = Future()
@@ -25,7 +25,7 @@ def started(scope: ExitStack, call: Callable[[], _T]) -> Callable[[], _T]:
         except BaseException as error:  # noqa: BLE001 (raised where the result is used)
             result.set_exception(error)
 
-    thread = threading.Thread(target=work, name="ahead", daemon=True)
+    thread = threading.Thread(target=work, name="prefetch", daemon=True)
     thread.start()
     scope.callback(thread.join)
     return result.result

@@ -21,7 +21,7 @@ _STATES = {"succeeded": "finished", "failed": "failed", "cancelled": "failed"}
 
 
 @dataclass(frozen=True)
-class Truth:
+class SyncedWorld:
     """A world after a sync by a tool."""
 
     world: World
@@ -196,11 +196,11 @@ class Truth:
 
     def discreet(self) -> list[str]:
         """Check that W&B contains nothing about the machine of the sync."""
-        told = sorted(
+        found = sorted(
             {"the host's name" for run in self.runs if run.host}
             | {name for run in self.runs for name in run.files if name in ("wandb-metadata.json", "requirements.txt")}
         )
-        return [f"uploaded: {', '.join(told)}"] if told else []
+        return [f"uploaded: {', '.join(found)}"] if found else []
 
     def read_once(self) -> list[str]:
         """Check that each results file was downloaded once."""

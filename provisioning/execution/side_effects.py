@@ -1,4 +1,6 @@
-"""What a write changed beside what it asked for. An Azure Policy with the effect Modify may cause such a change at any write."""
+"""What a write changed besides what it asked for. An Azure Policy with the effect Modify may cause such a change at any
+write.
+"""
 
 from collections.abc import Iterator, Mapping
 
@@ -21,7 +23,7 @@ def of_account(services: Services, before: Account, after: Account) -> str:
 
 
 def _rules(before: Vault | Account, after: Vault | Account) -> Iterator[str]:
-    """Yield the network rules that came and went. Public access is one of them."""
+    """Yield the network rules that were added or removed. Public access is one of them."""
     for sign, rules in (("new", after.rules - before.rules), ("gone", before.rules - after.rules)):
         if rules:
             yield f"network rules {sign}: {', '.join(sorted(rules))}"
@@ -38,5 +40,5 @@ def _reported(services: Services, name: str, found: list[str]) -> str:
     if not found:
         return ""
     text = f"{name} changed in other ways, too, probably by an Azure Policy: {'; '.join(found)}"
-    services.damage.append(text)
+    services.side_effects.append(text)
     return text

@@ -1,0 +1,96 @@
+"""What the errors of the SDKs say about a connection: its cause in words, and whether a certificate is not trusted."""
+
+import socket
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx2
+import openai
+import pytest
+from azure.core import PipelineClient
+from azure.core.credentials import AccessToken
+from azure.core.exceptions import AzureError, ServiceRequestError
+from azure.core.pipeline.policies import RetryPolicy
+from azure.core.rest import HttpRequest, HttpResponse
+from azure.keyvault.secrets import SecretClient
+from urllib3 import HTTPSConnectionPool
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, ReadTimeoutError
+
+from function_app.connections import cause_of, untrusted
+from sandbox.cloud import Cloud
+
+
+class Known:
+    """A credential with a token."""
+
+    def get_token(self, *_: str, **__: object) -> AccessToken:
+        return AccessToken("token", 2**31)
+
+
+def secret() -> None:
+    SecretClient("https://kv-ml.vault.azure.net", Known(), retry_total=0).get_secret("wandb-api-key")
+
+
+def jobs() -> None:
+    client = openai.OpenAI(base_url="https://aoai-ml.openai.azure.com/openai/v1/", api_key="key", max_retries=0)
+    client.fine_tuning.jobs.list()
+
+
+def wandb() -> None:
+    httpx2.post("https://api.wandb.ai/graphql")
+
+
+@pytest.mark.parametrize("request_", [secret, jobs, wandb], ids=lambda each: each.__name__)
+@pytest.mark.usefixtures("cloud")
+def test_an_authority_that_is_not_trusted_is_recognized(
+    monkeypatch: pytest.MonkeyPatch, request_: Callable[[], None]
+) -> None:
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):
+        monkeypatch.delenv(name)
+    with pytest.raises((AzureError, openai.APIConnectionError, httpx2.HTTPError)) as failed:
+        request_()
+    assert untrusted(failed.value)
+
+
+def test_other_failures_are_not_recognized_as_such(cloud: Cloud) -> None:
+    with pytest.raises(httpx2.HTTPError) as failed:
+        httpx2.get("https://nobody.example/")
+    cloud.denied.clear()
+    assert not untrusted(failed.value)
+
+
+def failure(address: str) -> AzureError:
+    """What azure-core raises for a request."""
+    client: PipelineClient[HttpRequest, HttpResponse] = PipelineClient(address, retry_policy=RetryPolicy(retry_total=0))
+    with client, pytest.raises(AzureError) as failed:
+        client.send_request(HttpRequest("GET", address))
+    return failed.value
+
+
+@pytest.mark.parametrize(
+    ("proxy", "words"),
+    [
+        ("", "Tunnel connection failed: 502 Bad Gateway"),
+        ("http://127.0.0.1:9", "Failed to establish a new connection: [Errno 111] Connection refused"),
+        ("http://proxy.invalid:9", "Failed to resolve 'proxy.invalid'"),
+    ],
+)
+def test_the_cause_is_a_sentence(cloud: Cloud, monkeypatch: pytest.MonkeyPatch, proxy: str, words: str) -> None:
+    if proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy)
+    assert cause_of(failure("https://nobody.example/")).startswith(words)
+    cloud.denied.clear()
+
+
+def test_a_connection_that_is_closed_without_an_answer_is_a_sentence() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor() as pool:
+        pool.submit(lambda: server.accept()[0].close())  # noqa: PLW0108 (accepts in the thread)
+        words = cause_of(failure(f"http://127.0.0.1:{server.getsockname()[1]}/"))
+    assert words in ("Remote end closed connection without response", "[Errno 104] Connection reset by peer")
+
+
+@pytest.mark.parametrize("kind", [ConnectTimeoutError, ReadTimeoutError])
+def test_a_time_out_is_a_sentence(kind: type[HTTPError]) -> None:
+    pool = HTTPSConnectionPool("kv-ml.vault.azure.net")
+    timeout = kind(pool, "/secrets", "timed out") if kind is ReadTimeoutError else kind(pool, "timed out")
+    assert cause_of(ServiceRequestError(timeout, error=timeout)) == "timed out"
