@@ -1,7 +1,8 @@
 """A bench for commands: in this process, against the sandbox, on the sandbox's clock."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -127,6 +128,13 @@ class Bench:
         setup.setup(session, yes=True, interactive=False)
         return session
 
+    @contextmanager
+    def no_writes(self) -> Iterator[None]:
+        """Around what must write nothing."""
+        writes = self.cloud.writes
+        yield
+        assert self.cloud.writes == writes
+
     def idle(self, **more: Any) -> bool:
         """Whether another setup, which must succeed, writes nothing."""
         writes = self.cloud.writes
@@ -143,6 +151,10 @@ class Bench:
         session = self.session(**more)
         teardown.teardown(session, restore=restore, yes=True, interactive=False)
         return session
+
+    def id_of(self, name: str) -> str:
+        """A principal's object id."""
+        return str(self.cloud.world.tenant.named(name).object_id)
 
     @property
     def stored(self) -> list[str]:

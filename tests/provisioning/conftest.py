@@ -10,6 +10,7 @@ from typing import Protocol
 
 import pytest
 
+from evidence.processes import Processes
 from provisioning.cli import commands as cli
 from provisioning.models import Target
 from sandbox.cloud import Cloud
@@ -57,12 +58,12 @@ def call(cloud: Cloud, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFi
 
 
 @pytest.fixture
-def terminal(cloud: Cloud) -> Iterator[Callable[..., Terminal]]:
-    """Starts commands on terminals, which are hung up in the end."""
+def terminal(cloud: Cloud, processes: Processes) -> Iterator[Callable[..., Terminal]]:
+    """Starts a command of the operator on a terminal, which is hung up in the end."""
     started: list[Terminal] = []
 
     def start(*argv: str, env: Mapping[str, str], columns: int = 200) -> Terminal:
-        started.append(Terminal(cloud, *argv, env=env, columns=columns))
+        started.append(Terminal(processes, cloud.environment("operator") | dict(env), *argv, columns=columns))
         return started[-1]
 
     yield start

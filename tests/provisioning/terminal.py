@@ -1,41 +1,37 @@
-"""A command on a pseudo terminal."""
+"""A command on a pseudo terminal.
+
+`python -m tests.provisioning.terminal PATH MODULE …` makes a terminal this process's own and runs the command there.
+"""
 
 import fcntl
 import os
 import pty
+import runpy
 import select
 import struct
-import subprocess
 import sys
 import termios
 from collections.abc import Mapping
 
-from sandbox.cloud import Cloud
-from tests.conftest import ROOT
+from evidence.processes import Processes
 
 
 class Terminal:
     """A command on a pseudo terminal: stdin, stdout and stderr."""
 
-    def __init__(self, cloud: Cloud, *argv: str, env: Mapping[str, str], columns: int = 200) -> None:
-        ours, theirs = pty.openpty()
+    def __init__(self, processes: Processes, env: Mapping[str, str], *argv: str, columns: int = 200) -> None:
+        self._fd, theirs = pty.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-        self._fd = ours
         clean = {
             "TERM": "xterm",
             "COLUMNS": "",
         }  # pytest sets COLUMNS, which takes precedence over the terminal's width
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", _TAKE_TERMINAL, *argv],
-            env=cloud.environment("operator") | clean | dict(env),
-            stdin=theirs,
-            stdout=theirs,
-            stderr=theirs,
-            cwd=ROOT,
-            start_new_session=True,
-        )
-        os.close(theirs)
+        command = ["tests.provisioning.terminal", os.ttyname(theirs), *argv]
+        self._process = processes.start(command, clean | dict(env))
         self.seen = ""
+        self.until("\a")  # from here on the command is all that has the other end
+        os.close(theirs)
+        self.seen = self.seen.partition("\a")[2]
 
     def until(self, words: str) -> None:
         """Read until these words are seen."""
@@ -70,17 +66,24 @@ class Terminal:
         """Read to the end; the exit status."""
         while self._read():
             pass
-        return self._process.wait()
+        return self._process.ended(60).status
 
     def close(self) -> None:
         """Hang up."""
         self._process.kill()
-        self._process.wait()
         os.close(self._fd)
 
 
-_TAKE_TERMINAL = """
-import fcntl, os, sys, termios
-fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-os.execv(sys.executable, [sys.executable, "-m", *sys.argv[1:]])
-"""
+def main(path: str, module: str, *argv: str) -> None:
+    terminal = os.open(path, os.O_RDWR)  # the first that a session opens becomes its controlling terminal
+    for descriptor in range(3):
+        os.dup2(terminal, descriptor)
+    # A terminal's streams cannot be sought, and are written line by line.
+    sys.stdin, sys.stdout, sys.stderr = (os.fdopen(each, "w" if each else "r", 1, closefd=False) for each in range(3))
+    os.write(terminal, b"\a")
+    sys.argv[1:] = argv
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
