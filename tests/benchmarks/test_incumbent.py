@@ -10,7 +10,6 @@ from wandb.sdk.lib import wbauth
 from benchmarks.caller import perform
 from benchmarks.checks import SyncedWorld
 from benchmarks.rows import KEY, ROWS, Row
-from sandbox.wandb.runs import Run
 from tests.conftest import Load, start_wandb_core
 from tests.conftest import Run as Command
 
@@ -44,30 +43,24 @@ def test_ours_is_right(row: Row, ours: Callable[[Row], SyncedWorld]) -> None:
     assert row.wrong(ours(row)) == []
 
 
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
-def test_without_a_sync_every_row_is_wrong(row: Row, load: Load) -> None:
+def test_without_a_sync_every_row_is_wrong(load: Load) -> None:
     """No row passes because there is nothing to compare."""
-    assert row.wrong(SyncedWorld(load(row.scenario).world))
+    assert [row.name for row in ROWS if not row.wrong(SyncedWorld(load(row.scenario).world))] == []
 
 
-def _repeat_a_step(run: Run) -> None:
-    run.history_lines.append(run.history_lines[-1])
-
-
-def _change_a_value(run: Run) -> None:
-    run.history_lines[3] = json.dumps({**run.history[3], "train_loss": 99.0})
-
-
-def _reopen(run: Run) -> None:
-    run.start(run.heartbeat_at)
-
-
-@pytest.mark.parametrize("mangle", [_repeat_a_step, _change_a_value, _reopen])
-def test_a_mangled_run_is_noticed(ours: Callable[[Row], SyncedWorld], mangle: Callable[[Run], None]) -> None:
+def test_a_mangled_run_is_noticed(ours: Callable[[Row], SyncedWorld]) -> None:
     synced = ours(PLAIN)
     assert synced.faithful() == []
-    mangle(synced.runs[0])
-    assert len(synced.faithful()) == 1
+    run = synced.runs[0]
+    whole = [*run.history_lines]
+    run.history_lines.append(whole[-1])
+    assert len(synced.faithful()) == 1, "a step twice"
+    run.history_lines[:] = whole
+    run.history_lines[3] = json.dumps({**run.history[3], "train_loss": 99.0})
+    assert len(synced.faithful()) == 1, "another value"
+    run.history_lines[:] = whole
+    run.start(run.heartbeat_at)
+    assert len(synced.faithful()) == 1, "open again"
 
 
 def test_a_wrong_row_is_exit_status_1(run: Command) -> None:

@@ -1,6 +1,5 @@
 """What the owners run in place of the template's role assignments."""
 
-import json
 import re
 import shlex
 from pathlib import Path
@@ -53,24 +52,6 @@ def test_each_assignment_of_the_template_is_a_command_with_the_templates_name(
 def test_the_ids_of_roles_match_azures() -> None:
     known = {role.name: role.id for role in ROLES.values()}
     assert {name: known.get(name, role_id) for name, role_id in ROLE_IDS.items()} == ROLE_IDS
-
-
-def test_the_custom_roles_write_every_resource_of_the_template_and_nothing_else() -> None:
-    text = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "infra").rglob("*.bicep"))
-    roles = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((ROOT / "infra" / "roles").iterdir())]
-    deploy, give = (set(role["Actions"]) for role in roles)
-    written = {action.removesuffix("/write") for action in deploy | give if action.endswith("/write")}
-    nested = r"resource \w+ '(blobServices|queueServices|containers|queues|basicPublishingCredentialsPolicies)'"
-    types = set(re.findall(r"'(Microsoft\.[\w/]+)@[\d-]+' = ", text))
-    assert {each.rpartition("/")[2] for each in written} >= {each.rpartition("/")[2] for each in types}
-    assert {each.rpartition("/")[2] for each in written} >= set(re.findall(nested, text))
-    assert {each for each in written if each not in types} == {
-        *(f"Microsoft.Storage/storageAccounts/{each}" for each in ("blobServices", "blobServices/containers")),
-        *(f"Microsoft.Storage/storageAccounts/{each}" for each in ("queueServices", "queueServices/queues")),
-        "Microsoft.Web/sites/basicPublishingCredentialsPolicies",
-        "Microsoft.Web/sites/config",
-    }
-    assert not [action for action in deploy if "roleAssignments" in action or "listKeys" in action]
 
 
 def test_on_access_policies_the_identity_gets_an_entry(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

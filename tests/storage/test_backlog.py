@@ -4,13 +4,12 @@ import itertools
 from collections import deque
 from dataclasses import dataclass, field
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from function_app.engine.backlog import BOUND, top_up
 
 SMALL = 16  # a bound, small so that the examples are
-patient = settings(deadline=None)  # a busy machine is no failure
 
 
 @dataclass
@@ -43,7 +42,6 @@ paces = st.integers(1, 40)
 turns = st.integers(0, 30_000_000)
 
 
-@patient
 @given(going=counts, ended=counts, pace=paces, start=turns, stride=st.sampled_from([1, 2, 5, 15]))
 def test_the_queue_stays_bounded_and_every_job_arrives(
     going: int, ended: int, pace: int, start: int, stride: int
@@ -59,7 +57,6 @@ def test_the_queue_stays_bounded_and_every_job_arrives(
     assert world.deepest <= SMALL
 
 
-@patient
 @given(going=counts, ended=counts, depth=st.integers(0, 40), turn=turns)
 def test_a_tick_enqueues_each_pending_job_once_and_no_other(going: int, ended: int, depth: int, turn: int) -> None:
     on, over = list(range(1000, 1000 + going)), list(range(ended, 0, -1))
@@ -69,7 +66,6 @@ def test_a_tick_enqueues_each_pending_job_once_and_no_other(going: int, ended: i
     assert asked == sorted(asked, key=lambda job: job < 1000), "those that go on come first"
 
 
-@patient
 @given(going=st.integers(1, 8), ended=st.integers(0, 300), pace=st.integers(1, 20), start=turns)
 def test_a_running_job_is_not_starved_by_a_backfill(going: int, ended: int, pace: int, start: int) -> None:
     """Between two attempts at it, at most three times SMALL messages are processed: one until there is room, one until it
@@ -82,7 +78,6 @@ def test_a_running_job_is_not_starved_by_a_backfill(going: int, ended: int, pace
         assert max(b - a for a, b in itertools.pairwise(attempts)) <= 3 * SMALL
 
 
-@patient
 @given(broken=st.integers(0, 40), ended=st.integers(1, 40), pace=paces, start=turns)
 def test_jobs_that_always_fail_do_not_block_older_ones(broken: int, ended: int, pace: int, start: int) -> None:
     newest_first = list(range(broken + ended, 0, -1))

@@ -14,8 +14,7 @@ from function_app.functions import STOP_AFTER
 from function_app.models import Outcome, Result
 from function_app.tracking.wandb.client import LIMITS
 from function_app.traffic import AZURE, SERVICES, asked, counted
-from tests.conftest import Load
-from tests.worker.test_worker import WORLD, Host, azure, host, logged, tick, worker
+from tests.worker.test_worker import host
 
 __all__ = ["host"]  # a fixture
 
@@ -89,14 +88,6 @@ def test_the_fields_of_a_log_line_are_attributes_of_its_record(caplog: pytest.Lo
         **dict.fromkeys(SERVICES, 0),
         "azure": 1,
     }
-
-
-@worker
-def test_each_read_of_the_key_logs_its_version_once(host: Host, load: Load) -> None:
-    cloud = load(WORLD)
-    first, second = host(tick(), tick(), env=azure(cloud))["invocations"]
-    assert [line.split()[:2] for line in logged(first) if line.startswith("key ")] == [["key", "state=read"]]
-    assert not [line for line in logged(second) if line.startswith("key ")]
 
 
 def test_a_job_is_left_before_the_host_would_restart_the_process() -> None:

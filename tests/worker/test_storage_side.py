@@ -31,15 +31,6 @@ def test_a_tick_fills_the_queue_up_to_its_bound_with_running_jobs_first(host: Ho
 
 
 @worker
-def test_a_full_queue_gets_no_message_and_the_tick_succeeds(host: Host, load: Load) -> None:
-    cloud = load(WORLD)
-    cloud.world.storage.queues[QUEUE] = BOUND
-    (none,) = host(tick(), env=azure(cloud))["invocations"]
-    assert (none["ok"], asked_for(none)) == (True, [])
-    assert any(f"pending=2 enqueued=0 queued={BOUND} " in line for line in logged(none))
-
-
-@worker
 @pytest.mark.parametrize(
     ("operation", "what"),
     [("Queue_GetProperties", "queue finetune-jobs"), ("Container_ListBlobFlatSegment", "the blobs deleted-runs/")],
@@ -100,23 +91,3 @@ def test_a_complete_run_that_wandb_does_not_list_is_not_requested_by_another_pro
     store.move_run(store.run("acme", "tuning", "ftjob-done"), "archive")
     (after,) = host(tick(), env=azure(cloud))["invocations"]
     assert asked_for(after) == ["ftjob-running"]
-
-
-@worker
-def test_a_job_whose_lease_is_refused_fails_without_a_write_and_is_mirrored_next_time(host: Host, load: Load) -> None:
-    cloud = load({**WORLD, "faults": [{"op": "Blob_AcquireLease", "when": {"times": 1}, "do": {"status": 403}}]})
-    asked = message("ftjob-done")
-    first, second = host(delivered(asked), delivered(asked, attempt=2), env=azure(cloud))["invocations"]
-    assert (first["ok"], second["ok"]) == (True, True)
-    [failed] = [line for line in logged(first, "WARNING") if line.startswith("message result=failed")]
-    assert "Storage refuses the lease ftjob-done.lease" in failed
-    assert any("result=synced job=ftjob-done" in line for line in logged(second))
-
-
-@worker
-def test_an_app_without_a_storage_connection_names_the_missing_setting(host: Host, load: Load) -> None:
-    cloud = load(WORLD)
-    nowhere = {name: value for name, value in azure(cloud).items() if not name.startswith("AzureWebJobsStorage")}
-    (only,) = host(tick(), env=nowhere)["invocations"]
-    assert not only["ok"]
-    assert "AzureWebJobsStorage is not set" in only["error"]

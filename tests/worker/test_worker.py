@@ -199,8 +199,11 @@ def test_only_the_marker_and_the_package_are_needed_to_load_the_app(host: Host, 
 
 @worker
 def test_a_tick_enqueues_each_pending_job_once_and_the_queue_function_mirrors_it(host: Host, load: Load) -> None:
+    """Signed in with a user-assigned identity, which has to be named, as infra/ does: an app may have several."""
     cloud = load(WORLD)
-    (first,) = host(tick(), env=azure(cloud))["invocations"]
+    client = cloud.world.tenant.named("function-app").app_id
+    env = azure(cloud, AZURE_CLIENT_ID=client, AzureWebJobsStorage__clientId=client)
+    (first,) = host(tick(), env=env)["invocations"]
     assert first["ok"], first["error"]
     assert asked_for(first) == ["ftjob-running", "ftjob-done"]
     assert any(
@@ -210,7 +213,7 @@ def test_a_tick_enqueues_each_pending_job_once_and_the_queue_function_mirrors_it
     assert cloud.world.wandb.store.project("acme", "tuning") is None
 
     messages = json.loads(first["outputs"]["requests"])
-    answer = host(*map(delivered, messages), delivered(messages[1]), tick(), env=azure(cloud))
+    answer = host(*map(delivered, messages), delivered(messages[1]), tick(), env=env)
     running, done, again, second = answer["invocations"]
     assert [each["ok"] for each in answer["invocations"]] == [True] * 4, answer
     project = cloud.world.wandb.store.project("acme", "tuning")
@@ -248,21 +251,12 @@ def test_the_logs_hold_neither_the_key_nor_a_line_for_every_request(host: Host, 
     cloud = load(WORLD)
     answer = host(tick(), delivered(message("ftjob-done")), env=azure(cloud))
     assert KEY not in json.dumps(answer)
+    reads = [[line.split()[1] for line in logged(each) if line.startswith("key ")] for each in answer["invocations"]]
+    assert reads == [["state=read"], []], "each read of the key logs its version once"
     assert answer["console"] == "", "the host would take what is on the console for log lines"
     loggers = {line["logger"] for each in answer["invocations"] for line in each["logs"]}
     assert {name.partition(".")[0] for name in loggers} <= {"function_app", "azure"}
     assert {name for name in loggers if name.startswith("azure")} <= {"azure.functions"}
-
-
-@worker
-def test_the_app_signs_in_with_a_user_assigned_identity(host: Host, load: Load) -> None:
-    """It has to be named, as an app may have several: AZURE_CLIENT_ID, which infra/ sets."""
-    cloud = load(WORLD)
-    client = cloud.world.tenant.named("function-app").app_id
-    named = {"AZURE_CLIENT_ID": client, "AzureWebJobsStorage__clientId": client}
-    (only,) = host(tick(), env=azure(cloud, **named))["invocations"]
-    assert only["ok"], only["error"]
-    assert asked_for(only) == ["ftjob-running", "ftjob-done"]
 
 
 @worker
