@@ -13,7 +13,7 @@ from tests.provisioning import chain
 from tests.provisioning.bench import GOOD_KEY, OPERATOR_ENV
 from tests.provisioning.conftest import Call
 
-NAMES = {"public": "AzureCloud", "us government": "AzureUSGovernment", "china": "AzureChinaCloud"}
+NAMES = {"us government": "AzureUSGovernment", "china": "AzureChinaCloud"}
 each_cloud = pytest.mark.parametrize("name", list(NAMES))
 
 

@@ -18,7 +18,7 @@ YES = ("--yes", "--propagation-wait", "0")
 
 @dataclass
 class Outcome:
-    """A command, its world and key, and how it ends: exit status, error code and words of the message or hint."""
+    """A command, its world and key, and how it ends: exit status, error code and words of message and hint, in parts."""
 
     argv: tuple[str, ...]
     status: int
@@ -26,7 +26,7 @@ class Outcome:
     world: Mapping[str, Any] = field(default_factory=dict)
     env: Mapping[str, str] = field(default_factory=dict)
     code: str = ""
-    words: str = ""
+    words: str | tuple[str, ...] = ()
     signed_in: bool = True
 
     def of(self, cloud: Cloud, call: Call, *more: str) -> subprocess.CompletedProcess[str]:
@@ -36,9 +36,14 @@ class Outcome:
         return call(*self.argv, *more, env=env, principal="operator" if self.signed_in else None)
 
 
-def not_found(variable: str, value: str, words: str) -> Outcome:
+def not_found(variable: str, value: str, *words: str) -> Outcome:
     """A resource that does not exist."""
     return Outcome(("setup", *YES), 3, GOOD_KEY, env={variable: value}, code="not-found", words=words)
+
+
+def usage(words: str, *options: str, **env: str) -> Outcome:
+    """A plan whose options or settings are refused before anything is asked."""
+    return Outcome(("plan", *options), 2, env=env, code="usage", words=words)
 
 
 _GROUP = "/subscriptions/5b1f6d1c-0000-4000-8000-0000000000aa/resourceGroups/rg-ml/providers"
@@ -110,8 +115,12 @@ OUTCOMES = {
         code="unreachable",
         words="HTTPS_PROXY",
     ),
-    "setup, no such vault": not_found("AZURE_KEY_VAULT", "kv-lm", "There is no Key Vault kv-lm"),
-    "setup, no such account": not_found("AZURE_OPENAI_ACCOUNT", "aoai-lm", "There is no Azure OpenAI account aoai-lm"),
+    "setup, no such vault": not_found(
+        "AZURE_KEY_VAULT", "kv-lm", "There is no Key Vault kv-lm", "The group has: kv-ml.", "--create-key-vault"
+    ),
+    "setup, no such account": not_found(
+        "AZURE_OPENAI_ACCOUNT", "aoai-lm", "There is no Azure OpenAI account aoai-lm", "The group has: aoai-ml."
+    ),
     "setup, no such group": not_found("AZURE_RESOURCE_GROUP", "rg-other", "rg-other"),
     "setup, no such subscription": not_found(
         "AZURE_SUBSCRIPTION_ID", "fabrikam", "No subscription is named 'fabrikam'"
@@ -120,32 +129,27 @@ OUTCOMES = {
         "AZURE_SUBSCRIPTION_ID", "00000000-0000-4000-8000-00000000000f", "00000000-0000-4000-8000-00000000000f"
     ),
     "plan, not signed in": Outcome(("plan",), 1, code="not-signed-in", words="az login", signed_in=False),
-    "plan, invalid choice of credentials": Outcome(
-        ("plan",), 2, env={"AZURE_TOKEN_CREDENTIALS": "foo"}, code="usage", words="AZURE_TOKEN_CREDENTIALS"
+    "plan, invalid choice of credentials": usage("AZURE_TOKEN_CREDENTIALS", AZURE_TOKEN_CREDENTIALS="foo"),
+    "plan, unknown cloud": usage("AzureUSGovernment", AZURE_CLOUD="AzureGermanCloud"),
+    "plan, unknown cloud of the SDKs": usage("AZURE_SDK_CLOUD_CONF", AZURE_SDK_CLOUD_CONF="AzureGermanCloud"),
+    "plan, invalid secret name": usage("hyphens", "--secret-name", "wandb_api_key"),
+    "plan, invalid duration": usage("90s, 10m, 1h or 180d", "--propagation-wait", "soon"),
+    "plan, a duration without a unit": usage("90s, 10m, 1h or 180d", "--secret-lifetime", "90"),
+    "plan, a lifetime of hours": usage("too short for a secret", WANDB_SECRET_LIFETIME="12h"),
+    "plan, W&B over http": usage("use https", "--wandb-base-url", "http://wandb.corp.example"),
+    "plan, W&B with a password": usage("user name or password", "--wandb-base-url", "https://user:s3cret@corp.example"),
+    "plan, no vault named": usage("--key-vault", AZURE_KEY_VAULT=""),
+    "plan, no group named": usage("resource group of the account is missing", AZURE_RESOURCE_GROUP=""),
+    "plan, the vault is another resource": usage(
+        "is not the id of a resource of type Microsoft.KeyVault/vaults",
+        AZURE_KEY_VAULT=f"{_GROUP}/Microsoft.CognitiveServices/accounts/aoai-ml",
     ),
-    "plan, unknown cloud": Outcome(
-        ("plan",), 2, env={"AZURE_CLOUD": "AzureGermanCloud"}, code="usage", words="AzureUSGovernment"
+    "plan, an incomplete id": usage("is not the id of a resource", AZURE_OPENAI_ACCOUNT="rg-ml/aoai-ml"),
+    "plan, two ways to a vault": usage("pass only one", "--create-key-vault", "--recover-key-vault"),
+    "plan, an access policy for one secret": usage(
+        "requires roles", "--vault-access-policy", "--identity-scope", "secret"
     ),
-    "plan, unknown cloud of the SDKs": Outcome(
-        ("plan",), 2, env={"AZURE_SDK_CLOUD_CONF": "AzureGermanCloud"}, code="usage", words="AZURE_SDK_CLOUD_CONF"
-    ),
-    "plan, invalid secret name": Outcome(("plan", "--secret-name", "wandb_api_key"), 2, code="usage", words="hyphens"),
-    "plan, invalid duration": Outcome(
-        ("plan", "--propagation-wait", "soon"), 2, code="usage", words="90s, 10m, 1h or 180d"
-    ),
-    "plan, a duration without a unit": Outcome(
-        ("plan", "--secret-lifetime", "90"), 2, code="usage", words="90s, 10m, 1h or 180d"
-    ),
-    "plan, W&B over http": Outcome(
-        ("plan", "--wandb-base-url", "http://wandb.corp.example"), 2, code="usage", words="use https"
-    ),
-    "plan, W&B with a password": Outcome(
-        ("plan", "--wandb-base-url", "https://user:s3cret@wandb.corp.example"),
-        2,
-        code="usage",
-        words="user name or password",
-    ),
-    "plan, no vault named": Outcome(("plan",), 2, env={"AZURE_KEY_VAULT": ""}, code="usage", words="--key-vault"),
+    "plan, a reader without an object id": usage("not an object id", "--reader", "function-app"),
     "status": Outcome(("status",), 0),
     "status, drift": Outcome(("status",), 2, GOOD_KEY, {"secret": None}),
     "status, firewall": Outcome(("status",), 3, None, {"vault": {"firewall": True}}, code="vault-unreachable"),
@@ -169,10 +173,15 @@ OUTCOMES = {
     "prove, nothing to clean": Outcome(
         ("prove", "--clean"), 0, world={"plus": (("operator", "Owner", "subscription"),)}
     ),
+    "prove, not confirmed": Outcome(
+        ("prove",), 2, world={"plus": (("operator", "Owner", "subscription"),)}, code="not-confirmed", words="--yes"
+    ),
     "prove, no right to create a group": Outcome(("prove", "--yes"), 1, GOOD_KEY, code="missing-rights"),
     "rotate-key": Outcome(("rotate-key", "--yes"), 0, NEW_KEY),
     "rotate-key, dry run": Outcome(("rotate-key", "--dry-run"), 0, NEW_KEY),
+    "rotate-key, not confirmed": Outcome(("rotate-key",), 2, NEW_KEY, code="not-confirmed", words="--yes"),
     "rotate-key, unchanged": Outcome(("rotate-key", "--yes"), 0, GOOD_KEY),
+    "rotate-key, view-only seat": Outcome(("rotate-key", "--yes"), 1, VIEWERS_KEY, code="wandb-entity-refused"),
     "rotate-key, refused": Outcome(("rotate-key", "--yes"), 1, DEAD_KEY, code="wandb-key-refused"),
     "rotate-key, no secret": Outcome(
         ("rotate-key", "--yes"), 3, NEW_KEY, {"secret": None}, code="wandb-key-not-stored"
@@ -181,7 +190,12 @@ OUTCOMES = {
     "teardown, dry run": Outcome(("teardown", "--dry-run"), 0, None, OURS),
     "teardown, nothing to remove": Outcome(("teardown",), 0),
     "teardown, not confirmed": Outcome(("teardown",), 2, None, OURS, code="not-confirmed"),
-    "teardown, not ours": Outcome(("teardown", "--restore-access-policies", "--yes"), 1, code="not-ours"),
+    "teardown, not ours": Outcome(
+        ("teardown", "--restore-access-policies", "--yes"),
+        1,
+        code="not-ours",
+        words="provisioning rescue --key-vault /subscriptions/",
+    ),
 }
 WANDB = {
     "teams": [{"name": "acme", "members": {"sync-bot": "member", "vera": "view-only"}}],

@@ -57,20 +57,6 @@ def test_a_printed_command_names_the_group_of_the_vault(load: Load, call: Call) 
     assert "--key-vault-resource-group rg-shared" in shown.stdout
 
 
-@pytest.mark.parametrize(
-    ("env", "words"),
-    [
-        ({"AZURE_RESOURCE_GROUP": ""}, "resource group of the account is missing"),
-        ({"AZURE_KEY_VAULT": ACCOUNT}, "is not the id of a resource of type Microsoft.KeyVault/vaults"),
-        ({"AZURE_OPENAI_ACCOUNT": "rg-ml/aoai-ml"}, "is not the id of a resource"),
-    ],
-)
-def test_an_incomplete_location_is_a_usage_error(call: Call, env: dict[str, str], words: str) -> None:
-    refused = call("plan", "-o", "json", env=OPERATOR_ENV | env)
-    assert refused.returncode == 2
-    assert words in json.loads(refused.stdout)["error"]["message"]
-
-
 def test_ids_are_parsed_in_any_letter_case() -> None:
     assert resource_ids.parse("kv-ml", "Microsoft.KeyVault/vaults") is None
     found = resource_ids.parse(VAULT.lower() + "/", "Microsoft.KeyVault/vaults")

@@ -169,17 +169,6 @@ def test_the_operator_is_asked_about_what_only_people_can_try(proof: Proof, monk
         assert command._asked(proof.session, BY_HAND[0]).result is result
 
 
-def test_consent_comes_first_and_a_dry_run_writes_nothing(cloud: Cloud, load: Load, run: Run) -> None:
-    load(WORLD)
-    ended = run("provisioning", "prove", "-o", "json")
-    assert (ended.returncode, json.loads(ended.stdout)["error"]["code"]) == (2, "not-confirmed")
-    for each in UNATTENDED:
-        assert f"  {each.name}" in ended.stderr
-    assert run("provisioning", "prove", "--dry-run").returncode == 0
-    assert "Nothing to delete." in run("provisioning", "prove", "--clean").stdout
-    assert cloud.writes == 0
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_the_whole_command_succeeds(cloud: Cloud, load: Load, run: Run, tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 import io
 import json
 import logging
-import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -25,9 +24,8 @@ from tests.conftest import Load
 from tests.provisioning import chain
 from tests.provisioning.bench import GOOD_KEY, OPERATOR_ENV
 from tests.provisioning.conftest import Call
-from tests.provisioning.terminal import Terminal
 
-from .outcomes import KEYS, NEW_KEY, WANDB, YES, leaked
+from .outcomes import NEW_KEY, WANDB, YES, leaked
 
 
 class TtyStdin(io.StringIO):
@@ -174,16 +172,6 @@ def test_a_corrupted_answer_is_not_quoted(caplog: pytest.LogCaptureFixture) -> N
     with caplog.at_level(logging.DEBUG), pytest.raises(ProvisioningError) as refused, translated("Reading secret x"):
         raise error
     assert GOOD_KEY not in refused.value.message + refused.value.hint + caplog.text
-
-
-def test_a_typed_key_is_not_shown(cloud: Cloud, terminal: Callable[..., Terminal]) -> None:
-    chain.put(cloud, wandb=WANDB)
-    screen = terminal("provisioning", "rotate-key", "--yes", "-v", env=OPERATOR_ENV)
-    screen.until("hidden: ")
-    screen.type(NEW_KEY + "\n")
-    assert screen.end() == 0, screen.seen
-    assert not [key for key in KEYS if key in screen.seen]
-    assert re.search(r"PUT https://kv-ml\.vault\.azure\.net/secrets/wandb-api-key → 200", screen.seen)
 
 
 def test_a_settings_file_of_the_directory_does_not_decide_where_the_key_goes(

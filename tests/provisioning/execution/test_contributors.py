@@ -25,10 +25,6 @@ PEOPLE = [
 ACCOUNT = "rg-ml/Microsoft.CognitiveServices/accounts/aoai-ml"
 
 
-def id_of(bench: Bench, name: str) -> str:
-    return str(bench.cloud.world.tenant.named(name).object_id)
-
-
 def on_account(bench: Bench) -> set[tuple[str, str]]:
     """(who, role) at the account."""
     tenant = bench.cloud.world.tenant
@@ -39,7 +35,7 @@ def on_account(bench: Bench) -> set[tuple[str, str]]:
 def may_submit(bench: Bench, name: str) -> bool:
     tenant = bench.cloud.world.tenant
     (account,) = tenant.accounts.values()
-    return all(tenant.may(id_of(bench, name), action, account.id, data=True) for action in SUBMITTING)
+    return all(tenant.may(bench.id_of(name), action, account.id, data=True) for action in SUBMITTING)
 
 
 @pytest.mark.parametrize("by_policy", [False, True])
@@ -47,7 +43,7 @@ def test_contributors_may_start_jobs_after_setup_and_lose_the_role_at_teardown(
     load: Load, bench: Bench, *, by_policy: bool
 ) -> None:
     load(world() | {"assignments": [OWNER]} | SOON)
-    options: dict[str, Any] = {"contributors": (id_of(bench, "dana"),), "by_access_policy": by_policy}
+    options: dict[str, Any] = {"contributors": (bench.id_of("dana"),), "by_access_policy": by_policy}
     assert "role Cognitive Services OpenAI Contributor → dana" in setup.status(bench.session(**options)).left
     bench.setup(**options)
     assert on_account(bench) == {("dana", ROLE)}
@@ -64,7 +60,7 @@ def test_a_contributor_whose_other_roles_suffice_gets_no_role_and_keeps_those_at
 ) -> None:
     given = {"principal": through, "role": "Cognitive Services OpenAI Contributor", "scope": "rg-ml"}
     load(world() | {"principals": PEOPLE, "vaults": [VAULT], "assignments": [OWNER, given]} | SOON)
-    session = bench.setup(contributors=(id_of(bench, "dana"),))
+    session = bench.setup(contributors=(bench.id_of("dana"),))
     assert on_account(bench) == set()
     shown = [s["detail"] for s in session.facts["steps"] if s["verb"] == Verb.ALREADY]
     assert "Cognitive Services OpenAI Contributor → dana@contoso.example on aoai-ml" in shown
@@ -76,7 +72,7 @@ def test_a_role_with_a_condition_is_neither_replaced_nor_removed(load: Load, ben
     given = {"principal": "dana", "role": ROLE, "scope": ACCOUNT, "condition": "(false)", "condition_met": False}
     load(world() | {"assignments": [OWNER, given]} | SOON)
     with pytest.raises(errors.ConditionalRoleError):
-        bench.setup(contributors=(id_of(bench, "dana"),))
+        bench.setup(contributors=(bench.id_of("dana"),))
     assert bench.cloud.writes == 0
     bench.setup()
     bench.teardown()
@@ -90,9 +86,9 @@ PIM_TEAM = {"principal": "ml-team", "role": ROLE, "scope": "rg-ml", "expires_in"
 def test_a_role_that_ends_does_not_count(load: Load, bench: Bench, given: dict[str, str]) -> None:
     load({"extends": "contoso", "principals": PEOPLE, "assignments": [OWNER, given], "vaults": [VAULT]} | SOON)
     azure = bench.session().sign_in()
-    seen = access.to_submit(azure, azure.account("rg-ml", "aoai-ml"), id_of(bench, "dana"))
+    seen = access.to_submit(azure, azure.account("rg-ml", "aoai-ml"), bench.id_of("dana"))
     assert f"its role {ROLE} ends on " in seen.finding(bench.clock.now(), "", "").seen
-    session = bench.setup(contributors=(id_of(bench, "dana"),))
+    session = bench.setup(contributors=(bench.id_of("dana"),))
     assert f"its role {ROLE} ends on " in str(session.facts["steps"])
     assert on_account(bench) == {("dana", ROLE)}
     bench.cloud.clock.advance(5 * 3600)
@@ -105,16 +101,16 @@ def test_a_role_whose_end_cannot_be_read_counts_for_doctor_as_for_setup(load: Lo
     fault = {"op": "RoleAssignmentScheduleInstances_ListForScope", "do": {"status": status}}
     load(world() | {"assignments": [OWNER, given], "faults": [fault]} | SOON)
     azure = bench.session().sign_in()
-    seen = access.to_submit(azure, azure.account("rg-ml", "aoai-ml"), id_of(bench, "dana"))
+    seen = access.to_submit(azure, azure.account("rg-ml", "aoai-ml"), bench.id_of("dana"))
     assert seen.by == (ROLE,)
 
 
 def test_a_role_that_ends_at_the_account_itself_cannot_be_replaced_and_is_named(load: Load, bench: Bench) -> None:
     load(world() | {"assignments": [OWNER, PIM_TEAM | {"principal": "dana", "scope": ACCOUNT}]} | SOON)
-    session = bench.setup(contributors=(id_of(bench, "dana"),))
+    session = bench.setup(contributors=(bench.id_of("dana"),))
     assert "UTC, and a permanent one cannot be added before" in str(session.facts["steps"])
     bench.cloud.clock.advance(5 * 3600)
-    bench.setup(contributors=(id_of(bench, "dana"),))
+    bench.setup(contributors=(bench.id_of("dana"),))
     assert may_submit(bench, "dana")
 
 
@@ -138,7 +134,7 @@ def test_a_role_that_others_gave_is_not_removed(load: Load, bench: Bench) -> Non
 
 def test_another_secret_of_the_account_keeps_its_contributors(load: Load, bench: Bench) -> None:
     load(world() | {"assignments": [OWNER]} | SOON)
-    dana = (id_of(bench, "dana"),)
+    dana = (bench.id_of("dana"),)
     bench.setup(secret="wandb-prod", contributors=dana)
     bench.setup(secret="wandb-staging", contributors=dana)
     bench.teardown(secret="wandb-prod")
@@ -153,19 +149,11 @@ def test_the_right_is_required_at_the_account(load: Load, bench: Bench) -> None:
     vault = {"name": "kv-ml", "group": "rg-vaults"}
     load({"extends": "contoso", "groups": ["rg-ml", "rg-vaults"], "vaults": [vault], "assignments": owners} | SOON)
     with pytest.raises(errors.MissingRightsError, match="roleAssignments/write at aoai-ml"):
-        bench.setup(vault_group="rg-vaults", contributors=(id_of(bench, "dana"),))
+        bench.setup(vault_group="rg-vaults", contributors=(bench.id_of("dana"),))
     bench.setup(vault_group="rg-vaults")
 
 
-def test_without_the_directory_the_type_is_found_by_trying(load: Load, bench: Bench) -> None:
-    refused = {"op": "DirectoryObjects_GetByIds", "do": {"status": 403}}
-    load(world() | {"assignments": [OWNER], "faults": [refused]} | SOON)
-    both = (id_of(bench, "dana"), id_of(bench, "billing-api"))
-    bench.setup(contributors=both)
-    assert on_account(bench) == {("dana", ROLE), ("billing-api", ROLE)}
-
-
 def test_the_option_takes_several_object_ids(bench: Bench, call: Call) -> None:
-    both = f"{id_of(bench, 'dana')} {id_of(bench, 'billing-api')}"
+    both = f"{bench.id_of('dana')} {bench.id_of('billing-api')}"
     done = call("plan", "-o", "json", env=OPERATOR_ENV | {"AZURE_OPENAI_CONTRIBUTORS": both})
     assert done.stdout.count("Cognitive Services OpenAI Contributor \\u2192") == 2

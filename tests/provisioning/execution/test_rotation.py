@@ -112,13 +112,9 @@ def test_an_operator_who_may_only_read_disables_nothing(load: Load, bench: Bench
 
 WRITES = [("SetSecret", 1), ("UpdateSecret", 1), ("UpdateSecret", 2)]
 READS = [
-    ("Accounts_Get", 1),
-    ("Vaults_Get", 1),
-    ("GetSecret", 1),
     ("GetSecret", 2),  # before the write
     ("GetSecret", 3),  # reading back
     ("GetSecret", 4),  # the last look
-    ("GetSecretVersions", 1),
     ("GetSecretVersions", 2),
 ]
 TWO_OLD = (OLD | {"value": "the first"}, OLD)
@@ -128,9 +124,8 @@ END = [("the first", False), (GOOD_KEY, False), (NEW_KEY, True)]
 def finish(bench: Bench) -> None:
     bench.rotate(NEW_KEY)
     assert versions(bench) == END
-    writes = bench.cloud.writes
-    bench.rotate(NEW_KEY)
-    assert bench.cloud.writes == writes
+    with bench.no_writes():
+        bench.rotate(NEW_KEY)
 
 
 @pytest.mark.parametrize(("op", "nth"), [*WRITES, *READS])
@@ -201,33 +196,3 @@ def test_the_document_names_version_and_expiry_and_never_a_key(load: Load, call:
     assert len(document["applied"]) == document["changes"] == 2
     for key in (GOOD_KEY, NEW_KEY):
         assert key not in result.stdout + result.stderr
-
-
-def test_a_dry_run_and_a_refusal_of_consent_write_nothing(load: Load, call: Call) -> None:
-    cloud = load(world(OLD))
-    env = OPERATOR_ENV | {"WANDB_API_KEY": NEW_KEY}
-    shown = call("rotate-key", "--dry-run", env=env)
-    assert shown.returncode == 0
-    assert "a new version with the new W&B key" in shown.stdout
-    refused = call("rotate-key", env=env)
-    assert refused.returncode == 2
-    assert "--yes" in refused.stderr
-    assert cloud.writes == 0
-
-
-@pytest.mark.parametrize(
-    ("key", "code"),
-    [("0" * 40, "wandb-key-refused"), (VIEWERS_KEY, "wandb-entity-refused"), ("x y", "wandb-key-malformed")],
-)
-def test_an_unusable_key_is_refused_before_anything_is_written(load: Load, call: Call, key: str, code: str) -> None:
-    cloud = load(world(OLD))
-    result = call("rotate-key", "--yes", "-o", "json", env=OPERATOR_ENV | {"WANDB_API_KEY": key})
-    assert json.loads(result.stdout)["error"]["code"] == code
-    assert cloud.writes == 0
-
-
-@pytest.mark.parametrize("lifetime", ["never", "180d", "0", "12h", "soon"])
-def test_a_lifetime_is_at_least_a_day_or_never(load: Load, call: Call, lifetime: str) -> None:
-    load(world(OLD))
-    env = OPERATOR_ENV | {"WANDB_API_KEY": NEW_KEY, "WANDB_SECRET_LIFETIME": lifetime}
-    assert call("rotate-key", "--dry-run", env=env).returncode == (0 if lifetime in ("never", "180d") else 2)

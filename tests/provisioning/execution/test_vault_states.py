@@ -1,6 +1,5 @@
 """setup with a vault that is missing, deleted, being created, or behind network rules."""
 
-import json
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Self, cast
@@ -48,17 +47,6 @@ def officers(bench: Bench) -> set[str]:
 
 
 @pytest.mark.parametrize("seen", [True, False], ids=["subscription", "group only"])
-def test_a_missing_vault_is_an_error_that_names_the_option_to_create_it(
-    load: Load, bench: Bench, *, seen: bool
-) -> None:
-    load(world(seen=seen))
-    with pytest.raises(errors.NotFoundError) as caught:
-        bench.setup()
-    assert "--create-key-vault" in caught.value.hint
-    assert bench.cloud.writes == 0
-
-
-@pytest.mark.parametrize("seen", [True, False], ids=["subscription", "group only"])
 def test_one_plan_creates_a_vault_and_everything_in_it(load: Load, bench: Bench, *, seen: bool) -> None:
     load(world(seen=seen))
     bench.setup(create_vault=True)
@@ -69,12 +57,6 @@ def test_one_plan_creates_a_vault_and_everything_in_it(load: Load, bench: Bench,
     assert officers(bench) == {"operator", "aoai-ml"}
     assert bench.stored == [GOOD_KEY]
     assert bench.idle(create_vault=True)
-
-
-def test_the_operator_chooses_the_location_and_protection_of_a_new_vault(load: Load, bench: Bench) -> None:
-    load(world())
-    bench.setup(create_vault=True, location="westeurope", purge_protection=False)
-    assert (bench.vault.location, bench.vault.purge_protection) == ("westeurope", None)
 
 
 @pytest.mark.parametrize("seen", [True, False], ids=["before anything", "by creating"])
@@ -204,14 +186,6 @@ def test_a_principal_that_would_lose_access_stops_setup_between_the_two_plans(lo
     assert not bench.vault.rbac
 
 
-def test_the_plan_of_a_recovery_warns_of_what_is_not_recovered(load: Load, bench: Bench) -> None:
-    load(world(vaults=deleted()))
-    made = setup.plan(bench.session(recover_vault=True))
-    assert made.partial
-    assert "role assignments are not recovered" in made.changes[0].danger
-    assert bench.cloud.writes == 0
-
-
 def test_each_of_the_two_plans_is_shown_and_needs_consent(load: Load, bench: Bench) -> None:
     load(world(vaults=deleted(rbac=True)))
     asked: list[str] = []
@@ -241,13 +215,6 @@ def test_a_missing_deleted_vault_is_reported(load: Load, bench: Bench, *, seen: 
     with pytest.raises(errors.NotFoundError, match="deleted") as caught:
         bench.setup(recover_vault=True)
     assert "--create-key-vault" in caught.value.hint
-
-
-def test_creating_and_recovering_exclude_each_other(call: Call) -> None:
-    where = ("-g", "rg-ml", "--openai-account", "aoai-ml", "--key-vault", "kv-ml")
-    done = call("plan", *where, "--create-key-vault", "--recover-key-vault", "-o", "json")
-    assert done.returncode == 2
-    assert "pass only one" in json.loads(done.stdout)["error"]["message"]
 
 
 @pytest.mark.parametrize("name", ["kv", "-kv-ml", "kv-ml-", "kv--ml", "1kv-ml", "k" * 25, "kv_ml"])

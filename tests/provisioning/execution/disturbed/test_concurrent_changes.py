@@ -6,14 +6,12 @@ import pytest
 
 from provisioning import errors
 from provisioning.cli import setup
-from provisioning.planning.access.permissions import CANDIDATES
 from sandbox.scenario.events import Do, EventScript
 from tests.conftest import Load
 
 from ...bench import GOOD_KEY, VIEWERS_KEY, Bench
+from ..vault_in_use import OFFICER, SCOPE, USER, held
 
-OFFICER, USER = "Key Vault Secrets Officer", "Key Vault Secrets User"
-SCOPE = "rg-ml/Microsoft.KeyVault/vaults/kv-ml"
 READ = "Microsoft.KeyVault/vaults/secrets/getSecret/action"
 POLICIES = [{"principal": "billing-api", "secrets": ["get"]}]
 LATE = {"add_access_policy": {"vault": "kv-ml", "principal": "function-app", "secrets": ["get"]}}
@@ -37,12 +35,6 @@ def may_read(bench: Bench, who: str) -> bool:
     if vault.rbac:
         return bool(tenant.may(object_id, READ, vault.id, data=True))
     return any(p.object_id == object_id and "get" in p.permissions.get("secrets", []) for p in vault.policies)
-
-
-def held(bench: Bench) -> set[tuple[str, str]]:
-    tenant = bench.cloud.world.tenant
-    assignments = [a for a in tenant.rbac.assignments.values() if a.scope == bench.vault.id]
-    return {(tenant.principals[a.principal_id].alias, CANDIDATES[a.role_id]) for a in assignments}
 
 
 @pytest.mark.parametrize(
@@ -289,12 +281,3 @@ def test_a_switch_that_a_policy_undoes_is_not_claimed(load: Load, bench: Bench) 
     with pytest.raises(errors.ConflictError):
         bench.setup()
     assert not bench.vault.rbac
-
-
-def test_a_policy_that_refuses_the_switch_leaves_everything_as_it_is(load: Load, bench: Bench) -> None:
-    body = {"error": {"code": "RequestDisallowedByPolicy", "message": "Resource 'kv-ml' was disallowed by policy."}}
-    load(world(faults=[failing("Vaults_Update", 1, status=403, body=body)]))
-    with pytest.raises(errors.ProvisioningError, match="disallowed by policy"):
-        bench.setup()
-    assert not bench.vault.rbac
-    assert may_read(bench, "billing-api")

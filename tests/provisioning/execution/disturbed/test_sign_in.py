@@ -23,7 +23,7 @@ def world(token_life: str, federated_for: str | None = None, **more: Any) -> dic
     return {"extends": "contoso", "vaults": [vault], "sign_in": sign_in, "transitions": {"rbac_propagation": 60}} | more
 
 
-@pytest.mark.parametrize("life", ["13m", "15m1s", "16m", "25m", "60m"])
+@pytest.mark.parametrize("life", ["13m", "15m1s", "60m"])
 def test_a_sign_in_that_can_be_renewed_is_not_an_obstacle(load: Load, bench: Bench, life: str) -> None:
     load(world(life))
     bench.setup()
@@ -37,7 +37,7 @@ def test_tokens_of_a_pipeline_last_for_the_whole_command(load: Load, bench: Benc
     assert bench.vault.rbac
 
 
-@pytest.mark.parametrize("life", ["13m", "14m", "15m1s", "15m59s"])
+@pytest.mark.parametrize("life", ["13m", "15m59s"])
 def test_a_sign_in_that_ends_during_the_wait_stops_setup_before_the_switch(load: Load, bench: Bench, life: str) -> None:
     load(world(life, "5m"))
     with pytest.raises(errors.NotSignedInError, match="The vault was not switched") as caught:
@@ -49,7 +49,7 @@ def test_a_sign_in_that_ends_during_the_wait_stops_setup_before_the_switch(load:
     bench.setup()
 
 
-@pytest.mark.parametrize("life", ["17m", "20m", "24m"])
+@pytest.mark.parametrize("life", ["17m", "24m"])
 def test_a_sign_in_that_ends_during_the_probe_leaves_time_for_the_way_back(load: Load, bench: Bench, life: str) -> None:
     load(world(life, "5m", transitions={"rbac_propagation": 100000}))
     with pytest.raises(errors.AccessNotEffectiveError, match=r"your sign-in ends soon.* switched back"):
