@@ -222,7 +222,7 @@ def test_a_permission_that_others_give_while_setup_runs_is_not_recorded_as_its_o
     load(world() | {"assignments": [OWNER]})
     given = {"add_access_policy": {"vault": "kv-ml", "principal": "dana", "secrets": ["get"]}}
     bench.cloud.world.schedule(EventScript(before="Vaults_Update", do=[Do.model_validate(given)]))
-    readers = (id_of(bench, "dana"),)
+    readers = (bench.id_of("dana"),)
     bench.setup(by_access_policy=True, readers=readers)
     bench.teardown(readers=readers)
     assert entry(bench, "dana") == ["get"]
