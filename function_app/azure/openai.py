@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import re
 import ssl
 import threading
@@ -357,10 +358,18 @@ def _json(response: Any) -> dict[str, Any]:
     Raises:
         ValueError, TypeError: the answer contains something else.
     """
-    answer = json.loads(response.http_response.content)
+    content = response.http_response.content
+    try:
+        answer = json.loads(content)
+    except ValueError:  # perhaps a number of more digits than Python reads: a bad value must not affect the whole listing
+        answer = json.loads(content, parse_int=_whole)
     if not isinstance(answer, dict):
         raise TypeError("the answer is not an object")
     return answer
+
+
+def _whole(digits: str) -> float:
+    return int(digits) if len(digits) < 100 else math.inf
 
 
 def _file(file_id: str, entry: object) -> File:

@@ -5,6 +5,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import httpx2
+import openai
 import pytest
 from azure.core.exceptions import ServiceRequestError
 from hypothesis import given
@@ -22,7 +23,7 @@ from function_app.data.jobs.results import rows_from_events
 from function_app.engine.planner import Action, decide
 from function_app.errors import AccessError, AccountBusyError, AccountError, NotThereError
 from function_app.models import Event, JobError
-from tests.function_app.conftest import CLOSED_ENDPOINT, FILE, JOB, Bench, a_job
+from tests.function_app.conftest import CLOSED_ENDPOINT, ENDPOINT, FILE, JOB, Bench, a_job
 
 SEEN = {  # the fields of a real job of Azure's stable api-version: what has no value is absent
     "id": "ftjob-70ee3e37776e4428b20685fcd0728abb",
@@ -401,6 +402,14 @@ def test_a_listing_asks_for_no_further_page_after_its_time(bench: Bench, monkeyp
     monkeypatch.setattr("function_app.azure.openai.LISTING_WITHIN", 0.0)
     with pytest.raises(AccountBusyError, match="took more than"):
         account.events(JOB)
+
+
+def test_a_number_that_python_does_not_read_is_that_jobs_odd_value() -> None:
+    jobs = b'{"data": [{"id": "ftjob-1", "seed": %s}, {"id": "ftjob-2", "seed": 7}], "has_more": false}' % (b"9" * 5000)
+    transport = httpx2.MockTransport(lambda _: httpx2.Response(200, content=jobs))
+    client = openai.OpenAI(api_key="k", base_url=ENDPOINT, http_client=httpx2.Client(transport=transport))
+    found = Account("aoai-ml", lambda _: client).jobs()
+    assert {job.id: (job.seed, job.malformed) for job in found} == {"ftjob-1": (None, ("seed",)), "ftjob-2": (7, ())}
 
 
 def test_an_odd_job_is_mirrored_without_the_odd_value_and_the_others_are_too(bench: Bench) -> None:
