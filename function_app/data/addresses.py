@@ -22,7 +22,7 @@ OPENAI_HOSTS = (
 EXAMPLE = "https://<account>.openai.azure.com/"
 SUBSCRIPTION = "subscription:"
 
-_NETLOC = re.compile(r"[A-Za-z0-9.-]+(?::\d{1,5})?")
+_NETLOC = re.compile(r"(?:[A-Za-z0-9-]{1,63}\.)*[A-Za-z0-9-]{1,63}(?::\d{1,5})?")
 _API = re.compile(r"/?(?:openai(?:/v1)?)?/?")
 _PROJECT = re.compile(r"/api/projects/(?P<project>[A-Za-z0-9_][A-Za-z0-9_.-]{0,63})(?:/openai(?:/v1)?)?/?")
 _PATH = re.compile(r"(?:/[A-Za-z0-9][A-Za-z0-9_.-]*)*/?")

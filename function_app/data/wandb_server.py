@@ -33,6 +33,7 @@ def wandb_server(url: str) -> str:
     parts = urlsplit(url.strip())
     try:
         host, port = (parts.hostname or "").rstrip("."), parts.port
+        host.encode("idna")  # as Python does it to connect, where "a..b" would be a UnicodeError
     except ValueError:
         host, port = "", None
     if parts.scheme not in ("https", "http") or not host:

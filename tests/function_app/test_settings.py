@@ -119,6 +119,7 @@ def test_openais_own_platform_needs_no_endpoint(environment: pytest.MonkeyPatch)
         ("WANDB_ROUTES", "account=a -> x; suffix -> off", "WANDB_ROUTES: rule 2 ('suffix -> off'): 'suffix' is not"),
         ("WANDB_REGISTRY", "model/a b", "WANDB_REGISTRY: 'model/a b' is invalid: a collection's name has"),
         ("WANDB_BASE_URL", "wandb.acme.example", "WANDB_BASE_URL: 'wandb.acme.example' is not an address"),
+        ("WANDB_BASE_URL", "https://wandb..acme.example", "'https://wandb..acme.example' is not an address"),
     ],
 )
 def test_an_invalid_setting_is_named_with_valid_values(

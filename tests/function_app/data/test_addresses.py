@@ -57,6 +57,8 @@ def test_an_address_is_parsed_as_its_account(text: str, url: str, name: str, pro
         ("https://a.openai.azure.com/?api-key=secret", "'https://a.openai.azure.com/' is not an address"),
         ("https://a.openai.azure.com/x#secret", "'https://a.openai.azure.com/x' is not an address"),
         ("https://apim.acme.example/../x/", "is not an address"),
+        ("https://a..openai.azure.com/", "is not an address"),
+        ("https://.openai.azure.com/", "is not an address"),
         ("subscription:ml", "is not subscription:<subscription id>"),
         (f"subscription:{ID}/rg/more", "is not subscription:<subscription id>"),
     ],
