@@ -5,7 +5,7 @@ looked up first. The mark that a run is final is written last, after everything 
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -45,7 +45,7 @@ from function_app.engine.reporting import (
     figures_of,
     is_news,
 )
-from function_app.errors import KeyRefusedError, NotThereError, WandbBusyError, WandbError
+from function_app.errors import AccountBusyError, KeyRefusedError, NotThereError, WandbBusyError, WandbError
 from function_app.models import (
     DELETED,
     OPENAI,
@@ -111,9 +111,12 @@ def mirror(
         done.url, done.last_step = opened.url, opened.last_step
         try:
             events = ended() if ended else account.events(job.id, known_step=opened.known_step)
-        except NotThereError:
+        except NotThereError as error:
             if run is None:
                 raise
+            with suppress(NotThereError):
+                account.job(job.id)
+                raise AccountBusyError(f"{account.name} has the job, but not its events: {error.message}") from error
             end_of_deleted(opened, done)
             return
         final = _is_settled(account, job, opened, events, done)
@@ -218,6 +221,8 @@ class _Mirroring:
             return
         self.run.remember(status=self.job.status, results_file=file_id, source=source, best=best)
         self.run.configure(config_changes(self.run.config, self._config(source), adopted=self.adopted))
+        if self.run.config.get("job_deleted"):  # it has appeared again
+            self.run.configure({"job_deleted": False})
         log = read_log(self.events, self.job.status)
         summary = summary_of(self.job, log, self.account.now(), self.reporting.prices)
         self.run.summarise(summary | ({"best": best} if best else {}))

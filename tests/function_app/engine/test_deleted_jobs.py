@@ -8,7 +8,19 @@ from evidence.processes import Processes
 from function_app.models import Result
 from sandbox.runtime.faults import Fault
 from tests.conftest import Run
-from tests.function_app.conftest import ENTITY, JOB, LIVE, PATIENCE, PROJECT, SETTINGS, Bench, a_file, a_job, syncing
+from tests.function_app.conftest import (
+    ENTITY,
+    JOB,
+    LIVE,
+    PATIENCE,
+    PROJECT,
+    SETTINGS,
+    SETTLED,
+    Bench,
+    a_file,
+    a_job,
+    syncing,
+)
 
 from .test_destinations import REFUSED, THIRD_JOB, engine, two_accounts
 
@@ -119,3 +131,31 @@ def test_without_jobs_and_projects_a_tick_makes_one_query_and_succeeds(bench: Be
     assert not any(project.name == PROJECT for project in store.projects(ENTITY))
     assert bench.cloud.counts["Runs"] == 1
     assert bench.cloud.writes == 0
+
+
+@pytest.mark.parametrize(("code", "requests"), [("404", [2, 3]), ("notFound", [2])])
+def test_a_job_whose_events_are_not_found_was_not_deleted(bench: Bench, code: str, requests: list[int]) -> None:
+    missing = {"status": 404, "body": {"error": {"code": code, "message": "Resource not found"}}}
+    bench.world(a_job(**LIVE), faults=[{"op": "FineTuning_GetEvents", "when": {"nth": requests}, "do": missing}])
+    working = bench.engine()
+    bench.tick(working)
+    outcome = bench.tick(working, after=SETTLED)[JOB]
+    assert (outcome.result, outcome.final, bench.state()) == (Result.FAILED, False, "running")
+    assert "job_deleted" not in bench.run().config
+    assert bench.tick(working, after=SETTLED)[JOB].result is Result.SYNCED
+
+
+def test_the_run_of_a_job_that_appears_again_continues_and_is_not_called_deleted(bench: Bench) -> None:
+    none = {"status": 200, "body": {"object": "list", "data": [], "has_more": False}}
+    gone = {"status": 404, "body": {"error": {"code": "notFound", "message": "The specified job could not be found."}}}
+    hidden = [
+        {"op": "FineTuning_List", "when": {"nth": [2]}, "do": none},
+        {"op": "FineTuning_Get", "when": {"nth": [1]}, "do": gone},
+    ]
+    bench.world(a_job(**LIVE), faults=hidden)
+    working = bench.engine()
+    bench.tick(working)
+    assert bench.tick(working)[JOB].final
+    assert (bench.state(), bench.run().config["job_deleted"]) == ("failed", True)
+    bench.tick(working, after=SETTLED)
+    assert (bench.state(), bench.run().config["job_deleted"]) == ("running", False)
