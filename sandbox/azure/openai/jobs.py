@@ -258,7 +258,7 @@ class Job:
         return base64.b64encode(content) if self.script.results.base64 else content
 
 
-class RecordedJob(Job):
+class _RecordedJob(Job):
     """A job whose answers were recorded: they do not depend on the time."""
 
     def __init__(self, script: JobScript, origin: float, recorded: Recorded) -> None:
@@ -266,42 +266,34 @@ class RecordedJob(Job):
         self._recorded = recorded
 
     def status(self, now: float) -> str:
-        """See `Job`."""
         return str(self._recorded.body.get("status"))
 
     def body(self, now: float) -> dict[str, Any]:
-        """See `Job`."""
         return self._recorded.body
 
     def event_count(self, now: float) -> int:
-        """See `Job`."""
         return len(self._recorded.events)
 
     def event(self, index: int) -> dict[str, Any]:
-        """See `Job`."""
         return self._recorded.events[len(self._recorded.events) - 1 - index]
 
     def event_index(self, event_id: str) -> int | None:
-        """See `Job`."""
         return next((i for i in range(self.event_count(0)) if self.event(i).get("id") == event_id), None)
 
     def checkpoints(self, now: float) -> list[dict[str, Any]]:
-        """See `Job`."""
         return self._recorded.checkpoints
 
     def has_results(self, now: float) -> bool:
-        """See `Job`."""
         return self._recorded.results is not None
 
     def results(self, now: float) -> bytes:
-        """See `Job`."""
         content = (self._recorded.results or "").encode()
         return base64.b64encode(content) if self.script.results.base64 else content
 
 
 def job_of(script: JobScript, origin: float, actions: Sequence[Action] = ()) -> Job:
     """Return the job of a script."""
-    return RecordedJob(script, origin, script.recorded) if script.recorded else Job(script, origin, actions)
+    return _RecordedJob(script, origin, script.recorded) if script.recorded else Job(script, origin, actions)
 
 
 class _Csv:

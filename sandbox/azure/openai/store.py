@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email import message_from_bytes
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -95,27 +95,6 @@ class File:
         }
 
 
-@dataclass(frozen=True)
-class Upload:
-    """A file that a caller sent."""
-
-    id: str
-    filename: str
-    purpose: str
-    created: float
-    data: bytes
-
-    def as_of(self, now: float) -> File:
-        """Return the file at `now`: pending first, then with the result of its validation."""
-        status, details = "pending", None
-        if now >= self.created + PROCESSING_SECONDS:
-            details = _why_invalid(self.data) if self.purpose == "fine-tune" else None
-            status = "error" if details else "processed"
-        return File(
-            self.id, self.filename, self.purpose, self.created, status, len(self.data), lambda: self.data, details
-        )
-
-
 class Store:
     """One account. It stores only creations, uploads, deletions, cancels, pauses and resumes; the rest follows from the time."""
 
@@ -125,7 +104,7 @@ class Store:
         self._jobs = {script.id: job_of(self._in_style(script), origin) for script in account.jobs}
         self._actions: dict[str, list[Action]] = {}
         self._files = {script.id: TrainingFile(script, origin) for script in account.files}
-        self._uploads: dict[str, Upload] = {}
+        self._uploads: dict[str, File] = {}  # with what their validation will find
         self._deleted_files: set[str] = {script.id for script in account.files if script.deleted}
         self._made = 0
 
@@ -185,7 +164,7 @@ class Store:
         if (scripted := self._files.get(file_id)) and scripted.created <= now:
             return _scripted(scripted, now)
         if upload := self._uploads.get(file_id):
-            return upload.as_of(now)
+            return _validated(upload, now)
         return self._results(file_id, now)
 
     def _results(self, file_id: str, now: float) -> File | None:
@@ -199,9 +178,10 @@ class Store:
 
     def upload(self, filename: str, purpose: str, data: bytes, now: float) -> File:
         """Store a file that a caller sent."""
-        upload = Upload(f"file-{self._new_id('file')}", filename, purpose, now, data)
-        self._uploads[upload.id] = upload
-        return upload.as_of(now)
+        wrong = _why_invalid(data) if purpose == "fine-tune" else None
+        name = f"file-{self._new_id('file')}"
+        file = self._uploads[name] = File(name, filename, purpose, now, "pending", len(data), lambda: data, wrong)
+        return _validated(file, now)
 
     def delete_file(self, file_id: str, now: float) -> bool:
         """Delete a file; return whether it existed."""
@@ -213,6 +193,13 @@ class Store:
     def _new_id(self, kind: str) -> str:
         self._made += 1
         return digest(self.account.name, kind, self._made)
+
+
+def _validated(upload: File, now: float) -> File:
+    """Return an uploaded file at `now`: pending first, then with the result of its validation."""
+    if now < upload.created + PROCESSING_SECONDS:
+        return replace(upload, details=None)
+    return replace(upload, status="error" if upload.details else "processed")
 
 
 def _scripted(file: TrainingFile, now: float) -> File:

@@ -94,8 +94,11 @@ def statement(query: str) -> Statement:
 
 
 def schema() -> GraphQLSchema:
-    """Return the schema, in which every type with @listed has a connection with edges."""
+    """Return the schema: types with @listed get a connection with edges, and both kinds of collections the common fields."""
     text = Path(__file__).with_name("schema.graphql").read_text()
+    _, _, common = text.partition("interface ArtifactCollection {")
+    both = "implements ArtifactCollection {"
+    text = text.replace(both, both + common.partition("}")[0])
     listed = re.findall(r"^(?:type|interface|union) (\w+).* @listed", text, re.MULTILINE)
     return build_schema(text + "".join(map(CONNECTION.format, listed)))
 
