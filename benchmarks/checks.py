@@ -105,30 +105,25 @@ class SyncedWorld:
         if foreign:
             yield f"{foreign} rows are not this job's"
 
-    def tables(self) -> list[str]:
+    def tables(self) -> Iterator[str]:
         """Check that every example of every job's training file is in a table."""
-        wrong = []
         for job in self.jobs:
             run = self.run(job)
             script = next(each for each in self.account.account.files if each.id == job.script.training_file)
             lengths = [length for artifact in (run.used if run else []) for length in _table_lengths(artifact)]
             if script.count - script.malformed not in lengths:
-                wrong.append(f"{_short(job)}: no table of its {script.count} {script.format} examples")
-        return wrong
+                yield f"{_short(job)}: no table of its {script.count} {script.format} examples"
 
-    def explained(self) -> list[str]:
+    def explained(self) -> Iterator[str]:
         """Check that a failed job's run contains the reason."""
-        wrong = []
         for job in self.jobs:
             error = job.body(self.now).get("error")
             run = self.run(job)
             if error and run and error["message"] not in json.dumps({**run.config, **run.summary}):
-                wrong.append(f"{_short(job)}: its error is nowhere in W&B")
-        return wrong
+                yield f"{_short(job)}: its error is nowhere in W&B"
 
-    def queryable(self) -> list[str]:
+    def queryable(self) -> Iterator[str]:
         """Check that hyperparameters are numbers under their names, the method is its name, and times have a time zone."""
-        wrong = []
         for job in self.jobs:
             if (run := self.run(job)) is None:
                 continue
@@ -136,24 +131,21 @@ class SyncedWorld:
             shown = config.get("hyperparameters") or {}
             lacking = [name for name, value in job.script.hyperparameters.items() if shown.get(name) != value]
             if lacking:
-                wrong.append(f"hyperparameters that cannot be queried: {', '.join(lacking)}")
+                yield f"hyperparameters that cannot be queried: {', '.join(lacking)}"
             if config.get("method") != job.script.method.type:
-                wrong.append(f"method is {str(config.get('method'))[:24]!r}…, not {job.script.method.type!r}")
+                yield f"method is {str(config.get('method'))[:24]!r}…, not {job.script.method.type!r}"
             created = datetime.fromisoformat(str(config.get("created_at")))
             if created.tzinfo is None or created.timestamp() != int(job.created):
-                wrong.append(f"created_at is {config.get('created_at')}, without a zone")
-        return wrong
+                yield f"created_at is {config.get('created_at')}, without a zone"
 
-    def training_times(self) -> list[str]:
+    def training_times(self) -> Iterator[str]:
         """Check that a row has the time of its step."""
-        wrong = []
         for job in self.jobs:
             run = self.run(job)
             rows = [row for row in (run.history if run else []) if "train_loss" in row]
             late = sum(not job.created <= row["_timestamp"] <= job.course.finished for row in rows)
             if late:
-                wrong.append(f"{_short(job)}: {late} of {len(rows)} rows have the time of the sync")
-        return wrong
+                yield f"{_short(job)}: {late} of {len(rows)} rows have the time of the sync"
 
     def newest_model(self) -> list[str]:
         """Check that `latest` of a model artifact is the model of its newest job."""
@@ -167,14 +159,12 @@ class SyncedWorld:
             if each.latest is None or not set(newest) & set(each.aliases_of(each.latest))
         ] or ([] if collections else ["no models"])
 
-    def clean(self) -> list[str]:
+    def clean(self) -> Iterator[str]:
         """Check that each job has one run that is not superseded, and that no run has a step twice."""
-        wrong = []
         for job in self.jobs:
             mine = [run for run in self.runs if run.id.startswith(job.id) and "superseded" not in run.tags]
             if len(mine) != 1:
-                wrong.append(f"{_short(job)}: {len(mine)} runs")
-        return wrong
+                yield f"{_short(job)}: {len(mine)} runs"
 
     def only(self, count: int) -> list[str]:
         """Check that this number of the newest jobs have runs, and no others."""

@@ -1,6 +1,6 @@
 """The rows of the comparison: each has a scenario, the calls of the tool, and the expected content of W&B afterwards."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +10,7 @@ KEY = "5a4db0c5a4db0c5a4db0c5a4db0c5a4db0c00001"  # of sync-bot, who is in the t
 _ENDPOINT = "https://aoai-ml.openai.azure.com"
 _AZURE_KEY, _PLATFORM_KEY = "sandbox-account-key", "sk-sandbox"
 
-Check = Callable[[SyncedWorld], list[str]]
+Check = Callable[[SyncedWorld], Iterable[str]]
 EVERYTHING: tuple[dict[str, Any], ...] = ({},)
 
 

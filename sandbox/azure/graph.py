@@ -28,12 +28,7 @@ class Graph(Service):
             Operation(name, method, f"/v1.0/{path}", _for_people(handle))
             for name, method, path, handle in (
                 ("DirectoryObjects_GetByIds", "POST", "directoryObjects/getByIds", self._by_ids),
-                (
-                    "DirectoryObjects_GetMemberObjects",
-                    "POST",
-                    "directoryObjects/{id}/getMemberObjects",
-                    self._member_objects,
-                ),
+                ("DirectoryObjects_GetMemberObjects", "POST", "directoryObjects/{id}/getMemberObjects", self._groups),
                 ("Me_Get", "GET", "me", self._me),
                 ("Users_List", "GET", "users", self._users),
                 ("Users_Get", "GET", "users/{id}", self._user),
@@ -62,7 +57,7 @@ class Graph(Service):
         alone = self._tenant.sign_in.guest  # sees only itself; the documentation does not say so: UNVERIFIED
         return _listed(p for p in found if p and (not alone or p.object_id == call.who.object_id))
 
-    def _member_objects(self, call: Call) -> Reply:
+    def _groups(self, call: Call) -> Reply:
         """The ids of a principal's groups, nested ones included (Microsoft Graph, directoryObject: getMemberObjects)."""
         who = call.params["id"].lower()
         return Reply(200, {"value": sorted(self._tenant.rbac.ids_of(who) - {who})})

@@ -346,6 +346,7 @@ def delete_file(request: Request) -> Reply:
     return Reply(body={"object": "file", "deleted": there, "id": request.call.params["file"]})
 
 
+PAUSE, RESUME = partial(pause_or_resume, "pause", "running"), partial(pause_or_resume, "resume", "paused")
 Handler = Callable[[Request], Reply]
 # (operationId, method, path below the surface's prefix, handler, data action)
 OPERATIONS: Sequence[tuple[str, str, str, Handler, str]] = (
@@ -356,20 +357,8 @@ OPERATIONS: Sequence[tuple[str, str, str, Handler, str]] = (
     ("FineTuning_GetEvents", "GET", "/fine_tuning/jobs/{job}/events", list_events, "fine-tunes/read"),
     ("FineTuning_GetCheckpoints", "GET", "/fine_tuning/jobs/{job}/checkpoints", list_checkpoints, "fine-tunes/read"),
     ("FineTuning_Cancel", "POST", "/fine_tuning/jobs/{job}/cancel", cancel_job, "fine-tunes/write"),
-    (
-        "FineTuning_Pause",
-        "POST",
-        "/fine_tuning/jobs/{job}/pause",
-        partial(pause_or_resume, "pause", "running"),
-        "fine-tunes/write",
-    ),
-    (
-        "FineTuning_Resume",
-        "POST",
-        "/fine_tuning/jobs/{job}/resume",
-        partial(pause_or_resume, "resume", "paused"),
-        "fine-tunes/write",
-    ),
+    ("FineTuning_Pause", "POST", "/fine_tuning/jobs/{job}/pause", PAUSE, "fine-tunes/write"),
+    ("FineTuning_Resume", "POST", "/fine_tuning/jobs/{job}/resume", RESUME, "fine-tunes/write"),
     ("Models_List", "GET", "/models", list_models, "models/read"),
     ("Models_Get", "GET", "/models/{model}", get_model, "models/read"),
     ("Files_List", "GET", "/files", list_files, "files/read"),
