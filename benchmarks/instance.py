@@ -83,7 +83,7 @@ def main() -> None:
     ours.addHandler(lines)
     ours.setLevel(logging.INFO)
     ours.propagate = False
-    logging.getLogger().addHandler(logging.NullHandler())  # else azure.functions makes one that prints
+    logging.getLogger().addHandler(logging.NullHandler())  # otherwise azure.functions creates one that prints
     functions = {each.get_function_name(): each.get_user_function() for each in app.get_functions()}
     for line in sys.stdin:
         print(json.dumps(answer(functions, json.loads(line), lines)), flush=True)

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from benchmarks.checks import SyncedWorld
-from benchmarks.measure import Measured, measure
+from benchmarks.measure import Measurement, measure
 from benchmarks.workload import environment, scenario
 from sandbox.cloud import Cloud
 from sandbox.wandb.options import RateLimit
@@ -34,7 +34,7 @@ class BackfillResult:
     """
 
     jobs: int
-    process: Measured
+    process: Measurement
     accepted: Sequence[float]
     refused: int
     wrong: Sequence[str]

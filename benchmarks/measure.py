@@ -29,7 +29,7 @@ class Usage:
 
 
 @dataclass(frozen=True)
-class Measured:
+class Measurement:
     """The run of a command: its usage and that of its wandb-core, seconds from start to exit, and its exit status."""
 
     process: Usage
@@ -38,7 +38,7 @@ class Measured:
     status: int
 
 
-def measure(argv: list[str], environment: Mapping[str, str]) -> Measured:
+def measure(argv: list[str], environment: Mapping[str, str]) -> Measurement:
     """Run a command to its end."""
     own = core = Usage()
     began = time.monotonic()
@@ -48,7 +48,7 @@ def measure(argv: list[str], environment: Mapping[str, str]) -> Measured:
         for child in children_of(process.pid):
             core = core.more(child)
         time.sleep(0.02)
-    return Measured(own, core, time.monotonic() - began, process.returncode)
+    return Measurement(own, core, time.monotonic() - began, process.returncode)
 
 
 def children_of(pid: int | str) -> list[int]:

@@ -9,7 +9,7 @@ import argparse
 import sys
 from typing import Any
 
-from benchmarks.measure import Measured, measure
+from benchmarks.measure import Measurement, measure
 from sandbox.cloud import Cloud
 from sandbox.scenario.reader import Scenario
 
@@ -39,7 +39,7 @@ _HOSTILE = {
 """Lines of a training file that take many times their size when they are parsed without care."""
 
 
-def measured(*, file_mib: float = 0.1, steps: int = 100, line: str = "", checkpoints: int = 1) -> Measured:
+def measured(*, file_mib: float = 0.1, steps: int = 100, line: str = "", checkpoints: int = 1) -> Measurement:
     """Sync a finished job with this number of steps and checkpoints, trained on a file of about this size or with this line.
     Measure it.
     """

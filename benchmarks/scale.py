@@ -228,7 +228,7 @@ def measured(
         host = Host(cloud, ticking, workers)
         host.mirror_first()
         crowd.settle(cloud, accounts, jobs, running)
-        host.tick()  # the first of a process signs in
+        host.tick()  # the first tick of a process signs in
         idle = _idle(cloud, host)
         cloud.clock.advance(3600)
         ended = crowd.forget(cloud, pending - running, accounts, jobs)

@@ -48,7 +48,7 @@ _STARTS = (
     ("function_app", "check", "--tokenizer", "estimate", "FILE"),  # tiktoken would load its vocabulary
     ("provisioning", "--help"),
 )
-_TICKS = 2  # the first of a process connects and signs in
+_TICKS = 2  # the first sync of a process connects and signs in
 _AZURE, _WANDB = "openai", "wandb"
 _NAMES = {INCUMBENT: "WandbLogger.sync", OURS: "function_app sync"}
 _Requests = Mapping[str, Mapping[str, int]]

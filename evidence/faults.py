@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from functools import cache, partial
 
 from evidence.commands.case import Case, differences
-from evidence.processes import ROOT, Ended
+from evidence.processes import ROOT, ExitedCommand
 from evidence.refusals import Trouble, troubles
 from evidence.stage import ATTEMPTS, UNSENT, Failed, Point, Stage, Undisturbed
 from sandbox.runtime.faults import Faults
@@ -68,7 +68,7 @@ def meet(case: Case, whole: Undisturbed, operation: str, nth: int, trouble: Trou
     return HEALED
 
 
-def _warned(ended: Ended) -> bool:
+def _warned(ended: ExitedCommand) -> bool:
     """Return whether a command that succeeded reported that something of a job is missing."""
     try:
         return any(job["warnings"] for job in json.loads(ended.out)["jobs"])
@@ -76,7 +76,7 @@ def _warned(ended: Ended) -> bool:
         return False
 
 
-def _unclear(case: Case, ended: Ended) -> Iterator[str]:
+def _unclear(case: Case, ended: ExitedCommand) -> Iterator[str]:
     """Yield what is wrong with how a command reported its failure."""
     if "Traceback" in ended.out + ended.err:
         yield f"a traceback, and status {ended.status}"

@@ -24,7 +24,7 @@ class HungError(Exception):
 
 
 @dataclass(frozen=True)
-class Ended:
+class ExitedCommand:
     """How a command ended. `status` is its exit status, or minus the signal that ended it, as in subprocess."""
 
     status: int
@@ -41,7 +41,7 @@ class Running:
     out: Path
     err: Path
 
-    def ended(self, timeout: float = TIMEOUT) -> Ended:
+    def ended(self, timeout: float = TIMEOUT) -> ExitedCommand:
         """Wait for its end.
 
         Raises:
@@ -51,7 +51,7 @@ class Running:
         if status is None:
             self.kill()
             raise HungError(f"no end after {timeout:.0f} s")
-        return Ended(status, self.out.read_text(encoding="utf-8"), self.err.read_text(encoding="utf-8"))
+        return ExitedCommand(status, self.out.read_text(encoding="utf-8"), self.err.read_text(encoding="utf-8"))
 
     def ends_before(self, happens: Callable[[], bool], timeout: float = TIMEOUT) -> bool:
         """Return whether it ends before something happens; returns at once in both cases.

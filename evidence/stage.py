@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from evidence.commands.case import Case, differences
-from evidence.processes import Ended, Processes, Running
+from evidence.processes import ExitedCommand, Processes, Running
 from sandbox.cloud import Cloud
 from sandbox.runtime.faults import Fault
 from sandbox.scenario.reader import Scenario
@@ -103,7 +103,7 @@ class Stage:
         """Start the case's command."""
         return self.processes.start(argv or case.argv, {**self.cloud.environment(case.principal), **case.environment})
 
-    def finish(self, case: Case, argv: Sequence[str] | None = None) -> Ended:
+    def finish(self, case: Case, argv: Sequence[str] | None = None) -> ExitedCommand:
         """Run the case's command, which must succeed.
 
         Raises:

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from sandbox.azure.arm.service import Arm
 from sandbox.azure.entra import Entra
 from sandbox.azure.graph import Graph
-from sandbox.azure.identity import Desk, Tokens
+from sandbox.azure.identity import SignedInMachines, Tokens
 from sandbox.azure.key_vault import KeyVault
 from sandbox.azure.logs import Logs
 from sandbox.azure.openai.service import OpenAI, OpenAIAccount
@@ -53,7 +53,7 @@ class World:
         self.denied = denied  # requested host names that no service here has
         self._page = page
         tokens = Tokens(self.tenant)
-        self.desk = Desk(self.tenant, tokens, sessions)
+        self.desk = SignedInMachines(self.tenant, tokens, sessions)
         self.entra = Entra(self.tenant, tokens)
         self.wandb = Wandb(scenario.wandb.build(self.clock))
         self.openai = OpenAI(

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from function_app.authoring.checking.base_models import is_open_weight
-from function_app.authoring.checking.check import Checked
-from function_app.authoring.submission import LocalFile, Planned
+from function_app.authoring.checking.check import CheckedFile
+from function_app.authoring.submission import LocalFile, SubmissionPlan
 from function_app.azure.openai import Account
 from function_app.data.jobs.description import base_model
 from function_app.data.jobs.prices import Price
@@ -35,9 +35,9 @@ class Quote:
     """
 
     account: str
-    planned: Planned
-    training: Checked
-    validation: Checked | None
+    planned: SubmissionPlan
+    training: CheckedFile
+    validation: CheckedFile | None
     price: Price | None
     training_end: float | None
     now: float
@@ -104,7 +104,7 @@ class Quote:
 
 
 def quote_of(
-    account: Account, planned: Planned, checked: tuple[Checked, Checked | None], prices: Sequence[Price]
+    account: Account, planned: SubmissionPlan, checked: tuple[CheckedFile, CheckedFile | None], prices: Sequence[Price]
 ) -> Quote:
     """Return a plan with its price, and with what the account knows of the base model.
 
@@ -118,7 +118,7 @@ def quote_of(
     return Quote(account.address, planned, *checked, price, account.ends(base).training, account.now())
 
 
-def _file(local: LocalFile, checked: Checked) -> Mapping[str, Any]:
+def _file(local: LocalFile, checked: CheckedFile) -> Mapping[str, Any]:
     return {
         "name": local.path.name,
         "bytes": local.size,

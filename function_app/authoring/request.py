@@ -9,7 +9,7 @@ from typing import Self
 
 from pydantic import model_validator
 
-from function_app.authoring.checking.check import Checked, Question, check_file
+from function_app.authoring.checking.check import CheckedFile, Question, check_file
 from function_app.authoring.checking.rules import Service, Severity, fields_of_grader
 from function_app.authoring.checking.tokens import Tokenizer
 from function_app.authoring.job_creation import JobRequest
@@ -71,11 +71,8 @@ class InvalidFileError(SyncError):
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """The requested job. With `guess`, the training file determines the method.
-
-    The file ids in `request` are filled in later.
-    """
+class RequestedJob:
+    """The requested job. With `guess`, the training file determines the method. `request` gets its file ids later."""
 
     request: JobRequest
     training: Path
@@ -102,8 +99,8 @@ def account_of(settings: Settings, name: str | None) -> Iterator[Account]:
 
 
 def checked_request(
-    wanted: Wanted, account: Account, tokenizer: Tokenizer
-) -> tuple[JobRequest, Checked, Checked | None]:
+    wanted: RequestedJob, account: Account, tokenizer: Tokenizer
+) -> tuple[JobRequest, CheckedFile, CheckedFile | None]:
     """Return the request with its method, and what is known of the files, after checking files and options.
 
     Raises:
@@ -132,7 +129,7 @@ def checked_request(
     return request, found, _checked_file(wanted.validation, question, tokenizer, unchecked=wanted.unchecked)
 
 
-def _checked_file(path: Path, question: Question, tokenizer: Tokenizer, *, unchecked: bool) -> Checked:
+def _checked_file(path: Path, question: Question, tokenizer: Tokenizer, *, unchecked: bool) -> CheckedFile:
     found = check_file(path, question, tokenizer)
     errors = [finding for finding in found.findings if finding.severity is Severity.ERROR]
     if not found.ok and not unchecked:
@@ -180,7 +177,7 @@ def training_type_of(given: str | None) -> str | None:
     return given and _TRAINING_TYPES.get(given.lower(), given)
 
 
-def _check_method(request: JobRequest, wanted: Wanted) -> None:
+def _check_method(request: JobRequest, wanted: RequestedJob) -> None:
     """Check the options that a method requires or allows (Microsoft, Reinforcement fine-tuning)."""
     unknown = sorted(request.hyperparameters.keys() - HYPERPARAMETERS[request.method])
     if unknown:

@@ -40,7 +40,7 @@ class UnusableFileError(SyncError):
 
 
 @dataclass(frozen=True)
-class Submitted:
+class SubmissionResult:
     """A job, and how it was found or created.
 
     Attributes:
@@ -75,7 +75,7 @@ class LocalFile:
 
 
 @dataclass(frozen=True)
-class Planned:
+class SubmissionPlan:
     """What a submission will do.
 
     Attributes:
@@ -107,7 +107,9 @@ class Submission:
     sleep: Callable[[float], None] = time.sleep
     _uploaded: list[str] = field(default_factory=list)
 
-    def plan(self, request: JobRequest, training: Path, validation: Path | None, *, again: bool = False) -> Planned:
+    def plan(
+        self, request: JobRequest, training: Path, validation: Path | None, *, again: bool = False
+    ) -> SubmissionPlan:
         """Look for the files and for a job like the requested one. Writes nothing.
 
         Args:
@@ -124,10 +126,10 @@ class Submission:
         held = files(self.account)
         trained = self._local(training, held)
         validated = self._local(validation, held) if validation else None
-        planned = Planned(request, trained, validated)
+        planned = SubmissionPlan(request, trained, validated)
         return planned if again else replace(planned, twin=self._twin(planned, jobs))
 
-    def run(self, planned: Planned, *, again: bool = False) -> Submitted:
+    def run(self, planned: SubmissionPlan, *, again: bool = False) -> SubmissionResult:
         """Upload the missing files, wait until all are processed, and create the job unless one like it exists.
 
         Raises:
@@ -136,7 +138,7 @@ class Submission:
             OSError: a file cannot be read.
         """
         if planned.twin and not again:
-            return Submitted(planned.twin, created=False)
+            return SubmissionResult(planned.twin, created=False)
         trained = self._there(planned.training)
         validated = trained if planned.validation == planned.training else None
         if planned.validation and not validated:
@@ -149,13 +151,13 @@ class Submission:
         planned = replace(planned, request=request)
         before = self.account.jobs()
         if not again and (twin := self._twin(planned, before)):
-            return Submitted(twin, created=False, uploaded=tuple(self._uploaded))
+            return SubmissionResult(twin, created=False, uploaded=tuple(self._uploaded))
         self.tell("Creating the job.")
         try:
             job, lost = create_job(self.account, planned.request), False
         except LostAnswerError as error:
             job, lost = self._find(planned.request, before, error), True
-        return Submitted(job, created=True, lost=lost, uploaded=tuple(self._uploaded))
+        return SubmissionResult(job, created=True, lost=lost, uploaded=tuple(self._uploaded))
 
     def follow(self, job: Job) -> Job:
         """Wait until the job has ended or waits for somebody, and return it. Report each new last line of its log.
@@ -184,7 +186,7 @@ class Submission:
             before = news
             self.sleep(max(self.interval, FOLLOW_EVERY))
 
-    def _twin(self, planned: Planned, jobs: Sequence[Job]) -> Job | None:
+    def _twin(self, planned: SubmissionPlan, jobs: Sequence[Job]) -> Job | None:
         validation = planned.validation.ids if planned.validation else ()
         if planned.validation and not validation and not planned.request.validation_file:
             return None  # a file that the account does not have yet

@@ -103,7 +103,7 @@ class VaultKey:
             key = self._key
             if key is None or key == refused or self._clock() - self._read_at > FRESH_FOR:
                 key = self._key = self._refreshed(refused)
-            if key == refused:  # the vault's current key, and not one that was just rotated
+            if key == refused:  # the vault's current key, not the previous one
                 fields = {"version": self._version}
                 log.warning("key state=refused version=%(version)s", fields, extra=fields)
             return key

@@ -53,7 +53,7 @@ def _kind(status: int, code: str, words: str) -> tuple[type[AccountError], str, 
         return AccessError, "does not accept these credentials to {doing}", hint
     if status == 404:
         return NotThereError, "found nothing for the request to {doing}", "It may have been deleted."
-    if status == 400 and "custom subdomain" in words:  # the code, BadRequest, has other causes, too
+    if status == 400 and "custom subdomain" in words:  # the code BadRequest has other causes, too
         hint = "Give the account a custom subdomain name and set its endpoint, or set AZURE_OPENAI_API_KEY."
         return AccessError, "has no custom subdomain, which Entra tokens require", hint
     if 300 <= status < 400:

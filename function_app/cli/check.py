@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from function_app.authoring.checking.check import FINDINGS_KEPT, Checked, Question, check_file, strict
+from function_app.authoring.checking.check import FINDINGS_KEPT, CheckedFile, Question, check_file, strict
 from function_app.authoring.checking.rule_table import RULES
 from function_app.authoring.checking.rules import Finding, Service, Severity, fields_of_grader, has_spaced_templates
 from function_app.authoring.checking.statistics import Statistics
@@ -118,7 +118,7 @@ def check(
 
 def _checked(
     file: Path, compare: Path | None, question: Question, tokenizer: str, output: str
-) -> tuple[Checked, Statistics | None]:
+) -> tuple[CheckedFile, Statistics | None]:
     """Check the file, and read the statistics of the other one. Report an error and exit."""
     try:
         checked = check_file(file, question, tokenizer_for(tokenizer, question.model))
@@ -155,7 +155,7 @@ def read_grader(path: Path) -> dict[str, Any]:
     return grader
 
 
-def _check_grader(grader: dict[str, Any], checked: Checked) -> None:
+def _check_grader(grader: dict[str, Any], checked: CheckedFile) -> None:
     if has_spaced_templates(grader):
         checked.add(
             "grader-template", "has a grader with spaces inside the braces of its templates: write {{item.NAME}}"
@@ -168,7 +168,7 @@ def _check_grader(grader: dict[str, Any], checked: Checked) -> None:
 
 
 def as_document(
-    file: Path, checked: Checked, other: Statistics | None = None, *, explain: bool = False
+    file: Path, checked: CheckedFile, other: Statistics | None = None, *, explain: bool = False
 ) -> dict[str, Any]:
     """Return the result as a JSON document. At most a thousand findings are listed."""
     question, tokenizer = checked.question, checked.tokenizer
@@ -214,7 +214,7 @@ def as_document(
 # --- for people
 
 
-def show(file: Path, checked: Checked, other: Statistics | None = None, *, explain: bool = False) -> None:
+def show(file: Path, checked: CheckedFile, other: Statistics | None = None, *, explain: bool = False) -> None:
     """Print the result, with at most twenty findings."""
     echo(str(file), bold=True)
     _row("looks like", _kind(checked))
@@ -242,7 +242,7 @@ def _row(label: str, text: str) -> None:
         echo(line)
 
 
-def _kind(checked: Checked) -> str:
+def _kind(checked: CheckedFile) -> str:
     if checked.format is None:
         return "not a training file"
     parts = [f"{checked.with_tools:,} with tools"] if checked.with_tools else []
@@ -252,7 +252,7 @@ def _kind(checked: Checked) -> str:
     return ", ".join([f"{checked.format} {method} {service}", *parts])
 
 
-def _tokens(checked: Checked) -> str:
+def _tokens(checked: CheckedFile) -> str:
     about = "" if checked.tokenizer.exact else "about "
     counts = f"{about}{checked.tokens:,}, the longest example {about}{checked.longest:,} (line {checked.longest_line})"
     how = checked.tokenizer.name + (f", as {checked.tokenizer.note}" if checked.tokenizer.note else "")
@@ -263,7 +263,7 @@ def _size(size: int) -> str:
     return f"{size / 1e6:,.1f} MB" if size >= 1e6 else f"{size / 1e3:,.1f} kB"
 
 
-def _training(checked: Checked) -> str:
+def _training(checked: CheckedFile) -> str:
     question = checked.question
     source = (
         "as given" if question.epochs else "as OpenAI's cookbook expects; the service decides; change it with --epochs"
@@ -306,7 +306,7 @@ def _show_finding(finding: Finding) -> None:
         echo(line, fg=_COLOURS[finding.severity])
 
 
-def _summarise(checked: Checked) -> None:
+def _summarise(checked: CheckedFile) -> None:
     errors, warnings = checked.counts[Severity.ERROR], checked.counts[Severity.WARNING]
     hidden = errors + warnings - len(checked.findings[:_SHOWN])
     if hidden > 0:

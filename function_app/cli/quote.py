@@ -9,7 +9,7 @@ from function_app.errors import SyncError
 from function_app.text import money
 
 if TYPE_CHECKING:
-    from function_app.authoring.checking.check import Checked
+    from function_app.authoring.checking.check import CheckedFile
     from function_app.authoring.quote import Quote
     from function_app.authoring.submission import LocalFile
 
@@ -63,7 +63,7 @@ def _rows(quote: "Quote") -> Iterator[tuple[str, str]]:
         yield "exists", f"{planned.twin.id}, {planned.twin.status}; no other job is created without --again"
 
 
-def _file(local: "LocalFile", checked: "Checked") -> str:
+def _file(local: "LocalFile", checked: "CheckedFile") -> str:
     where = f"the account has it as {local.held[0].id}" if local.held else f"{local.size:,} bytes to upload"
     return f"{local.path.name}: {checked.examples:,} example{'s' * (checked.examples != 1)}, {where}"
 

@@ -24,8 +24,8 @@ from function_app.settings import Settings
 
 if TYPE_CHECKING:
     from function_app.authoring.quote import Quote
-    from function_app.authoring.request import Wanted
-    from function_app.authoring.submission import Submission, Submitted
+    from function_app.authoring.request import RequestedJob
+    from function_app.authoring.submission import Submission, SubmissionResult
     from function_app.azure.openai import Account
 
 
@@ -146,13 +146,13 @@ def _wanted(
     training_type: str | None,
     unchecked: bool,
     **same_name: Any,
-) -> "Wanted":
+) -> "RequestedJob":
     """The job that the options ask for; the others have the names of the request's fields."""
     # The SDKs take a second to import, which --help does not need.
     from function_app.authoring.job_creation import JobRequest
-    from function_app.authoring.request import Wanted, training_type_of
+    from function_app.authoring.request import RequestedJob, training_type_of
 
-    return Wanted(
+    return RequestedJob(
         request=JobRequest(
             model=model or continue_from or "",
             training_file="",
@@ -197,7 +197,7 @@ class _Flags:
     wait: bool
 
 
-def _submit(wanted: "Wanted", account: str | None, output: str, flags: _Flags) -> None:
+def _submit(wanted: "RequestedJob", account: str | None, output: str, flags: _Flags) -> None:
     from function_app.authoring.request import RequestError, SubmitSettings, account_of
     from function_app.authoring.submission import Submission
 
@@ -225,7 +225,9 @@ def _submit(wanted: "Wanted", account: str | None, output: str, flags: _Flags) -
         sys.exit(1)
 
 
-def _quote(wanted: "Wanted", place: "Account", submission: "Submission", settings: Settings, flags: _Flags) -> "Quote":
+def _quote(
+    wanted: "RequestedJob", place: "Account", submission: "Submission", settings: Settings, flags: _Flags
+) -> "Quote":
     from function_app.authoring.checking.tokens import tokenizer_for
     from function_app.authoring.quote import quote_of
     from function_app.authoring.request import base_model_of, check_suffix, checked_request
@@ -246,7 +248,7 @@ def _show_dry_run(quote: "Quote", output: str) -> None:
     echo("Nothing was uploaded or created: this was a dry run.", err=True)
 
 
-def _report(done: "Submitted", settings: Settings, output: str) -> None:
+def _report(done: "SubmissionResult", settings: Settings, output: str) -> None:
     job, goes = done.job, settings.routes.of(done.job)
     url = None if isinstance(goes, NotMirrored) else _run_url(job, goes, settings)
     if output == "json":

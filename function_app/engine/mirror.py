@@ -106,7 +106,7 @@ def mirror(
     target = ModelTarget(collection_of(allowed, conventions.model_artifact), conventions.model_type, registry)
     new = None if run else _identity(allowed, run_id, conventions, tracker, datasets)
     with ExitStack() as scope:
-        ended = prefetched(scope, lambda: account.events(job.id)) if job.terminal else None  # all, whatever the run has
+        ended = prefetched(scope, lambda: account.events(job.id)) if job.terminal else None  # all of them
         opened = scope.enter_context(tracker.open(run_id, new, _intent(job, run, target, datasets), lease))
         done.url, done.last_step = opened.url, opened.last_step
         try:

@@ -119,7 +119,7 @@ class ModelTarget:
 
 
 @dataclass(frozen=True)
-class Confirmed:
+class ConfirmedModels:
     """What the tracker has confirmed about a job's models.
 
     Attributes:
@@ -225,7 +225,7 @@ class Session(Protocol):
     def attachments(self) -> Attachments:
         """Return the uploads of files and models for the run."""
 
-    def confirm(self) -> Confirmed:
+    def confirm(self) -> ConfirmedModels:
         """After the uploads, write and confirm the run's inputs, the collected values, and the place of its models."""
 
     def end(self, exit_code: int) -> None:

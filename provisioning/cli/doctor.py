@@ -50,11 +50,11 @@ def reported(session: Session) -> Iterator[Report]:
 
 
 def _examine(report: Report, session: Session, app: FunctionAppName | None, contributors: Sequence[str]) -> None:
-    started_by = contributor.checks(contributors)
+    contributor_checks = contributor.checks(contributors)
     signed_in: list[Azure] = []
     report.run({SIGN_IN: lambda session: sign_in(session, signed_in)}, session)
     if not signed_in:
-        report.skip((*CHECKS[1:], *started_by, *(APP_CHECKS if app else ())), "sign-in failed")
+        report.skip((*CHECKS[1:], *contributor_checks, *(APP_CHECKS if app else ())), "sign-in failed")
         return
 
     def check_key(key: Key) -> WandbAccount:
@@ -62,13 +62,13 @@ def _examine(report: Report, session: Session, app: FunctionAppName | None, cont
 
     subject = Chain(signed_in[0], session.target, session.clock, check_key, app)
     report.run(chain.CHECKS, subject)
-    report.run(started_by, subject)
+    report.run(contributor_checks, subject)
     if app:
         report.run(function_app.CHECKS, subject)
 
 
 def sign_in(session: Session, signed_in: list[Azure]) -> Finding:
-    """Sign in, and keep the client in the list."""
+    """Sign in, and add the client to the list."""
     azure = session.connect()
     signed_in.append(azure)
     caller, subscription = azure.caller, azure.subscription

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from provisioning.errors import ConflictError, InterruptedByUserError
 from provisioning.execution import account, removal, roles, secret, sign_in, vault
-from provisioning.execution.roles import Assigned
+from provisioning.execution.roles import NewAssignment
 from provisioning.execution.secret import CheckedKey
 from provisioning.execution.services import OutdatedPlanError, Services
 from provisioning.models import Principal, Vault
@@ -59,7 +59,7 @@ class Executor:
         self.secret_deleted = False
         self._identities: dict[str, Principal] = {}  # by account in lower case, enabled in this execution
         self._vaults: dict[str, tuple[Vault, datetime]] = {}  # by id in lower case; when their host name was registered
-        self._assigned: list[Assigned] = []  # at whole vaults
+        self._assigned: list[NewAssignment] = []  # at whole vaults
         self._youngest: datetime | None = None  # when the last role was assigned that somebody else depends on
         self._created: datetime | None = None  # the same in Azure's time, which may differ from the local time
         self._aged: datetime | None = None  # roles created until then, in Azure's time, have been waited for

@@ -16,7 +16,7 @@ REPLICATION = timedelta(minutes=2)
 
 
 @dataclass(frozen=True)
-class Assigned:
+class NewAssignment:
     """A role assignment that this execution made. Ids are in lower case, and `created` is Azure's time."""
 
     scope: str
@@ -25,7 +25,7 @@ class Assigned:
     created: datetime | None = None
 
 
-def assign(services: Services, action: AssignRole, principal: Principal) -> Assigned | None:
+def assign(services: Services, action: AssignRole, principal: Principal) -> NewAssignment | None:
     """Assign a role; return None if it was skipped because the directory does not know the principal."""
     switching = not action.vault.rbac and action.at_vault
     likely = "User" if action.purpose is Purpose.CONTRIBUTOR else "ServicePrincipal"
@@ -41,7 +41,7 @@ def assign(services: Services, action: AssignRole, principal: Principal) -> Assi
         if action.skip_if_unknown:
             return None
         raise
-    assigned = Assigned(scope, principal.object_id.lower(), action.role_id, made.created)
+    assigned = NewAssignment(scope, principal.object_id.lower(), action.role_id, made.created)
     if not action.at_vault:
         require_listed(services, [assigned])
     return assigned
@@ -63,7 +63,7 @@ def wait_for_effect(services: Services, action: AwaitRoles, youngest: datetime |
     )
 
 
-def require_listed(services: Services, assigned: Collection[Assigned], meaning: str = "") -> None:
+def require_listed(services: Services, assigned: Collection[NewAssignment], meaning: str = "") -> None:
     """Wait until Azure lists these assignments.
 
     Raises:
@@ -71,7 +71,7 @@ def require_listed(services: Services, assigned: Collection[Assigned], meaning: 
     """
     if not assigned:
         return
-    missing: list[Assigned] = []
+    missing: list[NewAssignment] = []
     for _ in services.attempts(SETTLING, "the new roles to be listed"):
         listed = {
             (a.principal_id.lower(), a.role_id)

@@ -50,7 +50,7 @@ def store(
     if recovered:
         found = _recover(place)
     if not _holds(found, key):
-        # A value that came back because setup recovered it is replaced, as in a plan that saw the deleted secret.
+        # If setup itself recovered the value, it is replaced, as in a plan that saw the deleted secret.
         if action.new and found.state is SecretState.PRESENT and not recovered:
             raise OutdatedPlanError(
                 f"Secret {action.owner.secret} appeared after the plan was made, and it holds another value. It stays.",
@@ -136,7 +136,7 @@ def disable(services: Services, action: DisableVersion) -> None:
 
 
 def _write(place: _Place, found: Secret) -> None:
-    """Write one version, with the tags and the content type of the version that it replaces.
+    """Write a version with the tags and the content type of the version that it replaces.
 
     Before a retry the secret is read, because the write may have succeeded without an answer.
     """

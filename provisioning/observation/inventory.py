@@ -38,7 +38,7 @@ from provisioning.planning.access.principals import until, with_ends
 from provisioning.resource_ids import same
 
 
-class Contributing(NamedTuple):
+class ContributorAccess(NamedTuple):
     """What Observed says of contributors: their assignments, and by object id the roles that count and those that end."""
 
     assignments: tuple[Assignment, ...]
@@ -87,7 +87,7 @@ def observe(azure: Azure, target: Target, clock: Clock) -> Observed:
     )
 
 
-def _contributing(azure: Azure, target: Target, account: Account) -> Contributing:
+def _contributing(azure: Azure, target: Target, account: Account) -> ContributorAccess:
     """Read the assignments of the contributors at the account and above, when they end, and the roles of each contributor."""
     held = {each.lower(): azure.roles.of(account.id, each) for each in target.contributors}
     ends = ends_at(azure, account) if any(held.values()) else {}
@@ -101,7 +101,7 @@ def _contributing(azure: Azure, target: Target, account: Account) -> Contributin
     def counts(a: Assignment) -> bool:
         return a.role_id in roles and not a.conditional and not a.ends
 
-    return Contributing(
+    return ContributorAccess(
         tuple(a for found in held.values() for a in found),
         {who: tuple(roles[a.role_id] for a in found if counts(a)) for who, found in held.items()},
         {who: tuple(until(named(a), a) for a in found if a.ends) for who, found in held.items()},

@@ -111,7 +111,7 @@ def _refused(code: str, message: str) -> ServiceError:
     return ServiceError(401, body, {"www-authenticate": f'Bearer error="invalid_token", error_description="{message}"'})
 
 
-class Desk:
+class SignedInMachines:
     """The operator's machine and the function's host, which issue tokens without a secret.
 
     Each child process acts as one principal, which a session word in its environment determines. `sessions` (word -> alias)

@@ -42,7 +42,7 @@ class World(Protocol):
         """The answer to a plain request on loopback: token endpoints, control, pages. None: not one of these."""
 
 
-class Gone(Exception):  # noqa: N818 - not an error: the connection is to be broken
+class ConnectionBroken(Exception):  # noqa: N818 - not an error: the connection is to be broken
     """The connection must be broken now."""
 
 
@@ -72,7 +72,7 @@ class Server:
                 return
         try:
             await self._exchange(world, call, send)
-        except Gone:
+        except ConnectionBroken:
             port = scope["client"][1]
             self._abort(port)
 
@@ -85,7 +85,7 @@ class Server:
         held = gate.meet(_name(service, call))
         if held and not gate.acted:
             await gate.hold()
-            raise Gone
+            raise ConnectionBroken
         started = time.monotonic()
         if world.latency:
             await asyncio.sleep(world.latency)
@@ -111,7 +111,7 @@ class Server:
         if held:
             await gate.hold()
         if lost:
-            raise Gone
+            raise ConnectionBroken
         await self._reply(reply, chunks, do, send)
 
     async def _reply(self, reply: Reply, chunks: Iterable[bytes], do: Do | None, send: Send) -> None:
@@ -122,7 +122,7 @@ class Server:
             headers = {**reply.headers, "content-length": str(len(whole))}
             await _send(reply.status, headers, [whole[: do.cut_body]], send, more=True)
             await asyncio.sleep(0.02)  # so that the client has the first part before the connection breaks
-            raise Gone
+            raise ConnectionBroken
         await _send(reply.status, reply.headers, chunks, send, drip=do.drip if do is not None else 0.0)
 
 
@@ -183,7 +183,7 @@ async def _answer(world: World, service: Service, call: Call) -> tuple[str, bool
         return name, write, call, service.malformed(call, str(error)), None
     world.events.before(name, call)
     if not service.serves(call.host):
-        raise Gone  # an event removed the host
+        raise ConnectionBroken  # an event removed the host
     do = world.faults.meet(name, call)
     reply = await _act(service, operation, call, do)
     if isinstance(reply.body, (dict, list)):

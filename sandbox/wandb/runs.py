@@ -86,7 +86,7 @@ class Alert:
 
 
 @dataclass(frozen=True)
-class Replaced:
+class PastState:
     """The state of a run until a change; `run` is a shallow copy, None when the run did not exist yet."""
 
     until: float
@@ -127,10 +127,10 @@ class Run:
     used: list[Artifact] = field(default_factory=list, repr=False)
     exit_code: int | None = None
     stop_requested: bool = False
-    phase: RunState = RunState.RUNNING  # without what silence means; see `state`
+    phase: RunState = RunState.RUNNING  # not derived from silence; see `state`
     null_fields: set[Nullable] = field(default_factory=set)
     shown_at: float | None = None  # the time that a late listing shows; None in the run itself
-    replaced: list[Replaced] = field(default_factory=list, repr=False, init=False)
+    replaced: list[PastState] = field(default_factory=list, repr=False, init=False)
     _end: int | None = field(default=None, repr=False, init=False)  # of the history, where offsets are rebased
 
     @property
@@ -172,13 +172,13 @@ class Run:
 
     # What a client reads
 
-    def as_of(self, now: float, delay: float) -> Replaced:
+    def as_of(self, now: float, delay: float) -> PastState:
         """The state as it was `delay` seconds ago."""
         if delay > 0:
             for past in self.replaced:
                 if past.until > now - delay:
                     return past
-        return Replaced(now, self, self.summary, len(self.history_lines), tuple(self.history_lines[-1:]))
+        return PastState(now, self, self.summary, len(self.history_lines), tuple(self.history_lines[-1:]))
 
     def listed(self, now: float) -> "Run | None":
         """The run as a listing shows it; None when a late listing does not have it yet."""
@@ -194,14 +194,16 @@ class Run:
         """Keep the present state for late reads; call it before each change that a client makes."""
         if longest := self.options.delays.longest:
             lines = self.history_lines
-            self._keep(Replaced(now, copy.copy(self), dict(self.summary), len(lines), tuple(lines[-1:])), now - longest)
+            self._keep(
+                PastState(now, copy.copy(self), dict(self.summary), len(lines), tuple(lines[-1:])), now - longest
+            )
 
     def created(self, now: float) -> None:
         """Note that the run did not exist before now."""
         if longest := self.options.delays.longest:
-            self._keep(Replaced(now), now - longest)
+            self._keep(PastState(now), now - longest)
 
-    def _keep(self, past: Replaced, oldest: float) -> None:
+    def _keep(self, past: PastState, oldest: float) -> None:
         self.replaced = [each for each in self.replaced if each.until > oldest] + [past]
 
     # What people and clients change

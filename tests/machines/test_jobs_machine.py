@@ -237,7 +237,7 @@ class JobsMachine(RuleBasedStateMachine):
         when = {"nth": [nth]} if nth or not lasting else {}
         world = self.bench.cloud.world
         world.faults = Faults([Fault.model_validate({"op": operation, "when": when, "do": trouble.do})])
-        with suppress(SyncError):  # not its messages are checked here, but what it leaves behind
+        with suppress(SyncError):  # this checks what it leaves behind, not its messages
             self.engine.sync()
         world.faults = Faults()
         self._disturbed()

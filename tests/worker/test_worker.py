@@ -368,7 +368,7 @@ def test_every_poison_message_is_logged_and_removed(host: Host, load: Load) -> N
     assert any("message not readable id=m-1" in line for line in logged(other, "ERROR"))
 
 
-# --- what must stay so for the app to load at all
+# --- conditions for the app to load
 
 
 def test_importing_the_app_imports_no_sdk() -> None:

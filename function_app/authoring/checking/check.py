@@ -55,7 +55,7 @@ class Question:
         grader_fields: the fields of an example that a grader uses.
         service: the service that trains; None for either.
         model: the base model's name; None for any.
-        statistics: whether to collect `Checked.statistics`.
+        statistics: whether to collect `CheckedFile.statistics`.
     """
 
     method: Method | None = None
@@ -109,7 +109,7 @@ class _Kind(Counts):
 
 
 @dataclass
-class Checked(Counts):
+class CheckedFile(Counts):
     """The result of a check.
 
     Attributes:
@@ -162,13 +162,13 @@ class Checked(Counts):
             self.count(Finding(found, rule, message, line))
 
 
-def check_file(path: Path, question: Question, tokenizer: Tokenizer) -> Checked:
+def check_file(path: Path, question: Question, tokenizer: Tokenizer) -> CheckedFile:
     """Check a file.
 
     Raises:
         OSError: it cannot be read.
     """
-    checked = Checked(question, tokenizer, size=path.stat().st_size)
+    checked = CheckedFile(question, tokenizer, size=path.stat().st_size)
     if question.statistics:
         checked.statistics = Statistics()
     largest = LARGEST_FILE_ON_AZURE if question.service is Service.AZURE else LARGEST_FILE
@@ -191,7 +191,7 @@ def check_file(path: Path, question: Question, tokenizer: Tokenizer) -> Checked:
     return checked
 
 
-def _check_lines(file: BinaryIO, checked: Checked) -> list[_Kind]:
+def _check_lines(file: BinaryIO, checked: CheckedFile) -> list[_Kind]:
     kinds: dict[tuple[Format, Method], _Kind] = {}
     chunks = iter(lambda: file.read(_CHUNK), b"")
     for number, line in enumerate(lines_of(chunks, longest=LARGEST_FILE), 1):
@@ -219,7 +219,7 @@ def _check_lines(file: BinaryIO, checked: Checked) -> list[_Kind]:
 
 
 def _check_example(
-    kind: _Kind, example: Mapping[str, Any], messages: Iterable[Mapping[str, Any]], line: int, checked: Checked
+    kind: _Kind, example: Mapping[str, Any], messages: Iterable[Mapping[str, Any]], line: int, checked: CheckedFile
 ) -> Iterator[Finding]:
     question = checked.question
     tokens = tokens_of(example, kind.format, checked.tokenizer)
@@ -248,7 +248,7 @@ def _check_example(
         yield Finding(Severity.WARNING, "long-example", message, line)
 
 
-def _choose(kinds: list[_Kind], checked: Checked) -> None:
+def _choose(kinds: list[_Kind], checked: CheckedFile) -> None:
     """Give the file the format and method of most of its lines, and report the lines of other kinds."""
     if not kinds:
         return
@@ -277,7 +277,7 @@ def _choose(kinds: list[_Kind], checked: Checked) -> None:
     del checked.findings[FINDINGS_KEPT:]
 
 
-def _report_odd_lines(kind: _Kind, main: _Kind, checked: Checked) -> None:
+def _report_odd_lines(kind: _Kind, main: _Kind, checked: CheckedFile) -> None:
     if kind.format is not main.format:
         rule, message = "mixed-formats", f"is a {kind.format} example in a {main.format} file"
     elif main.method is Method.REINFORCEMENT:
@@ -297,7 +297,7 @@ def _report_odd_lines(kind: _Kind, main: _Kind, checked: Checked) -> None:
 # --- the file as a whole
 
 
-def _check_whole(path: Path, checked: Checked) -> None:
+def _check_whole(path: Path, checked: CheckedFile) -> None:
     question = checked.question
     _check_size(path, checked)
     if not checked.examples or checked.format is None or checked.method is None:
@@ -320,7 +320,7 @@ def _check_whole(path: Path, checked: Checked) -> None:
         _check_model(question.model, checked)
 
 
-def _check_size(path: Path, checked: Checked) -> None:
+def _check_size(path: Path, checked: CheckedFile) -> None:
     if path.suffix != ".jsonl":
         checked.add("file-name", "has a name that does not end with .jsonl")
     if checked.bom:
@@ -331,7 +331,7 @@ def _check_size(path: Path, checked: Checked) -> None:
         checked.add("large-file", "is larger than 150 MB: upload it in parts")
 
 
-def _check_numbers(checked: Checked) -> None:
+def _check_numbers(checked: CheckedFile) -> None:
     question = checked.question
     if checked.examples < FEWEST_EXAMPLES:
         has = f"has only {checked.examples} example{'s' * (checked.examples != 1)}"
@@ -350,7 +350,7 @@ def _check_numbers(checked: Checked) -> None:
         checked.add("many-tokens", message, severity=None if sure else Severity.WARNING)
 
 
-def _check_model(name: str, checked: Checked) -> None:
+def _check_model(name: str, checked: CheckedFile) -> None:
     known = base_models_of(name, checked.question.service)
     if not known:
         return
@@ -361,7 +361,7 @@ def _check_model(name: str, checked: Checked) -> None:
         checked.add("model-images", f"has images, but {name} cannot be trained with images")
 
 
-def strict(checked: Checked) -> Checked:
+def strict(checked: CheckedFile) -> CheckedFile:
     """Return the same result with every warning turned into an error."""
     findings = [replace(finding, severity=Severity.ERROR) for finding in checked.findings]
     counts = Counter({Severity.ERROR: checked.counts.total()})

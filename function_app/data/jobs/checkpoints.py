@@ -28,7 +28,7 @@ _WORSE_REWARD = 0.1
 
 
 @dataclass(frozen=True)
-class Best:
+class BestModel:
     """The best of a job's models.
 
     Attributes:
@@ -73,7 +73,7 @@ class Best:
         return f"{best}; the last one, step {self.last_step}, is clearly worse: {self.last_value:.4g} (overfitting)"
 
 
-def better_step(best: Best, curve: Mapping[str, Mapping[str, float]]) -> int | None:
+def better_step(best: BestModel, curve: Mapping[str, Mapping[str, float]]) -> int | None:
     """Return the step at which the curve was better than the best model, because the service kept no model of that step.
 
     Only figures of the whole validation file count: those of a batch vary too much.
@@ -89,7 +89,7 @@ def better_step(best: Best, curve: Mapping[str, Mapping[str, float]]) -> int | N
     return int(top["step"]) if better and top["step"] != best.step else None
 
 
-def best_checkpoint(checkpoints: Sequence[Checkpoint]) -> Best | None:
+def best_checkpoint(checkpoints: Sequence[Checkpoint]) -> BestModel | None:
     """Return the best of the models that exist; None if no metric compares them.
 
     All are compared by one metric: the first that two or more of them have, or the only one has.
@@ -102,7 +102,7 @@ def best_checkpoint(checkpoints: Sequence[Checkpoint]) -> Best | None:
             continue
         chosen = (min if lower else max)(rated, key=lambda checkpoint: checkpoint.metrics[metric])
         last = kept[-1]
-        return Best(
+        return BestModel(
             chosen.model, chosen.step, metric, chosen.metrics[metric], last.step, last.metrics.get(metric), lower
         )
     return None

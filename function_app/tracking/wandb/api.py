@@ -82,7 +82,7 @@ mutation NotifyScriptableRunAlert($input: NotifyScriptableRunAlertInput!) {
 
 
 @dataclass(frozen=True)
-class Stored:
+class StoredRun:
     """The current state of a run, read by its id. Its config is current; summary, tail and count may be late.
 
     Attributes:
@@ -177,7 +177,7 @@ class WandbApi:
                         found[other.id] = [other]
         return {job_id: _newest(runs) for job_id, runs in found.items()}
 
-    def stored(self, run_id: str, *others: Question) -> tuple[Stored | None, dict[str, Any]]:
+    def stored(self, run_id: str, *others: Question) -> tuple[StoredRun | None, dict[str, Any]]:
         """Return the current state of a run, or None if it does not exist, and the project with the other answers."""
         project = self.ask("Run", _run(run_id), *others)
         run = within(project, "run")
@@ -297,13 +297,13 @@ def _run(run_id: str) -> Question:
     return Question(f"run: bucket(name: $run, missingOk: true) {{ {fields} }}", {"run": ("String!", run_id)})
 
 
-def _stored(run: Mapping[str, Any], run_id: str, url: str, now: float, user: str = "") -> Stored:
+def _stored(run: Mapping[str, Any], run_id: str, url: str, now: float, user: str = "") -> StoredRun:
     known = _state(run, run_id, 1, url, now, user)
     tail = parsed(run.get("historyTail"))  # a list of rows, each a text
     last = _step(Fields(object_in(tail[-1])), "_step") if isinstance(tail, list) and tail else -1
     place = Fields(run.get("project"))
     config = object_in(run.get("config"))
-    return Stored(
+    return StoredRun(
         id=str(run.get("id") or ""),
         known=replace(known, last_step=max(known.last_step, last)),
         marks=marks_in(config),

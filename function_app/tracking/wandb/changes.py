@@ -7,7 +7,7 @@ from typing import Any
 
 from function_app.data.fields import within
 from function_app.errors import WandbBusyError
-from function_app.tracking.wandb.api import Question, Stored, WandbApi
+from function_app.tracking.wandb.api import Question, StoredRun, WandbApi
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Change:
         return self.mutation[0].upper() + self.mutation[1:]
 
 
-def edit_run(run: Stored, values: Mapping[str, Any], *questions: Question) -> Change:
+def edit_run(run: StoredRun, values: Mapping[str, Any], *questions: Question) -> Change:
     """Return the change that sets config values of a run. It uses the storage id, as W&B would open or create a run by name.
 
     The whole config is sent, as the SDK does, because W&B may replace the old one. An entry that is not an object (only a script

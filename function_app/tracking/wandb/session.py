@@ -19,7 +19,7 @@ from function_app.errors import NotYetError, RunDeletedError, TakenError, Unusab
 from function_app.models import MetricRow, RunState
 from function_app.text import duration
 from function_app.tracking import OF_JOB, Identity, RunLease
-from function_app.tracking.wandb.api import CLOSED, Question, Stored, WandbApi
+from function_app.tracking.wandb.api import CLOSED, Question, StoredRun, WandbApi
 from function_app.tracking.wandb.changes import Change, edit_run, write
 from function_app.tracking.wandb.client import ROWS_TIMEOUT
 from function_app.tracking.wandb.marks import KEY, Marks, legacy_marks
@@ -61,7 +61,7 @@ class RunWriter:
         api: WandbApi,
         run_id: str,
         new: Identity | None,
-        found: tuple[Stored | None, Mapping[str, Any]],
+        found: tuple[StoredRun | None, Mapping[str, Any]],
         lease: RunLease,
     ) -> None:
         """Start from the current state of a run in W&B.

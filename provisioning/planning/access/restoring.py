@@ -19,9 +19,9 @@ from provisioning.resource_ids import same
 
 
 def losses_of_restoring(observed: Observed, going: Collection[Assignment], gone: str) -> Iterator[Loss]:
-    """Principals whose roles permit more than their access policies will: mostly roles that were assigned after the switch.
-
-    A role on something in `gone` is not a loss.
+    """List principals whose roles permit more than their access policies will: mostly roles that were assigned after
+    the switch. Roles in `going` are removed anyway, and the scope `gone` no longer exists afterwards, so neither is a
+    loss.
     """
     staying: dict[str, list[Assignment]] = {}
     for each in observed.assignments:
@@ -56,7 +56,9 @@ def role_name(observed: Observed, each: Assignment) -> str:
 
 
 def holder(observed: Observed, each: Assignment) -> str:
-    """Return the name of the principal: for an identity that of its account, also after the identity is gone."""
+    """Return the name of the principal: for the identity of an account, the name of the account, even after the
+    identity is gone.
+    """
     record = role_record(each.description)
     known = record.account if record and record.purpose is Purpose.IDENTITY else ""
     return known or principal(observed, each.principal_id).label

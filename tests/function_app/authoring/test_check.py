@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from function_app.authoring.checking.check import Checked, Question, check_file, strict
+from function_app.authoring.checking.check import CheckedFile, Question, check_file, strict
 from function_app.authoring.checking.rules import Finding, Service, Severity
 from function_app.authoring.checking.tokens import (
     TokenizerError,
@@ -32,7 +32,7 @@ def written(tmp_path: Path, *examples: Any, times: int = 1, name: str = "train.j
     return path
 
 
-def checked(path: Path, **asked: Any) -> Checked:
+def checked(path: Path, **asked: Any) -> CheckedFile:
     return check_file(path, Question(**asked), estimating_tokenizer())
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from function_app.data.jobs.checkpoints import Best, best_checkpoint
+from function_app.data.jobs.checkpoints import BestModel, best_checkpoint
 from function_app.models import Checkpoint
 
 
@@ -10,7 +10,7 @@ def kept(*metrics: dict[str, float]) -> list[Checkpoint]:
     return [Checkpoint(f"c{n}", n, n * 10, f"m:ckpt-step-{n * 10}", each) for n, each in enumerate(metrics, start=1)]
 
 
-def best(*metrics: dict[str, float]) -> Best:
+def best(*metrics: dict[str, float]) -> BestModel:
     found = best_checkpoint(list(reversed(kept(*metrics))))
     assert found is not None
     return found

@@ -43,7 +43,7 @@ else:
             fcntl.flock(_opened(directory), fcntl.LOCK_EX | fcntl.LOCK_NB)
         except (FileNotFoundError, BlockingIOError):
             return False
-        except OSError:  # no locks on this file system, so nobody can sweep there, either
+        except OSError:  # no locks on this file system, so no process removes leftovers there
             return True
         return directory.exists()
 
@@ -54,7 +54,7 @@ else:
         for directory in root.glob(f"{_PREFIX}*"):
             try:
                 descriptor = _opened(directory)
-            except OSError:  # gone, no directory, or not ours to read
+            except OSError:  # missing, not a directory, or not readable
                 continue
             try:
                 if os.fstat(descriptor).st_uid == os.getuid():

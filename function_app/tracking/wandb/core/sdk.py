@@ -133,8 +133,8 @@ def settings(key: str, server: str, limits: Limits = LIMITS) -> wandb.Settings:
         x_graphql_retry_wait_min_seconds=_WAIT_MIN,
         x_graphql_retry_wait_max_seconds=4,
         x_graphql_timeout_seconds=limits.read,
-        # Half a minute for rows, and for a file. By default wandb-core retries rows for seven days, and a file for a
-        # quarter of an hour (0.31): the job would be blocked all that time, and Ctrl-C would wait for it.
+        # Rows get half a minute, and so does a file. By default wandb-core retries rows for seven days, and a file for
+        # a quarter of an hour (0.31): the job would be blocked all that time, and Ctrl-C would wait for it.
         x_file_stream_retry_max=limits.retries + 1,
         x_file_stream_retry_wait_min_seconds=_WAIT_MIN,
         x_file_stream_retry_wait_max_seconds=_WAIT_MAX,

@@ -6,7 +6,7 @@ from typing import Any
 
 from function_app.data.fields import within
 from function_app.models import Checkpoint, DatasetPolicy, Job
-from function_app.tracking import Confirmed, FileSource, Identity, Intent, ModelTarget, RunLease
+from function_app.tracking import ConfirmedModels, FileSource, Identity, Intent, ModelTarget, RunLease
 from function_app.tracking.wandb.api import Question, WandbApi
 from function_app.tracking.wandb.runs import OpenRun
 from function_app.tracking.wandb.session import RunWriter
@@ -66,7 +66,7 @@ class WandbSession(RunWriter):
         self._attached = WandbAttachments(self._api, self)
         return self._attached
 
-    def confirm(self) -> Confirmed:
+    def confirm(self) -> ConfirmedModels:
         """Write and confirm in one request the run's inputs, its config and marks, and the place of its models."""
         attached = self._attached
         if attached and attached.tables:
@@ -77,9 +77,9 @@ class WandbSession(RunWriter):
         changes += models.restore_latest(answers) if models else []
         edited = self.write_marks(changes, *(models.questions() if models else []))
         if models is None or attached is None or attached.target is None:
-            return Confirmed(warnings=tuple(attached.warnings) if attached else ())
+            return ConfirmedModels(warnings=tuple(attached.warnings) if attached else ())
         models.place(within(edited, "bucket", "project"), attached.target.registry)
-        return Confirmed(models.written, models.linked, tuple(attached.warnings))
+        return ConfirmedModels(models.written, models.linked, tuple(attached.warnings))
 
 
 @contextmanager

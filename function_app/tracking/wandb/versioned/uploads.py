@@ -30,7 +30,7 @@ class Uploads:
 
     Attributes:
         inputs: versions that the run was made from, uploaded now or before. They must still be recorded (`versions.use`).
-        warnings: what people should know about artifacts and that does not fail the job.
+        warnings: problems with artifacts that do not fail the job.
     """
 
     def __init__(self, api: WandbApi, run: OpenRun, *, on_disk: int = ON_DISK) -> None:
@@ -46,7 +46,7 @@ class Uploads:
         self._on_disk = on_disk
 
     def __enter__(self) -> Self:
-        """Itself."""
+        """Return the uploads."""
         return self
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:

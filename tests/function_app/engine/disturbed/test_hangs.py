@@ -53,9 +53,7 @@ def test_an_unanswered_request_to_wandb_is_a_temporary_failure(bench: Bench, run
     assert (released, lease.failures.count) == ([True], 1)
     bench.cloud.world.faults.faults.clear()
     bench.cloud.clock.advance(300)
-    synced = run(
-        "function_app", "sync", env=SETTINGS | {"SYNC_DATASETS": "full"}
-    )  # with a wandb-core that waits for nothing
+    synced = run("function_app", "sync", env=SETTINGS | {"SYNC_DATASETS": "full"})  # a wandb-core that does not wait
     assert synced.returncode == 0, synced.stderr
     assert bench.steps() == list(range(1, 31))
     assert bench.state() == "finished"

@@ -43,7 +43,7 @@ def test_only_a_succeeded_job_links_a_model_to_the_registry(bench: Bench, outcom
 def test_a_model_is_linked_once_even_if_the_mark_of_the_link_is_lost(bench: Bench) -> None:
     bench.world(a_job(**FIRST))
     bench.tick(bench.engine(wandb_registry=REGISTRY))
-    bench.mark(rule=None)  # as a kill between the link and the mark leaves it
+    bench.mark(rule=None)  # a kill between the link and the mark leaves this state
     asked, _ = bench.counted(lambda: bench.tick(bench.engine(wandb_registry=REGISTRY)))
     assert bench.marks()["rule"] == RULE
     assert asked["FetchLinkedArtifacts"] == 1

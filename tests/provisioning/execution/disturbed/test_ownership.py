@@ -135,7 +135,9 @@ def test_a_secret_that_another_account_may_use_stays_even_without_a_record(
     scene = world(rbac=rbac, policies=theirs) | {"accounts": both, "principals": people, "assignments": [OWNER, *given]}
     (other,) = (each for each in load(scene | SOON).world.tenant.accounts.values() if each.name == "aoai-b")
     subscription = other.id.split("/")[2]
-    other.id = other.id.replace(subscription, subscription.upper())  # Azure spells ids in any case
+    other.id = other.id.replace(
+        subscription, subscription.upper()
+    )  # Azure does not always use the same letter case for ids
     bench.setup(by_access_policy=not rbac)
     session = bench.teardown()
     (line,) = [step["detail"] for step in session.facts["steps"] if step["resource"] == "secret wandb-api-key"]
