@@ -15,7 +15,7 @@ def run() -> None:
         sys.exit(130)
     except ModuleNotFoundError as missing:
         if (missing.name or "").partition(".")[0] == __package__:
-            raise  # a module of ours is missing: a bug
+            raise  # one of our own modules is missing, which is a bug
         sys.exit(
             f"{missing.name} is not installed for this Python ({sys.executable}).\n"
             "Install the package: pip install azure-openai-wandb\n"

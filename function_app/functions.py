@@ -51,8 +51,8 @@ would restart the whole process and count a failed attempt. Work in progress may
 
 app = func.FunctionApp()
 
-# These log requests at INFO, and at DEBUG addresses and answers of token endpoints (PYTHON_ENABLE_DEBUG_LOGGING). The worker
-# forwards all records.
+# These log requests at INFO. At DEBUG (PYTHON_ENABLE_DEBUG_LOGGING) they log addresses and answers of token endpoints.
+# The worker forwards all records.
 for chatty in ("azure.core", "azure.identity", "httpcore", "httpcore2", "httpx", "httpx2", "msal", "openai", "urllib3"):
     logging.getLogger(chatty).setLevel(logging.WARNING)
 

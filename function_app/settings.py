@@ -52,7 +52,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", frozen=True, populate_by_name=True)
 
-    azure_trusted_hosts: Annotated[tuple[str, ...], NoDecode] = ()  # before the fields that it is needed for
+    azure_trusted_hosts: Annotated[tuple[str, ...], NoDecode] = ()  # declared before the fields that need it
     azure_openai_endpoints: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(), validation_alias=AliasChoices("AZURE_OPENAI_ENDPOINTS", "AZURE_OPENAI_ENDPOINT")
     )

@@ -195,7 +195,7 @@ class _CallersAccount(Account):
         clients = [client]
         version = str(client.default_query.get("api-version"))
         if isinstance(client, openai.AzureOpenAI) and (_STABLE.fullmatch(version) or version < PREVIEW):
-            # These versions may not show that a job logs to W&B by itself, and it would be logged twice.
+            # These versions may not show that a job logs to W&B by itself, which would then be logged twice.
             clients.insert(0, client.copy(api_version=PREVIEW))
         first, *others = [lambda http, each=each: each for each in clients]
         super().__init__(account_name(str(client.base_url)), first, *others)

@@ -11,13 +11,13 @@ def run() -> NoReturn:
         from provisioning.cli.commands import main
 
         _end_as_on_ctrl_c()
-        main()  # which imports the SDKs
+        main()  # it imports the SDKs
     except KeyboardInterrupt:  # during the imports; main reports it itself
         sys.stderr.write("error    Interrupted.\nnext     Run the same command again.\n")
         sys.exit(130)
     except ModuleNotFoundError as missing:
         if (missing.name or "").partition(".")[0] == __package__:
-            raise  # a module of ours is missing: a bug
+            raise  # one of our own modules is missing, which is a bug
         sys.exit(
             f"{missing.name} is not installed for this Python ({sys.executable}).\n"
             "This command needs the extra `provisioning`: pip install 'azure-openai-wandb[provisioning]'\n"

@@ -36,8 +36,8 @@ class FunctionApp:
     state: str
     system_identity: str | None = None  # the principal's object id
     user_identities: tuple[UserIdentity, ...] = ()
-    runtime: str = ""  # such as "python 3.13"; empty if the plan does not say
-    template_version: str = ""  # of the template that deployed it; empty if it does not say
+    runtime: str = ""  # such as "python 3.13"; empty if the plan does not name one
+    template_version: str = ""  # version of the template that deployed it; empty if unknown
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class IndexedFunction:
 
     name: str
     disabled: bool = False
-    package_version: str = ""  # of the package that it is part of; empty if it does not say
+    package_version: str = ""  # version of its package; empty if unknown
 
 
 @dataclass(frozen=True)

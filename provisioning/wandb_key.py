@@ -141,13 +141,13 @@ def check(key: Key, base_url: str | None, entity: str | None) -> WandbAccount:
         ServiceError: W&B answered with an unexpected status.
         UsageError: the base URL is not valid.
     """
-    import wandb  # here, because it takes a third of a second that other commands can save
+    import wandb  # imported here, because it takes a third of a second, which other commands do not need
     from wandb.errors import AuthenticationError
     from wandb.sdk.lib.service.service_connection import WandbApiFailedError
 
     with _isolated_settings():
         try:
-            api = wandb.Api(  # always with a server: without one, a settings file in the directory would decide
+            api = wandb.Api(  # always name the server: otherwise a settings file in the directory would decide
                 overrides={"base_url": base_url or DEFAULT_SERVER},
                 timeout=wandb.env.get_http_timeout(TIMEOUT),
                 api_key=key.value.get_secret_value(),

@@ -122,7 +122,7 @@ class Submission:
             AccountError: the account refuses.
             OSError: a file cannot be read.
         """
-        jobs = self.account.jobs()  # finds the API version that the account accepts, too
+        jobs = self.account.jobs()  # this also finds the API version that the account accepts
         held = files(self.account)
         trained = self._local(training, held)
         validated = self._local(validation, held) if validation else None

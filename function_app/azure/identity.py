@@ -60,7 +60,7 @@ class Identity:
     ) -> None:
         self._create = create
         self._now = now
-        self._clock = clock  # which nobody sets back
+        self._clock = clock  # a clock that never goes back
         self._credential = create()
         self._failed = 0
         self._lock = threading.Lock()
@@ -109,7 +109,7 @@ class Identity:
     def _ask(self, scopes: tuple[str, ...], **options: Any) -> AccessToken:
         try:
             return self._credential.get_token(*scopes, **options)
-        except ValueError as error:  # a page instead of JSON (azure-sdk-for-python#35938)
+        except ValueError as error:  # the answer is a page instead of JSON (azure-sdk-for-python#35938)
             raise ServiceResponseError(f"The answer to the request for a token is not one: {error}") from error
 
     def _renew(self) -> None:

@@ -52,7 +52,7 @@ _WHAT_403_MEANS = {
         "Run `python -m provisioning setup`, which moves the vault to Azure RBAC.",
     ),
     "ForbiddenByFirewall": _OUTSIDE,
-    "ForbiddenByConnection": _OUTSIDE,  # from a vault without public access (captured in public issues)
+    "ForbiddenByConnection": _OUTSIDE,  # the code of a vault without public access (captured in public issues)
     "SecretDisabled": ("the secret is disabled", "Enable it, or run `python -m provisioning rotate-key`."),
 }
 

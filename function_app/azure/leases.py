@@ -126,7 +126,7 @@ def held(
         yield lease
     finally:
         over.set()
-        renewer.join(_JOIN)  # the time of one request; a token request may hang for minutes
+        renewer.join(_JOIN)  # long enough for one request; a token request may hang for minutes
         keeper.release(lease.failures)
 
 

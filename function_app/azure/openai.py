@@ -155,7 +155,7 @@ class Account:
         Azure says it in its classic API (`deprecation`), OpenAI's platform by date (`shutdown_date`). No answer of Azure for a
         fine-tuned model has been recorded, and whether v1 has the field is UNVERIFIED.
         """
-        with self._asking_ends[model]:  # jobs of one base model ask once
+        with self._asking_ends[model]:  # jobs with the same base model share one request
             kept = self._ends.get(model)
             if kept and time.monotonic() - kept[0] < _DAY:
                 return kept[1]

@@ -15,11 +15,11 @@ from function_app.models import Outcome, Result
 from function_app.text import duration
 
 _COLUMNS = ("RESULT", "JOB", "STATUS", "STEP", "WHAT")
-_WIDTHS = (7, 38, 9, 6)  # of all columns but the last; a job id has 38 characters
+_WIDTHS = (7, 38, 9, 6)  # widths of all columns but the last; a job id has 38 characters
 _GAP = "  "
 _WHAT_AT = sum(_WIDTHS) + len(_GAP) * len(_WIDTHS)
 _INDENT = " " * (_WIDTHS[0] + len(_GAP))
-_TABLE_FROM = 90  # columns; on a narrower terminal a job takes several short lines
+_TABLE_FROM = 90  # columns of the terminal; on a narrower one a job takes several short lines
 _UNEVENTFUL = (Result.CURRENT, Result.SKIPPED)
 _COLOURS = {Result.SYNCED: "green", Result.FAILED: "red", Result.SKIPPED: "yellow", Result.PENDING: "cyan"}
 
@@ -132,7 +132,7 @@ class Table:
         self._reasons.add(outcome.message)
         for line in _lines(replace(outcome, message="the same") if again else outcome, self._width):
             echo(line, fg=_COLOURS.get(outcome.result))
-        if outcome.run_url and outcome.run_url not in self._links:  # unwrapped at any length, so that it can be clicked
+        if outcome.run_url and outcome.run_url not in self._links:  # never wrapped, so that it can be clicked
             self._links.add(outcome.run_url)
             echo(f"{_INDENT}{outcome.run_url}", fg=_COLOURS.get(outcome.result))
 

@@ -185,7 +185,7 @@ def _azure_address(url: str, example: str, hosts: Iterable[str], trusted: Collec
 def _shown(url: str) -> str:
     """Return an address for a message, without user info, query and fragment, which can hold a key."""
     address, mark, rest = re.split(r"([?#]|$)", url, maxsplit=1)
-    if mark and "@" in rest:  # the password may contain the mark
+    if mark and "@" in rest:  # the password may contain a question mark
         return "https://…"
     _, at, host = address.rpartition("@")
     return f"https://{host}" if at else address

@@ -68,7 +68,7 @@ class CurveReader:
                 best_of([row], best)
                 yield row
 
-        ended = None if last >= 0 else self.job.finished_at  # the existing rows have other times
+        ended = None if last >= 0 else self.job.finished_at  # the times of the existing rows differ
         span = (self.job.created_at, ended) if ended else None
         with self.account.content(file_id) as chunks:
             read_rows = parse_results(chunks, complete=self.final)

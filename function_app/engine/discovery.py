@@ -170,7 +170,9 @@ class Discovery:
                 candidates.append(Candidate(account, job, run, decision, tracker, datasets, self.projects.named(place)))
             for name, run in runs.items():
                 if name not in jobs and run_of(name, listed) is None:
-                    gone.setdefault(run.url, self._without_job(run, tracker, place))  # two places may be one project
+                    gone.setdefault(
+                        run.url, self._without_job(run, tracker, place)
+                    )  # two places may be the same project
         if refusals and len(refusals) == len(by_place):
             raise refusals[0]
         return [*candidates, *gone.values()], failed
@@ -241,7 +243,7 @@ def with_compared_counts(mirrored: Iterable[Candidate], outcomes: Iterable[Outco
             log.info("rows not compared project=%s reason=%s", tracker.project, error.message)
             continue
         for job, run in runs.items():
-            if run.surplus < 0:  # usually because the count is late by seconds
+            if run.surplus < 0:  # usually the count is only some seconds late
                 log.info("rows not shown yet job=%s rows=%d missing=%d", job, run.lines, -run.surplus)
             if run.surplus > 0:
                 warnings[job] = _SURPLUS.format(run.surplus)

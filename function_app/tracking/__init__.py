@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from function_app.data.routes import Registry
 from function_app.models import Checkpoint, DatasetPolicy, File, Job, MetricRow, RunState
 
-_NUMBER = re.compile(r"[1-9]\d{0,5}", re.ASCII)  # of a run; anybody may name a run
+_NUMBER = re.compile(r"[1-9]\d{0,5}", re.ASCII)  # the number of a run; anybody may name a run like this
 OF_JOB = "supersedes"
 """The config key by which a run that replaces others is found: its value is the job's id."""
 

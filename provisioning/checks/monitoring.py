@@ -6,7 +6,7 @@ from provisioning.checks.chain import Chain
 from provisioning.checks.report import Finding, failed, known, ok, readable, skipped, warning
 from provisioning.errors import UnreachableError
 
-_SHOWN = 240  # characters of a line of the log
+_SHOWN = 240  # characters of a log line
 _RECEIVED = "Deploy again with alertEmails=… or actionGroupIds=… (docs/observability.md, Alerts)."
 
 

@@ -76,7 +76,7 @@ class Session:
     wandb_entity: str | None = None
     access_timeout: timedelta = timedelta(minutes=10)
     facts: dict[str, Any] = field(default_factory=dict)  # the JSON document so far, also printed on failure
-    governance: Governance = field(default_factory=Governance)  # of the latest plan
+    governance: Governance = field(default_factory=Governance)  # governance for the latest plan
     _known: tuple[Observed, Observed, frozenset[tuple[str, ...]]] | None = (
         None  # observed, with ends, and for what plan
     )

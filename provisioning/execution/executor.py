@@ -226,7 +226,7 @@ class Executor:
         if current:
             doing = "while waiting for" if current.verb is Verb.WAIT else "in the middle of"
             where = f" {doing}: {current.resource} {current.detail}"
-        total = len(self.done) + sum(step not in self.done for step in plan.changes)  # a plan made again is shorter
+        total = len(self.done) + sum(step not in self.done for step in plan.changes)  # a second plan is shorter
         return f"Interrupted{where}. {len(self.done)} of {total} changes were made: {self._changes}."
 
     @property

@@ -13,7 +13,9 @@ def plan_rotation(target: Target, observed: Observed, versions: Iterable[SecretV
     """Plan a rotation. If the vault already contains the key, plan only the rest of an interrupted rotation."""
     current = observed.secret.version if key is KeyState.SAME else None
     first = secret_step(target, observed, key) if current else _write(target, observed)
-    renewed = isinstance(first.action, ChangeExpiry) and first.action.lifetime is None  # in a new version
+    renewed = (
+        isinstance(first.action, ChangeExpiry) and first.action.lifetime is None
+    )  # the key goes into a new version
     older = (v for v in versions if (v.version != current or renewed) and v.enabled)
     steps = (first, *_replaced(target, observed, older))
     return Plan(f"{observed.account.name} → {observed.vault.name}", steps)

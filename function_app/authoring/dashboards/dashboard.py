@@ -17,7 +17,7 @@ from function_app.errors import WandbError
 from function_app.tracking.wandb.api import WandbApi
 from function_app.tracking.wandb.client import project_page
 
-_NAME_LENGTH = 11  # as wandb-workspaces' own names
+_NAME_LENGTH = 11  # in the form of wandb-workspaces' own names
 _VIEW = """
 query View($entity: String!, $project: String!, $view: String!) {
   project(name: $project, entityName: $entity) {

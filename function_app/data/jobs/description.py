@@ -198,7 +198,7 @@ def artifact_name(text: str) -> str:
 def model_metadata(job: Job, model: str, checkpoint: Checkpoint | None) -> dict[str, Any]:
     """Return the content of `model_metadata.json`. It is the same for the same model, so that W&B recognizes the version."""
     config = config_of(job)
-    for name in ("status", "result_files", "finished_at"):  # they change after the end
+    for name in ("status", "result_files", "finished_at"):  # these fields change after the end
         config.pop(name, None)
     at: dict[str, Any] = {}
     if checkpoint:

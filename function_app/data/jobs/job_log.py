@@ -20,7 +20,7 @@ _BILLED = re.compile(
     r"Training (?P<unit>tokens|hours) billed: (?P<amount>\d+(?:\.\d+)?|(?<=tokens billed: )\d{1,3}(?:,\d{3})+)"
 )
 _GRADER_TOKENS = "model_graders_token_usage"
-_ADDED = ("_prompt_tokens", "_completion_tokens")  # cached tokens are some of the prompt's
+_ADDED = ("_prompt_tokens", "_completion_tokens")  # cached tokens are part of the prompt's tokens
 
 
 @dataclass(frozen=True)

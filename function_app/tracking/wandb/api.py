@@ -255,7 +255,7 @@ class WandbApi:
             found = within(answer, "project", "runs")
             named = ((text(node.get("name")), node) for node in nodes(found))
             new = {name: node for name, node in named if name and name not in seen}
-            yield from new.values()  # a run may come twice, as cursors are offsets (wandb#6614)
+            yield from new.values()  # a run may be listed twice, because cursors are offsets (wandb#6614)
             seen |= new.keys()
             info = within(found, "pageInfo")
             if not info.get("hasNextPage"):

@@ -254,7 +254,7 @@ def refusal(server: str, status: int, errors: object) -> WandbError:
         return WandbError(
             f"W&B at {server} does not know the entity or project.{stated}", "Check WANDB_ENTITY and WANDB_PROJECT."
         )
-    if status == 409:  # from UpsertBucket: its only conflict (wandb#4948)
+    if status == 409:  # the only conflict of UpsertBucket (wandb#4948)
         return RunDeletedError("The run was deleted in W&B, which never reuses an id.")
     if status in (400, 422):
         return WandbError(

@@ -255,7 +255,9 @@ class RunWriter:
         if not self._session:
             text = json.dumps(json.dumps(self._whole_summary())).encode()
             summary = (b"," * bool(history), b'"wandb-summary.json":{"offset":0,"content":[', text, b"]}")
-        body = b"".join((b'{"files":{', *history, *summary, b"}", end, b"}"))  # rows may be megabytes: one copy of them
+        body = b"".join(
+            (b'{"files":{', *history, *summary, b"}", end, b"}")
+        )  # rows may be megabytes, so there is only one copy
         self._api.stream(self.id, body, before=self._check_turn)
 
     def _check_turn(self) -> None:

@@ -66,7 +66,7 @@ def group_of(name: str, everything: Callable[[], Any]) -> str:
     """The resource group of the resource with this name among those of the subscription that are visible; empty without."""
     try:
         ids = [str(each.id) for each in everything() if str(each.name).lower() == name.lower()]
-    except AzureError:  # where it is instead is optional
+    except AzureError:  # its actual place is optional
         return ""
     return resource_group_of(ids[0]) if ids else ""
 

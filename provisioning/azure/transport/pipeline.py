@@ -72,7 +72,7 @@ class BoundedRetryPolicy(RetryPolicy[Any, Any]):
         if pause > PAUSE_LIMIT:
             why = f"HTTP {response.http_response.status_code}" if response else "no answer"
             if response:
-                response.http_response.close()  # a streamed answer would keep its connection
+                response.http_response.close()  # a streamed answer would otherwise keep its connection
             raise ThrottledError(
                 f"Azure asks for a pause of {spell(pause)} ({why}).",
                 hint=f"Run the same command again in {spell(pause)}: it continues where it stopped.",

@@ -44,7 +44,7 @@ class Ui:
         self._err = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
         self._status: Status | None = None
         self._waited: dict[str, timedelta] = {}
-        self._width = 0  # of the column with resource names
+        self._width = 0  # width of the column with resource names
 
     # --- progress ----------------------------------------------------------------------------------------------
 

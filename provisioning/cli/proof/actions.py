@@ -89,7 +89,7 @@ def _checks(trial: Trial, app: FunctionAppName | None = None) -> dict[str, str]:
         try:
             doctor.doctor(session, app)
         except BrokenLinkError:
-            pass  # the checks say so
+            pass  # the checks report that
         finally:
             found.update({each["name"]: each["state"] for each in session.facts["checks"]})
 

@@ -19,7 +19,7 @@ def scratch() -> Path:
     return directory
 
 
-if sys.platform == "win32":  # without locks, so leftovers cannot be distinguished from directories in use
+if sys.platform == "win32":  # no locks here, so leftovers cannot be distinguished from directories in use
 
     def _own() -> Path:
         return Path(tempfile.mkdtemp(prefix=_PREFIX))

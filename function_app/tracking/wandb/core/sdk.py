@@ -279,7 +279,7 @@ def _replace(core: object) -> bool:
 def _start_again() -> None:
     log.warning("wandb-core is gone; starting it again")
     _timeouts.clear()
-    os.environ.pop("WANDB_SERVICE", None)  # the address of the dead one
+    os.environ.pop("WANDB_SERVICE", None)  # the address of the dead process
     ending = threading.Thread(target=_tear_down, name="wandb teardown", daemon=True)
     ending.start()
     ending.join(_TEARDOWN_TIMEOUT)

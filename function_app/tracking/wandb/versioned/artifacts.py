@@ -28,8 +28,8 @@ _in_progress: dict[str, threading.Lock] = defaultdict(threading.Lock)
 _uploaded_at: dict[str, float] = {}
 """Times of uploads by file id (`time.monotonic`). Answers of W&B from before that time are outdated."""
 
-_JOB = "ftjob-"  # as the ids of all jobs begin
-_TYPES = "d"  # the names of the queries for the types of collections
+_JOB = "ftjob-"  # the prefix of every job id
+_TYPES = "d"  # prefix of the queries for the types of collections
 _COUNTS = ("examples", "malformed_lines", "rows_in_table", "bytes")
 _STRENGTH = {policy.value: strength for strength, policy in enumerate(reversed(DatasetPolicy))}
 

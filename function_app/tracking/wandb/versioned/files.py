@@ -33,7 +33,7 @@ RESULTS = "results"
 REFERENCE = "reference.json"
 """The name of the entry that refers to a file outside W&B."""
 
-_PARTS = "examples"  # the folder with the one part of the table of examples
+_PARTS = "examples"  # the folder with the only part of the table of examples
 
 TABLE_ROWS = 10_000
 """The number of rows that the W&B app shows. Larger files get a random sample, which the artifact mentions."""
@@ -126,7 +126,7 @@ def _drafted(source: FileSource, known: File, policy: DatasetPolicy, directory: 
         "sha256": stream.sha256.hexdigest(),
         "policy": policy.value,
         **tally.metadata(),
-        "format": str(tally.format),  # the SDK would write the name of the enum
+        "format": str(tally.format),  # otherwise the SDK would write the name of the enum
         "rows_in_table": len(examples),
     }
     if examples:

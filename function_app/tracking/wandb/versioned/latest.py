@@ -29,8 +29,8 @@ from function_app.tracking.wandb.versioned.versions import (
     pages,
 )
 
-_PREFIX = "l"  # of the names of the queries
-_CHECKS = 8  # of the version with `latest`, while others write their versions
+_PREFIX = "l"  # prefix of the queries
+_CHECKS = 8  # attempts to move `latest` while others write versions
 _WRONG = (
     "W&B does not show `latest` of {} on the newest job's model, although it was moved there several times. The next job of this"
     " collection moves it."
@@ -102,7 +102,7 @@ class Latest:
     def read(self, project: Mapping[str, Any]) -> None:
         """Read the answers to the last `questions`. If they do not suffice, query further pages."""
         if not self._read(project, further=False):
-            with _one_at_a_time():  # the next one needs only what was added since
+            with _one_at_a_time():  # the next job only needs the versions added since
                 self._read(self._api.ask(LISTING, *self.questions()), further=True)
 
     def look(self) -> None:

@@ -41,7 +41,7 @@ _EXPIRES = (
     "W&B deletes the job's models in this project after {:,.3g} days, as its team has chosen (TTL). A link to a registry keeps a"
     " model."
 )
-_TYPES, _OWN = "k", "o"  # the names of the queries for the types of collections and for the job's versions
+_TYPES, _OWN = "k", "o"  # prefixes of the queries for the types of collections and for the job's versions
 _OF_AZURE = re.compile(r".+?\.ft-(?P<job>[0-9a-f]{32})(?:[-:].*)?")
 
 
@@ -192,7 +192,7 @@ class Models:
         usual = registry.collection_of(self.family)
         place = self.api.elsewhere(registry.project, organization_of(self.api))
         found = place.ask("Project", Question("id", {}), collection_types([usual], _TYPES))
-        if not found:  # linking to a project that is not there would create it
+        if not found:  # linking to a project that does not exist would create it
             raise WandbError(f"W&B has no registry {registry.name!r} in {place.entity}.")
         chosen, warnings = usable_names(place, found, [usual], _TYPES, self.kind, LINKED)
         collection = chosen[usual]

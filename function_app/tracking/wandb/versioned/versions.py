@@ -271,7 +271,7 @@ def _version(api: WandbApi, collection: str, node: Mapping[str, Any]) -> Version
     maker = stated.fields("createdBy")
     user = maker.read("username", text) or maker.fields("user").read("username", text)
     ours = not (user and api.user) or user == api.user
-    seconds = stated.read("ttlDurationSeconds", whole) or 0  # negative without a limit (wandb 0.31, artifact.py)
+    seconds = stated.read("ttlDurationSeconds", whole) or 0  # negative means no limit (wandb 0.31, artifact.py)
     return Version(
         id=version_id,
         aliases=tuple(filter(None, held)),
