@@ -294,7 +294,7 @@ class Result(StrEnum):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one tick did for one job.
+    """The result, the actions and the messages of one tick for one job.
 
     Attributes:
         job: the job id; empty if an account could not be listed.

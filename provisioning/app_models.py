@@ -1,4 +1,4 @@
-"""What Azure shows of a function app and its alerts. Frozen dataclasses."""
+"""A function app and its alerts as Azure shows them. Frozen dataclasses."""
 
 from dataclasses import dataclass
 

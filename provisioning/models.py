@@ -32,7 +32,7 @@ CHANGING = ("accepted", "creating", "updating", "moving", "resolvingdns")
 
 
 class Scope(StrEnum):
-    """What a grant covers: the vault or one secret."""
+    """The scope of a grant: the vault or one secret."""
 
     VAULT = "vault"
     SECRET = "secret"  # noqa: S105 - a place, not a password
@@ -45,7 +45,7 @@ def _option(flag: str, *, env: str, metavar: str, help: str) -> Any:  # noqa: A0
 
 @dataclass(frozen=True)
 class Target:
-    """What the operator asked for.
+    """The state that the operator asked for.
 
     Attributes:
         resource_group: the resource group of the account.

@@ -1,4 +1,4 @@
-"""What a submission will do, and what it will cost as far as that is known in advance."""
+"""The effects of a submission, and its cost as far as that is known in advance."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -56,7 +56,7 @@ class Quote:
 
     @property
     def notes(self) -> list[str]:
-        """What to consider before paying."""
+        """Points to consider before paying."""
         request, notes = self.planned.request, []
         if self.training_end is not None and (days := int((self.training_end - self.now) // 86_400)) < SOON:
             day = datetime.fromtimestamp(self.training_end, UTC).date().isoformat()

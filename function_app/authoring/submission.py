@@ -76,7 +76,7 @@ class LocalFile:
 
 @dataclass(frozen=True)
 class SubmissionPlan:
-    """What a submission will do.
+    """The effects of a submission.
 
     Attributes:
         request: the job, without the ids of its files.

@@ -1,4 +1,4 @@
-"""What a refusal of Azure OpenAI, or of OpenAI's own platform, means."""
+"""The meaning of refusals by Azure OpenAI, or by OpenAI's own platform."""
 
 import logging
 from collections.abc import Mapping

@@ -57,7 +57,7 @@ class Endpoint:
 
     @property
     def account(self) -> str:
-        """What all addresses of one account have in common: subdomain and cloud, or a gateway's address."""
+        """The common part of all addresses of one account: subdomain and cloud, or a gateway's address."""
         name, _, rest = self.host.partition(".")
         known = self.host.endswith(OPENAI_HOSTS) and not self.regional
         return f"{name}.{rest.rpartition('.')[2]}" if known else f"{self.host}/{self._gateway_path}"

@@ -87,7 +87,7 @@ TABLE: tuple[Row, ...] = (
     ),
     Row("credentials: headers, passwords, tokens, user information in addresses", None, {}),
 )
-"""What is sent, and the strictest policy that allows it."""
+"""The parts that are sent, each with the strictest policy that allows it."""
 
 FIELDS: Mapping[str, DatasetPolicy | None] = {
     f"{thing}.{name}": row.strictest for row in TABLE for thing, names in row.fields.items() for name in names

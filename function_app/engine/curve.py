@@ -53,7 +53,9 @@ class CurveReader:
         return known, best
 
     def _from_file(self, file_id: str) -> tuple[int, bool, dict[str, Any]]:
-        """Collect the file's rows. Return their number, whether the run has passed some of their steps, and the best values."""
+        """Collect the file's rows. Return their number, whether the run lacks some of their steps although it has later
+        ones, and the best values.
+        """
         reported = {row.step for row in rows_from_events(self.events)}
         last = -1 if self.run.last_step is None else self.run.last_step
         missed = False

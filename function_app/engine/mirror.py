@@ -188,7 +188,7 @@ def _identity(job: Job, run_id: str, chosen: Conventions, tracker: Tracker, data
 
 
 class _Fetched(NamedTuple):
-    """What a job's models need from its account. The requests are in progress; each call waits for its answer."""
+    """Data of the account that a job's models need. The requests are in progress; each call waits for its answer."""
 
     checkpoints: Callable[[], list[Checkpoint]]
     dates: Callable[[], dict[str, str]]

@@ -32,7 +32,7 @@ class Action(StrEnum):
 
 @dataclass(frozen=True)
 class Decision:
-    """What to do for a job, with a reason for people.
+    """The action for a job, with a reason for people.
 
     Attributes:
         action: what to do.

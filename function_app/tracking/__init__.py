@@ -120,7 +120,7 @@ class ModelTarget:
 
 @dataclass(frozen=True)
 class ConfirmedModels:
-    """What the tracker has confirmed about a job's models.
+    """The tracker's confirmation of a job's models.
 
     Attributes:
         models: how many were written by this session.

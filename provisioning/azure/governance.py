@@ -33,7 +33,7 @@ _FIELDS = ("enableRbacAuthorization", "networkAcls.defaultAction", "publicNetwor
 
 @dataclass(frozen=True)
 class Restrictions:
-    """What Azure Policy would do to a resource: the policies that refuse it, and the fields that policies set."""
+    """The effects of Azure Policy on a resource: the policies that refuse it, and the fields that policies set."""
 
     refusing: tuple[str, ...] = ()
     sets: tuple[tuple[str, str, str], ...] = ()  # policy, field, value
@@ -113,7 +113,7 @@ class GovernanceReads:
         return found
 
     def restrictions(self, resource_id: str, content: Mapping[str, Any], version: str) -> Restrictions:
-        """What Azure Policy would do to a resource with this content, as Azure itself evaluates it."""
+        """The effects of Azure Policy on a resource with this content, as Azure itself evaluates them."""
         path = f"{group_id_of(resource_id)}/providers/Microsoft.PolicyInsights/checkPolicyRestrictions?api-version=2024-10-01"
         fields = [{"field": f"{content['type']}/{name}"} for name in _FIELDS]
         question = {

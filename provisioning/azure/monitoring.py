@@ -1,4 +1,4 @@
-"""What watches a function app: alert rules and their action groups, and the app's log. Read only.
+"""The monitoring of a function app: alert rules and their action groups, and the app's log. Read only.
 
 Operations: Microsoft, REST references of Scheduled Query Rules, Action Groups and Application Insights components; the log is
 queried as azure-monitor-query does. Whether every field is as described is UNVERIFIED.

@@ -31,7 +31,7 @@ _NAMED = 5  # models in one line
 
 @dataclass
 class Chain:
-    """What doctor examines, and what its checks have found so far. None means not found, or not checked yet."""
+    """The subject of doctor, and the findings of its checks so far. None means not found, or not checked yet."""
 
     azure: Azure
     target: Target

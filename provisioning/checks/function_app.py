@@ -86,7 +86,7 @@ def app_settings(chain: Chain) -> Finding:
 
 
 def _storage_problem(app: FunctionAppName, settings: Mapping[str, str]) -> Finding | None:
-    """What is wrong with the host's storage account. A deployment may add a plain setting again, even an empty one
+    """Describe the problem of the host's storage account. A deployment may add a plain setting again, even an empty one
     (azure-functions-host issues 11796, 11636), and the host prefers it to the identity.
     """
     if _STORAGE not in settings:

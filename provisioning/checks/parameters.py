@@ -60,7 +60,7 @@ NAMES: Mapping[str, tuple[str, int, int]] = {
 Azure resources). A prefix leaves room for what follows. A name starts with a letter or digit, and ends with one of `_ENDS`."""
 _CHARACTERS = {"_": "underscores", ".": "periods", " ": "spaces", "(": "parentheses", "-": "hyphens"}
 _ENDS = {"_": "underscore", ")": "closing parenthesis"}
-"""What may stand at the end of a name besides letters and digits, if the name may contain it."""
+"""Characters that a name may end with besides letters and digits, if it may contain them."""
 _QUIET = timedelta(minutes=5)
 """How long W&B waits before it shows a run as crashed (from reports)."""
 

@@ -20,7 +20,7 @@ _ASSIGN = "Microsoft.Authorization/roleAssignments/write"
 
 @dataclass(frozen=True)
 class Deployment:
-    """What is to be deployed, and where."""
+    """The planned deployment and its place."""
 
     azure: Azure
     parameters: Parameters

@@ -1,4 +1,4 @@
-"""What a check found, and the report that collects the findings."""
+"""The finding of a check, and the report that collects the findings."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field

@@ -32,7 +32,7 @@ from provisioning.planning.ownership import (
 
 @dataclass(frozen=True)
 class Removal:
-    """What happened to the secret."""
+    """The outcome for the secret."""
 
     note: str
     deleted: bool = False

@@ -30,7 +30,7 @@ class CheckedKey:
 
 @dataclass(frozen=True)
 class _Place:
-    """Where the key is written, and how."""
+    """A key and the place where it is written."""
 
     services: Services
     vault: Vault

@@ -1,4 +1,4 @@
-"""What every step of an execution uses: Azure, the time, and a way to report progress."""
+"""The services that every step of an execution uses: Azure, the time, and a way to report progress."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field

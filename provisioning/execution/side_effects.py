@@ -1,5 +1,5 @@
-"""What a write changed besides what it asked for. An Azure Policy with the effect Modify may cause such a change at any
-write.
+"""Changes that a write made besides those that it asked for. An Azure Policy with the effect Modify may cause such a
+change at any write.
 """
 
 from collections.abc import Iterator, Mapping

@@ -39,7 +39,9 @@ from provisioning.resource_ids import same
 
 
 class ContributorAccess(NamedTuple):
-    """What Observed says of contributors: their assignments, and by object id the roles that count and those that end."""
+    """The fields of Observed about contributors: their assignments, and by object id the roles that count and those
+    that end.
+    """
 
     assignments: tuple[Assignment, ...]
     roles: Mapping[str, tuple[RoleDefinition, ...]]

@@ -48,7 +48,7 @@ class _Action:
 
     @property
     def extent(self) -> frozenset[tuple[str, ...]]:
-        """What the operator consents to with this action. A later plan may contain less, but not more."""
+        """The changes that the operator consents to with this action. A later plan may contain less, but not more."""
         return frozenset({(type(self).__name__, self.where.lower())})
 
 

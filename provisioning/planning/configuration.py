@@ -15,7 +15,9 @@ _MODEL = (
 )
 _ENTRIES = "its access_policy blocks and tags (Terraform), or accessPolicies (Bicep)"
 _IDENTITY = "identity { type = \"SystemAssigned\" } (Terraform), or identity: { type: 'SystemAssigned' } (Bicep)"
-"""What a configuration must contain (hashicorp/terraform-provider-azurerm 5, key_vault and cognitive_account)."""
+"""The lines that a configuration must contain (hashicorp/terraform-provider-azurerm 5, key_vault and
+cognitive_account).
+"""
 
 
 def configuration_notes(plan: Plan, deployments: Sequence[str]) -> Iterator[Step]:

@@ -75,7 +75,7 @@ class DenyAssignment:
 
 
 class Rule(StrEnum):
-    """What a policy on secrets demands."""
+    """The requirement of a policy on secrets."""
 
     VALIDITY = "a limited lifetime"
     EXPIRY = "an expiration date"

@@ -1,4 +1,4 @@
-"""What in a vault is setup's, and what teardown may do with it. Pure.
+"""Recognizes what setup added to a vault, and decides what teardown does with it. Pure.
 
 Several secrets and accounts may share a vault, and one role or access-policy entry may then serve several of them. What
 belongs to another secret is left alone. What another secret also needs is handed over to it instead of being removed.
@@ -43,7 +43,7 @@ from provisioning.resource_ids import name_of, same, within
 
 
 class Fate(StrEnum):
-    """What teardown does with something that setup added."""
+    """The action of teardown for something that setup added."""
 
     REMOVE = "remove"
     HAND_OVER = "hand over"
@@ -62,7 +62,7 @@ class OwnedRole:
 
     @property
     def purpose(self) -> Purpose:
-        """What the role is for."""
+        """The purpose of the role."""
         return self.record.purpose
 
     @property

@@ -1,4 +1,4 @@
-"""Who owns what setup adds, recorded in Azure itself, so that teardown needs no state file. Pure.
+"""The owners of everything that setup adds, recorded in Azure itself, so that teardown needs no state file. Pure.
 
 The record of a role assignment is its description, that of a secret its tags, that of a switch or an access-policy
 entry the vault's tags. Others can write these, too, so a record alone proves nothing: owned.py has the other proofs.
@@ -37,7 +37,7 @@ the 256 characters of a value."""
 
 
 class Purpose(StrEnum):
-    """What a role or an access-policy entry is for."""
+    """The purpose of a role or an access-policy entry."""
 
     OPERATOR = "operator"
     IDENTITY = "account identity"
@@ -48,7 +48,7 @@ class Purpose(StrEnum):
 
 @dataclass(frozen=True)
 class Owner:
-    """What setup adds, it adds for one secret and one Azure OpenAI account.
+    """The secret and the Azure OpenAI account for which setup added something.
 
     Attributes:
         place: a digest of the account's ARM id, because accounts in other groups may have the same name; empty in records of

@@ -95,7 +95,7 @@ _DIFFERS = {
     ),
     SecretState.DELETED: ("recover it, and write a new version if it holds another key", ""),
 }
-"""What is written if there is a secret already, and its danger."""
+"""The text of the step if there is a secret already, and its danger."""
 
 
 def expiry(lifetime: timedelta | None, now: datetime) -> datetime | None:

@@ -75,7 +75,7 @@ class Plan:
 
     @property
     def extent(self) -> frozenset[tuple[str, ...]]:
-        """What the operator consents to with the plan: its changes, and the access that they take away."""
+        """The extent of the consent to the plan: its changes, and the access that they take away."""
         changes = (step.action.extent for step in self.changes if step.action)
         losses = {("loss", loss.object_id.lower(), loss.reason) for loss in self.losses}
         return frozenset[tuple[str, ...]](losses).union(*changes)

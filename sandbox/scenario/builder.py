@@ -87,7 +87,7 @@ class Builder:
     # --- principals -------------------------------------------------------------------------------------------------
 
     def add_principal(self, script: PrincipalScript) -> None:
-        """Add a principal. A deleted one is only a name for an object id."""
+        """Add a principal. For a deleted principal, only its object id is known under its name."""
         object_id = (script.id or _guid(f"principal {script.name}")).lower()
         kinds = {"user": "User", "group": "Group", "app registration": "Application"}
         kind = kinds.get(script.kind, "ServicePrincipal")

@@ -32,7 +32,7 @@ class Severity(StrEnum):
 
 
 class Verdict(StrEnum):
-    """What a service does with a file that breaks a rule."""
+    """The reaction of a service to a file that breaks a rule."""
 
     REFUSES = "refuses it"
     IGNORES = "trains without that part"
@@ -53,7 +53,7 @@ class Grade(StrEnum):
 
 @dataclass(frozen=True)
 class Evidence:
-    """What one service does, and the source for that."""
+    """The reaction of one service, and its source."""
 
     verdict: Verdict
     grade: Grade | None = None

@@ -12,7 +12,7 @@ from typing import Any
 
 _SECTIONS = ("section", "panelBankConfig", "sections")
 _KEPT = ("__id__", "isOpen")
-"""What W&B's app adds to or changes in a section, and is kept in the section that replaces it."""
+"""Keys that W&B's app adds to or changes in a section. They are kept in the section that replaces it."""
 
 _DECODER = json.JSONDecoder()
 _SPACE = re.compile(r"[ \t\r\n]*")

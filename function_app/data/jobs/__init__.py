@@ -1,1 +1,1 @@
-"""What a job's data says: results files, events, checkpoints, description, price."""
+"""The data of a job: results files, events, checkpoints, description, price."""

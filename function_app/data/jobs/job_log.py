@@ -1,4 +1,4 @@
-"""What a job's log says about its times, its progress and its billing. Pure.
+"""The times, the progress and the billing of a job, read from its log. Pure.
 
 The service gives a job's `finished_at`, but moves it by days or weeks when a file of the job is deleted (recorded on Azure). So
 times come from the log. `trained_tokens` is not what is billed (recorded: 6720 trained, 5000 billed), so the billed

@@ -149,6 +149,6 @@ def time_in(cell: object) -> float | None:
 
 
 def _evaluation(name: str) -> str:
-    """Return which evaluation a metric is from, by its prefix; empty for those of training, which is at every step."""
+    """Return the evaluation that a metric belongs to, by its prefix; empty for training metrics, which every step has."""
     found = _EVALUATION.match(name.rpartition("/")[2])
     return found[0] if found else ""

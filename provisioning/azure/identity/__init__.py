@@ -1,1 +1,1 @@
-"""Who is signed in, and with which token."""
+"""The signed-in identity and its tokens."""

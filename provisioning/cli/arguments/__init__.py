@@ -1,1 +1,1 @@
-"""What the command line takes: options, their types, and what they name."""
+"""The arguments of the command line: options, their types, and the resources that they name."""

@@ -1,4 +1,4 @@
-"""What the unattended steps of a proof do. Each returns what it measured, in words and numbers that name nobody."""
+"""The actions of the unattended steps of a proof. Each returns its measurements, in words and numbers that name nobody."""
 
 import json
 import os

@@ -24,7 +24,7 @@ from provisioning.wandb_key import Key
 
 @dataclass(frozen=True)
 class Options:
-    """What the operator chose. `report` is the file for the report; None means a name with version and date."""
+    """The choices of the operator. `report` is the file for the report; None means a name with version and date."""
 
     location: str
     project: str

@@ -37,13 +37,13 @@ class TriedStep:
 
     @property
     def figures(self) -> str:
-        """What was measured, in one line."""
+        """The measurements, in one line."""
         failed = [f"error {self.code}"] if self.code else []
         return "; ".join([*failed, *(f"{name}: {value}" for name, value in self.measured.items())])
 
     @property
     def seen(self) -> str:
-        """What the operator sees."""
+        """The text for the operator."""
         return self.reason or self.figures
 
     def document(self) -> dict[str, object]:

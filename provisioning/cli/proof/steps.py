@@ -94,4 +94,4 @@ BY_HAND = tuple(
         ("The demo on macOS and Windows.", NOTHING),
     )
 )
-"""What the operator tries by hand, as docs/evidence.md describes, and is asked about."""
+"""The steps that the operator tries by hand, as docs/evidence.md describes; `prove` asks for the results."""

@@ -1,4 +1,6 @@
-"""What the steps of a proof share: the resources, which are deleted in the end, and a way to run our own commands on them."""
+"""The shared parts of the steps of a proof: the resources, which are deleted in the end, and a way to run our own
+commands on them.
+"""
 
 import hashlib
 from collections.abc import Callable, Mapping

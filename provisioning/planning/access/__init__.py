@@ -1,1 +1,1 @@
-"""Who gets which access: roles, access policies, and the principals that hold them."""
+"""The access that setup gives: roles, access policies, and the principals that hold them."""

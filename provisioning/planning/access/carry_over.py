@@ -24,7 +24,7 @@ from provisioning.resource_ids import same
 
 @dataclass(frozen=True)
 class PolicyReplacement:
-    """What replaces one access policy.
+    """The replacement of one access policy.
 
     Attributes:
         steps: the roles to assign, or one line that names the existing roles that give the same access.

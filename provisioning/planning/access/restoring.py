@@ -1,4 +1,6 @@
-"""What roles give that a vault's access policies do not: the losses if teardown switches the vault back. Pure."""
+"""The access that would be lost if teardown switched the vault back: roles give it, and the access policies do not.
+Pure.
+"""
 
 from collections.abc import Collection, Iterable, Iterator
 

@@ -1,1 +1,1 @@
-"""wandb-core: the SDK's process, its files and what it says of failures."""
+"""wandb-core: the SDK's process, its files, and its reports of failures."""

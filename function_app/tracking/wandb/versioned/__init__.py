@@ -1,1 +1,1 @@
-"""What W&B keeps in versions: datasets, models, files, and how they get there."""
+"""Versioned artifacts in W&B: datasets, models, files, and their uploads."""

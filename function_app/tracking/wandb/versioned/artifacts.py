@@ -117,8 +117,8 @@ def _described(metadata: Mapping[str, Any]) -> dict[str, Any]:
 def _newest(
     api: WandbApi, run: OpenRun, wanted: Sequence[str], uploads: Uploads
 ) -> tuple[dict[str, str], dict[str, Version]]:
-    """Return the artifact of each file, and the newest version of each artifact, from the answer at the opening of the run
-    if it is still valid.
+    """Return the artifact of each file and its newest version. The answer from the opening of the run is used if it is
+    still valid.
     """
     usual = [artifact_name(file_id) for file_id in wanted]
     chosen, warnings = usable_names(api, run.answers, usual, _TYPES, DATASET)

@@ -46,7 +46,7 @@ _PATIENCE = 60.0  # seconds to wait for another thread that reads a whole collec
 
 @dataclass(frozen=True)
 class _Known:
-    """What previous reads of a collection have shown.
+    """The results of previous reads of a collection.
 
     Attributes:
         collection: its id, which changes if somebody deletes the collection and makes it again.

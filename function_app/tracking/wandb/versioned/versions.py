@@ -230,7 +230,7 @@ def organization_of(api: WandbApi) -> str:
     """Return the entity that owns the registries of the project's organization (as in wandb 0.31).
 
     Raises:
-        WandbError: the entity has no organization, or is a person in several.
+        WandbError: the entity has no organization, or is a person who belongs to several.
     """
     entity = within(api.query(_ORGANIZATIONS, {"entity": api.entity}), "entity")
     own = entity.get("organization")
