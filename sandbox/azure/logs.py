@@ -1,4 +1,5 @@
-"""The query API of Azure Monitor's logs: the errors of a function app, to who may read its Application Insights.
+"""The query API of Azure Monitor's logs: the errors of a function app, for callers that may read its Application
+Insights.
 
 No query is evaluated: tests run them with a KQL engine elsewhere. Shapes: azure-monitor-query's generated client.
 """

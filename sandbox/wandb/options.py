@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Delays(BaseModel):
-    """By how many virtual seconds each read of a run is late.
+    """The delay of each read of a run, in virtual seconds.
 
     W&B serves `summaryMetrics` and `historyTail` from caches (wandb PR 12668) and `historyLineCount` some seconds late
     (wandb PR 12421); a listing may be minutes late (wandb#7410, wandb#10341). How late exactly is UNVERIFIED.

@@ -106,7 +106,7 @@ def _save(api: WandbApi, there: dict[str, str] | None, *, overwrite: bool) -> Da
             spec = replace_sections(there["spec"], sections_of(whole))
         except UnknownSpecError as error:
             raise DashboardError(
-                f"The existing dashboard is of a form that is not known: {error}.",
+                f"The existing dashboard has an unknown form: {error}.",
                 "Update this program, or replace the dashboard with the standard one by --overwrite.",
             ) from error
     view = {"entityName": api.entity, "projectName": api.project, "type": "project-view", "name": _internal_name(api)}

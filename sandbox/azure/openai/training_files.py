@@ -46,9 +46,9 @@ _MALFORMED = ('{"messages": [{"role": "user", "content": "cut off', "not json", 
 class FileScript(Script):
     """A file of a scenario: either literal `lines`, or `count` generated examples of a `format`.
 
-    `malformed` of the generated lines are broken, spread evenly. `padding` characters more are in every answer, for big
-    files. `images` of vision examples are data URLs or links.
-    A `deleted` file answers 404 although jobs still name it.
+    `malformed` is the number of generated lines that are broken, spread evenly. `padding` characters more are in every
+    answer, for big files. `images` of vision examples are data URLs or links. A `deleted` file answers 404 although
+    jobs still name it.
     """
 
     id: str = Field(min_length=1)
