@@ -146,7 +146,7 @@ class VaultKey:
                 f"Cannot reach {where}: {first_line(error)}",
                 TRUST if untrusted(error) else "Check KEY_VAULT_URL and the network.",
             ) from error
-        except ValueError as error:  # azure-keyvault-secrets checks whom the token is for before it sends it
+        except ValueError as error:  # azure-keyvault-secrets checks the audience of the token before it sends it
             raise VaultError(
                 f"{self._url} asked for a token of another service, and got none: {first_line(error)}",
                 "Check KEY_VAULT_URL; a gateway before the vault must pass the vault's own challenge on.",

@@ -100,7 +100,7 @@ def test_a_run_that_wandblogger_is_writing_is_deferred_until_it_has_finished(ben
     assert (outcome.result, outcome.final) == (Result.SKIPPED, False)
     assert outcome.message == "another program is writing its run"
     assert bench.cloud.writes == 0
-    bench.cloud.clock.advance(3600)  # it has stopped without a word
+    bench.cloud.clock.advance(3600)  # it has stopped without an error
     assert bench.tick()[JOB].final
     assert bench.steps() == list(range(1, 31))
 

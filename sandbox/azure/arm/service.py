@@ -121,7 +121,7 @@ class Arm(Service):
             if (s.tenant_id == who.tenant_id or s.delegated)
             and any(rbac.within(s.scope, a.scope) or within(a.scope, s.scope) for a in held)
         ]
-        # The official description requires nextLink, also on the last page, where it is empty.
+        # The official description requires nextLink, even on the last page, where it is empty.
         return Reply(200, {"value": seen, "nextLink": ""})
 
     def _subscription(self, call: Call) -> Reply:
