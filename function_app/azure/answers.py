@@ -1,15 +1,18 @@
-"""Limits on a whole answer of Azure OpenAI.
+"""A whole answer of Azure OpenAI: its limits, and the object in it.
 
 The openai SDK limits each read of an answer, but not the answer. It also waits for up to two minutes if the service asks for
 that with Retry-After, before each of its attempts (openai 3, `_base_client.py`).
 """
 
+import json
+import math
 import os
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
+from typing import Any
 
 import httpx2
 
@@ -57,6 +60,28 @@ def _retry_after(headers: Mapping[str, str]) -> float:
         return parsedate_to_datetime(headers.get("retry-after", "")).timestamp() - time.time()
     except ValueError:
         return 0.0
+
+
+def object_of(response: Any) -> dict[str, Any]:
+    """Return the object in an answer.
+
+    Raises:
+        ValueError, TypeError: the answer contains something else.
+    """
+    content = response.http_response.content
+    try:
+        answer = json.loads(content)
+    except (
+        ValueError
+    ):  # perhaps a number of more digits than Python reads: a bad value must not affect the whole listing
+        answer = json.loads(content, parse_int=_whole)
+    if not isinstance(answer, dict):
+        raise TypeError("the answer is not an object")
+    return answer
+
+
+def _whole(digits: str) -> float:
+    return int(digits) if len(digits) < 100 else math.inf
 
 
 @contextmanager

@@ -1,8 +1,6 @@
 """The client for fine-tuning jobs, their events, checkpoints and files: Azure OpenAI, or OpenAI's own platform."""
 
-import json
 import logging
-import math
 import re
 import ssl
 import threading
@@ -19,7 +17,7 @@ import httpx2
 import openai
 from azure.core.exceptions import AzureError
 
-from function_app.azure.answers import LISTING_WITHIN, limit_answer, without_custom_headers
+from function_app.azure.answers import LISTING_WITHIN, limit_answer, object_of, without_custom_headers
 from function_app.azure.jobs import checkpoint_from, ends_in, event_from, job_from
 from function_app.azure.refusals import refusal
 from function_app.connections import TRUST, untrusted
@@ -41,6 +39,9 @@ _FILES_ONE_BY_ONE = 4
 """Files whose properties are read one by one, before all are listed. Azure lists all in one answer, which may be large (1.4 MB
 recorded)."""
 _DAY = 86_400.0  # seconds
+OLDER_FOR = 3600.0
+"""Seconds after which a refused API version is tried again: a gateway may have refused it for a moment, and an older version does
+not show which jobs log to W&B by themselves."""
 TIMEOUT = httpx2.Timeout(60.0, connect=10.0)
 _NEW_ROLES = "New roles take up to ten minutes to work."
 
@@ -90,7 +91,8 @@ class Account:
             follow_redirects=False,
         )
         with without_custom_headers():
-            self._clients = [make(http) for make in (client, *others)]
+            self._clients = self._all_clients = [make(http) for make in (client, *others)]
+        self._older_at = 0.0
 
     @property
     def address(self) -> str:
@@ -121,7 +123,7 @@ class Account:
         """Return one job."""
         with self._reading(f"read job {job_id}"):
             found = self._ask(lambda client: client.fine_tuning.jobs.with_raw_response.retrieve(job_id))
-            return job_from(self.name, _json(found), self.region)
+            return job_from(self.name, object_of(found), self.region)
 
     def events(self, job_id: str, *, known_step: int = -1) -> list[Event]:
         """Return a job's events, oldest first: all of them, or those that are needed to continue after `known_step`.
@@ -168,7 +170,7 @@ class Account:
         for client in clients:
             try:
                 with suppress(NotThereError), self._reading(f"read model {model}"):
-                    found = ends_in(Fields(_json(client.models.with_raw_response.retrieve(model))))
+                    found = ends_in(Fields(object_of(client.models.with_raw_response.retrieve(model))))
             except AccountError:
                 return found
             if found != ModelEnds():
@@ -193,7 +195,7 @@ class Account:
 
     def _list_files(self) -> None:
         with self._reading("list files"):
-            entries = _json(self._client.files.with_raw_response.list(purpose="fine-tune")).get("data")
+            entries = object_of(self._client.files.with_raw_response.list(purpose="fine-tune")).get("data")
         for entry in entries if isinstance(entries, list) else []:
             if file_id := Fields(entry).read("id", text):
                 self._files[file_id] = _file(file_id, entry)
@@ -237,7 +239,9 @@ class Account:
             return self._ask_in_versions(question)
 
     def _ask_in_versions(self, question: Callable[[openai.OpenAI], _T]) -> _T:
-        """Send a request in the newest API version that the account accepts. A refused version is not tried again."""
+        """Send a request in the newest API version that the account accepts. A refused version is not tried again for a while."""
+        if time.monotonic() - self._older_at > OLDER_FOR:
+            self._clients = self._all_clients
         *newer, oldest = self._clients
         for number, client in enumerate(newer):
             try:
@@ -246,13 +250,17 @@ class Account:
                 if not _refuses_version(error):
                     raise
             else:
-                self._clients = [*newer[number:], oldest]
+                self._use([*newer[number:], oldest])
                 return answer
         answer = question(oldest)
         if newer:
             log.warning("older api-version account=%s which may not show everything", self.name)
-            self._clients = [oldest]
+            self._use([oldest])
         return answer
+
+    def _use(self, clients: list[openai.OpenAI]) -> None:
+        if len(clients) < len(self._clients):
+            self._clients, self._older_at = clients, time.monotonic()
 
     def _note(self, response: httpx2.Response) -> None:
         # Recorded on Azure as "Sweden Central"; az and ARM write swedencentral. It is UNVERIFIED that it is always the
@@ -261,7 +269,7 @@ class Account:
             self.region = region.replace(" ", "").lower()
         try:
             self._skew = parsedate_to_datetime(response.headers["date"]).timestamp() - time.time()
-        except (KeyError, ValueError):  # no valid Date header: the local clock is good enough
+        except (KeyError, ValueError, OverflowError):  # no valid Date header: the local clock is good enough
             self._skew = 0.0
 
     def _pages(
@@ -282,7 +290,7 @@ class Account:
             cursor = {"after": after} if after else {}
             try:
                 with self._reading(doing):
-                    answer = _json(self._ask(partial(_page, listing, cursor)))
+                    answer = object_of(self._ask(partial(_page, listing, cursor)))
                     entries = answer.get("data")
                     if not isinstance(entries, list):
                         raise TypeError("data is not a list")
@@ -350,28 +358,6 @@ class Account:
 
 def _page(listing: Callable[[openai.OpenAI], Callable[..., Any]], cursor: dict[str, str], client: openai.OpenAI) -> Any:
     return listing(client)(limit=_PAGE, **cursor)
-
-
-def _json(response: Any) -> dict[str, Any]:
-    """Return the object in an answer.
-
-    Raises:
-        ValueError, TypeError: the answer contains something else.
-    """
-    content = response.http_response.content
-    try:
-        answer = json.loads(content)
-    except (
-        ValueError
-    ):  # perhaps a number of more digits than Python reads: a bad value must not affect the whole listing
-        answer = json.loads(content, parse_int=_whole)
-    if not isinstance(answer, dict):
-        raise TypeError("the answer is not an object")
-    return answer
-
-
-def _whole(digits: str) -> float:
-    return int(digits) if len(digits) < 100 else math.inf
 
 
 def _file(file_id: str, entry: object) -> File:

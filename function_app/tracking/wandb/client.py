@@ -200,7 +200,7 @@ class WandbClient:
         raise failure
 
     def _note_time(self, response: httpx2.Response) -> None:
-        with suppress(KeyError, ValueError):  # no valid Date header: the local clock is good enough
+        with suppress(KeyError, ValueError, OverflowError):  # no valid Date header: the local clock is good enough
             self._skew = parsedate_to_datetime(response.headers["date"]).timestamp() - time.time()
 
 

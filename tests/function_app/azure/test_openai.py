@@ -268,6 +268,16 @@ def test_an_account_without_the_newest_api_version_is_used_through_the_older_one
     ]
 
 
+def test_a_newer_api_version_that_was_refused_once_is_used_again_later(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An older one hides that a job logs to W&B by itself, so that it would be logged twice until the process ends."""
+    monkeypatch.setattr("function_app.azure.openai.OLDER_FOR", -1.0)
+    bench.world(a_rich_job(), faults=[{"op": "FineTuning_List", "when": {"times": 1}, "do": REFUSED_VERSIONS[0]}])
+    asked = account(bench)
+    assert [[bool(job.integrations) for job in asked.jobs()] for _ in range(2)] == [[False], [True]]
+
+
 def test_a_missing_resource_is_not_mistaken_for_an_unknown_api_version(bench: Bench) -> None:
     bench.world(a_job())
     asked = account(bench)

@@ -168,6 +168,11 @@ def test_text_from_outside_is_reduced_to_one_short_printable_line() -> None:
     assert len(caught.value.message) < 300
 
 
+@pytest.mark.parametrize("date", ["now", "Mon, 30 Nov 2026 19:00:00 +99999999999999"])
+def test_an_answer_with_an_unusable_date_is_used(date: str) -> None:
+    assert ask(lambda _: httpx2.Response(200, json={"data": {"ok": True}}, headers={"date": date})) == {"ok": True}
+
+
 def test_a_redirect_is_not_followed_so_that_the_key_stays_with_its_host() -> None:
     seen = []
 
