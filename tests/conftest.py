@@ -24,8 +24,9 @@ ROOT = Path(__file__).parent.parent
 Load = Callable[[Mapping[str, Any]], Cloud]
 """What the fixture `load` gives."""
 
-# The same examples every time, and no deadline, which would depend on the load of the machine. `make random` draws others.
-hypothesis.settings.register_profile("same", deadline=None, derandomize=True)
+# The same examples every time, and no deadline, which would depend on the load of the machine. `make random` draws others,
+# and more of them.
+hypothesis.settings.register_profile("same", deadline=None, derandomize=True, max_examples=40)
 hypothesis.settings.register_profile("random", deadline=None, derandomize=False, print_blob=True)
 hypothesis.settings.register_profile("few", deadline=None, derandomize=True, max_examples=20)  # for mutmut
 hypothesis.settings.load_profile("same")

@@ -38,7 +38,6 @@ def test_the_demo_succeeds_shows_no_secret_and_wandb_agrees_with_azure(
         assert played(cloud) == 0
         check_curves(cloud)
         check_ends(cloud)
-        check_training_files(cloud)
     output = "".join(capfd.readouterr())
     assert "setup: 0 writes" in output
     assert "sync: 0 writes" in output
@@ -80,19 +79,3 @@ def check_ends(played: Cloud) -> None:
         succeeded = script.outcome.status == "succeeded"
         assert runs[script.id].state(now) is (RunState.FINISHED if succeeded else RunState.FAILED), script.id
         assert runs[script.id].config["status"] == script.outcome.status
-
-
-def check_training_files(played: Cloud) -> None:
-    """Every training file is one artifact with a table, which the runs of its jobs used."""
-    store = played.world.wandb.store
-    datasets = {a.name: a for a in store.artifacts(ENTITY, PROJECT) if a.type == "dataset"}
-    account = played.world.scenario.accounts[0]
-    assert len(datasets) == len(account.files)
-    by_file = {a.metadata["file_id"]: a for a in datasets.values()}
-    for script in account.jobs:
-        for file_id in filter(None, (script.training_file, script.validation_file)):
-            assert script.id in {run.id for run in by_file[file_id].used_by}, (script.id, file_id)
-    for file in account.files:
-        tables = [path for path in by_file[file.id].entries if path.endswith(".table.json")]
-        assert tables, file.id
-        assert by_file[file.id].metadata["examples"] == file.count - file.malformed

@@ -8,7 +8,7 @@ from urllib.parse import unquote
 import pytest
 from pydantic import AliasChoices
 
-from docs.reference import PAGE, PROGRAMS, page
+from docs.reference import PAGE, page
 from function_app.settings import Settings
 from tests.conftest import ROOT
 
@@ -19,12 +19,6 @@ _FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 
 def test_the_commands_page_is_what_help_prints() -> None:
     assert PAGE.read_text() == page(), "run `make docs`"
-
-
-def test_the_commands_page_has_every_command() -> None:
-    for program, group in PROGRAMS.items():
-        for name in group.commands:
-            assert f"\n### python -m {program} {name}\n" in PAGE.read_text()
 
 
 def names_of_settings() -> set[str]:

@@ -2,10 +2,6 @@
 
 import json
 import re
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -108,22 +104,6 @@ def test_every_document_matches_the_page(world: Callable[..., Cloud], run: Run, 
     assert document["ok"] is (sync.status == 0)
     assert document.get("error", {}).get("code", "") == sync.code
     assert tuple(sorted(job["result"] for job in document.get("jobs", []))) == sync.results
-
-
-def test_after_ctrl_c_the_document_has_the_state_of_every_job(world: Callable[..., Cloud]) -> None:
-    """The job in training was first, the one in progress is left as it is, and the last was not started."""
-    cloud = world({"op": "FineTuning_GetEvents", "when": {"path": OTHER_JOB}, "do": {"delay": 5.0}})
-    environment = cloud.environment() | SETTINGS | {"SYNC_CONCURRENCY": "1"}
-    command = [sys.executable, "-m", "function_app", "sync", "-o", "json"]
-    with subprocess.Popen(command, env=environment, cwd=ROOT, stdout=subprocess.PIPE) as process:
-        while cloud.world.faults.unmet and process.poll() is None:
-            time.sleep(0.01)
-        process.send_signal(signal.SIGINT)
-        output, _ = process.communicate()
-    document = json.loads(output)
-    assert (process.returncode, document["ok"], document["interrupted"]) == (130, False, True)
-    assert problems(document) == []
-    assert sorted(job["result"] for job in document["jobs"]) == ["pending", "pending", "synced"]
 
 
 def test_the_schema_refuses_unknown_fields() -> None:

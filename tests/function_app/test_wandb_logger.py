@@ -159,6 +159,20 @@ def test_without_log_datasets_no_file_of_a_job_is_sent(bench: Bench, script: Scr
     assert asked["Files_GetContent"] == 1  # the results
 
 
+def ignored(_: object) -> None:
+    """Print nothing, and do not wait."""
+
+
+def followed(
+    engine: Any,
+    sleep: Callable[[float], None] = ignored,
+    say: Callable[[str], None] = ignored,
+    *,
+    wait: bool = True,
+) -> list[Outcome]:
+    return follow(engine, Selection(), overwrite=False, wait=wait, say=say, sleep=sleep)
+
+
 def test_sync_waits_for_running_jobs_but_not_for_paused_ones(bench: Bench) -> None:
     bench.world(a_job(created="-5m"), a_job(id=OTHER_JOB, created="-1d", pauses=[{"at_step": 10}]))
     messages: list[str] = []
@@ -168,7 +182,7 @@ def test_sync_waits_for_running_jobs_but_not_for_paused_ones(bench: Bench) -> No
         waits.append(seconds)
         bench.cloud.clock.advance(seconds)
 
-    with_pause = follow(bench.engine(), Selection(), overwrite=False, wait=True, say=messages.append, sleep=sleep)
+    with_pause = followed(bench.engine(), sleep, messages.append)
     assert {each.job: (each.status, each.final) for each in with_pause} == {
         JOB: ("succeeded", True),
         OTHER_JOB: ("paused", False),
@@ -186,11 +200,8 @@ def test_a_paused_job_is_waited_for_if_the_service_resumes_it(bench: Bench) -> N
         seen.append(bench.run().config["status"])
         bench.cloud.clock.advance(seconds * 10)
 
-    def ignore(_: str) -> None:
-        """Print nothing."""
-
     engine = bench.engine(azure_openai_api_version="v1")  # classic versions do not show the training type
-    [outcome] = follow(engine, Selection(), overwrite=False, wait=True, say=ignore, sleep=sleep)
+    [outcome] = followed(engine, sleep)
     assert "paused" in seen
     assert (outcome.status, outcome.final) == ("succeeded", True)
 
@@ -211,13 +222,10 @@ def test_every_refusing_account_is_reported_until_it_answers() -> None:
     done = Outcome(JOB, "c", Result.SYNCED, status="succeeded", final=True)
     engine: Any = Passes([*refusing, running], [refusing[1], done])
 
-    def ignore(_: object) -> None:
-        """Print nothing, and do not wait."""
-
-    seen = follow(engine, Selection(), overwrite=False, wait=False, say=ignore)
+    seen = followed(engine, wait=False)
     assert {each.account for each in seen} == {"a", "b", "c"}
     engine = Passes([*refusing, running], [refusing[1], done])
-    seen = follow(engine, Selection(), overwrite=False, wait=True, say=ignore, sleep=ignore)
+    seen = followed(engine)
     assert {each.account for each in seen} == {"b", "c"}
 
 
@@ -247,37 +255,29 @@ def test_waiting_outlasts_an_outage_and_not_a_lasting_failure(bench: Bench) -> N
         waits.append(seconds)
         bench.cloud.clock.advance(seconds)
 
-    def silent(_: str) -> None:
-        """Nobody listens."""
-
-    [outcome] = follow(bench.engine(), Selection(), overwrite=False, wait=True, say=silent, sleep=sleep)
+    [outcome] = followed(bench.engine(), sleep)
     assert outcome.final
     bench.world(
         a_job(created="-5m"), faults=[{"op": "FineTuning_GetEvents", "when": {"times": 99}, "do": {"status": 400}}]
     )
     waits.clear()
-    [outcome] = follow(bench.engine(), Selection(), overwrite=False, wait=True, say=silent, sleep=sleep)
+    [outcome] = followed(bench.engine(), sleep)
     assert (outcome.result, len(waits)) == (Result.FAILED, 0)
 
 
-def test_names_of_runs_are_only_set_for_new_runs(bench: Bench, script: Script) -> None:
+def test_names_and_models_are_as_asked_and_names_only_set_for_new_runs(bench: Bench, script: Script) -> None:
     bench.world(a_job())
-    script(
-        name="spring", notes="first try", group="tickets", job_type="training", tags=["mine"], config={"team": "search"}
-    )
+    kept = {"name": "spring", "notes": "first try", "group": "tickets", "job_type": "training", "tags": ["mine"]}
+    models = {"model_artifact_name": "our models", "model_artifact_type": "finetuned"}
+    script(**kept, **models, config={"team": "search"})
     run = bench.run()
     assert (run.name, run.notes, run.group, run.job_type) == ("spring", "first try", "tickets", "training")
     assert run.tags == ["openai/finetune", "openai/gpt-4o-mini-2024-07-18", f"openai/{JOB}", "azure/aoai-ml", "mine"]
     assert (run.config["team"], run.config["job_id"]) == ("search", JOB)
-    script(name="autumn", tags=["other"])
-    assert (run.name, run.tags[-1]) == ("spring", "mine")
-
-
-def test_models_are_versions_of_the_named_artifact(bench: Bench, script: Script) -> None:
-    bench.world(a_job())
-    script(model_artifact_name="our models", model_artifact_type="finetuned")
     assert list(bench.aliases("our-models")) == ["v0"]
     assert bench.cloud.world.wandb.store.collection(ENTITY, PROJECT, "our-models").type == "finetuned"
+    script(name="autumn", tags=["other"])
+    assert (run.name, run.tags[-1]) == ("spring", "mine")
 
 
 def test_an_existing_sign_in_is_kept(bench: Bench, script: Script, monkeypatch: pytest.MonkeyPatch) -> None:

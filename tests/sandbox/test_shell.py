@@ -5,6 +5,8 @@ import subprocess
 import sys
 
 from provisioning.shell import assign_role
+from sandbox.runtime.clock import Clock
+from sandbox.scenario.reader import Scenario
 from tests.conftest import ROOT
 from tests.sandbox.azure import SUBSCRIPTION
 
@@ -27,13 +29,9 @@ def shell(*lines: str) -> str:
 
 
 def test_a_shell_has_everything_set_and_its_az_assigns_roles() -> None:
-    plan = f"{sys.executable} -m provisioning plan -g rg-ml -o json"
-    who = f"$({plan} | grep object_id | head -1 | cut -d'\"' -f4)"
-    create = assign_role("PRINCIPAL", "User", "Cognitive Services OpenAI User", ACCOUNT).replace("PRINCIPAL", '"$WHO"')
+    operator = Scenario.load("shell").builder(Clock()).tenant.named("operator").object_id
     output = shell(
-        f"WHO={who}",
-        create,
-        f"az role assignment list --scope {ACCOUNT} | grep -c $WHO",
+        assign_role(operator, "User", "Cognitive Services OpenAI User", ACCOUNT),
         f"{sys.executable} -m provisioning doctor -g rg-ml -o json",
         "az group list || echo refused",
         'test "$WANDB_API_KEY" != "$NEW_WANDB_API_KEY" && echo two keys',

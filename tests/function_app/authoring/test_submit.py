@@ -4,7 +4,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from evidence.processes import Processes
 from function_app.cli.commands import main
 from sandbox.azure.openai.store import Store
 from sandbox.azure.openai.training_files import FileScript, TrainingFile
@@ -60,17 +60,6 @@ def submit(training: Path, *flags: str, env: Mapping[str, str] | None = None) ->
     assert done.exit_code == 0, done.output
     document: dict[str, Any] = json.loads(done.stdout)
     return document
-
-
-def child(bench: Bench, training: Path) -> subprocess.Popen[str]:
-    """The command in a separate process, to be stopped."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "function_app", *arguments(training), "--yes"],
-        env=bench.cloud.environment() | SETTINGS,
-        cwd=ROOT,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
 
 
 def copies(bench: Bench, store: Store, path: Path) -> list[str]:
@@ -172,43 +161,29 @@ def test_repeating_the_command_creates_and_uploads_nothing(bench: Bench, tmp_pat
     assert (other["created"], other["uploaded"], len(made(bench, store))) == (True, [], 2)
 
 
-def test_another_suffix_or_hyperparameter_creates_another_job_on_the_same_file(bench: Bench, tmp_path: Path) -> None:
-    store = open_world(bench)
-    training = a_training_file(tmp_path)
-    files = {
-        submit(training, *flags)["training_file"]
-        for flags in (["--hyperparameters", "n_epochs=1"], ["--hyperparameters", "n_epochs=2"], ["--suffix", "b"])
-    }
-    assert (len(files), len(made(bench, store))) == (1, 3)
-
-
 BROKEN = {"before": "reset", "after": "lost_response"}
-OPERATIONS = ("FineTuning_List", "Files_List", "Files_Upload", "Files_Get", "FineTuning_Create")
 
 
-@pytest.mark.parametrize("operation", OPERATIONS)
+@pytest.mark.parametrize("operation", ["Files_Upload", "Files_Get", "FineTuning_Create"])
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_a_kill_at_any_request_and_a_second_run_leave_one_file_and_one_job(
-    bench: Bench, tmp_path: Path, operation: str, moment: str
+    bench: Bench, processes: Processes, tmp_path: Path, operation: str, moment: str
 ) -> None:
     """The connection breaks at that request, before the service acted or after it did, and the command is killed."""
     store = open_world(
         bench, clock={"rate": 20}, faults=[{"op": operation, "when": {"nth": [1]}, "do": {BROKEN[moment]: True}}]
     )
     training = a_training_file(tmp_path)
-    process = child(bench, training)
-    try:
-        while not bench.cloud.world.faults.met and process.poll() is None:
-            time.sleep(0.005)
-    finally:
-        process.kill()
-        process.communicate()
+    command = ("function_app", *arguments(training), "--yes")
+    process = processes.start(command, bench.cloud.environment() | SETTINGS)
+    process.ends_before(lambda: bool(bench.cloud.world.faults.met))
+    process.kill()
     submit(training)
     assert len(made(bench, store)) == 1
     assert len(copies(bench, store, training)) == 1
 
 
-@pytest.mark.parametrize("failure", [{"lost_response": True}, {"reset": True}, {"status": 503}])
+@pytest.mark.parametrize("failure", [{"lost_response": True}, {"status": 503}])
 def test_a_creation_with_a_lost_answer_is_searched_for_and_never_repeated(
     bench: Bench, tmp_path: Path, failure: dict[str, Any]
 ) -> None:
@@ -227,7 +202,7 @@ def test_a_creation_with_a_lost_answer_is_searched_for_and_never_repeated(
     assert len(made(bench, store)) == 1
 
 
-@pytest.mark.parametrize("failure", [{"lost_response": True}, {"reset": True}, {"status": 503}])
+@pytest.mark.parametrize("failure", [{"lost_response": True}, {"status": 503}])
 def test_an_upload_with_a_lost_answer_is_not_repeated_within_the_command(
     bench: Bench, tmp_path: Path, failure: dict[str, Any]
 ) -> None:
@@ -243,7 +218,9 @@ def test_an_upload_with_a_lost_answer_is_not_repeated_within_the_command(
 def test_ctrl_c_during_file_processing_prints_how_to_continue(bench: Bench, tmp_path: Path) -> None:
     open_world(bench, clock={"rate": 0})
     training = a_training_file(tmp_path)
-    process = child(bench, training)
+    command = [sys.executable, "-m", "function_app", *arguments(training), "--yes"]
+    environment = bench.cloud.environment() | SETTINGS
+    process = subprocess.Popen(command, env=environment, cwd=ROOT, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     line = ""
     while "is pending" not in line:

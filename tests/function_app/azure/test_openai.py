@@ -376,13 +376,6 @@ def test_a_sign_in_that_fails_without_a_word_is_that_accounts_failure(bench: Ben
         azure_account(Endpoint("aoai-ml.openai.azure.com"), ("v1",), Silent(), trust).jobs()
 
 
-def test_a_missing_role_is_distinguished_from_a_bad_token(bench: Bench) -> None:
-    bench.world()
-    with pytest.raises(AccessError) as caught:
-        account(bench, azure_openai_endpoints=(CLOSED_ENDPOINT,)).jobs()
-    assert "Cognitive Services OpenAI User" in caught.value.hint
-
-
 def test_an_interrupted_download_is_a_temporary_error_and_not_a_shorter_file(bench: Bench) -> None:
     bench.world(a_job(), faults=[{"op": "Files_GetContent", "do": {"cut_body": 500}}])
     with pytest.raises(AccountBusyError, match="closed the connection"), account(bench).content(FILE) as chunks:

@@ -1,7 +1,7 @@
 """What leaves under each policy is what docs/data.md says; credentials never leave; names and texts from outside are harmless."""
 
 import json
-import re
+import time
 from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Any
@@ -11,85 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from function_app.data.credentials import REDACTED, has_credentials, line_without_credentials, without_credentials
-from function_app.data.egress import TABLE, permitted, plain_text, sends, table
+from function_app.data.egress import TABLE, plain_text, sends, table
 from function_app.data.fields import has_too_many_values
-from function_app.data.jobs.description import config_of, model_metadata, name_of, notes_of, summary_of, tags_of
-from function_app.data.jobs.job_log import JobLog
 from function_app.data.training.jsonl import read_rows
-from function_app.engine.reporting import FAILED, alert_of
 from function_app.models import Checkpoint, DatasetPolicy, Event, File, Job, JobError, MetricRow, ModelEnds, TableRow
 from function_app.text import lines, one_line, without_mentions
 from tests.conftest import ROOT
 from tests.function_app.conftest import FILE, Bench, a_file
 
-FULL, SAMPLE, REFERENCE, OFF = DatasetPolicy
-GRADER: dict[str, Any] = {
-    "type": "multi",
-    "graders": [
-        {"type": "score_model", "model": "gpt-4o", "input": [{"role": "user", "content": "CANARY-PROMPT words"}]},
-        {"type": "python", "source": "CANARY-SOURCE = 1", "pass_threshold": 0.5},
-        {"type": "endpoint", "headers": {"Authorization": "Bearer CANARY-SECRET-1"}, "api_key": "CANARY-SECRET-2"},
-        {"type": "endpoint", "url": "https://me:CANARY-SECRET-3@grader.example/?sig=CANARY-SECRET-4&a=b"},
-    ],
-}
-OF_A_JOB = Job(
-    "ftjob-1",
-    "aoai-ml",
-    "failed",
-    "gpt-4o-2024-08-06",
-    1_700_000_000,
-    "file-1",
-    method="reinforcement",
-    hyperparameters={
-        "n_epochs": 3,
-        "eval_interval": "auto",
-        "note": "CANARY-HYPER words",
-        "api_key": "CANARY-SECRET-6",
-        "CANARY-HYPER words": 1,
-    },
-    method_options={"grader": GRADER, "response_format": {"enum": ["CANARY-FORMAT"]}},
-    suffix="tickets",
-    error=JobError("invalidPayload", "Line 17: CANARY-ERROR\n<!channel>", "CANARY-PARAM"),
-    integrations=({"type": "other", "x": "CANARY-INTEGRATION"},),
-    metadata={"team": "CANARY-METADATA", "password": "CANARY-SECRET-5"},
-    extras={"whatever": "CANARY-EXTRA"},
-)
 ODD_TYPES: list[Any] = [7, True, [{}], {"a": 1}, []]
-FREE_TEXT = {"CANARY-PROMPT", "CANARY-SOURCE", "CANARY-FORMAT", "CANARY-ERROR", "CANARY-PARAM"}
-
-
-@pytest.mark.parametrize(
-    ("policy", "leaves"),
-    [
-        (FULL, FREE_TEXT | {"CANARY-METADATA"}),
-        (SAMPLE, FREE_TEXT | {"CANARY-METADATA"}),
-        (REFERENCE, {"CANARY-METADATA"}),
-        (OFF, set()),
-    ],
-)
-def test_only_fields_that_the_policy_allows_leave_and_credentials_never_do(
-    policy: DatasetPolicy, leaves: set[str]
-) -> None:
-    job = permitted(OF_A_JOB, policy)
-    sent = json.dumps(
-        [
-            config_of(job),
-            summary_of(job, JobLog(), 0),
-            name_of(job),
-            tags_of(job, "openai"),
-            model_metadata(job, "m", None),
-            notes_of(job),
-            alert_of(job, FAILED, [], 0).text,
-        ]
-    )
-    assert set(re.findall(r"CANARY-[A-Z]+", sent)) == leaves
-    kept = config_of(job)
-    assert (kept["hyperparameters"], kept["error"]["code"]) == (
-        {"n_epochs": 3, "eval_interval": "auto", "api_key": REDACTED},
-        "invalidPayload",
-    )
-    assert kept["method_options"]["grader"]["graders"][0]["model"] == "gpt-4o"
-    assert kept["method_options"]["grader"]["graders"][1]["pass_threshold"] == 0.5
 
 
 def test_every_field_of_the_services_objects_is_in_one_row_of_the_table() -> None:
@@ -277,6 +207,8 @@ def test_text_from_outside_cannot_control_a_terminal_forge_a_line_or_notify_anyb
 
 # --- a word in every field
 
+CREATED = int(time.time()) - 7_200  # a failure of today, so that there is an alert, too
+
 
 class Words:
     """A unique word for each place. `fields` says by which row of the table each may leave; None is never."""
@@ -300,7 +232,11 @@ def graders(word: Words) -> dict[str, Any]:
     text = {name: word(f"grader {name}", options) for name in ("name", "source", "input", "reference", "image_tag")}
     hidden = {"headers": {"x": word("header x", None)}, "authorization": secret}
     hidden |= {"url": f"https://me:{word('password', None)}@host/?sig={word('signature', None)}"}
-    return {"type": "multi", "calculate_output": word("formula", options), "graders": [plain | text | hidden]}
+    return {
+        "type": "multi",
+        "calculate_output": word("formula", options),
+        "graders": [plain | text | hidden | {"pass_threshold": 0.5}],
+    }
 
 
 def job_body(word: Words, number: int, **values: Any) -> dict[str, Any]:
@@ -322,7 +258,7 @@ def job_body(word: Words, number: int, **values: Any) -> dict[str, Any]:
     return {
         "object": "fine_tuning.job",
         "id": f"ftjob-{number:032x}",
-        "created_at": 1_790_988_348,
+        "created_at": CREATED,
         "model": f"gpt-4o-{word('model', 'job.model')}",
         "training_file": FILE,
         "suffix": word("suffix", "job.suffix"),
@@ -357,7 +293,7 @@ def log_of(word: Words) -> list[dict[str, Any]]:
     common = [
         {"object": "fine_tuning.job.event", "id": word("event", None), "extra": word("extra", None)} for _ in found
     ]
-    return [each | common[n] | {"created_at": 1_790_989_763 + n} for n, each in enumerate(found)][::-1]
+    return [each | common[n] | {"created_at": CREATED + 1_415 + n} for n, each in enumerate(found)][::-1]
 
 
 def lines_of(word: Words) -> list[str]:
@@ -394,7 +330,7 @@ def test_of_a_word_in_every_field_those_reach_wandb_that_the_table_promises(
     failed = job_body(word, 2, status="failed", error=error)
     checkpoint = {
         "id": f"ftckpt-{word('checkpoint', 'checkpoint.id')}",
-        "created_at": 1_790_989_999,
+        "created_at": CREATED + 1_651,
         "step_number": 1,
         "fine_tuned_model_checkpoint": f"{tuned}:{word('checkpoint model', 'checkpoint.model')}",
         "metrics": {word("metric", "checkpoint.metrics"): 0.5, word("text metric", None): word("text", None)},
@@ -411,10 +347,15 @@ def test_of_a_word_in_every_field_those_reach_wandb_that_the_table_promises(
         {"id": done["id"], "recorded": {"body": done, "events": log, "results": results, "checkpoints": [checkpoint]}},
         {"id": failed["id"], "recorded": {"body": failed, "events": log}},
     ]
-    created = datetime.fromtimestamp(done["created_at"], UTC)
-    bench.world(*({"model": "m", "training_file": FILE, "created": created, **job} for job in jobs), files=[file])
+    created = datetime.fromtimestamp(CREATED, UTC)
+    jobs = [{"model": "m", "training_file": FILE, "created": created, **job} for job in jobs]
+    bench.world(*jobs, files=[file])
     outcomes = bench.tick(bench.engine(sync_datasets=policy, azure_openai_api_version="v1"))
     assert [outcomes[job["id"]].final for job in jobs] == [True, True]
+    assert len(bench.cloud.world.wandb.store.alerts) == 1
+    kept = bench.run(done["id"]).config
+    assert kept["hyperparameters"].items() >= {"n_epochs": 3, "reasoning_effort": "low"}.items()
+    assert kept["method_options"]["grader"]["graders"][0]["pass_threshold"] == 0.5
     sent = everything_in_wandb(bench)
     found = {word.places[each] for each in word.fields if each in sent}
     assert found == {word.places[each] for each, field in word.fields.items() if field and sends(policy, field)}

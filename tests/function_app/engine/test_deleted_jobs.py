@@ -37,19 +37,6 @@ def state(bench: Bench, entity: str, project: str, job: str) -> str:
     return str(bench.cloud.world.wandb.store.run(entity, project, job).state(bench.cloud.clock.time()))
 
 
-def test_the_run_of_an_accounts_last_job_ends_with_the_job(bench: Bench) -> None:
-    bench.world(a_job(**LIVE), files=[a_file()])
-    working = bench.engine()
-    bench.tick(working)
-    assert bench.state() == "running"
-    deleted(bench, 0, JOB)
-    outcome = bench.tick(working)[JOB]
-    assert (outcome.result, outcome.final) == (Result.SYNCED, True)
-    assert bench.state() == "failed"
-    assert bench.run().config["job_deleted"] is True
-    assert bench.counted(lambda: bench.tick(working)) == ({"FineTuning_List": 1, "Runs": 1}, 0), "it is reported once"
-
-
 def test_the_run_of_a_deleted_job_is_ended_again_if_another_process_reopened_it(bench: Bench) -> None:
     """Two ticks find at the same time that the job is gone. The second one writes after the first has ended the run,
     and cannot open it.

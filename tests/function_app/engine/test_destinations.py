@@ -67,7 +67,10 @@ def places(bench: Bench) -> dict[str, str]:
 def test_each_job_goes_where_its_rule_sends_it_with_the_files_that_the_rule_allows(bench: Bench) -> None:
     two_accounts(bench, a_job(), a_job(id=OTHER_JOB, suffix="scratch-1"), eu=(a_job(id=THIRD_JOB),))
     rules = "account=aoai-eu -> acme-eu/finetune datasets=reference; suffix=scratch* -> off"
-    outcomes = bench.tick(engine(bench, rules))
+    syncing = engine(bench, rules)
+    pending = {outcome.job: outcome.message for outcome in syncing.sync(dry_run=True)}
+    assert pending[THIRD_JOB] == "no run in acme-eu/finetune yet"
+    outcomes = bench.tick(syncing)
     home = f"{ENTITY}/{PROJECT}"
     assert places(bench) == {
         JOB: home,

@@ -1,12 +1,10 @@
 """A job is a pure function of (script, now): everything shown once stays, and phases happen in order."""
 
-import math
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox.azure.openai.course import Action
 from sandbox.azure.openai.jobs import Job
 from sandbox.azure.openai.script import JobScript
 
@@ -79,9 +77,6 @@ def scripts(draw: st.DrawFn) -> JobScript:
 
 
 moments = st.floats(0, 8000, allow_nan=False)
-actions = st.lists(
-    st.builds(Action, moments.map(lambda at: ORIGIN + at), st.sampled_from(["cancel", "pause", "resume"])), max_size=3
-)
 
 
 @given(scripts(), moments, moments)
@@ -94,34 +89,9 @@ def test_everything_that_was_shown_once_is_shown_later_too(script: JobScript, a:
     assert all(event["created_at"] <= earlier for event in seen)
 
 
-@given(scripts(), actions, moments)
-def test_an_action_only_changes_the_future(script: JobScript, actions: list[Action], at: float) -> None:
-    before, after = Job(script, ORIGIN), Job(script, ORIGIN, actions)
-    first = min((action.at for action in actions), default=math.inf)
-    now = math.nextafter(min(ORIGIN + at, first), -math.inf)
-    if now >= ORIGIN:
-        assert after.body(now) == before.body(now)
-        assert events(after, now) == events(before, now)
-
-
-@given(scripts(), actions)
-def test_the_phases_of_a_job_are_in_order(script: JobScript, actions: list[Action]) -> None:
-    job = Job(script, ORIGIN, actions)
-    times = [event["created_at"] for event in events(job, LATE)]
-    assert times == sorted(times)
-    states = [status for _, status in job.course.states]
-    assert states[0] == "pending"
-    assert [at for at, _ in job.course.states] == sorted(at for at, _ in job.course.states)
-    assert not {"succeeded", "failed", "cancelled"} & set(states[:-1])
-    if job.body(LATE)["status"] in ("succeeded", "failed", "cancelled"):
-        assert job.body(LATE)["finished_at"] == int(job.course.states[-1][0])
-    else:
-        assert "finished_at" not in job.body(LATE)
-
-
-@given(scripts(), actions, moments)
-def test_rows_events_and_checkpoints_agree_on_steps(script: JobScript, actions: list[Action], at: float) -> None:
-    job, now = Job(script, ORIGIN, actions), ORIGIN + at
+@given(scripts(), moments)
+def test_rows_events_and_checkpoints_agree_on_steps(script: JobScript, at: float) -> None:
+    job, now = Job(script, ORIGIN), ORIGIN + at
     done = job.course.steps(now)
     content = job.results(now).decode()
     table = [line.split(",") for line in content[: content.rfind("\n")].split("\n")]

@@ -9,8 +9,6 @@ import urllib.request
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from sandbox.azure.rbac import Assignment
 from sandbox.azure.roles import ROLE_IDS
@@ -18,7 +16,6 @@ from sandbox.azure.tenant import Secret, SecretVersion
 from sandbox.cloud import Cloud
 from sandbox.pages import chain, runs
 from sandbox.pages import text as page_text
-from sandbox.pages.charts import Frame, Point, charts, thinned
 from sandbox.pages.site import page, summary
 from sandbox.runtime.http import Call, Caller
 from sandbox.runtime.trace import Exchange, masked_request, masked_response
@@ -32,8 +29,6 @@ RUN = f"/runs/{ENTITY}/{PROJECT}/"
 KEY = "5a4db0c5a4db0c5a4db0c5a4db0c5a4db0c00001"
 DONE, LIVE, BAD, NEW = "ftjob-d0", "ftjob-11", "ftjob-b0", "ftjob-e0"
 PATHS = ["/", RUN + DONE, RUN + LIVE, RUN + BAD]
-FRAME = Frame(360, 150)
-VALUES = st.floats(min_value=-1e9, max_value=1e9, allow_nan=False, allow_subnormal=False)
 
 
 def scenario(**more: Any) -> Scenario:
@@ -81,7 +76,7 @@ def page_world(**more: Any) -> World:
     dataset.used_by.append(run)
     run.logged.append(model)
     made.trace.add(exchange())
-    made.trace.add(exchange(404, operation="Other", write=True))
+    made.trace.add(exchange(404))
     return made
 
 
@@ -101,14 +96,14 @@ def _committed(world: World, name: str, kind: str, files: dict[str, bytes]) -> A
     return artifact
 
 
-def exchange(status: int = 200, *, operation: str = "Get", write: bool = False, signed_in: bool = True) -> Exchange:
-    headers = {"authorization": "Bearer secret-token"} if signed_in else {}
+def exchange(status: int = 200) -> Exchange:
+    headers = {"authorization": "Bearer secret-token"}
     caller = Caller("id", "", "User", "you@contoso.example", "")
     call = Call("GET", "kv-ml.vault.azure.net", "/secrets/x", {}, headers, caller=caller, url="https://kv/secrets/x")
     return Exchange(
         service="keyvault",
-        operation=operation,
-        write=write,
+        operation="Get",
+        write=False,
         caller=caller.name,
         at="2026-03-02T08:00:00+00:00",
         seconds=0.004,
@@ -138,32 +133,6 @@ def get(world: World, path: str, status: int = 200) -> str:
 
 def words_of(world: World, path: str) -> str:
     return html.unescape(re.sub(r"<[^>]+>", "", get(world, path)))
-
-
-# --- charts ---------------------------------------------------------------------------------------------------------
-
-
-@given(st.lists(VALUES, min_size=1, max_size=400), st.integers(1, 20))
-def test_thinning_keeps_the_ends_the_extremes_and_the_order(values: list[float], buckets: int) -> None:
-    points = [(float(step), value) for step, value in enumerate(values)]
-    kept = thinned(points, buckets)
-    assert len(kept) <= 4 * buckets
-    assert (kept[0], kept[-1]) == (points[0], points[-1])
-    assert {min(values), max(values)} <= {y for _, y in kept}
-    assert kept == sorted(set(kept) & set(points))
-
-
-def test_metrics_are_grouped_by_what_they_measure_and_described_in_words() -> None:
-    points: list[Point] = [(1, 3.25), (50, 0.0016478)]
-    names = ["train_mean_token_accuracy", "full_valid_loss", "train_loss", "learning_rate"]
-    loss, accuracy, rate = charts(dict.fromkeys(names, points), FRAME, until=100)
-    assert [chart.family for chart in (loss, accuracy, rate)] == ["loss", "accuracy", "learning_rate"]
-    assert [(line.name, line.style) for line in loss.lines] == [("train_loss", "train"), ("full_valid_loss", "full")]
-    assert loss.description.startswith("Loss by training step. train_loss: 3.25 at step 1, 0.001648 at step 50.")
-    assert loss.x_ticks[-1].label == "100"  # the axis reaches the job's end while it trains
-
-
-# --- what is shown --------------------------------------------------------------------------------------------------
 
 
 def links(world: World) -> dict[str, chain.Link]:
@@ -198,14 +167,12 @@ def test_an_unusable_key_is_not_shown_as_fine(world: World, change: dict[str, An
     [
         ("running", 50, "running", 50, "ok"),
         ("running", 50, "running", 40, "waiting"),
-        ("running", 50, "crashed", 50, "waiting"),
         ("running", 50, "finished", 50, "bad"),
         ("running", 50, "running", 60, "bad"),
         ("succeeded", 100, "finished", 100, "ok"),
         ("succeeded", 100, "finished", 99, "waiting"),
         ("succeeded", 100, "failed", 100, "bad"),
         ("cancelled", 10, "failed", 10, "ok"),
-        ("cancelled", 10, "finished", 10, "bad"),
         ("pending", 0, "", 0, "waiting"),
     ],
 )
@@ -215,23 +182,12 @@ def test_job_and_run_match_only_when_state_and_step_do(
     assert runs.agreement(status, step, state, have).mark == mark
 
 
-def test_jobs_are_listed_with_their_runs_newest_first(world: World) -> None:
-    store = world.wandb.store
-    store.delete_run(store.run(ENTITY, PROJECT, BAD))
-    found = runs.jobs(world, runs.runs(world))
-    assert [job.id for job in found[:2]] == [LIVE, NEW]
-    assert {job.id: job.agreement.words for job in found} == {
-        LIVE: f"W&B is {found[0].step - 5} steps behind",
-        NEW: "not in W&B yet",
-        DONE: "match",
-        BAD: "deleted in W&B",
-    }
-
-
 def test_the_overview_shows_the_chain_and_every_job_and_a_runs_page_its_artifacts(world: World) -> None:
     home = words_of(world, "/")
     for words in ("Account identity", "access policies", DONE, LIVE, BAD, NEW, "Line 17 has no assistant message."):
         assert words in home
+    assert home.index(LIVE) < home.index(DONE)
+    assert "not in W&B yet" in home
     run = words_of(world, RUN + DONE)
     for words in ("train.jsonl", "gpt-4.1-mini:v0", "question 1", "the first 3 of 7 rows", "hyperparameters.n_epochs"):
         assert words in run

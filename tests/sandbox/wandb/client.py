@@ -13,7 +13,7 @@ from sandbox.wandb.runs import Run
 from sandbox.wandb.service import Wandb
 from sandbox.wandb.store import Store
 
-KEY, VIEWER = "k" * 40, "v" * 40
+KEY = "k" * 40
 OLD = {
     "entity": "acme",
     "project": "p",
@@ -24,8 +24,8 @@ OLD = {
     "age": 3600,
 }
 WORLD: dict[str, Any] = {
-    "users": [{"username": "ann", "default_entity": "acme", "keys": [KEY]}, {"username": "vera", "keys": [VIEWER]}],
-    "teams": [{"name": "acme", "members": {"ann": "member", "vera": "view-only"}}],
+    "users": [{"username": "ann", "default_entity": "acme", "keys": [KEY]}],
+    "teams": [{"name": "acme", "members": {"ann": "member"}}],
     "runs": [OLD],
 }
 
@@ -45,11 +45,10 @@ RUNS = """query Runs($after: String, $first: Int, $order: String = "+created_at"
 class Client:
     """Calls the service's handlers as the server does."""
 
-    def __init__(self, host: str = "api.wandb.ai", key: str = KEY, **script: Any) -> None:
+    def __init__(self, **script: Any) -> None:
         self.clock = Clock()
         self.service = Wandb(WandbScript.model_validate({**WORLD, **script}).build(self.clock))
-        self.host = host
-        self.authorization = "Basic " + base64.b64encode(f"api:{key}".encode()).decode()
+        self.authorization = "Basic " + base64.b64encode(f"api:{KEY}".encode()).decode()
 
     @property
     def store(self) -> Store:
@@ -62,7 +61,7 @@ class Client:
         parts = urlsplit(url)
         headers = {"authorization": authorization} if authorization else {}
         query = {key.lower(): value for key, value in parse_qsl(parts.query)}
-        call = Call(method, parts.netloc or self.host, parts.path, query, headers, body)
+        call = Call(method, parts.netloc or "api.wandb.ai", parts.path, query, headers, body)
         operation, params = self._find(call)
         if operation is None:
             return self.service.unknown(call)

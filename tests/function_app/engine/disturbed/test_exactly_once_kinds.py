@@ -43,7 +43,6 @@ def test_after_an_outage_during_a_run_the_next_tick_continues_with_the_same_step
     [
         ("FineTuning_GetCheckpoints", {}, "finished"),
         ("CommitArtifact", {}, "finished"),
-        ("UseArtifact", {}, "finished"),
         ("UseArtifact", {"status": "failed", "during": "training", "at_step": 5}, "failed"),
     ],
 )

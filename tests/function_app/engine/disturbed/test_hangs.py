@@ -25,18 +25,7 @@ SHORT = Limits(connect=1.0, read=0.5, give_up=1.0, opening=4.0, closing=4.0, upl
 
 @pytest.mark.parametrize(
     "operation",
-    [
-        "Runs",
-        "Run",
-        "RunResumeStatus",
-        "UpsertBucket",
-        "FileStream",
-        "CreateArtifact",
-        "CreateArtifactFiles",
-        "UploadFile",
-        "CommitArtifact",
-        "UseArtifact",
-    ],
+    ["Run", "RunResumeStatus", "UpsertBucket", "FileStream", "CreateArtifact", "UploadFile", "UseArtifact"],
 )
 def test_an_unanswered_request_to_wandb_is_a_temporary_failure(bench: Bench, run: Run, operation: str) -> None:
     bench.world(a_job(), faults=[{"op": operation, "do": {"delay": 86_400.0}}])

@@ -13,11 +13,8 @@ from tests.function_app.conftest import JOB, LIVE, OTHER_JOB, SETTLED, Bench, a_
 
 UNREADABLE = {"status": 404, "body": {"error": {"code": "notFound", "message": "no such file"}}}
 FAILING = {"status": "failed", "during": "training", "at_step": 40, "error": {"code": "oom", "message": "too big"}}
-LATE = [
-    pytest.param({"summary": 10.0, "tail": 10.0}, id="summary and tail"),
-    pytest.param({"summary": 600.0, "tail": 600.0, "line_count": 10.0, "listing": 30.0}, id="all"),
-    pytest.param({"line_count": 130.0, "listing": 600.0}, id="count and listing by minutes"),
-]
+LATE = {"summary": 600.0, "tail": 600.0, "line_count": 10.0, "listing": 30.0}
+COUNT_LATER = {"line_count": 130.0, "listing": 600.0}
 
 
 def late(bench: Bench, delays: dict[str, float], *, merge: bool = False) -> None:
@@ -28,9 +25,11 @@ def late(bench: Bench, delays: dict[str, float], *, merge: bool = False) -> None
     options.config = "merge" if merge else "replace"
 
 
-@pytest.mark.parametrize("delays", LATE)
-@pytest.mark.parametrize("source", ["file", "events", "events, then file"])
-def test_every_row_is_stored_once_with_any_late_reads(bench: Bench, delays: dict[str, float], source: str) -> None:
+@pytest.mark.parametrize(
+    ("source", "delays"),
+    [("file", LATE), ("file", COUNT_LATER), ("events", COUNT_LATER), ("events, then file", LATE)],
+)
+def test_every_row_is_stored_once_with_any_late_reads(bench: Bench, source: str, delays: dict[str, float]) -> None:
     """Ticks follow one another immediately or after minutes. In between, one post is refused, and the answer to another
     is lost.
     """
@@ -178,7 +177,7 @@ def test_a_run_whose_rows_were_lost_is_replaced_once(bench: Bench) -> None:
     assert bench.tick(after=SETTLED)[JOB].result is Result.CURRENT
 
 
-@pytest.mark.parametrize("value", ["{", None, 7, '{"position": {"end": -5}}'])
+@pytest.mark.parametrize("value", ["{", '{"position": {"end": -5}}'])
 def test_marks_that_people_edited_are_repaired(bench: Bench, value: object) -> None:
     bench.world(a_job(**LIVE))
     bench.tick()
@@ -201,7 +200,7 @@ def test_a_run_of_version_0_1_continues_after_its_last_step(bench: Bench) -> Non
     assert bench.steps() == list(range(1, 61))
 
 
-@pytest.mark.parametrize("field", ["summaryMetrics", "historyTail", "logLineCount"])
+@pytest.mark.parametrize("field", ["summaryMetrics", "logLineCount"])
 def test_a_run_that_the_sdk_cannot_open_is_replaced_when_files_have_to_be_attached(
     bench: Bench, field: Nullable
 ) -> None:

@@ -81,13 +81,16 @@ def test_a_cancelled_job_is_a_failed_run_with_the_steps_it_made(bench: Bench) ->
     assert bench.steps() == list(range(1, 26))
 
 
-@pytest.mark.parametrize("status", ["pending", "paused", "dreaming"])
-def test_a_state_that_is_not_terminal_is_shown_and_not_waited_for(bench: Bench, status: str) -> None:
-    bench.world(a_job(outcome={"status": status, "during": "queue"}), a_job(id=OTHER_JOB))
+def test_a_state_that_is_not_terminal_is_shown_and_not_waited_for(bench: Bench) -> None:
+    states = {f"ftjob-{state}": state for state in ("pending", "paused", "dreaming")}
+    bench.world(
+        *(a_job(id=job, outcome={"status": state, "during": "queue"}) for job, state in states.items()), a_job()
+    )
     outcomes = bench.tick()
-    assert outcomes[JOB].status == bench.run().config["status"] == status
-    assert bench.state() == "running"
-    assert outcomes[OTHER_JOB].final
+    for job, state in states.items():
+        assert outcomes[job].status == bench.run(job).config["status"] == state
+        assert bench.state(job) == "running"
+    assert outcomes[JOB].final
 
 
 def test_a_tick_leaves_no_file_behind(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

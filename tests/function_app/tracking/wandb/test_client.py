@@ -85,11 +85,6 @@ def test_a_busy_server_is_retried_a_few_times_and_then_left_to_the_next_tick() -
     assert clock.now < LIMITS.give_up
 
 
-def test_an_answer_after_a_failed_attempt_is_used() -> None:
-    answers: Iterator[int] = iter((503, 429, 200))
-    assert ask(lambda _: httpx2.Response(next(answers), json={"data": {"ok": True}})) == {"ok": True}
-
-
 def test_a_sync_by_hand_waits_until_a_window_of_rate_limits_is_over() -> None:
     clock = Clock()
     answers: Iterator[int] = iter((429, 429, 200))

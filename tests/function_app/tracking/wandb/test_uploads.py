@@ -8,15 +8,14 @@ import pytest
 from function_app.azure.leases import NO_LEASE
 from function_app.errors import WandbError
 from function_app.tracking import Identity, Intent
-from function_app.tracking.wandb.changes import write
 from function_app.tracking.wandb.core.internals import add_local_file
 from function_app.tracking.wandb.runs import new_artifact
 from function_app.tracking.wandb.tracker import WandbTracker
 from function_app.tracking.wandb.versioned.attachments import WandbSession
 from function_app.tracking.wandb.versioned.uploads import Uploads
-from function_app.tracking.wandb.versioned.versions import LATEST, move_alias, use
+from function_app.tracking.wandb.versioned.versions import LATEST
 from sandbox.runtime.faults import Fault
-from tests.function_app.conftest import ENTITY, JOB, PROJECT, Bench, a_job
+from tests.function_app.conftest import JOB, Bench, a_job
 
 NAMES = ("first", "second")
 
@@ -96,20 +95,6 @@ def test_after_an_error_in_the_block_uploads_finish_and_their_errors_are_dropped
         uploads.__exit__(KeyError, KeyError("mine"), None)
         assert (name in there(bench)) is not refused
         assert not directory.exists()
-
-
-def test_inputs_and_aliases_are_written_in_one_request(bench: Bench, run: WandbSession) -> None:
-    api = bench.api()
-    with Uploads(api, run) as uploads:
-        for name in NAMES:
-            send(uploads, name, used=True)
-    inputs = [use(api, run.id, version) for version in uploads.inputs]
-    asked, writes = bench.counted(lambda: write(api, [*inputs, move_alias(api, "first", "best", uploads.inputs[0])]))
-    assert (asked, writes) == ({"UseArtifact": 1}, 1)
-    assert sorted(each.sequence.name for each in bench.run().used) == sorted(NAMES)
-    found = bench.cloud.world.wandb.store.collection(ENTITY, PROJECT, "first")
-    assert "best" in found.aliases_of(found.versions[0])
-    assert bench.counted(lambda: write(api, [])) == ({}, 0)
 
 
 def test_concurrent_jobs_upload_a_shared_file_once(bench: Bench) -> None:
