@@ -8,12 +8,15 @@ import re
 import time
 import uuid
 from collections.abc import Callable, Collection, Mapping
-from datetime import timedelta
+from contextlib import suppress
+from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from azure.core.credentials import TokenCredential
 from azure.core.exceptions import AzureError
+from azure.core.pipeline import PipelineResponse
 from azure.mgmt.cognitiveservices import CognitiveServicesManagementClient
 from azure.mgmt.cognitiveservices.models import Account as SdkAccount
 from azure.mgmt.cognitiveservices.models import AccountModel, AccountProperties, Identity, UserAssignedIdentity
@@ -30,7 +33,7 @@ from provisioning.azure.roles import Roles
 from provisioning.azure.secrets import VaultSecrets
 from provisioning.azure.transport.errors import translated
 from provisioning.azure.transport.not_found import named
-from provisioning.azure.transport.pipeline import TIMEOUTS, Waiting, policies, result, silent
+from provisioning.azure.transport.pipeline import TIMEOUTS, Waiting, log_response, policies, result, silent
 from provisioning.azure.transport.rest import Rest
 from provisioning.azure.vaults import Vaults, network_rules
 from provisioning.errors import MissingRightsError, NotFoundError
@@ -83,6 +86,7 @@ class Azure:
         self._sign_in = CachedCredential(credential, now)
         credential = self._sign_in
         self._waiting = waiting
+        self._date = ""
         self._secrets: dict[str, VaultSecrets] = {}
         with translated("Signing in"):
             self.caller = identify(credential, cloud.scope)
@@ -97,7 +101,7 @@ class Azure:
         }
 
         def client_options() -> dict[str, Any]:
-            return shared | {"policies": policies(credential, cloud.scope, waiting)}
+            return shared | {"policies": policies(credential, cloud.scope, waiting, self._answered)}
 
         self._accounts = CognitiveServicesManagementClient(
             credential, self.subscription.id, **client_options()
@@ -116,6 +120,18 @@ class Azure:
         logs = Rest(cloud.logs, credential, f"{cloud.logs}/.default", waiting)
         self.monitoring = Monitoring(arm, logs, self.subscription.id)
         self._cloud = cloud
+
+    def _answered(self, response: PipelineResponse[Any, Any]) -> None:
+        """Log an answer, and remember its time."""
+        log_response(response)
+        self._date = response.http_response.headers.get("Date") or ""
+
+    @property
+    def answered_at(self) -> datetime | None:
+        """Azure's time of the latest answer about a resource; None if it did not say."""
+        with suppress(ValueError):
+            return parsedate_to_datetime(self._date)
+        return None
 
     # --- the sign-in -------------------------------------------------------------------------------------------
 

@@ -1,7 +1,8 @@
 """Reads account, vault, secret, roles and principals: no more than the plan needs, so that an idle run stays cheap."""
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from provisioning import shell
@@ -64,8 +65,9 @@ def observe(azure: Azure, target: Target, clock: Clock) -> Observed:
     account = azure.account(target.resource_group, target.account)
     require_usable(account)
     vault = find_vault(azure, target, account)
+    ahead = _ahead(azure, clock)
     there = vault.state in (VaultState.READY, VaultState.REGISTERING)
-    assignments = () if target.by_access_policy or not there else _assignments(azure, target, vault)
+    assignments = () if target.by_access_policy or not there else _assignments(azure, target, vault, ahead)
     switching = there and not vault.rbac and not target.by_access_policy
     others = {r.lower() for r in (*target.readers, *target.contributors)} | {
         p.object_id for p in vault.policies if switching
@@ -179,10 +181,22 @@ def _secret(azure: Azure, target: Target, vault: Vault) -> Secret:
             return Secret(SecretState.UNKNOWN)
 
 
-def _assignments(azure: Azure, target: Target, vault: Vault) -> tuple[Assignment, ...]:
-    """Read all assignments at or above the vault, or at or above the secret if a role there was requested."""
+def _ahead(azure: Azure, clock: Clock) -> timedelta:
+    """How much the local clock is ahead of Azure's, by the answer that has just come. Few seconds may be its way here."""
+    now = clock.now()
+    ahead = now - (azure.answered_at or now)
+    return ahead if ahead > timedelta(seconds=5) else timedelta(0)
+
+
+def _assignments(azure: Azure, target: Target, vault: Vault, ahead: timedelta) -> tuple[Assignment, ...]:
+    """Read all assignments at or above the vault, or at or above the secret if a role there was requested.
+
+    A local clock that is `ahead` would show young roles as old, so that nobody waited for them. Their times are moved to it. One
+    that is behind only makes the wait longer.
+    """
     on_secret = target.readers or target.identity_scope is Scope.SECRET
-    return azure.roles.at(vault.scope(target.secret if on_secret else ""))
+    listed = azure.roles.at(vault.scope(target.secret if on_secret else ""))
+    return tuple(replace(each, created=each.created + ahead) if each.created else each for each in listed)
 
 
 def require_usable(account: Account) -> None:

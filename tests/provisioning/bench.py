@@ -31,7 +31,7 @@ OPERATOR_ENV = {"AZURE_RESOURCE_GROUP": "rg-ml", "AZURE_OPENAI_ACCOUNT": "aoai-m
 
 @dataclass
 class VirtualClock:
-    """The sandbox's clock, or one that is `behind` it. Sleeping moves it, and `before` each nap something may happen."""
+    """The sandbox's clock, or one that is `behind` it or ahead. Sleeping moves it; `before` each nap something may happen."""
 
     cloud: Cloud
     slept: float = 0.0

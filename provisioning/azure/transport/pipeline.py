@@ -86,7 +86,12 @@ class BoundedRetryPolicy(RetryPolicy[Any, Any]):
             left -= nap
 
 
-def policies(credential: TokenCredential, scope: str, waiting: Waiting) -> list[Any]:
+def policies(
+    credential: TokenCredential,
+    scope: str,
+    waiting: Waiting,
+    hook: Callable[[PipelineResponse[Any, Any]], None] = log_response,
+) -> list[Any]:
     """The pipeline policies of a client for Azure Resource Manager or another service with Entra tokens.
 
     The generated clients would add ARMAutoResourceProviderRegistrationPolicy, which changes the subscription
@@ -98,7 +103,7 @@ def policies(credential: TokenCredential, scope: str, waiting: Waiting) -> list[
         ContentDecodePolicy(),
         BoundedRetryPolicy(waiting),
         ARMChallengeAuthenticationPolicy(credential, scope, enable_cae=True),
-        CustomHookPolicy(raw_response_hook=log_response),
+        CustomHookPolicy(raw_response_hook=hook),
     ]
 
 

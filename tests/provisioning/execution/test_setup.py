@@ -73,6 +73,19 @@ def test_a_local_clock_that_is_slow_does_not_double_the_wait(bench: Bench) -> No
     assert 600 <= bench.clock.slept < 700
 
 
+def test_a_local_clock_that_is_fast_does_not_shorten_the_wait_for_the_roles_of_an_interrupted_run(bench: Bench) -> None:
+    def stop() -> None:
+        bench.clock.before = lambda: None
+        raise KeyboardInterrupt
+
+    bench.clock.before = stop
+    with pytest.raises(errors.InterruptedByUserError, match="waiting for: roles take effect"):
+        bench.setup()
+    bench.clock.behind = -timedelta(minutes=11)
+    bench.setup()
+    assert 590 <= bench.clock.slept < 700
+
+
 def test_after_the_switch_setup_waits_until_the_operator_has_access(load: Load, bench: Bench) -> None:
     load(vault(policies=[]) | {"transitions": {"rbac_propagation": 300}})
     bench.setup()
