@@ -33,7 +33,7 @@ from provisioning.azure.roles import Roles
 from provisioning.azure.secrets import VaultSecrets
 from provisioning.azure.transport.errors import translated
 from provisioning.azure.transport.not_found import named
-from provisioning.azure.transport.pipeline import TIMEOUTS, Waiting, log_response, policies, result, silent
+from provisioning.azure.transport.pipeline import TIMEOUTS, Waiting, items, log_response, policies, result, silent
 from provisioning.azure.transport.rest import Rest
 from provisioning.azure.vaults import Vaults, network_rules
 from provisioning.errors import MissingRightsError, NotFoundError
@@ -199,7 +199,7 @@ class Azure:
         Open-weight models have none, so an empty list does not mean that the region has no fine-tuning.
         """
         with translated(f"Listing the models of {account.name}"):
-            shown = [*self._accounts.list_models(account.group, account.name)]
+            shown = [*items(self._accounts.list_models(account.group, account.name))]
         return sorted({f"{each.name} {each.version}" for each in shown if _trains(each)})
 
     def openai_accounts(self, subscription: str) -> tuple[AccountIdentities, ...]:

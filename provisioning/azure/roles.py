@@ -11,6 +11,7 @@ from azure.mgmt.authorization.v2022_04_01.models import RoleAssignmentCreatePara
 
 from provisioning import shell
 from provisioning.azure.transport.errors import code, text, translated
+from provisioning.azure.transport.pipeline import items
 from provisioning.azure.transport.rest import Rest
 from provisioning.errors import ConditionalRoleError, ConflictError, PrincipalMissingError, PrincipalUnsupportedError
 from provisioning.models import Assignment, Permissions, Principal, RoleDefinition
@@ -37,7 +38,7 @@ class Roles:
         """The assignments of all principals at the scope and above it."""
         with translated("Listing role assignments"):
             listed = self._client.role_assignments.list_for_scope(scope, filter="atScope()")
-            return tuple(_assignment(each, scope) for each in listed)
+            return tuple(_assignment(each, scope) for each in items(listed))
 
     def at_and_below(self, scope: str) -> tuple[Assignment, ...]:
         """The assignments of all principals at the scope, above it and below it.
@@ -45,7 +46,8 @@ class Roles:
         The filter `atScope()` omits those below (Microsoft, "List Azure role assignments using the REST API").
         """
         with translated("Listing role assignments"):
-            return tuple(_assignment(each, scope) for each in self._client.role_assignments.list_for_scope(scope))
+            listed = self._client.role_assignments.list_for_scope(scope)
+            return tuple(_assignment(each, scope) for each in items(listed))
 
     def of(self, scope: str, principal_id: str) -> tuple[Assignment, ...]:
         """The assignments of one principal and of its groups, at the scope or above it."""
@@ -53,7 +55,7 @@ class Roles:
         # subscription, a management group, or the root.
         with translated("Listing role assignments"):
             listed = self._client.role_assignments.list_for_scope(scope, filter=f"assignedTo('{principal_id}')")
-            return tuple(a for a in map(_assignment, listed) if not below(a.scope, scope))
+            return tuple(a for a in map(_assignment, items(listed)) if not below(a.scope, scope))
 
     def definition(self, scope: str, role_id: str) -> RoleDefinition | None:
         """The role with this GUID; None if this cloud does not have it."""
@@ -184,7 +186,7 @@ class Roles:
     def _existing(self, scope: str, principal: Principal, role_id: str, error: HttpResponseError) -> Assignment:
         """The same assignment under another name. The error message does not always contain its id."""
         listed = self._client.role_assignments.list_for_scope(scope, filter=f"principalId eq '{principal.object_id}'")
-        for found in map(_assignment, listed):
+        for found in map(_assignment, items(listed)):
             if found.role_id == role_id and same(found.scope, scope):
                 return _unconditional(principal, found)
         raise error

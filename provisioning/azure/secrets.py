@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from provisioning import shell
 from provisioning.azure.transport.errors import code, inner_code, is_lost, text, translated
-from provisioning.azure.transport.pipeline import TIMEOUTS, BoundedRetryPolicy, Waiting, log_response, silent
+from provisioning.azure.transport.pipeline import TIMEOUTS, BoundedRetryPolicy, Waiting, items, log_response, silent
 from provisioning.errors import (
     AccessNotEffectiveError,
     ConflictError,
@@ -134,7 +134,7 @@ class VaultSecrets:
                     p.content_type or "",
                     "recoverable" in (p.recovery_level or "").lower(),
                 )
-                for p in self._client.list_properties_of_secret_versions(name)
+                for p in items(self._client.list_properties_of_secret_versions(name))
             ]
         return tuple(sorted(found, key=lambda v: v.created.timestamp() if v.created else 0.0, reverse=True))
 
@@ -146,7 +146,7 @@ class VaultSecrets:
             ProvisioningError: from Azure.
         """
         with self._translated("Listing secrets"):
-            return {str(p.name): dict(p.tags or {}) for p in self._client.list_properties_of_secrets()}
+            return {str(p.name): dict(p.tags or {}) for p in items(self._client.list_properties_of_secrets())}
 
     def has_others(self, name: str) -> bool:
         """Whether the vault holds a secret with another name. Deleted secrets do not count.
@@ -156,7 +156,7 @@ class VaultSecrets:
             ProvisioningError: from Azure.
         """
         with self._translated("Listing secrets"):
-            return any(str(p.name).lower() != name.lower() for p in self._client.list_properties_of_secrets())
+            return any(str(p.name).lower() != name.lower() for p in items(self._client.list_properties_of_secrets()))
 
     def write(
         self, name: str, value: SecretStr, expires: datetime | None, tags: Mapping[str, str], content_type: str

@@ -18,7 +18,7 @@ from azure.mgmt.keyvault.models import VaultProperties as SdkProperties
 
 from provisioning.azure.transport.errors import code, text, translated
 from provisioning.azure.transport.not_found import group_of, missing, named
-from provisioning.azure.transport.pipeline import Waiting, result
+from provisioning.azure.transport.pipeline import Waiting, items, result
 from provisioning.errors import NotFoundError, VaultDeletedError, VaultNameTakenError
 from provisioning.models import AccessPolicy, DeletedVault, Network, Vault, VaultState
 
@@ -79,7 +79,7 @@ class Vaults:
             MissingRightsError: listing deleted vaults needs a right on the subscription.
         """
         with translated("Listing deleted vaults"):
-            for found in self._client.list_deleted():
+            for found in items(self._client.list_deleted()):
                 if str(found.name).lower() == name.lower() and found.properties:
                     known = found.properties
                     return DeletedVault(

@@ -9,7 +9,8 @@ from typing import Any
 from azure.core.exceptions import AzureError, HttpResponseError
 
 from provisioning.azure.transport.errors import code, text
-from provisioning.errors import NotFoundError
+from provisioning.azure.transport.pipeline import items
+from provisioning.errors import NotFoundError, ServiceError
 from provisioning.resource_ids import resource_group_of
 
 
@@ -65,16 +66,16 @@ def named(
 def group_of(name: str, everything: Callable[[], Any]) -> str:
     """The resource group of the resource with this name among those of the subscription that are visible; empty without."""
     try:
-        ids = [str(each.id) for each in everything() if str(each.name).lower() == name.lower()]
-    except AzureError:  # its actual place is optional
+        ids = [str(each.id) for each in items(everything()) if str(each.name).lower() == name.lower()]
+    except (AzureError, ServiceError):  # its actual place is optional
         return ""
     return resource_group_of(ids[0]) if ids else ""
 
 
 def _near(name: str, group: str, everything: Callable[[str], Any]) -> str:
     try:
-        names = [str(resource.name) for resource in everything(group)]
-    except AzureError:  # similar names are optional
+        names = [str(resource.name) for resource in items(everything(group))]
+    except (AzureError, ServiceError):  # similar names are optional
         return ""
     close = difflib.get_close_matches(name, names, n=3, cutoff=0.5) or names[:5]
     return f" The group has: {', '.join(close)}." if close else " The group has none."

@@ -2,12 +2,13 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from azure.core.credentials import TokenCredential
+from azure.core.paging import ItemPaged
 from azure.core.pipeline import PipelineResponse
 from azure.core.pipeline.policies import (
     ContentDecodePolicy,
@@ -21,7 +22,7 @@ from azure.mgmt.core.policies import ARMChallengeAuthenticationPolicy
 
 from function_app.shared_rules import untrusted
 from provisioning.durations import spell
-from provisioning.errors import ThrottledError, TimedOutError
+from provisioning.errors import ServiceError, ThrottledError, TimedOutError
 
 Waiting = Callable[[str, timedelta, timedelta], None]
 """Called during a wait with the subject of the wait, the elapsed time and the limit."""
@@ -33,6 +34,7 @@ OPERATION_LIMIT = timedelta(minutes=10)
 PAUSE_LIMIT = timedelta(minutes=2)
 """The longest Retry-After that is respected within one command."""
 _REPORT_AFTER = timedelta(seconds=3)
+ENDLESS = "A listing from Azure does not end: a page repeats."
 _Result = TypeVar("_Result")
 
 _http_log = logging.getLogger("provisioning.http")
@@ -126,6 +128,22 @@ def result(poller: LROPoller[_Result], doing: str, waiting: Waiting, limit: time
         if elapsed >= _REPORT_AFTER:
             waiting(f"Azure: {doing[0].lower()}{doing[1:]}", elapsed, limit)
     return poller.result()
+
+
+def items(listed: Iterable[_Result]) -> Iterator[_Result]:
+    """The items of an SDK's listing, which by itself follows the same link without end.
+
+    Raises:
+        ServiceError: a page links to one that was already read.
+    """
+    pages: Any = listed.by_page() if isinstance(listed, ItemPaged) else iter([listed])
+    seen: set[str] = set()
+    for page in pages:
+        yield from page
+        if link := getattr(pages, "continuation_token", None):
+            if link in seen:
+                raise ServiceError(ENDLESS, hint="Run the same command again.")
+            seen.add(link)
 
 
 def silent(what: str, elapsed: timedelta, limit: timedelta) -> None:

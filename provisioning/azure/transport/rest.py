@@ -10,7 +10,7 @@ from azure.core.exceptions import DecodeError, HttpResponseError
 from azure.core.rest import HttpRequest, HttpResponse
 from azure.mgmt.core.exceptions import ARMErrorFormat
 
-from provisioning.azure.transport.pipeline import TIMEOUTS, Waiting, policies, silent
+from provisioning.azure.transport.pipeline import ENDLESS, TIMEOUTS, Waiting, policies, silent
 from provisioning.errors import ServiceError
 
 
@@ -36,9 +36,7 @@ class Rest:
         following: str | None = path
         while following:
             if following in seen:
-                raise ServiceError(
-                    "A listing from Azure does not end: a page repeats.", hint="Run the same command again."
-                )
+                raise ServiceError(ENDLESS, hint="Run the same command again.")
             seen.add(following)
             page = self.get(following)
             items = page.get("value") if isinstance(page, Mapping) else None

@@ -9,6 +9,7 @@ from provisioning import errors
 from provisioning.azure.transport.errors import is_lost
 from provisioning.azure.transport.pipeline import BoundedRetryPolicy
 from sandbox.azure.tenant import Secret, SecretVersion
+from sandbox.runtime.faults import Fault
 from tests.conftest import Load
 from tests.provisioning.bench import GOOD_KEY, Bench
 from tests.provisioning.execution.vault_in_use import OWNER
@@ -52,6 +53,19 @@ def test_a_listing_without_items_is_not_an_empty_one(load: Load, bench: Bench, o
     with pytest.raises(errors.ServiceError, match=says):
         bench.setup()
     assert bench.stored == []
+
+
+@pytest.mark.parametrize("op", ["RoleAssignments_ListForScope", "GetSecrets"])
+def test_a_listing_that_repeats_a_page_ends_with_an_error(load: Load, bench: Bench, op: str) -> None:
+    """The SDKs follow the same link again and again."""
+    load(world("Vaults_Get", {}) | {"transitions": {"rbac_propagation": 0}, "faults": []})
+    roles = f"management.azure.com{bench.vault.id}/providers/Microsoft.Authorization/roleAssignments?api-version=2022-04-01"
+    link = "kv-ml.vault.azure.net/secrets?api-version=7.6" if op == "GetSecrets" else roles
+    page = {"value": [], "nextLink": f"https://{link}&%24skiptoken=1"}
+    bench.setup()
+    bench.cloud.world.faults.faults.append(Fault.model_validate({"op": op, "do": {"status": 200, "body": page}}))
+    with pytest.raises(errors.ServiceError, match="a page repeats"):
+        bench.teardown()
 
 
 def test_an_account_without_an_id_is_named_by_teardown(load: Load, bench: Bench) -> None:
