@@ -4,6 +4,7 @@ import re
 from datetime import timedelta
 
 _SECONDS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
+_MOST = 36500 * 86400  # no date that far ahead is out of range
 _PART = r"(\d+(?:\.\d+)?)\s*(s|min|m|h|d)\s*"
 
 
@@ -11,13 +12,16 @@ def parse(text: str) -> timedelta:
     """Parse a time span such as "90s", "10m", "1h", "180d" or "1m30s", or as `spell` writes it. Only "0" needs no unit.
 
     Raises:
-        ValueError: the text is not a time span.
+        ValueError: the text is not a time span, or too long.
     """
     if text.strip() == "0":
         return timedelta(0)
     if not re.fullmatch(f"(?:{_PART})+", text.lower()):
         raise ValueError(f"{text!r} is not a time span such as 90s, 10m, 1h or 180d")
-    return timedelta(seconds=sum(float(n) * _SECONDS[unit] for n, unit in re.findall(_PART, text.lower())))
+    seconds = sum(float(n) * _SECONDS[unit] for n, unit in re.findall(_PART, text.lower()))
+    if seconds > _MOST:
+        raise ValueError(f"{text!r} is longer than a hundred years")
+    return timedelta(seconds=seconds)
 
 
 def spell(span: timedelta) -> str:

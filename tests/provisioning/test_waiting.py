@@ -51,6 +51,12 @@ def test_other_text_is_refused(text: str) -> None:
         durations.parse(text)
 
 
+@pytest.mark.parametrize("text", ["36501d", "99999999999d", "9" * 400 + "s"])
+def test_a_span_that_leads_out_of_the_calendar_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="hundred years"):
+        durations.parse(text)
+
+
 @pytest.mark.parametrize(
     ("seconds", "words"),
     [(0, "0 s"), (0.42, "0.4 s"), (4, "4 s"), (59.7, "1 min"), (100, "1 min 40 s"), (3600, "1 h"), (90000, "1 d 1 h")],
