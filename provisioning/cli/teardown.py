@@ -13,10 +13,11 @@ from provisioning.execution.access import wait_for_access
 from provisioning.execution.services import SETTLING
 from provisioning.models import Observed, SecretState
 from provisioning.observation.removal import observe_for_removal
-from provisioning.planning.actions import RemoveSecret
+from provisioning.planning.actions import RemoveEntries, RemoveRole, RemoveSecret
 from provisioning.planning.owned import proves_switch
 from provisioning.planning.steps import Plan, Verb
 from provisioning.planning.teardown import hidden, plan_teardown
+from provisioning.resource_ids import same
 
 
 def teardown(session: Session, *, restore: bool, yes: bool, interactive: bool, dry_run: bool = False) -> None:
@@ -45,6 +46,7 @@ def teardown(session: Session, *, restore: bool, yes: bool, interactive: bool, d
         session.ui.plan(made)
         session.ui.answer({"ok": True, **session.facts}, ())
         return
+    _require_listed(observed, made)
     session.preflight(azure, made, "Switching back to access policies")
     session.ui.proposal(made)
     after, deleted = made, False
@@ -95,6 +97,20 @@ def _refuse(session: Session, observed: Observed, *, restore: bool) -> None:
             f"You may not read secret {target.secret} in vault {vault.name}, which setup may have stored. Nothing was "
             "written.",
             hint="Ask the person who ran setup to run teardown, or run `setup` yourself first, which assigns you the role.",
+        )
+
+
+def _require_listed(observed: Observed, made: Plan) -> None:
+    """Stop if the secrets cannot be listed and something goes that another secret of setup may need, too."""
+    actions = [step.action for step in made.work]
+    whole = [a for a in actions if isinstance(a, RemoveRole) and same(a.assignment.scope, observed.vault.id)]
+    shared = whole or any(isinstance(a, RemoveEntries) for a in actions)
+    if shared and observed.own_secrets is None and observed.secret.state is not SecretState.UNKNOWN:
+        raise MissingRightsError(
+            f"You may not list the secrets of {observed.vault.name}, one of which may need the access that teardown removes. "
+            "Nothing was written.",
+            hint="Ask for a role that lists them, such as Key Vault Secrets Officer without a condition. Then run the same "
+            "command again.",
         )
 
 

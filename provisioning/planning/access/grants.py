@@ -67,14 +67,11 @@ _WHY = {
 def given(target: Target, observed: Observed, object_id: str) -> tuple[RoleDefinition, ...]:
     """Return the roles on the whole vault that the plan gives a principal regardless of access policies."""
     if is_operator(observed, object_id):
-        return (observed.roles[SECRETS_OFFICER],)
+        step = _role(target, observed, operator(observed), SECRETS_OFFICER, Purpose.OPERATOR)
+        return () if step.verb is Verb.NOTE else (observed.roles[SECRETS_OFFICER],)
     identity = account_identity(observed)
-    if (
-        target.with_identity
-        and identity
-        and same(object_id, identity.object_id)
-        and target.identity_scope is Scope.VAULT
-    ):
+    whole = target.with_identity and target.identity_scope is Scope.VAULT
+    if whole and identity and same(object_id, identity.object_id):
         step = _role(target, observed, identity, target.identity_role, Purpose.IDENTITY)
         # None is given beside a role from above the vault or one that ends, which replace no access policy.
         return (observed.roles[target.identity_role],) if step.action else ()

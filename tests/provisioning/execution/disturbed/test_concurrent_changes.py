@@ -176,6 +176,17 @@ def test_a_role_that_does_not_count_for_the_switch_does_not_count_for_the_accoun
     assert ("aoai-ml", USER) in held(bench)
 
 
+def test_an_activation_that_ends_within_the_run_does_not_replace_the_operators_access_policy(
+    load: Load, bench: Bench
+) -> None:
+    vault = {"name": "kv-ml", "group": "rg-ml", "policies": [{"principal": "operator", "secrets": ["get", "set"]}]}
+    owner = {"principal": "operator", "role": "Owner", "scope": "rg-ml"}
+    ends = {"principal": "operator", "role": OFFICER, "scope": SCOPE, "expires_in": "20m"}
+    load(world(vaults=[vault], assignments=[owner, ends]))
+    with pytest.raises(errors.AccessWouldBeLostError, match="Key Vault Secrets Officer ends on"):
+        bench.setup()
+
+
 @pytest.mark.parametrize("yes", [True, False])
 def test_a_role_that_covers_somebody_and_is_removed_before_the_answer_stops_the_switch(
     load: Load, bench: Bench, *, yes: bool

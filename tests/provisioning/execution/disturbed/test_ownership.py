@@ -7,6 +7,7 @@ import pytest
 from provisioning import errors
 from provisioning.cli import teardown
 from sandbox.azure.tenant import AccessPolicy
+from sandbox.runtime.faults import Fault
 from sandbox.scenario.events import Do, EventScript
 from tests.conftest import Load
 
@@ -57,6 +58,20 @@ def test_teardown_waits_until_the_vault_shows_what_another_secret_needs(load: Lo
     bench.teardown(secret="wandb-prod")
     assert {("aoai-ml", OFFICER), ("operator", OFFICER)} <= held(bench)
     assert [s.name for s in bench.vault.secrets.values() if s.deleted is None] == ["wandb-staging"]
+
+
+def test_teardown_stops_where_it_may_not_list_what_another_secret_needs(load: Load, bench: Bench) -> None:
+    """The secret is gone, as after an interruption, and a condition lets the operator read secrets but not list them."""
+    load(world() | {"assignments": [OWNER]} | SOON)
+    bench.setup(secret="wandb-prod")
+    bench.setup(secret="wandb-staging")
+    bench.vault.secrets["wandb-prod"].deleted = int(bench.cloud.clock.time())
+    body = {"error": {"code": "Forbidden", "message": "not listed", "innererror": {"code": "ForbiddenByRbac"}}}
+    hidden = Fault.model_validate({"op": "GetSecrets", "do": {"status": 403, "body": body}})
+    bench.cloud.world.faults.faults.append(hidden)
+    with pytest.raises(errors.MissingRightsError, match="may not list the secrets of kv-ml"):
+        bench.teardown(secret="wandb-prod")
+    assert {("aoai-ml", OFFICER), ("operator", OFFICER)} <= held(bench)
 
 
 # --- two accounts of one name, in two groups, which share vault and secret -------------------------------------------
