@@ -59,7 +59,9 @@ def test_a_listing_without_items_is_not_an_empty_one(load: Load, bench: Bench, o
 def test_a_listing_that_repeats_a_page_ends_with_an_error(load: Load, bench: Bench, op: str) -> None:
     """The SDKs follow the same link again and again."""
     load(world("Vaults_Get", {}) | {"transitions": {"rbac_propagation": 0}, "faults": []})
-    roles = f"management.azure.com{bench.vault.id}/providers/Microsoft.Authorization/roleAssignments?api-version=2022-04-01"
+    roles = (
+        f"management.azure.com{bench.vault.id}/providers/Microsoft.Authorization/roleAssignments?api-version=2022-04-01"
+    )
     link = "kv-ml.vault.azure.net/secrets?api-version=7.6" if op == "GetSecrets" else roles
     page = {"value": [], "nextLink": f"https://{link}&%24skiptoken=1"}
     bench.setup()
