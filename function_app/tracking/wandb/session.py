@@ -231,6 +231,7 @@ class RunWriter:
             ) from None
 
     def _mark(self, **values: Any) -> None:
+        self._check_lease(0.0)
         self._marks = replace(self._marks, **values, at=self._api.client.now(), writer=_WRITER)
 
     def _written(self) -> dict[str, Any]:
@@ -258,11 +259,12 @@ class RunWriter:
         body = b"".join(
             (b'{"files":{', *history, *summary, b"}", end, b"}")
         )  # rows may be megabytes, so there is only one copy
-        self._api.stream(self.id, body, before=self._check_turn)
+        self._api.stream(self.id, body, before=lambda: self._check_lease(ROWS_TIMEOUT))
 
-    def _check_turn(self) -> None:
-        if self._lease.left() < ROWS_TIMEOUT:
-            raise TakenError("its lease ends too soon to write rows")
+    def _check_lease(self, needed: float) -> None:
+        """Raise TakenError if the lease is lost, or does not last for the `needed` seconds."""
+        if self._lease.left() <= needed:
+            raise TakenError("its lease was lost, or ends too soon to write")
 
     def _whole_summary(self) -> dict[str, Any]:
         """Return the summary with all of our keys, and the other keys as they were read."""
@@ -274,6 +276,7 @@ class RunWriter:
 
     def alert(self, title: str, text: str) -> None:
         """Notify people according to their W&B settings."""
+        self._check_lease(0.0)
         self._api.alert(self.id, title, text)
 
     def show_tables(self, versions: Mapping[str, str]) -> None:
@@ -284,6 +287,7 @@ class RunWriter:
         """Close the SDK's session, after which W&B has everything, and read the run again. Return the project with the answers
         to further questions; it is empty if no session was open.
         """
+        self._check_lease(0.0)
         if not self._session:
             return {}
         if not self._ends:  # the post that ends the run contains the summary

@@ -116,3 +116,16 @@ def test_a_failed_job_makes_no_requests_until_its_next_attempt(bench: Bench) -> 
     lease.failures = Failures(1, time.time() - 1)
     assert engine.sync_job(ACCOUNT, JOB).final
     assert lease.failures.count == 0
+
+
+def test_a_worker_that_loses_the_lease_while_it_uploads_alerts_nobody_and_writes_no_marks(bench: Bench) -> None:
+    """The new holder may have written others meanwhile."""
+    failing = {"status": "failed", "during": "preprocessing", "error": {"code": "oom", "message": "too big"}}
+    bench.world(a_job(created="-20m", outcome=failing))
+    engine = bench.engine()
+    uploading = {"CreateArtifact"}
+    engine.leases = lambda job: nullcontext(Lease(left=lambda: 0.0 if uploading & bench.cloud.counts.keys() else 60.0))
+    assert engine.sync_job(ACCOUNT, JOB).result == "skipped"
+    assert (bench.cloud.world.wandb.store.alerts, "datasets" in bench.marks()) == ([], False)
+    assert bench.tick()[JOB].final
+    assert len(bench.cloud.world.wandb.store.alerts) == 1
