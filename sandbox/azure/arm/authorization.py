@@ -85,18 +85,12 @@ class Authorization:
                     known.description, known.condition = wanted.description, wanted.condition
                     known.condition_version = wanted.condition_version
                     return Reply(200, self._shown(known))
-                raise refused(
-                    400,
-                    "RoleAssignmentUpdateNotPermitted",
-                    "Tenant ID, application ID, principal ID, and scope are not allowed to be updated.",
-                )
+                why = "Tenant ID, application ID, principal ID, and scope are not allowed to be updated."
+                raise refused(400, "RoleAssignmentUpdateNotPermitted", why)
             if same:
                 bare = known.name.replace("-", "")
-                raise refused(
-                    409,
-                    "RoleAssignmentExists",
-                    f"The role assignment already exists. The ID of the existing role assignment is {bare}.",
-                )
+                why = f"The role assignment already exists. The ID of the existing role assignment is {bare}."
+                raise refused(409, "RoleAssignmentExists", why)
         self._require_room(scope)
         self._tenant.rbac.add(wanted)
         return Reply(201, self._shown(wanted))
@@ -170,11 +164,8 @@ class Authorization:
                 f"PrincipalType '{given}'.",
             )
         if principal.kind == "Application":  # the object id of an app registration in place of its service principal's
-            raise refused(
-                400,
-                "PrincipalTypeNotSupported",
-                "Principals of type Application cannot validly be used in role assignments.",
-            )
+            why = "Principals of type Application cannot validly be used in role assignments."
+            raise refused(400, "PrincipalTypeNotSupported", why)
         return principal.kind
 
     def _delete(self, call: Call) -> Reply:
@@ -200,11 +191,8 @@ class Authorization:
         self._authorize(call, "roleDefinitions/read")
         role = self._tenant.rbac.roles.get(call.params["id"].lower())
         if role is None:
-            raise refused(
-                404,
-                "RoleDefinitionDoesNotExist",
-                f"The specified role definition with ID '{call.params['id']}' does not exist.",
-            )
+            why = f"The specified role definition with ID '{call.params['id']}' does not exist."
+            raise refused(404, "RoleDefinitionDoesNotExist", why)
         return Reply(200, self._described(role))
 
     def _described(self, role: Role) -> dict[str, Any]:

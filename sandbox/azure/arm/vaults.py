@@ -183,11 +183,8 @@ class Vaults:
         if rbac is not None and rbac != bool(vault.rbac):
             self._require_unrestricted(call, vault)
         if changes.get("softDeleteRetentionInDays") not in (None, vault.retention_days):
-            raise refused(  # UNVERIFIED wording
-                400,
-                "BadRequest",
-                'The property "softDeleteRetentionInDays" has been set already and cannot be modified.',
-            )
+            why = 'The property "softDeleteRetentionInDays" has been set already and cannot be modified.'  # UNVERIFIED wording
+            raise refused(400, "BadRequest", why)
         self._apply(vault, body)
         if rbac is not None:
             vault.rbac = rbac
