@@ -130,27 +130,18 @@ _OTHERS_ACT = [
 ]
 """Changes by others during a command. The final state must not depend on where the command is killed."""
 
+_VERSIONS = [
+    {"value": "somebody else's", "created_days_ago": 400},
+    {"value": GOOD_KEY, "tags": _OURS, "created_days_ago": 90},
+]
 _ROTATE = Case(
     "rotate-key",
     "a version of ours and one of somebody else's",
     ("provisioning", "rotate-key", *_FREELY),
-    _world(
-        rbac=True,
-        secrets=[
-            {
-                "name": "wandb-api-key",
-                "versions": [
-                    {"value": "somebody else's", "created_days_ago": 400},
-                    {"value": GOOD_KEY, "tags": _OURS, "created_days_ago": 90},
-                ],
-            }
-        ],
-    )
-    | {"assignments": _ON_RBAC},
+    _world(rbac=True, secrets=[{"name": "wandb-api-key", "versions": _VERSIONS}]) | {"assignments": _ON_RBAC},
     end,
     _TARGET | {"WANDB_API_KEY": NEW_KEY},
 )
-
 _OTHER_SECRET = ("--secret-name", "wandb-staging")
 
 

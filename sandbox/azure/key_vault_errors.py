@@ -22,17 +22,13 @@ def missing(name: str) -> ServiceError:
 
 def occupied(secret: Secret) -> ServiceError:
     """409: the name is not free, for one of three reasons (azure-sdk-for-net issues 31581 and 34322, Sample 4)."""
-    if secret.deleted is None:
-        why = "is currently being recovered and cannot be re-created; retry later."
-        return error(409, "Conflict", f"Secret {secret.name} {why}", "ObjectIsBeingRecovered")
-    if secret.hidden:
-        why = "is currently being deleted and cannot be re-created; retry later."
-        return error(409, "Conflict", f"Secret {secret.name} {why}", "ObjectIsBeingDeleted")
-    why = (
-        "is currently in a deleted but recoverable state, and its name cannot be reused; in this state, the secret can only "
-        "be recovered or purged."
-    )
-    return error(409, "Conflict", f"Secret {secret.name} {why}", "ObjectIsDeletedButRecoverable")
+    why, inner = "is currently being recovered and cannot be re-created; retry later.", "ObjectIsBeingRecovered"
+    if secret.deleted is not None and secret.hidden:
+        why, inner = "is currently being deleted and cannot be re-created; retry later.", "ObjectIsBeingDeleted"
+    elif secret.deleted is not None:
+        why = "is currently in a deleted but recoverable state, and its name cannot be reused; in this state, the secret can "
+        why, inner = why + "only be recovered or purged.", "ObjectIsDeletedButRecoverable"
+    return error(409, "Conflict", f"Secret {secret.name} {why}", inner)
 
 
 def _speaker(caller: Caller) -> str:

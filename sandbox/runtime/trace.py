@@ -122,18 +122,12 @@ class Trace:
 
 def masked_request(call: Call, *, keep: bool) -> dict[str, Any]:
     """The request as the trace shows it. `keep`: bodies of any size (services that have an official description)."""
-    headers, url = _masked_headers(call.headers), _SIGNED.sub(rf"\1{MASK}", call.url)
+    body = _masked_body(call.body, call.host, keep=keep)
     if call.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
-        form = urlencode(
-            [(k, MASK if k in _SECRET_KEYS else v) for k, v in parse_qsl(call.body.decode(errors="replace"))]
-        )
-        return {"method": call.method, "url": url, "headers": headers, "body": form}
-    return {
-        "method": call.method,
-        "url": url,
-        "headers": headers,
-        "body": _masked_body(call.body, call.host, keep=keep),
-    }
+        form = parse_qsl(call.body.decode(errors="replace"))
+        body = urlencode([(k, MASK if k in _SECRET_KEYS else v) for k, v in form])
+    url, headers = _SIGNED.sub(rf"\1{MASK}", call.url), _masked_headers(call.headers)
+    return {"method": call.method, "url": url, "headers": headers, "body": body}
 
 
 def masked_response(
