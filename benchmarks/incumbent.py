@@ -23,9 +23,9 @@ from sandbox.cloud import Cloud
 from sandbox.scenario.reader import Scenario
 
 from .checks import SyncedWorld
+from .measure import ROOT
 from .rows import KEY, ROWS, Row
 
-ROOT = Path(__file__).parent.parent
 INCUMBENT, OURS = "wandblogger", "ours"
 _NAMES = {INCUMBENT: "WandbLogger.sync", OURS: "function_app.sync"}
 _WIDTHS = (36, 46, 46)

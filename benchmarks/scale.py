@@ -15,16 +15,15 @@ from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Self
 
 from benchmarks import crowd
+from benchmarks.measure import ROOT
 from function_app.engine.backlog import BOUND
 from function_app.functions import QUEUE
 from function_app.tracking.wandb.marks import KEY as MARKS
 from sandbox.cloud import Cloud
 
-ROOT = Path(__file__).parent.parent
 ATTEMPTS = 5
 """maxDequeueCount in host.json."""
 TICK_EVERY = 120.0

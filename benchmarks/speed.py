@@ -23,17 +23,15 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TypeVar
 
 from sandbox.cloud import Cloud
 
 from .checks import SyncedWorld
 from .incumbent import INCUMBENT, OURS, pythons_of
-from .measure import Usage, measure
+from .measure import ROOT, Usage, measure
 from .workload import TRAINING, VALIDATION, environment, job_id, lines, scenario
 
-ROOT = Path(__file__).parent.parent
 FASTER, ONE_FASTER = 16.0, 2.5
 """Times as fast as WandbLogger: at the largest number of jobs, and at the smallest."""
 IDLE_FASTER, PROCESS_FASTER, PROCESS_SECONDS = 20.0, 6.0, 1.2
