@@ -56,7 +56,7 @@ def children_of(pid: int | str) -> list[int]:
     try:
         tasks = list(Path(f"/proc/{pid}/task").iterdir())
         return [int(child) for task in tasks for child in (task / "children").read_text().split()]
-    except OSError:  # it ended just now
+    except OSError:  # it has just ended
         return []
 
 
@@ -64,7 +64,7 @@ def peak_of(pid: int | str) -> float:
     """Return the most memory that a process has had, in MiB (VmHWM)."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    except OSError:  # it ended just now
+    except OSError:  # it has just ended
         return 0.0
     return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:")), 0.0)
 
@@ -72,6 +72,6 @@ def peak_of(pid: int | str) -> float:
 def _cpu_of(pid: int) -> float:
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:  # it ended just now
+    except OSError:  # it has just ended
         return 0.0
     return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")  # utime and stime (proc_pid_stat(5))

@@ -132,5 +132,5 @@ def _run(case: Case, trouble: Trouble, stage: Stage, directory: Path, leaks: Lea
             status = -signal.SIGKILL
         finally:
             running.kill()
-            kill(watch.processes)  # those whose parent was killed before
+            kill(watch.processes)  # processes whose parent was killed before
     return status, "".join(each.read_text(encoding="utf-8", errors="replace") for each in (running.out, running.err))

@@ -142,14 +142,15 @@ class Watch:
     def _run(self) -> None:
         while not self._stop.is_set():
             began = time.monotonic()
-            for root in {self._pid, *self.processes}:  # a child whose parent has ended is still ours
+            for root in {self._pid, *self.processes}:  # a child whose parent has ended is also searched
                 for pid in lineage(root):
                     self._process(pid)
             self._files()
             self._stop.wait(max(_INTERVAL, time.monotonic() - began))  # search at most half of the time
 
     def _process(self, pid: int) -> None:
-        # The arguments first: until a child becomes another program, it has its parent's arguments and environment.
+        # Read the arguments first: until a child becomes another program, it has its parent's arguments and
+        # environment.
         arguments, environment = (_content(Path(f"/proc/{pid}/{each}")) for each in ("cmdline", "environ"))
         if not arguments:
             return

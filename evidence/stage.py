@@ -152,7 +152,7 @@ class Stage:
         times: Counter[str] = Counter()
         for each in self.world.trace.exchanges:
             for one in (each.as_json(), *each.polls):
-                if one["response"]["statusCode"] != _UNAUTHORIZED:  # refused for a missing token: no fault meets it
+                if one["response"]["statusCode"] != _UNAUTHORIZED:  # refused for a missing token, so no fault applies
                     service[one["operation"]] = one["service"]
                     times[one["operation"]] += 1
         return {operation: (service[operation], n) for operation, n in times.items()}

@@ -6,7 +6,7 @@ try:
     from sandbox.cli import run
 except ModuleNotFoundError as missing:
     if (missing.name or "").partition(".")[0] == __package__:
-        raise  # a module of ours is missing: a bug
+        raise  # one of our own modules is missing, which is a bug
     sys.exit(
         f"{missing.name} is not installed for this Python ({sys.executable}).\n"
         "The sandbox needs the extras `provisioning` and `sandbox`. In a clone, in its virtual environment:\n"

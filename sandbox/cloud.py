@@ -236,7 +236,7 @@ class Cloud:
 
 
 def _listener() -> socket.socket:
-    # asyncio switches Nagle off only where the protocol is named: without it every reply waits 40 ms.
+    # asyncio disables Nagle only if the protocol is named. Otherwise every reply waits 40 ms.
     listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listening.bind(("127.0.0.1", 0))

@@ -50,7 +50,7 @@ class World:
         self.latency = scenario.latency
         self.trace = Trace(trace)
         self.unmodelled: list[str] = []
-        self.denied = denied  # requested host names that no service here has
+        self.denied = denied  # requested host names that belong to no service here
         self._page = page
         tokens = Tokens(self.tenant)
         self.desk = SignedInMachines(self.tenant, tokens, sessions)

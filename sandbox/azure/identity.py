@@ -12,7 +12,7 @@ from sandbox.azure.tenant import Account, FunctionApp, Principal, Tenant
 from sandbox.runtime.http import Call, Caller, Reply, ServiceError
 
 TOKEN_SECONDS = 3600
-_RENEWED_BEFORE = 300  # seconds of a cached token's life with which `az` requests a new one (msal)
+_RENEWED_BEFORE = 300  # `az` requests a new token when a cached one has fewer seconds left (msal)
 AZURE_CLI = "04b07795-8ddb-461a-bbee-02f9e1bf7b46"
 """The application id of the Azure CLI, through which a person asks for tokens."""
 

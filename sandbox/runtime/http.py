@@ -41,7 +41,7 @@ class Call:
     body: bytes = b""
     params: Mapping[str, str] = field(default_factory=dict)
     caller: Caller | None = None
-    url: str = ""  # as it was asked for, with its query
+    url: str = ""  # as it was requested, with its query
 
     @property
     def who(self) -> Caller:

@@ -10,7 +10,7 @@ _REFUSED = b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\nconnection: close\r\
 _UNKNOWN = b"HTTP/1.1 502 Bad Gateway\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 _READY = b"HTTP/1.1 200 Connection established\r\n\r\n"
 _CHUNK = 64 * 1024
-_IMDS = "//169.254.169.254/"  # every credential chain tries this address, also outside virtual machines: no leak
+_IMDS = "//169.254.169.254/"  # every credential chain tries this address, even outside virtual machines, so this is not a leak
 
 
 class Relay:

@@ -21,7 +21,7 @@ from sandbox.wandb.users import User
 
 # After so many seconds without a file stream post a running run is crashed (wandb PR 12500).
 SILENCE = 5 * 60.0
-_SCREEN = 10_000  # lines by which the console's output may be ahead
+_SCREEN = 10_000  # the console output may be ahead by this number of lines
 
 HISTORY = "wandb-history.jsonl"
 OUTPUT = "output.log"
@@ -170,7 +170,7 @@ class Run:
             return self.phase
         return RunState.KILLED if self.stop_requested else RunState.CRASHED
 
-    # What a client reads
+    # The reads of a client
 
     def as_of(self, now: float, delay: float) -> PastState:
         """The state as it was `delay` seconds ago."""
@@ -206,7 +206,7 @@ class Run:
     def _keep(self, past: PastState, oldest: float) -> None:
         self.replaced = [each for each in self.replaced if each.until > oldest] + [past]
 
-    # What people and clients change
+    # Changes by people and clients
 
     def set_tags(self, tags: list[str]) -> None:
         """Replace the tags; each is kept once."""

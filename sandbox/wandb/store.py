@@ -24,7 +24,7 @@ from sandbox.wandb.rules import (
 from sandbox.wandb.runs import Alert, Run
 from sandbox.wandb.users import Entity, User
 
-UNCATEGORIZED = "uncategorized"  # the project of runs that name none
+UNCATEGORIZED = "uncategorized"  # the project of runs without one
 
 
 @dataclass(eq=False)

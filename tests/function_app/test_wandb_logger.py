@@ -324,7 +324,7 @@ def test_the_key_of_wandb_login_is_used(
     assert script()[JOB].final
 
 
-def test_openais_own_platform_by_its_key_alone(bench: Bench, script: Script, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_openais_own_platform_needs_only_its_key(bench: Bench, script: Script, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its results file is base64 of a CSV, and it says on which day a model ends."""
     job = a_job(retires="2027-01-14T00:00:00Z")
     bench.world(accounts=[PLATFORM | {"jobs": [job], "files": [{"id": FILE, "created": "-3d"}]}], assignments=[])

@@ -23,7 +23,7 @@ def test_every_variable_that_azd_passes_on_is_in_the_table_and_no_other() -> Non
             assert PASSED_ON[parameter] == variable
 
 
-def test_outputs_and_parameters_that_it_speaks_of_are_in_the_template() -> None:
+def test_outputs_and_parameters_that_the_page_mentions_are_in_the_template() -> None:
     template = (ROOT / "infra" / "main.bicep").read_text(encoding="utf-8")
     outputs = set(re.findall(r"^output (\w+)", template, re.MULTILINE))
     assert {"AZURE_OUTBOUND_ADDRESS", "AZURE_FUNCTION_APP_PRINCIPAL_ID"} <= outputs
@@ -56,7 +56,7 @@ def test_the_workbook_has_the_tiles_that_the_page_names() -> None:
     ("command", "options"),
     sorted(set(re.findall(r"python -m provisioning ([\w-]+)((?: [^\n`>]*(?:\\\n)?[^\n`>]*)?)", PAGE))),
 )
-def test_commands_and_options_are_the_programs(command: str, options: str) -> None:
+def test_commands_and_options_exist_in_the_programs(command: str, options: str) -> None:
     known = {option for parameter in cli.commands[command].params for option in parameter.opts}
     assert set(re.findall(r"(?<!\S)--?[a-z][\w-]*", options)) <= known
 

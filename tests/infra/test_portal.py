@@ -63,13 +63,13 @@ def test_the_choice_of_data_has_no_default_and_nothing_is_deployed_without_it() 
         ("packageUri", ["https://st.example/x.zip?sig=a%2B"], ["http://st.example/x.zip"]),
     ],
 )
-def test_a_field_takes_what_azure_takes(name: str, good: list[str], bad: list[str]) -> None:
+def test_a_field_accepts_what_azure_accepts(name: str, good: list[str], bad: list[str]) -> None:
     [pattern] = [each["regex"] for each in ELEMENTS[name]["constraints"]["validations"] if "regex" in each]
     assert [text for text in good if not re.search(pattern, text)] == []
     assert [text for text in bad if re.search(pattern, text)] == []
 
 
-def test_a_default_of_the_form_is_the_templates() -> None:
+def test_a_default_of_the_form_is_that_of_the_template() -> None:
     labels = {each["label"]: each["value"] for each in ELEMENTS["vaultAccess"]["constraints"]["allowedValues"]}
     for name in ELEMENTS.keys() - {"packageUri"}:
         if default := ELEMENTS[name].get("defaultValue"):

@@ -74,7 +74,7 @@ def test_a_program_can_schedule_an_event_and_see_what_happened(load: Load) -> No
     assert [len(shown["happened"]), shown["pending"]] == [1, []]
 
 
-def test_every_action_changes_nothing_on_what_is_gone(load: Load) -> None:
+def test_an_action_on_a_missing_resource_changes_nothing(load: Load) -> None:
     """Events outlive the resources that they name: another event, or the program itself, may have deleted them."""
     world = _world(
         load, accounts=[{"name": "aoai-ml", "group": "rg-ml"}], function_apps=[{"name": "app", "group": "rg-ml"}]

@@ -81,7 +81,7 @@ class Authorization:
         for known in self._tenant.rbac.active(self._tenant.clock.time()):
             same = _same(known, wanted)
             if known.name.lower() == wanted.name.lower():
-                if same:  # its description and its condition are what may change
+                if same:  # only its description and its condition may change
                     known.description, known.condition = wanted.description, wanted.condition
                     known.condition_version = wanted.condition_version
                     return Reply(200, self._shown(known))

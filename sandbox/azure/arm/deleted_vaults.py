@@ -41,7 +41,7 @@ class DeletedVaults:
         authorize(self._tenant, call, f"Microsoft.KeyVault/{action}", f"/subscriptions/{call.params['sub']}")
 
     def _deleted(self, call: Call) -> Vault:
-        for purge in self._purges.values():  # one that nobody polls takes half a virtual minute
+        for purge in self._purges.values():  # without polls it takes half a virtual minute
             if self._tenant.clock.time() - purge.started >= 30:
                 self._complete(purge)
         vault = self._tenant.vaults.get(call.params["name"].lower())

@@ -26,7 +26,7 @@ from sandbox.runtime.http import Call, Operation, Reply, ServiceError, refused
 _PROVIDER = "/subscriptions/{sub}/providers/Microsoft.KeyVault"
 _VAULTS = "/subscriptions/{sub}/resourceGroups/{group}/providers/Microsoft.KeyVault/vaults"
 _KIND = "Microsoft.KeyVault/vaults"
-# From this version on a vault that is created without saying so uses RBAC (Microsoft, "Prepare for Key Vault API
+# From this version on, a vault that is created without an access model uses RBAC (Microsoft, "Prepare for Key Vault API
 # version 2026-02-01"). Versions are dates, so they compare as text.
 _RBAC_BY_DEFAULT_SINCE = "2026-02-01"
 _FLAGS = ("enabledForDeployment", "enabledForDiskEncryption", "enabledForTemplateDeployment")
@@ -205,7 +205,7 @@ class Vaults:
     def _apply(self, vault: Vault, body: Mapping[str, Any]) -> None:
         changes = body.get("properties") or {}
         protection = changes.get("enablePurgeProtection")
-        if protection is False:  # also on a vault that has none (azure-rest-api-specs issue 18106)
+        if protection is False:  # even on a vault that has none (azure-rest-api-specs issue 18106)
             raise refused(
                 400,
                 "BadRequest",
@@ -283,7 +283,7 @@ class Vaults:
             properties["enableRbacAuthorization"] = vault.rbac
         if vault.purge_protection:
             properties["enablePurgeProtection"] = True
-        if vault.firewall or vault.ip_rules or vault.subnets:  # left out when all are let in (recorded)
+        if vault.firewall or vault.ip_rules or vault.subnets:  # omitted if all networks have access (recorded)
             properties["networkAcls"] = {
                 "bypass": vault.bypass,
                 "defaultAction": "Deny" if vault.firewall else "Allow",

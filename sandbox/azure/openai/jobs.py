@@ -167,7 +167,7 @@ class Job:
             return None
 
     def _event_id(self, index: int) -> str:
-        # The number is part of the id, so that a page is found without making the events before it.
+        # The number is part of the id, so a page is found without creating the events before it.
         return f"ftevent-{digest(self.id, 'event', index)[:24]}{index:08x}"
 
     def _event(self, index: int, entry: Message | Span, nth: int) -> dict[str, Any]:

@@ -41,7 +41,7 @@ def epoch_ends(script: JobScript) -> list[int]:
 
 
 def _is_epoch_end(script: JobScript, step: int) -> bool:
-    # Epoch i ends with step ⌊steps·i/epochs⌋: the step where that count goes up.
+    # Epoch i ends with step ⌊steps·i/epochs⌋: the step at which this count rises.
     steps, epochs = script.timeline.steps, script.epochs
     i = -(-step * epochs // steps)
     return steps * i // epochs == step
@@ -98,7 +98,7 @@ class _Sampled:
         return points[left] + (points[right] - points[left]) * (step - left) / (right - left)
 
     def _gauss(self, step: int) -> float:
-        # A hash instead of a random generator: any step's noise is known without the steps before it.
+        # A hash instead of a random generator, so the noise of a step can be computed without the steps before it.
         raw = hashlib.blake2b(self._seed + step.to_bytes(8, "big"), digest_size=16).digest()
         u = (int.from_bytes(raw[:8], "big") + 1) / (2**64 + 1)
         v = int.from_bytes(raw[8:], "big") / 2**64

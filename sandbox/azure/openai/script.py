@@ -202,7 +202,7 @@ class JobCourse(Script):
     timeline: Timeline = Timeline()
     outcome: Outcome = Outcome()
     pauses: list[Pause] = Field(default_factory=list)
-    metrics: dict[str, Curve] = Field(default_factory=dict)  # empty: what the method usually reports
+    metrics: dict[str, Curve] = Field(default_factory=dict)  # empty means the usual metrics of the method
     validation_every: int = Field(default=10, ge=1)
     events: Events = Events()
     results: Results = Results()

@@ -104,7 +104,7 @@ class Store:
         self._jobs = {script.id: job_of(self._in_style(script), origin) for script in account.jobs}
         self._actions: dict[str, list[Action]] = {}
         self._files = {script.id: TrainingFile(script, origin) for script in account.files}
-        self._uploads: dict[str, File] = {}  # with what their validation will find
+        self._uploads: dict[str, File] = {}  # with the future result of their validation
         self._deleted_files: set[str] = {script.id for script in account.files if script.deleted}
         self._made = 0
 

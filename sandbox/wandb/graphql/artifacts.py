@@ -140,9 +140,9 @@ TYPES: Types = {
         "tags": lambda artifact, _: _tags(artifact.tags),
         "fileCount": lambda artifact, _: len(artifact.entries),
         "commitHash": None,
-        # that the maker of a version without a run is the key's user is UNVERIFIED (wandb 0.31 only names the type)
+        # UNVERIFIED: the maker of a version without a run is the key's user (wandb 0.31 only names the type)
         "createdBy": lambda artifact, _: artifact.created_by or artifact.user,
-        # -2 is without an end (wandb 0.31, ArtifactTTL)
+        # -2 means no end (wandb 0.31, ArtifactTTL)
         "ttlDurationSeconds": lambda artifact, context: next(
             each for each in (artifact.ttl_seconds, context.store.options.artifact_lifetime, -2) if each is not None
         ),

@@ -43,7 +43,7 @@ CONNECTION = """
 type {0}Connection {{ edges: [{0}Edge!]! pageInfo: PageInfo! }}
 type {0}Edge {{ node: {0} cursor: String! }}
 """
-# Arguments with names that Python has taken.
+# Arguments whose names are reserved in Python.
 RENAMED = {"input": "given", "id": "node_id"}
 ROOTS = ("Query", "Mutation")
 
@@ -166,7 +166,7 @@ def _answer(result: ExecutionResult) -> Answer:
     refusals = [error.original_error for error in result.errors if isinstance(error.original_error, RefusedError)]
     if len(refusals) == len(result.errors):
         return Answer(refusals[0].status, body)
-    # A variable of another shape than the schema's is the client's mistake; otherwise a resolver failed. The SDK retries
+    # If a variable does not match the schema, the client is wrong; otherwise a resolver failed. The SDK retries
     # neither.
     status = 400 if all(_of_a_variable(error) for error in result.errors) else 501
     return Answer(status, body, unsupported=tuple(str(error) for error in result.errors))

@@ -71,7 +71,7 @@ TYPES: Types = {
         "teams": _teams,
         "organizations": organizations,
     },
-    "Entity": {  # plan and storage are made up
+    "Entity": {  # plan and storage are invented
         "id": lambda entity, _: encoded_id("Entity", entity.number),
         "available": False,
         "photoUrl": None,

@@ -119,7 +119,7 @@ def test_an_account_without_v1_is_used_through_an_older_version(bench: Bench, tm
     assert submit(a_training_file(tmp_path))["created"] is True
 
 
-def test_openais_own_platform_by_its_key_alone(bench: Bench, tmp_path: Path) -> None:
+def test_openais_own_platform_needs_only_its_key(bench: Bench, tmp_path: Path) -> None:
     """Its suffixes may be longer than Azure's."""
     account = {"name": "org", "group": "rg-ml", "platform": True, "api_key": "sk-sandbox"}
     bench.world(accounts=[account], clock={"rate": 100}, assignments=[])

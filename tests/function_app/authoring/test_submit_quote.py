@@ -125,7 +125,7 @@ def test_without_a_terminal_and_without_yes_nothing_is_done(bench: Bench, tmp_pa
 
 
 @pytest.mark.parametrize(("answer", "status"), [("n", 1), ("y", 0)])
-def test_people_are_asked(bench: Bench, tmp_path: Path, answer: str, status: int) -> None:
+def test_submit_asks_before_it_creates_a_job(bench: Bench, tmp_path: Path, answer: str, status: int) -> None:
     store = open_world(bench)
     primary, secondary = pty.openpty()
     command = [sys.executable, "-m", "function_app", *arguments(a_training_file(tmp_path))]

@@ -326,7 +326,7 @@ event_lists = st.lists(
 
 
 @given(event_lists)
-def test_times_never_decrease_and_match_the_events(events: list[Event]) -> None:
+def test_times_never_decrease_and_agree_with_the_events(events: list[Event]) -> None:
     found = times(list(range(80)), events)
     dated = [at for at in found if at is not None]
     assert dated == sorted(dated)

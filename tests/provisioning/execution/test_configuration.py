@@ -53,7 +53,7 @@ def test_the_identity_of_an_account_is_one_of_these_lines(load: Load, bench: Ben
     assert 'identity { type = "SystemAssigned" }' in note.danger
 
 
-def test_without_a_sign_nothing_is_said_and_an_unread_history_is_named(load: Load, bench: Bench) -> None:
+def test_without_a_sign_there_is_no_note_and_an_unreadable_history_is_named(load: Load, bench: Bench) -> None:
     load(world() | SOON)
     assert notes(bench) == []
     refused = {"op": "Deployments_ListByResourceGroup", "do": {"status": 403}}

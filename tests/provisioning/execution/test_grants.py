@@ -232,7 +232,7 @@ ELSEWHERE = "99999999-0000-4000-8000-0000000000cc"
     ],
     ids=["another tenant", "App Service certificates", "a vault of another tenant"],
 )
-def test_access_that_works_by_access_policy_only_stops_the_switch(
+def test_access_that_only_works_by_access_policy_stops_the_switch(
     load: Load, bench: Bench, changes: dict[str, Any], words: str
 ) -> None:
     application = {"name": "someone", "kind": "application", "app_id": CERTIFICATES}

@@ -184,7 +184,7 @@ def test_a_role_that_shows_more_is_preferred_to_one_that_may_do_more(shows: str)
         ([], False),
     ],
 )
-def test_one_permission_set_that_permits_is_enough_and_exceptions_count_within_their_own(
+def test_one_permission_set_is_enough_and_exceptions_count_only_within_their_set(
     sets: list[Permissions], *, allowed: bool
 ) -> None:
     assert permits(sets, "Microsoft.Authorization/roleAssignments/write") is allowed

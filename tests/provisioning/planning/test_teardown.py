@@ -52,7 +52,7 @@ from .states import BILLING, DANA, GROUP_ID, IDENTITY, OPERATOR, TARGET, assigne
 # --- roles ------------------------------------------------------------------------------------------------------------
 
 
-def test_roles_of_setup_are_removed_the_operators_last_and_former_policy_access_stays() -> None:
+def test_roles_of_setup_are_removed_with_the_operators_last_and_former_policy_access_stays() -> None:
     observed = on_rbac(*ALL, assigned(BILLING, CRYPTO_USER), policies=(BILLINGS_POLICY,))
     kept = Step(Verb.NOTE, "role", f"1 role stays: {GAVE_BEFORE} (billing-api)")
     assert plan(TARGET, observed, (version(), version()), restore=False) == Plan(
@@ -121,7 +121,7 @@ def test_several_roles_that_policies_gave_before_are_counted_and_each_is_named_o
     assert kept in plan(TARGET, observed, (), restore=False).steps
 
 
-def test_a_role_that_was_carried_over_from_an_entry_that_is_gone_stays_for_others() -> None:
+def test_a_role_that_was_carried_over_from_a_missing_entry_stays_for_others() -> None:
     kept = Step(Verb.NOTE, "role", "1 role stays for others (billing-api)")
     assert kept in plan(TARGET, on_rbac(CARRIED), (), restore=False).steps
 

@@ -140,7 +140,7 @@ def links(world: World) -> dict[str, chain.Link]:
     return {link.title: link for link in found}
 
 
-def test_the_chain_shows_what_setup_has_still_to_do_and_when_a_role_takes_effect(world: World) -> None:
+def test_the_chain_shows_what_setup_still_has_to_do_and_when_a_role_takes_effect(world: World) -> None:
     before = links(world)
     assert before["Vault permission model"].words == "access policies"
     assert {before[title].mark for title in ("Account identity", "Identity may use secrets")} == {"off"}
@@ -205,7 +205,7 @@ def test_an_empty_world_and_a_crowded_one_are_shown_too(world: World) -> None:
     assert get(world, "/").count("<article") == 60
 
 
-def test_text_of_people_becomes_neither_markup_nor_terminal_codes() -> None:
+def test_text_that_people_enter_becomes_neither_markup_nor_terminal_codes() -> None:
     evil = '<script>alert("x")</script>\x1b[2J\n'
     world = page_world(title=evil)
     run = world.wandb.store.run(ENTITY, PROJECT, DONE)

@@ -151,7 +151,7 @@ def test_cursors_are_offsets_so_that_a_new_run_shifts_the_pages() -> None:
 # --- people and runs ------------------------------------------------------------------------------------------------
 
 
-def test_a_moved_run_is_opened_under_its_old_path_answers_the_new_one_and_takes_no_rows_there() -> None:
+def test_a_moved_run_opens_under_its_old_path_and_answers_the_new_one_and_accepts_no_rows_there() -> None:
     client = Client(runs=[{**OLD, "project": "archive", "moved_from": "p"}])
     assert client.listed() == []
     assert client.resume_status()["historyLineCount"] == 2

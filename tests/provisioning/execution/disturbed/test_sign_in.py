@@ -111,7 +111,7 @@ def test_principals_that_a_guest_may_not_see_do_not_count_as_deleted(load: Load,
 
 
 @pytest.mark.parametrize("seen", [[], ["operator"]], ids=["nobody", "the caller, but not the account's identity"])
-def test_an_answer_without_principals_that_exist_says_nothing_of_the_others(
+def test_an_answer_without_principals_that_exist_says_nothing_about_the_others(
     load: Load, bench: Bench, seen: list[str]
 ) -> None:
     account = {"name": "aoai-ml", "group": "rg-ml", "system_identity": True}
