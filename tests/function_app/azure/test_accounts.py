@@ -21,7 +21,7 @@ def open_foundry(bench: Bench, *faults: object, **values: object) -> None:
 
 
 @pytest.mark.parametrize(("endpoint", "job"), [(ACCOUNT, JOB), (PROJECT, OTHER_JOB)])
-def test_the_address_of_an_account_and_of_a_project_are_mirrored(bench: Bench, endpoint: str, job: str) -> None:
+def test_the_addresses_of_an_account_and_of_a_project_are_mirrored(bench: Bench, endpoint: str, job: str) -> None:
     open_foundry(bench)
     outcomes = bench.tick(bench.engine(azure_openai_endpoints=(endpoint,)))
     assert [(each, outcome.result, outcome.account) for each, outcome in outcomes.items()] == [

@@ -48,7 +48,7 @@ def test_a_chat_of_any_length_is_one_row(turns: int) -> None:
     assert (row["n_messages"], row["roles"]) == (1 + 2 * turns, "system" + " user assistant" * turns)
 
 
-def test_a_chat_with_only_an_answer_and_a_completion_fill_their_cells() -> None:
+def test_a_chat_with_only_an_answer_fills_its_cells_and_so_does_a_completion() -> None:
     assert cells({"messages": [{"content": "Hello", "role": "assistant", "weight": 0}]}) == {
         "line": 1,
         "system": "",
