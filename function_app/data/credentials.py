@@ -97,6 +97,9 @@ _SUSPICIOUS = (
 )
 """Every line with a credential contains one of these, in any case. The last two are escapes of JSON, which may hide the others.
 Searching for each of them is faster than one regular expression."""
+_RARE = (b"_", b"-", b"\\", b"j", b"x", b"z", b"~", b"")
+_BY_RARE = [(rare, [word for word in _SUSPICIOUS if next(filter(word.__contains__, _RARE)) == rare]) for rare in _RARE]
+"""The same words by the first of these characters that they contain. One character is found faster than a word."""
 _LONGEST_NAME = 64  # the result is cached for keys up to this number of characters
 _LONGEST_JSON = 1 << 18
 """Characters of a string that is parsed as JSON; parsed, it takes up to thirty times as much memory."""
@@ -271,9 +274,11 @@ def _redacted(value: Any) -> Any:
 def may_have_credentials(line: bytes) -> bool:
     """Return False if a line of a JSONL file certainly has no credential, without parsing it. Most lines have none."""
     lower = line.lower()
-    for word in _SUSPICIOUS:  # noqa: SIM110 (any() takes twice the time)
-        if word in lower:
-            return True
+    for rare, words in _BY_RARE:
+        if rare in lower:
+            for word in words:  # any() takes twice the time
+                if word in lower:
+                    return True
     return False
 
 

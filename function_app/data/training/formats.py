@@ -19,6 +19,8 @@ ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function
 _LONGEST_INLINE = 200  # characters of base64 that are kept in a cell; longer ones are file contents, not text to read
 _DATA_URL = re.compile(r"data:(?P<type>[\w.+-]+/[\w.+-]+)(?:;[\w.+=-]+)*;base64,")
 _BASE64 = re.compile(r"[A-Za-z0-9+/=]+")
+_SYSTEM = ("system", "developer")
+_encode = json.JSONEncoder(ensure_ascii=False).encode
 _OUTPUTS = ("preferred_output", "non_preferred_output")
 
 Example = Mapping[str, Any]
@@ -122,17 +124,18 @@ def _messages(value: object, name: str) -> list[dict[str, Any]]:
 
 def _conversation(messages: list[dict[str, Any]], outputs: list[dict[str, Any]]) -> dict[str, Cell]:
     """Return the cells that chats and preferences share. Calls and images of the outputs count, too."""
-    system = next((message for message in messages if message.get("role") in ("system", "developer")), None)
+    roles = [message.get("role") for message in messages]
+    system = next((message for message, role in zip(messages, roles, strict=True) if role in _SYSTEM), None)
     everything = [*messages, *outputs]
+    contents = [message.get("content") for message in everything]
+    parts = [part for content in contents if isinstance(content, list) for part in content]
     return {
         "system": _text_of(system) if system else "",
         "messages": _json(messages),
         "n_messages": len(messages),
-        "roles": _clean(" ".join(str(message.get("role") or "?") for message in messages)),
-        "tool_calls": sum(len(_calls(message)) for message in everything),
-        "images": sum(
-            _part_type(part) == "image_url" for message in everything for part in _parts(message.get("content"))
-        ),
+        "roles": _clean(" ".join([str(role or "?") for role in roles])),
+        "tool_calls": len([call for message in everything for call in _calls(message)]),
+        "images": len([part for part in parts if isinstance(part, dict) and part.get("type") == "image_url"]),
     }
 
 
@@ -149,18 +152,20 @@ def _tools_and_fields(example: Mapping[str, Any], *, without: set[str]) -> dict[
 
 def _text_of(message: Message) -> str:
     """Return a message as text: its content, its refusal and its calls."""
-    texts = [_content(message.get("content")), _content(message.get("refusal"))]
+    texts = [_content(message[name]) for name in ("content", "refusal") if name in message]
     texts += [f"{_content(call.get('name'))}({_content(call.get('arguments'))})" for call in _calls(message)]
     return "\n".join(text for text in texts if text)
 
 
 def _calls(message: Message) -> list[dict[str, Any]]:
     """Return the functions that a message calls: any number in `tool_calls`, one in the older `function_call`."""
-    tool_calls = message.get("tool_calls")
+    tool_calls, call = message.get("tool_calls"), message.get("function_call")
+    if tool_calls is None and call is None:
+        return []
     calls = (
-        [call.get("function") for call in tool_calls if isinstance(call, dict)] if isinstance(tool_calls, list) else []
+        [each.get("function") for each in tool_calls if isinstance(each, dict)] if isinstance(tool_calls, list) else []
     )
-    return [call for call in [*calls, message.get("function_call")] if isinstance(call, dict)]
+    return [each for each in [*calls, call] if isinstance(each, dict)]
 
 
 def _content(content: object) -> str:
@@ -171,14 +176,6 @@ def _content(content: object) -> str:
     if isinstance(content, list):
         return "\n".join(_part(part) for part in content)
     return _json(content)
-
-
-def _parts(content: object) -> list[object]:
-    return content if isinstance(content, list) else []
-
-
-def _part_type(part: object) -> object:
-    return part.get("type") if isinstance(part, dict) else None
 
 
 def _part(part: object) -> str:
@@ -195,7 +192,10 @@ def _part(part: object) -> str:
 
 
 def _json(value: object) -> str:
-    return _clean(json.dumps(_without_contents(value), ensure_ascii=False))
+    text = _encode(value)
+    if "base64," in text or 'data"' in text:  # else there is nothing to shorten
+        text = _encode(_without_contents(value))
+    return _clean(text)
 
 
 def _without_contents(value: Any) -> Any:

@@ -16,30 +16,36 @@ BOM = b"\xef\xbb\xbf"
 
 
 def read_rows(
-    lines: Iterable[bytes], copy: Callable[[bytes, bool], object] = lambda line, suspicious: None
+    lines: Iterable[bytes], copy: Callable[[bytes, bool], object] = lambda line, has_credentials: None
 ) -> Iterator[TableRow | Malformed]:
     """Yield a row, of any format, for each line that is not blank, or the reason why it is not an example.
 
     Args:
         lines: the file's lines, with or without newlines, such as those of an open file.
-        copy: called with each line, and whether it may have credentials: the search takes a third of the time of reading.
+        copy: called with each line, and whether credentials must be removed from it.
     """
     for number, line in enumerate(lines, 1):
-        suspicious = may_have_credentials(line)
-        copy(line, suspicious)
+        has_credentials = may_have_credentials(line)
         text = stripped(line, number)
-        if not text:
-            continue
+        item: TableRow | Malformed | None = None
         try:
-            example = parse_example(text)
-            found = format_of(example)
-            cells = SPECS[found].cells(without_credentials(example) if suspicious else example)
+            if text:
+                item, has_credentials = _row(number, text, suspicious=has_credentials)
         except NotAnExampleError as error:
-            yield Malformed(number, str(error))
+            item = Malformed(number, str(error))
         except RecursionError:
-            yield Malformed(number, "is nested too deeply to read")
-        else:
-            yield TableRow(number, {"line": number, **cells}, found)
+            item = Malformed(number, "is nested too deeply to read")
+        copy(line, has_credentials)
+        if item:
+            yield item
+
+
+def _row(number: int, text: bytes, *, suspicious: bool) -> tuple[TableRow, bool]:
+    """Return the row of a line, and whether the line has credentials, which only a suspicious one may have."""
+    example = parse_example(text)
+    clean = without_credentials(example) if suspicious else example
+    found = format_of(example)
+    return TableRow(number, {"line": number, **SPECS[found].cells(clean)}, found), clean != example
 
 
 def stripped(line: bytes, number: int) -> bytes:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import wandb
+from pydantic_core import to_json
 
 from function_app.data.credentials import line_without_credentials
 from function_app.data.egress import plain_text, sends
@@ -23,7 +24,7 @@ from function_app.data.jobs.results import parse_results
 from function_app.data.training.formats import NUMBERS, SPECS, Format
 from function_app.data.training.jsonl import LONGEST_LINE, lines_of, read_rows
 from function_app.data.training.sampling import Sample, Tally
-from function_app.models import Cell, DatasetPolicy, File, Job, TableRow
+from function_app.models import DatasetPolicy, File, Job, TableRow
 from function_app.tracking import FileSource
 from function_app.tracking.wandb.core.internals import add_local_file
 from function_app.tracking.wandb.runs import EXAMPLES, PARTITIONED, new_artifact
@@ -146,7 +147,7 @@ def _drafted(source: FileSource, known: File, policy: DatasetPolicy, directory: 
         path.write_text(json.dumps({"_type": PARTITIONED, "parts_path": _PARTS}), encoding="utf-8")
         add_local_file(artifact, path, EXAMPLES)
     if shown := tally.shown:
-        lines = (_encoded([each.line, each.message]) for each in shown)
+        lines = (to_json([each.line, each.message]) for each in shown)
         _add_table(artifact, directory, "malformed", {"line": int, "message": str}, lines)
     return artifact
 
@@ -171,7 +172,7 @@ def results_artifact(job: Job, content: Iterable[bytes], directory: Path, name: 
             writer.writerow([row.step, *(row.values.get(name, "") for name in names)])
     artifact = new_artifact(name, RESULTS, {"job_id": job.id})
     add_local_file(artifact, path, path.name)
-    lines = (_encoded([row.step, *(row.values.get(name) for name in names)]) for row in rows)
+    lines = (to_json([row.step, *(row.values.get(name) for name in names)]) for row in rows)
     _add_table(artifact, directory, "steps", {"step": int} | dict.fromkeys(names, float), lines)
     return artifact
 
@@ -182,9 +183,9 @@ def _copy_to(file: BinaryIO) -> Callable[[bytes, bool], None]:
     """
     before = b""
 
-    def copy(line: bytes, suspicious: bool) -> None:  # noqa: FBT001 (a callback)
+    def copy(line: bytes, has_credentials: bool) -> None:  # noqa: FBT001 (a callback)
         nonlocal before
-        file.write(before + (line_without_credentials(line, LONGEST_LINE) if suspicious else line))
+        file.write(before + (line_without_credentials(line, LONGEST_LINE) if has_credentials else line))
         before = b"\n"
 
     return copy
@@ -222,16 +223,12 @@ def _add_table(
             file.write(b",\n" + row if written else b"\n" + row)
             written += 1
         rest = {key: value for key, value in document.items() if key not in ("data", "nrows")} | {"nrows": written}
-        file.write(b"\n]," + _encoded(rest)[1:])
+        file.write(b"\n]," + json.dumps(rest, sort_keys=True, separators=(",", ":")).encode()[1:])
     add_local_file(artifact, path, path.relative_to(directory).as_posix())
 
 
 def _encoded_row(row: TableRow) -> bytes:
-    return _encoded([row.cells.get(name) for name in SPECS[Format(row.format)].columns])
-
-
-def _encoded(value: list[Cell] | dict[str, Any]) -> bytes:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    return to_json([row.cells.get(name) for name in SPECS[Format(row.format)].columns])
 
 
 def _described(tally: Tally, in_table: int, policy: DatasetPolicy, *, crowded: bool) -> str:
