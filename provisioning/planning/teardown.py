@@ -95,7 +95,7 @@ def hidden(target: Target, observed: Observed) -> bool:
 
 
 def _operator_keeps_access(target: Target, observed: Observed) -> bool:
-    """Return whether what setup gave the operator is still there, so that the vault will show the secret."""
+    """Return whether the operator still has the access that setup gave, with which the vault will show the secret."""
     if observed.vault.rbac:
         return any(
             is_operator(observed, each.assignment.principal_id) and each.purpose is Purpose.OPERATOR

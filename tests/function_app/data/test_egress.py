@@ -207,7 +207,7 @@ def test_text_from_outside_cannot_control_a_terminal_forge_a_line_or_notify_anyb
 
 # --- a word in every field
 
-CREATED = int(time.time()) - 7_200  # a failure of today, so that there is an alert, too
+CREATED = int(time.time()) - 7_200  # a recent failure, so there is an alert, too
 
 
 class Words:

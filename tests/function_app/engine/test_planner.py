@@ -65,7 +65,9 @@ def test_each_decision_has_its_reason_as_a_sentence() -> None:
 
 
 @pytest.mark.parametrize("values", [{"status": "running"}, {"state": "crashed"}, {"status": None, "state": "failed"}])
-def test_another_tools_run_is_replaced_if_it_has_rows_and_else_brought_up_to_date(values: dict[str, object]) -> None:
+def test_another_tools_run_is_replaced_if_it_has_rows_and_otherwise_brought_up_to_date(
+    values: dict[str, object],
+) -> None:
     """Rows of another tool are not part of our sequence."""
     left = {"foreign": True, "rule": None} | values
     assert decide(a_job(), a_run(**left, lines=3)).replace
