@@ -1,5 +1,6 @@
 """Commands that messages print for the operator to paste. Every word is quoted for POSIX shells; PowerShell accepts it, too."""
 
+import os
 import shlex
 import sys
 from dataclasses import fields
@@ -33,18 +34,21 @@ def program() -> tuple[str, ...]:
     return (name,) if name == "aoai-wandb-provision" else ("python", "-m", "provisioning")
 
 
-def provisioning(name: str, target: Target, subscription_id: str, *more: str) -> str:
-    """Return one of our commands for the same account, vault and secret, with `more` options.
+def _cloud() -> tuple[str, ...]:
+    """Return the option for the cloud, if one was chosen."""
+    chosen = os.environ.get("AZURE_CLOUD", "")
+    return ("--cloud", chosen) if chosen else ()
 
-    It needs no environment variable but AZURE_CLOUD.
-    """
+
+def provisioning(name: str, target: Target, subscription_id: str, *more: str) -> str:
+    """Return one of our commands for the same account, vault and secret, with `more` options, without environment variables."""
     where = ["--subscription", subscription_id, "-g", target.resource_group]
     for each in fields(target):
         value = getattr(target, each.name)
         if each.metadata and value and (each.name, value) != ("vault_group", target.resource_group):
             where += [each.metadata["flag"], value]
     which = ("--openai-account", target.account, "--key-vault", target.vault, "--secret-name", target.secret)
-    return command(*program(), name, *where, *which, *more)
+    return command(*program(), name, *_cloud(), *where, *which, *more)
 
 
 def az_account(account: Account, *words: str) -> str:
@@ -59,7 +63,7 @@ def rescue(vault_id: str) -> str:
 
     `az keyvault update` would write back everything that it has read, and `az rest` needs a body with quotes.
     """
-    return command(*program(), "rescue", "--key-vault", vault_id, "--yes")
+    return command(*program(), "rescue", *_cloud(), "--key-vault", vault_id, "--yes")
 
 
 MAY_RESCUE = (

@@ -319,6 +319,8 @@ def _connect(given: dict[str, Any], ui: Ui) -> "Azure":
     from provisioning.azure.client import Azure
     from provisioning.azure.identity.sign_in import cloud, credential
 
+    if given["cloud"]:
+        os.environ["AZURE_CLOUD"] = given["cloud"]  # printed commands repeat it
     where = cloud(given["cloud"])
     return Azure(
         where,

@@ -45,6 +45,14 @@ def of(names: CloudNames) -> set[str]:
 
 
 @each_cloud
+def test_printed_commands_name_the_cloud(cloud: Cloud, call: Call, name: str) -> None:
+    chain.put(cloud, cloud=name, secret=None)
+    env = {key: value for key, value in inside(name).items() if key != "AZURE_CLOUD"}
+    result = call("doctor", "--cloud", NAMES[name], env=env)
+    assert f"-m provisioning setup --cloud {NAMES[name]} --subscription" in result.stdout + result.stderr
+
+
+@each_cloud
 def test_setup_works_in_every_cloud(cloud: Cloud, call: Call, name: str) -> None:
     names = CLOUDS[name]
     fresh: Any = {"vault": {"rbac": None}, "account": {"system_identity": False}, "secret": None, "app": None}
