@@ -8,6 +8,7 @@ from provisioning.cli.output import documents, summaries
 from provisioning.cli.session import Session
 from provisioning.errors import KeyNotStoredError, MissingRightsError, NotInPlaceError
 from provisioning.execution.secret import CheckedKey
+from provisioning.execution.services import LATE
 from provisioning.models import Observed, SecretState, Target
 from provisioning.observation.inventory import observe
 from provisioning.planning.actions import RotateSecret
@@ -81,12 +82,14 @@ def _plan(target: Target, azure: Azure, key: Key, observed: Observed) -> Plan:
 
 
 def _verified(session: Session, azure: Azure, key: Key) -> Observed:
-    observed = observe(azure, session.target, session.clock)
-    left = _plan(session.target, azure, key, observed).left
-    if left:
-        raise NotInPlaceError(
-            f"All steps were applied, but these are still pending: {left}.",
-            hint="Somebody else may be writing to the secret. Run the same command again.",
-        )
-    session.ui.note("verified: the vault returns the new key", "green")
-    return observed
+    left = ""
+    for _ in session.services(azure).attempts(LATE, "the vault to show the result"):
+        observed = observe(azure, session.target, session.clock)
+        left = _plan(session.target, azure, key, observed).left
+        if not left:
+            session.ui.note("verified: the vault returns the new key", "green")
+            return observed
+    raise NotInPlaceError(
+        f"All steps were applied, but these are still pending: {left}.",
+        hint="Somebody else may be writing to the secret. Run the same command again.",
+    )

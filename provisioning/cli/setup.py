@@ -9,7 +9,7 @@ from provisioning.cli.output import documents, summaries
 from provisioning.cli.session import Session, lacking
 from provisioning.errors import NotInPlaceError, ProvisioningError, UnreachableError
 from provisioning.execution.secret import CheckedKey
-from provisioning.execution.services import SETTLING
+from provisioning.execution.services import LATE, SETTLING
 from provisioning.models import Observed
 from provisioning.observation.inventory import observe
 from provisioning.planning.actions import AssignRole
@@ -130,12 +130,14 @@ def _observe_recovered(session: Session, azure: Azure) -> Observed:
 
 def _verified(session: Session, azure: Azure, key: Key) -> Observed:
     """Read everything again. A plan that still has work means that something is not in place."""
-    observed = observe(azure, session.target, session.clock)
-    left = plan_setup(session.target, observed, key_state(observed.secret, key.value)).left
-    if left:
-        raise NotInPlaceError(
-            f"All steps were applied, but these are not in place: {left}.",
-            hint="Azure may be slow to show it, or somebody else is changing it. Run the same command again.",
-        )
-    session.ui.note("verified: roles and access model in Azure, the key in the vault", "green")
-    return observed
+    left = ""
+    for _ in session.services(azure).attempts(LATE, "Azure to show the result"):
+        observed = observe(azure, session.target, session.clock)
+        left = plan_setup(session.target, observed, key_state(observed.secret, key.value)).left
+        if not left:
+            session.ui.note("verified: roles and access model in Azure, the key in the vault", "green")
+            return observed
+    raise NotInPlaceError(
+        f"All steps were applied, but these are not in place: {left}.",
+        hint="Azure may be slow to show it, or somebody else is changing it. Run the same command again.",
+    )

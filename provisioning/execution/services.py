@@ -10,6 +10,8 @@ from provisioning.clock import Clock, attempts
 from provisioning.errors import ConflictError, ProvisioningError
 from provisioning.planning.steps import Step
 
+LATE = timedelta(seconds=15)
+"""How long single reads may be late. Replicas differ for some seconds."""
 SETTLING = timedelta(minutes=3)
 """How long Azure may take to show a change, or to finish an operation that it accepted."""
 

@@ -6,6 +6,7 @@ import pytest
 
 from provisioning import errors
 from provisioning.cli import setup
+from provisioning.planning.steps import Step
 from sandbox.scenario.events import Do, EventScript
 from tests.conftest import Load
 
@@ -72,6 +73,21 @@ def test_one_late_read_is_not_a_change(load: Load, bench: Bench, nth: int) -> No
     bench.setup()
     assert bench.vault.rbac
     assert may_read(bench, "billing-api")
+
+
+def test_a_late_read_after_the_last_step_is_no_failure(load: Load, bench: Bench) -> None:
+    load(world(transitions={"rbac_propagation": 0}))
+    rbac = bench.cloud.world.tenant.rbac
+    hidden: dict[str, Any] = {}
+
+    def hide(step: Step) -> None:
+        if step.resource == "secret wandb-api-key":
+            hidden.update({k: a for k, a in rbac.assignments.items() if a.scope == bench.vault.id and a.description})
+            rbac.assignments = {k: a for k, a in rbac.assignments.items() if k not in hidden}
+            bench.clock.before = lambda: rbac.assignments.update(hidden)
+
+    bench.ui.after = hide
+    bench.setup()
 
 
 def test_a_vault_that_changes_with_every_read_is_not_switched(load: Load, bench: Bench) -> None:
