@@ -141,7 +141,7 @@ class Cloud:
     def _port_of(self, host: str) -> int | None:
         if host in self._led:
             return self._led[host]
-        served = self.world.serves(host)  # looked up each time: load() puts another world here
+        served = self.world.serves(host)  # not kept: load() replaces the world
         return self._tls_port if served else None
 
     def _abort(self, client_port: int) -> None:

@@ -152,7 +152,7 @@ class Account:
         return sorted(found, key=lambda checkpoint: checkpoint.step)
 
     def ends(self, model: str) -> ModelEnds:
-        """Return when a model ends, as far as the service says so. The answer is kept for a day; a refusal says nothing.
+        """Return when a model ends, as far as the service says so. The answer is kept for a day; a refusal leaves it unknown.
 
         Azure says it in its classic API (`deprecation`), OpenAI's platform by date (`shutdown_date`). No answer of Azure for a
         fine-tuned model has been recorded, and whether v1 has the field is UNVERIFIED.

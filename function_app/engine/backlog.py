@@ -33,7 +33,7 @@ def top_up(going: Sequence[Each], ended: Sequence[Each], *, depth: int, turn: in
         bound: the maximum number of messages in the queue.
     """
     room = max(0, bound - depth)
-    share = min(len(ended), int(room * _SHARE + turn * _SILVER % 1))  # correct on average, even if room is 1
+    share = min(len(ended), int(room * _SHARE + turn * _SILVER % 1))  # the average share is exact, even if room is 1
     first = going if len(going) <= room - share else _in_turn(going, turn)[: room - share]
     room -= len(first)
     some = _in_turn(ended, turn)[:share]

@@ -170,7 +170,7 @@ def _secret(target: Target, observed: Observed, versions: Collection[SecretVersi
 
 
 def _goes(observed: Observed, secret: Step) -> bool:
-    """Whether no secret remains. One that is not visible yet may turn out to belong to others, and then it stays."""
+    """Whether no secret remains. A secret that is not visible yet may turn out to belong to others, and then it stays."""
     state = observed.secret.state
     seen = state is not SecretState.UNKNOWN
     return state in (SecretState.MISSING, SecretState.DELETED) or (seen and secret.verb is Verb.REMOVE)

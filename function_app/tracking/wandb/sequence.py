@@ -131,7 +131,7 @@ def rewrite(position: Position, source: str, lines: Lines, count: int, *, settle
         source: of the rows.
         lines: the rows, including all of the last segment.
         count: lines that W&B shows.
-        settled: whether the last write is so long ago that the count is current.
+        settled: whether the last write is old enough for the count to be current.
 
     Raises:
         NotConfirmedError: wait for a later count.

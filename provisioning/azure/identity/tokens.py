@@ -14,7 +14,7 @@ LEFT_AT_LEAST = 300.0
 class CachedCredential:
     """Caches another credential's tokens until they are about to expire. In memory, for one thread.
 
-    azure-identity caches the tokens of its own sign-ins. For `az`, `azd` and PowerShell it starts a process for every token,
+    azure-identity caches the tokens of its own sign-ins. With `az`, `azd` and PowerShell it starts a process for every token,
     which takes a second or more, and leaves caching to the application (Microsoft, AzureCliCredential.get_token).
     """
 

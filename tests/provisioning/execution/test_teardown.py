@@ -23,7 +23,7 @@ def test_setup_after_teardown_recovers_the_secret_without_a_new_version(
     load: Load, bench: Bench, restore: bool
 ) -> None:
     """teardown leaves what others need, or with access policies the vault as it was, and a second one writes nothing."""
-    load(world() | {"clock": {"start": "2026-11-02T09:00:00Z"}})  # a tag says the date: not across midnight
+    load(world() | {"clock": {"start": "2026-11-02T09:00:00Z"}})  # a tag has the date, so no run crosses midnight
     before = held(bench), policies(bench), dict(bench.vault.tags)
     bench.setup()
     reached = held(bench), dict(bench.vault.tags)

@@ -124,7 +124,7 @@ def test_a_table_with_fewer_examples_than_the_file_says_so(bench: Bench) -> None
     lines = [row["line"] for row in table(bench)]
     assert len(lines) == TABLE_ROWS
     assert lines == sorted(set(lines))
-    assert lines[-1] > TABLE_ROWS  # a choice from everywhere, not the head
+    assert lines[-1] > TABLE_ROWS  # a sample of the whole file, not its first lines
     assert dataset(bench).read(f"{FILE}.jsonl").count(b"\n") == count
     assert (
         dataset(bench).description
