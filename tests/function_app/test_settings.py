@@ -107,6 +107,7 @@ def test_one_setting_may_contain_several_endpoints(environment: pytest.MonkeyPat
         ("WANDB_MODEL_ARTIFACT_NAME", "a/b", "WANDB_MODEL_ARTIFACT_NAME: 'a/b' is not a valid artifact name"),
         ("AZURE_OPENAI_API_VERSION", "latest", "AZURE_OPENAI_API_VERSION: 'latest' is not v1, auto or a date"),
         ("WANDB_PROJECT", "a/b", "WANDB_PROJECT"),
+        ("WANDB_PROJECT", "..", "WANDB_PROJECT"),
         ("WANDB_ROUTES", "account=a -> x; suffix -> off", "WANDB_ROUTES: rule 2 ('suffix -> off'): 'suffix' is not"),
         ("WANDB_REGISTRY", "model/a b", "WANDB_REGISTRY: 'model/a b' is invalid: a collection's name has"),
         ("WANDB_BASE_URL", "wandb.acme.example", "WANDB_BASE_URL: 'wandb.acme.example' is not an address"),
