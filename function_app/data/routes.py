@@ -27,7 +27,9 @@ EXAMPLE = "account=aoai-eu, model=gpt-4.1* -> acme-eu/finetune"
 _METADATA = "metadata."
 _FIELDS = ("account", "model", "suffix", f"{_METADATA}KEY")
 _ARROW = "->"
-_NAME = re.compile(r"(?!\.{1,2}\Z)[^/\\#?%:]{1,128}")  # (wandb.Settings.project); as "." and ".." it would be another address
+_NAME = re.compile(
+    r"(?!\.{1,2}\Z)[^/\\#?%:]{1,128}"
+)  # (wandb.Settings.project); as "." and ".." it would be another address
 _REGISTRY = "wandb-registry-"
 
 
@@ -212,7 +214,9 @@ def checked_name(name: str) -> str:
         ValueError: the name is not valid.
     """
     if not _NAME.fullmatch(name):
-        raise ValueError(f"{name!r} is empty, has more than 128 characters, or contains one of / \\ # ? % :, or only dots")
+        raise ValueError(
+            f"{name!r} is empty, has more than 128 characters, or contains one of / \\ # ? % :, or is . or .."
+        )
     return name
 
 

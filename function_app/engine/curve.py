@@ -1,5 +1,6 @@
 """The curve of a job: its rows from the results file, or from `metrics` events while the file cannot be read."""
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -48,9 +49,14 @@ class CurveReader:
                 self.actions.append(f"results file not readable: {error}")
         rows_of_events = list(rows_from_events(self.events))
         if rows_of_events:
-            self.run.rows(EVENTS, rows_of_events, began=self.job.created_at)
+            self.run.rows(EVENTS, rows_of_events, began=self._began)
             return MIXED if known in (FILE, MIXED) else EVENTS, best_of(rows_of_events, dict(best))
         return known, best
+
+    @property
+    def _began(self) -> float:
+        """When the job was created; if the service does not say, later than any row, so that its run time is 0."""
+        return self.job.created_at or math.inf
 
     def _from_file(self, file_id: str) -> tuple[int, bool, dict[str, Any]]:
         """Collect the file's rows. Return their number, whether the run lacks some of their steps although it has later
@@ -71,10 +77,10 @@ class CurveReader:
                 yield row
 
         ended = None if last >= 0 else self.job.finished_at  # the times of the existing rows differ
-        span = (self.job.created_at, ended) if ended else None
+        span = (self.job.created_at, ended) if ended and self.job.created_at else None
         with self.account.content(file_id) as chunks:
             read_rows = parse_results(chunks, complete=self.final)
             rows = watched(with_events(read_rows, self.events, complete=self.final))
             dated = with_event_times(rows, self.events, now=self.account.now(), span=span)
-            self.run.rows(FILE, dated, began=self.job.created_at)
+            self.run.rows(FILE, dated, began=self._began)
         return read, missed, best

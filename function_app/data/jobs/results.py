@@ -112,7 +112,7 @@ def with_event_times(
     Some jobs have no metrics event: they end before the first one, or are so old that their events are gone. Then the rows
     are spread evenly over `span`, the job's start and end in seconds. Without `span` they stay unchanged.
     """
-    known = sorted(events, key=lambda event: event.created_at)
+    known = sorted((event for event in events if event.created_at), key=lambda event: event.created_at)
     anchors = _anchors(known)
     if not anchors:
         yield from _spread(rows, known, *span) if span else rows
@@ -182,7 +182,7 @@ def _event_row(event: Event) -> MetricRow | None:
         data = {_MESSAGE_METRICS[name]: value for name, _, value in parts if name in _MESSAGE_METRICS}
         data[STEP] = found["step"]
     row = _row(data.items())
-    return row and replace(row, at=float(event.created_at))
+    return replace(row, at=float(event.created_at)) if row and event.created_at else row
 
 
 def _row(cells: Iterable[tuple[str, object]]) -> MetricRow | None:

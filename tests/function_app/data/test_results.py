@@ -305,6 +305,13 @@ def test_no_step_happens_in_the_future() -> None:
     assert [row.at for row in rows] == [1100, 1110, 1115]
 
 
+def test_an_event_without_a_time_dates_no_step() -> None:
+    events = [metrics(10, 0, a=1), metrics(20, 1100, a=1), metrics(30, 1200, a=1)]
+    assert [row.at for row in rows_from_events(events)] == [None, 1100, 1200]
+    rows = with_event_times((MetricRow(step, {"a": 1.0}) for step in (10, 25)), events, now=1300)
+    assert [row.at for row in rows] == [1100, 1150]
+
+
 def test_without_metrics_events_rows_are_spread_over_the_training_or_the_job() -> None:
     events = [Event("a", 100, "Training started."), Event("b", 500, "Job succeeded."), Event("c", 900, "Completed")]
     rows = [MetricRow(step, {"train_loss": 1.0}) for step in (1, 2, 4)]

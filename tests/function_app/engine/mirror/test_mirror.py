@@ -199,3 +199,11 @@ def test_a_job_with_its_own_integration_is_mirrored_when_the_operator_asks_for_i
     [outcome] = engine.sync(include_integrated=True)
     assert outcome.result is Result.SYNCED
     assert "the job's own integration logs to W&B, too" in outcome.actions
+
+
+def test_rows_of_a_job_without_a_time_of_creation_are_not_dated_1970(bench: Bench) -> None:
+    bench.world(a_job(extra={"created_at": -1}, timeline={"steps": 5}))
+    bench.tick()
+    rows = bench.run().history
+    assert len(rows) == 5
+    assert all(row.get("_timestamp", 1e9) >= 1e9 and row.get("_runtime", 0) == 0 for row in rows)
