@@ -28,7 +28,7 @@ def killed(load: Load, bench: Bench) -> None:
     """A vault that setup has switched and could neither probe nor switch back."""
     load(world() | SLOW)
     bench.cloud.world.faults = Faults(
-        [Fault.model_validate({"op": "Vaults_Update", "when": {"nth": [2]}, "do": {"status": 400}})]
+        [Fault.model_validate({"op": "Vaults_Update", "when": {"nth": [2]}, "do": {"status": 403}})]
     )
     with pytest.raises(errors.AccessNotEffectiveError, match="still on Azure RBAC"):
         bench.setup()
