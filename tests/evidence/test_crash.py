@@ -91,7 +91,21 @@ def test_every_command_that_writes_is_a_case() -> None:
 @pytest.mark.skipif(not MESSAGE, reason="Microsoft's worker library is missing: `make test` installs it")
 def test_a_worker_that_the_platform_ends_leaves_its_message_to_the_next_tick() -> None:
     """At the request that writes rows. `python -m evidence crash --command message` ends it at every request."""
-    evidence(("crash", "--command", "message", "--kind", "live, SIGTERM", "--at", "FileStream#1", "--when", "after"))
+    evidence(
+        (
+            "crash",
+            "--command",
+            "message",
+            "--kind",
+            "live, SIGTERM",
+            "--at",
+            "FileStream#1",
+            "--when",
+            "after",
+            "--jobs",
+            "1",
+        )
+    )
 
 
 @pytest.mark.slow

@@ -345,4 +345,4 @@ def _logged_to(handler: logging.Handler) -> Iterator[None]:
 def test_after_setup_a_plan_is_empty_and_nobody_has_lost_access(provisioning_bench: Bench) -> None:
     """No version is written twice, no output has the key, and teardown keeps what people gave."""
     machine = partial(ProvisioningMachine, provisioning_bench)
-    run_state_machine_as_test(machine, settings=how(examples=12, steps=14))  # type: ignore[arg-type]  # it is only called
+    run_state_machine_as_test(machine, settings=how(examples=6, steps=14))  # type: ignore[arg-type]  # it is only called
