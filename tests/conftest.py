@@ -42,8 +42,8 @@ def start_wandb_core() -> None:
     wandb_setup.singleton().ensure_service()
 
 
-# Files whose tests share a fixture that takes long: one process runs all of them.
-TOGETHER = frozenset({"tests/benchmarks/test_scale.py"})
+# Files whose tests share a fixture that takes long, such as Azurite: one process runs all of them.
+TOGETHER = frozenset({"tests/benchmarks/test_scale.py", "tests/storage/test_storage.py"})
 
 
 class Together(LoadScopeScheduling):  # type: ignore[misc] # pytest-xdist's classes are not typed

@@ -7,12 +7,12 @@ import pytest
 from benchmarks.scale import Figures, measured
 from function_app.engine.backlog import BOUND
 
-ACCOUNTS, JOBS, PENDING, RUNNING = 3, 8, 4, 1
+ACCOUNTS, JOBS, PENDING, RUNNING = 3, 8, 2, 1
 
 
 @pytest.fixture(scope="module")
 def figures() -> Figures:
-    """Three accounts of eight jobs; one that still trains is among the four pending."""
+    """Three accounts of eight jobs; one that still trains is among the two pending."""
     return measured(ACCOUNTS, JOBS, PENDING, running=RUNNING, instances=2)
 
 

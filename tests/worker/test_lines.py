@@ -5,6 +5,7 @@ import json
 import logging
 import re
 from collections import Counter
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ PAGE = (ROOT / "docs" / "observability.md").read_text(encoding="utf-8")
 LINE = re.compile(r"((?:\S+ )*?)(state=\w+ )?(?=\w+=%)")
 
 
+@cache
 def formats() -> list[str]:
     """The format string of every line that is logged, except those of level debug."""
     trees = [ast.parse(path.read_text(encoding="utf-8")) for path in (ROOT / "function_app").rglob("*.py")]

@@ -78,9 +78,8 @@ def test_an_account_without_an_id_is_named_by_teardown(load: Load, bench: Bench)
     assert bench.stored == [GOOD_KEY]
 
 
-@pytest.mark.parametrize("status", [429, 503])
-def test_retry_after_is_respected(load: Load, bench: Bench, status: int) -> None:
-    load(world("SetSecret", {"status": status, "headers": {"retry-after": "1"}}))
+def test_retry_after_is_respected(load: Load, bench: Bench) -> None:
+    load(world("SetSecret", {"status": 429, "headers": {"retry-after": "1"}}))
     bench.setup()
     assert bench.stored == [GOOD_KEY]
 

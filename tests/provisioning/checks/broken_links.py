@@ -157,9 +157,6 @@ BROKEN = {
     "expired secret": Broken(
         "secret", "it expired on", "rotate-key", "warning", world={"secret": {"expires_in_days": -1}}
     ),
-    "secret expires soon": Broken(
-        "secret", "it expires in 29 days", "rotate-key", "warning", world={"secret": {"expires_in_days": 29}}
-    ),
     "no role on the jobs": Broken(
         "job list",
         "401 PermissionDenied",

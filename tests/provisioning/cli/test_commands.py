@@ -151,8 +151,8 @@ def test_missing_packages_are_reported_with_the_install_command(program: str) ->
     assert "Traceback" not in ended.stderr
 
 
-@pytest.mark.parametrize("principal", ["operator", "ops-bot", "ops-runner"])
-def test_a_user_an_application_and_a_managed_identity_can_run_setup(load: Load, call: Call, principal: str) -> None:
+@pytest.mark.parametrize("principal", ["ops-bot", "ops-runner"])
+def test_an_application_and_a_managed_identity_can_run_setup(load: Load, call: Call, principal: str) -> None:
     principals = [
         {"name": "operator", "kind": "user", "display_name": "you@contoso.example"},
         {"name": "ops-bot", "kind": "application", "client_secret": "bot-secret"},
