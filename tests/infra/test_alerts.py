@@ -14,12 +14,11 @@ import duckdb_kql
 import pytest
 
 from provisioning.azure.monitoring import import_errors_query
-from tests.conftest import Load
+from tests.conftest import ROOT, Load
 from tests.worker.test_worker import JOB, KEY, WORLD, Answer, Host, azure, delivered, host, message, tick, worker
 
 __all__ = ["host"]  # a fixture
 
-ROOT = Path(__file__).parent.parent.parent
 KUSTO = Path(sys.prefix) / "kusto"
 TABLES = {  # the columns that our queries use (Azure Monitor's table reference)
     "AppTraces": "(TimeGenerated: datetime, AppRoleName: string, Message: string)",

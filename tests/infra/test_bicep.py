@@ -21,10 +21,11 @@ from function_app.shared_rules import PYTHON, VERSION
 from provisioning.azure.function_apps import TEMPLATE_VERSION
 from provisioning.checks.parameters import ALLOWED, NAMES
 from sandbox.azure.roles import ROLES
+from tests.conftest import ROOT
 from tests.contracts import CONTRACTS, TOOLS
 from tests.functions import declared
 
-INFRA = Path(__file__).parent.parent.parent / "infra"
+INFRA = ROOT / "infra"
 TEMPLATES = sorted(INFRA.rglob("*.bicep"))
 TEXTS = {path.stem: path.read_text(encoding="utf-8") for path in TEMPLATES}
 MAIN, EVERYTHING = TEXTS["main"], "\n".join(TEXTS.values())
@@ -223,7 +224,7 @@ def test_the_app_runs_on_the_plan_and_the_python_that_the_package_is_built_for()
 
 
 def test_project_package_and_template_have_one_version() -> None:
-    project = tomllib.loads((INFRA.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert {project["version"], block(r"^var version = '([\d.]+)'$", TEXTS["app"])} == {VERSION}
     assert f"'{TEMPLATE_VERSION}': version" in TEXTS["app"], "doctor reads it"
 
@@ -237,10 +238,10 @@ def test_alerts_and_workbook_watch_functions_that_exist() -> None:
 
 def test_azd_deploys_the_root_of_the_repository_and_refuses_to_delete_resource_groups() -> None:
     """`azd down` deletes whole resource groups (Azure/azure-dev#2916, #4785), and the template deploys to the vault's."""
-    azd = yaml.safe_load((INFRA.parent / "azure.yaml").read_text(encoding="utf-8"))
+    azd = yaml.safe_load((ROOT / "azure.yaml").read_text(encoding="utf-8"))
     assert azd["services"] == {"sync": {"project": ".", "language": "python", "host": "function"}}
     assert "'azd-service-name': 'sync'" in EVERYTHING
-    assert (INFRA.parent / azd["infra"]["path"] / f"{azd['infra']['module']}.bicep").is_file()
+    assert (ROOT / azd["infra"]["path"] / f"{azd['infra']['module']}.bicep").is_file()
     down = azd["hooks"]["predown"]
     done = subprocess.run(["/bin/sh", "-c", down["posix"]["run"]], capture_output=True, text=True)
     assert done.returncode == 1
@@ -251,7 +252,7 @@ def test_azd_deploys_the_root_of_the_repository_and_refuses_to_delete_resource_g
 
 @pytest.mark.parametrize("status", [0, 1])
 def test_azd_ends_a_deployment_with_the_status_of_verify_app(tmp_path: Path, status: int) -> None:
-    hook = yaml.safe_load((INFRA.parent / "azure.yaml").read_text(encoding="utf-8"))["hooks"]["postdeploy"]
+    hook = yaml.safe_load((ROOT / "azure.yaml").read_text(encoding="utf-8"))["hooks"]["postdeploy"]
     program = tmp_path / "aoai-wandb-provision"
     program.write_text(f'#!/bin/sh\necho "$@"\nexit {status}\n')
     program.chmod(0o755)

@@ -1,16 +1,14 @@
 """docs/deploy.md names variables, parameters, outputs, options, roles and tiles that exist."""
 
 import re
-from pathlib import Path
 
 import pytest
 
-from infra.from_setup import PARAMETERS
 from provisioning.cli.commands import cli
+from tests.conftest import ROOT
+from tests.infra.test_from_setup import PASSED_ON
 
-ROOT = Path(__file__).parent.parent.parent
 PAGE = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
-PASSED_ON = dict(re.findall(r'"(\w+)": \{ "value": "\$\{(\w+)', PARAMETERS.read_text(encoding="utf-8")))
 OF_AZD_ITSELF = {"AZURE_ENV_NAME", "AZURE_LOCATION", "AZURE_SUBSCRIPTION_ID", "AZURE_RESOURCE_GROUP"}
 
 

@@ -11,12 +11,11 @@ from dotenv import dotenv_values
 
 from infra import from_setup
 from sandbox.cloud import Cloud
-from tests.conftest import Load, Run
+from tests.conftest import ROOT, Load, Run
 from tests.provisioning import chain
 from tests.provisioning.bench import OPERATOR_ENV
 from tests.provisioning.checks.broken_links import A_JOB
 
-ROOT = Path(__file__).parent.parent.parent
 KEY = "5a4db0c5a4db0c5a4db0c5a4db0c5a4db0c00001"
 SUBSCRIPTION = "5b1f6d1c-0000-4000-8000-0000000000aa"
 ACCOUNTS = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/rg-ml/providers/Microsoft.CognitiveServices/accounts"

@@ -10,10 +10,10 @@ from infra import owner_commands
 from provisioning.resource_ids import assignment_name
 from provisioning.shell import ROLE_IDS
 from sandbox.azure.roles import ROLES
+from tests.conftest import ROOT
 from tests.infra.test_from_setup import ACCOUNTS, SUBSCRIPTION, VAULT, document
 
 PRINCIPAL = "49053e0f-0000-4000-8000-000000000001"
-ROOT = Path(__file__).parent.parent.parent
 
 
 def printed(tmp_path: Path, capsys: pytest.CaptureFixture[str], *options: str) -> list[str]:

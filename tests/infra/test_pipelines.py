@@ -7,8 +7,9 @@ import pytest
 import yaml
 
 from provisioning.cli.commands import cli
+from tests.conftest import ROOT
 
-INFRA = Path(__file__).parent.parent.parent / "infra"
+INFRA = ROOT / "infra"
 PIPELINES = sorted((INFRA / "pipelines").iterdir())
 
 

@@ -11,9 +11,9 @@ import pytest
 import yaml
 
 from function_app.shared_rules import VERSION
+from tests.conftest import ROOT
 from tests.infra.test_bicep import MAIN, PARAMETERS
 
-ROOT = Path(__file__).parent.parent.parent
 FORM = json.loads((ROOT / "infra" / "createUiDefinition.json").read_text(encoding="utf-8"))["parameters"]
 STEPS = {step["name"]: {each["name"]: each for each in step["elements"]} for step in FORM["steps"]}
 ELEMENTS: dict[str, Any] = {each["name"]: each for each in FORM["basics"]} | {

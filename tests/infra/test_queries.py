@@ -4,13 +4,12 @@ import ast
 import json
 import re
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
 import pytest
 
 from function_app.models import Result
+from tests.conftest import ROOT
 
-ROOT = Path(__file__).parent.parent.parent
 EVENT = re.compile(r"Message startswith [\"'](.+?)[\"']")
 FIELD = re.compile(r"extract\([\"'] ?(\w+)=\(")
 STATE = re.compile(r"Message has \"(\w+)=(\w+)\"")

@@ -6,7 +6,6 @@ import logging
 import re
 from collections import Counter
 from functools import cache
-from pathlib import Path
 
 import pytest
 
@@ -15,11 +14,11 @@ from function_app.functions import STOP_AFTER
 from function_app.models import Outcome, Result
 from function_app.tracking.wandb.client import LIMITS
 from function_app.traffic import AZURE, SERVICES, asked, counted
+from tests.conftest import ROOT
 from tests.worker.test_worker import host
 
 __all__ = ["host"]  # a fixture
 
-ROOT = Path(__file__).parent.parent.parent
 PAGE = (ROOT / "docs" / "observability.md").read_text(encoding="utf-8")
 LINE = re.compile(r"((?:\S+ )*?)(state=\w+ )?(?=\w+=%)")
 

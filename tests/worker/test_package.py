@@ -14,10 +14,10 @@ import pytest
 
 from function_app.settings import Settings
 from infra import package
+from tests.conftest import ROOT
 from tests.functions import declared
 from tests.worker import matchers
 
-ROOT = Path(__file__).parent.parent.parent
 NOT_DEPLOYED = ("function_app/authoring/", "function_app/cli/")  # a person's commands
 DECOYS = """
 .azure/dev/.env .coverage .DS_Store .env .git-credentials .python-version .python_packages/lib/site-packages/x.py

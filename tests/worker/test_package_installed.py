@@ -20,10 +20,9 @@ import pytest
 from function_app.shared_rules import PYTHON
 from infra.package import SITE
 from sandbox.cloud import Cloud
-from tests.conftest import Load
+from tests.conftest import ROOT, Load
 from tests.worker.test_worker import LIBRARY, WORLD, Answer, asked_for, azure, delivered, logged, tick, worker
 
-ROOT = Path(__file__).parent.parent.parent
 OUTSIDE = dict(os.environ)  # before a test points it to the sandbox, which has no package index
 WORKERS_OWN = ("grpcio", "azurefunctions-extensions-base")  # what the library imports and Azure's worker brings along
 LARGEST = 45e6  # bytes

@@ -20,10 +20,9 @@ from function_app.shared_rules import VERSION
 from sandbox.azure.storage import ACCOUNT
 from sandbox.cloud import Cloud
 from sandbox.scenario.reader import Scenario
-from tests.conftest import Load
+from tests.conftest import ROOT, Load
 from tests.storage.azurite import connection
 
-ROOT = Path(__file__).parent.parent.parent
 LIBRARY = Path(sys.prefix) / "functions-worker"
 KEY = "5a4db0c5a4db0c5a4db0c5a4db0c5a4db0c00001"
 SETTINGS = {

@@ -1,8 +1,6 @@
 """Rights are judged by what a principal may do: setup, status and doctor agree, whichever role or group gives the right."""
 
-from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any
 
 import pytest
 
@@ -54,13 +52,9 @@ def test_the_type_of_a_principal_is_always_sent(load: Load, bench: Bench) -> Non
     cloud = load({"extends": "contoso", "transitions": {"rbac_propagation": 0}, "faults": [refused]})
     bench.setup()
     sent = [
-        json_body(e.request)["properties"].get("principalType")
+        e.request["body"]["properties"].get("principalType")
         for e in cloud.world.trace.exchanges
         if e.operation == "RoleAssignments_Create"
     ]
     assert sent
     assert all(sent)
-
-
-def json_body(request: Mapping[str, Any]) -> Any:
-    return request["body"]
