@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from sandbox.cloud import Cloud
-from tests.conftest import Load
-from tests.worker.test_worker import LIBRARY, ROOT, WORLD, Answer, Host, azure, delivered, host, logged, message, worker
+from tests.conftest import ROOT, Load
+from tests.worker.test_worker import LIBRARY, WORLD, Answer, Host, azure, delivered, host, logged, message, worker
 
 __all__ = ["host"]  # a fixture
 
