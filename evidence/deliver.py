@@ -42,4 +42,6 @@ def _judged(invocation: dict[str, Any]) -> int:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 4:
+        sys.exit(f"Usage: {__doc__.partition(':')[0]}")
     sys.exit(main(*sys.argv[1:]))

@@ -4,6 +4,9 @@ import sys
 
 try:
     from sandbox.cli import run
+except KeyboardInterrupt:
+    sys.stderr.write("Stopped.\n")
+    sys.exit(130)
 except ModuleNotFoundError as missing:
     if (missing.name or "").partition(".")[0] == __package__:
         raise  # one of our own modules is missing, which is a bug

@@ -22,11 +22,14 @@ def init(directory: Path) -> None:
     if directory.exists() and any(directory.iterdir()):
         raise click.UsageError(f"{directory} is not empty. Name a new directory: init overwrites nothing.")
     count = 0
-    for source, name in _files():
-        target = directory / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, target)
-        count += 1
+    try:
+        for source, name in _files():
+            target = directory / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, target)
+            count += 1
+    except OSError as error:
+        raise click.ClickException(f"{directory} cannot be written: {error.strerror}.") from None
     click.echo(f"Wrote {count} files to {directory}.")
     click.echo(f"next     cd {click.format_filename(directory)}; see {_PAGE} for the deployment", err=True)
 

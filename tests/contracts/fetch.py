@@ -26,7 +26,7 @@ FOLDERS = (
 def main(repository: str = REPOSITORY, commit: str = COMMIT, folder: Path = FOLDER) -> int:
     """Check out the folders, or say what failed; returns git's exit status."""
     if Path(repository).is_dir():
-        repository = str(Path(repository).absolute())  # git runs in another folder
+        repository = str(Path(repository).resolve())  # git runs in another folder
     folder.mkdir(parents=True, exist_ok=True)
     for arguments in (
         ["init", "--quiet"],

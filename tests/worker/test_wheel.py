@@ -88,3 +88,8 @@ def test_init_writes_a_tree_that_deploys_the_same_package(installed: Path, tmp_p
     assert "azd" in usage.stdout
     again = program(str(installed / "aoai-wandb-provision"), "init", "app", cwd=tmp_path)
     assert (again.returncode, "not empty" in again.stderr) == (2, True)
+    nowhere = program(str(installed / "aoai-wandb-provision"), "init", "app/azure.yaml/app", cwd=tmp_path)
+    assert (nowhere.returncode, nowhere.stderr) == (
+        1,
+        "Error: app/azure.yaml/app cannot be written: Not a directory.\n",
+    )

@@ -51,6 +51,7 @@ def prove(session: Session, options: Options, *, dry_run: bool) -> None:
 
     Raises:
         NotAsModelledError: a step does not hold.
+        UsageError: the report cannot be written.
         NotOursError: the resource group is not one that `prove` created.
         InterruptedByUserError: Ctrl-C. Everything that was created is deleted.
     """
@@ -65,6 +66,7 @@ def prove(session: Session, options: Options, *, dry_run: bool) -> None:
     key = session.provided_key() or session.prompt_for_key()
     session.check(key)
     report = Report(session.clock.now(), azure.cloud, options.location)
+    report.write(options.report)  # before anything is created
     _run(replace(trial, key=key), report, options)
     if failures := [each.step.name for each in report.tried if each.result is Result.FAILS]:
         raise NotAsModelledError(
@@ -125,8 +127,10 @@ def _run(trial: Trial, report: Report, options: Options) -> None:
         interrupted = True
     finally:
         session.facts["tried"] = [each.document() for each in report.tried]
-        session.facts["report"] = str(report.write(options.report))
-        _delete(trial)
+        try:
+            session.facts["report"] = str(report.write(options.report))
+        finally:
+            _delete(trial)
     if interrupted:
         raise InterruptedByUserError(
             "Interrupted. Everything that was created is deleted.", hint="Run the command again to start over."

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from provisioning.cli.proof.actions import Measured
 from provisioning.cli.proof.steps import Step
+from provisioning.errors import UsageError
 
 
 class Result(StrEnum):
@@ -68,10 +69,19 @@ class Report:
         return ", ".join(f"{results.count(each)} {each}" for each in Result if each in results)
 
     def write(self, file: Path | None) -> Path:
-        """Write the report, and return its path."""
+        """Write the report, and return its path.
+
+        Raises:
+            UsageError: the file cannot be written.
+        """
         name = f"proof-{version('azure-openai-wandb')}-{self.when:%Y-%m-%d}.md"
         path = file or Path(name)
-        path.write_text(self._markdown(), encoding="utf-8")
+        try:
+            path.write_text(self._markdown(), encoding="utf-8")
+        except OSError as error:
+            raise UsageError(
+                f"The report cannot be written to {path}: {error.strerror}.", hint="Pass another file as --report."
+            ) from error
         return path
 
     def _markdown(self) -> str:

@@ -125,6 +125,23 @@ def test_after_ctrl_c_everything_is_deleted_and_the_report_is_written(cloud: Clo
     assert "| setup twice |" in proof.file.read_text()
 
 
+def test_a_report_that_cannot_be_written_stops_before_anything_is_created(cloud: Cloud, proof: Proof) -> None:
+    with pytest.raises(errors.UsageError, match="cannot be written"):
+        replace(proof, file=proof.file / "missing" / "report.md").run()
+    assert left_behind(cloud) == []
+
+
+def test_everything_is_deleted_if_the_report_can_no_longer_be_written(cloud: Cloud, proof: Proof) -> None:
+    def put_a_folder_there() -> None:
+        proof.file.unlink()
+        proof.file.mkdir()
+
+    proof.screen.then = {"setup twice": put_a_folder_there}
+    with pytest.raises(errors.UsageError, match="cannot be written"):
+        proof.run()
+    assert left_behind(cloud) == []
+
+
 def test_what_a_killed_run_left_is_found_by_the_next_one(cloud: Cloud, proof: Proof) -> None:
     """Killed at its worst moment: the group is gone, and its vaults and account wait to be purged."""
     trial = proof.trial
