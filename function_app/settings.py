@@ -206,6 +206,15 @@ class Settings(BaseSettings):
     def _key(cls, key: SecretStr | None) -> SecretStr | None:
         return key and SecretStr(check_wandb_key(key.get_secret_value()))
 
+    @field_validator("azure_openai_api_key", "openai_api_key")
+    @classmethod
+    def _service_key(cls, key: SecretStr | None) -> SecretStr | None:
+        """Check a key that goes into a header. HTTP clients quote a header that they refuse to send."""
+        stripped = key.get_secret_value().strip() if key else ""
+        if not stripped.isascii() or not stripped.isprintable() or " " in stripped:
+            raise ValueError("the key has a space, a line break or a character that no key has: copy it again")
+        return key and SecretStr(stripped)
+
     @field_validator("azure_openai_api_version")
     @classmethod
     def _api_version(cls, version: str) -> str:

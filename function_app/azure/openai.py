@@ -337,8 +337,11 @@ class Account:
         except openai.APIStatusError as error:
             raise refusal(error, self.name, doing) from error
         except openai.APIConnectionError as error:
+            cause = error.__cause__ or error
+            quoting = isinstance(cause, httpx2.LocalProtocolError)  # it quotes the header, which may be a key
+            reason = "a header is not valid, probably the key" if quoting else first_line(cause)
             raise AccountBusyError(
-                f"Cannot reach {self.name} to {doing}: {first_line(error.__cause__ or error)}",
+                f"Cannot reach {self.name} to {doing}: {reason}",
                 TRUST
                 if untrusted(error)
                 else "Check the endpoint's name, DNS and the network (proxy, firewall, private endpoint).",

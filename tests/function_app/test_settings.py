@@ -50,6 +50,21 @@ def test_the_defaults_are_those_of_the_design(environment: pytest.MonkeyPatch) -
     assert settings.sync_datasets is DatasetPolicy.FULL
 
 
+@pytest.mark.parametrize("name", ["AZURE_OPENAI_API_KEY", "OPENAI_API_KEY"])
+def test_white_space_around_a_key_is_ignored_and_a_wrong_key_is_not_quoted(
+    environment: pytest.MonkeyPatch, name: str
+) -> None:
+    """HTTP clients quote a header that they refuse to send, so that the key would be in messages and logs."""
+    environment.setenv(name, " canary\r\n")
+    key = getattr(Settings.load(), name.lower())
+    assert key.get_secret_value() == "canary"
+    for wrong in ("can\nary", "can ary", "canary\u00e9"):
+        environment.setenv(name, wrong)
+        with pytest.raises(SettingsError, match="a character that no key has") as caught:
+            Settings.load()
+        assert "can" not in caught.value.message.replace("can be", "")
+
+
 def test_the_deployed_app_sends_references_by_default(environment: pytest.MonkeyPatch) -> None:
     assert not Settings.load().datasets_chosen
     assert Settings.load().deployed().routes.default.datasets is DatasetPolicy.REFERENCE

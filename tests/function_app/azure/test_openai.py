@@ -366,6 +366,14 @@ def test_a_redirect_is_not_followed_so_that_the_key_stays_with_its_host(bench: B
     assert not [url for url in asked if url.startswith(CLOSED_ENDPOINT)]
 
 
+def test_a_key_that_cannot_be_sent_is_not_quoted(bench: Bench) -> None:
+    bench.world()
+    with openai.OpenAI(api_key="canary\n", base_url=ENDPOINT) as client, pytest.raises(AccountBusyError) as caught:
+        Account("aoai-ml", lambda _: client).jobs()
+    assert "a header is not valid" in caught.value.message
+    assert "canary" not in caught.value.message
+
+
 def test_a_sign_in_that_fails_without_a_word_is_that_accounts_failure(bench: Bench) -> None:
     class Silent:
         def get_token(self, *_: str, **__: Any) -> Any:
