@@ -5,8 +5,9 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import hypothesis
 import pytest
@@ -60,12 +61,16 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeSch
     return Together(config, log) if config.getoption("dist") == "load" else None
 
 
-class Run(Protocol):
+@dataclass(frozen=True)
+class Run:
     """Runs `python -m ARGV` as a principal of the sandbox and waits for it.
 
     It is forked from a process that has imported the SDKs, which saves most of the time. `new_process` and `input` start a
     new interpreter instead, which reads its own environment.
     """
+
+    cloud: Cloud
+    processes: Processes
 
     def __call__(
         self,
@@ -74,7 +79,14 @@ class Run(Protocol):
         env: Mapping[str, str] | None = None,
         input: str | None = None,  # noqa: A002 - subprocess's own word
         new_process: bool = False,
-    ) -> subprocess.CompletedProcess[str]: ...
+    ) -> subprocess.CompletedProcess[str]:
+        whole = self.cloud.environment(principal) | dict(env or {})
+        if not new_process and input is None:
+            ended = self.processes.start(argv, whole).ended()
+            return subprocess.CompletedProcess(argv, ended.status, ended.out, ended.err)
+        return subprocess.run(
+            [sys.executable, "-m", *argv], env=whole, input=input, capture_output=True, text=True, timeout=300, cwd=ROOT
+        )
 
 
 @pytest.fixture(scope="session")
@@ -141,20 +153,4 @@ def processes(_running_cloud: Cloud) -> Iterator[Processes]:
 @pytest.fixture
 def run(cloud: Cloud, processes: Processes) -> Run:
     """Runs whole commands, as a person or a host would."""
-
-    def run(
-        *argv: str,
-        principal: str | None = "operator",
-        env: Mapping[str, str] | None = None,
-        input: str | None = None,  # noqa: A002
-        new_process: bool = False,
-    ) -> subprocess.CompletedProcess[str]:
-        whole = cloud.environment(principal) | dict(env or {})
-        if not new_process and input is None:
-            ended = processes.start(argv, whole).ended()
-            return subprocess.CompletedProcess(argv, ended.status, ended.out, ended.err)
-        return subprocess.run(
-            [sys.executable, "-m", *argv], env=whole, input=input, capture_output=True, text=True, timeout=300, cwd=ROOT
-        )
-
-    return run
+    return Run(cloud, processes)

@@ -105,13 +105,6 @@ def test_a_tick_leaves_no_file_behind(bench: Bench, tmp_path: Path, monkeypatch:
     assert sum(path.stat().st_size for path in left) == 0, left
 
 
-def test_thousands_of_steps_all_arrive(bench: Bench) -> None:
-    bench.world(a_job(timeline={"steps": 3000, "seconds_per_step": 2}, method="dpo"), files=[a_file(format="dpo")])
-    bench.tick()
-    assert bench.steps() == list(range(1, 3001))
-    assert bench.run().config["method"] == "dpo"
-
-
 def test_a_second_sync_writes_nothing_and_makes_two_requests(bench: Bench) -> None:
     bench.world(a_job(), a_job(id=OTHER_JOB, validation_file=FILE))
     bench.tick()

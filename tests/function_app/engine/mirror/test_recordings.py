@@ -173,10 +173,6 @@ NEIGHBOURS = {
         "step,status,train_data,cost,_step,best\n1,1,2,3,4,5\n",
         {1: {"metric_status": 1, "metric_train_data": 2, "metric_cost": 3, "metric_best": 5}},
     ),
-    "ragged": (
-        "step,train_loss,valid_loss\n1,0.5\n2,0.4,-1,9\nx,1,1\n",
-        {1: {"train_loss": 0.5}, 2: {"train_loss": 0.4}},
-    ),
     "twice": (
         "\ufeff\ufeffstep,,train_loss,step,train_loss,\r\n1,7,-0.0,99,0.6,\r\n2,,,98,0.4,\r\nstep,,train_loss,step,train_loss,\r\n",
         {1: {"train_loss": 0.0}, 2: {"train_loss": 0.4}},
@@ -185,8 +181,6 @@ NEIGHBOURS = {
         'step,train_loss,completion_tokens_mean\n999,0.5,"1,234,567.5"\n"1,000",0.4,"1,5"\n"1,001","0,3",\n',
         {999: {"train_loss": 0.5, "completion_tokens_mean": 1234567.5}, 1000: {"train_loss": 0.4}},
     ),
-    "empty": ("", {}),
-    "html": ("<html>no</html>", {}),
 }
 """Results files near the recorded ones, with the values that they should have."""
 

@@ -24,17 +24,6 @@ def test_the_name_of_a_record_contains_server_entity_project_and_job(bench: Benc
     assert named(wandb_project="a b") == f"api.wandb.ai/acme/a%20b/{JOB}"
 
 
-def test_engines_with_shared_records_query_wandb_once(bench: Bench) -> None:
-    bench.world(a_job())
-    bench.tick()
-    bench.cloud.world.wandb.store.delete_run(bench.run())
-    one, other = bench.engine(), bench.engine()
-    one.deleted = other.deleted = InMemory()
-    assert bench.tick(one)[JOB].result is Result.SKIPPED
-    asked, writes = bench.counted(lambda: bench.tick(other))
-    assert (asked, writes) == ({"FineTuning_List": 1, "Runs": 1}, 0)
-
-
 def test_a_complete_run_that_somebody_moved_is_not_mirrored_a_second_time(bench: Bench) -> None:
     bench.world(a_job())
     one, other = bench.engine(), bench.engine()

@@ -154,16 +154,6 @@ def test_reference_sends_statistics_of_the_file(bench: Bench) -> None:
     assert "none of them is in W&B" in str(dataset(bench).description)
 
 
-def test_off_sends_only_the_id_of_a_file(bench: Bench) -> None:
-    bench.world(a_job(), files=[secret_file()])
-    asked, _ = bench.counted(lambda: bench.tick(bench.engine(sync_datasets=DatasetPolicy.OFF)))
-    assert bench.run().used == []
-    assert "training_data" not in bench.run().config
-    assert "/artifacts/" not in str(bench.run().notes)
-    assert bench.run().config["training_file"] == FILE
-    assert asked["Files_GetContent"] == 1  # the results file
-
-
 def test_sample_sends_a_hundred_examples_and_not_the_file(bench: Bench) -> None:
     bench.world(a_job(), files=[secret_file()])
     bench.tick(bench.engine(sync_datasets=DatasetPolicy.SAMPLE))
