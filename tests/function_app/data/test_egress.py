@@ -249,6 +249,7 @@ def job_body(word: Words, number: int, **values: Any) -> dict[str, Any]:
         "hyperparameters": {
             "n_epochs": 3,
             "reasoning_effort": "low",
+            "api_key": word("key among hyperparameters", None),
             "unknown_choice": word("choice", "job.method_options"),
             "prose": f"{word('prose', None)} words",
             f"{word('name of a hyperparameter', 'job.hyperparameters')}": 1,
