@@ -20,6 +20,7 @@ from function_app.tracking.wandb.client import Limits
 from function_app.tracking.wandb.marks import KEY as KEY_OF_MARKS
 from function_app.wiring import engine_from, open_wandb
 from sandbox.cloud import Cloud
+from sandbox.runtime.faults import Fault
 from sandbox.wandb.artifacts import Artifact
 from sandbox.wandb.options import Delays
 from sandbox.wandb.runs import Run
@@ -116,6 +117,10 @@ class Bench:
     def reads(self, **delays: float) -> None:
         """Have W&B serve these reads of runs late by so many virtual seconds, and all others at once."""
         self.cloud.world.wandb.store.options.delays = Delays(**delays)
+
+    def fault(self, operation: str, do: Mapping[str, Any], **when: Any) -> None:
+        """Disturb the requests of an operation from now on."""
+        self.cloud.world.faults.faults.append(Fault.model_validate({"op": operation, "when": when, "do": do}))
 
     def settings(self, **values: Any) -> Settings:
         """Settings for the sandbox's account and project."""

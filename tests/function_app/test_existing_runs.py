@@ -6,7 +6,6 @@ import pytest
 
 from function_app.models import Outcome, Result, Selection
 from function_app.tracking.wandb.marks import KEY as KEY_OF_MARKS
-from sandbox.runtime.faults import Fault
 from sandbox.wandb.runs import Run
 from tests.conftest import Run as Command
 from tests.function_app.conftest import ENTITY, JOB, KEY, OTHER_JOB, PROJECT, SETTINGS, SETTLED, Bench, a_job
@@ -165,18 +164,13 @@ def test_a_mark_that_could_not_be_written_is_written_by_the_next_tick(bench: Ben
     """The new run exists already, so it counts. Reading the old run fails, or writing to it."""
     bench.world(a_job())
     bench.tick()
-    nth = {"Run": [5], "UpsertBucket": [5]}[operation]  # after those that make the two runs
-    bench.cloud.world.faults.faults.append(a_fault(operation, nth))
+    bench.fault(operation, {"status": 403}, nth=[5])  # after those that make the two runs
     assert overwritten(bench).result is Result.FAILED
     assert bench.cloud.world.faults.unmet == []
     assert (bench.steps(NEW), "superseded_by" in bench.run().config) == (list(range(1, 31)), False)
     outcome = bench.tick()[JOB]
     assert (outcome.result, outcome.steps, bench.run().config["superseded_by"]) == (Result.SYNCED, 0, NEW)
     assert bench.tick(after=SETTLED)[JOB].result is Result.CURRENT
-
-
-def a_fault(operation: str, nth: list[int]) -> Fault:
-    return Fault.model_validate({"op": operation, "when": {"nth": nth}, "do": {"status": 403}})
 
 
 def test_a_deleted_run_stays_skipped_and_with_overwrite_gets_a_new_one(bench: Bench) -> None:

@@ -255,7 +255,6 @@ def test_a_missing_project_is_reported_and_not_created(bench: Bench) -> None:
         ({"WANDB_API_KEY": "9" * 40}, 1, "does not accept the API key"),
         ({"WANDB_API_KEY": "5a4db0c5a4db0c5a4db0c5a4db0c5a4db0c00002"}, 1, "may not"),
         ({"WANDB_API_KEY": ""}, 2, "KEY_VAULT_URL is not set"),
-        ({"WANDB_PROJECT": "a/b"}, 2, "WANDB_PROJECT"),
     ],
 )
 def test_an_error_is_reported_once_and_nothing_is_written(

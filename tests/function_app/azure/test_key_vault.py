@@ -18,7 +18,6 @@ from function_app.azure.key_vault import EXPIRING, FRESH_FOR, KEPT_FOR, VaultKey
 from function_app.errors import KeyRefusedError, VaultBusyError, VaultError
 from function_app.models import Result
 from sandbox.cloud import Cloud
-from sandbox.runtime.faults import Fault
 from tests.function_app.conftest import JOB, KEY, SETTLED, Bench, a_job
 
 VAULT = "https://kv-ml.vault.azure.net/"
@@ -79,7 +78,7 @@ def test_a_good_key_is_used_for_a_while_when_the_vault_cannot_be_reached(
     quick = {"retry_total": 0}
     source = key(clock=lambda: now, limits=quick)
     source.get()
-    bench.cloud.world.faults.faults.append(Fault.model_validate({"op": "GetSecret", "do": {"status": 503}}))
+    bench.fault("GetSecret", {"status": 503})
     now = FRESH_FOR + 1
     assert source.get() == SecretStr(KEY)
     with pytest.raises(VaultBusyError):

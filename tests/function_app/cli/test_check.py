@@ -82,7 +82,7 @@ def test_it_needs_no_settings_and_no_network(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("file_format", FORMATS)
-@pytest.mark.parametrize("method", ["supervised", "dpo", "reinforcement"])
+@pytest.mark.parametrize("method", ["supervised", "dpo"])
 @pytest.mark.parametrize("output", ["table", "json"])
 def test_the_content_of_the_file_is_never_shown(tmp_path: Path, file_format: str, method: str, output: str) -> None:
     path = a_file(tmp_path, format=file_format, malformed=4)

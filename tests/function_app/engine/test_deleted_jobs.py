@@ -6,7 +6,6 @@ import pytest
 
 from evidence.processes import Processes
 from function_app.models import Result
-from sandbox.runtime.faults import Fault
 from tests.conftest import Run
 from tests.function_app.conftest import (
     ENTITY,
@@ -88,9 +87,7 @@ def test_runs_stay_as_they_are_while_an_account_cannot_be_listed(bench: Bench) -
     working = engine(bench, RULES)
     bench.tick(working)
     deleted(bench, 0, JOB)
-    listed = bench.cloud.counts["FineTuning_List"]
-    refusal = {"op": "FineTuning_List", "when": {"nth": [listed + 1]}, "do": {"status": 403}}
-    bench.cloud.world.faults.faults.append(Fault.model_validate(refusal))
+    bench.fault("FineTuning_List", {"status": 403}, nth=[bench.cloud.counts["FineTuning_List"] + 1])
     assert Result.FAILED in [outcome.result for outcome in working.sync()]
     assert state(bench, ENTITY, PROJECT, JOB) == "running"
     bench.tick(working)

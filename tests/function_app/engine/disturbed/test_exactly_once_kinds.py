@@ -13,9 +13,7 @@ def world(bench: Bench, *faults: dict[str, Any]) -> None:
     bench.world(a_job(**LIVE), faults=list(faults))
 
 
-@pytest.mark.parametrize(
-    ("operation", "times"), [("UpsertBucket", 2), ("FileStream", 1), ("CreateArtifact", 2), ("CommitArtifact", 2)]
-)
+@pytest.mark.parametrize(("operation", "times"), [("UpsertBucket", 2), ("FileStream", 1), ("CommitArtifact", 2)])
 def test_after_an_outage_during_a_run_the_next_tick_continues_with_the_same_steps(
     bench: Bench, operation: str, times: int
 ) -> None:

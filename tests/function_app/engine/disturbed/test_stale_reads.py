@@ -7,7 +7,6 @@ import pytest
 from function_app.errors import WandbBusyError
 from function_app.models import Result
 from function_app.tracking.wandb.versioned.latest import Latest
-from sandbox.runtime.faults import Fault
 from sandbox.wandb.runs import Nullable
 from tests.function_app.conftest import JOB, LIVE, OTHER_JOB, SETTLED, Bench, a_job
 
@@ -40,10 +39,7 @@ def test_every_row_is_stored_once_with_any_late_reads(bench: Bench, source: str,
     earlier: list[int] = []
     for number, wait in enumerate((0, 5, 120, 1, 120, 120, 3600, 700, 700)):
         if fault := {2: {"status": 403}, 4: {"lost_response": True} if source == "file" else None}.get(number):
-            nth = bench.cloud.counts["FileStream"] + 1
-            bench.cloud.world.faults.faults.append(
-                Fault.model_validate({"op": "FileStream", "when": {"nth": [nth]}, "do": fault})
-            )
+            bench.fault("FileStream", fault, nth=[bench.cloud.counts["FileStream"] + 1])
         outcome = bench.tick()[JOB]
         steps = bench.steps()
         assert steps == sorted(set(steps))

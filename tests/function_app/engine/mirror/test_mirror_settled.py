@@ -7,7 +7,6 @@ import pytest
 from function_app.data.jobs.prices import Price
 from function_app.models import Result, Selection
 from sandbox.azure.openai.store import Store
-from sandbox.runtime.faults import Fault
 from tests.function_app.conftest import ENTITY, FILE, JOB, LIVE, OTHER_JOB, PROJECT, SETTLED, Bench, a_file, a_job
 
 
@@ -180,9 +179,8 @@ def test_a_listing_that_leaves_a_job_out_by_mistake_does_not_end_its_run(bench: 
     now = bench.cloud.clock.time()
     data = [job.body(now) for job in store(bench).jobs(now) if job.id != JOB]
     partial = {"object": "list", "has_more": False, "data": data}
-    listing = {"op": "FineTuning_List", "when": {"times": 1}, "do": {"status": 200, "body": partial}}
     before = len(bench.run().history)
-    bench.cloud.world.faults.faults.append(Fault.model_validate(listing))
+    bench.fault("FineTuning_List", {"status": 200, "body": partial}, times=1)
     outcome = bench.tick(engine)[JOB]
     assert not outcome.final
     assert (bench.state(), len(bench.run().history)) == ("running", before)

@@ -8,7 +8,6 @@ import pytest
 from evidence.commands.case import differences
 from evidence.commands.sync import end
 from function_app.models import Result
-from sandbox.runtime.faults import Fault
 from tests.function_app.conftest import JOB, LIVE, VALIDATION_FILE, Bench, a_file, a_job
 
 FILES = [a_file(), a_file(id=VALIDATION_FILE, filename="valid.jsonl", count=3)]
@@ -79,8 +78,7 @@ def test_the_next_tick_ends_the_run_of_a_deleted_job_if_that_was_refused_before(
     engine = bench.engine()
     bench.tick(engine)
     bench.cloud.world.openai.stores[0].delete_job(JOB)
-    upserts = bench.cloud.counts["UpsertBucket"]
-    bench.cloud.world.faults.faults.append(Fault.model_validate(lost("UpsertBucket", upserts + 1)))
+    bench.fault("UpsertBucket", REFUSED, nth=[bench.cloud.counts["UpsertBucket"] + 1])
     assert bench.tick(engine)[JOB].result is Result.FAILED
     assert bench.state() == "running"
     assert "rule" not in bench.marks()

@@ -14,7 +14,6 @@ from function_app.tracking.wandb.tracker import WandbTracker
 from function_app.tracking.wandb.versioned.attachments import WandbSession
 from function_app.tracking.wandb.versioned.uploads import Uploads
 from function_app.tracking.wandb.versioned.versions import LATEST
-from sandbox.runtime.faults import Fault
 from tests.function_app.conftest import JOB, Bench, a_job
 
 NAMES = ("first", "second")
@@ -63,8 +62,7 @@ def test_files_waiting_for_their_upload_are_limited(bench: Bench, run: WandbSess
 
 
 def test_a_refused_upload_is_reported_and_the_other_one_succeeds(bench: Bench, run: WandbSession) -> None:
-    refused = {"op": "CommitArtifact", "when": {"times": 1}, "do": {"status": 400}}
-    bench.cloud.world.faults.faults.append(Fault.model_validate(refused))
+    bench.fault("CommitArtifact", {"status": 400}, times=1)
     uploads = Uploads(bench.api(), run)
     for name in NAMES:
         send(uploads, name, used=True)
@@ -74,8 +72,7 @@ def test_a_refused_upload_is_reported_and_the_other_one_succeeds(bench: Bench, r
 
 
 def test_an_upload_that_met_a_conflict_with_another_process_is_sent_again(bench: Bench, run: WandbSession) -> None:
-    conflict = {"op": "CommitArtifact", "when": {"times": 1}, "do": {"status": 409}}
-    bench.cloud.world.faults.faults.append(Fault.model_validate(conflict))
+    bench.fault("CommitArtifact", {"status": 409}, times=1)
     with Uploads(bench.api(), run) as uploads:
         for name in NAMES:
             send(uploads, name, used=True)
@@ -88,8 +85,7 @@ def test_after_an_error_in_the_block_uploads_finish_and_their_errors_are_dropped
     """Whether the uploads succeed, or are refused as in the second round."""
     for name, refused in zip(NAMES, (False, True), strict=True):
         if refused:
-            fault = {"op": "CommitArtifact", "when": {"times": 1}, "do": {"status": 400}}
-            bench.cloud.world.faults.faults.append(Fault.model_validate(fault))
+            bench.fault("CommitArtifact", {"status": 400}, times=1)
         uploads = Uploads(bench.api(), run)
         directory = send(uploads, name)
         uploads.__exit__(KeyError, KeyError("mine"), None)
