@@ -207,9 +207,10 @@ def _without_credentials_in_string(text: str) -> str:
         and may_have_credentials(text.encode("utf-8", "replace"))
     ):
         with suppress(ValueError, RecursionError):
-            value = json.loads(clean)
+            members = Members()
+            value = json.loads(clean, object_pairs_hook=members)
             cleaner = without_credentials(value, in_text=True)
-            return clean if cleaner == value else json.dumps(cleaner, ensure_ascii=False)
+            return clean if cleaner == value and not members.repeated else json.dumps(cleaner, ensure_ascii=False)
     return clean
 
 
@@ -271,6 +272,20 @@ def _redacted(value: Any) -> Any:
 # --- lines of a file
 
 
+class Members:
+    """An `object_pairs_hook` that notices repeated keys. The parser keeps only the last value of each, so the others of a line
+    cannot be searched, and the line is written again without them.
+    """
+
+    repeated = False
+
+    def __call__(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        """Return the members of an object."""
+        members = dict(pairs)
+        self.repeated |= len(members) != len(pairs)
+        return members
+
+
 def may_have_credentials(line: bytes) -> bool:
     """Return False if a line of a JSONL file certainly has no credential, without parsing it. Most lines have none."""
     lower = line.lower()
@@ -294,9 +309,12 @@ def line_without_credentials(line: bytes, longest: int) -> bytes:
         return line
     if len(line) <= longest and not has_too_many_values(line):
         try:
-            value = json.loads(line)
+            members = Members()
+            value = json.loads(line, object_pairs_hook=members)
             clean = without_credentials(value)
-            return line if clean == value else json.dumps(clean, ensure_ascii=False).encode("utf-8", "replace")
+            if clean == value and not members.repeated:
+                return line
+            return json.dumps(clean, ensure_ascii=False).encode("utf-8", "replace")
         except (ValueError, RecursionError):
             pass
     text = _MEMBER.sub(_without_member, line.decode("utf-8", "surrogateescape"))

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from function_app.data.credentials import may_have_credentials, without_credentials
+from function_app.data.credentials import Members, may_have_credentials, without_credentials
 from function_app.data.fields import MOST_VALUES, has_too_many_values
 from function_app.data.training.formats import SPECS, NotAnExampleError, format_of
 from function_app.models import Malformed, TableRow
@@ -41,11 +41,13 @@ def read_rows(
 
 
 def _row(number: int, text: bytes, *, suspicious: bool) -> tuple[TableRow, bool]:
-    """Return the row of a line, and whether the line has credentials, which only a suspicious one may have."""
-    example = parse_example(text)
+    """Return the row of a line, and whether the line may have credentials, which only a suspicious one has."""
+    members = Members() if suspicious else None
+    example = parse_example(text, members=members)
     clean = without_credentials(example) if suspicious else example
     found = format_of(example)
-    return TableRow(number, {"line": number, **SPECS[found].cells(clean)}, found), clean != example
+    row = TableRow(number, {"line": number, **SPECS[found].cells(clean)}, found)
+    return row, clean != example or (members is not None and members.repeated)
 
 
 def stripped(line: bytes, number: int) -> bytes:
@@ -54,7 +56,11 @@ def stripped(line: bytes, number: int) -> bytes:
 
 
 def parse_example(
-    text: bytes, *, longest: int = LONGEST_LINE, constant: Callable[[str], Any] | None = None
+    text: bytes,
+    *,
+    longest: int = LONGEST_LINE,
+    constant: Callable[[str], Any] | None = None,
+    members: Callable[[list[tuple[str, Any]]], dict[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """Parse one line.
 
@@ -62,6 +68,7 @@ def parse_example(
         text: the line, stripped.
         longest: the maximum number of bytes.
         constant: called for NaN and Infinity, which Python parses although they are not JSON.
+        members: called with the members of each object, to return the object.
 
     Raises:
         NotAnExampleError: the line is not a JSON object; the message does not quote it.
@@ -74,7 +81,7 @@ def parse_example(
     if has_too_many_values(text):
         raise NotAnExampleError(f"has more than {MOST_VALUES:,} JSON values")
     try:
-        example = json.loads(text.decode(), parse_constant=constant)
+        example = json.loads(text.decode(), parse_constant=constant, object_pairs_hook=members)
     except UnicodeDecodeError as error:
         raise NotAnExampleError(f"is not UTF-8 (byte {error.start + 1})") from error
     except json.JSONDecodeError as error:
