@@ -1,5 +1,6 @@
 """One sandbox per test process, a fresh world per test, and whole commands as child processes."""
 
+import gc
 import os
 import signal
 import subprocess
@@ -41,6 +42,16 @@ def start_wandb_core() -> None:
 
     prepare()
     wandb_setup.singleton().ensure_service()
+
+
+@pytest.fixture(autouse=True)
+def unfrozen() -> Iterator[None]:
+    """Undo the `gc.freeze` of function_app/startup.py.
+
+    On Python 3.14, hypothesis warns of it, because it then finds no referrer of its random numbers.
+    """
+    yield
+    gc.unfreeze()
 
 
 # Files whose tests share a fixture that takes long, such as Azurite: one process runs all of them.

@@ -10,7 +10,8 @@ from tests.conftest import ROOT, Load
 from tests.function_app.conftest import SETTINGS
 from tests.provisioning.bench import OPERATOR_ENV
 
-WINDOWS = {"PYTHONPATH": str(ROOT / "tests" / "windows"), "PYTHONIOENCODING": "cp1252"}
+PATHS = (str(ROOT / "tests" / "windows"), *filter(None, [os.environ.get("PYTHONPATH")]))
+WINDOWS = {"PYTHONPATH": os.pathsep.join(PATHS), "PYTHONIOENCODING": "cp1252"}
 
 
 def on_windows(*arguments: str, env: Mapping[str, str]) -> str:
