@@ -394,13 +394,3 @@ class KeyState(StrEnum):
     NONE = "no key given"
     SAME = "the secret holds this key"
     OTHER = "the secret holds another value, or none, or cannot be read yet"
-
-
-@dataclass(frozen=True)
-class WandbAccount:
-    """The owner of a W&B key. `may_write` is None if W&B does not say."""
-
-    username: str
-    entity: str
-    teams: tuple[str, ...]
-    may_write: bool | None

@@ -25,13 +25,22 @@ from provisioning.errors import (
     UnreachableError,
     UsageError,
 )
-from provisioning.models import WandbAccount
 
 TIMEOUT = 10
 """Seconds for one request to W&B, including retries by wandb-core, unless WANDB_HTTP_TIMEOUT is set."""
 
 SHUTDOWN_TIMEOUT = 15
 """Seconds to wait for wandb-core to exit."""
+
+
+@dataclass(frozen=True)
+class WandbAccount:
+    """The owner of a W&B key. `may_write` is None if W&B does not say."""
+
+    username: str
+    entity: str
+    teams: tuple[str, ...]
+    may_write: bool | None
 
 
 @dataclass(frozen=True)

@@ -16,12 +16,12 @@ from provisioning.errors import (
     UnreachableError,
     VaultUnreachableError,
 )
-from provisioning.models import Account, Secret, SecretState, Target, Vault, WandbAccount
+from provisioning.models import Account, Secret, SecretState, Target, Vault
 from provisioning.observation.inventory import require_usable
 from provisioning.observation.vault import find_vault, network_refusal
 from provisioning.planning.secret import expiry_warning, until
 from provisioning.planning.vault import UNTRUSTED
-from provisioning.wandb_key import Key
+from provisioning.wandb_key import Key, WandbAccount
 
 _SOON = timedelta(days=90)
 """doctor warns about a model this long before it ends."""

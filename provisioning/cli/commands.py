@@ -320,7 +320,7 @@ def _connect(given: dict[str, Any], ui: Ui) -> "Azure":
     from provisioning.azure.identity.sign_in import cloud, credential
 
     if given["cloud"]:
-        os.environ["AZURE_CLOUD"] = given["cloud"]  # printed commands repeat it
+        os.environ["AZURE_CLOUD"] = given["cloud"]  # Azure's SDK reads it, and printed commands repeat it
     where = cloud(given["cloud"])
     return Azure(
         where,

@@ -12,9 +12,8 @@ from provisioning.checks.report import Finding, Report, ok, warning
 from provisioning.cli.output import documents, summaries
 from provisioning.cli.session import Session
 from provisioning.errors import BrokenLinkError
-from provisioning.models import WandbAccount
 from provisioning.planning.access.principals import NO_MFA
-from provisioning.wandb_key import Key
+from provisioning.wandb_key import Key, WandbAccount
 
 SIGN_IN = "sign-in"
 CHECKS = (SIGN_IN, *chain.CHECKS)

@@ -27,7 +27,7 @@ from provisioning.execution.executor import Executor
 from provisioning.execution.secret import CheckedKey
 from provisioning.execution.services import Services
 from provisioning.execution.sign_in import WAY_BACK
-from provisioning.models import Caller, Observed, SecretState, Target, WandbAccount
+from provisioning.models import Caller, Observed, SecretState, Target
 from provisioning.observation.governance import observe_governance, observe_rights
 from provisioning.observation.inventory import observe
 from provisioning.planning.access.principals import NO_MFA
@@ -36,7 +36,7 @@ from provisioning.planning.governance import Governance, governed, obstacle
 from provisioning.planning.ownership import Purpose
 from provisioning.planning.steps import Plan, Step, Verb
 from provisioning.resource_ids import name_of
-from provisioning.wandb_key import Key
+from provisioning.wandb_key import Key, WandbAccount
 
 _ROLE_FOR = {
     "Microsoft.CognitiveServices/accounts/write": "Cognitive Services Contributor",

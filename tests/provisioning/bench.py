@@ -16,9 +16,9 @@ from provisioning.azure.identity.sign_in import cloud as azure_cloud
 from provisioning.cli import rotation, setup, teardown
 from provisioning.cli.output.console import Ui
 from provisioning.cli.session import Session
-from provisioning.models import Target, WandbAccount
+from provisioning.models import Target
 from provisioning.planning.steps import Step
-from provisioning.wandb_key import Key
+from provisioning.wandb_key import Key, WandbAccount
 from sandbox.cloud import Cloud
 from sandbox.runtime.http import Call
 

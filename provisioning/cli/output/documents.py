@@ -6,8 +6,9 @@ from typing import Any
 
 from provisioning.checks.report import Check
 from provisioning.errors import ProvisioningError
-from provisioning.models import Caller, Observed, Subscription, Target, Vault, WandbAccount
+from provisioning.models import Caller, Observed, Subscription, Target, Vault
 from provisioning.planning.steps import Loss, Plan, Step
+from provisioning.wandb_key import WandbAccount
 
 
 def settings(observed: Observed, target: Target, wandb: WandbAccount | None, base_url: str | None) -> dict[str, str]:
