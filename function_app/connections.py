@@ -15,10 +15,13 @@ _PYTHON_OBJECT = re.compile(r"(?:<[^>]*>|HTTPS?Connection(?:Pool)?\([^)]*\)): ")
 def cause_of(error: BaseException) -> str:
     """Return the text of the innermost error, without the objects that urllib3 quotes.
 
-    azure-core's own text is that of requests and urllib3, such as ('Connection aborted.', RemoteDisconnected('…')).
+    azure-core's own text is that of requests and urllib3, such as ('Connection aborted.', RemoteDisconnected('…')). The text of
+    its errors about an answer quotes the answer, which may contain a secret; their `message` does not.
     """
     while inner := next(_wrapped(error), None):
         error = inner
+    if isinstance(message := getattr(error, "message", None), str):
+        return _PYTHON_OBJECT.sub("", message)
     quoted = len(error.args) > 1 and not isinstance(error, OSError)  # str() would show the arguments as a tuple
     return _PYTHON_OBJECT.sub("", str(error.args[-1] if quoted else error))
 

@@ -338,5 +338,5 @@ def _reason(error: AzureError) -> str:
 
 
 def _words(error: AzureError) -> str:
-    """The error's cause on one line. str(error) may quote the body, which may contain a secret."""
+    """The error's cause on one line."""
     return " ".join(cause_of(error).split())
