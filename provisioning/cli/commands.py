@@ -289,12 +289,26 @@ def _run(given: dict[str, Any], command: "Callable[[Session], _Result]") -> _Res
     except ProvisioningError as error:
         _fail(ui, error, {})
     try:
-        with _requests_shown() if given["verbose"] else nullcontext():
+        with _requests_shown() if given["verbose"] else nullcontext(), _chosen(given["cloud"]):
             return command(session)
     except ProvisioningError as error:
         _fail(ui, error, session.facts)
     except KeyboardInterrupt:
         _fail(ui, _interrupted(session.facts), session.facts)
+
+
+@contextmanager
+def _chosen(cloud: str | None) -> Iterator[None]:
+    """Set AZURE_CLOUD for one command. Printed commands name the cloud by it, however it was given."""
+    before = os.environ.get("AZURE_CLOUD")
+    if cloud:
+        os.environ["AZURE_CLOUD"] = cloud
+    try:
+        yield
+    finally:
+        os.environ.pop("AZURE_CLOUD", None)
+        if before is not None:
+            os.environ["AZURE_CLOUD"] = before
 
 
 def _session(ui: Ui, given: dict[str, Any]) -> "Session":
@@ -319,8 +333,6 @@ def _connect(given: dict[str, Any], ui: Ui) -> "Azure":
     from provisioning.azure.client import Azure
     from provisioning.azure.identity.sign_in import cloud, credential
 
-    if given["cloud"]:
-        os.environ["AZURE_CLOUD"] = given["cloud"]  # Azure's SDK reads it, and printed commands repeat it
     where = cloud(given["cloud"])
     return Azure(
         where,

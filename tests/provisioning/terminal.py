@@ -22,12 +22,13 @@ class Terminal:
     def __init__(self, processes: Processes, env: Mapping[str, str], *argv: str, columns: int = 200) -> None:
         self._fd, theirs = pty.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-        clean = {
+        env = {
             "TERM": "xterm",
+            **env,
             "COLUMNS": "",
-        }  # pytest sets COLUMNS, which takes precedence over the terminal's width
+        }  # which pytest sets, and which takes precedence over the terminal's width
         command = ["tests.provisioning.terminal", os.ttyname(theirs), *argv]
-        self._process = processes.start(command, clean | dict(env))
+        self._process = processes.start(command, env)
         self.seen = ""
         self.until("\a")  # from here on the command is all that has the other end
         os.close(theirs)
