@@ -10,11 +10,6 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 
-if sys.platform != "linux":
-    sys.exit(
-        "This benchmark reads memory and CPU time from Linux's /proc. Run it on Linux, in WSL, or in the dev container."
-    )
-
 
 @dataclass(frozen=True)
 class Usage:
@@ -39,7 +34,11 @@ class Measurement:
 
 
 def measure(argv: list[str], environment: Mapping[str, str]) -> Measurement:
-    """Run a command to its end."""
+    """Run a command to its end. On other systems than Linux, end the benchmark with the reason."""
+    if sys.platform != "linux":
+        sys.exit(
+            "This benchmark reads memory and CPU time from /proc. Run it on Linux, in WSL, or in the dev container."
+        )
     own = core = Usage()
     began = time.monotonic()
     process = subprocess.Popen(argv, env=dict(environment), cwd=ROOT, stdout=subprocess.DEVNULL)

@@ -9,26 +9,37 @@ TRUST = (
     "REQUESTS_CA_BUNDLE and SSL_CERT_FILE to the authority's file (docs/deploy.md, Behind a proxy)."
 )
 """The next step. The two variables are for the two HTTP libraries of the SDKs."""
+_QUOTING = frozenset({"InvalidURL", "LocationValueError"})
+"""Errors of requests, urllib3 and httpx whose text quotes an address, such as a proxy's with its password."""
 _PYTHON_OBJECT = re.compile(r"(?:<[^>]*>|HTTPS?Connection(?:Pool)?\([^)]*\)): ")
 
 
 def cause_of(error: BaseException) -> str:
-    """Return the text of the innermost error, without the objects that urllib3 quotes.
+    """Return the text of the innermost error, without the objects that urllib3 quotes, or the name of its class.
 
     azure-core's own text is that of requests and urllib3, such as ('Connection aborted.', RemoteDisconnected('…')). The text of
     its errors about an answer quotes the answer, which may contain a secret; their `message` does not.
     """
-    while inner := next(_wrapped(error), None):
+    seen = {id(error)}
+    while (inner := next(_wrapped(error), None)) and id(inner) not in seen:
         error = inner
-    if isinstance(message := getattr(error, "message", None), str):
-        return _PYTHON_OBJECT.sub("", message)
-    quoted = len(error.args) > 1 and not isinstance(error, OSError)  # str() would show the arguments as a tuple
-    return _PYTHON_OBJECT.sub("", str(error.args[-1] if quoted else error))
+        seen.add(id(error))
+    return _PYTHON_OBJECT.sub("", _text(error)).strip() or type(error).__name__
 
 
 def _wrapped(error: BaseException) -> Iterator[BaseException]:
     candidates = (getattr(error, "inner_exception", None), getattr(error, "reason", None), *error.args[-1:])
     return (each for each in candidates if isinstance(each, BaseException))
+
+
+def _text(error: BaseException) -> str:
+    if any(each.__name__ in _QUOTING for each in type(error).__mro__):
+        return "an address, such as that of a proxy, is not valid"
+    if isinstance(message := getattr(error, "message", None), str):
+        return message
+    if len(error.args) > 1 and isinstance(error.args[-1], str) and not isinstance(error, OSError):
+        return error.args[-1]  # str() would show the arguments as a tuple
+    return str(error)
 
 
 def untrusted(error: BaseException | None) -> bool:

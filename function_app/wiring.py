@@ -133,8 +133,11 @@ def _check_proxies() -> None:
     Raises:
         SettingsError: httpx cannot use one of them. The message does not quote it, because it may have a password.
     """
+    proxies = getproxies()
+    if "*" in proxies.get("no", "").replace(" ", "").split(","):  # NO_PROXY: none is used
+        return
     for name in ("http", "https", "all"):
-        address = getproxies().get(name)
+        address = proxies.get(name)
         if not address:
             continue
         try:

@@ -41,7 +41,7 @@ def _cloud() -> tuple[str, ...]:
 
 
 def provisioning(name: str, target: Target, subscription_id: str, *more: str) -> str:
-    """Return one of our commands for the same account, vault and secret, with `more` options, without environment variables."""
+    """Return one of our commands for the same account, vault and secret, with `more` options. It needs no variable for these."""
     where = ["--subscription", subscription_id, "-g", target.resource_group]
     for each in fields(target):
         value = getattr(target, each.name)

@@ -198,12 +198,8 @@ def _account(api: Any, wanted: str | None, failed: type[Exception]) -> WandbAcco
         )
     try:
         read_only = api.team(entity).read_only
-    except (
-        failed,
-        ValueError,
-        KeyError,
-        AttributeError,
-    ):  # the SDK validates fields of a team that are not needed here
+    except (failed, ValueError, KeyError, AttributeError):
+        # The SDK validates fields of a team that are not needed here.
         return WandbAccount(username, entity, teams, may_write=None)
     if read_only:
         raise EntityRefusedError(

@@ -1,6 +1,7 @@
 """Build the accounts that the settings name, and treat several addresses of one account as one."""
 
 import ssl
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -23,19 +24,25 @@ _PLATFORM = "https://api.openai.com/v1"
 
 class _Tokens:
     """Entra tokens for the first scope; `switch` changes to the next one when the service rejects that, and after the last one
-    to the first again, because a rejection may have had another reason.
+    to the first again, because a rejection may have had another reason. Of threads whose tokens are rejected at the same time,
+    one switches.
     """
 
     def __init__(self, identity: TokenCredential, scopes: Sequence[str]) -> None:
         self._identity = identity
         self._scopes = [*scopes]
+        self._lock = threading.Lock()
+        self._thread = threading.local()
 
     def __call__(self) -> str:
-        return self._identity.get_token(self._scopes[0]).token
+        self._thread.scope = scope = self._scopes[0]
+        return self._identity.get_token(scope).token
 
     def switch(self) -> bool:
-        """Use the next scope; return False if there is only one."""
-        self._scopes = [*self._scopes[1:], self._scopes[0]]
+        """Use the scope after the one of this thread's last token; return False if there is only one."""
+        with self._lock:
+            if self._scopes[0] == self._thread.scope:
+                self._scopes = [*self._scopes[1:], self._scopes[0]]
         return len(self._scopes) > 1
 
 

@@ -71,9 +71,8 @@ def object_of(response: Any) -> dict[str, Any]:
     content = response.http_response.content
     try:
         answer = json.loads(content)
-    except (
-        ValueError
-    ):  # perhaps a number of more digits than Python reads: a bad value must not affect the whole listing
+    except ValueError:
+        # Perhaps a number of more digits than Python reads: a bad value must not affect the whole listing.
         answer = json.loads(content, parse_int=_whole)
     if not isinstance(answer, dict):
         raise TypeError("the answer is not an object")

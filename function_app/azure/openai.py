@@ -43,7 +43,6 @@ OLDER_FOR = 3600.0
 """Seconds after which a refused API version is tried again: a gateway may have refused it for a moment, and an older version does
 not show which jobs log to W&B by themselves."""
 TIMEOUT = httpx2.Timeout(60.0, connect=10.0)
-_NEW_ROLES = "New roles take up to ten minutes to work."
 
 
 class Account:
@@ -240,9 +239,8 @@ class Account:
 
     def _ask_in_versions(self, question: Callable[[openai.OpenAI], _T]) -> _T:
         """Send a request in the newest API version that the account accepts. A refused version is not tried again for a while."""
-        if time.monotonic() - self._older_at > OLDER_FOR:
-            self._clients = self._all_clients
-        *newer, oldest = self._clients
+        again = time.monotonic() - self._older_at > OLDER_FOR
+        *newer, oldest = self._all_clients if again else self._clients
         for number, client in enumerate(newer):
             try:
                 answer = question(client)
@@ -250,7 +248,8 @@ class Account:
                 if not _refuses_version(error):
                     raise
             else:
-                self._use([*newer[number:], oldest])
+                if number or again:
+                    self._use([*newer[number:], oldest])
                 return answer
         answer = question(oldest)
         if newer:
@@ -259,8 +258,7 @@ class Account:
         return answer
 
     def _use(self, clients: list[openai.OpenAI]) -> None:
-        if len(clients) < len(self._clients):
-            self._clients, self._older_at = clients, time.monotonic()
+        self._clients, self._older_at = clients, time.monotonic()
 
     def _note(self, response: httpx2.Response) -> None:
         # Recorded on Azure as "Sweden Central"; az and ARM write swedencentral. It is UNVERIFIED that it is always the

@@ -30,7 +30,7 @@ _BEARER = re.compile(
 _PARAMETER = re.compile(r"(?P<start>[?&#;](?P<name>[\w.-]{1,64})=)(?P<value>[^&\s\"'<>#]+)", re.ASCII)
 _CURL_USER = re.compile(
     r"(?P<start>\bcurl\b[^\n;|]{0,200}?\s(?:-u|--user|-U|--proxy-user)[\s=]{0,3}[\\\"']{0,3}[^\s:\"'\\]{0,100}:)"
-    r"(?![$<{*%\[])(?!(?:(?:your|my|the)[_-]?)?(?:api[_-]?)?(?:pass(?:word|wd|phrase)?|pwd|secret|token|key)\b)[^\s\"'\\]+",
+    r"(?![$<{*%\[])(?!(?:(?:your|my|the)[_-]?)?(?:api[_-]?)?(?:pass(?:word|wd|phrase)?|pwd|secret|token|key)(?![\w-]))[^\s\"'\\]+",
     re.IGNORECASE | re.ASCII,
 )
 """The password of `curl -u me:hunter2`, but no variable, and no placeholder such as `password`."""

@@ -27,9 +27,8 @@ EXAMPLE = "account=aoai-eu, model=gpt-4.1* -> acme-eu/finetune"
 _METADATA = "metadata."
 _FIELDS = ("account", "model", "suffix", f"{_METADATA}KEY")
 _ARROW = "->"
-_NAME = re.compile(
-    r"(?!\.{1,2}\Z)[^/\\#?%:]{1,128}"
-)  # (wandb.Settings.project); as "." and ".." it would be another address
+_NAME = re.compile(r"(?!\.{1,2}\Z)[^/\\#?%:]{1,128}")
+"""A project of W&B (wandb.Settings.project), but not "." or "..", which would be another address."""
 _REGISTRY = "wandb-registry-"
 
 

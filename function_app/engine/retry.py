@@ -5,7 +5,8 @@
   two minutes later, then twice as long each time. Until then ticks do not enqueue the job,
   and workers skip it.
 * The host repeats a message only if the process died. After five deaths the message is poison.
-* A command that waits for jobs to end (`sync --follow`, `sync(wait_for_job_success=True)`) outlasts an outage, see Patience.
+* A command that waits for jobs to end (`sync --follow`, `submit --wait`, `sync(wait_for_job_success=True)`) outlasts an
+  outage, see Patience.
 """
 
 from function_app.azure.leases import NO_FAILURES, Failures
@@ -22,7 +23,7 @@ LONGEST_WAIT_BUSY = 900.0
 """The same for errors that waiting may solve: outages end, and jobs should not wait an hour after that."""
 
 PATIENCE = 30
-"""Failed passes in a row after which a waiting command gives up: half an hour at one pass a minute."""
+"""Failed passes in a row after which a waiting command gives up: half an hour at one pass a minute, as of `sync --follow`."""
 
 
 class Patience:

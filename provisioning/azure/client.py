@@ -9,7 +9,7 @@ import time
 import uuid
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -128,9 +128,10 @@ class Azure:
 
     @property
     def answered_at(self) -> datetime | None:
-        """Azure's time of the latest answer about a resource; None if it did not say."""
-        with suppress(ValueError):
-            return parsedate_to_datetime(self._date)
+        """Azure's time of the latest answer about a resource; None if it had no valid one."""
+        with suppress(ValueError, OverflowError):
+            when = parsedate_to_datetime(self._date)
+            return when if when.tzinfo else when.replace(tzinfo=UTC)
         return None
 
     # --- the sign-in -------------------------------------------------------------------------------------------

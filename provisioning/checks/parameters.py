@@ -198,9 +198,8 @@ def combinations(parameters: Parameters) -> Finding:
 
 def schedule(parameters: Parameters) -> Finding:
     """The timer runs, and more often than the heartbeat alert waits."""
-    cron = str(
-        parameters.given.get("syncSchedule") or EVERY_TWO_MINUTES
-    )  # not stripped, because the host refuses a tab
+    # Not stripped, because the host refuses a tab.
+    cron = str(parameters.given.get("syncSchedule") or EVERY_TWO_MINUTES)
     try:
         check_schedule(cron)
     except ValueError as error:

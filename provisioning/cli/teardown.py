@@ -38,6 +38,7 @@ def teardown(session: Session, *, restore: bool, yes: bool, interactive: bool, d
     made = session.plan(azure, observed, _planning(session, azure, observed, restore=restore))
     unseen = observed.secret.state is SecretState.UNKNOWN and any(isinstance(s.action, RemoveSecret) for s in made.work)
     if unseen and not dry_run:  # the vault will let the operator in, and only then show which secrets need a role, too
+        session.preflight(azure, made, "Switching back to access policies")
         wait_for_access(session.services(azure), observed.vault, session.target.secret)
         observed = _observe(session, azure, restore=restore)
         made = session.plan(azure, observed, _planning(session, azure, observed, restore=restore))
@@ -105,12 +106,14 @@ def _require_listed(observed: Observed, made: Plan) -> None:
     actions = [step.action for step in made.work]
     whole = [a for a in actions if isinstance(a, RemoveRole) and same(a.assignment.scope, observed.vault.id)]
     shared = whole or any(isinstance(a, RemoveEntries) for a in actions)
+    lists = "the secret permission `list` in your access policy"
+    if observed.vault.rbac:
+        lists = "a role that lists them, such as Key Vault Secrets Officer without a condition"
     if shared and observed.own_secrets is None and observed.secret.state is not SecretState.UNKNOWN:
         raise MissingRightsError(
             f"You may not list the secrets of {observed.vault.name}, one of which may need the access that teardown removes. "
             "Nothing was written.",
-            hint="Ask for a role that lists them, such as Key Vault Secrets Officer without a condition. Then run the same "
-            "command again.",
+            hint=f"Ask for {lists}. Then run the same command again.",
         )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from provisioning.errors import ConflictError, InterruptedByUserError
+from provisioning.errors import ConflictError, InterruptedByUserError, TimedOutError
 from provisioning.execution import account, removal, roles, secret, sign_in, vault
 from provisioning.execution.roles import NewAssignment
 from provisioning.execution.secret import CheckedKey
@@ -72,6 +72,7 @@ class Executor:
 
         Raises:
             ConflictError: others made changes, and the new plan is larger than the first one, or they repeated this too often.
+            TimedOutError: Azure answers too slowly for a plan of which the reads are recent.
             ProvisioningError: from `run`.
         """
         agreed = plan.extent
@@ -86,9 +87,9 @@ class Executor:
             plan, read = replan(), self._services.clock.now()
             if plan.extent - agreed:
                 raise self._conflict(plan, agreed) from outdated
-        raise outdated or ConflictError(
-            f"The vault was changed by others {PLANS} times while this command was running. {self._stands}",
-            hint="It is safe to run the same command again. First agree with the people who change the vault.",
+        raise outdated or TimedOutError(
+            f"Azure answered so slowly that {PLANS} plans were out of date before access could be taken away. {self._stands}",
+            hint="It is safe to run the same command again.",
         )
 
     def run(self, plan: Plan, read: datetime) -> bool:

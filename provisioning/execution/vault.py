@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from provisioning import shell
+from provisioning.clock import attempts
 from provisioning.durations import spell
 from provisioning.errors import (
     AccessNotEffectiveError,
@@ -237,10 +238,14 @@ def _turn_off(services: Services, before: Vault) -> ProvisioningError | None:
     """Switch the vault back to its access policies. Return the last refusal, if it did not succeed."""
     vaults = services.azure.vaults
     refusal: ProvisioningError | None = None
-    for _ in services.attempts(_PATIENCE, "the vault to be switched back"):
-        tags: Mapping[str, str] | None = (
-            None  # if the vault cannot be read: keep its tags, that of the switch among them
-        )
+
+    def report(elapsed: timedelta, budget: timedelta) -> None:
+        with suppress(OSError):  # the terminal may be closed
+            services.reporter.waiting("the vault to be switched back", elapsed, budget)
+
+    for _ in attempts(services.clock, _PATIENCE, report):
+        # If the vault cannot be read, its tags stay, that of the switch among them.
+        tags: Mapping[str, str] | None = None
         with suppress(ProvisioningError):
             tags = unswitched(vaults.get(before.group, before.name).tags)
         try:

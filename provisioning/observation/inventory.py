@@ -182,10 +182,13 @@ def _secret(azure: Azure, target: Target, vault: Vault) -> Secret:
 
 
 def _ahead(azure: Azure, clock: Clock) -> timedelta:
-    """How much the local clock is ahead of Azure's, by the answer that has just come. Few seconds may be its way here."""
+    """How much the local clock is ahead of Azure's, by the answer that has just come.
+
+    Some seconds may be the time that the answer took. With a clock that is a day ahead, no token would be valid.
+    """
     now = clock.now()
     ahead = now - (azure.answered_at or now)
-    return ahead if ahead > timedelta(seconds=5) else timedelta(0)
+    return ahead if timedelta(seconds=5) < ahead < timedelta(days=1) else timedelta(0)
 
 
 def _assignments(azure: Azure, target: Target, vault: Vault, ahead: timedelta) -> tuple[Assignment, ...]:

@@ -13,9 +13,8 @@ def plan_rotation(target: Target, observed: Observed, versions: Iterable[SecretV
     """Plan a rotation. If the vault already contains the key, plan only the rest of an interrupted rotation."""
     current = observed.secret.version if key is KeyState.SAME else None
     first = secret_step(target, observed, key) if current else _write(target, observed)
-    renewed = (
-        isinstance(first.action, ChangeExpiry) and first.action.lifetime is None
-    )  # the key goes into a new version
+    # Whether the key goes into a new version.
+    renewed = isinstance(first.action, ChangeExpiry) and first.action.lifetime is None
     older = (v for v in versions if (v.version != current or renewed) and v.enabled)
     steps = (first, *_replaced(target, observed, older))
     return Plan(f"{observed.account.name} → {observed.vault.name}", steps)

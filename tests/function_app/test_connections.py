@@ -13,8 +13,9 @@ from azure.core.exceptions import AzureError, ServiceRequestError
 from azure.core.pipeline.policies import RetryPolicy
 from azure.core.rest import HttpRequest, HttpResponse
 from azure.keyvault.secrets import SecretClient
+from requests.exceptions import InvalidURL
 from urllib3 import HTTPSConnectionPool
-from urllib3.exceptions import ConnectTimeoutError, HTTPError, ReadTimeoutError
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, IncompleteRead, LocationParseError, ReadTimeoutError
 
 from function_app.connections import cause_of, untrusted
 from sandbox.cloud import Cloud
@@ -87,6 +88,21 @@ def test_a_connection_that_is_closed_without_an_answer_is_a_sentence() -> None:
         pool.submit(lambda: server.accept()[0].close())  # noqa: PLW0108 (accepts in the thread)
         words = cause_of(failure(f"http://127.0.0.1:{server.getsockname()[1]}/"))
     assert words in ("Remote end closed connection without response", "[Errno 104] Connection reset by peer")
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (IncompleteRead(30, 12), "IncompleteRead(30 bytes read, 12 more expected)"),
+        (
+            InvalidURL(LocationParseError("'me:hunter2'"), request=None),
+            "an address, such as that of a proxy, is not valid",
+        ),
+        (ValueError(), "ValueError"),
+    ],
+)
+def test_the_cause_is_no_number_no_password_and_not_empty(error: Exception, words: str) -> None:
+    assert cause_of(ServiceRequestError(error, error=error)) == words
 
 
 @pytest.mark.parametrize("kind", [ConnectTimeoutError, ReadTimeoutError])

@@ -14,8 +14,9 @@ async function refresh() {
         if (same) same.open = true;
       }
       if (fresh.innerHTML !== main.innerHTML) main.replaceChildren(...fresh.childNodes);
+      live.textContent = "Live";
     } catch {
-      live.textContent = "The sandbox has ended";
+      live.textContent = "The sandbox does not answer";
     }
   }
   setTimeout(refresh, 2000);

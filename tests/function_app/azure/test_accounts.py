@@ -1,10 +1,12 @@
 """Accounts by their addresses: AI Services accounts, projects, and several addresses of one account."""
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from azure.core.credentials import AccessToken
 
-from function_app.azure.accounts import SeveralAddresses
+from function_app.azure.accounts import SeveralAddresses, _Tokens
 from function_app.azure.openai import Account
 from function_app.errors import AccessError, NotThereError
 from tests.function_app.conftest import FILE, JOB, OTHER_JOB, SETTLED, Bench, a_file, a_job
@@ -54,6 +56,19 @@ def test_a_token_that_is_refused_for_every_audience_is_reported(bench: Bench) ->
     [account] = bench.engine(azure_openai_endpoints=(PROJECT,)).accounts
     with pytest.raises(AccessError):
         account.jobs()
+
+
+def test_threads_whose_tokens_are_rejected_at_the_same_time_change_the_audience_once() -> None:
+    class Echo:
+        def get_token(self, *scopes: str, **_: object) -> AccessToken:
+            return AccessToken(scopes[0], 0)
+
+    tokens = _Tokens(Echo(), ["account", "project", "elsewhere"])
+    with ThreadPoolExecutor(1) as other:
+        assert (tokens(), other.submit(tokens).result()) == ("account", "account")
+        assert tokens.switch()
+        assert other.submit(tokens.switch).result()
+    assert tokens() == "project"
 
 
 def test_a_token_that_is_refused_once_is_not_given_up_for_the_life_of_the_process(bench: Bench) -> None:

@@ -275,7 +275,10 @@ def test_a_newer_api_version_that_was_refused_once_is_used_again_later(
     monkeypatch.setattr("function_app.azure.openai.OLDER_FOR", -1.0)
     bench.world(a_rich_job(), faults=[{"op": "FineTuning_List", "when": {"times": 1}, "do": REFUSED_VERSIONS[0]}])
     asked = account(bench)
-    assert [[bool(job.integrations) for job in asked.jobs()] for _ in range(2)] == [[False], [True]]
+    assert [bool(job.integrations) for job in asked.jobs()] == [False]
+    used = asked._client
+    assert asked._ask(lambda client: (client is used, asked._client is used)) == (False, True), "others use the old one"
+    assert [bool(job.integrations) for job in asked.jobs()] == [True]
 
 
 def test_a_missing_resource_is_not_mistaken_for_an_unknown_api_version(bench: Bench) -> None:

@@ -118,6 +118,7 @@ def test_the_page_about_data_has_the_table_of_the_gate() -> None:
         ),
         ('{\n "api_key": "abc",\n "n": 1.10}', f'{{\n "api_key": "{REDACTED}",\n "n": 1.10}}'),
         ('{"password": "hunter2", "password": ""}', '{"password": ""}'),
+        ("curl --user 'api:key-3ax6d5f4'", f"curl --user 'api:{REDACTED}'"),
         ('{"token": "a1b2c3d4e5"}', f'{{"token": "{REDACTED}"}}'),
     ],
 )

@@ -1,5 +1,7 @@
 """Truncated answers, invalid JSON and busy services: nothing is written twice, and the error says what happened."""
 
+from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -8,6 +10,7 @@ from azure.core.exceptions import ClientAuthenticationError, HttpResponseError
 from provisioning import errors
 from provisioning.azure.transport.errors import is_lost
 from provisioning.azure.transport.pipeline import BoundedRetryPolicy
+from provisioning.observation.inventory import _ahead
 from sandbox.azure.tenant import Secret, SecretVersion
 from sandbox.runtime.faults import Fault
 from tests.conftest import Load
@@ -150,3 +153,21 @@ def test_a_certificate_that_is_not_trusted_is_not_retried_and_names_the_variable
     assert isinstance(cause, Exception)
     policy = BoundedRetryPolicy(lambda *_: None)
     assert not policy.increment(policy.configure_retries({}), error=cause)
+
+
+@pytest.mark.parametrize(
+    ("date", "ahead"),
+    [
+        ("Sat, 01 Nov 2025 11:59:00", 60),
+        ("Sat, 01 Nov 2025 11:59:00 -0000", 60),
+        ("Sat, 01 Nov 2025 12:59:00 +0100", 60),
+        ("Mon, 01 Jan 0001 00:00:00 GMT", 0),
+        ("Sat, 01 Nov 2025 11:59:00 +999999999999", 0),
+        ("today", 0),
+    ],
+)
+def test_a_date_without_a_zone_is_in_utc_and_an_absurd_one_is_ignored(bench: Bench, date: str, ahead: int) -> None:
+    azure = bench.session().sign_in()
+    azure._date = date
+    noon: Any = SimpleNamespace(now=lambda: datetime(2025, 11, 1, 12, tzinfo=UTC))
+    assert _ahead(azure, noon).total_seconds() == ahead

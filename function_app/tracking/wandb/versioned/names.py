@@ -44,7 +44,7 @@ def usable_names(
         sort: `LOGGED` or `LINKED`.
 
     Raises:
-        WandbError: all substitutes are collection_types, too.
+        WandbError: all substitutes are taken, too.
     """
     chosen = {name: name for name in names}
     warnings = []
