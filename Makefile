@@ -31,7 +31,7 @@ demo: $(VENV)/.demo
 test: $(VENV)/.dev $(VENV)/functions-worker $(VENV)/azurite $(VENV)/kusto $(VENV)/forward-proxy
 	$(RUN)python -m pytest -n $(WORKERS) -m "not slow and not long and not azcli" $(TESTS)
 
-# What CI runs: with parts of the matrices, and the package as it is deployed.
+# Also the slow tests: parts of the matrices and of the canary, and the packages as they are installed. A workflow runs them weekly.
 test-all: $(VENV)/.dev $(VENV)/functions-worker $(VENV)/azurite $(VENV)/kusto
 	$(RUN)python -m pytest -n $(WORKERS) -m "not long and not azcli" $(TESTS)
 
