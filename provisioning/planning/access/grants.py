@@ -73,7 +73,8 @@ def given(target: Target, observed: Observed, object_id: str) -> tuple[RoleDefin
     whole = target.with_identity and target.identity_scope is Scope.VAULT
     if whole and identity and same(object_id, identity.object_id):
         step = _role(target, observed, identity, target.identity_role, Purpose.IDENTITY)
-        # None is given beside a role from above the vault or one that ends, which replace no access policy.
+        # If the identity already has a role from above the vault, or one that ends, no role is given here. Such a role does
+        # not replace an access policy.
         return (observed.roles[target.identity_role],) if step.action else ()
     return ()
 
