@@ -58,5 +58,4 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
             continue
         seen.add(id(each))
         yield each
-        inner = [getattr(each, name, None) for name in ("inner_exception", "reason")]
-        waiting += [each.__cause__, each.__context__, *inner, *each.args]
+        waiting += [each.__cause__, each.__context__, *_wrapped(each), *each.args]

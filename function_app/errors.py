@@ -59,8 +59,7 @@ class SyncError(Exception):
 
 def first_line(error: BaseException) -> str:
     """Return the first line of an error's text, at most 200 characters, or the name of its class if it has no text."""
-    found = cause_of(error).strip().splitlines()
-    return (found[0] if found else type(error).__name__)[:200]
+    return cause_of(error).splitlines()[0][:200]
 
 
 class SettingsError(SyncError):

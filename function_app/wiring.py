@@ -141,6 +141,7 @@ def _check_proxies() -> None:
         if not address:
             continue
         try:
+            # This transport sends nothing. Without verification it loads no certificates, which takes a while.
             httpx2.HTTPTransport(proxy=address if "://" in address else f"http://{address}", verify=False)
         except ImportError:
             raise SettingsError(

@@ -70,21 +70,8 @@ _KNOWN_FORMS = re.compile(
     re.ASCII,
 )
 _KNOWN_WORDS = (
-    *(
-        "eyJ",
-        "sk-",
-        "gho_",
-        "ghp_",
-        "ghr_",
-        "ghs_",
-        "ghu_",
-        "github_pat_",
-        "glpat-",
-        "hf_",
-        "AIza",
-        "k_live_",
-        "k_test_",
-    ),
+    *("eyJ", "sk-", "gho_", "ghp_", "ghr_", "ghs_", "ghu_", "github_pat_", "glpat-", "hf_", "AIza"),
+    *("k_live_", "k_test_"),
     *("hooks.slack", "xox", "AKIA", "ASIA", "JQQJ9", "Q~", "wandb_v", "Key=", "PRIVATE KEY"),
 )
 """Every text with one of these forms contains one of these words."""

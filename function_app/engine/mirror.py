@@ -109,14 +109,9 @@ def mirror(
         ended = prefetched(scope, lambda: account.events(job.id)) if job.terminal else None  # all of them
         opened = scope.enter_context(tracker.open(run_id, new, _intent(job, run, target, datasets), lease))
         done.url, done.last_step = opened.url, opened.last_step
-        try:
-            events = ended() if ended else account.events(job.id, known_step=opened.known_step)
-        except NotThereError as error:
-            if run is None:
-                raise
-            with suppress(NotThereError):
-                account.job(job.id)
-                raise AccountBusyError(f"{account.name} has the job, but not its events: {error.message}") from error
+        read = ended or (lambda: account.events(job.id, known_step=opened.known_step))
+        events = _events(account, job, run, read)
+        if events is None:
             end_of_deleted(opened, done)
             return
         final = _is_settled(account, job, opened, events, done)
@@ -132,6 +127,24 @@ def mirror(
         tracker.supersede(previous, run_id)
         done.actions.append(f"replaces {previous}")
     done.final = final
+
+
+def _events(account: JobSource, job: Job, run: RunState | None, read: Callable[[], list[Event]]) -> list[Event] | None:
+    """Return the job's events; None if the job was deleted, so its run ends.
+
+    Raises:
+        AccountBusyError: the account has the job, but not its events.
+        NotThereError: the events are not found, and the job has no run.
+    """
+    try:
+        return read()
+    except NotThereError as error:
+        if run is None:
+            raise
+        with suppress(NotThereError):
+            account.job(job.id)
+            raise AccountBusyError(f"{account.name} has the job, but not its events: {error.message}") from error
+    return None
 
 
 def _intent(job: Job, run: RunState | None, target: ModelTarget, datasets: DatasetPolicy) -> Intent:

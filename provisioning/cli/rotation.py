@@ -82,14 +82,15 @@ def _plan(target: Target, azure: Azure, key: Key, observed: Observed) -> Plan:
 
 
 def _verified(session: Session, azure: Azure, key: Key) -> Observed:
-    left = ""
-    for _ in session.services(azure).attempts(LATE, "the vault to show the result"):
+    def look() -> tuple[Observed, Plan]:
         observed = observe(azure, session.target, session.clock)
-        left = _plan(session.target, azure, key, observed).left
-        if not left:
-            session.ui.note("verified: the vault returns the new key", "green")
-            return observed
-    raise NotInPlaceError(
-        f"All steps were applied, but these are still pending: {left}.",
-        hint="Somebody else may be writing to the secret. Run the same command again.",
-    )
+        return observed, _plan(session.target, azure, key, observed)
+
+    observed, after = session.settle(azure, look, LATE, "the vault to show the result")
+    if after.work:
+        raise NotInPlaceError(
+            f"All steps were applied, but these are still pending: {after.left}.",
+            hint="Somebody else may be writing to the secret. Run the same command again.",
+        )
+    session.ui.note("verified: the vault returns the new key", "green")
+    return observed

@@ -172,6 +172,19 @@ class Session:
             self.facts["warnings"] = [*self.facts.get("warnings", ()), *services.side_effects]
         return executor
 
+    def settle(
+        self, azure: Azure, look: Callable[[], tuple[Observed, Plan]], budget: timedelta, what: str
+    ) -> tuple[Observed, Plan]:
+        """Observe and plan until no work is left, or the budget is spent. Return the last observation and plan.
+
+        `what` tells the operator what the wait is for.
+        """
+        for _ in self.services(azure).attempts(budget, what):
+            seen, plan = look()
+            if not plan.work:
+                break
+        return seen, plan
+
     @property
     def written(self) -> str:
         """Return a sentence for refusals that says whether setup, which may have recovered the vault, has written anything."""

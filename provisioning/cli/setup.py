@@ -130,14 +130,16 @@ def _observe_recovered(session: Session, azure: Azure) -> Observed:
 
 def _verified(session: Session, azure: Azure, key: Key) -> Observed:
     """Read everything again. A plan that still has work means that something is not in place."""
-    left = ""
-    for _ in session.services(azure).attempts(LATE, "Azure to show the result"):
+
+    def look() -> tuple[Observed, Plan]:
         observed = observe(azure, session.target, session.clock)
-        left = plan_setup(session.target, observed, key_state(observed.secret, key.value)).left
-        if not left:
-            session.ui.note("verified: roles and access model in Azure, the key in the vault", "green")
-            return observed
-    raise NotInPlaceError(
-        f"All steps were applied, but these are not in place: {left}.",
-        hint="Azure may be slow to show it, or somebody else is changing it. Run the same command again.",
-    )
+        return observed, plan_setup(session.target, observed, key_state(observed.secret, key.value))
+
+    observed, after = session.settle(azure, look, LATE, "Azure to show the result")
+    if after.work:
+        raise NotInPlaceError(
+            f"All steps were applied, but these are not in place: {after.left}.",
+            hint="Azure may be slow to show it, or somebody else is changing it. Run the same command again.",
+        )
+    session.ui.note("verified: roles and access model in Azure, the key in the vault", "green")
+    return observed

@@ -1,13 +1,11 @@
 """teardown: remove what setup added, and nothing else."""
 
 from collections.abc import Callable
-from datetime import timedelta
 
 from provisioning import shell
 from provisioning.azure.client import Azure
 from provisioning.cli.output import documents, summaries
 from provisioning.cli.session import Session
-from provisioning.clock import attempts
 from provisioning.errors import MissingRightsError, NotInPlaceError, NotOursError, VaultDeletedError
 from provisioning.execution.access import wait_for_access
 from provisioning.execution.services import SETTLING
@@ -127,16 +125,15 @@ def _planning(session: Session, azure: Azure, observed: Observed, *, restore: bo
 def _verified(session: Session, azure: Azure, *, restore: bool) -> Plan:
     """Read again until nothing is left to remove. Azure's listings may be some seconds late."""
 
-    def progress(elapsed: timedelta, budget: timedelta) -> None:
-        session.ui.waiting("Azure to show the removal", elapsed, budget)
-
-    for _ in attempts(session.clock, SETTLING, progress):
+    def look() -> tuple[Observed, Plan]:
         observed = observe_for_removal(azure, session.target, session.clock, restore=restore)
-        after = _planning(session, azure, observed, restore=restore)(observed)
-        if not after.work:
-            session.ui.note("verified: what setup added is gone", "green")
-            return after
-    raise NotInPlaceError(
-        f"All steps were applied, but these still exist: {after.left}.",
-        hint="Azure may be slow to show it, or somebody else is changing it. Run the same command again.",
-    )
+        return observed, _planning(session, azure, observed, restore=restore)(observed)
+
+    _, after = session.settle(azure, look, SETTLING, "Azure to show the removal")
+    if after.work:
+        raise NotInPlaceError(
+            f"All steps were applied, but these still exist: {after.left}.",
+            hint="Azure may be slow to show it, or somebody else is changing it. Run the same command again.",
+        )
+    session.ui.note("verified: what setup added is gone", "green")
+    return after
