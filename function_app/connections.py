@@ -8,7 +8,7 @@ TRUST = (
     "The certificate is from an authority that this program does not trust, such as that of a company's proxy. Set both "
     "REQUESTS_CA_BUNDLE and SSL_CERT_FILE to the authority's file (docs/deploy.md, Behind a proxy)."
 )
-"""The next step. The two variables are for the two HTTP libraries of the SDKs."""
+"""The next step. There are two variables because the SDKs use two HTTP libraries."""
 _QUOTING = frozenset({"InvalidURL", "LocationValueError"})
 """Errors of requests, urllib3 and httpx whose text quotes an address, such as a proxy's with its password."""
 _PYTHON_OBJECT = re.compile(r"(?:<[^>]*>|HTTPS?Connection(?:Pool)?\([^)]*\)): ")
@@ -17,8 +17,8 @@ _PYTHON_OBJECT = re.compile(r"(?:<[^>]*>|HTTPS?Connection(?:Pool)?\([^)]*\)): ")
 def cause_of(error: BaseException) -> str:
     """Return the text of the innermost error, without the objects that urllib3 quotes, or the name of its class.
 
-    azure-core's own text is that of requests and urllib3, such as ('Connection aborted.', RemoteDisconnected('…')). The text of
-    its errors about an answer quotes the answer, which may contain a secret; their `message` does not.
+    azure-core passes on the text of requests and urllib3, such as ('Connection aborted.', RemoteDisconnected('…')). Its errors
+    about an answer quote the answer in their text, which may contain a secret, but not in their `message`.
     """
     seen = {id(error)}
     while (inner := next(_wrapped(error), None)) and id(inner) not in seen:

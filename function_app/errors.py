@@ -54,7 +54,7 @@ class SyncError(Exception):
         self.hint = lines(hint)
         super().__init__(self.message)
         if hint:
-            self.add_note(self.hint)  # so that tracebacks, which the Functions host logs, end with it
+            self.add_note(self.hint)  # so that tracebacks, which the Functions host logs, end with the hint
 
 
 def first_line(error: BaseException) -> str:

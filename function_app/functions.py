@@ -225,7 +225,7 @@ def sync_job(message: func.QueueMessage) -> None:
 # keeps a binding's additional fields, which the library documents, in that list).
 @app.queue_trigger(arg_name="message", queue_name=POISON_QUEUE, connection=STORAGE, packageVersion=VERSION)
 def report_poison(message: func.QueueMessage) -> None:
-    """Log that the host gave up on a message, because each attempt ended the process. Its job is enqueued again while it is
+    """Log that the host gave up on a message because every attempt ended the process. Its job is enqueued again while it is
     pending.
     """
     request = _readable(message)

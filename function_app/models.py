@@ -15,7 +15,8 @@ DELETED = "deleted"
 """The status of a run whose job was deleted before its end was seen."""
 
 MOVING = frozenset({"created", "validating_files", "pending", "queued", "running", "pausing", "resuming"})
-"""The statuses that end without a person. A paused job may wait for somebody (`Job.resumes`), and unknown statuses, too."""
+"""The statuses that end without anybody's action. A paused job may wait for somebody (`Job.resumes`), and so may a job in an
+unknown status."""
 
 _DEVELOPER_TIER = "developertier"
 
@@ -36,7 +37,7 @@ class DatasetPolicy(StrEnum):
 
     FULL = "full"  # the file and a table of its examples
     SAMPLE = "sample"  # a table of some examples
-    REFERENCE = "reference"  # only its use, id, size and statistics; none of its text
+    REFERENCE = "reference"  # its use, id, size and statistics, but none of its text
     OFF = "off"  # nothing
 
 
@@ -213,7 +214,7 @@ class RunState:
         best: the best value of each metric and its step.
         lines: the number of rows of the run; W&B may show too few for some seconds.
         surplus: the rows that W&B shows beyond those that we wrote, negative for missing ones, while that can still be corrected.
-        foreign: whether another tool (wandb's own WandbLogger) made it.
+        foreign: whether another tool, wandb's own WandbLogger, made it.
         other_user: the W&B user who made it, if that is not the user of our key.
         superseded_by: the id of the run that replaced it and was deleted. If it existed, it would be the newest run.
         unmarked: ids of the job's previous runs that are not yet marked as superseded.

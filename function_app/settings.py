@@ -121,7 +121,7 @@ class Settings(BaseSettings):
     def api_versions(self) -> tuple[str, ...]:
         """The API versions to try on Azure. Each is a fallback for an account that does not support the previous ones.
 
-        The stable classic version shows neither the method of a job nor its own W&B integration, and only v1
+        The stable classic version shows neither a job's method nor its W&B integration, and only v1
         shows metadata (Microsoft, the API descriptions). If routes use metadata, an account without v1 is an error:
         in an older version its jobs would match other rules.
         """
@@ -185,7 +185,7 @@ class Settings(BaseSettings):
                 continue
             if names.setdefault(address.name, address.account) != address.account:
                 raise ValueError(
-                    f"two accounts would have the name {address.name}, by which W&B and the queue know them"
+                    f"two accounts would have the name {address.name}, which identifies an account in W&B and in the queue"
                 )
             found.setdefault((address.account, address.project), address.url)
         return tuple(found.values())

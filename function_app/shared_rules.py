@@ -17,7 +17,7 @@ from function_app.data.wandb_server import wandb_server as wandb_server
 from function_app.models import DatasetPolicy
 
 VERSION = "0.2.0"
-"""The version of the deployed code, which has no installed metadata to ask. A test compares it with pyproject.toml."""
+"""The version, as the deployed code has no installed metadata. A test compares it with pyproject.toml."""
 
 PYTHON = "3.13"
 """The Python that Azure runs the app on: infra/modules/app.bicep, and what the package is built for."""
@@ -60,8 +60,8 @@ def check_schedule(schedule: str) -> None:
     """Check that a schedule makes the timer run on Flex Consumption, and that it means what it appears to mean.
 
     The host parses it with NCrontab, with six fields. What NCrontab interprets in an unexpected way is refused: a range that
-    it reverses, a step without effect, a date that never comes. So is a time span, because it does not start an app that is not
-    running (Microsoft, "Timer trigger for Azure Functions").
+    it reverses, a step without effect, a date that never comes. A time span is also refused, because it does not start an app
+    that is not running (Microsoft, "Timer trigger for Azure Functions").
 
     Raises:
         ValueError: the timer would not run, or would run at other times; the message contains the right spelling.

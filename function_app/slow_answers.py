@@ -16,7 +16,7 @@ def limit_body(response: httpx2.Response, seconds: float, clock: Callable[[], fl
 
 
 class _TimedStream(httpx2.SyncByteStream):
-    """A body that ends with an error if waiting for its bytes takes longer than `seconds`. The reader's time is not counted."""
+    """A body that ends with an error if its bytes take longer than `seconds` to arrive. The reader's time is not counted."""
 
     def __init__(self, stream: httpx2.SyncByteStream, seconds: float, clock: Callable[[], float]) -> None:
         self._stream = stream

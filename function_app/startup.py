@@ -1,4 +1,4 @@
-"""Imports that take less time."""
+"""Faster imports."""
 
 import gc
 from collections.abc import Iterator

@@ -72,7 +72,7 @@ def sync(
         overwrite: make a new run for each of these jobs and mark its previous run as superseded. W&B never reuses a run
             id, so a run cannot be overwritten in place.
         wait_for_job_success: check every 60 seconds until every job has ended that can end by itself. A paused
-            one can only on the Developer tier, whose jobs the service resumes. The runs are updated in the meantime.
+            job can do so only on the Developer tier, where the service resumes it. The runs are updated in the meantime.
         log_datasets: whether training and validation files go to W&B, as SYNC_DATASETS says (full).
         model_artifact_name: the artifact for the models; None for one artifact for each base model and suffix.
         model_artifact_type: its type.

@@ -185,7 +185,7 @@ var letters = 'abcdefghijklmnopqrstuvwxyz0123456789-'
 var illegal = filter(range(0, length(name)), index => !contains(letters, toLower(substring(name, index, 1))))
 var mistakes = filter([
   !empty(illegal) || startsWith(name, '-') || endsWith(name, '-') ? 'name takes letters, digits and hyphens, with a letter or digit at both ends.' : ''
-  empty(appSubnetId) != empty(endpointSubnetId) ? 'appSubnetId and endpointSubnetId are given together.' : ''
+  empty(appSubnetId) != empty(endpointSubnetId) ? 'appSubnetId and endpointSubnetId must be given together.' : ''
   !empty(appSubnetId) && appSubnetId == endpointSubnetId ? 'appSubnetId and endpointSubnetId are two subnets: a delegated one takes no private endpoints.' : ''
   !privateNetworking && !empty('${appSubnetId}${routeTableId}${dnsZoneGroupId}') ? 'Subnets, route table and DNS zones need privateNetworking.' : ''
   !privateNetworking && closeSite ? 'closeSite needs privateNetworking: without it nothing could deploy to the app.' : ''

@@ -51,7 +51,7 @@ class IndexedFunction:
 
 @dataclass(frozen=True)
 class AlertRule:
-    """An alert rule that watches a function app. `receivers` counts those of its action groups."""
+    """An alert rule that watches a function app. `receivers` is the number of receivers in its action groups."""
 
     name: str
     enabled: bool

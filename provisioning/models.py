@@ -22,7 +22,7 @@ _ACCOUNT_SUFFIXES = tuple(
 )
 """Domains of Azure OpenAI accounts with a custom subdomain, which is unique within a cloud."""
 APPLICATION = "Application"
-"""The kind of an app registration in the directory, which can hold no role; its service principal can."""
+"""The kind of an app registration in the directory, which cannot hold a role; its service principal can."""
 CLOUDS = ("AzureCloud", "AzureUSGovernment", "AzureChinaCloud")
 """Clouds by their names in `az cloud list`."""
 OPENAI_KINDS = ("openai", "aiservices")
@@ -171,7 +171,7 @@ class Account:
     local_auth: bool = True  # API keys are accepted
     rules: frozenset[str] = frozenset()  # every network rule in words, to be compared
     tags: Mapping[str, str] = field(default_factory=dict)
-    limits: Mapping[str, int] = field(default_factory=dict)  # its own, by Azure's names: MaxFineTuneCount
+    limits: Mapping[str, int] = field(default_factory=dict)  # its own limits, by Azure's names such as MaxFineTuneCount
 
     @property
     def group(self) -> str:
@@ -320,7 +320,7 @@ class Secret:
     state: SecretState
     value: SecretStr | None = None
     version: str = ""
-    expires: datetime | None = None  # for information: an expired version can still be read (Microsoft, about secrets)
+    expires: datetime | None = None  # only informs: an expired version can still be read (Microsoft, about secrets)
     tags: Mapping[str, str] = field(default_factory=dict)
     purge: datetime | None = None  # until when a deleted one can be recovered
     content_type: str = ""
@@ -352,10 +352,10 @@ class Observed:
         on_account: assignments at the account and above it: of the contributors, or for teardown of all principals.
         sharing: ARM ids of other accounts that may use the secret, each with the evidence in words; read only for teardown.
         left_behind: assignments at the former ids of a vault that was moved; read only for teardown.
-        contributing: roles at or above the account by contributor's object id in lower case, groups included and conditional
-            and ending ones excluded.
+        contributing: roles at or above the account by contributor's object id in lower case, including those of
+            groups, but no conditional or ending ones.
         ending: when roles of contributors end, in words, by object id in lower case.
-        effective: roles at or above the vault by object id in lower case, groups included and conditional ones excluded;
+        effective: roles at or above the vault by object id in lower case, including those of groups, but no conditional ones;
             read only for a principal that lacks the exact role.
     """
 

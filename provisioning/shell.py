@@ -67,8 +67,8 @@ def rescue(vault_id: str) -> str:
 
 
 MAY_RESCUE = (
-    "It takes vaults/write and roleAssignments/write on the vault without a condition: an Owner has both, and so has a Key Vault "
-    "Contributor who is also User Access Administrator."
+    "This requires vaults/write and roleAssignments/write on the vault without a condition: an Owner has both, and so has a Key "
+    "Vault Contributor who is also User Access Administrator."
 )
 
 

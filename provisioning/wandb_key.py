@@ -156,7 +156,7 @@ def check(key: Key, base_url: str | None, entity: str | None) -> WandbAccount:
 
     with _isolated_settings():
         try:
-            api = wandb.Api(  # always name the server: otherwise a settings file in the directory would decide
+            api = wandb.Api(  # name the server: otherwise a settings file in the working directory could choose another
                 overrides={"base_url": base_url or DEFAULT_SERVER},
                 timeout=wandb.env.get_http_timeout(TIMEOUT),
                 api_key=key.value.get_secret_value(),

@@ -20,7 +20,7 @@ from function_app.errors import AccessError, AccountBusyError, AccountError
 from function_app.models import OPENAI, Job, Method
 
 PROCESSED, FAILED = "processed", frozenset({"error", "deleted"})
-"""The statuses of a file that is ready for training, and of one that never will be. All others are temporary
+"""The statuses of a file that is ready for training, and of one that failed. All others are temporary
 (Azure OpenAI's API description: pending, running; OpenAI: uploaded)."""
 
 _PURPOSE: Final = "fine-tune"

@@ -27,8 +27,8 @@ class Quote:
     Attributes:
         account: the account's name, followed by a slash and the project's name if there is one.
         planned: what is going to be done.
-        training: what is known of the training file.
-        validation: what is known of the validation file.
+        training: what is known about the training file.
+        validation: what is known about the validation file.
         price: the entry of the user's price table that fits; None without one.
         training_end: when the base model can no longer be trained, in seconds since the epoch; None if unknown.
         now: seconds since the epoch.
@@ -106,7 +106,7 @@ class Quote:
 def quote_of(
     account: Account, planned: SubmissionPlan, checked: tuple[CheckedFile, CheckedFile | None], prices: Sequence[Price]
 ) -> Quote:
-    """Return a plan with its price, and with what the account knows of the base model.
+    """Return a plan with its price, and with what the account says about the base model.
 
     Raises:
         AccountError: the account refuses.

@@ -101,7 +101,7 @@ def account_of(settings: Settings, name: str | None) -> Iterator[Account]:
 def checked_request(
     wanted: RequestedJob, account: Account, tokenizer: Tokenizer
 ) -> tuple[JobRequest, CheckedFile, CheckedFile | None]:
-    """Return the request with its method, and what is known of the files, after checking files and options.
+    """Return the request with its method, and what is known about the files, after checking files and options.
 
     Raises:
         InvalidFileError: the service would refuse a file.
@@ -173,7 +173,7 @@ def base_model_of(account: Account, source: str) -> str:
 
 
 def training_type_of(given: str | None) -> str | None:
-    """Return Azure's training type in the spelling that jobs show; an unknown one as it is."""
+    """Return Azure's training type in the spelling that jobs show; an unknown one is returned unchanged."""
     return given and _TRAINING_TYPES.get(given.lower(), given)
 
 

@@ -44,7 +44,7 @@ class SubmissionResult:
     """A job, and how it was found or created.
 
     Attributes:
-        created: whether this command created it; False if it existed.
+        created: whether this command created it; False if it already existed.
         lost: whether the answer to its creation was lost and the job was found afterwards.
         uploaded: the files that this command uploaded; the others existed.
     """
@@ -163,7 +163,7 @@ class Submission:
         """Wait until the job has ended or waits for somebody, and return it. Report each new last line of its log.
 
         Raises:
-            AccountError: the account refuses, or too often in a row (`Patience`).
+            AccountError: the account refuses, or has failed too often in a row (`Patience`).
         """
         self.tell(f"Waiting for {job.id}, which continues without this command, too.")
         before, patience = "", Patience()
@@ -242,7 +242,7 @@ class Submission:
 
 
 def _news(job: Job, events: Sequence[Event]) -> str:
-    """Return a job's status with the reason of its failure, or else with the last line of its log."""
+    """Return a job's status with the reason for its failure, or else the last line of its log."""
     reason = job.error.message if job.error else events[-1].message if events else ""
     return f"{job.status}: {reason}" if reason else job.status
 

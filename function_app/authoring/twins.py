@@ -80,7 +80,7 @@ def _same_hyperparameters(shown: Mapping[str, object], asked: Mapping[str, objec
 
 
 def _shows(shown: object, asked: object) -> bool:
-    """Return whether a value has everything that was asked for. The service may add fields with their defaults."""
+    """Return whether a value has everything that was requested. The service may add fields with their defaults."""
     if shown is None:
         return True
     if isinstance(shown, Mapping) and isinstance(asked, Mapping):

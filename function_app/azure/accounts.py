@@ -23,9 +23,9 @@ _PLATFORM = "https://api.openai.com/v1"
 
 
 class _Tokens:
-    """Entra tokens for the first scope; `switch` changes to the next one when the service rejects that, and after the last one
-    to the first again, because a rejection may have had another reason. Of threads whose tokens are rejected at the same time,
-    one switches.
+    """Entra tokens for the first scope. When the service rejects a token, `switch` changes to the next scope, and after the last
+    one back to the first, because the rejection may have had another reason. If tokens of several threads are rejected at the
+    same time, only one thread switches.
     """
 
     def __init__(self, identity: TokenCredential, scopes: Sequence[str]) -> None:
@@ -184,7 +184,7 @@ class SeveralAddresses:
             account.close()
 
     def _ask(self, job_id: str, question: Callable[[Account], _T]) -> _T:
-        """Ask the address that lists the job, then the others while they do not have it."""
+        """Ask the address that lists the job, then the others until one of them has it."""
         home = self._homes.get(job_id)
         first, *others = sorted(self._accounts, key=lambda account: account is not home)
         try:

@@ -25,11 +25,11 @@ LONGEST_WAIT = 20.0
 """The longest Retry-After, in seconds, that is respected. Longer waits are left to the next tick."""
 
 ANSWER_WITHIN = 120.0
-"""Seconds in which an answer must arrive, read by read. Answers of 100 events take some seconds."""
+"""Seconds within which a whole answer must arrive. Answers of 100 events take some seconds."""
 
 SLOWEST_DOWNLOAD = 512 * 1024
-"""The least speed of a file's content in bytes per second, for additional time: 512 MB, the largest training file, may take 17
-minutes, and a worker has 20 (`functions.STOP_AFTER`)."""
+"""The lowest speed of a download in bytes per second, which allows additional time for a file's content: 512 MB, the largest
+training file, may take 17 minutes, and a worker has 20 (`functions.STOP_AFTER`)."""
 
 LISTING_WITHIN = 300.0
 """Seconds after which a listing asks for no further page."""
@@ -72,7 +72,7 @@ def object_of(response: Any) -> dict[str, Any]:
     try:
         answer = json.loads(content)
     except ValueError:
-        # Perhaps a number of more digits than Python reads: a bad value must not affect the whole listing.
+        # Such as a number with more digits than Python reads. A bad value must not affect the whole listing.
         answer = json.loads(content, parse_int=_whole)
     if not isinstance(answer, dict):
         raise TypeError("the answer is not an object")

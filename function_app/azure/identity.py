@@ -21,7 +21,8 @@ LIMITS: dict[str, Any] = {
     "retry_backoff_max": 10,
     "timeout": 60,
 }
-"""Seconds, and attempts, of a request for a token or to the vault. By itself azure-core waits five minutes for each byte.
+"""Limits in seconds, and attempts, of a request for a token or to the vault. By default azure-core waits five minutes for
+each byte.
 The limits of the client that uses a token do not apply to the request for it."""
 
 FAILURES = 3
@@ -47,7 +48,7 @@ class Identity:
     * Tokens are kept while they are valid: azure-identity starts a process for each token of `az`.
     * One thread at a time asks for a token of a service. Those that wait share its failure. Of many `az` processes at once,
       some time out (azure-sdk-for-python#37739).
-    * After FAILURES in a row the credential is created again: the one of a managed identity has failed for days while its
+    * After FAILURES in a row the credential is created again: that of a managed identity has failed for days while its
       endpoint answered (azure-sdk-for-js#39566), and MSAL answers from its cache of errors for up to an hour.
     """
 

@@ -113,7 +113,7 @@ def _date(seconds: float | None) -> float | None:
 def _method(job: Fields) -> tuple[str | None, Mapping[str, Any], Mapping[str, Any]]:
     """Return a job's method, hyperparameters and other options.
 
-    The method has the hyperparameters. If it leaves one open, and the job's older field has the value, that value counts.
+    The method has the hyperparameters. If it leaves one open and the job's older field has a value, that value counts.
     """
     shown = job.read("method", lambda value: value if isinstance(value, str | Mapping) else None)
     method = Fields({"type": shown} if isinstance(shown, str) else shown, "method.", job.malformed)

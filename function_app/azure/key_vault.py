@@ -149,7 +149,7 @@ class VaultKey:
         except ValueError as error:  # azure-keyvault-secrets checks the audience of the token before it sends it
             raise VaultError(
                 f"{self._url} asked for a token of another service, and got none: {first_line(error)}",
-                "Check KEY_VAULT_URL; a gateway before the vault must pass the vault's own challenge on.",
+                "Check KEY_VAULT_URL; a gateway in front of the vault must pass on the vault's challenge.",
             ) from error
         if not secret.value:
             raise VaultError(f"The {where} is empty.", "Run `python -m provisioning rotate-key`.")

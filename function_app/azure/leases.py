@@ -28,7 +28,7 @@ _JOIN = 15.0
 """Seconds to wait for the renewing thread to end."""
 
 STOP_BEFORE = 10.0
-"""Seconds before its end at which a lease counts as lost, so that requests in flight arrive before another holder begins."""
+"""A lease counts as lost this many seconds before it ends, so that requests in flight arrive before another holder begins."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def held(
     keeper = _Keeper(lock, name, clock)
     lease = Lease(keeper.lost, keeper.found, keeper.left)
     over = threading.Event()
-    here = contextvars.copy_context()  # its requests are counted for the job, too
+    here = contextvars.copy_context()  # its requests count as requests of the job
     renewer = threading.Thread(
         target=here.run, args=(keeper.keep, over, renew_every), name=f"lease {name}", daemon=True
     )

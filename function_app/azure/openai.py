@@ -40,8 +40,8 @@ _FILES_ONE_BY_ONE = 4
 recorded)."""
 _DAY = 86_400.0  # seconds
 OLDER_FOR = 3600.0
-"""Seconds after which a refused API version is tried again: a gateway may have refused it for a moment, and an older version does
-not show which jobs log to W&B by themselves."""
+"""Seconds after which a refused API version is tried again: the refusal may have been temporary, and an older
+version does not show which jobs log to W&B by themselves."""
 TIMEOUT = httpx2.Timeout(60.0, connect=10.0)
 
 
@@ -103,7 +103,7 @@ class Account:
         return time.time() + self._skew
 
     def jobs(self) -> list[Job]:
-        """Return all jobs, newest first, in any order of the service. Each page of 100 takes one request.
+        """Return all jobs, newest first, in whatever order the service lists them. Each page of 100 takes one request.
 
         An entry without a usable id is skipped and logged.
         """

@@ -18,12 +18,12 @@ _NETWORK = {
     "virtual network": "Add this client's network to the account's network rules, or connect it by a private endpoint.",
     "public access is disabled": "Connect to the account by a private endpoint, or enable its public network access.",
 }
-"""By a part of the service's sentence, because network refusals have no specific code (azure-sql-db-chatbot issue 3,
+"""Recognized by a part of the service's sentence, because network refusals have no specific code (azure-sql-db-chatbot issue 3,
 TabularEditor3 issue 1557). A 403 without such a sentence is a missing role on a Foundry resource."""
 
 
 def refusal(error: openai.APIStatusError, account: str, doing: str) -> AccountError:
-    """Return the error for a refusal, by HTTP status and the service's code; its own sentence and request id are in it.
+    """Return the error for a refusal, by HTTP status and the service's code. It contains the service's sentence and request id.
 
     Azure answers 401 to a missing role and to a bad token (Microsoft, Azure OpenAI RBAC), Foundry 403 to a missing role.
     """
@@ -61,7 +61,7 @@ def _kind(status: int, code: str, words: str) -> tuple[type[AccountError], str, 
         return (
             AccountError,
             what,
-            "Check the address in AZURE_OPENAI_ENDPOINTS, and what a gateway or proxy before it does.",
+            "Check the address in AZURE_OPENAI_ENDPOINTS, and what a gateway or proxy in front of it does.",
         )
     if status in (408, 409, 429) or status >= 500:
         return AccountBusyError, "is busy or failing and could not {doing}", ""

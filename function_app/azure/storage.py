@@ -58,7 +58,7 @@ class Connection:
     """A connection of the Functions host: one setting with a connection string, or for an identity several with one prefix.
 
     (Microsoft, "Configure an identity-based connection") The credential "managedidentity" is the app's identity, and the
-    client id chooses it. Without that credential, azure-identity searches, as on a laptop.
+    client id selects it. Without that credential, azure-identity searches for one, as on a laptop.
     """
 
     name: str

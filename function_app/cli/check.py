@@ -34,7 +34,7 @@ _FILE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
 @click.option(
     "--method",
     type=click.Choice([method.value for method in Method]),
-    help="The training method.  [default: the method that most examples look like]",
+    help="The training method.  [default: the method that most examples fit]",
 )
 @click.option(
     "--service",

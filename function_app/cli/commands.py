@@ -35,7 +35,7 @@ _DRY = "Nothing was written: this was a dry run."
 def run() -> None:
     """Run the command line and exit.
 
-    A full disk or a closed terminal is not a bug of ours: print one line, if anybody can still read it, and exit with status 1.
+    A full disk or a closed terminal is not a bug: print one line, if it can still be read, and exit with status 1.
     """
     replace_unencodable()
     # Discard the SDKs' log records, which Python would print: our own messages contain what matters in them.

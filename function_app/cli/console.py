@@ -39,7 +39,7 @@ def echo_error(message: str, hint: str = "") -> None:
 
 
 def echo_json(document: Any) -> None:
-    """Write one JSON document to stdout in ASCII. JSON escapes everything that a terminal could take for a command."""
+    """Write one JSON document to stdout in ASCII. JSON escapes everything that a terminal could interpret as a command."""
     click.echo(json.dumps(document, indent=2))
 
 

@@ -132,7 +132,7 @@ class Table:
         self._reasons.add(outcome.message)
         for line in _lines(replace(outcome, message="the same") if again else outcome, self._width):
             echo(line, fg=_COLOURS.get(outcome.result))
-        if outcome.run_url and outcome.run_url not in self._links:  # never wrapped, so that it can be clicked
+        if outcome.run_url and outcome.run_url not in self._links:  # never wrapped, so that the link can be clicked
             self._links.add(outcome.run_url)
             echo(f"{_INDENT}{outcome.run_url}", fg=_COLOURS.get(outcome.result))
 

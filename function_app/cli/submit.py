@@ -68,7 +68,7 @@ def _hyperparameters(
 @click.option(
     "--method",
     type=click.Choice([method.value for method in Method]),
-    help="The training method.  [default: the method that most examples look like]",
+    help="The training method.  [default: the method that most examples fit]",
 )
 @click.option(
     "--hyperparameters",
@@ -147,7 +147,7 @@ def _wanted(
     unchecked: bool,
     **same_name: Any,
 ) -> "RequestedJob":
-    """The job that the options ask for; the others have the names of the request's fields."""
+    """The job that the options request; the other options have the names of the request's fields."""
     # The SDKs take a second to import, which --help does not need.
     from function_app.authoring.job_creation import JobRequest
     from function_app.authoring.request import RequestedJob, training_type_of

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 
 VAULT_HOSTS = (".vault.azure.net", ".vault.usgovcloudapi.net", ".vault.azure.cn")
-"""How the hosts of Key Vault end, in each cloud. A token for Key Vault goes to no other."""
+"""The domains of Key Vault's hosts in each cloud. A token for Key Vault is sent to no other host."""
 
 _REGIONAL_HOSTS = (".api.cognitive.microsoft.com", ".api.cognitive.azure.us", ".api.cognitive.azure.cn")
 OPENAI_HOSTS = (
@@ -17,7 +17,7 @@ OPENAI_HOSTS = (
     ),
     *_REGIONAL_HOSTS,
 )
-"""How the hosts of Azure OpenAI and Foundry end, in each cloud. A token for Cognitive Services goes to no other."""
+"""The domains of Azure OpenAI's and Foundry's hosts in each cloud. A token for Cognitive Services is sent to no other host."""
 
 EXAMPLE = "https://<account>.openai.azure.com/"
 SUBSCRIPTION = "subscription:"
@@ -71,8 +71,8 @@ class Endpoint:
     def scopes(self) -> tuple[str, ...]:
         """The scopes of Entra tokens to try, the documented one first.
 
-        Microsoft's descriptions name one for accounts and another for projects, and its clients use both for projects. Those of
-        projects in other clouds than the public one are UNVERIFIED.
+        Microsoft's descriptions name one scope for accounts and another for projects, and its clients use both for projects. The
+        scopes for projects outside the public cloud are UNVERIFIED.
         """
         cloud = next((suffix for suffix in (".azure.us", ".azure.cn") if self.host.endswith(suffix)), ".azure.com")
         account = f"https://cognitiveservices{cloud}/.default"
@@ -112,7 +112,7 @@ def azure_origin(url: str, example: str, hosts: Iterable[str], trusted: Collecti
     Args:
         url: the address.
         example: an address of this kind, for messages.
-        hosts: how the hosts of the Azure service end.
+        hosts: the domains of the Azure service's hosts.
         trusted: further hosts, as AZURE_TRUSTED_HOSTS names them.
 
     Raises:

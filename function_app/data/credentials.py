@@ -26,7 +26,7 @@ _USER_INFO = re.compile(r"(?P<scheme>\b[a-z][a-z0-9+.-]{1,20}://)[^\s/?#\"'<>]{1
 _BEARER = re.compile(
     r"\b(?P<scheme>(?i:Bearer)|(?i:Basic)(?=\s+[A-Za-z0-9+/]{0,500}?(?:\d|=|[a-z][A-Z])))\s+[A-Za-z0-9._~+/-]{12,}=*"
 )
-"""After Basic there is a digit, an equals sign or a capital within a word, unlike in "a basic understanding"."""
+"""The word after Basic has a digit, an equals sign or an inner capital, unlike in "a basic understanding"."""
 _PARAMETER = re.compile(r"(?P<start>[?&#;](?P<name>[\w.-]{1,64})=)(?P<value>[^&\s\"'<>#]+)", re.ASCII)
 _CURL_USER = re.compile(
     r"(?P<start>\bcurl\b[^\n;|]{0,200}?\s(?:-u|--user|-U|--proxy-user)[\s=]{0,3}[\\\"']{0,3}[^\s:\"'\\]{0,100}:)"
@@ -113,7 +113,7 @@ def without_credentials(value: Any, *, in_text: bool = False) -> Any:
 
     Args:
         value: the value.
-        in_text: it was read from a string, which may be about anything: the name alone does not always tell, see `_LIKELY`.
+        in_text: it was read from a string, which may be about anything, so the name alone is not sufficient, see `_LIKELY`.
     """
     if isinstance(value, str):
         return _without_credentials_in_string(value)
@@ -140,7 +140,7 @@ def has_credentials(value: Any) -> bool:
 
 
 def without_credentials_in_text(text: str) -> str:
-    """Return a text without the credentials of addresses and authorization schemes, and those of a known form, in it."""
+    """Return a text without credentials of addresses and authorization schemes, and without those of a known form."""
     if "://" in text:
         text = _USER_INFO.sub(rf"\g<scheme>{REDACTED}@", text)
         text = _PARAMETER.sub(_without_parameter, text)
@@ -290,7 +290,7 @@ def line_without_credentials(line: bytes, longest: int) -> bytes:
     Args:
         line: with or without its newline.
         longest: the maximum number of bytes of a line that is parsed as JSON. In longer lines, in those with too many values, and
-            in those that are not JSON, it is recognized as in a text, and as a string under the name of a secret.
+            in those that are not JSON, a credential is recognized as in a text, or as a string under the name of a secret.
     """
     if not may_have_credentials(line):
         return line

@@ -60,7 +60,7 @@ TABLE: tuple[Row, ...] = (
         "hyperparameters: names, numbers and the service's choices, such as `auto`", _OFF, {"job": ("hyperparameters",)}
     ),
     Row(
-        "metrics of results files, events and checkpoints: names, with those of graders and tools in them, and numbers",
+        "metrics of results files, events and checkpoints: names, which may contain names of graders and tools, and numbers",
         _OFF,
         {"row": ("step", "values", "at"), "event": ("data",), "checkpoint": ("metrics",)},
     ),
@@ -138,7 +138,7 @@ def permitted(job: Job, policy: DatasetPolicy) -> Job:
 
 
 def permitted_checkpoint(checkpoint: Checkpoint) -> Checkpoint:
-    """Return a checkpoint whose id and name are one line each, without credentials. The names of metrics already are."""
+    """Return a checkpoint whose id and name are one line each, without credentials. The names of its metrics already are."""
     return replace(checkpoint, id=plain_text(checkpoint.id), model=plain_text(checkpoint.model))
 
 

@@ -98,7 +98,7 @@ _FROM_LOOSE_TO_STRICT = (DatasetPolicy.FULL, DatasetPolicy.SAMPLE, DatasetPolicy
 
 
 def stricter(one: DatasetPolicy, other: DatasetPolicy) -> DatasetPolicy:
-    """Return the policy that lets less leave."""
+    """Return the stricter of two policies, which sends less."""
     return max(one, other, key=_FROM_LOOSE_TO_STRICT.index)
 
 

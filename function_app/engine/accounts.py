@@ -24,7 +24,7 @@ class JobSource(Protocol):
 
     name: str
     discovered: bool
-    """Whether it was found in a subscription. Nobody named it, so only references to its files leave it."""
+    """Whether it was found in a subscription. Nobody named it, so only references to its files are sent to W&B."""
 
     def now(self) -> float:
         """Return the time in seconds since the epoch by the account's clock, as in its jobs."""

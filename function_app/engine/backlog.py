@@ -8,7 +8,7 @@ from typing import TypeVar
 
 BOUND = 128
 """The maximum number of messages in the queue: about three for each of the 40 instances that infra/ allows, so that no
-instance is idle between two ticks, and few enough that a running job waits minutes, not hours, behind a backfill."""
+instance is idle between two ticks, but few enough that a running job waits minutes, not hours, behind a backfill."""
 
 _SHARE = 1 / 8
 _GOLDEN = 5**0.5 / 2 - 0.5
@@ -45,7 +45,7 @@ def top_up(going: Sequence[Each], ended: Sequence[Each], *, depth: int, turn: in
 def _in_turn(jobs: Sequence[Each], turn: int) -> list[Each]:
     """Rotate the jobs so that the list starts with the one whose turn it is.
 
-    The start moves by the golden ratio of the list. For any number of jobs that are taken each time, they are spread evenly
+    The start moves by the golden ratio of the list's length. Whatever number of jobs is taken each time, they are spread evenly
     over the list, and none is skipped for long (three-gap theorem).
     """
     start = int(turn * _GOLDEN % 1 * len(jobs))

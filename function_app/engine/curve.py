@@ -22,7 +22,7 @@ class CurveReader:
 
     Attributes:
         final: whether the job is settled, so its results file is complete.
-        actions: gets what people should know about the results file.
+        actions: records what people should know about the results file.
     """
 
     account: JobSource

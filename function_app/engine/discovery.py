@@ -112,7 +112,7 @@ class Discovery:
             except AccountError as error:
                 return error
 
-        here = contextvars.copy_context()  # their requests are counted for the caller
+        here = contextvars.copy_context()  # their requests count as requests of the caller
         found: list[tuple[JobSource, Job]] = []
         failed: list[Outcome] = []
         with ThreadPoolExecutor(self.concurrency, thread_name_prefix="list") as pool:
@@ -227,7 +227,7 @@ class _Records:
 
 
 def with_compared_counts(mirrored: Iterable[Candidate], outcomes: Iterable[Outcome]) -> list[Outcome]:
-    """List the runs that were ended once more, and return the outcomes with a warning for each one that has more rows than were
+    """List the ended runs again, and return the outcomes with a warning for each run that has more rows than were
     written. This is for the command line, which has no leases. Every later listing compares again (`planner.decide`).
     """
     ended = {outcome.job for outcome in outcomes if outcome.final and outcome.result is Result.SYNCED}

@@ -90,7 +90,7 @@ def mirror(
         job: the job as the account shows it now.
         run: the run as W&B lists it; None if there is none.
         tracker: the project of the run.
-        done: gets each action when it is done, so that it is right even after an error.
+        done: records each action when it is done, so that the record is right even after an error.
         datasets: how much of the job's files goes to W&B.
         run_id: the id of `run`, or of a new run, for which `conventions` has names, tags and config.
         replaces: the job's other runs, which are marked as superseded once this one exists.
@@ -280,7 +280,7 @@ class _Mirroring:
     ) -> bool:
         """Upload models, training files and, for a run that lacks steps, the results file. Return whether the run still ends.
 
-        W&B's SDK sends the models one after the other. The files are read at the same time.
+        W&B's SDK sends the models one after the other. The files are read in the meantime.
         """
         known = self.run.known
         with self.run.attachments() as attached:

@@ -56,7 +56,7 @@ class ActionLog:
 
 
 def outcome_of(each: Candidate, result: Result, done: ActionLog, error: SyncError | None = None) -> Outcome:
-    """Return the outcome of a job that was mirrored. If it is not complete, `error` has the reason, unless it was interrupted."""
+    """Return the outcome of a job that was mirrored. `error` is why the work is not complete, unless it was interrupted."""
     return Outcome(
         job=each.job.id,
         account=each.job.account,
@@ -84,7 +84,7 @@ def _of_place(where: str, text: str) -> str:
 
 
 def not_done(each: Candidate) -> Outcome:
-    """Return the outcome of a job that was current, skipped, or only examined; the message of the last says what is pending."""
+    """Return the outcome of a job that was current, skipped, or only examined: then the message says what is pending."""
     results = {Action.MIRROR: Result.PENDING, Action.NOTHING: Result.CURRENT, Action.SKIP: Result.SKIPPED}
     return Outcome(
         job=each.job.id,

@@ -14,7 +14,7 @@ def prefetched(scope: ExitStack, call: Callable[[], _T]) -> Callable[[], _T]:
     """Call a function in another thread. The returned function waits for the result, and raises the function's error.
 
     If nobody asks for the result, it is dropped, and so is an error. Leaving the scope waits for the end of the call, because
-    its client may be closed afterwards. The requests are counted for the caller (`traffic`).
+    its client may be closed afterwards. The requests count as requests of the caller (`traffic`).
     """
     result: Future[_T] = Future()
     context = contextvars.copy_context()

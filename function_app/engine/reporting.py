@@ -13,7 +13,8 @@ FAILED, PAUSED, OVERDUE = "failed", "paused", "overdue"
 """The conditions of a job that cause an alert."""
 
 _TITLE, _TEXT = 63, 1000
-"""The longest title and text of an alert, in characters. W&B documents a title of under 64; a limit of the text is UNVERIFIED."""
+"""The maximum lengths of an alert's title and text. W&B documents under 64 characters for titles; a limit for
+texts is UNVERIFIED."""
 
 _NEWS_FOR = 24 * 3600.0  # seconds after a condition began, so that a backfill causes no alerts
 _FIGURES = (

@@ -1,7 +1,7 @@
 """The protocol of an experiment tracker. Each sub-package implements one tracker, and no SDK type leaves it.
 
 The engine knows a project as a `Tracker`, the run that it writes as a `Session`, and the run's files and models as
-`Attachments`. Keys, files and run ids are the only other types that both sides share.
+`Attachments`. Apart from these, both sides share only the types for keys, files and run ids.
 """
 
 import re

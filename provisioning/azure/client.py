@@ -137,7 +137,7 @@ class Azure:
     # --- the sign-in -------------------------------------------------------------------------------------------
 
     def sign_in_to_vaults(self) -> None:
-        """Get the token for Key Vault before it is needed: a pipeline's sign-in gives tokens for new services for minutes only.
+        """Get the token for Key Vault before it is needed: a pipeline's sign-in covers further services only for some minutes.
 
         Raises:
             NotSignedInError: no credential returned a token for Key Vault.
@@ -217,7 +217,7 @@ class Azure:
         """Principals by object id in lower case; empty if this identity may not read the directory.
 
         Microsoft Graph leaves out what the caller may not see. An absent principal is missing only if the caller and `exists`, a
-        principal that certainly exists, are in the same answer, and the caller is not a guest. Otherwise nothing is known of it.
+        principal that certainly exists, are in the same answer, and the caller is not a guest. Otherwise its state is unknown.
         """
         found: dict[str, Principal] = {}
         ids = sorted({i.lower() for i in object_ids})

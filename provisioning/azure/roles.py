@@ -184,7 +184,7 @@ class Roles:
             self._client.role_assignments.delete(assignment.scope, name)
 
     def _existing(self, scope: str, principal: Principal, role_id: str, error: HttpResponseError) -> Assignment:
-        """The same assignment under another name. The error message does not always contain its id."""
+        """Return the same assignment, which exists under another name. The error message does not always contain its id."""
         listed = self._client.role_assignments.list_for_scope(scope, filter=f"principalId eq '{principal.object_id}'")
         for found in map(_assignment, items(listed)):
             if found.role_id == role_id and same(found.scope, scope):

@@ -257,7 +257,7 @@ def _network(properties: SdkProperties) -> Network:
 
 
 def _other(tenant_id: str | None, home: str) -> str:
-    """The tenant if it is known and another one."""
+    """The tenant if it is known and is not the home tenant; otherwise empty."""
     return str(tenant_id) if tenant_id and home and str(tenant_id).lower() != home.lower() else ""
 
 

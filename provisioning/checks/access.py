@@ -77,7 +77,7 @@ def to_jobs(azure: Azure, account: Account, principal_id: str) -> Access:
 
 
 def to_submit(azure: Azure, account: Account, principal_id: str) -> Access:
-    """Return the access of the principal to start jobs and to upload their files, by roles that last if there are any."""
+    """Return the access of the principal to start jobs and to upload their files, preferably by roles that do not end."""
     held, roles = _roles_of(azure, account.id, principal_id)
     held = with_ends(held, ends_at(azure, account))
     lasting = by_role([a for a in held if not a.ends], roles, SUBMITTING)

@@ -26,7 +26,7 @@ from provisioning.wandb_key import Key, WandbAccount
 _SOON = timedelta(days=90)
 """doctor warns about a model this long before it ends."""
 _NEARLY = 0.9  # share of the limit of jobs
-_NAMED = 5  # models in one line
+_NAMED = 5  # models named in one message
 
 
 @dataclass

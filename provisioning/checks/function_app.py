@@ -156,7 +156,7 @@ def _addresses(given: str, trusted: str) -> Iterator[Endpoint | Scope]:
 
 
 def _names(address: Endpoint | Scope, account: Account) -> bool:
-    """Whether an entry of AZURE_OPENAI_ENDPOINTS is an address of the account, or a scope that it is in."""
+    """Whether an entry of AZURE_OPENAI_ENDPOINTS is an address of the account, or a scope that contains it."""
     if isinstance(address, Endpoint):
         return address.host in account.hosts
     return f"{account.id}/".lower().startswith(f"{address.path}/".lower())

@@ -181,12 +181,12 @@ def combinations(parameters: Parameters) -> Finding:
     endpoint, dns = parameters.text("endpointSubnetId"), parameters.text("privateDns", "create")
     extra = subnet + endpoint + parameters.text("routeTableId") + parameters.text("dnsZoneGroupId")
     rules = {
-        "appSubnetId and endpointSubnetId are given together": bool(subnet) != bool(endpoint),
+        "appSubnetId and endpointSubnetId must be given together": bool(subnet) != bool(endpoint),
         "a delegated subnet takes no private endpoints: give two subnets": bool(subnet) and subnet == endpoint,
         "subnets, route table and DNS zones need privateNetworking=true": bool(extra) and not private,
         "closeSite needs privateNetworking=true": parameters.flag("closeSite") and not private,
         "routeTableId is for subnets that are created": bool(subnet) and bool(parameters.text("routeTableId")),
-        "dnsZoneGroupId goes with privateDns=existing, and only with that": (dns == "existing")
+        "dnsZoneGroupId and privateDns=existing require each other": (dns == "existing")
         != bool(parameters.text("dnsZoneGroupId")),
         "assignRoles=false needs identityId": not parameters.flag("assignRoles", default=True)
         and not parameters.text("identityId"),

@@ -72,7 +72,7 @@ def _plain(name: str) -> str:
 
 
 def rights(deployment: Deployment) -> Finding:
-    """The operator may deploy here, use what is given, and give roles where the template does."""
+    """The operator may deploy here, use the given resources, and assign roles where the template does."""
     wanted = [(action, scope) for action, scope in _needed(deployment) if scope.lower().startswith("/subscriptions/")]
     lacking = readable(partial(deployment.azure.roles.lacking, wanted))
     if not lacking:

@@ -238,7 +238,7 @@ def _verify_app(*, function_app: str, wait: timedelta, **given: Any) -> int:
     """Wait after a deployment until the host has indexed the app's three functions. Writes nothing.
 
     The last step of every way to deploy: a deployment that is reported as successful can leave an app without functions.
-    Needs Reader on the app. Exit status 1 if a function is missing when the time is over.
+    Needs Reader on the app. Exit status 1 if a function is missing when the time is up.
     """
     from provisioning.cli import verify_app
 

@@ -21,7 +21,7 @@ CHECKS = (*parameters.CHECKS, SIGN_IN, *preflight.CHECKS)
 
 
 def read(files: Sequence[Path], assignments: Sequence[str], azd_env: Path | None, azd_parameters: Path) -> Parameters:
-    """Read the parameters as az or azd would pass them; later ones count.
+    """Read the parameters as az or azd would pass them. If a parameter is given twice, the later value counts.
 
     Raises:
         UsageError: a file or an assignment is not readable.

@@ -168,7 +168,7 @@ class Session:
         finally:
             self.facts["applied"] = [*self.facts.get("applied", ()), *map(documents.step, executor.done)]
             for text in services.side_effects:
-                self.ui.note(f"! {text}. Nothing of it was put back", "red")
+                self.ui.note(f"! {text}. This was not undone", "red")
             self.facts["warnings"] = [*self.facts.get("warnings", ()), *services.side_effects]
         return executor
 

@@ -35,7 +35,7 @@ def teardown(session: Session, *, restore: bool, yes: bool, interactive: bool, d
     _refuse(session, observed, restore=restore)
     made = session.plan(azure, observed, _planning(session, azure, observed, restore=restore))
     unseen = observed.secret.state is SecretState.UNKNOWN and any(isinstance(s.action, RemoveSecret) for s in made.work)
-    if unseen and not dry_run:  # the vault will let the operator in, and only then show which secrets need a role, too
+    if unseen and not dry_run:  # which secrets need a role shows only after the vault lets the operator in
         session.preflight(azure, made, "Switching back to access policies")
         wait_for_access(session.services(azure), observed.vault, session.target.secret)
         observed = _observe(session, azure, restore=restore)
@@ -100,7 +100,7 @@ def _refuse(session: Session, observed: Observed, *, restore: bool) -> None:
 
 
 def _require_listed(observed: Observed, made: Plan) -> None:
-    """Stop if the secrets cannot be listed and something goes that another secret of setup may need, too."""
+    """Stop if the secrets cannot be listed and something would be removed that another secret of setup may also need."""
     actions = [step.action for step in made.work]
     whole = [a for a in actions if isinstance(a, RemoveRole) and same(a.assignment.scope, observed.vault.id)]
     shared = whole or any(isinstance(a, RemoveEntries) for a in actions)

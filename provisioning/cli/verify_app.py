@@ -17,7 +17,7 @@ CHECKS = (SIGN_IN, *APP_CHECKS)
 
 
 def run(session: Session, app: FunctionAppName, budget: timedelta) -> None:
-    """Wait until the host has indexed all functions or the time is over, then run doctor's checks of the app alone.
+    """Wait until the host has indexed all functions or the time is up, then run doctor's checks of the app alone.
 
     Raises:
         BrokenLinkError: the app does not run, or a function is missing.
@@ -37,7 +37,7 @@ def run(session: Session, app: FunctionAppName, budget: timedelta) -> None:
 
 
 def _wait(session: Session, azure: Azure, app: FunctionAppName, budget: timedelta) -> None:
-    """Return when the functions are there, or the time is over. A host that does not answer may be starting."""
+    """Return when the functions are there, or the time is up. A host that does not answer may be starting."""
 
     def progress(elapsed: timedelta, budget: timedelta) -> None:
         session.ui.waiting("the host to index the functions", elapsed, budget)

@@ -41,7 +41,7 @@ _TAKING = (SwitchToRbac, RestoreAccessPolicies, RemoveEntries, RemoveRole)
 """Actions that may take access away from somebody who is not the subject of the action."""
 
 _SHOWN = 0.1
-"""Seconds: a shorter wait, which was over already, is not reported."""
+"""Seconds. Shorter waits are not reported."""
 
 
 class Executor:
@@ -71,8 +71,8 @@ class Executor:
         made again at once.
 
         Raises:
-            ConflictError: others made changes, and the new plan is larger than the first one, or they repeated this too often.
-            TimedOutError: Azure answers too slowly for a plan of which the reads are recent.
+            ConflictError: others made changes, and the new plan is larger than the first one, or they did so too often.
+            TimedOutError: Azure answers too slowly for a plan with recent reads.
             ProvisioningError: from `run`.
         """
         agreed = plan.extent

@@ -50,7 +50,7 @@ def store(
     if recovered:
         found = _recover(place)
     if not _holds(found, key):
-        # If setup itself recovered the value, it is replaced, as in a plan that saw the deleted secret.
+        # A value that setup itself has just recovered is replaced, as if the plan had seen the deleted secret.
         if action.new and found.state is SecretState.PRESENT and not recovered:
             raise OutdatedPlanError(
                 f"Secret {action.owner.secret} appeared after the plan was made, and it holds another value. It stays.",
@@ -120,7 +120,7 @@ def _expire(services: Services, vault: Vault, name: str, found: Secret, lifetime
 
 
 def disable(services: Services, action: DisableVersion) -> None:
-    """Disable an older version, unless the secret has changed and this is now the current version, or there is none.
+    """Disable an older version, unless the secret has changed so that this version is current, or no version is.
 
     Raises:
         OutdatedPlanError: the current version is this one, or cannot be read; nothing was written.

@@ -39,6 +39,6 @@ def _reported(services: Services, name: str, found: list[str]) -> str:
     """Record the differences for the end of the command, and return them as a note to the step."""
     if not found:
         return ""
-    text = f"{name} changed in other ways, too, probably by an Azure Policy: {'; '.join(found)}"
+    text = f"{name} also changed in other ways, probably because of an Azure Policy: {'; '.join(found)}"
     services.side_effects.append(text)
     return text

@@ -13,14 +13,14 @@ from provisioning.errors import NotSignedInError
 from provisioning.execution.services import Services
 
 WAY_BACK = timedelta(minutes=4)
-"""How much of the sign-in is kept for the way back. Less than the rest at which tokens are renewed."""
+"""How much of the sign-in is kept for the way back. Shorter than LEFT_AT_LEAST, at which tokens are renewed."""
 _ENOUGH = WAY_BACK + timedelta(minutes=2)
 
 
 def require_lasting(services: Services) -> None:
     """Renew tokens that end before the switch is verified. Wait until that is possible if they end too soon.
 
-    `az` and azure-identity return a token that they have until five minutes before its end. With more than that, the switch is
+    `az` and azure-identity return a cached token until five minutes before it ends. With more time left, the switch is
     possible: the probe ends in time for the way back.
 
     Raises:

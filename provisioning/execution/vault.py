@@ -68,16 +68,16 @@ def wait_until_registered(services: Services, action: AwaitVault) -> Vault:
 
 
 def allow(services: Services, action: AllowByPolicy, vault: Vault, principal: Principal) -> str:
-    """Add permissions to an access policy. They are recorded first, so that an interruption loses no record."""
+    """Add permissions to an access policy. They are recorded first, so that no record is lost in an interruption."""
     group, vaults = vault.group, services.azure.vaults
     now = vaults.get(group, vault.name)
     permissions = missing_permissions(now.policies, principal.object_id, action.permissions)
     if not permissions:
-        return "others gave it in the meantime, so that teardown will leave it"
+        return "others gave it in the meantime, so teardown will leave it"
     try:
         tags = with_entry(now.tags, principal.object_id, permissions, action.owner)
     except ValueError as full:
-        note = f"not recorded, so that teardown will leave it: {full}"
+        note = f"not recorded, so teardown will leave it: {full}"
     else:
         note = tag(services, now, tags) if tags != now.tags else ""
     vaults.change_policy(group, vault, "add", principal.object_id, permissions)
@@ -93,7 +93,7 @@ def tag(services: Services, now: Vault, tags: Mapping[str, str]) -> str:
     after = services.azure.vaults.tag(now.group, now, tags)
     if after.rbac and not now.rbac:
         cause = ConflictError(
-            f"Writing a tag put {now.name} on Azure RBAC, probably by an Azure Policy.",
+            f"Writing a tag switched {now.name} to Azure RBAC, probably because of an Azure Policy.",
             hint="`az policy state list` shows policies.",
         )
         raise _switched_back(services, now, cause)
@@ -152,7 +152,7 @@ def read(services: Services, vault: Vault, *, agreed: bool) -> Vault:
         found = again
     if agreed:
         raise ConflictError(
-            f"{vault.name} shows other access policies with every read: others are changing it.",
+            f"Every read of {vault.name} shows different access policies: others are changing it.",
             hint="Agree with those who change the vault, then run the same command again.",
         )
     return found
@@ -166,7 +166,7 @@ def _turn_on(services: Services, now: Vault) -> None:
     vaults = services.azure.vaults
     try:
         answer = vaults.use_rbac(now.group, now, switched(now.tags, services.clock.now()), enabled=True)
-    except ProvisioningError as error:  # a refusal, too, may be the answer to a repetition after an unclear one
+    except ProvisioningError as error:  # a refusal may also be the answer to a retry whose first attempt succeeded
         unclear = isinstance(error, UnreachableError | ServiceError) and not isinstance(error, ThrottledError)
         with suppress(ProvisioningError):
             found = vaults.get(now.group, now.name)
@@ -187,7 +187,7 @@ def _require_switched(services: Services, before: Vault, *, agreed: bool) -> Vau
     after = read(services, before, agreed=agreed)
     if changes := differences(replace(before, rbac=True), after):
         raise ConflictError(
-            f"The switch of {before.name} to Azure RBAC was accepted, and others changed the vault at the same time: "
+            f"The switch of {before.name} to Azure RBAC was accepted, but others changed the vault at the same time: "
             f"{changes}.",
             hint="Run the same command again: it plans with the vault as it is now.",
         )
@@ -231,7 +231,7 @@ def _switched_back(services: Services, before: Vault, cause: ProvisioningError |
 
 
 _PATIENCE = timedelta(minutes=2)
-"""How long the way back is tried, if it fails for a reason that may pass. The sign-in lasts longer than that."""
+"""How long switching back is tried, if it fails for a reason that may pass. The sign-in lasts longer than that."""
 
 
 def _turn_off(services: Services, before: Vault) -> ProvisioningError | None:

@@ -170,7 +170,7 @@ class _Reading:
         return (groups or frozenset()) | {mine}
 
     def _principals(self, denials: Iterable[DenyAssignment]) -> Mapping[str, PolicyPrincipal]:
-        """The principals of the access policies that a switch replaces, with their groups if a deny assignment names any."""
+        """The principals of the access policies that a switch replaces, with their groups if a deny assignment names groups."""
         denying = [d for d in denials if d.data_actions]
         if not denying or not self._plans(SwitchToRbac):
             return {}
@@ -269,7 +269,7 @@ def _name_principals(denials: Iterable[DenyAssignment]) -> bool:
 
 
 def _demanding(found: Restrictions, *, rbac: bool) -> tuple[str, ...]:
-    """The policies that refuse the vault as it would be, or set this access model in place of the other."""
+    """The policies that would refuse the changed vault, or set this access model in place of the other."""
     undoing = [policy for policy, field, value in found.sets if field == _RBAC and value.lower() == str(rbac).lower()]
     return tuple(dict.fromkeys((*found.refusing, *undoing)))
 

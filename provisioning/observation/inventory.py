@@ -182,7 +182,7 @@ def _secret(azure: Azure, target: Target, vault: Vault) -> Secret:
 
 
 def _ahead(azure: Azure, clock: Clock) -> timedelta:
-    """How much the local clock is ahead of Azure's, by the answer that has just come.
+    """How much the local clock is ahead of Azure's, according to the latest answer.
 
     Some seconds may be the time that the answer took. With a clock that is a day ahead, no token would be valid.
     """
@@ -194,8 +194,8 @@ def _ahead(azure: Azure, clock: Clock) -> timedelta:
 def _assignments(azure: Azure, target: Target, vault: Vault, ahead: timedelta) -> tuple[Assignment, ...]:
     """Read all assignments at or above the vault, or at or above the secret if a role there was requested.
 
-    A local clock that is `ahead` would show young roles as old, so that nobody waited for them. Their times are moved to it. One
-    that is behind only makes the wait longer.
+    By a local clock that is `ahead`, young roles would seem old, and nobody would wait for them. So their times are moved to
+    that clock. A clock that is behind only makes the wait longer.
     """
     on_secret = target.readers or target.identity_scope is Scope.SECRET
     listed = azure.roles.at(vault.scope(target.secret if on_secret else ""))
@@ -226,7 +226,7 @@ def require_usable(account: Account) -> None:
 def _roles(
     azure: Azure, target: Target, vault: Vault, assignments: tuple[Assignment, ...]
 ) -> Mapping[str, RoleDefinition]:
-    """Read the roles that may be assigned, and those that the principals of access policies hold already."""
+    """Read the roles that may be assigned, and those that the principals of access policies already hold."""
     principals = {p.object_id.lower() for p in vault.policies}
     held = {a.role_id for a in assignments if a.principal_id.lower() in principals}
     found = {i: azure.roles.definition(vault.id, i) for i in sorted({*CANDIDATES, *held})}

@@ -131,7 +131,7 @@ class _Sharing:
         return role is not None and grants(role, action)
 
     def _readers(self) -> list[Principal]:
-        """The applications, besides the operator and the account, that may read the secret by their own role or access policy."""
+        """The applications, besides operator and account, that may read the secret by their own role or access policy."""
         observed = self._observed
         if observed.vault.rbac:
             reading = (a for a in observed.assignments if within(self._secret, a.scope))

@@ -27,7 +27,7 @@ def find_vault(azure: Azure, target: Target, account: Account) -> Vault:
         return _absent(azure, target, account)
     if found.foreign_tenant:
         raise WrongVaultError(
-            f"{found.name} belongs to tenant {found.foreign_tenant}, and its subscription to another one. Only identities of "
+            f"{found.name} belongs to tenant {found.foreign_tenant}, but its subscription does not. Only identities of "
             "that tenant can use its secrets, and the identity of the Azure OpenAI account is not one of them.",
             hint="Name another vault with --key-vault.",
         )
@@ -88,7 +88,7 @@ def _deleted(target: Target, vault: Vault, gone: DeletedVault) -> Vault:
     """Return the vault to recover, in its location."""
     if gone.id.lower() != vault.id.lower():
         raise NotFoundError(
-            f"There is no Key Vault {vault.name} in this group; one of this name was deleted in another place: {gone.id}.",
+            f"There is no Key Vault {vault.name} in this group; one of this name was deleted elsewhere: {gone.id}.",
             hint="Name its resource group with -g to recover it, or another vault with --key-vault.",
         )
     if not target.recover_vault:

@@ -124,7 +124,7 @@ class AssignRole(_OnVault):
         principal: who gets the role; None for the account's identity, which an earlier step enables.
         secret: the name of the one secret; empty for the whole vault.
         account_id: the ARM id of the account, for a role at the account.
-        new_principal: parts of the directory may not know the principal yet.
+        new_principal: the principal is so new that parts of the directory may not know it yet.
         required_for_switch: another principal than the operator depends on it when the vault is switched.
         skip_if_unknown: skip the role if the directory does not know the principal.
         narrowed: the id of the same assignment if it exists with a condition, which setup does not remove.

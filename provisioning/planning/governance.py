@@ -170,9 +170,9 @@ def obstacle(plan: Plan, governance: Governance, *, accept_no_way_back: bool) ->
 
 
 def switching_right(held: Iterable[tuple[Assignment, RoleDefinition]], until: datetime, now: datetime) -> str:
-    """Return why the operator may not change the access model; empty if some right of theirs has no condition and no end.
+    """Return why the operator may not change the access model; empty if one of the operator's rights has no condition and no end.
 
-    It is also empty if no listed assignment gives the right, because not every assignment can be listed.
+    It is also empty if no listed assignment gives the right, because some assignments cannot be listed.
     """
     giving = [(a, r) for a, r in held if matches(r.actions, ASSIGN) and not matches(r.not_actions, ASSIGN)]
     conditioned = [r.name for a, r in giving if a.conditional or r.id == DATA_ACCESS_ADMINISTRATOR]
@@ -216,7 +216,7 @@ def _denied(plan: Plan, governance: Governance) -> Iterator[Loss]:
             yield Loss(
                 who.label,
                 policy.object_id,
-                f"deny assignment {name} forbids by role what its access policy permits",
+                f"deny assignment {name} forbids on Azure RBAC what its access policy permits",
             )
 
 
@@ -261,7 +261,7 @@ def _forbidden(plan: Plan, governance: Governance) -> ProvisioningError | None:
     if governance.cannot_switch:
         return MissingRightsError(
             f"You may not change the access model of a vault, in either direction: {governance.cannot_switch}.",
-            hint=f"It takes {ASSIGN} without a condition, for as long as the change may have to be undone: an Owner or User "
+            hint=f"This requires {ASSIGN} without a condition, for as long as the change may have to be undone: an Owner or User "
             "Access Administrator whose role has no condition can run this command. An activation (PIM) can be extended.",
         )
     return None

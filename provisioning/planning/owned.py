@@ -1,7 +1,7 @@
 """Recognizes what setup added to a vault, and decides what teardown does with it. Pure.
 
 Several secrets and accounts may share a vault, and one role or access-policy entry may then serve several of them. What
-belongs to another secret is left alone. What another secret also needs is handed over to it instead of being removed.
+belongs to another secret is left alone. What another secret also needs is handed over to it, and not removed.
 
 A role assignment is setup's if it has the record, the derived name, no condition, and exactly a role and a scope that setup
 assigns for the recorded purpose. Who could forge all of that could also delete the assignment. An access-policy entry
@@ -197,7 +197,7 @@ def is_alone(target: Target, observed: Observed) -> bool:
 
 
 def successor(target: Target, observed: Observed, purpose: Purpose) -> Owner | None:
-    """Return who else needs the same role or entry: another account for this secret, or another secret; None without any."""
+    """Return who else needs the same role or entry: another account for this secret, or another secret; None if nobody does."""
     of_account = purpose in (Purpose.IDENTITY, Purpose.CONTRIBUTOR)
     if not of_account:
         for user in users(target, observed):
@@ -297,7 +297,7 @@ class OwnedEntry:
 
 
 def owned_entries(target: Target, observed: Observed) -> tuple[OwnedEntry, ...]:
-    """Return the recorded entries, those of principals without an entry among them; the operator's own is last."""
+    """Return the recorded entries, including those of principals who no longer have one; the operator's own is last."""
     tags = observed.vault.tags
     ids = sorted({*entries(tags), *entries_of_0_1(tags)}, key=lambda i: (is_operator(observed, i), i))
     return tuple(_owned(target, observed, object_id) for object_id in ids)
@@ -351,7 +351,7 @@ def fate_of_entry(target: Target, observed: Observed, each: OwnedEntry) -> Fate:
 
 
 def had_policies(observed: Observed) -> frozenset[str]:
-    """Return who has access by a policy that was there before setup, in lower case."""
+    """Return the principals, in lower case, whose access policies were there before setup."""
     recorded, old = entries(observed.vault.tags), entries_of_0_1(observed.vault.tags)
 
     def before(policy: AccessPolicy) -> bool:

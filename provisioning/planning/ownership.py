@@ -166,7 +166,7 @@ def wrote(tags: Mapping[str, str] | None) -> bool:
 
 
 def switched(tags: Mapping[str, str], at: datetime) -> dict[str, str]:
-    """Return all tags of the vault with the switch to Azure RBAC recorded: Azure replaces the whole set."""
+    """Return all tags of the vault, and the record of the switch to Azure RBAC: Azure replaces the whole set."""
     return {**tags, SWITCHED: f"{_SWITCHED_VALUE} {at:%Y-%m-%d}"}
 
 
@@ -211,7 +211,7 @@ def entries(tags: Mapping[str, str]) -> dict[str, Entry]:
 
 
 def with_entry(tags: Mapping[str, str], object_id: str, verbs: Iterable[str], owner: Owner) -> dict[str, str]:
-    """Return the vault's tags with these permissions recorded, beside those that are recorded already.
+    """Return the vault's tags with these permissions recorded, in addition to those that are already recorded.
 
     The first owner stays: teardown hands the record over if another secret needs the entry then.
 

@@ -54,7 +54,7 @@ def secret_step(target: Target, observed: Observed, key: KeyState) -> Step:
 
 
 _CLOSE = timedelta(days=1)
-"""Two expiry dates that differ by less agree: a lifetime counts from the moment of the command."""
+"""Two expiry dates agree if they differ by less: a lifetime counts from the moment of the command."""
 
 
 def agree(one: datetime | None, other: datetime | None) -> bool:
@@ -79,7 +79,7 @@ def _renewal(target: Target, observed: Observed, wanted: datetime | None) -> Ste
 
 def _why(found: SecretState, key: KeyState) -> Iterator[str]:
     if found is SecretState.UNKNOWN:
-        yield "unless the vault holds it already, which you cannot see yet"
+        yield "unless the vault already holds it, which you cannot see yet"
     if key is KeyState.NONE:
         yield "setup asks for the key"
 
@@ -95,7 +95,7 @@ _DIFFERS = {
     ),
     SecretState.DELETED: ("recover it, and write a new version if it holds another key", ""),
 }
-"""The text of the step if there is a secret already, and its danger."""
+"""The text of the step if there already is a secret, and its danger."""
 
 
 def expiry(lifetime: timedelta | None, now: datetime) -> datetime | None:

@@ -126,7 +126,7 @@ def _switch(target: Target, observed: Observed, so_far: Iterable[Step], newest: 
         Verb.NOTE,
         "later moves",
         "roles do not move with a vault to another group or subscription, as access policies do",
-        why="run `setup` again, and give others their roles again, after such a move",
+        why="after such a move, run `setup` again, and assign the roles of others again",
     )
     count = len(observed.vault.policies)
     inert = "policy stops being effective but remains stored"

@@ -197,20 +197,20 @@ def _access_model(observed: Observed, sharing: Collection[str], *, restore: bool
             "Azure RBAC → access policies",
             before="Azure RBAC",
             after="access policies",
-            danger=f"its {count} access {plural} again; roles on it, inherited ones too, give no access to what it holds",
+            danger=f"its {count} access {plural} again; roles on it, including inherited ones, give no access to what it holds",
             action=RestoreAccessPolicies(vault),
         )
     if proves_switch(observed):
         return Step(
             Verb.NOTE,
             _ACCESS_MODEL,
-            "stays Azure RBAC, to which setup switched it; --restore-access-policies goes back",
+            "stays Azure RBAC, to which setup switched it; --restore-access-policies switches back",
         )
     return Step(Verb.NOTE, _ACCESS_MODEL, "stays Azure RBAC: setup did not switch it")
 
 
 def _entries(target: Target, observed: Observed) -> Iterator[Step]:
-    """Reduce recorded access-policy entries by what setup added to them."""
+    """Remove from recorded access-policy entries what setup added to them."""
     going: list[OwnedEntry] = []
     handed: list[tuple[str, Owner]] = []
     for each in owned_entries(target, observed):
@@ -267,7 +267,7 @@ def _entry_stays(target: Target, observed: Observed, each: OwnedEntry) -> Step:
             Verb.NOTE,
             "access policy",
             f"of {who.label} stays: only a tag of the vault says that setup made it, and others can write tags. If you gave "
-            "it with --reader, name it again",
+            "it with --reader, pass that option again",
         )
     if sharing := shared_with(target, observed):
         return Step(Verb.NOTE, "access policy", f"of {who.label} stays: {', '.join(sharing)} may use it, too")
@@ -345,7 +345,7 @@ def _all(observed: Observed, roles: Iterable[OwnedRole]) -> str:
 
 
 def _narrowed(observed: Observed) -> Iterator[Step]:
-    """Name the roles of setup that somebody has put a condition on: that condition is not ours to remove."""
+    """Name the roles of setup to which somebody has added a condition, which setup must not remove."""
     for each in narrowed_roles(observed):
         yield Step(
             Verb.NOTE,

@@ -48,7 +48,7 @@ def plan_rescue(vault: Vault) -> Plan:
         "Azure RBAC → access policies",
         before="Azure RBAC",
         after="access policies",
-        danger=f"its {count} access {again}; roles on it, inherited ones too, give no access to what it holds",
+        danger=f"its {count} access {again}; roles on it, including inherited ones, give no access to what it holds",
         action=Rescue(vault),
     )
     return Plan(vault.name, (step,))

@@ -57,7 +57,7 @@ _OPEN_WEIGHT = ("ministral-", "qwen", "llama-", "gpt-oss-", "muse-")
 
 
 def is_open_weight(name: str) -> bool:
-    """Return whether a model is an open-weight one, which Microsoft documents with Global and data zone training only."""
+    """Return whether a model is an open-weight one. Microsoft documents these with Global and data zone training only."""
     return name.rpartition("/")[2].lower().startswith(_OPEN_WEIGHT)
 
 

@@ -48,7 +48,7 @@ class Question:
     """The options of a check.
 
     Attributes:
-        method: the training method; None for the method that most examples look like.
+        method: the training method; None for the method that most examples fit.
         validation: whether it is a validation file.
         epochs: number of passes over the file; None for the number that OpenAI's cookbook expects.
         price: the price of a million trained tokens, in any currency; None for no estimate of the cost.

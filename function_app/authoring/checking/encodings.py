@@ -82,7 +82,7 @@ def _is_mostly_objects(text: str) -> bool:
 
 
 def _is_legacy_text(head: bytes) -> bool:
-    """Return whether several lines are not UTF-8, and no line has other characters than ASCII in UTF-8."""
+    """Return whether several lines are not UTF-8, and the valid lines contain only ASCII."""
     others = [line for line in head.split(b"\n")[:-1] if not line.isascii()]
     return len(others) > 1 and not any(_is_utf8(line) for line in others)
 
@@ -118,7 +118,7 @@ def _other_text(text: str) -> str | None:
 
 
 def _almost_json(first: str) -> str | None:
-    """Recognize what many files do instead of one object on each line; None if the first line may be an object."""
+    """Recognize common deviations from one object on each line; None if the first line may be an object."""
     if first == "{":
         return "is JSON spread over several lines: write each object on one line, with `jq -c .`"
     if first.startswith(("{'", "{ '")):

@@ -60,7 +60,7 @@ class Evidence:
     source: str = ""
 
     def __str__(self) -> str:
-        """Return it as a clause, such as "refuses it (its documentation: Vision fine-tuning)"."""
+        """Return the evidence as a clause, such as "refuses it (its documentation: Vision fine-tuning)"."""
         why = f"{self.grade}: {self.source}" if self.grade and self.source else self.grade
         return f"{self.verdict} ({why})" if why else str(self.verdict)
 

@@ -12,7 +12,7 @@ from function_app.text import duration
 
 TOKENS_PER_MESSAGE = 3
 TOKENS_PER_EXAMPLE = 3
-"""The tokens of a chat besides its texts (OpenAI cookbook, How to count tokens with tiktoken)."""
+"""The tokens of a chat in addition to its texts (OpenAI cookbook, How to count tokens with tiktoken)."""
 
 _NEWEST = "o200k_base"  # the vocabulary of gpt-4o and all later models
 _PATIENCE = 20.0  # seconds to fetch the vocabulary, for which tiktoken has no limit

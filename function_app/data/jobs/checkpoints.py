@@ -24,7 +24,7 @@ check_training.py).
 """
 
 _WORSE_REWARD = 0.1
-"""The last reward is clearly worse if it is lower than the best one by this share of it. Our own choice."""
+"""The last reward is clearly worse if it is lower than the best one by this share of the best one. Our own choice."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class BestModel:
         model: its name.
         step: the step that it was made at.
         metric: what the models were compared by.
-        value: of that metric.
+        value: the value of that metric.
         last_step: the step of the last model.
         last_value: its value; None if it has none.
         lower_is_better: how the metric is compared.
@@ -92,7 +92,7 @@ def better_step(best: BestModel, curve: Mapping[str, Mapping[str, float]]) -> in
 def best_checkpoint(checkpoints: Sequence[Checkpoint]) -> BestModel | None:
     """Return the best of the models that exist; None if no metric compares them.
 
-    All are compared by one metric: the first that two or more of them have, or the only one has.
+    All are compared by one metric: the first one that at least two of them have, or that the only one has.
     """
     kept = sorted(checkpoints, key=lambda checkpoint: checkpoint.step)
     enough = min(2, len(kept))

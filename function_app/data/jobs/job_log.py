@@ -45,7 +45,7 @@ class JobLog:
 
 
 def read_log(events: Iterable[Event], status: str) -> JobLog:
-    """Read a job's log, the whole of it.
+    """Read a job's whole log.
 
     A job that was paused may have several billing events, which are added up; none has been recorded (UNVERIFIED).
     """

@@ -40,7 +40,7 @@ _NEVER_NEGATIVE = re.compile(
     r"^timing/|loss(?!_sum)|accuracy|perplexity|tokens|error|latency|duration|tool_calls|unresponsive|_count$"
 )
 _GROUPED = re.compile(r"-?\d{1,3}(?:,\d{3})*,\d{3}(?:,\d{3}|\.\d+)", re.ASCII)
-"""A number with separators of thousands. "1,234" alone may also be a decimal number, so it is none."""
+"""A number with separators of thousands. "1,234" alone may also be a decimal number, so it is not read as one."""
 _GROUPED_STEP = re.compile(r"\d{1,3}(?:,\d{3})+", re.ASCII)
 _EARLIEST, _LATEST = 1_400_000_000.0, 4_102_444_800.0  # 2014 and 2100: no job has a time outside these years
 
@@ -48,11 +48,10 @@ _EARLIEST, _LATEST = 1_400_000_000.0, 4_102_444_800.0  # 2014 and 2100: no job h
 def values_of(cells: Iterable[tuple[str, object]]) -> dict[str, float]:
     """Return the metrics among named cells: those with a finite number, by their one name.
 
-    Blank, NaN and infinite mean no value. So does -1 (azureml's own reader of results files drops it) where a value cannot be
-    negative: in losses, accuracies, errors, times and counts. A reward can be -1, unless its evaluation was not made at
-    this step: then the figures of that evaluation that cannot be negative are -1, too. Other negative numbers are
-    values: `train_mean_reward` counts a sample without a grade as -1 (recorded), and sums of policy losses have any
-    sign.
+    Blank, NaN and infinite cells mean no value. So does -1 (azureml's own reader of results files drops it) where a value
+    cannot be negative: in losses, accuracies, errors, times and counts. A reward can be -1, unless its evaluation was not
+    made at this step: then those figures of the evaluation that cannot be negative are also -1. Other negative numbers are
+    values: `train_mean_reward` counts a sample without a grade as -1 (recorded), and sums of policy losses have any sign.
     """
     values: dict[str, float] = {}
     not_made: set[str] = set()
@@ -104,8 +103,8 @@ def is_of_graders(name: str) -> bool:
 def name_of_metric(stated: str) -> str:
     """Return the one name of a metric; empty for none.
 
-    `validation_…` is `valid_…`, as events and checkpoints have it (Microsoft's documentation has the one, its own notebooks read
-    the other). The rest of the name stays: graders and tools have names that people chose.
+    `validation_…` becomes `valid_…`, as in events and checkpoints (Microsoft's documentation uses the first form, its notebooks
+    the second). The rest of the name stays: people chose the names of graders and tools.
     """
     return _kept_name(stated) if len(stated) <= _LONGEST_NAME else _name(stated)
 

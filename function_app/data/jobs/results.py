@@ -23,8 +23,8 @@ _LONGEST_LINE = 100_000  # characters; a results line has hundreds, and the csv 
 _HEAD = 64  # bytes that are enough to distinguish base64 from CSV
 _BASE64 = re.compile(rb"[A-Za-z0-9+/=\s]+")
 _STARTED, _SUCCEEDED = "Training started.", "Job succeeded."
-_HIGHEST_STEP = 2**31 - 1  # W&B's queries of a run's rows end there, and no job has as many
-_SPREAD_AT_MOST = 10_000  # rows, which must be kept in memory for it
+_HIGHEST_STEP = 2**31 - 1  # W&B's queries of a run's rows end there, and no job has that many
+_SPREAD_AT_MOST = 10_000  # rows, which must be kept in memory for that
 _STEP_MESSAGE = re.compile(r"Step (?P<step>\d+)(?:/\d+)?(?::| ,) (?P<metrics>.+)")
 _MESSAGE_METRICS = {
     "training loss": "train_loss",

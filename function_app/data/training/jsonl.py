@@ -21,7 +21,7 @@ def read_rows(
     """Yield a row, of any format, for each line that is not blank, or the reason why it is not an example.
 
     Args:
-        lines: the file's lines, with or without newlines, such as those of an open file.
+        lines: the file's lines, with or without newlines, for example an open file.
         copy: called with each line, and whether credentials must be removed from it.
     """
     for number, line in enumerate(lines, 1):

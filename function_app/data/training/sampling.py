@@ -1,7 +1,7 @@
 """Collect a sample of a training file's rows, and counts of all rows, while the file is read once. Pure.
 
-A file has the format of most of its examples, which is known when all of it is read. Until then samples and counts are kept
-for each format. In the end, examples of the other formats count as malformed lines.
+A file has the format of most of its examples, which is only known once the whole file has been read. Until then samples and
+counts are kept for each format. In the end, examples of the other formats count as malformed lines.
 """
 
 from collections import Counter, defaultdict

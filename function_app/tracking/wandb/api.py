@@ -91,7 +91,7 @@ class StoredRun:
         marks: our marks; None if it has none.
         config: as W&B stores it, each value in an object.
         heartbeat: the time of the last post to its file stream, in seconds since the epoch by W&B's clock.
-        place: entity and project, which differ from the requested ones if somebody moved the run.
+        place: entity and project, which differ from those requested if somebody moved the run.
     """
 
     id: str
@@ -326,7 +326,7 @@ def _seconds(moment: object) -> float:
 
 
 def _step(fields: Fields, name: str) -> int:
-    """Return a step; -1 if there is none, or people have replaced it with something else."""
+    """Return a step; -1 if there is none, or if somebody has replaced it with something else."""
     step = fields.read(name, whole)
     return -1 if step is None or step < 0 else step
 

@@ -39,7 +39,7 @@ class Limits:
     """How long each wait for W&B may take, in seconds.
 
     Attributes:
-        connect: to establish a connection. Enough for slow DNS, and for TLS through a proxy.
+        connect: to establish a connection; long enough for slow DNS, and for TLS through a proxy.
         read: without a byte of the answer. W&B's slowest answers, listings of 1,000 runs, take some seconds.
         answer: for the body of an answer, however slowly its bytes arrive.
         give_up: after which no further attempt begins, because the next tick is the better retry.
@@ -71,8 +71,8 @@ ROWS_TIMEOUT = 25.0
 can hold it (`azure.leases`), and the attempt ends within these 35 s: 1 s for a free connection, 4 s each for TCP and TLS, 5 s
 for sending, 7 s for the answer's headers, 5 s and one more read of 7 s for its body.
 
-httpx limits each operation, so a server with several addresses that do not answer, one that takes the rows or sends
-headers byte by byte, or a proxy that is that slow, too, could exceed it.
+httpx limits each operation. So a server with several addresses that do not answer, a server that receives rows or sends
+headers byte by byte, or an equally slow proxy could exceed the 35 s.
 """
 
 _ROWS_BODY = 5.0

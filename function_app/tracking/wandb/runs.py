@@ -145,7 +145,7 @@ def _init(
     chosen.x_disable_stats = chosen.x_disable_meta = chosen.x_disable_machine_info = True
     chosen.label_disable = True
     chosen.symlink = False
-    # Not the run's primary writer: saves the upload of config.yaml and wandb-summary.json, which repeat what W&B has.
+    # Not the run's primary writer: saves the upload of config.yaml and wandb-summary.json, which W&B already has.
     chosen.x_primary = False
     chosen.x_update_finish_state = False
     chosen.x_skip_transaction_log = True

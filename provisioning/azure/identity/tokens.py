@@ -50,7 +50,7 @@ class CachedCredential:
         return cached
 
     def renew(self, needed: float, *, besides: str = "") -> None:
-        """Ask for new tokens in place of those with less time left than `needed` seconds, but not for the scope `besides`.
+        """Ask for new tokens in place of those with less time left than `needed` seconds, except for the scope `besides`.
 
         The credential may return a token that it has cached itself, which says nothing about its ability to renew it.
 

@@ -64,10 +64,10 @@ def named(
 
 
 def group_of(name: str, everything: Callable[[], Any]) -> str:
-    """The resource group of the resource with this name among those of the subscription that are visible; empty without."""
+    """The resource group of the visible resource with this name in the subscription; empty if there is none."""
     try:
         ids = [str(each.id) for each in items(everything()) if str(each.name).lower() == name.lower()]
-    except (AzureError, ServiceError):  # its actual place is optional
+    except (AzureError, ServiceError):  # the hint works without its group
         return ""
     return resource_group_of(ids[0]) if ids else ""
 
@@ -75,7 +75,7 @@ def group_of(name: str, everything: Callable[[], Any]) -> str:
 def _near(name: str, group: str, everything: Callable[[str], Any]) -> str:
     try:
         names = [str(resource.name) for resource in items(everything(group))]
-    except (AzureError, ServiceError):  # similar names are optional
+    except (AzureError, ServiceError):  # the hint works without similar names
         return ""
     close = difflib.get_close_matches(name, names, n=3, cutoff=0.5) or names[:5]
     return f" The group has: {', '.join(close)}." if close else " The group has none."

@@ -131,7 +131,7 @@ def result(poller: LROPoller[_Result], doing: str, waiting: Waiting, limit: time
 
 
 def items(listed: Iterable[_Result]) -> Iterator[_Result]:
-    """The items of an SDK's listing, which by itself follows the same link without end.
+    """The items of an SDK's listing. The SDK itself would follow a repeated link without end.
 
     Raises:
         ServiceError: a page links to one that was already read.

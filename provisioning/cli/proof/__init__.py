@@ -1,1 +1,1 @@
-"""prove: what only a real subscription can show, tried in a resource group that the command creates and deletes."""
+"""prove: try what only a real subscription can show, in a resource group that the command creates and deletes."""

@@ -35,7 +35,7 @@ Measured = Mapping[str, str]
 _JOBS_ROLE = "Cognitive Services OpenAI User"
 _READ_EVERY = 2.0  # seconds
 _OTHERS_SECRET = "secret-of-others"  # noqa: S105 - a name
-_NOBODYS_KEY = "0" * 40  # has the form of a key, and is none
+_NOBODYS_KEY = "0" * 40  # has the form of a key, but is not one
 _TEMPLATE = Path("infra/main.bicep")
 
 
@@ -55,7 +55,7 @@ def create(trial: Trial) -> Measured:
 
 
 def role_takes_effect(trial: Trial) -> Measured:
-    """Give the operator the role that lists jobs, and ask until the list is answered."""
+    """Give the operator the role that lists jobs, and retry until Azure returns the list."""
     caller, account = trial.azure.caller, trial.account
     who = Principal(caller.object_id, caller.name, caller.kind)
     trial.azure.roles.assign(account.id, who, shell.ROLE_IDS[_JOBS_ROLE], "")
@@ -76,7 +76,7 @@ def setup_twice(trial: Trial) -> Measured:
     first = _setup(trial, create_vault=True, purge_protection=False)
     middle = trial.session.clock.now()
     if left := _setup(trial)["changes"]:
-        raise NotInPlaceError(f"The second setup wanted {left} changes.", hint="Compare the two plans with -v.")
+        raise NotInPlaceError(f"The second setup planned {left} changes.", hint="Compare the two plans with -v.")
     took = spell(timedelta(seconds=round((middle - began).total_seconds())))
     return {"changes of the first run": str(first["changes"]), "first run": took}
 
@@ -197,7 +197,7 @@ def remove_twice(trial: Trial) -> Measured:
     """Run teardown; the second run must have nothing to remove."""
     removed = _teardown(trial)["changes"]
     if left := _teardown(trial)["changes"]:
-        raise NotInPlaceError(f"The second teardown wanted {left} changes.", hint="Compare the two plans with -v.")
+        raise NotInPlaceError(f"The second teardown planned {left} changes.", hint="Compare the two plans with -v.")
     return {"removed": str(removed)}
 
 

@@ -53,7 +53,7 @@ def prove(session: Session, options: Options, *, dry_run: bool) -> None:
         NotAsModelledError: a step does not hold.
         UsageError: the report cannot be written.
         NotOursError: the resource group is not one that `prove` created.
-        InterruptedByUserError: Ctrl-C. Everything that was created is deleted.
+        InterruptedByUserError: Ctrl-C was pressed. Everything that was created is deleted.
     """
     azure = session.sign_in()
     session.facts |= documents.signed_in(azure.caller, azure.subscription)
@@ -167,7 +167,7 @@ def _delete(trial: Trial) -> None:
     """Delete everything.
 
     Raises:
-        InterruptedByUserError: Ctrl-C, and some of it is left.
+        InterruptedByUserError: Ctrl-C was pressed, and some resources are left.
     """
     trial.session.ui.note(f"Deleting {trial.group.name}. Azure may take some minutes.")
     try:

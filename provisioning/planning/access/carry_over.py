@@ -40,7 +40,7 @@ class PolicyReplacement:
 def carry_over(
     target: Target, observed: Observed, policy: AccessPolicy, given: Iterable[RoleDefinition]
 ) -> PolicyReplacement:
-    """Find the roles that replace one access policy. `given` are the roles that the plan assigns its principal in any case."""
+    """Find the roles that replace one access policy. `given` are the roles that the plan assigns to its principal in any case."""
     who = principal(observed, policy.object_id)
     if who.kind == APPLICATION:
         return PolicyReplacement((_without_effect(observed, who),))
@@ -107,7 +107,7 @@ def _until(observed: Observed, assignment: Assignment) -> str:
 def _not_carried(policy: AccessPolicy, who: Principal) -> Iterable[str]:
     _, unknown = data_actions(policy)
     if policy.foreign_tenant:
-        yield f"it is of tenant {policy.foreign_tenant}, and Azure RBAC knows only the tenant of the vault's subscription"
+        yield f"it belongs to tenant {policy.foreign_tenant}, and Azure RBAC knows only the tenant of the vault's subscription"
     elif who.app_id in _CERTIFICATES:
         yield f"{_CERTIFICATES[who.app_id]} renews App Service certificates, which work with access policies only"
     elif policy.application_id:

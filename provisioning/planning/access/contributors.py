@@ -14,7 +14,7 @@ from provisioning.resource_ids import same
 ROLE = "Cognitive Services OpenAI Contributor"
 _DATA = "Microsoft.CognitiveServices/accounts/OpenAI/"
 SUBMITTING = (f"{_DATA}fine-tunes/write", f"{_DATA}files/write", f"{_DATA}fine-tunes/read", f"{_DATA}files/read")
-"""The data actions that it takes to start jobs and to upload their files."""
+"""The data actions that are needed to start jobs and to upload their files."""
 
 
 def on_account(target: Target, observed: Observed) -> Iterator[Step]:

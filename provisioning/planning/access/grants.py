@@ -54,8 +54,8 @@ _WRITING = data_actions(AccessPolicy("", {"secrets": ("get", "list", "set")}))[0
 """The data actions that the operator needs to store, read back and list versions of the secret."""
 
 UNKNOWN_PRINCIPAL = (
-    "the directory does not show this id, and Azure gives roles to any id: check that it is an object id, of an application "
-    "that of its enterprise application and not its client id"
+    "the directory does not show this id, and Azure assigns roles to any id: check that it is an object id; for an "
+    "application, that of its enterprise application, not its client id"
 )
 _WHY = {
     Purpose.OPERATOR: "to store the secret",

@@ -102,7 +102,7 @@ def own_policies(policies: Iterable[AccessPolicy], object_id: str) -> tuple[Acce
 
 
 def missing_permissions(policies: Iterable[AccessPolicy], object_id: str, wanted: Iterable[str]) -> tuple[str, ...]:
-    """Return the wanted permissions on secrets that the principal's own access policies do not give."""
+    """Return those of the permissions on secrets that the principal's own access policies do not give."""
     own = own_policies(policies, object_id)
     permitted = frozenset[str]().union(*(data_actions(policy)[0] for policy in own))
     return tuple(verb for verb in wanted if not data_actions(AccessPolicy("", {"secrets": (verb,)}))[0] <= permitted)

@@ -92,7 +92,7 @@ def until(role: str, assignment: Assignment) -> str:
     return f"its role {role} ends on {assignment.ends:%Y-%m-%d %H:%M} UTC" if assignment.ends else ""
 
 
-CANNOT_ADD = "and a permanent one cannot be added before"
+CANNOT_ADD = "and a permanent one cannot be added before that"
 """The plan's note on a role that ends: ARM has one assignment for a role, scope and principal."""
 
 

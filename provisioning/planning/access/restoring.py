@@ -21,7 +21,7 @@ from provisioning.resource_ids import same
 
 
 def losses_of_restoring(observed: Observed, going: Collection[Assignment], gone: str) -> Iterator[Loss]:
-    """List principals whose roles permit more than their access policies will: mostly roles that were assigned after
+    """List principals whose roles permit more than their access policies will, mostly roles that were assigned after
     the switch. Roles in `going` are removed anyway, and the scope `gone` no longer exists afterwards, so neither is a
     loss.
     """

@@ -108,7 +108,7 @@ def test_a_role_whose_end_cannot_be_read_counts_for_doctor_as_for_setup(load: Lo
 def test_a_role_that_ends_at_the_account_itself_cannot_be_replaced_and_is_named(load: Load, bench: Bench) -> None:
     load(world() | {"assignments": [OWNER, PIM_TEAM | {"principal": "dana", "scope": ACCOUNT}]} | SOON)
     session = bench.setup(contributors=(bench.id_of("dana"),))
-    assert "UTC, and a permanent one cannot be added before" in str(session.facts["steps"])
+    assert "UTC, and a permanent one cannot be added before that" in str(session.facts["steps"])
     bench.cloud.clock.advance(5 * 3600)
     bench.setup(contributors=(bench.id_of("dana"),))
     assert may_submit(bench, "dana")

@@ -84,7 +84,9 @@ def on_policies(
 DELETED = Step(Verb.REMOVE, NAME, "deleted; recoverable until Azure purges it", before="present", danger=NO_KEY)
 STAYS_FOR_OTHER = Step(Verb.NOTE, NAME, "stays: aoai-two may use it, too")
 STAYS_ON_RBAC = Step(
-    Verb.NOTE, "vault access model", "stays Azure RBAC, to which setup switched it; --restore-access-policies goes back"
+    Verb.NOTE,
+    "vault access model",
+    "stays Azure RBAC, to which setup switched it; --restore-access-policies switches back",
 )
 ON_POLICIES = Step(Verb.ALREADY, "vault access model", "access policies")
 IDENTITY_STAYS = Step(
@@ -107,7 +109,7 @@ def restored(policies: str) -> Step:
         "Azure RBAC → access policies",
         before="Azure RBAC",
         after="access policies",
-        danger=f"its {policies} again; roles on it, inherited ones too, give no access to what it holds",
+        danger=f"its {policies} again; roles on it, including inherited ones, give no access to what it holds",
     )
 
 

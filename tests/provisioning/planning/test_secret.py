@@ -10,7 +10,7 @@ from provisioning.planning.secret import SOON, expiry_warning, key_state
 
 from .states import NOW, found, in_place, lines, planned
 
-UNSEEN = "unless the vault holds it already, which you cannot see yet"
+UNSEEN = "unless the vault already holds it, which you cannot see yet"
 LIVES = "expires 2026-08-29"
 NEW = f"a new version with the W&B key; {LIVES}"
 

@@ -57,7 +57,7 @@ ADMINISTRATOR = "00482a5a-887f-4fb3-b363-3b7fe8e74483"
 OFFICER, USER = "Key Vault Secrets Officer", "Key Vault Secrets User"
 FOR_JOBS = "to read the secret when a fine-tuning job reports to W&B"
 EVERY_SECRET = "! an access policy applies to every secret of the vault"
-UNSEEN = "unless the vault holds it already, which you cannot see yet"
+UNSEEN = "unless the vault already holds it, which you cannot see yet"
 APP_ONLY = "access only through application app-1: Azure RBAC has no compound identities"
 ALL = "get, list, set, delete, recover, backup, restore, purge"
 
@@ -88,8 +88,8 @@ def test_the_plan_for_a_vault_that_others_use_by_access_policy() -> None:
             "when a role takes effect)"
         ),
         (
-            "note later moves: roles do not move with a vault to another group or subscription, as access policies do (run "
-            "`setup` again, and give others their roles again, after such a move)"
+            "note later moves: roles do not move with a vault to another group or subscription, as access policies do "
+            "(after such a move, run `setup` again, and assign the roles of others again)"
         ),
         (
             "change vault access model: access policies → Azure RBAC ! its 3 access policies stop being effective but remain "

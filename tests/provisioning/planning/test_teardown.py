@@ -249,7 +249,11 @@ def test_named_principals_lose_exactly_what_is_recorded_and_others_are_only_list
     assert removal in [step.action for step in made.steps]
     forgeable = "only a tag of the vault says that setup made it, and others can write tags"
     assert [replace(step, action=None) for step in made.steps[2:4]] == [
-        Step(Verb.NOTE, "access policy", f"of dana stays: {forgeable}. If you gave it with --reader, name it again"),
+        Step(
+            Verb.NOTE,
+            "access policy",
+            f"of dana stays: {forgeable}. If you gave it with --reader, pass that option again",
+        ),
         Step(
             Verb.REMOVE,
             "access policies",

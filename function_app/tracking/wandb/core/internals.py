@@ -153,7 +153,7 @@ def current_core() -> object:
 
 
 def kill_core(*, despite_runs: bool) -> bool:
-    """Kill wandb-core, so that it cannot send later what it has. Return whether it was killed.
+    """Kill wandb-core, so that it cannot send its data later. Return whether it was killed.
 
     It is left alone if it is not this process's own (WANDB_SERVICE), or has open runs that are not to be lost.
     """

@@ -201,7 +201,7 @@ def opened(open_run: Callable[[], wandb.Run], limit: float) -> wandb.Run:
     threading.Thread(target=work, name="wandb init", daemon=True).start()
     try:
         wait([future], limit)
-    except BaseException:  # an interruption such as Ctrl-C
+    except BaseException:  # an interruption, such as Ctrl-C
         future.add_done_callback(_close)
         raise
     if future.done():
@@ -260,11 +260,11 @@ def _revive() -> None:
 
 
 def _replace(core: object) -> bool:
-    """Kill and restart a wandb-core that did not open a run in time; alive, it could send the run's old marks later, when another
-    worker has the job. Return whether it was restarted.
+    """Kill and restart a wandb-core that did not open a run in time; otherwise it could send the run's old marks later, when
+    another worker has the job. Return whether it was restarted.
 
-    Open runs of this process would be lost with it, so with open runs it is only killed after several time-outs without
-    a run that opened in between: it then answers nobody.
+    Open runs of this process would be lost with it. If there are any, it is only killed after several time-outs in a row, with
+    no run opened in between: then it no longer answers at all.
     """
     with _reviving:
         if core not in (None, current_core()):

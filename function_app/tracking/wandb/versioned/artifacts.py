@@ -84,10 +84,10 @@ def questions_for(file_ids: Iterable[str]) -> list[Question]:
 
 
 def _is_of(version: Version, file_id: str) -> bool:
-    """Return whether the version is of the file, and neither another user's nor the output of another program's run.
+    """Return whether the version is of the file, and was made neither by another user nor by another program's run.
 
-    We send files as inputs, whose maker is the key's user and not a run. It is UNVERIFIED that W&B answers the user; if it
-    answers none, an input that another member made cannot be distinguished from ours.
+    We send files as inputs, whose maker is the key's user and not a run. It is UNVERIFIED that W&B returns the user. If it
+    returns none, an input that another member made cannot be distinguished from ours.
     """
     of_a_job = not version.run or version.run.startswith(_JOB)
     return version.ours and of_a_job and version.metadata.get("file_id") == file_id

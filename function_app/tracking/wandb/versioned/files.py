@@ -47,7 +47,7 @@ _TABLE_BYTES = 32 * 1024 * 1024  # of examples in memory; a table of very long e
 _SPARE = 64 * 1024 * 1024  # bytes that stay free on the disk
 READ_AT_ONCE = 4
 """The number of large training files that a process reads at the same time, so that memory does not grow with the number of
-jobs. Of files that need less memory than a table may have, more are read."""
+jobs. Files that need less memory than a table may have are read in greater number."""
 
 
 class _Reading:
@@ -83,8 +83,8 @@ def dataset_artifact(
 ) -> wandb.Artifact:
     """Draft a training file's artifact: as much content as the policy allows, and the file's properties as metadata.
 
-    `full` has the file and a table of it, `sample` a table of some rows, `reference` no example at all. Both of these say in
-    a small file where the file is. A file that does not fit on the disk becomes a `sample`. Malformed lines are a table of line
+    `full` has the file and a table of it, `sample` a table of some rows, `reference` no example at all. The last two have a small
+    file that says where the file is. A file that does not fit on the disk becomes a `sample`. Malformed lines are a table of line
     numbers and reasons, without quotes from the lines.
 
     Args:

@@ -35,7 +35,7 @@ _WRONG = (
     "W&B does not show `latest` of {} on the newest job's model, although it was moved there several times. The next job of this"
     " collection moves it."
 )
-_NEW = 20  # versions in a query besides those that are read again, once the collection has been read
+_NEW = 20  # new versions in a query, in addition to those that are read again, once the collection has been read
 _OVERLAP = 20
 """The least number of versions that are read again each time: if W&B numbers a version before it is committed (UNVERIFIED),
 versions do not appear in the order of their numbers. Each other job that this process was mirroring into the collection at the
@@ -110,7 +110,7 @@ class Latest:
         self.read(self._api.ask(LISTING, *self.questions()))
 
     def moves(self, own: Iterable[Version]) -> list[Change]:
-        """Return the change that moves `latest` to the newest job's model, given the models of the job in hand; empty if it is
+        """Return the change that moves `latest` to the newest job's model, given the models of the current job; empty if it is
         right.
         """
         newest = _newest_of([*own, *([self._newest] if self._newest else [])])

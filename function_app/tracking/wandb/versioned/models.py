@@ -174,11 +174,11 @@ class Models:
                 self.warnings.append(warning)
 
     def _is_others(self, version: Version) -> bool:
-        """Return whether others had logged the content that was sent: W&B then answers their version, with their metadata."""
+        """Return whether others had logged the content that was sent: W&B then returns their version, with their metadata."""
         return version.id in self._sent and not version.made_by(self.job.id)
 
     def _recognized(self, version: Version) -> Version:
-        """Return a version, as made by the job's run if it has content that was sent."""
+        """Return a version; if the job's run also sent its content, as a version that the run made."""
         sent = self._sent.get(version.id)
         return replace(version, run=sent.run, metadata=sent.metadata) if sent and self._is_others(version) else version
 

@@ -60,7 +60,7 @@ def usable_names(
         where = f"{api.entity}/{api.project}"
         if not chosen[name]:
             raise WandbError(
-                f"{where} uses the artifact name {name!r}, and its substitutes, for another type than {kind!r}.",
+                f"{where} uses the artifact name {name!r}, and its substitutes, for a type other than {kind!r}.",
                 "Somebody made these artifacts. Delete them in W&B.",
             )
         warnings.append(

@@ -21,7 +21,7 @@ ON_DISK = 64 * 1024 * 1024
 """Bytes that may wait on the disk for their upload. With more, the next artifact is created only when W&B has these."""
 
 SLOWEST_UPLOAD = 1024 * 1024
-"""The least speed of an upload in bytes per second, for its additional time: 512 MB, the largest training file, may take
+"""The lowest speed of an upload in bytes per second, which allows it additional time: 512 MB, the largest training file, may take
 nine minutes, and a worker has 20 (`functions.STOP_AFTER`)."""
 
 

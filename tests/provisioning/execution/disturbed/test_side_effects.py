@@ -25,7 +25,7 @@ FIREWALL = modify(VAULTS, **{"properties.networkAcls.defaultAction": "Deny"})
 @pytest.mark.parametrize(
     ("policy", "options", "words"),
     [
-        (modify(VAULTS, **{"tags.owner": "finance"}), {}, "kv-ml changed in other ways, too.*tags: owner"),
+        (modify(VAULTS, **{"tags.owner": "finance"}), {}, "kv-ml also changed in other ways.*tags: owner"),
         (modify(VAULTS, **{"tags.owner": "finance"}), {"by_access_policy": True}, "kv-ml.*tags: owner"),
         (modify(ACCOUNTS, **{"properties.disableLocalAuth": True}), {}, "aoai-ml.*API keys are disabled now"),
         (modify(ACCOUNTS, **{"properties.publicNetworkAccess": "Disabled"}), {}, "aoai-ml.*public access disabled"),
@@ -52,7 +52,7 @@ def test_a_firewall_that_the_switch_turned_on_is_undone_as_far_as_possible_and_n
 def test_a_tag_that_becomes_the_switch_is_switched_back(load: Load, bench: Bench) -> None:
     switch = {"change_vault": {"vault": "kv-ml", "rbac": True}}
     load(world() | SOON | {"events": [{"before": "Vaults_Update", "nth": 1, "do": [switch]}]})
-    with pytest.raises(errors.ConflictError, match=r"Writing a tag put kv-ml on Azure RBAC.*switched back"):
+    with pytest.raises(errors.ConflictError, match=r"Writing a tag switched kv-ml to Azure RBAC.*switched back"):
         bench.setup(by_access_policy=True)
     assert not bench.vault.rbac
 
