@@ -284,7 +284,7 @@ class Assignment:
     conditional: bool = False  # a condition may narrow what the role permits
     description: str | None = None
     derived: bool = False  # its name is the one that setup, or a template with guid(), derives
-    ends: datetime | None = None  # of an activation (PIM) or another time-bound assignment; read only before writes
+    ends: datetime | None = None  # of an activation (PIM) or another time-bound assignment; None also if not read
 
 
 @dataclass(frozen=True)

@@ -77,18 +77,20 @@ def to_jobs(azure: Azure, account: Account, principal_id: str) -> Access:
 
 
 def to_submit(azure: Azure, account: Account, principal_id: str) -> Access:
-    """Return the access of the principal to start jobs and to upload their files, preferably by roles that do not end."""
-    held, roles = _roles_of(azure, account.id, principal_id)
-    held = with_ends(held, ends_at(azure, account))
-    lasting = by_role([a for a in held if not a.ends], roles, SUBMITTING)
-    if lasting.by:
-        return lasting
-    ends = [until(roles[a.role_id].name, a) for a in held if a.ends and a.role_id in roles]
-    return replace(by_role(held, roles, SUBMITTING), until="; ".join(ends))
+    """Return the access of the principal to start jobs and to upload their files."""
+    return _by_role(azure, account.id, principal_id, SUBMITTING)
 
 
 def _by_role(azure: Azure, scope: str, principal_id: str, actions: Collection[str]) -> Access:
-    return by_role(*_roles_of(azure, scope, principal_id), actions)
+    """Return the access, preferably by roles that do not end."""
+    held, roles = _roles_of(azure, scope, principal_id)
+    held = with_ends(held, ends_at(azure, scope)) if held else held
+    lasting = by_role([a for a in held if not a.ends], roles, actions)
+    if lasting.by:
+        return lasting
+    useful = [a for a in held if a.role_id in roles and any(grants(roles[a.role_id], each) for each in actions)]
+    ends = [until(roles[a.role_id].name, a) for a in useful if a.ends]
+    return replace(by_role(held, roles, actions), until="; ".join(ends))
 
 
 def _roles_of(

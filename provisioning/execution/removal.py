@@ -9,7 +9,7 @@ from provisioning.execution import side_effects
 from provisioning.execution.access import wait_for_access
 from provisioning.execution.services import SETTLING, OutdatedPlanError, Services
 from provisioning.execution.vault import differences, read, tag
-from provisioning.models import SecretState
+from provisioning.models import SecretState, SecretVersion
 from provisioning.planning.access.permissions import own_policies
 from provisioning.planning.actions import (
     ForgetSwitch,
@@ -48,7 +48,7 @@ def remove_secret(services: Services, action: RemoveSecret) -> Removal:
     found, _ = wait_for_access(services, action.vault, name)
     if found.state in (SecretState.MISSING, SecretState.DELETED):
         return Removal("it no longer existed")
-    versions = secrets.versions(name)
+    versions = _versions(services, action)
     ours = [v for v in versions if wrote(v.tags)]
     if not ours:
         return Removal("unchanged: setup did not write it")
@@ -76,6 +76,25 @@ def remove_secret(services: Services, action: RemoveSecret) -> Removal:
     raise BusyError(
         f"Secret {name} was deleted, but can still be read after {spell(SETTLING)}.",
         hint="Run the same command again in a minute.",
+    )
+
+
+def _versions(services: Services, action: RemoveSecret) -> tuple[SecretVersion, ...]:
+    """List the versions of the secret, then read the current one: the list may not show it yet (UNVERIFIED)."""
+    listed = services.azure.secrets(action.vault).versions(action.owner.secret)
+    current, _ = wait_for_access(services, action.vault, action.owner.secret)
+    if current.state is not SecretState.PRESENT or current.version in {v.version for v in listed}:
+        return listed
+    return (
+        *listed,
+        SecretVersion(
+            current.version,
+            enabled=True,
+            created=None,
+            expires=current.expires,
+            tags=current.tags,
+            recoverable=action.vault.soft_delete,
+        ),
     )
 
 

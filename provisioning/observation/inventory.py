@@ -94,7 +94,7 @@ def observe(azure: Azure, target: Target, clock: Clock) -> Observed:
 def _contributing(azure: Azure, target: Target, account: Account) -> ContributorAccess:
     """Read the assignments of the contributors at the account and above, when they end, and the roles of each contributor."""
     held = {each.lower(): azure.roles.of(account.id, each) for each in target.contributors}
-    ends = ends_at(azure, account) if any(held.values()) else {}
+    ends = ends_at(azure, account.id) if any(held.values()) else {}
     held = {who: with_ends(found, ends) for who, found in held.items()}
     ids = sorted({a.role_id for found in held.values() for a in found})
     roles = {i: role for i in ids if (role := azure.roles.definition(account.id, i))}
@@ -112,10 +112,10 @@ def _contributing(azure: Azure, target: Target, account: Account) -> Contributor
     )
 
 
-def ends_at(azure: Azure, account: Account) -> Mapping[str, datetime]:
-    """Read when roles at the account and above end. Where it cannot be read, the roles count as permanent."""
+def ends_at(azure: Azure, scope: str) -> Mapping[str, datetime]:
+    """Read when roles at a scope and above it end. Where it cannot be read, the roles count as permanent."""
     try:
-        return azure.governance.ends(account.id)
+        return azure.governance.ends(scope)
     except (MissingRightsError, ServiceError):
         return {}
 
@@ -194,11 +194,15 @@ def _ahead(azure: Azure, clock: Clock) -> timedelta:
 def _assignments(azure: Azure, target: Target, vault: Vault, ahead: timedelta) -> tuple[Assignment, ...]:
     """Read all assignments at or above the vault, or at or above the secret if a role there was requested.
 
+    When they end is read here only if there are any on the secret; otherwise it is read before something is written.
     By a local clock that is `ahead`, young roles would seem old, and nobody would wait for them. So their times are moved to
     that clock. A clock that is behind only makes the wait longer.
     """
     on_secret = target.readers or target.identity_scope is Scope.SECRET
-    listed = azure.roles.at(vault.scope(target.secret if on_secret else ""))
+    scope = vault.scope(target.secret if on_secret else "")
+    listed = azure.roles.at(scope)
+    if on_secret and any(same(each.scope, scope) for each in listed):
+        listed = with_ends(listed, ends_at(azure, scope))
     return tuple(replace(each, created=each.created + ahead) if each.created else each for each in listed)
 
 

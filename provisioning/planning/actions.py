@@ -349,6 +349,11 @@ class DisableVersion(_OnSecret):
 
     version: str
 
+    @property
+    def extent(self) -> frozenset[tuple[str, ...]]:
+        """See _Action. Another version needs another consent."""
+        return super().extent | {("version", self.version)}
+
 
 @dataclass(frozen=True)
 class RemoveSecret(_OnSecret):

@@ -25,7 +25,7 @@ class When(BaseModel):
 
 
 class Do(BaseModel):
-    """A fault. `status` answers without acting; `lost_response` acts and never answers."""
+    """A fault. `status` answers without acting; `lost_response` acts and never answers; `late` answers a read as before."""
 
     model_config = _STRICT
 
@@ -38,6 +38,7 @@ class Do(BaseModel):
     drip: float = 0.0  # real seconds between the bytes of the answer
     cut_body: int | None = None  # the connection breaks after so many bytes of the answer
     malformed_json: bool = False
+    late: bool = False  # a replica that is behind: the previous answer to the same read
 
 
 class Fault(BaseModel):
@@ -58,6 +59,7 @@ class Faults:
     met: list[int] = field(default_factory=list)
     _seen: dict[str, int] = field(default_factory=dict)
     _pages: dict[str, int] = field(default_factory=dict)
+    _answers: dict[tuple[str, bytes], Reply] = field(default_factory=dict)
 
     def meet(self, operation: str, call: Call) -> Do | None:
         """The first fault that this request meets, if any. Counts the request either way."""
@@ -77,6 +79,14 @@ class Faults:
             and (when.page is None or page == when.page)
             and call.matches(when.path, when.caller)
         )
+
+    def answer(self, do: Do | None, call: Call, reply: Reply) -> Reply:
+        """The answer to a read: this one, or the previous one to the same request if the fault is a late answer."""
+        if do is not None and do.late:
+            return self._answers.get((call.url, call.body), reply)
+        if any(fault.do.late for fault in self.faults):
+            self._answers[call.url, call.body] = reply
+        return reply
 
     @property
     def unmet(self) -> list[Fault]:

@@ -188,6 +188,8 @@ async def _answer(world: World, service: Service, call: Call) -> tuple[str, bool
     reply = await _act(service, operation, call, do)
     if isinstance(reply.body, (dict, list)):
         reply = replace(reply, body=_json(reply.body))  # the state as it was before the events that follow
+    if not write:
+        reply = world.faults.answer(do, call, reply)
     world.events.after(name, call)
     return name, write and not (do is not None and do.reset), call, reply, do
 

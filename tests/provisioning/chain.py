@@ -43,9 +43,11 @@ def put(
     without: tuple[tuple[str, str], ...] = (),
     plus: tuple[tuple[str, str, str], ...] = (),
     condition: tuple[str, str] | None = None,
+    ends: tuple[str, str] | None = None,
     **scenario: Any,
 ) -> None:
-    """Load the chain. `without` names the (principal, role) pairs that are not granted, `condition` one that has a condition.
+    """Load the chain. `without` names the (principal, role) pairs that are not granted, `condition` one that has a condition, and
+    `ends` one that ends in an hour.
 
     `secret` None: there is none; `app` None: no function app. A setting of None is not set.
     """
@@ -72,10 +74,12 @@ def put(
     cloud.load(Scenario.parse(data | scenario))
     for number, (who, role, scope) in enumerate((*GRANTS, *plus)):
         if (who, role) not in without:
-            _grant(cloud, number, who, role, scope, conditional=(who, role) == condition)
+            narrowed = "@Resource[…] StringEquals '…'" if (who, role) == condition else None
+            expires = cloud.clock.time() + 3600 if (who, role) == ends else None
+            _grant(cloud, number, who, role, scope, condition=narrowed, expires=expires)
 
 
-def _grant(cloud: Cloud, number: int, who: str, role: str, scope: str, *, conditional: bool) -> None:
+def _grant(cloud: Cloud, number: int, who: str, role: str, scope: str, **more: Any) -> None:
     """An assignment that has worked for a long time. A scenario cannot name the account's own identity as a principal."""
     tenant = cloud.world.tenant
     if who not in {p.alias for p in tenant.principals.values()}:
@@ -90,7 +94,7 @@ def _grant(cloud: Cloud, number: int, who: str, role: str, scope: str, *, condit
             principal_type=principal.kind,
             created=0.0,
             effective=0.0,
-            condition="@Resource[…] StringEquals '…'" if conditional else None,
+            **more,
         )
     )
 

@@ -74,7 +74,7 @@ class Report:
         Raises:
             UsageError: the file cannot be written.
         """
-        name = f"proof-{version('azure-openai-wandb')}-{self.when:%Y-%m-%d}.md"
+        name = f"proof-{version('azure-openai-wandb')}-{self.when:%Y-%m-%dT%H%M%SZ}.md"
         path = file or Path(name)
         try:
             path.write_text(self._markdown(), encoding="utf-8")

@@ -29,6 +29,7 @@ from provisioning.planning.access.principals import (
     ending,
     held_by,
     is_operator,
+    lasts,
     narrowed,
     operator,
     principal,
@@ -208,7 +209,7 @@ def _held(observed: Observed, who: Principal, secret: str) -> Iterable[str]:
     return [
         a.role_id
         for a in observed.assignments
-        if same(a.principal_id, who.object_id) and same(a.scope, scope) and not a.conditional
+        if same(a.principal_id, who.object_id) and same(a.scope, scope) and not a.conditional and lasts(observed, a)
     ]
 
 

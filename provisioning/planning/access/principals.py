@@ -83,8 +83,8 @@ def held_by(observed: Observed, object_id: str) -> dict[str, datetime | None]:
 
 
 def with_ends(assignments: Iterable[Assignment], ends: Mapping[str, datetime]) -> tuple[Assignment, ...]:
-    """Return the assignments with the time when they end."""
-    return tuple(replace(a, ends=ends.get(a.id.lower())) for a in assignments)
+    """Return the assignments with the time when they end, as far as `ends` has them."""
+    return tuple(replace(a, ends=ends.get(a.id.lower(), a.ends)) for a in assignments)
 
 
 def until(role: str, assignment: Assignment) -> str:

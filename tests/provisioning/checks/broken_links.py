@@ -142,6 +142,13 @@ BROKEN = {
         "warning",
         world={"condition": ("aoai-ml", "Key Vault Secrets Officer")},
     ),
+    "identity's role ends": Broken(
+        "identity access",
+        "by Key Vault Secrets Officer; its role Key Vault Secrets Officer ends on",
+        "provisioning setup",
+        "warning",
+        world={"ends": ("aoai-ml", "Key Vault Secrets Officer")},
+    ),
     "deleted vault": Broken(
         "vault",
         "deleted",
@@ -211,6 +218,13 @@ BROKEN = {
         "may not read secret wandb-api-key",
         "--role 'Key Vault Secrets User'",
         world={"without": (("func-identity", "Key Vault Secrets User"),)},
+    ),
+    "app's role on the secret ends": Broken(
+        "app secret access",
+        "its role Key Vault Secrets User ends on",
+        "--role 'Key Vault Secrets User'",
+        "warning",
+        world={"ends": ("func-identity", "Key Vault Secrets User")},
     ),
     "app may not read the jobs": Broken(
         "app job access",

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from pydantic import SecretStr
 from provisioning import errors
 from provisioning.cli.arguments.deployment_options import PROOF_GROUP as GROUP
 from provisioning.cli.proof import command
-from provisioning.cli.proof.report import Result
+from provisioning.cli.proof.report import Report, Result
 from provisioning.cli.proof.steps import BY_HAND, UNATTENDED
 from provisioning.cli.proof.trial import MARK, Trial
 from provisioning.cli.session import Session
@@ -129,6 +130,16 @@ def test_a_report_that_cannot_be_written_stops_before_anything_is_created(cloud:
     with pytest.raises(errors.UsageError, match="cannot be written"):
         replace(proof, file=proof.file / "missing" / "report.md").run()
     assert left_behind(cloud) == []
+
+
+def test_a_second_proof_of_the_same_day_keeps_the_report_of_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    began = datetime(2026, 11, 30, 23, 10, tzinfo=UTC)
+    first, second = (Report(began + timedelta(minutes=n), "AzureCloud", "swedencentral").write(None) for n in (0, 30))
+    assert first.is_file()
+    assert first != second
 
 
 def test_everything_is_deleted_if_the_report_can_no_longer_be_written(cloud: Cloud, proof: Proof) -> None:

@@ -91,6 +91,22 @@ def test_readers_get_the_one_secret_and_nothing_else(load: Load, bench: Bench) -
     assert bench.idle(readers=readers)
 
 
+@pytest.mark.parametrize("who", ["function-app", "aoai-ml"])
+def test_a_role_on_the_secret_that_ends_does_not_count_as_in_place(load: Load, bench: Bench, who: str) -> None:
+    """As with every role that ends, none can be added before. That is a note, and after the end the role is given."""
+    place = "rg-ml/Microsoft.KeyVault/vaults/kv-ml/secrets/wandb-api-key"
+    ends = {"principal": who, "role": "Key Vault Secrets User", "scope": place, "expires_in": "4h"}
+    account = {"name": "aoai-ml", "group": "rg-ml", "system_identity": True}
+    load(world(ends, accounts=[account], transitions={"rbac_propagation": 0}))
+    asked: dict[str, Any] = {"identity_role": SECRETS_USER, "identity_scope": Scope.SECRET}
+    asked["readers"] = (bench.id_of("function-app"),)
+    bench.setup(**asked)
+    assert f"Key Vault Secrets User → {who} on secret wandb-api-key" in notes(bench, **asked)
+    bench.cloud.clock.advance(5 * 3600)
+    bench.setup(**asked)
+    assert notes(bench, **asked) == []
+
+
 def test_a_role_on_the_secret_is_read_back_again_if_the_listing_is_late(load: Load, bench: Bench) -> None:
     late = {"op": "RoleAssignments_ListForScope", "when": {"nth": [3, 4]}, "do": {"status": 200, "body": {"value": []}}}
     load(world(faults=[late], transitions={"rbac_propagation": 0}))

@@ -8,7 +8,9 @@ import pytest
 from provisioning import errors
 from provisioning.resource_ids import assignment_name
 from sandbox.azure.roles import ROLE_IDS
+from sandbox.runtime.faults import Fault
 from sandbox.scenario.actions import MoveVault
+from sandbox.scenario.events import Do, EventScript
 from tests.conftest import Load
 
 from ..bench import GOOD_KEY, OPERATOR_ENV, Bench
@@ -81,6 +83,21 @@ def test_versions_of_others_keep_the_secret_and_ours_are_disabled(load: Load, be
     bench.teardown()
     with bench.no_writes():
         bench.teardown()
+
+
+def test_a_version_that_the_list_does_not_show_yet_keeps_the_secret(load: Load, bench: Bench) -> None:
+    """Somebody else stores a key, and the list of versions is behind."""
+    theirs = {"write_secret": {"vault": "kv-ml", "name": "wandb-api-key", "value": "theirs"}}
+    load(world() | SOON)
+    bench.setup()
+    bench.cloud.world.faults.faults.append(
+        Fault.model_validate({"op": "GetSecretVersions", "when": {"nth": [2]}, "do": {"late": True}})
+    )
+    bench.cloud.world.schedule(EventScript(before="GetSecretVersions", nth=2, do=[Do.model_validate(theirs)]))
+    bench.teardown()
+    secret = bench.vault.secrets["wandb-api-key"]
+    assert secret.deleted is None
+    assert [(v.value, v.enabled) for v in secret.versions] == [(GOOD_KEY, False), ("theirs", True)]
 
 
 # --- accounts that share the vault -----------------------------------------------------------------------------------

@@ -64,3 +64,11 @@ def test_an_interrupted_rotation_with_the_key_in_place_is_completed() -> None:
     there = Step(Verb.ALREADY, NAME, "holds this key; does not expire")
     made = plan_rotation(TARGET, observed, (version("new"), version("old")), KeyState.SAME)
     assert made == Plan(ABOUT, (there, disabled("old")))
+
+
+def test_consent_to_a_plan_does_not_cover_another_version() -> None:
+    """Another operator may store a version with our tags between the plan and a second one."""
+    observed = replace(found(), secret=Secret(SecretState.PRESENT, version="new"))
+    agreed = plan_rotation(TARGET, observed, (version("new"), version("old")), KeyState.SAME).extent
+    again = plan_rotation(TARGET, observed, (version("new"), version("theirs")), KeyState.SAME).extent
+    assert again - agreed
