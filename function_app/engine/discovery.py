@@ -45,12 +45,12 @@ class Projects:
         return list(dict.fromkeys([(None, self.own.project), *ruled]))
 
     def tracker(self, place: Place) -> Tracker:
-        """Return the tracker of a project."""
+        """Return the tracker of a project. It keeps its entity, although the key's default entity may change."""
         entity, project = place
-        if place not in self._trackers:
-            own = entity is None and project == self.own.project
-            self._trackers[place] = self.own if own else self.own.elsewhere(project, entity)
-        return self._trackers[place]
+        named = entity or self.own.entity, project
+        if named not in self._trackers:
+            self._trackers[named] = self.own.elsewhere(project, named[0])
+        return self._trackers[named]
 
     def named(self, place: Place) -> str:
         """Return the name of a project for messages; empty for the engine's default project."""
@@ -120,8 +120,8 @@ class Discovery:
             for account, answer in zip(self.accounts, answers, strict=True):
                 if isinstance(answer, AccountError):
                     failed.append(failed_outcome("", account.name, answer))
-                else:
-                    found += ((account, job) for job in selection.of(answer))
+                jobs = answer.listed if isinstance(answer, AccountError) else answer
+                found += ((account, job) for job in selection.of(jobs))
         return found, failed
 
     def decided(

@@ -239,7 +239,9 @@ class Tracker(Protocol):
 
     @property
     def entity(self) -> str:
-        """The owner of the project: a team or user."""
+        """The owner of the project: a team or user. Without one in the settings it may change during the life of the process;
+        a tracker from `elsewhere` keeps its own.
+        """
 
     @property
     def address(self) -> str:
@@ -248,8 +250,8 @@ class Tracker(Protocol):
     def dataset_page(self, file_id: str) -> str:
         """Return the address of the page with a file's dataset and its table."""
 
-    def elsewhere(self, project: str, entity: str | None = None) -> Self:
-        """Return another project on the same server with the same key, by default of the same entity."""
+    def elsewhere(self, project: str, entity: str) -> Self:
+        """Return another project on the same server with the same key."""
 
     def require_writable(self) -> None:
         """Check, without a write, that the key may write to this project.

@@ -1,12 +1,15 @@
 """Queries and small writes to W&B without an open run: listings of runs, marks, alerts."""
 
 import json
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 from urllib.parse import quote
+
+from pydantic import SecretStr
 
 from function_app.data.fields import Fields, at, items, nodes, object_in, parsed, text, whole, within
 from function_app.errors import KeyRefusedError, WandbBusyError
@@ -26,6 +29,9 @@ SUPERSEDED = "superseded"
 
 _ALERT_WAIT = 60_000
 """Milliseconds between alerts with the same title, the shortest that the SDK sends (0.31)."""
+
+DEFAULT_FOR = 600.0
+"""Seconds for which a key's default entity is used without asking again; its user may choose another one."""
 
 CLOSED = 3600.0
 """Seconds after which rows of an ended run are not written again: hours later W&B keeps them in files (wandb#12511)."""
@@ -127,23 +133,30 @@ class WandbApi:
         self.base_url = client.server
         self.client = client
         self._entity = entity
+        self._default: tuple[SecretStr | None, float, str] = None, 0.0, ""  # its key, until when, and the entity
         self.user = ""
         """The user of the key, known once `ask` or `states` was answered."""
 
-    def elsewhere(self, project: str, entity: str | None = None) -> "WandbApi":
-        """Return the API for another project on the same server with the same key, by default of the same entity."""
-        return WandbApi(project, self.keys, self.client, entity=entity or self.entity)
+    def elsewhere(self, project: str, entity: str) -> "WandbApi":
+        """Return the API for another project on the same server with the same key."""
+        return WandbApi(project, self.keys, self.client, entity=entity)
 
     @property
     def entity(self) -> str:
-        """The owner of the project: from the settings, or the key's default entity."""
-        if not self._entity:
-            self._entity = text(at(self.query(_VIEWER, {}), "viewer", "entity"))
-        if not self._entity:
-            raise WandbBusyError(
-                f"W&B at {self.base_url} does not name the default entity of the API key.", "Set WANDB_ENTITY."
-            )
-        return self._entity
+        """The owner of the project: from the settings, or the key's default entity, which is read again after a rotation of the
+        key, and every few minutes.
+        """
+        if self._entity:
+            return self._entity
+        key, until, entity = self._default
+        if key != self.keys.get() or time.monotonic() > until:
+            key, answer = self.with_key(lambda key: (key, self.client.graphql(key, _VIEWER, {})))
+            entity = text(at(answer, "viewer", "entity")) or ""
+            if not entity:
+                reason = f"W&B at {self.base_url} does not name the default entity of the API key."
+                raise WandbBusyError(reason, "Set WANDB_ENTITY.")
+            self._default = SecretStr(key), time.monotonic() + DEFAULT_FOR, entity
+        return entity
 
     def states(self, job_ids: Sequence[str], *, accounts: Sequence[str] = ()) -> dict[str, RunState]:
         """Return the newest run of each of these jobs; jobs without a run are absent. There is one query per thousand jobs.

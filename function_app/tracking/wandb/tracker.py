@@ -47,8 +47,8 @@ class WandbTracker:
             f"{project_page(self.entity, self.project, self.api.base_url)}/artifacts/dataset/{artifact_name(file_id)}"
         )
 
-    def elsewhere(self, project: str, entity: str | None = None) -> Self:
-        """Return another project on the same server with the same key, by default of the same entity."""
+    def elsewhere(self, project: str, entity: str) -> Self:
+        """Return another project on the same server with the same key."""
         return type(self)(self.api.elsewhere(project, entity), guest=self.guest)
 
     def require_writable(self) -> None:

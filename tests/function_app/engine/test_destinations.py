@@ -1,13 +1,16 @@
 """Jobs of several accounts in several W&B projects: the engine with rules, against the sandbox."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from function_app.data.routes import parse_routes
 from function_app.engine.engine import Engine
 from function_app.errors import WandbError
 from function_app.models import DatasetPolicy, Outcome, Result
+from function_app.tracking import FixedKey
 from tests.function_app.conftest import (
     ENDPOINT,
     ENTITY,
@@ -154,3 +157,25 @@ def test_a_project_alone_is_of_the_same_entity_even_if_that_is_the_keys_default(
     two_accounts(bench, a_job(), eu=(a_job(id=THIRD_JOB),))
     bench.tick(engine(bench, "account=aoai-eu -> europe", wandb_entity=None))
     assert places(bench) == {JOB: f"{ENTITY}/{PROJECT}", THIRD_JOB: f"{ENTITY}/europe"}
+
+
+@pytest.mark.parametrize("rotated", [False, True])
+def test_without_an_entity_runs_go_to_the_default_entity_of_the_present_key(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, rotated: bool
+) -> None:
+    """A process may live for weeks. The entity of a key that was replaced may refuse its successor."""
+    two_accounts(bench, a_job(), eu=(a_job(id=THIRD_JOB),))
+    if not rotated:
+        monkeypatch.setattr("function_app.tracking.wandb.api.DEFAULT_FOR", -1.0)
+    one = engine(bench, "account=aoai-eu -> europe", wandb_entity=None)
+    started = one.sync_job("aoai-ml", JOB)
+    store = bench.cloud.world.wandb.store
+    user = replace(store.users["sync-bot"], default_entity="acme-eu")
+    if rotated:
+        store.add_user(replace(user, username="new-bot"), ["9" * 40])
+        store.entities["acme-eu"].members["new-bot"] = store.entities["acme-eu"].members["sync-bot"]
+        monkeypatch.setattr(one.tracker.api, "keys", FixedKey(SecretStr("9" * 40)))  # type: ignore[attr-defined]
+    else:
+        store.users["sync-bot"] = user
+    assert [started.result, one.sync_job("aoai-eu", THIRD_JOB).result] == [Result.SYNCED, Result.SYNCED]
+    assert places(bench) == {JOB: f"{ENTITY}/{PROJECT}", THIRD_JOB: "acme-eu/europe"}
