@@ -32,8 +32,14 @@ SyncError
 Errors of a single command are defined in its module, which is in brackets.
 """
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 from function_app.connections import cause_of
 from function_app.text import lines
+
+if TYPE_CHECKING:
+    from function_app.models import Job
 
 
 class SyncError(Exception):
@@ -93,7 +99,13 @@ class NotYetError(SyncError):
 
 
 class AccountError(SyncError):
-    """Azure OpenAI, or OpenAI, refused."""
+    """Azure OpenAI, or OpenAI, refused.
+
+    Attributes:
+        listed: the jobs of the account's other addresses, if only one of them refuses to list jobs.
+    """
+
+    listed: "Sequence[Job]" = ()
 
 
 class AccessError(AccountError):

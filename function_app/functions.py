@@ -103,7 +103,7 @@ def find_jobs(
     with counted() as traffic:
         engine = _engine()
         candidates, failed = engine.discover()
-        accounts_failed, refused = _log_refusals(failed, {account.name for account in engine.accounts})
+        accounts_failed, refused = _log_refusals(failed, {account.name for account in engine.accounts}, jobs=len(candidates))
         depth = _storage().depth(QUEUE)
         pending = [each for each in candidates if each.decision.action is Action.MIRROR]
         failures = _storage().failures() if pending else {}
@@ -155,7 +155,7 @@ def _log_tick(fields: dict[str, object]) -> None:
     )
 
 
-def _log_refusals(failed: Sequence[Outcome], accounts: set[str]) -> tuple[int, int]:
+def _log_refusals(failed: Sequence[Outcome], accounts: set[str], *, jobs: int) -> tuple[int, int]:
     """Log unreachable accounts and failed jobs, repeated failures once. Return the number of accounts and jobs.
 
     Raises:
@@ -165,11 +165,11 @@ def _log_refusals(failed: Sequence[Outcome], accounts: set[str]) -> tuple[int, i
     for outcome in unlisted:
         fields: dict[str, object] = {"account": outcome.account, "reason": outcome.message, "hint": outcome.hint}
         log.error("account not listed account=%(account)s reason=%(reason)s %(hint)s", fields, extra=fields)
-    if unlisted and accounts <= {outcome.account for outcome in unlisted}:
+    if unlisted and not jobs and accounts <= {outcome.account for outcome in unlisted}:
         raise SyncError(f"no account could be listed: {unlisted[0].message}", unlisted[0].hint)
     refused = Counter((outcome.account, outcome.message, outcome.hint) for outcome in failed if outcome.job)
-    for (account, reason, hint), jobs in refused.items():
-        fields = {"account": account, "jobs": jobs, "reason": reason, "hint": hint}
+    for (account, reason, hint), number in refused.items():
+        fields = {"account": account, "jobs": number, "reason": reason, "hint": hint}
         line = "jobs not compared with W&B account=%(account)s jobs=%(jobs)d reason=%(reason)s %(hint)s"
         log.error(line, fields, extra=fields)
     return len(unlisted), refused.total()

@@ -14,7 +14,7 @@ from azure.core.credentials import TokenCredential
 from function_app.azure.answers import RETRIES
 from function_app.azure.openai import TIMEOUT, Account
 from function_app.data.addresses import Endpoint
-from function_app.errors import NotThereError, SettingsError
+from function_app.errors import AccountError, NotThereError, SettingsError
 from function_app.models import OPENAI, Checkpoint, Event, File, Job, ModelEnds
 from function_app.settings import V1, Settings
 
@@ -144,13 +144,25 @@ class SeveralAddresses:
         return self._accounts[0].now()
 
     def jobs(self) -> list[Job]:
-        """Return the jobs of all addresses, newest first."""
+        """Return the jobs of all addresses, newest first.
+
+        Raises:
+            AccountError: an address refuses; the error has the jobs of the others.
+        """
         found: dict[str, tuple[Job, Account]] = {}
+        refusal: AccountError | None = None
         for account in self._accounts:
-            for job in account.jobs():
-                found.setdefault(job.id, (job, account))
+            try:
+                for job in account.jobs():
+                    found.setdefault(job.id, (job, account))
+            except AccountError as error:
+                refusal = refusal or error
         self._homes = {job_id: account for job_id, (_, account) in found.items()}
-        return sorted((job for job, _ in found.values()), key=lambda job: (job.created_at, job.id), reverse=True)
+        jobs = sorted((job for job, _ in found.values()), key=lambda job: (job.created_at, job.id), reverse=True)
+        if refusal:
+            refusal.listed = jobs
+            raise refusal
+        return jobs
 
     def job(self, job_id: str) -> Job:
         """See `Account.job`."""
@@ -184,15 +196,16 @@ class SeveralAddresses:
             account.close()
 
     def _ask(self, job_id: str, question: Callable[[Account], _T]) -> _T:
-        """Ask the address that lists the job, then the others until one of them has it."""
+        """Ask the address that lists the job, then the others until one of them answers.
+
+        Raises:
+            AccountError: every address refuses, or does not have it; NotThereError only if none has it.
+        """
         home = self._homes.get(job_id)
-        first, *others = sorted(self._accounts, key=lambda account: account is not home)
-        try:
-            return question(first)
-        except NotThereError:
-            for account in others:
-                try:
-                    return question(account)
-                except NotThereError:
-                    continue
-            raise
+        refusals: list[AccountError] = []
+        for account in sorted(self._accounts, key=lambda account: account is not home):
+            try:
+                return question(account)
+            except AccountError as error:
+                refusals.append(error)
+        raise next((each for each in refusals if not isinstance(each, NotThereError)), refusals[0])

@@ -30,7 +30,11 @@ class JobSource(Protocol):
         """Return the time in seconds since the epoch by the account's clock, as in its jobs."""
 
     def jobs(self) -> list[Job]:
-        """Return all jobs, the newest first."""
+        """Return all jobs, the newest first.
+
+        Raises:
+            AccountError: a part of the account refuses; `listed` has the jobs of the rest.
+        """
 
     def job(self, job_id: str) -> Job:
         """Return one job.

@@ -296,14 +296,23 @@ def test_a_tick_fails_when_no_account_can_be_listed(host: Host, load: Load) -> N
 
 
 @worker
-def test_an_account_that_cannot_be_listed_is_a_logged_error_and_does_not_block_others(host: Host, load: Load) -> None:
-    other = {"name": "aoai-locked", "group": "rg-ml"}
-    cloud = load({**WORLD, "accounts": [*WORLD["accounts"], other]})
-    both = SETTINGS["AZURE_OPENAI_ENDPOINTS"] + ",https://aoai-locked.openai.azure.com/"
+@pytest.mark.parametrize(
+    ("refusing", "account"),
+    [
+        ("https://aoai-locked.openai.azure.com/", "aoai-locked"),
+        ("https://aoai-ml.services.ai.azure.com/api/projects/gone", "aoai-ml"),
+    ],
+)
+def test_an_address_that_cannot_be_listed_is_a_logged_error_and_does_not_block_others(
+    host: Host, load: Load, refusing: str, account: str
+) -> None:
+    [one] = WORLD["accounts"]
+    cloud = load({**WORLD, "accounts": [one | {"kind": "AIServices"}, {"name": "aoai-locked", "group": "rg-ml"}]})
+    both = f"{SETTINGS['AZURE_OPENAI_ENDPOINTS']},{refusing}"
     (only,) = host(tick(), env=azure(cloud, AZURE_OPENAI_ENDPOINTS=both))["invocations"]
     assert only["ok"], only["error"]
     assert asked_for(only) == ["ftjob-running", "ftjob-done"]
-    assert [line for line in logged(only, "ERROR") if "account=aoai-locked" in line] != []
+    assert [line for line in logged(only, "ERROR") if f"account={account}" in line] != []
 
 
 @worker

@@ -46,6 +46,21 @@ def test_jobs_of_an_account_and_its_project_with_the_same_id_are_one_job(bench: 
     assert {outcome.result for outcome in bench.tick(engine, after=SETTLED).values()} == {"current"}
 
 
+@pytest.mark.parametrize(
+    ("refusing", "listed", "hidden"), [("/openai/fine_tuning", OTHER_JOB, JOB), ("/api/projects/", JOB, OTHER_JOB)]
+)
+def test_an_address_that_refuses_does_not_stop_the_jobs_of_the_accounts_other_addresses(
+    bench: Bench, refusing: str, listed: str, hidden: str
+) -> None:
+    open_foundry(bench)
+    for operation in ("FineTuning_List", "FineTuning_Get"):
+        bench.fault(operation, {"status": 403, "body": {"error": {"message": "no"}}}, path=refusing)
+    queue, timer = (bench.engine(azure_openai_endpoints=(ACCOUNT, PROJECT)) for _ in range(2))
+    assert [queue.sync_job("aoai-ml", job).result for job in (listed, hidden)] == ["synced", "failed"]
+    outcomes = bench.tick(timer, after=SETTLED)
+    assert {job: outcome.result for job, outcome in outcomes.items()} == {"": "failed", listed: "current"}
+
+
 def test_a_project_that_accepts_the_accounts_tokens_gets_them(bench: Bench) -> None:
     open_foundry(bench, project_audience="https://cognitiveservices.azure.com")
     assert list(bench.tick(bench.engine(azure_openai_endpoints=(PROJECT,)))) == [OTHER_JOB]
