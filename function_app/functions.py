@@ -103,7 +103,9 @@ def find_jobs(
     with counted() as traffic:
         engine = _engine()
         candidates, failed = engine.discover()
-        accounts_failed, refused = _log_refusals(failed, {account.name for account in engine.accounts}, jobs=len(candidates))
+        accounts_failed, refused = _log_refusals(
+            failed, {account.name for account in engine.accounts}, jobs=len(candidates)
+        )
         depth = _storage().depth(QUEUE)
         pending = [each for each in candidates if each.decision.action is Action.MIRROR]
         failures = _storage().failures() if pending else {}

@@ -1,6 +1,7 @@
 """The client for fine-tuning jobs, their events, checkpoints and files: Azure OpenAI, or OpenAI's own platform."""
 
 import logging
+import math
 import re
 import ssl
 import threading
@@ -40,8 +41,8 @@ _FILES_ONE_BY_ONE = 4
 recorded)."""
 _DAY = 86_400.0  # seconds
 OLDER_FOR = 3600.0
-"""Seconds after which a refused API version is tried again: the refusal may have been temporary, and an older
-version does not show which jobs log to W&B by themselves."""
+"""Seconds for which an API version that was accepted is expected to be accepted again, and after which a refused version is tried
+again: the refusal may be temporary, and an older version does not show which jobs log to W&B by themselves."""
 TIMEOUT = httpx2.Timeout(60.0, connect=10.0)
 
 
@@ -91,7 +92,7 @@ class Account:
         )
         with without_custom_headers():
             self._clients = self._all_clients = [make(http) for make in (client, *others)]
-        self._older_at = 0.0
+        self._older_at, self._newer_at = 0.0, -math.inf
 
     @property
     def address(self) -> str:
@@ -238,7 +239,11 @@ class Account:
             return self._ask_in_versions(question)
 
     def _ask_in_versions(self, question: Callable[[openai.OpenAI], _T]) -> _T:
-        """Send a request in the newest API version that the account accepts. A refused version is not tried again for a while."""
+        """Send a request in the newest API version that the account accepts. A refused version is not tried again for a while.
+
+        Raises:
+            AccountBusyError: an older version answers, but the refused one was accepted until now.
+        """
         again = time.monotonic() - self._older_at > OLDER_FOR
         *newer, oldest = self._all_clients if again else self._clients
         for number, client in enumerate(newer):
@@ -248,11 +253,17 @@ class Account:
                 if not _refuses_version(error):
                     raise
             else:
+                self._newer_at = time.monotonic()
                 if number or again:
                     self._use([*newer[number:], oldest])
                 return answer
         answer = question(oldest)
         if newer:
+            if time.monotonic() - self._newer_at < OLDER_FOR:
+                raise AccountBusyError(
+                    f"{self.name} refuses the API version that it accepted until now.",
+                    f"If it still does after {duration(OLDER_FOR)}, an older one is used, which shows less of each job.",
+                )
             log.warning("older api-version account=%s which may not show everything", self.name)
             self._use([oldest])
         return answer

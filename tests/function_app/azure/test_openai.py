@@ -281,6 +281,24 @@ def test_a_newer_api_version_that_was_refused_once_is_used_again_later(
     assert [bool(job.integrations) for job in asked.jobs()] == [True]
 
 
+@pytest.mark.parametrize("do", REFUSED_VERSIONS)
+def test_an_older_api_version_does_not_replace_one_that_worked_a_moment_ago(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, do: dict[str, Any]
+) -> None:
+    """Otherwise a failure of a gateway would have jobs mirrored that log to W&B by themselves."""
+    bench.world(a_rich_job())
+    asked = account(bench)
+    asked.jobs()
+    bench.fault("FineTuning_List", do, nth=[2, 4])
+    bench.fault("FineTuning_Get", do, nth=[1])
+    for read in (asked.jobs, lambda: asked.job(JOB)):
+        with pytest.raises(AccountBusyError, match="refuses the API version that it accepted"):
+            read()
+    monkeypatch.setattr("function_app.azure.openai.OLDER_FOR", -1.0)
+    assert [job.method for job in asked.jobs()] == [None], "later the version counts as withdrawn"
+    assert [bool(job.integrations) for job in asked.jobs()] == [True]
+
+
 def test_a_missing_resource_is_not_mistaken_for_an_unknown_api_version(bench: Bench) -> None:
     bench.world(a_job())
     asked = account(bench)
