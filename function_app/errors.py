@@ -33,13 +33,10 @@ Errors of a single command are defined in its module, which is in brackets.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Any
 
 from function_app.connections import cause_of
 from function_app.text import lines
-
-if TYPE_CHECKING:
-    from function_app.models import Job
 
 
 class SyncError(Exception):
@@ -105,7 +102,7 @@ class AccountError(SyncError):
         listed: the jobs of the account's other addresses, if only one of them refuses to list jobs.
     """
 
-    listed: "Sequence[Job]" = ()
+    listed: Sequence[Any] = ()
 
 
 class AccessError(AccountError):

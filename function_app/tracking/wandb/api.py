@@ -150,12 +150,12 @@ class WandbApi:
             return self._entity
         key, until, entity = self._default
         if key != self.keys.get() or time.monotonic() > until:
-            key, answer = self.with_key(lambda key: (key, self.client.graphql(key, _VIEWER, {})))
+            used, answer = self.with_key(lambda key: (key, self.client.graphql(key, _VIEWER, {})))
             entity = text(at(answer, "viewer", "entity")) or ""
             if not entity:
                 reason = f"W&B at {self.base_url} does not name the default entity of the API key."
                 raise WandbBusyError(reason, "Set WANDB_ENTITY.")
-            self._default = SecretStr(key), time.monotonic() + DEFAULT_FOR, entity
+            self._default = SecretStr(used), time.monotonic() + DEFAULT_FOR, entity
         return entity
 
     def states(self, job_ids: Sequence[str], *, accounts: Sequence[str] = ()) -> dict[str, RunState]:
