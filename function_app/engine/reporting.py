@@ -69,7 +69,7 @@ def is_news(job: Job, events: Sequence[Event], now: float, before: str | None, *
 
 
 def alert_of(job: Job, condition: str, events: Sequence[Event], now: float) -> Alert:
-    """Return the alert for a job in a condition."""
+    """Return the alert for a job's condition."""
     if condition == FAILED:
         error = job.error
         text = f"{error.code}: {error.message}" if error else "no reason given"

@@ -45,7 +45,7 @@ def require_lasting(services: Services) -> None:
 
 _UNCHANGED = "The vault was not switched."
 _ENDS = "Your sign-in ends in {}, before the switch could be verified or undone, and cannot be renewed. {}" + _UNCHANGED
-_AGAIN = "Sign in again, directly before you run the same command again: the roles stay assigned."
+_AGAIN = "Sign in immediately before you run the same command again: the roles stay assigned."
 
 
 def _renew(services: Services, needed: timedelta) -> None:

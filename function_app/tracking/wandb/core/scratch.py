@@ -48,7 +48,7 @@ else:
         return directory.exists()
 
     def _sweep(root: Path) -> None:
-        """Remove the leftovers of this user, whose locks are free. A process id is not sufficient, because it may belong to
+        """Remove this user's leftovers whose locks are free. A process id is not sufficient, because it may belong to
         another process in another container.
         """
         for directory in root.glob(f"{_PREFIX}*"):

@@ -114,7 +114,7 @@ def named_in(api: WandbApi, project: Mapping[str, Any], names: Sequence[str], pr
 
 @dataclass(frozen=True)
 class Page:
-    """A part of the list of a collection's committed versions. They have numbers, and no aliases or lifetime.
+    """A part of the list of a collection's committed versions. They have numbers, but no aliases and no lifetime.
 
     Attributes:
         collection: the collection's id; empty if it does not exist.
