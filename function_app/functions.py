@@ -179,10 +179,10 @@ def _log_refusals(failed: Sequence[Outcome], accounts: set[str], *, jobs: int) -
 
 def _to_enqueue(pending: Sequence["Candidate"], depth: int) -> list[Request]:
     """Return the messages to send: as many of the pending jobs as the queue has room for."""
-    over = {Request(each.account.name, each.job.id): each.job.terminal for each in pending}
-    going = [request for request, is_over in over.items() if not is_over]
-    ended = [request for request, is_over in over.items() if is_over]
-    return top_up(going, ended, depth=depth, turn=int(time.time() // 60))
+    ended_by_request = {Request(each.account.name, each.job.id): each.job.terminal for each in pending}
+    running = [request for request, has_ended in ended_by_request.items() if not has_ended]
+    ended = [request for request, has_ended in ended_by_request.items() if has_ended]
+    return top_up(running, ended, depth=depth, turn=int(time.time() // 60))
 
 
 def _lag(pending: Sequence["Candidate"]) -> int:

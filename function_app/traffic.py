@@ -52,7 +52,7 @@ def counted() -> Iterator[Traffic]:
         _current.reset(token)
 
 
-def asked(service: str) -> None:
+def count_request(service: str) -> None:
     """Count a request to the service."""
     if traffic := _current.get():
         traffic.add(service)

@@ -185,10 +185,10 @@ def _stop(teardown: Callable[[], None]) -> None:
     stopping.join(SHUTDOWN_TIMEOUT)
 
 
-def _account(api: Any, wanted: str | None, failed: type[Exception]) -> WandbAccount:
+def _account(api: Any, entity: str | None, failed: type[Exception]) -> WandbAccount:
     viewer = api.viewer
     username, teams = str(viewer.username), tuple(viewer.teams)
-    entity = wanted or viewer.entity or username
+    entity = entity or viewer.entity or username
     if entity == username:
         return WandbAccount(username, entity, teams, may_write=True)
     if entity not in teams:

@@ -99,7 +99,7 @@ def account_of(settings: Settings, name: str | None) -> Iterator[Account]:
 
 
 def checked_request(
-    wanted: RequestedJob, account: Account, tokenizer: Tokenizer
+    requested: RequestedJob, account: Account, tokenizer: Tokenizer
 ) -> tuple[JobRequest, CheckedFile, CheckedFile | None]:
     """Return the request with its method, and what is known about the files, after checking files and options.
 
@@ -107,26 +107,26 @@ def checked_request(
         InvalidFileError: the service would refuse a file.
         RequestError: the options do not fit the method.
     """
-    request = wanted.request
-    if not wanted.guess:
-        _check_method(request, wanted)
+    request = requested.request
+    if not requested.guess:
+        _check_method(request, requested)
     fields = fields_of_grader(request.grader)
     service = Service.OPENAI if account.name == OPENAI else Service.AZURE
     epochs = request.hyperparameters.get("n_epochs")
     question = Question(
-        None if wanted.guess else request.method,
+        None if requested.guess else request.method,
         epochs=epochs if isinstance(epochs, int) and epochs > 0 else None,
         grader_fields=fields,
         service=service,
         model=request.model,
     )
-    found = _checked_file(wanted.training, question, tokenizer, unchecked=wanted.unchecked)
+    found = _checked_file(requested.training, question, tokenizer, unchecked=requested.unchecked)
     request = replace(request, method=found.method or request.method)
-    _check_method(request, wanted)
-    if not wanted.validation:
+    _check_method(request, requested)
+    if not requested.validation:
         return request, found, None
     question = replace(question, method=request.method, validation=True)
-    return request, found, _checked_file(wanted.validation, question, tokenizer, unchecked=wanted.unchecked)
+    return request, found, _checked_file(requested.validation, question, tokenizer, unchecked=requested.unchecked)
 
 
 def _checked_file(path: Path, question: Question, tokenizer: Tokenizer, *, unchecked: bool) -> CheckedFile:
@@ -177,7 +177,7 @@ def training_type_of(given: str | None) -> str | None:
     return given and _TRAINING_TYPES.get(given.lower(), given)
 
 
-def _check_method(request: JobRequest, wanted: RequestedJob) -> None:
+def _check_method(request: JobRequest, requested: RequestedJob) -> None:
     """Check the options that a method requires or allows (Microsoft, Reinforcement fine-tuning)."""
     unknown = sorted(request.hyperparameters.keys() - HYPERPARAMETERS[request.method])
     if unknown:
@@ -186,6 +186,6 @@ def _check_method(request: JobRequest, wanted: RequestedJob) -> None:
     if request.method is not Method.REINFORCEMENT:
         if request.grader is not None:
             raise RequestError(f"--grader is for reinforcement, but the method is {request.method}.")
-    elif request.grader is None or wanted.validation is None:
-        why = " (most examples of the training file end with the user's turn)" if wanted.guess else ""
+    elif request.grader is None or requested.validation is None:
+        why = " (most examples of the training file end with the user's turn)" if requested.guess else ""
         raise RequestError(f"reinforcement{why} needs --grader and --validation.")

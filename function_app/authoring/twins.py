@@ -52,42 +52,44 @@ def _is_like(job: Job, request: JobRequest) -> bool:
     )
 
 
-def _same_model(shown: str, asked: str) -> bool:
-    short, long = sorted((shown, asked), key=len)
+def _same_model(shown: str, requested: str) -> bool:
+    short, long = sorted((shown, requested), key=len)
     return short == long or (long.startswith(short) and _DATED.fullmatch(long[len(short) :]) is not None)
 
 
-def _same_suffix(shown: str, asked: str) -> bool:
+def _same_suffix(shown: str, requested: str) -> bool:
     """Return whether the service derived the shown suffix from the requested one. Azure's documents disagree about the
     characters and the length of suffixes.
     """
-    shown, asked = (re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") for text in (shown, asked))
-    return shown == asked or (len(shown) >= _SHORTEST_CUT and asked.startswith(shown))
+    shown, requested = (re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") for text in (shown, requested))
+    return shown == requested or (len(shown) >= _SHORTEST_CUT and requested.startswith(shown))
 
 
-def _same_training_type(shown: str | None, asked: str | None) -> bool:
-    if shown is None or asked is None:
+def _same_training_type(shown: str | None, requested: str | None) -> bool:
+    if shown is None or requested is None:
         return True
-    one, other = (text.lower().removesuffix("tier") for text in (shown, asked))
+    one, other = (text.lower().removesuffix("tier") for text in (shown, requested))
     return one == other
 
 
-def _same_hyperparameters(shown: Mapping[str, object], asked: Mapping[str, object]) -> bool:
+def _same_hyperparameters(shown: Mapping[str, object], requested: Mapping[str, object]) -> bool:
     return all(
         str(value).lower() in _OPEN or shown.get(name) is None or _same(shown[name], value)
-        for name, value in asked.items()
+        for name, value in requested.items()
     )
 
 
-def _shows(shown: object, asked: object) -> bool:
+def _shows(shown: object, requested: object) -> bool:
     """Return whether a value has everything that was requested. The service may add fields with their defaults."""
     if shown is None:
         return True
-    if isinstance(shown, Mapping) and isinstance(asked, Mapping):
-        return all(name in shown and _shows(shown[name], value) for name, value in asked.items() if value is not None)
-    if isinstance(shown, list) and isinstance(asked, list):
-        return len(shown) == len(asked) and all(map(_shows, shown, asked))
-    return _same(shown, asked)
+    if isinstance(shown, Mapping) and isinstance(requested, Mapping):
+        return all(
+            name in shown and _shows(shown[name], value) for name, value in requested.items() if value is not None
+        )
+    if isinstance(shown, list) and isinstance(requested, list):
+        return len(shown) == len(requested) and all(map(_shows, shown, requested))
+    return _same(shown, requested)
 
 
 def _same(one: object, other: object) -> bool:

@@ -57,10 +57,10 @@ class AccountFinder:
     _searched_at: float | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def accounts(self, wanted: str = "") -> list[Account | SeveralAddresses]:
-        """Return all accounts. Search if the last search is an hour old, or if an account of the name `wanted` is unknown."""
+    def accounts(self, name: str = "") -> list[Account | SeveralAddresses]:
+        """Return all accounts. Search if the last search is an hour old, or if no account with this `name` is known."""
         with self._lock:
-            if self._due(wanted):
+            if self._due(name):
                 self._search()
             return merged([*self.named, *self.discovered])
 
@@ -82,7 +82,7 @@ class AccountFinder:
             account.close()
         self.subscriptions.close()
 
-    def _due(self, wanted: str) -> bool:
+    def _due(self, name: str) -> bool:
         if self._searched_at is None:
             return True
         age = self.clock() - self._searched_at
@@ -90,7 +90,7 @@ class AccountFinder:
         return (
             age > EVERY
             or (bool(self._failures) and age > _RETRY)
-            or (bool(wanted) and wanted not in known and age > _AGAIN)
+            or (bool(name) and name not in known and age > _AGAIN)
         )
 
     def _search(self) -> None:

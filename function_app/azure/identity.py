@@ -83,7 +83,7 @@ class Identity:
             azure.core.exceptions.AzureError: there is no token.
         """
         kind = (scopes, tenant_id, enable_cae)
-        asked = self._clock()
+        asked_at = self._clock()
         with self._lock:
             turn = self._turns[kind]
         with turn:
@@ -91,7 +91,7 @@ class Identity:
             if kept and not claims and kept.expires_on - self._now() > _LEFT_AT_LEAST:
                 return kept
             failed = self._errors.get(kind)
-            if failed and failed[0] >= asked:  # while this thread waited
+            if failed and failed[0] >= asked_at:  # while this thread waited
                 raise failed[1]
             try:
                 token = self._ask(scopes, claims=claims, tenant_id=tenant_id, enable_cae=enable_cae, **more)

@@ -17,7 +17,7 @@ from pydantic import SecretStr
 from function_app.azure.identity import LIMITS
 from function_app.connections import TRUST, untrusted
 from function_app.errors import VaultBusyError, VaultError, first_line
-from function_app.traffic import VAULT, asked
+from function_app.traffic import VAULT, count_request
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +83,7 @@ class VaultKey:
         self._client = SecretClient(
             vault_url,
             credential,
-            raw_request_hook=lambda _: asked(VAULT),
+            raw_request_hook=lambda _: count_request(VAULT),
             retry_policy=_Retry(**limits),
             **limits,
         )

@@ -139,9 +139,9 @@ class _Keeper:
         self._clock = clock
         self._guard = threading.Lock()
         self._lost = False
-        asked = clock()
+        sent_at = clock()
         self.found = lock.acquire()
-        self._good_until = asked + TERM - STOP_BEFORE
+        self._good_until = sent_at + TERM - STOP_BEFORE
 
     def lost(self) -> bool:
         with self._guard:
@@ -153,10 +153,10 @@ class _Keeper:
         """Return the remaining seconds of the lease."""
         return 0.0 if self.lost() else self._good_until - self._clock()
 
-    def keep(self, over: threading.Event, every: float) -> None:
-        """Renew the lock until the work is `over` or the lock is lost."""
-        while not over.wait(every) and not self.lost():
-            asked = self._clock()
+    def keep(self, stopped: threading.Event, every: float) -> None:
+        """Renew the lock until the work is `stopped` or the lock is lost."""
+        while not stopped.wait(every) and not self.lost():
+            sent_at = self._clock()
             try:
                 self._lock.renew()
             except TakenError as error:
@@ -166,7 +166,7 @@ class _Keeper:
                 log.warning("lease not renewed job=%s reason=%s", self._name, error.message)
             else:
                 with self._guard:
-                    self._good_until = asked + TERM - STOP_BEFORE
+                    self._good_until = sent_at + TERM - STOP_BEFORE
 
     def release(self, failures: Failures) -> None:
         """Release the lock. If that fails, the lease ends by itself."""

@@ -26,7 +26,7 @@ from function_app.data.fields import Fields, text, whole
 from function_app.errors import AccessError, AccountBusyError, AccountError, NotThereError, first_line
 from function_app.models import Checkpoint, Event, File, Job, ModelEnds
 from function_app.text import duration
-from function_app.traffic import AZURE, asked
+from function_app.traffic import AZURE, count_request
 
 _T = TypeVar("_T")
 log = logging.getLogger(__name__)
@@ -378,7 +378,7 @@ def _file(file_id: str, entry: object) -> File:
 
 
 def _count(_: httpx2.Request) -> None:
-    asked(AZURE)
+    count_request(AZURE)
 
 
 def _reaches_back(events: list[Event], known_step: int) -> bool:

@@ -19,7 +19,7 @@ from pydantic import SecretStr
 from function_app.azure.identity import identity
 from function_app.azure.leases import NO_FAILURES, TERM, Failures, Lease, held
 from function_app.errors import SettingsError, StorageError, TakenError, first_line
-from function_app.traffic import STORAGE, asked
+from function_app.traffic import STORAGE, count_request
 
 LEASES = "finetune-leases"
 """The container for leases and for the blobs of DELETED and FINISHED."""
@@ -36,7 +36,7 @@ _OPTIONS: dict[
     "initial_backoff": 1,
     "increment_base": 2,
     "random_jitter_range": 1,
-    "raw_request_hook": lambda _: asked(STORAGE),
+    "raw_request_hook": lambda _: count_request(STORAGE),
 }
 _LEASE = ".lease"  # the end of the names of lease blobs
 _COUNT, _NOT_BEFORE = "failures", "notbefore"  # names of metadata

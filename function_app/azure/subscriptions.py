@@ -16,7 +16,7 @@ from azure.core.exceptions import AzureError
 from function_app.data.addresses import SUBSCRIPTION, Endpoint, Scope, parse_endpoint
 from function_app.data.fields import Fields, mapping, text
 from function_app.errors import AccessError, AccountBusyError, AccountError, NotThereError, first_line
-from function_app.traffic import AZURE, asked
+from function_app.traffic import AZURE, count_request
 
 _API_VERSION = "2023-05-01"  # stable; its description is public
 _TIMEOUT = httpx2.Timeout(30.0, connect=10.0)
@@ -126,7 +126,7 @@ class Subscriptions:
     def _get(self, url: str, where: str) -> Mapping[str, Any]:
         try:
             token = self._token()
-            asked(AZURE)
+            count_request(AZURE)
             response = self._http.get(url, headers={"authorization": f"Bearer {token}"})
         except AzureError as error:
             raise AccessError(

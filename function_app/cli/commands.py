@@ -173,8 +173,8 @@ def sync(
         settings = Settings.take(**given)
         created = since.replace(tzinfo=UTC).timestamp() if since else None
         chosen = Selection(frozenset(jobs), last, created)
-        asked = {"dry_run": dry_run, "overwrite": overwrite, "include_integrated": include_integrated}
-        _sync(settings, chosen, report, asked, pause=interval if follow else None)
+        flags = {"dry_run": dry_run, "overwrite": overwrite, "include_integrated": include_integrated}
+        _sync(settings, chosen, report, flags, pause=interval if follow else None)
     except SettingsError as error:
         report.failed(error, 2)
     except SyncError as error:

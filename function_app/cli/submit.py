@@ -130,12 +130,14 @@ def submit(
     """
     if (job["model"] is None) == (job["continue_from"] is None):
         raise click.UsageError("Pass either --model or --continue-from.")
-    wanted = _wanted(**job)
+    requested = _requested(**job)
     with _errors_reported(output):
-        _submit(wanted, account, output, _Flags(interval, tokenizer, again=again, dry_run=dry_run, yes=yes, wait=wait))
+        _submit(
+            requested, account, output, _Flags(interval, tokenizer, again=again, dry_run=dry_run, yes=yes, wait=wait)
+        )
 
 
-def _wanted(
+def _requested(
     model: str | None,
     training: Path,
     *,
@@ -197,7 +199,7 @@ class _Flags:
     wait: bool
 
 
-def _submit(wanted: "RequestedJob", account: str | None, output: str, flags: _Flags) -> None:
+def _submit(requested: "RequestedJob", account: str | None, output: str, flags: _Flags) -> None:
     from function_app.authoring.request import RequestError, SubmitSettings, account_of
     from function_app.authoring.submission import Submission
 
@@ -208,7 +210,7 @@ def _submit(wanted: "RequestedJob", account: str | None, output: str, flags: _Fl
     try:
         with account_of(settings, account) as place:
             submission = Submission(place, tell, flags.interval)
-            quote = _quote(wanted, place, submission, settings, flags)
+            quote = _quote(requested, place, submission, settings, flags)
             if flags.dry_run:
                 _show_dry_run(quote, output)
                 return
@@ -226,17 +228,17 @@ def _submit(wanted: "RequestedJob", account: str | None, output: str, flags: _Fl
 
 
 def _quote(
-    wanted: "RequestedJob", place: "Account", submission: "Submission", settings: Settings, flags: _Flags
+    requested: "RequestedJob", place: "Account", submission: "Submission", settings: Settings, flags: _Flags
 ) -> "Quote":
     from function_app.authoring.checking.tokens import tokenizer_for
     from function_app.authoring.quote import quote_of
     from function_app.authoring.request import base_model_of, check_suffix, checked_request
 
-    check_suffix(wanted.request.suffix, place)
-    model = base_model_of(place, wanted.request.model)
-    wanted = replace(wanted, request=replace(wanted.request, model=model))
-    request, training, validation = checked_request(wanted, place, tokenizer_for(flags.tokenizer, model))
-    planned = submission.plan(request, wanted.training, wanted.validation, again=flags.again)
+    check_suffix(requested.request.suffix, place)
+    model = base_model_of(place, requested.request.model)
+    requested = replace(requested, request=replace(requested.request, model=model))
+    request, training, validation = checked_request(requested, place, tokenizer_for(flags.tokenizer, model))
+    planned = submission.plan(request, requested.training, requested.validation, again=flags.again)
     return quote_of(place, planned, (training, validation), settings.fine_tuning_prices)
 
 

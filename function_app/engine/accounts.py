@@ -11,8 +11,8 @@ from function_app.models import Checkpoint, Event, File, Job, ModelEnds
 class Finder(Protocol):
     """Finds accounts, besides those that the settings name."""
 
-    def accounts(self, wanted: str = "") -> Sequence["JobSource"]:
-        """Return the accounts; if the name `wanted` is not among them, it may search for it."""
+    def accounts(self, name: str = "") -> Sequence["JobSource"]:
+        """Return the accounts. If none of them has this `name`, it may search for it."""
 
     @property
     def failures(self) -> Mapping[str, AccountError]:

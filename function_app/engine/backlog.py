@@ -17,7 +17,7 @@ _SILVER = 2**0.5 - 1
 Each = TypeVar("Each", bound=Hashable)
 
 
-def top_up(going: Sequence[Each], ended: Sequence[Each], *, depth: int, turn: int, bound: int = BOUND) -> list[Each]:
+def top_up(running: Sequence[Each], ended: Sequence[Each], *, depth: int, turn: int, bound: int = BOUND) -> list[Each]:
     """Return the jobs to enqueue now: first those that still run, then those that have ended, the newest first.
 
     If more jobs run than there is room for, they take turns. The first `depth` of the ended jobs are skipped, because the
@@ -26,7 +26,7 @@ def top_up(going: Sequence[Each], ended: Sequence[Each], *, depth: int, turn: in
     repeatedly, or the queue holds other messages than expected.
 
     Args:
-        going: pending jobs that still run, in the same order in every tick.
+        running: pending jobs that still run, in the same order in every tick.
         ended: pending jobs that have ended, the newest first.
         depth: how many messages the queue holds.
         turn: a number that increases with every tick.
@@ -34,12 +34,12 @@ def top_up(going: Sequence[Each], ended: Sequence[Each], *, depth: int, turn: in
     """
     room = max(0, bound - depth)
     share = min(len(ended), int(room * _SHARE + turn * _SILVER % 1))  # the average share is exact, even if room is 1
-    first = going if len(going) <= room - share else _in_turn(going, turn)[: room - share]
+    first = running if len(running) <= room - share else _in_turn(running, turn)[: room - share]
     room -= len(first)
-    some = _in_turn(ended, turn)[:share]
-    chosen = set(some)
+    in_turn = _in_turn(ended, turn)[:share]
+    chosen = set(in_turn)
     newest = [each for each in ended[depth:] if each not in chosen][: room - share]
-    return [*first, *newest, *some]
+    return [*first, *newest, *in_turn]
 
 
 def _in_turn(jobs: Sequence[Each], turn: int) -> list[Each]:

@@ -250,88 +250,90 @@ class Engine:
                     done(not_done(each))
                 raise
 
-    def mirror(self, each: Candidate, lease: Lease = NO_LEASE, stop: Callable[[], bool] = never) -> Outcome:
+    def mirror(self, candidate: Candidate, lease: Lease = NO_LEASE, stop: Callable[[], bool] = never) -> Outcome:
         """Bring one job's run up to date. Errors become part of the outcome. Stop if the lease is lost or
         `stop` returns True.
         """
         started = time.monotonic()
         with counted() as traffic:
-            outcome = self._outcome(each, lease, stop)
+            outcome = self._outcome(candidate, lease, stop)
         log_outcome(outcome, time.monotonic() - started, traffic)
         return outcome
 
-    def _outcome(self, each: Candidate, lease: Lease, stop: Callable[[], bool]) -> Outcome:
+    def _outcome(self, candidate: Candidate, lease: Lease, stop: Callable[[], bool]) -> Outcome:
         done = ActionLog()
         try:
-            self._mirror(each, done, lambda: self._stop.is_set() or stop() or lease.lost(), lease)
+            self._mirror(candidate, done, lambda: self._stop.is_set() or stop() or lease.lost(), lease)
             if lease.lost() and not done.final:
                 raise TakenError("its lease was lost during the work; the new holder or the next tick continues")
         except TakenError as error:
-            return replace(outcome_of(each, Result.SKIPPED, done, error), final=False)
+            return replace(outcome_of(candidate, Result.SKIPPED, done, error), final=False)
         except NotYetError as error:
-            return outcome_of(each, Result.PENDING, done, error)
+            return outcome_of(candidate, Result.PENDING, done, error)
         except RunDeletedError as error:
-            self._note(self.deleted, each)
-            return outcome_of(each, Result.SKIPPED, done, error)
+            self._note(self.deleted, candidate)
+            return outcome_of(candidate, Result.SKIPPED, done, error)
         except NotThereError as error:
-            return outcome_of(each, Result.SKIPPED, done, error)
+            return outcome_of(candidate, Result.SKIPPED, done, error)
         except SyncError as error:
-            return outcome_of(each, Result.FAILED, done, error)
+            return outcome_of(candidate, Result.FAILED, done, error)
         except Exception as error:  # the boundary: an unexpected error of one job must not affect the others
-            log.error("unexpected job=%s account=%s error=%s", each.job.id, each.job.account, type(error).__name__)
-            log.debug("unexpected job=%s", each.job.id, exc_info=error)
+            log.error(
+                "unexpected job=%s account=%s error=%s", candidate.job.id, candidate.job.account, type(error).__name__
+            )
+            log.debug("unexpected job=%s", candidate.job.id, exc_info=error)
             full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
             hint = "Free space in the temporary folder, or use the policy sample." if full else "Please report it."
             surprise = SyncError(f"unexpected {type(error).__name__}: {first_line(error)}", hint)
-            return outcome_of(each, Result.FAILED, done, surprise)
+            return outcome_of(candidate, Result.FAILED, done, surprise)
         if done.final:
-            self._note(self.finished, each)
-        return outcome_of(each, Result.PENDING if done.broken_off else Result.SYNCED, done)
+            self._note(self.finished, candidate)
+        return outcome_of(candidate, Result.PENDING if done.broken_off else Result.SYNCED, done)
 
-    def _note(self, record: RunRecord, each: Candidate) -> None:
+    def _note(self, record: RunRecord, candidate: Candidate) -> None:
         """Record a job. If storage fails, the next tick asks W&B instead."""
         try:
-            record.note(self._name(each))
+            record.note(self._name(candidate))
         except StorageError as error:
-            log.warning("run not recorded job=%s reason=%s", each.job.id, error.message)
+            log.warning("run not recorded job=%s reason=%s", candidate.job.id, error.message)
 
-    def _number(self, each: Candidate) -> int:
+    def _number(self, candidate: Candidate) -> int:
         """Return the number of the run to write: that of the existing run, or the next one if a new run is needed."""
-        if each.run:
-            return each.run.number + each.decision.replace
-        first_was_deleted = each.decision.replace and self._name(each) in self.deleted.known()
+        if candidate.run:
+            return candidate.run.number + candidate.decision.replace
+        first_was_deleted = candidate.decision.replace and self._name(candidate) in self.deleted.known()
         return 2 if first_was_deleted else 1
 
-    def _name(self, each: Candidate) -> str:
-        return name_of(each.job.id, each.tracker or self.tracker)
+    def _name(self, candidate: Candidate) -> str:
+        return name_of(candidate.job.id, candidate.tracker or self.tracker)
 
-    def _mirror(self, each: Candidate, done: ActionLog, interrupted: Callable[[], bool], lease: Lease) -> None:
+    def _mirror(self, candidate: Candidate, done: ActionLog, interrupted: Callable[[], bool], lease: Lease) -> None:
         """Mirror into the job's run, or into a new run with the next id that was not deleted in W&B."""
-        existing = each.run
-        if existing and each.job.status == DELETED:
+        existing = candidate.run
+        if existing and candidate.job.status == DELETED:
             with suppress(NotThereError):
-                each.account.job(each.job.id)
+                candidate.account.job(candidate.job.id)
                 return  # the job exists; the next listing will have it
-            mark_deleted(each.tracker or self.tracker, existing, done, lease)
+            mark_deleted(candidate.tracker or self.tracker, existing, done, lease)
             return
-        if logs_by_itself(each.job) and not done.actions:
+        if logs_by_itself(candidate.job) and not done.actions:
             done.actions.append("the job's own integration logs to W&B, too")
-        replaces = each.decision.replace
+        replaces = candidate.decision.replace
         previous = existing.unmarked if existing else ()
         if existing and replaces:
             previous = (*previous, existing.id)
-        number = self._number(each)
+        number = self._number(candidate)
         for attempt in range(number, number + _DELETED_AT_MOST):
             try:
                 mirror(
-                    each.account,
-                    each.job,
+                    candidate.account,
+                    candidate.job,
                     None if replaces else existing,
-                    each.tracker or self.tracker,
+                    candidate.tracker or self.tracker,
                     done,
-                    datasets=each.datasets,
+                    datasets=candidate.datasets,
                     registry=self.settings.wandb_registry,
-                    run_id=run_id(each.job.id, attempt),
+                    run_id=run_id(candidate.job.id, attempt),
                     replaces=previous,
                     conventions=self.conventions or self.settings.conventions,
                     interrupted=interrupted,
@@ -343,7 +345,7 @@ class Engine:
                     raise
                 done.warnings.append(f"{error.message} A new run replaces it.")
                 again = Decision(Action.MIRROR, error.message, replace=True)
-                self._mirror(replace(each, decision=again), done, interrupted, lease)
+                self._mirror(replace(candidate, decision=again), done, interrupted, lease)
                 return
             except RunDeletedError:
                 if not replaces or attempt == number + _DELETED_AT_MOST - 1:

@@ -55,56 +55,56 @@ class ActionLog:
     broken_off: bool = False
 
 
-def outcome_of(each: Candidate, result: Result, done: ActionLog, error: SyncError | None = None) -> Outcome:
+def outcome_of(candidate: Candidate, result: Result, done: ActionLog, error: SyncError | None = None) -> Outcome:
     """Return the outcome of a job that was mirrored. `error` is why the work is not complete, unless it was interrupted."""
     return Outcome(
-        job=each.job.id,
-        account=each.job.account,
+        job=candidate.job.id,
+        account=candidate.job.account,
         result=result,
-        status=each.job.status,
-        message=_message(each, error) if error else _INTERRUPTED * done.broken_off,
+        status=candidate.job.status,
+        message=_message(candidate, error) if error else _INTERRUPTED * done.broken_off,
         hint=_hint(error) if error else "",
         steps=done.steps,
         last_step=done.last_step,
         figures=done.figures,
         actions=tuple(done.actions),
         warnings=tuple(done.warnings),
-        run_url=done.url or (each.run.url if each.run else ""),
+        run_url=done.url or (candidate.run.url if candidate.run else ""),
         final=done.final or result is Result.SKIPPED or (error is not None and not error.retry),
-        resumes=each.job.resumes,
+        resumes=candidate.job.resumes,
     )
 
 
-def _message(each: Candidate, error: SyncError) -> str:
-    return _of_place(each.where, error.message) if isinstance(error, WandbError) else error.message
+def _message(candidate: Candidate, error: SyncError) -> str:
+    return _of_place(candidate.where, error.message) if isinstance(error, WandbError) else error.message
 
 
 def _of_place(where: str, text: str) -> str:
     return f"{where}: {text}" if where else text
 
 
-def not_done(each: Candidate) -> Outcome:
+def not_done(candidate: Candidate) -> Outcome:
     """Return the outcome of a job that was current, skipped, or only examined: then the message says what is pending."""
     results = {Action.MIRROR: Result.PENDING, Action.NOTHING: Result.CURRENT, Action.SKIP: Result.SKIPPED}
     return Outcome(
-        job=each.job.id,
-        account=each.job.account,
-        result=results[each.decision.action],
-        status=each.job.status,
-        message=_pending(each) if each.decision.action is Action.MIRROR else each.decision.message,
-        last_step=each.run.last_step if each.run and each.run.last_step >= 0 else None,
-        run_url=each.run.url if each.run else "",
-        final=each.decision.action is not Action.MIRROR and not each.decision.later,
-        resumes=each.job.resumes,
+        job=candidate.job.id,
+        account=candidate.job.account,
+        result=results[candidate.decision.action],
+        status=candidate.job.status,
+        message=_pending(candidate) if candidate.decision.action is Action.MIRROR else candidate.decision.message,
+        last_step=candidate.run.last_step if candidate.run and candidate.run.last_step >= 0 else None,
+        run_url=candidate.run.url if candidate.run else "",
+        final=candidate.decision.action is not Action.MIRROR and not candidate.decision.later,
+        resumes=candidate.job.resumes,
     )
 
 
-def _pending(each: Candidate) -> str:
-    if each.decision.replace:
-        return "; ".join(filter(None, [each.decision.message, "a new run would replace it"]))
-    if each.run is None:
-        return f"no run in {each.where or 'W&B'} yet"
-    return each.decision.message or "its run is not up to date"
+def _pending(candidate: Candidate) -> str:
+    if candidate.decision.replace:
+        return "; ".join(filter(None, [candidate.decision.message, "a new run would replace it"]))
+    if candidate.run is None:
+        return f"no run in {candidate.where or 'W&B'} yet"
+    return candidate.decision.message or "its run is not up to date"
 
 
 def failed_outcome(job: str, account: str, error: SyncError, status: str = "", where: str = "") -> Outcome:

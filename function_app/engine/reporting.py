@@ -50,8 +50,8 @@ def condition_of(job: Job, events: Sequence[Event], now: float, overdue_after: f
     if job.status in (FAILED, PAUSED):
         return job.status
     quiet = now - _last_news(job, events)
-    going_on = job.status not in TERMINAL
-    return OVERDUE if going_on and overdue_after is not None and quiet > overdue_after else ""
+    unfinished = job.status not in TERMINAL
+    return OVERDUE if unfinished and overdue_after is not None and quiet > overdue_after else ""
 
 
 def is_news(job: Job, events: Sequence[Event], now: float, before: str | None, *, after: float = 0.0) -> bool:

@@ -162,24 +162,24 @@ class Azure:
 
     # --- reads -------------------------------------------------------------------------------------------------
 
-    def _subscription(self, arm: Rest, wanted: str | None) -> Subscription:
+    def _subscription(self, arm: Rest, id_or_name: str | None) -> Subscription:
         """Find the subscription by id or name. The default is the one that `az account set` chose, or the only visible one."""
         version = "?api-version=2022-12-01"
-        if wanted and _is_guid(wanted):
-            with translated(f"Reading subscription {wanted}"):
-                found = arm.get(f"/subscriptions/{wanted}{version}")
+        if id_or_name and _is_guid(id_or_name):
+            with translated(f"Reading subscription {id_or_name}"):
+                found = arm.get(f"/subscriptions/{id_or_name}{version}")
             return _subscription(found)
         with translated("Listing subscriptions"):
             listed = arm.pages(f"/subscriptions{version}")
             visible = [_subscription(each) for each in listed]
-        if not wanted and (default := default_subscription(self.caller.via)):
+        if not id_or_name and (default := default_subscription(self.caller.via)):
             for each in visible:
                 if each.id.lower() == default.lower():
                     return each
-        matching = [s for s in visible if not wanted or s.name.lower() == wanted.lower()]
+        matching = [s for s in visible if not id_or_name or s.name.lower() == id_or_name.lower()]
         if len(matching) == 1:
             return matching[0]
-        raise _no_subscription(self.caller.name, wanted, [s.name for s in visible])
+        raise _no_subscription(self.caller.name, id_or_name, [s.name for s in visible])
 
     def account(self, group: str, name: str) -> Account:
         """The Azure OpenAI account; NotFoundError lists similar names."""
@@ -291,7 +291,7 @@ def _subscription(shown: Mapping[str, Any]) -> Subscription:
     )
 
 
-def _no_subscription(who: str, wanted: str | None, visible: Collection[str]) -> NotFoundError:
+def _no_subscription(who: str, id_or_name: str | None, visible: Collection[str]) -> NotFoundError:
     if not visible:
         return NotFoundError(
             f"{who} has access to no subscription.",
@@ -299,8 +299,8 @@ def _no_subscription(who: str, wanted: str | None, visible: Collection[str]) -> 
         )
     names = ", ".join(visible)
     return NotFoundError(
-        f"No subscription is named {wanted!r}; {who} has access to: {names}."
-        if wanted
+        f"No subscription is named {id_or_name!r}; {who} has access to: {names}."
+        if id_or_name
         else f"{who} has access to {len(visible)} subscriptions, and none was named: {names}.",
         hint="Pass one as --subscription ID (AZURE_SUBSCRIPTION_ID). For a subscription of another tenant, first run "
         "`az login --tenant TENANT`.",

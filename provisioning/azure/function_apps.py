@@ -69,14 +69,14 @@ class FunctionApps:
         return tuple(_function(each) for each in listed)
 
     def settings(
-        self, app: FunctionAppName, wanted: Collection[str], present: Collection[str] = ()
+        self, app: FunctionAppName, names: Collection[str], present: Collection[str] = ()
     ) -> Mapping[str, str]:
         """Read the app settings with these names. For those in `present`, return PRESENT or EMPTY: they may be secrets."""
         with translated(f"Reading the settings of {app.name}"):
             found = self._arm.post(f"{self._path(app)}/config/appsettings/list?{_VERSION}", None)
         values = (found.get("properties") or {}).items()
-        shown = {name: value for name, value in values if name in {*wanted, *present}}
-        return {n: value if n in wanted else (PRESENT if str(value).strip() else EMPTY) for n, value in shown.items()}
+        shown = {name: value for name, value in values if name in {*names, *present}}
+        return {n: value if n in names else (PRESENT if str(value).strip() else EMPTY) for n, value in shown.items()}
 
 
 def _function(shown: Mapping[str, Any]) -> IndexedFunction:

@@ -47,12 +47,12 @@ class Monitoring:
             listed = list(self._arm.pages(f"{self._insights(app)}/scheduledQueryRules?{_RULES}"))
         rules = [each for each in listed if app.name.lower() in json.dumps(each["properties"].get("criteria")).lower()]
         groups = {group.lower() for each in rules for group in _action_groups(each)}
-        heard = {group: self._receivers(group) for group in sorted(groups)}
+        receivers = {group: self._receivers(group) for group in sorted(groups)}
         return tuple(
             AlertRule(
                 str(each["name"]),
                 enabled=each["properties"].get("enabled") is not False,
-                receivers=sum(heard[group.lower()] for group in _action_groups(each)),
+                receivers=sum(receivers[group.lower()] for group in _action_groups(each)),
             )
             for each in rules
         )

@@ -92,9 +92,9 @@ class Roles:
 
     def lacking(self, needed: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
         """Return the actions, each with its scope, that the caller may do neither in the scope's group nor at the scope."""
-        wanted = list(needed)
-        groups = {group: self.permissions_at(group) for group in {group_id_of(scope) for _, scope in wanted}}
-        unclear = [(action, scope) for action, scope in wanted if not permits(groups[group_id_of(scope)], action)]
+        actions = list(needed)
+        groups = {group: self.permissions_at(group) for group in {group_id_of(scope) for _, scope in actions}}
+        unclear = [(action, scope) for action, scope in actions if not permits(groups[group_id_of(scope)], action)]
         here = {scope: self.permissions_at(scope) for scope in {scope for _, scope in unclear} - groups.keys()}
         return [(action, scope) for action, scope in unclear if not permits(here.get(scope, ()), action)]
 
@@ -132,7 +132,7 @@ class Roles:
         self, kind: str, scope: str, principal: Principal, role_id: str, description: str
     ) -> Assignment | None:
         """Assign the role to a principal of this type; None if it is of another type."""
-        wanted = RoleAssignmentCreateParameters(
+        parameters = RoleAssignmentCreateParameters(
             role_definition_id=f"{subscription_id_of(scope)}/providers/Microsoft.Authorization/roleDefinitions/{role_id}",
             principal_id=principal.object_id,
             principal_type=kind,
@@ -141,7 +141,7 @@ class Roles:
         name = assignment_name(scope, principal.object_id, role_id)
         with translated(f"Assigning a role to {principal.label}"):
             try:
-                return _assignment(self._client.role_assignments.create(scope, name, wanted))
+                return _assignment(self._client.role_assignments.create(scope, name, parameters))
             except HttpResponseError as error:
                 if code(error) == "RoleAssignmentExists":
                     return self._existing(scope, principal, role_id, error)
@@ -166,7 +166,7 @@ class Roles:
         name = name_of(assignment.id)
         with translated(f"Changing the description of role assignment {name}"):
             now = self._client.role_assignments.get(assignment.scope, name)
-            wanted = RoleAssignmentCreateParameters(
+            parameters = RoleAssignmentCreateParameters(
                 role_definition_id=str(now.role_definition_id),
                 principal_id=str(now.principal_id),
                 principal_type=now.principal_type,
@@ -175,7 +175,9 @@ class Roles:
                 condition_version=now.condition_version,
                 delegated_managed_identity_resource_id=now.delegated_managed_identity_resource_id,
             )
-            return _assignment(self._client.role_assignments.create(assignment.scope, name, wanted), assignment.scope)
+            return _assignment(
+                self._client.role_assignments.create(assignment.scope, name, parameters), assignment.scope
+            )
 
     def remove(self, assignment: Assignment) -> None:
         """Remove the assignment. A missing assignment is not an error."""

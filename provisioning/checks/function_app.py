@@ -179,29 +179,29 @@ def app_identity(chain: Chain) -> Finding:
     users = site.user_identities
     if settings is None and len(users) + bool(site.system_identity) > 1:
         return skipped("its settings, which choose one of its identities, cannot be read")
-    wanted = (settings or {}).get("AZURE_CLIENT_ID", "").lower()
-    chosen = next((u for u in users if u.client_id.lower() == wanted), None)
+    client_id = (settings or {}).get("AZURE_CLIENT_ID", "").lower()
+    chosen = next((u for u in users if u.client_id.lower() == client_id), None)
     if chosen is None and settings is None and users:
         chosen = users[0]
     if chosen:
         chain.app_principal = chosen.principal_id
         return ok(f"user-assigned {chosen.name}, principal {chosen.principal_id}")
-    if not wanted and site.system_identity:
+    if not client_id and site.system_identity:
         chain.app_principal = site.system_identity
         return ok(f"system-assigned, principal {site.system_identity}")
-    return _no_identity(_app(chain), site, wanted)
+    return _no_identity(_app(chain), site, client_id)
 
 
-def _no_identity(app: FunctionAppName, site: FunctionApp, wanted: str) -> Finding:
+def _no_identity(app: FunctionAppName, site: FunctionApp, client_id: str) -> Finding:
     users = site.user_identities
     if users:
         return failed(
-            f"AZURE_CLIENT_ID is {wanted or 'not set'}, and none of its user-assigned identities has that client id",
+            f"AZURE_CLIENT_ID is {client_id or 'not set'}, and none of its user-assigned identities has that client id",
             " or ".join(_set(app, {"AZURE_CLIENT_ID": u.client_id}) for u in users),
         )
     if site.system_identity:
         return failed(
-            f"AZURE_CLIENT_ID is {wanted}, but the app has no user-assigned identity, only its system-assigned one",
+            f"AZURE_CLIENT_ID is {client_id}, but the app has no user-assigned identity, only its system-assigned one",
             _az(app, "config", "appsettings", "delete", "--setting-names", "AZURE_CLIENT_ID"),
         )
     return failed("it has no managed identity", _az(app, "identity", "assign"))

@@ -73,8 +73,8 @@ def _plain(name: str) -> str:
 
 def rights(deployment: Deployment) -> Finding:
     """The operator may deploy here, use the given resources, and assign roles where the template does."""
-    wanted = [(action, scope) for action, scope in _needed(deployment) if scope.lower().startswith("/subscriptions/")]
-    lacking = readable(partial(deployment.azure.roles.lacking, wanted))
+    needed = [(action, scope) for action, scope in _needed(deployment) if scope.lower().startswith("/subscriptions/")]
+    lacking = readable(partial(deployment.azure.roles.lacking, needed))
     if not lacking:
         return ok("enough to deploy, as far as roles show (conditions and deny assignments are not seen)")
     return failed(
@@ -118,11 +118,11 @@ def vault_access(deployment: Deployment) -> Finding:
     if not same(vault.subscription, deployment.azure.subscription.id):
         return skipped("the vault is in another subscription")
     found = readable(partial(deployment.azure.vaults.get, vault.resource_group, vault.name))
-    wanted, given = "rbac" if found.rbac else "policy", deployment.parameters.text("vaultAccess", "rbac")
+    expected, given = "rbac" if found.rbac else "policy", deployment.parameters.text("vaultAccess", "rbac")
     how = "Azure RBAC" if found.rbac else "access policies"
-    if given == wanted:
+    if given == expected:
         return ok(f"{found.name} authorizes by {how}")
-    return failed(f"{found.name} authorizes by {how}, and vaultAccess is {given}", f"-p vaultAccess={wanted}")
+    return failed(f"{found.name} authorizes by {how}, and vaultAccess is {given}", f"-p vaultAccess={expected}")
 
 
 def policies(deployment: Deployment) -> Finding:

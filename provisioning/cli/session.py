@@ -156,7 +156,7 @@ class Session:
         replan: Callable[[], Plan],
         read: datetime,
         *,
-        asked: bool = False,
+        confirmed: bool = False,
     ) -> Executor:
         """Apply the plan, whose reads were made at `read`, and plan again if others change the state.
 
@@ -164,7 +164,7 @@ class Session:
         """
         executor = Executor(services, key)
         try:
-            executor.converge(made, replan, read, asked=asked)
+            executor.converge(made, replan, read, confirmed=confirmed)
         finally:
             self.facts["applied"] = [*self.facts.get("applied", ()), *map(documents.step, executor.done)]
             for text in services.side_effects:

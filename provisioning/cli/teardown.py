@@ -56,7 +56,7 @@ def teardown(session: Session, *, restore: bool, yes: bool, interactive: bool, d
 
     if made.work:
         session.consent(made, yes=yes, interactive=interactive)
-        executor = session.apply(session.services(azure), made, None, replan, observed.at, asked=not yes)
+        executor = session.apply(session.services(azure), made, None, replan, observed.at, confirmed=not yes)
         deleted = executor.secret_deleted
         after = _verified(session, azure, restore=restore)
     notes = [s for s in after.steps if s.verb is Verb.NOTE]

@@ -64,11 +64,11 @@ class Executor:
         self._created: datetime | None = None  # the same in Azure's time, which may differ from the local time
         self._aged: datetime | None = None  # roles created until then, in Azure's time, have been waited for
 
-    def converge(self, plan: Plan, replan: Callable[[], Plan], read: datetime, *, asked: bool = False) -> None:
+    def converge(self, plan: Plan, replan: Callable[[], Plan], read: datetime, *, confirmed: bool = False) -> None:
         """Apply the plan, and plan again if its reads are old or the state has changed. A new plan may only be smaller.
 
-        `read` is when the plan's reads were made. With `asked`, the operator has answered a question since then, and the plan is
-        made again at once.
+        `read` is when the plan's reads were made. With `confirmed`, the operator has answered a question since then, and the
+        plan is made again at once.
 
         Raises:
             ConflictError: others made changes, and the new plan is larger than the first one, or they did so too often.
@@ -79,7 +79,7 @@ class Executor:
         outdated: OutdatedPlanError | None = None
         for number in range(PLANS):
             try:
-                if (number or not asked) and self.run(plan, read):
+                if (number or not confirmed) and self.run(plan, read):
                     return
                 outdated = None
             except OutdatedPlanError as error:

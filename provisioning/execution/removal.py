@@ -200,5 +200,5 @@ def _retag(
     """Change the vault's current tags: Azure replaces the whole set, and an earlier step may have changed it."""
     vaults = services.azure.vaults
     now = vaults.get(action.vault.group, action.vault.name)
-    wanted = change(now.tags)
-    return tag(services, now, wanted) if wanted != now.tags else ""
+    tags = change(now.tags)
+    return tag(services, now, tags) if tags != now.tags else ""

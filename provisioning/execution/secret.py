@@ -98,15 +98,15 @@ def change_expiry(services: Services, action: ChangeExpiry, vault: Vault) -> str
 
 def _expire(services: Services, vault: Vault, name: str, found: Secret, lifetime: timedelta | None) -> str:
     """Let the current version expire after a lifetime from now. Removing the expiry requires a new version with the same key."""
-    secrets, wanted = services.azure.secrets(vault), expiry(lifetime, services.clock.now())
-    if wanted is not None:
-        shown = secrets.expire(name, found.version, wanted)
-        if not agree(shown, wanted):
+    secrets, expires = services.azure.secrets(vault), expiry(lifetime, services.clock.now())
+    if expires is not None:
+        shown = secrets.expire(name, found.version, expires)
+        if not agree(shown, expires):
             raise ConflictError(
                 f"The vault accepted another expiry of secret {name}, which {until(shown)}.",
                 hint="An Azure Policy may have changed it: ask the owner of the vault.",
             )
-        return f"version {found.version} {until(wanted)}"
+        return f"version {found.version} {until(expires)}"
     if found.value is None:
         raise ConflictError(f"Secret {name} can no longer be read.", hint="Run the same command again.")
     secrets.write(name, found.value, None, found.tags, found.content_type or CONTENT_TYPE)
@@ -144,13 +144,13 @@ def _write(place: _Place, found: Secret) -> None:
     secrets, name = services.azure.secrets(place.vault), action.owner.secret
     tags, content_type = _labels(place, found)
     expires = expiry(action.lifetime, services.clock.now())
-    asked = False
+    attempted = False
 
     def write() -> None:
-        nonlocal asked
-        if asked and _holds(secrets.read(name), key):
+        nonlocal attempted
+        if attempted and _holds(secrets.read(name), key):
             return
-        asked = True
+        attempted = True
         services.retry_on(
             AccessNotEffectiveError,
             lambda: secrets.write(name, key.value, expires, tags, content_type),

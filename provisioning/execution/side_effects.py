@@ -29,8 +29,8 @@ def _rules(before: Vault | Account, after: Vault | Account) -> Iterator[str]:
             yield f"network rules {sign}: {', '.join(sorted(rules))}"
 
 
-def _tags(asked: Mapping[str, str], shown: Mapping[str, str]) -> Iterator[str]:
-    different = sorted(name for name in {*asked, *shown} if asked.get(name) != shown.get(name))
+def _tags(requested: Mapping[str, str], shown: Mapping[str, str]) -> Iterator[str]:
+    different = sorted(name for name in {*requested, *shown} if requested.get(name) != shown.get(name))
     if different:
         yield f"tags: {', '.join(different)}"
 

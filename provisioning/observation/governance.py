@@ -217,8 +217,8 @@ class _Reading:
     def _ask_policy(self, vault: Vault) -> None:
         """Ask Azure Policy about each change of a resource that the plan makes."""
         for change, resource_id, content, version in self._questions(vault):
-            asked = partial(self._reads.restrictions, resource_id, content, version)
-            found = self._attempt(asked, Restrictions(), "policies")
+            read = partial(self._reads.restrictions, resource_id, content, version)
+            found = self._attempt(read, Restrictions(), "policies")
             if change:
                 self._restrictions[change] = found
             else:

@@ -151,11 +151,11 @@ def effective(
 
     `lasts` says whether an assignment lasts long enough to count.
     """
-    wanted = [(azure.caller.object_id, SECRETS_OFFICER)]
+    exact_roles = [(azure.caller.object_id, SECRETS_OFFICER)]
     if account.principal_id and target.with_identity and target.identity_scope is Scope.VAULT:
-        wanted.append((account.principal_id, target.identity_role))
+        exact_roles.append((account.principal_id, target.identity_role))
     found: dict[str, tuple[RoleDefinition, ...]] = {}
-    for object_id, role_id in wanted:
+    for object_id, role_id in exact_roles:
         if any(
             same(a.principal_id, object_id) and a.role_id == role_id and not a.conditional and lasts(a)
             for a in assignments
@@ -234,11 +234,11 @@ def _roles(
     principals = {p.object_id.lower() for p in vault.policies}
     held = {a.role_id for a in assignments if a.principal_id.lower() in principals}
     found = {i: azure.roles.definition(vault.id, i) for i in sorted({*CANDIDATES, *held})}
-    for wanted in (SECRETS_OFFICER, target.identity_role):
-        if found[wanted] is None:
-            name = CANDIDATES[wanted]
+    for role_id in (SECRETS_OFFICER, target.identity_role):
+        if found[role_id] is None:
+            name = CANDIDATES[role_id]
             raise NotFoundError(
-                f"This cloud has no role with the id {wanted} ({name}).",
+                f"This cloud has no role with the id {role_id} ({name}).",
                 hint=f"{shell.command('az', 'role', 'definition', 'list', '--name', name)} shows whether it has another id here.",
             )
     return {i: role for i, role in found.items() if role}

@@ -59,10 +59,10 @@ def _absent(azure: Azure, target: Target, account: Account) -> Vault:
     )
     may_be_deleted = True
     with suppress(MissingRightsError):
-        gone = azure.vaults.deleted(target.vault)
+        deleted = azure.vaults.deleted(target.vault)
         may_be_deleted = False
-        if gone:
-            return _deleted(target, vault, gone)
+        if deleted:
+            return _deleted(target, vault, deleted)
         if target.recover_vault:
             raise NotFoundError(
                 f"There is no Key Vault {target.vault} in the deleted state.",
@@ -84,16 +84,16 @@ def _absent(azure: Azure, target: Target, account: Account) -> Vault:
     return vault
 
 
-def _deleted(target: Target, vault: Vault, gone: DeletedVault) -> Vault:
+def _deleted(target: Target, vault: Vault, deleted: DeletedVault) -> Vault:
     """Return the vault to recover, in its location."""
-    if gone.id.lower() != vault.id.lower():
+    if deleted.id.lower() != vault.id.lower():
         raise NotFoundError(
-            f"There is no Key Vault {vault.name} in this group; one of this name was deleted elsewhere: {gone.id}.",
+            f"There is no Key Vault {vault.name} in this group; one of this name was deleted elsewhere: {deleted.id}.",
             hint="Name its resource group with -g to recover it, or another vault with --key-vault.",
         )
     if not target.recover_vault:
-        raise deleted_vault(vault.name, gone)
-    return replace(vault, location=gone.location)
+        raise deleted_vault(vault.name, deleted)
+    return replace(vault, location=deleted.location)
 
 
 def network_refusal(vault: Vault, refusal: VaultUnreachableError) -> VaultUnreachableError:

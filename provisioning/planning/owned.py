@@ -109,22 +109,22 @@ def roles_left_behind(target: Target, observed: Observed) -> tuple[OwnedRole, ..
     )
 
 
-def _is_as_given(observed: Observed, each: Assignment, record: RoleRecord, vault_id: str) -> bool:
+def _is_as_given(observed: Observed, assignment: Assignment, record: RoleRecord, vault_id: str) -> bool:
     """Whether setup assigns this role at this scope for the recorded purpose."""
-    secret = secret_in(each.scope) if within(each.scope, vault_id) else ""
-    at_vault = same(each.scope, vault_id)
+    secret = secret_in(assignment.scope) if within(assignment.scope, vault_id) else ""
+    at_vault = same(assignment.scope, vault_id)
     at_secret = bool(secret) and (not record.secret or same(secret, record.secret))
     match record.purpose:
         case Purpose.OPERATOR:
-            return at_vault and each.role_id == SECRETS_OFFICER
+            return at_vault and assignment.role_id == SECRETS_OFFICER
         case Purpose.IDENTITY:
-            return (at_vault or at_secret) and each.role_id in (SECRETS_OFFICER, SECRETS_USER)
+            return (at_vault or at_secret) and assignment.role_id in (SECRETS_OFFICER, SECRETS_USER)
         case Purpose.READER:
-            return at_secret and each.role_id == SECRETS_USER
+            return at_secret and assignment.role_id == SECRETS_USER
         case Purpose.CONTRIBUTOR:
-            return same(each.scope, observed.account.id) and each.role_id == OPENAI_CONTRIBUTOR
+            return same(assignment.scope, observed.account.id) and assignment.role_id == OPENAI_CONTRIBUTOR
         case Purpose.CARRIED_OVER:
-            return at_vault and each.role_id in CANDIDATES
+            return at_vault and assignment.role_id in CANDIDATES
 
 
 def secret_in(scope: str) -> str:
@@ -132,46 +132,46 @@ def secret_in(scope: str) -> str:
     return scope.rpartition("/secrets/")[2] if "/secrets/" in scope else ""
 
 
-def fate_of_role(target: Target, observed: Observed, each: OwnedRole, *, restore: bool) -> Fate:
+def fate_of_role(target: Target, observed: Observed, role: OwnedRole, *, restore: bool) -> Fate:
     """Decide what teardown does with a role. On Azure RBAC, roles also carry what access policies gave before."""
     by_policy = restore or not observed.vault.rbac
-    if each.purpose is Purpose.IDENTITY and is_gone(observed, each.assignment):
+    if role.purpose is Purpose.IDENTITY and is_gone(observed, role.assignment):
         return Fate.REMOVE
-    if each.purpose is Purpose.CARRIED_OVER:
+    if role.purpose is Purpose.CARRIED_OVER:
         undone = restore and observed.vault.rbac
-        return Fate.REMOVE if undone or (by_policy and belongs_to(target, observed, each)) else Fate.STAY
-    if not belongs_to(target, observed, each):
+        return Fate.REMOVE if undone or (by_policy and belongs_to(target, observed, role)) else Fate.STAY
+    if not belongs_to(target, observed, role):
         return Fate.STAY
-    if each.purpose is Purpose.CONTRIBUTOR:
-        return Fate.HAND_OVER if successor(target, observed, each.purpose) else Fate.REMOVE
-    if not by_policy and each.assignment.principal_id.lower() in had_policies(observed):
+    if role.purpose is Purpose.CONTRIBUTOR:
+        return Fate.HAND_OVER if successor(target, observed, role.purpose) else Fate.REMOVE
+    if not by_policy and role.assignment.principal_id.lower() in had_policies(observed):
         return Fate.STAY
-    if each.purpose is not Purpose.IDENTITY and users(target, observed):
-        return Fate.HAND_OVER if successor(target, observed, each.purpose) else Fate.STAY
-    if not secret_in(each.assignment.scope) and successor(target, observed, each.purpose):
+    if role.purpose is not Purpose.IDENTITY and users(target, observed):
+        return Fate.HAND_OVER if successor(target, observed, role.purpose) else Fate.STAY
+    if not secret_in(role.assignment.scope) and successor(target, observed, role.purpose):
         return Fate.HAND_OVER
     return Fate.REMOVE
 
 
-def belongs_to(target: Target, observed: Observed, each: OwnedRole) -> bool:
+def belongs_to(target: Target, observed: Observed, role: OwnedRole) -> bool:
     """Return whether a role was given for the target's secret and account."""
-    if of_another_account(target, observed, each):
+    if of_another_account(target, observed, role):
         return False
-    secret = each.record.secret or secret_in(each.assignment.scope)
+    secret = role.record.secret or secret_in(role.assignment.scope)
     return same(secret, target.secret) if secret else is_alone(target, observed)
 
 
-def of_another_account(target: Target, observed: Observed, each: OwnedRole) -> bool:
+def of_another_account(target: Target, observed: Observed, role: OwnedRole) -> bool:
     """Return whether a role is for another account than the target's.
 
     Accounts in different groups may have the same name. Without the account's place in the record, the identity of the
     target's account decides, if it has one.
     """
-    record, mine = each.record, observed.account.principal_id
+    record, mine = role.record, observed.account.principal_id
     if not record.account or record.place or not same(record.account, target.account):
         return bool(record.account) and is_other(target, observed, record.owner)
-    elsewhere = each.purpose is Purpose.IDENTITY and mine and not same(each.assignment.principal_id, mine)
-    return bool(elsewhere) and not is_gone(observed, each.assignment)
+    elsewhere = role.purpose is Purpose.IDENTITY and mine and not same(role.assignment.principal_id, mine)
+    return bool(elsewhere) and not is_gone(observed, role.assignment)
 
 
 def is_other(target: Target, observed: Observed, owner: Owner) -> bool:
@@ -259,9 +259,9 @@ def named(target: Target, owner: Owner) -> str:
     return f"another account named {owner.account}" if same(owner.account, target.account) else owner.account
 
 
-def is_gone(observed: Observed, each: Assignment) -> bool:
+def is_gone(observed: Observed, assignment: Assignment) -> bool:
     """Return whether the directory no longer knows the principal, such as the identity of a deleted account."""
-    return observed.principals.get(each.principal_id.lower(), Principal("")).missing
+    return observed.principals.get(assignment.principal_id.lower(), Principal("")).missing
 
 
 def proves_switch(observed: Observed) -> bool:
@@ -324,30 +324,30 @@ def _of(kind: str, verbs: Iterable[str]) -> Iterable[str]:
     return verbs if kind.lower() == "secrets" else ()
 
 
-def is_of_writer(observed: Observed, each: OwnedEntry) -> bool:
+def is_of_writer(observed: Observed, entry: OwnedEntry) -> bool:
     """Return whether an entry was recorded for more than reading. A reader's stays after teardown unless the command names it."""
-    record = entries(observed.vault.tags).get(each.object_id.lower())
+    record = entries(observed.vault.tags).get(entry.object_id.lower())
     return record is None or not set(record.verbs) <= set(READER_PERMISSIONS)
 
 
-def is_of_others(target: Target, observed: Observed, each: OwnedEntry) -> bool:
+def is_of_others(target: Target, observed: Observed, entry: OwnedEntry) -> bool:
     """Return whether an entry is recorded for another secret or another account."""
-    known = each.owner
+    known = entry.owner
     return known is not None and (not same(known.secret, target.secret) or is_other(target, observed, known))
 
 
-def fate_of_entry(target: Target, observed: Observed, each: OwnedEntry) -> Fate:
+def fate_of_entry(target: Target, observed: Observed, entry: OwnedEntry) -> Fate:
     """Decide what teardown does with a recorded entry."""
-    if is_of_others(target, observed, each):
+    if is_of_others(target, observed, entry):
         return Fate.STAY
-    if not own_policies(observed.vault.policies, each.object_id):
+    if not own_policies(observed.vault.policies, entry.object_id):
         return Fate.REMOVE  # only the record is left
-    if not each.named or (each.owner is None and not is_alone(target, observed)):
+    if not entry.named or (entry.owner is None and not is_alone(target, observed)):
         return Fate.STAY
-    purpose = Purpose.IDENTITY if same(each.object_id, observed.account.principal_id or "") else Purpose.READER
-    if purpose is not Purpose.IDENTITY and users(target, observed) and not each.owner:
+    purpose = Purpose.IDENTITY if same(entry.object_id, observed.account.principal_id or "") else Purpose.READER
+    if purpose is not Purpose.IDENTITY and users(target, observed) and not entry.owner:
         return Fate.STAY
-    return Fate.HAND_OVER if each.owner and successor(target, observed, purpose) else Fate.REMOVE
+    return Fate.HAND_OVER if entry.owner and successor(target, observed, purpose) else Fate.REMOVE
 
 
 def had_policies(observed: Observed) -> frozenset[str]:

@@ -27,9 +27,9 @@ def secret_step(target: Target, observed: Observed, key: KeyState) -> Step:
     """Plan the secret, which is written only if it does not hold the key."""
     resource, found = f"secret {target.secret}", observed.secret
     if target.renew_expiry and found.state is SecretState.PRESENT and key is not KeyState.OTHER:
-        wanted = expiry(target.secret_lifetime, observed.at)
-        if not agree(found.expires, wanted):
-            return _renewal(target, observed, wanted)
+        expires = expiry(target.secret_lifetime, observed.at)
+        if not agree(found.expires, expires):
+            return _renewal(target, observed, expires)
     if key is KeyState.SAME:
         return _present(resource, "holds this key", found, observed.at)
     if key is KeyState.NONE and found.state is SecretState.PRESENT:
@@ -62,17 +62,17 @@ def agree(one: datetime | None, other: datetime | None) -> bool:
     return one == other if one is None or other is None else abs(one - other) < _CLOSE
 
 
-def _renewal(target: Target, observed: Observed, wanted: datetime | None) -> Step:
+def _renewal(target: Target, observed: Observed, expires: datetime | None) -> Step:
     """Plan another expiry for the version that holds the key."""
     found = observed.secret
-    how = "" if wanted else "; in a new version with the same key, because an expiry cannot be removed"
+    how = "" if expires else "; in a new version with the same key, because an expiry cannot be removed"
     return Step(
         Verb.CHANGE,
         f"secret {target.secret}",
-        f"{until(wanted)}{how}",
+        f"{until(expires)}{how}",
         why="--secret-lifetime",
         before=until(found.expires),
-        after=until(wanted),
+        after=until(expires),
         action=ChangeExpiry(observed.vault, owner(target, observed.account.id), found.version, target.secret_lifetime),
     )
 

@@ -57,22 +57,24 @@ def plan_teardown(target: Target, observed: Observed, versions: Collection[Secre
     sharing = shared_with(target, observed)
     roles = owned_roles(observed)
     fates = {each.assignment.id: fate_of_role(target, observed, each, restore=restore) for each in roles}
-    going = sorted((r for r in roles if fates[r.assignment.id] is Fate.REMOVE), key=lambda r: _rank(observed, r))
+    removed = sorted((r for r in roles if fates[r.assignment.id] is Fate.REMOVE), key=lambda r: _rank(observed, r))
     secret = _secret(target, observed, versions, sharing)
     steps = (
         secret,
         _access_model(observed, sharing, restore=restore),
         *_entries(target, observed),
         *(_role(observed, each) for each in roles_left_behind(target, observed)),
-        *(_role(observed, each, by_policy=restore or not observed.vault.rbac) for each in going),
+        *(_role(observed, each, by_policy=restore or not observed.vault.rbac) for each in removed),
         *(_handed_over(target, observed, r) for r in roles if fates[r.assignment.id] is Fate.HAND_OVER),
         *_staying(target, observed, [r for r in roles if fates[r.assignment.id] is Fate.STAY]),
         *_narrowed(observed),
         _identity(target, observed),
     )
     of_secret = observed.vault.scope(target.secret) if _goes(observed, secret) else ""
-    gone = [each.assignment for each in going]
-    losses = tuple(losses_of_restoring(observed, gone, of_secret)) if restore and observed.vault.rbac else ()
+    removed_assignments = [each.assignment for each in removed]
+    losses = (
+        tuple(losses_of_restoring(observed, removed_assignments, of_secret)) if restore and observed.vault.rbac else ()
+    )
     return Plan(f"{observed.account.name} → {observed.vault.name}", steps, losses)
 
 
@@ -109,10 +111,10 @@ def _present(target: Target, observed: Observed) -> Iterator[OwnedEntry]:
     return (e for e in owned_entries(target, observed) if own_policies(observed.vault.policies, e.object_id))
 
 
-def _rank(observed: Observed, each: OwnedRole) -> tuple[bool, int, str]:
+def _rank(observed: Observed, role: OwnedRole) -> tuple[bool, int, str]:
     """Order roles: the operator's own is last, because it shows the secret."""
-    operators = is_operator(observed, each.assignment.principal_id)
-    return operators, _ORDER.index(each.purpose), each.assignment.id.lower()
+    operators = is_operator(observed, role.assignment.principal_id)
+    return operators, _ORDER.index(role.purpose), role.assignment.id.lower()
 
 
 # --- the lines -------------------------------------------------------------------------------------------------------
@@ -239,12 +241,12 @@ def _entries(target: Target, observed: Observed) -> Iterator[Step]:
     )
 
 
-def _verbs(each: OwnedEntry) -> str:
-    return "the entry" if each.whole else f"secrets {', '.join(each.verbs)}"
+def _verbs(entry: OwnedEntry) -> str:
+    return "the entry" if entry.whole else f"secrets {', '.join(entry.verbs)}"
 
 
-def _successor(target: Target, observed: Observed, each: OwnedEntry) -> Owner:
-    identity = same(each.object_id, observed.account.principal_id or "")
+def _successor(target: Target, observed: Observed, entry: OwnedEntry) -> Owner:
+    identity = same(entry.object_id, observed.account.principal_id or "")
     return successor(target, observed, Purpose.IDENTITY if identity else Purpose.READER) or owner(
         target, observed.account.id
     )
@@ -255,14 +257,14 @@ def _words(target: Target, observed: Observed, owner: Owner) -> str:
     return str(Owner(named(target, owner), owner.secret) if is_other(target, observed, owner) else owner)
 
 
-def _entry_stays(target: Target, observed: Observed, each: OwnedEntry) -> Step:
+def _entry_stays(target: Target, observed: Observed, entry: OwnedEntry) -> Step:
     """Say why a recorded entry stays."""
-    who = principal(observed, each.object_id)
-    if each.owner and is_of_others(target, observed, each):
+    who = principal(observed, entry.object_id)
+    if entry.owner and is_of_others(target, observed, entry):
         return Step(
-            Verb.NOTE, "access policy", f"of {who.label} stays: it is for {_words(target, observed, each.owner)}"
+            Verb.NOTE, "access policy", f"of {who.label} stays: it is for {_words(target, observed, entry.owner)}"
         )
-    if not each.named:
+    if not entry.named:
         return Step(
             Verb.NOTE,
             "access policy",
@@ -280,30 +282,30 @@ _OLD = (
 )
 
 
-def _role(observed: Observed, each: OwnedRole, *, by_policy: bool = False) -> Step:
-    assignment = each.assignment
+def _role(observed: Observed, role: OwnedRole, *, by_policy: bool = False) -> Step:
+    assignment = role.assignment
     return Step(
         Verb.REMOVE,
         "role",
         f"{role_name(observed, assignment)} → {holder(observed, assignment)}",
-        why=f"setup gave it: {each.purpose}",
+        why=f"setup gave it: {role.purpose}",
         before=assignment.scope,
         action=RemoveRole(observed.vault, assignment, by_policy and within(assignment.scope, observed.vault.id)),
     )
 
 
-def _handed_over(target: Target, observed: Observed, each: OwnedRole) -> Step:
-    to = successor(target, observed, each.purpose) or owner(target, observed.account.id)
+def _handed_over(target: Target, observed: Observed, role: OwnedRole) -> Step:
+    to = successor(target, observed, role.purpose) or owner(target, observed.account.id)
     shown = _words(target, observed, to)
     return Step(
         Verb.CHANGE,
         "role",
-        f"{role_name(observed, each.assignment)} → {holder(observed, each.assignment)} stays for {shown}",
+        f"{role_name(observed, role.assignment)} → {holder(observed, role.assignment)} stays for {shown}",
         why="its description names that account and secret instead",
         before=str(owner(target, observed.account.id)),
         after=shown,
         action=HandOverRole(
-            observed.vault, each.assignment, description(each.purpose, to, switching=each.record.switching)
+            observed.vault, role.assignment, description(role.purpose, to, switching=role.record.switching)
         ),
     )
 
@@ -328,12 +330,12 @@ def _staying(target: Target, observed: Observed, staying: Collection[OwnedRole])
         yield Step(Verb.NOTE, "role", f"{_count(others)} for {shown} ({_all(observed, others)})")
 
 
-def _is_of(target: Target, each: OwnedRole) -> bool:
-    return each.of_old_version or same(each.record.secret, target.secret)
+def _is_of(target: Target, role: OwnedRole) -> bool:
+    return role.of_old_version or same(role.record.secret, target.secret)
 
 
-def _of_other(target: Target, each: OwnedRole) -> bool:
-    return bool(each.record.account) and not same(each.record.account, target.account)
+def _of_other(target: Target, role: OwnedRole) -> bool:
+    return bool(role.record.account) and not same(role.record.account, target.account)
 
 
 def _count(roles: Collection[OwnedRole]) -> str:

@@ -16,7 +16,7 @@ SMALL = 16  # a bound, small so that the examples are
 class Simulation:
     """Workers that take `pace` messages between two ticks. Jobs are numbers; the ended ones go down, newest first."""
 
-    going: list[int]
+    running: list[int]
     ended: list[int]
     pace: int
     bound: int = SMALL
@@ -26,7 +26,7 @@ class Simulation:
     deepest: int = 0
 
     def tick(self, turn: int) -> list[int]:
-        asked = top_up(self.going, self.ended, depth=len(self.queue), turn=turn, bound=self.bound)
+        asked = top_up(self.running, self.ended, depth=len(self.queue), turn=turn, bound=self.bound)
         self.queue += asked
         self.deepest = max(self.deepest, len(self.queue))
         for _ in range(min(self.pace, len(self.queue))):
@@ -42,13 +42,13 @@ paces = st.integers(1, 40)
 turns = st.integers(0, 30_000_000)
 
 
-@given(going=counts, ended=counts, pace=paces, start=turns, stride=st.sampled_from([1, 2, 5, 15]))
+@given(running=counts, ended=counts, pace=paces, start=turns, stride=st.sampled_from([1, 2, 5, 15]))
 def test_the_queue_stays_bounded_and_every_job_arrives(
-    going: int, ended: int, pace: int, start: int, stride: int
+    running: int, ended: int, pace: int, start: int, stride: int
 ) -> None:
     """Even if many jobs never end and the workers are slow. A tick's turn is the minute of its schedule."""
-    world = Simulation(list(range(1000, 1000 + going)), list(range(ended, 0, -1)), pace)
-    everybody = {*world.going, *world.ended}
+    world = Simulation(list(range(1000, 1000 + running)), list(range(ended, 0, -1)), pace)
+    everybody = {*world.running, *world.ended}
     ticks = 0
     while not everybody <= set(world.served):
         world.tick(start + stride * ticks)
@@ -57,23 +57,23 @@ def test_the_queue_stays_bounded_and_every_job_arrives(
     assert world.deepest <= SMALL
 
 
-@given(going=counts, ended=counts, depth=st.integers(0, 40), turn=turns)
-def test_a_tick_enqueues_each_pending_job_once_and_no_other(going: int, ended: int, depth: int, turn: int) -> None:
-    on, over = list(range(1000, 1000 + going)), list(range(ended, 0, -1))
+@given(running=counts, ended=counts, depth=st.integers(0, 40), turn=turns)
+def test_a_tick_enqueues_each_pending_job_once_and_no_other(running: int, ended: int, depth: int, turn: int) -> None:
+    on, over = list(range(1000, 1000 + running)), list(range(ended, 0, -1))
     asked = top_up(on, over, depth=depth, turn=turn, bound=SMALL)
     assert len(asked) == len(set(asked)) <= max(0, SMALL - depth)
     assert {*asked} <= {*on, *over}
     assert asked == sorted(asked, key=lambda job: job < 1000), "those that go on come first"
 
 
-@given(going=st.integers(1, 8), ended=st.integers(0, 300), pace=st.integers(1, 20), start=turns)
-def test_a_running_job_is_not_starved_by_a_backfill(going: int, ended: int, pace: int, start: int) -> None:
+@given(running=st.integers(1, 8), ended=st.integers(0, 300), pace=st.integers(1, 20), start=turns)
+def test_a_running_job_is_not_starved_by_a_backfill(running: int, ended: int, pace: int, start: int) -> None:
     """Between two attempts at it, at most three times SMALL messages are processed: one until there is room, one until it
     is its turn, one in front of its own message."""
-    world = Simulation(list(range(1000, 1000 + going)), list(range(ended, 0, -1)), pace)
+    world = Simulation(list(range(1000, 1000 + running)), list(range(ended, 0, -1)), pace)
     for turn in range(start, start + 60):
         world.tick(turn)
-    for job in world.going:
+    for job in world.running:
         attempts = [-1, *(at for at, served in enumerate(world.served) if served == job), len(world.served)]
         assert max(b - a for a, b in itertools.pairwise(attempts)) <= 3 * SMALL
 

@@ -13,7 +13,7 @@ from function_app.engine.outcomes import log_outcome
 from function_app.functions import STOP_AFTER
 from function_app.models import Outcome, Result
 from function_app.tracking.wandb.client import LIMITS
-from function_app.traffic import AZURE, SERVICES, asked, counted
+from function_app.traffic import AZURE, SERVICES, count_request, counted
 from tests.conftest import ROOT
 from tests.worker.test_worker import host
 
@@ -76,7 +76,7 @@ def test_the_fields_of_a_log_line_are_attributes_of_its_record(caplog: pytest.Lo
     """OpenTelemetry makes dimensions of them; a name that logging itself uses would make the call fail."""
     caplog.set_level(logging.INFO, "function_app")
     with counted() as traffic:
-        asked(AZURE)
+        count_request(AZURE)
     log_outcome(Outcome("ftjob-1", "aoai-ml", Result.SYNCED, "succeeded", run_url="https://w/1"), 1.5, traffic)
     [record] = caplog.records
     kept = {name: getattr(record, name) for name in ("job", "account", "result", "run", "seconds", *SERVICES)}

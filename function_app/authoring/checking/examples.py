@@ -97,19 +97,19 @@ def _completion(example: Mapping[str, Any], _: Method) -> _Broken:
 
 
 def _preference(example: Mapping[str, Any], _: Method) -> _Broken:
-    asked = example["input"]
+    prompt = example["input"]
     yield from _extra_keys(example, _PREFERENCE_KEYS, "the example")
-    yield from _extra_keys(asked, _INPUT_KEYS, "the input")
-    yield from _chat(asked["messages"], asked, "input.messages", method=Method.DPO)
-    yield from broken_tools(asked)
-    if _role(asked["messages"][-1]) == "assistant":
+    yield from _extra_keys(prompt, _INPUT_KEYS, "the input")
+    yield from _chat(prompt["messages"], prompt, "input.messages", method=Method.DPO)
+    yield from broken_tools(prompt)
+    if _role(prompt["messages"][-1]) == "assistant":
         yield "last-input-message", "its input ends with the assistant's turn"
-    if not any(_role(message) == "user" for message in asked["messages"]):
+    if not any(_role(message) == "user" for message in prompt["messages"]):
         yield "no-user", "has no message from the user"
-    open_calls = {str(call.get("id")) for message in asked["messages"] for call in calls_of(message)}
+    open_calls = {str(call.get("id")) for message in prompt["messages"] for call in calls_of(message)}
     for name in ("preferred_output", "non_preferred_output"):
         answers: Sequence[_Message] = example[name]
-        yield from _chat(answers, asked, name, method=Method.DPO, called=open_calls)
+        yield from _chat(answers, prompt, name, method=Method.DPO, called=open_calls)
         roles = [_role(message) for message in answers]
         if "assistant" not in roles:
             yield "no-answer", f"its {name} has no message from the assistant"

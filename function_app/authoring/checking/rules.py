@@ -90,8 +90,8 @@ class Rule:
         """
         if self.always:
             return self.always
-        asked = [getattr(self, service)] if service else [self.openai, self.azure]
-        verdicts = {each.verdict for each in asked}
+        evidence = [getattr(self, service)] if service else [self.openai, self.azure]
+        verdicts = {each.verdict for each in evidence}
         if verdicts == {Verdict.ACCEPTS}:
             return None
         if Verdict.REFUSES in verdicts and not verdicts & {Verdict.ACCEPTS, Verdict.IGNORES}:

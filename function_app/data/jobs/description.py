@@ -62,16 +62,17 @@ def config_of(job: Job) -> dict[str, Any]:
     return {name: value for name, value in config.items() if value not in (None, {}, [], "")}
 
 
-def config_changes(have: Mapping[str, Any], want: Mapping[str, Any], *, adopted: bool = False) -> dict[str, Any]:
-    """Return the values of `want` to write over `have`: missing ones, those that the service changes, and chosen ones for "auto".
+def config_changes(current: Mapping[str, Any], target: Mapping[str, Any], *, adopted: bool = False) -> dict[str, Any]:
+    """Return the values of `target` to write over `current`: missing ones, those that the service changes, and chosen ones for
+    "auto".
 
     Other differences were made by people, or in an `adopted` run by another tool. They are kept.
     """
     if adopted:
-        return {name: value for name, value in want.items() if value != have.get(name)}
+        return {name: value for name, value in target.items() if value != current.get(name)}
     changes = {}
-    for name, value in want.items():
-        before = have.get(name)
+    for name, value in target.items():
+        before = current.get(name)
         if name == "hyperparameters" and isinstance(before, Mapping) and isinstance(value, Mapping):
             value = {**value, **{key: kept for key, kept in before.items() if kept not in _AUTO}}  # noqa: PLW2901
         elif before is not None and name not in _LIVE:

@@ -78,9 +78,9 @@ def format_of(example: Example) -> Format:
 def _chat_cells(example: Example) -> dict[str, Cell]:
     messages = _messages(example["messages"], "messages")
     answer = messages[-1] if messages[-1].get("role") == "assistant" else None
-    asked = messages[:-1] if answer else messages
+    prompt = messages[:-1] if answer else messages
     return {
-        "prompt": _text_of(asked[-1]) if asked else "",
+        "prompt": _text_of(prompt[-1]) if prompt else "",
         "completion": _text_of(answer) if answer else "",
         "untrained": sum(message.get("role") == "assistant" and message.get("weight") == 0 for message in messages),
         **_conversation(messages, []),
@@ -89,10 +89,10 @@ def _chat_cells(example: Example) -> dict[str, Cell]:
 
 
 def _preference_cells(example: Example) -> dict[str, Cell]:
-    asked = example["input"]
-    if not isinstance(asked, dict):
+    prompt = example["input"]
+    if not isinstance(prompt, dict):
         raise NotAnExampleError("has an input that is not an object")
-    messages = _messages(asked.get("messages"), "input.messages")
+    messages = _messages(prompt.get("messages"), "input.messages")
     good = _messages(example.get("preferred_output"), "preferred_output")
     bad = _messages(example.get("non_preferred_output"), "non_preferred_output")
     others = {name: value for name, value in example.items() if name not in ("input", *_OUTPUTS)}
@@ -103,7 +103,7 @@ def _preference_cells(example: Example) -> dict[str, Cell]:
         "preferred_output": _json(good),
         "non_preferred_output": _json(bad),
         **_conversation(messages, [*good, *bad]),
-        **_tools_and_fields({**others, **asked}, without={"messages"}),
+        **_tools_and_fields({**others, **prompt}, without={"messages"}),
     }
 
 
@@ -226,10 +226,10 @@ def _clean(text: str) -> str:
 
 
 def _preference_messages(example: Example) -> list[Message]:
-    asked = example["input"]
-    if not isinstance(asked, dict):
+    prompt = example["input"]
+    if not isinstance(prompt, dict):
         raise NotAnExampleError("has an input that is not an object")
-    messages = _messages(asked.get("messages"), "input.messages")
+    messages = _messages(prompt.get("messages"), "input.messages")
     return [*messages, *(message for name in _OUTPUTS for message in _messages(example.get(name), name))]
 
 

@@ -172,13 +172,13 @@ class WandbApi:
         found: dict[str, list[RunState]] = defaultdict(list)
         known = set(job_ids)
         for start in range(0, len(job_ids) or 1, IDS_PER_QUERY):
-            wanted = list(job_ids[start : start + IDS_PER_QUERY])
+            batch = list(job_ids[start : start + IDS_PER_QUERY])
             either: list[dict[str, Any]] = []
-            if wanted:
-                either += ({"name": {"$in": wanted}}, {f"config.{OF_JOB}": {"$in": wanted}})
+            if batch:
+                either += ({"name": {"$in": batch}}, {f"config.{OF_JOB}": {"$in": batch}})
             if accounts and not start:  # once is enough
                 either.append({"state": {"$in": _GOING_ON}, "config.account": {"$in": [*accounts]}})
-            filters, these = {"$or": either}, set(wanted)
+            filters, these = {"$or": either}, set(batch)
             for node in self._runs({"filters": json.dumps(filters), "perPage": RUNS_PER_PAGE}):
                 if whose := run_of(node["name"], these):
                     state = _state(node, *whose, self.page(node["name"]), self.client.now(), self.user)
@@ -199,8 +199,8 @@ class WandbApi:
 
     def rows(self, run_id: str, after: int, at_most: int) -> list[str]:
         """Return the rows of a run after a step, each as a JSON text."""
-        asked = {"run": run_id, "minStep": after + 1, "maxStep": 2**31 - 1, "pageSize": at_most}
-        return items(self.query(_ROWS, asked), "project", "run", "history")
+        variables = {"run": run_id, "minStep": after + 1, "maxStep": 2**31 - 1, "pageSize": at_most}
+        return items(self.query(_ROWS, variables), "project", "run", "history")
 
     def stream(self, run_id: str, body: bytes, *, before: Callable[[], None]) -> None:
         """Post to a run's file stream, see `WandbClient.file_stream`."""

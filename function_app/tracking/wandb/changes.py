@@ -66,11 +66,11 @@ def write(api: WandbApi, changes: Sequence[Change]) -> list[Mapping[str, Any]]:
     variables = {name: value for change in changes for name, value in change.variables.items()}
     variables |= {f"w{number}": (f"{each.operation}Input!", each.given) for number, each in enumerate(changes)}
     declared = ", ".join(f"${name}: {kind}" for name, (kind, _) in variables.items())
-    asked = "".join(
+    fields = "".join(
         f"  w{number}: {change.mutation}(input: $w{number}) {{ {change.answer} }}\n"
         for number, change in enumerate(changes)
     )
-    query = f"mutation {changes[0].operation}({declared}) {{\n{asked}}}\n"
+    query = f"mutation {changes[0].operation}({declared}) {{\n{fields}}}\n"
     answers = api.query(query, {name: value for name, (_, value) in variables.items()})
     made: list[Mapping[str, Any]] = [within(answers, f"w{number}") for number in range(len(changes))]
     if not all(map(_confirmed, made)):

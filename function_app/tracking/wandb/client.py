@@ -29,7 +29,7 @@ from function_app.errors import (
 )
 from function_app.slow_answers import limit_body
 from function_app.text import excerpt
-from function_app.traffic import WANDB, asked
+from function_app.traffic import WANDB, count_request
 
 log = logging.getLogger(__name__)
 
@@ -180,7 +180,7 @@ class WandbClient:
         for wait in (*_WAITS, None):
             before()
             try:
-                asked(WANDB)
+                count_request(WANDB)
                 response = self._http.post(path, content=body, auth=("api", key), headers=headers, timeout=limits)
             except httpx2.HTTPError as error:
                 reason = excerpt(first_line(error))
@@ -204,13 +204,13 @@ class WandbClient:
             self._skew = parsedate_to_datetime(response.headers["date"]).timestamp() - time.time()
 
 
-def _wait(response: httpx2.Response, ours: float | None, longest: float) -> float | None:
+def _wait(response: httpx2.Response, usual: float | None, longest: float) -> float | None:
     """Return the seconds to wait before the next attempt; None to give up."""
     try:
-        theirs = float(response.headers.get("retry-after", ""))
+        requested = float(response.headers.get("retry-after", ""))
     except ValueError:
-        return ours
-    return None if ours is None or not 0 <= theirs <= longest else max(ours, theirs)
+        return usual
+    return None if usual is None or not 0 <= requested <= longest else max(usual, requested)
 
 
 def _json_object(response: httpx2.Response, server: str) -> dict[str, Any]:

@@ -69,8 +69,8 @@ class BoundedRetryPolicy(RetryPolicy[Any, Any]):
         self, settings: dict[str, Any], transport: Any, response: PipelineResponse[Any, Any] | None = None
     ) -> None:
         """Pause before a retry. See RetryPolicy.sleep."""
-        asked = self.get_retry_after(response) if response else None
-        pause = timedelta(seconds=asked or self.get_backoff_time(settings))
+        retry_after = self.get_retry_after(response) if response else None
+        pause = timedelta(seconds=retry_after or self.get_backoff_time(settings))
         if pause > PAUSE_LIMIT:
             why = f"HTTP {response.http_response.status_code}" if response else "no answer"
             if response:

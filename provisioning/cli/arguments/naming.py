@@ -77,6 +77,6 @@ def target(given: dict[str, Any]) -> Target:
         )
     same_name = {field.name: given[field.name] for field in fields(Target) if field.name in given}
     context = click.get_current_context()
-    asked = context.get_parameter_source("secret_lifetime") is click.core.ParameterSource.COMMANDLINE
+    on_command_line = context.get_parameter_source("secret_lifetime") is click.core.ParameterSource.COMMANDLINE
     named = {"account": given["openai_account"], "vault": given["key_vault"], "secret": given["secret_name"]}
-    return Target(**(same_name | named), renew_expiry=asked)
+    return Target(**(same_name | named), renew_expiry=on_command_line)

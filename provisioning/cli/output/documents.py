@@ -25,11 +25,11 @@ def settings(observed: Observed, target: Target, wandb: WandbAccount | None, bas
     return known
 
 
-def step(each: Step) -> dict[str, str]:
+def step(step: Step) -> dict[str, str]:
     """One line of a plan."""
-    shown = {"verb": each.verb.value, "resource": each.resource, "detail": each.detail}
-    rest = {"why": each.why, "before": each.before, "after": each.after, "danger": each.danger}
-    rest["command"] = each.command
+    shown = {"verb": step.verb.value, "resource": step.resource, "detail": step.detail}
+    rest = {"why": step.why, "before": step.before, "after": step.after, "danger": step.danger}
+    rest["command"] = step.command
     return shown | {name: text for name, text in rest.items() if text}
 
 
@@ -53,18 +53,18 @@ def scene(observed: Observed, target: Target) -> dict[str, Any]:
     }
 
 
-def vault(each: Vault) -> dict[str, str]:
+def vault(vault: Vault) -> dict[str, str]:
     """A Key Vault."""
-    return {"name": each.name, "id": each.id, "url": each.uri}
+    return {"name": vault.name, "id": vault.id, "url": vault.uri}
 
 
-def plan(each: Plan) -> dict[str, Any]:
+def plan(plan: Plan) -> dict[str, Any]:
     """A plan: its steps in order, and the access that would be lost."""
     return {
-        "changes": len(each.changes),
-        "steps": [step(s) for s in each.steps],
-        "losses": losses(each.losses),
-        "warnings": [f"{s.resource}: {s.danger}" for s in each.steps if s.danger and s.action is None],
+        "changes": len(plan.changes),
+        "steps": [step(s) for s in plan.steps],
+        "losses": losses(plan.losses),
+        "warnings": [f"{s.resource}: {s.danger}" for s in plan.steps if s.danger and s.action is None],
     }
 
 
@@ -90,10 +90,10 @@ def wandb(account: WandbAccount | None) -> dict[str, Any] | None:
     return {"username": account.username, "entity": account.entity, "may_write": account.may_write}
 
 
-def check(each: Check) -> dict[str, str]:
+def check(check: Check) -> dict[str, str]:
     """One result of doctor."""
-    shown = {"name": each.name, "state": each.state.value, "seen": each.seen}
-    return shown | ({"remedy": each.remedy} if each.remedy else {})
+    shown = {"name": check.name, "state": check.state.value, "seen": check.seen}
+    return shown | ({"remedy": check.remedy} if check.remedy else {})
 
 
 def timestamp(when: datetime | None) -> str | None:

@@ -42,9 +42,9 @@ def status(each: Plan) -> list[str | Row]:
     return [f"{each.about}: {verdict}", *rows]
 
 
-def _state(each: Step) -> str:
+def _state(step: Step) -> str:
     """The state of one resource. One that is not visible may still exist."""
-    return "not visible" if each.before == SecretState.UNKNOWN else _STATES[each.verb]
+    return "not visible" if step.before == SecretState.UNKNOWN else _STATES[step.verb]
 
 
 _STATES = {

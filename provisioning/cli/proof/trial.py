@@ -94,10 +94,10 @@ class Trial:
 
     def run(self, command: Callable[[Session], object], *, key: Key | None = None, **target: Any) -> dict[str, Any]:
         """Run one of our commands on the proof's account and vault, and return its document."""
-        wanted = {"resource_group": self.group.name, "account": self.account_name, "vault": self.vault_name, **target}
+        fields = {"resource_group": self.group.name, "account": self.account_name, "vault": self.vault_name, **target}
         session = replace(
             self.session,
-            target=replace(self.session.target, **wanted),
+            target=replace(self.session.target, **fields),
             ui=_Progress(),
             connect=lambda: self.azure,
             provided_key=lambda: key or self.key,

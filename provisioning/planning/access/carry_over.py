@@ -44,7 +44,7 @@ def carry_over(
     who = principal(observed, policy.object_id)
     if who.kind == APPLICATION:
         return PolicyReplacement((_without_effect(observed, who),))
-    had = permissions_today(policy)
+    permissions = permissions_today(policy)
     losses = [Loss(who.label, policy.object_id, reason) for reason in _not_carried(policy, who)]
     needed, _ = data_actions(policy)
     if policy.application_id or policy.foreign_tenant or who.app_id in _CERTIFICATES or who.missing or not needed:
@@ -57,10 +57,10 @@ def carry_over(
         reason = f"no role fits {summary(coverage.uncovered)}"
         losses.append(Loss(who.label, policy.object_id, reason))
 
-    helping = [r for r in roles if any(grants(r, action) for action in needed)]
+    contributing = [r for r in roles if any(grants(r, action) for action in needed)]
     ending = [a for a in observed.assignments if a.ends and same(a.principal_id, policy.object_id)]
     blocked = {a.role_id: a for a in ending if same(a.scope, observed.vault.id)}
-    had += "".join(f"; {_until(observed, a)}" for a in ending if not is_operator(observed, policy.object_id))
+    permissions += "".join(f"; {_until(observed, a)}" for a in ending if not is_operator(observed, policy.object_id))
     add = [role for role in coverage.add if role.id not in blocked]
     losses += [
         Loss(
@@ -71,11 +71,19 @@ def carry_over(
         for role in coverage.add
         if role.id in blocked
     ]
-    steps = [_grant(target, observed, who, role, had, coverage) for role in add]
-    if not steps and helping:
-        names = ", ".join(r.name for r in helping)
-        steps = [Step(Verb.ALREADY, "role", f"{names} → {who.label}", why=f"has {had} by access policy", before=had)]
-    newest = max((t for r in helping if (t := held[r.id])), default=None)
+    steps = [_grant(target, observed, who, role, permissions, coverage) for role in add]
+    if not steps and contributing:
+        names = ", ".join(r.name for r in contributing)
+        steps = [
+            Step(
+                Verb.ALREADY,
+                "role",
+                f"{names} → {who.label}",
+                why=f"has {permissions} by access policy",
+                before=permissions,
+            )
+        ]
+    newest = max((t for r in contributing if (t := held[r.id])), default=None)
     return PolicyReplacement(tuple(steps), tuple(losses), None if is_operator(observed, policy.object_id) else newest)
 
 
@@ -119,7 +127,7 @@ def _not_carried(policy: AccessPolicy, who: Principal) -> Iterable[str]:
 
 
 def _grant(
-    target: Target, observed: Observed, who: Principal, role: RoleDefinition, had: str, coverage: Coverage
+    target: Target, observed: Observed, who: Principal, role: RoleDefinition, permissions: str, coverage: Coverage
 ) -> Step:
     extra = summary({a for a in coverage.over_grant if grants(role, a)})
     condition = narrowed(observed, who.object_id, role.id, observed.vault.id)
@@ -129,8 +137,8 @@ def _grant(
         Verb.ADD,
         "role",
         f"{role.name} → {who.label}",
-        why=f"had {had} by access policy",
-        before=had,
+        why=f"had {permissions} by access policy",
+        before=permissions,
         after=role.name,
         danger="; ".join(dangers),
         action=AssignRole(

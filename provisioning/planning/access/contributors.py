@@ -54,7 +54,7 @@ def on_account(target: Target, observed: Observed) -> Iterator[Step]:
         )
 
 
-def _is_narrowed(each: Assignment, object_id: str, account_id: str) -> bool:
+def _is_narrowed(assignment: Assignment, object_id: str, account_id: str) -> bool:
     """Whether this is the contributor's own assignment of the role, with a condition."""
-    is_role = each.role_id == OPENAI_CONTRIBUTOR and same(each.scope, account_id)
-    return is_role and each.conditional and same(each.principal_id, object_id)
+    is_role = assignment.role_id == OPENAI_CONTRIBUTOR and same(assignment.scope, account_id)
+    return is_role and assignment.conditional and same(assignment.principal_id, object_id)

@@ -148,15 +148,15 @@ def _role(
     if who and (blocked := ending(observed.assignments, who.object_id, role_id, observed.vault.scope(secret))):
         return Step(Verb.NOTE, "role", shown, danger=f"{until(name, blocked)}, {CANNOT_ADD}")
     policy = _policy_of(observed, who)
-    had = permissions_today(policy) if policy and not observed.vault.rbac and not secret else ""
+    permissions = permissions_today(policy) if policy and not observed.vault.rbac and not secret else ""
     required = policy is not None and purpose is Purpose.IDENTITY and not secret
     condition = narrowed(observed, who.object_id, role_id, observed.vault.scope(secret)) if who else ""
     return Step(
         Verb.ADD,
         "role",
         shown,
-        why=_WHY[purpose] + (f"; had {had} by access policy" if had else ""),
-        before=had,
+        why=_WHY[purpose] + (f"; had {permissions} by access policy" if permissions else ""),
+        before=permissions,
         after=f"{name} on " + (f"secret {secret}" if secret else observed.vault.name),
         danger=NARROWED
         if condition
@@ -218,22 +218,22 @@ def _policy_of(observed: Observed, who: Principal | None) -> AccessPolicy | None
 
 
 def _entry(
-    target: Target, observed: Observed, who: Principal | None, wanted: tuple[str, ...], purpose: Purpose
+    target: Target, observed: Observed, who: Principal | None, needed: tuple[str, ...], purpose: Purpose
 ) -> Step:
     """Plan one access-policy entry. It names only missing permissions: Azure adds them to those of the entry."""
     label = who.label if who else observed.account.name
     policy = _policy_of(observed, who)
-    missing = missing_permissions(observed.vault.policies, who.object_id, wanted) if who else wanted
+    missing = missing_permissions(observed.vault.policies, who.object_id, needed) if who else needed
     if not missing:
-        return Step(Verb.ALREADY, "access policy", f"secrets {', '.join(wanted)} → {label}")
-    had = permissions_today(policy) if policy else ""
+        return Step(Verb.ALREADY, "access policy", f"secrets {', '.join(needed)} → {label}")
+    permissions = permissions_today(policy) if policy else ""
     return Step(
         Verb.CHANGE if policy else Verb.ADD,
         "access policy",
         f"secrets {', '.join(missing)} → {label}",
-        why=_WHY[purpose] + (f"; has {had}" if had else ""),
-        before=had,
-        after=f"secrets {', '.join(wanted)}",
+        why=_WHY[purpose] + (f"; has {permissions}" if permissions else ""),
+        before=permissions,
+        after=f"secrets {', '.join(needed)}",
         danger="" if purpose is Purpose.OPERATOR else "an access policy applies to every secret of the vault",
         action=AllowByPolicy(observed.vault, who, missing, owner(target, observed.account.id), purpose),
     )

@@ -101,11 +101,11 @@ def own_policies(policies: Iterable[AccessPolicy], object_id: str) -> tuple[Acce
     return tuple(p for p in policies if same(p.object_id, object_id) and not p.application_id)
 
 
-def missing_permissions(policies: Iterable[AccessPolicy], object_id: str, wanted: Iterable[str]) -> tuple[str, ...]:
+def missing_permissions(policies: Iterable[AccessPolicy], object_id: str, needed: Iterable[str]) -> tuple[str, ...]:
     """Return those of the permissions on secrets that the principal's own access policies do not give."""
     own = own_policies(policies, object_id)
     permitted = frozenset[str]().union(*(data_actions(policy)[0] for policy in own))
-    return tuple(verb for verb in wanted if not data_actions(AccessPolicy("", {"secrets": (verb,)}))[0] <= permitted)
+    return tuple(verb for verb in needed if not data_actions(AccessPolicy("", {"secrets": (verb,)}))[0] <= permitted)
 
 
 def permissions_today(policy: AccessPolicy) -> str:

@@ -20,14 +20,13 @@ from provisioning.planning.steps import Loss
 from provisioning.resource_ids import same
 
 
-def losses_of_restoring(observed: Observed, going: Collection[Assignment], gone: str) -> Iterator[Loss]:
+def losses_of_restoring(observed: Observed, removed: Collection[Assignment], removed_scope: str) -> Iterator[Loss]:
     """List principals whose roles permit more than their access policies will, mostly roles that were assigned after
-    the switch. Roles in `going` are removed anyway, and the scope `gone` no longer exists afterwards, so neither is a
-    loss.
+    the switch. Roles in `removed` go anyway, and `removed_scope` no longer exists afterwards, so neither is a loss.
     """
     staying: dict[str, list[Assignment]] = {}
     for each in observed.assignments:
-        if each not in going and not same(each.scope, gone) and _granted(observed, [each]):
+        if each not in removed and not same(each.scope, removed_scope) and _granted(observed, [each]):
             staying.setdefault(each.principal_id.lower(), []).append(each)
     for object_id, held in staying.items():
         has = _permitted(observed, object_id)
@@ -49,18 +48,18 @@ def _permitted(observed: Observed, object_id: str) -> frozenset[str]:
     return frozenset[str]().union(*(data_actions(p)[0] for p in policies))
 
 
-def role_name(observed: Observed, each: Assignment) -> str:
+def role_name(observed: Observed, assignment: Assignment) -> str:
     """Return the name of the assigned role."""
-    defined = observed.roles.get(each.role_id)
-    if each.role_id == OPENAI_CONTRIBUTOR:
+    defined = observed.roles.get(assignment.role_id)
+    if assignment.role_id == OPENAI_CONTRIBUTOR:
         return contributors.ROLE
-    return CANDIDATES.get(each.role_id) or (defined.name if defined else each.role_id)
+    return CANDIDATES.get(assignment.role_id) or (defined.name if defined else assignment.role_id)
 
 
-def holder(observed: Observed, each: Assignment) -> str:
+def holder(observed: Observed, assignment: Assignment) -> str:
     """Return the name of the principal: for the identity of an account, the name of the account, even after the
     identity is gone.
     """
-    record = role_record(each.description)
+    record = role_record(assignment.description)
     known = record.account if record and record.purpose is Purpose.IDENTITY else ""
-    return known or principal(observed, each.principal_id).label
+    return known or principal(observed, assignment.principal_id).label

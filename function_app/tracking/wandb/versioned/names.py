@@ -23,8 +23,10 @@ def collection_types(names: Sequence[str], prefix: str) -> Question:
     in one request need different prefixes.
     """
     keys = {f"{prefix}{number}": name for number, name in enumerate(names)}
-    asked = (f"{key}: artifactCollection(name: ${key}) {{ __typename defaultArtifactType {{ name }} }}" for key in keys)
-    return Question("\n".join(asked), {key: ("String!", name) for key, name in keys.items()})
+    fields = (
+        f"{key}: artifactCollection(name: ${key}) {{ __typename defaultArtifactType {{ name }} }}" for key in keys
+    )
+    return Question("\n".join(fields), {key: ("String!", name) for key, name in keys.items()})
 
 
 def usable_names(

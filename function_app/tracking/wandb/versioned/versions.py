@@ -101,8 +101,8 @@ def named(names: Sequence[str], prefix: str = "c") -> Question:
     answer. Two such questions in one request need different prefixes.
     """
     keys = {f"{prefix}{number}": name for number, name in enumerate(names)}
-    asked = (f"{key}: artifactCollectionMembership(name: ${key}) {{ artifact {{ {_VERSION} }} }}" for key in keys)
-    return Question("\n".join(asked), {key: ("String!", name) for key, name in keys.items()})
+    fields = (f"{key}: artifactCollectionMembership(name: ${key}) {{ artifact {{ {_VERSION} }} }}" for key in keys)
+    return Question("\n".join(fields), {key: ("String!", name) for key, name in keys.items()})
 
 
 def named_in(api: WandbApi, project: Mapping[str, Any], names: Sequence[str], prefix: str = "c") -> dict[str, Version]:
@@ -192,8 +192,8 @@ def further_training_in(project: Mapping[str, Any], models: Sequence[str]) -> di
 
 def made_by(api: WandbApi, run_ids: Sequence[str], model: str) -> list[Version]:
     """Return the versions that these runs have written, and those of runs with this final model."""
-    asked = [{"config.fine_tuned_model": model}, *([{"name": {"$in": [*run_ids]}}] if run_ids else [])]
-    answer = api.query(_MADE_BY, {"filters": json.dumps({"$or": asked}), "perPage": _PAGE})
+    filters = [{"config.fine_tuned_model": model}, *([{"name": {"$in": [*run_ids]}}] if run_ids else [])]
+    answer = api.query(_MADE_BY, {"filters": json.dumps({"$or": filters}), "perPage": _PAGE})
     written = (node for run in nodes(answer, "project", "runs") for node in nodes(run, "outputArtifacts"))
     return [version for node in written if (version := _version(api, "", node))]
 
