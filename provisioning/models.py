@@ -226,6 +226,7 @@ class Vault:
     foreign_tenant: str = ""  # the vault's tenant, if it is not that of its subscription
     soft_delete: bool = True  # vaults from before 2020 may lack it
     by_application: bool = False  # changed last by an application, such as a pipeline
+    name_checked: bool = True  # of a missing one: Azure has confirmed that its name is free
 
     @property
     def group_id(self) -> str:

@@ -69,11 +69,14 @@ def _absent(azure: Azure, target: Target, account: Account) -> Vault:
                 hint="Check --key-vault and --subscription, or create a new one with --create-key-vault.",
             )
     if target.create_vault:
-        with suppress(MissingRightsError):
-            if refusal := azure.vaults.refusal(target.vault):
-                if azure.vaults.group_of(target.vault):
-                    raise azure.vaults.missing(target.key_vault_group, target.vault)
-                raise name_taken(target.vault, refusal)
+        try:
+            refusal = azure.vaults.refusal(target.vault)
+        except MissingRightsError:
+            return replace(vault, name_checked=False)
+        if refusal:
+            if azure.vaults.group_of(target.vault):
+                raise azure.vaults.missing(target.key_vault_group, target.vault)
+            raise name_taken(target.vault, refusal)
     elif not target.recover_vault:
         missing = azure.vaults.missing(target.key_vault_group, target.vault)
         create = "" if azure.vaults.group_of(target.vault) else " `setup --create-key-vault` creates it."

@@ -18,6 +18,13 @@ def vault_steps(target: Target, observed: Observed) -> Iterator[Step]:
     match vault.state:
         case VaultState.MISSING:
             yield _creation(target, observed)
+            if not vault.name_checked:
+                yield Step(
+                    Verb.NOTE,
+                    "vault name",
+                    f"you may not ask Azure whether {vault.name} is free",
+                    danger="a vault of others, or a deleted one, may have it: setup would stop when it creates the vault",
+                )
         case VaultState.DELETED:
             yield from _recovery(observed)
         case VaultState.REGISTERING:

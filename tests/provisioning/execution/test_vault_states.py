@@ -49,8 +49,10 @@ def officers(bench: Bench) -> set[str]:
 @pytest.mark.parametrize("seen", [True, False], ids=["subscription", "group only"])
 def test_one_plan_creates_a_vault_and_everything_in_it(load: Load, bench: Bench, *, seen: bool) -> None:
     load(world(seen=seen))
-    bench.setup(create_vault=True)
+    session = bench.setup(create_vault=True)
     assert isinstance(bench.ui.steps[0].action, CreateVault), "first: what can be refused comes before what is written"
+    doubts = [s for s in session.facts["steps"] if "a deleted one" in s.get("danger", "")]
+    assert len(doubts) == (0 if seen else 1), "the operator may not ask whether the name is free"
     vault = bench.vault
     assert (vault.rbac, vault.purge_protection, vault.retention_days, vault.sku) == (True, True, 90, "standard")
     assert vault.location == "swedencentral", "where the account is"
