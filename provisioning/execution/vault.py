@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from provisioning import shell
+from provisioning.azure.transport.errors import BadRequestError
 from provisioning.clock import attempts
 from provisioning.durations import spell
 from provisioning.errors import (
@@ -252,6 +253,8 @@ def _turn_off(services: Services, before: Vault) -> ProvisioningError | None:
             vaults.use_rbac(before.group, before, tags, enabled=False)
         except (FailedError, BusyError) as error:
             refusal = error
+            if isinstance(error, BadRequestError):
+                break
         except ProvisioningError as error:
             return error
         else:

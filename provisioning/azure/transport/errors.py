@@ -44,6 +44,10 @@ _log = logging.getLogger(__name__)
 _AGAIN = "Run the same command again: it continues where it stopped. -v shows the requests."
 
 
+class BadRequestError(ServiceError):
+    """The service does not accept the request as it is (400). Repeating it does not help."""
+
+
 @contextmanager
 def translated(doing: str) -> Iterator[None]:
     """Translate SDK errors. `doing` names the operation, as in "Reading vault kv-ml"."""
@@ -302,7 +306,9 @@ def _throttled(message: str, _: HttpResponseError) -> ProvisioningError:
 
 
 def _unexpected(message: str, error: HttpResponseError) -> ProvisioningError:
-    return _host(message, error) if is_host_error(error) else ServiceError(message, hint=_AGAIN)
+    if is_host_error(error):
+        return _host(message, error)
+    return (BadRequestError if error.status_code == 400 else ServiceError)(message, hint=_AGAIN)
 
 
 _BY_STATUS: Mapping[int, Callable[[str, HttpResponseError], ProvisioningError]] = {

@@ -241,7 +241,7 @@ ELSEWHERE = "99999999-0000-4000-8000-0000000000cc"
     [
         (
             {"policies": [{"principal": "someone", "secrets": ["get"], "tenant_id": ELSEWHERE}]},
-            f"of tenant {ELSEWHERE}",
+            f"belongs to tenant {ELSEWHERE}",
         ),
         ({"policies": [{"principal": "someone", "secrets": ["get", "set"]}]}, "App Service certificates"),
         ({"policies": [], "tenant_id": ELSEWHERE}, f"belongs to tenant {ELSEWHERE}"),

@@ -95,7 +95,7 @@ def test_a_vault_that_changes_with_every_read_is_not_switched(load: Load, bench:
     back = {"add_access_policy": {"vault": "kv-ml", **POLICIES[0]}}
     flapping = [event("before", "Vaults_Get", (gone, back)[n % 2], nth=3 + n) for n in range(7)]
     load(world(*flapping))
-    with pytest.raises(errors.ConflictError, match="with every read"):
+    with pytest.raises(errors.ConflictError, match="Every read of kv-ml shows different"):
         bench.setup()
     assert not bench.vault.rbac
 
@@ -289,6 +289,21 @@ def test_a_way_back_that_fails_for_a_moment_is_tried_again(load: Load, bench: Be
     with pytest.raises(errors.AccessNotEffectiveError, match="switched back to access policies"):
         bench.setup()
     assert not bench.vault.rbac
+
+
+def test_a_way_back_that_can_never_succeed_is_not_tried_again(load: Load, bench: Bench) -> None:
+    refused = {"op": "Vaults_Update", "when": {"nth": [*range(2, 30)]}, "do": {"status": 400}}
+    load(world(faults=[refused], transitions={"rbac_propagation": 100000}))
+    switched: list[float] = []
+
+    def look() -> None:
+        switched.extend([bench.clock.slept] if bench.vault.rbac and not switched else [])
+
+    bench.clock.before = look
+    with pytest.raises(errors.AccessNotEffectiveError, match="Switching back failed") as caught:
+        bench.setup()
+    assert bench.clock.slept - switched[0] < 620, "ten minutes for the access of the operator, and reads"
+    assert "provisioning rescue --key-vault /subscriptions/" in caught.value.hint
 
 
 def test_a_policy_that_keeps_rbac_is_not_reported_as_switched_back(load: Load, bench: Bench) -> None:
