@@ -38,19 +38,17 @@ _OUTSIDE = (
     "Add the address or the app's subnet to the vault's network rules, or a private endpoint; trying again does not help.",
 )
 
+_NO_POLICY = (
+    "the vault uses access policies, and none lets this identity read secrets",
+    "Run `python -m provisioning setup`, which moves the vault to Azure RBAC.",
+)
 _WHAT_403_MEANS = {
     "ForbiddenByRbac": (
         "this identity has no role on the secret",
         "Assign it 'Key Vault Secrets User' on the secret (infra/ does); a new role takes up to ten minutes to work.",
     ),
-    "ForbiddenByPolicy": (
-        "the vault uses access policies, and none lets this identity read secrets",
-        "Run `python -m provisioning setup`, which moves the vault to Azure RBAC.",
-    ),
-    "AccessDenied": (
-        "the vault uses access policies, and none lets this identity read secrets",
-        "Run `python -m provisioning setup`, which moves the vault to Azure RBAC.",
-    ),
+    "ForbiddenByPolicy": _NO_POLICY,
+    "AccessDenied": _NO_POLICY,
     "ForbiddenByFirewall": _OUTSIDE,
     "ForbiddenByConnection": _OUTSIDE,  # the code of a vault without public access (captured in public issues)
     "SecretDisabled": ("the secret is disabled", "Enable it, or run `python -m provisioning rotate-key`."),
