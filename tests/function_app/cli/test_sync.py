@@ -23,11 +23,11 @@ from tests.function_app.conftest import (
     ENTITY,
     JOB,
     KEY,
+    LIVE,
     OTHER_JOB,
     PROJECT,
     SETTINGS,
     SETTLED,
-    STARTED,
     TEN_MINUTES,
     Bench,
     a_job,
@@ -154,11 +154,15 @@ def test_a_missing_job_is_a_failure_that_names_it(bench: Bench, run: Command) ->
     ]
 
 
+PASS = {"before": "FineTuning_List", "nth": "every", "do": [{"advance": {"seconds": "2m"}}]}
+"""Each pass takes two virtual minutes, however long it really takes."""
+
+
 def test_follow_outlasts_an_outage_and_ends_when_every_job_has_ended(bench: Bench, run: Command) -> None:
     """One document sums up all passes: 60 steps, however many passes it took to see them."""
     busy = {"status": 503, "headers": {"retry-after": "90"}}  # longer than a command waits within a pass
     outage = {"op": "Runs", "when": {"nth": [2, 3]}, "do": busy}
-    bench.world(a_job(**STARTED), clock={"rate": 400}, faults=[outage])  # a virtual minute takes 0.15 s
+    bench.world(a_job(**LIVE), faults=[outage], events=[PASS])
     done = run("function_app", "sync", "--follow", "--interval", "0.2s", "-o", "json", env=SETTINGS)
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("Trying again in 0.2 s.") == 2
@@ -169,8 +173,8 @@ def test_follow_outlasts_an_outage_and_ends_when_every_job_has_ended(bench: Benc
 
 
 def test_follow_waits_for_a_paused_job_that_the_service_resumes(bench: Bench, run: Command) -> None:
-    pause = {"at_step": 10, "lasts": "10m"}
-    bench.world(a_job(**STARTED, training_type="developerTier", pauses=[pause]), clock={"rate": 400})
+    job = a_job(**LIVE, training_type="developerTier", pauses=[{"at_step": 10, "lasts": "10m"}])
+    bench.world(job, events=[PASS])
     v1 = {"AZURE_OPENAI_API_VERSION": "v1"}  # classic versions do not show the training type
     done = run("function_app", "sync", "--follow", "--interval", "0.2s", "-o", "json", env=SETTINGS | v1)
     [job] = json.loads(done.stdout)["jobs"]

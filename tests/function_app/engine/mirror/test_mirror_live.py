@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import time
 from datetime import datetime
 from typing import Any
 
@@ -41,7 +42,9 @@ def metrics(row: dict[str, Any]) -> dict[str, float]:
 def test_every_tick_shows_every_step_and_every_value_of_the_file(bench: Bench, values: dict[str, Any]) -> None:
     bench.world(a_job(**STARTED, **values))
     for _ in range(5):
+        began = time.monotonic()
         bench.tick()
+        took = time.monotonic() - began  # the engine's clock runs on between two answers of the account
         expected = {
             step: {name: float(cell) for name, cell in row.items() if name != "step" and cell not in ("", "-1")}
             for step, row in results(bench).items()
@@ -49,7 +52,7 @@ def test_every_tick_shows_every_step_and_every_value_of_the_file(bench: Bench, v
         assert {row["_step"]: metrics(row) for row in bench.run().history} == expected
         times = [row["_timestamp"] for row in bench.run().history]
         assert times == sorted(times)
-        assert not times or times[-1] <= bench.cloud.clock.time() + 1, "no step is later than it was read"
+        assert not times or times[-1] <= bench.cloud.clock.time() + took, "no step is later than it was read"
         bench.cloud.clock.advance(97)
     assert len(times) > 30
     assert 9 <= (times[-1] - times[0]) / (len(times) - 1) <= 11
