@@ -1,9 +1,9 @@
 """`python -m benchmarks.incumbent`: wandb's own WandbLogger.sync and this project's sync() on the same scenarios.
 
-Each row gives both tools a fresh sandbox with the same jobs, calls them with the same arguments, and computes from what W&B
-shows afterwards whether that is what the jobs are. Exit status 1 when ours is wrong in any row.
+Each row gives both tools a fresh sandbox with the same jobs, calls them with the same arguments, and checks
+afterwards whether W&B shows what the jobs are. Exit status 1 when ours is wrong in any row.
 
-WandbLogger needs pandas and numpy, which the project does not: it runs in `.venv-benchmarks`, made at the first time
+WandbLogger needs pandas and numpy, which the project does not: it runs in `.venv-benchmarks`, created on first use
 (--python for another).
 """
 

@@ -31,11 +31,11 @@ class Sent(func.Out[list[str]]):
         self.messages: list[str] = []
 
     def set(self, val: list[str]) -> None:
-        """Take it."""
+        """Keep the messages."""
         self.messages = val
 
     def get(self) -> list[str]:
-        """The messages that were taken from the queue."""
+        """Return the messages."""
         return self.messages
 
 
@@ -47,7 +47,7 @@ class Lines(logging.Handler):
         self.lines: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep one."""
+        """Keep a log line."""
         self.lines.append(record.getMessage())
 
 

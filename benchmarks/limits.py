@@ -23,7 +23,7 @@ EXAMPLES = 50, 10
 GROWTH = 1.2
 """How much more one job may take among the largest number of jobs than among the smallest."""
 AT_LEAST = 0.9
-"""Of the limit, the least rate of accepted requests."""
+"""The lowest rate of accepted requests, as a share of the limit."""
 _STORAGE = ("UploadFile", "Telemetry")
 
 
@@ -53,7 +53,7 @@ def backfill(cloud: Cloud, jobs: int, limit: RateLimit | None = None) -> Backfil
 
 
 def rate(found: BackfillResult, limit: RateLimit) -> float:
-    """Return the accepted requests in all windows but the last, as a part of those that the limit allows."""
+    """Return the share of the limit that the accepted requests use, in all windows but the last."""
     windows = int(found.accepted[-1] // limit.seconds)
     accepted = sum(each < windows * limit.seconds for each in found.accepted)
     return accepted / (windows * limit.requests) if windows else 1.0

@@ -35,9 +35,9 @@ from .workload import TRAINING, VALIDATION, environment, job_id, lines, scenario
 FASTER, ONE_FASTER = 16.0, 2.5
 """Times as fast as WandbLogger: at the largest number of jobs, and at the smallest."""
 IDLE_FASTER, PROCESS_FASTER, PROCESS_SECONDS = 20.0, 6.0, 1.2
-"""Of a sync with nothing to do: times as fast as a tick, and as a whole process, which takes at most so many seconds."""
+"""For a sync with nothing to do: how many times as fast, as a tick and as a whole process, and the most seconds of the latter."""
 START_SECONDS = 0.4
-"""Of commands that need no service."""
+"""The most seconds of a command that needs no service."""
 WANDB_REQUESTS, AZURE_REQUESTS = 45 * 1.1, 6.0
 """Requests per job at most: to W&B 10 % more than its SDK needs, to Azure OpenAI without the pages of events."""
 MEMORY = 0.5

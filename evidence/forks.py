@@ -1,7 +1,7 @@
 """Starts `python -m …` without the time for its imports: forks it from this process, which has imported the SDKs.
 
 A forked command is a process like any other: its own session, environment, arguments, folder and files, its real entry point,
-the interpreter's usual end. What an SDK reads from the environment while it is imported, it has read before. processes.py starts
+the interpreter's usual end. What an SDK reads from the environment at its import was read before the fork. processes.py starts
 this program, with one end of a socket pair as its argument.
 """
 

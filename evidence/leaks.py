@@ -115,8 +115,8 @@ def watch_requests(world: World, leaks: Leaks) -> None:
 class Watch:
     """Searches a process, its descendants and some directories while the process lives.
 
-    Of children it searches the arguments and the environment; of the process itself the arguments, as the caller chose its
-    environment.
+    It searches the arguments and the environment of children, but only the arguments of the process itself, because the caller
+    chose its environment.
     """
 
     def __init__(self, pid: int, directories: Iterable[Path], leaks: Leaks) -> None:

@@ -15,7 +15,7 @@ from sandbox.scenario.reader import Scenario
 from sandbox.world import World
 
 ATTEMPTS = 3
-"""To meet a request: the last upload or heartbeat of a run is not sent in each, as wandb-core and the clock decide."""
+"""How often to try to meet a request: whether a run sends a last upload or heartbeat depends on wandb-core and the clock."""
 UNSENT = "never sent again"
 _UNAUTHORIZED = 401
 _SHOWN = 12  # differences of one point

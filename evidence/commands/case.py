@@ -61,7 +61,7 @@ class Case:
 
     @property
     def environment(self) -> Mapping[str, str]:
-        """Environment variables besides the sandbox's. Commands use a managed identity only if they are asked to."""
+        """Environment variables besides the sandbox's. Commands use a managed identity only if a variable says so."""
         chosen = {"AZURE_TOKEN_CREDENTIALS": "ManagedIdentityCredential"} if self.principal == PIPELINE else {}
         return {**chosen, **self.env}
 

@@ -44,7 +44,7 @@ _QUIET = 125.0
 """Without a lease a sync does not touch a run into which another process has written in the last two minutes."""
 
 _AT_MOST = 2
-"""Alerts of one event: its mark follows W&B's answer, and an answer may be lost."""
+"""The most alerts of one event. Its mark follows W&B's answer, which may be lost."""
 
 _DELAYS = {"line_count": 4.0, "summary": 10.0, "tail": 10.0, "listing": 5.0}
 """W&B's reads are late in every case. How late is UNVERIFIED; the count is late by seconds (wandb PR 12421)."""

@@ -25,7 +25,7 @@ class When(BaseModel):
 
 
 class Do(BaseModel):
-    """A fault. `status` answers without acting; `lost_response` acts and never answers; `late` answers a read as before."""
+    """A fault. `status` answers without acting; `lost_response` acts and never answers; `late` repeats an earlier answer."""
 
     model_config = _STRICT
 

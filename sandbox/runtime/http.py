@@ -89,7 +89,7 @@ class Call:
         """A number of the query.
 
         Raises:
-            MalformedBodyError: it is none, or below `least`.
+            MalformedBodyError: it is not a number, or is below `least`.
         """
         text = self.query.get(name, str(default))
         if not re.fullmatch(r"[0-9]{1,9}", text) or int(text) < least:

@@ -225,7 +225,7 @@ class Run:
         """Take a summary that a client sends, in place of the old one.
 
         Raises:
-            RefusedError: a value has a `_type` that is none.
+            RefusedError: a value has an unknown `_type`.
         """
         check_summary(summary)
         self.summary = summary

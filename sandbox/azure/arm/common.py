@@ -141,8 +141,8 @@ def _require_writable(tenant: Tenant, action: str, scope: str) -> None:
 def complying(tenant: Tenant, scope: str, resource: Mapping[str, Any], body: dict[str, Any]) -> dict[str, Any]:
     """The body of a request as Azure Policy lets it through. `resource` is what is there, with its type and name.
 
-    A policy with the effect modify changes the body even if that does not mention the field: whether Azure then skips
-    the change is UNVERIFIED.
+    A policy with the effect modify changes a field even if the body does not mention it. It is UNVERIFIED whether Azure skips
+    the change in that case.
 
     Raises:
         ServiceError: a policy refuses the resource as it would be.

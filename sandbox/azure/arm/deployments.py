@@ -1,4 +1,4 @@
-"""Microsoft.Resources/deployments, as far as one template goes: what infra/main.bicep leaves behind, without its code.
+"""Microsoft.Resources/deployments, for one template: the resources that infra/main.bicep creates, without the app's code.
 
 A template is not evaluated here: Microsoft's own engine does that (tests/infra). The app has no functions until its code comes.
 """

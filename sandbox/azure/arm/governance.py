@@ -44,7 +44,7 @@ class Governance:
         return scope
 
     def _locks(self, call: Call) -> Reply:
-        """Those at the scope, above it, and below it unless the filter leaves them out."""
+        """The locks at the scope, above it, and below it unless the filter leaves them out."""
         scope = self._scope(call, "locks")
         below = call.query.get("$filter", "") != "atScope()"
         found = [k for k in self._tenant.locks if within(scope, k.scope) or (below and within(k.scope, scope))]

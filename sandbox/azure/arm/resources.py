@@ -73,7 +73,7 @@ class Resources:
         return Reply(200, {"value": [tenant], "nextLink": ""})  # the official description requires nextLink
 
     def _providers(self, call: Call) -> Reply:
-        """Those that are registered, and those that the scenario names as not registered."""
+        """The providers that are registered, and those that the scenario names as not registered."""
         scope = f"/subscriptions/{call.params['sub']}"
         # UNVERIFIED: whether a role below the subscription is enough, as it is to read the subscription.
         authorize(self._tenant, call, "Microsoft.Resources/subscriptions/providers/read", scope)

@@ -112,7 +112,7 @@ class Arm(Service):
     # --- subscriptions -----------------------------------------------------------------------------------------
 
     def _subscriptions(self, call: Call) -> Reply:
-        """Those of the token's tenant where the caller holds a role: inherited, or on something in it."""
+        """The subscriptions of the token's tenant where the caller holds a role: inherited, or on something in it."""
         rbac, who = self._tenant.rbac, call.who
         held = [a for a in rbac.active(self._tenant.clock.time()) if a.principal_id in rbac.ids_of(who.object_id)]
         seen = [
@@ -163,7 +163,7 @@ class Arm(Service):
         return page(call, found, _PAGE, self._body)
 
     def _list_all(self, call: Call) -> Reply:
-        """Those of the subscription that the caller may read; the others are left out, not refused (UNVERIFIED)."""
+        """The accounts of the subscription that the caller may read; the others are left out, not refused (UNVERIFIED)."""
         scope, who = f"/subscriptions/{call.params['sub']}/".lower(), call.who.object_id
         action = "Microsoft.CognitiveServices/accounts/read"
         inside = [a for known, a in self._tenant.accounts.items() if known.startswith(scope)]

@@ -31,7 +31,7 @@ class Web:
         )
 
     def _regions(self, call: Call) -> Reply:
-        """Some of the regions that have a plan; without `sku`, and for others, more."""
+        """Some of the regions with Flex Consumption; more of them for other plans, or without `sku`."""
         authorize(self._tenant, call, "Microsoft.Web/geoRegions/read", f"/subscriptions/{call.params['sub']}")
         regions = _FLEX if call.query.get("sku") == "FlexConsumption" else (*_FLEX, "Norway West")
         shown = [{"name": name, "type": "Microsoft.Web/geoRegions", "properties": {"name": name}} for name in regions]

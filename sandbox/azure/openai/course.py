@@ -176,7 +176,7 @@ class _Walk:
         return self._course()
 
     def _course(self) -> Course:
-        # Nothing happens after a pause without an end.
+        # Nothing happens after a pause that does not end.
         log = [entry for entry in self._log if not isinstance(entry, Message) or not math.isinf(entry.at)]
         states = [state for state in self._states if not math.isinf(state[0])]
         finished = states[-1][0] if states[-1][1] in TERMINAL else math.inf

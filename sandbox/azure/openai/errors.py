@@ -9,7 +9,7 @@ def not_found() -> ServiceError:
 
 
 def no_route(call: Call) -> ServiceError:
-    """The gateway's 404 (recorded: "Resource not found"), with what was asked for in it."""
+    """The gateway's 404 (recorded: "Resource not found"), which names the request."""
     return refused(404, "404", f"Resource not found: {call.method} {call.path}")
 
 

@@ -35,7 +35,7 @@ class Request:
     @property
     def preview(self) -> bool:
         """Whether preview features exist: on all surfaces but the classic one, and there in the preview version whose
-        description has them and in newer ones. What older previews show is UNVERIFIED: nothing here.
+        description has them and in newer ones. What older previews show is UNVERIFIED; here they show nothing.
         """
         newer = self.version.endswith("-preview") and self.version >= "2025-04-01-preview"
         return self.surface != "classic" or newer

@@ -139,7 +139,7 @@ class OpenAI(Service):
             raise unauthorized(account.project_audience) from refusal
 
     def unknown(self, call: Call) -> Reply:
-        """The gateway's 404, with what was asked for in it."""
+        """The gateway's 404, which names the request."""
         return no_route(call).reply
 
     def malformed(self, call: Call, why: str) -> Reply:

@@ -8,7 +8,7 @@ from sandbox.wandb.graphql.paging import Connection, page
 from sandbox.wandb.store import encoded_id
 from sandbox.wandb.users import Entity, EntityKind, Organization, Role, User
 
-# What wandb 0.31 asks before it uses a newer operation. The sandbox has these; the real list is UNVERIFIED.
+# What wandb 0.31 queries before it uses a newer operation. The sandbox has these; the real list is UNVERIFIED.
 _FEATURES = """
 LARGE_FILENAMES ARTIFACT_TAGS CLIENT_IDS ARTIFACT_COLLECTION_MEMBERSHIP_FILES
 USE_ARTIFACT_WITH_ENTITY_AND_PROJECT_INFORMATION PROJECT_ARTIFACT_COLLECTION_MEMBERSHIP
