@@ -2,6 +2,7 @@
 
 import json
 import re
+from base64 import b64decode
 from contextlib import suppress
 from functools import lru_cache
 from typing import Any
@@ -29,21 +30,36 @@ _BEARER = re.compile(
 """The word after Basic has a digit, an equals sign or an inner capital, unlike in "a basic understanding"."""
 _PARAMETER = re.compile(r"(?P<start>[?&#;](?P<name>[\w.-]{1,64})=)(?P<value>[^&\s\"'<>#]+)", re.ASCII)
 _CURL_USER = re.compile(
-    r"(?P<start>\bcurl\b[^\n;|]{0,200}?\s(?:-u|--user|-U|--proxy-user)[\s=]{0,3}[\\\"']{0,3}[^\s:\"'\\]{0,100}:)"
+    r"(?P<start>\s(?:-u|--user|-U|--proxy-user)[\s=]{0,3}[\\\"']{0,3}[^\s:\"'\\]{0,100}:)"
     r"(?![$<{*%\[])(?!(?:(?:your|my|the)[_-]?)?(?:api[_-]?)?(?:pass(?:word|wd|phrase)?|pwd|secret|token|key)(?![\w-]))[^\s\"'\\]+",
     re.IGNORECASE | re.ASCII,
 )
 """The password of `curl -u me:hunter2`, but no variable, and no placeholder such as `password`."""
+_CURL = re.compile(r"\bcurl\b", re.IGNORECASE | re.ASCII)
+_LONGEST_COMMAND = 200  # the number of characters between `curl` and that option
 _FUNCTION_KEY = re.compile(r"code=[\w%=-]{40,}", re.ASCII)  # the key of an Azure function, in its address
 _ASSIGNED = re.compile(
     r"(?P<start>(?P<name>(?:authorization|pass(?:word|wd|phrase)|pwd|secret|key|token|cookie)[\w-]{0,20})"
-    r"[\\\"']{0,3}\s{0,3}[:=]\s{0,3}[\\\"']{0,3}(?:(?:token|apikey|key)\s+)?)"
-    r"(?=[A-Za-z._~+/=%-]{0,64}\d)[\w.~+/=%-]{12,}+(?![(\[])",
+    r"[\\\"']{0,3}(?P<item>\]?)\s{0,3}[:=]\s{0,3}[\\\"']{0,3}(?:(?:token|apikey|key)\s+)?)"
+    r"(?=[A-Za-z._~+/=%-]{0,64}\d)[\w.~+/=%-]{12,}+(?P<call>[(\[]?)",
     re.IGNORECASE | re.ASCII,
 )
 """The end of a name and the word that a text assigns to it, as in `api_key=abc1` and `x-api-key: abc1`. The word has a
 digit, and is not a call such as `key = hashlib.sha256(data)`.
 """
+_HEX_KEY = re.compile(r"[0-9a-f]{32,}+(?![\w-])", re.ASCII)
+"""A key of Azure (32 digits) or W&B (40). Alone it looks like a hash, so it is one only after these words."""
+_BEFORE_HEX_KEY = re.compile(
+    r"(?:(?:(?:api|access|account|subscription|openai|wandb)[_\s-]?key|KeyCredential)[\w-]{0,20}[^\w\n]{1,8}"
+    r"|\bpassword\s{1,4}|\bwandb\s{1,3}login\s{1,3}(?:--?[\w-]{1,20}[\s=]{1,3}){0,3})\Z",
+    re.IGNORECASE | re.ASCII,
+)
+_ENCODED = re.compile(
+    r"(?<![\w+/])(?:c2st|ZXlK|Z2hw|LS0tLS1CRUdJTi|RGVmYXVsdEVuZHBvaW50|d2FuZGJfd)[A-Za-z0-9+/]{20,}={0,2}", re.ASCII
+)
+"""Base64 of sk-, eyJ, ghp, -----BEGIN, DefaultEndpoint and wandb_v, and what follows."""
+_ENCODED_WORDS = ("c2st", "ZXlK", "Z2hw", "LS0tLS1CRUdJTi", "RGVmYXVsdEVuZHBvaW50", "d2FuZGJfd")
+_DECODED_AT_MOST = 1 << 14  # the number of characters, a multiple of four
 _MEMBER = re.compile(
     r'(?P<start>"(?P<name>[^"\\]{0,40}?(?:auth|pass|pwd|secret|credential|cookie|sig|key|token|sas|bearer|connection)[^"\\]{0,24})"'
     r'\s{0,9}:\s{0,9}")(?!")[^"\\]*+(?:\\.[^"\\]*+)*+',
@@ -54,7 +70,7 @@ _NAME = re.compile(r"\S+")
 _BEGINNING = re.compile(r"[\w-]{0,40}\Z", re.ASCII)  # of a name
 _KNOWN_FORMS = re.compile(
     r"(?<![\w-])eyJ[\w-]{8,}+\.eyJ[\w-]{8,}+\.[\w-]{8,}"  # JSON web tokens
-    r"|\bsk-(?=[\w-]{0,200}\d)[\w-]{20,}"  # OpenAI
+    r"|\bsk-[\w-]{20,}"  # OpenAI, if there is a digit
     r"|\bgh[oprsu]_[A-Za-z0-9]{30,}|\bgithub_pat_\w{30,}|\bglpat-[\w-]{20,}"
     r"|\bhf_[A-Za-z0-9]{30,}"  # Hugging Face
     r"|\bAIza[\w-]{35}"  # Google
@@ -65,6 +81,7 @@ _KNOWN_FORMS = re.compile(
     r"|(?<![A-Za-z0-9])[A-Za-z0-9]{52}JQQJ9[A-Za-z0-9]{27}(?:[A-Za-z0-9]{2}==)?(?![A-Za-z0-9])"  # Azure's services, also OpenAI
     r"|(?<![\w.~-])[\w.~-]{3}\dQ~[\w.~-]{31,34}(?![\w~-])"  # client secrets of Entra
     r"|\bwandb_v\d_\w{40,}"  # W&B
+    r"|(?<=[?&]sig=)[\w%+/]{40,}=*"  # shared access signatures
     r"|(?<=AccountKey=)[\w+/]{20,}=*|(?<=SharedAccessKey=)[\w+/]{20,}=*"  # connection strings of Azure
     r"|-----BEGIN (?:[A-Z]+ )*PRIVATE KEY-----[^-]{1,20000}(?:-----END (?:[A-Z]+ )*PRIVATE KEY-----)?",
     re.ASCII,
@@ -72,14 +89,15 @@ _KNOWN_FORMS = re.compile(
 _KNOWN_WORDS = (
     *("eyJ", "sk-", "gho_", "ghp_", "ghr_", "ghs_", "ghu_", "github_pat_", "glpat-", "hf_", "AIza"),
     *("k_live_", "k_test_"),
-    *("hooks.slack", "xox", "AKIA", "ASIA", "JQQJ9", "Q~", "wandb_v", "Key=", "PRIVATE KEY"),
+    *("hooks.slack", "xox", "AKIA", "ASIA", "JQQJ9", "Q~", "wandb_v", "Key=", "sig=", "PRIVATE KEY"),
 )
 """Every text with one of these forms contains one of these words."""
 
 _SUSPICIOUS = (
     *(b"://", b"bearer", b"basic", b"auth", b"pass", b"pwd", b"secret", b"credential", b"cookie", b"headers"),
-    *(b"key", b"token", b"sas", b"sig", b"connection", b"curl"),
-    *(word.lower().encode() for word in _KNOWN_WORDS if "key" not in word.lower()),
+    *(b"key", b"token", b"sas", b"sig", b"connection", b"curl", b"wandb"),
+    *(word.lower().encode() for word in _KNOWN_WORDS if not re.search("key|sig|wandb", word.lower())),
+    *(word.lower().encode() for word in _ENCODED_WORDS),
     *(rb"\u", rb"\/"),
 )
 """Every line with a credential contains one of these, in any case. The last two are escapes of JSON, which may hide the others.
@@ -145,17 +163,46 @@ def without_credentials_in_text(text: str) -> str:
         text = _USER_INFO.sub(rf"\g<scheme>{REDACTED}@", text)
         text = _PARAMETER.sub(_without_parameter, text)
     if any(word in text for word in _KNOWN_WORDS):
-        text = _KNOWN_FORMS.sub(REDACTED, text)
+        text = _KNOWN_FORMS.sub(_without_known, text)
+    if any(word in text for word in _ENCODED_WORDS):
+        text = _ENCODED.sub(_without_encoded, text)
     lower = text.lower()  # most texts have none of these words, which is found much faster than the patterns
     if not text.isascii() or "bearer" in lower or "basic" in lower:
         text = _BEARER.sub(rf"\g<scheme> {REDACTED}", text)
     if "curl" in lower and ":" in text:
-        text = _CURL_USER.sub(rf"\g<start>{REDACTED}", text)
+        text = _CURL_USER.sub(_without_password, text)
     if '"' in text and ":" in text and any(word in lower for word in _MEMBERS):
         text = _MEMBER.sub(_without_likely_member, text)
     if (":" in text or "=" in text) and any(word in lower for word in _ASSIGNABLE):
         text = _ASSIGNED.sub(_without_assigned, text)
+    if "key" in lower or "password" in lower or "wandb" in lower:
+        text = _HEX_KEY.sub(_without_hex_key, text)
     return text
+
+
+def _without_known(found: re.Match[str]) -> str:
+    words = found[0].startswith("sk-") and not any(map(str.isdigit, found[0]))
+    return found[0] if words else REDACTED
+
+
+def _without_encoded(found: re.Match[str]) -> str:
+    word = found[0][:_DECODED_AT_MOST]
+    try:
+        text = b64decode(word[: len(word) // 4 * 4]).decode("ascii")
+    except ValueError:
+        return found[0]
+    return found[0] if without_credentials_in_text(text) == text else REDACTED
+
+
+def _without_hex_key(found: re.Match[str]) -> str:
+    before = found.string[max(found.start() - _LONGEST_NAME, 0) : found.start()]
+    return REDACTED if len(found[0]) in (32, 40) and _BEFORE_HEX_KEY.search(before) else found[0]
+
+
+def _without_password(found: re.Match[str]) -> str:
+    before = found.string[max(found.start() - _LONGEST_COMMAND, 0) : found.start()]
+    command = before[max(before.rfind(end) for end in "\n;|") + 1 :]
+    return found["start"] + REDACTED if _CURL.search(command) else found[0]
 
 
 def _without_member(found: re.Match[str]) -> str:
@@ -176,7 +223,8 @@ def _is_likely(name: str, value: Any) -> bool:
 def _without_assigned(found: re.Match[str]) -> str:
     before = found.string[max(found.start() - 40, 0) : found.start()]
     beginning = _BEGINNING.search(before)
-    secret = _is_secret((beginning[0] if beginning else "") + found["name"])
+    name = (beginning[0] if beginning else "") + found["name"]
+    secret = _is_secret(name) and not found["call"] and not (found["item"] and name.lower() in _BARE)
     return found["start"] + REDACTED if secret else found[0]
 
 

@@ -2,6 +2,7 @@
 
 import json
 import time
+from base64 import b64encode
 from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Any
@@ -89,6 +90,7 @@ def test_the_page_about_data_has_the_table_of_the_gate() -> None:
                 ".".join(["eyJhbGciOiJIUzI1NiJ9", "eyJzdWIiOiIxMjM0In0", "c2lnbmF0dXJl"]),
             )
         ),
+        (f"SharedAccessSignature=sv=1&sig={'aB%2F' * 9}%3D", f"SharedAccessSignature=sv=1&sig={REDACTED}"),
         ("x;AccountKey=abcdefghijklmnopqrstuvwx==;y", f"x;AccountKey={REDACTED};y"),
         ("-----BEGIN RSA PRIVATE KEY-----\nabc\n-----END RSA PRIVATE KEY-----", REDACTED),
         ({"arguments": '{"headers": {"x": "abc"}}'}, {"arguments": f'{{"headers": {{"x": "{REDACTED}"}}}}'}),
@@ -101,7 +103,26 @@ def test_the_page_about_data_has_the_table_of_the_gate() -> None:
             (f"{name}abc123def456", f"{name}{REDACTED}")
             for name in (
                 *("x-api-key: ", "Authorization: token ", "export OPENAI_API_KEY=", "jdbc:sqlserver://h;password="),
-                *("{'api_key': '", '{\\"clientSecret\\": \\"'),
+                *("{'api_key': '", '{\\"clientSecret\\": \\"', "os.environ['DB_PASSWORD'] = '"),
+            )
+        ),
+        *(
+            (f"{before}{key}{after}", f"{before}{REDACTED}{after}")
+            for key in ("a1" * 16, "a1" * 20)
+            for before, after in (
+                *(('os.getenv("API_KEY", "', '")'), ('AzureKeyCredential("', '")'), ("setx AZURE_OPENAI_API_KEY ", "")),
+                *(
+                    ("wandb login --relogin ", "\n"),
+                    ("machine api.wandb.ai login user password ", ""),
+                    ("the API key ", "."),
+                ),
+            )
+        ),
+        *(
+            (f"value: {b64encode(secret.encode()).decode()}", f"value: {REDACTED}")
+            for secret in (
+                *("sk-proj-0123456789abcdefghij", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjMifQ.c2lnbmF0dXJl"),
+                *(f"DefaultEndpointsProtocol=https;AccountKey={'aB1/' * 12}==", "-----BEGIN PRIVATE KEY-----\nabc"),
             )
         ),
         *(({"headers": {"type": odd, "x": "abc"}}, {"headers": {"type": odd, "x": REDACTED}}) for odd in ODD_TYPES),
@@ -144,7 +165,9 @@ def test_a_credential_is_replaced_by_a_placeholder(value: Any, clean: Any) -> No
         "the bearer of bad news",
         "curl -u $USER:$PASS -u <user>:<password> -u user:password -u me https://h:8080/; sudo -u me:users ls; curl -o u:x",
         f"commit {'a1' * 20}, sha256 {'a1' * 32}, {'aB1/' * 12}==, JQQJ99, ASIA, ASIAPACIFIC, 8Q~, wandb_v1_",
-        "curl -u " * 30_000 + "curl " + "-u a" * 30_000,
+        *("curl -u " * 30_000 + "curl " + "-u a" * 30_000, "key=1a" * 200_000 + "(", "a1" * 1_000_000 + " key"),
+        f"my key is {'a1' * 16}; md5('password') = {'a1' * 16}; api_key sha256 {'a1' * 32}; row['key'] = column_number_12",
+        f"{b64encode(b'sk-learn is a package for everybody').decode()} {b64encode(b'sk-' + bytes(range(99))).decode()}",
         "the key: a word; token=abc, max_tokens=123456789012, next_token: abcdef123456, secret: unbelievable",
         {"required": ["token", "city"], "name": "city", "value": "Oslo", "arguments": '{"city": "Oslo"}'},
     ],
