@@ -3,11 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sandbox.azure.rbac import Assignment
-from sandbox.azure.roles import ROLE_IDS
 from sandbox.azure.tenant import CLOUDS
 from sandbox.cloud import Cloud
-from sandbox.runtime.clock import Clock
 from sandbox.scenario.reader import Scenario
 
 from .bench import GOOD_KEY
@@ -15,9 +12,10 @@ from .bench import GOOD_KEY
 ACCOUNT = "Microsoft.CognitiveServices/accounts/aoai-ml"
 VAULT = "Microsoft.KeyVault/vaults/kv-ml"
 SECRET = f"{VAULT}/secrets/wandb-api-key"
+CLIENT_ID = "c11e0000-0000-4000-8000-000000000001"
 PRINCIPALS = [
     {"name": "operator", "kind": "user", "display_name": "you@contoso.example"},
-    {"name": "func-identity", "kind": "managed identity"},
+    {"name": "func-identity", "kind": "managed identity", "app_id": CLIENT_ID},
     {"name": "other-identity", "kind": "managed identity"},
 ]
 GRANTS = [
@@ -42,18 +40,16 @@ def put(
     settings: Mapping[str, str | None] = {},
     without: tuple[tuple[str, str], ...] = (),
     plus: tuple[tuple[str, str, str], ...] = (),
-    condition: tuple[str, str] | None = None,
-    ends: tuple[str, str] | None = None,
+    limited: Mapping[tuple[str, str], Mapping[str, Any]] = {},
     **scenario: Any,
 ) -> None:
-    """Load the chain. `without` names the (principal, role) pairs that are not granted, `condition` one that has a condition, and
-    `ends` one that ends in an hour.
+    """Load the chain. `without` names the (principal, role) pairs that are not granted, `limited` those that end or have a condition.
 
     `secret` None: there is none; `app` None: no function app. A setting of None is not set.
     """
     names = CLOUDS[scenario.get("cloud", "public")]
     given = {
-        "AZURE_CLIENT_ID": _client_ids()["func-identity"],
+        "AZURE_CLIENT_ID": CLIENT_ID,
         "AZURE_OPENAI_ENDPOINTS": f"https://aoai-ml.{names.openai_suffix}/",
         "KEY_VAULT_URL": f"https://kv-ml.{names.vault_suffix}/",
         "WANDB_SECRET_NAME": "wandb-api-key",
@@ -62,52 +58,20 @@ def put(
     site = {"name": "func-ml", "group": "rg-ml", "identity": "func-identity", "functions": FUNCTIONS}
     site |= {"settings": {name: value for name, value in given.items() if value is not None}} | dict(app or {})
     secrets = [] if secret is None else [{"name": "wandb-api-key", "value": GOOD_KEY} | dict(secret)]
+    account = {"name": "aoai-ml", "group": "rg-ml", "system_identity": True} | dict(account)
+    if not account["system_identity"]:
+        without += (("aoai-ml", "Key Vault Secrets Officer"),)
     data = {
         "extends": "contoso",
         "transitions": {"rbac_propagation": 0},
         "principals": PRINCIPALS,
-        "assignments": [],
-        "accounts": [{"name": "aoai-ml", "group": "rg-ml", "system_identity": True} | dict(account)],
+        "assignments": [
+            {"principal": who, "role": role, "scope": scope} | dict(limited.get((who, role), {}))
+            for who, role, scope in (*GRANTS, *plus)
+            if (who, role) not in without
+        ],
+        "accounts": [account],
         "vaults": [{"name": "kv-ml", "group": "rg-ml", "rbac": True, "secrets": secrets} | dict(vault)],
         "function_apps": [] if app is None else [site],
     }
     cloud.load(Scenario.parse(data | scenario))
-    for number, (who, role, scope) in enumerate((*GRANTS, *plus)):
-        if (who, role) not in without:
-            narrowed = "@Resource[…] StringEquals '…'" if (who, role) == condition else None
-            expires = cloud.clock.time() + 3600 if (who, role) == ends else None
-            _grant(cloud, number, who, role, scope, condition=narrowed, expires=expires)
-
-
-def _grant(cloud: Cloud, number: int, who: str, role: str, scope: str, **more: Any) -> None:
-    """An assignment that has worked for a long time. A scenario cannot name the account's own identity as a principal."""
-    tenant = cloud.world.tenant
-    if who not in {p.alias for p in tenant.principals.values()}:
-        return  # an account that has no identity here
-    principal = tenant.named(who)
-    tenant.rbac.add(
-        Assignment(
-            name=f"00000000-0000-4000-8000-{number:012x}",
-            scope=_scope(f"/subscriptions/{tenant.subscription_id}", scope),
-            role_id=ROLE_IDS[role],
-            principal_id=principal.object_id,
-            principal_type=principal.kind,
-            created=0.0,
-            effective=0.0,
-            **more,
-        )
-    )
-
-
-def _scope(subscription: str, scope: str) -> str:
-    """As scenarios say it: subscription, a group, or a group and a resource in it."""
-    if scope == "subscription":
-        return subscription
-    group, _, rest = scope.partition("/")
-    return f"{subscription}/resourceGroups/{group}" + (f"/providers/{rest}" if rest else "")
-
-
-def _client_ids() -> Mapping[str, str]:
-    """Client ids of the identities, which a scenario makes from their names."""
-    principals = Scenario.parse({"principals": PRINCIPALS}).builder(Clock()).tenant.principals.values()
-    return {p.alias: p.app_id for p in principals}

@@ -17,180 +17,127 @@ from tests.conftest import Load
 from tests.provisioning.bench import Bench
 
 GROUP = "/subscriptions/5b1f6d1c-0000-4000-8000-0000000000aa/resourceGroups/rg-ml"
+TENANT = "72f988bf-0000-4000-8000-0000000000cc"
 CLAIMS = base64.b64encode(b'{"access_token":{"acrs":{"essential":true,"values":["p1"]}}}').decode()
 LOCKED = f"The scope 'x' cannot perform write operation because following scope(s) are locked: '{GROUP}'. Please remove the lock."
-POLICY_INFO = {
-    "type": "PolicyViolation",
-    "info": {"policyAssignmentName": "require-tag", "policyDefinitionDisplayName": "Require a tag"},
+POLICY = {"policyAssignmentName": "require-tag", "policyDefinitionDisplayName": "Require a tag"}
+BY_POLICY = {"additionalInfo": [{"type": "PolicyViolation", "info": POLICY}]}
+IN_MESSAGE = 'disallowed by policy. Policy identifiers: \'[{"policyAssignment":{"name":"require-cost-center"}}]\'.'
+NO_MFA = {"www-authenticate": f'Bearer realm="", error="insufficient_claims", claims="{CLAIMS}"'}
+WRONG_TENANT = {
+    "www-authenticate": f'Bearer authorization_uri="https://login.windows.net/{TENANT}", error="invalid_token"'
 }
-OFFICER = [
-    {"principal": "operator", "role": "Owner", "scope": "rg-ml"},
-    {"principal": "operator", "role": "Key Vault Secrets Officer", "scope": "rg-ml"},
-]
-RBAC = {"vaults": [{"name": "kv-ml", "group": "rg-ml", "rbac": True}], "assignments": OFFICER}
+APPLICATION = "Principals of type Application cannot validly be used in role assignments."
+DENIED = "denied because of the deny assignment with name 'managed-app'"
+UNREGISTERED = "The subscription is not registered to use namespace 'Microsoft.CognitiveServices'"
+ON_SECRETS = {"innererror": {"code": "ForbiddenByGovernancePolicy"}}
 
 
 @dataclass
-class Refusal:
-    """An answer of an operation, and the error that it must become."""
+class Answer:
+    """The answer of an operation that fails; `more` is also in the error."""
 
     op: str
     status: int
     code: str
     message: str
-    error: type[errors.ProvisioningError]
+    more: Mapping[str, Any] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def fault(self) -> dict[str, Any]:
+        error = {"code": self.code, "message": self.message, **self.more}
+        body = {"error": error} if self.status != 200 else {"id": "x", "name": "x", "status": "Failed", "error": error}
+        return {"op": self.op, "do": {"status": self.status, "headers": dict(self.headers), "body": body}}
+
+
+@dataclass
+class Becomes:
+    """The error that an operator gets, and words of its hint and message."""
+
+    kind: type[errors.ProvisioningError]
     hint: str
     words: str = ""
-    body: Mapping[str, Any] = field(default_factory=dict)
-    headers: Mapping[str, str] = field(default_factory=dict)
-    world: Mapping[str, Any] = field(default_factory=dict)
 
 
 REFUSALS = {
-    "lock": Refusal(
-        "RoleAssignments_Create", 409, "ScopeLocked", LOCKED, errors.LockedError, "az lock list -g rg-ml -o table"
+    "lock": (
+        Answer("RoleAssignments_Create", 409, "ScopeLocked", LOCKED),
+        Becomes(errors.LockedError, "az lock list -g rg-ml -o table"),
     ),
-    "disabled subscription": Refusal(
-        "Accounts_Update",
-        409,
-        "ReadOnlyDisabledSubscription",
-        "is disabled",
-        errors.SubscriptionDisabledError,
-        "enable the subscription again",
+    "disabled subscription": (
+        Answer("Accounts_Update", 409, "ReadOnlyDisabledSubscription", "is disabled"),
+        Becomes(errors.SubscriptionDisabledError, "enable the subscription again"),
     ),
-    "policy": Refusal(
-        "Vaults_Update",
-        403,
-        "RequestDisallowedByPolicy",
-        "Resource 'kv-ml' was disallowed by policy. See error details.",
-        errors.PolicyError,
-        "exemption",
-        "Policy: require-tag",
-        {"additionalInfo": [POLICY_INFO]},
+    "policy": (
+        Answer("Vaults_Update", 403, "RequestDisallowedByPolicy", "was disallowed by policy.", BY_POLICY),
+        Becomes(errors.PolicyError, "exemption", "Policy: require-tag"),
     ),
-    "policy named in the message": Refusal(
-        "Vaults_Update",
-        403,
-        "RequestDisallowedByPolicy",
-        'disallowed by policy. Policy identifiers: \'[{"policyAssignment":{"name":"require-cost-center"}}]\'.',
-        errors.PolicyError,
-        "exemption",
-        "require-cost-center",
+    "policy named in the message": (
+        Answer("Vaults_Update", 403, "RequestDisallowedByPolicy", IN_MESSAGE),
+        Becomes(errors.PolicyError, "exemption", "require-cost-center"),
     ),
-    "multi-factor authentication": Refusal(
-        "Accounts_Update",
-        401,
-        "RequestDisallowedByAzure",
-        "Users must use MFA for Create operation.",
-        errors.NotSignedInError,
-        f"--claims-challenge {CLAIMS}",
-        headers={"www-authenticate": f'Bearer realm="", error="insufficient_claims", claims="{CLAIMS}"'},
+    "multi-factor authentication": (
+        Answer("Accounts_Update", 401, "RequestDisallowedByAzure", "Users must use MFA.", headers=NO_MFA),
+        Becomes(errors.NotSignedInError, f"--claims-challenge {CLAIMS}"),
     ),
-    "another tenant": Refusal(
-        "Accounts_Update",
-        401,
-        "InvalidAuthenticationTokenTenant",
-        "The access token is from the wrong issuer.",
-        errors.NotSignedInError,
-        "az login --tenant 72f988bf-0000-4000-8000-0000000000cc",
-        "another tenant",
-        headers={
-            "www-authenticate": "Bearer authorization_uri="
-            '"https://login.windows.net/72f988bf-0000-4000-8000-0000000000cc", error="invalid_token"'
-        },
+    "another tenant": (
+        Answer("Accounts_Update", 401, "InvalidAuthenticationTokenTenant", "wrong issuer.", headers=WRONG_TENANT),
+        Becomes(errors.NotSignedInError, f"az login --tenant {TENANT}", "another tenant"),
     ),
-    "limit of role assignments": Refusal(
-        "RoleAssignments_Create",
-        400,
-        "RoleAssignmentLimitExceeded",
-        "has reached its limit of 4000",
-        errors.LimitReachedError,
-        "az role assignment list",
+    "limit of role assignments": (
+        Answer("RoleAssignments_Create", 400, "RoleAssignmentLimitExceeded", "has reached its limit of 4000"),
+        Becomes(errors.LimitReachedError, "az role assignment list"),
     ),
-    "deny assignment": Refusal(
-        "Accounts_Update",
-        403,
-        "DenyAssignmentAuthorizationFailed",
-        "denied because of the deny assignment with name 'managed-app'",
-        errors.DenyAssignmentError,
-        "deny assignment",
-        "managed-app",
+    "deny assignment": (
+        Answer("Accounts_Update", 403, "DenyAssignmentAuthorizationFailed", DENIED),
+        Becomes(errors.DenyAssignmentError, "deny assignment", "managed-app"),
     ),
-    "permission model": Refusal(
-        "Vaults_Update",
-        400,
-        "InsufficientPermissions",
-        "Caller is not allowed to change permission model.",
-        errors.MissingRightsError,
-        "without a condition",
+    "permission model": (
+        Answer("Vaults_Update", 400, "InsufficientPermissions", "Caller is not allowed to change permission model."),
+        Becomes(errors.MissingRightsError, "without a condition"),
     ),
-    "an application's object id": Refusal(
-        "RoleAssignments_Create",
-        400,
-        "PrincipalTypeNotSupported",
-        "Principals of type Application cannot validly be used in role assignments.",
-        errors.PrincipalUnsupportedError,
-        "az keyvault delete-policy",
-        "service principal",
+    "an application's object id": (
+        Answer("RoleAssignments_Create", 400, "PrincipalTypeNotSupported", APPLICATION),
+        Becomes(errors.PrincipalUnsupportedError, "az keyvault delete-policy", "service principal"),
     ),
-    "unregistered provider": Refusal(
-        "Accounts_Update",
-        409,
-        "MissingSubscriptionRegistration",
-        "The subscription is not registered to use namespace 'Microsoft.CognitiveServices'",
-        errors.ProviderNotRegisteredError,
-        "az provider register -n Microsoft.CognitiveServices --wait",
+    "unregistered provider": (
+        Answer("Accounts_Update", 409, "MissingSubscriptionRegistration", UNREGISTERED),
+        Becomes(errors.ProviderNotRegisteredError, "az provider register -n Microsoft.CognitiveServices --wait"),
     ),
-    "account in a change": Refusal(
-        "Accounts_Update", 400, "AccountProvisioningStateInvalid", "in state Accepted", errors.BusyError, "in a minute"
+    "account in a change": (
+        Answer("Accounts_Update", 400, "AccountProvisioningStateInvalid", "in state Accepted"),
+        Becomes(errors.BusyError, "in a minute"),
     ),
-    "policy on secrets": Refusal(
-        "SetSecret",
-        403,
-        "Forbidden",
-        "the secret's validity period is longer than 90 days.",
-        errors.PolicyError,
-        "--secret-lifetime 90d",
-        body={"innererror": {"code": "ForbiddenByGovernancePolicy"}},
-        world=RBAC,
+    "policy on secrets": (
+        Answer("SetSecret", 403, "Forbidden", "the secret's validity period is longer than 90 days.", ON_SECRETS),
+        Becomes(errors.PolicyError, "--secret-lifetime 90d"),
     ),
-    "failed operation": Refusal(
-        "Accounts_OperationResult",
-        200,
-        "InternalServerError",
-        "Identity service is down.",
-        errors.OperationFailedError,
-        "activity log",
-        "failed in Azure after it was accepted. InternalServerError: Identity service is down.",
+    "failed operation": (
+        Answer("Accounts_OperationResult", 200, "InternalServerError", "Identity service is down."),
+        Becomes(
+            errors.OperationFailedError, "activity log", "failed in Azure after it was accepted. InternalServerError"
+        ),
     ),
-    "throttled for an hour": Refusal(
-        "Vaults_Get", 429, "TooManyRequests", "slow down", errors.ThrottledError, "1 h", headers={"retry-after": "3600"}
+    "throttled for an hour": (
+        Answer("Vaults_Get", 429, "TooManyRequests", "slow down", headers={"retry-after": "3600"}),
+        Becomes(errors.ThrottledError, "1 h"),
     ),
-    "conflict for half an hour": Refusal(
-        "Accounts_Update",
-        409,
-        "Conflict",
-        "another change",
-        errors.ThrottledError,
-        "30 min",
-        "pause of 30 min (HTTP 409)",
-        headers={"retry-after": "1800"},
+    "conflict for half an hour": (
+        Answer("Accounts_Update", 409, "Conflict", "another change", headers={"retry-after": "1800"}),
+        Becomes(errors.ThrottledError, "30 min", "pause of 30 min (HTTP 409)"),
     ),
 }
 
 
-@pytest.mark.parametrize("case", REFUSALS.values(), ids=list(REFUSALS))
-def test_the_remedy_fits_the_cause(load: Load, bench: Bench, case: Refusal) -> None:
-    error = {"code": case.code, "message": case.message, **case.body}
-    body = {"error": error} if case.status != 200 else {"id": "x", "name": "x", "status": "Failed", "error": error}
-    fault = {"op": case.op, "do": {"status": case.status, "headers": dict(case.headers), "body": body}}
-    load({"extends": "contoso", "transitions": {"rbac_propagation": 0}, "faults": [fault], **case.world})
+@pytest.mark.parametrize(("answer", "error"), REFUSALS.values(), ids=list(REFUSALS))
+def test_the_remedy_fits_the_cause(load: Load, bench: Bench, answer: Answer, error: Becomes) -> None:
+    load({"extends": "contoso", "transitions": {"rbac_propagation": 0}, "faults": [answer.fault()]})
     with pytest.raises(errors.ProvisioningError) as refused:
         bench.setup(propagation_wait=timedelta(0))
-    assert type(refused.value) is case.error, refused.value.message
-    assert case.hint in refused.value.hint
-    assert case.words in refused.value.message
-    assert case.message in refused.value.message or case.error is errors.ThrottledError, "the service's own sentence"
+    assert type(refused.value) is error.kind, refused.value.message
+    assert error.hint in refused.value.hint
+    assert error.words in refused.value.message
+    assert answer.message in refused.value.message or error.kind is errors.ThrottledError, "the service's own sentence"
     assert bench.clock.slept < 60, "waiting does not help"
 
 

@@ -27,7 +27,7 @@ def state(bench: Bench, name: str) -> str:
 
 def test_an_access_policy_of_a_group_counts(bench: Bench) -> None:
     chain.put(bench.cloud, vault={"rbac": False, "policies": [{"principal": "operator", "secrets": ["Get"]}]})
-    tenant, group = bench.cloud.world.tenant, "11111111-2222-3333-4444-555555555555"
+    tenant, group = bench.tenant, "11111111-2222-3333-4444-555555555555"
     bench.vault.policies.append(AccessPolicy(group, {"secrets": ["get"]}))
     assert state(bench, "identity access") == "failed"
     identity = tenant.named("aoai-ml").object_id

@@ -37,7 +37,7 @@ def states(bench: Bench, app: FunctionAppName = APP) -> dict[str, str]:
 
 def test_it_waits_for_a_host_that_starts_and_then_indexes(bench: Bench) -> None:
     chain.put(bench.cloud, app={"functions": []}, faults=[STARTING])
-    app = next(iter(bench.cloud.world.tenant.function_apps.values()))
+    app = next(iter(bench.tenant.function_apps.values()))
 
     def index() -> None:
         app.functions = chain.FUNCTIONS if bench.clock.slept >= 20 else []

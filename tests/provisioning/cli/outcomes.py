@@ -3,7 +3,7 @@
 import os
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from sandbox.cloud import Cloud
@@ -19,117 +19,101 @@ YES = ("--yes", "--propagation-wait", "0")
 
 @dataclass
 class Outcome:
-    """A command, its world and key, and how it ends: exit status, error code and words of message and hint, in parts."""
+    """A command, its world and key, and how it ends: exit status, error code and words of message and hint."""
 
     argv: tuple[str, ...]
     status: int
-    key: str | None = None
-    world: Mapping[str, Any] = field(default_factory=dict)
-    env: Mapping[str, str] = field(default_factory=dict)
-    code: str = ""
-    words: str | tuple[str, ...] = ()
-    signed_in: bool = True
+    code: str
+    words: tuple[str, ...]
+    key: str | None
+    world: Mapping[str, Any]
+    env: Mapping[str, str]
+    principal: str | None
 
     def of(self, cloud: Cloud, call: Call, *more: str) -> subprocess.CompletedProcess[str]:
         """Run it."""
         chain.put(cloud, **{"wandb": WANDB, **self.world})
         env = OPERATOR_ENV | dict(self.env) | ({"WANDB_API_KEY": self.key} if self.key else {})
-        return call(*self.argv, *more, env=env, principal="operator" if self.signed_in else None)
+        return call(*self.argv, *more, env=env, principal=self.principal)
+
+
+def ends(
+    command: str,
+    status: int = 0,
+    code: str = "",
+    *words: str,
+    key: str | None = None,
+    world: Mapping[str, Any] = {},
+    env: Mapping[str, str] = {},
+    principal: str | None = "operator",
+) -> Outcome:
+    return Outcome((*command.split(),), status, code, words, key, world, env, principal)
 
 
 def not_found(variable: str, value: str, *words: str) -> Outcome:
     """A resource that does not exist."""
-    return Outcome(("setup", *YES), 3, GOOD_KEY, env={variable: value}, code="not-found", words=words)
+    return ends(SETUP, 3, "not-found", value, *words, key=GOOD_KEY, env={variable: value})
+
+
+def unreachable(words: str, **env: str) -> Outcome:
+    """An address at which nothing answers."""
+    return ends(SETUP, 1, "unreachable", words, key=GOOD_KEY, env=env)
 
 
 def usage(words: str, *options: str, **env: str) -> Outcome:
     """A plan whose options or settings are refused before anything is asked."""
-    return Outcome(("plan", *options), 2, env=env, code="usage", words=words)
+    return ends(" ".join(["plan", *options]), 2, "usage", words, env=env)
 
 
 _GROUP = "/subscriptions/5b1f6d1c-0000-4000-8000-0000000000aa/resourceGroups/rg-ml/providers"
-PARAMETERS = tuple(
-    word
-    for text in (
-        "azureOpenAiEndpoints=https://aoai-ml.openai.azure.com/",
-        f"azureOpenAiAccountIds={_GROUP}/Microsoft.CognitiveServices/accounts/aoai-ml",
-        f"keyVaultId={_GROUP}/Microsoft.KeyVault/vaults/kv-ml",
-        "keyVaultUrl=https://kv-ml.vault.azure.net/",
-        "syncDatasets=reference",
-    )
-    for word in ("-p", text)
+_ACCOUNT = f"{_GROUP}/Microsoft.CognitiveServices/accounts/aoai-ml"
+PREFLIGHT = (
+    "preflight -g rg-ml -l swedencentral -p azureOpenAiEndpoints=https://aoai-ml.openai.azure.com/ "
+    f"-p azureOpenAiAccountIds={_ACCOUNT} -p keyVaultId={_GROUP}/Microsoft.KeyVault/vaults/kv-ml "
+    "-p keyVaultUrl=https://kv-ml.vault.azure.net/ -p syncDatasets=reference"
 )
+SETUP = "setup --yes --propagation-wait 0"
+VERIFY = "verify-app -g rg-ml --function-app func-ml"
+NOWHERE = "http://127.0.0.1:9"
 FRESH: dict[str, Any] = {"vault": {"rbac": None}, "account": {"system_identity": False}, "secret": None}
 READER: dict[str, Any] = {"without": (("operator", "Owner"),), "plus": (("operator", "Reader", "rg-ml"),)}
+OWNER: Mapping[str, Any] = {"plus": (("operator", "Owner", "subscription"),)}
 OURS: Mapping[str, Any] = {"secret": {"tags": {"created-by": "azure-openai-wandb"}}}
+REVOKED: Mapping[str, Any] = {"secret": {"value": DEAD_KEY}}
+NO_SECRET: Mapping[str, Any] = {"secret": None}
 COMPOUND = {"principal": "other-identity", "secrets": ["get"], "application_id": "11111111-0000-4000-8000-000000000001"}
-REFUSES = {"op": "SetSecret", "do": {"status": 400}}
+LOSS = FRESH | {"vault": {"rbac": None, "policies": [COMPOUND]}}
+REFUSES = {"secret": None, "faults": [{"op": "SetSecret", "do": {"status": 400}}]}
 OUTCOMES = {
-    "plan": Outcome(("plan",), 0, GOOD_KEY, FRESH),
-    "plan, without a key": Outcome(("plan",), 0, None, FRESH),
-    "plan, another key": Outcome(("plan", "--detailed-exitcode"), 2, GOOD_KEY, {"secret": {"value": VIEWERS_KEY}}),
-    "plan, a right is missing": Outcome(("plan",), 0, None, FRESH | READER),
-    "setup": Outcome(("setup", *YES), 0, GOOD_KEY, FRESH),
-    "setup, dry run": Outcome(("setup", "--dry-run"), 0, GOOD_KEY, FRESH),
-    "setup, nothing to do": Outcome(("setup",), 0),
-    "setup, not confirmed": Outcome(("setup",), 2, GOOD_KEY, FRESH, code="not-confirmed", words="--yes"),
-    "setup, key in the vault revoked": Outcome(
-        ("setup",), 2, None, {"secret": {"value": DEAD_KEY}}, code="wandb-key-not-given", words="WANDB_API_KEY"
-    ),
-    "setup, key refused": Outcome(
-        ("setup", *YES), 1, DEAD_KEY, code="wandb-key-refused", words="does not accept the key from WANDB_API_KEY"
-    ),
-    "setup, view-only seat": Outcome(
-        ("setup", *YES), 1, VIEWERS_KEY, code="wandb-entity-refused", words="may only view acme"
-    ),
-    "setup, not a member": Outcome(
-        ("setup", *YES, "--wandb-entity", "rivals"), 1, GOOD_KEY, code="wandb-entity-refused", words="acme"
-    ),
-    "setup, malformed": Outcome(
-        ("setup", *YES), 2, f"{GOOD_KEY} {NEW_KEY}", code="wandb-key-malformed", words="more than one word"
-    ),
-    "setup, too short": Outcome(("setup", *YES), 2, "too-short", code="wandb-key-malformed", words="WANDB_API_KEY"),
-    "setup, a right is missing": Outcome(("setup", *YES), 1, GOOD_KEY, FRESH | READER, code="missing-rights"),
-    "setup, a principal would lose access": Outcome(
-        ("setup", *YES),
-        1,
-        GOOD_KEY,
-        FRESH | {"vault": {"rbac": None, "policies": [COMPOUND]}},
-        code="access-would-be-lost",
-    ),
-    "setup, the vault refuses": Outcome(
-        ("setup", *YES), 1, GOOD_KEY, {"secret": None, "faults": [REFUSES]}, code="service-error"
-    ),
-    "setup, W&B unreachable": Outcome(
-        ("setup", *YES),
-        1,
-        GOOD_KEY,
-        env={"WANDB_BASE_URL": "http://127.0.0.1:9", "WANDB_HTTP_TIMEOUT": "1"},
-        code="unreachable",
-        words="--wandb-base-url",
-    ),
-    "setup, no network": Outcome(
-        ("setup", *YES),
-        1,
-        GOOD_KEY,
-        env={"HTTPS_PROXY": "http://127.0.0.1:9", "HTTP_PROXY": "http://127.0.0.1:9"},
-        code="unreachable",
-        words="HTTPS_PROXY",
-    ),
+    "plan": ends("plan", key=GOOD_KEY, world=FRESH),
+    "plan, without a key": ends("plan", world=FRESH),
+    "plan, another key": ends("plan --detailed-exitcode", 2, key=GOOD_KEY, world={"secret": {"value": VIEWERS_KEY}}),
+    "plan, a right is missing": ends("plan", world=FRESH | READER),
+    "setup": ends(SETUP, key=GOOD_KEY, world=FRESH),
+    "setup, dry run": ends("setup --dry-run", key=GOOD_KEY, world=FRESH),
+    "setup, nothing to do": ends("setup"),
+    "setup, not confirmed": ends("setup", 2, "not-confirmed", "--yes", key=GOOD_KEY, world=FRESH),
+    "setup, key in the vault revoked": ends("setup", 2, "wandb-key-not-given", "WANDB_API_KEY", world=REVOKED),
+    "setup, key refused": ends(SETUP, 1, "wandb-key-refused", "not accept the key from WANDB_API_KEY", key=DEAD_KEY),
+    "setup, view-only seat": ends(SETUP, 1, "wandb-entity-refused", "may only view acme", key=VIEWERS_KEY),
+    "setup, not a member": ends(f"{SETUP} --wandb-entity rivals", 1, "wandb-entity-refused", "acme", key=GOOD_KEY),
+    "setup, malformed": ends(SETUP, 2, "wandb-key-malformed", "more than one word", key=f"{GOOD_KEY} {NEW_KEY}"),
+    "setup, too short": ends(SETUP, 2, "wandb-key-malformed", "WANDB_API_KEY", key="too-short"),
+    "setup, a right is missing": ends(SETUP, 1, "missing-rights", key=GOOD_KEY, world=FRESH | READER),
+    "setup, a principal would lose access": ends(SETUP, 1, "access-would-be-lost", key=GOOD_KEY, world=LOSS),
+    "setup, the vault refuses": ends(SETUP, 1, "service-error", key=GOOD_KEY, world=REFUSES),
+    "setup, W&B unreachable": unreachable("--wandb-base-url", WANDB_BASE_URL=NOWHERE, WANDB_HTTP_TIMEOUT="1"),
+    "setup, no network": unreachable("HTTPS_PROXY", HTTPS_PROXY=NOWHERE, HTTP_PROXY=NOWHERE),
     "setup, no such vault": not_found(
         "AZURE_KEY_VAULT", "kv-lm", "There is no Key Vault kv-lm", "The group has: kv-ml.", "--create-key-vault"
     ),
     "setup, no such account": not_found(
         "AZURE_OPENAI_ACCOUNT", "aoai-lm", "There is no Azure OpenAI account aoai-lm", "The group has: aoai-ml."
     ),
-    "setup, no such group": not_found("AZURE_RESOURCE_GROUP", "rg-other", "rg-other"),
-    "setup, no such subscription": not_found(
-        "AZURE_SUBSCRIPTION_ID", "fabrikam", "No subscription is named 'fabrikam'"
-    ),
-    "setup, no such subscription id": not_found(
-        "AZURE_SUBSCRIPTION_ID", "00000000-0000-4000-8000-00000000000f", "00000000-0000-4000-8000-00000000000f"
-    ),
-    "plan, not signed in": Outcome(("plan",), 1, code="not-signed-in", words="az login", signed_in=False),
+    "setup, no such group": not_found("AZURE_RESOURCE_GROUP", "rg-other"),
+    "setup, no such subscription": not_found("AZURE_SUBSCRIPTION_ID", "fabrikam", "No subscription is named"),
+    "setup, no such subscription id": not_found("AZURE_SUBSCRIPTION_ID", "00000000-0000-4000-8000-00000000000f"),
+    "plan, not signed in": ends("plan", 1, "not-signed-in", "az login", principal=None),
     "plan, invalid choice of credentials": usage("AZURE_TOKEN_CREDENTIALS", AZURE_TOKEN_CREDENTIALS="foo"),
     "plan, unknown cloud": usage("AzureUSGovernment", AZURE_CLOUD="AzureGermanCloud"),
     "plan, unknown cloud of the SDKs": usage("AZURE_SDK_CLOUD_CONF", AZURE_SDK_CLOUD_CONF="AzureGermanCloud"),
@@ -141,64 +125,40 @@ OUTCOMES = {
     "plan, W&B with a password": usage("user name or password", "--wandb-base-url", "https://user:s3cret@corp.example"),
     "plan, no vault named": usage("--key-vault", AZURE_KEY_VAULT=""),
     "plan, no group named": usage("resource group of the account is missing", AZURE_RESOURCE_GROUP=""),
-    "plan, the vault is another resource": usage(
-        "is not the id of a resource of type Microsoft.KeyVault/vaults",
-        AZURE_KEY_VAULT=f"{_GROUP}/Microsoft.CognitiveServices/accounts/aoai-ml",
-    ),
+    "plan, the vault is another resource": usage("of type Microsoft.KeyVault/vaults", AZURE_KEY_VAULT=_ACCOUNT),
     "plan, an incomplete id": usage("is not the id of a resource", AZURE_OPENAI_ACCOUNT="rg-ml/aoai-ml"),
     "plan, two ways to a vault": usage("pass only one", "--create-key-vault", "--recover-key-vault"),
-    "plan, an access policy for one secret": usage(
-        "requires roles", "--vault-access-policy", "--identity-scope", "secret"
-    ),
+    "plan, a policy for one secret": usage("requires roles", "--vault-access-policy", "--identity-scope", "secret"),
     "plan, a reader without an object id": usage("not an object id", "--reader", "function-app"),
-    "status": Outcome(("status",), 0),
-    "status, drift": Outcome(("status",), 2, GOOD_KEY, {"secret": None}),
-    "status, firewall": Outcome(("status",), 3, None, {"vault": {"firewall": True}}, code="vault-unreachable"),
-    "rescue": Outcome(("rescue", "--yes", "--accept-loss"), 0),
-    "rescue, nobody would have access": Outcome(
-        ("rescue", "--yes"), 1, code="access-would-be-lost", words="--accept-loss"
+    "status": ends("status"),
+    "status, drift": ends("status", 2, key=GOOD_KEY, world=NO_SECRET),
+    "status, firewall": ends("status", 3, "vault-unreachable", world={"vault": {"firewall": True}}),
+    "rescue": ends("rescue --yes --accept-loss"),
+    "rescue, nobody would have access": ends("rescue --yes", 1, "access-would-be-lost", "--accept-loss"),
+    "doctor": ends("doctor", env={"AZURE_FUNCTION_APP": "func-ml"}),
+    "doctor, revoked": ends("doctor", 1, "broken-link", world=REVOKED),
+    "preflight": ends(PREFLIGHT),
+    "preflight, no choice of data": ends("preflight -g rg-ml", 1, "broken-link", "syncDatasets"),
+    "verify-app": ends(VERIFY),
+    "verify-app, none indexed": ends(
+        f"{VERIFY} --wait 0s", 1, "broken-link", "complete package", world={"app": {"functions": []}}
     ),
-    "doctor": Outcome(("doctor",), 0, env={"AZURE_FUNCTION_APP": "func-ml"}),
-    "doctor, revoked": Outcome(("doctor",), 1, None, {"secret": {"value": DEAD_KEY}}, code="broken-link"),
-    "preflight": Outcome(("preflight", "-g", "rg-ml", "-l", "swedencentral", *PARAMETERS), 0),
-    "preflight, no choice of data": Outcome(("preflight", "-g", "rg-ml"), 1, code="broken-link", words="syncDatasets"),
-    "verify-app": Outcome(("verify-app", "-g", "rg-ml", "--function-app", "func-ml"), 0),
-    "verify-app, none indexed": Outcome(
-        ("verify-app", "-g", "rg-ml", "--function-app", "func-ml", "--wait", "0s"),
-        1,
-        world={"app": {"functions": []}},
-        code="broken-link",
-        words="complete package",
-    ),
-    "prove, dry run": Outcome(("prove", "--dry-run"), 0),
-    "prove, nothing to clean": Outcome(
-        ("prove", "--clean"), 0, world={"plus": (("operator", "Owner", "subscription"),)}
-    ),
-    "prove, not confirmed": Outcome(
-        ("prove",), 2, world={"plus": (("operator", "Owner", "subscription"),)}, code="not-confirmed", words="--yes"
-    ),
-    "prove, no right to create a group": Outcome(
-        ("prove", "--yes", "--report", os.devnull), 1, GOOD_KEY, code="missing-rights"
-    ),
-    "rotate-key": Outcome(("rotate-key", "--yes"), 0, NEW_KEY),
-    "rotate-key, dry run": Outcome(("rotate-key", "--dry-run"), 0, NEW_KEY),
-    "rotate-key, not confirmed": Outcome(("rotate-key",), 2, NEW_KEY, code="not-confirmed", words="--yes"),
-    "rotate-key, unchanged": Outcome(("rotate-key", "--yes"), 0, GOOD_KEY),
-    "rotate-key, view-only seat": Outcome(("rotate-key", "--yes"), 1, VIEWERS_KEY, code="wandb-entity-refused"),
-    "rotate-key, refused": Outcome(("rotate-key", "--yes"), 1, DEAD_KEY, code="wandb-key-refused"),
-    "rotate-key, no secret": Outcome(
-        ("rotate-key", "--yes"), 3, NEW_KEY, {"secret": None}, code="wandb-key-not-stored"
-    ),
-    "teardown": Outcome(("teardown", "--yes"), 0, None, OURS),
-    "teardown, dry run": Outcome(("teardown", "--dry-run"), 0, None, OURS),
-    "teardown, nothing to remove": Outcome(("teardown",), 0),
-    "teardown, not confirmed": Outcome(("teardown",), 2, None, OURS, code="not-confirmed"),
-    "teardown, not ours": Outcome(
-        ("teardown", "--restore-access-policies", "--yes"),
-        1,
-        code="not-ours",
-        words="provisioning rescue --key-vault /subscriptions/",
-    ),
+    "prove, dry run": ends("prove --dry-run"),
+    "prove, nothing to clean": ends("prove --clean", world=OWNER),
+    "prove, not confirmed": ends("prove", 2, "not-confirmed", "--yes", world=OWNER),
+    "prove, no right to create a group": ends(f"prove --yes --report {os.devnull}", 1, "missing-rights", key=GOOD_KEY),
+    "rotate-key": ends("rotate-key --yes", key=NEW_KEY),
+    "rotate-key, dry run": ends("rotate-key --dry-run", key=NEW_KEY),
+    "rotate-key, not confirmed": ends("rotate-key", 2, "not-confirmed", "--yes", key=NEW_KEY),
+    "rotate-key, unchanged": ends("rotate-key --yes", key=GOOD_KEY),
+    "rotate-key, view-only seat": ends("rotate-key --yes", 1, "wandb-entity-refused", key=VIEWERS_KEY),
+    "rotate-key, refused": ends("rotate-key --yes", 1, "wandb-key-refused", key=DEAD_KEY),
+    "rotate-key, no secret": ends("rotate-key --yes", 3, "wandb-key-not-stored", key=NEW_KEY, world=NO_SECRET),
+    "teardown": ends("teardown --yes", world=OURS),
+    "teardown, dry run": ends("teardown --dry-run", world=OURS),
+    "teardown, nothing to remove": ends("teardown"),
+    "teardown, not confirmed": ends("teardown", 2, "not-confirmed", world=OURS),
+    "teardown, not ours": ends("teardown --restore-access-policies --yes", 1, "not-ours", "rescue --key-vault /subscr"),
 }
 WANDB = {
     "teams": [{"name": "acme", "members": {"sync-bot": "member", "vera": "view-only"}}],
