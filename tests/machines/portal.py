@@ -44,7 +44,7 @@ class Portal(RuleBasedStateMachine):
 
     @property
     def tenant(self) -> Tenant:
-        return self.bench.cloud.world.tenant
+        return self.bench.tenant
 
     @property
     def account(self) -> Account:

@@ -1,7 +1,7 @@
 """A bench for commands: in this process, against the sandbox, on the sandbox's clock."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -19,8 +19,12 @@ from provisioning.cli.session import Session
 from provisioning.models import Target
 from provisioning.planning.steps import Step
 from provisioning.wandb_key import Key, WandbAccount
+from sandbox.azure.rbac import Assignment
+from sandbox.azure.tenant import Account, Tenant
 from sandbox.cloud import Cloud
+from sandbox.runtime.faults import Fault
 from sandbox.runtime.http import Call
+from sandbox.scenario.events import EventScript
 
 GOOD_KEY = "5a4db0c5a4db0c5a4db0c5a4db0c5a4db0c00001"
 VIEWERS_KEY = "5a4db0c5a4db0c5a4db0c5a4db0c5a4db0c00002"
@@ -37,6 +41,16 @@ class VirtualClock:
     slept: float = 0.0
     before: Callable[[], None] = lambda: None
     behind: timedelta = timedelta(0)
+
+    def stop_when(self, so: Callable[[], bool], error: type[BaseException] = KeyboardInterrupt) -> None:
+        """Raise this, once, at the first nap where that is so."""
+
+        def look() -> None:
+            if so():
+                self.before = lambda: None
+                raise error
+
+        self.before = look
 
     def now(self) -> datetime:
         return self.cloud.clock.now() - self.behind
@@ -152,9 +166,18 @@ class Bench:
         teardown.teardown(session, restore=restore, yes=True, interactive=False)
         return session
 
+    def happens(self, *actions: Mapping[str, Any], **moment: Any) -> None:
+        """Have others act: at once, or once at a moment such as `after="DeleteSecret"`."""
+        script = {**(moment or {"at": 0}), "do": list(actions)}
+        self.cloud.world.schedule(EventScript.model_validate(script))
+
+    def fault(self, operation: str, do: Mapping[str, Any], **when: Any) -> None:
+        """Disturb the requests of an operation from now on."""
+        self.cloud.world.faults.faults.append(Fault.model_validate({"op": operation, "when": when, "do": do}))
+
     def id_of(self, name: str) -> str:
         """A principal's object id."""
-        return str(self.cloud.world.tenant.named(name).object_id)
+        return str(self.tenant.named(name).object_id)
 
     @property
     def stored(self) -> list[str]:
@@ -163,8 +186,21 @@ class Bench:
         return [version.value for version in secret.versions] if secret else []
 
     @property
+    def tenant(self) -> Tenant:
+        return self.cloud.world.tenant
+
+    @property
+    def account(self) -> Account:
+        (account,) = self.tenant.accounts.values()
+        return account
+
+    @property
     def vault(self) -> Any:
-        return self.cloud.world.tenant.vaults["kv-ml"]
+        return self.tenant.vaults["kv-ml"]
+
+    @property
+    def role_assignments(self) -> Collection[Assignment]:
+        return self.tenant.rbac.assignments.values()
 
 
 def _known(key: Key, base_url: str | None, entity: str | None) -> WandbAccount:

@@ -43,7 +43,7 @@ def put(
     limited: Mapping[tuple[str, str], Mapping[str, Any]] = {},
     **scenario: Any,
 ) -> None:
-    """Load the chain. `without` names the (principal, role) pairs that are not granted, `limited` those that end or have a condition.
+    """Load the chain. `without` names (principal, role) pairs that are not granted, `limited` those with an end or a condition.
 
     `secret` None: there is none; `app` None: no function app. A setting of None is not set.
     """

@@ -68,7 +68,7 @@ def test_a_listing_that_repeats_a_page_ends_with_an_error(load: Load, bench: Ben
     link = "kv-ml.vault.azure.net/secrets?api-version=7.6" if op == "GetSecrets" else roles
     page = {"value": [], "nextLink": f"https://{link}&%24skiptoken=1"}
     bench.setup()
-    bench.cloud.world.faults.faults.append(Fault.model_validate({"op": op, "do": {"status": 200, "body": page}}))
+    bench.fault(op, {"status": 200, "body": page})
     with pytest.raises(errors.ServiceError, match="a page repeats"):
         bench.teardown()
 

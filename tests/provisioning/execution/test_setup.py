@@ -11,7 +11,7 @@ from provisioning.resource_ids import assignment_name
 from tests.conftest import Load
 
 from ..bench import GOOD_KEY, Bench
-from .vault_in_use import OFFICER, held
+from .vault_in_use import OFFICER, OWNER, held
 
 CONTOSO_VAULT = {"name": "kv-ml", "group": "rg-ml"}
 POLICIES = [
@@ -30,8 +30,7 @@ def account(**more: Any) -> dict[str, Any]:
 
 def test_setup_completes_the_chain_and_nobody_loses_access(bench: Bench) -> None:
     bench.setup()
-    account = next(iter(bench.cloud.world.tenant.accounts.values()))
-    assert account.system_identity
+    assert bench.account.system_identity
     assert bench.vault.rbac is True
     assert held(bench) == {
         ("operator", OFFICER),
@@ -45,24 +44,23 @@ def test_setup_completes_the_chain_and_nobody_loses_access(bench: Bench) -> None
     }
     assert bench.stored == [GOOD_KEY]
     assert len(bench.vault.policies) == 3, "access policies stay stored: they are the way back"
-    for each in bench.cloud.world.tenant.rbac.assignments.values():
+    for each in bench.role_assignments:
         if each.scope == bench.vault.id:  # the name that a template gives it
             assert each.name == assignment_name(bench.vault.id, each.principal_id, each.role_id)
 
 
 def test_everybody_can_use_the_vault_at_every_moment(bench: Bench) -> None:
     """The sandbox checks the access at each step and each second of the wait."""
-    tenant = bench.cloud.world.tenant
     action = "Microsoft.KeyVault/vaults/secrets/getSecret/action"
-    people = [tenant.named(name).object_id for name in ("billing-api", "reports-job", "dana")]
+    people = [bench.id_of(name) for name in ("billing-api", "reports-job", "dana")]
 
     def look() -> None:
         if bench.vault.rbac:
-            assert all(tenant.may(who, action, bench.vault.id, data=True) for who in people)
+            assert all(bench.tenant.may(who, action, bench.vault.id, data=True) for who in people)
 
     bench.clock.before = look
     bench.ui.after = lambda step: look()
-    bench.cloud.world.tenant.transitions.rbac_propagation = 590
+    bench.tenant.transitions.rbac_propagation = 590
     bench.setup()
     assert bench.clock.slept >= 600
 
@@ -74,11 +72,7 @@ def test_a_local_clock_that_is_slow_does_not_double_the_wait(bench: Bench) -> No
 
 
 def test_a_local_clock_that_is_fast_does_not_shorten_the_wait_for_the_roles_of_an_interrupted_run(bench: Bench) -> None:
-    def stop() -> None:
-        bench.clock.before = lambda: None
-        raise KeyboardInterrupt
-
-    bench.clock.before = stop
+    bench.clock.stop_when(lambda: True)
     with pytest.raises(errors.InterruptedByUserError, match="waiting for: roles take effect"):
         bench.setup()
     bench.clock.behind = -timedelta(minutes=11)
@@ -117,10 +111,8 @@ def test_a_vault_on_rbac_is_never_switched_back(load: Load, bench: Bench) -> Non
 
 def test_rights_on_the_two_resources_are_enough_for_the_operator(load: Load, bench: Bench) -> None:
     scopes = ("Microsoft.KeyVault/vaults/kv-ml", "Microsoft.CognitiveServices/accounts/aoai-ml")
-    load(
-        {"extends": "contoso"}
-        | {"assignments": [{"principal": "operator", "role": "Owner", "scope": f"rg-ml/{s}"} for s in scopes]}
-    )
+    owner = [OWNER | {"scope": f"rg-ml/{scope}"} for scope in scopes]
+    load({"extends": "contoso", "assignments": owner})
     bench.setup()
     assert bench.stored == [GOOD_KEY]
 
@@ -163,7 +155,7 @@ def test_resources_that_are_not_ready_are_reported_before_anything_is_written(
 
 @pytest.mark.parametrize("role", ["Contributor", "Reader"])
 def test_missing_rights_are_named_with_the_role_that_gives_them(load: Load, bench: Bench, role: str) -> None:
-    load({"extends": "contoso", "assignments": [{"principal": "operator", "role": role, "scope": "rg-ml"}]})
+    load({"extends": "contoso", "assignments": [OWNER | {"role": role}]})
     session = bench.session()
     with pytest.raises(errors.MissingRightsError) as caught:
         setup.setup(session, yes=True, interactive=False)
@@ -179,4 +171,4 @@ def test_names_may_be_given_in_any_letter_case(bench: Bench) -> None:
     bench.setup(**names)
     assert bench.idle()
     bench.teardown(**names, restore=True)
-    assert not [a for a in bench.cloud.world.tenant.rbac.assignments.values() if a.scope == bench.vault.id]
+    assert not [a for a in bench.role_assignments if a.scope == bench.vault.id]

@@ -8,9 +8,7 @@ import pytest
 from provisioning import errors
 from provisioning.resource_ids import assignment_name
 from sandbox.azure.roles import ROLE_IDS
-from sandbox.runtime.faults import Fault
 from sandbox.scenario.actions import MoveVault
-from sandbox.scenario.events import Do, EventScript
 from tests.conftest import Load
 
 from ..bench import GOOD_KEY, OPERATOR_ENV, Bench
@@ -34,7 +32,7 @@ def test_setup_after_teardown_recovers_the_secret_without_a_new_version(
     assert (secret.deleted is None, bench.vault.rbac) == (False, not restore)
     left = held(bench), policies(bench), dict(bench.vault.tags)
     assert left == (before if restore else (before[0] | {("billing-api", USER)}, before[1], reached[1]))
-    assert next(iter(bench.cloud.world.tenant.accounts.values())).system_identity
+    assert bench.account.system_identity
     with bench.no_writes():
         bench.teardown(restore=restore)
     bench.setup()
@@ -58,12 +56,8 @@ def test_what_existed_before_setup_stays(load: Load, bench: Bench) -> None:
     """Roles under other names or without the mark, a vault on Azure RBAC, a secret that somebody else wrote."""
     secret = {"name": "wandb-api-key", "value": GOOD_KEY}
     load(world(rbac=True, policies=[], secrets=[secret]))
-    tenant = bench.cloud.world.tenant
-    operator = tenant.named("operator").object_id
-    role = ROLE_IDS[OFFICER]
-    derived = assignment_name(bench.vault.id, operator, role)  # as a template would have named it
-    mine = next(a for a in tenant.rbac.assignments.values() if a.principal_id == operator)
-    tenant.rbac.add(type(mine)(derived, bench.vault.id, role, operator, "User", 0, 0))
+    derived = assignment_name(bench.vault.id, bench.id_of("operator"), ROLE_IDS[OFFICER])  # as a template names it
+    bench.happens({"assign_role": OWNER | {"role": OFFICER, "scope": SCOPE, "name": derived, "effective": True}})
     bench.setup()
     assert ("aoai-ml", OFFICER) in held(bench)
     bench.teardown()
@@ -90,17 +84,12 @@ def test_a_version_that_the_list_does_not_show_yet_keeps_the_secret(load: Load, 
     theirs = {"write_secret": {"vault": "kv-ml", "name": "wandb-api-key", "value": "theirs"}}
     load(world() | SOON)
     bench.setup()
-    bench.cloud.world.faults.faults.append(
-        Fault.model_validate({"op": "GetSecretVersions", "when": {"nth": [2]}, "do": {"late": True}})
-    )
-    bench.cloud.world.schedule(EventScript(before="GetSecretVersions", nth=2, do=[Do.model_validate(theirs)]))
+    bench.fault("GetSecretVersions", {"late": True}, nth=[2])
+    bench.happens(theirs, before="GetSecretVersions", nth=2)
     bench.teardown()
     secret = bench.vault.secrets["wandb-api-key"]
     assert secret.deleted is None
     assert [(v.value, v.enabled) for v in secret.versions] == [(GOOD_KEY, False), ("theirs", True)]
-
-
-# --- accounts that share the vault -----------------------------------------------------------------------------------
 
 
 # --- what is refused -------------------------------------------------------------------------------------------------
@@ -110,16 +99,11 @@ def test_a_secret_that_the_operator_cannot_see_is_deleted_too(load: Load, bench:
     """Another operator, who has no role on the vault."""
     load(world())
     bench.setup()
-    tenant = bench.cloud.world.tenant
-    operator, dana = tenant.named("operator"), tenant.named("dana")
-    mine = next(a for a in tenant.rbac.assignments.values() if a.principal_id == operator.object_id)
-    tenant.rbac.add(type(mine)("c" * 36, mine.scope, ROLE_IDS["Owner"], dana.object_id, "User", 0, 0))
-    writes = bench.cloud.writes
+    bench.happens({"assign_role": OWNER | {"principal": "dana", "effective": True}})
     bench.who = "dana"
-    with pytest.raises(errors.MissingRightsError, match="You may not read secret") as caught:
+    with bench.no_writes(), pytest.raises(errors.MissingRightsError, match="You may not read secret") as caught:
         bench.teardown()
     assert "`setup`" in caught.value.hint
-    assert bench.cloud.writes == writes
     bench.setup()
     bench.teardown()
     assert bench.vault.secrets["wandb-api-key"].deleted is not None
@@ -150,19 +134,12 @@ def test_a_vault_that_somebody_switched_back_by_hand_loses_the_tag_of_the_switch
 def test_missing_rights_are_named_before_anything_is_written(load: Load, bench: Bench) -> None:
     load(world())
     bench.setup()
-    rbac = bench.cloud.world.tenant.rbac
-    operator = bench.cloud.world.tenant.named("operator").object_id
-    owner = next(
-        n for n, a in rbac.assignments.items() if a.principal_id == operator and a.role_id == ROLE_IDS["Owner"]
-    )
-    known = rbac.assignments.pop(owner)
-    rbac.add(type(known)(known.name, known.scope, ROLE_IDS["Reader"], operator, "User", 0, 0))
-    writes = bench.cloud.writes
-    with pytest.raises(
-        errors.MissingRightsError, match=r"roleAssignments/delete(?s:.*)vaults/write|vaults/write(?s:.*)/delete"
-    ):
+    reader = OWNER | {"role": "Reader", "effective": True}
+    bench.happens({"remove_role": OWNER}, {"assign_role": reader})
+    with bench.no_writes(), pytest.raises(errors.MissingRightsError) as caught:
         bench.teardown(restore=True)
-    assert bench.cloud.writes == writes
+    assert "roleAssignments/delete" in caught.value.message
+    assert "vaults/write" in caught.value.message
 
 
 # --- the command -----------------------------------------------------------------------------------------------------
@@ -248,10 +225,8 @@ def test_a_resource_that_reappears_during_teardown_is_reported(load: Load, bench
     """Somebody runs setup at the same time."""
     load(world() | SOON)
     bench.setup(propagation_wait=timedelta(0))
-    rbac = bench.cloud.world.tenant.rbac
-    theirs = next(
-        a for a in rbac.assignments.values() if (a.description or "").startswith("azure-openai-wandb: operator")
-    )
+    rbac = bench.tenant.rbac
+    theirs = next(a for a in bench.role_assignments if "wandb: operator" in (a.description or ""))
     bench.ui.after = lambda step: rbac.add(theirs) if step.detail.endswith("→ you") else None
     with pytest.raises(errors.NotInPlaceError, match="Key Vault Secrets Officer → you"):
         bench.teardown(restore=True)
@@ -259,17 +234,15 @@ def test_a_resource_that_reappears_during_teardown_is_reported(load: Load, bench
 
 
 def test_roles_that_a_moved_vault_left_behind_are_removed_and_those_of_others_stay(load: Load, bench: Bench) -> None:
-    owners = [OWNER | {"scope": "subscription"}]
-    theirs = {"principal": "dana", "role": USER, "scope": SCOPE}
-    load(world() | {"groups": ["rg-ml", "rg-two"], "assignments": [*owners, theirs]} | SOON)
-    reader = bench.cloud.world.tenant.named("function-app").object_id
+    roles = [OWNER | {"scope": "subscription"}, {"principal": "dana", "role": USER, "scope": SCOPE}]
+    load(world() | {"groups": ["rg-ml", "rg-two"], "assignments": roles} | SOON)
+    reader = bench.id_of("function-app")
     session = bench.setup(readers=(reader,))
     assert "later moves" in [step["resource"] for step in session.facts["steps"]]
     before = bench.vault.id
     MoveVault(vault="kv-ml", group="rg-two").apply(bench.cloud.world.builder)
     bench.setup(vault_group="rg-two", readers=(reader,))
     bench.teardown(vault_group="rg-two")
-    rbac = bench.cloud.world.tenant.rbac
-    left = {a.description for a in rbac.assignments.values() if a.scope.startswith(before)}
+    left = {a.description for a in bench.role_assignments if a.scope.startswith(before)}
     assert left == {None}, "that of somebody else"
-    assert not [a for a in rbac.assignments.values() if a.scope == f"{bench.vault.id}/secrets/wandb-api-key"]
+    assert not [a for a in bench.role_assignments if a.scope == f"{bench.vault.id}/secrets/wandb-api-key"]

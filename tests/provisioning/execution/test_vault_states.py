@@ -38,7 +38,7 @@ def deleted(**more: Any) -> list[dict[str, Any]]:
 
 
 def officers(bench: Bench) -> set[str]:
-    tenant = bench.cloud.world.tenant
+    tenant = bench.tenant
     held = [a for a in tenant.rbac.assignments.values() if a.scope == bench.vault.id and a.role_id == OFFICER]
     return {tenant.principals[a.principal_id].alias for a in held}
 
@@ -69,13 +69,13 @@ def test_a_vault_name_that_is_taken_stops_setup_before_anything_is_written(
     with pytest.raises(errors.VaultNameTakenError, match="already in use") as caught:
         bench.setup(create_vault=True)
     assert "--key-vault" in caught.value.hint
-    assert not any(a.system_identity for a in bench.cloud.world.tenant.accounts.values())
+    assert not any(a.system_identity for a in bench.tenant.accounts.values())
     assert ("Vaults_CreateOrUpdate" in bench.cloud.counts) is not seen
 
 
 def test_a_vault_that_somebody_created_in_the_meantime_is_not_replaced(load: Load, bench: Bench) -> None:
     load(world())
-    tenant = bench.cloud.world.tenant
+    tenant = bench.tenant
     scope = tenant.resource_id("rg-ml", "Microsoft.KeyVault/vaults", "kv-ml")
     theirs = Vault(scope, "kv-ml", "swedencentral", "", policies=[AccessPolicy("dana", {"secrets": ["get"]})])
 

@@ -22,7 +22,7 @@ def world(**more: Any) -> dict[str, Any]:
 
 def held(bench: Bench) -> set[tuple[str, str]]:
     """(who, role) at the vault and below."""
-    tenant = bench.cloud.world.tenant
+    tenant = bench.tenant
     return {
         (tenant.principals[a.principal_id].alias or tenant.principals[a.principal_id].name, CANDIDATES[a.role_id])
         for a in tenant.rbac.assignments.values()
@@ -31,5 +31,5 @@ def held(bench: Bench) -> set[tuple[str, str]]:
 
 
 def policies(bench: Bench) -> list[tuple[str, dict[str, list[str]]]]:
-    tenant = bench.cloud.world.tenant
+    tenant = bench.tenant
     return [(tenant.principals[p.object_id].alias, p.permissions) for p in bench.vault.policies]

@@ -10,39 +10,35 @@ import pytest
 from provisioning import errors
 from provisioning.cli import setup
 from provisioning.observation.governance import observe_rights
-from provisioning.planning.access.permissions import CANDIDATES
-from sandbox.runtime.faults import Fault
-from sandbox.scenario.events import Do, EventScript
 from tests.conftest import Load
 
 from ...bench import Bench
+from ..vault_in_use import held
 
 VAULT = "rg-ml/Microsoft.KeyVault/vaults/kv-ml"
 VAULTS = "Microsoft.KeyVault/vaults"
-OFFICER = "Key Vault Secrets Officer"
+OFFICER, USER = "Key Vault Secrets Officer", "Key Vault Secrets User"
 ON_RBAC = {"name": "kv-ml", "group": "rg-ml", "rbac": True}
 ON_POLICIES = {"name": "kv-ml", "group": "rg-ml", "policies": [{"principal": "billing-api", "secrets": ["get"]}]}
+PEOPLE = [{"name": "operator", "kind": "user"}, {"name": "billing-api", "kind": "managed identity"}]
+APPS = {"name": "apps", "kind": "group", "members": ["billing-api"]}
+FREEZE = {"name": "freeze", "level": "ReadOnly"}
 DEMANDED = {"name": "rbac-only", "definition": "Azure Key Vault should use RBAC permission model", "effect": "deny"}
 KEPT = {"name": "keeps-rbac", "effect": "modify", "type": VAULTS, "set": {"properties.enableRbacAuthorization": True}}
-LIMITED = {
-    "name": "max-90",
-    "initiative": "guardrails",
-    "definition": "Secrets should have the specified maximum validity period",
-    "effect": "deny",
-    "parameters": {"maximumValidityInDays": 90},
-}
+MAXIMUM = "Secrets should have the specified maximum validity period"
+LIMITED = {"name": "max-90", "definition": MAXIMUM, "parameters": {"maximumValidityInDays": 90}, "effect": "deny"}
+DATED = {"name": "p", "definition": "Key Vault secrets should have an expiration date", "effect": "deny"}
 TAGGED = {"name": "cost-center", "effect": "deny", "type": VAULTS, "if": {"field": "tags.cost-center", "exists": False}}
 PRIVATE = {"field": "properties.publicNetworkAccess", "notEquals": "Disabled"}
+NO_PUBLIC = {"name": "private", "effect": "deny", "type": VAULTS, "if": PRIVATE}
+NO_ROLES = {"name": "no-roles", "effect": "deny", "type": "Microsoft.Authorization/roleAssignments"}
+OF_APP = {"name": "managed-app", "scope": "rg-ml", "actions": ["Microsoft.Authorization/*"], "not_actions": ["*/read"]}
+OF_DATA = {"name": "managed-app", "scope": VAULT, "data_actions": ["*"]}
 OWNER = {"principal": "operator", "role": "Owner", "scope": "rg-ml"}
-DELEGATED = [
-    {"principal": "operator", "role": "Contributor", "scope": "rg-ml"},
-    {
-        "principal": "operator",
-        "role": "Role Based Access Control Administrator",
-        "scope": "rg-ml",
-        "may_assign": {"principal_types": ["ServicePrincipal"]},
-    },
-]
+ABOVE = [OWNER | {"scope": "subscription"}]
+ASSIGNER = {"principal": "operator", "role": "Role Based Access Control Administrator", "scope": "rg-ml"}
+DELEGATED = [OWNER | {"role": "Contributor"}, ASSIGNER | {"may_assign": {"principal_types": ["ServicePrincipal"]}}]
+BILLINGS = {"principal": "billing-api", "role": USER, "scope": VAULT}
 LANDING_ZONE: dict[str, Any] = {"management_groups": [{"name": "mg"}], "subscription": {"management_group": "mg"}}
 
 
@@ -54,151 +50,94 @@ def world(*, vault: Mapping[str, Any] = ON_POLICIES, **rest: Any) -> dict[str, A
 
 @dataclass
 class Stop:
-    """What is above, and how setup stops."""
+    """How setup stops, with these options: the error, words of its message and of its hint."""
 
     error: type[errors.ProvisioningError]
     words: str
     hint: str
-    world: Mapping[str, Any]
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
-STOPS = {
-    "a lock on the group": Stop(
-        errors.LockedError,
-        "freeze",
-        "az lock list -g rg-ml",
-        {"locks": [{"name": "freeze", "scope": "rg-ml", "level": "ReadOnly"}]},
+STOPS: dict[str, tuple[dict[str, Any], Stop]] = {
+    "a lock on the group": (
+        {"locks": [FREEZE | {"scope": "rg-ml"}]},
+        Stop(errors.LockedError, "freeze", "az lock list -g rg-ml"),
     ),
-    "a lock on the subscription": Stop(
-        errors.LockedError,
-        "freeze",
-        "az lock list -o table",
-        {"locks": [{"name": "freeze", "level": "ReadOnly"}], "assignments": [OWNER | {"scope": "subscription"}]},
+    "a lock on the subscription": (
+        {"locks": [FREEZE], "assignments": ABOVE},
+        Stop(errors.LockedError, "freeze", "az lock list -o table"),
     ),
-    "a disabled subscription": Stop(
-        errors.SubscriptionDisabledError, "disabled", "billing owner", {"subscription": {"state": "Disabled"}}
+    "a disabled subscription": (
+        {"subscription": {"state": "Disabled"}},
+        Stop(errors.SubscriptionDisabledError, "disabled", "billing owner"),
     ),
-    "a policy against the switch": Stop(
-        errors.PolicyError, "the switch to Azure RBAC by policy cost-center", "exemption", {"policies": [TAGGED]}
+    "a policy against the switch": (
+        {"policies": [TAGGED]},
+        Stop(errors.PolicyError, "the switch to Azure RBAC by policy cost-center", "exemption"),
     ),
-    "a policy against the new vault": Stop(
-        errors.PolicyError,
-        "creating kv-ml by policy private",
-        "exemption",
-        {"vaults": [], "policies": [{"name": "private", "effect": "deny", "type": VAULTS, "if": PRIVATE}]},
-        {"create_vault": True},
+    "a policy against the new vault": (
+        {"vaults": [], "policies": [NO_PUBLIC]},
+        Stop(errors.PolicyError, "creating kv-ml by policy private", "exemption", {"create_vault": True}),
     ),
-    "a policy against roles": Stop(
-        errors.PolicyError,
-        f"role {OFFICER} by policy no-roles",
-        "exemption",
-        {"policies": [{"name": "no-roles", "effect": "deny", "type": "Microsoft.Authorization/roleAssignments"}]},
+    "a policy against roles": (
+        {"policies": [NO_ROLES]},
+        Stop(errors.PolicyError, f"role {OFFICER} by policy no-roles", "exemption"),
     ),
-    "no way back": Stop(errors.NoWayBackError, "rbac-only", "--accept-no-way-back", {"policies": [DEMANDED]}),
-    "a policy that undoes the way back": Stop(
-        errors.NoWayBackError, "keeps-rbac", "--accept-no-way-back", {"policies": [KEPT]}
+    "no way back": ({"policies": [DEMANDED]}, Stop(errors.NoWayBackError, "rbac-only", "--accept-no-way-back")),
+    "a policy that undoes the way back": (
+        {"policies": [KEPT]},
+        Stop(errors.NoWayBackError, "keeps-rbac", "--accept-no-way-back"),
     ),
-    "access policies under a policy": Stop(
-        errors.PolicyError,
-        "access policies by policy rbac-only",
-        "exemption",
+    "access policies under a policy": (
         {"policies": [DEMANDED | {"scope": "mg", "initiative": "guardrails"}], **LANDING_ZONE},
-        {"by_access_policy": True},
+        Stop(errors.PolicyError, "access policies by policy rbac-only", "exemption", {"by_access_policy": True}),
     ),
-    "access policies under a policy that undoes them": Stop(
-        errors.PolicyError, "keeps-rbac", "exemption", {"policies": [KEPT]}, {"by_access_policy": True}
+    "access policies under a policy that undoes them": (
+        {"policies": [KEPT]},
+        Stop(errors.PolicyError, "keeps-rbac", "exemption", {"by_access_policy": True}),
     ),
-    "a limit of secrets' lifetimes": Stop(
-        errors.PolicyError,
-        "at most 90 days",
-        "--secret-lifetime 90d",
-        {"vaults": [ON_RBAC], "policies": [LIMITED], "assignments": [OWNER | {"scope": "subscription"}]},
+    "a limit of secrets' lifetimes": (
+        {"vaults": [ON_RBAC], "policies": [LIMITED | {"initiative": "guardrails"}], "assignments": ABOVE},
+        Stop(errors.PolicyError, "at most 90 days", "--secret-lifetime 90d"),
     ),
-    "a secret that does not expire": Stop(
-        errors.PolicyError,
-        "an expiration date",
-        "--secret-lifetime 180d",
-        {
-            "vaults": [ON_RBAC],
-            "policies": [
-                {"name": "p", "definition": "Key Vault secrets should have an expiration date", "effect": "deny"}
-            ],
-        },
-        {"secret_lifetime": None},
+    "a secret that does not expire": (
+        {"vaults": [ON_RBAC], "policies": [DATED]},
+        Stop(errors.PolicyError, "an expiration date", "--secret-lifetime 180d", {"secret_lifetime": None}),
     ),
-    "a deny assignment": Stop(
-        errors.DenyAssignmentError,
-        "managed-app",
-        "deployment stacks",
-        {
-            "deny_assignments": [
-                {
-                    "name": "managed-app",
-                    "scope": "rg-ml",
-                    "actions": ["Microsoft.Authorization/*"],
-                    "not_actions": ["*/read"],
-                }
-            ]
-        },
+    "a deny assignment": (
+        {"deny_assignments": [OF_APP]},
+        Stop(errors.DenyAssignmentError, "managed-app", "deployment stacks"),
     ),
-    "a deny assignment on secrets": Stop(
-        errors.DenyAssignmentError,
-        "managed-app",
-        "deployment stacks",
-        {"vaults": [ON_RBAC], "deny_assignments": [{"name": "managed-app", "scope": VAULT, "data_actions": ["*"]}]},
+    "a deny assignment on secrets": (
+        {"vaults": [ON_RBAC], "deny_assignments": [OF_DATA]},
+        Stop(errors.DenyAssignmentError, "managed-app", "deployment stacks"),
     ),
-    "a deny assignment for somebody else": Stop(
-        errors.AccessWouldBeLostError,
-        "billing-api: deny assignment managed-app forbids",
-        "--accept-loss",
-        {
-            "deny_assignments": [
-                {"name": "managed-app", "scope": VAULT, "data_actions": ["*"], "principals": ["billing-api"]}
-            ]
-        },
+    "a deny assignment for somebody else": (
+        {"deny_assignments": [OF_DATA | {"principals": ["billing-api"]}]},
+        Stop(errors.AccessWouldBeLostError, "billing-api: deny assignment managed-app forbids", "--accept-loss"),
     ),
-    "a deny assignment for somebody else's group": Stop(
-        errors.AccessWouldBeLostError,
-        "billing-api: deny assignment managed-app forbids",
-        "--accept-loss",
-        {
-            "principals": [
-                {"name": "operator", "kind": "user"},
-                {"name": "billing-api", "kind": "managed identity"},
-                {"name": "apps", "kind": "group", "members": ["billing-api"]},
-            ],
-            "deny_assignments": [
-                {"name": "managed-app", "scope": "rg-ml", "data_actions": ["*"], "principals": ["apps"]}
-            ],
-        },
+    "a deny assignment for somebody else's group": (
+        {"principals": [*PEOPLE, APPS], "deny_assignments": [OF_DATA | {"scope": "rg-ml", "principals": ["apps"]}]},
+        Stop(errors.AccessWouldBeLostError, "billing-api: deny assignment managed-app forbids", "--accept-loss"),
     ),
-    "a condition": Stop(
-        errors.MissingRightsError, "has a condition", "without a condition", {"assignments": DELEGATED}
+    "a condition": (
+        {"assignments": DELEGATED},
+        Stop(errors.MissingRightsError, "has a condition", "without a condition"),
     ),
-    "a right that ends": Stop(
-        errors.MissingRightsError,
-        "your role Owner ends in 15 min",
-        "PIM",
+    "a right that ends": (
         {"assignments": [OWNER | {"expires_in": "15m"}]},
+        Stop(errors.MissingRightsError, "your role Owner ends in 15 min", "PIM"),
     ),
-    "a role that ends and cannot be made permanent": Stop(
-        errors.AccessWouldBeLostError,
-        "its role Key Vault Secrets User ends on",
-        "--accept-loss",
-        {
-            "assignments": [
-                OWNER,
-                {"principal": "billing-api", "role": "Key Vault Secrets User", "scope": VAULT, "expires_in": "4h"},
-            ]
-        },
+    "a role that ends and cannot be made permanent": (
+        {"assignments": [OWNER, BILLINGS | {"expires_in": "4h"}]},
+        Stop(errors.AccessWouldBeLostError, f"its role {USER} ends on", "--accept-loss"),
     ),
 }
 
 
-@pytest.mark.parametrize("stop", STOPS.values(), ids=list(STOPS))
-def test_setup_stops_before_anything_is_written(load: Load, bench: Bench, stop: Stop) -> None:
-    load(world(**stop.world))
+@pytest.mark.parametrize(("above", "stop"), STOPS.values(), ids=list(STOPS))
+def test_setup_stops_before_anything_is_written(load: Load, bench: Bench, above: dict[str, Any], stop: Stop) -> None:
+    load(world(**above))
     with pytest.raises(errors.ProvisioningError) as refused:
         bench.setup(**stop.options)
     assert type(refused.value) is stop.error, refused.value
@@ -223,10 +162,9 @@ def test_teardown_also_stops_before_anything_is_written(load: Load, bench: Bench
         | {"parameters": undeletable},
         DEMANDED,
     ]
-    for policy in policies:
-        bench.cloud.world.schedule(EventScript(at=0, do=[Do.model_validate({"assign_policy": policy})]))
+    bench.happens(*({"assign_policy": policy} for policy in policies))
     for do, error, restore in above:
-        bench.cloud.world.schedule(EventScript(at=0, do=[Do.model_validate(do)]))
+        bench.happens(do)
         with pytest.raises(error):
             bench.teardown(restore=restore)
     assert bench.cloud.writes == writes
@@ -246,26 +184,17 @@ def test_without_a_way_back_the_plan_says_so_and_consent_is_asked_for(load: Load
 
 def test_a_role_that_ends_covers_nobody_and_the_plan_says_until_when(load: Load, bench: Bench) -> None:
     """Nor does one through a group or a management group."""
-    group = {"name": "apps", "kind": "group", "members": ["billing-api"]}
-    people = [{"name": "operator", "kind": "user"}, {"name": "billing-api", "kind": "managed identity"}, group]
-    held = [
-        {"principal": "billing-api", "role": "Key Vault Administrator", "scope": "rg-ml", "expires_in": "4h"},
-        {"principal": "apps", "role": "Key Vault Secrets User", "scope": VAULT},
-        {"principal": "billing-api", "role": "Key Vault Secrets User", "scope": "mg"},
+    roles = [
+        BILLINGS | {"role": "Key Vault Administrator", "scope": "rg-ml", "expires_in": "4h"},
+        BILLINGS | {"principal": "apps"},
+        BILLINGS | {"scope": "mg"},
     ]
-    load(world(principals=people, assignments=[OWNER, *held], **LANDING_ZONE))
+    load(world(principals=[*PEOPLE, APPS], assignments=[OWNER, *roles], **LANDING_ZONE))
     steps = [s for s in setup.plan(bench.session()).steps if "billing-api" in s.detail]
     assert [s.verb for s in steps] == ["add"]
     assert "Key Vault Administrator ends on" in steps[0].why
     bench.setup(propagation_wait=timedelta(0))
-    assert (bench.vault.id, "Key Vault Secrets User") in {
-        (a.scope, CANDIDATES[a.role_id])
-        for a in bench.cloud.world.tenant.rbac.held(_id(bench), bench.vault.id, now=2e12)
-    }
-
-
-def _id(bench: Bench) -> str:
-    return bench.cloud.world.tenant.named("billing-api").object_id
+    assert ("billing-api", USER) in held(bench)
 
 
 @pytest.mark.parametrize(
@@ -280,12 +209,8 @@ def _id(bench: Bench) -> str:
 def test_rights_are_judged_by_actions_and_not_by_the_names_of_roles(
     load: Load, bench: Bench, held: dict[str, Any]
 ) -> None:
-    people = [
-        {"name": "operator", "kind": "user"},
-        {"name": "billing-api", "kind": "managed identity"},
-        {"name": "team", "kind": "group", "members": ["operator"]},
-        {"name": "admins", "kind": "group", "members": ["team"]},
-    ]
+    team = {"name": "team", "kind": "group", "members": ["operator"]}
+    people = [*PEOPLE, team, {"name": "admins", "kind": "group", "members": ["team"]}]
     actions = [f"{VAULTS}/*", "Microsoft.Authorization/*", "Microsoft.CognitiveServices/accounts/*", "*/read"]
     roles = [{"name": "Switcher", "actions": actions}]
     load(world(principals=people, assignments=[held], roles=roles, **LANDING_ZONE))
@@ -295,13 +220,7 @@ def test_rights_are_judged_by_actions_and_not_by_the_names_of_roles(
 
 def test_the_right_to_switch_is_checked_again_before_the_switch(load: Load, bench: Bench) -> None:
     """A condition that comes while setup waits stops it with the vault as it was."""
-    narrowed = {
-        "principal": "operator",
-        "role": "Owner",
-        "scope": "rg-ml",
-        "condition": "@Resource[…] …",
-        "condition_met": True,
-    }
+    narrowed = OWNER | {"condition": "@Resource[…] …", "condition_met": True}
     load(world(events=[{"after": "RoleAssignments_Create", "nth": 2, "do": [{"change_role": narrowed}]}]))
     with pytest.raises(errors.MissingRightsError, match="The access model was not changed"):
         bench.setup()
@@ -309,12 +228,9 @@ def test_the_right_to_switch_is_checked_again_before_the_switch(load: Load, benc
 
 
 def test_unreadable_governance_is_named_and_not_an_error(load: Load, bench: Bench) -> None:
-    rights = [
-        f"{VAULTS}/*",
-        "Microsoft.Authorization/roleAssignments/*",
-        "Microsoft.Authorization/roleDefinitions/read",
-    ]
-    rights += ["Microsoft.Authorization/permissions/read", "Microsoft.CognitiveServices/accounts/*"]
+    authorization = ("roleAssignments/*", "roleDefinitions/read", "permissions/read")
+    rights = [f"{VAULTS}/*", *(f"Microsoft.Authorization/{right}" for right in authorization)]
+    rights.append("Microsoft.CognitiveServices/accounts/*")
     held = {"principal": "operator", "role": "Narrow", "scope": "rg-ml"}
     load(world(assignments=[held], roles=[{"name": "Narrow", "actions": rights}], pim=False))
     made = setup.plan(bench.session())
@@ -332,19 +248,19 @@ def test_unreadable_governance_is_named_and_not_an_error(load: Load, bench: Benc
 )
 def test_what_cannot_be_read_just_before_the_switch_is_named(load: Load, bench: Bench, op: str, named: str) -> None:
     deny = {"name": "stack", "scope": "rg-ml", "actions": ["Microsoft.Web/*"], "principals": ["billing-api"]}
-    cloud = load(world(deny_assignments=[deny]))
+    load(world(deny_assignments=[deny]))
     session = bench.session()
     azure, observed = session.observe()
     made = setup.plan(session)
     assert session.governance.unread == ()
-    cloud.world.faults.faults.append(Fault.model_validate({"op": op, "do": {"status": 403}}))
+    bench.fault(op, {"status": 403})
     _, known = observe_rights(azure, session.target, observed, made, session.governance)
     assert known.unread == (named,)
     assert known.who == session.governance.who
 
 
 def test_an_access_policy_of_an_app_registration_is_noted_and_blocks_nothing(load: Load, bench: Bench) -> None:
-    people = [{"name": "operator", "kind": "user"}, {"name": "old-app", "kind": "app registration"}]
+    people = [*PEOPLE, {"name": "old-app", "kind": "app registration"}]
     vault = {"name": "kv-ml", "group": "rg-ml", "policies": [{"principal": "old-app", "secrets": ["get"]}]}
     load(world(vault=vault, principals=people))
     made = setup.plan(bench.session())

@@ -2,25 +2,24 @@
 
 import os
 import signal
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from evidence.processes import Processes
 from provisioning import errors
-from provisioning.planning.steps import Step
 from tests.conftest import Load
 
 from ...bench import GOOD_KEY, OPERATOR_ENV, Bench
-from ..vault_in_use import held
+from ..vault_in_use import OFFICER, SCOPE, held
 
 ONE_POLICY = [{"principal": "billing-api", "secrets": ["get"]}]
 SMALL = {"extends": "contoso", "vaults": [{"name": "kv-ml", "group": "rg-ml", "policies": ONE_POLICY}]}
 
 
 def end(bench: Bench) -> tuple[object, ...]:
-    account = next(iter(bench.cloud.world.tenant.accounts.values()))
-    return bool(account.system_identity), held(bench), bench.vault.rbac, bench.stored
+    return bool(bench.account.system_identity), held(bench), bench.vault.rbac, bench.stored
 
 
 @pytest.fixture
@@ -45,12 +44,7 @@ def test_after_ctrl_c_in_the_wait_the_next_run_only_waits_the_rest(
     load(SMALL)
     bench.clock.slept = 0
 
-    def stop() -> None:
-        if bench.clock.slept >= 400:
-            bench.clock.before = lambda: None
-            raise KeyboardInterrupt
-
-    bench.clock.before = stop
+    bench.clock.stop_when(lambda: bench.clock.slept >= 400)
     with pytest.raises(errors.InterruptedByUserError, match="while waiting for: roles take effect"):
         bench.setup()
     assert not bench.vault.rbac
@@ -58,34 +52,28 @@ def test_after_ctrl_c_in_the_wait_the_next_run_only_waits_the_rest(
     assert 598 <= bench.clock.slept <= 615, "ten minutes, and the reads that have to agree"
 
 
-def test_ctrl_c_while_the_vault_does_not_answer_switches_back_and_the_next_run_completes(
-    load: Load, bench: Bench, whole: tuple[object, ...]
+@pytest.mark.parametrize(
+    ("stop", "ends", "words"),
+    [
+        (KeyboardInterrupt, errors.InterruptedByUserError, "switched back to access policies"),
+        (BrokenPipeError, BrokenPipeError, None),
+    ],
+    ids=["Ctrl-C", "a closed terminal"],
+)
+def test_a_stop_while_the_vault_does_not_answer_switches_back_and_the_next_run_completes(
+    load: Load,
+    bench: Bench,
+    whole: tuple[object, ...],
+    stop: type[BaseException],
+    ends: type[BaseException],
+    words: str | None,
 ) -> None:
     load(SMALL | {"transitions": {"rbac_propagation": 700}})
-
-    def stop() -> None:
-        if bench.vault.rbac:
-            bench.clock.before = lambda: None
-            raise KeyboardInterrupt
-
-    bench.clock.before = stop
-    with pytest.raises(errors.InterruptedByUserError, match="switched back to access policies"):
+    bench.clock.stop_when(lambda: bench.vault.rbac, stop)
+    with pytest.raises(ends, match=words):
         bench.setup()
     assert not bench.vault.rbac
     finish(bench, whole)
-
-
-def test_a_closed_terminal_while_the_vault_does_not_answer_switches_back(load: Load, bench: Bench) -> None:
-    load(SMALL | {"transitions": {"rbac_propagation": 700}})
-
-    def fail() -> None:
-        if bench.vault.rbac:
-            raise BrokenPipeError
-
-    bench.clock.before = fail
-    with pytest.raises(BrokenPipeError):
-        bench.setup()
-    assert not bench.vault.rbac
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
@@ -111,7 +99,7 @@ def test_a_new_identity_that_the_directory_does_not_know_yet_is_retried(load: Lo
     body = {"error": {"code": "PrincipalNotFound", "message": "Principal x does not exist in the directory y."}}
     refused = {"op": "RoleAssignments_Create", "when": {"nth": [3, 4, 5]}, "do": {"status": 400, "body": body}}
     load(SMALL | {"faults": [refused], "transitions": {"rbac_propagation": 0}})
-    bench.setup(propagation_wait=bench.target.propagation_wait * 0)
+    bench.setup(propagation_wait=timedelta(0))
     assert bench.clock.slept == 1 + 2 + 4
     assert end(bench)[3] == [GOOD_KEY]
 
@@ -119,46 +107,27 @@ def test_a_new_identity_that_the_directory_does_not_know_yet_is_retried(load: Lo
 def test_an_assignment_that_somebody_made_in_the_meantime_is_adopted(load: Load, bench: Bench) -> None:
     """Somebody assigned it under another name between the plan and the step."""
     load(SMALL)
-    tenant = bench.cloud.world.tenant
-    operator = tenant.named("operator").object_id
-
-    def meanwhile(step: Step) -> None:
-        if step.resource == "account identity":
-            mine = next(iter(tenant.rbac.assignments.values()))
-            role = "b86a8fe4-44ce-4948-aee5-eccb2c155cd7"
-            other = type(mine)("a1b2c3d4-0000-4000-8000-00000000000b", bench.vault.id, role, operator, "User", 0, 0)
-            tenant.rbac.add(other)
-
-    bench.ui.after = meanwhile
+    theirs = {"principal": "operator", "role": OFFICER, "scope": SCOPE, "name": "a1b2c3d4-0000-4000-8000-00000000000b"}
+    bench.happens({"assign_role": theirs}, after="Accounts_Update")
     bench.setup()
-    held = [a for a in tenant.rbac.assignments.values() if a.principal_id == operator and a.scope == bench.vault.id]
-    assert [a.name for a in held] == ["a1b2c3d4-0000-4000-8000-00000000000b"]
+    at_vault = [a for a in bench.role_assignments if a.scope == bench.vault.id]
+    assert [a.name for a in at_vault if a.principal_id == bench.id_of("operator")] == [theirs["name"]]
 
 
-CREATE: dict[str, Any] = {"vaults": []}
-RECOVER: dict[str, Any] = {
-    "vaults": [
-        {
-            "name": "kv-ml",
-            "group": "rg-ml",
-            "deleted": True,
-            "rbac": True,
-            "secrets": [{"name": "wandb-api-key", "value": GOOD_KEY}],
-        }
-    ]
-}
+STORED = [{"name": "wandb-api-key", "value": GOOD_KEY}]
+DELETED = {"name": "kv-ml", "group": "rg-ml", "deleted": True, "rbac": True, "secrets": STORED}
 FROM_NOTHING = pytest.mark.parametrize(
-    ("option", "vaults"), [("create_vault", CREATE), ("recover_vault", RECOVER)], ids=["create", "recover"]
+    ("option", "vaults"), [("create_vault", []), ("recover_vault", [DELETED])], ids=["create", "recover"]
 )
 
 
 @FROM_NOTHING
 def test_creating_and_recovering_a_vault_survive_a_lost_answer_in_the_same_run(
-    load: Load, bench: Bench, option: str, vaults: dict[str, Any]
+    load: Load, bench: Bench, option: str, vaults: list[dict[str, Any]]
 ) -> None:
     """The SDK asks again, and there is nothing left to create or to recover."""
     lost = {"op": "Vaults_CreateOrUpdate", "when": {"nth": [1]}, "do": {"lost_response": True}}
-    load(SMALL | vaults | {"faults": [lost]})
+    load(SMALL | {"vaults": vaults, "faults": [lost]})
     bench.setup(**{option: True})
     assert end(bench)[2:] == (True, [GOOD_KEY])
     assert bench.idle()
@@ -167,11 +136,11 @@ def test_creating_and_recovering_a_vault_survive_a_lost_answer_in_the_same_run(
 @pytest.mark.parametrize("lost", [3, 4], ids=["one poll", "two polls"])
 @FROM_NOTHING
 def test_after_a_kill_while_the_vault_is_created_the_next_run_waits_for_it(
-    load: Load, bench: Bench, option: str, vaults: dict[str, Any], lost: int
+    load: Load, bench: Bench, option: str, vaults: list[dict[str, Any]], lost: int
 ) -> None:
     """A refused poll stands for a machine that is switched off: Azure continues without it."""
     fault = {"op": "Vaults_Get", "when": {"nth": [lost]}, "do": {"status": 400}}  # the polls are reads of the vault
-    load(SMALL | vaults | {"transitions": {"vault_polls": 4}, "faults": [fault]})
+    load(SMALL | {"vaults": vaults, "transitions": {"vault_polls": 4}, "faults": [fault]})
     with pytest.raises(errors.ProvisioningError):
         bench.setup(**{option: True})
     assert bench.vault.registering

@@ -7,8 +7,6 @@ import pytest
 from provisioning import errors
 from provisioning.cli import teardown
 from sandbox.azure.tenant import AccessPolicy
-from sandbox.runtime.faults import Fault
-from sandbox.scenario.events import Do, EventScript
 from tests.conftest import Load
 
 from ...bench import GOOD_KEY, Bench
@@ -17,6 +15,24 @@ from ..vault_in_use import OFFICER, OWNER, SCOPE, SOON, USER, held, policies, wo
 ALL = ["get", "list", "set", "delete", "recover", "backup", "restore", "purge"]
 CONDITION = "(@Resource[Microsoft.KeyVault/vaults/secrets:name] StringEquals 'wandb-api-key')"
 TAG = "azure-openai-wandb-entry-"
+TWO_ACCOUNTS = [{"name": "aoai-ml", "group": "rg-ml"}, {"name": "aoai-b", "group": "rg-ml", "system_identity": True}]
+
+
+def two_secrets(load: Load, bench: Bench) -> None:
+    """A vault with the keys of production and of staging."""
+    load(world() | {"assignments": [OWNER]} | SOON)
+    bench.setup(secret="wandb-prod")
+    bench.setup(secret="wandb-staging")
+
+
+def what_others_had(bench: Bench) -> tuple[object, ...]:
+    tags = {name: value for name, value in bench.vault.tags.items() if name != "azure-openai-wandb"}
+    return policies(bench), tags
+
+
+def secrets(bench: Bench) -> list[str]:
+    """Those that are not deleted."""
+    return [secret.name for secret in bench.vault.secrets.values() if secret.deleted is None]
 
 
 def entry(bench: Bench, name: str) -> list[str]:
@@ -32,43 +48,36 @@ def test_teardown_of_one_secret_keeps_what_another_needs_and_the_last_teardown_r
     load: Load, bench: Bench, first: str, last: str, *, by_policy: bool
 ) -> None:
     load(world() | {"assignments": [OWNER]} | SOON)
-    before = policies(bench), dict(bench.vault.tags)
+    before = what_others_had(bench)
     reader = (bench.id_of("function-app"),)
     bench.setup(secret="wandb-prod", readers=reader, by_access_policy=by_policy)
     bench.setup(secret="wandb-staging", by_access_policy=by_policy)
     bench.teardown(secret=first, readers=reader)
-    writes = bench.cloud.writes
     prod = {"readers": reader} if last == "wandb-prod" else {}
-    bench.setup(secret=last, by_access_policy=by_policy, **prod)
-    assert bench.cloud.writes == writes, "what the other secret needs is in place"
+    with bench.no_writes():  # what the other secret needs is in place
+        bench.setup(secret=last, by_access_policy=by_policy, **prod)
     bench.teardown(secret=last, readers=reader)
     assert held(bench) == (set() if by_policy else {("billing-api", USER)})
-    tags = {name: value for name, value in bench.vault.tags.items() if name != "azure-openai-wandb"}
-    assert (policies(bench), tags) == before
-    assert [s.name for s in bench.vault.secrets.values() if s.deleted is None] == []
+    assert what_others_had(bench) == before
+    assert secrets(bench) == []
 
 
 def test_teardown_waits_until_the_vault_shows_what_another_secret_needs(load: Load, bench: Bench) -> None:
-    load(world() | {"assignments": [OWNER]} | SOON)
-    bench.setup(secret="wandb-prod")
-    bench.setup(secret="wandb-staging")
-    for each in bench.cloud.world.tenant.rbac.assignments.values():
+    two_secrets(load, bench)
+    for each in bench.role_assignments:
         if each.scope == bench.vault.id:
             each.effective = bench.cloud.clock.time() + 60
     bench.teardown(secret="wandb-prod")
     assert {("aoai-ml", OFFICER), ("operator", OFFICER)} <= held(bench)
-    assert [s.name for s in bench.vault.secrets.values() if s.deleted is None] == ["wandb-staging"]
+    assert secrets(bench) == ["wandb-staging"]
 
 
 def test_teardown_stops_where_it_may_not_list_what_another_secret_needs(load: Load, bench: Bench) -> None:
     """The secret is gone, as after an interruption, and a condition lets the operator read secrets but not list them."""
-    load(world() | {"assignments": [OWNER]} | SOON)
-    bench.setup(secret="wandb-prod")
-    bench.setup(secret="wandb-staging")
+    two_secrets(load, bench)
     bench.vault.secrets["wandb-prod"].deleted = int(bench.cloud.clock.time())
     body = {"error": {"code": "Forbidden", "message": "not listed", "innererror": {"code": "ForbiddenByRbac"}}}
-    hidden = Fault.model_validate({"op": "GetSecrets", "do": {"status": 403, "body": body}})
-    bench.cloud.world.faults.faults.append(hidden)
+    bench.fault("GetSecrets", {"status": 403, "body": body})
     with pytest.raises(errors.MissingRightsError, match="may not list the secrets of kv-ml"):
         bench.teardown(secret="wandb-prod")
     assert {("aoai-ml", OFFICER), ("operator", OFFICER)} <= held(bench)
@@ -87,28 +96,21 @@ def test_teardown_of_one_account_touches_nothing_of_another_with_its_name(
     both = [{"name": "aoai-ml", "group": "rg-ml"}, {"name": "aoai-ml", "group": "rg-two", "endpoint": "two.example"}]
     owners = [OWNER, OWNER | {"scope": "rg-two"}]
     load(world() | {"groups": ["rg-ml", "rg-two"], "accounts": both, "assignments": owners} | SOON)
-    before = policies(bench), dict(bench.vault.tags)
+    before = what_others_had(bench)
     readers = {"rg-ml": (bench.id_of("function-app"),), "rg-two": (bench.id_of("dana"),)}
 
-    def of(group: str) -> dict[str, Any]:
-        return {
-            "resource_group": group,
-            "vault_group": "rg-ml",
-            "readers": readers[group],
-            "with_identity": with_identity,
-        }
-
+    options: dict[str, Any] = {"vault_group": "rg-ml", "with_identity": with_identity}
+    of_both = readers["rg-ml"] + readers["rg-two"]
     for group in readers:
-        bench.setup(**of(group), by_access_policy=by_policy)
+        bench.setup(**options, resource_group=group, readers=readers[group], by_access_policy=by_policy)
     last = next(group for group in readers if group != first)
-    bench.teardown(**of(first) | {"readers": (*readers["rg-ml"], *readers["rg-two"])})
+    bench.teardown(**options, resource_group=first, readers=of_both)
     with bench.no_writes():  # what the other account needs is in place
-        bench.setup(**of(last), by_access_policy=by_policy)
-    bench.teardown(**of(last) | {"readers": (*readers["rg-ml"], *readers["rg-two"])})
+        bench.setup(**options, resource_group=last, readers=readers[last], by_access_policy=by_policy)
+    bench.teardown(**options, resource_group=last, readers=of_both)
     assert held(bench) == (set() if by_policy else {("billing-api", USER)})
-    tags = {name: value for name, value in bench.vault.tags.items() if name != "azure-openai-wandb"}
-    assert (policies(bench), tags) == before
-    assert [s.name for s in bench.vault.secrets.values() if s.deleted is None] == []
+    assert what_others_had(bench) == before
+    assert secrets(bench) == []
 
 
 # --- another account that uses the secret, without any record of setup -----------------------------------------------
@@ -143,16 +145,14 @@ def test_a_secret_that_another_account_may_use_stays_even_without_a_record(
     load: Load, bench: Bench, given: list[dict[str, Any]], shared: str, *, rbac: bool
 ) -> None:
     """The other account's setup, which finds everything in place, writes nothing that teardown could recognize."""
-    both = [{"name": "aoai-ml", "group": "rg-ml"}, {"name": "aoai-b", "group": "rg-ml", "system_identity": True}]
     people = [*MEMBERS, {"name": "dana", "kind": "user"}, {"name": "function-app", "kind": "managed identity"}]
     theirs = [] if rbac else [{"principal": shared, "secrets": ["get"]}]
     shared = shared and "aoai-b"
-    scene = world(rbac=rbac, policies=theirs) | {"accounts": both, "principals": people, "assignments": [OWNER, *given]}
-    (other,) = (each for each in load(scene | SOON).world.tenant.accounts.values() if each.name == "aoai-b")
+    scene = {"accounts": TWO_ACCOUNTS, "principals": people, "assignments": [OWNER, *given]}
+    load(world(rbac=rbac, policies=theirs) | scene | SOON)
+    (other,) = (each for each in bench.tenant.accounts.values() if each.name == "aoai-b")
     subscription = other.id.split("/")[2]
-    other.id = other.id.replace(
-        subscription, subscription.upper()
-    )  # Azure does not always use the same letter case for ids
+    other.id = other.id.replace(subscription, subscription.upper())  # Azure does not always use the same letter case
     bench.setup(by_access_policy=not rbac)
     session = bench.teardown()
     (line,) = [step["detail"] for step in session.facts["steps"] if step["resource"] == "secret wandb-api-key"]
@@ -163,25 +163,21 @@ def test_a_secret_that_another_account_may_use_stays_even_without_a_record(
 
 
 def test_another_account_that_gets_access_while_teardown_asks_keeps_the_secret(load: Load, bench: Bench) -> None:
-    both = [{"name": "aoai-ml", "group": "rg-ml"}, {"name": "aoai-b", "group": "rg-ml", "system_identity": True}]
-    load(world(rbac=True, policies=[]) | {"accounts": both, "assignments": [OWNER]} | SOON)
+    load(world(rbac=True, policies=[]) | {"accounts": TWO_ACCOUNTS, "assignments": [OWNER]} | SOON)
     bench.setup()
-    writes = bench.cloud.writes
     given = {"assign_role": {"principal": "aoai-b", "role": USER, "scope": SCOPE}}
 
     def confirm(question: str) -> bool:
-        bench.cloud.world.schedule(EventScript(at=0, do=[Do.model_validate(given)]))
+        bench.happens(given)
         return bool(question)
 
     bench.ui.confirm = confirm  # type: ignore[method-assign]
-    with pytest.raises(errors.ConflictError, match="stays for aoai-b/wandb-api-key"):
+    with bench.no_writes(), pytest.raises(errors.ConflictError, match="stays for aoai-b/wandb-api-key"):
         teardown.teardown(bench.session(), restore=False, yes=False, interactive=True)
-    assert bench.cloud.writes == writes
 
 
 def test_an_account_that_has_another_secret_does_not_count_as_a_user_of_this_one(load: Load, bench: Bench) -> None:
-    both = [{"name": "aoai-ml", "group": "rg-ml"}, {"name": "aoai-b", "group": "rg-ml"}]
-    load(world(rbac=True, policies=[]) | {"accounts": both, "assignments": [OWNER]} | SOON)
+    load(world(rbac=True, policies=[]) | {"accounts": TWO_ACCOUNTS, "assignments": [OWNER]} | SOON)
     bench.setup()
     bench.setup(account="aoai-b", secret="wandb-b")
     bench.teardown()
@@ -191,17 +187,15 @@ def test_an_account_that_has_another_secret_does_not_count_as_a_user_of_this_one
 
 # --- others change the vault between the steps of teardown -----------------------------------------------------------
 
-OPERATORS = {"principal": "operator", "secrets": ALL}
+BOTH = [{"principal": "billing-api", "secrets": ["get"]}, {"principal": "operator", "secrets": ALL}]
 
 
 def test_roles_stay_if_others_switch_the_vault_while_teardown_removes_them(load: Load, bench: Bench) -> None:
-    load(
-        world(policies=[{"principal": "billing-api", "secrets": ["get"]}, OPERATORS]) | {"assignments": [OWNER]} | SOON
-    )
+    load(world(policies=BOTH) | {"assignments": [OWNER]} | SOON)
     bench.setup()
     bench.vault.rbac = False  # somebody ran rescue
     switch = {"change_vault": {"vault": "kv-ml", "rbac": True}}
-    bench.cloud.world.schedule(EventScript(after="DeleteSecret", do=[Do.model_validate(switch)]))
+    bench.happens(switch, after="DeleteSecret")
     bench.teardown()
     assert {("billing-api", USER), ("operator", OFFICER)} <= held(bench)
 
@@ -209,8 +203,8 @@ def test_roles_stay_if_others_switch_the_vault_while_teardown_removes_them(load:
 def test_access_that_others_give_after_the_plan_stops_the_way_back_of_teardown(load: Load, bench: Bench) -> None:
     load(world() | {"assignments": [OWNER]} | SOON)
     bench.setup()
-    given = [{"assign_role": {"principal": "dana", "role": USER, "scope": SCOPE}}, {"advance": {"seconds": 60}}]
-    bench.cloud.world.schedule(EventScript(after="DeleteSecret", do=list(map(Do.model_validate, given))))
+    given = {"assign_role": {"principal": "dana", "role": USER, "scope": SCOPE}}
+    bench.happens(given, {"advance": {"seconds": 60}}, after="DeleteSecret")
     with pytest.raises(errors.ConflictError, match=r"dana.* would lose access"):
         bench.teardown(restore=True)
     assert bench.vault.rbac
@@ -238,7 +232,7 @@ def test_an_entry_that_others_extended_is_reduced_and_one_that_setup_extended_is
 def test_a_permission_that_others_give_while_setup_runs_is_not_recorded_as_its_own(load: Load, bench: Bench) -> None:
     load(world() | {"assignments": [OWNER]})
     given = {"add_access_policy": {"vault": "kv-ml", "principal": "dana", "secrets": ["get"]}}
-    bench.cloud.world.schedule(EventScript(before="Vaults_Update", do=[Do.model_validate(given)]))
+    bench.happens(given, before="Vaults_Update")
     readers = (bench.id_of("dana"),)
     bench.setup(by_access_policy=True, readers=readers)
     bench.teardown(readers=readers)
@@ -257,25 +251,20 @@ def test_teardown_may_be_repeated_where_a_readers_entry_stays(load: Load, bench:
 @pytest.mark.parametrize("old", [False, True])
 def test_forged_tags_remove_nobodys_access(load: Load, bench: Bench, *, old: bool) -> None:
     """Somebody who may write tags, and no access policies, names others in them."""
-    given = [{"principal": "billing-api", "secrets": ["get"]}, {"principal": "dana", "secrets": ["get", "list"]}]
-    load(world(policies=[*given, {"principal": "operator", "secrets": ALL}]))
+    load(world(policies=[*BOTH, {"principal": "dana", "secrets": ["get", "list"]}]))
     ids = [bench.id_of("billing-api"), bench.id_of("dana")]
     one = {"azure-openai-wandb-access-policies": " ".join(ids)}
     each = {f"{TAG}{who}": "get list: aoai-ml/wandb-api-key" for who in ids}
     bench.vault.tags |= one if old else each
-    before = policies(bench)
-    bench.teardown()
-    assert policies(bench) == before
-    assert bench.cloud.writes == 0
+    with bench.no_writes():
+        bench.teardown()
 
 
 def test_a_forged_tag_of_the_switch_does_not_switch_the_vault_back(load: Load, bench: Bench) -> None:
     load(world(rbac=True))
     bench.vault.tags["azure-openai-wandb"] = "switched-to-rbac 2026-01-01"
-    with pytest.raises(errors.NotOursError):
+    with bench.no_writes(), pytest.raises(errors.NotOursError):
         bench.teardown(restore=True)
-    assert bench.vault.rbac is True
-    assert bench.cloud.writes == 0
 
 
 # --- conditions of others --------------------------------------------------------------------------------------------
@@ -283,8 +272,7 @@ def test_a_forged_tag_of_the_switch_does_not_switch_the_vault_back(load: Load, b
 
 def narrow(bench: Bench) -> Any:
     """Put a condition on the account identity's role, as a security team does."""
-    identity = next(iter(bench.cloud.world.tenant.accounts.values())).system_identity
-    found = next(a for a in bench.cloud.world.tenant.rbac.assignments.values() if a.principal_id == identity)
+    found = next(a for a in bench.role_assignments if a.principal_id == bench.account.system_identity)
     found.condition, found.condition_version = CONDITION, "2.0"
     return found
 
@@ -292,22 +280,18 @@ def narrow(bench: Bench) -> Any:
 def test_setup_stops_at_a_condition_before_anything_is_written(load: Load, bench: Bench) -> None:
     load(world() | SOON)
     bench.setup()
-    narrowed, writes = narrow(bench), bench.cloud.writes
-    with pytest.raises(errors.ConditionalRoleError, match=f"{OFFICER} → aoai-ml") as caught:
+    narrow(bench)
+    with bench.no_writes(), pytest.raises(errors.ConditionalRoleError, match=f"{OFFICER} → aoai-ml") as caught:
         bench.setup()
     assert "az role assignment list" in caught.value.hint
-    assert (bench.cloud.writes, narrowed.condition) == (writes, CONDITION)
 
 
 def test_a_condition_that_is_added_during_setup_survives(load: Load, bench: Bench) -> None:
     load(world(rbac=True) | SOON)
     bench.setup()
-    identity = next(iter(bench.cloud.world.tenant.accounts.values())).system_identity
-    rbac = bench.cloud.world.tenant.rbac
-    theirs = next(a for a in rbac.assignments.values() if a.principal_id == identity)
-    del rbac.assignments[theirs.name.lower()]
-    operators = next(a for a in rbac.assignments.values() if "operator" in (a.description or ""))
-    del rbac.assignments[operators.name.lower()]
+    rbac = bench.tenant.rbac
+    theirs = next(a for a in bench.role_assignments if a.principal_id == bench.account.system_identity)
+    rbac.assignments = {name: a for name, a in rbac.assignments.items() if not a.description}
 
     def assign_it_with_a_condition(step: object) -> None:
         rbac.add(theirs)
@@ -328,12 +312,10 @@ def test_a_condition_that_refuses_to_list_versions_is_not_reported_as_no_access(
     narrowed = officer | {"condition_refuses": ["Microsoft.KeyVault/vaults/secrets/readMetadata/action"]}
     ours = {"name": "wandb-api-key", "value": GOOD_KEY, "tags": {"created-by": "azure-openai-wandb"}}
     load(world(rbac=True, policies=[], secrets=[ours]) | {"assignments": [OWNER, narrowed]} | SOON)
-    with pytest.raises(
-        errors.MissingRightsError, match="may read secret wandb-api-key, but not list its versions"
-    ) as caught:
+    words = "may read secret wandb-api-key, but not list its versions"
+    with bench.no_writes(), pytest.raises(errors.MissingRightsError, match=words) as caught:
         bench.teardown() if command == "teardown" else bench.rotate("5a4db0c5a4db0c5a4db0c5a4db0c5a4db0c00009")
     assert "condition" in caught.value.hint
-    assert bench.cloud.writes == 0
 
 
 def test_teardown_leaves_a_role_with_a_condition(load: Load, bench: Bench) -> None:
@@ -341,7 +323,7 @@ def test_teardown_leaves_a_role_with_a_condition(load: Load, bench: Bench) -> No
     bench.setup()
     narrowed = narrow(bench)
     bench.teardown()
-    assert narrowed.name.lower() in bench.cloud.world.tenant.rbac.assignments
+    assert narrowed.name.lower() in bench.tenant.rbac.assignments
 
 
 def test_a_role_that_others_change_during_teardown_is_planned_again_and_stays(load: Load, bench: Bench) -> None:
