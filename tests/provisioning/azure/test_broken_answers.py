@@ -12,7 +12,6 @@ from provisioning.azure.transport.errors import is_lost
 from provisioning.azure.transport.pipeline import BoundedRetryPolicy
 from provisioning.observation.inventory import _ahead
 from sandbox.azure.tenant import Secret, SecretVersion
-from sandbox.runtime.faults import Fault
 from tests.conftest import Load
 from tests.provisioning.bench import GOOD_KEY, Bench
 from tests.provisioning.execution.vault_in_use import OWNER
