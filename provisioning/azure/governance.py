@@ -131,7 +131,7 @@ class GovernanceReads:
         return Restrictions(tuple(dict.fromkeys(refusing)), tuple(_sets(answer.get("fieldRestrictions") or ())))
 
     def policies(self, scope: str) -> Policies:
-        """The policies on the lifetime of secrets and on deletes, assigned at a scope or above it, also by initiatives."""
+        """The policies on the lifetime of secrets and on deletes, assigned at a scope or above it, also in initiatives."""
         path = f"{scope}/{_AUTHORIZATION}/policyAssignments?api-version=2023-04-01&$filter=atScope()"
         with translated("Listing policies"):
             assigned = [each for each in self._arm.pages(path) if _enforced(each["properties"])]

@@ -18,7 +18,7 @@ VENV = ROOT / ".venv-azcli"
 
 
 def _installed() -> bool:
-    """Asked of Python's own records: az itself would first look on the internet whether there is a newer one."""
+    """Return the installed version from Python's own records: az itself would first check on the internet for a newer one."""
     python = VENV / "bin" / "python"
     ask = "from importlib.metadata import version; print(version('azure-cli'))"
     if not python.is_file():
@@ -27,7 +27,7 @@ def _installed() -> bool:
 
 
 def _install() -> str:
-    """Create the venv. Return what went wrong, or nothing."""
+    """Create the venv. Return what went wrong; empty if nothing did."""
     for command in (
         [sys.executable, "-m", "venv", "--clear", str(VENV)],
         [str(VENV / "bin" / "python"), "-m", "pip", "install", "--quiet", f"azure-cli=={VERSION}"],

@@ -16,7 +16,7 @@ from tests.provisioning.bench import ACCOUNT_RECORD, GOOD_KEY
 
 from .witness import VAULT, Witness
 
-pytestmark = [pytest.mark.azcli, pytest.mark.timeout(900)]  # the first of them may have to install az
+pytestmark = [pytest.mark.azcli, pytest.mark.timeout(900)]  # the first test may have to install az
 
 OFFICER = "Key Vault Secrets Officer"
 _ARM_GUID = uuid.UUID("11fb06fb-712d-4ddd-98c7-e71bbd588830")
@@ -85,7 +85,7 @@ def test_a_second_setup_changes_nothing_that_az_can_see(witness: Witness, seen: 
 
 
 def test_tokens_come_from_the_operators_kind_of_sign_in(witness: Witness, done: Any) -> None:
-    """`setup` as a person must have asked the real az; otherwise what follows from it was not shown."""
+    """As a person, `setup` must have got its tokens from the real az; otherwise the other tests prove nothing about it."""
     via = {"operator": "az login", "pipeline": "AZURE_* environment variables", "ops-vm": "a managed identity"}
     assert done["signed_in"]["via"] == via[witness.principal]
     signed_in = witness.az("account", "show", "--query", "user.type")

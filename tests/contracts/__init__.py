@@ -24,7 +24,7 @@ WHY_ABSENT = (
 
 
 def why_missing(description: Path) -> str:
-    """Why a description is not there: it has not been fetched, or it is no official file."""
+    """Why a description is missing: it has not been fetched, or it is not an official file."""
     if (CONTRACTS / "derived") in description.parents:
         return f"{description.name} is not published: it was derived from official descriptions"
     return f"the official API descriptions are not in {CONTRACTS}: run `make contracts`"
@@ -48,7 +48,7 @@ def library() -> Any:
 
 
 def checked(exchange: Mapping[str, Any]) -> list[str]:
-    """What the checker has to say about one line of a trace that an official description is for."""
+    """The checker's findings about one line of a trace that an official description covers."""
     from .deviations import as_public
 
     request, response = exchange["request"], exchange["response"]

@@ -96,7 +96,7 @@ def repeatable(examples: int) -> settings:
 
 @contextmanager
 def also_unmodelled(cloud: Cloud) -> Iterator[None]:
-    """Around requests for what the sandbox does not model (it answers 501), which no other test may send."""
+    """Permit requests that the sandbox does not model (it answers 501) in the block; no other test may send them."""
     try:
         yield
     finally:

@@ -33,7 +33,7 @@ MALFORMED = "malformed"
 
 @dataclass
 class Traffic:
-    """What comes into a directory of traces, read line by line as it grows."""
+    """The exchanges that arrive in a directory of traces, read line by line as it grows."""
 
     directory: Path
     counts: Counter[str] = field(default_factory=Counter)

@@ -149,7 +149,7 @@ class Bench:
         return {outcome.job: outcome for outcome in (engine or self.engine()).sync(selection)}
 
     def run(self, job: str = JOB) -> Run:
-        """What W&B has for a job."""
+        """The run that W&B has for a job."""
         return self.cloud.world.wandb.store.run(ENTITY, PROJECT, job)
 
     def state(self, job: str = JOB) -> str:

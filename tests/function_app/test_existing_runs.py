@@ -1,4 +1,4 @@
-"""Runs that were there before: made by WandbLogger, replaced with --overwrite, deleted by people."""
+"""Existing runs: made by WandbLogger, replaced with --overwrite, or deleted by people."""
 
 from typing import Any
 
@@ -53,7 +53,7 @@ def overwritten(bench: Bench, job: str = JOB) -> Outcome:
 
 
 def seen(run: Run) -> dict[str, Any]:
-    """What people see of a run."""
+    """What people see in a run."""
     return {"config": run.config, "summary": run.summary, "history": run.history, "name": run.name, "tags": run.tags}
 
 

@@ -1,4 +1,4 @@
-"""Settings: what is taken, and one clear error for what is not."""
+"""Settings: what is accepted, and one clear error for what is not."""
 
 import os
 import re

@@ -102,7 +102,7 @@ def test_an_assignment_has_the_name_that_provisioning_gives_it_and_the_scope_of_
 
 
 def test_roles_go_to_the_resource_groups_of_the_vault_and_of_each_account() -> None:
-    """They are cut out of /subscriptions/S/resourceGroups/G/… by position."""
+    """They are extracted from /subscriptions/S/resourceGroups/G/… by position."""
     scopes = re.findall(r"scope: resourceGroup\((.+)\[(\d)\], \1\[(\d)\]\)", TEXTS["access"])
     assert scopes == [("vaultParts", "2", "4"), ("split(id, '/')", "2", "4"), ("split(id, '/')", "2", "4")]
     assert re.search(r"module accountRoles .* = \[for id in accountIds:", TEXTS["access"])

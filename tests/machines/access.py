@@ -27,12 +27,12 @@ _ACTIONS = {
 """Permission of an access policy → data action (Microsoft, "Migrate to Azure RBAC", permission table)."""
 
 Right = tuple[str, str, str, str]
-"""Who, on which secret or on the whole vault, kind and verb."""
+"""The principal, the secret (or the whole vault), the kind and the verb."""
 
 
 @dataclass(frozen=True)
 class Access:
-    """A tenant's one vault, asked for who gets in. `people_only`: by what neither setup nor rotate-key made."""
+    """Who has access to a tenant's only vault. `people_only`: by what neither setup nor rotate-key made."""
 
     tenant: Tenant
     people_only: bool = False

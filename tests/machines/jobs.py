@@ -82,7 +82,7 @@ class Comparison:
     # --- what must always hold -----------------------------------------------------------------------
 
     def always(self, known: Known) -> Iterator[str]:
-        """What no crash, refusal or overlap may break."""
+        """Check what no crash, refusal or overlap may break."""
         at = self.now if known.gone_at is None else min(self.now, known.gone_at)
         expected = rows(known.job, at)
         for run in self.runs_of(known):
@@ -99,7 +99,7 @@ class Comparison:
     # --- what must hold after a tick that nothing disturbed --------------------------------------------------------------
 
     def after(self, known: Known, before: tuple[int, ...]) -> Iterator[str]:
-        """What a clean tick brings about. `before`: the steps that the run had before it."""
+        """Check the effect of an undisturbed tick. `before`: the steps that the run had before it."""
         run = self.run(known)
         if known.run_deleted or known.by_itself:
             return
@@ -208,7 +208,7 @@ def events(job: Job, now: float) -> Iterator[dict[str, Any]]:
 
 
 def told_by_events(job: Job, now: float) -> list[int]:
-    """The steps that metrics events tell of."""
+    """The steps that metrics events report."""
     return [each["data"]["step"] for each in events(job, now) if each["type"] == "metrics"]
 
 

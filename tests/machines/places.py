@@ -1,4 +1,4 @@
-"""Where engines work, alone and several at once."""
+"""Benches for engines, alone and several at once."""
 
 import threading
 from collections.abc import Callable, Mapping
@@ -75,6 +75,6 @@ def after(asked: int) -> Callable[[], bool]:
 
 
 def course(**values: Any) -> dict[str, Any]:
-    """How a job goes along; phases are short, so that a few ticks see all of them."""
+    """The course of a job; its phases are short, so that a few ticks see all of them."""
     quick = {"queued": 30, "preprocessing": 30, "gpu_wait": 30, "postprocessing": 60, "evaluation": 9}
     return {**values, "timeline": quick | values.get("timeline", {})}

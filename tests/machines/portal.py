@@ -1,4 +1,4 @@
-"""What people do to the chain between two runs, in the portal or by other tools."""
+"""Changes that people make to the chain between two runs, in the portal or with other tools."""
 
 from typing import Any
 
@@ -52,7 +52,7 @@ class Portal(RuleBasedStateMachine):
 
     @property
     def vault(self) -> Vault | None:
-        """The vault, if it is there."""
+        """The vault, if it exists."""
         found = self.tenant.vaults.get("kv-ml")
         return found if found and found.deleted is None else None
 
@@ -62,7 +62,7 @@ class Portal(RuleBasedStateMachine):
         return f"a0000000-0000-4000-8000-{self.made:012x}"
 
     def _who(self, name: str) -> str:
-        """The principal's object id; that of an identity which is not there is one that the directory does not know."""
+        """The principal's object id. For a missing identity it is an id that the directory does not know."""
         known = {each.alias: each.object_id for each in self.tenant.principals.values()}
         return known.get(name, "dead0000-0000-4000-8000-000000000000")
 

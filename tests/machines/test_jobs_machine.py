@@ -1,4 +1,4 @@
-"""Jobs come, train, pause, fail, settle, vanish; ticks fire, overlap, die; people edit runs: W&B says what Azure says."""
+"""Jobs come, train, pause, fail, settle and vanish; ticks fire, overlap and die; people edit runs. W&B agrees with Azure."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -315,7 +315,7 @@ class JobsMachine(RuleBasedStateMachine):
     # --- what must hold ---------------------------------------------------------------------------------------------------
 
     def _clean(self, tick: Any) -> None:
-        """A tick that nothing disturbs, and that all is as Azure says after it."""
+        """Run an undisturbed tick, and check that W&B then agrees with Azure."""
         look = self._look
         before = {each.id: steps_of(look.run(each)) for each in self.known}
         outcomes: list[Outcome] = tick()
@@ -328,7 +328,7 @@ class JobsMachine(RuleBasedStateMachine):
         assert [*look.of_files()] == []
 
     def _disturbed(self) -> None:
-        """What holds after anything."""
+        """Check what must hold after any event."""
         look = self._look
         for known in self.known:
             if known.gone_at is None and not known.final and not look.readable(known):
@@ -339,7 +339,7 @@ class JobsMachine(RuleBasedStateMachine):
         assert self.bench.cloud.world.wandb.unsupported == []
 
     def teardown(self) -> None:
-        """In the end, when every job has come to one, its run is final and a further tick writes nothing."""
+        """At the end every job has ended, its run is final, and a further tick writes nothing."""
         for known in self.known:
             if known.gone_at is None and known.job.course.finished == float("inf"):
                 known.job = self._store.act(known.job, "cancel", self._now)

@@ -1,4 +1,4 @@
-"""Any mix of portal edits and commands, finished or not: after setup a plan is empty, and nobody has lost access."""
+"""After any mix of portal edits and commands, finished or not, and then setup, a plan is empty and nobody has lost access."""
 
 import contextlib
 import io
@@ -130,7 +130,7 @@ class ProvisioningMachine(Portal):
         return self.bench.session(**{**options, "readers": named}, propagation_wait=timedelta(seconds=WAIT))
 
     def _run(self, session: Session, do: Callable[[Session], object]) -> ProvisioningError | None:
-        """Do it; the error it ends with, if any. What it says never has a key in it, and no version is written twice."""
+        """Run the command; return its error, if any. Its output never contains a key, and no version is written twice."""
         output, log = io.StringIO(), logging.StreamHandler(io.StringIO())
         refused: ProvisioningError | None = None
         users = set(self.account.user_identities)
@@ -302,7 +302,7 @@ class ProvisioningMachine(Portal):
         return assignments, policies, versions, bool(versions) and secret is not None and secret.deleted is None
 
     def teardown(self) -> None:
-        """In the end, from any state, one command brings everything in place."""
+        """At the end, one command puts everything in place, from any state."""
         if found := self.tenant.vaults.get("kv-ml"):
             found.firewall = False
         way = "create_vault" if found is None else "recover_vault"

@@ -144,7 +144,7 @@ class Bench:
 
     @contextmanager
     def no_writes(self) -> Iterator[None]:
-        """Around what must write nothing."""
+        """Check that the block writes nothing."""
         writes = self.cloud.writes
         yield
         assert self.cloud.writes == writes

@@ -35,7 +35,7 @@ class Terminal:
         self.seen = self.seen.partition("\a")[2]
 
     def until(self, words: str) -> None:
-        """Read until these words are seen."""
+        """Read until these words appear."""
         while words not in self.seen:
             assert self._read(), f"ended without {words!r}:\n{self.seen}"
 
@@ -49,7 +49,7 @@ class Terminal:
         return bool(data)
 
     def type(self, text: str) -> None:
-        """As if typed."""
+        """Type the text."""
         os.write(self._fd, text.encode())
 
     def interrupt(self, *, hidden: bool = False) -> None:

@@ -86,7 +86,7 @@ def _create_artifact_files(context: Context, *, given: Input) -> Payload:
 
 
 def _commit_artifact(context: Context, *, given: Input) -> Payload:
-    """Make it a version; a second commit changes nothing."""
+    """Commit a version; a second commit changes nothing."""
     artifact = _writable(context, given.artifact_id, "commitArtifact")
     if artifact.state == "PENDING":
         artifact.commit()

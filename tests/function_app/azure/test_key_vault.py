@@ -32,7 +32,7 @@ def with_secret(bench: Bench, value: str, *, vault: Any = (), **values: Any) -> 
 
 @pytest.fixture
 def lines(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
-    """What the log says of the key since it was asked last."""
+    """The log lines about the key since the last call."""
     caplog.set_level(logging.INFO, "function_app")
 
     def lines() -> list[str]:

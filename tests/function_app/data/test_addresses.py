@@ -1,4 +1,4 @@
-"""What stands in AZURE_OPENAI_ENDPOINTS: which account it is, or why it cannot be used."""
+"""The entries of AZURE_OPENAI_ENDPOINTS: which account each names, or why it cannot be used."""
 
 import re
 

@@ -114,7 +114,7 @@ def test_a_role_on_the_secret_is_read_back_again_if_the_listing_is_late(load: Lo
 def test_a_reader_that_the_directory_does_not_show_is_assumed_to_be_a_service_principal(
     load: Load, bench: Bench
 ) -> None:
-    """And where Azure says that this is wrong, Azure is left to find out."""
+    """If Azure refuses that type, the other types are tried."""
     load(world(faults=[{"op": "DirectoryObjects_GetByIds", "do": {"status": 403}}]))
     bench.setup(readers=(bench.id_of("function-app"), bench.id_of("dana")))
     assert {who for who, _, where in held(bench) if where} == {"function-app", "dana"}

@@ -37,7 +37,7 @@ def killed(load: Load, bench: Bench) -> None:
 
 def test_the_printed_command_switches_back_and_changes_nothing_else(load: Load, bench: Bench, call: Call) -> None:
     killed(load, bench)
-    with pytest.raises(errors.AccessNotEffectiveError) as caught:  # the next run, which finds itself shut out
+    with pytest.raises(errors.AccessNotEffectiveError) as caught:  # the next run, which has no access
         bench.setup()
     before = held(bench), policies(bench), dict(bench.vault.tags)
     done = call(*arguments(caught.value.hint), "-o", "json", env={"AZURE_RESOURCE_GROUP": "another"})

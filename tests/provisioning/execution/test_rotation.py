@@ -114,7 +114,7 @@ WRITES = [("SetSecret", 1), ("UpdateSecret", 1), ("UpdateSecret", 2)]
 READS = [
     ("GetSecret", 2),  # before the write
     ("GetSecret", 3),  # reading back
-    ("GetSecret", 4),  # the last look
+    ("GetSecret", 4),  # the last read
     ("GetSecretVersions", 2),
 ]
 TWO_OLD = (OLD | {"value": "the first"}, OLD)

@@ -28,7 +28,7 @@ KEPT = [{"name": "wandb-api-key", "value": GOOD_KEY}]
 
 
 def world(*, seen: bool = True, vaults: list[dict[str, Any]] | None = None, **more: Any) -> dict[str, Any]:
-    """Contoso with these vaults, and an operator who may look round the whole subscription, or the group only."""
+    """Contoso with these vaults, and an operator who may read the whole subscription, or only the group."""
     owner = SUBSCRIPTION_OWNER if seen else GROUP_OWNER
     return {"extends": "contoso", "vaults": vaults or [], "assignments": owner, **more}
 

@@ -86,7 +86,7 @@ def after(observed: Observed, step: Step) -> Observed:
 
 
 def allowed(vault: Vault, who: str, permissions: tuple[str, ...]) -> Vault:
-    """What Azure makes of permissions that are added to an access policy."""
+    """The access policy that results when permissions are added."""
     had = next((p for p in vault.policies if p.object_id == who), policy(who))
     more = {**had.permissions, "secrets": (*had.permissions.get("secrets", ()), *permissions)}
     return replace(vault, policies=(*(p for p in vault.policies if p is not had), AccessPolicy(who, more)))

@@ -1,4 +1,4 @@
-"""The rights that actions and plans take."""
+"""The rights that actions and plans require."""
 
 from dataclasses import replace
 

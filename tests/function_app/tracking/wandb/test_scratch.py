@@ -1,4 +1,4 @@
-"""A process's temporary directory: gone with it, and after a kill with the next process."""
+"""A process's temporary directory is removed with it, or after a kill by the next process."""
 
 import os
 import subprocess
@@ -14,7 +14,7 @@ Start = Callable[[], tuple["subprocess.Popen[str]", Path]]
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
-    """Start a process that has its directory, with a file in it, and waits; tell of both."""
+    """Start a process that creates a file in its directory and waits; return the process and the directory."""
     imports = "from function_app.tracking.wandb.core.scratch import scratch"
     code = f"{imports}; (scratch() / 'x').touch(); print(scratch(), flush=True); input()"
     with ExitStack() as started:
@@ -54,7 +54,7 @@ def test_the_next_process_removes_directories_of_killed_processes_but_not_those_
 
 
 def test_nothing_else_is_removed(start: Start, tmp_path: Path) -> None:
-    """No file, nothing behind a link, and nothing of another name."""
+    """No file, nothing behind a link, and nothing with another name."""
     kept = [tmp_path / "other" / "x", tmp_path / "finetune-sync-file"]
     kept[0].parent.mkdir()
     for each in kept:

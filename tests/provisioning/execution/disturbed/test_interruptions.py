@@ -105,7 +105,7 @@ def test_a_new_identity_that_the_directory_does_not_know_yet_is_retried(load: Lo
 
 
 def test_an_assignment_that_somebody_made_in_the_meantime_is_adopted(load: Load, bench: Bench) -> None:
-    """Somebody assigned it under another name between the plan and the step."""
+    """Somebody assigned the role under another name between the plan and the step."""
     load(SMALL)
     theirs = {"principal": "operator", "role": OFFICER, "scope": SCOPE, "name": "a1b2c3d4-0000-4000-8000-00000000000b"}
     bench.happens({"assign_role": theirs}, after="Accounts_Update")
