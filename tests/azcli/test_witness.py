@@ -37,20 +37,19 @@ def seen(witness: Witness, done: Any) -> dict[str, Any]:
     return witness.everything()
 
 
-def test_az_sees_an_identity_on_the_account(seen: dict[str, Any]) -> None:
-    identity = seen["identity"]
-    assert identity["type"] == "SystemAssigned"
+def test_az_sees_the_accounts_identity_and_the_vault_on_rbac_with_its_old_policies(seen: dict[str, Any]) -> None:
+    identity, vault = seen["identity"], seen["vault"]["properties"]
+    assert (identity["type"], identity["userAssignedIdentities"]) == ("SystemAssigned", None)
     assert str(uuid.UUID(identity["principalId"])) == identity["principalId"]
-    assert identity["userAssignedIdentities"] is None
+    assert (vault["enableRbacAuthorization"], len(vault["accessPolicies"])) == (True, 3)
 
 
-def test_az_sees_the_vault_on_rbac_and_its_old_policies_kept(seen: dict[str, Any]) -> None:
-    assert seen["vault"]["properties"]["enableRbacAuthorization"] is True
-    assert len(seen["vault"]["properties"]["accessPolicies"]) == 3
-
-
-def test_az_sees_the_operator_and_the_account_as_secrets_officers(done: Any, seen: dict[str, Any]) -> None:
+def test_az_sees_the_operator_the_account_and_everybody_who_had_access_with_a_role(
+    done: Any, seen: dict[str, Any]
+) -> None:
     assert all(a["description"] for a in seen["assignments"]), "each says what it is for"
+    had_access = {p["objectId"] for p in seen["vault"]["properties"]["accessPolicies"]}
+    assert had_access <= {a["principalId"] for a in seen["assignments"]}
     officers = {a["principalId"]: a for a in seen["assignments"] if a["roleDefinitionName"] == OFFICER}
     operator, account = officers[done["signed_in"]["object_id"]], officers[seen["identity"]["principalId"]]
     assert operator["principalType"] == done["signed_in"]["kind"]
@@ -65,18 +64,13 @@ def test_az_shows_assignments_with_the_names_of_arms_guid_function(seen: dict[st
         assert each["name"] == str(uuid.uuid5(_ARM_GUID, f"{VAULT}-{each['principalId']}-{role}"))
 
 
-def test_az_sees_a_role_for_everybody_who_had_access_by_policy(seen: dict[str, Any]) -> None:
-    held = {a["principalId"] for a in seen["assignments"]}
-    assert {p["objectId"] for p in seen["vault"]["properties"]["accessPolicies"]} <= held
-
-
 def test_az_reads_the_key_as_the_operator_and_finds_one_version(seen: dict[str, Any]) -> None:
-    assert seen["secret"]["value"] == GOOD_KEY
-    assert seen["secret"]["attributes"]["enabled"] is True
-    assert seen["secret"]["attributes"]["expires"]
-    assert seen["secret"]["contentType"] == "Weights & Biases API key"
-    assert seen["secret"]["tags"].items() >= {"azure-openai-account": ACCOUNT_RECORD, "wandb-entity": "acme"}.items()
-    assert [v["id"] for v in seen["versions"]] == [seen["secret"]["id"]]
+    secret = seen["secret"]
+    assert (secret["value"], secret["contentType"]) == (GOOD_KEY, "Weights & Biases API key")
+    assert secret["attributes"]["enabled"] is True
+    assert secret["attributes"]["expires"]
+    assert secret["tags"].items() >= {"azure-openai-account": ACCOUNT_RECORD, "wandb-entity": "acme"}.items()
+    assert [v["id"] for v in seen["versions"]] == [secret["id"]]
 
 
 def test_a_second_setup_changes_nothing_that_az_can_see(witness: Witness, seen: dict[str, Any]) -> None:

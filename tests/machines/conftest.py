@@ -2,19 +2,18 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack
-from datetime import timedelta
 
 import pytest
 
-from provisioning.models import Target
 from sandbox.cloud import Cloud
 from tests.conftest import Load
 from tests.function_app.conftest import Bench
-from tests.provisioning.bench import Bench as Provisioning
-from tests.provisioning.bench import Listener, VirtualClock
+from tests.provisioning.conftest import bench
 
 from .places import PIPELINE, fresh
 from .profiles import parts
+
+__all__ = ["bench"]  # a fixture: where commands are run, as the operator
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -27,16 +26,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def sync_bench(cloud: Cloud, load: Load, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     """Where engines work, signed in as the pipeline."""
     with ExitStack() as engines:
-        bench = Bench(cloud, load, engines)
-        fresh(bench)
+        sync = Bench(cloud, load, engines)
+        fresh(sync)
         monkeypatch.delenv("SANDBOX_SESSION")
         for name, value in cloud.environment(PIPELINE).items():
             monkeypatch.setenv(name, value)
-        yield bench
-
-
-@pytest.fixture
-def provisioning_bench(cloud: Cloud) -> Provisioning:
-    """Where commands are run, in this process and on the sandbox's clock, as the operator."""
-    target = Target("rg-ml", "aoai-ml", "kv-ml", "wandb-api-key", timedelta(minutes=10))
-    return Provisioning(cloud, VirtualClock(cloud), target, Listener())
+        yield sync

@@ -34,26 +34,14 @@ KEYS = (GOOD_KEY, OTHER_KEY)
 WAIT = 600.0
 """Seconds that setup waits for roles before the switch: longer than any of them takes here."""
 
-SERVICES = {
-    "Subscriptions_List": "arm",
-    "Accounts_Get": "arm",
-    "Accounts_Update": "arm",
-    "Vaults_Get": "arm",
-    "Vaults_Update": "arm",
-    "Vaults_UpdateAccessPolicy": "arm",
-    "RoleAssignments_ListForScope": "arm",
-    "RoleAssignments_Create": "arm",
-    "RoleAssignments_Delete": "arm",
-    "RoleDefinitions_Get": "arm",
-    "Permissions_ListForResourceGroup": "arm",
-    "DirectoryObjects_GetByIds": "graph",
-    "GetSecret": "keyvault",
-    "SetSecret": "keyvault",
-    "UpdateSecret": "keyvault",
-    "DeleteSecret": "keyvault",
-    "RecoverDeletedSecret": "keyvault",
-    "GetSecretVersions": "keyvault",
+OPERATIONS = {
+    "arm": """Subscriptions_List Accounts_Get Accounts_Update Vaults_Get Vaults_Update Vaults_UpdateAccessPolicy
+        RoleAssignments_ListForScope RoleAssignments_Create RoleAssignments_Delete RoleDefinitions_Get
+        Permissions_ListForResourceGroup""",
+    "graph": "DirectoryObjects_GetByIds",
+    "keyvault": "GetSecret SetSecret UpdateSecret DeleteSecret RecoverDeletedSecret GetSecretVersions",
 }
+SERVICES = {operation: service for service, names in OPERATIONS.items() for operation in names.split()}
 _DEAR = ("429 s", "stall", "hang")
 """What takes seconds of real time."""
 
@@ -342,7 +330,7 @@ def _logged_to(handler: logging.Handler) -> Iterator[None]:
 
 @pytest.mark.timeout(0)  # the deep profile takes its time
 @pytest.mark.usefixtures("part")
-def test_after_setup_a_plan_is_empty_and_nobody_has_lost_access(provisioning_bench: Bench) -> None:
+def test_after_setup_a_plan_is_empty_and_nobody_has_lost_access(bench: Bench) -> None:
     """No version is written twice, no output has the key, and teardown keeps what people gave."""
-    machine = partial(ProvisioningMachine, provisioning_bench)
+    machine = partial(ProvisioningMachine, bench)
     run_state_machine_as_test(machine, settings=how(examples=6, steps=14))  # type: ignore[arg-type]  # it is only called

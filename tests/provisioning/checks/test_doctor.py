@@ -15,6 +15,7 @@ from provisioning.cli import doctor
 from provisioning.cli.doctor import APP_CHECKS
 from provisioning.errors import BrokenLinkError
 from provisioning.wandb_key import check as check_with_wandb
+from sandbox.azure.tenant import AccessPolicy
 from sandbox.cloud import Cloud
 from tests.functions import declared
 from tests.provisioning import chain
@@ -172,6 +173,23 @@ def test_on_access_policies_roles_do_not_count(bench: Bench) -> None:
     checks = examined(bench)
     assert not_ok(checks) == {"identity access": "failed"}
     assert checks["app secret access"]["seen"] == "by an access policy"
+
+
+def test_an_access_policy_of_a_group_counts(bench: Bench) -> None:
+    chain.put(bench.cloud, vault={"rbac": False, "policies": [{"principal": "operator", "secrets": ["Get"]}]})
+    group = "11111111-2222-3333-4444-555555555555"
+    bench.vault.policies.append(AccessPolicy(group, {"secrets": ["get"]}))
+    assert examined(bench)["identity access"]["state"] == "failed"
+    rbac = bench.tenant.rbac
+    rbac.groups = {**rbac.groups, bench.id_of("aoai-ml"): frozenset({group})}
+    assert examined(bench)["identity access"]["state"] == "ok"
+
+
+def test_a_directory_that_cannot_be_read_is_reported_as_unread(bench: Bench) -> None:
+    refused = {"op": "DirectoryObjects_GetMemberObjects", "do": {"status": 403}}
+    policies = [{"principal": "operator", "secrets": ["Get"]}]
+    chain.put(bench.cloud, vault={"rbac": False, "policies": policies}, faults=[refused])
+    assert "its groups could not be read" in examined(bench)["identity access"]["seen"]
 
 
 def test_unreadable_settings_are_skipped(bench: Bench) -> None:

@@ -10,17 +10,10 @@ from provisioning.errors import BrokenLinkError
 from tests.provisioning import chain
 from tests.provisioning.bench import Bench
 
+from .broken_links import NO_HOST
+
 APP = FunctionAppName("rg-ml", "func-ml")
-STARTING = {
-    "op": "WebApps_ListFunctions",
-    "when": {"times": 2},
-    "do": {
-        "status": 400,
-        "body": {
-            "error": {"code": "BadRequest", "message": "Encountered an error (ServiceUnavailable) from host runtime."}
-        },
-    },
-}
+STARTING = {"op": "WebApps_ListFunctions", "when": {"times": 2}, "do": {"status": 400, "body": NO_HOST}}
 
 
 def states(bench: Bench, app: FunctionAppName = APP) -> dict[str, str]:

@@ -20,7 +20,6 @@ from provisioning.cli.proof.trial import MARK, Trial
 from provisioning.cli.session import Session
 from provisioning.wandb_key import Key, check
 from sandbox.cloud import Cloud
-from sandbox.runtime.faults import Fault
 from tests.conftest import ROOT, Load, Run
 from tests.provisioning.bench import GOOD_KEY, Bench, Listener, VirtualClock
 
@@ -176,12 +175,11 @@ def test_nothing_of_others_is_deleted(cloud: Cloud, proof: Proof, theirs: str) -
     assert GROUP in cloud.world.tenant.groups
 
 
-def test_a_step_that_does_not_hold_stops_those_that_need_it_and_no_other(cloud: Cloud, proof: Proof) -> None:
+def test_a_step_that_does_not_hold_stops_those_that_need_it_and_no_other(
+    cloud: Cloud, bench: Bench, proof: Proof
+) -> None:
     broken = {"error": {"code": "Strange", "message": "Something about /subscriptions/secret-id"}}
-    do = {"status": 418, "body": broken}
-    cloud.world.faults.faults.append(
-        Fault.model_validate({"op": "Vaults_CreateOrUpdate", "when": {"nth": [1]}, "do": do})
-    )
+    bench.fault("Vaults_CreateOrUpdate", {"status": 418, "body": broken}, nth=[1])
     with pytest.raises(errors.NotAsModelledError, match=r"1 of .* steps do not hold: setup twice"):
         proof.run()
     assert left_behind(cloud) == []

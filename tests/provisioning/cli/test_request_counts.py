@@ -1,6 +1,5 @@
-"""What setup costs in HTTP requests, sign-in and W&B among them; `pytest -s` prints the table."""
+"""What setup costs in HTTP requests, sign-in and W&B among them."""
 
-import sys
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -29,12 +28,6 @@ WORLD: Mapping[str, Any] = {
 }
 
 
-def table(title: str, first: Mapping[str, int], idle: Mapping[str, int]) -> str:
-    rows = [f"  {op:<40}{first.get(op, 0):>6}{idle.get(op, 0):>6}" for op in sorted({*first, *idle})]
-    total = f"  {'total':<40}{sum(first.values()):>6}{sum(idle.values()):>6}"
-    return "\n".join([f"\n  {title:<40}{'first':>6}{'idle':>6}", *rows, total])
-
-
 @pytest.mark.parametrize("narrow", [False, True], ids=["as documented", "least privilege and a reader"])
 def test_a_run_without_changes_makes_few_requests(load: Load, run: Run, *, narrow: bool) -> None:
     cloud = load(WORLD)
@@ -53,9 +46,7 @@ def test_a_run_without_changes_makes_few_requests(load: Load, run: Run, *, narro
     first, writes = Counter(cloud.counts), cloud.writes
     setup()
     idle = Counter(cloud.counts) - first
-    shown = table("requests of setup" + (", least privilege" if narrow else ""), first, idle)
-    sys.stdout.write(shown + "\n")
     assert idle["Token"] > 0, "signing in is counted"
     assert idle["Viewer"] > 0, "W&B is counted"
-    assert idle.total() <= IDLE_TARGET + (READER if narrow else 0), shown
-    assert cloud.writes == writes, shown
+    assert idle.total() <= IDLE_TARGET + (READER if narrow else 0), idle
+    assert cloud.writes == writes

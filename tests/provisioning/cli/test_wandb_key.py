@@ -5,7 +5,6 @@ import json
 import logging
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,38 +74,23 @@ def test_a_key_is_not_read_from_a_terminal_which_would_show_it() -> None:
     assert wandb_key.provided(None, "-", TtyStdin(GOOD_KEY)) is None
 
 
-def _missing(directory: Path) -> Path:
-    return directory / "nowhere"
-
-
-def _directory(directory: Path) -> Path:
-    return directory
-
-
-def _with(content: bytes) -> Callable[[Path], Path]:
-    def make(directory: Path) -> Path:
-        (directory / "key").write_bytes(content)
-        (directory / "key").chmod(0o600)
-        return directory / "key"
-
-    return make
-
-
 @pytest.mark.parametrize(
-    ("make", "code", "words"),
+    ("name", "content", "code", "words"),
     [
-        (_missing, "usage", "No such file"),
-        (_directory, "usage", "Is a directory"),
-        (_with(b"\xff\xfe\x00secret"), "usage", "not text"),
-        (_with(b" \n"), "wandb-key-malformed", "contains nothing"),
-        (_with(f"{GOOD_KEY}\n{NEW_KEY}\n".encode()), "wandb-key-malformed", "more than one word"),
-        (_with(b"\x00\x01\x02" + GOOD_KEY.encode()), "wandb-key-malformed", "characters that a key never contains"),
+        ("nowhere", b"", "usage", "No such file"),
+        (".", b"", "usage", "Is a directory"),
+        ("key", b"\xff\xfe\x00secret", "usage", "not text"),
+        ("key", b" \n", "wandb-key-malformed", "contains nothing"),
+        ("key", f"{GOOD_KEY}\n{NEW_KEY}\n".encode(), "wandb-key-malformed", "more than one word"),
+        ("key", b"\x00\x01\x02" + GOOD_KEY.encode(), "wandb-key-malformed", "characters that a key never contains"),
     ],
 )
 def test_a_file_without_a_key_is_refused_before_any_request(
-    cloud: Cloud, call: Call, tmp_path: Path, make: Callable[[Path], Path], code: str, words: str
+    cloud: Cloud, call: Call, tmp_path: Path, name: str, content: bytes, code: str, words: str
 ) -> None:
-    file = make(tmp_path)
+    (tmp_path / "key").write_bytes(content)
+    (tmp_path / "key").chmod(0o600)
+    file = tmp_path / name
     result = call("setup", *YES, "-o", "json", "--wandb-key-file", str(file), env=OPERATOR_ENV)
     error = json.loads(result.stdout)["error"]
     assert (result.returncode, error["code"]) == (2, code)

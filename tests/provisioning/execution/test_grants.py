@@ -122,6 +122,15 @@ def test_a_reader_that_the_directory_does_not_show_is_assumed_to_be_a_service_pr
     assert tried.count(400) == 1
 
 
+def test_the_type_of_a_principal_is_always_sent(load: Load, bench: Bench) -> None:
+    """A right to assign roles may be conditioned on it. Without the directory, other types are tried after the first."""
+    cloud = load({"extends": "contoso", "faults": [{"op": "DirectoryObjects_GetByIds", "do": {"status": 403}}]} | SOON)
+    bench.setup()
+    sent = [e.request["body"] for e in cloud.world.trace.exchanges if e.operation == "RoleAssignments_Create"]
+    assert sent
+    assert all(body["properties"].get("principalType") for body in sent)
+
+
 def test_a_reader_that_the_directory_does_not_know_is_a_warning(load: Load, bench: Bench) -> None:
     load(world())
     made = setup.status(bench.session(readers=(NOBODY, bench.id_of("function-app"))))

@@ -12,7 +12,6 @@ from provisioning.models import (
     Observed,
     SecretState,
     SecretVersion,
-    Target,
 )
 from provisioning.planning.ownership import Owner, Purpose, description, switched, with_entry
 from provisioning.planning.steps import Plan, Step, Verb
@@ -47,9 +46,9 @@ ALL = (CARRIED, YOURS, OF_ACCOUNT, READER)
 BILLINGS_POLICY = policy(BILLING, secrets="get")
 
 
-def plan(target: Target, observed: Observed, versions: Collection[SecretVersion], *, restore: bool) -> Plan:
+def plan(observed: Observed, *versions: SecretVersion, restore: bool = False) -> Plan:
     """The plan without its actions."""
-    whole = plan_teardown(target, observed, versions, restore=restore)
+    whole = plan_teardown(TARGET, observed, versions, restore=restore)
     return replace(whole, steps=tuple(replace(step, action=None) for step in whole.steps))
 
 

@@ -45,10 +45,7 @@ def test_roles_of_another_secret_stay_and_those_that_it_needs_are_handed_over() 
     )
     to = description(Purpose.OPERATOR, PROD, switching=True)
     assert actions(observed)[1:] == [RemoveRole(observed.vault, READER), HandOverRole(observed.vault, YOURS, to)]
-    assert (
-        Step(Verb.NOTE, "role", "1 role stays for aoai-ml/wandb-prod (aoai-ml)")
-        in plan(TARGET, observed, (), restore=False).steps
-    )
+    assert Step(Verb.NOTE, "role", "1 role stays for aoai-ml/wandb-prod (aoai-ml)") in plan(observed).steps
 
 
 def test_the_identity_is_needed_only_by_secrets_of_its_account() -> None:
@@ -63,7 +60,7 @@ def test_entries_of_another_secret_stay_and_those_that_it_needs_are_handed_over(
     observed = replace(observed, vault=replace(observed.vault, tags=tags), own_secrets=both)
     assert RemoveEntries(observed.vault, (), (), ((OPERATOR, PROD),)) in actions(observed)
     stays = Step(Verb.NOTE, "access policy", "of aoai-ml stays: it is for aoai-ml/wandb-prod")
-    assert stays in plan(TARGET, observed, (), restore=False).steps
+    assert stays in plan(observed).steps
 
 
 # --- accounts of one name ---------------------------------------------------------------------------------------------
@@ -80,7 +77,7 @@ def test_roles_of_an_account_of_the_same_name_stay_and_those_that_it_may_need_ar
     observed = on_rbac(mine, other)
     handed = HandOverRole(observed.vault, mine, description(Purpose.READER, ELSEWHERE))
     assert actions(observed) == [handed]
-    made = plan(TARGET, observed, (version(),), restore=False)
+    made = plan(observed, version())
     assert made.steps[0].detail == "stays: another account named aoai-ml may use it, too"
     after = replace(observed, assignments=(replace(mine, description=handed.description), other))
     assert actions(after) == []
@@ -123,7 +120,7 @@ def test_a_role_that_setup_does_not_give_for_the_recorded_purpose_is_left_alone(
 
 def test_a_role_with_a_condition_of_somebody_else_stays_and_is_named() -> None:
     narrowed = replace(OF_ACCOUNT, conditional=True)
-    made = plan(TARGET, on_rbac(narrowed), (), restore=False)
+    made = plan(on_rbac(narrowed))
     detail = f"{OFFICER} → aoai-ml stays: somebody put a condition on it. To remove it with its condition"
     assert made.steps[2] == Step(Verb.NOTE, "role", detail, command=f"az role assignment delete --ids {OF_ACCOUNT.id}")
 
@@ -144,7 +141,7 @@ def test_a_record_of_0_1_counts_only_where_the_vault_holds_one_secret_of_setup(
     by_policy = replace(by_policy, vault=replace(by_policy.vault, tags=tags), own_secrets=secrets)
     assert (RemoveEntries(by_policy.vault, ((OPERATOR, ("get",)),), (OPERATOR,)) in actions(by_policy)) is goes
     for each in (observed, by_policy):
-        notes = [s.detail for s in plan(TARGET, each, (), restore=False).steps if "version 0.1" in s.detail]
+        notes = [s.detail for s in plan(each).steps if "version 0.1" in s.detail]
         assert len(notes) == (not goes)
 
 

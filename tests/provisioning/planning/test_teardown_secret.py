@@ -55,7 +55,7 @@ from .states import BILLING, DANA, NOW, OPERATOR, TARGET, found, policy
 def test_a_secret_is_deleted_if_all_of_its_versions_are_ours(
     versions: tuple[SecretVersion, ...], expected: Step
 ) -> None:
-    assert plan(TARGET, on_rbac(YOURS), versions, restore=False).steps[0] == expected
+    assert plan(on_rbac(YOURS), *versions).steps[0] == expected
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_a_secret_is_deleted_if_all_of_its_versions_are_ours(
 )
 def test_a_missing_secret_needs_no_steps(secret: Secret, detail: str) -> None:
     observed = replace(on_rbac(OF_OTHER if secret.state is SecretState.DELETED else CARRIED), secret=secret)
-    assert plan(TARGET, observed, (), restore=False).steps[0] == Step(Verb.ALREADY, NAME, detail)
+    assert plan(observed).steps[0] == Step(Verb.ALREADY, NAME, detail)
 
 
 def test_a_secret_that_the_operators_role_will_show_is_deleted_unseen() -> None:
@@ -79,7 +79,7 @@ def test_a_secret_that_the_operators_role_will_show_is_deleted_unseen() -> None:
     by_role = on_rbac(YOURS, secret=SecretState.UNKNOWN)
     by_policy = on_policies(policy(OPERATOR, secrets="get"), noted=(OPERATOR,), secret=SecretState.UNKNOWN)
     for observed in (by_role, by_policy):
-        assert plan(TARGET, observed, (), restore=False).steps[0] == shown
+        assert plan(observed).steps[0] == shown
         assert not hidden(TARGET, observed)
 
 
@@ -112,7 +112,7 @@ def test_a_secret_may_be_hidden_if_records_remain_and_none_gives_the_operator_ac
 
 
 def test_a_vault_that_setup_did_not_switch_and_missing_resources_are_reported() -> None:
-    made = plan(TARGET, found(rbac=True, secret=SecretState.MISSING), (), restore=False)
+    made = plan(found(rbac=True, secret=SecretState.MISSING))
     assert made == Plan(
         ABOUT,
         (
