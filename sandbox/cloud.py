@@ -38,7 +38,11 @@ _CERTIFIED = {
 }
 TRACES = "SANDBOX_TRACES"
 _numbers = itertools.count(1)
-_FOREIGN = ("AZURE_", "WANDB_", "OPENAI_", "IDENTITY_", "MSI_", "IMDS_", "ARM_", "SANDBOX_")
+FOREIGN = (
+    *("AZURE_", "AZUREML_", "WANDB_", "OPENAI_", "IDENTITY_", "MSI_", "IMDS_", "ARM_", "SANDBOX_"),
+    *("KEY_VAULT_", "SYNC_", "FINE_TUNING_", "ALERT_OVERDUE_"),
+)
+"""What the variables begin with that may name real services, or are settings of the programs in the sandbox."""
 _REPLACED = {
     name
     for upper in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR")
@@ -201,7 +205,7 @@ class Cloud:
             KeyError: no principal has this name.
             ValueError: this principal cannot sign in.
         """
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(_FOREIGN) and k not in _REPLACED}
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(FOREIGN) and k not in _REPLACED}
         if self._relay is None:
             raise RuntimeError("the sandbox is not running")
         proxy, authority = f"http://127.0.0.1:{self._relay.port}", str(self.directory / "ca.pem")

@@ -15,13 +15,16 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 from evidence.processes import Processes
-from sandbox.cloud import TRACES, Cloud
+from sandbox.cloud import FOREIGN, TRACES, Cloud
 from sandbox.scenario.reader import Scenario
 from tests.storage.azurite import PROGRAM, Azurite
 
 pytest_plugins = ["tests.contracts.traffic"]
 
 ROOT = Path(__file__).parent.parent
+
+for _name in [name for name in os.environ if name.startswith(FOREIGN) and name != TRACES]:
+    del os.environ[_name]  # settings of whoever runs the tests
 
 Load = Callable[[Mapping[str, Any]], Cloud]
 """What the fixture `load` gives."""

@@ -4,7 +4,10 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from provisioning.shell import assign_role
+from sandbox.cloud import Cloud
 from sandbox.runtime.clock import Clock
 from sandbox.scenario.reader import Scenario
 from tests.conftest import ROOT
@@ -40,3 +43,11 @@ def test_a_shell_has_everything_set_and_its_az_assigns_roles() -> None:
     assert '"name": "app functions",\n      "state": "ok"' in output
     assert "refused\n" in output
     assert "two keys\n" in output
+
+
+def test_settings_of_the_users_environment_do_not_reach_what_runs_in_the_sandbox(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("KEY_VAULT_URL", "SYNC_CONCURRENCY", "FINE_TUNING_PRICES", "AZUREML_RUN_ID"):
+        monkeypatch.setenv(name, "theirs")
+    assert "theirs" not in cloud.environment().values()
