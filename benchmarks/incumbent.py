@@ -95,11 +95,11 @@ def judge(cloud: Cloud, row: Row, tool: str, python: str, limit: float) -> Verdi
     wrong = []
     try:
         done = subprocess.run(
-            [python, str(ROOT / "benchmarks" / "caller.py"), tool],
+            [python, str(ROOT / "benchmarks" / "caller.py"), tool, json.dumps(row.plan)],
             env=environment | ({"PYTHONPATH": str(ROOT)} if tool == OURS else {}),
             cwd=cloud.directory,
+            stdin=subprocess.DEVNULL,
             check=False,  # the failure is the result
-            input=json.dumps(row.plan),
             capture_output=True,
             text=True,
             timeout=limit,

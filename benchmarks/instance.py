@@ -1,21 +1,19 @@
-"""One instance of the function app, for benchmarks.scale: calls the app's functions as a host would, in a separate process.
-It reads one order per line from stdin and writes one answer per line to stdout, both in JSON, and ends when stdin ends.
+"""One instance of the function app, for benchmarks.scale: calls the app's functions as a host would, in a separate process."""
 
-    {"tick": true}  or  {"message": BODY, "attempt": 1}   →   {"ok": …, "error": …, "seconds": …, "asked": […], …}
-"""
-
-import json
 import logging
-import sys
+import os
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import azure.functions as func
 from azure.functions.queue import QueueMessage as Message
 
 from benchmarks.measure import children_of, peak_of
-from function_app import app
+
+_functions: dict[str | None, Callable[..., Any]] = {}
+"""The app's functions by name, in a process that has begun."""
 
 
 class Timer(func.TimerRequest):
@@ -51,43 +49,53 @@ class Lines(logging.Handler):
         self.lines.append(record.getMessage())
 
 
-def answer(functions: Mapping[str | None, Callable[..., Any]], order: dict[str, Any], lines: Lines) -> dict[str, Any]:
-    """Carry out an order by calling the function of that name."""
-    sent, lines.lines = Sent(), []
-    started, cpu, error = time.monotonic(), time.process_time(), ""
-    try:
-        if order.get("tick"):
-            functions["find_jobs"](Timer(), sent)
-        else:
-            body = order["message"].encode()
-            message = Message(id="m", body=body, dequeue_count=order["attempt"])  # type: ignore[no-untyped-call] # Microsoft's
-            functions["sync_job"](message)
-    except Exception as raised:  # noqa: BLE001 (the host's part: an invocation that raises has failed)
-        error = f"{type(raised).__name__}: {raised}"
-    return {
-        "ok": not error,
-        "error": error,
-        "seconds": time.monotonic() - started,
-        "cpu_seconds": time.process_time() - cpu,
-        "asked": sent.messages,
-        "lines": lines.lines,
-        "process_mib": peak_of("self"),
-        "wandb_core_mib": max(map(peak_of, children_of("self")), default=0.0),
-    }
+_lines = Lines()
 
 
-def main() -> None:
-    """Answer orders until stdin ends."""
-    lines = Lines()
+@dataclass(frozen=True)
+class Answer:
+    """How an invocation ended, what it sent and logged, and the memory of the instance and of its wandb-core so far."""
+
+    error: str
+    seconds: float
+    cpu_seconds: float
+    sent: list[str]
+    lines: list[str]
+    process_mib: float
+    wandb_core_mib: float
+
+
+def begin(environment: Mapping[str, str]) -> None:
+    """Make this process an instance of the app with exactly this environment."""
+    os.environ.clear()
+    os.environ.update(environment)
+    from function_app import app  # reads the environment
+
     ours = logging.getLogger("function_app")
-    ours.addHandler(lines)
+    ours.addHandler(_lines)
     ours.setLevel(logging.INFO)
     ours.propagate = False
     logging.getLogger().addHandler(logging.NullHandler())  # otherwise azure.functions creates one that prints
-    functions = {each.get_function_name(): each.get_user_function() for each in app.get_functions()}
-    for line in sys.stdin:
-        print(json.dumps(answer(functions, json.loads(line), lines)), flush=True)
+    _functions.update({each.get_function_name(): each.get_user_function() for each in app.get_functions()})
 
 
-if __name__ == "__main__":
-    main()
+def invoke(message: str | None = None, attempt: int = 1) -> Answer:
+    """Call the function for this message, or the timer's where there is none."""
+    sent, _lines.lines = Sent(), []
+    started, cpu, error = time.monotonic(), time.process_time(), ""
+    try:
+        if message is None:
+            _functions["find_jobs"](Timer(), sent)
+        else:
+            _functions["sync_job"](Message(id="m", body=message.encode(), dequeue_count=attempt))  # type: ignore[no-untyped-call] # Microsoft's
+    except Exception as raised:  # noqa: BLE001 (the host's part: an invocation that raises has failed)
+        error = f"{type(raised).__name__}: {raised}"
+    return Answer(
+        error,
+        time.monotonic() - started,
+        time.process_time() - cpu,
+        sent.messages,
+        _lines.lines,
+        peak_of("self"),
+        max(map(peak_of, children_of("self")), default=0.0),
+    )

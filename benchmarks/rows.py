@@ -24,6 +24,7 @@ class Row:
         checks: of the content of W&B; each returns what is wrong.
         files: of the account; by default the training file.
         calls: the keyword arguments of each call (`with`), and the virtual seconds before it (`after`).
+        rounds: how often the calls are made.
         platform: whether the jobs are on OpenAI's own platform.
         own_run: whether the process has another W&B run open.
         environment: variables besides the sandbox's.
@@ -35,6 +36,7 @@ class Row:
     checks: Sequence[Check] = (SyncedWorld.faithful,)
     files: Sequence[dict[str, Any]] = ()
     calls: Sequence[dict[str, Any]] = EVERYTHING
+    rounds: int = 1
     platform: bool = False
     own_run: bool = False
     environment: dict[str, str] = field(default_factory=dict)
@@ -60,6 +62,7 @@ class Row:
             "project": PROJECT,
             "own_run": self.own_run,
             "calls": list(self.calls),
+            "rounds": self.rounds,
         }
 
     def wrong(self, synced: SyncedWorld) -> list[str]:

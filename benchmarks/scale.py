@@ -7,18 +7,17 @@ This process keeps the queue between them, as the Functions host does. Requests 
 
 import argparse
 import json
-import subprocess
 import sys
-import threading
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import Any, Self
+from multiprocessing import get_context
 
 from benchmarks import crowd
-from benchmarks.measure import ROOT
+from benchmarks.instance import Answer, begin, invoke
 from function_app.engine.backlog import BOUND
 from function_app.functions import QUEUE
 from function_app.tracking.wandb.marks import KEY as MARKS
@@ -31,38 +30,6 @@ TICK_EVERY = 120.0
 SINGLE_JOBS = ("FineTuning_Get", "FineTuning_GetEvents", "FineTuning_GetCheckpoints")
 """The requests for single jobs, of which an idle tick makes none."""
 _TICK_AFTER = 32  # messages served, so that ticks come while instances are at work
-
-
-class Instance:
-    """A process that answers orders one after the other: one instance of the app, with a concurrency of one."""
-
-    def __init__(self, environment: Mapping[str, str]) -> None:
-        command = [sys.executable, "-m", "benchmarks.instance"]
-        pipe = subprocess.PIPE
-        self._process = subprocess.Popen(command, env=dict(environment), cwd=ROOT, stdin=pipe, stdout=pipe, text=True)
-        self.process_mib = self.wandb_core_mib = 0.0
-
-    def __enter__(self) -> Self:
-        """Return the object; leaving the context ends it."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """End it."""
-        assert self._process.stdin
-        assert self._process.stdout
-        self._process.stdin.close()
-        self._process.wait()
-        self._process.stdout.close()
-
-    def answer(self, **order: Any) -> dict[str, Any]:
-        """Send an order and wait for its answer."""
-        assert self._process.stdin
-        assert self._process.stdout
-        self._process.stdin.write(json.dumps(order) + "\n")
-        self._process.stdin.flush()
-        answered: dict[str, Any] = json.loads(self._process.stdout.readline())
-        self.process_mib, self.wandb_core_mib = answered["process_mib"], answered["wandb_core_mib"]
-        return answered
 
 
 @dataclass(frozen=True)
@@ -119,21 +86,27 @@ class Figures:
 
 @dataclass
 class Host:
-    """The Functions host: keeps the queue, distributes messages, and repeats those that fail."""
+    """The Functions host: keeps the queue, distributes messages, and repeats those that fail.
+
+    Attributes:
+        ticking: the instance that runs the timer.
+        workers: the instances that serve the queue, each with a concurrency of one.
+        queue: the messages that are waiting or being processed, each with its attempt.
+        sent: the job of each message, in the order in which they are processed.
+        memory: the most MiB of an instance and of its wandb-core, for ticks and for messages.
+    """
 
     cloud: Cloud
-    ticking: Instance
-    workers: Sequence[Instance]
-    waiting: deque[tuple[str, int]] = field(default_factory=deque)
-    taken: list[str] = field(default_factory=list)
+    ticking: Executor
+    workers: Executor
+    queue: dict[Future[Answer], tuple[str, int]] = field(default_factory=dict)
+    sent: list[str] = field(default_factory=list)
     served: int = 0
     results: Counter[str] = field(default_factory=Counter)
-    poison: list[str] = field(default_factory=list)
+    poison: int = 0
     deepest: int = 0
     ticks: int = 0
-    _at_work: int = 0
-    _over: bool = False
-    _changed: threading.Condition = field(default_factory=threading.Condition)
+    memory: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     def mirror_first(self) -> None:
         """Mirror the oldest job of the first account.
@@ -142,65 +115,49 @@ class Host:
             RuntimeError: it failed.
         """
         message = json.dumps({"account": crowd.account_name(0), "job": crowd.job_id(0, 0)})
-        answer = self.workers[0].answer(message=message, attempt=1)
-        if not answer["ok"]:
-            raise RuntimeError(answer["error"])
+        if error := self.workers.submit(invoke, message).result().error:
+            raise RuntimeError(error)
 
-    def tick(self) -> dict[str, Any]:
+    def tick(self) -> Answer:
         """Call the timer's function and put what it sends into the queue.
 
         Raises:
             RuntimeError: it failed.
         """
-        with self._changed:
-            self.cloud.world.storage.queues[QUEUE] = len(self.waiting) + self._at_work
-        answer = self.ticking.answer(tick=True)
-        if not answer["ok"]:
-            raise RuntimeError(f"a tick failed: {answer['error']}")
-        with self._changed:
-            self.ticks += 1
-            self.waiting += ((message, 1) for message in answer["asked"])
-            self.deepest = max(self.deepest, len(self.waiting) + self._at_work)
-            self._changed.notify_all()
+        self.cloud.world.storage.queues[QUEUE] = sum(not each.done() for each in self.queue)
+        answer = self.ticking.submit(invoke).result()
+        if answer.error:
+            raise RuntimeError(f"a tick failed: {answer.error}")
+        self._note_memory("ticks", answer)
+        self.ticks += 1
+        for message in answer.sent:
+            self._send(message, 1)
+        self.deepest = max(self.deepest, sum(not each.done() for each in self.queue))
         return answer
 
     def until_served(self, messages: int) -> None:
         """Wait until this number of further messages was served, or none is left."""
-        with self._changed:
-            goal = self.served + messages
-            self._changed.wait_for(lambda: self.served >= goal or not (self.waiting or self._at_work))
+        goal = self.served + messages
+        while self.queue and self.served < goal:
+            for done in wait(self.queue, return_when=FIRST_COMPLETED).done:
+                self._served(*self.queue.pop(done), done.result())
 
-    def work(self, worker: Instance) -> None:
-        """Serve messages with one instance until the work is over."""
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self.waiting or self._over)
-                if self._over:
-                    return
-                message, attempt = self.waiting.popleft()
-                self.taken.append(json.loads(message)["job"])
-                self._at_work += 1
-            answer = worker.answer(message=message, attempt=attempt)
-            with self._changed:
-                self._at_work -= 1
-                self._served(message, attempt, answer)
-                self._changed.notify_all()
+    def _send(self, message: str, attempt: int) -> None:
+        self.sent.append(json.loads(message)["job"])
+        self.queue[self.workers.submit(invoke, message, attempt)] = message, attempt
 
-    def end(self) -> None:
-        """End the work of all instances."""
-        with self._changed:
-            self._over = True
-            self._changed.notify_all()
-
-    def _served(self, message: str, attempt: int, answer: Mapping[str, Any]) -> None:
+    def _served(self, message: str, attempt: int, answer: Answer) -> None:
+        self._note_memory("messages", answer)
         self.served += 1
-        self.results[_field(answer, "message ", "result") if answer["ok"] else "failed"] += 1
-        if answer["ok"]:
-            return
-        if attempt < ATTEMPTS:
-            self.waiting.append((message, attempt + 1))
-        else:
-            self.poison.append(message)
+        self.results["failed" if answer.error else _field(answer, "message ", "result")] += 1
+        if answer.error and attempt < ATTEMPTS:
+            self._send(message, attempt + 1)
+        elif answer.error:
+            self.poison += 1
+
+    def _note_memory(self, what: str, answer: Answer) -> None:
+        process, core = self.memory.get(what, (0.0, 0.0))
+        self.memory[what] = max(process, answer.process_mib), max(core, answer.wandb_core_mib)
 
 
 def measured(
@@ -223,7 +180,7 @@ def measured(
     with ExitStack() as stack:
         cloud = stack.enter_context(Cloud(crowd.scenario(accounts, jobs, running, latency)))
         environment = crowd.environment(cloud, accounts)
-        ticking, *workers = (stack.enter_context(Instance(environment)) for _ in range(instances + 1))
+        ticking, workers = (stack.enter_context(_processes(count, environment)) for count in (1, instances))
         host = Host(cloud, ticking, workers)
         host.mirror_first()
         crowd.settle(cloud, accounts, jobs, running)
@@ -235,39 +192,34 @@ def measured(
         bad = sorted(ended)[:: len(ended) // failing][:failing] if failing else []
         crowd.spoil(cloud, bad)
         backfill = _caught_up(cloud, host, ended - {*bad}, going, len(bad))
-    memory = f"memory of the tick's instance: {_peak(ticking)}; of one that serves the queue: {_peak(*workers)}"
+    memory = "; ".join(
+        f"memory for {what}: {process:.0f} MiB and wandb-core's {core:.0f}"
+        for what, (process, core) in host.memory.items()
+    )
     return Figures(accounts, accounts * jobs, pending, idle, backfill, memory)
+
+
+def _processes(count: int, environment: Mapping[str, str]) -> ProcessPoolExecutor:
+    """Return instances of the app, each a new process."""
+    return ProcessPoolExecutor(count, get_context("spawn"), begin, (environment,))
 
 
 def _sum(idle: Idle, operations: Sequence[str]) -> int:
     return sum(idle.requests.get(each, 0) for each in operations)
 
 
-def _peak(*instances: Instance) -> str:
-    process, core = (max(getattr(each, name) for each in instances) for name in ("process_mib", "wandb_core_mib"))
-    return f"{process:.0f} MiB and wandb-core's {core:.0f}"
-
-
 def _idle(cloud: Cloud, host: Host) -> Idle:
     before = Counter(cloud.counts)
     answer = host.tick()
-    return Idle(answer["seconds"], answer["cpu_seconds"], dict(Counter(cloud.counts) - before), _line(answer, "tick "))
+    return Idle(answer.seconds, answer.cpu_seconds, dict(Counter(cloud.counts) - before), _line(answer, "tick "))
 
 
 def _caught_up(cloud: Cloud, host: Host, ended: set[str], going: set[str], failing: int) -> BackfillResult:
     before, started, ticks = Counter(cloud.counts), time.monotonic(), host.ticks
-    threads = [threading.Thread(target=host.work, args=(worker,)) for worker in host.workers]
-    for thread in threads:
-        thread.start()
-    try:
-        while int(_field(host.tick(), "tick ", "pending")) > len(going) + failing:
-            host.until_served(_TICK_AFTER)
-            cloud.clock.advance(TICK_EVERY)
-        host.until_served(sys.maxsize)
-    finally:
-        host.end()
-        for thread in threads:
-            thread.join()
+    while int(_field(host.tick(), "tick ", "pending")) > len(going) + failing:
+        host.until_served(_TICK_AFTER)
+        cloud.clock.advance(TICK_EVERY)
+    host.until_served(sys.maxsize)
     runs = cloud.world.wandb.store.project(crowd.ENTITY, crowd.PROJECT)
     assert runs is not None
     arrived = {run.id for run in runs.runs.values() if '"rule":' in run.config.get(MARKS, "") or run.id in going}
@@ -276,21 +228,20 @@ def _caught_up(cloud: Cloud, host: Host, ended: set[str], going: set[str], faili
         host.ticks - ticks,
         host.served,
         dict(host.results),
-        len(host.poison),
+        host.poison,
         host.deepest,
         failing,
         sorted((ended | going) - arrived),
-        [host.taken.index(job) for job in sorted(going & set(host.taken))],
+        [host.sent.index(job) for job in sorted(going & set(host.sent))],
         dict(Counter(cloud.counts) - before),
     )
 
 
-def _line(answer: Mapping[str, Any], event: str) -> str:
-    lines: list[str] = answer["lines"]
-    return next(line for line in lines if line.startswith(event))
+def _line(answer: Answer, event: str) -> str:
+    return next(line for line in answer.lines if line.startswith(event))
 
 
-def _field(answer: Mapping[str, Any], event: str, name: str) -> str:
+def _field(answer: Answer, event: str, name: str) -> str:
     return _line(answer, event).partition(f" {name}=")[2].partition(" ")[0]
 
 

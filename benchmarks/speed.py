@@ -30,6 +30,7 @@ from sandbox.cloud import Cloud
 from .checks import SyncedWorld
 from .incumbent import INCUMBENT, OURS, pythons_of
 from .measure import ROOT, Usage, measure
+from .rows import Row
 from .workload import TRAINING, VALIDATION, environment, job_id, lines, scenario
 
 FASTER, ONE_FASTER = 16.0, 2.5
@@ -149,8 +150,11 @@ class Bench:
 
     @staticmethod
     def _ticks(tool: str, ticks: int, jobs: int) -> list[str]:
-        script = ["-m", "benchmarks.ticks"] if tool == OURS else [str(ROOT / "benchmarks" / "ticks.py")]
-        return [*script, tool, str(ticks), *(job_id(number) for number in range(1, jobs + 1))]
+        calls = [{"with": {"fine_tune_job_id": job_id(number)}} for number in range(1, jobs + 1)]
+        plan = json.dumps(Row("ticks", (), calls=calls, rounds=ticks).plan)
+        if tool == OURS:
+            return ["-m", "benchmarks.caller", "engine", plan]
+        return [str(ROOT / "benchmarks" / "caller.py"), tool, plan]
 
     def _counted(self) -> Counter[tuple[str, str]]:
         return Counter((each.service, each.operation) for each in self.cloud.world.trace.exchanges)
