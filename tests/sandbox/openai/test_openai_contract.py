@@ -8,9 +8,8 @@ from openai import AzureOpenAI, NotFoundError
 
 from sandbox.cloud import Cloud
 from tests.conftest import Load
-from tests.contracts import CONTRACTS, PRESENT, WHY_ABSENT, findings
+from tests.contracts import PRESENT, RECORDINGS, WHY_ABSENT
 
-RECORDINGS = CONTRACTS.parent / "recordings"
 KEY = "not-a-real-key-of-aoai-ml"
 JOB: dict[str, Any] = {
     "model": "gpt-4o-mini-2024-07-18",
@@ -48,8 +47,16 @@ def azure(version: str) -> AzureOpenAI:
     )
 
 
+@pytest.mark.contract
+@pytest.mark.skipif(not PRESENT, reason=WHY_ABSENT)
+@pytest.mark.parametrize("version", ["2024-06-01", "2024-10-21", "2025-04-01-preview"])
+def test_every_operation_of_a_version_conforms_to_its_description(cloud_with_jobs: Cloud, version: str) -> None:
+    """Every operation, with and without success. The exchanges of each test are checked (tests/contracts/traffic.py)."""
+    with azure(version) as client:
+        use_everything(cloud_with_jobs, client, preview=version.endswith("-preview"))
+
+
 def use_everything(cloud: Cloud, client: AzureOpenAI, *, preview: bool) -> None:
-    """Every operation of this version, with and without success."""
     tuning = client.fine_tuning.jobs
     for _ in range(4):
         for job in tuning.list(limit=4):
@@ -76,27 +83,6 @@ def use_everything(cloud: Cloud, client: AzureOpenAI, *, preview: bool) -> None:
     for missing in (f"/fine_tuning/jobs/{made.id}", f"/files/{upload.id}", f"/fine_tuning/jobs/{made.id}/events"):
         with pytest.raises(NotFoundError):
             client.get(missing, cast_to=object)
-
-
-@pytest.mark.contract
-@pytest.mark.skipif(not PRESENT, reason=WHY_ABSENT)
-@pytest.mark.parametrize("version", ["2024-06-01", "2024-10-21", "2025-04-01-preview"])
-def test_every_exchange_conforms_to_the_official_description(cloud_with_jobs: Cloud, version: str) -> None:
-    preview = version.endswith("-preview")
-    with azure(version) as client:
-        use_everything(cloud_with_jobs, client, preview=preview)
-    lines = [e.as_json() for e in cloud_with_jobs.world.trace.exchanges]
-    asked = {line["operation"] for line in lines}
-    assert asked == (OPERATIONS if preview else OPERATIONS - PREVIEW_OPERATIONS)
-    assert findings(lines) == []
-
-
-PREVIEW_OPERATIONS = {"FineTuning_Pause", "FineTuning_Resume"}
-OPERATIONS = {
-    *(f"FineTuning_{name}" for name in ("List", "Get", "GetEvents", "GetCheckpoints", "Create", "Cancel", "Delete")),
-    *(f"Files_{name}" for name in ("List", "Get", "GetContent", "Upload", "Delete")),
-    *PREVIEW_OPERATIONS,
-}
 
 
 def recorded(name: str) -> Any:
