@@ -164,6 +164,34 @@ class Vault:
     deleted: float | None = None
     tenant_id: str | None = None  # of another tenant than the subscription's
 
+    def policy_of(self, object_id: str, application_id: str | None) -> AccessPolicy | None:
+        """The access policy of a principal, or of a compound identity."""
+        whose = (object_id.lower(), application_id)
+        return next((p for p in self.policies if (p.object_id.lower(), p.application_id) == whose), None)
+
+    def merge(self, given: AccessPolicy, verb: str) -> None:
+        """One entry of an access-policy request: `add` joins permissions (recorded), `remove` takes the named ones away.
+
+        The exact result of `replace` and `remove` is UNVERIFIED; an entry without permissions is removed.
+        """
+        known = self.policy_of(given.object_id, given.application_id)
+        if known is None:
+            if verb != "remove":
+                self.policies.append(given)
+            return
+        if verb == "replace":
+            known.permissions = given.permissions
+            return
+        for kind, named in given.permissions.items():
+            had = known.permissions.get(kind) or []
+            mentioned, present = {p.lower() for p in named or []}, {p.lower() for p in had}
+            if verb == "add":
+                known.permissions[kind] = [*had, *(p for p in named or [] if p.lower() not in present)]
+            else:
+                known.permissions[kind] = [p for p in had if p.lower() not in mentioned]
+        if not any(known.permissions.values()):
+            self.policies.remove(known)
+
     @property
     def live(self) -> bool:
         """Whether it exists and its host name resolves."""

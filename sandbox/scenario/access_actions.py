@@ -3,10 +3,9 @@
 from typing import Any
 
 from sandbox.azure.governance import Lock, State
-from sandbox.azure.tenant import AccessPolicy, Vault
 from sandbox.scenario.builder import Builder
 from sandbox.scenario.governance import DenyAssignmentScript, PolicyAssignmentScript
-from sandbox.scenario.tenant import AssignmentScript, PolicyScript, Script
+from sandbox.scenario.tenant import AssignmentScript, Script
 
 
 class Action(Script):
@@ -21,36 +20,6 @@ class Action(Script):
 
 
 # --- access ---------------------------------------------------------------------------------------------------------
-
-
-class AddAccessPolicy(PolicyScript, Action):
-    """Add permissions to a principal's entry in a vault's access policies, or add the entry."""
-
-    vault: str
-
-    def _change(self, builder: Builder) -> None:
-        if vault := builder.vault(self.vault):
-            given = builder.access_policy(self)
-            known = _entry(vault, given.object_id, given.application_id)
-            if known is None:
-                vault.policies.append(given)
-                return
-            for kind, verbs in given.permissions.items():
-                had = known.permissions.get(kind) or []
-                known.permissions[kind] = [*had, *(v for v in verbs if v.lower() not in {h.lower() for h in had})]
-
-
-class RemoveAccessPolicy(Action):
-    """Remove a principal's entry from a vault's access policies."""
-
-    vault: str
-    principal: str
-    application_id: str | None = None
-
-    def _change(self, builder: Builder) -> None:
-        if vault := builder.vault(self.vault):
-            known = _entry(vault, builder.principal_id(self.principal), self.application_id)
-            vault.policies = [p for p in vault.policies if p is not known]
 
 
 class AssignRole(AssignmentScript, Action):
@@ -153,8 +122,3 @@ class ChangeSubscription(Action):
         for subscription in builder.tenant.subscriptions.values():
             if subscription.name == self.name:
                 subscription.state = self.state
-
-
-def _entry(vault: Vault, object_id: str, application_id: str | None) -> AccessPolicy | None:
-    whose = (object_id.lower(), application_id)
-    return next((p for p in vault.policies if (p.object_id.lower(), p.application_id) == whose), None)

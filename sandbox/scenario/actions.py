@@ -2,11 +2,11 @@
 
 from pydantic import Field
 
-from sandbox.azure.tenant import Account, Secret
+from sandbox.azure.tenant import Account, Secret, Vault
 from sandbox.runtime.clock import Duration
 from sandbox.scenario.access_actions import Action
 from sandbox.scenario.builder import Builder
-from sandbox.scenario.tenant import PrincipalScript, VaultScript, VersionScript
+from sandbox.scenario.tenant import PolicyScript, PrincipalScript, VaultScript, VersionScript
 
 # --- vaults and secrets -----------------------------------------------------------------------------------------------
 
@@ -15,6 +15,31 @@ class _OnVault(Action):
     """An action on a vault by name."""
 
     vault: str
+
+    def _change(self, builder: Builder) -> None:
+        if vault := builder.vault(self.vault):
+            self._on(vault, builder)
+
+    def _on(self, vault: Vault, builder: Builder) -> None:
+        raise NotImplementedError
+
+
+class AddAccessPolicy(PolicyScript, _OnVault):
+    """Add permissions to a principal's entry in a vault's access policies, or add the entry."""
+
+    def _on(self, vault: Vault, builder: Builder) -> None:
+        vault.merge(builder.access_policy(self), "add")
+
+
+class RemoveAccessPolicy(_OnVault):
+    """Remove a principal's entry from a vault's access policies."""
+
+    principal: str
+    application_id: str | None = None
+
+    def _on(self, vault: Vault, builder: Builder) -> None:
+        known = vault.policy_of(builder.principal_id(self.principal), self.application_id)
+        vault.policies = [p for p in vault.policies if p is not known]
 
 
 class ChangeVault(_OnVault):
@@ -27,20 +52,18 @@ class ChangeVault(_OnVault):
     public_network: bool | None = None
     purge_protection: bool | None = None
 
-    def _change(self, builder: Builder) -> None:
-        if vault := builder.vault(self.vault):
-            for name in self.model_fields_set - {"vault", "tags"}:
-                setattr(vault, name, getattr(self, name))
-            vault.tags = _merged(vault.tags, self.tags)
+    def _on(self, vault: Vault, builder: Builder) -> None:
+        for name in self.model_fields_set - {"vault", "tags"}:
+            setattr(vault, name, getattr(self, name))
+        vault.tags = _merged(vault.tags, self.tags)
 
 
 class DeleteVault(_OnVault):
     """Delete a vault: it is recoverable, its role assignments are gone."""
 
-    def _change(self, builder: Builder) -> None:
-        if vault := builder.vault(self.vault):
-            vault.deleted = builder.tenant.clock.time()
-            builder.tenant.rbac.forget(vault.id)
+    def _on(self, vault: Vault, builder: Builder) -> None:
+        vault.deleted = builder.tenant.clock.time()
+        builder.tenant.rbac.forget(vault.id)
 
 
 class RecoverVault(_OnVault):
@@ -59,15 +82,13 @@ class PurgeVault(_OnVault):
             builder.tenant.rbac.forget(vault.id)
 
 
-class MoveVault(Action):
+class MoveVault(_OnVault):
     """Move a vault to another resource group. Access policies and secrets move along, and role assignments do not."""
 
-    vault: str
     group: str
 
-    def _change(self, builder: Builder) -> None:
-        if vault := builder.vault(self.vault):
-            vault.id = builder.tenant.resource_id(self.group, "Microsoft.KeyVault/vaults", vault.name)
+    def _on(self, vault: Vault, builder: Builder) -> None:
+        vault.id = builder.tenant.resource_id(self.group, "Microsoft.KeyVault/vaults", vault.name)
 
 
 class AddVault(VaultScript, Action):
@@ -77,28 +98,28 @@ class AddVault(VaultScript, Action):
         builder.add_vault(self)
 
 
-class WriteSecret(VersionScript, Action):
+class WriteSecret(VersionScript, _OnVault):
     """Write a new version of a secret; a deleted secret stays as it is."""
 
-    vault: str
     name: str
 
-    def _change(self, builder: Builder) -> None:
-        if vault := builder.vault(self.vault):
-            secret = vault.secrets.setdefault(self.name.lower(), Secret(self.name))
-            if secret.deleted is None:
-                builder.add_version(secret, self)
+    def _on(self, vault: Vault, builder: Builder) -> None:
+        secret = vault.secrets.setdefault(self.name.lower(), Secret(self.name))
+        if secret.deleted is None:
+            builder.add_version(secret, self)
 
 
-class _OnSecret(Action):
+class _OnSecret(_OnVault):
     """An action on a secret by name."""
 
-    vault: str
     name: str
 
-    def _found(self, builder: Builder) -> Secret | None:
-        vault = builder.vault(self.vault)
-        return vault.secrets.get(self.name.lower()) if vault else None
+    def _on(self, vault: Vault, builder: Builder) -> None:
+        if secret := vault.secrets.get(self.name.lower()):
+            self._on_secret(secret, int(builder.tenant.clock.time()))
+
+    def _on_secret(self, secret: Secret, now: int) -> None:
+        raise NotImplementedError
 
 
 class ChangeSecret(_OnSecret):
@@ -110,9 +131,8 @@ class ChangeSecret(_OnSecret):
     tags: dict[str, str | None] = Field(default_factory=dict)
     all_versions: bool = False
 
-    def _change(self, builder: Builder) -> None:
-        secret, now = self._found(builder), int(builder.tenant.clock.time())
-        for version in secret.versions[slice(0 if self.all_versions else -1, None)] if secret else []:
+    def _on_secret(self, secret: Secret, now: int) -> None:
+        for version in secret.versions if self.all_versions else secret.versions[-1:]:
             if self.enabled is not None:
                 version.enabled = self.enabled
             if self.expires_in_days is not None:
@@ -126,34 +146,43 @@ class ChangeSecret(_OnSecret):
 class DeleteSecret(_OnSecret):
     """Delete a secret: it is recoverable."""
 
-    def _change(self, builder: Builder) -> None:
-        if secret := self._found(builder):
-            secret.deleted = int(builder.tenant.clock.time())
+    def _on_secret(self, secret: Secret, now: int) -> None:
+        secret.deleted = now
 
 
 class RecoverSecret(_OnSecret):
     """Recover a deleted secret."""
 
-    def _change(self, builder: Builder) -> None:
-        if secret := self._found(builder):
-            secret.deleted = None
+    def _on_secret(self, secret: Secret, now: int) -> None:
+        secret.deleted = None
 
 
 class PurgeSecret(_OnSecret):
     """Remove a secret for good."""
 
-    def _change(self, builder: Builder) -> None:
-        if vault := builder.vault(self.vault):
-            vault.secrets.pop(self.name.lower(), None)
+    def _on(self, vault: Vault, builder: Builder) -> None:
+        vault.secrets.pop(self.name.lower(), None)
 
 
 # --- accounts, function apps, directory -------------------------------------------------------------------------------
 
 
-class ChangeAccount(Action):
-    """Change what is given: identities, keys (`local_auth`), network rules, provisioning state, tags."""
+class _OnAccount(Action):
+    """An action on an account by name."""
 
     account: str
+
+    def _change(self, builder: Builder) -> None:
+        if account := builder.account(self.account):
+            self._on(account, builder)
+
+    def _on(self, account: Account, builder: Builder) -> None:
+        raise NotImplementedError
+
+
+class ChangeAccount(_OnAccount):
+    """Change what is given: identities, keys (`local_auth`), network rules, provisioning state, tags."""
+
     system_identity: bool | None = None
     attach: list[str] = Field(default_factory=list)  # user-assigned identities
     detach: list[str] = Field(default_factory=list)
@@ -163,10 +192,7 @@ class ChangeAccount(Action):
     state: str | None = None
     tags: dict[str, str | None] = Field(default_factory=dict)
 
-    def _change(self, builder: Builder) -> None:
-        account = builder.account(self.account)
-        if account is None:
-            return
+    def _on(self, account: Account, builder: Builder) -> None:
         if self.system_identity is not None:
             builder.set_system_identity(account, there=self.system_identity)
         for name in self.attach:
@@ -178,17 +204,13 @@ class ChangeAccount(Action):
         account.tags = _merged(account.tags, self.tags)
 
 
-class DeleteAccount(Action):
+class DeleteAccount(_OnAccount):
     """Delete an account, with its identity."""
 
-    account: str
-
-    def _change(self, builder: Builder) -> None:
-        account: Account | None = builder.account(self.account)
-        if account is not None:
-            builder.set_system_identity(account, there=False)
-            builder.tenant.rbac.forget(account.id)
-            del builder.tenant.accounts[account.id.lower()]
+    def _on(self, account: Account, builder: Builder) -> None:
+        builder.set_system_identity(account, there=False)
+        builder.tenant.rbac.forget(account.id)
+        del builder.tenant.accounts[account.id.lower()]
 
 
 class ChangeFunctionApp(Action):

@@ -229,7 +229,7 @@ class Vaults:
         if verb not in ("add", "replace", "remove"):
             raise refused(400, "BadRequest", f"The operation kind '{call.params['verb']}' is not valid.")
         for entry in call.read(PoliciesBody)["properties"]["accessPolicies"]:
-            _merge(vault, self._policy(vault, entry), verb)
+            vault.merge(self._policy(vault, entry), verb)
         body = {
             "id": f"{vault.id}/accessPolicies/",
             "type": f"{_KIND}/accessPolicies",
@@ -307,31 +307,6 @@ def _set_network(vault: Vault, rules: Mapping[str, Any]) -> None:
     # A single address is shown as a range of one (recorded).
     vault.ip_rules = [r["value"] if "/" in r["value"] else r["value"] + "/32" for r in rules.get("ipRules") or []]
     vault.subnets = [r["id"] for r in rules.get("virtualNetworkRules") or []]
-
-
-def _merge(vault: Vault, given: AccessPolicy, verb: str) -> None:
-    """One entry of an access-policy request: `add` joins permissions (recorded), `remove` takes the named ones away.
-
-    The exact result of `replace` and `remove` is UNVERIFIED; an entry without permissions is removed.
-    """
-    whose = (given.object_id.lower(), given.application_id)
-    known = next((p for p in vault.policies if (p.object_id.lower(), p.application_id) == whose), None)
-    if known is None:
-        if verb != "remove":
-            vault.policies.append(given)
-        return
-    if verb == "replace":
-        known.permissions = given.permissions
-        return
-    for kind, named in given.permissions.items():
-        had = known.permissions.get(kind) or []
-        mentioned, present = {p.lower() for p in named or []}, {p.lower() for p in had}
-        if verb == "add":
-            known.permissions[kind] = [*had, *(p for p in named or [] if p.lower() not in present)]
-        else:
-            known.permissions[kind] = [p for p in had if p.lower() not in mentioned]
-    if not any(known.permissions.values()):
-        vault.policies.remove(known)
 
 
 def _is_name(name: str) -> bool:
