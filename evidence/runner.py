@@ -1,6 +1,5 @@
 """Runs a matrix: disturbs commands in their starting states at one point after the other, in several sandboxes at once."""
 
-import json
 import shlex
 import sys
 import threading
@@ -65,20 +64,14 @@ class CaseResult:
         options = [part for name, value in selected.items() for part in (f"--{name}", value)]
         return shlex.join(["python", "-m", "evidence", self.matrix, *options])
 
-    def document(self) -> dict[str, Any]:
-        """Return the JSON form."""
-        points = [{**point.where, "result": result} for point, result in self.results]
-        good = self.tried - len(self.failed)
-        return {"command": self.case.command, "kind": self.case.kind, "good": good, "points": points}
-
 
 @contextmanager
-def stages(jobs: int, *, fork: bool) -> Iterator[_Each[Any, Any]]:
+def stages(jobs: int) -> Iterator[_Each[Any, Any]]:
     """Start `jobs` sandboxes. Yield a function like `map`, which runs each item in one of them and keeps the order."""
     own, stack = threading.local(), ExitStack()
 
     def start() -> None:
-        own.stage = stack.enter_context(Stage(fork=fork))
+        own.stage = stack.enter_context(Stage())
 
     with stack, ThreadPoolExecutor(jobs, thread_name_prefix="evidence", initializer=start) as pool:
 
@@ -135,11 +128,11 @@ class Matrix:
         return found
 
     def examine(
-        self, cases: Sequence[Case], where: Mapping[str, str], *, every: int, jobs: int, fork: bool
+        self, cases: Sequence[Case], where: Mapping[str, str], *, every: int, jobs: int
     ) -> Iterator[CaseResult]:
         """Run the points of each case that the options select."""
         tried: set[tuple[str, str]] = set()
-        with stages(jobs, fork=fork) as each:
+        with stages(jobs) as each:
             for case, found in zip(cases, each(self.points, cases), strict=True):
                 fresh = [point for point in found if (case.command, point.once) not in tried]
                 tried |= {(case.command, point.once) for point in fresh if point.once}
@@ -147,31 +140,17 @@ class Matrix:
                 if chosen:
                     yield CaseResult(self.name, case, list(zip(chosen, each(attempt, chosen), strict=True)))
 
-    def run(
-        self,
-        command: str | None,
-        kind: str | None,
-        every: int,
-        jobs: int,
-        *,
-        as_json: bool,
-        fork: bool,
-        **where: str | None,
-    ) -> None:
+    def run(self, command: str | None, kind: str | None, every: int, jobs: int, **where: str | None) -> None:
         """Run it with its options, and exit."""
         began, done = time.monotonic(), []
         patterns = {name: pattern for name, pattern in where.items() if pattern is not None}
-        for each in self.examine(self.selected(command, kind), patterns, every=every, jobs=jobs, fork=fork):
+        for each in self.examine(self.selected(command, kind), patterns, every=every, jobs=jobs):
             done.append(each)
-            click.echo("\n".join(each.lines()), err=as_json)
+            click.echo("\n".join(each.lines()))
         points, failed = sum(each.tried for each in done), sum(len(each.failed) for each in done)
-        ok, seconds = bool(points) and not failed, time.monotonic() - began
-        if as_json:
-            counts = {"ok": ok, "points": points, "good": points - failed, "seconds": round(seconds)}
-            click.echo(json.dumps(counts | {"cases": [each.document() for each in done]}, indent=2))
-        else:
-            click.echo(f"{points - failed} of {points} {self.good}, in {seconds / 60:.1f} minutes")
-        sys.exit(int(not ok))
+        minutes = (time.monotonic() - began) / 60
+        click.echo(f"{points - failed} of {points} {self.good}, in {minutes:.1f} minutes")
+        sys.exit(int(failed > 0 or not points))
 
     def command(self) -> click.Command:
         """Return it as a command with its options."""
@@ -185,10 +164,6 @@ class Matrix:
             *patterns,
             click.Option(["--every"], type=_COUNT, default=1, metavar="N", help="Only every N-th point of a case."),
             click.Option(["--jobs"], type=_COUNT, default=2, show_default=True, help="Sandboxes at once."),
-            click.Option(["--json", "as_json"], is_flag=True, help="Print one JSON document."),
-            click.Option(
-                ["--fork/--no-fork"], default=True, help="Fork commands from a process with the SDKs imported."
-            ),
         ]
         exits = "Exit status: 0 every point holds, 1 one does not, or none was run."
         return click.Command(self.name, callback=self.run, params=options, help=f"{self.does}\n\n{exits}")
