@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sandbox.azure.arm.common import authorization_failed, authorize, complying, page, require_deletable
+from sandbox.azure.arm.common import authorization_failed, authorize, complying, page, require_deletable, shown
 from sandbox.azure.bodies import AssignmentBody
 from sandbox.azure.rbac import Assignment, within
 from sandbox.azure.roles import ASSIGN, UNASSIGN, Role
@@ -196,18 +196,15 @@ class Authorization:
         return Reply(200, self._described(role))
 
     def _described(self, role: Role) -> dict[str, Any]:
-        return {
-            "id": f"/subscriptions/{self._tenant.subscription_id}/providers/Microsoft.Authorization/roleDefinitions/{role.id}",
-            "name": role.id,
-            "type": "Microsoft.Authorization/roleDefinitions",
-            "properties": {
-                "roleName": role.name,
-                "type": "CustomRole" if role.assignable else "BuiltInRole",
-                "description": "",
-                "assignableScopes": list(role.assignable) or ["/"],
-                "permissions": [role.permission],
-            },
+        kind = "Microsoft.Authorization/roleDefinitions"
+        properties = {
+            "roleName": role.name,
+            "type": "CustomRole" if role.assignable else "BuiltInRole",
+            "description": "",
+            "assignableScopes": list(role.assignable) or ["/"],
+            "permissions": [role.permission],
         }
+        return shown(f"/subscriptions/{self._tenant.subscription_id}/providers/{kind}/{role.id}", kind, properties)
 
     def _permissions(self, call: Call) -> Reply:
         """Effective grants of the caller. An empty segment in the scope is refused: whether ARM takes it is UNVERIFIED."""
@@ -237,12 +234,7 @@ class Authorization:
             "delegatedManagedIdentityResourceId": None,
             "description": assignment.description,
         }
-        return {
-            "properties": properties,
-            "id": assignment.id,
-            "type": "Microsoft.Authorization/roleAssignments",
-            "name": assignment.name,
-        }
+        return shown(assignment.id, "Microsoft.Authorization/roleAssignments", properties)
 
 
 def _same(one: Assignment, other: Assignment) -> bool:

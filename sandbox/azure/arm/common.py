@@ -4,15 +4,19 @@ Texts: Microsoft, "Troubleshoot Azure RBAC", "Resource not found", "Lock your re
 """
 
 import json
+import uuid
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from sandbox.azure.bodies import is_region
 from sandbox.azure.governance import WRITABLE
 from sandbox.azure.policy import PolicyAssignment, changes, denials, merged, put
 from sandbox.azure.tenant import Tenant
 from sandbox.runtime.http import Call, Caller, Reply, ServiceError, refused
+
+_Resource = TypeVar("_Resource")
 
 
 def arm_time(seconds: float) -> str:
@@ -65,14 +69,42 @@ def readable_group(tenant: Tenant, call: Call, action: str) -> str:
     return f"{group_scope(call)}/".lower()
 
 
-def page(call: Call, found: Sequence[Any], size: int, shown: Callable[[Any], Any]) -> Reply:
+def page(call: Call, found: Sequence[Any], size: int, body_of: Callable[[Any], Any]) -> Reply:
     """One page of a listing, with the address of the next one if there is one."""
     start = call.number("$skiptoken", 0)
-    body: dict[str, Any] = {"value": [shown(each) for each in found[start : start + size]]}
+    body: dict[str, Any] = {"value": [body_of(each) for each in found[start : start + size]]}
     if len(found) > start + size:
         query = f"api-version={call.query['api-version']}&%24skiptoken={start + size}"
         body["nextLink"] = f"https://{call.host}{call.path}?{query}"
     return Reply(200, body)
+
+
+def shown(resource_id: str, kind: str, properties: Mapping[str, Any], /, **more: Any) -> dict[str, Any]:
+    """A resource as ARM shows it, named by the last part of its id unless `more` has its name."""
+    return {"id": resource_id, "name": resource_id.rpartition("/")[2], "type": kind, **more, "properties": properties}
+
+
+def addressed(tenant: Tenant, call: Call, kind: str, action: str, known: Mapping[str, _Resource]) -> _Resource:
+    """The resource that a request addresses, if it is among these (by ARM id, lower case) and the caller may do this."""
+    scope = resource_scope(call, kind)
+    authorize(tenant, call, f"{kind}/{action}", scope)
+    if scope.lower() not in known:
+        raise not_found(tenant, call.params, kind)
+    return known[scope.lower()]
+
+
+@dataclass
+class LongRunning(Generic[_Resource]):
+    """A long-running operation: done after some polls, or half a virtual minute without any."""
+
+    resource: _Resource
+    polls_left: int
+    started: float
+    id: str = field(default_factory=lambda: str(uuid.uuid4()))
+
+    def done(self, now: float) -> bool:
+        """Whether it is done by now."""
+        return self.polls_left <= 0 or now - self.started >= 30
 
 
 def identity_body(tenant: Tenant, system: str | None, assigned: Mapping[str, Any]) -> dict[str, Any]:

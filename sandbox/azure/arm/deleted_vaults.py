@@ -1,12 +1,10 @@
 """Microsoft.KeyVault, control plane: vaults in the deleted state, and their purge."""
 
-import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sandbox.azure.arm.common import arm_time, authorize
+from sandbox.azure.arm.common import LongRunning, arm_time, authorize, shown
 from sandbox.azure.tenant import Tenant, Vault
 from sandbox.runtime.http import Call, Operation, Reply, refused
 
@@ -14,21 +12,12 @@ _PROVIDER = "/subscriptions/{sub}/providers/Microsoft.KeyVault"
 _LOCATION = _PROVIDER + "/locations/{location}"
 
 
-@dataclass
-class _Purge:
-    """A purge in progress. The vault's name is free once it is done."""
-
-    vault: Vault
-    polls_left: int
-    started: float
-
-
 class DeletedVaults:
     """The operations of Microsoft.KeyVault on deleted vaults. They need rights on the subscription, not on a group."""
 
     def __init__(self, tenant: Tenant) -> None:
         self._tenant = tenant
-        self._purges: dict[str, _Purge] = {}
+        self._purges: dict[str, LongRunning[Vault]] = {}  # a vault's name is free once its purge is done
         one = _LOCATION + "/deletedVaults/{name}"
         self.operations: Sequence[Operation] = (
             Operation("Vaults_ListDeleted", "GET", _PROVIDER + "/deletedVaults", self._list),
@@ -41,9 +30,8 @@ class DeletedVaults:
         authorize(self._tenant, call, f"Microsoft.KeyVault/{action}", f"/subscriptions/{call.params['sub']}")
 
     def _deleted(self, call: Call) -> Vault:
-        for purge in self._purges.values():  # without polls it takes half a virtual minute
-            if self._tenant.clock.time() - purge.started >= 30:
-                self._complete(purge)
+        for purge in self._purges.values():
+            self._complete_if_done(purge)
         vault = self._tenant.vaults.get(call.params["name"].lower())
         if vault is None or vault.deleted is None or vault.location.lower() != call.params["location"].lower():
             raise refused(  # UNVERIFIED wording
@@ -66,10 +54,9 @@ class DeletedVaults:
         vault = self._deleted(call)
         if vault.purge_protection:  # code and message: public reports (AzureTRE issue 1446); status UNVERIFIED
             raise refused(405, "MethodNotAllowed", "Operation 'DeletedVaultPurge' is not allowed.")
-        purge = _Purge(vault, self._tenant.transitions.vault_polls, self._tenant.clock.time())
-        name = uuid.uuid4().hex
-        self._purges[name] = purge
-        return Reply(202, None, {"location": self._address(call, name)})
+        purge = LongRunning(vault, self._tenant.transitions.vault_polls, self._tenant.clock.time())
+        self._purges[purge.id] = purge
+        return Reply(202, None, {"location": self._address(call, purge.id)})
 
     def _address(self, call: Call, name: str) -> str:
         where = f"/subscriptions/{call.params['sub']}/providers/Microsoft.KeyVault/locations/{call.params['location']}"
@@ -80,16 +67,17 @@ class DeletedVaults:
         if purge is None:
             raise refused(404, "NotFound", "The operation is not known.")
         body: dict[str, Any] = {"createdDateTime": _spaced(purge.started), "status": "NotStarted"}
-        if purge.polls_left > 0:
+        if not self._complete_if_done(purge):
             purge.polls_left -= 1
-            return Reply(202, body, {"location": self._address(call, call.params["id"])})
-        self._complete(purge)
+            return Reply(202, body, {"location": self._address(call, purge.id)})
         body |= {"lastActionDateTime": _spaced(self._tenant.clock.time()), "status": "Succeeded"}
         return Reply(200, body)
 
-    def _complete(self, purge: _Purge) -> None:
-        if self._tenant.vaults.get(purge.vault.name.lower()) is purge.vault:
-            del self._tenant.vaults[purge.vault.name.lower()]
+    def _complete_if_done(self, purge: LongRunning[Vault]) -> bool:
+        done, name = purge.done(self._tenant.clock.time()), purge.resource.name.lower()
+        if done and self._tenant.vaults.get(name) is purge.resource:
+            del self._tenant.vaults[name]
+        return done
 
     def _body(self, vault: Vault) -> dict[str, Any]:
         deleted = vault.deleted or 0.0
@@ -103,12 +91,8 @@ class DeletedVaults:
         if vault.purge_protection:
             properties["purgeProtectionEnabled"] = True
         provider = f"{'/'.join(vault.id.split('/')[:3])}/providers/Microsoft.KeyVault"
-        return {
-            "id": f"{provider}/locations/{vault.location}/deletedVaults/{vault.name}",
-            "name": vault.name,
-            "type": "Microsoft.KeyVault/deletedVaults",
-            "properties": properties,
-        }
+        where = f"{provider}/locations/{vault.location}/deletedVaults/{vault.name}"
+        return shown(where, "Microsoft.KeyVault/deletedVaults", properties)
 
 
 def _spaced(seconds: float) -> str:

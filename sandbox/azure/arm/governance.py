@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sandbox.azure.arm.common import arm_time, authorize, group_scope
+from sandbox.azure.arm.common import arm_time, authorize, group_scope, shown
 from sandbox.azure.governance import Lock
 from sandbox.azure.policy import PolicyAssignment, changes, denials
 from sandbox.azure.rbac import Assignment, DenyAssignment, within
@@ -93,7 +93,7 @@ class Governance:
             for p in found
         ]
         properties = {"displayName": name, "policyType": "Custom", "parameters": {}, "policyDefinitions": members}
-        return Reply(200, {"id": found[0].initiative_id, "name": name, "properties": properties})
+        return Reply(200, shown(found[0].initiative_id, "Microsoft.Authorization/policySetDefinitions", properties))
 
     def _restrictions(self, call: Call) -> Reply:
         """Return the effects of policies on a resource with this content. For modify policies, the requested fields are shown."""
@@ -101,9 +101,8 @@ class Governance:
         authorize(self._tenant, call, "Microsoft.PolicyInsights/checkPolicyRestrictions/read", scope)
         content = call.json.get("resourceDetails", {}).get("resourceContent")
         if not isinstance(content, dict) or "type" not in content:
-            raise refused(
-                400, "InvalidCheckRestrictionsRequest", "The resource content must have a type."
-            )  # UNVERIFIED
+            why = "The resource content must have a type."  # UNVERIFIED
+            raise refused(400, "InvalidCheckRestrictionsRequest", why)
         if name := content.get("name"):
             scope += f"/providers/{content['type']}/{name}"
         reaches, asked = self._tenant.rbac.within, [f["field"] for f in call.json.get("pendingFields", ())]
@@ -165,49 +164,41 @@ def _assignment(policy: PolicyAssignment) -> dict[str, Any]:
         "parameters": {} if policy.initiative else _values(policy),
         "enforcementMode": "Default" if policy.enforced else "DoNotEnforce",
     }
-    kind = "Microsoft.Authorization/policyAssignments"
-    return {"id": policy.id, "name": policy.name, "type": kind, "properties": properties}
+    return shown(policy.id, "Microsoft.Authorization/policyAssignments", properties)
 
 
 def _lock(lock: Lock) -> dict[str, Any]:
     properties = {"level": lock.level} | ({"notes": lock.notes} if lock.notes else {})
-    return {"id": lock.id, "name": lock.name, "type": "Microsoft.Authorization/locks", "properties": properties}
+    return shown(lock.id, "Microsoft.Authorization/locks", properties)
 
 
 def _denial(denial: DenyAssignment) -> dict[str, Any]:
-    return {
-        "id": f"{denial.scope}/providers/Microsoft.Authorization/denyAssignments/{denial.id}",
-        "name": denial.id,
-        "type": "Microsoft.Authorization/denyAssignments",
-        "properties": {
-            "denyAssignmentName": denial.name,
-            "permissions": [denial.denied.permission],
-            "scope": denial.scope,
-            "doNotApplyToChildScopes": False,
-            "principals": [{"id": each, "type": "SystemDefined"} for each in sorted(denial.principals)],
-            "excludePrincipals": [{"id": each, "type": "User"} for each in sorted(denial.excluded)],
-            "isSystemProtected": True,
-        },
+    kind = "Microsoft.Authorization/denyAssignments"
+    properties = {
+        "denyAssignmentName": denial.name,
+        "permissions": [denial.denied.permission],
+        "scope": denial.scope,
+        "doNotApplyToChildScopes": False,
+        "principals": [{"id": each, "type": "SystemDefined"} for each in sorted(denial.principals)],
+        "excludePrincipals": [{"id": each, "type": "User"} for each in sorted(denial.excluded)],
+        "isSystemProtected": True,
     }
+    return shown(f"{denial.scope}/providers/{kind}/{denial.id}", kind, properties)
 
 
 def _instance(assignment: Assignment) -> dict[str, Any]:
     ends = {} if assignment.expires is None else {"endDateTime": arm_time(assignment.expires)}
     kind = "Microsoft.Authorization/roleAssignmentScheduleInstances"
-    return {
-        "id": f"{assignment.scope.rstrip('/')}/providers/{kind}/{assignment.name}",
-        "name": assignment.name,
-        "type": kind,
-        "properties": {
-            "scope": assignment.scope,
-            "roleDefinitionId": f"/providers/Microsoft.Authorization/roleDefinitions/{assignment.role_id}",
-            "principalId": assignment.principal_id,
-            "principalType": assignment.principal_type,
-            "originRoleAssignmentId": assignment.id,
-            "assignmentType": "Activated" if ends else "Assigned",
-            "memberType": "Direct",
-            "status": "Provisioned",
-            "startDateTime": arm_time(assignment.created),
-            **ends,
-        },
+    properties = {
+        "scope": assignment.scope,
+        "roleDefinitionId": f"/providers/Microsoft.Authorization/roleDefinitions/{assignment.role_id}",
+        "principalId": assignment.principal_id,
+        "principalType": assignment.principal_type,
+        "originRoleAssignmentId": assignment.id,
+        "assignmentType": "Activated" if ends else "Assigned",
+        "memberType": "Direct",
+        "status": "Provisioned",
+        "startDateTime": arm_time(assignment.created),
+        **ends,
     }
+    return shown(f"{assignment.scope.rstrip('/')}/providers/{kind}/{assignment.name}", kind, properties)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sandbox.azure.arm.common import not_found, readable_group
+from sandbox.azure.arm.common import not_found, readable_group, shown
 from sandbox.azure.tenant import FunctionApp, Tenant
 from sandbox.runtime.http import Call, Operation, Reply
 
@@ -34,28 +34,15 @@ class Insights:
         for app in self._apps(call, "actionGroups"):
             if call.params["name"].lower() == f"ag-{app.name}".lower():
                 emails = [{"name": f"email-{n}", "emailAddress": each} for n, each in enumerate(app.alert_emails or ())]
-                shown = {
-                    "enabled": True,
-                    "groupShortName": "finetune",
-                    "emailReceivers": emails,
-                    "webhookReceivers": [],
-                }
-                return Reply(
-                    200, {"id": call.path, "name": call.params["name"], "location": "Global", "properties": shown}
-                )
+                properties = {"enabled": True, "groupShortName": "finetune"}
+                properties |= {"emailReceivers": emails, "webhookReceivers": []}
+                return Reply(200, shown(call.path, "Microsoft.Insights/actionGroups", properties, location="Global"))
         raise not_found(self._tenant, call.params, "Microsoft.Insights/actionGroups")
 
     def _components(self, call: Call) -> Reply:
-        shown = [
-            {
-                "id": component_id(app),
-                "name": f"appi-{app.name}",
-                "kind": "web",
-                "properties": {"Application_Type": "web"},
-            }
-            for app in self._apps(call, "components")
-        ]
-        return Reply(200, {"value": shown})
+        kind, properties = "microsoft.insights/components", {"Application_Type": "web"}
+        found = [shown(component_id(app), kind, properties, kind="web") for app in self._apps(call, "components")]
+        return Reply(200, {"value": found})
 
 
 def component_id(app: FunctionApp) -> str:
@@ -64,15 +51,13 @@ def component_id(app: FunctionApp) -> str:
 
 
 def _rule(app: FunctionApp, name: str) -> dict[str, Any]:
-    group = f"{app.id.partition('/providers/')[0]}/providers/Microsoft.Insights/actionGroups/ag-{app.name}"
+    provider = f"{app.id.partition('/providers/')[0]}/providers/Microsoft.Insights"
+    group = f"{provider}/actionGroups/ag-{app.name}"
     query = f'AppRequests | where AppRoleName =~ "{app.name}"'
-    return {
-        "id": f"{app.id.partition('/providers/')[0]}/providers/Microsoft.Insights/scheduledQueryRules/alert-{name}",
-        "name": f"alert-{name}",
-        "location": app.location,
-        "properties": {
-            "enabled": True,
-            "criteria": {"allOf": [{"query": query}]},
-            "actions": {"actionGroups": [group] if app.alert_emails is not None else []},
-        },
+    properties = {
+        "enabled": True,
+        "criteria": {"allOf": [{"query": query}]},
+        "actions": {"actionGroups": [group] if app.alert_emails is not None else []},
     }
+    kind = "Microsoft.Insights/scheduledQueryRules"
+    return shown(f"{provider}/scheduledQueryRules/alert-{name}", kind, properties, location=app.location)

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sandbox.azure.arm.common import authorize, group_scope, not_found, require_region
+from sandbox.azure.arm.common import authorize, group_scope, not_found, require_region, shown
 from sandbox.azure.bodies import GroupBody
 from sandbox.azure.tenant import Tenant
 from sandbox.runtime.http import Call, Operation, Reply, refused
@@ -41,8 +41,8 @@ class _Resource:
 
     def as_arm(self) -> dict[str, Any]:
         """Return the resource as a listing shows it."""
-        shown = {"id": self.id, "name": self.name, "type": self.type, "location": self.location}
-        return shown | ({"tags": self.tags} if self.tags else {})
+        body = {"id": self.id, "name": self.name, "type": self.type, "location": self.location}
+        return body | ({"tags": self.tags} if self.tags else {})
 
 
 class Resources:
@@ -79,8 +79,7 @@ class Resources:
         authorize(self._tenant, call, "Microsoft.Resources/subscriptions/providers/read", scope)
         missing = self._tenant.subscriptions[call.params["sub"].lower()].unregistered
         states = dict.fromkeys(_PROVIDERS, "Registered") | dict.fromkeys(missing, "NotRegistered")
-        shown = [{"namespace": name, "registrationState": state} for name, state in states.items()]
-        return Reply(200, {"value": shown})
+        return Reply(200, {"value": [{"namespace": k, "registrationState": v} for k, v in states.items()]})
 
     # --- resource groups ----------------------------------------------------------------------------------------------
 
@@ -126,14 +125,13 @@ class Resources:
 
     def _group_body(self, call: Call, name: str) -> dict[str, Any]:
         state = "Deleting" if name in self._deleting else "Succeeded"
-        return {
-            "id": f"/subscriptions/{call.params['sub']}/resourceGroups/{self._tenant.groups[name]}",
-            "name": self._tenant.groups[name],
-            "type": "Microsoft.Resources/resourceGroups",
-            "location": self._locations.get(name, "swedencentral"),
-            "tags": self._tenant.group_tags.get(name, {}),
-            "properties": {"provisioningState": state},
-        }
+        return shown(
+            f"/subscriptions/{call.params['sub']}/resourceGroups/{self._tenant.groups[name]}",
+            "Microsoft.Resources/resourceGroups",
+            {"provisioningState": state},
+            location=self._locations.get(name, "swedencentral"),
+            tags=self._tenant.group_tags.get(name, {}),
+        )
 
     def _list(self, call: Call) -> Reply:
         """Return the resources that the caller may read. Others are omitted, not refused."""

@@ -6,21 +6,21 @@ Vaults are in vaults.py, role assignments in authorization.py, function apps in 
 import re
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from sandbox.azure.arm.account_lifecycle import AccountLifecycle
 from sandbox.azure.arm.authorization import Authorization
 from sandbox.azure.arm.common import (
+    LongRunning,
+    addressed,
     arm_time,
-    authorize,
     complying,
     identity_body,
     not_found,
     page,
     readable_group,
     require_tags,
-    resource_scope,
+    shown,
 )
 from sandbox.azure.arm.deployments import Deployments
 from sandbox.azure.arm.governance import Governance
@@ -37,20 +37,8 @@ from sandbox.runtime.http import Call, Caller, Operation, Reply, Service, Servic
 
 _ACCOUNTS = "/subscriptions/{sub}/resourceGroups/{group}/providers/Microsoft.CognitiveServices/accounts"
 _OF_SUBSCRIPTION = "/subscriptions/{sub}/providers/Microsoft.CognitiveServices/accounts"
+_KIND = "Microsoft.CognitiveServices/accounts"
 _PAGE = 5  # accounts
-
-
-@dataclass
-class _Running:
-    """A long-running operation on an account: done after some polls, or half a virtual minute without any."""
-
-    id: str
-    account: Account
-    polls_left: int
-    started: float
-
-    def done(self, now: float) -> bool:
-        return self.polls_left <= 0 or now - self.started >= 30
 
 
 class Arm(Service):
@@ -61,7 +49,7 @@ class Arm(Service):
     def __init__(self, tenant: Tenant, tokens: Tokens) -> None:
         self._tenant = tenant
         self._tokens = tokens
-        self._running: dict[str, _Running] = {}
+        self._running: dict[str, LongRunning[Account]] = {}
         self.operations: Sequence[Operation] = (
             Operation("Subscriptions_List", "GET", "/subscriptions", self._subscriptions),
             Operation("Subscriptions_Get", "GET", "/subscriptions/{sub}", self._subscription),
@@ -140,44 +128,38 @@ class Arm(Service):
     # --- accounts ----------------------------------------------------------------------------------------------
 
     def _account(self, call: Call, action: str) -> Account:
-        scope = resource_scope(call, "Microsoft.CognitiveServices/accounts")
-        authorize(self._tenant, call, f"Microsoft.CognitiveServices/accounts/{action}", scope)
-        account = self._tenant.accounts.get(scope.lower())
-        if account is None:
-            raise not_found(self._tenant, call.params, "Microsoft.CognitiveServices/accounts")
-        return account
+        return addressed(self._tenant, call, _KIND, action, self._tenant.accounts)
 
     def _get(self, call: Call) -> Reply:
         account = self._account(call, "read")
         for running in self._running.values():
-            if running.account is account:
+            if running.resource is account:
                 self._look_at(running)
-        shown = self._body(account)
+        body = self._body(account)
         if account.state == "Creating":
             account.state = "Succeeded"
-        return Reply(200, shown)
+        return Reply(200, body)
 
     def _list(self, call: Call) -> Reply:
-        here = readable_group(self._tenant, call, "Microsoft.CognitiveServices/accounts/read")
+        here = readable_group(self._tenant, call, f"{_KIND}/read")
         found = [account for known, account in self._tenant.accounts.items() if known.startswith(here)]
         return page(call, found, _PAGE, self._body)
 
     def _list_all(self, call: Call) -> Reply:
         """The accounts of the subscription that the caller may read; the others are left out, not refused (UNVERIFIED)."""
         scope, who = f"/subscriptions/{call.params['sub']}/".lower(), call.who.object_id
-        action = "Microsoft.CognitiveServices/accounts/read"
         inside = [a for known, a in self._tenant.accounts.items() if known.startswith(scope)]
-        return page(call, [a for a in inside if self._tenant.may(who, action, a.id)], _PAGE, self._body)
+        return page(call, [a for a in inside if self._tenant.may(who, f"{_KIND}/read", a.id)], _PAGE, self._body)
 
     def _models(self, call: Call) -> Reply:
         """The base models. A retired one keeps its flag (recorded 2026)."""
-        shown = [("gpt-35-turbo 0613", {"fineTune": "true"}, "Deprecated")]
+        models = [("gpt-35-turbo 0613", {"fineTune": "true"}, "Deprecated")]
         held = self._account(call, "models/read").models
-        shown += [(named, capabilities, "GenerallyAvailable") for named, capabilities in held.items()]
+        models += [(named, capabilities, "GenerallyAvailable") for named, capabilities in held.items()]
         value = [
             {"format": "OpenAI", "capabilities": capabilities, "lifecycleStatus": status}
             | dict(zip(("name", "version"), named.split(), strict=True))
-            for named, capabilities, status in shown
+            for named, capabilities, status in models
         ]
         return Reply(200, {"value": value})
 
@@ -199,9 +181,7 @@ class Arm(Service):
         if properties.get("disableLocalAuth") is not None:
             account.local_auth = not properties["disableLocalAuth"]
         account.state = "Accepted"
-        running = _Running(
-            str(uuid.uuid4()), account, self._tenant.transitions.identity_polls, self._tenant.clock.time()
-        )
+        running = LongRunning(account, self._tenant.transitions.identity_polls, self._tenant.clock.time())
         self._running[running.id] = running
         where = (
             f"https://{call.host}/subscriptions/{call.params['sub']}/providers/Microsoft.CognitiveServices"
@@ -244,42 +224,35 @@ class Arm(Service):
             body["endTime"] = arm_time(self._tenant.clock.time())
         return Reply(200, body)
 
-    def _look_at(self, running: _Running) -> bool:
+    def _look_at(self, running: LongRunning[Account]) -> bool:
         """Count a poll. Return whether the operation is done."""
         running.polls_left -= 1
         done = running.done(self._tenant.clock.time())
         if done:
-            running.account.state = "Succeeded"
+            running.resource.state = "Succeeded"
         return done
 
     def _body(self, account: Account) -> dict[str, Any]:
-        body: dict[str, Any] = {
-            "id": account.id,
-            "name": account.name,
-            "type": "Microsoft.CognitiveServices/accounts",
-            "etag": f'"{uuid.uuid5(uuid.NAMESPACE_URL, account.id + account.state)}"',
-            "location": account.location,
-            "sku": {"name": "S0"},
-            "kind": account.kind,
-            "properties": {
-                "endpoint": next(iter(account.endpoints.values())),
-                "provisioningState": account.state,
-                "isMigrated": False,
-                "privateEndpointConnections": [],
-                "publicNetworkAccess": "Enabled" if account.public_network else "Disabled",
-                "disableLocalAuth": not account.local_auth,
-                "endpoints": account.endpoints,
-            },
+        properties: dict[str, Any] = {
+            "endpoint": next(iter(account.endpoints.values())),
+            "provisioningState": account.state,
+            "isMigrated": False,
+            "privateEndpointConnections": [],
+            "publicNetworkAccess": "Enabled" if account.public_network else "Disabled",
+            "disableLocalAuth": not account.local_auth,
+            "endpoints": account.endpoints,
         }
         if account.limits:
-            body["properties"]["capabilities"] = [{"name": k, "value": str(v)} for k, v in account.limits.items()]
-        if account.tags:
-            body["tags"] = account.tags
+            properties["capabilities"] = [{"name": k, "value": str(v)} for k, v in account.limits.items()]
         if account.custom_subdomain:
-            body["properties"]["customSubDomainName"] = account.name
+            properties["customSubDomainName"] = account.name
         if account.firewall:
-            body["properties"]["networkAcls"] = {"defaultAction": "Deny", "ipRules": [], "virtualNetworkRules": []}
-        return body | identity_body(self._tenant, account.system_identity, account.user_identities)
+            properties["networkAcls"] = {"defaultAction": "Deny", "ipRules": [], "virtualNetworkRules": []}
+        etag = f'"{uuid.uuid5(uuid.NAMESPACE_URL, account.id + account.state)}"'
+        more = {"etag": etag, "location": account.location, "sku": {"name": "S0"}, "kind": account.kind}
+        more |= {"tags": account.tags} if account.tags else {}
+        more |= identity_body(self._tenant, account.system_identity, account.user_identities)
+        return shown(account.id, _KIND, properties, **more)
 
 
 def _wrong_tenant(subscription: Subscription, caller: Caller, login: str) -> ServiceError:

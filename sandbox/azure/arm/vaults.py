@@ -16,6 +16,7 @@ from sandbox.azure.arm.common import (
     require_region,
     require_tags,
     resource_scope,
+    shown,
 )
 from sandbox.azure.arm.deleted_vaults import DeletedVaults
 from sandbox.azure.bodies import PERMISSIONS, NameBody, PoliciesBody, VaultBody
@@ -151,9 +152,8 @@ class Vaults:
             # The official description: policies are required unless a vault is recovered. UNVERIFIED wording.
             raise refused(400, "BadRequest", "The parameter accessPolicies is not specified.")
         if not 7 <= vault.retention_days <= 90:
-            raise refused(
-                400, "BadRequest", "softDeleteRetentionInDays must be between 7 and 90."
-            )  # UNVERIFIED wording
+            why = "softDeleteRetentionInDays must be between 7 and 90."  # UNVERIFIED wording
+            raise refused(400, "BadRequest", why)
         self._apply(vault, body)
         self._tenant.vaults[name.lower()] = vault
         return vault
@@ -290,15 +290,8 @@ class Vaults:
                 "ipRules": [{"value": rule} for rule in vault.ip_rules],
                 "virtualNetworkRules": [{"id": subnet} for subnet in vault.subnets],
             }
-        return {
-            "id": vault.id,
-            "name": vault.name,
-            "type": _KIND,
-            "location": vault.location,
-            "tags": vault.tags,
-            "systemData": {"lastModifiedByType": vault.changed_by},
-            "properties": properties,
-        }
+        changed = {"lastModifiedByType": vault.changed_by}
+        return shown(vault.id, _KIND, properties, location=vault.location, tags=vault.tags, systemData=changed)
 
 
 def _set_network(vault: Vault, rules: Mapping[str, Any]) -> None:

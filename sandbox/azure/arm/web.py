@@ -6,7 +6,7 @@ Shapes: Microsoft's generated type of Microsoft.Web/sites@2024-11-01, and the RE
 from collections.abc import Sequence
 from typing import Any
 
-from sandbox.azure.arm.common import authorize, identity_body, not_found, page, resource_scope
+from sandbox.azure.arm.common import addressed, authorize, identity_body, page, shown
 from sandbox.azure.tenant import FunctionApp, Tenant
 from sandbox.runtime.http import Call, Operation, Reply
 
@@ -34,41 +34,30 @@ class Web:
         """Some of the regions with Flex Consumption; more of them for other plans, or without `sku`."""
         authorize(self._tenant, call, "Microsoft.Web/geoRegions/read", f"/subscriptions/{call.params['sub']}")
         regions = _FLEX if call.query.get("sku") == "FlexConsumption" else (*_FLEX, "Norway West")
-        shown = [{"name": name, "type": "Microsoft.Web/geoRegions", "properties": {"name": name}} for name in regions]
-        return Reply(200, {"value": shown, "nextLink": None})
+        found = [{"name": name, "type": "Microsoft.Web/geoRegions", "properties": {"name": name}} for name in regions]
+        return Reply(200, {"value": found, "nextLink": None})
 
     def _app(self, call: Call, action: str) -> FunctionApp:
-        scope = resource_scope(call, _KIND)
-        authorize(self._tenant, call, f"{_KIND}/{action}", scope)
-        app = self._tenant.function_apps.get(scope.lower())
-        if app is None:
-            raise not_found(self._tenant, call.params, _KIND)
-        return app
+        return addressed(self._tenant, call, _KIND, action, self._tenant.function_apps)
 
     def _get(self, call: Call) -> Reply:
         app = self._app(call, "read")
         host = f"{app.name.lower()}.{self._tenant.names.web_suffix}"
-        body: dict[str, Any] = {
-            "id": app.id,
-            "name": app.name,
-            "type": _KIND,
-            "kind": "functionapp,linux",
-            "location": app.location,
-            "tags": app.tags,
-            "properties": {
-                "state": app.state,
-                "enabled": True,
-                "hostNames": [host],
-                "defaultHostName": host,
-                "httpsOnly": True,
-                "reserved": True,  # Linux
-                "resourceGroup": call.params["group"],
-                "sku": "FlexConsumption",
-                "functionAppConfig": {"runtime": {"name": "python", "version": app.python}},
-            },
+        properties = {
+            "state": app.state,
+            "enabled": True,
+            "hostNames": [host],
+            "defaultHostName": host,
+            "httpsOnly": True,
+            "reserved": True,  # Linux
+            "resourceGroup": call.params["group"],
+            "sku": "FlexConsumption",
+            "functionAppConfig": {"runtime": {"name": "python", "version": app.python}},
         }
         assigned = {known: {"principalId": p.object_id, "clientId": p.app_id} for known, p in app.identities.items()}
-        return Reply(200, body | identity_body(self._tenant, app.system_identity, assigned))
+        identity = identity_body(self._tenant, app.system_identity, assigned)
+        more = {"location": app.location, "tags": app.tags, **identity, "kind": "functionapp,linux"}
+        return Reply(200, shown(app.id, _KIND, properties, **more))
 
     def _functions(self, call: Call) -> Reply:
         """List the functions that the host has indexed. After a failed deployment there are fewer, or none."""
@@ -79,21 +68,11 @@ class Web:
         config: dict[str, Any] = {"name": name}
         if app.package_version and name == "report_poison":
             config["bindings"] = [{"type": "queueTrigger", "packageVersion": app.package_version}]
-        return {
-            "id": f"{app.id}/functions/{name}",
-            "name": f"{app.name}/{name}",
-            "type": f"{_KIND}/functions",
-            "location": app.location,
-            "properties": {"name": name, "language": "python", "isDisabled": False, "config": config},
-        }
+        properties = {"name": name, "language": "python", "isDisabled": False, "config": config}
+        more = {"name": f"{app.name}/{name}", "location": app.location}
+        return shown(f"{app.id}/functions/{name}", f"{_KIND}/functions", properties, **more)
 
     def _settings(self, call: Call) -> Reply:
         app = self._app(call, "config/list/action")
-        body = {
-            "id": f"{app.id}/config/appsettings",
-            "name": "appsettings",
-            "type": f"{_KIND}/config",
-            "location": app.location,
-            "properties": app.settings,
-        }
-        return Reply(200, body)
+        where = f"{app.id}/config/appsettings"
+        return Reply(200, shown(where, f"{_KIND}/config", app.settings, location=app.location))
