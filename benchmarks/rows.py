@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from .checks import ENTITY, PROJECT, SyncedWorld
@@ -96,14 +97,6 @@ def _failed(number: int) -> dict[str, Any]:
     return _job(number, outcome={"status": "failed", "during": "preprocessing", "error": error})
 
 
-def _sampled(synced: SyncedWorld) -> list[str]:
-    return synced.faithful(sampled=True)
-
-
-def _two(synced: SyncedWorld) -> list[str]:
-    return synced.only(2)
-
-
 def _format(name: str, what: str, **fields: Any) -> Row:
     return Row(
         name, [_job(method=what if what in ("dpo", "reinforcement") else "supervised")], _SHOWN, [_file(**fields)]
@@ -121,7 +114,7 @@ ROWS: tuple[Row, ...] = (
     Row(
         "num_fine_tunes=2 of four",
         [_job(number) for number in range(1, 5)],
-        (_two,),
+        (lambda synced: synced.only(2),),
         calls=[{"with": {"num_fine_tunes": 2}}],
     ),
     _format("chats of system, user, assistant", "supervised"),
@@ -133,7 +126,9 @@ ROWS: tuple[Row, ...] = (
     _format("reinforcement", "reinforcement", format="reinforcement"),
     _format("prompt and completion", "supervised", format="completion"),
     Row("a paused job first", [_job(2, pauses=[{"at_step": 4}]), _OLD]),
-    Row("no results file", [_job(2, results={"listed": "never"}), _OLD], (_sampled,)),
+    Row(
+        "no results file", [_job(2, results={"listed": "never"}), _OLD], (partial(SyncedWorld.faithful, sampled=True),)
+    ),
     Row("results as plain CSV", [_OLD], (SyncedWorld.faithful, SyncedWorld.read_once)),
     Row("results as base64 (OpenAI's platform)", [_OLD], (SyncedWorld.faithful, SyncedWorld.read_once), platform=True),
     Row(

@@ -182,15 +182,11 @@ def measured(bench: Bench, jobs: Sequence[int], rounds: int) -> dict[str, Figure
     return {
         tool: Figures(
             {number: _of_all(found) for number, found in syncs[tool].items()},
-            Idle(sorted(each.process for each in idles[tool])[rounds // 2], *_of_ticks(_median(idles[tool]))),
+            replace(_median(idles[tool]), process=sorted(each.process for each in idles[tool])[rounds // 2]),
             started if tool == OURS else {},
         )
         for tool in bench.pythons
     }
-
-
-def _of_ticks(idle: Idle) -> tuple[float, float, _Requests]:
-    return idle.first, idle.seconds, idle.requests
 
 
 def _of_all(rounds: Sequence[Sync]) -> Sync:

@@ -136,7 +136,7 @@ class Matrix:
             for case, found in zip(cases, each(self.points, cases), strict=True):
                 fresh = [point for point in found if (case.command, point.once) not in tried]
                 tried |= {(case.command, point.once) for point in fresh if point.once}
-                chosen = [point for point in fresh[::every] if _matches(point, where)]
+                chosen = [p for p in fresh[::every] if all(fnmatchcase(p.where[k], v) for k, v in where.items())]
                 if chosen:
                     yield CaseResult(self.name, case, list(zip(chosen, each(attempt, chosen), strict=True)))
 
@@ -167,10 +167,6 @@ class Matrix:
         ]
         exits = "Exit status: 0 every point holds, 1 one does not, or none was run."
         return click.Command(self.name, callback=self.run, params=options, help=f"{self.does}\n\n{exits}")
-
-
-def _matches(point: Point, where: Mapping[str, str]) -> bool:
-    return all(fnmatchcase(point.where[name], pattern) for name, pattern in where.items())
 
 
 _COUNT = click.IntRange(min=1)

@@ -60,7 +60,7 @@ class World:
             scenario.openai_accounts(self.builder),
             self.clock,
             tokens.verify,
-            self._allowed,
+            lambda caller, action, resource: self.tenant.may(caller.object_id, action, resource, data=True),
             audiences=self.tenant.names.openai_audiences,
         )
         self.tenant.account_added = self._serve
@@ -130,6 +130,3 @@ class World:
     def _serve(self, account: Account) -> None:
         host = urlsplit(account.endpoint).hostname
         self.openai.add(OpenAIAccount(name=account.name, resource_id=account.id, endpoint=host))
-
-    def _allowed(self, caller: Any, action: str, resource_id: str) -> bool:
-        return self.tenant.may(caller.object_id, action, resource_id, data=True)

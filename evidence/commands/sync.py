@@ -131,7 +131,7 @@ def _with_names(value: Any, world: World) -> Any:
     """Return a summary value in which versions are named: a killed upload leaves a draft, which has an id, too."""
 
     def name(found: re.Match[str]) -> str:
-        version = world.wandb.store.artifact(base64.b64encode(bytes.fromhex(found[1])).decode())
+        version = world.wandb.store.artifacts_by_id.get(base64.b64encode(bytes.fromhex(found[1])).decode())
         return f"wandb-artifact://{version.name}/" if version else found[0]
 
     return json.loads(re.sub(r"wandb-artifact://([0-9a-f]+)/", name, json.dumps(value)))

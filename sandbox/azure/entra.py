@@ -41,6 +41,7 @@ class Entra(Service):
     def __init__(self, tenant: Tenant, tokens: Tokens) -> None:
         self._tenant = tenant
         self._tokens = tokens
+        self.hosts = [tenant.names.login]
         self._devices: dict[str, _Device] = {}  # by device code
         self._refresh: dict[str, str] = {}  # refresh token -> object id
         self.operations: Sequence[Operation] = (
@@ -49,10 +50,6 @@ class Entra(Service):
             Operation("DeviceAuthorization", "POST", _OAUTH + "/devicecode", self._device_code),
             Operation("Token", "POST", _OAUTH + "/token", self._token),
         )
-
-    def serves(self, host: str) -> bool:
-        """This cloud's login host."""
-        return host == self._tenant.names.login
 
     def authenticate(self, call: Call) -> Caller | None:
         """Accept every caller, because the credentials are in the forms."""

@@ -20,10 +20,12 @@ class Graph(Service):
     """Microsoft Graph v1.0."""
 
     name = "graph"
+    unreadable = ("BadRequest", "Unable to read JSON request payload: ")
 
     def __init__(self, tenant: Tenant, tokens: Tokens) -> None:
         self._tenant = tenant
         self._tokens = tokens
+        self.hosts = [tenant.names.graph]
         self.operations: Sequence[Operation] = tuple(
             Operation(name, method, f"/v1.0/{path}", _for_people(handle))
             for name, method, path, handle in (
@@ -37,18 +39,9 @@ class Graph(Service):
             )
         )
 
-    def serves(self, host: str) -> bool:
-        """This cloud's Graph."""
-        return host == self._tenant.names.graph
-
     def authenticate(self, call: Call) -> Caller | None:
         """A token for Graph."""
         return self._tokens.verify(call, (f"https://{self._tenant.names.graph}",))
-
-    def malformed(self, call: Call, why: str) -> Reply:
-        """See Service."""
-        del call
-        return refused(400, "BadRequest", f"Unable to read JSON request payload: {why}").reply
 
     # --- operations ----------------------------------------------------------------------------------------------
 

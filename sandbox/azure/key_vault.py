@@ -5,18 +5,9 @@ import uuid
 from collections.abc import Sequence
 from typing import Any
 
+from sandbox.azure import key_vault_errors as errors
 from sandbox.azure.bodies import SecretBody
 from sandbox.azure.identity import Tokens
-from sandbox.azure.key_vault_errors import (
-    CLIENT_ADDRESS,
-    disallowed,
-    error,
-    firewalled,
-    forbidden_by_policy,
-    forbidden_by_rbac,
-    missing,
-    occupied,
-)
 from sandbox.azure.policy import SECRET, denials
 from sandbox.azure.tenant import Secret, SecretVersion, Tenant, Vault
 from sandbox.runtime.http import Call, Caller, Operation, Reply, Service, ServiceError
@@ -38,6 +29,7 @@ class KeyVault(Service):
     """Every vault of the tenant, found by its host name."""
 
     name = "keyvault"
+    unreadable = ("BadParameter", "The request body is not JSON: ")
 
     def __init__(self, tenant: Tenant, tokens: Tokens) -> None:
         self._tenant = tenant
@@ -77,11 +69,7 @@ class KeyVault(Service):
                 message = f"AKV10022: Invalid audience or token: {refused}"
             authority = f"https://{self._tenant.names.login}/{self._home(call)}"
             challenge = f'Bearer authorization="{authority}", resource="{self._tenant.names.vault_audience}"'
-            raise error(401, "Unauthorized", message, headers={"www-authenticate": challenge}) from None
-
-    def malformed(self, call: Call, why: str) -> Reply:
-        """See Service."""
-        return error(400, "BadParameter", f"The request body is not JSON: {why}").reply
+            raise errors.error(401, "Unauthorized", message, headers={"www-authenticate": challenge}) from None
 
     # --- access ---------------------------------------------------------------------------------------------------
 
@@ -95,16 +83,16 @@ class KeyVault(Service):
 
     def _authorize(self, call: Call, permission: str, secret: str | None = None) -> Vault:
         vault = self._vault(call)
-        if not vault.admits(CLIENT_ADDRESS):
-            raise firewalled(vault, call.who)
+        if not vault.admits(errors.CLIENT_ADDRESS):
+            raise errors.firewalled(vault, call.who)
         if vault.rbac:
             action = f"Microsoft.KeyVault/vaults/secrets/{_ACTIONS[permission]}"
             scope = vault.id + (f"/secrets/{secret}" if secret else "")
             if not self._tenant.may(call.who.object_id, action, scope, data=True):
                 denial = self._tenant.rbac.denial(call.who.object_id, action, scope, data=True)
-                raise forbidden_by_rbac(vault, call.who, action, scope, denial.id if denial else None)
+                raise errors.forbidden_by_rbac(vault, call.who, action, scope, denial.id if denial else None)
         elif not self._by_policy(vault, call.who, "set" if permission == "update" else permission):
-            raise forbidden_by_policy(vault, call.who, permission)
+            raise errors.forbidden_by_policy(vault, call.who, permission)
         return vault
 
     def _by_policy(self, vault: Vault, caller: Caller, permission: str) -> bool:
@@ -129,7 +117,7 @@ class KeyVault(Service):
         vault = self._authorize(call, permission, name)
         secret = vault.secrets.get(name.lower())
         if secret is None or secret.deleted is not None or self._awaited(secret):
-            raise missing(name)
+            raise errors.missing(name)
         return vault, secret
 
     def _awaited(self, secret: Secret) -> bool:
@@ -143,20 +131,20 @@ class KeyVault(Service):
         vault, secret = self._found(call, "get")
         version = _version(secret, call.params.get("version"))
         if not version.enabled:  # exp and nbf only inform: an expired version is readable (Microsoft, about secrets)
-            raise error(403, "Forbidden", "Operation get is not allowed on a disabled secret.", "SecretDisabled")
+            raise errors.error(403, "Forbidden", "Operation get is not allowed on a disabled secret.", "SecretDisabled")
         return Reply(200, _bundle(vault, secret, version))
 
     def _set(self, call: Call) -> Reply:
         name = call.params["name"]
         if not re.fullmatch(r"[0-9a-zA-Z-]{1,127}", name):
-            raise error(400, "BadParameter", f"The request URI contains an invalid name: {name}")
+            raise errors.error(400, "BadParameter", f"The request URI contains an invalid name: {name}")
         vault = self._authorize(call, "set", name)
         body = call.read(SecretBody)
         if not isinstance(body.get("value"), str) or len(body["value"].encode()) > 25 * 1024:
-            raise error(400, "BadParameter", "Property value is missing, or larger than 25 KB.")
+            raise errors.error(400, "BadParameter", "Property value is missing, or larger than 25 KB.")
         secret = vault.secrets.setdefault(name.lower(), Secret(name))
         if self._awaited(secret) or secret.deleted is not None:
-            raise occupied(secret)
+            raise errors.occupied(secret)
         version = SecretVersion(uuid.uuid4().hex, body["value"], self._now(), self._now())
         self._change(vault, secret, version, body)
         secret.versions.append(version)
@@ -177,7 +165,7 @@ class KeyVault(Service):
         """
         attributes = body.get("attributes") or {}
         if len(body.get("tags") or ()) > _TAGS:
-            raise error(400, "BadParameter", f"Property tags has more than {_TAGS} elements.")
+            raise errors.error(400, "BadParameter", f"Property tags has more than {_TAGS} elements.")
         wanted = {
             "type": SECRET,
             "name": secret.name,
@@ -186,7 +174,7 @@ class KeyVault(Service):
             "contentType": body.get("contentType", version.content_type),
         }
         if refusing := denials(self._tenant.policies, wanted, vault.id, self._tenant.rbac.within):
-            raise disallowed(refusing[0])
+            raise errors.disallowed(refusing[0])
         if attributes.get("enabled") is not None:
             version.enabled = attributes["enabled"]
         version.expires = attributes.get("exp", version.expires)
@@ -219,10 +207,10 @@ class KeyVault(Service):
 
     def _gone(self, vault: Vault, name: str) -> Secret:
         if not vault.soft_delete:  # status and code are UNVERIFIED
-            raise error(400, "NotSupported", "Soft delete is not enabled for this vault.")
+            raise errors.error(400, "NotSupported", "Soft delete is not enabled for this vault.")
         secret = vault.secrets.get(name.lower())
         if secret is None or secret.deleted is None or self._awaited(secret):
-            raise missing(name)
+            raise errors.missing(name)
         return secret
 
     def _get_deleted(self, call: Call) -> Reply:
@@ -238,7 +226,7 @@ class KeyVault(Service):
         vault = self._authorize(call, "recover", call.params["name"])
         secret = vault.secrets.get(call.params["name"].lower())
         if secret is None or secret.deleted is None:
-            raise missing(call.params["name"])
+            raise errors.missing(call.params["name"])
         secret.deleted = None
         secret.hidden = self._tenant.transitions.recover_reads
         bundle = _bundle(vault, secret, secret.versions[-1])
@@ -248,7 +236,7 @@ class KeyVault(Service):
     def _purge(self, call: Call) -> Reply:
         vault = self._authorize(call, "purge", call.params["name"])
         if vault.purge_protection:
-            raise error(
+            raise errors.error(
                 403,
                 "Forbidden",
                 'Operation "purge" is not allowed because purge protection is enabled for this vault. Key Vault service '
@@ -265,7 +253,7 @@ def _version(secret: Secret, wanted: str | None) -> SecretVersion:
     for version in reversed(secret.versions):
         if wanted in (None, "", version.version):
             return version
-    raise missing(f"{secret.name}/{wanted}")
+    raise errors.missing(f"{secret.name}/{wanted}")
 
 
 def _attributes(vault: Vault, version: SecretVersion) -> dict[str, Any]:
@@ -315,7 +303,9 @@ def _deleted(vault: Vault, secret: Secret) -> dict[str, Any]:
 def _page(call: Call, items: list[dict[str, Any]]) -> Reply:
     start, size = call.number("$skiptoken", 0), call.number("maxresults", _PAGE, least=1)
     if size > _PAGE:
-        raise error(400, "BadParameter", f"Parameter maxresults must be between 1 and {_PAGE}.")  # UNVERIFIED wording
+        raise errors.error(
+            400, "BadParameter", f"Parameter maxresults must be between 1 and {_PAGE}."
+        )  # UNVERIFIED wording
     rest = len(items) > start + size
     query = f"api-version={call.query.get('api-version', '')}&$skiptoken={start + size}&maxresults={size}"
     link = f"https://{call.host}{call.path}?{query}" if rest else None

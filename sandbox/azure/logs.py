@@ -16,25 +16,19 @@ class Logs(Service):
     """The logs of a cloud."""
 
     name = "logs"
+    unreadable = ("BadArgumentError", "")
 
     def __init__(self, tenant: Tenant, tokens: Tokens) -> None:
         self._tenant = tenant
         self._tokens = tokens
+        self.hosts = [tenant.names.logs]
         self.operations: Sequence[Operation] = (
             Operation("Query_ResourceExecute", "POST", "/v1/{+resource}/query", self._query),
         )
 
-    def serves(self, host: str) -> bool:
-        """The one host of the cloud."""
-        return host == self._tenant.names.logs
-
     def authenticate(self, call: Call) -> Caller | None:
         """See Service."""
         return self._tokens.verify(call, (f"https://{self._tenant.names.logs}",))
-
-    def malformed(self, call: Call, why: str) -> Reply:
-        """See Service."""
-        return refused(400, "BadArgumentError", why).reply
 
     def _query(self, call: Call) -> Reply:
         resource = f"/{call.params['resource']}"

@@ -3,7 +3,7 @@
 Queues are filled by the Functions host, so a test sets the depth of one. Roles are not checked, as in Azurite.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from xml.etree import ElementTree as ET
 
@@ -58,6 +58,7 @@ class Storage(Service):
     clock: Clock
     verify: Callable[[Call, Sequence[str]], Caller]
     name: str = "storage"
+    hosts: Collection[str] = (_BLOBS, _QUEUES)
     containers: dict[str, dict[str, Blob]] = field(default_factory=lambda: {"finetune-leases": {}})
     queues: dict[str, int] = field(default_factory=dict)  # name → messages
 
@@ -69,10 +70,6 @@ class Storage(Service):
             Operation("Blob_GetProperties", "HEAD", "/{container}/{+blob}", self._properties),
             Operation("Blob_Delete", "DELETE", "/{container}/{+blob}", self._delete, writes=True),
         )
-
-    def serves(self, host: str) -> bool:
-        """Its two hosts."""
-        return host in (_BLOBS, _QUEUES)
 
     def identify(self, operation: Operation, call: Call) -> tuple[str, bool]:
         """See Service. The effect of a PUT depends on its query and headers, the service of a GET on its host."""

@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from sandbox.azure.rbac import Assignment
-from sandbox.azure.tenant import AccessPolicy, Account, Secret, SecretVersion, Vault
+from sandbox.azure.tenant import Account, Secret, SecretVersion, Vault
 from sandbox.pages.format import count, duration
 from sandbox.world import World
 
@@ -23,14 +22,10 @@ class Link:
 
 def chains(world: World) -> list[tuple[str, list[Link]]]:
     """Return each account's links from its identity to W&B, through the vault that has a W&B key, or else the first vault."""
-    vaults = _vaults(world)
-    vault = next((v for v in vaults if any(_key_owner(world, s) for s in v.secrets.values())), None)
-    vault = vault or next(iter(vaults), None)
+    vaults = [vault for vault in world.tenant.vaults.values() if vault.deleted is None]
+    vaults.sort(key=lambda vault: not any(_key_owner(world, secret) for secret in vault.secrets.values()))
+    vault = next(iter(vaults), None)
     return [(account.name, list(_links(world, account, vault))) for account in world.tenant.accounts.values()]
-
-
-def _vaults(world: World) -> list[Vault]:
-    return [vault for vault in world.tenant.vaults.values() if vault.deleted is None]
 
 
 def _links(world: World, account: Account, vault: Vault | None) -> Iterator[Link]:
@@ -55,9 +50,9 @@ def _access(world: World, identity: str | None, vault: Vault) -> Link:
     if identity is None:
         return Link(title, "off", "not yet", "there is no identity")
     if not vault.rbac:
-        may = any(p.object_id.lower() == identity.lower() and _lists(p, "get") for p in vault.policies)
+        policy = vault.policy_of(identity, None)
+        may = policy and {"get", "all"} & {p.lower() for p in policy.permissions.get("secrets") or ()}
         return Link(title, "ok" if may else "off", "by access policy" if may else "not yet", vault.name)
-    now = world.clock.time()
     roles = [
         a
         for a in world.tenant.rbac.assignments.values()
@@ -68,8 +63,9 @@ def _access(world: World, identity: str | None, vault: Vault) -> Link:
     first = min(roles, key=lambda a: a.effective, default=None)
     if first is None:
         return Link(title, "off", "not yet", "no role on the vault")
-    mark, words = _effect(first, now)
-    return Link(title, mark, words, world.tenant.rbac.roles[first.role_id].name)
+    left, name = first.effective - world.clock.time(), world.tenant.rbac.roles[first.role_id].name
+    mark, words = ("ok", "effective") if left <= 0 else ("waiting", f"in {duration(left)}")
+    return Link(title, mark, words, name)
 
 
 def _key(world: World, vault: Vault) -> Link:
@@ -87,15 +83,6 @@ def _projects(world: World) -> Link:
         return Link("W&B", "off", "no runs yet", "")
     runs = sum(len(project.runs) for project in found)
     return Link("W&B", "ok", count(runs, "run"), ", ".join(f"{p.entity}/{p.name}" for p in found))
-
-
-def _effect(assignment: Assignment, now: float) -> tuple[str, str]:
-    left = assignment.effective - now
-    return ("ok", "effective") if left <= 0 else ("waiting", f"in {duration(left)}")
-
-
-def _lists(policy: AccessPolicy, permission: str) -> bool:
-    return bool({permission, "all"} & {p.lower() for p in policy.permissions.get("secrets", ())})
 
 
 def _usable(secret: Secret, now: float) -> tuple[str, str]:

@@ -5,7 +5,7 @@ A service knows nothing of sockets, faults or traces; the server (server.py) put
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -156,14 +156,19 @@ class Operation:
 
 
 class Service:
-    """A stand-in for one real service, found by host name."""
+    """A stand-in for one real service, found by host name.
+
+    `unreadable` are the code of the refusal of a body that is not JSON, and the words before the reason.
+    """
 
     name: str
+    hosts: Collection[str] = ()
     operations: Sequence[Operation]
+    unreadable = ("BadRequest", "")
 
     def serves(self, host: str) -> bool:
         """Whether requests for this host are for this service."""
-        raise NotImplementedError
+        return host in self.hosts
 
     def identify(self, operation: Operation, call: Call) -> tuple[str, bool]:
         """The operation's name for faults, counts and traces, and whether it writes."""
@@ -180,4 +185,6 @@ class Service:
 
     def malformed(self, call: Call, why: str) -> Reply:
         """The answer to a body that is not JSON."""
-        raise NotImplementedError
+        del call
+        code, words = self.unreadable
+        return refused(400, code, words + why).reply

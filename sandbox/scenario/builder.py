@@ -13,23 +13,8 @@ from sandbox.azure.policy import BUILT_IN, Definition, PolicyAssignment, rule
 from sandbox.azure.rbac import EVERYBODY, Assignment, DenyAssignment, assignment_name
 from sandbox.azure.roles import Delegation, Role
 from sandbox.azure.tenant import AccessPolicy, Account, FunctionApp, Principal, Secret, SecretVersion, Tenant, Vault
-from sandbox.scenario.governance import (
-    DenyAssignmentScript,
-    GroupScript,
-    ManagementGroupScript,
-    PolicyAssignmentScript,
-)
-from sandbox.scenario.tenant import (
-    AccountScript,
-    AssignmentScript,
-    FunctionAppScript,
-    PolicyScript,
-    PrincipalScript,
-    RoleScript,
-    SecretScript,
-    VaultScript,
-    VersionScript,
-)
+from sandbox.scenario import governance
+from sandbox.scenario import tenant as scripts
 
 _State = TypeVar("_State")
 
@@ -86,7 +71,7 @@ class Builder:
 
     # --- principals -------------------------------------------------------------------------------------------------
 
-    def add_principal(self, script: PrincipalScript) -> None:
+    def add_principal(self, script: scripts.PrincipalScript) -> None:
         """Add a principal. For a deleted principal, only its object id is known under its name."""
         object_id = (script.id or _guid(f"principal {script.name}")).lower()
         kinds = {"user": "User", "group": "Group", "app registration": "Application"}
@@ -115,7 +100,7 @@ class Builder:
 
     # --- resources --------------------------------------------------------------------------------------------------
 
-    def add_account(self, script: AccountScript) -> None:
+    def add_account(self, script: scripts.AccountScript) -> None:
         """An Azure OpenAI account, its control plane."""
         tenant = self.tenant
         host = script.host if script.endpoint else f"{script.name}.{tenant.names.openai_suffix}"
@@ -133,7 +118,7 @@ class Builder:
         for name in script.user_identities:
             self.attach(account, name)
 
-    def account_id(self, script: AccountScript) -> str:
+    def account_id(self, script: scripts.AccountScript) -> str:
         """The account's ARM id."""
         return self.id(script.group, f"Microsoft.CognitiveServices/accounts/{script.name}")
 
@@ -157,7 +142,7 @@ class Builder:
         else:
             account.user_identities.pop(known, None)
 
-    def add_function_app(self, script: FunctionAppScript) -> None:
+    def add_function_app(self, script: scripts.FunctionAppScript) -> None:
         """A function app with its identities."""
         app = _made(FunctionApp, script, id=self.id(script.group, f"Microsoft.Web/sites/{script.name}"))
         self.tenant.function_apps[app.id.lower()] = app
@@ -168,7 +153,7 @@ class Builder:
                 known = self.id(script.group, f"Microsoft.ManagedIdentity/userAssignedIdentities/{name}")
                 app.identities[known] = self.tenant.named(name)
 
-    def add_vault(self, script: VaultScript) -> None:
+    def add_vault(self, script: scripts.VaultScript) -> None:
         """A vault with its secrets and access policies; a name that another tenant holds is only reserved."""
         tenant, now = self.tenant, self.tenant.clock.time()
         if script.elsewhere:
@@ -186,14 +171,14 @@ class Builder:
             deleted=now if script.deleted else None,
         )
 
-    def _secret(self, script: SecretScript) -> Secret:
+    def _secret(self, script: scripts.SecretScript) -> Secret:
         secret = Secret(script.name)
         for version in script.history():
             self.add_version(secret, version)
         secret.deleted = int(self.tenant.clock.time()) if script.deleted else None
         return secret
 
-    def add_version(self, secret: Secret, script: VersionScript) -> None:
+    def add_version(self, secret: Secret, script: scripts.VersionScript) -> None:
         """A new version of a secret."""
         now, days = int(self.tenant.clock.time()), script.expires_in_days
         created = now - int(script.created_days_ago * 86400)
@@ -205,12 +190,14 @@ class Builder:
 
     # --- access -----------------------------------------------------------------------------------------------------
 
-    def access_policy(self, script: PolicyScript) -> AccessPolicy:
+    def access_policy(self, script: scripts.PolicyScript) -> AccessPolicy:
         """An entry of a vault's access policies."""
         permissions = {kind: list(getattr(script, kind)) for kind in ("keys", "secrets", "certificates", "storage")}
         return AccessPolicy(self.principal_id(script.principal), permissions, script.application_id, script.tenant_id)
 
-    def assignment(self, script: AssignmentScript, *, created: float = 0.0, effective: float = 0.0) -> Assignment:
+    def assignment(
+        self, script: scripts.AssignmentScript, *, created: float = 0.0, effective: float = 0.0
+    ) -> Assignment:
         """A role assignment; times are virtual epoch seconds."""
         scope, who = self.scope(script.scope), self.principal_id(script.principal)
         known, tenant = self.tenant.principals.get(who), self.tenant
@@ -234,7 +221,7 @@ class Builder:
             data_delay=late,
         )
 
-    def _delegation(self, script: AssignmentScript) -> Delegation:
+    def _delegation(self, script: scripts.AssignmentScript) -> Delegation:
         wanted = script.may_assign
         roles = None if wanted is None or wanted.roles is None else frozenset(map(self.role_id, wanted.roles))
         kinds = (
@@ -242,7 +229,7 @@ class Builder:
         )
         return Delegation(roles, kinds)
 
-    def add_role(self, script: RoleScript) -> None:
+    def add_role(self, script: scripts.RoleScript) -> None:
         """A custom role."""
         made = _made(
             Role,
@@ -261,7 +248,7 @@ class Builder:
         tenant.subscriptions[made.id] = made
         tenant.rbac.above[made.scope.lower()] = self._above(script.management_group)
 
-    def add_management_group(self, script: ManagementGroupScript) -> None:
+    def add_management_group(self, script: governance.ManagementGroupScript) -> None:
         """A management group, below its parent, which has to be there."""
         self._management_groups[script.name] = script.parent
         self.tenant.rbac.above[(ROOT + script.name).lower()] = self._above(script.parent)
@@ -274,7 +261,7 @@ class Builder:
             raise ValueError(f"this scenario has no management group {name!r}")
         return ((ROOT + name).lower(), *self._above(self._management_groups[name]))
 
-    def add_group(self, script: str | GroupScript) -> None:
+    def add_group(self, script: str | governance.GroupScript) -> None:
         """A resource group."""
         if isinstance(script, str):
             self.tenant.groups[script.lower()] = script
@@ -290,7 +277,7 @@ class Builder:
         """A lock."""
         self.tenant.locks.append(script.model_copy(update={"scope": self.scope(script.scope)}))
 
-    def assign_policy(self, script: PolicyAssignmentScript) -> None:
+    def assign_policy(self, script: governance.PolicyAssignmentScript) -> None:
         """An assigned policy; one of the same name is replaced."""
         if script.definition:
             definition = BUILT_IN[script.definition]
@@ -301,7 +288,7 @@ class Builder:
         made = _made(PolicyAssignment, script, scope=self.scope(script.scope), definition=definition, excluded=excluded)
         self.tenant.policies = [p for p in self.tenant.policies if p.name != made.name] + [made]
 
-    def add_deny_assignment(self, script: DenyAssignmentScript) -> None:
+    def add_deny_assignment(self, script: governance.DenyAssignmentScript) -> None:
         """A deny assignment."""
         everybody = script.principals == "everybody"
         ids = [EVERYBODY] if everybody else map(self.principal_id, script.principals)

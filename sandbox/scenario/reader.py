@@ -15,27 +15,14 @@ from sandbox.azure.roles import ROLE_IDS
 from sandbox.azure.tenant import CLOUDS, CloudNames, SignIn, Tenant, Transitions
 from sandbox.runtime.clock import Clock
 from sandbox.runtime.faults import Fault
+from sandbox.scenario import governance
+from sandbox.scenario import tenant as scripts
 from sandbox.scenario.builder import Builder
 from sandbox.scenario.events import EventScript
-from sandbox.scenario.governance import (
-    DenyAssignmentScript,
-    GroupScript,
-    ManagementGroupScript,
-    PolicyAssignmentScript,
-)
-from sandbox.scenario.tenant import (
-    AccountScript,
-    AssignmentScript,
-    FunctionAppScript,
-    PrincipalScript,
-    RoleScript,
-    Script,
-    VaultScript,
-)
 from sandbox.scenario.wandb import WandbScript
 
 
-class ClockScript(Script):
+class ClockScript(scripts.Script):
     """When virtual time starts, and how many virtual seconds pass in a real one (0: only when advanced).
 
     By default it starts now, because programs compare the service's times with the clock of their machine.
@@ -45,29 +32,29 @@ class ClockScript(Script):
     rate: float = 0.0
 
 
-class Scenario(Script):
+class Scenario(scripts.Script):
     """The complete initial state of a world."""
 
     title: str = ""
     clock: ClockScript = Field(default_factory=ClockScript)
     cloud: Literal["public", "us government", "china"] = "public"
     tenant_id: str = "72f988bf-0000-4000-8000-0000000000bb"
-    management_groups: list[ManagementGroupScript] = Field(default_factory=list)
+    management_groups: list[governance.ManagementGroupScript] = Field(default_factory=list)
     subscription: Subscription = Subscription()
     subscriptions: list[Subscription] = Field(default_factory=list)
     """All subscriptions except the first."""
-    groups: list[str | GroupScript] = Field(default=["rg-ml"])
-    principals: list[PrincipalScript] = Field(default_factory=list)
-    roles: list[RoleScript] = Field(default_factory=list)
-    assignments: list[AssignmentScript] = Field(default_factory=list)
+    groups: list[str | governance.GroupScript] = Field(default=["rg-ml"])
+    principals: list[scripts.PrincipalScript] = Field(default_factory=list)
+    roles: list[scripts.RoleScript] = Field(default_factory=list)
+    assignments: list[scripts.AssignmentScript] = Field(default_factory=list)
     locks: list[Lock] = Field(default_factory=list)
-    policies: list[PolicyAssignmentScript] = Field(default_factory=list)
-    deny_assignments: list[DenyAssignmentScript] = Field(default_factory=list)
+    policies: list[governance.PolicyAssignmentScript] = Field(default_factory=list)
+    deny_assignments: list[governance.DenyAssignmentScript] = Field(default_factory=list)
     pim: bool = True
     """Whether the tenant has the licence for Privileged Identity Management."""
-    vaults: list[VaultScript] = Field(default_factory=list)
-    accounts: list[AccountScript] = Field(default_factory=list)
-    function_apps: list[FunctionAppScript] = Field(default_factory=list)
+    vaults: list[scripts.VaultScript] = Field(default_factory=list)
+    accounts: list[scripts.AccountScript] = Field(default_factory=list)
+    function_apps: list[scripts.FunctionAppScript] = Field(default_factory=list)
     wandb: WandbScript = Field(default_factory=WandbScript)
     transitions: Transitions = Field(default_factory=Transitions)
     sign_in: SignIn = Field(default_factory=SignIn)

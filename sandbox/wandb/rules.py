@@ -10,13 +10,18 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-RUN_ID_FORBIDDEN = frozenset("/\\#?%:")  # (W&B, wandb.init reference, `id`)
-PROJECT_FORBIDDEN = frozenset("/\\#?%:")  # (wandb 0.31, wandb_settings.py)
-ARTIFACT_NAME = re.compile(r"[A-Za-z0-9_.-]+")  # (wandb 0.31, artifacts/_validators.py)
-TAG = re.compile(r"[-\w]+( +[-\w]+)*")  # of artifacts (wandb 0.31, the pattern of TagInput.tagName)
+_NAMES = {
+    "run name": r"(?!\s)[^/\\#?%:]{1,128}(?<!\s)",  # (W&B, wandb.init reference, `id`); the maximum is UNVERIFIED
+    "project name": r"[^/\\#?%:]{1,128}",  # (wandb 0.31, wandb_settings.py)
+    "artifact name": r"[A-Za-z0-9_.-]{1,128}",  # (wandb 0.31, artifacts/_validators.py)
+    "artifact type": r"[^/:]{1,128}",
+    "alias": r"[^/:]{1,128}",
+    "tag of an artifact": r"(?=.{1,128}\Z)[-\w]+( +[-\w]+)*",  # (wandb 0.31, the pattern of TagInput.tagName)
+    "tag": r"(?s:.){1,64}",  # of a run
+}
+"""The names that W&B accepts, by what they name."""
 NAME_LENGTH = 128
 JOB_TYPE_LENGTH = 64
-RUN_TAG_LENGTH = 64
 ALERT_TITLE_LENGTH = 63  # (W&B docs: under 64); that a longer one is refused is UNVERIFIED, as is any limit of the text
 ALERT_TEXT_LENGTH = 1000
 METADATA_KEYS = 100
@@ -59,10 +64,10 @@ def invalid(message: str) -> RefusedError:
     return RefusedError(400, message)
 
 
-def check_run_id(run_id: str) -> None:
-    """Require 1 to 128 characters without path separators; the server's maximum is UNVERIFIED."""
-    if not 0 < len(run_id) <= NAME_LENGTH or run_id != run_id.strip() or RUN_ID_FORBIDDEN & set(run_id):
-        raise invalid(f"invalid run name {run_id!r}")
+def check_name(what: str, name: str) -> None:
+    """Require a name of `_NAMES`."""
+    if not re.fullmatch(_NAMES[what], name):
+        raise invalid(f"invalid {what} {name!r}")
 
 
 def check_length(what: str, text: str | None, limit: int = NAME_LENGTH) -> None:
@@ -71,47 +76,12 @@ def check_length(what: str, text: str | None, limit: int = NAME_LENGTH) -> None:
         raise invalid(f"invalid {what}: must be at most {limit} characters")
 
 
-def check_project_name(name: str) -> None:
-    """Require 1 to 128 characters without path separators."""
-    if not 0 < len(name) <= NAME_LENGTH or PROJECT_FORBIDDEN & set(name):
-        raise invalid(f"invalid project name {name!r}")
-
-
-def check_run_tags(tags: Iterable[str]) -> None:
-    """Require 1 to 64 characters for each tag."""
-    for tag in tags:
-        if not 0 < len(tag) <= RUN_TAG_LENGTH:
-            raise invalid(f"invalid tag {tag!r}: must be between 1 and {RUN_TAG_LENGTH} characters")
-
-
-def check_collection_name(name: str) -> None:
-    """Require 1 to 128 letters, digits, '_', '-' and '.'."""
-    if len(name) > NAME_LENGTH or not ARTIFACT_NAME.fullmatch(name):
-        raise invalid(f"invalid artifact name {name!r}")
-
-
-def check_type_name(name: str) -> None:
-    """Require 1 to 128 characters without '/' and ':'."""
-    if not 0 < len(name) <= NAME_LENGTH or {"/", ":"} & set(name):
-        raise invalid(f"invalid artifact type {name!r}")
-
-
 def checked_aliases(aliases: Iterable[str]) -> list[str]:
-    """Require 1 to 128 characters without '/' and ':'; names of versions are dropped without an error (W&B docs)."""
+    """Require aliases. Names of versions are dropped without an error (W&B docs)."""
     found = list(aliases)
     for alias in found:
-        if not 0 < len(alias) <= NAME_LENGTH or {"/", ":"} & set(alias):
-            raise invalid(f"invalid alias {alias!r}")
+        check_name("alias", alias)
     return [alias for alias in found if not re.fullmatch(r"v\d+", alias)]
-
-
-def checked_artifact_tags(tags: Iterable[str]) -> list[str]:
-    """Require words of letters, digits, '_' and '-' with single spaces, at most 128 characters."""
-    found = list(tags)
-    for tag in found:
-        if len(tag) > NAME_LENGTH or not TAG.fullmatch(tag):
-            raise invalid(f"invalid tag {tag!r}")
-    return found
 
 
 def parsed_metadata(text: str | None) -> dict[str, Any]:

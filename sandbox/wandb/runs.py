@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from sandbox.wandb.artifacts import Artifact
 from sandbox.wandb.files import Storage, StoredObject, run_file_folder
 from sandbox.wandb.options import ServerOptions
-from sandbox.wandb.rules import check_run_tags, check_summary, invalid
+from sandbox.wandb.rules import check_name, check_summary, invalid
 from sandbox.wandb.users import User
 
 # After so many seconds without a file stream post a running run is crashed (wandb PR 12500).
@@ -210,7 +210,8 @@ class Run:
 
     def set_tags(self, tags: list[str]) -> None:
         """Replace the tags; each is kept once."""
-        check_run_tags(tags)
+        for tag in tags:
+            check_name("tag", tag)
         self.tags = list(dict.fromkeys(tags))
 
     def set_config(self, key: str, value: Any) -> None:

@@ -10,17 +10,10 @@ from itertools import count
 from typing import Any
 
 from sandbox.runtime.clock import Clock
+from sandbox.wandb import rules
 from sandbox.wandb.artifacts import Artifact, Collection
 from sandbox.wandb.files import Storage
 from sandbox.wandb.options import ServerOptions
-from sandbox.wandb.rules import (
-    RefusedError,
-    check_collection_name,
-    check_project_name,
-    check_run_id,
-    check_type_name,
-    not_found,
-)
 from sandbox.wandb.runs import Alert, Run
 from sandbox.wandb.users import Entity, User
 
@@ -79,10 +72,10 @@ class Store:
         self.users: dict[str, User] = {}
         self._keys: dict[str, str] = {}
         self._projects: dict[tuple[str, str], Project] = {}
-        self._artifacts: dict[str, Artifact] = {}
-        self._collections: dict[int, Collection] = {}  # by number
+        self.artifacts_by_id: dict[str, Artifact] = {}  # in any state
+        self.artifacts_by_client_id: dict[str, Artifact] = {}  # ids that clients gave, for references between artifacts
+        self.collections_by_number: dict[int, Collection] = {}
         self._portfolios: list[Collection] = []
-        self._by_client_id: dict[str, Artifact] = {}
         self._numbers = count(1)
 
     def next_number(self) -> int:
@@ -129,9 +122,9 @@ class Store:
         Raises:
             RefusedError: the name breaks a rule, or there is no such entity.
         """
-        check_project_name(name)
+        rules.check_name("project name", name)
         if entity not in self.entities:
-            raise not_found(f"entity {entity}")
+            raise rules.not_found(f"entity {entity}")
         if (entity, name) not in self._projects:
             number = self.next_number()
             self._projects[entity, name] = Project(number, entity, name, self.clock.time(), created_by=user)
@@ -156,10 +149,10 @@ class Store:
         Raises:
             RefusedError: the id breaks a rule, or belonged to a deleted run.
         """
-        check_run_id(run_id)
+        rules.check_name("run name", run_id)
         path = f"{project.entity}/{project.name}/{run_id}"
         if run_id in project.deleted_runs:
-            raise RefusedError(409, f"run {path} was previously created and deleted; try a new run name")
+            raise rules.RefusedError(409, f"run {path} was previously created and deleted; try a new run name")
         now = self.clock.time()
         name = f"sandbox-run-{len(project.runs) + 1}"
         run = Run(
@@ -216,17 +209,17 @@ class Store:
         Raises:
             RefusedError: a name breaks a rule, or the collection has another type (status and wording UNVERIFIED).
         """
-        check_collection_name(name)
-        check_type_name(type_name)
+        rules.check_name("artifact name", name)
+        rules.check_name("artifact type", type_name)
         if name not in project.collections:
             now = self.clock.time()
             number = self.next_number()
             made = Collection(number, project.entity, project.name, name, type_name, portfolio, created_at=now)
-            project.collections[name] = self._collections[number] = made
+            project.collections[name] = self.collections_by_number[number] = made
             self._portfolios += [made] if portfolio else []
         collection = project.collections[name]
         if (collection.type, collection.portfolio) != (type_name, portfolio):
-            raise RefusedError(400, f"artifact collection {name!r} already exists with type {collection.type!r}")
+            raise rules.RefusedError(400, f"artifact collection {name!r} already exists with type {collection.type!r}")
         return collection
 
     def add_artifact(self, sequence: Collection, digest: str, run: Run | None, user: User | None = None) -> Artifact:
@@ -244,28 +237,12 @@ class Store:
             user=user,
             members_before=len(sequence.members),
         )
-        self._artifacts[artifact.id] = artifact
+        self.artifacts_by_id[artifact.id] = artifact
         return artifact
-
-    def artifact(self, artifact_id: str) -> Artifact | None:
-        """Find a version by its id, in any state."""
-        return self._artifacts.get(artifact_id)
-
-    def remember_client_id(self, client_id: str, artifact: Artifact) -> None:
-        """Store the id that a client gave its artifact; references between artifacts use it."""
-        self._by_client_id[client_id] = artifact
-
-    def by_client_id(self, client_id: str) -> Artifact | None:
-        """Find a version by the id that its client gave it."""
-        return self._by_client_id.get(client_id)
 
     def all_collections(self) -> list[Collection]:
         """Every collection of every project."""
         return [collection for project in self._projects.values() for collection in project.collections.values()]
-
-    def collection_by_number(self, number: int) -> Collection | None:
-        """Find a collection by its number."""
-        return self._collections.get(number)
 
     def portfolios_with(self, artifact: Artifact) -> list[Collection]:
         """The portfolios that a version is linked to."""

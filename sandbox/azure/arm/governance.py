@@ -114,7 +114,7 @@ class Governance:
                 "restrictions": [
                     {
                         "result": "Required",
-                        "defaultValue": _text(value),
+                        "defaultValue": str(value).lower() if isinstance(value, bool) else str(value),
                         "policy": _reference(p),
                         "policyEffect": "Modify",
                     }
@@ -134,10 +134,6 @@ def _asked(field: str, asked: Iterable[str]) -> bool:
     return any(
         re.split(r"[/.]", each)[-1].lower() == last or (each == "tags" and field.startswith("tags")) for each in asked
     )
-
-
-def _text(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _reference(policy: PolicyAssignment) -> dict[str, str]:

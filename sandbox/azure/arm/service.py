@@ -45,10 +45,12 @@ class Arm(Service):
     """management.azure.com."""
 
     name = "arm"
+    unreadable = ("InvalidRequestContent", "The request content was invalid: ")
 
     def __init__(self, tenant: Tenant, tokens: Tokens) -> None:
         self._tenant = tenant
         self._tokens = tokens
+        self.hosts = [tenant.names.arm]
         self._running: dict[str, LongRunning[Account]] = {}
         self.operations: Sequence[Operation] = (
             Operation("Subscriptions_List", "GET", "/subscriptions", self._subscriptions),
@@ -74,10 +76,6 @@ class Arm(Service):
             *Web(tenant).operations,
         )
 
-    def serves(self, host: str) -> bool:
-        """The Resource Manager of this cloud."""
-        return host == self._tenant.names.arm
-
     def authenticate(self, call: Call) -> Caller | None:
         """Require a token for this cloud's Resource Manager, and an api-version: ARM refuses requests without either."""
         caller = self._tokens.verify(call, self._tenant.names.arm_audiences)
@@ -92,10 +90,6 @@ class Arm(Service):
             if subscription.tenant_id != caller.tenant_id and not subscription.delegated:
                 raise _wrong_tenant(subscription, caller, self._tenant.names.login)
         return caller
-
-    def malformed(self, call: Call, why: str) -> Reply:
-        """See Service."""
-        return refused(400, "InvalidRequestContent", f"The request content was invalid: {why}").reply
 
     # --- subscriptions -----------------------------------------------------------------------------------------
 

@@ -50,7 +50,7 @@ class Job:
             "model": script.model,
             "status": self.status(now),
             "created_at": int(self.created),
-            "finished_at": self._finished_at(now),
+            "finished_at": int(self.course.finished) if self.course.finished <= now else None,
             "estimated_finish": self._estimate,
             "training_file": script.training_file,
             "validation_file": script.validation_file,
@@ -96,9 +96,6 @@ class Job:
 
     def _ended(self, now: float, status: str) -> bool:
         return self.course.status(now) == status
-
-    def _finished_at(self, now: float) -> int | None:
-        return int(self.course.finished) if self.course.finished <= now else None
 
     def _hyperparameters(self, now: float) -> dict[str, float | int]:
         waiting = now < self.course.training

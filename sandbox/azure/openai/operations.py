@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from sandbox.azure.openai.course import TERMINAL
 from sandbox.azure.openai.errors import invalid, no_route, not_found, wrong_state
@@ -149,11 +149,7 @@ class _Creation(_Parameters):
 
 def create_job(request: Request) -> Reply:
     """Create a job: 201 on the classic surface, 200 elsewhere."""
-    try:
-        asked = _Creation.model_validate(request.call.json)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise invalid(f"{'.'.join(map(str, first['loc'])) or 'body'}: {first['msg']}") from error
+    asked = _Creation.model_validate(request.call.read(_Creation))
     for file_id in filter(None, (asked.training_file, asked.validation_file)):
         file = request.store.file(file_id, request.now)
         if not file:

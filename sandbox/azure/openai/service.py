@@ -11,18 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
-from sandbox.azure.openai.errors import (
-    denied,
-    firewalled,
-    invalid,
-    keys_disabled,
-    no_route,
-    no_subdomain,
-    platform_key,
-    private_only,
-    unauthorized,
-    wrong_key,
-)
+from sandbox.azure.openai import errors
 from sandbox.azure.openai.operations import OPERATIONS, Handler, Request, Surface
 from sandbox.azure.openai.store import OpenAIAccount, Store
 from sandbox.runtime.clock import Clock
@@ -57,6 +46,7 @@ class OpenAI(Service):
     """
 
     name = "openai"
+    unreadable = ("invalidPayload", "The request body is invalid: ")
 
     def __init__(
         self,
@@ -111,40 +101,36 @@ class OpenAI(Service):
         if account.platform:
             if _is_key(account, bearer):
                 return None
-            raise platform_key()
+            raise errors.platform_key()
         _admit(account)
         if call.path.startswith("/api/projects/"):
             return self._at_project(call, account, bearer)
         # The plain OpenAI client, which people use with the v1 surface, sends the key as a bearer token.
         if key := call.headers.get("api-key") or (bearer if _is_key(account, bearer) else ""):
             if not account.local_auth:
-                raise keys_disabled()
+                raise errors.keys_disabled()
             if _is_key(account, key):
                 return None
-            raise wrong_key()
+            raise errors.wrong_key()
         if bearer and not account.custom_subdomain:
-            raise no_subdomain()
+            raise errors.no_subdomain()
         try:
             return self._verify(call, self._audiences)
         except ServiceError as refusal:
-            raise unauthorized() from refusal
+            raise errors.unauthorized() from refusal
 
     def _at_project(self, call: Call, account: OpenAIAccount, bearer: str) -> Caller:
         """The bearer of a token for Foundry: the project addresses are described without keys (Microsoft, v1 description)."""
         if call.headers.get("api-key") or _is_key(account, bearer):
-            raise keys_disabled()
+            raise errors.keys_disabled()
         try:
             return self._verify(call, [account.project_audience])
         except ServiceError as refusal:
-            raise unauthorized(account.project_audience) from refusal
+            raise errors.unauthorized(account.project_audience) from refusal
 
     def unknown(self, call: Call) -> Reply:
         """The gateway's 404, which names the request."""
-        return no_route(call).reply
-
-    def malformed(self, call: Call, why: str) -> Reply:
-        """A body that is not JSON."""
-        return invalid(f"The request body is invalid: {why}").reply
+        return errors.no_route(call).reply
 
     def _store(self, call: Call) -> Store:
         stores = self._stores[call.host.lower()]
@@ -162,7 +148,7 @@ class OpenAI(Service):
             _require_version(call, version)
         action = DATA_ACTIONS + right
         if call.caller is not None and not self._allowed(call.caller, action, store.account.resource_id):
-            raise denied(call.caller, action, call)
+            raise errors.denied(call.caller, action, call)
         reply = handler(Request(call, store, surface, version, self._clock.time()))
         return replace(reply, headers={**self._headers(store.account, surface), **reply.headers})
 
@@ -182,9 +168,9 @@ class OpenAI(Service):
 def _admit(account: OpenAIAccount) -> None:
     """Refuse clients that the network rules do not allow."""
     if not account.public_network:
-        raise private_only()
+        raise errors.private_only()
     if account.firewall:
-        raise firewalled()
+        raise errors.firewalled()
 
 
 def _bearer(call: Call) -> str:
@@ -209,6 +195,6 @@ def _require_project(call: Call, account: OpenAIAccount) -> None:
 def _require_version(call: Call, version: str) -> None:
     """The classic surface without api-version does not exist, and an unknown one is refused (public issue threads)."""
     if not version:
-        raise no_route(call)
+        raise errors.no_route(call)
     if version not in VERSIONS:
         raise refused(400, "BadRequest", "API version not supported")

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
+from sandbox.wandb import rules
 from sandbox.wandb.artifacts import Artifact, Collection
 from sandbox.wandb.files import MANIFESTS, artifact_file_path
 from sandbox.wandb.graphql.artifacts import manifest
@@ -10,14 +11,6 @@ from sandbox.wandb.graphql.executor import Input
 from sandbox.wandb.graphql.files import upload
 from sandbox.wandb.graphql.paging import page
 from sandbox.wandb.graphql.run_mutations import SUCCESS, Payload
-from sandbox.wandb.rules import (
-    checked_aliases,
-    checked_artifact_tags,
-    invalid,
-    not_found,
-    not_modelled,
-    parsed_metadata,
-)
 
 
 def _create_artifact(context: Context, *, given: Input) -> Payload:
@@ -44,7 +37,7 @@ def _create_artifact(context: Context, *, given: Input) -> Payload:
     else:
         artifact = store.add_artifact(sequence, given.digest, run, context.user)
         artifact.description = given.description
-        artifact.metadata = parsed_metadata(given.metadata)
+        artifact.metadata = rules.parsed_metadata(given.metadata)
         artifact.tags = _tags(given.tags)
         artifact.history_step = given.history_step
         artifact.ttl_seconds = given.ttl_duration_seconds
@@ -52,21 +45,21 @@ def _create_artifact(context: Context, *, given: Input) -> Payload:
         if run:
             run.logged.append(artifact)
     if given.client_id:
-        store.remember_client_id(given.client_id, artifact)
+        store.artifacts_by_client_id[given.client_id] = artifact
     return {"artifact": artifact}
 
 
 def _collection_name(given: Input) -> str:
     names: list[str] = given.artifact_collection_names or [given.artifact_collection_name or ""]
     if len(names) != 1:
-        raise not_modelled("a version of several collections at once")
+        raise rules.not_modelled("a version of several collections at once")
     return names[0]
 
 
 def _create_artifact_manifest(context: Context, *, given: Input) -> Payload:
     """Give the address of the manifest. The client asks twice: first before it knows the contents."""
     if given.type not in (None, "FULL"):
-        raise not_modelled(f"{given.type} manifests")
+        raise rules.not_modelled(f"{given.type} manifests")
     artifact = _pending(context, given.artifact_id, "createArtifactManifest")
     artifact.manifest_path = f"{MANIFESTS}{artifact.id}/{given.name}"
     return {"artifactManifest": manifest(artifact, upload(given.name, artifact.manifest_path, context))}
@@ -77,7 +70,7 @@ def _create_artifact_files(context: Context, *, given: Input) -> Payload:
     files = []
     for spec in given.artifact_files:
         if spec.upload_parts_input:
-            raise not_modelled("multipart uploads")
+            raise rules.not_modelled("multipart uploads")
         artifact = _pending(context, spec.artifact_id, "createArtifactFiles")
         path = artifact_file_path(artifact.project_number, spec.md5)
         wanted = context.store.storage.get(path) is None
@@ -95,9 +88,9 @@ def _commit_artifact(context: Context, *, given: Input) -> Payload:
 
 def _use_artifact(context: Context, *, given: Input) -> Payload:
     run = context.writable_run(given.entity_name, given.project_name, given.run_name, "useArtifact")
-    artifact = context.store.artifact(given.artifact_id)
+    artifact = context.store.artifacts_by_id.get(given.artifact_id)
     if artifact is None or context.visible(artifact.sequence.entity) is None:
-        raise not_found(f"artifact {given.artifact_id}")
+        raise rules.not_found(f"artifact {given.artifact_id}")
     run.use(artifact)
     return {"artifact": artifact}
 
@@ -108,7 +101,7 @@ def _update_artifact(context: Context, *, given: Input) -> Payload:
     if given.description is not None:
         artifact.description = given.description
     if given.metadata is not None:
-        artifact.metadata = parsed_metadata(given.metadata)
+        artifact.metadata = rules.parsed_metadata(given.metadata)
     if given.ttl_duration_seconds is not None:
         artifact.ttl_seconds = given.ttl_duration_seconds
     artifact.sequence.point(_aliases(given), artifact)
@@ -122,7 +115,7 @@ def _update_artifact(context: Context, *, given: Input) -> Payload:
 def _add_aliases(context: Context, *, given: Input) -> Payload:
     artifact = _writable(context, given.artifact_id, "addAliases")
     for each in given.aliases:
-        _collection(context, each, "addAliases").point(checked_aliases([each.alias]), artifact)
+        _collection(context, each, "addAliases").point(rules.checked_aliases([each.alias]), artifact)
     return SUCCESS
 
 
@@ -139,9 +132,9 @@ def _link_artifact(context: Context, *, given: Input) -> Payload:
     """Link a version to a portfolio. A missing project and a missing portfolio are created; a second link moves aliases."""
     store = context.store
     entity = context.writable(given.entity_name, "linkArtifact")
-    artifact = store.artifact(given.artifact_id or "") or store.by_client_id(given.client_id or "")
+    artifact = store.artifacts_by_id.get(given.artifact_id) or store.artifacts_by_client_id.get(given.client_id)
     if artifact is None or artifact.state != "COMMITTED" or context.visible(artifact.sequence.entity) is None:
-        raise not_found(f"artifact {given.artifact_id or given.client_id}")
+        raise rules.not_found(f"artifact {given.artifact_id or given.client_id}")
     project = store.add_project(entity.name, given.project_name or "", context.user)
     portfolio = store.add_collection(project, given.artifact_portfolio_name or "", artifact.type, portfolio=True)
     member = portfolio.membership_of(artifact) or portfolio.adopt(artifact)
@@ -150,9 +143,9 @@ def _link_artifact(context: Context, *, given: Input) -> Payload:
 
 
 def _writable(context: Context, artifact_id: str, operation: str) -> Artifact:
-    artifact = context.store.artifact(artifact_id)
+    artifact = context.store.artifacts_by_id.get(artifact_id)
     if artifact is None:
-        raise not_found(f"artifact {artifact_id}")
+        raise rules.not_found(f"artifact {artifact_id}")
     context.writable(artifact.sequence.entity, operation)
     return artifact
 
@@ -160,7 +153,7 @@ def _writable(context: Context, artifact_id: str, operation: str) -> Artifact:
 def _pending(context: Context, artifact_id: str, operation: str) -> Artifact:
     artifact = _writable(context, artifact_id, operation)
     if artifact.state != "PENDING":
-        raise invalid(f"artifact {artifact_id} is {artifact.state}, its content cannot change")
+        raise rules.invalid(f"artifact {artifact_id} is {artifact.state}, its content cannot change")
     return artifact
 
 
@@ -169,16 +162,19 @@ def _collection(context: Context, given: Input, operation: str) -> Collection:
     project = context.store.project(given.entity_name, given.project_name)
     found = project.collections.get(given.artifact_collection_name) if project else None
     if found is None:
-        raise not_found(f"artifact collection {given.artifact_collection_name}")
+        raise rules.not_found(f"artifact collection {given.artifact_collection_name}")
     return found
 
 
 def _aliases(given: Input) -> list[str]:
-    return checked_aliases(each.alias for each in given.aliases or ())
+    return rules.checked_aliases(each.alias for each in given.aliases or ())
 
 
 def _tags(tags: Sequence[Input] | None) -> list[str]:
-    return checked_artifact_tags(tag.tag_name for tag in tags or ())
+    names = [tag.tag_name for tag in tags or ()]
+    for name in names:
+        rules.check_name("tag of an artifact", name)
+    return names
 
 
 MUTATIONS: Mapping[str, Callable[..., Payload]] = {

@@ -166,15 +166,10 @@ def _answer(result: ExecutionResult) -> Answer:
     refusals = [error.original_error for error in result.errors if isinstance(error.original_error, RefusedError)]
     if len(refusals) == len(result.errors):
         return Answer(refusals[0].status, body)
-    # If a variable does not match the schema, the client is wrong; otherwise a resolver failed. The SDK retries
-    # neither.
-    status = 400 if all(_of_a_variable(error) for error in result.errors) else 501
+    # If a variable does not match the schema (only an error of a field has a path), the client is wrong; otherwise a
+    # resolver failed. The SDK retries neither.
+    status = 400 if all(error.path is None for error in result.errors) else 501
     return Answer(status, body, unsupported=tuple(str(error) for error in result.errors))
-
-
-def _of_a_variable(error: GraphQLError) -> bool:
-    """Whether an error is about a variable; an error of a field has its path."""
-    return error.path is None
 
 
 def _error(error: GraphQLError) -> dict[str, Any]:

@@ -20,20 +20,20 @@ def _project(context: Context, *, name: str | None = None, entity_name: str | No
 
 
 def _artifact(context: Context, *, node_id: str) -> Artifact | None:
-    found = context.store.artifact(node_id)
+    found = context.store.artifacts_by_id.get(node_id)
     return found if found and context.visible(found.sequence.entity) else None
 
 
 def _collection(context: Context, *, node_id: str) -> Collection | None:
     match decoded_id(node_id):
         case ["ArtifactCollection", number] if number.isdigit():
-            found = context.store.collection_by_number(int(number))
+            found = context.store.collections_by_number.get(int(number))
             return found if found and context.visible(found.entity) else None
     return None
 
 
 def _client_id_mapping(context: Context, *, client_id: str) -> dict[str, str] | None:
-    found = context.store.by_client_id(client_id)
+    found = context.store.artifacts_by_client_id.get(client_id)
     return {"serverID": found.id} if found else None
 
 

@@ -5,23 +5,12 @@ import secrets
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from sandbox.wandb import rules
 from sandbox.wandb.files import run_file_folder
 from sandbox.wandb.graphql.context import Context
 from sandbox.wandb.graphql.executor import Input
 from sandbox.wandb.graphql.files import upload
 from sandbox.wandb.graphql.runs import run_storage_id
-from sandbox.wandb.rules import (
-    ALERT_TEXT_LENGTH,
-    ALERT_TITLE_LENGTH,
-    JOB_TYPE_LENGTH,
-    RefusedError,
-    check_length,
-    invalid,
-    not_found,
-    not_modelled,
-    parsed_config,
-    parsed_object,
-)
 from sandbox.wandb.runs import Alert, Run, RunState
 from sandbox.wandb.store import UNCATEGORIZED, View, decoded_id, encoded_id
 
@@ -36,7 +25,7 @@ def _upsert_bucket(context: Context, *, given: Input) -> Payload:
     storage id alone somebody edits it, which does not.
     """
     if given.sweep:
-        raise not_modelled("sweeps")
+        raise rules.not_modelled("sweeps")
     if given.id and given.name is None:
         run, inserted = context.stored_run(given.id, "upsertBucket"), False
         run.changing(context.now)
@@ -65,18 +54,18 @@ def _opened(context: Context, given: Input) -> tuple[Run, bool]:
 
 
 def _check(given: Input) -> None:
-    check_length("display name", given.display_name)
-    check_length("group", given.group_name)
-    check_length("job type", given.job_type, JOB_TYPE_LENGTH)
+    rules.check_length("display name", given.display_name)
+    rules.check_length("group", given.group_name)
+    rules.check_length("job type", given.job_type, rules.JOB_TYPE_LENGTH)
 
 
 def _edit(run: Run, given: Input) -> None:
     """Apply what the client sent; null leaves a field as it is."""
     _check(given)
     if given.config is not None:
-        run.send_config(parsed_config(given.config))
+        run.send_config(rules.parsed_config(given.config))
     if given.summary_metrics is not None:
-        run.send_summary(parsed_object(given.summary_metrics, "summaryMetrics"))
+        run.send_summary(rules.parsed_object(given.summary_metrics, "summaryMetrics"))
     if given.tags is not None:
         run.set_tags(given.tags)
     sent = {
@@ -101,7 +90,7 @@ def _move(run: Run, state: str) -> None:
         RefusedError: there is no such state.
     """
     if state not in set(RunState):
-        raise invalid(f"invalid run state {state!r}")
+        raise rules.invalid(f"invalid run state {state!r}")
     run.phase = RunState(state)
 
 
@@ -120,8 +109,8 @@ def _create_run_files(context: Context, *, given: Input) -> Payload:
 
 def _notify_scriptable_run_alert(context: Context, *, given: Input) -> Payload:
     run = context.writable_run(given.entity_name, given.project_name, given.run_name, "notifyScriptableRunAlert")
-    check_length("title", given.title, ALERT_TITLE_LENGTH)
-    check_length("text", given.text, ALERT_TEXT_LENGTH)
+    rules.check_length("title", given.title, rules.ALERT_TITLE_LENGTH)
+    rules.check_length("text", given.text, rules.ALERT_TEXT_LENGTH)
     now = context.store.clock.now()
     alert = Alert(run.entity, run.project, run.id, given.title, given.text, given.severity or "INFO", now)
     context.store.alerts.append(alert)
@@ -146,13 +135,13 @@ def _upsert_view(context: Context, *, given: Input) -> Payload:
     if given.id:
         view = next((each for each in project.views if encoded_id("View", each.number) == given.id), None)
         if view is None:
-            raise not_found(f"view {given.id}")
+            raise rules.not_found(f"view {given.id}")
         view.display_name, view.spec = given.display_name or view.display_name, spec
         return {"view": view, "inserted": False}
     if not given.name:
-        raise invalid("a view needs a name")
+        raise rules.invalid("a view needs a name")
     if any(each.name == given.name for each in project.views):
-        raise RefusedError(409, f"view {given.name} already exists")
+        raise rules.RefusedError(409, f"view {given.name} already exists")
     view = View(
         number=context.store.next_number(),
         name=given.name,
@@ -173,9 +162,9 @@ def _create_filter_trigger(context: Context, *, given: Input) -> Payload:
             context.writable(entity, "createFilterTrigger")
             project = context.project(entity, name)
         case _:
-            raise invalid("an automation needs a project")
+            raise rules.invalid("an automation needs a project")
     if any(each["name"] == given.name for each in project.triggers):
-        raise RefusedError(409, f"automation {given.name} already exists")
+        raise rules.RefusedError(409, f"automation {given.name} already exists")
     trigger = {"id": encoded_id("Trigger", context.store.next_number()), **vars(given)}
     project.triggers.append(trigger)
     return {"trigger": trigger}
@@ -187,9 +176,9 @@ def _checked_spec(spec: str | None) -> str:
         sections = json.loads(spec or "")["section"]["panelBankConfig"]["sections"]
         named = all(isinstance(section["name"], str) and section["panels"] is not None for section in sections)
     except (ValueError, KeyError, TypeError) as error:
-        raise invalid(f"invalid view spec: {error}") from error
+        raise rules.invalid(f"invalid view spec: {error}") from error
     if not named:
-        raise invalid("invalid view spec: a section without a name")
+        raise rules.invalid("invalid view spec: a section without a name")
     return spec or ""
 
 

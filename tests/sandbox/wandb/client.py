@@ -4,10 +4,11 @@ import base64
 import json
 from dataclasses import replace
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from sandbox.runtime.clock import Clock
-from sandbox.runtime.http import Call, Operation, Reply, ServiceError
+from sandbox.runtime.http import Call, Reply, ServiceError
+from sandbox.runtime.server import _find
 from sandbox.scenario.wandb import WandbScript
 from sandbox.wandb.runs import Run
 from sandbox.wandb.service import Wandb
@@ -62,20 +63,15 @@ class Client:
         headers = {"authorization": authorization} if authorization else {}
         query = {key.lower(): value for key, value in parse_qsl(parts.query)}
         call = Call(method, parts.netloc or "api.wandb.ai", parts.path, query, headers, body)
-        operation, params = self._find(call)
-        if operation is None:
+        found = _find(self.service, call)
+        if found is None:
             return self.service.unknown(call)
+        operation, params = found
         try:
             call = replace(call, params=params)
             return operation.handle(replace(call, caller=self.service.authenticate(call)))
         except ServiceError as refused:
             return refused.reply
-
-    def _find(self, call: Call) -> tuple[Operation | None, dict[str, str]]:
-        for operation in self.service.operations:
-            if operation.method == call.method and (match := operation.pattern.fullmatch(call.path)):
-                return operation, {key: unquote(value) for key, value in match.groupdict().items()}
-        return None, {}
 
     def graphql(self, query: str, **variables: Any) -> tuple[int, Any]:
         body = json.dumps({"query": query, "variables": variables, "operationName": ""}).encode()
