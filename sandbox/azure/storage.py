@@ -5,7 +5,9 @@ Queues are filled by the Functions host, so a test sets the depth of one. Roles 
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
-from xml.etree import ElementTree as ET
+from typing import Any
+
+from jinja2 import Environment
 
 from sandbox.runtime.clock import Clock
 from sandbox.runtime.http import Call, Caller, Operation, Reply, Service, ServiceError
@@ -122,22 +124,9 @@ class Storage(Service):
         most = min(int(wanted[:9]), _PAGE)
         blobs = self.containers[call.params["name"]]
         *names, end = [*sorted(each for each in blobs if each.startswith(prefix) and each >= marker), ""][: most + 1]
-        found = ET.Element("EnumerationResults", {"ContainerName": call.params["name"]})
-        ET.SubElement(found, "Prefix").text = prefix
-        listed = ET.SubElement(found, "Blobs")
-        for name in names:
-            blob = ET.SubElement(listed, "Blob")
-            ET.SubElement(blob, "Name").text = name
-            properties = ET.SubElement(blob, "Properties")
-            for property_, value in _PROPERTIES.items():
-                ET.SubElement(properties, property_).text = value
-            if "metadata" in call.query.get("include", ""):
-                metadata = ET.SubElement(blob, "Metadata")
-                for key, value in blobs[name].metadata.items():
-                    ET.SubElement(metadata, key).text = value
-        ET.SubElement(found, "NextMarker").text = end
-        body = ET.tostring(found, encoding="utf-8", xml_declaration=True)
-        return Reply(200, body, {"content-type": "application/xml"})
+        shown: dict[str, Any] = {"container": call.params["name"], "prefix": prefix, "end": end, "version": _VERSION}
+        shown |= {"blobs": {name: blobs[name] for name in names}, "include": call.query.get("include", "")}
+        return Reply(200, _LISTING.render(shown).encode(), {"content-type": "application/xml"})
 
     def _create(self, call: Call) -> Reply:
         if call.params["container"] in self.containers:
@@ -214,12 +203,15 @@ class Storage(Service):
 
 _PAGE = 5000
 _VERSION = {"etag": '"0x8D"', "last-modified": "Mon, 02 Mar 2026 08:00:00 GMT"}
-_PROPERTIES = {
-    "Last-Modified": _VERSION["last-modified"],
-    "Etag": _VERSION["etag"].strip('"'),
-    "Content-Length": "0",
-    "BlobType": "BlockBlob",
-}
+_LISTING = Environment(autoescape=True).from_string("""<?xml version="1.0" encoding="utf-8"?>
+<EnumerationResults ContainerName="{{ container }}"><Prefix>{{ prefix }}</Prefix><Blobs>
+{% for name, blob in blobs.items() %}<Blob><Name>{{ name }}</Name>
+<Properties><Last-Modified>{{ version["last-modified"] }}</Last-Modified><Etag>{{ version["etag"][1:-1] }}</Etag>
+<Content-Length>0</Content-Length><BlobType>BlockBlob</BlobType></Properties>
+{% if "metadata" in include %}<Metadata>
+{% for key, value in blob.metadata.items() %}<{{ key }}>{{ value }}</{{ key }}>{% endfor %}
+</Metadata>{% endif %}</Blob>{% endfor %}
+</Blobs><NextMarker>{{ end }}</NextMarker></EnumerationResults>""")
 
 
 def _error(code: str) -> ServiceError:

@@ -47,9 +47,8 @@ class AccountLifecycle:
             )
         subdomain = body["properties"].get("customSubDomainName")
         if subdomain in {a.name for a in (*tenant.accounts.values(), *tenant.deleted_accounts.values())}:
-            raise refused(
-                409, "CustomDomainInUse", "Please pick a different name. The subdomain name is not available."
-            )
+            why = "Please pick a different name. The subdomain name is not available."
+            raise refused(409, "CustomDomainInUse", why)
         require_region(body["location"], _KIND)
         account = Account(
             id=scope,

@@ -118,9 +118,8 @@ class Authorization:
         if known is None or (
             known.assignable and not any(self._tenant.rbac.within(scope, s) for s in known.assignable)
         ):
-            raise refused(
-                400, "RoleDefinitionDoesNotExist", f"The specified role definition with ID '{role}' does not exist."
-            )
+            why = f"The specified role definition with ID '{role}' does not exist."
+            raise refused(400, "RoleDefinitionDoesNotExist", why)
         principal_id = properties.get("principalId", "").lower()
         kind = self._principal_type(principal_id, properties.get("principalType"))
         now = self._tenant.clock.time()

@@ -129,9 +129,8 @@ def require_tags(tags: Mapping[str, str]) -> None:
         raise refused(400, "TooManyTags", f"A resource can have at most 50 tags, and the request has {len(tags)}.")
     for name, value in tags.items():
         if len(name) > 512 or len(value) > 256:
-            raise refused(
-                400, "InvalidTagNameOrValue", f"Tag '{name[:40]}' exceeds 512 characters of name or 256 of value."
-            )
+            why = f"Tag '{name[:40]}' exceeds 512 characters of name or 256 of value."
+            raise refused(400, "InvalidTagNameOrValue", why)
 
 
 def authorize(tenant: Tenant, call: Call, action: str, scope: str) -> None:

@@ -44,9 +44,8 @@ class Deployments:
         properties = call.read(DeploymentBody)["properties"]
         given = {name: entry["value"] for name, entry in properties["parameters"].items()}
         if missing := [name for name in _REQUIRED if not given.get(name)]:
-            raise refused(
-                400, "InvalidTemplate", f"The value for the template parameter '{missing[0]}' is not provided."
-            )
+            why = f"The value for the template parameter '{missing[0]}' is not provided."
+            raise refused(400, "InvalidTemplate", why)
         name = f"func-{given.get('name', 'finetune-wandb')}-{uuid.uuid5(uuid.NAMESPACE_URL, group).hex[:7]}"
         app = self._app(group, name, given)
         outputs = {"AZURE_FUNCTION_APP": {"type": "String", "value": app.name}}

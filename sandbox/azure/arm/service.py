@@ -80,9 +80,8 @@ class Arm(Service):
         """Require a token for this cloud's Resource Manager, and an api-version: ARM refuses requests without either."""
         caller = self._tokens.verify(call, self._tenant.names.arm_audiences)
         if "api-version" not in call.query:
-            raise refused(
-                400, "MissingApiVersionParameter", "The api-version query parameter (?api-version=) is required."
-            )
+            why = "The api-version query parameter (?api-version=) is required."
+            raise refused(400, "MissingApiVersionParameter", why)
         if match := re.match(r"/subscriptions/([^/]+)", call.path, re.IGNORECASE):
             subscription = self._tenant.subscriptions.get(match[1].lower())
             if subscription is None:
@@ -160,9 +159,8 @@ class Arm(Service):
     def _update(self, call: Call) -> Reply:
         account = self._account(call, "write")
         if account.state != "Succeeded":
-            raise refused(
-                409, "RequestConflict", f"Cannot modify resource with id '{account.id}': its state is {account.state}."
-            )
+            why = f"Cannot modify resource with id '{account.id}': its state is {account.state}."
+            raise refused(409, "RequestConflict", why)
         body = complying(self._tenant, account.id, self._body(account), call.read(AccountBody))
         if "identity" in body:
             self._set_identity(account, body["identity"])
@@ -203,9 +201,8 @@ class Arm(Service):
         wanted = {k.lower() for k in identity.get("userAssignedIdentities") or {}}
         known = {k.lower() for k in account.user_identities}
         if wanted - known:
-            raise refused(
-                400, "FailedIdentityOperation", f"Identity operation failed: {sorted(wanted - known)} does not exist."
-            )
+            why = f"Identity operation failed: {sorted(wanted - known)} does not exist."
+            raise refused(400, "FailedIdentityOperation", why)
 
     def _poll(self, call: Call) -> Reply:
         running = self._running.get(call.params["id"])

@@ -162,9 +162,8 @@ class Vaults:
         """Recover the vault as it was when it was deleted. Ignore the rest of the request (azure-rest-api-specs issue 21306)."""
         if known is None or known.deleted is None or known.id.lower() != scope.lower():
             # The code is known from a public report (terraform-provider-azurerm issue 12972); status UNVERIFIED.
-            raise refused(
-                404, "SoftDeletedVaultDoesNotExist", "A soft deleted vault with the given name does not exist."
-            )
+            why = "A soft deleted vault with the given name does not exist."
+            raise refused(404, "SoftDeletedVaultDoesNotExist", why)
         known.deleted = None
         known.registering = self._tenant.transitions.vault_polls + 1
         return known
@@ -260,9 +259,8 @@ class Vaults:
             if strange := [verb for verb in verbs or [] if verb.lower() not in known]:
                 raise refused(400, "BadRequest", f"An invalid value was provided for permissions.{kind}: {strange[0]}.")
         if (entry.get("tenantId") or self._home(vault)).lower() != self._home(vault):
-            raise refused(
-                400, "BadRequest", f"The tenant '{entry['tenantId']}' in accessPolicies is not the vault's tenant."
-            )
+            why = f"The tenant '{entry['tenantId']}' in accessPolicies is not the vault's tenant."
+            raise refused(400, "BadRequest", why)
         return AccessPolicy(entry["objectId"], given, entry.get("applicationId"))
 
     def _body(self, vault: Vault) -> dict[str, Any]:
