@@ -15,7 +15,7 @@ import tempfile
 import threading
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import trustme
 import uvicorn
@@ -114,21 +114,10 @@ class Cloud:
         application = Server(lambda: self.world, self._abort)
         plain, tls = _listener(), _listener()
         self._plain_port, self._tls_port = plain.getsockname()[1], tls.getsockname()[1]
-        common = {"log_level": "critical", "lifespan": "off", "ws": "none", "http": "h11", "timeout_keep_alive": 300}
-        common |= {"date_header": False}  # the server gives the virtual time
+        key, certificate = self.directory / "server.key", self.directory / "server.pem"
         servers = [
-            (uvicorn.Server(uvicorn.Config(application, **common)), plain),  # type: ignore[arg-type] # one dict for both
-            (
-                uvicorn.Server(
-                    uvicorn.Config(
-                        application,
-                        ssl_certfile=str(self.directory / "server.pem"),
-                        ssl_keyfile=str(self.directory / "server.key"),
-                        **common,  # type: ignore[arg-type] # as above
-                    )
-                ),
-                tls,
-            ),
+            (_server(application), plain),
+            (_server(application, ssl_keyfile=str(key), ssl_certfile=str(certificate)), tls),
         ]
         self._relay = Relay(self._port_of, self.denied)
         await self._relay.start()
@@ -237,6 +226,12 @@ class Cloud:
             "AZURE_CLIENT_ID": principal.app_id,
             "AZURE_CLIENT_SECRET": principal.client_secret,
         }
+
+
+def _server(application: Server, **more: Any) -> uvicorn.Server:
+    options: dict[str, Any] = {"log_level": "critical", "lifespan": "off", "ws": "none", "http": "h11"}
+    options |= {"timeout_keep_alive": 300, "date_header": False}  # the application gives the virtual time
+    return uvicorn.Server(uvicorn.Config(application, **options, **more))
 
 
 def _listener() -> socket.socket:
