@@ -134,11 +134,6 @@ class Run:
     _end: int | None = field(default=None, repr=False, init=False)  # of the history, where offsets are rebased
 
     @property
-    def path(self) -> str:
-        """entity/project/id."""
-        return f"{self.entity}/{self.project}/{self.id}"
-
-    @property
     def history(self) -> list[dict[str, Any]]:
         """The logged rows in the order of the file."""
         return [json.loads(line) for line in self.history_lines]
