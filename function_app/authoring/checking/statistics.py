@@ -12,6 +12,7 @@ from heapq import heappush, heappushpop
 from typing import Any
 
 _LONGEST = 5
+_BINS = 10
 _SHORT_ANSWER = 40  # characters; a shorter answer is probably a label
 
 
@@ -57,12 +58,12 @@ class Statistics:
         """Return the number of different examples that both files contain."""
         return len(self.digests.keys() & other.digests.keys())
 
-    def histogram(self, bins: int = 10) -> list[tuple[int, int, int]]:
-        """Return the number of examples by tokens, as (from, to, examples); the bins have equal width."""
+    def histogram(self) -> list[tuple[int, int, int]]:
+        """Return the number of examples by tokens, as (from, to, examples); ten bins at most, of equal width."""
         if not self.tokens:
             return []
         low, high = min(self.tokens), max(self.tokens)
-        width = max(1, -(-(high - low + 1) // bins))
+        width = max(1, -(-(high - low + 1) // _BINS))
         counts = Counter((tokens - low) // width for tokens in self.tokens)
         last = (high - low) // width
         return [(low + each * width, low + (each + 1) * width - 1, counts[each]) for each in range(last + 1)]

@@ -8,6 +8,7 @@ amount comes from the log, too.
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 from function_app.data.fields import number
@@ -49,7 +50,9 @@ def read_log(events: Iterable[Event], status: str) -> JobLog:
 
     A job that was paused may have several billing events, which are added up; none has been recorded (UNVERIFIED).
     """
-    log = sorted({event.id or str(number): event for number, event in enumerate(events)}.values(), key=_moment)
+    log = sorted(
+        {event.id or str(number): event for number, event in enumerate(events)}.values(), key=attrgetter("created_at")
+    )
     billed: dict[str, float] = {}
     for event in log:
         found = _BILLED.fullmatch(event.message.strip())
@@ -90,10 +93,6 @@ def _figure(value: object) -> float | None:
     """Return a number of a size that occurs; None for anything else."""
     found = number_in(value)
     return None if found is None else number(found)
-
-
-def _moment(event: Event) -> int:
-    return event.created_at
 
 
 def _first(log: Iterable[Event], messages: frozenset[str]) -> float | None:

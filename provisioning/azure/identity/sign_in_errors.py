@@ -41,7 +41,7 @@ _FINAL = {
 }
 
 
-def sign_in_error(message: str, via: str = "") -> NotSignedInError:
+def sign_in_error(message: str) -> NotSignedInError:
     """Return the error for a credential that returned no token, by Entra's code, which only the message contains."""
     if claims := re.search(r"--claims-challenge (\S+)|-ClaimsChallenge (\S+)", message):
         return NotSignedInError(

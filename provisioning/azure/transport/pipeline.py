@@ -109,7 +109,7 @@ def policies(
     ]
 
 
-def result(poller: LROPoller[_Result], doing: str, waiting: Waiting, limit: timedelta = OPERATION_LIMIT) -> _Result:
+def result(poller: LROPoller[_Result], doing: str, waiting: Waiting) -> _Result:
     """The result of a long-running operation.
 
     Raises:
@@ -120,13 +120,13 @@ def result(poller: LROPoller[_Result], doing: str, waiting: Waiting, limit: time
     while not poller.done():
         poller.wait(0.2)
         elapsed = timedelta(seconds=time.monotonic() - started)
-        if elapsed >= limit:
+        if elapsed >= OPERATION_LIMIT:
             raise TimedOutError(
-                f"{doing} did not end within {spell(limit)}. Azure may still complete it.",
+                f"{doing} did not end within {spell(OPERATION_LIMIT)}. Azure may still complete it.",
                 hint="Run the same command again: it waits for the operation that is in progress, or reports its result.",
             )
         if elapsed >= _REPORT_AFTER:
-            waiting(f"Azure: {doing[0].lower()}{doing[1:]}", elapsed, limit)
+            waiting(f"Azure: {doing[0].lower()}{doing[1:]}", elapsed, OPERATION_LIMIT)
     return poller.result()
 
 

@@ -106,14 +106,14 @@ class Trial:
         command(session)
         return session.facts
 
-    def until(self, done: Callable[[], bool], what: str, budget: timedelta = LIMIT) -> timedelta:
+    def until(self, done: Callable[[], bool], what: str) -> timedelta:
         """Poll until a condition holds, and return how long that took.
 
         Raises:
             TimedOutError: it did not hold in time.
         """
         clock, ui = self.session.clock, self.session.ui
-        for elapsed in attempts(clock, budget, lambda elapsed, budget: ui.waiting(what, elapsed, budget)):
+        for elapsed in attempts(clock, LIMIT, lambda elapsed, budget: ui.waiting(what, elapsed, budget)):
             if done():
                 return elapsed
         raise TimedOutError(f"{what[0].upper()}{what[1:]} did not happen in time.", hint="Run the same command again.")
