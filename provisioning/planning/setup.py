@@ -12,7 +12,7 @@ from provisioning.planning.actions import AssignRole, AwaitAccount, AwaitRoles, 
 from provisioning.planning.ownership import owner
 from provisioning.planning.secret import secret_step
 from provisioning.planning.steps import Loss, Plan, Step, Verb
-from provisioning.planning.vault import just_switched, network_note, vault_steps
+from provisioning.planning.vault import ACCESS_MODEL, just_switched, network_note, vault_steps
 
 
 def plan_setup(target: Target, observed: Observed, key: KeyState) -> Plan:
@@ -45,7 +45,7 @@ def _entries(target: Target, observed: Observed) -> Iterable[Step]:
     """Plan access-policy entries. The vault stays on its access policies, so there is no switch and no wait."""
     yield from grants.by_policy(target, observed)
     if observed.vault.state is not VaultState.MISSING:
-        yield Step(Verb.ALREADY, "vault access model", "access policies (--vault-access-policy)")
+        yield Step(Verb.ALREADY, ACCESS_MODEL, "access policies (--vault-access-policy)")
 
 
 def _roles(target: Target, observed: Observed) -> tuple[list[Step], list[Loss]]:
@@ -66,13 +66,13 @@ def _roles(target: Target, observed: Observed) -> tuple[list[Step], list[Loss]]:
         steps.append(
             Step(
                 Verb.NOTE,
-                "vault access model",
+                ACCESS_MODEL,
                 "Azure RBAC. Setup switched it and may have been interrupted: you have no access yet. To go back instead",
                 command=shell.rescue(observed.vault.id),
             )
         )
     elif observed.vault.state is not VaultState.MISSING:
-        steps.append(Step(Verb.ALREADY, "vault access model", "Azure RBAC"))
+        steps.append(Step(Verb.ALREADY, ACCESS_MODEL, "Azure RBAC"))
     return steps, losses
 
 
@@ -134,7 +134,7 @@ def _switch(target: Target, observed: Observed, so_far: Iterable[Step], newest: 
         inert = "policies stop being effective but remain stored"
     yield Step(
         Verb.CHANGE,
-        "vault access model",
+        ACCESS_MODEL,
         "access policies → Azure RBAC",
         before="access policies",
         after="Azure RBAC",

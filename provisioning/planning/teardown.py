@@ -43,10 +43,10 @@ from provisioning.planning.owned import (
 )
 from provisioning.planning.ownership import Owner, Purpose, description, owner, was_switched, wrote
 from provisioning.planning.steps import Plan, Step, Verb
+from provisioning.planning.vault import ACCESS_MODEL, switch_back
 from provisioning.resource_ids import same, within
 
 _ORDER = (Purpose.CONTRIBUTOR, Purpose.CARRIED_OVER, Purpose.READER, Purpose.IDENTITY, Purpose.OPERATOR)
-_ACCESS_MODEL = "vault access model"
 
 
 def plan_teardown(target: Target, observed: Observed, versions: Collection[SecretVersion], *, restore: bool) -> Plan:
@@ -182,33 +182,23 @@ def _access_model(observed: Observed, sharing: Collection[str], *, restore: bool
     vault = observed.vault
     if not vault.rbac:
         if sharing or not was_switched(vault.tags):
-            return Step(Verb.ALREADY, _ACCESS_MODEL, "access policies")
+            return Step(Verb.ALREADY, ACCESS_MODEL, "access policies")
         # As long as the tag is there, a secret that cannot be seen may be setup's (`hidden`).
         return Step(
             Verb.REMOVE,
-            _ACCESS_MODEL,
+            ACCESS_MODEL,
             "access policies again; the vault's tag that says setup switched it",
             action=ForgetSwitch(vault),
         )
     if restore:
-        count = len(vault.policies)
-        plural = "policy counts" if count == 1 else "policies count"
-        return Step(
-            Verb.CHANGE,
-            _ACCESS_MODEL,
-            "Azure RBAC → access policies",
-            before="Azure RBAC",
-            after="access policies",
-            danger=f"its {count} access {plural} again; roles on it, including inherited ones, give no access to what it holds",
-            action=RestoreAccessPolicies(vault),
-        )
+        return switch_back(vault, RestoreAccessPolicies(vault))
     if proves_switch(observed):
         return Step(
             Verb.NOTE,
-            _ACCESS_MODEL,
+            ACCESS_MODEL,
             "stays Azure RBAC, to which setup switched it; --restore-access-policies switches back",
         )
-    return Step(Verb.NOTE, _ACCESS_MODEL, "stays Azure RBAC: setup did not switch it")
+    return Step(Verb.NOTE, ACCESS_MODEL, "stays Azure RBAC: setup did not switch it")
 
 
 def _entries(target: Target, observed: Observed) -> Iterator[Step]:

@@ -1,13 +1,15 @@
-"""The steps for the vault itself: create or recover it, and note its network rules. Pure."""
+"""The steps for the vault itself: create or recover it, switch it back, and note its network rules. Pure."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from provisioning.models import Network, Observed, Target, Vault, VaultState
-from provisioning.planning.actions import AwaitVault, CreateVault, RecoverVault, Rescue
+from provisioning.planning.actions import AwaitVault, CreateVault, RecoverVault, Rescue, RestoreAccessPolicies
 from provisioning.planning.ownership import switched_since
 from provisioning.planning.steps import Plan, Step, Verb
 
+ACCESS_MODEL = "vault access model"
+"""The resource of a plan's line about the access model."""
 UNTRUSTED = "neither Azure OpenAI nor Azure Functions is among Key Vault's trusted services"
 """(Microsoft, virtual network service endpoints for Key Vault): `bypass: AzureServices` does not let them in."""
 
@@ -44,21 +46,24 @@ def just_switched(vault: Vault, now: datetime) -> bool:
 
 def plan_rescue(vault: Vault) -> Plan:
     """Plan the way back to the vault's access policies."""
-    resource = "vault access model"
     if not vault.rbac:
-        return Plan(vault.name, (Step(Verb.ALREADY, resource, "access policies"),))
+        return Plan(vault.name, (Step(Verb.ALREADY, ACCESS_MODEL, "access policies"),))
+    return Plan(vault.name, (switch_back(vault, Rescue(vault)),))
+
+
+def switch_back(vault: Vault, action: Rescue | RestoreAccessPolicies) -> Step:
+    """Return the step that puts a vault back on its access policies."""
     count = len(vault.policies)
     again = "policy counts again" if count == 1 else "policies count again"
-    step = Step(
+    return Step(
         Verb.CHANGE,
-        resource,
+        ACCESS_MODEL,
         "Azure RBAC → access policies",
         before="Azure RBAC",
         after="access policies",
         danger=f"its {count} access {again}; roles on it, including inherited ones, give no access to what it holds",
-        action=Rescue(vault),
+        action=action,
     )
-    return Plan(vault.name, (step,))
 
 
 def network_note(observed: Observed) -> Iterator[Step]:
