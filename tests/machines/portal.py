@@ -5,14 +5,14 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
-from sandbox.azure.rbac import Assignment
-from sandbox.azure.roles import ROLE_IDS
-from sandbox.azure.tenant import AccessPolicy, Account, Principal, SecretVersion, Tenant, Vault
+from sandbox.azure.roles import ROLES as ALL_ROLES
+from sandbox.azure.tenant import Account, Principal, Tenant, Vault
 from tests.provisioning.bench import Bench
 
 from .access import SECRET, ours
 
 PEOPLE = ("operator", "dana", "billing-api", "reports-job", "function-app", "ml-team", "aoai-ml")
+VAULT = "rg-ml/Microsoft.KeyVault/vaults/kv-ml"
 APPLICATION = "11111111-0000-4000-8000-000000000001"
 PERMISSIONS: tuple[dict[str, list[str]], ...] = (
     {"secrets": ["Get", "List"]},
@@ -48,7 +48,7 @@ class Portal(RuleBasedStateMachine):
 
     @property
     def account(self) -> Account:
-        return next(iter(self.tenant.accounts.values()))
+        return self.bench.account
 
     @property
     def vault(self) -> Vault | None:
@@ -86,22 +86,21 @@ class Portal(RuleBasedStateMachine):
 
     @rule()
     def an_identity_of_the_users_is_added(self) -> None:
-        known = self.tenant.resource_id("rg-ml", "Microsoft.ManagedIdentity/userAssignedIdentities", "shared")
-        self.account.user_identities[known] = {"principalId": self._id(), "clientId": self._id()}
+        self.bench.happens({"change_account": {"account": "aoai-ml", "attach": ["shared"]}})
 
     # --- the vault --------------------------------------------------------------------------------------------------------
 
-    @precondition(lambda self: self.vault)
+    def _acts(self, action: str, **what: Any) -> None:
+        """Have somebody do something to the vault, now. It does nothing where there is none."""
+        self.bench.happens({action: {"vault": "kv-ml", **what}})
+
     @rule(rbac=st.sampled_from((True, False)))
     def the_access_model_is_chosen(self, rbac: bool) -> None:
-        if self.vault:
-            self.vault.rbac = rbac
+        self._acts("change_vault", rbac=rbac)
 
-    @precondition(lambda self: self.vault)
     @rule(firewall=st.sampled_from((False, False, True)))
     def the_firewall_is_set(self, firewall: bool) -> None:
-        if self.vault:
-            self.vault.firewall = firewall
+        self._acts("change_vault", firewall=firewall)
 
     @precondition(lambda self: self.vault)
     @rule(tags=st.sampled_from(({}, {"cost-center": "ml"})))
@@ -112,11 +111,9 @@ class Portal(RuleBasedStateMachine):
     @precondition(lambda self: self.vault)
     @rule(purged=st.booleans())
     def the_vault_is_deleted(self, purged: bool) -> None:
-        if vault := self.vault:
-            vault.deleted = self.tenant.clock.time()
-            self.tenant.rbac.forget(vault.id)
-            if purged:
-                del self.tenant.vaults["kv-ml"]
+        self._acts("delete_vault")
+        if purged:
+            self._acts("purge_vault")
 
     # --- access -----------------------------------------------------------------------------------------------------------
 
@@ -127,11 +124,9 @@ class Portal(RuleBasedStateMachine):
         through=st.sampled_from((None,) * 4 + (APPLICATION,)),
     )
     def an_access_policy_is_set(self, name: str, given: dict[str, list[str]], through: str | None) -> None:
-        if self.vault:
-            who = self._who(name)
-            others = [each for each in self.vault.policies if (each.object_id, each.application_id) != (who, through)]
-            permissions = {kind: list(verbs) for kind, verbs in given.items()}
-            self.vault.policies = [*others, AccessPolicy(who, permissions, through)]
+        whose = {"principal": self._who(name), "application_id": through}
+        self._acts("remove_access_policy", **whose)
+        self._acts("add_access_policy", **whose, **given)
 
     @precondition(lambda self: self.vault and self.vault.policies)
     @rule(data=st.data())
@@ -143,59 +138,40 @@ class Portal(RuleBasedStateMachine):
     @rule(
         name=st.sampled_from(PEOPLE[:-1]),
         role=st.sampled_from(ROLES),
-        where=st.sampled_from(("group", "vault", "secret")),
+        where=st.sampled_from(("rg-ml", VAULT, f"{VAULT}/secrets/{SECRET}")),
         conditional=st.sampled_from((False, False, True)),
     )
     def a_role_is_assigned(self, name: str, role: str, where: str, conditional: bool) -> None:
-        if vault := self.vault:
-            scopes = {
-                "group": vault.id.partition("/providers/")[0],
-                "vault": vault.id,
-                "secret": f"{vault.id}/secrets/{SECRET}",
-            }
-            self._assign(scopes[where], ROLE_IDS[role], self._who(name), conditional=conditional)
+        condition = "@Resource[…] StringEquals '…'" if conditional else None
+        self._assign(self._who(name), role, where, condition=condition, condition_met=not condition)
 
-    def _assign(self, scope: str, role_id: str, who: str, **more: Any) -> None:
-        rbac, now = self.tenant.rbac, self.tenant.clock.time()
-        if any((a.scope, a.role_id, a.principal_id) == (scope, role_id, who) for a in rbac.assignments.values()):
-            return  # ARM does not take the same twice
-        kind = self.tenant.principals[who].kind if who in self.tenant.principals else "ServicePrincipal"
-        condition = "@Resource[…] StringEquals '…'" if more.get("conditional") else None
-        later = now + self.tenant.transitions.rbac_propagation
-        rbac.add(
-            Assignment(
-                self._id(), scope, role_id, who, kind, now, later, "", condition, "2.0", condition_met=not condition
-            )
-        )
+    def _assign(self, who: str, role: str, scope: str, **more: Any) -> None:
+        scope = self.bench.cloud.world.builder.scope(scope)
+        held = ((a.scope, ALL_ROLES[a.role_id].name, a.principal_id) for a in self.bench.role_assignments)
+        if (scope, role, who) not in held:  # ARM does not take the same twice
+            given = {"principal": who, "role": role, "scope": scope, "name": self._id(), **more}
+            self.bench.happens({"assign_role": given})
 
     @rule(data=st.data(), again=st.booleans())
     def a_role_of_setups_is_taken_away(self, data: st.DataObject, again: bool) -> None:
         """Or `again` given under another name, as a person would."""
-        mine = [each for each in self.tenant.rbac.assignments.values() if ours(each)]
+        mine = [each for each in self.bench.role_assignments if ours(each)]
         if mine:
             gone = data.draw(st.sampled_from(mine))
             del self.tenant.rbac.assignments[gone.name.lower()]
             if again:
-                self._assign(gone.scope, gone.role_id, gone.principal_id)
+                self._assign(gone.principal_id, ALL_ROLES[gone.role_id].name, gone.scope)
 
     # --- the secret -------------------------------------------------------------------------------------------------------
 
-    @precondition(lambda self: self.vault)
-    @rule(what=st.sampled_from(("new", "new", "disable", "enable", "delete", "recover", "purge")))
+    @precondition(lambda self: self.vault and SECRET in self.vault.secrets)
+    @rule(what=st.sampled_from(("write", "write", "disable", "enable", "delete", "recover", "purge")))
     def the_secret_is_changed(self, what: str) -> None:
-        secret = self.vault.secrets.get(SECRET) if self.vault else None
-        if self.vault is None or secret is None or not secret.versions:
+        """A deleted secret can only be recovered or purged, and no other can be."""
+        if self.vault is None or (self.vault.secrets[SECRET].deleted is None) is (what in ("recover", "purge")):
             return
-        now = int(self.tenant.clock.time())
-        if what == "recover":
-            secret.deleted = None
-        elif what == "purge" and secret.deleted is not None:
-            del self.vault.secrets[SECRET]
-        elif secret.deleted is not None:
-            return
-        elif what == "new":
-            secret.versions.append(SecretVersion(self._id().replace("-", ""), "somebody else's", now, now))
-        elif what in ("disable", "enable"):
-            secret.versions[-1].enabled = what == "enable"
-        elif what == "delete":
-            secret.deleted = now
+        if what in ("disable", "enable"):
+            self._acts("change_secret", name=SECRET, enabled=what == "enable")
+        else:
+            value = {"value": "somebody else's"} if what == "write" else {}
+            self._acts(f"{what}_secret", name=SECRET, **value)

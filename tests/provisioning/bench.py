@@ -168,8 +168,11 @@ class Bench:
 
     def happens(self, *actions: Mapping[str, Any], **moment: Any) -> None:
         """Have others act: at once, or once at a moment such as `after="DeleteSecret"`."""
-        script = {**(moment or {"at": 0}), "do": list(actions)}
-        self.cloud.world.schedule(EventScript.model_validate(script))
+        script = EventScript.model_validate({**(moment or {"at": 0}), "do": list(actions)})
+        if moment:
+            self.cloud.world.schedule(script)
+        else:
+            script.apply(self.cloud.world.builder)
 
     def fault(self, operation: str, do: Mapping[str, Any], **when: Any) -> None:
         """Disturb the requests of an operation from now on."""

@@ -40,19 +40,9 @@ OPERATOR = {"name": "operator", "kind": "user", "display_name": "you@contoso.exa
         ("base name", {"name": "(x)" * 20}, "is not 3 to 24", "name=x-x-x-x-x-x-x-x-x-x-x-x"),
         ("base name", {"name": "[dev]._1"}, "'[dev]._1' is not", "name=dev-1"),
         ("base name", {"names": {"storageAccount": "st-Wandb"}}, "lower-case letters", "stwandb is legal"),
-        (
-            "base name",
-            {"names": {"actionGroup": "-ag (prod)."}},
-            "closing parenthesis at the end",
-            "ag (prod) is legal",
-        ),
+        ("base name", {"names": {"actionGroup": "-ag (prod)."}}, "closing parenthesis at", "ag (prod) is legal"),
         ("base name", {"names": {"app": "-my_app."}}, "2 to 60 letters, digits and hyphens", "my-app is legal"),
-        (
-            "base name",
-            {"names": {"workspace": "log"}},
-            "names.workspace 'log' is not 4 to 63",
-            "finetune-wandb is legal",
-        ),
+        ("base name", {"names": {"workspace": "log"}}, "names.workspace 'log' is not 4 to 63", "finetune-wandb is"),
         ("base name", {"names": {"storage": "st1"}}, "names has no storage", "storageAccount"),
         ("parameters", {"keyVaultId": GIVEN["azureOpenAiAccountIds"]}, "not a resource id: keyVaultId", "JSON view"),
         ("parameters", {"endpointSubnetId": "endpoints"}, "not a resource id: endpointSubnetId", "JSON view"),
@@ -127,7 +117,7 @@ def test_an_assignment_that_az_would_refuse_is_a_usage_error(assignment: str) ->
         preflight.read([], [assignment], None, Path())
 
 
-def checked(cloud: Cloud, call: Call, *options: str, **world: Any) -> dict[str, dict[str, str]]:
+def checked(cloud: Cloud, call: Call, options: str = "", **world: Any) -> dict[str, dict[str, str]]:
     """The checks by name of a preflight of the good parameters in a world."""
     assignments = [{"principal": "operator", "role": world.pop("role", "Owner"), "scope": "subscription"}]
     target = world.pop("target", "rg-ml")
@@ -135,7 +125,7 @@ def checked(cloud: Cloud, call: Call, *options: str, **world: Any) -> dict[str, 
     scenario = {"extends": "contoso", "principals": [OPERATOR], "assignments": assignments, "vaults": vaults, **world}
     cloud.load(Scenario.parse(scenario))
     given = [word for name, value in GIVEN.items() for word in ("-p", f"{name}={value}")]
-    done = call("preflight", "-g", target, "-o", "json", *given, "-l", "swedencentral", *options)
+    done = call("preflight", "-g", target, "-o", "json", *given, "-l", "swedencentral", *options.split())
     assert cloud.writes == 0
     document = json.loads(done.stdout)
     assert done.returncode == (0 if document["ok"] else 1)
@@ -148,7 +138,21 @@ def test_a_subscription_that_takes_the_deployment_passes(cloud: Cloud, call: Cal
     assert {name: each["state"] for name, each in checks.items() if each["state"] != "ok"} == {"azd's text": "skipped"}
 
 
-PRIVATE = ("-p", "privateNetworking=true")
+PRIVATE = "-p privateNetworking=true"
+SUBNETS = f"-p appSubnetId={SUBNET.replace('/s', '/S', 1)}/a -p endpointSubnetId={SUBNET}/b"
+IDENTITY = f"{SUBSCRIPTION}/resourceGroups/r/providers/Microsoft.ManagedIdentity/userAssignedIdentities/i"
+UNREGISTERED = {"subscription": {"unregistered": ["Microsoft.App"]}}
+OWNER_OF_GROUP = {"assignments": [{"principal": "operator", "role": "Owner", "scope": "rg-ml"}]}
+AT_EACH_RESOURCE = {
+    "assignments": [
+        {"principal": "operator", "role": "Contributor", "scope": "subscription"},
+        {"principal": "operator", "role": ASSIGNER, "scope": "rg-app"},
+        {"principal": "operator", "role": ASSIGNER, "scope": "rg-ml/Microsoft.KeyVault/vaults/kv-ml"},
+        {"principal": "operator", "role": ASSIGNER, "scope": GIVEN["azureOpenAiAccountIds"]},
+    ],
+    "groups": ["rg-ml", "rg-app"],
+    "target": "rg-app",
+}
 NO_ADDRESSES = {"name": "no-addresses", "effect": "deny", "type": "Microsoft.Network/publicIPAddresses"}
 CLOSED_STORAGE = {
     "name": "closed-storage",
@@ -161,38 +165,20 @@ CLOSED_STORAGE = {
 @pytest.mark.parametrize(
     ("check", "options", "world", "seen", "remedy"),
     [
-        (
-            "providers",
-            PRIVATE,
-            {"subscription": {"unregistered": ["Microsoft.App"]}},
-            "not registered: Microsoft.App",
-            "az provider register -n Microsoft.App",
-        ),
-        ("region", ("-l", "norwaywest"), {}, "norwaywest has no Flex", "Sweden Central"),
-        ("rights", (), {"role": "Contributor"}, "roleAssignments/write at rg-ml", "assignRoles=false"),
-        ("vault model", ("-p", "vaultAccess=policy"), {}, "kv-ml authorizes by Azure RBAC", "vaultAccess=rbac"),
-        ("rights", (), {"role": "Reader"}, "deployments/write at rg-ml", "Separated duties"),
-        (
-            "rights",
-            (*PRIVATE, "-p", f"appSubnetId={SUBNET.replace('/s', '/S', 1)}/a", "-p", f"endpointSubnetId={SUBNET}/b"),
-            {"assignments": [{"principal": "operator", "role": "Owner", "scope": "rg-ml"}]},
-            "virtualNetworks/subnets/join/action at a; you may not",
-            "Separated duties",
-        ),
-        (
-            "policies",
-            (),
-            {"policies": [CLOSED_STORAGE]},
-            "storageAccounts is refused by closed-storage",
-            "landing zone",
-        ),
+        ("providers", PRIVATE, UNREGISTERED, "not registered: Microsoft.App", "az provider register -n Microsoft.App"),
+        ("region", "-l norwaywest", {}, "norwaywest has no Flex", "Sweden Central"),
+        ("rights", "", {"role": "Contributor"}, "roleAssignments/write at rg-ml", "assignRoles=false"),
+        ("vault model", "-p vaultAccess=policy", {}, "kv-ml authorizes by Azure RBAC", "vaultAccess=rbac"),
+        ("rights", "", {"role": "Reader"}, "deployments/write at rg-ml", "Separated duties"),
+        ("rights", f"{PRIVATE} {SUBNETS}", OWNER_OF_GROUP, "subnets/join/action at a; you may not", "Separated duties"),
+        ("policies", "", {"policies": [CLOSED_STORAGE]}, "refused by closed-storage", "landing zone"),
         ("policies", PRIVATE, {"policies": [NO_ADDRESSES]}, "publicIPAddresses is refused", "landing zone"),
     ],
 )
 def test_problems_that_azure_would_refuse_are_found(
-    cloud: Cloud, call: Call, check: str, options: tuple[str, ...], world: dict[str, Any], seen: str, remedy: str
+    cloud: Cloud, call: Call, check: str, options: str, world: dict[str, Any], seen: str, remedy: str
 ) -> None:
-    found = checked(cloud, call, *options, **world)
+    found = checked(cloud, call, options, **world)
     assert (found[check]["state"], seen in found[check]["seen"]) == ("failed", True), found[check]
     assert remedy in found[check]["remedy"]
     others = {name for name, each in found.items() if each["state"] == "failed"} - {check}
@@ -203,33 +189,13 @@ def test_problems_that_azure_would_refuse_are_found(
     ("options", "world"),
     [
         (PRIVATE, {"policies": [CLOSED_STORAGE]}),
-        ((*PRIVATE, "-p", "egress=route"), {"policies": [NO_ADDRESSES]}),
-        (
-            (
-                "-p",
-                "assignRoles=false",
-                "-p",
-                f"identityId={SUBSCRIPTION}/resourceGroups/r/providers/Microsoft.ManagedIdentity/userAssignedIdentities/i",
-            ),
-            {"role": "Contributor"},
-        ),
-        (
-            (),  # the right to assign roles at vault and account, and not in their groups
-            {
-                "assignments": [
-                    {"principal": "operator", "role": "Contributor", "scope": "subscription"},
-                    {"principal": "operator", "role": ASSIGNER, "scope": "rg-app"},
-                    {"principal": "operator", "role": ASSIGNER, "scope": "rg-ml/Microsoft.KeyVault/vaults/kv-ml"},
-                    {"principal": "operator", "role": ASSIGNER, "scope": GIVEN["azureOpenAiAccountIds"]},
-                ],
-                "groups": ["rg-ml", "rg-app"],
-                "target": "rg-app",
-            },
-        ),
+        (f"{PRIVATE} -p egress=route", {"policies": [NO_ADDRESSES]}),
+        (f"-p assignRoles=false -p identityId={IDENTITY}", {"role": "Contributor"}),
+        ("", AT_EACH_RESOURCE),  # the right to assign roles at vault and account, and not in their groups
     ],
 )
 def test_parameters_for_a_landing_zone_satisfy_its_policies(
-    cloud: Cloud, call: Call, options: tuple[str, ...], world: dict[str, Any]
+    cloud: Cloud, call: Call, options: str, world: dict[str, Any]
 ) -> None:
-    found = checked(cloud, call, *options, **world)
+    found = checked(cloud, call, options, **world)
     assert not [each for each in found.values() if each["state"] == "failed"]

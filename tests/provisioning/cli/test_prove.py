@@ -23,14 +23,12 @@ from sandbox.cloud import Cloud
 from tests.conftest import ROOT, Load, Run
 from tests.provisioning.bench import GOOD_KEY, Bench, Listener, VirtualClock
 
-SECOND_KEY = "5a4db0c5a4db0c5a4db0c5a4db0c5a4db0c00003"
+from .outcomes import NEW_KEY, WANDB
+
 WORLD: dict[str, Any] = {
     "extends": "contoso",
     "assignments": [{"principal": "operator", "role": "Owner", "scope": "subscription"}],
-    "wandb": {
-        "teams": [{"name": "acme", "members": {"sync-bot": "member"}}],
-        "users": [{"username": "sync-bot", "default_entity": "acme", "keys": [GOOD_KEY, SECOND_KEY]}],
-    },
+    "wandb": WANDB,
 }
 
 
@@ -56,7 +54,7 @@ class Proof:
 
     def run(self) -> str:
         options = command.Options(
-            "swedencentral", "proofs", Key(SecretStr(SECOND_KEY), "the test"), self.file, yes=True, interactive=False
+            "swedencentral", "proofs", Key(SecretStr(NEW_KEY), "the test"), self.file, yes=True, interactive=False
         )
         command.prove(self.session, options, dry_run=False)
         return self.file.read_text()
@@ -98,7 +96,7 @@ def test_every_step_holds_nothing_is_left_behind_and_the_report_names_nobody(clo
         "proof-8",
         GROUP,
         GOOD_KEY,
-        SECOND_KEY,
+        NEW_KEY,
         ".azure.com/",
         "/sub",
     ]

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from provisioning import errors
-from sandbox.runtime.faults import Fault, Faults
 from tests.conftest import Load
 
 from ..bench import OPERATOR_ENV, Bench
@@ -27,9 +26,7 @@ def arguments(hint: str) -> list[str]:
 def killed(load: Load, bench: Bench) -> None:
     """A vault that setup has switched and could neither probe nor switch back."""
     load(world() | SLOW)
-    bench.cloud.world.faults = Faults(
-        [Fault.model_validate({"op": "Vaults_Update", "when": {"nth": [2]}, "do": {"status": 403}})]
-    )
+    bench.fault("Vaults_Update", {"status": 403}, nth=[2])
     with pytest.raises(errors.AccessNotEffectiveError, match="still on Azure RBAC"):
         bench.setup()
     assert bench.vault.rbac

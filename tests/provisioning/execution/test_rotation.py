@@ -13,29 +13,24 @@ from provisioning.cli import rotation
 from sandbox.azure.tenant import SecretVersion
 from tests.conftest import Load
 
-from ..bench import ACCOUNT_RECORD, GOOD_KEY, OPERATOR_ENV, VIEWERS_KEY, Bench
+from ..bench import ACCOUNT_RECORD, GOOD_KEY, OPERATOR_ENV, Bench
+from ..cli.outcomes import NEW_KEY, WANDB
 from ..conftest import Call
+from .vault_in_use import OFFICER, USER
 
-NEW_KEY = "5a4db0c5a4db0c5a4db0c5a4db0c5a4db0c00009"
 OURS = {"created-by": "azure-openai-wandb"}
+READER = {"principal": "operator", "role": "Reader", "scope": "rg-ml"}
 OLD = {"value": GOOD_KEY, "tags": OURS, "created_days_ago": 90}
 
 
 def world(*versions: dict[str, Any], **more: Any) -> dict[str, Any]:
     """A vault on Azure RBAC whose operator may work with secrets."""
-    officer = {"principal": "operator", "role": "Key Vault Secrets Officer", "scope": "rg-ml"}
-    reader = {"principal": "operator", "role": "Reader", "scope": "rg-ml"}
     secrets = [{"name": "wandb-api-key", "versions": list(versions)}] if versions else []
-    team = {"name": "acme", "members": {"sync-bot": "member", "vera": "view-only"}}
-    users = [
-        {"username": "sync-bot", "default_entity": "acme", "keys": [GOOD_KEY, NEW_KEY]},
-        {"username": "vera", "default_entity": "acme", "keys": [VIEWERS_KEY]},
-    ]
     return {
         "extends": "contoso",
         "vaults": [{"name": "kv-ml", "group": "rg-ml", "rbac": True, "secrets": secrets}],
-        "assignments": [officer, reader],
-        "wandb": {"teams": [team], "users": users},
+        "assignments": [READER, READER | {"role": OFFICER}],
+        "wandb": WANDB,
         **more,
     }
 
@@ -90,8 +85,7 @@ def test_without_a_secret_there_is_nothing_to_rotate(
 
 
 def test_missing_rights_on_the_secret_are_reported_before_the_prompt_for_a_key(load: Load, bench: Bench) -> None:
-    data = world(OLD)
-    load(data | {"assignments": [a for a in data["assignments"] if a["role"] == "Reader"]})
+    load(world(OLD, assignments=[READER]))
     bench.key = None  # the bench's prompt fails the test
     with pytest.raises(errors.MissingRightsError, match="You may not read secret"):
         rotation.rotate(bench.session(), yes=True, interactive=False)
@@ -99,8 +93,7 @@ def test_missing_rights_on_the_secret_are_reported_before_the_prompt_for_a_key(l
 
 
 def test_an_operator_who_may_only_read_disables_nothing(load: Load, bench: Bench) -> None:
-    roles = [{"principal": "operator", "role": r, "scope": "rg-ml"} for r in ("Key Vault Secrets User", "Reader")]
-    load(world(OLD, assignments=roles))
+    load(world(OLD, assignments=[READER, READER | {"role": USER}]))
     with pytest.raises(errors.AccessNotEffectiveError, match="setSecret"):
         bench.rotate(NEW_KEY)
     assert versions(bench) == [(GOOD_KEY, True)]

@@ -11,6 +11,7 @@ from tests.conftest import Load
 
 from ..bench import ACCOUNT_RECORD, GOOD_KEY, OPERATOR_ENV, Bench
 from ..conftest import Call
+from .vault_in_use import OFFICER, OWNER, SCOPE, SOON, USER
 
 NOW = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 DAY = 86400
@@ -19,16 +20,8 @@ OURS = {"created-by": "azure-openai-wandb"}
 
 def world(**secret: Any) -> dict[str, Any]:
     """A vault on Azure RBAC where everything else is in place already."""
-    scope = "rg-ml/Microsoft.KeyVault/vaults/kv-ml"
-    officer = "Key Vault Secrets Officer"
-    return {
-        "extends": "contoso",
-        "vaults": [{"name": "kv-ml", "group": "rg-ml", "rbac": True, "secrets": [{"name": "wandb-api-key", **secret}]}],
-        "assignments": [
-            {"principal": "operator", "role": "Owner", "scope": "rg-ml"},
-            {"principal": "operator", "role": officer, "scope": scope},
-        ],
-    }
+    vault = {"name": "kv-ml", "group": "rg-ml", "rbac": True, "secrets": [{"name": "wandb-api-key", **secret}]}
+    return {"extends": "contoso", "vaults": [vault], "assignments": [OWNER, OWNER | {"role": OFFICER, "scope": SCOPE}]}
 
 
 def about_secret(steps: tuple[Step, ...]) -> Step:
@@ -79,8 +72,7 @@ def test_a_lifetime_on_the_command_line_changes_the_expiry_of_the_existing_key(
 def test_the_expiry_of_a_key_that_setup_cannot_see_at_first_is_changed(
     load: Load, bench: Bench, lifetime: timedelta | None
 ) -> None:
-    owner = {"principal": "operator", "role": "Owner", "scope": "rg-ml"}
-    load(world(value=GOOD_KEY, expires_in_days=90, tags=OURS) | {"assignments": [owner]})
+    load(world(value=GOOD_KEY, expires_in_days=90, tags=OURS) | {"assignments": [OWNER]})
     bench.setup(secret_lifetime=lifetime, renew_expiry=True)
     current = bench.vault.secrets["wandb-api-key"].versions[-1]
     expires = bench.cloud.clock.time() + 7 * DAY if lifetime else None
@@ -144,13 +136,11 @@ def test_a_deleted_secret_that_the_plan_could_not_see_is_recovered_and_gets_the_
     load: Load, bench: Bench, late: int
 ) -> None:
     """Without the right to read deleted secrets it seems missing, when the plan is made or also before the write."""
-    user = {"principal": "operator", "role": "Key Vault Secrets User", "scope": "rg-ml"}
     fault = {"op": "GetDeletedSecret", "when": {"times": late}, "do": {"status": 403}}
-    scene = world(value="another", deleted=True)
-    owner = scene["assignments"][0]
-    load(scene | {"assignments": [owner, user], "faults": [fault], "transitions": {"rbac_propagation": 0}})
+    roles = [OWNER, OWNER | {"role": USER}]
+    load(world(value="another", deleted=True) | {"assignments": roles, "faults": [fault]} | SOON)
     bench.setup()
-    assert [v.value for v in bench.vault.secrets["wandb-api-key"].versions] == ["another", GOOD_KEY]
+    assert bench.stored == ["another", GOOD_KEY]
 
 
 def test_when_the_secret_expires_is_in_the_document(bench: Bench) -> None:

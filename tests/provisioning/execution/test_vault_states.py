@@ -15,13 +15,13 @@ from provisioning.models import Secret, SecretState
 from provisioning.planning.actions import AwaitVault, CreateVault, RecoverVault
 from provisioning.planning.steps import Verb
 from sandbox.azure.key_vault_errors import CLIENT_ADDRESS
-from sandbox.azure.tenant import AccessPolicy, Vault
 from tests.conftest import Load
 
 from ..bench import GOOD_KEY, Bench
 from ..conftest import Call
+from .vault_in_use import OFFICER, held
 
-OFFICER = "b86a8fe4-44ce-4948-aee5-eccb2c155cd7"
+OFFICERS = {("operator", OFFICER), ("aoai-ml", OFFICER)}
 SUBSCRIPTION_OWNER = [{"principal": "operator", "role": "Owner"}]
 GROUP_OWNER = [{"principal": "operator", "role": "Owner", "scope": "rg-ml"}]
 KEPT = [{"name": "wandb-api-key", "value": GOOD_KEY}]
@@ -37,12 +37,6 @@ def deleted(**more: Any) -> list[dict[str, Any]]:
     return [{"name": "kv-ml", "group": "rg-ml", "deleted": True} | more]
 
 
-def officers(bench: Bench) -> set[str]:
-    tenant = bench.tenant
-    held = [a for a in tenant.rbac.assignments.values() if a.scope == bench.vault.id and a.role_id == OFFICER]
-    return {tenant.principals[a.principal_id].alias for a in held}
-
-
 # --- missing ---------------------------------------------------------------------------------------------------------
 
 
@@ -56,7 +50,7 @@ def test_one_plan_creates_a_vault_and_everything_in_it(load: Load, bench: Bench,
     vault = bench.vault
     assert (vault.rbac, vault.purge_protection, vault.retention_days, vault.sku) == (True, True, 90, "standard")
     assert vault.location == "swedencentral", "where the account is"
-    assert officers(bench) == {"operator", "aoai-ml"}
+    assert held(bench) == OFFICERS
     assert bench.stored == [GOOD_KEY]
     assert bench.idle(create_vault=True)
 
@@ -75,12 +69,10 @@ def test_a_vault_name_that_is_taken_stops_setup_before_anything_is_written(
 
 def test_a_vault_that_somebody_created_in_the_meantime_is_not_replaced(load: Load, bench: Bench) -> None:
     load(world())
-    tenant = bench.tenant
-    scope = tenant.resource_id("rg-ml", "Microsoft.KeyVault/vaults", "kv-ml")
-    theirs = Vault(scope, "kv-ml", "swedencentral", "", policies=[AccessPolicy("dana", {"secrets": ["get"]})])
+    theirs = {"name": "kv-ml", "group": "rg-ml", "policies": [{"principal": "dana", "secrets": ["get"]}]}
 
     def think(question: str) -> bool:
-        tenant.vaults["kv-ml"] = theirs
+        bench.happens({"add_vault": theirs})
         return True
 
     bench.ui.confirm = think  # type: ignore[method-assign]  # the operator thinks the plan over
@@ -166,7 +158,7 @@ def test_a_recovered_vault_is_planned_again_and_lost_roles_are_assigned_again(
     load(world(seen=seen, vaults=deleted(rbac=True, secrets=KEPT)))
     bench.setup(recover_vault=True)
     assert isinstance(bench.ui.steps[0].action, RecoverVault)
-    assert officers(bench) == {"operator", "aoai-ml"}
+    assert held(bench) == OFFICERS
     assert bench.stored == [GOOD_KEY], "the right key is adopted"
     assert bench.idle(recover_vault=True)
 
@@ -201,7 +193,7 @@ def test_each_of_the_two_plans_is_shown_and_needs_consent(load: Load, bench: Ben
         setup.setup(bench.session(recover_vault=True), yes=False, interactive=True)
     assert len(asked) == 2
     assert bench.vault.deleted is None
-    assert officers(bench) == set()
+    assert held(bench) == set()
 
 
 def test_a_vault_deleted_in_another_group_is_not_recovered(load: Load, bench: Bench) -> None:

@@ -1,6 +1,5 @@
 """The operator's sign-in outlasts the switch of a vault, the probe and the way back; otherwise the vault is not switched."""
 
-from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -9,11 +8,9 @@ import pytest
 from provisioning import errors, shell
 from provisioning.cli import doctor, setup
 from provisioning.planning.steps import Verb
-from sandbox.cloud import Cloud
+from tests.conftest import Load
 
 from ...bench import Bench
-
-Load = Callable[[Mapping[str, Any]], Cloud]
 
 
 def world(token_life: str, federated_for: str | None = None, **more: Any) -> dict[str, Any]:
