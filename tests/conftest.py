@@ -24,7 +24,7 @@ pytest_plugins = ["tests.contracts.traffic"]
 ROOT = Path(__file__).parent.parent
 
 for _name in [name for name in os.environ if name.startswith(FOREIGN) and name != TRACES]:
-    del os.environ[_name]  # settings of whoever runs the tests
+    del os.environ[_name]  # settings of the person who runs the tests
 
 Load = Callable[[Mapping[str, Any]], Cloud]
 """What the fixture `load` gives."""

@@ -66,7 +66,7 @@ class Storage(Service):
 
     def __post_init__(self) -> None:
         self.operations: Sequence[Operation] = (
-            Operation("Queue_GetProperties", "GET", "/{name}", self._look),
+            Operation("Queue_GetProperties", "GET", "/{name}", self._get_properties),
             Operation("Container_Create", "PUT", "/{container}", self._create, writes=True),
             Operation("BlockBlob_Upload", "PUT", "/{container}/{+blob}", self._put, writes=True),
             Operation("Blob_GetProperties", "HEAD", "/{container}/{+blob}", self._properties),
@@ -103,7 +103,7 @@ class Storage(Service):
 
     # --- operations -----------------------------------------------------------------------------------------------
 
-    def _look(self, call: Call) -> Reply:
+    def _get_properties(self, call: Call) -> Reply:
         return self._list(call) if call.host == _BLOBS else self._depth(call)
 
     def _depth(self, call: Call) -> Reply:

@@ -98,7 +98,7 @@ class SecretScript(VersionScript):
     deleted: bool = False
 
     @model_validator(mode="after")
-    def _said_once(self) -> Self:
+    def _value_or_versions(self) -> Self:
         in_short = self.model_fields_set - {"name", "versions", "deleted"}
         if bool(in_short) == bool(self.versions) or (in_short and "value" not in in_short):
             raise ValueError("a secret has a value, or a list of versions")

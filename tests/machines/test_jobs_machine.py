@@ -120,7 +120,7 @@ class JobsMachine(RuleBasedStateMachine):
             self._create(values, kind)
 
     @property
-    def _look(self) -> Comparison:
+    def _comparison(self) -> Comparison:
         return Comparison(self.bench.cloud.world, self.alone)
 
     # --- what happens in Azure --------------------------------------------------------------------------------------------
@@ -177,8 +177,8 @@ class JobsMachine(RuleBasedStateMachine):
     # --- what people do in W&B --------------------------------------------------------------------------------------------
 
     def _run(self, data: st.DataObject) -> tuple[Known, Run] | None:
-        look = self._look
-        there = [(each, run) for each in self.known if (run := look.run(each)) and marks(run)]
+        comparison = self._comparison
+        there = [(each, run) for each in self.known if (run := comparison.run(each)) and marks(run)]
         return _any(data, there)
 
     @precondition(lambda self: self.known)
@@ -220,11 +220,11 @@ class JobsMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def a_clean_run_is_asked_for(self, data: st.DataObject) -> None:
         if one := self._one(data):
-            before = self._look.run(one)
+            before = self._comparison.run(one)
             self.engine.sync(Selection(jobs=frozenset({one.id})), overwrite=True)
-            if self._look.run(one) is not before:
+            if self._comparison.run(one) is not before:
                 one.run_deleted = False
-                one.every_step = self._look.readable(one)
+                one.every_step = self._comparison.readable(one)
             self._disturbed()
 
     @rule(data=st.data(), operation=st.sampled_from((*OF_WANDB, *OF_AZURE)), nth=st.integers(0, 3))
@@ -316,24 +316,24 @@ class JobsMachine(RuleBasedStateMachine):
 
     def _clean(self, tick: Any) -> None:
         """Run an undisturbed tick, and check that W&B then agrees with Azure."""
-        look = self._look
-        before = {each.id: steps_of(look.run(each)) for each in self.known}
+        comparison = self._comparison
+        before = {each.id: steps_of(comparison.run(each)) for each in self.known}
         outcomes: list[Outcome] = tick()
         assert [each for each in outcomes if each.result in (Result.FAILED, Result.PENDING)] == []
         self._disturbed()
         for known in self.known:
-            wrong = [*look.after(known, before[known.id])]
+            wrong = [*comparison.after(known, before[known.id])]
             assert wrong == [], f"{known.id}: {wrong}"
-            known.final = bool(look.settled(known))
-        assert [*look.of_files()] == []
+            known.final = bool(comparison.settled(known))
+        assert [*comparison.of_files()] == []
 
     def _disturbed(self) -> None:
         """Check what must hold after any event."""
-        look = self._look
+        comparison = self._comparison
         for known in self.known:
-            if known.gone_at is None and not known.final and not look.readable(known):
+            if known.gone_at is None and not known.final and not comparison.readable(known):
                 known.every_step = False
-            wrong = [*look.always(known)]
+            wrong = [*comparison.always(known)]
             assert wrong == [], f"{known.id}: {wrong}"
         assert self.bench.cloud.world.unmodelled == []
         assert self.bench.cloud.world.wandb.unsupported == []
@@ -347,25 +347,25 @@ class JobsMachine(RuleBasedStateMachine):
         self.engine.close()
         self.engine = self.bench.engine()
         self._clean(self.engine.sync)
-        look = self._look
+        comparison = self._comparison
         for known in self.known:
             if known.gone_at is None and not known.run_deleted and not known.by_itself:
-                assert look.settled(known)
-                assert [*look.of_models(known)] == []
+                assert comparison.settled(known)
+                assert [*comparison.of_models(known)] == []
         self.bench.cloud.clock.advance(self.delay)
         asked, writes = self.bench.counted(lambda: self._clean(self.engine.sync))
         assert writes == 0, asked
-        self._judged(look)
+        self._judged(comparison)
         self.engine.close()
 
-    def _judged(self, look: Comparison) -> None:
+    def _judged(self, comparison: Comparison) -> None:
         """Apply the checks of benchmarks/checks.py, to the jobs that they support."""
         for known in self.known:
             if known.run_deleted or known.by_itself or not known.job.has_results(self._now):
                 self._store.delete_job(known.id)
         if not self._store.jobs(self._now):
             return
-        judge = SyncedWorld(look.world)
+        judge = SyncedWorld(comparison.world)
         sampled = not all(each.every_step for each in self.known)
         assert [*judge.faithful(sampled=sampled), *judge.explained(), *judge.queryable(), *judge.clean()] == []
 

@@ -54,7 +54,7 @@ class LateReadsMachine(JobsMachine):
             self.bench.cloud.clock.advance(self.delay + QUIET)
             self._clean(self.engine.sync)
         for known in self.known:
-            known.final = bool(self._look.settled(known))
+            known.final = bool(self._comparison.settled(known))
         self.complete = True
         super().teardown()
 

@@ -127,7 +127,7 @@ class Arm(Service):
         account = self._account(call, "read")
         for running in self._running.values():
             if running.resource is account:
-                self._look_at(running)
+                self._count_poll(running)
         body = self._body(account)
         if account.state == "Creating":
             account.state = "Succeeded"
@@ -208,14 +208,14 @@ class Arm(Service):
         running = self._running.get(call.params["id"])
         if running is None:
             raise refused(404, "NotFound", "The operation is not known.")
-        done = self._look_at(running)
+        done = self._count_poll(running)
         body = {"id": call.path, "name": running.id, "status": "Succeeded" if done else "Updating"}
         body["startTime"] = arm_time(running.started)
         if done:
             body["endTime"] = arm_time(self._tenant.clock.time())
         return Reply(200, body)
 
-    def _look_at(self, running: LongRunning[Account]) -> bool:
+    def _count_poll(self, running: LongRunning[Account]) -> bool:
         """Count a poll. Return whether the operation is done."""
         running.polls_left -= 1
         done = running.done(self._tenant.clock.time())

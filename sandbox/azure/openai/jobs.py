@@ -176,12 +176,12 @@ class Job:
         return head | {
             "created_at": int(entry.at(step)),
             "level": "info",
-            "message": self._announcement(step, figures),
+            "message": self._metrics_message(step, figures),
             "type": "metrics",
             "data": {"step": step, **figures},
         }
 
-    def _announcement(self, step: int, figures: dict[str, float]) -> str:
+    def _metrics_message(self, step: int, figures: dict[str, float]) -> str:
         of = f"/{self.script.timeline.steps}" if self.script.style == "openai" else ""
         if "train_loss" in figures:
             return f"Step {step}{of}: training loss={text(float(figures['train_loss']))}"

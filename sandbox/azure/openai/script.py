@@ -127,11 +127,11 @@ class Outcome(Script):
 
     @model_validator(mode="before")
     @classmethod
-    def _just_a_status(cls, value: object) -> object:
+    def _from_status(cls, value: object) -> object:
         return {"status": value} if isinstance(value, str) else value
 
     @model_validator(mode="after")
-    def _says_where(self) -> "Outcome":
+    def _point_is_given(self) -> "Outcome":
         if self.status not in ("succeeded", "pending") and self.during is None and self.at_step is None:
             raise ValueError(f"outcome {self.status!r} needs `during` or `at_step`: the point at which the job stops")
         if self.during == "training" and self.at_step is None:
@@ -180,7 +180,7 @@ class Method(Script):
 
     @model_validator(mode="before")
     @classmethod
-    def _just_a_type(cls, value: object) -> object:
+    def _from_type(cls, value: object) -> object:
         return {"type": value} if isinstance(value, str) else value
 
 

@@ -69,7 +69,7 @@ class FileScript(Script):
     deleted: bool = False
 
     @model_validator(mode="after")
-    def _not_more_broken_than_lines(self) -> "FileScript":
+    def _malformed_at_most_count(self) -> "FileScript":
         if self.malformed > self.count:
             raise ValueError(f"{self.malformed} malformed lines of {self.count}")
         return self

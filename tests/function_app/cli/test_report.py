@@ -84,5 +84,5 @@ def test_the_estimated_end_of_a_job_is_shown(
     capsys: pytest.CaptureFixture[str], actions: tuple[str, ...], what: str
 ) -> None:
     figures = {"estimated_finish": "2026-11-30T14:20:33Z"}
-    said, _ = shown(capsys, [outcome(1, Result.SYNCED, actions=actions, figures=figures)])
-    assert f"{what}; expected to end at 2026-11-30 14:20:33 UTC" in said
+    printed, _ = shown(capsys, [outcome(1, Result.SYNCED, actions=actions, figures=figures)])
+    assert f"{what}; expected to end at 2026-11-30 14:20:33 UTC" in printed
