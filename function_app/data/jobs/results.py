@@ -262,13 +262,13 @@ def _is_base64(head: bytes) -> bool:
 
 def _from_base64(head: bytes, source: Iterator[bytes]) -> Iterator[bytes]:
     rest = b""
-    for chunk in chain([head], source):
-        letters = rest + b"".join(chunk.split())
-        whole = len(letters) // 4 * 4
-        rest = letters[whole:]
-        try:
+    try:
+        for chunk in chain([head], source):
+            letters = rest + b"".join(chunk.split())
+            whole = len(letters) // 4 * 4
+            rest = letters[whole:]
             yield base64.b64decode(letters[:whole], validate=True)
-        except binascii.Error as error:
-            raise ResultsError(f"the results file begins as base64 but continues differently: {error}") from error
-    if len(rest) > 1:  # a file that is still growing, or one without padding
-        yield base64.b64decode(rest + b"=" * (4 - len(rest)))
+        if len(rest) > 1:  # a file that is still growing, or one without padding
+            yield base64.b64decode(rest + b"=" * (4 - len(rest)))
+    except binascii.Error as error:
+        raise ResultsError(f"the results file begins as base64 but continues differently: {error}") from error

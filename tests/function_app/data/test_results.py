@@ -165,10 +165,11 @@ def test_base64_of_the_file_as_openai_serves_it_reads_like_the_file() -> None:
     )
 
 
-def test_base64_that_becomes_invalid_is_an_error_and_not_a_shorter_run() -> None:
-    encoded = base64.b64encode(f"{HEADER}\n1,0.5,1,,\n".encode())
+@pytest.mark.parametrize("end", [b"<html>", b"a="])
+def test_base64_that_becomes_invalid_is_an_error_and_not_a_shorter_run(end: bytes) -> None:
+    encoded = base64.b64encode(f"{HEADER}\n1,0.5,1,,0\n".encode())
     with pytest.raises(ResultsError, match="begins as base64"):
-        parse(encoded + b"<html>")
+        parse(encoded + end)
 
 
 def csv_of(rows: list[MetricRow]) -> bytes:
