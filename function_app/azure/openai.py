@@ -123,7 +123,10 @@ class Account:
         """Return one job."""
         with self._reading(f"read job {job_id}"):
             found = self._ask(lambda client: client.fine_tuning.jobs.with_raw_response.retrieve(job_id))
-            return job_from(self.name, object_of(found), self.region)
+            job = job_from(self.name, object_of(found), self.region)
+            if job.id != job_id:  # as from a cache; the caller has the lease of one job
+                raise ValueError("the answer is about another job")
+            return job
 
     def events(self, job_id: str, *, known_step: int = -1) -> list[Event]:
         """Return a job's events, oldest first: all of them, or those that are needed to continue after `known_step`.

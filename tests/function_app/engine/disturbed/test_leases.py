@@ -9,7 +9,7 @@ import pytest
 from function_app.azure.leases import Failures, Lease
 from function_app.errors import StorageError, SyncError, TakenError
 from function_app.tracking.wandb.client import ROWS_TIMEOUT
-from tests.function_app.conftest import JOB, Bench, a_job
+from tests.function_app.conftest import JOB, OTHER_JOB, Bench, a_job
 
 ACCOUNT = "aoai-ml"
 
@@ -99,6 +99,14 @@ def test_a_job_whose_time_is_up_is_left_for_the_next_tick(bench: Bench, asked: i
     assert (outcome.result, outcome.steps, outcome.final) == ("pending", rows, False)
     assert bench.tick()[JOB].final
     assert bench.steps() == list(range(1, 31))
+
+
+def test_an_answer_about_another_job_is_not_written_under_the_lease_of_this_one(bench: Bench) -> None:
+    """As from a cache in front of the account."""
+    other = {"id": OTHER_JOB, "status": "running", "model": "gpt-4o-mini-2024-07-18", "created_at": 1_700_000_000}
+    bench.world(a_job(), a_job(id=OTHER_JOB), faults=[{"op": "FineTuning_Get", "do": {"status": 200, "body": other}}])
+    assert bench.engine().sync_job(ACCOUNT, JOB).result == "failed"
+    assert bench.cloud.writes == 0
 
 
 def test_a_failed_job_makes_no_requests_until_its_next_attempt(bench: Bench) -> None:
