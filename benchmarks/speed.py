@@ -113,9 +113,12 @@ class Bench:
 
     def round(self, tool: str, jobs: int) -> Sync:
         """Mirror this number of jobs in a fresh world."""
-        self.cloud.load(scenario(jobs, latency=self.latency, training=self.training, validation=self.validation))
+        world = self.cloud.load(
+            scenario(jobs, latency=self.latency, training=self.training, validation=self.validation)
+        )
+        synced = SyncedWorld(world)
+        synced.account.files(synced.now)  # creates the results files, which a service has before anybody asks for them
         ran = measure([self.pythons[tool], *self._once(tool, jobs)], environment(self.cloud))
-        synced = SyncedWorld(self.cloud.world)
         wrong = [*synced.faithful(), *synced.tables()] + ([f"exit status {ran.status}"] if ran.status else [])
         return Sync(ran.process, ran.wandb_core, ran.seconds, self._since(Counter()), wrong)
 

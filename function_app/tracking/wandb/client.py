@@ -77,6 +77,9 @@ headers byte by byte, or an equally slow proxy could exceed the 35 s.
 
 _ROWS_BODY = 5.0
 _ROWS_LIMITS = httpx2.Timeout(connect=4.0, read=7.0, write=5.0, pool=1.0)
+_CONNECTIONS = httpx2.Limits(max_connections=100, max_keepalive_connections=100, keepalive_expiry=30.0)
+"""By default, httpx keeps 20 connections, for 5 s. A sync works on up to 64 jobs at the same time, each of which sends nothing
+while its files are uploaded. A new connection takes two round trips, or three through a proxy."""
 _WAITS = (1.0, 2.0, 4.0)
 """Seconds between attempts."""
 
@@ -112,6 +115,7 @@ class WandbClient:
             base_url=server,
             timeout=httpx2.Timeout(limits.read, connect=limits.connect),
             follow_redirects=False,
+            limits=_CONNECTIONS,
             transport=transport,
             event_hooks={"response": [self._bound]},
         )
