@@ -63,7 +63,8 @@ def terminal(cloud: Cloud, processes: Processes) -> Iterator[Callable[..., Termi
     started: list[Terminal] = []
 
     def start(*argv: str, env: Mapping[str, str], columns: int = 200) -> Terminal:
-        started.append(Terminal(processes, cloud.environment("operator") | dict(env), *argv, columns=columns))
+        whole = cloud.environment("operator") | {"TERM": "xterm"} | dict(env)
+        started.append(Terminal(processes, whole, *argv, columns=columns))
         return started[-1]
 
     yield start
