@@ -91,7 +91,7 @@ def sync(
     settings = _settings(openai_client, project, entity, log_datasets=log_datasets)
     with _engine(settings, openai_client, conventions) as engine:
         try:
-            return follow(engine, selection, overwrite=overwrite, wait=wait_for_job_success, say=_say)
+            return follow(engine, selection, overwrite=overwrite, wait=wait_for_job_success, say=_print)
         except Interrupted:
             raise KeyboardInterrupt from None
 
@@ -174,7 +174,7 @@ def conventions_from(given: Mapping[str, Any], model_artifact: str | None, model
         name for name, value in given.items() if name not in _SUPPORTED and name != "mode" and value is not None
     )
     if ignored:
-        _say(f"Ignored: {', '.join(ignored)}. Of wandb.init's parameters, sync() supports {', '.join(_SUPPORTED)}.")
+        _print(f"Ignored: {', '.join(ignored)}. Of wandb.init's parameters, sync() supports {', '.join(_SUPPORTED)}.")
     tags = given.get("tags") or ()
     return Conventions(
         name=given.get("name"),
@@ -262,7 +262,7 @@ def _job_id(fine_tune_job_id: str | None, given: dict[str, Any]) -> str | None:
         raise SettingsError(
             f"id is {run_id}, but fine_tune_job_id is {fine_tune_job_id}; a run has the id of its job.", "Omit id."
         )
-    _say("id is used as fine_tune_job_id, because a run has the id of its job.")
+    _print("id is used as fine_tune_job_id, because a run has the id of its job.")
     return str(run_id)
 
 
@@ -304,5 +304,5 @@ def _line(outcome: Outcome) -> str:
     return "  ".join(part for part in parts if part)
 
 
-def _say(line: str) -> None:
+def _print(line: str) -> None:
     click.echo(line, err=True)

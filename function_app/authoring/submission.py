@@ -139,10 +139,10 @@ class Submission:
         """
         if planned.twin and not again:
             return SubmissionResult(planned.twin, created=False)
-        trained = self._there(planned.training)
+        trained = self._uploaded_file(planned.training)
         validated = trained if planned.validation == planned.training else None
         if planned.validation and not validated:
-            validated = self._there(planned.validation)
+            validated = self._uploaded_file(planned.validation)
         for each in filter(None, (trained, validated)):
             self._wait(each)
         request = replace(
@@ -197,9 +197,9 @@ class Submission:
         size = path.stat().st_size
         alike = [each for each in held if (each.name, each.size) == (path.name, size) and each.status not in FAILED]
         digest = _digest(path) if alike else ""
-        return LocalFile(path, size, tuple(each for each in alike if self._has(each, digest)))
+        return LocalFile(path, size, tuple(each for each in alike if self._has_content(each, digest)))
 
-    def _there(self, local: LocalFile) -> RemoteFile:
+    def _uploaded_file(self, local: LocalFile) -> RemoteFile:
         """Return the account's file. Upload it if there is none."""
         if local.held:
             return local.held[0]
@@ -208,7 +208,7 @@ class Submission:
         self._uploaded.append(uploaded.id)
         return uploaded
 
-    def _has(self, there: RemoteFile, digest: str) -> bool:
+    def _has_content(self, there: RemoteFile, digest: str) -> bool:
         """Return whether a file has this content. Name and size alone would miss a corrected word."""
         try:
             return digest_of(self.account, there.id) == digest

@@ -146,7 +146,7 @@ class _Keeper:
     def lost(self) -> bool:
         with self._guard:
             if not self._lost and self._clock() >= self._good_until:
-                self._lose("it was not renewed in time")
+                self._mark_lost("it was not renewed in time")
             return self._lost
 
     def left(self) -> float:
@@ -161,7 +161,7 @@ class _Keeper:
                 self._lock.renew()
             except TakenError as error:
                 with self._guard:
-                    self._lose(error.message)
+                    self._mark_lost(error.message)
             except StorageError as error:
                 log.warning("lease not renewed job=%s reason=%s", self._name, error.message)
             else:
@@ -175,7 +175,7 @@ class _Keeper:
         except (TakenError, StorageError) as error:
             log.info("lease not released job=%s reason=%s", self._name, error.message)
 
-    def _lose(self, why: str) -> None:
+    def _mark_lost(self, why: str) -> None:
         if not self._lost:
             log.warning("lease lost job=%s reason=%s", self._name, why)
         self._lost = True

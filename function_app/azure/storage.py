@@ -284,12 +284,12 @@ class BlobLock:
 
     def renew(self) -> None:
         """Renew the lease for another TERM; see `leases.Lock`. There is no retry, because the caller knows when to try again."""
-        with self._errors(f"the lease {self._blob.blob_name}"), _mine():
+        with self._errors(f"the lease {self._blob.blob_name}"), _lease_errors():
             self._lease.renew(retry_total=0)
 
     def release(self, failures: Failures) -> None:
         """Release the lease; see `leases.Lock`."""
-        with self._errors(f"the lease {self._blob.blob_name}"), _mine():
+        with self._errors(f"the lease {self._blob.blob_name}"), _lease_errors():
             if failures == NO_FAILURES:
                 self._blob.delete_blob(lease=self._lease)
                 return
@@ -317,7 +317,7 @@ def _failures(metadata: object) -> Failures:
 
 
 @contextmanager
-def _mine() -> Iterator[None]:
+def _lease_errors() -> Iterator[None]:
     """Translate the refusal of a request that names a lease: the blob is gone or has another lease, or the lease was broken."""
     try:
         yield

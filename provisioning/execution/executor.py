@@ -88,7 +88,7 @@ class Executor:
             if plan.extent - agreed:
                 raise self._conflict(plan, agreed) from outdated
         raise outdated or TimedOutError(
-            f"Azure answered so slowly that {PLANS} plans were out of date before access could be taken away. {self._stands}",
+            f"Azure answered so slowly that {PLANS} plans were out of date before access could be taken away. {self._progress}",
             hint="It is safe to run the same command again.",
         )
 
@@ -122,7 +122,7 @@ class Executor:
                     self._services.reporter.done(step, took, note)
         except KeyboardInterrupt:
             raise InterruptedByUserError(
-                self._standing(plan, current),
+                self._interruption(plan, current),
                 hint="Nothing needs to be undone: run the same command again to continue.",
             ) from None
         return True
@@ -221,7 +221,7 @@ class Executor:
     def _since(self, planned: Vault) -> datetime | None:
         return self._vaults[planned.id.lower()][1] if planned.id.lower() in self._vaults else None
 
-    def _standing(self, plan: Plan, current: Step | None) -> str:
+    def _interruption(self, plan: Plan, current: Step | None) -> str:
         """Describe which changes an interrupted execution has made."""
         where = ""
         if current:
@@ -235,7 +235,7 @@ class Executor:
         return "; ".join(f"{s.resource} {s.detail}" for s in self.done) or "none"
 
     @property
-    def _stands(self) -> str:
+    def _progress(self) -> str:
         return f"These changes were made: {self._changes}." if self.done else "Nothing was written."
 
     def _conflict(self, plan: Plan, agreed: frozenset[tuple[str, ...]]) -> ConflictError:
@@ -247,6 +247,6 @@ class Executor:
             if ("loss", x.object_id.lower(), x.reason) not in agreed
         ]
         return ConflictError(
-            f"Others made changes after the plan was shown, and it now needs more: {'; '.join(more)}. {self._stands}",
+            f"Others made changes after the plan was shown, and it now needs more: {'; '.join(more)}. {self._progress}",
             hint="Run the same command again: it shows the new plan without what is already done.",
         )

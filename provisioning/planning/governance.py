@@ -212,7 +212,7 @@ def _denied(plan: Plan, governance: Governance) -> Iterator[Loss]:
         who = governance.principals.get(policy.object_id.lower()) or PolicyPrincipal(
             policy.object_id, frozenset({policy.object_id.lower()})
         )
-        if name := next((d.name for d in governance.denials if _takes(d, policy, who, scopes[0])), ""):
+        if name := next((d.name for d in governance.denials if _denies_access(d, policy, who, scopes[0])), ""):
             yield Loss(
                 who.label,
                 policy.object_id,
@@ -220,7 +220,7 @@ def _denied(plan: Plan, governance: Governance) -> Iterator[Loss]:
             )
 
 
-def _takes(denial: DenyAssignment, policy: AccessPolicy, who: PolicyPrincipal, scope: str) -> bool:
+def _denies_access(denial: DenyAssignment, policy: AccessPolicy, who: PolicyPrincipal, scope: str) -> bool:
     return any(denial.denies(who.ids, action, scope, data=True) for action in data_actions(policy)[0])
 
 

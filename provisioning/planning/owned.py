@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import chain
 
 from provisioning.models import (
     OPENAI_CONTRIBUTOR,
@@ -311,17 +312,13 @@ def _owned(target: Target, observed: Observed, object_id: str) -> OwnedEntry:
     if object_id in entries_of_0_1(observed.vault.tags):
         recorded |= set(given)
     policies = own_policies(observed.vault.policies, object_id)
-    shown = [verb for policy in policies for kind, verbs in policy.permissions.items() for verb in _of(kind, verbs)]
-    verbs = tuple(verb for verb in shown if verb.lower() in recorded)
+    shown = (verbs for policy in policies for kind, verbs in policy.permissions.items() if kind.lower() == "secrets")
+    verbs = tuple(verb for verb in chain.from_iterable(shown) if verb.lower() in recorded)
     rest = sum(len(tuple(granted)) for policy in policies for granted in policy.permissions.values()) - len(verbs)
     named = derived or object_id in {reader.lower() for reader in target.readers}
     return OwnedEntry(
         policies[0].object_id if policies else object_id, verbs, record.owner if record else None, named, rest == 0
     )
-
-
-def _of(kind: str, verbs: Iterable[str]) -> Iterable[str]:
-    return verbs if kind.lower() == "secrets" else ()
 
 
 def is_of_writer(observed: Observed, entry: OwnedEntry) -> bool:

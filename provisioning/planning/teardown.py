@@ -70,7 +70,7 @@ def plan_teardown(target: Target, observed: Observed, versions: Collection[Secre
         *_narrowed(observed),
         _identity(target, observed),
     )
-    of_secret = observed.vault.scope(target.secret) if _goes(observed, secret) else ""
+    of_secret = observed.vault.scope(target.secret) if _is_removed(observed, secret) else ""
     removed_assignments = [each.assignment for each in removed]
     losses = (
         tuple(losses_of_restoring(observed, removed_assignments, of_secret)) if restore and observed.vault.rbac else ()
@@ -171,7 +171,7 @@ def _secret(target: Target, observed: Observed, versions: Collection[SecretVersi
     )
 
 
-def _goes(observed: Observed, secret: Step) -> bool:
+def _is_removed(observed: Observed, secret: Step) -> bool:
     """Whether no secret remains. A secret that is not visible yet may turn out to belong to others, and then it stays."""
     state = observed.secret.state
     seen = state is not SecretState.UNKNOWN
@@ -216,7 +216,10 @@ def _entries(target: Target, observed: Observed) -> Iterator[Step]:
     if not going and not handed:
         return
     reduced = [f"{_verbs(each)} of {principal(observed, each.object_id).label}" for each in going if each.verbs]
-    kept = [f"that of {principal(observed, who).label} is for {_words(target, observed, to)} now" for who, to in handed]
+    kept = [
+        f"that of {principal(observed, who).label} is for {_owner_in_words(target, observed, to)} now"
+        for who, to in handed
+    ]
     yield Step(
         Verb.REMOVE,
         "access policies",
@@ -242,7 +245,7 @@ def _successor(target: Target, observed: Observed, entry: OwnedEntry) -> Owner:
     )
 
 
-def _words(target: Target, observed: Observed, owner: Owner) -> str:
+def _owner_in_words(target: Target, observed: Observed, owner: Owner) -> str:
     """Return a name for an owner, which may be another account with the same name as the target's."""
     return str(Owner(named(target, owner), owner.secret) if is_other(target, observed, owner) else owner)
 
@@ -252,7 +255,9 @@ def _entry_stays(target: Target, observed: Observed, entry: OwnedEntry) -> Step:
     who = principal(observed, entry.object_id)
     if entry.owner and is_of_others(target, observed, entry):
         return Step(
-            Verb.NOTE, "access policy", f"of {who.label} stays: it is for {_words(target, observed, entry.owner)}"
+            Verb.NOTE,
+            "access policy",
+            f"of {who.label} stays: it is for {_owner_in_words(target, observed, entry.owner)}",
         )
     if not entry.named:
         return Step(
@@ -286,7 +291,7 @@ def _role(observed: Observed, role: OwnedRole, *, by_policy: bool = False) -> St
 
 def _handed_over(target: Target, observed: Observed, role: OwnedRole) -> Step:
     to = successor(target, observed, role.purpose) or owner(target, observed.account.id)
-    shown = _words(target, observed, to)
+    shown = _owner_in_words(target, observed, to)
     return Step(
         Verb.CHANGE,
         "role",
@@ -307,17 +312,17 @@ def _staying(target: Target, observed: Observed, staying: Collection[OwnedRole])
         yield Step(
             Verb.NOTE,
             "role",
-            f"{_count(carried)}: the vault's access policies gave that before ({_all(observed, carried)})",
+            f"{_count(carried)}: the vault's access policies gave that before ({_names(observed, carried)})",
         )
     rest = [r for r in staying if r not in carried]
     old = [r for r in rest if r.of_old_version and not is_alone(target, observed) and not _of_other(target, r)]
     if old:
-        yield Step(Verb.NOTE, "role", f"{_count(old)} ({_all(observed, old)}): {_OLD}")
+        yield Step(Verb.NOTE, "role", f"{_count(old)} ({_names(observed, old)}): {_OLD}")
     others = [r for r in rest if r not in old]
     if others:
         whose = {str(Owner(r.record.account, r.record.secret)) for r in others if not _is_of(target, r)}
         shown = ", ".join(sorted(whose | set(shared_with(target, observed)))) or "others"
-        yield Step(Verb.NOTE, "role", f"{_count(others)} for {shown} ({_all(observed, others)})")
+        yield Step(Verb.NOTE, "role", f"{_count(others)} for {shown} ({_names(observed, others)})")
 
 
 def _is_of(target: Target, role: OwnedRole) -> bool:
@@ -332,7 +337,7 @@ def _count(roles: Collection[OwnedRole]) -> str:
     return "1 role stays" if len(roles) == 1 else f"{len(roles)} roles stay"
 
 
-def _all(observed: Observed, roles: Iterable[OwnedRole]) -> str:
+def _names(observed: Observed, roles: Iterable[OwnedRole]) -> str:
     return ", ".join(sorted({holder(observed, each.assignment) for each in roles}))
 
 

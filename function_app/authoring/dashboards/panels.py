@@ -118,7 +118,7 @@ def sections(page: str) -> list[Section]:
         ),
         _section("Cost and time", _cost()),
         _section("Hyperparameters against the final validation loss", _hyperparameters()),
-        _section("Hyperparameters together", [_together()], columns=1, rows=1),
+        _section("Hyperparameters together", [_parallel_coordinates()], columns=1, rows=1),
         _section("Failures", _failures()),
         _section("Datasets", _datasets()),
         _section("Examples", [WeavePanelSummaryTable(table_name=name) for name in _EXAMPLES], columns=1),
@@ -172,7 +172,7 @@ def _hyperparameters() -> list[PanelTypes]:
     return [*scatters, ParameterImportancePlot(with_respect_to=_FINAL)]
 
 
-def _together() -> ParallelCoordinatesPlot:
+def _parallel_coordinates() -> ParallelCoordinatesPlot:
     columns = [
         ParallelCoordinatesPlotColumn(metric=Config("base_model"), display_name="Base model"),
         *(ParallelCoordinatesPlotColumn(metric=Config(name), display_name=title) for title, name in _CHOSEN),

@@ -55,7 +55,7 @@ def translated(doing: str) -> Iterator[None]:
         yield
     except AzureError as error:
         _log.info("%s: %s%s", doing, _words(error), _request_id(error))
-        raise _ours(doing, error) from error
+        raise _translation(doing, error) from error
     except (AttributeError, KeyError, TypeError, ValueError) as error:  # the answer has an undocumented form
         _log.info("%s: %r", doing, error, exc_info=True)
         raise ServiceError(
@@ -128,7 +128,7 @@ def is_lost(error: AzureError) -> bool:
     return isinstance(error, ServiceRequestError | ServiceResponseError)
 
 
-def _ours(doing: str, error: AzureError) -> ProvisioningError:
+def _translation(doing: str, error: AzureError) -> ProvisioningError:
     if isinstance(error, ClientAuthenticationError) and error.response is None:
         return sign_in_error(_words(error))
     if isinstance(error, DecodeError):

@@ -31,10 +31,10 @@ def target_options(command: _Command) -> _Command:
 
 def chain_options(command: _Command) -> _Command:
     """Options that name account, vault and secret."""
-    return _where(_which(command))
+    return _subscription_and_group(_account_and_vault(command))
 
 
-def _where(command: _Command) -> _Command:
+def _subscription_and_group(command: _Command) -> _Command:
     return with_options(
         command,
         option(
@@ -78,10 +78,10 @@ def rescue_options(command: _Command) -> _Command:
         is_flag=True,
         help="Continue even if the vault has no access policies, and nobody could use it.",
     )
-    return _where(with_options(command, *_vault(), _cloud(), accept))
+    return _subscription_and_group(with_options(command, *_vault(), _cloud(), accept))
 
 
-def _which(command: _Command) -> _Command:
+def _account_and_vault(command: _Command) -> _Command:
     return with_options(
         command,
         option(

@@ -122,7 +122,7 @@ def _run(trial: Trial, report: Report, options: Options) -> None:
             session.ui.tried(each.step.name, each.result, each.seen)
         for step in BY_HAND:
             asked = options.interactive and not options.yes
-            report.tried.append(_asked(session, step) if asked else TriedStep(step, Result.NOT_TRIED))
+            report.tried.append(_tried_by_hand(session, step) if asked else TriedStep(step, Result.NOT_TRIED))
     except KeyboardInterrupt:
         interrupted = True
     finally:
@@ -158,7 +158,7 @@ def _try(trial: Trial, step: Step, ended: Mapping[str, Result]) -> TriedStep:
         return TriedStep(step, Result.FAILS, code=error.code, reason=f"{error.message} {error.hint}")
 
 
-def _asked(session: Session, step: Step) -> TriedStep:
+def _tried_by_hand(session: Session, step: Step) -> TriedStep:
     answer = session.ui.ask(f"{step.evidence} Does it hold? [y/n, Enter if you did not try it]")
     return TriedStep(step, {"y": Result.HOLDS, "n": Result.FAILS}.get(answer[:1].lower(), Result.NOT_TRIED))
 

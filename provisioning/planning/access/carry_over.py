@@ -45,7 +45,7 @@ def carry_over(
     if who.kind == APPLICATION:
         return PolicyReplacement((_without_effect(observed, who),))
     permissions = permissions_today(policy)
-    losses = [Loss(who.label, policy.object_id, reason) for reason in _not_carried(policy, who)]
+    losses = [Loss(who.label, policy.object_id, reason) for reason in _losses(policy, who)]
     needed, _ = data_actions(policy)
     if policy.application_id or policy.foreign_tenant or who.app_id in _CERTIFICATES or who.missing or not needed:
         return PolicyReplacement(losses=tuple(losses))
@@ -112,7 +112,7 @@ def _until(observed: Observed, assignment: Assignment) -> str:
     return until(role.name if role else assignment.role_id, assignment)
 
 
-def _not_carried(policy: AccessPolicy, who: Principal) -> Iterable[str]:
+def _losses(policy: AccessPolicy, who: Principal) -> Iterable[str]:
     _, unknown = data_actions(policy)
     if policy.foreign_tenant:
         yield f"it belongs to tenant {policy.foreign_tenant}, and Azure RBAC knows only the tenant of the vault's subscription"

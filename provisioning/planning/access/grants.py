@@ -162,7 +162,7 @@ def _role(
         if condition
         else UNKNOWN_PRINCIPAL
         if who and who.missing
-        else _reach(observed, purpose, secret),
+        else _beyond_the_secret(observed, purpose, secret),
         action=AssignRole(
             observed.vault,
             role_id,
@@ -179,7 +179,7 @@ def _role(
     )
 
 
-def _reach(observed: Observed, purpose: Purpose, secret: str) -> str:
+def _beyond_the_secret(observed: Observed, purpose: Purpose, secret: str) -> str:
     """Describe what a role on the whole vault reaches besides the secret, and the options that give less."""
     if purpose is not Purpose.IDENTITY or secret or observed.other_secrets is False:
         return ""

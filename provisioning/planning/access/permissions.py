@@ -140,7 +140,7 @@ class Coverage:
 
 def grants(role: RoleDefinition, action: str) -> bool:
     """Return whether the role permits the data action."""
-    return _any(role.data_actions, action) and not _any(role.not_data_actions, action)
+    return matches(role.data_actions, action) and not matches(role.not_data_actions, action)
 
 
 def cover(needed: Collection[str], held: Iterable[RoleDefinition], candidates: Collection[RoleDefinition]) -> Coverage:
@@ -154,47 +154,43 @@ def cover(needed: Collection[str], held: Iterable[RoleDefinition], candidates: C
     No role exists for the keys of managed storage accounts only. They count as covered if a role that is needed anyway
     covers them. Otherwise they are reported, because the only role with these actions grants the whole vault.
     """
-    wanted, have = frozenset(needed), _granted(held)
+    all_needed, granted = frozenset(needed), _granted(held)
     gives = {r.id: _granted((r,)) for r in candidates}
-    goal = (wanted - _STORAGE) & have.union(*gives.values())
-    roles = sorted((r for r in candidates if gives[r.id] & (goal - have)), key=lambda r: r.id)
+    goal = (all_needed - _STORAGE) & granted.union(*gives.values())
+    roles = sorted((r for r in candidates if gives[r.id] & (goal - granted)), key=lambda r: r.id)
 
     def total(chosen: tuple[RoleDefinition, ...]) -> frozenset[str]:
-        return have.union(*(gives[r.id] for r in chosen))
+        return granted.union(*(gives[r.id] for r in chosen))
 
     def rank(chosen: tuple[RoleDefinition, ...]) -> tuple[int, int, int, tuple[str, ...]]:
-        excess = total(chosen) - wanted - _STORAGE
-        shown = sum(map(_only_shows, excess))
+        excess = total(chosen) - all_needed - _STORAGE
+        shown = sum(map(_is_metadata_only, excess))
         return len(excess) - shown, len(chosen), shown, tuple(r.id for r in chosen)
 
     sets = chain.from_iterable(combinations(roles, size) for size in range(len(roles) + 1))
     best = min((each for each in sets if goal <= total(each)), key=rank)
     new = frozenset[str]().union(*(gives[r.id] for r in best))
-    return Coverage(best, new - wanted - have, wanted - total(best))
+    return Coverage(best, new - all_needed - granted, all_needed - total(best))
 
 
 def permits(sets: Iterable[Permissions], action: str) -> bool:
     """Return whether one of the caller's permission sets permits the control-plane action."""
-    return any(_any(s.actions, action) and not _any(s.not_actions, action) for s in sets)
+    return any(matches(s.actions, action) and not matches(s.not_actions, action) for s in sets)
 
 
 def matches(patterns: Iterable[str], action: str) -> bool:
     """Return whether one of the patterns, which may contain `*`, matches the action."""
-    return _any(patterns, action)
+    return any(_regex(pattern).fullmatch(action) for pattern in patterns)
 
 
 def _granted(roles: Iterable[RoleDefinition]) -> frozenset[str]:
     return frozenset(action for role in roles for action in KNOWN_ACTIONS if grants(role, action))
 
 
-def _only_shows(action: str) -> bool:
+def _is_metadata_only(action: str) -> bool:
     return action.endswith(("/read", "/readMetadata/action"))
 
 
 @lru_cache(maxsize=1024)
 def _regex(pattern: str) -> re.Pattern[str]:
     return re.compile(".*".join(map(re.escape, pattern.split("*"))), re.IGNORECASE)
-
-
-def _any(patterns: Iterable[str], action: str) -> bool:
-    return any(_regex(p).fullmatch(action) for p in patterns)

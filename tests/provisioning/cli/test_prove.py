@@ -190,7 +190,7 @@ def test_the_operator_is_asked_about_what_only_people_can_try(proof: Proof, monk
     answers = {"y": Result.HOLDS, "No": Result.FAILS, "": Result.NOT_TRIED}
     for answer, result in answers.items():
         monkeypatch.setattr("builtins.input", lambda answer=answer: answer)
-        assert command._asked(proof.session, BY_HAND[0]).result is result
+        assert command._tried_by_hand(proof.session, BY_HAND[0]).result is result
 
 
 @pytest.mark.slow

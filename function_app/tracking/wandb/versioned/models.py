@@ -83,7 +83,7 @@ class Models:
         self.collection = chosen[self.family]
         self.warnings += warnings
         self._latest = Latest(self.api, self.kind, self.collection)
-        there = self._in(self.api.ask(BY_NAME, self._question_for_own)) if run.resumed else []
+        there = self._own_versions(self.api.ask(BY_NAME, self._question_for_own)) if run.resumed else []
         self._own = {each.id: each for each in there if each.made_by(self.job.id)}
         self._known = frozenset(alias for each in self._own.values() for alias in each.aliases)
         for model, checkpoint in _models(self.job, self.checkpoints):
@@ -121,7 +121,7 @@ class Models:
         aliases = [_alias(self.job, checkpoint) for _, checkpoint in _models(self.job, self.checkpoints)]
         return [f"{self.collection}:{alias}" for alias in dict.fromkeys([*aliases, _alias(self.job), self._best_alias])]
 
-    def _in(self, project: Mapping[str, Any]) -> list[Version]:
+    def _own_versions(self, project: Mapping[str, Any]) -> list[Version]:
         found = named_in(self.api, project, self._labels, _OWN)
         return [*{version.id: version for version in found.values()}.values()]
 
@@ -152,7 +152,7 @@ class Models:
             return
         if not project.get("artifactType"):  # W&B has the models, but its answer below a mutation is UNVERIFIED
             project = self.api.ask(LISTING, *self.questions())
-        there = self._in(project)
+        there = self._own_versions(project)
         relabelled = [describe(each.id, self._sent[each.id].metadata) for each in there if self._is_others(each)]
         there = [self._recognized(each) for each in there]
         own = [each for each in there if each.made_by(self.job.id)]

@@ -248,7 +248,7 @@ def is_linked(api: WandbApi, version_id: str, registry: WandbApi, collection: st
     """Return whether a version is in a collection of a registry."""
     answer = api.query(_PLACES, {"artifactID": version_id})
     places = (node.get("artifactCollection") for node in nodes(answer, "artifact", "artifactMemberships"))
-    return any(_is(place, registry, collection) for place in places)
+    return any(_is_collection(place, registry, collection) for place in places)
 
 
 def link(registry: WandbApi, collection: str, version_id: str) -> None:
@@ -266,7 +266,7 @@ def _version(api: WandbApi, collection: str, node: Mapping[str, Any]) -> Version
     held = (
         text(at(each, "alias"))
         for each in items(node, "aliases")
-        if _is(at(each, "artifactCollection"), api, collection)
+        if _is_collection(at(each, "artifactCollection"), api, collection)
     )
     maker = stated.fields("createdBy")
     user = maker.read("username", text) or maker.fields("user").read("username", text)
@@ -288,7 +288,7 @@ def _number(version: object) -> int:
     return int(found[1]) if found else -1
 
 
-def _is(place: object, api: WandbApi, collection: str) -> bool:
+def _is_collection(place: object, api: WandbApi, collection: str) -> bool:
     """Return whether this is the collection. A registry may have one with the same name and another `latest`."""
     return bool(at(place, "name") == collection and at(place, "project", "name") == api.project)
 
