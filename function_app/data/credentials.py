@@ -84,7 +84,7 @@ _KNOWN_FORMS = re.compile(
     r"|\bwandb_v\d_\w{40,}"  # W&B
     r"|(?<=[?&]sig=)[\w%+/]{40,}=*"  # shared access signatures
     r"|(?<=AccountKey=)[\w+/]{20,}=*|(?<=SharedAccessKey=)[\w+/]{20,}=*"  # connection strings of Azure
-    r"|-----BEGIN (?:[A-Z]+ )*PRIVATE KEY-----[^-]{1,20000}(?:-----END (?:[A-Z]+ )*PRIVATE KEY-----)?",
+    r"|-----BEGIN (?:[A-Z]+ )*PRIVATE KEY(?: BLOCK)?-----[^-]{1,20000}(?:-----END (?:[A-Z]+ )*PRIVATE KEY(?: BLOCK)?-----)?",
     re.ASCII,
 )
 _KNOWN_WORDS = (

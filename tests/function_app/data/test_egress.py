@@ -92,7 +92,10 @@ def test_the_page_about_data_has_the_table_of_the_gate() -> None:
         ),
         (f"SharedAccessSignature=sv=1&sig={'aB%2F' * 9}%3D", f"SharedAccessSignature=sv=1&sig={REDACTED}"),
         ("x;AccountKey=abcdefghijklmnopqrstuvwx==;y", f"x;AccountKey={REDACTED};y"),
-        ("-----BEGIN RSA PRIVATE KEY-----\nabc\n-----END RSA PRIVATE KEY-----", REDACTED),
+        *(
+            (f"-----BEGIN {kind}-----\nabc\n-----END {kind}-----", REDACTED)
+            for kind in ("RSA PRIVATE KEY", "PGP PRIVATE KEY BLOCK")
+        ),
         ({"arguments": '{"headers": {"x": "abc"}}'}, {"arguments": f'{{"headers": {{"x": "{REDACTED}"}}}}'}),
         (["--api-key", "abc", "--port", "1"], ["--api-key", REDACTED, "--port", "1"]),
         ({"name": "Authorization", "value": "abc"}, {"name": "Authorization", "value": REDACTED}),
